@@ -1,0 +1,1 @@
+"""What reads instance-action events: derivation, projector, store, alerts, metrics, API, pages."""

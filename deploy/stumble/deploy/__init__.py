@@ -1,0 +1,1 @@
+"""What runs stumble: the local stack and the command line."""

@@ -1,0 +1,1 @@
+"""What emits instance-action events: outbox, relay, Nova driver, library, simulator."""
