@@ -1,0 +1,167 @@
+"""Make Nova's own virtual environment, `.venv-nova-<version>`, with stumble's base install in it.
+
+Standard library only: it runs before anything is installed. Nova and its libraries come from the lock file
+tests/nova/locks/nova-<version>.txt; stumble comes from a wheel of this checkout, without extras, and is
+installed again when the checkout has changed. `pip check` has the last word.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import importlib.util
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+LOCKS = ROOT / "tests" / "nova" / "locks"
+ROOTS = ("schemas", "producers", "consumers", "deploy")
+OLDEST, NEWEST = (3, 11), (3, 13)
+
+
+class EnvError(Exception):
+    """The environment can't be made; the text says why and what to do."""
+
+
+def versions() -> list[str]:
+    """Releases of Nova that have a lock file."""
+    return sorted(path.stem.removeprefix("nova-") for path in LOCKS.glob("nova-*.txt"))
+
+
+def say(text: str) -> None:
+    """Show progress."""
+    print(f"nova: {text}", flush=True)
+
+
+def new_log(folder: Path) -> Path:
+    """Create an empty file for the output of what makes `folder`."""
+    log = ROOT / ".cache" / f"{folder.name}.log"
+    log.parent.mkdir(exist_ok=True)
+    log.write_bytes(b"")
+    return log
+
+
+def run(command: list[str], log: Path) -> None:
+    """Run a command, its output to `log`; raise EnvError with the line that explains a failure."""
+    with log.open("ab") as output:
+        done = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, check=False, cwd=ROOT)
+    if done.returncode:
+        raise EnvError(f"{explain(command, log.read_text(errors='replace'))} The whole output is in {log}.")
+
+
+def explain(command: list[str], output: str) -> str:
+    """One sentence for a failed pip or venv command."""
+    unreachable = (
+        "NewConnectionError",
+        "Temporary failure in name resolution",
+        "ConnectTimeout",
+        "ProxyError",
+        "Connection refused",
+        "SSLError",
+        "Read timed out",
+    )
+    if any(word in output for word in unreachable):
+        return (
+            "The Python package source can't be reached: set HTTPS_PROXY, or PIP_INDEX_URL to a mirror, "
+            "and run make nova again."
+        )
+    errors = [line for line in output.splitlines() if line.startswith("ERROR")] or output.splitlines()[-1:]
+    return f"`{' '.join(command[2:5])} …` failed: {errors[0] if errors else 'no output'}."
+
+
+def check_python() -> None:
+    """Raise EnvError unless this Python can make the environment."""
+    if not OLDEST <= sys.version_info[:2] <= NEWEST:
+        raise EnvError(
+            f"Python {sys.version_info[0]}.{sys.version_info[1]} is not supported: "
+            "run make nova PYTHON=python3.11 (3.11, 3.12 or 3.13)."
+        )
+    for module, mend in (("venv", "python3-venv"), ("ensurepip", "python3-venv")):
+        if importlib.util.find_spec(module) is None:
+            raise EnvError(f"This Python has no {module}: install it with `apt-get install {mend}`.")
+
+
+def install_nova(version: str, folder: Path) -> None:
+    """Create `folder` with the locked Nova, unless it is there already."""
+    lock = LOCKS / f"nova-{version}.txt"
+    if not lock.exists():
+        raise EnvError(f"There is no lock file for Nova {version}: choose one of {', '.join(versions())}.")
+    stamp = folder / "nova.stamp"
+    if stamp.exists() and stamp.read_bytes() == lock.read_bytes():
+        return
+    check_python()
+    log = new_log(folder)
+    say(f"making {folder.name} with Python {sys.version.split()[0]}")
+    run([sys.executable, "-m", "venv", "--clear", str(folder)], log)
+    wanted = sum(1 for line in lock.read_text().splitlines() if "==" in line)
+    say(f"fetching Nova {version} and its libraries, {wanted} packages as locked (a minute or two)")
+    pip(folder, log, "install", "--no-deps", "--requirement", str(lock))
+    stamp.write_bytes(lock.read_bytes())
+    log.unlink()
+
+
+def install_stumble(folder: Path) -> None:
+    """Install a wheel of this checkout, base dependencies only, unless the very same is installed."""
+    stamp = folder / "stumble.stamp"
+    now = checkout_hash()
+    if stamp.exists() and stamp.read_text() == now:
+        return
+    stamp.unlink(missing_ok=True)
+    log = new_log(folder)
+    say("installing stumble's base (the driver) beside it")
+    pip(folder, log, "install", "--no-deps", "--force-reinstall", str(ROOT))
+    pip(folder, log, "check")
+    log.unlink()
+    stamp.write_text(now)
+
+
+def pip(folder: Path, log: Path, *arguments: str) -> None:
+    """Run the environment's pip."""
+    run([str(folder / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", *arguments], log)
+
+
+def checkout_hash() -> str:
+    """Hash of what the wheel is built from."""
+    total = hashlib.sha256((ROOT / "pyproject.toml").read_bytes())
+    for root in ROOTS:
+        for path in sorted((ROOT / root).rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                total.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes())
+    return total.hexdigest()
+
+
+def make(version: str, folder: Path) -> Path:
+    """Make or refresh the environment of one Nova release and return its Python."""
+    started = time.monotonic()
+    install_nova(version, folder)
+    install_stumble(folder)
+    if time.monotonic() - started > 1:
+        say(f"{folder.name} is ready: pip check is clean")
+    return folder / "bin" / "python"
+
+
+def main() -> int:
+    """Command line; exit status 1 and one sentence when it can't be done."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--nova", default="33.0.2", help="release of Nova: " + ", ".join(versions()))
+    parser.add_argument("--venv", type=Path, help="where (default .venv-nova-<version>)")
+    arguments = parser.parse_args()
+    folder = arguments.venv or Path(
+        os.environ.get("STUMBLE_NOVA_VENV") or ROOT / f".venv-nova-{arguments.nova}"
+    )
+    try:
+        print(make(arguments.nova, folder))
+    except EnvError as failure:
+        print(f"nova: {failure}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("nova: stopped; run it again to go on", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

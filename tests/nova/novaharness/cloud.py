@@ -1,0 +1,158 @@
+"""A small cloud of real Nova services: nova-api, conductor, scheduler and two computes (fake virt driver).
+
+Built from Nova's own functional fixtures, with three differences that make it like production: the notifier is
+the real one of oslo.messaging, configured by a nova.conf; `CONF.host` is each service's own; a request's context
+carries the request id that its response header shows.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import sys
+import warnings
+
+import nova.config
+import nova.tests.functional
+import oslo_messaging
+from nova import context, rpc, test
+from nova.tests import fixtures as nova_fixtures
+from nova.tests.functional import fixtures as func_fixtures
+from nova.tests.functional import integrated_helpers
+
+from novaharness import hosts
+
+COMPUTES = ("host1", "host2")
+"""The computes; the scheduler prefers the first."""
+
+_BASE = """[DEFAULT]
+compute_driver = fake.FakeDriver
+
+[wsgi]
+api_paste_config = {prefix}/etc/nova/api-paste.ini
+"""
+
+
+def write_conf(
+    folder: pathlib.Path,
+    stumble: dict[str, str],
+    notification_format: str | None = None,
+    drivers: tuple[str, ...] = ("stumble",),
+) -> pathlib.Path:
+    """Write the nova.conf of the cloud: what an operator would write, nothing more.
+
+    `stumble` is the section [stumble]; `notification_format` None leaves Nova's default.
+    """
+    lines = [_BASE.format(prefix=sys.prefix), "[oslo_messaging_notifications]"]
+    lines += [f"driver = {name}" for name in drivers]
+    if notification_format:
+        lines += ["", "[notifications]", f"notification_format = {notification_format}"]
+    if stumble:
+        lines += ["", "[stumble]", *(f"{key} = {value}" for key, value in stumble.items())]
+    path = folder / "nova.conf"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+class _Conf(nova_fixtures.ConfFixture):
+    """Nova's test defaults, but for those that would change what this is about."""
+
+    def setUp(self):
+        super().setUp()
+        self.conf.clear_default("notification_format", group="notifications")
+
+
+class _Warnings(nova_fixtures.WarningsFixture):
+    """Warnings of libraries newer than the release are none of this harness's business."""
+
+    def setUp(self):
+        super().setUp()
+        warnings.resetwarnings()
+        warnings.simplefilter("ignore")
+
+
+class _Api(nova_fixtures.OSAPIFixture):
+    """nova-api whose contexts keep the request id of the response header (the stock stub drops it)."""
+
+    def _stub_keystone(self):
+        super()._stub_keystone()
+
+        def create(env, **kwargs):
+            user = env["HTTP_X_AUTH_USER"]
+            return context.RequestContext(
+                user,
+                env["HTTP_X_AUTH_PROJECT_ID"],
+                is_admin=user == "admin",
+                roles=env["HTTP_X_ROLES"].split(","),
+                request_id=env["openstack.request_id"],
+                global_request_id=env.get("openstack.global_request_id"),
+                auth_token=env.get("HTTP_X_AUTH_TOKEN"),
+                **kwargs,
+            )
+
+        self.useFixture(
+            test.fixtures.MonkeyPatch("nova.api.auth.NovaKeystoneContext._create_context", create)
+        )
+
+
+class Cloud(test.TestCase, integrated_helpers.PlacementInstanceHelperMixin):
+    """The cloud; `start` brings it up, `stop` takes it down."""
+
+    REQUIRES_LOCKING = True
+
+    def __init__(self, conf_file: pathlib.Path):
+        super().__init__("runTest")
+        self._conf_file = conf_file
+
+    def runTest(self):  # noqa: N802 - unittest's name
+        """Nothing: scenarios drive the cloud."""
+
+    def start(self) -> Cloud:
+        """Start every service. The notifier loads its drivers here, by nova.conf."""
+        hosts.install()
+        self._read_conf_file()
+        nova_fixtures.ConfFixture = _Conf
+        nova_fixtures.WarningsFixture = _Warnings
+        self.setUp()
+        return self
+
+    def stop(self) -> None:
+        """Stop every service and undo what the fixtures patched."""
+        for compute in self.computes.values():
+            compute.stop()
+        self.doCleanups()
+
+    def _read_conf_file(self) -> None:
+        original = nova.config.parse_args
+
+        def parse_args(argv, default_config_files=None, **kwargs):
+            return original(["nova", *argv], default_config_files=[str(self._conf_file)], **kwargs)
+
+        nova.config.parse_args = parse_args
+
+    def setUp(self):
+        """Bring up fixtures and services (the base class calls it setUp)."""
+        super().setUp()
+        rpc.LegacyValidatingNotifier.fatal = False  # as in production: an unknown legacy event is only logged
+        self.useFixture(nova_fixtures.RealPolicyFixture())
+        self.neutron = self.useFixture(nova_fixtures.NeutronFixture(self))
+        self.cinder = self.useFixture(nova_fixtures.CinderFixture(self))
+        self.glance = self.useFixture(nova_fixtures.GlanceFixture(self))
+        self.placement = self.useFixture(func_fixtures.PlacementFixture()).api
+        self.useFixture(nova_fixtures.AllServicesCurrent())
+        self.useFixture(nova_fixtures.HostNameWeigherFixture())
+        self.api_fixture = self.useFixture(_Api(api_version="v2.1"))
+        self.admin_api = self.api_fixture.admin_api
+        self.user_api = self.api_fixture.api
+        self.admin_api.microversion = self.user_api.microversion = "latest"
+        self.api = self.admin_api
+        for name in ("conductor", "scheduler"):
+            self._on(hosts.CONTROLLER, lambda name=name: self.start_service(name, host=hosts.CONTROLLER))
+        for host in COMPUTES:
+            self._on(host, lambda host=host: self._start_compute(host))
+
+    def _on(self, host, start):
+        with hosts.playing(host):
+            return start()
+
+
+assert oslo_messaging  # loaded before Nova patches anything

@@ -1,0 +1,133 @@
+"""Which host a green thread plays, and whether any of them still works.
+
+One process plays several hosts. Nova asks `CONF.host` all over (publisher ids, action events, faults), so that
+option must answer per serving thread: an RPC server's thread is its server's host, and what it spawns inherits it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import nova.tests.functional
+import nova.utils
+from oslo_config import cfg
+from oslo_messaging._drivers import impl_fake
+from oslo_messaging.rpc import server as rpc_server
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CONTROLLER = "controller"
+"""Host of nova-api, nova-conductor and nova-scheduler."""
+
+_local = threading.local()
+_working = 0
+_polled: dict[int, list] = {}
+
+
+def current() -> str:
+    """Host that the calling thread plays."""
+    return getattr(_local, "host", CONTROLLER)
+
+
+@contextlib.contextmanager
+def playing(host: str) -> Iterator[None]:
+    """Let the calling thread play `host`."""
+    before = current()
+    _local.host = host
+    try:
+        yield
+    finally:
+        _local.host = before
+
+
+@contextlib.contextmanager
+def _at_work() -> Iterator[None]:
+    global _working  # noqa: PLW0603 - one process, one count
+    _working += 1
+    try:
+        yield
+    finally:
+        _working -= 1
+
+
+def wait_idle(timeout: float = 30.0) -> None:
+    """Return when no RPC is queued or served and no spawned work runs; raise TimeoutError after `timeout` s."""
+    deadline = time.monotonic() + timeout
+    calm = 0
+    while calm < 4:  # a message may be between two hands for one turn
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"Nova did not come to rest within {timeout} s ({_working} still at work)")
+        calm = 0 if _working or any(_polled.values()) else calm + 1
+        time.sleep(0.03)
+
+
+def _conf_getattr(original):
+    @functools.wraps(original)
+    def getter(self, name):
+        return current() if name == "host" else original(self, name)
+
+    return getter
+
+
+def _process_incoming(original):
+    @functools.wraps(original)
+    def process(self, incoming):
+        global _working  # noqa: PLW0603 - was counted by poll
+        try:
+            with playing(self._target.server or CONTROLLER):
+                return original(self, incoming)
+        finally:
+            _working -= 1
+
+    return process
+
+
+def _poll(original):
+    @functools.wraps(original)
+    def poll(self, target, pool):
+        global _working  # noqa: PLW0603 - see _process_incoming
+        with self._queues_lock:
+            queue = (
+                self._get_server_queue(target.topic, target.server)
+                if target.server
+                else self._get_topic_queue(target.topic, pool)
+            )
+            _polled[id(queue)] = queue
+        found = original(self, target, pool)
+        if found[1] is not None:
+            _working += 1
+        return found
+
+    return poll
+
+
+def _spawn_on(original):
+    @functools.wraps(original)
+    def spawn_on(executor, func, *args, **kwargs):
+        host = current()
+        counted = _at_work()
+        counted.__enter__()
+
+        def work(*a, **k):
+            try:
+                with playing(host):
+                    return func(*a, **k)
+            finally:
+                counted.__exit__(None, None, None)
+
+        return original(executor, functools.wraps(func)(work), *args, **kwargs)
+
+    return spawn_on
+
+
+def install() -> None:
+    """Make `CONF.host`, RPC servers and spawned work know their host. Call once, before Nova starts."""
+    cfg.ConfigOpts.__getattr__ = _conf_getattr(cfg.ConfigOpts.__getattr__)
+    rpc_server.RPCServer._process_incoming = _process_incoming(rpc_server.RPCServer._process_incoming)
+    impl_fake.FakeExchange.poll = _poll(impl_fake.FakeExchange.poll)
+    nova.utils.spawn_on = _spawn_on(nova.utils.spawn_on)
