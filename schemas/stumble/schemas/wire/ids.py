@@ -1,0 +1,73 @@
+"""Ids that are functions of their source, so that translating or replaying twice gives the same ones."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+import uuid
+
+_MASK_48 = (1 << 48) - 1
+_SEPARATOR = "\x1f"
+
+#: Actions that notifications can't tell apart are one family; every other action is its own.
+FAMILIES = {"migrate": "resize"}
+
+
+def _uuid7(time_us: int, entropy: int) -> str:
+    """Return a UUIDv7 (RFC 9562): 48 bits of milliseconds, 12 of the rest of the time, 62 of ``entropy``."""
+    millis, micros = divmod(max(time_us, 0), 1000)
+    value = (millis & _MASK_48) << 80 | 0x7 << 76 | (micros * 4096 // 1000) << 64 | 0b10 << 62
+    value |= entropy & ((1 << 62) - 1)
+    text = f"{value:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def new_event_id(now_us: int | None = None) -> str:
+    """Draw the id of an event that is born here. ``now_us``: UTC microseconds."""
+    return _uuid7(time.time_ns() // 1000 if now_us is None else now_us, int.from_bytes(os.urandom(8), "big"))
+
+
+def derived_event_id(occurred_at_us: int, publisher: str | None, message_id: str | None, position: int) -> str:
+    """Return the id of an event that translates a message: the source's time and a hash of the other three."""
+    digest = _hash(publisher or "", message_id or "", str(position))
+    return _uuid7(occurred_at_us, int.from_bytes(digest[:8], "big"))
+
+
+def event_time_us(event_id: str) -> int:
+    """Return the time in an event id, UTC microseconds (to about a microsecond). Raises ``ValueError`` for no uuid."""
+    value = uuid.UUID(event_id).int
+    millis, fraction = value >> 80, (value >> 64) & 0xFFF
+    return millis * 1000 + (fraction * 1000 + 4095) // 4096
+
+
+def family(action: str) -> str:
+    """Return the family of an action: ``resize`` for resize and migrate, else the action itself."""
+    return FAMILIES.get(action, action)
+
+
+def request_key(instance_uuid: str | None, request_id: str | None, action: str, target_id: str | None = None) -> str:
+    """Return the id of a request: a hash of instance, request id, action family and target, in uuid form."""
+    return _named(instance_uuid or "", request_id or "", family(action), target_id or "")
+
+
+def failure_id(request_key: str, host: str | None, exception: str, attempt_id: str | None = None) -> str:
+    """Return the id of a failure: a hash of its request, host, root exception class and the emitter's attempt id."""
+    return _named(request_key, host or "", exception.removesuffix("_Remote"), attempt_id or "")
+
+
+def publication_event_id(subject_id: str, revision: int) -> str:
+    """Return the id under which one revision of a subject is delivered downstream, the same at every delivery."""
+    return _named(subject_id, str(revision))
+
+
+def _hash(*parts: str) -> bytes:
+    return hashlib.sha256(_SEPARATOR.join(parts).encode("utf-8", "surrogatepass")).digest()
+
+
+def _named(*parts: str) -> str:
+    """Return a UUIDv8 (RFC 9562: the layout is the maker's own) of a hash of ``parts``."""
+    value = bytearray(_hash(*parts)[:16])
+    value[6] = value[6] & 0x0F | 0x80
+    value[8] = value[8] & 0x3F | 0x80
+    return str(uuid.UUID(bytes=bytes(value)))

@@ -1,0 +1,99 @@
+"""The schemas of this release, parsed once when the module loads.
+
+The ``.avsc`` files beside this module are the source of truth. Older versions stay beside newer ones for ever,
+so that any published record can be read without a registry.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from typing import Any
+
+from fastavro.schema import fingerprint, parse_schema, to_parsing_canonical_form
+
+#: Limits of a record's text, by field: bytes of UTF-8, or a mapping for a nested record.
+Limits = Mapping[str, "int | Limits"]
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """One version of one record type."""
+
+    name: str
+    version: int
+    json: str
+    parsed: Any = field(repr=False)
+    #: CRC-64-AVRO of the parsing canonical form, little-endian as single-object encoding writes it.
+    fingerprint: bytes
+    limits: Limits = field(repr=False)
+
+
+def schema_fingerprint(definition: Any) -> bytes:
+    """Return a schema's 8-byte CRC-64-AVRO fingerprint, little-endian (Avro specification, single-object encoding)."""
+    digest = fingerprint(to_parsing_canonical_form(definition), "CRC-64-AVRO")
+    return bytes.fromhex(digest)
+
+
+def _limits(record: Mapping[str, Any]) -> dict[str, int | Limits]:
+    found: dict[str, int | Limits] = {}
+    for item in record["fields"]:
+        if "maxBytes" in item:
+            found[item["name"]] = item["maxBytes"]
+            continue
+        branches = item["type"] if isinstance(item["type"], list) else [item["type"]]
+        for branch in branches:
+            if isinstance(branch, dict) and branch.get("type") == "record":
+                found[item["name"]] = _limits(branch)
+    return found
+
+
+def load(text: str, version: int) -> Schema:
+    """Parse a schema definition (JSON text).
+
+    Raises ``fastavro.schema.SchemaParseException`` or ``ValueError`` where it isn't one.
+    """
+    definition = json.loads(text)
+    return Schema(
+        name=f"{definition['namespace']}.{definition['name']}",
+        version=version,
+        json=json.dumps(definition, separators=(",", ":"), ensure_ascii=False),
+        parsed=parse_schema(definition),
+        fingerprint=schema_fingerprint(json.loads(text)),
+        limits=_limits(definition),
+    )
+
+
+def _load_all() -> list[Schema]:
+    folder = resources.files(__package__) / "avsc"
+    loaded = []
+    for item in sorted(folder.iterdir(), key=lambda path: path.name):
+        if item.name.endswith(".avsc"):
+            version = int(item.name.split(".")[-2].removeprefix("v"))
+            loaded.append(load(item.read_text(encoding="utf-8"), version))
+    return loaded
+
+
+ALL: tuple[Schema, ...] = tuple(_load_all())
+_BY_FINGERPRINT = {schema.fingerprint: schema for schema in ALL}
+
+
+def latest(name: str) -> Schema:
+    """Return the newest version of a record type by its full name. Raises ``KeyError`` for an unknown name."""
+    versions = [schema for schema in ALL if schema.name == name]
+    if not versions:
+        raise KeyError(name)
+    return max(versions, key=lambda schema: schema.version)
+
+
+def by_fingerprint(value: bytes) -> Schema | None:
+    """Return the schema of this release that has this fingerprint, if any."""
+    return _BY_FINGERPRINT.get(value)
+
+
+EVENT = latest("stumble.InstanceActionEvent")
+ACTION_FAILED = latest("stumble.ActionFailed")
+ACTION_OUTCOME = latest("stumble.ActionOutcome")
+PRODUCER_STATUS = latest("stumble.ProducerStatus")
