@@ -1,0 +1,9 @@
+"""What the local stack raises; its message is one sentence that says what to do."""
+
+from __future__ import annotations
+
+__all__ = ["LocalError"]
+
+
+class LocalError(Exception):
+    """Something of the local stack failed; ``str()`` is a sentence for the operator."""

