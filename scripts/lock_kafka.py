@@ -30,9 +30,7 @@ def main(version: str) -> None:
         lines.append(f"{digest} {len(data)} {jar.relative_to(repository).as_posix()}\n")
     if len(lines) != len(names):
         raise SystemExit(f"{len(names)} jars resolved but {len(lines)} found in {repository}")
-    LOCK.write_text(
-        f"# Apache Kafka {version}: sha256, bytes, path below a Maven repository\n" + "".join(lines)
-    )
+    LOCK.write_text(f"# Apache Kafka {version}: sha256, bytes, path below a Maven repository\n" + "".join(lines))
 
 
 if __name__ == "__main__":

@@ -40,9 +40,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session")
-def _service(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[str], str]:
+def _service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
     is_worker = hasattr(request.config, "workerinput")
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if is_worker else base) / "services"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from stumble.schemas.wire.errors import StumbleError
+
 __all__ = ["LocalError"]
 
 
-class LocalError(Exception):
+class LocalError(StumbleError):
     """Something of the local stack failed; ``str()`` is a sentence for the operator."""

@@ -37,9 +37,7 @@ def drop_root(user: str) -> None:
     os.setresuid(entry.pw_uid, entry.pw_uid, entry.pw_uid)
     mask = 1 << CAP_DAC_OVERRIDE
     header = struct.pack("=Ii", CAPABILITY_VERSION_3, 0)
-    sets = struct.pack(
-        "=6I", mask, mask, mask, 0, 0, 0
-    )  # effective, permitted, inheritable; then the upper halves
+    sets = struct.pack("=6I", mask, mask, mask, 0, 0, 0)  # effective, permitted, inheritable; then the upper halves
     if libc.capset(header, sets) == 0:
         libc.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_DAC_OVERRIDE, 0, 0)
 

@@ -106,9 +106,7 @@ def _fetch_all(missing: list[Jar], folder: Path, progress: Progress) -> None:
 def _fetch(jar: Jar, folder: Path, source: MavenSource) -> None:
     data = _from_local_repository(jar) or _download(jar, source)
     if hashlib.sha256(data).hexdigest() != jar.sha256:
-        raise LocalError(
-            f"{source.url}/{jar.path} isn't the jar it should be (its SHA-256 differs); {_MENDS}"
-        )
+        raise LocalError(f"{source.url}/{jar.path} isn't the jar it should be (its SHA-256 differs); {_MENDS}")
     partial = folder / f"{jar.name}.{os.getpid()}"
     partial.write_bytes(data)
     partial.replace(folder / jar.name)

@@ -135,9 +135,7 @@ class LocalKafka:
                     return
             except KafkaException:
                 if time.monotonic() > deadline:
-                    raise LocalError(
-                        f"Kafka wasn't ready in {timeout:.0f} s, see {self.process.log}"
-                    ) from None
+                    raise LocalError(f"Kafka wasn't ready in {timeout:.0f} s, see {self.process.log}") from None
 
 
 def _java() -> Path:

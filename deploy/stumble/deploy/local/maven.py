@@ -41,9 +41,7 @@ def maven_source(settings: Path = _SETTINGS) -> MavenSource:
     proxies = _proxies(root) if root is not None else {}
     if url or root is None:
         return MavenSource((url or _central()).rstrip("/"), proxies=proxies)
-    mirror = next(
-        (item for item in root.iter("mirror") if _mirrors_central(item.findtext("mirrorOf", ""))), None
-    )
+    mirror = next((item for item in root.iter("mirror") if _mirrors_central(item.findtext("mirrorOf", ""))), None)
     if mirror is None:
         return MavenSource(_central(), proxies=proxies)
     headers = _credentials(root, mirror.findtext("id", ""))
@@ -68,9 +66,7 @@ def _parse(settings: Path) -> ET.Element | None:
 
 def _mirrors_central(mirror_of: str) -> bool:
     words = [word.strip() for word in mirror_of.split(",")]
-    return "!central" not in words and any(
-        word in {"*", "central", "external:*", "external:http:*"} for word in words
-    )
+    return "!central" not in words and any(word in {"*", "central", "external:*", "external:http:*"} for word in words)
 
 
 def _credentials(root: ET.Element, server: str) -> dict[str, str]:

@@ -138,9 +138,7 @@ class LocalPostgres:
                 psycopg.connect(self.url(), connect_timeout=2).close()
             except psycopg.OperationalError as error:
                 if time.monotonic() > deadline:
-                    raise LocalError(
-                        f"PostgreSQL wasn't ready in {timeout:.0f} s, see {self.process.log}"
-                    ) from error
+                    raise LocalError(f"PostgreSQL wasn't ready in {timeout:.0f} s, see {self.process.log}") from error
                 time.sleep(0.05)
             else:
                 return

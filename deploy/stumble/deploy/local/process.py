@@ -117,9 +117,7 @@ class ChildProcess:
                     os.kill(pid, number)
                 time.sleep(0.2)
         if start_time(pid) == started:
-            raise LocalError(
-                f"{self.name} of an earlier run (pid {pid}) can't be ended; end it with: kill -9 {pid}"
-            )
+            raise LocalError(f"{self.name} of an earlier run (pid {pid}) can't be ended; end it with: kill -9 {pid}")
         self._pid_file.unlink(missing_ok=True)
 
     def stop(self, number: signal.Signals = signal.SIGTERM, *, timeout: float = 10.0) -> bool:
@@ -141,6 +139,4 @@ class ChildProcess:
     def require_running(self) -> None:
         """Raise LocalError with the end of the log if the child has ended."""
         if self.exit_status is not None:
-            raise LocalError(
-                f"{self.name} ended with status {self.exit_status}, see {self.log}:\n{tail(self.log)}"
-            )
+            raise LocalError(f"{self.name} ended with status {self.exit_status}, see {self.log}:\n{tail(self.log)}")
