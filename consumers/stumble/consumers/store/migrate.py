@@ -1,0 +1,74 @@
+"""Bring a store to the newest version: `stumble store migrate`."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psycopg
+import sqlalchemy
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from stumble.consumers.store.connect import StoreError, StoreUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: One migration at a time, whoever starts it (a number of our own in PostgreSQL's advisory locks).
+MIGRATION_LOCK = 0x57_0B_1E_01
+_SCRIPTS = Path(__file__).with_name("migrations")
+
+
+def migrate(url: str) -> tuple[str | None, str | None]:
+    """Upgrade the store at `url`; returns the versions before and after.
+
+    Safe to call from several processes at once. Raises `StoreUnavailableError` when there is no database.
+    """
+    with _connected(url) as connection:
+        connection.exec_driver_sql("select pg_advisory_xact_lock(%s)", (MIGRATION_LOCK,))
+        connection.exec_driver_sql("create schema if not exists stumble_kept")
+        before = _current(connection)
+        config = _config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+        return before, _current(connection)
+
+
+def require_current(url: str) -> None:
+    """Raise `StoreError` with the command to run unless the store at `url` has the newest version."""
+    with _connected(url) as connection:
+        current = _current(connection)
+    head = ScriptDirectory.from_config(_config()).get_current_head()
+    if current != head:
+        raise StoreError(
+            f"The store is at version {current or 'none'}, this program needs {head}: run `stumble store migrate`."
+        )
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_SCRIPTS))
+    return config
+
+
+def _current(connection: sqlalchemy.Connection) -> str | None:
+    context = MigrationContext.configure(connection, opts={"version_table_schema": "stumble_kept"})
+    return context.get_current_revision()
+
+
+@contextmanager
+def _connected(url: str) -> Iterator[sqlalchemy.Connection]:
+    engine = sqlalchemy.create_engine(
+        "postgresql+psycopg://", creator=lambda: psycopg.connect(url), poolclass=sqlalchemy.NullPool
+    )
+    try:
+        with engine.begin() as connection:
+            yield connection
+    except (sqlalchemy.exc.OperationalError, psycopg.OperationalError) as error:
+        raise StoreUnavailableError(url, error) from error
+    finally:
+        engine.dispose()

@@ -1,0 +1,29 @@
+"""Named SQL: every statement lives in a `.sql` file, in a block that starts with `-- name: …`."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+from typing import LiteralString
+
+_FOLDER = Path(__file__).with_name("sql")
+_NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
+
+
+@cache
+def load() -> dict[str, str]:
+    """Read all statements by name; raises `ValueError` when two share one name."""
+    statements: dict[str, str] = {}
+    for path in sorted(_FOLDER.glob("*.sql")):
+        parts = _NAME.split(path.read_text(encoding="utf-8"))
+        for name, text in zip(parts[1::2], parts[2::2], strict=True):
+            if name in statements:
+                raise ValueError(f"{path.name}: the statement {name!r} is there twice")
+            statements[name] = text.strip()
+    return statements
+
+
+def query(name: str) -> LiteralString:
+    """Return the statement called `name`; it comes from a file of this package, never from input."""
+    return load()[name]

@@ -1,0 +1,49 @@
+"""The store's migrations, run against a real PostgreSQL."""
+
+import threading
+
+import pytest
+
+from stumble.consumers.store.connect import StoreError, StoreUnavailableError, connect
+from stumble.consumers.store.migrate import migrate, require_current
+
+
+def test_an_empty_database_becomes_a_store(database_url):
+    assert migrate(database_url) == (None, "0001")
+    with connect(database_url) as session:
+        assert session.execute("select count(*) from requests").fetchone() == (0,)
+        assert session.execute("select count(*) from publications").fetchone() == (0,)
+
+
+def test_a_second_run_changes_nothing(database_url):
+    migrate(database_url)
+    assert migrate(database_url) == ("0001", "0001")
+
+
+def test_several_processes_may_migrate_at_once(database_url):
+    failures = []
+
+    def run():
+        try:
+            migrate(database_url)
+        except Exception as error:  # noqa: BLE001
+            failures.append(error)
+
+    threads = [threading.Thread(target=run) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    require_current(database_url)
+
+
+def test_an_old_store_is_told_with_the_command_that_mends_it(database_url):
+    with pytest.raises(StoreError, match="run `stumble store migrate`"):
+        require_current(database_url)
+
+
+def test_no_database_is_one_sentence_without_the_password():
+    with pytest.raises(StoreUnavailableError, match=r"127\.0\.0\.1:1/none does not answer") as caught:
+        migrate("postgresql://me:secret@127.0.0.1:1/none")
+    assert "secret" not in str(caught.value)
