@@ -1,0 +1,77 @@
+"""Settings of every role, from the environment (``STUMBLE_…``, ``__`` for nesting) and an optional TOML file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from stumble.schemas.models.kafka import KafkaSettings
+from stumble.schemas.wire.errors import StumbleError
+
+CONFIG_VARIABLE = "STUMBLE_CONFIG"
+
+
+class SettingsError(StumbleError):
+    """A setting is wrong; the text names it, its source and what it should be."""
+
+
+class Settings(BaseSettings):
+    """What a role is told. The environment wins over the file that ``STUMBLE_CONFIG`` names."""
+
+    model_config = SettingsConfigDict(env_prefix="STUMBLE_", env_nested_delimiter="__", extra="ignore")
+
+    kafka: KafkaSettings = Field(default_factory=KafkaSettings)
+    database_url: SecretStr = Field(
+        SecretStr("postgresql://127.0.0.1:5432/stumble"),
+        description="PostgreSQL, as libpq takes it.",
+    )
+    outbox_dir: Path = Field(Path("/var/lib/stumble/outbox"), description="Where producers of this host leave events.")
+    state_dir: Path = Field(Path("/var/lib/stumble"), description="State of the relay and of the local stack.")
+    api_host: str = Field("127.0.0.1", description="Address that the API binds to.")
+    api_port: int = Field(8686, ge=0, le=65535, description="Port of the API.")
+    api_url: str = Field("http://127.0.0.1:8686", description="Where the command line finds the API.")
+    metrics_host: str = Field("127.0.0.1", description="Address that a role's own metrics bind to.")
+    metrics_port: int | None = Field(None, ge=0, le=65535, description="Port of a role's own metrics; none by default.")
+    cell: str | None = Field(None, description="Nova cell of this host.")
+    region: str | None = Field(None, description="Keystone region of this host.")
+    cloud: str | None = Field(None, description="Name of the cloud.")
+    host: str = Field(default_factory=lambda: os.uname().nodename, description="Name of this host.")
+    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
+    log_format: str = Field("console", pattern="^(console|json)$", description="console for people, json for machines.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read the environment first, then the TOML file where one is named."""
+        sources: tuple[PydanticBaseSettingsSource, ...] = (init_settings, env_settings)
+        if path := os.environ.get(CONFIG_VARIABLE):
+            sources += (TomlConfigSettingsSource(settings_cls, Path(path)),)
+        return sources
+
+
+def load(**overrides: object) -> Settings:
+    """Read the settings; ``overrides`` (a command's own options) win, None among them counts as not given.
+
+    Raises ``SettingsError`` in one sentence where something is wrong.
+    """
+    path = os.environ.get(CONFIG_VARIABLE)
+    if path and not Path(path).is_file():
+        raise SettingsError(f"{CONFIG_VARIABLE} names {path}, which is no file: correct it or unset it.")
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return Settings(**given)  # type: ignore[arg-type]  # pydantic checks them
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "__".join(str(part) for part in first["loc"]).upper()
+        raise SettingsError(f"The setting STUMBLE_{name} is wrong: {first['msg']}.") from error
+    except ValueError as error:  # broken TOML, broken JSON in a variable
+        raise SettingsError(f"The settings can't be read: {error}") from error
