@@ -1,0 +1,115 @@
+"""The root of the command line: exit statuses, one sentence for every error, nothing imported that isn't needed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import types
+
+import httpx
+import psycopg
+import pytest
+import typer
+
+from stumble.deploy.cli.commands import COMMANDS, Command
+from stumble.deploy.cli.explain import explain
+from stumble.deploy.cli.root import run
+from stumble.schemas.wire.errors import StumbleError
+from tests.support.services import cli_environment
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch):
+    """Run ``stumble probe`` whose body is the given function."""
+
+    def runner(body, *argv: str) -> int:
+        app = typer.Typer(add_completion=False)
+        app.command()(body)
+        module = types.ModuleType("probe_command")
+        module.app = app
+        monkeypatch.setitem(sys.modules, "probe_command", module)
+        return run(["probe", *argv], [Command("X", "probe", "probe_command:app", "relay", "probe")])
+
+    return runner
+
+
+def fail_with(error: BaseException):
+    def body() -> None:
+        raise error
+
+    return body
+
+
+def test_success_is_0(call) -> None:
+    assert call(lambda: None) == 0
+
+
+def test_wrong_usage_is_2(call, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(lambda: None, "--no-such-option") == 2
+    assert "no-such-option" in capsys.readouterr().err
+
+
+def test_an_exit_status_passes(call) -> None:
+    assert call(fail_with(typer.Exit(5))) == 5
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (StumbleError("the outbox is full, free some space"), "the outbox is full, free some space"),
+        (psycopg.OperationalError("connection refused"), "STUMBLE_DATABASE_URL"),
+        (psycopg.errors.UndefinedTable('relation "requests" does not exist'), "stumble store migrate"),
+        (httpx.ConnectError("refused"), "--api"),
+        (ValueError("what\nis this"), "unexpected ValueError: what is this"),
+    ],
+)
+def test_an_error_is_one_sentence_and_1(call, capsys: pytest.CaptureFixture[str], error: Exception, words: str) -> None:
+    assert call(fail_with(error)) == 1
+    err = capsys.readouterr().err
+    assert words in err
+    assert err.count("\n") == 1
+
+
+def test_debug_shows_the_traceback(call, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STUMBLE_DEBUG", "1")
+    assert call(fail_with(StumbleError("no"))) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_interrupt_is_130(call) -> None:
+    assert call(fail_with(KeyboardInterrupt())) == 130
+
+
+def test_unknown_command_suggests(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["falures"]) == 2
+    assert "did you mean 'failures'" in capsys.readouterr().err
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([]) == 0
+    text = capsys.readouterr().out
+    assert all(f"\n  {command.name} " in text for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_a_base_install_names_the_extra(command: Command, tmp_path) -> None:
+    """No typer, nothing: ``-S`` hides all installed packages but the source roots stay."""
+    done = subprocess.run(
+        [sys.executable, "-S", "-m", "stumble.deploy.cli", command.name],
+        env=cli_environment(), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert f"pip install 'stumble[{command.extra}]'" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_an_error_of_settings_names_the_setting() -> None:
+    from pydantic import BaseModel, ValidationError
+
+    class Settings(BaseModel):
+        api_port: int
+
+    with pytest.raises(ValidationError) as caught:
+        Settings(api_port="eighty")
+    assert "api_port" in explain(caught.value)
+    assert "\n" not in explain(caught.value)
