@@ -1,4 +1,4 @@
-"""The jars that Kafka runs from: named with SHA-256 in kafka.lock, fetched once into the user's cache."""
+"""What runs on Java: files named with SHA-256 in a lock file, fetched once into the user's cache."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stumble.deploy.local.maven import MavenSource, maven_source
 
 __all__ = ["Jar", "ensure_jars", "locked_jars", "show_progress"]
 
-_LOCK = Path(__file__).with_name("kafka.lock")
+KAFKA = Path(__file__).with_name("kafka.lock")
 _LOCAL_REPOSITORY = Path.home() / ".m2" / "repository"
 _TIMEOUT = 60  # seconds without a byte
 _ATTEMPTS = 3
@@ -44,9 +44,9 @@ class Jar:
         return self.path.rpartition("/")[2]
 
 
-def locked_jars() -> list[Jar]:
-    """Return what kafka.lock names."""
-    lines = [line.split() for line in _LOCK.read_text().splitlines() if line and not line.startswith("#")]
+def locked_jars(lock: Path = KAFKA) -> list[Jar]:
+    """Return what a lock file names."""
+    lines = [line.split() for line in lock.read_text().splitlines() if line and not line.startswith("#")]
     return [Jar(digest, int(size), path) for digest, size, path in lines]
 
 
@@ -68,15 +68,15 @@ def show_progress(done: int, total: int) -> None:
     sys.stderr.flush()
 
 
-def ensure_jars(progress: Progress | None = None) -> list[Path]:
-    """Return the paths of all jars, fetching what's missing; each is checked against its SHA-256.
+def ensure_jars(progress: Progress | None = None, lock: Path = KAFKA) -> list[Path]:
+    """Return the paths of all jars of a lock file, fetching what's missing; each is checked against its SHA-256.
 
     Several processes may do so at once: a jar appears under its name only when it's whole. Raises LocalError
     when the repository can't be reached or serves something else.
     """
     folder = cache_folder()
     folder.mkdir(parents=True, exist_ok=True)
-    jars = locked_jars()
+    jars = locked_jars(lock)
     missing = [jar for jar in jars if not _is_there(folder / jar.name, jar)]
     if missing:
         _fetch_all(missing, folder, progress or (lambda _done, _total: None))
@@ -130,5 +130,5 @@ def _download(jar: Jar, source: MavenSource) -> bytes:
             # A refused or missing file stays so; a broken line may not.
             refused = isinstance(error, urllib.error.HTTPError) and error.code < _SERVER_ERROR
             if refused or attempt == _ATTEMPTS:
-                raise LocalError(f"Kafka can't be fetched from {address} ({error}); {_MENDS}") from error
+                raise LocalError(f"{jar.name} can't be fetched from {address} ({error}); {_MENDS}") from error
     raise AssertionError

