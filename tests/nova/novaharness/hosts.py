@@ -1,7 +1,8 @@
 """Which host a green thread plays, and whether any of them still works.
 
-One process plays several hosts. Nova asks `CONF.host` all over (publisher ids, action events, faults), so that
-option must answer per serving thread: an RPC server's thread is its server's host, and what it spawns inherits it.
+One process plays several hosts. Nova asks `CONF.host` all over (publisher ids, action events, faults), so
+that option must answer per serving thread: an RPC server's thread is its server's host, and what it spawns
+inherits it.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def _at_work() -> Iterator[None]:
 
 
 def wait_idle(timeout: float = 30.0) -> None:
-    """Return when no RPC is queued or served and no spawned work runs; raise TimeoutError after `timeout` s."""
+    """Return when no RPC is queued or served and no spawned work runs (TimeoutError after `timeout` s)."""
     deadline = time.monotonic() + timeout
     calm = 0
     while calm < 4:  # a message may be between two hands for one turn
