@@ -26,12 +26,8 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--format", choices=["unversioned", "versioned", "both"], help="notification_format")
     parser.add_argument("--tour", action="store_true", help="only the scenarios of the tour")
-    parser.add_argument(
-        "--only", action="append", default=[], metavar="TEXT", help="only names that contain TEXT"
-    )
-    parser.add_argument(
-        "--record", type=pathlib.Path, help="record notifications and tap calls as JSON lines"
-    )
+    parser.add_argument("--only", action="append", default=[], metavar="TEXT", help="only names that contain TEXT")
+    parser.add_argument("--record", type=pathlib.Path, help="record notifications and tap calls as JSON lines")
     parser.add_argument("--results", type=pathlib.Path, help="where results go (default: standard output)")
     parser.add_argument("--log", type=pathlib.Path, help="where Nova's log goes when done")
     return parser.parse_args()
@@ -50,17 +46,13 @@ def main(given: argparse.Namespace) -> int:
     if recorder:
         recorder.install()
     running = cloud.Cloud(conf).start()
-    print(
-        "nova is up: nova-api, conductor, scheduler, computes " + ", ".join(cloud.COMPUTES), file=sys.stderr
-    )
+    print("nova is up: nova-api, conductor, scheduler, computes " + ", ".join(cloud.COMPUTES), file=sys.stderr)
     watch = (lambda name: setattr(recorder, "scenario", name)) if recorder else (lambda _name: None)
     player = play.Player(running, watch)
     broken = 0
     with given.results.open("w") if given.results else os.fdopen(1, "w") as out:
         for scenario in SCENARIOS:
-            if (given.tour and not scenario.tour) or (
-                given.only and not any(t in scenario.name for t in given.only)
-            ):
+            if (given.tour and not scenario.tour) or (given.only and not any(t in scenario.name for t in given.only)):
                 continue
             result = player.play(scenario)
             broken += "error" in result

@@ -94,9 +94,7 @@ class _Api(nova_fixtures.OSAPIFixture):
                 **kwargs,
             )
 
-        self.useFixture(
-            test.fixtures.MonkeyPatch("nova.api.auth.NovaKeystoneContext._create_context", create)
-        )
+        self.useFixture(test.fixtures.MonkeyPatch("nova.api.auth.NovaKeystoneContext._create_context", create))
 
 
 class Cloud(test.TestCase, integrated_helpers.PlacementInstanceHelperMixin):

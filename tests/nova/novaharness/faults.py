@@ -53,26 +53,20 @@ def guest_dies(
     raise make(fault)
 
 
-def job_fails(
-    fault: Fault,
-    original,
-    driver,
-    context,
-    instance,
-    dest,
-    post_method,
-    recover_method,
-    block_migration,
-    data,
-) -> None:
+def job_fails(fault: Fault, original, driver, context, instance, dest, post, recover, *more, **kwargs) -> None:  # noqa: PLR0917
     """Do what the libvirt driver does when the hypervisor's job fails: recover, and raise nothing."""
-    recover_method(context, instance, dest, migrate_data=data)
+    recover(context, instance, dest, migrate_data=kwargs.get("migrate_data") or more[-1])
+
+
+def nothing(fault: Fault, original: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+    """Do nothing and return None."""
 
 
 BEHAVIOURS: dict[str, Callable[..., Any]] = {
     "rolled back": rolled_back,
     "guest dies": guest_dies,
     "job fails": job_fails,
+    "nothing": nothing,
 }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -131,4 +132,5 @@ def install() -> None:
     cfg.ConfigOpts.__getattr__ = _conf_getattr(cfg.ConfigOpts.__getattr__)
     rpc_server.RPCServer._process_incoming = _process_incoming(rpc_server.RPCServer._process_incoming)
     impl_fake.FakeExchange.poll = _poll(impl_fake.FakeExchange.poll)
-    nova.utils.spawn_on = _spawn_on(nova.utils.spawn_on)
+    spawner = importlib.import_module("nova.utils" if hasattr(nova.utils, "spawn_on") else "nova.thread_pool_factory")
+    spawner.spawn_on = _spawn_on(spawner.spawn_on)  # it moved in Nova 34

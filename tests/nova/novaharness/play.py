@@ -62,9 +62,7 @@ class Player:
     def _make(self, call: Call, names: dict[str, str], accept: tuple[int, ...] = ()) -> tuple[int, str]:
         api = self._cloud.admin_api if call.admin else self._cloud.user_api
         send = {"POST": api.api_post, "PUT": api.api_put, "DELETE": api.api_delete}[call.method]
-        arguments = [call.path.format(**names)] + (
-            [fill(call.body, names)] if call.method != "DELETE" else []
-        )
+        arguments = [call.path.format(**names)] + ([fill(call.body, names)] if call.method != "DELETE" else [])
         answer = send(*arguments, check_response_status=[200, 201, 202, 204, 207, *accept])
         if call.path == "/servers":
             names["server"] = answer.body["server"]["id"]

@@ -54,9 +54,7 @@ class Recorder:
     def write(self, kind: str, **fields: Any) -> None:
         """Append one line."""
         line = {"t": time.time(), "scenario": self.scenario, "kind": kind, "host": hosts.current(), **fields}
-        self._file.write(
-            json.dumps(jsonutils.to_primitive(line, convert_instances=True, fallback=str)) + "\n"
-        )
+        self._file.write(json.dumps(jsonutils.to_primitive(line, convert_instances=True, fallback=str)) + "\n")
         self._file.flush()
 
     def install(self) -> None:

@@ -290,11 +290,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         "active",
         v.LIVE_MIGRATE,
         failed("live-migration", (HOST2, "MigrationPreCheckError"), verdict="MaxRetriesExceeded"),
-        (
-            driver(
-                "check_can_live_migrate_destination", "MigrationPreCheckError", HOST2, reason="CPU too old"
-            ),
-        ),
+        (driver("check_can_live_migrate_destination", "MigrationPreCheckError", HOST2, reason="CPU too old"),),
     ),
     # volumes and interfaces
     Scenario("attach_volume works", "active", v.ATTACH_VOLUME, ok("attach_volume"), tour=True),
@@ -385,9 +381,8 @@ SCENARIOS: tuple[Scenario, ...] = (
         failed("unshelve", (CONTROLLER, "NoValidHost")),
         (
             Fault(
-                "nova.scheduler.manager.SchedulerManager.select_destinations",
-                "nova.exception.NoValidHost",
-                keywords={"reason": "all hosts are full"},
+                "nova.scheduler.client.report.SchedulerReportClient.get_allocation_candidates",
+                does="nothing",
             ),
         ),
         tour=True,

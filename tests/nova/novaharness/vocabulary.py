@@ -91,9 +91,7 @@ def driver(method: str, exception: str, host: str | None = None, **keywords: Any
 
 CREATE_BODY = {"server": {"name": "tour", "imageRef": "{image}", "flavorRef": "1", "networks": "none"}}
 CREATE = Call("POST", "/servers", CREATE_BODY)
-CREATE_WITH_PORT = Call(
-    "POST", "/servers", {"server": CREATE_BODY["server"] | {"networks": [{"port": "{port}"}]}}
-)
+CREATE_WITH_PORT = Call("POST", "/servers", {"server": CREATE_BODY["server"] | {"networks": [{"port": "{port}"}]}})
 CREATE_HUGE = Call("POST", "/servers", {"server": CREATE_BODY["server"] | {"flavorRef": "{huge_flavor}"}})
 DELETE = Call("DELETE", "/servers/{server}")
 START, STOP = action({"os-start": None}), action({"os-stop": None})
@@ -119,9 +117,7 @@ BACKUP = action({"createBackup": {"name": "backup", "backup_type": "daily", "rot
 RESET_STATE = action({"os-resetState": {"state": "error"}}, admin=True)
 RESTORE, FORCE_DELETE = action({"restore": None}), action({"forceDelete": None})
 LIVE_MIGRATE = action({"os-migrateLive": {"host": None, "block_migration": "auto"}}, admin=True)
-ATTACH_VOLUME = Call(
-    "POST", "/servers/{server}/os-volume_attachments", {"volumeAttachment": {"volumeId": "{volume}"}}
-)
+ATTACH_VOLUME = Call("POST", "/servers/{server}/os-volume_attachments", {"volumeAttachment": {"volumeId": "{volume}"}})
 DETACH_VOLUME = Call("DELETE", "/servers/{server}/os-volume_attachments/{volume}")
 ATTACH_PORT = Call(
     "POST", "/servers/{server}/os-interface", {"interfaceAttachment": {"port_id": "{port}"}}, accept=(500,)
