@@ -1,0 +1,69 @@
+"""Reading of single named fields from data that may have any shape.
+
+A payload is never copied as a whole: it may hold tokens, user data, injected files and connection secrets.
+"""
+
+from __future__ import annotations
+
+import re
+from calendar import timegm
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+#: More characters of one value are never looked at; the emitter cuts to each field's own limit.
+MAX_TEXT = 65_536
+
+_UUID = re.compile(r"([0-9a-f]{8})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{12})", re.IGNORECASE)
+_EMPTY: Mapping[str, Any] = {}
+_VERSIONED_DATA = "nova_object.data"
+
+
+def mapping(value: Any) -> Mapping[str, Any]:
+    """Return ``value`` if it is a mapping, else an empty one."""
+    return value if isinstance(value, Mapping) else _EMPTY
+
+
+def data(value: Any) -> Mapping[str, Any]:
+    """Return the fields of an object that may be wrapped the way Nova's versioned payloads are."""
+    found = mapping(value)
+    inner = found.get(_VERSIONED_DATA)
+    return inner if isinstance(inner, Mapping) else found
+
+
+def text(value: Any) -> str | None:
+    """Return a scalar as text, None for what is empty or no scalar."""
+    if isinstance(value, str):
+        return value[:MAX_TEXT] or None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return str(value) if isinstance(value, float) or abs(value) < 10**30 else None
+
+
+def integer(value: Any) -> int | None:
+    """Return a number that fits Avro's int, else None."""
+    if isinstance(value, int) and not isinstance(value, bool) and -(2**31) <= value < 2**31:
+        return value
+    return None
+
+
+def uuid(value: Any) -> str | None:
+    """Return a uuid in lower case with hyphens, None for anything else."""
+    if not isinstance(value, str) or not 32 <= len(value) <= 36:
+        return None
+    found = _UUID.fullmatch(value)
+    return "-".join(found.groups()).lower() if found else None
+
+
+def time_us(value: Any) -> int | None:
+    """Return a time (ISO text as oslo.messaging writes it, naive is UTC) in UTC microseconds, None for no time."""
+    if not isinstance(value, str) or len(value) > 64:
+        return None
+    try:
+        found = datetime.fromisoformat(value)
+        if found.tzinfo is not None:
+            found = found.astimezone(UTC)
+        micros = timegm(found.timetuple()) * 1_000_000 + found.microsecond
+    except (ValueError, OverflowError):
+        return None
+    return micros if micros > 0 else None

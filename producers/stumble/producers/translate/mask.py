@@ -1,0 +1,42 @@
+"""Masking of secrets in free text: messages of exceptions and tracebacks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+try:
+    from oslo_utils.strutils import mask_password as _mask_password
+except ImportError:  # a host without OpenStack libraries: the relay's or a bridge's environment
+    _mask_password = None
+
+#: More characters are never searched: the middle is left out first.
+MAX_SEARCHED: Final = 65_536
+MASK: Final = "***"
+
+_FERNET = re.compile(r"\bgAAAA[A-Za-z0-9_=-]{16,}")
+_URL_USER = re.compile(r"(\b[a-zA-Z][a-zA-Z0-9+.-]{0,20}://[^\s:/@]{1,255}:)[^\s/@]{1,1024}@")
+_HEADER = re.compile(
+    r"(?i)\b((?:x-[a-z-]{0,32}token|authorization)['\"]?\s{0,3}[:=]\s{0,3}['\"]?(?:bearer |basic )?)[^\s'\",}]{4,}"
+)
+_KEY_VALUE = re.compile(
+    r"(?i)\b([a-z_-]{0,40}(?:password|passwd|_pass|adminpass|secret|auth_token|sys_pswd|private_key|user_data|keyring)"
+    r"[a-z_-]{0,40}['\"]?\s{0,3}[:=]\s{0,3}u?['\"]?)[^\s'\",;}&<>]{1,4096}"
+)
+
+
+def mask(value: str) -> str:
+    """Return ``value`` with secrets replaced: oslo.utils' rule where it is installed, and this module's own."""
+    if len(value) > MAX_SEARCHED:
+        half = MAX_SEARCHED // 2
+        value = f"{value[:half]}…[cut]…{value[-half:]}"
+    if _mask_password is not None:
+        value = _mask_password(value)
+    value = _FERNET.sub(MASK, value)
+    if "://" in value:
+        value = _URL_USER.sub(rf"\1{MASK}@", value)
+    return _KEY_VALUE.sub(rf"\1{MASK}", _HEADER.sub(rf"\1{MASK}", value))
+
+
+Mask = Callable[[str], str]

@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import pytest
+
+from stumble.producers.translate import read_notification, translate_notification
+from stumble.producers.translate.names import INSTANCE_SIGNALS, LEGACY_SIGNALS
+from tests.unit.translate.samples import (
+    CONTEXT,
+    OTHER,
+    POWER_OFF_FAILURE,
+    REQUEST,
+    UUID,
+    envelope,
+    fault,
+    instance,
+    legacy,
+    versioned,
+    wrapped_exception,
+)
+
+
+def one(message: dict) -> dict:
+    (event,) = translate_notification(message, CONTEXT)
+    return event
+
+
+@pytest.mark.parametrize("event_type", sorted(name for name in LEGACY_SIGNALS if name.startswith("compute.instance.")))
+def test_both_forms_of_one_thing_tell_the_same(event_type: str):
+    signal, phase = LEGACY_SIGNALS[event_type]
+    suffix = "" if phase == "PROGRESS" else f".{phase.lower()}"
+    publisher = "conductor.host1" if "scheduled" in event_type else "compute.host1"
+    twin = one(versioned(f"{signal}{suffix}", f"nova-{publisher.replace('.', ':')}", fault=fault()))
+    event = one(legacy(event_type, publisher))
+    assert signal.partition(".")[2] in INSTANCE_SIGNALS
+    assert event["source"]["signal"] == twin["source"]["signal"] == signal
+    for name in ("phase", "scope", "instance_uuid", "action", "step", "service", "source_host", "owner_project_id"):
+        assert event[name] == twin[name], name
+    assert event["event_id"] != twin["event_id"] or event["source"]["publisher"] == twin["source"]["publisher"]
+    for name in ("vm_state", "display_name", "flavor", "image"):
+        assert event["instance"][name] == twin["instance"][name], name
+
+
+def test_a_failure_carries_the_sources_code():
+    exception = (
+        "{'kwargs': {'reason': 'z', 'code': 500}, 'message': 'No valid host was found. z', 'class': 'NoValidHost'}"
+    )
+    message = legacy(
+        "compute.instance.create.error", exception=exception, message="No valid host was found. z", code=500
+    )
+    failure = one(message)["failure"]
+    assert (failure["exception"], failure["code"], failure["code_source"]) == ("NoValidHost", 500, "SOURCE")
+    assert failure["reason"] == "No valid host was found. z"
+
+
+def test_update():
+    message = legacy(
+        "compute.instance.update",
+        old_state="building",
+        state="active",
+        old_task_state="spawning",
+        new_task_state=None,
+        state_description="spawning",
+    )
+    found = one(message)["instance"]
+    assert (found["old_vm_state"], found["vm_state"], found["task_state"]) == ("building", "active", None)
+
+
+def test_a_failed_method_names_its_instance_and_step():
+    event = one(wrapped_exception("stop_instance", POWER_OFF_FAILURE, instance=instance(), clean_shutdown=True))
+    assert event["source"]["signal"] == "exception"
+    assert (event["instance_uuid"], event["request_id"]) == (UUID, REQUEST)
+    assert (event["phase"], event["step"]) == ("ERROR", "compute_stop_instance")
+    assert event["instance"]["task_state"] == "powering-off"
+    failure = event["failure"]
+    assert (failure["exception"], failure["code"]) == ("InstancePowerOffFailure", 400)
+    assert failure["message"] == "Failed to power off instance: it's stuck"
+
+
+def test_a_method_of_a_newer_nova_is_a_step_by_its_name():
+    event = one(wrapped_exception("levitate_instance", "ValueError('x')", instance=instance()))
+    assert (event["step"], event["action"]) == ("compute_levitate_instance", None)
+
+
+def test_a_conductors_method():
+    event = one(wrapped_exception("migrate_server", "ValueError('x')", "conductor.ctl", instance=instance()))
+    assert (event["service"], event["step"]) == ("nova-conductor", "conductor_migrate_server")
+
+
+def test_an_attach_names_its_volume():
+    event = one(wrapped_exception("attach_volume", "ValueError('x')", instance=instance(), bdm={"volume_id": "vol-1"}))
+    assert (event["target_kind"], event["target_id"], event["action"]) == ("volume", "vol-1", "attach_volume")
+
+
+def external(uuid: str, tag: str) -> dict:
+    fields = {"instance_uuid": uuid, "name": "volume-extended", "status": "completed", "tag": tag}
+    return {f"_obj_{name}": value for name, value in fields.items()} | {"_context": {"auth_token": "canary-token"}}
+
+
+def test_extended_volumes_are_events_of_their_own():
+    message = wrapped_exception(
+        "external_instance_event",
+        "ValueError('x')",
+        instances=[instance(), instance(OTHER)],
+        events=[external(UUID, "vol-1"), external(UUID, "vol-2"), external(OTHER, "vol-3")],
+    )
+    events = translate_notification(message, CONTEXT)
+    assert [(event["instance_uuid"], event["target_id"]) for event in events] == [
+        (UUID, "vol-1"),
+        (UUID, "vol-2"),
+        (OTHER, "vol-3"),
+    ]
+    assert {(event["action"], event["step"]) for event in events} == {("extend_volume", "compute_extend_volume")}
+    assert [event["source"]["position"] for event in events] == [0, 1, 2]
+    assert len({event["event_id"] for event in events}) == 3
+
+
+def test_external_events_as_text():
+    text = f"InstanceExternalEvent(instance_uuid={UUID},name='volume-extended',status='completed',tag='vol-1')"
+    instances = [f"Instance(display_name='a,uuid={OTHER}',uuid={UUID},vcpus=1)"]
+    event = one(wrapped_exception("external_instance_event", "ValueError('x')", instances=instances, events=[text]))
+    assert (event["instance_uuid"], event["target_id"]) == (UUID, "vol-1")
+
+
+def test_external_events_that_tell_nothing_still_name_the_instances():
+    message = wrapped_exception("external_instance_event", "ValueError('x')", instances=[instance()], events=["?"])
+    event = one(message)
+    assert (event["instance_uuid"], event["action"], event["step"]) == (UUID, None, None)
+
+
+def test_compute_task():
+    payload = {
+        "instance_id": UUID,
+        "state": "error",
+        "method": "build_instances",
+        "reason": "{'kwargs': {'code': 500}, 'message': 'Exceeded max', 'class': 'MaxRetriesExceeded'}",
+        "instance_properties": {"project_id": "blue", "display_name": "web-1", "user_data": "canary-user-data"},
+        "request_spec": {"num_instances": 1},
+    }
+    event = one(envelope("compute_task.build_instances", payload, "compute_task.ctl"))
+    assert (event["scope"], event["phase"], event["action"]) == ("REQUEST", "ERROR", "create")
+    assert (event["service"], event["host"]) == ("nova-conductor", "ctl")
+    assert event["failure"]["exception"] == "MaxRetriesExceeded"
+    assert (event["owner_project_id"], event["instance"]["vm_state"]) == ("blue", "error")
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        (legacy("compute.instance.exists"), "not_an_action"),
+        (legacy("compute.instance.create_ip.start"), "not_an_action"),
+        (legacy("scheduler.select_destinations.start"), "not_an_action"),
+        (wrapped_exception("get_vnc_console", "ValueError('x')", instance=instance()), "not_an_action"),
+        (wrapped_exception("create_aggregate", "ValueError('x')", aggregate_name="a"), "no_instance"),
+        (legacy("compute.instance.create.end", instance_id=None), "no_instance"),
+        (legacy("something.else"), "unknown_event_type"),
+    ],
+)
+def test_what_yields_no_event_says_why(message: dict, reason: str):
+    assert read_notification(message, CONTEXT) == ([], reason)

@@ -1,0 +1,98 @@
+"""Whatever comes in, nothing is raised, nothing is changed, and what comes out fits the schema."""
+
+from __future__ import annotations
+
+import copy
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stumble.producers.translate import read_notification, read_tap
+from stumble.producers.translate.names import INSTANCE_SIGNALS, LEGACY_SIGNALS
+from stumble.producers.translate.skip import ALL
+from stumble.schemas.wire.codec import decode, encode
+from stumble.schemas.wire.schemas import EVENT
+from stumble.schemas.wire.text import bounded
+from tests.unit.translate import samples
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=30) | st.binary(max_size=5)
+KEYS = st.sampled_from(
+    [
+        *("nova_object.data", "uuid", "instance_uuid", "instance_id", "fault", "reason", "exception", "args", "class"),
+        *(
+            "state",
+            "state_update",
+            "flavor",
+            "name",
+            "tag",
+            "instances",
+            "events",
+            "instance",
+            "request_spec",
+            "objects",
+        ),
+        *("message", "kwargs", "code", "exception_message", "traceback", "volume_id", "bdm", "image_meta", "chain"),
+        *("kind", "call_id", "time_us", "step", "migration", "target", "status", "token", "migration_type"),
+    ],
+) | st.text(max_size=8)
+VALUES = st.recursive(
+    SCALARS | st.sampled_from([samples.UUID, samples.TIME, samples.POWER_OFF_FAILURE]),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=6),
+    max_leaves=25,
+)
+TYPES = st.sampled_from(
+    [
+        *sorted(LEGACY_SIGNALS),
+        *(f"instance.{name}.{phase}" for name in INSTANCE_SIGNALS for phase in ("start", "error")),
+        *("compute.exception", "compute_task.build_instances.error", "stop_instance", "external_instance_event"),
+    ],
+)
+DATA = st.dictionaries(KEYS, VALUES, max_size=10)
+PAYLOADS = (
+    DATA
+    | DATA.map(lambda data: {"nova_object.data": data})
+    | st.fixed_dictionaries(
+        {"exception": VALUES, "args": DATA},
+    )
+)
+
+
+def check(events: list[dict], reason: str | None) -> None:
+    assert bool(events) == (reason is None)
+    assert reason is None or reason in ALL
+    for event in events:
+        body = encode(EVENT, bounded(EVENT, event))
+        assert decode(EVENT, body)["event_id"] == event["event_id"]
+
+
+@given(event_type=TYPES | st.text(), payload=PAYLOADS | VALUES, context=VALUES)
+def test_any_payload(event_type: str, payload: object, context: object):
+    message = samples.envelope(event_type, payload, "nova-compute:host1")
+    before = copy.deepcopy(message)
+    found = read_notification(message, context)
+    assert repr(message) == repr(before)
+    assert repr(read_notification(before, context)) == repr(found)
+    check(*found)
+
+
+@given(event_type=TYPES, changes=DATA, context=VALUES)
+def test_a_sound_payload_with_any_fields_changed(event_type: str, changes: dict, context: object):
+    make = samples.versioned if event_type.startswith("instance.") else samples.legacy
+    check(*read_notification(make(event_type, **changes), context))
+
+
+@given(envelope=st.dictionaries(st.sampled_from(list(samples.versioned("x"))), VALUES), context=VALUES)
+def test_any_envelope(envelope: dict, context: object):
+    check(*read_notification(samples.versioned("instance.create.end") | envelope, context))
+
+
+@given(
+    kind=st.sampled_from(["action_start", "event_start", "event_finish", "fault", "migration"]) | VALUES,
+    call=DATA,
+    context=VALUES,
+)
+def test_any_call(kind: object, call: dict, context: object):
+    known = {"call_id": "c", "time_us": samples.TIME_US, "instance_uuid": samples.UUID, "kind": kind}
+    check(*read_tap(known | call, context))
+    check(*read_tap(call | known, context))
+    check(*read_tap(call, context))

@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import pytest
+
+from stumble.producers.translate import read_notification, translate_notification
+from tests.unit.translate.samples import (
+    CONTEXT,
+    REQUEST,
+    TIME_US,
+    UUID,
+    envelope,
+    fault,
+    versioned,
+    wrapped,
+)
+
+
+def one(message: dict, context: dict | None = CONTEXT) -> dict:
+    (event,) = translate_notification(message, context)
+    return event
+
+
+def test_every_field_that_the_source_has():
+    event = one(versioned("instance.power_off.start", task_state="powering-off"))
+    assert event["occurred_at"] == TIME_US
+    assert event["source"] == {
+        "kind": "VERSIONED",
+        "event_type": "instance.power_off.start",
+        "signal": "instance.power_off",
+        "message_id": "6d0e5f3f-0000-4000-8000-000000000001",
+        "publisher": "nova-compute:host1",
+        "position": 0,
+    }
+    assert (event["phase"], event["scope"], event["action"]) == ("START", "STEP", "stop")
+    assert event["step"] == "compute_stop_instance"
+    assert (event["instance_uuid"], event["request_id"], event["global_request_id"]) == (UUID, REQUEST, "req-global")
+    assert (event["owner_project_id"], event["initiator_user_id"]) == ("blue", "admin")
+    assert event["initiator_project_id"] == "ops"
+    assert (event["service"], event["host"], event["node"]) == ("nova-compute", "host1", "node1")
+    assert event["availability_zone"] == "az1"
+    assert event["instance"] == {
+        "vm_state": "active",
+        "task_state": "powering-off",
+        "power_state": "running",
+        "old_vm_state": None,
+        "old_task_state": None,
+        "display_name": "web-1",
+        "flavor": "m1.small",
+        "image": "155d900f-4e14-4e4c-a73d-069cbf4541e6",
+    }
+    assert event["failure"] is None
+
+
+def test_failure():
+    event = one(versioned("instance.volume_attach.error", fault=fault(), volume_id="vol-1"))
+    assert (event["phase"], event["target_kind"], event["target_id"]) == ("ERROR", "volume", "vol-1")
+    assert event["failure"] == {
+        "exception": "CinderConnectionFailed",
+        "module": "nova.volume.cinder",
+        "function": "attach",
+        "chain": [],
+        "code": 500,
+        "code_source": "TAXONOMY",
+        "reason": "no route to cinder",
+        "message": "no route to cinder",
+        "traceback": "Traceback",
+        "blame": "DEPENDENCY",
+        "retryable": event["failure"]["retryable"],
+    }
+
+
+def test_an_exception_that_is_not_novas_shows_its_class_only():
+    failure = one(versioned("instance.create.error", fault=fault("libvirtError", "/etc/passwd is bad")))["failure"]
+    assert (failure["reason"], failure["message"]) == ("libvirtError", "/etc/passwd is bad")
+
+
+def test_a_remote_exception_is_the_class_that_it_was():
+    text = "Port binding failed\nTraceback (most recent call last):\n  File x\nPortBindingFailed"
+    failure = one(versioned("instance.create.error", fault=fault("PortBindingFailed_Remote", text, "")))["failure"]
+    assert (failure["exception"], failure["message"]) == ("PortBindingFailed", "Port binding failed")
+    assert failure["traceback"].startswith("Traceback (most")
+
+
+def test_a_remote_error_names_the_class_it_stands_for():
+    text = "Remote error: ValueError bad disk\n['Traceback (most recent call last):\\n', 'x']."
+    failure = one(versioned("instance.create.error", fault=fault("RemoteError", text)))["failure"]
+    assert (failure["exception"], failure["message"], failure["reason"]) == ("ValueError", "bad disk", "ValueError")
+
+
+def test_compute_exception_names_no_instance_but_its_traceback_names_the_step():
+    traceback = (
+        'Traceback (most recent call last):\n  File "/x/nova/exception_wrapper.py", line 63, in wrapped\n'
+        '  File "/x/nova/compute/manager.py", line 170, in decorated_function\n'
+        '  File "/x/nova/compute/manager.py", line 3606, in stop_instance\n'
+        '  File "/x/nova/compute/manager.py", line 2900, in _power_off_instance\nnova.exception.X: y\n'
+    )
+    payload = fault("InstancePowerOffFailure", "Failed to power off", traceback)
+    event = one(envelope("compute.exception", payload, "nova-compute:host1"))
+    assert (event["source"]["signal"], event["phase"]) == ("exception", "ERROR")
+    assert (event["instance_uuid"], event["request_id"]) == (None, REQUEST)
+    assert event["step"] == "compute_stop_instance"
+    assert event["failure"]["exception"] == "InstancePowerOffFailure"
+
+
+@pytest.mark.parametrize(
+    ("publisher", "frame"),
+    [("nova-api:x", "create_aggregate"), ("nova-compute:x", "get_vnc_console")],
+)
+def test_an_exception_of_something_else_is_no_action(publisher: str, frame: str):
+    traceback = f'Traceback (most recent call last):\n  File "/x/nova/compute/manager.py", line 1, in {frame}\n'
+    message = envelope("compute.exception", fault("AggregateNameExists", "x", traceback), publisher)
+    assert read_notification(message, CONTEXT) == ([], "not_an_action")
+
+
+def test_compute_task():
+    spec = wrapped("RequestSpecPayload", project_id="blue", flavor=wrapped("FlavorPayload", name="m1.small"))
+    payload = wrapped(
+        "ComputeTaskPayload",
+        instance_uuid=UUID,
+        state="active",
+        request_spec=spec,
+        reason=fault("NoValidHost", "No valid host was found."),
+    )
+    event = one(envelope("compute_task.migrate_server.error", payload, "nova-conductor:ctl"))
+    assert (event["scope"], event["phase"], event["action"]) == ("REQUEST", "ERROR", None)
+    assert event["source"]["signal"] == "compute_task.migrate_server"
+    assert (event["instance"]["vm_state"], event["instance"]["flavor"]) == ("active", "m1.small")
+    assert (event["owner_project_id"], event["request_id"]) == ("blue", REQUEST)
+    assert event["failure"]["reason"] == "No valid host was found."
+
+
+def test_update_tells_old_and_new_state():
+    update = wrapped(
+        "InstanceStateUpdatePayload",
+        old_state="building",
+        state="active",
+        old_task_state="spawning",
+        new_task_state=None,
+    )
+    event = one(versioned("instance.update", state="building", task_state="spawning", state_update=update))
+    assert (event["phase"], event["scope"]) == ("PROGRESS", "INSTANCE")
+    found = event["instance"]
+    assert (found["old_vm_state"], found["vm_state"]) == ("building", "active")
+    assert (found["old_task_state"], found["task_state"]) == ("spawning", None)
+
+
+def test_a_periodic_task_has_no_initiator_and_the_request_id_of_its_context():
+    message = versioned(
+        "instance.shelve_offload.start",
+        request_id=None,
+        action_initiator_user=None,
+        action_initiator_project=None,
+    )
+    event = one(message, {"request_id": "req-periodic", "user_id": None, "project_id": None})
+    assert (event["request_id"], event["initiator_user_id"]) == ("req-periodic", None)
+    assert one(message, {})["request_id"] is None
+    assert one(message, None)["request_id"] is None
+
+
+@pytest.mark.parametrize(
+    ("event_type", "publisher", "expected"),
+    [
+        ("instance.resize_prep.start", "nova-compute:host2", ("host1", "host2", "compute_prep_resize")),
+        ("instance.resize.start", "nova-compute:host1", ("host1", None, "compute_resize_instance")),
+        ("instance.resize.error", "nova-compute:host2", ("host1", "host2", "compute_prep_resize")),
+        ("instance.live_migration_rollback.start", "nova-compute:host1", ("host1", None, None)),
+        ("instance.rebuild_scheduled", "nova-conductor:host2", (None, "host2", "rebuild_server")),
+    ],
+)
+def test_hosts_of_a_move(event_type: str, publisher: str, expected: tuple):
+    event = one(versioned(event_type, publisher))
+    assert (event["source_host"], event["dest_host"], event["step"]) == expected
+    assert event["host"] == (None if "scheduled" in event_type else publisher.split(":")[1])
+
+
+def test_a_local_delete_is_outside_of_novas_steps():
+    assert one(versioned("instance.delete.end", "nova-api:ctl"))["step"] is None
+    assert one(versioned("instance.delete.end"))["step"] == "compute_terminate_instance"
+
+
+def test_resize_prep_tells_both_flavors():
+    event = one(versioned("instance.resize_prep.start", new_flavor=wrapped("FlavorPayload", name="m1.large")))
+    assert (event["old_flavor"], event["new_flavor"]) == ("m1.small", "m1.large")
+
+
+def test_a_signal_of_a_newer_nova_is_kept_without_a_meaning():
+    event = one(versioned("instance.levitate.end"))
+    assert (event["source"]["signal"], event["phase"]) == ("instance.levitate", "END")
+    assert (event["action"], event["step"]) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        (versioned("instance.exists"), "not_an_action"),
+        (versioned("keypair.create.start"), "not_an_action"),
+        (versioned("magic.create.start"), "unknown_event_type"),
+        (versioned("instance.create.end", uuid="nonsense"), "no_instance"),
+        (versioned("instance.create.end") | {"payload": 5}, "malformed"),
+        (versioned("instance.create.end") | {"timestamp": "yesterday"}, "no_identity"),
+        (versioned("instance.create.end") | {"message_id": None}, "no_identity"),
+        (None, "no_identity"),
+    ],
+)
+def test_what_yields_no_event_says_why(message: object, reason: str):
+    assert read_notification(message, CONTEXT) == ([], reason)
