@@ -1,9 +1,11 @@
 """Any record survives the wire, in either framing; bad bytes are told apart from a registry that is away."""
 
+import io
 import json
 from pathlib import Path
 
 import pytest
+from fastavro import schemaless_writer
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -49,11 +51,8 @@ SCHEMA_AND_RECORD = st.sampled_from(schemas.ALL).flatmap(lambda schema: st.tuple
 @given(SCHEMA_AND_RECORD)
 def test_records_survive_both_framings(case):
     schema, record = case
-    try:
-        body = codec.encode(schema, record)
-    except UnicodeEncodeError:  # lone surrogates: `bounded` takes them out
-        record = text.bounded(schema, record)
-        body = codec.encode(schema, record)
+    body = codec.encode(schema, record)
+    record = codec.decode(schema, body)  # as cleaned
     decoder = codec.Decoder(schema, resolve_id={7: schema.json}.__getitem__)
     assert decoder.decode(codec.frame_single_object(schema, body)) == record
     assert decoder.decode(codec.frame_confluent(7, body)) == record
@@ -72,7 +71,7 @@ def test_garbage_is_a_wire_error(value):
 
 @given(records(EVENT), st.integers(0, 400))
 def test_torn_bodies_are_not_avro(record, cut):
-    body = codec.encode(EVENT, text.bounded(EVENT, record))
+    body = codec.encode(EVENT, record)
     if cut < len(body):
         with pytest.raises(NotAvro):
             codec.decode(EVENT, body[:cut])
@@ -80,12 +79,44 @@ def test_torn_bodies_are_not_avro(record, cut):
         codec.decode(EVENT, body + b"\x00")
 
 
-@given(records(EVENT))
-def test_bounded_text_fits_its_limits_and_is_clean(record):
-    bounded = text.bounded(EVENT, record)
-    codec.encode(EVENT, bounded)
-    assert "\x00" not in str(bounded["host"])
-    assert text.bounded(EVENT, bounded) == bounded
+@given(SCHEMA_AND_RECORD)
+def test_our_writer_and_fastavro_give_the_same_bytes(case):
+    schema, record = case
+    body = codec.encode(schema, record)
+    cleaned = codec.decode(schema, body)
+    out = io.BytesIO()
+    schemaless_writer(out, codec.plain(schema.json), cleaned)
+    assert out.getvalue() == body
+    assert codec.encode(schema, cleaned) == body
+    if json.dumps(record).isascii() and "\\u" not in json.dumps(record):
+        assert cleaned == record
+
+
+def test_text_is_cleaned_and_bounded_wherever_it_stands():
+    long = "é" * 20_000
+    record = {
+        "host": "a\x00b\ud800c",
+        "step": long,
+        "labels": {"k": "v", "big": long, "z": "y"},
+        "failure": {"traceback": f"start {long} end", "chain": ["A" * 2000, "B" * 2000, "C"]},
+    }
+    found = codec.decode(EVENT, codec.encode(EVENT, record))
+    assert found["host"] == "a\ufffdb\ufffdc"
+    assert len(found["step"].encode()) <= 255
+    assert found["labels"] == {"k": "v", "z": "y"}
+    assert found["failure"]["chain"] == ["A" * 2000, "C"]
+    traceback = found["failure"]["traceback"]
+    assert len(traceback.encode()) <= 16384
+    assert traceback.startswith("start ")
+    assert traceback.endswith(" end")
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"host": 5}, {"phase": "NEVER"}, {"occurred_at": 2**63}, {"labels": 3}, {"source": 1}]
+)
+def test_a_value_of_another_type_is_refused(wrong):
+    with pytest.raises((TypeError, ValueError, AttributeError)):
+        codec.encode(EVENT, wrong)
 
 
 @given(st.text(), st.integers(0, 200))

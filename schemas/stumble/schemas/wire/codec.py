@@ -12,9 +12,10 @@ import struct
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from fastavro import schemaless_reader, schemaless_writer
+from fastavro import schemaless_reader
 from fastavro.schema import parse_schema
 
+from stumble.schemas.wire.encoder import Encoder
 from stumble.schemas.wire.errors import NotAvro, UnknownSchema, WireError
 from stumble.schemas.wire.headers import Header, fingerprint_of
 from stumble.schemas.wire.schemas import ALL, Schema, by_fingerprint
@@ -48,11 +49,15 @@ def plain(definition: str) -> Any:
 _PLAIN = {schema.fingerprint: plain(schema.json) for schema in ALL}
 
 
+_ENCODERS = {schema.fingerprint: Encoder(json.loads(schema.json)) for schema in ALL}
+
+
 def encode(schema: Schema, record: Mapping[str, Any]) -> bytes:
-    """Return a record's bare Avro body. Raises ``ValueError`` or ``TypeError`` where a value doesn't fit its field."""
-    out = io.BytesIO()
-    schemaless_writer(out, _PLAIN[schema.fingerprint], record)
-    return out.getvalue()
+    """Return a record's bare Avro body, its text cleaned and within the limits that the schema states.
+
+    Raises ``TypeError``, ``ValueError`` or ``AttributeError`` where a value is of another type than its field.
+    """
+    return _ENCODERS[schema.fingerprint].encode(record)
 
 
 def decode(schema: Schema, body: bytes, writer: Any = None) -> dict[str, Any]:

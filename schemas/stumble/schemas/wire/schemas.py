@@ -7,15 +7,11 @@ so that any published record can be read without a registry.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any
 
 from fastavro.schema import fingerprint, parse_schema, to_parsing_canonical_form
-
-#: Limits of a record's text, by field: bytes of UTF-8, or a mapping for a nested record.
-Limits = Mapping[str, "int | Limits"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,26 +24,12 @@ class Schema:
     parsed: Any = field(repr=False)
     #: CRC-64-AVRO of the parsing canonical form, little-endian as single-object encoding writes it.
     fingerprint: bytes
-    limits: Limits = field(repr=False)
 
 
 def schema_fingerprint(definition: Any) -> bytes:
     """Return a schema's 8-byte CRC-64-AVRO fingerprint, little-endian (Avro specification, single-object encoding)."""
     digest = fingerprint(to_parsing_canonical_form(definition), "CRC-64-AVRO")
     return bytes.fromhex(digest)
-
-
-def _limits(record: Mapping[str, Any]) -> dict[str, int | Limits]:
-    found: dict[str, int | Limits] = {}
-    for item in record["fields"]:
-        if "maxBytes" in item:
-            found[item["name"]] = item["maxBytes"]
-            continue
-        branches = item["type"] if isinstance(item["type"], list) else [item["type"]]
-        for branch in branches:
-            if isinstance(branch, dict) and branch.get("type") == "record":
-                found[item["name"]] = _limits(branch)
-    return found
 
 
 def load(text: str, version: int) -> Schema:
@@ -62,7 +44,6 @@ def load(text: str, version: int) -> Schema:
         json=json.dumps(definition, separators=(",", ":"), ensure_ascii=False),
         parsed=parse_schema(definition),
         fingerprint=schema_fingerprint(json.loads(text)),
-        limits=_limits(definition),
     )
 
 

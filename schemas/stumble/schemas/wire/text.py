@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from stumble.schemas.wire.schemas import Limits, Schema
-
 _CUT = "…[cut]"
 _CUT_BYTES = len(_CUT.encode())
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
@@ -32,43 +27,3 @@ def shorten(text: str, max_bytes: int) -> str:
         return raw[:max_bytes].decode("utf-8", "ignore")
     half = (max_bytes - _CUT_BYTES) // 2
     return raw[:half].decode("utf-8", "ignore") + _CUT + raw[-half:].decode("utf-8", "ignore")
-
-
-def bounded(schema: Schema, record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a copy of a record with every text cleaned and within the limits that its schema states."""
-    return _bounded(schema.limits, record)
-
-
-def _bounded(limits: Limits, record: Mapping[str, Any]) -> dict[str, Any]:
-    result = dict(record)
-    for name, limit in limits.items():
-        value = result.get(name)
-        if value is None:
-            continue
-        if not isinstance(limit, int):
-            result[name] = _bounded(limit, value)
-        elif isinstance(value, str):
-            result[name] = shorten(clean(value), limit)
-        elif value:
-            result[name] = _bounded_items(value, limit)
-    return result
-
-
-def _bounded_items(value: Any, limit: int) -> Any:
-    """Bound a map or list of text as a whole: what no longer fits is left out."""
-    left = limit
-    if isinstance(value, Mapping):
-        kept = {}
-        for key, item in value.items():
-            name, text = shorten(clean(str(key)), 255), shorten(clean(str(item)), limit)
-            left -= len(name.encode()) + len(text.encode())
-            if left >= 0:
-                kept[name] = text
-        return kept
-    items = []
-    for item in value:
-        text = shorten(clean(str(item)), limit)
-        left -= len(text.encode())
-        if left >= 0:
-            items.append(text)
-    return items
