@@ -1,0 +1,1 @@
+"""HTTP API over the failure store: reading only, on loopback only."""

@@ -1,0 +1,66 @@
+"""The app: routes, errors, measurements, put together."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from fastapi_offline import FastAPIOffline
+
+from stumble.consumers.api import failures, health, instances, openapi, problems, requests, scrape, stream
+from stumble.consumers.api.context import Context
+from stumble.consumers.api.database import Database
+from stumble.consumers.api.feed import Feed
+from stumble.consumers.api.guard import LoopbackHost
+from stumble.consumers.api.metrics import ApiMetrics, Measure
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from fastapi import FastAPI
+
+    from stumble.schemas.models.settings import Settings
+
+DESCRIPTION = (
+    "What went wrong in the actions of Nova's servers, kept apart from what state the servers are in. "
+    "Reads only; listens on loopback only. Errors are RFC 9457 problem details."
+)
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Build the app; it connects when it starts and needs no database until then."""
+    database = Database(settings.database_url.get_secret_value())
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        feed = Feed(database)
+        await database.open()
+        feed.start()
+        app.state.context = Context(database, feed)
+        try:
+            yield
+        finally:
+            await feed.close()
+            await database.close()
+
+    app = FastAPIOffline(
+        title="stumble",
+        version="1",
+        summary="Failures of Nova instance actions.",
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        redoc_url=None,
+    )
+    _add_routes(app)
+    metrics = ApiMetrics()
+    app.state.metrics = metrics
+    app.add_middleware(LoopbackHost)
+    app.add_middleware(Measure, metrics=metrics)
+    problems.install(app)
+    openapi.install(app)
+    return app
+
+
+def _add_routes(app: Any) -> None:
+    for part in (failures, requests, instances, stream, health, scrape):
+        app.include_router(part.router)

@@ -1,0 +1,66 @@
+"""Opaque positions: where a page ended, and where a stream was left.
+
+A page's cursor is the sort key of its last row, so rows that arrive meanwhile move nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_STREAM = re.compile(r"(\d{1,19})-(\d{1,19})")
+_BIGINT = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class PageCursor:
+    """Sort key of the last row of a page: newest first, then by id."""
+
+    at: datetime
+    id: UUID
+
+    def encode(self) -> str:
+        """Text for a link."""
+        micros = (self.at - _EPOCH) // _MICROSECOND
+        raw = micros.to_bytes(8, "big", signed=True) + self.id.bytes
+        return base64.urlsafe_b64encode(raw).decode()
+
+    @classmethod
+    def decode(cls, text: str) -> PageCursor:
+        """Cursor from a link; ValueError when it was not one of ours."""
+        try:
+            raw = base64.b64decode(text.encode("ascii"), altchars=b"-_", validate=True)
+            at = _EPOCH + int.from_bytes(raw[:8], "big", signed=True) * _MICROSECOND
+            return cls(at, UUID(bytes=raw[8:]))
+        except (ValueError, OverflowError, binascii.Error) as error:
+            raise ValueError("The cursor is not one that this API gave; follow `next` of a page.") from error
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class StreamCursor:
+    """Place in the publications: transaction, then row.
+
+    Rows of one transaction appear together and only after every older transaction has ended, so whoever has read
+    up to here has missed nothing, also not a row that committed late.
+    """
+
+    xid: int
+    id: int
+
+    def encode(self) -> str:
+        """Text for `Last-Event-ID`."""
+        return f"{self.xid}-{self.id}"
+
+    @classmethod
+    def decode(cls, text: str) -> StreamCursor:
+        """Cursor from `Last-Event-ID`; ValueError when it was not one of ours."""
+        match = _STREAM.fullmatch(text.strip())
+        if not match or int(match[1]) > _BIGINT or int(match[2]) > _BIGINT:
+            raise ValueError("The Last-Event-ID is not one that this stream gave; leave it out to start now.")
+        return cls(int(match[1]), int(match[2]))

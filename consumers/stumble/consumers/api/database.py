@@ -1,0 +1,76 @@
+"""Reading connections to the store: read-only, bounded in time, back by themselves after an outage."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from psycopg import AsyncConnection, IsolationLevel
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import AsyncConnectionPool
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+Row = dict[str, Any]
+Reader = AsyncConnection[DictRow]
+
+#: How long a request waits for a connection before it says that the database is away.
+PATIENCE_SECONDS = 3.0
+STATEMENT_TIMEOUT = "15s"
+_OPTIONS = (
+    "-c search_path=stumble_derived,stumble_kept,public -c timezone=UTC"
+    f" -c default_transaction_read_only=on -c statement_timeout={STATEMENT_TIMEOUT}"
+)
+
+
+class Database:
+    """A pool of reading connections."""
+
+    def __init__(self, url: str, *, size: int = 8) -> None:
+        self._pool = AsyncConnectionPool(
+            url,
+            connection_class=AsyncConnection[DictRow],
+            # Unnamed statements only: filters that are absent fold away when each statement is planned for itself.
+            kwargs={
+                "row_factory": dict_row,
+                "prepare_threshold": None,
+                "options": _OPTIONS,
+                "application_name": "stumble-api",
+                "connect_timeout": 3,
+            },
+            configure=_configure,
+            check=AsyncConnectionPool.check_connection,
+            min_size=1,
+            max_size=size,
+            timeout=PATIENCE_SECONDS,
+            reconnect_timeout=10.0,
+            open=False,
+            name="stumble-api",
+        )
+
+    async def open(self) -> None:
+        """Start connecting; an absent database is no error yet."""
+        await self._pool.open(wait=False)
+
+    async def close(self) -> None:
+        """Give all connections back."""
+        await self._pool.close()
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[Reader]:
+        """Lend a connection on which all statements see the same moment."""
+        async with self._pool.connection() as connection:
+            yield connection
+
+
+async def _configure(connection: Reader) -> None:
+    await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
+    await connection.set_read_only(True)
+
+
+async def fetch(connection: Reader, statement: str, parameters: Row | None = None) -> list[Row]:
+    """All rows of a statement, as dicts."""
+    # The statements are the package's own files, never input.
+    cursor = await connection.execute(statement.encode(), parameters or {})
+    return await cursor.fetchall()

@@ -1,0 +1,23 @@
+"""Links to the next page."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode
+
+if TYPE_CHECKING:
+    from fastapi import Request, Response
+
+    from stumble.consumers.api.cursors import PageCursor
+
+
+def next_link(request: Request, response: Response, after: PageCursor) -> str:
+    """Path of the page after this place; also set as `Link` header (RFC 8288).
+
+    Spans such as `since=15m` are kept as they were asked: the window moves on with the reader's clock, and older rows
+    fall out of it at its end only.
+    """
+    query = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
+    path = f"{request.url.path}?{urlencode([*query, ('cursor', after.encode())])}"
+    response.headers["Link"] = f'<{path}>; rel="next"'
+    return path

@@ -1,0 +1,60 @@
+"""Serve the app until a signal comes."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from stumble.consumers.api.app import create_app
+from stumble.consumers.api.guard import require_loopback
+from stumble.schemas.wire.errors import StumbleError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from stumble.schemas.models.settings import Settings
+
+GRACE_SECONDS = 3
+
+
+class CannotListen(StumbleError):
+    """The address can't be bound."""
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Take the address, on loopback only; raises `NotLoopback` or `CannotListen` in one sentence."""
+    require_loopback(host)
+    name = host.strip("[]")
+    family = socket.AF_INET6 if ":" in name else socket.AF_INET
+    try:
+        return socket.create_server((name, port), family=family, backlog=512)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise CannotListen(
+                f"Port {port} of {host} is taken: stop what uses it or choose another with --port or STUMBLE_API_PORT.",
+            ) from error
+        raise CannotListen(f"The API can't listen on {host} port {port}: {error.strerror}.") from error
+
+
+def address(listening: socket.socket) -> str:
+    """URL of a listening socket."""
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def serve(settings: Settings, announce: Callable[[str], None]) -> None:
+    """Run the API until SIGINT or SIGTERM; `announce` is told its URL once it listens."""
+    listening = bind(settings.api_host, settings.api_port)
+    with listening:
+        config = uvicorn.Config(
+            create_app(settings),
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+        )
+        announce(address(listening))
+        uvicorn.Server(config).run(sockets=[listening])

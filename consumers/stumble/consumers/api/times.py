@@ -1,0 +1,47 @@
+"""Moments as people write them: `15m`, `2h`, `3d`, or an ISO 8601 date or time."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_SPAN = re.compile(r"(\d{1,5})([smhdw])")
+_SPANS = re.compile(r"(?:\d{1,5}[smhdw])+")
+HINT = "give a span such as 15m, 2h or 3d, or an ISO 8601 time such as 2026-01-31T12:00:00Z"
+
+
+def parse_span(text: str) -> timedelta:
+    """Length of `90s`, `15m`, `1h30m` …; ValueError for anything else."""
+    word = text.strip().lower()
+    if not _SPANS.fullmatch(word):
+        raise ValueError(f"{text!r} is no span of time; give one such as 30s, 15m, 2h or 3d")
+    return sum((timedelta(**{_UNITS[unit]: int(number)}) for number, unit in _SPAN.findall(word)), timedelta())
+
+
+def parse_when(text: str, now: datetime | None = None) -> datetime:
+    """Moment in UTC: a span counts back from now; a time without an offset is UTC. ValueError otherwise."""
+    word = text.strip()
+    if _SPANS.fullmatch(word.lower()):
+        try:
+            return max(EPOCH, (now or datetime.now(UTC)) - parse_span(word))
+        except OverflowError:
+            return EPOCH
+    try:
+        moment = datetime.fromisoformat(word)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"{text!r} is no time: {HINT}") from error
+
+
+def rfc3339(moment: datetime) -> str:
+    """`2026-01-31T12:00:00.000000Z`: always UTC, always microseconds, so that texts sort as times do."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def from_micros(value: int | str | None) -> datetime | None:
+    """Moment of microseconds since 1970, or of a text that says it in ISO 8601."""
+    if value is None or isinstance(value, str):
+        return parse_when(value) if value else None
+    return EPOCH + timedelta(microseconds=value)

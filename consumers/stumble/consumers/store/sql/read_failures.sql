@@ -1,0 +1,45 @@
+-- What the API reads of failures. Filters that are null fold away when the statement is planned.
+
+-- name: failures_page
+-- Newest first; `at` and `id` are the sort key of the last row of the page before.
+select failure_id, request_key, instance_uuid, request_id, action, host, node, step, attempt, exception, code, reason,
+       blame, retryable, effect, occurred_at, fingerprint, owner_project_id, display_name, cell, region,
+       availability_zone, target_kind, target_id
+  from failures
+ where (%(since)s::timestamptz is null or occurred_at >= %(since)s)
+   and (%(until)s::timestamptz is null or occurred_at < %(until)s)
+   and (%(action)s::text[] is null or action = any(%(action)s))
+   and (%(blame)s::text[] is null or blame = any(%(blame)s))
+   and (%(exception)s::text[] is null or exception = any(%(exception)s))
+   and (%(host)s::text[] is null or host = any(%(host)s))
+   and (%(instance)s::uuid is null or instance_uuid = %(instance)s)
+   and (%(project)s::text is null or owner_project_id = %(project)s)
+   and (%(request)s::text is null
+        or request_key = any(array(select r.request_key from requests r
+                                    where r.request_id = %(request)s
+                                   union all
+                                   select r.request_key from requests r
+                                    where r.global_request_id = %(request)s)))
+   and (%(at)s::timestamptz is null
+        or (occurred_at <= %(at)s and (occurred_at < %(at)s or failure_id > %(id)s::uuid)))
+ order by occurred_at desc, failure_id
+ limit %(limit)s;
+
+-- name: failure_one
+select failure_id, request_key, instance_uuid, request_id, action, host, node, step, attempt, exception, code, reason,
+       blame, retryable, effect, occurred_at, fingerprint, owner_project_id, display_name, cell, region,
+       availability_zone, target_kind, target_id, event_ids, detail_event_id
+  from failures
+ where failure_id = %(failure_id)s;
+
+-- name: failures_of_requests
+-- In the order in which they happened.
+select failure_id, request_key, instance_uuid, request_id, action, host, node, step, attempt, exception, code, reason,
+       blame, retryable, effect, occurred_at, fingerprint, owner_project_id, display_name, cell, region,
+       availability_zone, target_kind, target_id
+  from failures
+ where request_key = any(%(request_keys)s)
+ order by occurred_at, failure_id;
+
+-- name: event_body
+select body from events where event_id = %(event_id)s;

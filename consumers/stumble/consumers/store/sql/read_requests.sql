@@ -1,0 +1,48 @@
+-- What the API reads of requests.
+
+-- name: requests_by_id
+-- All that a request id, a global request id or a request key means: several servers and actions at once perhaps.
+select r.request_key, r.instance_uuid, r.request_id, r.family, r.action, r.target_kind, r.target_id,
+       r.global_request_id, r.owner_project_id, r.initiator_user_id, r.initiator_project_id, r.display_name,
+       r.outcome, r.verdict, r.reason, r.effect, r.started_at, r.finished_at, r.last_event_at, r.updated_at,
+       r.linked_request_key, r.host, r.cell, r.region, r.availability_zone, r.cloud, r.labels, r.steps,
+       r.failure_count
+  from requests r
+ where r.request_key = any(array(select request_key from requests where request_id = %(id)s
+                                 union all
+                                 select request_key from requests where global_request_id = %(id)s
+                                 union all
+                                 select request_key from requests where request_key = %(key)s::uuid))
+ order by r.started_at nulls last, r.request_key
+ limit %(limit)s;
+
+-- name: requests_of_instance
+-- Newest first. A request whose start nobody saw stands where its last news does.
+select r.request_key, r.instance_uuid, r.request_id, r.family, r.action, r.target_kind, r.target_id,
+       r.global_request_id, r.owner_project_id, r.initiator_user_id, r.initiator_project_id, r.display_name,
+       r.outcome, r.verdict, r.reason, r.effect, r.started_at, r.finished_at, r.last_event_at, r.updated_at,
+       r.linked_request_key, r.host, r.cell, r.region, r.availability_zone, r.cloud, r.labels, r.steps,
+       r.failure_count, coalesce(r.started_at, r.last_event_at, r.updated_at) as sort_at
+  from requests r
+ where r.instance_uuid = %(instance)s
+   and (%(action)s::text[] is null or r.action = any(%(action)s))
+   and (%(outcome)s::text[] is null or r.outcome = any(%(outcome)s))
+   and (%(since)s::timestamptz is null or coalesce(r.started_at, r.last_event_at, r.updated_at) >= %(since)s)
+   and (%(until)s::timestamptz is null or coalesce(r.started_at, r.last_event_at, r.updated_at) < %(until)s)
+   and (%(at)s::timestamptz is null
+        or coalesce(r.started_at, r.last_event_at, r.updated_at) < %(at)s
+        or (coalesce(r.started_at, r.last_event_at, r.updated_at) = %(at)s and r.request_key > %(id)s::uuid))
+ order by sort_at desc, r.request_key
+ limit %(limit)s;
+
+-- name: last_failure_of_instance
+select failure_id, request_key, instance_uuid, request_id, action, host, node, step, attempt, exception, code, reason,
+       blame, retryable, effect, occurred_at, fingerprint, owner_project_id, display_name, cell, region,
+       availability_zone, target_kind, target_id
+  from failures
+ where instance_uuid = %(instance)s
+ order by occurred_at desc, failure_id
+ limit 1;
+
+-- name: clock
+select now() as now;

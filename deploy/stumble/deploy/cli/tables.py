@@ -1,0 +1,188 @@
+"""How answers look to people. Nothing of a cloud's text reaches the terminal as a command."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from rich import box
+from rich.console import Console, Group
+from rich.table import Table
+from rich.text import Text
+
+Record = Mapping[str, Any]
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_WIDE = 150
+STYLES = {
+    "SUCCEEDED": "green",
+    "RECOVERED": "green",
+    "FAILED": "bold red",
+    "CANCELLED": "yellow",
+    "STALLED": "magenta",
+    "IN_PROGRESS": "cyan",
+}
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Make a console as wide as the terminal; without one wide enough for whole ids."""
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(file=stream, highlight=False, width=None if stream.isatty() else 200)
+
+
+def print_json(value: Any) -> None:
+    """Write one JSON document."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def print_line(value: Any) -> None:
+    """Write one JSON line, at once."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n")
+    sys.stdout.flush()
+
+
+def plain(value: Any, style: str = "") -> Text:
+    """Make text of a value, without anything that a terminal would obey."""
+    return Text(_CONTROL.sub("\N{REPLACEMENT CHARACTER}", "" if value is None else str(value)), style=style)
+
+
+def clock(moment: str | None) -> str:
+    """Show an API time to the second, UTC."""
+    return f"{moment[:10]} {moment[11:19]}" if moment else ""
+
+
+def took(record: Record) -> str:
+    """Show how long a request took, where both ends are known."""
+    if not record.get("started_at") or not record.get("finished_at"):
+        return ""
+    begin, end = (datetime.fromisoformat(record[name]) for name in ("started_at", "finished_at"))
+    return f"{max(0.0, (end - begin).total_seconds()):.1f} s"
+
+
+def outcome(record: Record) -> Text:
+    """Show an outcome in its colour."""
+    return Text(str(record["outcome"]), style=STYLES.get(record["outcome"], ""))
+
+
+def server(record: Record) -> Text:
+    """Show a server by name, else by id."""
+    return plain(record.get("display_name") or record.get("instance_uuid"))
+
+
+def where(record: Record) -> Text:
+    """Show the step, and which attempt where it was not the first."""
+    text = plain(record.get("step"))
+    if (record.get("attempt") or 1) > 1:
+        text.append(f" (attempt {record['attempt']})")
+    return text
+
+
+def what(record: Record) -> Text:
+    """Show exception and reason."""
+    text = plain(record.get("exception"), "bold")
+    reason = record.get("reason")
+    if reason and reason != record.get("exception"):
+        text.append_text(plain(f": {reason}"))
+    return text
+
+
+def failures(records: Iterable[Record], width: int) -> Table:
+    """Make a table of failures of many servers."""
+    wide = width >= _WIDE
+    table = _table("Time (UTC)", "Action", "Server", "Host", "Failure", "Blame", *(["Request"] if wide else []))
+    for record in records:
+        request = plain(record.get("request_id"), "dim")
+        cell = what(record)
+        if not wide:
+            cell = Text("\n").join([cell, request])
+        row = [Text(clock(record["occurred_at"])), plain(record["action"]), server(record), plain(record["host"])]
+        table.add_row(*row, cell, Text(record["blame"]), *([request] if wide else []))
+    return table
+
+
+def attempts(records: Iterable[Record]) -> Table:
+    """Make a table of the failures of one request."""
+    table = _table("Time (UTC)", "Host", "Step", "Failure", "Blame", "Effect")
+    for record in records:
+        table.add_row(
+            clock(record["occurred_at"]),
+            plain(record["host"]),
+            where(record),
+            what(record),
+            record["blame"],
+            record["effect"],
+        )
+    return table
+
+
+def history(records: Iterable[Record]) -> Table:
+    """Make a table of requests of one server."""
+    table = _table("Started (UTC)", "Action", "Outcome", "Failures", "Took", "Reason", "Request")
+    for record in records:
+        table.add_row(
+            clock(record["started_at"]),
+            plain(record["action"]),
+            outcome(record),
+            str(record["failure_count"] or ""),
+            took(record),
+            plain(record["reason"] if record["outcome"] != "SUCCEEDED" else ""),
+            plain(record["request_id"], "dim"),
+        )
+    return table
+
+
+def request(record: Record) -> Group:
+    """Show one request and what went wrong in it, attempt by attempt."""
+    head = Text.assemble(plain(record["action"] or "unknown action", "bold"), " on ", server(record), ": ")
+    head.append_text(outcome(record))
+    lines = Table.grid(padding=(0, 2))
+    for name, value in _facts(record):
+        lines.add_row(Text(name, style="dim"), plain(value))
+    parts: list[Any] = [head, lines]
+    if record["failures"]:
+        parts.append(attempts(record["failures"]))
+    return Group(*parts)
+
+
+def _facts(record: Record) -> Iterable[tuple[str, Any]]:
+    target = f"{record['target_kind']} {record['target_id']}" if record.get("target_id") else None
+    host = record.get("host")
+    named = [
+        ("reason", record.get("reason") if record["outcome"] != "SUCCEEDED" else None),
+        ("verdict", record.get("verdict")),
+        ("effect on server", record.get("effect") if record["failures"] else None),
+        ("target", target),
+        ("server", record.get("instance_uuid")),
+        ("request", record.get("request_id")),
+        ("global request", record.get("global_request_id")),
+        ("cut short by", record.get("linked_request_key")),
+        ("started", clock(record.get("started_at"))),
+        ("finished", " ".join(filter(None, (clock(record.get("finished_at")), took(record) and f"({took(record)})")))),
+        ("host", host),
+    ]
+    return ((name, value) for name, value in named if value)
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    for name in columns:
+        keep = name.endswith("(UTC)") or name in {"Outcome", "Blame", "Request", "Took", "Failures", "Effect"}
+        table.add_column(name, no_wrap=keep, overflow="fold")
+    return table
+
+
+def line(record: Record) -> Text:
+    """Show one failure in one line, as --follow does."""
+    parts = [
+        Text(clock(record.get("occurred_at")), style="dim"),
+        plain(record.get("action"), "bold"),
+        server(record),
+        plain(record.get("host")),
+        what(record),
+        plain(record.get("blame"), "yellow"),
+        plain(record.get("request_id"), "dim"),
+    ]
+    return Text("  ").join(part for part in parts if part.plain)

@@ -1,0 +1,55 @@
+"""A migrated store for each test, and the API over it as a process of its own."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from stumble.consumers.store.migrate import migrate
+from tests.integration.api.rows import Store
+from tests.support.services import ROOT, cli_environment
+
+
+@pytest.fixture(scope="session")
+def migrated(new_database: Callable[..., str]) -> str:
+    """Name of a database that others are copied from."""
+    url = new_database()
+    migrate(url)
+    return url.rpartition("/")[2]
+
+
+@pytest.fixture
+def store(migrated: str, new_database: Callable[..., str]) -> Iterator[Store]:
+    store = Store(new_database(migrated))
+    yield store
+    store.connection.close()
+
+
+@contextmanager
+def running_api(url: str, *options: str) -> Iterator[str]:
+    """Address of `stumble api` over a store."""
+    command = [sys.executable, "-u", "-m", "stumble.deploy.cli", "api", "--port", "0", *options]
+    with subprocess.Popen(
+        command, cwd=ROOT, env=cli_environment(STUMBLE_DATABASE_URL=url), stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            found = re.search(r"http://\S+?:\d+", line)
+            assert found, line
+            yield found[0]
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(20)
+
+
+@pytest.fixture
+def api(store: Store) -> Iterator[str]:
+    with running_api(store.url) as address:
+        yield address

@@ -1,0 +1,111 @@
+"""Rows as the projector would write them, for tests that read."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+from psycopg.types.json import Json, Jsonb
+
+from stumble.consumers.store.connect import connect
+from stumble.schemas.wire.codec import encode, frame_single_object
+from stumble.schemas.wire.schemas import EVENT
+
+START = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
+
+
+def micros(moment: datetime) -> int:
+    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+
+
+@dataclass
+class Store:
+    """Writes rows into a migrated store."""
+
+    url: str
+    connection: psycopg.Connection[Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.connection = connect(self.url)
+
+    def insert(self, table: str, **values: Any) -> None:
+        names = ", ".join(values)
+        places = ", ".join(f"%({name})s" for name in values)
+        self.connection.execute(f"insert into {table} ({names}) values ({places})", values)  # type: ignore[arg-type]
+
+    def request(self, **given: Any) -> dict[str, Any]:
+        values = {
+            "request_key": uuid.uuid4(),
+            "instance_uuid": uuid.uuid4(),
+            "request_id": f"req-{uuid.uuid4()}",
+            "family": given.get("action", "stop"),
+            "action": "stop",
+            "display_name": "web-1",
+            "owner_project_id": "p1",
+            "outcome": "FAILED",
+            "started_at": START,
+            "last_event_at": START + timedelta(seconds=3),
+            "failure_count": 0,
+            "version": 1,
+            "kafka_partition": 0,
+        } | given
+        values["steps"] = Jsonb(values.get("steps", []))
+        values["labels"] = Jsonb(values.get("labels", {}))
+        self.insert("requests", **values)
+        return values
+
+    def failure(self, request: dict[str, Any], **given: Any) -> dict[str, Any]:
+        shared = ("request_key", "instance_uuid", "request_id", "action", "display_name", "owner_project_id")
+        values = {
+            "failure_id": uuid.uuid4(),
+            **{name: request.get(name) for name in shared},
+            "host": "cmp1",
+            "node": "cmp1.example",
+            "step": "compute_stop_instance",
+            "attempt": 1,
+            "exception": "InstancePowerOffFailure",
+            "code": 500,
+            "reason": "Failed to power off instance: the guest does not answer",
+            "blame": "OPERATOR",
+            "effect": "NONE",
+            "occurred_at": START + timedelta(seconds=2),
+            "fingerprint": "v1:0123456789abcdef",
+            "kafka_partition": 0,
+        } | given
+        self.insert("failures", **values)
+        return values
+
+    def event(self, event_id: uuid.UUID, **fields: Any) -> None:
+        body = frame_single_object(EVENT, encode(EVENT, {"event_id": str(event_id), **fields}))
+        self.insert("events", event_id=event_id, occurred_at=START, kafka_partition=0, kafka_offset=1, body=body)
+
+    def publish(self, kind: str, row: dict[str, Any], **given: Any) -> None:
+        record = {name: value for name, value in row.items() if not isinstance(value, Jsonb)} | given
+        subject = row["failure_id"] if kind == "failure" else row["request_key"]
+        revision = given.get("revision", 1)
+        payload = json.loads(json.dumps(record, default=str))
+        self.insert(
+            "publications",
+            kind=kind,
+            subject_id=subject,
+            request_key=row["request_key"],
+            instance_uuid=row["instance_uuid"],
+            revision=revision,
+            status=given.get("status", "CURRENT"),
+            payload=Json(payload),
+            kafka_partition=0,
+        )
+
+    def settle(self, request: dict[str, Any], outcome: str, *, publish: bool = True) -> None:
+        """Give a request its outcome, as the projector does: row and publication in one transaction."""
+        with self.connection.transaction():
+            self.connection.execute(
+                "update requests set outcome = %s, finished_at = now(), updated_at = now() where request_key = %s",
+                (outcome, request["request_key"]),
+            )
+            if publish:
+                self.publish("outcome", request, outcome=outcome)

@@ -1,0 +1,193 @@
+"""What the API answers over a real store."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import timedelta
+
+import httpx
+import psycopg
+
+from tests.integration.api.rows import START, Store
+
+
+def test_a_failed_request_with_attempts_on_two_hosts(store: Store, api: str) -> None:
+    request = store.request(
+        action="create",
+        verdict="MaxRetriesExceeded",
+        effect="ERROR",
+        failure_count=2,
+        global_request_id="req-global",
+        steps=[{"step": "compute__do_build_and_run_instance", "host": "cmp1", "attempt": 1, "result": "Error"}],
+        labels={"rack": "r1"},
+    )
+    second = store.failure(request, host="cmp2", attempt=2, occurred_at=START + timedelta(seconds=9))
+    first = store.failure(request, host="cmp1", attempt=1)
+    for id_ in (request["request_id"], "req-global", str(request["request_key"])):
+        answer = httpx.get(f"{api}/v1/requests/{id_}").raise_for_status().json()
+        [item] = answer["items"]
+        assert item["outcome"] == "FAILED"
+        assert item["final"] is True
+        assert item["verdict"] == "MaxRetriesExceeded"
+        assert item["action"] == "create"
+        assert item["started_at"] == "2026-01-31T12:00:00.000000Z"
+        assert [failure["host"] for failure in item["failures"]] == ["cmp1", "cmp2"]
+        assert [failure["failure_id"] for failure in item["failures"]] == [
+            str(first["failure_id"]),
+            str(second["failure_id"]),
+        ]
+        assert item["failures"][0]["occurred_at"] == "2026-01-31T12:00:02.000000Z"
+        assert item["steps"][0]["host"] == "cmp1"
+
+
+def test_one_id_means_several_servers(store: Store, api: str) -> None:
+    for name in ("a", "b"):
+        store.request(request_id="req-1", display_name=name, outcome="SUCCEEDED")
+    items = httpx.get(f"{api}/v1/requests/req-1").json()["items"]
+    assert sorted(item["display_name"] for item in items) == ["a", "b"]
+
+
+def test_an_instance_with_its_last_request_and_history(store: Store, api: str) -> None:
+    instance = uuid.uuid4()
+    old = store.request(instance_uuid=instance, started_at=START - timedelta(days=1))
+    failure = store.failure(old)
+    new = store.request(instance_uuid=instance, outcome="SUCCEEDED", action="start")
+    answer = httpx.get(f"{api}/v1/instances/{instance}").json()
+    assert answer["last_request"]["request_key"] == str(new["request_key"])
+    assert answer["last_failure"]["failure_id"] == str(failure["failure_id"])
+    assert [item["action"] for item in answer["history"]] == ["start", "stop"]
+    assert answer["next"] is None
+    page = httpx.get(f"{api}/v1/instances/{instance}?limit=1").json()
+    assert len(page["history"]) == 1
+    older = httpx.get(api + page["next"]).json()
+    assert [item["action"] for item in older["history"]] == ["stop"]
+    assert older["last_request"]["action"] == "start"
+    listed = httpx.get(f"{api}/v1/requests?instance={instance}&outcome=SUCCEEDED").json()
+    assert [item["action"] for item in listed["items"]] == ["start"]
+
+
+def test_details_of_a_failure_come_from_the_stored_event(store: Store, api: str) -> None:
+    event = uuid.uuid4()
+    failure = store.failure(store.request(), event_ids=[event], detail_event_id=event)
+    store.event(
+        event,
+        failure={"exception": "InstancePowerOffFailure", "message": "raw words", "traceback": "Traceback …"},
+        source={"publisher": "nova-compute:cmp1", "signal": "event_finish"},
+    )
+    answer = httpx.get(f"{api}/v1/failures/{failure['failure_id']}").json()
+    assert answer["details"]["message"] == "raw words"
+    assert answer["details"]["traceback"] == "Traceback …"
+    assert answer["details"]["publisher"] == "nova-compute:cmp1"
+    assert answer["sightings"] == [str(event)]
+
+
+def test_filters_of_failures(store: Store, api: str) -> None:
+    one = store.failure(store.request(action="create", owner_project_id="a"), blame="CAPACITY", host="h1")
+    two = store.failure(
+        store.request(action="resize", owner_project_id="b", global_request_id="req-g"),
+        exception="X",
+        host="h2",
+        occurred_at=START + timedelta(hours=1),
+    )
+
+    def ids(query: str) -> list[str]:
+        return [item["failure_id"] for item in httpx.get(f"{api}/v1/failures?{query}").json()["items"]]
+
+    first, second = str(one["failure_id"]), str(two["failure_id"])
+    assert ids("") == [second, first]
+    assert ids("action=create") == ids("blame=CAPACITY") == ids("project=a") == ids("host=h1") == [first]
+    assert ids("action=create&action=resize") == [second, first]
+    assert ids("exception=X") == ids("request=req-g") == ids(f"request={two['request_id']}") == [second]
+    assert ids(f"instance={one['instance_uuid']}") == [first]
+    assert ids("since=2026-01-31T12:30:00Z") == [second]
+    assert ids("until=2026-01-31T12:30:00Z") == [first]
+    assert ids("since=1m") == []
+
+
+def test_what_is_wrong_is_told_in_one_sentence(store: Store, api: str) -> None:
+    for path, status, word in (
+        ("/v1/failures?blame=ME", 400, "blame"),
+        ("/v1/failures?since=yesterday", 400, "span"),
+        ("/v1/failures?cursor=nonsense", 400, "cursor"),
+        ("/v1/failures?acton=stop", 400, "acton"),
+        ("/v1/failures?action=%00", 400, "action"),
+        ("/v1/failures?instance=no-uuid", 400, "instance"),
+        ("/v1/requests", 400, "instance"),
+        ("/v1/requests/req-none", 404, "req-none"),
+        (f"/v1/instances/{uuid.uuid4()}", 404, "instance"),
+        (f"/v1/failures/{uuid.uuid4()}", 404, "failure"),
+        ("/v1/stream?after=nonsense", 400, "Last-Event-ID"),
+        ("/nowhere", 404, "/nowhere"),
+    ):
+        answer = httpx.get(api + path)
+        problem = answer.json()
+        assert answer.status_code == status, (path, problem)
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert problem["status"] == status
+        assert word in problem["detail"]
+        assert problem["detail"].endswith(".")
+        assert "\n" not in problem["detail"]
+
+
+def test_a_foreign_host_is_refused(api: str) -> None:
+    answer = httpx.get(f"{api}/v1/failures", headers={"Host": "evil.example"})
+    assert answer.status_code == 400
+    assert "loopback" in answer.json()["detail"]
+
+
+def test_ready_and_healthy(store: Store, api: str) -> None:
+    assert httpx.get(f"{api}/healthz").json() == {"status": "ok"}
+    ready = httpx.get(f"{api}/readyz")
+    assert ready.status_code == 200, ready.text
+    assert ready.json()["migrations"] is True
+    store.insert("offsets", topic="instance-actions", kafka_partition=0, topic_id="t", next_offset=7, read_until=START)
+    progress = httpx.get(f"{api}/readyz").json()
+    assert progress["partitions"][0]["offset"] == 7
+    assert progress["lag_seconds"] > 0
+    store.connection.execute("update alembic_version set version_num = '0000'")
+    behind = httpx.get(f"{api}/readyz")
+    assert behind.status_code == 503
+    assert "stumble store migrate" in behind.json()["reasons"][0]
+
+
+def test_an_unmigrated_database_is_named(database_url: str) -> None:
+    from tests.integration.api.conftest import running_api
+
+    with running_api(database_url) as api:
+        for path in ("/v1/failures", "/readyz"):
+            answer = httpx.get(api + path)
+            assert answer.status_code == 503
+            assert "stumble store migrate" in answer.text
+
+
+def test_the_docs_page_loads_nothing_from_elsewhere(api: str) -> None:
+    page = httpx.get(f"{api}/docs").raise_for_status().text
+    assert "https://" not in page
+    assert httpx.get(f"{api}/static-offline-docs/swagger-ui-bundle.js").status_code == 200
+
+
+def test_metrics_of_its_own(api: str) -> None:
+    httpx.get(f"{api}/v1/failures")
+    text = httpx.get(f"{api}/metrics").raise_for_status().text
+    assert 'stumble_api_requests_total{method="GET",route="/v1/failures",status="200"} 1.0' in text
+
+
+def test_the_search_path_of_a_reader_is_read_only(store: Store) -> None:
+    import asyncio
+
+    from stumble.consumers.api.database import Database, fetch
+
+    async def attempt() -> None:
+        database = Database(store.url)
+        await database.open()
+        try:
+            async with database.read() as connection:
+                await fetch(connection, "delete from failures returning 1")
+        finally:
+            await database.close()
+
+    try:
+        asyncio.run(attempt())
+    except psycopg.errors.ReadOnlySqlTransaction:
+        return
+    raise AssertionError("a reader could write")

@@ -1,0 +1,92 @@
+"""The query commands over a real API."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import uuid
+from datetime import timedelta
+
+from tests.integration.api.rows import START, Store
+from tests.support.services import ROOT, cli_environment
+
+
+def stumble(*arguments: str, api: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+    environment = {"COLUMNS": "170", "STUMBLE_API_URL": api, **environment} if api else environment
+    command = [sys.executable, "-m", "stumble.deploy.cli", *arguments]
+    return subprocess.run(
+        command, cwd=ROOT, env=cli_environment(**environment), capture_output=True, text=True, check=False
+    )
+
+
+def test_failures_as_a_table_and_as_json(store: Store, api: str) -> None:
+    for number in range(3):
+        store.failure(
+            store.request(display_name=f"web-{number}"), occurred_at=START + timedelta(seconds=number), reason="[red]no"
+        )
+    shown = stumble("failures", api=api)
+    assert shown.returncode == 0, shown.stderr
+    assert [shown.stdout.index(f"web-{number}") for number in (2, 1, 0)] == sorted(
+        shown.stdout.index(f"web-{number}") for number in range(3)
+    )
+    assert "InstancePowerOffFailure: [red]no" in shown.stdout
+    listed = json.loads(stumble("failures", "--format", "json", "--limit", "2", api=api).stdout)
+    assert [item["display_name"] for item in listed] == ["web-2", "web-1"]
+    more = stumble("failures", "--limit", "2", api=api)
+    assert "more than 2" in more.stdout
+
+
+def test_no_failures_is_a_sentence(api: str) -> None:
+    assert stumble("failures", api=api).stdout == "No failures so far.\n"
+    assert stumble("failures", "--since", "1h", api=api).stdout == "No failures match.\n"
+    assert stumble("failures", "--format", "json", api=api).stdout == "[]\n"
+
+
+def test_text_of_the_cloud_gives_the_terminal_no_commands(store: Store, api: str) -> None:
+    store.failure(store.request(display_name="a\x1b]0;owned\x07"), reason="\x1b[2Jgone")
+    for arguments in (("failures",), ("instance", str(store.failure(store.request())["instance_uuid"]))):
+        assert "\x1b" not in stumble(*arguments, api=api).stdout
+
+
+def test_a_request_and_its_instance(store: Store, api: str) -> None:
+    request = store.request(action="create", verdict="MaxRetriesExceeded", failure_count=2)
+    store.failure(request, host="cmp1")
+    store.failure(request, host="cmp2", attempt=2, occurred_at=START + timedelta(seconds=9))
+    shown = stumble("request", request["request_id"], api=api).stdout
+    for word in ("create on web-1: FAILED", "MaxRetriesExceeded", "cmp1", "cmp2", "(attempt 2)"):
+        assert word in shown
+    shown = stumble("instance", str(request["instance_uuid"]), api=api).stdout
+    for word in ("Last request", "create on web-1: FAILED", "Last failure", "History"):
+        assert word in shown
+    found = json.loads(stumble("request", request["request_id"], "--format", "json", api=api).stdout)
+    assert found["items"][0]["failures"][1]["host"] == "cmp2"
+
+
+def test_errors_are_one_sentence(store: Store, api: str) -> None:
+    for arguments, status in (
+        (("request", "req-none"), 1),
+        (("instance", str(uuid.uuid4())), 1),
+        (("instance", "no-uuid"), 1),
+        (("failures", "--api", "http://127.0.0.1:9"), 1),
+        (("failures", "--api", "nonsense"), 1),
+    ):
+        found = stumble(*arguments, api=api)
+        assert found.returncode == status, found
+        assert found.stdout == ""
+        assert found.stderr.startswith("stumble: ")
+        assert len(found.stderr.splitlines()) == 1
+    assert stumble("failures", "--since", "soon", api=api).returncode == 2
+    assert stumble("failures", "--blame", "me", api=api).returncode == 2
+
+
+def test_the_api_refuses_other_addresses_and_a_taken_port(store: Store, api: str) -> None:
+    for host in ("0.0.0.0", "::", "192.0.2.1", "example.org"):
+        found = stumble("api", "--host", host)
+        assert found.returncode == 1
+        assert "no authentication is configured" in found.stderr
+        assert len(found.stderr.splitlines()) == 1
+    port = api.rpartition(":")[2]
+    found = stumble("api", "--port", port)
+    assert found.returncode == 1
+    assert "taken" in found.stderr
