@@ -1,8 +1,8 @@
 """A small cloud of real Nova services: nova-api, conductor, scheduler and two computes (fake virt driver).
 
-Built from Nova's own functional fixtures, with three differences that make it like production: the notifier is
-the real one of oslo.messaging, configured by a nova.conf; `CONF.host` is each service's own; a request's context
-carries the request id that its response header shows.
+Built from Nova's own functional fixtures, with three differences that make it like production: the notifier
+is the real one of oslo.messaging, configured by a nova.conf; `CONF.host` is each service's own; a request's
+context carries the request id that its response header shows.
 """
 
 from __future__ import annotations
@@ -26,6 +26,11 @@ COMPUTES = ("host1", "host2")
 
 _BASE = """[DEFAULT]
 compute_driver = fake.FakeDriver
+
+[quota]
+instances = -1
+cores = -1
+ram = -1
 
 [wsgi]
 api_paste_config = {prefix}/etc/nova/api-paste.ini
@@ -89,9 +94,7 @@ class _Api(nova_fixtures.OSAPIFixture):
                 **kwargs,
             )
 
-        self.useFixture(
-            test.fixtures.MonkeyPatch("nova.api.auth.NovaKeystoneContext._create_context", create)
-        )
+        self.useFixture(test.fixtures.MonkeyPatch("nova.api.auth.NovaKeystoneContext._create_context", create))
 
 
 class Cloud(test.TestCase, integrated_helpers.PlacementInstanceHelperMixin):

@@ -1,13 +1,15 @@
 """Which host a green thread plays, and whether any of them still works.
 
-One process plays several hosts. Nova asks `CONF.host` all over (publisher ids, action events, faults), so that
-option must answer per serving thread: an RPC server's thread is its server's host, and what it spawns inherits it.
+One process plays several hosts. Nova asks `CONF.host` all over (publisher ids, action events, faults), so
+that option must answer per serving thread: an RPC server's thread is its server's host, and what it spawns
+inherits it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import importlib
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -56,7 +58,7 @@ def _at_work() -> Iterator[None]:
 
 
 def wait_idle(timeout: float = 30.0) -> None:
-    """Return when no RPC is queued or served and no spawned work runs; raise TimeoutError after `timeout` s."""
+    """Return when no RPC is queued or served and no spawned work runs (TimeoutError after `timeout` s)."""
     deadline = time.monotonic() + timeout
     calm = 0
     while calm < 4:  # a message may be between two hands for one turn
@@ -130,4 +132,5 @@ def install() -> None:
     cfg.ConfigOpts.__getattr__ = _conf_getattr(cfg.ConfigOpts.__getattr__)
     rpc_server.RPCServer._process_incoming = _process_incoming(rpc_server.RPCServer._process_incoming)
     impl_fake.FakeExchange.poll = _poll(impl_fake.FakeExchange.poll)
-    nova.utils.spawn_on = _spawn_on(nova.utils.spawn_on)
+    spawner = importlib.import_module("nova.utils" if hasattr(nova.utils, "spawn_on") else "nova.thread_pool_factory")
+    spawner.spawn_on = _spawn_on(spawner.spawn_on)  # it moved in Nova 34

@@ -10,7 +10,7 @@ from pathlib import Path
 from stumble.deploy.local.errors import LocalError
 from stumble.deploy.local.jars import Progress, ensure_jars
 from stumble.deploy.local.ports import LOOPBACK, remembered_port
-from stumble.deploy.local.process import ChildProcess, tail
+from stumble.deploy.local.process import ChildProcess
 
 __all__ = ["LocalKafka", "java"]
 
@@ -55,12 +55,14 @@ class LocalKafka:
     `settings` override those of server.properties.
     """
 
+    stop_signal = signal.SIGTERM
+
     def __init__(self, state: Path, *, heap: str = "512m", settings: dict[str, str] | None = None) -> None:
         self._state = state
         self._data = state / "kafka"
         self._heap = heap
         self._settings = settings or {}
-        self.process = ChildProcess("kafka", state, death_signal=signal.SIGTERM)
+        self.process = ChildProcess("kafka", state, death_signal=self.stop_signal)
         self.bootstrap_servers = ""
 
     def start(self, *, progress: Progress | None = None, timeout: float = 90.0) -> str:
@@ -89,7 +91,7 @@ class LocalKafka:
 
     def stop(self) -> None:
         """Stop the broker cleanly; what it acknowledged is on disk."""
-        self.process.stop(timeout=20)
+        self.process.stop(self.stop_signal, timeout=20)
 
     def _write_properties(self, port: int, controller_port: int) -> Path:
         settings = _SETTINGS | {
@@ -105,15 +107,9 @@ class LocalKafka:
     def _format(self, tool: list[str | Path], properties: Path) -> None:
         if (self._data / "meta.properties").exists():
             return
-        formatter = ChildProcess("kafka-format", self._state)
         cluster = uuid.uuid4().hex[:22]
-        formatter.start([*tool, "format", "--ignore-formatted", "-t", cluster, "-c", properties])
-        deadline = time.monotonic() + 60
-        while formatter.exit_status is None and time.monotonic() < deadline:
-            time.sleep(0.05)
-        formatter.stop()
-        if formatter.exit_status != 0:
-            raise LocalError(f"Kafka's folder can't be made, see {formatter.log}:\n{tail(formatter.log)}")
+        arguments: list[str | Path] = ["format", "--ignore-formatted", "-t", cluster, "-c", properties]
+        ChildProcess("kafka-format", self._state).run([*tool, *arguments])
 
     def _wait(self, timeout: float) -> None:
         from confluent_kafka import KafkaException  # noqa: PLC0415  # only who starts a broker needs the client

@@ -16,12 +16,19 @@ from psycopg import sql
 
 from stumble.deploy.local.errors import LocalError
 from stumble.deploy.local.ports import LOOPBACK, remembered_port
-from stumble.deploy.local.process import ChildProcess, tail
+from stumble.deploy.local.process import ChildProcess
 
 __all__ = ["LocalPostgres"]
 
 #: The unprivileged user every Linux has; PostgreSQL refuses to run as root.
 _UNPRIVILEGED = "nobody"
+_INITDB = (
+    "--username=postgres",
+    "--auth=scram-sha-256",
+    "--encoding=UTF8",
+    "--locale-provider=builtin",
+    "--builtin-locale=C.UTF-8",
+)
 
 
 def _binaries() -> Path:
@@ -40,14 +47,16 @@ class LocalPostgres:
     `fsync` off is for tests alone.
     """
 
+    #: PostgreSQL's "fast": end the sessions, write a checkpoint, go.
+    stop_signal = signal.SIGINT
+
     def __init__(self, state: Path, *, fsync: bool = True, options: dict[str, str] | None = None) -> None:
         self._state = state
         self._data = state / "postgres"
         self._secret = state / "postgres.password"
         self._options = {"fsync": "on" if fsync else "off", "full_page_writes": "on" if fsync else "off"}
         self._options |= options or {}
-        # SIGINT is PostgreSQL's "fast": end the sessions, write a checkpoint, go.
-        self.process = ChildProcess("postgres", state, death_signal=signal.SIGINT)
+        self.process = ChildProcess("postgres", state, death_signal=self.stop_signal)
         self._user = _UNPRIVILEGED if os.geteuid() == 0 else None
         self._port: int | None = None
 
@@ -82,7 +91,7 @@ class LocalPostgres:
 
     def stop(self) -> None:
         """Stop the server cleanly; what was committed is on disk."""
-        self.process.stop(signal.SIGINT, timeout=20)
+        self.process.stop(self.stop_signal, timeout=20)
 
     def create_database(self, name: str, *, template: str | None = None) -> str:
         """Create database `name` unless it exists, as a copy of `template` if given; return its URL."""
@@ -95,40 +104,23 @@ class LocalPostgres:
         return self.url(name)
 
     def _init(self) -> None:
-        if (self._data / "PG_VERSION").exists():
+        """Make the data folder beside its place and move it there whole: a run killed meanwhile starts afresh."""
+        if self._data.exists():
             return
-        shutil.rmtree(self._data, ignore_errors=True)  # half made by a run that was killed
-        self._data.mkdir(mode=0o700)
-        if not self._secret.exists():
-            with os.fdopen(os.open(self._secret, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
-                file.write(secrets.token_urlsafe(24))
+        fresh = self._data.with_name("postgres.new")
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(mode=0o700)
+        with os.fdopen(os.open(self._secret, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            file.write(secrets.token_urlsafe(24))
         if self._user:
             entry = pwd.getpwnam(self._user)
-            os.chown(self._data, entry.pw_uid, entry.pw_gid)
-            os.chown(self._secret, entry.pw_uid, entry.pw_gid)
-        initdb = ChildProcess("initdb", self._state)
-        initdb.start(
-            [
-                _binaries() / "initdb",
-                "-D",
-                self._data,
-                "-U",
-                "postgres",
-                "--auth=scram-sha-256",
-                f"--pwfile={self._secret}",
-                "--encoding=UTF8",
-                "--locale-provider=builtin",
-                "--builtin-locale=C.UTF-8",
-                *([] if self._options["fsync"] == "on" else ["--no-sync"]),
-            ],
-            user=self._user,
-        )
-        deadline = time.monotonic() + 60
-        while initdb.exit_status is None and time.monotonic() < deadline:
-            time.sleep(0.05)
-        initdb.stop()
-        if initdb.exit_status != 0:
-            raise LocalError(f"PostgreSQL's data folder can't be made, see {initdb.log}:\n{tail(initdb.log)}")
+            for path in (fresh, self._secret):
+                os.chown(path, entry.pw_uid, entry.pw_gid)
+        arguments = [f"--pgdata={fresh}", f"--pwfile={self._secret}", *_INITDB]
+        if self._options["fsync"] == "off":
+            arguments.append("--no-sync")
+        ChildProcess("initdb", self._state).run([_binaries() / "initdb", *arguments], user=self._user)
+        fresh.rename(self._data)
 
     def _wait(self, timeout: float) -> None:
         deadline = time.monotonic() + timeout

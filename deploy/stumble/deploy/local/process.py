@@ -35,13 +35,13 @@ def start_time(pid: int) -> int | None:
     return None if fields[0] in "ZX" else int(fields[19])
 
 
-def tail(path: Path, lines: int = 5) -> str:
-    """Return the last `lines` lines of a log file, or a hint that there is none."""
+def tail(path: Path, lines: int = 5, begin: int = 0) -> str:
+    """Return the last `lines` lines of a log file from byte `begin` on, or a hint that there is none."""
     try:
-        text = path.read_bytes()[-20_000:].decode(errors="replace").strip()
+        text = path.read_bytes()[begin:][-20_000:].decode(errors="replace").strip()
     except FileNotFoundError:
         return "(no log)"
-    return "\n".join(text.splitlines()[-lines:])
+    return "\n".join(text.splitlines()[-lines:]) or "(nothing logged)"
 
 
 class ChildProcess:
@@ -135,6 +135,33 @@ class ChildProcess:
                 self._popen.wait()
         self._pid_file.unlink(missing_ok=True)
         return in_time
+
+    def ask_to_stop(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """Send `number` without waiting; :meth:`stop` does the rest."""
+        if self._popen is not None and self._popen.poll() is None:
+            self._popen.send_signal(number)
+
+    def run(
+        self,
+        argv: Sequence[str | Path],
+        *,
+        env: Mapping[str, str] | None = None,
+        user: str | None = None,
+        timeout: float = 60.0,
+    ) -> None:
+        """Run `argv` to its end. Raises LocalError with the end of its log if it fails or takes too long."""
+        begin = self.log.stat().st_size if self.log.exists() else 0
+        self.start(argv, env=env, user=user)
+        deadline = time.monotonic() + timeout
+        try:
+            while self.exit_status is None and time.monotonic() < deadline:
+                time.sleep(_POLL)
+            status = self.exit_status
+        finally:
+            self.stop()
+        if status != 0:
+            how = f"took longer than {timeout:.0f} s" if status is None else f"failed with status {status}"
+            raise LocalError(f"{self.name} {how}: {tail(self.log, 3, begin)} (log: {self.log})")
 
     def require_running(self) -> None:
         """Raise LocalError with the end of the log if the child has ended."""

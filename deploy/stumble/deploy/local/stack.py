@@ -1,0 +1,187 @@
+"""Everything on one machine: Kafka, PostgreSQL, stumble's roles and a fleet that stumbles, until someone stops it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from stumble.deploy.local.errors import LocalError
+from stumble.deploy.local.jars import show_progress
+from stumble.deploy.local.kafka import LocalKafka
+from stumble.deploy.local.ports import LOOPBACK, remembered_port
+from stumble.deploy.local.postgres import LocalPostgres
+from stumble.deploy.local.supervisor import Role, Supervisor
+
+__all__ = ["Options", "Stack"]
+
+_KAFKA, _DATABASE = "STUMBLE_KAFKA__BOOTSTRAP_SERVERS", "STUMBLE_DATABASE_URL"
+#: Default ports of a role's HTTP endpoint; others are taken if these are.
+_PORTS = {"api": 8686, "projector": 8687, "alerter": 8688, "relay": 8689}
+# Stages of the stop: who shows, who makes events, who sends them, who reads them.
+_SHOW, _MAKE, _SEND, _READ = range(4)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to start; None leaves the choice to the simulator."""
+
+    state: Path
+    instances: int | None = None
+    rate: float | None = None
+    failures: str | None = None
+    seed: int | None = None
+    simulate: bool = True
+    follow: bool = True
+    environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+
+
+class Stack:
+    """The running whole. :meth:`run` returns only by an exception; whatever it was, nothing is left running."""
+
+    def __init__(self, options: Options, say: Callable[[str], None]) -> None:
+        self._options = options
+        self._state = options.state.absolute()
+        self._say = say
+        self._servers: list[LocalKafka | LocalPostgres] = []
+        self._env: dict[str, str] = {}
+        self._metrics: dict[str, dict[str, str]] = {}
+
+    def run(self) -> None:
+        """Start everything and look after it until KeyboardInterrupt. Raises LocalError if it can't start."""
+        with ExitStack() as stack, self._only_one():
+            stack.callback(self._stop_servers)
+            self._env = self._start_servers()
+            supervisor = Supervisor(self._state, self._env, self._say)
+            stack.callback(supervisor.stop)
+            self._prepare(supervisor)
+            self._start_roles(supervisor)
+            self._announce()
+            for role in self._shown_roles():
+                supervisor.start(role)
+            for _ in supervisor.watch():
+                self._revive_servers()
+
+    @contextmanager
+    def _only_one(self) -> Iterator[None]:
+        self._state.mkdir(parents=True, exist_ok=True)
+        with (self._state / "lock").open("a+") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                lock.seek(0)
+                raise LocalError(
+                    f"stumble runs already with its state in {self._state} (pid {lock.read().strip()}); "
+                    "stop that one with Ctrl-C, or give this one a folder of its own: make run STATE=…"
+                ) from None
+            lock.truncate(0)
+            lock.write(f"{os.getpid()}\n")
+            lock.flush()
+            yield
+
+    def _start_servers(self) -> dict[str, str]:
+        """Start what isn't given and return the environment of the roles."""
+        given = self._options.environment
+        env = {
+            _KAFKA: given.get(_KAFKA) or self._start_kafka(),
+            _DATABASE: given.get(_DATABASE) or self._start_postgres(),
+            "STUMBLE_STATE_DIR": str(self._state),
+            "STUMBLE_OUTBOX_DIR": given.get("STUMBLE_OUTBOX_DIR") or str(self._state / "outbox"),
+        }
+        ports = {name: remembered_port(self._state, name, wanted=port) for name, port in _PORTS.items()}
+        self._metrics = {name: {"STUMBLE_METRICS_PORT": str(ports[name])} for name in _PORTS if name != "api"}
+        env["STUMBLE_API_PORT"] = str(ports["api"])
+        env["STUMBLE_API_URL"] = f"http://{LOOPBACK}:{ports['api']}"
+        return env
+
+    def _start_kafka(self) -> str:
+        kafka = LocalKafka(self._state)
+        self._servers.append(kafka)
+        with self._told("Kafka"):
+            return kafka.start(progress=show_progress)
+
+    def _start_postgres(self) -> str:
+        postgres = LocalPostgres(self._state)
+        self._servers.append(postgres)
+        with self._told("PostgreSQL"):
+            postgres.start()
+            return postgres.create_database("stumble")
+
+    @contextmanager
+    def _told(self, what: str) -> Iterator[None]:
+        started = time.monotonic()
+        yield
+        self._say(f"{what} is up ({time.monotonic() - started:.1f} s)")
+
+    def _prepare(self, supervisor: Supervisor) -> None:
+        Path(self._env["STUMBLE_OUTBOX_DIR"]).mkdir(parents=True, exist_ok=True)
+        with self._told("The store is migrated and"):
+            supervisor.run("migrate", "store", "migrate")
+        with self._told("The topics are there; everything"):
+            supervisor.run("topics", "topics", "apply")
+
+    def _start_roles(self, supervisor: Supervisor) -> None:
+        for name, stage in (("projector", _READ), ("alerter", _READ), ("api", _READ), ("relay", _SEND)):
+            supervisor.start(Role(name, (name,), stage, self._metrics.get(name, {})))
+        with self._told("stumble"):
+            supervisor.wait_until(self._api_ready, "The API", 60)
+
+    def _shown_roles(self) -> Iterator[Role]:
+        if self._options.follow:
+            yield Role("failures", ("failures", "--follow"), _SHOW, terminal=True)
+        if self._options.simulate:
+            yield Role("simulate", ("simulate", *self._simulator_arguments()), _MAKE, finite=True)
+
+    def _simulator_arguments(self) -> list[str]:
+        # A seed of its own for every run, unless one is asked for: the same seed makes the same events again.
+        seed = self._options.seed if self._options.seed is not None else secrets.randbelow(10**6)
+        self._say(f"The fleet is simulated with seed {seed} (SEED={seed} repeats it)")
+        options = {
+            "instances": self._options.instances,
+            "rate": self._options.rate,
+            "failures": self._options.failures,
+            "seed": seed,
+        }
+        return [word for name, value in options.items() if value is not None for word in (f"--{name}", str(value))]
+
+    def _api_ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(self._env["STUMBLE_API_URL"] + "/readyz", timeout=2) as reply:  # noqa: S310  # http, ours
+                return bool(reply.status == 200)
+        except (OSError, urllib.error.URLError):
+            return False
+
+    def _announce(self) -> None:
+        url = self._env["STUMBLE_API_URL"]
+        env_file = self._state / "env"
+        with os.fdopen(os.open(env_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            file.writelines(f"export {name}='{value}'\n" for name, value in self._env.items())
+        ports = ", ".join(f"{name} {env['STUMBLE_METRICS_PORT']}" for name, env in self._metrics.items())
+        self._say(
+            f"\n  Web page  {url}/\n"
+            f"  API       {url}/docs\n"
+            f"  Metrics   {url}/metrics   (each role's own, on port: {ports})\n"
+            f"  Kafka     {self._env[_KAFKA]}\n"
+            f"  Logs      {self._state / 'logs'}\n"
+            f"  In another terminal:  . {env_file}; stumble --help\n\n"
+            "Ctrl-C stops everything. Failures as they come in:\n"
+        )
+
+    def _revive_servers(self) -> None:
+        for server in self._servers:
+            if server.process.exit_status is not None:
+                self._say(f"{server.process.name} ended with status {server.process.exit_status}; starting it again")
+                server.start()
+
+    def _stop_servers(self) -> None:
+        for server in self._servers:
+            server.process.ask_to_stop(server.stop_signal)
+        for server in self._servers:
+            server.stop()

@@ -1,0 +1,44 @@
+"""Compare what stumble says of a request with what the scenario table expects."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from novaharness.vocabulary import Expected
+
+FINAL = ("SUCCEEDED", "RECOVERED", "FAILED", "CANCELLED")
+
+
+def differences(expected: Sequence[Expected], items: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what is wrong, one sentence each; empty when the record is right.
+
+    `items` are the requests of one request id as `/v1/requests/{id}` gives them.
+    """
+    wanted, found = sorted(one.action for one in expected), sorted(str(one["action"]) for one in items)
+    if wanted != found:
+        return [f"requests {found or 'none'} instead of {wanted or 'none'}"]
+    by_action = {item["action"]: item for item in items}
+    return [wrong for one in expected for wrong in _of_one(one, by_action[one.action])]
+
+
+def _of_one(expected: Expected, item: Mapping[str, Any]) -> list[str]:
+    wrong = []
+    if item["outcome"] != expected.outcome:
+        wrong.append(f"outcome {item['outcome']} instead of {expected.outcome}")
+    found = Counter((failure["host"], failure["exception"]) for failure in item["failures"])
+    wanted = Counter(expected.failures)
+    wrong += [f"failure missing: {_named(one)}" for one in (wanted - found).elements()]
+    wrong += [f"failure too many: {_named(one)}" for one in (found - wanted).elements()]
+    if item["verdict"] != expected.verdict:
+        wrong.append(f"verdict {item['verdict']} instead of {expected.verdict}")
+    if expected.effect is not None and item.get("effect") != expected.effect:
+        wrong.append(f"effect {item.get('effect')} instead of {expected.effect}")
+    return wrong
+
+
+def _named(failure: tuple[str | None, str | None]) -> str:
+    return f"{failure[1]} on {failure[0]}"

@@ -1,0 +1,73 @@
+"""`python -m novaharness`: boot the cloud, play scenarios, print one JSON object a scenario.
+
+Runs in Nova's environment. Progress goes to standard error, results to --results or standard output.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import pathlib
+import sys
+import tempfile
+import traceback
+
+
+def arguments() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(prog="novaharness", description=__doc__)
+    parser.add_argument(
+        "--stumble",
+        action="append",
+        default=[],
+        metavar="OPTION=VALUE",
+        help="a line of [stumble] in nova.conf; with any, `driver = stumble` is switched on",
+    )
+    parser.add_argument("--format", choices=["unversioned", "versioned", "both"], help="notification_format")
+    parser.add_argument("--tour", action="store_true", help="only the scenarios of the tour")
+    parser.add_argument("--only", action="append", default=[], metavar="TEXT", help="only names that contain TEXT")
+    parser.add_argument("--record", type=pathlib.Path, help="record notifications and tap calls as JSON lines")
+    parser.add_argument("--results", type=pathlib.Path, help="where results go (default: standard output)")
+    parser.add_argument("--log", type=pathlib.Path, help="where Nova's log goes when done")
+    return parser.parse_args()
+
+
+def main(given: argparse.Namespace) -> int:
+    """Play; exit status 1 when a scenario could not be played."""
+    from novaharness import hosts  # isort: skip - first: it patches for eventlet
+    from novaharness import cloud, play, record
+    from novaharness.scenarios import SCENARIOS
+
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="novaharness-"))
+    drivers = (("stumble",) if given.stumble else ()) + (("test",) if given.record else ())
+    conf = cloud.write_conf(folder, dict(line.split("=", 1) for line in given.stumble), given.format, drivers)
+    recorder = record.Recorder(given.record) if given.record else None
+    if recorder:
+        recorder.install()
+    running = cloud.Cloud(conf).start()
+    print("nova is up: nova-api, conductor, scheduler, computes " + ", ".join(cloud.COMPUTES), file=sys.stderr)
+    watch = (lambda name: setattr(recorder, "scenario", name)) if recorder else (lambda _name: None)
+    player = play.Player(running, watch)
+    broken = 0
+    with given.results.open("w") if given.results else os.fdopen(1, "w") as out:
+        for scenario in SCENARIOS:
+            if (given.tour and not scenario.tour) or (given.only and not any(t in scenario.name for t in given.only)):
+                continue
+            result = player.play(scenario)
+            broken += "error" in result
+            print(json.dumps(result), file=out, flush=True)
+    hosts.wait_idle()
+    if given.log:
+        given.log.write_text(running.stdlog.logger.output)
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    try:
+        status = main(arguments())
+    except Exception:  # noqa: BLE001 - oslo.log would take the traceback into its log
+        traceback.print_exc()
+        status = 2
+    sys.stderr.flush()
+    os._exit(status)  # green threads of the services don't end by themselves; nothing may depend on atexit

@@ -1,0 +1,94 @@
+"""Play scenarios on the cloud, one after another, and say what Nova made of them."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import traceback
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from oslo_config import cfg
+
+from novaharness import faults, hosts, view
+from novaharness.vocabulary import GIVEN, Call, Scenario
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from novaharness.cloud import Cloud
+
+
+class Player:
+    """Plays scenarios; `watch` is told the name of each before it begins."""
+
+    def __init__(self, cloud: Cloud, watch: Callable[[str], None] = lambda _name: None):
+        self._cloud = cloud
+        self._watch = watch
+        self._huge_flavor = cloud._create_flavor(vcpu=100000, memory_mb=1 << 24)
+
+    def play(self, scenario: Scenario) -> dict[str, Any]:
+        """Prepare, ask, wait until Nova rests; return ids and Nova's own view (`error` if the scenario broke)."""
+        names = self._names()
+        result: dict[str, Any] = {"scenario": scenario.name, "server": None, "request_id": None}
+        try:
+            with options(scenario.options):
+                self._watch(f"given {scenario.name}")
+                for call in (*GIVEN[scenario.given], *scenario.before):
+                    self._make(call, names)
+                self._watch(scenario.name)
+                result["started"] = time.time()
+                with faults.failing(scenario.faults):
+                    status, request_id = self._make(scenario.call, names, scenario.call.accept)
+                result |= {"status": status, "request_id": request_id, "server": names["server"]}
+        except Exception:  # noqa: BLE001 - one broken scenario must not hide the others
+            result["error"] = traceback.format_exc()
+            return result
+        result["finished"] = time.time()
+        result["nova"] = view.of_request(self._cloud, names["server"], request_id)
+        result["nova_server"] = view.of_server(self._cloud, names["server"])
+        return result
+
+    def _names(self) -> dict[str, str]:
+        glance = self._cloud.glance
+        return {
+            "image": glance.image1["id"],
+            "other_image": glance.image2["id"],
+            "huge_flavor": self._huge_flavor,
+            "volume": str(uuid.uuid4()),
+            "port": self._cloud.neutron.create_port({"port": {}})["port"]["id"],
+        }
+
+    def _make(self, call: Call, names: dict[str, str], accept: tuple[int, ...] = ()) -> tuple[int, str]:
+        api = self._cloud.admin_api if call.admin else self._cloud.user_api
+        send = {"POST": api.api_post, "PUT": api.api_put, "DELETE": api.api_delete}[call.method]
+        arguments = [call.path.format(**names)] + ([fill(call.body, names)] if call.method != "DELETE" else [])
+        answer = send(*arguments, check_response_status=[200, 201, 202, 204, 207, *accept])
+        if call.path == "/servers":
+            names["server"] = answer.body["server"]["id"]
+        hosts.wait_idle()
+        return answer.status, answer.headers["x-compute-request-id"]
+
+
+def fill(body: Any, names: dict[str, str]) -> Any:
+    """Return a copy of `body` with the names filled in."""
+    if isinstance(body, str):
+        return body.format(**names) if body.startswith("{") else body
+    if isinstance(body, dict):
+        return {key: fill(value, names) for key, value in body.items()}
+    if isinstance(body, list):
+        return [fill(value, names) for value in body]
+    return body
+
+
+@contextlib.contextmanager
+def options(values: dict[str, Any]) -> Iterator[None]:
+    """Override nova.conf options, `group.name` or `name`, for a while."""
+    split = [(*name.rpartition(".")[::2], value) for name, value in values.items()]
+    for group, name, value in split:
+        cfg.CONF.set_override(name, value, group or None)
+    try:
+        yield
+    finally:
+        for group, name, _value in split:
+            cfg.CONF.clear_override(name, group or None)

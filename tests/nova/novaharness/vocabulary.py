@@ -1,0 +1,148 @@
+"""The words scenarios are written in: what is prepared, what is asked, what fails, what must be known afterwards.
+
+Plain data, so that the tests outside Nova's environment read the same table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+HOST1, HOST2, CONTROLLER = "host1", "host2", "controller"
+
+
+@dataclass(frozen=True)
+class Call:
+    """One API request. `{server}`, `{image}`, `{volume}`, `{port}`, `{flavor}` … are filled in when it is made."""
+
+    method: str
+    path: str
+    body: Any = None
+    admin: bool = False
+    accept: tuple[int, ...] = ()
+    """Statuses that are no error of the scenario besides 2xx."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A function of Nova that fails, or does something else, while the scenario's request runs.
+
+    `where` is the dotted path of a function or method; `raises` that of an exception class, made with `arguments`
+    and `keywords`; `does` instead names a behaviour of `faults`. `host` limits it to one serving host, `times` to
+    its first so many calls there.
+    """
+
+    where: str
+    raises: str = ""
+    arguments: tuple[Any, ...] = ()
+    keywords: dict[str, Any] = field(default_factory=dict)
+    does: str = ""
+    host: str | None = None
+    times: int | None = None
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What stumble must know of one request: design.md's words."""
+
+    action: str
+    outcome: str
+    failures: tuple[tuple[str, str], ...] = ()
+    """(host, exception class) of every failure."""
+    verdict: str | None = None
+    effect: str | None = None
+    """What the failures did to the instance; None where nothing failed."""
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One line of the table."""
+
+    name: str
+    given: str
+    """Name of the preparation, a key of `GIVEN`."""
+    call: Call
+    expected: tuple[Expected, ...]
+    """Every request that the call's request id holds, in the order they start; empty: no request at all."""
+    faults: tuple[Fault, ...] = ()
+    options: dict[str, Any] = field(default_factory=dict)
+    """nova.conf options for its duration, `group.name` or `name`."""
+    tour: bool = False
+    """Part of the tour that `make nova` shows."""
+    before: tuple[Call, ...] = ()
+    """More preparation, made after `given`."""
+
+
+def action(body: dict[str, Any], *, admin: bool = False, accept: tuple[int, ...] = ()) -> Call:
+    """Return the call of a server action."""
+    return Call("POST", "/servers/{server}/action", body, admin=admin, accept=accept)
+
+
+def spawn(exception: str, host: str | None = None, **keywords: Any) -> Fault:
+    """Return a fault of the virt driver's spawn."""
+    return driver("spawn", exception, host, **keywords)
+
+
+def driver(method: str, exception: str, host: str | None = None, **keywords: Any) -> Fault:
+    """Return a fault of one method of the virt driver; `exception` without a dot is one of nova.exception."""
+    path = exception if "." in exception else f"nova.exception.{exception}"
+    return Fault(f"nova.virt.fake.FakeDriver.{method}", path, keywords=keywords, host=host)
+
+
+CREATE_BODY = {"server": {"name": "tour", "imageRef": "{image}", "flavorRef": "1", "networks": "none"}}
+CREATE = Call("POST", "/servers", CREATE_BODY)
+CREATE_WITH_PORT = Call("POST", "/servers", {"server": CREATE_BODY["server"] | {"networks": [{"port": "{port}"}]}})
+CREATE_HUGE = Call("POST", "/servers", {"server": CREATE_BODY["server"] | {"flavorRef": "{huge_flavor}"}})
+DELETE = Call("DELETE", "/servers/{server}")
+START, STOP = action({"os-start": None}), action({"os-stop": None})
+PAUSE, UNPAUSE = action({"pause": None}), action({"unpause": None})
+SUSPEND, RESUME = action({"suspend": None}), action({"resume": None})
+RESCUE, UNRESCUE = action({"rescue": None}), action({"unrescue": None})
+REBOOT_SOFT, REBOOT_HARD = action({"reboot": {"type": "SOFT"}}), action({"reboot": {"type": "HARD"}})
+REBUILD = action({"rebuild": {"imageRef": "{image}"}})
+REBUILD_OTHER_IMAGE = action({"rebuild": {"imageRef": "{other_image}"}})
+RESIZE, RESIZE_HUGE = (
+    action({"resize": {"flavorRef": "2"}}),
+    action({"resize": {"flavorRef": "{huge_flavor}"}}),
+)
+MIGRATE = action({"migrate": None}, admin=True)
+CONFIRM, REVERT = action({"confirmResize": None}), action({"revertResize": None})
+SHELVE, UNSHELVE = action({"shelve": None}), action({"unshelve": None})
+SHELVE_OFFLOAD = action({"shelveOffload": None}, admin=True)
+PASSWORD = action({"changePassword": {"adminPass": "canary-password"}}, accept=(409, 501))
+CRASH_DUMP = action({"trigger_crash_dump": None}, admin=True)
+LOCK, UNLOCK = action({"lock": None}), action({"unlock": None})
+SNAPSHOT = action({"createImage": {"name": "picture"}})
+BACKUP = action({"createBackup": {"name": "backup", "backup_type": "daily", "rotation": 1}})
+RESET_STATE = action({"os-resetState": {"state": "error"}}, admin=True)
+RESTORE, FORCE_DELETE = action({"restore": None}), action({"forceDelete": None})
+LIVE_MIGRATE = action({"os-migrateLive": {"host": None, "block_migration": "auto"}}, admin=True)
+ATTACH_VOLUME = Call("POST", "/servers/{server}/os-volume_attachments", {"volumeAttachment": {"volumeId": "{volume}"}})
+DETACH_VOLUME = Call("DELETE", "/servers/{server}/os-volume_attachments/{volume}")
+ATTACH_PORT = Call(
+    "POST", "/servers/{server}/os-interface", {"interfaceAttachment": {"port_id": "{port}"}}, accept=(500,)
+)
+DETACH_PORT = Call("DELETE", "/servers/{server}/os-interface/{port}")
+EXTEND_VOLUME = Call(
+    "POST",
+    "/os-server-external-events",
+    {"events": [{"name": "volume-extended", "server_uuid": "{server}", "tag": "{volume}"}]},
+    admin=True,
+)
+
+GIVEN: dict[str, tuple[Call, ...]] = {
+    "nothing": (),
+    "active": (CREATE,),
+    "stopped": (CREATE, STOP),
+    "paused": (CREATE, PAUSE),
+    "suspended": (CREATE, SUSPEND),
+    "rescued": (CREATE, RESCUE),
+    "resized": (CREATE, RESIZE),
+    "migrated": (CREATE, MIGRATE),
+    "shelved": (CREATE, SHELVE),
+    "locked": (CREATE, LOCK),
+    "deleted": (CREATE, DELETE),
+    "with volume": (CREATE, ATTACH_VOLUME),
+    "with port": (CREATE_WITH_PORT,),
+}
+"""How each prepared state is reached, by real API requests that succeed."""
