@@ -116,28 +116,35 @@ def _block(parts: list[bytes], limit: int) -> bytes:
 
 
 class Encoder:
-    """Encodes records of one schema (its parsed JSON)."""
+    """Encodes records of one schema (its parsed JSON). ``given`` takes the place of the defaults of its fields."""
 
-    def __init__(self, definition: Mapping[str, Any]) -> None:
+    def __init__(self, definition: Mapping[str, Any], given: Mapping[str, Any] | None = None) -> None:
         self._named: dict[str, Write] = {}
-        self._write = self._record(definition)
+        self._write = self._record(definition, given or {})
 
     def encode(self, record: Mapping[str, Any]) -> bytes:
-        """Return a record's bare Avro body; what is absent or None gets its field's default.
+        """Return a record's bare Avro body; what is absent or None gets what was given, else its field's default.
 
         Raises ``TypeError``, ``ValueError`` or ``AttributeError`` where a value is of another type than its field.
         """
         return self._write(record)
 
-    def _record(self, definition: Mapping[str, Any]) -> Write:
-        fields = [self._field(item) for item in definition["fields"]]
+    def _record(self, definition: Mapping[str, Any], given: Mapping[str, Any]) -> Write:
+        """Lay out what an empty record looks like; a record then costs only the fields that it has."""
+        places: dict[str, tuple[int, Write]] = {}
+        empty: list[bytes] = []
+        for number, item in enumerate(definition["fields"]):
+            name, write_value, absent = self._field(item)
+            value = given.get(name)
+            places[name] = number, write_value
+            empty.append(absent if value is None else write_value(value))
 
         def write(record: Mapping[str, Any]) -> bytes:
-            get = record.get
-            parts = []
-            for name, write_value, absent in fields:
-                value = get(name)
-                parts.append(absent if value is None else write_value(value))
+            parts = empty.copy()
+            for name, value in record.items():
+                if value is not None and name in places:
+                    number, write_value = places[name]
+                    parts[number] = write_value(value)
             return b"".join(parts)
 
         return write
@@ -165,7 +172,7 @@ class Encoder:
             "array": lambda: _items(limit),
             "map": lambda: _entries(limit),
             "enum": lambda: self._name(kind, _enum(kind)),
-            "record": lambda: self._name(kind, self._record(kind)),
+            "record": lambda: self._name(kind, self._record(kind, {})),
         }
         return simple[tag]() if tag in simple else self._named[tag]
 

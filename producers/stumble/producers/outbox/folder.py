@@ -1,0 +1,159 @@
+"""Where outboxes lie: a directory per user, a folder per process, segments by number."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from stumble.producers.outbox.lock import Descriptor, hold, is_held
+
+LOCK, ABOUT, COUNTERS, RELAY = "lock", "about.json", "counters", "relay"
+SUFFIX = ".seg"
+_HIDDEN = ".new-"
+_USER = re.compile(r"uid-(\d+)\Z")
+_SEGMENT = re.compile(r"(\d{8,})\.seg\Z")
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+_MEMORY = Path("/dev/shm")  # noqa: S108  # the directories in it are per user and their owner is checked
+_PRIVATE = 0o770
+
+
+class Place(NamedTuple):
+    """A process's folder as a reader finds it."""
+
+    uid: int
+    name: str
+    path: str
+
+    @property
+    def key(self) -> str:
+        """What tells folders of one host apart: user and name."""
+        return f"uid-{self.uid}/{self.name}"
+
+
+def memory_root(directory: str, uid: int) -> str:
+    """Return where a user's folders of durability ``memory`` lie: on a file system in memory, beside ``directory``."""
+    mark = hashlib.sha256(os.path.abspath(directory).encode()).hexdigest()[:12]  # no resolving
+    return f"{_MEMORY}/stumble-{mark}-uid-{uid}"
+
+
+def create(directory: str, service: str, *, in_memory: bool) -> tuple[str, Descriptor]:
+    """Make a new folder for this process and hold its lock; return its path and the lock.
+
+    The folder gets its name only when the lock is held, so no reader ever takes a new one for a dead one's.
+    Raises ``OSError``.
+    """
+    uid = os.geteuid()
+    user = memory_root(directory, uid) if in_memory else f"{directory}/uid-{uid}"
+    if not in_memory:
+        _make_root(directory)
+    _make_private(user)
+    if os.stat(user, follow_symlinks=False).st_uid != uid:
+        raise PermissionError(f"{user} belongs to another user")
+    hidden = tempfile.mkdtemp(prefix=_HIDDEN, dir=user)
+    try:
+        _share(hidden)
+        lock = hold(f"{hidden}/{LOCK}")
+        safe = _UNSAFE.sub("_", service)[:64] or "service"
+        path = f"{user}/{safe}-{os.getpid()}-{os.urandom(4).hex()}"
+        os.rename(hidden, path)
+    except OSError:
+        shutil.rmtree(hidden, ignore_errors=True)
+        raise
+    return path, lock
+
+
+def _make_root(directory: str) -> None:
+    """Create the outbox directory where it is missing, with the owner of the one above it.
+
+    So a nova-manage that root runs first doesn't lock out the service.
+    """
+    if os.path.isdir(directory):
+        return
+    above = Path(directory).parent
+    missing = [Path(directory)]
+    while not above.exists():
+        missing.append(above)
+        above = above.parent
+    owner = above.stat()
+    for path in reversed(missing):
+        with suppress(FileExistsError):
+            path.mkdir(0o775)
+            if os.geteuid() == 0:
+                os.chown(path, owner.st_uid, owner.st_gid)
+
+
+def _make_private(path: str) -> None:
+    with suppress(FileExistsError):
+        os.mkdir(path, _PRIVATE)
+        _share(path)
+
+
+def _share(path: str) -> None:
+    """Open a directory to its group, which is the relay's way in, whatever the service's umask says."""
+    inherited = stat.S_IMODE(os.stat(path).st_mode) & stat.S_ISGID
+    os.chmod(path, _PRIVATE | inherited)
+
+
+def user_directories(directory: str) -> Iterator[tuple[int, str]]:
+    """Yield uid and path of each user's directory, on disk and in memory."""
+    with suppress(FileNotFoundError), os.scandir(directory) as entries:
+        for entry in entries:
+            found = _USER.match(entry.name)
+            if found and entry.is_dir(follow_symlinks=False):
+                yield int(found[1]), entry.path
+    for path in _MEMORY.glob(Path(memory_root(directory, 0)).name[:-1] + "*"):
+        found = _USER.search(path.name)
+        # Anybody may make names in /dev/shm: only a directory of the user whose name it bears counts.
+        with suppress(OSError):
+            status = path.lstat()
+            if found and stat.S_ISDIR(status.st_mode) and status.st_uid == int(found[1]):
+                yield int(found[1]), str(path)
+
+
+def places(directory: str) -> list[Place]:
+    """Return all folders below ``directory`` that can be listed, by user and name."""
+    found = []
+    for uid, path in user_directories(directory):
+        with suppress(PermissionError, FileNotFoundError), os.scandir(path) as entries:
+            found += [
+                Place(uid, entry.name, entry.path)
+                for entry in entries
+                if not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False)
+            ]
+    return sorted(found)
+
+
+def segments(path: str) -> list[int]:
+    """Return the numbers of a folder's segments in order. Raises ``OSError``."""
+    return sorted(int(found[1]) for name in os.listdir(path) if (found := _SEGMENT.match(name)))
+
+
+def segment_path(path: str, number: int) -> str:
+    """Return the path of a folder's segment."""
+    return f"{path}/{number:08d}{SUFFIX}"
+
+
+def usage(directory: str) -> tuple[int, int]:
+    """Return bytes in segments and number of folders, as far as this user can see them."""
+    total = folders = 0
+    for place in places(directory):
+        folders += 1
+        with suppress(PermissionError, FileNotFoundError), os.scandir(place.path) as entries:
+            for entry in entries:
+                if entry.name.endswith(SUFFIX):
+                    with suppress(FileNotFoundError):
+                        total += entry.stat(follow_symlinks=False).st_size
+    return total, folders
+
+
+def is_live(place: Place) -> bool:
+    """Tell whether a process holds the folder. Raises ``PermissionError``."""
+    return is_held(f"{place.path}/{LOCK}")

@@ -1,0 +1,41 @@
+"""Records and folders for the outbox tests."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+
+from stumble.producers.outbox import Cursor, Damage, Envelope, OutboxReader, Record, pack
+from stumble.producers.outbox.folder import places
+
+FINGERPRINT = b"12345678"
+
+
+def packed(body: bytes, *, is_failure: bool = False) -> bytes:
+    return pack(Envelope(FINGERPRINT, 1_700_000_000_000_000, uuid.uuid4().bytes, b"key", is_failure=is_failure), body)
+
+
+def only_folder(directory: Path) -> Path:
+    (place,) = places(str(directory))
+    return Path(place.path)
+
+
+def read_all(folder: Path, *, live: bool = True, max_bytes: int = 4096) -> tuple[list[Record], list[Damage], int]:
+    """Read a folder to its end as the relay does; return records, damages and bytes of torn pieces."""
+    reader, cursor = OutboxReader(folder), Cursor()
+    records: list[Record] = []
+    damages: list[Damage] = []
+    torn = 0
+    while True:
+        chunk = reader.read(cursor, live=live, max_bytes=max_bytes)
+        records += chunk.records
+        damages += chunk.damages
+        torn += chunk.torn
+        if chunk.end == cursor:
+            reader.close()
+            return records, damages, torn
+        cursor = chunk.end
+
+
+def bodies(folder: Path, *, live: bool = True) -> list[bytes]:
+    return [record.body for record in read_all(folder, live=live)[0]]

@@ -1,0 +1,258 @@
+"""What the writing side promises: it keeps, refuses and counts, and never raises."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from stumble.producers.outbox import OutboxWriter, writer
+from stumble.producers.outbox.counters import Totals, read_about, read_totals
+from stumble.producers.outbox.folder import is_live, places, segments
+from tests.unit.outbox.helpers import bodies, only_folder, packed, read_all
+
+
+def test_nothing_is_created_before_the_first_event(tmp_path: Path) -> None:
+    outbox = OutboxWriter(tmp_path / "outbox")
+    outbox.describe(tap="on")
+    assert not (tmp_path / "outbox").exists()
+    assert outbox.append(packed(b"one"), is_failure=False)
+    assert bodies(only_folder(tmp_path / "outbox")) == [b"one"]
+
+
+def test_folder_tells_who_writes_to_it(tmp_path: Path) -> None:
+    outbox = OutboxWriter(tmp_path, service="nova-compute", about={"host": "cmp1"}, schemas={"ab.avsc": "{}"})
+    outbox.append(packed(b"one"), is_failure=False)
+    outbox.describe(tap="on")
+    folder = only_folder(tmp_path)
+    assert folder.parent.name == f"uid-{os.geteuid()}"
+    assert folder.name.startswith(f"nova-compute-{os.getpid()}-")
+    about = read_about(str(folder))
+    assert (about["host"], about["tap"], about["durability"], about["format"]) == ("cmp1", "on", "process", 1)
+    assert (folder / "ab.avsc").read_text() == "{}"
+    assert folder.stat().st_mode & 0o007 == 0
+    assert next(folder.glob("*.seg")).stat().st_mode & 0o007 == 0
+
+
+def test_unknown_durability_is_refused_at_once(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="process, power, memory"):
+        OutboxWriter(tmp_path, durability="paper")
+
+
+@pytest.mark.parametrize("durability", ["process", "power"])
+def test_segments_roll_and_keep_their_order(tmp_path: Path, durability: str) -> None:
+    outbox = OutboxWriter(tmp_path, durability=durability, max_bytes=1 << 20)  # segments of 256 KiB
+    expected = [b"%04d" % number * 500 for number in range(400)]
+    for body in expected:
+        assert outbox.append(packed(body), is_failure=False)
+    folder = only_folder(tmp_path)
+    assert len(segments(str(folder))) > 2
+    assert bodies(folder) == expected
+
+
+def test_memory_lies_in_memory_and_is_found(tmp_path: Path) -> None:
+    outbox = OutboxWriter(tmp_path / "outbox", durability="memory")
+    try:
+        assert outbox.append(packed(b"one"), is_failure=False)
+        folder = only_folder(tmp_path / "outbox")
+        assert folder.is_relative_to("/dev/shm")
+        assert bodies(folder) == [b"one"]
+    finally:
+        subprocess.run(["rm", "-rf", str(Path(outbox.path or "/nonexistent").parent)], check=True)
+
+
+def test_full_outbox_keeps_what_it_has_and_refuses_failures_last(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    outbox = OutboxWriter(tmp_path, max_bytes=1 << 20)
+    body = b"x" * 10_000
+    accepted = sum(outbox.append(packed(body), is_failure=False) for _ in range(200))
+    assert 80 <= accepted <= 105
+    later = sum(outbox.append(packed(body, is_failure=True), is_failure=True) for _ in range(200))
+    assert 3 <= later <= 30
+    folder = only_folder(tmp_path)
+    assert len(bodies(folder)) == accepted + later
+    totals = read_totals(str(folder))
+    assert totals == outbox.totals
+    assert totals.refused == 400 - accepted - later
+    assert totals.refused_failures == 200 - later
+    assert [record.levelno for record in caplog.records] == [logging.WARNING]
+    assert "outbox is full" in caplog.text
+
+
+def test_bound_holds_over_all_folders_of_the_host(tmp_path: Path) -> None:
+    first = OutboxWriter(tmp_path, max_bytes=1 << 20)
+    while first.append(packed(b"x" * 10_000), is_failure=False):
+        pass
+    assert not OutboxWriter(tmp_path, max_bytes=1 << 20).append(packed(b"x"), is_failure=False)
+
+
+def test_room_that_comes_back_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(writer, "monotonic", lambda: clock[0])
+    outbox = OutboxWriter(tmp_path, max_bytes=1 << 20)
+    while outbox.append(packed(b"x" * 10_000), is_failure=False):
+        pass
+    next(only_folder(tmp_path).glob("*.seg")).unlink()
+    clock[0] += 2
+    assert outbox.append(packed(b"again"), is_failure=False)
+
+
+def test_nothing_is_written_below_the_free_space(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    outbox = OutboxWriter(tmp_path, min_free=1.0)
+    assert not outbox.append(packed(b"x", is_failure=True), is_failure=True)
+    assert "short of space" in caplog.text
+
+
+def test_directory_that_cannot_be_used_is_counted_and_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").write_text("")
+    outbox = OutboxWriter(tmp_path / "file" / "outbox")
+    assert not any(outbox.append(packed(b"x"), is_failure=True) for _ in range(10))
+    assert outbox.totals == Totals(0, 10, 10, 0)
+    assert len(caplog.records) == 1
+    assert "can't be written to" in caplog.text
+
+
+def test_folder_taken_away_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(writer, "monotonic", lambda: clock[0])
+    outbox = OutboxWriter(tmp_path)
+    outbox.append(packed(b"lost"), is_failure=False)
+    subprocess.run(["rm", "-rf", str(only_folder(tmp_path))], check=True)
+    clock[0] += 2
+    assert outbox.append(packed(b"kept"), is_failure=False)
+    assert bodies(only_folder(tmp_path)) == [b"kept"]
+
+
+def test_descriptor_closed_by_the_service_hurts_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service that closes what it doesn't know must not find our records in the file that got the number."""
+    clock = [0.0]
+    monkeypatch.setattr(writer, "monotonic", lambda: clock[0])
+    outbox = OutboxWriter(tmp_path / "outbox")
+    outbox.append(packed(b"one"), is_failure=False)
+    opened = outbox._process().opened
+    assert opened is not None
+    number = opened.segment._file.fd  # type: ignore[union-attr]
+    os.close(number)
+    other = os.open(tmp_path / "other", os.O_RDWR | os.O_CREAT)
+    assert other == number
+    clock[0] += 2
+    assert outbox.append(packed(b"two"), is_failure=False)
+    assert os.fstat(other).st_size == 0
+    os.close(other)
+    found = [body for place in places(str(tmp_path / "outbox")) for body in bodies(Path(place.path))]
+    assert sorted(found) == [b"one", b"two"]
+
+
+def test_partial_write_is_repaired(tmp_path: Path) -> None:
+    """A limit on the file's size lets the kernel take only a part of a record, as a disk does that runs full."""
+    script = """
+import resource, signal, sys
+from tests.unit.outbox.helpers import packed
+from stumble.producers.outbox import OutboxWriter
+resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
+outbox = OutboxWriter(sys.argv[1])
+print(sum(outbox.append(packed(b"x" * 999), is_failure=False) for _ in range(20)))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=True, env=_environment()
+    )
+    assert done.stdout.strip() == "20"
+    folder = only_folder(tmp_path)
+    assert len(segments(str(folder))) > 3
+    records, damages, torn = read_all(folder, live=False)
+    assert len(records) == 20
+    assert not damages
+    assert torn > 0
+
+
+def test_write_that_fails_is_refused_and_the_next_one_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    outbox = OutboxWriter(tmp_path)
+    outbox.append(packed(b"one"), is_failure=False)
+    real = os.write
+
+    def torn(fd: int, data: bytes) -> int:
+        if data.startswith(b"\xf5"):
+            real(fd, data[:20])
+            monkeypatch.setattr(os, "write", full)
+            return 20
+        return real(fd, data)
+
+    def full(fd: int, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", torn)
+    assert not outbox.append(packed(b"two"), is_failure=False)
+    assert not outbox.append(packed(b"three"), is_failure=False)
+    monkeypatch.setattr(os, "write", real)
+    assert outbox.append(packed(b"four"), is_failure=False)
+    records, damages, torn_bytes = read_all(only_folder(tmp_path))
+    assert [record.body for record in records] == [b"one", b"four"]
+    assert (damages, torn_bytes) == ([], 20)
+    assert (outbox.totals.accepted, outbox.totals.refused) == (2, 2)
+
+
+def test_child_of_a_fork_has_a_folder_of_its_own(tmp_path: Path) -> None:
+    outbox = OutboxWriter(tmp_path)
+    outbox.append(packed(b"parent 1"), is_failure=False)
+    parent = Path(outbox.path or "")
+    pid = os.fork()
+    if pid == 0:
+        done = outbox.append(packed(b"child"), is_failure=False) and outbox.totals.accepted == 1
+        os._exit(0 if done else 1)
+    assert os.waitpid(pid, 0)[1] == 0
+    assert outbox.append(packed(b"parent 2"), is_failure=False)
+    assert bodies(parent) == [b"parent 1", b"parent 2"]
+    live = {place.path: is_live(place) for place in places(str(tmp_path))}
+    assert len(live) == 2
+    assert [path for path, held in live.items() if held] == [str(parent)]
+    (child,) = set(live) - {str(parent)}
+    assert bodies(Path(child)) == [b"child"]
+
+
+def test_lock_survives_readers_in_the_same_process(tmp_path: Path) -> None:
+    """Closing any descriptor of a locked file drops the process's lock: a look must not do that."""
+    outbox = OutboxWriter(tmp_path)
+    outbox.append(packed(b"one"), is_failure=False)
+    (place,) = places(str(tmp_path))
+    assert is_live(place)
+    script = f"from stumble.producers.outbox.lock import is_held; print(is_held({place.path + '/lock'!r}))"
+    for _ in range(2):
+        done = subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, check=True, env=_environment()
+        )
+        assert done.stdout.strip() == "True"
+        assert is_live(place)
+
+
+def test_threads_that_append_at_once_lose_nothing(tmp_path: Path) -> None:
+    outbox = OutboxWriter(tmp_path, max_bytes=2 << 20, min_free=0)
+    accepted: list[bytes] = []
+
+    def work(name: int) -> None:
+        for number in range(200):
+            body = b"%d-%d-" % (name, number) + b"x" * 1000
+            if outbox.append(packed(body), is_failure=False):
+                accepted.append(body)
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(accepted) == 1600
+    found = [body for place in places(str(tmp_path)) for body in bodies(Path(place.path))]
+    assert set(found) == set(accepted)
+    assert sum(len(segments(place.path)) for place in places(str(tmp_path))) > 2
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
