@@ -53,7 +53,7 @@ def guest_dies(
     raise make(fault)
 
 
-def job_fails(fault: Fault, original, driver, context, instance, dest, post, recover, *more, **kwargs) -> None:  # noqa: PLR0917
+def job_fails(fault: Fault, original, driver, context, instance, dest, post, recover, *more, **kwargs) -> None:
     """Do what the libvirt driver does when the hypervisor's job fails: recover, and raise nothing."""
     recover(context, instance, dest, migrate_data=kwargs.get("migrate_data") or more[-1])
 

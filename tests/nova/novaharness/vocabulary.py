@@ -73,6 +73,21 @@ class Scenario:
     """More preparation, made after `given`."""
 
 
+def ok(action: str) -> tuple[Expected, ...]:
+    """Return the record of a request that just works."""
+    return (Expected(action, "SUCCEEDED"),)
+
+
+def failed(
+    action: str,
+    *failures: tuple[str, str],
+    effect: str = "NONE",
+    verdict: str | None = None,
+) -> tuple[Expected, ...]:
+    """Return the record of a failed request."""
+    return (Expected(action, "FAILED", failures, verdict, effect),)
+
+
 def action(body: dict[str, Any], *, admin: bool = False, accept: tuple[int, ...] = ()) -> Call:
     """Return the call of a server action."""
     return Call("POST", "/servers/{server}/action", body, admin=admin, accept=accept)

@@ -1,0 +1,62 @@
+"""How rebuilds, images, backups and shelving can end."""
+
+from __future__ import annotations
+
+from novaharness import vocabulary as v
+from novaharness.vocabulary import CONTROLLER, HOST1, Fault, Scenario, driver, failed, ok, spawn
+
+SCENARIOS: tuple[Scenario, ...] = (
+    Scenario("rebuild works", "active", v.REBUILD, ok("rebuild")),
+    Scenario(
+        "rebuild fails on the host",
+        "active",
+        v.REBUILD,
+        failed("rebuild", (HOST1, "HypervisorUnavailable"), effect="ERROR"),
+        (spawn("HypervisorUnavailable"),),
+    ),
+    Scenario("createImage works", "active", v.SNAPSHOT, ok("createImage")),
+    Scenario(
+        "createImage fails",
+        "active",
+        v.SNAPSHOT,
+        failed("createImage", (HOST1, "HypervisorUnavailable")),
+        (driver("snapshot", "HypervisorUnavailable"),),
+    ),
+    Scenario("createBackup works", "active", v.BACKUP, ok("createBackup")),
+    Scenario(
+        "createBackup fails",
+        "active",
+        v.BACKUP,
+        failed("createBackup", (HOST1, "HypervisorUnavailable")),
+        (driver("snapshot", "HypervisorUnavailable"),),
+    ),
+    Scenario("shelve works", "active", v.SHELVE, ok("shelve")),
+    Scenario(
+        "shelve fails",
+        "active",
+        v.SHELVE,
+        failed("shelve", (HOST1, "HypervisorUnavailable")),
+        (driver("snapshot", "HypervisorUnavailable"),),
+    ),
+    Scenario("unshelve works", "shelved", v.UNSHELVE, ok("unshelve")),
+    Scenario(
+        "unshelve: no valid host",
+        "shelved",
+        v.UNSHELVE,
+        failed("unshelve", (CONTROLLER, "NoValidHost")),
+        (
+            Fault(
+                "nova.scheduler.client.report.SchedulerReportClient.get_allocation_candidates",
+                does="nothing",
+            ),
+        ),
+        tour=True,
+    ),
+    Scenario(
+        "unshelve fails on the host",
+        "shelved",
+        v.UNSHELVE,
+        failed("unshelve", (HOST1, "HypervisorUnavailable")),
+        (spawn("HypervisorUnavailable"),),
+    ),
+)
