@@ -6,10 +6,15 @@ import re
 from collections.abc import Callable
 from typing import Final
 
+Mask = Callable[[str], str]
+
+_oslo: Mask | None
 try:
-    from oslo_utils.strutils import mask_password as _mask_password
-except ImportError:  # a host without OpenStack libraries: the relay's or a bridge's environment
-    _mask_password = None
+    from oslo_utils.strutils import mask_password
+except ImportError:  # a host without OpenStack libraries: the environment of a bridge or of another service
+    _oslo = None
+else:
+    _oslo = mask_password
 
 #: More characters are never searched: the middle is left out first.
 MAX_SEARCHED: Final = 65_536
@@ -31,12 +36,9 @@ def mask(value: str) -> str:
     if len(value) > MAX_SEARCHED:
         half = MAX_SEARCHED // 2
         value = f"{value[:half]}…[cut]…{value[-half:]}"
-    if _mask_password is not None:
-        value = _mask_password(value)
+    if _oslo is not None:
+        value = _oslo(value)
     value = _FERNET.sub(MASK, value)
     if "://" in value:
         value = _URL_USER.sub(rf"\1{MASK}@", value)
     return _KEY_VALUE.sub(rf"\1{MASK}", _HEADER.sub(rf"\1{MASK}", value))
-
-
-Mask = Callable[[str], str]

@@ -1,0 +1,106 @@
+"""What is told of each call that the tap sees."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import partial
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from stumble.producers.nova import calls, service, sightings
+
+if TYPE_CHECKING:
+    from stumble.producers.nova.producer import Producer
+
+Arguments = dict[str, Any]
+
+_CONDUCTOR = "nova.conductor.manager"
+_DISPATCH = ("_object_dispatch", "object_action", "object_class_action")
+_RECORDS = "nova.objects.instance_action"
+_FAILED = ("error", "failed")
+
+
+def is_nested(caller: FrameType) -> bool:
+    """Tell whether a call was told of already.
+
+    A compute's calls reach the database through the conductor, which calls the same function again, with the
+    exception flattened to text; and ``event_finish`` calls ``event_finish_with_failure``.
+    """
+    module, name = caller.f_globals.get("__name__"), caller.f_code.co_name
+    return (module == _CONDUCTOR and name.startswith(_DISPATCH)) or (module == _RECORDS and name == "event_finish")
+
+
+def action_start(producer: Producer, caller: FrameType, given: Arguments) -> Callable[[], None]:
+    """Tell of an action that the API recorded, once it is recorded."""
+    action = given["action_name"]
+    call = _call(producer, caller, "action_start", "InstanceAction.action_start", given["instance_uuid"])
+    call["action"] = action
+    call["target"] = calls.extended_volume(action, caller)
+    call["instance"] = calls.same_instance(caller.f_locals.get("instance"), given["instance_uuid"])
+    return partial(producer.call, call, calls.context(given["context"]))
+
+
+def event_start(producer: Producer, caller: FrameType, given: Arguments) -> Callable[[], None]:
+    """Tell of a step that begins, once it is recorded."""
+    call = _step(producer, caller, "event_start", given)
+    return partial(producer.call, call, calls.context(given["context"]))
+
+
+def event_finish(producer: Producer, caller: FrameType, given: Arguments) -> None:
+    """Tell how a step ended; true whether or not Nova can record it."""
+    call = _step(producer, caller, "event_finish", given)
+    exc = given.get("exc_val")
+    call["failed"] = given.get("exc_tb") is not None
+    if call["failed"] and isinstance(exc, BaseException):
+        call["exception"] = sightings.describe(exc)
+    producer.call(call, calls.context(given["context"]))
+
+
+def fault(producer: Producer, caller: FrameType, given: Arguments) -> None:
+    """Tell of a fault that is about to be recorded for an instance."""
+    instance, exc = given["instance"], given["fault"]
+    known = calls.instance(instance)
+    call = _call(producer, caller, "fault", "add_instance_fault_from_exc", known.get("uuid"))
+    call["instance"] = known
+    if isinstance(exc, BaseException):
+        call["exception"] = sightings.describe(exc)
+    producer.call(call, calls.context(given["context"]))
+
+
+def migration_save(producer: Producer, caller: FrameType, given: Arguments) -> Callable[[], None] | None:
+    """Tell of a migration whose status changes, once that is recorded."""
+    migration = given["self"]
+    if "status" not in migration.obj_what_changed():
+        return None
+    known = calls.migration(migration)
+    uuid = calls.loaded(migration, ("instance_uuid",)).get("instance_uuid")
+    call = _call(producer, caller, "migration", "Migration.save", uuid)
+    call["migration"] = known
+    exc = sys.exc_info()[1]
+    if exc is not None and known.get("status") in _FAILED:
+        call["exception"] = sightings.describe(exc)
+    return partial(producer.call, call, calls.context(migration._context))  # noqa: SLF001 - Nova's own way
+
+
+def _call(producer: Producer, caller: FrameType, kind: str, function: str, instance_uuid: Any) -> dict[str, Any]:
+    return calls.new_call(
+        kind,
+        function,
+        service=producer.service or service.of_caller(caller),
+        host=producer.host,
+        instance_uuid=instance_uuid,
+    )
+
+
+def _step(producer: Producer, caller: FrameType, kind: str, given: Arguments) -> dict[str, Any]:
+    step, uuid = given["event_name"], given["instance_uuid"]
+    host, arguments = calls.reporter(caller)
+    call = _call(producer, caller, kind, f"InstanceActionEvent.{kind}", uuid)
+    call["service"] = producer.service or service.of_step(step)
+    # The conductor reports a step of another cell's compute in that compute's name.
+    call["host"] = given.get("host") or host or call["host"]
+    call["step"] = step
+    call["target"] = calls.step_target(step, arguments)
+    call["instance"] = calls.same_instance(arguments.get("instance"), uuid)
+    return call
