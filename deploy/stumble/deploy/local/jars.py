@@ -129,6 +129,8 @@ def _download(jar: Jar, source: MavenSource) -> bytes:
         except (OSError, urllib.error.URLError) as error:
             # A refused or missing file stays so; a broken line may not.
             refused = isinstance(error, urllib.error.HTTPError) and error.code < _SERVER_ERROR
+            if isinstance(error, urllib.error.HTTPError):
+                error.close()
             if refused or attempt == _ATTEMPTS:
                 raise LocalError(f"{jar.name} can't be fetched from {address} ({error}); {_MENDS}") from error
     raise AssertionError

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from stumble.producers.emitter import Emitter
-
 from stumble.producers.nova import service, sightings
 from stumble.producers.nova.options import Settings
 from stumble.producers.translate import Translation, read_notification, read_tap

@@ -1,0 +1,147 @@
+"""Where Kafka's jars come from: mirrors, proxies, credentials; and that only the right bytes are taken."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from stumble.deploy.local import jars, maven
+from stumble.deploy.local.errors import LocalError
+from stumble.deploy.local.maven import maven_source
+
+BODY = b"a jar's bytes"
+PATH = "org/example/thing/1/thing-1.jar"
+
+
+@pytest.fixture
+def repository() -> Iterator[HTTPServer]:
+    """A Maven repository with one jar; it notes what it's asked."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.server.asked.append((self.path, self.headers.get("Authorization")))
+            good = self.path.endswith(PATH)
+            self.send_response(200 if good else 404)
+            self.end_headers()
+            self.wfile.write(BODY if good else b"")
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    server.asked = []
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("STUMBLE_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(jars, "_LOCAL_REPOSITORY", tmp_path / "m2")
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    path = tmp_path / "a.lock"
+    path.write_text(f"# one\n{hashlib.sha256(BODY).hexdigest()} {len(BODY)} {PATH}\n")
+    return path
+
+
+def use(monkeypatch: pytest.MonkeyPatch, server: HTTPServer) -> str:
+    url = f"http://127.0.0.1:{server.server_port}/maven"
+    monkeypatch.setenv("STUMBLE_MAVEN_REPOSITORY", url + "/")
+    return url
+
+
+def test_a_jar_is_fetched_once(repository: HTTPServer, lock: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, repository)
+    seen: list[tuple[int, int]] = []
+    first = jars.ensure_jars(lambda done, total: seen.append((done, total)), lock)
+    assert [path.read_bytes() for path in first] == [BODY]
+    assert seen == [(0, len(BODY)), (len(BODY), len(BODY))]
+    assert jars.ensure_jars(None, lock) == first
+    assert [path for path, _ in repository.asked] == [f"/maven/{PATH}"]
+
+
+def test_other_bytes_are_refused(repository: HTTPServer, lock: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, repository)
+    lock.write_text(f"{'0' * 64} {len(BODY)} {PATH}\n")
+    with pytest.raises(LocalError, match="SHA-256 differs"):
+        jars.ensure_jars(None, lock)
+    assert list((lock.parent / "cache" / "jars").iterdir()) == []
+
+
+def test_a_missing_jar_names_the_address(repository: HTTPServer, lock: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, repository)
+    lock.write_text(f"{'0' * 64} 5 org/none.jar\n")
+    with pytest.raises(LocalError, match=r"org/none\.jar .*404.*STUMBLE_MAVEN_REPOSITORY="):
+        jars.ensure_jars(None, lock)
+    assert len(repository.asked) == 1  # asking again can't help
+
+
+def test_an_unreachable_repository_says_what_mends_it(lock: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STUMBLE_MAVEN_REPOSITORY", "http://127.0.0.1:9/maven")
+    with pytest.raises(
+        LocalError, match=r"(?s)can't be fetched.*https_proxy.*STUMBLE_MAVEN_REPOSITORY=.*settings\.xml"
+    ):
+        jars.ensure_jars(None, lock)
+
+
+def test_the_local_maven_repository_is_used(lock: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STUMBLE_MAVEN_REPOSITORY", "http://127.0.0.1:9/maven")
+    local = jars._LOCAL_REPOSITORY / PATH
+    local.parent.mkdir(parents=True)
+    local.write_bytes(BODY)
+    assert [path.read_bytes() for path in jars.ensure_jars(None, lock)] == [BODY]
+
+
+SETTINGS = """<settings xmlns="http://maven.apache.org/SETTINGS/1.2.0">
+  <mirrors><mirror><id>m</id><url>{url}</url><mirrorOf>{of}</mirrorOf></mirror></mirrors>
+  <servers><server><id>m</id><username>u</username><password>p</password></server></servers>
+  <proxies><proxy><host>proxy.example</host><port>3128</port></proxy></proxies>
+</settings>"""
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.delenv("STUMBLE_MAVEN_REPOSITORY", raising=False)
+    return tmp_path / "settings.xml"
+
+
+@pytest.mark.parametrize("of", ["*", "central", "external:*", "other,central"])
+def test_the_users_mirror_is_used(settings: Path, of: str) -> None:
+    settings.write_text(SETTINGS.format(url="http://mirror.example/maven/", of=of))
+    source = maven_source(settings)
+    assert source.url == "http://mirror.example/maven"
+    assert source.headers == {"Authorization": "Basic " + base64.b64encode(b"u:p").decode()}
+    assert source.proxies["https"] == "http://proxy.example:3128"
+
+
+@pytest.mark.parametrize("of", ["*,!central", "other"])
+def test_a_mirror_of_something_else_is_not(settings: Path, of: str) -> None:
+    settings.write_text(SETTINGS.format(url="http://mirror.example/maven", of=of))
+    source = maven_source(settings)
+    assert source.url == maven._central()
+    assert source.headers == {}
+
+
+def test_the_credentials_are_sent(
+    repository: HTTPServer, lock: Path, settings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"http://127.0.0.1:{repository.server_port}/maven"
+    settings.write_text(SETTINGS.format(url=url, of="*").replace("proxy>", "unused>"))
+    monkeypatch.setattr(jars, "maven_source", lambda: maven_source(settings))
+    jars.ensure_jars(None, lock)
+    assert repository.asked[0][1] == "Basic " + base64.b64encode(b"u:p").decode()
+
+
+def test_no_settings_mean_maven_central(settings: Path) -> None:
+    assert maven_source(settings).url == maven._central()
