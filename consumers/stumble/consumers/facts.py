@@ -1,0 +1,276 @@
+"""Facts: what the derivation needs to know of an event, small enough to be stored with each request.
+
+The facts of one (instance, request id) form a *fact set*. Adding to it is set union; a set is bounded by keeping its
+first ``MAX_FACTS`` by rank and event id, which keeps union associative: order and batching can't matter.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+from stumble.consumers.fingerprint import message_hash
+from stumble.consumers.outcome import rules
+from stumble.schemas.wire.taxonomy import WRAPPERS, remote_class, strip_remote
+
+#: Facts that a set keeps. A request that fails on three hosts, seen four ways, has about sixty.
+MAX_FACTS: Final = 256
+
+_PACK_VERSION: Final = 1
+
+#: (vm_state, task_state, vm_state before, task_state before)
+State = tuple[str | None, str | None, str | None, str | None]
+
+
+class Origin(NamedTuple):
+    """Who told it: what the events of one request from one process share."""
+
+    request_id: str | None
+    service: str | None
+    host: str | None
+    node: str | None
+    cell: str | None
+    region: str | None
+    availability_zone: str | None
+    cloud: str | None
+    global_request_id: str | None
+    owner_project_id: str | None
+    initiator_user_id: str | None
+    initiator_project_id: str | None
+    display_name: str | None
+    labels: tuple[str, ...]  # key, value, key, value … sorted by key
+
+
+class Sighting(NamedTuple):
+    """A failure as one event shows it. ``message`` is the hash of the normalised text, never the text."""
+
+    exception: str
+    chain: tuple[str, ...]
+    code: int | None
+    reason: str | None
+    blame: str
+    retryable: bool | None
+    message: str | None
+    token: str | None
+    remote: bool
+    detail: bool
+
+
+class Extra(NamedTuple):
+    """What few events carry."""
+
+    migration_id: str | None
+    migration_type: str | None
+    migration_status: str | None
+    source_host: str | None
+    dest_host: str | None
+    target_kind: str | None
+    target_id: str | None
+    step_id: str | None
+    attempt_id: str | None
+    outcome: str | None
+
+
+class Fact(NamedTuple):
+    """One event. Facts sort by time, then id."""
+
+    at: int
+    event_id: str
+    signal: str
+    phase: str
+    action: str | None
+    step: str | None
+    state: State | None
+    failure: Sighting | None
+    extra: Extra | None
+    origin: Origin
+
+
+_NO_LABELS: Final[tuple[str, ...]] = ()
+_NO_EXTRA: Final = (None,) * 10
+
+#: Classes whose message names the class of the cause on another host (nova/compute/manager.py).
+_CAUSE_IN_MESSAGE: Final = {
+    "MigrationPreCheckError": re.compile(r"check_can_live_migrate_source from \S+ to host \S+: (\w+)"),
+}
+
+
+def _labels(labels: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(text for pair in sorted(labels.items()) for text in pair)
+
+
+def _chain(exception: str, chain: Iterable[str], message: str | None) -> tuple[str, ...]:
+    """Return the classes inside an exception, outermost first; where the source gives none, what its text names."""
+    inside = tuple(strip_remote(name) for name in chain)
+    if inside and inside[0] == exception:
+        inside = inside[1:]
+    if inside or not message:
+        return inside
+    if exception == "RemoteError":
+        named = remote_class(message)
+        return (named,) if named else ()
+    pattern = _CAUSE_IN_MESSAGE.get(exception)
+    found = pattern.search(message) if pattern else None
+    return (strip_remote(found[1]),) if found else ()
+
+
+def _sighting(event: Mapping[str, Any], failure: Mapping[str, Any]) -> Sighting:
+    told = failure["exception"] or ""
+    exception = strip_remote(told)
+    message = failure["message"]
+    return Sighting(
+        exception,
+        _chain(exception, failure["chain"], message),
+        failure["code"],
+        None if exception in WRAPPERS else failure["reason"],
+        failure["blame"],
+        failure["retryable"],
+        message_hash(message or failure["reason"]),
+        event["failure_id"],
+        told != exception or exception == "RemoteError" or event["attributes"].get("remote") == "true",
+        bool(message or failure["traceback"]),
+    )
+
+
+def fact_of(event: Mapping[str, Any]) -> Fact:
+    """Return the fact of a decoded ``InstanceActionEvent`` (all fields present, times as integers)."""
+    instance = event["instance"]
+    failure = event["failure"]
+    extra = (
+        event["migration_id"],
+        event["migration_type"],
+        event["migration_status"],
+        event["source_host"],
+        event["dest_host"],
+        event["target_kind"],
+        event["target_id"],
+        event["step_id"],
+        event["attempt_id"],
+        event["attributes"].get("outcome"),
+    )
+    return Fact(
+        event["occurred_at"],
+        event["event_id"],
+        event["source"]["signal"] or "",
+        event["phase"],
+        event["action"],
+        event["step"],
+        (instance["vm_state"], instance["task_state"], instance["old_vm_state"], instance["old_task_state"])
+        if instance is not None and instance["vm_state"] is not None
+        else None,
+        None if failure is None else _sighting(event, failure),
+        None if extra == _NO_EXTRA else Extra._make(extra),
+        Origin(
+            event["request_id"],
+            event["service"],
+            event["host"],
+            event["node"],
+            event["cell"],
+            event["region"],
+            event["availability_zone"],
+            event["cloud"],
+            event["global_request_id"],
+            event["owner_project_id"],
+            event["initiator_user_id"],
+            event["initiator_project_id"],
+            None if instance is None else instance["display_name"],
+            _labels(event["labels"]) if event["labels"] else _NO_LABELS,
+        ),
+    )
+
+
+def _rank(fact: Fact) -> int:
+    """Return how dear a fact is: 0 decides outcomes, 3 is noise."""
+    if fact.signal in {"action_start", "action_finish", "request", "migration"}:
+        return 0
+    if fact.phase == "END":
+        return 0
+    if fact.failure is not None or fact.phase == "ERROR":
+        return 1
+    return 2 if fact.phase == "START" else 3
+
+
+def is_context(fact: Fact) -> bool:
+    """Tell whether a fact can change other requests of its instance than that of its own request id.
+
+    That is so of deletes and aborts, and of what nobody is known to have asked for: it may continue another request.
+    """
+    if fact.action in rules.CONTEXT_ACTIONS:
+        return True
+    if fact.signal in rules.CONTEXT_SIGNALS or fact.step in rules.CONTEXT_STEPS:
+        return True
+    origin = fact.origin
+    if origin.initiator_user_id is not None or origin.initiator_project_id is not None:
+        return False
+    return fact.signal not in rules.DECLARING and fact.signal in rules.MEANINGFUL
+
+
+def union(known: Iterable[Fact], new: Iterable[Fact]) -> tuple[Fact, ...]:
+    """Return the set union of facts, sorted by time and id, bounded by ``MAX_FACTS``."""
+    by_id: dict[str, Fact] = {}
+    for facts in (known, new):
+        for fact in facts:
+            if (other := by_id.setdefault(fact.event_id, fact)) != fact:
+                # One id, two contents: no producer does this. Choose in a way that no order can change.
+                by_id[fact.event_id] = min(other, fact, key=repr)
+    kept: Iterable[Fact] = by_id.values()
+    if len(by_id) > MAX_FACTS:
+        kept = sorted(kept, key=lambda fact: (_rank(fact), fact.event_id))[:MAX_FACTS]
+    return tuple(sorted(kept, key=lambda fact: fact[:2]))
+
+
+def pack(facts: Iterable[Fact]) -> bytes:
+    """Return the stored form of facts. Facts from one process share one origin there."""
+    origins: dict[Origin, int] = {}
+    rows = [
+        (
+            fact.at,
+            fact.event_id,
+            fact.signal,
+            fact.phase,
+            fact.action,
+            fact.step,
+            fact.state,
+            None if fact.failure is None else tuple(fact.failure),
+            None if fact.extra is None else tuple(fact.extra),
+            origins.setdefault(fact.origin, len(origins)),
+        )
+        for fact in facts
+    ]
+    return orjson.dumps((_PACK_VERSION, [tuple(origin) for origin in origins], rows))
+
+
+def _origin(row: list[Any]) -> Origin:
+    row[13] = tuple(row[13])
+    return Origin._make(row)
+
+
+def _unpacked_sighting(row: list[Any]) -> Sighting:
+    row[1] = tuple(row[1])
+    return Sighting._make(row)
+
+
+def unpack(packed: bytes) -> tuple[Fact, ...]:
+    """Return facts from their stored form. Raises ``ValueError`` for bytes that :func:`pack` did not write."""
+    version, origin_rows, rows = orjson.loads(packed)
+    if version != _PACK_VERSION:
+        raise ValueError(f"These facts were packed in version {version}; this release reads {_PACK_VERSION}.")
+    origins = [_origin(row) for row in origin_rows]
+    return tuple(
+        Fact(
+            at,
+            event_id,
+            signal,
+            phase,
+            action,
+            step,
+            None if state is None else tuple(state),
+            None if failure is None else _unpacked_sighting(failure),
+            None if extra is None else Extra._make(extra),
+            origins[origin],
+        )
+        for at, event_id, signal, phase, action, step, state, failure, extra, origin in rows
+    )

@@ -1,0 +1,1 @@
+"""From facts to outcomes: one pure function, with every rule about Nova's actions in one table."""

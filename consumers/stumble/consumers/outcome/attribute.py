@@ -1,0 +1,196 @@
+"""To which request a fact belongs.
+
+The facts of one request id on one instance are usually one request. They are several where Nova starts several actions
+under one id (:data:`rules.SIBLINGS`, one action on several targets), and none of their own where they continue another
+request (a restarted service takes up its work under a new id without user or project).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+
+from stumble.consumers.facts import Fact
+from stumble.consumers.outcome import rules
+from stumble.schemas.wire.ids import family as family_of
+
+
+class Group:
+    """The facts of one request. ``family`` is None while nothing names the action."""
+
+    __slots__ = ("action", "facts", "family", "home", "rule", "slot", "started_at", "target")
+
+    def __init__(self, family: str | None, facts: list[Fact]) -> None:
+        self.family = family
+        self.facts = facts
+        self.action = exact_action(family, facts)
+        self.rule = rules.rule_of(self.action)
+        self.target: tuple[str | None, str] | None = None
+        self.slot: str | None = None
+        #: Request id that it is known by; facts under another one may continue it.
+        self.home = facts[0].origin.request_id
+        self.started_at = min((f.at for f in facts if f.signal in rules.DECLARING), default=facts[0].at)
+
+    def extend(self, facts: Iterable[Fact]) -> None:
+        """Add facts under another request id that continue this request."""
+        self.facts = sorted([*self.facts, *facts], key=_order)
+
+
+@lru_cache(maxsize=4096)
+def families_named(signal: str, step: str | None, action: str | None, migration: str | None) -> tuple[str, ...]:
+    """Return the families that a fact can belong to by its own words, the likeliest first; none where it tells none."""
+    if signal in rules.DECLARING:
+        told: tuple[str, ...] = (action,) if action else ()
+    elif signal == "migration":
+        by_type = rules.MIGRATION_ACTIONS.get(migration or "")
+        told = (by_type,) if by_type is not None else ()
+    elif signal in rules.GIVING_UP:
+        told = rules.GIVING_UP[signal]
+    else:
+        told = rules.STEP_ACTIONS.get(step or "") or rules.SIGNAL_ACTIONS.get(signal, ())
+        if action and action not in told:
+            told = (action, *told)
+    return tuple(dict.fromkeys(family_of(name) for name in told))
+
+
+def named(fact: Fact) -> tuple[str, ...]:
+    """Return the families that a fact can belong to by its own words."""
+    extra = fact.extra
+    return families_named(fact.signal, fact.step, fact.action, None if extra is None else extra.migration_type)
+
+
+def exact_action(family: str | None, facts: Iterable[Fact]) -> str | None:
+    """Return the exact action: what a signal states beats what a migration's type or a notification's name hints at."""
+    if family is None:
+        return None
+    hint: str | None = None
+    for fact in facts:
+        if fact.signal in rules.DECLARING:
+            if fact.action and family_of(fact.action) == family:
+                return fact.action
+        elif hint is None or hint == family:
+            told = fact.action
+            if fact.extra is not None and fact.signal == "migration":
+                told = rules.MIGRATION_ACTIONS.get(fact.extra.migration_type or "")
+            if told and family_of(told) == family:
+                hint = told
+    return hint or family
+
+
+def split(facts: Sequence[Fact]) -> list[Group]:
+    """Split the facts of one request id on one instance into requests. ``facts`` are sorted and not empty."""
+    declared = dict.fromkeys(family_of(f.action) for f in facts if f.signal in rules.DECLARING and f.action)
+    families = _families(facts, list(declared))
+    single = len(families) <= 1
+    groups = [Group(next(iter(families), None), list(facts))] if single else _distribute(facts, families)
+    if any(group.rule.by_target for group in groups):
+        groups = [part for group in groups for part in _by_target(group)]
+    return groups
+
+
+def _families(facts: Sequence[Fact], declared: list[str]) -> list[str]:
+    """Return the families of the requests that share an id: those declared, and known siblings of them."""
+    if declared:
+        return declared + [name for name in _undeclared(facts, declared) if name not in declared]
+    found = _certain(facts)
+    inner = {name for name in found for other in found if name in rules.rule_of(other).inside}
+    found = [name for name in found if name not in inner] or found[:1]
+    return found[:1] + [name for name in found[1:] if frozenset((found[0], name)) in rules.SIBLINGS]
+
+
+def _undeclared(facts: Sequence[Fact], declared: list[str]) -> list[str]:
+    siblings = (
+        {name for pair in rules.SIBLINGS for name in pair if any(name in pair and one in pair for one in declared)}
+        if any(one in rules.WITH_SIBLINGS for one in declared)
+        else set()
+    )
+    found = []
+    for fact in facts if siblings else ():
+        names = named(fact)
+        if len(names) == 1 and names[0] in siblings and names[0] not in declared:
+            found.append(names[0])
+    return list(dict.fromkeys(found))
+
+
+def _certain(facts: Sequence[Fact]) -> list[str]:
+    """Return the families that undeclared facts name, in order; ambiguous ones only where nothing certain fits."""
+    candidates = [names for fact in facts if (names := named(fact))]
+    sure = {names[0] for names in candidates if len(names) == 1}
+    found: dict[str, None] = {}
+    for names in candidates:
+        fitting = [name for name in names if name in sure]
+        found[fitting[0] if fitting else names[0]] = None
+    return list(found)
+
+
+def _distribute(facts: Sequence[Fact], families: list[str]) -> list[Group]:
+    """Give each fact to one of several requests that share a request id."""
+    parts: dict[str, list[Fact]] = {name: [] for name in families}
+    homeless: list[Fact] = []
+    for fact in facts:
+        names = named(fact)
+        home = next((name for name in names if name in parts), None) or next(
+            (one for one in families for name in names if name in rules.rule_of(one).inside), None
+        )
+        if home is None:
+            homeless.append(fact)
+        else:
+            parts[home].append(fact)
+    for fact in homeless:
+        parts[_home(fact, parts)].append(fact)
+    return [Group(name, sorted(part, key=_order)) for name, part in parts.items() if part]
+
+
+def _order(fact: Fact) -> tuple[int, str]:
+    return fact.at, fact.event_id
+
+
+def _home(fact: Fact, parts: dict[str, list[Fact]]) -> str:
+    """Return the family of a fact that names none: that of the same failure, else of what started last before it."""
+    if fact.failure is not None:
+        for name, part in parts.items():
+            for other in part:
+                if (
+                    other.failure is not None
+                    and other.failure.exception == fact.failure.exception
+                    and other.origin.host == fact.origin.host
+                ):
+                    return name
+    started = [(min(f.at for f in part), name) for name, part in parts.items() if part]
+    before = [pair for pair in started if pair[0] <= fact.at]
+    return max(before)[1] if before else min(started)[1] if started else next(iter(parts))
+
+
+def _by_target(group: Group) -> list[Group]:
+    """Split one action on several targets. Where no fact tells a target, the n-th start belongs to the n-th run."""
+    if not group.rule.by_target:
+        return [group]
+    targets = list(dict.fromkeys(f.extra.target_id for f in group.facts if f.extra and f.extra.target_id))
+    starts = sum(1 for f in group.facts if f.signal == "action_start")
+    slots: list[str] = list(targets) + [f"#{n + 1}" for n in range(len(targets), max(starts, 1))]
+    if len(slots) == 1 and not targets:
+        return [group]
+    parts = _by_slot(group.facts, slots)
+    groups = []
+    for slot, part in parts.items():
+        if part:
+            one = Group(group.family, part)
+            one.slot = None if slot == "#1" else slot
+            kinds = [f.extra.target_kind for f in part if f.extra and f.extra.target_id == slot]
+            one.target = (kinds[0], slot) if kinds else None
+            groups.append(one)
+    return groups
+
+
+def _by_slot(facts: Iterable[Fact], slots: list[str]) -> dict[str, list[Fact]]:
+    parts: dict[str, list[Fact]] = {slot: [] for slot in slots}
+    counts = {"action_start": 0, "event_start": 0, "event_finish": 0}
+    current = 0
+    for fact in facts:
+        if fact.extra is not None and fact.extra.target_id:
+            current = slots.index(fact.extra.target_id)
+        elif fact.signal in counts:
+            current = min(counts[fact.signal], len(slots) - 1)
+            counts[fact.signal] += 1
+        parts[slots[current]].append(fact)
+    return parts

@@ -1,0 +1,211 @@
+"""The derivation: from the facts of one instance, and decisions about it, to its request records.
+
+It is a pure function of the *set* of facts: facts are sorted before anything looks at them, so order, duplicates and
+batching of their arrival can't matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from operator import itemgetter
+
+from stumble.consumers.facts import Fact
+from stumble.consumers.fingerprint import fingerprint
+from stumble.consumers.outcome import rules
+from stumble.consumers.outcome.attempts import attempt_of, numbered
+from stumble.consumers.outcome.attribute import Group, split
+from stumble.consumers.outcome.effect import effect_of
+from stumble.consumers.outcome.failures import Cluster
+from stumble.consumers.outcome.judge import Case, settle
+from stumble.consumers.outcome.orphans import adopt
+from stumble.consumers.records import (
+    EFFECT_NONE,
+    FAILED,
+    IN_PROGRESS,
+    INTERRUPTED,
+    Decision,
+    FailureRecord,
+    RequestRecord,
+    StepRecord,
+)
+from stumble.schemas.wire import ids
+from stumble.schemas.wire.taxonomy import classify
+
+_BY_TIME = itemgetter(0, 1)
+_INTERRUPTED_REASON = "The restart of the service interrupted it."
+
+
+def derive(instance_uuid: str, facts: Iterable[Fact], decisions: Iterable[Decision] = ()) -> tuple[RequestRecord, ...]:
+    """Return the records of the requests of one instance that ``facts`` show.
+
+    ``facts`` are those of any number of its fact sets, each complete. Where one of them holds a fact that is context
+    (:func:`stumble.consumers.facts.is_context`), all sets of the instance must be given.
+    """
+    groups = _groups(facts)
+    cases = [Case(group) for group in groups]
+    if len(cases) > 1:
+        settle(cases)
+    ruled = {decision.request_key: decision for decision in sorted(decisions, key=_decided)}
+    keys = {id(case.group): _key(instance_uuid, case.group) for case in cases}
+    return tuple(_record(instance_uuid, case, keys, ruled) for case in cases)
+
+
+def _decided(decision: Decision) -> tuple[int, str]:
+    return decision.decided_at, decision.kind
+
+
+def _groups(facts: Iterable[Fact]) -> list[Group]:
+    """Return the requests, the facts of orphans attributed to them."""
+    ordered = sorted({fact.event_id: fact for fact in facts}.values(), key=_BY_TIME)
+    sets: dict[str | None, list[Fact]] = {}
+    for fact in ordered:
+        sets.setdefault(fact.origin.request_id, []).append(fact)
+    return adopt(sets.values(), split)
+
+
+def _key(instance_uuid: str, group: Group) -> str:
+    target = group.target[1] if group.target is not None else group.slot
+    return ids.request_key(instance_uuid, group.home, group.family or "", target)
+
+
+def _first(group: Group, position: int) -> str | None:
+    """Return the first told value of an origin's field."""
+    for fact in group.facts:
+        value = fact.origin[position]
+        if value is not None:
+            return value  # type: ignore[return-value]
+    return None
+
+
+def _record(instance_uuid: str, case: Case, keys: dict[int, str], ruled: dict[str, Decision]) -> RequestRecord:
+    group = case.group
+    key = keys[id(group)]
+    steps = numbered(case.runs)
+    failures = tuple(_failure(key, case, one, steps) for one in case.findings.clusters)
+    outcome, decided_at = case.outcome, case.decided_at
+    decision = ruled.get(key)
+    if decision is not None and outcome == IN_PROGRESS and _stands(decision, group):
+        outcome, decided_at = decision.kind, decision.decided_at
+        if outcome == "INTERRUPTED":
+            outcome, failures = FAILED, (*failures, _interrupted(key, group, decision))
+    last = failures[-1] if failures else None
+    facts = group.facts
+    place = _place(group)
+    linked = case.linked
+    return RequestRecord(
+        request_key=key,
+        instance_uuid=instance_uuid,
+        request_id=group.home,
+        family=group.family,
+        action=group.action,
+        target_kind=group.target[0] if group.target is not None else None,
+        target_id=group.target[1] if group.target is not None else None,
+        global_request_id=_first(group, 8),
+        owner_project_id=_first(group, 9),
+        initiator_user_id=_first(group, 10),
+        initiator_project_id=_first(group, 11),
+        display_name=_first(group, 12),
+        outcome=outcome,
+        verdict=case.findings.verdict,
+        reason=last.reason if last is not None else None,
+        effect=last.effect if last is not None else EFFECT_NONE,
+        started_at=group.started_at,
+        finished_at=decided_at,
+        last_event_at=facts[-1].at,
+        linked_request_key=keys[id(linked)] if linked is not None else None,
+        host=place.origin.host,
+        cell=place.origin.cell,
+        region=_first(group, 5),
+        availability_zone=_first(group, 6),
+        cloud=_first(group, 7),
+        labels=dict(zip(place.origin.labels[::2], place.origin.labels[1::2], strict=True)),
+        failures=failures,
+        steps=steps,
+    )
+
+
+def _place(group: Group) -> Fact:
+    """Return the last fact of a compute, else the last fact: where the request works or worked."""
+    for fact in reversed(group.facts):
+        if fact.origin.service == "nova-compute":
+            return fact
+    return group.facts[-1]
+
+
+def _stands(decision: Decision, group: Group) -> bool:
+    """Tell whether there was no news since a decision."""
+    known = decision.evidence.get("facts")
+    if known is not None and len(group.facts) > int(known):
+        return False
+    return group.facts[-1].at <= decision.decided_at
+
+
+def _interrupted(key: str, group: Group, decision: Decision) -> FailureRecord:
+    place = _place(group)
+    host = decision.evidence.get("host") or place.origin.host
+    return FailureRecord(
+        failure_id=ids.failure_id(key, host, INTERRUPTED),
+        host=host,
+        node=place.origin.node,
+        step=place.step,
+        attempt=None,
+        exception=INTERRUPTED,
+        chain=(),
+        code=None,
+        reason=_INTERRUPTED_REASON,
+        blame="OPERATOR",
+        retryable=True,
+        effect=effect_of(decision.decided_at, group.facts),
+        occurred_at=decision.decided_at,
+        fingerprint=fingerprint(group.action, INTERRUPTED, None),
+        event_ids=(),
+        detail_event_id=None,
+        migration_id=None,
+        source_host=None,
+        dest_host=None,
+        cell=place.origin.cell,
+        region=place.origin.region,
+        availability_zone=place.origin.availability_zone,
+    )
+
+
+def _failure(key: str, case: Case, one: Cluster, steps: Sequence[StepRecord]) -> FailureRecord:
+    """Put one failure together from its sightings; what its own class and host tell comes first."""
+    group, at = case.group, one.at
+    own = sorted(one.sightings, key=lambda f: (not _tells(f, one), f.at, f.event_id))
+    sightings = [f.failure for f in own if f.failure is not None and f.failure.exception == one.exception]
+    step = next((f.step for f in own if f.step is not None), None)
+    classified = classify(one.exception)
+    detailed = [f for f in own if f.failure is not None and f.failure.detail]
+    extras = [f.extra for f in own if f.extra is not None]
+    codes = [s.code for s in sightings if s.code is not None]
+    origins = [f.origin for f in own]
+    return FailureRecord(
+        failure_id=ids.failure_id(key, one.host, one.exception, one.attempt_id),
+        host=one.host,
+        node=next((o.node for o in origins if o.node), None),
+        step=step,
+        attempt=attempt_of(steps, step, one.host, at),
+        exception=one.exception,
+        chain=max((f.failure.chain for f in own if f.failure is not None), key=len, default=()),
+        code=codes[0] if codes else classified.code,
+        reason=next((s.reason for s in sightings if s.reason), one.exception or rules.SILENT_REASON),
+        blame=next((s.blame for s in sightings if s.blame != "UNKNOWN"), classified.blame),
+        retryable=next((s.retryable for s in sightings if s.retryable is not None), classified.retryable),
+        effect=effect_of(at, group.facts),
+        occurred_at=at,
+        fingerprint=fingerprint(group.action, one.exception, next((s.message for s in sightings if s.message), None)),
+        event_ids=tuple(sorted(f.event_id for f in one.sightings)),
+        detail_event_id=detailed[0].event_id if detailed else None,
+        migration_id=next((e.migration_id for e in extras if e.migration_id), None),
+        source_host=next((e.source_host for e in extras if e.source_host), None),
+        dest_host=next((e.dest_host for e in extras if e.dest_host), None),
+        cell=next((o.cell for o in origins if o.cell), None),
+        region=next((o.region for o in origins if o.region), None),
+        availability_zone=next((o.availability_zone for o in origins if o.availability_zone), None),
+    )
+
+
+def _tells(fact: Fact, one: Cluster) -> bool:
+    """Tell whether a sighting shows the failure itself, on its own host."""
+    return fact.origin.host == one.host and fact.failure is not None and fact.failure.exception == one.exception

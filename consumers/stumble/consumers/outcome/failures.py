@@ -1,0 +1,240 @@
+"""From sightings to failures: what was seen several times is one failure.
+
+One failure is (request, host, root class), and the emitter's attempt id where there is one. A wrapper belongs to its
+cause; what surfaces again on a caller belongs to where it was raised; a verdict is none while a cause is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from stumble.consumers.facts import Fact, Sighting
+from stumble.consumers.outcome import rules
+from stumble.schemas.wire.taxonomy import RACES, VERDICTS, WRAPPERS
+
+
+class Cluster:
+    """The sightings of one failure. ``exception`` is empty where no sighting tells a class."""
+
+    __slots__ = ("attempt_id", "exception", "host", "sightings")
+
+    def __init__(self, host: str | None, exception: str, attempt_id: str | None) -> None:
+        self.host = host
+        self.exception = exception
+        self.attempt_id = attempt_id
+        self.sightings: list[Fact] = []
+
+    @property
+    def at(self) -> int:
+        """When it was first seen on its own host."""
+        return min((f.at for f in self.sightings if f.origin.host == self.host), default=self.sightings[0].at)
+
+
+class Findings:
+    """All that went wrong in a request: the failures, and the class with which Nova gave up beside them."""
+
+    __slots__ = ("clusters", "verdict", "verdicts")
+
+    def __init__(self, clusters: list[Cluster], verdict: str | None, verdicts: list[Fact]) -> None:
+        self.clusters = clusters
+        self.verdict = verdict
+        self.verdicts = verdicts
+
+
+def root_of(sighting: Sighting) -> str:
+    """Return the root class: a wrapper's first cause that is no wrapper, else the class itself."""
+    if sighting.exception not in WRAPPERS:
+        return sighting.exception
+    return next((name for name in sighting.chain if name not in WRAPPERS), sighting.exception)
+
+
+def is_race(fact: Fact) -> bool:
+    """Tell whether a failing fact shows only that its server was being deleted."""
+    return fact.failure is not None and root_of(fact.failure) in RACES
+
+
+def find(failing: Iterable[Fact], rule: rules.Rule, *, without_races: bool) -> Findings:
+    """Return the failures that ``failing`` facts, sorted, show."""
+    direct: list[Fact] = []
+    echoes: list[Fact] = []
+    wrappers: list[Fact] = []
+    verdicts: list[Fact] = []
+    silent: list[Fact] = []
+    for fact in failing:
+        sighting = fact.failure
+        if sighting is None or not sighting.exception:
+            silent.append(fact)
+            continue
+        root = root_of(sighting)
+        if without_races and root in RACES:
+            continue
+        if root in VERDICTS:
+            verdicts.append(fact)
+        elif sighting.exception in WRAPPERS:
+            wrappers.append(fact)
+        elif _is_echo(fact, sighting):
+            echoes.append(fact)
+        else:
+            direct.append(fact)
+    clusters: list[Cluster] = []
+    for fact in direct:
+        _join(clusters, fact, _same_host(clusters, fact))
+    for fact in wrappers:
+        _join(clusters, fact, _wrapped(clusters, fact))
+    _merge_chained(clusters)
+    for fact in echoes:
+        _join(clusters, fact, _origin_of(clusters, fact))
+    return _with_verdict(clusters, verdicts, silent, rule)
+
+
+def _is_echo(fact: Fact, sighting: Sighting) -> bool:
+    """Tell whether a failure may have been raised elsewhere and only surfaced again here."""
+    service = fact.origin.service
+    return (
+        sighting.remote
+        or fact.signal == "migration"
+        or (sighting.exception in rules.ECHOES and bool(sighting.chain))
+        or (service is not None and service in rules.CALLERS)
+    )
+
+
+def _attempt_id(fact: Fact) -> str | None:
+    return None if fact.extra is None else fact.extra.attempt_id
+
+
+def _join(clusters: list[Cluster], fact: Fact, home: Cluster | None) -> None:
+    if home is None:
+        assert fact.failure is not None
+        home = Cluster(fact.origin.host, root_of(fact.failure), _attempt_id(fact))
+        clusters.append(home)
+    home.sightings.append(fact)
+
+
+def _same_host(clusters: Sequence[Cluster], fact: Fact) -> Cluster | None:
+    assert fact.failure is not None
+    root, host, attempt = root_of(fact.failure), fact.origin.host, _attempt_id(fact)
+    for one in clusters:
+        if one.host == host and one.exception == root and one.attempt_id == attempt:
+            return one
+    return None
+
+
+def _wrapped(clusters: Sequence[Cluster], fact: Fact) -> Cluster | None:
+    """Return the failure that a wrapper wraps: that of its chain, else the last before it on its host."""
+    assert fact.failure is not None
+    here = [one for one in clusters if one.host == fact.origin.host]
+    for one in here:
+        if one.exception in fact.failure.chain:
+            return one
+    causes = [one for one in here if one.exception not in WRAPPERS]
+    if not causes and fact.failure.remote:
+        causes = _of_class(clusters, root_of(fact.failure)) or (
+            list(clusters) if root_of(fact.failure) in WRAPPERS else []
+        )
+    return _latest_before(causes, fact.at) or _same_host(clusters, fact)
+
+
+def _of_class(clusters: Iterable[Cluster], exception: str) -> list[Cluster]:
+    return [one for one in clusters if one.exception == exception]
+
+
+def _latest_before(clusters: Sequence[Cluster], at: int) -> Cluster | None:
+    """Return the last failure up to ``at``, else the first after it: clocks of hosts differ."""
+    if not clusters:
+        return None
+    before = [one for one in clusters if one.sightings[0].at <= at]
+    return before[-1] if before else clusters[0]
+
+
+def _origin_of(clusters: Sequence[Cluster], fact: Fact) -> Cluster | None:
+    """Return the failure that surfaces again in an echo, None where it is the only sign of it."""
+    assert fact.failure is not None
+    root = root_of(fact.failure)
+    same = _of_class(clusters, root)
+    if not same:
+        same = [one for one in clusters if one.exception in fact.failure.chain]
+    return _latest_before(same, fact.at) or _same_host(clusters, fact)
+
+
+def _merge_chained(clusters: list[Cluster]) -> None:
+    """Merge what was raised anew on one host into the failure that it was raised from."""
+    for outer in list(clusters):
+        inner = next((one for one in clusters if one is not outer and _raised_from(outer, one)), None)
+        if inner is not None:
+            inner.sightings = sorted(inner.sightings + outer.sightings, key=lambda f: (f.at, f.event_id))
+            clusters.remove(outer)
+
+
+def _raised_from(outer: Cluster, inner: Cluster) -> bool:
+    return outer.host == inner.host and any(
+        f.failure is not None and f.failure.exception == outer.exception and inner.exception in f.failure.chain
+        for f in outer.sightings
+    )
+
+
+def _with_verdict(clusters: list[Cluster], verdicts: list[Fact], silent: list[Fact], rule: rules.Rule) -> Findings:
+    """Settle what depends on whether causes are known: verdicts and failures without a class."""
+    if silent:
+        _place_silent(clusters, silent, rule)
+    clusters.sort(key=lambda one: (one.at, one.host or "", one.exception))
+    if not verdicts:
+        return Findings(clusters, None, verdicts)
+    given = _spoken(verdicts)
+    assert given.failure is not None
+    root = root_of(given.failure)
+    if any(one.exception not in RACES for one in clusters):
+        return Findings(clusters, root, verdicts)
+    alone = Cluster(given.origin.host, root, _attempt_id(given))
+    alone.sightings = verdicts
+    return Findings([*clusters, alone], None, verdicts)
+
+
+def _spoken(verdicts: Sequence[Fact]) -> Fact:
+    """Return the sighting of the verdict where it was spoken: with the conductor, not where it surfaced again."""
+    return min(
+        verdicts,
+        key=lambda f: (
+            f.signal not in rules.GIVING_UP,
+            f.failure is not None and f.failure.remote,
+            f.origin.service not in rules.CALLERS,
+            f.at,
+            f.event_id,
+        ),
+    )
+
+
+def _place_silent(clusters: list[Cluster], silent: list[Fact], rule: rules.Rule) -> None:
+    """Count a failure without a class to the last one that ended the request, else as one of its own."""
+    for fact in silent:
+        ending = [one for one in clusters if any(ends_request(rule, seen) for seen in one.sightings)]
+        home = _latest_before(ending, fact.at)
+        if home is None:
+            home = Cluster(fact.origin.host, "", _attempt_id(fact))
+            clusters.append(home)
+        home.sightings.append(fact)
+
+
+def ends_request(rule: rules.Rule, fact: Fact) -> bool:
+    """Tell whether a failing fact ends its request: no other host will be tried."""
+    if not rule.retries:
+        return True
+    signal, sighting = fact.signal, fact.failure
+    if signal in rules.GIVING_UP or signal in rules.DECLARING:
+        return True
+    if sighting is not None and root_of(sighting) in VERDICTS:
+        return True
+    if signal in rule.attempt_signals:
+        return sighting is not None and root_of(sighting) in rule.final_classes
+    if fact.step in rule.attempt_steps:
+        return False
+    return _ends_by_signal(rule, signal, fact.step)
+
+
+def _ends_by_signal(rule: rules.Rule, signal: str, step: str | None) -> bool:
+    if signal == "fault":
+        return rule.fault_ends
+    if signal == "migration":
+        return rule.migration_ends
+    if signal == "exception":
+        return rule.exception_ends or step is not None
+    return True

@@ -1,0 +1,67 @@
+"""Orphans: what the system does on its own, under a request id that no user's request ever had.
+
+A service that restarts takes up a user's work in a context without user and project and with a new request id; Nova
+itself then counts it to the instance's last action. A periodic task looks the same, but names another action, or the
+same one again when it has ended: that is a request of its own, started by the system.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from stumble.consumers.facts import Fact
+from stumble.consumers.outcome import rules
+from stumble.consumers.outcome.attribute import Group, named
+from stumble.consumers.outcome.judge import Case
+from stumble.consumers.records import IN_PROGRESS
+
+_OWN = rules.DECLARING | {"step"}
+
+
+def is_orphan(facts: Iterable[Fact]) -> bool:
+    """Tell whether nobody is known to have asked for what a fact set shows."""
+    for fact in facts:
+        origin = fact.origin
+        if origin.initiator_user_id or origin.initiator_project_id or fact.signal in _OWN:
+            return False
+    return True
+
+
+def adopt(sets: Iterable[Sequence[Fact]], split: Callable[[Sequence[Fact]], list[Group]]) -> list[Group]:
+    """Return the requests of all fact sets, with what continues one of them added to it."""
+    groups: list[Group] = []
+    orphans: list[Sequence[Fact]] = []
+    for facts in sets:
+        if is_orphan(facts):
+            orphans.append(facts)
+        else:
+            groups += [group for group in split(facts) if _shows_request(group)]
+    for facts in sorted(orphans, key=lambda one: one[0].at):
+        home = _latest_before(groups, facts[0].at)
+        if home is not None and _continues(home, facts):
+            home.extend(facts)
+        elif any(named(fact) for fact in facts):
+            groups += [group for group in split(facts) if _shows_request(group)]
+    return groups
+
+
+def _shows_request(group: Group) -> bool:
+    """Tell whether facts show a request at all: one action that is named, or a failure."""
+    return group.family is not None or any(f.failure is not None or f.phase == "ERROR" for f in group.facts)
+
+
+def _latest_before(groups: Iterable[Group], at: int) -> Group | None:
+    return max((one for one in groups if one.started_at <= at), key=lambda one: one.started_at, default=None)
+
+
+def _continues(home: Group, facts: Sequence[Fact]) -> bool:
+    """Tell whether an orphan takes up a request: it is open, and nothing in the orphan names another action."""
+    before = [fact for fact in home.facts if fact.at <= facts[0].at]
+    if Case(Group(home.family, before)).outcome != IN_PROGRESS:
+        return False
+    inside = home.rule.inside
+    for fact in facts:
+        names = named(fact)
+        if names and home.family not in names and not inside.intersection(names):
+            return False
+    return True

@@ -1,0 +1,437 @@
+"""THE table: what names, ends, retries, swallows and interrupts each of Nova's actions.
+
+Everything that differs from action to action stands here and nowhere else. The rules were found by running Nova; a
+comment says why wherever they contradict intuition. Signals are named as ``source.signal`` names them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+_HOUR: Final = 3600
+_NONE: Final[frozenset[str]] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What is known of one action.
+
+    ``signals``: notifications that are its own. ``ends``: those of them whose ``.end`` is a success marker.
+    ``steps``: its own steps. ``end_steps``: those of them whose Success, as the tap shows it, is a success marker.
+    """
+
+    action: str
+    signals: frozenset[str] = _NONE
+    ends: frozenset[str] = _NONE
+    steps: frozenset[str] = _NONE
+    end_steps: frozenset[str] = _NONE
+    #: Failures are attempts: another host may be tried. False: the first failure ends the request.
+    retries: bool = False
+    #: Steps whose failure is an attempt's. The failure of any other step ends even a request that retries.
+    attempt_steps: frozenset[str] = _NONE
+    #: Notifications whose ``.error`` is an attempt's.
+    attempt_signals: frozenset[str] = _NONE
+    #: Where attempts are retried: classes after which Nova never tries another host.
+    final_classes: frozenset[str] = _NONE
+    #: A recorded fault ends the request (create: no fault means that Nova tries another host).
+    fault_ends: bool = True
+    #: An exception that left its method, in a step that the signal does not name, ends the request.
+    exception_ends: bool = True
+    #: A migration record in error ends the request.
+    migration_ends: bool = True
+    #: Nova swallows its failures and goes on to ``.end`` and Success: no marker makes a success of a failure.
+    swallows: bool = False
+    #: While this step runs, a success marker of a notification does not count.
+    held_by: str | None = None
+    #: An ``.end`` with this task_state is half of the work only.
+    half_done: str | None = None
+    #: Actions whose signals appear inside this one, under its request id, and are no requests of their own.
+    inside: frozenset[str] = _NONE
+    #: Action of another request on the instance that cancels this one.
+    aborted_by: str | None = None
+    #: A failure without any exception: signals that show it, at any priority.
+    silent_failures: frozenset[tuple[str, str]] = frozenset()
+    #: One call may start it several times on one server: the target is part of the key.
+    by_target: bool = False
+    #: It ends the instance itself, and with it what else is open.
+    ends_instance: bool = False
+    #: Seconds without news after which it is stalled.
+    deadline: int = _HOUR
+
+
+def _rule(action: str, **details: object) -> Rule:
+    sets = {name: frozenset(value) if isinstance(value, (list, set)) else value for name, value in details.items()}
+    return Rule(action, **sets)  # type: ignore[arg-type]
+
+
+def _plain(action: str, notification: str, method: str, **details: object) -> Rule:
+    """Return the rule of an action of one notification and one compute method, both of which tell success."""
+    signal, step = f"instance.{notification}", f"compute_{method}"
+    return _rule(action, signals={signal}, ends={signal}, steps={step}, end_steps={step}, **details)
+
+
+#: What leads compute to BuildAbortException instead of another host (nova/compute/manager.py, _build_and_run_instance).
+_BUILD_ABORTS: Final = {
+    "BuildAbortException",
+    "NoMoreFixedIps",
+    "ExternalNetworkAttachForbidden",
+    "VirtualInterfaceCreateException",
+    "VirtualInterfaceMacAddressException",
+    "FixedIpInvalidOnHost",
+    "UnableToAutoAllocateNetwork",
+    "NetworksWithQoSPolicyNotSupported",
+    "VTPMSecretForbidden",
+    "FlavorDiskTooSmall",
+    "FlavorMemoryTooSmall",
+    "ImageNotActive",
+    "ImageUnacceptable",
+    "InvalidDiskInfo",
+    "InvalidDiskFormat",
+    "SignatureVerificationError",
+    "CertificateValidationFailed",
+    "VolumeEncryptionNotSupported",
+    "InvalidInput",
+    "RequestedVRamTooHigh",
+}
+
+_RESIZE: Final[dict[str, object]] = {
+    "signals": {"instance.resize", "instance.resize_prep", "instance.resize_finish"},
+    # resize_prep.end stands in a finally; resize.end is the source's half.
+    "ends": {"instance.resize_finish"},
+    "steps": {
+        "conductor_migrate_server",
+        "cold_migrate",
+        "compute_prep_resize",
+        "compute_resize_instance",
+        "compute_finish_resize",
+        "compute_prep_snapshot_based_resize_at_dest",
+        "compute_prep_snapshot_based_resize_at_source",
+        "compute_finish_snapshot_based_resize_at_dest",
+    },
+    "end_steps": {"compute_finish_resize", "compute_finish_snapshot_based_resize_at_dest"},
+    "retries": True,
+    # .error is sent exactly when another host is tried; a fault is recorded then, too.
+    "attempt_signals": {"instance.resize"},
+    "fault_ends": False,
+    "migration_ends": False,
+    "inside": {"stop", "start"},
+    "deadline": 4 * _HOUR,
+}
+
+_REBUILD: Final[dict[str, object]] = {
+    "signals": {"instance.rebuild", "instance.rebuild_scheduled"},
+    "ends": {"instance.rebuild"},
+    # rebuild_server is the conductor's, and done when compute has been told.
+    "steps": {"rebuild_server", "compute_rebuild_instance"},
+    "end_steps": {"compute_rebuild_instance"},
+    # A guest that was stopped is stopped again at the end.
+    "inside": {"stop", "start", "detach_volume", "attach_volume"},
+    "deadline": 2 * _HOUR,
+}
+
+_TABLE: Final[tuple[Rule, ...]] = (
+    _rule(
+        "create",
+        signals={"instance.create"},
+        ends={"instance.create"},
+        # Its step is Success on failure too.
+        steps={"compute__do_build_and_run_instance", "conductor_schedule_and_build_instances"},
+        retries=True,
+        attempt_signals={"instance.create"},
+        final_classes=_BUILD_ABORTS,
+        deadline=2 * _HOUR,
+    ),
+    _rule(
+        "delete",
+        signals={"instance.delete", "instance.soft_delete", "instance.shutdown"},
+        ends={"instance.delete", "instance.soft_delete"},
+        steps={"compute_terminate_instance", "compute_soft_delete_instance"},
+        end_steps={"compute_terminate_instance", "compute_soft_delete_instance"},
+        ends_instance=True,
+    ),
+    _plain("restore", "restore", "restore_instance"),
+    _rule(
+        "stop",
+        signals={"instance.power_off"},
+        ends={"instance.power_off"},
+        steps={"compute_stop_instance", "compute_power_update"},
+        end_steps={"compute_stop_instance", "compute_power_update"},
+    ),
+    _rule(
+        "start",
+        signals={"instance.power_on"},
+        ends={"instance.power_on"},
+        steps={"compute_start_instance", "compute_power_update"},
+        end_steps={"compute_start_instance", "compute_power_update"},
+    ),
+    # A reboot that fails while the guest runs on is swallowed: .error, then .end, step Success.
+    _rule(
+        "reboot",
+        signals={"instance.reboot"},
+        ends={"instance.reboot"},
+        steps={"compute_reboot_instance"},
+        swallows=True,
+    ),
+    _rule("rebuild", **_REBUILD),
+    _rule("evacuate", **_REBUILD),
+    _rule(
+        "revertResize",
+        signals={"instance.resize_revert"},
+        ends={"instance.resize_revert"},
+        steps={
+            "conductor_revert_snapshot_based_resize",
+            "compute_revert_resize",
+            "compute_finish_revert_resize",
+            "compute_revert_snapshot_based_resize_at_dest",
+            "compute_finish_revert_snapshot_based_resize_at_source",
+        },
+        # compute_revert_resize is half.
+        end_steps={"compute_finish_revert_resize", "conductor_revert_snapshot_based_resize"},
+        inside={"stop", "start"},
+    ),
+    _rule(
+        "confirmResize",
+        signals={"instance.resize_confirm"},
+        ends={"instance.resize_confirm"},
+        steps={
+            "compute_confirm_resize",
+            "conductor_confirm_snapshot_based_resize",
+            "compute_confirm_snapshot_based_resize_at_source",
+        },
+        end_steps={"compute_confirm_resize", "conductor_confirm_snapshot_based_resize"},
+    ),
+    _rule("resize", **_RESIZE),
+    _rule("migrate", **_RESIZE),
+    _plain("pause", "pause", "pause_instance"),
+    _plain("unpause", "unpause", "unpause_instance"),
+    _plain("suspend", "suspend", "suspend_instance"),
+    _plain("resume", "resume", "resume_instance"),
+    _plain("rescue", "rescue", "rescue_instance", inside={"stop"}),
+    _plain("unrescue", "unrescue", "unrescue_instance"),
+    # No notification of its own at all.
+    _rule("changePassword", steps={"compute_set_admin_password"}, end_steps={"compute_set_admin_password"}),
+    # With shelved_offload_time=0 (Nova's default) shelve.end comes before an offload that may still fail.
+    _rule(
+        "shelve",
+        signals={"instance.shelve"},
+        ends={"instance.shelve", "instance.shelve_offload"},
+        steps={"compute_shelve_instance"},
+        end_steps={"compute_shelve_instance"},
+        held_by="compute_shelve_instance",
+        half_done="shelving_offloading",
+        inside={"shelveOffload", "createImage", "stop"},
+        deadline=4 * _HOUR,
+    ),
+    _plain("shelveOffload", "shelve_offload", "shelve_offload_instance"),
+    # A server that is shelved but not offloaded is only started.
+    _rule(
+        "unshelve",
+        signals={"instance.unshelve"},
+        ends={"instance.unshelve", "instance.power_on"},
+        steps={"get_image_info", "schedule_instances", "compute_unshelve_instance"},
+        end_steps={"compute_unshelve_instance", "compute_start_instance"},
+        inside={"start"},
+        deadline=2 * _HOUR,
+    ),
+    _rule(
+        "live-migration",
+        signals={
+            "instance.live_migration_pre",
+            "instance.live_migration_post",
+            "instance.live_migration_post_dest",
+            "instance.live_migration_rollback",
+            "instance.live_migration_rollback_dest",
+        },
+        # post_dest.end is the destination's half.
+        ends={"instance.live_migration_post"},
+        # compute_live_migration is Success as soon as the work is queued.
+        steps={
+            "conductor_live_migrate_instance",
+            "compute_check_can_live_migrate_destination",
+            "compute_check_can_live_migrate_source",
+            "compute_pre_live_migration",
+            "compute_live_migration",
+            "compute_post_live_migration_at_destination",
+            "compute_rollback_live_migration_at_destination",
+        },
+        retries=True,
+        attempt_steps={"compute_check_can_live_migrate_destination", "compute_check_can_live_migrate_source"},
+        fault_ends=False,
+        exception_ends=False,
+        silent_failures={("instance.live_migration_rollback", "START")},
+        aborted_by="live_migration_cancel",
+        deadline=24 * _HOUR,
+    ),
+    _plain("live_migration_cancel", "live_migration_abort", "live_migration_abort"),
+    _plain("live_migration_force_complete", "live_migration_force_complete", "live_migration_force_complete"),
+    _plain("trigger_crash_dump", "trigger_crash_dump", "trigger_crash_dump"),
+    _rule("extend_volume", steps={"compute_extend_volume"}, end_steps={"compute_extend_volume"}, by_target=True),
+    _plain("attach_interface", "interface_attach", "attach_interface"),
+    _plain("detach_interface", "interface_detach", "detach_interface"),
+    # The api_ steps are those of a shelved server: no notification is sent then.
+    _rule(
+        "attach_volume",
+        signals={"instance.volume_attach"},
+        ends={"instance.volume_attach"},
+        steps={"compute_attach_volume", "api_attach_volume"},
+        end_steps={"compute_attach_volume", "api_attach_volume"},
+    ),
+    _rule(
+        "detach_volume",
+        signals={"instance.volume_detach"},
+        ends={"instance.volume_detach"},
+        steps={"compute_detach_volume", "api_detach_volume"},
+        end_steps={"compute_detach_volume", "api_detach_volume"},
+    ),
+    _plain("attach_share", "share_attach", "allow_share"),
+    _plain("detach_share", "share_detach", "deny_share"),
+    _plain("swap_volume", "volume_swap", "swap_volume", deadline=8 * _HOUR),
+    _rule("lock", signals={"instance.lock"}, ends={"instance.lock"}, steps={"api_lock"}, end_steps={"api_lock"}),
+    _rule(
+        "unlock",
+        signals={"instance.unlock"},
+        ends={"instance.unlock"},
+        steps={"api_unlock"},
+        end_steps={"api_unlock"},
+    ),
+    # The backup's rotation may still fail after snapshot.end.
+    _rule(
+        "createBackup",
+        signals={"instance.snapshot"},
+        ends={"instance.snapshot"},
+        steps={"compute_backup_instance"},
+        end_steps={"compute_backup_instance"},
+        held_by="compute_backup_instance",
+        inside={"createImage"},
+        deadline=4 * _HOUR,
+    ),
+    # compute_snapshot_instance is Success as soon as the work is queued; api_snapshot_instance (volume-backed) is all.
+    _rule(
+        "createImage",
+        signals={"instance.snapshot"},
+        ends={"instance.snapshot"},
+        steps={"compute_snapshot_instance", "api_snapshot_instance"},
+        end_steps={"api_snapshot_instance"},
+        deadline=4 * _HOUR,
+    ),
+    _rule("resetState"),
+    _rule("refresh_volume_attachment"),
+)
+
+RULES: Final[Mapping[str, Rule]] = MappingProxyType({rule.action: rule for rule in _TABLE})
+
+#: An action that this release does not know: only its request's own end, and failures, tell anything.
+UNKNOWN_RULE: Final = Rule("")
+
+#: The names of all actions, for counters; what is not among them folds into ``other``.
+ACTIONS: Final = tuple(RULES)
+
+#: Actions that Nova is known to start under one request id on one server: each is a request of its own.
+SIBLINGS: Final = frozenset(
+    frozenset(pair)
+    for pair in (
+        ("confirmResize", "delete"),  # a server in VERIFY_RESIZE is deleted
+        ("extend_volume", "start"),  # one call of external events
+        ("extend_volume", "stop"),
+        ("start", "stop"),
+    )
+)
+
+#: Actions that have siblings.
+WITH_SIBLINGS: Final = frozenset(name for pair in SIBLINGS for name in pair)
+
+#: Notifications without a phase: the one message is the end.
+PHASELESS: Final = frozenset({"instance.lock", "instance.unlock"})
+
+#: Where a signal or step fits several actions and nothing else tells, the first is meant.
+_PREFERRED: Final = ("resize", "rebuild", "createImage", "stop")
+
+
+def _names(attribute: str) -> Mapping[str, tuple[str, ...]]:
+    """Map each signal (or step) to the actions that it may belong to, the likeliest first."""
+    found: dict[str, list[str]] = {}
+    for rule in _TABLE:
+        for name in getattr(rule, attribute):
+            found.setdefault(name, []).append(rule.action)
+    return MappingProxyType(
+        {
+            name: tuple(sorted(actions, key=lambda action: (action not in _PREFERRED, action)))
+            for name, actions in found.items()
+        }
+    )
+
+
+#: Signal → actions it may belong to. ``compute_task.*`` and what has no entry names none.
+SIGNAL_ACTIONS: Final = _names("signals")
+#: Step → actions it may belong to.
+STEP_ACTIONS: Final = _names("steps")
+#: ``migration_type`` → action.
+MIGRATION_ACTIONS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "resize": "resize",
+        "migration": "migrate",
+        "live-migration": "live-migration",
+        "evacuation": "evacuate",
+    }
+)
+
+#: Signals that state the exact action of their request.
+DECLARING: Final = frozenset({"action_start", "action_finish", "request"})
+#: Signals of one run of a step.
+STEPPING: Final = frozenset({"event_start", "event_finish", "step"})
+#: Signals that give a request up, as the conductor sends them, and the actions they may be of. A server that finds no
+#: host to migrate to looks the same for all three kinds of moving.
+GIVING_UP: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "compute_task.build_instances": ("create",),
+        "compute_task.migrate_server": (),
+        "compute_task.rebuild_server": ("rebuild", "evacuate"),
+    }
+)
+
+#: Signals that can tell anything of a request's course; others (``instance.update``, ``instance.exists``) are state.
+MEANINGFUL: Final = (
+    frozenset(SIGNAL_ACTIONS)
+    | DECLARING
+    | STEPPING
+    | frozenset(GIVING_UP)
+    | {
+        "exception",
+        "fault",
+        "migration",
+    }
+)
+
+_CONTEXT: Final = [
+    rule for rule in _TABLE if rule.ends_instance or any(other.aborted_by == rule.action for other in _TABLE)
+]
+#: What changes other requests of the instance than its own.
+CONTEXT_ACTIONS: Final = frozenset(rule.action for rule in _CONTEXT)
+CONTEXT_SIGNALS: Final = frozenset(name for rule in _CONTEXT for name in rule.signals)
+CONTEXT_STEPS: Final = frozenset(name for rule in _CONTEXT for name in rule.steps)
+
+MIGRATION_FAILED: Final = frozenset({"error", "failed"})
+MIGRATION_CANCELLED: Final = frozenset({"cancelled"})
+#: Types of migration whose record's end is the request's end.
+MIGRATION_ENDS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
+    {
+        "live-migration": frozenset({"completed"}),
+    }
+)
+
+#: Classes that wrap what was raised on another host and name it (nova/conductor, nova/compute).
+ECHOES: Final = frozenset({"MigrationPreCheckError", "MigrationError"})
+
+#: Services that call computes: what they tell of may have been raised there.
+CALLERS: Final = frozenset({"nova-conductor", "nova-api", "nova-scheduler"})
+
+#: What the user reads of a failure that no exception tells.
+SILENT_REASON: Final = "The migration was rolled back; Nova tells no reason."
+
+
+def rule_of(action: str | None) -> Rule:
+    """Return the rule of an action; the empty one for an action that this release does not know."""
+    return RULES.get(action or "", UNKNOWN_RULE)
