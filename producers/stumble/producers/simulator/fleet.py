@@ -1,0 +1,121 @@
+"""The fleet: cells, hosts, projects, flavors, images and instances, all drawn from the seed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from random import Random
+
+_CELLS = 2
+_HOSTS_PER_CELL = 20
+_FLAVORS = ("m1.small", "m1.medium", "m1.large", "c5.xlarge", "g2.2xlarge")
+_ZONES = ("az-1", "az-2", "az-3")
+_ROLES = ("web", "db", "cache", "worker", "build", "gw")
+
+
+def draw_uuid(rng: Random) -> str:
+    """Draw a random uuid's text."""
+    text = f"{rng.getrandbits(128) & ~(0xF << 76 | 0x3 << 62) | 0x4 << 76 | 0x2 << 62:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A tenant and one user of it; ids as Keystone writes them."""
+
+    project_id: str
+    user_id: str
+
+
+@dataclass(slots=True)
+class Instance:
+    """One server as its cloud knows it. `vm_state` is Nova's; `resized` stands for VERIFY_RESIZE."""
+
+    uuid: str
+    name: str
+    project: Project
+    cell: int
+    host: str
+    flavor: str
+    image: str
+    zone: str
+    vm_state: str = "active"
+
+
+@dataclass(slots=True)
+class Fleet:
+    """Instances by state; busy ones are out of the lists until their story ends.
+
+    The same `rng` state gives the same fleet. `size` is the number of instances that it starts with and is kept at.
+    """
+
+    size: int
+    rng: Random
+    idle: dict[str, list[Instance]] = field(default_factory=dict)
+    projects: tuple[Project, ...] = ()
+    images: tuple[str, ...] = ()
+    admin: Project = field(init=False)
+    alive: int = 0
+
+    def __post_init__(self) -> None:
+        rng = self.rng
+        count = max(3, min(200, self.size // 10))
+        self.projects = tuple(
+            Project(f"{rng.getrandbits(128):032x}", f"{rng.getrandbits(128):032x}") for _ in range(count)
+        )
+        self.admin = Project(f"{rng.getrandbits(128):032x}", f"{rng.getrandbits(128):032x}")
+        self.images = tuple(draw_uuid(rng) for _ in range(8))
+        for _ in range(self.size):
+            instance = self.new_instance()
+            instance.vm_state = "stopped" if rng.random() < 0.15 else "active"
+            self.release(instance)
+
+    def _project(self) -> Project:
+        return Project(f"{self.rng.getrandbits(128):032x}", f"{self.rng.getrandbits(128):032x}")
+
+    def new_instance(self) -> Instance:
+        """Make an instance that is in no list yet."""
+        rng = self.rng
+        cell = rng.randrange(_CELLS)
+        self.alive += 1
+        return Instance(
+            uuid=draw_uuid(rng),
+            name=f"{rng.choice(_ROLES)}-{rng.randrange(1000):03d}",
+            project=rng.choice(self.projects),
+            cell=cell,
+            host=self.host(cell),
+            flavor=rng.choice(_FLAVORS),
+            image=rng.choice(self.images),
+            zone=rng.choice(_ZONES),
+        )
+
+    def host(self, cell: int, *others: str) -> str:
+        """Draw a compute host of a cell that is none of `others`."""
+        while True:
+            name = f"compute-{cell + 1}-{self.rng.randrange(_HOSTS_PER_CELL) + 1:02d}"
+            if name not in others:
+                return name
+
+    def flavor_other_than(self, name: str) -> str:
+        """Draw a flavor to resize to."""
+        return self.rng.choice([flavor for flavor in _FLAVORS if flavor != name])
+
+    def take(self, states: tuple[str, ...]) -> Instance | None:
+        """Take a random idle instance in one of these states out of the lists, or None if there is none."""
+        lists = [found for state in states if (found := self.idle.get(state))]
+        total = sum(map(len, lists))
+        if not total:
+            return None
+        index = self.rng.randrange(total)
+        for found in lists:
+            if index < len(found):
+                found[index], found[-1] = found[-1], found[index]
+                return found.pop()
+            index -= len(found)
+        return None
+
+    def release(self, instance: Instance) -> None:
+        """Put an instance back; a deleted one is gone."""
+        if instance.vm_state == "deleted":
+            self.alive -= 1
+        else:
+            self.idle.setdefault(instance.vm_state, []).append(instance)

@@ -1,0 +1,1 @@
+"""Stories as text, a file a family of actions."""

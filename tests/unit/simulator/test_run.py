@@ -1,0 +1,87 @@
+"""Running: truth is written once events are accepted, refusals are waited for, bad records are bad."""
+
+from __future__ import annotations
+
+import io
+import json
+from threading import Event
+from typing import Any
+
+import pytest
+
+from stumble.producers.simulator import Runner, Settings, SimulatorError, Stream
+from stumble.producers.simulator.clock import Pacer
+from stumble.producers.simulator.poison import values
+from stumble.schemas.wire.codec import Decoder
+from stumble.schemas.wire.errors import WireError
+from stumble.schemas.wire.schemas import EVENT
+
+
+class Sink:
+    def __init__(self, refuse: int = 0) -> None:
+        self.events: list[dict[str, Any]] = []
+        self.refuse = refuse
+
+    def emit(self, event: dict[str, Any]) -> bool:
+        if self.refuse:
+            self.refuse -= 1
+            return False
+        self.events.append(event)
+        return True
+
+
+def stream(events: int = 200) -> Stream:
+    return Stream(Settings(instances=20, events=events, failures=0.5))
+
+
+def test_truth_has_a_line_a_request() -> None:
+    sink, truth = Sink(), io.StringIO()
+    report = Runner(sink, truth=truth).run(stream())
+    lines = [json.loads(line) for line in truth.getvalue().splitlines()]
+    assert report.accepted == len(sink.events) >= 200
+    assert sum(report.outcomes.values()) == len(lines)
+    assert {"request_key", "instance_uuid", "request_id", "action", "outcome", "verdict", "effect", "failures"} <= set(
+        lines[0]
+    )
+
+
+def test_speed_changes_no_byte() -> None:
+    fast, paced = Sink(), Sink()
+    Runner(fast).run(stream())
+    naps: list[float] = []
+    Runner(paced, pacer=Pacer(Settings().start_us, naps.append, speed=1e6)).run(stream())
+    assert fast.events == paced.events
+
+
+def test_pacer_waits_until_due() -> None:
+    naps: list[float] = []
+    Pacer(0, naps.append).until(5_000_000)
+    assert naps == [pytest.approx(5, abs=0.5)]
+
+
+def test_a_sink_that_refuses_is_asked_again() -> None:
+    sink = Sink(refuse=2)
+    report = Runner(sink).run(stream())
+    assert report.refused == 2
+    assert report.accepted == len(sink.events)
+
+
+def test_a_sink_that_never_takes_ends_the_run_with_one_sentence() -> None:
+    with pytest.raises(SimulatorError, match="stumble relay"):
+        Runner(Sink(refuse=10**9), patience=0.01).run(stream())
+
+
+def test_stop_ends_the_run() -> None:
+    stop = Event()
+    stop.set()
+    assert Runner(Sink(), stop=stop).run(stream()).accepted == 0
+
+
+def test_poison_is_bad_and_the_same_for_a_seed() -> None:
+    event = next(iter(stream())).event
+    made = [value for value, _ in zip(values(event, 1), range(20), strict=False)]
+    again = [value for value, _ in zip(values(event, 1), range(20), strict=False)]
+    assert made == again
+    for value in made:
+        with pytest.raises(WireError):
+            Decoder(EVENT).decode(value)

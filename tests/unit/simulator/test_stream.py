@@ -1,0 +1,142 @@
+"""The stream: determinism, mixes, disturbances, and the truth beside it."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from itertools import islice
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stumble.producers.simulator import Disturbance, Item, Settings, Stream
+from stumble.producers.simulator.benchmark import items, stream_hash
+from stumble.producers.simulator.mix import Mix
+from stumble.producers.simulator.parser import all_stories
+from stumble.producers.simulator.story import StoryError
+from stumble.schemas.wire.codec import decode, encode
+from stumble.schemas.wire.ids import event_time_us
+from stumble.schemas.wire.schemas import EVENT
+
+SMALL = Settings(instances=50, events=2000, failures=0.5, disturbance=Disturbance(0.05, 0.1), storm_every=20.0)
+
+
+def play(given: Settings = SMALL) -> list[Item]:
+    return list(Stream(given))
+
+
+def test_same_seed_same_bytes() -> None:
+    assert stream_hash(item.event for item in play()) == stream_hash(item.event for item in play())
+
+
+@given(st.integers(0, 2**32))
+@settings(max_examples=10, deadline=None)
+def test_any_seed_plays_and_encodes(seed: int) -> None:
+    for item in Stream(Settings(seed=seed, instances=20, events=300, failures=0.6)):
+        event = decode(EVENT, encode(EVENT, item.event))
+        assert event["occurred_at"] == item.event["occurred_at"]
+        assert abs(event_time_us(event["event_id"]) - event["occurred_at"]) <= 1
+
+
+def test_other_seed_and_other_start_give_other_requests() -> None:
+    def ids(settings: Settings) -> set[str]:
+        return {truth.request_id for item in play(settings) for truth in item.truths}
+
+    assert ids(SMALL).isdisjoint(ids(Settings(seed=2, events=500)))
+    assert ids(SMALL).isdisjoint(ids(Settings(start_us=SMALL.start_us + 1, events=500)))
+
+
+def test_a_restart_keeps_the_fleet() -> None:
+    def servers(start_us: int) -> set[str | None]:
+        told = play(Settings(instances=20, events=800, failures=0.0, start_us=start_us, weights={"create": 0}))
+        return {item.event["instance_uuid"] for item in told}
+
+    assert servers(1_700_000_000_000_000) & servers(1_800_000_000_000_000)
+
+
+def test_truth_comes_once_after_all_events_of_its_request() -> None:
+    seen: defaultdict[str, set[str]] = defaultdict(set)
+    told = Counter[str]()
+    for item in play():
+        seen[item.event["request_id"]].add(item.event["event_id"])
+        for truth in item.truths:
+            told[truth.request_key] += 1
+            assert len(seen[truth.request_id]) >= truth.events
+            assert json.loads(truth.line())["outcome"] == truth.outcome
+    assert set(told.values()) == {1}
+
+
+def test_truth_names_each_failure_once() -> None:
+    for item in play():
+        for truth in item.truths:
+            assert len({failure.failure_id for failure in truth.failures}) == len(truth.failures)
+
+
+def test_disturbance_repeats_and_reorders() -> None:
+    calm = play(Settings(instances=50, events=2000, skew_ms=0))
+    assert len({item.event["event_id"] for item in calm}) == len(calm)
+    assert [item.event["occurred_at"] for item in calm] == sorted(item.event["occurred_at"] for item in calm)
+    wild = play(Settings(instances=50, events=2000, disturbance=Disturbance(0.2, 0.2)))
+    assert len({item.event["event_id"] for item in wild}) < len(wild) * 0.9
+    times = [item.event["occurred_at"] for item in wild]
+    assert times != sorted(times)
+
+
+def test_storm_has_one_cause() -> None:
+    told = play(Settings(instances=300, events=20000, failures=0.0, storm_every=10.0, rate=2000))
+    failures = Counter(failure.exception for item in told for truth in item.truths for failure in truth.failures)
+    assert failures
+    assert len(failures) <= 3
+
+
+def test_mix_bounds_and_weights() -> None:
+    assert all(not story.fails for story in Mix(0.0).good)
+    weights = {story.name: 0 for story in all_stories()} | {"stop.fails": 1}
+    only = Settings(instances=20, events=500, failures=1.0, weights=weights)
+    stories = {truth.story for item in play(only) for truth in item.truths}
+    assert stories == {"stop.fails"}
+    with pytest.raises(StoryError, match="dance"):
+        Mix(0.1, {"dance": 1})
+
+
+def test_stream_runs_for_ever_without_bounds() -> None:
+    assert len(list(islice(Stream(Settings(instances=20)), 5000))) == 5000
+
+
+def test_failures_carry_tracebacks_and_exception_has_no_instance() -> None:
+    kinds = Counter[str]()
+    for item in play():
+        event = item.event
+        if event.get("failure"):
+            kinds[event["source"]["signal"]] += 1
+            assert 2000 <= len(event["failure"]["traceback"]) <= 8192
+        if event["source"]["signal"] == "exception":
+            assert "instance_uuid" not in event
+    assert kinds["exception"]
+    assert kinds["fault"]
+
+
+#: Of the first 20,000 events of the benchmark streams. A change here changes what figures can be compared with.
+MIXED = "d22134f2a526b76bf7e963499641ee75e2cebce389e886704822f1deba73c1c2"
+SUCCESS = "dddb2642414fa02e7afa9c5e4945b2846d79ef9d981137588072e5a119a3e7d4"
+
+
+@pytest.mark.parametrize(("success", "known"), [(False, MIXED), (True, SUCCESS)], ids=["mixed", "success"])
+def test_benchmark_stream_is_the_published_one(success: bool, known: str) -> None:
+    told = list(items(success=success, events=20_000))
+    assert len(told) == 20_000
+    assert stream_hash(item.event for item in told) == known
+
+
+def test_benchmark_stream_is_what_it_says() -> None:
+    told = list(items(events=20_000))
+    sizes = sorted(len(encode(EVENT, item.event)) for item in told)
+    assert 400 <= sizes[len(sizes) // 2] <= 480
+    distinct = len({item.event["event_id"] for item in told})
+    assert 0.01 <= 1 - distinct / len(told) <= 0.03
+    truths = [truth for item in told for truth in item.truths]
+    failing = sum(truth.outcome in {"FAILED", "RECOVERED"} for truth in truths)
+    assert 0.08 <= failing / len(truths) <= 0.12
+    problems = Counter((truth.action, failure.exception) for truth in truths for failure in truth.failures)
+    assert 0.15 <= problems.most_common(1)[0][1] / problems.total() <= 0.27
