@@ -1,0 +1,171 @@
+"""Events in one line each, as three ways in would tell them.
+
+``T h1 event_finish compute_stop_instance !InstancePowerOffFailure active/-``
+
+* ways: T tap, V versioned, L legacy; each gives an event of its own
+* host: ``api``, ``con``, ``sch`` are services of those names, anything else a compute
+* signal, with ``.start`` ``.end`` ``.error`` as phase; what has its phase by nature needs none
+* ``!Class`` or ``!Class>Cause>Cause``: a failure with its chain
+* ``vm_state/task_state`` (``-`` is none), ``@req-x`` another request id, ``sys`` nobody asked, ``key=value`` fields
+* any other word: the step, or the action of an ``action_start``
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from stumble.consumers.facts import Fact, fact_of
+from stumble.consumers.outcome.derive import derive
+from stumble.consumers.records import RequestRecord
+from stumble.schemas.wire.ids import derived_event_id
+from stumble.schemas.wire.schemas import EVENT
+from stumble.schemas.wire.taxonomy import classify, safe_reason
+
+INSTANCE = "11111111-2222-4333-8444-555555555555"
+T0 = 1_790_000_000_000_000
+_SECOND = 1_000_000
+
+_SERVICES = {"api": "nova-api", "con": "nova-conductor", "sch": "nova-scheduler"}
+_PHASES = {"start": "START", "end": "END", "error": "ERROR", "progress": "PROGRESS"}
+_BY_NATURE = {
+    "action_start": "START",
+    "action_finish": "END",
+    "event_start": "START",
+    "event_finish": "END",
+    "fault": "ERROR",
+    "exception": "ERROR",
+}
+_KINDS = {"T": "TAP", "V": "VERSIONED", "L": "LEGACY"}
+
+WAYS = {"tap": "TL", "tap+versioned": "TV", "tap+both": "TVL", "versioned": "V", "legacy": "L", "both": "VL"}
+
+
+@functools.cache
+def _defaults() -> str:
+    record = json.loads(EVENT.json)
+    return json.dumps({field["name"]: field["default"] for field in record["fields"]})
+
+
+@functools.cache
+def _snapshot() -> str:
+    record = json.loads(EVENT.json)
+    union = next(field["type"] for field in record["fields"] if field["name"] == "instance")
+    return json.dumps({field["name"]: field["default"] for field in union[1]["fields"]})
+
+
+def blank() -> dict[str, Any]:
+    return json.loads(_defaults())
+
+
+def _failure(text: str) -> dict[str, Any]:
+    told, *chain = text.split(">")
+    name = told.removesuffix("_Remote")
+    known = classify(name)
+    message = f"{name} on this host"
+    return {
+        "exception": name,
+        "module": None,
+        "function": None,
+        "chain": chain,
+        "code": known.code,
+        "code_source": known.code_source,
+        "reason": safe_reason(name, message),
+        "message": message,
+        "traceback": "Traceback",
+        "blame": known.blame,
+        "retryable": known.retryable,
+    }
+
+
+def _event(words: list[str], way: str, at: int, number: int) -> dict[str, Any]:
+    event = blank()
+    host, signal, *rest = words
+    name, _, phase = signal.rpartition(".")
+    if phase in _PHASES:
+        signal = name
+    else:
+        phase = ""
+    event.update(
+        event_id=derived_event_id(at, host, f"{number}{way}", 0),
+        occurred_at=at,
+        emitted_at=at,
+        instance_uuid=INSTANCE,
+        request_id="req-1",
+        owner_project_id=None if way == "T" else "owner",
+        initiator_user_id="user",
+        initiator_project_id="project",
+        host=host,
+        service=_SERVICES.get(host, "nova-compute"),
+        phase=_PHASES.get(phase) or _BY_NATURE.get(signal, "PROGRESS"),
+    )
+    event["source"].update(kind=_KINDS[way], signal=signal, event_type=signal)
+    for word in rest:
+        _word(event, word)
+    if event["failure"] is not None:
+        event["phase"] = "ERROR"
+    return event
+
+
+def _word(event: dict[str, Any], word: str) -> None:
+    if word.startswith("!"):
+        event["failure"] = _failure(word[1:])
+        if word[1:].split(">")[0].endswith("_Remote"):
+            event["attributes"] = {"remote": "true"}
+    elif word.startswith("@"):
+        event["request_id"] = word[1:]
+    elif word == "sys":
+        event["initiator_user_id"] = event["initiator_project_id"] = None
+    elif "=" in word:
+        key, _, value = word.partition("=")
+        event[key] = value
+        if key == "migration_status":
+            event["phase"] = {"error": "ERROR", "failed": "ERROR", "completed": "END", "cancelled": "END"}.get(
+                value, "PROGRESS"
+            )
+    elif "/" in word:
+        vm_state, task_state = (None if part == "-" else part for part in word.split("/"))
+        event["instance"] = json.loads(_snapshot()) | {
+            "vm_state": vm_state,
+            "task_state": task_state,
+            "display_name": "server",
+        }
+    elif event["source"]["signal"].startswith("action_"):
+        event["action"] = word
+    else:
+        event["step"] = word
+
+
+def events(script: str, ways: str = "TVL") -> list[dict[str, Any]]:
+    """Return the events of a script's lines in the ways given; each line is a second later than the one before."""
+    found = []
+    lines = [line.split() for line in script.strip().splitlines() if line.strip()]
+    for number, (told, *words) in enumerate(lines):
+        at = T0 + number * _SECOND
+        if words[0].startswith("+"):
+            at += int(words.pop(0)) * _SECOND
+        found += [_event(words, way, at + n, number) for n, way in enumerate(told) if way in ways]
+    return found
+
+
+def facts(script: str, ways: str = "TVL") -> list[Fact]:
+    return [fact_of(event) for event in events(script, ways)]
+
+
+def run(script: str, ways: str = "TVL") -> tuple[RequestRecord, ...]:
+    return derive(INSTANCE, facts(script, ways))
+
+
+def summary(records: Iterable[RequestRecord]) -> dict[str, str]:
+    """Return what matters of records in words: ``{action: "OUTCOME host:Class(EFFECT) … verdict=Class"}``."""
+    found = {}
+    for record in records:
+        words = [record.outcome]
+        words += [f"{one.host}:{one.exception or '?'}({one.effect})" for one in record.failures]
+        if record.verdict:
+            words.append(f"verdict={record.verdict}")
+        name = record.action or "?"
+        found[name if name not in found else f"{name}#{len(found)}"] = " ".join(words)
+    return found

@@ -1,0 +1,129 @@
+"""Order, duplicates and batching of arrival can't matter; counters and subscribers end with what is derived."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stumble.consumers import diff as differ
+from stumble.consumers.facts import Fact, is_context, pack, union, unpack
+from stumble.consumers.outcome.derive import derive
+from stumble.consumers.records import IN_PROGRESS, RequestRecord
+from tests.unit.outcome import dsl
+from tests.unit.outcome.scenarios import SCENARIOS
+
+_ALL = {scenario.name: tuple(dsl.facts(scenario.script)) for scenario in SCENARIOS}
+
+
+class Store:
+    """What a projector keeps: fact sets, what differences are taken against, counters; and a subscriber beside it."""
+
+    def __init__(self) -> None:
+        self.sets: dict[str | None, bytes] = {}
+        self.stored: dict[str | None, bytes] = {}
+        self.rows: dict[str, RequestRecord] = {}
+        self.failures: dict[str, Any] = {}
+        self.entered: Counter[differ.Counter] = Counter()
+        self.left: Counter[differ.Counter] = Counter()
+        self.heard: dict[tuple[str, str], differ.Publication] = {}
+        self.open_heard: list[str] = []
+
+    def add(self, batch: list[Fact]) -> None:
+        touched = {fact.origin.request_id for fact in batch}
+        for request_id in touched:
+            known = unpack(self.sets[request_id]) if request_id in self.sets else ()
+            self.sets[request_id] = pack(union(known, [f for f in batch if f.origin.request_id == request_id]))
+        every = {key: unpack(packed) for key, packed in self.sets.items()}
+        context = any(is_context(fact) for facts in every.values() for fact in facts)
+        loaded = set(every) if context else touched
+        if context:
+            self._apply(loaded, every)
+        else:
+            for one in sorted(touched, key=str):
+                self._apply({one}, every)
+
+    def _apply(self, loaded: set[str | None], every: dict[str | None, tuple[Fact, ...]]) -> None:
+        derived = derive(dsl.INSTANCE, [fact for key in loaded for fact in every[key]])
+        stored = [one for key in loaded if key in self.stored for one in differ.unpack_stored(self.stored[key])]
+        change = differ.diff(stored, derived)
+        for key in loaded:
+            self.stored[key] = differ.pack_stored([one for one in change.stored if one.request_id == key])
+        for key in change.delete_requests:
+            del self.rows[key]
+        self.rows |= {record.request_key: record for record in change.upsert_requests}
+        for key in change.delete_failures:
+            del self.failures[key]
+        self.failures |= {failure.failure_id: failure for _, failure in change.upsert_failures}
+        for counter, (entered, left) in change.counter_deltas.items():
+            self.entered[counter] += entered
+            self.left[counter] += left
+        for publication in change.publications:
+            self.heard[publication.kind, publication.subject_id] = publication
+
+    def check(self) -> None:
+        """The store holds what one derivation of everything yields."""
+        every = [fact for packed in self.sets.values() for fact in unpack(packed)]
+        derived = {record.request_key: record for record in derive(dsl.INSTANCE, every)}
+        assert self.rows == derived
+        failures = {one.failure_id: one for record in derived.values() for one in record.failures}
+        assert self.failures == failures
+        net = {name: self.entered[name] - self.left[name] for name in self.entered | self.left}
+        assert {name: value for name, value in net.items() if value} == differ.counters_of(derived.values())
+        self._check_subscriber(derived, failures)
+
+    def _check_subscriber(self, derived: dict[str, RequestRecord], failures: dict[str, Any]) -> None:
+        standing = {key: one.record for key, one in self.heard.items() if one.status == differ.CURRENT}
+        heard = {key[1]: record for key, record in standing.items() if key[0] == "failure"}
+        assert {key: _published(one) for key, one in heard.items()} == {
+            key: _published(one) for key, one in failures.items()
+        }
+        outcomes = {key[1]: record for key, record in standing.items() if key[0] == "outcome"}
+        for key, record in derived.items():
+            if key in outcomes or record.outcome != IN_PROGRESS:
+                assert _told(outcomes[key]) == _told(record)
+        assert set(outcomes) <= set(derived)
+        for one in self.heard.values():
+            if one.status == differ.SUPERSEDED:
+                assert one.replaced_by != one.subject_id
+
+
+def _published(failure: Any) -> Any:
+    return dataclasses.replace(
+        failure,
+        event_ids=(),
+        detail_event_id=None,
+        chain=(),
+        migration_id=None,
+        source_host=None,
+        dest_host=None,
+    )
+
+
+def _told(record: Any) -> Any:
+    return (record.action, record.outcome, record.verdict, record.reason, record.effect, record.finished_at)
+
+
+@pytest.mark.parametrize("name", _ALL)
+@settings(max_examples=20, deadline=None)
+@given(data=st.data())
+def test_any_arrival_ends_in_the_same_state(name: str, data: st.DataObject) -> None:
+    facts = list(_ALL[name])
+    arriving = data.draw(st.permutations(facts + data.draw(st.lists(st.sampled_from(facts), max_size=5))))
+    store = Store()
+    while arriving:
+        size = data.draw(st.integers(1, len(arriving)))
+        store.add(arriving[:size])
+        arriving = arriving[size:]
+    store.check()
+    assert derive(dsl.INSTANCE, facts) == derive(dsl.INSTANCE, facts[::-1] + facts)
+
+
+@pytest.mark.parametrize("name", _ALL)
+def test_facts_survive_packing(name: str) -> None:
+    facts = union((), _ALL[name])
+    assert unpack(pack(facts)) == facts
