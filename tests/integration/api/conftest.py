@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -53,3 +54,13 @@ def running_api(url: str, *options: str) -> Iterator[str]:
 def api(store: Store) -> Iterator[str]:
     with running_api(store.url) as address:
         yield address
+
+
+@pytest.fixture
+def unused_port() -> Callable[[], int]:
+    def find() -> int:
+        with socket.create_server(("127.0.0.1", 0)) as found:
+            port: int = found.getsockname()[1]
+            return port
+
+    return find

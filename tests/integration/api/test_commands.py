@@ -39,6 +39,7 @@ def test_failures_as_a_table_and_as_json(store: Store, api: str) -> None:
 
 def test_no_failures_is_a_sentence(api: str) -> None:
     assert stumble("failures", api=api).stdout == "No failures so far.\n"
+    assert stumble("instance", "no-uuid", api=api).returncode == 2
     assert stumble("failures", "--since", "1h", api=api).stdout == "No failures match.\n"
     assert stumble("failures", "--format", "json", api=api).stdout == "[]\n"
 
@@ -67,7 +68,6 @@ def test_errors_are_one_sentence(store: Store, api: str) -> None:
     for arguments, status in (
         (("request", "req-none"), 1),
         (("instance", str(uuid.uuid4())), 1),
-        (("instance", "no-uuid"), 1),
         (("failures", "--api", "http://127.0.0.1:9"), 1),
         (("failures", "--api", "nonsense"), 1),
     ):
@@ -76,6 +76,7 @@ def test_errors_are_one_sentence(store: Store, api: str) -> None:
         assert found.stdout == ""
         assert found.stderr.startswith("stumble: ")
         assert len(found.stderr.splitlines()) == 1
+    assert stumble("instance", "no-uuid", api=api).returncode == 2
     assert stumble("failures", "--since", "soon", api=api).returncode == 2
     assert stumble("failures", "--blame", "me", api=api).returncode == 2
 

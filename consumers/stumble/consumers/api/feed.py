@@ -80,10 +80,14 @@ class Feed:
         """Begin; to be called in the running loop."""
         self._task = asyncio.create_task(self._run(), name="stumble-feed")
 
-    async def close(self) -> None:
-        """End, and let followers end."""
+    def release(self) -> None:
+        """Let followers end: the app is going down."""
         self._closed = True
         self._moved.set()
+
+    async def close(self) -> None:
+        """End."""
+        self.release()
         if self._task:
             self._task.cancel()
             with suppress(asyncio.CancelledError):

@@ -31,7 +31,7 @@ When = Annotated[
     WithJsonSchema(
         {
             "anyOf": [
-                {"type": "string", "pattern": "^([0-9]{1,5}[smhdw])+$"},
+                {"type": "string", "pattern": "^([0-9]{1,5}(\\.[0-9]{1,6})?[smhdw])+$"},
                 {"type": "string", "format": "date-time"},
             ],
             "examples": ["15m", "3d", "2026-01-31T12:00:00Z"],

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_SPAN = re.compile(r"(\d{1,5})([smhdw])")
-_SPANS = re.compile(r"(?:\d{1,5}[smhdw])+")
+_SPAN = re.compile(r"(\d{1,5}(?:\.\d{1,6})?)([smhdw])", re.ASCII)
+_SPANS = re.compile(rf"(?:{_SPAN.pattern})+", re.ASCII)
 HINT = "give a span such as 15m, 2h or 3d, or an ISO 8601 time such as 2026-01-31T12:00:00Z"
 
 
@@ -17,7 +17,7 @@ def parse_span(text: str) -> timedelta:
     word = text.strip().lower()
     if not _SPANS.fullmatch(word):
         raise ValueError(f"{text!r} is no span of time; give one such as 30s, 15m, 2h or 3d")
-    return sum((timedelta(**{_UNITS[unit]: int(number)}) for number, unit in _SPAN.findall(word)), timedelta())
+    return sum((timedelta(**{_UNITS[unit]: float(number)}) for number, unit in _SPAN.findall(word)), timedelta())
 
 
 def parse_when(text: str, now: datetime | None = None) -> datetime:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any
+from uuid import UUID
 
 import httpx
 import typer
@@ -128,6 +129,14 @@ def since(text: str | None) -> datetime | None:
         return parse_when(text) if text else None
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
+
+
+def uuid(text: str | None) -> str | None:
+    """Value of an option that is a server's id."""
+    try:
+        return str(UUID(text)) if text else None
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is no uuid") from error
 
 
 def span(text: str) -> timedelta:

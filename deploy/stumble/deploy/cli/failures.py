@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from stumble.deploy.cli import tables
-from stumble.deploy.cli.ask import Api, ApiOption, Format, FormatOption, Unreachable, examples
+from stumble.deploy.cli.ask import Api, ApiOption, Format, FormatOption, Unreachable, examples, uuid
 from stumble.deploy.cli.ask import since as moment
 
 app = typer.Typer(add_completion=False)
@@ -39,7 +39,7 @@ def failures(
     since: Annotated[str | None, typer.Option(help="From when on: 15m, 2h, 3d or an ISO time.")] = None,
     until: Annotated[str | None, typer.Option(help="Before when.")] = None,
     action: Annotated[list[str] | None, typer.Option(help="Nova's name of an action; repeatable.")] = None,
-    instance: Annotated[str | None, typer.Option(metavar="UUID", help="Of this server.")] = None,
+    instance: Annotated[str | None, typer.Option(metavar="UUID", callback=uuid, help="Of this server.")] = None,
     project: Annotated[str | None, typer.Option(help="Of servers that this project owns.")] = None,
     blame: Annotated[
         list[str] | None, typer.Option(callback=_blame, help=f"Whose problem: {', '.join(_BLAMES)}; repeatable.")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from typing import Annotated
-from urllib.parse import quote
 
 import typer
 from rich.text import Text
 
 from stumble.deploy.cli import tables
-from stumble.deploy.cli.ask import Api, ApiOption, Format, FormatOption, examples
+from stumble.deploy.cli.ask import Api, ApiOption, Format, FormatOption, examples, uuid
 
 app = typer.Typer(add_completion=False)
 
@@ -23,13 +22,13 @@ app = typer.Typer(add_completion=False)
 )
 def instance(
     *,
-    uuid: Annotated[str, typer.Argument(metavar="UUID", help="Id of the server.")],
+    server: Annotated[str, typer.Argument(metavar="UUID", callback=uuid, help="Id of the server.")],
     limit: Annotated[int, typer.Option(min=1, max=500, help="How many requests of its history.")] = 20,
     format_: FormatOption = Format.TABLE,
     api: ApiOption = None,
 ) -> None:
     """Show a server's last request and its outcome, its last failure, and its history."""
-    found = Api(api).get(f"/v1/instances/{quote(uuid, safe='')}", {"limit": limit})
+    found = Api(api).get(f"/v1/instances/{server}", {"limit": limit})
     if format_ is Format.JSON:
         tables.print_json(found)
         return

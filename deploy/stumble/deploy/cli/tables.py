@@ -186,3 +186,12 @@ def line(record: Record) -> Text:
         plain(record.get("request_id"), "dim"),
     ]
     return Text("  ").join(part for part in parts if part.plain)
+
+
+def verdict(record: Record) -> Text:
+    """Show in one line how a request went, as `wait` does."""
+    text = Text.assemble(plain(record.get("action") or "unknown action", "bold"), " on ", server(record), ": ")
+    text.append_text(outcome(record))
+    if record["outcome"] != "SUCCEEDED" and record.get("reason"):
+        text.append_text(plain(f": {record['reason']}"))
+    return text

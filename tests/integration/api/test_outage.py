@@ -1,0 +1,45 @@
+"""The database goes away and comes back; the API says so meanwhile and recovers by itself."""
+
+from __future__ import annotations
+
+import time
+
+import httpx
+
+from stumble.consumers.store.migrate import migrate
+from stumble.deploy.local.postgres import LocalPostgres
+from tests.integration.api.conftest import running_api
+from tests.integration.api.rows import Store
+from tests.integration.api.test_stream import Listener
+
+
+def test_the_database_goes_and_comes_back(own_postgres: LocalPostgres) -> None:
+    url = own_postgres.url()
+    migrate(url)
+    store = Store(url)
+    row = store.failure(store.request())
+    store.connection.close()
+    with running_api(url) as api:
+        listener = Listener(api, 1)
+        assert httpx.get(f"{api}/v1/failures").status_code == 200
+        own_postgres.stop()
+        for path in ("/v1/failures", "/v1/requests/req-1", "/v1/stream"):
+            answer = httpx.get(api + path, timeout=20)
+            assert answer.status_code == 503
+            assert answer.headers["retry-after"]
+            assert "database cannot be reached" in answer.json()["detail"]
+        ready = httpx.get(f"{api}/readyz", timeout=20)
+        assert ready.status_code == 503
+        assert ready.json()["database"] is False
+        assert httpx.get(f"{api}/healthz").status_code == 200
+        own_postgres.start()
+        deadline = time.monotonic() + 30
+        while httpx.get(f"{api}/v1/failures", timeout=20).status_code != 200:
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        again = Store(url)
+        if not listener.is_alive():  # its stream ended with the outage: it comes back with its place
+            listener = Listener(api, 1)
+        again.publish("failure", row)
+        assert listener.subjects() == [str(row["failure_id"])]
+        again.connection.close()

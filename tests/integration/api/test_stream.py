@@ -1,0 +1,146 @@
+"""The stream: nothing left out, also not what commits late; and waiting requests that wake on news."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+
+from stumble.consumers.store.connect import connect
+from stumble.deploy.cli.ask import Api, Event
+from tests.integration.api.rows import Store
+
+
+class Listener(threading.Thread):
+    """Follows a stream until it has seen enough."""
+
+    def __init__(self, api: str, enough: int, place: str | None = None, **filters: Any) -> None:
+        super().__init__(daemon=True)
+        self._stream = Api(api).stream(filters, place)
+        self._enough = enough
+        self.opened = threading.Event()
+        self.events: list[Event] = []
+        self.start()
+        assert self.opened.wait(10)
+
+    def run(self) -> None:
+        for event in self._stream:
+            if event.kind == "open":
+                self.opened.set()
+            else:
+                self.events.append(event)
+            if len(self.events) >= self._enough:
+                self._stream.close()  # type: ignore[attr-defined]
+                return
+
+    def subjects(self) -> list[str]:
+        self.join(20)
+        assert not self.is_alive(), self.events
+        return [event.data["subject_id"] for event in self.events]
+
+
+def test_what_comes_is_sent_once_each_in_order(store: Store, api: str) -> None:
+    listener = Listener(api, 3)
+    request = store.request()
+    rows = [store.failure(request, host=f"cmp{number}") for number in range(2)]
+    for row in rows:
+        store.publish("failure", row)
+    store.publish("outcome", request, started_at=1_769_860_800_000_000)
+    expected = [str(row["failure_id"]) for row in rows] + [str(request["request_key"])]
+    assert listener.subjects() == expected
+    assert [event.kind for event in listener.events] == ["failure", "failure", "outcome"]
+    assert listener.events[2].data["record"]["started_at"] == "2026-01-31T12:00:00.000000Z"
+
+
+def test_a_row_that_commits_late_is_not_skipped(store: Store, api: str) -> None:
+    early, late = (store.failure(store.request()) for _ in range(2))
+    listener = Listener(api, 2)
+    with connect(store.url, autocommit=False) as slow:
+        writer = Store(store.url)
+        writer.connection.close()
+        writer.connection = slow
+        writer.publish("failure", late)  # takes the lower number, commits last
+        store.publish("failure", early)
+        time.sleep(1)
+        assert listener.events == []
+        slow.commit()
+    assert listener.subjects() == [str(late["failure_id"]), str(early["failure_id"])]
+
+
+def test_it_resumes_after_the_last_event_id(store: Store, api: str) -> None:
+    rows = [store.failure(store.request()) for _ in range(4)]
+    first = Listener(api, 2)
+    for row in rows:
+        store.publish("failure", row)
+    assert first.subjects() == [str(row["failure_id"]) for row in rows[:2]]
+    place = first.events[-1].id
+    for again in (Listener(api, 2, place), Listener(api, 2, after=place)):
+        assert again.subjects() == [str(row["failure_id"]) for row in rows[2:]]
+
+
+def test_filters(store: Store, api: str) -> None:
+    request = store.request(action="resize", owner_project_id="b")
+    wanted = store.failure(request, blame="CAPACITY")
+    listeners = [
+        Listener(api, 1, **filters)
+        for filters in (
+            {"action": ["resize"], "kind": "failure"},
+            {"blame": ["CAPACITY", "USER"]},
+            {"instance": str(request["instance_uuid"])},
+            {"project": "b"},
+            {"request": request["request_id"]},
+        )
+    ]
+    store.publish("failure", store.failure(store.request(), blame="OPERATOR"))
+    store.publish("failure", wanted)
+    for listener in listeners:
+        assert listener.subjects() == [str(wanted["failure_id"])]
+
+
+def test_one_who_is_far_behind_reads_the_store(store: Store, api: str) -> None:
+    request = store.request()
+    rows = [store.failure(request) for _ in range(30)]
+    head = Listener(api, 30)
+    for row in rows:
+        store.publish("failure", row)
+    expected = head.subjects()
+    behind = Listener(api, 30, "1-0")
+    assert behind.subjects() == expected
+
+
+def test_a_waiting_request_wakes_when_the_outcome_is_published(store: Store, api: str) -> None:
+    request = store.request(outcome="IN_PROGRESS")
+    with ThreadPoolExecutor() as threads:
+        answer = threads.submit(httpx.get, f"{api}/v1/requests/{request['request_id']}?wait=30", timeout=40)
+        time.sleep(1)
+        assert not answer.done()
+        store.settle(request, "SUCCEEDED")
+        assert answer.result(20).json()["items"][0]["outcome"] == "SUCCEEDED"
+
+
+def test_a_waiting_request_gives_up_in_time_and_finds_what_nobody_published(store: Store, api: str) -> None:
+    request = store.request(outcome="IN_PROGRESS")
+    path = f"{api}/v1/requests/{request['request_id']}"
+    assert httpx.get(f"{path}?wait=0.5").json()["items"][0]["outcome"] == "IN_PROGRESS"
+    assert httpx.get(f"{api}/v1/requests/req-none?wait=0.5").status_code == 404
+    assert httpx.get(f"{path}?wait=61").status_code == 400
+    with ThreadPoolExecutor() as threads:
+        answer = threads.submit(httpx.get, f"{path}?wait=30", timeout=40)
+        time.sleep(0.5)
+        store.settle(request, "FAILED", publish=False)
+        assert answer.result(20).json()["items"][0]["outcome"] == "FAILED"
+
+
+def test_open_streams_and_waiting_requests_do_not_hold_up_the_end(store: Store, unused_port: Any) -> None:
+    from tests.integration.api.conftest import running_api
+
+    request = store.request(outcome="IN_PROGRESS")
+    with ThreadPoolExecutor() as threads:
+        with running_api(store.url) as api:
+            Listener(api, 1)
+            answer = threads.submit(httpx.get, f"{api}/v1/requests/{request['request_id']}?wait=30", timeout=40)
+            time.sleep(1)
+        assert answer.result(5).json()["items"][0]["outcome"] == "IN_PROGRESS"

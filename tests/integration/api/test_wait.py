@@ -1,0 +1,182 @@
+"""`stumble wait`: every exit status, against a real API."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tests.integration.api.conftest import running_api
+from tests.integration.api.rows import Store
+from tests.support.services import ROOT, cli_environment
+
+QUICK = ("--settle", "0.2s", "--appear", "2s")
+
+
+class Waiter:
+    """Starts `stumble wait` and tells how it ended."""
+
+    def __init__(self, api: str) -> None:
+        self.api = api
+        self.started: list[subprocess.Popen[str]] = []
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "stumble.deploy.cli", "wait", "--api", self.api, *arguments],
+            cwd=ROOT, env=cli_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        self.started.append(process)
+        return process
+
+    def end(self) -> None:
+        for process in self.started:
+            if process.poll() is None:
+                process.kill()
+                process.communicate()
+
+    def run(self, *arguments: str) -> tuple[int, str]:
+        return finish(self.start(*arguments))
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
+    out, err = process.communicate(timeout=60)
+    assert "Traceback" not in err
+    return process.returncode, out + err
+
+
+@pytest.fixture
+def wait(api: str) -> Iterator[Waiter]:
+    waiter = Waiter(api)
+    yield waiter
+    waiter.end()
+
+
+def test_the_status_tells_the_outcome(store: Store, wait: Waiter) -> None:
+    expected = {"SUCCEEDED": 0, "RECOVERED": 0, "FAILED": 1, "CANCELLED": 3, "STALLED": 5}
+    running = {}
+    for outcome, status in expected.items():
+        request = store.request(outcome=outcome, reason=f"because {outcome}")
+        running[outcome] = (status, wait.start(request["request_id"], *QUICK))
+    for outcome, (status, process) in running.items():
+        code, text = finish(process)
+        assert (code, outcome in text) == (status, True), text
+        assert (f"because {outcome}" in text) is (outcome != "SUCCEEDED")
+
+
+def test_the_worst_of_several_counts(store: Store, wait: Waiter) -> None:
+    cases = {
+        1: ("SUCCEEDED", "STALLED", "FAILED", "CANCELLED"),
+        5: ("SUCCEEDED", "STALLED", "CANCELLED"),
+        3: ("SUCCEEDED", "CANCELLED", "RECOVERED"),
+        0: ("SUCCEEDED", "RECOVERED"),
+    }
+    for status, outcomes in cases.items():
+        for outcome in outcomes:
+            store.request(outcome=outcome, global_request_id=f"req-global-{status}")
+    running = {status: wait.start(f"req-global-{status}", *QUICK) for status in cases}
+    for status, process in running.items():
+        assert finish(process)[0] == status
+
+
+def test_never_seen_and_out_of_time(store: Store, wait: Waiter) -> None:
+    open_ = store.request(outcome="IN_PROGRESS")
+    half = [store.request(outcome=outcome, global_request_id="req-half") for outcome in ("FAILED", "IN_PROGRESS")]
+    assert half
+    never = wait.start("req-never", "--appear", "0.5s")
+    nothing = wait.start("req-never", "--appear", "1h", "--timeout", "0.5s")
+    late = wait.start(open_["request_id"], "--timeout", "1s")
+    failed = wait.start("req-half", "--timeout", "1s")
+    code, text = finish(never)
+    assert code == 4
+    assert "nothing was seen of req-never" in text
+    assert finish(nothing)[0] == 5
+    code, text = finish(late)
+    assert code == 5
+    assert "no outcome after 1 s" in text
+    assert finish(failed)[0] == 1
+
+
+def test_it_waits_for_the_outcome_and_for_what_comes_late(store: Store, wait: Waiter) -> None:
+    first = store.request(outcome="IN_PROGRESS", global_request_id="req-global")
+    process = wait.start("req-global", "--settle", "3s")
+    time.sleep(2)
+    assert process.poll() is None
+    store.settle(first, "SUCCEEDED")
+    time.sleep(1)
+    second = store.request(outcome="IN_PROGRESS", global_request_id="req-global", display_name="late")
+    time.sleep(3.5)
+    assert process.poll() is None
+    store.settle(second, "FAILED")
+    code, text = finish(process)
+    assert code == 1
+    assert "late" in text
+
+
+def test_it_waits_for_a_request_that_is_not_there_yet(store: Store, wait: Waiter) -> None:
+    process = wait.start("req-soon", "--settle", "0.2s", "--format", "json")
+    time.sleep(2)
+    store.settle(store.request(request_id="req-soon", outcome="IN_PROGRESS"), "SUCCEEDED")
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert json.loads(out)[0]["outcome"] == "SUCCEEDED"
+
+
+def test_the_latest_request_of_a_server(store: Store, wait: Waiter) -> None:
+    server, now = uuid.uuid4(), datetime.now(UTC)
+
+    def request(minutes: int, action: str, outcome: str, request_id: str) -> None:
+        store.request(
+            instance_uuid=server, action=action, outcome=outcome, request_id=request_id,
+            started_at=now - timedelta(minutes=minutes),
+        )  # fmt: skip
+
+    request(30, "reboot", "FAILED", "req-1")
+    request(10, "confirmResize", "CANCELLED", "req-2")
+    request(10, "delete", "SUCCEEDED", "req-2")
+    cases: dict[tuple[str, ...], int] = {
+        (): 3,
+        ("--action", "delete"): 0,
+        ("--action", "reboot"): 1,
+        ("--action", "reboot", "--since", "20m"): 4,
+        ("--action", "resize", "--appear", "0.3s"): 4,
+    }
+    running = {options: wait.start("--server", str(server), *QUICK, *options) for options in cases}
+    for options, process in running.items():
+        assert finish(process)[0] == cases[options], options
+
+
+def test_wrong_usage_is_2_and_no_api_is_neither_an_outcome(wait: Waiter) -> None:
+    for arguments in ((), ("req-1", "--server", str(uuid.uuid4())), ("--server", "x"), ("req-1", "--action", "stop"),
+                      ("req-1", "--settle", "soon")):  # fmt: skip
+        assert wait.run(*arguments)[0] == 2
+    code, text = Waiter("http://127.0.0.1:9").run("req-1")
+    assert code == 69
+    assert "can't be reached" in text
+
+
+def test_ctrl_c_ends_it_cleanly(store: Store, wait: Waiter) -> None:
+    process = wait.start(store.request(outcome="IN_PROGRESS")["request_id"])
+    time.sleep(3)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=10)
+    assert (process.returncode, out, err.strip()) == (130, "", "")
+
+
+def test_an_api_that_restarts_is_waited_for(store: Store, unused_port: Callable[[], int]) -> None:
+    request = store.request(outcome="IN_PROGRESS")
+    port = unused_port()
+    with running_api(store.url, "--port", str(port)) as api:
+        process = Waiter(api).start(request["request_id"], "--settle", "0.2s")
+        time.sleep(3)
+    time.sleep(1)
+    assert process.poll() is None
+    store.settle(request, "CANCELLED")
+    with running_api(store.url, "--port", str(port)):
+        assert finish(process)[0] == 3
