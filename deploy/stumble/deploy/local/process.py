@@ -161,7 +161,8 @@ class ChildProcess:
             self.stop()
         if status != 0:
             how = f"took longer than {timeout:.0f} s" if status is None else f"failed with status {status}"
-            raise LocalError(f"{self.name} {how}: {tail(self.log, 3, begin)} (log: {self.log})")
+            said = tail(self.log, 3, begin).removeprefix("stumble: ")
+            raise LocalError(f"{self.name} {how}: {said} (log: {self.log})")
 
     def require_running(self) -> None:
         """Raise LocalError with the end of the log if the child has ended."""
