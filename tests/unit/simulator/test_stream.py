@@ -118,8 +118,8 @@ def test_failures_carry_tracebacks_and_exception_has_no_instance() -> None:
 
 
 #: Of the first 20,000 events of the benchmark streams. A change here changes what figures can be compared with.
-MIXED = "d22134f2a526b76bf7e963499641ee75e2cebce389e886704822f1deba73c1c2"
-SUCCESS = "dddb2642414fa02e7afa9c5e4945b2846d79ef9d981137588072e5a119a3e7d4"
+MIXED = "b84fcf5d3cd3c491709aec8c0e10392aef2cfdecab4777c862addfc32821472f"
+SUCCESS = "045d0f9c559ba44ef33dbf5c29b5a8d6300f97c810750900905ec41fed6b9093"
 
 
 @pytest.mark.parametrize(("success", "known"), [(False, MIXED), (True, SUCCESS)], ids=["mixed", "success"])

@@ -42,7 +42,8 @@ class Player:
 
     def play(self, story: Story, instance: Instance, start_us: int, forced: causes.Kind | None = None) -> Play:
         """Play a story from `start_us` on; `forced` replaces the first cause's exception (a storm)."""
-        stage = Stage(instance, self._places(instance), instance.vm_state)
+        before = instance.vm_state
+        stage = Stage(instance, self._places(instance), before)
         calls = self._calls(story, instance)
         raised = self._raise_all(story, stage, forced)
         events = []
@@ -59,7 +60,7 @@ class Player:
             instance.vm_state = story.leaves
         if story.moves:
             instance.host = stage.places[story.moves]
-        return Play(story, instance, events, self._truths(story, stage, calls, raised), now)
+        return Play(story, instance, events, _truths(story, stage, calls, raised, before), now)
 
     def _places(self, instance: Instance) -> dict[str, str]:
         second = self._fleet.host(instance.cell, instance.host)
@@ -134,33 +135,34 @@ class Player:
             self._skews[host] = own.randint(-self._skew_us, self._skew_us)
         return self._skews[host]
 
-    @staticmethod
-    def _truths(story: Story, stage: Stage, calls: list[Call], raised: dict[str, Raised | None]) -> tuple[Truth, ...]:
-        truths = []
-        for index, call in enumerate(calls):
-            request = call.request
-            key = key_of(stage.instance.uuid, call.request_id, request.action)
-            failures = []
-            for name in request.failures:
-                found = raised[name]
-                failures.append(
-                    true_failure(key, stage.places[story.place_of(name)], found.exception if found else None)
-                )
-            truths.append(
-                Truth(
-                    request_key=key,
-                    instance_uuid=stage.instance.uuid,
-                    request_id=call.request_id,
-                    action=request.action,
-                    outcome=request.outcome,
-                    verdict=request.verdict,
-                    effect=request.effect,
-                    failures=tuple(failures),
-                    story=story.name,
-                    events=_count(story.signals, index),
-                )
+
+def _truths(
+    story: Story, stage: Stage, calls: list[Call], raised: dict[str, Raised | None], before: str
+) -> tuple[Truth, ...]:
+    """Return the truth about each request. An instance that was in ERROR before was not harmed by ending so."""
+    truths = []
+    for index, call in enumerate(calls):
+        request = call.request
+        key = key_of(stage.instance.uuid, call.request_id, request.action)
+        failures = []
+        for name in request.failures:
+            found = raised[name]
+            failures.append(true_failure(key, stage.places[story.place_of(name)], found.exception if found else None))
+        truths.append(
+            Truth(
+                request_key=key,
+                instance_uuid=stage.instance.uuid,
+                request_id=call.request_id,
+                action=request.action,
+                outcome=request.outcome,
+                verdict=request.verdict,
+                effect="NONE" if request.effect == "ERROR" == before.upper() else request.effect,
+                failures=tuple(failures),
+                story=story.name,
+                events=_count(story.signals, index),
             )
-        return tuple(truths)
+        )
+    return tuple(truths)
 
 
 def _count(signals: tuple[Signal, ...], index: int) -> int:

@@ -37,8 +37,8 @@ class Stage:
     task_state: str | None = None
 
     def enter(self, signal: Signal) -> None:
-        """Let a signal change the instance's state; the end of a task clears it."""
-        if signal.vm_state or signal.phase == "END":
+        """Let a signal change the instance's state; the end that a notification tells clears the task."""
+        if signal.vm_state or (signal.phase == "END" and signal.name.startswith("instance.")):
             self.vm_state = signal.vm_state or self.vm_state
             self.task_state = None
         if signal.task_state:

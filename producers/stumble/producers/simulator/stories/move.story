@@ -10,7 +10,7 @@ story resize weight=6 needs=active,stopped leaves=resized moves=second
   second + compute_prep_resize
   second instance.resize_prep.start task=resize_prep
   second migration pre-migrating
-  second instance.resize_prep.end wait=0.2
+  second instance.resize_prep.end task=resize_prep wait=0.2
   second - compute_prep_resize
   host + compute_resize_instance
   host migration migrating
@@ -33,7 +33,7 @@ story migrate weight=1 needs=active,stopped leaves=resized moves=second
   conductor - conductor_migrate_server
   second + compute_prep_resize
   second instance.resize_prep.start task=resize_prep
-  second instance.resize_prep.end wait=0.2
+  second instance.resize_prep.end task=resize_prep wait=0.2
   second - compute_prep_resize
   host + compute_resize_instance
   host instance.resize.start task=resize_migrating
@@ -66,13 +66,13 @@ story resize.rescheduled weight=3 needs=active,stopped leaves=resized moves=thir
   second instance.resize_prep.start task=resize_prep
   second fault !a
   second instance.resize.error !a wait=0.05
-  second instance.resize_prep.end wait=0.05
+  second instance.resize_prep.end task=resize_prep wait=0.05
   second - compute_prep_resize
   conductor + conductor_migrate_server
   conductor - conductor_migrate_server wait=0.2
   third + compute_prep_resize
   third instance.resize_prep.start task=resize_prep
-  third instance.resize_prep.end wait=0.2
+  third instance.resize_prep.end task=resize_prep wait=0.2
   third - compute_prep_resize
   host + compute_resize_instance
   host instance.resize.start task=resize_migrating
@@ -95,13 +95,13 @@ story resize.retries_exhausted weight=2 needs=active,stopped leaves=same
   second instance.resize_prep.start task=resize_prep
   second fault !a
   second instance.resize.error !a wait=0.05
-  second instance.resize_prep.end wait=0.05
+  second instance.resize_prep.end task=resize_prep wait=0.05
   second - compute_prep_resize
   third + compute_prep_resize wait=0.3
   third instance.resize_prep.start task=resize_prep
   third fault !b
   third instance.resize.error !b wait=0.05
-  third instance.resize_prep.end wait=0.05
+  third instance.resize_prep.end task=resize_prep wait=0.05
   third - compute_prep_resize
   conductor + conductor_migrate_server wait=0.3
   conductor compute_task.migrate_server.error !v
@@ -116,7 +116,7 @@ story resize.disk_lost weight=2 needs=active,stopped leaves=error moves=second
   conductor - conductor_migrate_server wait=0.2
   second + compute_prep_resize
   second instance.resize_prep.start task=resize_prep
-  second instance.resize_prep.end wait=0.2
+  second instance.resize_prep.end task=resize_prep wait=0.2
   second - compute_prep_resize
   host + compute_resize_instance
   host instance.resize.start task=resize_migrating
@@ -153,13 +153,13 @@ story live-migration weight=5 moves=second
   host migration preparing
   second + compute_pre_live_migration
   second instance.live_migration_pre.start task=migrating
-  second instance.live_migration_pre.end wait=0.3
+  second instance.live_migration_pre.end task=migrating wait=0.3
   second - compute_pre_live_migration
   host migration running
   host instance.live_migration_post.start wait=2
   second + compute_post_live_migration_at_destination
   second instance.live_migration_post_dest.start
-  second instance.live_migration_post_dest.end wait=0.2
+  second instance.live_migration_post_dest.end task=migrating wait=0.2
   second - compute_post_live_migration_at_destination
   host instance.live_migration_post.end wait=0.1
   host migration completed
@@ -175,13 +175,13 @@ story live-migration.rolled_back weight=4
   host - compute_live_migration
   second + compute_pre_live_migration
   second instance.live_migration_pre.start task=migrating
-  second instance.live_migration_pre.end wait=0.3
+  second instance.live_migration_pre.end task=migrating wait=0.3
   second - compute_pre_live_migration
   host migration running
   host instance.live_migration_rollback.start !a wait=2
   second + compute_rollback_live_migration_at_destination
   second instance.live_migration_rollback_dest.start
-  second instance.live_migration_rollback_dest.end wait=0.2
+  second instance.live_migration_rollback_dest.end task=migrating wait=0.2
   second - compute_rollback_live_migration_at_destination
   host instance.live_migration_rollback.end wait=0.1
   host migration error
@@ -206,17 +206,17 @@ story live-migration.cancelled weight=1
   host - compute_live_migration
   second + compute_pre_live_migration
   second instance.live_migration_pre.start task=migrating
-  second instance.live_migration_pre.end wait=0.3
+  second instance.live_migration_pre.end task=migrating wait=0.3
   second - compute_pre_live_migration
   host migration running
   api action_start req=1 wait=1
   host + compute_live_migration_abort req=1
   host instance.live_migration_abort.start req=1
-  host instance.live_migration_abort.end req=1 wait=0.1
+  host instance.live_migration_abort.end task=migrating req=1 wait=0.1
   host - compute_live_migration_abort req=1
   host instance.live_migration_rollback.start wait=0.3
   second instance.live_migration_rollback_dest.start
-  second instance.live_migration_rollback_dest.end wait=0.2
+  second instance.live_migration_rollback_dest.end task=migrating wait=0.2
   host instance.live_migration_rollback.end wait=0.1
   host migration cancelled
 

@@ -1,0 +1,58 @@
+"""Simulator and derivation know nothing of each other: over the same events they must say the same."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import pytest
+
+from stumble.consumers.facts import Fact, fact_of
+from stumble.consumers.outcome.derive import derive
+from stumble.consumers.records import RequestRecord
+from stumble.producers.simulator import Disturbance, Settings, Stream, Truth
+from stumble.schemas.wire.codec import decode, encode
+from stumble.schemas.wire.schemas import EVENT
+
+
+def told(settings: Settings) -> tuple[list[Truth], dict[str, RequestRecord]]:
+    """The truths of a stream, and what the derivation makes of its events, by request key."""
+    truths: list[Truth] = []
+    facts: defaultdict[str, dict[str, Fact]] = defaultdict(dict)
+    for item in Stream(settings):
+        truths += item.truths
+        event = decode(EVENT, encode(EVENT, item.event))
+        facts[event["request_id"]][event["event_id"]] = fact_of(event)
+    instances: defaultdict[str, set[str]] = defaultdict(set)
+    for truth in truths:
+        instances[truth.instance_uuid].add(truth.request_id)
+    derived = {}
+    for uuid, request_ids in instances.items():
+        known = [fact for request_id in request_ids for fact in facts[request_id].values()]
+        derived.update({record.request_key: record for record in derive(uuid, known)})
+    return truths, derived
+
+
+def brief(truth: Truth) -> tuple[object, ...]:
+    failures = sorted((failure.failure_id, failure.host, failure.exception or "") for failure in truth.failures)
+    return truth.story, truth.action, truth.outcome, truth.verdict, failures
+
+
+@pytest.mark.parametrize("seed", [11, 12, 13])
+def test_derivation_says_what_really_happened(seed: int) -> None:
+    disturbed = Disturbance(duplicates=0.05, disorder=0.1)
+    truths, derived = told(
+        Settings(seed=seed, instances=300, events=12_000, failures=0.5, rate=1000, disturbance=disturbed)
+    )
+    assert {truth.request_key for truth in truths} == set(derived)
+    for truth in truths:
+        record = derived[truth.request_key]
+        failures = sorted((failure.failure_id, failure.host, failure.exception) for failure in record.failures)
+        assert (truth.story, record.action, record.outcome, record.verdict, failures) == brief(truth)
+
+
+@pytest.mark.parametrize("seed", [21, 22])
+def test_effect_is_never_told_wrong(seed: int) -> None:
+    """It may stay unknown where no signal shows the state afterwards."""
+    truths, derived = told(Settings(seed=seed, instances=300, events=6000, failures=0.5, rate=1000))
+    for truth in truths:
+        assert derived[truth.request_key].effect in {truth.effect, "UNKNOWN"}, truth
