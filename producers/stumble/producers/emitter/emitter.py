@@ -60,7 +60,7 @@ class Emitter:
             min_free=min_free,
             service=service,
             about={**places, "labels": dict(labels or {}), "version": _version(), **(about or {})},
-            schemas={f"{EVENT.fingerprint.hex()}.avsc": EVENT.json},
+            schemas={f"{EVENT.fingerprint.hex()}.v{EVENT.version}.avsc": EVENT.json},
         )
 
     def emit(self, event: Mapping[str, Any], *, traceparent: str | None = None) -> bool:

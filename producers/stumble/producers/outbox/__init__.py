@@ -7,7 +7,7 @@ Layout below the outbox directory::
         lock                              held with a record lock as long as the process lives
         about.json                        who writes here: service, host, version, labels, tap ...
         counters                          what was accepted and refused so far
-        <fingerprint>.avsc                the schema that the records were written with
+        <fingerprint>.v<n>.avsc              the schema that the records were written with
     relay/                                the relay's own: cursor, what was set aside, what was damaged
 
 Standard library only: services load this.

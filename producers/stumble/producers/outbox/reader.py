@@ -90,6 +90,13 @@ class OutboxReader:
             return self._moved(cursor, Cursor(following, 0))
         return chunk
 
+    def has_more(self, cursor: Cursor) -> bool:
+        """Tell, at the price of one system call, whether the cursor's segment holds bytes that were not looked at."""
+        if cursor.segment != self._number:
+            return True
+        size = os.fstat(self._fd).st_size
+        return size > cursor.offset and self._fruitless != (max(cursor.offset, _HEADER), size)
+
     def close(self) -> None:
         """Close the segment."""
         if self._fd >= 0:

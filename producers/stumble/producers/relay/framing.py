@@ -1,0 +1,76 @@
+"""From an outbox record to a Kafka record: framing, key and headers, without decoding Avro."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from stumble.producers.outbox import Record
+from stumble.schemas.models.kafka import KafkaSettings
+from stumble.schemas.models.registry import Registry
+from stumble.schemas.wire.codec import frame_confluent, frame_single_object
+from stumble.schemas.wire.errors import StumbleError
+from stumble.schemas.wire.headers import record_headers
+from stumble.schemas.wire.schemas import Schema, by_fingerprint, load
+
+_VERSION = re.compile(r"\.v(\d+)\.avsc\Z")
+
+
+class UnknownWriter(StumbleError):
+    """A folder holds records of a schema that neither this release nor the folder knows."""
+
+
+class Framed(NamedTuple):
+    """A record ready to be produced."""
+
+    key: bytes
+    value: bytes | None
+    headers: list[tuple[str, bytes]]
+
+
+class Framer:
+    """Frames with Confluent's framing where a registry is configured, else as Avro single-object encoding."""
+
+    def __init__(self, kafka: KafkaSettings) -> None:
+        self._registry = Registry(kafka) if kafka.schema_registry_url else None
+        self._schemas: dict[bytes, Schema] = {}
+
+    def prefix(self, topic: str, schema: Schema) -> bytes:
+        """Return what stands before a body. Raises ``RegistryUnavailable`` or ``SchemaRefused``."""
+        if self._registry is None:
+            return frame_single_object(schema, b"")
+        return frame_confluent(self._registry.register(topic, schema), b"")
+
+    def schema(self, fingerprint: bytes, folder: str) -> Schema:
+        """Return a schema of this release, or of another from the folder that it wrote to. Raises ``UnknownWriter``."""
+        if fingerprint not in self._schemas:
+            self._schemas[fingerprint] = by_fingerprint(fingerprint) or _from_folder(fingerprint, folder)
+        return self._schemas[fingerprint]
+
+    def frame(self, topic: str, folder: str, record: Record) -> Framed:
+        """Frame an outbox record. Raises ``UnknownWriter``, ``RegistryUnavailable`` or ``SchemaRefused``."""
+        fingerprint, occurred_at, event_id, key, source, traceparent, _ = record.envelope
+        schema = self.schema(fingerprint, folder)
+        text = event_id.hex()
+        headers = record_headers(
+            schema,
+            source.decode("utf-8", "replace"),
+            f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}",
+            occurred_at,
+            traceparent.decode("ascii", "replace") or None,
+        )
+        return Framed(key, self.prefix(topic, schema) + record.body, headers)
+
+
+def _from_folder(fingerprint: bytes, folder: str) -> Schema:
+    """Read the schema that a producer of another release left beside its segments."""
+    for path in Path(folder).glob(f"{fingerprint.hex()}.v*.avsc"):
+        found = _VERSION.search(path.name)
+        try:
+            schema = load(path.read_text("utf-8"), int(found[1]) if found else 0)
+        except (OSError, ValueError, KeyError) as error:
+            raise UnknownWriter(f"{path} can't be read as a schema: {error}.") from error
+        if schema.fingerprint == fingerprint:
+            return schema
+    raise UnknownWriter(f"{folder} holds records of an unknown schema {fingerprint.hex()}: upgrade the relay.")

@@ -1,0 +1,47 @@
+"""One relay an outbox directory."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+from typing import TextIO
+
+from stumble.schemas.wire.errors import StumbleError
+
+
+class AlreadyRunning(StumbleError):
+    """Another relay serves the directory."""
+
+
+class OutboxUnusable(StumbleError):
+    """The relay can't keep its own files in the outbox directory."""
+
+
+def claim(folder: Path) -> TextIO:
+    """Create the relay's own folder where it is missing and hold its lock until the returned file is closed.
+
+    The kernel drops the lock with the process, so nothing stale is ever left behind.
+    Raises ``AlreadyRunning`` and ``OutboxUnusable``.
+    """
+    try:
+        folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+        file = (folder / "lock").open("a+", encoding="ascii")
+    except OSError as error:
+        raise OutboxUnusable(
+            f"The relay can't write to {folder} ({error.strerror}): run it as a user that may, or name another "
+            "directory with --outbox-dir."
+        ) from error
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.seek(0)
+        holder = file.read().strip() or "unknown"
+        file.close()
+        raise AlreadyRunning(
+            f"Another relay (process {holder}) already serves {folder.parent}: one relay a host is enough."
+        ) from error
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
+    return file

@@ -1,0 +1,109 @@
+"""A relay as a process, emitters, and a consumer that reads a topic to its end."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+
+from stumble.producers.emitter import Emitter
+from stumble.schemas.wire.codec import Decoder
+from stumble.schemas.wire.schemas import EVENT
+from tests.support.services import cli_environment
+
+
+def environment(kafka: str, prefix: str, **extra: str) -> dict[str, str]:
+    return cli_environment(
+        STUMBLE_KAFKA__BOOTSTRAP_SERVERS=kafka,
+        STUMBLE_KAFKA__TOPIC_PREFIX=prefix,
+        STUMBLE_LOG_FORMAT="json",
+        **extra,
+    )
+
+
+class RelayProcess:
+    """``stumble relay`` with its log in a file."""
+
+    def __init__(self, outbox: Path, kafka: str, prefix: str, *options: str, **env: str) -> None:
+        self.log = outbox.parent / f"relay-{uuid.uuid4().hex[:6]}.log"
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "stumble.deploy.cli", "relay", "--outbox-dir", str(outbox), *options],
+                env=environment(kafka, prefix, **env),
+                stdout=log,
+                stderr=log,
+            )
+
+    def kill(self, number: int = signal.SIGKILL) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        return self.process.wait(30)
+
+    def text(self) -> str:
+        return self.log.read_text()
+
+
+@contextmanager
+def relaying(outbox: Path, kafka: str, prefix: str, *options: str, **env: str) -> Iterator[RelayProcess]:
+    relay = RelayProcess(outbox, kafka, prefix, *options, **env)
+    try:
+        yield relay
+    finally:
+        relay.kill()
+
+
+def emitter(outbox: Path, **options: Any) -> Emitter:
+    return Emitter(outbox, **{"service": "nova-compute", "host": "cmp1", "cell": "cell1"} | options)
+
+
+def event(number: int, **fields: Any) -> dict[str, Any]:
+    return {
+        "phase": "START",
+        "scope": "STEP",
+        "instance_uuid": str(uuid.UUID(int=number % 50 + 1)),
+        "action": "resize",
+        "request_id": f"req-{number}",
+        "attributes": {"n": str(number)},
+        **fields,
+    }
+
+
+def drain(kafka: str, topic: str, until: Callable[[list[Message]], bool], timeout: float = 60) -> list[Message]:
+    """Read a topic from its start until the predicate holds."""
+    consumer = Consumer({"bootstrap.servers": kafka, "group.id": uuid.uuid4().hex, "auto.offset.reset": "earliest"})
+    found: list[Message] = []
+    try:
+        partitions = consumer.list_topics(topic, 10).topics[topic].partitions
+        consumer.assign([TopicPartition(topic, number, 0) for number in partitions])
+        deadline = time.monotonic() + timeout
+        while not until(found):
+            if time.monotonic() > deadline:
+                raise AssertionError(f"{len(found)} records of {topic} are not what was waited for")
+            for message in consumer.consume(500, 0.2):
+                error = message.error()
+                assert error is None or error.code() == KafkaError._PARTITION_EOF, error
+                found.append(message)
+    finally:
+        consumer.close()
+    return found
+
+
+def numbers(messages: list[Message]) -> list[int]:
+    decoder = Decoder(EVENT)
+    return [int(decoder.decode(m.value(), m.headers())["attributes"]["n"]) for m in messages]
+
+
+def wait_for(condition: Callable[[], bool], timeout: float = 30) -> None:
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError("waited in vain")
+        time.sleep(0.05)
