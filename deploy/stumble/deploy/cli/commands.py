@@ -29,6 +29,7 @@ COMMANDS = (
     Command(_ASK, "schema", f"{_CLI}.schema:app", "cli", "Show the Avro schemas, check that they stay compatible"),
     Command(_FEED, "relay", f"{_CLI}.relay:app", "relay", "Send what the outboxes of this host hold to Kafka"),
     Command(_FEED, "outbox", f"{_CLI}.outbox:app", "relay", "List, verify and export outboxes"),
+    Command(_FEED, "bridge", f"{_CLI}.bridge:app", "bridge", "Take Nova's notifications from RabbitMQ or Kafka"),
     Command(_FEED, "simulate", f"{_CLI}.simulate:app", "relay", "Let a seeded fleet of servers stumble"),
     Command(_STORE, "topics", f"{_CLI}.topics:app", "consumers", "Create the Kafka topics"),
     Command(_STORE, "store", f"{_CLI}.store:app", "consumers", "Migrate the database"),

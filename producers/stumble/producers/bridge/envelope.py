@@ -1,0 +1,30 @@
+"""oslo.messaging's wire format: an outer wrapper (or none), and a context beside the message (nested or flattened)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+_FLAT = "_context_"
+_NESTED = "_context"
+_OUTER = "oslo.message"
+
+
+def unwrap(value: bytes | str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return message and context of one notification. Raises ``ValueError`` where it is none.
+
+    Kafka carries the context nested, RabbitMQ flattened; driver ``messaging`` leaves the outer wrapper out, and what
+    it wraps is a string or, from some senders, the object itself.
+    """
+    message = json.loads(value)
+    if isinstance(message, Mapping) and _OUTER in message:
+        message = message[_OUTER]
+        if isinstance(message, str):
+            message = json.loads(message)
+    if not isinstance(message, Mapping):
+        raise ValueError("a notification is a JSON object")  # noqa: TRY004 - what the caller gets for any other text
+    nested = message.get(_NESTED)
+    context = dict(nested) if isinstance(nested, Mapping) else {}
+    context |= {name[len(_FLAT) :]: item for name, item in message.items() if name.startswith(_FLAT)}
+    return {name: item for name, item in message.items() if not name.startswith(_NESTED)}, context

@@ -1,0 +1,173 @@
+"""The bridge beside a real RabbitMQ and a real Kafka, fed by oslo.messaging itself."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+
+import pytest
+
+from stumble.producers.outbox import Cursor, OutboxReader
+from stumble.producers.outbox.folder import places
+from stumble.schemas.wire import codec, schemas
+from tests.support.rabbitmq import LocalRabbit, require_rabbitmq
+from tests.support.services import cli_environment
+
+SENDER = Path(__file__).with_name("notify.py")
+INSTANCE = "178b0921-8f85-4257-88b6-2e743b5a975c"
+
+
+def send(url, count):
+    """Let oslo.messaging's own notifier send, in a process of its own: it brings eventlet along."""
+    subprocess.run(
+        [sys.executable, "-W", "ignore", str(SENDER), url, str(count), INSTANCE],
+        env=cli_environment(),
+        check=True,
+        timeout=60,
+    )
+
+
+class Bridged:
+    """A bridge as a process, and the events in its outbox."""
+
+    def __init__(self, folder: Path, config: str) -> None:
+        self.folder = folder
+        (folder / "bridge.toml").write_text(config)
+        self.environment = cli_environment(
+            STUMBLE_CONFIG=str(folder / "bridge.toml"),
+            STUMBLE_OUTBOX_DIR=str(folder / "outbox"),
+            STUMBLE_STATE_DIR=str(folder / "state"),
+        )
+        self.process = None
+
+    def start(self):
+        log = (self.folder / "log").open("ab")
+        with log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "stumble.deploy.cli", "bridge"], env=self.environment, stdout=log, stderr=log
+            )
+
+    def stop(self, number=signal.SIGTERM):
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(number)
+            return self.process.wait(30)
+        return None
+
+    def events(self):
+        found = []
+        for place in places(str(self.folder / "outbox")):
+            reader, cursor = OutboxReader(place.path), Cursor()
+            while (chunk := reader.read(cursor, live=True)).end != cursor:
+                cursor = chunk.end
+                found += [codec.decode(schemas.EVENT, record.body) for record in chunk.records]
+            reader.close()
+        return found
+
+    def wait_for(self, count, distinct=False):
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            events = self.events()
+            size = len({event["event_id"] for event in events}) if distinct else len(events)
+            if size >= count:
+                return events
+            time.sleep(0.2)
+        raise AssertionError(f"{len(self.events())} of {count} events: {(self.folder / 'log').read_text()[-3000:]}")
+
+
+@pytest.fixture
+def bridged(tmp_path):
+    made = []
+
+    def make(config):
+        made.append(Bridged(tmp_path, config))
+        made[-1].start()
+        return made[-1]
+
+    yield make
+    for bridge in made:
+        bridge.stop(signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def rabbit(tmp_path_factory):
+    require_rabbitmq()
+    server = LocalRabbit(tmp_path_factory.mktemp("rabbit"))
+    try:
+        yield server.start()
+    finally:
+        server.stop()
+
+
+def transport(name, url, **more):
+    lines = "".join(f"{key} = {value!r}\n" for key, value in more.items())
+    return f'[[bridge.transports]]\nname = "{name}"\nurl = "{url}"\n{lines}'
+
+
+def wait_for_queue(bridge):
+    """Wait until the bridge has bound its queues: before that RabbitMQ has nobody to keep a message for."""
+    deadline = time.monotonic() + 30
+    while "Reading notifications" not in (bridge.folder / "log").read_text():
+        assert time.monotonic() < deadline, (bridge.folder / "log").read_text()
+        time.sleep(0.1)
+
+
+def check(events, cell):
+    for event in events:
+        assert event["instance_uuid"] == INSTANCE
+        assert event["request_id"] == "req-5b6c791d-5709-4f36-8fbe-c3e02869e35d"
+        assert event["source"]["signal"] == "instance.power_off"
+        assert (event["phase"], event["host"], event["cell"]) == ("START", "host1", cell)
+
+
+def test_rabbitmq_with_a_dead_transport_beside_it(rabbit, bridged):
+    config = transport("dead", "rabbit://guest:guest@127.0.0.1:9/") + transport("cell1", rabbit, cell="cell1")
+    bridge = bridged(config)
+    wait_for_queue(bridge)
+    send(rabbit, 20)
+    check(bridge.wait_for(20), "cell1")
+    assert bridge.stop() == 0
+    send(rabbit, 5)  # kept in the bridge's own queue meanwhile
+    bridge.start()
+    check(bridge.wait_for(25), "cell1")
+
+
+def test_killed_bridge_loses_nothing_of_rabbitmq(rabbit, bridged):
+    bridge = bridged(transport("cell1", rabbit, pool=f"p{uuid.uuid4().hex[:8]}"))
+    wait_for_queue(bridge)
+    for _ in range(2):
+        send(rabbit, 200)
+        bridge.stop(signal.SIGKILL)
+        bridge.start()
+    send(rabbit, 100)
+    bridge.wait_for(500, distinct=True)
+
+
+def test_kafka_keeps_what_was_sent_before_the_bridge_came(kafka, bridged):
+    from confluent_kafka.admin import AdminClient, NewTopic
+
+    admin = AdminClient({"bootstrap.servers": kafka})
+    admin.create_topics([NewTopic("versioned_notifications.info", 1, 1)])["versioned_notifications.info"].result(30)
+    url = f"kafka://{kafka}/"
+    send(url, 30)
+    bridge = bridged(transport("cell2", url, cell="cell2"))
+    check(bridge.wait_for(30), "cell2")
+    bridge.stop(signal.SIGKILL)
+    send(url, 5)
+    bridge.start()
+    bridge.wait_for(35, distinct=True)
+
+
+def test_no_transport_is_one_sentence(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "stumble.deploy.cli", "bridge"],
+        env={**cli_environment(), "STUMBLE_OUTBOX_DIR": str(tmp_path), "HOME": os.environ["HOME"]},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "No transport is configured" in done.stderr
+    assert "Traceback" not in done.stderr
