@@ -19,7 +19,7 @@ def pinned() -> dict[str, str]:
 
 
 def plain(requirement: str) -> str:
-    return re.split(r"[\[<>=!~; ]", requirement)[0].lower().replace("_", "-")
+    return re.split(r"[\[<>=!~; ]", requirement)[0].lower().replace("_", "-").replace(".", "-")
 
 
 def test_every_library_is_locked() -> None:
