@@ -91,7 +91,7 @@ def split(facts: Sequence[Fact]) -> list[Group]:
 def _families(facts: Sequence[Fact], declared: list[str]) -> list[str]:
     """Return the families of the requests that share an id: those declared, and known siblings of them."""
     if declared:
-        return declared + [name for name in _undeclared(facts, declared) if name not in declared]
+        return declared + _undeclared(facts, declared)
     found = _certain(facts)
     inner = {name for name in found for other in found if name in rules.rule_of(other).inside}
     found = [name for name in found if name not in inner] or found[:1]
@@ -99,17 +99,12 @@ def _families(facts: Sequence[Fact], declared: list[str]) -> list[str]:
 
 
 def _undeclared(facts: Sequence[Fact], declared: list[str]) -> list[str]:
-    siblings = (
-        {name for pair in rules.SIBLINGS for name in pair if any(name in pair and one in pair for one in declared)}
-        if any(one in rules.WITH_SIBLINGS for one in declared)
-        else set()
-    )
-    found = []
-    for fact in facts if siblings else ():
-        names = named(fact)
-        if len(names) == 1 and names[0] in siblings and names[0] not in declared:
-            found.append(names[0])
-    return list(dict.fromkeys(found))
+    """Return the known siblings of declared requests that facts name, and nothing else: what is inside is no sibling."""
+    siblings = {name for one in declared for name in rules.SIBLINGS_OF.get(one, ())}.difference(declared)
+    if not siblings:
+        return []
+    names = [named(fact) for fact in facts]
+    return list(dict.fromkeys(one[0] for one in names if len(one) == 1 and one[0] in siblings))
 
 
 def _certain(facts: Sequence[Fact]) -> list[str]:

@@ -340,8 +340,11 @@ SIBLINGS: Final = frozenset(
     )
 )
 
-#: Actions that have siblings.
-WITH_SIBLINGS: Final = frozenset(name for pair in SIBLINGS for name in pair)
+#: Action → those that Nova may start beside it under its request id.
+SIBLINGS_OF: Final[Mapping[str, frozenset[str]]] = MappingProxyType({
+    one: frozenset(other for pair in SIBLINGS if one in pair for other in pair - {one})
+    for one in frozenset().union(*SIBLINGS)
+})
 
 #: Notifications without a phase: the one message is the end.
 PHASELESS: Final = frozenset({"instance.lock", "instance.unlock"})
