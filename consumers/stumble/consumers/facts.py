@@ -135,6 +135,14 @@ def _sighting(event: Mapping[str, Any], failure: Mapping[str, Any]) -> Sighting:
     )
 
 
+def _move(event: Mapping[str, Any]) -> str | None:
+    """Return the exact action of a resize that tells both flavors: Nova refuses to resize to the same one."""
+    if event["action"] != "resize" or event["old_flavor"] is None:
+        action: str | None = event["action"]
+        return action
+    return "migrate" if event["old_flavor"] == event["new_flavor"] else "resize"
+
+
 def fact_of(event: Mapping[str, Any]) -> Fact:
     """Return the fact of a decoded ``InstanceActionEvent`` (all fields present, times as integers)."""
     instance = event["instance"]
@@ -156,7 +164,7 @@ def fact_of(event: Mapping[str, Any]) -> Fact:
         event["event_id"],
         event["source"]["signal"] or "",
         event["phase"],
-        event["action"],
+        event["action"] if event["new_flavor"] is None else _move(event),
         event["step"],
         (instance["vm_state"], instance["task_state"], instance["old_vm_state"], instance["old_task_state"])
         if instance is not None and instance["vm_state"] is not None

@@ -112,7 +112,7 @@ def _event(words: list[str], way: str, at: int, number: int) -> dict[str, Any]:
 def _word(event: dict[str, Any], word: str) -> None:
     if word.startswith("!"):
         event["failure"] = _failure(word[1:])
-        if word[1:].split(">")[0].endswith("_Remote"):
+        if word[1:].split(">", maxsplit=1)[0].endswith("_Remote"):
             event["attributes"] = {"remote": "true"}
     elif word.startswith("@"):
         event["request_id"] = word[1:]

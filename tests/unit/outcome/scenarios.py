@@ -41,7 +41,6 @@ SCENARIOS = [
         {"stop": "FAILED h1:InstancePowerOffFailure(NONE)"},
         but={
             "versioned": {"stop": "FAILED h1:InstancePowerOffFailure(UNKNOWN)"},
-            "tap+versioned": {"stop": "FAILED h1:InstancePowerOffFailure(UNKNOWN)"},
         },
     ),
     Scenario(

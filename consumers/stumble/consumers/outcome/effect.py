@@ -9,6 +9,7 @@ from stumble.consumers.outcome import rules
 from stumble.consumers.records import EFFECT_ERROR, EFFECT_NONE, EFFECT_OTHER, EFFECT_UNKNOWN
 
 _ERROR = "error"
+_AFTER_STATE = frozenset({"fault", "event_finish"})
 
 
 def baseline_of(facts: Sequence[Fact]) -> str | None:
@@ -25,11 +26,11 @@ def baseline_of(facts: Sequence[Fact]) -> str | None:
     return None
 
 
-def effect_of(at: int, facts: Sequence[Fact]) -> str:
+def effect_of(at: int, rule: rules.Rule, facts: Sequence[Fact]) -> str:
     """Return what a failure at a time did: the first settled state from then on against that before."""
     baseline = baseline_of(facts)
     for fact in facts:
-        if fact.state is None or fact.at < at or not _settled(fact):
+        if fact.state is None or fact.at < at or not _settled(fact, rule):
             continue
         after = fact.state[0]
         if after == baseline:
@@ -41,17 +42,20 @@ def effect_of(at: int, facts: Sequence[Fact]) -> str:
     return EFFECT_UNKNOWN
 
 
-def _settled(fact: Fact) -> bool:
-    """Tell whether a snapshot shows where the failure left the instance, not the middle of the work.
+def _settled(fact: Fact, rule: rules.Rule) -> bool:
+    """Tell whether a snapshot shows where a failure left the instance, not the middle of the work.
 
-    A recorded fault stands inside the step, but after whatever sets the state to error; a next attempt's start shows
-    the state that the failed attempt left.
+    A recorded fault, and the end of a step, come after whatever sets the state; only task_state is reset later. A
+    next attempt's start shows the state that the failed attempt left.
     """
     assert fact.state is not None
     vm_state, task_state = fact.state[0], fact.state[1]
-    return (
-        vm_state == _ERROR
-        or not task_state
-        or fact.signal in rules.GIVING_UP
-        or (fact.phase == "START" and fact.signal not in rules.STEPPING)
-    )
+    if vm_state == _ERROR or fact.signal in rules.GIVING_UP:
+        return True
+    if fact.phase == "START":
+        return fact.signal not in rules.STEPPING
+    if fact.signal == "instance.update":
+        return not task_state
+    if rule.snapshots_lag:
+        return False
+    return not task_state or (fact.phase == "ERROR" and fact.signal in _AFTER_STATE)

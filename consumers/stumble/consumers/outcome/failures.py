@@ -14,7 +14,7 @@ from stumble.schemas.wire.taxonomy import RACES, VERDICTS, WRAPPERS
 
 
 class Cluster:
-    """The sightings of one failure. ``exception`` is empty where no sighting tells a class."""
+    """The sightings of one failure."""
 
     __slots__ = ("attempt_id", "exception", "host", "sightings")
 
@@ -209,7 +209,7 @@ def _place_silent(clusters: list[Cluster], silent: list[Fact], rule: rules.Rule)
         ending = [one for one in clusters if any(ends_request(rule, seen) for seen in one.sightings)]
         home = _latest_before(ending, fact.at)
         if home is None:
-            home = Cluster(fact.origin.host, "", _attempt_id(fact))
+            home = Cluster(fact.origin.host, rule.silent_class, _attempt_id(fact))
             clusters.append(home)
         home.sightings.append(fact)
 

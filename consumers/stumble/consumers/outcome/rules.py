@@ -52,8 +52,11 @@ class Rule:
     inside: frozenset[str] = _NONE
     #: Action of another request on the instance that cancels this one.
     aborted_by: str | None = None
-    #: A failure without any exception: signals that show it, at any priority.
+    #: A failure without any exception: signals that show it, at any priority, and the name that it gets.
     silent_failures: frozenset[tuple[str, str]] = frozenset()
+    silent_class: str = "UnknownError"
+    #: The instance that its signals show in failure is not yet what Nova makes of it, or another copy of it.
+    snapshots_lag: bool = False
     #: One call may start it several times on one server: the target is part of the key.
     by_target: bool = False
     #: It ends the instance itself, and with it what else is open.
@@ -121,8 +124,9 @@ _RESIZE: Final[dict[str, object]] = {
     "deadline": 4 * _HOUR,
 }
 
+_REBUILD_SIGNALS: Final = frozenset({"instance.rebuild", "instance.rebuild_scheduled"})
 _REBUILD: Final[dict[str, object]] = {
-    "signals": {"instance.rebuild", "instance.rebuild_scheduled"},
+    "signals": _REBUILD_SIGNALS,
     "ends": {"instance.rebuild"},
     # rebuild_server is the conductor's, and done when compute has been told.
     "steps": {"rebuild_server", "compute_rebuild_instance"},
@@ -142,6 +146,8 @@ _TABLE: Final[tuple[Rule, ...]] = (
         retries=True,
         attempt_signals={"instance.create"},
         final_classes=_BUILD_ABORTS,
+        # The state is set to error after the fault is recorded.
+        snapshots_lag=True,
         deadline=2 * _HOUR,
     ),
     _rule(
@@ -176,7 +182,7 @@ _TABLE: Final[tuple[Rule, ...]] = (
         swallows=True,
     ),
     _rule("rebuild", **_REBUILD),
-    _rule("evacuate", **_REBUILD),
+    _rule("evacuate", **(_REBUILD | {"signals": {*_REBUILD_SIGNALS, "instance.evacuate"}})),
     _rule(
         "revertResize",
         signals={"instance.resize_revert"},
@@ -202,6 +208,8 @@ _TABLE: Final[tuple[Rule, ...]] = (
             "compute_confirm_snapshot_based_resize_at_source",
         },
         end_steps={"compute_confirm_resize", "conductor_confirm_snapshot_based_resize"},
+        # Nova sets a copy of the instance to error that it has fetched inside the step.
+        snapshots_lag=True,
     ),
     _rule("resize", **_RESIZE),
     _rule("migrate", **_RESIZE),
@@ -262,6 +270,7 @@ _TABLE: Final[tuple[Rule, ...]] = (
         fault_ends=False,
         exception_ends=False,
         silent_failures={("instance.live_migration_rollback", "START")},
+        silent_class="LiveMigrationRolledBack",
         aborted_by="live_migration_cancel",
         deadline=24 * _HOUR,
     ),
@@ -341,10 +350,12 @@ SIBLINGS: Final = frozenset(
 )
 
 #: Action → those that Nova may start beside it under its request id.
-SIBLINGS_OF: Final[Mapping[str, frozenset[str]]] = MappingProxyType({
-    one: frozenset(other for pair in SIBLINGS if one in pair for other in pair - {one})
-    for one in frozenset().union(*SIBLINGS)
-})
+SIBLINGS_OF: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
+    {
+        one: frozenset(other for pair in SIBLINGS if one in pair for other in pair - {one})
+        for one in frozenset().union(*SIBLINGS)
+    }
+)
 
 #: Notifications without a phase: the one message is the end.
 PHASELESS: Final = frozenset({"instance.lock", "instance.unlock"})
@@ -432,7 +443,7 @@ ECHOES: Final = frozenset({"MigrationPreCheckError", "MigrationError"})
 CALLERS: Final = frozenset({"nova-conductor", "nova-api", "nova-scheduler"})
 
 #: What the user reads of a failure that no exception tells.
-SILENT_REASON: Final = "The migration was rolled back; Nova tells no reason."
+SILENT_REASON: Final = "It failed; Nova tells no reason."
 
 
 def rule_of(action: str | None) -> Rule:
