@@ -11,23 +11,21 @@ import structlog
 import typer
 from prometheus_client import start_http_server
 
+from stumble.deploy.cli.ask import examples
 from stumble.producers.relay import Relay
 from stumble.schemas.models.settings import Settings, load
 from stumble.schemas.wire.errors import StumbleError
 
 app = typer.Typer(add_completion=False)
 
-_EXAMPLES = """Examples:
 
-  stumble relay --outbox-dir /var/lib/stumble/outbox
-
-  STUMBLE_KAFKA__BOOTSTRAP_SERVERS=kafka1:9092,kafka2:9092 stumble relay --metrics-port 8689
-
-  STUMBLE_CONFIG=/etc/stumble/relay.toml stumble relay
-"""
-
-
-@app.command(epilog=_EXAMPLES)
+@app.command(
+    epilog=examples(
+        "stumble relay --outbox-dir /var/lib/stumble/outbox",
+        "STUMBLE_KAFKA__BOOTSTRAP_SERVERS=kafka1:9092,kafka2:9092 stumble relay --metrics-port 8689",
+        "STUMBLE_CONFIG=/etc/stumble/relay.toml stumble relay",
+    ),
+)
 def relay(
     *,
     outbox_dir: Annotated[

@@ -47,16 +47,8 @@ class CursorFile:
 
     def load(self) -> dict[str, Progress]:
         """Return the newest whole slot; empty where there is none: then everything is sent anew, which harms nobody."""
-        try:
-            data = self._path.read_bytes()
-        except FileNotFoundError:
-            data = b""
-        slot = max(_SLOT, len(data) // 2)
-        found = [parsed for at in (0, slot) if (parsed := _parse(data[at : at + slot]))]
+        slot, self._sequence, rows = _newest(self._path)
         self._open(slot)
-        if not found:
-            return {}
-        self._sequence, rows = max(found, key=lambda item: item[0])
         return rows
 
     def save(self, rows: Mapping[str, Progress]) -> None:
@@ -95,6 +87,23 @@ class CursorFile:
             larger.replace(old)
         finally:
             self._path = old
+
+
+def read_cursors(path: Path) -> dict[str, Progress]:
+    """Return a relay's cursors without touching the file."""
+    return _newest(path)[2]
+
+
+def _newest(path: Path) -> tuple[int, int, dict[str, Progress]]:
+    """Return the size of a slot, and sequence and rows of the newest that is whole."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        data = b""
+    slot = max(_SLOT, len(data) // 2)
+    found = [parsed for at in (0, slot) if (parsed := _parse(data[at : at + slot]))]
+    sequence, rows = max(found, key=lambda item: item[0], default=(0, {}))
+    return slot, sequence, rows
 
 
 def _parse(data: bytes) -> tuple[int, dict[str, Progress]] | None:

@@ -45,7 +45,7 @@ class Framer:
     def schema(self, fingerprint: bytes, folder: str) -> Schema:
         """Return a schema of this release, or of another from the folder that it wrote to. Raises ``UnknownWriter``."""
         if fingerprint not in self._schemas:
-            self._schemas[fingerprint] = by_fingerprint(fingerprint) or _from_folder(fingerprint, folder)
+            self._schemas[fingerprint] = schema_in(folder, fingerprint)
         return self._schemas[fingerprint]
 
     def frame(self, topic: str, folder: str, record: Record) -> Framed:
@@ -61,6 +61,11 @@ class Framer:
             traceparent.decode("ascii", "replace") or None,
         )
         return Framed(key, self.prefix(topic, schema) + record.body, headers)
+
+
+def schema_in(folder: str, fingerprint: bytes) -> Schema:
+    """Return a schema of this release, or of another from the folder. Raises ``UnknownWriter``."""
+    return by_fingerprint(fingerprint) or _from_folder(fingerprint, folder)
 
 
 def _from_folder(fingerprint: bytes, folder: str) -> Schema:

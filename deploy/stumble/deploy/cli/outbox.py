@@ -1,0 +1,156 @@
+"""`stumble outbox`: look into the outboxes of this host."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich import box
+from rich.filesize import decimal
+from rich.table import Table
+
+from stumble.deploy.cli import tables
+from stumble.deploy.cli.ask import examples
+from stumble.producers.outbox import Cursor
+from stumble.producers.outbox.folder import RELAY
+from stumble.producers.outbox.reader import NewerFormat
+from stumble.producers.relay import inspection
+from stumble.producers.relay.aside import read_aside
+from stumble.producers.relay.cursors import Progress
+from stumble.schemas.models.settings import load
+from stumble.schemas.wire.errors import StumbleError
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="List, verify and export the outboxes of this host.")
+
+
+class Format(StrEnum):
+    """How to answer."""
+
+    table = "table"
+    json = "json"
+
+
+Directory = Annotated[
+    Path | None, typer.Option("--outbox-dir", help="The outbox directory.", envvar="STUMBLE_OUTBOX_DIR")
+]
+As = Annotated[Format, typer.Option("--format", help="A table for people, JSON for programs.")]
+Folder = Annotated[str | None, typer.Argument(help="One process's folder, as `ls` names it; all without it.")]
+
+
+def _directory(given: Path | None) -> Path:
+    directory = Path(load(outbox_dir=given).outbox_dir)
+    if not directory.is_dir():
+        raise StumbleError(f"There is no outbox directory {directory}; name it with --outbox-dir.")
+    return directory
+
+
+@app.command(
+    "ls",
+    epilog=examples("stumble outbox ls", "stumble outbox ls --format json | jq '.folders[] | select(.unsent > 0)'"),
+)
+def list_(*, outbox_dir: Directory = None, output: As = Format.table) -> None:
+    """List the folders, what waits in them, and the events that the broker refused for good."""
+    directory = _directory(outbox_dir)
+    known = inspection.cursors(directory)
+    reports = []
+    for place in inspection.find(directory, None):
+        with suppress(FileNotFoundError):  # the relay takes finished folders away
+            reports.append(inspection.report(place, known.get(place.key, Progress())))
+    aside = [{name: row[name] for name in row if name != "body"} for row in read_aside(directory / RELAY)]
+    if output is Format.json:
+        tables.print_json({"folders": [asdict(report) for report in reports], "set_aside": aside})
+        return
+    out = tables.console()
+    table = _grid("Folder", "User", "Process", "Unsent", "Oldest", "Bytes", "Sent", "Refused", "Set aside", "Damaged")
+    for report in reports:
+        alive = "alive" if report.alive else "gone"
+        oldest = _age(report.oldest_unsent_at)
+        counts = [report.refused, report.set_aside, report.quarantined]
+        row: list[Any] = [report.folder, report.user, alive, report.unsent, oldest, decimal(report.bytes), report.sent]
+        table.add_row(*(tables.plain(value) for value in row), *(tables.plain(count or "") for count in counts))
+    out.print(table if reports else "No process has left anything here.")
+    if aside:
+        _show_aside(aside)
+
+
+def _show_aside(rows: list[dict[str, Any]]) -> None:
+    table = _grid("Set aside (UTC)", "Event", "Folder", "Size", "Reason")
+    for row in rows:
+        cells = [tables.clock(row["set_aside_at"]), row["event_id"], row["folder"], decimal(row["size"]), row["reason"]]
+        table.add_row(*(tables.plain(cell) for cell in cells))
+    out = tables.console()
+    out.print(f"\n{len(rows)} events that the broker refuses for good (stumble outbox export --set-aside):")
+    out.print(table)
+
+
+@app.command(epilog=examples("stumble outbox verify", "stumble outbox verify uid-0/nova-compute-812-3fa1b2c4"))
+def verify(folder: Folder = None, *, outbox_dir: Directory = None, output: As = Format.table) -> None:
+    """Check every record on disk. Exit status 1 where something that was accepted is damaged.
+
+    Nothing needs to be mended by hand: the relay cuts what is torn, puts what is damaged into quarantine and goes on.
+    """
+    directory = _directory(outbox_dir)
+    try:
+        verdicts = [inspection.verify(place) for place in inspection.find(directory, folder)]
+    except NewerFormat as error:
+        raise StumbleError(f"The outbox was written by a newer release: {error}.") from error
+    if output is Format.json:
+        tables.print_json([asdict(verdict) | {"sound": verdict.is_sound} for verdict in verdicts])
+    else:
+        table = _grid("Folder", "Records", "Damaged places", "Damaged bytes", "Torn bytes", "")
+        for verdict in verdicts:
+            cells = [verdict.records, verdict.damaged, verdict.damaged_bytes, verdict.torn_bytes]
+            word = "sound" if verdict.is_sound else "damaged"
+            table.add_row(*(tables.plain(cell) for cell in [verdict.folder, *cells, word]))
+        tables.console().print(table)
+    raise typer.Exit(0 if all(verdict.is_sound for verdict in verdicts) else 1)
+
+
+@app.command(
+    epilog=examples(
+        "stumble outbox export > unsent.jsonl",
+        "stumble outbox export uid-0/nova-compute-812-3fa1b2c4 --all | jq .event.action",
+        "stumble outbox export --set-aside",
+    ),
+)
+def export(
+    folder: Folder = None,
+    *,
+    everything: Annotated[bool, typer.Option("--all", help="Also what was delivered and still lies here.")] = False,
+    set_aside: Annotated[bool, typer.Option("--set-aside", help="What the broker refused, bytes as base64.")] = False,
+    outbox_dir: Directory = None,
+) -> None:
+    """Write the events that were not delivered yet as JSON lines; nothing is taken away."""
+    directory = _directory(outbox_dir)
+    if set_aside:
+        for row in read_aside(directory / RELAY):
+            tables.print_line(row)
+        return
+    known = inspection.cursors(directory)
+    for place in inspection.find(directory, folder):
+        progress = Progress() if everything else known.get(place.key, Progress())
+        for event in inspection.events(place, Cursor(progress.segment, progress.offset)):
+            tables.print_line(event)
+
+
+def _grid(*columns: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    for name in columns:
+        table.add_column(name, overflow="fold")
+    return table
+
+
+def _age(at_us: int | None) -> str:
+    if at_us is None:
+        return ""
+    seconds = max(0, int(time.time() - at_us / 1e6))
+    return (
+        f"{seconds // 3600} h {seconds % 3600 // 60} min"
+        if seconds >= 3600
+        else f"{seconds // 60} min {seconds % 60} s"
+    )
