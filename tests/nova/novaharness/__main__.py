@@ -46,6 +46,7 @@ def main(given: argparse.Namespace) -> int:
     if recorder:
         recorder.install()
     running = cloud.Cloud(conf).start()
+    running.require_drivers(drivers)
     print("nova is up: nova-api, conductor, scheduler, computes " + ", ".join(cloud.COMPUTES), file=sys.stderr)
     watch = (lambda name: setattr(recorder, "scenario", name)) if recorder else (lambda _name: None)
     player = play.Player(running, watch)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import pathlib
 import sys
 import warnings
+from typing import ClassVar
 
 import nova.config
 import nova.tests.functional
@@ -101,6 +102,8 @@ class Cloud(test.TestCase, integrated_helpers.PlacementInstanceHelperMixin):
     """The cloud; `start` brings it up, `stop` takes it down."""
 
     REQUIRES_LOCKING = True
+    DEEDS: ClassVar = {"restart host1": lambda cloud: cloud.restart_compute("host1")}
+    """What scenarios may do to the cloud besides asking its API."""
 
     def __init__(self, conf_file: pathlib.Path):
         super().__init__("runTest")
@@ -117,6 +120,18 @@ class Cloud(test.TestCase, integrated_helpers.PlacementInstanceHelperMixin):
         nova_fixtures.WarningsFixture = _Warnings
         self.setUp()
         return self
+
+    def restart_compute(self, host: str) -> None:
+        """Stop the compute service of `host` and start a new one on the same hypervisor."""
+        with hosts.playing(host):
+            self.computes[host] = self.restart_compute_service(self.computes[host])
+
+    def require_drivers(self, names: tuple[str, ...]) -> None:
+        """Raise RuntimeError unless oslo.messaging has loaded these notification drivers."""
+        loaded = rpc.LEGACY_NOTIFIER._driver_mgr.names() + rpc.NOTIFIER._driver_mgr.names()
+        if missing := sorted(set(names) - set(loaded)):
+            said = [line for line in self.stdlog.logger.output.splitlines() if "Could not load" in line]
+            raise RuntimeError(f"oslo.messaging did not load {', '.join(missing)}: {said}")
 
     def stop(self) -> None:
         """Stop every service and undo what the fixtures patched."""

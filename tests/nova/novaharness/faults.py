@@ -71,11 +71,14 @@ BEHAVIOURS: dict[str, Callable[..., Any]] = {
 
 
 def _wrapped(fault: Fault, original: Callable[..., Any]) -> Callable[..., Any]:
-    left = [fault.times]
+    left, well = [fault.times], [fault.after]
 
     @functools.wraps(original)
     def failing(*args: Any, **kwargs: Any) -> Any:
         if fault.host not in (None, hosts.current()) or left[0] == 0:
+            return original(*args, **kwargs)
+        if well[0]:
+            well[0] -= 1
             return original(*args, **kwargs)
         if left[0] is not None:
             left[0] -= 1

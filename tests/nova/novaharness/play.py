@@ -25,6 +25,8 @@ class Player:
     def __init__(self, cloud: Cloud, watch: Callable[[str], None] = lambda _name: None):
         self._cloud = cloud
         self._watch = watch
+        services = cloud.admin_api.api_get("/os-services?binary=nova-compute").body["services"]
+        self._services = {f"service_{service['host']}": service["id"] for service in services}
         self._huge_flavor = cloud._create_flavor(vcpu=100000, memory_mb=1 << 24)
 
     def play(self, scenario: Scenario) -> dict[str, Any]:
@@ -43,6 +45,10 @@ class Player:
                 result |= {"status": status, "request_id": request_id, "server": names["server"]}
         except Exception:  # noqa: BLE001 - one broken scenario must not hide the others
             result["error"] = traceback.format_exc()
+        finally:
+            for call in scenario.cleanup:
+                self._make(call, names)
+        if "error" in result:
             return result
         result["finished"] = time.time()
         result["nova"] = view.of_request(self._cloud, names["server"], request_id)
@@ -56,10 +62,16 @@ class Player:
             "other_image": glance.image2["id"],
             "huge_flavor": self._huge_flavor,
             "volume": str(uuid.uuid4()),
+            "volume2": str(uuid.uuid4()),
+            **self._services,
             "port": self._cloud.neutron.create_port({"port": {}})["port"]["id"],
         }
 
     def _make(self, call: Call, names: dict[str, str], accept: tuple[int, ...] = ()) -> tuple[int, str]:
+        if call.method == "DO":
+            self._cloud.DEEDS[call.path](self._cloud)
+            hosts.wait_idle()
+            return 0, ""
         api = self._cloud.admin_api if call.admin else self._cloud.user_api
         send = {"POST": api.api_post, "PUT": api.api_put, "DELETE": api.api_delete}[call.method]
         arguments = [call.path.format(**names)] + ([fill(call.body, names)] if call.method != "DELETE" else [])

@@ -13,7 +13,10 @@ HOST1, HOST2, CONTROLLER = "host1", "host2", "controller"
 
 @dataclass(frozen=True)
 class Call:
-    """One API request. `{server}`, `{image}`, `{volume}`, `{port}`, `{flavor}` … are filled in when it is made."""
+    """One API request, or with method DO something done to the cloud itself, a name in `Cloud.DEEDS`.
+
+    `{server}`, `{image}`, `{volume}`, `{port}` … are filled in when it is made.
+    """
 
     method: str
     path: str
@@ -39,6 +42,8 @@ class Fault:
     does: str = ""
     host: str | None = None
     times: int | None = None
+    after: int = 0
+    """So many calls there go well first."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,8 @@ class Scenario:
     """Part of the tour that `make nova` shows."""
     before: tuple[Call, ...] = ()
     """More preparation, made after `given`."""
+    cleanup: tuple[Call, ...] = ()
+    """What must be undone for the scenarios after it."""
 
 
 def ok(action: str) -> tuple[Expected, ...]:
@@ -132,6 +139,32 @@ BACKUP = action({"createBackup": {"name": "backup", "backup_type": "daily", "rot
 RESET_STATE = action({"os-resetState": {"state": "error"}}, admin=True)
 RESTORE, FORCE_DELETE = action({"restore": None}), action({"forceDelete": None})
 LIVE_MIGRATE = action({"os-migrateLive": {"host": None, "block_migration": "auto"}}, admin=True)
+EVACUATE = action({"evacuate": {}}, admin=True)
+LIVE_MIGRATE_TO_HOST2 = action({"os-migrateLive": {"host": "host2", "block_migration": "auto"}}, admin=True)
+HOST1_DOWN = Call("PUT", "/os-services/{service_host1}", {"forced_down": True}, admin=True)
+RESTART_HOST1 = Call("DO", "restart host1")
+HOST1_UP = Call("PUT", "/os-services/{service_host1}", {"forced_down": False}, admin=True)
+CREATE_TWO = Call("POST", "/servers", {"server": CREATE_BODY["server"] | {"min_count": 2, "max_count": 2}})
+_ROOT_VOLUME = {"boot_index": 0, "uuid": "{volume}", "source_type": "volume", "destination_type": "volume"}
+CREATE_FROM_VOLUME = Call(
+    "POST",
+    "/servers",
+    {"server": CREATE_BODY["server"] | {"imageRef": "", "block_device_mapping_v2": [_ROOT_VOLUME]}},
+)
+ATTACH_SECOND_VOLUME = Call(
+    "POST", "/servers/{server}/os-volume_attachments", {"volumeAttachment": {"volumeId": "{volume2}"}}
+)
+EXTEND_TWO_VOLUMES = Call(
+    "POST",
+    "/os-server-external-events",
+    {
+        "events": [
+            {"name": "volume-extended", "server_uuid": "{server}", "tag": "{volume}"},
+            {"name": "volume-extended", "server_uuid": "{server}", "tag": "{volume2}"},
+        ]
+    },
+    admin=True,
+)
 ATTACH_VOLUME = Call("POST", "/servers/{server}/os-volume_attachments", {"volumeAttachment": {"volumeId": "{volume}"}})
 DETACH_VOLUME = Call("DELETE", "/servers/{server}/os-volume_attachments/{volume}")
 ATTACH_PORT = Call(
@@ -145,6 +178,10 @@ EXTEND_VOLUME = Call(
     admin=True,
 )
 
+ADMIN_STOP = action({"os-stop": None}, admin=True)
+ATTACH_VOLUME_FAILING = Call(ATTACH_VOLUME.method, ATTACH_VOLUME.path, ATTACH_VOLUME.body, accept=(500,))
+DELETE_AGAIN = Call("DELETE", "/servers/{server}", accept=(404,))
+
 GIVEN: dict[str, tuple[Call, ...]] = {
     "nothing": (),
     "active": (CREATE,),
@@ -155,6 +192,8 @@ GIVEN: dict[str, tuple[Call, ...]] = {
     "resized": (CREATE, RESIZE),
     "migrated": (CREATE, MIGRATE),
     "shelved": (CREATE, SHELVE),
+    "from volume": (CREATE_FROM_VOLUME,),
+    "no valid host": (CREATE_HUGE,),
     "locked": (CREATE, LOCK),
     "deleted": (CREATE, DELETE),
     "with volume": (CREATE, ATTACH_VOLUME),

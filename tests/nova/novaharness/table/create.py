@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from novaharness import vocabulary as v
-from novaharness.vocabulary import CONTROLLER, HOST1, HOST2, Expected, Fault, Scenario, failed, ok, spawn
+from novaharness.vocabulary import (
+    CONTROLLER,
+    HOST1,
+    HOST2,
+    Expected,
+    Fault,
+    Scenario,
+    failed,
+    ok,
+    spawn,
+)
 
 SCENARIOS: tuple[Scenario, ...] = (
     Scenario("create works", "nothing", v.CREATE, ok("create"), tour=True),
@@ -62,6 +72,86 @@ SCENARIOS: tuple[Scenario, ...] = (
                 host=HOST1,
             ),
             Fault("nova.virt.fake.FakeDriver.spawn", "builtins.OSError", ("no space left",), host=HOST2),
+        ),
+    ),
+    Scenario(
+        "create: host1 has no room after all, host2 succeeds",
+        "nothing",
+        v.CREATE,
+        (Expected("create", "RECOVERED", ((HOST1, "ComputeResourcesUnavailable"),), None, "NONE"),),
+        (
+            Fault(
+                "nova.compute.resource_tracker.ResourceTracker.instance_claim",
+                "nova.exception.ComputeResourcesUnavailable",
+                keywords={"reason": "no room"},
+                host=HOST1,
+            ),
+        ),
+    ),
+    Scenario(
+        "create: the image is gone",
+        "nothing",
+        v.CREATE,
+        failed(
+            "create", (HOST1, "ImageNotFound"), (HOST2, "ImageNotFound"), effect="ERROR", verdict="MaxRetriesExceeded"
+        ),
+        (spawn("ImageNotFound", image_id="the-image"),),
+    ),
+    Scenario(
+        "create: the port can't be bound",
+        "nothing",
+        v.CREATE_WITH_PORT,
+        failed("create", (HOST1, "PortBindingFailed"), effect="ERROR"),
+        (
+            Fault(
+                "nova.network.neutron.API.allocate_for_instance",
+                "nova.exception.PortBindingFailed",
+                keywords={"port_id": "the-port"},
+                host=HOST1,
+            ),
+        ),
+    ),
+    Scenario(
+        "create: the scheduler does not answer",
+        "nothing",
+        v.CREATE,
+        failed("create", (CONTROLLER, "MessagingTimeout"), effect="ERROR"),
+        (
+            Fault(
+                "nova.scheduler.client.query.SchedulerQueryClient.select_destinations",
+                "oslo_messaging.exceptions.MessagingTimeout",
+                ("no reply",),
+            ),
+        ),
+    ),
+    Scenario(
+        "create: the quota is used up meanwhile",
+        "nothing",
+        v.CREATE,
+        failed("create", (CONTROLLER, "TooManyInstances"), effect="ERROR"),
+        (
+            Fault(
+                "nova.compute.utils.check_num_instances_quota",
+                "nova.exception.TooManyInstances",
+                keywords={"overs": "instances", "req": 1, "used": 10, "allowed": 10},
+                after=1,
+            ),
+        ),
+    ),
+    Scenario("create of two servers works", "nothing", v.CREATE_TWO, (*ok("create"), *ok("create"))),
+    Scenario("create from a volume works", "nothing", v.CREATE_FROM_VOLUME, ok("create")),
+    Scenario(
+        "create from a volume: Cinder fails",
+        "nothing",
+        v.CREATE_FROM_VOLUME,
+        failed("create", (HOST1, "CinderConnectionFailed"), effect="ERROR"),
+        (
+            Fault(
+                "nova.volume.cinder.API.attachment_update",
+                "nova.exception.CinderConnectionFailed",
+                keywords={"reason": "503 Service Unavailable"},
+                host=HOST1,
+            ),
         ),
     ),
 )

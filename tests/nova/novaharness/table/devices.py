@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from novaharness import vocabulary as v
-from novaharness.vocabulary import HOST1, Fault, Scenario, driver, failed, ok
+from novaharness.vocabulary import CONTROLLER, HOST1, Fault, Scenario, driver, failed, ok
 
 SCENARIOS: tuple[Scenario, ...] = (
     Scenario("attach_volume works", "active", v.ATTACH_VOLUME, ok("attach_volume"), tour=True),
@@ -60,5 +60,48 @@ SCENARIOS: tuple[Scenario, ...] = (
         v.DETACH_PORT,
         failed("detach_interface", (HOST1, "InterfaceDetachFailed")),
         (driver("detach_interface", "InterfaceDetachFailed", instance_uuid="the-server"),),
+    ),
+    Scenario(
+        "extend_volume of two volumes at once",
+        "with volume",
+        v.EXTEND_TWO_VOLUMES,
+        (*ok("extend_volume"), *ok("extend_volume")),
+        before=(v.ATTACH_SECOND_VOLUME,),
+    ),
+    Scenario("attach_volume to a shelved server works", "shelved", v.ATTACH_VOLUME, ok("attach_volume")),
+    Scenario(
+        "attach_volume to a shelved server: Cinder fails",
+        "shelved",
+        v.ATTACH_VOLUME_FAILING,
+        failed("attach_volume", (CONTROLLER, "CinderConnectionFailed")),
+        (
+            Fault(
+                "nova.volume.cinder.API.attachment_create",
+                "nova.exception.CinderConnectionFailed",
+                keywords={"reason": "503 Service Unavailable"},
+                after=0,
+            ),
+        ),
+    ),
+    Scenario(
+        "detach_volume from a shelved server works",
+        "with volume",
+        v.DETACH_VOLUME,
+        ok("detach_volume"),
+        before=(v.SHELVE,),
+    ),
+    Scenario(
+        "attach_interface: Neutron fails",
+        "active",
+        v.ATTACH_PORT,
+        failed("attach_interface", (HOST1, "PortBindingFailed")),
+        (
+            Fault(
+                "nova.network.neutron.API.allocate_for_instance",
+                "nova.exception.PortBindingFailed",
+                keywords={"port_id": "the-port"},
+                host=HOST1,
+            ),
+        ),
     ),
 )

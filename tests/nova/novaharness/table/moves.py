@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from novaharness import vocabulary as v
-from novaharness.vocabulary import CONTROLLER, HOST1, HOST2, Expected, Fault, Scenario, driver, failed, ok
+from novaharness.vocabulary import (
+    CONTROLLER,
+    HOST1,
+    HOST2,
+    Expected,
+    Fault,
+    Scenario,
+    driver,
+    failed,
+    ok,
+    spawn,
+)
 
 SCENARIOS: tuple[Scenario, ...] = (
     Scenario("resize works", "active", v.RESIZE, ok("resize"), tour=True),
@@ -95,5 +106,67 @@ SCENARIOS: tuple[Scenario, ...] = (
         v.LIVE_MIGRATE,
         failed("live-migration", (HOST2, "MigrationPreCheckError"), verdict="MaxRetriesExceeded"),
         (driver("check_can_live_migrate_destination", "MigrationPreCheckError", HOST2, reason="CPU too old"),),
+    ),
+    Scenario(
+        "migrate fails on the source",
+        "active",
+        v.MIGRATE,
+        failed("migrate", (HOST1, "MigrationError"), effect="ERROR"),
+        (driver("migrate_disk_and_power_off", "MigrationError", reason="disk copy broke off"),),
+    ),
+    Scenario(
+        "migrate: no valid host",
+        "active",
+        v.MIGRATE,
+        failed("migrate", (CONTROLLER, "NoValidHost")),
+        (Fault("nova.scheduler.client.report.SchedulerReportClient.get_allocation_candidates", does="nothing"),),
+    ),
+    Scenario(
+        "revertResize fails on the destination",
+        "resized",
+        v.REVERT,
+        failed("revertResize", (HOST2, "HypervisorUnavailable"), effect="ERROR"),
+        (driver("destroy", "HypervisorUnavailable", HOST2),),
+    ),
+    Scenario("live migration to a named host works", "active", v.LIVE_MIGRATE_TO_HOST2, ok("live-migration")),
+    Scenario(
+        "live migration: the source refuses",
+        "active",
+        v.LIVE_MIGRATE_TO_HOST2,
+        failed("live-migration", (HOST1, "InvalidCPUInfo")),
+        (driver("check_can_live_migrate_source", "InvalidCPUInfo", HOST1, reason="no such CPU"),),
+    ),
+    Scenario(
+        "live migration: the destination can't prepare",
+        "active",
+        v.LIVE_MIGRATE_TO_HOST2,
+        failed("live-migration", (HOST2, "DestinationDiskExists")),
+        (driver("pre_live_migration", "DestinationDiskExists", HOST2, path="/disk"),),
+    ),
+    Scenario(
+        "evacuate works",
+        "active",
+        v.EVACUATE,
+        ok("evacuate"),
+        before=(v.HOST1_DOWN,),
+        cleanup=(v.RESTART_HOST1, v.HOST1_UP),
+    ),
+    Scenario(
+        "evacuate fails on the new host",
+        "active",
+        v.EVACUATE,
+        failed("evacuate", (HOST2, "HypervisorUnavailable"), effect="ERROR"),
+        (spawn("HypervisorUnavailable", HOST2),),
+        before=(v.HOST1_DOWN,),
+        cleanup=(v.RESTART_HOST1, v.HOST1_UP),
+    ),
+    Scenario(
+        "evacuate: no valid host",
+        "active",
+        v.EVACUATE,
+        failed("evacuate", (CONTROLLER, "NoValidHost"), effect="ERROR"),
+        (Fault("nova.scheduler.client.report.SchedulerReportClient.get_allocation_candidates", does="nothing"),),
+        before=(v.HOST1_DOWN,),
+        cleanup=(v.RESTART_HOST1, v.HOST1_UP),
     ),
 )

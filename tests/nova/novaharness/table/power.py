@@ -101,4 +101,18 @@ SCENARIOS: tuple[Scenario, ...] = (
         failed("unrescue", (HOST1, "HypervisorUnavailable"), effect="ERROR"),
         (driver("unrescue", "HypervisorUnavailable"),),
     ),
+    Scenario(
+        "stop fails with an exception that is not Nova's",
+        "active",
+        v.STOP,
+        failed("stop", (HOST1, "RuntimeError")),
+        (Fault("nova.virt.fake.FakeDriver.power_off", "builtins.RuntimeError", ("secret of the host",)),),
+    ),
+    Scenario(
+        "an admin stops a user's server, it fails",
+        "active",
+        v.ADMIN_STOP,
+        failed("stop", (HOST1, "InstancePowerOffFailure")),
+        (driver("power_off", "InstancePowerOffFailure", reason="the guest does not react"),),
+    ),
 )
