@@ -59,7 +59,8 @@ class Player:
         glance = self._cloud.glance
         return {
             "image": glance.image1["id"],
-            "other_image": glance.image2["id"],
+            "other_image": glance.auto_disk_config_enabled_image["id"],
+            "image_volume": self._cloud.cinder.IMAGE_BACKED_VOL,
             "huge_flavor": self._huge_flavor,
             "volume": str(uuid.uuid4()),
             "volume2": str(uuid.uuid4()),

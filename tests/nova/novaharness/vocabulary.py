@@ -145,7 +145,7 @@ HOST1_DOWN = Call("PUT", "/os-services/{service_host1}", {"forced_down": True}, 
 RESTART_HOST1 = Call("DO", "restart host1")
 HOST1_UP = Call("PUT", "/os-services/{service_host1}", {"forced_down": False}, admin=True)
 CREATE_TWO = Call("POST", "/servers", {"server": CREATE_BODY["server"] | {"min_count": 2, "max_count": 2}})
-_ROOT_VOLUME = {"boot_index": 0, "uuid": "{volume}", "source_type": "volume", "destination_type": "volume"}
+_ROOT_VOLUME = {"boot_index": 0, "uuid": "{image_volume}", "source_type": "volume", "destination_type": "volume"}
 CREATE_FROM_VOLUME = Call(
     "POST",
     "/servers",

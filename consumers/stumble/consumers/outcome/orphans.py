@@ -40,7 +40,7 @@ def adopt(sets: Iterable[Sequence[Fact]], split: Callable[[Sequence[Fact]], list
         home = _latest_before(groups, facts[0].at)
         if home is not None and _continues(home, facts):
             home.extend(facts)
-        elif any(named(fact) for fact in facts):
+        elif any(named(fact) for fact in facts) and not _books_only(facts):
             groups += [group for group in split(facts) if _shows_request(group)]
     return groups
 
@@ -48,6 +48,11 @@ def adopt(sets: Iterable[Sequence[Fact]], split: Callable[[Sequence[Fact]], list
 def _shows_request(group: Group) -> bool:
     """Tell whether facts show a request at all: one action that is named, or a failure."""
     return group.family is not None or any(f.failure is not None or f.phase == "ERROR" for f in group.facts)
+
+
+def _books_only(facts: Iterable[Fact]) -> bool:
+    """Tell whether all that is shown is a migration's record being closed, as a restarting source host does."""
+    return all(fact.signal == "migration" and fact.failure is None and fact.phase != "ERROR" for fact in facts)
 
 
 def _latest_before(groups: Iterable[Group], at: int) -> Group | None:

@@ -41,6 +41,16 @@ def action_start(producer: Producer, caller: FrameType, given: Arguments) -> Cal
     return partial(producer.call, call, calls.context(given["context"]))
 
 
+def action_finish(producer: Producer, caller: FrameType, given: Arguments) -> Callable[[], None]:
+    """Tell of an action that says itself that it's done, as only resetState and nova-manage's do."""
+    record = given["self"]
+    known = calls.loaded(record, ("instance_uuid", "action"))
+    call = _call(producer, caller, "action_finish", "InstanceAction.finish", known.get("instance_uuid"))
+    call["action"] = known.get("action")
+    call["instance"] = calls.same_instance(caller.f_locals.get("instance"), known.get("instance_uuid"))
+    return partial(producer.call, call, calls.context(record._context))  # noqa: SLF001 - Nova's own way
+
+
 def event_start(producer: Producer, caller: FrameType, given: Arguments) -> Callable[[], None]:
     """Tell of a step that begins, once it is recorded."""
     call = _step(producer, caller, "event_start", given)

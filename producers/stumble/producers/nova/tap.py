@@ -1,7 +1,7 @@
 """The tap: observes Nova's own records of actions, faults and migrations, on the side that calls.
 
-Five functions are wrapped, each on its class or module and as the outermost wrapper, so that exceptions are seen as
-objects. A wrapper runs inside the action: it never raises, never waits, and calls what it wraps with the arguments it
+A handful of functions is wrapped, each on its class or module and as the outermost wrapper, so that exceptions are
+seen as objects. A wrapper runs inside the action: it never raises, never waits, and calls what it wraps with the arguments it
 was given. What a release of Nova names or shapes otherwise is left alone, logged once and reported.
 """
 
@@ -49,6 +49,7 @@ TARGETS = (
     Target(
         _ACTION, "InstanceAction", "action_start", ("context", "instance_uuid", "action_name"), observe.action_start
     ),
+    Target(_ACTION, "InstanceAction", "finish", ("self",), observe.action_finish),
     Target(_ACTION, "InstanceActionEvent", "event_start", _STEP, observe.event_start),
     Target(_ACTION, "InstanceActionEvent", "event_finish", _STEP, observe.event_finish),
     Target(

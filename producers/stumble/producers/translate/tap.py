@@ -2,10 +2,10 @@
 
 A call is a plain mapping, so that a recording of calls can be translated again:
 
-- ``kind``: ``action_start``, ``event_start``, ``event_finish``, ``fault`` or ``migration``
+- ``kind``: ``action_start``, ``action_finish``, ``event_start``, ``event_finish``, ``fault`` or ``migration``
 - ``call_id``: drawn once when the call was seen; ``time_us``: UTC microseconds; ``function``: what was called
 - ``service`` and ``host``: where it was called
-- ``instance_uuid``; ``action`` (action_start) or ``step`` (event_*)
+- ``instance_uuid``; ``action`` (action_*) or ``step`` (event_*)
 - ``failed``: whether event_finish ended in failure
 - ``exception``: mapping of ``class``, ``module``, ``function``, ``message``, ``traceback``, ``code``, ``chain``
   (classes inside, outermost first) and ``token`` (one value for each exception object in a process)
@@ -33,6 +33,7 @@ Data = Mapping[str, Any]
 
 _SCOPES = {
     "action_start": "REQUEST",
+    "action_finish": "REQUEST",
     "event_start": "STEP",
     "event_finish": "STEP",
     "fault": "INSTANCE",
@@ -107,6 +108,8 @@ def _signal(call: Data, kind: str) -> Signal:
 
 
 def _phase(kind: str, call: Data) -> str:
+    if kind == "action_finish":
+        return "END"
     if kind == "event_finish":
         return "ERROR" if call.get("failed") else "END"
     if kind == "fault":

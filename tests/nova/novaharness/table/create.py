@@ -98,10 +98,10 @@ SCENARIOS: tuple[Scenario, ...] = (
         (spawn("ImageNotFound", image_id="the-image"),),
     ),
     Scenario(
-        "create: the port can't be bound",
+        "create: the port can't be bound on host1",
         "nothing",
         v.CREATE_WITH_PORT,
-        failed("create", (HOST1, "PortBindingFailed"), effect="ERROR"),
+        (Expected("create", "RECOVERED", ((HOST1, "PortBindingFailed"),), None, "NONE"),),
         (
             Fault(
                 "nova.network.neutron.API.allocate_for_instance",
@@ -144,7 +144,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         "create from a volume: Cinder fails",
         "nothing",
         v.CREATE_FROM_VOLUME,
-        failed("create", (HOST1, "CinderConnectionFailed"), effect="ERROR"),
+        failed("create", (HOST1, "InvalidBDM"), effect="ERROR"),
         (
             Fault(
                 "nova.volume.cinder.API.attachment_update",

@@ -43,7 +43,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         "unshelve: no valid host",
         "shelved",
         v.UNSHELVE,
-        failed("unshelve", (CONTROLLER, "NoValidHost")),
+        failed("unshelve", (CONTROLLER, "NoValidHost"), effect="UNKNOWN"),
         (
             Fault(
                 "nova.scheduler.client.report.SchedulerReportClient.get_allocation_candidates",
@@ -77,7 +77,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         "shelve: the offload fails",
         "active",
         v.SHELVE,
-        failed("shelve", (HOST1, "HypervisorUnavailable")),
+        failed("shelve", (HOST1, "HypervisorUnavailable"), effect="OTHER"),
         (driver("destroy", "HypervisorUnavailable"),),
     ),
     Scenario(

@@ -1,0 +1,41 @@
+"""Derive from an outbox directly, without Kafka or a store: what the driver wrote, and what follows from it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from stumble.consumers.facts import fact_of
+from stumble.consumers.outcome.derive import derive
+from stumble.producers.outbox import Cursor, OutboxReader
+from stumble.producers.outbox.folder import places
+from stumble.schemas.wire import codec, schemas
+
+
+def events_of(outbox: Path) -> Iterator[dict[str, Any]]:
+    """Yield every event in every folder of the outbox, in the order each process wrote them."""
+    for place in places(str(outbox)):
+        reader, cursor = OutboxReader(place.path), Cursor()
+        while True:
+            chunk = reader.read(cursor, live=False)
+            for record in chunk.records:
+                yield codec.decode(schemas.EVENT, record.body)
+            if chunk.end == cursor:
+                break
+            cursor = chunk.end
+
+
+def items_of(events: Iterable[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Return the derived requests by request id, as dicts with the fields that the API shows."""
+    facts = defaultdict(list)
+    for event in events:
+        if event["instance_uuid"]:
+            facts[event["instance_uuid"]].append(fact_of(event))
+    items = defaultdict(list)
+    for instance, known in facts.items():
+        for record in derive(instance, known):
+            items[record.request_id or ""].append(asdict(record))
+    return items
