@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,9 +41,10 @@ def migrate(url: str) -> tuple[str | None, str | None]:
 
 def require_current(url: str) -> None:
     """Raise `StoreError` with the command to run unless the store at `url` has the newest version."""
+    script = _config()
     with _connected(url) as connection:
         current = _current(connection)
-    head = ScriptDirectory.from_config(_config()).get_current_head()
+    head = ScriptDirectory.from_config(script).get_current_head()
     if current != head:
         raise StoreError(
             f"The store is at version {current or 'none'}, this program needs {head}: run `stumble store migrate`."
@@ -50,6 +52,7 @@ def require_current(url: str) -> None:
 
 
 def _config() -> Config:
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # the command says itself what it did
     config = Config()
     config.set_main_option("script_location", str(_SCRIPTS))
     return config

@@ -31,11 +31,13 @@ create table stumble_derived.late_events (
 
 -- Facts ----------------------------------------------------------------------------------------------
 -- All that is known of one (instance, request id). request_id '' holds what the instance itself told.
+-- facts: the packed set; stored: what is stored of the requests that came of it, packed, to take differences
+-- against. Both are written by one release and read by the next (consumers/facts.py, consumers/diff.py).
 create table stumble_derived.fact_sets (
     instance_uuid   uuid        not null,
     request_id      text        not null,
     facts           bytea       not null,
-    request_keys    uuid[]      not null default '{}',
+    stored          bytea       not null,
     has_context     boolean     not null default false,
     has_decisions   boolean     not null default false,
     version         bigint      not null,
@@ -68,7 +70,7 @@ create index sightings_joined on stumble_derived.sightings (deadline) where stat
 create table stumble_derived.requests (
     request_key         uuid        primary key,
     instance_uuid       uuid        not null,
-    request_id          text        not null,
+    request_id          text,
     family              text,
     action              text,
     target_kind         text,
@@ -108,7 +110,7 @@ create table stumble_derived.failures (
     failure_id          uuid        primary key,
     request_key         uuid        not null,
     instance_uuid       uuid        not null,
-    request_id          text        not null,
+    request_id          text,
     action              text,
     host                text,
     node                text,
@@ -131,7 +133,6 @@ create table stumble_derived.failures (
     target_kind         text,
     target_id           text,
     migration_id        text,
-    migration_type      text,
     source_host         text,
     dest_host           text,
     event_ids           uuid[]      not null default '{}',
@@ -185,6 +186,7 @@ create table stumble_kept.counters (
     metric          text        not null,
     labels          text[]      not null,
     value           bigint      not null,
+    first_at        timestamptz not null default now(),
     primary key (kafka_partition, metric, labels)
 ) with (fillfactor = 50);
 

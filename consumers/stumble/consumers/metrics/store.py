@@ -1,0 +1,115 @@
+"""The store's counters as Prometheus families, summed over the partitions that keep them.
+
+They never fall: a correction counts as a new entry and as one withdrawn. What can appear is there from the start, at
+zero, so that rates and alerts work from the first failure on.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+from stumble.consumers import diff
+from stumble.consumers.metrics import definitions as d
+from stumble.consumers.outcome.rules import RULES
+from stumble.consumers.projector.transaction import LATE_EVENTS
+from stumble.consumers.projector.writing import WITHDRAWN
+from stumble.consumers.records import OUTCOMES
+from stumble.consumers.store.queries import query
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from prometheus_client.core import Metric as Family
+    from psycopg import Connection
+
+BLAMES = ("USER", "CAPACITY", "OPERATOR", "DEPENDENCY", "RACE", "UNKNOWN")
+Values = dict[tuple[str, ...], int]
+
+
+class StoreCollector:
+    """A Prometheus collector over what was read of the store at one moment."""
+
+    def __init__(self, families: Sequence[Family]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterable[Family]:
+        """Return the families."""
+        return self._families
+
+
+def store_metrics(connection: Connection[Any], topic: str = "instance-actions") -> StoreCollector:
+    """Read the store's counters; raises psycopg's errors when the store is away."""
+    counted: dict[str, Values] = defaultdict(dict)
+    for metric, labels, value in connection.execute(query("read_counters")):
+        counted[metric][tuple(labels)] = value
+    actions = sorted({*RULES, d.OTHER})
+    outcomes, blames = list(product(actions, OUTCOMES)), list(product(actions, BLAMES))
+    exceptions = counted[diff.EXCEPTIONS]
+    return StoreCollector(
+        [
+            _counter(d.REQUESTS, counted[diff.REQUESTS], outcomes),
+            _counter(d.REQUESTS_WITHDRAWN, counted[diff.REQUESTS + WITHDRAWN], outcomes),
+            _gauge(d.REQUESTS_OPEN, counted[diff.OPEN], [(action,) for action in actions]),
+            _counter(d.FAILURES, counted[diff.FAILURES], blames),
+            _counter(d.FAILURES_WITHDRAWN, counted[diff.FAILURES + WITHDRAWN], blames),
+            _counter(d.EXCEPTIONS, capped(exceptions)),
+            _gauge(d.EXCEPTIONS_SEEN, {(): len(exceptions)}),
+            _gauge(d.EXCEPTIONS_FOLDED, {(): int(len(exceptions) > d.MAX_EXCEPTIONS)}),
+            _counter(d.LATE, counted[LATE_EVENTS], [()]),
+            *_sightings(connection),
+            *_outboxes(connection),
+            *_read_until(connection, topic),
+        ]
+    )
+
+
+def capped(values: Values) -> Values:
+    """Keep the first `MAX_EXCEPTIONS` classes, in the order in which they were first counted; the rest is `other`.
+
+    First come, first kept: a class never leaves its own series, so no series falls.
+    """
+    kept = dict(list(values.items())[: d.MAX_EXCEPTIONS])
+    rest = sum(list(values.values())[d.MAX_EXCEPTIONS :])
+    if len(values) > d.MAX_EXCEPTIONS:
+        kept[d.OTHER,] = kept.get((d.OTHER,), 0) + rest
+    return kept
+
+
+def _sightings(connection: Connection[Any]) -> Iterable[Family]:
+    rows = connection.execute(query("count_sightings")).fetchall()
+    states = [("UNJOINED",), ("JOINED",), ("EXPIRED",)]
+    yield _gauge(d.SIGHTINGS, {(state,): count for state, count in rows}, states)
+
+
+def _outboxes(connection: Connection[Any]) -> Iterable[Family]:
+    rows = connection.execute(query("outbox_backlogs")).fetchall()
+    yield _gauge(d.OUTBOX_EVENTS, {(host,): events for host, events, _, _ in rows})
+    yield _gauge(d.OUTBOX_OLDEST, {(host,): oldest for host, _, oldest, _ in rows if oldest is not None})
+    yield _gauge(d.OUTBOX_REFUSED, {(host,): refused for host, _, _, refused in rows})
+
+
+def _read_until(connection: Connection[Any], topic: str) -> Iterable[Family]:
+    rows = connection.execute(query("read_until"), {"topics": [topic]})
+    yield _gauge(d.READ_UNTIL, {(str(partition),): time for partition, time in rows})
+
+
+def _counter(metric: d.Metric, values: Values, zeros: Iterable[tuple[str, ...]] = ()) -> Family:
+    family = CounterMetricFamily(metric.name, metric.help, labels=metric.labels)
+    for labels, value in _filled(values, zeros).items():
+        family.add_metric(list(labels), value)
+    return family
+
+
+def _gauge(metric: d.Metric, values: Mapping[tuple[str, ...], float], zeros: Iterable[tuple[str, ...]] = ()) -> Family:
+    family = GaugeMetricFamily(metric.name, metric.help, labels=metric.labels)
+    for labels, value in _filled(values, zeros).items():
+        family.add_metric(list(labels), value)
+    return family
+
+
+def _filled(values: Mapping[tuple[str, ...], float], zeros: Iterable[tuple[str, ...]]) -> dict[tuple[str, ...], float]:
+    return {**dict.fromkeys(zeros, 0), **values}

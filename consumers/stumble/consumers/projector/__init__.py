@@ -1,0 +1,1 @@
+"""The projector: reads events from Kafka and keeps the failure store, one PostgreSQL transaction a batch."""

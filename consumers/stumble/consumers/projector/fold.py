@@ -1,0 +1,97 @@
+"""From new facts to the difference that the store has to take in: union, derive, diff."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from stumble.consumers.diff import Difference, StoredRequest, diff
+from stumble.consumers.outcome.derive import derive
+from stumble.consumers.projector import factsets
+from stumble.consumers.records import Decision
+from stumble.consumers.store.queries import query
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from psycopg import Cursor
+
+    from stumble.consumers.facts import Fact
+    from stumble.consumers.projector.factsets import FactSet, Loaded, SetKey
+
+
+@dataclass(slots=True)
+class Change:
+    """The difference of one group of fact sets of an instance."""
+
+    instance: str
+    partition: int
+    difference: Difference
+    #: Versions that the sets will have, by request id: their requests are written under them.
+    versions: dict[str, int]
+
+
+@dataclass(slots=True)
+class Folded:
+    """What the touched fact sets come to."""
+
+    loaded: Loaded
+    changes: list[Change] = field(default_factory=list)
+
+
+def fold(cursor: Cursor[Any], added: Mapping[SetKey, tuple[int, list[Fact]]]) -> Folded:
+    """Add facts to their sets (key to partition and facts), derive what they touch, take the difference."""
+    if not added:
+        return Folded(factsets.Loaded())
+    loaded = factsets.load(cursor, {key: partition for key, (partition, _) in added.items()})
+    for key, (_, facts) in added.items():
+        loaded.sets[key].add(facts)
+    factsets.load_whole(cursor, loaded, sorted({key[0] for key in added if loaded.sets[key].has_context}))
+    return derive_all(cursor, loaded)
+
+
+def derive_all(cursor: Cursor[Any], loaded: Loaded) -> Folded:
+    """Derive all that is loaded and take the difference against what is stored."""
+    folded = Folded(loaded)
+    decisions = _decisions(cursor, loaded.sets.values())
+    for instance, sets in loaded.groups():
+        if any(item.changed for item in sets):
+            folded.changes.append(_change(instance, sets, decisions))
+    return folded
+
+
+def _change(instance: str, sets: Sequence[FactSet], decisions: Mapping[str, list[Decision]]) -> Change:
+    if len(sets) == 1:
+        (only,) = sets
+        stored: Sequence[StoredRequest] = only.stored
+        facts: Sequence[Fact] = only.facts
+    else:
+        stored = [one for item in sets for one in item.stored]
+        facts = [fact for item in sets for fact in item.facts]
+    ruled = [decision for one in stored for decision in decisions.get(one.request_key, ())] if decisions else ()
+    difference = diff(stored, derive(instance, facts, ruled))
+    _keep(sets, difference.stored)
+    versions = {item.key[1]: item.version + 1 for item in sets}
+    return Change(instance, sets[0].partition, difference, versions)
+
+
+def _keep(sets: Sequence[FactSet], stored: Iterable[StoredRequest]) -> None:
+    """Note with each set what is stored of its requests from now on."""
+    found: dict[str, list[StoredRequest]] = {item.key[1]: [] for item in sets}
+    for one in stored:
+        found.get(one.request_id or "", found[sets[0].key[1]]).append(one)
+    for item in sets:
+        now = tuple(found[item.key[1]])
+        if now != item.stored:
+            item.stored = now
+            item.changed = True
+
+
+def _decisions(cursor: Cursor[Any], sets: Iterable[FactSet]) -> Mapping[str, list[Decision]]:
+    keys = [one.request_key for item in sets if item.has_decisions for one in item.stored]
+    found: dict[str, list[Decision]] = defaultdict(list)
+    if keys:
+        for key, kind, decided_at, evidence in cursor.execute(query("load_decisions"), {"keys": keys}):
+            found[key].append(Decision(key, kind, decided_at, evidence))
+    return found

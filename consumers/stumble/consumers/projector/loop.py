@@ -1,0 +1,342 @@
+"""The reading half of the projector: takes records from Kafka, decodes them, hands batches to the writer.
+
+While the writer works, the next batch grows: large under load, small when calm, and a batch is handed over as soon
+as the writer is free.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import socket
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from confluent_kafka import KafkaError, KafkaException
+
+from stumble.consumers.dlq import DeadLetters
+from stumble.consumers.projector.batch import BadRecord, Batch
+from stumble.consumers.projector.errors import BadRecordError
+from stumble.consumers.projector.health import Health
+from stumble.consumers.projector.notices import Notices
+from stumble.consumers.projector.offsets import Place, expired, place
+from stumble.consumers.projector.reading import Reader
+from stumble.consumers.projector.source import Source
+from stumble.consumers.projector.transaction import Ledger
+from stumble.consumers.projector.upkeep import Upkeep
+from stumble.consumers.projector.writer import Result, StoppedError, Sweep, Writer
+from stumble.consumers.store.connect import StoreError, connect
+from stumble.consumers.store.partitions import EventPartitions
+from stumble.schemas.models.registry import Registry
+from stumble.schemas.wire.errors import RegistryUnavailable, StumbleError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from confluent_kafka import Message
+
+    from stumble.consumers.projector.settings import ProjectorSettings
+    from stumble.schemas.models.settings import Settings
+
+LOG = logging.getLogger("stumble.projector")
+_IDLE_POLL = 0.1
+_BUSY_POLL = 0.01
+#: Backpressure for longer pauses the consumer, which throws away what it has fetched ahead.
+_PAUSE_AFTER = 1.0
+_SWEEP_EVERY = 1.0
+_HINT_EVERY = 1.0
+_LOOK_EVERY = 2.0
+_TOPIC_EVERY = 15.0
+_RETRY_BLOCKED = 5.0
+_REVOKE_WAIT = 3.0
+
+
+@dataclass(slots=True)
+class Blocked:
+    """A partition that stands still, and when to look whether it can go on."""
+
+    reason: str
+    until: float
+
+
+class Projector:
+    """Reads `instance-actions` into the store until told to stop."""
+
+    def __init__(self, settings: Settings, own: ProjectorSettings) -> None:
+        self._own = own
+        self._url = settings.database_url.get_secret_value()
+        self._topic = settings.kafka.topics.actions
+        self._application = f"stumble-projector@{socket.gethostname()}:{os.getpid()}"
+        self.health = Health(own.stuck_after)
+        self._notices = Notices()
+        registry = Registry(settings.kafka) if settings.kafka.schema_registry_url else None
+        self._reader = Reader(registry.resolve if registry else None)
+        self._source = Source(settings.kafka, self._topic, own.group, place=self._placed, lost=self._lost)
+        self._ledger = Ledger(
+            self._topic,
+            "",
+            EventPartitions(own.events_days),
+            requests_days=own.requests_days,
+            sighting_patience_seconds=own.sighting_patience,
+        )
+        letters = DeadLetters(settings.kafka, own.group)
+        self._writer = Writer(self._url, self._ledger, letters, self.health, self._notices, self._application)
+        self._upkeep = Upkeep(self._url, own, self._application)
+        self._pending = Batch()
+        self._pending_bytes = 0
+        #: Partition to the offset that comes next: taken from Kafka; in the store.
+        self._taken: dict[int, int] = {}
+        self._stored: dict[int, int] = {}
+        self._blocked: dict[int, Blocked] = {}
+        self._submitted_at = 0.0
+        self._paused = False
+        self._timers: dict[str, float] = {}
+
+    def run(self, stop: threading.Event) -> None:
+        """Read until `stop` is set; raises `StumbleError` for what only a person can mend."""
+        if not self._until_ready(stop):
+            return
+        self._writer.start()
+        self._upkeep.start()
+        self._source.subscribe()
+        gc.collect()
+        gc.freeze()
+        try:
+            while not stop.is_set():
+                self._turn()
+        finally:
+            self._close()
+
+    def _turn(self) -> None:
+        while not self._writer.results.empty():
+            self._take(self._writer.results.get())
+        full = len(self._pending) >= self._own.max_batch or self._pending_bytes >= self._own.max_batch_bytes
+        if full and not self._writer.idle:
+            self._hold_back()
+        else:
+            self._let_go()
+            busy = bool(self._pending) or not self._writer.idle
+            room = max(1, self._own.max_batch - len(self._pending))
+            self._read(self._source.poll(room, _BUSY_POLL if busy else _IDLE_POLL))
+        if self._writer.idle:
+            self._hand_over()
+        self._look_after()
+
+    def _hand_over(self) -> None:
+        if self._pending:
+            job, self._pending, self._pending_bytes = self._pending, Batch(), 0
+            self._submit(job)
+        elif self._stored and self._due("sweep", _SWEEP_EVERY):
+            self._submit(Sweep({p: o for p, o in self._stored.items() if p not in self._blocked}))
+
+    def _submit(self, job: Batch | Sweep) -> None:
+        self._submitted_at = time.monotonic()
+        self._writer.submit(job)
+
+    def _read(self, messages: Iterable[Message]) -> None:
+        for message in messages:
+            if (error := message.error()) is not None:
+                self._kafka_error(error, message)
+            else:
+                self._read_one(message)
+
+    def _read_one(self, message: Message) -> None:
+        partition, offset = message.partition(), message.offset()
+        if partition is None or offset is None or partition in self._blocked:
+            return
+        taken = self._taken.get(partition)
+        if taken is None or offset < taken:
+            return
+        value = message.value()
+        try:
+            self._pending.readings.append(self._reader.read(message, value or b"", partition, offset))
+        except BadRecordError as error:
+            self._pending.bad.append(BadRecord(message, partition, offset, error))
+        except RegistryUnavailable as error:
+            self._block(partition, str(error))
+            return
+        self._pending.extend(partition, taken, offset, message.timestamp()[1])
+        self._pending_bytes += len(value or b"")
+        self._taken[partition] = offset + 1
+
+    def _take(self, result: Result) -> None:
+        """Take in what became of a job."""
+        if isinstance(result.error, StoppedError):
+            return
+        if result.error is not None:
+            raise result.error
+        if result.applied is not None:
+            self._stored.update((p, o) for p, o in result.applied.offsets.items() if p in self._stored)
+            self.health.applied(result.applied, time.monotonic() - self._submitted_at)
+        if result.fenced:
+            self.health.fenced(len(result.fenced))
+            LOG.warning("Partitions %s are written by another projector: reading them anew.", sorted(result.fenced))
+            self._reread(result.fenced)
+        for partition, (_, reason) in result.blocked.items():
+            self._block(partition, f"Partition {partition} of {self._topic} stands still: {reason}.")
+
+    def _block(self, partition: int, reason: str) -> None:
+        """Let a partition stand still for a while; nothing of it is passed over."""
+        self._pending.drop([partition])
+        self._blocked[partition] = Blocked(reason, time.monotonic() + _RETRY_BLOCKED)
+        self._source.pause([partition])
+        self._notices.say(f"partition-{partition}", reason)
+        self._standing()
+
+    def _reread(self, partitions: Iterable[int]) -> None:
+        """Go back to where the store is; what the store can't tell now is asked again later."""
+        ours = [partition for partition in partitions if partition in self._taken]
+        self._pending.drop(ours)
+        for partition, found in self._ask(ours).items():
+            if found.offset is None:
+                self._block(partition, found.blocked or f"Partition {partition} waits for the store.")
+            elif not self._source.seek(partition, found.offset):
+                self._block(partition, f"Partition {partition} waits for Kafka.")
+            else:
+                self._taken[partition] = self._stored[partition] = found.offset
+
+    def _retry_blocked(self) -> None:
+        due = [p for p, blocked in self._blocked.items() if blocked.until <= time.monotonic()]
+        for partition in due:
+            blocked = self._blocked.pop(partition)
+            self._reread([partition])
+            if partition in self._blocked:
+                continue
+            if self._still_expired(partition, blocked):
+                self._block(partition, blocked.reason)
+                continue
+            self._source.resume([partition])
+            self._notices.over(f"partition-{partition}", f"Partition {partition} of {self._topic} is read again.")
+        if due:
+            self._standing()
+
+    def _still_expired(self, partition: int, blocked: Blocked) -> bool:
+        return blocked.reason == expired(self._topic, partition, self._stored[partition])
+
+    def _kafka_error(self, error: KafkaError, message: Message) -> None:
+        code, partition = error.code(), message.partition()
+        if code in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):  # noqa: SLF001
+            if partition is not None and partition in self._taken:
+                self._block(partition, expired(self._topic, partition, self._taken[partition]))
+        elif code in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC):  # noqa: SLF001
+            self._notices.say("topic", f"There is no topic {self._topic}: create it by `stumble topics apply`.")
+        elif error.fatal():
+            raise StumbleError(f"Kafka's client can't go on: {error.str()}; restart the projector.")
+        else:
+            self._notices.say("kafka", f"Kafka: {error.str()}; reading goes on as soon as it can.")
+
+    def _placed(self, partitions: list[int]) -> Mapping[int, int | None]:
+        """Say where newly assigned partitions are read from."""
+        self._notices.over("topic", f"The topic {self._topic} is there.")
+        found = self._ask(partitions)
+        for partition, where in found.items():
+            self._taken[partition] = self._stored[partition] = where.offset or 0
+            if where.offset is None:
+                reason = where.blocked or f"Partition {partition} waits for the store."
+                self._blocked[partition] = Blocked(reason, time.monotonic() + 1)
+                self._notices.say(f"partition-{partition}", reason)
+        self._standing()
+        LOG.info("Reading partitions %s of %s.", sorted(self._taken), self._topic)
+        return {partition: where.offset for partition, where in found.items()}
+
+    def _lost(self, partitions: list[int]) -> None:
+        """Forget partitions that are no longer ours; a batch in hand may end, the store refuses it otherwise."""
+        self._pending.drop(partitions)
+        self._writer.wait(_REVOKE_WAIT)
+        while not self._writer.results.empty():
+            self._take(self._writer.results.get())
+        self._hint()
+        for partition in partitions:
+            for known in (self._taken, self._stored, self._blocked):
+                known.pop(partition, None)
+        self._standing()
+
+    def _ask(self, partitions: list[int]) -> dict[int, Place]:
+        """Ask the store and the topic where partitions are to be read from."""
+        if not partitions:
+            return {}
+        try:
+            topic_id = self._source.topic_id()
+            if topic_id is None:
+                return dict.fromkeys(partitions, Place(None))
+            self._ledger.topic_id = topic_id
+            with connect(self._url, application=self._application) as connection:
+                return place(connection, self._topic, topic_id, partitions, self._source.low_watermark)
+        except (StoreError, KafkaException, OSError) as error:
+            self._notices.say("place", f"{error} Partitions {partitions} wait.")
+            return dict.fromkeys(partitions, Place(None))
+        finally:
+            self._timers["topic"] = time.monotonic()
+
+    def _hold_back(self) -> None:
+        """Wait for a writer that is behind; for long, let Kafka see that we live without fetching more."""
+        if self._writer.wait(0.05):
+            return
+        if not self._paused and time.monotonic() - self._submitted_at > _PAUSE_AFTER:
+            self._source.pause(self._taken)
+            self._paused = True
+        if self._paused:
+            self._read(self._source.poll(1, 0))
+
+    def _let_go(self) -> None:
+        if self._paused:
+            self._source.resume([p for p in self._taken if p not in self._blocked])
+            self._paused = False
+
+    def _look_after(self) -> None:
+        self.health.turned(nothing_to_do=not self._pending and self._writer.idle)
+        if self._blocked:
+            self._retry_blocked()
+        if self._due("hint", _HINT_EVERY):
+            self._hint()
+        if self._due("look", _LOOK_EVERY):
+            self._measure()
+        if self._due("topic", _TOPIC_EVERY):
+            self._recognise()
+
+    def _recognise(self) -> None:
+        """Notice a topic that was deleted and made anew."""
+        topic_id = self._source.topic_id()
+        if topic_id is not None and self._ledger.topic_id not in ("", topic_id):
+            self._reread(list(self._taken))
+
+    def _measure(self) -> None:
+        now = time.time()
+        for partition, stored in self._stored.items():
+            high = self._source.high_watermark(partition)
+            waiting = max(0, high - stored) if high is not None else 0
+            oldest = self._pending.spans.get(partition)
+            since = oldest.read_until_ms if oldest is not None else None
+            self.health.lag(partition, max(0.0, now - since / 1000) if waiting and since else 0.0, waiting)
+
+    def _hint(self) -> None:
+        self._source.hint({p: offset for p, offset in self._stored.items() if p not in self._blocked})
+
+    def _standing(self) -> None:
+        self.health.standing(set(self._taken), {p: blocked.reason for p, blocked in self._blocked.items()})
+
+    def _due(self, name: str, every: float) -> bool:
+        now = time.monotonic()
+        if now - self._timers.get(name, 0.0) < every:
+            return False
+        self._timers[name] = now
+        return True
+
+    def _until_ready(self, stop: threading.Event) -> bool:
+        """Wait for a store of this version; False when told to stop before."""
+        return self._upkeep.prepare(stop, self._notices, self.health)
+
+    def _close(self) -> None:
+        self._writer.end()
+        self._upkeep.end()
+        self._writer.join(_REVOKE_WAIT + 5)
+        while not self._writer.results.empty():
+            result = self._writer.results.get()
+            if result.applied is not None:
+                self._stored.update(result.applied.offsets)
+        self._hint()
+        self._pending = Batch()
+        self._source.close()

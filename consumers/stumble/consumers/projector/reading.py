@@ -1,0 +1,134 @@
+"""From a Kafka record to what a batch needs of it: the fact, the row of `events`, and where both belong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from stumble.consumers.facts import Fact, fact_of
+from stumble.consumers.projector.errors import BadRecordError
+from stumble.consumers.store.copying import event_row
+from stumble.schemas.wire import codec, text
+from stumble.schemas.wire.errors import InvalidEvent, NotAvro, RegistryUnavailable, UnknownSchema
+from stumble.schemas.wire.schemas import EVENT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+#: PostgreSQL's timestamps and Python's both hold these: year 1 is no event, nor is year 9999.
+_EARLIEST_US = 0
+_LATEST_US = 253_370_764_800_000_000
+_SINGLE_OBJECT = codec.SINGLE_OBJECT_MAGIC + EVENT.fingerprint
+_UUID_LENGTH = 36
+_LONGEST_ID = 255
+
+
+class Record(Protocol):
+    """What is needed of `confluent_kafka.Message`."""
+
+    def topic(self) -> str | None: ...  # noqa: D102
+    def partition(self) -> int | None: ...  # noqa: D102
+    def offset(self) -> int | None: ...  # noqa: D102
+    def key(self) -> bytes | None: ...  # noqa: D102
+    def value(self) -> bytes | None: ...  # noqa: D102
+    def headers(self) -> Any: ...  # noqa: D102
+    def timestamp(self) -> tuple[int, int]: ...  # noqa: D102
+
+
+@dataclass(slots=True)
+class Reading:
+    """One event as read. `instance` and `request_id` say which fact set its fact belongs to."""
+
+    event_id: bytes
+    partition: int
+    offset: int
+    occurred_at: int
+    emitted_at: int
+    instance: str | None
+    request_id: str | None
+    fact: Fact
+    row: bytes
+    record: Record
+
+    def clean(self) -> None:
+        """Replace what PostgreSQL's text can't hold."""
+        self.fact = _cleaned(self.fact)
+        self.request_id = text.clean(self.request_id) if self.request_id else None
+
+
+class Reader:
+    """Decodes records; raises `BadRecordError` for what can't be an event, `RegistryUnavailable` to wait."""
+
+    def __init__(self, resolve_id: Callable[[int], str] | None = None) -> None:
+        self._decoder = codec.Decoder(EVENT, resolve_id)
+
+    def read(self, record: Record, value: bytes, partition: int, offset: int) -> Reading:
+        """Return what the store needs of one record."""
+        try:
+            event, framed = self._event(record, value)
+        except (NotAvro, UnknownSchema) as error:
+            raise BadRecordError("decode", error) from error
+        try:
+            return _reading(event, framed, partition, offset, record)
+        except RegistryUnavailable:
+            raise
+        except Exception as error:
+            raise BadRecordError("model", error) from error
+
+    def _event(self, record: Record, value: bytes) -> tuple[dict[str, Any], bytes]:
+        if value[:10] == _SINGLE_OBJECT:
+            return codec.decode(EVENT, value[10:]), value
+        event = self._decoder.decode(value, record.headers())
+        # The store keeps one framing, and only schemas that every reader of this release knows.
+        return event, codec.frame_single_object(EVENT, codec.encode(EVENT, event))
+
+
+def _reading(event: dict[str, Any], framed: bytes, partition: int, offset: int, record: Record) -> Reading:
+    event_id = _uuid_bytes("event_id", event["event_id"])
+    occurred_at = event["occurred_at"]
+    if not _EARLIEST_US <= occurred_at <= _LATEST_US:
+        raise InvalidEvent(f"occurred_at is {occurred_at}, which is no time in microseconds.")
+    instance = event["instance_uuid"]
+    if instance is not None:
+        _uuid_bytes("instance_uuid", instance)
+        instance = instance.lower()
+    request_id = event["request_id"] or None
+    if request_id is not None and len(request_id) > _LONGEST_ID:
+        raise InvalidEvent(f"request_id has {len(request_id)} characters, more than {_LONGEST_ID}.")
+    return Reading(
+        event_id,
+        partition,
+        offset,
+        occurred_at,
+        event["emitted_at"],
+        instance,
+        request_id,
+        fact_of(event),
+        event_row(event_id, occurred_at, partition, offset, framed),
+        record,
+    )
+
+
+def _uuid_bytes(name: str, value: str) -> bytes:
+    """Return the 16 bytes of a hyphenated uuid; raises `InvalidEvent` with the field's name."""
+    try:
+        found = bytes.fromhex(value.replace("-", ""))
+    except ValueError:
+        found = b""
+    if len(found) != 16 or len(value) != _UUID_LENGTH:
+        raise InvalidEvent(f"{name} is {value[:64]!r}, which is no uuid.")
+    return found
+
+
+def _cleaned(value: Any) -> Any:
+    """Clean every text inside a fact."""
+    if isinstance(value, str):
+        return text.clean(value)
+    if isinstance(value, tuple):
+        items = [_cleaned(item) for item in value]
+        return type(value)._make(items) if hasattr(value, "_make") else tuple(items)
+    return value
+
+
+__all__ = ["Reader", "Reading", "Record"]

@@ -1,0 +1,152 @@
+"""The projector's Kafka consumer: positions come from the store, never from the group."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from confluent_kafka import Message
+
+    from stumble.schemas.models.kafka import KafkaSettings
+
+#: Where a partition is read from while the store can't say: paused, so nothing is taken from there.
+_UNPLACED = 0
+_ADMIN_SECONDS = 10.0
+
+
+class Source:
+    """Reads one topic as a member of a group.
+
+    `place` answers where to read a partition from, or None while that isn't known; `lost` is told which partitions
+    are no longer ours. Both are called from inside `poll`.
+    """
+
+    def __init__(
+        self,
+        kafka: KafkaSettings,
+        topic: str,
+        group: str,
+        *,
+        place: Callable[[list[int]], Mapping[int, int | None]],
+        lost: Callable[[list[int]], None],
+    ) -> None:
+        self.topic = topic
+        self._place = place
+        self._lost = lost
+        config = consumer_config(kafka, group)
+        self._incremental = config.get("group.protocol") == "consumer"
+        self._consumer = Consumer(config)
+        self._admin = AdminClient(kafka.client_config())
+
+    def subscribe(self) -> None:
+        """Join the group."""
+        self._consumer.subscribe([self.topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._gone)
+
+    def poll(self, limit: int, timeout: float) -> list[Message]:
+        """Return what is there: at most `limit` records, after at most `timeout` seconds without any."""
+        first = self._consumer.poll(timeout)
+        if first is None:
+            return []
+        return [first, *self._consumer.consume(limit - 1, 0)]
+
+    def seek(self, partition: int, offset: int) -> bool:
+        """Go to an offset of an assigned partition; False when it can't be done yet."""
+        try:
+            self._consumer.seek(TopicPartition(self.topic, partition, offset))
+        except KafkaException:
+            return False
+        return True
+
+    def pause(self, partitions: Iterable[int]) -> None:
+        """Fetch nothing from these partitions for now; the membership stays."""
+        self._consumer.pause([TopicPartition(self.topic, partition) for partition in partitions])
+
+    def resume(self, partitions: Iterable[int]) -> None:
+        """Fetch from these partitions again."""
+        self._consumer.resume([TopicPartition(self.topic, partition) for partition in partitions])
+
+    def hint(self, offsets: Mapping[int, int]) -> None:
+        """Tell the group how far the store is, for the tools that show lag; nothing depends on it."""
+        if offsets:
+            found = [TopicPartition(self.topic, partition, offset) for partition, offset in offsets.items()]
+            try:
+                self._consumer.commit(offsets=found, asynchronous=True)
+            except KafkaException:
+                return
+
+    def high_watermark(self, partition: int) -> int | None:
+        """Return the end of a partition as the last fetch told it."""
+        try:
+            _, high = self._consumer.get_watermark_offsets(TopicPartition(self.topic, partition), cached=True)
+        except KafkaException:
+            return None
+        return int(high) if high >= 0 else None
+
+    def low_watermark(self, partition: int) -> int:
+        """Return the first offset that the broker still has; raises `KafkaException` without an answer."""
+        low, _ = self._consumer.get_watermark_offsets(TopicPartition(self.topic, partition), timeout=_ADMIN_SECONDS)
+        return int(low)
+
+    def topic_id(self) -> str | None:
+        """Return Kafka's id of the topic, None while the broker doesn't say or there is no such topic."""
+        try:
+            answers = self._admin.describe_topics(TopicCollection([self.topic]), request_timeout=_ADMIN_SECONDS)
+            found = answers[self.topic].result()
+        except KafkaException:
+            return None
+        return str(found.topic_id)
+
+    def close(self) -> None:
+        """Leave the group."""
+        self._consumer.close()
+
+    def _assigned(self, consumer: Consumer, given: list[TopicPartition]) -> None:
+        places = self._place([item.partition for item in given])
+        wanted = [TopicPartition(self.topic, p, _UNPLACED if o is None else o) for p, o in places.items()]
+        if self._incremental:
+            consumer.incremental_assign(wanted)
+        else:
+            consumer.assign(wanted)
+        self.pause([partition for partition, offset in places.items() if offset is None])
+
+    def _revoked(self, consumer: Consumer, taken: list[TopicPartition]) -> None:
+        self._lost([item.partition for item in taken])
+        if self._incremental:
+            consumer.incremental_unassign(taken)
+        else:
+            consumer.unassign()
+
+    _gone = _revoked
+
+
+def consumer_config(kafka: KafkaSettings, group: str) -> dict[str, Any]:
+    """Return the consumer's settings: quick take-over, a small prefetch, records at once when it is calm."""
+    config = kafka.consumer_config(
+        group,
+        partition_assignment_strategy="range",
+        session_timeout_ms=6000,
+        heartbeat_interval_ms=1500,
+        max_poll_interval_ms=300_000,
+        fetch_wait_max_ms=100,
+        fetch_queue_backoff_ms=10,
+        queued_min_messages=20_000,
+        queued_max_messages_kbytes=16_384,
+        topic_metadata_refresh_interval_ms=10_000,
+        metadata_max_age_ms=30_000,
+        reconnect_backoff_max_ms=2000,
+        enable_partition_eof=False,
+        log_connection_close=False,
+        check_crcs=True,
+    )
+    if config.get("group.protocol") == "consumer":  # the broker decides these in the new protocol
+        for name in ("session.timeout.ms", "heartbeat.interval.ms", "partition.assignment.strategy"):
+            config.pop(name, None)
+    return config
+
+
+__all__ = ["KafkaError", "Source", "consumer_config"]

@@ -1,0 +1,51 @@
+"""Parameters that are packed already: handed to PostgreSQL as they are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from psycopg.adapt import Dumper
+from psycopg.pq import Format
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+    from psycopg.abc import Buffer
+
+_UUID_ARRAY_OID = 2951
+_BYTEA_ARRAY_OID = 1001
+
+
+class UuidArray(bytes):
+    """A binary `uuid[]`, from `copying.uuid_array`."""
+
+    __slots__ = ()
+
+
+class ByteaArray(bytes):
+    """A binary `bytea[]`, from `copying.bytea_array`."""
+
+    __slots__ = ()
+
+
+class _PackedDumper(Dumper):
+    format = Format.BINARY
+
+    def dump(self, obj: bytes) -> Buffer:
+        return bytes(obj)
+
+
+class _UuidArrayDumper(_PackedDumper):
+    oid = _UUID_ARRAY_OID
+
+
+class _ByteaArrayDumper(_PackedDumper):
+    oid = _BYTEA_ARRAY_OID
+
+
+def register(connection: Connection[Any]) -> None:
+    """Teach `connection` the packed parameters (`%b` placeholders)."""
+    connection.adapters.register_dumper(UuidArray, _UuidArrayDumper)
+    connection.adapters.register_dumper(ByteaArray, _ByteaArrayDumper)
+
+
+__all__ = ["ByteaArray", "UuidArray", "register"]

@@ -1,0 +1,114 @@
+"""Partitions of `events`: one a day of event ids, made ahead; what fits no plausible day stays in the default one.
+
+An id is a UUIDv7, whose first 48 bits are milliseconds: a day of ids is a range of ids. A default partition that
+holds rows of a day blocks the making of that day's partition, so making one takes its rows over first.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from psycopg import sql
+
+from stumble.consumers.store.queries import query
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from psycopg import Connection
+
+DAY_MS = 86_400_000
+#: Partitions that exist before the first event of their day comes.
+DAYS_AHEAD = 2
+_CREATE = "create table {table} (like stumble_derived.events including all)"
+_TAKE_OVER = """
+    with moved as (
+        delete from stumble_derived.events_default where event_id >= {low} and event_id < {high} returning *
+    )
+    insert into {table} select * from moved
+"""
+_ATTACH = "alter table stumble_derived.events attach partition {table} for values from ({low}) to ({high})"
+_NAME = re.compile(r"^events_(\d{4})(\d{2})(\d{2})$")
+
+
+def first_id(day: int) -> str:
+    """Return the lowest id of a day, counted in days since 1970."""
+    value = (day * DAY_MS) << 80
+    text = f"{value:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def day_of_id(event_id: bytes) -> int:
+    """Return the day of a 16-byte id, in days since 1970; ids that are no UUIDv7 give any number."""
+    return int.from_bytes(event_id[:6], "big") // DAY_MS
+
+
+def partition_name(day: int) -> str:
+    """Return the table that holds a day's events."""
+    return f"events_{date(1970, 1, 1) + timedelta(days=day):%Y%m%d}"
+
+
+@dataclass(slots=True)
+class EventPartitions:
+    """Knows which days have a partition, and makes those that lack one."""
+
+    retention_days: int
+    _known: set[int] = field(default_factory=set)
+
+    def ensure(self, connection: Connection[Any], days: Iterable[int]) -> None:
+        """Make partitions for those of `days` that are plausible: inside the retention, not far ahead."""
+        today = _today()
+        wanted = {day for day in days if today - self.retention_days <= day <= today + DAYS_AHEAD}
+        missing = wanted - self._known
+        if missing:
+            self._known |= _existing(connection)
+            for day in sorted(missing - self._known):
+                _make(connection, day)
+                self._known.add(day)
+
+    def make_ahead(self, connection: Connection[Any]) -> None:
+        """Make the partitions of today and the days to come."""
+        today = _today()
+        self.ensure(connection, range(today, today + DAYS_AHEAD + 1))
+
+    def drop_old(self, connection: Connection[Any]) -> list[str]:
+        """Drop the partitions outside the retention; returns their names."""
+        oldest = _today() - self.retention_days
+        dropped = [partition_name(day) for day in sorted(_existing(connection)) if day < oldest]
+        for name in dropped:
+            table = sql.Identifier("stumble_derived", name)
+            connection.execute(sql.SQL("drop table if exists {}").format(table))
+        self._known = {day for day in self._known if day >= oldest}
+        return dropped
+
+
+def _today() -> int:
+    return int(datetime.now(UTC).timestamp() * 1000) // DAY_MS
+
+
+def _existing(connection: Connection[Any]) -> set[int]:
+    days = set()
+    for (name,) in connection.execute(query("event_partitions")):
+        if match := _NAME.match(name):
+            days.add((date(*map(int, match.groups())) - date(1970, 1, 1)).days)
+    return days
+
+
+def _make(connection: Connection[Any], day: int) -> None:
+    names = {
+        "table": sql.Identifier("stumble_derived", partition_name(day)),
+        "low": sql.Literal(first_id(day)),
+        "high": sql.Literal(first_id(day + 1)),
+        "exists": sql.Literal(f"stumble_derived.{partition_name(day)}"),
+    }
+    with connection.transaction():
+        connection.execute(query("lock_maintenance"))
+        there = connection.execute(sql.SQL("select to_regclass({exists})").format(**names)).fetchone()
+        if there and there[0] is not None:
+            return
+        connection.execute("lock table events_default in share row exclusive mode")
+        for statement in (_CREATE, _TAKE_OVER, _ATTACH):
+            connection.execute(sql.SQL(statement).format(**names))

@@ -1,0 +1,38 @@
+-- One transaction at a time may write for a partition: its holder of this lock. Taken before anything is
+-- written, so that transaction ids rise in the order in which a partition's transactions take effect.
+-- name: lock_partitions
+select pg_advisory_xact_lock(hashtext(%(topic)s), p) from unnest(%(partitions)s::int[]) as t (p)
+
+-- name: read_offsets
+select kafka_partition, topic_id, next_offset
+from offsets
+where topic = %(topic)s and kafka_partition = any(%(partitions)s)
+
+-- name: first_offsets
+insert into offsets (topic, kafka_partition, topic_id, next_offset)
+select %(topic)s, n.kafka_partition, %(topic_id)s, n.next_offset
+from unnest(%(partitions)s::int[], %(offsets)s::bigint[]) as n (kafka_partition, next_offset)
+on conflict (topic, kafka_partition) do nothing
+
+-- Compare and swap: a partition that is not where the reader believes it to be is missing from the answer.
+-- name: move_offsets
+update offsets o
+set next_offset = n.next_offset,
+    read_until = coalesce(greatest(o.read_until, n.read_until), o.read_until),
+    updated_at = now()
+from unnest(%(partitions)s::int[], %(expected)s::bigint[], %(offsets)s::bigint[], %(read_until)s::timestamptz[])
+     as n (kafka_partition, expected, next_offset, read_until)
+where o.topic = %(topic)s
+  and o.kafka_partition = n.kafka_partition
+  and o.topic_id = %(topic_id)s
+  and o.next_offset = n.expected
+returning o.kafka_partition
+
+-- name: reset_offsets
+update offsets o
+set next_offset = n.next_offset, topic_id = %(topic_id)s, updated_at = now()
+from unnest(%(partitions)s::int[], %(offsets)s::bigint[]) as n (kafka_partition, next_offset)
+where o.topic = %(topic)s and o.kafka_partition = n.kafka_partition
+
+-- name: all_offsets
+select kafka_partition, topic_id, next_offset from offsets where topic = %(topic)s order by kafka_partition
