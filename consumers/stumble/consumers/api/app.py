@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+from fastapi.staticfiles import StaticFiles
 from fastapi_offline import FastAPIOffline
 
 from stumble.consumers.api import failures, health, instances, openapi, problems, requests, scrape, stream
@@ -13,6 +14,8 @@ from stumble.consumers.api.database import Database
 from stumble.consumers.api.feed import Feed
 from stumble.consumers.api.guard import LoopbackHost
 from stumble.consumers.api.metrics import ApiMetrics, Measure
+from stumble.consumers.web import pages
+from stumble.consumers.web.rendering import STATIC
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -62,5 +65,6 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 def _add_routes(app: Any) -> None:
-    for part in (failures, requests, instances, stream, health, scrape):
+    for part in (failures, requests, instances, stream, health, scrape, pages):
         app.include_router(part.router)
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")

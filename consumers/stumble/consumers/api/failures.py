@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response
 
 from stumble.consumers.api import reads
-from stumble.consumers.api.context import Running
+from stumble.consumers.api.context import Context, Running
 from stumble.consumers.api.database import Row
 from stumble.consumers.api.links import next_link
 from stumble.consumers.api.models import Details, FailureDetail, FailurePage
@@ -41,6 +41,11 @@ async def list_failures(
 @router.get("/{failure_id}", summary="One failure with all details", responses=documented(404))
 async def get_failure(failure_id: UUID, running: Running) -> FailureDetail:
     """Show a failure with raw message and traceback: whoever reaches the API on loopback is the operator."""
+    return await detailed(running, failure_id)
+
+
+async def detailed(running: Context, failure_id: UUID) -> FailureDetail:
+    """Read a failure with the details of the event that shows it best; raises `NotFound`."""
     async with running.database.read() as connection:
         row = await reads.failure(connection, failure_id)
         if row is None:

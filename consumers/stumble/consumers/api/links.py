@@ -11,13 +11,18 @@ if TYPE_CHECKING:
     from stumble.consumers.api.cursors import PageCursor
 
 
-def next_link(request: Request, response: Response, after: PageCursor) -> str:
-    """Path of the page after this place; also set as `Link` header (RFC 8288).
+def with_cursor(request: Request, after: PageCursor) -> str:
+    """Path of the page after this place.
 
     Spans such as `since=15m` are kept as they were asked: the window moves on with the reader's clock, and older rows
     fall out of it at its end only.
     """
     query = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
-    path = f"{request.url.path}?{urlencode([*query, ('cursor', after.encode())])}"
+    return f"{request.url.path}?{urlencode([*query, ('cursor', after.encode())])}"
+
+
+def next_link(request: Request, response: Response, after: PageCursor) -> str:
+    """Path of the next page; also set as `Link` header (RFC 8288)."""
+    path = with_cursor(request, after)
     response.headers["Link"] = f'<{path}>; rel="next"'
     return path

@@ -12,9 +12,12 @@ from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
 from starlette.exceptions import HTTPException
 
 from stumble.consumers.api.models import Problem
+from stumble.consumers.web.rendering import error_page, wants_page
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI, Request
+    from collections.abc import Sequence
+
+    from fastapi import FastAPI, Request, Response
 
 _log = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
@@ -47,6 +50,15 @@ def problem(request: Request, status: int, detail: str, headers: dict[str, str] 
     return JSONResponse(body.model_dump(), status, media_type=MEDIA_TYPE, headers=headers)
 
 
+def answer(request: Request, status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
+    """Answer with a problem; a person's browser, asking for a page, with a page."""
+    if not wants_page(request):
+        return problem(request, status, detail, headers)
+    response = error_page(request, status, detail)
+    response.headers.update(headers or {})
+    return response
+
+
 def explain(error: Exception) -> str:
     """Sentence for an operator about a database error."""
     match error:
@@ -63,27 +75,27 @@ def explain(error: Exception) -> str:
 def install(app: FastAPI) -> None:
     """Make every error of the app a problem."""
 
-    async def unavailable(request: Request, error: Exception) -> JSONResponse:
+    async def unavailable(request: Request, error: Exception) -> Response:
         _log.warning("store unavailable: %s: %s", type(error).__name__, str(error).strip())
-        return problem(request, 503, explain(error), {"Retry-After": str(RETRY_SECONDS)})
+        return answer(request, 503, explain(error), {"Retry-After": str(RETRY_SECONDS)})
 
-    async def not_found(request: Request, error: Exception) -> JSONResponse:
-        return problem(request, 404, str(error))
+    async def not_found(request: Request, error: Exception) -> Response:
+        return answer(request, 404, str(error))
 
-    async def bad_request(request: Request, error: Exception) -> JSONResponse:
-        return problem(request, 400, str(error))
+    async def bad_request(request: Request, error: Exception) -> Response:
+        return answer(request, 400, str(error))
 
-    async def invalid(request: Request, error: Exception) -> JSONResponse:
+    async def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        return problem(request, 400, _sentence(error))
+        return answer(request, 400, sentence(error.errors()))
 
-    async def http(request: Request, error: Exception) -> JSONResponse:
+    async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         detail = str(error.detail)
         if error.status_code == 404:
             detail = f"There is no {request.url.path} here; see /docs for what there is."
         headers = dict(error.headers) if error.headers else None
-        return problem(request, error.status_code, detail, headers)
+        return answer(request, error.status_code, detail, headers)
 
     for kind in (psycopg.OperationalError, psycopg.InterfaceError, psycopg.ProgrammingError):
         app.add_exception_handler(kind, unavailable)
@@ -95,11 +107,18 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, http)
 
 
-def _sentence(error: RequestValidationError) -> str:
-    """First thing that is wrong, by the name of its parameter."""
-    first = error.errors()[0]
+def sentence(errors: Sequence[Any]) -> str:
+    """Tell the first thing that is wrong, by the name of its parameter."""
+    first = errors[0]
     name = str(first["loc"][-1]) if first.get("loc") else "request"
     if len(first.get("loc", ())) > 2 and isinstance(first["loc"][-1], int):
         name = str(first["loc"][1])
+    match first["type"]:
+        case "extra_forbidden":
+            return f"There is no parameter {name} here; see /docs for what there is."
+        case "missing":
+            return f"The parameter {name} is needed."
+        case "uuid_parsing":
+            return f"{name}: {str(first['input'])!r} is no uuid."
     message = str(first["msg"]).removeprefix("Value error, ").rstrip(".")
     return f"{name}: {message}."

@@ -67,6 +67,12 @@ async def last_failure(connection: Reader, instance: UUID) -> Failure | None:
     return Failure.model_validate(rows[0]) if rows else None
 
 
+async def facts(connection: Reader, instance: UUID, request_ids: list[str]) -> list[bytes]:
+    """Read the packed facts of some of a server's requests, and of the server itself."""
+    parameters = {"instance": instance, "request_ids": request_ids}
+    return [bytes(row["facts"]) for row in await fetch(connection, statement("facts_of_instance"), parameters)]
+
+
 async def clock(connection: Reader) -> datetime:
     """Read the database's time, by which `updated_at` is written too."""
     moment: datetime = (await fetch(connection, statement("clock")))[0]["now"]

@@ -46,3 +46,9 @@ select failure_id, request_key, instance_uuid, request_id, action, host, node, s
 
 -- name: clock
 select now() as now;
+
+-- name: facts_of_instance
+-- What is known of some of a server's requests, and of the server itself.
+select facts from fact_sets
+ where instance_uuid = %(instance)s and (request_id = any(%(request_ids)s) or request_id = '')
+ order by request_id;

@@ -1,0 +1,159 @@
+"""The web pages in a real browser."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from stumble.consumers.facts import Fact, Origin, pack
+from tests.integration.api.rows import START, Store, micros
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+SECONDS = 15_000
+
+
+def publish(store: Store, failure: dict[str, Any], **given: Any) -> None:
+    """Publish a failure as the projector does: its times are microseconds in the record."""
+    store.publish("failure", {**failure, "occurred_at": micros(failure["occurred_at"])}, **given)
+
+
+def test_the_list_is_live_and_takes_corrections(store: Store, page: Page) -> None:
+    store.failure(store.request(display_name="old"))
+    page.goto("/")
+    page.get_by_role("status").get_by_text("live").wait_for(timeout=SECONDS)
+    rows = page.locator("#failures tbody tr")
+    assert rows.count() == 1
+    new = store.failure(store.request(display_name="new"), reason="<script>alert(1)</script>",
+                        occurred_at=START + timedelta(hours=1))  # fmt: skip
+    publish(store, new)
+    rows.nth(1).wait_for(timeout=SECONDS)
+    assert rows.nth(0).locator("[data-field=server]").inner_text() == "new"
+    assert "<script>alert(1)</script>" in rows.nth(0).inner_text()
+    assert "2026-01-31 13:00:02" not in rows.nth(0).inner_text()
+    assert "2026-01-31 13:00:00" in rows.nth(0).inner_text()
+    publish(store, new, revision=2, blame="CAPACITY")
+    rows.nth(0).get_by_text("capacity").wait_for(timeout=SECONDS)
+    assert rows.count() == 2
+    publish(store, new, revision=3, status="RETRACTED")
+    page.locator("tr.gone").wait_for(timeout=SECONDS)
+
+
+def test_rows_wait_while_somebody_reads_further_down(store: Store, page: Page) -> None:
+    for number in range(60):
+        store.failure(store.request(), occurred_at=START - timedelta(minutes=number))
+    page.goto("/")
+    page.get_by_role("status").get_by_text("live").wait_for(timeout=SECONDS)
+    page.mouse.wheel(0, 1500)
+    page.wait_for_function("scrollY > 500")
+    publish(store, store.failure(store.request(display_name="late"), occurred_at=START + timedelta(minutes=1)))
+    held = page.get_by_role("button", name="1 new failure")
+    held.wait_for(timeout=SECONDS)
+    assert page.locator("#failures tbody tr").count() == 60
+    held.click()
+    page.locator("#failures tbody tr").first.get_by_text("late").wait_for(timeout=SECONDS)
+
+
+def test_filters_hold_for_what_comes_too(store: Store, page: Page) -> None:
+    store.failure(store.request(display_name="mine", action="resize"), blame="CAPACITY")
+    store.failure(store.request(display_name="other"), blame="USER")
+    page.goto("/")
+    page.get_by_label("Blame").select_option("CAPACITY")
+    page.get_by_role("button", name="Filter").click()
+    page.get_by_role("status").get_by_text("live").wait_for(timeout=SECONDS)
+    rows = page.locator("#failures tbody tr")
+    assert [text.split()[2] for text in rows.all_inner_texts()] == ["resize"]
+    later = {"occurred_at": START + timedelta(hours=1)}
+    publish(store, store.failure(store.request(display_name="unasked"), blame="USER", **later))
+    publish(store, store.failure(store.request(display_name="asked"), blame="CAPACITY", **later))
+    rows.nth(1).wait_for(timeout=SECONDS)
+    assert "asked" in rows.nth(0).inner_text()
+    assert rows.count() == 2
+
+
+def test_older_failures_are_a_page_away(store: Store, page: Page) -> None:
+    request = store.request()
+    for number in range(101):
+        store.failure(request, exception=f"E{number:03d}", occurred_at=START - timedelta(minutes=number))
+    page.goto("/")
+    page.get_by_role("link", name="Older failures").click()
+    page.wait_for_url("**cursor=**")
+    assert page.locator("#failures tbody tr").count() == 1
+    assert page.get_by_text("E100").is_visible()
+    page.get_by_role("link", name="Newest").click()
+    page.locator("#failures tbody tr").nth(99).wait_for(timeout=SECONDS)
+
+
+def test_nothing_yet_is_a_sentence_until_something_comes(store: Store, page: Page) -> None:
+    page.goto("/")
+    page.get_by_text("No failures so far.").wait_for()
+    page.get_by_role("status").get_by_text("live").wait_for(timeout=SECONDS)
+    publish(store, store.failure(store.request(display_name="first")))
+    page.get_by_role("link", name="first").wait_for(timeout=SECONDS)
+    assert page.get_by_text("No failures so far.").count() == 0
+
+
+def _state(at: datetime, vm_state: str, task_state: str | None) -> Fact:
+    origin = Origin(*[None] * 13, ())
+    state = (vm_state, task_state, None, None)
+    return Fact(micros(at), str(uuid.uuid4()), "instance.update", "PROGRESS", None, None, state, None, None, origin)
+
+
+def test_a_server_has_two_lanes(store: Store, page: Page) -> None:
+    server, later = uuid.uuid4(), START + timedelta(hours=1)
+    create = store.request(instance_uuid=server, action="create", outcome="RECOVERED", request_id="req-1")
+    store.failure(create, host="cmp1", exception="ComputeResourcesUnavailable")
+    stop = store.request(
+        instance_uuid=server, action="stop", outcome="IN_PROGRESS", request_id="req-2", started_at=later
+    )
+    for request_id, facts in (
+        ("req-1", [_state(START, "building", "spawning"), _state(START + timedelta(seconds=5), "active", None)]),
+        ("req-2", [_state(later, "active", "powering-off")]),
+    ):
+        store.insert(
+            "fact_sets", instance_uuid=server, request_id=request_id, facts=pack(facts), version=1, kafka_partition=0
+        )
+    page.goto("/")
+    page.get_by_placeholder("server uuid").fill(str(server))
+    page.get_by_role("button", name="Find").click()
+    page.wait_for_url(f"**/servers/{server}")
+    lanes = page.locator(".lane-row")
+    assert lanes.count() == 2
+    assert "powering-off" in lanes.nth(0).locator(".state-lane").inner_text()
+    assert "in progress" in lanes.nth(0).locator(".action-lane").inner_text()
+    assert lanes.nth(1).locator(".change").all_inner_texts()[0].startswith("active")
+    assert "ComputeResourcesUnavailable" in lanes.nth(1).locator(".action-lane").inner_text()
+    page.get_by_role("status").get_by_text("live").wait_for(timeout=SECONDS)
+    store.settle(stop, "SUCCEEDED")
+    lanes.nth(0).get_by_text("succeeded").wait_for(timeout=SECONDS)
+
+
+def test_a_request_and_the_details_of_its_failure(store: Store, page: Page) -> None:
+    event = uuid.uuid4()
+    request = store.request(request_id="req-1", action="resize", verdict="NoValidHost")
+    store.failure(request, detail_event_id=event, event_ids=[event])
+    store.event(event, failure={"message": "raw words", "traceback": "Traceback (most recent call last)"})
+    page.goto("/requests/req-1")
+    assert "resize on web-1" in page.get_by_role("heading", level=2).inner_text()
+    assert page.get_by_text("NoValidHost").is_visible()
+    page.get_by_role("link", name="InstancePowerOffFailure").click()
+    assert page.get_by_text("Traceback (most recent call last)").is_visible()
+    assert page.get_by_text("raw words").is_visible()
+
+
+def test_it_can_be_used_on_a_small_screen_and_in_the_dark(store: Store, page: Page) -> None:
+    store.failure(store.request(), reason="A" * 400)
+    page.emulate_media(color_scheme="dark")
+    page.set_viewport_size({"width": 380, "height": 700})
+    page.goto("/")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    dark = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    page.emulate_media(color_scheme="light")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") != dark
+
+
+def test_the_documentation_page_works_offline(page: Page) -> None:
+    page.goto("/docs")
+    page.get_by_text("/v1/failures", exact=True).wait_for(timeout=SECONDS)
