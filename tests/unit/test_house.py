@@ -46,12 +46,12 @@ def test_jars_are_locked_by_hash() -> None:
 
 
 def test_sources_stay_readable() -> None:
-    """Files of at most 400 lines."""
+    """Files of at most 500 lines, tables included."""
     roots = ("schemas", "producers", "consumers", "deploy")
     long = {
         str(path.relative_to(ROOT)): count
         for root in roots
         for path in (ROOT / root).rglob("*.py")
-        if (count := len(path.read_text().splitlines())) > 400
+        if (count := len(path.read_text().splitlines())) > 500
     }
     assert long == {}
