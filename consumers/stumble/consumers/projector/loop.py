@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING
 from confluent_kafka import KafkaError, KafkaException
 
 from stumble.consumers.dlq import DeadLetters
+from stumble.consumers.notices import Notices
 from stumble.consumers.projector.batch import BadRecord, Batch
 from stumble.consumers.projector.errors import BadRecordError
 from stumble.consumers.projector.health import Health
-from stumble.consumers.projector.notices import Notices
 from stumble.consumers.projector.offsets import Place, expired, place
 from stumble.consumers.projector.reading import Reader
 from stumble.consumers.projector.source import Source
@@ -71,7 +71,7 @@ class Projector:
         self._topic = settings.kafka.topics.actions
         self._application = f"stumble-projector@{socket.gethostname()}:{os.getpid()}"
         self.health = Health(own.stuck_after)
-        self._notices = Notices()
+        self._notices = Notices(LOG)
         registry = Registry(settings.kafka) if settings.kafka.schema_registry_url else None
         self._reader = Reader(registry.resolve if registry else None)
         self._source = Source(settings.kafka, self._topic, own.group, place=self._placed, lost=self._lost)

@@ -14,8 +14,8 @@ from stumble.consumers.store.partitions import EventPartitions
 from stumble.consumers.store.retention import expire
 
 if TYPE_CHECKING:
+    from stumble.consumers.notices import Notices
     from stumble.consumers.projector.health import Health
-    from stumble.consumers.projector.notices import Notices
     from stumble.consumers.projector.settings import ProjectorSettings
 
 LOG = logging.getLogger("stumble.projector")

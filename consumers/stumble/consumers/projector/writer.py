@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
     from stumble.consumers.dlq import DeadLetters
+    from stumble.consumers.notices import Notices
     from stumble.consumers.projector.health import Health
-    from stumble.consumers.projector.notices import Notices
     from stumble.consumers.projector.transaction import Applied, Ledger
 
 T = TypeVar("T")

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import logging
 
-LOG = logging.getLogger("stumble.projector")
-
 
 class Notices:
     """Remembers what was said, so that a state is told when it changes and not each time it is met."""
 
-    def __init__(self) -> None:
+    def __init__(self, log: logging.Logger) -> None:
+        self._log = log
         self._said: dict[str, str] = {}
 
     def say(self, key: str, text: str) -> None:
         """Log `text` unless it is what was said last of `key`."""
         if self._said.get(key) != text:
             self._said[key] = text
-            LOG.warning(text)
+            self._log.warning(text)
 
     def over(self, key: str, text: str) -> None:
         """Log `text` when what was said of `key` no longer holds."""
         if self._said.pop(key, None) is not None:
-            LOG.warning(text)
+            self._log.warning(text)
 
     def current(self) -> list[str]:
         """Return what holds now."""

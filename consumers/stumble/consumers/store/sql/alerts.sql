@@ -1,0 +1,42 @@
+-- The lease of a role of which only one may be active. Its token rises with every change of hands.
+-- name: take_lease
+insert into leases as l (name, holder, token, expires_at)
+values (%(name)s, %(holder)s, 1, clock_timestamp() + make_interval(secs => %(seconds)s))
+on conflict (name) do update
+set holder = excluded.holder,
+    token = case when l.holder = excluded.holder then l.token else l.token + 1 end,
+    expires_at = excluded.expires_at
+where l.holder = excluded.holder or l.expires_at < clock_timestamp()
+returning token
+
+-- name: leave_lease
+update leases set expires_at = clock_timestamp() where name = %(name)s and holder = %(holder)s
+
+-- name: first_cursor
+insert into cursors (name, xid, id, token) values (%(name)s, '0', 0, 0) on conflict (name) do nothing
+
+-- name: read_cursor
+select xid::text, id from cursors where name = %(name)s
+
+-- Marks of one who no longer holds the lease are rejected: the caller looks whether a row was changed.
+-- name: move_cursor
+update cursors c
+set xid = %(xid)s::text::xid8, id = %(id)s, token = %(token)s, updated_at = now()
+where c.name = %(name)s
+  and c.token <= %(token)s
+  and exists (select from leases l where l.name = %(name)s and l.token = %(token)s and l.holder = %(holder)s)
+
+-- A transaction that is still open may yet commit a lower place, so readers stop before the oldest that is.
+-- name: publications_after
+select id, xid::text, kind, subject_id::text, request_key::text, instance_uuid::text, revision, status,
+       replaced_by::text, payload, (extract(epoch from created_at) * 1000000)::bigint
+from publications
+where (xid, id) > (%(xid)s::text::xid8, %(id)s)
+  and xid < pg_snapshot_xmin(pg_current_snapshot())
+order by xid, id
+limit %(limit)s
+
+-- name: publications_waiting
+select count(*), extract(epoch from min(created_at))::float8
+from publications
+where (xid, id) > (%(xid)s::text::xid8, %(id)s)
