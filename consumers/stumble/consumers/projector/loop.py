@@ -111,8 +111,7 @@ class Projector:
             self._close()
 
     def _turn(self) -> None:
-        while not self._writer.results.empty():
-            self._take(self._writer.results.get())
+        self._take_all()
         full = len(self._pending) >= self._own.max_batch or self._pending_bytes >= self._own.max_batch_bytes
         if full and not self._writer.idle:
             self._hold_back()
@@ -122,6 +121,7 @@ class Projector:
             room = max(1, self._own.max_batch - len(self._pending))
             self._read(self._source.poll(room, _BUSY_POLL if busy else _IDLE_POLL))
         if self._writer.idle:
+            self._take_all()  # it may have ended since: a job must start from where the last one left the store
             self._hand_over()
         self._look_after()
 
@@ -161,6 +161,10 @@ class Projector:
         self._pending.extend(partition, taken, offset, message.timestamp()[1])
         self._pending_bytes += len(value or b"")
         self._taken[partition] = offset + 1
+
+    def _take_all(self) -> None:
+        while not self._writer.results.empty():
+            self._take(self._writer.results.get())
 
     def _take(self, result: Result) -> None:
         """Take in what became of a job."""
