@@ -49,6 +49,11 @@ def test_action_start():
     }
 
 
+def test_action_finish():
+    event = one(call("action_finish", action="resetState"))
+    assert (event["phase"], event["scope"], event["action"]) == ("END", "REQUEST", "resetState")
+
+
 def test_steps():
     assert one(call("event_start", step="compute_stop_instance"))["phase"] == "START"
     event = one(call("event_finish", step="compute_stop_instance"))

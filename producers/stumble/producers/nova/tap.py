@@ -1,8 +1,8 @@
 """The tap: observes Nova's own records of actions, faults and migrations, on the side that calls.
 
 A handful of functions is wrapped, each on its class or module and as the outermost wrapper, so that exceptions are
-seen as objects. A wrapper runs inside the action: it never raises, never waits, and calls what it wraps with the arguments it
-was given. What a release of Nova names or shapes otherwise is left alone, logged once and reported.
+seen as objects. A wrapper runs inside the action: it never raises, never waits, and calls what it wraps with the
+arguments it was given. What a release of Nova names or shapes otherwise is left alone, logged once and reported.
 """
 
 from __future__ import annotations

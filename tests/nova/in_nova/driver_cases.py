@@ -1,0 +1,167 @@
+"""Run in Nova's environment with unittest: the driver as oslo.messaging loads it, by name."""
+
+# ruff: noqa: PT009 - Nova's environment has unittest, not pytest
+
+from __future__ import annotations
+
+import copy
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+from unittest import mock
+
+import oslo_messaging
+from oslo_config import cfg
+from oslo_messaging.notify import notifier
+
+from stumble.producers.nova import driver, options, tap
+from stumble.producers.outbox import Cursor, OutboxReader
+from stumble.producers.outbox.folder import places
+from stumble.schemas.wire.codec import decode
+from stumble.schemas.wire.schemas import EVENT
+
+UUID = "178b0921-8f85-4257-88b6-2e743b5a975c"
+PAYLOAD = {"instance_id": UUID, "state": "active", "tenant_id": "blue"}
+PLAIN = (
+    "import sys, inspect; from oslo_config import cfg; import oslo_messaging as om; "
+    "from nova.compute import utils; from nova.objects import instance_action as a, migration as m; "
+    "things = lambda: [utils.add_instance_fault_from_exc, m.Migration.__dict__['save'], *(c.__dict__[n] for c, n in "
+    "((a.InstanceAction, 'action_start'), (a.InstanceAction, 'finish'), (a.InstanceActionEvent, 'event_start'), "
+    "(a.InstanceActionEvent, 'event_finish'), (a.InstanceActionEvent, 'event_finish_with_failure')))]; "
+    "before = things(); "
+    "conf = cfg.ConfigOpts(); conf(['--config-file', sys.argv[1]]); "
+    "n = om.Notifier(om.get_notification_transport(conf, 'fake://')); "
+    "print([type(e.obj).__name__ for e in n._driver_mgr], [x is y for x, y in zip(before, things())])"
+)
+
+
+class DriverCase(unittest.TestCase):
+    def setUp(self):
+        self.folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+        self.outbox = self.folder / "outbox"
+        self.addCleanup(tap.uninstall)
+        self.addCleanup(driver._producers.clear)
+
+    def conf(self, **known):
+        lines = ["[oslo_messaging_notifications]", "driver = stumble", "[stumble]"]
+        lines += [f"{key} = {value}" for key, value in ({"outbox_dir": self.outbox} | known).items()]
+        file = self.folder / "nova.conf"
+        file.write_text("\n".join(lines))
+        conf = cfg.ConfigOpts()
+        conf.register_opts([cfg.HostAddressOpt("host", default="host1")])
+        conf(["--config-file", str(file)])
+        return conf
+
+    def notifier(self, conf, **known):
+        transport = oslo_messaging.get_notification_transport(conf, "fake://")
+        return oslo_messaging.Notifier(transport, publisher_id="compute.host1", **known)
+
+    def events(self):
+        found = []
+        for place in places(str(self.outbox)):
+            reader, cursor, before = OutboxReader(place.path), Cursor(), None
+            while cursor != before:
+                chunk = reader.read(cursor, live=True)
+                found += [decode(EVENT, record.body) for record in chunk.records]
+                before, cursor = cursor, chunk.end
+        return found
+
+    def test_loaded_by_name_it_fills_the_outbox(self):
+        conf = self.conf(cell="cell1", region="north", labels="rack:r1,aggregate:gpu")
+        self.notifier(conf).info({}, "compute.instance.power_off.end", PAYLOAD)
+        (event,) = self.events()
+        self.assertEqual((UUID, "instance.power_off"), (event["instance_uuid"], event["source"]["signal"]))
+        self.assertEqual(("cell1", "north"), (event["cell"], event["region"]))
+        self.assertEqual({"rack": "r1", "aggregate": "gpu"}, event["labels"])
+
+    def test_two_notifiers_share_one_outbox_and_one_tap(self):
+        conf = self.conf()
+        with mock.patch.object(driver.tap, "install", wraps=tap.install) as install:
+            notifiers = [self.notifier(conf), self.notifier(conf, topics=["versioned_notifications"])]
+        self.assertEqual(1, install.call_count)
+        for found in notifiers:
+            found.info({}, "compute.instance.power_off.end", PAYLOAD)
+        self.assertEqual(2, len(self.events()))
+        self.assertEqual(1, len(places(str(self.outbox))))
+
+    def test_nothing_is_created_before_the_first_event(self):
+        self.notifier(self.conf())
+        self.assertFalse(self.outbox.exists())
+
+    def test_message_and_context_stay_as_they_are(self):
+        found = driver.StumbleDriver(self.conf(), [], None)
+        message = {
+            "message_id": "m",
+            "publisher_id": "compute.host1",
+            "event_type": "stop_instance",
+            "timestamp": "2026-11-22 08:19:54.557150",
+            "priority": "ERROR",
+            "payload": {"exception": "ValueError('x')", "args": {"instance": {"uuid": UUID}}},
+            "_context_auth_token": "secret",
+            "_unique_id": "u",
+        }
+        context = {"request_id": "req-1"}
+        before = copy.deepcopy((message, context))
+        found.notify(context, message, "ERROR", None)
+        self.assertEqual(before, (message, context))
+        self.assertEqual("ValueError", self.events()[0]["failure"]["exception"])
+
+    def test_a_notification_of_the_exception_being_handled_carries_its_id_and_chain(self):
+        found = driver.StumbleDriver(self.conf(), [], None)
+        payload = {"exception": "ValueError('x')", "args": {"instance": {"uuid": UUID}}}
+        publisher = self.notifier(self.conf())
+        self.assertIsNotNone(found)
+        try:
+            raise ValueError("x") from OSError("disk")  # noqa: TRY301
+        except ValueError:
+            publisher.error({}, "stop_instance", payload)
+            publisher.error({}, "stop_instance", payload)
+            publisher.error({}, "stop_instance", payload | {"exception": "KeyError('y')"})
+        first, second, other = self.events()
+        self.assertEqual(first["failure_id"], second["failure_id"])
+        self.assertEqual(["OSError"], first["failure"]["chain"])
+        self.assertIsNone(other["failure_id"])
+
+    def test_no_message_makes_it_raise(self):
+        found = driver.StumbleDriver(self.conf(), [], None)
+        for message in (None, 5, {}, {"payload": {}}, {"event_type": []}):
+            found.notify(None, message, None, None)
+            found.notify(object(), message, "INFO", -1)
+        self.assertEqual([], self.events())
+
+    def test_a_wrong_option_costs_the_events_not_the_service(self):
+        conf = self.conf(durability="forever")
+        with self.assertLogs("stumble.producers.nova.driver", "WARNING") as logged:
+            found = self.notifier(conf)
+        self.assertIn("stumble is off in this service", logged.output[0])
+        found.info({}, "compute.instance.power_off.end", PAYLOAD)
+        self.assertEqual([], self.events())
+
+    def test_an_outbox_that_cannot_be_written_is_no_error_of_nova(self):
+        self.outbox.write_text("a file is in the way")
+        self.notifier(self.conf()).info({}, "compute.instance.power_off.end", PAYLOAD)
+
+    def test_a_broken_producer_is_no_error_of_nova(self):
+        found = self.notifier(self.conf())
+        with mock.patch.object(driver.Producer, "notification", side_effect=RuntimeError("bug")):
+            found.info({}, "compute.instance.power_off.end", PAYLOAD)
+
+    def test_tap_off_leaves_no_trace(self):
+        for value, same in (("false", True), ("true", False)):
+            self.conf(tap=value)
+            command = [sys.executable, "-W", "ignore", "-c", PLAIN, str(self.folder / "nova.conf")]
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            self.assertEqual(f"['StumbleDriver'] {[same] * 7}", done.stdout.strip().splitlines()[-1])
+
+    def test_every_option_has_a_help(self):
+        ((group, found),) = options.list_opts()
+        self.assertEqual("stumble", group)
+        names = ["outbox_dir", "durability", "tap", "labels", "cell", "region"]
+        self.assertEqual(names, [option.name for option in found])
+        for option in found:
+            self.assertGreater(len(option.help), 20)
+
+    def test_it_is_a_driver_of_oslo_messaging(self):
+        self.assertTrue(issubclass(driver.StumbleDriver, notifier.Driver))

@@ -1,0 +1,84 @@
+"""Run in Nova's environment with unittest: every event type that this Nova has is translated or dropped on purpose."""
+
+# ruff: noqa: PT009, PT027 - Nova's environment has unittest, not pytest
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import unittest
+
+from nova import rpc
+from nova.compute import instance_actions, manager
+from nova.conductor import manager as conductor_manager
+from nova.notifications import objects as notifications
+from nova.objects import fields
+
+from stumble.producers.translate import names
+from stumble.producers.translate.skip import NOT_AN_ACTION, Skipped
+from stumble.producers.translate.versioned import name_of
+
+assert notifications
+LEGACY = rpc.LegacyValidatingNotifier.allowed_legacy_notification_event_types
+
+
+class NamesCase(unittest.TestCase):
+    def test_every_legacy_event_type(self):
+        unknown = [
+            name
+            for name in LEGACY
+            if name not in names.LEGACY_SIGNALS
+            and name not in names.DROPPED
+            and not name.startswith(names.DROPPED_FAMILIES)
+        ]
+        self.assertEqual([], unknown)
+
+    def test_no_event_of_an_instance_is_dropped_by_its_family(self):
+        ours = [name for name in LEGACY if name.startswith(("compute.instance.", "compute_task."))]
+        self.assertEqual([], [name for name in ours if name.startswith(names.DROPPED_FAMILIES)])
+        dropped = {name for name in ours if name in names.DROPPED}
+        self.assertEqual({"exists", "create_ip", "delete_ip"}, {name.split(".")[2] for name in dropped})
+
+    def test_every_versioned_action_of_an_instance(self):
+        source = inspect.getsource(fields.NotificationAction)
+        known = {*names.INSTANCE_SIGNALS, *names.COMPUTE_TASKS, "exists", "exception"}
+        other = {
+            *("import", "select_destinations", "add_host", "remove_host", "add_member", "update_metadata"),
+            *("update_prop", "connect", "usage", "cache_images"),
+        }
+        values = set(re.findall(r" = '(\w+)'", source))
+        self.assertEqual(set(), values - known - other)
+        self.assertEqual(set(), known - values)
+
+    def test_every_versioned_object_has_a_family(self):
+        for name in (
+            "aggregate",
+            "flavor",
+            "keypair",
+            "libvirt",
+            "metrics",
+            "scheduler",
+            "server_group",
+            "service",
+            "volume",
+        ):
+            with self.assertRaises(Skipped) as found:
+                name_of(f"{name}.something.start", {})
+            self.assertEqual(NOT_AN_ACTION, str(found.exception))
+
+    def test_every_method_that_is_announced_is_a_step_or_named_as_none(self):
+        for service, module in (("nova-compute", manager), ("nova-conductor", conductor_manager)):
+            for node in ast.walk(ast.parse(inspect.getsource(module))):
+                decorators = [ast.unparse(item) for item in getattr(node, "decorator_list", ())]
+                if not any("wrap_exception" in item for item in decorators):
+                    continue
+                is_step = any("wrap_instance_event" in item for item in decorators)
+                told = names.step_of_method(node.name, service) and node.name not in names.NO_ACTION_METHODS
+                self.assertEqual(is_step, bool(told), f"{module.__name__}.{node.name}")
+
+    def test_actions_are_spelled_as_nova_spells_them(self):
+        spelled = {value for name, value in vars(instance_actions).items() if name.isupper()}
+        used = {meaning.action for meaning in (*names.INSTANCE_SIGNALS.values(), *names.COMPUTE_TASKS.values())}
+        used |= set(names.STEP_ACTIONS.values())
+        self.assertEqual(set(), used - spelled - {None})
