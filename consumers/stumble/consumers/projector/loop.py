@@ -25,6 +25,7 @@ from stumble.consumers.projector.health import Health
 from stumble.consumers.projector.offsets import Place, expired, place
 from stumble.consumers.projector.reading import Reader
 from stumble.consumers.projector.source import Source
+from stumble.consumers.projector.statuses import Statuses
 from stumble.consumers.projector.transaction import Ledger
 from stumble.consumers.projector.upkeep import Upkeep
 from stumble.consumers.projector.writer import Result, StoppedError, Sweep, Writer
@@ -84,6 +85,7 @@ class Projector:
         )
         letters = DeadLetters(settings.kafka, own.group)
         self._writer = Writer(self._url, self._ledger, letters, self.health, self._notices, self._application)
+        self._statuses = Statuses(settings, own.group, registry.resolve if registry else None)
         self._upkeep = Upkeep(self._url, own, self._application)
         self._pending = Batch()
         self._pending_bytes = 0
@@ -101,6 +103,7 @@ class Projector:
             return
         self._writer.start()
         self._upkeep.start()
+        self._statuses.start()
         self._source.subscribe()
         gc.collect()
         gc.freeze()
@@ -336,11 +339,12 @@ class Projector:
     def _close(self) -> None:
         self._writer.end()
         self._upkeep.end()
+        self._statuses.end()
         self._writer.join(_REVOKE_WAIT + 5)
         while not self._writer.results.empty():
             result = self._writer.results.get()
             if result.applied is not None:
                 self._stored.update(result.applied.offsets)
         self._hint()
-        self._pending = Batch()
         self._source.close()
+        self._statuses.join(_REVOKE_WAIT)

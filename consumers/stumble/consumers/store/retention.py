@@ -35,6 +35,7 @@ def expire(connection: Connection[Any], partitions: EventPartitions, events_days
             ("expire_fact_sets", requests_days),
             ("expire_old_sightings", requests_days),
             ("expire_publications", requests_days),
+            ("expire_producers", events_days),
         ):
             for _ in range(_MOST_CHUNKS):
                 if connection.execute(query(name), {"days": days, "chunk": _CHUNK}).rowcount < _CHUNK:

@@ -1,0 +1,22 @@
+-- The last word of each producer process: an older one that comes later changes nothing.
+-- name: save_statuses
+insert into producers as p (host, process, reported_at, alive, oldest_unsent_at, backlog_events, backlog_bytes,
+                            accepted_total, sent_total, refused_total, set_aside_total, status)
+select n.host, n.process, to_timestamp(n.reported_at::float8 / 1e6), n.alive,
+       to_timestamp(n.oldest_unsent_at::float8 / 1e6), n.backlog_events, n.backlog_bytes, n.accepted_total,
+       n.sent_total, n.refused_total, n.set_aside_total, n.status
+from json_to_recordset(%(rows)s::json) as n (
+    host text, process text, reported_at bigint, alive boolean, oldest_unsent_at bigint, backlog_events bigint,
+    backlog_bytes bigint, accepted_total bigint, sent_total bigint, refused_total bigint, set_aside_total bigint,
+    status jsonb)
+on conflict (host, process) do update
+set reported_at = excluded.reported_at, alive = excluded.alive, oldest_unsent_at = excluded.oldest_unsent_at,
+    backlog_events = excluded.backlog_events, backlog_bytes = excluded.backlog_bytes,
+    accepted_total = excluded.accepted_total, sent_total = excluded.sent_total,
+    refused_total = excluded.refused_total, set_aside_total = excluded.set_aside_total,
+    status = excluded.status, updated_at = now()
+where p.reported_at <= excluded.reported_at
+
+-- name: expire_producers
+delete from producers where (host, process) in (
+    select host, process from producers where reported_at < now() - make_interval(days => %(days)s) limit %(chunk)s)
