@@ -45,8 +45,8 @@ class FailureRecord:
     """One thing that went wrong once.
 
     ``exception`` is the root class without ``_Remote``, or stumble's own name where no exception was ever raised.
-    ``chain`` holds the classes inside it, outermost first. ``event_ids`` are its sightings; ``detail_event_id`` is the one to
-    read the raw message and traceback from.
+    ``chain`` holds the classes inside it, outermost first. ``event_ids`` are its sightings; ``detail_event_id`` is the
+    one to read the raw message and traceback from.
     """
 
     failure_id: str

@@ -132,7 +132,7 @@ def _word(event: dict[str, Any], word: str) -> None:
             "task_state": task_state,
             "display_name": "server",
         }
-    elif event["source"]["signal"].startswith("action_"):
+    elif (event["source"]["signal"] or "").startswith("action_"):
         event["action"] = word
     else:
         event["step"] = word

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stumble.consumers import diff as differ
-from stumble.consumers.facts import Fact, is_context, pack, union, unpack
+from stumble.consumers.facts import Extra, Fact, Origin, Sighting, is_context, pack, union, unpack
+from stumble.consumers.outcome import rules
 from stumble.consumers.outcome.derive import derive
-from stumble.consumers.records import IN_PROGRESS, RequestRecord
+from stumble.consumers.records import IN_PROGRESS, FailureRecord, RequestRecord
 from tests.unit.outcome import dsl
 from tests.unit.outcome.scenarios import SCENARIOS
 
@@ -31,7 +32,8 @@ class Store:
         self.entered: Counter[differ.Counter] = Counter()
         self.left: Counter[differ.Counter] = Counter()
         self.heard: dict[tuple[str, str], differ.Publication] = {}
-        self.open_heard: list[str] = []
+        self.spoken: list[differ.Publication] = []
+        self.names: dict[str, str] = {}
 
     def add(self, batch: list[Fact]) -> None:
         touched = {fact.origin.request_id for fact in batch}
@@ -64,6 +66,11 @@ class Store:
             self.left[counter] += left
         for publication in change.publications:
             self.heard[publication.kind, publication.subject_id] = publication
+            self.spoken.append(publication)
+            if isinstance(publication.record, FailureRecord):
+                self.names[publication.subject_id] = f"{publication.record.host}:{publication.record.exception}"
+            elif publication.record is not None:
+                self.names[publication.subject_id] = publication.record.outcome
 
     def check(self) -> None:
         """The store holds what one derivation of everything yields."""
@@ -109,7 +116,7 @@ def _told(record: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", _ALL)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(data=st.data())
 def test_any_arrival_ends_in_the_same_state(name: str, data: st.DataObject) -> None:
     facts = list(_ALL[name])
@@ -121,6 +128,78 @@ def test_any_arrival_ends_in_the_same_state(name: str, data: st.DataObject) -> N
         arriving = arriving[size:]
     store.check()
     assert derive(dsl.INSTANCE, facts) == derive(dsl.INSTANCE, facts[::-1] + facts)
+
+
+_SIGNALS = ["action_start", "event_start", "event_finish", "fault", "exception", "migration", "request", "step"]
+_SIGNALS += ["instance.update", "instance.exists", *sorted(rules.GIVING_UP), *sorted(rules.SIGNAL_ACTIONS)]
+_CLASSES = ["NoValidHost", "MaxRetriesExceeded", "BuildAbortException", "RescheduledException", "InstanceNotFound"]
+_CLASSES += ["UnexpectedDeletingTaskStateError", "MigrationPreCheckError", "libvirtError", "RemoteError", "ResizeError"]
+
+_SIGHTINGS = st.builds(
+    Sighting,
+    exception=st.sampled_from(_CLASSES),
+    chain=st.lists(st.sampled_from(_CLASSES), max_size=2).map(tuple),
+    code=st.none(),
+    reason=st.none(),
+    blame=st.sampled_from(["UNKNOWN", "OPERATOR"]),
+    retryable=st.none(),
+    message=st.none(),
+    token=st.none(),
+    remote=st.booleans(),
+    detail=st.booleans(),
+)
+_EXTRAS = st.builds(
+    Extra,
+    migration_id=st.none(),
+    migration_type=st.sampled_from([None, "live-migration", "migration"]),
+    migration_status=st.sampled_from([None, "error", "completed", "cancelled", "running"]),
+    source_host=st.none(),
+    dest_host=st.none(),
+    target_kind=st.none(),
+    target_id=st.sampled_from([None, "vol-1", "vol-2"]),
+    step_id=st.none(),
+    attempt_id=st.sampled_from([None, "a"]),
+    outcome=st.sampled_from([None, None, "CANCELLED"]),
+)
+_USERS = st.sampled_from([None, "user"])
+_ORIGINS = st.builds(
+    lambda request_id, service, host, user: Origin(
+        request_id, service, host, *([None] * 7), user, user, None, ("rack", "r1") if user else ()
+    ),
+    st.sampled_from([None, "req-1", "req-2", "req-3"]),
+    st.sampled_from(["nova-compute", "nova-conductor", "nova-api"]),
+    st.sampled_from([None, "h1", "h2"]),
+    _USERS,
+)
+_FACTS = st.builds(
+    Fact,
+    at=st.integers(0, 30),
+    event_id=st.uuids().map(str),
+    signal=st.sampled_from(_SIGNALS),
+    phase=st.sampled_from(["START", "PROGRESS", "END", "ERROR"]),
+    action=st.sampled_from([None, *rules.ACTIONS, "unheard-of"]),
+    step=st.sampled_from([None, *sorted(rules.STEP_ACTIONS)]),
+    state=st.sampled_from([None, ("active", None, None, None), ("error", "deleting", "active", None)]),
+    failure=st.one_of(st.none(), _SIGHTINGS),
+    extra=st.one_of(st.none(), _EXTRAS),
+    origin=_ORIGINS,
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(facts=st.lists(_FACTS, max_size=14, unique_by=lambda fact: fact.event_id), data=st.data())
+def test_whatever_arrives_in_any_order_ends_in_the_same_state(facts: list[Fact], data: st.DataObject) -> None:
+    arriving = data.draw(st.permutations(facts))
+    store = Store()
+    while arriving:
+        size = data.draw(st.integers(1, len(arriving)))
+        store.add(arriving[:size])
+        arriving = arriving[size:]
+    store.check()
+    keys = [record.request_key for record in derive(dsl.INSTANCE, facts)]
+    assert len(keys) == len(set(keys))
+    failures = [one.failure_id for record in derive(dsl.INSTANCE, facts) for one in record.failures]
+    assert len(failures) == len(set(failures))
 
 
 @pytest.mark.parametrize("name", _ALL)

@@ -99,7 +99,7 @@ def _families(facts: Sequence[Fact], declared: list[str]) -> list[str]:
 
 
 def _undeclared(facts: Sequence[Fact], declared: list[str]) -> list[str]:
-    """Return the known siblings of declared requests that facts name, and nothing else: what is inside is no sibling."""
+    """Return the known siblings of declared requests that facts name: what is merely inside is none."""
     siblings = {name for one in declared for name in rules.SIBLINGS_OF.get(one, ())}.difference(declared)
     if not siblings:
         return []

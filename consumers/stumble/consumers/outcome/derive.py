@@ -189,7 +189,7 @@ def _failure(key: str, case: Case, one: Cluster, steps: Sequence[StepRecord]) ->
         exception=one.exception,
         chain=max((f.failure.chain for f in own if f.failure is not None), key=len, default=()),
         code=codes[0] if codes else classified.code,
-        reason=next((s.reason for s in sightings if s.reason), one.exception if sightings else rules.SILENT_REASON),
+        reason=next((s.reason for s in sightings if s.reason), _without_reason(one)),
         blame=next((s.blame for s in sightings if s.blame != "UNKNOWN"), classified.blame),
         retryable=next((s.retryable for s in sightings if s.retryable is not None), classified.retryable),
         effect=effect_of(at, group.rule, group.facts),
@@ -204,6 +204,12 @@ def _failure(key: str, case: Case, one: Cluster, steps: Sequence[StepRecord]) ->
         region=next((o.region for o in origins if o.region), None),
         availability_zone=next((o.availability_zone for o in origins if o.availability_zone), None),
     )
+
+
+def _without_reason(one: Cluster) -> str:
+    """Return the text for a failure that no signal gives a reason for: its class, as Nova itself does."""
+    silent = all(fact.failure is None for fact in one.sightings)
+    return rules.SILENT_REASON if silent else one.exception
 
 
 def _tells(fact: Fact, one: Cluster) -> bool:

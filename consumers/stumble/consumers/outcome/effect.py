@@ -13,16 +13,18 @@ _AFTER_STATE = frozenset({"fault", "event_finish"})
 
 
 def baseline_of(facts: Sequence[Fact]) -> str | None:
-    """Return the vm_state in which the request found the instance. ``facts`` are sorted."""
+    """Return the vm_state in which the request found the instance. ``facts`` are sorted.
+
+    Nova sets vm_state when the work is over: while there is a task_state, it is still what it was.
+    """
     for fact in facts:
         if fact.state is None:
             continue
         if fact.state[2]:
             return fact.state[2]
-        if fact.phase in {"START", "PROGRESS"}:
+        if fact.phase in {"START", "PROGRESS"} or (fact.state[1] and fact.state[0] != _ERROR):
             return fact.state[0]
-        if fact.phase == "ERROR":
-            return None
+        return None
     return None
 
 

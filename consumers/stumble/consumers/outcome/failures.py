@@ -16,12 +16,14 @@ from stumble.schemas.wire.taxonomy import RACES, VERDICTS, WRAPPERS
 class Cluster:
     """The sightings of one failure."""
 
-    __slots__ = ("attempt_id", "exception", "host", "sightings")
+    __slots__ = ("attempt_id", "exception", "host", "names", "sightings")
 
     def __init__(self, host: str | None, exception: str, attempt_id: str | None) -> None:
         self.host = host
         self.exception = exception
         self.attempt_id = attempt_id
+        #: Its class, and those under which it surfaced again elsewhere.
+        self.names = {exception}
         self.sightings: list[Fact] = []
 
     @property
@@ -81,9 +83,8 @@ def find(failing: Iterable[Fact], rule: rules.Rule, *, without_races: bool) -> F
         _join(clusters, fact, _same_host(clusters, fact))
     for fact in wrappers:
         _join(clusters, fact, _wrapped(clusters, fact))
+    _join_echoes(clusters, echoes)
     _merge_chained(clusters)
-    for fact in echoes:
-        _join(clusters, fact, _origin_of(clusters, fact))
     return _with_verdict(clusters, verdicts, silent, rule)
 
 
@@ -108,6 +109,26 @@ def _join(clusters: list[Cluster], fact: Fact, home: Cluster | None) -> None:
         home = Cluster(fact.origin.host, root_of(fact.failure), _attempt_id(fact))
         clusters.append(home)
     home.sightings.append(fact)
+    if fact.failure is not None and fact.failure.exception not in WRAPPERS:
+        home.names.add(fact.failure.exception)
+
+
+def _join_echoes(clusters: list[Cluster], echoes: Iterable[Fact]) -> None:
+    """Give echoes to the failures that surface again in them; the rest stands for failures of its own."""
+    rest = []
+    for fact in sorted(echoes, key=_tells_no_cause):
+        home = _origin_of(clusters, fact)
+        if home is None:
+            rest.append(fact)
+        else:
+            _join(clusters, fact, home)
+    for fact in sorted(rest, key=lambda one: one[:2]):
+        _join(clusters, fact, _origin_of(clusters, fact))
+
+
+def _tells_no_cause(fact: Fact) -> bool:
+    """Sort echoes that name their cause before those that only repeat the name of one that does."""
+    return fact.failure is None or not fact.failure.chain
 
 
 def _same_host(clusters: Sequence[Cluster], fact: Fact) -> Cluster | None:
@@ -135,7 +156,7 @@ def _wrapped(clusters: Sequence[Cluster], fact: Fact) -> Cluster | None:
 
 
 def _of_class(clusters: Iterable[Cluster], exception: str) -> list[Cluster]:
-    return [one for one in clusters if one.exception == exception]
+    return [one for one in clusters if exception in one.names]
 
 
 def _latest_before(clusters: Sequence[Cluster], at: int) -> Cluster | None:
@@ -152,7 +173,7 @@ def _origin_of(clusters: Sequence[Cluster], fact: Fact) -> Cluster | None:
     root = root_of(fact.failure)
     same = _of_class(clusters, root)
     if not same:
-        same = [one for one in clusters if one.exception in fact.failure.chain]
+        same = [one for one in clusters if not one.names.isdisjoint(fact.failure.chain)]
     return _latest_before(same, fact.at) or _same_host(clusters, fact)
 
 

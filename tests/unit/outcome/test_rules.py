@@ -1,0 +1,71 @@
+"""The table covers every action that Nova has."""
+
+from __future__ import annotations
+
+import pytest
+
+from stumble.consumers.outcome import rules
+from tests.unit.outcome import dsl
+
+#: nova/compute/instance_actions.py
+NOVA_ACTIONS = """
+    create delete evacuate restore stop start reboot rebuild revertResize confirmResize resize migrate pause unpause
+    suspend resume rescue unrescue changePassword shelve shelveOffload unshelve live-migration live_migration_cancel
+    live_migration_force_complete trigger_crash_dump extend_volume attach_interface detach_interface attach_volume
+    detach_volume attach_share detach_share swap_volume lock unlock createBackup createImage resetState
+    refresh_volume_attachment
+""".split()  # noqa: SIM905
+
+
+def test_the_table_has_every_action_of_nova() -> None:
+    assert len(NOVA_ACTIONS) == 40
+    assert sorted(rules.RULES) == sorted(NOVA_ACTIONS)
+
+
+@pytest.mark.parametrize("action", NOVA_ACTIONS)
+def test_every_marker_of_success_ends_its_action(action: str) -> None:
+    rule = rules.RULES[action]
+    phase = {signal: "" if signal in rules.PHASELESS else ".end" for signal in rule.ends}
+    markers = [f"V h1 {signal}{phase[signal]}" for signal in sorted(rule.ends)]
+    markers += [f"T h1 event_finish.end {step}" for step in sorted(rule.end_steps)]
+    markers += [f"T api action_finish {action}"]
+    for marker in markers:
+        assert dsl.summary(dsl.run(f"T api action_start {action}\n{marker}")) == {action: "SUCCEEDED"}, marker
+
+
+@pytest.mark.parametrize("action", NOVA_ACTIONS)
+def test_the_end_of_another_step_is_no_success(action: str) -> None:
+    rule = rules.RULES[action]
+    lines = [f"T h1 event_finish.end {step}" for step in sorted(rule.steps - rule.end_steps)]
+    lines += [f"V h1 {signal}.end" for signal in sorted(rule.signals - rule.ends)]
+    script = "\n".join([f"T api action_start {action}", *lines])
+    assert dsl.summary(dsl.run(script)) == {action: "IN_PROGRESS"}
+
+
+@pytest.mark.parametrize("action", NOVA_ACTIONS)
+def test_a_step_that_fails_fails_its_action(action: str) -> None:
+    rule = rules.RULES[action]
+    for step in sorted(rule.steps - rule.attempt_steps):
+        script = f"T api action_start {action}\nT h1 event_finish {step} !HypervisorUnavailable"
+        (record,) = dsl.run(script)
+        assert record.outcome == "FAILED"
+        assert [one.step for one in record.failures] == [step]
+
+
+@pytest.mark.parametrize("action", NOVA_ACTIONS)
+def test_an_attempt_that_fails_decides_nothing(action: str) -> None:
+    rule = rules.RULES[action]
+    lines = [f"T h1 event_finish {step} !DiskNotFound" for step in sorted(rule.attempt_steps)]
+    lines += [f"V h1 {signal}.error !DiskNotFound" for signal in sorted(rule.attempt_signals)]
+    for line in lines:
+        assert dsl.summary(dsl.run(f"T api action_start {action}\n{line}")) == {
+            action: "IN_PROGRESS h1:DiskNotFound(UNKNOWN)"
+        }
+
+
+def test_an_action_of_a_later_nova() -> None:
+    assert dsl.summary(dsl.run("T api action_start teleport")) == {"teleport": "IN_PROGRESS"}
+    failed = dsl.run("T api action_start teleport\nT h1 event_finish compute_teleport !HypervisorUnavailable")
+    assert dsl.summary(failed) == {"teleport": "FAILED h1:HypervisorUnavailable(UNKNOWN)"}
+    ended = dsl.run("T api action_start teleport\nT h1 event_finish.end compute_teleport")
+    assert dsl.summary(ended) == {"teleport": "IN_PROGRESS"}
