@@ -44,13 +44,17 @@ class FactSet:
             self.changed = True
             self.has_context = any(map(is_context, self.facts))
 
+    def replace(self, facts: Iterable[Fact]) -> None:
+        """Hold other facts instead."""
+        before = self.facts
+        self.facts = union((), facts)
+        self.changed = self.changed or self.facts != before
+        self.has_context = any(map(is_context, self.facts))
+
     def remove(self, event_ids: Iterable[str]) -> None:
         """Take facts out again: of sightings that turn out to fit more than one instance."""
         gone = set(event_ids)
-        kept = tuple(fact for fact in self.facts if fact.event_id not in gone)
-        self.changed = self.changed or len(kept) != len(self.facts)
-        self.facts = kept
-        self.has_context = any(map(is_context, kept))
+        self.replace(fact for fact in self.facts if fact.event_id not in gone)
 
 
 @dataclass(slots=True)
@@ -93,6 +97,18 @@ def load_whole(cursor: Cursor[Any], loaded: Loaded, instances: Sequence[str]) ->
             loaded.sets[key] = FactSet(key, partitions[key[0]])
             _fill(loaded, row)
     loaded.whole.update(missing)
+
+
+def load_instances(cursor: Cursor[Any], owners: Mapping[str, int]) -> Loaded:
+    """Load every set of whole instances (instance to Kafka partition)."""
+    loaded = Loaded()
+    for row in cursor.execute(query("load_instances"), {"instances": list(owners)}):
+        key = (row[0], row[1])
+        loaded.sets[key] = FactSet(key, owners[key[0]])
+        _fill(loaded, row)
+    contexts = {key[0] for key, item in loaded.sets.items() if item.has_context}
+    loaded.whole.update(contexts)
+    return loaded
 
 
 def save(cursor: Cursor[Any], sets: Iterable[FactSet]) -> None:

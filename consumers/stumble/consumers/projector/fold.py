@@ -51,12 +51,12 @@ def fold(cursor: Cursor[Any], added: Mapping[SetKey, tuple[int, list[Fact]]]) ->
     return derive_all(cursor, loaded)
 
 
-def derive_all(cursor: Cursor[Any], loaded: Loaded) -> Folded:
-    """Derive all that is loaded and take the difference against what is stored."""
+def derive_all(cursor: Cursor[Any], loaded: Loaded, *, everything: bool = False) -> Folded:
+    """Derive what changed (or `everything`) of what is loaded; take the difference against what is stored."""
     folded = Folded(loaded)
     decisions = _decisions(cursor, loaded.sets.values())
     for instance, sets in loaded.groups():
-        if any(item.changed for item in sets):
+        if everything or any(item.changed for item in sets):
             folded.changes.append(_change(instance, sets, decisions))
     return folded
 
