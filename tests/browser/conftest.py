@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.api.conftest import api, migrated, store
+from tests.integration.api.conftest import api, migrated, served, store
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-__all__ = ["api", "migrated", "store"]
+__all__ = ["api", "migrated", "served", "store"]
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import uuid
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from stumble.consumers.facts import Fact, Origin, pack
+from stumble.consumers.facts import Fact, Origin
 from tests.integration.api.rows import START, Store, micros
 
 if TYPE_CHECKING:
@@ -112,9 +112,7 @@ def test_a_server_has_two_lanes(store: Store, page: Page) -> None:
         ("req-1", [_state(START, "building", "spawning"), _state(START + timedelta(seconds=5), "active", None)]),
         ("req-2", [_state(later, "active", "powering-off")]),
     ):
-        store.insert(
-            "fact_sets", instance_uuid=server, request_id=request_id, facts=pack(facts), version=1, kafka_partition=0
-        )
+        store.facts(server, request_id, facts)
     page.goto("/")
     page.get_by_placeholder("server uuid").fill(str(server))
     page.get_by_role("button", name="Find").click()

@@ -25,13 +25,6 @@ def migrated(new_database: Callable[..., str]) -> str:
     return url.rpartition("/")[2]
 
 
-@pytest.fixture
-def store(migrated: str, new_database: Callable[..., str]) -> Iterator[Store]:
-    store = Store(new_database(migrated))
-    yield store
-    store.connection.close()
-
-
 @contextmanager
 def running_api(url: str, *options: str) -> Iterator[str]:
     """Address of `stumble api` over a store."""
@@ -50,10 +43,26 @@ def running_api(url: str, *options: str) -> Iterator[str]:
             process.wait(20)
 
 
-@pytest.fixture
-def api(store: Store) -> Iterator[str]:
+@pytest.fixture(scope="module")
+def served(migrated: str, new_database: Callable[..., str]) -> Iterator[tuple[Store, str]]:
+    """A store and the API over it, shared by the tests of a module."""
+    store = Store(new_database(migrated))
     with running_api(store.url) as address:
-        yield address
+        yield store, address
+    store.connection.close()
+
+
+@pytest.fixture
+def store(served: tuple[Store, str]) -> Store:
+    """The shared store, emptied."""
+    served[0].empty()
+    return served[0]
+
+
+@pytest.fixture
+def api(served: tuple[Store, str]) -> str:
+    """Address of the shared API."""
+    return served[1]
 
 
 @pytest.fixture

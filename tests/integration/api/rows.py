@@ -11,6 +11,7 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Json, Jsonb
 
+from stumble.consumers.facts import Fact, pack
 from stumble.consumers.store.connect import connect
 from stumble.schemas.wire.codec import encode, frame_single_object
 from stumble.schemas.wire.schemas import EVENT
@@ -36,6 +37,10 @@ class Store:
         names = ", ".join(values)
         places = ", ".join(f"%({name})s" for name in values)
         self.connection.execute(f"insert into {table} ({names}) values ({places})", values)  # type: ignore[arg-type]
+
+    def empty(self) -> None:
+        tables = "requests, failures, events, fact_sets, publications, offsets, producers, counters"
+        self.connection.execute(f"truncate {tables}")  # type: ignore[arg-type]
 
     def request(self, **given: Any) -> dict[str, Any]:
         values = {
@@ -82,6 +87,17 @@ class Store:
     def event(self, event_id: uuid.UUID, **fields: Any) -> None:
         body = frame_single_object(EVENT, encode(EVENT, {"event_id": str(event_id), **fields}))
         self.insert("events", event_id=event_id, occurred_at=START, kafka_partition=0, kafka_offset=1, body=body)
+
+    def facts(self, instance: uuid.UUID, request_id: str, facts: list[Fact]) -> None:
+        self.insert(
+            "fact_sets",
+            instance_uuid=instance,
+            request_id=request_id,
+            facts=pack(facts),
+            stored=b"",
+            version=1,
+            kafka_partition=0,
+        )
 
     def publish(self, kind: str, row: dict[str, Any], **given: Any) -> None:
         record = {name: value for name, value in row.items() if not isinstance(value, Jsonb)} | given

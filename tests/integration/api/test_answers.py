@@ -129,6 +129,20 @@ def test_what_is_wrong_is_told_in_one_sentence(store: Store, api: str) -> None:
         assert "\n" not in problem["detail"]
 
 
+def test_pages_tell_errors_in_a_sentence_too(api: str) -> None:
+    for path, status, words in (
+        ("/requests/req-none", 404, "No request is known under req-none"),
+        (f"/servers/{uuid.uuid4()}", 404, "Nothing is known of server"),
+        ("/?blame=ME", 400, "blame"),
+        ("/servers/none", 400, "is no uuid"),
+    ):
+        answer = httpx.get(api + path, headers={"Accept": "text/html"})
+        assert answer.status_code == status
+        assert answer.headers["content-type"].startswith("text/html")
+        assert "default-src 'self'" in answer.headers["content-security-policy"]
+        assert words in answer.text
+
+
 def test_a_foreign_host_is_refused(api: str) -> None:
     answer = httpx.get(f"{api}/v1/failures", headers={"Host": "evil.example"})
     assert answer.status_code == 400
@@ -144,8 +158,10 @@ def test_ready_and_healthy(store: Store, api: str) -> None:
     progress = httpx.get(f"{api}/readyz").json()
     assert progress["partitions"][0]["offset"] == 7
     assert progress["lag_seconds"] > 0
+    [version] = store.connection.execute("select version_num from alembic_version").fetchone() or ()
     store.connection.execute("update alembic_version set version_num = '0000'")
     behind = httpx.get(f"{api}/readyz")
+    store.connection.execute("update alembic_version set version_num = %s", [version])
     assert behind.status_code == 503
     assert "stumble store migrate" in behind.json()["reasons"][0]
 
@@ -166,10 +182,12 @@ def test_the_docs_page_loads_nothing_from_elsewhere(api: str) -> None:
     assert httpx.get(f"{api}/static-offline-docs/swagger-ui-bundle.js").status_code == 200
 
 
-def test_metrics_of_its_own(api: str) -> None:
+def test_metrics_of_the_store_and_of_its_own(api: str) -> None:
     httpx.get(f"{api}/v1/failures")
     text = httpx.get(f"{api}/metrics").raise_for_status().text
-    assert 'stumble_api_requests_total{method="GET",route="/v1/failures",status="200"} 1.0' in text
+    assert "stumble_api_store_up 1.0" in text
+    assert 'stumble_action_requests_total{action="resize",outcome="FAILED"} 0.0' in text
+    assert 'stumble_api_requests_total{method="GET",route="/v1/failures",status="200"}' in text
 
 
 def test_the_search_path_of_a_reader_is_read_only(store: Store) -> None:

@@ -37,7 +37,7 @@ def test_failures_as_a_table_and_as_json(store: Store, api: str) -> None:
     assert "more than 2" in more.stdout
 
 
-def test_no_failures_is_a_sentence(api: str) -> None:
+def test_no_failures_is_a_sentence(store: Store, api: str) -> None:
     assert stumble("failures", api=api).stdout == "No failures so far.\n"
     assert stumble("instance", "no-uuid", api=api).returncode == 2
     assert stumble("failures", "--since", "1h", api=api).stdout == "No failures match.\n"

@@ -32,6 +32,7 @@ def test_the_database_goes_and_comes_back(own_postgres: LocalPostgres) -> None:
         assert ready.status_code == 503
         assert ready.json()["database"] is False
         assert httpx.get(f"{api}/healthz").status_code == 200
+        assert "stumble_api_store_up 0.0" in httpx.get(f"{api}/metrics", timeout=20).raise_for_status().text
         own_postgres.start()
         deadline = time.monotonic() + 30
         while httpx.get(f"{api}/v1/failures", timeout=20).status_code != 200:

@@ -57,6 +57,7 @@ def create_app(settings: Settings) -> FastAPI:
     _add_routes(app)
     metrics = ApiMetrics()
     app.state.metrics = metrics
+    app.state.settings = settings
     app.add_middleware(LoopbackHost)
     app.add_middleware(Measure, metrics=metrics)
     problems.install(app)

@@ -13,14 +13,12 @@ from fastapi import APIRouter, Response
 from stumble.consumers.api.context import Context, Running
 from stumble.consumers.api.database import fetch
 from stumble.consumers.api.feed import OUTAGES
-from stumble.consumers.api.models import Alive, PartitionLag, Ready
+from stumble.consumers.api.models import Alive, PartitionProgress, Ready
 from stumble.consumers.api.problems import explain
 from stumble.consumers.store import migrate
 from stumble.consumers.store.queries import query as statement
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from stumble.consumers.api.database import Row
 
 router = APIRouter(tags=["health"])
@@ -56,14 +54,13 @@ async def _look(running: Context) -> Ready:
         reason = f"The store is at version {version}, this API needs {newest_version()}: run `stumble store migrate`."
         return Ready(status="unavailable", reasons=[reason], database=True, migrations=False)
     partitions = [_progress(row) for row in rows]
-    lags = [each.lag_seconds for each in partitions if each.lag_seconds is not None]
     reasons = [] if partitions else ["No projector has read anything yet."]
     return Ready(
         status="ready",
         reasons=reasons,
         database=True,
         migrations=True,
-        lag_seconds=max(lags, default=None),
+        lag_seconds=rows[0]["lag_seconds"] if rows else None,
         partitions=partitions,
     )
 
@@ -76,10 +73,10 @@ async def _read(running: Context) -> tuple[str | None, list[Row]]:
         return versions[0]["version_num"], await fetch(connection, statement("partition_progress"))
 
 
-def _progress(row: Row) -> PartitionLag:
-    until: datetime | None = row["read_until"]
-    lag = max(0.0, (row["now"] - until).total_seconds()) if until else None
-    return PartitionLag(topic=row["topic"], partition=row["partition"], offset=row["next_offset"], lag_seconds=lag)
+def _progress(row: Row) -> PartitionProgress:
+    return PartitionProgress(
+        topic=row["topic"], partition=row["partition"], offset=row["next_offset"], read_until=row["read_until"]
+    )
 
 
 @cache

@@ -31,6 +31,9 @@ class ApiMetrics:
             buckets=BUCKETS,
             registry=self.registry,
         )
+        self.store_up = Gauge(
+            "stumble_api_store_up", "1 when the store could be read for this answer.", registry=self.registry
+        )
         self.streams = Gauge("stumble_api_streams", "Open streams.", registry=self.registry)
 
 

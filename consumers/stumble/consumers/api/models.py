@@ -183,13 +183,13 @@ class Alive(Answer):
     status: Literal["ok"] = "ok"
 
 
-class PartitionLag(Answer):
+class PartitionProgress(Answer):
     """How far the projector has come in one partition."""
 
     topic: str
     partition: int
     offset: int | None = None
-    lag_seconds: float | None = Field(None, description="Age of the newest batch; null when none was read.")
+    read_until: Moment | None = Field(None, description="Kafka's time of the newest record stored.")
 
 
 class Ready(Answer):
@@ -199,5 +199,9 @@ class Ready(Answer):
     reasons: list[str] = Field(default=[], description="What is missing, one sentence each.")
     database: bool = Field(description="The database answers.")
     migrations: bool = Field(description="Its tables are those of this version.")
-    lag_seconds: float | None = Field(None, description="How long ago the projector last wrote.")
-    partitions: list[PartitionLag] = []
+    lag_seconds: float | None = Field(
+        None,
+        description="Age of the newest thing stored: a record, or a producer's report. Producers report every 30 s, "
+        "so much more means that the projector lags or that no relay runs.",
+    )
+    partitions: list[PartitionProgress] = []

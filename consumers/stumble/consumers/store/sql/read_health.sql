@@ -4,6 +4,8 @@
 select version_num from alembic_version;
 
 -- name: partition_progress
-select topic, kafka_partition as partition, next_offset, read_until, updated_at, now() as now
+select topic, kafka_partition as partition, next_offset, read_until,
+       extract(epoch from now() - greatest((select max(read_until) from offsets),
+                                           (select max(reported_at) from producers)))::float8 as lag_seconds
   from offsets
  order by topic, kafka_partition;
