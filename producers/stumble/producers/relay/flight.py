@@ -11,18 +11,18 @@ from stumble.producers.relay.sender import is_for_good
 class Flight:
     """One chunk between outbox and broker. Its records are let go once they are queued and sound."""
 
-    __slots__ = ("alone", "chunk", "count", "oldest", "open", "problem", "refused", "size")
+    __slots__ = ("acknowledged", "alone", "chunk", "count", "oldest", "open", "problem", "refused", "size")
 
     def __init__(self, chunk: Chunk) -> None:
         self.chunk = chunk._replace(records=[])
         self.size = max(chunk.end.offset - chunk.start.offset, 0)
         self.count = len(chunk.records)
         self.oldest = min((record.envelope.occurred_at for record in chunk.records), default=0)
-        self.open = 0
+        self.open = self.acknowledged = 0
         self.alone = False
         """Whether what was refused was tried once more, each record in a batch of its own."""
         self.refused: dict[bytes, KafkaError] = {}
-        """Event ids that were refused for good, as long as nothing else is known of them."""
+        """Values that were refused for good: a delivery report tells a message's value, but not its headers."""
         self.problem: KafkaError | None = None
         """Why the rest has to be sent again later."""
 
@@ -30,24 +30,16 @@ class Flight:
         """Take note of one delivery."""
         self.open -= 1
         if error is None:
+            self.acknowledged += 1
             return
         if is_for_good(error):
-            self.refused[event_id_of(message)] = error
+            self.refused[message.value() or b""] = error
         else:
             self.problem = error
 
-    def refuse(self, event_id: bytes, error: KafkaError) -> None:
+    def refuse(self, value: bytes, error: KafkaError) -> None:
         """Take note of a record that the client itself did not take."""
         if is_for_good(error):
-            self.refused[event_id] = error
+            self.refused[value] = error
         else:
             self.problem = error
-
-
-def event_id_of(message: Message) -> bytes:
-    """Return the 16 bytes of a message's event id from its headers; empty where there is none."""
-    headers = message.headers()
-    for name, value in headers if isinstance(headers, list) else ():
-        if name == "ce_id" and isinstance(value, bytes):
-            return bytes.fromhex(value.decode().replace("-", ""))
-    return b""

@@ -8,9 +8,10 @@ from importlib import metadata
 from pathlib import Path
 
 import structlog
+from confluent_kafka import KafkaError
 from prometheus_client import CollectorRegistry
 
-from stumble.producers.outbox import Chunk, Cursor
+from stumble.producers.outbox import Chunk, Cursor, Record
 from stumble.producers.outbox.folder import RELAY
 from stumble.producers.outbox.reader import NewerFormat
 from stumble.producers.relay import aside
@@ -111,8 +112,8 @@ class Relay:
             self._troubles.end(feed.place.key)
         flight = Flight(chunk)
         feed.take_off(flight)
-        for record, ready in zip(chunk.records, framed, strict=True):
-            self._send(flight, ready, record.envelope.event_id)
+        for ready in framed:
+            self._send(flight, ready)
         return True
 
     def _frame(self, feed: Feed, chunk: Chunk) -> tuple[Chunk, list[Framed], str]:
@@ -128,7 +129,7 @@ class Relay:
                 return cut, framed, str(error)
         return chunk, framed, ""
 
-    def _send(self, flight: Flight, framed: Framed, event_id: bytes, *, alone: bool = False) -> None:
+    def _send(self, flight: Flight, framed: Framed, *, alone: bool = False) -> None:
         while True:
             try:
                 error = self._sender.send(self._topic, framed, flight.delivered, alone=alone)
@@ -138,7 +139,7 @@ class Relay:
         if error is None:
             flight.open += 1
         else:
-            flight.refuse(event_id, error)
+            flight.refuse(framed.value or b"", error)
 
     def _settle(self, now: float) -> None:
         for feed in self._feeds.all():
@@ -163,7 +164,11 @@ class Relay:
             self._troubles.begin(feed.place.key, f"{self.folder} can't be written to: {error.strerror}")
             feed.wait(now)
             return False
-        sent = flight.count - refused
+        sent = flight.acknowledged
+        if sent + refused != flight.count:  # whatever the reason: nothing passes that wasn't accounted for
+            self._troubles.begin("kafka", f"{flight.count - sent - refused} events were not acknowledged")
+            feed.again(now)
+            return False
         feed.complete(set_aside=refused, quarantined=quarantined, sent=sent)
         self._dirty = True
         self._metrics.sent.inc(sent)
@@ -175,27 +180,33 @@ class Relay:
 
     def _send_alone(self, feed: Feed, flight: Flight) -> None:
         """Find out which records are to blame: a broker refuses a batch as a whole."""
-        ids, flight.refused, flight.alone = set(flight.refused), {}, True
+        doubtful = self._refused(feed, flight)
+        flight.refused, flight.alone = {}, True
+        for _, framed, _ in doubtful:
+            self._send(flight, framed, alone=True)
+
+    def _refused(self, feed: Feed, flight: Flight) -> list[tuple[Record, Framed, KafkaError]]:
+        """Return the records of a chunk that were refused. Raises ``OSError`` where one of them isn't found again."""
+        found = []
         for record in feed.records_of(flight):
-            if record.envelope.event_id in ids:
-                framed = self._framer.frame(self._topic, feed.place.path, record)
-                self._send(flight, framed, record.envelope.event_id, alone=True)
+            framed = self._framer.frame(self._topic, feed.place.path, record)
+            if framed.value in flight.refused:
+                found.append((record, framed, flight.refused[framed.value]))
+        if {framed.value for _, framed, _ in found} != flight.refused.keys():
+            raise OSError(errno.EIO, "a refused record isn't found again in its segment")
+        return found
 
     def _set_aside(self, feed: Feed, flight: Flight) -> int:
         if not flight.refused:
             return 0
-        refused = [
-            (record, flight.refused[record.envelope.event_id].str())
-            for record in feed.records_of(flight)
-            if record.envelope.event_id in flight.refused
-        ]
+        refused = [(record, error.str()) for record, _, error in self._refused(feed, flight)]
         aside.set_aside(self.folder, feed.place.key, flight.chunk.start.segment, refused)
         self._metrics.set_aside.inc(len(refused))
         LOG.warning(
             "set aside",
             events=len(refused),
             folder=feed.place.key,
-            reason=refused[0][1] if refused else "",
+            reason=refused[0][1],
             see="stumble outbox ls",
         )
         return len(refused)

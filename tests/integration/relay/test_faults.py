@@ -1,0 +1,209 @@
+"""The relay when things break: nothing is lost, nothing blocks what can go on, and one clear line says why."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from stumble.deploy.local.kafka import LocalKafka
+from stumble.producers.outbox.folder import places
+from stumble.producers.relay.aside import read_aside
+from tests.integration.relay.helpers import (
+    RelayProcess,
+    drain,
+    emitter,
+    environment,
+    event,
+    numbers,
+    relaying,
+    wait_for,
+)
+
+
+@pytest.fixture
+def prefix(new_topic: Callable[..., str]) -> str:
+    prefix = f"{uuid.uuid4().hex[:8]}."
+    new_topic(f"{prefix}instance-actions", partitions=3)
+    new_topic(f"{prefix}instance-action-producers", partitions=1)
+    return prefix
+
+
+def test_unreachable_broker_loses_nothing_and_is_said_once(tmp_path: Path, kafka: str, prefix: str) -> None:
+    outbox = tmp_path / "outbox"
+    sender = emitter(outbox)
+    assert all(sender.emit(event(n)) for n in range(100))
+    with socket.create_server(("127.0.0.1", 0)) as taken:  # a wrong address: something listens, but it is no broker
+        wrong = f"127.0.0.1:{taken.getsockname()[1]}"
+        with relaying(outbox, wrong, prefix) as relay:
+            wait_for(lambda: "serving" in relay.text())
+            time.sleep(3)
+            assert relay.kill(signal.SIGTERM) == 0
+    closed = wrong  # now nothing listens there
+    with relaying(outbox, closed, prefix) as relay:
+        wait_for(lambda: "can't be reached" in relay.text())
+        assert all(sender.emit(event(n)) for n in range(100, 200))
+        time.sleep(2)
+        assert relay.text().count("can't be reached") == 1
+        assert relay.kill(signal.SIGTERM) == 0
+    with relaying(outbox, kafka, prefix):
+        messages = drain(kafka, f"{prefix}instance-actions", lambda found: len(found) >= 200)
+    assert sorted(numbers(messages)) == list(range(200))
+
+
+def test_broker_killed_in_the_middle(tmp_path: Path, own_kafka: LocalKafka) -> None:
+    outbox = tmp_path / "outbox"
+    kafka = own_kafka.bootstrap_servers
+    _create(kafka, "instance-actions", "instance-action-producers")
+    sender = emitter(outbox)
+    with relaying(outbox, kafka, "") as relay:
+        assert all(sender.emit(event(n)) for n in range(3000))
+        drain(kafka, "instance-actions", lambda found: len(found) >= 100)
+        os.kill(own_kafka.process.pid or 0, signal.SIGKILL)
+        assert all(sender.emit(event(n)) for n in range(3000, 6000))
+        wait_for(lambda: "can't be reached" in relay.text())
+        assert all(sender.emit(event(n)) for n in range(6000, 7000))
+        own_kafka.start()
+        messages = drain(kafka, "instance-actions", lambda found: len(set(numbers(found))) == 7000)
+        wait_for(lambda: "going on" in relay.text())
+    assert set(numbers(messages)) == set(range(7000))
+
+
+def test_relay_killed_under_load_again_and_again(tmp_path: Path, kafka: str, prefix: str) -> None:
+    outbox = tmp_path / "outbox"
+    script = (
+        "import sys, time; from tests.integration.relay.helpers import emitter, event\n"
+        "e = emitter(sys.argv[1], max_bytes=64 << 20)\n"
+        "for n in range(12000):\n"
+        "    assert e.emit(event(n))\n"
+        "    n % 20 or time.sleep(0.01)\n"
+    )
+    env = environment(kafka, prefix) | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    with subprocess.Popen([sys.executable, "-c", script, str(outbox)], env=env) as service:
+        kills = 0
+        while service.poll() is None:
+            relay = RelayProcess(outbox, kafka, prefix)
+            time.sleep(1.0 + kills % 3 * 0.7)
+            relay.kill()
+            kills += 1
+        assert service.returncode == 0
+    assert kills >= 2
+    with relaying(outbox, kafka, prefix):
+        messages = drain(kafka, f"{prefix}instance-actions", lambda found: len(set(numbers(found))) == 12000)
+        wait_for(lambda: not places(str(outbox)))
+    assert set(numbers(messages)) == set(range(12000))
+
+
+def test_stopped_relay_goes_on_where_it_was(tmp_path: Path, kafka: str, prefix: str) -> None:
+    outbox = tmp_path / "outbox"
+    sender = emitter(outbox)
+    with relaying(outbox, kafka, prefix) as relay:
+        assert sender.emit(event(0))
+        drain(kafka, f"{prefix}instance-actions", lambda found: len(found) == 1)
+        relay.process.send_signal(signal.SIGSTOP)
+        assert all(sender.emit(event(n)) for n in range(1, 500))
+        time.sleep(1)
+        relay.process.send_signal(signal.SIGCONT)
+        messages = drain(kafka, f"{prefix}instance-actions", lambda found: len(found) == 500)
+    assert sorted(numbers(messages)) == list(range(500))
+
+
+def test_what_the_broker_refuses_for_good_is_set_aside_and_blocks_nothing(
+    tmp_path: Path, kafka: str, new_topic: Callable[..., str]
+) -> None:
+    prefix = f"{uuid.uuid4().hex[:8]}."
+    new_topic(f"{prefix}instance-actions", partitions=2, **{"max.message.bytes": "4000"})
+    new_topic(f"{prefix}instance-action-producers", partitions=1)
+    outbox = tmp_path / "outbox"
+    sender = emitter(outbox)
+    noise = os.urandom(8000).hex()
+    large = {"failure": {"exception": "X", "traceback": noise}, "phase": "ERROR"}
+    for n in range(300):
+        assert sender.emit(event(n, **(large if n in {17, 150} else {})))
+    with relaying(outbox, kafka, prefix) as relay:
+        messages = drain(kafka, f"{prefix}instance-actions", lambda found: len(set(numbers(found))) == 298)
+        wait_for(lambda: len(list(read_aside(outbox / "relay"))) == 2)
+        assert sender.emit(event(300))
+        drain(kafka, f"{prefix}instance-actions", lambda found: len(set(numbers(found))) == 299)
+        assert relay.text().count('"set aside"') >= 1
+        assert relay.kill(signal.SIGTERM) == 0
+    assert set(numbers(messages)) == set(range(300)) - {17, 150}
+    rows = list(read_aside(outbox / "relay"))
+    assert all("too large" in row["reason"].lower() for row in rows)
+    listed = _cli(outbox, "ls", "--format", "json")
+    assert [folder["set_aside"] for folder in listed["folders"]] == [2]
+    assert {row["event_id"] for row in listed["set_aside"]} == {row["event_id"] for row in rows}
+
+
+def test_missing_topic_waits_until_it_is_there(tmp_path: Path, kafka: str, new_topic: Callable[..., str]) -> None:
+    prefix = f"{uuid.uuid4().hex[:8]}."
+    outbox = tmp_path / "outbox"
+    assert all(emitter(outbox).emit(event(n)) for n in range(50))
+    with relaying(outbox, kafka, prefix) as relay:
+        wait_for(lambda: "does not exist" in relay.text(), 60)
+        assert relay.text().count("does not exist") == 1
+        new_topic(f"{prefix}instance-actions", partitions=2)
+        messages = drain(kafka, f"{prefix}instance-actions", lambda found: len(set(numbers(found))) == 50, 90)
+    assert set(numbers(messages)) == set(range(50))
+
+
+def test_damage_is_quarantined_and_the_rest_delivered(tmp_path: Path, kafka: str, prefix: str) -> None:
+    outbox = tmp_path / "outbox"
+    sender = emitter(outbox)
+    assert all(sender.emit(event(n)) for n in range(100))
+    (place,) = places(str(outbox))
+    segment = next(Path(place.path).glob("*.seg"))
+    data = bytearray(segment.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    segment.write_bytes(data)
+    with relaying(outbox, kafka, prefix) as relay:
+        messages = drain(kafka, f"{prefix}instance-actions", lambda found: len(found) == 99)
+        wait_for(lambda: "quarantine" in relay.text())
+    assert len(set(numbers(messages))) == 99
+    (kept,) = (outbox / "relay" / "quarantine").iterdir()
+    assert kept.read_bytes() in bytes(data)
+
+
+def test_folder_that_cannot_be_read_stops_only_itself(tmp_path: Path, kafka: str, prefix: str) -> None:
+    outbox = tmp_path / "outbox"
+    newer, good = emitter(outbox), emitter(outbox, service="nova-api")
+    assert newer.emit(event(1))
+    (place,) = places(str(outbox))
+    segment = next(Path(place.path).glob("*.seg"))
+    data = bytearray(segment.read_bytes())
+    data[8] = 99
+    segment.write_bytes(data)
+    assert good.emit(event(2))
+    with relaying(outbox, kafka, prefix) as relay:
+        messages = drain(kafka, f"{prefix}instance-actions", lambda found: len(found) == 1)
+        assert numbers(messages) == [2]
+        assert "upgrade the relay" in relay.text()
+        assert relay.text().count("upgrade the relay") == 1
+
+
+def _create(kafka: str, *topics: str) -> None:
+    from confluent_kafka.admin import AdminClient, NewTopic
+
+    client = AdminClient({"bootstrap.servers": kafka})
+    for future in client.create_topics([NewTopic(topic, 3, 1) for topic in topics]).values():
+        future.result(30)
+
+
+def _cli(outbox: Path, *words: str) -> dict[str, list[dict[str, object]]]:
+    done = subprocess.run(
+        [sys.executable, "-m", "stumble.deploy.cli", "outbox", *words, "--outbox-dir", str(outbox)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment("unused:1", ""),
+    )
+    return json.loads(done.stdout)
