@@ -68,7 +68,7 @@ def test_broker_killed_in_the_middle(tmp_path: Path, own_kafka: LocalKafka) -> N
     with relaying(outbox, kafka, "") as relay:
         assert all(sender.emit(event(n)) for n in range(3000))
         drain(kafka, "instance-actions", lambda found: len(found) >= 100)
-        os.kill(own_kafka.process.pid or 0, signal.SIGKILL)
+        own_kafka.process.stop(signal.SIGKILL)
         assert all(sender.emit(event(n)) for n in range(3000, 6000))
         wait_for(lambda: "can't be reached" in relay.text())
         assert all(sender.emit(event(n)) for n in range(6000, 7000))

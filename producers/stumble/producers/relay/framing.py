@@ -34,7 +34,7 @@ class Framer:
 
     def __init__(self, kafka: KafkaSettings) -> None:
         self._registry = Registry(kafka) if kafka.schema_registry_url else None
-        self._schemas: dict[bytes, Schema] = {}
+        self._known: dict[tuple[str, bytes], tuple[Schema, bytes]] = {}
 
     def prefix(self, topic: str, schema: Schema) -> bytes:
         """Return what stands before a body. Raises ``RegistryUnavailable`` or ``SchemaRefused``."""
@@ -42,16 +42,14 @@ class Framer:
             return frame_single_object(schema, b"")
         return frame_confluent(self._registry.register(topic, schema), b"")
 
-    def schema(self, fingerprint: bytes, folder: str) -> Schema:
-        """Return a schema of this release, or of another from the folder that it wrote to. Raises ``UnknownWriter``."""
-        if fingerprint not in self._schemas:
-            self._schemas[fingerprint] = schema_in(folder, fingerprint)
-        return self._schemas[fingerprint]
-
     def frame(self, topic: str, folder: str, record: Record) -> Framed:
         """Frame an outbox record. Raises ``UnknownWriter``, ``RegistryUnavailable`` or ``SchemaRefused``."""
         fingerprint, occurred_at, event_id, key, source, traceparent, _ = record.envelope
-        schema = self.schema(fingerprint, folder)
+        known = self._known.get((topic, fingerprint))
+        if known is None:
+            schema = schema_in(folder, fingerprint)
+            known = self._known[topic, fingerprint] = schema, self.prefix(topic, schema)
+        schema, prefix = known
         text = event_id.hex()
         headers = record_headers(
             schema,
@@ -60,7 +58,7 @@ class Framer:
             occurred_at,
             traceparent.decode("ascii", "replace") or None,
         )
-        return Framed(key, self.prefix(topic, schema) + record.body, headers)
+        return Framed(key, prefix + record.body, headers)
 
 
 def schema_in(folder: str, fingerprint: bytes) -> Schema:

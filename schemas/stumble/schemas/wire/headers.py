@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -31,20 +32,50 @@ def record_headers(
     ``source`` is where the record came from (a publisher such as ``nova-compute:host1``), ``event_id`` unique within
     it, ``time_us`` UTC microseconds.
     """
-    time = datetime.fromtimestamp(time_us / 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    schema_name, schema_print, version, kind, content = _of_schema(schema)
+    seconds, micros = divmod(time_us, 1_000_000)
     headers = [
-        (SCHEMA, schema.name.encode()),
-        (FINGERPRINT, schema.fingerprint.hex().encode()),
-        ("ce_specversion", b"1.0"),
+        schema_name,
+        schema_print,
+        version,
         ("ce_id", event_id.encode()),
-        ("ce_type", f"{schema.name}.v{schema.version}".encode()),
-        ("ce_source", f"/stumble/{quote(source, safe='')}".encode()),
-        ("ce_time", time.encode()),
-        ("content-type", b"application/avro"),
+        kind,
+        ("ce_source", _of_source(source)),
+        ("ce_time", b"%s.%06dZ" % (_of_second(seconds), micros)),
+        content,
     ]
     if traceparent:
         headers.append(("traceparent", traceparent.encode()))
     return headers
+
+
+_SCHEMAS: dict[bytes, tuple[tuple[str, bytes], ...]] = {}
+
+
+def _of_schema(schema: Schema) -> tuple[tuple[str, bytes], ...]:
+    """Return the headers that all records of a schema share: a relay asks for each of its thousands."""
+    if schema.fingerprint not in _SCHEMAS:
+        _SCHEMAS[schema.fingerprint] = (
+            (SCHEMA, schema.name.encode()),
+            (FINGERPRINT, schema.fingerprint.hex().encode()),
+            ("ce_specversion", b"1.0"),
+            ("ce_type", f"{schema.name}.v{schema.version}".encode()),
+            ("content-type", b"application/avro"),
+        )
+    return _SCHEMAS[schema.fingerprint]
+
+
+@lru_cache(maxsize=1024)
+def _of_source(source: str) -> bytes:
+    return f"/stumble/{quote(source, safe='')}".encode()
+
+
+@lru_cache(maxsize=1024)
+def _of_second(seconds: int) -> bytes:
+    try:
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S").encode()
+    except (ValueError, OverflowError, OSError):  # a clock gone mad must not stop a relay; the body says what it said
+        return b"1970-01-01T00:00:00"
 
 
 def fingerprint_of(headers: Iterable[Header] | None) -> bytes | None:
