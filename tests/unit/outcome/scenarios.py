@@ -86,8 +86,8 @@ SCENARIOS = [
         T con event_finish cold_migrate !NoValidHost
         T con event_finish conductor_migrate_server !NoValidHost
         """,
-        {"resize": "FAILED con:NoValidHost(UNKNOWN)"},
-        but={way: {"?": "FAILED con:NoValidHost(UNKNOWN)"} for way in ("versioned", "legacy", "both")},
+        {"resize": "FAILED con:NoValidHost(NONE)"},
+        but={way: {"?": "FAILED con:NoValidHost(NONE)"} for way in ("versioned", "legacy", "both")},
     ),
     Scenario(
         "create gives up on a build that no host can do",
@@ -236,11 +236,11 @@ SCENARIOS = [
         T h1 event_start compute_extend_volume target_kind=volume target_id=vol-2
         T h1 event_finish.end compute_extend_volume target_kind=volume target_id=vol-2
         """,
-        {"extend_volume": "FAILED h1:libvirtError(UNKNOWN)", "extend_volume#1": "SUCCEEDED"},
+        {"extend_volume": "FAILED h1:libvirtError(NONE)", "extend_volume#1": "SUCCEEDED"},
         but={
             "versioned": {},
-            "legacy": {"extend_volume": "FAILED h1:libvirtError(UNKNOWN)"},
-            "both": {"extend_volume": "FAILED h1:libvirtError(UNKNOWN)"},
+            "legacy": {"extend_volume": "FAILED h1:libvirtError(NONE)"},
+            "both": {"extend_volume": "FAILED h1:libvirtError(NONE)"},
         },
     ),
     Scenario(
@@ -482,10 +482,6 @@ SCENARIOS = [
         T con event_finish conductor_live_migrate_instance !MigrationPreCheckError_Remote>InvalidSharedStorage
         """,
         {"live-migration": "FAILED h1:InvalidSharedStorage(NONE)"},
-        but={
-            way: {"live-migration": "FAILED h1:InvalidSharedStorage(UNKNOWN)"}
-            for way in ("versioned", "legacy", "both")
-        },
     ),
     Scenario(
         "live migration: the destination can't prepare",
@@ -622,7 +618,6 @@ SCENARIOS = [
         L h1 exception compute_attach_volume !VolumeAttachFailed active/-
         """,
         {"attach_volume": "FAILED h1:VolumeAttachFailed(NONE)"},
-        but={way: {"attach_volume": "FAILED h1:VolumeAttachFailed(UNKNOWN)"} for way in ("tap", "legacy")},
     ),
     Scenario(
         "reset of the state",

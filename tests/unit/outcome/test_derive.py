@@ -219,3 +219,32 @@ def test_records_are_frozen() -> None:
     (record,) = dsl.run(STOP)
     with pytest.raises(dataclasses.FrozenInstanceError):
         record.outcome = "SUCCEEDED"  # type: ignore[misc]
+
+
+def test_an_abort_is_of_one_migration() -> None:
+    records = dsl.run("""
+        T api action_start live-migration
+        T api action_start live_migration_cancel @req-2
+        V h1 instance.live_migration_abort.end @req-2
+        V h1 instance.live_migration_rollback.start
+        T h1 migration migration_type=live-migration migration_status=cancelled
+        T api action_start live-migration @req-3
+        V h1 instance.live_migration_rollback.start @req-3
+    """)
+    assert [(record.action, record.outcome) for record in records] == [
+        ("live-migration", "CANCELLED"),
+        ("live_migration_cancel", "SUCCEEDED"),
+        ("live-migration", "FAILED"),
+    ]
+    assert records[0].linked_request_key == records[1].request_key
+
+
+def test_a_migration_that_failed_on_its_own_was_not_aborted() -> None:
+    records = dsl.run("""
+        T api action_start live-migration
+        T api action_start live_migration_cancel @req-2
+        V h1 instance.live_migration_abort.start @req-2
+        V h1 instance.live_migration_rollback.start
+        T h1 migration migration_type=live-migration migration_status=error !libvirtError
+    """)
+    assert records[0].outcome == "FAILED"

@@ -29,7 +29,7 @@ class Group:
         self.slot: str | None = None
         #: Request id that it is known by; facts under another one may continue it.
         self.home = facts[0].origin.request_id
-        self.started_at = min((f.at for f in facts if f.signal in rules.DECLARING), default=facts[0].at)
+        self.started_at = next((f.at for f in facts if f.signal in rules.DECLARING), facts[0].at)
 
     def extend(self, facts: Iterable[Fact]) -> None:
         """Add facts under another request id that continue this request."""
@@ -63,12 +63,14 @@ def exact_action(family: str | None, facts: Iterable[Fact]) -> str | None:
     """Return the exact action: what a signal states beats what a migration's type or a notification's name hints at."""
     if family is None:
         return None
+    for fact in facts:
+        if fact.signal in rules.DECLARING and fact.action and family_of(fact.action) == family:
+            return fact.action
+    if family not in rules.CORRECTABLE:
+        return family
     hint: str | None = None
     for fact in facts:
-        if fact.signal in rules.DECLARING:
-            if fact.action and family_of(fact.action) == family:
-                return fact.action
-        elif hint is None or hint == family:
+        if hint is None or hint == family:
             told = fact.action
             if fact.extra is not None and fact.signal == "migration":
                 told = rules.MIGRATION_ACTIONS.get(fact.extra.migration_type or "")
@@ -79,10 +81,17 @@ def exact_action(family: str | None, facts: Iterable[Fact]) -> str | None:
 
 def split(facts: Sequence[Fact]) -> list[Group]:
     """Split the facts of one request id on one instance into requests. ``facts`` are sorted and not empty."""
-    declared = dict.fromkeys(family_of(f.action) for f in facts if f.signal in rules.DECLARING and f.action)
-    families = _families(facts, list(declared))
-    single = len(families) <= 1
-    groups = [Group(next(iter(families), None), list(facts))] if single else _distribute(facts, families)
+    declared: list[str] = []
+    for fact in facts:
+        if fact.signal in rules.DECLARING and fact.action:
+            name = family_of(fact.action)
+            if name not in declared:
+                declared.append(name)
+    families = _families(facts, declared)
+    if len(families) > 1:
+        groups = _distribute(facts, families)
+    else:
+        groups = [Group(families[0] if families else None, list(facts))]
     if any(group.rule.by_target for group in groups):
         groups = [part for group in groups for part in _by_target(group)]
     return groups
@@ -100,11 +109,18 @@ def _families(facts: Sequence[Fact], declared: list[str]) -> list[str]:
 
 def _undeclared(facts: Sequence[Fact], declared: list[str]) -> list[str]:
     """Return the known siblings of declared requests that facts name: what is merely inside is none."""
-    siblings = {name for one in declared for name in rules.SIBLINGS_OF.get(one, ())}.difference(declared)
-    if not siblings:
-        return []
-    names = [named(fact) for fact in facts]
-    return list(dict.fromkeys(one[0] for one in names if len(one) == 1 and one[0] in siblings))
+    found: list[str] = []
+    for one in declared:
+        hints = rules.SIBLING_HINTS.get(one)
+        if hints is None:
+            continue
+        siblings = rules.SIBLINGS_OF[one]
+        for fact in facts:
+            if fact.signal in hints or fact.step in hints or fact.action in hints:
+                names = named(fact)
+                if len(names) == 1 and names[0] in siblings and names[0] not in declared:
+                    found.append(names[0])
+    return list(dict.fromkeys(found))
 
 
 def _certain(facts: Sequence[Fact]) -> list[str]:

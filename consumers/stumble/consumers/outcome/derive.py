@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from operator import itemgetter
 
-from stumble.consumers.facts import Fact
+from stumble.consumers.facts import Fact, Origin
 from stumble.consumers.fingerprint import fingerprint
 from stumble.consumers.outcome import rules
 from stumble.consumers.outcome.attempts import attempt_of, numbered
@@ -32,6 +32,14 @@ from stumble.schemas.wire import ids
 from stumble.schemas.wire.taxonomy import classify
 
 _BY_TIME = itemgetter(0, 1)
+#: Fields of an origin that are the request's, whichever process tells them.
+_SHARED = [
+    Origin._fields.index(name)
+    for name in (
+        *("global_request_id", "owner_project_id", "initiator_user_id", "initiator_project_id"),
+        *("display_name", "region", "availability_zone", "cloud"),
+    )
+]
 _INTERRUPTED_REASON = "The restart of the service interrupted it."
 
 
@@ -45,7 +53,7 @@ def derive(instance_uuid: str, facts: Iterable[Fact], decisions: Iterable[Decisi
     cases = [Case(group) for group in groups]
     if len(cases) > 1:
         settle(cases)
-    ruled = {decision.request_key: decision for decision in sorted(decisions, key=_decided)}
+    ruled = {decision.request_key: decision for decision in sorted(decisions, key=_decided)} if decisions else {}
     keys = {id(case.group): _key(instance_uuid, case.group) for case in cases}
     return tuple(_record(instance_uuid, case, keys, ruled) for case in cases)
 
@@ -59,7 +67,11 @@ def _groups(facts: Iterable[Fact]) -> list[Group]:
     ordered = sorted({fact.event_id: fact for fact in facts}.values(), key=_BY_TIME)
     sets: dict[str | None, list[Fact]] = {}
     for fact in ordered:
-        sets.setdefault(fact.origin.request_id, []).append(fact)
+        request_id = fact.origin.request_id
+        if request_id in sets:
+            sets[request_id].append(fact)
+        else:
+            sets[request_id] = [fact]
     return adopt(sets.values(), split)
 
 
@@ -68,13 +80,23 @@ def _key(instance_uuid: str, group: Group) -> str:
     return ids.request_key(instance_uuid, group.home, group.family or "", target)
 
 
-def _first(group: Group, position: int) -> str | None:
-    """Return the first told value of an origin's field."""
+def _told(group: Group) -> Origin:
+    """Return what the request's facts tell of who asked and where, the first that tells each field."""
+    first = group.facts[0].origin
+    missing = [position for position in _SHARED if first[position] is None]
+    if not missing:
+        return first
+    told = list(first)
+    seen = first
     for fact in group.facts:
-        value = fact.origin[position]
-        if value is not None:
-            return value  # type: ignore[return-value]
-    return None
+        origin = fact.origin
+        if origin is seen:
+            continue
+        seen = origin
+        for position in missing:
+            if told[position] is None:
+                told[position] = origin[position]
+    return Origin._make(told)
 
 
 def _record(instance_uuid: str, case: Case, keys: dict[int, str], ruled: dict[str, Decision]) -> RequestRecord:
@@ -90,7 +112,9 @@ def _record(instance_uuid: str, case: Case, keys: dict[int, str], ruled: dict[st
             outcome, failures = FAILED, (*failures, _interrupted(key, group, decision))
     last = failures[-1] if failures else None
     facts = group.facts
+    told = _told(group)
     place = _place(group)
+    labels = place.origin.labels
     linked = case.linked
     return RequestRecord(
         request_key=key,
@@ -100,11 +124,11 @@ def _record(instance_uuid: str, case: Case, keys: dict[int, str], ruled: dict[st
         action=group.action,
         target_kind=group.target[0] if group.target is not None else None,
         target_id=group.target[1] if group.target is not None else None,
-        global_request_id=_first(group, 8),
-        owner_project_id=_first(group, 9),
-        initiator_user_id=_first(group, 10),
-        initiator_project_id=_first(group, 11),
-        display_name=_first(group, 12),
+        global_request_id=told.global_request_id,
+        owner_project_id=told.owner_project_id,
+        initiator_user_id=told.initiator_user_id,
+        initiator_project_id=told.initiator_project_id,
+        display_name=told.display_name,
         outcome=outcome,
         verdict=case.findings.verdict,
         reason=last.reason if last is not None else None,
@@ -115,10 +139,10 @@ def _record(instance_uuid: str, case: Case, keys: dict[int, str], ruled: dict[st
         linked_request_key=keys[id(linked)] if linked is not None else None,
         host=place.origin.host,
         cell=place.origin.cell,
-        region=_first(group, 5),
-        availability_zone=_first(group, 6),
-        cloud=_first(group, 7),
-        labels=dict(zip(place.origin.labels[::2], place.origin.labels[1::2], strict=True)),
+        region=told.region,
+        availability_zone=told.availability_zone,
+        cloud=told.cloud,
+        labels=dict(zip(labels[::2], labels[1::2], strict=True)) if labels else {},
         failures=failures,
         steps=steps,
     )

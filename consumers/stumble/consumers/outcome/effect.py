@@ -35,12 +35,10 @@ def effect_of(at: int, rule: rules.Rule, facts: Sequence[Fact]) -> str:
         if fact.state is None or fact.at < at or not _settled(fact, rule):
             continue
         after = fact.state[0]
-        if after == baseline:
-            return EFFECT_NONE
-        if after == _ERROR:
+        if after == _ERROR and baseline != _ERROR:
             return EFFECT_ERROR
-        if baseline is not None:
-            return EFFECT_OTHER
+        # Where nothing told the state before: a failure that is not made an error leaves it as it was.
+        return EFFECT_NONE if baseline is None or after == baseline else EFFECT_OTHER
     return EFFECT_UNKNOWN
 
 

@@ -130,23 +130,33 @@ def settle(cases: Sequence[Case]) -> None:
     deletes = [case for case in cases if case.group.rule.ends_instance]
     for case in cases:
         rule = case.group.rule
-        if rule.aborted_by is not None and case.outcome in {IN_PROGRESS, FAILED} and not case.successes:
+        if rule.aborted_by is not None and case.outcome != SUCCEEDED and not case.successes:
             _settle_abort(case, cases)
         if deletes and case.outcome in {IN_PROGRESS, FAILED} and not case.successes:
             _settle_delete(case, deletes)
 
 
-def _settle_abort(case: Case, cases: Iterable[Case]) -> None:
+def _settle_abort(case: Case, cases: Sequence[Case]) -> None:
+    """Cancel what an abort stopped; an abort is of one request: the last that had begun."""
+    if any(fact.signal == "migration" for fact in case.failing):
+        return
     rule = case.group.rule
     rollback = [f for f in case.failing if (f.signal, f.phase) in rule.silent_failures]
     for other in cases:
         if other.group.family != rule.aborted_by or other.outcome == FAILED:
             continue
-        if other.group.started_at < case.group.started_at - _SKEW_US:
+        if _aborted(cases, case.group.family, other.group.started_at) is not case:
             continue
         if case.cancelled is not None or (rollback and other.group.started_at <= rollback[-1].at + _SKEW_US):
             case.cancel(other.group, rollback[0].at if rollback else case.decided_at or other.group.started_at)
             return
+
+
+def _aborted(cases: Iterable[Case], family: str | None, at: int) -> Case | None:
+    """Return the last request of a family that had begun when it was aborted; the first, if the clocks say none had."""
+    same = sorted((one for one in cases if one.group.family == family), key=lambda one: one.group.started_at)
+    begun = [one for one in same if one.group.started_at <= at]
+    return begun[-1] if begun else next(iter(same), None)
 
 
 def _settle_delete(case: Case, deletes: Iterable[Case]) -> None:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
+from stumble.schemas.wire.ids import family
+
 _HOUR: Final = 3600
 _NONE: Final[frozenset[str]] = frozenset()
 
@@ -356,6 +358,13 @@ SIBLINGS_OF: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         for one in frozenset().union(*SIBLINGS)
     }
 )
+#: Action → signals, steps and actions that hint at a sibling of it.
+SIBLING_HINTS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
+    {
+        one: siblings.union(*(RULES[other].signals | RULES[other].steps for other in siblings))
+        for one, siblings in SIBLINGS_OF.items()
+    }
+)
 
 #: Notifications without a phase: the one message is the end.
 PHASELESS: Final = frozenset({"instance.lock", "instance.unlock"})
@@ -391,6 +400,9 @@ MIGRATION_ACTIONS: Final[Mapping[str, str]] = MappingProxyType(
         "evacuation": "evacuate",
     }
 )
+
+#: Families of several actions: which of them it is can be corrected.
+CORRECTABLE: Final = frozenset(family(name) for name in RULES if family(name) != name)
 
 #: Signals that state the exact action of their request.
 DECLARING: Final = frozenset({"action_start", "action_finish", "request"})

@@ -67,7 +67,6 @@ def _hash(*parts: str) -> bytes:
 
 def _named(*parts: str) -> str:
     """Return a UUIDv8 (RFC 9562: the layout is the maker's own) of a hash of ``parts``."""
-    value = bytearray(_hash(*parts)[:16])
-    value[6] = value[6] & 0x0F | 0x80
-    value[8] = value[8] & 0x3F | 0x80
-    return str(uuid.UUID(bytes=bytes(value)))
+    text = _hash(*parts).hex()
+    variant = "89ab"[int(text[16], 16) & 3]
+    return f"{text[:8]}-{text[8:12]}-8{text[13:16]}-{variant}{text[17:20]}-{text[20:32]}"
