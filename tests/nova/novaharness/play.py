@@ -19,6 +19,15 @@ if TYPE_CHECKING:
     from novaharness.cloud import Cloud
 
 
+IMAGE_VOLUME = {
+    "display_name": "root",
+    "display_description": "",
+    "size": 1,
+    "multiattach": False,
+    "availability_zone": "nova",
+}
+
+
 class Player:
     """Plays scenarios; `watch` is told the name of each before it begins."""
 
@@ -27,6 +36,7 @@ class Player:
         self._watch = watch
         services = cloud.admin_api.api_get("/os-services?binary=nova-compute").body["services"]
         self._services = {f"service_{service['host']}": service["id"] for service in services}
+        cloud.cinder.volumes[cloud.cinder.IMAGE_BACKED_VOL] = IMAGE_VOLUME | {"id": cloud.cinder.IMAGE_BACKED_VOL}
         self._huge_flavor = cloud._create_flavor(vcpu=100000, memory_mb=1 << 24)
 
     def play(self, scenario: Scenario) -> dict[str, Any]:

@@ -145,12 +145,16 @@ HOST1_DOWN = Call("PUT", "/os-services/{service_host1}", {"forced_down": True}, 
 RESTART_HOST1 = Call("DO", "restart host1")
 HOST1_UP = Call("PUT", "/os-services/{service_host1}", {"forced_down": False}, admin=True)
 CREATE_TWO = Call("POST", "/servers", {"server": CREATE_BODY["server"] | {"min_count": 2, "max_count": 2}})
-_ROOT_VOLUME = {"boot_index": 0, "uuid": "{image_volume}", "source_type": "volume", "destination_type": "volume"}
-CREATE_FROM_VOLUME = Call(
-    "POST",
-    "/servers",
-    {"server": CREATE_BODY["server"] | {"imageRef": "", "block_device_mapping_v2": [_ROOT_VOLUME]}},
-)
+
+
+def _from_volume(volume: str) -> Call:
+    root = {"boot_index": 0, "uuid": volume, "source_type": "volume", "destination_type": "volume"}
+    return Call(
+        "POST", "/servers", {"server": CREATE_BODY["server"] | {"imageRef": "", "block_device_mapping_v2": [root]}}
+    )
+
+
+CREATE_FROM_VOLUME, CREATE_FROM_IMAGE_VOLUME = _from_volume("{volume}"), _from_volume("{image_volume}")
 ATTACH_SECOND_VOLUME = Call(
     "POST", "/servers/{server}/os-volume_attachments", {"volumeAttachment": {"volumeId": "{volume2}"}}
 )
@@ -192,7 +196,7 @@ GIVEN: dict[str, tuple[Call, ...]] = {
     "resized": (CREATE, RESIZE),
     "migrated": (CREATE, MIGRATE),
     "shelved": (CREATE, SHELVE),
-    "from volume": (CREATE_FROM_VOLUME,),
+    "from volume": (CREATE_FROM_IMAGE_VOLUME,),
     "no valid host": (CREATE_HUGE,),
     "locked": (CREATE, LOCK),
     "deleted": (CREATE, DELETE),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from novaharness import vocabulary as v
-from novaharness.vocabulary import CONTROLLER, HOST1, Fault, Scenario, driver, failed, ok
+from novaharness.vocabulary import HOST1, Fault, Scenario, driver, failed, ok
 
 SCENARIOS: tuple[Scenario, ...] = (
     Scenario("attach_volume works", "active", v.ATTACH_VOLUME, ok("attach_volume"), tour=True),

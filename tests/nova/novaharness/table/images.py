@@ -43,7 +43,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         "unshelve: no valid host",
         "shelved",
         v.UNSHELVE,
-        failed("unshelve", (CONTROLLER, "NoValidHost"), effect="UNKNOWN"),
+        failed("unshelve", (CONTROLLER, "NoValidHost")),
         (
             Fault(
                 "nova.scheduler.client.report.SchedulerReportClient.get_allocation_candidates",
@@ -64,7 +64,13 @@ SCENARIOS: tuple[Scenario, ...] = (
         "active",
         v.REBUILD_OTHER_IMAGE,
         failed("rebuild", (CONTROLLER, "NoValidHost"), effect="ERROR"),
-        (Fault("nova.scheduler.client.report.SchedulerReportClient.get_allocation_candidates", does="nothing"),),
+        (
+            Fault(
+                "nova.scheduler.client.query.SchedulerQueryClient.select_destinations",
+                "nova.exception.NoValidHost",
+                keywords={"reason": "no host takes this image"},
+            ),
+        ),
     ),
     Scenario(
         "shelve without offload works",
