@@ -16,6 +16,8 @@ import sys
 import time
 from pathlib import Path
 
+from bootstrap import UNREACHABLE
+
 ROOT = Path(__file__).resolve().parent.parent
 LOCKS = ROOT / "tests" / "nova" / "locks"
 ROOTS = ("schemas", "producers", "consumers", "deploy")
@@ -54,16 +56,7 @@ def run(command: list[str], log: Path) -> None:
 
 def explain(command: list[str], output: str) -> str:
     """One sentence for a failed pip or venv command."""
-    unreachable = (
-        "NewConnectionError",
-        "Temporary failure in name resolution",
-        "ConnectTimeout",
-        "ProxyError",
-        "Connection refused",
-        "SSLError",
-        "Read timed out",
-    )
-    if any(word in output for word in unreachable):
+    if UNREACHABLE.search(output) or "(from versions: none)" in output:
         return (
             "The Python package source can't be reached: set HTTPS_PROXY, or PIP_INDEX_URL to a mirror, "
             "and run make nova again."
@@ -149,9 +142,7 @@ def main() -> int:
     parser.add_argument("--nova", default="33.0.2", help="release of Nova: " + ", ".join(versions()))
     parser.add_argument("--venv", type=Path, help="where (default .venv-nova-<version>)")
     arguments = parser.parse_args()
-    folder = arguments.venv or Path(
-        os.environ.get("STUMBLE_NOVA_VENV") or ROOT / f".venv-nova-{arguments.nova}"
-    )
+    folder = arguments.venv or Path(os.environ.get("STUMBLE_NOVA_VENV") or ROOT / f".venv-nova-{arguments.nova}")
     try:
         print(make(arguments.nova, folder))
     except EnvError as failure:

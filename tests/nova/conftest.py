@@ -1,0 +1,121 @@
+"""Nova's environment, and what Nova and stumble said of every scenario, made once per run for all workers."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "nova"))
+
+from novaharness.scenarios import SCENARIOS  # noqa: E402
+
+from tests.nova import judge  # noqa: E402
+from tests.nova.pipeline import Pipeline  # noqa: E402
+
+EXPECTED = {scenario.name: scenario.expected for scenario in SCENARIOS}
+VERSION = "33.0.2"
+Told = dict[str, dict[str, Any]]
+
+
+@pytest.fixture(scope="session")
+def shared_folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all workers of the run share."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if hasattr(request.config, "workerinput") else base) / "nova"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def nova_python() -> Path:
+    """Python of Nova's environment, which is made if it isn't there, and has this checkout's driver in it."""
+    folder = Path(os.environ.get("STUMBLE_NOVA_VENV") or ROOT / f".venv-nova-{VERSION}")
+    (ROOT / ".cache").mkdir(exist_ok=True)
+    with (ROOT / ".cache" / "nova-environment.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        command = [sys.executable, str(ROOT / "scripts" / "nova_env.py"), "--nova", VERSION, "--venv", str(folder)]
+        made = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert made.returncode == 0, made.stderr
+    return folder / "bin" / "python"
+
+
+@pytest.fixture(scope="session")
+def harness(nova_python: Path) -> Callable[..., list[dict[str, Any]]]:
+    """Return a function that runs the harness: ``harness("--tour", "--format", "both") -> results``."""
+
+    def run(*arguments: str) -> list[dict[str, Any]]:
+        environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests" / "nova"), "PYTHONWARNINGS": "ignore"}
+        done = subprocess.run(
+            [str(nova_python), "-m", "novaharness", *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=environment,
+            timeout=540,
+        )
+        results = [json.loads(line) for line in done.stdout.splitlines()]
+        broken = [result["scenario"] + ": " + result["error"] for result in results if "error" in result]
+        assert not broken, "\n".join(broken)
+        assert done.returncode == 0, done.stderr[-4000:]
+        return results
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def told(
+    harness: Callable[..., list[dict[str, Any]]],
+    shared_folder: Path,
+    request: pytest.FixtureRequest,
+) -> Callable[..., Told]:
+    """Return ``told(name, *arguments)``: per scenario Nova's `result` and stumble's `items` of its request.
+
+    The first worker that asks plays; the others read what it found.
+    """
+
+    def tell(name: str, *arguments: str) -> Told:
+        file = shared_folder / f"{name}.json"
+        with (shared_folder / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not file.exists():
+                new_database = request.getfixturevalue("new_database")
+                found = play(harness, shared_folder / name, request.getfixturevalue("kafka"), new_database(), arguments)
+                file.write_text(json.dumps(found))
+        return dict(json.loads(file.read_text()))
+
+    return tell
+
+
+def play(
+    harness: Callable[..., list[dict[str, Any]]], state: Path, kafka: str, database: str, arguments: tuple[str, ...]
+) -> Told:
+    """Play scenarios into a pipeline of their own and ask its API about every one."""
+    prefix = f"nova-{uuid.uuid4().hex[:8]}-"
+    with Pipeline(state, bootstrap_servers=kafka, database_url=database, topic_prefix=prefix) as pipeline:
+        results = harness("--stumble", f"outbox_dir={pipeline.outbox}", *arguments)
+        wait_right(pipeline, results)
+        return {
+            result["scenario"]: {"result": result, "items": pipeline.requests(result["request_id"])}
+            for result in results
+        }
+
+
+def wait_right(pipeline: Pipeline, results: list[dict[str, Any]], timeout: float = 30) -> None:
+    """Wait until the store says what is expected of every scenario, or `timeout` seconds are over."""
+    deadline = time.monotonic() + timeout
+    for result in results:
+        expected = EXPECTED[result["scenario"]]
+        while judge.differences(expected, pipeline.requests(result["request_id"])) and time.monotonic() < deadline:
+            pipeline.require_running()
+            time.sleep(0.2)
