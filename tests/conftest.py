@@ -107,7 +107,7 @@ def _drop(postgres_url: str, name: str) -> None:
 @pytest.fixture
 def own_kafka(tmp_path: Path) -> Iterator[LocalKafka]:
     """A started broker for this test alone."""
-    server = LocalKafka(tmp_path / "kafka", heap="256m")
+    server = LocalKafka(tmp_path / "kafka", heap="256m", quick=True)
     try:
         server.start()
         yield server

@@ -93,7 +93,7 @@ def test_postgres_keeps_what_it_committed_over_a_kill(own_postgres: LocalPostgre
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_kafka_keeps_what_it_acknowledged(tmp_path: Path, how: signal.Signals) -> None:
-    server = LocalKafka(tmp_path, heap="256m")
+    server = LocalKafka(tmp_path, heap="256m", quick=True)
     try:
         bootstrap = server.start()
         admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
@@ -112,7 +112,7 @@ from pathlib import Path
 from stumble.deploy.local.kafka import LocalKafka
 from stumble.deploy.local.postgres import LocalPostgres
 state = Path(sys.argv[1])
-servers = [LocalKafka(state, heap="256m"), LocalPostgres(state)]
+servers = [LocalKafka(state, heap="256m", quick=True), LocalPostgres(state)]
 for server in servers:
     server.start()
 print(*(server.process.pid for server in servers), flush=True)

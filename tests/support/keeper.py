@@ -25,7 +25,7 @@ def main(kind: str, folder: Path, owner: int) -> None:
     watched = os.pidfd_open(owner)
     server: LocalKafka | LocalPostgres
     if kind == "kafka":
-        server = LocalKafka(folder)
+        server = LocalKafka(folder, quick=True)
     else:
         server = LocalPostgres(folder, fsync=False, options={"max_connections": "300"})
     try:

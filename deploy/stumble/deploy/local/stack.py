@@ -56,12 +56,13 @@ class Stack:
 
     def run(self) -> None:
         """Start everything and look after it until KeyboardInterrupt. Raises LocalError if it can't start."""
-        with ExitStack() as stack, self._only_one():
+        with self._only_one(), ExitStack() as stack:
             stack.callback(self._stop_servers)
-            self._env = self._start_servers()
+            kafka = self._launch_kafka()
+            self._env = self._environment(kafka)
             supervisor = Supervisor(self._state, self._env, self._say)
             stack.callback(supervisor.stop)
-            self._prepare(supervisor)
+            self._prepare(supervisor, kafka)
             self._start_roles(supervisor)
             self._announce()
             for role in self._shown_roles():
@@ -86,11 +87,11 @@ class Stack:
             lock.flush()
             yield
 
-    def _start_servers(self) -> dict[str, str]:
-        """Start what isn't given and return the environment of the roles."""
+    def _environment(self, kafka: LocalKafka | None) -> dict[str, str]:
+        """Return the environment of the roles; starts PostgreSQL unless one is given."""
         given = self._options.environment
         env = {
-            _KAFKA: given.get(_KAFKA) or self._start_kafka(),
+            _KAFKA: kafka.bootstrap_servers if kafka else given[_KAFKA],
             _DATABASE: given.get(_DATABASE) or self._start_postgres(),
             "STUMBLE_STATE_DIR": str(self._state),
             "STUMBLE_OUTBOX_DIR": given.get("STUMBLE_OUTBOX_DIR") or str(self._state / "outbox"),
@@ -101,16 +102,19 @@ class Stack:
         env["STUMBLE_API_URL"] = f"http://{LOOPBACK}:{ports['api']}"
         return env
 
-    def _start_kafka(self) -> str:
-        kafka = LocalKafka(self._state)
+    def _launch_kafka(self) -> LocalKafka | None:
+        """Begin to start Kafka, unless one is given: it takes longest, so the rest happens meanwhile."""
+        if self._options.environment.get(_KAFKA):
+            return None
+        kafka = LocalKafka(self._state, quick=True)
         self._servers.append(kafka)
-        with self._told("Kafka"):
-            return kafka.start(progress=show_progress)
+        kafka.launch(progress=show_progress)
+        return kafka
 
     def _start_postgres(self) -> str:
         postgres = LocalPostgres(self._state)
         self._servers.append(postgres)
-        with self._told("PostgreSQL"):
+        with self._told("PostgreSQL is up"):
             postgres.start()
             return postgres.create_database("stumble")
 
@@ -118,19 +122,22 @@ class Stack:
     def _told(self, what: str) -> Iterator[None]:
         started = time.monotonic()
         yield
-        self._say(f"{what} is up ({time.monotonic() - started:.1f} s)")
+        self._say(f"{what} ({time.monotonic() - started:.1f} s)")
 
-    def _prepare(self, supervisor: Supervisor) -> None:
+    def _prepare(self, supervisor: Supervisor, kafka: LocalKafka | None) -> None:
         Path(self._env["STUMBLE_OUTBOX_DIR"]).mkdir(parents=True, exist_ok=True)
-        with self._told("The store is migrated and"):
+        with self._told("The store is migrated"):
             supervisor.run("migrate", "store", "migrate")
-        with self._told("The topics are there; everything"):
+        if kafka:
+            with self._told("Kafka is up"):
+                kafka.wait()
+        with self._told("The topics are there"):
             supervisor.run("topics", "topics", "apply")
 
     def _start_roles(self, supervisor: Supervisor) -> None:
         for name, stage in (("projector", _READ), ("alerter", _READ), ("api", _READ), ("relay", _SEND)):
             supervisor.start(Role(name, (name,), stage, self._metrics.get(name, {})))
-        with self._told("stumble"):
+        with self._told("Every role is up"):
             supervisor.wait_until(self._api_ready, "The API", 60)
 
     def _shown_roles(self) -> Iterator[Role]:

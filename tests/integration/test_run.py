@@ -1,0 +1,169 @@
+"""`stumble run`, which is `make run`: the whole of it comes up, keeps its data and leaves nothing behind."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from stumble.deploy.local.process import start_time
+from tests.support.services import cli_environment
+
+pytestmark = pytest.mark.xdist_group("run")
+
+
+class Run:
+    """A started ``stumble run`` whose output goes to a file."""
+
+    def __init__(self, state: Path, *arguments: str, **environment: str) -> None:
+        self.state = state
+        self.output = state.with_suffix(".out")
+        with self.output.open("wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "stumble.deploy.cli", "run", "--state", state, *arguments],
+                env=cli_environment(**environment),
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def text(self) -> str:
+        return self.output.read_text()
+
+    def children(self) -> dict[str, tuple[int, int]]:
+        """Pid and start time of each child, by name."""
+        files = {path.stem: path.read_text().split() for path in self.state.glob("*.pid")}
+        return {name: (int(pid), int(started)) for name, (pid, started) in files.items()}
+
+    def until(self, words: str, timeout: float = 120.0) -> None:
+        deadline = time.monotonic() + timeout
+        while not re.search(words, self.text()):
+            assert self.process.poll() is None, self.text()
+            assert time.monotonic() < deadline, f"no {words!r} in:\n{self.text()}"
+            time.sleep(0.1)
+
+    def get(self, path: str) -> dict:
+        url = re.search(r"http://127\.0\.0\.1:\d+", self.text())
+        assert url
+        with urllib.request.urlopen(url[0] + path, timeout=10) as reply:
+            return json.load(reply)
+
+    def stop(self, number: signal.Signals = signal.SIGINT) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(60)
+
+
+def left(children: dict[str, tuple[int, int]], timeout: float = 15.0) -> list[str]:
+    """Names of those that still run after `timeout` seconds at most."""
+    deadline = time.monotonic() + timeout
+    while True:
+        running = [name for name, (pid, started) in children.items() if start_time(pid) == started]
+        if not running or time.monotonic() > deadline:
+            return running
+        time.sleep(0.1)
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    return tmp_path / "state"
+
+
+@contextlib.contextmanager
+def running(state: Path, *arguments: str, **environment: str) -> Iterator[Run]:
+    run = Run(state, *arguments, **environment)
+    try:
+        yield run
+    finally:
+        if run.process.poll() is None:
+            run.process.kill()
+            run.process.wait()
+
+
+def test_it_comes_up_and_keeps_its_data(state: Path) -> None:
+    with running(state, "--instances", "20", "--rate", "20", "--seed", "3") as run:
+        run.until("Failures as they come in")
+        deadline = time.monotonic() + 60
+        while not run.get("/v1/failures")["items"]:
+            assert time.monotonic() < deadline, run.text()
+            time.sleep(0.2)
+        first = {item["failure_id"] for item in run.get("/v1/failures?limit=5")["items"]}
+        children = run.children()
+        assert {"kafka", "postgres", "relay", "projector", "alerter", "api", "simulate", "failures"} <= set(children)
+        assert run.stop() == 0
+        assert left(children) == []
+        assert "Traceback" not in run.text()
+    with running(state, "--no-simulate", "--no-follow") as again:
+        again.until("Failures as they come in")
+        kept = {item["failure_id"] for item in again.get("/v1/failures?limit=1000")["items"]}
+        assert first <= kept
+        assert again.stop(signal.SIGTERM) == 0
+
+
+def test_a_role_that_is_killed_comes_back(state: Path) -> None:
+    with running(state, "--rate", "5") as run:
+        run.until("Failures as they come in")
+        os.kill(run.children()["projector"][0], signal.SIGKILL)
+        run.until("projector was killed by signal 9.*starting it again in 1 s")
+        before = run.children()["projector"]
+        deadline = time.monotonic() + 20
+        while run.children()["projector"] == before and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert run.stop() == 0
+
+
+def test_nothing_survives_a_kill(state: Path) -> None:
+    with running(state) as run:
+        run.until("Failures as they come in")
+        children = run.children()
+        run.process.kill()
+        run.process.wait()
+        assert left(children) == []
+
+
+def test_a_start_that_fails_half_way_leaves_nothing(state: Path) -> None:
+    url = "postgresql://nobody@127.0.0.1:9/none"
+    with running(state, STUMBLE_DATABASE_URL=url) as run:
+        assert run.process.wait(120) == 1
+        last = run.text().splitlines()[-1]
+        assert last.startswith("stumble: ")
+        assert "STUMBLE_DATABASE_URL" in last
+        assert "Traceback" not in run.text()
+        assert run.children() == {}
+
+
+def test_interrupted_while_it_starts(state: Path) -> None:
+    with running(state) as run:
+        run.until("PostgreSQL is up")
+        children = run.children()
+        assert run.stop() == 0
+        assert left(children) == []
+
+
+def test_one_at_a_time(state: Path) -> None:
+    with running(state) as run:
+        run.until("Kafka is up")
+        second = subprocess.run(
+            [sys.executable, "-m", "stumble.deploy.cli", "run", "--state", state],
+            env=cli_environment(), capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert second.returncode == 1
+        assert f"runs already with its state in {state} (pid {run.process.pid})" in second.stderr
+        assert run.stop() == 0
+
+
+def test_what_is_given_is_used(state: Path, kafka: str, database_url: str) -> None:
+    given = {"STUMBLE_KAFKA__BOOTSTRAP_SERVERS": kafka, "STUMBLE_DATABASE_URL": database_url}
+    with running(state, "--rate", "20", **given, STUMBLE_KAFKA__TOPIC_PREFIX="given.") as run:
+        run.until("Failures as they come in")
+        assert not {"kafka", "postgres"} & set(run.children())
+        assert run.stop() == 0
