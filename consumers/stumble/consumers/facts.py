@@ -89,8 +89,8 @@ class Fact(NamedTuple):
     origin: Origin
 
 
-_NO_LABELS: Final[tuple[str, ...]] = ()
-_NO_EXTRA: Final = (None,) * 10
+NO_LABELS: Final[tuple[str, ...]] = ()
+NO_EXTRA: Final = (None,) * 10
 
 #: Classes whose message names the class of the cause on another host (nova/compute/manager.py).
 _CAUSE_IN_MESSAGE: Final = {
@@ -98,7 +98,8 @@ _CAUSE_IN_MESSAGE: Final = {
 }
 
 
-def _labels(labels: Mapping[str, str]) -> tuple[str, ...]:
+def label_pairs(labels: Mapping[str, str]) -> tuple[str, ...]:
+    """Return labels as a fact keeps them: key, value, key, value … sorted by key."""
     return tuple(text for pair in sorted(labels.items()) for text in pair)
 
 
@@ -117,7 +118,8 @@ def _chain(exception: str, chain: Iterable[str], message: str | None) -> tuple[s
     return (strip_remote(found[1]),) if found else ()
 
 
-def _sighting(event: Mapping[str, Any], failure: Mapping[str, Any]) -> Sighting:
+def sighting(failure: Mapping[str, Any], token: str | None, attributes: Mapping[str, str]) -> Sighting:
+    """Return what a fact keeps of an event's failure; ``token`` is the event's failure id, if it has one."""
     told = failure["exception"] or ""
     exception = strip_remote(told)
     message = failure["message"]
@@ -129,8 +131,8 @@ def _sighting(event: Mapping[str, Any], failure: Mapping[str, Any]) -> Sighting:
         failure["blame"],
         failure["retryable"],
         message_hash(message or failure["reason"]),
-        event["failure_id"],
-        told != exception or exception == "RemoteError" or event["attributes"].get("remote") == "true",
+        token,
+        told != exception or exception == "RemoteError" or attributes.get("remote") == "true",
         bool(message or failure["traceback"]),
     )
 
@@ -169,8 +171,8 @@ def fact_of(event: Mapping[str, Any]) -> Fact:
         (instance["vm_state"], instance["task_state"], instance["old_vm_state"], instance["old_task_state"])
         if instance is not None and instance["vm_state"] is not None
         else None,
-        None if failure is None else _sighting(event, failure),
-        None if extra == _NO_EXTRA else Extra._make(extra),
+        None if failure is None else sighting(failure, event["failure_id"], event["attributes"]),
+        None if extra == NO_EXTRA else Extra._make(extra),
         Origin(
             event["request_id"],
             event["service"],
@@ -185,7 +187,7 @@ def fact_of(event: Mapping[str, Any]) -> Fact:
             event["initiator_user_id"],
             event["initiator_project_id"],
             None if instance is None else instance["display_name"],
-            _labels(event["labels"]) if event["labels"] else _NO_LABELS,
+            label_pairs(event["labels"]) if event["labels"] else NO_LABELS,
         ),
     )
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from stumble.consumers.projector.reading import Reading, Record
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class Span:
     """Offsets of one partition: `start` is where the store must be, `end` where it will be (exclusive)."""
 
@@ -49,9 +49,10 @@ class Batch:
     def extend(self, partition: int, start: int, offset: int, read_at_ms: int) -> None:
         """Take one more record of a partition into its span, which begins at `start` if this is the first."""
         span = self.spans.get(partition)
-        if span is not None:
-            start = span.start
-        self.spans[partition] = Span(start, offset + 1, read_at_ms)
+        if span is None:
+            self.spans[partition] = Span(start, offset + 1, read_at_ms)
+        else:
+            span.end, span.read_until_ms = offset + 1, read_at_ms
 
     def drop(self, partitions: Iterable[int]) -> None:
         """Forget all that was read of these partitions."""

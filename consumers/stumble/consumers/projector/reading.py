@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from stumble.consumers.factreader import Read, Unreadable, compile_reader
 from stumble.consumers.facts import Fact, fact_of
 from stumble.consumers.projector.errors import BadRecordError
 from stumble.consumers.store.copying import event_row
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 _EARLIEST_US = 0
 _LATEST_US = 253_370_764_800_000_000
 _SINGLE_OBJECT = codec.SINGLE_OBJECT_MAGIC + EVENT.fingerprint
+_FRAME = len(_SINGLE_OBJECT)
 _UUID_LENGTH = 36
 _LONGEST_ID = 255
 
@@ -62,38 +64,48 @@ class Reader:
 
     def __init__(self, resolve_id: Callable[[int], str] | None = None) -> None:
         self._decoder = codec.Decoder(EVENT, resolve_id)
+        self._quick = compile_reader(EVENT.json)
 
     def read(self, record: Record, value: bytes, partition: int, offset: int) -> Reading:
         """Return what the store needs of one record."""
+        framed = value
         try:
-            event, framed = self._event(record, value)
+            found = self._quick(value, _FRAME) if value[:_FRAME] == _SINGLE_OBJECT else None
+        except Unreadable:
+            found = None
+        try:
+            if found is None:
+                found, framed = self._decoded(record, value)
+            return _reading(found, framed, partition, offset, record)
         except (NotAvro, UnknownSchema) as error:
             raise BadRecordError("decode", error) from error
-        try:
-            return _reading(event, framed, partition, offset, record)
         except RegistryUnavailable:
             raise
         except Exception as error:
             raise BadRecordError("model", error) from error
 
-    def _event(self, record: Record, value: bytes) -> tuple[dict[str, Any], bytes]:
-        if value[:10] == _SINGLE_OBJECT:
-            return codec.decode(EVENT, value[10:]), value
-        event = self._decoder.decode(value, record.headers())
-        # The store keeps one framing, and only schemas that every reader of this release knows.
-        return event, codec.frame_single_object(EVENT, codec.encode(EVENT, event))
+    def _decoded(self, record: Record, value: bytes) -> tuple[Read, bytes]:
+        """Read a record of any schema and framing by its general decoder."""
+        if value[:_FRAME] == _SINGLE_OBJECT:
+            event, framed = codec.decode(EVENT, value[_FRAME:]), value
+        else:
+            event = self._decoder.decode(value, record.headers())
+            # The store keeps one framing, and only schemas that every reader of this release knows.
+            framed = codec.frame_single_object(EVENT, codec.encode(EVENT, event))
+        fact = fact_of(event)
+        return Read(
+            fact.event_id, fact.at, event["emitted_at"], event["instance_uuid"], event["request_id"], fact
+        ), framed
 
 
-def _reading(event: dict[str, Any], framed: bytes, partition: int, offset: int, record: Record) -> Reading:
-    event_id = _uuid_bytes("event_id", event["event_id"])
-    occurred_at = event["occurred_at"]
+def _reading(found: Read, framed: bytes, partition: int, offset: int, record: Record) -> Reading:
+    told_id, occurred_at, emitted_at, instance, request_id, fact = found
+    event_id = _uuid_bytes("event_id", told_id)
     if not _EARLIEST_US <= occurred_at <= _LATEST_US:
         raise InvalidEvent(f"occurred_at is {occurred_at}, which is no time in microseconds.")
-    instance = event["instance_uuid"]
     if instance is not None:
         _uuid_bytes("instance_uuid", instance)
         instance = instance.lower()
-    request_id = event["request_id"] or None
     if request_id is not None and len(request_id) > _LONGEST_ID:
         raise InvalidEvent(f"request_id has {len(request_id)} characters, more than {_LONGEST_ID}.")
     return Reading(
@@ -101,10 +113,10 @@ def _reading(event: dict[str, Any], framed: bytes, partition: int, offset: int, 
         partition,
         offset,
         occurred_at,
-        event["emitted_at"],
+        emitted_at,
         instance,
-        request_id,
-        fact_of(event),
+        request_id or None,
+        fact,
         event_row(event_id, occurred_at, partition, offset, framed),
         record,
     )
