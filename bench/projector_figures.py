@@ -1,0 +1,101 @@
+"""The projector beside its peers: the same topic, the same machine, in turn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from bench import jobs
+from bench.report import Report
+from bench.stack import PARTITIONS, Stack
+from bench.stream import events, history, load
+
+_PEERS = {"quixstreams": ("quix_sink", ">= 3"), "copy": ("aiokafka_copy", ">= 0.8")}
+#: Long enough for streams of any age: their bytes are fixed, their times too.
+_KEEP = {"STUMBLE_PROJECTOR_EVENTS_DAYS": "3650", "STUMBLE_PROJECTOR_REQUESTS_DAYS": "3650"}
+
+
+def measure(report: Report, stack: Stack, python: Path, *, runs: int, count: int, success: bool) -> None:
+    """Measure one of the two streams; the all-success one's figures end in `_success`."""
+    end = "_success" if success else ""
+    prefix = f"bench{'-success' if success else ''}-"
+    topic = _topics(stack, prefix)
+    load(stack.kafka.bootstrap_servers, topic, events(success=success, count=count))
+    taken: dict[str, list[dict[str, Any]]] = {name: [] for name in (*_PEERS, "projector")}
+    for _ in range(runs):
+        for name, (script, _goal) in _PEERS.items():
+            taken[name].append(_peer(stack, python, script, topic, count))
+        taken["projector"].append(_ours(stack, prefix, count))
+    rates = {name: [run["events"] / run["seconds"] for run in found] for name, found in taken.items()}
+    for name, found in rates.items():
+        report.add(f"{name}_events_per_second{end}", found)
+        report.add(f"{name}_cpu_us_per_event{end}", [1e6 * run["all_cpu"] / run["events"] for run in taken[name]])
+    for name, (_script, goal) in _PEERS.items():
+        ratio = [own / other for own, other in zip(rates["projector"], rates[name], strict=True)]
+        report.add(f"projector_ratio_to_{name}{end}", ratio, goal)
+    report.add(f"projector_rss_mb{end}", [run["rss_mb"] for run in taken["projector"]], "<= 300")
+
+
+def full_store(report: Report, stack: Stack, *, runs: int, count: int, stored: int) -> None:
+    """Measure how much slower the projector is with `stored` events in the store already."""
+    prefix, before = "full-", "before-"
+    load(stack.kafka.bootstrap_servers, _topics(stack, prefix), events(success=False, count=count))
+    load(stack.kafka.bootstrap_servers, _topics(stack, before), history(stored))
+    empty, full = [], []
+    for _ in range(runs):
+        url = stack.database()
+        empty.append(_rate(_project(stack, url, prefix, count)))
+        stack.drop(url)
+        url = stack.database()
+        _project(stack, url, before, stored)
+        stack.settle(url)
+        full.append(_rate(_project(stack, url, prefix, count)))
+        stack.drop(url)
+    ratio = [after / alone for after, alone in zip(full, empty, strict=True)]
+    report.add("projector_full_store_events_per_second", full)
+    report.add("projector_full_store_ratio", ratio, ">= 0.85")
+
+
+def _topics(stack: Stack, prefix: str) -> str:
+    for name in ("instance-actions.dlq", "instance-action-failures", "instance-action-outcomes"):
+        stack.topic(prefix + name, 1)
+    return stack.topic(f"{prefix}instance-actions", PARTITIONS)
+
+
+def _rate(run: dict[str, Any]) -> float:
+    return float(run["events"] / run["seconds"])
+
+
+def _peer(stack: Stack, python: Path, script: str, topic: str, count: int) -> dict[str, Any]:
+    url = stack.database()
+    try:
+        before = stack.postgres_cpu()
+        found = jobs.peer(python, script, stack.kafka.bootstrap_servers, topic, url, str(count), str(jobs.AVSC))
+        found["all_cpu"] = found["cpu_seconds"] + stack.postgres_cpu() - before
+        return found
+    finally:
+        stack.drop(url)
+
+
+def _ours(stack: Stack, prefix: str, count: int) -> dict[str, Any]:
+    url = stack.database()
+    try:
+        return _project(stack, url, prefix, count)
+    finally:
+        stack.drop(url)
+
+
+def _project(stack: Stack, url: str, prefix: str, count: int) -> dict[str, Any]:
+    """Project a topic into a database, migrating it first."""
+    settings = {
+        "STUMBLE_DATABASE_URL": url,
+        "STUMBLE_KAFKA__BOOTSTRAP_SERVERS": stack.kafka.bootstrap_servers,
+        "STUMBLE_KAFKA__TOPIC_PREFIX": prefix,
+        "STUMBLE_PROJECTOR_GROUP": f"bench-{url.rpartition('/')[2]}",
+        **_KEEP,
+    }
+    jobs.command("store", "migrate", **settings)
+    before = stack.postgres_cpu()
+    found = jobs.ours("projector", str(count), **settings)
+    found["all_cpu"] = found["cpu_seconds"] + stack.postgres_cpu() - before
+    return found
