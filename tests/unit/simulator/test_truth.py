@@ -33,7 +33,7 @@ def told(settings: Settings) -> tuple[list[Truth], dict[str, RequestRecord]]:
 
 
 def brief(truth: Truth) -> tuple[object, ...]:
-    failures = sorted((failure.failure_id, failure.host, failure.exception or "") for failure in truth.failures)
+    failures = sorted((failure.failure_id, failure.host, failure.exception) for failure in truth.failures)
     return truth.story, truth.action, truth.outcome, truth.verdict, failures
 
 

@@ -2,7 +2,7 @@
 
     story NAME weight=2 needs=active,stopped leaves=active moves=second
       request ACTION OUTCOME effect=NONE verdict=CLASS failures=a,b id=1 target=volume
-      cause KEY POOL|CLASS wraps=KEY
+      cause KEY POOL|unraised.CLASS wraps=KEY
       PLACE WHAT !CAUSE vm=STATE task=STATE req=1 wait=0.5
 
 WHAT is `action_start`, `+ STEP` (step starts), `- STEP` (step finishes; with a cause: fails), `fault`,

@@ -97,7 +97,7 @@ class Player:
     def _raise_all(self, story: Story, stage: Stage, forced: causes.Kind | None) -> dict[str, Raised | None]:
         raised: dict[str, Raised | None] = {}
         for cause in story.causes:
-            if cause.pool == "unknown":
+            if cause.unraised:
                 raised[cause.key] = None
                 continue
             kind = forced if forced and not raised else causes.pick(cause.pool, self._rng)
@@ -147,7 +147,8 @@ def _truths(
         failures = []
         for name in request.failures:
             found = raised[name]
-            failures.append(true_failure(key, stage.places[story.place_of(name)], found.exception if found else None))
+            exception = found.exception if found else story.cause(name).unraised or ""
+            failures.append(true_failure(key, stage.places[story.place_of(name)], exception))
         truths.append(
             Truth(
                 request_key=key,

@@ -36,11 +36,16 @@ class Signal:
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Something that goes wrong: an exception drawn from a pool, or of a fixed class; `wraps` names another cause."""
+    """Something that goes wrong: an exception drawn from a pool, or one that nothing raises; `wraps` names another."""
 
     key: str
     pool: str
     wraps: str | None = None
+
+    @property
+    def unraised(self) -> str | None:
+        """The class under which a failure is kept that no exception tells of, None for exceptions."""
+        return self.pool.removeprefix("unraised.") if self.pool.startswith("unraised.") else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,11 @@ from stumble.schemas.wire.ids import failure_id, request_key
 
 @dataclass(frozen=True, slots=True)
 class TrueFailure:
-    """One failure: its id, the host where it was raised, its class (None where no signal can tell)."""
+    """One failure: its id, the host where it was raised, its class."""
 
     failure_id: str
     host: str
-    exception: str | None
+    exception: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +37,9 @@ class Truth:
         return json.dumps(asdict(self), separators=(",", ":"), sort_keys=True)
 
 
-def true_failure(key: str, host: str, exception: str | None) -> TrueFailure:
+def true_failure(key: str, host: str, exception: str) -> TrueFailure:
     """Name a failure of the request with this key."""
-    return TrueFailure(failure_id(key, host, exception or ""), host, exception)
+    return TrueFailure(failure_id(key, host, exception), host, exception)
 
 
 def key_of(instance_uuid: str, request_id: str, action: str, target_id: str | None = None) -> str:

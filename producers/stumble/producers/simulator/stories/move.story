@@ -164,10 +164,10 @@ story live-migration weight=5 moves=second
   host instance.live_migration_post.end wait=0.1
   host migration completed
 
-# A failed hypervisor job raises nothing: rollback notifications and the migration's status are all there is.
+# A failed hypervisor job raises nothing (the class is the one that stumble gives it): rollback notifications and the migration's status are all there is.
 story live-migration.rolled_back weight=4
   request live-migration FAILED effect=NONE failures=a
-  cause a unknown
+  cause a unraised.LiveMigrationRolledBack
   api action_start
   conductor + conductor_live_migrate_instance
   conductor - conductor_live_migrate_instance wait=0.3
