@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import uuid
 from datetime import timedelta
 
+from tests.integration.api import command
+from tests.integration.api.command import Ended
 from tests.integration.api.rows import START, Store
-from tests.support.services import ROOT, cli_environment
 
 
-def stumble(*arguments: str, api: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
-    environment = {"COLUMNS": "170", "STUMBLE_API_URL": api, **environment} if api else environment
-    command = [sys.executable, "-m", "stumble.deploy.cli", *arguments]
-    return subprocess.run(
-        command, cwd=ROOT, env=cli_environment(**environment), capture_output=True, text=True, check=False
-    )
+def stumble(*arguments: str, api: str = "") -> Ended:
+    return command.stumble(*arguments, STUMBLE_API_URL=api) if api else command.stumble(*arguments)
 
 
 def test_failures_as_a_table_and_as_json(store: Store, api: str) -> None:

@@ -19,7 +19,8 @@ class Listener(threading.Thread):
 
     def __init__(self, api: str, enough: int, place: str | None = None, **filters: Any) -> None:
         super().__init__(daemon=True)
-        self._stream = Api(api).stream(filters, place)
+        self._api = Api(api)
+        self._stream = self._api.stream(filters, place)
         self._enough = enough
         self.opened = threading.Event()
         self.events: list[Event] = []
@@ -27,6 +28,10 @@ class Listener(threading.Thread):
         assert self.opened.wait(10)
 
     def run(self) -> None:
+        with self._api:
+            self._follow()
+
+    def _follow(self) -> None:
         for event in self._stream:
             if event.kind == "open":
                 self.opened.set()

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 from uuid import UUID
 
 import httpx
@@ -61,6 +61,12 @@ class Api:
     def __init__(self, url: str | None = None) -> None:
         self.url = load(api_url=url).api_url.rstrip("/")
         self._client = httpx.Client(timeout=_SECONDS)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
 
     def get(self, path: str, parameters: Parameters | None = None, *, patience: float = 0.0) -> Any:
         """Answer as JSON; `patience` is how long the API itself may take to wait.

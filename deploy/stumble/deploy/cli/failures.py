@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -61,11 +61,10 @@ def failures(
         "host": host,
     }
     window = {"since": moment(since), "until": moment(until)}
-    client = Api(api)
-    if follow:
-        _follow(client, filters, window, limit, format_)
-        return
-    found, more = client.pages("/v1/failures", {**filters, **window}, limit)
+    with Api(api) as client:
+        if follow:
+            _follow(client, filters, window, limit, format_)
+        found, more = client.pages("/v1/failures", {**filters, **window}, limit)
     if format_ is Format.JSON:
         tables.print_json(found)
         return
@@ -78,7 +77,7 @@ def failures(
         out.print(f"There are more than {limit}; narrow with --since, or raise --limit.", style="dim")
 
 
-def _follow(client: Api, filters: dict[str, Any], window: dict[str, Any], limit: int, format_: Format) -> None:
+def _follow(client: Api, filters: dict[str, Any], window: dict[str, Any], limit: int, format_: Format) -> NoReturn:
     """Print what is there, then what comes; the place is taken first, so nothing falls between."""
     printer = _Printer(format_)
     place, listed = "", False

@@ -28,7 +28,8 @@ def instance(
     api: ApiOption = None,
 ) -> None:
     """Show a server's last request and its outcome, its last failure, and its history."""
-    found = Api(api).get(f"/v1/instances/{server}", {"limit": limit})
+    with Api(api) as client:
+        found = client.get(f"/v1/instances/{server}", {"limit": limit})
     if format_ is Format.JSON:
         tables.print_json(found)
         return

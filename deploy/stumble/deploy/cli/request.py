@@ -29,7 +29,8 @@ def request(
 
     One id can mean several servers and actions: all are shown, in the order of their start.
     """
-    found = Api(api).get(f"/v1/requests/{quote(request_id, safe='')}")
+    with Api(api) as client:
+        found = client.get(f"/v1/requests/{quote(request_id, safe='')}")
     if format_ is Format.JSON:
         tables.print_json(found)
         return

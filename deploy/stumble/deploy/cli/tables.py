@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from collections.abc import Iterable, Mapping
@@ -17,6 +18,11 @@ from rich.text import Text
 Record = Mapping[str, Any]
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _WIDE = 150
+#: Columns of ids, times and single words: never folded.
+_WHOLE = frozenset(
+    ("Time (UTC)", "Started (UTC)", "Outcome", "Blame", "Request", "Took", "Failures", "Effect", "Field", "Version",
+     "Fingerprint", "Name"),
+)  # fmt: skip
 STYLES = {
     "SUCCEEDED": "green",
     "RECOVERED": "green",
@@ -30,7 +36,8 @@ STYLES = {
 def console(*, stderr: bool = False) -> Console:
     """Make a console as wide as the terminal; without one wide enough for whole ids."""
     stream = sys.stderr if stderr else sys.stdout
-    return Console(file=stream, highlight=False, width=None if stream.isatty() else 200)
+    width = None if stream.isatty() else int(os.environ.get("COLUMNS") or 200)
+    return Console(file=stream, highlight=False, width=width)
 
 
 def print_json(value: Any) -> None:
@@ -92,7 +99,7 @@ def what(record: Record) -> Text:
 def failures(records: Iterable[Record], width: int) -> Table:
     """Make a table of failures of many servers."""
     wide = width >= _WIDE
-    table = _table("Time (UTC)", "Action", "Server", "Host", "Failure", "Blame", *(["Request"] if wide else []))
+    table = empty("Time (UTC)", "Action", "Server", "Host", "Failure", "Blame", *(["Request"] if wide else []))
     for record in records:
         request = plain(record.get("request_id"), "dim")
         cell = what(record)
@@ -105,7 +112,7 @@ def failures(records: Iterable[Record], width: int) -> Table:
 
 def attempts(records: Iterable[Record]) -> Table:
     """Make a table of the failures of one request."""
-    table = _table("Time (UTC)", "Host", "Step", "Failure", "Blame", "Effect")
+    table = empty("Time (UTC)", "Host", "Step", "Failure", "Blame", "Effect")
     for record in records:
         table.add_row(
             clock(record["occurred_at"]),
@@ -120,7 +127,7 @@ def attempts(records: Iterable[Record]) -> Table:
 
 def history(records: Iterable[Record]) -> Table:
     """Make a table of requests of one server."""
-    table = _table("Started (UTC)", "Action", "Outcome", "Failures", "Took", "Reason", "Request")
+    table = empty("Started (UTC)", "Action", "Outcome", "Failures", "Took", "Reason", "Request")
     for record in records:
         table.add_row(
             clock(record["started_at"]),
@@ -166,11 +173,11 @@ def _facts(record: Record) -> Iterable[tuple[str, Any]]:
     return ((name, value) for name, value in named if value)
 
 
-def _table(*columns: str) -> Table:
+def empty(*columns: str) -> Table:
+    """Make a table without rows; columns that hold ids or times are not folded."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
     for name in columns:
-        keep = name.endswith("(UTC)") or name in {"Outcome", "Blame", "Request", "Took", "Failures", "Effect"}
-        table.add_column(name, no_wrap=keep, overflow="fold")
+        table.add_column(name, no_wrap=name in _WHOLE, overflow="fold")
     return table
 
 

@@ -133,11 +133,12 @@ def wait(
         raise typer.BadParameter("give either a REQUEST_ID or --server UUID")
     if server is None and (action or since):
         raise typer.BadParameter("--action and --since go with --server")
+    started = moment(since)
     limits = Limits(*(span(text).total_seconds() for text in (settle, appear, timeout)))
-    client = Api(api)
-    subject = ById(client, id_) if id_ else Latest(client, server or "", action, moment(since))
     try:
-        status = _report(subject.name, *follow(subject, limits, _progress(format_)), limits, format_)
+        with Api(api) as client:
+            subject = ById(client, id_) if id_ else Latest(client, server or "", action, started)
+            status = _report(subject.name, *follow(subject, limits, _progress(format_)), limits, format_)
     except (Unreachable, Refused) as error:
         tables.console(stderr=True).print(f"stumble: {error}", soft_wrap=True)
         status = NO_API

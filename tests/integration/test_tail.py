@@ -1,0 +1,191 @@
+"""`stumble tail` over a real broker, `stumble schema`."""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import Producer
+
+from stumble.schemas.wire.codec import encode, frame_confluent, frame_single_object
+from stumble.schemas.wire.headers import record_headers
+from stumble.schemas.wire.schemas import ACTION_FAILED, ACTION_OUTCOME, EVENT, PRODUCER_STATUS, Schema
+from tests.integration.api.command import Ended, stumble
+
+NOON = 1_769_860_800_000_000
+SERVER = "5f0e3c1a-6d3e-4a53-9c67-1f6f1f1b7b11"
+
+
+class Topic:
+    """A prefix of its own with stumble's topics on the run's broker."""
+
+    def __init__(self, kafka: str, new_topic: Callable[..., str], name: str) -> None:
+        self.kafka = kafka
+        self.prefix = f"t{uuid.uuid4().hex[:8]}."
+        self.name = new_topic(self.prefix + name, partitions=2)
+        self._producer = Producer({"bootstrap.servers": kafka})
+
+    def send(self, value: bytes, key: str = SERVER, headers: Any = None) -> None:
+        self._producer.produce(self.name, value, key=key, headers=headers)
+        assert self._producer.flush(20) == 0
+
+    def record(self, schema: Schema, **fields: Any) -> None:
+        headers = record_headers(schema, "test", "id", NOON)
+        self.send(frame_single_object(schema, encode(schema, fields)), headers=headers)
+
+    def tail(self, *arguments: str) -> Ended:
+        named = {"STUMBLE_KAFKA__BOOTSTRAP_SERVERS": self.kafka, "STUMBLE_KAFKA__TOPIC_PREFIX": self.prefix}
+        return stumble("tail", *arguments, **named)
+
+
+@pytest.fixture
+def topic(kafka: str, new_topic: Callable[..., str]) -> Callable[[str], Topic]:
+    return lambda name: Topic(kafka, new_topic, name)
+
+
+def lines(found: Ended) -> list[Any]:
+    assert found.returncode == 0, found.stderr
+    return [json.loads(line) for line in found.stdout.splitlines()]
+
+
+EVERYTHING = ("--from", "beginning", "--to-end", "--format", "json")
+
+
+def test_events_as_json_lines_and_as_lines(topic: Callable[[str], Topic]) -> None:
+    actions = topic("instance-actions")
+    actions.record(EVENT, event_id="e1", instance_uuid=SERVER, action="stop", phase="ERROR", occurred_at=NOON,
+                   failure={"exception": "InstancePowerOffFailure", "reason": "no \x1b[2J answer"})  # fmt: skip
+    actions.send(b"not avro")
+    good, bad = sorted(lines(actions.tail("actions", *EVERYTHING)), key=lambda item: item.get("error", ""))
+    assert good["record"]["occurred_at"] == "2026-01-31T12:00:00.000000Z"
+    assert good["record"]["failure"]["exception"] == "InstancePowerOffFailure"
+    assert good["key"] == SERVER
+    assert good["headers"]["stumble_schema"] == "stumble.InstanceActionEvent"
+    assert base64.b64decode(bad["value"]) == b"not avro"
+    assert bad["record"] is None
+    shown = actions.tail(actions.name, "--from", "beginning", "--to-end").stdout
+    assert "InstancePowerOffFailure" in shown
+    assert "\x1b" not in shown
+    assert "neither Confluent nor single-object" in shown
+
+
+def test_filters_limits_and_places(topic: Callable[[str], Topic]) -> None:
+    actions = topic("instance-actions")
+    for number in range(3):
+        actions.record(EVENT, event_id=f"e{number}", instance_uuid=SERVER)
+    assert len(lines(actions.tail(*EVERYTHING, "--limit", "2"))) == 2
+    assert lines(actions.tail(*EVERYTHING, "--instance", str(uuid.uuid4()))) == []
+    assert len(lines(actions.tail("--from", "1h", "--to-end", "--format", "json"))) == 3
+    time.sleep(1.1)
+    assert lines(actions.tail("--from", "1s", "--to-end", "--format", "json")) == []
+    assert "There is nothing" in actions.tail("--from", "end", "--to-end").stdout
+
+
+def test_the_published_topics(topic: Callable[[str], Topic]) -> None:
+    failures = topic("instance-action-failures")
+    failures.record(ACTION_FAILED, failure_id="f", revision=2, status="SUPERSEDED", replaced_by="g", occurred_at=NOON,
+                    action="resize", exception="ResizeError", host="cmp1")  # fmt: skip
+    shown = failures.tail("failures", "--from", "beginning", "--to-end").stdout
+    assert "resize  cmp1  ResizeError" in shown
+    assert "r2  superseded by g" in shown
+    outcomes = topic("instance-action-outcomes")
+    outcomes.record(ACTION_OUTCOME, action="resize", outcome="FAILED", reason="no room", revision=1, status="CURRENT",
+                    display_name="web-1")  # fmt: skip
+    assert "resize on web-1: FAILED: no room" in outcomes.tail("outcomes", "--from", "beginning", "--to-end").stdout
+    producers = topic("instance-action-producers")
+    producers.record(PRODUCER_STATUS, host="cmp1", process="relay", accepted_total=9, sent_total=7, backlog_events=2)
+    shown = producers.tail("producers", "--from", "beginning", "--to-end").stdout
+    assert "cmp1 relay  sent 7 of 9, 2 waiting" in shown
+
+
+@pytest.fixture
+def registry() -> Iterator[str]:
+    """A registry that knows the event's schema, with one field less, as id 7: what an older producer writes."""
+    older = json.loads(EVENT.json)
+    older["fields"] = [field for field in older["fields"] if field["name"] != "labels"]
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            known = self.path == "/schemas/ids/7"
+            self.send_response(200 if known else 404)
+            self.end_headers()
+            self.wfile.write(json.dumps({"schema": json.dumps(older)} if known else {"message": "no"}).encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_confluent_framing_with_and_without_a_registry(topic: Callable[[str], Topic], registry: str) -> None:
+    actions = topic("instance-actions")
+    actions.send(frame_confluent(99, encode(EVENT, {"event_id": "known by its header"})),
+                 headers=record_headers(EVENT, "test", "id", NOON))  # fmt: skip
+    assert lines(actions.tail(*EVERYTHING))[0]["record"]["event_id"] == "known by its header"
+    unknown = topic("instance-actions")
+    import io
+
+    import fastavro
+
+    body = io.BytesIO()
+    older = json.loads(EVENT.json)
+    older["fields"] = [field for field in older["fields"] if field["name"] != "labels"]
+    fastavro.schemaless_writer(body, fastavro.parse_schema(older), {"event_id": "older"})
+    unknown.send(frame_confluent(7, body.getvalue()))
+    assert "configure the registry" in lines(unknown.tail(*EVERYTHING))[0]["error"]
+    found = lines(unknown.tail(*EVERYTHING, "--registry", registry))[0]
+    assert found["record"]["event_id"] == "older"
+    assert found["record"]["labels"] == {}
+
+
+def test_what_is_wrong_is_one_sentence(topic: Callable[[str], Topic], kafka: str) -> None:
+    actions = topic("instance-actions")
+    for arguments, words in (
+        (("nonsense",), "is no topic of stumble's"),
+        (("outcomes",), "stumble topics apply"),
+        (("actions", "--bootstrap-servers", "127.0.0.1:9"), "Kafka can't be reached"),
+    ):
+        found = actions.tail(*arguments, "--to-end")
+        assert found.returncode == 1
+        assert words in found.stderr
+        assert len(found.stderr.splitlines()) == 1
+    assert actions.tail("--from", "whenever").returncode == 2
+
+
+def schema(*arguments: str) -> Ended:
+    return stumble("schema", *arguments)
+
+
+def test_schemas_are_shown_and_checked(tmp_path: Path) -> None:
+    assert "stumble.ActionFailed" in schema("list").stdout
+    shown = schema("show", "actionfailed", "--format", "json").stdout
+    assert json.loads(shown) == json.loads(ACTION_FAILED.json)
+    assert "SUPERSEDED" in schema("show", "stumble.ActionFailed").stdout
+    assert schema("check").returncode == 0
+    worse = json.loads(ACTION_FAILED.json)
+    for field in worse["fields"]:
+        if field["name"] == "occurred_at":
+            field["type"]["logicalType"] = "timestamp-millis"
+    file = tmp_path / "action-failed.v2.avsc"
+    file.write_text(json.dumps(worse))
+    found = schema("check", str(file))
+    assert found.returncode == 1
+    assert "timestamp-m" in found.stdout
+    file.write_text("{}")
+    assert schema("check", str(file)).returncode == 1
+    found = schema("show", "nothing")
+    assert found.returncode == 1
+    assert "there are ActionFailed" in found.stderr
