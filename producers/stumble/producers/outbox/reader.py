@@ -136,13 +136,14 @@ class OutboxReader:
     def _read(self, cursor: Cursor, max_bytes: int, *, final: bool) -> Chunk:
         offset = cursor.offset
         data = os.pread(self._fd, max_bytes, offset)
+        length = len(data)
         if not data:
             return self._moved(cursor, cursor)
         if offset == 0:
             _check_format(data)
             skipped = _HEADER if data[: len(MAGIC)] == MAGIC and len(data) >= _HEADER else 0
             data, offset = data[skipped:], skipped
-        chunk = self._parse(cursor, offset, data)
+        chunk = self._parse(cursor, offset, data, whole=length < max_bytes)
         if chunk.end.offset > offset:
             return chunk
         # Nothing sound within max_bytes: look at all that is there before calling it torn or damaged.
@@ -150,14 +151,17 @@ class OutboxReader:
         if not final and self._fruitless == (offset, size):
             return self._moved(cursor, cursor)
         data = os.pread(self._fd, min(max(size - offset, 0), 2 * MAX_PAYLOAD), offset)
-        chunk = self._parse(cursor, offset, data)
+        chunk = self._parse(cursor, offset, data, whole=True)
         if chunk.end.offset > offset:
             return chunk
         self._fruitless = (offset, size)
         return self._tail(cursor, offset, data) if final else self._moved(cursor, cursor)
 
-    def _parse(self, start: Cursor, offset: int, data: bytes) -> Chunk:
-        """Take as many records out of ``data`` as it holds; bad places count only where a record follows."""
+    def _parse(self, start: Cursor, offset: int, data: bytes, *, whole: bool) -> Chunk:
+        """Take as many records out of ``data`` as it holds; bad places count only where a record follows.
+
+        ``whole``: whether ``data`` goes to the end of the segment; else a record that it cuts is no bad place.
+        """
         records: list[Record] = []
         damages: list[Damage] = []
         torn = position = 0
@@ -167,10 +171,12 @@ class OutboxReader:
                 records.append(record)
                 position += record.size
                 continue
+            claimed = declared_end(data, position)
+            if claimed is not None and claimed > len(data) and not whole:
+                break
             following = next_record(data, position)
             if following < 0:
                 break
-            claimed = declared_end(data, position)
             if claimed is not None and claimed > following:
                 torn += following - position
             else:

@@ -1,0 +1,132 @@
+"""How a reader judges places that hold no sound record."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from stumble.producers.outbox import Cursor, OutboxReader
+from stumble.producers.outbox.reader import NewerFormat
+from stumble.producers.outbox.record import segment_header
+from tests.unit.outbox.helpers import packed, read_all
+
+ONE, TWO = packed(b"one"), packed(b"two")
+
+
+def segment(folder: Path, *parts: bytes, number: int = 1) -> Path:
+    path = folder / f"{number:08d}.seg"
+    path.write_bytes(segment_header() + b"".join(parts))
+    return path
+
+
+def flipped(record: bytes, at: int) -> bytes:
+    return record[:at] + bytes([record[at] ^ 1]) + record[at + 1 :]
+
+
+@pytest.mark.parametrize("cut", [1, 3, 5, 11, 12, 13, 40, len(ONE) - 1])
+def test_torn_tail_is_cut_once_the_segment_is_final(tmp_path: Path, cut: int) -> None:
+    segment(tmp_path, ONE, TWO[:cut])
+    assert [r.body for r in read_all(tmp_path, live=True)[0]] == [b"one"]
+    records, damages, torn = read_all(tmp_path, live=False)
+    assert ([r.body for r in records], damages, torn) == ([b"one"], [], cut)
+    segment(tmp_path, TWO, number=2)
+    records, damages, torn = read_all(tmp_path, live=True)
+    assert ([r.body for r in records], damages, torn) == ([b"one", b"two"], [], cut)
+
+
+def test_record_in_the_making_is_waited_for(tmp_path: Path) -> None:
+    path = segment(tmp_path, ONE, TWO[:20])
+    reader = OutboxReader(tmp_path)
+    chunk = reader.read(Cursor(1, 0), live=True)
+    assert [r.body for r in chunk.records] == [b"one"]
+    assert reader.read(chunk.end, live=True).end == chunk.end
+    assert not reader.has_more(chunk.end)
+    with path.open("ab") as file:
+        file.write(TWO[20:])
+    assert reader.has_more(chunk.end)
+    assert [r.body for r in reader.read(chunk.end, live=True).records] == [b"two"]
+    reader.close()
+
+
+@pytest.mark.parametrize("cut", [1, 11, 12, 40])
+def test_piece_before_a_sound_record_is_torn_not_damaged(tmp_path: Path, cut: int) -> None:
+    segment(tmp_path, ONE[:cut], TWO)
+    records, damages, torn = read_all(tmp_path)
+    assert [r.body for r in records] == [b"two"]
+    if cut >= 12:  # the piece tells how long it wanted to be
+        assert (damages, torn) == ([], cut)
+
+
+@pytest.mark.parametrize("at", range(0, len(ONE), 7))
+def test_damaged_middle_is_handed_out_and_the_rest_read(tmp_path: Path, at: int) -> None:
+    segment(tmp_path, ONE, flipped(ONE, at), TWO)
+    records, damages, torn = read_all(tmp_path)
+    assert [r.body for r in records] == [b"one", b"two"]
+    assert b"".join(d.data for d in damages) == flipped(ONE, at) or torn == len(ONE)
+
+
+def test_damaged_last_record_of_a_final_segment_is_damage(tmp_path: Path) -> None:
+    segment(tmp_path, ONE, flipped(TWO, 30))
+    assert read_all(tmp_path, live=True)[1] == []
+    (damage,) = read_all(tmp_path, live=False)[1]
+    assert (damage.segment, damage.offset, damage.data) == (1, 16 + len(ONE), flipped(TWO, 30))
+
+
+def test_zeros_that_a_power_cut_left_are_torn(tmp_path: Path) -> None:
+    segment(tmp_path, ONE, b"\0" * 5000)
+    assert read_all(tmp_path, live=False)[1:] == ([], 5000)
+
+
+def test_damaged_header_costs_no_record(tmp_path: Path) -> None:
+    path = segment(tmp_path, ONE, TWO)
+    path.write_bytes(b"\0" + path.read_bytes()[1:])
+    records, damages, _ = read_all(tmp_path)
+    assert [r.body for r in records] == [b"one", b"two"]
+    assert [len(d.data) for d in damages] == [16]
+
+
+def test_length_that_was_damaged_does_not_swallow_what_follows(tmp_path: Path) -> None:
+    huge = ONE[:4] + b"\xff\xff\xff\x00" + ONE[8:]
+    segment(tmp_path, huge, TWO, *[packed(b"x" * 1000)] * 300)
+    records, _, _ = read_all(tmp_path, max_bytes=256 << 10)
+    assert len(records) == 301
+
+
+def test_missing_segment_is_passed_over(tmp_path: Path) -> None:
+    segment(tmp_path, ONE, number=3)
+    segment(tmp_path, TWO, number=7)
+    assert [r.body for r in read_all(tmp_path)[0]] == [b"one", b"two"]
+
+
+def test_newer_format_is_refused(tmp_path: Path) -> None:
+    path = segment(tmp_path, ONE)
+    data = bytearray(path.read_bytes())
+    data[8] = 2
+    path.write_bytes(data)
+    with pytest.raises(NewerFormat, match="upgrade"):
+        OutboxReader(tmp_path).read(Cursor(1, 0), live=True)
+
+
+def test_envelope_of_a_later_release_is_read(tmp_path: Path) -> None:
+    """A later release may add to the envelope: this one skips what it doesn't know."""
+    import struct
+    from zlib import crc32
+
+    payload = bytearray(ONE[12:])
+    size = struct.unpack_from("<H", payload)[0]
+    payload[size:size] = b"new field"
+    struct.pack_into("<H", payload, 0, size + 9)
+    longer = ONE[:4] + struct.pack("<II", len(payload), crc32(payload, len(payload))) + bytes(payload)
+    segment(tmp_path, longer, TWO)
+    assert [r.body for r in read_all(tmp_path)[0]] == [b"one", b"two"]
+
+
+def test_links_and_devices_are_not_followed(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_bytes(segment_header() + ONE)
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "00000001.seg").symlink_to(secret)
+    with pytest.raises(OSError, match="symbolic"):
+        OutboxReader(folder).read(Cursor(1, 0), live=False)

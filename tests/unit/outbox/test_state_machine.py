@@ -1,0 +1,175 @@
+"""An outbox against a model: append, die, tear, damage, refuse, read, in any order.
+
+What was accepted and not touched by the test comes out once, in order; what the test damaged comes out as damage.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from stumble.producers.outbox import Cursor, OutboxReader, OutboxWriter
+from stumble.producers.outbox import segment as segment_module
+from stumble.producers.outbox.folder import segment_path
+from stumble.producers.outbox.record import MARK, RECORD_HEADER
+from tests.unit.outbox.helpers import packed
+
+
+class _FullDisk:
+    """Stands in for ``os`` in the segment module: takes a part of the next record, then nothing."""
+
+    def __init__(self, taken: int) -> None:
+        self.taken = taken
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(os, name)
+
+    def write(self, fd: int, data: bytes) -> int:
+        if not self.taken:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        taken, self.taken = os.write(fd, data[: min(self.taken, len(data) - 1)]), 0
+        return taken
+
+
+class OutboxMachine(RuleBasedStateMachine):
+    @initialize()
+    def start(self) -> None:
+        self.root = Path(tempfile.mkdtemp(prefix="outbox-"))
+        self.folders: dict[str, list[bytes]] = {}  # accepted bodies in order, None where damaged
+        self.places: dict[str, dict[bytes, tuple[int, int, int]]] = {}
+        self.seen: dict[str, list[bytes]] = {}
+        self.cursors: dict[str, Cursor] = {}
+        self.damages: dict[str, int] = {}
+        self.damaged: dict[str, set[bytes]] = {}
+        self.alive: dict[str, bool] = {}
+        self.count = 0
+        self.writer = OutboxWriter(self.root, max_bytes=256 << 20, min_free=0)
+
+    def teardown(self) -> None:
+        shutil.rmtree(self.root, ignore_errors=True)
+
+    def _body(self, size: int) -> bytes:
+        self.count += 1
+        # A marker by chance must not lead a reader astray; a whole record can't be in there, see ``record``.
+        decoy = RECORD_HEADER.pack(MARK, 40, 12345) + b"x" * 40
+        return b"%08d" % self.count + (decoy + b"\0" * size)[:size]
+
+    def _accepted(self, body: bytes) -> None:
+        path = self.writer.path
+        assert path is not None
+        self.folders.setdefault(path, []).append(body)
+        self.alive[path] = True
+
+    @rule(size=st.integers(0, 3000), is_failure=st.booleans())
+    def append(self, size: int, is_failure: bool) -> None:
+        body = self._body(size)
+        assert self.writer.append(packed(body), is_failure=is_failure)
+        self._accepted(body)
+
+    @rule(count=st.integers(2, 30))
+    def append_many(self, count: int) -> None:
+        for _ in range(count):
+            self.append(1000, False)
+
+    @precondition(lambda self: self.writer.path)
+    @rule(taken=st.integers(0, 60))
+    def disk_is_full(self, taken: int) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(segment_module, "os", _FullDisk(taken))
+            assert not self.writer.append(packed(self._body(100)), is_failure=True)
+
+    @precondition(lambda self: self.writer.path)
+    @rule()
+    def roll(self) -> None:
+        opened = self.writer._process().opened
+        assert opened is not None
+        opened.segment = opened.segment.newest().roll().newest()
+
+    @precondition(lambda self: self.writer.path)
+    @rule(data=st.data())
+    def die(self, data: st.DataObject) -> None:
+        """The process dies; perhaps in the middle of a write that was never acknowledged."""
+        path = self.writer.path
+        assert path is not None
+        opened = self.writer._process().opened
+        assert opened is not None
+        number = opened.segment.newest().number
+        del opened
+        self.writer = OutboxWriter(self.root, max_bytes=256 << 20, min_free=0)
+        self.alive[path] = False
+        file = Path(segment_path(path, number))
+        record = packed(b"never acknowledged" * 20)
+        cut = data.draw(st.integers(0, len(record) - 1))
+        if file.exists():
+            tail = data.draw(st.sampled_from([record[:cut], b"\0" * cut]))
+            with file.open("ab") as open_file:
+                open_file.write(tail)
+
+    @rule(data=st.data())
+    def damage(self, data: st.DataObject) -> None:
+        """Flip a bit of a record that was not read yet and has a sound one behind it in its segment."""
+        choices = []
+        for path in self.folders:
+            reader, cursor = OutboxReader(path), self.cursors.get(path, Cursor())
+            while (chunk := reader.read(cursor, live=True)).end != cursor:
+                choices += [(path, chunk.start.segment, record) for record in chunk.records[:-1]]
+                cursor = chunk.end
+            reader.close()
+        if not choices:
+            return
+        path, number, record = choices[data.draw(st.integers(0, len(choices) - 1))]
+        where = record.offset + data.draw(st.integers(0, record.size - 1))
+        file = Path(segment_path(path, number))
+        content = bytearray(file.read_bytes())
+        content[where] ^= 1 << data.draw(st.integers(0, 7))
+        file.write_bytes(content)
+        self.damaged.setdefault(path, set()).add(record.body)
+
+    @rule(data=st.data(), max_bytes=st.sampled_from([64, 700, 5000, 1 << 20]))
+    def read(self, data: st.DataObject, max_bytes: int) -> None:
+        if not self.folders:
+            return
+        path = list(self.folders)[data.draw(st.integers(0, len(self.folders) - 1))]
+        self._read(path, max_bytes, steps=3)
+
+    def _read(self, path: str, max_bytes: int, steps: int) -> None:
+        reader, cursor = OutboxReader(path), self.cursors.get(path, Cursor())
+        for _ in range(steps):
+            chunk = reader.read(cursor, live=self.alive[path], max_bytes=max_bytes)
+            if chunk.end == cursor:
+                break
+            self.seen.setdefault(path, []).extend(record.body for record in chunk.records)
+            self.damages[path] = self.damages.get(path, 0) + len(chunk.damages)
+            cursor = chunk.end
+        reader.close()
+        self.cursors[path] = cursor
+
+    @invariant()
+    def nothing_is_invented_or_out_of_order(self) -> None:
+        for path, seen in getattr(self, "seen", {}).items():
+            spared = [body for body in self.folders[path] if body not in self.damaged.get(path, set())]
+            assert seen == spared[: len(seen)]
+
+    @rule()
+    def read_to_the_end(self) -> None:
+        for path in self.folders:
+            self._read(path, 4096, steps=10_000)
+            damaged = self.damaged.get(path, set())
+            spared = [body for body in self.folders[path] if body not in damaged]
+            assert self.seen.get(path, []) == spared
+            assert not self.damages.get(path, 0) or damaged
+
+
+TestOutbox = OutboxMachine.TestCase
+TestOutbox.settings = settings(
+    max_examples=120, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+)
