@@ -647,4 +647,69 @@ SCENARIOS = [
         """,
         {},
     ),
+    Scenario(
+        "rebuild deleted midway: Nova swallows what it stumbles over",
+        """
+        T api action_start rebuild active/rebuilding
+        T h1 event_start compute_rebuild_instance active/rebuilding
+        VL h1 instance.rebuild.start compute_rebuild_instance active/rebuilding
+        T api action_start delete @req-2
+        VL h1 instance.rebuild.error active/- !UnexpectedDeletingTaskStateError>NoRowsMatched
+        T h1 event_finish.end compute_rebuild_instance active/-
+        VL h1 instance.delete.end deleted/- @req-2
+        """,
+        {"rebuild": "CANCELLED", "delete": "SUCCEEDED"},
+    ),
+    Scenario(
+        "a stop that another change of the server overtakes",
+        """
+        T api action_start stop active/powering-off
+        VL h1 instance.power_off.start active/powering-off
+        T h1 fault !UnexpectedTaskStateError>NoRowsMatched stopped/-
+        T h1 event_finish compute_stop_instance !UnexpectedTaskStateError>NoRowsMatched stopped/-
+        V h1 exception compute_stop_instance !UnexpectedTaskStateError
+        L h1 exception compute_stop_instance !UnexpectedTaskStateError stopped/-
+        """,
+        # The object says stopped, but that could not be saved.
+        {"stop": "FAILED h1:UnexpectedTaskStateError(UNKNOWN)"},
+    ),
+    Scenario(
+        "live migration: the destination fails at the end, the source says so again",
+        """
+        T api action_start live-migration active/migrating
+        VL h2 instance.live_migration_pre.start active/migrating source_host=h1 dest_host=h2
+        VL h1 instance.live_migration_post.start active/migrating source_host=h1
+        T h2 event_start compute_post_live_migration_at_destination active/migrating
+        T h2 fault !HypervisorUnavailable error/-
+        T h2 event_finish compute_post_live_migration_at_destination !HypervisorUnavailable error/-
+        L h2 exception compute_post_live_migration_at_destination !HypervisorUnavailable error/-
+        V h2 exception compute_post_live_migration_at_destination !HypervisorUnavailable
+        T h1 fault !HypervisorUnavailable active/migrating
+        L h1 exception !HypervisorUnavailable active/migrating
+        V h1 exception compute_post_live_migration_at_destination !HypervisorUnavailable
+        T h1 migration migration_type=live-migration migration_status=error !HypervisorUnavailable
+        """,
+        {"live-migration": "FAILED h2:HypervisorUnavailable(ERROR)"},
+        but={"versioned": {"live-migration": "FAILED h2:HypervisorUnavailable(UNKNOWN)"}},
+    ),
+    Scenario(
+        "a guest that is missing long after a delete has failed",
+        """
+        T api action_start delete
+        T h1 event_finish compute_terminate_instance !HypervisorUnavailable error/-
+        V h1 exception compute_terminate_instance !HypervisorUnavailable
+        L h1 exception compute_terminate_instance !HypervisorUnavailable error/-
+        T api action_start reboot @req-2
+        VL h1 instance.reboot.start error/rebooting @req-2
+        T h1 event_finish compute_reboot_instance !InstanceNotFound @req-2
+        VL h1 exception compute_reboot_instance !InstanceNotFound @req-2
+        """,
+        {"delete": "FAILED h1:HypervisorUnavailable(ERROR)", "reboot": "FAILED h1:InstanceNotFound(UNKNOWN)"},
+        but={
+            "versioned": {
+                "delete": "FAILED h1:HypervisorUnavailable(UNKNOWN)",
+                "reboot": "FAILED h1:InstanceNotFound(UNKNOWN)",
+            },
+        },
+    ),
 ]

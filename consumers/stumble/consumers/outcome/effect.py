@@ -28,11 +28,12 @@ def baseline_of(facts: Sequence[Fact]) -> str | None:
     return None
 
 
-def effect_of(at: int, rule: rules.Rule, facts: Sequence[Fact]) -> str:
-    """Return what a failure at a time did: the first settled state from then on against that before."""
+def effect_of(at: int, exception: str, rule: rules.Rule, facts: Sequence[Fact]) -> str:
+    """Return what a failure of a class, at a time, did: the first settled state from then on against that before."""
+    lagging = rule.snapshots_lag or exception in rules.UNSAVED
     baseline = baseline_of(facts)
     for fact in facts:
-        if fact.state is None or fact.at < at or not _settled(fact, rule):
+        if fact.state is None or fact.at < at or not _settled(fact, lagging=lagging):
             continue
         after = fact.state[0]
         if after == _ERROR and baseline != _ERROR:
@@ -42,7 +43,7 @@ def effect_of(at: int, rule: rules.Rule, facts: Sequence[Fact]) -> str:
     return EFFECT_UNKNOWN
 
 
-def _settled(fact: Fact, rule: rules.Rule) -> bool:
+def _settled(fact: Fact, *, lagging: bool) -> bool:
     """Tell whether a snapshot shows where a failure left the instance, not the middle of the work.
 
     A recorded fault, and the end of a step, come after whatever sets the state; only task_state is reset later. A
@@ -56,6 +57,6 @@ def _settled(fact: Fact, rule: rules.Rule) -> bool:
         return fact.signal not in rules.STEPPING
     if fact.signal == "instance.update":
         return not task_state
-    if rule.snapshots_lag:
+    if lagging:
         return False
     return not task_state or (fact.phase == "ERROR" and fact.signal in _AFTER_STATE)

@@ -78,6 +78,8 @@ def find(failing: Iterable[Fact], rule: rules.Rule, *, without_races: bool) -> F
             echoes.append(fact)
         else:
             direct.append(fact)
+    if rule.relayed_steps:
+        direct = _without_relayed(direct, echoes, rule)
     clusters: list[Cluster] = []
     for fact in direct:
         _join(clusters, fact, _same_host(clusters, fact))
@@ -86,6 +88,25 @@ def find(failing: Iterable[Fact], rule: rules.Rule, *, without_races: bool) -> F
     _join_echoes(clusters, echoes)
     _merge_chained(clusters)
     return _with_verdict(clusters, verdicts, silent, rule)
+
+
+def _without_relayed(direct: Iterable[Fact], echoes: list[Fact], rule: rules.Rule) -> list[Fact]:
+    """Move to ``echoes`` what surfaced on the source of a move after the destination had raised it."""
+    direct = list(direct)
+    origins: dict[str, str | None] = {}
+    for fact in direct:
+        if fact.step in rule.relayed_steps and fact.failure is not None:
+            root = root_of(fact.failure)
+            destination = fact.extra is not None and fact.extra.dest_host == fact.origin.host
+            if destination or root not in origins:
+                origins[root] = fact.origin.host
+    kept = []
+    for fact in direct:
+        assert fact.failure is not None
+        own = fact.step is not None and fact.step not in rule.relayed_steps
+        origin = origins.get(root_of(fact.failure), fact.origin.host)
+        (kept if own or fact.origin.host == origin else echoes).append(fact)
+    return kept
 
 
 def _is_echo(fact: Fact, sighting: Sighting) -> bool:

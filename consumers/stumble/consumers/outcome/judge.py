@@ -97,13 +97,18 @@ def _outcome(case: Case) -> tuple[str, int | None]:
         return _with_marker(case, final)
     if case.cancelled is not None:
         return CANCELLED, case.cancelled.at
-    return (FAILED, min(f.at for f in final)) if final else (IN_PROGRESS, None)
+    return _without_marker(final)
 
 
-def _with_marker(case: Case, final: Iterable[Fact]) -> tuple[str, int]:
+def _without_marker(final: Iterable[Fact]) -> tuple[str, int | None]:
+    decided = min((fact.at for fact in final), default=None)
+    return (IN_PROGRESS, None) if decided is None else (FAILED, decided)
+
+
+def _with_marker(case: Case, final: Sequence[Fact]) -> tuple[str, int | None]:
     """Return the outcome of a request that has a success marker beside failures or a cancellation."""
     if case.group.rule.swallows and case.failing:
-        return FAILED, case.failing[0].at
+        return _without_marker(final)
     undone = _after_success(case.successes, final)
     if undone is not None:
         return FAILED, undone.at
@@ -132,7 +137,7 @@ def settle(cases: Sequence[Case]) -> None:
         rule = case.group.rule
         if rule.aborted_by is not None and case.outcome != SUCCEEDED and not case.successes:
             _settle_abort(case, cases)
-        if deletes and case.outcome in {IN_PROGRESS, FAILED} and not case.successes:
+        if deletes and case.outcome in {IN_PROGRESS, FAILED}:
             _settle_delete(case, deletes)
 
 
@@ -167,8 +172,7 @@ def _settle_delete(case: Case, deletes: Iterable[Case]) -> None:
     for other in deletes:
         if other is case or (other.outcome == CANCELLED and other.linked is case.group):
             continue
-        began = other.group.started_at
-        hit = [f for f in races if began <= f.at + _SKEW_US or _only_deleted(f)]
+        hit = [f for f in races if _stumbled_over(f, other)]
         if hit:
             case.cancel(other.group, hit[0].at)
             return
@@ -176,6 +180,15 @@ def _settle_delete(case: Case, deletes: Iterable[Case]) -> None:
         if gone is not None and case.outcome == IN_PROGRESS and case.group.started_at <= gone:
             case.cancel(other.group, gone)
             return
+
+
+def _stumbled_over(race: Fact, delete: Case) -> bool:
+    """Tell whether a race is with this delete: it had begun, and had not failed before."""
+    if delete.outcome == FAILED and delete.decided_at is not None and delete.decided_at < race.at:
+        return False
+    if delete.successes and _gone_at(delete) is None:
+        return False
+    return _only_deleted(race) or delete.group.started_at <= race.at + _SKEW_US
 
 
 def _gone_at(delete: Case) -> int | None:

@@ -34,6 +34,8 @@ class Rule:
     retries: bool = False
     #: Steps whose failure is an attempt's. The failure of any other step ends even a request that retries.
     attempt_steps: frozenset[str] = _NONE
+    #: Steps on the destination that the source waits for: what they raise surfaces there again.
+    relayed_steps: frozenset[str] = _NONE
     #: Notifications whose ``.error`` is an attempt's.
     attempt_signals: frozenset[str] = _NONE
     #: Where attempts are retried: classes after which Nova never tries another host.
@@ -133,6 +135,8 @@ _REBUILD: Final[dict[str, object]] = {
     # rebuild_server is the conductor's, and done when compute has been told.
     "steps": {"rebuild_server", "compute_rebuild_instance"},
     "end_steps": {"compute_rebuild_instance"},
+    # That the server is being deleted is swallowed: .error, then step Success.
+    "swallows": True,
     # A guest that was stopped is stopped again at the end.
     "inside": {"stop", "start", "detach_volume", "attach_volume"},
     "deadline": 2 * _HOUR,
@@ -269,6 +273,7 @@ _TABLE: Final[tuple[Rule, ...]] = (
         },
         retries=True,
         attempt_steps={"compute_check_can_live_migrate_destination", "compute_check_can_live_migrate_source"},
+        relayed_steps={"compute_pre_live_migration", "compute_post_live_migration_at_destination"},
         fault_ends=False,
         exception_ends=False,
         silent_failures={("instance.live_migration_rollback", "START")},
@@ -450,6 +455,9 @@ MIGRATION_ENDS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
 
 #: Classes that wrap what was raised on another host and name it (nova/conductor, nova/compute).
 ECHOES: Final = frozenset({"MigrationPreCheckError", "MigrationError"})
+
+#: Classes that say that Nova could not save the instance: what its object shows then is not what is stored.
+UNSAVED: Final = frozenset({"UnexpectedTaskStateError", "UnexpectedDeletingTaskStateError", "InstanceNotFound"})
 
 #: Services that call computes: what they tell of may have been raised there.
 CALLERS: Final = frozenset({"nova-conductor", "nova-api", "nova-scheduler"})
