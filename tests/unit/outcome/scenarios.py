@@ -712,4 +712,19 @@ SCENARIOS = [
             },
         },
     ),
+    Scenario(
+        "create from a volume that Cinder does not give",
+        """
+        T con action_start create building/scheduling
+        T h1 event_start compute__do_build_and_run_instance building/scheduling
+        VL h1 instance.create.start building/-
+        VL h1 instance.create.error building/block_device_mapping !BuildAbortException>InvalidBDM
+        V h1 instance.volume_detach.start building/block_device_mapping
+        VL h1 instance.volume_detach.end building/block_device_mapping
+        T h1 fault !BuildAbortException>InvalidBDM building/block_device_mapping
+        T h1 event_finish.end compute__do_build_and_run_instance error/-
+        """,
+        {"create": "FAILED h1:InvalidBDM(ERROR)"},
+        but={way: {"create": "FAILED h1:InvalidBDM(UNKNOWN)"} for way in ("versioned", "legacy", "both")},
+    ),
 ]

@@ -33,7 +33,7 @@ def effect_of(at: int, exception: str, rule: rules.Rule, facts: Sequence[Fact]) 
     lagging = rule.snapshots_lag or exception in rules.UNSAVED
     baseline = baseline_of(facts)
     for fact in facts:
-        if fact.state is None or fact.at < at or not _settled(fact, lagging=lagging):
+        if fact.state is None or fact.at < at or not _settled(fact, rule, lagging=lagging):
             continue
         after = fact.state[0]
         if after == _ERROR and baseline != _ERROR:
@@ -43,7 +43,7 @@ def effect_of(at: int, exception: str, rule: rules.Rule, facts: Sequence[Fact]) 
     return EFFECT_UNKNOWN
 
 
-def _settled(fact: Fact, *, lagging: bool) -> bool:
+def _settled(fact: Fact, rule: rules.Rule, *, lagging: bool) -> bool:
     """Tell whether a snapshot shows where a failure left the instance, not the middle of the work.
 
     A recorded fault, and the end of a step, come after whatever sets the state; only task_state is reset later. A
@@ -54,7 +54,7 @@ def _settled(fact: Fact, *, lagging: bool) -> bool:
     if vm_state == _ERROR or fact.signal in rules.GIVING_UP:
         return True
     if fact.phase == "START":
-        return fact.signal not in rules.STEPPING
+        return fact.signal in rule.signals
     if fact.signal == "instance.update":
         return not task_state
     if lagging:

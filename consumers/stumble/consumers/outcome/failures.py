@@ -100,7 +100,7 @@ def _without_relayed(direct: Iterable[Fact], echoes: list[Fact], rule: rules.Rul
             destination = fact.extra is not None and fact.extra.dest_host == fact.origin.host
             if destination or root not in origins:
                 origins[root] = fact.origin.host
-    kept = []
+    kept: list[Fact] = []
     for fact in direct:
         assert fact.failure is not None
         own = fact.step is not None and fact.step not in rule.relayed_steps
@@ -266,7 +266,7 @@ def ends_request(rule: rules.Rule, fact: Fact) -> bool:
     if sighting is not None and root_of(sighting) in VERDICTS:
         return True
     if signal in rule.attempt_signals:
-        return sighting is not None and root_of(sighting) in rule.final_classes
+        return sighting is not None and not rule.final_classes.isdisjoint((sighting.exception, root_of(sighting)))
     if fact.step in rule.attempt_steps:
         return False
     return _ends_by_signal(rule, signal, fact.step)
