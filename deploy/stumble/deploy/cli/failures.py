@@ -98,12 +98,13 @@ def _follow(client: Api, filters: dict[str, Any], window: dict[str, Any], limit:
 
 
 class _Printer:
-    """Prints each revision of a failure once, whichever way it comes."""
+    """Prints each revision of a failure once, whichever way it comes; to people only those that look different."""
 
     def __init__(self, format_: Format) -> None:
         self._format = format_
         self._out = tables.console()
         self._seen: dict[str, int] = {}
+        self._shown: dict[str, str] = {}
 
     def stored(self, record: dict[str, Any]) -> None:
         """Print a failure that the store holds already; its message may still be on the way."""
@@ -118,7 +119,9 @@ class _Printer:
             return
         self._seen[subject] = revision
         if len(self._seen) > _REMEMBERED:
-            del self._seen[next(iter(self._seen))]
+            forgotten = next(iter(self._seen))
+            del self._seen[forgotten]
+            self._shown.pop(forgotten, None)
         record = {**data["record"], "failure_id": subject, "revision": revision, "status": data["status"]}
         self._print(record, data["status"])
 
@@ -127,7 +130,14 @@ class _Printer:
             tables.print_line(record)
             return
         text = tables.line(record)
-        if status != "CURRENT":
+        before, plain = self._shown.get(record["failure_id"]), text.plain
+        self._shown[record["failure_id"]] = plain
+        if status == "CURRENT":
+            if before == plain:
+                return  # what changed is none of what a line shows: the effect, a further sighting
+            if before is not None:
+                text.append("  (corrected)", style="dim")
+        else:
             text.stylize("dim strike")
             text.append(f"  ({status.lower()}: counted no longer)", style="dim")
         self._out.print(text, soft_wrap=True)

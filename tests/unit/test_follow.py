@@ -1,0 +1,59 @@
+"""`stumble failures --follow`: a line a failure for people, a line a revision for programs."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from stumble.deploy.cli.ask import Format
+from stumble.deploy.cli.failures import _Printer
+
+RECORD = {
+    "failure_id": "f-1",
+    "occurred_at": "2026-01-01T00:00:00.000000+00:00",
+    "action": "resize",
+    "display_name": None,
+    "instance_uuid": "i-1",
+    "host": "compute-1",
+    "exception": "NoValidHost",
+    "reason": "No valid host was found.",
+    "blame": "CAPACITY",
+    "request_id": "req-1",
+    "effect": "UNKNOWN",
+}
+
+
+def message(revision: int, status: str = "CURRENT", **changes: object) -> dict:
+    return {"subject_id": "f-1", "revision": revision, "status": status, "record": {**RECORD, **changes}}
+
+
+def shown(capsys: pytest.CaptureFixture[str], *messages: dict, format_: Format = Format.TABLE) -> list[str]:
+    printer = _Printer(format_)
+    for item in messages:
+        printer.streamed(item)
+    return capsys.readouterr().out.splitlines()
+
+
+def test_a_revision_that_looks_the_same_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert len(shown(capsys, message(1), message(2, effect="NONE"))) == 1
+
+
+def test_one_that_looks_different_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = shown(capsys, message(1), message(2, action="migrate"))
+    assert len(lines) == 2
+    assert lines[1].endswith("(corrected)")
+
+
+def test_one_taken_back_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = shown(capsys, message(1), message(2, status="RETRACTED"))
+    assert lines[1].endswith("(retracted: counted no longer)")
+
+
+def test_the_same_revision_twice_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert len(shown(capsys, message(1), message(1, action="migrate"))) == 1
+
+
+def test_programs_get_every_revision(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = shown(capsys, message(1), message(2, effect="NONE"), format_=Format.JSON)
+    assert [json.loads(line)["revision"] for line in lines] == [1, 2]
