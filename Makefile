@@ -11,7 +11,7 @@ RUN_OPTIONS = $(if $(INSTANCES),--instances $(INSTANCES)) $(if $(RATE),--rate $(
 	$(if $(FAILURES),--failures $(FAILURES)) $(if $(SEED),--seed $(SEED))
 
 .DEFAULT_GOAL := help
-.PHONY: help run clean-state test lint format bench nova wheel lock
+.PHONY: help docs run clean-state test lint format bench nova wheel lock
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -36,6 +36,9 @@ bench:  ## The figures, against peers (ARGS= for a choice)
 
 nova:  ## A tour of real Nova with stumble switched on (NOVA=34.0.0)
 	@$(BOOTSTRAP) local && exec $(VENV_BIN)/python scripts/nova_tour.py $(if $(NOVA),--nova $(NOVA)) $(ARGS)
+
+docs:  ## Write the documents that come from the code
+	@$(BOOTSTRAP) dev && exec $(VENV_BIN)/python scripts/generate_docs.py
 
 wheel:  ## Build the wheel into dist/
 	@$(BOOTSTRAP) dev && exec $(VENV_BIN)/python -m build --no-isolation --wheel --outdir dist .

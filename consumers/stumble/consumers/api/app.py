@@ -66,6 +66,6 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 def _add_routes(app: Any) -> None:
-    for part in (failures, requests, instances, stream, health, scrape, pages):
+    for part in (failures, requests, instances, stream, health, scrape, openapi, pages):
         app.include_router(part.router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")

@@ -175,7 +175,14 @@ class Feed:
 
 
 def _news(row: Row) -> News:
-    record: dict[str, Any] = {name: _text(name, value) for name, value in row["payload"].items()}
+    # As in the topics: what was retracted may hold nothing else.
+    own = {
+        "failure_id" if row["kind"] == "failure" else "request_key": str(row["subject_id"]),
+        "request_key": str(row["request_key"]),
+        "instance_uuid": str(row["instance_uuid"]),
+        "published_at": rfc3339(row["created_at"]),
+    }
+    record: dict[str, Any] = {name: _text(name, value) for name, value in row["payload"].items()} | own
     item = StreamItem(
         kind=row["kind"],
         subject_id=row["subject_id"],

@@ -4,17 +4,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from fastapi import APIRouter, Request
+
+from stumble.consumers.api.asyncapi import document
 from stumble.consumers.api.models import Problem
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
 
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/asyncapi.json")
+async def asyncapi(request: Request) -> dict[str, Any]:
+    """Give the AsyncAPI document of the topics, as they are named here."""
+    return document(request.app.state.settings.kafka.topics)
+
+
 def install(app: FastAPI) -> None:
     """Let the app describe its errors as problems: wrong input is 400 here, not FastAPI's 422."""
     original = app.openapi
 
-    def document() -> dict[str, Any]:
+    def described() -> dict[str, Any]:
         if app.openapi_schema is None:
             found = original()
             schemas = found.setdefault("components", {}).setdefault("schemas", {})
@@ -27,4 +39,4 @@ def install(app: FastAPI) -> None:
             app.openapi_schema = found
         return app.openapi_schema
 
-    app.openapi = document  # type: ignore[method-assign]  # FastAPI's documented way to extend it
+    app.openapi = described  # type: ignore[method-assign]  # FastAPI's documented way to extend it

@@ -40,7 +40,7 @@ def _place(text: str) -> datetime | str:
 def tail(
     *,
     topic: Annotated[
-        str, typer.Argument(metavar="[TOPIC]", help=f"{', '.join(KINDS)}, or the full name of one of them.")
+        str, typer.Argument(metavar="TOPIC", help=f"{', '.join(KINDS)}, or the full name of one of them.")
     ] = "actions",
     start: Annotated[
         str, typer.Option("--from", metavar="PLACE", help="beginning, end, a span back (15m), or an ISO time.")

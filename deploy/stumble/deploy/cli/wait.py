@@ -112,7 +112,7 @@ class Limits:
 def wait(
     *,
     id_: Annotated[
-        str | None, typer.Argument(metavar="[REQUEST_ID]", help="A request id, or a global request id: all it caused.")
+        str | None, typer.Argument(metavar="REQUEST_ID", help="A request id, or a global request id: all it caused.")
     ] = None,
     server: Annotated[
         str | None, typer.Option(metavar="UUID", callback=uuid, help="The latest request of this server.")

@@ -2,7 +2,8 @@
 -- stop at the oldest one that is: `id > last` alone would lose its rows.
 
 -- name: stream_after
-select id, xid::text::bigint as xid, kind, subject_id, revision, status, replaced_by, payload
+select id, xid::text::bigint as xid, kind, subject_id, request_key, instance_uuid, revision, status, replaced_by,
+       created_at, payload
   from publications
  where (xid, id) > (%(xid)s::text::xid8, %(id)s)
    and xid < pg_snapshot_xmin(pg_current_snapshot())

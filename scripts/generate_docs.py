@@ -1,0 +1,107 @@
+"""Write the documents that come from the code: docs/openapi.json, docs/asyncapi.yaml, docs/cli.md.
+
+`--check` writes nothing and fails when one of them is not current.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / name) for name in ("schemas", "producers", "consumers", "deploy")]
+# What this machine is configured for has no place in a document.
+for variable in [name for name in os.environ if name.startswith("STUMBLE_")]:
+    del os.environ[variable]
+os.environ["TERM"] = "dumb"
+
+
+def openapi() -> str:
+    """Return the OpenAPI document of the HTTP API."""
+    from stumble.consumers.api.app import create_app  # noqa: PLC0415
+    from stumble.schemas.models.settings import load  # noqa: PLC0415
+
+    return json.dumps(create_app(load()).openapi(), indent=2, ensure_ascii=False) + "\n"
+
+
+def asyncapi() -> str:
+    """Return the AsyncAPI document of the topics."""
+    import yaml  # noqa: PLC0415
+
+    from stumble.consumers.api.asyncapi import document  # noqa: PLC0415
+
+    return yaml.safe_dump(document(), sort_keys=False, allow_unicode=True, width=110)
+
+
+def cli() -> str:
+    """Return the reference of all commands."""
+    import typer  # noqa: PLC0415
+    from typer.cli import get_docs_for_click  # noqa: PLC0415
+    from typer.main import get_command  # noqa: PLC0415
+
+    from stumble.deploy.cli.commands import COMMANDS  # noqa: PLC0415
+
+    parts = ["# The command line\n", "Written by `make docs` from the commands themselves.\n"]
+    section = ""
+    for command in COMMANDS:
+        if command.section != section:
+            section = command.section
+            parts.append(f"## {section}\n")
+        module, _, attribute = command.target.partition(":")
+        target = getattr(importlib.import_module(module), attribute)
+        if not isinstance(target, typer.Typer):
+            app = typer.Typer(add_completion=False)
+            app.command(help=target.__doc__)(target)
+            target = app
+        found = get_command(target)
+        name = f"stumble {command.name}"
+        text = get_docs_for_click(obj=found, ctx=typer.Context(found), name=name, indent=2)
+        parts.append(_examples(re.sub(r"^\* `--help`.*\n", "", text, flags=re.MULTILINE)).strip() + "\n")
+    return "\n".join(parts)
+
+
+def _examples(text: str) -> str:
+    """Set the lines of examples as code; sentences among them stay sentences."""
+    out: list[str] = []
+    for block in text.split("\n\n"):
+        inside = bool(out) and (out[-1] == "**Examples**:" or out[-1].startswith("    "))
+        is_sentence = block.startswith("#") or (block[:1].isupper() and "=" not in block.split(maxsplit=1)[0])
+        if block.strip() == "Examples:":
+            out.append("**Examples**:")
+        elif inside and block.strip() and not is_sentence:
+            line = f"    {block.strip()}"
+            if out[-1].startswith("    "):
+                out[-1] += f"\n{line}"
+            else:
+                out.append(line)
+        else:
+            out.append(block)
+    return "\n\n".join(out)
+
+
+DOCUMENTS: dict[str, Callable[[], str]] = {"openapi.json": openapi, "asyncapi.yaml": asyncapi, "cli.md": cli}
+
+
+def main() -> None:
+    """Write, or check, every document."""
+    stale = []
+    for name, make in DOCUMENTS.items():
+        path, text = ROOT / "docs" / name, make()
+        if path.exists() and path.read_text("utf-8") == text:
+            continue
+        if "--check" in sys.argv:
+            stale.append(f"docs/{name}")
+        else:
+            path.write_text(text, "utf-8")
+            print(f"docs/{name} written")
+    if stale:
+        sys.exit(f"{' and '.join(stale)} don't say what the code does; run: make docs")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""The API keeps to its OpenAPI document, whatever it is asked."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import httpx
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from schemathesis.checks import CHECKS, load_all_checks
+from schemathesis.generation import GenerationMode
+
+from tests.integration.api.rows import Store
+
+load_all_checks()
+#: A string that fits a pattern may still be no time (the 31st of February) and no cursor.
+EXCLUDED = [CHECKS.get_one("positive_data_acceptance")]
+
+
+@pytest.fixture(scope="module")
+def document(served: tuple[Store, str]) -> Any:
+    store, api = served
+    store.empty()
+    request = store.request(request_id="req-1", instance_uuid=uuid.UUID(int=1))
+    store.failure(request, failure_id=uuid.UUID(int=2))
+    return schemathesis.openapi.from_url(f"{api}/openapi.json")
+
+
+PATHS = (
+    "/v1/failures",
+    "/v1/failures/{failure_id}",
+    "/v1/requests",
+    "/v1/requests/{id}",
+    "/v1/instances/{uuid}",
+    "/healthz",
+    "/readyz",
+    "/metrics",
+)
+
+
+def test_every_route_is_tried(document: Any) -> None:
+    assert {*PATHS, "/v1/stream"} == set(document.raw_schema["paths"])  # a stream has no end
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_answers_are_as_described(document: Any, path: str) -> None:
+    @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+    @given(case=document[path]["GET"].as_strategy() | document[path]["GET"].as_strategy(GenerationMode.NEGATIVE))
+    def hold(case: Any) -> None:
+        if isinstance(case.query, dict):
+            case.query.pop("wait", None)  # it would wait
+        case.call_and_validate(excluded_checks=EXCLUDED)
+
+    hold()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/failures",
+        f"/v1/failures/{uuid.UUID(int=2)}",
+        "/v1/requests/req-1",
+        f"/v1/requests?instance={uuid.UUID(int=1)}",
+        f"/v1/instances/{uuid.UUID(int=1)}",
+    ],
+)
+def test_answers_with_something_in_them_are_as_described(document: Any, served: tuple[Store, str], path: str) -> None:
+    answer = httpx.get(served[1] + path)
+    assert answer.status_code == 200
+    pattern = path.partition("?")[0].replace(str(uuid.UUID(int=2)), "{failure_id}")
+    pattern = pattern.replace("req-1", "{id}").replace(str(uuid.UUID(int=1)), "{uuid}")
+    document[pattern]["GET"].validate_response(answer)

@@ -1,0 +1,61 @@
+"""The reader in docs/api.md does what the page says."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import Producer
+
+from stumble.schemas.wire.codec import encode, frame_confluent, frame_single_object
+from stumble.schemas.wire.headers import record_headers
+from stumble.schemas.wire.schemas import ACTION_FAILED
+from tests.support.services import ROOT, cli_environment
+
+
+def snippet() -> str:
+    [found] = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "api.md").read_text(), re.DOTALL)
+    assert 18 <= len(found.splitlines()) <= 23
+    return found
+
+
+def test_the_reader_takes_each_revision_once_whatever_the_framing(
+    kafka: str, new_topic: Callable[..., str], tmp_path: Path
+) -> None:
+    topic = new_topic(partitions=1)
+    producer = Producer({"bootstrap.servers": kafka})
+
+    def send(frame: Callable[[bytes], bytes], **fields: Any) -> None:
+        body = encode(ACTION_FAILED, {"action": "resize", "exception": "ResizeError", **fields})
+        producer.produce(topic, frame(body), key="k", headers=record_headers(ACTION_FAILED, "s", "i", 0))
+
+    def single(body: bytes) -> bytes:
+        return frame_single_object(ACTION_FAILED, body)
+
+    send(single, failure_id="f1", revision=1, status="CURRENT", reason="no ssh")
+    send(single, failure_id="f1", revision=1, status="CURRENT", reason="no ssh")
+    send(lambda body: frame_confluent(7, body), failure_id="f1", revision=2, status="SUPERSEDED", replaced_by="f2")
+    send(single, failure_id="f1", revision=1, status="CURRENT", reason="late copy")
+    send(single, failure_id="f2", revision=1, status="CURRENT", reason="the end")
+    assert producer.flush(20) == 0
+    file = tmp_path / "reader.py"
+    file.write_text(snippet())
+    with subprocess.Popen(
+        [sys.executable, str(file), kafka, topic], env=cli_environment(), stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        lines = []
+        for line in process.stdout:
+            lines.append(line.strip())
+            if "the end" in line:
+                break
+        process.kill()
+    assert lines == [
+        "CURRENT resize ResizeError no ssh",
+        "SUPERSEDED resize ResizeError None",
+        "CURRENT resize ResizeError the end",
+    ]
