@@ -55,3 +55,32 @@ def test_sources_stay_readable() -> None:
         if (count := len(path.read_text().splitlines())) > 500
     }
     assert long == {}
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    pages = [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")]
+    dead = [
+        f"{page.name}: {target}"
+        for page in pages
+        for target in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", page.read_text())
+        if not (page.parent / target).exists()
+    ]
+    assert dead == []
+
+
+def test_commands_that_documents_show_exist() -> None:
+    names = {command.name for command in COMMANDS}
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "deploy/systemd").glob("*.service")]
+    shown = {
+        (page.name, word)
+        for page in pages
+        for word in re.findall(r"(?:^\$ |`|/bin/)stumble ([a-z]+)", page.read_text(), re.MULTILINE)
+    }
+    assert shown
+    assert {(page, word) for page, word in shown if word not in names} == set()
+
+
+def test_every_command_has_its_module() -> None:
+    modules = {command.target.partition(":")[0] for command in COMMANDS}
+    missing = [name for name in modules if not (ROOT / "deploy" / (name.replace(".", "/") + ".py")).exists()]
+    assert missing == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -170,6 +171,7 @@ class Stack:
         env_file = self._state / "env"
         with os.fdopen(os.open(env_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
             file.writelines(f"export {name}='{value}'\n" for name, value in self._env.items())
+            file.write(f"export PATH='{Path(sys.executable).parent}':\"$PATH\"\n")
         ports = ", ".join(f"{name} {env['STUMBLE_METRICS_PORT']}" for name, env in self._metrics.items())
         self._say(
             f"\n  Web page  {url}/\n"
