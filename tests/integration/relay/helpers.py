@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -33,7 +35,7 @@ class RelayProcess:
     """``stumble relay`` with its log in a file."""
 
     def __init__(self, outbox: Path, kafka: str, prefix: str, *options: str, **env: str) -> None:
-        self.log = outbox.parent / f"relay-{uuid.uuid4().hex[:6]}.log"
+        self.log = Path(tempfile.mkdtemp(prefix="stumble-relay-")) / "log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "stumble.deploy.cli", "relay", "--outbox-dir", str(outbox), *options],
@@ -58,6 +60,7 @@ def relaying(outbox: Path, kafka: str, prefix: str, *options: str, **env: str) -
         yield relay
     finally:
         relay.kill()
+        shutil.rmtree(relay.log.parent)
 
 
 def emitter(outbox: Path, **options: Any) -> Emitter:

@@ -19,7 +19,6 @@ from stumble.deploy.local.kafka import LocalKafka
 from stumble.producers.outbox.folder import places
 from stumble.producers.relay.aside import read_aside
 from tests.integration.relay.helpers import (
-    RelayProcess,
     drain,
     emitter,
     environment,
@@ -91,9 +90,8 @@ def test_relay_killed_under_load_again_and_again(tmp_path: Path, kafka: str, pre
     with subprocess.Popen([sys.executable, "-c", script, str(outbox)], env=env) as service:
         kills = 0
         while service.poll() is None:
-            relay = RelayProcess(outbox, kafka, prefix)
-            time.sleep(1.0 + kills % 3 * 0.7)
-            relay.kill()
+            with relaying(outbox, kafka, prefix):  # killed at the end of the block
+                time.sleep(1.0 + kills % 3 * 0.7)
             kills += 1
         assert service.returncode == 0
     assert kills >= 2

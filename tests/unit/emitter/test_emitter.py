@@ -173,7 +173,7 @@ def test_failure_that_is_caught_and_tried_again(tmp_path: Path) -> None:
             try:
                 with action.step("build", attempt=attempt):
                     if attempt == 1:
-                        raise OSError("no")
+                        raise OSError("no")  # noqa: TRY301
             except OSError:
                 pass
     assert [(e["phase"], e["attempt_id"]) for e in events(tmp_path) if e["scope"] == "STEP"] == [
