@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
+import urllib.request
 import uuid
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
+from stumble.producers.outbox import Envelope, OutboxWriter, pack
 from stumble.producers.outbox.folder import places
-from stumble.schemas.wire.codec import Decoder, unframe
-from stumble.schemas.wire.headers import record_headers
-from stumble.schemas.wire.schemas import EVENT, PRODUCER_STATUS
+from stumble.schemas.wire.codec import Decoder, decode, plain, unframe
+from stumble.schemas.wire.encoder import Encoder
+from stumble.schemas.wire.headers import fingerprint_of, record_headers
+from stumble.schemas.wire.schemas import EVENT, PRODUCER_STATUS, load
 from tests.integration.relay.helpers import drain, emitter, environment, event, numbers, relaying, wait_for
 
 
@@ -106,3 +113,82 @@ def _status(message: object) -> dict[str, object]:
 
 def _path() -> str:
     return os.pathsep.join(path for path in sys.path if path)
+
+
+def test_records_of_a_later_release_pass_with_their_schema(tmp_path: Path, kafka: str, prefix: str) -> None:
+    """A driver may be a release ahead of the relay: it leaves its schema in the folder."""
+    definition = json.loads(EVENT.json)
+    definition["fields"].append({"name": "later", "type": ["null", "string"], "default": None, "maxBytes": 10})
+    later = load(json.dumps(definition), EVENT.version + 1)
+    outbox = tmp_path / "outbox"
+    writer = OutboxWriter(outbox, schemas={f"{later.fingerprint.hex()}.v{later.version}.avsc": later.json})
+    given = event(7, event_id="01890a5d-ac96-774b-bcce-b302099a8057", later="yes")
+    envelope = Envelope(later.fingerprint, 1, uuid.UUID(str(given["event_id"])).bytes, b"key", b"svc:h")
+    assert writer.append(pack(envelope, Encoder(json.loads(later.json)).encode(given)), is_failure=False)
+    with relaying(outbox, kafka, prefix):
+        (message,) = drain(kafka, f"{prefix}instance-actions", lambda found: len(found) == 1)
+    assert fingerprint_of(message.headers()) == unframe(message.value()).fingerprint == later.fingerprint
+    assert dict(message.headers())["ce_type"] == b"stumble.InstanceActionEvent.v2"
+    body = unframe(message.value()).body
+    assert decode(EVENT, body, plain(later.json))["attributes"] == {"n": "7"}
+
+
+def test_registry_that_is_away_is_waited_for(tmp_path: Path, kafka: str, prefix: str) -> None:
+    asked: list[str] = []
+    away = threading.Event()
+    away.set()
+
+    class Registry(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            asked.append(self.path)
+            body = b"{}" if away.is_set() else b'{"id": 4711}'
+            self.send_response(503 if away.is_set() else 200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    outbox = tmp_path / "outbox"
+    assert all(emitter(outbox).emit(event(n)) for n in range(20))
+    with ThreadingHTTPServer(("127.0.0.1", 0), Registry) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        with relaying(outbox, kafka, prefix, STUMBLE_KAFKA__SCHEMA_REGISTRY_URL=url) as relay:
+            wait_for(lambda: "schema registry" in relay.text())
+            away.clear()
+            messages = drain(kafka, f"{prefix}instance-actions", lambda found: len(found) == 20)
+        server.shutdown()
+    assert f"/subjects/{prefix}instance-actions-value/versions" in asked
+    assert {unframe(m.value()).schema_id for m in messages} == {4711}
+    assert {fingerprint_of(m.headers()) for m in messages} == {EVENT.fingerprint}
+    assert sorted(numbers(messages)) == list(range(20))
+
+
+def test_metrics_tell_backlog_and_progress(tmp_path: Path, kafka: str, prefix: str) -> None:
+    outbox = tmp_path / "outbox"
+    sender = emitter(outbox)
+    assert all(sender.emit(event(n)) for n in range(20))
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port, nowhere = probe.getsockname()[1], "127.0.0.1:1"
+
+    def metrics() -> dict[str, float]:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+                lines = answer.read().decode().splitlines()
+        except OSError:
+            return {}
+        return {line.split("{")[0].split(" ")[0]: float(line.split()[-1]) for line in lines if line[0] != "#"}
+
+    with relaying(outbox, nowhere, prefix, "--metrics-port", str(port)):
+        wait_for(lambda: metrics().get("stumble_relay_waiting") == 1)
+        wait_for(lambda: metrics()["stumble_outbox_backlog_events"] == 20)
+        assert metrics()["stumble_outbox_backlog_bytes"] > 1000
+        assert metrics()["stumble_outbox_oldest_unsent_seconds"] > 0
+    with relaying(outbox, kafka, prefix, "--metrics-port", str(port)):
+        wait_for(lambda: metrics().get("stumble_relay_sent_events_total") == 20)
+        wait_for(lambda: metrics()["stumble_outbox_backlog_events"] == 0)
+        assert metrics()["stumble_relay_last_progress_timestamp_seconds"] > 1e9
+        assert metrics()["stumble_relay_waiting"] == 0
