@@ -1,0 +1,1 @@
+"""The whole path, from simulated services to the store, against what really happened."""
