@@ -38,9 +38,12 @@ class DeadLetters:
     def __init__(self, kafka: KafkaSettings, group: str) -> None:
         self._topic = kafka.topics.dlq
         self._group = group
-        self._config = kafka.producer_config(
-            linger_ms=0, message_max_bytes=MAX_MESSAGE_BYTES, message_timeout_ms=int(_DELIVERY_SECONDS * 1000)
-        )
+        self._config = {
+            "log_level": 2,
+            **kafka.producer_config(
+                linger_ms=0, message_max_bytes=MAX_MESSAGE_BYTES, message_timeout_ms=int(_DELIVERY_SECONDS * 1000)
+            ),
+        }
         self._producer: Producer | None = None
 
     def send(self, bad: Iterable[BadRecord]) -> dict[tuple[int, int], str]:

@@ -23,6 +23,9 @@ class Notices:
         if self._said.pop(key, None) is not None:
             self._log.warning(text)
 
+    def __bool__(self) -> bool:
+        return bool(self._said)
+
     def current(self) -> list[str]:
         """Return what holds now."""
         return list(self._said.values())

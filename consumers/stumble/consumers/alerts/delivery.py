@@ -43,9 +43,8 @@ class Delivery:
             "failure": (topics.failures, ACTION_FAILED, Encoder(json.loads(ACTION_FAILED.json))),
             "outcome": (topics.outcomes, ACTION_OUTCOME, Encoder(json.loads(ACTION_OUTCOME.json))),
         }
-        self._producer = Producer(
-            kafka.producer_config(linger_ms=5, message_timeout_ms=int(_SECONDS * 1000), compression_type="lz4")
-        )
+        config = kafka.producer_config(linger_ms=5, message_timeout_ms=int(_SECONDS * 1000), compression_type="lz4")
+        self._producer = Producer({"log_level": 2, **config})
 
     def send(self, rows: Sequence[Row]) -> None:
         """Send rows in their order and wait; raises `UndeliveredError` or `RegistryUnavailable`."""

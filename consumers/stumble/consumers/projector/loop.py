@@ -26,7 +26,7 @@ from stumble.consumers.projector.offsets import Place, expired, place
 from stumble.consumers.projector.reading import Reader
 from stumble.consumers.projector.source import Source
 from stumble.consumers.projector.statuses import Statuses
-from stumble.consumers.projector.transaction import Ledger
+from stumble.consumers.projector.transaction import EVERYTHING, Ledger
 from stumble.consumers.projector.upkeep import Upkeep
 from stumble.consumers.projector.writer import Result, StoppedError, Sweep, Writer
 from stumble.consumers.store.connect import StoreError, connect
@@ -35,7 +35,7 @@ from stumble.schemas.models.registry import Registry
 from stumble.schemas.wire.errors import RegistryUnavailable, StumbleError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from confluent_kafka import Message
 
@@ -48,6 +48,7 @@ _BUSY_POLL = 0.01
 #: Backpressure for longer pauses the consumer, which throws away what it has fetched ahead.
 _PAUSE_AFTER = 1.0
 _SWEEP_EVERY = 1.0
+_SWEEP_WINDOW = 300.0
 _HINT_EVERY = 1.0
 _LOOK_EVERY = 2.0
 _TOPIC_EVERY = 15.0
@@ -75,7 +76,10 @@ class Projector:
         self._notices = Notices(LOG)
         registry = Registry(settings.kafka) if settings.kafka.schema_registry_url else None
         self._reader = Reader(registry.resolve if registry else None)
-        self._source = Source(settings.kafka, self._topic, own.group, place=self._placed, lost=self._lost)
+        self._brokers = settings.kafka.bootstrap_servers
+        self._source = Source(
+            settings.kafka, self._topic, own.group, place=self._placed, lost=self._lost, trouble=self._trouble
+        )
         self._ledger = Ledger(
             self._topic,
             "",
@@ -95,6 +99,8 @@ class Projector:
         self._blocked: dict[int, Blocked] = {}
         self._submitted_at = 0.0
         self._paused = False
+        #: The first sweep after an assignment looks at all sightings, the others at recent ones.
+        self._window = EVERYTHING
         self._timers: dict[str, float] = {}
 
     def run(self, stop: threading.Event) -> None:
@@ -133,18 +139,23 @@ class Projector:
             job, self._pending, self._pending_bytes = self._pending, Batch(), 0
             self._submit(job)
         elif self._stored and self._due("sweep", _SWEEP_EVERY):
-            self._submit(Sweep({p: o for p, o in self._stored.items() if p not in self._blocked}))
+            positions = {p: o for p, o in self._stored.items() if p not in self._blocked}
+            if positions:
+                self._submit(Sweep(positions, self._window))
+                self._window = _SWEEP_WINDOW
 
     def _submit(self, job: Batch | Sweep) -> None:
         self._submitted_at = time.monotonic()
         self._writer.submit(job)
 
-    def _read(self, messages: Iterable[Message]) -> None:
+    def _read(self, messages: Sequence[Message]) -> None:
         for message in messages:
             if (error := message.error()) is not None:
                 self._kafka_error(error, message)
             else:
                 self._read_one(message)
+        if messages and self._notices:
+            self._notices.over("kafka", "Kafka answers again: reading goes on.")
 
     def _read_one(self, message: Message) -> None:
         partition, offset = message.partition(), message.offset()
@@ -233,11 +244,19 @@ class Projector:
         elif error.fatal():
             raise StumbleError(f"Kafka's client can't go on: {error.str()}; restart the projector.")
         else:
-            self._notices.say("kafka", f"Kafka: {error.str()}; reading goes on as soon as it can.")
+            self._trouble(error)
+
+    def _trouble(self, error: KafkaError) -> None:
+        if error.code() in (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._RESOLVE):  # noqa: SLF001
+            text = f"Kafka at {self._brokers} does not answer: reading waits, nothing is lost."
+        else:
+            text = f"Kafka says: {error.str()}; reading goes on as soon as it can."
+        self._notices.say("kafka", text)
 
     def _placed(self, partitions: list[int]) -> Mapping[int, int | None]:
         """Say where newly assigned partitions are read from."""
         self._notices.over("topic", f"The topic {self._topic} is there.")
+        self._window = EVERYTHING
         found = self._ask(partitions)
         for partition, where in found.items():
             self._taken[partition] = self._stored[partition] = where.offset or 0

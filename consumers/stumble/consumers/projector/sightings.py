@@ -65,26 +65,36 @@ def join_touched(cursor: Cursor[Any], added: Added) -> list[tuple[str, str, int]
     for (instance, request_id), (partition, _) in added.items():
         if request_id:
             here[request_id][instance] = partition
-    waiting = cursor.execute(query("waiting_sightings"), {"request_ids": list(here)}).fetchall() if here else []
+    if not here:
+        return []
+    waiting = cursor.execute(query("sightings_of_requests"), {"request_ids": list(here)}).fetchall()
     if not waiting:
         return []
-    ids = list({request_id for _, request_id, _ in waiting})
+    ids = list({row[1] for row in waiting})
     known: dict[str, dict[str, int]] = defaultdict(dict)
     for request_id, instance, partition in cursor.execute(query("instances_of_requests"), {"request_ids": ids}):
         known[request_id][instance] = partition
     sweep = Sweep(added=added)
-    for event_id, request_id, fact in waiting:
+    contested = []
+    for event_id, request_id, fact, state, joined in waiting:
         fitting = {**known[request_id], **here[request_id]}
-        if len(fitting) == 1:
+        if state == "UNJOINED" and len(fitting) == 1:
             _join(sweep, event_id, (next(iter(fitting)), request_id), next(iter(fitting.values())), fact)
+        elif state == "JOINED" and fitting.keys() - {joined}:
+            contested.append(event_id)
+    if contested:
+        cursor.execute(query("contest_sightings"), {"ids": contested})
     return sweep.joins
 
 
-def look(cursor: Cursor[Any], owned: Iterable[int]) -> Sweep:
-    """Find the sightings that the partitions in hand can take, and those that they have to give back."""
+def look(cursor: Cursor[Any], owned: Iterable[int], window_seconds: float) -> Sweep:
+    """Find the sightings that the partitions in hand can take, and those that they have to give back.
+
+    Only those that moved within the last `window_seconds`: what was there before, the folding saw.
+    """
     partitions = set(owned)
     fitting: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
-    for row in cursor.execute(query("joinable_sightings")):
+    for row in cursor.execute(query("joinable_sightings"), {"window": window_seconds}):
         fitting[row[0]].append(row)
     sweep = Sweep()
     for event_id, rows in fitting.items():
@@ -92,7 +102,7 @@ def look(cursor: Cursor[Any], owned: Iterable[int]) -> Sweep:
         if len({row[3] for row in rows}) == 1 and partition in partitions:
             _join(sweep, event_id, (instance, request_id), partition, fact)
     for event_id, request_id, instance, partition in cursor.execute(
-        query("contested_sightings"), {"partitions": list(partitions)}
+        query("contested_sightings"), {"partitions": list(partitions), "window": window_seconds}
     ):
         sweep.released.setdefault((instance, request_id), (partition, []))[1].append(event_id)
     return sweep
@@ -115,10 +125,9 @@ def release(cursor: Cursor[Any], released: Mapping[SetKey, tuple[int, list[str]]
         cursor.execute(query("release_sightings"), {"ids": ids})
 
 
-def expire(cursor: Cursor[Any], owned: Iterable[int]) -> int:
-    """Give up on sightings whose deadline is over; returns how many."""
-    cursor.execute(query("expire_sightings"), {"partitions": list(owned)})
-    return cursor.rowcount
+def settle(cursor: Cursor[Any], owned: Iterable[int]) -> None:
+    """Leave the sightings whose deadline is over as they are: joined for good, or given up."""
+    cursor.execute(query("settle_sightings"), {"partitions": list(owned)})
 
 
 def _join(sweep: Sweep, event_id: str, key: SetKey, partition: int, fact: bytes) -> None:

@@ -17,13 +17,14 @@ if TYPE_CHECKING:
 #: Where a partition is read from while the store can't say: paused, so nothing is taken from there.
 _UNPLACED = 0
 _ADMIN_SECONDS = 10.0
+_CRITICAL = 2
 
 
 class Source:
     """Reads one topic as a member of a group.
 
     `place` answers where to read a partition from, or None while that isn't known; `lost` is told which partitions
-    are no longer ours. Both are called from inside `poll`.
+    are no longer ours; `trouble` hears what the client meets. All are called from inside `poll`.
     """
 
     def __init__(
@@ -34,14 +35,15 @@ class Source:
         *,
         place: Callable[[list[int]], Mapping[int, int | None]],
         lost: Callable[[list[int]], None],
+        trouble: Callable[[KafkaError], None],
     ) -> None:
         self.topic = topic
         self._place = place
         self._lost = lost
         config = consumer_config(kafka, group)
         self._incremental = config.get("group.protocol") == "consumer"
-        self._consumer = Consumer(config)
-        self._admin = AdminClient(kafka.client_config())
+        self._consumer = Consumer({**config, "error_cb": trouble})
+        self._admin = AdminClient(quiet(kafka.client_config()))
 
     def subscribe(self) -> None:
         """Join the group."""
@@ -124,24 +126,31 @@ class Source:
     _gone = _revoked
 
 
+def quiet(config: dict[str, Any]) -> dict[str, Any]:
+    """Keep librdkafka from logging every attempt to connect: we say once what is wrong."""
+    return {"log_level": _CRITICAL, **config}
+
+
 def consumer_config(kafka: KafkaSettings, group: str) -> dict[str, Any]:
     """Return the consumer's settings: quick take-over, a small prefetch, records at once when it is calm."""
-    config = kafka.consumer_config(
-        group,
-        partition_assignment_strategy="range",
-        session_timeout_ms=6000,
-        heartbeat_interval_ms=1500,
-        max_poll_interval_ms=300_000,
-        fetch_wait_max_ms=100,
-        fetch_queue_backoff_ms=10,
-        queued_min_messages=20_000,
-        queued_max_messages_kbytes=16_384,
-        topic_metadata_refresh_interval_ms=10_000,
-        metadata_max_age_ms=30_000,
-        reconnect_backoff_max_ms=2000,
-        enable_partition_eof=False,
-        log_connection_close=False,
-        check_crcs=True,
+    config = quiet(
+        kafka.consumer_config(
+            group,
+            partition_assignment_strategy="range",
+            session_timeout_ms=6000,
+            heartbeat_interval_ms=1500,
+            max_poll_interval_ms=300_000,
+            fetch_wait_max_ms=100,
+            fetch_queue_backoff_ms=10,
+            queued_min_messages=20_000,
+            queued_max_messages_kbytes=16_384,
+            topic_metadata_refresh_interval_ms=10_000,
+            metadata_max_age_ms=30_000,
+            reconnect_backoff_max_ms=2000,
+            enable_partition_eof=False,
+            log_connection_close=False,
+            check_crcs=True,
+        )
     )
     if config.get("group.protocol") == "consumer":  # the broker decides these in the new protocol
         for name in ("session.timeout.ms", "heartbeat.interval.ms", "partition.assignment.strategy"):
@@ -149,4 +158,4 @@ def consumer_config(kafka: KafkaSettings, group: str) -> dict[str, Any]:
     return config
 
 
-__all__ = ["KafkaError", "Source", "consumer_config"]
+__all__ = ["Source", "consumer_config", "quiet"]

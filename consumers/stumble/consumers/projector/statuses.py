@@ -38,7 +38,9 @@ class Statuses(threading.Thread):
         self._url = settings.database_url.get_secret_value()
         self._decoder = Decoder(PRODUCER_STATUS, resolve_id)
         topic = settings.kafka.topics.producers
-        self._source = Source(settings.kafka, topic, f"{group}-producers", place=self._start, lost=lambda _: None)
+        self._source = Source(
+            settings.kafka, topic, f"{group}-producers", place=self._start, lost=lambda _: None, trouble=lambda _: None
+        )
         self._ending = threading.Event()
         self._unsaved: dict[tuple[str, str], dict[str, Any]] = {}
 

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 _DAY_US = 86_400_000_000
 #: Counters of the store that no difference moves.
 LATE_EVENTS = "late_events"
+#: Window of a sweep that looks at all sightings: a century.
+EVERYTHING = 3.2e9
 
 
 @dataclass(slots=True)
@@ -93,14 +95,20 @@ class Ledger:
         applied.lags = _lags(fresh)
         return applied
 
-    def sweep(self, connection: Connection[Any], positions: Mapping[int, int]) -> int:
-        """Join what waits for the partitions in hand (partition to next offset); returns how many were joined."""
+    def sweep(
+        self, connection: Connection[Any], positions: Mapping[int, int], window_seconds: float = EVERYTHING
+    ) -> int:
+        """Join what waits for the partitions in hand (partition to next offset); returns how many were joined.
+
+        Looks at sightings that moved within `window_seconds` only.
+        """
         with connection.cursor() as cursor:
-            if not sightings.look(cursor, positions):
+            sightings.settle(cursor, positions)
+            if not sightings.look(cursor, positions, window_seconds):
                 return 0
         with self._fenced(connection, positions) as cursor:
             self._compare(cursor, positions)
-            found = sightings.look(cursor, positions)
+            found = sightings.look(cursor, positions, window_seconds)
             loaded = factsets.load(cursor, _partitions_of(found))
             for key, (_, facts) in found.added.items():
                 loaded.sets[key].add(facts)

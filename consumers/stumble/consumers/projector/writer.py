@@ -51,6 +51,7 @@ class Sweep:
     """Look after the sightings of these partitions (partition to next offset)."""
 
     positions: dict[int, int]
+    window_seconds: float
 
 
 @dataclass(slots=True)
@@ -191,7 +192,7 @@ class Writer(threading.Thread):
 
     def _sweep(self, sweep: Sweep, result: Result) -> None:
         try:
-            joined = self._steady(lambda: self._ledger.sweep(self._session(), sweep.positions))
+            joined = self._steady(lambda: self._ledger.sweep(self._session(), sweep.positions, sweep.window_seconds))
             self._health.joined(joined)
         except FencedError as error:
             result.fenced |= error.partitions

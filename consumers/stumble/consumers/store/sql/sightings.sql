@@ -7,51 +7,62 @@ from json_to_recordset(%(rows)s::json)
            kafka_partition int)
 on conflict (event_id) do nothing
 
--- Sightings of the request ids that a batch touches, while they still look for their instance.
--- name: waiting_sightings
-select event_id::text, request_id, fact
+-- Sightings of the request ids that a batch touches, until their deadline is over.
+-- name: sightings_of_requests
+select event_id::text, request_id, fact, state, instance_uuid::text
 from sightings
-where state = 'UNJOINED' and request_id = any(%(request_ids)s::text[])
+where not settled and deadline > now() and request_id = any(%(request_ids)s::text[])
 
 -- name: instances_of_requests
 select distinct request_id, instance_uuid::text, kafka_partition
 from requests
 where request_id = any(%(request_ids)s::text[])
 
--- Sightings that some instance could take now, with every instance that knows their request id.
+-- Recent sightings that some instance could take now, with every instance that knows their request id: the two
+-- halves may have been committed at the same time, neither seeing the other.
 -- name: joinable_sightings
 select s.event_id::text, s.request_id, s.fact, r.instance_uuid::text, r.kafka_partition
 from sightings s
 join lateral (
     select distinct instance_uuid, kafka_partition from requests where request_id = s.request_id
 ) r on true
-where s.state = 'UNJOINED' and s.deadline > now()
+where not s.settled and s.state = 'UNJOINED' and s.deadline > now()
+  and s.updated_at > now() - make_interval(secs => %(window)s)
 
 -- name: join_sightings
 update sightings s
 set state = 'JOINED', instance_uuid = n.instance_uuid, joined_partition = n.kafka_partition, updated_at = now()
 from unnest(%(ids)s::uuid[], %(instances)s::uuid[], %(partitions)s::int[])
      as n (event_id, instance_uuid, kafka_partition)
-where s.event_id = n.event_id and s.state = 'UNJOINED'
+where s.event_id = n.event_id and s.state = 'UNJOINED' and not s.settled
+
+-- Whoever folds a second instance of a joined sighting's request id says so; its owner gives it back.
+-- name: contest_sightings
+update sightings
+set state = 'CONTESTED', updated_at = now()
+where event_id = any(%(ids)s::uuid[]) and state = 'JOINED' and not settled
 
 -- Joined to the only instance there was, and now there is another: none of them can have it.
 -- name: contested_sightings
 select s.event_id::text, s.request_id, s.instance_uuid::text, s.joined_partition
 from sightings s
-where s.state = 'JOINED' and s.deadline > now() and s.joined_partition = any(%(partitions)s::int[])
-  and exists (
-      select from requests r where r.request_id = s.request_id and r.instance_uuid <> s.instance_uuid
-  )
+where not s.settled and s.joined_partition = any(%(partitions)s::int[])
+  and (s.state = 'CONTESTED'
+       or s.state = 'JOINED' and s.updated_at > now() - make_interval(secs => %(window)s)
+          and exists (
+              select from requests r where r.request_id = s.request_id and r.instance_uuid <> s.instance_uuid
+          ))
+  and s.updated_at > now() - make_interval(secs => %(window)s)
 
 -- name: release_sightings
 update sightings
 set state = 'UNJOINED', instance_uuid = null, joined_partition = null, updated_at = now()
-where event_id = any(%(ids)s::uuid[]) and state = 'JOINED'
+where event_id = any(%(ids)s::uuid[]) and state in ('JOINED', 'CONTESTED')
 
--- name: expire_sightings
+-- name: settle_sightings
 update sightings
-set state = 'EXPIRED', updated_at = now()
-where state = 'UNJOINED' and deadline <= now() and kafka_partition = any(%(partitions)s::int[])
+set settled = true, state = case state when 'UNJOINED' then 'EXPIRED' else state end, updated_at = now()
+where not settled and state <> 'CONTESTED' and deadline <= now() and kafka_partition = any(%(partitions)s::int[])
 
 -- name: count_sightings
 select state, count(*) from sightings group by state

@@ -56,15 +56,17 @@ create table stumble_derived.sightings (
     exception       text,
     fact            bytea       not null,
     state           text        not null default 'UNJOINED'
-                    check (state in ('UNJOINED', 'JOINED', 'EXPIRED')),
+                    check (state in ('UNJOINED', 'JOINED', 'CONTESTED', 'EXPIRED')),
+    settled         boolean     not null default false,
     instance_uuid   uuid,
     kafka_partition int         not null,
     joined_partition int,
     deadline        timestamptz not null,
     updated_at      timestamptz not null default now()
 );
-create index sightings_open on stumble_derived.sightings (request_id) where state = 'UNJOINED';
-create index sightings_joined on stumble_derived.sightings (deadline) where state <> 'EXPIRED';
+create index sightings_request on stumble_derived.sightings (request_id) where not settled;
+create index sightings_deadline on stumble_derived.sightings (deadline) where not settled;
+create index sightings_recent on stumble_derived.sightings (updated_at) where not settled;
 
 -- Requests and failures ------------------------------------------------------------------------------
 create table stumble_derived.requests (

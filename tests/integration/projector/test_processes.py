@@ -1,0 +1,322 @@
+"""Projectors as processes: killed, stopped, doubled, cut off; afterwards the store is what the events come to."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import threading
+import time
+
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from stumble.consumers.dlq import PREFIX
+from stumble.consumers.store.connect import connect
+from stumble.consumers.store.migrate import migrate
+from stumble.consumers.topics import apply as apply_topics
+from stumble.schemas.wire.codec import Decoder
+from stumble.schemas.wire.schemas import ACTION_FAILED, ACTION_OUTCOME, EVENT
+from tests.integration.projector.world import World, differences, event, eventually, failure, framed, stream
+
+pytestmark = pytest.mark.timeout(240)
+
+
+def events_of(**settings):
+    return [item.event for item in stream(**settings)]
+
+
+def test_kill_9_at_random_moments_loses_and_doubles_nothing(world):
+    events = events_of(events=6000)
+    feeding = threading.Thread(target=world.produce, args=(events,), kwargs={"every": 0.15})
+    feeding.start()
+    world.kill_some(random.Random(11), 10, count=2)
+    feeding.join()
+    world.settle(events)
+
+
+def test_two_projectors_on_the_same_partitions(world):
+    events = events_of(events=4000)
+    first = world.start(STUMBLE_PROJECTOR_GROUP="one")
+    second = world.start(STUMBLE_PROJECTOR_GROUP="two")
+    world.produce(events, every=0.02)
+    world.settle(events)
+    assert first.poll() is None
+    assert second.poll() is None
+
+
+def test_a_projector_that_wakes_up_after_its_session_is_over(world):
+    events = events_of(events=4000)
+    sleeper = world.start()
+    world.produce(events[:1000])
+    eventually(world.behind)
+    world.produce(events[1000:2500])
+    os.kill(sleeper.pid, signal.SIGSTOP)
+    world.start()
+    world.produce(events[2500:])
+    eventually(world.behind, 60)
+    os.kill(sleeper.pid, signal.SIGCONT)
+    world.produce(events[-50:])
+    world.settle(events)
+    assert sleeper.poll() is None
+
+
+def test_sigterm_ends_between_batches_with_status_0(world):
+    events = events_of(events=3000)
+    first = world.start()
+    feeding = threading.Thread(target=world.produce, args=(events,), kwargs={"every": 0.05})
+    feeding.start()
+    time.sleep(4)
+    first.terminate()
+    assert first.wait(30) == 0
+    assert "Traceback" not in world.said(first)
+    world.start()
+    feeding.join()
+    world.settle(events)
+
+
+def test_the_database_restarts_in_the_middle(kafka, own_postgres):
+    url = own_postgres.create_database("stumble")
+    migrate(url)
+    world = World(kafka, url)
+    try:
+        events = events_of(events=3000)
+        process = world.start()
+        world.produce(events[:1000])
+        eventually(world.behind)
+        own_postgres.stop()
+        world.produce(events[1000:])
+        eventually(lambda: "" if "Reading pauses, nothing is lost" in world.said(process) else "not said", 30)
+        own_postgres.start()
+        world.settle(events)
+        assert world.said(process).count("Reading pauses") <= 3
+        assert "reading goes on" in world.said(process)
+    finally:
+        world.stop()
+
+
+def test_the_broker_restarts_in_the_middle(own_kafka, store_url):
+    world = World(own_kafka.bootstrap_servers, store_url)
+    try:
+        events = events_of(events=2000)
+        process = world.start()
+        world.produce(events[:1000])
+        eventually(world.behind)
+        own_kafka.stop()
+        time.sleep(2)
+        own_kafka.start()
+        world.produce(events[1000:])
+        world.settle(events, 120)
+        assert process.poll() is None
+        assert world.said(process).count("does not answer") == 1
+        assert "Kafka answers again" in world.said(process)
+    finally:
+        world.stop()
+
+
+def dead_letters(world, count):
+    consumer = Consumer({"bootstrap.servers": world.kafka, "group.id": "dead", "auto.offset.reset": "earliest"})
+    consumer.assign([TopicPartition(world.settings.topics.dlq, 0, 0)])
+    found = []
+    deadline = time.monotonic() + 30
+    while len(found) < count and time.monotonic() < deadline:
+        message = consumer.poll(0.5)
+        if message is not None and message.error() is None:
+            found.append(message)
+    consumer.close()
+    return found
+
+
+def test_poison_goes_to_the_dead_letter_topic_and_nothing_stops(world):
+    good = [event(request_id=f"req-{n}", at=n) for n in range(20)]
+    poison = [
+        b"no avro at all",
+        b"\xc3\x01" + b"\x00" * 8 + b"body",
+        framed(good[0])[:-5],
+        framed(event(event_id="not-a-uuid")),
+        framed(event(occurred_at=-1)),
+        None,
+    ]
+    world.start()
+    key = good[0]["instance_uuid"].encode()
+    for number, one in enumerate(good):
+        world.send(framed(one), key)
+        if number < len(poison):
+            world.send(poison[number], key, headers=[("ce_id", b"mine")])
+    world.flush()
+    found = dead_letters(world, len(poison))
+    assert [message.value() for message in found] == poison
+    assert {message.key() for message in found} == {key}
+    headers = [dict(message.headers()) for message in found]
+    assert all(one["ce_id"] == b"mine" for one in headers)
+    assert [one[PREFIX + "stage"] for one in headers] == [b"decode"] * 3 + [b"model"] * 2 + [b"decode"]
+    assert headers[1][PREFIX + "schema"] == b"fingerprint:0000000000000000"
+    assert headers[3][PREFIX + "schema"] == b"fingerprint:" + EVENT.fingerprint.hex().encode()
+    assert {one[PREFIX + "topic"] for one in headers} == {world.topic.encode()}
+    assert headers[0][PREFIX + "replays"] == b"0"
+    world.settle(good)
+
+
+def test_the_one_record_that_the_store_refuses_is_found(world):
+    with connect(world.url) as session:
+        session.execute(
+            "create function refuse() returns trigger language plpgsql as $$ begin "
+            "if new.host = 'cursed' then raise exception 'cursed' using errcode = '22000'; end if; "
+            "return new; end $$"
+        )
+        session.execute(
+            "create trigger refuse before insert or update on requests for each row execute function refuse()"
+        )
+    events = events_of(events=800)
+    cursed = event(host="cursed", request_id="req-cursed")
+    world.produce([*events[:400], cursed, *events[400:]])
+    world.start()
+    (found,) = dead_letters(world, 1)
+    headers = dict(found.headers())
+    assert found.value() == framed(cursed)
+    assert headers[PREFIX + "stage"] == b"store"
+    assert b"cursed" in headers[PREFIX + "exception.message"]
+    world.settle(events)
+
+
+def test_a_dead_letter_topic_that_cannot_be_written_blocks_only_its_partition(world):
+    admin = AdminClient({"bootstrap.servers": world.kafka})
+    dlq = world.settings.topics.dlq
+    admin.delete_topics([dlq])[dlq].result(30)
+    events = events_of(events=1000)
+    key = events[0]["instance_uuid"].encode()
+    world.send(b"poison", key)
+    world.flush()
+    world.produce(events)
+    process = world.start()
+    eventually(lambda: "" if "stands still" in world.said(process) else "not said", 60)
+    with connect(world.url) as session:
+        count = "select count(*) from offsets where next_offset > 0"
+        eventually(lambda: "" if session.execute(count).fetchone() == (world.partitions - 1,) else "others wait")
+    list(apply_topics(world.settings, partitions=world.partitions, replication=1))
+    world.settle(events)
+    assert len(dead_letters(world, 1)) == 1
+
+
+def test_an_expired_offset_stops_with_one_line_until_the_loss_is_accepted(world):
+    events = events_of(events=1200)
+    first = world.start()
+    world.produce(events[:600])
+    eventually(world.behind)
+    first.terminate()
+    first.wait(20)
+    key = events[0]["instance_uuid"].encode()
+    for number in range(5):
+        world.send(framed(event(request_id=f"lost-{number}")), key)
+    world.flush()
+    behind = int(world.behind().split()[1].rstrip(":"))
+    with connect(world.url) as session:
+        (stored,) = session.execute("select next_offset from offsets where kafka_partition = %s", (behind,)).fetchone()
+    gone = TopicPartition(world.topic, behind, stored + 3)
+    AdminClient({"bootstrap.servers": world.kafka}).delete_records([gone])[gone].result(30)
+    second = world.start()
+    eventually(lambda: "" if "--accept-loss" in world.said(second) else "not said", 60)
+    time.sleep(6)
+    assert world.said(second).count("--accept-loss") == 1
+    with connect(world.url) as session:
+        where = "select next_offset from offsets where kafka_partition = %s"
+        assert session.execute(where, (behind,)).fetchone() == (stored,)
+    accepting = world.start("store", "offsets", "--accept-loss", "--partition", str(behind))
+    assert accepting.wait(60) == 0
+    world.produce(events[600:])
+    eventually(world.behind, 60)
+    kept = [event(request_id=f"lost-{number}")["request_id"] for number in (3, 4)]
+    with connect(world.url) as session:
+        rows = session.execute("select request_id from requests where request_id like 'lost-%' order by 1")
+        assert [row[0] for row in rows.fetchall()] == kept
+
+
+def test_a_topic_made_anew_is_noticed(world):
+    events = events_of(events=400)
+    process = world.start()
+    world.produce(events)
+    eventually(world.behind)
+    admin = AdminClient({"bootstrap.servers": world.kafka})
+    admin.delete_topics([world.topic])[world.topic].result(30)
+    time.sleep(1)
+    list(apply_topics(world.settings, partitions=world.partitions, replication=1))
+    eventually(lambda: "" if "made anew" in world.said(process) else "not said", 60)
+    accepting = world.start("store", "offsets", "--accept-loss")
+    assert accepting.wait(60) == 0
+    more = [event(request_id="req-new")]
+    world.produce([*events, *more])
+    world.settle([*events, *more])
+
+
+def test_no_store_no_broker_no_topic_is_one_line_each(world):
+    process = world.start(STUMBLE_DATABASE_URL="postgresql://127.0.0.1:1/none")
+    eventually(lambda: "" if "127.0.0.1:1/none does not answer" in world.said(process) else "not said", 30)
+    time.sleep(3)
+    assert world.said(process).count("does not answer") == 1
+    process.terminate()
+    assert process.wait(20) == 0
+
+
+def test_the_alerter_resumes_after_kill_9_without_loss(world):
+    events = events_of(events=3000)
+    world.start()
+    world.produce(events, every=0.02)
+    for _ in range(3):
+        alerter = world.start("alerter")
+        time.sleep(random.Random(3).uniform(2, 4))
+        alerter.kill()
+        alerter.wait()
+    world.settle(events)
+    world.start("alerter")
+    with connect(world.url) as session:
+        rows = session.execute("select kind, subject_id::text, revision from publications").fetchall()
+        wanted = {(kind, subject, revision) for kind, subject, revision in rows}
+    eventually(lambda: wanted - set(delivered(world)), 60)
+    order: dict[str, int] = {}
+    for _, subject, revision in delivered(world):
+        assert revision <= order.get(subject, 0) + 1
+        order[subject] = max(order.get(subject, 0), revision)
+    assert differences(world.url, events) == []
+
+
+def delivered(world):
+    """(kind, subject, revision) of everything on the two topics, in order within each partition."""
+    found = []
+    topics = world.settings.topics
+    for kind, topic, schema, name in (
+        ("failure", topics.failures, ACTION_FAILED, "failure_id"),
+        ("outcome", topics.outcomes, ACTION_OUTCOME, "request_key"),
+    ):
+        consumer = Consumer({"bootstrap.servers": world.kafka, "group.id": "read", "enable.partition.eof": True})
+        consumer.assign([TopicPartition(topic, partition, 0) for partition in range(world.partitions)])
+        decoder, ended = Decoder(schema), 0
+        while ended < world.partitions:
+            message = consumer.poll(10)
+            assert message is not None
+            if message.error() is not None:
+                ended += 1
+                continue
+            record = decoder.decode(message.value(), message.headers())
+            found.append((kind, record[name], record["revision"]))
+        consumer.close()
+    return found
+
+
+def test_failure_record_is_complete_enough(world):
+    world.start()
+    world.start("alerter")
+    world.produce(
+        [
+            event(request_id="req-f"),
+            event(
+                request_id="req-f",
+                signal="event_finish",
+                phase="ERROR",
+                step="compute_stop_instance",
+                at=1,
+                failure=failure(),
+            ),
+        ]
+    )
+    eventually(lambda: "" if len(delivered(world)) >= 2 else "nothing published", 60)

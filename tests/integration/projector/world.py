@@ -1,0 +1,362 @@
+"""A store and ways to put events into it: by transactions of one's own, or by projectors as processes."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+
+from stumble.consumers.diff import counters_of
+from stumble.consumers.facts import fact_of
+from stumble.consumers.outcome.derive import derive
+from stumble.consumers.projector.batch import Batch, Span
+from stumble.consumers.projector.reading import Reader, Reading
+from stumble.consumers.projector.transaction import Applied, Ledger
+from stumble.consumers.projector.writing import WITHDRAWN
+from stumble.consumers.records import RequestRecord
+from stumble.consumers.store.adapters import register
+from stumble.consumers.store.connect import connect
+from stumble.consumers.store.partitions import EventPartitions
+from stumble.consumers.store.queries import query
+from stumble.consumers.topics import apply as apply_topics
+from stumble.producers.simulator import Disturbance, Item, Settings, Stream
+from stumble.schemas.models.kafka import KafkaSettings
+from stumble.schemas.wire import codec
+from stumble.schemas.wire.ids import new_event_id
+from stumble.schemas.wire.schemas import EVENT
+from stumble.schemas.wire.topics import partition_key
+from tests.support.services import ROOT, cli_environment
+
+NOW_US = time.time_ns() // 1000
+
+
+def stream(events: int = 2000, **settings: Any) -> list[Item]:
+    """A small fleet's events with everything that can disturb their order."""
+    given: dict[str, Any] = {
+        "seed": 7,
+        "start_us": NOW_US - 3_600_000_000,
+        "instances": 150,
+        "failures": 0.3,
+        "disturbance": Disturbance(duplicates=0.05, disorder=0.1),
+    }
+    return list(Stream(Settings(events=events, **(given | settings))))
+
+
+def framed(event: Mapping[str, Any]) -> bytes:
+    return codec.frame_single_object(EVENT, codec.encode(EVENT, event))
+
+
+def event(**fields: Any) -> dict[str, Any]:
+    """One event of a stop, at `at` seconds; whatever is named is set."""
+    at = NOW_US + int(fields.pop("at", 0) * 1_000_000)
+    base: dict[str, Any] = {
+        "event_id": new_event_id(at),
+        "occurred_at": at,
+        "emitted_at": at,
+        "action": "stop",
+        "phase": "START",
+        "scope": "REQUEST",
+        "instance_uuid": "11111111-1111-4111-8111-111111111111",
+        "request_id": "req-1",
+        "initiator_user_id": "u1",
+        "initiator_project_id": "p1",
+        "owner_project_id": "p1",
+        "service": "nova-compute",
+        "host": "host-1",
+    }
+    base["source"] = {"kind": "TAP", "signal": fields.pop("signal", "action_start")}
+    return base | fields
+
+
+def failure(exception: str = "InstancePowerOffFailure", message: str = "it broke") -> dict[str, Any]:
+    return {"exception": exception, "message": message, "reason": message, "blame": "UNKNOWN"}
+
+
+@dataclass
+class FakeRecord:
+    """What the projector needs of a Kafka record."""
+
+    data: bytes | None
+    place: tuple[int, int]
+    header_list: list[tuple[str, bytes]] = field(default_factory=list)
+
+    def topic(self) -> str:
+        return "instance-actions"
+
+    def partition(self) -> int:
+        return self.place[0]
+
+    def offset(self) -> int:
+        return self.place[1]
+
+    def key(self) -> bytes | None:
+        return None
+
+    def value(self) -> bytes | None:
+        return self.data
+
+    def headers(self) -> list[tuple[str, bytes]]:
+        return self.header_list
+
+    def timestamp(self) -> tuple[int, int]:
+        return (1, time.time_ns() // 1_000_000)
+
+
+class Hand:
+    """One writer's hands: a ledger with a session, and the offsets that it believes in."""
+
+    def __init__(self, url: str, partitions: int = 4, *, topic_id: str = "t1", **options: Any) -> None:
+        self.connection = connect(url)
+        register(self.connection)
+        self.ledger = Ledger("instance-actions", topic_id, EventPartitions(90), **options)
+        self.reader = Reader()
+        self.partitions = partitions
+        self.offsets = dict.fromkeys(range(partitions), 0)
+        self.connection.execute(
+            query("first_offsets"),
+            {
+                "topic": "instance-actions",
+                "topic_id": topic_id,
+                "partitions": list(self.offsets),
+                "offsets": [0] * partitions,
+            },
+        )
+
+    def partition_of(self, one: Mapping[str, Any]) -> int:
+        return sum(partition_key(one)) % self.partitions
+
+    def batch(self, events: Iterable[Mapping[str, Any]]) -> Batch:
+        batch = Batch()
+        following = dict(self.offsets)
+        for one in events:
+            partition = self.partition_of(one)
+            offset = following[partition]
+            batch.readings.append(self.read(one, partition, offset))
+            following[partition] = offset + 1
+            batch.spans[partition] = Span(self.offsets[partition], offset + 1)
+        return batch
+
+    def read(self, one: Mapping[str, Any], partition: int, offset: int) -> Reading:
+        value = framed(one)
+        return self.reader.read(FakeRecord(value, (partition, offset)), value, partition, offset)
+
+    def write(self, events: Iterable[Mapping[str, Any]]) -> Applied:
+        applied = self.ledger.apply(self.connection, self.batch(events))
+        self.offsets.update(applied.offsets)
+        return applied
+
+    def sweep(self) -> int:
+        return self.ledger.sweep(self.connection, self.offsets)
+
+    def rows(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        return self.connection.execute(statement, parameters).fetchall()  # type: ignore[call-overload]
+
+    def close(self) -> None:
+        self.connection.close()
+
+
+def expected(events: Iterable[Mapping[str, Any]]) -> dict[str, RequestRecord]:
+    """What the store must hold in the end, derived at once from all events; sightings join what alone fits."""
+    facts: dict[str, dict[str, Any]] = defaultdict(dict)
+    alone = []
+    for one in events:
+        decoded = codec.decode(EVENT, codec.encode(EVENT, one))
+        fact = fact_of(decoded)
+        if decoded["instance_uuid"]:
+            facts[decoded["instance_uuid"]][fact.event_id] = fact
+        elif decoded["request_id"] and decoded["failure"]:
+            alone.append(fact)
+    known: dict[str | None, set[str]] = defaultdict(set)
+    for instance, found in facts.items():
+        for record in derive(instance, found.values()):
+            known[record.request_id].add(instance)
+    for fact in alone:
+        fitting = known[fact.origin.request_id]
+        if len(fitting) == 1:
+            facts[next(iter(fitting))][fact.event_id] = fact
+    return {
+        record.request_key: record for instance, found in facts.items() for record in derive(instance, found.values())
+    }
+
+
+def differences(url: str, events: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Say in what the store differs from what `events` come to; nothing when it is right."""
+    events = list(events)
+    want = expected(events)
+    told: list[str] = []
+    with connect(url) as session:
+        ids = {row[0] for row in session.execute("select event_id::text from events")}
+        if ids != {one["event_id"] for one in events}:
+            told.append(f"events: {len(ids)} stored, {len({one['event_id'] for one in events})} emitted")
+        rows = session.execute(
+            "select request_key::text, action, outcome, verdict, effect, reason, "
+            "(select coalesce(array_agg(failure_id::text order by failure_id::text), '{}') from failures f "
+            " where f.request_key = r.request_key) from requests r"
+        )
+        have = {row[0]: row[1:] for row in rows}
+        told += [f"{key}: not derived" for key in have.keys() - want.keys()]
+        for key, record in want.items():
+            ids_of = sorted(one.failure_id for one in record.failures)
+            wanted = (record.action, record.outcome, record.verdict, record.effect, record.reason, ids_of)
+            if have.get(key) != wanted:
+                told.append(f"{key}: {have.get(key)} instead of {wanted}")
+        told += _counters(session, want.values())
+        told += _publications(session, want)
+    return told
+
+
+def _counters(session: Any, want: Iterable[RequestRecord]) -> list[str]:
+    counted: Counter[tuple[str, ...]] = Counter()
+    for metric, labels, value in session.execute(query("read_counters")):
+        if metric != "late_events":
+            sign = -1 if metric.endswith(WITHDRAWN) else 1
+            counted[metric.removesuffix(WITHDRAWN), *labels] += sign * value
+    wanted = {name: value for name, value in counters_of(want).items() if value}
+    found = {name: value for name, value in counted.items() if value}
+    return [] if found == wanted else [f"counters: {found} instead of {wanted}"]
+
+
+def _publications(session: Any, want: Mapping[str, RequestRecord]) -> list[str]:
+    told = []
+    last: dict[str, tuple[int, str, str, dict[str, Any]]] = {}
+    order = "select subject_id::text, revision, status, kind, payload from publications order by xid, id"
+    for subject, revision, status, kind, payload in session.execute(order):
+        if revision != last.get(subject, (0,))[0] + 1:
+            told.append(f"{kind} {subject}: revision {revision} follows {last.get(subject, (0,))[0]}")
+        last[subject] = (revision, status, kind, payload)
+    standing = {subject for subject, (_, status, _, _) in last.items() if status == "CURRENT"}
+    wanted = {one.failure_id for record in want.values() for one in record.failures}
+    wanted |= {key for key, record in want.items() if record.outcome != "IN_PROGRESS" or key in last}
+    if standing != wanted:
+        told.append(f"published and standing: {len(standing)}, should be {len(wanted)}")
+    for subject, (_, _, kind, payload) in last.items():
+        if kind == "outcome" and subject in want and payload["outcome"] != want[subject].outcome:
+            told.append(f"outcome {subject}: {payload['outcome']} was published last")
+    return told
+
+
+def eventually(check: Callable[[], Any], seconds: float = 60.0) -> None:
+    """Wait until `check` returns something empty; fails with what it returned last."""
+    deadline = time.monotonic() + seconds
+    while found := check():
+        assert time.monotonic() < deadline, found
+        time.sleep(0.2)
+
+
+@dataclass
+class World:
+    """Topics of one's own on a broker, a store of one's own, and projectors as processes."""
+
+    kafka: str
+    url: str
+    partitions: int = 4
+    prefix: str = field(default_factory=lambda: f"w{uuid.uuid4().hex[:8]}.")
+    running: list[subprocess.Popen[str]] = field(default_factory=list)
+    logs: dict[int, Path] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.settings = KafkaSettings(bootstrap_servers=self.kafka, topic_prefix=self.prefix)
+        list(apply_topics(self.settings, partitions=self.partitions, replication=1))
+        self._producer: Producer | None = None
+
+    @property
+    def topic(self) -> str:
+        return self.settings.topics.actions
+
+    def environment(self, **extra: str) -> dict[str, str]:
+        return cli_environment(
+            STUMBLE_KAFKA__BOOTSTRAP_SERVERS=self.kafka,
+            STUMBLE_KAFKA__TOPIC_PREFIX=self.prefix,
+            STUMBLE_DATABASE_URL=self.url,
+            **extra,
+        )
+
+    def start(self, *command: str, **environment: str) -> subprocess.Popen[str]:
+        """Start a role; `projector` unless another is named."""
+        words = [sys.executable, "-u", "-m", "stumble.deploy.cli", *(command or ("projector",))]
+        with tempfile.NamedTemporaryFile("w", suffix=".log", delete=False) as log:
+            process = subprocess.Popen(words, cwd=ROOT, env=self.environment(**environment), stderr=log, text=True)
+        self.running.append(process)
+        self.logs[process.pid] = Path(log.name)
+        return process
+
+    def produce(self, events: Iterable[Mapping[str, Any]], *, every: float = 0.0) -> None:
+        """Send events as the relay does; `every`: seconds of rest after each hundred."""
+        for number, one in enumerate(events):
+            self.send(framed(one), partition_key(one))
+            if every and number % 100 == 99:
+                self.flush()
+                time.sleep(every)
+        self.flush()
+
+    def send(self, value: bytes | None, key: bytes | None = None, **options: Any) -> None:
+        if self._producer is None:
+            self._producer = Producer(self.settings.producer_config(linger_ms=5))
+        self._producer.produce(self.topic, value=value, key=key, **options)
+        self._producer.poll(0)
+
+    def flush(self) -> None:
+        if self._producer is not None:
+            assert self._producer.flush(60) == 0
+
+    def behind(self) -> str:
+        """Say how far the store is behind the topic; nothing when it isn't."""
+        consumer = Consumer({"bootstrap.servers": self.kafka, "group.id": "look"})
+        try:
+            with connect(self.url) as session:
+                rows = session.execute(query("all_offsets"), {"topic": self.topic}).fetchall()
+            stored = {partition: offset for partition, _, offset in rows}
+            for partition in range(self.partitions):
+                _, high = consumer.get_watermark_offsets(TopicPartition(self.topic, partition), timeout=10)
+                if stored.get(partition, 0) < high:
+                    return f"partition {partition}: {stored.get(partition, 0)} of {high}"
+        except KafkaException as error:
+            return str(error)
+        finally:
+            consumer.close()
+        return ""
+
+    def settle(self, events: Iterable[Mapping[str, Any]], seconds: float = 90.0) -> None:
+        """Wait until the store is what `events` come to."""
+        events = list(events)
+        eventually(self.behind, seconds)
+        eventually(lambda: differences(self.url, events), 15)
+
+    def said(self, process: subprocess.Popen[str]) -> str:
+        """What a process has logged."""
+        return self.logs[process.pid].read_text()
+
+    def kill_some(self, rng: random.Random, seconds: float, *, count: int = 1) -> None:
+        """Kill and start projectors again at random moments for a while."""
+        processes = [self.start() for _ in range(count)]
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            time.sleep(rng.uniform(0.5, 2.5))
+            victim = rng.randrange(count)
+            processes[victim].kill()
+            processes[victim].wait()
+            processes[victim] = self.start()
+
+    def stop(self) -> None:
+        for process in self.running:
+            if process.poll() is None:
+                process.send_signal(signal.SIGCONT)
+                process.terminate()
+        for process in self.running:
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+        for log in self.logs.values():
+            log.unlink(missing_ok=True)
