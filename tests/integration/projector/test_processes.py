@@ -214,7 +214,8 @@ def test_an_expired_offset_stops_with_one_line_until_the_loss_is_accepted(world)
     with connect(world.url) as session:
         (stored,) = session.execute("select next_offset from offsets where kafka_partition = %s", (behind,)).fetchone()
     gone = TopicPartition(world.topic, behind, stored + 3)
-    AdminClient({"bootstrap.servers": world.kafka}).delete_records([gone])[gone].result(30)
+    admin = AdminClient({"bootstrap.servers": world.kafka})
+    admin.delete_records([gone])[gone].result(30)
     second = world.start()
     eventually(lambda: "" if "--accept-loss" in world.said(second) else "not said", 60)
     time.sleep(6)
@@ -223,7 +224,7 @@ def test_an_expired_offset_stops_with_one_line_until_the_loss_is_accepted(world)
         where = "select next_offset from offsets where kafka_partition = %s"
         assert session.execute(where, (behind,)).fetchone() == (stored,)
     accepting = world.start("store", "offsets", "--accept-loss", "--partition", str(behind))
-    assert accepting.wait(60) == 0
+    assert accepting.wait(60) == 0, world.said(accepting)
     world.produce(events[600:])
     eventually(world.behind, 60)
     kept = [event(request_id=f"lost-{number}")["request_id"] for number in (3, 4)]
@@ -243,7 +244,7 @@ def test_a_topic_made_anew_is_noticed(world):
     list(apply_topics(world.settings, partitions=world.partitions, replication=1))
     eventually(lambda: "" if "made anew" in world.said(process) else "not said", 60)
     accepting = world.start("store", "offsets", "--accept-loss")
-    assert accepting.wait(60) == 0
+    assert accepting.wait(60) == 0, world.said(accepting)
     more = [event(request_id="req-new")]
     world.produce([*events, *more])
     world.settle([*events, *more])

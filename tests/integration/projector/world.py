@@ -275,12 +275,12 @@ class World:
         return self.settings.topics.actions
 
     def environment(self, **extra: str) -> dict[str, str]:
-        return cli_environment(
-            STUMBLE_KAFKA__BOOTSTRAP_SERVERS=self.kafka,
-            STUMBLE_KAFKA__TOPIC_PREFIX=self.prefix,
-            STUMBLE_DATABASE_URL=self.url,
-            **extra,
-        )
+        own = {
+            "STUMBLE_KAFKA__BOOTSTRAP_SERVERS": self.kafka,
+            "STUMBLE_KAFKA__TOPIC_PREFIX": self.prefix,
+            "STUMBLE_DATABASE_URL": self.url,
+        }
+        return cli_environment(**(own | extra))
 
     def start(self, *command: str, **environment: str) -> subprocess.Popen[str]:
         """Start a role; `projector` unless another is named."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from confluent_kafka import Consumer, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from stumble.consumers.projector.source import quiet
 from stumble.consumers.store.connect import connect
 from stumble.consumers.store.queries import query
 from stumble.schemas.wire.errors import StumbleError
@@ -26,7 +27,7 @@ def accept_loss(settings: Settings, partitions: set[int], *, really: bool) -> It
     or in all. Raises `StumbleError` when Kafka doesn't answer.
     """
     topic = settings.kafka.topics.actions
-    consumer = Consumer(settings.kafka.consumer_config("stumble-offsets"))
+    consumer = Consumer(quiet(settings.kafka.consumer_config("stumble-offsets")))
     try:
         topic_id = _topic_id(settings, topic)
         with connect(settings.database_url.get_secret_value()) as connection:
@@ -49,8 +50,9 @@ def accept_loss(settings: Settings, partitions: set[int], *, really: bool) -> It
 
 
 def _topic_id(settings: Settings, topic: str) -> str:
-    answers = AdminClient(settings.kafka.client_config()).describe_topics(TopicCollection([topic]))
-    return str(answers[topic].result(_SECONDS).topic_id)
+    client = AdminClient(quiet(settings.kafka.client_config()))  # it answers only while it is held
+    answers = client.describe_topics(TopicCollection([topic]), request_timeout=_SECONDS)
+    return str(answers[topic].result().topic_id)
 
 
 def _line(partition: int, offset: int, low: int, high: int, *, lost: bool, really: bool) -> str:

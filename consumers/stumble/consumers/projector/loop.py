@@ -76,10 +76,8 @@ class Projector:
         self._notices = Notices(LOG)
         registry = Registry(settings.kafka) if settings.kafka.schema_registry_url else None
         self._reader = Reader(registry.resolve if registry else None)
-        self._brokers = settings.kafka.bootstrap_servers
-        self._source = Source(
-            settings.kafka, self._topic, own.group, place=self._placed, lost=self._lost, trouble=self._trouble
-        )
+        self._kafka = settings.kafka
+        self._source = self._open()
         self._ledger = Ledger(
             self._topic,
             "",
@@ -118,6 +116,11 @@ class Projector:
                 self._turn()
         finally:
             self._close()
+
+    def _open(self) -> Source:
+        return Source(
+            self._kafka, self._topic, self._own.group, place=self._placed, lost=self._lost, trouble=self._trouble
+        )
 
     def _turn(self) -> None:
         self._take_all()
@@ -211,10 +214,9 @@ class Projector:
         for partition, found in self._ask(ours).items():
             if found.offset is None:
                 self._block(partition, found.blocked or f"Partition {partition} waits for the store.")
-            elif not self._source.seek(partition, found.offset):
-                self._block(partition, f"Partition {partition} waits for Kafka.")
             else:
                 self._taken[partition] = self._stored[partition] = found.offset
+                self._source.go_to(partition, self._taken, self._blocked)
 
     def _retry_blocked(self) -> None:
         due = [p for p, blocked in self._blocked.items() if blocked.until <= time.monotonic()]
@@ -248,7 +250,7 @@ class Projector:
 
     def _trouble(self, error: KafkaError) -> None:
         if error.code() in (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._RESOLVE):  # noqa: SLF001
-            text = f"Kafka at {self._brokers} does not answer: reading waits, nothing is lost."
+            text = f"Kafka at {self._kafka.bootstrap_servers} does not answer: reading waits, nothing is lost."
         else:
             text = f"Kafka says: {error.str()}; reading goes on as soon as it can."
         self._notices.say("kafka", text)
@@ -324,10 +326,12 @@ class Projector:
             self._recognise()
 
     def _recognise(self) -> None:
-        """Notice a topic that was deleted and made anew."""
+        """Notice a topic that was deleted and made anew: only a new client reads the new one."""
         topic_id = self._source.topic_id()
         if topic_id is not None and self._ledger.topic_id not in ("", topic_id):
-            self._reread(list(self._taken))
+            self._source.close()
+            self._source = self._open()
+            self._source.subscribe()
 
     def _measure(self) -> None:
         now = time.time()

@@ -56,13 +56,22 @@ class Source:
             return []
         return [first, *self._consumer.consume(limit - 1, 0)]
 
-    def seek(self, partition: int, offset: int) -> bool:
-        """Go to an offset of an assigned partition; False when it can't be done yet."""
+    def go_to(self, partition: int, positions: Mapping[int, int], paused: Iterable[int]) -> None:
+        """Read a partition from its place in `positions`, which holds those of all assigned partitions.
+
+        Raises `KafkaException` when the client is no longer there.
+        """
+        wanted = TopicPartition(self.topic, partition, positions[partition])
         try:
-            self._consumer.seek(TopicPartition(self.topic, partition, offset))
-        except KafkaException:
-            return False
-        return True
+            self._consumer.seek(wanted)
+        except KafkaException:  # after an expired offset the client has given the partition up
+            if self._incremental:
+                self._consumer.incremental_unassign([TopicPartition(self.topic, partition)])
+                self._consumer.incremental_assign([wanted])
+            else:
+                everything = [TopicPartition(self.topic, number, offset) for number, offset in positions.items()]
+                self._consumer.assign(everything)
+                self.pause(paused)
 
     def pause(self, partitions: Iterable[int]) -> None:
         """Fetch nothing from these partitions for now; the membership stays."""
