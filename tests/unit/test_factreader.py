@@ -64,6 +64,16 @@ def test_simulated_events(body: bytes) -> None:
     assert QUICK(body, 0) == long_way(body)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "action"), [("m1", "m1", "migrate"), ("m1", "m2", "resize"), (None, "m1", "resize")]
+)
+def test_flavors_tell_a_migration_from_a_resize(old: str | None, new: str, action: str) -> None:
+    event = decode(EVENT, BODIES[0]) | {"action": "resize", "old_flavor": old, "new_flavor": new}
+    body = encode(EVENT, event)
+    assert QUICK(body, 0) == long_way(body)
+    assert QUICK(body, 0).fact.action == action
+
+
 @given(st.sampled_from(BODIES), st.integers(0, 10_000), st.integers(0, 255), st.integers(0, 3))
 @settings(max_examples=400, deadline=None)
 def test_damaged_bytes_are_never_read_otherwise(body: bytes, place: int, byte: int, damage: int) -> None:

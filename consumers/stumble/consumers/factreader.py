@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from stumble.consumers.facts import NO_EXTRA, NO_LABELS, Extra, Fact, Origin, State, label_pairs, sighting
+from stumble.consumers.facts import NO_EXTRA, NO_LABELS, Extra, Fact, Origin, State, exact_move, label_pairs, sighting
 
 
 class Unreadable(Exception):  # no error yet: the caller looks closer
@@ -38,7 +38,7 @@ class Read(NamedTuple):
 #: Fields of the event that are kept, in the order in which the generated function returns them.
 _KEPT = (
     *("event_id", "occurred_at", "emitted_at", "phase", "instance_uuid", "action", "request_id", "step"),
-    *("instance", "failure", "labels", "attributes", "source.signal", "failure_id"),
+    *("instance", "failure", "labels", "attributes", "source.signal", "failure_id", "old_flavor", "new_flavor"),
     *("migration_id", "migration_type", "migration_status", "source_host", "dest_host", "target_kind", "target_id"),
     *("step_id", "attempt_id", "service", "host", "node", "cell", "region", "availability_zone", "cloud"),
     *("global_request_id", "owner_project_id", "initiator_user_id", "initiator_project_id"),
@@ -89,6 +89,8 @@ def _read(
     attributes: Mapping[str, str],
     signal: str | None,
     token: str | None,
+    old_flavor: str | None,
+    new_flavor: str | None,
     *rest: str | None,
 ) -> Read:
     """Put the kept fields together as a fact."""
@@ -104,7 +106,7 @@ def _read(
         event_id,
         signal or "",
         phase,
-        action,
+        exact_move(action, old_flavor, new_flavor),
         step,
         state,
         None if failure is None else sighting(dict(zip(_FAILURE, failure, strict=True)), token, attributes),

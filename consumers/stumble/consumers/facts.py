@@ -137,12 +137,11 @@ def sighting(failure: Mapping[str, Any], token: str | None, attributes: Mapping[
     )
 
 
-def _move(event: Mapping[str, Any]) -> str | None:
+def exact_move(action: str | None, old_flavor: str | None, new_flavor: str | None) -> str | None:
     """Return the exact action of a resize that tells both flavors: Nova refuses to resize to the same one."""
-    if event["action"] != "resize" or event["old_flavor"] is None:
-        action: str | None = event["action"]
+    if action != "resize" or old_flavor is None or new_flavor is None:
         return action
-    return "migrate" if event["old_flavor"] == event["new_flavor"] else "resize"
+    return "migrate" if old_flavor == new_flavor else "resize"
 
 
 def fact_of(event: Mapping[str, Any]) -> Fact:
@@ -166,7 +165,7 @@ def fact_of(event: Mapping[str, Any]) -> Fact:
         event["event_id"],
         event["source"]["signal"] or "",
         event["phase"],
-        event["action"] if event["new_flavor"] is None else _move(event),
+        exact_move(event["action"], event["old_flavor"], event["new_flavor"]),
         event["step"],
         (instance["vm_state"], instance["task_state"], instance["old_vm_state"], instance["old_task_state"])
         if instance is not None and instance["vm_state"] is not None
@@ -229,7 +228,7 @@ def union(known: Iterable[Fact], new: Iterable[Fact]) -> tuple[Fact, ...]:
     kept: Iterable[Fact] = by_id.values()
     if len(by_id) > MAX_FACTS:
         kept = sorted(kept, key=lambda fact: (_rank(fact), fact.event_id))[:MAX_FACTS]
-    return tuple(sorted(kept, key=lambda fact: fact[:2]))
+    return tuple(sorted(kept))  # ids are unique: facts compare by time and id alone
 
 
 def pack(facts: Iterable[Fact]) -> bytes:

@@ -20,16 +20,21 @@ class Group:
 
     __slots__ = ("action", "facts", "family", "home", "rule", "slot", "started_at", "target")
 
-    def __init__(self, family: str | None, facts: list[Fact]) -> None:
+    def __init__(self, family: str | None, facts: list[Fact], declaring: Fact | None = None) -> None:
+        """Take sorted facts; ``declaring``: the first that states the action, where that is known already."""
+        if declaring is None:
+            declaring = next(
+                (f for f in facts if f.signal in rules.DECLARING and family_of(f.action or "") == family), None
+            )
         self.family = family
         self.facts = facts
-        self.action = exact_action(family, facts)
+        self.action = declaring.action if declaring is not None else likely_action(family, facts)
         self.rule = rules.rule_of(self.action)
         self.target: tuple[str | None, str] | None = None
         self.slot: str | None = None
         #: Request id that it is known by; facts under another one may continue it.
         self.home = facts[0].origin.request_id
-        self.started_at = next((f.at for f in facts if f.signal in rules.DECLARING), facts[0].at)
+        self.started_at = declaring.at if declaring is not None else facts[0].at
 
     def extend(self, facts: Iterable[Fact]) -> None:
         """Add facts under another request id that continue this request."""
@@ -59,14 +64,9 @@ def named(fact: Fact) -> tuple[str, ...]:
     return families_named(fact.signal, fact.step, fact.action, None if extra is None else extra.migration_type)
 
 
-def exact_action(family: str | None, facts: Iterable[Fact]) -> str | None:
-    """Return the exact action: what a signal states beats what a migration's type or a notification's name hints at."""
-    if family is None:
-        return None
-    for fact in facts:
-        if fact.signal in rules.DECLARING and fact.action and family_of(fact.action) == family:
-            return fact.action
-    if family not in rules.CORRECTABLE:
+def likely_action(family: str | None, facts: Iterable[Fact]) -> str | None:
+    """Return the action where no signal states it: a migration's type or a flavor tells a migrate from a resize."""
+    if family is None or family not in rules.CORRECTABLE:
         return family
     hint: str | None = None
     for fact in facts:
@@ -81,17 +81,16 @@ def exact_action(family: str | None, facts: Iterable[Fact]) -> str | None:
 
 def split(facts: Sequence[Fact]) -> list[Group]:
     """Split the facts of one request id on one instance into requests. ``facts`` are sorted and not empty."""
-    declared: list[str] = []
+    declaring: dict[str, Fact] = {}
     for fact in facts:
         if fact.signal in rules.DECLARING and fact.action:
-            name = family_of(fact.action)
-            if name not in declared:
-                declared.append(name)
-    families = _families(facts, declared)
+            declaring.setdefault(family_of(fact.action), fact)
+    families = _families(facts, list(declaring))
     if len(families) > 1:
         groups = _distribute(facts, families)
     else:
-        groups = [Group(families[0] if families else None, list(facts))]
+        family = families[0] if families else None
+        groups = [Group(family, list(facts), declaring.get(family or ""))]
     if any(group.rule.by_target for group in groups):
         groups = [part for group in groups for part in _by_target(group)]
     return groups

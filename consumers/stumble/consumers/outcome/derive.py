@@ -7,7 +7,6 @@ batching of their arrival can't matter.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from operator import itemgetter
 
 from stumble.consumers.facts import Fact, Origin
 from stumble.consumers.fingerprint import fingerprint
@@ -31,7 +30,6 @@ from stumble.consumers.records import (
 from stumble.schemas.wire import ids
 from stumble.schemas.wire.taxonomy import classify
 
-_BY_TIME = itemgetter(0, 1)
 #: Fields of an origin that are the request's, whichever process tells them.
 _SHARED = [
     Origin._fields.index(name)
@@ -64,7 +62,8 @@ def _decided(decision: Decision) -> tuple[int, str]:
 
 def _groups(facts: Iterable[Fact]) -> list[Group]:
     """Return the requests, the facts of orphans attributed to them."""
-    ordered = sorted({fact.event_id: fact for fact in facts}.values(), key=_BY_TIME)
+    # Ids are unique here, so that facts compare by time and id alone.
+    ordered = sorted({fact.event_id: fact for fact in facts}.values())
     sets: dict[str | None, list[Fact]] = {}
     for fact in ordered:
         request_id = fact.origin.request_id
