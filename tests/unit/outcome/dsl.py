@@ -120,7 +120,7 @@ def _word(event: dict[str, Any], word: str) -> None:
         event["initiator_user_id"] = event["initiator_project_id"] = None
     elif "=" in word:
         key, _, value = word.partition("=")
-        event[key] = value
+        event[key] = value or None
         if key == "migration_status":
             event["phase"] = {"error": "ERROR", "failed": "ERROR", "completed": "END", "cancelled": "END"}.get(
                 value, "PROGRESS"

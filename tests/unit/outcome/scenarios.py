@@ -87,7 +87,6 @@ SCENARIOS = [
         T con event_finish conductor_migrate_server !NoValidHost
         """,
         {"resize": "FAILED con:NoValidHost(NONE)"},
-        but={way: {"?": "FAILED con:NoValidHost(NONE)"} for way in ("versioned", "legacy", "both")},
     ),
     Scenario(
         "create gives up on a build that no host can do",
@@ -562,7 +561,6 @@ SCENARIOS = [
         T h1 event_finish.end compute_start_instance
         """,
         {"unshelve": "SUCCEEDED"},
-        but={way: {"start": "SUCCEEDED"} for way in ("versioned", "legacy", "both")},
     ),
     Scenario(
         "createImage fails in the background",
@@ -591,9 +589,7 @@ SCENARIOS = [
         L h1 exception compute_backup_instance !GlanceConnectionFailed active/-
         """,
         {"createBackup": "FAILED h1:GlanceConnectionFailed(NONE)"},
-        but={
-            "versioned": {"createImage": "FAILED h1:GlanceConnectionFailed(UNKNOWN)"},
-        },
+        but={"versioned": {"createBackup": "FAILED h1:GlanceConnectionFailed(UNKNOWN)"}},
     ),
     Scenario(
         "changePassword",
@@ -726,5 +722,28 @@ SCENARIOS = [
         """,
         {"create": "FAILED h1:InvalidBDM(ERROR)"},
         but={way: {"create": "FAILED h1:InvalidBDM(UNKNOWN)"} for way in ("versioned", "legacy", "both")},
+    ),
+    Scenario(
+        "live migration without a valid host",
+        """
+        T api action_start live-migration active/migrating
+        T con event_start conductor_live_migrate_instance active/migrating
+        T con fault !NoValidHost active/-
+        VL con compute_task.migrate_server !NoValidHost active/- owner_project_id=
+        T con migration migration_type=live-migration migration_status=error !NoValidHost
+        T con event_finish conductor_live_migrate_instance !NoValidHost active/-
+        """,
+        {"live-migration": "FAILED con:NoValidHost(NONE)"},
+    ),
+    Scenario(
+        "createBackup",
+        """
+        T api action_start createBackup
+        T h1 event_start compute_backup_instance
+        VL h1 instance.snapshot.start active/image_backup
+        VL h1 instance.snapshot.end active/-
+        T h1 event_finish.end compute_backup_instance
+        """,
+        {"createBackup": "SUCCEEDED"},
     ),
 ]

@@ -70,7 +70,7 @@ def test_a_resize_before_it_is_a_migrate() -> None:
 
 def test_an_unknown_action_that_becomes_known() -> None:
     facts = dsl.facts("""
-        V con compute_task.migrate_server !NoValidHost active/-
+        V con exception !NoValidHost
         T api action_start live-migration
     """)
     store, told = _publish(facts[:1], facts[1:])

@@ -59,9 +59,17 @@ def families_named(signal: str, step: str | None, action: str | None, migration:
 
 
 def named(fact: Fact) -> tuple[str, ...]:
-    """Return the families that a fact can belong to by its own words."""
+    """Return the families that a fact can belong to by its own words and what it shows of the instance."""
+    signal = fact.signal
+    if signal in rules.TOLD_BY_OWNER:
+        return (family_of(rules.TOLD_BY_OWNER[signal][fact.origin.owner_project_id is not None]),)
+    if signal in rules.TOLD_BY_STATE and fact.state is not None:
+        by_state = rules.TOLD_BY_STATE[signal]
+        told = by_state.get(fact.state[0] or "") or by_state.get(fact.state[1] or "")
+        if told is not None:
+            return (family_of(told),)
     extra = fact.extra
-    return families_named(fact.signal, fact.step, fact.action, None if extra is None else extra.migration_type)
+    return families_named(signal, fact.step, fact.action, None if extra is None else extra.migration_type)
 
 
 def likely_action(family: str | None, facts: Iterable[Fact]) -> str | None:

@@ -413,13 +413,26 @@ CORRECTABLE: Final = frozenset(family(name) for name in RULES if family(name) !=
 DECLARING: Final = frozenset({"action_start", "action_finish", "request"})
 #: Signals of one run of a step.
 STEPPING: Final = frozenset({"event_start", "event_finish", "step"})
-#: Signals that give a request up, as the conductor sends them, and the actions they may be of. A server that finds no
-#: host to migrate to looks the same for all three kinds of moving.
+#: Signals that give a request up, as the conductor sends them, and the actions they may be of.
 GIVING_UP: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "compute_task.build_instances": ("create",),
-        "compute_task.migrate_server": (),
+        "compute_task.migrate_server": ("resize", "live-migration"),
         "compute_task.rebuild_server": ("rebuild", "evacuate"),
+    }
+)
+#: Signals that are of an action if they name no owner of the server, else of another: only for a live migration does
+#: the conductor make up a request spec that holds nothing but the server's id.
+TOLD_BY_OWNER: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
+    {
+        "compute_task.migrate_server": ("live-migration", "resize"),
+    }
+)
+#: Signals whose state of the instance tells the action: signal → vm_state or task_state → action.
+TOLD_BY_STATE: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
+    {
+        "instance.power_on": MappingProxyType({"shelved": "unshelve"}),
+        "instance.snapshot": MappingProxyType({"image_backup": "createBackup"}),
     }
 )
 
