@@ -111,7 +111,7 @@ def _help(commands: Sequence[Command]) -> str:
         if command.section != section:
             section = command.section
             lines += ["", f"{section}:"]
-        lines.append(f"  {command.name:<11}{command.help}")
+        lines.append(f"  {command.name:<15}{command.help}")
     lines += ["", "Examples:", *_EXAMPLES, ""]
     return "\n".join(lines)
 

@@ -56,7 +56,7 @@ class CursorFile:
         text = json.dumps({key: [*asdict(row).values()] for key, row in rows.items()}, separators=(",", ":")).encode()
         if _HEADER.size + len(text) > self._slot:
             self._grow(2 * (_HEADER.size + len(text)))
-        header = _HEADER.pack(_MAGIC, self._sequence + 1, len(text), crc32(text))
+        header = _HEADER.pack(_MAGIC, self._sequence + 1, len(text), _checksum(text, self._sequence + 1))
         os.pwrite(self._fd, header + text, (self._sequence + 1) % 2 * self._slot)
         os.fdatasync(self._fd)
         self._sequence += 1
@@ -106,12 +106,18 @@ def _newest(path: Path) -> tuple[int, int, dict[str, Progress]]:
     return slot, sequence, rows
 
 
+def _checksum(text: bytes, sequence: int) -> int:
+    """Return a slot's checksum, over its number too: a new number over an old text is torn."""
+    return crc32(text, sequence & 0xFFFFFFFF)
+
+
 def _parse(data: bytes) -> tuple[int, dict[str, Progress]] | None:
     if len(data) < _HEADER.size:
         return None
     magic, sequence, size, crc = _HEADER.unpack_from(data)
     text = data[_HEADER.size : _HEADER.size + size]
-    if magic != _MAGIC or len(text) != size or crc32(text) != crc:
+    # An empty text has the checksum 0, as a header that tore early has: it is no slot.
+    if magic != _MAGIC or not size or len(text) != size or _checksum(text, sequence) != crc:
         return None
     known = len(fields(Progress))
     return sequence, {key: Progress(*row[:known]) for key, row in json.loads(text).items()}
