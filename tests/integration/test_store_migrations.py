@@ -7,9 +7,11 @@ import pytest
 from stumble.consumers.store.connect import StoreError, StoreUnavailableError, connect
 from stumble.consumers.store.migrate import migrate, require_current
 
+HEAD = "0002"
+
 
 def test_an_empty_database_becomes_a_store(database_url):
-    assert migrate(database_url) == (None, "0001")
+    assert migrate(database_url) == (None, HEAD)
     with connect(database_url) as session:
         assert session.execute("select count(*) from requests").fetchone() == (0,)
         assert session.execute("select count(*) from publications").fetchone() == (0,)
@@ -17,7 +19,7 @@ def test_an_empty_database_becomes_a_store(database_url):
 
 def test_a_second_run_changes_nothing(database_url):
     migrate(database_url)
-    assert migrate(database_url) == ("0001", "0001")
+    assert migrate(database_url) == (HEAD, HEAD)
 
 
 def test_several_processes_may_migrate_at_once(database_url):

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 from fastapi.staticfiles import StaticFiles
 from fastapi_offline import FastAPIOffline
 
-from stumble.consumers.api import failures, health, instances, openapi, problems, requests, scrape, stream
+from stumble.consumers.api import failures, health, instances, manage, openapi, problems, requests, scrape, stream
 from stumble.consumers.api.context import Context
 from stumble.consumers.api.database import Database
 from stumble.consumers.api.feed import Feed
 from stumble.consumers.api.guard import LoopbackHost
 from stumble.consumers.api.metrics import ApiMetrics, Measure
+from stumble.consumers.store.connect import pool
 from stumble.consumers.web import pages
 from stumble.consumers.web.rendering import STATIC
 
@@ -40,11 +41,15 @@ def create_app(settings: Settings) -> FastAPI:
         await database.open()
         feed.start()
         app.state.context = Context(database, feed)
+        app.state.writers = pool(
+            settings.database_url.get_secret_value(), application="stumble-api-changes", patience=3
+        )
         try:
             yield
         finally:
             await feed.close()
             await database.close()
+            app.state.writers.close()
 
     app = FastAPIOffline(
         title="stumble",
@@ -66,6 +71,6 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 def _add_routes(app: Any) -> None:
-    for part in (failures, requests, instances, stream, health, scrape, openapi, pages):
+    for part in (failures, requests, instances, stream, manage, health, scrape, openapi, pages):
         app.include_router(part.router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")

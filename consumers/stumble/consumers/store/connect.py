@@ -45,12 +45,13 @@ def connect(url: str, *, application: str = "stumble", autocommit: bool = True) 
         raise StoreUnavailableError(url, error) from error
 
 
-def pool(url: str, *, application: str = "stumble", max_size: int = 4) -> ConnectionPool[Any]:
-    """Open a pool of sessions that looks each one over before it hands it out."""
+def pool(url: str, *, application: str = "stumble", max_size: int = 4, patience: float = 30) -> ConnectionPool[Any]:
+    """Open a pool of sessions that looks each one over before it hands it out; `patience` in seconds."""
     return ConnectionPool(
         _conninfo(url, application),
         min_size=0,
         max_size=max_size,
+        timeout=patience,
         kwargs={"autocommit": True, "prepare_threshold": 2},
         check=ConnectionPool.check_connection,
         open=True,

@@ -5,16 +5,23 @@ from __future__ import annotations
 import typer
 
 from stumble.consumers.alerts.alerter import Alerter
+from stumble.consumers.alerts.pusher import Pusher
+from stumble.consumers.alerts.sender import Sender
+from stumble.consumers.alerts.settings import AlertSettings
 from stumble.consumers.metrics.process import serve
 from stumble.deploy.cli.ask import examples
 from stumble.deploy.cli.roles import DatabaseOption, MetricsPortOption, settings_of, stopping
 
 app = typer.Typer(add_completion=False)
+_END_SECONDS = 10.0
 
 
 @app.command(epilog=examples("stumble alerter", "stumble alerter --metrics-port 8688"))
 def alerter(*, database_url: DatabaseOption = None, metrics_port: MetricsPortOption = None) -> None:
-    """Publish to the topics instance-action-failures and instance-action-outcomes.
+    """Publish to the topics instance-action-failures and instance-action-outcomes, and tell those who asked.
+
+    Rules (STUMBLE_ALERTS_RULES, else those that ship) decide what Alertmanager is told (STUMBLE_ALERTS_ALERTMANAGERS);
+    subscriptions are told of each failure by webhook.
 
     Each revision at least once, in order for each failure and request, under an id that stays the same when it is
     delivered again. Start two: one is active, the other takes over within ten seconds.
@@ -22,7 +29,14 @@ def alerter(*, database_url: DatabaseOption = None, metrics_port: MetricsPortOpt
     settings = settings_of(database_url, metrics_port)
     stop = stopping()
     role = Alerter(settings)
+    told = AlertSettings()
+    url = settings.database_url.get_secret_value()
+    threads = [Pusher(url, told, stop), Sender(url, told, stop)]
     if settings.metrics_port is not None:
         port = serve(settings.metrics_host, settings.metrics_port, role.metrics.registry, role.live, role.ready)
         typer.echo(f"Metrics and health on http://{settings.metrics_host}:{port}/metrics")
+    for thread in threads:
+        thread.start()
     role.run(stop)
+    for thread in threads:
+        thread.join(_END_SECONDS)

@@ -79,6 +79,21 @@ class Api:
             raise self._unreachable(error) from error
         return self._json(answer)
 
+    def post(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Change something; raises as `get` does."""
+        return self._change("POST", path, body)
+
+    def delete(self, path: str) -> Any:
+        """Remove something; raises as `get` does."""
+        return self._change("DELETE", path, None)
+
+    def _change(self, method: str, path: str, body: Mapping[str, Any] | None) -> Any:
+        try:
+            answer = self._client.request(method, self.url + path, json=body)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise self._unreachable(error) from error
+        return self._json(answer)
+
     def pages(self, path: str, parameters: Parameters, limit: int) -> tuple[list[Any], bool]:
         """Items of as many pages as it takes, and whether there are more than `limit`."""
         items: list[Any] = []

@@ -25,6 +25,7 @@ COMMANDS = (
     Command(_ASK, "request", f"{_CLI}.request:app", "cli", "Everything that happened in one request"),
     Command(_ASK, "instance", f"{_CLI}.instance:app", "cli", "A server's last request, last failure and history"),
     Command(_ASK, "wait", f"{_CLI}.wait:app", "cli", "Wait for a request's outcome; the exit status says it"),
+    Command(_ASK, "problems", f"{_CLI}.problems:app", "cli", "What goes wrong, by cause; resolve and mute"),
     Command(_ASK, "tail", f"{_CLI}.tail:app", "relay", "Decoded records of a topic as they come in"),
     Command(_ASK, "schema", f"{_CLI}.schema:app", "cli", "Show the Avro schemas, check that they stay compatible"),
     Command(_FEED, "relay", f"{_CLI}.relay:app", "relay", "Send what the outboxes of this host hold to Kafka"),
@@ -35,6 +36,8 @@ COMMANDS = (
     Command(_STORE, "store", f"{_CLI}.store:app", "consumers", "Migrate the database"),
     Command(_STORE, "projector", f"{_CLI}.projector:app", "consumers", "Build the failure store from the topic"),
     Command(_STORE, "alerter", f"{_CLI}.alerter:app", "consumers", "Publish failures, outcomes and their corrections"),
+    Command(_STORE, "alerts", f"{_CLI}.alerts:app", "consumers", "Check rules, rehearse them, list what fires"),
+    Command(_STORE, "subscriptions", f"{_CLI}.subscriptions:app", "cli", "Who is told of each failure by webhook"),
     Command(
         _STORE, "rederive", f"{_CLI}.rederive:app", "consumers", "Derive stored requests anew after a change of rules"
     ),

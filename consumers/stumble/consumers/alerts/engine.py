@@ -1,0 +1,158 @@
+"""From publications to problems, alerts and messages to subscribers, in the transaction that moves the cursor.
+
+An alert is a state of one rule and one problem: ten thousand failures of one cause are one alert that grows.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from stumble.consumers.alerts.rules import On, Rule, RuleBook
+from stumble.consumers.store.queries import query
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+    from stumble.consumers.alerts.feed import Row
+
+#: Alerts about requests that stall are one per action: there is no failure whose fingerprint could name a problem.
+STALLED = "stalled:"
+#: What an alert keeps of its last record, for labels and text.
+_KEPT = (
+    "action", "exception", "blame", "reason", "host", "instance_uuid", "request_id", "owner_project_id",
+    "availability_zone", "effect",
+)  # fmt: skip
+
+
+class Noted(NamedTuple):
+    """What is known of a problem after a batch."""
+
+    is_new: bool
+    has_regressed: bool
+    is_muted: bool
+
+
+class Engine:
+    """Applies one book of rules; `rules` may be replaced between two batches."""
+
+    def __init__(self, rules: RuleBook) -> None:
+        self.rules = rules
+
+    def take(self, connection: Connection[Any], rows: Sequence[Row]) -> int:
+        """Take in publications, in the caller's transaction; returns how many alerts fire or go on."""
+        failures = [row for row in rows if row.kind == "failure" and row.status == "CURRENT" and row.revision == 1]
+        groups = _grouped(row for row in failures if row.payload.get("fingerprint"))
+        noted = _note(connection, groups)
+        stalled = [row for row in rows if row.kind == "outcome" and row.payload.get("outcome") == "STALLED"]
+        hits: list[tuple[Rule, str, list[Row]]] = []
+        for rule in self.rules.rule:
+            if not rule.enabled:
+                continue
+            if rule.on is On.STALLED:
+                hits += _stalled(rule, stalled)
+            else:
+                hits += self._failing(connection, rule, groups, noted)
+        _fire(connection, hits)
+        return len(hits)
+
+    def _failing(
+        self,
+        connection: Connection[Any],
+        rule: Rule,
+        groups: dict[str, list[Row]],
+        noted: dict[str, Noted],
+    ) -> list[tuple[Rule, str, list[Row]]]:
+        fitting = {
+            problem: matched
+            for problem, rows in groups.items()
+            if not noted[problem].is_muted and (matched := [row for row in rows if rule.match.fits(row.payload)])
+        }
+        if not fitting:
+            return []
+        # An alert that fires goes on for as long as failures keep coming, whatever started it.
+        going_on = _firing(connection, rule, fitting)
+        starting = _starting(connection, rule, fitting, noted)
+        return [(rule, problem, rows) for problem, rows in fitting.items() if problem in going_on | starting]
+
+
+def _grouped(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    groups: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        groups[row.payload["fingerprint"]].append(row)
+    return groups
+
+
+def _note(connection: Connection[Any], groups: dict[str, list[Row]]) -> dict[str, Noted]:
+    if not groups:
+        return {}
+    rows = [
+        {
+            "fingerprint": problem,
+            **{name: found[-1].payload.get(name) for name in ("action", "exception", "blame", "reason")},
+            "first_us": min(row.payload["occurred_at"] for row in found),
+            "last_us": max(row.payload["occurred_at"] for row in found),
+        }
+        for problem, found in groups.items()
+    ]
+    answers = connection.execute(query("note_problems"), {"rows": json.dumps(rows)})
+    return {answer[0]: Noted(*answer[1:]) for answer in answers}
+
+
+def _firing(connection: Connection[Any], rule: Rule, problems: Iterable[str]) -> set[str]:
+    found = connection.execute(query("firing_alerts"), {"problems": list(problems)})
+    return {problem for name, problem in found if name == rule.name}
+
+
+def _starting(
+    connection: Connection[Any],
+    rule: Rule,
+    fitting: dict[str, list[Row]],
+    noted: dict[str, Noted],
+) -> set[str]:
+    if rule.on is On.FAILURE:
+        return set(fitting)
+    if rule.on is On.PROBLEM:
+        return {problem for problem in fitting if noted[problem].is_new or noted[problem].has_regressed}
+    found = connection.execute(
+        query("spread_of"),
+        {"fingerprints": list(fitting), "window": rule.window.total_seconds()},
+    )
+    return {
+        problem
+        for problem, failures, instances, projects in found
+        if failures >= rule.failures and instances >= rule.instances and projects >= rule.projects
+    }
+
+
+def _stalled(rule: Rule, rows: Iterable[Row]) -> list[tuple[Rule, str, list[Row]]]:
+    by_action: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        if row.status == "CURRENT" and rule.match.fits(row.payload):
+            by_action[row.payload.get("action") or "other"].append(row)
+    return [(rule, STALLED + action, found) for action, found in by_action.items()]
+
+
+def _fire(connection: Connection[Any], hits: Sequence[tuple[Rule, str, list[Row]]]) -> None:
+    rows = [
+        {
+            "rule": rule.name,
+            "problem": problem,
+            "severity": rule.severity,
+            "text": rule.text,
+            "labels": rule.labels,
+            "last": {name: found[-1].payload.get(name) for name in _KEPT},
+            "since_us": min(_time(row) for row in found),
+            "quiet_seconds": int(rule.quiet.total_seconds()),
+            "failures": len(found),
+        }
+        for rule, problem, found in hits
+    ]
+    if rows:
+        connection.execute(query("fire_alerts"), {"rows": json.dumps(rows)})
+
+
+def _time(row: Row) -> int:
+    return int(row.payload.get("occurred_at") or row.payload.get("started_at") or row.created_us)

@@ -1,0 +1,1 @@
+"""Where alerts and messages go: Alertmanager, webhooks."""

@@ -1,0 +1,171 @@
+"""Alertmanager's API v2: firing alerts told again and again, resolved ones for five minutes, to every replica.
+
+Sources: Alertmanager api/v2/openapi.yaml and docs/alerts_api.md. Labels are an alert's identity, so they are few and
+bounded; ids, counts and text are annotations.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlencode
+
+import httpx
+
+from stumble.consumers.alerts.engine import STALLED
+from stumble.consumers.store.queries import query
+from stumble.schemas.wire.errors import StumbleError
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+    from stumble.consumers.alerts.settings import AlertSettings
+
+_TIMEOUT_S = 5.0
+#: An alert that is not told again ends by itself after so many intervals: fewer would let it flap.
+_INTERVALS = 4
+
+
+class AlertmanagerError(StumbleError):
+    """No replica took the alerts: they stay due."""
+
+
+class State(NamedTuple):
+    """One alert as the store has it."""
+
+    rule: str
+    problem: str
+    state: str
+    severity: str
+    text: str
+    labels: dict[str, str]
+    last: dict[str, Any]
+    since: datetime
+    starts_at: datetime
+    ends_at: datetime | None
+    failures: int
+
+
+class Extent(NamedTuple):
+    """How far a problem reaches since an alert began."""
+
+    failures: int
+    instances: int
+    projects: int
+    hosts: int
+    examples: Sequence[str]
+
+
+class Alertmanager:
+    """Tells every replica what is due."""
+
+    def __init__(self, settings: AlertSettings, client: httpx.Client | None = None) -> None:
+        self._settings = settings
+        self._urls = [f"{url.rstrip('/')}/api/v2/alerts" for url in settings.alertmanagers]
+        self._client = client or httpx.Client(timeout=_TIMEOUT_S)
+
+    def tell(self, connection: Connection[Any]) -> int:
+        """Tell what is due and mark it; returns how many alerts. Raises ``AlertmanagerError`` when nobody took them."""
+        if not self._urls:
+            return 0
+        settings = self._settings
+        due = [
+            State(*row)
+            for row in connection.execute(
+                query("alerts_to_post"),
+                {"calm": settings.calm_seconds, "resend": settings.resend_seconds},
+            )
+        ]
+        if not due:
+            return 0
+        at = datetime.now(UTC)
+        self._post([self._alert(connection, state, at) for state in due])
+        rules, problems = [state.rule for state in due], [state.problem for state in due]
+        connection.execute(query("mark_posted"), {"at": at, "rules": rules, "problems": problems})
+        return len(due)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def _post(self, alerts: list[dict[str, Any]]) -> None:
+        said = []
+        for url in self._urls:
+            try:
+                answer = self._client.post(url, json=alerts)
+            except httpx.HTTPError as error:
+                said.append(f"{url}: {error}")
+                continue
+            if answer.is_error:
+                said.append(f"{url}: {answer.status_code} {answer.text[:200].strip()}")
+        if len(said) == len(self._urls):
+            raise AlertmanagerError(f"Alertmanager does not take alerts ({'; '.join(said)}); they are told again.")
+
+    def _alert(self, connection: Connection[Any], state: State, at: datetime) -> dict[str, Any]:
+        extent = extent_of(connection, state)
+        ends_at = state.ends_at or at + timedelta(seconds=self._settings.resend_seconds * _INTERVALS)
+        return {
+            "labels": labels_of(state),
+            "annotations": annotations_of(state, extent, self._settings.public_url),
+            "startsAt": state.starts_at.isoformat(),
+            "endsAt": ends_at.isoformat(),
+            "generatorURL": link_of(state, self._settings.public_url),
+        }
+
+
+def extent_of(connection: Connection[Any], state: State) -> Extent:
+    """Ask the failures how far a problem reaches since the alert's first one."""
+    if state.problem.startswith(STALLED):
+        return Extent(state.failures, state.failures, 0, 0, [str(state.last.get("request_id"))])
+    row = connection.execute(
+        query("extent_of_problem"), {"fingerprint": state.problem, "since": state.since}
+    ).fetchone()
+    assert row is not None, "an aggregate gives a row"
+    return Extent(row[0], row[1], row[2], row[3], [str(item) for item in row[4] or ()])
+
+
+def labels_of(state: State) -> dict[str, str]:
+    """Return an alert's identity: bounded values only."""
+    words = re.split(r"[-_]", state.rule)
+    name = "Stumble" + "".join(word[:1].upper() + word[1:] for word in words)
+    own = {
+        "alertname": name,
+        "rule": state.rule,
+        "problem": state.problem,
+        "severity": state.severity,
+        **{key: str(state.last[key]) for key in ("action", "exception", "blame") if state.last.get(key)},
+    }
+    return {**state.labels, **own}
+
+
+def annotations_of(state: State, extent: Extent, public_url: str) -> dict[str, str]:
+    """Return an alert's text: what, how much, since when, three examples, links. Never details."""
+    last, action = state.last, state.last.get("action") or "an action"
+    since = f"{state.since:%Y-%m-%d %H:%M:%S} UTC"
+    if state.problem.startswith(STALLED):
+        summary = f"{extent.failures} {action} requests are not heard of since {since}"
+    else:
+        summary = (
+            f"{action}: {last.get('exception')}: {extent.failures} failures on {extent.instances} servers "
+            f"of {extent.projects} projects since {since}"
+        )
+    return {
+        "summary": summary,
+        "description": state.text,
+        "reason": str(last.get("reason") or last.get("exception") or ""),
+        "failures": str(extent.failures),
+        "servers": str(extent.instances),
+        "projects": str(extent.projects),
+        "hosts": str(extent.hosts),
+        "since": state.since.isoformat(),
+        "examples": ", ".join(extent.examples),
+        "example_url": f"{public_url.rstrip('/')}/requests/{extent.examples[0] if extent.examples else ''}",
+    }
+
+
+def link_of(state: State, public_url: str) -> str:
+    """Return where people see the problem."""
+    wanted = {name: state.last[name] for name in ("action", "exception") if state.last.get(name)}
+    return f"{public_url.rstrip('/')}/?{urlencode(wanted)}"

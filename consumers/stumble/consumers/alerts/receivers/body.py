@@ -1,0 +1,78 @@
+"""Bodies of webhook messages: Standard Webhooks' own, or Alertmanager's webhook version 4 for receivers that know it.
+
+Sources: standard-webhooks.md (payload structure), Alertmanager docs/configuration.md (webhook_config). Text is
+``reason`` only, never details.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from stumble.consumers.alerts.delivery import record_of
+
+if TYPE_CHECKING:
+    from stumble.consumers.alerts.feed import Row
+
+_TIMES = ("occurred_at", "started_at", "finished_at", "published_at")
+_TYPES = {"failure": "action.failed", "outcome": "action.outcome"}
+_LABELS = ("action", "exception", "blame", "outcome", "availability_zone")
+_NEVER = "0001-01-01T00:00:00Z"
+
+
+def iso(micros: int) -> str:
+    """Return UTC microseconds as ISO 8601."""
+    return datetime.fromtimestamp(micros / 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def body_of(kind: str, row: Row | None, subscription_id: str, at: datetime) -> bytes:
+    """Return the body of a message in the form ``kind``; without a publication it is a test."""
+    made = _standard(row, at) if kind == "standard" else _alertmanager(row, subscription_id, at)
+    return json.dumps(made, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def data_of(row: Row) -> dict[str, Any]:
+    """Return a publication's fields with times that people read."""
+    record = record_of(row)
+    return {name: iso(value) if name in _TIMES and value else value for name, value in record.items()}
+
+
+def _standard(row: Row | None, at: datetime) -> dict[str, Any]:
+    if row is None:
+        return {"type": "test", "timestamp": at.isoformat(), "data": {"text": "This is a test of stumble's webhook."}}
+    return {"type": _TYPES[row.kind], "timestamp": iso(row.created_us), "data": data_of(row)}
+
+
+def _alertmanager(row: Row | None, subscription_id: str, at: datetime) -> dict[str, Any]:
+    data = data_of(row) if row else {"action": "test", "reason": "This is a test of stumble's webhook."}
+    stands = row is None or row.status == "CURRENT"
+    name = "StumbleTest" if row is None else "StumbleActionFailed" if row.kind == "failure" else "StumbleActionOutcome"
+    labels = {"alertname": name, **{key: str(data[key]) for key in _LABELS if data.get(key)}}
+    annotations = {
+        key: str(data[key])
+        for key in ("reason", "instance_uuid", "request_id", "display_name", "host", "revision", "status")
+        if data.get(key) is not None
+    }
+    started = data.get("occurred_at") or data.get("started_at") or at.isoformat()
+    alert = {
+        "status": "firing" if stands else "resolved",
+        "labels": labels,
+        "annotations": annotations,
+        "startsAt": started,
+        "endsAt": _NEVER if stands else data.get("published_at", at.isoformat()),
+        "generatorURL": "",
+        "fingerprint": str(data.get("failure_id") or data.get("request_key") or "test").replace("-", "")[:16],
+    }
+    return {
+        "version": "4",
+        "groupKey": f'{{}}:{{subscription="{subscription_id}"}}',
+        "truncatedAlerts": 0,
+        "status": alert["status"],
+        "receiver": f"stumble-{subscription_id}",
+        "groupLabels": {},
+        "commonLabels": labels,
+        "commonAnnotations": annotations,
+        "externalURL": "",
+        "alerts": [alert],
+    }

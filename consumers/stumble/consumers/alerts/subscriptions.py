@@ -1,0 +1,174 @@
+"""Who is told of each failure and outcome over HTTP: kept in the store, managed by API and command line."""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from pydantic import ValidationError
+
+from stumble.consumers.alerts.rules import Match
+from stumble.consumers.store.queries import query
+from stumble.schemas.wire.errors import StumbleError
+from stumble.schemas.wire.ids import publication_event_id
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+    from stumble.consumers.alerts.feed import Row
+
+KINDS = ("failure", "outcome")
+BODIES = ("standard", "alertmanager")
+_SECRET_BYTES = 32
+#: While a secret is being replaced, messages are signed with both.
+_MOST_SECRETS = 2
+
+
+class SubscriptionError(StumbleError):
+    """A subscription is wrong or not there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """One subscriber."""
+
+    id: str
+    url: str
+    body: str
+    kinds: tuple[str, ...]
+    match: Match
+    secrets: tuple[str, ...]
+    created_at: datetime
+    disabled_at: datetime | None = None
+    disabled_reason: str | None = None
+
+    def wants(self, row: Row) -> bool:
+        """Tell whether a publication is for this subscriber."""
+        return self.disabled_at is None and row.kind in self.kinds and self.match.fits(row.payload)
+
+
+def new_secret() -> str:
+    """Return a fresh secret as Standard Webhooks writes them."""
+    return "whsec_" + base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()
+
+
+def add(
+    connection: Connection[Any],
+    url: str,
+    *,
+    body: str = "standard",
+    kinds: Sequence[str] = ("failure",),
+    match: dict[str, Any] | None = None,
+    secret: str | None = None,
+) -> Subscription:
+    """Add a subscriber and return it, with its secret. Raises ``SubscriptionError``."""
+    _check(url, body, kinds, secret)
+    try:
+        matched = Match.model_validate(match or {})
+    except ValidationError as error:
+        first = error.errors(include_input=False)[0]
+        raise SubscriptionError(f"match.{'.'.join(map(str, first['loc']))} is wrong: {first['msg']}.") from error
+    made = str(uuid.uuid4())
+    connection.execute(
+        query("add_subscription"),
+        {
+            "id": made,
+            "url": url,
+            "body": body,
+            "kinds": list(kinds),
+            "match": matched.model_dump_json(exclude_defaults=True),
+            "secrets": [secret or new_secret()],
+        },
+    )
+    return read(connection, made)
+
+
+def read(connection: Connection[Any], subscription_id: str) -> Subscription:
+    """Return one subscriber. Raises ``SubscriptionError`` where there is none."""
+    found = read_all(connection, subscription_id)
+    if not found:
+        raise SubscriptionError(f"There is no subscription {subscription_id}.")
+    return found[0]
+
+
+def read_all(connection: Connection[Any], subscription_id: str | None = None) -> list[Subscription]:
+    """Return all subscribers, oldest first."""
+    rows = connection.execute(query("read_subscriptions"), {"id": subscription_id})
+    return [
+        Subscription(row[0], row[1], row[2], tuple(row[3]), Match.model_validate(row[4]), tuple(row[5]), *row[6:])
+        for row in rows
+    ]
+
+
+def remove(connection: Connection[Any], subscription_id: str) -> None:
+    """Remove a subscriber and its log. Raises ``SubscriptionError`` where there is none."""
+    if connection.execute(query("remove_subscription"), {"id": subscription_id}).fetchone() is None:
+        raise SubscriptionError(f"There is no subscription {subscription_id}.")
+
+
+def enable(connection: Connection[Any], subscription_id: str) -> None:
+    """Take a subscriber up again that had said it was gone. Raises ``SubscriptionError`` where there is none."""
+    if connection.execute(query("enable_subscription"), {"id": subscription_id}).fetchone() is None:
+        raise SubscriptionError(f"There is no subscription {subscription_id}.")
+
+
+def rotate(connection: Connection[Any], subscription_id: str) -> str:
+    """Return a new secret; until the next rotation messages are signed with the old one too."""
+    fresh = new_secret()
+    kept = [fresh, *read(connection, subscription_id).secrets][:_MOST_SECRETS]
+    connection.execute(query("set_secrets"), {"id": subscription_id, "secrets": kept})
+    return fresh
+
+
+def queue(connection: Connection[Any], subscribers: Sequence[Subscription], rows: Sequence[Row]) -> int:
+    """Lay down what publications are for whom, in the caller's transaction; returns how many messages."""
+    wanted = [
+        {
+            "subscription_id": subscriber.id,
+            "message_id": publication_event_id(row.subject_id, row.revision),
+            "publication_id": row.id,
+            "request_key": row.request_key,
+        }
+        for row in rows
+        for subscriber in subscribers
+        if subscriber.wants(row)
+    ]
+    if wanted:
+        connection.execute(query("add_deliveries"), {"rows": json.dumps(wanted)})
+    return len(wanted)
+
+
+def queue_test(connection: Connection[Any], subscription_id: str) -> str:
+    """Lay down a test message for one subscriber and return its id. Raises ``SubscriptionError``."""
+    message = str(uuid.uuid4())
+    row = {"subscription_id": read(connection, subscription_id).id, "message_id": message}
+    connection.execute(query("add_deliveries"), {"rows": json.dumps([row])})
+    return message
+
+
+def resend(connection: Connection[Any], subscription_id: str, message_id: str) -> None:
+    """Send a message again under its id. Raises ``SubscriptionError`` where there is none."""
+    found = connection.execute(query("resend_delivery"), {"id": subscription_id, "message": message_id}).fetchone()
+    if found is None:
+        raise SubscriptionError(f"The subscription {subscription_id} has no message {message_id}.")
+
+
+def _check(url: str, body: str, kinds: Sequence[str], secret: str | None) -> None:
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise SubscriptionError(f"{url} is no http or https address.")
+    if parts.username or parts.password:
+        raise SubscriptionError("The address must not hold a password: messages are signed, check the signature.")
+    if body not in BODIES:
+        raise SubscriptionError(f"The body is one of {', '.join(BODIES)}.")
+    if not kinds or set(kinds) - set(KINDS):
+        raise SubscriptionError(f"Kinds are {' and '.join(KINDS)}.")
+    if secret is not None and not secret.startswith("whsec_"):
+        raise SubscriptionError("A secret starts with whsec_ and is base64; leave it out to get one.")

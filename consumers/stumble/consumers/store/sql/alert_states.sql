@@ -1,0 +1,55 @@
+-- name: firing_alerts
+select rule, problem from alerts where state = 'FIRING' and problem = any(%(problems)s)
+
+-- name: fire_alerts
+with n as (
+    select * from json_to_recordset(%(rows)s::json) as r (
+        rule text, problem text, severity text, text text, labels jsonb, last jsonb, since_us bigint,
+        quiet_seconds int, failures bigint)
+)
+insert into alerts as a (rule, problem, state, severity, text, labels, last, since, starts_at, last_at,
+                         quiet_seconds, failures, changed_at)
+select rule, problem, 'FIRING', severity, text, labels, last, to_timestamp(since_us / 1e6), now(), now(),
+       quiet_seconds, failures, now()
+from n order by rule, problem
+on conflict (rule, problem) do update
+set severity = excluded.severity, text = excluded.text, labels = excluded.labels, last = excluded.last,
+    quiet_seconds = excluded.quiet_seconds,
+    since = case when a.state = 'FIRING' then least(a.since, excluded.since) else excluded.since end,
+    starts_at = case when a.state = 'FIRING' then a.starts_at else excluded.starts_at end,
+    failures = case when a.state = 'FIRING' then a.failures + excluded.failures else excluded.failures end,
+    posted_at = case when a.state = 'FIRING' then a.posted_at end,
+    last_at = excluded.last_at, changed_at = excluded.changed_at, ends_at = null, state = 'FIRING'
+
+-- Quiet for long enough: the alert is over.
+-- name: rest_alerts
+update alerts
+set state = 'RESOLVED', ends_at = now(), changed_at = now()
+where state = 'FIRING' and last_at < now() - make_interval(secs => quiet_seconds)
+
+-- Due for Alertmanager: never told; changed, and not told for a few seconds; or due to be told again, as a
+-- resolved one is for five minutes.
+-- name: alerts_to_post
+select rule, problem, state, severity, text, labels, last, since, starts_at, ends_at, failures
+from alerts
+where (state = 'FIRING' or ends_at > now() - interval '5 minutes')
+  and (posted_at is null
+       or (changed_at > posted_at and (state = 'RESOLVED' or posted_at < now() - make_interval(secs => %(calm)s)))
+       or posted_at < now() - make_interval(secs => %(resend)s))
+order by posted_at nulls first
+limit 200
+
+-- name: mark_posted
+update alerts set posted_at = %(at)s where (rule, problem) in (select * from unnest(%(rules)s::text[], %(problems)s::text[]))
+
+-- name: extent_of_problem
+select count(*), count(distinct instance_uuid), count(distinct owner_project_id), count(distinct host),
+       (array_agg(request_id order by occurred_at desc))[1:3]
+from failures
+where fingerprint = %(fingerprint)s and occurred_at >= %(since)s
+
+-- name: read_alerts
+select rule, problem, state, severity, text, labels, last, since, starts_at, ends_at, failures, posted_at
+from alerts
+where state = 'FIRING' or %(all)s
+order by state, starts_at desc

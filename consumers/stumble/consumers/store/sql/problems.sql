@@ -1,0 +1,80 @@
+-- Failures by fingerprint: a problem is new once, and regressed when one happened after it had been resolved
+-- (by the time of the failure, not of its arrival).
+-- name: note_problems
+with n as (
+    select * from json_to_recordset(%(rows)s::json) as r (
+        fingerprint text, action text, exception text, blame text, reason text, first_us bigint, last_us bigint)
+), before as (
+    select p.fingerprint, p.state, p.resolved_at from problems p join n using (fingerprint)
+)
+insert into problems as p (fingerprint, action, exception, blame, reason, first_at, last_at)
+select n.fingerprint, n.action, n.exception, n.blame, n.reason,
+       to_timestamp(n.first_us / 1e6), to_timestamp(n.last_us / 1e6)
+from n order by n.fingerprint
+on conflict (fingerprint) do update
+set first_at = least(p.first_at, excluded.first_at),
+    last_at = greatest(p.last_at, excluded.last_at),
+    reason = excluded.reason,
+    state = case when p.state = 'RESOLVED' and excluded.last_at > p.resolved_at then 'REGRESSED' else p.state end,
+    regressed_at = case when p.state = 'RESOLVED' and excluded.last_at > p.resolved_at then now()
+                        else p.regressed_at end,
+    updated_at = now()
+returning p.fingerprint,
+          not exists (select from before b where b.fingerprint = p.fingerprint) as is_new,
+          exists (select from before b where b.fingerprint = p.fingerprint and b.state = 'RESOLVED')
+              and p.state = 'REGRESSED' as has_regressed,
+          coalesce(p.muted_until > now(), false) as is_muted
+
+-- name: set_problem_state
+update problems
+set state = %(state)s, resolved_at = case when %(state)s = 'RESOLVED' then now() else resolved_at end,
+    note = coalesce(%(note)s, note), updated_at = now()
+where fingerprint = %(fingerprint)s
+returning fingerprint
+
+-- name: mute_problem
+update problems
+set muted_until = %(until)s, note = coalesce(%(note)s, note), updated_at = now()
+where fingerprint = %(fingerprint)s
+returning fingerprint
+
+-- name: read_problems
+select p.fingerprint, p.state, p.muted_until, p.action, p.exception, p.blame, p.reason, p.first_at, p.last_at,
+       p.resolved_at, p.regressed_at, p.note, c.failures, c.instances, c.projects, c.hosts
+from problems p
+cross join lateral (
+    select count(*) as failures, count(distinct f.instance_uuid) as instances,
+           count(distinct f.owner_project_id) as projects, count(distinct f.host) as hosts
+    from failures f where f.fingerprint = p.fingerprint
+) c
+where (%(state)s::text is null or p.state = %(state)s)
+  and (%(fingerprint)s::text is null or p.fingerprint = %(fingerprint)s)
+  and (%(muted)s or p.muted_until is null or p.muted_until <= now())
+  and (p.last_at, p.fingerprint) < (%(before_at)s::timestamptz, %(before)s)
+order by p.last_at desc, p.fingerprint desc
+limit %(limit)s
+
+-- Failures of a problem in each of the last 24 hours, oldest first.
+-- name: problem_sparkline
+select count(f.failure_id)
+from generate_series(0, 23) as h (hour)
+left join failures f on f.fingerprint = %(fingerprint)s
+    and f.occurred_at >= date_trunc('hour', now()) - make_interval(hours => 23 - h.hour)
+    and f.occurred_at < date_trunc('hour', now()) - make_interval(hours => 22 - h.hour)
+group by h.hour order by h.hour
+
+-- name: spread_of
+select fingerprint, count(*), count(distinct instance_uuid), count(distinct owner_project_id)
+from failures
+where fingerprint = any(%(fingerprints)s) and occurred_at > now() - make_interval(secs => %(window)s)
+group by fingerprint
+
+-- name: known_problems
+select distinct fingerprint from failures where fingerprint is not null and occurred_at < %(since)s
+
+-- name: failures_in_order
+select fingerprint, occurred_at, action, exception, blame, host, availability_zone, cell, region, effect,
+       instance_uuid::text, owner_project_id
+from failures
+where fingerprint is not null and occurred_at >= %(since)s and occurred_at < %(until)s
+order by occurred_at, failure_id

@@ -1,0 +1,66 @@
+-- name: add_subscription
+insert into subscriptions (id, url, body, kinds, match, secrets)
+values (%(id)s, %(url)s, %(body)s, %(kinds)s, %(match)s::jsonb, %(secrets)s)
+
+-- name: read_subscriptions
+select id::text, url, body, kinds, match, secrets, created_at, disabled_at, disabled_reason
+from subscriptions
+where %(id)s::uuid is null or id = %(id)s
+order by created_at, id
+
+-- name: remove_subscription
+delete from subscriptions where id = %(id)s returning id
+
+-- name: set_secrets
+update subscriptions set secrets = %(secrets)s where id = %(id)s returning id
+
+-- name: disable_subscription
+update subscriptions set disabled_at = now(), disabled_reason = %(reason)s where id = %(id)s and disabled_at is null
+
+-- name: enable_subscription
+update subscriptions set disabled_at = null, disabled_reason = null where id = %(id)s returning id
+
+-- name: add_deliveries
+insert into deliveries (subscription_id, message_id, publication_id, request_key)
+select n.subscription_id, n.message_id, n.publication_id, n.request_key
+from json_to_recordset(%(rows)s::json)
+     as n (subscription_id uuid, message_id uuid, publication_id bigint, request_key uuid)
+on conflict (subscription_id, message_id) do nothing
+
+-- The next message of each request to each subscriber: a later revision never overtakes an earlier one.
+-- name: due_deliveries
+select d.subscription_id::text, d.message_id::text, d.attempts, s.url, s.body, s.secrets, d.created_at,
+       p.id, p.xid::text, p.kind, p.subject_id::text, p.request_key::text, p.instance_uuid::text, p.revision, p.status,
+       p.replaced_by::text, p.payload, (extract(epoch from p.created_at) * 1000000)::bigint
+from (
+    select distinct on (subscription_id, coalesce(request_key, message_id)) *
+    from deliveries
+    where delivered_at is null and given_up_at is null
+    order by subscription_id, coalesce(request_key, message_id), place
+) d
+join subscriptions s on s.id = d.subscription_id and s.disabled_at is null
+left join publications p on p.id = d.publication_id
+where d.next_at <= now()
+order by d.place
+limit %(limit)s
+
+-- name: note_delivery
+update deliveries
+set attempts = attempts + 1, last_status = %(status)s, last_error = %(error)s,
+    delivered_at = case when %(done)s then now() end,
+    given_up_at = case when %(give_up)s then now() end,
+    next_at = now() + make_interval(secs => %(wait)s)
+where subscription_id = %(subscription)s and message_id = %(message)s
+
+-- name: read_deliveries
+select message_id::text, publication_id, attempts, next_at, delivered_at, given_up_at, last_status, last_error, created_at
+from deliveries
+where subscription_id = %(id)s
+order by place desc
+limit %(limit)s
+
+-- name: resend_delivery
+update deliveries
+set delivered_at = null, given_up_at = null, attempts = 0, next_at = now()
+where subscription_id = %(id)s and message_id = %(message)s
+returning message_id

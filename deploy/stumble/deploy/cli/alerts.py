@@ -1,0 +1,122 @@
+"""`stumble alerts`: check rules, rehearse them on real history, list what fires."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from psycopg.rows import dict_row
+from rich.console import Console
+from rich.table import Table
+
+from stumble.consumers.alerts.rehearsal import Rehearsed, rehearse
+from stumble.consumers.alerts.rules import load_rules
+from stumble.consumers.alerts.settings import AlertSettings
+from stumble.consumers.store.connect import connect
+from stumble.consumers.store.queries import query
+from stumble.deploy.cli.ask import Api, ApiOption, Format, FormatOption, examples, since
+from stumble.deploy.cli.roles import DatabaseOption, settings_of
+
+app = typer.Typer(add_completion=False, no_args_is_help=True)
+RulesArgument = Annotated[Path | None, typer.Argument(help="TOML file; without it the rules in force.")]
+
+
+@app.callback()
+def alerts() -> None:
+    """Check rules, rehearse them on real history, list what fires."""
+
+
+@app.command(epilog=examples("stumble alerts check", "stumble alerts check /etc/stumble/rules.toml"))
+def check(rules: RulesArgument = None) -> None:
+    """Say every mistake in a file of rules with its line; exit 1 if there is one."""
+    settings = AlertSettings()
+    book = load_rules(rules or settings.rules)
+    for warning in book.warnings(alertmanager=bool(settings.alertmanagers)):
+        typer.echo(f"note: {warning}")
+    typer.echo(f"{len(book.rule)} rules, {sum(rule.enabled for rule in book.rule)} of them enabled: all sound.")
+
+
+@app.command("test", epilog=examples("stumble alerts test --since 7d", "stumble alerts test new-rules.toml --since 1d"))
+def rehearse_rules(
+    rules: RulesArgument = None,
+    *,
+    begin: Annotated[str, typer.Option("--since", help="From when on: 15m, 2h, 3d or an ISO time.")] = "1d",
+    until: Annotated[str | None, typer.Option(help="Before when.")] = None,
+    database_url: DatabaseOption = None,
+    format_: FormatOption = Format.TABLE,
+) -> None:
+    """Show which alerts rules would have given for the failures in the store. Nothing is sent."""
+    settings = settings_of(database_url)
+    book = load_rules(rules or AlertSettings().rules)
+    first, last = since(begin) or datetime.now(UTC) - timedelta(days=1), since(until) or datetime.now(UTC)
+    with connect(settings.database_url.get_secret_value(), application="stumble-alerts-test", autocommit=False) as link:
+        known = [row[0] for row in link.execute(query("known_problems"), {"since": first})]
+        with link.cursor("history", row_factory=dict_row) as history:
+            history.execute(query("failures_in_order"), {"since": first, "until": last})
+            found = rehearse(book, history, known, last)
+    if format_ is Format.JSON:
+        Console(soft_wrap=True).print_json(data=[_plain(item) for item in found], default=str)
+    elif found:
+        Console().print(_rehearsed(found))
+    else:
+        typer.echo("No rule would have sent anything in that time.")
+
+
+@app.command("ls", epilog=examples("stumble alerts ls", "stumble alerts ls --all"))
+def list_(
+    *,
+    all_: Annotated[bool, typer.Option("--all", help="Ended ones too.")] = False,
+    api: ApiOption = None,
+    format_: FormatOption = Format.TABLE,
+) -> None:
+    """List the alerts that fire."""
+    items = Api(api).get("/v1/alerts", {"all": all_})["items"]
+    if format_ is Format.JSON:
+        Console(soft_wrap=True).print_json(data=items)
+    elif not items:
+        typer.echo("No alert fires.")
+    else:
+        table = Table(box=None, pad_edge=False)
+        for title in ("Rule", "State", "Severity", "Since (UTC)", "Failures", "About"):
+            table.add_column(title)
+        for item in items:
+            last = item["last"]
+            about = f"{last.get('action') or ''} {last.get('exception') or ''}".strip()
+            failures = str(item["failures"])
+            table.add_row(item["rule"], item["state"], item["severity"], item["since"][:19], failures, about)
+        Console().print(table)
+
+
+def _rehearsed(found: list[Rehearsed]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for title in ("Would fire (UTC)", "Until", "Rule", "Severity", "About", "Failures", "Servers", "Projects"):
+        table.add_column(title)
+    for item in found:
+        table.add_row(
+            f"{item.starts_at:%Y-%m-%d %H:%M:%S}",
+            f"{item.ends_at:%H:%M:%S}" if item.ends_at else "fires still",
+            item.rule,
+            item.severity,
+            f"{item.action or ''} {item.exception or ''}".strip(),
+            str(item.failures),
+            str(len(item.instances)),
+            str(len(item.projects)),
+        )
+    return table
+
+
+def _plain(item: Rehearsed) -> dict[str, Any]:
+    return {
+        "rule": item.rule,
+        "severity": item.severity,
+        "problem": item.problem,
+        "action": item.action,
+        "exception": item.exception,
+        "starts_at": item.starts_at.isoformat(),
+        "ends_at": item.ends_at.isoformat() if item.ends_at else None,
+        "failures": item.failures,
+        "instances": len(item.instances),
+        "projects": len(item.projects),
+    }

@@ -1,0 +1,92 @@
+"""A store with a projector's hand: lay down failures and outcomes as its transaction does."""
+
+from __future__ import annotations
+
+import json
+import threading
+import uuid
+from contextlib import contextmanager
+
+import psycopg
+import pytest
+
+from stumble.consumers.alerts.pusher import Pusher
+from stumble.consumers.alerts.sender import Sender
+from stumble.consumers.alerts.settings import AlertSettings
+from stumble.consumers.store.connect import connect
+from stumble.consumers.store.migrate import migrate
+
+
+@pytest.fixture(scope="module")
+def template(new_database):
+    url = new_database()
+    migrate(url)
+    return url.rpartition("/")[2]
+
+
+@pytest.fixture
+def store(template, new_database):
+    return new_database(template=template)
+
+
+@pytest.fixture
+def link(store):
+    with connect(store) as connection:
+        yield connection
+
+
+FAILURE = """insert into failures (failure_id, request_key, instance_uuid, request_id, action, host, exception, reason,
+ blame, effect, occurred_at, fingerprint, owner_project_id, kafka_partition)
+ select failure_id, request_key, instance_uuid, request_id, action, host, exception, reason, blame, effect,
+ to_timestamp(occurred_at / 1e6), fingerprint, owner_project_id, 0
+ from json_to_recordset(%s::json) as r (failure_id uuid, request_key uuid, instance_uuid uuid, request_id text,
+ action text, host text, exception text, reason text, blame text, effect text, occurred_at bigint,
+ fingerprint text, owner_project_id text)"""
+PUBLICATION = """insert into publications (kind, subject_id, request_key, instance_uuid, revision, status, payload,
+ kafka_partition)
+ select kind, subject_id, request_key, instance_uuid, revision, status, payload, 0
+ from json_to_recordset(%s::json) as r (kind text, subject_id uuid, request_key uuid, instance_uuid uuid, revision int,
+ status text, payload json)"""
+
+
+def failure(now_us, **more):
+    made = {
+        "failure_id": str(uuid.uuid4()), "request_key": str(uuid.uuid4()), "instance_uuid": str(uuid.uuid4()),
+        "request_id": f"req-{uuid.uuid4()}", "action": "create", "host": "compute-1",
+        "exception": "PortBindingFailed", "reason": "Binding failed for port", "blame": "DEPENDENCY",
+        "effect": "ERROR", "occurred_at": now_us, "fingerprint": "v1:binding", "owner_project_id": "p1",
+    }  # fmt: skip
+    return {**made, **more}
+
+
+def published(payload, *, kind="failure", revision=1, status="CURRENT"):
+    subject = payload["failure_id"] if kind == "failure" else payload["request_key"]
+    return {
+        "kind": kind, "subject_id": subject, "request_key": payload["request_key"],
+        "instance_uuid": payload["instance_uuid"], "revision": revision, "status": status, "payload": payload,
+    }  # fmt: skip
+
+
+def lay(link: psycopg.Connection, failures, publications=None):
+    with link.transaction():
+        link.execute(FAILURE, (json.dumps(failures),))
+        rows = publications if publications is not None else [published(item) for item in failures]
+        link.execute(PUBLICATION, (json.dumps(rows),))
+
+
+@contextmanager
+def alerting(url, *, webhooks=False, **settings):
+    stop = threading.Event()
+    told = AlertSettings(**{"resend_seconds": 1, "calm_seconds": 0.5, **settings})
+    threads = [Pusher(url, told, stop, lease_seconds=2)]
+    if webhooks:
+        threads.append(Sender(url, told, stop, lease_seconds=2))
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(20)
+            assert not thread.is_alive()

@@ -1,0 +1,157 @@
+"""A real Alertmanager is told of problems as states: they fire, they say how far they reach, they end."""
+
+import threading
+import time
+
+import pytest
+
+from tests.integration.alerts.conftest import alerting, failure, lay, published
+from tests.support.alertmanager import LocalAlertmanager, require_alertmanager
+from tests.support.receiver import receiver
+
+QUIET = """
+[[rule]]
+name = "binding-fails"
+on = "problem"
+quiet = "2s"
+text = "Look at Neutron."
+[rule.labels]
+team = "net"
+"""
+
+
+@pytest.fixture(scope="module")
+def manager(tmp_path_factory):
+    require_alertmanager()
+    with receiver() as notified:
+        server = LocalAlertmanager(tmp_path_factory.mktemp("alertmanager"), notified.url)
+        try:
+            server.start()
+            yield server, notified
+        finally:
+            server.stop()
+
+
+def eventually(check, seconds=20):
+    deadline = time.monotonic() + seconds
+    while True:
+        found = check()
+        if found:
+            return found
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.05)
+
+
+def now_us():
+    return time.time_ns() // 1000
+
+
+def of_rule(manager, name):
+    return [item for item in manager.alerts() if item["labels"]["rule"] == name]
+
+
+def test_a_problem_fires_grows_and_ends(manager, store, link, tmp_path):
+    server, notified = manager
+    rules = tmp_path / "rules.toml"
+    rules.write_text(QUIET)
+    with alerting(store, rules=rules, alertmanagers=f"http://127.0.0.1:9,{server.url}"):
+        lay(link, [failure(now_us(), owner_project_id="p1"), failure(now_us(), owner_project_id="p2")])
+        (alert,) = eventually(lambda: of_rule(server, "binding-fails"))
+        assert alert["labels"] == {
+            "alertname": "StumbleBindingFails", "rule": "binding-fails", "problem": "v1:binding", "team": "net",
+            "severity": "warning", "action": "create", "exception": "PortBindingFailed", "blame": "DEPENDENCY",
+        }  # fmt: skip
+        assert "2 failures on 2 servers of 2 projects" in alert["annotations"]["summary"]
+        assert alert["annotations"]["description"] == "Look at Neutron."
+        assert alert["annotations"]["examples"].count("req-") == 2
+        assert alert["endsAt"] > alert["updatedAt"]
+        lay(link, [failure(now_us())])
+        eventually(lambda: of_rule(server, "binding-fails")[0]["annotations"]["failures"] == "3")
+        eventually(lambda: any(body["status"] == "resolved" for body in notified.bodies()))
+        assert link.execute("select state from alerts").fetchone() == ("RESOLVED",)
+
+
+def test_ten_thousand_failures_of_one_cause_are_one_alert_and_delay_no_other(manager, store, link, tmp_path):
+    server, notified = manager
+    rules = tmp_path / "rules.toml"
+    rules.write_text('[[rule]]\nname = "storm"\non = "problem"\n')
+    before = len(notified.posts)
+    with alerting(store, rules=rules, alertmanagers=server.url):
+        now = now_us()
+        lay(link, [failure(now, fingerprint="v1:storm", owner_project_id=f"p{n % 7}") for n in range(10_000)])
+        lay(link, [failure(now, fingerprint="v1:other", exception="DiskNotFound")])
+        found = eventually(
+            lambda: {
+                item["labels"]["problem"]: item["annotations"]["summary"] for item in of_rule(server, "storm")
+            }.get("v1:other")
+        )
+        assert "1 failures on 1 servers" in found
+        storm = eventually(
+            lambda: [
+                item
+                for item in of_rule(server, "storm")
+                if item["annotations"]["failures"] == "10000" and item["labels"]["problem"] == "v1:storm"
+            ]
+        )
+        assert "10000 failures on 10000 servers of 7 projects" in storm[0]["annotations"]["summary"]
+        assert storm[0]["annotations"]["examples"].count("req-") == 3
+    told = [body for body in notified.bodies()[before:] if body["groupLabels"]["problem"] == "v1:storm"]
+    assert {body["status"] for body in told} == {"firing"}
+
+
+def test_users_mistakes_muted_problems_and_corrections_push_nothing(manager, store, link):
+    server, _ = manager
+    known = failure(now_us(), fingerprint="v1:muted", blame="OPERATOR")
+    with alerting(store, alertmanagers=""):
+        lay(link, [known])
+        eventually(lambda: link.execute("select count(*) from problems").fetchone()[0] == 1)
+    link.execute("update problems set muted_until = now() + interval '1 hour'")
+    link.execute("delete from alerts")
+    with alerting(store, alertmanagers=server.url):
+        lay(link, [failure(now_us(), fingerprint="v1:user", blame="USER")])
+        lay(link, [failure(now_us(), fingerprint="v1:muted", blame="OPERATOR")])
+        corrected = failure(now_us(), fingerprint="v1:corrected", blame="OPERATOR")
+        lay(link, [corrected], [published(corrected, revision=2)])
+        lay(link, [failure(now_us(), fingerprint="v1:last", blame="OPERATOR")])
+        eventually(lambda: link.execute("select count(*) from alerts").fetchone()[0] == 1)
+    assert link.execute("select problem from alerts").fetchall() == [("v1:last",)]
+
+
+def test_a_resolved_problem_regresses_by_the_time_of_the_failure(store, link):
+    with alerting(store):
+        lay(link, [failure(now_us())])
+        eventually(lambda: link.execute("select state from problems").fetchone() == ("OPEN",))
+        link.execute("update problems set state = 'RESOLVED', resolved_at = now()")
+        lay(link, [failure(now_us() - 60_000_000)])  # happened before it was resolved, came after
+        lay(link, [failure(now_us(), fingerprint="v1:mark")])
+        eventually(lambda: link.execute("select count(*) from problems").fetchone()[0] == 2)
+        assert link.execute("select state from problems where fingerprint = 'v1:binding'").fetchone() == ("RESOLVED",)
+        lay(link, [failure(now_us() + 1_000_000)])
+        eventually(
+            lambda: (
+                link.execute("select state from problems where fingerprint = 'v1:binding'").fetchone() == ("REGRESSED",)
+            )
+        )
+
+
+def test_rules_are_read_anew_and_wrong_ones_change_nothing(store, link, tmp_path, caplog):
+    rules = tmp_path / "rules.toml"
+    rules.write_text('[[rule]]\nname = "first"\non = "problem"\n')
+    with alerting(store, rules=rules):
+        rules.write_text("[[rule]]\nname = 3\n")
+        eventually(lambda: "The rules from before hold on" in caplog.text)
+        rules.write_text('[[rule]]\nname = "second"\non = "problem"\n')
+        caplog.set_level("INFO")
+        eventually(lambda: "rules anew" in caplog.text)
+        lay(link, [failure(now_us())])
+        eventually(lambda: link.execute("select rule from alerts").fetchall() == [("second",)])
+
+
+def test_two_alerters_tell_once(store, link):
+    started = threading.Event()
+    with alerting(store), alerting(store):
+        started.set()
+        lay(link, [failure(now_us()) for _ in range(50)])
+        eventually(lambda: (link.execute("select sum(failures) from alerts").fetchone()[0] or 0) >= 50)
+        time.sleep(0.5)
+    assert link.execute("select sum(failures) from alerts where rule = 'new-problem'").fetchone() == (50,)
