@@ -8,6 +8,7 @@ import inspect
 import types
 from unittest import mock
 
+import nova.tests.unit  # first: it patches for eventlet, or keeps it out
 from nova import context, exception, objects, test
 from nova.compute import utils as compute_utils
 from nova.conductor import manager as conductor_manager
@@ -17,6 +18,8 @@ from nova.tests.unit import fake_instance
 
 from stumble.producers.nova import tap
 from stumble.producers.translate import translate_tap
+
+assert nova.tests.unit
 
 
 class Sink:
@@ -173,7 +176,7 @@ class Told(TapCase):
             scheduler_utils.set_vm_state_and_notify(
                 self.context, self.instance.uuid, "compute_task", "migrate_server", updates, error, None
             )
-        (event,) = self.sink.events()
+        _, event = self.sink.events()
         self.assertEqual(("fault", "active"), (event["source"]["signal"], event["instance"]["vm_state"]))
 
     def test_a_migration_tells_its_changes_of_status_and_the_exception_being_handled(self):
@@ -201,6 +204,40 @@ class Told(TapCase):
         self.assertEqual(("host1", "host2"), (event["source_host"], event["dest_host"]))
         self.assertEqual("MigrationError", event["failure"]["exception"])
         self.assertEqual("req-1", event["request_id"])
+
+    def test_an_instance_tells_its_changes_of_state(self):
+        record = objects.Instance.get_by_uuid(self.context, self.instance.uuid)
+        for changes in (
+            {"display_name": "x"},
+            {"task_state": "rebuilding"},
+            {"vm_state": "stopped"},
+            {"task_state": None},
+        ):
+            record.update(changes)
+            record.save()
+        events = self.sink.events()
+        self.assertEqual([("instance.update", "PROGRESS")] * 2, [(e["source"]["signal"], e["phase"]) for e in events])
+        states = [(event["instance"]["vm_state"], event["instance"]["task_state"]) for event in events]
+        self.assertEqual([("stopped", "rebuilding"), ("stopped", None)], states)
+
+    def test_a_state_that_was_not_saved_is_not_told(self):
+        record = objects.Instance.get_by_uuid(self.context, self.instance.uuid)
+        record.vm_state = "error"
+        self.assertRaises(exception.UnexpectedTaskStateError, record.save, expected_task_state="nonsense")
+        self.assertEqual([], self.sink.calls)
+
+    def test_a_step_whose_object_is_stale_shows_what_was_saved(self):
+        def body(_instance):
+            record = objects.Instance.get_by_uuid(self.context, self.instance.uuid)
+            record.vm_state = "error"
+            record.save()
+            compute_utils.add_instance_fault_from_exc(self.context, self.instance, ValueError("x"))
+
+        self.start()
+        self.step(body)
+        last = [(event["source"]["signal"], event["instance"]["vm_state"]) for event in self.sink.events()[-3:]]
+        self.assertEqual([("instance.update", "error"), ("fault", "error"), ("event_finish", "error")], last)
+        self.assertEqual("active", self.instance.vm_state)
 
     def test_only_the_calling_side_tells(self):
         api = Conductor()

@@ -105,6 +105,12 @@ def test_migrations(status: str, phase: str, action: str | None):
     assert event["migration_id"] == "33333333-8f85-4257-88b6-2e743b5a975c"
 
 
+def test_a_saved_instance():
+    event = one(call("instance_save", instance={"vm_state": "error", "task_state": None}))
+    assert (event["source"]["signal"], event["phase"], event["scope"]) == ("instance.update", "PROGRESS", "INSTANCE")
+    assert event["instance"]["vm_state"] == "error"
+
+
 def test_a_target():
     event = one(call("event_start", step="compute_extend_volume", target=("volume", "vol-1")))
     assert (event["action"], event["target_kind"], event["target_id"]) == ("extend_volume", "volume", "vol-1")

@@ -9,6 +9,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from stumble.producers.nova import calls, service, sightings
+from stumble.producers.nova.states import States
 
 if TYPE_CHECKING:
     from stumble.producers.nova.producer import Producer
@@ -19,6 +20,8 @@ _CONDUCTOR = "nova.conductor.manager"
 _DISPATCH = ("_object_dispatch", "object_action", "object_class_action")
 _RECORDS = "nova.objects.instance_action"
 _FAILED = ("error", "failed")
+
+_states = States()
 
 
 def is_nested(caller: FrameType) -> bool:
@@ -70,12 +73,12 @@ def event_finish(producer: Producer, caller: FrameType, given: Arguments) -> Non
 def fault(producer: Producer, caller: FrameType, given: Arguments) -> None:
     """Tell of a fault that is about to be recorded for an instance."""
     instance, exc = given["instance"], given["fault"]
-    known = calls.instance(instance)
+    known, context = calls.instance(instance), calls.context(given["context"])
     call = _call(producer, caller, "fault", "add_instance_fault_from_exc", known.get("uuid"))
-    call["instance"] = known
+    call["instance"] = _states.corrected(known, known.get("uuid"), context["request_id"])
     if isinstance(exc, BaseException):
         call["exception"] = sightings.describe(exc)
-    producer.call(call, calls.context(given["context"]))
+    producer.call(call, context)
 
 
 def migration_save(producer: Producer, caller: FrameType, given: Arguments) -> Callable[[], None] | None:
@@ -91,6 +94,29 @@ def migration_save(producer: Producer, caller: FrameType, given: Arguments) -> C
     if exc is not None and known.get("status") in _FAILED:
         call["exception"] = sightings.describe(exc)
     return partial(producer.call, call, calls.context(migration._context))  # noqa: SLF001 - Nova's own way
+
+
+def instance_save(producer: Producer, caller: FrameType, given: Arguments) -> Callable[[], None] | None:
+    """Tell of an instance whose vm_state changes or whose task is over, once that is saved.
+
+    Other changes of task_state are the course of the work, which steps and notifications tell.
+    """
+    instance = given["self"]
+    changed = instance._changed_fields  # noqa: SLF001 - its public form copies, and looks into every nested object
+    task_changed = "task_state" in changed
+    if not task_changed and "vm_state" not in changed:
+        return None
+    known, context = calls.instance(instance), calls.context(instance._context)  # noqa: SLF001 - Nova's own way
+    tells = "vm_state" in changed or known.get("task_state") is None
+
+    def after() -> None:
+        _states.saved(known.get("uuid"), context["request_id"], known.get("vm_state"), known.get("task_state"))
+        if tells:
+            call = _call(producer, caller, "instance_save", "Instance.save", known.get("uuid"))
+            call["instance"] = known
+            producer.call(call, context)
+
+    return after
 
 
 def _call(producer: Producer, caller: FrameType, kind: str, function: str, instance_uuid: Any) -> dict[str, Any]:
@@ -112,5 +138,6 @@ def _step(producer: Producer, caller: FrameType, kind: str, given: Arguments) ->
     call["host"] = given.get("host") or host or call["host"]
     call["step"] = step
     call["target"] = calls.step_target(step, arguments)
-    call["instance"] = calls.same_instance(arguments.get("instance"), uuid)
+    known = calls.same_instance(arguments.get("instance"), uuid)
+    call["instance"] = _states.corrected(known, uuid, getattr(given["context"], "request_id", None))
     return call

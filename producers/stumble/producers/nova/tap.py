@@ -60,6 +60,7 @@ TARGETS = (
         observe.event_finish,
     ),
     Target("nova.objects.migration", "Migration", "save", ("self",), observe.migration_save),
+    Target("nova.objects.instance", "Instance", "save", ("self",), observe.instance_save),
     Target(
         "nova.compute.utils",
         None,

@@ -2,7 +2,8 @@
 
 A call is a plain mapping, so that a recording of calls can be translated again:
 
-- ``kind``: ``action_start``, ``action_finish``, ``event_start``, ``event_finish``, ``fault`` or ``migration``
+- ``kind``: ``action_start``, ``action_finish``, ``event_start``, ``event_finish``, ``fault``, ``migration`` or
+  ``instance_save``
 - ``call_id``: drawn once when the call was seen; ``time_us``: UTC microseconds; ``function``: what was called
 - ``service`` and ``host``: where it was called
 - ``instance_uuid``; ``action`` (action_*) or ``step`` (event_*)
@@ -38,7 +39,10 @@ _SCOPES = {
     "event_finish": "STEP",
     "fault": "INSTANCE",
     "migration": "INSTANCE",
+    "instance_save": "INSTANCE",
 }
+#: Kinds that have the name of a notification.
+_NAMES = {"instance_save": "instance.update"}
 _MIGRATION_PHASES = {"error": "ERROR", "failed": "ERROR", "completed": "END", "cancelled": "END"}
 _MIGRATION_ACTIONS = {
     "resize": "resize",
@@ -104,7 +108,9 @@ def _signal(call: Data, kind: str) -> Signal:
         raise Skipped(NO_IDENTITY)
     service, host = fields.text(call.get("service")), fields.text(call.get("host"))
     function = fields.text(call.get("function")) or kind
-    return Signal("TAP", function, kind, call_id, f"{service or ''}:{host or ''}", time_us, service, host)
+    return Signal(
+        "TAP", function, _NAMES.get(kind, kind), call_id, f"{service or ''}:{host or ''}", time_us, service, host
+    )
 
 
 def _phase(kind: str, call: Data) -> str:
@@ -117,6 +123,8 @@ def _phase(kind: str, call: Data) -> str:
     if kind == "migration":
         status = fields.text(fields.mapping(call.get("migration")).get("status"))
         return _MIGRATION_PHASES.get(status or "", "PROGRESS")
+    if kind == "instance_save":
+        return "PROGRESS"
     return "START"
 
 
