@@ -16,6 +16,7 @@ from stumble.producers.translate.skip import MALFORMED, NO_IDENTITY
 
 LOG = logging.getLogger(__name__)
 
+_COMPUTE = "nova-compute"
 _ODD = (MALFORMED, NO_IDENTITY)
 
 
@@ -27,6 +28,7 @@ class Producer:
         self.service = service.of_process(conf)
         self.skipped: Counter[str] = Counter()
         self._conf = conf
+        self._hypervisor = service.hypervisor_type(conf)
         self.emitter = Emitter(
             settings.outbox_dir,
             service=self.service or "nova",
@@ -61,6 +63,8 @@ class Producer:
             if translation.skipped in _ODD and self.skipped[translation.skipped] == 1:
                 LOG.warning("stumble can't read %r (%s); more of the kind are only counted.", what, translation.skipped)
         for event in translation.events:
+            if event["service"] == _COMPUTE:
+                event["hypervisor_type"] = self._hypervisor
             self.emitter.emit(event)
 
 

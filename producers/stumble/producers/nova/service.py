@@ -55,3 +55,12 @@ def of_caller(frame: FrameType | None) -> str | None:
                 return binary
         frame = frame.f_back
     return None
+
+
+def hypervisor_type(conf: Any) -> str | None:
+    """Return what a compute runs guests with (``kvm``, ``vmwareapi``, ``ironic``), None where it is not told."""
+    driver = conf.compute_driver if "compute_driver" in conf else None
+    if not driver:
+        return None
+    name = str(driver).partition(".")[0]
+    return str(conf.libvirt.virt_type) if name == "libvirt" else name

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import sys
+from types import SimpleNamespace
+
+from stumble.producers.nova import calls, service
+from stumble.producers.nova.states import States
+
+UUID = "178b0921-8f85-4257-88b6-2e743b5a975c"
+
+
+class Loaded:
+    """An object of Nova's: reading a field that is not loaded goes to the database, here it fails."""
+
+    def __init__(self, **fields: object) -> None:
+        self._fields = fields
+
+    def obj_attr_is_set(self, name: str) -> bool:
+        return name in self._fields
+
+    def __getattr__(self, name: str) -> object:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return self._fields[name]
+
+
+def test_only_what_is_loaded_is_read():
+    found = calls.instance(Loaded(uuid=UUID, vm_state="active", power_state=1, flavor=Loaded(name="small")))
+    assert found == {"uuid": UUID, "vm_state": "active", "power_state": "running", "flavor": "small"}
+    assert calls.instance(Loaded(uuid=UUID))["flavor"] is None
+    assert calls.instance({"uuid": UUID})["power_state"] is None
+    assert "uuid" not in calls.instance(None)
+
+
+def test_another_instance_is_not_taken_for_the_one():
+    assert calls.same_instance(Loaded(uuid="other", vm_state="active"), UUID) == {}
+    assert calls.same_instance(None, UUID) == {}
+    assert calls.same_instance("text", UUID) == {}
+
+
+def test_context_without_fields():
+    assert set(calls.context(None).values()) == {None}
+    assert calls.context(SimpleNamespace(request_id="req-1"))["request_id"] == "req-1"
+
+
+def test_targets():
+    assert calls.step_target("compute_extend_volume", {"extended_volume_id": "v"}) == ("volume", "v")
+    assert calls.step_target("compute_attach_volume", {"bdm": Loaded(volume_id="v")}) == ("volume", "v")
+    assert calls.step_target("compute_attach_interface", {"port_id": None}) is None
+    assert calls.step_target("compute_attach_volume", {"bdm": None}) is None
+    assert calls.step_target("compute_stop_instance", {"volume_id": "v"}) is None
+
+
+def test_the_volume_that_is_extended_is_the_event_that_the_caller_looks_at():
+    event = Loaded(name="volume-extended", tag="v")
+    assert event
+    assert calls.extended_volume("extend_volume", sys._getframe()) == ("volume", "v")
+    assert calls.extended_volume("stop", sys._getframe()) is None
+    event = None
+    assert event is None
+    assert calls.extended_volume("extend_volume", sys._getframe()) is None
+
+
+def test_a_caller_that_is_no_reporter_tells_nothing():
+    assert calls.reporter(sys._getframe()) == (None, {})
+    assert calls.reporter(None) == (None, {})
+
+
+def test_service_by_binary_by_step_and_by_code():
+    assert service.of_process(SimpleNamespace(prog="/usr/bin/nova-compute")) == "nova-compute"
+    assert service.of_process(SimpleNamespace(prog="nova-api-wsgi")) == "nova-api"
+    assert service.of_process(SimpleNamespace(prog="python")) is None
+    assert service.of_step("compute_stop_instance") == "nova-compute"
+    assert service.of_step("api_lock") == "nova-api"
+    assert service.of_step("cold_migrate") == "nova-conductor"
+    assert service.of_caller(sys._getframe()) is None
+
+
+class Conf(dict):
+    __getattr__ = dict.__getitem__
+
+
+def test_hypervisor_type():
+    libvirt = Conf(virt_type="kvm")
+    assert service.hypervisor_type(Conf(compute_driver="libvirt.LibvirtDriver", libvirt=libvirt)) == "kvm"
+    assert service.hypervisor_type(Conf(compute_driver="ironic.IronicDriver")) == "ironic"
+    assert service.hypervisor_type(Conf(compute_driver=None)) is None
+    assert service.hypervisor_type(Conf()) is None
+
+
+def test_states_are_bounded_and_the_last_one_counts():
+    states = States(limit=2)
+    states.saved("a", "req-1", "active", None)
+    states.saved("b", "req-1", "active", None)
+    states.saved("a", "req-1", "error", "deleting")
+    states.saved("c", "req-1", "active", None)
+    assert states.corrected({"vm_state": "x", "node": "n"}, "a", "req-1") == {
+        "vm_state": "error",
+        "task_state": "deleting",
+        "node": "n",
+    }
+    assert states.corrected({"vm_state": "x"}, "b", "req-1") == {"vm_state": "x"}
+    assert states.corrected({"vm_state": "x"}, "a", "req-2") == {"vm_state": "x"}
