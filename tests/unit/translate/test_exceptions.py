@@ -45,6 +45,17 @@ def test_forms_of_legacy_exceptions(text: str, expected: Seen):
     assert from_legacy(text) == expected
 
 
+def test_an_endless_text_is_read_in_bounded_time():
+    quoted = "'message': '" * 100_000
+    assert from_legacy("{" + quoted).exception is None
+    text = "{'kwargs': {}, 'message': \"" + quoted + "\", 'class': 'NoValidHost'}"
+    assert from_legacy(text).exception == "NoValidHost"
+
+
+def test_attributes_after_the_class_do_not_hide_it():
+    assert from_legacy("{'message': 'x', 'class': 'NoValidHost', 'more': 1}") == Seen("NoValidHost", "x")
+
+
 def test_a_mapping_and_nothing():
     value = {"class": "PortNotFound", "message": "x", "kwargs": {"code": 404}}
     assert from_legacy(value) == Seen("PortNotFound", "x", code=404)

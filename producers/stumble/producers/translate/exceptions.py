@@ -14,7 +14,9 @@ from stumble.schemas.wire.taxonomy import strip_remote
 MAX_REPR = 65_536
 
 _LITERAL = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
-_TAIL = re.compile(rf"'message': ({_LITERAL}), 'class': '(\w{{1,255}})'")
+_MESSAGE = "'message': "
+_MAX_TRIES = 64
+_TAIL = re.compile(rf"{_MESSAGE}({_LITERAL}), 'class': '(\w{{1,255}})'")
 _CLASS = re.compile(r"'class': '(\w{1,255})'")
 _CODE = re.compile(r"'code': (\d{3})\b")
 _INNER = re.compile(r"'inner_exception': (?:<class ')?(\w{1,255})\(")
@@ -84,11 +86,9 @@ def _from_mapping(value: Mapping[str, Any]) -> Seen | None:
 
 
 def _from_nova_repr(value: str) -> Seen:
-    """Read ``{'kwargs': {…}, 'message': '…', 'class': '…'}``; the last such pair is the exception's own."""
+    """Read ``{'kwargs': {…}, 'message': '…', 'class': '…'}``."""
     message, name = None, None
-    found = None
-    for found in _TAIL.finditer(value):  # noqa: B007 - the last one counts
-        pass
+    found = _tail(value)
     if found is not None:
         message, name = _literal(found[1]), found[2]
     else:
@@ -100,6 +100,21 @@ def _from_nova_repr(value: str) -> Seen:
         code=int(code[1]) if code else None,
         chain=(strip_remote(inner[1]),) if inner else (),
     )
+
+
+def _tail(value: str) -> re.Match[str] | None:
+    """Return message and class at the end; the outermost of several, since a message can quote the form itself."""
+    first, at = None, -1
+    for _ in range(_MAX_TRIES):
+        at = value.find(_MESSAGE, at + 1)
+        if at < 0:
+            break
+        found = _TAIL.match(value, at)
+        if found is not None:
+            if value[found.end() :] == "}":
+                return found
+            first = first or found
+    return first
 
 
 def _from_call(value: str) -> Seen | None:

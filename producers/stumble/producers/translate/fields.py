@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 #: More characters of one value are never looked at; the emitter cuts to each field's own limit.
-MAX_TEXT = 65_536
+MAX_TEXT = 32_768
 
 _UUID = re.compile(r"([0-9a-f]{8})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{12})", re.IGNORECASE)
 _EMPTY: Mapping[str, Any] = {}
@@ -34,10 +34,18 @@ def data(value: Any) -> Mapping[str, Any]:
 def text(value: Any) -> str | None:
     """Return a scalar as text, None for what is empty or no scalar."""
     if isinstance(value, str):
-        return value[:MAX_TEXT] or None
+        return cut(value) or None
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return str(value) if isinstance(value, float) or abs(value) < 10**30 else None
+
+
+def cut(value: str) -> str:
+    """Return text with its middle left out where it is longer than anything that is looked at."""
+    if len(value) <= MAX_TEXT:
+        return value
+    half = MAX_TEXT // 2
+    return f"{value[:half]}…[cut]…{value[-half:]}"
 
 
 def integer(value: Any) -> int | None:

@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable
 from typing import Final
 
+from stumble.producers.translate.fields import cut
+
 Mask = Callable[[str], str]
 
 _oslo: Mask | None
@@ -16,8 +18,6 @@ except ImportError:  # a host without OpenStack libraries: the environment of a 
 else:
     _oslo = mask_password
 
-#: More characters are never searched: the middle is left out first.
-MAX_SEARCHED: Final = 65_536
 MASK: Final = "***"
 
 _FERNET = re.compile(r"\bgAAAA[A-Za-z0-9_=-]{16,}")
@@ -37,9 +37,7 @@ _KEY_VALUE = re.compile(
 
 def mask(value: str) -> str:
     """Return ``value`` with secrets replaced: oslo.utils' rule where it is installed, and this module's own."""
-    if len(value) > MAX_SEARCHED:
-        half = MAX_SEARCHED // 2
-        value = f"{value[:half]}…[cut]…{value[-half:]}"
+    value = cut(value)
     if _oslo is not None:
         value = _oslo(value)
     if "gAAAA" in value:
