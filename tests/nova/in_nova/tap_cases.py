@@ -215,6 +215,8 @@ class Told(TapCase):
         ):
             record.update(changes)
             record.save()
+        record.vm_state = "stopped"  # as it was: no change
+        record.save()
         events = self.sink.events()
         self.assertEqual([("instance.update", "PROGRESS")] * 2, [(e["source"]["signal"], e["phase"]) for e in events])
         states = [(event["instance"]["vm_state"], event["instance"]["task_state"]) for event in events]

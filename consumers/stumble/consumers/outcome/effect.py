@@ -22,6 +22,8 @@ def baseline_of(facts: Sequence[Fact]) -> str | None:
             continue
         if fact.state[2]:
             return fact.state[2]
+        if fact.signal == "instance.update":  # it tells the state after
+            continue
         if fact.phase in {"START", "PROGRESS"} or (fact.state[1] and fact.state[0] != _ERROR):
             return fact.state[0]
         return None

@@ -103,15 +103,15 @@ def instance_save(producer: Producer, caller: FrameType, given: Arguments) -> Ca
     """
     instance = given["self"]
     changed = instance._changed_fields  # noqa: SLF001 - its public form copies, and looks into every nested object
-    task_changed = "task_state" in changed
-    if not task_changed and "vm_state" not in changed:
+    vm_changed, task_changed = "vm_state" in changed, "task_state" in changed
+    if not vm_changed and not task_changed:
         return None
     known, context = calls.instance(instance), calls.context(instance._context)  # noqa: SLF001 - Nova's own way
-    tells = "vm_state" in changed or known.get("task_state") is None
+    vm_state, task_state = known.get("vm_state"), known.get("task_state")
 
     def after() -> None:
-        _states.saved(known.get("uuid"), context["request_id"], known.get("vm_state"), known.get("task_state"))
-        if tells:
+        before = _states.saved(known.get("uuid"), context["request_id"], vm_state, task_state)
+        if (vm_changed and vm_state != before) or (task_changed and task_state is None):
             call = _call(producer, caller, "instance_save", "Instance.save", known.get("uuid"))
             call["instance"] = known
             producer.call(call, context)

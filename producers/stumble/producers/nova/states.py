@@ -23,12 +23,13 @@ class States:
         self._limit = limit
         self._known: OrderedDict[Key, tuple[Any, Any]] = OrderedDict()
 
-    def saved(self, instance_uuid: Any, request_id: Any, vm_state: Any, task_state: Any) -> None:
-        """Remember what was saved."""
-        self._known.pop((instance_uuid, request_id), None)
+    def saved(self, instance_uuid: Any, request_id: Any, vm_state: Any, task_state: Any) -> Any:
+        """Remember what was saved; return the vm_state before, None where that is not known."""
+        before = self._known.pop((instance_uuid, request_id), (None, None))
         self._known[instance_uuid, request_id] = (vm_state, task_state)
         if len(self._known) > self._limit:
             self._known.popitem(last=False)
+        return before[0]
 
     def corrected(self, found: dict[str, Any], instance_uuid: Any, request_id: Any) -> dict[str, Any]:
         """Return an instance's fields with the state that was saved last under this request, if one was."""

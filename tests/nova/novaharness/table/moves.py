@@ -72,7 +72,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         "confirmResize fails",
         "resized",
         v.CONFIRM,
-        failed("confirmResize", (HOST1, "HypervisorUnavailable"), effect="UNKNOWN"),
+        failed("confirmResize", (HOST1, "HypervisorUnavailable"), effect="ERROR"),
         (driver("confirm_migration", "HypervisorUnavailable"),),
     ),
     Scenario("revertResize works", "resized", v.REVERT, ok("revertResize")),
@@ -96,7 +96,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         "live migration: the driver raises",
         "active",
         v.LIVE_MIGRATE,
-        failed("live-migration", (HOST1, "MigrationError"), effect="UNKNOWN"),
+        failed("live-migration", (HOST1, "MigrationError"), effect="ERROR"),
         (driver("live_migration", "MigrationError", reason="connection refused"),),
     ),
     Scenario(
