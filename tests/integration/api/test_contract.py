@@ -37,17 +37,38 @@ PATHS = (
     "/healthz",
     "/readyz",
     "/metrics",
+    "/v1/problems",
+    "/v1/problems/{fingerprint}",
+    "/v1/alerts",
+    "/v1/subscriptions",
+    "/v1/subscriptions/{id}/deliveries",
 )
+CHANGES = (
+    ("POST", "/v1/problems/{fingerprint}/resolve"),
+    ("POST", "/v1/problems/{fingerprint}/reopen"),
+    ("POST", "/v1/problems/{fingerprint}/mute"),
+    ("POST", "/v1/problems/{fingerprint}/unmute"),
+    ("POST", "/v1/subscriptions"),
+    ("DELETE", "/v1/subscriptions/{id}"),
+    ("POST", "/v1/subscriptions/{id}/test"),
+    ("POST", "/v1/subscriptions/{id}/rotate"),
+    ("POST", "/v1/subscriptions/{id}/enable"),
+    ("POST", "/v1/subscriptions/{id}/deliveries/{message}/resend"),
+)
+TRIED = [*(("GET", path) for path in PATHS), *CHANGES]
 
 
 def test_every_route_is_tried(document: Any) -> None:
-    assert {*PATHS, "/v1/stream"} == set(document.raw_schema["paths"])  # a stream has no end
+    described = {(method.upper(), path) for path, methods in document.raw_schema["paths"].items() for method in methods}
+    assert {*TRIED, ("GET", "/v1/stream")} == described  # a stream has no end
 
 
-@pytest.mark.parametrize("path", PATHS)
-def test_answers_are_as_described(document: Any, path: str) -> None:
+@pytest.mark.parametrize(("method", "path"), TRIED)
+def test_answers_are_as_described(document: Any, method: str, path: str) -> None:
+    route = document[path][method]
+
     @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
-    @given(case=document[path]["GET"].as_strategy() | document[path]["GET"].as_strategy(GenerationMode.NEGATIVE))
+    @given(case=route.as_strategy() | route.as_strategy(GenerationMode.NEGATIVE))
     def hold(case: Any) -> None:
         if isinstance(case.query, dict):
             case.query.pop("wait", None)  # it would wait
