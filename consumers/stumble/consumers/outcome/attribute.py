@@ -20,7 +20,7 @@ class Group:
 
     __slots__ = ("action", "facts", "family", "home", "rule", "slot", "started_at", "target")
 
-    def __init__(self, family: str | None, facts: list[Fact], declaring: Fact | None = None) -> None:
+    def __init__(self, family: str | None, facts: Sequence[Fact], declaring: Fact | None = None) -> None:
         """Take sorted facts; ``declaring``: the first that states the action, where that is known already."""
         if declaring is None:
             declaring = next(
@@ -95,13 +95,9 @@ def split(facts: Sequence[Fact]) -> list[Group]:
             declaring.setdefault(family_of(fact.action), fact)
     families = _families(facts, list(declaring))
     if len(families) > 1:
-        groups = _distribute(facts, families)
-    else:
-        family = families[0] if families else None
-        groups = [Group(family, list(facts), declaring.get(family or ""))]
-    if any(group.rule.by_target for group in groups):
-        groups = [part for group in groups for part in _by_target(group)]
-    return groups
+        return [part for group in _distribute(facts, families) for part in _by_target(group)]
+    family = families[0] if families else None
+    return _by_target(Group(family, facts, declaring.get(family or "")))
 
 
 def _families(facts: Sequence[Fact], declared: list[str]) -> list[str]:

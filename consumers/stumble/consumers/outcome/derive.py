@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from stumble.consumers.facts import Fact, Origin
+from stumble.consumers.facts import Fact, Origin, union
 from stumble.consumers.fingerprint import fingerprint
 from stumble.consumers.outcome import rules
 from stumble.consumers.outcome.attempts import attempt_of, numbered
@@ -47,31 +47,31 @@ def derive(instance_uuid: str, facts: Iterable[Fact], decisions: Iterable[Decisi
     ``facts`` are those of any number of its fact sets, each complete. Where one of them holds a fact that is context
     (:func:`stumble.consumers.facts.is_context`), all sets of the instance must be given.
     """
-    groups = _groups(facts)
-    cases = [Case(group) for group in groups]
+    sets: dict[str | None, list[Fact]] = {}
+    for fact in facts:
+        sets.setdefault(fact.origin.request_id, []).append(fact)
+    return derive_sets(instance_uuid, [union((), one) for one in sets.values()], decisions)
+
+
+def derive_sets(
+    instance_uuid: str, sets: Iterable[Sequence[Fact]], decisions: Iterable[Decision] = ()
+) -> tuple[RequestRecord, ...]:
+    """Do what :func:`derive` does for fact sets in hand: one for each request id, as ``union`` returns them."""
+    told = sorted([facts for facts in sets if facts], key=_first_fact)
+    cases = [Case(group) for group in adopt(told, split)]
     if len(cases) > 1:
         settle(cases)
     ruled = {decision.request_key: decision for decision in sorted(decisions, key=_decided)} if decisions else {}
     keys = {id(case.group): _key(instance_uuid, case.group) for case in cases}
-    return tuple(_record(instance_uuid, case, keys, ruled) for case in cases)
+    return tuple([_record(instance_uuid, case, keys, ruled) for case in cases])
+
+
+def _first_fact(facts: Sequence[Fact]) -> Fact:
+    return facts[0]
 
 
 def _decided(decision: Decision) -> tuple[int, str]:
     return decision.decided_at, decision.kind
-
-
-def _groups(facts: Iterable[Fact]) -> list[Group]:
-    """Return the requests, the facts of orphans attributed to them."""
-    # Ids are unique here, so that facts compare by time and id alone.
-    ordered = sorted({fact.event_id: fact for fact in facts}.values())
-    sets: dict[str | None, list[Fact]] = {}
-    for fact in ordered:
-        request_id = fact.origin.request_id
-        if request_id in sets:
-            sets[request_id].append(fact)
-        else:
-            sets[request_id] = [fact]
-    return adopt(sets.values(), split)
 
 
 def _key(instance_uuid: str, group: Group) -> str:

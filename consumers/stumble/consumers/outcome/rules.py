@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Final
 
 from stumble.schemas.wire.ids import family
@@ -337,7 +336,7 @@ _TABLE: Final[tuple[Rule, ...]] = (
     _rule("refresh_volume_attachment"),
 )
 
-RULES: Final[Mapping[str, Rule]] = MappingProxyType({rule.action: rule for rule in _TABLE})
+RULES: Final[Mapping[str, Rule]] = {rule.action: rule for rule in _TABLE}
 
 #: An action that this release does not know: only its request's own end, and failures, tell anything.
 UNKNOWN_RULE: Final = Rule("")
@@ -357,19 +356,15 @@ SIBLINGS: Final = frozenset(
 )
 
 #: Action → those that Nova may start beside it under its request id.
-SIBLINGS_OF: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
-    {
-        one: frozenset(other for pair in SIBLINGS if one in pair for other in pair - {one})
-        for one in frozenset().union(*SIBLINGS)
-    }
-)
+SIBLINGS_OF: Final[Mapping[str, frozenset[str]]] = {
+    one: frozenset(other for pair in SIBLINGS if one in pair for other in pair - {one})
+    for one in frozenset().union(*SIBLINGS)
+}
 #: Action → signals, steps and actions that hint at a sibling of it.
-SIBLING_HINTS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
-    {
-        one: siblings.union(*(RULES[other].signals | RULES[other].steps for other in siblings))
-        for one, siblings in SIBLINGS_OF.items()
-    }
-)
+SIBLING_HINTS: Final[Mapping[str, frozenset[str]]] = {
+    one: siblings.union(*(RULES[other].signals | RULES[other].steps for other in siblings))
+    for one, siblings in SIBLINGS_OF.items()
+}
 
 #: Notifications without a phase: the one message is the end.
 PHASELESS: Final = frozenset({"instance.lock", "instance.unlock"})
@@ -384,12 +379,10 @@ def _names(attribute: str) -> Mapping[str, tuple[str, ...]]:
     for rule in _TABLE:
         for name in getattr(rule, attribute):
             found.setdefault(name, []).append(rule.action)
-    return MappingProxyType(
-        {
-            name: tuple(sorted(actions, key=lambda action: (action not in _PREFERRED, action)))
-            for name, actions in found.items()
-        }
-    )
+    return {
+        name: tuple(sorted(actions, key=lambda action: (action not in _PREFERRED, action)))
+        for name, actions in found.items()
+    }
 
 
 #: Signal → actions it may belong to. ``compute_task.*`` and what has no entry names none.
@@ -397,14 +390,12 @@ SIGNAL_ACTIONS: Final = _names("signals")
 #: Step → actions it may belong to.
 STEP_ACTIONS: Final = _names("steps")
 #: ``migration_type`` → action.
-MIGRATION_ACTIONS: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "resize": "resize",
-        "migration": "migrate",
-        "live-migration": "live-migration",
-        "evacuation": "evacuate",
-    }
-)
+MIGRATION_ACTIONS: Final[Mapping[str, str]] = {
+    "resize": "resize",
+    "migration": "migrate",
+    "live-migration": "live-migration",
+    "evacuation": "evacuate",
+}
 
 #: Families of several actions: which of them it is can be corrected.
 CORRECTABLE: Final = frozenset(family(name) for name in RULES if family(name) != name)
@@ -414,27 +405,21 @@ DECLARING: Final = frozenset({"action_start", "action_finish", "request"})
 #: Signals of one run of a step.
 STEPPING: Final = frozenset({"event_start", "event_finish", "step"})
 #: Signals that give a request up, as the conductor sends them, and the actions they may be of.
-GIVING_UP: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
-    {
-        "compute_task.build_instances": ("create",),
-        "compute_task.migrate_server": ("resize", "live-migration"),
-        "compute_task.rebuild_server": ("rebuild", "evacuate"),
-    }
-)
+GIVING_UP: Final[Mapping[str, tuple[str, ...]]] = {
+    "compute_task.build_instances": ("create",),
+    "compute_task.migrate_server": ("resize", "live-migration"),
+    "compute_task.rebuild_server": ("rebuild", "evacuate"),
+}
 #: Signals that are of an action if they name no owner of the server, else of another: only for a live migration does
 #: the conductor make up a request spec that holds nothing but the server's id.
-TOLD_BY_OWNER: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
-    {
-        "compute_task.migrate_server": ("live-migration", "resize"),
-    }
-)
+TOLD_BY_OWNER: Final[Mapping[str, tuple[str, str]]] = {
+    "compute_task.migrate_server": ("live-migration", "resize"),
+}
 #: Signals whose state of the instance tells the action: signal → vm_state or task_state → action.
-TOLD_BY_STATE: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
-    {
-        "instance.power_on": MappingProxyType({"shelved": "unshelve"}),
-        "instance.snapshot": MappingProxyType({"image_backup": "createBackup"}),
-    }
-)
+TOLD_BY_STATE: Final[Mapping[str, Mapping[str, str]]] = {
+    "instance.power_on": {"shelved": "unshelve"},
+    "instance.snapshot": {"image_backup": "createBackup"},
+}
 
 #: Signals that can tell anything of a request's course; others (``instance.update``, ``instance.exists``) are state.
 MEANINGFUL: Final = (
@@ -460,11 +445,9 @@ CONTEXT_STEPS: Final = frozenset(name for rule in _CONTEXT for name in rule.step
 MIGRATION_FAILED: Final = frozenset({"error", "failed"})
 MIGRATION_CANCELLED: Final = frozenset({"cancelled"})
 #: Types of migration whose record's end is the request's end.
-MIGRATION_ENDS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
-    {
-        "live-migration": frozenset({"completed"}),
-    }
-)
+MIGRATION_ENDS: Final[Mapping[str, frozenset[str]]] = {
+    "live-migration": frozenset({"completed"}),
+}
 
 #: Classes that wrap what was raised on another host and name it (nova/conductor, nova/compute).
 ECHOES: Final = frozenset({"MigrationPreCheckError", "MigrationError"})

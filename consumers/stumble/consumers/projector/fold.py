@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from stumble.consumers.diff import Difference, StoredRequest, diff
-from stumble.consumers.outcome.derive import derive
+from stumble.consumers.outcome.derive import derive_sets
 from stumble.consumers.projector import factsets
 from stumble.consumers.records import Decision
 from stumble.consumers.store.queries import query
@@ -62,15 +62,9 @@ def derive_all(cursor: Cursor[Any], loaded: Loaded, *, everything: bool = False)
 
 
 def _change(instance: str, sets: Sequence[FactSet], decisions: Mapping[str, list[Decision]]) -> Change:
-    if len(sets) == 1:
-        (only,) = sets
-        stored: Sequence[StoredRequest] = only.stored
-        facts: Sequence[Fact] = only.facts
-    else:
-        stored = [one for item in sets for one in item.stored]
-        facts = [fact for item in sets for fact in item.facts]
+    stored: Sequence[StoredRequest] = sets[0].stored if len(sets) == 1 else [o for item in sets for o in item.stored]
     ruled = [decision for one in stored for decision in decisions.get(one.request_key, ())] if decisions else ()
-    difference = diff(stored, derive(instance, facts, ruled))
+    difference = diff(stored, derive_sets(instance, [item.facts for item in sets], ruled))
     _keep(sets, difference.stored)
     versions = {item.key[1]: item.version + 1 for item in sets}
     return Change(instance, sets[0].partition, difference, versions)
