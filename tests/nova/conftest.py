@@ -20,6 +20,7 @@ sys.path.insert(0, str(ROOT / "tests" / "nova"))
 
 from novaharness.scenarios import SCENARIOS  # noqa: E402
 
+from stumble.deploy.local.errors import LocalError  # noqa: E402
 from tests.nova import judge  # noqa: E402
 from tests.nova.pipeline import Pipeline  # noqa: E402
 
@@ -62,7 +63,7 @@ def harness(nova_python: Path) -> Callable[..., list[dict[str, Any]]]:
             text=True,
             check=False,
             env=environment,
-            timeout=540,
+            timeout=1500,
         )
         results = [json.loads(line) for line in done.stdout.splitlines()]
         broken = [result["scenario"] + ": " + result["error"] for result in results if "error" in result]
@@ -90,11 +91,21 @@ def told(
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not file.exists():
                 new_database = request.getfixturevalue("new_database")
-                found = play(harness, shared_folder / name, request.getfixturevalue("kafka"), new_database(), arguments)
-                file.write_text(json.dumps(found))
-        return dict(json.loads(file.read_text()))
+                kafka = request.getfixturevalue("kafka")
+                file.write_text(json.dumps(tried(harness, shared_folder / name, kafka, new_database(), arguments)))
+        found: Told = json.loads(file.read_text())
+        assert "broken" not in found, found["broken"]["error"]
+        return found
 
     return tell
+
+
+def tried(*arguments: Any) -> Told:
+    """Play; what went wrong is kept too, so that it isn't tried again for every scenario."""
+    try:
+        return play(*arguments)
+    except (AssertionError, LocalError, subprocess.SubprocessError, OSError) as error:
+        return {"broken": {"error": str(error)}}
 
 
 def play(

@@ -7,6 +7,7 @@ context carries the request id that its response header shows.
 
 from __future__ import annotations
 
+import logging
 import pathlib
 import sys
 import warnings
@@ -150,6 +151,7 @@ class Cloud(test.TestCase, integrated_helpers.PlacementInstanceHelperMixin):
     def setUp(self):
         """Bring up fixtures and services (the base class calls it setUp)."""
         super().setUp()
+        logging.getLogger().setLevel(logging.INFO)  # the fixture formats every debug line: a third of all time
         rpc.LegacyValidatingNotifier.fatal = False  # as in production: an unknown legacy event is only logged
         self.useFixture(nova_fixtures.RealPolicyFixture())
         self.neutron = self.useFixture(nova_fixtures.NeutronFixture(self))

@@ -61,11 +61,11 @@ def wait_idle(timeout: float = 30.0) -> None:
     """Return when no RPC is queued or served and no spawned work runs (TimeoutError after `timeout` s)."""
     deadline = time.monotonic() + timeout
     calm = 0
-    while calm < 4:  # a message may be between two hands for one turn
+    while calm < 3:  # a message may be between two hands for one turn
         if time.monotonic() > deadline:
             raise TimeoutError(f"Nova did not come to rest within {timeout} s ({_working} still at work)")
         calm = 0 if _working or any(_polled.values()) else calm + 1
-        time.sleep(0.03)
+        time.sleep(0.01)
 
 
 def _conf_getattr(original):
