@@ -34,6 +34,12 @@ def ours(name: str, *arguments: str, **environment: str) -> dict[str, Any]:
     return _run([sys.executable, "-m", f"bench.ours.{name}", *arguments], {"PYTHONPATH": ROOTS, **environment})
 
 
+def nova(python: Path, *arguments: str) -> dict[str, Any]:
+    """Run the harness of real Nova in Nova's environment; return its last line."""
+    environment = {"PYTHONPATH": str(ROOT / "tests" / "nova"), "PYTHONWARNINGS": "ignore"}
+    return _run([str(python), "-m", "novaharness", *arguments], environment)
+
+
 def command(*words: str, **environment: str) -> None:
     """Run a `stumble` command to its end."""
     done = subprocess.run(

@@ -29,6 +29,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--only", action="append", default=[], metavar="TEXT", help="only names that contain TEXT")
     parser.add_argument("--record", type=pathlib.Path, help="record notifications and tap calls as JSON lines")
     parser.add_argument("--results", type=pathlib.Path, help="where results go (default: standard output)")
+    parser.add_argument("--cost", action="store_true", help='at the end a line {"cost": …}: stumble\'s CPU time')
     parser.add_argument("--log", type=pathlib.Path, help="where Nova's log goes when done")
     return parser.parse_args()
 
@@ -36,7 +37,7 @@ def arguments() -> argparse.Namespace:
 def main(given: argparse.Namespace) -> int:
     """Play; exit status 1 when a scenario could not be played."""
     from novaharness import hosts  # isort: skip - first: it patches for eventlet
-    from novaharness import cloud, play, record
+    from novaharness import cloud, cost, play, record
     from novaharness.scenarios import SCENARIOS
 
     folder = pathlib.Path(tempfile.mkdtemp(prefix="novaharness-"))
@@ -50,6 +51,10 @@ def main(given: argparse.Namespace) -> int:
     print("nova is up: nova-api, conductor, scheduler, computes " + ", ".join(cloud.COMPUTES), file=sys.stderr)
     watch = (lambda name: setattr(recorder, "scenario", name)) if recorder else (lambda _name: None)
     player = play.Player(running, watch)
+    meter = cost.Cost() if given.cost else None
+    if meter:
+        player.play(next(scenario for scenario in SCENARIOS if scenario.given == "active"))  # a warm-up
+        meter.install()
     broken = 0
     with given.results.open("w") if given.results else os.fdopen(1, "w") as out:
         for scenario in SCENARIOS:
@@ -58,6 +63,8 @@ def main(given: argparse.Namespace) -> int:
             result = player.play(scenario)
             broken += "error" in result
             print(json.dumps(result), file=out, flush=True)
+        if meter:
+            print(json.dumps({"cost": meter.result()}), file=out, flush=True)
     hosts.wait_idle()
     if given.log:
         given.log.write_text(running.stdlog.logger.output)
