@@ -1,0 +1,122 @@
+"""Every query of every dashboard gives something on a running fleet, and an alert is seen to fire and to clear."""
+
+import importlib.util
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import uuid
+
+import pytest
+import yaml
+
+from tests.support.prometheus import LocalPrometheus, require_prometheus
+from tests.support.services import ROOT, cli_environment
+
+GRAFANA = ROOT / "deploy" / "grafana"
+#: What a healthy fleet has none of.
+MAY_BE_EMPTY = {"Bad records and retries"}
+
+
+def test_files_are_what_their_source_makes():
+    pytest.importorskip("grafana_foundation_sdk")
+    spec = importlib.util.spec_from_file_location("generate", GRAFANA / "generate.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    made = dict(module.files())
+    there = {str(path.relative_to(GRAFANA)) for path in GRAFANA.rglob("*") if path.suffix in {".json", ".yml"}}
+    assert made.keys() == there, "run: python deploy/grafana/generate.py"
+    for name, text in made.items():
+        assert (GRAFANA / name).read_text() == text, f"{name}: run python deploy/grafana/generate.py"
+
+
+def panels():
+    for path in sorted((GRAFANA / "dashboards").glob("*.json")):
+        for panel in json.loads(path.read_text())["panels"]:
+            for target in panel["targets"]:
+                yield panel["title"], target["expr"]
+
+
+def test_grafana_alerts_are_quiet_without_data_but_for_the_dead_man():
+    groups = yaml.safe_load((GRAFANA / "provisioning" / "alerting" / "rules.yml").read_text())["groups"]
+    rules = [rule for group in groups for rule in group["rules"]]
+    assert {rule["noDataState"] for rule in rules} == {"OK"}
+    assert [rule["title"] for rule in rules if rule["execErrState"] == "Alerting"] == ["StumbleSilent"]
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory, kafka, new_database):
+    """A whole stumble with a simulated fleet; what its metrics ports are."""
+    require_prometheus()
+    state = tmp_path_factory.mktemp("fleet")
+    environment = cli_environment(
+        STUMBLE_STATE_DIR=str(state),
+        STUMBLE_KAFKA__BOOTSTRAP_SERVERS=kafka,
+        STUMBLE_KAFKA__TOPIC_PREFIX=f"m{uuid.uuid4().hex[:8]}.",
+        STUMBLE_DATABASE_URL=new_database(),
+    )
+    command = [sys.executable, "-m", "stumble.deploy.cli", "run", "--no-follow", "--rate", "30", "--seed", "7"]
+    with (state / "out").open("wb") as out:
+        process = subprocess.Popen(command, env=environment, stdout=out, stderr=out)
+        try:
+            yield process, wait_for_ports(state, process)
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(60)
+
+
+def wait_for_ports(state, process):
+    deadline = time.monotonic() + 120
+    while not (state / "env").exists():
+        assert process.poll() is None, (state / "out").read_text()
+        assert time.monotonic() < deadline, (state / "out").read_text()
+        time.sleep(0.2)
+    ports = json.loads((state / "ports.json").read_text())
+    return [f"127.0.0.1:{ports[name]}" for name in ("api", "projector", "alerter", "relay")]
+
+
+def until(check, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not (found := check()):
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.5)
+    return found
+
+
+def faster(expression):
+    """Shorten the windows, so that a test need not last an hour."""
+    expression = expression.replace("$__rate_interval", "20s").replace("$action", ".*")
+    return re.sub(r"\[(5m|1h)\]", "[20s]", expression)
+
+
+def test_every_query_gives_something_and_alerts_fire_and_clear(fleet, tmp_path):
+    process, targets = fleet
+    rules = tmp_path / "rules.yml"
+    text = (ROOT / "deploy" / "prometheus" / "stumble.rules.yml").read_text()
+    # Windows and waits of seconds instead of minutes; the words and the shape of the rules stay.
+    text = re.sub(r"\[(5m|30m|1h|6h|10m)\]", "[10s]", text)
+    rules.write_text(re.sub(r"for: \d+m", "for: 1s", text).replace("interval: 30s", "interval: 1s"))
+    server = LocalPrometheus(tmp_path, targets, rules=rules)
+    try:
+        server.start()
+        until(lambda: len(server.query("up == 1")) == len(targets))
+        until(lambda: server.query('sum(stumble_action_requests_total{outcome="FAILED"}) > 5'), 120)
+        until(lambda: server.query("stumble:failed_ratio:rate1h"))
+        empty = {title for title, expression in panels() if not server.query(faster(expression))}
+        assert empty <= MAY_BE_EMPTY
+        assert "StumbleSilent" not in server.firing()
+        os.kill(process.pid, signal.SIGSTOP)  # the supervisor must not start what is stopped now
+        children = subprocess.run(
+            ["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True
+        ).stdout.split()
+        for child in children:
+            os.kill(int(child), signal.SIGSTOP)
+        until(lambda: "StumbleSilent" in server.firing(), 90)
+        for child in [*children, str(process.pid)]:
+            os.kill(int(child), signal.SIGCONT)
+        until(lambda: "StumbleSilent" not in server.firing(), 90)
+    finally:
+        server.stop()
