@@ -82,7 +82,7 @@ def test_relay_killed_under_load_again_and_again(tmp_path: Path, kafka: str, pre
     script = (
         "import sys, time; from tests.integration.relay.helpers import emitter, event\n"
         "e = emitter(sys.argv[1], max_bytes=64 << 20)\n"
-        "for n in range(12000):\n"
+        "for n in range(6000):\n"
         "    assert e.emit(event(n))\n"
         "    n % 20 or time.sleep(0.01)\n"
     )
@@ -96,9 +96,9 @@ def test_relay_killed_under_load_again_and_again(tmp_path: Path, kafka: str, pre
         assert service.returncode == 0
     assert kills >= 2
     with relaying(outbox, kafka, prefix):
-        messages = drain(kafka, f"{prefix}instance-actions", lambda found: len(set(numbers(found))) == 12000)
+        messages = drain(kafka, f"{prefix}instance-actions", lambda found: len(set(numbers(found))) == 6000)
         wait_for(lambda: not places(str(outbox)))
-    assert set(numbers(messages)) == set(range(12000))
+    assert set(numbers(messages)) == set(range(6000))
 
 
 def test_stopped_relay_goes_on_where_it_was(tmp_path: Path, kafka: str, prefix: str) -> None:

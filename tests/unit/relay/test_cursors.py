@@ -25,7 +25,7 @@ def test_last_save_counts_and_nothing_is_a_start(tmp_path: Path) -> None:
     assert read_cursors(path) == CursorFile(path).load() == B
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.integers(0, 400))
 def test_torn_save_leaves_the_one_before(tmp_path_factory: pytest.TempPathFactory, keep: int) -> None:
     path = tmp_path_factory.mktemp("c") / "cursors"

@@ -14,7 +14,7 @@ from typing import Any
 from zlib import crc32
 
 from stumble.producers.outbox.folder import ABOUT, COUNTERS
-from stumble.producers.outbox.lock import Descriptor
+from stumble.producers.outbox.lock import Descriptor, create_file
 
 _BLOCK = 256
 _ABOUT_LIMIT = 256 << 10
@@ -38,9 +38,8 @@ class Totals:
 
 def create_counters(folder: str) -> Descriptor:
     """Create the counters of a new folder. Raises ``OSError``."""
-    fd = os.open(f"{folder}/{COUNTERS}", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
-    descriptor = Descriptor(fd)
-    os.pwrite(fd, Totals().line(), 0)
+    descriptor = Descriptor(create_file(f"{folder}/{COUNTERS}", os.O_RDWR))
+    os.pwrite(descriptor.fd, Totals().line(), 0)
     return descriptor
 
 
@@ -66,12 +65,17 @@ def read_totals(folder: str) -> Totals | None:
 def write_about(folder: str, about: dict[str, Any]) -> None:
     """Write who writes here, whole or not at all. Raises ``OSError``."""
     temporary = f"{folder}/.{ABOUT}-{os.urandom(4).hex()}"
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+    write_text(temporary, json.dumps(about, default=str))
+    os.replace(temporary, f"{folder}/{ABOUT}")
+
+
+def write_text(path: str, text: str) -> None:
+    """Write a new small file. Raises ``OSError``."""
+    fd = create_file(path, os.O_WRONLY)
     try:
-        os.write(fd, json.dumps(about, default=str).encode("utf-8", "replace"))
+        os.write(fd, text.encode("utf-8", "replace"))
     finally:
         os.close(fd)
-    os.replace(temporary, f"{folder}/{ABOUT}")
 
 
 def read_about(folder: str) -> dict[str, Any]:

@@ -44,10 +44,11 @@ def memory_root(directory: str, uid: int) -> str:
     return f"{_MEMORY}/stumble-{mark}-uid-{uid}"
 
 
-def create(directory: str, service: str, *, in_memory: bool) -> tuple[str, Descriptor]:
+def create(directory: str, service: str, *, in_memory: bool, synced: bool = False) -> tuple[str, Descriptor]:
     """Make a new folder for this process and hold its lock; return its path and the lock.
 
     The folder gets its name only when the lock is held, so no reader ever takes a new one for a dead one's.
+    ``synced``: only when the disk has the names.
     Raises ``OSError``.
     """
     uid = os.geteuid()
@@ -64,10 +65,22 @@ def create(directory: str, service: str, *, in_memory: bool) -> tuple[str, Descr
         safe = _UNSAFE.sub("_", service)[:64] or "service"
         path = f"{user}/{safe}-{os.getpid()}-{os.urandom(4).hex()}"
         os.rename(hidden, path)
+        if synced:
+            for above in (user, directory, str(Path(directory).parent)):
+                sync_directory(above)
     except OSError:
         shutil.rmtree(hidden, ignore_errors=True)
         raise
     return path, lock
+
+
+def sync_directory(path: str) -> None:
+    """Wait until the disk has a directory's entries. Raises ``OSError``."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def _make_root(directory: str) -> None:

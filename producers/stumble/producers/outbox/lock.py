@@ -14,6 +14,24 @@ import os
 _held: dict[tuple[int, int], int] = {}
 
 
+_NEW = os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+_MODE = 0o640
+
+
+def create_file(path: str, flags: int) -> int:
+    """Create a file and return its descriptor; the group, which is the relay's way in, may read it whatever the umask.
+
+    Raises ``OSError``, also where the file is there already.
+    """
+    fd = os.open(path, flags | _NEW, _MODE)
+    try:
+        os.fchmod(fd, _MODE)
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
+
+
 class Descriptor:
     """An open file that is closed with its last reference; so no thread can find its number reused in mid-write."""
 
@@ -49,7 +67,7 @@ class Descriptor:
 
 def hold(path: str) -> Descriptor:
     """Create the lock file of a new folder and hold it. Raises ``OSError`` where the file system has no locks."""
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+    fd = create_file(path, os.O_RDWR)
     try:
         fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

@@ -17,8 +17,8 @@ import errno
 import os
 from contextlib import suppress
 
-from stumble.producers.outbox.folder import segment_path
-from stumble.producers.outbox.lock import Descriptor
+from stumble.producers.outbox.folder import segment_path, sync_directory
+from stumble.producers.outbox.lock import Descriptor, create_file
 from stumble.producers.outbox.record import segment_header
 
 _APPEND = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
@@ -66,14 +66,14 @@ class Segment:
         temporary = f"{self._folder}/.segment-{os.urandom(4).hex()}"
         flags = _APPEND | (os.O_DSYNC if self._synced else 0)
         try:
-            file = Descriptor(os.open(temporary, flags | os.O_CREAT | os.O_EXCL, 0o640))
+            file = Descriptor(create_file(temporary, flags))
             header = segment_header()
             if os.write(file.fd, header) != len(header):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             try:
                 os.link(temporary, path)
                 if self._synced:
-                    _sync_directory(self._folder)
+                    sync_directory(self._folder)
             except FileExistsError:
                 file = Descriptor(os.open(path, flags))
         finally:
@@ -81,11 +81,3 @@ class Segment:
                 os.unlink(temporary)
         self._file = file
         return file
-
-
-def _sync_directory(path: str) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -188,13 +188,13 @@ class OutboxWriter:
         return opened
 
     def _create(self) -> _Open:
-        in_memory = self._durability == "memory"
-        path, lock = folder.create(self.directory, self._service, in_memory=in_memory)
+        in_memory, synced = self._durability == "memory", self._durability == "power"
+        path, lock = folder.create(self.directory, self._service, in_memory=in_memory, synced=synced)
         totals = counters.create_counters(path)
         counters.write_about(path, {**self._about, "pid": os.getpid()})
         for name, text in self._schemas.items():
-            _write_text(f"{path}/{name}", text)
-        return _Open(path, lock, totals, synced=self._durability == "power")
+            counters.write_text(f"{path}/{name}", text)
+        return _Open(path, lock, totals, synced=synced)
 
     def _write(self, opened: _Open, guard: Guard, record: bytes) -> None:
         """Append to the newest segment, again where another thread moved on meanwhile (see ``segment``)."""
@@ -247,11 +247,3 @@ def _write_once(segment: Segment, record: bytes) -> bool:
         if error.errno != errno.EFBIG:
             raise
         return False
-
-
-def _write_text(path: str, text: str) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
-    try:
-        os.write(fd, text.encode())
-    finally:
-        os.close(fd)

@@ -34,7 +34,8 @@ _MOST_IN_FLIGHT = 16 << 20
 _SAVE_S = 1.0
 _SHOW_S = 2.0
 _BUSY_POLL_S, _IDLE_POLL_S = 0.005, 0.02
-_STOP_S = 10.0
+_STOP_S = 5.0
+_PATIENCE_S = 10.0
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 
 
@@ -56,6 +57,8 @@ class Relay:
         self._feeds = Feeds(
             directory, self._cursors.load(), self._troubles, self._announcer.last_word, self._announcer.forgotten
         )
+        self._settings = settings
+        self._seen_sent, self._answered_at = 0, 0.0
         self._stopping = False
         self._dirty = False
         self._save_at = self._show_at = self._busy_until = 0.0
@@ -87,6 +90,7 @@ class Relay:
         if now >= self._show_at:
             self._show_at = now + _SHOW_S
             self._settle(now)
+            self._watch(now)
             self._metrics.show(feeds, waiting=bool(self._troubles.about("kafka")))
         self._announcer.turn(now, feeds)
 
@@ -245,9 +249,18 @@ class Relay:
         self._dirty = False
         self._feeds.clean_up(now)
 
+    def _watch(self, now: float) -> None:
+        """Tell of a broker that takes what it is sent and never answers."""
+        on_their_way = self._feeds.on_their_way()
+        if not on_their_way or self._announcer.sent != self._seen_sent:
+            self._seen_sent, self._answered_at = self._announcer.sent, now
+        elif now - self._answered_at > _PATIENCE_S and not self._troubles.about("kafka"):
+            servers = self._settings.kafka.bootstrap_servers
+            self._troubles.begin("kafka", f"Kafka at {servers} has not answered for {_PATIENCE_S:.0f} seconds")
+
     def _finish(self) -> None:
         deadline = time.monotonic() + _STOP_S
-        while self._feeds.on_their_way() and (now := time.monotonic()) < deadline:
+        while self._feeds.on_their_way() and (now := time.monotonic()) < deadline and not self._troubles.about("kafka"):
             self._sender.poll(_IDLE_POLL_S)
             self._settle(now)
         now = time.monotonic()

@@ -48,6 +48,7 @@ class Sender:
             queue_buffering_max_messages=200_000,
             queue_buffering_max_kbytes=64 << 10,
             reconnect_backoff_max_ms=5_000,
+            topic_metadata_propagation_max_ms=5_000,  # a topic that is missing is told of soon; its events wait
             **more,
         )
         # An outage may last days; what waits is bounded by how much the relay reads ahead.
