@@ -6,12 +6,12 @@ import json
 import statistics
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 from bench import jobs
 from bench.report import Report
-from bench.roles import role
+from bench.roles import Role, role
 from bench.stack import Stack
 from bench.stream import events, whole
 
@@ -57,7 +57,7 @@ def _add(report: Report, name: str, runs: list[list[int]]) -> None:
     report.add(f"{name}_p99_us", [_percentile(run, 99) for run in runs], "<= 300")
 
 
-def _relay(stack: Stack, outbox: Path, folder: Path) -> role:  # type: ignore[valid-type]
+def _relay(stack: Stack, outbox: Path, folder: Path) -> AbstractContextManager[Role]:
     return role(
         "relay",
         folder / "relay.log",

@@ -56,10 +56,18 @@ def command(*words: str, **environment: str) -> None:
 
 def _run(command: list[str], environment: dict[str, str], timeout: float = 900) -> dict[str, Any]:
     done = subprocess.run(
-        command, check=False, capture_output=True, text=True, timeout=timeout, env={**clean_environment(), **environment}, cwd=ROOT
+        command,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        env={**clean_environment(), **environment},
+        cwd=ROOT,
     )
     lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
     if done.returncode or not lines:
-        raise JobError(f"{' '.join(command[:3])} failed ({done.returncode}):\n{done.stderr[-2000:]}{done.stdout[-500:]}")
+        raise JobError(
+            f"{' '.join(command[:3])} failed ({done.returncode}):\n{done.stderr[-2000:]}{done.stdout[-500:]}"
+        )
     found: dict[str, Any] = json.loads(lines[-1])
     return found

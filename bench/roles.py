@@ -34,7 +34,7 @@ class Role:
     def require_running(self) -> None:
         """Fail unless it runs."""
         if self._process.poll() is not None:
-            raise RuntimeError(f"{self._process.args} ended with {self._process.returncode}")
+            raise RuntimeError(f"{self._process.args!r} ended with {self._process.returncode}")
 
 
 @contextmanager

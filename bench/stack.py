@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
@@ -28,23 +29,17 @@ class Stack:
 
     def database(self) -> str:
         """Make an empty database and return its URL; a checkpoint first, so that no run pays for another's."""
-        import psycopg
-
         with psycopg.connect(self.postgres.url(), autocommit=True) as connection:
             connection.execute("checkpoint")
         return self.postgres.create_database(f"bench_{uuid.uuid4().hex[:8]}")
 
     def drop(self, url: str) -> None:
         """Drop a database, so that the disk doesn't fill up."""
-        import psycopg
-
         with psycopg.connect(self.postgres.url(), autocommit=True) as connection:
             connection.execute(f'drop database if exists "{url.rpartition("/")[2]}" with (force)')
 
     def settle(self, url: str) -> None:
         """Let vacuum, analyze and checkpoint come to an end, as they have in a store of some age."""
-        import psycopg
-
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute("vacuum analyze")
             connection.execute("checkpoint")

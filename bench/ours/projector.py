@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def main(count: int) -> None:
     """Project `count` records of the topic that the environment names."""
-    projector = Projector(load(), ProjectorSettings())  # type: ignore[call-arg]  # from the environment
+    projector = Projector(load(), ProjectorSettings())
     stop, clock, done = threading.Event(), Clock(), 0
     poll, applied = projector._source.poll, projector.health.applied
 
@@ -38,7 +38,7 @@ def main(count: int) -> None:
             stop.set()
 
     projector._source.poll = first  # type: ignore[method-assign]
-    projector.health.applied = count_up  # type: ignore[method-assign]
+    projector.health.applied = count_up  # type: ignore[assignment, method-assign]
     projector.run(stop)
 
 
