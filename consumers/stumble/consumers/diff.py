@@ -28,19 +28,20 @@ EXCEPTIONS: Final = "exceptions"
 OPEN: Final = "open"
 
 _OTHER: Final = "other"
-_PACK_VERSION: Final = 1
+_PACK_VERSION: Final = 2
 
 #: (metric, label, label …): requests: action, outcome · failures: action, blame · exceptions: class · open: action.
 Counter = tuple[str, ...]
 
 
 class StoredFailure(NamedTuple):
-    """What is stored of a failure to take differences against."""
+    """What is stored of a failure to take differences against. ``sighting``: the id of its first event, if any."""
 
     failure_id: str
     counted: tuple[str, str, str]  # action, blame, exception
     row: str
     published: str
+    sighting: str
 
 
 class StoredRequest(NamedTuple):
@@ -185,7 +186,8 @@ def _stored_failure(record: RequestRecord, failure: FailureRecord) -> StoredFail
     )
     counted = (_folded(record.action), failure.blame, failure.exception)
     row = _hash((published, failure))
-    return StoredFailure(failure.failure_id, counted, row, _hash(published))
+    sighting = failure.event_ids[0] if failure.event_ids else ""
+    return StoredFailure(failure.failure_id, counted, row, _hash(published), sighting)
 
 
 def _count(result: Difference, action: str, outcome: str, move: Literal["enter", "leave"]) -> None:
@@ -296,16 +298,10 @@ def _count_failure(result: Difference, one: StoredFailure, move: Literal["enter"
 def _gone_failure(
     result: Difference, request: StoredRequest, one: StoredFailure, derived: Iterable[RequestRecord]
 ) -> None:
-    """Withdraw a failure: superseded by the one of its request that took its place, if there is one."""
+    """Withdraw a failure: superseded by the one that its sightings are of now, if there is one."""
     result.delete_failures.append(one.failure_id)
     _count_failure(result, one, "leave")
-    heir: tuple[RequestRecord, FailureRecord] | None = None
-    for record in derived:
-        if record.request_key == request.request_key or record.request_id == request.request_id:
-            for failure in record.failures:
-                same = failure.exception == one.counted[2]
-                if heir is None or (same and heir[1].exception != one.counted[2]):
-                    heir = record, failure
+    heir = _failure_heir(request, one, derived)
     result.publications.append(
         Publication(
             "failure",
@@ -317,6 +313,22 @@ def _gone_failure(
             heir[0] if heir is not None else None,
         )
     )
+
+
+def _failure_heir(
+    request: StoredRequest, gone: StoredFailure, derived: Iterable[RequestRecord]
+) -> tuple[RequestRecord, FailureRecord] | None:
+    """Return what stands for a withdrawn failure: what its sighting shows now, or the cause of what was a verdict."""
+    exception = gone.counted[2]
+    by_verdict = None
+    for record in derived:
+        for failure in record.failures:
+            if gone.sighting and gone.sighting in failure.event_ids:
+                return record, failure
+        summed_up = record.verdict == exception and record.request_id == request.request_id
+        if summed_up and record.failures and by_verdict is None:
+            by_verdict = record, record.failures[-1]
+    return by_verdict
 
 
 def pack_stored(stored: Iterable[StoredRequest]) -> bytes:
@@ -338,7 +350,7 @@ def unpack_stored(packed: bytes) -> tuple[StoredRequest, ...]:
             outcome,
             row,
             announced,
-            tuple(StoredFailure(one[0], tuple(one[1]), one[2], one[3]) for one in failures),
+            tuple(StoredFailure(one[0], tuple(one[1]), *one[2:]) for one in failures),
         )
         for key, request_id, action, outcome, row, announced, failures in rows
     )

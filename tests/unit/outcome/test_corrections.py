@@ -91,6 +91,20 @@ def test_a_conductor_that_repeats_before_the_compute_speaks() -> None:
     assert [one.host for one in store.failures.values()] == ["h2"]
 
 
+def test_a_race_is_retracted_when_it_turns_out_to_be_one() -> None:
+    facts = dsl.facts("""
+        T api action_start stop
+        T h1 event_finish compute_stop_instance !InstanceNotFound
+        T api action_start delete @req-2
+        T h1 event_finish.end compute_terminate_instance @req-2
+    """)
+    early = facts[2]._replace(at=facts[0].at)
+    store, told = _publish(facts[:2], [early, facts[3]])
+    assert ("failure", "CURRENT", "h1:InstanceNotFound") in told[0]
+    assert ("failure", "RETRACTED", "") in told[1]
+    assert store.failures == {}
+
+
 def test_an_outcome_goes_back_to_in_progress() -> None:
     facts = dsl.facts("""
         V h1 instance.shelve.start active/shelving

@@ -157,7 +157,7 @@ _TABLE: Final[tuple[Rule, ...]] = (
     ),
     _rule(
         "delete",
-        signals={"instance.delete", "instance.soft_delete", "instance.shutdown"},
+        signals={"instance.delete", "instance.soft_delete"},
         ends={"instance.delete", "instance.soft_delete"},
         steps={"compute_terminate_instance", "compute_soft_delete_instance"},
         end_steps={"compute_terminate_instance", "compute_soft_delete_instance"},
