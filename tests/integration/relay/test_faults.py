@@ -14,10 +14,22 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from confluent_kafka.admin import (
+    AclBinding,
+    AclBindingFilter,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    NewTopic,
+    ResourcePatternType,
+    ResourceType,
+)
 
 from stumble.deploy.local.kafka import LocalKafka
 from stumble.producers.outbox.folder import places
+from stumble.producers.relay import Relay
 from stumble.producers.relay.aside import read_aside
+from stumble.schemas.models.settings import load
 from tests.integration.relay.helpers import (
     drain,
     emitter,
@@ -189,8 +201,6 @@ def test_folder_that_cannot_be_read_stops_only_itself(tmp_path: Path, kafka: str
 
 
 def _create(kafka: str, *topics: str) -> None:
-    from confluent_kafka.admin import AdminClient, NewTopic
-
     client = AdminClient({"bootstrap.servers": kafka})
     for future in client.create_topics([NewTopic(topic, 3, 1) for topic in topics]).values():
         future.result(30)
@@ -205,3 +215,54 @@ def _cli(outbox: Path, *words: str) -> dict[str, list[dict[str, object]]]:
         env=environment("unused:1", ""),
     )
     return json.loads(done.stdout)
+
+
+def test_what_is_not_allowed_waits(tmp_path: Path) -> None:
+    """Whoever grants the right later finds every event: authorisation is a matter of time, not of the record."""
+    settings = {
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "allow.everyone.if.no.acl.found": "true",
+    }
+    broker = LocalKafka(tmp_path / "kafka", heap="256m", settings=settings)
+    try:
+        kafka = broker.start()
+        _create(kafka, "instance-actions", "instance-action-producers")
+        admin = AdminClient({"bootstrap.servers": kafka})
+        rule = (ResourceType.TOPIC, "instance-actions", ResourcePatternType.LITERAL, "User:ANONYMOUS", "*")
+        denied = AclBinding(*rule, AclOperation.WRITE, AclPermissionType.DENY)
+        for future in admin.create_acls([denied]).values():
+            future.result(30)
+        outbox = tmp_path / "outbox"
+        sender = emitter(outbox)
+        assert all(sender.emit(event(n)) for n in range(50))
+        with relaying(outbox, kafka, "") as relay:
+            wait_for(lambda: "not allowed" in relay.text())
+            assert sender.emit(event(50))
+            time.sleep(1)
+            assert relay.text().count("not allowed") == 1
+            found = AclBindingFilter(*rule, AclOperation.ANY, AclPermissionType.ANY)
+            for future in admin.delete_acls([found]).values():
+                future.result(30)
+            messages = drain(kafka, "instance-actions", lambda found: len(set(numbers(found))) == 51)
+            assert "set aside" not in relay.text()
+        assert set(numbers(messages)) == set(range(51))
+    finally:
+        broker.stop()
+
+
+def test_producer_that_cannot_go_on_is_replaced(tmp_path: Path, kafka: str, prefix: str) -> None:
+    """librdkafka calls some errors of an idempotent producer fatal: only a new one helps."""
+    outbox = tmp_path / "outbox"
+    sender = emitter(outbox)
+    assert all(sender.emit(event(n)) for n in range(4000))
+    relay = Relay(load(outbox_dir=outbox, kafka={"bootstrap_servers": kafka, "topic_prefix": prefix}))
+    for _ in range(3):
+        relay.turn()
+    relay._sender.broken = True
+    deadline = time.monotonic() + 60
+    while any(folder.backlog()[0] for folder in relay._feeds.all()) and time.monotonic() < deadline:
+        relay.turn()
+    relay.stop()
+    relay.run()
+    messages = drain(kafka, f"{prefix}instance-actions", lambda found: len(set(numbers(found))) == 4000)
+    assert set(numbers(messages)) == set(range(4000))

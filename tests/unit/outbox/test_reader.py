@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import uuid
 from pathlib import Path
 
 import pytest
 
-from stumble.producers.outbox import Cursor, OutboxReader
+from stumble.producers.outbox import Cursor, Envelope, OutboxReader, pack
 from stumble.producers.outbox.reader import NewerFormat
 from stumble.producers.outbox.record import segment_header
 from tests.unit.outbox.helpers import packed, read_all
@@ -130,3 +131,22 @@ def test_links_and_devices_are_not_followed(tmp_path: Path) -> None:
     (folder / "00000001.seg").symlink_to(secret)
     with pytest.raises(OSError, match="symbolic"):
         OutboxReader(folder).read(Cursor(1, 0), live=False)
+
+
+def test_segment_of_the_first_release_is_read_for_ever(tmp_path: Path) -> None:
+    """Relay and driver may be a release apart: these bytes never change their meaning, nor do new ones look other."""
+    golden = bytes.fromhex(Path(__file__).with_name("golden-v1.seg.hex").read_text())
+    (tmp_path / "00000001.seg").write_bytes(golden)
+    (first, second), damages, torn = read_all(tmp_path, live=False)
+    assert (damages, torn) == ([], 0)
+    assert first.envelope == Envelope(
+        fingerprint=bytes(range(1, 9)),
+        occurred_at=1_700_000_000_000_000,
+        event_id=uuid.UUID("01890a5d-ac96-774b-bcce-b302099a8057").bytes,
+        key=b"0d7ae9f4-6b3c-4b07-b9d5-bd2b3a8a3c58",
+        source=b"nova-compute:cmp1",
+        traceparent=b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        is_failure=True,
+    )
+    assert (first.body, second.body, second.envelope.occurred_at) == (b"body of a failure", b"", -1)
+    assert segment_header() + b"".join(pack(r.envelope, r.body) for r in (first, second)) == golden

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
 from stumble.producers.emitter.failure import describe, failure_token
+
+#: Told by its name: asyncio brings ssl along, which a service may have to patch before anybody loads it.
+_ASYNCIO_CANCELLED = "CancelledError"
 
 Emit = Callable[[Mapping[str, Any]], bool]
 
@@ -42,7 +44,7 @@ class _Scope:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._cancelled or isinstance(error, asyncio.CancelledError):
+        if self._cancelled or type(error).__name__ == _ASYNCIO_CANCELLED:
             self.tell("END", attributes={**(self._fields.get("attributes") or {}), "outcome": "CANCELLED"})
         elif error is None:
             self.tell("END")

@@ -7,13 +7,14 @@ import os
 import re
 import shutil
 import stat
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from stumble.producers.outbox.lock import Descriptor, hold, is_held
+
+T = TypeVar("T")
 
 LOCK, ABOUT, COUNTERS, RELAY = "lock", "about.json", "counters", "relay"
 SUFFIX = ".seg"
@@ -44,12 +45,13 @@ def memory_root(directory: str, uid: int) -> str:
     return f"{_MEMORY}/stumble-{mark}-uid-{uid}"
 
 
-def create(directory: str, service: str, *, in_memory: bool, synced: bool = False) -> tuple[str, Descriptor]:
-    """Make a new folder for this process and hold its lock; return its path and the lock.
+def create(
+    directory: str, service: str, fill: Callable[[str], T], *, in_memory: bool, synced: bool = False
+) -> tuple[str, Descriptor, T]:
+    """Make a new folder for this process and hold its lock; return its path, the lock and what ``fill`` returns.
 
-    The folder gets its name only when the lock is held, so no reader ever takes a new one for a dead one's.
-    ``synced``: only when the disk has the names.
-    Raises ``OSError``.
+    The folder gets its name only when the lock is held and ``fill`` has put into it what a reader wants to find, so
+    no reader ever takes a new one for a dead one's. ``synced``: only when the disk has the names. Raises ``OSError``.
     """
     uid = os.geteuid()
     user = memory_root(directory, uid) if in_memory else f"{directory}/uid-{uid}"
@@ -58,20 +60,22 @@ def create(directory: str, service: str, *, in_memory: bool, synced: bool = Fals
     _make_private(user)
     if os.stat(user, follow_symlinks=False).st_uid != uid:
         raise PermissionError(f"{user} belongs to another user")
-    hidden = tempfile.mkdtemp(prefix=_HIDDEN, dir=user)
+    safe = _UNSAFE.sub("_", service)[:64] or "service"
+    name = f"{safe}-{os.getpid()}-{os.urandom(4).hex()}"
+    hidden = f"{user}/{_HIDDEN}{name}"
+    os.mkdir(hidden, _PRIVATE)
     try:
         _share(hidden)
         lock = hold(f"{hidden}/{LOCK}")
-        safe = _UNSAFE.sub("_", service)[:64] or "service"
-        path = f"{user}/{safe}-{os.getpid()}-{os.urandom(4).hex()}"
-        os.rename(hidden, path)
+        filled = fill(hidden)
+        os.rename(hidden, f"{user}/{name}")
         if synced:
             for above in (user, directory, str(Path(directory).parent)):
                 sync_directory(above)
     except OSError:
         shutil.rmtree(hidden, ignore_errors=True)
         raise
-    return path, lock
+    return f"{user}/{name}", lock, filled
 
 
 def sync_directory(path: str) -> None:

@@ -189,12 +189,15 @@ class OutboxWriter:
 
     def _create(self) -> _Open:
         in_memory, synced = self._durability == "memory", self._durability == "power"
-        path, lock = folder.create(self.directory, self._service, in_memory=in_memory, synced=synced)
+        made = folder.create(self.directory, self._service, self._fill, in_memory=in_memory, synced=synced)
+        return _Open(*made, synced=synced)
+
+    def _fill(self, path: str) -> Descriptor:
         totals = counters.create_counters(path)
         counters.write_about(path, {**self._about, "pid": os.getpid()})
         for name, text in self._schemas.items():
             counters.write_text(f"{path}/{name}", text)
-        return _Open(path, lock, totals, synced=synced)
+        return totals
 
     def _write(self, opened: _Open, guard: Guard, record: bytes) -> None:
         """Append to the newest segment, again where another thread moved on meanwhile (see ``segment``)."""

@@ -28,16 +28,17 @@ class Announcer:
         self._topic = settings.kafka.topics.producers
         self._next_at = 0.0
         self._open = 0
-        self.sent = 0
-        """Events delivered since the relay started."""
 
-    def turn(self, now: float, feeds: list[Feed]) -> None:
-        """Send every status when it is time, unless the last ones still wait for the broker."""
+    def turn(self, now: float, feeds: list[Feed], sent: int) -> None:
+        """Send every status when it is time, unless the last ones still wait for the broker.
+
+        ``sent``: events delivered since the relay started.
+        """
         if now < self._next_at or self._open:
             return
         self._next_at = now + self._interval
         found = [status.of_feed(feed, self._settings.host) for feed in feeds]
-        found.append(status.of_relay(self._settings, found, self.sent, self._version))
+        found.append(status.of_relay(self._settings, found, sent, self._version))
         for item in found:
             self._send(item)
 

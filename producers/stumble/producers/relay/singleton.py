@@ -46,3 +46,26 @@ def claim(folder: Path) -> TextIO:
         os.ftruncate(file.fileno(), 0)
         os.write(file.fileno(), str(os.getpid()).encode())
     return file
+
+
+#: Record locks on these tell nothing, or nothing of other hosts.
+_NETWORK = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "ceph", "glusterfs", "lustre", "gpfs", "9p", "afs", "beegfs"}
+)
+
+
+def network_file_system(path: Path, mounts: str | None = None) -> str | None:
+    """Return the type of file system that ``path`` lies on where that is no local one. ``mounts``: as in /proc."""
+    if mounts is None:
+        try:
+            mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return None
+    best, found = -1, None
+    for line in mounts.splitlines():
+        before, _, after = line.partition(" - ")
+        point = before.split()[4].replace("\\040", " ") if len(before.split()) > 4 else ""  # proc(5)
+        if point and path.resolve().is_relative_to(point) and len(point) >= best:
+            best, found = len(point), after.split()[0]
+    kind = (found or "").removeprefix("fuse.")
+    return kind if kind in _NETWORK or kind == "sshfs" else None

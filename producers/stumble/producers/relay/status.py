@@ -6,6 +6,7 @@ import pwd
 import time
 from typing import Any
 
+from stumble.producers.outbox.counters import read_about
 from stumble.producers.outbox.folder import RELAY
 from stumble.producers.relay.feed import Feed
 from stumble.producers.relay.framing import Framed, Framer
@@ -20,6 +21,7 @@ _SAID = ("service", "version", "tap", "durability", "cell", "region", "cloud")
 
 def of_feed(feed: Feed, host: str) -> dict[str, Any]:
     """Return what is known of one folder and the process that writes to it."""
+    feed.about = read_about(feed.place.path) or feed.about
     about, progress = feed.about, feed.progress
     events, size = feed.backlog()
     totals = feed.totals

@@ -1,0 +1,47 @@
+"""One relay a directory, and a word about where the directory lies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from stumble.producers.relay.singleton import AlreadyRunning, OutboxUnusable, claim, network_file_system
+
+MOUNTS = """\
+22 1 8:1 / / rw,relatime - ext4 /dev/sda1 rw
+30 22 0:40 / /srv rw - nfs4 server:/srv rw
+31 30 8:2 / /srv/local\\040disk rw shared:1 - xfs /dev/sdb rw
+32 22 0:41 / /cloud rw - fuse.sshfs x rw
+"""
+
+
+def test_second_claim_is_refused_and_the_first_can_be_given_back(tmp_path: Path) -> None:
+    first = claim(tmp_path / "relay")
+    with pytest.raises(AlreadyRunning, match="one relay a host is enough"):
+        claim(tmp_path / "relay")
+    first.close()
+    claim(tmp_path / "relay").close()
+
+
+def test_directory_that_is_none_is_said_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutboxUnusable, match="--outbox-dir"):
+        claim(tmp_path / "file" / "relay")
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/var/lib/stumble", None),
+        ("/srv/outbox", "nfs4"),
+        ("/srv/local disk/outbox", None),
+        ("/cloud/x", "sshfs"),
+    ],
+)
+def test_network_file_systems_are_named(path: str, kind: str | None) -> None:
+    assert network_file_system(Path(path), MOUNTS) == kind
+
+
+def test_this_machine_is_read_without_ado(tmp_path: Path) -> None:
+    assert network_file_system(tmp_path) is None
