@@ -14,6 +14,9 @@ from stumble.deploy.cli import tables
 from stumble.deploy.cli.ask import Format, FormatOption, examples
 from stumble.schemas.wire.errors import StumbleError
 from stumble.schemas.wire.schemas import ALL, Schema
+from stumble.schemas.wire.taxonomy.scan import classes, nova_package
+from stumble.schemas.wire.taxonomy.update import compare
+from stumble.schemas.wire.taxonomy.update import write as write_classes
 
 app = typer.Typer(add_completion=False)
 _NEEDS = "`stumble schema check` needs avro, which isn't installed here; install it with: pip install 'stumble[dev]'"
@@ -91,6 +94,38 @@ def check(
         for name, lines in found.items():
             sys.stdout.write(f"{name}: {'; '.join(lines) or f'fine, versions: {len(texts[name])}'}\n")
     if any(found.values()):
+        raise typer.Exit(1)
+
+
+@app.command(
+    epilog=examples(
+        "stumble schema taxonomy --nova /opt/nova",
+        "stumble schema taxonomy --nova .venv-nova-33.0.2 --nova .venv-nova-34.0.0 --write",
+        "Exit status: 0 every class is known, 1 there are unknown ones.",
+    ),
+)
+def taxonomy(
+    *,
+    nova: Annotated[list[Path], typer.Option(help="Virtual environment that holds Nova, or its package; repeatable.")],
+    write: Annotated[
+        bool, typer.Option("--write", help="Take new classes and codes into the file that ships.")
+    ] = False,
+) -> None:
+    """Compare Nova's exception classes with those that stumble knows, and show the blame that its rules give new ones.
+
+    Nothing of Nova is imported. A class that stumble doesn't know keeps its name, and its blame is UNKNOWN.
+    """
+    installed = {name: row for place in nova for name, row in classes(nova_package(place)).items()}
+    found = compare(installed)
+    for name, (base, code, blame) in found.unknown.items():
+        sys.stdout.write(f"unknown: {name} ({base}, {code}); the rules would say {blame}\n")
+    for name, (before, after) in found.recoded.items():
+        sys.stdout.write(f"code: {name} is {after} there, {before} here\n")
+    sys.stdout.write(f"{found.found} classes there, {len(found.unknown)} of them unknown here\n")
+    if write:
+        write_classes(installed)
+        sys.stdout.write("All of them are known now; look at what the rules say of the new ones.\n")
+    elif found.unknown or found.recoded:
         raise typer.Exit(1)
 
 

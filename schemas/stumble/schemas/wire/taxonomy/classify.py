@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from importlib import resources
 from typing import Any, NamedTuple
@@ -57,19 +57,29 @@ def remote_class(message: str | None) -> str | None:
     return strip_remote(found[1]) if found else None
 
 
-def _ancestors(exception: str) -> Iterator[str]:
-    while exception in _CLASSES:
+def known_classes() -> Mapping[str, tuple[str, int]]:
+    """Return the classes of Nova that ship: name -> (base, code)."""
+    return _CLASSES
+
+
+def blame_of(exception: str, classes: Mapping[str, tuple[str, int]]) -> str:
+    """Return the blame that the rules give a class among other classes than those that ship."""
+    return str(_rule(exception, classes)["blame"])
+
+
+def _ancestors(exception: str, classes: Mapping[str, tuple[str, int]]) -> Iterator[str]:
+    while exception in classes:
         yield exception
-        exception = _CLASSES[exception][0]
+        exception = classes[exception][0]
     yield exception
 
 
-def _rule(exception: str) -> dict[str, Any]:
-    if not is_nova(exception):
+def _rule(exception: str, classes: Mapping[str, tuple[str, int]] = _CLASSES) -> dict[str, Any]:
+    if exception not in classes and not is_nova(exception):
         return _RULES["foreign"].get(exception, _UNKNOWN)
     if exception in _RULES["class"]:
         return _RULES["class"][exception]
-    for ancestor in _ancestors(exception):
+    for ancestor in _ancestors(exception, classes):
         if ancestor in _RULES["base"]:
             return _RULES["base"][ancestor]
         if ancestor in _RULES["class"]:
