@@ -39,7 +39,7 @@ class Store:
         self.connection.execute(f"insert into {table} ({names}) values ({places})", values)  # type: ignore[arg-type]
 
     def empty(self) -> None:
-        tables = "requests, failures, events, fact_sets, publications, offsets, producers, counters"
+        tables = "requests, failures, events, fact_sets, publications, sightings, offsets, producers, counters"
         self.connection.execute(f"truncate {tables}")  # type: ignore[arg-type]
 
     def request(self, **given: Any) -> dict[str, Any]:

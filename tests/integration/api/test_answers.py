@@ -104,6 +104,25 @@ def test_filters_of_failures(store: Store, api: str) -> None:
     assert ids("since=1m") == []
 
 
+def test_what_was_seen_without_its_server(store: Store, api: str) -> None:
+    for number, state in enumerate(("UNJOINED", "EXPIRED", "JOINED")):
+        store.insert(
+            "sightings",
+            event_id=uuid.UUID(int=number),
+            request_id="req-1",
+            occurred_at=START + timedelta(seconds=number),
+            exception="X",
+            fact=b"",
+            state=state,
+            kafka_partition=0,
+            deadline=START,
+        )
+    page = httpx.get(f"{api}/v1/sightings?limit=1").json()
+    assert [item["state"] for item in page["items"]] == ["EXPIRED"]
+    assert [item["state"] for item in httpx.get(api + page["next"]).json()["items"]] == ["UNJOINED"]
+    assert len(httpx.get(f"{api}/v1/sightings?state=JOINED").json()["items"]) == 1
+
+
 def test_what_is_wrong_is_told_in_one_sentence(store: Store, api: str) -> None:
     for path, status, word in (
         ("/v1/failures?blame=ME", 400, "blame"),
@@ -117,6 +136,7 @@ def test_what_is_wrong_is_told_in_one_sentence(store: Store, api: str) -> None:
         (f"/v1/instances/{uuid.uuid4()}", 404, "instance"),
         (f"/v1/failures/{uuid.uuid4()}", 404, "failure"),
         ("/v1/stream?after=nonsense", 400, "Last-Event-ID"),
+        ("/v1/stream?after=999999999999-1", 400, "another store"),
         ("/nowhere", 404, "/nowhere"),
     ):
         answer = httpx.get(api + path)

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from tests.integration.api import command
 from tests.integration.api.command import Ended
-from tests.integration.api.rows import START, Store
+from tests.integration.api.rows import START, Store, micros
 
 
 def stumble(*arguments: str, api: str = "") -> Ended:
@@ -46,12 +46,22 @@ def test_text_of_the_cloud_gives_the_terminal_no_commands(store: Store, api: str
 
 
 def test_a_request_and_its_instance(store: Store, api: str) -> None:
-    request = store.request(action="create", verdict="MaxRetriesExceeded", failure_count=2)
+    steps = [
+        {
+            "step": "compute_stop_instance",
+            "host": host,
+            "attempt": attempt,
+            "started_at": micros(START),
+            "result": "Error",
+        }
+        for attempt, host in enumerate(("cmp1", "cmp2", "cmp3"), 1)
+    ]
+    request = store.request(action="create", verdict="MaxRetriesExceeded", failure_count=2, steps=steps)
     store.failure(request, host="cmp1")
     store.failure(request, host="cmp2", attempt=2, occurred_at=START + timedelta(seconds=9))
     shown = stumble("request", request["request_id"], api=api).stdout
-    for word in ("create on web-1: FAILED", "MaxRetriesExceeded", "cmp1", "cmp2", "(attempt 2)"):
-        assert word in shown
+    for word in ("create on web-1: FAILED", "MaxRetriesExceeded", "cmp1", "cmp2", "(attempt 2)", "cmp3"):
+        assert shown.count(word) == 1, word
     shown = stumble("instance", str(request["instance_uuid"]), api=api).stdout
     for word in ("Last request", "create on web-1: FAILED", "Last failure", "History"):
         assert word in shown

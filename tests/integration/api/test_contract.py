@@ -31,6 +31,7 @@ def document(served: tuple[Store, str]) -> Any:
 PATHS = (
     "/v1/failures",
     "/v1/failures/{failure_id}",
+    "/v1/sightings",
     "/v1/requests",
     "/v1/requests/{id}",
     "/v1/instances/{uuid}",

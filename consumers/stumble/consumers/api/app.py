@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Any
 from fastapi.staticfiles import StaticFiles
 from fastapi_offline import FastAPIOffline
 
-from stumble.consumers.api import failures, health, instances, manage, openapi, problems, requests, scrape, stream
+from stumble.consumers.api import (
+    failures,
+    health,
+    instances,
+    manage,
+    openapi,
+    problems,
+    requests,
+    scrape,
+    sightings,
+    stream,
+)
 from stumble.consumers.api.context import Context
 from stumble.consumers.api.database import Database
 from stumble.consumers.api.feed import Feed
@@ -71,6 +82,6 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 def _add_routes(app: Any) -> None:
-    for part in (failures, requests, instances, stream, manage, health, scrape, openapi, pages):
+    for part in (failures, sightings, requests, instances, stream, manage, health, scrape, openapi, pages):
         app.include_router(part.router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")

@@ -81,6 +81,26 @@ class FailureDetail(Failure):
     details: Details | None = Field(None, description="Null when the event is no longer kept.")
 
 
+class Sighting(Answer):
+    """A failure seen without its server."""
+
+    event_id: UUID
+    request_id: str
+    occurred_at: Moment
+    host: str | None = None
+    exception: str | None = None
+    state: Literal["UNJOINED", "JOINED", "EXPIRED"]
+    instance_uuid: UUID | None = Field(None, description="Its server, once that is known.")
+    deadline: Moment = Field(description="How long its server is waited for.")
+
+
+class SightingPage(Answer):
+    """Sightings, newest first."""
+
+    items: list[Sighting]
+    next: str | None = Field(None, description="Where the older ones are; null at the end.")
+
+
 class Step(Answer):
     """One run of one piece of work of a request, on one host."""
 

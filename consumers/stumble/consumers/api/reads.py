@@ -7,16 +7,13 @@ from uuid import UUID
 
 from stumble.consumers.api.cursors import PageCursor
 from stumble.consumers.api.database import Reader, Row, fetch
-from stumble.consumers.api.models import FINAL, Failure, Request, Step
+from stumble.consumers.api.models import FINAL, Failure, Request, Sighting, Step
 from stumble.consumers.api.times import from_micros
 from stumble.consumers.store.queries import query as statement
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
-
-#: One id never means more requests than this: a guard, not a page.
-MAX_BY_ID = 1000
 
 
 def as_key(text: str) -> UUID | None:
@@ -49,7 +46,7 @@ async def event_body(connection: Reader, event_id: UUID | None) -> bytes | None:
 
 async def requests_by_id(connection: Reader, id_: str) -> list[Request]:
     """All requests that a request id, a global request id or a request key means, in the order of their start."""
-    parameters = {"id": id_, "key": as_key(id_), "limit": MAX_BY_ID}
+    parameters = {"id": id_, "key": as_key(id_)}
     return await _complete(connection, await fetch(connection, statement("requests_by_id"), parameters))
 
 
@@ -65,6 +62,14 @@ async def last_failure(connection: Reader, instance: UUID) -> Failure | None:
     """Read what last went wrong on a server."""
     rows = await fetch(connection, statement("last_failure_of_instance"), {"instance": instance})
     return Failure.model_validate(rows[0]) if rows else None
+
+
+async def sightings(connection: Reader, filters: Row, limit: int) -> tuple[list[Sighting], PageCursor | None]:
+    """Read one page of sightings, newest first, and where the next page starts, if there is one."""
+    rows = await fetch(connection, statement("sightings_page"), {**filters, "limit": limit + 1})
+    more, rows = len(rows) > limit, rows[:limit]
+    after = PageCursor(rows[-1]["occurred_at"], rows[-1]["event_id"]) if more else None
+    return [Sighting.model_validate(row) for row in rows], after
 
 
 async def facts(connection: Reader, instance: UUID, request_ids: list[str]) -> list[bytes]:

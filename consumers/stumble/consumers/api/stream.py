@@ -87,9 +87,12 @@ async def _start(running: Context, text: str | None) -> StreamCursor:
     if not text:
         return now
     try:
-        return StreamCursor.decode(text)
+        place = StreamCursor.decode(text)
     except ValueError as error:
         raise BadRequest(str(error)) from None
+    if place.xid > now.xid:
+        raise BadRequest("The Last-Event-ID is of another store: this one was made anew; leave it out to start now.")
+    return place
 
 
 async def _events(running: Context, query: StreamFilter, place: StreamCursor) -> AsyncIterator[ServerSentEvent]:

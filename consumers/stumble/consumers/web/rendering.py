@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastapi.templating import Jinja2Templates
+from markupsafe import Markup
 
 from stumble.consumers.api.times import rfc3339
 
@@ -54,7 +55,12 @@ def words(symbol: str | None) -> str:
     return (symbol or "").replace("_", " ").lower()
 
 
-_TEMPLATES.env.filters |= {"clock": clock, "precise": precise, "iso": rfc3339, "words": words}
+def breakable(name: str | None) -> Markup:
+    """Let a long name of Nova's break where its words do."""
+    return Markup("_<wbr>").join((name or "").split("_"))
+
+
+_TEMPLATES.env.filters |= {"breakable": breakable, "clock": clock, "precise": precise, "iso": rfc3339, "words": words}
 _TEMPLATES.env.globals |= {"took": took}
 
 

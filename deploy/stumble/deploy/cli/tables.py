@@ -21,8 +21,10 @@ _WIDE = 150
 #: Columns of ids, times and single words: never folded.
 _WHOLE = frozenset(
     ("Time (UTC)", "Started (UTC)", "Outcome", "Blame", "Request", "Took", "Failures", "Effect", "Field", "Version",
-     "Fingerprint", "Name"),
+     "Fingerprint", "Name", "Action", "Host"),
 )  # fmt: skip
+#: Columns of free text share what the others leave.
+_SHARES = {"Failure": 3, "Result": 3, "Reason": 3, "Server": 1}
 STYLES = {
     "SUCCEEDED": "green",
     "RECOVERED": "green",
@@ -110,19 +112,32 @@ def failures(records: Iterable[Record], width: int) -> Table:
     return table
 
 
-def attempts(records: Iterable[Record]) -> Table:
-    """Make a table of the failures of one request."""
-    table = empty("Time (UTC)", "Host", "Step", "Failure", "Blame", "Effect")
-    for record in records:
-        table.add_row(
-            clock(record["occurred_at"]),
-            plain(record["host"]),
-            where(record),
-            what(record),
-            record["blame"],
-            record["effect"],
-        )
+def story(record: Record) -> Table:
+    """Make a table of one request: its steps and what went wrong in them, attempt by attempt, host by host."""
+    table = empty("Time (UTC)", "Host", "Step", "Result", "Blame", "Effect")
+    for at, place, failed, result in _lines(record):
+        cells = [Text(at[11:23]), plain(place["host"]), where(place)]
+        if failed is None:
+            table.add_row(*cells, plain(result, "dim"), Text(), Text())
+        else:
+            table.add_row(*cells, what(failed), Text(failed["blame"]), Text(failed["effect"]))
     return table
+
+
+def _lines(record: Record) -> list[tuple[str, Record, Record | None, str]]:
+    """Sort steps and failures by time. A step that has a failure is told by it, whatever Nova said of its result."""
+    lines: list[tuple[str, Record, Record | None, str]] = []
+    for step in record["steps"]:
+        mine = [failure for failure in record["failures"] if _place(failure) == _place(step)]
+        if not mine:
+            result = (step["result"] or "running").lower()
+            lines.append((step["started_at"] or step["finished_at"] or "", step, None, result))
+    lines += [(failure["occurred_at"], failure, failure, "") for failure in record["failures"]]
+    return sorted(lines, key=lambda line: line[0])
+
+
+def _place(record: Record) -> tuple[Any, Any, int]:
+    return record["step"], record["host"], record["attempt"] or 1
 
 
 def history(records: Iterable[Record]) -> Table:
@@ -149,8 +164,8 @@ def request(record: Record) -> Group:
     for name, value in _facts(record):
         lines.add_row(Text(name, style="dim"), plain(value))
     parts: list[Any] = [head, lines]
-    if record["failures"]:
-        parts.append(attempts(record["failures"]))
+    if record["failures"] or record["steps"]:
+        parts.append(story(record))
     return Group(*parts)
 
 
@@ -175,9 +190,9 @@ def _facts(record: Record) -> Iterable[tuple[str, Any]]:
 
 def empty(*columns: str) -> Table:
     """Make a table without rows; columns that hold ids or times are not folded."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", expand=any(map(_SHARES.get, columns)))
     for name in columns:
-        table.add_column(name, no_wrap=name in _WHOLE, overflow="fold")
+        table.add_column(name, no_wrap=name in _WHOLE, overflow="fold", ratio=_SHARES.get(name))
     return table
 
 

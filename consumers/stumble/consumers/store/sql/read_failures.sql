@@ -43,3 +43,12 @@ select failure_id, request_key, instance_uuid, request_id, action, host, node, s
 
 -- name: event_body
 select body from events where event_id = %(event_id)s;
+
+-- name: sightings_page
+select event_id, request_id, occurred_at, host, exception, state, instance_uuid, deadline
+  from sightings
+ where state = any(%(state)s::text[])
+   and (%(at)s::timestamptz is null
+        or (occurred_at <= %(at)s and (occurred_at < %(at)s or event_id > %(id)s::uuid)))
+ order by occurred_at desc, event_id
+ limit %(limit)s;

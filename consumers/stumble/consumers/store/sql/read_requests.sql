@@ -13,8 +13,7 @@ select r.request_key, r.instance_uuid, r.request_id, r.family, r.action, r.targe
                                  select request_key from requests where global_request_id = %(id)s
                                  union all
                                  select request_key from requests where request_key = %(key)s::uuid))
- order by r.started_at nulls last, r.request_key
- limit %(limit)s;
+ order by r.started_at nulls last, r.request_key;
 
 -- name: requests_of_instance
 -- Newest first. A request whose start nobody saw stands where its last news does.
