@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 DESCRIPTION = (
     "What went wrong in the actions of Nova's servers, kept apart from what state the servers are in. "
-    "Reads only; listens on loopback only. Errors are RFC 9457 problem details."
+    "Listens on loopback only. Errors are RFC 9457 problem details."
 )
 
 

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from stumble.consumers.alerts import subscriptions
 from stumble.consumers.alerts.rules import Duration
 from stumble.consumers.api.guard import is_loopback
+from stumble.consumers.api.params import When
 from stumble.consumers.api.problems import BadRequest, NotFound, documented
 from stumble.consumers.store.queries import query
 
@@ -68,7 +69,7 @@ def get_problems(
     state: Annotated[str | None, Query(pattern="^(OPEN|RESOLVED|REGRESSED)$")] = None,
     muted: Annotated[bool, Query(description="Muted ones too.")] = True,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
-    before: Annotated[datetime | None, Query(description="Last seen before this.")] = None,
+    before: Annotated[When | None, Query(description="Last seen before this.")] = None,
 ) -> dict[str, Any]:
     """List what goes wrong, with counts of failures, servers, projects and hosts."""
     wanted = {"state": state, "fingerprint": None, "muted": muted, "limit": limit, "before": "~"}
