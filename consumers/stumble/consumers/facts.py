@@ -7,7 +7,7 @@ first ``MAX_FACTS`` by rank and event id, which keeps union associative: order a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -202,19 +202,29 @@ def _rank(fact: Fact) -> int:
     return 2 if fact.phase == "START" else 3
 
 
-def is_context(fact: Fact) -> bool:
-    """Tell whether a fact can change other requests of its instance than that of its own request id.
+def is_orphan(facts: Iterable[Fact]) -> bool:
+    """Tell whether nobody is known to have asked for what a fact set shows: it may continue another request."""
+    for fact in facts:
+        origin = fact.origin
+        if origin.initiator_user_id or origin.initiator_project_id or fact.signal in rules.OWN:
+            return False
+    return True
 
-    That is so of deletes and aborts, and of what nobody is known to have asked for: it may continue another request.
+
+def has_context(facts: Sequence[Fact]) -> bool:
+    """Tell whether a fact set can change other requests of its instance than its own.
+
+    That is so of deletes and aborts, and of orphans that show more than state. It may cease to be so when more facts
+    arrive; a set that once had context must still be derived together with the others, which it may have changed.
     """
-    if fact.action in rules.CONTEXT_ACTIONS:
-        return True
-    if fact.signal in rules.CONTEXT_SIGNALS or fact.step in rules.CONTEXT_STEPS:
-        return True
-    origin = fact.origin
-    if origin.initiator_user_id is not None or origin.initiator_project_id is not None:
-        return False
-    return fact.signal not in rules.DECLARING and fact.signal in rules.MEANINGFUL
+    for fact in facts:
+        if (
+            fact.action in rules.CONTEXT_ACTIONS
+            or fact.signal in rules.CONTEXT_SIGNALS
+            or fact.step in rules.CONTEXT_STEPS
+        ):
+            return True
+    return is_orphan(facts) and any(fact.signal in rules.MEANINGFUL for fact in facts)
 
 
 def union(known: Iterable[Fact], new: Iterable[Fact]) -> tuple[Fact, ...]:

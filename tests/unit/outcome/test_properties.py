@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stumble.consumers import diff as differ
-from stumble.consumers.facts import Extra, Fact, Origin, Sighting, is_context, pack, union, unpack
+from stumble.consumers.facts import Extra, Fact, Origin, Sighting, has_context, pack, union, unpack
 from stumble.consumers.outcome import rules
 from stumble.consumers.outcome.derive import derive
 from stumble.consumers.records import IN_PROGRESS, FailureRecord, RequestRecord
@@ -27,6 +27,7 @@ class Store:
     def __init__(self) -> None:
         self.sets: dict[str | None, bytes] = {}
         self.stored: dict[str | None, bytes] = {}
+        self.context = False
         self.rows: dict[str, RequestRecord] = {}
         self.failures: dict[str, Any] = {}
         self.entered: Counter[differ.Counter] = Counter()
@@ -41,9 +42,9 @@ class Store:
             known = unpack(self.sets[request_id]) if request_id in self.sets else ()
             self.sets[request_id] = pack(union(known, [f for f in batch if f.origin.request_id == request_id]))
         every = {key: unpack(packed) for key, packed in self.sets.items()}
-        context = any(is_context(fact) for facts in every.values() for fact in facts)
-        loaded = set(every) if context else touched
-        if context:
+        self.context = self.context or any(has_context(facts) for facts in every.values())
+        loaded = set(every) if self.context else touched
+        if self.context:
             self._apply(loaded, every)
         else:
             for one in sorted(touched, key=str):

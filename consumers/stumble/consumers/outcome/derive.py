@@ -44,8 +44,8 @@ _INTERRUPTED_REASON = "The restart of the service interrupted it."
 def derive(instance_uuid: str, facts: Iterable[Fact], decisions: Iterable[Decision] = ()) -> tuple[RequestRecord, ...]:
     """Return the records of the requests of one instance that ``facts`` show.
 
-    ``facts`` are those of any number of its fact sets, each complete. Where one of them holds a fact that is context
-    (:func:`stumble.consumers.facts.is_context`), all sets of the instance must be given.
+    ``facts`` are those of any number of its fact sets, each complete. Where one set of the instance has context
+    (:func:`stumble.consumers.facts.has_context`), all of them must be given.
     """
     sets: dict[str | None, list[Fact]] = {}
     for fact in facts:

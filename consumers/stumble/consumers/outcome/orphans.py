@@ -9,22 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from stumble.consumers.facts import Fact
-from stumble.consumers.outcome import rules
+from stumble.consumers.facts import Fact, is_orphan
 from stumble.consumers.outcome.attribute import Group, named
 from stumble.consumers.outcome.judge import Case
 from stumble.consumers.records import IN_PROGRESS
-
-_OWN = rules.DECLARING | {"step"}
-
-
-def is_orphan(facts: Iterable[Fact]) -> bool:
-    """Tell whether nobody is known to have asked for what a fact set shows."""
-    for fact in facts:
-        origin = fact.origin
-        if origin.initiator_user_id or origin.initiator_project_id or fact.signal in _OWN:
-            return False
-    return True
 
 
 def adopt(sets: Iterable[Sequence[Fact]], split: Callable[[Sequence[Fact]], list[Group]]) -> list[Group]:

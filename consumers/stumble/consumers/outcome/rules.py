@@ -402,6 +402,8 @@ CORRECTABLE: Final = frozenset(family(name) for name in RULES if family(name) !=
 
 #: Signals that state the exact action of their request.
 DECLARING: Final = frozenset({"action_start", "action_finish", "request"})
+#: Signals that make a request of what they are part of, though nobody may have asked.
+OWN: Final = DECLARING | {"step"}
 #: Signals of one run of a step.
 STEPPING: Final = frozenset({"event_start", "event_finish", "step"})
 #: Signals that give a request up, as the conductor sends them, and the actions they may be of.

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from stumble.consumers.diff import StoredRequest, pack_stored, unpack_stored
-from stumble.consumers.facts import Fact, is_context, pack, union, unpack
+from stumble.consumers.facts import Fact, has_context, pack, union, unpack
 from stumble.consumers.projector.errors import MissedVersionError, NulTextError
 from stumble.consumers.store.adapters import ByteaArray
 from stumble.consumers.store.copying import bytea_array
@@ -42,14 +42,14 @@ class FactSet:
         self.facts = union(known, facts)
         if self.facts != known:
             self.changed = True
-            self.has_context = any(map(is_context, self.facts))
+            self.has_context = self.has_context or has_context(self.facts)
 
     def replace(self, facts: Iterable[Fact]) -> None:
         """Hold other facts instead."""
         before = self.facts
         self.facts = union((), facts)
         self.changed = self.changed or self.facts != before
-        self.has_context = any(map(is_context, self.facts))
+        self.has_context = self.has_context or has_context(self.facts)
 
     def remove(self, event_ids: Iterable[str]) -> None:
         """Take facts out again: of sightings that turn out to fit more than one instance."""
