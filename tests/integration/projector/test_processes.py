@@ -321,3 +321,17 @@ def test_failure_record_is_complete_enough(world):
         ]
     )
     eventually(lambda: "" if len(delivered(world)) >= 2 else "nothing published", 60)
+
+
+def test_the_brokers_own_group_protocol(world):
+    events = events_of(events=3000)
+    newer = {"STUMBLE_KAFKA__CONSUMER_OPTIONS": '{"group.protocol": "consumer"}'}
+    first = world.start(**newer)
+    world.start(**newer)
+    feeding = threading.Thread(target=world.produce, args=(events,), kwargs={"every": 0.2})
+    feeding.start()
+    time.sleep(4)
+    first.kill()
+    first.wait()
+    feeding.join()
+    world.settle(events, 120)

@@ -15,6 +15,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import psycopg
 from confluent_kafka import KafkaError, KafkaException
 
 from stumble.consumers.dlq import DeadLetters
@@ -53,6 +54,8 @@ _HINT_EVERY = 1.0
 _LOOK_EVERY = 2.0
 _TOPIC_EVERY = 15.0
 _RETRY_BLOCKED = 5.0
+_RETRY_WAITING = 1.0
+_WAITING = "waits to hear where to read from"
 _REVOKE_WAIT = 3.0
 
 
@@ -199,13 +202,19 @@ class Projector:
         for partition, (_, reason) in result.blocked.items():
             self._block(partition, f"Partition {partition} of {self._topic} stands still: {reason}.")
 
-    def _block(self, partition: int, reason: str) -> None:
-        """Let a partition stand still for a while; nothing of it is passed over."""
+    def _block(self, partition: int, reason: str | None) -> None:
+        """Let a partition stand still for a while, for a reason of its own if it has one; none of it is passed over."""
         self._pending.drop([partition])
-        self._blocked[partition] = Blocked(reason, time.monotonic() + _RETRY_BLOCKED)
         self._source.pause([partition])
-        self._notices.say(f"partition-{partition}", reason)
+        self._hold(partition, reason)
         self._standing()
+
+    def _hold(self, partition: int, reason: str | None) -> None:
+        if reason is None:  # store or broker are away, which is said once and not for each partition
+            self._blocked[partition] = Blocked(_WAITING, time.monotonic() + _RETRY_WAITING)
+        else:
+            self._blocked[partition] = Blocked(reason, time.monotonic() + _RETRY_BLOCKED)
+            self._notices.say(f"partition-{partition}", reason)
 
     def _reread(self, partitions: Iterable[int]) -> None:
         """Go back to where the store is; what the store can't tell now is asked again later."""
@@ -213,16 +222,18 @@ class Projector:
         self._pending.drop(ours)
         for partition, found in self._ask(ours).items():
             if found.offset is None:
-                self._block(partition, found.blocked or f"Partition {partition} waits for the store.")
+                self._block(partition, found.blocked)
             else:
                 self._taken[partition] = self._stored[partition] = found.offset
                 self._source.go_to(partition, self._taken, self._blocked)
 
     def _retry_blocked(self) -> None:
-        due = [p for p, blocked in self._blocked.items() if blocked.until <= time.monotonic()]
+        now = time.monotonic()
+        due = {partition: blocked for partition, blocked in self._blocked.items() if blocked.until <= now}
         for partition in due:
-            blocked = self._blocked.pop(partition)
-            self._reread([partition])
+            del self._blocked[partition]
+        self._reread(due)
+        for partition, blocked in due.items():
             if partition in self._blocked:
                 continue
             if self._still_expired(partition, blocked):
@@ -263,9 +274,7 @@ class Projector:
         for partition, where in found.items():
             self._taken[partition] = self._stored[partition] = where.offset or 0
             if where.offset is None:
-                reason = where.blocked or f"Partition {partition} waits for the store."
-                self._blocked[partition] = Blocked(reason, time.monotonic() + 1)
-                self._notices.say(f"partition-{partition}", reason)
+                self._hold(partition, where.blocked)
         self._standing()
         LOG.info("Reading partitions %s of %s.", sorted(self._taken), self._topic)
         return {partition: where.offset for partition, where in found.items()}
@@ -292,10 +301,16 @@ class Projector:
                 return dict.fromkeys(partitions, Place(None))
             self._ledger.topic_id = topic_id
             with connect(self._url, application=self._application) as connection:
-                return place(connection, self._topic, topic_id, partitions, self._source.low_watermark)
-        except (StoreError, KafkaException, OSError) as error:
-            self._notices.say("place", f"{error} Partitions {partitions} wait.")
+                found = place(connection, self._topic, topic_id, partitions, self._source.low_watermark)
+        except KafkaException as error:
+            self._notices.say("place", f"Kafka can't say yet where {self._topic} begins: {error.args[0].str()}.")
             return dict.fromkeys(partitions, Place(None))
+        except (StoreError, psycopg.Error) as error:
+            self._notices.say("place", f"{str(error).strip()} Reading waits.")
+            return dict.fromkeys(partitions, Place(None))
+        else:
+            self._notices.over("place", f"It is known where to read {self._topic}: reading goes on.")
+            return found
         finally:
             self._timers["topic"] = time.monotonic()
 

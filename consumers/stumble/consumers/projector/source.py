@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 #: Where a partition is read from while the store can't say: paused, so nothing is taken from there.
 _UNPLACED = 0
 _ADMIN_SECONDS = 10.0
+_TOPIC_SECONDS = 3.0
 _CRITICAL = 2
 
 
@@ -106,7 +107,7 @@ class Source:
     def topic_id(self) -> str | None:
         """Return Kafka's id of the topic, None while the broker doesn't say or there is no such topic."""
         try:
-            answers = self._admin.describe_topics(TopicCollection([self.topic]), request_timeout=_ADMIN_SECONDS)
+            answers = self._admin.describe_topics(TopicCollection([self.topic]), request_timeout=_TOPIC_SECONDS)
             found = answers[self.topic].result()
         except KafkaException:
             return None

@@ -1,0 +1,83 @@
+"""The store's counters: there from the start, summed over partitions, never falling; a process's own health."""
+
+from __future__ import annotations
+
+import json
+import re
+import urllib.error
+import urllib.request
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import generate_latest
+
+from stumble.consumers.metrics import store_metrics
+from stumble.consumers.outcome.rules import RULES
+from stumble.deploy.local.ports import free_port
+from tests.integration.projector.world import event, eventually, failure, stream
+
+
+def values(hand):
+    registry = CollectorRegistry()
+    registry.register(store_metrics(hand.connection))
+    lines = generate_latest(registry).decode().splitlines()
+    return {line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1]) for line in lines if not line.startswith("#")}
+
+
+def test_what_can_appear_is_there_at_zero(hand):
+    found = values(hand)
+    for action in (*RULES, "other"):
+        assert found[f'stumble_action_requests_total{{action="{action}",outcome="FAILED"}}'] == 0
+        assert found[f'stumble_action_failures_total{{action="{action}",blame="CAPACITY"}}'] == 0
+        assert found[f'stumble_action_requests_open{{action="{action}"}}'] == 0
+    assert found["stumble_late_events_total"] == 0
+
+
+def test_counters_are_what_happened_and_never_fall(hand):
+    events = [item.event for item in stream(1200)]
+    before = values(hand)
+    for start in range(0, len(events), 300):
+        hand.write(events[start : start + 300])
+        now = values(hand)
+        fallen = [name for name in before if "_total" in name and now[name] < before[name]]
+        assert fallen == []
+        before = now
+
+    def total(prefix):
+        return sum(value for name, value in before.items() if name.startswith(prefix))
+
+    (ended, failed) = hand.rows(
+        "select (select count(*) from requests where outcome <> 'IN_PROGRESS'), (select count(*) from failures)"
+    )[0]
+    assert total("stumble_action_requests_total") - total("stumble_action_requests_withdrawn_total") == ended
+    assert total("stumble_action_failures_total") - total("stumble_action_failures_withdrawn_total") == failed
+
+
+def test_a_stalled_or_unknown_action_is_folded_into_other(hand):
+    odd = {"action": "invented", "request_id": "req-odd"}
+    hand.write([event(**odd), event(**odd, signal="request", phase="END", at=1)])
+    found = values(hand)
+    assert not [name for name in found if "invented" in name]
+
+
+def test_a_process_tells_of_itself(world):
+    port = free_port()
+    process = world.start("projector", "--metrics-port", str(port))
+    world.produce([event(), event(signal="event_finish", phase="ERROR", step="s", at=1, failure=failure())])
+    eventually(world.behind)
+    base = f"http://127.0.0.1:{port}"
+
+    def get(path):
+        try:
+            with urllib.request.urlopen(base + path, timeout=5) as reply:
+                return reply.status, reply.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+    eventually(lambda: "" if "stumble_projector_events_total 2.0" in get("/metrics")[1] else "not counted")
+    text = get("/metrics")[1]
+    assert re.search(r"stumble_projector_assigned_partitions 4.0", text)
+    assert re.search(r"stumble_pipeline_lag_seconds_count [1-9]", text)
+    assert get("/healthz")[0] == 200
+    assert json.loads(get("/readyz")[1])["detail"] == "4 partitions are read"
+    assert get("/else")[0] == 404
+    assert process.poll() is None

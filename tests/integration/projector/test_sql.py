@@ -1,0 +1,54 @@
+"""Every named statement is valid against the migrated store, and asks its big questions by an index."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from psycopg._queries import PostgresQuery
+from psycopg.adapt import Transformer
+from psycopg.pq import ExecStatus
+
+from stumble.consumers.store.connect import connect
+from stumble.consumers.store.queries import load
+
+NAMES = re.compile(r"%\((\w+)\)[sb]")
+
+
+#: COPY can't be prepared; the tests of the transaction run it.
+PREPARED = sorted(name for name, text in load().items() if not text.startswith("copy "))
+
+
+@pytest.fixture(scope="module")
+def session(migrated, new_database):
+    with connect(new_database(migrated)) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("name", PREPARED)
+def test_a_statement_can_be_prepared(session, name):
+    text = load()[name]
+    query = PostgresQuery(Transformer(session))
+    query.convert(text, dict.fromkeys(NAMES.findall(text)))
+    result = session.pgconn.prepare(b"", query.query)
+    assert result.status == ExecStatus.COMMAND_OK, result.error_message.decode()
+
+
+@pytest.mark.parametrize(
+    ("question", "index"),
+    [
+        ("select * from requests where request_id = 'r'", "requests_request_id"),
+        (
+            "select * from requests where instance_uuid = '11111111-1111-4111-8111-111111111111' order by started_at desc",
+            "requests_instance",
+        ),
+        ("select * from failures order by occurred_at desc, failure_id limit 50", "failures_recent"),
+        ("select * from failures where fingerprint = 'v1:x' and occurred_at > now()", "failures_problem"),
+        ("select * from publications where (xid, id) > ('5', 5) order by xid, id limit 5", "publications_cursor"),
+        ("select * from sightings where not settled and request_id = 'r'", "sightings_request"),
+    ],
+)
+def test_a_question_is_answered_by_its_index(session, question, index):
+    session.execute("set enable_seqscan = off")
+    plan = "\n".join(row[0] for row in session.execute(f"explain {question}"))
+    assert index in plan
