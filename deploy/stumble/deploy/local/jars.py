@@ -132,5 +132,7 @@ def _download(jar: Jar, source: MavenSource) -> bytes:
             if isinstance(error, urllib.error.HTTPError):
                 error.close()
             if refused or attempt == _ATTEMPTS:
-                raise LocalError(f"{jar.name} can't be fetched from {address} ({error}); {_MENDS}") from error
+                raise LocalError(
+                    f"{jar.name} can't be fetched from {address} ({getattr(error, 'reason', error)}); {_MENDS}"
+                ) from error
     raise AssertionError

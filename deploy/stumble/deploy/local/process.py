@@ -16,7 +16,7 @@ from stumble.deploy.local.errors import LocalError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["ChildProcess", "start_time", "tail"]
+__all__ = ["ChildProcess", "last_words", "start_time", "tail"]
 
 _GUARD = Path(__file__).with_name("guard.py")
 _POLL = 0.02  # seconds between two looks at a process that should end
@@ -42,6 +42,13 @@ def tail(path: Path, lines: int = 5, begin: int = 0) -> str:
     except FileNotFoundError:
         return "(no log)"
     return "\n".join(text.splitlines()[-lines:]) or "(nothing logged)"
+
+
+def last_words(path: Path, begin: int = 0) -> str:
+    """Return the sentence in which a command of stumble's ended, else the last line of its log."""
+    lines = tail(path, 10, begin).splitlines()
+    own = [line.removeprefix("stumble: ") for line in lines if line.startswith("stumble: ")]
+    return own[-1] if own else lines[-1]
 
 
 class ChildProcess:
@@ -161,7 +168,7 @@ class ChildProcess:
             self.stop()
         if status != 0:
             how = f"took longer than {timeout:.0f} s" if status is None else f"failed with status {status}"
-            said = tail(self.log, 3, begin).removeprefix("stumble: ")
+            said = last_words(self.log, begin)
             raise LocalError(f"{self.name} {how}: {said} (log: {self.log})")
 
     def require_running(self) -> None:

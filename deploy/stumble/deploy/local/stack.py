@@ -99,8 +99,8 @@ class Stack:
         }
         ports = {name: remembered_port(self._state, name, wanted=port) for name, port in _PORTS.items()}
         self._metrics = {name: {"STUMBLE_METRICS_PORT": str(ports[name])} for name in _PORTS if name != "api"}
-        env["STUMBLE_API_PORT"] = str(ports["api"])
-        env["STUMBLE_API_URL"] = f"http://{LOOPBACK}:{ports['api']}"
+        env["STUMBLE_API_PORT"] = given.get("STUMBLE_API_PORT") or str(ports["api"])
+        env["STUMBLE_API_URL"] = f"http://{LOOPBACK}:{env['STUMBLE_API_PORT']}"
         return env
 
     def _launch_kafka(self) -> LocalKafka | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from stumble.deploy.local.errors import LocalError
-from stumble.deploy.local.process import ChildProcess, tail
+from stumble.deploy.local.process import ChildProcess, last_words
 
 __all__ = ["Role", "Supervisor"]
 
@@ -130,6 +130,6 @@ class Supervisor:
         wait = min(_FIRST_WAIT * 2 ** max(watched.restarts - 1, 0), _LONGEST_WAIT)
         watched.again_at = now + wait
         how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
-        reason = "" if watched.role.terminal else f": {tail(watched.process.log, 1)}"
+        reason = "" if watched.role.terminal or status < 0 else f": {last_words(watched.process.log)}"
         with contextlib.suppress(BrokenPipeError):
             self._say(f"{watched.role.name} {how}{reason}; starting it again in {wait:.0f} s ({watched.process.log})")
