@@ -27,6 +27,7 @@ from rich.table import Table  # noqa: E402
 from stumble.deploy.local.errors import LocalError  # noqa: E402
 from stumble.deploy.local.kafka import LocalKafka  # noqa: E402
 from stumble.deploy.local.postgres import LocalPostgres  # noqa: E402
+from stumble.deploy.local.process import tail  # noqa: E402
 from tests.nova import judge  # noqa: E402
 from tests.nova.pipeline import Pipeline  # noqa: E402
 
@@ -75,16 +76,17 @@ def play(python: Path, outbox: Path, arguments: argparse.Namespace) -> Iterator[
     for text in arguments.only:
         command += ["--only", text]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests" / "nova")}
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
-    assert process.stdout is not None
-    assert process.stderr is not None
-    try:
-        yield from (json.loads(line) for line in process.stdout)
-    finally:
-        process.terminate()
-        complaint = process.stderr.read()
-    if process.wait() not in (0, -15):
-        raise LocalError(f"the Nova harness failed: {complaint.strip()[-2000:]}")
+    log = arguments.state.absolute() / "logs" / "nova.log"
+    with log.open("w") as complaints:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=complaints, text=True, env=environment)
+        assert process.stdout is not None
+        try:
+            yield from (json.loads(line) for line in process.stdout)
+            status = process.wait()
+        finally:
+            process.terminate()
+    if status:
+        raise LocalError(f"the Nova harness failed (status {status}), see {log}: {tail(log)}")
 
 
 def nova_says(result: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import time
 import traceback
 import uuid
@@ -69,7 +70,7 @@ class Player:
         glance = self._cloud.glance
         return {
             "image": glance.image1["id"],
-            "other_image": glance.auto_disk_config_enabled_image["id"],
+            "other_image": self._fresh_image(),  # the fixture lets a backup's rotation delete any image
             "image_volume": self._cloud.cinder.IMAGE_BACKED_VOL,
             "huge_flavor": self._huge_flavor,
             "volume": str(uuid.uuid4()),
@@ -77,6 +78,12 @@ class Player:
             **self._services,
             "port": self._cloud.neutron.create_port({"port": {}})["port"]["id"],
         }
+
+    def _fresh_image(self) -> str:
+        images = self._cloud.glance.images
+        image = copy.deepcopy(self._cloud.glance.image1) | {"id": str(uuid.uuid4())}
+        images[image["id"]] = image
+        return image["id"]
 
     def _make(self, call: Call, names: dict[str, str], accept: tuple[int, ...] = ()) -> tuple[int, str]:
         if call.method == "DO":
