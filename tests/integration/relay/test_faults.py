@@ -266,3 +266,27 @@ def test_producer_that_cannot_go_on_is_replaced(tmp_path: Path, kafka: str, pref
     relay.run()
     messages = drain(kafka, f"{prefix}instance-actions", lambda found: len(set(numbers(found))) == 4000)
     assert set(numbers(messages)) == set(range(4000))
+
+
+def test_directory_that_the_relay_may_not_see_is_told_of(tmp_path: Path) -> None:
+    """As when root's nova-manage wrote and the relay runs as somebody whom nobody let in."""
+    if os.geteuid():
+        pytest.skip("only root can be two users")
+    outbox = tmp_path / "outbox"
+    assert emitter(outbox).emit(event(1))
+    for path in [tmp_path, *tmp_path.parents]:
+        if path.is_relative_to("/tmp") and path != Path("/tmp"):
+            path.chmod(path.stat().st_mode | 0o011)
+    outbox.chmod(0o777)
+    feeds = f"""
+import os
+from pathlib import Path
+from stumble.producers.relay.feeds import Feeds
+from stumble.producers.relay.trouble import Troubles
+os.setgroups([]); os.setgid(65534); os.setuid(65534)  # after the imports: they may lie where nobody can read
+troubles = Troubles()
+feeds = Feeds(Path({str(outbox)!r}), {{}}, troubles, print, print)
+assert feeds.current(0.0) == []
+assert "let its user in" in troubles.about({str(outbox / "uid-0")!r})
+"""
+    subprocess.run([sys.executable, "-c", feeds], check=True, env=environment("unused:1", ""))

@@ -11,18 +11,24 @@ from stumble.producers.relay import status
 from stumble.producers.relay.cursors import Progress
 from stumble.producers.relay.feed import Feed
 from stumble.producers.relay.framing import Framed, Framer
-from stumble.producers.relay.sender import Sender
+from stumble.producers.relay.sender import Sender, explain
+from stumble.producers.relay.trouble import Troubles
 from stumble.schemas.models.settings import Settings
 from stumble.schemas.wire.errors import StumbleError
+
+_ABOUT = "producer status"
 
 
 class Announcer:
     """Tells the compacted topic of this relay and of every folder it serves."""
 
-    def __init__(self, settings: Settings, framer: Framer, sender: Sender, version: str, interval: float) -> None:
+    def __init__(
+        self, settings: Settings, framer: Framer, sender: Sender, troubles: Troubles, version: str, interval: float
+    ) -> None:
         self._settings = settings
         self._framer = framer
         self._sender = sender
+        self._troubles = troubles
         self._version = version
         self._interval = interval
         self._topic = settings.kafka.topics.producers
@@ -62,3 +68,7 @@ class Announcer:
 
     def _delivered(self, error: KafkaError | None, message: Message) -> None:  # noqa: ARG002  # librdkafka's signature
         self._open -= 1
+        if error is None:
+            self._troubles.end(_ABOUT)
+        else:
+            self._troubles.begin(_ABOUT, explain(error, self._topic))

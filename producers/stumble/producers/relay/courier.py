@@ -9,7 +9,6 @@ import structlog
 from confluent_kafka import KafkaError
 
 from stumble.producers.outbox import Chunk, Cursor, Record
-from stumble.producers.outbox.reader import NewerFormat
 from stumble.producers.relay import aside
 from stumble.producers.relay.feed import Feed
 from stumble.producers.relay.feeds import Feeds
@@ -60,8 +59,8 @@ class Courier:
             return False
         try:
             chunk = feed.read(now)
-        except (OSError, NewerFormat) as error:
-            self._troubles.begin(feed.place.key, str(error))
+        except Exception as error:  # noqa: BLE001  # whatever lies in a folder, the others go on
+            self._troubles.begin(feed.place.key, str(error) or type(error).__name__)
             feed.wait(now)
             return False
         if chunk is None:
@@ -125,8 +124,8 @@ class Courier:
                 return False
             refused = self._set_aside(feed, flight)
             quarantined = self._quarantine(feed, flight)
-        except OSError as error:
-            self._troubles.begin(feed.place.key, f"{self._folder} can't be written to: {error.strerror}")
+        except (OSError, StumbleError) as error:
+            self._troubles.begin(feed.place.key, f"what was refused or damaged can't be put aside: {error}")
             feed.wait(now)
             return False
         sent = flight.acknowledged

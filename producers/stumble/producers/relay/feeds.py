@@ -87,6 +87,11 @@ class Feeds:
             self._retire(feed, now)
 
     def _look(self) -> None:
+        for _, path in user_directories(self._directory):
+            if os.access(path, os.R_OK | os.W_OK | os.X_OK):
+                self._troubles.end(path)
+            else:
+                self._troubles.begin(path, "the relay may not look into it: let its user in, by group or as root")
         found = {place.key: place for place in places(self._directory)}
         for key, place in found.items():
             if key not in self._feeds:

@@ -47,7 +47,7 @@ class Relay:
         self._framer = Framer(settings.kafka)
         self.registry = CollectorRegistry()
         self._metrics = RelayMetrics(self.registry)
-        self._announcer = Announcer(settings, self._framer, self._sender, version(), status_interval)
+        self._announcer = Announcer(settings, self._framer, self._sender, self._troubles, version(), status_interval)
         self._feeds = Feeds(
             directory, self._cursors.load(), self._troubles, self._announcer.last_word, self._announcer.forgotten
         )

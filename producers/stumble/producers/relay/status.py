@@ -23,6 +23,7 @@ def of_feed(feed: Feed, host: str) -> dict[str, Any]:
     """Return what is known of one folder and the process that writes to it."""
     feed.about = read_about(feed.place.path) or feed.about
     about, progress = feed.about, feed.progress
+    labels = about.get("labels")
     events, size = feed.backlog()
     totals = feed.totals
     done = progress.sent + progress.set_aside + progress.quarantined
@@ -35,7 +36,7 @@ def of_feed(feed: Feed, host: str) -> dict[str, Any]:
         "reported_at": now_us(),
         "user": user_name(feed.place.uid),
         **{name: str(about[name]) for name in _SAID if about.get(name) is not None},
-        "labels": {str(key): str(value) for key, value in (about.get("labels") or {}).items()},
+        "labels": {str(key): str(value) for key, value in labels.items()} if isinstance(labels, dict) else {},
         "accepted_total": max(totals.accepted, done + events),
         "sent_total": progress.sent,
         "refused_total": totals.refused,

@@ -17,7 +17,7 @@ class Troubles:
         """Tell of a trouble unless it was told already."""
         if self._now.get(about) != text:
             self._now[about] = text
-            LOG.warning("waiting", about=about, reason=text, events="kept in the outbox")
+            LOG.warning("waiting", about=about, reason=text)
 
     def end(self, about: str) -> None:
         """Tell that it is over, if there was one."""
