@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
 
 import pytest
 
 from stumble.consumers.facts import MAX_FACTS, Fact, fact_of, union
 from stumble.consumers.outcome.derive import derive
-from stumble.consumers.records import INTERRUPTED, Decision
+from stumble.consumers.records import INTERRUPTED, Decision, RequestRecord
+from stumble.producers.emitter.scopes import Action
 from stumble.schemas.wire import ids
+from stumble.schemas.wire.codec import decode, encode
+from stumble.schemas.wire.schemas import EVENT
 from tests.unit.outcome import dsl
 
 KEY = ids.request_key(dsl.INSTANCE, "req-1", "stop")
@@ -171,37 +177,67 @@ def test_who_asked_and_who_owns() -> None:
     assert record.display_name == "server"
 
 
-def _library(phase: str, signal: str = "request", **fields: object) -> Fact:
-    (event,) = dsl.events(f"T h1 {signal} !RuntimeError" if phase == "ERROR" else f"T h1 {signal}")
-    event.update(phase=phase, action="backup-volume", **fields)
-    event["source"]["kind"] = "LIBRARY"
-    event["event_id"] = ids.new_event_id()
-    return fact_of(event)
+class Library:
+    """The library's context managers, with the facts of what they tell."""
+
+    def __init__(self) -> None:
+        self.facts: list[Fact] = []
+        self.action = Action(self._emit, {"action": "backup-volume", "request_id": "req-1", "host": "h1"})
+
+    def _emit(self, event: Mapping[str, Any]) -> bool:
+        at = dsl.T0 + len(self.facts)
+        told = decode(EVENT, encode(EVENT, {**dsl.blank(), **event, "occurred_at": at}))
+        self.facts.append(fact_of(told | {"event_id": ids.new_event_id(at)}))
+        return True
+
+    def record(self) -> RequestRecord:
+        (record,) = derive(dsl.INSTANCE, self.facts)
+        assert (record,) == derive(dsl.INSTANCE, self.facts[::-1])
+        return record
 
 
-@pytest.mark.parametrize(
-    ("phase", "attributes", "outcome"),
-    [
-        ("START", {}, "IN_PROGRESS"),
-        ("END", {}, "SUCCEEDED"),
-        ("ERROR", {}, "FAILED"),
-        ("ERROR", {"outcome": "CANCELLED"}, "CANCELLED"),
-    ],
-)
-def test_the_library_states_outcomes(phase: str, attributes: dict[str, str], outcome: str) -> None:
-    (record,) = derive(dsl.INSTANCE, [_library(phase, attributes=attributes)])
-    assert (record.action, record.outcome) == ("backup-volume", outcome)
+def test_the_library_states_success() -> None:
+    library = Library()
+    with library.action as action:
+        assert library.record().outcome == "IN_PROGRESS"
+        with action.step("copy"):
+            pass
+        assert library.record().outcome == "IN_PROGRESS"
+    assert library.record().outcome == "SUCCEEDED"
+    assert library.record().action == "backup-volume"
 
 
-def test_attempt_ids_keep_failures_apart() -> None:
-    facts = [
-        _library("ERROR", "step", step="copy", attempt_id="1"),
-        _library("ERROR", "step", step="copy", attempt_id="2"),
-        _library("END"),
-    ]
-    (record,) = derive(dsl.INSTANCE, facts)
+def test_the_library_states_failure_once() -> None:
+    library = Library()
+    with pytest.raises(RuntimeError), library.action as action, action.step("copy", attempt=1):
+        raise RuntimeError("no space")
+    record = library.record()
+    assert record.outcome == "FAILED"
+    assert [(one.step, one.exception, len(one.event_ids)) for one in record.failures] == [("copy", "RuntimeError", 2)]
+
+
+def test_the_library_retries() -> None:
+    library = Library()
+    with library.action as action:
+        for attempt in (1, 2):
+            with suppress(RuntimeError), action.step("copy", attempt=attempt):
+                raise RuntimeError("busy")
+        assert library.record().outcome == "IN_PROGRESS"
+        with action.step("copy", attempt=3):
+            pass
+    record = library.record()
     assert record.outcome == "RECOVERED"
-    assert len({one.failure_id for one in record.failures}) == 2
+    assert [(one.exception, one.attempt) for one in record.failures] == [("RuntimeError", 1), ("RuntimeError", 2)]
+
+
+def test_the_library_cancels() -> None:
+    library = Library()
+    with library.action as action:
+        with action.step("copy") as step:
+            step.cancel()
+        assert library.record().outcome == "IN_PROGRESS"
+        action.cancel()
+    assert library.record().outcome == "CANCELLED"
 
 
 def test_a_set_of_facts_is_bounded_and_keeps_what_decides() -> None:

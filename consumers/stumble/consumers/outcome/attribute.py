@@ -29,7 +29,7 @@ class Group:
         self.family = family
         self.facts = facts
         self.action = declaring.action if declaring is not None else likely_action(family, facts)
-        self.rule = rules.rule_of(self.action)
+        self.rule = rules.rule_of(self.action, stated=declaring is not None and declaring.signal == "request")
         self.target: tuple[str | None, str] | None = None
         self.slot: str | None = None
         #: Request id that it is known by; facts under another one may continue it.

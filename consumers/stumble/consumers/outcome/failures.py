@@ -81,7 +81,7 @@ def find(failing: Iterable[Fact], rule: rules.Rule, *, without_races: bool) -> F
     if rule.relayed_steps:
         direct = _without_relayed(direct, echoes, rule)
     clusters: list[Cluster] = []
-    for fact in direct:
+    for fact in sorted(direct, key=_tells_no_attempt):
         _join(clusters, fact, _same_host(clusters, fact))
     for fact in wrappers:
         _join(clusters, fact, _wrapped(clusters, fact))
@@ -152,13 +152,23 @@ def _tells_no_cause(fact: Fact) -> bool:
     return fact.failure is None or not fact.failure.chain
 
 
+def _tells_no_attempt(fact: Fact) -> bool:
+    """Sort what tells its attempt before what only repeats it."""
+    return _attempt_id(fact) is None
+
+
 def _same_host(clusters: Sequence[Cluster], fact: Fact) -> Cluster | None:
+    """Return the failure of the same class on the same host and, where it is told, in the same attempt."""
     assert fact.failure is not None
     root, host, attempt = root_of(fact.failure), fact.origin.host, _attempt_id(fact)
-    for one in clusters:
-        if one.host == host and one.exception == root and one.attempt_id == attempt:
+    same = [one for one in clusters if one.host == host and one.exception == root]
+    if attempt is not None:
+        return next((one for one in same if one.attempt_id == attempt), None)
+    token = fact.failure.token
+    for one in same if token is not None else ():
+        if any(seen.failure is not None and seen.failure.token == token for seen in one.sightings):
             return one
-    return None
+    return _latest_before(same, fact.at)
 
 
 def _wrapped(clusters: Sequence[Cluster], fact: Fact) -> Cluster | None:
@@ -261,9 +271,10 @@ def ends_request(rule: rules.Rule, fact: Fact) -> bool:
     if not rule.retries:
         return True
     signal, sighting = fact.signal, fact.failure
-    if signal in rules.GIVING_UP or signal in rules.DECLARING:
-        return True
-    if sighting is not None and root_of(sighting) in VERDICTS:
+    if rule.stated:
+        return signal in rules.DECLARING
+    verdict = sighting is not None and root_of(sighting) in VERDICTS
+    if verdict or signal in rules.GIVING_UP or signal in rules.DECLARING:
         return True
     if signal in rule.attempt_signals:
         return sighting is not None and not rule.final_classes.isdisjoint((sighting.exception, root_of(sighting)))

@@ -56,14 +56,15 @@ def _read(case: Case) -> None:
     held = rule.held_by is not None and any(r.step == rule.held_by and r.result is None for r in case.runs)
     for fact in case.group.facts:
         phase = fact.phase
-        if phase == "ERROR" or fact.failure is not None or (silent and (fact.signal, phase) in silent):
+        if fact.extra is not None and fact.extra.outcome == CANCELLED:
+            if fact.signal in rules.DECLARING:
+                case.cancelled = fact
+        elif phase == "ERROR" or fact.failure is not None or (silent and (fact.signal, phase) in silent):
             case.failing.append(fact)
         elif fact.signal == "migration":
             _read_migration(case, fact)
         elif (phase == "END" or fact.signal in rules.PHASELESS) and _succeeds(rule, fact, held=held):
             case.successes.append(fact)
-        if fact.extra is not None and fact.extra.outcome == CANCELLED:
-            case.cancelled = fact
 
 
 def _succeeds(rule: rules.Rule, fact: Fact, *, held: bool) -> bool:

@@ -7,13 +7,15 @@ comment says why wherever they contradict intuition. Signals are named as ``sour
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 
 from stumble.schemas.wire.ids import family
 
 _HOUR: Final = 3600
 _NONE: Final[frozenset[str]] = frozenset()
+_SILENT: Final[frozenset[tuple[str, str]]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +58,14 @@ class Rule:
     #: Action of another request on the instance that cancels this one.
     aborted_by: str | None = None
     #: A failure without any exception: signals that show it, at any priority, and the name that it gets.
-    silent_failures: frozenset[tuple[str, str]] = frozenset()
+    silent_failures: frozenset[tuple[str, str]] = _SILENT
     silent_class: str = "UnknownError"
     #: The instance that its signals show in failure is not yet what Nova makes of it, or another copy of it.
     snapshots_lag: bool = False
     #: One call may start it several times on one server: the target is part of the key.
     by_target: bool = False
+    #: The request states its own end (the library's do): nothing else ends it, and failures before are attempts.
+    stated: bool = False
     #: It ends the instance itself, and with it what else is open.
     ends_instance: bool = False
     #: Seconds without news after which it is stalled.
@@ -464,6 +468,10 @@ CALLERS: Final = frozenset({"nova-conductor", "nova-api", "nova-scheduler"})
 SILENT_REASON: Final = "It failed; Nova tells no reason."
 
 
-def rule_of(action: str | None) -> Rule:
+@lru_cache(maxsize=1024)  # names of actions come from outside
+def rule_of(action: str | None, *, stated: bool = False) -> Rule:
     """Return the rule of an action; the empty one for an action that this release does not know."""
-    return RULES.get(action or "", UNKNOWN_RULE)
+    rule = RULES.get(action or "", UNKNOWN_RULE)
+    if not stated:
+        return rule
+    return replace(rule, stated=True, retries=True, ends=_NONE, end_steps=_NONE, held_by=None, silent_failures=_SILENT)
