@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from stumble.deploy.local import archive as module
 from stumble.deploy.local.archive import ClassArchive
 
 JAVA = """#!/bin/sh
@@ -28,7 +29,8 @@ def make(tmp_path: Path):
 
 
 @pytest.fixture(autouse=True)
-def _state(tmp_path: Path) -> None:
+def _state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_DELAY", 0.0)
     (tmp_path / "state").mkdir()
 
 

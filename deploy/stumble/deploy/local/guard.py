@@ -1,4 +1,4 @@
-"""Start one command such that it dies with its parent: ``guard.py SIGNAL PARENT USER -- ARGV``.
+"""Start one command such that it dies with its parent: ``guard.py SIGNAL PARENT USER DELAY -- ARGV``.
 
 The kernel's parent-death signal is the only thing that survives a ``kill -9`` of the parent. It has to be
 set in the child between fork and exec; a tiny interpreter that then replaces itself does it without running
@@ -17,6 +17,7 @@ import pwd
 import signal
 import struct
 import sys
+import time
 
 PR_SET_PDEATHSIG = 1
 PR_SET_KEEPCAPS = 8
@@ -44,9 +45,9 @@ def drop_root(user: str) -> None:
 
 def main(argv: "list[str]") -> None:
     """Set the signal mask, user and death signal, then become the command."""
-    death_signal, parent, user, separator, *command = argv
+    death_signal, parent, user, delay, separator, *command = argv
     if separator != "--" or not command:
-        raise SystemExit("guard.py is for the local stack only: SIGNAL PARENT USER -- ARGV")
+        raise SystemExit("guard.py is for the local stack only: SIGNAL PARENT USER DELAY -- ARGV")
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     if user != "-":
         drop_root(user)
@@ -54,6 +55,7 @@ def main(argv: "list[str]") -> None:
     libc.prctl(PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0)
     if os.getppid() != int(parent):
         raise SystemExit(f"the process that should watch over {command[0]} is gone")
+    time.sleep(float(delay))
     os.execv(command[0], command)  # noqa: S606  # becoming the command is the point
 
 

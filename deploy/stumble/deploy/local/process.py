@@ -82,10 +82,12 @@ class ChildProcess:
         env: Mapping[str, str] | None = None,
         user: str | None = None,
         terminal: bool = False,
+        delay: float = 0.0,
     ) -> None:
         """Start `argv` in a session of its own (Ctrl-C at the terminal is the parent's business alone).
 
-        Output goes to the log file, with `terminal` to this process's own standard output.
+        Output goes to the log file, with `terminal` to this process's own standard output. The command begins
+        after `delay` seconds.
         Raises LocalError if a copy from an earlier run can't be ended.
         """
         self.end_leftover()
@@ -98,6 +100,7 @@ class ChildProcess:
             str(int(self._death_signal)),
             str(os.getpid()),
             user or "-",
+            str(delay),
             "--",
         ]
         with self.log.open("ab") as log:
