@@ -39,7 +39,7 @@ def test_a_statement_can_be_prepared(session, name):
     [
         ("select * from requests where request_id = 'r'", "requests_request_id"),
         (
-            "select * from requests where instance_uuid = '11111111-1111-4111-8111-111111111111' order by started_at desc",
+            "select * from requests where instance_uuid = '11111111-1111-4111-8111-111111111111'::uuid",
             "requests_instance",
         ),
         ("select * from failures order by occurred_at desc, failure_id limit 50", "failures_recent"),
