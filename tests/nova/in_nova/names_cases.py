@@ -5,21 +5,25 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import inspect
+import pkgutil
 import re
 import unittest
 
 from nova import rpc
 from nova.compute import instance_actions, manager
 from nova.conductor import manager as conductor_manager
-from nova.notifications import objects as notifications
+from nova.notifications import objects as notification_objects
+from nova.notifications.objects import base as notification_base
 from nova.objects import fields
 
 from stumble.producers.translate import names
 from stumble.producers.translate.skip import NOT_AN_ACTION, Skipped
 from stumble.producers.translate.versioned import name_of
 
-assert notifications
+for _module in pkgutil.iter_modules(notification_objects.__path__):
+    importlib.import_module(f"{notification_objects.__name__}.{_module.name}")
 LEGACY = rpc.LegacyValidatingNotifier.allowed_legacy_notification_event_types
 
 
@@ -50,6 +54,19 @@ class NamesCase(unittest.TestCase):
         values = set(re.findall(r" = '(\w+)'", source))
         self.assertEqual(set(), values - known - other)
         self.assertEqual(set(), known - values)
+
+    def test_every_documented_sample_of_an_instance(self):
+        samples = {sample for cls in notification_base.NotificationBase.__subclasses__() for sample in cls.samples}
+        self.assertGreater(len(samples), 130)
+        for sample in samples:
+            family, name, *_ = sample.removesuffix(".json").split("-")
+            if family == "instance" and name != "exists":
+                signal = re.sub("_share$|_alias$", "", name) if name not in names.INSTANCE_SIGNALS else name
+                self.assertIn(signal, names.INSTANCE_SIGNALS, sample)
+            elif family == "compute_task":
+                self.assertIn(name, names.COMPUTE_TASKS, sample)
+            elif sample != "compute-exception.json":
+                self.assertTrue(f"{family}.".startswith(names.DROPPED_FAMILIES) or name == "exists", sample)
 
     def test_every_versioned_object_has_a_family(self):
         for name in (

@@ -114,6 +114,16 @@ def test_extended_volumes_are_events_of_their_own():
     assert len({event["event_id"] for event in events}) == 3
 
 
+def test_external_events_that_start_no_action_are_none():
+    network = external(UUID, "port-1") | {"_obj_name": "network-changed"}
+    known = {"instances": [instance()], "events": [network]}
+    message = wrapped_exception("external_instance_event", "ValueError('x')", **known)
+    assert read_notification(message, CONTEXT) == ([], "not_an_action")
+    known["events"] = [network, external(UUID, "vol-1")]
+    event = one(wrapped_exception("external_instance_event", "ValueError('x')", **known))
+    assert event["target_id"] == "vol-1"
+
+
 def test_external_events_as_text():
     text = f"InstanceExternalEvent(instance_uuid={UUID},name='volume-extended',status='completed',tag='vol-1')"
     instances = [f"Instance(display_name='a,uuid={OTHER}',uuid={UUID},vcpus=1)"]

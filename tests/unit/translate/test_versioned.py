@@ -102,9 +102,23 @@ def test_compute_exception_names_no_instance_but_its_traceback_names_the_step():
     assert event["failure"]["exception"] == "InstancePowerOffFailure"
 
 
+_EXTENDING = ("external_instance_event", "extend_volume")
+
+
+def test_an_extended_volume_is_a_step_inside_of_the_external_event():
+    frames = "".join(f'  File "/x/nova/compute/manager.py", line 1, in {name}\n' for name in _EXTENDING)
+    traceback = f"Traceback (most recent call last):\n{frames}"
+    event = one(envelope("compute.exception", fault("ValueError", "x", traceback), "nova-compute:host1"))
+    assert event["step"] == "compute_extend_volume"
+
+
 @pytest.mark.parametrize(
     ("publisher", "frame"),
-    [("nova-api:x", "create_aggregate"), ("nova-compute:x", "get_vnc_console")],
+    [
+        ("nova-api:x", "create_aggregate"),
+        ("nova-compute:x", "get_vnc_console"),
+        ("nova-compute:x", "external_instance_event"),
+    ],
 )
 def test_an_exception_of_something_else_is_no_action(publisher: str, frame: str):
     traceback = f'Traceback (most recent call last):\n  File "/x/nova/compute/manager.py", line 1, in {frame}\n'

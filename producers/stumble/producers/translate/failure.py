@@ -18,6 +18,9 @@ _START = "Traceback (most recent call last):"
 _FRAME = re.compile(r'File "[^"\n]{0,512}nova/(compute|conductor)/manager\.py", line \d+, in (\w{1,128})')
 _UNKNOWN_CLASS = "Exception"
 
+#: The method that Neutron's and Cinder's events come to; those that act run a step inside.
+EXTERNAL_EVENT = "external_instance_event"
+
 
 def failure(
     what: Seen,
@@ -83,11 +86,12 @@ def method_of(traceback: str | None) -> tuple[str, str] | None:
     if not traceback:
         return None
     last = traceback.rfind(_START)
-    for where, name in _FRAME.findall(traceback[max(last, 0) :]):
+    frames = _FRAME.findall(traceback[max(last, 0) :])
+    for where, name in frames:
         step = step_of_method(name, f"nova-{where}")
         if name in NO_ACTION_METHODS or step in STEP_ACTIONS or name in _SHARED_METHODS:
             return f"nova-{where}", name
-    return None
+    return ("nova-compute", EXTERNAL_EVENT) if ("compute", EXTERNAL_EVENT) in frames else None
 
 
 #: Methods that several actions run as a step.

@@ -8,7 +8,7 @@ from typing import Any
 
 from stumble.producers.translate import fields
 from stumble.producers.translate.build import Event, Signal, event, move_side, snapshot
-from stumble.producers.translate.failure import Failure, legacy_failure
+from stumble.producers.translate.failure import EXTERNAL_EVENT, Failure, legacy_failure
 from stumble.producers.translate.mask import Mask
 from stumble.producers.translate.names import (
     COMPUTE_TASKS,
@@ -39,6 +39,7 @@ _TARGET_ARGS = (
 #: The few fields that are read from an object's ``repr``: ``InstanceExternalEvent(instance_uuid=…,name='…',tag='…')``.
 _REPR_FIELD = re.compile(r"[(,](instance_uuid|name|tag|uuid)='?([\w.:-]{1,255})")
 _EXTENDED = "volume-extended"
+_ACTING_EVENTS = (_EXTENDED, "power-update")
 
 
 def name_of(event_type: str, payload: Data) -> str:
@@ -137,7 +138,7 @@ def _exceptions(signal: Signal, payload: Data, ctxt: Data, mask: Mask) -> list[E
     method = signal.event_type or ""
     args = fields.mapping(payload.get("args"))
     failure = legacy_failure(payload, mask)
-    if method == "external_instance_event":
+    if method == EXTERNAL_EVENT:
         found = [
             _exception(signal, ctxt, failure, instance, position, **_external(kind, tag))
             for position, (instance, kind, tag) in enumerate(_external_targets(args))
@@ -215,20 +216,28 @@ def _external(kind: str | None, tag: str | None) -> Event:
             "target_kind": "volume",
             "target_id": tag,
         }
-    return {"step": "compute_power_update"} if kind == "power-update" else {}
+    return {"step": "compute_power_update"} if kind in _ACTING_EVENTS else {}
 
 
 def _external_targets(args: Data) -> Iterator[tuple[Data, str | None, str | None]]:
-    """Yield (instance, event name, tag) of each external event, or each instance where the events tell nothing."""
+    """Yield (instance, event name, tag) of each external event, or each instance where the events tell nothing.
+
+    Events that start no action (``network-changed``) are left out. Raises ``Skipped`` where all are such.
+    """
     instances = [_object(item) for item in _listed(args.get("instances"))]
     by_uuid = {_uuid_of(item): item for item in instances if _uuid_of(item)}
-    told = False
+    told = acting = False
     for item in _listed(args.get("events")):
         found = _object(item)
         instance = by_uuid.get(fields.uuid(_field(found, "instance_uuid")))
         if instance is not None:
             told = True
-            yield instance, fields.text(_field(found, "name")), fields.text(_field(found, "tag"))
+            kind = fields.text(_field(found, "name"))
+            if kind in _ACTING_EVENTS:
+                acting = True
+                yield instance, kind, fields.text(_field(found, "tag"))
+    if told and not acting:
+        raise Skipped(NOT_AN_ACTION)
     if not told:
         for instance in by_uuid.values():
             yield instance, None, None

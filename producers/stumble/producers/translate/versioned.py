@@ -7,7 +7,7 @@ from typing import Any
 
 from stumble.producers.translate import fields
 from stumble.producers.translate.build import Event, Signal, event, move_side, snapshot
-from stumble.producers.translate.failure import method_of, versioned_failure
+from stumble.producers.translate.failure import EXTERNAL_EVENT, method_of, versioned_failure
 from stumble.producers.translate.mask import Mask
 from stumble.producers.translate.names import (
     COMPUTE_TASKS,
@@ -68,7 +68,7 @@ def _exception(signal: Signal, found: Data, ctxt: Data, mask: Mask) -> Event:
     if failure is None:
         raise Skipped(MALFORMED)
     method = method_of(fields.text(found.get("traceback")))
-    if method and method[1] in NO_ACTION_METHODS:
+    if method and (method[1] in NO_ACTION_METHODS or method[1] == EXTERNAL_EVENT):
         raise Skipped(NOT_AN_ACTION)
     step = step_of_method(method[1], method[0]) if method else None
     return event(signal, ctxt, phase="ERROR", scope="STEP", step=step, failure=failure)
