@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from stumble.consumers.fingerprint import message_hash
-from stumble.consumers.outcome import rules
+from stumble.consumers.outcome import signals
 from stumble.schemas.wire.taxonomy import WRAPPERS, remote_class, strip_remote
 
 #: Facts that a set keeps. A request that fails on three hosts, seen four ways, has about sixty.
@@ -206,7 +206,7 @@ def is_orphan(facts: Iterable[Fact]) -> bool:
     """Tell whether nobody is known to have asked for what a fact set shows: it may continue another request."""
     for fact in facts:
         origin = fact.origin
-        if origin.initiator_user_id or origin.initiator_project_id or fact.signal in rules.OWN:
+        if origin.initiator_user_id or origin.initiator_project_id or fact.signal in signals.OWN:
             return False
     return True
 
@@ -219,12 +219,12 @@ def has_context(facts: Sequence[Fact]) -> bool:
     """
     for fact in facts:
         if (
-            fact.action in rules.CONTEXT_ACTIONS
-            or fact.signal in rules.CONTEXT_SIGNALS
-            or fact.step in rules.CONTEXT_STEPS
+            fact.action in signals.CONTEXT_ACTIONS
+            or fact.signal in signals.CONTEXT_SIGNALS
+            or fact.step in signals.CONTEXT_STEPS
         ):
             return True
-    return is_orphan(facts) and any(fact.signal in rules.MEANINGFUL for fact in facts)
+    return is_orphan(facts) and any(fact.signal in signals.MEANINGFUL for fact in facts)
 
 
 def union(known: Iterable[Fact], new: Iterable[Fact]) -> tuple[Fact, ...]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from stumble.consumers import diff as differ
 from stumble.consumers.facts import Extra, Fact, Origin, Sighting, has_context, pack, union, unpack
-from stumble.consumers.outcome import rules
+from stumble.consumers.outcome import rules, signals
 from stumble.consumers.outcome.derive import derive
 from stumble.consumers.records import IN_PROGRESS, FailureRecord, RequestRecord
 from tests.unit.outcome import dsl
@@ -132,7 +132,7 @@ def test_any_arrival_ends_in_the_same_state(name: str, data: st.DataObject) -> N
 
 
 _SIGNALS = ["action_start", "event_start", "event_finish", "fault", "exception", "migration", "request", "step"]
-_SIGNALS += ["instance.update", "instance.exists", *sorted(rules.GIVING_UP), *sorted(rules.SIGNAL_ACTIONS)]
+_SIGNALS += ["instance.update", "instance.exists", *sorted(signals.GIVING_UP), *sorted(signals.SIGNAL_ACTIONS)]
 _CLASSES = ["NoValidHost", "MaxRetriesExceeded", "BuildAbortException", "RescheduledException", "InstanceNotFound"]
 _CLASSES += ["UnexpectedDeletingTaskStateError", "MigrationPreCheckError", "libvirtError", "RemoteError", "ResizeError"]
 
@@ -179,7 +179,7 @@ _FACTS = st.builds(
     signal=st.sampled_from(_SIGNALS),
     phase=st.sampled_from(["START", "PROGRESS", "END", "ERROR"]),
     action=st.sampled_from([None, *rules.ACTIONS, "unheard-of"]),
-    step=st.sampled_from([None, *sorted(rules.STEP_ACTIONS)]),
+    step=st.sampled_from([None, *sorted(signals.STEP_ACTIONS)]),
     state=st.sampled_from([None, ("active", None, None, None), ("error", "deleting", "active", None)]),
     failure=st.one_of(st.none(), _SIGHTINGS),
     extra=st.one_of(st.none(), _EXTRAS),

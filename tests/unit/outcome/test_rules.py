@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stumble.consumers.outcome import rules
+from stumble.consumers.outcome import rules, signals
 from tests.unit.outcome import dsl
 
 #: nova/compute/instance_actions.py
@@ -25,7 +25,7 @@ def test_the_table_has_every_action_of_nova() -> None:
 @pytest.mark.parametrize("action", NOVA_ACTIONS)
 def test_every_marker_of_success_ends_its_action(action: str) -> None:
     rule = rules.RULES[action]
-    phase = {signal: "" if signal in rules.PHASELESS else ".end" for signal in rule.ends}
+    phase = {signal: "" if signal in signals.PHASELESS else ".end" for signal in rule.ends}
     markers = [f"V h1 {signal}{phase[signal]}" for signal in sorted(rule.ends)]
     markers += [f"T h1 event_finish.end {step}" for step in sorted(rule.end_steps)]
     markers += [f"T api action_finish {action}"]

@@ -1,8 +1,8 @@
 """To which request a fact belongs.
 
-The facts of one request id on one instance are usually one request. They are several where Nova starts several actions
-under one id (:data:`rules.SIBLINGS`, one action on several targets), and none of their own where they continue another
-request (a restarted service takes up its work under a new id without user or project).
+The facts of one request id on one instance are usually one request. They are several where Nova starts several
+actions under one id (:data:`signals.SIBLINGS`, one action on several targets), and none of their own where they
+continue another request (a restarted service takes up its work under a new id without user or project).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 from stumble.consumers.facts import Fact
-from stumble.consumers.outcome import rules
+from stumble.consumers.outcome import rules, signals
 from stumble.schemas.wire.ids import family as family_of
 
 
@@ -24,7 +24,7 @@ class Group:
         """Take sorted facts; ``declaring``: the first that states the action, where that is known already."""
         if declaring is None:
             declaring = next(
-                (f for f in facts if f.signal in rules.DECLARING and family_of(f.action or "") == family), None
+                (f for f in facts if f.signal in signals.DECLARING and family_of(f.action or "") == family), None
             )
         self.family = family
         self.facts = facts
@@ -44,15 +44,15 @@ class Group:
 @lru_cache(maxsize=4096)
 def families_named(signal: str, step: str | None, action: str | None, migration: str | None) -> tuple[str, ...]:
     """Return the families that a fact can belong to by its own words, the likeliest first; none where it tells none."""
-    if signal in rules.DECLARING:
+    if signal in signals.DECLARING:
         told: tuple[str, ...] = (action,) if action else ()
     elif signal == "migration":
-        by_type = rules.MIGRATION_ACTIONS.get(migration or "")
+        by_type = signals.MIGRATION_ACTIONS.get(migration or "")
         told = (by_type,) if by_type is not None else ()
-    elif signal in rules.GIVING_UP:
-        told = rules.GIVING_UP[signal]
+    elif signal in signals.GIVING_UP:
+        told = signals.GIVING_UP[signal]
     else:
-        told = rules.STEP_ACTIONS.get(step or "") or rules.SIGNAL_ACTIONS.get(signal, ())
+        told = signals.STEP_ACTIONS.get(step or "") or signals.SIGNAL_ACTIONS.get(signal, ())
         if action and action not in told:
             told = (action, *told)
     return tuple(dict.fromkeys(family_of(name) for name in told))
@@ -61,10 +61,10 @@ def families_named(signal: str, step: str | None, action: str | None, migration:
 def named(fact: Fact) -> tuple[str, ...]:
     """Return the families that a fact can belong to by its own words and what it shows of the instance."""
     signal = fact.signal
-    if signal in rules.TOLD_BY_OWNER:
-        return (family_of(rules.TOLD_BY_OWNER[signal][fact.origin.owner_project_id is not None]),)
-    if signal in rules.TOLD_BY_STATE and fact.state is not None:
-        by_state = rules.TOLD_BY_STATE[signal]
+    if signal in signals.TOLD_BY_OWNER:
+        return (family_of(signals.TOLD_BY_OWNER[signal][fact.origin.owner_project_id is not None]),)
+    if signal in signals.TOLD_BY_STATE and fact.state is not None:
+        by_state = signals.TOLD_BY_STATE[signal]
         told = by_state.get(fact.state[0] or "") or by_state.get(fact.state[1] or "")
         if told is not None:
             return (family_of(told),)
@@ -74,14 +74,14 @@ def named(fact: Fact) -> tuple[str, ...]:
 
 def likely_action(family: str | None, facts: Iterable[Fact]) -> str | None:
     """Return the action where no signal states it: a migration's type or a flavor tells a migrate from a resize."""
-    if family is None or family not in rules.CORRECTABLE:
+    if family is None or family not in signals.CORRECTABLE:
         return family
     hint: str | None = None
     for fact in facts:
         if hint is None or hint == family:
             told = fact.action
             if fact.extra is not None and fact.signal == "migration":
-                told = rules.MIGRATION_ACTIONS.get(fact.extra.migration_type or "")
+                told = signals.MIGRATION_ACTIONS.get(fact.extra.migration_type or "")
             if told and family_of(told) == family:
                 hint = told
     return hint or family
@@ -91,7 +91,7 @@ def split(facts: Sequence[Fact]) -> list[Group]:
     """Split the facts of one request id on one instance into requests. ``facts`` are sorted and not empty."""
     declaring: dict[str, Fact] = {}
     for fact in facts:
-        if fact.signal in rules.DECLARING and fact.action:
+        if fact.signal in signals.DECLARING and fact.action:
             declaring.setdefault(family_of(fact.action), fact)
     families = _families(facts, list(declaring))
     if len(families) > 1:
@@ -107,17 +107,17 @@ def _families(facts: Sequence[Fact], declared: list[str]) -> list[str]:
     found = _certain(facts)
     inner = {name for name in found for other in found if name in rules.rule_of(other).inside}
     found = [name for name in found if name not in inner] or found[:1]
-    return found[:1] + [name for name in found[1:] if frozenset((found[0], name)) in rules.SIBLINGS]
+    return found[:1] + [name for name in found[1:] if frozenset((found[0], name)) in signals.SIBLINGS]
 
 
 def _undeclared(facts: Sequence[Fact], declared: list[str]) -> list[str]:
     """Return the known siblings of declared requests that facts name: what is merely inside is none."""
     found: list[str] = []
     for one in declared:
-        hints = rules.SIBLING_HINTS.get(one)
+        hints = signals.SIBLING_HINTS.get(one)
         if hints is None:
             continue
-        siblings = rules.SIBLINGS_OF[one]
+        siblings = signals.SIBLINGS_OF[one]
         for fact in facts:
             if fact.signal in hints or fact.step in hints or fact.action in hints:
                 names = named(fact)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from stumble.consumers.facts import Fact, Origin, union
 from stumble.consumers.fingerprint import fingerprint
-from stumble.consumers.outcome import rules
+from stumble.consumers.outcome import signals
 from stumble.consumers.outcome.attempts import attempt_of, numbered
 from stumble.consumers.outcome.attribute import Group, split
 from stumble.consumers.outcome.effect import effect_of
@@ -232,7 +232,7 @@ def _failure(key: str, case: Case, one: Cluster, steps: Sequence[StepRecord]) ->
 def _without_reason(one: Cluster) -> str:
     """Return the text for a failure that no signal gives a reason for: its class, as Nova itself does."""
     silent = all(fact.failure is None for fact in one.sightings)
-    return rules.SILENT_REASON if silent else one.exception
+    return signals.SILENT_REASON if silent else one.exception
 
 
 def _tells(fact: Fact, one: Cluster) -> bool:

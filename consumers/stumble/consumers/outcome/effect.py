@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from stumble.consumers.facts import Fact
-from stumble.consumers.outcome import rules
+from stumble.consumers.outcome import rules, signals
 from stumble.consumers.records import EFFECT_ERROR, EFFECT_NONE, EFFECT_OTHER, EFFECT_UNKNOWN
 
 _ERROR = "error"
@@ -32,7 +32,7 @@ def baseline_of(facts: Sequence[Fact]) -> str | None:
 
 def effect_of(at: int, exception: str, rule: rules.Rule, facts: Sequence[Fact]) -> str:
     """Return what a failure of a class, at a time, did: the first settled state from then on against that before."""
-    lagging = rule.snapshots_lag or exception in rules.UNSAVED
+    lagging = rule.snapshots_lag or exception in signals.UNSAVED
     baseline = baseline_of(facts)
     for fact in facts:
         if fact.state is None or fact.at < at or not _settled(fact, rule, lagging=lagging):
@@ -53,7 +53,7 @@ def _settled(fact: Fact, rule: rules.Rule, *, lagging: bool) -> bool:
     """
     assert fact.state is not None
     vm_state, task_state = fact.state[0], fact.state[1]
-    if vm_state == _ERROR or fact.signal in rules.GIVING_UP:
+    if vm_state == _ERROR or fact.signal in signals.GIVING_UP:
         return True
     if fact.phase == "START":
         return fact.signal in rule.signals

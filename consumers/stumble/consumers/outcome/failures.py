@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from stumble.consumers.facts import Fact, Sighting
-from stumble.consumers.outcome import rules
+from stumble.consumers.outcome import rules, signals
 from stumble.schemas.wire.taxonomy import RACES, VERDICTS, WRAPPERS
 
 
@@ -115,8 +115,8 @@ def _is_echo(fact: Fact, sighting: Sighting) -> bool:
     return (
         sighting.remote
         or fact.signal == "migration"
-        or (sighting.exception in rules.ECHOES and bool(sighting.chain))
-        or (service is not None and service in rules.CALLERS)
+        or (sighting.exception in signals.ECHOES and bool(sighting.chain))
+        or (service is not None and service in signals.CALLERS)
     )
 
 
@@ -246,9 +246,9 @@ def _spoken(verdicts: Sequence[Fact]) -> Fact:
     return min(
         verdicts,
         key=lambda f: (
-            f.signal not in rules.GIVING_UP,
+            f.signal not in signals.GIVING_UP,
             f.failure is not None and f.failure.remote,
-            f.origin.service not in rules.CALLERS,
+            f.origin.service not in signals.CALLERS,
             f.at,
             f.event_id,
         ),
@@ -272,9 +272,9 @@ def ends_request(rule: rules.Rule, fact: Fact) -> bool:
         return True
     signal, sighting = fact.signal, fact.failure
     if rule.stated:
-        return signal in rules.DECLARING
+        return signal in signals.DECLARING
     verdict = sighting is not None and root_of(sighting) in VERDICTS
-    if verdict or signal in rules.GIVING_UP or signal in rules.DECLARING:
+    if verdict or signal in signals.GIVING_UP or signal in signals.DECLARING:
         return True
     if signal in rule.attempt_signals:
         return sighting is not None and not rule.final_classes.isdisjoint((sighting.exception, root_of(sighting)))

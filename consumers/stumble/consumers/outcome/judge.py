@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from stumble.consumers.facts import Fact
-from stumble.consumers.outcome import rules
+from stumble.consumers.outcome import rules, signals
 from stumble.consumers.outcome.attempts import Run, runs_of
 from stumble.consumers.outcome.attribute import Group
 from stumble.consumers.outcome.failures import Findings, ends_request, find, is_race
@@ -57,13 +57,13 @@ def _read(case: Case) -> None:
     for fact in case.group.facts:
         phase = fact.phase
         if fact.extra is not None and fact.extra.outcome == CANCELLED:
-            if fact.signal in rules.DECLARING:
+            if fact.signal in signals.DECLARING:
                 case.cancelled = fact
         elif phase == "ERROR" or fact.failure is not None or (silent and (fact.signal, phase) in silent):
             case.failing.append(fact)
         elif fact.signal == "migration":
             _read_migration(case, fact)
-        elif (phase == "END" or fact.signal in rules.PHASELESS) and _succeeds(rule, fact, held=held):
+        elif (phase == "END" or fact.signal in signals.PHASELESS) and _succeeds(rule, fact, held=held):
             case.successes.append(fact)
 
 
@@ -72,7 +72,7 @@ def _succeeds(rule: rules.Rule, fact: Fact, *, held: bool) -> bool:
     signal = fact.signal
     if signal in rule.ends:
         return not held and not _half_done(rule, fact)
-    return (signal in rules.STEPPING and fact.step in rule.end_steps) or signal in rules.DECLARING
+    return (signal in signals.STEPPING and fact.step in rule.end_steps) or signal in signals.DECLARING
 
 
 def _half_done(rule: rules.Rule, fact: Fact) -> bool:
@@ -81,11 +81,11 @@ def _half_done(rule: rules.Rule, fact: Fact) -> bool:
 
 def _read_migration(case: Case, fact: Fact) -> None:
     status = fact.extra.migration_status if fact.extra is not None else None
-    if status in rules.MIGRATION_CANCELLED:
+    if status in signals.MIGRATION_CANCELLED:
         case.cancelled = fact
-    elif status in rules.MIGRATION_FAILED:
+    elif status in signals.MIGRATION_FAILED:
         case.failing.append(fact)
-    elif status in rules.MIGRATION_ENDS.get(case.group.action or "", ()):
+    elif status in signals.MIGRATION_ENDS.get(case.group.action or "", ()):
         case.successes.append(fact)
 
 
