@@ -9,7 +9,6 @@ from fastapi import APIRouter, Query, Request, Response
 
 from stumble.consumers.api import reads
 from stumble.consumers.api.context import Context, Running
-from stumble.consumers.api.database import Row
 from stumble.consumers.api.links import next_link
 from stumble.consumers.api.models import Details, FailureDetail, FailurePage
 from stumble.consumers.api.params import FailureFilter, FailureQuery
@@ -50,20 +49,21 @@ async def detailed(running: Context, failure_id: UUID) -> FailureDetail:
         row = await reads.failure(connection, failure_id)
         if row is None:
             raise NotFound(f"No failure {failure_id} is known.")
-        body = await reads.event_body(connection, row["detail_event_id"])
-    return FailureDetail.model_validate(
-        {**row, "sightings": row["event_ids"] or [], "details": _details(row, body) if body else None},
-    )
+        # No sighting may have a message: then the first one still tells who said it.
+        shown: UUID | None = row["detail_event_id"] or next(iter(row["event_ids"] or ()), None)
+        body = await reads.event_body(connection, shown)
+    details = _details(shown, body) if shown and body else None
+    return FailureDetail.model_validate({**row, "sightings": row["event_ids"] or [], "details": details})
 
 
-def _details(row: Row, body: bytes) -> Details | None:
+def _details(event_id: UUID, body: bytes) -> Details | None:
     try:
         event = _DECODER.decode(body)
     except WireError:
         return None
     source, failure = event.get("source") or {}, event.get("failure") or {}
     return Details(
-        event_id=row["detail_event_id"],
+        event_id=event_id,
         event_type=source.get("event_type"),
         signal=source.get("signal"),
         publisher=source.get("publisher"),

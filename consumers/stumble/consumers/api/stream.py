@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Annotated, Literal
 from uuid import UUID
 
@@ -11,13 +12,17 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from stumble.consumers.api.context import Context, Running
 from stumble.consumers.api.cursors import StreamCursor
+from stumble.consumers.api.database import fetch
 from stumble.consumers.api.feed import OUTAGES, News, head
 from stumble.consumers.api.models import Blame
 from stumble.consumers.api.params import Text
 from stumble.consumers.api.problems import BadRequest, documented
+from stumble.consumers.api.times import rfc3339
+from stumble.consumers.store.queries import query as statement
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from datetime import datetime
 
 router = APIRouter(prefix="/v1/stream", tags=["stream"], responses=documented(400, 503))
 PING_SECONDS = 15
@@ -71,33 +76,43 @@ async def stream(
     """Send each failure and each outcome reached, corrections included, none left out.
 
     Each event's id is a place: a client that reconnects with `Last-Event-ID` goes on there. Without one the stream
-    starts now. A message can come twice; its subject and revision tell.
+    starts now. A message can come twice; its subject and revision tell. An event `gap` says that a place is older than
+    what is kept.
     """
-    place = await _start(running, last_event_id or query.after)
+    place, gap = await _start(running, last_event_id or query.after)
     return EventSourceResponse(
-        _events(running, query, place),
+        _events(running, query, place, gap),
         ping=PING_SECONDS,
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
 
 
-async def _start(running: Context, text: str | None) -> StreamCursor:
+async def _start(running: Context, text: str | None) -> tuple[StreamCursor, datetime | None]:
+    """Return the place to go on from and, if what followed it may be gone, the time of the oldest that is left."""
     async with running.database.read() as connection:
         now = await head(connection)
+        oldest = await fetch(connection, statement("stream_oldest")) if text else []
     if not text:
-        return now
+        return now, None
     try:
         place = StreamCursor.decode(text)
     except ValueError as error:
         raise BadRequest(str(error)) from None
     if place.xid > now.xid:
         raise BadRequest("The Last-Event-ID is of another store: this one was made anew; leave it out to start now.")
-    return place
+    # The first row that ever was has id 1: while it is there, nothing has been thrown away.
+    gone = any(row["id"] > 1 and place < StreamCursor(row["xid"], row["id"]) for row in oldest)
+    return place, oldest[0]["created_at"] if gone else None
 
 
-async def _events(running: Context, query: StreamFilter, place: StreamCursor) -> AsyncIterator[ServerSentEvent]:
+async def _events(
+    running: Context, query: StreamFilter, place: StreamCursor, gap: datetime | None
+) -> AsyncIterator[ServerSentEvent]:
     # An event without data moves no client, but says at once where it stands.
     yield ServerSentEvent(comment="stream open", id=place.encode(), retry=RETRY_MILLISECONDS)
+    if gap:
+        detail = f"What came between this place and {rfc3339(gap)} may be no longer kept; ask /v1/failures for it."
+        yield ServerSentEvent(json.dumps({"detail": detail, "oldest": rfc3339(gap)}), event="gap", sep="\n")
     async with running.feed.following():
         while not running.feed.closed:
             try:

@@ -22,7 +22,7 @@ app = typer.Typer(add_completion=False)
 _NEEDS = "`stumble schema check` needs avro, which isn't installed here; install it with: pip install 'stumble[dev]'"
 
 
-@app.callback()
+@app.callback(epilog=examples("stumble schema list", "stumble schema show ActionFailed", "stumble schema check"))
 def schema() -> None:
     """Show the Avro schemas, check that their versions stay compatible."""
 

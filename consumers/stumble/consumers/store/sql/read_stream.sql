@@ -13,3 +13,6 @@ select id, xid::text::bigint as xid, kind, subject_id, request_key, instance_uui
 -- name: stream_head
 -- Place from which everything that is not yet visible will be read.
 select pg_snapshot_xmin(pg_current_snapshot())::text::bigint as xid;
+
+-- name: stream_oldest
+select xid::text::bigint as xid, id, created_at from publications order by xid, id limit 1;
