@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from stumble.consumers.outcome import rules, signals
+from stumble.consumers.outcome import describe, rules, signals
 from tests.unit.outcome import dsl
 
 #: nova/compute/instance_actions.py
@@ -69,3 +71,9 @@ def test_an_action_of_a_later_nova() -> None:
     assert dsl.summary(failed) == {"teleport": "FAILED h1:HypervisorUnavailable(UNKNOWN)"}
     ended = dsl.run("T api action_start teleport\nT h1 event_finish.end compute_teleport")
     assert dsl.summary(ended) == {"teleport": "IN_PROGRESS"}
+
+
+def test_the_documents_table_is_that_of_the_rules() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "outcomes.md").read_text(encoding="utf-8")
+    generated = text.partition("describe -->\n")[2].partition("<!-- end -->")[0]
+    assert generated == describe.table(), "run: python -m stumble.consumers.outcome.describe"
