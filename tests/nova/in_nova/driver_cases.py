@@ -13,6 +13,7 @@ import unittest
 from unittest import mock
 
 import oslo_messaging
+from nova.objects import external_event as objects
 from oslo_config import cfg
 from oslo_messaging.notify import notifier
 
@@ -123,6 +124,25 @@ class DriverCase(unittest.TestCase):
         self.assertEqual(first["failure_id"], second["failure_id"])
         self.assertEqual(["OSError"], first["failure"]["chain"])
         self.assertIsNone(other["failure_id"])
+
+    def test_of_several_external_events_the_failing_one_is_told(self):
+        tags = ["vol-1", "vol-2", "vol-3"]
+        events = [objects.InstanceExternalEvent(instance_uuid=UUID, name="volume-extended", tag=tag) for tag in tags]
+        told = [{"instance_uuid": UUID, "name": "volume-extended", "tag": tag} for tag in tags]
+        payload = {"exception": "ValueError('x')", "args": {"instances": [{"uuid": UUID}], "events": told}}
+
+        def external_instance_event():
+            for event in events:
+                if event.tag == "vol-2":
+                    raise ValueError("x")
+
+        publisher = self.notifier(self.conf())
+        publisher.error({}, "external_instance_event", payload)
+        try:
+            external_instance_event()
+        except ValueError:
+            publisher.error({}, "external_instance_event", payload)
+        self.assertEqual([*tags, "vol-2"], [event["target_id"] for event in self.events()])
 
     def test_no_message_makes_it_raise(self):
         found = driver.StumbleDriver(self.conf(), [], None)

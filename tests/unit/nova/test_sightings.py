@@ -3,7 +3,9 @@ from __future__ import annotations
 import gc
 import weakref
 
-from stumble.producers.nova.sightings import chain, describe, token_of
+import pytest
+
+from stumble.producers.nova.sightings import chain, describe, failing_event, token_of
 
 
 class NovaLike(Exception):
@@ -72,6 +74,25 @@ def test_description():
     assert (found["class"], found["message"], found["code"], found["function"]) == ("NovaLike", "broken", 409, "fails")
     assert found["module"] == __name__
     assert "in fails" in found["traceback"]
+
+
+class ExternalEvent:
+    instance_uuid, tag = "u", "vol-2"
+
+    def obj_attr_is_set(self, _name: str) -> bool:
+        return True
+
+
+def test_the_external_event_at_which_a_call_failed():
+    def external_instance_event() -> None:
+        for event in (None, ExternalEvent()):
+            if event is not None:
+                raise NovaLike
+
+    with pytest.raises(NovaLike) as caught:
+        external_instance_event()
+    assert failing_event(caught.value) == ("u", "vol-2")
+    assert failing_event(ValueError()) is None
 
 
 def test_an_exception_that_can_not_be_told_is_still_described():

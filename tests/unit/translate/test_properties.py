@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stumble.producers.translate import read_notification, read_tap
@@ -56,6 +56,9 @@ PAYLOADS = (
 )
 
 
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
 def check(events: list[dict], reason: str | None) -> None:
     assert bool(events) == (reason is None)
     assert reason is None or reason in ALL
@@ -64,6 +67,7 @@ def check(events: list[dict], reason: str | None) -> None:
         assert decode(EVENT, body)["event_id"] == event["event_id"]
 
 
+@UNHURRIED
 @given(event_type=TYPES | st.text(), payload=PAYLOADS | VALUES, context=VALUES)
 def test_any_payload(event_type: str, payload: object, context: object):
     message = samples.envelope(event_type, payload, "nova-compute:host1")
@@ -74,17 +78,20 @@ def test_any_payload(event_type: str, payload: object, context: object):
     check(*found)
 
 
+@UNHURRIED
 @given(event_type=TYPES, changes=DATA, context=VALUES)
 def test_a_sound_payload_with_any_fields_changed(event_type: str, changes: dict, context: object):
     make = samples.versioned if event_type.startswith("instance.") else samples.legacy
     check(*read_notification(make(event_type, **changes), context))
 
 
+@UNHURRIED
 @given(envelope=st.dictionaries(st.sampled_from(list(samples.versioned("x"))), VALUES), context=VALUES)
 def test_any_envelope(envelope: dict, context: object):
     check(*read_notification(samples.versioned("instance.create.end") | envelope, context))
 
 
+@UNHURRIED
 @given(
     kind=st.sampled_from(["action_start", "event_start", "event_finish", "fault", "migration"]) | VALUES,
     call=DATA,

@@ -14,6 +14,8 @@ from stumble.producers.nova.options import Settings
 from stumble.producers.translate import Translation, read_notification, read_tap
 from stumble.producers.translate.skip import MALFORMED, NO_IDENTITY
 
+Event = dict[str, Any]
+
 LOG = logging.getLogger(__name__)
 
 _COMPUTE = "nova-compute"
@@ -50,7 +52,7 @@ class Producer:
         translation = read_notification(msg, ctxt, priority)
         events = translation.events
         if events and events[0]["failure"] is not None:
-            _add_sighting(events, sys.exc_info()[1])
+            translation = Translation(_with_sighting(events, sys.exc_info()[1]))
         self._emit(translation, str(msg.get("event_type")) if isinstance(msg, Mapping) else "?")
 
     def call(self, call: Mapping[str, Any], ctxt: Mapping[str, Any]) -> None:
@@ -68,12 +70,15 @@ class Producer:
             self.emitter.emit(event)
 
 
-def _add_sighting(events: list[dict[str, Any]], exc: BaseException | None) -> None:
+def _with_sighting(events: list[Event], exc: BaseException | None) -> list[Event]:
     """Say which exception object a notification is about, if it is the one being handled right now."""
     if exc is None or type(exc).__name__.removesuffix("_Remote") != events[0]["failure"]["exception"]:
-        return
+        return events
     token, inside = sightings.token_of(exc), sightings.chain(exc)
     for event in events:
         event["failure_id"] = token
         if not event["failure"]["chain"]:
             event["failure"]["chain"] = [name.removesuffix("_Remote") for name in inside]
+    if len(events) > 1 and (failing := sightings.failing_event(exc)):
+        return [event for event in events if (event["instance_uuid"], event["target_id"]) == failing] or events
+    return events

@@ -9,8 +9,11 @@ from contextlib import suppress
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from stumble.producers.nova import calls
+
 _MAX_CHAIN = 16
 _MAX_FRAMES = 60
+_EXTERNAL_EVENT = "external_instance_event"
 _ATTRIBUTE = "_stumble_sighting"
 
 _tokens: WeakKeyDictionary[BaseException, str] = WeakKeyDictionary()
@@ -57,6 +60,19 @@ def describe(exc: BaseException) -> dict[str, Any]:
 def chain(exc: BaseException) -> list[str]:
     """Return the class names of what is inside an exception, outermost first."""
     return [type(link).__name__ for link in _links(exc)]
+
+
+def failing_event(exc: BaseException) -> tuple[str, str] | None:
+    """Return instance uuid and tag of the external event at which a compute's call for several of them failed.
+
+    The call's notification names all events; only the frame that it failed in tells which one it was at.
+    """
+    with suppress(Exception):
+        for frame, _ in traceback.walk_tb(exc.__traceback__):
+            if frame.f_code.co_name == _EXTERNAL_EVENT:
+                found = calls.loaded(frame.f_locals.get("event"), ("instance_uuid", "tag"))
+                return str(found["instance_uuid"]), str(found["tag"])
+    return None
 
 
 def _links(exc: BaseException) -> Iterator[BaseException]:
