@@ -19,12 +19,15 @@ def assert_right(name: str, found: dict[str, Any]) -> None:
     assert judge.differences(EXPECTED[name], found["items"]) == [], found
 
 
+# One worker plays and asks; a second one would only wait for it.
+@pytest.mark.xdist_group("nova with the one line")
 @pytest.mark.parametrize("name", list(EXPECTED))
 def test_with_the_one_line_in_nova_conf(name: str, told: Callable[..., Any]) -> None:
     found = told("default")[name]
     assert_right(name, found)
 
 
+@pytest.mark.xdist_group("nova with other formats")
 @pytest.mark.parametrize("notification_format", ["versioned", "both"])
 @pytest.mark.parametrize("name", TOUR)
 def test_whatever_the_notification_format(name: str, notification_format: str, told: Callable[..., Any]) -> None:
