@@ -12,12 +12,13 @@ a value. Text that is passed over is still checked to be UTF-8.
 from __future__ import annotations
 
 import json
+import re
 import struct
 from collections.abc import Callable, Iterable, Mapping
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from stumble.consumers.facts import NO_EXTRA, NO_LABELS, Extra, Fact, Origin, State, exact_move, label_pairs, sighting
+from stumble.consumers.facts import NO_EXTRA, NO_LABELS, Extra, Fact, Origin, exact_move, label_pairs, sighting
 
 
 class Unreadable(Exception):  # no error yet: the caller looks closer
@@ -35,16 +36,36 @@ class Read(NamedTuple):
     fact: Fact
 
 
-#: Fields of the event that are kept, in the order in which the generated function returns them.
-_KEPT = (
-    *("event_id", "occurred_at", "emitted_at", "phase", "instance_uuid", "action", "request_id", "step"),
-    *("instance", "failure", "labels", "attributes", "source.signal", "failure_id", "old_flavor", "new_flavor"),
-    *("migration_id", "migration_type", "migration_status", "source_host", "dest_host", "target_kind", "target_id"),
-    *("step_id", "attempt_id", "service", "host", "node", "cell", "region", "availability_zone", "cloud"),
-    *("global_request_id", "owner_project_id", "initiator_user_id", "initiator_project_id"),
-)
-#: Parts of nested records that are kept, where not all are.
-_STATE = ("vm_state", "task_state", "old_vm_state", "old_task_state", "display_name")
+#: What the generated function does with the fields that it kept (`v_…`), after the last of them.
+_ASSEMBLE = """
+    if v_instance is None:
+        state = name = None
+    else:
+        name = v_instance_display_name
+        state = v_instance if v_instance_vm_state is not None else None
+    extra = (
+        v_migration_id, v_migration_type, v_migration_status, v_source_host, v_dest_host,
+        v_target_kind, v_target_id, v_step_id, v_attempt_id, v_attributes.get("outcome"),
+    )
+    if v_failure is not None:
+        v_failure = sighting(v_failure, v_failure_id, v_attributes)
+    if v_action == "resize":
+        v_action = exact_move(v_action, v_old_flavor, v_new_flavor)
+    fact = new(Fact, (
+        v_occurred_at, v_event_id, v_source_signal or "", v_phase, v_action, v_step, state, v_failure,
+        None if extra == NO_EXTRA else new(Extra, extra),
+        new(Origin, (
+            v_request_id, v_service, v_host, v_node, v_cell, v_region, v_availability_zone, v_cloud,
+            v_global_request_id, v_owner_project_id, v_initiator_user_id, v_initiator_project_id, name,
+            label_pairs(v_labels) if v_labels else NO_LABELS,
+        )),
+    ))
+    return new(Read, (v_event_id, v_occurred_at, v_emitted_at, v_instance_uuid, v_request_id, fact))
+"""
+#: Fields that it keeps; text of other fields is passed over.
+_KEPT = frozenset(re.findall(r"v_(\w+)", _ASSEMBLE))
+#: What becomes of a nested record that is there: the state is a tuple, the failure a mapping.
+_STATE = ("vm_state", "task_state", "old_vm_state", "old_task_state")
 _FAILURE = ("exception", "chain", "code", "reason", "message", "traceback", "blame", "retryable")
 #: Nullable text that is null nearly always: neighbours among these are passed over together.
 _RARE = frozenset(
@@ -67,63 +88,35 @@ def compile_reader(definition: str) -> Callable[[bytes, int], Read]:
 
     def read(value: bytes, start: int) -> Read:
         try:
-            return _read(*walk(value, start))
+            return walk(value, start)
         except (IndexError, KeyError, TypeError, ValueError, struct.error) as error:
             raise Unreadable from error
 
     return read
 
 
-def _read(
-    event_id: str,
-    occurred_at: int,
-    emitted_at: int,
-    phase: str,
-    instance_uuid: str | None,
-    action: str | None,
-    request_id: str | None,
-    step: str | None,
-    instance: tuple[str | None, ...] | None,
-    failure: tuple[Any, ...] | None,
-    labels: Mapping[str, str],
-    attributes: Mapping[str, str],
-    signal: str | None,
-    token: str | None,
-    old_flavor: str | None,
-    new_flavor: str | None,
-    *rest: str | None,
-) -> Read:
-    """Put the kept fields together as a fact."""
-    state: State | None = None
-    name = None
-    if instance is not None:
-        name = instance[4]
-        state = instance[:4] if instance[0] is not None else None  # type: ignore[assignment]
-    extra = (*rest[:9], attributes.get("outcome"))
-    origin = Origin._make((request_id, *rest[9:], name, label_pairs(labels) if labels else NO_LABELS))
-    fact = Fact(
-        occurred_at,
-        event_id,
-        signal or "",
-        phase,
-        exact_move(action, old_flavor, new_flavor),
-        step,
-        state,
-        None if failure is None else sighting(dict(zip(_FAILURE, failure, strict=True)), token, attributes),
-        None if extra == NO_EXTRA else Extra(*extra),
-        origin,
-    )
-    return Read(event_id, occurred_at, emitted_at, instance_uuid, request_id, fact)
-
-
-def _compiled(schema: Mapping[str, Any]) -> Callable[[bytes, int], tuple[Any, ...]]:
+def _compiled(schema: Mapping[str, Any]) -> Callable[[bytes, int], Read]:
     """Generate and compile the walk over a record of this schema."""
-    names: dict[str, Any] = {"number": _number, "text_map": _text_map, "texts": _texts, "eight": _EIGHT}
+    names: dict[str, Any] = {
+        "number": _number,
+        "text_map": _text_map,
+        "texts": _texts,
+        "eight": _EIGHT,
+        "sighting": sighting,
+        "label_pairs": label_pairs,
+        "new": tuple.__new__,
+        "exact_move": exact_move,
+        "Read": Read,
+        "Fact": Fact,
+        "Extra": Extra,
+        "Origin": Origin,
+        "NO_EXTRA": NO_EXTRA,
+        "NO_LABELS": NO_LABELS,
+        "EMPTY": {},
+    }
     lines = ["def walk(b, p):"]
-    writer = _Writer(lines, names)
-    writer.fields(schema["fields"], "", _INDENT)
-    known = ", ".join(_variable(path) for path in _KEPT)
-    lines += [f"{_INDENT}if p != len(b):", f"{_INDENT * 2}raise ValueError", f"{_INDENT}return ({known})"]
+    _Writer(lines, names).fields(schema["fields"], "", _INDENT)
+    lines += [f"{_INDENT}if p != len(b):", f"{_INDENT * 2}raise ValueError", _ASSEMBLE]
     exec("\n".join(lines), names)  # noqa: S102  # our own text, made of our own schema's field names
     return names["walk"]  # type: ignore[no-any-return]
 
@@ -178,16 +171,24 @@ class _Writer:
             self._text(variable, indent, kept=_is_kept(name))
         elif shape == "record":
             self.fields(kind["fields"], name, indent)
-            parts = {"instance": _STATE, "failure": _FAILURE}.get(name, ())
-            self._add(indent, f"{variable} = ({''.join(_variable(f'{name}.{part}') + ', ' for part in parts)})")
+            if name == "instance":
+                self._add(indent, f"{variable} = ({', '.join(_variable(f'instance.{part}') for part in _STATE)})")
+            elif name == "failure":
+                parts = ", ".join(f'"{part}": {_variable(f"failure.{part}")}' for part in _FAILURE)
+                self._add(indent, f"{variable} = {{{parts}}}")
         elif shape == "enum":
             self._enum(kind, variable, indent)
         elif shape == "boolean":
             self._add(indent, f"{variable} = (False, True)[b[p]]; p += 1")
         elif shape == "long":
             self._long(variable, indent)
+        elif shape == "map":
+            self._add(indent, "if b[p] == 0:")
+            self._add(indent + _INDENT, f"p += 1; {variable} = EMPTY")
+            self._add(indent, "else:")
+            self._add(indent + _INDENT, f"{variable}, p = text_map(b, p)")
         else:
-            reader = {"int": "number", "map": "text_map", "array": "texts"}[shape]
+            reader = {"int": "number", "array": "texts"}[shape]
             self._add(indent, f"{variable}, p = {reader}(b, p)")
 
     def _text(self, variable: str, indent: str, *, kept: bool) -> None:
@@ -226,7 +227,7 @@ class _Writer:
 
 def _is_kept(name: str) -> bool:
     record, _, part = name.rpartition(".")
-    return name in _KEPT or part in {"instance": _STATE, "failure": _FAILURE}.get(record, ())
+    return name.replace(".", "_") in _KEPT or part in {"instance": _STATE, "failure": _FAILURE}.get(record, ())
 
 
 def _number(value: bytes, place: int) -> tuple[int, int]:

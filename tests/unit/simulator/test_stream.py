@@ -118,8 +118,8 @@ def test_failures_carry_tracebacks_and_exception_has_no_instance() -> None:
 
 
 #: Of the first 20,000 events of the benchmark streams. A change here changes what figures can be compared with.
-MIXED = "b84fcf5d3cd3c491709aec8c0e10392aef2cfdecab4777c862addfc32821472f"
-SUCCESS = "045d0f9c559ba44ef33dbf5c29b5a8d6300f97c810750900905ec41fed6b9093"
+MIXED = "6929bf587c8c3a880f7483cc18f472fadaeda2f6960460c82bacec04fa238927"
+SUCCESS = "e4902f1b3d6bc3798df8e5f0cdcd89fb04f6386eeba13988dd7743c29da71a44"
 
 
 @pytest.mark.parametrize(("success", "known"), [(False, MIXED), (True, SUCCESS)], ids=["mixed", "success"])

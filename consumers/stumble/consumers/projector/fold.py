@@ -10,6 +10,7 @@ from stumble.consumers.diff import Difference, StoredRequest, diff
 from stumble.consumers.outcome.derive import derive_sets
 from stumble.consumers.projector import factsets
 from stumble.consumers.records import Decision
+from stumble.consumers.store.copying import copy_rows, copying
 from stumble.consumers.store.queries import query
 
 if TYPE_CHECKING:
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 
     from stumble.consumers.facts import Fact
     from stumble.consumers.projector.factsets import FactSet, Loaded, SetKey
+
+
+#: After how many groups of fact sets the server gets more rows to store.
+_HAND_OVER_EVERY = 32
 
 
 @dataclass(slots=True)
@@ -40,24 +45,34 @@ class Folded:
     changes: list[Change] = field(default_factory=list)
 
 
-def fold(cursor: Cursor[Any], added: Mapping[SetKey, tuple[int, list[Fact]]]) -> Folded:
-    """Add facts to their sets (key to partition and facts), derive what they touch, take the difference."""
+def fold(cursor: Cursor[Any], added: Mapping[SetKey, tuple[int, list[Fact]]], rows: Sequence[bytes]) -> Folded:
+    """Add facts to their sets (key to partition and facts), derive what they touch, take the difference.
+
+    `rows` of `events` are stored meanwhile.
+    """
     if not added:
+        copy_rows(cursor, "copy_events", rows)
         return Folded(factsets.Loaded())
     loaded = factsets.load(cursor, {key: partition for key, (partition, _) in added.items()})
     for key, (_, facts) in added.items():
         loaded.sets[key].add(facts)
     factsets.load_whole(cursor, loaded, sorted({key[0] for key in added if loaded.sets[key].has_context}))
-    return derive_all(cursor, loaded)
+    return derive_all(cursor, loaded, rows=rows)
 
 
-def derive_all(cursor: Cursor[Any], loaded: Loaded, *, everything: bool = False) -> Folded:
-    """Derive what changed (or `everything`) of what is loaded; take the difference against what is stored."""
+def derive_all(cursor: Cursor[Any], loaded: Loaded, *, everything: bool = False, rows: Sequence[bytes] = ()) -> Folded:
+    """Derive what changed (or `everything`) of what is loaded; take the difference against what is stored.
+
+    While this process derives, the server stores `rows` of `events`.
+    """
     folded = Folded(loaded)
     decisions = _decisions(cursor, loaded.sets.values())
-    for instance, sets in loaded.groups():
-        if everything or any(item.changed for item in sets):
-            folded.changes.append(_change(instance, sets, decisions))
+    with copying(cursor, "copy_events", rows) as more:
+        for number, (instance, sets) in enumerate(loaded.groups()):
+            if number % _HAND_OVER_EVERY == 0:
+                more()
+            if everything or any(item.changed for item in sets):
+                folded.changes.append(_change(instance, sets, decisions))
     return folded
 
 

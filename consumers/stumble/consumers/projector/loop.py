@@ -10,8 +10,10 @@ import gc
 import logging
 import os
 import socket
+import sys
 import threading
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -36,7 +38,7 @@ from stumble.schemas.models.registry import Registry
 from stumble.schemas.wire.errors import RegistryUnavailable, StumbleError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from confluent_kafka import Message
 
@@ -56,7 +58,29 @@ _TOPIC_EVERY = 15.0
 _RETRY_BLOCKED = 5.0
 _RETRY_WAITING = 1.0
 _WAITING = "waits to hear where to read from"
+_GARBAGE_EVERY = 30.0
+#: While the reader decodes, the writer comes back from the database many times a batch: it must not wait for its turn.
+_SWITCH_SECONDS = 0.0005
 _REVOKE_WAIT = 3.0
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Collect garbage by the clock: the collector, left to itself, goes through every batch again and again.
+
+    Batches have no cycles, so what is thrown away goes at once all the same. Takes a fifth of the CPU time away.
+    """
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+        gc.unfreeze()
+        sys.setswitchinterval(before)
 
 
 @dataclass(slots=True)
@@ -112,13 +136,12 @@ class Projector:
         self._upkeep.start()
         self._statuses.start()
         self._source.subscribe()
-        gc.collect()
-        gc.freeze()
-        try:
-            while not stop.is_set():
-                self._turn()
-        finally:
-            self._close()
+        with _undisturbed():
+            try:
+                while not stop.is_set():
+                    self._turn()
+            finally:
+                self._close()
 
     def _open(self) -> Source:
         return Source(
@@ -339,6 +362,8 @@ class Projector:
             self._measure()
         if self._due("topic", _TOPIC_EVERY):
             self._recognise()
+        if self._due("garbage", _GARBAGE_EVERY):
+            gc.collect()
 
     def _recognise(self) -> None:
         """Notice a topic that was deleted and made anew: only a new client reads the new one."""

@@ -86,7 +86,6 @@ class Ledger:
             self._move(cursor, batch.spans)
             counts: Counts = Counter()
             fresh = self._fresh(cursor, batch, applied, counts)
-            copy_rows(cursor, "copy_events", [reading.row for reading in fresh])
             folded, joins = self._fold(cursor, fresh)
             sightings.mark(cursor, joins)
             writing.write(cursor, folded, counts)
@@ -178,7 +177,7 @@ class Ledger:
                 alone.append(reading)
         sightings.keep(cursor, alone, self.sighting_patience_seconds)
         joins = sightings.join_touched(cursor, added)
-        return fold(cursor, added), joins
+        return fold(cursor, added, [reading.row for reading in fresh]), joins
 
 
 def _known(cursor: Cursor[Any], statement: str, ids: Iterable[bytes]) -> set[bytes]:

@@ -6,12 +6,13 @@ Source of the format: PostgreSQL documentation, COPY, "Binary Format"; timestamp
 from __future__ import annotations
 
 import struct
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from stumble.consumers.store.queries import query
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from psycopg import Cursor
 
@@ -19,6 +20,8 @@ _HEADER = b"PGCOPY\n\xff\r\n\x00" + b"\x00" * 8
 _TRAILER = b"\xff\xff"
 _ROW = struct.Struct("!hi16siqiiiqi")
 _COLUMNS = 5
+#: Rows that are handed over at once.
+_CHUNK = 256
 #: 2000-01-01 in microseconds of Unix time.
 PG_EPOCH_US = 946_684_800_000_000
 _ARRAY = struct.Struct("!iiiii")
@@ -35,10 +38,36 @@ def event_row(event_id: bytes, occurred_us: int, partition: int, offset: int, bo
 
 def copy_rows(cursor: Cursor[tuple[object, ...]], statement: str, rows: Sequence[bytes]) -> None:
     """Run the named COPY `statement` with packed `rows`; raises whatever PostgreSQL finds wrong with them."""
+    with copying(cursor, statement, rows):
+        pass
+
+
+@contextmanager
+def copying(cursor: Cursor[tuple[object, ...]], statement: str, rows: Sequence[bytes]) -> Iterator[Callable[[], None]]:
+    """Run the named COPY `statement` while the body does something else; the cursor can't be used meanwhile.
+
+    Yields a function to call now and then: it hands the server some more of the packed `rows`. What is left goes at
+    the end, where whatever PostgreSQL finds wrong with them is raised.
+    """
     if not rows:
+        yield _nothing
         return
     with cursor.copy(query(statement)) as copy:
-        copy.write(_HEADER + b"".join(rows) + _TRAILER)
+        copy.write(_HEADER)
+        chunks = (b"".join(rows[start : start + _CHUNK]) for start in range(0, len(rows), _CHUNK))
+
+        def more() -> None:
+            if (chunk := next(chunks, None)) is not None:
+                copy.write(chunk)
+
+        yield more
+        for chunk in chunks:
+            copy.write(chunk)
+        copy.write(_TRAILER)
+
+
+def _nothing() -> None:
+    """Do nothing: there are no rows."""
 
 
 def uuid_array(ids: Iterable[bytes]) -> bytes:

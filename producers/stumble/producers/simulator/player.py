@@ -41,7 +41,7 @@ class Player:
         self._skews: dict[str, int] = {}
 
     def play(self, story: Story, instance: Instance, start_us: int, forced: causes.Kind | None = None) -> Play:
-        """Play a story from `start_us` on; `forced` replaces the first cause's exception (a storm)."""
+        """Play a story from `start_us` on; `forced` is the exception of its first cause, and of others like it (a storm)."""
         before = instance.vm_state
         stage = Stage(instance, self._places(instance), before)
         calls = self._calls(story, instance)
@@ -82,7 +82,8 @@ class Player:
                 ids[request.identity] = (f"req-{draw_uuid(self._rng)}", shared)
             request_id, global_request_id = ids[request.identity]
             target_id = draw_uuid(self._rng) if request.target_kind else None
-            flavor = self._fleet.flavor_other_than(instance.flavor)
+            moves = request.action == "migrate"
+            flavor = instance.flavor if moves else self._fleet.flavor_other_than(instance.flavor)
             who = self._initiator(request, instance)
             calls.append(Call(request, request_id, global_request_id, who, target_id, flavor, draw_uuid(self._rng)))
         return calls
@@ -100,7 +101,8 @@ class Player:
             if cause.unraised:
                 raised[cause.key] = None
                 continue
-            kind = forced if forced and not raised else causes.pick(cause.pool, self._rng)
+            same = cause.pool == story.causes[0].pool
+            kind = forced if forced and same else causes.pick(cause.pool, self._rng)
             inner = raised.get(cause.wraps) if cause.wraps else None
             raised[cause.key] = self._raise(kind, stage, stage.places[story.place_of(cause.key)], inner)
         return raised
