@@ -127,7 +127,7 @@ def test_a_change_of_rules_publishes_its_corrections(hand, monkeypatch):
     hand.write(
         [event(), event(signal="event_finish", phase="ERROR", step="compute_stop_instance", at=1, failure=failure())]
     )
-    real = fold.derive
+    real = fold.derive_sets
 
     def stricter(*arguments):
         return tuple(
@@ -139,7 +139,7 @@ def test_a_change_of_rules_publishes_its_corrections(hand, monkeypatch):
 
     before = published(hand)
     assert rederive(hand.connection, "instance-actions", Selection()).publications == 0
-    monkeypatch.setattr(fold, "derive", stricter)
+    monkeypatch.setattr(fold, "derive_sets", stricter)
     assert rederive(hand.connection, "instance-actions", Selection(), dry_run=True).publications == 1
     assert published(hand) == before
     assert rederive(hand.connection, "instance-actions", Selection()).failures == 1

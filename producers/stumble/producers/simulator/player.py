@@ -41,7 +41,7 @@ class Player:
         self._skews: dict[str, int] = {}
 
     def play(self, story: Story, instance: Instance, start_us: int, forced: causes.Kind | None = None) -> Play:
-        """Play a story from `start_us` on; `forced` is the exception of its first cause, and of others like it (a storm)."""
+        """Play a story from `start_us` on; `forced`: the exception of its first cause and others like it."""
         before = instance.vm_state
         stage = Stage(instance, self._places(instance), before)
         calls = self._calls(story, instance)
