@@ -1,4 +1,4 @@
-"""Write the documents that come from the code: docs/openapi.json, docs/asyncapi.yaml, docs/cli.md.
+"""Write the documents that come from the code: docs/openapi.json, docs/asyncapi.yaml, docs/cli.md, docs/metrics.md.
 
 `--check` writes nothing and fails when one of them is not current.
 """
@@ -65,6 +65,46 @@ def cli() -> str:
     return "\n".join(parts)
 
 
+def metrics() -> str:
+    """Return the reference of all metrics."""
+    from prometheus_client import REGISTRY, CollectorRegistry  # noqa: PLC0415
+
+    from stumble.consumers.api.metrics import ApiMetrics  # noqa: PLC0415
+    from stumble.consumers.metrics.definitions import ALL  # noqa: PLC0415
+    from stumble.producers.bridge import intake  # noqa: PLC0415
+    from stumble.producers.relay.metrics import RelayMetrics  # noqa: PLC0415
+
+    relay = CollectorRegistry()
+    RelayMetrics(relay)
+    roles = {role: [] for role in ("store", "projector", "alerter")}
+    for item in ALL:
+        roles[item.role].append((item.name, item.kind, item.labels, item.help))
+    roles["api"] = _collected(ApiMetrics().registry)
+    roles["relay"] = _collected(relay)
+    roles["bridge"] = [row for row in _collected(REGISTRY) if row[0].startswith("stumble_bridge")]
+    assert intake
+    parts = [
+        "# Metrics\n",
+        "Written by `make docs` from the code. Times are in seconds, sizes in bytes. The store's metrics are served by",
+        "the API, by one only; every other role serves its own on its metrics port.\n",
+    ]
+    for role, rows in roles.items():
+        parts += [f"## {role}\n", "| metric | kind | labels | what it says |", "|---|---|---|---|"]
+        for name, kind, labels, text in sorted(rows):
+            shown = f"{name}_total" if kind == "counter" else name
+            parts.append(f"| `{shown}` | {kind} | {', '.join(labels)} | {text} |")
+        parts.append("")
+    return "\n".join(parts)
+
+
+def _collected(registry: object) -> list[tuple[str, str, tuple[str, ...], str]]:
+    return [
+        (item._name, item._type, item._labelnames, item._documentation)  # noqa: SLF001 - there is no other door
+        for item in registry._collector_to_names  # type: ignore[attr-defined]  # noqa: SLF001
+        if hasattr(item, "_labelnames")
+    ]
+
+
 def _examples(text: str) -> str:
     """Set the lines of examples as code; sentences among them stay sentences."""
     out: list[str] = []
@@ -84,7 +124,12 @@ def _examples(text: str) -> str:
     return "\n\n".join(out)
 
 
-DOCUMENTS: dict[str, Callable[[], str]] = {"openapi.json": openapi, "asyncapi.yaml": asyncapi, "cli.md": cli}
+DOCUMENTS: dict[str, Callable[[], str]] = {
+    "openapi.json": openapi,
+    "asyncapi.yaml": asyncapi,
+    "cli.md": cli,
+    "metrics.md": metrics,
+}
 
 
 def main() -> None:

@@ -259,7 +259,7 @@ def pipeline() -> dashboard.Dashboard:
             ),
             lines(
                 "Backlog of hosts",
-                "stumble_outbox_backlog_events",
+                'stumble_outbox_backlog_events{host!=""}',
                 "{{host}}",
                 "none",
                 "Events that wait in outboxes.",

@@ -102,6 +102,13 @@ OUTBOX_OLDEST = Metric(
 OUTBOX_REFUSED = Metric(
     "store", "stumble_outbox_refused_events", "gauge", "Events that a host's full outboxes refused.", ("host",)
 )
+OUTBOX_REPORTED = Metric(
+    "store",
+    "stumble_outbox_reported_timestamp_seconds",
+    "gauge",
+    "When a host's relay last said how its outboxes are.",
+    ("host",),
+)
 READ_UNTIL = Metric(
     "store",
     "stumble_store_read_until_timestamp_seconds",

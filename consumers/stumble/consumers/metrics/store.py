@@ -87,9 +87,10 @@ def _sightings(connection: Connection[Any]) -> Iterable[Family]:
 
 def _outboxes(connection: Connection[Any]) -> Iterable[Family]:
     rows = connection.execute(query("outbox_backlogs")).fetchall()
-    yield _gauge(d.OUTBOX_EVENTS, {(host,): events for host, events, _, _ in rows})
-    yield _gauge(d.OUTBOX_OLDEST, {(host,): oldest for host, _, oldest, _ in rows if oldest is not None})
-    yield _gauge(d.OUTBOX_REFUSED, {(host,): refused for host, _, _, refused in rows})
+    yield _gauge(d.OUTBOX_EVENTS, {(host,): events for host, events, *_ in rows})
+    yield _gauge(d.OUTBOX_OLDEST, {(host,): oldest for host, _, oldest, *_ in rows if oldest is not None})
+    yield _gauge(d.OUTBOX_REFUSED, {(host,): refused for host, _, _, refused, _ in rows})
+    yield _gauge(d.OUTBOX_REPORTED, {(host,): reported for host, *_, reported in rows})
 
 
 def _read_until(connection: Connection[Any], topic: str) -> Iterable[Family]:

@@ -1,5 +1,6 @@
 -- name: outbox_backlogs
-select host, sum(backlog_events)::bigint, min(extract(epoch from oldest_unsent_at))::float8, sum(refused_total)::bigint
+select host, sum(backlog_events)::bigint, min(extract(epoch from oldest_unsent_at))::float8, sum(refused_total)::bigint,
+       max(extract(epoch from reported_at))::float8
 from producers
 group by host
 order by host
