@@ -56,7 +56,7 @@ def create(
     uid = os.geteuid()
     user = memory_root(directory, uid) if in_memory else f"{directory}/uid-{uid}"
     if not in_memory:
-        _make_root(directory)
+        make_root(directory)
     _make_private(user)
     if os.stat(user, follow_symlinks=False).st_uid != uid:
         raise PermissionError(f"{user} belongs to another user")
@@ -87,10 +87,10 @@ def sync_directory(path: str) -> None:
         os.close(fd)
 
 
-def _make_root(directory: str) -> None:
+def make_root(directory: str) -> None:
     """Create the outbox directory where it is missing, with the owner of the one above it.
 
-    So a nova-manage that root runs first doesn't lock out the service.
+    So a nova-manage or a relay that root runs first doesn't lock out the service. Raises ``OSError``.
     """
     if os.path.isdir(directory):
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import json
 import os
 import re
@@ -16,6 +17,7 @@ from stumble.producers.outbox import Damage, Record
 
 ASIDE = "set-aside.jsonl"
 QUARANTINE = "quarantine"
+MOST_BYTES = 64 << 20
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -23,7 +25,9 @@ def set_aside(folder: Path, key: str, segment: int, refused: Iterable[tuple[Reco
     """Append events with the reason for which each was refused, and wait for the disk. Raises ``OSError``."""
     lines = [_line(key, segment, record, reason) for record, reason in refused]
     with (folder / ASIDE).open("ab") as file:
-        file.write(b"".join(lines))
+        if file.tell() > MOST_BYTES:
+            raise OSError(errno.EFBIG, f"{file.name} is full; see why so much is refused, then move it away")
+        file.write(b"\n" + b"".join(lines))  # the line before may be one that a crash tore
         file.flush()
         os.fsync(file.fileno())
     return len(lines)

@@ -10,6 +10,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from stumble.producers.relay.framing import Framed
 from stumble.schemas.models.kafka import KafkaSettings
+from stumble.schemas.wire.errors import StumbleError
 
 Delivered = Callable[[KafkaError | None, Message], None]
 
@@ -53,7 +54,10 @@ class Sender:
         )
         # An outage may last days; what waits is bounded by how much the relay reads ahead.
         config |= {"message.timeout.ms": 0, "error_cb": self._error, "log_level": 0}
-        return Producer(config, logger=_QUIET)
+        try:
+            return Producer(config, logger=_QUIET)
+        except KafkaException as error:
+            raise StumbleError(f"A setting for Kafka is wrong: {error.args[0].str()}") from error
 
     def send(self, topic: str, record: Framed, delivered: Delivered, *, alone: bool = False) -> KafkaError | None:
         """Queue a record; return the error where the client itself refuses it.

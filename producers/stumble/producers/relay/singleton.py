@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
+from stumble.producers.outbox.folder import make_root
 from stumble.schemas.wire.errors import StumbleError
 
 
@@ -26,7 +27,8 @@ def claim(folder: Path) -> TextIO:
     Raises ``AlreadyRunning`` and ``OutboxUnusable``.
     """
     try:
-        folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+        make_root(str(folder.parent))
+        folder.mkdir(mode=0o750, exist_ok=True)
         file = (folder / "lock").open("a+", encoding="ascii")
     except OSError as error:
         raise OutboxUnusable(
