@@ -12,6 +12,7 @@ import httpx
 from stumble.consumers.store.connect import connect
 from stumble.deploy.cli.ask import Api, Event
 from tests.integration.api.rows import Store
+from tests.integration.api.test_wait import until_held_back
 
 
 class Listener(threading.Thread):
@@ -132,8 +133,7 @@ def test_a_waiting_request_wakes_when_the_outcome_is_published(store: Store, api
     request = store.request(outcome="IN_PROGRESS")
     with ThreadPoolExecutor() as threads:
         answer = threads.submit(httpx.get, f"{api}/v1/requests/{request['request_id']}?wait=30", timeout=40)
-        time.sleep(1)
-        assert not answer.done()
+        until_held_back(api)
         store.settle(request, "SUCCEEDED")
         assert answer.result(20).json()["items"][0]["outcome"] == "SUCCEEDED"
 
@@ -146,7 +146,7 @@ def test_a_waiting_request_gives_up_in_time_and_finds_what_nobody_published(stor
     assert httpx.get(f"{path}?wait=61").status_code == 400
     with ThreadPoolExecutor() as threads:
         answer = threads.submit(httpx.get, f"{path}?wait=30", timeout=40)
-        time.sleep(0.5)
+        until_held_back(api)
         store.settle(request, "FAILED", publish=False)
         assert answer.result(20).json()["items"][0]["outcome"] == "FAILED"
 
@@ -159,5 +159,5 @@ def test_open_streams_and_waiting_requests_do_not_hold_up_the_end(store: Store, 
         with running_api(store.url) as api:
             Listener(api, 1)
             answer = threads.submit(httpx.get, f"{api}/v1/requests/{request['request_id']}?wait=30", timeout=40)
-            time.sleep(1)
+            until_held_back(api)
         assert answer.result(5).json()["items"][0]["outcome"] == "IN_PROGRESS"

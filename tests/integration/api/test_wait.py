@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
+import httpx
 import pytest
 
 from tests.integration.api.conftest import running_api
@@ -43,6 +44,14 @@ class Waiter:
 
     def run(self, *arguments: str) -> tuple[int, str]:
         return finish(self.start(*arguments))
+
+
+def until_held_back(api: str, count: int = 1) -> None:
+    """Wait until so many requests for an outcome are held back by the API."""
+    deadline = time.monotonic() + 60
+    while f"stumble_api_waiting {count:.1f}" not in httpx.get(f"{api}/metrics", timeout=20).text:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
@@ -105,13 +114,11 @@ def test_never_seen_and_out_of_time(store: Store, wait: Waiter) -> None:
 
 def test_it_waits_for_the_outcome_and_for_what_comes_late(store: Store, wait: Waiter) -> None:
     first = store.request(outcome="IN_PROGRESS", global_request_id="req-global")
-    process = wait.start("req-global", "--settle", "3s")
-    time.sleep(2)
-    assert process.poll() is None
+    process = wait.start("req-global", "--settle", "10s")
+    until_held_back(wait.api)
     store.settle(first, "SUCCEEDED")
-    time.sleep(1)
     second = store.request(outcome="IN_PROGRESS", global_request_id="req-global", display_name="late")
-    time.sleep(3.5)
+    until_held_back(wait.api)
     assert process.poll() is None
     store.settle(second, "FAILED")
     code, text = finish(process)
@@ -121,7 +128,7 @@ def test_it_waits_for_the_outcome_and_for_what_comes_late(store: Store, wait: Wa
 
 def test_it_waits_for_a_request_that_is_not_there_yet(store: Store, wait: Waiter) -> None:
     process = wait.start("req-soon", "--settle", "0.2s", "--format", "json")
-    time.sleep(2)
+    until_held_back(wait.api)
     store.settle(store.request(request_id="req-soon", outcome="IN_PROGRESS"), "SUCCEEDED")
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 0
@@ -163,7 +170,7 @@ def test_wrong_usage_is_2_and_no_api_is_neither_an_outcome(wait: Waiter) -> None
 
 def test_ctrl_c_ends_it_cleanly(store: Store, wait: Waiter) -> None:
     process = wait.start(store.request(outcome="IN_PROGRESS")["request_id"])
-    time.sleep(3)
+    until_held_back(wait.api)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=10)
     assert (process.returncode, out, err.strip()) == (130, "", "")
@@ -174,7 +181,7 @@ def test_an_api_that_restarts_is_waited_for(store: Store, unused_port: Callable[
     port = unused_port()
     with running_api(store.url, "--port", str(port)) as api:
         process = Waiter(api).start(request["request_id"], "--settle", "0.2s")
-        time.sleep(3)
+        until_held_back(api)
     time.sleep(1)
     assert process.poll() is None
     store.settle(request, "CANCELLED")

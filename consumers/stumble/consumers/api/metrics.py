@@ -34,6 +34,9 @@ class ApiMetrics:
         self.store_up = Gauge(
             "stumble_api_store_up", "1 when the store could be read for this answer.", registry=self.registry
         )
+        self.waiting = Gauge(
+            "stumble_api_waiting", "Requests that are held back until there is an outcome.", registry=self.registry
+        )
         self.streams = Gauge("stumble_api_streams", "Open streams.", registry=self.registry)
 
 

@@ -41,6 +41,7 @@ async def list_requests(
 async def get_requests(
     id_: Annotated[Text, Path(alias="id", description="A request id, a global request id or a request key.")],
     running: Running,
+    request: Request,
     wait: Annotated[
         float,
         Query(ge=0, le=MAX_WAIT_SECONDS, description="Seconds to wait until every item is final."),
@@ -55,7 +56,8 @@ async def get_requests(
         if done or left <= 0 or running.feed.closed:
             break
         async with running.feed.following():
-            await running.feed.wait_for(place, _about(page, id_), min(left, LOOK_SECONDS))
+            with request.app.state.metrics.waiting.track_inprogress():
+                await running.feed.wait_for(place, _about(page, id_), min(left, LOOK_SECONDS))
     if not page.items:
         raise NotFound(f"No request is known under {id_}; it may not have arrived yet.")
     return page
