@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 import uuid
 from datetime import timedelta
 
 from tests.integration.api import command
 from tests.integration.api.command import Ended
 from tests.integration.api.rows import START, Store, micros
+from tests.support.services import ROOT, cli_environment
 
 
 def stumble(*arguments: str, api: str = "") -> Ended:
@@ -96,3 +100,23 @@ def test_the_api_refuses_other_addresses_and_a_taken_port(store: Store, api: str
     found = stumble("api", "--port", port)
     assert found.returncode == 1
     assert "taken" in found.stderr
+
+
+def test_follow_lists_then_goes_on_live_until_ctrl_c(store: Store, api: str) -> None:
+    known = store.failure(store.request(display_name="known"))
+    command_line = [sys.executable, "-u", "-m", "stumble.deploy.cli", "failures", "--follow", "--api", api]
+    with subprocess.Popen(
+        command_line, cwd=ROOT, env=cli_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert "known" in process.stdout.readline()
+        new = store.failure(store.request(display_name="new"))
+        store.publish("failure", known)  # was listed already
+        store.publish("failure", new)
+        assert "new" in process.stdout.readline()
+        store.publish("failure", new, revision=2, status="RETRACTED")
+        assert "retracted: counted no longer" in process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
+        assert process.stdout.read() + process.stderr.read() == ""
