@@ -128,11 +128,10 @@ def _download(jar: Jar, source: MavenSource) -> bytes:
                 return bytes(reply.read())
         except (OSError, urllib.error.URLError) as error:
             # A refused or missing file stays so; a broken line may not.
-            refused = isinstance(error, urllib.error.HTTPError) and error.code < _SERVER_ERROR
+            refused, why = False, getattr(error, "reason", error)
             if isinstance(error, urllib.error.HTTPError):
+                refused, why = error.code < _SERVER_ERROR, str(error)
                 error.close()
             if refused or attempt == _ATTEMPTS:
-                raise LocalError(
-                    f"{jar.name} can't be fetched from {address} ({getattr(error, 'reason', error)}); {_MENDS}"
-                ) from error
+                raise LocalError(f"{jar.name} can't be fetched from {address} ({why}); {_MENDS}") from error
     raise AssertionError
