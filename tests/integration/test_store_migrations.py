@@ -5,7 +5,8 @@ import threading
 import pytest
 
 from stumble.consumers.store.connect import StoreError, StoreUnavailableError, connect
-from stumble.consumers.store.migrate import migrate, require_current
+from stumble.consumers.store.migrate import migrate
+from stumble.consumers.store.version import require_current
 
 HEAD = "0002"
 

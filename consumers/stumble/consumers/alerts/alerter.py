@@ -15,7 +15,7 @@ from stumble.consumers.metrics import definitions as d
 from stumble.consumers.metrics.process import ProcessMetrics
 from stumble.consumers.notices import Notices
 from stumble.consumers.store.connect import StoreError, connect
-from stumble.consumers.store.migrate import require_current
+from stumble.consumers.store.version import require_current
 from stumble.schemas.wire.errors import RegistryUnavailable
 
 if TYPE_CHECKING:

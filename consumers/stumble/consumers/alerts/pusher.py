@@ -20,8 +20,8 @@ from stumble.consumers.alerts.receivers.alertmanager import Alertmanager, Alertm
 from stumble.consumers.alerts.rules import RulesError, load_rules
 from stumble.consumers.notices import Notices
 from stumble.consumers.store.connect import StoreError, connect
-from stumble.consumers.store.migrate import require_current
 from stumble.consumers.store.queries import query
+from stumble.consumers.store.version import require_current
 
 if TYPE_CHECKING:
     from psycopg import Connection

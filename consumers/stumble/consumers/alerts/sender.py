@@ -12,7 +12,7 @@ from stumble.consumers.alerts.lease import SECONDS, Lease
 from stumble.consumers.alerts.receivers.webhooks import Webhooks
 from stumble.consumers.notices import Notices
 from stumble.consumers.store.connect import StoreError, connect
-from stumble.consumers.store.migrate import require_current
+from stumble.consumers.store.version import require_current
 
 if TYPE_CHECKING:
     from psycopg import Connection

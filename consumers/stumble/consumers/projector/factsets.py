@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from stumble.consumers.diff import StoredRequest, pack_stored, unpack_stored
 from stumble.consumers.facts import Fact, has_context, pack, union, unpack
 from stumble.consumers.projector.errors import MissedVersionError, NulTextError
+from stumble.consumers.projector.rows import as_json
 from stumble.consumers.store.adapters import ByteaArray
 from stumble.consumers.store.copying import bytea_array
 from stumble.consumers.store.queries import query
@@ -75,12 +76,10 @@ class Loaded:
 def load(cursor: Cursor[Any], touched: Mapping[SetKey, int]) -> Loaded:
     """Load the touched sets (key to Kafka partition) and all sets of instances that hold context facts."""
     loaded = Loaded({key: FactSet(key, partition) for key, partition in touched.items()})
-    keys = list(touched)
-    parameters = {"instances": [key[0] for key in keys], "request_ids": [key[1] for key in keys]}
-    for row in cursor.execute(query("load_fact_sets"), parameters):
+    keys = as_json([{"instance_uuid": instance, "request_id": request_id} for instance, request_id in touched])
+    for row in cursor.execute(query("load_fact_sets"), {"keys": keys}):
         _fill(loaded, row)
-    instances = list({key[0] for key in keys})
-    found = cursor.execute(query("instances_with_context"), {"instances": instances}).fetchall()
+    found = cursor.execute(query("instances_with_context"), {"keys": keys}).fetchall()
     load_whole(cursor, loaded, [row[0] for row in found])
     return loaded
 
@@ -122,18 +121,24 @@ def save(cursor: Cursor[Any], sets: Iterable[FactSet]) -> None:
     cursor.execute(
         query("save_fact_sets"),
         {
-            "instances": [item.key[0] for item in changed],
-            "request_ids": [item.key[1] for item in changed],
+            "rows": as_json([_row(item) for item in changed]),
             "facts": ByteaArray(bytea_array(packed)),
             "stored": ByteaArray(bytea_array([pack_stored(item.stored) for item in changed])),
-            "has_context": [item.has_context for item in changed],
-            "has_decisions": [item.has_decisions for item in changed],
-            "versions": [item.version + 1 for item in changed],
-            "partitions": [item.partition for item in changed],
         },
     )
     if cursor.rowcount != len(changed):
         raise MissedVersionError(f"{len(changed) - cursor.rowcount} fact sets were written by other hands.")
+
+
+def _row(item: FactSet) -> dict[str, Any]:
+    return {
+        "instance_uuid": item.key[0],
+        "request_id": item.key[1],
+        "has_context": item.has_context,
+        "has_decisions": item.has_decisions,
+        "version": item.version + 1,
+        "kafka_partition": item.partition,
+    }
 
 
 def _fill(loaded: Loaded, row: tuple[Any, ...]) -> None:

@@ -106,8 +106,11 @@ def _reading(found: Read, framed: bytes, partition: int, offset: int, record: Re
     if instance is not None:
         _uuid_bytes("instance_uuid", instance)
         instance = instance.lower()
-    if request_id is not None and len(request_id) > _LONGEST_ID:
-        raise InvalidEvent(f"request_id has {len(request_id)} characters, more than {_LONGEST_ID}.")
+    if request_id is not None:
+        if len(request_id) > _LONGEST_ID:
+            raise InvalidEvent(f"request_id has {len(request_id)} characters, more than {_LONGEST_ID}.")
+        if "\x00" in request_id:
+            request_id = text.clean(request_id)
     return Reading(
         event_id,
         partition,

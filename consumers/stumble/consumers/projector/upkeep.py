@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from stumble.consumers.store.connect import StoreError, StoreUnavailableError, connect
-from stumble.consumers.store.migrate import require_current
 from stumble.consumers.store.partitions import EventPartitions
 from stumble.consumers.store.retention import expire
+from stumble.consumers.store.version import require_current
 
 if TYPE_CHECKING:
     from stumble.consumers.notices import Notices

@@ -12,9 +12,8 @@ import sqlalchemy
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 
-from stumble.consumers.store.connect import StoreError, StoreUnavailableError
+from stumble.consumers.store.connect import StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,18 +36,6 @@ def migrate(url: str) -> tuple[str | None, str | None]:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
         return before, _current(connection)
-
-
-def require_current(url: str) -> None:
-    """Raise `StoreError` with the command to run unless the store at `url` has the newest version."""
-    script = _config()
-    with _connected(url) as connection:
-        current = _current(connection)
-    head = ScriptDirectory.from_config(script).get_current_head()
-    if current != head:
-        raise StoreError(
-            f"The store is at version {current or 'none'}, this program needs {head}: run `stumble store migrate`."
-        )
 
 
 def _config() -> Config:

@@ -12,7 +12,7 @@ from stumble.consumers.projector.rederive import Report, Selection
 from stumble.consumers.projector.rederive import rederive as run
 from stumble.consumers.store.adapters import register
 from stumble.consumers.store.connect import connect
-from stumble.consumers.store.migrate import require_current
+from stumble.consumers.store.version import require_current
 from stumble.deploy.cli.ask import examples
 from stumble.deploy.cli.roles import DatabaseOption, settings_of
 

@@ -1,0 +1,40 @@
+"""Which version the store has, and which this program needs: asked without the migrations' own machinery."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psycopg
+
+from stumble.consumers.store.connect import StoreError, StoreUnavailableError, connect
+
+_VERSIONS = Path(__file__).parent / "migrations" / "versions"
+
+
+def newest() -> str:
+    """Return the version that this program's migrations lead to: their files are numbered."""
+    return max(path.name.partition("_")[0] for path in _VERSIONS.glob("[0-9]*_*.py"))
+
+
+def current(url: str) -> str | None:
+    """Return the version of the store at `url`, None where there is no store yet.
+
+    Raises `StoreUnavailableError` when there is no database.
+    """
+    try:
+        with connect(url) as session:
+            row = session.execute("select version_num from stumble_kept.alembic_version").fetchone()
+    except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
+        return None
+    except psycopg.OperationalError as error:
+        raise StoreUnavailableError(url, error) from error
+    return row[0] if row else None
+
+
+def require_current(url: str) -> None:
+    """Raise `StoreError` with the command to run unless the store at `url` has the newest version."""
+    found, needed = current(url), newest()
+    if found != needed:
+        raise StoreError(
+            f"The store is at version {found or 'none'}, this program needs {needed}: run `stumble store migrate`."
+        )
