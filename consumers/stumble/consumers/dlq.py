@@ -6,6 +6,7 @@ moves: after a crash it may be there twice, it is never lost.
 
 from __future__ import annotations
 
+import threading
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -45,6 +46,7 @@ class DeadLetters:
             ),
         }
         self._producer: Producer | None = None
+        self._lock = threading.Lock()
 
     def send(self, bad: Iterable[BadRecord]) -> dict[tuple[int, int], str]:
         """Send records; returns why, by partition and offset, for each that the broker did not take."""
@@ -52,7 +54,8 @@ class DeadLetters:
         sent = list(bad)
         if not sent:
             return undelivered
-        producer = self._producer = self._producer or Producer(self._config)
+        with self._lock:
+            producer = self._producer = self._producer or Producer(self._config)
         for item in sent:
             place = (item.partition, item.offset)
             undelivered[place] = "no answer from the broker"

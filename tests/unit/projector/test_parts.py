@@ -188,3 +188,19 @@ def test_the_new_protocol_leaves_the_session_to_the_broker():
     new = consumer_config(KafkaSettings(consumer_options={"group.protocol": "consumer"}), "g")
     assert "session.timeout.ms" not in new
     assert "partition.assignment.strategy" not in new
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=40))
+def test_a_split_keeps_partitions_whole(partitions):
+    counts: dict[int, int] = {}
+    places = []
+    for partition in partitions:
+        places.append((partition, counts.setdefault(partition, 0)))
+        counts[partition] += 1
+    batch = batch_of(*places)
+    left, right = batch.split()
+    assert left.spans | right.spans == batch.spans
+    assert not left.spans.keys() & right.spans.keys()
+    assert len(left) + len(right) == len(batch)
+    assert len(left.bad) + len(right.bad) == len(batch.bad)
+    assert {one.partition for one in (*left.readings, *left.bad)} <= left.spans.keys()

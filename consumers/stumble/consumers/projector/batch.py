@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -71,12 +72,21 @@ class Batch:
 
     def by_partition(self) -> Iterator[Batch]:
         """Split into one batch a partition."""
-        for partition, span in sorted(self.spans.items()):
-            yield Batch(
-                [reading for reading in self.readings if reading.partition == partition],
-                [bad for bad in self.bad if bad.partition == partition],
-                {partition: span},
-            )
+        for partition in sorted(self.spans):
+            yield self._only({partition})
+
+    def split(self) -> tuple[Batch, Batch]:
+        """Split into two batches of whole partitions, about as large as each other."""
+        counts = Counter(reading.partition for reading in self.readings)
+        order = sorted(self.spans, key=lambda partition: (-counts[partition], partition))
+        return self._only(set(order[::2])), self._only(set(order[1::2]))
+
+    def _only(self, partitions: set[int]) -> Batch:
+        return Batch(
+            [reading for reading in self.readings if reading.partition in partitions],
+            [bad for bad in self.bad if bad.partition in partitions],
+            {partition: span for partition, span in self.spans.items() if partition in partitions},
+        )
 
     def halves(self) -> tuple[Batch, Batch]:
         """Split a batch of one partition and at least two readings by offset."""
