@@ -15,7 +15,6 @@ from confluent_kafka.admin import AdminClient
 from stumble.consumers.dlq import PREFIX
 from stumble.consumers.store.connect import connect
 from stumble.consumers.store.migrate import migrate
-from stumble.consumers.topics import apply as apply_topics
 from stumble.schemas.wire.codec import Decoder
 from stumble.schemas.wire.schemas import ACTION_FAILED, ACTION_OUTCOME, EVENT
 from tests.integration.projector.world import World, differences, event, eventually, failure, framed, stream
@@ -194,7 +193,7 @@ def test_a_dead_letter_topic_that_cannot_be_written_blocks_only_its_partition(wo
     with connect(world.url) as session:
         count = "select count(*) from offsets where next_offset > 0"
         eventually(lambda: "" if session.execute(count).fetchone() == (world.partitions - 1,) else "others wait")
-    list(apply_topics(world.settings, partitions=world.partitions, replication=1))
+    world.make_topics()
     world.settle(events)
     assert len(dead_letters(world, 1)) == 1
 
@@ -241,7 +240,7 @@ def test_a_topic_made_anew_is_noticed(world):
     admin = AdminClient({"bootstrap.servers": world.kafka})
     admin.delete_topics([world.topic])[world.topic].result(30)
     time.sleep(1)
-    list(apply_topics(world.settings, partitions=world.partitions, replication=1))
+    world.make_topics()
     eventually(lambda: "" if "made anew" in world.said(process) else "not said", 60)
     accepting = world.start("store", "offsets", "--accept-loss")
     assert accepting.wait(60) == 0, world.said(accepting)

@@ -101,6 +101,21 @@ def test_a_row_that_was_written_meanwhile_rolls_the_batch_back(hand, store_url, 
     assert hand.rows("select max(next_offset) from offsets") == [(1,)]
 
 
+def test_a_writer_that_stands_still_in_its_transaction_is_got_past(new_hand):
+    stopped, other = new_hand(), new_hand()
+    one = event()
+    with stopped.connection.transaction():
+        partition = stopped.partition_of(one)
+        statement = "select pg_advisory_xact_lock(hashtext('instance-actions'), %s)"
+        stopped.connection.execute(statement, (partition,))
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            other.write([one])
+        assert len(other.ledger.end_stopped(other.connection)) == 1
+        assert other.write([one]).events == 1
+        with pytest.raises(psycopg.OperationalError):
+            stopped.connection.execute("select 1")
+
+
 def test_four_hands_on_one_problem_never_deadlock(new_hand, store_url):
     events = [item.event for item in stream(3000, failures=0.9, hot_share=1.0, instances=400)]
     hands = [new_hand() for _ in range(4)]

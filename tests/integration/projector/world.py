@@ -29,7 +29,7 @@ from stumble.consumers.store.adapters import register
 from stumble.consumers.store.connect import connect
 from stumble.consumers.store.partitions import EventPartitions
 from stumble.consumers.store.queries import query
-from stumble.consumers.topics import apply as apply_topics
+from stumble.consumers.topics import apply, plan
 from stumble.producers.simulator import Disturbance, Item, Settings, Stream
 from stumble.schemas.models.kafka import KafkaSettings
 from stumble.schemas.wire import codec
@@ -267,8 +267,11 @@ class World:
 
     def __post_init__(self) -> None:
         self.settings = KafkaSettings(bootstrap_servers=self.kafka, topic_prefix=self.prefix)
-        list(apply_topics(self.settings, partitions=self.partitions, replication=1))
+        self.make_topics()
         self._producer: Producer | None = None
+
+    def make_topics(self) -> None:
+        list(apply(self.settings, plan(self.settings, partitions=self.partitions, replication=1)))
 
     @property
     def topic(self) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
+from psycopg.errors import LockNotAvailable
 
 from stumble.consumers.projector.batch import BadRecord, Batch
 from stumble.consumers.projector.errors import (
@@ -217,6 +218,8 @@ class Lane:
                 raise
             except RETRY as error:
                 attempt += 1
+                if isinstance(error, LockNotAvailable):
+                    self._unlock()
                 self._health.retried(type(error).__name__)
                 if attempt >= _RETRIES_UNTIL_SAID:
                     self._notices.say("retry", f"The store refuses a batch for now and is tried again: {_line(error)}")
@@ -230,6 +233,14 @@ class Lane:
                 self._notices.over("store", "The store answers again: reading goes on.")
                 self._health.store_up()
                 return done
+
+    def _unlock(self) -> None:
+        """Get past a writer that was stopped in its transaction."""
+        try:
+            for name in self._ledger.end_stopped(self._session()):
+                self._notices.say("stopped", f"The session of {name} was ended: it stood still in a transaction.")
+        except (StoreUnavailableError, psycopg.Error) as error:
+            self._notices.say("stopped", f"A stopped writer's session can't be ended: {_line(error)}")
 
     def _store_down(self, error: BaseException) -> None:
         known = isinstance(error, StoreUnavailableError)

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 _DAY_US = 86_400_000_000
 #: Counters of the store that no difference moves.
 LATE_EVENTS = "late_events"
+#: A writer that says nothing for so long in a transaction that others wait for is stopped or gone.
+_STOPPED_SECONDS = 3.0
 #: Window of a sweep that looks at all sightings: a century.
 EVERYTHING = 3.2e9
 
@@ -118,6 +120,13 @@ class Ledger:
             sightings.release(cursor, found.released)
             writing.write(cursor, folded, Counter())
             return len(found.joins)
+
+    def end_stopped(self, connection: Connection[Any]) -> list[str]:
+        """End the sessions of writers that were stopped in a transaction; returns their names."""
+        rows = connection.execute(
+            query("end_stopped_writers"), {"topic": self.topic, "seconds": _STOPPED_SECONDS}
+        ).fetchall()
+        return [name for _, name in rows]
 
     @contextmanager
     def _fenced(self, connection: Connection[Any], partitions: Iterable[int]) -> Iterator[Cursor[Any]]:

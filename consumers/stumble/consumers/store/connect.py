@@ -18,7 +18,7 @@ SEARCH_PATH = "stumble_derived,stumble_kept"
 #: A stopped process must not hold its partition's lock for longer: milliseconds.
 IDLE_IN_TRANSACTION_MS = 8_000
 STATEMENT_MS = 60_000
-LOCK_MS = 20_000
+LOCK_MS = 3_000
 CONNECT_SECONDS = 5
 
 

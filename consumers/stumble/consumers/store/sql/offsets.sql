@@ -3,6 +3,19 @@
 -- name: lock_partitions
 select pg_advisory_xact_lock(hashtext(%(topic)s), p) from unnest(%(partitions)s::int[]) as t (p)
 
+-- A process that was stopped in the middle of its transaction holds its partitions' locks although others own them
+-- by now: PostgreSQL waits for its next word. Its session is ended, and with it what it had not committed.
+-- name: end_stopped_writers
+select pg_terminate_backend(a.pid), a.application_name
+from pg_locks l
+join pg_stat_activity a on a.pid = l.pid
+where l.locktype = 'advisory' and l.granted and l.objsubid = 2
+  and l.database = (select oid from pg_database where datname = current_database())
+  and l.classid::bigint = hashtext(%(topic)s)::bigint & 4294967295
+  and a.pid <> pg_backend_pid()
+  and a.wait_event = 'ClientRead'
+  and a.state_change < clock_timestamp() - make_interval(secs => %(seconds)s)
+
 -- name: read_offsets
 select kafka_partition, topic_id, next_offset
 from offsets
