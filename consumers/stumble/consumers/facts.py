@@ -211,6 +211,11 @@ def is_orphan(facts: Iterable[Fact]) -> bool:
     return True
 
 
+def ends_task(fact: Fact) -> bool:
+    """Tell whether a fact shows that the server's task is over."""
+    return fact.signal == signals.UPDATE and fact.state is not None and not fact.state[1]
+
+
 def has_context(facts: Sequence[Fact]) -> bool:
     """Tell whether a fact set can change other requests of its instance than its own.
 
@@ -224,7 +229,7 @@ def has_context(facts: Sequence[Fact]) -> bool:
             or fact.step in signals.CONTEXT_STEPS
         ):
             return True
-    return is_orphan(facts) and any(fact.signal in signals.MEANINGFUL for fact in facts)
+    return is_orphan(facts) and any(fact.signal in signals.MEANINGFUL or ends_task(fact) for fact in facts)
 
 
 def union(known: Iterable[Fact], new: Iterable[Fact]) -> tuple[Fact, ...]:

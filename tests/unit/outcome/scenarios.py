@@ -746,4 +746,38 @@ SCENARIOS = [
         """,
         {"createBackup": "SUCCEEDED"},
     ),
+    Scenario(
+        "a restarted compute gives a rebuild up",
+        """
+        T api action_start rebuild active/rebuilding
+        T h1 event_start compute_rebuild_instance active/rebuilding
+        VL h1 instance.rebuild.start compute_rebuild_instance active/rebuilding
+        T h1 instance.update error/- @req-init sys
+        """,
+        {"rebuild": "FAILED h1:InterruptedByRestart(ERROR)"},
+        but={way: {"rebuild": "IN_PROGRESS"} for way in ("versioned", "legacy", "both")},
+    ),
+    Scenario(
+        "a restarted compute takes a stop up, and the save of its end has a context of its own",
+        """
+        T api action_start stop active/powering-off
+        T h1 event_start compute_stop_instance @req-init sys active/powering-off
+        T h1 instance.update stopped/- @req-other sys
+        VL h1 instance.power_off.end stopped/- @req-init sys
+        T h1 event_finish.end compute_stop_instance @req-init sys
+        """,
+        {"stop": "SUCCEEDED"},
+    ),
+    Scenario(
+        "a server that a periodic task looks at between two requests",
+        """
+        T api action_start stop active/powering-off
+        VL h1 instance.power_off.end stopped/-
+        T h1 event_finish.end compute_stop_instance stopped/-
+        T h1 instance.update stopped/- @req-periodic sys
+        T api action_start start @req-2 stopped/powering-on
+        """,
+        {"stop": "SUCCEEDED", "start": "IN_PROGRESS"},
+        but={way: {"stop": "SUCCEEDED"} for way in ("versioned", "legacy", "both")},
+    ),
 ]

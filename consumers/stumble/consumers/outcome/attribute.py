@@ -18,7 +18,7 @@ from stumble.schemas.wire.ids import family as family_of
 class Group:
     """The facts of one request. ``family`` is None while nothing names the action."""
 
-    __slots__ = ("action", "facts", "family", "home", "rule", "slot", "started_at", "target")
+    __slots__ = ("action", "facts", "family", "given_up", "home", "rule", "slot", "started_at", "target")
 
     def __init__(self, family: str | None, facts: Sequence[Fact], declaring: Fact | None = None) -> None:
         """Take sorted facts; ``declaring``: the first that states the action, where that is known already."""
@@ -34,6 +34,8 @@ class Group:
         self.slot: str | None = None
         #: Request id that it is known by; facts under another one may continue it.
         self.home = facts[0].origin.request_id
+        #: Where a service on its own ended the server's task without taking up this request.
+        self.given_up: Fact | None = None
         self.started_at = declaring.at if declaring is not None else facts[0].at
 
     def extend(self, facts: Iterable[Fact]) -> None:

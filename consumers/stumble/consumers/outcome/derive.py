@@ -28,7 +28,7 @@ from stumble.consumers.records import (
     StepRecord,
 )
 from stumble.schemas.wire import ids
-from stumble.schemas.wire.taxonomy import classify
+from stumble.schemas.wire.taxonomy import Classified, classify
 
 #: Fields of an origin that are the request's, whichever process tells them.
 _SHARED = [
@@ -38,7 +38,8 @@ _SHARED = [
         *("display_name", "region", "availability_zone", "cloud"),
     )
 ]
-_INTERRUPTED_REASON = "The restart of the service interrupted it."
+_INTERRUPTED_REASON = "The service was interrupted, mostly by a restart, and gave it up."
+_INTERRUPTED = Classified(code=None, code_source="UNKNOWN", blame="OPERATOR", retryable=True, is_nova=False)
 
 
 def derive(instance_uuid: str, facts: Iterable[Fact], decisions: Iterable[Decision] = ()) -> tuple[RequestRecord, ...]:
@@ -198,7 +199,7 @@ def _failure(key: str, case: Case, one: Cluster, steps: Sequence[StepRecord]) ->
     own = sorted(one.sightings, key=lambda f: (not _tells(f, one), f.at, f.event_id))
     sightings = [f.failure for f in own if f.failure is not None and f.failure.exception == one.exception]
     step = next((f.step for f in own if f.step is not None), None)
-    classified = classify(one.exception)
+    classified = _INTERRUPTED if one.exception == INTERRUPTED else classify(one.exception)
     detailed = [f for f in own if f.failure is not None and f.failure.detail]
     extras = [f.extra for f in own if f.extra is not None]
     codes = [s.code for s in sightings if s.code is not None]
@@ -231,6 +232,8 @@ def _failure(key: str, case: Case, one: Cluster, steps: Sequence[StepRecord]) ->
 
 def _without_reason(one: Cluster) -> str:
     """Return the text for a failure that no signal gives a reason for: its class, as Nova itself does."""
+    if one.exception == INTERRUPTED:
+        return _INTERRUPTED_REASON
     silent = all(fact.failure is None for fact in one.sightings)
     return signals.SILENT_REASON if silent else one.exception
 

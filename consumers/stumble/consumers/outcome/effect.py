@@ -22,7 +22,7 @@ def baseline_of(facts: Sequence[Fact]) -> str | None:
             continue
         if fact.state[2]:
             return fact.state[2]
-        if fact.signal == "instance.update":  # it tells the state after
+        if fact.signal == signals.UPDATE:  # it tells the state after
             continue
         if fact.phase in {"START", "PROGRESS"} or (fact.state[1] and fact.state[0] != _ERROR):
             return fact.state[0]
@@ -57,7 +57,7 @@ def _settled(fact: Fact, rule: rules.Rule, *, lagging: bool) -> bool:
         return True
     if fact.phase == "START":
         return fact.signal in rule.signals
-    if fact.signal == "instance.update":
+    if fact.signal == signals.UPDATE:
         return not task_state
     if lagging:
         return False

@@ -8,11 +8,12 @@ from stumble.consumers.facts import Fact
 from stumble.consumers.outcome import rules, signals
 from stumble.consumers.outcome.attempts import Run, runs_of
 from stumble.consumers.outcome.attribute import Group
-from stumble.consumers.outcome.failures import Findings, ends_request, find, is_race
+from stumble.consumers.outcome.failures import Cluster, Findings, ends_request, find, is_race
 from stumble.consumers.records import (
     CANCELLED,
     FAILED,
     IN_PROGRESS,
+    INTERRUPTED,
     RECOVERED,
     SUCCEEDED,
 )
@@ -40,6 +41,15 @@ class Case:
         self.outcome, self.decided_at = _outcome(self)
         if self.outcome == CANCELLED and self.decided_at is not None:
             self.cancel(None, self.decided_at)
+        if self.outcome == IN_PROGRESS and group.given_up is not None and _nothing_since(group, group.given_up):
+            self._give_up(group.given_up)
+
+    def _give_up(self, fact: Fact) -> None:
+        """Let a request have failed because its service was interrupted: no exception was raised, no step ended."""
+        self.outcome, self.decided_at = FAILED, fact.at
+        one = Cluster(fact.origin.host, INTERRUPTED, None)
+        one.sightings = [fact]
+        self.findings = Findings([*self.findings.clusters, one], self.findings.verdict, self.findings.verdicts)
 
     def cancel(self, by: Group | None, at: int) -> None:
         """Let a request have been stopped by another one; what it stumbled over for that reason is no failure."""
@@ -47,6 +57,14 @@ class Case:
         silent = self.group.rule.silent_failures
         told = [f for f in self.failing if (f.signal, f.phase) not in silent]
         self.findings = find(told, self.group.rule, without_races=True)
+
+
+def _nothing_since(group: Group, ended: Fact) -> bool:
+    """Tell whether no work followed the end of the task, by the clock of its host."""
+    return not any(
+        fact.at > ended.at and fact.origin.host == ended.origin.host and fact.signal != signals.UPDATE
+        for fact in group.facts
+    )
 
 
 def _read(case: Case) -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from stumble.consumers.facts import Fact, is_orphan
+from stumble.consumers.facts import Fact, ends_task, is_orphan
+from stumble.consumers.outcome import signals
 from stumble.consumers.outcome.attribute import Group, named
 from stumble.consumers.outcome.judge import Case
 from stumble.consumers.records import IN_PROGRESS
@@ -27,10 +28,30 @@ def adopt(sets: Iterable[Sequence[Fact]], split: Callable[[Sequence[Fact]], list
     for facts in sorted(orphans, key=lambda one: one[0].at):
         home = _latest_before(groups, facts[0].at)
         if home is not None and _continues(home, facts):
-            home.extend(facts)
+            _take_in(home, facts)
         elif any(named(fact) for fact in facts) and not _books_only(facts):
             groups += [group for group in split(facts) if _shows_request(group)]
     return groups
+
+
+def _take_in(home: Group, facts: Sequence[Fact]) -> None:
+    """Add an orphan to the request that it continues, or gives up unless another one has taken it up before."""
+    ended = _gives_up(facts)
+    resumed = any(fact.origin.request_id != home.home for fact in home.facts)
+    if ended is not None and not resumed:
+        home.given_up = ended
+    home.extend(facts)
+
+
+def _gives_up(facts: Iterable[Fact]) -> Fact | None:
+    """Return what shows that a service only cleaned up: it ended the server's task and did nothing else."""
+    ended = None
+    for fact in facts:
+        if fact.signal != signals.UPDATE:
+            return None
+        if ended is None and ends_task(fact):
+            ended = fact
+    return ended
 
 
 def _shows_request(group: Group) -> bool:

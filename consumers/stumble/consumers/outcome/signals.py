@@ -87,7 +87,9 @@ TOLD_BY_STATE: Final[Mapping[str, Mapping[str, str]]] = {
     "instance.snapshot": {"image_backup": "createBackup"},
 }
 
-#: Signals that can tell anything of a request's course; others (``instance.update``, ``instance.exists``) are state.
+#: Signal of a change of the instance's states; it belongs to no action by its name.
+UPDATE: Final = "instance.update"
+#: Signals that can tell anything of a request's course; others are state.
 MEANINGFUL: Final = (
     frozenset(SIGNAL_ACTIONS)
     | DECLARING
