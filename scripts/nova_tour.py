@@ -31,6 +31,7 @@ from stumble.deploy.local.process import tail  # noqa: E402
 from tests.nova import judge  # noqa: E402
 from tests.nova.pipeline import Pipeline  # noqa: E402
 
+PREFIX = os.environ.get("STUMBLE_KAFKA__TOPIC_PREFIX", "")
 console = Console(width=max(Console().width, 140))
 
 
@@ -143,7 +144,7 @@ def tour(arguments: argparse.Namespace) -> int:
     bad = count = 0
     with (
         servers(state) as (kafka, database),
-        Pipeline(state, bootstrap_servers=kafka, database_url=database) as pipeline,
+        Pipeline(state, bootstrap_servers=kafka, database_url=database, topic_prefix=PREFIX) as pipeline,
     ):
         say("stumble is up: relay, projector, API at " + pipeline.url)
         say("starting nova-api, conductor, scheduler and two computes with `driver = stumble` in nova.conf")
