@@ -35,6 +35,9 @@ _PRESENT, _BARE = b"\x02", b""
 _SHORT = 4096
 _LENGTHS = {prefix: tuple(prefix + zigzag(number) for number in range(_SHORT)) for prefix in (_PRESENT, _BARE)}
 
+#: Names and states come again and again, on a host the same few: so many of a field are remembered, none of long text.
+_KEPT, _KEPT_LIMIT, _KEPT_CHARACTERS = 256, 255, 64
+
 
 def _length(number: int) -> bytes:
     return _LENGTHS[_BARE][number] if number < _SHORT else zigzag(number)
@@ -42,8 +45,13 @@ def _length(number: int) -> bytes:
 
 def _string(limit: int, prefix: bytes = _BARE) -> Write:
     lengths = _LENGTHS[prefix]
+    keep = _KEPT if limit <= _KEPT_LIMIT else 0
+    known: dict[str, bytes] = {}
 
     def write(value: str) -> bytes:
+        found = known.get(value)
+        if found is not None:
+            return found
         try:
             raw = value.encode()
         except UnicodeEncodeError:  # lone surrogates
@@ -52,7 +60,10 @@ def _string(limit: int, prefix: bytes = _BARE) -> Write:
             if len(raw) > limit or b"\x00" in raw:
                 raw = shorten(clean(value), limit).encode()
         size = len(raw)
-        return (lengths[size] if size < _SHORT else prefix + zigzag(size)) + raw
+        found = (lengths[size] if size < _SHORT else prefix + zigzag(size)) + raw
+        if len(known) < keep and len(value) <= _KEPT_CHARACTERS:
+            known[value] = found
+        return found
 
     return write
 
