@@ -12,7 +12,7 @@ from tests.integration.api.rows import START, Store, micros
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-SECONDS = 15_000
+SECONDS = 60_000
 
 
 def publish(store: Store, failure: dict[str, Any], **given: Any) -> None:

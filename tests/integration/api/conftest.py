@@ -40,7 +40,7 @@ def running_api(url: str, *options: str) -> Iterator[str]:
             yield found[0]
         finally:
             process.send_signal(signal.SIGTERM)
-            process.wait(20)
+            process.wait(60)
 
 
 @pytest.fixture(scope="module")

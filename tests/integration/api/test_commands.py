@@ -118,5 +118,5 @@ def test_follow_lists_then_goes_on_live_until_ctrl_c(store: Store, api: str) -> 
         store.publish("failure", new, revision=2, status="RETRACTED")
         assert "retracted: counted no longer" in process.stdout.readline()
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 130
+        assert process.wait(90) == 130
         assert process.stdout.read() + process.stderr.read() == ""

@@ -55,7 +55,7 @@ def until_held_back(api: str, count: int = 1) -> None:
 
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=120)
     assert "Traceback" not in err
     return process.returncode, out + err
 
@@ -130,7 +130,7 @@ def test_it_waits_for_a_request_that_is_not_there_yet(store: Store, wait: Waiter
     process = wait.start("req-soon", "--settle", "0.2s", "--format", "json")
     until_held_back(wait.api)
     store.settle(store.request(request_id="req-soon", outcome="IN_PROGRESS"), "SUCCEEDED")
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=120)
     assert process.returncode == 0
     assert json.loads(out)[0]["outcome"] == "SUCCEEDED"
 
@@ -172,7 +172,7 @@ def test_ctrl_c_ends_it_cleanly(store: Store, wait: Waiter) -> None:
     process = wait.start(store.request(outcome="IN_PROGRESS")["request_id"])
     until_held_back(wait.api)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=10)
+    out, err = process.communicate(timeout=90)
     assert (process.returncode, out, err.strip()) == (130, "", "")
 
 
