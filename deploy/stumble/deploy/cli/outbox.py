@@ -18,7 +18,6 @@ from stumble.deploy.cli import tables
 from stumble.deploy.cli.ask import examples
 from stumble.producers.outbox import Cursor
 from stumble.producers.outbox.folder import RELAY
-from stumble.producers.outbox.reader import NewerFormat
 from stumble.producers.relay import inspection
 from stumble.producers.relay.aside import read_aside
 from stumble.producers.relay.cursors import Progress
@@ -95,10 +94,7 @@ def verify(folder: Folder = None, *, outbox_dir: Directory = None, output: As = 
     Nothing needs to be mended by hand: the relay cuts what is torn, puts what is damaged into quarantine and goes on.
     """
     directory = _directory(outbox_dir)
-    try:
-        verdicts = [inspection.verify(place) for place in inspection.find(directory, folder)]
-    except NewerFormat as error:
-        raise StumbleError(f"The outbox was written by a newer release: {error}.") from error
+    verdicts = [inspection.verify(place) for place in inspection.find(directory, folder)]
     if output is Format.json:
         tables.print_json([asdict(verdict) | {"sound": verdict.is_sound} for verdict in verdicts])
     else:

@@ -24,12 +24,13 @@ from stumble.producers.outbox.record import (
     next_record,
     record_at,
 )
+from stumble.schemas.wire.errors import StumbleError
 
 READ_BYTES = 256 << 10
 _HEADER = SEGMENT_HEADER.size
 
 
-class NewerFormat(Exception):
+class NewerFormat(StumbleError):
     """The segment was written by a release that this one can't read."""
 
 
@@ -197,4 +198,6 @@ def _check_format(data: bytes) -> None:
     if len(data) >= _HEADER and data[: len(MAGIC)] == MAGIC:
         _, version, _, _ = SEGMENT_HEADER.unpack_from(data)
         if version > FORMAT_VERSION:
-            raise NewerFormat(f"format {version}, this release reads up to {FORMAT_VERSION}: upgrade the relay")
+            raise NewerFormat(
+                f"A segment has format {version}, this release reads up to {FORMAT_VERSION}: upgrade the relay."
+            )

@@ -1,0 +1,139 @@
+"""`stumble outbox`: what people and programs get to see, and the exit status."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stumble.deploy.cli.root import run
+from stumble.producers.emitter import Emitter
+from stumble.producers.outbox import Envelope, Record
+from stumble.producers.outbox.folder import places
+from stumble.producers.relay.aside import set_aside
+from stumble.producers.relay.cursors import CursorFile, Progress
+
+
+@pytest.fixture
+def outbox(tmp_path: Path) -> Iterator[Path]:
+    emitter = Emitter(tmp_path, service="nova-compute", host="cmp1")
+    for n in range(5):
+        assert emitter.emit({"phase": "START", "action": "resize", "attributes": {"n": str(n)}})
+    (tmp_path / "not ours").mkdir()
+    yield tmp_path
+    assert emitter.totals.accepted == 5  # it lived, and held its folder, until here
+
+
+def stumble(capsys: pytest.CaptureFixture[str], outbox: Path, *words: str) -> tuple[int, str, str]:
+    status = run(["outbox", *words, "--outbox-dir", str(outbox)])
+    out, err = capsys.readouterr()
+    return status, out, err
+
+
+def segment(outbox: Path) -> Path:
+    (place,) = places(str(outbox))
+    return next(Path(place.path).glob("*.seg"))
+
+
+def deliver(outbox: Path, count: int) -> None:
+    """Let the relay's cursor stand behind so many events."""
+    from stumble.producers.outbox import Cursor, OutboxReader
+
+    (place,) = places(str(outbox))
+    reader = OutboxReader(place.path)
+    record = reader.read(Cursor(1, 0), live=True).records[count]
+    reader.close()
+    (outbox / "relay").mkdir()
+    cursors = CursorFile(outbox / "relay" / "cursors")
+    cursors.load()
+    cursors.save({place.key: Progress(1, record.offset, sent=count)})
+    cursors.close()
+
+
+def test_ls_tells_what_waits(capsys: pytest.CaptureFixture[str], outbox: Path) -> None:
+    deliver(outbox, 2)
+    status, out, _ = stumble(capsys, outbox, "ls", "--format", "json")
+    (folder,) = json.loads(out)["folders"]
+    told = {name: folder[name] for name in ("service", "user", "alive", "unsent", "sent", "accepted", "refused")}
+    assert (status, told) == (
+        0,
+        {
+            "service": "nova-compute",
+            "user": pwd.getpwuid(os.geteuid()).pw_name,
+            "alive": True,
+            "unsent": 3,
+            "sent": 2,
+            "accepted": 5,
+            "refused": 0,
+        },
+    )
+    status, out, _ = stumble(capsys, outbox, "ls")
+    assert status == 0
+    assert "nova-compute" in out
+    assert "alive" in out
+
+
+def test_ls_lists_what_was_set_aside(capsys: pytest.CaptureFixture[str], outbox: Path) -> None:
+    (outbox / "relay").mkdir()
+    record = Record(16, 9, Envelope(b"12345678", 1, bytes(16), b"key"), b"body")
+    set_aside(outbox / "relay", "uid-0/x", 1, [(record, "Broker: Message size too large")])
+    _, out, _ = stumble(capsys, outbox, "ls")
+    assert "Message size too large" in out
+    _, out, _ = stumble(capsys, outbox, "export", "--set-aside")
+    assert json.loads(out)["body"] == "Ym9keQ=="
+
+
+def test_ls_of_nothing_and_of_no_directory(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert stumble(capsys, tmp_path, "ls")[:2] == (0, "No process has left anything here.\n")
+    status, _, err = stumble(capsys, tmp_path / "none", "ls")
+    assert (status, err.count("\n")) == (1, 1)
+    assert "--outbox-dir" in err
+
+
+def test_verify_says_sound_and_damaged(capsys: pytest.CaptureFixture[str], outbox: Path) -> None:
+    status, out, _ = stumble(capsys, outbox, "verify", "--format", "json")
+    assert (status, json.loads(out)[0]["records"], json.loads(out)[0]["sound"]) == (0, 5, True)
+    data = bytearray(segment(outbox).read_bytes())
+    data[100] ^= 1
+    segment(outbox).write_bytes(data)
+    status, out, _ = stumble(capsys, outbox, "verify", "--format", "json")
+    assert (status, json.loads(out)[0]["records"], json.loads(out)[0]["damaged"]) == (1, 4, 1)
+    status, out, _ = stumble(capsys, outbox, "verify")
+    assert (status, "damaged" in out) == (1, True)
+    data[8] = 9
+    segment(outbox).write_bytes(data)
+    for command in ("verify", "ls", "export"):
+        status, _, err = stumble(capsys, outbox, command)
+        assert (status, err.count("\n"), "upgrade" in err) == (1, 1, True)
+
+
+def test_export_gives_what_was_not_delivered_or_all(capsys: pytest.CaptureFixture[str], outbox: Path) -> None:
+    deliver(outbox, 2)
+
+    def exported(*words: str) -> list[Any]:
+        status, out, _ = stumble(capsys, outbox, "export", *words)
+        assert status == 0
+        return [json.loads(line)["event"]["attributes"]["n"] for line in out.splitlines()]
+
+    assert exported() == ["2", "3", "4"]
+    assert exported("--all") == ["0", "1", "2", "3", "4"]
+    (place,) = places(str(outbox))
+    assert exported(place.name) == exported(place.key) == ["2", "3", "4"]
+    status, _, err = stumble(capsys, outbox, "export", "nobody")
+    assert (status, "outbox ls" in err) == (1, True)
+
+
+def test_event_of_an_unknown_schema_is_shown_by_its_id(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    from stumble.producers.outbox import OutboxWriter, pack
+
+    writer = OutboxWriter(tmp_path)
+    assert writer.append(pack(Envelope(b"unknown!", 1, bytes(15) + b"\7", b"k"), b"body"), is_failure=False)
+    _, out, _ = stumble(capsys, tmp_path, "export")
+    row = json.loads(out)
+    assert row["event"] == {"event_id": "00000000-0000-0000-0000-000000000007"}
+    assert "unknown schema" in row["error"]
