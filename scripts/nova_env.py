@@ -34,8 +34,8 @@ def versions() -> list[str]:
 
 
 def say(text: str) -> None:
-    """Show progress."""
-    print(f"nova: {text}", flush=True)
+    """Show progress; standard output is for the path of the environment's Python."""
+    print(f"nova: {text}", file=sys.stderr, flush=True)
 
 
 def new_log(folder: Path) -> Path:

@@ -44,7 +44,7 @@ def nova_python(version: str) -> Path:
     """Make Nova's environment (scripts/nova_env.py shows its own progress) and return its Python."""
     folder = Path(os.environ.get("STUMBLE_NOVA_VENV") or ROOT / f".venv-nova-{version}")
     command = [sys.executable, str(ROOT / "scripts" / "nova_env.py"), "--nova", version, "--venv", str(folder)]
-    if subprocess.run(command, check=False).returncode:
+    if subprocess.run(command, check=False, stdout=subprocess.DEVNULL).returncode:
         raise SystemExit(1)
     return folder / "bin" / "python"
 
