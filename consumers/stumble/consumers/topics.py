@@ -26,7 +26,7 @@ from stumble.schemas.models.kafka import KafkaSettings
 from stumble.schemas.wire.errors import StumbleError
 
 _DAY_MS = 86_400_000
-_SECONDS = 30.0
+_SECONDS = 15.0
 #: With so many copies one broker may be down and writes still reach two.
 _COPIES_FOR_TWO_IN_SYNC = 3
 
@@ -116,7 +116,7 @@ def grants(kafka: KafkaSettings) -> list[Grant]:
 
 def compare(kafka: KafkaSettings, plans: list[Plan]) -> list[Finding]:
     """Compare the broker's topics with their plans. Raises `StumbleError` when the broker doesn't answer."""
-    client = AdminClient(kafka.client_config())
+    client = _admin(kafka)
     try:
         there = client.list_topics(timeout=_SECONDS).topics
         known = [item.name for item in plans if item.name in there]
@@ -133,7 +133,7 @@ def apply(kafka: KafkaSettings, plans: list[Plan], *, alter: bool = False) -> It
 
     Raises `StumbleError` when the broker refuses or doesn't answer.
     """
-    client = AdminClient(kafka.client_config())
+    client = _admin(kafka)
     for finding in compare(kafka, plans):
         name = finding.plan.name
         if finding.verdict == "missing":
@@ -147,7 +147,7 @@ def apply(kafka: KafkaSettings, plans: list[Plan], *, alter: bool = False) -> It
 
 def grant(kafka: KafkaSettings, principals: Mapping[str, str]) -> Iterator[str]:
     """Give each role's principal (``User:…``) what it needs; yields a line each. Raises `StumbleError`."""
-    client = AdminClient(kafka.client_config())
+    client = _admin(kafka)
     wanted = [item for item in grants(kafka) if item.role in principals]
     futures = client.create_acls([item.binding(principals[item.role]) for item in wanted], request_timeout=_SECONDS)
     for item, future in zip(wanted, futures.values(), strict=True):
@@ -156,6 +156,11 @@ def grant(kafka: KafkaSettings, principals: Mapping[str, str]) -> Iterator[str]:
         except KafkaException as error:
             raise StumbleError(f"The broker does not take access rules: {error.args[0].str()}.") from error
         yield f"{principals[item.role]} may {item.operation.name} {item.kind.name} {item.name}"
+
+
+def _admin(kafka: KafkaSettings) -> AdminClient:
+    # librdkafka writes to stderr by itself; what matters comes as an error.
+    return AdminClient({**kafka.client_config(), "log_level": 0})
 
 
 def _finding(item: Plan, there: Any, settings: Mapping[str, Any]) -> Finding:

@@ -60,8 +60,17 @@ def pool(url: str, *, application: str = "stumble", max_size: int = 4, patience:
 
 def shown(url: str) -> str:
     """Name the database of `url` without its password."""
-    parts = conninfo.conninfo_to_dict(url)
+    parts = _parsed(url)
     return f"{parts.get('host') or 'localhost'}:{parts.get('port') or 5432}/{parts.get('dbname') or ''}"
+
+
+def _parsed(url: str) -> dict[str, Any]:
+    try:
+        return dict(conninfo.conninfo_to_dict(url))
+    except psycopg.ProgrammingError as error:
+        raise StoreError(
+            "STUMBLE_DATABASE_URL is no address of a PostgreSQL: write postgresql://user@host:5432/database."
+        ) from error
 
 
 def _conninfo(url: str, application: str) -> str:
@@ -73,7 +82,7 @@ def _conninfo(url: str, application: str) -> str:
         "timezone": "UTC",
         "jit": "off",
     }
-    given = conninfo.conninfo_to_dict(url)
+    given = _parsed(url)
     options = " ".join(f"-c {name}={value}" for name, value in settings.items())
     if given.get("options"):
         options = f"{options} {given['options']}"

@@ -13,7 +13,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 
-from stumble.consumers.store.connect import StoreUnavailableError
+from stumble.consumers.store.connect import StoreUnavailableError, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,6 +52,7 @@ def _current(connection: sqlalchemy.Connection) -> str | None:
 
 @contextmanager
 def _connected(url: str) -> Iterator[sqlalchemy.Connection]:
+    shown(url)  # says in a sentence where it is no address at all
     engine = sqlalchemy.create_engine(
         "postgresql+psycopg://", creator=lambda: psycopg.connect(url), poolclass=sqlalchemy.NullPool
     )

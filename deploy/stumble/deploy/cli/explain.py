@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from stumble.schemas.wire.errors import StumbleError
 
 __all__ = ["explain"]
@@ -37,5 +39,8 @@ def _short(error: BaseException) -> str:
     errors = getattr(error, "errors", None)
     if callable(errors) and type(error).__name__ == "ValidationError":
         return "; ".join(f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in errors())
-    text = " ".join(str(error).split())
+    inner: Any = error.args[0] if error.args else None
+    # A KafkaError's own text is its structure.
+    told = inner.str() if type(inner).__name__ == "KafkaError" else str(error)
+    text = " ".join(str(told).split())
     return text if len(text) <= 300 else text[:299] + "…"

@@ -72,6 +72,7 @@ def load(**overrides: object) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = "__".join(str(part) for part in first["loc"]).upper()
-        raise SettingsError(f"The setting STUMBLE_{name} is wrong: {first['msg']}.") from error
+        said = first["msg"].removeprefix("Value error, ")
+        raise SettingsError(f"The setting STUMBLE_{name} is wrong: {said}.") from error
     except ValueError as error:  # broken TOML, broken JSON in a variable
         raise SettingsError(f"The settings can't be read: {error}") from error
