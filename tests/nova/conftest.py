@@ -120,7 +120,7 @@ def play(
         }
 
 
-def wait_right(pipeline: Pipeline, results: list[dict[str, Any]], timeout: float = 30) -> None:
+def wait_right(pipeline: Pipeline, results: list[dict[str, Any]], timeout: float = 90) -> None:
     """Wait until the store says what is expected of every scenario, or `timeout` seconds are over."""
     deadline = time.monotonic() + timeout
     for result in results:

@@ -94,7 +94,7 @@ class Pipeline:
         if done.returncode:
             raise LocalError(f"stumble {' '.join(command)} failed: {(done.stderr or done.stdout).strip()[-2000:]}")
 
-    def _wait_ready(self, timeout: float = 60) -> None:
+    def _wait_ready(self, timeout: float = 120) -> None:
         deadline = time.monotonic() + timeout
         while True:
             self.require_running()

@@ -57,7 +57,7 @@ def _at_work() -> Iterator[None]:
         _working -= 1
 
 
-def wait_idle(timeout: float = 30.0) -> None:
+def wait_idle(timeout: float = 120.0) -> None:
     """Return when no RPC is queued or served and no spawned work runs (TimeoutError after `timeout` s)."""
     deadline = time.monotonic() + timeout
     calm = 0
