@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import uuid
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """What the caller's shell says of an installation must not reach the tests."""
     for name in [name for name in os.environ if name.startswith("STUMBLE_") and name != "STUMBLE_CACHE_DIR"]:
         del os.environ[name]
+    # A shell starts background jobs with Ctrl-C ignored, and children inherit it: tests that send it would wait.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
