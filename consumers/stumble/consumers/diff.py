@@ -88,6 +88,8 @@ class Difference:
     counter_deltas: dict[Counter, tuple[int, int]] = field(default_factory=dict)
     publications: list[Publication] = field(default_factory=list)
     stored: list[StoredRequest] = field(default_factory=list)
+    #: Requests to upsert as JSON, by request key: made once, for the hash and for the row.
+    contents: dict[str, bytes] = field(default_factory=dict)
 
     def enter(self, counter: Counter) -> None:
         """Count an entry."""
@@ -118,12 +120,11 @@ def _folded(action: str | None) -> str:
 
 
 def _hash(content: object) -> str:
-    return blake2b(orjson.dumps(content), digest_size=8).hexdigest()
+    return _digest(orjson.dumps(content))
 
 
-def _row(record: RequestRecord) -> str:
-    """Return the hash of all that the row of a request holds."""
-    return _hash(record)
+def _digest(content: bytes) -> str:
+    return blake2b(content, digest_size=8).hexdigest()
 
 
 def _announced(record: RequestRecord) -> str:
@@ -200,10 +201,12 @@ def _count(result: Difference, action: str, outcome: str, move: Literal["enter",
 def _changed(result: Difference, before: StoredRequest | None, record: RequestRecord) -> None:
     """Take one request's own difference; its failures follow together, as they may move between requests."""
     action = _folded(record.action)
-    row = _row(record)
+    whole = orjson.dumps(record)
+    row = _digest(whole)
     announced = before.announced if before is not None else ""
     if before is None or before.row != row or not before.outcome:
         result.upsert_requests.append(record)
+        result.contents[record.request_key] = whole
         was = (before.action, before.outcome) if before is not None else ("", "")
         if was != (action, record.outcome):
             _count(result, was[0], was[1], "leave")

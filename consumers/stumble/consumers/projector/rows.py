@@ -12,43 +12,20 @@ import orjson
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from stumble.consumers.records import FailureRecord, RequestRecord, StepRecord
+    from stumble.consumers.records import FailureRecord, RequestRecord
 
 
-def request_row(record: RequestRecord, version: int, partition: int) -> dict[str, Any]:
-    """Return the row of a request; times stay microseconds, the statement converts them."""
-    return {
-        "request_key": record.request_key,
-        "instance_uuid": record.instance_uuid,
-        "request_id": record.request_id,
-        "family": record.family,
-        "action": record.action,
-        "target_kind": record.target_kind,
-        "target_id": record.target_id,
-        "global_request_id": record.global_request_id,
-        "owner_project_id": record.owner_project_id,
-        "initiator_user_id": record.initiator_user_id,
-        "initiator_project_id": record.initiator_project_id,
-        "display_name": record.display_name,
-        "outcome": record.outcome,
-        "verdict": record.verdict,
-        "reason": record.reason,
-        "effect": record.effect,
-        "started_at": record.started_at,
-        "finished_at": record.finished_at,
-        "last_event_at": record.last_event_at,
-        "linked_request_key": record.linked_request_key,
-        "host": record.host,
-        "cell": record.cell,
-        "region": record.region,
-        "availability_zone": record.availability_zone,
-        "cloud": record.cloud,
-        "labels": record.labels,
-        "steps": [_step(step) for step in record.steps],
-        "failure_count": len(record.failures),
-        "version": version,
-        "kafka_partition": partition,
-    }
+def request_json(content: bytes, failures: int, version: int, partition: int) -> bytes:
+    """Return the row of a request, made of its record as JSON; times stay microseconds, the statement converts them.
+
+    The statement takes the columns that it knows, so the record's failures may stay in it.
+    """
+    return b'%b,"failure_count":%d,"version":%d,"kafka_partition":%d}' % (content[:-1], failures, version, partition)
+
+
+def as_array(rows: Sequence[bytes]) -> str:
+    """Return rows that are JSON already as the parameter of a statement."""
+    return (b"[" + b",".join(rows) + b"]").decode()
 
 
 def failure_row(request: RequestRecord, record: FailureRecord, partition: int) -> dict[str, Any]:
@@ -91,14 +68,3 @@ def failure_row(request: RequestRecord, record: FailureRecord, partition: int) -
 def as_json(rows: Sequence[dict[str, Any]]) -> str:
     """Return rows as the JSON parameter of a statement."""
     return orjson.dumps(rows).decode()
-
-
-def _step(step: StepRecord) -> dict[str, Any]:
-    return {
-        "step": step.step,
-        "host": step.host,
-        "attempt": step.attempt,
-        "started_at": step.started_at,
-        "finished_at": step.finished_at,
-        "result": step.result,
-    }

@@ -12,7 +12,7 @@ from stumble.consumers.alerts.payload import failure_payload, outcome_payload
 from stumble.consumers.diff import OPEN, Publication
 from stumble.consumers.projector import factsets
 from stumble.consumers.projector.errors import MissedVersionError
-from stumble.consumers.projector.rows import as_json, failure_row, request_row
+from stumble.consumers.projector.rows import as_array, as_json, failure_row, request_json
 from stumble.consumers.records import FailureRecord, RequestRecord
 from stumble.consumers.store.queries import query
 
@@ -43,12 +43,17 @@ def _write_requests(cursor: Cursor[Any], changes: Sequence[Change]) -> None:
     if gone:
         cursor.execute(query("delete_requests"), {"keys": gone})
     rows = [
-        request_row(record, change.versions[record.request_id or ""], change.partition)
+        request_json(
+            change.difference.contents[record.request_key],
+            len(record.failures),
+            change.versions[record.request_id or ""],
+            change.partition,
+        )
         for change in changes
         for record in change.difference.upsert_requests
     ]
     if rows:
-        cursor.execute(query("save_requests"), {"rows": as_json(rows)})
+        cursor.execute(query("save_requests"), {"rows": as_array(rows)})
         if cursor.rowcount != len(rows):
             raise MissedVersionError(f"{len(rows) - cursor.rowcount} requests were written by other hands.")
 
