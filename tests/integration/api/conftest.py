@@ -40,7 +40,8 @@ def running_api(url: str, *options: str) -> Iterator[str]:
             yield found[0]
         finally:
             process.send_signal(signal.SIGTERM)
-            process.wait(60)
+            status = process.wait(60)
+    assert status == 0, "SIGTERM is a clean end"
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import errno
+import signal
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import uvicorn
 
@@ -14,6 +15,7 @@ from stumble.schemas.wire.errors import StumbleError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import FrameType
 
     from stumble.schemas.models.settings import Settings
 
@@ -54,6 +56,9 @@ def address(listening: socket.socket) -> str:
 
 def serve(settings: Settings, announce: Callable[[str], None]) -> None:
     """Run the API until SIGINT or SIGTERM; `announce` is told its URL once it listens."""
+    # uvicorn raises the signal that ended it once more when all is done: a clean end is no death by signal.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _ended)
     listening = bind(settings.api_host, settings.api_port)
     with listening:
         config = uvicorn.Config(
@@ -65,6 +70,11 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
         )
         announce(address(listening))
         _Server(config).run(sockets=[listening])
+
+
+def _ended(number: int, frame: FrameType | None) -> NoReturn:
+    del number, frame
+    raise SystemExit(0)
 
 
 class _Server(uvicorn.Server):
