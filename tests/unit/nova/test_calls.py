@@ -101,3 +101,12 @@ def test_states_are_bounded_and_the_last_one_counts():
     }
     assert states.corrected({"vm_state": "x"}, "b", "req-1") == {"vm_state": "x"}
     assert states.corrected({"vm_state": "x"}, "a", "req-2") == {"vm_state": "x"}
+
+
+def test_what_is_handed_to_a_step_is_newer_than_what_was_saved_before():
+    states = States()
+    states.saved("a", "req-1", "active", "resize_prep")
+    states.handed("a", "req-1", {"vm_state": "resized", "task_state": None})
+    assert states.corrected({"vm_state": "refreshed"}, "a", "req-1") == {"vm_state": "refreshed"}
+    assert states.saved("a", "req-1", "error", None) == "resized"
+    assert states.corrected({"vm_state": "resized"}, "a", "req-1")["vm_state"] == "error"

@@ -56,18 +56,21 @@ def action_finish(producer: Producer, caller: FrameType, given: Arguments) -> Ca
 
 def event_start(producer: Producer, caller: FrameType, given: Arguments) -> Callable[[], None]:
     """Tell of a step that begins, once it is recorded."""
-    call = _step(producer, caller, "event_start", given)
-    return partial(producer.call, call, calls.context(given["context"]))
+    call, context = _step(producer, caller, "event_start", given), calls.context(given["context"])
+    # What a step is handed is newer than what this process saved before: another host may have had its turn.
+    _states.handed(given["instance_uuid"], context["request_id"], call["instance"])
+    return partial(producer.call, call, context)
 
 
 def event_finish(producer: Producer, caller: FrameType, given: Arguments) -> None:
     """Tell how a step ended; true whether or not Nova can record it."""
-    call = _step(producer, caller, "event_finish", given)
+    call, context = _step(producer, caller, "event_finish", given), calls.context(given["context"])
+    call["instance"] = _states.corrected(call["instance"], given["instance_uuid"], context["request_id"])
     exc = given.get("exc_val")
     call["failed"] = given.get("exc_tb") is not None
     if call["failed"] and isinstance(exc, BaseException):
         call["exception"] = sightings.describe(exc)
-    producer.call(call, calls.context(given["context"]))
+    producer.call(call, context)
 
 
 def fault(producer: Producer, caller: FrameType, given: Arguments) -> None:
@@ -138,6 +141,5 @@ def _step(producer: Producer, caller: FrameType, kind: str, given: Arguments) ->
     call["host"] = given.get("host") or host or call["host"]
     call["step"] = step
     call["target"] = calls.step_target(step, arguments)
-    known = calls.same_instance(arguments.get("instance"), uuid)
-    call["instance"] = _states.corrected(known, uuid, getattr(given["context"], "request_id", None))
+    call["instance"] = calls.same_instance(arguments.get("instance"), uuid)
     return call
