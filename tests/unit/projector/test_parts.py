@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import struct
+import time
 import uuid
 
 import pytest
@@ -18,6 +19,7 @@ from stumble.consumers.notices import Notices
 from stumble.consumers.projector.batch import BadRecord, Batch
 from stumble.consumers.projector.errors import BadRecordError
 from stumble.consumers.projector.health import Health
+from stumble.consumers.projector.positions import Positions
 from stumble.consumers.projector.reading import Reader
 from stumble.consumers.projector.source import consumer_config
 from stumble.consumers.store.copying import PG_EPOCH_US, event_row, uuid_array
@@ -204,3 +206,23 @@ def test_a_split_keeps_partitions_whole(partitions):
     assert len(left) + len(right) == len(batch)
     assert len(left.bad) + len(right.bad) == len(batch.bad)
     assert {one.partition for one in (*left.readings, *left.bad)} <= left.spans.keys()
+
+
+def test_positions_hold_let_go_and_forget(monkeypatch):
+    at = Positions()
+    at.place(0, 5)
+    at.place(1, 9)
+    assert at.skips(0, 5) is None
+    assert at.skips(0, 7) == (5, 7)
+    at.hold(0, "no reason to go on")
+    at.hold(1, None)
+    assert at.reading() == {}
+    assert at.due() == {}
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 2)
+    assert set(at.due()) == {1}
+    assert at.reading() == {1: 9}
+    monkeypatch.setattr(time, "monotonic", lambda: now + 6)
+    assert at.due()[0].reason == "no reason to go on"
+    at.forget([0])
+    assert at.taken == {1: 9}

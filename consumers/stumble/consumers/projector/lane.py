@@ -195,18 +195,27 @@ class Lane:
 
     def _dead_letter(self, batch: Batch, result: Result) -> None:
         failed = self._letters.send(batch.bad)
+        gone: dict[int, list[BadRecord]] = {}
         for item in batch.bad:
             reason = failed.get((item.partition, item.offset))
             if reason is None:
                 self._health.dead_lettered(item.error.stage)
-                self._notices.say(
-                    f"bad-{item.partition}",
-                    f"Record {item.partition}:{item.offset} went to the dead letter topic ({item.error.stage}): "
-                    f"{item.error}",
-                )
+                gone.setdefault(item.partition, []).append(item)
             elif item.partition not in result.blocked:
-                result.blocked[item.partition] = (item.offset, reason)
+                result.blocked[item.partition] = (
+                    item.offset,
+                    f"the dead letter topic does not take a record: {reason}",
+                )
                 batch.cut(item.partition, item.offset)
+        for partition, items in gone.items():
+            self._tell(partition, items)
+
+    def _tell(self, partition: int, gone: list[BadRecord]) -> None:
+        """Say once a batch and partition what went to the dead letter topic, with the first one's reason."""
+        first = gone[0]
+        more = f" and {len(gone) - 1} more" if len(gone) > 1 else ""
+        where = f"Record {partition}:{first.offset}{more} went to the dead letter topic"
+        self._notices.say(f"bad-{partition}", f"{where} ({first.error.stage}): {first.error}")
 
     def _steady(self, work: Callable[[], T]) -> T:
         """Do `work` until it is done or the records are to blame: retry conflicts, wait for the store."""

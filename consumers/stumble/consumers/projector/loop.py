@@ -14,7 +14,6 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -26,6 +25,7 @@ from stumble.consumers.projector.batch import BadRecord, Batch
 from stumble.consumers.projector.errors import BadRecordError
 from stumble.consumers.projector.health import Health
 from stumble.consumers.projector.offsets import Place, expired, place
+from stumble.consumers.projector.positions import Blocked, Positions
 from stumble.consumers.projector.reading import Reader
 from stumble.consumers.projector.source import Source
 from stumble.consumers.projector.statuses import Statuses
@@ -55,9 +55,6 @@ _SWEEP_WINDOW = 300.0
 _HINT_EVERY = 1.0
 _LOOK_EVERY = 2.0
 _TOPIC_EVERY = 15.0
-_RETRY_BLOCKED = 5.0
-_RETRY_WAITING = 1.0
-_WAITING = "waits to hear where to read from"
 _GARBAGE_EVERY = 30.0
 #: While the reader decodes, the writer comes back from the database many times a batch: it must not wait for its turn.
 _SWITCH_SECONDS = 0.0005
@@ -81,14 +78,6 @@ def _undisturbed() -> Iterator[None]:
         gc.enable()
         gc.unfreeze()
         sys.setswitchinterval(before)
-
-
-@dataclass(slots=True)
-class Blocked:
-    """A partition that stands still, and when to look whether it can go on."""
-
-    reason: str
-    until: float
 
 
 class Projector:
@@ -118,10 +107,7 @@ class Projector:
         self._upkeep = Upkeep(self._url, own, self._application)
         self._pending = Batch()
         self._pending_bytes = 0
-        #: Partition to the offset that comes next: taken from Kafka; in the store.
-        self._taken: dict[int, int] = {}
-        self._stored: dict[int, int] = {}
-        self._blocked: dict[int, Blocked] = {}
+        self._at = Positions()
         self._submitted_at = 0.0
         self._paused = False
         #: The first sweep after an assignment looks at all sightings, the others at recent ones.
@@ -130,7 +116,7 @@ class Projector:
 
     def run(self, stop: threading.Event) -> None:
         """Read until `stop` is set; raises `StumbleError` for what only a person can mend."""
-        if not self._until_ready(stop):
+        if not self._upkeep.prepare(stop, self._notices, self.health):
             return
         self._writer.start()
         self._upkeep.start()
@@ -167,8 +153,8 @@ class Projector:
         if self._pending:
             job, self._pending, self._pending_bytes = self._pending, Batch(), 0
             self._submit(job)
-        elif self._stored and self._due("sweep", _SWEEP_EVERY):
-            positions = {p: o for p, o in self._stored.items() if p not in self._blocked}
+        elif self._at.stored and self._due("sweep", _SWEEP_EVERY):
+            positions = self._at.reading()
             if positions:
                 self._submit(Sweep(positions, self._window))
                 self._window = _SWEEP_WINDOW
@@ -188,10 +174,13 @@ class Projector:
 
     def _read_one(self, message: Message) -> None:
         partition, offset = message.partition(), message.offset()
-        if partition is None or offset is None or partition in self._blocked:
+        if partition is None or offset is None or partition in self._at.blocked:
             return
-        taken = self._taken.get(partition)
+        taken = self._at.taken.get(partition)
         if taken is None or offset < taken:
+            return
+        gap = self._at.skips(partition, offset)
+        if gap is not None and not self._is_gap(partition, gap):
             return
         value = message.value()
         try:
@@ -201,13 +190,24 @@ class Projector:
         except RegistryUnavailable as error:
             self._block(partition, str(error))
             return
-        self._pending.extend(partition, taken, offset, message.timestamp()[1])
+        self._at.times[partition] = message.timestamp()[1]
+        self._pending.extend(partition, taken, offset, self._at.times[partition])
         self._pending_bytes += len(value or b"")
-        self._taken[partition] = offset + 1
+        self._at.taken[partition] = offset + 1
 
     def _take_all(self) -> None:
         while not self._writer.results.empty():
             self._take(self._writer.results.get())
+
+    def _is_gap(self, partition: int, gap: tuple[int, int]) -> bool:
+        """Tell whether the topic holds nothing there: only if it says so again when it is asked again."""
+        if self._at.gaps.get(partition) == gap:
+            LOG.warning("Partition %s of %s holds nothing from %s up to %s.", partition, self._topic, *gap)
+            return True
+        if self._at.gaps.get(partition, (-1, 0))[0] != gap[0]:
+            self._at.gaps[partition] = gap
+            self._source.go_to(partition, self._at.taken, self._at.blocked)
+        return False
 
     def _take(self, result: Result) -> None:
         """Take in what became of a job."""
@@ -216,7 +216,7 @@ class Projector:
         if result.error is not None:
             raise result.error
         if result.applied is not None:
-            self._stored.update((p, o) for p, o in result.applied.offsets.items() if p in self._stored)
+            self._at.stored.update((p, o) for p, o in result.applied.offsets.items() if p in self._at.stored)
             self.health.applied(result.applied, time.monotonic() - self._submitted_at)
         if result.fenced:
             self.health.fenced(len(result.fenced))
@@ -233,31 +233,26 @@ class Projector:
         self._standing()
 
     def _hold(self, partition: int, reason: str | None) -> None:
-        if reason is None:  # store or broker are away, which is said once and not for each partition
-            self._blocked[partition] = Blocked(_WAITING, time.monotonic() + _RETRY_WAITING)
-        else:
-            self._blocked[partition] = Blocked(reason, time.monotonic() + _RETRY_BLOCKED)
+        self._at.hold(partition, reason)
+        if reason is not None:  # that store or broker are away is said once and not for each partition
             self._notices.say(f"partition-{partition}", reason)
 
     def _reread(self, partitions: Iterable[int]) -> None:
         """Go back to where the store is; what the store can't tell now is asked again later."""
-        ours = [partition for partition in partitions if partition in self._taken]
+        ours = [partition for partition in partitions if partition in self._at.taken]
         self._pending.drop(ours)
         for partition, found in self._ask(ours).items():
             if found.offset is None:
                 self._block(partition, found.blocked)
             else:
-                self._taken[partition] = self._stored[partition] = found.offset
-                self._source.go_to(partition, self._taken, self._blocked)
+                self._at.place(partition, found.offset)
+                self._source.go_to(partition, self._at.taken, self._at.blocked)
 
     def _retry_blocked(self) -> None:
-        now = time.monotonic()
-        due = {partition: blocked for partition, blocked in self._blocked.items() if blocked.until <= now}
-        for partition in due:
-            del self._blocked[partition]
+        due = self._at.due()
         self._reread(due)
         for partition, blocked in due.items():
-            if partition in self._blocked:
+            if partition in self._at.blocked:
                 continue
             if self._still_expired(partition, blocked):
                 self._block(partition, blocked.reason)
@@ -268,13 +263,13 @@ class Projector:
             self._standing()
 
     def _still_expired(self, partition: int, blocked: Blocked) -> bool:
-        return blocked.reason == expired(self._topic, partition, self._stored[partition])
+        return blocked.reason == expired(self._topic, partition, self._at.stored[partition])
 
     def _kafka_error(self, error: KafkaError, message: Message) -> None:
         code, partition = error.code(), message.partition()
         if code in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):  # noqa: SLF001
-            if partition is not None and partition in self._taken:
-                self._block(partition, expired(self._topic, partition, self._taken[partition]))
+            if partition is not None and partition in self._at.taken:
+                self._block(partition, expired(self._topic, partition, self._at.taken[partition]))
         elif code in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC):  # noqa: SLF001
             self._notices.say("topic", f"There is no topic {self._topic}: create it by `stumble topics apply`.")
         elif error.fatal():
@@ -295,11 +290,11 @@ class Projector:
         self._window = EVERYTHING
         found = self._ask(partitions)
         for partition, where in found.items():
-            self._taken[partition] = self._stored[partition] = where.offset or 0
+            self._at.place(partition, where.offset or 0)
             if where.offset is None:
                 self._hold(partition, where.blocked)
         self._standing()
-        LOG.info("Reading partitions %s of %s.", sorted(self._taken), self._topic)
+        LOG.info("Reading partitions %s of %s.", sorted(self._at.taken), self._topic)
         return {partition: where.offset for partition, where in found.items()}
 
     def _lost(self, partitions: list[int]) -> None:
@@ -309,9 +304,7 @@ class Projector:
         while not self._writer.results.empty():
             self._take(self._writer.results.get())
         self._hint()
-        for partition in partitions:
-            for known in (self._taken, self._stored, self._blocked):
-                known.pop(partition, None)
+        self._at.forget(partitions)
         self._standing()
 
     def _ask(self, partitions: list[int]) -> dict[int, Place]:
@@ -342,19 +335,19 @@ class Projector:
         if self._writer.wait(0.05):
             return
         if not self._paused and time.monotonic() - self._submitted_at > _PAUSE_AFTER:
-            self._source.pause(self._taken)
+            self._source.pause(self._at.taken)
             self._paused = True
         if self._paused:
             self._read(self._source.poll(1, 0))
 
     def _let_go(self) -> None:
         if self._paused:
-            self._source.resume([p for p in self._taken if p not in self._blocked])
+            self._source.resume([p for p in self._at.taken if p not in self._at.blocked])
             self._paused = False
 
     def _look_after(self) -> None:
         self.health.turned(nothing_to_do=not self._pending and self._writer.idle)
-        if self._blocked:
+        if self._at.blocked:
             self._retry_blocked()
         if self._due("hint", _HINT_EVERY):
             self._hint()
@@ -375,18 +368,17 @@ class Projector:
 
     def _measure(self) -> None:
         now = time.time()
-        for partition, stored in self._stored.items():
+        for partition, stored in self._at.stored.items():
             high = self._source.high_watermark(partition)
             waiting = max(0, high - stored) if high is not None else 0
-            oldest = self._pending.spans.get(partition)
-            since = oldest.read_until_ms if oldest is not None else None
+            since = self._at.times.get(partition)
             self.health.lag(partition, max(0.0, now - since / 1000) if waiting and since else 0.0, waiting)
 
     def _hint(self) -> None:
-        self._source.hint({p: offset for p, offset in self._stored.items() if p not in self._blocked})
+        self._source.hint(self._at.reading())
 
     def _standing(self) -> None:
-        self.health.standing(set(self._taken), {p: blocked.reason for p, blocked in self._blocked.items()})
+        self.health.standing(set(self._at.taken), {p: blocked.reason for p, blocked in self._at.blocked.items()})
 
     def _due(self, name: str, every: float) -> bool:
         now = time.monotonic()
@@ -394,10 +386,6 @@ class Projector:
             return False
         self._timers[name] = now
         return True
-
-    def _until_ready(self, stop: threading.Event) -> bool:
-        """Wait for a store of this version; False when told to stop before."""
-        return self._upkeep.prepare(stop, self._notices, self.health)
 
     def _close(self) -> None:
         self._writer.end()
@@ -407,7 +395,7 @@ class Projector:
         while not self._writer.results.empty():
             result = self._writer.results.get()
             if result.applied is not None:
-                self._stored.update(result.applied.offsets)
+                self._at.stored.update(result.applied.offsets)
         self._hint()
         self._source.close()
         self._statuses.join(_REVOKE_WAIT)

@@ -7,6 +7,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import psycopg
+from confluent_kafka import OFFSET_BEGINNING
 
 from stumble.consumers.projector.rows import as_json
 from stumble.consumers.projector.source import Source
@@ -57,8 +58,9 @@ class Statuses(threading.Thread):
         """End the thread."""
         self._ending.set()
 
-    def _start(self, partitions: list[int]) -> dict[int, int | None]:
-        return {partition: self._source.low_watermark(partition) for partition in partitions}
+    @staticmethod
+    def _start(partitions: list[int]) -> dict[int, int | None]:
+        return dict.fromkeys(partitions, OFFSET_BEGINNING)
 
     def _take(self, messages: Iterable[Message]) -> None:
         for message in messages:

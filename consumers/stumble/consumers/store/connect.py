@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 #: Both schemas; names in the SQL files stay short.
 SEARCH_PATH = "stumble_derived,stumble_kept"
 #: A stopped process must not hold its partition's lock for longer: milliseconds.
-IDLE_IN_TRANSACTION_MS = 8_000
+IDLE_IN_TRANSACTION_MS = 30_000
 STATEMENT_MS = 60_000
 LOCK_MS = 3_000
 CONNECT_SECONDS = 5

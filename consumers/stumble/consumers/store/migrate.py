@@ -28,6 +28,7 @@ def migrate(url: str) -> tuple[str | None, str | None]:
 
     Safe to call from several processes at once. Raises `StoreUnavailableError` when there is no database.
     """
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # the command says itself what it did
     with _connected(url) as connection:
         connection.exec_driver_sql("select pg_advisory_xact_lock(%s)", (MIGRATION_LOCK,))
         connection.exec_driver_sql("create schema if not exists stumble_kept")
@@ -39,7 +40,6 @@ def migrate(url: str) -> tuple[str | None, str | None]:
 
 
 def _config() -> Config:
-    logging.getLogger("alembic").setLevel(logging.WARNING)  # the command says itself what it did
     config = Config()
     config.set_main_option("script_location", str(_SCRIPTS))
     return config
