@@ -79,7 +79,7 @@ def event(number: int, **fields: Any) -> dict[str, Any]:
     }
 
 
-def drain(kafka: str, topic: str, until: Callable[[list[Message]], bool], timeout: float = 60) -> list[Message]:
+def drain(kafka: str, topic: str, until: Callable[[list[Message]], bool], timeout: float = 90) -> list[Message]:
     """Read a topic from its start until the predicate holds."""
     consumer = Consumer({"bootstrap.servers": kafka, "group.id": uuid.uuid4().hex, "auto.offset.reset": "earliest"})
     found: list[Message] = []
@@ -104,7 +104,7 @@ def numbers(messages: list[Message]) -> list[int]:
     return [int(decoder.decode(m.value(), m.headers())["attributes"]["n"]) for m in messages]
 
 
-def wait_for(condition: Callable[[], bool], timeout: float = 30) -> None:
+def wait_for(condition: Callable[[], bool], timeout: float = 60) -> None:
     deadline = time.monotonic() + timeout
     while not condition():
         if time.monotonic() > deadline:

@@ -72,18 +72,31 @@ def test_ls_tells_what_waits(capsys: pytest.CaptureFixture[str], outbox: Path) -
             "refused": 0,
         },
     )
+
+
+@pytest.mark.parametrize("columns", ["80", "200"])
+def test_ls_fits_the_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, outbox: Path, columns: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
     status, out, _ = stumble(capsys, outbox, "ls")
     assert status == 0
-    assert "nova-compute" in out
+    assert "uid-" in out
     assert "alive" in out
+    assert max(map(len, out.splitlines())) <= int(columns)
 
 
-def test_ls_lists_what_was_set_aside(capsys: pytest.CaptureFixture[str], outbox: Path) -> None:
+def test_ls_lists_what_was_set_aside(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, outbox: Path
+) -> None:
     (outbox / "relay").mkdir()
     record = Record(16, 9, Envelope(b"12345678", 1, bytes(16), b"key"), b"body")
     set_aside(outbox / "relay", "uid-0/x", 1, [(record, "Broker: Message size too large")])
-    _, out, _ = stumble(capsys, outbox, "ls")
-    assert "Message size too large" in out
+    for columns in ("80", "200"):
+        monkeypatch.setenv("COLUMNS", columns)
+        _, out, _ = stumble(capsys, outbox, "ls")
+        assert "Broker: Message" in out
+        assert "00000000-0000-0000-0000-000000000000" in out
     _, out, _ = stumble(capsys, outbox, "export", "--set-aside")
     assert json.loads(out)["body"] == "Ym9keQ=="
 

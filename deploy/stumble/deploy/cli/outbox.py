@@ -27,6 +27,10 @@ from stumble.schemas.wire.errors import StumbleError
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="List, verify and export the outboxes of this host.")
 
 
+_WIDE = 120
+_LONG = {"Folder", "Reason"}
+
+
 class Format(StrEnum):
     """How to answer."""
 
@@ -65,26 +69,33 @@ def list_(*, outbox_dir: Directory = None, output: As = Format.table) -> None:
         tables.print_json({"folders": [asdict(report) for report in reports], "set_aside": aside})
         return
     out = tables.console()
-    table = _grid("Folder", "User", "Process", "Unsent", "Oldest", "Bytes", "Sent", "Refused", "Set aside", "Damaged")
+    out.print(_folders(reports, wide=out.width >= _WIDE) if reports else "No process has left anything here.")
+    if aside:
+        out.print(f"\n{len(aside)} events that the broker refuses for good (stumble outbox export --set-aside):")
+        out.print(_aside(aside, wide=out.width >= _WIDE))
+
+
+def _folders(reports: list[inspection.Report], *, wide: bool) -> Table:
+    table = _grid("Folder", "Process", "Unsent", "Oldest", "Refused")
+    for name in ("User", "Bytes", "Sent", "Set aside", "Damaged") if wide else ():
+        table.add_column(name, no_wrap=True)
     for report in reports:
         alive = "alive" if report.alive else "gone"
-        oldest = _age(report.oldest_unsent_at)
-        counts = [report.refused, report.set_aside, report.quarantined]
-        row: list[Any] = [report.folder, report.user, alive, report.unsent, oldest, decimal(report.bytes), report.sent]
-        table.add_row(*(tables.plain(value) for value in row), *(tables.plain(count or "") for count in counts))
-    out.print(table if reports else "No process has left anything here.")
-    if aside:
-        _show_aside(aside)
+        row: list[Any] = [report.folder, alive, report.unsent, _age(report.oldest_unsent_at), report.refused or ""]
+        if wide:
+            row += [report.user, decimal(report.bytes), report.sent, report.set_aside or "", report.quarantined or ""]
+        table.add_row(*(tables.plain(value) for value in row))
+    return table
 
 
-def _show_aside(rows: list[dict[str, Any]]) -> None:
-    table = _grid("Set aside (UTC)", "Event", "Folder", "Size", "Reason")
+def _aside(rows: list[dict[str, Any]], *, wide: bool) -> Table:
+    table = _grid("Event", "Size", "Reason", *(["Set aside (UTC)", "Folder"] if wide else []))
     for row in rows:
-        cells = [tables.clock(row["set_aside_at"]), row["event_id"], row["folder"], decimal(row["size"]), row["reason"]]
+        cells = [row["event_id"], decimal(row["size"]), row["reason"]]
+        if wide:
+            cells += [tables.clock(row["set_aside_at"]), row["folder"]]
         table.add_row(*(tables.plain(cell) for cell in cells))
-    out = tables.console()
-    out.print(f"\n{len(rows)} events that the broker refuses for good (stumble outbox export --set-aside):")
-    out.print(table)
+    return table
 
 
 @app.command(epilog=examples("stumble outbox verify", "stumble outbox verify uid-0/nova-compute-812-3fa1b2c4"))
@@ -98,11 +109,11 @@ def verify(folder: Folder = None, *, outbox_dir: Directory = None, output: As = 
     if output is Format.json:
         tables.print_json([asdict(verdict) | {"sound": verdict.is_sound} for verdict in verdicts])
     else:
-        table = _grid("Folder", "Records", "Damaged places", "Damaged bytes", "Torn bytes", "")
+        table = _grid("Folder", "", "Records", "Damaged", "Bytes", "Torn bytes")
         for verdict in verdicts:
-            cells = [verdict.records, verdict.damaged, verdict.damaged_bytes, verdict.torn_bytes]
             word = "sound" if verdict.is_sound else "damaged"
-            table.add_row(*(tables.plain(cell) for cell in [verdict.folder, *cells, word]))
+            counts = [verdict.records, verdict.damaged, verdict.damaged_bytes, verdict.torn_bytes]
+            table.add_row(*(tables.plain(cell) for cell in [verdict.folder, word, *counts]))
         tables.console().print(table)
     raise typer.Exit(0 if all(verdict.is_sound for verdict in verdicts) else 1)
 
@@ -137,7 +148,7 @@ def export(
 def _grid(*columns: str) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
     for name in columns:
-        table.add_column(name, overflow="fold")
+        table.add_column(name, no_wrap=name not in _LONG, overflow="fold", min_width=16 if name in _LONG else None)
     return table
 
 
