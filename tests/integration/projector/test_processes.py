@@ -334,3 +334,20 @@ def test_the_brokers_own_group_protocol(world):
     first.wait()
     feeding.join()
     world.settle(events, 120)
+
+
+def test_rederiving_beside_a_running_projector_changes_nothing_that_is_right(world):
+    events = events_of(events=3000)
+    world.start()
+    feeding = threading.Thread(target=world.produce, args=(events,), kwargs={"every": 0.1})
+    feeding.start()
+    for _ in range(2):
+        again = world.start("rederive", "--from-events")
+        assert again.wait(60) == 0, world.said(again)
+    feeding.join()
+    world.settle(events)
+    with connect(world.url) as session:
+        before = session.execute("select max(id), count(*) from publications").fetchone()
+        last = world.start("rederive")
+        assert last.wait(60) == 0
+        assert session.execute("select max(id), count(*) from publications").fetchone() == before
