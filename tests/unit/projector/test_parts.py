@@ -23,7 +23,7 @@ from stumble.consumers.projector.positions import Positions
 from stumble.consumers.projector.reading import Reader
 from stumble.consumers.projector.source import consumer_config
 from stumble.consumers.store.copying import PG_EPOCH_US, event_row, uuid_array
-from stumble.consumers.store.partitions import DAY_MS, day_of_id, first_id, partition_name
+from stumble.consumers.store.partitions import DAY_MS, day_of_id, days_of_ids, first_id, partition_name
 from stumble.consumers.store.queries import load
 from stumble.schemas.models.kafka import KafkaSettings
 from stumble.schemas.wire.errors import InvalidEvent
@@ -107,6 +107,7 @@ def test_an_id_lies_in_the_range_of_its_day(time_us):
     day = day_of_id(uuid.UUID(event_id).bytes)
     assert day == time_us // 1000 // DAY_MS
     assert first_id(day) <= event_id < first_id(day + 1)
+    assert day in days_of_ids([uuid.UUID(event_id).bytes])
     assert partition_name(0) == "events_19700101"
 
 

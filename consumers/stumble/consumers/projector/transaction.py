@@ -20,7 +20,7 @@ from stumble.consumers.projector.fold import Folded, derive_all, fold
 from stumble.consumers.projector.writing import Counts
 from stumble.consumers.store.adapters import UuidArray
 from stumble.consumers.store.copying import copy_rows, uuid_array
-from stumble.consumers.store.partitions import EventPartitions, day_of_id
+from stumble.consumers.store.partitions import EventPartitions, days_of_ids
 from stumble.consumers.store.queries import query
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class Ledger:
         Raises `FencedError` for partitions that are not where the batch starts, `MissedVersionError`, and whatever
         psycopg raises; then nothing is changed.
         """
-        self.partitions.ensure(connection, {day_of_id(reading.event_id) for reading in batch.readings})
+        self.partitions.ensure(connection, days_of_ids(reading.event_id for reading in batch.readings))
         applied = Applied(bad=len(batch.bad), offsets={p: span.end for p, span in batch.spans.items()})
         with self._fenced(connection, batch.spans) as cursor:
             self._move(cursor, batch.spans)

@@ -106,14 +106,18 @@ def _count_problems(cursor: Cursor[Any], changes: Sequence[Change], gone: Sequen
 
 
 def _count(cursor: Cursor[Any], changes: Sequence[Change], more: Counts) -> None:
-    moved: Counts = Counter(more)
+    net: dict[tuple[int, tuple[str, ...]], tuple[int, int]] = {}
     for change in changes:
-        for (metric, *labels), (entered, left) in change.difference.counter_deltas.items():
-            if metric == OPEN:
-                moved[change.partition, metric, tuple(labels)] += entered - left
-            else:
-                moved[change.partition, metric, tuple(labels)] += entered
-                moved[change.partition, metric + WITHDRAWN, tuple(labels)] += left
+        for counter, (entered, left) in change.difference.counter_deltas.items():
+            before = net.get((change.partition, counter), (0, 0))
+            net[change.partition, counter] = before[0] + entered, before[1] + left
+    moved: Counts = Counter(more)
+    for (partition, (metric, *labels)), (entered, left) in net.items():
+        if metric == OPEN:
+            moved[partition, metric, tuple(labels)] += entered - left
+        else:
+            moved[partition, metric, tuple(labels)] += entered
+            moved[partition, metric + WITHDRAWN, tuple(labels)] += left
     rows = [
         {"kafka_partition": partition, "metric": metric, "labels": labels, "value": value}
         for (partition, metric, labels), value in sorted(moved.items())

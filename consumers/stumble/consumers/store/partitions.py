@@ -46,6 +46,12 @@ def day_of_id(event_id: bytes) -> int:
     return int.from_bytes(event_id[:6], "big") // DAY_MS
 
 
+def days_of_ids(event_ids: Iterable[bytes]) -> set[int]:
+    """Return the days of 16-byte ids; many ids share their first bytes, which stand for about a minute."""
+    starts = {event_id[:4] for event_id in event_ids}
+    return {day_of_id(start + rest) for start in starts for rest in (b"\x00\x00", b"\xff\xff")}
+
+
 def partition_name(day: int) -> str:
     """Return the table that holds a day's events."""
     return f"events_{date(1970, 1, 1) + timedelta(days=day):%Y%m%d}"
