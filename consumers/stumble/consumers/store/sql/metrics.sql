@@ -1,5 +1,8 @@
+-- A relay's own row sums up those of its folders.
 -- name: outbox_backlogs
-select host, sum(backlog_events)::bigint, min(extract(epoch from oldest_unsent_at))::float8, sum(refused_total)::bigint,
+select host, coalesce(sum(backlog_events) filter (where process <> 'relay'), 0)::bigint,
+       min(extract(epoch from oldest_unsent_at))::float8,
+       coalesce(sum(refused_total) filter (where process <> 'relay'), 0)::bigint,
        max(extract(epoch from reported_at))::float8
 from producers
 group by host
