@@ -8,6 +8,7 @@ installed again when the checkout has changed. `pip check` has the last word.
 from __future__ import annotations
 
 import argparse
+import fcntl
 import hashlib
 import importlib.util
 import os
@@ -129,8 +130,11 @@ def checkout_hash() -> str:
 def make(version: str, folder: Path) -> Path:
     """Make or refresh the environment of one Nova release and return its Python."""
     started = time.monotonic()
-    install_nova(version, folder)
-    install_stumble(folder)
+    (ROOT / ".cache").mkdir(exist_ok=True)
+    with (ROOT / ".cache" / f"{folder.name}.lock").open("w") as lock:  # one at a time; the others find it made
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        install_nova(version, folder)
+        install_stumble(folder)
     if time.monotonic() - started > 1:
         say(f"{folder.name} is ready: pip check is clean")
     return folder / "bin" / "python"

@@ -42,11 +42,8 @@ def shared_folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
 def nova_python() -> Path:
     """Python of Nova's environment, which is made if it isn't there, and has this checkout's driver in it."""
     folder = Path(os.environ.get("STUMBLE_NOVA_VENV") or ROOT / f".venv-nova-{VERSION}")
-    (ROOT / ".cache").mkdir(exist_ok=True)
-    with (ROOT / ".cache" / "nova-environment.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        command = [sys.executable, str(ROOT / "scripts" / "nova_env.py"), "--nova", VERSION, "--venv", str(folder)]
-        made = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = [sys.executable, str(ROOT / "scripts" / "nova_env.py"), "--nova", VERSION, "--venv", str(folder)]
+    made = subprocess.run(command, capture_output=True, text=True, check=False)
     assert made.returncode == 0, made.stderr
     return folder / "bin" / "python"
 
