@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from stumble.consumers.factreader import Read, Unreadable, compile_reader
 from stumble.consumers.facts import Fact, fact_of
 from stumble.consumers.projector.errors import BadRecordError
 from stumble.consumers.store.copying import event_row
@@ -64,19 +63,12 @@ class Reader:
 
     def __init__(self, resolve_id: Callable[[int], str] | None = None) -> None:
         self._decoder = codec.Decoder(EVENT, resolve_id)
-        self._quick = compile_reader(EVENT.json)
 
     def read(self, record: Record, value: bytes, partition: int, offset: int) -> Reading:
         """Return what the store needs of one record."""
-        framed = value
         try:
-            found = self._quick(value, _FRAME) if value[:_FRAME] == _SINGLE_OBJECT else None
-        except Unreadable:
-            found = None
-        try:
-            if found is None:
-                found, framed = self._decoded(record, value)
-            return _reading(found, framed, partition, offset, record)
+            event, framed = self._event(record, value)
+            return _reading(event, framed, partition, offset, record)
         except (NotAvro, UnknownSchema) as error:
             raise BadRecordError("decode", error) from error
         except RegistryUnavailable:
@@ -84,23 +76,17 @@ class Reader:
         except Exception as error:
             raise BadRecordError("model", error) from error
 
-    def _decoded(self, record: Record, value: bytes) -> tuple[Read, bytes]:
-        """Read a record of any schema and framing by its general decoder."""
+    def _event(self, record: Record, value: bytes) -> tuple[dict[str, Any], bytes]:
         if value[:_FRAME] == _SINGLE_OBJECT:
-            event, framed = codec.decode(EVENT, value[_FRAME:]), value
-        else:
-            event = self._decoder.decode(value, record.headers())
-            # The store keeps one framing, and only schemas that every reader of this release knows.
-            framed = codec.frame_single_object(EVENT, codec.encode(EVENT, event))
-        fact = fact_of(event)
-        return Read(
-            fact.event_id, fact.at, event["emitted_at"], event["instance_uuid"], event["request_id"], fact
-        ), framed
+            return codec.decode(EVENT, value[_FRAME:]), value
+        event = self._decoder.decode(value, record.headers())
+        # The store keeps one framing, and only schemas that every reader of this release knows.
+        return event, codec.frame_single_object(EVENT, codec.encode(EVENT, event))
 
 
-def _reading(found: Read, framed: bytes, partition: int, offset: int, record: Record) -> Reading:
-    told_id, occurred_at, emitted_at, instance, request_id, fact = found
-    event_id = _uuid_bytes("event_id", told_id)
+def _reading(event: dict[str, Any], framed: bytes, partition: int, offset: int, record: Record) -> Reading:
+    event_id, occurred_at = _uuid_bytes("event_id", event["event_id"]), event["occurred_at"]
+    instance, request_id = event["instance_uuid"], event["request_id"]
     if not _EARLIEST_US <= occurred_at <= _LATEST_US:
         raise InvalidEvent(f"occurred_at is {occurred_at}, which is no time in microseconds.")
     if instance is not None:
@@ -116,10 +102,10 @@ def _reading(found: Read, framed: bytes, partition: int, offset: int, record: Re
         partition,
         offset,
         occurred_at,
-        emitted_at,
+        event["emitted_at"],
         instance,
         request_id or None,
-        fact,
+        fact_of(event),
         event_row(event_id, occurred_at, partition, offset, framed),
         record,
     )
