@@ -5,84 +5,51 @@ A receiver that is slow or away delays neither the topics nor the other receiver
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-import psycopg
-
 from stumble.consumers.alerts import subscriptions
 from stumble.consumers.alerts.engine import Engine
 from stumble.consumers.alerts.feed import Feed
-from stumble.consumers.alerts.lease import SECONDS, Lease, LeaseLostError
+from stumble.consumers.alerts.lease import SECONDS
 from stumble.consumers.alerts.receivers.alertmanager import Alertmanager, AlertmanagerError
 from stumble.consumers.alerts.rules import RulesError, load_rules
-from stumble.consumers.notices import Notices
-from stumble.consumers.store.connect import StoreError, connect
+from stumble.consumers.alerts.worker import Worker
 from stumble.consumers.store.queries import query
-from stumble.consumers.store.version import require_current
 
 if TYPE_CHECKING:
     from psycopg import Connection
 
     from stumble.consumers.alerts.settings import AlertSettings
 
-LOG = logging.getLogger("stumble.alerts")
 _BATCH = 1000
 _IDLE = 0.05
-_STANDBY = 1.0
 _REST_EVERY = 1.0
 _RELOAD_EVERY = 2.0
-_LONGEST_BACKOFF = 5.0
+_AWAY_FOR = 5.0
 
 
-class Pusher(threading.Thread):
+class Pusher(Worker):
     """Applies the rules and tells Alertmanager until `stop` is set. Raises ``RulesError`` where it is made."""
 
     def __init__(
         self, url: str, settings: AlertSettings, stop: threading.Event, lease_seconds: float = SECONDS
     ) -> None:
-        super().__init__(name="alerts", daemon=True)
-        self._url = url
+        super().__init__("alerts", url, stop, lease_seconds)
         self._settings = settings
-        self._stop_asked = stop
         self._engine = Engine(load_rules(settings.rules))
         self._read_at = self._modified()
-        self._lease = Lease("alerts", lease_seconds)
-        self._feed = Feed(self._lease)
+        self._feed = Feed(self.lease)
         self._alertmanager = Alertmanager(settings)
-        self._notices = Notices(LOG)
-        self._connection: Connection[Any] | None = None
-        self._open = False
         self._timers: dict[str, float] = {}
 
-    def run(self) -> None:
-        """Work until told to stop; wait for a store or an Alertmanager that is away."""
-        failures = 0
-        while not self._stop_asked.is_set():
-            try:
-                pause = self._turn()
-                failures = 0
-                self._notices.over("trouble", "Alerting goes on.")
-            except LeaseLostError:
-                self._lease.lose()
-                self._open, pause = False, 0.0
-            except (StoreError, psycopg.Error) as error:
-                failures += 1
-                pause = min(_LONGEST_BACKOFF, 0.2 * 2 ** min(failures, 6))
-                self._away(error)
-            self._stop_asked.wait(pause)
-        self._leave()
+    def begin(self, connection: Connection[Any]) -> None:
+        """Go to where the last holder of the lease came."""
+        self._feed.open(connection)
 
-    def _turn(self) -> float:
-        connection = self._session()
-        if not self._lease.held(connection):
-            self._open = False
-            return _STANDBY
-        if not self._open:
-            self._feed.open(connection)
-            self._open = True
+    def work(self, connection: Connection[Any]) -> float:
+        """Take in what was published, end what is quiet, tell what is due."""
         self._reload()
         rows = self._feed.read(connection, _BATCH)
         if rows:
@@ -95,15 +62,19 @@ class Pusher(threading.Thread):
         self._tell(connection)
         return 0.0 if len(rows) == _BATCH else _IDLE
 
+    def close(self) -> None:
+        """Close the connections to Alertmanager."""
+        self._alertmanager.close()
+
     def _tell(self, connection: Connection[Any]) -> None:
         if time.monotonic() < self._timers.get("alertmanager", 0.0):
             return
         try:
             self._alertmanager.tell(connection)
-            self._notices.over("alertmanager", "Alertmanager takes alerts again.")
+            self.notices.over("alertmanager", "Alertmanager takes alerts again.")
         except AlertmanagerError as error:
-            self._timers["alertmanager"] = time.monotonic() + _LONGEST_BACKOFF
-            self._notices.say("alertmanager", str(error))
+            self._timers["alertmanager"] = time.monotonic() + _AWAY_FOR
+            self.notices.say("alertmanager", str(error))
 
     def _reload(self) -> None:
         """Take new rules when the file changes; keep the old ones while the new ones are wrong."""
@@ -113,9 +84,9 @@ class Pusher(threading.Thread):
         try:
             self._engine.rules = load_rules(self._settings.rules)
         except RulesError as error:
-            LOG.error("%s. The rules from before hold on.", error)  # noqa: TRY400
+            self.log.error("%s. The rules from before hold on.", error)  # noqa: TRY400
         else:
-            LOG.info("Read %d rules anew.", len(self._engine.rules.rule))
+            self.log.info("Read %d rules anew.", len(self._engine.rules.rule))
 
     def _modified(self) -> int:
         try:
@@ -129,29 +100,3 @@ class Pusher(threading.Thread):
             return False
         self._timers[name] = now + every
         return True
-
-    def _session(self) -> Connection[Any]:
-        if self._connection is None or self._connection.closed:
-            require_current(self._url)
-            self._connection = connect(self._url, application="stumble-alerts")
-        return self._connection
-
-    def _away(self, error: Exception) -> None:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        self._notices.say("trouble", f"{lines[0]} Alerting waits, nothing is lost.")
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-        self._open = False
-        self._lease.lose()
-
-    def _leave(self) -> None:
-        self._alertmanager.close()
-        if self._connection is None or self._connection.closed:
-            return
-        try:
-            if self._open:
-                self._lease.leave(self._connection)
-            self._connection.close()
-        except psycopg.Error:
-            LOG.warning("The store is away: the lease of alerting ends by itself.")

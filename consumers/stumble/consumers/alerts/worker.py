@@ -1,0 +1,97 @@
+"""A thread that works under a lease with a connection of its own, and waits for a store that is away."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from stumble.consumers.alerts.lease import Lease, LeaseLostError
+from stumble.consumers.notices import Notices
+from stumble.consumers.store.connect import StoreError, connect
+from stumble.consumers.store.version import require_current
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+_STANDBY = 1.0
+_LONGEST_BACKOFF = 5.0
+
+
+class Worker(threading.Thread, ABC):
+    """Calls `work` again and again while it holds the lease, until `stop` is set; one at a time over all alerters."""
+
+    def __init__(self, name: str, url: str, stop: threading.Event, lease_seconds: float) -> None:
+        super().__init__(name=name, daemon=True)
+        self.lease = Lease(name, lease_seconds)
+        self.log = logging.getLogger(f"stumble.{name}")
+        self.notices = Notices(self.log)
+        self._url = url
+        self._stop_asked = stop
+        self._connection: Connection[Any] | None = None
+        self._begun = False
+
+    @abstractmethod
+    def begin(self, connection: Connection[Any]) -> None:
+        """Take up the work: the lease has just come to us."""
+
+    @abstractmethod
+    def work(self, connection: Connection[Any]) -> float:
+        """Do a little; return the seconds to wait before the next time."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of everything but the store."""
+
+    def run(self) -> None:
+        """Work until told to stop."""
+        failures = 0
+        while not self._stop_asked.is_set():
+            try:
+                pause = self._turn()
+                failures = 0
+                self.notices.over("trouble", "The store answers again.")
+            except LeaseLostError:
+                self.lease.lose()
+                self._begun, pause = False, 0.0
+            except (StoreError, psycopg.Error) as error:
+                failures += 1
+                pause = min(_LONGEST_BACKOFF, 0.2 * 2 ** min(failures, 6))
+                self._away(error)
+            self._stop_asked.wait(pause)
+        self._leave()
+
+    def _turn(self) -> float:
+        if self._connection is None or self._connection.closed:
+            require_current(self._url)
+            self._connection = connect(self._url, application=f"stumble-{self.name}")
+        if not self.lease.held(self._connection):
+            self._begun = False
+            return _STANDBY
+        if not self._begun:
+            self.begin(self._connection)
+            self._begun = True
+        return self.work(self._connection)
+
+    def _away(self, error: Exception) -> None:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        self.notices.say("trouble", f"{lines[0]} {self.name.capitalize()} wait, nothing is lost.")
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        self._begun = False
+        self.lease.lose()
+
+    def _leave(self) -> None:
+        self.close()
+        if self._connection is None or self._connection.closed:
+            return
+        try:
+            if self._begun:
+                self.lease.leave(self._connection)
+            self._connection.close()
+        except psycopg.Error:
+            self.log.warning("The store is away: the lease of %s ends by itself.", self.name)
