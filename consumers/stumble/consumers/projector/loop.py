@@ -10,10 +10,8 @@ import gc
 import logging
 import os
 import socket
-import sys
 import threading
 import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -30,6 +28,7 @@ from stumble.consumers.projector.reading import Reader
 from stumble.consumers.projector.source import Source
 from stumble.consumers.projector.statuses import Statuses
 from stumble.consumers.projector.transaction import EVERYTHING, Ledger
+from stumble.consumers.projector.undisturbed import undisturbed
 from stumble.consumers.projector.upkeep import Upkeep
 from stumble.consumers.projector.writer import Result, StoppedError, Sweep, Writer
 from stumble.consumers.store.connect import StoreError, connect
@@ -38,7 +37,7 @@ from stumble.schemas.models.registry import Registry
 from stumble.schemas.wire.errors import RegistryUnavailable, StumbleError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from confluent_kafka import Message
 
@@ -56,28 +55,7 @@ _HINT_EVERY = 1.0
 _LOOK_EVERY = 2.0
 _TOPIC_EVERY = 15.0
 _GARBAGE_EVERY = 30.0
-#: While the reader decodes, the writer comes back from the database many times a batch: it must not wait for its turn.
-_SWITCH_SECONDS = 0.0005
 _REVOKE_WAIT = 3.0
-
-
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Collect garbage by the clock: the collector, left to itself, goes through every batch again and again.
-
-    Batches have no cycles, so what is thrown away goes at once all the same. Takes a fifth of the CPU time away.
-    """
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(_SWITCH_SECONDS)
-    gc.collect()
-    gc.freeze()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
-        gc.unfreeze()
-        sys.setswitchinterval(before)
 
 
 class Projector:
@@ -122,7 +100,7 @@ class Projector:
         self._upkeep.start()
         self._statuses.start()
         self._source.subscribe()
-        with _undisturbed():
+        with undisturbed():
             try:
                 while not stop.is_set():
                     self._turn()

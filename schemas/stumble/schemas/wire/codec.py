@@ -73,7 +73,7 @@ def decode(schema: Schema, body: bytes, writer: Any = None) -> dict[str, Any]:
         raise NotAvro(f"{len(body)} bytes do not decode as {schema.name}: {type(error).__name__}: {error}") from error
     if source.tell() != len(body):
         raise NotAvro(f"{len(body) - source.tell()} bytes are left over behind a {schema.name}.")
-    return dict(record) if isinstance(record, dict) else _not_a_record(schema)
+    return record if isinstance(record, dict) else _not_a_record(schema)
 
 
 def _not_a_record(schema: Schema) -> dict[str, Any]:
