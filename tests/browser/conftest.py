@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["api", "migrated", "served", "store"]
 
 
-@pytest.fixture(scope="session")
+# Not longer than a module: playwright leaves an event loop running, in which nobody else's asyncio.run works.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     executable = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if executable is None:
