@@ -61,7 +61,13 @@ class DeadLetters:
             undelivered[place] = "no answer from the broker"
             self._produce(producer, item, undelivered)
         producer.flush(_DELIVERY_SECONDS + 2)
-        return undelivered
+        failed = dict(undelivered)
+        if failed:
+            # The next try begins with a producer that knows the topic as it is then, perhaps made anew.
+            producer.purge()
+            producer.flush(1)
+            self._producer = None
+        return failed
 
     def _produce(self, producer: Producer, item: BadRecord, undelivered: dict[tuple[int, int], str]) -> None:
         place = (item.partition, item.offset)

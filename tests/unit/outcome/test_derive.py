@@ -26,6 +26,18 @@ def _decide(script: str, *decisions: Decision) -> list[str]:
     return [record.outcome for record in derive(dsl.INSTANCE, dsl.facts(script), decisions)]
 
 
+def test_signals_of_failure_without_a_class_on_one_host_are_one_failure() -> None:
+    told = {"instance_uuid": dsl.INSTANCE, "request_id": "req-1", "host": "h1", "service": "nova-compute"}
+    signals = [("request", "START", "create"), ("event_start", "ERROR", None), ("action_start", "ERROR", None)]
+    events = [
+        {**told, "event_id": f"e{number}", "phase": phase, "action": action, "source": {"signal": signal}}
+        for number, (signal, phase, action) in enumerate(signals)
+    ]
+    facts = [fact_of(decode(EVENT, encode(EVENT, event))) for event in events]
+    (record,) = derive(dsl.INSTANCE, facts)
+    assert [(one.host, one.exception, len(one.event_ids)) for one in record.failures] == [("h1", "UnknownError", 2)]
+
+
 def test_two_attempts_of_a_step_are_two_failures_with_numbers() -> None:
     (record,) = dsl.run("""
         T con action_start create

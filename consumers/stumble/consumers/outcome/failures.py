@@ -27,6 +27,11 @@ class Cluster:
         self.sightings: list[Fact] = []
 
     @property
+    def identity(self) -> tuple[str | None, str, str | None]:
+        """What its id is made of beside its request: no two failures of a request share it."""
+        return self.host, self.exception, self.attempt_id
+
+    @property
     def at(self) -> int:
         """When it was first seen on its own host."""
         return min((f.at for f in self.sightings if f.origin.host == self.host), default=self.sightings[0].at)
@@ -260,8 +265,10 @@ def _place_silent(clusters: list[Cluster], silent: list[Fact], rule: rules.Rule)
     for fact in silent:
         ending = [one for one in clusters if any(ends_request(rule, seen) for seen in one.sightings)]
         home = _latest_before(ending, fact.at)
-        if home is None:
-            home = Cluster(fact.origin.host, rule.silent_class, _attempt_id(fact))
+        if home is None:  # those of one host and attempt are one failure, as those with a class are
+            own = Cluster(fact.origin.host, rule.silent_class, _attempt_id(fact))
+            home = next((one for one in clusters if one.identity == own.identity), own)
+        if home not in clusters:
             clusters.append(home)
         home.sightings.append(fact)
 
