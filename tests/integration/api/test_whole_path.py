@@ -12,8 +12,8 @@ import pytest
 from stumble.deploy.cli.ask import Api
 from tests.integration.api.command import stumble
 from tests.integration.api.conftest import running_api
-from tests.integration.pipeline.comparing import assert_store_tells_truth, truths
-from tests.integration.pipeline.path import WholePath
+from tests.support.comparing import assert_store_tells_truth, truths
+from tests.support.whole_path import WholePath
 
 STATUS = {"SUCCEEDED": 0, "RECOVERED": 0, "FAILED": 1, "CANCELLED": 3}
 

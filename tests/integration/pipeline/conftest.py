@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.pipeline.path import WholePath
+from tests.support.whole_path import WholePath
 
 
 @pytest.fixture

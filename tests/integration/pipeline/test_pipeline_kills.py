@@ -13,8 +13,8 @@ import pytest
 
 from stumble.deploy.local.kafka import LocalKafka
 from stumble.deploy.local.postgres import LocalPostgres
-from tests.integration.pipeline.comparing import assert_store_tells_truth, truths
-from tests.integration.pipeline.path import WholePath, size, wait_until
+from tests.support.comparing import assert_store_tells_truth, truths
+from tests.support.whole_path import WholePath, size, wait_until
 
 MIX = ("--failures", "0.4", "--instances", "100", "--duplicates", "0.05", "--disorder", "0.05")
 #: A fixed beginning makes a second run of the same seed write the same bytes.

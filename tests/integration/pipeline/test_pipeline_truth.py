@@ -7,8 +7,8 @@ from typing import Any
 import psycopg
 from confluent_kafka import Consumer
 
-from tests.integration.pipeline.comparing import assert_store_tells_truth, differences, truths
-from tests.integration.pipeline.path import WholePath, wait_until
+from tests.support.comparing import assert_store_tells_truth, differences, truths
+from tests.support.whole_path import WholePath, wait_until
 
 SIMULATED = ("--failures", "0.4", "--instances", "100", "--duplicates", "0.1", "--disorder", "0.1")
 
