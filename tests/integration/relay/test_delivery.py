@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import urllib.request
 import uuid
 from collections.abc import Callable
@@ -105,6 +106,27 @@ def test_status_tells_of_every_folder_and_of_the_relay(tmp_path: Path, kafka: st
     assert (status["alive"], status["backlog_events"], status["oldest_unsent_at"]) == (True, 0, None)
     assert (status["accepted_total"], status["refused_total"]) == (10, 0)
     assert any(m.key().endswith(b"/relay") for m in statuses)
+
+
+def test_a_start_and_an_end_are_told_at_once(tmp_path: Path, kafka: str, prefix: str) -> None:
+    outbox, topic = tmp_path / "outbox", f"{prefix}instance-action-producers"
+
+    def life(found: list) -> list[tuple[bool, bool, bool]]:
+        told = [_status(m) for m in found if m.key().startswith(b"cmp1/uid-")]
+        return [(one["alive"], one["starting"], one["ready_at"] is not None) for one in told]
+
+    with relaying(outbox, kafka, prefix, "--status-interval", "3600"):
+        drain(kafka, topic, bool)  # the first round is over: what follows is told out of turn
+        compute = emitter(outbox)
+        compute.announce(starting=True)
+        found = drain(kafka, topic, lambda found: (True, True, False) in life(found))
+        began = next(_status(m)["started_at"] for m in found if m.key().startswith(b"cmp1/uid-"))
+        assert began is not None
+        compute.announce(starting=False, ready_at=time.time_ns() // 1000)
+        drain(kafka, topic, lambda found: life(found)[-1:] == [(True, False, True)])
+        del compute
+        found = drain(kafka, topic, lambda found: life(found)[-1:] == [(False, False, True)])
+        assert _status([m for m in found if m.key().startswith(b"cmp1/uid-")][-1])["started_at"] == began
 
 
 def _status(message: object) -> dict[str, object]:

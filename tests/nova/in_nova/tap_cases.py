@@ -9,7 +9,7 @@ import types
 from unittest import mock
 
 import nova.tests.unit  # first: it patches for eventlet, or keeps it out
-from nova import context, exception, objects, test
+from nova import context, exception, objects, service, test
 from nova.compute import utils as compute_utils
 from nova.conductor import manager as conductor_manager
 from nova.objects import base, instance_action, migration
@@ -240,6 +240,23 @@ class Told(TapCase):
         last = [(event["source"]["signal"], event["instance"]["vm_state"]) for event in self.sink.events()[-3:]]
         self.assertEqual([("instance.update", "error"), ("fault", "error"), ("event_finish", "error")], last)
         self.assertEqual("active", self.instance.vm_state)
+
+    def test_a_compute_tells_that_it_starts_and_that_it_has_started(self):
+        told = []
+        self.sink.emitter = types.SimpleNamespace(announce=lambda **about: told.append(sorted(about.items())))
+        compute = service.Service("host1", "nova-compute", "compute", "nova.tests.unit.test_service.FakeManager")
+        with mock.patch.object(service.Service, "basic_config_check", side_effect=[ValueError, ValueError]):
+            self.assertRaises(ValueError, compute.start)
+            self.assertEqual([], told)  # services that play in one process can't be told apart
+            self.sink.service = "nova-compute"
+            self.assertRaises(ValueError, compute.start)
+        self.assertEqual([[("starting", True)]], told)  # it did not come up: it is still starting
+        with mock.patch.object(compute, "manager"), mock.patch.object(service.rpc, "get_server"):
+            compute.start()
+            compute.stop()
+        self.assertEqual([("starting", True)], told[1])
+        self.assertEqual(["ready_at", "starting"], [name for name, _ in told[2]])
+        self.assertEqual([], self.sink.calls)  # no event
 
     def test_only_the_calling_side_tells(self):
         api = Conductor()

@@ -40,6 +40,25 @@ def test_folder_tells_who_writes_to_it(tmp_path: Path) -> None:
     assert next(folder.glob("*.seg")).stat().st_mode & 0o007 == 0
 
 
+def test_a_start_is_announced_before_the_first_event_and_the_folder_stays_the_same(tmp_path: Path) -> None:
+    outbox = OutboxWriter(tmp_path / "outbox", service="nova-compute")
+    outbox.announce(starting=True)
+    folder = only_folder(tmp_path / "outbox")
+    begun = read_about(str(folder))
+    assert begun["starting"] is True
+    assert begun["pid"] == os.getpid()
+    outbox.announce(starting=False, ready_at=begun["started_at"] + 5)
+    assert outbox.append(packed(b"1"), is_failure=False)
+    ready = read_about(str(only_folder(tmp_path / "outbox")))
+    assert (ready["starting"], ready["ready_at"]) == (False, begun["started_at"] + 5)
+    assert (ready["started_at"], ready["pid"]) == (begun["started_at"], begun["pid"])
+
+
+def test_a_start_in_a_place_that_cannot_be_used_is_no_error(tmp_path: Path) -> None:
+    (tmp_path / "outbox").write_text("a file")
+    OutboxWriter(tmp_path / "outbox").announce(starting=True)
+
+
 def test_unknown_durability_is_refused_at_once(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="process, power, memory"):
         OutboxWriter(tmp_path, durability="paper")

@@ -91,6 +91,10 @@ class Emitter:
         """Tell the relay more of this producer (``tap="on"``)."""
         self._outbox.describe(**about)
 
+    def announce(self, **about: Any) -> None:
+        """Tell the relay of this producer before its first event (``starting=True``): its outbox is made now."""
+        self._outbox.announce(**about)
+
     @property
     def totals(self) -> Totals:
         """What became of this process's events: accepted, refused, invalid."""

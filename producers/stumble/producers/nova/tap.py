@@ -68,6 +68,7 @@ TARGETS = (
         ("context", "instance", "fault"),
         observe.fault,
     ),
+    Target("nova.service", "Service", "start", ("self",), observe.service_start),
 )
 
 

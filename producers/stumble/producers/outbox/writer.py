@@ -14,7 +14,7 @@ import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from time import monotonic
+from time import monotonic, time_ns
 from typing import Any
 
 from stumble.producers.outbox import counters, folder
@@ -51,6 +51,7 @@ class _Process:
 
     def __init__(self, guard: Guard) -> None:
         self.guard = guard
+        self.started_at = time_ns() // 1000
         self.opened: _Open | None = None
         self.open_at = 0.0
         self.check_at = 0.0
@@ -115,10 +116,20 @@ class OutboxWriter:
     def describe(self, **about: Any) -> None:
         """Change what is said of this producer (``tap="on"``); counts for this process's folder at once."""
         self._about.update(about)
-        opened = self._process().opened
-        if opened is not None:
+        process = self._process()
+        if process.opened is not None:
             with suppress(OSError):
-                counters.write_about(opened.path, self._about)
+                counters.write_about(process.opened.path, self._said(process))
+
+    def announce(self, **about: Any) -> None:
+        """Say it before the first event already: this process's folder is made now. Never raises."""
+        process = self._process()
+        if process.opened is None and monotonic() >= process.open_at:
+            try:
+                self._open(process, monotonic())
+            except OSError as error:
+                self._note(process, f"it can't be written to: {error.strerror or error}")
+        self.describe(**about)
 
     @property
     def totals(self) -> counters.Totals:
@@ -194,10 +205,13 @@ class OutboxWriter:
 
     def _fill(self, path: str) -> Descriptor:
         totals = counters.create_counters(path)
-        counters.write_about(path, {**self._about, "pid": os.getpid()})
+        counters.write_about(path, self._said(self._process()))
         for name, text in self._schemas.items():
             counters.write_text(f"{path}/{name}", text)
         return totals
+
+    def _said(self, process: _Process) -> dict[str, Any]:
+        return {**self._about, "pid": os.getpid(), "started_at": process.started_at}
 
     def _write(self, opened: _Open, guard: Guard, record: bytes) -> None:
         """Append to the newest segment, again where another thread moved on meanwhile (see ``segment``)."""

@@ -1,4 +1,4 @@
-"""Sends ``ProducerStatus`` at its times, and the last word about a folder that is gone."""
+"""Sends ``ProducerStatus`` at its times, at once where a process began or ended, and the last word of a folder."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from stumble.schemas.models.settings import Settings
 from stumble.schemas.wire.errors import StumbleError
 
 _ABOUT = "producer status"
+_LOOK_S = 0.5
 
 
 class Announcer:
@@ -32,21 +33,35 @@ class Announcer:
         self._version = version
         self._interval = interval
         self._topic = settings.kafka.topics.producers
-        self._next_at = 0.0
+        self._next_at = self._look_at = 0.0
         self._open = 0
+        self._lives: dict[str, tuple[bool, float]] = {}
 
     def turn(self, now: float, feeds: list[Feed], sent: int) -> None:
         """Send every status when it is time, unless the last ones still wait for the broker.
 
         ``sent``: events delivered since the relay started.
         """
-        if now < self._next_at or self._open:
+        if self._open or (now < self._next_at and now < self._look_at):
             return
-        self._next_at = now + self._interval
-        found = [status.of_feed(feed, self._settings.host) for feed in feeds]
-        found.append(status.of_relay(self._settings, found, sent, self._version))
-        for item in found:
-            self._send(item)
+        self._look_at = now + _LOOK_S
+        whole, changed = now >= self._next_at, self._changed(feeds)
+        if not whole and not changed:
+            return
+        found = {feed.place.key: status.of_feed(feed, self._settings.host) for feed in feeds}
+        for key, item in found.items():
+            if whole or key in changed:
+                self._send(item)
+        self._send(status.of_relay(self._settings, list(found.values()), sent, self._version))
+        if whole:
+            self._next_at = now + self._interval
+
+    def _changed(self, feeds: list[Feed]) -> set[str]:
+        """Return the folders whose process began, ended or says something else of itself since the last look."""
+        lives = {feed.place.key: (feed.alive, feed.told_at()) for feed in feeds}
+        changed = {key for key, life in lives.items() if self._lives.get(key) != life}
+        self._lives = lives
+        return changed
 
     def last_word(self, feed: Feed) -> None:
         """Tell that a folder's process is dead and all of it was delivered."""

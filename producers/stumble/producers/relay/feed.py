@@ -8,7 +8,7 @@ from pathlib import Path
 
 from stumble.producers.outbox import Chunk, Cursor, OutboxReader, Record
 from stumble.producers.outbox.counters import Totals, read_about, read_totals
-from stumble.producers.outbox.folder import Place, is_live, segment_path, segments
+from stumble.producers.outbox.folder import ABOUT, Place, is_live, segment_path, segments
 from stumble.producers.relay.cursors import Progress
 from stumble.producers.relay.flight import Flight
 
@@ -152,6 +152,13 @@ class Feed:
         finally:
             reader.close()
         return min((record.envelope.occurred_at for record in chunk.records), default=None)
+
+    def told_at(self) -> float:
+        """Return when its process last said something of itself (seconds), 0 where that can't be seen."""
+        try:
+            return Path(self.place.path, ABOUT).stat().st_mtime
+        except OSError:
+            return 0.0
 
     def remove(self) -> None:
         """Take the folder of a dead process away. Raises ``OSError``."""

@@ -46,8 +46,15 @@ def of_feed(feed: Feed, host: str) -> dict[str, Any]:
         "backlog_bytes": size,
         "oldest_unsent_at": feed.oldest() if size else None,
         "alive": feed.alive,
+        "started_at": _time(about.get("started_at")),
+        "starting": about.get("starting") is True,
+        "ready_at": _time(about.get("ready_at")),
         "attributes": attributes,
     }
+
+
+def _time(told: object) -> int | None:
+    return told if isinstance(told, int) and not isinstance(told, bool) else None
 
 
 def of_relay(settings: Settings, statuses: list[dict[str, Any]], sent: int, version: str) -> dict[str, Any]:

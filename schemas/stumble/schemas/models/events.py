@@ -235,6 +235,7 @@ class ActionOutcome(_Revisioned):
 
     outcome: Outcome = Outcome.UNKNOWN
     verdict: str | None = None
+    evidence: str | None = None
     started_at: Micros | None = None
     finished_at: Micros | None = None
     failure_ids: list[str] = Field(default_factory=list)
@@ -261,6 +262,9 @@ class ProducerStatus(_Record):
     backlog_bytes: int = 0
     oldest_unsent_at: Micros | None = None
     alive: bool = False
+    started_at: Micros | None = None
+    starting: bool = False
+    ready_at: Micros | None = None
     cell: str | None = None
     region: str | None = None
     cloud: str | None = None
