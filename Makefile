@@ -11,7 +11,7 @@ RUN_OPTIONS = $(if $(INSTANCES),--instances $(INSTANCES)) $(if $(RATE),--rate $(
 	$(if $(FAILURES),--failures $(FAILURES)) $(if $(SEED),--seed $(SEED))
 
 .DEFAULT_GOAL := help
-.PHONY: help docs run clean-state test lint format bench nova wheel lock
+.PHONY: help docs run clean-state test chaos lint format bench nova wheel lock
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -24,6 +24,10 @@ clean-state:  ## Forget everything that `make run` recorded
 
 test:  ## All tests, with real Kafka, PostgreSQL and Nova (ARGS= for pytest)
 	@$(BOOTSTRAP) dev && exec $(VENV_BIN)/pytest -n $(WORKERS) --dist loadgroup $(ARGS)
+
+chaos:  ## Kill everything, again and again, then compare with the truth (MINUTES=5 SEED=)
+	@$(BOOTSTRAP) dev && exec $(VENV_BIN)/python -m tests.chaos $(if $(MINUTES),--minutes $(MINUTES)) \
+		$(if $(SEED),--seed $(SEED)) $(ARGS)
 
 lint:  ## ruff and mypy --strict
 	@$(BOOTSTRAP) dev && $(VENV_BIN)/ruff check . && $(VENV_BIN)/ruff format --check . && $(VENV_BIN)/mypy

@@ -35,6 +35,7 @@ def settings_of(database_url: str | None = None, metrics_port: int | None = None
     """Read the settings, with a command's own options on top, and set up the log."""
     settings = load(database_url=database_url, metrics_port=metrics_port)
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it tells every request, and a webhook's address is a secret
     return settings
 
 

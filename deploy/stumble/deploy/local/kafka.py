@@ -36,6 +36,9 @@ _SETTINGS = {
     "group.min.session.timeout.ms": "1000",
     "group.consumer.min.session.timeout.ms": "1000",
     "group.consumer.min.heartbeat.interval.ms": "200",
+    # One that was killed may register anew only when its former self's session is over: 9 s otherwise.
+    "broker.session.timeout.ms": "3000",
+    "broker.heartbeat.interval.ms": "500",
     "log.cleaner.dedupe.buffer.size": "16777216",
     "log.retention.check.interval.ms": "60000",
     "num.network.threads": "2",

@@ -43,7 +43,10 @@ class Registry:
         """
         key = (topic, schema.fingerprint)
         if key not in self._ids:
-            answer = self._ask("POST", f"/subjects/{subject(topic)}/versions", {"schema": schema.json})
+            path, body = f"/subjects/{subject(topic)}/versions", {"schema": schema.json}
+            answer = self._ask("POST", path, body)
+            if answer.status_code == _CONFLICT:  # so says Apicurio, too, to the later of two that register at once
+                answer = self._ask("POST", path, body)
             if answer.status_code == _CONFLICT:
                 raise SchemaRefused(f"The registry refuses {schema.name} for {subject(topic)}: {_message(answer)}.")
             self._check(answer)

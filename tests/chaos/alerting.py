@@ -1,0 +1,10 @@
+"""``stumble alerter`` whose webhooks are tried again soon: the specification's schedule takes 75 hours."""
+
+from __future__ import annotations
+
+from stumble.consumers.alerts.receivers import webhooks
+from stumble.deploy.cli import main
+
+if __name__ == "__main__":
+    webhooks.SCHEDULE = tuple([1, 2, 3] + [4] * 60)
+    main()

@@ -1,0 +1,69 @@
+"""Hurts outbox files as disks and power cuts do, and keeps in mind whose events were hurt."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from random import Random
+from uuid import UUID
+
+from stumble.producers.outbox.folder import places, segment_path, segments
+from stumble.producers.outbox.reader import Cursor, OutboxReader
+from stumble.producers.outbox.record import Record
+
+
+def sizes(outbox: Path) -> dict[str, int]:
+    """Return the bytes of each segment."""
+    found = {}
+    for place in places(str(outbox)):
+        for number in segments(place.path):
+            path = segment_path(place.path, number)
+            found[path] = Path(path).stat().st_size
+    return found
+
+
+def records(path: str) -> list[Record]:
+    """Return the sound records of one segment."""
+    file = Path(path)
+    reader = OutboxReader(file.parent)
+    try:
+        return reader.read(Cursor(int(file.stem), 0), live=True, max_bytes=64 << 20).records
+    finally:
+        reader.close()
+
+
+def flip(outbox: Path, before: dict[str, int], rng: Random) -> set[str]:
+    """Flip a byte in one undelivered record of every segment that has grown; return the ids of the events."""
+    hurt = set()
+    for path in sizes(outbox):
+        waiting = [record for record in records(path) if record.offset >= before.get(path, 0)]
+        if not waiting:
+            continue
+        record = rng.choice(waiting)
+        at = record.offset + rng.randrange(record.size)
+        with Path(path).open("r+b") as file:
+            file.seek(at)
+            byte = file.read(1)[0]
+            file.seek(at)
+            file.write(bytes([byte ^ (1 << rng.randrange(8))]))
+        # A header that claims more or fewer bytes than it has may take its neighbour with it.
+        near = [record, *(other for other in waiting if other.offset == record.offset + record.size)]
+        hurt |= {_id(one) for one in near}
+    return hurt
+
+
+def tear(outbox: Path, before: dict[str, int], rng: Random) -> set[str]:
+    """Cut undelivered segments somewhere, as a power cut does; return the ids of the events that are gone."""
+    gone = set()
+    for path, size in sizes(outbox).items():
+        begin = before.get(path, 0)
+        if size <= begin:
+            continue
+        cut = rng.randrange(begin, size)
+        gone |= {_id(record) for record in records(path) if record.offset + record.size > cut}
+        os.truncate(path, cut)
+    return gone
+
+
+def _id(record: Record) -> str:
+    return str(UUID(bytes=record.envelope.event_id))

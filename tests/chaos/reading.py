@@ -1,0 +1,67 @@
+"""A downstream system: ``python -m tests.chaos.reading BOOTSTRAP GROUP FILE TOPIC…``.
+
+It keeps every record in a file and commits its offsets only then: killed at any moment, it may read some twice.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from confluent_kafka import Consumer, KafkaException, Message
+
+from stumble.schemas.wire.codec import Decoder
+from stumble.schemas.wire.schemas import ACTION_FAILED, ACTION_OUTCOME
+
+
+def main(bootstrap: str, group: str, path: Path, topics: list[str]) -> None:
+    log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    consumer = Consumer(
+        {
+            "bootstrap.servers": bootstrap,
+            "group.id": group,
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+            "session.timeout.ms": 6000,
+            "reconnect.backoff.max.ms": 1000,
+            "log_level": 2,
+        }
+    )
+    consumer.subscribe(topics)
+    while True:
+        messages = [message for message in consumer.consume(200, 0.2) if message.error() is None]
+        if not messages:
+            continue
+        os.write(log, b"".join(json.dumps(line(message)).encode() + b"\n" for message in messages))
+        try:
+            consumer.commit(asynchronous=False)
+        except KafkaException as error:
+            print(f"not committed: {error}", file=sys.stderr, flush=True)
+
+
+DECODERS = {True: Decoder(ACTION_FAILED), False: Decoder(ACTION_OUTCOME)}
+
+
+def line(message: Message) -> dict[str, object]:
+    """Return what counts of a published record."""
+    value, headers = message.value(), message.headers()
+    assert value is not None
+    assert headers is not None
+    is_failure = str(message.topic()).endswith("failures")
+    record = DECODERS[is_failure].decode(value, headers)  # type: ignore[arg-type]  # a list, always
+    return {
+        "kind": "failure" if is_failure else "outcome",
+        "subject": record["failure_id" if is_failure else "request_key"],
+        "revision": record["revision"],
+        "status": record["status"],
+        "replaced_by": record["replaced_by"],
+        "outcome": record.get("outcome"),
+        "exception": record.get("exception"),
+        "ce_id": next(text.decode() for name, text in headers if name == "ce_id" and isinstance(text, bytes)),
+    }
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]), sys.argv[4:])

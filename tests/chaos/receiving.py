@@ -1,0 +1,40 @@
+"""A webhook receiver: ``python -m tests.chaos.receiving PORT FILE``; a post is in the file before it is answered.
+
+One post in ten is refused with 503 after it was kept: the sender must come again with the same id.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+REFUSE_EVERY = 10
+
+
+def main(port: int, path: Path) -> None:
+    log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    seen = 0
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            nonlocal seen
+            body = self.rfile.read(int(self.headers["content-length"]))
+            headers = {name.lower(): value for name, value in self.headers.items() if name.lower()[:7] == "webhook"}
+            seen += 1
+            status = 503 if seen % REFUSE_EVERY == 0 else 204
+            os.write(log, json.dumps({"headers": headers, "body": body.decode(), "status": status}).encode() + b"\n")
+            self.send_response(status)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    ThreadingHTTPServer(("127.0.0.1", port), Handler).serve_forever()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), Path(sys.argv[2]))

@@ -1,0 +1,120 @@
+"""What chaos is made of must itself be right: schedules repeat, links break as told, damage is what it says."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from stumble.deploy.local.ports import free_port
+from stumble.producers.emitter import Emitter
+from stumble.producers.outbox.folder import places, segment_path
+from tests.chaos import damage, schedule
+from tests.chaos.fleet import Plan, Shift, tell, truths
+from tests.chaos.proxy import Proxies, Proxy
+from tests.chaos.run import SHORT, cast_of
+
+PLAN = Plan(7, 1_790_000_000_000_000, 5, 4, (Shift(1, 3, -40),))
+
+
+def test_a_seed_gives_one_schedule_with_every_kind_in_it(tmp_path: Path) -> None:
+    cast = cast_of(SHORT)
+    drawn = schedule.plan(5, 60, cast, every=2)
+    assert drawn == schedule.plan(5, 60, cast, every=2)
+    assert drawn != schedule.plan(6, 60, cast, every=2)
+    assert {"kill", "pause", "poison", "take away", "fill the disk of"} <= {fault.what for fault in drawn}
+    assert {"broker", "database", "alerter", "reader", "receiver"} <= {f.whom for f in drawn if f.what == "kill"}
+    schedule.save(tmp_path / "s", drawn)
+    assert schedule.load(tmp_path / "s") == drawn
+
+
+def test_a_stream_repeats_and_a_wrong_clock_moves_ids_with_times(tmp_path: Path) -> None:
+    PLAN.save(tmp_path / "plan")
+    again = list(tell(Plan.load(tmp_path / "plan")))
+    assert again == list(tell(PLAN))
+    right = {told.event["source"]["message_id"]: told.event for told in tell(Plan(7, PLAN.start_us, 5, 4))}
+    moved = [told.event for told in again if told.event["event_id"] not in {e["event_id"] for e in right.values()}]
+    assert moved
+    for event in moved:
+        assert event["occurred_at"] == right[event["source"]["message_id"]]["occurred_at"] - 40_000_000
+    assert truths(PLAN) == truths(Plan(7, PLAN.start_us, 5, 4))
+
+
+@pytest.fixture
+def link() -> Iterator[tuple[Proxy, int]]:
+    """A proxy before a server that echoes."""
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        while True:
+            try:
+                one, _ = server.accept()
+            except OSError:
+                return
+            threading.Thread(target=echo, args=(one,), daemon=True).start()
+
+    def echo(one: socket.socket) -> None:
+        with one:
+            try:
+                while data := one.recv(100):
+                    one.sendall(data)
+            except OSError:
+                return
+
+    threading.Thread(target=serve, daemon=True).start()
+    proxies = Proxies()
+    port = free_port()
+    try:
+        yield proxies.add("echo", port, server.getsockname()[1]), port
+    finally:
+        proxies.close()
+        server.close()
+
+
+def test_a_link_stalls_delays_resets_refuses_and_gets_well(link: tuple[Proxy, int]) -> None:
+    proxy, port = link
+    with socket.create_connection(("127.0.0.1", port), 10) as one:
+        assert _ask(one) == b"x"
+        proxy.set("stall")
+        one.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            _ask(one)
+        proxy.set("pass")
+        one.settimeout(20)
+        assert one.recv(1) == b"x"
+        proxy.set("reset")
+        with pytest.raises(ConnectionResetError):
+            _ask(one)
+    with socket.create_connection(("127.0.0.1", port), 10) as other:
+        assert _ask(other) == b"x"
+    proxy.set("refuse")
+    with socket.create_connection(("127.0.0.1", port), 10) as third, pytest.raises(ConnectionResetError):
+        _ask_often(third)
+
+
+def _ask_often(one: socket.socket) -> None:
+    for _ in range(100):
+        _ask(one)
+
+
+def _ask(one: socket.socket) -> bytes:
+    one.sendall(b"x")
+    found = one.recv(1)
+    if not found:
+        raise ConnectionResetError
+    return found
+
+
+@pytest.mark.parametrize("hurt", [damage.flip, damage.tear])
+def test_damage_tells_whom_it_hurt(tmp_path: Path, hurt) -> None:
+    emitter = Emitter(tmp_path, service="s", host="h")
+    ids = [told.event["event_id"] for told in tell(PLAN) if emitter.emit(told.event)]
+    (place,) = places(str(tmp_path))
+    gone = hurt(tmp_path, {}, Random(3))
+    left = [str(damage._id(record)) for record in damage.records(segment_path(place.path, 1))]
+    assert set(ids) - set(left) <= gone
+    assert gone

@@ -1,0 +1,244 @@
+"""Servers behind proxies and every role a process of its own, to be killed, stopped and started by name."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from stumble.consumers.alerts import subscriptions
+from stumble.consumers.store.connect import connect
+from stumble.deploy.local.kafka import LocalKafka
+from stumble.deploy.local.ports import LOOPBACK, free_port, remembered_port
+from stumble.deploy.local.postgres import LocalPostgres
+from stumble.deploy.local.process import ChildProcess, last_words
+from stumble.deploy.local.registry import LocalRegistry
+from stumble.schemas.wire.topics import Topics
+from tests.chaos.emitting import PLAN
+from tests.chaos.fleet import Plan
+from tests.chaos.proxy import Proxies
+from tests.chaos.schedule import Cast
+from tests.support.services import ROOT, ROOTS
+
+PARTITIONS = 12
+STUMBLE = (sys.executable, "-m", "stumble.deploy.cli")
+#: A live segment of up to 8 MiB for each emitter of the host, and some more.
+DISK_MIB = 40
+
+
+@dataclass
+class Role:
+    """A process: how it is started, and what became of it by itself."""
+
+    process: ChildProcess
+    command: tuple[str, ...]
+    env: dict[str, str]
+    finite: bool = False
+    wanted: bool = True
+    done: bool = False
+    ended: list[str] = field(default_factory=list)
+
+
+class World:
+    """Everything that runs. Start and stop it from the main thread."""
+
+    def __init__(self, folder: Path, cast: Cast, say: Callable[[str], None]) -> None:
+        self.folder = folder
+        self.cast = cast
+        self.say = say
+        self.roles: dict[str, Role] = {}
+        self.stack = ExitStack()
+        self.proxies = Proxies()
+        self.stack.callback(self.proxies.close)
+        self.secret = ""
+        self.began = 0.0
+        self.disk: Path | None = None
+
+    def outbox(self, host: str) -> Path:
+        return self.folder / "hosts" / host / "outbox"
+
+    def emitter(self, name: str) -> Path:
+        return self.folder / "emitters" / name
+
+    @staticmethod
+    def host_of(emitter: str) -> str:
+        return "host" + emitter.removeprefix("emitter").partition(".")[0]
+
+    # servers
+
+    def start_servers(self) -> None:
+        state = self.folder / "servers"
+        direct, controller = (remembered_port(state, name) for name in ("kafka", "kafka controller"))
+        edge, roles_proxy, edge_proxy, database, registry = (
+            remembered_port(state, name) for name in ("edge", "roles proxy", "edge proxy", "db proxy", "registry proxy")
+        )
+        listeners = {"ROLES": roles_proxy, "EDGE": edge_proxy}
+        kafka_settings = {
+            "listeners": f"BROKER://{LOOPBACK}:{direct},ROLES://{LOOPBACK}:{(inner := free_port())},"
+            f"EDGE://{LOOPBACK}:{edge},CONTROLLER://{LOOPBACK}:{controller}",
+            "advertised.listeners": f"BROKER://{LOOPBACK}:{direct},"
+            + ",".join(f"{name}://{LOOPBACK}:{port}" for name, port in listeners.items()),
+            "listener.security.protocol.map": "BROKER:PLAINTEXT,ROLES:PLAINTEXT,EDGE:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        }
+        self.kafka = LocalKafka(state, heap="384m", quick=True, settings=kafka_settings)
+        self.stack.callback(self.kafka.stop)
+        self.kafka.launch()
+        self.postgres = LocalPostgres(state, fsync=False)  # a process is killed, the page cache is not
+        self.stack.callback(self.postgres.stop)
+        self.postgres.start()
+        self.registry = LocalRegistry(state)
+        self.stack.callback(self.registry.stop)
+        self.registry.start()
+        self.kafka.wait()
+        self.database_url = self.postgres.create_database("stumble")
+        _, _, rest = self.database_url.partition("@")
+        through = self.database_url.replace(rest.partition("/")[0], f"{LOOPBACK}:{database}")
+        self.proxies.add("roles", roles_proxy, inner)
+        self.proxies.add("edge", edge_proxy, edge)
+        self.proxies.add("database", database, int(rest.partition("/")[0].rpartition(":")[2]))
+        registry_port = int(self.registry.url.split(":")[2].partition("/")[0])
+        self.proxies.add("registry", registry, registry_port)
+        common = {
+            "PYTHONPATH": f"{ROOTS}{os.pathsep}{ROOT}",
+            "STUMBLE_DATABASE_URL": through,
+            "STUMBLE_LOG_FORMAT": "json",
+            "STUMBLE_KAFKA__SCHEMA_REGISTRY_URL": self.registry.url.replace(f":{registry_port}", f":{registry}"),
+            "STUMBLE_ALERTS_WEBHOOK_NETWORKS": "127.0.0.0/8",
+        }
+        self.env = common | {"STUMBLE_KAFKA__BOOTSTRAP_SERVERS": f"{LOOPBACK}:{roles_proxy}"}
+        self.edge_env = common | {"STUMBLE_KAFKA__BOOTSTRAP_SERVERS": f"{LOOPBACK}:{edge_proxy}"}
+        self.command("topics", "topics", "apply", "--partitions", str(PARTITIONS))
+        self.command("migrate", "store", "migrate")
+
+    def command(self, name: str, *words: str) -> None:
+        """Run a command of stumble's to its end."""
+        ChildProcess(name, self.folder).run([*STUMBLE, *words], env=self.env, timeout=120)
+
+    def mount_disk(self) -> str:
+        """Put the first host's outbox on a small disk of its own; empty where none can be mounted."""
+        path = self.folder / "hosts" / self.cast.hosts[0]
+        path.mkdir(parents=True)
+        done = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={DISK_MIB}m", "tmpfs", str(path)], capture_output=True, check=False
+        )
+        if done.returncode:
+            return ""
+        self.disk = path
+        self.stack.callback(subprocess.run, ["umount", "-l", str(path)], check=False)
+        return f"a tmpfs of {DISK_MIB} MiB"
+
+    # roles
+
+    def add(self, name: str, *command: str, env: dict[str, str] | None = None, finite: bool = False) -> None:
+        """Start a role."""
+        process = ChildProcess(name, self.folder)
+        self.roles[name] = Role(process, command, env or self.env, finite)
+        self._launch(self.roles[name])
+
+    def _launch(self, role: Role) -> None:
+        role.wanted = True
+        role.process.start(role.command, env=role.env)
+
+    def start_roles(self) -> None:
+        hook = free_port()
+        with connect(self.database_url) as connection:
+            made = subscriptions.add(connection, f"http://{LOOPBACK}:{hook}/hook", kinds=["failure"])
+        self.secret = made.secrets[0]
+        module = (sys.executable, "-m")
+        self.add("receiver", *module, "tests.chaos.receiving", str(hook), str(self.folder / "webhooks.jsonl"))
+        for name in self.cast.projectors:
+            self.add(name, *STUMBLE, "projector")
+        self.add("alerter", *module, "tests.chaos.alerting", "alerter")
+        topics = Topics("")
+        self.add(
+            "reader", *module, "tests.chaos.reading", self.env["STUMBLE_KAFKA__BOOTSTRAP_SERVERS"], "downstream",
+            str(self.folder / "downstream.jsonl"), topics.failures, topics.outcomes,
+        )  # fmt: skip
+        for host in self.cast.hosts:
+            outbox = self.outbox(host)
+            outbox.mkdir(parents=True, exist_ok=True)
+            env = self.edge_env | {"STUMBLE_HOST": host, "STUMBLE_OUTBOX_DIR": str(outbox)}
+            self.add(f"relay-{host}", *STUMBLE, "relay", "--status-interval", "2", env=env)
+
+    def start_emitters(self, plans: dict[str, Plan]) -> None:
+        self.began = time.time()
+        for name, plan in plans.items():
+            folder = self.emitter(name)
+            folder.mkdir(parents=True)
+            plan.save(folder / PLAN)
+            host = self.host_of(name)
+            self.add(
+                name, sys.executable, "-m", "tests.chaos.emitting", str(folder), str(self.outbox(host)), host,
+                str(self.began), finite=True,
+            )  # fmt: skip
+
+    def kill(self, name: str) -> bool:
+        """Kill a role with -9; False where there is nothing to kill."""
+        role = self.roles[name]
+        if role.done or role.process.pid is None:
+            return False
+        role.wanted = False
+        role.process.stop(signal.SIGKILL)
+        return True
+
+    def restart(self, name: str) -> None:
+        """Start a role that was killed; one that runs is left alone."""
+        role = self.roles[name]
+        if role.process.pid is None and not role.done:
+            self._launch(role)
+
+    def signal(self, name: str, number: signal.Signals) -> bool:
+        """Send a signal; False where nobody is there."""
+        pid = self.roles[name].process.pid
+        if pid is None:
+            return False
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
+        return True
+
+    def kill_server(self, name: str) -> None:
+        server = self.kafka if name == "broker" else self.postgres
+        server.process.stop(signal.SIGKILL)
+
+    def start_server(self, name: str) -> None:
+        """Start a server that was killed, without waiting for the broker."""
+        if name == "broker":
+            self.kafka.stop()  # only takes note that it's gone
+            self.kafka.launch()
+        else:
+            self.postgres.stop()
+            self.postgres.start()
+
+    def look(self) -> None:
+        """Start again what ended by itself, and remember that it did."""
+        for name, role in self.roles.items():
+            status = role.process.exit_status
+            if status is None or not role.wanted or role.done:
+                continue
+            if role.finite and status == 0:
+                role.done = True
+                continue
+            role.ended.append(f"{name} ended with {status}: {last_words(role.process.log)}")
+            self.say(role.ended[-1])
+            self._launch(role)
+
+    def emitters_done(self) -> bool:
+        return all(role.done for role in self.roles.values() if role.finite)
+
+    def close(self) -> None:
+        """Stop everything."""
+        for role in self.roles.values():
+            role.wanted = False
+            if (pid := role.process.pid) is not None:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
+            role.process.ask_to_stop()
+        for role in self.roles.values():
+            role.process.stop(timeout=15)
+        self.stack.close()
