@@ -200,6 +200,15 @@ def test_a_dead_letter_topic_that_cannot_be_written_blocks_only_its_partition(wo
         count = "select count(*) from offsets where next_offset > 0"
         eventually(lambda: "" if session.execute(count).fetchone() == (world.partitions - 1,) else "others wait")
     assert process.poll() is None
+    # A partition that stands still goes elsewhere and comes back: the client must not remember that it was paused.
+    other = world.start()
+    eventually(lambda: "" if "Reading partitions" in world.said(other) else "the other reads nothing", 60)
+    largest_record(world, 1 << 20)
+    time.sleep(2)
+    other.terminate()
+    assert other.wait(30) == 0
+    world.settle(events)
+    assert len(dead_letters(world, 1)) == 1
 
 
 def test_an_expired_offset_stops_with_one_line_until_the_loss_is_accepted(world):

@@ -282,6 +282,7 @@ class World:
             "STUMBLE_KAFKA__BOOTSTRAP_SERVERS": self.kafka,
             "STUMBLE_KAFKA__TOPIC_PREFIX": self.prefix,
             "STUMBLE_DATABASE_URL": self.url,
+            "STUMBLE_PROJECTOR_GROUP": f"{self.prefix}projector",
         }
         return cli_environment(**(own | extra))
 

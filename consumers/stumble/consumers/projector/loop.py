@@ -241,7 +241,9 @@ class Projector:
             self._standing()
 
     def _still_expired(self, partition: int, blocked: Blocked) -> bool:
-        return blocked.reason == expired(self._topic, partition, self._at.stored[partition])
+        """Ask the broker: what the client says of an offset may be about one that it was at before."""
+        stored = self._at.stored[partition]
+        return blocked.reason == expired(self._topic, partition, stored) and not self._source.has(partition, stored)
 
     def _kafka_error(self, error: KafkaError, message: Message) -> None:
         code, partition = error.code(), message.partition()
@@ -266,6 +268,7 @@ class Projector:
         """Say where newly assigned partitions are read from."""
         self._notices.over("topic", f"The topic {self._topic} is there.")
         self._window = EVERYTHING
+        self._paused = False  # what is assigned is read at once
         found = self._ask(partitions)
         for partition, where in found.items():
             self._at.place(partition, where.offset or 0)

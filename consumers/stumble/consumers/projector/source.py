@@ -101,8 +101,20 @@ class Source:
 
     def low_watermark(self, partition: int) -> int:
         """Return the first offset that the broker still has; raises `KafkaException` without an answer."""
-        low, _ = self._consumer.get_watermark_offsets(TopicPartition(self.topic, partition), timeout=_ADMIN_SECONDS)
-        return int(low)
+        return self._watermarks(partition)[0]
+
+    def has(self, partition: int, offset: int) -> bool:
+        """Tell whether the broker can go on at an offset; no while it doesn't answer."""
+        try:
+            low, high = self._watermarks(partition)
+        except KafkaException:
+            return False
+        return low <= offset <= high
+
+    def _watermarks(self, partition: int) -> tuple[int, int]:
+        asked = TopicPartition(self.topic, partition)
+        low, high = self._consumer.get_watermark_offsets(asked, timeout=_ADMIN_SECONDS)
+        return int(low), int(high)
 
     def topic_id(self) -> str | None:
         """Return Kafka's id of the topic, None while the broker doesn't say or there is no such topic."""
@@ -119,6 +131,8 @@ class Source:
 
     def _assigned(self, consumer: Consumer, given: list[TopicPartition]) -> None:
         places = self._place([item.partition for item in given])
+        # The client remembers across assignments that a partition was paused, even one that was elsewhere meanwhile.
+        self.resume([partition for partition, offset in places.items() if offset is not None])
         wanted = [TopicPartition(self.topic, p, _UNPLACED if o is None else o) for p, o in places.items()]
         if self._incremental:
             consumer.incremental_assign(wanted)
