@@ -1,27 +1,23 @@
-"""The topic plan: each topic with partitions, retention and clean-up that fit its use, and who may do what with it."""
+"""The topic plan: each topic with partitions, retention and clean-up that fit its use, beside what is there."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
-    AclBinding,
-    AclOperation,
-    AclPermissionType,
     AdminClient,
     AlterConfigOpType,
     ConfigEntry,
     ConfigResource,
     NewTopic,
-    ResourcePatternType,
-    ResourceType,
+    TopicDescription,
 )
 
 from stumble.consumers.dlq import MAX_MESSAGE_BYTES
-from stumble.consumers.projector.settings import ProjectorSettings
+from stumble.consumers.rights import admin
 from stumble.schemas.models.kafka import KafkaSettings
 from stumble.schemas.wire.errors import StumbleError
 
@@ -29,6 +25,7 @@ _DAY_MS = 86_400_000
 _SECONDS = 15.0
 #: With so many copies one broker may be down and writes still reach two.
 _COPIES_FOR_TWO_IN_SYNC = 3
+_DENIED = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +48,16 @@ class Finding:
     replication: int | None = None
     #: Setting to (value there, value planned).
     differing: dict[str, tuple[str | None, str]] = field(default_factory=dict)
+    #: What this principal may not see of the topic: all of it, or its settings.
+    hidden: str | None = None
+    #: As the broker describes it, with leaders and replicas.
+    described: TopicDescription | None = None
 
     @property
     def verdict(self) -> str:
         """Say in a word what is to be done."""
+        if self.hidden:
+            return f"{self.hidden} not shown"
         if self.partitions is None:
             return "missing"
         if self.differing:
@@ -62,28 +65,21 @@ class Finding:
         return "fewer partitions" if self.partitions < self.plan.partitions else "fine"
 
 
-class Grant(NamedTuple):
-    """What one role may do."""
-
-    role: str
-    operation: AclOperation
-    kind: ResourceType
-    name: str
-
-    def binding(self, principal: str) -> AclBinding:
-        """Return the grant for a principal (``User:…``), from any host."""
-        allow = AclPermissionType.ALLOW
-        return AclBinding(self.kind, self.name, ResourcePatternType.LITERAL, principal, "*", self.operation, allow)
-
-
-def plan(kafka: KafkaSettings, *, partitions: int, replication: int) -> list[Plan]:
-    """Return all topics as they should be."""
+def plan(kafka: KafkaSettings, *, partitions: int | None = None, replication: int | None = None) -> list[Plan]:
+    """Return all topics as they should be; what isn't given comes from the settings."""
     topics = kafka.topics
+    partitions, replication = partitions or kafka.topic_partitions, replication or kafka.topic_replication
     in_sync = "2" if replication >= _COPIES_FOR_TWO_IN_SYNC else "1"
     always = {"min.insync.replicas": in_sync, "unclean.leader.election.enable": "false"}
     month = {**always, "cleanup.policy": "delete", "retention.ms": str(30 * _DAY_MS)}
     quarter = {**month, "retention.ms": str(90 * _DAY_MS)}
-    compacted = {**always, "cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.1"}
+    # The broker's own time on what producers say of themselves shows whose clock is wrong.
+    compacted = {
+        **always,
+        "cleanup.policy": "compact",
+        "min.cleanable.dirty.ratio": "0.1",
+        "message.timestamp.type": "LogAppendTime",
+    }
     # A bad record and the headers that explain it are larger than the record was.
     letters = {**quarter, "max.message.bytes": str(MAX_MESSAGE_BYTES)}
     return [
@@ -95,37 +91,33 @@ def plan(kafka: KafkaSettings, *, partitions: int, replication: int) -> list[Pla
     ]
 
 
-def grants(kafka: KafkaSettings) -> list[Grant]:
-    """Return what each role needs, and no more."""
-    topics, write, read = kafka.topics, AclOperation.WRITE, AclOperation.READ
-    wanted = {
-        "relay": [(write, topics.actions), (write, topics.producers)],
-        "projector": [(read, topics.actions), (read, topics.producers), (write, topics.dlq)],
-        "alerter": [(write, topics.failures), (write, topics.outcomes)],
-        "subscriber": [(read, topics.failures), (read, topics.outcomes)],
-        "auditor": [(read, name) for name in (topics.actions, topics.failures, topics.outcomes, topics.dlq)],
-    }
-    found = [
-        Grant(role, operation, ResourceType.TOPIC, name) for role, pairs in wanted.items() for operation, name in pairs
-    ]
-    group = ProjectorSettings().group
-    found.append(Grant("projector", read, ResourceType.GROUP, group))
-    found.append(Grant("projector", read, ResourceType.GROUP, f"{group}-producers"))
-    return found
-
-
 def compare(kafka: KafkaSettings, plans: list[Plan]) -> list[Finding]:
     """Compare the broker's topics with their plans. Raises `StumbleError` when the broker doesn't answer."""
-    client = _admin(kafka)
+    client = admin(kafka)
     try:
-        there = client.list_topics(timeout=_SECONDS).topics
-        known = [item.name for item in plans if item.name in there]
-        wanted = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in known]
-        answers = client.describe_configs(wanted) if wanted else {}
-        settings = {resource.name: future.result(_SECONDS) for resource, future in answers.items()}
+        wanted = TopicCollection([item.name for item in plans])
+        futures = client.describe_topics(wanted, request_timeout=_SECONDS)
+        there = {name: _answer(future) for name, future in futures.items()}
+        known = [ConfigResource(ConfigResource.Type.TOPIC, name) for name, found in there.items() if _seen(found)]
+        answers = client.describe_configs(known, request_timeout=_SECONDS) if known else {}
+        settings = {resource.name: _answer(future) for resource, future in answers.items()}
     except KafkaException as error:
-        raise _unreachable(error) from error
-    return [_finding(item, there.get(item.name), settings.get(item.name, {})) for item in plans]
+        raise _unreachable(error) from None
+    return [_finding(item, there[item.name], settings.get(item.name)) for item in plans]
+
+
+def _answer(future: Any) -> Any:
+    """Return what a future gives, or the `KafkaError` for a topic that is missing or hidden; raises the others."""
+    try:
+        return future.result(_SECONDS)
+    except KafkaException as error:
+        if error.args[0].code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, *_DENIED):
+            return error.args[0]
+        raise
+
+
+def _seen(found: Any) -> bool:
+    return not isinstance(found, KafkaError)
 
 
 def apply(kafka: KafkaSettings, plans: list[Plan], *, alter: bool = False) -> Iterator[tuple[str, str]]:
@@ -133,7 +125,7 @@ def apply(kafka: KafkaSettings, plans: list[Plan], *, alter: bool = False) -> It
 
     Raises `StumbleError` when the broker refuses or doesn't answer.
     """
-    client = _admin(kafka)
+    client = admin(kafka)
     for finding in compare(kafka, plans):
         name = finding.plan.name
         if finding.verdict == "missing":
@@ -145,33 +137,17 @@ def apply(kafka: KafkaSettings, plans: list[Plan], *, alter: bool = False) -> It
             yield name, "is there" if finding.verdict == "fine" else f"is there, {finding.verdict}: see `topics plan`"
 
 
-def grant(kafka: KafkaSettings, principals: Mapping[str, str]) -> Iterator[str]:
-    """Give each role's principal (``User:…``) what it needs; yields a line each. Raises `StumbleError`."""
-    client = _admin(kafka)
-    wanted = [item for item in grants(kafka) if item.role in principals]
-    futures = client.create_acls([item.binding(principals[item.role]) for item in wanted], request_timeout=_SECONDS)
-    for item, future in zip(wanted, futures.values(), strict=True):
-        try:
-            future.result()
-        except KafkaException as error:
-            raise StumbleError(f"The broker does not take access rules: {error.args[0].str()}.") from error
-        yield f"{principals[item.role]} may {item.operation.name} {item.kind.name} {item.name}"
-
-
-def _admin(kafka: KafkaSettings) -> AdminClient:
-    # librdkafka writes to stderr by itself; what matters comes as an error.
-    return AdminClient({**kafka.client_config(), "log_level": 0})
-
-
-def _finding(item: Plan, there: Any, settings: Mapping[str, Any]) -> Finding:
-    if there is None:
-        return Finding(item)
+def _finding(item: Plan, there: Any, settings: Any) -> Finding:
+    if not _seen(there):
+        return Finding(item, hidden="topic" if there.code() in _DENIED else None)
+    copies = min((len(partition.replicas) for partition in there.partitions), default=0)
+    if not _seen(settings):
+        return Finding(item, len(there.partitions), copies, hidden="settings", described=there)
     values = {name: entry.value for name, entry in settings.items()}
     differing = {
         name: (values.get(name), wanted) for name, wanted in item.settings.items() if values.get(name) != wanted
     }
-    copies = min((len(partition.replicas) for partition in there.partitions.values()), default=0)
-    return Finding(item, len(there.partitions), copies, differing)
+    return Finding(item, len(there.partitions), copies, differing, described=there)
 
 
 def _create(client: AdminClient, item: Plan) -> str:

@@ -42,5 +42,6 @@ COMMANDS = (
         _STORE, "rederive", f"{_CLI}.rederive:app", "consumers", "Derive stored requests anew after a change of rules"
     ),
     Command(_STORE, "api", f"{_CLI}.api:app", "consumers", "Serve HTTP API, web pages and metrics"),
+    Command(_HERE, "check", f"{_CLI}.check:app", "cli", "Connect to all that is configured; what is wrong, what to do"),
     Command(_HERE, "run", f"{_CLI}.run:app", "local", "Everything at once, with a Kafka and a PostgreSQL of its own"),
 )

@@ -5,18 +5,29 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
+from confluent_kafka.admin import ResourceType  # type: ignore[attr-defined]
 from rich.console import Console
 from rich.table import Table
 
+from stumble.consumers import rights as allowed
 from stumble.consumers import topics as planned
 from stumble.deploy.cli.ask import Format, FormatOption, examples
 from stumble.deploy.cli.roles import settings_of
+from stumble.schemas.models.kafka import KafkaSettings
+from stumble.schemas.models.registry import Registry
 
 app = typer.Typer(add_completion=False)
-PartitionsOption = Annotated[int, typer.Option(min=1, help="Partitions of a topic that isn't there yet.")]
+PartitionsOption = Annotated[
+    int | None,
+    typer.Option(min=1, help="Partitions of a topic that isn't there yet.", envvar="STUMBLE_KAFKA__TOPIC_PARTITIONS"),
+]
 ReplicationOption = Annotated[
-    int,
-    typer.Option(min=1, help="Copies of each partition; as many brokers are needed. From 3 on two must be in sync."),
+    int | None,
+    typer.Option(
+        min=1,
+        help="Copies of each partition; as many brokers are needed. From 3 on two must be in sync.",
+        envvar="STUMBLE_KAFKA__TOPIC_REPLICATION",
+    ),
 ]
 
 
@@ -27,12 +38,15 @@ def topics() -> None:
 
 @app.command(epilog=examples("stumble topics plan", "stumble topics plan --partitions 24 --replication 3"))
 def plan(
-    *, partitions: PartitionsOption = 12, replication: ReplicationOption = 1, format_: FormatOption = Format.TABLE
+    *,
+    partitions: PartitionsOption = None,
+    replication: ReplicationOption = None,
+    format_: FormatOption = Format.TABLE,
 ) -> None:
     """Show each topic as it should be beside what is there, and what each role may do; exit 1 if they differ."""
     kafka = settings_of().kafka
     found = planned.compare(kafka, planned.plan(kafka, partitions=partitions, replication=replication))
-    rights = planned.grants(kafka)
+    rights = _standing(kafka)
     if format_ is Format.JSON:
         rows = [
             {
@@ -44,11 +58,12 @@ def plan(
             }
             for item in found
         ]
-        acls = [[item.role, item.operation.name, item.kind.name, item.name] for item in rights]
-        Console(soft_wrap=True).print_json(data={"topics": rows, "rights": acls})
+        acls = [[item.role, item.operation.name, item.kind.name, item.name] for item, _ in rights]
+        lacking = [[item.role, item.text] for item, held in rights if held is False]
+        Console(soft_wrap=True).print_json(data={"topics": rows, "rights": acls, "lacking": lacking})
     else:
         Console().print(_findings(found), _rights(rights))
-    if any(item.verdict != "fine" for item in found):
+    if any(item.verdict != "fine" for item in found) or any(held is False for _, held in rights):
         raise typer.Exit(1)
 
 
@@ -61,8 +76,8 @@ def plan(
 )
 def apply(
     *,
-    partitions: PartitionsOption = 12,
-    replication: ReplicationOption = 1,
+    partitions: PartitionsOption = None,
+    replication: ReplicationOption = None,
     alter: Annotated[bool, typer.Option("--alter", help="Mend settings of topics that are there.")] = False,
     rights: Annotated[
         list[str] | None, typer.Option("--grant", metavar="ROLE=PRINCIPAL", help="Let it do what its role needs.")
@@ -74,12 +89,18 @@ def apply(
     moving instances to other partitions, so choose it with room.
     """
     kafka = settings_of().kafka
-    principals = _principals(rights or [], {item.role for item in planned.grants(kafka)})
+    roles = {item.role for item in allowed.grants(kafka)}
+    principals = _principals([*(f"{role}={name}" for role, name in kafka.principals.items()), *(rights or [])], roles)
     wanted = planned.plan(kafka, partitions=partitions, replication=replication)
     for name, told in planned.apply(kafka, wanted, alter=alter):
         typer.echo(f"{name}: {told}")
-    for line in planned.grant(kafka, principals) if principals else ():
+    for line in allowed.grant(kafka, principals) if principals else ():
         typer.echo(line)
+    if kafka.schema_registry_url:
+        registry = Registry(kafka)
+        for item in (kafka.topics.actions, kafka.topics.failures, kafka.topics.outcomes, kafka.topics.producers):
+            registry.require_full_transitive(item)
+        typer.echo("Schema registry: versions of each subject must be FULL_TRANSITIVE.")
 
 
 def _principals(given: list[str], roles: set[str]) -> dict[str, str]:
@@ -104,10 +125,27 @@ def _findings(found: list[planned.Finding]) -> Table:
     return table
 
 
-def _rights(rights: list[planned.Grant]) -> Table:
+def _standing(kafka: KafkaSettings) -> list[tuple[allowed.Grant, bool | None]]:
+    """Return what each role needs and whether its principal has it; None where that isn't known."""
+    wanted = allowed.grants(kafka)
+    try:
+        rules = allowed.granted(kafka)
+    except allowed.NotShown:
+        rules = None
+    if rules is None:
+        return [(item, None) for item in wanted]
+    names = kafka.principals
+    return [
+        (item, not allowed.lacking([item], names[item.role], rules) if item.role in names else None) for item in wanted
+    ]
+
+
+def _rights(rights: list[tuple[allowed.Grant, bool | None]]) -> Table:
     table = Table(box=None, pad_edge=False, title="Rights", title_justify="left")
-    for title in ("Role", "May", "On"):
+    for title in ("Role", "Needs", "On", "Has it"):
         table.add_column(title)
-    for item in rights:
-        table.add_row(item.role, item.operation.name.lower(), f"{item.kind.name.lower()} {item.name}")
+    words = {True: "yes", False: "no", None: ""}
+    for item, held in rights:
+        kind = "cluster" if item.kind == ResourceType.BROKER else f"{item.kind.name.lower()} {item.name}"
+        table.add_row(item.role, item.operation.name.lower(), kind, words[held])
     return table

@@ -26,7 +26,7 @@ _ALIASES = {"request.required.acks", "bootstrap.servers", "metadata.broker.list"
 class KafkaSettings(BaseModel):
     """Connection to Kafka. Everything librdkafka knows can go into ``options``."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     bootstrap_servers: str = Field("127.0.0.1:9092", description="Brokers, host:port, separated by commas.")
     topic_prefix: str = Field("", pattern=r"^[A-Za-z0-9._-]*$", description="Put before the name of every topic.")
@@ -36,12 +36,25 @@ class KafkaSettings(BaseModel):
     )
     schema_registry_user: str | None = Field(None, description="User of the registry, for basic authentication.")
     schema_registry_password: SecretStr | None = Field(None, description="Password of the registry.")
+    topic_partitions: int = Field(12, ge=1, description="Planned partitions of the topics that projectors share.")
+    topic_replication: int = Field(
+        1, ge=1, description="Planned copies of each partition; from 3 on two must be in sync."
+    )
+    principals: dict[str, str] = Field(
+        default_factory=dict,
+        description='Who each role is to an authorizer: {"relay": "User:stumble-relay", "projector": "User:stumble"}.',
+    )
     options: dict[str, Any] = Field(
         default_factory=dict,
+        repr=False,  # passwords may be among them
         description="Settings of librdkafka for every client (security.protocol, sasl.mechanism, ssl.ca.location ...).",
     )
-    producer_options: dict[str, Any] = Field(default_factory=dict, description="The same, for producers only.")
-    consumer_options: dict[str, Any] = Field(default_factory=dict, description="The same, for consumers only.")
+    producer_options: dict[str, Any] = Field(
+        default_factory=dict, repr=False, description="The same, for producers only."
+    )
+    consumer_options: dict[str, Any] = Field(
+        default_factory=dict, repr=False, description="The same, for consumers only."
+    )
 
     @field_validator("options", "producer_options", "consumer_options")
     @classmethod

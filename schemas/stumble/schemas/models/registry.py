@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import unquote, urlsplit
+
 import httpx
 
 from stumble.schemas.models.kafka import KafkaSettings
@@ -26,8 +28,12 @@ class Registry:
         if settings.schema_registry_url is None:
             raise StumbleError("No schema registry is configured: set STUMBLE_KAFKA__SCHEMA_REGISTRY_URL.")
         password = settings.schema_registry_password
+        parts = urlsplit(settings.schema_registry_url)
         auth = (settings.schema_registry_user or "", password.get_secret_value()) if password else None
-        self._url = settings.schema_registry_url.rstrip("/")
+        if auth is None and parts.username:
+            auth = (unquote(parts.username), unquote(parts.password or ""))
+        # Without user and password, so that neither gets into an error's text or a log.
+        self._url = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/")
         self._client = client or httpx.Client(timeout=_TIMEOUT_S, auth=auth)
         self._texts: dict[int, str] = {}
         self._ids: dict[tuple[str, bytes], int] = {}
@@ -56,6 +62,23 @@ class Registry:
     def require_full_transitive(self, topic: str) -> None:
         """Set a subject's compatibility to FULL_TRANSITIVE: any version reads any other. Raises as ``register``."""
         self._check(self._ask("PUT", f"/config/{subject(topic)}", {"compatibility": "FULL_TRANSITIVE"}))
+
+    def compatibility(self, topic: str) -> str:
+        """Return the level that holds for a topic's subject, be it the registry's default. Raises as ``register``."""
+        answer = self._ask("GET", f"/config/{subject(topic)}?defaultToGlobal=true")
+        if answer.status_code == _NOT_FOUND:  # registries that don't know the parameter
+            answer = self._ask("GET", "/config")
+        self._check(answer)
+        return str(answer.json().get("compatibilityLevel", "NONE"))
+
+    def takes(self, topic: str, schema: Schema) -> bool:
+        """Tell whether a schema is there, or would be taken as the next version. Raises as ``register``."""
+        body = {"schema": schema.json}
+        answer = self._ask("POST", f"/compatibility/subjects/{subject(topic)}/versions/latest", body)
+        if answer.status_code == _NOT_FOUND:  # no version yet
+            return True
+        self._check(answer)
+        return bool(answer.json()["is_compatible"])
 
     def resolve(self, schema_id: int) -> str:
         """Return the JSON text of a schema by its id. Raises ``UnknownSchema`` or ``RegistryUnavailable``."""

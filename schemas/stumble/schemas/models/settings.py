@@ -1,4 +1,8 @@
-"""Settings of every role, from the environment (``STUMBLE_…``, ``__`` for nesting) and an optional TOML file."""
+"""Settings of every role: environment (``STUMBLE_…``, ``__`` for nesting), a folder of secrets, a TOML file.
+
+The folder holds one file a secret, named as the setting without its prefix: ``database_url``,
+``kafka__options__sasl.password``. No secret is ever part of an error's text.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +10,20 @@ import os
 from pathlib import Path
 
 from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    NestedSecretsSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 
 from stumble.schemas.models.kafka import KafkaSettings
 from stumble.schemas.wire.errors import StumbleError
 
 CONFIG_VARIABLE = "STUMBLE_CONFIG"
+#: The first that is set names the folder of secrets; systemd sets the second for units with ``LoadCredential``.
+SECRETS_VARIABLES = ("STUMBLE_SECRETS_DIR", "CREDENTIALS_DIRECTORY")
 
 
 class SettingsError(StumbleError):
@@ -19,9 +31,11 @@ class SettingsError(StumbleError):
 
 
 class Settings(BaseSettings):
-    """What a role is told. The environment wins over the file that ``STUMBLE_CONFIG`` names."""
+    """What a role is told. The environment wins over the secrets' folder, that over ``STUMBLE_CONFIG``'s file."""
 
-    model_config = SettingsConfigDict(env_prefix="STUMBLE_", env_nested_delimiter="__", extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="STUMBLE_", env_nested_delimiter="__", extra="ignore", hide_input_in_errors=True
+    )
 
     kafka: KafkaSettings = Field(default_factory=KafkaSettings)
     database_url: SecretStr = Field(
@@ -49,13 +63,28 @@ class Settings(BaseSettings):
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Read the environment first, then the TOML file where one is named."""
+        """Read the environment first, then the secrets, then the TOML file, where they are named."""
         sources: tuple[PydanticBaseSettingsSource, ...] = (init_settings, env_settings)
+        if folder := secrets_folder():
+            sources += (
+                NestedSecretsSettingsSource(
+                    file_secret_settings,
+                    secrets_dir=folder,
+                    secrets_dir_missing="error",
+                    secrets_prefix="",
+                    secrets_nested_delimiter="__",
+                ),
+            )
         if path := os.environ.get(CONFIG_VARIABLE):
             sources += (TomlConfigSettingsSource(settings_cls, Path(path)),)
         return sources
+
+
+def secrets_folder() -> Path | None:
+    """Return the folder that holds one file a secret, None where none is named."""
+    return next((Path(os.environ[name]) for name in SECRETS_VARIABLES if os.environ.get(name)), None)
 
 
 def load(**overrides: object) -> Settings:
@@ -73,6 +102,6 @@ def load(**overrides: object) -> Settings:
         first = error.errors()[0]
         name = "__".join(str(part) for part in first["loc"]).upper()
         said = first["msg"].removeprefix("Value error, ")
-        raise SettingsError(f"The setting STUMBLE_{name} is wrong: {said}.") from error
-    except ValueError as error:  # broken TOML, broken JSON in a variable
-        raise SettingsError(f"The settings can't be read: {error}") from error
+        raise SettingsError(f"The setting STUMBLE_{name} is wrong: {said}.") from None
+    except (ValueError, OSError) as error:  # broken TOML, broken JSON in a variable, a secret that may not be read
+        raise SettingsError(f"The settings can't be read: {error}") from None

@@ -64,4 +64,6 @@ def test_more_copies_ask_for_two_in_sync():
 def test_wrong_roles_and_a_broker_that_is_away_are_one_sentence(broker):
     wrong = stumble(broker, "apply", "--grant", "cook=User:x")
     assert wrong.returncode == 2
-    assert "alerter, auditor, projector, relay, subscriber" in " ".join(wrong.stderr.replace("│", " ").split())
+    assert "alerter, auditor, operator, projector, relay, subscriber" in " ".join(
+        wrong.stderr.replace("│", " ").split()
+    )

@@ -1,0 +1,1 @@
+"""`stumble check`: named checks of everything that the configuration names, each in a function that may not hang."""

@@ -1,0 +1,164 @@
+"""Checks that hang, fail or lack a library are findings, and no secret gets into one."""
+
+import threading
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from stumble.deploy.checks.catalogue import CHECKS
+from stumble.deploy.checks.clocks import judged
+from stumble.deploy.checks.model import Elsewhere, Level, Scope, fine, wrong
+from stumble.deploy.checks.mounts import mount_of
+from stumble.deploy.checks.novaconf import transports_of
+from stumble.deploy.checks.runner import chosen, run
+from stumble.deploy.checks.secrecy import Secrets, without_password
+from stumble.producers.bridge.settings import TransportSettings
+from stumble.schemas.models.kafka import KafkaSettings
+from stumble.schemas.models.settings import Settings
+from stumble.schemas.wire.errors import StumbleError
+
+NEVER = threading.Event()
+
+
+def hang(_):
+    NEVER.wait()
+    yield fine("x", "never")
+
+
+def fail(_):
+    yield fine("first", "seen")
+    raise ValueError("out of the blue")
+
+
+def lack(_):
+    import a_library_that_is_nowhere  # noqa: F401
+
+
+def depend(_):
+    raise Elsewhere("base", "no answer", "start it")
+
+
+def tell_all(scope):
+    yield wrong(scope.database, "password authentication of s3cret-pw failed", "try s3cret-pw")
+
+
+def check(function, name="one", seconds=5, applies=lambda _: True, without=""):
+    """A check of which only the function is somewhere else."""
+    return SimpleNamespace(
+        load=lambda: function, name=name, seconds=seconds, applies=applies, without=without, extra="relay"
+    )
+
+
+def scope(**more):
+    return Scope(Settings(database_url="postgresql://u:s3cret-pw@db/x"), **more)
+
+
+def test_a_check_that_hangs_is_given_up_and_the_others_are_told():
+    begin = time.monotonic()
+    hanging, well = run([check(hang, seconds=0.3), check(lambda _: [fine("a", "b")], "two")], scope())
+    assert hanging.level is Level.WRONG
+    assert "given up" in hanging.findings[0].says
+    assert well.level is Level.FINE
+    assert time.monotonic() - begin < 60
+
+
+def test_a_check_that_fails_or_lacks_a_library_is_a_finding():
+    failed, lacking = run([check(fail), check(lack, "two")], scope())
+    assert [item.level for item in failed.findings] == [Level.FINE, Level.WRONG]
+    assert "out of the blue" in failed.findings[1].says
+    assert lacking.findings[0].todo == "pip install 'stumble[relay]'"
+    assert lacking.level is Level.SKIPPED
+
+
+def test_what_another_check_tells_is_told_once():
+    (alone,) = run([check(depend)], scope())
+    assert (alone.level, alone.findings[0].todo) == (Level.WRONG, "start it")
+    _, beside = run([check(lambda _: [], "base"), check(depend)], scope())
+    assert beside.level is Level.SKIPPED
+
+
+def test_what_is_not_configured_is_skipped_unless_it_is_asked_for():
+    absent = check(lambda _: [fine("a", "looked at")], applies=lambda _: False, without="none here")
+    assert run([absent], scope())[0].findings[0].says == "none here"
+    assert run([absent], scope(asked=frozenset({"one"})))[0].findings[0].says == "looked at"
+
+
+def test_no_secret_gets_into_a_finding():
+    (found,) = run([check(tell_all)], scope())
+    assert "s3cret-pw" not in repr(found.findings)
+    assert "password authentication of *** failed" in found.findings[0].says
+
+
+def test_all_kinds_of_secrets_are_known():
+    kafka = KafkaSettings(
+        schema_registry_url="https://r:in%2Durl@registry",
+        schema_registry_password="of-registry",
+        options={"sasl.password": "of-sasl", "ssl.key.password": "of-key", "sasl.username": "harmless"},
+    )
+    buses = (TransportSettings(name="bus", url="rabbit://a:first-pw@h1:5672,b:second-pw@h2:5672/v"),)
+    settings = Settings(kafka=kafka, database_url="host=db user=u password='with space'")
+    values = set(Secrets.of(Scope(settings, transports=buses)).values)
+    assert {"in-url", "of-registry", "of-sasl", "of-key", "first-pw", "second-pw", "with space"} <= values
+    assert "harmless" not in values
+    assert without_password("https://u:p@host:1/x?y=1") == "https://host:1/x?y=1"
+
+
+def test_names_of_checks():
+    assert len({item.name for item in CHECKS}) == len(CHECKS)
+    assert [item.name for item in chosen(["topics", "outbox"], CHECKS)] == ["outbox", "topics"]
+    with pytest.raises(StumbleError, match="--list"):
+        chosen(["cook"], CHECKS)
+    for item in CHECKS:
+        assert callable(item.load())
+
+
+MOUNTS = """\
+22 1 254:1 / / rw,relatime - ext4 /dev/vda1 rw
+30 22 0:40 / /var/lib/stumble rw - nfs4 server:/x rw
+31 30 0:41 / /var/lib/stumble/out\\040box ro,nosuid - ext4 /dev/vdb rw
+32 22 0:42 / /run rw - tmpfs tmpfs rw
+33 22 0:43 / /mnt rw - fuse.sshfs host:/ rw
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/etc", ("/", "ext4", False)),
+        ("/var/lib/stumble/outbox", ("/var/lib/stumble", "nfs4", False)),
+        ("/var/lib/stumble/out box/uid-1", ("/var/lib/stumble/out box", "ext4", True)),
+        ("/run/stumble", ("/run", "tmpfs", False)),
+        ("/mnt/../mnt/x", ("/mnt", "sshfs", False)),
+        ("/runner", ("/", "ext4", False)),
+    ],
+)
+def test_the_mount_of_a_path(path, expected):
+    assert tuple(mount_of(Path(path), MOUNTS)) == expected
+
+
+@pytest.mark.parametrize(
+    ("theirs", "level", "word"),
+    [(100.2, "fine", "within"), (95.0, "warning", "behind"), (103.5, "warning", "ahead"), (160.0, "wrong", "ahead")],
+)
+def test_clocks_are_judged_with_allowance_for_the_way(theirs, level, word):
+    found = judged("broker", theirs, 100.0, 100.4)
+    assert (found.level, word in found.says) == (level, True)
+
+
+def test_nova_conf_names_the_bus(tmp_path):
+    path = tmp_path / "nova.conf"
+    path.write_text(
+        "[DEFAULT]\ntransport_url = rabbit://u:p%w@h1:5672/\n[oslo_messaging_notifications]\ndriver = messagingv2\n"
+        "driver = stumble\ntopics = notifications,searchlight\n[oslo_messaging_rabbit]\nssl = true\n"
+    )
+    (found,) = transports_of(path)
+    assert found.url.get_secret_value() == "rabbit://u:p%w@h1:5672/"
+    assert found.topics == ("notifications", "searchlight", "versioned_notifications")
+    assert found.options == {"ssl": "true"}
+    path.write_text("[DEFAULT]\ntransport_url = rabbit://h/\n[oslo_messaging_notifications]\ndriver = stumble\n")
+    assert list(transports_of(path)) == []
+    path.write_text("[oslo_messaging_notifications]\ndriver = messagingv2\n")
+    with pytest.raises(StumbleError, match="--transport"):
+        list(transports_of(path))
