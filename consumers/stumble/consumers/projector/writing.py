@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from stumble.consumers.alerts.payload import failure_payload, outcome_payload
-from stumble.consumers.diff import OPEN, Publication
+from stumble.consumers.diff import CURRENT, OPEN, Publication
 from stumble.consumers.projector import factsets
 from stumble.consumers.projector.errors import MissedVersionError
 from stumble.consumers.projector.rows import as_array, as_json, failure_row, request_json
@@ -140,7 +140,6 @@ def _publish(cursor: Cursor[Any], changes: Sequence[Change]) -> None:
 
 def _publication_row(publication: Publication, change: Change, ordinal: int) -> dict[str, Any]:
     payload = _payload(publication)
-    content = orjson.dumps([publication.status, publication.replaced_by, payload])
     return {
         "ordinal": ordinal,
         "kind": publication.kind,
@@ -149,10 +148,20 @@ def _publication_row(publication: Publication, change: Change, ordinal: int) -> 
         "instance_uuid": change.instance,
         "status": publication.status,
         "replaced_by": publication.replaced_by,
-        "digest": blake2b(content, digest_size=16).hexdigest(),
+        "digest": _digest(publication.status, publication.replaced_by, payload),
         "payload": payload,
         "kafka_partition": change.partition,
     }
+
+
+def publication_digest(request: RequestRecord, record: RequestRecord | FailureRecord) -> str:
+    """Return the digest of what stands published of a request's outcome or of one of its failures."""
+    payload = outcome_payload(record) if isinstance(record, RequestRecord) else failure_payload(request, record)
+    return _digest(CURRENT, None, payload)
+
+
+def _digest(status: str, replaced_by: str | None, payload: dict[str, Any] | None) -> str:
+    return blake2b(orjson.dumps([status, replaced_by, payload]), digest_size=16).hexdigest()
 
 
 def _payload(publication: Publication) -> dict[str, Any] | None:

@@ -52,6 +52,11 @@ def days_of_ids(event_ids: Iterable[bytes]) -> set[int]:
     return {day_of_id(start + rest) for start in starts for rest in (b"\x00\x00", b"\xff\xff")}
 
 
+def id_time_us(event_id: str) -> int:
+    """Return the time in a hyphenated id, microseconds; ids that are no UUIDv7 give any number."""
+    return int(event_id[:8] + event_id[9:13], 16) * 1000
+
+
 def partition_name(day: int) -> str:
     """Return the table that holds a day's events."""
     return f"events_{date(1970, 1, 1) + timedelta(days=day):%Y%m%d}"

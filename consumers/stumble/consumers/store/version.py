@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import psycopg
 
 from stumble.consumers.store.connect import StoreError, StoreUnavailableError, connect
 
+_FOLLOWS = re.compile(r'^down_revision = "(\w+)"', re.MULTILINE)
 _VERSIONS = Path(__file__).parent / "migrations" / "versions"
 
 
 def newest() -> str:
-    """Return the version that this program's migrations lead to: their files are numbered."""
-    return max(path.name.partition("_")[0] for path in _VERSIONS.glob("[0-9]*_*.py"))
+    """Return the version that this program's migrations lead to: the one that no other comes after."""
+    found = {path.name.partition("_")[0]: path.read_text("utf-8") for path in _VERSIONS.glob("[0-9]*_*.py")}
+    followed = {match[1] for text in found.values() if (match := _FOLLOWS.search(text))}
+    (last,) = found.keys() - followed
+    return last
 
 
 def current(url: str) -> str | None:

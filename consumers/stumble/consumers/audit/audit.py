@@ -1,0 +1,259 @@
+"""The audit: reads the topic once, derives what the store must hold, and holds it against what it holds.
+
+Everything is compared within one snapshot of the store, up to the offset at which the store was then; projectors may
+run meanwhile.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from psycopg import IsolationLevel
+
+from stumble.consumers.audit.chunks import chunks
+from stumble.consumers.audit.counting import differing_counters
+from stumble.consumers.audit.judge import EXPIRED, Horizon, Judge
+from stumble.consumers.audit.ranges import Range, range_of
+from stumble.consumers.audit.report import Report
+from stumble.consumers.audit.stage import Stage
+from stumble.consumers.audit.topic import Decoding, records
+from stumble.consumers.projector.rows import as_json
+from stumble.consumers.store.adapters import register
+from stumble.consumers.store.connect import connect
+from stumble.consumers.store.partitions import DAY_MS, first_id
+from stumble.consumers.store.queries import query
+from stumble.consumers.store.version import require_current
+from stumble.schemas.wire.errors import StumbleError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator
+    from datetime import datetime
+
+    from psycopg import Connection
+
+    from stumble.consumers.projector.batch import BadRecord
+    from stumble.consumers.projector.settings import ProjectorSettings
+    from stumble.schemas.models.settings import Settings
+
+_DAY_US = DAY_MS * 1000
+_LATE_EVENTS = "events that came too late"
+#: How far an event's own time may lie from Kafka's time of its record.
+_SLACK_DAYS = 1
+#: What keeps a long audit from being cut off, and PostgreSQL from sorting in small portions.
+_SESSION = """
+set statement_timeout = 0; set idle_in_transaction_session_timeout = 0; set lock_timeout = 0;
+set work_mem = '64MB'; set temp_buffers = '32MB'; set synchronous_commit = off
+"""
+_CATCH_UP_PAUSE = 0.5
+
+
+@dataclass(slots=True, frozen=True)
+class Scope:
+    """What to look at: all that the topic holds, a range of it by Kafka's time, one instance."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+    instance: str | None = None
+
+    @property
+    def everything(self) -> bool:
+        """Whether nothing narrows it."""
+        return self.since is None and self.until is None and self.instance is None
+
+
+class Audit:
+    """One audit in one session: `run` it, then read its `differences`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        own: ProjectorSettings,
+        scope: Scope,
+        *,
+        patience: float = 60.0,
+        told: Callable[[str, int, int], None] = lambda *_: None,
+    ) -> None:
+        self.kafka = settings.kafka
+        self.url = settings.database_url.get_secret_value()
+        self.topic = settings.kafka.topics.actions
+        self.own = own
+        self.scope = scope
+        self._patience = patience
+        self._told = told
+        require_current(self.url)
+        self.connection = open_session(self.url, "stumble-audit")
+        self.stage = Stage(self.connection)
+        self._decoding = Decoding(settings.kafka, self._unreadable)
+        self.span: Range = range_of(settings.kafka, self.topic, scope.since, scope.until)
+        self.report = _report(self.topic, scope)
+
+    def run(self) -> Report:
+        """Compare; raises `StumbleError` when the store can't be held against this topic at all."""
+        began = time.monotonic()
+        self.stage.create()
+        self._read(self.span)
+        self._wait_for_store()
+        with self.snapshot():
+            self._catch_up()
+            self._compare()
+        for kind, what, count in self.connection.execute(query("audit_count_differences")):
+            self.report.add_difference(kind, what, count)
+        self.report.records = self.stage.records
+        self.report.seconds = time.monotonic() - began
+        return self.report
+
+    def differences(self, limit: int | None = None) -> Iterator[dict[str, Any]]:
+        """Yield what differs, in the order in which it was found."""
+        names = ("kind", "what", "id", "instance_uuid", "request_id", "detail", "kafka_partition", "kafka_offset")
+        after, left = 0, limit
+        while left is None or left > 0:
+            at_once = 1000 if left is None else min(left, 1000)
+            rows = self.connection.execute(query("audit_list_differences"), {"after": after, "limit": at_once})
+            found = rows.fetchall()
+            yield from (dict(zip(names, row[:-1], strict=True)) for row in found)
+            if len(found) < at_once:
+                return
+            after, left = found[-1][-1], None if left is None else left - at_once
+
+    def close(self) -> None:
+        """End the session, and with it all that was laid down there."""
+        self.connection.close()
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Look at the store as it is at one moment."""
+        self.connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
+        try:
+            with self.connection.transaction():
+                yield
+        finally:
+            self.connection.set_isolation_level(None)
+
+    def _unreadable(self, _: BadRecord) -> None:
+        self.report.unreadable += 1
+
+    def _read(self, span: Range) -> None:
+        if self.scope.instance is None:
+            self._stage(span, None)
+            return
+        instance = self.scope.instance
+        self._stage(span, {instance.encode(), instance.upper().encode()})
+        rows = self.connection.execute("select distinct request_id from audit_staged where request_id <> ''")
+        if keys := {row[0].encode() for row in rows}:
+            self._stage(span, keys)
+
+    def _stage(self, span: Range, keys: Collection[bytes] | None) -> None:
+        done, size = 0, len(span)
+        for messages in records(self.kafka, span, keys):
+            done += len(messages)
+            self.stage.add(self._decoding.readings(messages))
+            self._told("read", done, size)
+
+    def _offsets(self) -> dict[int, int]:
+        rows = self.connection.execute(query("all_offsets"), {"topic": self.topic}).fetchall()
+        if any(topic_id != self.span.topic_id for _, topic_id, _ in rows):
+            raise StumbleError(f"The store was built from another {self.topic}: the topic was deleted and made anew.")
+        known = {partition: offset for partition, _, offset in rows}
+        return {partition: known.get(partition, 0) for partition in self.span.ends}
+
+    def _wait_for_store(self) -> None:
+        """Give projectors that run the time to come to where the topic was when the audit began."""
+        deadline = time.monotonic() + self._patience
+        while any(offset < self.span.ends[partition] for partition, offset in self._offsets().items()):
+            if time.monotonic() > deadline:
+                return
+            time.sleep(_CATCH_UP_PAUSE)
+
+    def _catch_up(self) -> None:
+        """Read what the store has read since, and leave what it has not come to."""
+        offsets = self._offsets()
+        if self.scope.until is None and (rest := self.span.rest(offsets)):
+            self._read(rest)
+            self.span.ends = rest.ends
+        behind = {p: offset for p, offset in offsets.items() if offset < self.span.ends[p]}
+        if not behind:
+            return
+        rows = [_late(p, max(offset, self.span.starts[p]), self.span.ends[p]) for p, offset in behind.items()]
+        places = {"partitions": list(behind), "offsets": list(behind.values())}
+        self.connection.execute(query("audit_behind"), places)
+        self.connection.execute(query("audit_tell"), {"rows": as_json(rows)})
+        for partition, offset in behind.items():
+            self.span.ends[partition] = max(offset, self.span.starts[partition])
+
+    def _compare(self) -> None:
+        own, now = self.own, time.time_ns() // 1000
+        execute = self.connection.execute
+        execute(query("audit_analyze"))
+        late = execute(query("audit_late"), {"days": own.requests_days}).fetchone()
+        self.report.leave_out(_LATE_EVENTS, late[0] - late[1] if late else 0)
+        execute(query("audit_join"))
+        execute(query("audit_sightings"))
+        self._choose_instances()
+        horizon = Horizon(now - (own.events_days - 1) * _DAY_US, now - own.requests_days * _DAY_US)
+        self._events(horizon)
+        judge = Judge(self.connection, self.span, horizon, self.report)
+        total = execute("select count(*) from audit_instances").fetchone()
+        for chunk in chunks(self.connection):
+            judge.judge(chunk)
+            self._told("compared", self.report.instances, total[0] if total else 0)
+        if self.scope.everything:
+            if found := differing_counters(self.connection):
+                execute(query("audit_tell"), {"rows": as_json(found)})
+            execute(query("audit_extra_publications"), {"days": own.requests_days})
+        for host, refused, set_aside in execute(query("audit_refused")):
+            self.report.refused[host] = {"refused": refused, "set_aside": set_aside}
+
+    def _choose_instances(self) -> None:
+        execute, scope = self.connection.execute, self.scope
+        if scope.instance is not None:
+            execute(query("audit_one_instance"), {"instance": scope.instance})
+        elif scope.everything:
+            execute(query("audit_instances_of_all"))
+        else:
+            range_ = {"since": scope.since or "-infinity", "until": scope.until or "infinity"}
+            execute(query("audit_instances_of_range"), range_)
+
+    def _events(self, horizon: Horizon) -> None:
+        oldest = first_id(horizon.events_us // _DAY_US)
+        execute = self.connection.execute
+        left = execute(query("audit_old_events"), {"oldest": oldest, "days": self.own.events_days - 1}).fetchone()
+        self.report.leave_out("events older than the store keeps", left[0] if left else 0)
+        execute(query("audit_events"), {"oldest": oldest, "days": self.own.events_days - 1})
+        if self.scope.instance is not None:
+            return
+        low, high = "00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff"
+        if self.scope.since:
+            low = first_id(int(self.scope.since.timestamp() * 1000) // DAY_MS - _SLACK_DAYS)
+        if self.scope.until:
+            high = first_id(int(self.scope.until.timestamp() * 1000) // DAY_MS + 1 + _SLACK_DAYS)
+        order = sorted(self.span.ends)
+        where = {
+            "partitions": order,
+            "starts": [self.span.starts[p] for p in order],
+            "ends": [self.span.ends[p] for p in order],
+        }
+        execute(query("audit_extra_events"), {"low": low, "high": high, **where})
+
+
+def open_session(url: str, application: str) -> Connection[Any]:
+    """Open a session for work that takes as long as it takes."""
+    connection = connect(url, application=application)
+    connection.execute(_SESSION)
+    register(connection)
+    return connection
+
+
+def _report(topic: str, scope: Scope) -> Report:
+    since, until = (moment.isoformat() if moment else None for moment in (scope.since, scope.until))
+    return Report(topic, since, until, scope.instance)
+
+
+def _late(partition: int, offset: int, end: int) -> dict[str, Any]:
+    detail = f"the store has not come to {end - offset} records from offset {offset} on"
+    return {"kind": "late", "what": "partition", "id": str(partition), "detail": detail}
+
+
+__all__ = ["EXPIRED", "Audit", "Scope", "open_session"]

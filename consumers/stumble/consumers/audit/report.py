@@ -1,0 +1,68 @@
+"""What an audit found, and what it left out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(slots=True)
+class Report:
+    """The figures of an audit; the differences themselves stay in the session's `audit_differences`."""
+
+    topic: str
+    since: str | None = None
+    until: str | None = None
+    instance: str | None = None
+    records: int = 0
+    unreadable: int = 0
+    instances: int = 0
+    requests: int = 0
+    failures: int = 0
+    seconds: float = 0.0
+    #: Kind and what to how many.
+    differences: dict[str, dict[str, int]] = field(default_factory=dict)
+    #: Why to how many: requests and events that are not judged.
+    left_out: dict[str, int] = field(default_factory=dict)
+    #: Taken as given: kind of decision to how many.
+    decisions: dict[str, int] = field(default_factory=dict)
+    #: Host to what its producers refused or set aside: it never was in the topic.
+    refused: dict[str, dict[str, int]] = field(default_factory=dict)
+    repaired: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def equal(self) -> bool:
+        """Whether nothing differs."""
+        return not self.differences
+
+    def leave_out(self, why: str, count: int = 1) -> None:
+        """Note that something is not judged."""
+        if count:
+            self.left_out[why] = self.left_out.get(why, 0) + count
+
+    def add_difference(self, kind: str, what: str, count: int = 1) -> None:
+        """Count differences."""
+        kinds = self.differences.setdefault(kind, {})
+        kinds[what] = kinds.get(what, 0) + count
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the figures as JSON."""
+        return {
+            "topic": self.topic,
+            "since": self.since,
+            "until": self.until,
+            "instance": self.instance,
+            "equal": self.equal,
+            "records": self.records,
+            "unreadable": self.unreadable,
+            "instances": self.instances,
+            "requests": self.requests,
+            "failures": self.failures,
+            "seconds": round(self.seconds, 3),
+            "records_per_second": round(self.records / self.seconds, 1) if self.seconds else None,
+            "differences": self.differences,
+            "left_out": self.left_out,
+            "decisions": self.decisions,
+            "refused": self.refused,
+            "repaired": self.repaired,
+        }

@@ -1,0 +1,80 @@
+"""What was read of the topic, laid down in temporary tables of one session with the store.
+
+PostgreSQL sorts it by instance, on its own disk: the audit's memory does not grow with the topic, and nothing is left
+behind when it is killed.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+from stumble.consumers.facts import pack
+from stumble.consumers.store.copying import PG_EPOCH_US, copy_rows, event_row
+from stumble.consumers.store.queries import query
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from psycopg import Connection
+
+    from stumble.consumers.projector.reading import Reading
+
+_HEAD = struct.Struct("!hi16siiiqiq")
+_COLUMNS = 8
+_NULL = b"\xff\xff\xff\xff"
+_ROW_HEAD = len(event_row(b"\x00" * 16, PG_EPOCH_US, 0, 0, b""))
+_NUL = b"\\u0000"
+#: Bytes of a body's SHA-256 that are compared.
+DIGEST_BYTES = 8
+
+
+@dataclass(slots=True)
+class Stage:
+    """The temporary tables `audit_staged` and those made of it."""
+
+    connection: Connection[Any]
+    records: int = 0
+    partitions: set[int] = field(default_factory=set)
+
+    def create(self) -> None:
+        """Make the tables; those of an earlier use in the same session are emptied."""
+        self.connection.execute(query("audit_tables"))
+
+    def add(self, readings: Iterable[Reading]) -> None:
+        """Lay down what was read."""
+        rows = [_row(reading) for reading in readings]
+        with self.connection.cursor() as cursor:
+            copy_rows(cursor, "copy_staged", rows)
+        self.records += len(rows)
+
+
+def _row(reading: Reading) -> bytes:
+    body = reading.row[_ROW_HEAD:]
+    head = _HEAD.pack(
+        _COLUMNS, 16, reading.event_id, 4, reading.partition, 8, reading.offset, 8, reading.occurred_at - PG_EPOCH_US
+    )
+    return b"".join((head, *_owner(reading), _sized(sha256(body).digest()[:DIGEST_BYTES]), _fact(reading)))
+
+
+def _owner(reading: Reading) -> tuple[bytes, bytes]:
+    request_id = (reading.request_id or "").encode()
+    if reading.instance is None:
+        return _NULL, _sized(request_id)
+    return _sized(bytes.fromhex(reading.instance.replace("-", ""))), _sized(request_id)
+
+
+def _fact(reading: Reading) -> bytes:
+    if reading.instance is None and (reading.request_id is None or reading.fact.failure is None):
+        return _NULL  # stored as an event, and nothing follows from it
+    packed = pack([reading.fact])
+    if _NUL in packed:
+        reading.clean()
+        packed = pack([reading.fact])
+    return _sized(packed)
+
+
+def _sized(value: bytes) -> bytes:
+    return len(value).to_bytes(4, "big") + value

@@ -1,0 +1,313 @@
+-- What was read of the topic, and what follows from it: in temporary tables of the audit's own session.
+-- name: audit_tables
+drop table if exists pg_temp.audit_staged, pg_temp.audit_joins, pg_temp.audit_instances, pg_temp.audit_differences;
+create temp table audit_staged (
+    event_id        uuid        not null,
+    kafka_partition int         not null,
+    kafka_offset    bigint      not null,
+    occurred_at     timestamptz not null,
+    instance_uuid   uuid,
+    request_id      text        not null,
+    digest          bytea       not null,
+    fact            bytea
+) with (toast_tuple_target = 8160);
+create temp table audit_joins (
+    event_id uuid, request_id text, fact bytea, instance_uuid uuid, kafka_partition int, kept text
+);
+create temp table audit_instances (instance_uuid uuid primary key);
+create temp table audit_differences (
+    place           bigint      generated always as identity primary key,
+    kind            text        not null,
+    what            text        not null,
+    id              text        not null,
+    instance_uuid   uuid,
+    request_id      text,
+    detail          text        not null,
+    kafka_partition int,
+    kafka_offset    bigint
+);
+
+-- name: copy_staged
+copy audit_staged (event_id, kafka_partition, kafka_offset, occurred_at, instance_uuid, request_id, digest, fact)
+from stdin (format binary)
+
+-- name: audit_analyze
+analyze audit_staged
+
+-- Records that the store has not come to.
+-- name: audit_behind
+delete from audit_staged s using unnest(%(partitions)s::int[], %(offsets)s::bigint[]) as n (p, o)
+where s.kafka_partition = n.p and s.kafka_offset >= n.o
+
+-- Events that the store put aside because they came too late; `still` those that it would take today.
+-- name: audit_late
+with gone as (
+    delete from audit_staged s using late_events l where l.event_id = s.event_id
+    returning s.event_id, s.instance_uuid, s.request_id, s.occurred_at, s.kafka_partition, s.kafka_offset
+), told as (
+    insert into audit_differences (kind, what, id, instance_uuid, request_id, detail, kafka_partition, kafka_offset)
+    select distinct on (event_id) 'late', 'event', event_id::text, instance_uuid, request_id,
+           'put aside as too late, but within the retention of requests', kafka_partition, kafka_offset
+    from gone
+    where occurred_at > now() - make_interval(days => %(days)s)
+    returning 1
+)
+select (select count(distinct event_id) from gone), (select count(*) from told)
+
+-- Which instance each failure without one belongs to: what the clock has settled stays, else the only one that fits.
+-- name: audit_join
+insert into audit_joins (event_id, request_id, fact, instance_uuid, kafka_partition, kept)
+with alone as (
+    select distinct on (event_id) event_id, request_id, fact, kafka_partition
+    from audit_staged
+    where instance_uuid is null and fact is not null
+    order by event_id
+), known as (
+    select request_id, instance_uuid from requests where request_id in (select request_id from alone)
+    union
+    select request_id, instance_uuid from audit_staged s
+    where instance_uuid is not null and request_id in (select request_id from alone)
+      and not exists (select from fact_sets f where f.instance_uuid = s.instance_uuid and f.request_id = s.request_id)
+), fits as (
+    select request_id, (array_agg(distinct instance_uuid))[1] as instance_uuid
+    from known group by request_id having count(distinct instance_uuid) = 1
+)
+select a.event_id, a.request_id, a.fact,
+       case when kept.settled or kept.updated_at > now() - interval '30 seconds' then kept.instance_uuid
+            else fits.instance_uuid end,
+       a.kafka_partition,
+       case when kept.event_id is null then 'missing'
+            when kept.settled or kept.updated_at > now() - interval '30 seconds'
+                 or kept.instance_uuid is not distinct from fits.instance_uuid then 'as it is'
+            else 'different' end
+from alone a
+left join sightings kept on kept.event_id = a.event_id
+left join fits on fits.request_id = a.request_id
+
+-- name: audit_sightings
+insert into audit_differences (kind, what, id, instance_uuid, request_id, detail)
+select kept, 'sighting', event_id::text, instance_uuid, request_id,
+       case kept when 'missing' then 'the store does not have it' else 'joined to another server, or to none' end
+from audit_joins
+where kept <> 'as it is'
+
+-- name: audit_instances_of_range
+insert into audit_instances
+select instance_uuid from audit_staged where instance_uuid is not null
+union select instance_uuid from audit_joins where instance_uuid is not null
+union select instance_uuid from requests where last_event_at >= %(since)s and started_at < %(until)s
+union select instance_uuid from failures where occurred_at >= %(since)s and occurred_at < %(until)s
+
+-- name: audit_instances_of_all
+insert into audit_instances
+select instance_uuid from audit_staged where instance_uuid is not null
+union select instance_uuid from audit_joins where instance_uuid is not null
+union select instance_uuid from fact_sets
+union select instance_uuid from requests
+union select instance_uuid from failures
+
+-- name: audit_one_instance
+insert into audit_instances values (%(instance)s)
+
+-- name: audit_list_instances
+select instance_uuid::text from audit_instances where instance_uuid > %(after)s::uuid
+order by instance_uuid limit %(limit)s
+
+-- name: audit_facts
+select instance_uuid::text, request_id, kafka_partition, fact from (
+    select instance_uuid, request_id, kafka_partition, fact from audit_staged where instance_uuid is not null
+    union all
+    select instance_uuid, request_id, null, fact from audit_joins where instance_uuid is not null
+) as both_kinds
+order by instance_uuid
+
+-- name: audit_facts_of
+select instance_uuid::text, request_id, kafka_partition, fact from (
+    select instance_uuid, request_id, kafka_partition, fact from audit_staged
+    where instance_uuid = any(%(instances)s::uuid[])
+    union all
+    select instance_uuid, request_id, null, fact from audit_joins where instance_uuid = any(%(instances)s::uuid[])
+) as both_kinds
+
+-- name: audit_stored_sets
+select instance_uuid::text, request_id, facts, stored, has_context
+from fact_sets where instance_uuid = any(%(instances)s::uuid[])
+
+-- name: audit_decisions
+select instance_uuid::text, request_key::text, kind, (extract(epoch from decided_at) * 1000000)::bigint, evidence
+from decisions
+where instance_uuid = any(%(instances)s::uuid[]) and decided_at <= coalesce(%(until)s::timestamptz, 'infinity')
+
+-- Where the store says that it read events.
+-- name: audit_places
+select event_id::text, kafka_partition, kafka_offset from events where event_id = any(%(ids)s::uuid[])
+
+-- Events of the topic that the store lacks, or has otherwise. `oldest`: the first id that the store still keeps.
+-- name: audit_events
+insert into audit_differences (kind, what, id, instance_uuid, request_id, detail, kafka_partition, kafka_offset)
+select case when bool_or(e.event_id is not null) then 'different' else 'missing' end, 'event', s.event_id::text,
+       min(s.instance_uuid::text)::uuid, min(s.request_id),
+       case when bool_or(e.event_id is not null) then 'its bytes are not those of the topic'
+            else 'the store does not have it' end,
+       (array_agg(s.kafka_partition order by s.kafka_offset))[1], min(s.kafka_offset)
+from audit_staged s
+left join events e on e.event_id = s.event_id
+where s.event_id >= %(oldest)s::uuid and s.occurred_at > now() - make_interval(days => %(days)s)
+group by s.event_id
+having not coalesce(bool_or(substr(sha256(e.body), 1, 8) = s.digest), false)
+
+-- name: audit_old_events
+select count(distinct event_id) from audit_staged s
+where not (s.event_id >= %(oldest)s::uuid and s.occurred_at > now() - make_interval(days => %(days)s))
+
+-- Events that the store claims to have read there, and the topic does not hold.
+-- name: audit_extra_events
+insert into audit_differences (kind, what, id, detail, kafka_partition, kafka_offset)
+select 'extra', 'event', e.event_id::text, 'the topic does not have it', e.kafka_partition, e.kafka_offset
+from events e
+join unnest(%(partitions)s::int[], %(starts)s::bigint[], %(ends)s::bigint[]) as n (p, low, high)
+  on n.p = e.kafka_partition and e.kafka_offset >= n.low and e.kafka_offset < n.high
+where e.event_id >= %(low)s::uuid and e.event_id <= %(high)s::uuid
+  and not exists (select from audit_staged s where s.event_id = e.event_id)
+
+-- Requests as they should be beside those that are stored, of whole instances but for sets that are not judged.
+-- name: audit_requests
+with expected as (
+    select request_key, instance_uuid, request_id, family, action, target_kind, target_id, global_request_id,
+           owner_project_id, initiator_user_id, initiator_project_id, display_name, outcome, verdict, reason, effect,
+           to_timestamp(started_at::float8 / 1e6) as started_at, to_timestamp(finished_at::float8 / 1e6) as finished_at,
+           to_timestamp(last_event_at::float8 / 1e6) as last_event_at, linked_request_key, host, cell, region,
+           availability_zone, cloud, labels, steps, failure_count
+    from json_to_recordset(%(rows)s::json) as n (
+        request_key uuid, instance_uuid uuid, request_id text, family text, action text, target_kind text,
+        target_id text, global_request_id text, owner_project_id text, initiator_user_id text,
+        initiator_project_id text, display_name text, outcome text, verdict text, reason text, effect text,
+        started_at bigint, finished_at bigint, last_event_at bigint, linked_request_key uuid, host text, cell text,
+        region text, availability_zone text, cloud text, labels jsonb, steps jsonb, failure_count int)
+), found as (
+    select request_key, instance_uuid, request_id, family, action, target_kind, target_id, global_request_id,
+           owner_project_id, initiator_user_id, initiator_project_id, display_name, outcome, verdict, reason, effect,
+           started_at, finished_at, last_event_at, linked_request_key, host, cell, region, availability_zone, cloud,
+           labels, steps, failure_count
+    from requests r
+    where instance_uuid = any(%(instances)s::uuid[])
+      and not instance_uuid::text || '/' || coalesce(request_id, '') = any(%(left_out)s::text[])
+)
+select case when s.request_key is null then 'missing' when e.request_key is null then 'extra' else 'different' end,
+       coalesce(e.request_key, s.request_key)::text, coalesce(e.instance_uuid, s.instance_uuid)::text,
+       coalesce(e.request_id, s.request_id, ''),
+       (select string_agg(j.key || ' is ' || (to_jsonb(s) -> j.key)::text || ', should be ' || j.value::text, '; ')
+        from jsonb_each(to_jsonb(e)) j
+        where s.request_key is not null and j.value is distinct from to_jsonb(s) -> j.key)
+from expected e
+full join found s on s.request_key = e.request_key
+where e.* is distinct from s.*
+
+-- name: audit_failures
+with expected as (
+    select failure_id, request_key, instance_uuid, request_id, action, host, node, step, attempt, exception, chain,
+           code, reason, blame, retryable, effect, to_timestamp(occurred_at::float8 / 1e6) as occurred_at, fingerprint,
+           owner_project_id, display_name, cell, region, availability_zone, target_kind, target_id, migration_id,
+           source_host, dest_host, event_ids, detail_event_id
+    from json_to_recordset(%(rows)s::json) as n (
+        failure_id uuid, request_key uuid, instance_uuid uuid, request_id text, action text, host text, node text,
+        step text, attempt int, exception text, chain jsonb, code int, reason text, blame text, retryable boolean,
+        effect text, occurred_at bigint, fingerprint text, owner_project_id text, display_name text, cell text,
+        region text, availability_zone text, target_kind text, target_id text, migration_id text, source_host text,
+        dest_host text, event_ids uuid[], detail_event_id uuid)
+), found as (
+    select failure_id, request_key, instance_uuid, request_id, action, host, node, step, attempt, exception, chain,
+           code, reason, blame, retryable, effect, occurred_at, fingerprint, owner_project_id, display_name, cell,
+           region, availability_zone, target_kind, target_id, migration_id, source_host, dest_host, event_ids,
+           detail_event_id
+    from failures f
+    where instance_uuid = any(%(instances)s::uuid[])
+      and not instance_uuid::text || '/' || coalesce(request_id, '') = any(%(left_out)s::text[])
+)
+select case when s.failure_id is null then 'missing' when e.failure_id is null then 'extra' else 'different' end,
+       coalesce(e.failure_id, s.failure_id)::text, coalesce(e.instance_uuid, s.instance_uuid)::text,
+       coalesce(e.request_id, s.request_id, ''),
+       (select string_agg(j.key || ' is ' || (to_jsonb(s) -> j.key)::text || ', should be ' || j.value::text, '; ')
+        from jsonb_each(to_jsonb(e)) j
+        where s.failure_id is not null and j.value is distinct from to_jsonb(s) -> j.key)
+from expected e
+full join found s on s.failure_id = e.failure_id
+where e.* is distinct from s.*
+
+-- What stands published of each subject must be what is derived now; `must`: that it was published at all.
+-- name: audit_publications
+select case when r.subject_id is null then 'missing' else 'different' end, n.subject_id::text,
+       n.instance_uuid::text, n.request_id,
+       case when r.subject_id is null then 'never published' else 'published last as ' || r.status
+            || ' revision ' || r.revision || ', with other content' end
+from json_to_recordset(%(rows)s::json)
+     as n (subject_id uuid, instance_uuid uuid, request_id text, digest text, must boolean)
+left join revisions r on r.subject_id = n.subject_id
+where case when r.subject_id is null then n.must
+           else r.status <> 'CURRENT' or r.digest <> decode(n.digest, 'hex') end
+
+-- Published, standing, and nothing in the store to show for it.
+-- name: audit_extra_publications
+insert into audit_differences (kind, what, id, instance_uuid, request_id, detail)
+select 'extra', 'publication', p.subject_id::text, p.instance_uuid, p.payload ->> 'request_id',
+       'a ' || p.kind || ' stands published as revision ' || p.revision || ' and is not in the store'
+from publications p
+join revisions r on r.subject_id = p.subject_id and r.revision = p.revision and r.status = 'CURRENT'
+where p.created_at > now() - make_interval(days => %(days)s)
+  and not exists (select from requests q where q.request_key = p.subject_id)
+  and not exists (select from failures f where f.failure_id = p.subject_id)
+
+-- What each counter has to come to: what is stored now, and what retention took out.
+-- name: audit_counts
+select metric, labels, sum(n)::bigint from (
+    select case outcome when 'IN_PROGRESS' then 'open' else 'requests' end as metric,
+           case outcome when 'IN_PROGRESS' then array[folded] else array[folded, outcome] end as labels, count(*) as n
+    from (select outcome, case when action = any(%(actions)s::text[]) then action else 'other' end as folded
+          from requests) as r
+    group by 1, 2
+    union all
+    select 'failures', array[case when action = any(%(actions)s::text[]) then action else 'other' end, blame], count(*)
+    from failures group by 2
+    union all
+    select 'exceptions', array[coalesce(exception, '')], count(*) from failures group by 2
+    union all
+    select left(metric, -8), labels, value from counters where metric like '%%\_expired'
+) as all_of_them
+group by 1, 2
+
+-- name: audit_counters
+select case when metric like '%%\_withdrawn' then left(metric, -10) else metric end as name, labels,
+       sum(case when metric like '%%\_withdrawn' then -value else value end)::bigint
+from counters
+where metric not like '%%\_expired' and metric <> 'late_events'
+group by 1, 2
+
+-- name: audit_problem_counts
+select coalesce(c.fingerprint, f.fingerprint), coalesce(c.counted, 0)::bigint, coalesce(f.stored, 0)
+from (select fingerprint, sum(failures - expired) as counted from problem_counts group by fingerprint) c
+full join (select fingerprint, count(*) as stored from failures where fingerprint is not null group by fingerprint) f
+  on f.fingerprint = c.fingerprint
+where coalesce(c.counted, 0) <> coalesce(f.stored, 0)
+
+-- name: audit_tell
+insert into audit_differences (kind, what, id, instance_uuid, request_id, detail)
+select kind, what, id, instance_uuid, request_id, coalesce(detail, '')
+from json_to_recordset(%(rows)s::json)
+     as n (kind text, what text, id text, instance_uuid uuid, request_id text, detail text)
+
+-- name: audit_count_differences
+select kind, what, count(*) from audit_differences group by kind, what order by kind, what
+
+-- name: audit_list_differences
+select kind, what, id, instance_uuid::text, request_id, detail, kafka_partition, kafka_offset, place
+from audit_differences
+where place > %(after)s
+order by place
+limit %(limit)s
+
+-- name: audit_refused
+select host, sum(refused_total)::bigint, sum(set_aside_total)::bigint
+from producers
+group by host
+having sum(refused_total + set_aside_total) > 0
+order by host

@@ -1,0 +1,115 @@
+"""`stumble audit`: whether the store says what the topic says."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import TYPE_CHECKING, Annotated
+from uuid import UUID
+
+import typer
+
+from stumble.consumers.audit.audit import Audit, Scope
+from stumble.consumers.projector.settings import ProjectorSettings
+from stumble.deploy.cli.ask import examples, since
+from stumble.deploy.cli.roles import DatabaseOption, settings_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from stumble.consumers.audit.report import Report
+
+app = typer.Typer(add_completion=False)
+_EVERY = 2.0
+
+
+@app.command(
+    epilog=examples(
+        "stumble audit",
+        "stumble audit --since 2h --until 1h",
+        "stumble audit --instance 15db147f-b35b-4889-a0a8-9c0d0d0fd501 --repair",
+        "stumble audit --json | jq .differences",
+    ),
+)
+def audit(
+    *,
+    since_: Annotated[
+        str | None,
+        typer.Option("--since", metavar="TIME", help="Only what Kafka got since then: 2h, 3d or ISO 8601."),
+    ] = None,
+    until: Annotated[str | None, typer.Option(metavar="TIME", help="Only what Kafka got before then.")] = None,
+    instance: Annotated[UUID | None, typer.Option(help="Only this instance.", show_default=False)] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Figures and differences as one JSON document.")] = False,
+    limit: Annotated[int, typer.Option(min=0, help="Differences to name; all are counted.")] = 50,
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for a store that is behind the topic.")] = 60.0,
+    database_url: DatabaseOption = None,
+) -> None:
+    """Read the topic again, derive what it comes to, and name what the store has otherwise; status 0 if nothing.
+
+    Projectors may run meanwhile. Only requests wholly inside the range and inside what both sides still keep are
+    judged; what is left out is counted. What was decided by the clock is taken as given.
+    """
+    settings = settings_of(database_url)
+    scope = Scope(since(since_), since(until), str(instance) if instance else None)
+    found = Audit(settings, ProjectorSettings(), scope, patience=wait, told=progress())
+    try:
+        report = found.run()
+        if as_json:
+            _print_json(found, report, limit)
+        else:
+            _print_text(found, report, limit)
+    finally:
+        found.close()
+    raise typer.Exit(0 if report.equal else 1)
+
+
+def progress() -> Callable[[str, int, int], None]:
+    """Return a function that says on standard error how far something is, every other second."""
+    began: dict[str, float] = {}
+    last = time.monotonic()
+
+    def tell(doing: str, done: int, total: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        start = began.setdefault(doing, now)
+        if now - last >= _EVERY:
+            last = now
+            rate = done / (now - start) if now > start else 0
+            typer.echo(f"{doing} {done:,} of {total:,}, {rate:,.0f}/s", err=True)
+
+    return tell
+
+
+def _print_json(found: Audit, report: Report, limit: int) -> None:
+    document = report.as_json() | {"found": list(found.differences(limit))}
+    json.dump(document, sys.stdout, indent=2)
+    sys.stdout.write("\n")
+
+
+def _print_text(found: Audit, report: Report, limit: int) -> None:
+    for one in found.differences(limit):
+        owner = f" of {one['instance_uuid']} {one['request_id'] or ''}".rstrip() if one["instance_uuid"] else ""
+        typer.echo(f"{one['kind']:<9} {one['what']} {one['id']}{owner}: {one['detail']}")
+    total = sum(count for kinds in report.differences.values() for count in kinds.values())
+    if total > limit:
+        typer.echo(f"… and {total - limit:,} more (--limit names them)")
+    for line in _summary(report, total):
+        typer.echo(line)
+
+
+def _summary(report: Report, total: int) -> list[str]:
+    rate = report.records / report.seconds if report.seconds else 0
+    found = f"{report.instances:,} instances, {report.requests:,} requests, {report.failures:,} failures"
+    lines = [f"{report.records:,} records, {found} in {report.seconds:.1f} s ({rate:,.0f} records/s)"]
+    lines += [f"left out: {count:,} {why}" for why, count in report.left_out.items()]
+    lines += [f"taken as decided: {count:,} {kind}" for kind, count in sorted(report.decisions.items())]
+    if report.unreadable:
+        lines.append(f"{report.unreadable:,} records can't be read: `stumble dlq` shows them")
+    lines += [
+        f"never sent: {host} refused {counts['refused']:,} and set aside {counts['set_aside']:,} events"
+        for host, counts in report.refused.items()
+    ]
+    lines += [f"repaired: {count:,} {what}" for what, count in report.repaired.items()]
+    lines.append("The store says what the topic says." if report.equal else f"{total:,} differences.")
+    return lines
