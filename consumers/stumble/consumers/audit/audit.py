@@ -21,6 +21,7 @@ from stumble.consumers.audit.report import Report
 from stumble.consumers.audit.stage import Stage
 from stumble.consumers.audit.topic import Decoding, records
 from stumble.consumers.projector.rows import as_json
+from stumble.consumers.projector.undisturbed import undisturbed
 from stumble.consumers.store.adapters import register
 from stumble.consumers.store.connect import connect
 from stumble.consumers.store.partitions import DAY_MS, first_id
@@ -94,11 +95,12 @@ class Audit:
         """Compare; raises `StumbleError` when the store can't be held against this topic at all."""
         began = time.monotonic()
         self.stage.create()
-        self._read(self.span)
-        self._wait_for_store()
-        with self.snapshot():
-            self._catch_up()
-            self._compare()
+        with undisturbed():
+            self._read(self.span)
+            self._wait_for_store()
+            with self.snapshot():
+                self._catch_up()
+                self._compare()
         for kind, what, count in self.connection.execute(query("audit_count_differences")):
             self.report.add_difference(kind, what, count)
         self.report.records = self.stage.records

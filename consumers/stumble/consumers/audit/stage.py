@@ -22,9 +22,11 @@ if TYPE_CHECKING:
 
     from stumble.consumers.projector.reading import Reading
 
-_HEAD = struct.Struct("!hi16siiiqiq")
 _COLUMNS = 8
-_NULL = b"\xff\xff\xff\xff"
+#: Rows in PostgreSQL's binary COPY format: with an instance, and without (a length of -1 is null).
+_OWNED = struct.Struct("!hi16siiiqiqi16si")
+_ALONE = struct.Struct("!hi16siiiqiqii")
+_DIGEST = struct.Struct("!i8si")
 _ROW_HEAD = len(event_row(b"\x00" * 16, PG_EPOCH_US, 0, 0, b""))
 _NUL = b"\\u0000"
 #: Bytes of a body's SHA-256 that are compared.
@@ -53,28 +55,25 @@ class Stage:
 
 def _row(reading: Reading) -> bytes:
     body = reading.row[_ROW_HEAD:]
-    head = _HEAD.pack(
-        _COLUMNS, 16, reading.event_id, 4, reading.partition, 8, reading.offset, 8, reading.occurred_at - PG_EPOCH_US
-    )
-    return b"".join((head, *_owner(reading), _sized(sha256(body).digest()[:DIGEST_BYTES]), _fact(reading)))
-
-
-def _owner(reading: Reading) -> tuple[bytes, bytes]:
     request_id = (reading.request_id or "").encode()
+    place = (16, reading.event_id, 4, reading.partition, 8, reading.offset, 8, reading.occurred_at - PG_EPOCH_US)
     if reading.instance is None:
-        return _NULL, _sized(request_id)
-    return _sized(bytes.fromhex(reading.instance.replace("-", ""))), _sized(request_id)
+        head = _ALONE.pack(_COLUMNS, *place, -1, len(request_id))
+    else:
+        instance = bytes.fromhex(reading.instance.replace("-", ""))
+        head = _OWNED.pack(_COLUMNS, *place, 16, instance, len(request_id))
+    fact = _fact(reading)
+    digest = sha256(body).digest()[:DIGEST_BYTES]
+    if fact is None:
+        return b"".join((head, request_id, _DIGEST.pack(DIGEST_BYTES, digest, -1)))
+    return b"".join((head, request_id, _DIGEST.pack(DIGEST_BYTES, digest, len(fact)), fact))
 
 
-def _fact(reading: Reading) -> bytes:
+def _fact(reading: Reading) -> bytes | None:
     if reading.instance is None and (reading.request_id is None or reading.fact.failure is None):
-        return _NULL  # stored as an event, and nothing follows from it
+        return None  # stored as an event, and nothing follows from it
     packed = pack([reading.fact])
     if _NUL in packed:
         reading.clean()
         packed = pack([reading.fact])
-    return _sized(packed)
-
-
-def _sized(value: bytes) -> bytes:
-    return len(value).to_bytes(4, "big") + value
+    return packed

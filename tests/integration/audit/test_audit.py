@@ -1,0 +1,138 @@
+"""The audit names whatever the store has otherwise than the topic, and nothing else."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tests.integration.projector.world import event
+
+pytestmark = pytest.mark.timeout(240)
+
+
+def test_a_store_that_is_right_differs_in_nothing(store):
+    status, told = store.audit()
+    assert (status, told["differences"], told["found"]) == (0, {}, [])
+    assert told["records"] >= 3000
+    assert told["requests"] == store.rows("select count(*) from requests")[0][0]
+    assert told["failures"] == store.rows("select count(*) from failures")[0][0]
+    ended = store.run("audit")
+    assert ended.returncode == 0
+    assert "The store says what the topic says." in ended.stdout
+
+
+def _plant(store):
+    """Spoil the store in every way; returns (kind, what, id) of each."""
+    planted = []
+    one = "(select {0} from {1} order by {0} limit 1 offset {2})"
+    (gone,) = store.spoil(
+        f"delete from events where event_id = {one.format('event_id', 'events', 10)} returning event_id"
+    )
+    planted.append(("missing", "event", str(gone[0])))
+    (bent,) = store.spoil(
+        f"update events set body = body || '\\x00' where event_id = {one.format('event_id', 'events', 20)} "
+        "returning event_id"
+    )
+    planted.append(("different", "event", str(bent[0])))
+    (gone,) = store.spoil(
+        f"delete from requests where request_key = {one.format('request_key', 'requests', 3)} returning request_key"
+    )
+    planted.append(("missing", "request", str(gone[0])))
+    (bent,) = store.spoil(
+        "update requests set outcome = 'STALLED', reason = 'because' where request_key = "
+        f"{one.format('request_key', 'requests', 5)} returning request_key"
+    )
+    planted.append(("different", "request", str(bent[0])))
+    (gone,) = store.spoil(
+        f"delete from failures where failure_id = {one.format('failure_id', 'failures', 2)} returning failure_id"
+    )
+    planted.append(("missing", "failure", str(gone[0])))
+    (bent,) = store.spoil(
+        "update failures set occurred_at = occurred_at + interval '1 hour' where failure_id = "
+        f"{one.format('failure_id', 'failures', 4)} returning failure_id"
+    )
+    planted.append(("different", "failure", str(bent[0])))
+    (bent,) = store.spoil(
+        "update fact_sets set facts = '[1,[],[]]' where (instance_uuid, request_id) = (select instance_uuid, "
+        "request_id from fact_sets order by 1, 2 limit 1 offset 7) returning instance_uuid || '/' || request_id"
+    )
+    planted.append(("different", "facts", bent[0]))
+    (gone,) = store.spoil(
+        "delete from fact_sets where (instance_uuid, request_id) = (select instance_uuid, request_id from fact_sets "
+        "order by 1, 2 limit 1 offset 9) returning instance_uuid || '/' || request_id"
+    )
+    planted.append(("missing", "facts", gone[0]))
+    stranger = event(instance_uuid="99999999-9999-4999-8999-999999999999")
+    (row,) = store.spoil(
+        "insert into events select %s, now(), kafka_partition, 1, body from events limit 1 returning event_id",
+        stranger["event_id"],
+    )
+    planted.append(("extra", "event", str(row[0])))
+    (row,) = store.spoil(
+        "insert into requests (request_key, instance_uuid, outcome, version, kafka_partition, started_at, last_event_at)"
+        " values (gen_random_uuid(), %s, 'FAILED', 1, 0, now(), now()) returning request_key",
+        stranger["instance_uuid"],
+    )
+    planted.append(("extra", "request", str(row[0])))
+    (row,) = store.spoil(
+        "update revisions set digest = '\\x00' where subject_id = (select failure_id from failures order by 1 limit 1 "
+        "offset 8) returning subject_id"
+    )
+    planted.append(("different", "publication", str(row[0])))
+    store.spoil(
+        "update counters set value = value + 2 where (kafka_partition, metric, labels) = (select kafka_partition, "
+        "metric, labels from counters where metric = 'requests' order by 1, 2, 3 limit 1)"
+    )
+    return planted
+
+
+def test_planted_differences_are_named_and_repaired(store):
+    planted = _plant(store)
+    (late,) = store.spoil(
+        "with gone as (delete from events where event_id = (select event_id from events order by event_id limit 1 "
+        "offset 40) returning event_id, occurred_at, kafka_partition, kafka_offset, body) "
+        "insert into late_events select * from gone returning event_id"
+    )
+    status, told = store.audit()
+    assert status == 1
+    found = {(one["kind"], one["what"], one["id"]) for one in told["found"]}
+    assert {*planted, ("late", "event", str(late[0]))} <= found
+    assert any(one["what"] == "counter" for one in told["found"])
+    assert {one[0] for one in found} == {"missing", "extra", "different", "late"}
+
+
+def test_what_the_store_has_not_come_to_is_late(store, built):
+    store.spoil("update offsets set next_offset = next_offset - 5 where kafka_partition = 1")
+    ended = store.run("audit", "--wait", "0")
+    assert ended.returncode == 1
+    assert "late      partition 1: the store has not come to 5 records" in ended.stdout
+
+
+def test_a_range_judges_what_lies_wholly_inside(store):
+    now = datetime.now(UTC)
+    status, told = store.audit("--since", (now - timedelta(hours=5)).isoformat(), "--until", now.isoformat())
+    assert (status, told["differences"], told["left_out"]) == (0, {}, {})
+    assert told["requests"] == store.rows("select count(*) from requests")[0][0]
+    ((middle,),) = store.rows("select kafka_offset from events where kafka_partition = 1 order by 1 limit 1 offset 300")
+    assert middle > 0
+    status, told = store.audit("--until", (now - timedelta(days=1)).isoformat())
+    assert (status, told["records"]) == (0, 0)
+
+
+def test_one_instance(store):
+    ((instance,),) = store.rows("select instance_uuid::text from failures group by 1 order by count(*) desc, 1 limit 1")
+    status, told = store.audit("--instance", instance)
+    assert (status, told["instances"]) == (0, 1)
+    assert told["requests"] == store.rows("select count(*) from requests where instance_uuid = %s", instance)[0][0]
+    store.spoil("delete from failures where instance_uuid = %s", instance)
+    status, told = store.audit("--instance", instance)
+    assert status == 1
+    assert {one["what"] for one in told["found"]} == {"failure"}
+
+
+def test_another_topic_is_refused_in_one_sentence(store):
+    store.spoil("update offsets set topic_id = 'another'")
+    ended = store.run("audit", "--wait", "0")
+    assert ended.returncode == 1
+    assert "the topic was deleted and made anew" in ended.stderr
