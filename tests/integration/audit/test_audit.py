@@ -70,8 +70,8 @@ def _plant(store):
     )
     planted.append(("extra", "event", str(row[0])))
     (row,) = store.spoil(
-        "insert into requests (request_key, instance_uuid, outcome, version, kafka_partition, started_at, last_event_at)"
-        " values (gen_random_uuid(), %s, 'FAILED', 1, 0, now(), now()) returning request_key",
+        "insert into requests (request_key, instance_uuid, outcome, version, kafka_partition, started_at, "
+        "last_event_at) values (gen_random_uuid(), %s, 'FAILED', 1, 0, now(), now()) returning request_key",
         stranger["instance_uuid"],
     )
     planted.append(("extra", "request", str(row[0])))
