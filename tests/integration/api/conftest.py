@@ -9,10 +9,12 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from uuid import uuid4
 
 import pytest
 
 from stumble.consumers.store.migrate import migrate
+from stumble.schemas.wire.topics import Topics
 from tests.integration.api.rows import Store
 from tests.support.services import ROOT, cli_environment
 
@@ -26,11 +28,15 @@ def migrated(new_database: Callable[..., str]) -> str:
 
 
 @contextmanager
-def running_api(url: str, *options: str) -> Iterator[str]:
+def running_api(url: str, *options: str, **environment: str) -> Iterator[str]:
     """Address of `stumble api` over a store."""
     command = [sys.executable, "-u", "-m", "stumble.deploy.cli", "api", "--port", "0", *options]
     with subprocess.Popen(
-        command, cwd=ROOT, env=cli_environment(STUMBLE_DATABASE_URL=url), stdout=subprocess.PIPE, text=True
+        command,
+        cwd=ROOT,
+        env=cli_environment(STUMBLE_DATABASE_URL=url, **environment),
+        stdout=subprocess.PIPE,
+        text=True,
     ) as process:
         try:
             assert process.stdout is not None
@@ -45,10 +51,16 @@ def running_api(url: str, *options: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def served(migrated: str, new_database: Callable[..., str]) -> Iterator[tuple[Store, str]]:
-    """A store and the API over it, shared by the tests of a module."""
+def served(
+    migrated: str, new_database: Callable[..., str], new_topic: Callable[..., str], kafka: str
+) -> Iterator[tuple[Store, str]]:
+    """A store and the API over it, shared by the tests of a module; dead letters there are none."""
     store = Store(new_database(migrated))
-    with running_api(store.url) as address:
+    prefix = f"api{uuid4().hex[:8]}."
+    for topic in (Topics(prefix).actions, Topics(prefix).dlq):
+        new_topic(topic, partitions=1)
+    environment = {"STUMBLE_KAFKA__BOOTSTRAP_SERVERS": kafka, "STUMBLE_KAFKA__TOPIC_PREFIX": prefix}
+    with running_api(store.url, **environment) as address:
         yield store, address
     store.connection.close()
 

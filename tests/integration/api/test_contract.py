@@ -43,6 +43,10 @@ PATHS = (
     "/v1/alerts",
     "/v1/subscriptions",
     "/v1/subscriptions/{id}/deliveries",
+    "/v1/dead-letters",
+    "/v1/dead-letters/stats",
+    "/v1/dead-letters/export",
+    "/v1/dead-letters/{partition}/{offset}",
 )
 CHANGES = (
     ("POST", "/v1/problems/{fingerprint}/resolve"),
@@ -55,6 +59,7 @@ CHANGES = (
     ("POST", "/v1/subscriptions/{id}/rotate"),
     ("POST", "/v1/subscriptions/{id}/enable"),
     ("POST", "/v1/subscriptions/{id}/deliveries/{message}/resend"),
+    ("POST", "/v1/dead-letters/redrive"),
 )
 TRIED = [*(("GET", path) for path in PATHS), *CHANGES]
 

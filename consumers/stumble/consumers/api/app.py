@@ -9,6 +9,7 @@ from fastapi.staticfiles import StaticFiles
 from fastapi_offline import FastAPIOffline
 
 from stumble.consumers.api import (
+    deadletters,
     failures,
     health,
     instances,
@@ -82,6 +83,6 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 def _add_routes(app: Any) -> None:
-    for part in (failures, sightings, requests, instances, stream, manage, health, scrape, openapi, pages):
+    for part in (failures, sightings, requests, instances, stream, manage, deadletters, health, scrape, openapi, pages):
         app.include_router(part.router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")

@@ -24,11 +24,16 @@ from stumble.consumers.store.queries import query
 _FAR = datetime(9999, 1, 1, tzinfo=UTC)
 
 
-def _session(request: Request) -> Iterator[Connection[Any]]:
-    """Lend a writing connection; refuse what another site's page sends through a visitor's browser."""
+def from_here(request: Request) -> None:
+    """Refuse what another site's page sends through a visitor's browser."""
     origin = request.headers.get("origin")
     if origin and not is_loopback(urlsplit(origin).hostname or ""):
         raise BadRequest("This API takes changes from this machine's own pages and programs only.")
+
+
+def _session(request: Request) -> Iterator[Connection[Any]]:
+    """Lend a writing connection to who asks from here."""
+    from_here(request)
     with request.app.state.writers.connection() as connection:
         yield connection
 

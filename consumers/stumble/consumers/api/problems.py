@@ -15,14 +15,14 @@ from stumble.consumers.api.models import Problem
 from stumble.consumers.web.rendering import error_page, wants_page
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from fastapi import FastAPI, Request, Response
 
 _log = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 5
-_TITLES = {400: "Bad request", 404: "Not found", 405: "Method not allowed", 503: "Store unavailable"}
+_TITLES = {400: "Bad request", 404: "Not found", 405: "Method not allowed", 409: "Conflict", 503: "Store unavailable"}
 
 
 class NotFound(Exception):
@@ -31,6 +31,14 @@ class NotFound(Exception):
 
 class BadRequest(Exception):
     """The question itself is wrong."""
+
+
+class Unavailable(Exception):
+    """What the answer needs does not answer."""
+
+
+class Conflict(Exception):
+    """Somebody else is at it."""
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -79,12 +87,6 @@ def install(app: FastAPI) -> None:
         _log.warning("store unavailable: %s: %s", type(error).__name__, str(error).strip())
         return answer(request, 503, explain(error), {"Retry-After": str(RETRY_SECONDS)})
 
-    async def not_found(request: Request, error: Exception) -> Response:
-        return answer(request, 404, str(error))
-
-    async def bad_request(request: Request, error: Exception) -> Response:
-        return answer(request, 400, str(error))
-
     async def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
         return answer(request, 400, sentence(error.errors()))
@@ -101,10 +103,20 @@ def install(app: FastAPI) -> None:
         app.add_exception_handler(kind, unavailable)
     for trouble in (PoolTimeout, PoolClosed, TooManyRequests):
         app.add_exception_handler(trouble, unavailable)
-    app.add_exception_handler(NotFound, not_found)
-    app.add_exception_handler(BadRequest, bad_request)
+    for status, told in ((404, NotFound), (400, BadRequest), (409, Conflict), (503, Unavailable)):
+        app.add_exception_handler(told, _answering(status))
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, http)
+
+
+def _answering(status: int) -> Callable[[Request, Exception], Awaitable[Response]]:
+    """Answer with an error's own words."""
+    headers = {"Retry-After": str(RETRY_SECONDS)} if status == 503 else None
+
+    async def told(request: Request, error: Exception) -> Response:
+        return answer(request, status, str(error), headers)
+
+    return told
 
 
 def sentence(errors: Sequence[Any]) -> str:

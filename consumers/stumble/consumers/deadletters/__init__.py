@@ -1,0 +1,1 @@
+"""What lies in the dead letter topic: read, counted, sent again."""

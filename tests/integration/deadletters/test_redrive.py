@@ -1,0 +1,191 @@
+"""Dead letters through the commands: sent again as they were, once, and never lost."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+
+from stumble.consumers.dlq import FIRST_SEEN, REPLAYS, DeadLetters
+from stumble.consumers.projector.batch import BadRecord
+from stumble.consumers.projector.errors import BadRecordError
+from stumble.consumers.store.connect import connect
+from tests.integration.api.command import stumble
+from tests.integration.projector.world import NOW_US, FakeRecord, World, event, eventually, framed
+
+pytestmark = pytest.mark.timeout(180)
+OLD_MS = NOW_US // 1000 - 86_400_000
+KEY = b"11111111-1111-4111-8111-111111111111"
+
+
+class FromTopic(FakeRecord):
+    """A record of this world's topic, as if the projector had met it."""
+
+    def __init__(self, world: World, value: bytes, offset: int) -> None:
+        super().__init__(value, (offset % world.partitions, offset), [("ce_id", b"%d" % offset)])
+        self.world = world
+
+    def topic(self) -> str:
+        return self.world.topic
+
+    def key(self) -> bytes:
+        return KEY
+
+
+def put(world: World, values: list[bytes], stage: str = "store") -> None:
+    """Lay records in the dead letter topic that never were in the topic: only a re-drive brings them there."""
+    records = [FromTopic(world, value, offset) for offset, value in enumerate(values)]
+    bad = [BadRecord(one, *one.place, BadRecordError(stage, ValueError("refused then"))) for one in records]
+    assert DeadLetters(world.settings, "test").send(bad) == {}
+
+
+def told(world: World, *words: str, status: int = 0) -> str:
+    done = stumble("dlq", *words, **world.environment())
+    assert done.returncode == status, done.stderr + done.stdout
+    return done.stdout
+
+
+def listed(world: World, *words: str) -> list[dict]:
+    return json.loads(told(world, "ls", "--format", "json", "--limit", "5000", *words))["items"]
+
+
+def records(world: World, topic: str) -> list:
+    """Everything that lies in a topic."""
+    consumer = Consumer({"bootstrap.servers": world.kafka, "group.id": "look", "enable.partition.eof": True})
+    partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
+    consumer.assign([TopicPartition(topic, partition, 0) for partition in partitions])
+    found, ended = [], 0
+    while ended < len(partitions):
+        message = consumer.poll(10)
+        assert message is not None
+        if message.error() is None:
+            found.append(message)
+        else:
+            ended += 1
+    consumer.close()
+    return found
+
+
+def test_what_the_store_refused_is_taken_in_later_byte_for_byte(world):
+    with connect(world.url) as session:
+        session.execute(
+            "create function refuse() returns trigger language plpgsql as $$ begin "
+            "if new.host = 'cursed' then raise exception 'cursed' using errcode = '22000'; end if; return new; end $$"
+        )
+        session.execute(
+            "create trigger refuse before insert or update on requests for each row execute function refuse()"
+        )
+        good = [event(request_id=f"req-{number}") for number in range(3)]
+        cursed = [event(host="cursed", request_id=f"cursed-{number}", action="reboot") for number in range(2)]
+        own = [("ce_id", b"mine"), ("twice", b"1"), ("twice", None), ("bytes", b"\xff\x00")]
+        world.start()
+        for one in (good[0], cursed[0], good[1], cursed[1], good[2]):
+            world.send(framed(one), KEY, headers=own, timestamp=OLD_MS)
+        world.send(b"junk", KEY, headers=own, timestamp=OLD_MS)
+        world.flush()
+        eventually(lambda: "" if len(listed(world)) == 3 else "not all are dead")
+        world.settle(good)
+        session.execute("drop trigger refuse on requests")
+    before = records(world, world.topic)
+
+    by_action = listed(world, "--action", "reboot", "--stage", "store")
+    assert [item["event_id"] for item in by_action] == [one["event_id"] for one in cursed]
+    assert {item["outlook"] for item in by_action} == {"AGAIN"}
+    assert [item["stage"] for item in listed(world, "--exception", "NotAvro", "--reason", "FRAMING")] == ["decode"]
+    assert listed(world, "--until", "1h") == []
+    assert listed(world, "--partition", str(by_action[0]["origin"]["partition"] + 1)) == []
+
+    dry = told(world, "redrive", "--dry-run", "--readable")
+    assert dry.count("would send to") == 2
+    assert "still can't be read" in dry
+    assert len(records(world, world.topic)) == len(before), "a dry run sends nothing"
+
+    assert "2 sent again, 1 skipped" in told(world, "redrive", "--readable")
+    world.settle([*good, *cursed])
+    after = records(world, world.topic)
+    again = [one for one in after if REPLAYS in dict(one.headers())]
+    first = {one.value(): one for one in before}
+    assert {one.value() for one in again} == {framed(one) for one in cursed}
+    for one in again:
+        was = first[one.value()]
+        assert (one.key(), one.partition(), one.timestamp()) == (was.key(), was.partition(), was.timestamp())
+        assert one.headers()[:4] == own
+        assert [name for name, _ in one.headers()[4:]] == [FIRST_SEEN, REPLAYS]
+        assert dict(one.headers())[REPLAYS] == b"1"
+
+    assert "0 sent again, 3 skipped" in told(world, "redrive", "--readable"), "what was sent is remembered"
+    assert {item["state"] for item in listed(world, "--stage", "store")} == {"REDRIVEN"}
+    assert {item["outlook"] for item in listed(world, "--stage", "store")} == {"KNOWN"}
+    assert "2 sent again" in told(world, "redrive", "--stage", "store", "--again")
+    world.settle([*good, *cursed])
+
+
+def test_kill_9_in_the_middle_of_a_redrive_loses_nothing_and_counts_nothing_twice(world):
+    events = [event(request_id=f"req-{number}", at=number / 1000) for number in range(3000)]
+    put(world, [framed(one) for one in events])
+    world.start()
+    with connect(world.url) as session:
+        session.execute(
+            "create function wait() returns trigger language plpgsql as "
+            "$$ begin perform pg_sleep(50); return null; end $$"
+        )
+        session.execute("create trigger wait before insert on redriven for each statement execute function wait()")
+        process = world.start("dlq", "redrive")
+        eventually(lambda: "" if len(records(world, world.topic)) else "nothing is sent", 60)
+        process.kill()  # the broker has records that no mark tells of
+        process.wait()
+        session.execute("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'stumble-dlq'")
+        session.execute("drop trigger wait on redriven")
+
+        count = "select count(*), coalesce(max(times), 0) from redriven"
+        process = world.start("dlq", "redrive")
+        eventually(lambda: "" if session.execute(count).fetchone()[0] >= 600 else "none is sent", 60)
+        process.kill()
+        process.wait()
+        assert session.execute(count).fetchone()[0] < len(events), "it was still at it"
+        rest = told(world, "redrive")
+        assert session.execute(count).fetchone() == (len(events), 1)
+    assert int(rest.split()[0]) <= len(events) - 600, "it went on where it was"
+    assert "0 sent again, 3000 skipped" in told(world, "redrive")
+    world.settle(events)
+    assert len(events) < len(records(world, world.topic)) <= len(events) + 2 * 200, "a chunk may be sent twice, no more"
+
+
+def test_what_comes_back_again_and_again_parks(world):
+    world.start()
+    world.send(b"junk", KEY)
+    world.flush()
+    for replay in range(3):
+        eventually(lambda replay=replay: "" if len(listed(world, "--state", "waiting")) == 1 else f"not back: {replay}")
+        (item,) = listed(world, "--state", "WAITING")
+        assert item["replays"] == replay
+        assert "1 sent again" in told(world, "redrive")
+    eventually(lambda: "" if listed(world, "--state", "PARKED") else "not parked")
+    (parked,) = listed(world, "--state", "PARKED")
+    assert parked["replays"] == 3
+    assert parked["first_seen"] == listed(world)[0]["first_seen"]
+    assert "0 sent again" in told(world, "redrive")
+    assert "is parked" in told(world, "redrive", "--dry-run", "--state", "PARKED")
+    assert "1 sent again" in told(world, "redrive", "--state", "PARKED", "--force")
+    stats = json.loads(told(world, "stats", "--format", "json"))
+    eventually(lambda: "" if len(listed(world)) == 5 else "not back")
+    stats = json.loads(told(world, "stats", "--format", "json"))
+    assert stats["total"]["states"] == {"REDRIVEN": 4, "PARKED": 1}
+    (reason,) = stats["reasons"]
+    assert (reason["stage"], reason["exception"], reason["count"]) == ("decode", "NotAvro", 5)
+
+
+def test_what_is_not_the_projectors_is_left_alone(world):
+    put(world, [framed(event())])
+    producer = DeadLetters(world.settings, "test")
+    foreign = FakeRecord(framed(event()), (0, 0))  # from instance-actions without this world's prefix
+    assert producer.send([BadRecord(foreign, 0, 0, BadRecordError("decode", ValueError("x")))]) == {}
+    assert [item["state"] for item in listed(world)] == ["WAITING", "FOREIGN"]
+    assert "1 sent again, 1 skipped" in told(world, "redrive", "--force", "--again")
+    exported = [json.loads(line) for line in told(world, "export").splitlines()]
+    assert len(exported) == 2
+    assert exported[0]["headers"] == [{"name": "ce_id", "text": "0", "base64": "MA=="}]
+    shown = told(world, "show", "0:1")
+    assert "instance-actions" in shown
+    assert "holds nothing at 0:9" in stumble("dlq", "show", "0:9", **world.environment()).stderr
