@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from schemathesis.checks import CHECKS, load_all_checks
 from schemathesis.generation import GenerationMode
 
@@ -61,6 +61,7 @@ CHANGES = (
     ("POST", "/v1/subscriptions/{id}/deliveries/{message}/resend"),
     ("POST", "/v1/dead-letters/redrive"),
 )
+LISTS = ("action", "blame", "exception", "host", "outcome", "stage", "state")
 TRIED = [*(("GET", path) for path in PATHS), *CHANGES]
 
 
@@ -78,6 +79,8 @@ def test_answers_are_as_described(document: Any, method: str, path: str) -> None
     def hold(case: Any) -> None:
         if isinstance(case.query, dict):
             case.query.pop("wait", None)  # it would wait
+            # In a query `action=false` is a list of one word: no wrong question.
+            assume(not any(isinstance(case.query.get(name), bool | int | float) for name in LISTS))
         case.call_and_validate(excluded_checks=EXCLUDED)
 
     hold()
