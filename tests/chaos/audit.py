@@ -22,9 +22,9 @@ from stumble.schemas.wire.schemas import EVENT
 from stumble.schemas.wire.topics import Topics
 from tests.chaos import reading
 from tests.chaos.emitting import journal
-from tests.chaos.fleet import Plan, tell
+from tests.chaos.fleet import Plan, clock_jumped, tell
 from tests.chaos.world import World
-from tests.support.comparing import differences
+from tests.support.comparing import ANY, differences
 
 Say = Callable[[str], None]
 
@@ -57,10 +57,13 @@ def emitted(world: World, plans: dict[str, Plan]) -> Emitted:
     found = Emitted()
     for name, plan in plans.items():
         order = []
+        jumped = clock_jumped(plan)
         for told in tell(plan):
             order.append(told.event["event_id"])
             found.events[told.event["event_id"]] = told.event
-            found.truths += [json.loads(truth.line()) for truth in told.truths]
+            for truth in told.truths:
+                effect = {"effect": ANY} if truth.request_id in jumped else {}
+                found.truths.append(json.loads(truth.line()) | effect)
         for number, accepted in journal(world.emitter(name)):
             if accepted:
                 found.accepted.add(order[number])

@@ -69,7 +69,7 @@ def tell(plan: Plan) -> Iterator[Told]:
     shifted: dict[str, dict[str, Any]] = {}  # an event that comes twice is the same event
     for item in Stream(settings):
         at = (item.at_us - plan.start_us) / MICROS
-        by = next((shift.by for shift in plan.shifts if shift.begin <= at < shift.end), 0.0)
+        by = _error(plan, at)
         known = shifted.get(item.event["event_id"])
         event = known or (_shifted(item.event, int(by * MICROS)) if by else item.event)
         if plan.shifts:
@@ -86,6 +86,22 @@ def _shifted(event: dict[str, Any], by_us: int) -> dict[str, Any]:
         "occurred_at": event["occurred_at"] + by_us,
         "emitted_at": event["emitted_at"] + by_us,
     }
+
+
+def _error(plan: Plan, at: float) -> float:
+    return next((shift.by for shift in plan.shifts if shift.begin <= at < shift.end), 0.0)
+
+
+def clock_jumped(plan: Plan) -> set[str]:
+    """Return the ids of requests in the middle of which the clock was set.
+
+    Which state came before a failure and which after is told by times alone, so their effect can be told wrong;
+    outcome and failures can't.
+    """
+    errors: dict[str, set[float]] = {}
+    for told in tell(plan):
+        errors.setdefault(told.event["request_id"], set()).add(_error(plan, told.at))
+    return {request_id for request_id, found in errors.items() if len(found) > 1}
 
 
 def truths(plan: Plan) -> list[dict[str, Any]]:

@@ -10,6 +10,8 @@ from typing import Any
 
 import psycopg
 
+#: An effect that the truth doesn't insist on.
+ANY = "ANY"
 Requests = dict[str, tuple[object, ...]]
 
 
@@ -75,7 +77,7 @@ def _requests(connection: psycopg.Connection[Any], told: list[dict[str, Any]]) -
         " from stumble_derived.requests"
     ):
         found[key] = (*row, tuple(sorted(failures.pop(key, []))))
-        if effect not in {effects.get(key), "UNKNOWN"}:
+        if effect not in {effects.get(key), "UNKNOWN"} and effects.get(key) != ANY:
             lines.append(f"effect of {key}: {effect}, not {effects.get(key)}")
     lines += [f"not in the store: {wanted[key]}" for key in sorted(wanted.keys() - found.keys())]
     lines += [f"only in the store: {found[key]}" for key in sorted(found.keys() - wanted.keys())]

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -127,6 +128,20 @@ def test_nothing_is_written_below_the_free_space(tmp_path: Path, caplog: pytest.
     outbox = OutboxWriter(tmp_path, min_free=1.0)
     assert not outbox.append(packed(b"x", is_failure=True), is_failure=True)
     assert "short of space" in caplog.text
+
+
+def test_a_disk_that_has_room_again_is_used_within_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, free = [0.0], [50]
+    monkeypatch.setattr(writer, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_blocks=100, f_bavail=free[0]))
+    outbox = OutboxWriter(tmp_path)
+    assert outbox.append(packed(b"one"), is_failure=False)
+    free[0] = 0
+    clock[0] += 2
+    assert not outbox.append(packed(b"two"), is_failure=True)
+    free[0] = 50
+    clock[0] += 2
+    assert outbox.append(packed(b"three"), is_failure=False)
 
 
 def test_directory_that_cannot_be_used_is_counted_and_said_once(

@@ -57,16 +57,17 @@ class Guard:
         # What lies in segments that are still written to can't be unlinked: all of them stay below a quarter.
         self.segment_bytes = min(SEGMENT_BYTES, max(_SMALLEST_SEGMENT, self._max_bytes // (4 * writers)))
         if self.level > NOTHING:
-            self.look_at_disk()
+            self.look_at_disk(now)
 
-    def look_at_disk(self) -> None:
-        """Look at the free space alone, which others can eat up within seconds."""
+    def look_at_disk(self, now: float) -> None:
+        """Look at the free space alone, which others can eat up, and give back, within seconds."""
         status = os.statvfs(self._root)
         if not status.f_blocks or not self._min_free:
             return
         free = status.f_bavail / status.f_blocks
         if free < self._min_free * (1 + _FOR_FAILURES):
             self._set(-1, free - self._min_free, "the file system is short of space")
+            self._look_at = min(self._look_at, now + _LOOK_AGAIN_S)
 
     def _set(self, room: float, room_for_failures: float, reason: str) -> None:
         if room > 0:

@@ -162,7 +162,7 @@ class OutboxWriter:
         if now >= process.check_at:
             process.check_at = now + _CHECK_S
             if opened is not None:
-                opened = self._check(process, opened)
+                opened = self._check(process, opened, now)
         if opened is None:
             if now < process.open_at:
                 return None
@@ -175,14 +175,14 @@ class OutboxWriter:
         self._note(process, guard.reason)
         return None
 
-    def _check(self, process: _Process, opened: _Open) -> _Open | None:
+    def _check(self, process: _Process, opened: _Open, now: float) -> _Open | None:
         """Once a second: is the folder still there, is there space, and what is to be told the relay."""
         if not opened.is_sound():
             LOG.warning("The outbox folder %s was taken away while in use; making another.", opened.path)
             process.opened = None
             return None
         counters.save(opened.totals, process.totals)
-        process.guard.look_at_disk()
+        process.guard.look_at_disk(now)
         return opened
 
     def _open(self, process: _Process, now: float) -> _Open:
