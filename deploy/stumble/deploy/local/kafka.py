@@ -35,7 +35,9 @@ _SETTINGS = {
     "group.initial.rebalance.delay.ms": "0",
     "group.min.session.timeout.ms": "1000",
     "group.consumer.min.session.timeout.ms": "1000",
+    "group.consumer.session.timeout.ms": "6000",
     "group.consumer.min.heartbeat.interval.ms": "200",
+    "group.consumer.heartbeat.interval.ms": "1000",
     # One that was killed may register anew only when its former self's session is over: 9 s otherwise.
     "broker.session.timeout.ms": "3000",
     "broker.heartbeat.interval.ms": "500",

@@ -1,0 +1,147 @@
+"""A steady stream into every partition, and a watch over how the store gets on in each of them."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from dataclasses import dataclass, field
+from random import Random
+
+import psycopg
+from confluent_kafka import Producer
+
+from stumble.schemas.wire.codec import encode, frame_single_object
+from stumble.schemas.wire.headers import record_headers
+from stumble.schemas.wire.ids import new_event_id
+from stumble.schemas.wire.schemas import EVENT
+
+_LOOK_S = 0.02
+
+
+class Feed(threading.Thread):
+    """Sends `rate` events a second, spread over many instances, until ended."""
+
+    def __init__(self, bootstrap: str, topic: str, rate: float) -> None:
+        super().__init__(name="feed", daemon=True)
+        self._producer = Producer(
+            {
+                "bootstrap.servers": bootstrap,
+                "partitioner": "murmur2_random",
+                "enable.idempotence": True,
+                "message.timeout.ms": 0,
+                "linger.ms": 5,
+                "reconnect.backoff.ms": 50,
+                "reconnect.backoff.max.ms": 200,
+                "log_level": 0,
+            }
+        )
+        self._topic = topic
+        self._rate = rate
+        self._ending = threading.Event()
+        self.sent = 0
+
+    def run(self) -> None:
+        """Send."""
+        rng = Random(1)
+        instances = [str(uuid.UUID(int=rng.getrandbits(128), version=4)) for _ in range(600)]
+        began = time.monotonic()
+        while not self._ending.wait(0.005):
+            while self.sent < (time.monotonic() - began) * self._rate:
+                self._send(rng.choice(instances))
+            self._producer.poll(0)
+        self._producer.flush(60)
+
+    def _send(self, instance: str) -> None:
+        now = time.time_ns() // 1000
+        event = {
+            "event_id": new_event_id(),
+            "occurred_at": now,
+            "emitted_at": now,
+            "phase": "START",
+            "scope": "REQUEST",
+            "action": "reboot",
+            "instance_uuid": instance,
+            "request_id": f"req-{uuid.uuid4()}",
+            "source": {"kind": "LIBRARY", "publisher": "bench", "signal": "request"},
+        }
+        value = frame_single_object(EVENT, encode(EVENT, event))
+        headers = record_headers(EVENT, "bench", event["event_id"], now)
+        self._producer.produce(self._topic, value=value, key=instance.encode(), headers=headers)  # type: ignore[arg-type]
+        self.sent += 1
+
+    def end(self) -> None:
+        """Stop sending; wait until Kafka has everything."""
+        self._ending.set()
+        self.join(90)
+
+
+@dataclass
+class Watch(threading.Thread):
+    """Notes when the store's offset of each partition moves."""
+
+    url: str
+    #: By partition: monotonic times at which its offset was seen moved.
+    moves: dict[int, list[float]] = field(default_factory=dict)
+    offsets: dict[int, int] = field(default_factory=dict)
+    #: Moment and how many events had become of it, by all partitions together.
+    steps: list[tuple[float, int]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        super().__init__(name="watch", daemon=True)
+        self._ending = threading.Event()
+
+    __hash__ = threading.Thread.__hash__
+
+    def run(self) -> None:
+        """Look, also at a database that goes away meanwhile."""
+        connection: psycopg.Connection[tuple[int, int]] | None = None
+        while not self._ending.wait(_LOOK_S):
+            try:
+                connection = connection or psycopg.connect(self.url, autocommit=True, connect_timeout=2)
+                rows = connection.execute(
+                    "select kafka_partition, next_offset from stumble_kept.offsets where topic like '%instance-actions'"
+                ).fetchall()
+            except psycopg.Error:
+                if connection is not None:
+                    connection.close()
+                connection = None
+                continue
+            self._note(time.monotonic(), rows)
+        if connection is not None:
+            connection.close()
+
+    def _note(self, now: float, rows: list[tuple[int, int]]) -> None:
+        moved = 0
+        for partition, offset in rows:
+            before = self.offsets.get(partition)
+            if before != offset:
+                moved += offset - (before or 0)
+                self.offsets[partition] = offset
+                self.moves.setdefault(partition, []).append(now)
+        if moved:
+            self.steps.append((now, moved))
+
+    def end(self) -> None:
+        """Stop looking."""
+        self._ending.set()
+        self.join(10)
+
+    def gaps(self, begin: float, end: float) -> dict[int, float]:
+        """Return the longest time that each partition stood still, of what lies between two moments."""
+        found = {}
+        for partition, moves in self.moves.items():
+            before = max((move for move in moves if move <= begin), default=begin)
+            times = [before, *(move for move in moves if begin < move <= end)]
+            if times[-1] < end - 1.0:
+                times.append(end)  # it still stands
+            found[partition] = max((late - early for early, late in zip(times, times[1:], strict=False)), default=0.0)
+        return found
+
+    def first_after(self, moment: float, *, every: bool) -> float | None:
+        """Return the seconds from a moment until one partition (or each) moved; None where that's not yet so."""
+        firsts = [next((move for move in moves if move > moment), None) for moves in list(self.moves.values())]
+        known = [move for move in firsts if move is not None]
+        if not known or (every and len(known) < len(firsts)):
+            return None
+        return (max(known) if every else min(known)) - moment
