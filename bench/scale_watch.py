@@ -6,6 +6,7 @@ import threading
 import time
 import uuid
 from dataclasses import dataclass, field
+from itertools import pairwise
 from random import Random
 
 import psycopg
@@ -43,7 +44,7 @@ class Feed(threading.Thread):
 
     def run(self) -> None:
         """Send."""
-        rng = Random(1)
+        rng = Random(1)  # noqa: S311  # no secret
         instances = [str(uuid.UUID(int=rng.getrandbits(128), version=4)) for _ in range(600)]
         began = time.monotonic()
         while not self._ending.wait(0.005):
@@ -135,7 +136,7 @@ class Watch(threading.Thread):
             times = [before, *(move for move in moves if begin < move <= end)]
             if times[-1] < end - 1.0:
                 times.append(end)  # it still stands
-            found[partition] = max((late - early for early, late in zip(times, times[1:], strict=False)), default=0.0)
+            found[partition] = max((late - early for early, late in pairwise(times)), default=0.0)
         return found
 
     def first_after(self, moment: float, *, every: bool) -> float | None:
