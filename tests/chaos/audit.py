@@ -138,7 +138,7 @@ class Auditor:
     def judge(self, say: Say) -> list[Check]:
         """Judge everything; the events that were destroyed or refused are made good for in between."""
         for step in (
-            self._events, self._destroyed, self._refusals, self._make_good, self._topic, self._dead_letters,
+            self._events, self._destroyed, self._refusals, self._make_good, self._own_audit, self._topic, self._dead_letters,
             self._publications, self._downstream, self._webhooks, self._roles,
         ):  # fmt: skip
             check = step()
@@ -205,6 +205,13 @@ class Auditor:
         failures = sum(len(one["failures"]) for one in self._told.truths)
         found = f"{len(self._told.truths)} requests, {failures} failures; {len(missing)} events told anew"
         return Check("requests, failures, outcomes, counters, problems = truth", found, wrong)
+
+    def _own_audit(self) -> Check:
+        """`stumble audit` must come to the same."""
+        done = self._world.ask("audit", "--wait", "30")
+        lines = (done.stdout + done.stderr).splitlines()
+        wrong = [] if done.returncode == 0 else [f"status {done.returncode}", *lines]
+        return Check("stumble audit says so, too", lines[-1] if lines else "nothing said", wrong)
 
     def _topic(self) -> Check:
         """The topic holds exactly what the store does; repeats are what at-least-once costs."""

@@ -120,6 +120,12 @@ class World:
         """Run a command of stumble's to its end."""
         ChildProcess(name, self.folder).run([*STUMBLE, *words], env=self.env, timeout=120)
 
+    def ask(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run a command of stumble's and return what it said."""
+        return subprocess.run(
+            [*STUMBLE, *words], env={**os.environ, **self.env}, capture_output=True, text=True, check=False, timeout=300
+        )
+
     def mount_disk(self) -> str:
         """Put the first host's outbox on a small disk of its own; empty where none can be mounted."""
         path = self.folder / "hosts" / self.cast.hosts[0]
