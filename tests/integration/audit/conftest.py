@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +14,23 @@ import pytest
 from stumble.consumers.store.connect import connect
 from stumble.consumers.store.migrate import migrate
 from tests.integration.api.command import Ended, stumble
-from tests.integration.projector.world import World, eventually, stream
+from tests.integration.projector.world import World, stream
+from tests.support.services import ROOT, cli_environment
+
+_EVERYTHING = {
+    "events": "select event_id, body from events order by 1",
+    "fact_sets": "select instance_uuid, request_id, facts, has_context, kafka_partition from fact_sets order by 1, 2",
+    "requests": "select to_jsonb(r) - 'xid' - 'updated_at' - 'version' from requests r order by request_key",
+    "failures": "select to_jsonb(f) - 'xid' - 'updated_at' from failures f order by failure_id",
+    "counters": """
+        select replace(metric, '_withdrawn', ''), labels,
+               sum(case when metric like '%%_withdrawn' then -value else value end)
+        from counters group by 1, 2 order by 1, 2
+    """,
+    "problems": "select fingerprint, kafka_partition, failures from problem_counts where failures > 0 order by 1, 2",
+    "sightings": "select event_id, request_id, state, instance_uuid from sightings order by 1",
+    "revisions": "select subject_id, status, digest from revisions order by 1",
+}
 
 
 @dataclass
@@ -24,6 +42,13 @@ class Store:
 
     def run(self, *words: str) -> Ended:
         return stumble(*words, **self.environment())
+
+    def start(self, *words: str) -> subprocess.Popen[bytes]:
+        """Run a command as a process of its own."""
+        command = [sys.executable, "-m", "stumble.deploy.cli", *words]
+        silent = subprocess.DEVNULL
+        environment = cli_environment(**self.environment())
+        return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=silent, stderr=silent)
 
     def environment(self) -> dict[str, str]:
         return {
@@ -41,6 +66,10 @@ class Store:
     def rows(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
         with connect(self.url) as session:
             return session.execute(statement, parameters).fetchall()  # type: ignore[call-overload]
+
+    def everything(self) -> dict[str, list[tuple[Any, ...]]]:
+        """All that is derived and counted, but for what only says when it was written."""
+        return {name: self.rows(statement) for name, statement in _EVERYTHING.items()}
 
     def spoil(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """Change the store behind its back; returns the rows that the statement returns."""
@@ -62,7 +91,8 @@ def built(kafka: str, new_database: Callable[..., str]) -> Iterator[World]:
         world.produce(events)
         world.settle(events)
         projector.terminate()
-        assert projector.wait(30) == 0
+        assert projector.wait(60) == 0
+        world._producer = None  # it would miss the broker at the end of the run
         yield world
     finally:
         world.stop()
@@ -72,6 +102,3 @@ def built(kafka: str, new_database: Callable[..., str]) -> Iterator[World]:
 def store(built: World, new_database: Callable[..., str]) -> Store:
     """A copy of the built store."""
     return Store(built, new_database(built.url.rpartition("/")[2]))
-
-
-__all__ = ["Store", "eventually"]

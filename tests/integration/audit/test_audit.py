@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from stumble.consumers.store.connect import connect
 from tests.integration.projector.world import event
 
 pytestmark = pytest.mark.timeout(240)
@@ -88,6 +90,7 @@ def _plant(store):
 
 
 def test_planted_differences_are_named_and_repaired(store):
+    right = store.everything()
     planted = _plant(store)
     (late,) = store.spoil(
         "with gone as (delete from events where event_id = (select event_id from events order by event_id limit 1 "
@@ -100,6 +103,11 @@ def test_planted_differences_are_named_and_repaired(store):
     assert {*planted, ("late", "event", str(late[0]))} <= found
     assert any(one["what"] == "counter" for one in told["found"])
     assert {one[0] for one in found} == {"missing", "extra", "different", "late"}
+    ended = store.run("audit", "--repair")
+    assert ended.returncode == 0, ended.stdout
+    assert "and repaired: " in ended.stdout
+    assert store.audit()[1]["differences"] == {}
+    assert store.everything() == right
 
 
 def test_what_the_store_has_not_come_to_is_late(store, built):
@@ -136,3 +144,51 @@ def test_another_topic_is_refused_in_one_sentence(store):
     ended = store.run("audit", "--wait", "0")
     assert ended.returncode == 1
     assert "the topic was deleted and made anew" in ended.stderr
+
+
+@pytest.mark.parametrize("emptied", ["requests, failures, problem_counts", "fact_sets", "events", "sightings", None])
+def test_a_rebuild_repeats_no_publication_and_counts_nothing_twice(store, emptied):
+    right, published = store.everything(), store.rows("select count(*), max(id) from publications")
+    counted = store.rows("select * from counters order by 1, 2, 3")
+    if emptied is None:
+        ended = store.run("store", "rebuild", "--from-nothing")
+    else:
+        with connect(store.url) as session:
+            session.execute(f"truncate {emptied}")
+        ended = store.run("store", "rebuild")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert store.everything() == right
+    assert store.rows("select count(*), max(id) from publications") == published
+    assert store.rows("select * from counters order by 1, 2, 3") == counted
+
+
+def test_kill_9_in_the_middle_of_a_repair_leaves_what_the_next_one_ends(store):
+    right = store.everything()
+    with connect(store.url) as session:
+        session.execute("truncate fact_sets, failures, requests, problem_counts, events")
+    for patience in (0.4, 0.8, 1.2):
+        process = store.start("audit", "--repair")
+        deadline = time.monotonic() + 60
+        while process.poll() is None and not store.rows("select 1 from events limit 1"):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        time.sleep(patience / 2)
+        process.kill()
+        process.wait()
+    assert store.run("audit", "--repair").returncode == 0
+    assert store.everything() == right
+
+
+def test_a_repair_beside_a_projector_that_writes(store):
+    right = store.everything()
+    with connect(store.url) as session:
+        session.execute("truncate fact_sets, failures, requests, problem_counts")
+    store.spoil("update offsets set next_offset = next_offset / 2")
+    projector = store.start("projector")
+    try:
+        ended = store.run("audit", "--repair", "--wait", "90")
+        assert ended.returncode == 0, ended.stdout
+    finally:
+        projector.terminate()
+        projector.wait(60)
+    assert store.everything() == right

@@ -17,6 +17,7 @@ from stumble.consumers.audit.chunks import chunks
 from stumble.consumers.audit.counting import differing_counters
 from stumble.consumers.audit.judge import EXPIRED, Horizon, Judge
 from stumble.consumers.audit.ranges import Range, range_of
+from stumble.consumers.audit.repair import Repair
 from stumble.consumers.audit.report import Report
 from stumble.consumers.audit.stage import Stage
 from stumble.consumers.audit.topic import Decoding, records
@@ -87,9 +88,11 @@ class Audit:
         require_current(self.url)
         self.connection = open_session(self.url, "stumble-audit")
         self.stage = Stage(self.connection)
-        self._decoding = Decoding(settings.kafka, self._unreadable)
+        self.decoding = Decoding(settings.kafka, self._unreadable)
         self.span: Range = range_of(settings.kafka, self.topic, scope.since, scope.until)
         self.report = _report(self.topic, scope)
+        now = time.time_ns() // 1000
+        self.horizon = Horizon(now - (own.events_days - 1) * _DAY_US, now - own.requests_days * _DAY_US)
 
     def run(self) -> Report:
         """Compare; raises `StumbleError` when the store can't be held against this topic at all."""
@@ -98,14 +101,47 @@ class Audit:
         with undisturbed():
             self._read(self.span)
             self._wait_for_store()
-            with self.snapshot():
-                self._catch_up()
-                self._compare()
-        for kind, what, count in self.connection.execute(query("audit_count_differences")):
-            self.report.add_difference(kind, what, count)
+            self._look()
         self.report.records = self.stage.records
         self.report.seconds = time.monotonic() - began
         return self.report
+
+    def repair(self) -> Report:
+        """Put right what differs, then look again; the report says what was done and what still differs."""
+        with undisturbed():
+            done = Repair(self, self._told).run()
+            self.connection.execute(query("audit_forget_differences"))
+            found = _report(self.topic, self.scope)
+            found.records, found.seconds, found.unreadable = (
+                self.stage.records,
+                self.report.seconds,
+                self.report.unreadable,
+            )
+            found.repaired = dict(done)
+            self.report = found
+            self._look()
+        return found
+
+    def empty(self, *, accept_loss: bool) -> None:
+        """Empty the derived tables; the topic must still hold its beginning, or the loss be accepted."""
+        gone = sorted(partition for partition, low in self.span.lows.items() if low > 0)
+        if gone and not accept_loss:
+            raise StumbleError(
+                f"{self.topic} no longer holds its beginning (partitions {', '.join(map(str, gone))}): what is older "
+                "would be lost. Leave --from-nothing out, or accept it by --accept-loss."
+            )
+        with self.connection.transaction():
+            order = {"topic": self.topic, "partitions": sorted(self.span.ends)}
+            self.connection.execute(query("lock_partitions"), order)
+            self.connection.execute(query("empty_derived"))
+
+    def _look(self) -> None:
+        """Hold the store as it is now against all that was read of the topic."""
+        with self.snapshot():
+            self._catch_up()
+            self._compare()
+        for kind, what, count in self.connection.execute(query("audit_count_differences")):
+            self.report.add_difference(kind, what, count)
 
     def differences(self, limit: int | None = None) -> Iterator[dict[str, Any]]:
         """Yield what differs, in the order in which it was found."""
@@ -151,7 +187,7 @@ class Audit:
         done, size = 0, len(span)
         for messages in records(self.kafka, span, keys):
             done += len(messages)
-            self.stage.add(self._decoding.readings(messages))
+            self.stage.add(self.decoding.readings(messages))
             self._told("read", done, size)
 
     def _offsets(self) -> dict[int, int]:
@@ -186,17 +222,16 @@ class Audit:
             self.span.ends[partition] = max(offset, self.span.starts[partition])
 
     def _compare(self) -> None:
-        own, now = self.own, time.time_ns() // 1000
+        own = self.own
         execute = self.connection.execute
         execute(query("audit_analyze"))
         late = execute(query("audit_late"), {"days": own.requests_days}).fetchone()
-        self.report.leave_out(_LATE_EVENTS, late[0] - late[1] if late else 0)
+        self.report.leave_out(_LATE_EVENTS, late[0] if late else 0)
         execute(query("audit_join"))
         execute(query("audit_sightings"))
         self._choose_instances()
-        horizon = Horizon(now - (own.events_days - 1) * _DAY_US, now - own.requests_days * _DAY_US)
-        self._events(horizon)
-        judge = Judge(self.connection, self.span, horizon, self.report)
+        self._events(self.horizon)
+        judge = Judge(self.connection, self.span, self.horizon, self.report)
         total = execute("select count(*) from audit_instances").fetchone()
         for chunk in chunks(self.connection):
             judge.judge(chunk)

@@ -100,7 +100,9 @@ class Judge:
             if kept is None:
                 self._unstored(judged, key, told or ())
             elif told is None or pack(told) != kept.packed:
-                unlike[key] = unpack(kept.packed)
+                facts = unpack(kept.packed)
+                if told is not None or facts:  # a set may have lost its only fact
+                    unlike[key] = facts
         if unlike:
             self._weigh_unlike(judged, unlike)
         return judged

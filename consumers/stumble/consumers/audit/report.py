@@ -35,6 +35,11 @@ class Report:
         """Whether nothing differs."""
         return not self.differences
 
+    @property
+    def total(self) -> int:
+        """How many things differ."""
+        return sum(count for kinds in self.differences.values() for count in kinds.values())
+
     def leave_out(self, why: str, count: int = 1) -> None:
         """Note that something is not judged."""
         if count:

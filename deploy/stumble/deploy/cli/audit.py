@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import typer
@@ -40,6 +40,7 @@ def audit(
     ] = None,
     until: Annotated[str | None, typer.Option(metavar="TIME", help="Only what Kafka got before then.")] = None,
     instance: Annotated[UUID | None, typer.Option(help="Only this instance.", show_default=False)] = None,
+    repair: Annotated[bool, typer.Option("--repair", help="Put right what differs, then look again.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Figures and differences as one JSON document.")] = False,
     limit: Annotated[int, typer.Option(min=0, help="Differences to name; all are counted.")] = 50,
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for a store that is behind the topic.")] = 60.0,
@@ -55,10 +56,14 @@ def audit(
     found = Audit(settings, ProjectorSettings(), scope, patience=wait, told=progress())
     try:
         report = found.run()
+        named = list(found.differences(limit))
+        first = report
+        if repair and not report.equal:
+            report = found.repair()
         if as_json:
-            _print_json(found, report, limit)
+            _print_json(first, report, named)
         else:
-            _print_text(found, report, limit)
+            _print_text(first, report, named)
     finally:
         found.close()
     raise typer.Exit(0 if report.equal else 1)
@@ -81,24 +86,33 @@ def progress() -> Callable[[str, int, int], None]:
     return tell
 
 
-def _print_json(found: Audit, report: Report, limit: int) -> None:
-    document = report.as_json() | {"found": list(found.differences(limit))}
+def _print_json(first: Report, last: Report, named: list[dict[str, Any]]) -> None:
+    document = first.as_json() | {"found": named}
+    if last is not first:
+        document |= {"equal": last.equal, "repaired": last.repaired, "left": last.differences}
     json.dump(document, sys.stdout, indent=2)
     sys.stdout.write("\n")
 
 
-def _print_text(found: Audit, report: Report, limit: int) -> None:
-    for one in found.differences(limit):
+def _print_text(first: Report, last: Report, named: list[dict[str, Any]]) -> None:
+    for one in named:
         owner = f" of {one['instance_uuid']} {one['request_id'] or ''}".rstrip() if one["instance_uuid"] else ""
         typer.echo(f"{one['kind']:<9} {one['what']} {one['id']}{owner}: {one['detail']}")
-    total = sum(count for kinds in report.differences.values() for count in kinds.values())
-    if total > limit:
-        typer.echo(f"… and {total - limit:,} more (--limit names them)")
-    for line in _summary(report, total):
+    total = first.total
+    if total > len(named):
+        typer.echo(f"… and {total - len(named):,} more (--limit names them)")
+    for line in _summary(first):
         typer.echo(line)
+    if last is not first:
+        typer.echo(f"Found {total:,} differences and repaired: " + _counted(last.repaired))
+    typer.echo("The store says what the topic says." if last.equal else f"{last.total:,} differences.")
 
 
-def _summary(report: Report, total: int) -> list[str]:
+def _counted(done: dict[str, int]) -> str:
+    return ", ".join(f"{count:,} {what}" for what, count in done.items()) + "."
+
+
+def _summary(report: Report) -> list[str]:
     rate = report.records / report.seconds if report.seconds else 0
     found = f"{report.instances:,} instances, {report.requests:,} requests, {report.failures:,} failures"
     lines = [f"{report.records:,} records, {found} in {report.seconds:.1f} s ({rate:,.0f} records/s)"]
@@ -110,6 +124,4 @@ def _summary(report: Report, total: int) -> list[str]:
         f"never sent: {host} refused {counts['refused']:,} and set aside {counts['set_aside']:,} events"
         for host, counts in report.refused.items()
     ]
-    lines += [f"repaired: {count:,} {what}" for what, count in report.repaired.items()]
-    lines.append("The store says what the topic says." if report.equal else f"{total:,} differences.")
     return lines

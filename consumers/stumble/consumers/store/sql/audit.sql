@@ -39,20 +39,23 @@ analyze audit_staged
 delete from audit_staged s using unnest(%(partitions)s::int[], %(offsets)s::bigint[]) as n (p, o)
 where s.kafka_partition = n.p and s.kafka_offset >= n.o
 
--- Events that the store put aside because they came too late; `still` those that it would take today.
+-- Events that the store put aside because they came too late; those that it would take today are differences.
 -- name: audit_late
-with gone as (
-    delete from audit_staged s using late_events l where l.event_id = s.event_id
-    returning s.event_id, s.instance_uuid, s.request_id, s.occurred_at, s.kafka_partition, s.kafka_offset
-), told as (
+with told as (
     insert into audit_differences (kind, what, id, instance_uuid, request_id, detail, kafka_partition, kafka_offset)
-    select distinct on (event_id) 'late', 'event', event_id::text, instance_uuid, request_id,
-           'put aside as too late, but within the retention of requests', kafka_partition, kafka_offset
-    from gone
-    where occurred_at > now() - make_interval(days => %(days)s)
+    select distinct on (s.event_id) 'late', 'event', s.event_id::text, s.instance_uuid, s.request_id,
+           'put aside as too late, though requests are kept for longer', s.kafka_partition, s.kafka_offset
+    from audit_staged s
+    join late_events l on l.event_id = s.event_id
+    where s.occurred_at > now() - make_interval(days => %(days)s)
+    order by s.event_id, s.kafka_offset
     returning 1
+), gone as (
+    delete from audit_staged s using late_events l
+    where l.event_id = s.event_id and s.occurred_at <= now() - make_interval(days => %(days)s)
+    returning s.event_id
 )
-select (select count(distinct event_id) from gone), (select count(*) from told)
+select count(distinct event_id) from gone
 
 -- Which instance each failure without one belongs to: what the clock has settled stays, else the only one that fits.
 -- name: audit_join
@@ -153,6 +156,7 @@ select case when bool_or(e.event_id is not null) then 'different' else 'missing'
 from audit_staged s
 left join events e on e.event_id = s.event_id
 where s.event_id >= %(oldest)s::uuid and s.occurred_at > now() - make_interval(days => %(days)s)
+  and not exists (select from late_events l where l.event_id = s.event_id)
 group by s.event_id
 having not coalesce(bool_or(substr(sha256(e.body), 1, 8) = s.digest), false)
 
@@ -257,30 +261,32 @@ where p.created_at > now() - make_interval(days => %(days)s)
   and not exists (select from requests q where q.request_key = p.subject_id)
   and not exists (select from failures f where f.failure_id = p.subject_id)
 
--- What each counter has to come to: what is stored now, and what retention took out.
+-- What each counter of a partition has to come to: what is stored now, and what retention took out.
 -- name: audit_counts
-select metric, labels, sum(n)::bigint from (
-    select case outcome when 'IN_PROGRESS' then 'open' else 'requests' end as metric,
+select kafka_partition, metric, labels, sum(n)::bigint from (
+    select kafka_partition, case outcome when 'IN_PROGRESS' then 'open' else 'requests' end as metric,
            case outcome when 'IN_PROGRESS' then array[folded] else array[folded, outcome] end as labels, count(*) as n
-    from (select outcome, case when action = any(%(actions)s::text[]) then action else 'other' end as folded
+    from (select kafka_partition, outcome,
+                 case when action = any(%(actions)s::text[]) then action else 'other' end as folded
           from requests) as r
-    group by 1, 2
+    group by 1, 2, 3
     union all
-    select 'failures', array[case when action = any(%(actions)s::text[]) then action else 'other' end, blame], count(*)
-    from failures group by 2
+    select kafka_partition, 'failures',
+           array[case when action = any(%(actions)s::text[]) then action else 'other' end, blame], count(*)
+    from failures group by 1, 3
     union all
-    select 'exceptions', array[coalesce(exception, '')], count(*) from failures group by 2
+    select kafka_partition, 'exceptions', array[coalesce(exception, '')], count(*) from failures group by 1, 3
     union all
-    select left(metric, -8), labels, value from counters where metric like '%%\_expired'
+    select kafka_partition, left(metric, -8), labels, value from counters where metric like '%%\_expired'
 ) as all_of_them
-group by 1, 2
+group by 1, 2, 3
 
 -- name: audit_counters
-select case when metric like '%%\_withdrawn' then left(metric, -10) else metric end as name, labels,
+select kafka_partition, case when metric like '%%\_withdrawn' then left(metric, -10) else metric end as name, labels,
        sum(case when metric like '%%\_withdrawn' then -value else value end)::bigint
 from counters
 where metric not like '%%\_expired' and metric <> 'late_events'
-group by 1, 2
+group by 1, 2, 3
 
 -- name: audit_problem_counts
 select coalesce(c.fingerprint, f.fingerprint), coalesce(c.counted, 0)::bigint, coalesce(f.stored, 0)
