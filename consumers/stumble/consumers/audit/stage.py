@@ -29,6 +29,14 @@ _ALONE = struct.Struct("!hi16siiiqiqii")
 _DIGEST = struct.Struct("!i8si")
 _ROW_HEAD = len(event_row(b"\x00" * 16, PG_EPOCH_US, 0, 0, b""))
 _NUL = b"\\u0000"
+#: Statements that make the tables.
+TABLES = (
+    "audit_forget_tables",
+    "audit_table_staged",
+    "audit_table_joins",
+    "audit_table_instances",
+    "audit_table_differences",
+)
 #: Bytes of a body's SHA-256 that are compared.
 DIGEST_BYTES = 8
 
@@ -43,7 +51,8 @@ class Stage:
 
     def create(self) -> None:
         """Make the tables; those of an earlier use in the same session are emptied."""
-        self.connection.execute(query("audit_tables"))
+        for statement in TABLES:
+            self.connection.execute(query(statement))
 
     def add(self, readings: Iterable[Reading]) -> None:
         """Lay down what was read."""

@@ -1,6 +1,8 @@
 -- What was read of the topic, and what follows from it: in temporary tables of the audit's own session.
--- name: audit_tables
-drop table if exists pg_temp.audit_staged, pg_temp.audit_joins, pg_temp.audit_instances, pg_temp.audit_differences;
+-- name: audit_forget_tables
+drop table if exists pg_temp.audit_staged, pg_temp.audit_joins, pg_temp.audit_instances, pg_temp.audit_differences
+
+-- name: audit_table_staged
 create temp table audit_staged (
     event_id        uuid        not null,
     kafka_partition int         not null,
@@ -10,11 +12,17 @@ create temp table audit_staged (
     request_id      text        not null,
     digest          bytea       not null,
     fact            bytea
-) with (toast_tuple_target = 8160);
+) with (toast_tuple_target = 8160)
+
+-- name: audit_table_joins
 create temp table audit_joins (
     event_id uuid, request_id text, fact bytea, instance_uuid uuid, kafka_partition int, kept text
-);
-create temp table audit_instances (instance_uuid uuid primary key);
+)
+
+-- name: audit_table_instances
+create temp table audit_instances (instance_uuid uuid primary key)
+
+-- name: audit_table_differences
 create temp table audit_differences (
     place           bigint      generated always as identity primary key,
     kind            text        not null,
@@ -25,7 +33,7 @@ create temp table audit_differences (
     detail          text        not null,
     kafka_partition int,
     kafka_offset    bigint
-);
+)
 
 -- name: copy_staged
 copy audit_staged (event_id, kafka_partition, kafka_offset, occurred_at, instance_uuid, request_id, digest, fact)
