@@ -39,7 +39,10 @@ class Record(Protocol):
 
 @dataclass(slots=True)
 class Reading:
-    """One event as read. `instance` and `request_id` say which fact set its fact belongs to."""
+    """One event as read. `instance` and `request_id` say which fact set its fact belongs to.
+
+    `framed` is the event as the store keeps it, most often the record's own value: thousands wait in memory.
+    """
 
     event_id: bytes
     partition: int
@@ -49,8 +52,13 @@ class Reading:
     instance: str | None
     request_id: str | None
     fact: Fact
-    row: bytes
+    framed: bytes
     record: Record
+
+    @property
+    def row(self) -> bytes:
+        """The row of `events`."""
+        return event_row(self.event_id, self.occurred_at, self.partition, self.offset, self.framed)
 
     def clean(self) -> None:
         """Replace what PostgreSQL's text can't hold."""
@@ -106,7 +114,7 @@ def _reading(event: dict[str, Any], framed: bytes, partition: int, offset: int, 
         instance,
         request_id or None,
         fact_of(event),
-        event_row(event_id, occurred_at, partition, offset, framed),
+        framed,
         record,
     )
 
