@@ -208,7 +208,7 @@ with expected as (
 select case when s.request_key is null then 'missing' when e.request_key is null then 'extra' else 'different' end,
        coalesce(e.request_key, s.request_key)::text, coalesce(e.instance_uuid, s.instance_uuid)::text,
        coalesce(e.request_id, s.request_id, ''),
-       (select string_agg(j.key || ' is ' || (to_jsonb(s) -> j.key)::text || ', should be ' || j.value::text, '; ')
+       (select string_agg(j.key || ' is ' || (to_jsonb(s) -> j.key)::text || ', should be ' || j.value::text, ', ')
         from jsonb_each(to_jsonb(e)) j
         where s.request_key is not null and j.value is distinct from to_jsonb(s) -> j.key)
 from expected e
@@ -239,7 +239,7 @@ with expected as (
 select case when s.failure_id is null then 'missing' when e.failure_id is null then 'extra' else 'different' end,
        coalesce(e.failure_id, s.failure_id)::text, coalesce(e.instance_uuid, s.instance_uuid)::text,
        coalesce(e.request_id, s.request_id, ''),
-       (select string_agg(j.key || ' is ' || (to_jsonb(s) -> j.key)::text || ', should be ' || j.value::text, '; ')
+       (select string_agg(j.key || ' is ' || (to_jsonb(s) -> j.key)::text || ', should be ' || j.value::text, ', ')
         from jsonb_each(to_jsonb(e)) j
         where s.failure_id is not null and j.value is distinct from to_jsonb(s) -> j.key)
 from expected e
