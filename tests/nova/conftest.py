@@ -21,8 +21,8 @@ sys.path.insert(0, str(ROOT / "tests" / "nova"))
 from novaharness.scenarios import SCENARIOS  # noqa: E402
 
 from stumble.deploy.local.errors import LocalError  # noqa: E402
-from tests.nova import judge  # noqa: E402
-from tests.nova.pipeline import Pipeline  # noqa: E402
+from tests.nova import evidence, judge  # noqa: E402
+from tests.nova.pipeline import ROLES, Pipeline  # noqa: E402
 
 EXPECTED = {scenario.name: scenario.expected for scenario in SCENARIOS}
 VERSION = "33.0.2"
@@ -106,11 +106,17 @@ def tried(*arguments: Any) -> Told:
 def play(
     harness: Callable[..., list[dict[str, Any]]], state: Path, kafka: str, database: str, arguments: tuple[str, ...]
 ) -> Told:
-    """Play scenarios into a pipeline of their own and ask its API about every one."""
-    prefix = f"nova-{uuid.uuid4().hex[:8]}-"
-    with Pipeline(state, bootstrap_servers=kafka, database_url=database, topic_prefix=prefix) as pipeline:
-        results = harness("--stumble", f"outbox_dir={pipeline.outbox}", *arguments)
-        wait_right(pipeline, results)
+    """Play scenarios into a pipeline of their own and ask its API about every one; keep all that was left behind."""
+    prefix, kept = f"nova-{uuid.uuid4().hex[:8]}-", state / "evidence"
+    pipeline = Pipeline(
+        state, bootstrap_servers=kafka, database_url=database, topic_prefix=prefix, roles=(*ROLES, "alerter")
+    )
+    with pipeline:
+        with evidence.Watch(pipeline.outbox, database, kept):
+            evidence_of_nova = ("--witness", str(kept / "witness.json"), "--log", str(kept / "nova.log"))
+            results = harness("--stumble", f"outbox_dir={pipeline.outbox}", *evidence_of_nova, *arguments)
+            wait_right(pipeline, results)
+        evidence.collect(pipeline, results, kept)
         return {
             result["scenario"]: {"result": result, "items": pipeline.requests(result["request_id"] or "none")}
             for result in results

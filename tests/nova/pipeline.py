@@ -27,8 +27,17 @@ ROLES = ("projector", "api", "relay")
 class Pipeline:
     """Outbox → relay → Kafka → projector → PostgreSQL → API. A context manager; state and logs lie in `state`."""
 
-    def __init__(self, state: Path, *, bootstrap_servers: str, database_url: str, topic_prefix: str = "") -> None:
+    def __init__(
+        self,
+        state: Path,
+        *,
+        bootstrap_servers: str,
+        database_url: str,
+        topic_prefix: str = "",
+        roles: tuple[str, ...] = ROLES,
+    ) -> None:
         self.state = state
+        self._roles = roles
         self.outbox = state / "outbox"
         self.url = f"http://{LOOPBACK}:{free_port()}"
         self._children: list[ChildProcess] = []
@@ -48,7 +57,7 @@ class Pipeline:
         try:
             for once in (("store", "migrate"), ("topics", "apply")):
                 self._run_once(*once)
-            for role in ROLES:
+            for role in self._roles:
                 child = ChildProcess(role, self.state)
                 self._children.append(child)
                 child.start([sys.executable, "-m", "stumble.deploy.cli", role], env=self.environment)

@@ -10,7 +10,7 @@ import pytest
 
 from tests.nova.conftest import ROOT
 
-OPTIONS = ("outbox_dir", "durability", "tap", "labels", "cell", "region")
+OPTIONS = ("outbox_dir", "durability", "tap", "tracebacks", "labels", "cell", "region")
 
 
 def run(python: Path, *arguments: str, program: str = "python") -> str:

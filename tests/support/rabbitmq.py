@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
+import subprocess
 import time
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from stumble.deploy.local.ports import LOOPBACK, remembered_port
 from stumble.deploy.local.process import ChildProcess, tail
 
 _SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+_CTL = Path("/usr/lib/rabbitmq/bin/rabbitmqctl")
 
 
 def require_rabbitmq() -> None:
@@ -29,6 +32,10 @@ class LocalRabbit:
         self.process = ChildProcess("rabbitmq", state, death_signal=signal.SIGTERM)
         self._epmd = ChildProcess("epmd", state)  # else the server starts one that outlives it
         self.port = remembered_port(state, "amqp")
+        self._epmd_environment = {
+            "ERL_EPMD_PORT": str(remembered_port(state, "epmd")),
+            "ERL_EPMD_ADDRESS": LOOPBACK,
+        }
         self.url = f"rabbit://guest:guest@{LOOPBACK}:{self.port}/"
 
     def start(self) -> str:
@@ -38,9 +45,8 @@ class LocalRabbit:
         for name, text in {"plugins": "[].\n", "flags": "[].\n"}.items():
             if not (self._state / name).exists():
                 (self._state / name).write_text(text)
-        epmd = {"ERL_EPMD_PORT": str(remembered_port(self._state, "epmd")), "ERL_EPMD_ADDRESS": LOOPBACK}
         if self._epmd.pid is None:
-            self._epmd.start(["/usr/bin/epmd"], env=epmd)
+            self._epmd.start(["/usr/bin/epmd"], env=self._epmd_environment)
         self.process.start(
             [_SERVER],
             env={
@@ -54,7 +60,7 @@ class LocalRabbit:
                 "RABBITMQ_FEATURE_FLAGS_FILE": str(self._state / "flags"),
                 "RABBITMQ_ENABLED_PLUGINS_FILE": str(self._state / "plugins"),
                 "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1} +S 1:1",
-                **epmd,
+                **self._epmd_environment,
             },
         )
         self._wait()
@@ -64,6 +70,29 @@ class LocalRabbit:
         """Stop the server."""
         self.process.stop(timeout=20)
         self._epmd.stop()
+
+    def ctl(self, *words: str) -> str:
+        """Run `rabbitmqctl` against this server and return what it prints."""
+        own = {
+            "HOME": str(self._state / "home"),
+            "RABBITMQ_NODENAME": f"stumble-{self.port}@localhost",
+            **self._epmd_environment,
+        }
+        done = subprocess.run(
+            [_CTL, "--quiet", *words],
+            env={**os.environ, **own},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert done.returncode == 0, f"rabbitmqctl {words[0]}: {done.stderr or done.stdout}"
+        return done.stdout
+
+    def queues(self) -> dict[str, int]:
+        """Return how many messages each queue holds."""
+        lines = self.ctl("list_queues", "--no-table-headers", "name", "messages").splitlines()
+        return {name: int(count) for name, count in (line.split("\t") for line in lines if "\t" in line)}
 
     def kill(self) -> None:
         """Kill the server with -9."""

@@ -1,6 +1,8 @@
 """The bridge beside a real RabbitMQ and a real Kafka, fed by oslo.messaging itself."""
 
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +18,7 @@ from stumble.schemas.wire import codec, schemas
 from tests.support.rabbitmq import LocalRabbit, require_rabbitmq
 from tests.support.services import cli_environment
 
+GUIDE = Path(__file__).parents[3] / "docs" / "bridge.md"
 SENDER = Path(__file__).with_name("notify.py")
 INSTANCE = "178b0921-8f85-4257-88b6-2e743b5a975c"
 
@@ -92,13 +95,19 @@ def bridged(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def rabbit(tmp_path_factory):
+def server(tmp_path_factory):
     require_rabbitmq()
     server = LocalRabbit(tmp_path_factory.mktemp("rabbit"))
     try:
-        yield server.start()
+        server.start()
+        yield server
     finally:
         server.stop()
+
+
+@pytest.fixture
+def rabbit(server):
+    return server.url
 
 
 def transport(name, url, **more):
@@ -143,6 +152,28 @@ def test_killed_bridge_loses_nothing_of_rabbitmq(rabbit, bridged):
         bridge.start()
     send(rabbit, 100)
     bridge.wait_for(500, distinct=True)
+
+
+def documented_policies():
+    """Return name, pattern and definition of each policy that the documentation gives."""
+    found = re.findall(r"# rabbitmqctl set_policy (\S+) '(.+?)' '(.+?)' --apply-to queues", GUIDE.read_text())
+    return [(name, pattern, json.loads(definition)) for name, pattern, definition in found]
+
+
+def test_the_documented_policies_bound_every_queue_and_never_hold_up_nova(server, bridged):
+    bridge = bridged(transport("cell1", server.url))
+    wait_for_queue(bridge)
+    bridge.stop()  # away: its queue fills too
+    policies = documented_policies()
+    assert len(policies) == 2
+    for name, pattern, definition in policies:
+        small = {key: 20 if key == "max-length" else 20_000 for key in definition if key != "overflow"}
+        server.ctl("set_policy", name, pattern, json.dumps(definition | small), "--apply-to", "queues")
+        assert definition["overflow"] == "drop-head"  # a notifier whose message is rejected tries again for ever
+    send(server.url, 60)
+    held = server.queues()
+    assert 0 < held["stumble"] < 60
+    assert held["versioned_notifications.info"] == 20
 
 
 def test_kafka_keeps_what_was_sent_before_the_bridge_came(kafka, bridged):

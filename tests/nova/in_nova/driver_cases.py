@@ -178,7 +178,7 @@ class DriverCase(unittest.TestCase):
     def test_every_option_has_a_help(self):
         ((group, found),) = options.list_opts()
         self.assertEqual("stumble", group)
-        names = ["outbox_dir", "durability", "tap", "labels", "cell", "region"]
+        names = ["outbox_dir", "durability", "tap", "tracebacks", "labels", "cell", "region"]
         self.assertEqual(names, [option.name for option in found])
         for option in found:
             self.assertGreater(len(option.help), 20)

@@ -30,6 +30,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--record", type=pathlib.Path, help="record notifications and tap calls as JSON lines")
     parser.add_argument("--results", type=pathlib.Path, help="where results go (default: standard output)")
     parser.add_argument("--cost", action="store_true", help='at the end a line {"cost": …}: stumble\'s CPU time')
+    parser.add_argument("--witness", type=pathlib.Path, help="where the canaries go that Nova handed to its notifiers")
     parser.add_argument("--log", type=pathlib.Path, help="where Nova's log goes when done")
     return parser.parse_args()
 
@@ -37,8 +38,9 @@ def arguments() -> argparse.Namespace:
 def main(given: argparse.Namespace) -> int:
     """Play; exit status 1 when a scenario could not be played."""
     from novaharness import hosts  # isort: skip - first: it patches for eventlet
-    from novaharness import cloud, cost, play, record
+    from novaharness import canaries, cloud, cost, play, record
     from novaharness.scenarios import SCENARIOS
+    from nova import rpc  # isort: skip - after the patching for eventlet
 
     folder = pathlib.Path(tempfile.mkdtemp(prefix="novaharness-"))
     drivers = (("stumble",) if given.stumble else ()) + (("test",) if given.record else ())
@@ -48,6 +50,10 @@ def main(given: argparse.Namespace) -> int:
         recorder.install()
     running = cloud.Cloud(conf).start()
     running.require_drivers(drivers)
+    canaries.plant(running)
+    witness = canaries.Witness()
+    if given.witness:
+        witness.install((rpc.LEGACY_NOTIFIER, rpc.NOTIFIER))
     print("nova is up: nova-api, conductor, scheduler, computes " + ", ".join(cloud.COMPUTES), file=sys.stderr)
     watch = (lambda name: setattr(recorder, "scenario", name)) if recorder else (lambda _name: None)
     player = play.Player(running, watch)
@@ -66,6 +72,8 @@ def main(given: argparse.Namespace) -> int:
         if meter:
             print(json.dumps({"cost": meter.result()}), file=out, flush=True)
     hosts.wait_idle()
+    if given.witness:
+        witness.write(given.witness)
     if given.log:
         given.log.write_text(running.stdlog.logger.output)
     return 1 if broken else 0

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from oslo_config import cfg
 
-from novaharness import faults, hosts, view
+from novaharness import canaries, faults, hosts, view
 from novaharness.vocabulary import GIVEN, Call, Scenario
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ class Player:
         self._services = {f"service_{service['host']}": service["id"] for service in services}
         cloud.cinder.volumes[cloud.cinder.IMAGE_BACKED_VOL] = IMAGE_VOLUME | {"id": cloud.cinder.IMAGE_BACKED_VOL}
         self._huge_flavor = cloud._create_flavor(vcpu=100000, memory_mb=1 << 24)
+        self._given = ""
 
     def play(self, scenario: Scenario) -> dict[str, Any]:
         """Prepare, ask, wait until Nova rests; return ids and Nova's own view (`error` if the scenario broke)."""
@@ -47,6 +48,7 @@ class Player:
         try:
             with options(scenario.options):
                 self._watch(f"given {scenario.name}")
+                self._given = scenario.given
                 for call in (*GIVEN[scenario.given], *scenario.before):
                     self._make(call, names)
                 self._watch(scenario.name)
@@ -92,8 +94,10 @@ class Player:
             return 0, ""
         api = self._cloud.admin_api if call.admin else self._cloud.user_api
         send = {"POST": api.api_post, "PUT": api.api_put, "DELETE": api.api_delete}[call.method]
-        arguments = [call.path.format(**names)] + ([fill(call.body, names)] if call.method != "DELETE" else [])
-        answer = send(*arguments, check_response_status=[200, 201, 202, 204, 207, *accept])
+        body, microversion = canaries.planted(call, self._given)
+        arguments = [call.path.format(**names)] + ([fill(body, names)] if call.method != "DELETE" else [])
+        with speaking(api, microversion):
+            answer = send(*arguments, check_response_status=[200, 201, 202, 204, 207, *accept])
         if call.path == "/servers":
             names["server"] = answer.body["server"]["id"]
         hosts.wait_idle()
@@ -109,6 +113,17 @@ def fill(body: Any, names: dict[str, str]) -> Any:
     if isinstance(body, list):
         return [fill(value, names) for value in body]
     return body
+
+
+@contextlib.contextmanager
+def speaking(api: Any, microversion: str | None) -> Iterator[None]:
+    """Let a client use another microversion for a while; None changes nothing."""
+    before = api.microversion
+    api.microversion = microversion or before
+    try:
+        yield
+    finally:
+        api.microversion = before
 
 
 @contextlib.contextmanager

@@ -75,6 +75,7 @@ class Bridge:
             cell=settings.cell,
             region=settings.region,
             cloud=self._cloud,
+            tracebacks=self._settings.tracebacks,
         )
         intake = Intake(settings.name, emitter, self._untranslated)
         while not self._stopping.is_set():

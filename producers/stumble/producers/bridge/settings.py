@@ -57,6 +57,7 @@ class BridgeSettings(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     transports: tuple[TransportSettings, ...] = Field((), description="Where the notifications are.")
+    tracebacks: bool = Field(True, description="Whether tracebacks of exceptions go further than this host.")
 
     @model_validator(mode="after")
     def _names_differ(self) -> BridgeSettings:
@@ -73,7 +74,7 @@ def load(transports: list[dict[str, Any]] | None = None, **overrides: object) ->
     """
     settings = load_settings(**overrides)
     path = os.environ.get(CONFIG_VARIABLE)
-    table = {"transports": transports} if transports else {}
+    table: dict[str, Any] = {"transports": transports} if transports else {}
     if not table and path:
         table = tomllib.loads(Path(path).read_text(encoding="utf-8")).get("bridge", {})
     try:

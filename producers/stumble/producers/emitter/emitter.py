@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from stumble.producers.emitter.scopes import Action
+from stumble.producers.emitter.tracebacks import without_traceback
 from stumble.producers.outbox import Envelope, OutboxWriter, pack
 from stumble.producers.outbox.counters import Totals
 from stumble.producers.outbox.writer import DEFAULT_MAX_BYTES, DEFAULT_MIN_FREE
@@ -30,7 +31,8 @@ class Emitter:
 
     Every method is safe in any thread, green or native, before and after a fork; none raises, waits for a network or
     starts a thread. ``cell``, ``region``, ``cloud`` and ``labels`` are put on events that don't name their own;
-    ``about`` is further information for the relay (``tap="on"``). Raises ``ValueError`` for an unknown durability.
+    ``about`` is further information for the relay (``tap="on"``). With ``tracebacks=False`` none leaves the process.
+    Raises ``ValueError`` for an unknown durability.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class Emitter:
         cloud: str | None = None,
         labels: Mapping[str, str] | None = None,
         durability: str = "process",
+        tracebacks: bool = True,
         max_bytes: int = DEFAULT_MAX_BYTES,
         min_free: float = DEFAULT_MIN_FREE,
         about: Mapping[str, Any] | None = None,
@@ -53,6 +56,7 @@ class Emitter:
         self._source = {"kind": "LIBRARY", "publisher": self._publisher}
         self._encode = Encoder(json.loads(EVENT.json), {**places, "labels": labels, "source": self._source}).encode
         self._quiet_until = 0.0
+        self._tracebacks = tracebacks
         self._outbox = OutboxWriter(
             outbox_dir,
             durability=durability,
@@ -122,6 +126,8 @@ class Emitter:
             traceparent.encode("ascii", "replace")[:_NAME_BYTES] if traceparent else b"",
             is_failure,
         )
+        if not self._tracebacks and event.get("failure"):
+            born["failure"] = without_traceback(event["failure"])
         return pack(envelope, self._encode({**event, **born})), is_failure
 
     def _invalid(self, error: Exception) -> bool:

@@ -33,6 +33,13 @@ OPTIONS = [
         "failures are announced by no notification; without this they stay unseen unless "
         "[notifications]/notification_format is `both`, and some even then.",
     ),
+    cfg.BoolOpt(
+        "tracebacks",
+        default=True,
+        help="Whether the tracebacks of exceptions leave this host with the events, for operators. Passwords, tokens "
+        "and keys in them are masked; set this to false where no text of a traceback may leave the host at all. Then "
+        "exception class, place and message still tell what went wrong, and Nova's log on the host has the rest.",
+    ),
     cfg.DictOpt(
         "labels",
         default={},
@@ -49,6 +56,7 @@ class Settings(NamedTuple):
     outbox_dir: str
     durability: str
     tap: bool
+    tracebacks: bool
     labels: tuple[tuple[str, str], ...]
     cell: str | None
     region: str | None
@@ -67,6 +75,7 @@ def read(conf: cfg.ConfigOpts) -> Settings:
         outbox_dir=found.outbox_dir,
         durability=found.durability,
         tap=found.tap,
+        tracebacks=found.tracebacks,
         labels=tuple(sorted(found.labels.items())),
         cell=found.cell,
         region=found.region,

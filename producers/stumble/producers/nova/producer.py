@@ -39,6 +39,7 @@ class Producer:
             region=settings.region,
             labels=dict(settings.labels),
             durability=settings.durability,
+            tracebacks=settings.tracebacks,
             about={"tap": "off"},
         )
 

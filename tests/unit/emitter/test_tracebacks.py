@@ -1,0 +1,47 @@
+"""`tracebacks=False`: none leaves the process, not even inside a message."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stumble.producers.emitter import describe
+from stumble.producers.emitter.tracebacks import without_traceback
+from tests.unit.emitter.test_emitter import SERVER, emitter, events
+
+TRACE = "Traceback (most recent call last):\n  File 'x', line 1\nValueError: x"
+
+
+def failing() -> dict[str, Any]:
+    try:
+        raise ValueError("no disk")  # noqa: TRY301
+    except ValueError as error:
+        return describe(error)
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_the_switch(wanted: bool, tmp_path: Path) -> None:
+    given = {"instance_uuid": SERVER, "phase": "ERROR", "failure": failing()}
+    assert emitter(tmp_path, tracebacks=wanted).emit(given)
+    (event,) = events(tmp_path)
+    assert (event["failure"]["traceback"] is not None) == wanted
+    assert (event["failure"]["exception"], event["failure"]["message"]) == ("ValueError", "no disk")
+    assert given["failure"]["traceback"]  # the caller's stays as it is
+
+
+@pytest.mark.parametrize(
+    ("message", "left"),
+    [
+        ("no disk", "no disk"),
+        (None, None),
+        (f"no disk\n{TRACE}", "no disk"),
+        (f"Remote error: ValueError no disk\n['{TRACE}', '']", "Remote error: ValueError no disk"),
+        (f"Remote error: ValueError no disk\n[u'{TRACE}']", "Remote error: ValueError no disk"),
+        (TRACE, None),
+    ],
+)
+def test_texts_end_where_a_traceback_begins(message: str | None, left: str | None) -> None:
+    found = without_traceback({"message": message, "reason": message, "traceback": TRACE, "chain": ["OSError"]})
+    assert found == {"message": left, "reason": left, "traceback": None, "chain": ["OSError"]}
