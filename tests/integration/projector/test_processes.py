@@ -229,13 +229,13 @@ def test_an_expired_offset_stops_with_one_line_until_the_loss_is_accepted(world)
     admin = AdminClient({"bootstrap.servers": world.kafka})
     admin.delete_records([gone])[gone].result(30)
     second = world.start()
-    eventually(lambda: "" if "--accept-loss" in world.said(second) else "not said", 60)
+    eventually(lambda: "" if "offsets resume" in world.said(second) else "not said", 60)
     time.sleep(6)
-    assert world.said(second).count("--accept-loss") == 1
+    assert world.said(second).count("offsets resume") == 1
     with connect(world.url) as session:
         where = "select next_offset from offsets where kafka_partition = %s"
         assert session.execute(where, (behind,)).fetchone() == (stored,)
-    accepting = world.start("store", "offsets", "--accept-loss", "--partition", str(behind))
+    accepting = world.start("offsets", "resume", "--partition", str(behind))
     assert accepting.wait(60) == 0, world.said(accepting)
     world.produce(events[600:])
     eventually(world.behind, 60)
@@ -255,7 +255,7 @@ def test_a_topic_made_anew_is_noticed(world):
     time.sleep(1)
     world.make_topics()
     eventually(lambda: "" if "made anew" in world.said(process) else "not said", 60)
-    accepting = world.start("store", "offsets", "--accept-loss")
+    accepting = world.start("offsets", "resume")
     assert accepting.wait(60) == 0, world.said(accepting)
     more = [event(request_id="req-new")]
     world.produce([*events, *more])

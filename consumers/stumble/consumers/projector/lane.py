@@ -24,6 +24,7 @@ from stumble.consumers.projector.errors import (
 )
 from stumble.consumers.store.adapters import register
 from stumble.consumers.store.connect import StoreUnavailableError, connect
+from stumble.consumers.store.queries import query
 from stumble.schemas.wire.errors import StumbleError
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from stumble.consumers.dlq import DeadLetters
     from stumble.consumers.notices import Notices
+    from stumble.consumers.projector.breaker import Breaker
     from stumble.consumers.projector.health import Health
     from stumble.consumers.projector.transaction import Applied, Ledger
 
@@ -42,8 +44,6 @@ _FIRST_BACKOFF = 0.1
 _LONGEST_BACKOFF = 5.0
 #: The same batch again and again without success: something else is wrong, say so.
 _RETRIES_UNTIL_SAID = 5
-#: So many records in a row that can't be stored are no bad records: the partition waits for a person.
-_MOST_IN_A_ROW = 20
 
 
 class StoppedError(StumbleError):
@@ -78,6 +78,7 @@ class Tools:
     url: str
     ledger: Ledger
     letters: DeadLetters
+    breaker: Breaker
     health: Health
     notices: Notices
     application: str
@@ -90,13 +91,13 @@ class Lane:
     def __init__(self, tools: Tools) -> None:
         self._ledger = tools.ledger
         self._letters = tools.letters
+        self._breaker = tools.breaker
         self._health = tools.health
         self._notices = tools.notices
         self._ending = tools.ending
         self._url = tools.url
         self._application = tools.application
         self._connection: Connection[Any] | None = None
-        self._bad_in_a_row = 0
 
     def write(self, batch: Batch) -> Result:
         """Put a batch into the store; what can't be done is in the result."""
@@ -125,10 +126,11 @@ class Lane:
             self._connection.close()
 
     def _batch(self, batch: Batch, result: Result) -> None:
+        self._hold_back(batch, result)
         self._dead_letter(batch, result)
         while batch:
             try:
-                self._merge(result, self._steady(lambda: self._ledger.apply(self._session(), batch)))
+                self._merge(result, self._steady(lambda: self._ledger.apply(self._session(), batch)), batch)
             except FencedError as error:
                 result.fenced |= error.partitions
                 batch.drop(error.partitions)
@@ -151,7 +153,7 @@ class Lane:
         if partition in result.fenced or partition in result.blocked:
             return
         try:
-            self._merge(result, self._steady(lambda: self._ledger.apply(self._session(), part)))
+            self._merge(result, self._steady(lambda: self._ledger.apply(self._session(), part)), part)
         except FencedError:
             result.fenced.add(partition)
         except NulTextError:
@@ -172,11 +174,10 @@ class Lane:
         if not part.readings:
             raise error
         (reading,) = part.readings
-        if self._bad_in_a_row >= _MOST_IN_A_ROW:
-            reason = f"{self._bad_in_a_row} records in a row can't be stored, the last because of {_line(error)}"
-            result.blocked[reading.partition] = (reading.offset, reason)
+        why = self._breaker.refused(reading.partition, reading.offset, self._permit)
+        if why is not None:
+            result.blocked[reading.partition] = (reading.offset, _held_back(reading.partition, why, _line(error)))
             return
-        self._bad_in_a_row += 1
         stage = "store" if isinstance(error, psycopg.Error) else "derive"
         bad = BadRecord(reading.record, reading.partition, reading.offset, BadRecordError(stage, error))
         part.readings.clear()
@@ -185,9 +186,30 @@ class Lane:
         if reading.partition not in result.blocked:
             self._isolate_one(part, error, result)
 
-    def _merge(self, result: Result, applied: Applied) -> None:
+    def _hold_back(self, batch: Batch, result: Result) -> None:
+        """Cut a batch where so many records are bad that something else must be wrong."""
+        bad = {(item.partition, item.offset): item.error for item in batch.bad}
+        for partition in {place[0] for place in bad} | {p for p in batch.spans if self._breaker.watches(p)}:
+            good = ((item.offset, False) for item in batch.readings if item.partition == partition)
+            records = sorted([*good, *((offset, True) for number, offset in bad if number == partition)])
+            stop = self._breaker.look(partition, records, self._permit)
+            if stop is not None:
+                offset, why = stop
+                result.blocked[partition] = (offset, _held_back(partition, why, str(bad[partition, offset])))
+                batch.cut(partition, offset)
+
+    def _permit(self, partition: int) -> int:
+        """Ask up to which offset a person lets bad records through; a store that is away permits none."""
+        asked = {"topic": self._ledger.topic, "topic_id": self._ledger.topic_id, "partition": partition}
+        try:
+            row = self._session().execute(query("let_through"), asked).fetchone()
+        except (StoreUnavailableError, psycopg.Error):
+            return 0
+        return int(row[0]) if row else 0
+
+    def _merge(self, result: Result, applied: Applied, batch: Batch) -> None:
         if applied.events:
-            self._bad_in_a_row = 0
+            self._breaker.stored(batch.spans)
         if result.applied is None:
             result.applied = applied
         else:
@@ -270,6 +292,13 @@ class Lane:
             self._connection = connect(self._url, application=self._application)
             register(self._connection)
         return self._connection
+
+
+def _held_back(partition: int, why: str, last: str) -> str:
+    return (
+        f"{why}, the last because of {last.rstrip('.')}. None is dropped: it goes on when the record can be taken in, "
+        f"or `stumble dlq let-through --partition {partition}` lets such records go to the dead letter topic"
+    )
 
 
 def _line(error: BaseException) -> str:

@@ -20,9 +20,10 @@ from confluent_kafka import KafkaError, KafkaException
 from stumble.consumers.dlq import DeadLetters
 from stumble.consumers.notices import Notices
 from stumble.consumers.projector.batch import BadRecord, Batch
+from stumble.consumers.projector.breaker import Breaker
 from stumble.consumers.projector.errors import BadRecordError
 from stumble.consumers.projector.health import Health
-from stumble.consumers.projector.offsets import Place, expired, place
+from stumble.consumers.projector.offsets import Place, beyond, expired, place
 from stumble.consumers.projector.positions import Blocked, Positions
 from stumble.consumers.projector.reading import Reader
 from stumble.consumers.projector.source import Source
@@ -80,7 +81,8 @@ class Projector:
             sighting_patience_seconds=own.sighting_patience,
         )
         letters = DeadLetters(settings.kafka, own.group)
-        self._writer = Writer(self._url, self._ledger, letters, self.health, self._notices, self._application)
+        breaker = Breaker(own.breaker_run, own.breaker_share)
+        self._writer = Writer(self._url, self._ledger, letters, breaker, self.health, self._notices, self._application)
         self._statuses = Statuses(settings, own.group, registry.resolve if registry else None)
         self._upkeep = Upkeep(self._url, own, self._application)
         self._pending = Batch()
@@ -243,13 +245,20 @@ class Projector:
     def _still_expired(self, partition: int, blocked: Blocked) -> bool:
         """Ask the broker: what the client says of an offset may be about one that it was at before."""
         stored = self._at.stored[partition]
+        if blocked.reason == beyond(self._topic, partition, stored):
+            return True  # also when the topic has grown so far again: that is not what was to be read
         return blocked.reason == expired(self._topic, partition, stored) and not self._source.has(partition, stored)
+
+    def _impossible(self, partition: int, offset: int) -> str:
+        ends = self._source.high_watermark(partition, ask=True)
+        say = beyond if ends is not None and ends < offset else expired
+        return say(self._topic, partition, offset)
 
     def _kafka_error(self, error: KafkaError, message: Message) -> None:
         code, partition = error.code(), message.partition()
         if code in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):  # noqa: SLF001
             if partition is not None and partition in self._at.taken:
-                self._block(partition, expired(self._topic, partition, self._at.taken[partition]))
+                self._block(partition, self._impossible(partition, self._at.taken[partition]))
         elif code in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC):  # noqa: SLF001
             self._notices.say("topic", f"There is no topic {self._topic}: create it by `stumble topics apply`.")
         elif error.fatal():

@@ -51,15 +51,25 @@ def expired(topic: str, partition: int, offset: int) -> str:
     """Say that the broker no longer has what the store would read next."""
     return (
         f"Partition {partition} of {topic} is stopped: the broker no longer has offset {offset}, which comes next. "
-        "Events were lost to its retention; to go on from what is left run "
-        f"`stumble store offsets --accept-loss --partition {partition}`."
+        "Events were lost to its retention: `stumble offsets show` says which, and to go on from what is left run "
+        f"`stumble offsets resume --partition {partition}`."
+    )
+
+
+def beyond(topic: str, partition: int, offset: int) -> str:
+    """Say that the topic ends before what the store would read next."""
+    return (
+        f"Partition {partition} of {topic} is stopped: it ends before offset {offset}, which comes next. It was cut "
+        "back or restored, and what is written there since would be passed over: `stumble offsets show` says where it "
+        f"is, and to read it from its start run `stumble offsets resume --partition {partition}`; known events stay "
+        "single."
     )
 
 
 def _recreated(topic: str) -> str:
     return (
         f"The topic {topic} was deleted and made anew: the store's offsets mean nothing there. To read it from its "
-        "start run `stumble store offsets --accept-loss`; events that are known stay single."
+        "start run `stumble offsets resume`; events that are known stay single."
     )
 
 

@@ -17,6 +17,12 @@ class ProjectorSettings(BaseSettings):
     events_days: int = Field(90, ge=1, description="Days that raw events stay in the store.")
     requests_days: int = Field(400, ge=1, description="Days that requests and failures stay in the store.")
     sighting_patience: float = Field(3600, ge=0, description="Seconds that a failure without instance waits for one.")
+    breaker_run: int = Field(
+        50, ge=0, description="Bad records in a row after which a partition waits for a person; 0: never."
+    )
+    breaker_share: float = Field(
+        0.5, gt=0, le=1, description="Share of bad records, of the last thousand, above which it waits; 1: never."
+    )
     stuck_after: float = Field(
         120, gt=0, description="Seconds without progress, with work to do, until /healthz fails."
     )

@@ -18,6 +18,7 @@ from stumble.consumers.projector.lane import Lane, Result, StoppedError, Tools
 if TYPE_CHECKING:
     from stumble.consumers.dlq import DeadLetters
     from stumble.consumers.notices import Notices
+    from stumble.consumers.projector.breaker import Breaker
     from stumble.consumers.projector.health import Health
     from stumble.consumers.projector.transaction import Ledger
 
@@ -37,7 +38,14 @@ class Writer(threading.Thread):
     """Writes one job at a time. `submit` only when `idle`; results come back through `results`."""
 
     def __init__(
-        self, url: str, ledger: Ledger, letters: DeadLetters, health: Health, notices: Notices, application: str
+        self,
+        url: str,
+        ledger: Ledger,
+        letters: DeadLetters,
+        breaker: Breaker,
+        health: Health,
+        notices: Notices,
+        application: str,
     ) -> None:
         super().__init__(name="writer", daemon=True)
         self.results: queue.SimpleQueue[Result] = queue.SimpleQueue()
@@ -45,7 +53,7 @@ class Writer(threading.Thread):
         self._idle = threading.Event()
         self._idle.set()
         self._ending = threading.Event()
-        tools = Tools(url, ledger, letters, health, notices, application, self._ending)
+        tools = Tools(url, ledger, letters, breaker, health, notices, application, self._ending)
         self._lanes = (Lane(tools), Lane(tools))
         self._second = ThreadPoolExecutor(1, thread_name_prefix="lane")
 

@@ -35,6 +35,9 @@ COMMANDS = (
     Command(_STORE, "topics", f"{_CLI}.topics:app", "consumers", "Create the Kafka topics"),
     Command(_STORE, "store", f"{_CLI}.store:app", "consumers", "Migrate the database"),
     Command(_STORE, "projector", f"{_CLI}.projector:app", "consumers", "Build the failure store from the topic"),
+    Command(
+        _STORE, "offsets", f"{_CLI}.offsets:app", "consumers", "Where the store is in the topic; resume after a loss"
+    ),
     Command(_STORE, "dlq", f"{_CLI}.dlq:app", "consumers", "Dead letters: list, count, export, send again"),
     Command(_STORE, "alerter", f"{_CLI}.alerter:app", "consumers", "Publish failures, outcomes and their corrections"),
     Command(_STORE, "alerts", f"{_CLI}.alerts:app", "consumers", "Check rules, rehearse them, list what fires"),

@@ -19,6 +19,7 @@ from stumble.consumers.deadletters.desk import Desk, Orders, Outcome
 from stumble.consumers.deadletters.letter import Place
 from stumble.consumers.deadletters.selection import Selection
 from stumble.consumers.deadletters.stats import Statistics
+from stumble.consumers.projector.standing import Standings
 from stumble.consumers.store.connect import connect
 from stumble.consumers.store.version import require_current
 from stumble.deploy.cli import tables
@@ -226,6 +227,34 @@ def redrive(
         tables.console().print(_summary(done, desk.looked_at, dry_run=dry_run), soft_wrap=True)
     if done["REFUSED"]:
         raise typer.Exit(1)
+
+
+@app.command(
+    "let-through",
+    epilog=examples("stumble dlq let-through --partition 3 --dry-run", "stumble dlq let-through --partition 3"),
+)
+def let_through(
+    *,
+    partition: Annotated[list[int], typer.Option("--partition", min=0, help="This partition; may be repeated.")],
+    until: Annotated[
+        int | None, typer.Option(min=0, metavar="OFFSET", help="Before this offset; the end that the topic has now.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen, change nothing.")] = False,
+) -> None:
+    """Let bad records of a partition go to the dead letter topic, however many they are, up to an offset.
+
+    Too many bad records at once hold a partition back (STUMBLE_PROJECTOR_BREAKER_…): nothing is dropped, and it goes on
+    by itself when its next record can be taken in. Where they are simply bad, this lets them through; what is written
+    behind the offset is looked at as before. The projector goes on within seconds.
+    """
+    settings = settings_of()
+    url = settings.database_url.get_secret_value()
+    require_current(url)
+    with connect(url, application="stumble-dlq") as connection, Standings(settings.kafka, connection) as standings:
+        for number in sorted(set(partition)):
+            end = standings.let_through(number, until, dry_run=dry_run)
+            would = "would go" if dry_run else "go"
+            typer.echo(f"partition {number}: bad records before offset {end} {would} to the dead letter topic")
 
 
 @contextmanager

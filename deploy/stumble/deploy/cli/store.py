@@ -1,4 +1,4 @@
-"""`stumble store`: migrate the database, and say on purpose what the projector never decides alone."""
+"""`stumble store`: look after the database."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from stumble.consumers.audit.audit import Audit, Scope
-from stumble.consumers.projector.acceptance import accept_loss
 from stumble.consumers.projector.settings import ProjectorSettings
 from stumble.consumers.store.connect import shown
 from stumble.consumers.store.migrate import migrate as migrate_store
@@ -20,7 +19,7 @@ app = typer.Typer(add_completion=False)
 
 @app.callback()
 def store() -> None:
-    """Migrate the database; look after its Kafka offsets."""
+    """Look after the database."""
 
 
 @app.command(epilog=examples("stumble store migrate"))
@@ -30,27 +29,6 @@ def migrate(*, database_url: DatabaseOption = None) -> None:
     before, after = migrate_store(url)
     told = f"is at version {after}" if before == after else f"went from version {before or 'none'} to {after}"
     typer.echo(f"The store {shown(url)} {told}.")
-
-
-@app.command(
-    epilog=examples("stumble store offsets", "stumble store offsets --accept-loss --partition 3"),
-)
-def offsets(
-    *,
-    accept: Annotated[
-        bool, typer.Option("--accept-loss", help="Go on at the oldest record that the topic still has.")
-    ] = False,
-    partition: Annotated[list[int] | None, typer.Option(help="Only this partition; may be repeated.")] = None,
-    database_url: DatabaseOption = None,
-) -> None:
-    """Show where the store is in the topic; with --accept-loss, go on where records were lost to retention.
-
-    A partition whose next record is gone stands still until this command says that the loss is known. The same
-    holds for a topic that was deleted and made anew. Events that the store knows stay single.
-    """
-    settings = settings_of(database_url)
-    for line in accept_loss(settings, set(partition or ()), really=accept):
-        typer.echo(line)
 
 
 @app.command(epilog=examples("stumble store rebuild", "stumble store rebuild --from-nothing"))

@@ -24,3 +24,13 @@ select pg_advisory_unlock(hashtextextended('stumble.redrive:' || %(topic_id)s, 0
 select event_id from events where event_id = any(%(ids)s)
 union all
 select event_id from late_events where event_id = any(%(ids)s)
+
+-- name: let_through
+select until_offset from let_through
+where topic = %(topic)s and kafka_partition = %(partition)s and topic_id = %(topic_id)s
+
+-- name: set_let_through
+insert into let_through (topic, kafka_partition, topic_id, until_offset)
+values (%(topic)s, %(partition)s, %(topic_id)s, %(until)s)
+on conflict (topic, kafka_partition)
+do update set topic_id = excluded.topic_id, until_offset = excluded.until_offset, given_at = now()

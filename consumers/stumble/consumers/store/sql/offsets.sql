@@ -41,11 +41,15 @@ where o.topic = %(topic)s
   and o.next_offset = n.expected
 returning o.kafka_partition
 
--- name: reset_offsets
-update offsets o
-set next_offset = n.next_offset, topic_id = %(topic_id)s, updated_at = now()
-from unnest(%(partitions)s::int[], %(offsets)s::bigint[]) as n (kafka_partition, next_offset)
-where o.topic = %(topic)s and o.kafka_partition = n.kafka_partition
+-- name: standing_offsets
+select kafka_partition, topic_id, next_offset, read_until from offsets where topic = %(topic)s
+
+-- Under the partition's lock: a writer's compare fails afterwards, and it reads from here.
+-- name: set_offset
+insert into offsets (topic, kafka_partition, topic_id, next_offset)
+values (%(topic)s, %(partition)s, %(topic_id)s, %(offset)s)
+on conflict (topic, kafka_partition)
+do update set topic_id = excluded.topic_id, next_offset = excluded.next_offset, updated_at = now()
 
 -- name: all_offsets
 select kafka_partition, topic_id, next_offset from offsets where topic = %(topic)s order by kafka_partition

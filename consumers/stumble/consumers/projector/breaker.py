@@ -1,0 +1,119 @@
+"""Tells a bad record from something that is wrong with all of them: then a partition waits instead.
+
+What is held back is neither dropped nor dead-lettered. The partition goes on by itself when its next record can be
+taken in, or when a person lets the bad ones through up to an offset.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    #: Answers up to which offset (exclusive) a person lets bad records of a partition through.
+    Permit = Callable[[int], int]
+
+#: The share of bad records is taken over twice this many at most, and only once so many of them were bad.
+_WINDOW = 500
+_FEWEST = 100
+
+
+@dataclass(slots=True)
+class _Recent:
+    """What was met of one partition lately. `open_at`: the record that is held back."""
+
+    in_a_row: int = 0
+    refused_in_a_row: int = 0
+    seen: int = 0
+    bad: int = 0
+    seen_before: int = 0
+    bad_before: int = 0
+    counted_until: int = 0
+    let_through: int = 0
+    open_at: int | None = None
+
+    def count(self, *, seen: int, bad: int) -> None:
+        self.seen += seen
+        self.bad += bad
+        if self.seen >= _WINDOW:
+            self.seen_before, self.bad_before, self.seen, self.bad = self.seen, self.bad, 0, 0
+
+    def forget(self) -> None:
+        self.in_a_row = self.refused_in_a_row = self.seen = self.bad = self.seen_before = self.bad_before = 0
+        self.open_at = None
+
+
+class Breaker:
+    """Counts bad records by partition: `run` in a row, or more than `share` of the last thousand, are too many.
+
+    A partition is in one writer's hands at a time; so is what is counted of it.
+    """
+
+    def __init__(self, run: int, share: float) -> None:
+        self._run = run
+        self._share = share
+        self._recent: dict[int, _Recent] = {}
+
+    def watches(self, partition: int) -> bool:
+        """Whether a partition had bad records lately."""
+        return partition in self._recent
+
+    def look(self, partition: int, records: Iterable[tuple[int, bool]], permit: Permit) -> tuple[int, str] | None:
+        """Take in records (offset, whether it can't be read), in order; returns where to stop and why, if so."""
+        recent = self._recent.setdefault(partition, _Recent())
+        for offset, is_bad in records:
+            if recent.open_at is not None and is_bad and not self._let_through(recent, partition, offset, permit):
+                return offset, self._why(recent)
+            if recent.open_at is not None:
+                recent.forget()
+            if offset < recent.counted_until:
+                continue
+            if is_bad and offset >= recent.let_through and self._too_many(recent):
+                if not self._let_through(recent, partition, offset, permit):
+                    recent.open_at = offset
+                    return offset, self._why(recent)
+                recent.forget()
+            recent.counted_until = offset + 1
+            if is_bad and offset < recent.let_through:
+                continue
+            recent.in_a_row = recent.in_a_row + 1 if is_bad else 0
+            recent.count(seen=1, bad=int(is_bad))
+        if not recent.bad and not recent.bad_before and not recent.refused_in_a_row:
+            del self._recent[partition]
+        return None
+
+    def refused(self, partition: int, offset: int, permit: Permit) -> str | None:
+        """Take in that the store or the rules refuse a record alone; returns why it is to be held back, if so."""
+        recent = self._recent.setdefault(partition, _Recent())
+        if not self._run or recent.refused_in_a_row < self._run or offset < recent.let_through:
+            recent.refused_in_a_row += 1
+            return None
+        if self._let_through(recent, partition, offset, permit):
+            recent.refused_in_a_row = 1
+            return None
+        return f"{recent.refused_in_a_row} records in a row can't be stored"
+
+    def stored(self, partitions: Iterable[int]) -> None:
+        """Take in that events of these partitions were stored."""
+        for partition in partitions:
+            if (recent := self._recent.get(partition)) is not None:
+                recent.refused_in_a_row = 0
+
+    def _too_many(self, recent: _Recent) -> bool:
+        """Whether one more bad record is too many."""
+        seen, bad = recent.seen + recent.seen_before, recent.bad + recent.bad_before
+        return bool(self._run and recent.in_a_row >= self._run) or (bad >= _FEWEST and bad > self._share * seen)
+
+    def _why(self, recent: _Recent) -> str:
+        if self._run and recent.in_a_row >= self._run:
+            return f"{recent.in_a_row} records in a row can't be read"
+        seen, bad = recent.seen + recent.seen_before, recent.bad + recent.bad_before
+        return f"{bad} of the last {seen} records can't be read"
+
+    @staticmethod
+    def _let_through(recent: _Recent, partition: int, offset: int, permit: Permit) -> bool:
+        if offset >= recent.let_through:
+            recent.let_through = max(recent.let_through, permit(partition))
+        return offset < recent.let_through
