@@ -135,6 +135,7 @@ def _announced(record: RequestRecord) -> str:
             record.outcome,
             record.verdict,
             record.reason,
+            record.evidence,
             record.effect,
             record.started_at,
             record.finished_at,

@@ -79,7 +79,7 @@ class RequestRecord:
 
     ``action`` is None while no signal has told it. ``finished_at`` is when the deciding signal happened, by its
     emitter's clock. ``verdict`` is the class with which Nova gave up. ``effect`` is what the last failure did to the
-    instance, NONE without one.
+    instance, NONE without one. ``evidence`` says, for operators, what a decision was concluded from.
     """
 
     request_key: str
@@ -97,6 +97,7 @@ class RequestRecord:
     outcome: str
     verdict: str | None
     reason: str | None
+    evidence: str | None
     effect: str
     started_at: int | None
     finished_at: int | None
@@ -117,8 +118,8 @@ class Decision:
     """What the consumer concluded from clocks and silence.
 
     ``kind`` is ``STALLED`` or ``INTERRUPTED``. A decision stands until there is news: a fact of its request that
-    happened after ``decided_at``, or more facts than the ``evidence["facts"]`` (decimal) that it was made upon.
-    ``evidence["host"]`` names the restarted host of an ``INTERRUPTED``.
+    happened after ``decided_at``, or another number of facts than the ``evidence["facts"]`` (decimal) that it was made
+    upon. ``evidence["host"]`` names the restarted host of an ``INTERRUPTED``; outcome/evidence.py reads the rest.
     """
 
     request_key: str

@@ -44,6 +44,7 @@ def outcome_payload(request: RequestRecord) -> dict[str, Any]:
         "outcome": request.outcome,
         "verdict": request.verdict,
         "reason": request.reason,
+        "evidence": request.evidence,
         "effect": request.effect,
         "started_at": request.started_at,
         "finished_at": request.finished_at,

@@ -131,6 +131,7 @@ class Request(Answer):
     final: bool = Field(description="Whether there is nothing left to wait for.")
     verdict: str | None = Field(None, description="Class with which Nova gave up, beside the causes.")
     reason: str | None = None
+    evidence: str | None = Field(None, description="What a STALLED or interrupted request was concluded from.")
     effect: Effect | None = None
     started_at: Moment | None = None
     finished_at: Moment | None = None

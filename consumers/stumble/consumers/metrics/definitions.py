@@ -45,7 +45,7 @@ REQUESTS_WITHDRAWN = Metric(
     ("action", "outcome"),
 )
 REQUESTS_OPEN = Metric(
-    "store", "stumble_action_requests_open", "gauge", "Requests in flight, stalled ones among them.", ("action",)
+    "store", "stumble_action_requests_open", "gauge", "Requests in flight; stalled ones are counted apart.", ("action",)
 )
 FAILURES = Metric(
     "store",
@@ -156,6 +156,20 @@ PROJECTOR_BLOCKED = Metric(
 )
 PROJECTOR_PAUSED = Metric(
     "projector", "stumble_projector_paused", "gauge", "1 while reading pauses because the store is away."
+)
+PROJECTOR_DECISIONS = Metric(
+    "projector",
+    "stumble_projector_decisions",
+    "counter",
+    "Requests that time and silence decided upon: past their deadline, on a silent host, interrupted by a restart.",
+    ("cause",),
+)
+PROJECTOR_KNOWN_UNTIL = Metric(
+    "projector",
+    "stumble_projector_known_until_timestamp_seconds",
+    "gauge",
+    "Everything that happened before is known in a partition, as far as it waits for no silent host; 0: not known.",
+    ("partition",),
 )
 PROJECTOR_PROGRESS = Metric(
     "projector",

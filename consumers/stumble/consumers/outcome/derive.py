@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from stumble.consumers.facts import Fact, Origin, union
 from stumble.consumers.fingerprint import fingerprint
-from stumble.consumers.outcome import signals
+from stumble.consumers.outcome import evidence, signals
 from stumble.consumers.outcome.attempts import attempt_of, numbered
 from stumble.consumers.outcome.attribute import Group, split
 from stumble.consumers.outcome.effect import effect_of
@@ -58,13 +58,32 @@ def derive_sets(
     instance_uuid: str, sets: Iterable[Sequence[Fact]], decisions: Iterable[Decision] = ()
 ) -> tuple[RequestRecord, ...]:
     """Do what :func:`derive` does for fact sets in hand: one for each request id, as ``union`` returns them."""
+    cases = _cases(sets)
+    ruled = latest(decisions) if decisions else {}
+    keys = {id(case.group): _key(instance_uuid, case.group) for case in cases}
+    return tuple([_record(instance_uuid, case, keys, ruled) for case in cases])
+
+
+def open_cases(
+    instance_uuid: str, sets: Iterable[Sequence[Fact]], decisions: Iterable[Decision] = ()
+) -> dict[str, Case]:
+    """Return the requests, by key, that neither a fact nor a decision has ended: what a decision can be about."""
+    ruled = latest(decisions)
+    found = {_key(instance_uuid, case.group): case for case in _cases(sets) if case.outcome == IN_PROGRESS}
+    return {key: case for key, case in found.items() if key not in ruled or not stands(ruled[key], case.group)}
+
+
+def latest(decisions: Iterable[Decision]) -> dict[str, Decision]:
+    """Return the last decision on each request."""
+    return {decision.request_key: decision for decision in sorted(decisions, key=_decided)}
+
+
+def _cases(sets: Iterable[Sequence[Fact]]) -> list[Case]:
     told = sorted([facts for facts in sets if facts], key=_first_fact)
     cases = [Case(group) for group in adopt(told, split)]
     if len(cases) > 1:
         settle(cases)
-    ruled = {decision.request_key: decision for decision in sorted(decisions, key=_decided)} if decisions else {}
-    keys = {id(case.group): _key(instance_uuid, case.group) for case in cases}
-    return tuple([_record(instance_uuid, case, keys, ruled) for case in cases])
+    return cases
 
 
 def _first_fact(facts: Sequence[Fact]) -> Fact:
@@ -105,11 +124,15 @@ def _record(instance_uuid: str, case: Case, keys: dict[int, str], ruled: dict[st
     steps = numbered(case.runs)
     failures = tuple(_failure(key, case, one, steps) for one in case.findings.clusters)
     outcome, decided_at = case.outcome, case.decided_at
+    reason = proof = None
     decision = ruled.get(key)
-    if decision is not None and outcome == IN_PROGRESS and _stands(decision, group):
-        outcome, decided_at = decision.kind, decision.decided_at
+    if decision is not None and outcome == IN_PROGRESS and stands(decision, group):
+        outcome, decided_at, proof = decision.kind, decision.decided_at, evidence.proof(decision)
         if outcome == "INTERRUPTED":
+            decided_at = _happened_at(decision)
             outcome, failures = FAILED, (*failures, _interrupted(key, group, decision))
+        else:
+            reason = evidence.reason(decision)
     last = failures[-1] if failures else None
     facts = group.facts
     told = _told(group)
@@ -131,7 +154,8 @@ def _record(instance_uuid: str, case: Case, keys: dict[int, str], ruled: dict[st
         display_name=told.display_name,
         outcome=outcome,
         verdict=case.findings.verdict,
-        reason=last.reason if last is not None else None,
+        reason=reason or (last.reason if last is not None else None),
+        evidence=proof,
         effect=last.effect if last is not None else EFFECT_NONE,
         started_at=group.started_at,
         finished_at=decided_at,
@@ -156,17 +180,23 @@ def _place(group: Group) -> Fact:
     return group.facts[-1]
 
 
-def _stands(decision: Decision, group: Group) -> bool:
-    """Tell whether there was no news since a decision."""
+def stands(decision: Decision, group: Group) -> bool:
+    """Tell whether a decision is still about all that is known: there was no news since, and nothing was taken back."""
     known = decision.evidence.get("facts")
-    if known is not None and len(group.facts) > int(known):
+    if known is not None and len(group.facts) != int(known):
         return False
     return group.facts[-1].at <= decision.decided_at
+
+
+def _happened_at(decision: Decision) -> int:
+    """Return when an interruption is known to have happened: when its service started anew, where that is told."""
+    return int(decision.evidence.get("at") or decision.decided_at)
 
 
 def _interrupted(key: str, group: Group, decision: Decision) -> FailureRecord:
     place = _place(group)
     host = decision.evidence.get("host") or place.origin.host
+    at = _happened_at(decision)
     return FailureRecord(
         failure_id=ids.failure_id(key, host, INTERRUPTED),
         host=host,
@@ -179,8 +209,8 @@ def _interrupted(key: str, group: Group, decision: Decision) -> FailureRecord:
         reason=_INTERRUPTED_REASON,
         blame="OPERATOR",
         retryable=True,
-        effect=effect_of(decision.decided_at, INTERRUPTED, group.rule, group.facts),
-        occurred_at=decision.decided_at,
+        effect=effect_of(at, INTERRUPTED, group.rule, group.facts),
+        occurred_at=at,
         fingerprint=fingerprint(group.action, INTERRUPTED, None),
         event_ids=(),
         detail_event_id=None,

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
 
-_HOUR: Final = 3600
 _NONE: Final[frozenset[str]] = frozenset()
 _SILENT: Final[frozenset[tuple[str, str]]] = frozenset()
 
@@ -66,8 +65,6 @@ class Rule:
     stated: bool = False
     #: It ends the instance itself, and with it what else is open.
     ends_instance: bool = False
-    #: Seconds without news after which it is stalled.
-    deadline: int = _HOUR
 
 
 def _rule(action: str, **details: object) -> Rule:
@@ -126,7 +123,6 @@ _RESIZE: Final[dict[str, object]] = {
     "fault_ends": False,
     "migration_ends": False,
     "inside": {"stop", "start"},
-    "deadline": 4 * _HOUR,
 }
 
 _REBUILD_SIGNALS: Final = frozenset({"instance.rebuild", "instance.rebuild_scheduled"})
@@ -140,7 +136,6 @@ _REBUILD: Final[dict[str, object]] = {
     "swallows": True,
     # A guest that was stopped is stopped again at the end.
     "inside": {"stop", "start", "detach_volume", "attach_volume"},
-    "deadline": 2 * _HOUR,
 }
 
 _TABLE: Final[tuple[Rule, ...]] = (
@@ -155,7 +150,6 @@ _TABLE: Final[tuple[Rule, ...]] = (
         final_classes=_BUILD_ABORTS,
         # The state is set to error after the fault is recorded.
         snapshots_lag=True,
-        deadline=2 * _HOUR,
     ),
     _rule(
         "delete",
@@ -238,7 +232,6 @@ _TABLE: Final[tuple[Rule, ...]] = (
         held_by="compute_shelve_instance",
         half_done="shelving_offloading",
         inside={"shelveOffload", "createImage", "stop"},
-        deadline=4 * _HOUR,
     ),
     _plain("shelveOffload", "shelve_offload", "shelve_offload_instance"),
     # A server that is shelved but not offloaded is only started.
@@ -249,7 +242,6 @@ _TABLE: Final[tuple[Rule, ...]] = (
         steps={"get_image_info", "schedule_instances", "compute_unshelve_instance"},
         end_steps={"compute_unshelve_instance", "compute_start_instance"},
         inside={"start"},
-        deadline=2 * _HOUR,
     ),
     _rule(
         "live-migration",
@@ -280,7 +272,6 @@ _TABLE: Final[tuple[Rule, ...]] = (
         silent_failures={("instance.live_migration_rollback", "START")},
         silent_class="LiveMigrationRolledBack",
         aborted_by="live_migration_cancel",
-        deadline=24 * _HOUR,
     ),
     _plain("live_migration_cancel", "live_migration_abort", "live_migration_abort"),
     _plain("live_migration_force_complete", "live_migration_force_complete", "live_migration_force_complete"),
@@ -305,7 +296,7 @@ _TABLE: Final[tuple[Rule, ...]] = (
     ),
     _plain("attach_share", "share_attach", "allow_share"),
     _plain("detach_share", "share_detach", "deny_share"),
-    _plain("swap_volume", "volume_swap", "swap_volume", deadline=8 * _HOUR),
+    _plain("swap_volume", "volume_swap", "swap_volume"),
     _rule("lock", signals={"instance.lock"}, ends={"instance.lock"}, steps={"api_lock"}, end_steps={"api_lock"}),
     _rule(
         "unlock",
@@ -323,7 +314,6 @@ _TABLE: Final[tuple[Rule, ...]] = (
         end_steps={"compute_backup_instance"},
         held_by="compute_backup_instance",
         inside={"createImage"},
-        deadline=4 * _HOUR,
     ),
     # compute_snapshot_instance is Success as soon as the work is queued; api_snapshot_instance (volume-backed) is all.
     _rule(
@@ -332,7 +322,6 @@ _TABLE: Final[tuple[Rule, ...]] = (
         ends={"instance.snapshot"},
         steps={"compute_snapshot_instance", "api_snapshot_instance"},
         end_steps={"api_snapshot_instance"},
-        deadline=4 * _HOUR,
     ),
     _rule("resetState"),
     _rule("refresh_volume_attachment"),

@@ -66,7 +66,7 @@ def derive_all(cursor: Cursor[Any], loaded: Loaded, *, everything: bool = False,
     While this process derives, the server stores `rows` of `events`.
     """
     folded = Folded(loaded)
-    decisions = _decisions(cursor, loaded.sets.values())
+    decisions = decisions_on(cursor, loaded.sets.values())
     with copying(cursor, "copy_events", rows) as more:
         for number, (instance, sets) in enumerate(loaded.groups()):
             if number % _HAND_OVER_EVERY == 0:
@@ -97,7 +97,8 @@ def _keep(sets: Sequence[FactSet], stored: Iterable[StoredRequest]) -> None:
             item.changed = True
 
 
-def _decisions(cursor: Cursor[Any], sets: Iterable[FactSet]) -> Mapping[str, list[Decision]]:
+def decisions_on(cursor: Cursor[Any], sets: Iterable[FactSet]) -> dict[str, list[Decision]]:
+    """Return what was decided on the requests of fact sets, by request key."""
     keys = [one.request_key for item in sets if item.has_decisions for one in item.stored]
     found: dict[str, list[Decision]] = defaultdict(list)
     if keys:

@@ -9,8 +9,9 @@ from stumble.consumers.metrics import definitions as d
 from stumble.consumers.metrics.process import ProcessMetrics
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from stumble.consumers.clock.findings import Finding
     from stumble.consumers.projector.transaction import Applied
 
 #: The loop turns many times a second; standing still this long, it is stuck.
@@ -53,6 +54,18 @@ class Health:
         if count:
             self._progress()
 
+    def decided(self, findings: Sequence[Finding]) -> None:
+        """Note what time and silence decided."""
+        for finding in findings:
+            self.metrics.counter(d.PROJECTOR_DECISIONS).labels(finding.told["cause"]).inc()
+
+    def read_until(self, times: Mapping[int, int]) -> None:
+        """Note how far everything is known, by partition, UTC microseconds."""
+        for partition in self._assigned - times.keys():
+            self.metrics.gauge(d.PROJECTOR_KNOWN_UNTIL).labels(str(partition)).set(0)
+        for partition, until in times.items():
+            self.metrics.gauge(d.PROJECTOR_KNOWN_UNTIL).labels(str(partition)).set(until / 1e6)
+
     def dead_lettered(self, stage: str) -> None:
         """Note a record that went to the dead letter topic."""
         self.metrics.counter(d.PROJECTOR_BAD).labels(stage).inc()
@@ -79,7 +92,7 @@ class Health:
     def standing(self, assigned: set[int], blocked: Mapping[int, str]) -> None:
         """Note which partitions are read and which stand still, with the reason."""
         for partition in self._assigned - assigned:
-            for metric in (d.PROJECTOR_LAG, d.PROJECTOR_BACKLOG):
+            for metric in (d.PROJECTOR_LAG, d.PROJECTOR_BACKLOG, d.PROJECTOR_KNOWN_UNTIL):
                 self.metrics.gauge(metric).remove(str(partition))
         self._assigned, self._blocked = set(assigned), dict(blocked)
         self.metrics.gauge(d.PROJECTOR_ASSIGNED).set(len(assigned))

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from psycopg import Connection
 
+    from stumble.consumers.clock.findings import Decide, Finding
     from stumble.consumers.dlq import DeadLetters
     from stumble.consumers.notices import Notices
     from stumble.consumers.projector.breaker import Breaker
@@ -59,6 +60,8 @@ class Result:
     #: Partition to offset and reason: the dead letter topic did not take the record there.
     blocked: dict[int, tuple[int, str]] = field(default_factory=dict)
     error: BaseException | None = None
+    #: What was decided upon, of the findings that were handed over; None where none were.
+    decided: list[Finding] | None = None
 
     def merge(self, other: Result) -> None:
         """Take in what became of another part of the same job."""
@@ -114,6 +117,18 @@ class Lane:
         try:
             joined = self._steady(lambda: self._ledger.sweep(self._session(), positions, window_seconds))
             self._health.joined(joined)
+        except FencedError as error:
+            result.fenced |= error.partitions
+        except BaseException as error:  # noqa: BLE001  # the thread that reads raises it
+            result.error = error
+        return result
+
+    def decide(self, job: Decide) -> Result:
+        """Decide upon findings of the clock."""
+        result = Result(decided=[])
+        try:
+            result.decided = self._steady(lambda: self._ledger.decide(self._session(), job))
+            self._health.decided(result.decided)
         except FencedError as error:
             result.fenced |= error.partitions
         except BaseException as error:  # noqa: BLE001  # the thread that reads raises it

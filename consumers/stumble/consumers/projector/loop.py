@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import psycopg
 from confluent_kafka import KafkaError, KafkaException
 
+from stumble.consumers.clock.clock import Clock
 from stumble.consumers.dlq import DeadLetters
 from stumble.consumers.notices import Notices
 from stumble.consumers.projector.batch import BadRecord, Batch
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 
     from confluent_kafka import Message
 
+    from stumble.consumers.clock.findings import Decide
+    from stumble.consumers.clock.times import Times
     from stumble.consumers.projector.settings import ProjectorSettings
     from stumble.schemas.models.settings import Settings
 
@@ -62,7 +65,7 @@ _REVOKE_WAIT = 3.0
 class Projector:
     """Reads `instance-actions` into the store until told to stop."""
 
-    def __init__(self, settings: Settings, own: ProjectorSettings) -> None:
+    def __init__(self, settings: Settings, own: ProjectorSettings, times: Times | None = None) -> None:
         self._own = own
         self._url = settings.database_url.get_secret_value()
         self._topic = settings.kafka.topics.actions
@@ -85,6 +88,7 @@ class Projector:
         self._writer = Writer(self._url, self._ledger, letters, breaker, self.health, self._notices, self._application)
         self._statuses = Statuses(settings, own.group, registry.resolve if registry else None)
         self._upkeep = Upkeep(self._url, own, self._application)
+        self._clock = Clock(self._url, settings.clock, self._ends, self._application, times)
         self._pending = Batch()
         self._pending_bytes = 0
         self._at = Positions()
@@ -101,6 +105,7 @@ class Projector:
         self._writer.start()
         self._upkeep.start()
         self._statuses.start()
+        self._clock.start()
         self._source.subscribe()
         with undisturbed():
             try:
@@ -108,6 +113,9 @@ class Projector:
                     self._turn()
             finally:
                 self._close()
+
+    def _ends(self, partitions: Iterable[int]) -> Mapping[int, int] | None:
+        return self._source.ends(partitions)  # the source of now: it may be made anew
 
     def _open(self) -> Source:
         return Source(
@@ -130,7 +138,9 @@ class Projector:
         self._look_after()
 
     def _hand_over(self) -> None:
-        if self._pending:
+        if (found := self._clock.job(self._at.reading)) is not None:
+            self._submit(found)
+        elif self._pending:
             job, self._pending, self._pending_bytes = self._pending, Batch(), 0
             self._submit(job)
         elif self._at.stored and self._due("sweep", _SWEEP_EVERY):
@@ -139,7 +149,7 @@ class Projector:
                 self._submit(Sweep(positions, self._window))
                 self._window = _SWEEP_WINDOW
 
-    def _submit(self, job: Batch | Sweep) -> None:
+    def _submit(self, job: Batch | Sweep | Decide) -> None:
         self._submitted_at = time.monotonic()
         self._writer.submit(job)
 
@@ -195,6 +205,8 @@ class Projector:
             return
         if result.error is not None:
             raise result.error
+        if result.decided is not None:
+            self._clock.decided(result.decided, fenced=bool(result.fenced))
         if result.applied is not None:
             self._at.stored.update((p, o) for p, o in result.applied.offsets.items() if p in self._at.stored)
             self.health.applied(result.applied, time.monotonic() - self._submitted_at)
@@ -341,8 +353,10 @@ class Projector:
             self._retry_blocked()
         if self._due("hint", _HINT_EVERY):
             self._hint()
+            self._clock.at(self._at.reading())
         if self._due("look", _LOOK_EVERY):
             self._measure()
+            self.health.read_until(self._clock.known_until)
         if self._due("topic", _TOPIC_EVERY):
             self._recognise()
         if self._due("garbage", _GARBAGE_EVERY):
@@ -381,6 +395,7 @@ class Projector:
         self._writer.end()
         self._upkeep.end()
         self._statuses.end()
+        self._clock.end()
         self._writer.join(_REVOKE_WAIT + 5)
         while not self._writer.results.empty():
             result = self._writer.results.get()

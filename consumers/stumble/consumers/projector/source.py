@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # it is documented
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -117,6 +117,16 @@ class Source:
         asked = TopicPartition(self.topic, partition)
         low, high = self._consumer.get_watermark_offsets(asked, timeout=_ADMIN_SECONDS)
         return int(low), int(high)
+
+    def ends(self, partitions: Iterable[int]) -> dict[int, int] | None:
+        """Ask the broker where partitions end now (next offset); None while it doesn't answer. From any thread."""
+        latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        wanted = {TopicPartition(self.topic, partition): latest for partition in partitions}
+        try:
+            answers = self._admin.list_offsets(wanted, request_timeout=_TOPIC_SECONDS)
+            return {asked.partition: int(answer.result().offset) for asked, answer in answers.items()}
+        except KafkaException:
+            return None
 
     def topic_id(self) -> str | None:
         """Return Kafka's id of the topic, None while the broker doesn't say or there is no such topic."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from stumble.consumers.clock.ruling import rule
 from stumble.consumers.diff import REQUESTS
 from stumble.consumers.projector import factsets, sightings, writing
 from stumble.consumers.projector.errors import FencedError
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from psycopg import Connection, Cursor
 
+    from stumble.consumers.clock.findings import Decide, Finding
     from stumble.consumers.projector.batch import Batch, Span
     from stumble.consumers.projector.reading import Reading
     from stumble.consumers.projector.sightings import Added
@@ -120,6 +122,17 @@ class Ledger:
             sightings.release(cursor, found.released)
             writing.write(cursor, folded, Counter())
             return len(found.joins)
+
+    def decide(self, connection: Connection[Any], job: Decide) -> list[Finding]:
+        """Decide upon what the clock found; returns those findings that were still so.
+
+        Raises `FencedError` where the store is elsewhere, and `MissedVersionError`.
+        """
+        with self._fenced(connection, job.positions) as cursor:
+            self._compare(cursor, job.positions)
+            folded, made = rule(cursor, job.findings, job.now)
+            writing.write(cursor, folded, Counter())
+            return made
 
     def end_stopped(self, connection: Connection[Any]) -> list[str]:
         """End the sessions of writers that were stopped in a transaction; returns their names."""

@@ -16,6 +16,7 @@ from stumble.consumers.projector.batch import Batch
 from stumble.consumers.projector.lane import Lane, Result, StoppedError, Tools
 
 if TYPE_CHECKING:
+    from stumble.consumers.clock.findings import Decide
     from stumble.consumers.dlq import DeadLetters
     from stumble.consumers.notices import Notices
     from stumble.consumers.projector.breaker import Breaker
@@ -49,7 +50,7 @@ class Writer(threading.Thread):
     ) -> None:
         super().__init__(name="writer", daemon=True)
         self.results: queue.SimpleQueue[Result] = queue.SimpleQueue()
-        self._jobs: queue.SimpleQueue[Batch | Sweep | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[Batch | Sweep | Decide | None] = queue.SimpleQueue()
         self._idle = threading.Event()
         self._idle.set()
         self._ending = threading.Event()
@@ -62,7 +63,7 @@ class Writer(threading.Thread):
         """Whether a job may be submitted."""
         return self._idle.is_set()
 
-    def submit(self, job: Batch | Sweep) -> None:
+    def submit(self, job: Batch | Sweep | Decide) -> None:
         """Hand over a job."""
         self._idle.clear()
         self._jobs.put(job)
@@ -85,10 +86,12 @@ class Writer(threading.Thread):
         for lane in self._lanes:
             lane.close()
 
-    def _do(self, job: Batch | Sweep) -> Result:
+    def _do(self, job: Batch | Sweep | Decide) -> Result:
         first, second = self._lanes
         if isinstance(job, Sweep):
             return first.sweep(job.positions, job.window_seconds)
+        if not isinstance(job, Batch):
+            return first.decide(job)
         if len(job) < _WORTH_SPLITTING or len(job.spans) == 1:
             return first.write(job)
         mine, theirs = job.split()

@@ -172,8 +172,10 @@ def request(record: Record) -> Group:
 def _facts(record: Record) -> Iterable[tuple[str, Any]]:
     target = f"{record['target_kind']} {record['target_id']}" if record.get("target_id") else None
     host = record.get("host")
+    ended = "stalled" if record["outcome"] == "STALLED" else "finished"
     named = [
         ("reason", record.get("reason") if record["outcome"] != "SUCCEEDED" else None),
+        ("concluded from", record.get("evidence")),
         ("verdict", record.get("verdict")),
         ("effect on server", record.get("effect") if record["failures"] else None),
         ("target", target),
@@ -182,7 +184,7 @@ def _facts(record: Record) -> Iterable[tuple[str, Any]]:
         ("global request", record.get("global_request_id")),
         ("cut short by", record.get("linked_request_key")),
         ("started", clock(record.get("started_at"))),
-        ("finished", " ".join(filter(None, (clock(record.get("finished_at")), took(record) and f"({took(record)})")))),
+        (ended, " ".join(filter(None, (clock(record.get("finished_at")), took(record) and f"({took(record)})")))),
         ("host", host),
     ]
     return ((name, value) for name, value in named if value)

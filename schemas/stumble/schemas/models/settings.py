@@ -18,6 +18,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from stumble.schemas.models.clock import ClockSettings
 from stumble.schemas.models.kafka import KafkaSettings
 from stumble.schemas.wire.errors import StumbleError
 
@@ -38,6 +39,7 @@ class Settings(BaseSettings):
     )
 
     kafka: KafkaSettings = Field(default_factory=KafkaSettings)
+    clock: ClockSettings = Field(default_factory=ClockSettings)
     database_url: SecretStr = Field(
         SecretStr("postgresql://127.0.0.1:5432/stumble"),
         description="PostgreSQL, as libpq takes it.",

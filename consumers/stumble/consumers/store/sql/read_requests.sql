@@ -4,7 +4,7 @@
 -- All that a request id, a global request id or a request key means: several servers and actions at once perhaps.
 select r.request_key, r.instance_uuid, r.request_id, r.family, r.action, r.target_kind, r.target_id,
        r.global_request_id, r.owner_project_id, r.initiator_user_id, r.initiator_project_id, r.display_name,
-       r.outcome, r.verdict, r.reason, r.effect, r.started_at, r.finished_at, r.last_event_at, r.updated_at,
+       r.outcome, r.verdict, r.reason, r.evidence, r.effect, r.started_at, r.finished_at, r.last_event_at, r.updated_at,
        r.linked_request_key, r.host, r.cell, r.region, r.availability_zone, r.cloud, r.labels, r.steps,
        r.failure_count
   from requests r
@@ -19,7 +19,7 @@ select r.request_key, r.instance_uuid, r.request_id, r.family, r.action, r.targe
 -- Newest first. A request whose start nobody saw stands where its last news does.
 select r.request_key, r.instance_uuid, r.request_id, r.family, r.action, r.target_kind, r.target_id,
        r.global_request_id, r.owner_project_id, r.initiator_user_id, r.initiator_project_id, r.display_name,
-       r.outcome, r.verdict, r.reason, r.effect, r.started_at, r.finished_at, r.last_event_at, r.updated_at,
+       r.outcome, r.verdict, r.reason, r.evidence, r.effect, r.started_at, r.finished_at, r.last_event_at, r.updated_at,
        r.linked_request_key, r.host, r.cell, r.region, r.availability_zone, r.cloud, r.labels, r.steps,
        r.failure_count, coalesce(r.started_at, r.last_event_at, r.updated_at) as sort_at
   from requests r

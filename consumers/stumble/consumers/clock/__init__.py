@@ -1,0 +1,1 @@
+"""What follows from time and silence: requests that stall, and those that a restart interrupted."""

@@ -1,0 +1,131 @@
+"""What the clock found: a request in flight, and why it is to be decided upon."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from stumble.consumers.clock.fleet import Start
+from stumble.consumers.outcome import evidence
+from stumble.consumers.outcome.deadlines import OTHER
+from stumble.consumers.outcome.rules import ACTIONS
+from stumble.consumers.projector.rows import as_json
+from stumble.consumers.records import STALLED
+from stumble.consumers.store.queries import query
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from psycopg import Connection
+
+INTERRUPTED: Final = "INTERRUPTED"
+#: Findings of one look; what is left is found by the next.
+LIMIT: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One request as it was found. ``told``: what the evidence of a decision says beside the number of facts."""
+
+    request_key: str
+    instance: str
+    request_id: str
+    partition: int
+    last_event_at: int
+    kind: str
+    told: Mapping[str, str]
+
+    @property
+    def identity(self) -> tuple[str, int, str]:
+        """What a decision that was not made is known by: with news it is another finding."""
+        return self.request_key, self.last_event_at, self.kind
+
+
+@dataclass(frozen=True, slots=True)
+class Decide:
+    """A job: decide upon findings at a time (UTC microseconds); ``positions``: the store's next offsets."""
+
+    positions: Mapping[int, int]
+    findings: list[Finding]
+    now: int
+
+
+def overdue(
+    connection: Connection[Any], read_until: Mapping[int, int], deadlines: Mapping[str, float]
+) -> list[Finding]:
+    """Return what has been silent for too long, in partitions whose watermark (UTC microseconds) is given."""
+    if not read_until:
+        return []
+    parameters = {
+        "reads": as_json([{"kafka_partition": p, "read_until": until} for p, until in read_until.items()]),
+        "deadlines": as_json([{"action": action, "seconds": seconds} for action, seconds in deadlines.items()]),
+        "shortest": min(deadlines.values()),
+        "actions": list(ACTIONS),
+        "other": OTHER,
+        "limit": LIMIT,
+    }
+    found = []
+    for key, instance, request_id, partition, action, host, last, seconds in connection.execute(
+        query("overdue_requests"), parameters
+    ):
+        told = {
+            "cause": evidence.DEADLINE,
+            "last": str(last),
+            "deadline": str(seconds),
+            "read_until": str(read_until[partition]),
+            **({"action": action} if action else {}),
+            **({"host": host} if host else {}),
+        }
+        found.append(Finding(key, instance, request_id, partition, last, STALLED, told))
+    return found
+
+
+def on_dead_hosts(connection: Connection[Any], dead: Mapping[tuple[int, str], int]) -> list[Finding]:
+    """Return what is in flight on dead hosts: (partition, Nova's host) to the time of the last word from there."""
+    return [
+        Finding(
+            key,
+            instance,
+            request_id,
+            partition,
+            last,
+            STALLED,
+            {
+                "cause": evidence.SILENCE,
+                "last": str(last),
+                "host": host,
+                "since": str(dead[partition, host]),
+            },
+        )
+        for key, instance, request_id, partition, _, host, last in _on_hosts(connection, dead)
+    ]
+
+
+def on_restarted_hosts(connection: Connection[Any], starts: Sequence[tuple[int, Start]]) -> list[Finding]:
+    """Return what may have been interrupted: in flight, by partition, on a host that started anew since."""
+    begun = {(partition, start.host): start.started_at for partition, start in starts}
+    return [
+        Finding(
+            key,
+            instance,
+            request_id,
+            partition,
+            last,
+            INTERRUPTED,
+            {
+                "cause": evidence.RESTART,
+                "last": str(last),
+                "host": host,
+                "since": str(begun[partition, host]),
+                "at": str(max(begun[partition, host], last)),
+            },
+        )
+        for key, instance, request_id, partition, _, host, last in _on_hosts(connection, begun)
+    ]
+
+
+def _on_hosts(connection: Connection[Any], hosts: Iterable[tuple[int, str]]) -> list[tuple[Any, ...]]:
+    wanted = [{"kafka_partition": partition, "host": host} for partition, host in hosts]
+    if not wanted:
+        return []
+    return connection.execute(query("requests_on_hosts"), {"hosts": as_json(wanted), "limit": LIMIT}).fetchall()

@@ -1,0 +1,120 @@
+"""What producers said last: who is heard, how far everything of theirs is in the topic, which services started anew."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+#: The relay's own row says what waits on its host in all.
+RELAY: Final = "relay"
+_COMPUTE: Final = "nova-compute"
+_SECOND: Final = 1_000_000
+#: A relay speaks every 30 s. One that said nothing new for this part of the time after which a host counts as dead
+#: (two minutes of ten) is not speaking now.
+_SPEAKING_PART: Final = 0.2
+#: Who said nothing for so long before the others' last word has left the fleet.
+_LEFT_US: Final = 24 * 3600 * _SECOND
+#: A service that is still starting after this will not take up anything.
+_START_US: Final = 600 * _SECOND
+
+
+class Word(NamedTuple):
+    """A row of `producers`; times are UTC microseconds by the host's clock."""
+
+    host: str
+    process: str
+    relay_host: str
+    service: str | None
+    alive: bool
+    reported_at: int
+    oldest_unsent_at: int | None
+    started_at: int | None
+    starting: bool
+    ready_at: int | None
+
+    @property
+    def known_until(self) -> int:
+        """Everything that happened there up to then is in the topic."""
+        return self.reported_at if self.oldest_unsent_at is None else min(self.oldest_unsent_at, self.reported_at)
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A compute service that started anew. Once its host is known until ``settled_at``, all it took up is known."""
+
+    host: str
+    relay_host: str
+    started_at: int
+    settled_at: int
+
+
+class Fleet:
+    """Everything that producers said last, and when each relay last said something new."""
+
+    def __init__(self, silent_after: float, start_takes: float) -> None:
+        self._speaking_within = silent_after * _SPEAKING_PART
+        self._start_takes_us = int(start_takes * _SECOND)
+        self._words: dict[tuple[str, str], Word] = {}
+        self._heard: dict[str, float] = {}
+        self._relays: Mapping[str, Word] = {}
+
+    def hear(self, words: Sequence[Word], now: float) -> None:
+        """Take in what was said; ``now`` in steady seconds. A relay is heard when its word changes."""
+        for word in words:
+            key = (word.host, word.process)
+            before = self._words.get(key)
+            if before is not None and before.reported_at >= word.reported_at:
+                continue
+            self._words[key] = word
+            if word.process == RELAY and before is not None:
+                self._heard[word.host] = now
+        if not words:
+            return
+        newest = max((word.reported_at for word in self._words.values() if word.process == RELAY), default=0)
+        self._relays = {
+            word.host: word
+            for word in self._words.values()
+            if word.process == RELAY and word.reported_at > newest - _LEFT_US
+        }
+        for key in [key for key, word in self._words.items() if self._forgettable(word, newest)]:
+            del self._words[key]
+
+    @staticmethod
+    def _forgettable(word: Word, newest: int) -> bool:
+        return not word.alive and word.reported_at <= newest - _LEFT_US
+
+    @property
+    def relays(self) -> Mapping[str, Word]:
+        """The last word of each relay of the fleet, by host; a new mapping whenever one of them changes."""
+        return self._relays
+
+    def speaks(self, now: float) -> bool:
+        """Tell whether at least half of the fleet is heard: else it is the pipeline that is silent, not a host."""
+        if not self._relays:
+            return False
+        heard = sum(now - self._heard.get(host, float("-inf")) < self._speaking_within for host in self._relays)
+        return heard * 2 >= len(self._relays)
+
+    def hosts_of(self, relay_host: str) -> set[str]:
+        """Return Nova's names of the hosts that a relay speaks for."""
+        return {relay_host} | {word.host for word in self._words.values() if word.relay_host == relay_host}
+
+    def starts(self) -> list[Start]:
+        """Return the last start of each host's compute service, where all is known that is needed to judge it."""
+        by_host: dict[str, list[Word]] = defaultdict(list)
+        for word in self._words.values():
+            if word.service == _COMPUTE and word.started_at is not None and word.process != RELAY:
+                by_host[word.host].append(word)
+        return [start for words in by_host.values() if (start := self._start(words)) is not None]
+
+    def _start(self, words: list[Word]) -> Start | None:
+        newest = max(words, key=lambda word: (word.started_at or 0, word.process))
+        began = newest.started_at or 0
+        if not newest.alive or (newest.starting and newest.reported_at < began + _START_US):
+            return None
+        if any(word is not newest and word.alive and word.reported_at > began for word in words):
+            return None  # the one before it still works
+        settled = newest.ready_at or began + (_START_US if newest.starting else self._start_takes_us)
+        return Start(newest.host, newest.relay_host, began, settled)

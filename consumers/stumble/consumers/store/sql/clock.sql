@@ -1,0 +1,44 @@
+-- What the clock asks and writes.
+
+-- Producers that said something since the last look.
+-- name: producers_moved
+select host, process, coalesce(relay_host, host), service, alive,
+       (extract(epoch from reported_at) * 1000000)::bigint, (extract(epoch from oldest_unsent_at) * 1000000)::bigint,
+       (extract(epoch from started_at) * 1000000)::bigint, starting,
+       (extract(epoch from ready_at) * 1000000)::bigint, (extract(epoch from updated_at) * 1000000)::bigint
+from producers
+where updated_at > to_timestamp(%(since)s::float8 / 1e6)
+
+-- Requests in flight that have been silent for longer than their action may be. reads: partition and how far all is
+-- known there; they began before that, so the index finds them. What was stored just now is news of this moment,
+-- whatever its own clock says.
+-- name: overdue_requests
+select r.request_key::text, r.instance_uuid::text, coalesce(r.request_id, ''), r.kafka_partition, r.action, r.host,
+       (extract(epoch from r.last_event_at) * 1000000)::bigint, d.seconds
+from json_to_recordset(%(reads)s::json) as w (kafka_partition int, read_until bigint)
+join requests r on r.kafka_partition = w.kafka_partition and r.outcome = 'IN_PROGRESS'
+               and r.started_at <= to_timestamp((w.read_until - %(shortest)s::float8 * 1e6) / 1e6)
+join json_to_recordset(%(deadlines)s::json) as d (action text, seconds float8)
+  on d.action = case when r.action = any(%(actions)s::text[]) then r.action else %(other)s end
+where r.last_event_at + make_interval(secs => d.seconds) <= to_timestamp(w.read_until::float8 / 1e6)
+  and r.updated_at + make_interval(secs => d.seconds) <= now()
+order by r.last_event_at
+limit %(limit)s
+
+-- Requests in flight on hosts, in partitions.
+-- name: requests_on_hosts
+select r.request_key::text, r.instance_uuid::text, coalesce(r.request_id, ''), r.kafka_partition, r.action, r.host,
+       (extract(epoch from r.last_event_at) * 1000000)::bigint
+from json_to_recordset(%(hosts)s::json) as h (kafka_partition int, host text)
+join requests r on r.kafka_partition = h.kafka_partition and r.outcome = 'IN_PROGRESS' and r.host = h.host
+order by r.last_event_at
+limit %(limit)s
+
+-- name: add_decisions
+insert into decisions (request_key, kind, decided_at, evidence, instance_uuid, request_id, kafka_partition)
+select n.request_key, n.kind, to_timestamp(n.decided_at::float8 / 1e6), n.evidence, n.instance_uuid, n.request_id,
+       n.kafka_partition
+from json_to_recordset(%(rows)s::json) as n (
+    request_key uuid, kind text, decided_at bigint, evidence jsonb, instance_uuid uuid, request_id text,
+    kafka_partition int)
+on conflict (request_key, kind, decided_at) do nothing

@@ -1,0 +1,133 @@
+"""A pipeline in a few lists, with time that can be set: hosts, relays, broker, store, clock; any may be down."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from stumble.consumers.clock.fleet import RELAY, Fleet, Word
+from stumble.consumers.clock.watch import Watch
+
+STEP = 10
+SECOND = 1_000_000
+DEADLINE = 1200
+SILENT = 600
+SETTLE = 60
+_EVERY = 30
+
+
+@dataclass
+class Request:
+    """Signs of life at these seconds, each told on a host; `ends`: the last of them is its end."""
+
+    signs: list[tuple[int, str]]
+    ends: bool
+
+
+@dataclass
+class Host:
+    relay_up: bool = True
+    unsent: list[tuple[int, int, bool]] = field(default_factory=list)  # when, request, end
+
+
+@dataclass
+class Pipeline:
+    """`down`: (part, from, to) in seconds; a part is `broker`, `store` or a host."""
+
+    hosts: list[str]
+    requests: list[Request]
+    down: Iterable[tuple[str, int, int]] = ()
+    drain: int = 50  # events that a relay sends in a step
+
+    def __post_init__(self) -> None:
+        self.at = {name: Host() for name in self.hosts}
+        self.log: list[tuple[int, int, bool, int]] = []  # when, request, end, sent at
+        self.said: list[Word] = []
+        self.last: dict[int, tuple[int, int]] = {}  # request: last sign, when it was stored
+        self.ended: set[int] = set()
+        self.stalled: dict[int, tuple[int, str]] = {}
+        self.stored = self.heard = 0
+        self.fleet = self.watch = None
+
+    def is_down(self, part: str, now: int) -> bool:
+        return any(part == one and start <= now < end for one, start, end in self.down)
+
+    def run(self, seconds: int) -> dict[int, tuple[int, str]]:
+        """Let it run; returns the requests found stalled, with when and why."""
+        signs = sorted(
+            (at, number, host, one.ends and place == len(one.signs) - 1)
+            for number, one in enumerate(self.requests)
+            for place, (at, host) in enumerate(one.signs)
+        )
+        for now in range(0, seconds, STEP):
+            while signs and signs[0][0] <= now:
+                at, number, host, end = signs.pop(0)
+                self.at[host].unsent.append((at, number, end))
+            if not self.is_down("broker", now):
+                for name in self.hosts:
+                    self._relay(name, now)
+            if self.is_down("store", now):
+                self.fleet = self.watch = None
+            else:
+                self._store(now)
+        return self.stalled
+
+    def _relay(self, name: str, now: int) -> None:
+        if self.is_down(name, now):
+            return
+        host = self.at[name]
+        self.log += [(*one, now) for one in host.unsent[: self.drain]]
+        del host.unsent[: self.drain]
+        if now % _EVERY == 0:
+            oldest = min((one[0] for one in host.unsent), default=None)
+            self.said.append(word(name, now, oldest))
+
+    def _store(self, now: int) -> None:
+        if self.fleet is None or self.watch is None:
+            self.fleet, self.watch, self.heard = Fleet(SILENT, 45), Watch(SILENT, SETTLE, 2 * STEP), 0
+        latest = {one.host: one for one in self.said[self.heard :]}
+        self.heard = len(self.said)
+        for at, number, end, _ in self.log[self.stored : self.stored + self.drain * 2]:
+            last = max(at, self.last.get(number, (at, 0))[0])
+            self.last[number] = (last, now)
+            self.ended |= {number} if end else set()
+            if number in self.stalled:
+                self.stalled.pop(number)
+            self.stored += 1
+        if self.is_down("broker", now):
+            self.watch.look(self.fleet, self.stored, now)
+        else:
+            self.fleet.hear(list(latest.values()), now)
+            self.watch.look(self.fleet, self.stored, now)
+            self.watch.mark(len(self.log), now * SECOND, now, self.fleet.relays)
+        self._judge(now)
+
+    def _judge(self, now: int) -> None:
+        until = self.watch.read_until(self.fleet, now)
+        dead = self.watch.silent(self.fleet) if self.watch.up_to_date(now) else {}
+        for number, (last, stored_at) in self.last.items():
+            if number in self.ended or number in self.stalled:
+                continue
+            if until is not None and (last + DEADLINE) * SECOND <= until and stored_at + DEADLINE <= now:
+                self.stalled[number] = (now, "deadline")
+            elif self._host_of(number, last) in dead:
+                self.stalled[number] = (now, "silence")
+
+    def _host_of(self, number: int, last: int) -> str:
+        return next(host for at, host in reversed(self.requests[number].signs) if at <= last)
+
+
+def word(host: str, at: int, oldest: int | None = None, **known: object) -> Word:
+    fields = {
+        "host": host,
+        "process": RELAY,
+        "relay_host": host,
+        "service": "stumble-relay",
+        "alive": True,
+        "reported_at": at * SECOND,
+        "oldest_unsent_at": None if oldest is None else oldest * SECOND,
+        "started_at": None,
+        "starting": False,
+        "ready_at": None,
+    }
+    return Word(**(fields | known))
