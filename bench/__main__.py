@@ -2,7 +2,7 @@
 
 python -m bench              everything; about half an hour on two cores
 python -m bench --quick      a tenth of the events, one run: a look, no figure to quote
-python -m bench --only emit  projector, success, full, emit, relay, latency, scale, nova; may be repeated
+python -m bench --only emit  projector, success, full, emit, relay, latency, scale, metrics, nova; may be repeated
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import sys
 import time
 from pathlib import Path
 
-from bench import emit_figures, nova_figures, projector_figures, relay_figures, scale_figures
+from bench import emit_figures, metrics_figures, nova_figures, projector_figures, relay_figures, scale_figures
 from bench.environment import peers_python, versions
 from bench.report import Report
 from bench.stack import Stack, stack
 
-_PARTS = ("projector", "success", "emit", "relay", "latency", "full", "scale", "nova")
+_PARTS = ("projector", "success", "emit", "relay", "latency", "full", "scale", "metrics", "nova")
 _ROOT = Path(__file__).parents[1]
 
 
@@ -65,6 +65,8 @@ def _run(report: Report, running: Stack, python: Path, parts: list[str], *, runs
         emit_figures.broker_down(report, running, runs=runs, count=calls)
     if "scale" in parts:
         scale_figures.measure(report, running, count=count)
+    if "metrics" in parts:
+        metrics_figures.measure(report, running, runs=runs)
     if "nova" in parts:
         nova_figures.measure(report, runs=runs)
 

@@ -86,7 +86,9 @@ def metrics() -> str:
     parts = [
         "# Metrics\n",
         "Written by `make docs` from the code. Times are in seconds, sizes in bytes. The store's metrics are served by",
-        "the API, by one only; every other role serves its own on its metrics port.\n",
+        "the API, by one only; every other role serves its own on its metrics port. A scraper that accepts OpenMetrics",
+        "gets it, with exemplars: the request id (and instance) behind the newest failures and durations. Prometheus",
+        "keeps them with `--enable-feature=exemplar-storage`.\n",
     ]
     for role, rows in roles.items():
         parts += [f"## {role}\n", "| metric | kind | labels | what it says |", "|---|---|---|---|"]

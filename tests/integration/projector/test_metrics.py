@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import json
 import re
+import time
 import urllib.error
 import urllib.request
 
-from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import generate_latest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from stumble.consumers.metrics import store_metrics
+from stumble.consumers.metrics.exposition import exemplar, exposition
 from stumble.consumers.outcome.rules import RULES
 from stumble.deploy.local.ports import free_port
 from tests.integration.projector.world import event, eventually, failure, stream
 
 
 def values(hand):
-    registry = CollectorRegistry()
-    registry.register(store_metrics(hand.connection))
-    lines = generate_latest(registry).decode().splitlines()
+    body, _ = exposition(None, store_metrics(hand.connection))
+    lines = body.decode().splitlines()
     return {line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1]) for line in lines if not line.startswith("#")}
 
 
@@ -52,6 +52,26 @@ def test_counters_are_what_happened_and_never_fall(hand):
     assert total("stumble_action_failures_total") - total("stumble_action_failures_withdrawn_total") == failed
 
 
+def test_openmetrics_names_the_request_behind_a_failure(hand):
+    now = time.time_ns() // 1000
+    told = {"request_id": "req-failed", "action": "stop", "occurred_at": now}
+    hand.write([event(**told), event(**told, signal="event_finish", phase="ERROR", step="s", failure=failure())])
+    body, kind = exposition("application/openmetrics-text; version=1.0.0", store_metrics(hand.connection))
+    assert kind.startswith("application/openmetrics-text; version=1.0.0")
+    families = {family.name: family for family in text_string_to_metric_families(body.decode())}
+    failed = [one for one in families["stumble_action_failures"].samples if one.value]
+    assert [one.labels["action"] for one in failed] == ["stop"]
+    assert failed[0].exemplar.labels["request_id"] == "req-failed"
+    assert float(failed[0].exemplar.timestamp) == now / 1e6
+    assert not [name for name in families if name.endswith("_created")]
+
+
+def test_an_exemplar_is_never_longer_than_its_format_allows():
+    assert exemplar(request_id="r" * 119, instance_uuid="i") == {"instance_uuid": "i"}
+    assert exemplar(request_id="r" * 118) == {"request_id": "r" * 118}
+    assert exemplar(request_id=None) == {}
+
+
 def test_a_stalled_or_unknown_action_is_folded_into_other(hand):
     odd = {"action": "invented", "request_id": "req-odd"}
     hand.write([event(**odd), event(**odd, signal="request", phase="END", at=1)])
@@ -76,6 +96,11 @@ def test_a_process_tells_of_itself(world):
     eventually(lambda: "" if "stumble_projector_events_total 2.0" in get("/metrics")[1] else "not counted")
     text = get("/metrics")[1]
     assert re.search(r"stumble_projector_assigned_partitions 4.0", text)
+    request = urllib.request.Request(base + "/metrics", headers={"Accept": "application/openmetrics-text"})
+    with urllib.request.urlopen(request, timeout=5) as reply:
+        families = {one.name: one for one in text_string_to_metric_families(reply.read().decode())}
+    buckets = families["stumble_action_request_duration_seconds"].samples
+    assert any(one.exemplar and one.exemplar.labels["request_id"] for one in buckets)
     assert re.search(r"stumble_pipeline_lag_seconds_count [1-9]", text)
     assert get("/healthz")[0] == 200
     assert json.loads(get("/readyz")[1])["detail"] == "4 partitions are read"

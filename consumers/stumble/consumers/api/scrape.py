@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import psycopg
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
-from stumble.consumers.metrics import store_metrics
+from stumble.consumers.metrics import StoreCollector, store_metrics
+from stumble.consumers.metrics.exposition import exposition
 from stumble.consumers.store.connect import StoreError, connect
 
 if TYPE_CHECKING:
@@ -23,23 +23,25 @@ _OUTAGES = (StoreError, psycopg.Error)
 
 @router.get("/metrics", summary="Prometheus metrics", response_class=Response)
 async def metrics(request: Request) -> Response:
-    """Give all metrics in Prometheus' text format; `stumble_api_store_up` says whether the store's are among them."""
+    """Give all metrics in the format that the scraper accepts; `stumble_api_store_up` says whether the store's are there.
+
+    OpenMetrics carries exemplars: the request behind the newest failure of each action and blame.
+    """
     own = request.app.state.metrics
     try:
-        stored = await run_in_threadpool(_stored, request.app.state.settings)
+        stored = [await run_in_threadpool(_stored, request.app.state.settings)]
         own.store_up.set(1)
     except _OUTAGES as error:
         _log.warning("no store metrics: %s", str(error).strip())
-        stored = b""
+        stored = []
         own.store_up.set(0)
-    return Response(stored + generate_latest(own.registry), media_type=CONTENT_TYPE_LATEST)
+    body, kind = await run_in_threadpool(exposition, request.headers.get("accept"), *stored, own.registry)
+    return Response(body, media_type=kind)
 
 
-def _stored(settings: Settings) -> bytes:
+def _stored(settings: Settings) -> StoreCollector:
     """Read the store's counters, all of one moment."""
     with connect(settings.database_url.get_secret_value(), application="stumble-metrics", autocommit=False) as session:
         session.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         session.read_only = True
-        registry = CollectorRegistry()
-        registry.register(store_metrics(session, settings.kafka.topics.actions))
-    return generate_latest(registry)
+        return store_metrics(session, settings.kafka.topics.actions)

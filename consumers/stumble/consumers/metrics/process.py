@@ -8,9 +8,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from stumble.consumers.metrics.definitions import ALL, Metric, Role
+from stumble.consumers.metrics.exposition import exposition
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,7 +52,8 @@ def serve(host: str, port: int, registry: CollectorRegistry, live: Check, ready:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             if self.path == "/metrics":
-                self._answer(200, CONTENT_TYPE_LATEST, generate_latest(registry))
+                body, kind = exposition(self.headers.get("Accept"), registry)
+                self._answer(200, kind, body)
             elif self.path in ("/healthz", "/readyz"):
                 well, text = (live if self.path == "/healthz" else ready)()
                 body = json.dumps({"status": "ok" if well else "failing", "detail": text}).encode()

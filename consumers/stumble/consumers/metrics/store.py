@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from itertools import product
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, Exemplar, GaugeMetricFamily
 
 from stumble.consumers import diff
 from stumble.consumers.metrics import definitions as d
+from stumble.consumers.metrics.exposition import exemplar
 from stumble.consumers.outcome.rules import RULES
 from stumble.consumers.projector.transaction import LATE_EVENTS
 from stumble.consumers.projector.writing import WITHDRAWN
@@ -54,7 +56,7 @@ def store_metrics(connection: Connection[Any], topic: str = "instance-actions") 
             _counter(d.REQUESTS, counted[diff.REQUESTS], outcomes),
             _counter(d.REQUESTS_WITHDRAWN, counted[diff.REQUESTS + WITHDRAWN], outcomes),
             _gauge(d.REQUESTS_OPEN, counted[diff.OPEN], [(action,) for action in actions]),
-            _counter(d.FAILURES, counted[diff.FAILURES], blames),
+            _counter(d.FAILURES, counted[diff.FAILURES], blames, _newest_failures(connection)),
             _counter(d.FAILURES_WITHDRAWN, counted[diff.FAILURES + WITHDRAWN], blames),
             _counter(d.EXCEPTIONS, capped(exceptions)),
             _gauge(d.EXCEPTIONS_SEEN, {(): len(exceptions)}),
@@ -98,10 +100,25 @@ def _read_until(connection: Connection[Any], topic: str) -> Iterable[Family]:
     yield _gauge(d.READ_UNTIL, {(str(partition),): time for partition, time in rows})
 
 
-def _counter(metric: d.Metric, values: Values, zeros: Iterable[tuple[str, ...]] = ()) -> Family:
+def _newest_failures(connection: Connection[Any]) -> dict[tuple[str, ...], Exemplar]:
+    """Return the newest failure of each (action, blame), as far as the last hour's newest thousand show one."""
+    return {
+        (action if action in RULES else d.OTHER, blame): Exemplar(
+            exemplar(request_id=request_id, instance_uuid=instance), 1.0, at
+        )
+        for action, blame, request_id, instance, at in connection.execute(query("newest_failures"))
+    }
+
+
+def _counter(
+    metric: d.Metric,
+    values: Values,
+    zeros: Iterable[tuple[str, ...]] = (),
+    exemplars: Mapping[tuple[str, ...], Exemplar] = MappingProxyType({}),
+) -> Family:
     family = CounterMetricFamily(metric.name, metric.help, labels=metric.labels)
     for labels, value in _filled(values, zeros).items():
-        family.add_metric(list(labels), value)
+        family.add_metric(list(labels), value, exemplar=exemplars.get(labels) if value else None)
     return family
 
 

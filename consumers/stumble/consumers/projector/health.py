@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from stumble.consumers.metrics import definitions as d
+from stumble.consumers.metrics.exposition import exemplar
 from stumble.consumers.metrics.process import ProcessMetrics
 
 if TYPE_CHECKING:
@@ -43,8 +44,9 @@ class Health:
         metrics.counter(d.PROJECTOR_DUPLICATES).inc(applied.duplicates)
         metrics.counter(d.PROJECTOR_BATCHES).inc()
         metrics.histogram(d.PROJECTOR_BATCH_SECONDS).observe(seconds)
-        for action, outcome, duration in applied.durations:
-            metrics.histogram(d.REQUEST_DURATION).labels(action, outcome).observe(duration)
+        for action, outcome, duration, request_id in applied.durations:
+            told = exemplar(request_id=request_id)
+            metrics.histogram(d.REQUEST_DURATION).labels(action, outcome).observe(duration, told)
         for lag in applied.lags:
             metrics.histogram(d.PIPELINE_LAG).observe(lag)
         self._progress()

@@ -54,8 +54,8 @@ class Applied:
     joined: int = 0
     #: Partition to the next offset in the store.
     offsets: dict[int, int] = field(default_factory=dict)
-    #: Action, outcome and seconds of requests that came to an end.
-    durations: list[tuple[str, str, float]] = field(default_factory=list)
+    #: Action, outcome, seconds and request id of requests that came to an end.
+    durations: list[tuple[str, str, float, str | None]] = field(default_factory=list)
     #: Seconds from emitting to storing, of the last event of each partition.
     lags: list[float] = field(default_factory=list)
 
@@ -211,10 +211,15 @@ def _partitions_of(sweep: sightings.Sweep) -> dict[factsets.SetKey, int]:
     return {key: partition for part in (sweep.added, sweep.released) for key, (partition, _) in part.items()}
 
 
-def _durations(folded: Folded) -> list[tuple[str, str, float]]:
-    """Return action, outcome and duration of requests that reached an outcome in this fold."""
+def _durations(folded: Folded) -> list[tuple[str, str, float, str | None]]:
+    """Return action, outcome, duration and request id of requests that reached an outcome in this fold."""
     return [
-        (record.action or "other", record.outcome, max(0.0, (record.finished_at - record.started_at) / 1e6))
+        (
+            record.action or "other",
+            record.outcome,
+            max(0.0, (record.finished_at - record.started_at) / 1e6),
+            record.request_id,
+        )
         for change in folded.changes
         for record in change.difference.upsert_requests
         if record.finished_at is not None

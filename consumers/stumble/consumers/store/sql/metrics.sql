@@ -13,3 +13,15 @@ select kafka_partition, extract(epoch from read_until)::float8
 from offsets
 where topic = any(%(topics)s) and read_until is not null
 order by kafka_partition
+
+-- name: newest_failures
+select distinct on (action, blame) action, blame, request_id, instance_uuid::text,
+       extract(epoch from occurred_at)::float8
+from (
+    select action, blame, request_id, instance_uuid, occurred_at
+    from failures
+    where occurred_at > now() - interval '1 hour' and action is not null
+    order by occurred_at desc
+    limit 1000
+) as newest
+order by action, blame, occurred_at desc
