@@ -23,7 +23,7 @@ _OUTAGES = (StoreError, psycopg.Error)
 
 @router.get("/metrics", summary="Prometheus metrics", response_class=Response)
 async def metrics(request: Request) -> Response:
-    """Give all metrics in the format that the scraper accepts; `stumble_api_store_up` says whether the store's are there.
+    """Give all metrics in the format that the scraper accepts; `stumble_api_store_up` tells of the store's.
 
     OpenMetrics carries exemplars: the request behind the newest failure of each action and blame.
     """
