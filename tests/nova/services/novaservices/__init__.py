@@ -1,0 +1,1 @@
+"""Real Nova services as processes of their own: what runs inside Nova's environment."""
