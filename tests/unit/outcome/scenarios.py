@@ -758,6 +758,25 @@ SCENARIOS = [
         but={way: {"rebuild": "IN_PROGRESS"} for way in ("versioned", "legacy", "both")},
     ),
     Scenario(
+        "a restarted source gives a live migration up: its abort is nobody's",
+        """
+        T api action_start live-migration active/migrating
+        T h1 event_start compute_live_migration active/migrating
+        T h1 event_finish.end compute_live_migration active/migrating
+        VL h2 instance.live_migration_pre.start active/migrating
+        VL h2 instance.live_migration_pre.end active/migrating
+        T h1 migration migration_type=live-migration migration_status=running
+        T h1 event_start compute_live_migration_abort active/migrating @req-init sys
+        VL h1 instance.live_migration_abort.start active/migrating @req-init sys
+        VL h1 instance.live_migration_abort.end active/migrating @req-init sys
+        T h1 event_finish.end compute_live_migration_abort active/migrating @req-init sys
+        T h1 migration migration_type=live-migration migration_status=error @req-init sys
+        T h1 instance.update active/- @req-init sys
+        """,
+        {"live-migration": "FAILED h1:InterruptedByRestart(NONE)"},
+        but={way: {"live-migration": "IN_PROGRESS"} for way in ("versioned", "legacy", "both")},
+    ),
+    Scenario(
         "a restarted compute takes a stop up, and the save of its end has a context of its own",
         """
         T api action_start stop active/powering-off

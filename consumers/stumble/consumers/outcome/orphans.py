@@ -36,22 +36,35 @@ def adopt(sets: Iterable[Sequence[Fact]], split: Callable[[Sequence[Fact]], list
 
 def _take_in(home: Group, facts: Sequence[Fact]) -> None:
     """Add an orphan to the request that it continues, or gives up unless another one has taken it up before."""
-    ended = _gives_up(facts)
+    ended = _gives_up(home, facts)
     resumed = any(fact.origin.request_id != home.home for fact in home.facts)
     if ended is not None and not resumed:
         home.given_up = ended
-    home.extend(facts)
+    # How a service cleans up after itself is nobody's abort, and no failure beside the interruption.
+    home.extend([fact for fact in facts if not _cleans_up(home, fact)] if _aborts(home, facts) else facts)
 
 
-def _gives_up(facts: Iterable[Fact]) -> Fact | None:
+def _gives_up(home: Group, facts: Iterable[Fact]) -> Fact | None:
     """Return what shows that a service only cleaned up: it ended the server's task and did nothing else."""
     ended = None
     for fact in facts:
-        if fact.signal != signals.UPDATE:
+        if fact.signal == signals.UPDATE:
+            ended = fact if ended is None and ends_task(fact) else ended
+        elif not _cleans_up(home, fact):
             return None
-        if ended is None and ends_task(fact):
-            ended = fact
     return ended
+
+
+def _aborts(home: Group, facts: Iterable[Fact]) -> bool:
+    """Tell whether a service aborts what it finds under way, as a source host does when it starts again."""
+    return home.rule.aborted_by is not None and any(home.rule.aborted_by in named(fact) for fact in facts)
+
+
+def _cleans_up(home: Group, fact: Fact) -> bool:
+    """Tell whether a fact is of that abort, or closes the migration's record."""
+    if home.rule.aborted_by is None:
+        return False
+    return home.rule.aborted_by in named(fact) or (fact.signal == "migration" and fact.failure is None)
 
 
 def _shows_request(group: Group) -> bool:
@@ -75,7 +88,7 @@ def _continues(home: Group, facts: Sequence[Fact]) -> bool:
         return False
     inside = home.rule.inside
     for fact in facts:
-        names = named(fact)
+        names = () if _cleans_up(home, fact) else named(fact)
         if names and home.family not in names and not inside.intersection(names):
             return False
     return True
