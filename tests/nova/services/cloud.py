@@ -205,7 +205,15 @@ class Services:
         command = [self.python.with_name("uwsgi"), "--http-socket", url.removeprefix("http://"), "--module", module]
         flags = ("master", "die-on-term", "need-app", "enable-threads", "no-orphans", "disable-logging")
         command += [f"--{flag}" for flag in flags]
-        command += ["--add-header", "Connection: close", "--buffer-size", "65535", "--home", str(self.python.parents[1]), *options]
+        command += [
+            "--add-header",
+            "Connection: close",
+            "--buffer-size",
+            "65535",
+            "--home",
+            str(self.python.parents[1]),
+            *options,
+        ]
         child.start(command, env=self.environment(name))
 
     def start(self, name: str) -> None:

@@ -44,6 +44,8 @@ class Restart:
     """Power state that the hypervisor shows after the kill, where the kill came later than the held call tells."""
     held_on: str = ""
     """Host of the held function, where it is not the one that is killed."""
+    quick: bool = False
+    """Part of every test run."""
     also: tuple[Expected, ...] = ()
     """Other requests that must be there: of the system, or of the preparation's options."""
 
@@ -72,20 +74,20 @@ UNSHELVE = {"unshelve": {"host": HOST2}}
 PASSWORD = {"changePassword": {"adminPass": "secret"}}
 
 SOURCE: tuple[Restart, ...] = (
-    gives_up("create in spawn", None, "spawn", called="create", effect="ERROR"),
+    gives_up("create in spawn", None, "spawn", called="create", effect="ERROR", quick=True),
     gives_up("rebuild, old guest going", REBUILD, "destroy", called="rebuild", effect="ERROR"),
-    gives_up("rebuild, new guest coming", REBUILD, "spawn", called="rebuild", effect="ERROR"),
-    gives_up("resize, disk on its way", RESIZE, "migrate_disk_and_power_off", called="resize"),
+    gives_up("rebuild, new guest coming", REBUILD, "spawn", called="rebuild", effect="ERROR", quick=True),
+    gives_up("resize, disk on its way", RESIZE, "migrate_disk_and_power_off", called="resize", quick=True),
     gives_up("migrate, disk on its way", MIGRATE, "migrate_disk_and_power_off", called="migrate"),
-    gives_up("live migration, memory on its way", LIVE, "live_migration", called="live-migration"),
-    gives_up("soft reboot, guest still up", SOFT, "reboot", called="reboot"),
-    gives_up("snapshot", IMAGE, "snapshot", called="createImage"),
+    gives_up("live migration, memory on its way", LIVE, "live_migration", called="live-migration", quick=True),
+    gives_up("soft reboot, guest still up", SOFT, "reboot", called="reboot", quick=True),
+    gives_up("snapshot", IMAGE, "snapshot", called="createImage", quick=True),
     gives_up("backup", BACKUP, "snapshot", called="createBackup"),
     gives_up("pause, guest still up", PAUSE, "pause", called="pause"),
     gives_up("suspend", SUSPEND, "suspend", called="suspend", effect="UNKNOWN"),
     gives_up("password", PASSWORD, "set_admin_password", called="changePassword", effect="UNKNOWN"),
     gives_up("shelve", SHELVE, "snapshot", called="shelve", effect="UNKNOWN"),
-    resumes("stop", STOP, "power_off", "stop"),
+    resumes("stop", STOP, "power_off", "stop", quick=True),
     resumes("start", START, "power_on", "start", before=(STOP,)),
     resumes("hard reboot, guest down", HARD, "reboot", "reboot", guest=4),
     resumes("delete", {}, "destroy", "delete"),
@@ -94,7 +96,9 @@ SOURCE: tuple[Restart, ...] = (
 DESTINATION: tuple[Restart, ...] = (
     gives_up("resize, destination claims", RESIZE, "prep_resize", host=HOST2, called="resize", effect="UNKNOWN"),
     gives_up("resize, guest coming up", RESIZE, "finish_migration", host=HOST2, called="resize", effect="UNKNOWN"),
-    gives_up("revert, guest going", REVERT, "destroy", host=HOST2, called="revertResize", effect="UNKNOWN", before=(RESIZE,)),
+    gives_up(
+        "revert, guest going", REVERT, "destroy", host=HOST2, called="revertResize", effect="UNKNOWN", before=(RESIZE,)
+    ),
     gives_up("unshelve", UNSHELVE, "spawn", host=HOST2, on=HOST2, called="unshelve", effect="ERROR", before=(SHELVE,)),
     gives_up("create on native threads", None, "spawn", host=HOST2, on=HOST2, called="create", effect="ERROR"),
     gives_up("snapshot on native threads", IMAGE, "snapshot", host=HOST2, on=HOST2, called="createImage"),
@@ -114,3 +118,5 @@ DESTINATION: tuple[Restart, ...] = (
         Expected("live-migration", "FAILED", ((HOST1, "MessagingTimeout"),)),
     ),
 )
+
+RESTARTS = (*SOURCE, *DESTINATION)

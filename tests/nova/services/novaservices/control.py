@@ -1,8 +1,8 @@
 """Functions of Nova that a file can hold up or let fail, so that a process is killed exactly in the middle of one.
 
 A controlled function named `spawn` looks, when it is called, for the file ``spawn-SERVER`` or ``spawn`` in its host's
-folder. What it says is done: ``block`` waits until the file is gone, ``raise nova.exception.X`` raises. The call is announced first,
-by a file with the suffix ``.reached`` beside it.
+folder. What it says is done: ``block`` waits until the file is gone, ``raise nova.exception.X`` raises. The call is
+announced first, by a file with the suffix ``.reached`` beside it.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ class ControlledDriver(fake.FakeDriver):
         found = super().get_available_resource(nodename)
         return found and {**found, "uuid": node_uuid(nodename)}
 
-    def get_nodenames_by_uuid(self, refresh: bool = False) -> dict[str, str]:
+    def get_nodenames_by_uuid(self, refresh: bool = False) -> dict[str, str]:  # noqa: ARG002
         """See get_available_resource."""
         return {node_uuid(name): name for name in self.get_available_nodes()}
 

@@ -1,0 +1,33 @@
+"""kill -9 of a real nova-compute in the middle of its work, and what the store says after it has started again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.nova.pipeline import Pipeline
+from tests.nova.services import restarts, table
+from tests.nova.services.cloud import Services
+
+pytestmark = pytest.mark.xdist_group("separate services")
+
+
+@pytest.fixture(scope="module")
+def told(services: Services, pipeline: Pipeline) -> dict[str, dict[str, Any]]:
+    """Play the short part of the table; the whole is played by ``make nova-restart``."""
+    return restarts.run(services, pipeline, [one for one in table.RESTARTS if one.quick])
+
+
+@pytest.mark.parametrize("name", [one.name for one in table.RESTARTS if one.quick])
+def test_the_record_is_right_within_a_minute_of_the_start(name: str, told: dict[str, dict[str, Any]]) -> None:
+    found = told[name]
+    assert found["wrong"] == [], found
+    assert found["seconds"] is not None
+
+
+def test_the_table_names_every_restart_once() -> None:
+    names = [one.name for one in table.RESTARTS]
+    assert len(set(names)) == len(names)
+    must = {"create", "rebuild", "resize", "live-migration", "stop", "reboot", "createImage"}
+    assert must <= {one.expected.action for one in table.RESTARTS if one.quick}
