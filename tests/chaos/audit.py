@@ -138,8 +138,8 @@ class Auditor:
     def judge(self, say: Say) -> list[Check]:
         """Judge everything; the events that were destroyed or refused are made good for in between."""
         for step in (
-            self._events, self._destroyed, self._refusals, self._make_good, self._own_audit, self._topic, self._dead_letters,
-            self._publications, self._downstream, self._webhooks, self._roles,
+            self._events, self._destroyed, self._refusals, self._make_good, self._own_audit, self._topic,
+            self._dead_letters, self._publications, self._downstream, self._webhooks, self._roles,
         ):  # fmt: skip
             check = step()
             self.checks.append(check)
@@ -209,7 +209,7 @@ class Auditor:
     def _own_audit(self) -> Check:
         """`stumble audit` must come to the same."""
         done = self._world.ask("audit", "--wait", "30")
-        lines = (done.stdout + done.stderr).splitlines()
+        lines = (done.stderr + done.stdout).splitlines()
         wrong = [] if done.returncode == 0 else [f"status {done.returncode}", *lines]
         return Check("stumble audit says so, too", lines[-1] if lines else "nothing said", wrong)
 
