@@ -20,10 +20,11 @@ from stumble.schemas.wire.codec import Decoder
 from stumble.schemas.wire.ids import publication_event_id
 from stumble.schemas.wire.schemas import EVENT
 from stumble.schemas.wire.topics import Topics
-from tests.chaos import reading
+from tests.chaos import damage, reading
 from tests.chaos.emitting import journal
+from tests.chaos.faults import Doer
 from tests.chaos.fleet import Plan, clock_jumped, tell
-from tests.chaos.world import World
+from tests.chaos.world import SILENT_AFTER, World
 from tests.support.comparing import ANY, differences
 
 Say = Callable[[str], None]
@@ -44,12 +45,13 @@ class Emitted:
 
     events: dict[str, dict[str, Any]] = field(default_factory=dict)
     accepted: set[str] = field(default_factory=set)
+    tried: set[str] = field(default_factory=set)
     tries_refused: int = 0
     truths: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def refused(self) -> set[str]:
-        return self.events.keys() - self.accepted
+        return self.tried - self.accepted
 
 
 def emitted(world: World, plans: dict[str, Plan]) -> Emitted:
@@ -65,6 +67,7 @@ def emitted(world: World, plans: dict[str, Plan]) -> Emitted:
                 effect = {"effect": ANY} if truth.request_id in jumped else {}
                 found.truths.append(json.loads(truth.line()) | effect)
         for number, accepted in journal(world.emitter(name)):
+            found.tried.add(order[number])
             if accepted:
                 found.accepted.add(order[number])
             else:
@@ -122,24 +125,34 @@ class Auditor:
     """Judges one run. ``turn`` keeps the world going while it waits."""
 
     def __init__(
-        self, world: World, plans: dict[str, Plan], hurt: set[str], poison: dict[tuple[int, int], bytes],
+        self, world: World, plans: dict[str, Plan], doer: Doer, poison: dict[tuple[int, int], bytes],
         turn: Callable[[], None], patience: float,
     ) -> None:  # fmt: skip
         self._world = world
         self._url = world.database_url
         self._kafka = world.kafka.bootstrap_servers
         self._told = emitted(world, plans)
-        self._hurt = hurt
+        self._hurt = doer.hurt
+        self._dying, self._living = doer.dying, doer.living
+        for one in (self._dying, self._living):
+            self._expect(one.told)
+        self._buried = damage.waiting(world.outbox(world.cast.doomed))
         self._poison = poison
         self._turn = turn
         self._patience = patience
         self.checks: list[Check] = []
 
+    def _expect(self, events: list[dict[str, Any]]) -> None:
+        ids = {event["event_id"]: event for event in events}
+        self._told.events.update(ids)
+        self._told.accepted |= ids.keys()
+        self._told.tried |= ids.keys()
+
     def judge(self, say: Say) -> list[Check]:
         """Judge everything; the events that were destroyed or refused are made good for in between."""
         for step in (
-            self._events, self._destroyed, self._refusals, self._make_good, self._own_audit, self._topic,
-            self._dead_letters, self._publications, self._downstream, self._webhooks, self._roles,
+            self._events, self._destroyed, self._refusals, self._dead_host, self._make_good, self._own_audit,
+            self._topic, self._dead_letters, self._publications, self._downstream, self._webhooks, self._roles,
         ):  # fmt: skip
             check = step()
             self.checks.append(check)
@@ -153,7 +166,7 @@ class Auditor:
 
         def ask() -> list[str]:
             stored = stored_ids(self._url)
-            lost = told.accepted - stored - self._hurt
+            lost = told.accepted - stored - self._hurt - self._buried
             extra = stored - told.accepted
             return [f"lost: {self._describe(one)}" for one in sorted(lost)] + [f"extra: {one}" for one in extra]
 
@@ -169,12 +182,15 @@ class Auditor:
     def _destroyed(self) -> Check:
         """Of what was damaged, some may have been delivered; nothing else may be missing."""
         stored = stored_ids(self._url)
-        gone = self._hurt - stored
+        gone, buried = self._hurt - stored, self._buried - stored
         kept = sum(
             len(list((self._world.outbox(host) / "relay" / "quarantine").glob("*.bin")))
             for host in self._world.cast.hosts
         )
-        found = f"{len(self._hurt)} hurt, {len(gone)} of them gone, {kept} pieces in quarantine"
+        found = (
+            f"{len(self._hurt)} hurt, {len(gone)} of them gone, {kept} pieces in quarantine; "
+            f"{len(buried)} lie on the dead host"
+        )
         return Check("what was destroyed", found, [])
 
     def _refusals(self) -> Check:
@@ -191,10 +207,44 @@ class Auditor:
             "refused events, as producers count them", f"{wanted} tries, {len(self._told.refused)} events", wrong
         )
 
+    def _dead_host(self) -> Check:
+        """What the dead host had begun stalls after the stated time; what the others had begun does not."""
+
+        def ask() -> list[str]:
+            wrong = []
+            for unfinished, wanted in ((self._dying, "STALLED"), (self._living, "IN_PROGRESS")):
+                rows = self._all(
+                    "select outcome, evidence from stumble_derived.requests where request_key = any(%s::uuid[])",
+                    unfinished.keys(),
+                )
+                wrong += [f"{unfinished.host}: {len(rows)} requests"] if len(rows) != len(unfinished.requests) else []
+                wrong += [f"{unfinished.host}: {row[0]}" for row in rows if row[0] != wanted]
+                if wanted == "STALLED":
+                    said = f"no news from {unfinished.host} since "
+                    wrong += [f"evidence: {row[1]}" for row in rows if not str(row[1]).startswith(said)]
+            return wrong
+
+        wrong = until_steady(ask, self._patience, self._turn)
+        (early,) = self._one(
+            "select count(*) from stumble_kept.decisions d, stumble_kept.producers p where d.kind = 'STALLED'"
+            f" and p.host = '{self._dying.host}' and p.process = 'relay'"
+            f" and d.decided_at < p.reported_at + interval '{SILENT_AFTER} s'"
+        )
+        wrong += [f"{early} stalled too early"] if early else []
+        (others,) = self._one("select count(*) from stumble_kept.decisions")
+        wrong += (
+            [f"{others - len(self._dying.requests)} other decisions"] if others != len(self._dying.requests) else []
+        )
+        found = f"{len(self._dying.requests)} of {self._dying.host} stalled, {len(self._living.requests)} did not"
+        return Check("one host dead for good", found, wrong)
+
     def _make_good(self) -> Check:
         """Emit again what was destroyed or refused: now the store must tell the truth, exactly."""
         missing = self._told.events.keys() - stored_ids(self._url)
-        emitter = Emitter(self._world.outbox(self._world.cast.hosts[-1]), service="healer", host="healer")
+        emitter = Emitter(self._world.outbox(self._world.cast.hosts[0]), service="healer", host="healer")
+        self._living.end()
+        self._expect(self._living.told)
+        self._told.truths += [*self._living.truths("SUCCEEDED"), *self._dying.truths("STALLED")]
         wrong = [f"not accepted: {one}" for one in missing if not emitter.emit(self._told.events[one])]
 
         def ask() -> list[str]:
@@ -323,9 +373,9 @@ class Auditor:
     def _one(self, query: str) -> tuple[Any, ...]:
         return self._all(query)[0]
 
-    def _all(self, query: str) -> list[tuple[Any, ...]]:
+    def _all(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
         with psycopg.connect(self._url) as connection:
-            return connection.execute(query).fetchall()  # type: ignore[arg-type]
+            return connection.execute(query, parameters or None).fetchall()  # type: ignore[arg-type]
 
 
 def lines_of(path: Path) -> Iterator[dict[str, Any]]:

@@ -32,14 +32,19 @@ def records(path: str) -> list[Record]:
         reader.close()
 
 
+def waiting(outbox: Path) -> set[str]:
+    """Return the ids of all events whose segments are still there."""
+    return {_id(record) for path in sizes(outbox) for record in records(path)}
+
+
 def flip(outbox: Path, before: dict[str, int], rng: Random) -> set[str]:
     """Flip a byte in one undelivered record of every segment that has grown; return the ids of the events."""
     hurt = set()
     for path in sizes(outbox):
-        waiting = [record for record in records(path) if record.offset >= before.get(path, 0)]
-        if not waiting:
+        unsent = [record for record in records(path) if record.offset >= before.get(path, 0)]
+        if not unsent:
             continue
-        record = rng.choice(waiting)
+        record = rng.choice(unsent)
         at = record.offset + rng.randrange(record.size)
         with Path(path).open("r+b") as file:
             file.seek(at)
@@ -47,7 +52,7 @@ def flip(outbox: Path, before: dict[str, int], rng: Random) -> set[str]:
             file.seek(at)
             file.write(bytes([byte ^ (1 << rng.randrange(8))]))
         # A header that claims more or fewer bytes than it has may take its neighbour with it.
-        near = [record, *(other for other in waiting if other.offset == record.offset + record.size)]
+        near = [record, *(other for other in unsent if other.offset == record.offset + record.size)]
         hurt |= {_id(one) for one in near}
     return hurt
 

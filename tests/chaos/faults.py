@@ -10,9 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
-from tests.chaos import damage
+import psycopg
+
+from tests.chaos import damage, schedule
 from tests.chaos.poison import Poisoner
 from tests.chaos.schedule import MODES, Fault
+from tests.chaos.unfinished import Unfinished
 from tests.chaos.world import World
 
 _BACKLOG_BYTES = 4000
@@ -32,10 +35,13 @@ class Doer:
         self._number = itertools.count()
         self._began = time.monotonic()
         self.hurt: set[str] = set()
+        self.dying, self.living = (Unfinished(world, host, seed) for host in (world.cast.doomed, world.cast.hosts[1]))
         self.done: dict[str, int] = {}
 
     def begin(self, faults: list[Fault]) -> None:
         self._began = time.monotonic()
+        self.dying.begin()
+        self.living.begin()
         for fault in faults:
             self._at(fault.at, lambda fault=fault: self._do(fault))
 
@@ -70,32 +76,53 @@ class Doer:
         self._note(str(fault) if did else f"{fault}: nothing there to hurt")
 
     def _begin(self, fault: Fault) -> bool:
-        world, whom, seconds = self._world, fault.whom, fault.seconds
+        whom, seconds = fault.whom, fault.seconds
         match fault.what:
-            case "kill" if whom in {"broker", "database"}:
-                world.kill_server(whom)
-                self._later(seconds, lambda: world.start_server(whom), f"{whom} is started again")
             case "kill":
-                if not world.kill(whom):
-                    return False
-                self._later(seconds, lambda: world.restart(whom), f"{whom} is started again")
+                return self._kill(whom, seconds)
             case "pause":
                 return self._pause(whom, seconds)
             case "fill the disk of":
                 return self._fill(seconds)
             case "damage the outbox of" | "tear the outbox of":
                 self._hurt(whom, tear=fault.what.startswith("tear"))
+            case schedule.BURY:
+                self._bury(whom)
             case "poison":
                 self._poisoner.send(5)
             case "take away":
                 self._take_registry(seconds)
-            case mode if mode in MODES:
-                proxy = world.proxies.by_name[whom]
+            case mode:
+                proxy = self._world.proxies.by_name[whom]
                 proxy.set(mode, 0.3 if mode == "delay" else 0.0)  # type: ignore[arg-type]
                 self._later(seconds, lambda: proxy.set("pass"), f"the link {whom} is well")
-            case _:
-                raise ValueError(fault.what)
         return True
+
+    def _kill(self, whom: str, seconds: float) -> bool:
+        if whom in {"broker", "database"}:
+            self._world.kill_server(whom)
+            self._later(seconds, lambda: self._world.start_server(whom), f"{whom} is started again")
+            return True
+        if not self._world.kill(whom):
+            return False
+        self._later(seconds, lambda: self._world.restart(whom), f"{whom} is started again")
+        return True
+
+    def _bury(self, host: str) -> None:
+        """Let a host die as soon as the store knows what it had begun."""
+        try:
+            with psycopg.connect(self._world.database_url, connect_timeout=1) as connection:
+                known = connection.execute(
+                    "select 1 from stumble_derived.requests where request_key = any(%s::uuid[])", (self.dying.keys(),)
+                ).fetchall()
+        except psycopg.OperationalError:
+            known = []
+        if len(known) < len(self.dying.requests):
+            self._at(self._now() + 0.5, lambda: self._bury(host))
+            return
+        for name in (*self._world.cast.of_host(host), f"relay-{host}"):
+            self._world.bury(name)
+        self._note(f"{host} is dead")
 
     def _pause(self, whom: str, seconds: float) -> bool:
         world = self._world
@@ -148,7 +175,7 @@ class Doer:
             if grown < _BACKLOG_BYTES and self._now() - began < _BACKLOG_SECONDS:
                 self._at(self._now() + 0.2, strike)
                 return
-            emitters = [name for name in world.cast.emitters if world.host_of(name) == host]
+            emitters = world.cast.of_host(host)
             if tear:
                 killed = [name for name in emitters if world.kill(name)]
                 hurt = damage.tear(world.outbox(host), before, self._rng)

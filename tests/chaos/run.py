@@ -38,7 +38,7 @@ class Size:
     patience: float = 120.0
 
 
-SHORT = Size(seconds=60.0, hosts=3, projectors=2, requests_per_second=3.0, every=2.5)
+SHORT = Size(seconds=60.0, hosts=4, projectors=2, requests_per_second=3.0, every=2.5)
 
 
 def cast_of(size: Size) -> Cast:
@@ -89,7 +89,7 @@ def run(folder: Path, size: Size, seed: int, say: Say, faults: list[Fault] | Non
         _go_on(world, doer, poisoner, size, say)
         poisoner.flush()
         say("the faults are over; what was promised is compared with what is there")
-        auditor = Auditor(world, plans, doer.hurt, poisoner.sent, world.look, size.patience)
+        auditor = Auditor(world, plans, doer, poisoner.sent, world.look, size.patience)
         return [*auditor.judge(say), _all_done(doer, faults, world)]
     finally:
         world.close()

@@ -10,6 +10,7 @@ from random import Random
 #: Seconds that a group waits for a member, and that another alerter waits for a lease.
 SESSION, LEASE = 6.0, 10.0
 LINKS = ("roles", "edge", "database", "registry")
+BURY = "kill for good"
 MODES = ("stall", "reset", "delay", "refuse")
 
 
@@ -34,6 +35,20 @@ class Cast:
     emitters: tuple[str, ...]
     projectors: tuple[str, ...]
 
+    @property
+    def doomed(self) -> str:
+        """The host that dies for good; nothing else happens to it."""
+        return self.hosts[-1]
+
+    def of_host(self, host: str) -> tuple[str, ...]:
+        """Return the emitters of a host."""
+        return tuple(name for name in self.emitters if host_of(name) == host)
+
+
+def host_of(emitter: str) -> str:
+    """Return the host that an emitter (``emitter3.1``) works on."""
+    return "host" + emitter.removeprefix("emitter").partition(".")[0]
+
 
 def plan(seed: int, seconds: float, cast: Cast, *, every: float) -> list[Fault]:
     """Return faults over ``seconds``: each kind at least once, then at random, one in about ``every`` seconds."""
@@ -43,7 +58,8 @@ def plan(seed: int, seconds: float, cast: Cast, *, every: float) -> list[Fault]:
     drawn = [kind() for kind in kinds] + [rng.choice(kinds)() for _ in range(wanted - len(kinds))]
     rng.shuffle(drawn)
     step = seconds / len(drawn)
-    return sorted(Fault(round(step * (number + rng.random()), 2), *fault) for number, fault in enumerate(drawn))
+    faults = [Fault(round(step * (number + rng.random()), 2), *fault) for number, fault in enumerate(drawn)]
+    return sorted([*faults, Fault(round(seconds * rng.uniform(0.4, 0.5), 2), BURY, cast.doomed)])
 
 
 def _kinds(cast: Cast, rng: Random):
@@ -52,8 +68,10 @@ def _kinds(cast: Cast, rng: Random):
             what, rng.choice(names), round(rng.uniform(low, high), 2)
         )  # fmt: skip
 
-    relays = tuple(f"relay-{host}" for host in cast.hosts)
-    everyone = some(*cast.projectors), some(*relays), some(*cast.emitters), some("alerter"), some("reader")
+    living = cast.hosts[:-1]
+    emitters = tuple(name for name in cast.emitters if host_of(name) != cast.doomed)
+    relays = tuple(f"relay-{host}" for host in living)
+    everyone = some(*cast.projectors), some(*relays), some(*emitters), some("alerter"), some("reader")
     return [
         *(who("kill", 0.5, 3.0) for who in (*everyone, some("receiver"), some("broker"), some("database"))),
         some(*cast.projectors)("pause", SESSION + 2, SESSION + 5),
@@ -62,8 +80,8 @@ def _kinds(cast: Cast, rng: Random):
         some("reader")("pause", SESSION + 2, SESSION + 4),
         some("broker")("pause", 3, 8),
         some(cast.hosts[0])("fill the disk of", 4, 8),
-        some(*cast.hosts)("damage the outbox of"),
-        some(*cast.hosts)("tear the outbox of"),
+        some(*living)("damage the outbox of"),
+        some(*living)("tear the outbox of"),
         *(some(link)(mode, 2, 7) for link, mode in zip(LINKS, rng.sample(MODES, len(LINKS)), strict=True)),
         some(*LINKS)(rng.choice(MODES), 2, 7),
         some("registry")("take away", 6, 9),

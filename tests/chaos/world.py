@@ -23,11 +23,13 @@ from stumble.schemas.wire.topics import Topics
 from tests.chaos.emitting import PLAN
 from tests.chaos.fleet import Plan
 from tests.chaos.proxy import Proxies
-from tests.chaos.schedule import Cast
+from tests.chaos.schedule import Cast, host_of
 from tests.support.services import ROOT, ROOTS
 
 PARTITIONS = 12
 STUMBLE = (sys.executable, "-m", "stumble.deploy.cli")
+#: Seconds of silence after which a host counts as dead: longer than anything else that happens to one.
+SILENT_AFTER = 25
 #: A live segment of up to 8 MiB for each emitter of the host, and some more.
 DISK_MIB = 40
 
@@ -65,10 +67,6 @@ class World:
 
     def emitter(self, name: str) -> Path:
         return self.folder / "emitters" / name
-
-    @staticmethod
-    def host_of(emitter: str) -> str:
-        return "host" + emitter.removeprefix("emitter").partition(".")[0]
 
     # servers
 
@@ -110,6 +108,9 @@ class World:
             "STUMBLE_LOG_FORMAT": "json",
             "STUMBLE_KAFKA__SCHEMA_REGISTRY_URL": self.registry.url.replace(f":{registry_port}", f":{registry}"),
             "STUMBLE_ALERTS_WEBHOOK_NETWORKS": "127.0.0.0/8",
+            "STUMBLE_CLOCK__SILENT_AFTER": f"{SILENT_AFTER}s",
+            "STUMBLE_CLOCK__SETTLE": "3s",
+            "STUMBLE_CLOCK__LOOK_EVERY": "1s",
         }
         self.env = common | {"STUMBLE_KAFKA__BOOTSTRAP_SERVERS": f"{LOOPBACK}:{roles_proxy}"}
         self.edge_env = common | {"STUMBLE_KAFKA__BOOTSTRAP_SERVERS": f"{LOOPBACK}:{edge_proxy}"}
@@ -178,7 +179,7 @@ class World:
             folder = self.emitter(name)
             folder.mkdir(parents=True)
             plan.save(folder / PLAN)
-            host = self.host_of(name)
+            host = host_of(name)
             self.add(
                 name, sys.executable, "-m", "tests.chaos.emitting", str(folder), str(self.outbox(host)), host,
                 str(self.began), finite=True,
@@ -192,6 +193,11 @@ class World:
         role.wanted = False
         role.process.stop(signal.SIGKILL)
         return True
+
+    def bury(self, name: str) -> None:
+        """Kill a role for good."""
+        self.kill(name)
+        self.roles[name].done = True
 
     def restart(self, name: str) -> None:
         """Start a role that was killed; one that runs is left alone."""

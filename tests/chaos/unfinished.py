@@ -1,0 +1,75 @@
+"""Requests that are begun and not ended: on a host that dies for good they must stall, on others they must not."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from random import Random
+from typing import Any
+
+from stumble.producers.emitter import Emitter
+from stumble.producers.simulator.truth import key_of
+from stumble.schemas.wire.ids import new_event_id
+from tests.chaos.world import World
+
+ACTION = "live-migration"
+COUNT = 5
+
+
+class Unfinished:
+    """Some requests of one host, told through its own outbox."""
+
+    def __init__(self, world: World, host: str, seed: int) -> None:
+        rng = Random(f"unfinished:{seed}:{host}")
+        self.host = host
+        self.requests = [
+            (str(uuid.UUID(int=rng.getrandbits(128), version=4)), f"req-{uuid.UUID(int=rng.getrandbits(128))}")
+            for _ in range(COUNT)
+        ]
+        self._emitter = Emitter(world.outbox(host), service="nova-conductor", host=host, cell="cell1")
+        self.told: list[dict[str, Any]] = []
+
+    def begin(self) -> None:
+        """Tell that they began."""
+        self._tell("START")
+
+    def end(self) -> None:
+        """Tell that they ended well."""
+        self._tell("END")
+
+    def keys(self) -> list[str]:
+        return [key_of(instance, request_id, ACTION) for instance, request_id in self.requests]
+
+    def truths(self, outcome: str) -> list[dict[str, Any]]:
+        """Return what has become of them, as the simulator would say it."""
+        return [
+            {
+                "request_key": key_of(instance, request_id, ACTION),
+                "instance_uuid": instance,
+                "request_id": request_id,
+                "action": ACTION,
+                "outcome": outcome,
+                "verdict": None,
+                "effect": "NONE",
+                "failures": [],
+                "events": len(self.told) // COUNT,
+            }
+            for instance, request_id in self.requests
+        ]
+
+    def _tell(self, phase: str) -> None:
+        for instance, request_id in self.requests:
+            now = time.time_ns() // 1000
+            event = {
+                "event_id": new_event_id(),
+                "occurred_at": now,
+                "emitted_at": now,
+                "phase": phase,
+                "scope": "REQUEST",
+                "action": ACTION,
+                "instance_uuid": instance,
+                "request_id": request_id,
+                "source": {"kind": "LIBRARY", "signal": "request", "publisher": f"nova-conductor:{self.host}"},
+            }
+            assert self._emitter.emit(event), f"the outbox of {self.host} took no event"
+            self.told.append(event)
