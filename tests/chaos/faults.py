@@ -120,9 +120,13 @@ class Doer:
         if len(known) < len(self.dying.requests):
             self._at(self._now() + 0.5, lambda: self._bury(host))
             return
-        for name in (*self._world.cast.of_host(host), f"relay-{host}"):
-            self._world.bury(name)
-        self._note(f"{host} is dead")
+        self._world.bury(f"relay-{host}")
+
+        def bury_emitters() -> None:
+            for name in self._world.cast.of_host(host):
+                self._world.bury(name)
+
+        self._later(1.5, bury_emitters, f"{host} is dead, with what its relay had not sent")
 
     def _pause(self, whom: str, seconds: float) -> bool:
         world = self._world
