@@ -20,6 +20,7 @@ from stumble.consumers.dlq import MAX_MESSAGE_BYTES
 from stumble.consumers.rights import admin
 from stumble.schemas.models.kafka import KafkaSettings
 from stumble.schemas.wire.errors import StumbleError
+from stumble.schemas.wire.schemas import ACTION_FAILED, ACTION_OUTCOME, EVENT, PRODUCER_STATUS, Schema
 
 _DAY_MS = 86_400_000
 _SECONDS = 15.0
@@ -89,6 +90,17 @@ def plan(kafka: KafkaSettings, *, partitions: int | None = None, replication: in
         Plan(topics.producers, 1, replication, compacted, "the last word of every producer"),
         Plan(topics.dlq, 1, replication, letters, "records that can't be taken in"),
     ]
+
+
+def written(kafka: KafkaSettings) -> dict[str, Schema]:
+    """Return which schema each topic's values have."""
+    topics = kafka.topics
+    return {
+        topics.actions: EVENT,
+        topics.producers: PRODUCER_STATUS,
+        topics.failures: ACTION_FAILED,
+        topics.outcomes: ACTION_OUTCOME,
+    }
 
 
 def compare(kafka: KafkaSettings, plans: list[Plan]) -> list[Finding]:

@@ -13,10 +13,11 @@ from stumble.deploy.checks.model import Elsewhere, Level, Scope, fine, wrong
 from stumble.deploy.checks.mounts import mount_of
 from stumble.deploy.checks.novaconf import transports_of
 from stumble.deploy.checks.runner import chosen, run
-from stumble.deploy.checks.secrecy import Secrets, without_password
+from stumble.deploy.checks.secrecy import Secrets
 from stumble.producers.bridge.settings import TransportSettings
 from stumble.schemas.models.kafka import KafkaSettings
 from stumble.schemas.models.settings import Settings
+from stumble.schemas.models.urls import without_password
 from stumble.schemas.wire.errors import StumbleError
 
 NEVER = threading.Event()

@@ -67,10 +67,10 @@ def shown(url: str) -> str:
 def _parsed(url: str) -> dict[str, Any]:
     try:
         return dict(conninfo.conninfo_to_dict(url))
-    except psycopg.ProgrammingError as error:
+    except psycopg.ProgrammingError:  # its text may hold parts of the password
         raise StoreError(
             "STUMBLE_DATABASE_URL is no address of a PostgreSQL: write postgresql://user@host:5432/database."
-        ) from error
+        ) from None
 
 
 def _conninfo(url: str, application: str) -> str:

@@ -45,7 +45,7 @@ CHECKS: tuple[Check, ...] = (
         "registry",
         "the schema registry answers and keeps versions compatible",
         f"{_HERE}.registry:look",
-        "cli",
+        "relay",
         _LONG,
         _registry,
         "no schema registry is configured (STUMBLE_KAFKA__SCHEMA_REGISTRY_URL)",

@@ -15,8 +15,8 @@ from stumble.consumers.alerts.receivers.guard import ForbiddenAddressError, reso
 from stumble.consumers.alerts.rules import RulesError, load_rules
 from stumble.consumers.alerts.settings import AlertSettings
 from stumble.deploy.checks.model import Finding, Scope, fine, skipped, warning, wrong
-from stumble.deploy.checks.secrecy import without_password
 from stumble.deploy.checks.store import session
+from stumble.schemas.models.urls import without_password
 
 __all__ = ["look", "rules"]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from stumble.consumers.topics import written
 from stumble.deploy.checks.model import Finding, Scope, fine, warning, wrong
 from stumble.schemas.models.registry import Registry
 from stumble.schemas.wire.errors import RegistryUnavailable
-from stumble.schemas.wire.schemas import ACTION_FAILED, ACTION_OUTCOME, EVENT, PRODUCER_STATUS
 from stumble.schemas.wire.topics import subject
 
 __all__ = ["look"]
@@ -18,16 +18,9 @@ _LEVEL = "FULL_TRANSITIVE"
 def look(scope: Scope) -> Iterator[Finding]:
     """Ask for each subject's compatibility, and whether this program's schemas would be taken."""
     kafka = scope.settings.kafka
-    topics = kafka.topics
     registry = Registry(kafka)
-    written = {
-        topics.actions: EVENT,
-        topics.producers: PRODUCER_STATUS,
-        topics.failures: ACTION_FAILED,
-        topics.outcomes: ACTION_OUTCOME,
-    }
     try:
-        for topic, schema in written.items():
+        for topic, schema in written(kafka).items():
             level, taken = registry.compatibility(topic), registry.takes(topic, schema)
             if not taken:
                 says = f"the {schema.name} of this program is not compatible with what is registered"

@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from stumble.deploy.checks.model import Finding, Scope
 
-__all__ = ["Secrets", "without_password"]
+__all__ = ["Secrets"]
 
 _SECRET_OPTION = re.compile(r"password|secret|key\.pem|jaas|token|oauthbearer\.config|key\.password", re.IGNORECASE)
 _SHORTEST = 4  # anything shorter occurs in ordinary words
@@ -45,12 +45,6 @@ class Secrets:
         for value in self.values:
             text = text.replace(value, _MASK)
         return text
-
-
-def without_password(url: str) -> str:
-    """Return a URL without user and password."""
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def _of_options(options: Mapping[str, Any]) -> Iterator[str]:

@@ -85,6 +85,9 @@ def apply(
 ) -> None:
     """Create the topics that are missing; what is there stays as it is unless --alter is given.
 
+    Roles whose principals are known (--grant, STUMBLE_KAFKA__PRINCIPALS) get the access rules that they need. Where a
+    schema registry is configured, this program's schemas are registered there.
+
     The number of partitions is the most projectors that can share the work. It can't be changed later without
     moving instances to other partitions, so choose it with room.
     """
@@ -97,10 +100,17 @@ def apply(
     for line in allowed.grant(kafka, principals) if principals else ():
         typer.echo(line)
     if kafka.schema_registry_url:
-        registry = Registry(kafka)
-        for item in (kafka.topics.actions, kafka.topics.failures, kafka.topics.outcomes, kafka.topics.producers):
-            registry.require_full_transitive(item)
-        typer.echo("Schema registry: versions of each subject must be FULL_TRANSITIVE.")
+        _register(kafka)
+
+
+def _register(kafka: KafkaSettings) -> None:
+    """Register this program's schemas, and let in only versions that every reader can read."""
+    registry = Registry(kafka)
+    for topic, schema in planned.written(kafka).items():
+        number = registry.register(topic, schema)
+        registry.require_full_transitive(topic)
+        typer.echo(f"{topic}: registered {schema.name} as {number}; versions must be FULL_TRANSITIVE")
+    registry.close()
 
 
 def _principals(given: list[str], roles: set[str]) -> dict[str, str]:

@@ -22,7 +22,7 @@ DEFAULT_TOPICS = ("notifications", "versioned_notifications")
 class TransportSettings(BaseModel):
     """Where one cell's notifications are."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     name: str = Field(pattern=r"^[A-Za-z0-9._-]{1,64}$", description="Name of the transport, in logs and metrics.")
     url: SecretStr = Field(description="rabbit://user:password@host:5672/vhost or kafka://host:9092/vhost.")
@@ -54,7 +54,7 @@ class TransportSettings(BaseModel):
 class BridgeSettings(BaseModel):
     """All transports of a bridge."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     transports: tuple[TransportSettings, ...] = Field((), description="Where the notifications are.")
     tracebacks: bool = Field(True, description="Whether tracebacks of exceptions go further than this host.")
@@ -82,4 +82,4 @@ def load(transports: list[dict[str, Any]] | None = None, **overrides: object) ->
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
         place = ".".join(str(part) for part in ("bridge", *first["loc"]))
-        raise SettingsError(f"The setting {place} is wrong: {first['msg']}.") from error
+        raise SettingsError(f"The setting {place} is wrong: {first['msg']}.") from None

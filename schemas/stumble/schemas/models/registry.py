@@ -7,6 +7,7 @@ from urllib.parse import unquote, urlsplit
 import httpx
 
 from stumble.schemas.models.kafka import KafkaSettings
+from stumble.schemas.models.urls import without_password
 from stumble.schemas.wire.errors import RegistryUnavailable, StumbleError, UnknownSchema
 from stumble.schemas.wire.schemas import Schema
 from stumble.schemas.wire.topics import subject
@@ -33,7 +34,7 @@ class Registry:
         if auth is None and parts.username:
             auth = (unquote(parts.username), unquote(parts.password or ""))
         # Without user and password, so that neither gets into an error's text or a log.
-        self._url = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/")
+        self._url = without_password(settings.schema_registry_url).rstrip("/")
         self._client = client or httpx.Client(timeout=_TIMEOUT_S, auth=auth)
         self._texts: dict[int, str] = {}
         self._ids: dict[tuple[str, bytes], int] = {}
@@ -94,7 +95,7 @@ class Registry:
         try:
             return self._client.request(method, self._url + path, json=body, headers=_CONTENT)
         except httpx.HTTPError as error:
-            raise RegistryUnavailable(f"The schema registry at {self._url} does not answer: {error}.") from error
+            raise RegistryUnavailable(f"The schema registry at {self._url} does not answer: {error}.") from None
 
     def _check(self, answer: httpx.Response) -> None:
         if answer.is_error:

@@ -16,6 +16,7 @@ import httpx
 
 from stumble.consumers.alerts.engine import STALLED
 from stumble.consumers.store.queries import query
+from stumble.schemas.models.urls import without_password
 from stumble.schemas.wire.errors import StumbleError
 
 if TYPE_CHECKING:
@@ -96,10 +97,10 @@ class Alertmanager:
             try:
                 answer = self._client.post(url, json=alerts)
             except httpx.HTTPError as error:
-                said.append(f"{url}: {error}")
+                said.append(f"{without_password(url)}: {error}")
                 continue
             if answer.is_error:
-                said.append(f"{url}: {answer.status_code} {answer.text[:200].strip()}")
+                said.append(f"{without_password(url)}: {answer.status_code} {answer.text[:200].strip()}")
         if len(said) == len(self._urls):
             raise AlertmanagerError(f"Alertmanager does not take alerts ({'; '.join(said)}); they are told again.")
 

@@ -1,0 +1,111 @@
+"""The services that shipped files name, started here as a container would be, with the addresses of this machine."""
+
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psycopg
+
+from stumble.deploy.local.kafka import LocalKafka
+from stumble.deploy.local.ports import LOOPBACK, free_port, remembered_port
+from stumble.deploy.local.postgres import LocalPostgres
+from stumble.deploy.local.process import ChildProcess, tail
+from stumble.deploy.local.registry import LocalRegistry
+from tests.support.services import cli_environment
+
+CLI = [sys.executable, "-m", "stumble.deploy.cli"]
+
+
+class Place:
+    """Where things that shipped files name are on this machine: a text for a text."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._here: dict[str, str] = {}
+
+    def put(self, shipped: str, here: str) -> None:
+        self._here[shipped] = here
+
+    def text(self, shipped: str) -> str:
+        """Return a text of a shipped file as it must be here; longer names first."""
+        pattern = "|".join(re.escape(name) for name in sorted(self._here, key=len, reverse=True))
+        return re.sub(pattern, lambda match: self._here[match[0]], shipped)
+
+
+def broker(folder: Path, environment: dict[str, str]) -> LocalKafka:
+    """Start a broker with the settings that the image makes of its environment: KAFKA_NODE_ID is node.id."""
+    port, controller = (remembered_port(folder, name) for name in ("kafka", "kafka controller"))
+    settings = {}
+    for name, value in environment.items():
+        assert name.startswith("KAFKA_"), name
+        settings[name.removeprefix("KAFKA_").lower().replace("_", ".")] = value
+    for name in ("listeners", "advertised.listeners", "controller.quorum.voters"):
+        value = settings[name].replace("://:", f"://{LOOPBACK}:").replace("kafka:", f"{LOOPBACK}:")
+        settings[name] = value.replace(":9092", f":{port}").replace(":9093", f":{controller}")
+    settings["log.dirs"] = str(folder / "kafka")
+    server = LocalKafka(folder, heap="256m", quick=True, settings=settings)
+    server.start()
+    return server
+
+
+def database(folder: Path, environment: dict[str, str]) -> tuple[LocalPostgres, str]:
+    """Start PostgreSQL as its image does: a role that owns a database."""
+    server = LocalPostgres(folder, fsync=False)
+    server.start()
+    user, name = environment["POSTGRES_USER"], environment["POSTGRES_DB"]
+    with psycopg.connect(server.url(), autocommit=True) as connection:
+        connection.execute(f"create role {user} login password '{environment['POSTGRES_PASSWORD']}'")
+        connection.execute(f"create database {name} owner {user}")
+    return server, server.url().rpartition("@")[2].partition("/")[0]
+
+
+def registry(folder: Path) -> LocalRegistry:
+    server = LocalRegistry(folder)
+    server.start()
+    return server
+
+
+class Service:
+    """One long-running command; it must end by itself, with status 0, when it is asked to."""
+
+    def __init__(self, name: str, folder: Path, argv: list[str], environment: dict[str, str]) -> None:
+        self.name = name
+        self.process = ChildProcess(name, folder, death_signal=signal.SIGTERM)
+        self._argv, self._environment = argv, environment
+
+    def start(self) -> None:
+        self.process.start(self._argv, env=cli_environment(**self._environment))
+
+    def healthy(self, test: list[str], *, seconds: float = 90) -> None:
+        """Run a health check's command until it succeeds."""
+        deadline = time.monotonic() + seconds
+        while True:
+            self.process.require_running()
+            done = subprocess.run(test, capture_output=True, text=True, check=False, timeout=30)
+            if done.returncode == 0:
+                return
+            said = f"{shlex.join(test)}: {done.stderr[-500:]}\n{tail(self.process.log, 20)}"
+            assert time.monotonic() < deadline, said
+            time.sleep(0.5)
+
+    def stop(self) -> int | None:
+        self.process.stop(signal.SIGTERM, timeout=40)
+        return self.process.exit_status
+
+
+def programs(*names: str) -> dict[str, str]:
+    """A port of its own for each service: containers have addresses of their own instead."""
+    return {name: str(free_port()) for name in names}
+
+
+def once(argv: list[str], environment: dict[str, str]) -> str:
+    """Run a command to its end, which must be a success."""
+    done = subprocess.run(
+        argv, env=cli_environment(**environment), capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr

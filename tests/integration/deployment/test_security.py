@@ -1,0 +1,210 @@
+"""TLS, SASL and an authorizer for real: each role as its own principal, certificates verified, secrets never shown."""
+
+import json
+import re
+import subprocess
+import sys
+import time
+
+import pytest
+from confluent_kafka.admin import AclBindingFilter, AclOperation, AclPermissionType, AdminClient, ResourcePatternType
+
+from stumble.consumers.rights import ResourceType, grants
+from stumble.deploy.cli.root import run
+from stumble.schemas.models.kafka import KafkaSettings
+from tests.integration.deployment import stack
+from tests.integration.deployment.conftest import ROLES, stumble
+
+PREFIX = "sec."
+
+
+@pytest.fixture(scope="module")
+def granted(acting, secure_database):
+    """Topics, store and rights as an administrator makes them."""
+    made = acting("admin", PREFIX, database_url=secure_database, STUMBLE_KAFKA__PRINCIPALS=principals())
+    told = stack.once([*stack.CLI, "topics", "apply", "--partitions", "3"], made)
+    assert "User:relay may WRITE TOPIC sec.instance-actions" in told
+    stack.once([*stack.CLI, "store", "migrate"], made)
+
+
+def principals():
+    return json.dumps({role: f"User:{role}" for role in ROLES})
+
+
+@pytest.fixture
+def told(monkeypatch, capsys):
+    """Run a command here in an environment; its exit status and output."""
+
+    def here(environment, *words):
+        for name, value in environment.items():
+            if name.startswith("STUMBLE_"):
+                monkeypatch.setenv(name, value)
+        status = run(words)
+        captured = capsys.readouterr()
+        return status, captured.out + captured.err
+
+    return here
+
+
+def findings(text):
+    return {
+        (check["name"], one["level"], one["subject"]): f"{one['says']} → {one['todo']}"
+        for check in json.loads(text)["checks"]
+        for one in check["findings"]
+    }
+
+
+def test_every_role_works_as_its_own_principal(granted, acting, secure_database, secure_kafka, tmp_path):
+    outbox = tmp_path / "outbox"
+    common = {"STUMBLE_OUTBOX_DIR": str(outbox), "STUMBLE_LOG_LEVEL": "DEBUG", "STUMBLE_STATE_DIR": str(tmp_path)}
+    stack.once([*stack.CLI, "simulate", "--events", "400", "--failures", "0.5", "--rate", "1000"], common)
+    services = []
+    try:
+        for role in ("relay", "projector", "alerter"):
+            own = acting(role, PREFIX, **common, **({"database_url": secure_database} if role != "relay" else {}))
+            services.append(stack.Service(role, tmp_path, [*stack.CLI, role], own))
+            services[-1].start()
+        read = ["--from", "beginning", "--limit", "1", "--format", "json"]
+        assert '"failure_id"' in stumble(acting("subscriber", PREFIX), "tail", "failures", *read).stdout
+        assert '"event_id"' in stumble(acting("auditor", PREFIX), "tail", "actions", *read).stdout
+    finally:
+        ends = {service.name: service.stop() for service in services}
+    assert ends == dict.fromkeys(ends, 0)
+    logs = "".join(service.process.log.read_text() for service in services)
+    assert "authorization" not in logs.lower()
+    assert not re.search(r"canary-", logs)
+
+
+def test_what_a_role_needs_no_right_for_it_may_not(granted, acting, secure_database):
+    read = ["--from", "beginning", "--limit", "1"]
+    refused = stumble(acting("relay", PREFIX), "tail", "failures", *read)
+    assert refused.returncode == 1
+    assert "sec.instance-action-failures" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_check_tells_what_this_connection_may_do_and_which_role_lacks_what(granted, acting, told, secure_kafka):
+    environment = acting("operator", PREFIX, STUMBLE_KAFKA__PRINCIPALS=principals())
+    status, text = told(environment, "check", "rights", "topics", "take-over", "clocks", "--json")
+    assert status == 0, text
+    found = findings(text)
+    assert "operator" in found["rights", "fine", "this connection"]
+    assert {("rights", "fine", role) for role in ROLES} <= found.keys()
+    assert "6 s (classic protocol" in found["take-over", "fine", "projectors"]
+    assert "within" in found["clocks", "fine", "broker"]
+
+    plain = AdminClient({"bootstrap.servers": secure_kafka.server.bootstrap_servers})
+    topic = "sec.instance-action-outcomes"
+    gone = AclBindingFilter(
+        ResourceType.TOPIC, topic, ResourcePatternType.LITERAL, "User:alerter", None, AclOperation.WRITE,
+        AclPermissionType.ALLOW,
+    )  # fmt: skip
+    for future in plain.delete_acls([gone]).values():
+        future.result(30)
+    deadline = time.monotonic() + 30
+    while told(environment, "check", "rights")[0] == 0:  # the broker takes its time to forget
+        assert time.monotonic() < deadline
+    status, text = told(environment, "check", "rights", "--json")
+    assert f"User:alerter lacks WRITE TOPIC {topic}" in findings(text)["rights", "wrong", "alerter"]
+    status, text = told(environment, "topics", "plan", "--partitions", "3", "--format", "json")
+    assert (status, json.loads(text)["lacking"]) == (1, [["alerter", f"WRITE TOPIC {topic}"]])
+    status, text = told(acting("alerter", PREFIX), "check", "rights", "topics", "--json")
+    found = findings(text)
+    assert (status, ("rights", "wrong", "this connection") in found) == (1, True)
+    assert ("topics", "skipped", "sec.instance-actions") in found
+    stack.once([*stack.CLI, "topics", "apply"], acting("admin", PREFIX, STUMBLE_KAFKA__PRINCIPALS=principals()))
+
+
+def test_certificates_are_verified(granted, acting, told, secure_database, tmp_path):
+    environment = acting("relay", PREFIX, database_url=secure_database)
+    options = json.loads(environment["STUMBLE_KAFKA__OPTIONS"])
+    status, text = told(environment, "check", "brokers", "database", "--json")
+    found = findings(text)
+    assert any(name == "brokers" and "by SASL_SSL" in says for (name, _, _), says in found.items())
+    assert any(name == "database" and "PostgreSQL 1" in says and "TLS" in says for (name, _, _), says in found.items())
+    del options["ssl.ca.location"]
+    for wrong, words in (
+        (options, "ssl.ca.location in STUMBLE_KAFKA__OPTIONS"),
+        ({**options, "enable.ssl.certificate.verification": False, "sasl.username": "cook"}, "check sasl.username"),
+        ({"security.protocol": "plaintext"}, "security.protocol"),
+        ({"security.protocl": "plaintext"}, "correct the name"),
+    ):
+        broken = {"STUMBLE_KAFKA__OPTIONS": json.dumps(wrong)}
+        status, text = told(environment | broken, "check", "brokers", "--json")
+        assert status == 1
+        assert words in next(iter(findings(text).values()))
+    (tmp_path / "database_url").write_text(re.sub(r"&sslrootcert=.*", "&sslrootcert=system", secure_database))
+    status, text = told({"STUMBLE_SECRETS_DIR": str(tmp_path)}, "check", "database", "--json")
+    assert (status, "certificate verify failed" in text) == (1, True)
+    assert "canary-" not in text
+
+
+SAYING = {
+    "kafka": {"STUMBLE_KAFKA__OPTIONS": '{"sasl.password": "canary-1", "security.protocol": "sasl_plaintext", "x": 1}'},
+    "broken": {"STUMBLE_KAFKA__OPTIONS": '{"sasl.password": "canary-1"'},
+    "list": {"STUMBLE_KAFKA": '["canary-1"]'},
+    "database": {"STUMBLE_DATABASE_URL": "postgresql://stumble:canary-2@127.0.0.1:9/stumble"},
+    "no address": {"STUMBLE_DATABASE_URL": "postgresql://stumble:canary-2@[bad:host/stumble"},
+    "no words": {"STUMBLE_DATABASE_URL": "user=stumble password=canary-2 sslmod=canary-2 host"},
+    "registry": {"STUMBLE_KAFKA__SCHEMA_REGISTRY_URL": "http://user:canary-3@127.0.0.1:9/"},
+    "alertmanager": {"STUMBLE_ALERTS_ALERTMANAGERS": "http://user:canary-4@127.0.0.1:9/"},
+}
+
+
+def test_secrets_get_into_no_log_and_no_error(tmp_path):
+    """Each role and command with each broken setting, with tracebacks: the ones that go on are ended."""
+    (tmp_path / "bridge.toml").write_text(
+        '[[bridge.transports]]\nname = "a"\nurl = "rabbit://u:canary-5@127.0.0.1:9/"\n'
+        '[[bridge.transports]]\nname = "b"\nurl = "rabbit://u:canary-5@127.0.0.1:port/"\n'
+    )
+    (tmp_path / "wrong.toml").write_text('[[bridge.transports]]\nname = "a"\nurl = "rabit://u:canary-5@h/"\n')
+    base = {"STUMBLE_DEBUG": "1", "STUMBLE_LOG_LEVEL": "DEBUG", "STUMBLE_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:9"}
+    base |= {"STUMBLE_OUTBOX_DIR": str(tmp_path / "outbox"), "STUMBLE_STATE_DIR": str(tmp_path)}
+    everything = {name: value for settings in SAYING.values() for name, value in settings.items() if name[-1] != "A"}
+    everything["STUMBLE_DATABASE_URL"] = SAYING["database"]["STUMBLE_DATABASE_URL"]
+    everything["STUMBLE_KAFKA__OPTIONS"] = (
+        '{"sasl.password": "canary-1", "sasl.username": "u", "sasl.mechanism": "PLAIN"}'
+    )
+    jobs = [(["check"], settings) for settings in SAYING.values()]
+    jobs += [([role], everything) for role in ("relay", "projector", "alerter", "api")]
+    jobs += [(["store", "migrate"], SAYING["no words"]), (["topics", "apply"], SAYING["kafka"])]
+    jobs += [(["bridge"], {"STUMBLE_CONFIG": str(tmp_path / name)}) for name in ("bridge.toml", "wrong.toml")]
+    jobs += [(["check", "notifications"], {"STUMBLE_CONFIG": str(tmp_path / "bridge.toml")})]
+    logs = [tmp_path / f"{number}.log" for number in range(len(jobs))]
+    running = [start(words, base | settings, log) for (words, settings), log in zip(jobs, logs, strict=True)]
+    lasting = {"relay", "projector", "alerter", "api", "bridge"}
+    deadline = time.monotonic() + 120
+    try:
+        while time.monotonic() < deadline and not all(
+            process.poll() is not None or (words[0] in lasting and log.stat().st_size)
+            for process, (words, _), log in zip(running, jobs, logs, strict=True)
+        ):
+            time.sleep(0.1)
+        time.sleep(3)  # those that last try their broken settings once or twice more
+    finally:
+        for process in running:
+            process.kill()
+            process.wait(30)
+    for (words, settings), log in zip(jobs, logs, strict=True):
+        text = log.read_text()
+        assert text, (words, settings)
+        assert "canary" not in text, (words, settings, text)
+
+
+def start(words, environment, log):
+    with log.open("wb") as out:
+        return subprocess.Popen(
+            [sys.executable, "-m", "stumble.deploy.cli", *words],
+            env=stack.cli_environment(**environment),
+            stdout=out,
+            stderr=out,
+        )
+
+
+def test_roles_need_no_more_than_is_listed():
+    wanted = {(item.role, item.text) for item in grants(KafkaSettings())}
+    assert {text for role, text in wanted if role == "relay"} == {
+        "WRITE TOPIC instance-actions",
+        "WRITE TOPIC instance-action-producers",
+    }
+    assert not [text for role, text in wanted if role in {"subscriber", "auditor"} and not text.startswith("READ")]
