@@ -24,6 +24,12 @@ _SECONDS = 10.0
 _EVERYBODY = "User:*"
 #: Matches any principal and host (the stubs know strings only).
 _ANY: Any = None
+#: Groups under whose names commands read without joining any: librdkafka asks for their coordinator all the same.
+_READING = {
+    "subscriber": ("stumble-tail",),
+    "auditor": ("stumble-tail", "stumble-audit"),
+    "operator": ("stumble-tail", "stumble-audit", "stumble-dlq", "stumble-offsets"),
+}
 #: What else an authorizer takes for a right (Kafka, "Authorization and ACLs").
 _IMPLIED_BY = {
     AclOperation.DESCRIBE: {AclOperation.READ, AclOperation.WRITE, AclOperation.ALTER, AclOperation.DELETE},
@@ -73,8 +79,8 @@ def grants(kafka: KafkaSettings) -> list[Grant]:
         ],
     }
     found = [Grant(role, what, ResourceType.TOPIC, name) for role, pairs in wanted.items() for what, name in pairs]
-    members = [("projector", group), ("projector", f"{group}-producers"), ("operator", group)]
-    found += [Grant(role, read, ResourceType.GROUP, name) for role, name in members]
+    members = {"projector": (group, f"{group}-producers"), **_READING, "operator": (group, *_READING["operator"])}
+    found += [Grant(role, read, ResourceType.GROUP, name) for role, names in members.items() for name in names]
     found += [
         Grant("operator", operation, ResourceType.BROKER, "kafka-cluster")
         for operation in (AclOperation.DESCRIBE, AclOperation.DESCRIBE_CONFIGS)

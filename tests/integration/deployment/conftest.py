@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from stumble.deploy.cli.root import run
 from tests.support.secure import Authority, SecureKafka, SecurePostgres
 from tests.support.services import cli_environment
 
@@ -67,16 +68,21 @@ def acting(secure_kafka, tmp_path_factory):
     return environment
 
 
+@pytest.fixture
+def told(monkeypatch, capsys):
+    """Run a command here in an environment; its exit status and output."""
+
+    def here(environment, *words):
+        for name, value in environment.items():
+            if name.startswith("STUMBLE_") or name == "COLUMNS":
+                monkeypatch.setenv(name, value)
+        status = run(words)
+        captured = capsys.readouterr()
+        return status, captured.out + captured.err
+
+    return here
+
+
 def stumble(environment, *arguments, timeout=90):
     command = [sys.executable, "-m", "stumble.deploy.cli", *arguments]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=timeout)
-
-
-def checked(environment, *arguments):
-    """Run `stumble check --json` and return its exit status and findings, (level, subject, says, todo) by check."""
-    done = stumble(environment, "check", "--json", *arguments)
-    assert done.stdout, done.stderr
-    found = {}
-    for check in json.loads(done.stdout)["checks"]:
-        found[check["name"]] = [(one["level"], one["subject"], one["says"], one["todo"]) for one in check["findings"]]
-    return done.returncode, found

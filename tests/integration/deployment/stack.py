@@ -37,7 +37,7 @@ class Place:
 
 
 def broker(folder: Path, environment: dict[str, str]) -> LocalKafka:
-    """Start a broker with the settings that the image makes of its environment: KAFKA_NODE_ID is node.id."""
+    """Launch a broker with the settings that the image makes of its environment: KAFKA_NODE_ID is node.id."""
     port, controller = (remembered_port(folder, name) for name in ("kafka", "kafka controller"))
     settings = {}
     for name, value in environment.items():
@@ -48,7 +48,7 @@ def broker(folder: Path, environment: dict[str, str]) -> LocalKafka:
         settings[name] = value.replace(":9092", f":{port}").replace(":9093", f":{controller}")
     settings["log.dirs"] = str(folder / "kafka")
     server = LocalKafka(folder, heap="256m", quick=True, settings=settings)
-    server.start()
+    server.launch()
     return server
 
 

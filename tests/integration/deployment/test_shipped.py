@@ -37,10 +37,11 @@ def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("shipped")
     here, made = stack.Place(folder), []
     try:
-        made.append(kafka := stack.broker(folder / "kafka", SERVICES["kafka"]["environment"]))
+        made.append(kafka := stack.broker(folder / "kafka", SERVICES["kafka"]["environment"]))  # starts meanwhile
         server, address = stack.database(folder / "postgres", SERVICES["postgres"]["environment"])
         made.append(server)
         made.append(registry := stack.registry(folder / "registry"))
+        kafka.wait()
         here.put("kafka:9092", kafka.bootstrap_servers)
         here.put("postgres:5432", address)
         here.put("http://registry:8080", registry.url.removesuffix("/apis/ccompat/v7"))
@@ -52,6 +53,9 @@ def place(tmp_path_factory):
         here.put("alertmanager:9093", here.text("127.0.0.1:9093"))
         for role, port in stack.programs(*ROLES).items():
             here.put(f"{role}:9100", f"{LOOPBACK}:{port}")
+        told = stack.once(command(here, "topics"), settings(here, "topics"))
+        assert (told.count("created"), told.count("FULL_TRANSITIVE")) == (5, 4)
+        stack.once(command(here, "migrate"), settings(here, "migrate"))
         yield here
     finally:
         for server in reversed(made):
@@ -105,10 +109,6 @@ def test_compose_services_do_their_work(place):
     require_alertmanager()
     folder, running = place.folder, []
     (folder / "bridge.toml").write_text(kafka_transport(place))
-    stack.once(command(place, "migrate"), settings(place, "migrate"))
-    told = stack.once(command(place, "topics"), settings(place, "topics"))
-    assert told.count("created") == 5
-    assert told.count("FULL_TRANSITIVE") == 4
     try:
         for name in ("relay", "projector", "alerter", "api", "bridge", "simulator"):
             service = stack.Service(name, folder, command(place, name), settings(place, name))
@@ -231,8 +231,6 @@ def test_units_run_their_commands_with_the_shipped_settings(place, tmp_path):
     (secrets / "database_url").write_text(place.text(SERVICES["api"]["environment"]["STUMBLE_DATABASE_URL"]) + "\n")
     (secrets / "database_url").chmod(0o600)
     running = []
-    stack.once([*stack.CLI, "store", "migrate"], settings(place, "migrate"))
-    stack.once([*stack.CLI, "topics", "apply"], settings(place, "topics"))
     try:
         for path in UNITS:
             unit = unit_of(path)

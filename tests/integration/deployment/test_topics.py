@@ -1,58 +1,70 @@
-"""The topic plan against a real broker: made, compared, mended, guarded."""
+"""The topic plan against a real broker: made, compared, mended, guarded; `stumble check topics` sees what differs."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 
 from stumble.consumers import topics
-from stumble.deploy.local.kafka import LocalKafka
 from stumble.schemas.models.kafka import KafkaSettings
-from tests.support.services import cli_environment
+
+PREFIX = "plan."
+MINE = {"STUMBLE_KAFKA__TOPIC_PREFIX": PREFIX, "STUMBLE_KAFKA__TOPIC_PARTITIONS": "3", "COLUMNS": "200"}
 
 
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory):
-    settings = {
-        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-        "super.users": "User:ANONYMOUS",
-    }
-    server = LocalKafka(tmp_path_factory.mktemp("kafka"), heap="256m", settings=settings)
-    try:
-        server.start()
-        yield server.bootstrap_servers
-    finally:
-        server.stop()
+@pytest.fixture
+def stumble(secure_kafka, told):
+    """Run a command as an administrator; its exit status and output."""
+    environment = {**MINE, "STUMBLE_KAFKA__BOOTSTRAP_SERVERS": secure_kafka.server.bootstrap_servers}
+    return lambda *words, **more: told(environment | more, *words)
 
 
-def stumble(broker, *arguments):
-    environment = cli_environment(STUMBLE_KAFKA__BOOTSTRAP_SERVERS=broker, COLUMNS="200")
-    command = [sys.executable, "-m", "stumble.deploy.cli", "topics", *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+@pytest.fixture
+def change(secure_kafka):
+    client = AdminClient({"bootstrap.servers": secure_kafka.server.bootstrap_servers})
+
+    def set_to(topic, name, value):
+        entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+        resource = ConfigResource(ConfigResource.Type.TOPIC, PREFIX + topic, incremental_configs=[entry])
+        client.incremental_alter_configs([resource])[resource].result(30)
+
+    return set_to
 
 
-def test_topics_are_planned_made_mended_and_guarded(broker):
-    before = stumble(broker, "plan", "--partitions", "3")
-    assert before.returncode == 1
-    assert before.stdout.count("missing") == 5
-    made = stumble(broker, "apply", "--partitions", "3", "--grant", "relay=User:relay-1")
-    assert made.returncode == 0, made.stderr
-    assert made.stdout.count("created") == 5
-    assert "User:relay-1 may WRITE TOPIC instance-actions" in made.stdout
-    assert stumble(broker, "plan", "--partitions", "3").returncode == 0
+def test_topics_are_planned_made_mended_and_guarded(stumble, change):
+    status, text = stumble("topics", "plan")
+    assert (status, text.count("missing")) == (1, 5)
+    status, text = stumble("check", "topics")
+    assert (status, text.count("there is no such topic"), text.count("→ stumble topics apply")) == (1, 5, 5)
+    status, text = stumble("topics", "apply", "--grant", "relay=User:relay-1")
+    assert (status, text.count("created")) == (0, 5)
+    assert "User:relay-1 may WRITE TOPIC plan.instance-actions" in text
+    assert stumble("topics", "plan")[0] == 0
+    assert stumble("check", "topics")[0] == 0
 
-    client = AdminClient({"bootstrap.servers": broker})
-    short = ConfigEntry("retention.ms", "1000", incremental_operation=AlterConfigOpType.SET)
-    resource = ConfigResource(ConfigResource.Type.TOPIC, "instance-actions", incremental_configs=[short])
-    client.incremental_alter_configs([resource])[resource].result(30)
-    found = json.loads(stumble(broker, "plan", "--format", "json").stdout)["topics"][0]
+    change("instance-actions", "retention.ms", "1000")
+    found = json.loads(stumble("topics", "plan", "--format", "json")[1])["topics"][0]
     assert found["verdict"] == "differs"
     assert found["differing"] == {"retention.ms": ["1000", str(90 * 86_400_000)]}
-    assert "differs" in stumble(broker, "apply").stdout
-    assert "retention.ms mended" in stumble(broker, "apply", "--partitions", "3", "--alter").stdout
-    assert stumble(broker, "plan", "--partitions", "3").returncode == 0
+    assert "differs" in stumble("topics", "apply")[1]
+    status, text = stumble("check", "topics")
+    assert (status, "retention.ms is 1000" in text) == (0, True), "a warning"
+    change("instance-action-producers", "cleanup.policy", "delete")
+    change("instance-action-outcomes", "min.insync.replicas", "2")
+    status, text = stumble("check", "topics")
+    assert status == 1
+    assert "cleanup.policy is delete, planned is compact" in text
+    assert "min.insync.replicas is 2, planned is 1, and there is no such number of copies" in text
+    assert "retention.ms mended" in stumble("topics", "apply", "--alter")[1]
+    assert stumble("topics", "plan")[0] == 0
+
+    status, text = stumble("topics", "plan", STUMBLE_KAFKA__TOPIC_PARTITIONS="5")
+    assert (status, "fewer partitions" in text) == (1, True)
+    assert "3 partitions, planned are 5" in stumble("check", "topics", STUMBLE_KAFKA__TOPIC_PARTITIONS="5")[1]
+    status, text = stumble("check", "topics", "brokers", STUMBLE_KAFKA__TOPIC_REPLICATION="3")
+    assert status == 1
+    assert "1 copies, planned are 3" in text
+    assert "1 for 3 planned copies" in text
 
 
 def test_more_copies_ask_for_two_in_sync():
@@ -61,9 +73,7 @@ def test_more_copies_ask_for_two_in_sync():
     assert all(item.name.startswith("x.") for item in topics.plan(kafka, partitions=1, replication=1))
 
 
-def test_wrong_roles_and_a_broker_that_is_away_are_one_sentence(broker):
-    wrong = stumble(broker, "apply", "--grant", "cook=User:x")
-    assert wrong.returncode == 2
-    assert "alerter, auditor, operator, projector, relay, subscriber" in " ".join(
-        wrong.stderr.replace("│", " ").split()
-    )
+def test_a_wrong_role_is_one_sentence(stumble):
+    status, text = stumble("topics", "apply", "--grant", "cook=User:x")
+    assert status == 2
+    assert "alerter, auditor, operator, projector, relay, subscriber" in " ".join(text.replace("│", " ").split())

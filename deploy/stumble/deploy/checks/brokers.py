@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from stumble.deploy.checks.kafka import SECONDS, Unanswered, Watched, explained
+from stumble.deploy.checks.kafka import SECONDS, Unanswered, explained, reach
 from stumble.deploy.checks.model import Finding, Scope, fine, skipped, wrong
 
 __all__ = ["look", "written"]
@@ -22,8 +22,7 @@ def look(scope: Scope) -> Iterator[Finding]:
     """Ask for the cluster, connect to each broker, write one empty record."""
     kafka = scope.settings.kafka
     try:
-        watched = Watched(kafka)
-        listed = watched.ask(lambda: watched.client.list_topics(timeout=SECONDS))
+        _, listed = reach(kafka)
     except Unanswered as error:
         yield wrong(kafka.bootstrap_servers, str(error), error.todo)
         return

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, ConfigResource  # type: ignore[attr-defined]
+from confluent_kafka.admin import AdminClient, ClusterMetadata, ConfigResource  # type: ignore[attr-defined]
 
 from stumble.deploy.checks.model import Elsewhere
 from stumble.schemas.models.kafka import KafkaSettings
 from stumble.schemas.wire.errors import StumbleError
 
-__all__ = ["SECONDS", "Unanswered", "Watched", "connected", "settings_of_broker"]
+__all__ = ["SECONDS", "Unanswered", "Watched", "connected", "reach", "settings_of_broker"]
 
 T = TypeVar("T")
 #: Patience with one question to Kafka.
@@ -50,6 +51,7 @@ class Watched:
 
     def __init__(self, kafka: KafkaSettings) -> None:
         self._met: list[str] = []
+        self._refused = False
         config = {**kafka.client_config(), "log_level": 0, "error_cb": self._meet}
         self.client = self.ask(lambda: AdminClient(config), poll=False)
 
@@ -64,7 +66,13 @@ class Watched:
             says = inner.str() if isinstance(inner, KafkaError) else str(inner or error)
             raise explained(self._met or [says]) from None
 
+    @property
+    def hopeless(self) -> bool:
+        """Whether a broker has refused us: it will not change its mind."""
+        return self._refused
+
     def _meet(self, error: KafkaError) -> None:
+        self._refused |= error.code() in (KafkaError._SSL, KafkaError._AUTHENTICATION)  # noqa: SLF001
         if error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - librdkafka's own name for it
             self._met.append(error.str())
 
@@ -72,11 +80,21 @@ class Watched:
 def connected(kafka: KafkaSettings) -> Watched:
     """Return a client that has reached a broker. Raises `Elsewhere`: the check `brokers` tells why there is none."""
     try:
-        watched = Watched(kafka)
-        watched.ask(lambda: watched.client.list_topics(timeout=SECONDS))
+        return reach(kafka)[0]
     except Unanswered as error:
         raise Elsewhere("brokers", str(error), error.todo) from None
-    return watched
+
+
+def reach(kafka: KafkaSettings) -> tuple[Watched, ClusterMetadata]:
+    """Return a client and what the cluster consists of. Raises `Unanswered`, at once where waiting won't help."""
+    watched = Watched(kafka)
+    deadline = time.monotonic() + SECONDS
+    while True:
+        try:
+            return watched, watched.ask(lambda: watched.client.list_topics(timeout=1.0))
+        except Unanswered:
+            if watched.hopeless or time.monotonic() > deadline:
+                raise
 
 
 def explained(said: list[str]) -> Unanswered:

@@ -43,7 +43,7 @@ def _rabbit(scope: Scope, transport: TransportSettings) -> Iterator[Finding]:
 
     made: Any = Connection  # kombu has no annotations
     with made(_addresses(transport), connect_timeout=_SECONDS, **_tls(transport)) as link:
-        link.ensure_connection(max_retries=1, timeout=_SECONDS)
+        link.ensure_connection(max_retries=1, interval_start=0.2, timeout=_SECONDS)
         count = 0
         for topic in transport.topics:
             for priority in _PRIORITIES:
