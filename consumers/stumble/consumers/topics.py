@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -173,7 +174,18 @@ def _create(client: AdminClient, item: Plan) -> str:
             f"The topic {item.name} can't be created: {error.args[0].str()}; "
             "check STUMBLE_KAFKA__BOOTSTRAP_SERVERS and that the broker allows it.",
         ) from error
+    _wait_until_known(client, item.name)
     return "created"
+
+
+def _wait_until_known(client: AdminClient, name: str) -> None:
+    """Wait until the broker that is asked knows the topic too: whoever comes next would find it missing."""
+    deadline = time.monotonic() + _SECONDS
+    while time.monotonic() < deadline:
+        future = client.describe_topics(TopicCollection([name]), request_timeout=_SECONDS)[name]
+        if _seen(_answer(future)):
+            return
+        time.sleep(0.05)
 
 
 def _alter(client: AdminClient, finding: Finding) -> None:

@@ -53,7 +53,7 @@ def _setting(item: planned.Finding, setting: str) -> Finding:
     if setting in _MUST:
         return wrong(name, f"{says}: {_MUST[setting]}", todo)
     if setting == "min.insync.replicas" and int(value or 1) > (item.replication or 1):
-        return wrong(name, f"{says}, and there is no such number of copies: Kafka before 4.0 takes no record then", todo)
+        return wrong(name, f"{says}, and there is no such number of copies: Kafka before 4.0 takes no record", todo)
     return warning(name, says, todo)
 
 
