@@ -30,6 +30,7 @@ class Course:
     """What was said of one request while its events came in, one at a time, in the order in which they were emitted."""
 
     request_key: str
+    instance_uuid: str
     request_id: str | None
     action: str | None
     said: tuple[tuple[str | None, Event], ...]
@@ -74,7 +75,12 @@ def _of_instance(instance: str, events: list[Event]) -> list[Course]:
             before = said.setdefault(key, [])
             if not before or before[-1][0] != outcome:
                 before.append((outcome, event))
-    return [Course(key, *about[key], tuple(changes)) for key, changes in said.items()]
+    return [Course(key, instance, *about[key], tuple(changes)) for key, changes in said.items()]
+
+
+def of_scenario(found: Iterable[Course], result: Mapping[str, Any]) -> list[Course]:
+    """Return those of a request id's courses that a scenario is about; what ran by itself may touch other servers."""
+    return [one for one in found if not result.get("alone") or one.instance_uuid == result["server"]]
 
 
 def readable_at(seen: Iterable[Mapping[str, Any]]) -> dict[str, tuple[tuple[str | None, ...], int]]:
@@ -116,7 +122,7 @@ def moments(evidence: Path, results: Iterable[Mapping[str, Any]]) -> list[Moment
             (seen[course.request_key][1] - course.decided_by["emitted_at"]) / 1000,
         )
         for result in results
-        for course in by_request.get(result.get("request_id"), ())
+        for course in of_scenario(by_request.get(result.get("request_id"), ()), result)
         if course.outcome is not None
     ]
 

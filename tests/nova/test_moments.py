@@ -27,6 +27,11 @@ class Run(NamedTuple):
     readable: dict[str, tuple[tuple[str | None, ...], int]]
     """Request key → (outcomes that the store showed, one after another; when the last one first was there)."""
 
+    def of(self, name: str) -> list[moments.Course]:
+        """Return the courses of a scenario's requests."""
+        result = self.results[name]
+        return moments.of_scenario(self.courses.get(result["request_id"], []), result)
+
 
 _runs: list[Run] = []
 
@@ -56,7 +61,7 @@ def never_wrong(course: moments.Course, same_id: list[moments.Course]) -> bool:
 
 @pytest.mark.parametrize("name", list(EXPECTED))
 def test_no_outcome_was_ever_wrongly_final(name: str, run: Run) -> None:
-    found = run.courses.get(run.results[name]["request_id"], [])
+    found = run.of(name)
     right = Counter((one.action, one.outcome) for one in EXPECTED[name])
     assert Counter((one.action, one.outcome) for one in found if one.outcome is not None) == right
     for course in found:
@@ -68,7 +73,7 @@ def test_no_outcome_was_ever_wrongly_final(name: str, run: Run) -> None:
 
 @pytest.mark.parametrize("name", list(EXPECTED))
 def test_the_store_never_showed_one_and_had_it_soon_after_the_deciding_signal(name: str, run: Run) -> None:
-    for course in run.courses.get(run.results[name]["request_id"], []):
+    for course in run.of(name):
         if course.outcome in (None, *moments.OPEN):
             continue
         shown, at = run.readable[course.request_key]

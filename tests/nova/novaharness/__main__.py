@@ -12,6 +12,11 @@ import pathlib
 import sys
 import tempfile
 import traceback
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from novaharness.vocabulary import Scenario
 
 
 def arguments() -> argparse.Namespace:
@@ -27,6 +32,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--format", choices=["unversioned", "versioned", "both"], help="notification_format")
     parser.add_argument("--tour", action="store_true", help="only the scenarios of the tour")
     parser.add_argument("--only", action="append", default=[], metavar="TEXT", help="only names that contain TEXT")
+    parser.add_argument("--names", type=pathlib.Path, metavar="FILE", help="only those of this JSON list of names")
+    parser.add_argument("--secrets", action="store_true", help="the scenarios whose exceptions tell secrets, instead")
+    parser.add_argument("--notify", action="append", default=[], metavar="DRIVER", help="a notification driver more")
+    parser.add_argument("--transport", metavar="URL", help="transport_url of the notifications alone")
     parser.add_argument("--record", type=pathlib.Path, help="record notifications and tap calls as JSON lines")
     parser.add_argument("--results", type=pathlib.Path, help="where results go (default: standard output)")
     parser.add_argument("--cost", action="store_true", help='at the end a line {"cost": …}: stumble\'s CPU time')
@@ -35,16 +44,31 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def chosen(given: argparse.Namespace, scenarios: Sequence[Scenario]) -> list[Scenario]:
+    """Return the scenarios that the command line asks for."""
+    names = set(json.loads(given.names.read_text())) if given.names else None
+    return [
+        one
+        for one in scenarios
+        if (one.tour or not given.tour)
+        and (names is None or one.name in names)
+        and (not given.only or any(text in one.name for text in given.only))
+    ]
+
+
 def main(given: argparse.Namespace) -> int:
     """Play; exit status 1 when a scenario could not be played."""
     from novaharness import hosts  # isort: skip - first: it patches for eventlet
     from novaharness import canaries, cloud, cost, play, record
     from novaharness.scenarios import SCENARIOS
+    from novaharness.secrets import SCENARIOS as TELLING
     from nova import rpc  # isort: skip - after the patching for eventlet
 
     folder = pathlib.Path(tempfile.mkdtemp(prefix="novaharness-"))
-    drivers = (("stumble",) if given.stumble else ()) + (("test",) if given.record else ())
-    conf = cloud.write_conf(folder, dict(line.split("=", 1) for line in given.stumble), given.format, drivers)
+    drivers = (("stumble",) if given.stumble else ()) + (("test",) if given.record else ()) + tuple(given.notify)
+    conf = cloud.write_conf(
+        folder, dict(line.split("=", 1) for line in given.stumble), given.format, drivers, given.transport
+    )
     recorder = record.Recorder(given.record) if given.record else None
     if recorder:
         recorder.install()
@@ -63,9 +87,7 @@ def main(given: argparse.Namespace) -> int:
         meter.install()
     broken = 0
     with given.results.open("w") if given.results else os.fdopen(1, "w") as out:
-        for scenario in SCENARIOS:
-            if (given.tour and not scenario.tour) or (given.only and not any(t in scenario.name for t in given.only)):
-                continue
+        for scenario in chosen(given, TELLING if given.secrets else SCENARIOS):
             result = player.play(scenario)
             broken += "error" in result
             print(json.dumps(result), file=out, flush=True)

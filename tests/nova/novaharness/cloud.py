@@ -44,13 +44,16 @@ def write_conf(
     stumble: dict[str, str],
     notification_format: str | None = None,
     drivers: tuple[str, ...] = ("stumble",),
+    transport: str | None = None,
 ) -> pathlib.Path:
     """Write the nova.conf of the cloud: what an operator would write, nothing more.
 
-    `stumble` is the section [stumble]; `notification_format` None leaves Nova's default.
+    `stumble` is the section [stumble]; `notification_format` None leaves Nova's default. `transport` is the URL to
+    which notifications go; all other messages stay inside the process.
     """
     lines = [_BASE.format(prefix=sys.prefix), "[oslo_messaging_notifications]"]
     lines += [f"driver = {name}" for name in drivers]
+    lines += [f"transport_url = {transport}"] if transport else []
     if notification_format:
         lines += ["", "[notifications]", f"notification_format = {notification_format}"]
     if stumble:
