@@ -50,10 +50,14 @@ def nova_python() -> Path:
 
 @pytest.fixture(scope="session")
 def harness(nova_python: Path) -> Callable[..., list[dict[str, Any]]]:
-    """Return a function that runs the harness: ``harness("--tour", "--format", "both") -> results``."""
+    """Return a function that runs the harness: ``harness("--tour", "--format", "both") -> results``.
 
-    def run(*arguments: str) -> list[dict[str, Any]]:
-        environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests" / "nova"), "PYTHONWARNINGS": "ignore"}
+    `path` names a folder in which it finds more libraries.
+    """
+
+    def run(*arguments: str, path: str = "") -> list[dict[str, Any]]:
+        folders = os.pathsep.join(filter(None, (str(ROOT / "tests" / "nova"), path)))
+        environment = {**os.environ, "PYTHONPATH": folders, "PYTHONWARNINGS": "ignore"}
         done = subprocess.run(
             [str(nova_python), "-m", "novaharness", *arguments],
             capture_output=True,
