@@ -2,7 +2,7 @@
 
 python -m bench              everything; about half an hour on two cores
 python -m bench --quick      a tenth of the events, one run: a look, no figure to quote
-python -m bench --only emit  projector, success, full, emit, relay, latency, scale, metrics, nova; may be repeated
+python -m bench --only emit  one part, as --help lists them; may be repeated
 """
 
 from __future__ import annotations
@@ -11,14 +11,23 @@ import argparse
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-from bench import emit_figures, metrics_figures, nova_figures, projector_figures, relay_figures, scale_figures
+from bench import (
+    alert_figures,
+    emit_figures,
+    metrics_figures,
+    nova_figures,
+    projector_figures,
+    relay_figures,
+    scale_figures,
+)
 from bench.environment import peers_python, versions
 from bench.report import Report
 from bench.stack import Stack, stack
 
-_PARTS = ("projector", "success", "emit", "relay", "latency", "full", "scale", "metrics", "nova")
+_PARTS = ("projector", "success", "emit", "relay", "latency", "full", "scale", "metrics", "alert", "nova")
 _ROOT = Path(__file__).parents[1]
 
 
@@ -50,25 +59,29 @@ def main() -> int:
 
 
 def _run(report: Report, running: Stack, python: Path, parts: list[str], *, runs: int, count: int, quick: bool) -> None:
-    for name, success in (("projector", False), ("success", True)):
-        if name in parts:
-            projector_figures.measure(report, running, python, runs=runs, count=count, success=success)
-    if "relay" in parts:
-        relay_figures.measure(report, running, runs=runs, count=count)
-    if "latency" in parts:
-        relay_figures.latency(report, running, runs=runs, seconds=5 if quick else 30)
-    if "full" in parts:
-        projector_figures.full_store(report, running, runs=runs, count=count, stored=15 * count)
-    if "emit" in parts:
-        calls = 2000 if quick else 20_000
+    calls = 2000 if quick else 20_000
+
+    def projector(*, success: bool) -> None:
+        projector_figures.measure(report, running, python, runs=runs, count=count, success=success)
+
+    def emit() -> None:
         emit_figures.measure(report, running, python, runs=runs, count=calls)
         emit_figures.broker_down(report, running, runs=runs, count=calls)
-    if "scale" in parts:
-        scale_figures.measure(report, running, count=count)
-    if "metrics" in parts:
-        metrics_figures.measure(report, running, runs=runs)
-    if "nova" in parts:
-        nova_figures.measure(report, runs=runs)
+
+    measures: dict[str, Callable[[], object]] = {
+        "projector": lambda: projector(success=False),
+        "success": lambda: projector(success=True),
+        "relay": lambda: relay_figures.measure(report, running, runs=runs, count=count),
+        "latency": lambda: relay_figures.latency(report, running, runs=runs, seconds=5 if quick else 30),
+        "full": lambda: projector_figures.full_store(report, running, runs=runs, count=count, stored=15 * count),
+        "emit": emit,
+        "scale": lambda: scale_figures.measure(report, running, count=count),
+        "alert": lambda: alert_figures.measure(report, running, runs=runs, count=10 if quick else 100),
+        "metrics": lambda: metrics_figures.measure(report, running, runs=runs),
+        "nova": lambda: nova_figures.measure(report, runs=runs),
+    }
+    for name in parts:
+        measures[name]()
 
 
 def _warn_if_busy() -> None:

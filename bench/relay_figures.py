@@ -24,7 +24,9 @@ def measure(report: Report, stack: Stack, *, runs: int, count: int) -> None:
         with tempfile.TemporaryDirectory(prefix="stumble-bench-") as folder:
             outbox = Path(folder) / "outbox"
             jobs.ours("fill", str(outbox), str(count))
-            with role("relay", Path(folder) / "log", **_settings(stack, f"relay{run}-", outbox, Path(folder))) as relay:
+            with role(
+                "relay", Path(folder) / "log", **role_settings(stack, f"relay{run}-", outbox, Path(folder))
+            ) as relay:
                 rates.append(_delivered(stack, topic, count))
                 memory.append(relay.peak_mb())
                 cpu.append(1e6 * relay.cpu_seconds() / count)
@@ -44,7 +46,7 @@ def latency(report: Report, stack: Stack, *, runs: int, seconds: float, rate: fl
         url = stack.database()
         with tempfile.TemporaryDirectory(prefix="stumble-bench-") as folder:
             place = Path(folder)
-            settings = _settings(stack, prefix, place / "outbox", place) | {"STUMBLE_DATABASE_URL": url}
+            settings = role_settings(stack, prefix, place / "outbox", place) | {"STUMBLE_DATABASE_URL": url}
             jobs.command("store", "migrate", **settings)
             with role("relay", place / "relay.log", **settings), role("projector", place / "log", **settings):
                 time.sleep(4)
@@ -60,7 +62,8 @@ def latency(report: Report, stack: Stack, *, runs: int, seconds: float, rate: fl
     report.add("latency_p99_ms", p99, "<= 300")
 
 
-def _settings(stack: Stack, prefix: str, outbox: Path, folder: Path) -> dict[str, str]:
+def role_settings(stack: Stack, prefix: str, outbox: Path, folder: Path) -> dict[str, str]:
+    """Return the environment of a role over topics with this prefix."""
     return {
         "STUMBLE_OUTBOX_DIR": str(outbox),
         "STUMBLE_STATE_DIR": str(folder / "state"),

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from stumble.consumers.alerts.settings import AlertSettings
 
-_IDLE = 0.1
+_IDLE = 0.05
 
 
 class Sender(Worker):

@@ -71,7 +71,7 @@ class NewSubscription(BaseModel):
 @router.get("/v1/problems", tags=["problems"], summary="Problems, newest first")
 def get_problems(
     session: Session,
-    state: Annotated[str | None, Query(pattern="^(OPEN|RESOLVED|REGRESSED)$")] = None,
+    state: Annotated[str | None, Query(pattern="^(NEW|ONGOING|REGRESSED|RESOLVED|MUTED)$")] = None,
     muted: Annotated[bool, Query(description="Muted ones too.")] = True,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
     before: Annotated[When | None, Query(description="Last seen before this.")] = None,

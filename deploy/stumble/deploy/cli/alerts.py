@@ -16,7 +16,7 @@ from stumble.consumers.alerts.rules import load_rules
 from stumble.consumers.alerts.settings import AlertSettings
 from stumble.consumers.store.connect import connect
 from stumble.consumers.store.queries import query
-from stumble.deploy.cli.ask import Api, ApiOption, Format, FormatOption, examples, since
+from stumble.deploy.cli.ask import ApiOption, Format, FormatOption, ask, examples, since
 from stumble.deploy.cli.roles import DatabaseOption, settings_of
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
@@ -72,7 +72,7 @@ def list_(
     format_: FormatOption = Format.TABLE,
 ) -> None:
     """List the alerts that fire."""
-    items = Api(api).get("/v1/alerts", {"all": all_})["items"]
+    items = ask(api, "/v1/alerts", {"all": all_})["items"]
     if format_ is Format.JSON:
         Console(soft_wrap=True).print_json(data=items)
     elif not items:

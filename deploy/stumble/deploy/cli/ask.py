@@ -139,6 +139,24 @@ class Api:
         return found
 
 
+def ask(url: str | None, path: str, parameters: Parameters | None = None) -> Any:
+    """Answer of one question to the API at `url`; raises as `Api.get` does."""
+    with Api(url) as api:
+        return api.get(path, parameters)
+
+
+def change(url: str | None, path: str, body: Mapping[str, Any]) -> Any:
+    """Answer of one change; raises as `Api.get` does."""
+    with Api(url) as api:
+        return api.post(path, body)
+
+
+def drop(url: str | None, path: str) -> None:
+    """Remove something; raises as `Api.get` does."""
+    with Api(url) as api:
+        api.delete(path)
+
+
 def examples(*lines: str) -> str:
     """Text of a command's examples, one a line, for typer's `epilog`."""
     return "\n\n".join(["Examples:", *lines])

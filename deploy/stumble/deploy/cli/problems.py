@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from stumble.deploy.cli.ask import Api, ApiOption, Format, FormatOption, examples
+from stumble.deploy.cli.ask import ApiOption, Format, FormatOption, ask, change, examples
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 Fingerprint = Annotated[str, typer.Argument(metavar="PROBLEM", help="Its fingerprint, v1:…")]
@@ -24,7 +24,7 @@ def problems() -> None:
 @app.command("ls", epilog=examples("stumble problems ls", "stumble problems ls --state REGRESSED"))
 def list_(
     *,
-    state: Annotated[str | None, typer.Option(help="OPEN, RESOLVED or REGRESSED.")] = None,
+    state: Annotated[str | None, typer.Option(help="NEW (for a day), ONGOING, REGRESSED, RESOLVED or MUTED.")] = None,
     muted: Annotated[bool, typer.Option(help="Muted ones too.")] = False,
     limit: Annotated[int, typer.Option(min=1, max=500, help="How many at most.")] = 50,
     api: ApiOption = None,
@@ -32,7 +32,7 @@ def list_(
 ) -> None:
     """List problems, the last seen first."""
     parameters = {"state": state.upper() if state else None, "muted": muted, "limit": limit}
-    items = Api(api).get("/v1/problems", parameters)["items"]
+    items = ask(api, "/v1/problems", parameters)["items"]
     if format_ is Format.JSON:
         Console(soft_wrap=True).print_json(data=items)
     elif not items:
@@ -52,29 +52,28 @@ def list_(
         ):
             table.add_column(title)
         for item in items:
-            shown = "muted" if item["muted_until"] else item["state"]
             counts = [str(item[name]) for name in ("failures", "instances", "projects", "hosts")]
             what = f"{item['action']}: {item['exception']}"
-            table.add_row(item["fingerprint"], shown, item["last_at"][:19], what, item["blame"], *counts)
+            table.add_row(item["fingerprint"], item["state"], item["last_at"][:19], what, item["blame"], *counts)
         Console().print(table)
 
 
 @app.command(epilog=examples("stumble problems show v1:a7bf83194a6acce82d172c7e14315698"))
 def show(problem: Fingerprint, *, api: ApiOption = None, format_: FormatOption = Format.TABLE) -> None:
     """Tell of one problem."""
-    _print(Api(api).get(f"/v1/problems/{problem}"), format_)
+    _print(ask(api, f"/v1/problems/{problem}"), format_)
 
 
 @app.command(epilog=examples("stumble problems resolve v1:a7bf… --note 'host drained'"))
 def resolve(problem: Fingerprint, *, note: NoteOption = None, api: ApiOption = None) -> None:
     """Say that a problem is solved; a failure that happens after this makes it regressed."""
-    _print(Api(api).post(f"/v1/problems/{problem}/resolve", {"note": note}), Format.TABLE)
+    _print(change(api, f"/v1/problems/{problem}/resolve", {"note": note}), Format.TABLE)
 
 
 @app.command(epilog=examples("stumble problems reopen v1:a7bf…"))
 def reopen(problem: Fingerprint, *, note: NoteOption = None, api: ApiOption = None) -> None:
     """Say that a problem is not solved."""
-    _print(Api(api).post(f"/v1/problems/{problem}/reopen", {"note": note}), Format.TABLE)
+    _print(change(api, f"/v1/problems/{problem}/reopen", {"note": note}), Format.TABLE)
 
 
 @app.command(epilog=examples("stumble problems mute v1:a7bf… --for 3d"))
@@ -86,13 +85,13 @@ def mute(
     api: ApiOption = None,
 ) -> None:
     """Push no alert about a problem for a while; it is recorded and counted as before."""
-    _print(Api(api).post(f"/v1/problems/{problem}/mute", {"duration": duration, "note": note}), Format.TABLE)
+    _print(change(api, f"/v1/problems/{problem}/mute", {"duration": duration, "note": note}), Format.TABLE)
 
 
 @app.command(epilog=examples("stumble problems unmute v1:a7bf…"))
 def unmute(problem: Fingerprint, *, api: ApiOption = None) -> None:
     """Push alerts about a problem again."""
-    _print(Api(api).post(f"/v1/problems/{problem}/unmute", {}), Format.TABLE)
+    _print(change(api, f"/v1/problems/{problem}/unmute", {}), Format.TABLE)
 
 
 def _print(item: dict[str, Any], format_: Format) -> None:

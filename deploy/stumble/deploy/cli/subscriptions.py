@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from stumble.deploy.cli.ask import Api, ApiOption, Format, FormatOption, examples
+from stumble.deploy.cli.ask import ApiOption, Format, FormatOption, ask, change, drop, examples
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 Id = Annotated[str, typer.Argument(metavar="ID", help="Id of the subscription.")]
@@ -22,7 +22,7 @@ def subscriptions() -> None:
 @app.command("ls", epilog=examples("stumble subscriptions ls"))
 def list_(*, api: ApiOption = None, format_: FormatOption = Format.TABLE) -> None:
     """List subscribers."""
-    items = Api(api).get("/v1/subscriptions")["items"]
+    items = ask(api, "/v1/subscriptions")["items"]
     if format_ is Format.TABLE and not items:
         typer.echo("Nobody has subscribed.")
         return
@@ -55,34 +55,34 @@ def add(
             raise typer.BadParameter(f"{item} is not FIELD=PATTERN")
         wanted.setdefault(name, []).append(pattern)
     new = {"url": url, "body": body, "kinds": kind or ["failure"], "match": wanted, "secret": secret}
-    made = Api(api).post("/v1/subscriptions", new)
+    made = change(api, "/v1/subscriptions", new)
     typer.echo(f"id      {made['id']}\nsecret  {made['secret']}")
 
 
 @app.command("rm", epilog=examples("stumble subscriptions rm ID"))
 def remove(subscription: Id, *, api: ApiOption = None) -> None:
     """Remove a subscriber and its log."""
-    Api(api).delete(f"/v1/subscriptions/{subscription}")
+    drop(api, f"/v1/subscriptions/{subscription}")
     typer.echo("Removed.")
 
 
 @app.command("test", epilog=examples("stumble subscriptions test ID && stumble subscriptions log ID"))
 def send_test(subscription: Id, *, api: ApiOption = None) -> None:
     """Send a test message."""
-    made = Api(api).post(f"/v1/subscriptions/{subscription}/test", {})
+    made = change(api, f"/v1/subscriptions/{subscription}/test", {})
     typer.echo(f"Message {made['message_id']} is on its way; the log tells what became of it.")
 
 
 @app.command(epilog=examples("stumble subscriptions rotate ID"))
 def rotate(subscription: Id, *, api: ApiOption = None) -> None:
     """Make a new secret; until the next rotation messages are signed with the old one too."""
-    typer.echo(Api(api).post(f"/v1/subscriptions/{subscription}/rotate", {})["secret"])
+    typer.echo(change(api, f"/v1/subscriptions/{subscription}/rotate", {})["secret"])
 
 
 @app.command(epilog=examples("stumble subscriptions enable ID"))
 def enable(subscription: Id, *, api: ApiOption = None) -> None:
     """Take up again a subscriber that had answered 410."""
-    Api(api).post(f"/v1/subscriptions/{subscription}/enable", {})
+    change(api, f"/v1/subscriptions/{subscription}/enable", {})
     typer.echo("Enabled.")
 
 
@@ -95,7 +95,7 @@ def log(
     format_: FormatOption = Format.TABLE,
 ) -> None:
     """Tell what became of the newest messages."""
-    items = Api(api).get(f"/v1/subscriptions/{subscription}/deliveries", {"limit": limit})["items"]
+    items = ask(api, f"/v1/subscriptions/{subscription}/deliveries", {"limit": limit})["items"]
     if format_ is Format.TABLE and not items:
         typer.echo("No message yet.")
         return
@@ -120,7 +120,7 @@ def resend(
     api: ApiOption = None,
 ) -> None:
     """Send a message again, under its id."""
-    Api(api).post(f"/v1/subscriptions/{subscription}/deliveries/{message}/resend", {})
+    change(api, f"/v1/subscriptions/{subscription}/deliveries/{message}/resend", {})
     typer.echo("It is on its way.")
 
 

@@ -38,20 +38,28 @@ set muted_until = %(until)s, note = coalesce(%(note)s, note), updated_at = now()
 where fingerprint = %(fingerprint)s
 returning fingerprint
 
+-- A problem that nobody has judged is new for a day from its first failure, and ongoing from then on.
 -- name: read_problems
-select p.fingerprint, p.state, p.muted_until, p.action, p.exception, p.blame, p.reason, p.first_at, p.last_at,
-       p.resolved_at, p.regressed_at, p.note, c.failures, c.instances, c.projects, c.hosts
-from problems p
+with shown as (
+    select p.*, case when p.muted_until > now() then 'MUTED'
+                     when p.state <> 'OPEN' then p.state
+                     when p.first_at > now() - interval '1 day' then 'NEW'
+                     else 'ONGOING' end as shown
+    from problems p
+)
+select s.fingerprint, s.shown as state, s.muted_until, s.action, s.exception, s.blame, s.reason, s.first_at, s.last_at,
+       s.resolved_at, s.regressed_at, s.note, c.failures, c.instances, c.projects, c.hosts
+from shown s
 cross join lateral (
     select count(*) as failures, count(distinct f.instance_uuid) as instances,
            count(distinct f.owner_project_id) as projects, count(distinct f.host) as hosts
-    from failures f where f.fingerprint = p.fingerprint
+    from failures f where f.fingerprint = s.fingerprint
 ) c
-where (%(state)s::text is null or p.state = %(state)s)
-  and (%(fingerprint)s::text is null or p.fingerprint = %(fingerprint)s)
-  and (%(muted)s or p.muted_until is null or p.muted_until <= now())
-  and (p.last_at, p.fingerprint) < (%(before_at)s::timestamptz, %(before)s)
-order by p.last_at desc, p.fingerprint desc
+where (%(state)s::text is null or s.shown = %(state)s)
+  and (%(fingerprint)s::text is null or s.fingerprint = %(fingerprint)s)
+  and (%(muted)s or s.shown <> 'MUTED' or %(state)s = 'MUTED')
+  and (s.last_at, s.fingerprint) < (%(before_at)s::timestamptz, %(before)s)
+order by s.last_at desc, s.fingerprint desc
 limit %(limit)s
 
 -- Failures of a problem in each of the last 24 hours, oldest first.

@@ -1,0 +1,94 @@
+"""Problems and subscriptions, as an operator handles them: by command, over HTTP, in the store."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import pytest
+
+from tests.integration.api import command
+from tests.integration.api.command import Ended
+from tests.integration.api.rows import Store
+
+NOW = datetime.now(UTC)
+
+
+def stumble(*arguments: str, api: str) -> Ended:
+    return command.stumble(*arguments, STUMBLE_API_URL=api)
+
+
+def problem(store: Store, fingerprint: str, **given: object) -> None:
+    values = {"action": "create", "exception": "PortBindingFailed", "blame": "DEPENDENCY", "reason": "no port"}
+    store.insert("problems", fingerprint=fingerprint, **{"first_at": NOW, "last_at": NOW, **values, **given})
+
+
+@pytest.fixture(autouse=True)
+def nothing_managed(store: Store) -> None:
+    store.connection.execute("truncate problems, subscriptions cascade")
+
+
+def states(api: str, *arguments: str) -> dict[str, str]:
+    shown = stumble("problems", "ls", "--format", "json", *arguments, api=api)
+    assert shown.returncode == 0, shown.stderr
+    return {item["fingerprint"]: item["state"] for item in json.loads(shown.stdout)}
+
+
+def test_a_problem_is_new_ongoing_regressed_resolved_or_muted(store: Store, api: str) -> None:
+    problem(store, "v1:new")
+    problem(store, "v1:old", first_at=NOW - timedelta(days=2))
+    problem(store, "v1:back", first_at=NOW - timedelta(days=2), state="REGRESSED")
+    assert states(api) == {"v1:new": "NEW", "v1:old": "ONGOING", "v1:back": "REGRESSED"}
+    assert states(api, "--state", "ongoing") == {"v1:old": "ONGOING"}
+    assert stumble("problems", "resolve", "v1:old", "--note", "drained", api=api).returncode == 0
+    assert stumble("problems", "mute", "v1:new", "--for", "3d", api=api).returncode == 0
+    assert states(api) == {"v1:old": "RESOLVED", "v1:back": "REGRESSED"}
+    assert states(api, "--muted")["v1:new"] == "MUTED"
+    assert states(api, "--state", "muted") == {"v1:new": "MUTED"}
+    assert stumble("problems", "unmute", "v1:new", api=api).returncode == 0
+    assert stumble("problems", "reopen", "v1:old", api=api).returncode == 0
+    assert states(api) == {"v1:new": "NEW", "v1:old": "ONGOING", "v1:back": "REGRESSED"}
+    assert "drained" in stumble("problems", "show", "v1:old", api=api).stdout
+
+
+def test_a_problem_says_how_far_it_reaches_and_since_when(store: Store, api: str) -> None:
+    problem(store, "v1:wide")
+    for number in range(3):
+        store.failure(
+            store.request(owner_project_id=f"p{number % 2}"),
+            fingerprint="v1:wide",
+            host=f"host-{number}",
+            occurred_at=NOW - timedelta(hours=number),
+        )
+    (item,) = httpx.get(f"{api}/v1/problems").json()["items"]
+    assert [item[name] for name in ("failures", "instances", "projects", "hosts")] == [3, 3, 2, 3]
+    hours = httpx.get(f"{api}/v1/problems/v1:wide").json()["hours"]
+    assert (len(hours), sum(hours), hours[-3:]) == (24, 3, [1, 1, 1])
+    assert "█" in stumble("problems", "show", "v1:wide", api=api).stdout
+
+
+def test_mistakes_about_problems_are_one_sentence(store: Store, api: str) -> None:
+    gone = stumble("problems", "show", "v1:none", api=api)
+    assert (gone.returncode, gone.stderr.count("\n")) == (1, 1)
+    assert "No problem v1:none has been seen" in gone.stderr
+    assert stumble("problems", "ls", "--state", "broken", api=api).returncode != 0
+    assert stumble("problems", "ls", api=api).stdout == "No problem has been seen.\n"
+
+
+def test_a_subscription_from_its_beginning_to_its_end(store: Store, api: str) -> None:
+    made = stumble("subscriptions", "add", "https://hooks.example.org/nova", "--match", "blame=OPERATOR", api=api)
+    assert made.returncode == 0, made.stderr
+    assert "whsec_" in made.stdout
+    (item,) = httpx.get(f"{api}/v1/subscriptions").json()["items"]
+    assert "whsec_" not in json.dumps(item), "a secret is told once"
+    assert item["match"]["blame"] == ["OPERATOR"]
+    listed = stumble("subscriptions", "ls", api=api).stdout
+    assert "hooks.example.org" in listed
+    assert stumble("subscriptions", "test", item["id"], api=api).returncode == 0
+    assert store.connection.execute("select count(*) from deliveries").fetchone() == (1,)
+    assert "whsec_" in stumble("subscriptions", "rotate", item["id"], api=api).stdout
+    assert stumble("subscriptions", "rm", item["id"], api=api).returncode == 0
+    assert httpx.get(f"{api}/v1/subscriptions").json()["items"] == []
+    wrong = stumble("subscriptions", "add", "ftp://example.org", api=api)
+    assert (wrong.returncode != 0, wrong.stderr.count("\n")) == (True, 1)
