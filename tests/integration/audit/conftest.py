@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -33,11 +35,21 @@ _EVERYTHING = {
 }
 
 
+HALF = 1500
+
+
+class Built(World):
+    """A world that knows what it was told, and when the second half of that began."""
+
+    events: list[Any]
+    middle: datetime
+
+
 @dataclass
 class Store:
     """One store beside the topic, and the commands that look at both."""
 
-    world: World
+    world: Built
     url: str
 
     def run(self, *words: str) -> Ended:
@@ -80,15 +92,18 @@ class Store:
 
 
 @pytest.fixture(scope="session")
-def built(kafka: str, new_database: Callable[..., str]) -> Iterator[World]:
+def built(kafka: str, new_database: Callable[..., str]) -> Iterator[Built]:
     """A topic of 3,000 events and the store that a projector made of them; nothing runs any more."""
     url = new_database()
     migrate(url)
-    world = World(kafka, url)
+    world = Built(kafka, url)
     try:
-        events = [item.event for item in stream(3000, seed=21)]
+        events = world.events = [item.event for item in stream(3000, seed=21)]
         projector = world.start()
-        world.produce(events)
+        world.produce(events[:HALF])
+        time.sleep(0.1)  # Kafka's time of a record has milliseconds
+        world.middle = datetime.now(UTC)
+        world.produce(events[HALF:])
         world.settle(events)
         projector.terminate()
         assert projector.wait(60) == 0
@@ -99,6 +114,6 @@ def built(kafka: str, new_database: Callable[..., str]) -> Iterator[World]:
 
 
 @pytest.fixture
-def store(built: World, new_database: Callable[..., str]) -> Store:
+def store(built: Built, new_database: Callable[..., str]) -> Store:
     """A copy of the built store."""
     return Store(built, new_database(built.url.rpartition("/")[2]))

@@ -13,7 +13,7 @@ from stumble.consumers.outcome.derive import derive_sets
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from stumble.consumers.projector.factsets import SetKey
+    from stumble.consumers.projector.factsets import FactSet, SetKey
     from stumble.consumers.records import Decision
 
 Facts = tuple[Fact, ...]
@@ -67,3 +67,14 @@ def derive_groups(
         )
         for keys in grouped.values()
     ]
+
+
+def remember(sets: Sequence[FactSet], stored: Iterable[StoredRequest]) -> list[FactSet]:
+    """Note with each set of an instance what is stored of its requests; returns the sets that nothing is left of."""
+    found: dict[str, list[StoredRequest]] = {item.key[1]: [] for item in sets}
+    for one in stored:
+        if sets:
+            found.get(one.request_id or "", found[sets[0].key[1]]).append(one)
+    for item in sets:
+        item.stored = tuple(found[item.key[1]])
+    return [item for item in sets if not item.facts and not item.stored]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from stumble.consumers.audit.before import Before, before, counted_after
 from stumble.consumers.audit.chunks import chunk_of, decisions_of
 from stumble.consumers.audit.counting import absorbed, settle, surplus
+from stumble.consumers.audit.derived import remember
 from stumble.consumers.audit.ranges import Range
 from stumble.consumers.audit.topic import records
 from stumble.consumers.diff import Difference, diff
@@ -203,7 +204,7 @@ class Repair:
             moved.subtract(there.counted[instance])
             difference.counter_deltas = absorbed(moved, left)
             count += len(difference.publications)
-            empty += _remember(sets, difference)
+            empty += remember(sets, difference.stored)
             versions = {item.key[1]: item.version + 1 for item in sets}
             folded.changes.append(Change(instance, _partition(sets, there, instance), difference, versions))
         if empty:
@@ -228,18 +229,6 @@ def _tidy(difference: Difference, published: set[str]) -> None:
         for one in difference.stored
         if one.outcome or one.announced == "gone"
     ]
-
-
-def _remember(sets: Sequence[FactSet], difference: Difference) -> list[FactSet]:
-    """Note with each set what is stored of its requests; returns the sets that nothing is left of."""
-    by_request = {item.key[1]: item for item in sets}
-    for item in sets:
-        item.stored = ()
-    for one in difference.stored:
-        item = by_request.get(one.request_id or "", sets[0]) if sets else None  # type: ignore[assignment]
-        if item is not None:
-            item.stored = (*item.stored, one)
-    return [item for item in sets if not item.facts and not item.stored]
 
 
 def _picked(batches: Iterator[list[Message]], wanted: Iterator[int]) -> Iterator[list[Message]]:

@@ -12,7 +12,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from stumble.consumers.facts import pack
-from stumble.consumers.store.copying import PG_EPOCH_US, copy_rows, event_row
+from stumble.consumers.store.copying import PG_EPOCH_US, copy_rows
 from stumble.consumers.store.queries import query
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ _COLUMNS = 8
 _OWNED = struct.Struct("!hi16siiiqiqi16si")
 _ALONE = struct.Struct("!hi16siiiqiqii")
 _DIGEST = struct.Struct("!i8si")
-_ROW_HEAD = len(event_row(b"\x00" * 16, PG_EPOCH_US, 0, 0, b""))
 _NUL = b"\\u0000"
 #: Statements that make the tables.
 TABLES = (
@@ -63,7 +62,6 @@ class Stage:
 
 
 def _row(reading: Reading) -> bytes:
-    body = reading.row[_ROW_HEAD:]
     request_id = (reading.request_id or "").encode()
     place = (16, reading.event_id, 4, reading.partition, 8, reading.offset, 8, reading.occurred_at - PG_EPOCH_US)
     if reading.instance is None:
@@ -72,7 +70,7 @@ def _row(reading: Reading) -> bytes:
         instance = bytes.fromhex(reading.instance.replace("-", ""))
         head = _OWNED.pack(_COLUMNS, *place, 16, instance, len(request_id))
     fact = _fact(reading)
-    digest = sha256(body).digest()[:DIGEST_BYTES]
+    digest = sha256(reading.framed).digest()[:DIGEST_BYTES]
     if fact is None:
         return b"".join((head, request_id, _DIGEST.pack(DIGEST_BYTES, digest, -1)))
     return b"".join((head, request_id, _DIGEST.pack(DIGEST_BYTES, digest, len(fact)), fact))

@@ -46,6 +46,7 @@ COMMANDS = (
         _STORE, "rederive", f"{_CLI}.rederive:app", "consumers", "Derive stored requests anew after a change of rules"
     ),
     Command(_STORE, "audit", f"{_CLI}.audit:app", "consumers", "Does the store say what the topic says?"),
+    Command(_STORE, "replay", f"{_CLI}.replay:app", "consumers", "A store as of any time, the story of one server"),
     Command(_STORE, "api", f"{_CLI}.api:app", "consumers", "Serve HTTP API, web pages and metrics"),
     Command(_HERE, "check", f"{_CLI}.check:app", "cli", "Connect to all that is configured; what is wrong, what to do"),
     Command(_HERE, "run", f"{_CLI}.run:app", "local", "Everything at once, with a Kafka and a PostgreSQL of its own"),

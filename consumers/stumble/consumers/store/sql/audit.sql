@@ -16,7 +16,8 @@ create temp table audit_staged (
 
 -- name: audit_table_joins
 create temp table audit_joins (
-    event_id uuid, request_id text, fact bytea, instance_uuid uuid, kafka_partition int, kept text
+    event_id uuid, request_id text, fact bytea, instance_uuid uuid, kafka_partition int, occurred_at timestamptz,
+    kept text
 )
 
 -- name: audit_table_instances
@@ -67,9 +68,9 @@ select count(distinct event_id) from gone
 
 -- Which instance each failure without one belongs to: what the clock has settled stays, else the only one that fits.
 -- name: audit_join
-insert into audit_joins (event_id, request_id, fact, instance_uuid, kafka_partition, kept)
+insert into audit_joins (event_id, request_id, fact, instance_uuid, kafka_partition, occurred_at, kept)
 with alone as (
-    select distinct on (event_id) event_id, request_id, fact, kafka_partition
+    select distinct on (event_id) event_id, request_id, fact, kafka_partition, occurred_at
     from audit_staged
     where instance_uuid is null and fact is not null
     order by event_id
@@ -86,7 +87,7 @@ with alone as (
 select a.event_id, a.request_id, a.fact,
        case when kept.settled or kept.updated_at > now() - interval '30 seconds' then kept.instance_uuid
             else fits.instance_uuid end,
-       a.kafka_partition,
+       a.kafka_partition, a.occurred_at,
        case when kept.event_id is null then 'missing'
             when kept.settled or kept.updated_at > now() - interval '30 seconds'
                  or kept.instance_uuid is not distinct from fits.instance_uuid then 'as it is'

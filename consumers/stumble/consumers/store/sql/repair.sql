@@ -30,12 +30,15 @@ delete from events where event_id in (
 -- name: repair_sightings
 insert into sightings (event_id, request_id, occurred_at, fact, kafka_partition, state, settled, instance_uuid,
                        joined_partition, deadline)
-select j.event_id, j.request_id, s.occurred_at, j.fact, j.kafka_partition,
-       case when j.instance_uuid is null then 'UNJOINED' else 'JOINED' end, false, j.instance_uuid,
-       (select max(kafka_partition) from audit_staged o where o.instance_uuid = j.instance_uuid),
+select j.event_id, j.request_id, j.occurred_at, j.fact, j.kafka_partition,
+       case when j.instance_uuid is null then 'UNJOINED' else 'JOINED' end, false, j.instance_uuid, o.kafka_partition,
        now() + make_interval(secs => %(patience)s)
 from audit_joins j
-join lateral (select occurred_at from audit_staged s where s.event_id = j.event_id limit 1) s on true
+left join (
+    select instance_uuid, max(kafka_partition) as kafka_partition from audit_staged
+    where instance_uuid in (select instance_uuid from audit_joins)
+    group by instance_uuid
+) o on o.instance_uuid = j.instance_uuid
 where j.kept <> 'as it is'
 on conflict (event_id) do update
 set state = excluded.state, instance_uuid = excluded.instance_uuid, joined_partition = excluded.joined_partition,

@@ -1,0 +1,224 @@
+"""A separate store as of any time, built from the topic alone: for looking back, never for putting in another's place.
+
+What the projector does batch by batch happens here once for each instance, in one transaction: a replay that is
+killed leaves an empty store, and the next one begins anew.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg import conninfo, sql
+
+from stumble.consumers.audit.audit import open_session
+from stumble.consumers.audit.chunks import chunks, decisions_of
+from stumble.consumers.audit.derived import Chunk, derive_groups, remember
+from stumble.consumers.audit.ranges import range_of
+from stumble.consumers.audit.stage import Stage
+from stumble.consumers.audit.topic import Decoding, records
+from stumble.consumers.facts import has_context
+from stumble.consumers.projector import writing
+from stumble.consumers.projector.factsets import FactSet, Loaded
+from stumble.consumers.projector.fold import Change, Folded
+from stumble.consumers.projector.rows import as_json
+from stumble.consumers.projector.undisturbed import undisturbed
+from stumble.consumers.store.adapters import UuidArray
+from stumble.consumers.store.connect import StoreUnavailableError, connect, shown
+from stumble.consumers.store.copying import copy_rows, uuid_array
+from stumble.consumers.store.migrate import migrate
+from stumble.consumers.store.partitions import EventPartitions, days_of_ids
+from stumble.consumers.store.queries import query
+from stumble.consumers.store.version import current
+from stumble.schemas.wire.errors import StumbleError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from psycopg import Connection
+
+    from stumble.consumers.projector.batch import BadRecord
+    from stumble.consumers.projector.reading import Reading
+    from stumble.schemas.models.settings import Settings
+
+#: Events of any age get their partition.
+_FOR_EVER_DAYS = 36_500
+_DECISIONS_AT_ONCE = 5000
+
+
+@dataclass(slots=True)
+class Replayed:
+    """What a replay came to."""
+
+    url: str
+    records: int = 0
+    events: int = 0
+    unreadable: int = 0
+    instances: int = 0
+    decisions: int = 0
+    seconds: float = 0.0
+
+
+class Replay:
+    """Builds a store from what Kafka got between two times."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        since: datetime | None,
+        until: datetime | None,
+        told: Callable[[str, int, int], None] = lambda *_: None,
+    ) -> None:
+        self._settings = settings
+        self._until = until
+        self._told = told
+        self._topic = settings.kafka.topics.actions
+        self._span = range_of(settings.kafka, self._topic, since, until)
+        self._decoding = Decoding(settings.kafka, self._unreadable)
+        self._partitions = EventPartitions(_FOR_EVER_DAYS)
+        self._done = Replayed("")
+
+    def into(self, place: str, *, alerts: bool = False) -> Replayed:
+        """Build the store in the database `place`: its URL, or its name beside the store's own, where it is made.
+
+        Unless `alerts`, nobody can write there afterwards, so that nothing is ever sent from it. Raises `StumbleError`
+        when the database already holds a store.
+        """
+        began = time.monotonic()
+        self._done.url = url = database(self._settings.database_url.get_secret_value(), place)
+        _require_empty(url)
+        migrate(url)
+        connection = open_session(url, "stumble-replay")
+        try:
+            with undisturbed():
+                self._build(connection)
+            connection.execute("analyze")
+            if not alerts:
+                _protect(connection)
+        finally:
+            connection.close()
+        self._done.seconds = time.monotonic() - began
+        return self._done
+
+    def _unreadable(self, _: BadRecord) -> None:
+        self._done.unreadable += 1
+
+    def _build(self, connection: Connection[Any]) -> None:
+        stage = Stage(connection)
+        with connection.transaction():
+            connection.execute("select pg_advisory_xact_lock(hashtext('stumble.replay'))")
+            _require_empty(self._done.url)
+            self._take_decisions(connection)
+            stage.create()
+            self._read(connection, stage)
+            self._derive(connection)
+            self._place(connection)
+        self._done.records = stage.records
+
+    def _read(self, connection: Connection[Any], stage: Stage) -> None:
+        size = len(self._span)
+        for messages in records(self._settings.kafka, self._span):
+            readings = self._decoding.readings(messages)
+            self._partitions.ensure(connection, days_of_ids(reading.event_id for reading in readings))
+            self._store_events(connection, readings)
+            stage.add(readings)
+            self._told("read", stage.records, size)
+
+    def _store_events(self, connection: Connection[Any], readings: list[Reading]) -> None:
+        unique = {reading.event_id: reading for reading in reversed(readings)}
+        with connection.cursor() as cursor:
+            rows = cursor.execute(query("known_events"), {"ids": UuidArray(uuid_array(unique))})
+            for (event_id,) in rows.fetchall():
+                del unique[event_id]
+            copy_rows(cursor, "copy_events", [reading.row for reading in unique.values()])
+        self._done.events += len(unique)
+
+    def _derive(self, connection: Connection[Any]) -> None:
+        for statement in ("audit_analyze", "audit_join", "audit_instances_of_all"):
+            connection.execute(query(statement))
+        connection.execute(query("repair_sightings"), {"patience": 0})
+        row = connection.execute("select count(*) from audit_instances").fetchone()
+        for chunk in chunks(connection):
+            self._fold(connection, chunk)
+            self._done.instances += len(chunk.instances)
+            self._told("derived", self._done.instances, row[0] if row else 0)
+
+    def _fold(self, connection: Connection[Any], chunk: Chunk) -> None:
+        decisions = decisions_of(connection, chunk.instances, self._until)
+        decided = {decision.request_key for ruled in decisions.values() for decision in ruled}
+        loaded = Loaded(
+            {key: FactSet(key, chunk.partition_of(key[0]), facts, changed=True) for key, facts in chunk.sets.items()}
+        )
+        folded = Folded(loaded)
+        for group in derive_groups(chunk.sets, decisions):
+            sets = [loaded.sets[key] for key in group.keys]
+            remember(sets, group.difference.stored)
+            versions = dict.fromkeys((key[1] for key in group.keys), 1)
+            partition = chunk.partition_of(group.instance)
+            folded.changes.append(Change(group.instance, partition, group.difference, versions))
+        for item in loaded.sets.values():
+            item.has_context = has_context(item.facts)
+            item.has_decisions = any(one.request_key in decided for one in item.stored)
+        with connection.cursor() as cursor:
+            writing.write(cursor, folded, Counter())
+
+    def _take_decisions(self, connection: Connection[Any]) -> None:
+        """Copy what the store has decided up to then; a replay without a store has none."""
+        names = ("request_key", "kind", "decided_at", "evidence", "instance_uuid", "request_id", "kafka_partition")
+        try:
+            with connect(self._settings.database_url.get_secret_value(), application="stumble-replay") as store:
+                offset = 0
+                while True:
+                    where = {"until": self._until, "limit": _DECISIONS_AT_ONCE, "offset": offset}
+                    rows = store.execute(query("replay_decisions"), where).fetchall()
+                    told = [dict(zip(names, row, strict=True)) for row in rows]
+                    connection.execute(query("replay_add_decisions"), {"rows": as_json(told)})
+                    offset += len(rows)
+                    if len(rows) < _DECISIONS_AT_ONCE:
+                        self._done.decisions = offset
+                        return
+        except (StoreUnavailableError, psycopg.errors.UndefinedTable):
+            return
+
+    def _place(self, connection: Connection[Any]) -> None:
+        order = sorted(self._span.ends)
+        where = {
+            "topic": self._topic,
+            "topic_id": self._span.topic_id,
+            "partitions": order,
+            "offsets": [self._span.ends[partition] for partition in order],
+        }
+        connection.execute(query("first_offsets"), where)
+
+
+def database(store: str, place: str) -> str:
+    """Return the URL of the database `place`; a mere name is made a database beside the store's own."""
+    if "://" in place or "=" in place:
+        return place
+    with connect(store) as connection:
+        row = connection.execute(query("replay_database_exists"), {"name": place}).fetchone()
+        if row is None or not row[0]:
+            connection.execute(sql.SQL("create database {} template template0").format(sql.Identifier(place)))
+    if "://" in store:
+        head, _, tail = store.partition("?")
+        url = f"{head.rpartition('/')[0]}/{place}"
+        return f"{url}?{tail}" if tail else url
+    return conninfo.make_conninfo(store, dbname=place)
+
+
+def _require_empty(url: str) -> None:
+    if current(url) is None:
+        return
+    with connect(url) as connection:
+        row = connection.execute(query("replay_occupied")).fetchone()
+    if row is None or row[0]:
+        raise StumbleError(f"The database {shown(url)} already holds a store: name another, or drop it first.")
+
+
+def _protect(connection: Connection[Any]) -> None:
+    name = sql.Identifier(connection.info.dbname)
+    connection.execute(sql.SQL("alter database {} set default_transaction_read_only = on").format(name))

@@ -1,0 +1,90 @@
+"""A replay builds the store that was, every id included, and can only be read; a server's story comes in order."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+
+import httpx
+import pytest
+
+from stumble.consumers.store.connect import connect
+from tests.integration.api.conftest import running_api
+from tests.integration.audit.conftest import HALF, Store
+from tests.integration.projector.world import differences
+
+pytestmark = pytest.mark.timeout(240)
+
+
+@pytest.fixture
+def place(store):
+    name = f"r{uuid.uuid4().hex[:12]}"
+    yield name
+    with connect(store.url) as session:
+        session.execute(f"drop database if exists {name} with (force)")
+
+
+def beside(store: Store, name: str) -> Store:
+    return Store(store.world, store.url.rpartition("/")[0] + "/" + name)
+
+
+def test_every_id_and_every_count_is_reproduced_in_an_empty_store(store, place):
+    ended = store.run("replay", "--into", place)
+    assert ended.returncode == 0, ended.stderr
+    again, right = beside(store, place).everything(), store.everything()
+    for name, rows in right.items():
+        assert again[name] == rows, name
+    ended = store.run("replay", "--into", place)
+    assert ended.returncode == 1
+    assert "already holds a store" in ended.stderr
+
+
+def test_a_store_as_of_then_is_what_had_been_told_by_then_and_can_only_be_read(store, place):
+    ended = store.run("replay", "--to", store.world.middle.isoformat(), "--into", place, "--json")
+    assert json.loads(ended.stdout)["records"] == HALF, ended.stderr
+    then = beside(store, place)
+    assert differences(then.url, store.world.events[:HALF]) == []
+    with pytest.raises(Exception, match="read-only transaction"):
+        then.spoil("delete from requests")
+    with running_api(then.url) as api:
+        found = httpx.get(f"{api}/v1/failures", params={"limit": 5}).raise_for_status()
+        assert len(found.json()["items"]) == 5
+
+
+def test_kill_9_in_the_middle_of_a_replay_leaves_nothing_that_the_next_one_minds(store, place):
+    for seconds in (0.2, 0.6):
+        process = store.start("replay", "--into", place)
+        deadline = time.monotonic() + 60
+        while process.poll() is None and not _exists(store, place):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        time.sleep(seconds)
+        process.kill()
+        process.wait()
+    again = store.run("replay", "--into", place)
+    assert again.returncode == 0 or "already holds a store" in again.stderr, again.stderr
+    assert beside(store, place).everything()["requests"] == store.everything()["requests"]
+
+
+def _exists(store, place):
+    return store.rows("select 1 from pg_database where datname = %s", place)
+
+
+def test_the_story_of_one_server(store):
+    ((instance, failure),) = store.rows(
+        "select instance_uuid::text, min(exception) from failures group by 1 order by count(*) desc, 1 limit 1"
+    )
+    ended = store.run("replay", "--instance", instance)
+    assert ended.returncode == 0, ended.stderr
+    events, _, outcomes = ended.stdout.partition("\n\n")
+    times = [line[:23] for line in events.splitlines()]
+    assert times == sorted(times)
+    ((count,),) = store.rows("select count(*) from requests where instance_uuid = %s", instance)
+    assert outcomes.count(", began ") == count
+    assert failure in outcomes
+    told = json.loads(store.run("replay", "--instance", instance, "--json").stdout)
+    stored = store.rows("select request_key::text, outcome from requests where instance_uuid = %s", instance)
+    assert {(one["request_key"], one["outcome"]) for one in told["requests"]} == set(stored)
+    assert store.run("replay", "--instance", str(uuid.uuid4())).returncode == 1
+    assert store.run("replay").returncode == 2
