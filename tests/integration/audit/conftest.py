@@ -16,12 +16,15 @@ import pytest
 from stumble.consumers.store.connect import connect
 from stumble.consumers.store.migrate import migrate
 from tests.integration.api.command import Ended, stumble
-from tests.integration.projector.world import World, stream
+from tests.integration.projector.world import World, event, stream
 from tests.support.services import ROOT, cli_environment
 
 _EVERYTHING = {
     "events": "select event_id, body from events order by 1",
-    "fact_sets": "select instance_uuid, request_id, facts, has_context, kafka_partition from fact_sets order by 1, 2",
+    "fact_sets": """
+        select instance_uuid, request_id, facts, has_context, has_decisions, kafka_partition
+        from fact_sets order by 1, 2
+    """,
     "requests": "select to_jsonb(r) - 'xid' - 'updated_at' - 'version' from requests r order by request_key",
     "failures": "select to_jsonb(f) - 'xid' - 'updated_at' from failures f order by failure_id",
     "counters": """
@@ -98,7 +101,8 @@ def built(kafka: str, new_database: Callable[..., str]) -> Iterator[Built]:
     migrate(url)
     world = Built(kafka, url)
     try:
-        events = world.events = [item.event for item in stream(3000, seed=21)]
+        # One request stays open: decisions are about such.
+        events = world.events = [event(at=-600), *(item.event for item in stream(3000, seed=21))]
         projector = world.start()
         world.produce(events[:HALF])
         time.sleep(0.1)  # Kafka's time of a record has milliseconds

@@ -146,8 +146,9 @@ def test_another_topic_is_refused_in_one_sentence(store):
     assert "the topic was deleted and made anew" in ended.stderr
 
 
-@pytest.mark.parametrize("emptied", ["requests, failures, problem_counts", "fact_sets", "events", "sightings", None])
+@pytest.mark.parametrize("emptied", ["requests, failures, problem_counts, sightings", "fact_sets, events", None])
 def test_a_rebuild_repeats_no_publication_and_counts_nothing_twice(store, emptied):
+    store.spoil("update sightings set updated_at = updated_at - interval '10 minutes'")  # no more news for the sweep
     right, published = store.everything(), store.rows("select count(*), max(id) from publications")
     counted = store.rows("select * from counters order by 1, 2, 3")
     if emptied is None:

@@ -88,3 +88,25 @@ def test_the_story_of_one_server(store):
     assert {(one["request_key"], one["outcome"]) for one in told["requests"]} == set(stored)
     assert store.run("replay", "--instance", str(uuid.uuid4())).returncode == 1
     assert store.run("replay").returncode == 2
+
+
+def test_what_was_decided_is_taken_as_given(store, place):
+    (decided,) = store.spoil(
+        "insert into decisions (request_key, kind, decided_at, instance_uuid, request_id, kafka_partition) "
+        "select request_key, 'STALLED', now(), instance_uuid, request_id, kafka_partition from requests "
+        "where outcome = 'IN_PROGRESS' order by request_key limit 1 returning request_key, instance_uuid, request_id"
+    )
+    store.spoil("update fact_sets set has_decisions = true where instance_uuid = %s and request_id = %s", *decided[1:])
+    assert store.run("rederive", "--instance", str(decided[1])).returncode == 0
+    stalled = "select request_key from requests where outcome = 'STALLED'"
+    assert store.rows(stalled) == [(decided[0],)]
+    status, told = store.audit()
+    assert (status, told["decisions"]) == (0, {"STALLED": 1}), told
+    assert store.run("replay", "--into", place).returncode == 0
+    then = beside(store, place)
+    assert then.rows(stalled) == [(decided[0],)]
+    assert then.everything()["fact_sets"] == store.everything()["fact_sets"]
+    with connect(store.url) as session:
+        session.execute("truncate fact_sets, requests, failures, problem_counts")
+    assert store.run("store", "rebuild").returncode == 0
+    assert store.rows(stalled) == [(decided[0],)]

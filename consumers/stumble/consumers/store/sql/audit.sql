@@ -67,6 +67,7 @@ with told as (
 select count(distinct event_id) from gone
 
 -- Which instance each failure without one belongs to: what the clock has settled stays, else the only one that fits.
+-- Requests are asked as the projector asks them; where they are gone, fact sets that had some stand for them.
 -- name: audit_join
 insert into audit_joins (event_id, request_id, fact, instance_uuid, kafka_partition, occurred_at, kept)
 with alone as (
@@ -79,7 +80,11 @@ with alone as (
     union
     select request_id, instance_uuid from audit_staged s
     where instance_uuid is not null and request_id in (select request_id from alone)
-      and not exists (select from fact_sets f where f.instance_uuid = s.instance_uuid and f.request_id = s.request_id)
+      and not exists (select from requests r where r.instance_uuid = s.instance_uuid and r.request_id = s.request_id)
+      and not exists (
+          select from fact_sets f
+          where f.instance_uuid = s.instance_uuid and f.request_id = s.request_id
+            and json_array_length(convert_from(f.stored, 'UTF8')::json -> 1) = 0)
 ), fits as (
     select request_id, (array_agg(distinct instance_uuid))[1] as instance_uuid
     from known group by request_id having count(distinct instance_uuid) = 1
@@ -187,21 +192,22 @@ where e.event_id >= %(low)s::uuid and e.event_id <= %(high)s::uuid
 -- name: audit_requests
 with expected as (
     select request_key, instance_uuid, request_id, family, action, target_kind, target_id, global_request_id,
-           owner_project_id, initiator_user_id, initiator_project_id, display_name, outcome, verdict, reason, effect,
-           to_timestamp(started_at::float8 / 1e6) as started_at, to_timestamp(finished_at::float8 / 1e6) as finished_at,
+           owner_project_id, initiator_user_id, initiator_project_id, display_name, outcome, verdict, reason, evidence,
+           effect, to_timestamp(started_at::float8 / 1e6) as started_at,
+           to_timestamp(finished_at::float8 / 1e6) as finished_at,
            to_timestamp(last_event_at::float8 / 1e6) as last_event_at, linked_request_key, host, cell, region,
            availability_zone, cloud, labels, steps, failure_count
     from json_to_recordset(%(rows)s::json) as n (
         request_key uuid, instance_uuid uuid, request_id text, family text, action text, target_kind text,
         target_id text, global_request_id text, owner_project_id text, initiator_user_id text,
-        initiator_project_id text, display_name text, outcome text, verdict text, reason text, effect text,
-        started_at bigint, finished_at bigint, last_event_at bigint, linked_request_key uuid, host text, cell text,
-        region text, availability_zone text, cloud text, labels jsonb, steps jsonb, failure_count int)
+        initiator_project_id text, display_name text, outcome text, verdict text, reason text,
+        evidence text, effect text, started_at bigint, finished_at bigint, last_event_at bigint,
+        linked_request_key uuid, host text, cell text, region text, availability_zone text, cloud text, labels jsonb, steps jsonb, failure_count int)
 ), found as (
     select request_key, instance_uuid, request_id, family, action, target_kind, target_id, global_request_id,
-           owner_project_id, initiator_user_id, initiator_project_id, display_name, outcome, verdict, reason, effect,
-           started_at, finished_at, last_event_at, linked_request_key, host, cell, region, availability_zone, cloud,
-           labels, steps, failure_count
+           owner_project_id, initiator_user_id, initiator_project_id, display_name, outcome, verdict, reason, evidence,
+           effect, started_at, finished_at, last_event_at, linked_request_key, host, cell, region, availability_zone,
+           cloud, labels, steps, failure_count
     from requests r
     where instance_uuid = any(%(instances)s::uuid[])
       and not instance_uuid::text || '/' || coalesce(request_id, '') = any(%(left_out)s::text[])
