@@ -10,7 +10,8 @@ import threading
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from stumble.schemas.wire import codec
 from stumble.schemas.wire.errors import NotAvro
@@ -88,6 +89,31 @@ class DeadLetters:
             )
         except (BufferError, KafkaException) as error:
             undelivered[place] = str(error)
+
+
+class Depth:
+    """Counts what lies in the dead letter topic, whoever put it there."""
+
+    def __init__(self, kafka: KafkaSettings) -> None:
+        self._topic = kafka.topics.dlq
+        self._admin = AdminClient({**kafka.client_config(), "log_level": 2})
+
+    def records(self) -> int | None:
+        """Return how many records it holds; None while the broker doesn't say, or has no such topic."""
+        try:
+            found = self._admin.list_topics(self._topic, timeout=_DELIVERY_SECONDS).topics[self._topic]
+            if found.error:
+                return None
+            places = [TopicPartition(self._topic, partition) for partition in found.partitions]
+            ends = self._offsets(places, OffsetSpec.latest())  # type: ignore[no-untyped-call]
+            begins = self._offsets(places, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
+        except KafkaException:
+            return None
+        return max(0, ends - begins)
+
+    def _offsets(self, places: list[TopicPartition], spec: OffsetSpec) -> int:
+        futures = self._admin.list_offsets(dict.fromkeys(places, spec), request_timeout=_DELIVERY_SECONDS)
+        return sum(future.result().offset for future in futures.values())
 
 
 def explained(item: BadRecord, group: str) -> list[Header]:

@@ -37,7 +37,11 @@ def test_a_run_of_junk_waits_for_a_person_and_the_rest_goes_on(world):
     with connect(world.url) as session:
         count = "select count(*) from offsets where next_offset > 0"
         eventually(lambda: "" if session.execute(count).fetchone() == (world.partitions,) else "others wait")
-    assert "stumble_projector_blocked_partitions 1.0" in httpx.get(f"http://127.0.0.1:{port}/metrics").text
+    metrics = httpx.get(f"http://127.0.0.1:{port}/metrics").text
+    assert "stumble_projector_blocked_partitions 1.0" in metrics
+    assert 'bad_records_total{stage="decode"} 5.0' in metrics
+    assert 'bad_records_total{stage="derive"} 0.0' in metrics, "there before the first"
+    assert "stumble_dead_letters_records" in metrics
     assert process.poll() is None
     process.kill()  # it holds them back after a restart too: at most as many again go
     process.wait()

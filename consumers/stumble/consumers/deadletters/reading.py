@@ -48,6 +48,7 @@ class DeadLetterTopic:
             "enable.partition.eof": True,
             "allow.auto.create.topics": False,
             "queued.max.messages.kbytes": _CHUNK_KBYTES,
+            "fetch.queue.backoff.ms": 10,
             "log_level": 0,
         }
         self._consumer = Consumer(kafka.consumer_config("stumble-dlq") | own, logger=_QUIET)

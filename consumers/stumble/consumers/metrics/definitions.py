@@ -132,6 +132,12 @@ PROJECTOR_BAD = Metric(
     "Records sent to the dead letter topic, by the stage that refused them.",
     ("stage",),
 )
+DEAD_LETTERS = Metric(
+    "projector",
+    "stumble_dead_letters_records",
+    "gauge",
+    "Records that lie in the dead letter topic, sent again or not; every projector tells the same number.",
+)
 PROJECTOR_RETRIES = Metric(
     "projector", "stumble_projector_retries", "counter", "Transactions tried again, by cause.", ("cause",)
 )

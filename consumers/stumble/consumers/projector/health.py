@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from stumble.consumers.clock.findings import Finding
     from stumble.consumers.projector.transaction import Applied
 
+#: What may refuse a record.
+STAGES = ("decode", "model", "derive", "store")
 #: The loop turns many times a second; standing still this long, it is stuck.
 _TURN_SECONDS = 60.0
 
@@ -24,6 +26,8 @@ class Health:
 
     def __init__(self, stuck_after: float) -> None:
         self.metrics = ProcessMetrics("projector")
+        for stage in STAGES:  # there from the start: the first bad record is an increase too
+            self.metrics.counter(d.PROJECTOR_BAD).labels(stage)
         self._stuck_after = stuck_after
         self._turned = time.monotonic()
         self._progressed = time.monotonic()
@@ -67,6 +71,11 @@ class Health:
             self.metrics.gauge(d.PROJECTOR_KNOWN_UNTIL).labels(str(partition)).set(0)
         for partition, until in times.items():
             self.metrics.gauge(d.PROJECTOR_KNOWN_UNTIL).labels(str(partition)).set(until / 1e6)
+
+    def dead_letters(self, count: int | None) -> None:
+        """Note how many records the dead letter topic holds; None says nothing new."""
+        if count is not None:
+            self.metrics.gauge(d.DEAD_LETTERS).set(count)
 
     def dead_lettered(self, stage: str) -> None:
         """Note a record that went to the dead letter topic."""

@@ -18,7 +18,7 @@ import psycopg
 from confluent_kafka import KafkaError, KafkaException
 
 from stumble.consumers.clock.clock import Clock
-from stumble.consumers.dlq import DeadLetters
+from stumble.consumers.dlq import DeadLetters, Depth
 from stumble.consumers.notices import Notices
 from stumble.consumers.projector.batch import BadRecord, Batch
 from stumble.consumers.projector.breaker import Breaker
@@ -87,7 +87,7 @@ class Projector:
         breaker = Breaker(own.breaker_run, own.breaker_share)
         self._writer = Writer(self._url, self._ledger, letters, breaker, self.health, self._notices, self._application)
         self._statuses = Statuses(settings, own.group, registry.resolve if registry else None)
-        self._upkeep = Upkeep(self._url, own, self._application)
+        self._upkeep = Upkeep(self._url, own, self._application, Depth(settings.kafka), self.health)
         self._clock = Clock(self._url, settings.clock, self._ends, self._application, times)
         self._pending = Batch()
         self._pending_bytes = 0

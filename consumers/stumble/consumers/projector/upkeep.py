@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -14,23 +15,27 @@ from stumble.consumers.store.retention import expire
 from stumble.consumers.store.version import require_current
 
 if TYPE_CHECKING:
+    from stumble.consumers.dlq import Depth
     from stumble.consumers.notices import Notices
     from stumble.consumers.projector.health import Health
     from stumble.consumers.projector.settings import ProjectorSettings
 
 LOG = logging.getLogger("stumble.projector")
 _EVERY = 300.0
+_COUNT_EVERY = 15.0
 _WAIT = 1.0
 
 
 class Upkeep(threading.Thread):
-    """Looks after the store every five minutes, in a session of its own."""
+    """Looks after the store every five minutes, in a session of its own; counts dead letters in between."""
 
-    def __init__(self, url: str, settings: ProjectorSettings, application: str) -> None:
+    def __init__(self, url: str, settings: ProjectorSettings, application: str, depth: Depth, health: Health) -> None:
         super().__init__(name="upkeep", daemon=True)
         self._url = url
         self._settings = settings
         self._application = application
+        self._depth = depth
+        self._health = health
         self._partitions = EventPartitions(settings.events_days)
         self._ending = threading.Event()
 
@@ -53,15 +58,26 @@ class Upkeep(threading.Thread):
 
     def run(self) -> None:
         """Look after the store until ended."""
-        while not self._ending.wait(_EVERY):
-            try:
-                with connect(self._url, application=self._application) as connection:
-                    self._partitions.make_ahead(connection)
-                    expire(connection, self._partitions, self._settings.events_days, self._settings.requests_days)
-            except StoreUnavailableError:
-                continue  # the writer tells
-            except psycopg.Error as error:
-                LOG.warning("The store's upkeep failed and is tried again later: %s", error)
+        due = time.monotonic() + _EVERY
+        self._count()
+        while not self._ending.wait(_COUNT_EVERY):
+            self._count()
+            if time.monotonic() >= due:
+                due += _EVERY
+                self._look_after()
+
+    def _count(self) -> None:
+        self._health.dead_letters(self._depth.records())
+
+    def _look_after(self) -> None:
+        try:
+            with connect(self._url, application=self._application) as connection:
+                self._partitions.make_ahead(connection)
+                expire(connection, self._partitions, self._settings.events_days, self._settings.requests_days)
+        except StoreUnavailableError:
+            return  # the writer tells
+        except psycopg.Error as error:
+            LOG.warning("The store's upkeep failed and is tried again later: %s", error)
 
     def end(self) -> None:
         """End the thread."""
