@@ -24,7 +24,7 @@ from stumble.consumers.projector.batch import BadRecord, Batch
 from stumble.consumers.projector.breaker import Breaker
 from stumble.consumers.projector.errors import BadRecordError
 from stumble.consumers.projector.health import Health
-from stumble.consumers.projector.offsets import Place, beyond, expired, place
+from stumble.consumers.projector.offsets import Place, beyond, expired, impossible, place
 from stumble.consumers.projector.positions import Blocked, Positions
 from stumble.consumers.projector.reading import Reader
 from stumble.consumers.projector.source import Source
@@ -72,8 +72,8 @@ class Projector:
         self._application = f"stumble-projector@{socket.gethostname()}:{os.getpid()}"
         self.health = Health(own.stuck_after)
         self._notices = Notices(LOG)
-        registry = Registry(settings.kafka) if settings.kafka.schema_registry_url else None
-        self._reader = Reader(registry.resolve if registry else None)
+        resolve = Registry(settings.kafka).resolve if settings.kafka.schema_registry_url else None
+        self._reader = Reader(resolve)
         self._kafka = settings.kafka
         self._source = self._open()
         self._ledger = Ledger(
@@ -86,7 +86,7 @@ class Projector:
         letters = DeadLetters(settings.kafka, own.group)
         breaker = Breaker(own.breaker_run, own.breaker_share)
         self._writer = Writer(self._url, self._ledger, letters, breaker, self.health, self._notices, self._application)
-        self._statuses = Statuses(settings, own.group, registry.resolve if registry else None)
+        self._statuses = Statuses(settings, own.group, resolve)
         self._upkeep = Upkeep(self._url, own, self._application, Depth(settings.kafka), self.health)
         self._clock = Clock(self._url, settings.clock, self._ends, self._application, times)
         self._pending = Batch()
@@ -257,20 +257,16 @@ class Projector:
     def _still_expired(self, partition: int, blocked: Blocked) -> bool:
         """Ask the broker: what the client says of an offset may be about one that it was at before."""
         stored = self._at.stored[partition]
-        if blocked.reason == beyond(self._topic, partition, stored):
-            return True  # also when the topic has grown so far again: that is not what was to be read
-        return blocked.reason == expired(self._topic, partition, stored) and not self._source.has(partition, stored)
-
-    def _impossible(self, partition: int, offset: int) -> str:
-        ends = self._source.high_watermark(partition, ask=True)
-        say = beyond if ends is not None and ends < offset else expired
-        return say(self._topic, partition, offset)
+        if blocked.reason == expired(self._topic, partition, stored):
+            return not self._source.has(partition, stored)
+        # A topic that has grown as far again holds something else there than what was to be read.
+        return blocked.reason == beyond(self._topic, partition, stored)
 
     def _kafka_error(self, error: KafkaError, message: Message) -> None:
-        code, partition = error.code(), message.partition()
+        code, partition, taken = error.code(), message.partition(), self._at.taken
         if code in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):  # noqa: SLF001
-            if partition is not None and partition in self._at.taken:
-                self._block(partition, self._impossible(partition, self._at.taken[partition]))
+            if partition is not None and partition in taken:
+                self._block(partition, impossible(self._topic, partition, taken[partition], self._ends([partition])))
         elif code in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC):  # noqa: SLF001
             self._notices.say("topic", f"There is no topic {self._topic}: create it by `stumble topics apply`.")
         elif error.fatal():
@@ -303,8 +299,7 @@ class Projector:
         """Forget partitions that are no longer ours; a batch in hand may end, the store refuses it otherwise."""
         self._pending.drop(partitions)
         self._writer.wait(_REVOKE_WAIT)
-        while not self._writer.results.empty():
-            self._take(self._writer.results.get())
+        self._take_all()
         self._hint()
         self._at.forget(partitions)
         self._standing()

@@ -47,6 +47,11 @@ def place(
     }
 
 
+def impossible(topic: str, partition: int, offset: int, ends: Mapping[int, int] | None) -> str:
+    """Say what is wrong with an offset that the broker refuses; `ends`: where it says that partitions end."""
+    return (beyond if ends and offset > ends[partition] else expired)(topic, partition, offset)
+
+
 def expired(topic: str, partition: int, offset: int) -> str:
     """Say that the broker no longer has what the store would read next."""
     return (

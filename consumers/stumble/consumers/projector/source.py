@@ -91,12 +91,10 @@ class Source:
             except KafkaException:
                 return
 
-    def high_watermark(self, partition: int, *, ask: bool = False) -> int | None:
-        """Return the end of a partition as the last fetch told it, or as the broker tells it now."""
+    def high_watermark(self, partition: int) -> int | None:
+        """Return the end of a partition as the last fetch told it."""
         try:
-            _, high = self._consumer.get_watermark_offsets(
-                TopicPartition(self.topic, partition), timeout=_ADMIN_SECONDS, cached=not ask
-            )
+            _, high = self._consumer.get_watermark_offsets(TopicPartition(self.topic, partition), cached=True)
         except KafkaException:
             return None
         return int(high) if high >= 0 else None
