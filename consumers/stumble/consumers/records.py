@@ -117,9 +117,10 @@ class RequestRecord:
 class Decision:
     """What the consumer concluded from clocks and silence.
 
-    ``kind`` is ``STALLED`` or ``INTERRUPTED``. A decision stands until there is news: a fact of its request that
-    happened after ``decided_at``, or another number of facts than the ``evidence["facts"]`` (decimal) that it was made
-    upon. ``evidence["host"]`` names the restarted host of an ``INTERRUPTED``; outcome/evidence.py reads the rest.
+    ``kind`` is ``STALLED``, ``INTERRUPTED``, or ``IN_PROGRESS`` where a stalled request is waited for again. A
+    decision stands until there is news: a fact of its request that happened after ``decided_at``, or another number of
+    facts than the ``evidence["facts"]`` (decimal) that it was made upon. ``evidence["host"]`` names the restarted host
+    of an ``INTERRUPTED``; outcome/evidence.py reads the rest.
     """
 
     request_key: str

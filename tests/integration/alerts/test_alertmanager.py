@@ -2,6 +2,7 @@
 
 import threading
 import time
+import uuid
 
 import pytest
 
@@ -115,6 +116,24 @@ def test_users_mistakes_muted_problems_and_corrections_push_nothing(manager, sto
         lay(link, [failure(now_us(), fingerprint="v1:last", blame="OPERATOR")])
         eventually(lambda: link.execute("select count(*) from alerts").fetchone()[0] == 1)
     assert link.execute("select problem from alerts").fetchall() == [("v1:last",)]
+
+
+def test_by_default_requests_that_stall_are_told_with_what_that_was_concluded_from(manager, store, link):
+    server, _ = manager
+    told = {
+        "request_key": str(uuid.uuid4()), "instance_uuid": str(uuid.uuid4()), "request_id": "req-1", "action": "resize",
+        "outcome": "STALLED", "reason": "No news.", "evidence": "no news from cmp-7 since noon", "started_at": now_us(),
+    }  # fmt: skip
+    with alerting(store, alertmanagers=server.url):
+        lay(
+            link,
+            [],
+            [published(told, kind="outcome"), published({**told, "outcome": "FAILED"}, kind="outcome", revision=2)],
+        )
+        (alert,) = eventually(lambda: of_rule(server, "stalled-request"))
+    assert alert["labels"]["action"] == "resize"
+    assert alert["annotations"]["reason"] == "no news from cmp-7 since noon"
+    assert alert["annotations"]["failures"] == "1"
 
 
 def test_a_resolved_problem_regresses_by_the_time_of_the_failure(store, link):

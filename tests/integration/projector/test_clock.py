@@ -10,6 +10,7 @@ from stumble.consumers.clock.fleet import Start
 from stumble.consumers.outcome.deadlines import deadlines
 from stumble.consumers.projector.errors import FencedError
 from stumble.consumers.projector.rederive import Selection, rederive
+from stumble.consumers.store.queries import query
 from tests.integration.projector.world import NOW_US, differences, event
 
 HOUR = 3600
@@ -217,3 +218,40 @@ def test_what_a_restart_does_not_interrupt_goes_on(hand, also):
     hand.write([event(at=-60, action="resize"), event(at=-59, action="resize", **prep), {**also, "action": "resize"}])
     assert decide(hand, restarted(hand)) == []
     assert outcomes(hand) == ["IN_PROGRESS"]
+
+
+def heard(hand, host="host-1"):
+    return find.heard_again(hand.connection, [(hand.partition_of(event()), host)], deadlines({}))
+
+
+def test_what_stalled_by_silence_is_waited_for_again_when_its_host_is_heard(hand):
+    hand.write([event(at=-60, action="live-migration")])
+    partition = hand.partition_of(event())
+    decide(hand, find.on_dead_hosts(hand.connection, {(partition, "host-1"): NOW_US}))
+    assert outcomes(hand) == ["STALLED"]
+    assert heard(hand, "host-2") == []
+    found = heard(hand)
+    assert decide(hand, found) == found
+    assert outcomes(hand) == ["IN_PROGRESS"]
+    assert hand.rows("select reason, evidence, finished_at from requests") == [(None, None, None)]
+    assert published(hand) == [(1, "STALLED"), (2, "IN_PROGRESS")]
+    assert heard(hand) == []
+    assert decide(hand, found) == []
+    decide(hand, find.on_dead_hosts(hand.connection, {(partition, "host-1"): NOW_US}))
+    assert outcomes(hand) == ["STALLED"]
+    assert counted(hand) == {"requests/STALLED": 2, "requests_withdrawn/STALLED": 1}
+
+
+def test_what_is_past_its_own_deadline_stays_stalled_though_its_host_is_heard(hand):
+    hand.write([event(at=-2 * HOUR)])
+    decide(hand, find.on_dead_hosts(hand.connection, {(hand.partition_of(event()), "host-1"): NOW_US}))
+    assert heard(hand) == []
+
+
+def test_decisions_go_with_their_requests(hand):
+    stalled(hand, event(at=-2 * HOUR))
+    hand.connection.execute("update decisions set decided_at = decided_at - interval '500 days'")
+    statement, old = query("expire_decisions"), {"days": 400, "chunk": 10}
+    assert hand.connection.execute(statement, old).rowcount == 0
+    hand.connection.execute("delete from requests")
+    assert hand.connection.execute(statement, old).rowcount == 1

@@ -23,7 +23,7 @@ STALLED = "stalled:"
 #: What an alert keeps of its last record, for labels and text.
 _KEPT = (
     "action", "exception", "blame", "reason", "host", "instance_uuid", "request_id", "owner_project_id",
-    "availability_zone", "effect",
+    "availability_zone", "effect", "evidence",
 )  # fmt: skip
 
 

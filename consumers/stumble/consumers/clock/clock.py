@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger("stumble.projector")
 _PAUSE = 2.0
-#: What was looked at again and not decided upon is not found again, up to so many of them.
-_REMEMBERED = 10_000
+#: What was looked at again and not decided upon is not handed over again for so many seconds.
+_REFUSED_SECONDS = 60.0
 #: Rows of one transaction may appear later than those of another that began after it.
-_OVERLAP_US = 60_000_000
+_OVERLAP_US = 10_000_000
 
 
 class Clock(threading.Thread):
@@ -62,7 +62,7 @@ class Clock(threading.Thread):
         self._fleet = Fleet(settings.silent_after, settings.start_takes)
         self._watches: dict[int, Watch] = {}
         self._judged: set[tuple[int, Start]] = set()
-        self._refused: dict[tuple[str, int, str], None] = {}
+        self._refused: dict[tuple[str, int, str], float] = {}
         self._since = 0
         #: Watermark of each partition that has one, UTC microseconds.
         self.known_until: Mapping[int, int] = {}
@@ -101,7 +101,7 @@ class Clock(threading.Thread):
             keys = {finding.request_key for finding in made}
             for finding in self._deciding:
                 if finding.request_key not in keys:
-                    self._refused[finding.identity] = None
+                    self._refused[finding.identity] = self._times.steady()
         self._deciding = []
         self._waiting = False
 
@@ -138,8 +138,9 @@ class Clock(threading.Thread):
         self._mark(now)
         self.known_until = self._read_until(now)
         if not self._waiting:
-            found = [one for one in self._look(connection, now) if one.identity not in self._refused]
-            if found:
+            refused = {one: at for one, at in self._refused.items() if now - at < _REFUSED_SECONDS}
+            self._refused = refused
+            if found := self._look(connection, now):
                 self._waiting, self._found = True, found
 
     def _read_until(self, now: float) -> dict[int, int]:
@@ -155,13 +156,12 @@ class Clock(threading.Thread):
         found: dict[str, Finding] = {}
         for finding in [
             *self._restarted(connection),
+            *self._returned(connection),
             *find.on_dead_hosts(connection, self._dead(now)),
             *find.overdue(connection, self.known_until, self._deadlines),
         ]:
             if finding.identity not in self._refused:
                 found.setdefault(finding.request_key, finding)
-        while len(self._refused) > _REMEMBERED:
-            del self._refused[next(iter(self._refused))]
         return list(found.values())
 
     def _restarted(self, connection: Connection[Any]) -> list[Finding]:
@@ -176,6 +176,21 @@ class Clock(threading.Thread):
         if len(found) < find.LIMIT:
             left = {(one.partition, one.told["host"]) for one in found}
             self._judged.update(one for one in due if (one[0], one[1].host) not in left)
+        return found
+
+    def _returned(self, connection: Connection[Any]) -> list[Finding]:
+        """Return what waits again, as its host is heard again; asked once a return, and until nothing is left."""
+        asked = {
+            (partition, host): (watch, relay_host)
+            for partition, watch in self._watches.items()
+            for relay_host in watch.returned
+            for host in self._fleet.hosts_of(relay_host)
+        }
+        again = find.heard_again(connection, asked, self._deadlines)
+        found = [one for one in again if one.identity not in self._refused]
+        if not found:
+            for watch, relay_host in asked.values():
+                watch.returned.discard(relay_host)
         return found
 
     def _dead(self, now: float) -> dict[tuple[int, str], int]:

@@ -10,7 +10,7 @@ from stumble.consumers.outcome import evidence
 from stumble.consumers.outcome.deadlines import OTHER
 from stumble.consumers.outcome.rules import ACTIONS
 from stumble.consumers.projector.rows import as_json
-from stumble.consumers.records import STALLED
+from stumble.consumers.records import IN_PROGRESS, STALLED
 from stumble.consumers.store.queries import query
 
 if TYPE_CHECKING:
@@ -58,11 +58,8 @@ def overdue(
         return []
     parameters = {
         "reads": as_json([{"kafka_partition": p, "read_until": until} for p, until in read_until.items()]),
-        "deadlines": as_json([{"action": action, "seconds": seconds} for action, seconds in deadlines.items()]),
         "shortest": min(deadlines.values()),
-        "actions": list(ACTIONS),
-        "other": OTHER,
-        "limit": LIMIT,
+        **_deadlines(deadlines),
     }
     found = []
     for key, instance, request_id, partition, action, host, last, seconds in connection.execute(
@@ -101,6 +98,28 @@ def on_dead_hosts(connection: Connection[Any], dead: Mapping[tuple[int, str], in
     ]
 
 
+def heard_again(
+    connection: Connection[Any], hosts: Iterable[tuple[int, str]], deadlines: Mapping[str, float]
+) -> list[Finding]:
+    """Return what stalled because its host was silent, now that (partition, host) is heard, within its deadline."""
+    wanted = [{"kafka_partition": partition, "host": host} for partition, host in hosts]
+    if not wanted:
+        return []
+    rows = connection.execute(query("stalled_by_silence"), {"hosts": as_json(wanted), **_deadlines(deadlines)})
+    return [
+        Finding(
+            key,
+            instance,
+            request_id,
+            partition,
+            last,
+            IN_PROGRESS,
+            {"cause": evidence.HEARD, "last": str(last), "host": host},
+        )
+        for key, instance, request_id, partition, host, last in rows
+    ]
+
+
 def on_restarted_hosts(connection: Connection[Any], starts: Sequence[tuple[int, Start]]) -> list[Finding]:
     """Return what may have been interrupted: in flight, by partition, on a host that started anew since."""
     begun = {(partition, start.host): start.started_at for partition, start in starts}
@@ -122,6 +141,11 @@ def on_restarted_hosts(connection: Connection[Any], starts: Sequence[tuple[int, 
         )
         for key, instance, request_id, partition, _, host, last in _on_hosts(connection, begun)
     ]
+
+
+def _deadlines(deadlines: Mapping[str, float]) -> dict[str, Any]:
+    rows = [{"action": action, "seconds": seconds} for action, seconds in deadlines.items()]
+    return {"deadlines": as_json(rows), "actions": list(ACTIONS), "other": OTHER, "limit": LIMIT}
 
 
 def _on_hosts(connection: Connection[Any], hosts: Iterable[tuple[int, str]]) -> list[tuple[Any, ...]]:

@@ -6,12 +6,13 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from stumble.consumers.clock.findings import INTERRUPTED, Finding
+from stumble.consumers.outcome import evidence
 from stumble.consumers.outcome.derive import open_cases
 from stumble.consumers.outcome.inflight import interrupted
 from stumble.consumers.projector import factsets
 from stumble.consumers.projector.fold import Folded, decisions_on, derive_all
 from stumble.consumers.projector.rows import as_json
-from stumble.consumers.records import Decision
+from stumble.consumers.records import IN_PROGRESS, Decision
 from stumble.consumers.store.queries import query
 
 if TYPE_CHECKING:
@@ -44,30 +45,37 @@ def _made(cursor: Cursor[Any], loaded: Loaded, findings: Iterable[Finding], now:
     for instance, sets in loaded.groups():
         cases = _cases(instance, sets, known)
         for finding in wanted[instance]:
-            case = cases.pop(finding.request_key, None)
-            if case is not None and _holds(finding, case):
-                made.append((finding, _decision(finding, case, now)))
+            case, standing = cases.pop(finding.request_key, (None, None))
+            if case is not None and _holds(finding, case, standing):
+                made.append((finding, _decision(finding, case, standing, now)))
     return made
 
 
-def _cases(instance: str, sets: Sequence[FactSet], known: dict[str, list[Decision]]) -> dict[str, Case]:
+def _cases(
+    instance: str, sets: Sequence[FactSet], known: dict[str, list[Decision]]
+) -> dict[str, tuple[Case, Decision | None]]:
     stored = [one.request_key for item in sets for one in item.stored]
     return open_cases(instance, [item.facts for item in sets], [one for key in stored for one in known.get(key, ())])
 
 
-def _holds(finding: Finding, case: Case) -> bool:
-    """Tell whether there was no news since it was found, and a restart really interrupted it."""
+def _holds(finding: Finding, case: Case, standing: Decision | None) -> bool:
+    """Tell whether it is still as it was found: no news since, none else decided, really interrupted by a restart."""
     if case.group.facts[-1].at != finding.last_event_at:
+        return False
+    if finding.kind == IN_PROGRESS:
+        return standing is not None and standing.evidence.get("cause") == evidence.SILENCE
+    if standing is not None and standing.kind != IN_PROGRESS:
         return False
     if finding.kind != INTERRUPTED:
         return True
     return interrupted(case, finding.told["host"], int(finding.told["since"]))
 
 
-def _decision(finding: Finding, case: Case, now: int) -> Decision:
+def _decision(finding: Finding, case: Case, standing: Decision | None, now: int) -> Decision:
     told = {**finding.told, "facts": str(len(case.group.facts))}
-    # An emitter's clock may be ahead of ours: a decision is never older than what it was made upon.
-    return Decision(finding.request_key, finding.kind, max(now, finding.last_event_at), told)
+    # Clocks may be ahead of ours: a decision is never older than what it was made upon, nor than the one before it.
+    earliest = max(finding.last_event_at, standing.decided_at + 1 if standing is not None else 0)
+    return Decision(finding.request_key, finding.kind, max(now, earliest), told)
 
 
 def _row(finding: Finding, decision: Decision) -> dict[str, Any]:

@@ -40,7 +40,10 @@ class Watch:
     reached: Mark | None = None
     #: Seconds during which the partition was read to its end and the fleet was heard.
     counted: float = 0.0
+    #: Relay hosts that were heard since this watch began or since they had been silent.
+    returned: set[str] = field(default_factory=set)
     _looked: float | None = None
+    _present: set[str] = field(default_factory=set)
     #: Relay host to its last report and what had been counted then.
     _since: dict[str, tuple[int, float]] = field(default_factory=dict)
 
@@ -56,6 +59,12 @@ class Watch:
             known = self._since.get(host)
             if known is None or known[0] != word.reported_at:
                 self._since[host] = (word.reported_at, self.counted)
+                if known is not None and host not in self._present:
+                    self._present.add(host)
+                    self.returned.add(host)
+            elif self._is_silent(host):
+                self._present.discard(host)
+                self.returned.discard(host)
 
     def mark(self, end: int, at: int, now: float, relays: Mapping[str, Word]) -> None:
         """Set the next mark; ``relays`` was read before ``end`` was asked."""
@@ -68,11 +77,10 @@ class Watch:
 
     def silent(self, fleet: Fleet) -> dict[str, int]:
         """Return the relay hosts that count as dead, with the time of their last word."""
-        return {
-            host: word.reported_at
-            for host, word in fleet.relays.items()
-            if self.counted - self._since.get(host, (0, self.counted))[1] >= self.silent_after
-        }
+        return {host: word.reported_at for host, word in fleet.relays.items() if self._is_silent(host)}
+
+    def _is_silent(self, host: str) -> bool:
+        return self.counted - self._since.get(host, (0, self.counted))[1] >= self.silent_after
 
     def read_until(self, fleet: Fleet, now: float) -> int | None:
         """Return the watermark, UTC microseconds; None where nothing may be concluded (yet)."""

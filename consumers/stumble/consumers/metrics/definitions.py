@@ -47,6 +47,13 @@ REQUESTS_WITHDRAWN = Metric(
 REQUESTS_OPEN = Metric(
     "store", "stumble_action_requests_open", "gauge", "Requests in flight; stalled ones are counted apart.", ("action",)
 )
+REQUESTS_STALLED = Metric(
+    "store",
+    "stumble_action_requests_stalled",
+    "gauge",
+    "Requests of which there was no news for longer than their deadline, or whose host is silent.",
+    ("action",),
+)
 FAILURES = Metric(
     "store",
     "stumble_action_failures",
@@ -108,6 +115,12 @@ OUTBOX_REPORTED = Metric(
     "gauge",
     "When a host's relay last said how its outboxes are.",
     ("host",),
+)
+SILENT_HOSTS = Metric(
+    "store",
+    "stumble_silent_hosts",
+    "gauge",
+    "Hosts whose relay has said nothing for more than ten minutes, though it did within the last day.",
 )
 READ_UNTIL = Metric(
     "store",

@@ -6,6 +6,7 @@ zero, so that rates and alerts work from the first failure on.
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from itertools import product
 from types import MappingProxyType
@@ -19,7 +20,7 @@ from stumble.consumers.metrics.exposition import exemplar
 from stumble.consumers.outcome.rules import RULES
 from stumble.consumers.projector.transaction import LATE_EVENTS
 from stumble.consumers.projector.writing import WITHDRAWN
-from stumble.consumers.records import OUTCOMES
+from stumble.consumers.records import OUTCOMES, STALLED
 from stumble.consumers.store.queries import query
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
 BLAMES = ("USER", "CAPACITY", "OPERATOR", "DEPENDENCY", "RACE", "UNKNOWN")
+#: Seconds of silence between which a host counts as silent: after them it has left.
+_SILENT = (600.0, 86_400.0)
 Values = dict[tuple[str, ...], int]
 
 
@@ -55,6 +58,7 @@ def store_metrics(connection: Connection[Any], topic: str = "instance-actions") 
         [
             _counter(d.REQUESTS, counted[diff.REQUESTS], outcomes),
             _counter(d.REQUESTS_WITHDRAWN, counted[diff.REQUESTS + WITHDRAWN], outcomes),
+            _gauge(d.REQUESTS_STALLED, _stalled(counted), [(action,) for action in actions]),
             _gauge(d.REQUESTS_OPEN, counted[diff.OPEN], [(action,) for action in actions]),
             _counter(d.FAILURES, counted[diff.FAILURES], blames, _newest_failures(connection)),
             _counter(d.FAILURES_WITHDRAWN, counted[diff.FAILURES + WITHDRAWN], blames),
@@ -81,6 +85,12 @@ def capped(values: Values) -> Values:
     return kept
 
 
+def _stalled(counted: Mapping[str, Values]) -> dict[tuple[str, ...], int]:
+    left = counted.get(diff.REQUESTS + WITHDRAWN, {})
+    entered = {labels: value for labels, value in counted.get(diff.REQUESTS, {}).items() if labels[1] == STALLED}
+    return {labels[:1]: value - left.get(labels, 0) for labels, value in entered.items()}
+
+
 def _sightings(connection: Connection[Any]) -> Iterable[Family]:
     rows = connection.execute(query("count_sightings")).fetchall()
     states = [("UNJOINED",), ("JOINED",), ("EXPIRED",)]
@@ -92,6 +102,8 @@ def _outboxes(connection: Connection[Any]) -> Iterable[Family]:
     yield _gauge(d.OUTBOX_EVENTS, {(host,): events for host, events, *_ in rows})
     yield _gauge(d.OUTBOX_OLDEST, {(host,): oldest for host, _, oldest, *_ in rows if oldest is not None})
     yield _gauge(d.OUTBOX_REFUSED, {(host,): refused for host, _, _, refused, _ in rows})
+    silent = sum(_SILENT[0] < time.time() - reported < _SILENT[1] for *_, reported in rows)
+    yield _gauge(d.SILENT_HOSTS, {(): silent})
     yield _gauge(d.OUTBOX_REPORTED, {(host,): reported for host, *_, reported in rows})
 
 

@@ -66,11 +66,16 @@ def derive_sets(
 
 def open_cases(
     instance_uuid: str, sets: Iterable[Sequence[Fact]], decisions: Iterable[Decision] = ()
-) -> dict[str, Case]:
-    """Return the requests, by key, that neither a fact nor a decision has ended: what a decision can be about."""
+) -> dict[str, tuple[Case, Decision | None]]:
+    """Return the requests, by key, that no fact has ended, with the decision that stands on each: what to decide upon."""
     ruled = latest(decisions)
-    found = {_key(instance_uuid, case.group): case for case in _cases(sets) if case.outcome == IN_PROGRESS}
-    return {key: case for key, case in found.items() if key not in ruled or not stands(ruled[key], case.group)}
+    found = {}
+    for case in _cases(sets):
+        if case.outcome == IN_PROGRESS:
+            key = _key(instance_uuid, case.group)
+            decision = ruled.get(key)
+            found[key] = (case, decision if decision is not None and stands(decision, case.group) else None)
+    return found
 
 
 def latest(decisions: Iterable[Decision]) -> dict[str, Decision]:
@@ -126,7 +131,7 @@ def _record(instance_uuid: str, case: Case, keys: dict[int, str], ruled: dict[st
     outcome, decided_at = case.outcome, case.decided_at
     reason = proof = None
     decision = ruled.get(key)
-    if decision is not None and outcome == IN_PROGRESS and stands(decision, group):
+    if decision is not None and decision.kind != IN_PROGRESS and outcome == IN_PROGRESS and stands(decision, group):
         outcome, decided_at, proof = decision.kind, decision.decided_at, evidence.proof(decision)
         if outcome == "INTERRUPTED":
             decided_at = _happened_at(decision)

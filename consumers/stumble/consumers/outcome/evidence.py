@@ -13,6 +13,7 @@ from stumble.consumers.records import Decision
 DEADLINE: Final = "deadline"
 SILENCE: Final = "silence"
 RESTART: Final = "restart"
+HEARD: Final = "heard"
 
 
 def moment(micros: int | str) -> str:

@@ -33,6 +33,7 @@ def expire(connection: Connection[Any], partitions: EventPartitions, events_days
             ("expire_requests", requests_days),
             ("expire_failures", requests_days),
             ("expire_fact_sets", requests_days),
+            ("expire_decisions", requests_days),
             ("expire_old_sightings", requests_days),
             ("expire_publications", requests_days),
             ("expire_producers", events_days),

@@ -155,7 +155,7 @@ def annotations_of(state: State, extent: Extent, public_url: str) -> dict[str, s
     return {
         "summary": summary,
         "description": state.text,
-        "reason": str(last.get("reason") or last.get("exception") or ""),
+        "reason": str(last.get("evidence") or last.get("reason") or last.get("exception") or ""),
         "failures": str(extent.failures),
         "servers": str(extent.instances),
         "projects": str(extent.projects),

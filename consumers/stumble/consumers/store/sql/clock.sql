@@ -34,6 +34,22 @@ join requests r on r.kafka_partition = h.kafka_partition and r.outcome = 'IN_PRO
 order by r.last_event_at
 limit %(limit)s
 
+-- Requests that stall because hosts were silent, and that may still be silent for their own part.
+-- name: stalled_by_silence
+select r.request_key::text, r.instance_uuid::text, coalesce(r.request_id, ''), r.kafka_partition, h.host,
+       (extract(epoch from r.last_event_at) * 1000000)::bigint
+from json_to_recordset(%(hosts)s::json) as h (kafka_partition int, host text)
+join requests r on r.kafka_partition = h.kafka_partition and r.outcome = 'STALLED' and r.host = h.host
+join lateral (
+    select evidence->>'cause' as cause from decisions where request_key = r.request_key
+    order by decided_at desc, kind desc limit 1
+) as last on last.cause = 'silence'
+join json_to_recordset(%(deadlines)s::json) as d (action text, seconds float8)
+  on d.action = case when r.action = any(%(actions)s::text[]) then r.action else %(other)s end
+where r.last_event_at + make_interval(secs => d.seconds) > now()
+order by r.last_event_at
+limit %(limit)s
+
 -- name: add_decisions
 insert into decisions (request_key, kind, decided_at, evidence, instance_uuid, request_id, kafka_partition)
 select n.request_key, n.kind, to_timestamp(n.decided_at::float8 / 1e6), n.evidence, n.instance_uuid, n.request_id,

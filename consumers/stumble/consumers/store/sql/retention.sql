@@ -29,6 +29,13 @@ delete from fact_sets f where (instance_uuid, request_id) in (
 delete from sightings where event_id in (
     select event_id from sightings where updated_at < now() - make_interval(days => %(days)s) limit %(chunk)s)
 
+-- name: expire_decisions
+delete from decisions d where (request_key, kind, decided_at) in (
+    select request_key, kind, decided_at from decisions
+    where decided_at < now() - make_interval(days => %(days)s)
+      and not exists (select from requests r where r.request_key = decisions.request_key)
+    limit %(chunk)s)
+
 -- A publication that a cursor reader has still to read stays, however old.
 -- name: expire_publications
 delete from publications where id in (

@@ -13,7 +13,8 @@ depends_on = None
 
 _UNDO = """
 drop index stumble_derived.requests_in_flight;
-drop index stumble_kept.decisions_of_sets;
+drop index stumble_derived.requests_stalled;
+create index requests_open on stumble_derived.requests (action) where outcome in ('IN_PROGRESS', 'STALLED');
 drop index stumble_kept.producers_moved;
 alter table stumble_derived.requests drop column evidence;
 alter table stumble_kept.producers

@@ -1,11 +1,11 @@
--- What the clock looks at: requests in flight by when they began (which does not change while they go on), decisions
--- by the fact set that they are about, producers by when they last said something.
+-- What the clock looks at: requests in flight by when they began (which does not change while they go on), those that
+-- stall by their host, producers by when they last said something. Nothing asks for open requests by action.
 
 alter table stumble_derived.requests add column evidence text;
 create index requests_in_flight on stumble_derived.requests (kafka_partition, started_at)
     where outcome = 'IN_PROGRESS';
-
-create index decisions_of_sets on stumble_kept.decisions (kafka_partition, decided_at);
+create index requests_stalled on stumble_derived.requests (kafka_partition, host) where outcome = 'STALLED';
+drop index stumble_derived.requests_open;
 
 alter table stumble_kept.producers
     add column service    text,
