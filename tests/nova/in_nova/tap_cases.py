@@ -9,12 +9,15 @@ import types
 from unittest import mock
 
 import nova.tests.unit  # first: it patches for eventlet, or keeps it out
+import webob.exc
 from nova import context, exception, objects, service, test
+from nova.api.openstack import wsgi
 from nova.compute import utils as compute_utils
 from nova.conductor import manager as conductor_manager
 from nova.objects import base, instance_action, migration
 from nova.scheduler import utils as scheduler_utils
 from nova.tests.unit import fake_instance
+from oslo_utils import uuidutils
 
 from stumble.producers.nova import tap
 from stumble.producers.translate import translate_tap
@@ -53,13 +56,18 @@ class TapCase(test.TestCase):
         )
         record.create()
         self.sink = Sink()
-        places = [(owner(target), target.name) for target in tap.TARGETS]
+        places = [(owner(target), target.name) for target in there()]
         self.before = {place: inspect.getattr_static(*place) for place in places}
         self.state = tap.install(self.sink)
         self.addCleanup(tap.uninstall)
 
     def start(self, action="stop"):
         return objects.InstanceAction.action_start(self.context, self.instance.uuid, action)
+
+
+def there():
+    """The targets that this release has."""
+    return [target for target in tap.TARGETS if not target.optional or hasattr(owner(target), target.name)]
 
 
 def owner(target):
@@ -72,7 +80,7 @@ class Installed(TapCase):
         self.assertEqual("on", self.state)
 
     def test_a_second_install_wraps_nothing_again(self):
-        first = {target: inspect.getattr_static(owner(target), target.name) for target in tap.TARGETS}
+        first = {target: inspect.getattr_static(owner(target), target.name) for target in there()}
         self.assertEqual("on", tap.install(self.sink))
         for target, found in first.items():
             self.assertIs(found, inspect.getattr_static(owner(target), target.name))
@@ -221,6 +229,75 @@ class Told(TapCase):
         self.assertEqual([("instance.update", "PROGRESS")] * 2, [(e["source"]["signal"], e["phase"]) for e in events])
         states = [(event["instance"]["vm_state"], event["instance"]["task_state"]) for event in events]
         self.assertEqual([("stopped", "rebuilding"), ("stopped", None)], states)
+
+    def test_a_task_that_ends_in_a_swallowed_failure_shows_it(self):
+        record = objects.Instance.get_by_uuid(self.context, self.instance.uuid)
+        record.task_state = "image_snapshot"
+        record.save()
+
+        def _snapshot_instance(error):
+            try:
+                raise error
+            except exception.NovaException:
+                record.task_state = None
+                record.save()
+                record.task_state = "image_snapshot"
+                record.save()
+
+        _snapshot_instance(exception.ImageNotFound(image_id="x"))
+        _snapshot_instance(exception.InstanceNotFound(instance_id="x"))
+        shown = [(event["phase"], (event["failure"] or {}).get("exception")) for event in self.sink.events()]
+        self.assertEqual([("ERROR", "ImageNotFound"), ("PROGRESS", None)], shown)
+
+    def test_an_exception_that_leaves_the_api_after_its_action_was_recorded(self):
+        def controller(req):
+            self.start()
+            try:
+                raise exception.CannotResizeToSameFlavor
+            except exception.NovaException as error:
+                raise webob.exc.HTTPBadRequest(explanation=str(error))  # noqa: B904 - as Nova does
+
+        self.assertRaises(webob.exc.HTTPBadRequest, self.serve, controller)
+        event = self.sink.events()[-1]
+        self.assertEqual(["action_start", "action_finish"], self.sink.kinds())
+        self.assertEqual(("ERROR", "REQUEST", "stop"), (event["phase"], event["scope"], event["action"]))
+        self.assertEqual("CannotResizeToSameFlavor", event["failure"]["exception"])
+        self.assertEqual((self.instance.uuid, "req-1"), (event["instance_uuid"], event["request_id"]))
+
+    def test_an_exception_before_any_action_and_an_action_without_exception_are_not_told(self):
+        self.assertRaises(webob.exc.HTTPConflict, self.serve, mock.Mock(side_effect=webob.exc.HTTPConflict))
+        self.serve(lambda **_: self.start())
+        self.assertRaises(webob.exc.HTTPConflict, self.serve, mock.Mock(side_effect=webob.exc.HTTPConflict))
+        self.assertEqual(["action_start"], self.sink.kinds())
+
+    def serve(self, controller):
+        return wsgi.Resource(None).dispatch(controller, mock.Mock(), {})
+
+    def test_a_server_that_the_conductor_could_not_hand_on(self):
+        other = objects.Instance(context=self.context, uuid=uuidutils.generate_uuid(), project_id="blue")
+        other.create()
+        manager = mock.Mock(spec=conductor_manager.ComputeTaskManager)
+        places = vars(conductor_manager).copy()
+        exec(  # a method of the conductor's module, as its frames tell it
+            "def attach_volume(self, context, instances):\n"
+            "    for instance in instances:\n"
+            "        objects.InstanceAction.action_start(context, instance.uuid, 'create')\n"
+            "    for instance in instances:\n"
+            "        if instance is not instances[0]:\n"
+            "            raise RuntimeError('the bus is gone')\n",
+            places,
+        )
+        tap.uninstall()
+        with mock.patch.object(
+            conductor_manager.ComputeTaskManager, "attach_volume", places["attach_volume"], create=True
+        ):
+            tap.install(self.sink)
+            hand_on = conductor_manager.ComputeTaskManager.attach_volume
+            self.assertRaises(RuntimeError, hand_on, manager, self.context, [self.instance, other])
+            tap.uninstall()
+        self.assertEqual(["action_start", "action_start", "action_finish"], self.sink.kinds())
+        event = self.sink.events()[-1]
+        self.assertEqual((other.uuid, "ERROR"), (event["instance_uuid"], event["phase"]))
 
     def test_a_state_that_was_not_saved_is_not_told(self):
         record = objects.Instance.get_by_uuid(self.context, self.instance.uuid)

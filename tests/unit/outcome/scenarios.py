@@ -625,6 +625,60 @@ SCENARIOS = [
         but={way: {} for way in ("versioned", "legacy", "both")},
     ),
     Scenario(
+        "the bus was gone when the API handed it on",
+        """
+        T api action_start stop active/powering-off
+        T api action_finish stop active/powering-off !MessageDeliveryFailure
+        """,
+        {"stop": "FAILED api:MessageDeliveryFailure(NONE)"},
+        but={way: {} for way in ("versioned", "legacy", "both")},
+    ),
+    Scenario(
+        "the bus was gone when the API handed it on, and took it all the same",
+        """
+        T api action_start stop active/powering-off
+        T api action_finish stop active/powering-off !MessageDeliveryFailure
+        T h1 event_start compute_stop_instance active/powering-off
+        T h1 event_finish.end compute_stop_instance stopped/-
+        """,
+        {"stop": "RECOVERED api:MessageDeliveryFailure(NONE)"},
+        but={way: {} for way in ("versioned", "legacy", "both")},
+    ),
+    Scenario(
+        "what a compute raises and the API answers is one failure",
+        """
+        T api action_start changePassword active/updating_password
+        T h1 event_start compute_set_admin_password active/updating_password
+        T h1 fault active/- !InstancePasswordSetFailed
+        T h1 event_finish compute_set_admin_password active/- !InstancePasswordSetFailed
+        T api action_finish changePassword active/updating_password !InstancePasswordSetFailed_Remote
+        """,
+        {"changePassword": "FAILED h1:InstancePasswordSetFailed(NONE)"},
+        but={way: {} for way in ("versioned", "legacy", "both")},
+    ),
+    Scenario(
+        "the image is deleted while it is made",
+        """
+        T api action_start createImage active/image_snapshot_pending
+        T h1 event_start compute_snapshot_instance active/image_snapshot
+        T h1 event_finish.end compute_snapshot_instance active/image_snapshot
+        T h1 instance.update active/- !ImageNotFound
+        """,
+        {"createImage": "FAILED h1:ImageNotFound(NONE)"},
+        but={way: {} for way in ("versioned", "legacy", "both")},
+    ),
+    Scenario(
+        "the image of a backup is deleted while it is made",
+        """
+        T api action_start createBackup active/image_backup
+        T h1 event_start compute_backup_instance active/image_backup
+        T h1 instance.update active/- !ImageNotFound
+        T h1 event_finish.end compute_backup_instance active/-
+        """,
+        {"createBackup": "FAILED h1:ImageNotFound(NONE)"},
+        but={way: {} for way in ("versioned", "legacy", "both")},
+    ),
+    Scenario(
         "lock",
         """
         T api action_start lock

@@ -54,6 +54,12 @@ def test_action_finish():
     assert (event["phase"], event["scope"], event["action"]) == ("END", "REQUEST", "resetState")
 
 
+def test_action_finish_in_failure():
+    event = one(call("action_finish", action="stop", failed=True, exception=EXCEPTION))
+    assert (event["phase"], event["scope"], event["action"]) == ("ERROR", "REQUEST", "stop")
+    assert event["failure"]["exception"] == "InstancePowerOffFailure"
+
+
 def test_steps():
     assert one(call("event_start", step="compute_stop_instance"))["phase"] == "START"
     event = one(call("event_finish", step="compute_stop_instance"))

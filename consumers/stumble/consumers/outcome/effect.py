@@ -9,7 +9,7 @@ from stumble.consumers.outcome import rules, signals
 from stumble.consumers.records import EFFECT_ERROR, EFFECT_NONE, EFFECT_OTHER, EFFECT_UNKNOWN
 
 _ERROR = "error"
-_AFTER_STATE = frozenset({"fault", "event_finish"})
+_AFTER_STATE = frozenset({"fault", "event_finish", "action_finish"})
 
 
 def baseline_of(facts: Sequence[Fact]) -> str | None:
@@ -59,6 +59,8 @@ def _settled(fact: Fact, rule: rules.Rule, *, lagging: bool) -> bool:
         return fact.signal in rule.signals
     if fact.signal == signals.UPDATE:
         return not task_state
+    if fact.signal == "action_finish" and fact.phase == "ERROR":  # the caller could hand nothing on: nobody changes it
+        return True
     if lagging:
         return False
     return not task_state or (fact.phase == "ERROR" and fact.signal in _AFTER_STATE)

@@ -313,6 +313,8 @@ _TABLE: Final[tuple[Rule, ...]] = (
         steps={"compute_backup_instance"},
         end_steps={"compute_backup_instance"},
         held_by="compute_backup_instance",
+        # That the image was deleted meanwhile is swallowed: step Success.
+        swallows=True,
         inside={"createImage"},
     ),
     # compute_snapshot_instance is Success as soon as the work is queued; api_snapshot_instance (volume-backed) is all.

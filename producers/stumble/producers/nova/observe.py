@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -23,7 +24,14 @@ _RECORDS = "nova.objects.instance_action"
 _FAILED = ("error", "failed")
 _COMPUTE = "nova-compute"
 
+#: What the frameworks of the API raise; what they stand for is inside.
+_ANSWERS = ("webob", "nova.api.openstack.wsgi")
+
+#: Methods that swallow a failure of their work for good: method → class.
+_SWALLOWED = {"_snapshot_instance": "ImageNotFound"}
+
 _states = States()
+_serving = threading.local()
 
 
 def is_nested(caller: FrameType) -> bool:
@@ -43,7 +51,51 @@ def action_start(producer: Producer, caller: FrameType, given: Arguments) -> Cal
     call["action"] = action
     call["target"] = calls.extended_volume(action, caller)
     call["instance"] = calls.same_instance(caller.f_locals.get("instance"), given["instance_uuid"])
-    return partial(producer.call, call, calls.context(given["context"]))
+    context = calls.context(given["context"])
+
+    def after() -> None:
+        producer.call(call, context)
+        if (started := getattr(_serving, "started", None)) is not None:
+            started.append((call, context))
+
+    return after
+
+
+def api_call(producer: Producer, caller: FrameType, given: Arguments) -> Callable[[BaseException | None], None]:
+    """Tell of the actions that a call of the API recorded, and then ended with an exception."""
+    del caller, given
+    return _serve(producer, "Resource.dispatch", lambda _raised, _instance: True)
+
+
+def conductor_call(producer: Producer, caller: FrameType, given: Arguments) -> Callable[[BaseException | None], None]:
+    """Tell of an action that the conductor recorded, and could then not hand on to a compute.
+
+    One call can be about several servers: what was handed on before goes on.
+    """
+    del caller, given
+    return _serve(producer, "ComputeTaskManager", sightings.was_at)
+
+
+def _serve(
+    producer: Producer, function: str, concerns: Callable[[BaseException, Any], bool]
+) -> Callable[[BaseException | None], None]:
+    outer = getattr(_serving, "started", None)
+    started: list[tuple[dict[str, Any], dict[str, Any]]] = []
+    _serving.started = started
+
+    def after(raised: BaseException | None) -> None:
+        _serving.started = outer
+        if raised is None:
+            return
+        exception = sightings.describe(sightings.inside(raised, _ANSWERS))
+        for begun, context in started:
+            if not concerns(raised, begun["instance_uuid"]):
+                continue
+            call = calls.new_call("action_finish", function)
+            call |= {name: begun[name] for name in ("service", "host", "instance_uuid", "action", "target", "instance")}
+            producer.call(call | {"failed": True, "exception": exception}, context)
+
+    return after
 
 
 def action_finish(producer: Producer, caller: FrameType, given: Arguments) -> Callable[[], None]:
@@ -116,9 +168,12 @@ def instance_save(producer: Producer, caller: FrameType, given: Arguments) -> Ca
 
     def after() -> None:
         before = _states.saved(known.get("uuid"), context["request_id"], vm_state, task_state)
+        swallowed = _swallowed(caller)
         if (vm_changed and vm_state != before) or (task_changed and task_state is None):
             call = _call(producer, caller, "instance_save", "Instance.save", known.get("uuid"))
             call["instance"] = known
+            if swallowed is not None:
+                call["exception"] = sightings.describe(swallowed)
             producer.call(call, context)
 
     return after
@@ -132,6 +187,12 @@ def service_start(producer: Producer, caller: FrameType, given: Arguments) -> Ca
         return None
     producer.emitter.announce(starting=True)
     return lambda: producer.emitter.announce(starting=False, ready_at=time.time_ns() // 1000)
+
+
+def _swallowed(caller: FrameType) -> BaseException | None:
+    """Return the exception that a method handles by ending the task and telling nobody, if it is handling it now."""
+    exc = sys.exc_info()[1]
+    return exc if type(exc).__name__ == _SWALLOWED.get(caller.f_code.co_name) else None
 
 
 def _call(producer: Producer, caller: FrameType, kind: str, function: str, instance_uuid: Any) -> dict[str, Any]:

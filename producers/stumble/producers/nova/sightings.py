@@ -14,6 +14,7 @@ from stumble.producers.nova import calls
 _MAX_CHAIN = 16
 _MAX_FRAMES = 60
 _EXTERNAL_EVENT = "external_instance_event"
+_CONDUCTOR = "nova.conductor.manager"
 _ATTRIBUTE = "_stumble_sighting"
 
 _tokens: WeakKeyDictionary[BaseException, str] = WeakKeyDictionary()
@@ -62,6 +63,14 @@ def chain(exc: BaseException) -> list[str]:
     return [type(link).__name__ for link in _links(exc)]
 
 
+def inside(exc: BaseException, answers: tuple[str, ...]) -> BaseException:
+    """Return the exception that an answer of a framework, a class of one of these modules, stands for; else itself."""
+    for link in (exc, *_links(exc)):
+        if not type(link).__module__.startswith(answers):
+            return link
+    return exc
+
+
 def failing_event(exc: BaseException) -> tuple[str, str] | None:
     """Return instance uuid and tag of the external event at which a compute's call for several of them failed.
 
@@ -73,6 +82,15 @@ def failing_event(exc: BaseException) -> tuple[str, str] | None:
                 found = calls.loaded(frame.f_locals.get("event"), ("instance_uuid", "tag"))
                 return str(found["instance_uuid"]), str(found["tag"])
     return None
+
+
+def was_at(exc: BaseException, instance_uuid: Any) -> bool:
+    """Tell whether an exception was raised while the conductor was at this instance, as its frame shows."""
+    with suppress(Exception):
+        for frame, _ in traceback.walk_tb(exc.__traceback__):
+            if frame.f_globals.get("__name__") == _CONDUCTOR and "instance" in frame.f_locals:
+                return bool(calls.loaded(frame.f_locals["instance"], ("uuid",)).get("uuid") == instance_uuid)
+    return False
 
 
 def _links(exc: BaseException) -> Iterator[BaseException]:

@@ -22,13 +22,15 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 
-Observer = Callable[["Producer", FrameType, dict[str, Any]], Callable[[], None] | None]
+Observer = Callable[["Producer", FrameType, dict[str, Any]], Callable[..., None] | None]
 
 
 class Target(NamedTuple):
     """A function to wrap: where it is, the arguments it must have, and what is done before it is called.
 
-    An observer may return what is to be done once the call has succeeded.
+    An observer may return what is to be done once the call has succeeded, or, where ``raised`` says so, once it has
+    ended: that is given the exception, None if there was none. ``only``: the service that has it; ``optional``: not
+    every release does.
     """
 
     module: str
@@ -36,6 +38,9 @@ class Target(NamedTuple):
     name: str
     needs: tuple[str, ...]
     observer: Observer
+    raised: bool = False
+    only: str | None = None
+    optional: bool = False
 
     @property
     def label(self) -> str:
@@ -69,6 +74,34 @@ TARGETS = (
         observe.fault,
     ),
     Target("nova.service", "Service", "start", ("self",), observe.service_start),
+    Target(
+        "nova.api.openstack.wsgi",
+        "Resource",
+        "dispatch",
+        ("self", "method", "request", "action_args"),
+        observe.api_call,
+        raised=True,
+        only="nova-api",
+    ),
+    Target(
+        "nova.conductor.manager",
+        "ComputeTaskManager",
+        "schedule_and_build_instances",
+        ("self", "context"),
+        observe.conductor_call,
+        raised=True,
+        only="nova-conductor",
+    ),
+    Target(
+        "nova.conductor.manager",
+        "ComputeTaskManager",
+        "attach_volume",
+        ("self", "context"),
+        observe.conductor_call,
+        raised=True,
+        only="nova-conductor",
+        optional=True,
+    ),
 )
 
 
@@ -91,7 +124,8 @@ def install(producer: Producer) -> str:
     """
     _tap.producer = producer
     if not _tap.undo:
-        missing = [f"{target.label} ({reason})" for target in TARGETS if (reason := _wrap(target)) is not None]
+        wanted = [one for one in TARGETS if one.only is None or producer.service in (None, one.only)]
+        missing = [f"{target.label} ({reason})" for target in wanted if (reason := _wrap(target)) is not None]
         _tap.state = f"partial: not {', '.join(missing)}" if missing else "on"
         if missing:
             LOG.warning("stumble can't observe all of this Nova; it will know less: %s.", ", ".join(missing))
@@ -113,6 +147,8 @@ def _wrap(target: Target) -> str | None:
         original = inspect.getattr_static(owner, target.name)
         parameters = list(inspect.signature(_raw(original)).parameters)
     except Exception as error:  # noqa: BLE001 - any release of Nova
+        if target.optional and isinstance(error, AttributeError):
+            return None
         return f"{type(error).__name__}: {error}"
     if isinstance(original, classmethod | staticmethod):
         parameters = parameters[1:]
@@ -124,6 +160,8 @@ def _wrap(target: Target) -> str | None:
     wrapper: Any
     if isinstance(original, classmethod | staticmethod):
         wrapper = classmethod(_around_classmethod(original, target.observer, parameters))
+    elif target.raised:
+        wrapper = _around_to_the_end(original, target.observer, parameters)
     else:
         wrapper = _around_function(original, target.observer, parameters)
     _put(owner, target.name, original, wrapper)
@@ -163,6 +201,20 @@ def _around_function(original: Callable[..., Any], observer: Observer, names: li
     return _like(original, wrapper)
 
 
+def _around_to_the_end(original: Callable[..., Any], observer: Observer, names: list[str]) -> Callable[..., Any]:
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        after = _before(observer, sys._getframe(1), names, args, kwargs)  # noqa: SLF001
+        try:
+            result = original(*args, **kwargs)
+        except BaseException as error:
+            _after(after, error)
+            raise
+        _after(after, None)
+        return result
+
+    return _like(original, wrapper)
+
+
 def _like(original: Any, wrapper: Callable[..., Any]) -> Callable[..., Any]:
     """Give a wrapper what Nova and oslo.versionedobjects look for in the original."""
     for name in ("__name__", "__qualname__", "__doc__", "__module__", "remotable", "original_fn"):
@@ -177,7 +229,7 @@ def _before(
     names: list[str],
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
-) -> Callable[[], None] | None:
+) -> Callable[..., None] | None:
     producer = _tap.producer
     if producer is None:
         return None
@@ -190,11 +242,11 @@ def _before(
         return None
 
 
-def _after(after: Callable[[], None] | None) -> None:
+def _after(after: Callable[..., None] | None, *ended: BaseException | None) -> None:
     if after is None:
         return
     try:
-        after()
+        after(*ended)
     except Exception as error:  # noqa: BLE001 - this runs inside the action
         LOG.debug("stumble missed a call: %s", error)
 

@@ -7,7 +7,7 @@ A call is a plain mapping, so that a recording of calls can be translated again:
 - ``call_id``: drawn once when the call was seen; ``time_us``: UTC microseconds; ``function``: what was called
 - ``service`` and ``host``: where it was called
 - ``instance_uuid``; ``action`` (action_*) or ``step`` (event_*)
-- ``failed``: whether event_finish ended in failure
+- ``failed``: whether event_finish or action_finish ended in failure
 - ``exception``: mapping of ``class``, ``module``, ``function``, ``message``, ``traceback``, ``code``, ``chain``
   (classes inside, outermost first) and ``token`` (one value for each exception object in a process)
 - ``instance``: mapping of the instance's fields at that moment, as far as they were loaded
@@ -114,9 +114,7 @@ def _signal(call: Data, kind: str) -> Signal:
 
 
 def _phase(kind: str, call: Data) -> str:
-    if kind == "action_finish":
-        return "END"
-    if kind == "event_finish":
+    if kind in ("action_finish", "event_finish"):
         return "ERROR" if call.get("failed") else "END"
     if kind == "fault":
         return "ERROR"
@@ -124,7 +122,7 @@ def _phase(kind: str, call: Data) -> str:
         status = fields.text(fields.mapping(call.get("migration")).get("status"))
         return _MIGRATION_PHASES.get(status or "", "PROGRESS")
     if kind == "instance_save":
-        return "PROGRESS"
+        return "ERROR" if call.get("exception") else "PROGRESS"
     return "START"
 
 
