@@ -13,7 +13,9 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from stumble.consumers.metrics import store_metrics
 from stumble.consumers.metrics.exposition import exemplar, exposition
 from stumble.consumers.outcome.rules import RULES
+from stumble.consumers.store.unknown import unknown_exceptions
 from stumble.deploy.local.ports import free_port
+from tests.integration.api.command import stumble
 from tests.integration.projector.world import event, eventually, failure, stream
 
 
@@ -106,3 +108,26 @@ def test_a_process_tells_of_itself(world):
     assert json.loads(get("/readyz")[1])["detail"] == "4 partitions are read"
     assert get("/else")[0] == 404
     assert process.poll() is None
+
+
+def test_a_class_that_the_taxonomy_lacks_is_counted_and_named(hand):
+    gauge = "stumble_action_failure_exceptions_unknown"
+    assert values(hand)[gauge] == 0
+    hand.write([event(failure=failure("NoValidHost")), event(failure=failure("QuantumLinkLost") | {"code": 500})])
+    hand.write([event(failure=failure("zfsError") | {"code": None})])
+    assert values(hand)[gauge] == 2
+    found = {one.exception: one for one in unknown_exceptions(hand.connection)}
+    assert {name: (one.is_nova, one.failures) for name, one in found.items()} == {
+        "QuantumLinkLost": (True, 1),
+        "zfsError": (False, 1),
+    }
+    url = hand.connection.info
+    said = stumble(
+        "schema",
+        "taxonomy",
+        "--unknown",
+        "--database-url",
+        f"postgresql://{url.user}@/{url.dbname}?host={url.host}&port={url.port}",
+    )
+    assert said.returncode == 1
+    assert "unknown: QuantumLinkLost (Nova's, of a release that stumble doesn't know); failures: 1" in said.stdout

@@ -84,6 +84,12 @@ EXCEPTIONS_FOLDED = Metric(
     "gauge",
     f"1 when there are more than {MAX_EXCEPTIONS} exception classes and some are counted as `{OTHER}`.",
 )
+EXCEPTIONS_UNKNOWN = Metric(
+    "store",
+    "stumble_action_failure_exceptions_unknown",
+    "gauge",
+    "Exception classes seen that the taxonomy says nothing of: `stumble schema taxonomy --unknown` names them.",
+)
 LATE = Metric("store", "stumble_late_events", "counter", "Events older than the retention of requests: kept, no more.")
 SIGHTINGS = Metric(
     "store",

@@ -22,6 +22,7 @@ from stumble.consumers.projector.transaction import LATE_EVENTS
 from stumble.consumers.projector.writing import WITHDRAWN
 from stumble.consumers.records import OUTCOMES, STALLED
 from stumble.consumers.store.queries import query
+from stumble.schemas.wire.taxonomy import is_unknown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -65,6 +66,7 @@ def store_metrics(connection: Connection[Any], topic: str = "instance-actions") 
             _counter(d.EXCEPTIONS, capped(exceptions)),
             _gauge(d.EXCEPTIONS_SEEN, {(): len(exceptions)}),
             _gauge(d.EXCEPTIONS_FOLDED, {(): int(len(exceptions) > d.MAX_EXCEPTIONS)}),
+            _gauge(d.EXCEPTIONS_UNKNOWN, {(): sum(is_unknown(exception) for (exception,) in exceptions)}),
             _counter(d.LATE, counted[LATE_EVENTS], [()]),
             *_sightings(connection),
             *_outboxes(connection),

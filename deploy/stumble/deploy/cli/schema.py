@@ -21,6 +21,8 @@ from stumble.schemas.wire.taxonomy.update import write as write_classes
 app = typer.Typer(add_completion=False)
 _NEEDS = "`stumble schema check` needs avro, which isn't installed here; install it with: pip install 'stumble[dev]'"
 
+_NEEDS_STORE = "`--unknown` reads the store and needs more than is installed: pip install 'stumble[consumers]'"
+
 
 @app.callback(epilog=examples("stumble schema list", "stumble schema show ActionFailed", "stumble schema check"))
 def schema() -> None:
@@ -101,20 +103,37 @@ def check(
     epilog=examples(
         "stumble schema taxonomy --nova /opt/nova",
         "stumble schema taxonomy --nova .venv-nova-33.0.2 --nova .venv-nova-34.0.0 --write",
+        "stumble schema taxonomy --unknown",
         "Exit status: 0 every class is known, 1 there are unknown ones.",
     ),
 )
 def taxonomy(
     *,
-    nova: Annotated[list[Path], typer.Option(help="Virtual environment that holds Nova, or its package; repeatable.")],
+    nova: Annotated[
+        list[Path] | None,
+        typer.Option(help="Virtual environment that holds Nova, or its package; repeatable.", show_default=False),
+    ] = None,
+    unknown: Annotated[
+        bool, typer.Option("--unknown", help="List the classes in the store that stumble doesn't know.")
+    ] = False,
     write: Annotated[
         bool, typer.Option("--write", help="Take new classes and codes into the file that ships.")
     ] = False,
+    database_url: Annotated[
+        str | None,
+        typer.Option(help="PostgreSQL of the store, for --unknown.", envvar="STUMBLE_DATABASE_URL", show_default=False),
+    ] = None,
 ) -> None:
     """Compare Nova's exception classes with those that stumble knows, and show the blame that its rules give new ones.
 
-    Nothing of Nova is imported. A class that stumble doesn't know keeps its name, and its blame is UNKNOWN.
+    Nothing of Nova is imported. A class that stumble doesn't know keeps its name, and its blame is UNKNOWN; those that
+    came in are listed with --unknown, and counted by stumble_action_failure_exceptions_unknown.
     """
+    if unknown:
+        _seen(database_url)
+        return
+    if not nova:
+        raise StumbleError("Say what to compare with: --nova and a virtual environment that holds Nova, or --unknown.")
     installed = {name: row for place in nova for name, row in classes(nova_package(place)).items()}
     found = compare(installed)
     for name, (base, code, blame) in found.unknown.items():
@@ -126,6 +145,28 @@ def taxonomy(
         write_classes(installed)
         sys.stdout.write("All of them are known now; look at what the rules say of the new ones.\n")
     elif found.unknown or found.recoded:
+        raise typer.Exit(1)
+
+
+def _seen(database_url: str | None) -> None:
+    """List the unknown classes in the store; exit status 1 where there are any."""
+    try:
+        from stumble.consumers.store.connect import connect  # noqa: PLC0415 - needs an extra
+        from stumble.consumers.store.unknown import unknown_exceptions  # noqa: PLC0415 - needs an extra
+        from stumble.schemas.models.settings import load  # noqa: PLC0415 - needs an extra
+    except ModuleNotFoundError as error:
+        raise StumbleError(_NEEDS_STORE) from error
+    url = load(database_url=database_url).database_url.get_secret_value()
+    with connect(url, application="stumble-schema") as connection:
+        found = unknown_exceptions(connection)
+    for one in found:
+        whose = "Nova's, of a release that stumble doesn't know" if one.is_nova else "a library's, or nothing tells"
+        sys.stdout.write(
+            f"unknown: {one.exception} ({whose}); failures: {one.failures}, the last at {one.last_at.isoformat()}, "
+            f"in {', '.join(one.actions)}\n"
+        )
+    sys.stdout.write(f"{len(found)} classes in the store are unknown\n")
+    if found:
         raise typer.Exit(1)
 
 

@@ -14,7 +14,7 @@ from functools import lru_cache
 from importlib import resources
 from typing import Any, NamedTuple
 
-from stumble.schemas.wire.taxonomy.kinds import WRAPPERS
+from stumble.schemas.wire.taxonomy.kinds import OWN, WRAPPERS
 
 _REMOTE_SUFFIX = "_Remote"
 _REMOTE_ERROR = re.compile(r"^Remote error: (\w+)")
@@ -44,6 +44,12 @@ _UNKNOWN: dict[str, Any] = {"blame": "UNKNOWN"}
 def is_nova(exception: str) -> bool:
     """Tell whether a class is one of Nova's own exceptions."""
     return exception in _CLASSES or exception == "NovaException"
+
+
+def is_unknown(exception: str) -> bool:
+    """Tell whether the taxonomy has nothing to say of a class: a newer Nova's, or a library's."""
+    name = strip_remote(exception)
+    return name not in OWN and not is_nova(name) and name not in _RULES["foreign"]
 
 
 def strip_remote(exception: str) -> str:

@@ -11,6 +11,9 @@ WRAPPERS = frozenset(
     },
 )
 
+#: Names that stumble itself gives to failures that no exception tells.
+OWN = frozenset({"InterruptedByRestart", "LiveMigrationRolledBack", "UnknownError"})
+
 #: The summary with which Nova gives up. NoValidHost is one only after a host had failed.
 VERDICTS = frozenset({"MaxRetriesExceeded", "NoValidHost"})
 
