@@ -110,7 +110,7 @@ def test_a_process_tells_of_itself(world):
     assert process.poll() is None
 
 
-def test_a_class_that_the_taxonomy_lacks_is_counted_and_named(hand):
+def test_a_class_that_the_taxonomy_lacks_is_counted_and_named(hand, store_url):
     gauge = "stumble_action_failure_exceptions_unknown"
     assert values(hand)[gauge] == 0
     hand.write([event(failure=failure("NoValidHost")), event(failure=failure("QuantumLinkLost") | {"code": 500})])
@@ -121,13 +121,6 @@ def test_a_class_that_the_taxonomy_lacks_is_counted_and_named(hand):
         "QuantumLinkLost": (True, 1),
         "zfsError": (False, 1),
     }
-    url = hand.connection.info
-    said = stumble(
-        "schema",
-        "taxonomy",
-        "--unknown",
-        "--database-url",
-        f"postgresql://{url.user}@/{url.dbname}?host={url.host}&port={url.port}",
-    )
+    said = stumble("schema", "taxonomy", "--unknown", "--database-url", store_url)
     assert said.returncode == 1
     assert "unknown: QuantumLinkLost (Nova's, of a release that stumble doesn't know); failures: 1" in said.stdout
