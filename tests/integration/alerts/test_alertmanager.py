@@ -1,5 +1,7 @@
 """A real Alertmanager is told of problems as states: they fire, they say how far they reach, they end."""
 
+import subprocess
+import sys
 import threading
 import time
 import uuid
@@ -9,6 +11,7 @@ import pytest
 from tests.integration.alerts.conftest import alerting, failure, lay, published
 from tests.support.alertmanager import LocalAlertmanager, require_alertmanager
 from tests.support.receiver import receiver
+from tests.support.services import ROOT, cli_environment
 
 QUIET = """
 [[rule]]
@@ -70,6 +73,40 @@ def test_a_problem_fires_grows_and_ends(manager, store, link, tmp_path):
         eventually(lambda: of_rule(server, "binding-fails")[0]["annotations"]["failures"] == "3")
         eventually(lambda: any(body["status"] == "resolved" for body in notified.bodies()))
         assert link.execute("select state from alerts").fetchone() == ("RESOLVED",)
+
+
+def test_an_alert_goes_on_firing_over_a_killed_alerter(manager, store, link, tmp_path):
+    server, notified = manager
+    rules = tmp_path / "rules.toml"
+    rules.write_text(QUIET.replace("binding-fails", "outlives").replace('"2s"', '"10m"'))
+    environment = cli_environment(
+        STUMBLE_DATABASE_URL=store,
+        STUMBLE_KAFKA__BOOTSTRAP_SERVERS="127.0.0.1:9",  # the topics wait, alerts don't
+        STUMBLE_ALERTS_RULES=str(rules),
+        STUMBLE_ALERTS_ALERTMANAGERS=server.url,
+        STUMBLE_ALERTS_RESEND_SECONDS="15",
+    )
+    before = len(notified.bodies())
+    seen = []
+    lay(link, [failure(now_us(), fingerprint="v1:outlives")])
+    for _ in range(2):
+        with subprocess.Popen(
+            [sys.executable, "-m", "stumble.deploy.cli", "alerter"],
+            cwd=ROOT,
+            env=environment,
+            stderr=subprocess.DEVNULL,
+        ) as process:
+            try:
+                told = seen[-1]["updatedAt"] if seen else ""
+                seen += eventually(
+                    lambda told=told: [one for one in of_rule(server, "outlives") if one["updatedAt"] > told], 60
+                )
+            finally:
+                process.kill()
+    assert len({alert["startsAt"] for alert in seen}) == 1
+    assert seen[1]["endsAt"] > seen[0]["endsAt"]
+    ended = [alert for body in notified.bodies()[before:] for alert in body["alerts"] if alert["status"] == "resolved"]
+    assert [alert for alert in ended if alert["labels"]["rule"] == "outlives"] == []
 
 
 def test_ten_thousand_failures_of_one_cause_are_one_alert_and_delay_no_other(manager, store, link, tmp_path):
