@@ -55,6 +55,7 @@ CHECKS: tuple[Check, ...] = (
     _about_database("producers", "hosts that fell silent, wait or refuse", "producers:look"),
     Check("tap", "what the tap could not wrap in Nova", f"{_HERE}.producers:tap", "relay"),
     _about_kafka("clocks", "this host's clock beside the broker's and the database's", "clocks:look"),
+    Check("deadlines", "when silence means that a request is stalled", f"{_HERE}.deadlines:look", "consumers"),
     Check("alert-rules", "rules of alerting are sound", f"{_HERE}.receivers:rules", "consumers"),
     Check("receivers", "Alertmanager and webhooks can be reached", f"{_HERE}.receivers:look", "consumers", _LONG),
     Check("notifications", "notification queues that nobody reads", f"{_HERE}.notifications:look", "bridge", _LONGER),

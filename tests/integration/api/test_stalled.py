@@ -1,0 +1,51 @@
+"""A request that stalls, in words: over HTTP, on the command line, on the page, among the metrics."""
+
+from __future__ import annotations
+
+import httpx
+
+from tests.integration.api.command import stumble
+from tests.integration.api.rows import START, Store
+
+REASON = "No news since 2026-01-31 12:00:03 UTC, longer than the 20 minutes for which stop may be silent."
+EVIDENCE = "no news from cmp-7 since 2026-01-31 11:50:00 UTC"
+
+
+def test_a_stalled_request_says_so_and_why(store: Store, api: str) -> None:
+    one = store.request(outcome="STALLED", reason=REASON, evidence=EVIDENCE, finished_at=START)
+    (item,) = httpx.get(f"{api}/v1/requests/{one['request_id']}").json()["items"]
+    assert (item["outcome"], item["final"]) == ("STALLED", True)
+    assert (item["reason"], item["evidence"]) == (REASON, EVIDENCE)
+
+    status, shown, _ = stumble("request", one["request_id"], STUMBLE_API_URL=api)
+    told = " ".join(shown.split())
+    assert status == 0
+    assert f"concluded from {EVIDENCE}" in told
+    assert "stalled 2026-01-31" in told
+
+    page = httpx.get(f"{api}/requests/{one['request_id']}").text
+    assert REASON in page
+    assert EVIDENCE in page
+    assert "<dt>Stalled</dt>" in page
+    assert REASON in httpx.get(f"{api}/servers/{one['instance_uuid']}").text
+
+
+def test_what_stalls_and_who_is_silent_is_counted(store: Store, api: str) -> None:
+    for metric, labels, value in (
+        ("requests", ["stop", "STALLED"], 5),
+        ("requests_withdrawn", ["stop", "STALLED"], 2),
+        ("open", ["stop"], 4),
+    ):
+        store.insert("counters", kafka_partition=0, metric=metric, labels=labels, value=value)
+    for host, ago in (("cmp-1", "10 seconds"), ("cmp-2", "11 minutes"), ("cmp-3", "2 days")):
+        store.connection.execute(
+            "insert into producers (host, process, reported_at, alive, backlog_events, backlog_bytes, accepted_total, "
+            "sent_total, refused_total, set_aside_total, status) "
+            "values (%s, 'relay', now() - %s::interval, true, 0, 0, 0, 0, 0, 0, '{}')",
+            (host, ago),
+        )
+    lines = httpx.get(f"{api}/metrics").text.splitlines()
+    assert 'stumble_action_requests_stalled{action="stop"} 3.0' in lines
+    assert 'stumble_action_requests_stalled{action="resize"} 0.0' in lines
+    assert 'stumble_action_requests_open{action="stop"} 4.0' in lines
+    assert "stumble_silent_hosts 1.0" in lines

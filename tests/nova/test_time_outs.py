@@ -1,0 +1,36 @@
+"""The options of nova.conf that deadlines rest on, asked of an installed Nova: they exist, with these defaults."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+from stumble.consumers.outcome.deadlines import OPTIONS
+
+ASK = """
+import json, pathlib, sys
+import nova, nova.conf
+from oslo_messaging.rpc import client
+nova.conf.CONF.register_opts(client._client_opts)
+found = {}
+for name, file in json.load(sys.stdin).items():
+    value = nova.conf.CONF
+    for part in name.split("."):
+        value = getattr(value, part)
+    defined = pathlib.Path(nova.__file__).parent.parent / file
+    option = name.rpartition(".")[2]
+    named = not file.startswith("nova/") or any(f"{quote}{option}{quote}" in defined.read_text() for quote in "'\\"")
+    found[name] = [value, named]
+print(json.dumps(found))
+"""
+
+
+def test_nova_has_the_options_that_deadlines_rest_on(nova_python: Path) -> None:
+    asked = json.dumps({name: file for name, (_, file) in OPTIONS.items()})
+    done = subprocess.run(
+        [nova_python, "-W", "ignore", "-c", ASK], input=asked, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found == {name: [value, True] for name, (value, _) in OPTIONS.items()}

@@ -1,0 +1,28 @@
+"""What `stumble check` says of the clock's settings."""
+
+import pytest
+
+from stumble.deploy.checks.deadlines import look
+from stumble.deploy.checks.model import Level, Scope
+from stumble.schemas.models.clock import ClockSettings
+from stumble.schemas.models.settings import Settings
+
+
+def told(**clock):
+    return [(one.level, one.says) for one in look(Scope(Settings(clock=ClockSettings(**clock))))]
+
+
+def test_defaults_are_fine():
+    assert [level for level, _ in told()] == [Level.FINE]
+
+
+@pytest.mark.parametrize(
+    ("clock", "level", "words"),
+    [
+        ({"deadlines": {"explode": "1h"}}, Level.WRONG, "names explode, which is no action"),
+        ({"deadlines": {"live-migration": "10m"}}, Level.WARNING, "live-migration stalls after 10 minutes"),
+        ({"silent_after": "40s"}, Level.WARNING, "relays speak every 30 seconds"),
+    ],
+)
+def test_what_is_wrong_is_said(clock, level, words):
+    assert any(found is level and words in says for found, says in told(**clock))
