@@ -1,4 +1,4 @@
-"""Write the documents that come from the code: docs/openapi.json, docs/asyncapi.yaml, docs/cli.md, docs/metrics.md.
+"""Write the documents that come from the code: OpenAPI, AsyncAPI, commands, metrics, the table of capacities.
 
 `--check` writes nothing and fails when one of them is not current.
 """
@@ -99,6 +99,15 @@ def metrics() -> str:
     return "\n".join(parts)
 
 
+def operations() -> str:
+    """Return docs/operations.md with its capacity table made anew; the rest is written by hand."""
+    from stumble.deploy.capacity.plan import markdown  # noqa: PLC0415
+
+    text = (ROOT / "docs" / "operations.md").read_text("utf-8")
+    head, mark, rest = text.partition("<!-- capacity -->\n")
+    return head + mark + markdown() + "\n" + rest[rest.index("<!-- /capacity -->") :]
+
+
 def _collected(registry: object) -> list[tuple[str, str, tuple[str, ...], str]]:
     return [
         (item._name, item._type, item._labelnames, item._documentation)  # noqa: SLF001 - there is no other door
@@ -131,6 +140,7 @@ DOCUMENTS: dict[str, Callable[[], str]] = {
     "asyncapi.yaml": asyncapi,
     "cli.md": cli,
     "metrics.md": metrics,
+    "operations.md": operations,
 }
 
 

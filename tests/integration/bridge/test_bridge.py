@@ -110,6 +110,33 @@ def rabbit(server):
     return server.url
 
 
+def test_check_warns_of_queues_that_nobody_reads(rabbit, tmp_path, bridged):
+    send(rabbit, 3)  # declares the queue of versioned notifications as Nova does
+    nova = tmp_path / "nova.conf"
+    nova.write_text(f"[DEFAULT]\ntransport_url = {rabbit}\n[oslo_messaging_notifications]\ndriver = messagingv2\n")
+    found = checked("--nova-conf", str(nova))
+    says, todo = found["warning", "nova.conf versioned_notifications.info"]
+    assert "nobody reads it, " in says
+    assert "rabbitmqctl set_policy" in todo
+    conf = transport("cell1", rabbit)
+    (tmp_path / "bridge.toml").write_text(conf)
+    bridged(conf)
+    deadline = time.monotonic() + 60
+    while ("wrong", "cell1 stumble") in (found := checked(STUMBLE_CONFIG=str(tmp_path / "bridge.toml"))):
+        assert time.monotonic() < deadline, found
+    assert found["fine", "cell1"]
+
+
+def checked(*words, **environment):
+    """What `stumble check notifications` finds, by level and subject."""
+    command = [sys.executable, "-m", "stumble.deploy.cli", "check", "notifications", "--json", *words]
+    done = subprocess.run(
+        command, env=cli_environment(**environment), capture_output=True, text=True, check=False, timeout=60
+    )
+    findings = json.loads(done.stdout)["checks"][0]["findings"]
+    return {(item["level"], item["subject"]): (item["says"], item["todo"]) for item in findings}
+
+
 def transport(name, url, **more):
     lines = "".join(f"{key} = {value!r}\n" for key, value in more.items())
     return f'[[bridge.transports]]\nname = "{name}"\nurl = "{url}"\n{lines}'

@@ -49,5 +49,6 @@ COMMANDS = (
     Command(_STORE, "replay", f"{_CLI}.replay:app", "consumers", "A store as of any time, the story of one server"),
     Command(_STORE, "api", f"{_CLI}.api:app", "consumers", "Serve HTTP API, web pages and metrics"),
     Command(_HERE, "check", f"{_CLI}.check:app", "cli", "Connect to all that is configured; what is wrong, what to do"),
+    Command(_HERE, "capacity", f"{_CLI}.capacity:app", "cli", "Partitions, disk and database size for a cloud"),
     Command(_HERE, "run", f"{_CLI}.run:app", "local", "Everything at once, with a Kafka and a PostgreSQL of its own"),
 )

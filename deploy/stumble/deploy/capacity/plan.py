@@ -1,0 +1,125 @@
+"""From a cloud's size to the size of what keeps its failures."""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+__all__ = ["CLOUDS", "Cloud", "Needs", "markdown", "measured", "needs"]
+
+_DAY = 86_400
+#: Actions come in bursts: this many times the mean must pass without a growing backlog.
+_PEAK = 5
+#: Events a second that a partition should carry at most at the peak: a tenth of what one projector takes in, so that
+#: ten can share the work and a backlog of hours is gone in minutes.
+_BY_PARTITION = 1_000
+_FEWEST_PARTITIONS = 12
+#: Events a second that one projector takes in on two modest cores; docs/benchmarks.md has more.
+_BY_PROJECTOR = 10_000
+#: Tables and indexes as they are after months of updates, beside freshly packed ones.
+_LOOSE = 1.5
+#: A relay and three services on a host tell of themselves twice a minute; compaction keeps about this many words each.
+_STATUSES, _WORDS, _STATUS_BYTES = 4, 100, 400
+
+
+@dataclass(frozen=True, slots=True)
+class Cloud:
+    """What is known of a cloud, and how long things are kept (days)."""
+
+    hosts: int
+    actions_per_second: float
+    topic_days: int = 90
+    events_days: int = 90
+    requests_days: int = 400
+    copies: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What it takes; sizes in bytes, rates a second."""
+
+    events_per_second: float
+    events_per_day: float
+    partitions: int
+    projectors: int
+    #: Of all brokers together, every copy counted.
+    kafka_bytes: float
+    store_events_bytes: float
+    store_requests_bytes: float
+    #: On each host, for a day without Kafka.
+    outbox_bytes: float
+
+    @property
+    def store_bytes(self) -> float:
+        """The whole database, with room for what months of updates leave behind."""
+        return self.store_events_bytes + self.store_requests_bytes
+
+
+@cache
+def measured() -> dict[str, float]:
+    """Return bytes an event, request and failure, as the benchmark stream costs them."""
+    with (Path(__file__).with_name("measured.toml")).open("rb") as file:
+        return {name: float(value) for name, value in tomllib.load(file).items()}
+
+
+def needs(cloud: Cloud) -> Needs:
+    """Return what a cloud needs."""
+    cost, a_day = measured(), cloud.actions_per_second * _DAY
+    events = a_day * cost["events_per_request"]
+    by_request = cost["store_request"] + cost["store_failure"] * cost["failures_per_request"]
+    published = cost["topic_published_by_request"] * a_day
+    topics = (
+        events * cost["topic_event_usual"] * cloud.topic_days
+        + published * min(cloud.topic_days, 30)
+        + cloud.hosts * _STATUSES * _WORDS * _STATUS_BYTES
+    )
+    per_second = events / _DAY
+    return Needs(
+        events_per_second=per_second,
+        events_per_day=events,
+        partitions=max(_FEWEST_PARTITIONS, 12 * math.ceil(per_second * _PEAK / _BY_PARTITION / 12)),
+        projectors=1 + math.ceil(per_second * _PEAK / _BY_PROJECTOR),
+        kafka_bytes=topics * cloud.copies,
+        store_events_bytes=events * cost["store_event"] * cloud.events_days * _LOOSE,
+        store_requests_bytes=a_day * by_request * cloud.requests_days * _LOOSE,
+        outbox_bytes=events * cost["topic_event_plain"] / max(cloud.hosts, 1),
+    )
+
+
+#: From a lab to the largest clouds that tell of themselves.
+CLOUDS = (Cloud(10, 0.05), Cloud(100, 0.5), Cloud(1_000, 3), Cloud(5_000, 15), Cloud(20_000, 60))
+
+
+def markdown() -> str:
+    """Return the table of docs/operations.md."""
+    lines = [
+        "| hosts | actions/s | events/day | partitions | projectors | Kafka, 3 copies | database | outbox a day |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for cloud in CLOUDS:
+        found = needs(cloud)
+        lines.append(
+            f"| {cloud.hosts} | {cloud.actions_per_second:g} | {count(found.events_per_day)} | {found.partitions} "
+            f"| {found.projectors} | {size(found.kafka_bytes)} | {size(found.store_bytes)} "
+            f"| {size(found.outbox_bytes)} |"
+        )
+    return "\n".join(lines)
+
+
+def size(value: float) -> str:
+    """Return bytes for people: two digits that mean something."""
+    for unit, limit in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
+        if value >= limit:
+            return f"{float(f'{value / limit:.2g}'):g} {unit}"
+    return f"{float(f'{value / 1e3:.2g}'):g} kB"
+
+
+def count(value: float) -> str:
+    """Return a number for people: two digits that mean something."""
+    for unit, limit in (("billion", 1e9), ("million", 1e6), ("thousand", 1e3)):
+        if value >= limit:
+            return f"{float(f'{value / limit:.2g}'):g} {unit}"
+    return f"{value:.0f}"

@@ -1,0 +1,286 @@
+"""`stumble check` against real servers with faults planted one by one: each is named, with what to do about it."""
+
+import fcntl
+import json
+import os
+import pwd
+import socket
+import threading
+import uuid
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
+
+import psycopg
+import pytest
+
+from stumble.consumers.store.migrate import migrate
+from stumble.deploy.checks import outbox, takeover
+from stumble.deploy.checks.mounts import Mount
+
+NOBODY = pwd.getpwnam("nobody")
+
+
+@pytest.fixture
+def check(told):
+    """Run checks in an environment; exit status and findings by (level, subject)."""
+
+    def run(environment, *words):
+        status, text = told(environment, "check", "--json", *words)
+        assert text.startswith("{"), text
+        found = {}
+        for one in json.loads(text)["checks"]:
+            for item in one["findings"]:
+                key = (item["level"], item["subject"])
+                found[key] = f"{found.get(key, '')}{item['says']} → {item['todo']}\n"
+        return status, found
+
+    return run
+
+
+@pytest.fixture
+def store(database_url):
+    """Environment of a migrated store."""
+    migrate(database_url)
+    return {"STUMBLE_DATABASE_URL": database_url}
+
+
+def subject(url):
+    return url.rpartition("@")[2]
+
+
+def test_a_database_is_reached_migrated_and_may_be_used(check, database_url):
+    environment = {"STUMBLE_DATABASE_URL": database_url}
+    name = subject(database_url)
+    status, found = check(environment, "database")
+    assert (status, "→ stumble store migrate" in found["wrong", name]) == (1, True)
+    migrate(database_url)
+    _, found = check(environment, "database")
+    assert "may read and write it" in found["fine", name]
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        role = f"r{uuid.uuid4().hex[:8]}"
+        connection.execute(f"create role {role} login password 'x'")
+        try:
+            as_role = database_url.replace("postgres:", f"{role}:", 1).replace(
+                database_url.partition("postgres:")[2].partition("@")[0], "x", 1
+            )
+            _, found = check({"STUMBLE_DATABASE_URL": as_role}, "database")
+            assert f"{role} may not use the store" in found["wrong", name]
+            connection.execute(f"grant usage on schema stumble_kept, stumble_derived to {role}")
+            for schema in ("stumble_kept", "stumble_derived"):
+                connection.execute(f"grant select on all tables in schema {schema} to {role}")
+            _, found = check({"STUMBLE_DATABASE_URL": as_role}, "database")
+            assert "may only read" in found["warning", name]
+            connection.execute(f"revoke select on stumble_derived.requests from {role}")
+            _, found = check({"STUMBLE_DATABASE_URL": as_role}, "database")
+            assert f"{role} may not read requests" in found["wrong", name]
+        finally:
+            connection.execute(f"drop owned by {role}")
+            connection.execute(f"drop role {role}")
+        connection.execute("update stumble_kept.alembic_version set version_num = '0001'")
+    _, found = check(environment, "database")
+    assert "the store is at version 0001" in found["wrong", name]
+
+
+def test_hosts_that_are_silent_wait_or_refuse_and_what_the_tap_could_not_wrap(check, store):
+    with psycopg.connect(store["STUMBLE_DATABASE_URL"]) as connection:
+        for host, silent, waiting, refused, tap in (
+            ("well", 10, None, 0, "on"),
+            ("gone", 7200, None, 0, "on"),
+            ("slow", 10, 900, 0, "partial: not Migration.save"),
+            ("full", 10, None, 12, "off"),
+        ):
+            status = {"tap": tap, "service": "nova-compute", "quarantined_total": 0}
+            connection.execute(
+                "insert into stumble_kept.producers values (%s, 'uid-1/nova-compute-1-a',"
+                " now() - make_interval(secs => %s), true, now() - make_interval(secs => %s), 7, 0, 0, 0, %s, 0, %s)",
+                (host, silent, waiting, refused, json.dumps(status)),
+            )
+    status, found = check(store, "producers", "tap")
+    assert status == 1
+    assert "silent for 2 hours" in found["wrong", "gone"]
+    assert "7 events wait for up to 15 minutes" in found["wrong", "slow"]
+    assert "12 events were refused" in found["warning", "full"]
+    assert "not Migration.save" in found["warning", "nova-compute on slow"]
+    assert "the tap is off" in found["warning", "nova-compute on full"]
+    assert found["fine", "producers"].startswith("3 of 4 hosts speak")
+
+
+def test_receivers_and_rules(check, store, tmp_path):
+    with psycopg.connect(store["STUMBLE_DATABASE_URL"]) as connection:
+        for url, disabled in (("http://127.0.0.1:9/hook-secret", None), ("http://127.0.0.2:9/x", "now()")):
+            connection.execute(
+                "insert into stumble_kept.subscriptions (id, url, body, kinds, match, secrets, disabled_at,"
+                " disabled_reason) values (gen_random_uuid(), %s, 'standard', '{failure}', '{}', '{}', %s, 'gone')",
+                (url, disabled),
+            )
+    (tmp_path / "rules.toml").write_text('[[rule]]\nname = "x"\non = "never"\n')
+    with answering({"/api/v2/status": {"versionInfo": {}}}) as alive, answering({}) as other:
+        environment = store | {
+            "STUMBLE_ALERTS_ALERTMANAGERS": f"{alive},http://u:pw-of-it@127.0.0.1:9",
+            "STUMBLE_ALERTS_WEBHOOK_NETWORKS": "127.0.0.1/32",
+            "STUMBLE_ALERTS_RULES": str(tmp_path / "rules.toml"),
+        }
+        status, found = check(environment, "receivers", "alert-rules")
+        assert status == 1
+        assert ("fine", alive) in found
+        assert "does not answer" in found["warning", "http://127.0.0.1:9"], "the other replica is told"
+        assert "can't be reached" in found["wrong", "webhook http://127.0.0.1"]
+        assert "switched off since" in found["warning", "webhook http://127.0.0.2"]
+        assert "line" in found["wrong", str(tmp_path / "rules.toml")]
+        assert "hook-secret" not in repr(found)
+        assert "pw-of-it" not in repr(found)
+        status, found = check(store | {"STUMBLE_ALERTS_ALERTMANAGERS": other}, "receivers")
+        assert (status, "answers 404" in found["wrong", other]) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("level", "compatible", "finding"),
+    [("FULL_TRANSITIVE", True, "fine"), ("BACKWARD", True, "warning"), ("FULL_TRANSITIVE", False, "wrong")],
+)
+def test_a_registry_that_lets_anything_in(check, level, compatible, finding):
+    name = "instance-actions-value"
+    answers = {
+        f"/config/{name}?defaultToGlobal=true": {"compatibilityLevel": level},
+        f"/compatibility/subjects/{name}/versions/latest": {"is_compatible": compatible},
+        "*": {"compatibilityLevel": level, "is_compatible": compatible},
+    }
+    with answering(answers) as url:
+        status, found = check({"STUMBLE_KAFKA__SCHEMA_REGISTRY_URL": url}, "registry")
+    assert (status, (finding, name) in found) == (int(finding == "wrong"), True)
+
+
+def test_the_outbox_and_its_relay(check, tmp_path, monkeypatch):
+    directory = tmp_path / "outbox"
+    environment = {"STUMBLE_OUTBOX_DIR": str(directory)}
+    for path in (tmp_path, *tmp_path.parents):  # nobody must get as far as the directory
+        if path.owner() == "root" and not path.stat().st_mode & 1:
+            monkeypatch.setattr(outbox, "_TRY", 'test -w "$1"')
+    directory.mkdir(mode=0o755)
+    status, found = check(environment, "outbox", "relay")
+    assert (status, "no relay serves it" in found["wrong", str(directory)]) == (1, True)
+    (directory / "relay").mkdir()
+    with (directory / "relay" / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        status, found = check(environment, "relay")
+        assert (status, "a relay serves it" in found["fine", str(directory)]) == (0, True)
+    if os.geteuid() == 0:
+        assert "checked as root" in check(environment, "outbox")[1]["warning", str(directory)]
+        status, found = check(environment, "outbox", "--user", "nobody")
+        assert (status, "nobody can't write" in found["wrong", str(directory)]) == (1, True)
+    status, found = check(environment, "outbox", "--user", "no-such-user")
+    assert "there is no such user" in found["wrong", "no-such-user"]
+
+    for free, level in ((4, "wrong"), (8, "warning"), (50, "fine")):
+        monkeypatch.setattr(outbox.os, "statvfs", lambda _, free=free: room(free))
+        found = check(environment, "outbox")[1]
+        assert any(key[0] == level and f"{free}% free" in says for key, says in found.items())
+    for mount, says in (
+        (Mount("/var", "nfs4", read_only=False), "a network file system"),
+        (Mount("/run", "tmpfs", read_only=False), "memory: events are lost with it"),
+        (Mount("/", "overlay", read_only=False), "a container's own layer"),
+        (Mount("/x", "ext4", read_only=True), "for reading only"),
+    ):
+        monkeypatch.setattr(outbox, "mount_of", lambda _, mount=mount: mount)
+        status, found = check(environment, "outbox")
+        assert (status, says in found["wrong", str(directory)]) == (1, True)
+
+
+def room(percent):
+    return SimpleNamespace(f_bavail=percent, f_blocks=100, f_frsize=1 << 30, f_files=0, f_favail=0)
+
+
+def test_secrets_that_everybody_can_read(check, tmp_path):
+    path = tmp_path / "database_url"
+    path.write_text("postgresql://u:pw@h/x")
+    for mode, expected in ((0o644, 1), (0o600, 0)):
+        path.chmod(mode)
+        assert check({"STUMBLE_SECRETS_DIR": str(tmp_path)}, "configuration")[0] == expected
+    config = tmp_path / "stumble.toml"
+    config.write_text('[kafka.options]\n"sasl.password" = "x"\n')
+    config.chmod(0o644)
+    assert check({"STUMBLE_SECRETS_DIR": "", "STUMBLE_CONFIG": str(config)}, "configuration")[0] == 1
+    config.write_text('[kafka]\nbootstrap_servers = "a:1,b:1"\n')
+    assert check({"STUMBLE_CONFIG": str(config)}, "configuration")[0] == 0
+
+
+def test_how_soon_a_dead_projector_is_missed(check, kafka):
+    environment = {"STUMBLE_KAFKA__BOOTSTRAP_SERVERS": kafka}
+    for options, level, says in (
+        ({}, "fine", "missed after 6 s (classic protocol"),
+        ({"session.timeout.ms": 45000}, "warning", "missed after 45 s"),
+        ({"session.timeout.ms": 500}, "wrong", "the broker allows 1000 to"),
+        ({"group.protocol": "consumer"}, "fine", "the broker's group.consumer.session.timeout.ms 6000"),
+    ):
+        given = {"STUMBLE_KAFKA__CONSUMER_OPTIONS": json.dumps(options)}
+        status, found = check(environment | given, "take-over")
+        assert (status, says in found[level, "projectors"]) == (int(level == "wrong"), True), found
+
+
+def test_how_soon_is_said_for_brokers_with_other_settings():
+    assert (takeover._new({}).level, "after 45 s" in takeover._new({}).says) == ("warning", True)
+    old = {"group.coordinator.rebalance.protocols": "classic,share"}
+    assert takeover._new(old).level == "wrong"
+
+
+def test_topics_of_notifications_that_nobody_reads(check, kafka, new_topic, tmp_path):
+    name = f"n{uuid.uuid4().hex[:8]}"
+    new_topic(f"{name}.error", 1)
+    conf = tmp_path / "bridge.toml"
+    conf.write_text(f'[[bridge.transports]]\nname = "bus"\nurl = "kafka://{kafka}/"\ntopics = ["{name}"]\n')
+    status, found = check({"STUMBLE_CONFIG": str(conf)}, "notifications")
+    assert status == 1
+    assert "no consumer group reads it" in found["warning", f"bus {name}.error"]
+    assert "start `stumble bridge`" in found["wrong", "bus"]
+
+
+def test_servers_that_take_connections_and_say_nothing_hang_nothing(check, tmp_path):
+    with socket.create_server(("127.0.0.1", 0), backlog=50) as mute:
+        port = mute.getsockname()[1]
+        conf = tmp_path / "stumble.toml"
+        conf.write_text(f'[[bridge.transports]]\nname = "bus"\nurl = "rabbit://u:p@127.0.0.1:{port}/"\n')
+        status, found = check(
+            {
+                "STUMBLE_KAFKA__BOOTSTRAP_SERVERS": f"127.0.0.1:{port}",
+                "STUMBLE_DATABASE_URL": f"postgresql://u@127.0.0.1:{port}/x",
+                "STUMBLE_KAFKA__SCHEMA_REGISTRY_URL": f"http://127.0.0.1:{port}",
+                "STUMBLE_ALERTS_ALERTMANAGERS": f"http://127.0.0.1:{port}",
+                "STUMBLE_OUTBOX_DIR": str(tmp_path),
+                "STUMBLE_CONFIG": str(conf),
+            }
+        )
+    assert status == 1
+    wrong = {name for level, name in found if level == "wrong"}
+    assert {f"127.0.0.1:{port}", f"127.0.0.1:{port}/x", "registry", f"http://127.0.0.1:{port}", "bus"} <= wrong
+
+
+@contextmanager
+def answering(answers):
+    """A server that gives each path its JSON, `*` is for all others; 404 without."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            answer = answers.get(self.path, answers.get("*"))
+            body = json.dumps(answer).encode()
+            self.send_response(404 if answer is None else 200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def do_POST(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.do_GET()
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
