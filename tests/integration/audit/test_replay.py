@@ -110,3 +110,17 @@ def test_what_was_decided_is_taken_as_given(store, place):
         session.execute("truncate fact_sets, requests, failures, problem_counts")
     assert store.run("store", "rebuild").returncode == 0
     assert store.rows(stalled) == [(decided[0],)]
+
+
+def test_store_stats_tell_rows_sizes_and_partitions(store):
+    ended = store.run("store", "stats", "--exact")
+    assert ended.returncode == 0, ended.stderr
+    ((events,),) = store.rows("select count(*) from events")
+    assert f"{events:>13,}" in ended.stdout
+    told = json.loads(store.run("store", "stats", "--exact", "--json").stdout)
+    sizes = {one["name"]: one for one in told["tables"]}
+    ((size,),) = store.rows("select pg_total_relation_size('requests')")
+    assert sizes["requests"]["heap"] + sizes["requests"]["toast"] + sizes["requests"]["indexes"] == size
+    assert {"events_pkey", "requests_pkey", "failures_recent"} <= {one["name"] for one in told["indexes"]}
+    assert told["bytes_per"]["event"] > 100
+    assert told["ages"]["events"][0].startswith("20")

@@ -73,7 +73,7 @@ class Upkeep(threading.Thread):
         try:
             with connect(self._url, application=self._application) as connection:
                 self._partitions.make_ahead(connection)
-                expire(connection, self._partitions, self._settings.events_days, self._settings.requests_days)
+                expire(connection, self._partitions, self._settings.retention())
         except StoreUnavailableError:
             return  # the writer tells
         except psycopg.Error as error:

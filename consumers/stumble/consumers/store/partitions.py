@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from psycopg import sql
+from psycopg.errors import LockNotAvailable
 
 from stumble.consumers.store.queries import query
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 DAY_MS = 86_400_000
 #: Partitions that exist before the first event of their day comes.
 DAYS_AHEAD = 2
+#: How long a drop waits for readers, milliseconds; writers wait behind it.
+DROP_PATIENCE_MS = 300
 _CREATE = "create table {table} (like stumble_derived.events including all)"
 _TAKE_OVER = """
     with moved as (
@@ -86,12 +89,13 @@ class EventPartitions:
         self.ensure(connection, range(today, today + DAYS_AHEAD + 1))
 
     def drop_old(self, connection: Connection[Any]) -> list[str]:
-        """Drop the partitions outside the retention; returns their names."""
+        """Drop the partitions outside the retention; returns their names.
+
+        One that somebody reads just now is left for the next time: to wait for it would hold up every writer.
+        """
         oldest = _today() - self.retention_days
-        dropped = [partition_name(day) for day in sorted(_existing(connection)) if day < oldest]
-        for name in dropped:
-            table = sql.Identifier("stumble_derived", name)
-            connection.execute(sql.SQL("drop table if exists {}").format(table))
+        old = [partition_name(day) for day in sorted(_existing(connection)) if day < oldest]
+        dropped = [name for name in old if _drop(connection, name)]
         self._known = {day for day in self._known if day >= oldest}
         return dropped
 
@@ -106,6 +110,17 @@ def _existing(connection: Connection[Any]) -> set[int]:
         if match := _NAME.match(name):
             days.add((date(*map(int, match.groups())) - date(1970, 1, 1)).days)
     return days
+
+
+def _drop(connection: Connection[Any], name: str) -> bool:
+    table = sql.Identifier("stumble_derived", name)
+    try:
+        with connection.transaction():
+            connection.execute(sql.SQL("set local lock_timeout = {}").format(sql.Literal(DROP_PATIENCE_MS)))
+            connection.execute(sql.SQL("drop table if exists {}").format(table))
+    except LockNotAvailable:
+        return False
+    return True
 
 
 def _make(connection: Connection[Any], day: int) -> None:

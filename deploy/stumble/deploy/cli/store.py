@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated
 
 import typer
 
 from stumble.consumers.audit.audit import Audit, Scope
 from stumble.consumers.projector.settings import ProjectorSettings
-from stumble.consumers.store.connect import shown
+from stumble.consumers.store.connect import connect, shown
 from stumble.consumers.store.migrate import migrate as migrate_store
+from stumble.consumers.store.stats import stats as look
+from stumble.consumers.store.version import require_current
 from stumble.deploy.cli.ask import examples
 from stumble.deploy.cli.audit import progress
 from stumble.deploy.cli.roles import DatabaseOption, settings_of
+from stumble.deploy.cli.stats import stats_lines
 
 app = typer.Typer(add_completion=False)
 
@@ -60,3 +64,25 @@ def rebuild(
     typer.echo(", ".join(f"{count:,} {what}" for what, count in report.repaired.items()) or "There was nothing to do.")
     typer.echo("The store says what the topic says." if report.equal else f"{report.total:,} differences are left.")
     raise typer.Exit(0 if report.equal else 1)
+
+
+@app.command(epilog=examples("stumble store stats", "stumble store stats --exact --json"))
+def stats(
+    *,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Count events, requests and failures: reads them all.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Answer as one JSON document.")] = False,
+    database_url: DatabaseOption = None,
+) -> None:
+    """Show how large the store is, table by table and index by index, and whether vacuum keeps up."""
+    url = settings_of(database_url).database_url.get_secret_value()
+    require_current(url)
+    with connect(url, application="stumble-stats") as connection:
+        connection.execute("set statement_timeout = 0")
+        found = look(connection, exact=exact)
+    if as_json:
+        typer.echo(json.dumps(found.as_json(), indent=2, default=str))
+        return
+    for line in stats_lines(found):
+        typer.echo(line)

@@ -1,3 +1,6 @@
+-- name: written_partitions
+select topic, kafka_partition from offsets order by topic, kafka_partition
+
 -- name: expire_default_events
 delete from events_default where event_id in (
     select event_id from events_default where occurred_at < now() - make_interval(days => %(days)s) limit %(chunk)s)
@@ -6,40 +9,81 @@ delete from events_default where event_id in (
 delete from late_events where event_id in (
     select event_id from late_events where stored_at < now() - make_interval(days => %(days)s) limit %(chunk)s)
 
--- name: expire_requests
-delete from requests where request_key in (
-    select request_key from requests
-    where last_event_at < now() - make_interval(days => %(days)s)
-      and updated_at < now() - make_interval(days => %(days)s)
-    limit %(chunk)s)
-
--- name: expire_failures
-delete from failures f where failure_id in (
-    select failure_id from failures
-    where occurred_at < now() - make_interval(days => %(days)s)
-      and updated_at < now() - make_interval(days => %(days)s)
-    limit %(chunk)s)
-
+-- Fact sets that had no news for so long, with their requests and failures: together, so that nothing is left that a
+-- late event could be compared with. The caller holds the partition's lock. What goes is counted, so that counters,
+-- which never fall, can still be held against what is stored.
 -- name: expire_fact_sets
-delete from fact_sets f where (instance_uuid, request_id) in (
-    select instance_uuid, request_id from fact_sets where updated_at < now() - make_interval(days => %(days)s)
+with old as (
+    select f.instance_uuid, f.request_id
+    from fact_sets f
+    where f.kafka_partition = %(partition)s and f.updated_at < now() - make_interval(days => %(days)s)
+      and not exists (
+          select from requests r
+          where r.instance_uuid = f.instance_uuid and coalesce(r.request_id, '') = f.request_id
+            and greatest(r.last_event_at, r.updated_at) >= now() - make_interval(days => %(days)s))
+    limit %(chunk)s
+), sets as (
+    delete from fact_sets f using old o
+    where f.instance_uuid = o.instance_uuid and f.request_id = o.request_id
+    returning 1
+), gone as (
+    delete from requests r using old o
+    where r.instance_uuid = o.instance_uuid and coalesce(r.request_id, '') = o.request_id
+    returning r.request_key, r.kafka_partition, r.outcome,
+              case when r.action = any(%(actions)s::text[]) then r.action else 'other' end as action
+), failed as (
+    delete from failures f using gone g
+    where f.request_key = g.request_key
+    returning f.kafka_partition, f.blame, coalesce(f.exception, '') as exception, f.fingerprint,
+              case when f.action = any(%(actions)s::text[]) then f.action else 'other' end as action
+), counted as (
+    insert into counters as c (kafka_partition, metric, labels, value)
+    select * from (
+        select kafka_partition, case outcome when 'IN_PROGRESS' then 'open' else 'requests_expired' end,
+               case outcome when 'IN_PROGRESS' then array[action] else array[action, outcome] end,
+               count(*) * case outcome when 'IN_PROGRESS' then -1 else 1 end
+        from gone group by kafka_partition, outcome, action
+        union all
+        select kafka_partition, 'failures_expired', array[action, blame], count(*)
+        from failed group by kafka_partition, action, blame
+        union all
+        select kafka_partition, 'exceptions_expired', array[exception], count(*)
+        from failed group by kafka_partition, exception
+        order by 1, 2, 3
+    ) as n
+    on conflict (kafka_partition, metric, labels) do update set value = c.value + excluded.value
+), problems as (
+    update problem_counts p set expired = p.expired + n.n
+    from (select fingerprint, kafka_partition, count(*) as n from failed group by 1, 2) n
+    where p.fingerprint = n.fingerprint and p.kafka_partition = n.kafka_partition
+)
+select count(*) from sets
+
+-- name: expire_decisions
+delete from decisions where (request_key, kind, decided_at) in (
+    select d.request_key, d.kind, d.decided_at from decisions d
+    where d.decided_at < now() - make_interval(days => %(days)s)
+      and not exists (select from requests r where r.request_key = d.request_key)
     limit %(chunk)s)
 
 -- name: expire_old_sightings
 delete from sightings where event_id in (
     select event_id from sightings where updated_at < now() - make_interval(days => %(days)s) limit %(chunk)s)
 
--- name: expire_decisions
-delete from decisions d where (request_key, kind, decided_at) in (
-    select request_key, kind, decided_at from decisions
-    where decided_at < now() - make_interval(days => %(days)s)
-      and not exists (select from requests r where r.request_key = decisions.request_key)
-    limit %(chunk)s)
-
--- A publication that a cursor reader has still to read stays, however old.
+-- A publication that a cursor reader has still to read stays, however old. With the last one of a subject that is no
+-- longer stored goes its revision: nothing can come of that subject any more.
 -- name: expire_publications
-delete from publications where id in (
-    select p.id from publications p
-    where p.created_at < now() - make_interval(days => %(days)s)
-      and not exists (select from cursors c where (p.xid, p.id) > (c.xid, c.id))
-    limit %(chunk)s)
+with gone as (
+    delete from publications where id in (
+        select p.id from publications p
+        where p.created_at < now() - make_interval(days => %(days)s)
+          and not exists (select from cursors c where (p.xid, p.id) > (c.xid, c.id))
+        limit %(chunk)s)
+    returning subject_id, revision
+), forgotten as (
+    delete from revisions r using gone g
+    where r.subject_id = g.subject_id and r.revision = g.revision
+      and not exists (select from requests q where q.request_key = r.subject_id)
+      and not exists (select from failures f where f.failure_id = r.subject_id)
+)
+select count(*) from gone

@@ -31,5 +31,6 @@ def downgrade() -> None:
     bind = op.get_bind()
     for table, names in _SETTINGS.items():
         bind.exec_driver_sql(f"alter table {table} reset ({names})")
-    bind.exec_driver_sql("drop index stumble_kept.decisions_instance")
+    for index in ("stumble_derived.fact_sets_age", "stumble_kept.publications_age", "stumble_kept.decisions_instance"):
+        bind.exec_driver_sql(f"drop index if exists {index}")
     bind.exec_driver_sql("alter table stumble_derived.problem_counts drop column expired")
