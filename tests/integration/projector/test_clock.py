@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from stumble.consumers.clock import findings as find
@@ -255,3 +257,28 @@ def test_decisions_go_with_their_requests(hand):
     assert hand.connection.execute(statement, old).rowcount == 0
     hand.connection.execute("delete from requests")
     assert hand.connection.execute(statement, old).rowcount == 1
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_news_and_decisions_in_any_order_end_in_what_the_news_say(hand, store_url, seed):
+    """Three requests whose events come shuffled, between looks of the clock that find whatever is due by then."""
+    rng = random.Random(seed)
+    names = ("req-1", "req-2", "req-3")
+    told = [event(at=-5 * HOUR + n, request_id=name) for n, name in enumerate(names)]
+    told += [event(at=-4 * HOUR + n, request_id=name, **STEP) for n, name in enumerate(names)]
+    told += [event(at=-3 * HOUR + n, request_id=name, **END) for n, name in enumerate(names[:2])]
+    news = told + rng.sample(told, 3)
+    rng.shuffle(news)
+    for step, one in enumerate(news):
+        hand.write([one])
+        stored_long_ago(hand)
+        decide(hand, rng.sample(found := overdue(hand), rng.randint(0, len(found))), NOW_US + step)
+    decide(hand, overdue(hand), NOW_US + len(news))
+    assert sorted(outcomes(hand)) == ["STALLED", "SUCCEEDED", "SUCCEEDED"]
+    net = counted(hand)
+    assert net["requests/STALLED"] - net.get("requests_withdrawn/STALLED", 0) == 1
+    assert net["requests/SUCCEEDED"] - net.get("requests_withdrawn/SUCCEEDED", 0) == 2
+    assert "open/stop" not in net
+    last = event(at=-2 * HOUR, request_id="req-3", **END)
+    hand.write([last])
+    assert differences(store_url, [*told, last]) == []

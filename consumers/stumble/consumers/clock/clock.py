@@ -121,6 +121,8 @@ class Clock(threading.Thread):
             except psycopg.Error as error:
                 LOG.warning("The clock can't look into the store and tries again: %s", error)
                 self._hang_up()
+            except Exception as error:  # noqa: BLE001  # a clock that stands still would be silence about silence
+                LOG.warning("The clock met %s and looks again: %s", type(error).__name__, error)
         self._hang_up()
 
     def look(self) -> None:

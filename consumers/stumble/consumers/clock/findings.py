@@ -14,7 +14,7 @@ from stumble.consumers.records import IN_PROGRESS, STALLED
 from stumble.consumers.store.queries import query
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from psycopg import Connection
 
@@ -148,8 +148,10 @@ def _deadlines(deadlines: Mapping[str, float]) -> dict[str, Any]:
     return {"deadlines": as_json(rows), "actions": list(ACTIONS), "other": OTHER, "limit": LIMIT}
 
 
-def _on_hosts(connection: Connection[Any], hosts: Iterable[tuple[int, str]]) -> list[tuple[Any, ...]]:
+def _on_hosts(connection: Connection[Any], hosts: Collection[tuple[int, str]]) -> list[tuple[Any, ...]]:
     wanted = [{"kafka_partition": partition, "host": host} for partition, host in hosts]
     if not wanted:
         return []
-    return connection.execute(query("requests_on_hosts"), {"hosts": as_json(wanted), "limit": LIMIT}).fetchall()
+    partitions = sorted({partition for partition, _ in hosts})
+    parameters = {"hosts": as_json(wanted), "partitions": partitions, "limit": LIMIT}
+    return connection.execute(query("requests_on_hosts"), parameters).fetchall()

@@ -67,7 +67,7 @@ def derive_sets(
 def open_cases(
     instance_uuid: str, sets: Iterable[Sequence[Fact]], decisions: Iterable[Decision] = ()
 ) -> dict[str, tuple[Case, Decision | None]]:
-    """Return the requests, by key, that no fact has ended, with the decision that stands on each: what to decide upon."""
+    """Return the requests, by key, that no fact has ended, with the decision that stands on each."""
     ruled = latest(decisions)
     found = {}
     for case in _cases(sets):
