@@ -97,6 +97,8 @@ class Projector:
         #: The first sweep after an assignment looks at all sightings, the others at recent ones.
         self._window = EVERYTHING
         self._timers: dict[str, float] = {}
+        self._unheard = False
+        self._fatal: str | None = None
 
     def run(self, stop: threading.Event) -> None:
         """Read until `stop` is set; raises `StumbleError` for what only a person can mend."""
@@ -119,10 +121,13 @@ class Projector:
 
     def _open(self) -> Source:
         return Source(
-            self._kafka, self._topic, self._own.group, place=self._placed, lost=self._lost, trouble=self._trouble
-        )
+            self._kafka, self._topic, self._own.group, place=self._placed, lost=self._lost, trouble=self._trouble,
+            keep=self._kept,
+        )  # fmt: skip
 
     def _turn(self) -> None:
+        if self._fatal is not None:
+            raise StumbleError(self._fatal)
         self._take_all()
         full = len(self._pending) >= self._own.max_batch or self._pending_bytes >= self._own.max_batch_bytes
         if full and not self._writer.idle:
@@ -158,6 +163,7 @@ class Projector:
             if (error := message.error()) is not None:
                 self._kafka_error(error, message)
             else:
+                self._unheard = False
                 self._read_one(message)
         if messages and self._notices:
             self._notices.over("kafka", "Kafka answers again: reading goes on.")
@@ -269,14 +275,16 @@ class Projector:
                 self._block(partition, impossible(self._topic, partition, taken[partition], self._ends([partition])))
         elif code in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC):  # noqa: SLF001
             self._notices.say("topic", f"There is no topic {self._topic}: create it by `stumble topics apply`.")
-        elif error.fatal():
-            raise StumbleError(f"Kafka's client can't go on: {error.str()}; restart the projector.")
         else:
             self._trouble(error)
 
     def _trouble(self, error: KafkaError) -> None:
+        if error.fatal():
+            self._fatal = f"Kafka's client can't go on: {error.str()}; restart the projector."
+            return
         if error.code() in (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._RESOLVE):  # noqa: SLF001
             text = f"Kafka at {self._kafka.bootstrap_servers} does not answer: reading waits, nothing is lost."
+            self._unheard = True
         else:
             text = f"Kafka says: {error.str()}; reading goes on as soon as it can."
         self._notices.say("kafka", text)
@@ -294,6 +302,13 @@ class Projector:
         self._standing()
         LOG.info("Reading partitions %s of %s.", sorted(self._at.taken), self._topic)
         return {partition: where.offset for partition, where in found.items()}
+
+    def _kept(self, partitions: list[int]) -> Mapping[int, int]:
+        """Say where to read on from without a group that nobody hears; nowhere where it's we who were away."""
+        if not self._unheard:
+            return {}
+        LOG.warning("The group was not heard for a session: partitions are read on until it gives them out anew.")
+        return {p: self._at.taken[p] for p in partitions if p in self._at.taken and p not in self._at.blocked}
 
     def _lost(self, partitions: list[int]) -> None:
         """Forget partitions that are no longer ours; a batch in hand may end, the store refuses it otherwise."""

@@ -19,6 +19,8 @@ _UNPLACED = 0
 _ADMIN_SECONDS = 10.0
 _TOPIC_SECONDS = 3.0
 _CRITICAL = 2
+#: What a client that reads alone has nothing to do with.
+_MEMBERSHIP = ("group.protocol", "group.instance.id", "group.remote.assignor", "partition.assignment.strategy")
 
 
 class Source:
@@ -26,6 +28,10 @@ class Source:
 
     `place` answers where to read a partition from, or None while that isn't known; `lost` is told which partitions
     are no longer ours; `trouble` hears what the client meets. All are called from inside `poll`.
+
+    A member that did not hear its group for a session has lost its partitions, and when the broker is back it waits
+    another session to get them anew. `keep` answers where to read on meanwhile, alone: nobody else was given them
+    either, and if somebody was, the store refuses one of the two.
     """
 
     def __init__(
@@ -37,13 +43,18 @@ class Source:
         place: Callable[[list[int]], Mapping[int, int | None]],
         lost: Callable[[list[int]], None],
         trouble: Callable[[KafkaError], None],
+        keep: Callable[[list[int]], Mapping[int, int]] = lambda _: {},
     ) -> None:
         self.topic = topic
+        self._keep = keep
         self._place = place
         self._lost = lost
         config = consumer_config(kafka, group)
         self._incremental = config.get("group.protocol") == "consumer"
         self._consumer = Consumer({**config, "error_cb": trouble})
+        self._config = {name: value for name, value in config.items() if name not in _MEMBERSHIP}
+        self._alone: Consumer | None = None
+        self._held: list[int] = []
         self._admin = AdminClient(quiet(kafka.client_config()))
 
     def subscribe(self) -> None:
@@ -52,10 +63,13 @@ class Source:
 
     def poll(self, limit: int, timeout: float) -> list[Message]:
         """Return what is there: at most `limit` records, after at most `timeout` seconds without any."""
-        first = self._consumer.poll(timeout)
+        if self._alone is not None and (found := self._consumer.poll(0)) is not None:
+            return [found]  # the group is back, and has ended our reading alone
+        reader = self._reading
+        first = reader.poll(timeout)
         if first is None:
             return []
-        return [first, *self._consumer.consume(limit - 1, 0)]
+        return [first, *reader.consume(limit - 1, 0)]
 
     def go_to(self, partition: int, positions: Mapping[int, int], paused: Iterable[int]) -> None:
         """Read a partition from its place in `positions`, which holds those of all assigned partitions.
@@ -64,27 +78,27 @@ class Source:
         """
         wanted = TopicPartition(self.topic, partition, positions[partition])
         try:
-            self._consumer.seek(wanted)
+            self._reading.seek(wanted)
         except KafkaException:  # after an expired offset the client has given the partition up
-            if self._incremental:
+            if self._incremental and self._alone is None:
                 self._consumer.incremental_unassign([TopicPartition(self.topic, partition)])
                 self._consumer.incremental_assign([wanted])
             else:
                 everything = [TopicPartition(self.topic, number, offset) for number, offset in positions.items()]
-                self._consumer.assign(everything)
+                self._reading.assign(everything)
                 self.pause(paused)
 
     def pause(self, partitions: Iterable[int]) -> None:
         """Fetch nothing from these partitions for now; the membership stays."""
-        self._consumer.pause([TopicPartition(self.topic, partition) for partition in partitions])
+        self._reading.pause([TopicPartition(self.topic, partition) for partition in partitions])
 
     def resume(self, partitions: Iterable[int]) -> None:
         """Fetch from these partitions again."""
-        self._consumer.resume([TopicPartition(self.topic, partition) for partition in partitions])
+        self._reading.resume([TopicPartition(self.topic, partition) for partition in partitions])
 
     def hint(self, offsets: Mapping[int, int]) -> None:
         """Tell the group how far the store is, for the tools that show lag; nothing depends on it."""
-        if offsets:
+        if offsets and self._alone is None:
             found = [TopicPartition(self.topic, partition, offset) for partition, offset in offsets.items()]
             try:
                 self._consumer.commit(offsets=found, asynchronous=True)
@@ -94,7 +108,7 @@ class Source:
     def high_watermark(self, partition: int) -> int | None:
         """Return the end of a partition as the last fetch told it."""
         try:
-            _, high = self._consumer.get_watermark_offsets(TopicPartition(self.topic, partition), cached=True)
+            _, high = self._reading.get_watermark_offsets(TopicPartition(self.topic, partition), cached=True)
         except KafkaException:
             return None
         return int(high) if high >= 0 else None
@@ -137,9 +151,15 @@ class Source:
 
     def close(self) -> None:
         """Leave the group."""
+        self._end_alone()
         self._consumer.close()
 
+    @property
+    def _reading(self) -> Consumer:
+        return self._consumer if self._alone is None else self._alone
+
     def _assigned(self, consumer: Consumer, given: list[TopicPartition]) -> None:
+        self._end_alone()
         places = self._place([item.partition for item in given])
         # The client remembers across assignments that a partition was paused, even one that was elsewhere meanwhile.
         self.resume([partition for partition, offset in places.items() if offset is not None])
@@ -157,7 +177,24 @@ class Source:
         else:
             consumer.unassign()
 
-    _gone = _revoked
+    def _gone(self, consumer: Consumer, taken: list[TopicPartition]) -> None:
+        places = self._keep([item.partition for item in taken])
+        if not places:
+            self._revoked(consumer, taken)
+            return
+        self._held = [item.partition for item in taken]
+        if self._incremental:
+            consumer.incremental_unassign(taken)
+        else:
+            consumer.unassign()
+        self._alone = Consumer(self._config)
+        self._alone.assign([TopicPartition(self.topic, partition, offset) for partition, offset in places.items()])
+
+    def _end_alone(self) -> None:
+        if self._alone is not None:
+            self._alone.close()
+            self._alone = None
+            self._lost(self._held)
 
 
 def quiet(config: dict[str, Any]) -> dict[str, Any]:

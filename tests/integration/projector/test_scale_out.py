@@ -1,0 +1,104 @@
+"""More projectors, fewer projectors, and a group that is not heard: the store stays what the events come to."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+from confluent_kafka import KafkaError
+
+from stumble.consumers.projector.loop import Projector
+from stumble.consumers.projector.settings import ProjectorSettings
+from stumble.consumers.store.connect import connect
+from stumble.deploy.local.kafka import LocalKafka
+from stumble.schemas.models.settings import load
+from stumble.schemas.wire.errors import StumbleError
+from tests.integration.projector.world import World, eventually, stream
+
+pytestmark = pytest.mark.timeout(240)
+
+
+def reads(world, process):
+    """The partitions that a projector said last that it reads."""
+    said = [line for line in world.said(process).splitlines() if "Reading partitions" in line]
+    return {int(word) for word in said[-1].partition("[")[2].partition("]")[0].split(",") if word} if said else set()
+
+
+def shared(world, *processes):
+    """Nothing when these have all partitions between them, each its own."""
+    parts = [reads(world, process) for process in processes]
+    whole = all(parts) and sum(map(len, parts)) == world.partitions == len(set().union(*parts))
+    return "" if whole else f"partitions: {parts}"
+
+
+def test_one_two_and_four_projectors_share_twelve_partitions_without_deadlocks(kafka, store_url):
+    world = World(kafka, store_url, partitions=12)
+    events = [item.event for item in stream(events=5000)]
+    feeding = threading.Thread(target=world.produce, args=(events,), kwargs={"every": 0.25})
+    try:
+        first = world.start()
+        feeding.start()
+        eventually(lambda: shared(world, first))
+        second = world.start()
+        eventually(lambda: shared(world, first, second))
+        third, fourth = world.start(), world.start()
+        eventually(lambda: shared(world, first, second, third, fourth))
+        second.kill()
+        second.wait()
+        eventually(lambda: shared(world, first, third, fourth))
+        third.send_signal(signal.SIGTERM)
+        assert third.wait(30) == 0
+        eventually(lambda: shared(world, first, fourth))
+        feeding.join()
+        world.settle(events)
+        for process in (first, third, fourth):
+            assert "written by another projector" not in world.said(process)
+        with connect(store_url) as session:
+            session.execute("select pg_stat_force_next_flush()")
+            found = session.execute("select deadlocks from pg_stat_database where datname = current_database()")
+            assert found.fetchone() == (0,)
+    finally:
+        world.stop()
+
+
+def test_reading_goes_on_while_the_group_comes_back(own_kafka: LocalKafka, store_url):
+    """A broker that was away for longer than a session lets its members wait for another one."""
+    world = World(own_kafka.bootstrap_servers, store_url)
+    events = [item.event for item in stream(events=1500)]
+    try:
+        process = world.start()
+        world.produce(events[:500])
+        eventually(world.behind)
+        own_kafka.process.stop(signal.SIGKILL)
+        eventually(lambda: "" if "read on until" in world.said(process) else "the group is not missed yet")
+        before = world.said(process).count("Reading partitions")
+        own_kafka.stop()
+        own_kafka.start()
+        world.produce(events[500:1000])
+        eventually(world.behind)
+        eventually(lambda: "" if world.said(process).count("Reading partitions") > before else "not in the group yet")
+        world.produce(events[1000:])
+        world.settle(events)
+        assert process.poll() is None
+    finally:
+        world.stop()
+
+
+def test_a_client_that_cannot_go_on_ends_the_projector_with_one_sentence(kafka, store_url, tmp_path: Path):
+    settings = load(database_url=store_url, kafka={"bootstrap_servers": kafka}, state_dir=tmp_path)
+    projector = Projector(settings, ProjectorSettings())
+    projector._trouble(KafkaError(KafkaError.FENCED_INSTANCE_ID, "fenced", fatal=True))
+    with pytest.raises(StumbleError, match="can't go on: fenced; restart the projector"):
+        projector._turn()
+
+
+def test_who_was_away_itself_does_not_read_on(kafka, store_url, tmp_path: Path):
+    """One that was stopped finds its partitions given to others: it must not take part in their work."""
+    settings = load(database_url=store_url, kafka={"bootstrap_servers": kafka}, state_dir=tmp_path)
+    projector = Projector(settings, ProjectorSettings())
+    projector._at.place(3, 17)
+    assert projector._kept([3]) == {}
+    projector._trouble(KafkaError(KafkaError._ALL_BROKERS_DOWN))
+    assert projector._kept([3]) == {3: 17}
