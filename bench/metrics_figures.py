@@ -8,8 +8,8 @@ import psycopg
 
 from bench.report import Report
 from bench.stack import Stack
-from stumble.consumers.metrics import store_metrics
 from stumble.consumers.metrics.exposition import exposition
+from stumble.consumers.metrics.store import store_metrics
 from stumble.consumers.store.connect import connect
 from stumble.consumers.store.migrate import migrate
 

@@ -12,6 +12,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AclOperation,
     AclPermissionType,
     AdminClient,
+    ConfigResource,
     ResourcePatternType,
     ResourceType,
 )
@@ -107,6 +108,8 @@ def granted(kafka: KafkaSettings) -> list[AclBinding] | None:
     Raises `NotShown` where this principal may not read them, `StumbleError` where Kafka doesn't answer.
     """
     client = admin(kafka)
+    if not _authorizer_is_on(client):
+        return None
     cluster = client.describe_cluster(include_authorized_operations=True, request_timeout=_SECONDS)
     if AclOperation.DESCRIBE not in (_operations(cluster) or ()):  # some answer with no rule at all then
         raise NotShown("This principal may not read the access rules (DESCRIBE on the cluster).")
@@ -118,8 +121,6 @@ def granted(kafka: KafkaSettings) -> list[AclBinding] | None:
         try:
             found += client.describe_acls(anything, request_timeout=_SECONDS).result()
         except KafkaException as error:
-            if error.args[0].code() == KafkaError.SECURITY_DISABLED:
-                return None
             raise StumbleError(f"Kafka does not tell its access rules: {error.args[0].str()}.") from None
     return found
 
@@ -160,6 +161,19 @@ def mine(kafka: KafkaSettings) -> dict[str, list[Grant]]:
 def admin(kafka: KafkaSettings) -> AdminClient:
     """Return a client that is quiet: what matters comes as an error."""
     return AdminClient({**kafka.client_config(), "log_level": 0})
+
+
+def _authorizer_is_on(client: AdminClient) -> bool:
+    """Ask a broker's settings: librdkafka takes SECURITY_DISABLED for an answer without rules."""
+    broker = str(min(client.list_topics(timeout=_SECONDS).brokers))
+    resource = ConfigResource(ConfigResource.Type.BROKER, broker)
+    try:
+        settings = client.describe_configs([resource], request_timeout=_SECONDS)[resource].result(_SECONDS)
+    except KafkaException as error:
+        if error.args[0].code() == KafkaError.CLUSTER_AUTHORIZATION_FAILED:
+            return True
+        raise StumbleError(f"Kafka does not tell its settings: {error.args[0].str()}.") from None
+    return bool(settings["authorizer.class.name"].value)
 
 
 def _operations(future: Any) -> set[AclOperation] | None:

@@ -204,6 +204,16 @@ def test_secrets_that_everybody_can_read(check, tmp_path):
     assert check({"STUMBLE_CONFIG": str(config)}, "configuration")[0] == 0
 
 
+def test_settings_that_nobody_reads(check, tmp_path):
+    config = tmp_path / "stumble.toml"
+    config.write_text('databse_url = "x"\n[kafka]\nbootstrap_servers = "a:1"\n[bridge]\n')
+    environment = {"STUMBLE_CONFIG": str(config), "STUMBLE_ALERTS_ALERTMANAGER": "http://a", "STUMBLE_API_PORT": "1"}
+    _, found = check(environment, "configuration")
+    assert found["warning", str(config)] == "nobody reads databse_url → did you mean database_url?\n"
+    assert "did you mean STUMBLE_ALERTS_ALERTMANAGERS?" in found["warning", "environment"]
+    assert "STUMBLE_API_PORT" not in repr(found)
+
+
 def test_how_soon_a_dead_projector_is_missed(check, kafka):
     environment = {"STUMBLE_KAFKA__BOOTSTRAP_SERVERS": kafka}
     for options, level, says in (
@@ -215,6 +225,12 @@ def test_how_soon_a_dead_projector_is_missed(check, kafka):
         given = {"STUMBLE_KAFKA__CONSUMER_OPTIONS": json.dumps(options)}
         status, found = check(environment | given, "take-over")
         assert (status, says in found[level, "projectors"]) == (int(level == "wrong"), True), found
+
+
+def test_without_an_authorizer_nobody_lacks_a_right(check, kafka):
+    status, found = check({"STUMBLE_KAFKA__BOOTSTRAP_SERVERS": kafka}, "rights")
+    assert (status, list(found)) == (0, [("fine", "rights")])
+    assert "no authorizer is on" in found["fine", "rights"]
 
 
 def test_how_soon_is_said_for_brokers_with_other_settings():

@@ -10,8 +10,8 @@ import urllib.request
 
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from stumble.consumers.metrics import store_metrics
 from stumble.consumers.metrics.exposition import exemplar, exposition
+from stumble.consumers.metrics.store import store_metrics
 from stumble.consumers.outcome.rules import RULES
 from stumble.consumers.store.unknown import unknown_exceptions
 from stumble.deploy.local.ports import free_port

@@ -196,6 +196,13 @@ def test_metrics_tell_backlog_and_progress(tmp_path: Path, kafka: str, prefix: s
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port, nowhere = probe.getsockname()[1], "127.0.0.1:1"
 
+    def health(name: str) -> int:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/{name}", timeout=5) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            return error.code
+
     def metrics() -> dict[str, float]:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
@@ -206,6 +213,8 @@ def test_metrics_tell_backlog_and_progress(tmp_path: Path, kafka: str, prefix: s
 
     with relaying(outbox, nowhere, prefix, "--metrics-port", str(port)):
         wait_for(lambda: metrics().get("stumble_relay_waiting") == 1)
+        assert health("healthz") == 200, "it lives, though Kafka is away"
+        assert health("readyz") == 503
         wait_for(lambda: metrics()["stumble_outbox_backlog_events"] == 20)
         assert metrics()["stumble_outbox_backlog_bytes"] > 1000
         assert metrics()["stumble_outbox_oldest_unsent_seconds"] > 0

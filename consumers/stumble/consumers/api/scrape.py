@@ -9,8 +9,8 @@ import psycopg
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from stumble.consumers.metrics import StoreCollector, store_metrics
 from stumble.consumers.metrics.exposition import exposition
+from stumble.consumers.metrics.store import StoreCollector, store_metrics
 from stumble.consumers.store.connect import StoreError, connect
 
 if TYPE_CHECKING:

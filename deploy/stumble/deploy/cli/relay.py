@@ -9,8 +9,8 @@ from typing import Annotated
 
 import structlog
 import typer
-from prometheus_client import start_http_server
 
+from stumble.consumers.metrics.process import serve
 from stumble.deploy.cli.ask import examples
 from stumble.producers.relay import Relay
 from stumble.schemas.models.settings import Settings, load
@@ -58,7 +58,7 @@ def relay(
 def _serve_metrics(settings: Settings, daemon: Relay) -> None:
     address = (settings.metrics_host, settings.metrics_port or 0)
     try:
-        start_http_server(address[1], address[0], registry=daemon.registry)
+        serve(address[0], address[1], daemon.registry, daemon.live, daemon.ready)
     except OSError as error:
         raise StumbleError(
             f"Metrics can't be served on {address[0]}:{address[1]} ({error.strerror}); choose another --metrics-port."

@@ -29,6 +29,8 @@ _SHOW_S = 2.0
 _BUSY_POLL_S, _IDLE_POLL_S = 0.005, 0.02
 _STOP_S = 5.0
 _PATIENCE_S = 10.0
+#: No turn takes so long, unless a file system or the client library hangs.
+_STUCK_S = 120.0
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 
 
@@ -63,6 +65,7 @@ class Relay:
         self._settings = settings
         self._seen_sent, self._answered_at = 0, 0.0
         self._stopping = False
+        self._turned_at = time.monotonic()
         self._save_at = self._show_at = self._busy_until = 0.0
 
     def stop(self) -> None:
@@ -75,9 +78,19 @@ class Relay:
             self.turn()
         self._finish()
 
+    def live(self) -> tuple[bool, str]:
+        """Tell whether the loop goes round; a broker or a disk that is away doesn't stop it."""
+        age = time.monotonic() - self._turned_at
+        return age < _STUCK_S, f"went round {age:.0f} s ago"
+
+    def ready(self) -> tuple[bool, str]:
+        """Tell whether Kafka takes what it is sent."""
+        waits = bool(self._troubles.about("kafka"))
+        return not waits, "waits for Kafka" if waits else "delivers"
+
     def turn(self) -> None:
         """Go round once: discover, read, send, settle, save."""
-        now = time.monotonic()
+        now = self._turned_at = time.monotonic()
         feeds = self._feeds.current(now)
         read = sum([self._courier.pump(feed, now) for feed in feeds])
         if read:

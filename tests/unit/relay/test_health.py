@@ -1,0 +1,19 @@
+"""A relay lives while its loop goes round."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from stumble.producers.relay import Relay
+from stumble.schemas.models.settings import Settings
+
+
+def test_a_loop_that_no_longer_goes_round_is_no_life(tmp_path: Path) -> None:
+    relay = Relay(Settings(outbox_dir=tmp_path, kafka={"bootstrap_servers": "127.0.0.1:9"}))  # type: ignore[arg-type]
+    relay.turn()
+    assert relay.live()[0]
+    relay._turned_at = time.monotonic() - 600
+    assert not relay.live()[0]
+    relay.turn()
+    assert relay.live()[0]
