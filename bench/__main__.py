@@ -78,7 +78,7 @@ def _run(report: Report, running: Stack, python: Path, parts: list[str], *, runs
         "scale": lambda: scale_figures.measure(report, running, count=count),
         "alert": lambda: alert_figures.measure(report, running, runs=runs, count=10 if quick else 100),
         "metrics": lambda: metrics_figures.measure(report, running, runs=runs),
-        "nova": lambda: nova_figures.measure(report, runs=runs),
+        "nova": lambda: nova_figures.measure(report, runs=runs, rounds=2 if quick else 10),
     }
     for name in parts:
         measures[name]()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import tempfile
@@ -13,11 +14,16 @@ from bench.report import Report
 _VERSION = "33.0.2"
 #: Requests that work, and requests that fail: creates, power actions and a resize.
 _WORKING = ("create works", "stop works", "start works", "reboot works", "resize works")
-_FAILING = ("stop fails", "both hosts fail", "resize fails on the source")
+_FAILING = ("stop fails", "create: both hosts fail", "resize fails on the source")
 
 
-def measure(report: Report, *, runs: int) -> None:
-    """Measure the share of stumble in Nova's CPU time, in percent, inside one process that plays all services."""
+def measure(report: Report, *, runs: int, rounds: int) -> None:
+    """Measure what stumble adds to Nova, inside one process that plays all services.
+
+    Its share in all of Nova's CPU time, in percent; then, split into API requests and compute actions, against the same
+    requests without stumble, played by turns `rounds` times in the same process: CPU in percent and microseconds, and
+    the ratio of the medians of latency.
+    """
     folder = jobs.ROOT / f".venv-nova-{_VERSION}"
     command = [sys.executable, str(jobs.ROOT / "scripts" / "nova_env.py"), "--nova", _VERSION, "--venv", str(folder)]
     subprocess.run(command, check=True, stdout=sys.stderr)
@@ -25,6 +31,25 @@ def measure(report: Report, *, runs: int) -> None:
     for name, scenarios in (("nova_cpu_percent_success", _WORKING), ("nova_cpu_percent_failure", _FAILING)):
         found = [_share(python, scenarios) for _ in range(runs)]
         report.add(name, [100 * one for one in found], "<= 2")
+    for kind, scenarios in (("success", _WORKING), ("failure", _FAILING)):
+        found = [_compared(python, scenarios, rounds) for _ in range(runs)]
+        for side in ("api", "compute"):
+            of_side = [one[side] for one in found]
+            report.add(f"nova_{side}_cpu_percent_{kind}", [100 * one["share"] for one in of_side], "<= 2")
+            report.add(f"nova_{side}_added_us_{kind}", [one["added_us"] for one in of_side])
+            report.add(f"nova_{side}_added_us_p99_{kind}", [one["added_us_p99"] for one in of_side])
+            report.add(f"nova_{side}_cpu_us_without_{kind}", [one["cpu_us_without"] for one in of_side])
+            report.add(f"nova_{side}_latency_ratio_{kind}", [one["latency_ratio"] for one in of_side])
+
+
+def _compared(python: Path, scenarios: tuple[str, ...], rounds: int) -> dict[str, dict[str, float]]:
+    with tempfile.TemporaryDirectory(prefix="stumble-bench-") as folder:
+        names = Path(folder) / "names.json"
+        names.write_text(json.dumps(scenarios))
+        words = ("--stumble", f"outbox_dir={folder}/outbox", "--names", str(names), "--compare", str(rounds))
+        found = jobs.nova(python, *words, OS_NOVA_DISABLE_EVENTLET_PATCHING="true")
+    compared: dict[str, dict[str, float]] = found["compare"]
+    return compared
 
 
 def _share(python: Path, scenarios: tuple[str, ...]) -> float:

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from novaharness.play import Player
     from novaharness.vocabulary import Scenario
 
 
@@ -39,6 +40,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--record", type=pathlib.Path, help="record notifications and tap calls as JSON lines")
     parser.add_argument("--results", type=pathlib.Path, help="where results go (default: standard output)")
     parser.add_argument("--cost", action="store_true", help='at the end a line {"cost": …}: stumble\'s CPU time')
+    parser.add_argument(
+        "--compare", type=int, metavar="ROUNDS", help="with and without stumble by turns; one last line"
+    )
     parser.add_argument("--witness", type=pathlib.Path, help="where the canaries go that Nova handed to its notifiers")
     parser.add_argument("--log", type=pathlib.Path, help="where Nova's log goes when done")
     return parser.parse_args()
@@ -54,6 +58,16 @@ def chosen(given: argparse.Namespace, scenarios: Sequence[Scenario]) -> list[Sce
         and (names is None or one.name in names)
         and (not given.only or any(text in one.name for text in given.only))
     ]
+
+
+def compared(player: Player, scenarios: list[Scenario], rounds: int) -> dict[str, dict[str, float]]:
+    """Return what stumble adds to the API and to computes."""
+    from novaharness import compare
+
+    one = compare.Compare()
+    one.install()
+    one.play(player, scenarios, rounds)
+    return one.result()
 
 
 def main(given: argparse.Namespace) -> int:
@@ -81,6 +95,9 @@ def main(given: argparse.Namespace) -> int:
     print("nova is up: nova-api, conductor, scheduler, computes " + ", ".join(cloud.COMPUTES), file=sys.stderr)
     watch = (lambda name: setattr(recorder, "scenario", name)) if recorder else (lambda _name: None)
     player = play.Player(running, watch)
+    if given.compare:
+        print(json.dumps({"compare": compared(player, chosen(given, SCENARIOS), given.compare)}), flush=True)
+        return 0
     meter = cost.Cost() if given.cost else None
     if meter:
         player.play(next(scenario for scenario in SCENARIOS if scenario.given == "active"))  # a warm-up

@@ -1,0 +1,146 @@
+"""What stumble adds to API requests and to compute actions, against the same Nova without it, in turns in one process.
+
+Needs native threads (`OS_NOVA_DISABLE_EVENTLET_PATCHING=true`): then the CPU time of a thread is that of its request.
+"""
+
+from __future__ import annotations
+
+import functools
+import statistics
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from nova import rpc
+from nova.api.openstack import wsgi
+from nova.compute import manager
+from oslo_messaging.rpc import dispatcher
+
+from stumble.producers.nova import driver, tap
+
+if TYPE_CHECKING:
+    from novaharness.play import Player
+    from novaharness.vocabulary import Scenario
+
+SIDES = ("api", "compute")
+
+
+class Sample(NamedTuple):
+    """One API request or one call of a compute's method, in microseconds."""
+
+    cpu: float
+    wall: float
+    stumble: float
+    """Of the CPU time, what was spent in driver and tap."""
+
+
+class Compare:
+    """Plays scenarios with stumble and without it, and measures both."""
+
+    def __init__(self) -> None:
+        self._local = threading.local()
+        self._samples: dict[tuple[str, bool, str], list[Sample]] = defaultdict(list)
+        self._on = True
+        self._extensions = {
+            id(found): (found, list(found.extensions))
+            for found in (rpc.LEGACY_NOTIFIER._driver_mgr, rpc.NOTIFIER._driver_mgr)
+        }
+
+    def install(self) -> None:
+        """Measure from now on. Nova must be up, with the driver loaded."""
+        driver.StumbleDriver.notify = self._ours(driver.StumbleDriver.notify)
+        tap._before, tap._after = self._ours(tap._before), self._ours(tap._after)
+        self._producer = tap._tap.producer
+        wsgi.Resource._process_stack = self._measured("api", wsgi.Resource._process_stack, lambda args: args[2])
+        build = manager.ComputeManager._do_build_and_run_instance
+        manager.ComputeManager._do_build_and_run_instance = self._measured("compute", build, lambda _args: "build")
+        dispatch = dispatcher.RPCDispatcher._do_dispatch
+        measured = self._measured("compute", dispatch, lambda args: args[2])
+
+        @functools.wraps(dispatch)
+        def do_dispatch(self_: Any, endpoint: Any, *args: Any, **kwargs: Any) -> Any:
+            chosen = measured if isinstance(endpoint, manager.ComputeManager) else dispatch
+            return chosen(self_, endpoint, *args, **kwargs)
+
+        dispatcher.RPCDispatcher._do_dispatch = do_dispatch
+
+    def play(self, player: Player, scenarios: list[Scenario], rounds: int) -> None:
+        """Play every scenario with and without stumble by turns; the first round only warms up."""
+        for number in range(rounds + 1):
+            for scenario in scenarios:
+                for on in (number % 2 == 0, number % 2 != 0):
+                    self._switch(on)
+                    result = player.play(scenario)
+                    if "error" in result:
+                        raise RuntimeError(result["error"])
+            if number == 0:
+                self._samples.clear()
+        self._switch(True)
+
+    def result(self) -> dict[str, dict[str, float]]:
+        """Return what was measured, for each side."""
+        return {side: dict(self._of(side)) for side in SIDES}
+
+    def _of(self, side: str) -> Iterator[tuple[str, float]]:
+        """Methods count as often as they were called with stumble; those without a counterpart don't."""
+        names = sorted({name for found, _, name in self._samples if found == side})
+        spent, alone, with_it, without = 0.0, 0.0, 0.0, 0.0
+        added: list[float] = []
+        for name in names:
+            on, off = self._samples[side, True, name], self._samples[side, False, name]
+            if not off or not any(one.stumble for one in on):  # a GET starts no action
+                continue
+            added += [one.stumble for one in on]
+            spent += sum(one.stumble for one in on)
+            alone += len(on) * statistics.fmean(one.cpu for one in off)
+            with_it += len(on) * statistics.median(one.wall for one in on)
+            without += len(on) * statistics.median(one.wall for one in off)
+        yield "share", spent / alone
+        yield "added_us", statistics.median(added)
+        yield "added_us_p99", sorted(added)[int(len(added) * 0.99)]
+        yield "cpu_us_without", alone / len(added)
+        yield "latency_ratio", with_it / without
+        yield "calls", float(len(added))
+
+    def _switch(self, on: bool) -> None:
+        """Take stumble out of Nova altogether, or put it back."""
+        if on == self._on:
+            return
+        self._on = on
+        for found, extensions in self._extensions.values():
+            found.extensions = extensions if on else []
+        if on:
+            tap.install(self._producer)
+        else:
+            tap.uninstall()
+
+    def _measured(self, side: str, original: Callable[..., Any], name: Callable[[Any], Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def measured(*args: Any, **kwargs: Any) -> Any:
+            before, self._local.spent = getattr(self._local, "spent", 0), 0
+            wall, cpu, on = time.perf_counter_ns(), time.thread_time_ns(), self._on
+            try:
+                return original(*args, **kwargs)
+            finally:
+                cpu, wall = time.thread_time_ns() - cpu, time.perf_counter_ns() - wall
+                sample = Sample(cpu / 1000, wall / 1000, self._local.spent / 1000)
+                self._samples[side, on, str(name(args))].append(sample)
+                self._local.spent += before
+
+        return measured
+
+    def _ours(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def ours(*args: Any, **kwargs: Any) -> Any:
+            if getattr(self._local, "inside", False):
+                return original(*args, **kwargs)
+            self._local.inside, started = True, time.thread_time_ns()
+            try:
+                return original(*args, **kwargs)
+            finally:
+                self._local.inside = False
+                self._local.spent = getattr(self._local, "spent", 0) + time.thread_time_ns() - started
+
+        return ours
