@@ -34,9 +34,9 @@ def ours(name: str, *arguments: str, **environment: str) -> dict[str, Any]:
     return _run([sys.executable, "-m", f"bench.ours.{name}", *arguments], {"PYTHONPATH": ROOTS, **environment})
 
 
-def nova(python: Path, *arguments: str, **more: str) -> dict[str, Any]:
+def nova(python: Path, *arguments: str) -> dict[str, Any]:
     """Run the harness of real Nova in Nova's environment; return its last line."""
-    environment = {"PYTHONPATH": str(ROOT / "tests" / "nova"), "PYTHONWARNINGS": "ignore", **more}
+    environment = {"PYTHONPATH": str(ROOT / "tests" / "nova"), "PYTHONWARNINGS": "ignore"}
     return _run([str(python), "-m", "novaharness", *arguments], environment)
 
 

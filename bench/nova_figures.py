@@ -47,7 +47,7 @@ def _compared(python: Path, scenarios: tuple[str, ...], rounds: int) -> dict[str
         names = Path(folder) / "names.json"
         names.write_text(json.dumps(scenarios))
         words = ("--stumble", f"outbox_dir={folder}/outbox", "--names", str(names), "--compare", str(rounds))
-        found = jobs.nova(python, *words, OS_NOVA_DISABLE_EVENTLET_PATCHING="true")
+        found = jobs.nova(python, *words)
     compared: dict[str, dict[str, float]] = found["compare"]
     return compared
 

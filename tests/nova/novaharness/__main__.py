@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from novaharness.compare import Compare
     from novaharness.play import Player
     from novaharness.vocabulary import Scenario
 
@@ -60,11 +61,17 @@ def chosen(given: argparse.Namespace, scenarios: Sequence[Scenario]) -> list[Sce
     ]
 
 
-def compared(player: Player, scenarios: list[Scenario], rounds: int) -> dict[str, dict[str, float]]:
-    """Return what stumble adds to the API and to computes."""
+def watching_api() -> Compare:
+    """Return a comparison that will measure nova-api; it loads the driver, which other runs may not want."""
     from novaharness import compare
 
     one = compare.Compare()
+    one.watch_api()
+    return one
+
+
+def compared(one: Compare, player: Player, scenarios: list[Scenario], rounds: int) -> dict[str, dict[str, float]]:
+    """Return what stumble adds to the API and to computes."""
     one.install()
     one.play(player, scenarios, rounds)
     return one.result()
@@ -86,6 +93,7 @@ def main(given: argparse.Namespace) -> int:
     recorder = record.Recorder(given.record) if given.record else None
     if recorder:
         recorder.install()
+    comparison = watching_api() if given.compare else None
     running = cloud.Cloud(conf).start()
     running.require_drivers(drivers)
     canaries.plant(running)
@@ -95,8 +103,10 @@ def main(given: argparse.Namespace) -> int:
     print("nova is up: nova-api, conductor, scheduler, computes " + ", ".join(cloud.COMPUTES), file=sys.stderr)
     watch = (lambda name: setattr(recorder, "scenario", name)) if recorder else (lambda _name: None)
     player = play.Player(running, watch)
-    if given.compare:
-        print(json.dumps({"compare": compared(player, chosen(given, SCENARIOS), given.compare)}), flush=True)
+    if comparison:
+        print(
+            json.dumps({"compare": compared(comparison, player, chosen(given, SCENARIOS), given.compare)}), flush=True
+        )
         return 0
     meter = cost.Cost() if given.cost else None
     if meter:

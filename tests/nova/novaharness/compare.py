@@ -1,6 +1,6 @@
 """What stumble adds to API requests and to compute actions, against the same Nova without it, in turns in one process.
 
-Needs native threads (`OS_NOVA_DISABLE_EVENTLET_PATCHING=true`): then the CPU time of a thread is that of its request.
+All services share a process under eventlet: a green thread's CPU time is told apart at each switch to another one.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import WeakKeyDictionary
 
+import greenlet
 from nova import rpc
-from nova.api.openstack import wsgi
+from nova.api import wsgi
 from nova.compute import manager
 from oslo_messaging.rpc import dispatcher
 
@@ -36,24 +38,59 @@ class Sample(NamedTuple):
     """Of the CPU time, what was spent in driver and tap."""
 
 
+def _asked(arguments: Any) -> str:
+    """Name a request by method and resource, whichever server it is about."""
+    environ = arguments[0]
+    parts = environ["PATH_INFO"].split("/")
+    return " ".join([environ["REQUEST_METHOD"], *(part for part in parts if len(part) < len("server-uuid-and-more"))])
+
+
+class GreenClock:
+    """CPU time of each green thread."""
+
+    def __init__(self) -> None:
+        self._switched = time.thread_time_ns()
+        self._spent: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
+
+    def start(self) -> None:
+        """Look at every switch from now on."""
+        self._switched = time.thread_time_ns()
+        greenlet.settrace(self._trace)
+
+    def now(self) -> int:
+        """Return the CPU time of the calling green thread so far, in nanoseconds."""
+        return self._spent.get(greenlet.getcurrent(), 0) + time.thread_time_ns() - self._switched
+
+    def _trace(self, event: str, arguments: Any) -> None:
+        if event in ("switch", "throw"):
+            now = time.thread_time_ns()
+            self._spent[arguments[0]] = self._spent.get(arguments[0], 0) + now - self._switched
+            self._switched = now
+
+
 class Compare:
     """Plays scenarios with stumble and without it, and measures both."""
 
     def __init__(self) -> None:
         self._local = threading.local()
         self._samples: dict[tuple[str, bool, str], list[Sample]] = defaultdict(list)
+        self._clock = GreenClock()
         self._on = True
-        self._extensions = {
-            id(found): (found, list(found.extensions))
-            for found in (rpc.LEGACY_NOTIFIER._driver_mgr, rpc.NOTIFIER._driver_mgr)
-        }
+        self._extensions: dict[int, Any] = {}
+
+    def watch_api(self) -> None:
+        """Measure the requests of the WSGI application that is loaded from now on, middleware included."""
+        self._clock.start()
+        load = wsgi.Loader.load_app
+        wsgi.Loader.load_app = lambda loader, name: self._measured("api", load(loader, name), _asked)
 
     def install(self) -> None:
-        """Measure from now on. Nova must be up, with the driver loaded."""
+        """Measure what is added, and computes, from now on. Nova must be up, with the driver loaded."""
+        notifiers = (rpc.LEGACY_NOTIFIER._driver_mgr, rpc.NOTIFIER._driver_mgr)
+        self._extensions = {id(found): (found, list(found.extensions)) for found in notifiers}
         driver.StumbleDriver.notify = self._ours(driver.StumbleDriver.notify)
         tap._before, tap._after = self._ours(tap._before), self._ours(tap._after)
         self._producer = tap._tap.producer
-        wsgi.Resource._process_stack = self._measured("api", wsgi.Resource._process_stack, lambda args: args[2])
         build = manager.ComputeManager._do_build_and_run_instance
         manager.ComputeManager._do_build_and_run_instance = self._measured("compute", build, lambda _args: "build")
         dispatch = dispatcher.RPCDispatcher._do_dispatch
@@ -72,12 +109,15 @@ class Compare:
             for scenario in scenarios:
                 for on in (number % 2 == 0, number % 2 != 0):
                     self._switch(on)
-                    result = player.play(scenario)
-                    if "error" in result:
-                        raise RuntimeError(result["error"])
+                    self._play(player, scenario)
             if number == 0:
                 self._samples.clear()
         self._switch(True)
+
+    def _play(self, player: Player, scenario: Scenario) -> None:
+        result = player.play(scenario)
+        if "error" in result:
+            raise RuntimeError(result["error"])
 
     def result(self) -> dict[str, dict[str, float]]:
         """Return what was measured, for each side."""
@@ -117,14 +157,13 @@ class Compare:
             tap.uninstall()
 
     def _measured(self, side: str, original: Callable[..., Any], name: Callable[[Any], Any]) -> Callable[..., Any]:
-        @functools.wraps(original)
         def measured(*args: Any, **kwargs: Any) -> Any:
             before, self._local.spent = getattr(self._local, "spent", 0), 0
-            wall, cpu, on = time.perf_counter_ns(), time.thread_time_ns(), self._on
+            wall, cpu, on = time.perf_counter_ns(), self._clock.now(), self._on
             try:
                 return original(*args, **kwargs)
             finally:
-                cpu, wall = time.thread_time_ns() - cpu, time.perf_counter_ns() - wall
+                cpu, wall = self._clock.now() - cpu, time.perf_counter_ns() - wall
                 sample = Sample(cpu / 1000, wall / 1000, self._local.spent / 1000)
                 self._samples[side, on, str(name(args))].append(sample)
                 self._local.spent += before
@@ -136,11 +175,11 @@ class Compare:
         def ours(*args: Any, **kwargs: Any) -> Any:
             if getattr(self._local, "inside", False):
                 return original(*args, **kwargs)
-            self._local.inside, started = True, time.thread_time_ns()
+            self._local.inside, started = True, self._clock.now()
             try:
                 return original(*args, **kwargs)
             finally:
                 self._local.inside = False
-                self._local.spent = getattr(self._local, "spent", 0) + time.thread_time_ns() - started
+                self._local.spent = getattr(self._local, "spent", 0) + self._clock.now() - started
 
         return ours
