@@ -16,6 +16,7 @@ from pathlib import Path
 
 from bench import (
     alert_figures,
+    audit_figures,
     emit_figures,
     metrics_figures,
     nova_figures,
@@ -27,7 +28,10 @@ from bench.environment import peers_python, versions
 from bench.report import Report
 from bench.stack import Stack, stack
 
-_PARTS = ("projector", "success", "emit", "relay", "latency", "full", "scale", "metrics", "alert", "nova")
+_PARTS = (
+    *("projector", "success", "emit", "relay", "latency", "full", "audit", "growth"),
+    *("scale", "metrics", "alert", "nova"),
+)
 _ROOT = Path(__file__).parents[1]
 
 
@@ -41,7 +45,7 @@ def main() -> int:
     parser.add_argument("--state", type=Path, default=_ROOT / ".state" / "bench", help="folder to work in")
     parser.add_argument("--json", type=Path, help="where to write the figures")
     asked = parser.parse_args()
-    parts = asked.only or [part for part in _PARTS if not (asked.quick and part == "full")]
+    parts = asked.only or [part for part in _PARTS if not (asked.quick and part in ("full", "growth"))]
     runs = asked.runs or (1 if asked.quick else 3)
     count = asked.events or (20_000 if asked.quick else 200_000)
     report = Report(peers=versions())
@@ -74,6 +78,8 @@ def _run(report: Report, running: Stack, python: Path, parts: list[str], *, runs
         "relay": lambda: relay_figures.measure(report, running, runs=runs, count=count),
         "latency": lambda: relay_figures.latency(report, running, runs=runs, seconds=5 if quick else 30),
         "full": lambda: projector_figures.full_store(report, running, runs=runs, count=count, stored=15 * count),
+        "audit": lambda: audit_figures.measure(report, running, runs=runs, count=count),
+        "growth": lambda: audit_figures.growth(report, running, count=5 * count, plot=not quick),
         "emit": emit,
         "scale": lambda: scale_figures.measure(report, running, count=count),
         "alert": lambda: alert_figures.measure(report, running, runs=runs, count=10 if quick else 100),

@@ -7,19 +7,22 @@ run meanwhile.
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from psycopg import IsolationLevel
+from psycopg import IsolationLevel, sql
 
+from stumble.consumers.audit.ahead import Ahead
 from stumble.consumers.audit.chunks import chunks
 from stumble.consumers.audit.counting import differing_counters
 from stumble.consumers.audit.judge import EXPIRED, Horizon, Judge
 from stumble.consumers.audit.ranges import Range, range_of
 from stumble.consumers.audit.repair import Repair
-from stumble.consumers.audit.report import Report
-from stumble.consumers.audit.stage import Stage
+from stumble.consumers.audit.report import Report, Verdict
+from stumble.consumers.audit.stage import Stage, staged
 from stumble.consumers.audit.topic import Decoding, records
 from stumble.consumers.projector.rows import as_json
 from stumble.consumers.projector.undisturbed import undisturbed
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
 
     from psycopg import Connection
 
+    from stumble.consumers.audit.derived import Chunk
     from stumble.consumers.projector.batch import BadRecord
     from stumble.consumers.projector.settings import ProjectorSettings
     from stumble.schemas.models.settings import Settings
@@ -50,6 +54,8 @@ set statement_timeout = 0; set idle_in_transaction_session_timeout = 0; set lock
 set work_mem = '64MB'; set temp_buffers = '32MB'; set synchronous_commit = off
 """
 _CATCH_UP_PAUSE = 0.5
+#: Sessions that compare at once.
+_LANES = 2
 
 
 @dataclass(slots=True, frozen=True)
@@ -185,10 +191,14 @@ class Audit:
 
     def _stage(self, span: Range, keys: Collection[bytes] | None) -> None:
         done, size = 0, len(span)
-        for messages in records(self.kafka, span, keys):
-            done += len(messages)
-            self.stage.add(self.decoding.readings(messages))
-            self._told("read", done, size)
+        with Ahead[None]() as laying_down:
+            for messages in records(self.kafka, span, keys):
+                done += len(messages)
+                rows = staged(self.decoding.readings(messages))
+                laying_down.submit(partial(self.stage.add, rows))
+                self._told("read", done, size)
+            for _ in laying_down.rest():
+                pass
 
     def _offsets(self) -> dict[int, int]:
         rows = self.connection.execute(query("all_offsets"), {"topic": self.topic}).fetchall()
@@ -231,17 +241,45 @@ class Audit:
         execute(query("audit_sightings"))
         self._choose_instances()
         self._events(self.horizon)
-        judge = Judge(self.connection, self.span, self.horizon, self.report)
-        total = execute("select count(*) from audit_instances").fetchone()
-        for chunk in chunks(self.connection):
-            judge.judge(chunk)
-            self._told("compared", self.report.instances, total[0] if total else 0)
+        self._judge_all()
         if self.scope.everything:
             if found := differing_counters(self.connection):
                 execute(query("audit_tell"), {"rows": as_json(found)})
             execute(query("audit_extra_publications"), {"days": own.requests_days})
         for host, refused, set_aside in execute(query("audit_refused")):
             self.report.refused[host] = {"refused": refused, "set_aside": set_aside}
+
+    def _judge_all(self) -> None:
+        """Judge all instances in two sessions that see this one's snapshot: one derives while the other waits."""
+        connection = self.connection
+        snapshot = connection.execute("select pg_export_snapshot()").fetchone()
+        total = connection.execute("select count(*) from audit_instances").fetchone()
+        size, done = total[0] if total else 0, 0
+        with ExitStack() as sessions, Ahead[Verdict](_LANES, _LANES + 1) as lanes:
+            free: SimpleQueue[Judge] = SimpleQueue()
+            for _ in range(_LANES):
+                session = sessions.enter_context(_looking(self.url, str(snapshot[0]) if snapshot else ""))
+                free.put(Judge(session, self.span, self.horizon))
+
+            def judged(chunk: Chunk) -> Verdict:
+                judge = free.get()
+                try:
+                    return judge.judge(chunk)
+                finally:
+                    free.put(judge)
+
+            for chunk in chunks(connection):
+                for verdict in lanes.submit(partial(judged, chunk)):
+                    self._take(verdict)
+                done += len(chunk.instances)
+                self._told("compared", done, size)
+            for verdict in lanes.rest():
+                self._take(verdict)
+
+    def _take(self, verdict: Verdict) -> None:
+        self.report.take(verdict)
+        if verdict.differences:
+            self.connection.execute(query("audit_tell"), {"rows": as_json(verdict.differences)})
 
     def _choose_instances(self) -> None:
         execute, scope = self.connection.execute, self.scope
@@ -281,6 +319,19 @@ def open_session(url: str, application: str) -> Connection[Any]:
     connection.execute(_SESSION)
     register(connection)
     return connection
+
+
+@contextmanager
+def _looking(url: str, snapshot: str) -> Iterator[Connection[Any]]:
+    """Open a session that sees what another's snapshot sees."""
+    connection = open_session(url, "stumble-audit")
+    connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
+    try:
+        with connection.transaction():
+            connection.execute(sql.SQL("set transaction snapshot {}").format(sql.Literal(snapshot)))
+            yield connection
+    finally:
+        connection.close()
 
 
 def _report(topic: str, scope: Scope) -> Report:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from stumble.consumers.audit.chunks import decisions_of
 from stumble.consumers.audit.derived import derive_groups
+from stumble.consumers.audit.report import Verdict
 from stumble.consumers.diff import unpack_stored
 from stumble.consumers.facts import pack, unpack
 from stumble.consumers.projector.rows import as_array, as_json, failure_row, request_json
@@ -18,13 +19,11 @@ from stumble.consumers.store.queries import query
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from datetime import datetime
 
     from psycopg import Connection
 
     from stumble.consumers.audit.derived import Chunk, Facts, Group
     from stumble.consumers.audit.ranges import Range
-    from stumble.consumers.audit.report import Report
     from stumble.consumers.diff import StoredRequest
     from stumble.consumers.projector.factsets import SetKey
 
@@ -62,22 +61,20 @@ class Judged:
 
 
 class Judge:
-    """Judges chunks within one snapshot of the store; what differs goes into `audit_differences`."""
+    """Judges chunks in one session, which looks at one snapshot of the store."""
 
-    def __init__(self, connection: Connection[Any], span: Range, horizon: Horizon, report: Report) -> None:
+    def __init__(self, connection: Connection[Any], span: Range, horizon: Horizon) -> None:
         self._connection = connection
         self._span = span
         self._horizon = horizon
-        self._report = report
-        self._until: datetime | None = None
+        self._verdict = Verdict()
 
-    def judge(self, chunk: Chunk) -> None:
-        """Compare one chunk."""
+    def judge(self, chunk: Chunk) -> Verdict:
+        """Compare one chunk; returns what differs and what was left out."""
+        verdict = self._verdict = Verdict(len(chunk.instances))
         judged = self.weigh(chunk)
-        decisions = decisions_of(self._connection, chunk.instances, self._until)
-        for ruled in decisions.values():
-            for decision in ruled:
-                self._report.decisions[decision.kind] = self._report.decisions.get(decision.kind, 0) + 1
+        decisions = decisions_of(self._connection, chunk.instances)
+        verdict.decisions.update(decision.kind for ruled in decisions.values() for decision in ruled)
         context = [key for key, kept in judged.stored.items() if kept.has_context]
         groups = derive_groups(judged.sets, decisions, context)
         rows: list[tuple[str, ...]] = [
@@ -85,11 +82,9 @@ class Judge:
         ]
         rows += self._digests(judged, groups)
         rows += self._rows(judged, groups)
-        if rows:
-            names = ("kind", "what", "id", "instance_uuid", "request_id", "detail")
-            told = [dict(zip(names, row, strict=True)) for row in rows]
-            self._connection.execute(query("audit_tell"), {"rows": as_json(told)})
-        self._report.instances += len(chunk.instances)
+        names = ("kind", "what", "id", "instance_uuid", "request_id", "detail")
+        verdict.differences = [dict(zip(names, row, strict=True)) for row in rows]
+        return verdict
 
     def weigh(self, chunk: Chunk) -> Judged:
         """Tell which sets are wholly inside the range and both sides' retention; the others stay as they are stored."""
@@ -111,7 +106,7 @@ class Judge:
         if told and max(fact.at for fact in told) < self._horizon.requests_us:
             judged.left_out.add(key)
             del judged.sets[key]
-            self._report.leave_out(EXPIRED)
+            self._verdict.left_out[EXPIRED] += 1
         else:
             judged.differing.append(("missing", key, f"{len(told)} facts are not in the store"))
 
@@ -128,7 +123,7 @@ class Judge:
             if why:
                 judged.left_out.add(key)
                 judged.sets[key] = kept
-                self._report.leave_out(why)
+                self._verdict.left_out[why] += 1
                 continue
             have = {fact.event_id: fact for fact in kept}
             kind = "different" if told[key] else "extra"
@@ -184,8 +179,8 @@ class Judge:
                 if (request.instance_uuid, request.request_id or "") not in judged.left_out:
                     failures.append(failure_row(request, failure, partition))
                     publications.append(_published(request, failure, must=True))
-        self._report.requests += len(requests)
-        self._report.failures += len(failures)
+        self._verdict.requests += len(requests)
+        self._verdict.failures += len(failures)
         where = {
             "instances": judged.chunk.instances,
             "left_out": [f"{instance}/{request_id}" for instance, request_id in judged.left_out],

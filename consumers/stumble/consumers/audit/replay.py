@@ -9,16 +9,18 @@ from __future__ import annotations
 import time
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import conninfo, sql
 
+from stumble.consumers.audit.ahead import Ahead
 from stumble.consumers.audit.audit import open_session
 from stumble.consumers.audit.chunks import chunks, decisions_of
 from stumble.consumers.audit.derived import Chunk, derive_groups, remember
 from stumble.consumers.audit.ranges import range_of
-from stumble.consumers.audit.stage import Stage
+from stumble.consumers.audit.stage import Stage, staged
 from stumble.consumers.audit.topic import Decoding, records
 from stumble.consumers.facts import has_context
 from stumble.consumers.projector import writing
@@ -121,18 +123,21 @@ class Replay:
 
     def _read(self, connection: Connection[Any], stage: Stage) -> None:
         size = len(self._span)
-        for messages in records(self._settings.kafka, self._span):
-            readings = self._decoding.readings(messages)
-            self._partitions.ensure(connection, days_of_ids(reading.event_id for reading in readings))
-            self._store_events(connection, readings)
-            stage.add(readings)
-            self._told("read", stage.records, size)
+        with Ahead[None]() as storing:
+            for messages in records(self._settings.kafka, self._span):
+                readings = self._decoding.readings(messages)
+                storing.submit(partial(self._store, connection, stage, readings, staged(readings)))
+                self._told("read", stage.records, size)
+            for _ in storing.rest():
+                pass
 
-    def _store_events(self, connection: Connection[Any], readings: list[Reading]) -> None:
+    def _store(self, connection: Connection[Any], stage: Stage, readings: list[Reading], rows: list[bytes]) -> None:
+        self._partitions.ensure(connection, days_of_ids(reading.event_id for reading in readings))
+        stage.add(rows)
         unique = {reading.event_id: reading for reading in reversed(readings)}
         with connection.cursor() as cursor:
-            rows = cursor.execute(query("known_events"), {"ids": UuidArray(uuid_array(unique))})
-            for (event_id,) in rows.fetchall():
+            known = cursor.execute(query("known_events"), {"ids": UuidArray(uuid_array(unique))})
+            for (event_id,) in known.fetchall():
                 del unique[event_id]
             copy_rows(cursor, "copy_events", [reading.row for reading in unique.values()])
         self._done.events += len(unique)
@@ -142,12 +147,15 @@ class Replay:
             connection.execute(query(statement))
         connection.execute(query("repair_sightings"), {"patience": 0})
         row = connection.execute("select count(*) from audit_instances").fetchone()
-        for chunk in chunks(connection):
-            self._fold(connection, chunk)
-            self._done.instances += len(chunk.instances)
-            self._told("derived", self._done.instances, row[0] if row else 0)
+        with Ahead[None]() as writing_down:
+            for chunk in chunks(connection):
+                writing_down.submit(partial(_write, connection, self._fold(connection, chunk)))
+                self._done.instances += len(chunk.instances)
+                self._told("derived", self._done.instances, row[0] if row else 0)
+            for _ in writing_down.rest():
+                pass
 
-    def _fold(self, connection: Connection[Any], chunk: Chunk) -> None:
+    def _fold(self, connection: Connection[Any], chunk: Chunk) -> Folded:
         decisions = decisions_of(connection, chunk.instances, self._until)
         decided = {decision.request_key for ruled in decisions.values() for decision in ruled}
         loaded = Loaded(
@@ -163,8 +171,7 @@ class Replay:
         for item in loaded.sets.values():
             item.has_context = has_context(item.facts)
             item.has_decisions = any(one.request_key in decided for one in item.stored)
-        with connection.cursor() as cursor:
-            writing.write(cursor, folded, Counter())
+        return folded
 
     def _take_decisions(self, connection: Connection[Any]) -> None:
         """Copy what the store has decided up to then; a replay without a store has none."""
@@ -193,6 +200,11 @@ class Replay:
             "offsets": [self._span.ends[partition] for partition in order],
         }
         connection.execute(query("first_offsets"), where)
+
+
+def _write(connection: Connection[Any], folded: Folded) -> None:
+    with connection.cursor() as cursor:
+        writing.write(cursor, folded, Counter())
 
 
 def database(store: str, place: str) -> str:

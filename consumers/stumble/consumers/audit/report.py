@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What a look at some instances came to."""
+
+    instances: int = 0
+    requests: int = 0
+    failures: int = 0
+    left_out: Counter[str] = field(default_factory=Counter)
+    decisions: Counter[str] = field(default_factory=Counter)
+    differences: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -39,6 +52,16 @@ class Report:
     def total(self) -> int:
         """How many things differ."""
         return sum(count for kinds in self.differences.values() for count in kinds.values())
+
+    def take(self, verdict: Verdict) -> None:
+        """Take in the figures of a verdict."""
+        self.instances += verdict.instances
+        self.requests += verdict.requests
+        self.failures += verdict.failures
+        for why, count in verdict.left_out.items():
+            self.leave_out(why, count)
+        for kind, count in verdict.decisions.items():
+            self.decisions[kind] = self.decisions.get(kind, 0) + count
 
     def leave_out(self, why: str, count: int = 1) -> None:
         """Note that something is not judged."""

@@ -53,12 +53,16 @@ class Stage:
         for statement in TABLES:
             self.connection.execute(query(statement))
 
-    def add(self, readings: Iterable[Reading]) -> None:
-        """Lay down what was read."""
-        rows = [_row(reading) for reading in readings]
+    def add(self, rows: list[bytes]) -> None:
+        """Lay down rows of what was read."""
         with self.connection.cursor() as cursor:
             copy_rows(cursor, "copy_staged", rows)
         self.records += len(rows)
+
+
+def staged(readings: Iterable[Reading]) -> list[bytes]:
+    """Return what was read as rows of `audit_staged`, in PostgreSQL's binary COPY format."""
+    return [_row(reading) for reading in readings]
 
 
 def _row(reading: Reading) -> bytes:

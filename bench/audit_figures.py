@@ -1,0 +1,76 @@
+"""Audit and replay beside the projector, over the same topic; and the projector while its store grows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from bench import jobs
+from bench.plot import growth_plot
+from bench.projector_figures import _KEEP, _project, _topics
+from bench.report import Report
+from bench.stack import Stack
+from bench.stream import events, load
+
+_PLOT = Path(__file__).parents[1] / "docs" / "growth.svg"
+
+
+def measure(report: Report, stack: Stack, *, runs: int, count: int) -> None:
+    """Measure how fast a store is audited and replayed, and in how much memory."""
+    prefix = "audit-"
+    load(stack.kafka.bootstrap_servers, _topics(stack, prefix), events(success=False, count=count))
+    taken: dict[str, list[dict[str, Any]]] = {"projector": [], "audit": [], "replay": []}
+    for _ in range(runs):
+        url, other = stack.database(), stack.database()
+        try:
+            taken["projector"].append(_project(stack, url, prefix, count))
+            stack.settle(url)
+            for what in ("audit", "replay"):
+                taken[what].append(_again(stack, what, url, other, prefix))
+        finally:
+            stack.drop(url)
+            stack.drop(other)
+    rates = {name: [run["events"] / run["seconds"] for run in found] for name, found in taken.items()}
+    for what in ("audit", "replay"):
+        report.add(f"{what}_events_per_second", rates[what])
+        report.add(f"{what}_cpu_us_per_event", [1e6 * run["all_cpu"] / run["events"] for run in taken[what]])
+        ratio = [own / other for own, other in zip(rates[what], rates["projector"], strict=True)]
+        report.add(f"{what}_ratio_to_projector", ratio, ">= 1")
+        report.add(f"{what}_rss_mb", [run["rss_mb"] for run in taken[what]], "<= 300")
+
+
+def growth(report: Report, stack: Stack, *, count: int, plot: bool) -> None:
+    """Project `count` events into one store, looking at rate and memory on the way."""
+    prefix = "growth-"
+    load(stack.kafka.bootstrap_servers, _topics(stack, prefix), events(success=False, count=count))
+    url = stack.database()
+    try:
+        settings = _settings(stack, url, prefix)
+        jobs.command("store", "migrate", **settings)
+        samples = jobs.ours("growth", str(count), str(max(1, count // 40)), **settings)["samples"]
+    finally:
+        stack.drop(url)
+    tenth = max(1, len(samples) // 10)
+    report.add("growth_first_events_per_second", [sample[1] for sample in samples[:tenth]])
+    report.add("growth_last_events_per_second", [sample[1] for sample in samples[-tenth:]])
+    report.add("growth_last_cpu_ratio", [samples[-1][2] / samples[0][2]])
+    report.add("growth_rss_mb", [max(sample[3] for sample in samples)], "<= 300")
+    if plot:
+        _PLOT.write_text(growth_plot(samples), encoding="utf-8")
+
+
+def _settings(stack: Stack, url: str, prefix: str) -> dict[str, str]:
+    return {
+        "STUMBLE_DATABASE_URL": url,
+        "STUMBLE_KAFKA__BOOTSTRAP_SERVERS": stack.kafka.bootstrap_servers,
+        "STUMBLE_KAFKA__TOPIC_PREFIX": prefix,
+        "STUMBLE_PROJECTOR_GROUP": f"bench-{url.rpartition('/')[2]}",
+        **_KEEP,
+    }
+
+
+def _again(stack: Stack, what: str, url: str, other: str, prefix: str) -> dict[str, Any]:
+    before = stack.postgres_cpu()
+    found = jobs.ours("again", what, other, **_settings(stack, url, prefix))
+    found["all_cpu"] = found["cpu_seconds"] + stack.postgres_cpu() - before
+    return found

@@ -1,0 +1,31 @@
+"""An audit of a store, or a replay into another: from the first record to the last answer."""
+
+from __future__ import annotations
+
+import sys
+
+from bench.ours.common import Clock, say
+from stumble.consumers.audit.audit import Audit, Scope
+from stumble.consumers.audit.replay import Replay
+from stumble.consumers.projector.settings import ProjectorSettings
+from stumble.schemas.models.settings import load
+
+
+def main(what: str, place: str) -> None:
+    """Audit the store that the environment names, or replay its topic into `place`."""
+    clock = Clock()
+    clock.start()
+    if what == "replay":
+        clock.report(Replay(load(), None, None).into(place).records)
+        return
+    audit = Audit(load(), ProjectorSettings(), Scope())
+    report = audit.run()
+    audit.close()
+    if not report.equal:
+        say(differences=report.differences)
+        raise SystemExit(1)
+    clock.report(report.records)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
