@@ -91,11 +91,9 @@ def fleet() -> dashboard.Dashboard:
             number("Failed in an hour", failed, "none", "Requests that ended FAILED."),
             number("Failed share, 1 h", "stumble:failed_ratio:rate1h", "percentunit", "Of the requests that ended."),
             number("In flight", "sum(stumble_action_requests_open)", "none", "Requests without an outcome yet."),
+            number("Stalled", "sum(stumble_action_requests_stalled)", "none", "Requests that were not heard of again."),
             number(
-                "Stalled in an hour",
-                'sum(increase(stumble_action_requests_total{outcome="STALLED"}[1h]))',
-                "none",
-                "Requests that were not heard of again.",
+                "Silent hosts", "max(stumble_silent_hosts)", "none", "Hosts whose relay has said nothing for 10 min."
             ),
             lines(
                 "Requests by outcome",
