@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import signal
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -76,9 +78,10 @@ lock_path = {state}/locks
 policy_file = {state}/no-policy.yaml
 
 [oslo_messaging_notifications]
-{notifications}
+driver = stumble
 
-{sections}
+[stumble]
+outbox_dir = {outbox}
 """
 _HOST = "[DEFAULT]\nhost = {host}\nstate_path = {state}\n\n[oslo_concurrency]\nlock_path = {state}/locks\n"
 _PLACEMENT = "[api]\nauth_strategy = noauth2\n\n[placement_database]\nconnection = {database}\nsync_on_startup = true\n"
@@ -103,22 +106,25 @@ class Services:
         new_database: Callable[[], str],
         outbox: Path,
         *,
-        sections: Mapping[str, Mapping[str, str]] | None = None,
-        drivers: tuple[str, ...] = ("stumble",),
         workers: int = 1,
-        uwsgi: tuple[str, ...] = (),
-        environment: Mapping[str, str] | None = None,
+        max_requests: int = 0,
     ) -> None:
+        """Take the interpreter of Nova's environment; the API has `workers`, each for so many requests (0: any)."""
         self.state = state
         self.outbox = outbox
         self.python = python
+        self.package = state / "site" / "stumble"
+        """The services' own copy of stumble, which a test may replace."""
         self.url = f"http://{LOOPBACK}:{free_port()}"
         self._placement = f"http://{LOOPBACK}:{free_port()}"
         self._new_database = new_database
-        self._sections = {"stumble": {"outbox_dir": str(outbox)}} if sections is None else dict(sections)
-        self._drivers = drivers
-        self._uwsgi = ("--processes", str(workers), *uwsgi)
-        self._extra = dict(environment or {})
+        self._uwsgi = (
+            "--processes",
+            str(workers),
+            "--worker-reload-mercy",
+            "3",
+            *(("--max-requests", str(max_requests)) if max_requests else ()),
+        )
         self.bus = LocalRabbit(state / "rabbit")
         self.children: dict[str, ChildProcess] = {}
 
@@ -140,6 +146,9 @@ class Services:
         self.bus.stop()
 
     def _start(self) -> None:
+        version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+        installed = self.python.parents[1] / "lib" / version / "site-packages" / "stumble"
+        shutil.copytree(installed, self.package)
         for folder in ("images", "locks", "rabbit", "conf", *HOSTS):
             (self.state / folder).mkdir(parents=True, exist_ok=True)
         bus = self.bus.start()
@@ -157,19 +166,13 @@ class Services:
 
     def _configure(self, bus: str) -> str:
         databases = {name: dialect(self._new_database()) for name in ("api", "cell0", "cell1", "placement")}
-        sections = "\n".join(
-            f"[{name}]\n" + "".join(f"{key} = {value}\n" for key, value in values.items())
-            for name, values in self._sections.items()
-        )
-        notifications = "\n".join(f"driver = {name}" for name in self._drivers)
         conf = self.state / "conf"
         (conf / "nova.conf").write_text(
             _CONF.format(
                 bus=bus,
                 state=self.state,
                 placement_url=self._placement,
-                notifications=notifications,
-                sections=sections,
+                outbox=self.outbox,
                 **databases,
             )
         )
@@ -185,7 +188,7 @@ class Services:
     def environment(self, name: str) -> dict[str, str]:
         """Return the environment of one process."""
         return {
-            "PYTHONPATH": str(HERE),
+            "PYTHONPATH": f"{self.package.parent}:{HERE}",
             "PYTHONWARNINGS": "ignore",
             "OS_NOVA_CONFIG_DIR": str(self.state / "conf"),
             "OS_PLACEMENT_CONFIG_DIR": str(self.state / "conf"),
@@ -193,7 +196,7 @@ class Services:
             "STUMBLE_TEST_CONTROL": str(self.state / name if name in HOSTS else self.state),
             # Green threads where the release has them by default; one compute with native threads.
             "OS_NOVA_DISABLE_EVENTLET_PATCHING": "false" if name in _GREEN else "true",
-            **self._extra,
+            "STUMBLE_TEST_THREADS": str(self.state / "threads"),
         }
 
     def _options(self, *hosts: str) -> list[str]:
@@ -215,6 +218,11 @@ class Services:
             *options,
         ]
         child.start(command, env=self.environment(name))
+
+    def api_workers(self) -> list[int]:
+        """Return the pids of the API's worker processes."""
+        master = self.children["nova-api"].pid
+        return [int(word) for word in Path(f"/proc/{master}/task/{master}/children").read_text().split()]
 
     def start(self, name: str) -> None:
         """Start a service (again); ``host1`` and ``host2`` are the computes."""

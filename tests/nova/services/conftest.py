@@ -1,4 +1,4 @@
-"""A cloud of separate services, and a whole pipeline behind it, once per module."""
+"""A cloud of separate services, and a whole pipeline behind it, once per run: one worker plays all of it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.nova.services.cloud import Services
 from tests.support.rabbitmq import require_rabbitmq
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def pipeline(
     kafka: str, new_database: Callable[..., str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Pipeline]:
@@ -27,11 +27,12 @@ def pipeline(
         yield made
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def services(
     nova_python: Path, new_database: Callable[..., str], pipeline: Pipeline, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Services]:
     """Nova's services as separate processes, with the one line in their nova.conf."""
     require_rabbitmq()
-    with Services(tmp_path_factory.mktemp("nova"), nova_python, new_database, pipeline.outbox) as cloud:
+    state = tmp_path_factory.mktemp("nova")
+    with Services(state, nova_python, new_database, pipeline.outbox, workers=2, max_requests=40) as cloud:
         yield cloud

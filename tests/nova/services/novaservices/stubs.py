@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 import queue
+import threading
 import time
+import traceback
 from typing import Any
 
 import fixtures
@@ -78,8 +81,26 @@ def _get_reply(self: Any, msg_id: str, timeout: float) -> Any:
     raise oslo_messaging.MessagingTimeout(f"Timed out waiting for a reply to message ID {msg_id}")
 
 
+def _watch_threads() -> None:
+    """Write down every thread that stumble starts in a service: there must be none."""
+    start = threading.Thread.start
+
+    def watched(self: threading.Thread) -> None:
+        stack = traceback.extract_stack()[:-1]
+        own = [
+            frame.filename for frame in stack if "/stumble/" in frame.filename or "/site-packages/" in frame.filename
+        ]
+        if own and "/stumble/" in own[-1]:  # not Nova at work inside the tap
+            with pathlib.Path(os.environ["STUMBLE_TEST_THREADS"]).open("a") as file:
+                file.write("".join(traceback.format_list(stack)))
+        start(self)
+
+    threading.Thread.start = watched
+
+
 def install(images: pathlib.Path) -> None:
     """Replace the clients of the other services in this process."""
+    _watch_threads()
     amqpdriver.ReplyWaiters.get = _get_reply
     test = _Test()
     for fixture in (neutron.NeutronFixture(test), cinder.CinderFixture(test), SharedGlance(test, images)):
