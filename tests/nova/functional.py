@@ -63,15 +63,21 @@ def compare(python: Path, module: str) -> dict[str, Any]:
     }
 
 
-def page(kept: dict[str, dict[str, Any]]) -> str:
+def kept() -> dict[str, dict[str, Any]]:
+    """Return what was found by module."""
+    found: dict[str, dict[str, Any]] = json.loads(KEPT.read_text()) if KEPT.exists() else {}
+    return found
+
+
+def page(found_by_module: dict[str, dict[str, Any]]) -> str:
     """Return the page for docs/."""
     total: Counter[str] = Counter()
     rows = []
-    for module, found in sorted(kept.items()):
+    for module, found in sorted(found_by_module.items()):
         numbers = (len(found["passed"]), len(found["not counted"]), len(found["different"]), found["events"])
         total.update(dict(zip(("passed", "out", "different", "events"), numbers, strict=True)))
         rows.append(f"| {module} | " + " | ".join(f"{number:,}" for number in numbers) + " |")
-    different = [f"- {name}: {how}" for found in kept.values() for name, how in found["different"].items()]
+    different = [f"- {name}: {how}" for found in found_by_module.values() for name, how in found["different"].items()]
     return "\n".join(
         [
             "# Nova's own functional tests with stumble switched on",
@@ -101,13 +107,13 @@ def main() -> int:
     made = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True)
     if made.returncode:
         return 1
-    kept: dict[str, Any] = json.loads(KEPT.read_text()) if KEPT.exists() else {}
+    known = kept()
     for module in arguments.modules:
-        kept[module] = found = compare(Path(made.stdout.strip()), module)
+        known[module] = found = compare(Path(made.stdout.strip()), module)
         print(f"{module}: {len(found['passed'])} pass, {len(found['different'])} differ", flush=True)
-        KEPT.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n")
-        PAGE.write_text(page(kept))
-    return int(any(found["different"] for found in kept.values()))
+        KEPT.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
+        PAGE.write_text(page(known))
+    return int(any(found["different"] for found in known.values()))
 
 
 if __name__ == "__main__":

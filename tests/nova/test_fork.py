@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from stumble.producers.outbox import counters, writer
 from stumble.producers.outbox.folder import places
 from tests.nova import offline
 
@@ -45,16 +49,35 @@ def state_of(server: dict[str, Any] | None) -> Any:
     return server and {**server, "fault": bool(server["fault"])}
 
 
+FEW = [word for name in ("create works", "both hosts", "stop", "reboot") for word in ("--only", name)]
+
+
+@pytest.fixture(scope="module")
+def without(harness: Callable[..., list[dict[str, Any]]]) -> list[Any]:
+    """What Nova says of a few scenarios without stumble."""
+    return nova_view(harness(*FEW))
+
+
 def test_an_outbox_that_can_not_be_written_changes_nothing_for_nova(
-    harness: Callable[..., list[dict[str, Any]]], tmp_path: Path
+    harness: Callable[..., list[dict[str, Any]]], without: list[Any], tmp_path: Path
 ) -> None:
     in_the_way = tmp_path / "file"
     in_the_way.write_text("not a directory")
-    few = [word for name in ("create works", "both hosts", "stop", "reboot") for word in ("--only", name)]
-    without = harness(*few)
-    broken = harness(*few, "--stumble", f"outbox_dir={in_the_way}/outbox")
-    assert nova_view(broken) == nova_view(without)
+    assert nova_view(harness(*FEW, "--stumble", f"outbox_dir={in_the_way}/outbox")) == without
     assert in_the_way.read_text() == "not a directory"
+
+
+def test_a_full_outbox_that_nobody_empties_changes_nothing_for_nova(
+    harness: Callable[..., list[dict[str, Any]]], without: list[Any], tmp_path: Path
+) -> None:
+    left_over = tmp_path / f"uid-{os.getuid()}" / "nova-compute-1-00000000"
+    left_over.mkdir(parents=True, mode=0o700)
+    with (left_over / "00000001.seg").open("wb") as segment:
+        segment.truncate(writer.DEFAULT_MAX_BYTES)  # no relay, no broker for days
+    assert nova_view(harness(*FEW, "--stumble", f"outbox_dir={tmp_path}")) == without
+    refused = [counters.read_totals(place.path) for place in places(str(tmp_path)) if place.path != str(left_over)]
+    assert sum(totals.refused for totals in refused if totals) > 0
+    assert sum(totals.accepted for totals in refused if totals) == 0
 
 
 def test_without_the_tap_nova_s_functions_stay_its_own(

@@ -84,7 +84,7 @@ SOURCE: tuple[Restart, ...] = (
     gives_up("snapshot", IMAGE, "snapshot", called="createImage", quick=True),
     gives_up("backup", BACKUP, "snapshot", called="createBackup"),
     gives_up("pause, guest still up", PAUSE, "pause", called="pause"),
-    gives_up("suspend", SUSPEND, "suspend", called="suspend", effect="UNKNOWN"),
+    gives_up("suspend", SUSPEND, "suspend", called="suspend", effect="UNKNOWN", quick=True),
     gives_up("password", PASSWORD, "set_admin_password", called="changePassword", effect="UNKNOWN"),
     gives_up("shelve", SHELVE, "snapshot", called="shelve", effect="UNKNOWN"),
     resumes("stop", STOP, "power_off", "stop", quick=True),

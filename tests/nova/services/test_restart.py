@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
 from tests.nova.pipeline import Pipeline
-from tests.nova.services import restarts, table
+from tests.nova.services import report, restarts, table
 from tests.nova.services.cloud import Services
 
 pytestmark = pytest.mark.xdist_group("separate services")
@@ -31,3 +32,11 @@ def test_the_table_names_every_restart_once() -> None:
     assert len(set(names)) == len(names)
     must = {"create", "rebuild", "resize", "live-migration", "stop", "reboot", "createImage"}
     assert must <= {one.expected.action for one in table.RESTARTS if one.quick}
+
+
+def test_the_page_is_of_this_table() -> None:
+    kept = json.loads(report.KEPT.read_text())
+    assert kept["table"] == report.table_hash(), "run make nova-restart: the table has changed since"
+    assert set(kept["restarts"]) == {one.name for one in table.RESTARTS}
+    assert [name for name, row in kept["restarts"].items() if not row["right"]] == []
+    assert report.PAGE.read_text() == report.page(kept["restarts"])
