@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import signal
 import sys
@@ -34,6 +35,7 @@ _POLL = 0.05
 _GREEN = ("nova-conductor", "host1")
 
 _CONF = """[DEFAULT]
+host = controller
 transport_url = {bus}
 compute_driver = fake.ControlledDriver
 my_ip = 127.0.0.1
@@ -140,9 +142,9 @@ class Services:
 
     def __exit__(self, *_exc: object) -> None:
         for child in reversed(self.children.values()):
-            child.ask_to_stop(signal.SIGKILL if child.name in HOSTS else signal.SIGTERM)
-        for child in reversed(self.children.values()):
-            child.stop(timeout=5)
+            if child.pid is not None:  # with its workers: uWSGI's wait for their last request, even without a master
+                os.killpg(child.pid, signal.SIGKILL)
+            child.stop()
         self.bus.stop()
 
     def _start(self) -> None:

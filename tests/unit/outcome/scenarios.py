@@ -812,6 +812,21 @@ SCENARIOS = [
         but={way: {"rebuild": "IN_PROGRESS"} for way in ("versioned", "legacy", "both")},
     ),
     Scenario(
+        "live migration: the destination is silent, the source ends the task and sets the error afterwards",
+        """
+        T api action_start live-migration active/migrating
+        T h1 event_start compute_live_migration active/migrating
+        T h1 event_finish.end compute_live_migration active/migrating
+        VL h2 instance.live_migration_post_dest.start active/migrating
+        T h1 fault !MessagingTimeout active/migrating
+        T h1 instance.update active/-
+        T h1 migration migration_type=live-migration migration_status=error !MessagingTimeout
+        T h1 instance.update error/-
+        """,
+        {"live-migration": "FAILED h1:MessagingTimeout(ERROR)"},
+        but={way: {"live-migration": "IN_PROGRESS"} for way in ("versioned", "legacy", "both")},
+    ),
+    Scenario(
         "a restarted source gives a live migration up: its abort is nobody's",
         """
         T api action_start live-migration active/migrating

@@ -34,6 +34,8 @@ def effect_of(at: int, exception: str, rule: rules.Rule, facts: Sequence[Fact]) 
     """Return what a failure of a class, at a time, did: the first settled state from then on against that before."""
     lagging = rule.snapshots_lag or exception in signals.UNSAVED
     baseline = baseline_of(facts)
+    if rule.error_comes_last and baseline != _ERROR and any(_becomes_error(fact) and fact.at >= at for fact in facts):
+        return EFFECT_ERROR
     for fact in facts:
         if fact.state is None or fact.at < at or not _settled(fact, rule, lagging=lagging):
             continue
@@ -43,6 +45,10 @@ def effect_of(at: int, exception: str, rule: rules.Rule, facts: Sequence[Fact]) 
         # Where nothing told the state before: a failure that is not made an error leaves it as it was.
         return EFFECT_NONE if baseline is None or after == baseline else EFFECT_OTHER
     return EFFECT_UNKNOWN
+
+
+def _becomes_error(fact: Fact) -> bool:
+    return fact.signal == signals.UPDATE and fact.state is not None and fact.state[0] == _ERROR
 
 
 def _settled(fact: Fact, rule: rules.Rule, *, lagging: bool) -> bool:

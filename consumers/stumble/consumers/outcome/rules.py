@@ -59,6 +59,8 @@ class Rule:
     silent_class: str = "UnknownError"
     #: The instance that its signals show in failure is not yet what Nova makes of it, or another copy of it.
     snapshots_lag: bool = False
+    #: Nova ends the task first, and sets the instance to error only then.
+    error_comes_last: bool = False
     #: One call may start it several times on one server: the target is part of the key.
     by_target: bool = False
     #: The request states its own end (the library's do): nothing else ends it, and failures before are attempts.
@@ -271,6 +273,7 @@ _TABLE: Final[tuple[Rule, ...]] = (
         exception_ends=False,
         silent_failures={("instance.live_migration_rollback", "START")},
         silent_class="LiveMigrationRolledBack",
+        error_comes_last=True,
         aborted_by="live_migration_cancel",
     ),
     _plain("live_migration_cancel", "live_migration_abort", "live_migration_abort"),

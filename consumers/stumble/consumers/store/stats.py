@@ -125,7 +125,5 @@ def _hints(found: Stats, *, autovacuum: str) -> list[str]:
     if autovacuum != "on":
         hints.append("autovacuum is off: the store grows without end; switch it on")
     if any(name == "events_default" and rows > _DEAD_ROWS for name, rows, _ in found.partitions):
-        hints.append(
-            "events_default is large: ids of many events tell implausible times; look at their hosts' clocks"
-        )
+        hints.append("events_default is large: ids of many events tell implausible times; look at their hosts' clocks")
     return hints
