@@ -86,6 +86,8 @@ driver = stumble
 outbox_dir = {outbox}
 """
 _HOST = "[DEFAULT]\nhost = {host}\nstate_path = {state}\n\n[oslo_concurrency]\nlock_path = {state}/locks\n"
+_PERIODIC = {"host1": "\n[DEFAULT]\nshelved_offload_time = 1\nshelved_poll_interval = 1\n"}
+"""On one host a periodic task does what the other does at once."""
 _PLACEMENT = "[api]\nauth_strategy = noauth2\n\n[placement_database]\nconnection = {database}\nsync_on_startup = true\n"
 
 
@@ -184,7 +186,9 @@ class Services:
         (conf / "placement.conf").write_text(_PLACEMENT.format(database=databases["placement"]))
         for host in HOSTS:
             (self.state / host / "compute_id").write_text(str(uuid.uuid5(uuid.NAMESPACE_DNS, host)))
-            (conf / f"{host}.conf").write_text(_HOST.format(host=host, state=self.state / host))
+            (conf / f"{host}.conf").write_text(
+                _HOST.format(host=host, state=self.state / host) + _PERIODIC.get(host, "")
+            )
         return databases["cell0"]
 
     def environment(self, name: str) -> dict[str, str]:

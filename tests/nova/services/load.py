@@ -31,17 +31,20 @@ class Load:
         """Requests without an answer."""
 
     def _ask(self, server: str) -> None:
+        doubtful = False  # whether the server is locked: the request before had no answer
         while not self._over.is_set():
             for action in ("lock", "unlock"):
                 try:
                     answer = self._cloud.call("POST", f"/servers/{server}/action", {action: None})
                 except OSError:
                     self.broken += 1
+                    doubtful = True
                     continue
-                if answer.status == 202:
-                    self.answered.append((answer.request_id, action))
-                else:
+                if answer.status != 202:
                     self.refused.append((answer.status, answer.body))
+                elif not doubtful:
+                    self.answered.append((answer.request_id, action))
+                doubtful = False
 
     def wait(self, more: int) -> None:
         """Wait until so many more requests are answered."""

@@ -27,6 +27,24 @@ def test_the_record_is_right_within_a_minute_of_the_start(name: str, told: dict[
     assert found["seconds"] is not None
 
 
+def test_a_periodic_offload_is_a_request_of_the_system_s_own(services: Services, pipeline: Pipeline) -> None:
+    server, _ = services.create("host1")
+    services.wait_state(server, "active")
+    services.act(server, table.SHELVE)
+    services.wait_state(server, "shelved_offloaded")
+
+    def both() -> dict[str, dict[str, Any]] | None:
+        items = {item["action"]: item for item in restarts.history(pipeline, server)}
+        done = {name for name, item in items.items() if item["outcome"] == "SUCCEEDED"}
+        return items if {"shelve", "shelveOffload"} <= done else None
+
+    items = services.wait_for(both, "shelve and its offload", 60)
+    assert set(items) == {"create", "shelve", "shelveOffload"}
+    assert items["shelveOffload"]["request_id"] != items["shelve"]["request_id"]
+    assert items["shelveOffload"]["initiator_user_id"] is None
+    assert items["shelve"]["initiator_user_id"] == "root"
+
+
 def test_the_table_names_every_restart_once() -> None:
     names = [one.name for one in table.RESTARTS]
     assert len(set(names)) == len(names)
