@@ -7,6 +7,7 @@ holds rows of a day blocks the making of that day's partition, so making one tak
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -24,8 +25,10 @@ if TYPE_CHECKING:
 DAY_MS = 86_400_000
 #: Partitions that exist before the first event of their day comes.
 DAYS_AHEAD = 2
-#: How long a drop waits for readers, milliseconds; writers wait behind it.
-DROP_PATIENCE_MS = 300
+#: How long making or dropping waits for readers, milliseconds: writers wait behind it.
+PATIENCE_MS = 300
+#: How long a projector goes without a partition that could not be made.
+RETRY_SECONDS = 60.0
 _CREATE = "create table {table} (like stumble_derived.events including all)"
 _TAKE_OVER = """
     with moved as (
@@ -34,6 +37,7 @@ _TAKE_OVER = """
     insert into {table} select * from moved
 """
 _ATTACH = "alter table stumble_derived.events attach partition {table} for values from ({low}) to ({high})"
+_HURRY = sql.SQL("set local lock_timeout = {}").format(sql.Literal(PATIENCE_MS))
 _NAME = re.compile(r"^events_(\d{4})(\d{2})(\d{2})$")
 
 
@@ -71,17 +75,25 @@ class EventPartitions:
 
     retention_days: int
     _known: set[int] = field(default_factory=set)
+    _not_before: float = 0.0
 
     def ensure(self, connection: Connection[Any], days: Iterable[int]) -> None:
-        """Make partitions for those of `days` that are plausible: inside the retention, not far ahead."""
+        """Make partitions for those of `days` that are plausible: inside the retention, not far ahead.
+
+        While somebody reads all events for long (an audit, a backup), none can be made: a day's events go to the
+        default partition until then.
+        """
         today = _today()
         wanted = {day for day in days if today - self.retention_days <= day <= today + DAYS_AHEAD}
         missing = wanted - self._known
-        if missing:
+        if missing and time.monotonic() >= self._not_before:
             self._known |= _existing(connection)
-            for day in sorted(missing - self._known):
-                _make(connection, day)
-                self._known.add(day)
+            try:
+                for day in sorted(missing - self._known):
+                    _make(connection, day)
+                    self._known.add(day)
+            except LockNotAvailable:
+                self._not_before = time.monotonic() + RETRY_SECONDS
 
     def make_ahead(self, connection: Connection[Any]) -> None:
         """Make the partitions of today and the days to come."""
@@ -116,7 +128,7 @@ def _drop(connection: Connection[Any], name: str) -> bool:
     table = sql.Identifier("stumble_derived", name)
     try:
         with connection.transaction():
-            connection.execute(sql.SQL("set local lock_timeout = {}").format(sql.Literal(DROP_PATIENCE_MS)))
+            connection.execute(_HURRY)
             connection.execute(sql.SQL("drop table if exists {}").format(table))
     except LockNotAvailable:
         return False
@@ -132,6 +144,7 @@ def _make(connection: Connection[Any], day: int) -> None:
     }
     with connection.transaction():
         connection.execute(query("lock_maintenance"))
+        connection.execute(_HURRY)
         there = connection.execute(sql.SQL("select to_regclass({exists})").format(**names)).fetchone()
         if there and there[0] is not None:
             return
