@@ -33,7 +33,9 @@ def measure(report: Report, stack: Stack, *, runs: int, count: int) -> None:
     rates = {name: [run["events"] / run["seconds"] for run in found] for name, found in taken.items()}
     for what in ("audit", "replay"):
         report.add(f"{what}_events_per_second", rates[what])
-        report.add(f"{what}_cpu_us_per_event", [1e6 * run["all_cpu"] / run["events"] for run in taken[what]])
+        report.add(f"{what}_cpu_us_per_event", _cpu(taken[what]))
+        less = [own / other for own, other in zip(_cpu(taken[what]), _cpu(taken["projector"]), strict=True)]
+        report.add(f"{what}_cpu_ratio_to_projector", less, "<= 1")
         ratio = [own / other for own, other in zip(rates[what], rates["projector"], strict=True)]
         report.add(f"{what}_ratio_to_projector", ratio, ">= 1")
         report.add(f"{what}_rss_mb", [run["rss_mb"] for run in taken[what]], "<= 300")
@@ -57,6 +59,10 @@ def growth(report: Report, stack: Stack, *, count: int, plot: bool) -> None:
     report.add("growth_rss_mb", [max(sample[3] for sample in samples)], "<= 300")
     if plot:
         _PLOT.write_text(growth_plot(samples), encoding="utf-8")
+
+
+def _cpu(runs: list[dict[str, Any]]) -> list[float]:
+    return [1e6 * run["all_cpu"] / run["events"] for run in runs]
 
 
 def _settings(stack: Stack, url: str, prefix: str) -> dict[str, str]:
