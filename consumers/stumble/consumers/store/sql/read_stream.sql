@@ -7,7 +7,7 @@ select id, xid::text::bigint as xid, kind, subject_id, request_key, instance_uui
   from publications
  where (xid, id) > (%(xid)s::text::xid8, %(id)s)
    and xid < pg_snapshot_xmin(pg_current_snapshot())
- order by xid, id
+ order by publications.xid, publications.id
  limit %(limit)s;
 
 -- name: stream_head
@@ -15,4 +15,4 @@ select id, xid::text::bigint as xid, kind, subject_id, request_key, instance_uui
 select pg_snapshot_xmin(pg_current_snapshot())::text::bigint as xid;
 
 -- name: stream_oldest
-select xid::text::bigint as xid, id, created_at from publications order by xid, id limit 1;
+select xid::text::bigint as xid, id, created_at from publications order by publications.xid, publications.id limit 1;
