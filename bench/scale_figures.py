@@ -215,6 +215,7 @@ def _servers(report: Report, stack: Stack) -> None:
 
 def _catch_up(report: Report, here: Place, feed: Feed, watch: Watch) -> None:
     """Both are away for a while; what gathered is taken in larger batches than what comes in calm."""
+    time.sleep(4)
     calm = _batch(watch, time.monotonic() - 2)
     for name in ("first", "second"):
         here.running[name].send(signal.SIGTERM)
