@@ -60,6 +60,8 @@ _LOOK_EVERY = 2.0
 _TOPIC_EVERY = 15.0
 _GARBAGE_EVERY = 30.0
 _REVOKE_WAIT = 3.0
+#: Who loses its partitions so soon after the broker did not answer has lost them by that: two sessions and more.
+_UNHEARD_SECONDS = 15.0
 
 
 class Projector:
@@ -97,7 +99,8 @@ class Projector:
         #: The first sweep after an assignment looks at all sightings, the others at recent ones.
         self._window = EVERYTHING
         self._timers: dict[str, float] = {}
-        self._unheard = False
+        #: When Kafka last did not answer.
+        self._unheard = float("-inf")
         self._fatal: str | None = None
 
     def run(self, stop: threading.Event) -> None:
@@ -163,7 +166,6 @@ class Projector:
             if (error := message.error()) is not None:
                 self._kafka_error(error, message)
             else:
-                self._unheard = False
                 self._read_one(message)
         if messages and self._notices:
             self._notices.over("kafka", "Kafka answers again: reading goes on.")
@@ -284,7 +286,7 @@ class Projector:
             return
         if error.code() in (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._RESOLVE):  # noqa: SLF001
             text = f"Kafka at {self._kafka.bootstrap_servers} does not answer: reading waits, nothing is lost."
-            self._unheard = True
+            self._unheard = time.monotonic()
         else:
             text = f"Kafka says: {error.str()}; reading goes on as soon as it can."
         self._notices.say("kafka", text)
@@ -305,7 +307,7 @@ class Projector:
 
     def _kept(self, partitions: list[int]) -> Mapping[int, int]:
         """Say where to read on from without a group that nobody hears; nowhere where it's we who were away."""
-        if not self._unheard:
+        if time.monotonic() - self._unheard > _UNHEARD_SECONDS:
             return {}
         LOG.warning("The group was not heard for a session: partitions are read on until it gives them out anew.")
         return {p: self._at.taken[p] for p in partitions if p in self._at.taken and p not in self._at.blocked}
