@@ -9,6 +9,7 @@ import importlib
 import os
 import pathlib
 import sys
+from typing import Any
 
 IMAGES = "STUMBLE_TEST_IMAGES"
 """Environment variable with the folder of images that all processes share."""
@@ -19,6 +20,20 @@ def main() -> int | None:
     binary = sys.argv.pop(1)
     sys.argv[0] = binary
     command = importlib.import_module(f"nova.cmd.{binary.removeprefix('nova-')}")
+    from nova import config
+
+    parse_args = config.parse_args
+
+    def parse_and_replace(*args: Any, **kwargs: Any) -> None:
+        parse_args(*args, **kwargs)  # first: Nova's managers read the intervals of their tasks when they are loaded
+        replace(binary)
+
+    config.parse_args = parse_and_replace
+    return command.main()
+
+
+def replace(binary: str) -> None:
+    """Put in what stands for other services, and on a compute the hypervisor."""
     from novaservices import control, stubs
 
     stubs.install(pathlib.Path(os.environ[IMAGES]))
@@ -30,7 +45,6 @@ def main() -> int | None:
 
         fake.ControlledDriver = driver.ControlledDriver  # nova.conf can only name drivers of Nova's own package
         manager.ComputeManager._prep_resize = control.controlled("prep_resize", manager.ComputeManager._prep_resize)
-    return command.main()
 
 
 if __name__ == "__main__":
