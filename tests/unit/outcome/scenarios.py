@@ -679,6 +679,28 @@ SCENARIOS = [
         but={way: {} for way in ("versioned", "legacy", "both")},
     ),
     Scenario(
+        "the guest of a deleted server is gone already",
+        """
+        T api action_start delete active/deleting
+        T h1 event_start compute_terminate_instance active/deleting
+        V h1 instance.delete.start active/deleting
+        L h1 instance.delete.start active/deleting
+        T h1 event_finish.end compute_terminate_instance active/deleting
+        """,
+        {"delete": "IN_PROGRESS"},
+    ),
+    Scenario(
+        "shelve of a server with its root on a volume",
+        """
+        T api action_start shelve active/shelving
+        T h1 event_start compute_shelve_offload_instance active/shelving
+        VL h1 instance.shelve_offload.start active/shelving
+        VL h1 instance.shelve_offload.end shelved_offloaded/-
+        T h1 event_finish.end compute_shelve_offload_instance shelved_offloaded/-
+        """,
+        {"shelve": "SUCCEEDED"},
+    ),
+    Scenario(
         "lock",
         """
         T api action_start lock

@@ -90,7 +90,9 @@ def _succeeds(rule: rules.Rule, fact: Fact, *, held: bool) -> bool:
     signal = fact.signal
     if signal in rule.ends:
         return not held and not _half_done(rule, fact)
-    return (signal in signals.STEPPING and fact.step in rule.end_steps) or signal in signals.DECLARING
+    if signal in signals.STEPPING and fact.step in rule.end_steps:
+        return rule.undone is None or fact.state is None or fact.state[1] != rule.undone
+    return signal in signals.DECLARING
 
 
 def _half_done(rule: rules.Rule, fact: Fact) -> bool:

@@ -50,6 +50,8 @@ class Rule:
     held_by: str | None = None
     #: An ``.end`` with this task_state is half of the work only.
     half_done: str | None = None
+    #: A step that ends with this task_state gave up without a word: no success marker.
+    undone: str | None = None
     #: Actions whose signals appear inside this one, under its request id, and are no requests of their own.
     inside: frozenset[str] = _NONE
     #: Action of another request on the instance that cancels this one.
@@ -159,6 +161,8 @@ _TABLE: Final[tuple[Rule, ...]] = (
         ends={"instance.delete", "instance.soft_delete"},
         steps={"compute_terminate_instance", "compute_soft_delete_instance"},
         end_steps={"compute_terminate_instance", "compute_soft_delete_instance"},
+        # A guest that is gone already ends the step with Success, and leaves the server as it was.
+        undone="deleting",
         ends_instance=True,
     ),
     _plain("restore", "restore", "restore_instance"),

@@ -85,6 +85,8 @@ TOLD_BY_OWNER: Final[Mapping[str, tuple[str, str]]] = {
 TOLD_BY_STATE: Final[Mapping[str, Mapping[str, str]]] = {
     "instance.power_on": {"shelved": "unshelve"},
     "instance.snapshot": {"image_backup": "createBackup"},
+    # A server with its root on a volume is offloaded at once: only one that is not yet shelved can be meant to be.
+    "instance.shelve_offload": dict.fromkeys(("active", "stopped", "paused", "suspended"), "shelve"),
 }
 
 #: Signal of a change of the instance's states; it belongs to no action by its name.
