@@ -11,7 +11,7 @@ RUN_OPTIONS = $(if $(INSTANCES),--instances $(INSTANCES)) $(if $(RATE),--rate $(
 	$(if $(FAILURES),--failures $(FAILURES)) $(if $(SEED),--seed $(SEED))
 
 .DEFAULT_GOAL := help
-.PHONY: help docs run clean-state test chaos lint format bench nova nova-restart nova-functional wheel lock
+.PHONY: help docs run clean-state test chaos lint format bench nova nova-matrix nova-restart nova-functional wheel lock
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -40,6 +40,9 @@ bench:  ## The figures, against peers (ARGS= for a choice)
 
 nova:  ## A tour of real Nova with stumble switched on (NOVA=34.0.0)
 	@$(BOOTSTRAP) local && exec $(VENV_BIN)/python scripts/nova_tour.py $(if $(NOVA),--nova $(NOVA)) $(ARGS)
+
+nova-matrix:  ## Every scenario on three releases of Nova, by every way, recorded (ARGS="--nova 34.0.0")
+	@$(BOOTSTRAP) local && exec $(VENV_BIN)/python scripts/nova_matrix.py $(ARGS)
 
 nova-restart:  ## kill -9 of real computes in the middle of their work: the whole table, into docs/nova-restarts.md
 	@$(BOOTSTRAP) dev && exec $(VENV_BIN)/python -m tests.nova.services

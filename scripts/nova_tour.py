@@ -141,20 +141,13 @@ def _aside(item: dict[str, Any]) -> str:
     return f" ({', '.join(parts)})" if parts else ""
 
 
-def nova_knows(result: dict[str, Any], expected: tuple[Any, ...]) -> bool:
-    """Whether Nova's own action record tells a request that failed from one that did not."""
-    request = result["nova"]
-    says = request is not None and (
-        request["message"] is not None or any(event["result"] == "Error" for event in request["events"])
-    )
-    return says == any(one.outcome == "FAILED" for one in expected)
-
-
-def ask(pipeline: Pipeline, request_id: str, expected: tuple[Any, ...]) -> tuple[list[dict[str, Any]], list[str]]:
+def ask(
+    pipeline: Pipeline, result: dict[str, Any], expected: tuple[Any, ...]
+) -> tuple[list[dict[str, Any]], list[str]]:
     """Ask stumble until its record is right, at most 20 s; return the items and what is wrong with them."""
     deadline = time.monotonic() + (20 if expected else 2)
     while True:
-        items = pipeline.requests(request_id)
+        items = judge.of_scenario(pipeline.requests(result["request_id"]), result)
         wrong = judge.differences(expected, items)
         if (not wrong and expected) or time.monotonic() > deadline:
             return items, wrong
@@ -180,12 +173,12 @@ def tour(arguments: argparse.Namespace) -> int:
         for result in play(python, pipeline.outbox, arguments):
             if "error" in result:
                 raise LocalError(f"{result['scenario']} could not be played: {result['error'].strip()[-500:]}")
-            items, wrong = ask(pipeline, result["request_id"], expected[result["scenario"]])
+            items, wrong = ask(pipeline, result, expected[result["scenario"]])
             say(f"{result['scenario']}: " + ("[green]right[/]" if not wrong else f"[red]{'; '.join(wrong)}[/]"))
             verdict = "[green]right[/]" if not wrong else "[red]wrong[/]: " + "; ".join(wrong)
             table.add_row(result["scenario"], nova_says(result), stumble_says(items), verdict)
             bad, count = bad + bool(wrong), count + 1
-            known += nova_knows(result, expected[result["scenario"]])
+            known += judge.nova_tells(result["nova"], expected[result["scenario"]])
     console.print(table)
     console.print(f"stumble: {count - bad} of {count} records are right.")
     console.print(f"Nova's own action record tells failed from not failed in {known} of {count}.")

@@ -121,10 +121,12 @@ def play(
             results = harness("--stumble", f"outbox_dir={pipeline.outbox}", *evidence_of_nova, *arguments)
             wait_right(pipeline, results)
         evidence.collect(pipeline, results, kept)
-        return {
-            result["scenario"]: {"result": result, "items": pipeline.requests(result["request_id"] or "none")}
-            for result in results
-        }
+        return {result["scenario"]: {"result": result, "items": told_of(pipeline, result)} for result in results}
+
+
+def told_of(pipeline: Pipeline, result: dict[str, Any]) -> list[Any]:
+    """Return what stumble tells of the request of a harness's result."""
+    return judge.of_scenario(pipeline.requests(result["request_id"] or "none"), result)
 
 
 def wait_right(pipeline: Pipeline, results: list[dict[str, Any]], timeout: float = 90) -> None:
@@ -134,6 +136,6 @@ def wait_right(pipeline: Pipeline, results: list[dict[str, Any]], timeout: float
         if "error" in result:
             continue
         expected = EXPECTED[result["scenario"]]
-        while judge.differences(expected, pipeline.requests(result["request_id"])) and time.monotonic() < deadline:
+        while judge.differences(expected, told_of(pipeline, result)) and time.monotonic() < deadline:
             pipeline.require_running()
             time.sleep(0.2)

@@ -11,6 +11,11 @@ if TYPE_CHECKING:
     from novaharness.vocabulary import Expected
 
 
+def of_scenario(items: Sequence[Mapping[str, Any]], result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return those of a request id's requests that its scenario is about, by the harness's `result`."""
+    return [item for item in items if not result.get("alone") or item["instance_uuid"] == result["server"]]
+
+
 def differences(expected: Sequence[Expected], items: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return what is wrong, one sentence each; empty when the record is right.
 
@@ -27,6 +32,14 @@ def differences(expected: Sequence[Expected], items: Sequence[Mapping[str, Any]]
         left.remove(best)
         wrong += _of_one(one, best)
     return wrong
+
+
+def nova_tells(nova: Mapping[str, Any] | None, expected: Sequence[Expected]) -> bool:
+    """Whether Nova's own action record tells a request that failed from one that did not."""
+    says = nova is not None and (
+        nova["message"] is not None or any(event["result"] == "Error" for event in nova["events"])
+    )
+    return says == any(one.outcome == "FAILED" for one in expected)
 
 
 def _of_one(expected: Expected, item: Mapping[str, Any]) -> list[str]:

@@ -68,7 +68,7 @@ def test_every_lock_names_exact_versions_and_no_host() -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--nova", "1.0.0"], "There is no lock file for Nova 1.0.0: choose one of 33.0.2, 34.0.0."),
+        (["--nova", "1.0.0"], "There is no lock file for Nova 1.0.0: choose one of 31.3.1, 33.0.2, 34.0.0."),
     ],
 )
 def test_what_can_not_be_made_is_said_in_one_sentence(arguments: list[str], says: str, tmp_path: Path) -> None:

@@ -7,16 +7,20 @@ context carries the request id that its response header shows.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import pathlib
 import sys
+import time
 import warnings
 from typing import ClassVar
 
 import nova.config
 import nova.tests.functional
 import oslo_messaging
-from nova import context, rpc, test
+from nova import context, exception, objects, rpc, test
+from nova.policies import base as base_policies
+from nova.policies import servers as servers_policies
 from nova.tests import fixtures as nova_fixtures
 from nova.tests.functional import fixtures as func_fixtures
 from nova.tests.functional import integrated_helpers
@@ -25,6 +29,8 @@ from novaharness import hosts
 
 COMPUTES = ("host1", "host2")
 """The computes; the scheduler prefers the first."""
+FAR = "host3"
+"""A compute in a cell of its own, the last choice; only a move to it by name crosses cells."""
 
 _BASE = """[DEFAULT]
 compute_driver = fake.FakeDriver
@@ -106,8 +112,16 @@ class Cloud(test.TestCase, integrated_helpers.PlacementInstanceHelperMixin):
     """The cloud; `start` brings it up, `stop` takes it down."""
 
     REQUIRES_LOCKING = True
-    DEEDS: ClassVar = {"restart host1": lambda cloud: cloud.restart_compute("host1")}
-    """What scenarios may do to the cloud besides asking its API."""
+    NUMBER_OF_CELLS = 2
+    DEEDS: ClassVar = {
+        "restart host1": lambda cloud: cloud.restart_compute("host1"),
+        "confirm on host2": lambda cloud: cloud.periodic("host2", "_poll_unconfirmed_resizes"),
+        "reclaim on host1": lambda cloud: cloud.periodic("host1", "_reclaim_queued_deletes"),
+        "offload on host1": lambda cloud: cloud.periodic("host1", "_poll_shelved_instances"),
+        "look at power on host1": lambda cloud: cloud.periodic("host1", "_sync_power_states"),
+        "a second goes by": lambda _cloud: time.sleep(1.1),
+    }
+    """What scenarios may do to the cloud besides asking its API; they may return a request id."""
 
     def __init__(self, conf_file: pathlib.Path):
         super().__init__("runTest")
@@ -129,6 +143,29 @@ class Cloud(test.TestCase, integrated_helpers.PlacementInstanceHelperMixin):
         """Stop the compute service of `host` and start a new one on the same hypervisor."""
         with hosts.playing(host):
             self.computes[host] = self.restart_compute_service(self.computes[host])
+
+    def with_accelerators(self) -> str:
+        """Give every compute of the first cell a device; return a flavor that asks for one."""
+        for number, host in enumerate(COMPUTES):
+            body = {"name": f"device{number}", "parent_provider_uuid": self._get_provider_uuid_by_host(host)}
+            device = self.placement.post("/resource_providers", body=body, version="1.20").body["uuid"]
+            inventory = {"total": 8, "max_unit": 2, "min_unit": 1, "allocation_ratio": 1.0}
+            self._update_inventory(device, {"resource_provider_generation": 0, "inventories": {"FPGA": inventory}})
+            self._create_trait(self.cyborg.trait)
+            self._set_provider_traits(device, [self.cyborg.trait])
+        return self._create_flavor(extra_spec={"accel:device_profile": self.cyborg.dp_name})
+
+    def forget(self, server: str) -> None:
+        """Take a server out of the database behind Nova's back: all work takes longer the more there are."""
+        with contextlib.suppress(exception.InstanceNotFound):
+            objects.Instance.get_by_uuid(context.get_admin_context(), server).destroy()
+
+    def periodic(self, host: str, task: str) -> str:
+        """Run a periodic task of a compute now; return the request id that it runs under."""
+        with hosts.playing(host):
+            admin = context.get_admin_context()
+            getattr(self.computes[host].manager, task)(admin)
+        return admin.request_id
 
     def require_drivers(self, names: tuple[str, ...]) -> None:
         """Raise RuntimeError unless oslo.messaging has loaded these notification drivers."""
@@ -156,13 +193,15 @@ class Cloud(test.TestCase, integrated_helpers.PlacementInstanceHelperMixin):
         super().setUp()
         logging.getLogger().setLevel(logging.INFO)  # the fixture formats every debug line: a third of all time
         rpc.LegacyValidatingNotifier.fatal = False  # as in production: an unknown legacy event is only logged
-        self.useFixture(nova_fixtures.RealPolicyFixture())
+        self.policy = self.useFixture(nova_fixtures.RealPolicyFixture())
         self.neutron = self.useFixture(nova_fixtures.NeutronFixture(self))
         self.cinder = self.useFixture(nova_fixtures.CinderFixture(self))
         self.glance = self.useFixture(nova_fixtures.GlanceFixture(self))
         self.placement = self.useFixture(func_fixtures.PlacementFixture()).api
         self.useFixture(nova_fixtures.AllServicesCurrent())
-        self.useFixture(nova_fixtures.HostNameWeigherFixture())
+        self.useFixture(nova_fixtures.HostNameWeigherFixture({"host1": 100, "host2": 50, FAR: 1}))
+        self.useFixture(nova_fixtures.ManilaFixture())
+        self.cyborg = self.useFixture(nova_fixtures.CyborgFixture())
         self.api_fixture = self.useFixture(_Api(api_version="v2.1"))
         self.admin_api = self.api_fixture.admin_api
         self.user_api = self.api_fixture.api
@@ -172,6 +211,8 @@ class Cloud(test.TestCase, integrated_helpers.PlacementInstanceHelperMixin):
             self._on(hosts.CONTROLLER, lambda name=name: self.start_service(name, host=hosts.CONTROLLER))
         for host in COMPUTES:
             self._on(host, lambda host=host: self._start_compute(host))
+        self._on(FAR, lambda: self._start_compute(FAR, cell_name="cell2"))
+        self.policy.set_rules({servers_policies.CROSS_CELL_RESIZE: base_policies.RULE_ADMIN_API}, overwrite=False)
 
     def _on(self, host, start):
         with hosts.playing(host):

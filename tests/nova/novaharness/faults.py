@@ -6,6 +6,7 @@ import contextlib
 import functools
 import importlib
 import inspect
+import threading
 from typing import TYPE_CHECKING, Any
 
 from novaharness import hosts
@@ -13,7 +14,7 @@ from novaharness import hosts
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from novaharness.vocabulary import Fault
+    from novaharness.vocabulary import Call, Fault
 
 
 def resolve(path: str) -> tuple[Any, str]:
@@ -62,11 +63,82 @@ def nothing(fault: Fault, original: Callable[..., Any], *args: Any, **kwargs: An
     """Do nothing and return None."""
 
 
+class Midway:
+    """Asks the API while something else is under way: the player puts its own way of asking here."""
+
+    make: Callable[[Call], str] = staticmethod(lambda _call: "")
+
+
+def asks_midway(fault: Fault, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Let the API be asked for something else first, then do the work, or raise."""
+    for call in fault.asks:
+        Midway.make(call)
+    if fault.raises:
+        raise make(fault)
+    return original(*args, **kwargs)
+
+
+def asks_after(fault: Fault, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Do the work, then let the API be asked for something else."""
+    result = original(*args, **kwargs)
+    for call in fault.asks:
+        Midway.make(call)
+    return result
+
+
+def job_aborted(fault: Fault, original, driver, context, instance, dest, post, recover, *more, **kwargs) -> None:
+    """Run until what is asked midway has reached the driver, then end as the libvirt driver ends an aborted job."""
+    reached = threading.Event()
+    driver.live_migration_abort = lambda _instance: reached.set()
+    try:
+        for call in fault.asks:
+            Midway.make(call)
+        reached.wait(20)
+    finally:
+        del driver.live_migration_abort
+    recover(context, instance, dest, migrate_data=kwargs.get("migrate_data") or more[-1], migration_status="cancelled")
+
+
+def job_forced(fault: Fault, original, driver, context, instance, dest, post, recover, *more, **kwargs) -> Any:
+    """Run until what is asked midway has reached the driver, then go on to the end."""
+    reached = threading.Event()
+    force = driver.live_migration_force_complete
+
+    def forced(one: Any) -> None:
+        reached.set()
+        force(one)
+
+    driver.live_migration_force_complete = forced
+    try:
+        for call in fault.asks:
+            Midway.make(call)
+        reached.wait(20)
+    finally:
+        del driver.live_migration_force_complete
+    return original(driver, context, instance, dest, post, recover, *more, **kwargs)
+
+
+def returns(fault: Fault, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Return the fault's argument instead."""
+    return fault.arguments[0]
+
+
+def waits_for_nothing(fault: Fault, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Return a context that expects no event of Cinder or Neutron: no fixture sends one."""
+    return contextlib.nullcontext()
+
+
 BEHAVIOURS: dict[str, Callable[..., Any]] = {
     "rolled back": rolled_back,
     "guest dies": guest_dies,
     "job fails": job_fails,
     "nothing": nothing,
+    "asks midway": asks_midway,
+    "asks after": asks_after,
+    "job aborted": job_aborted,
+    "job forced": job_forced,
+    "returns": returns,
+    "waits for nothing": waits_for_nothing,
 }
 
 

@@ -14,6 +14,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+import futurist
 import nova.tests.functional
 import nova.utils
 from oslo_config import cfg
@@ -111,20 +112,34 @@ def _poll(original):
 def _spawn_on(original):
     @functools.wraps(original)
     def spawn_on(executor, func, *args, **kwargs):
-        host = current()
-        counted = _at_work()
-        counted.__enter__()
-
-        def work(*a, **k):
-            try:
-                with playing(host):
-                    return func(*a, **k)
-            finally:
-                counted.__exit__(None, None, None)
-
-        return original(executor, functools.wraps(func)(work), *args, **kwargs)
+        return original(executor, _counted(func), *args, **kwargs)
 
     return spawn_on
+
+
+def _spawn(original):
+    @functools.wraps(original)
+    def spawn(func, *args, **kwargs):
+        return original(_counted(func), *args, **kwargs)
+
+    return spawn
+
+
+def _counted(func):
+    """Return `func` for another thread: it plays the caller's host, and counts as work from now until it ends."""
+    host = current()
+    counted = _at_work()
+    counted.__enter__()
+
+    @functools.wraps(func)
+    def work(*args, **kwargs):
+        try:
+            with playing(host):
+                return func(*args, **kwargs)
+        finally:
+            counted.__exit__(None, None, None)
+
+    return work
 
 
 def install() -> None:
@@ -132,5 +147,14 @@ def install() -> None:
     cfg.ConfigOpts.__getattr__ = _conf_getattr(cfg.ConfigOpts.__getattr__)
     rpc_server.RPCServer._process_incoming = _process_incoming(rpc_server.RPCServer._process_incoming)
     impl_fake.FakeExchange.poll = _poll(impl_fake.FakeExchange.poll)
+    _install_spawn()
+
+
+def _install_spawn() -> None:
+    """Wrap what Nova starts its own threads with."""
+    if hasattr(nova.utils, "spawn_n"):  # up to Nova 31
+        nova.utils.spawn, nova.utils.spawn_n = _spawn(nova.utils.spawn), _spawn(nova.utils.spawn_n)
+        futurist.GreenThreadPoolExecutor.submit = _spawn_on(futurist.GreenThreadPoolExecutor.submit)
+        return
     spawner = importlib.import_module("nova.utils" if hasattr(nova.utils, "spawn_on") else "nova.thread_pool_factory")
     spawner.spawn_on = _spawn_on(spawner.spawn_on)  # it moved in Nova 34

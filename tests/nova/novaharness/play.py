@@ -37,9 +37,11 @@ class Player:
         self._watch = watch
         services = cloud.admin_api.api_get("/os-services?binary=nova-compute").body["services"]
         self._services = {f"service_{service['host']}": service["id"] for service in services}
-        cloud.cinder.volumes[cloud.cinder.IMAGE_BACKED_VOL] = IMAGE_VOLUME | {"id": cloud.cinder.IMAGE_BACKED_VOL}
         self._huge_flavor = cloud._create_flavor(vcpu=100000, memory_mb=1 << 24)
         self._given = ""
+        self._accelerated_flavor = cloud.with_accelerators()
+        group = {"name": "apart", "policy": "anti-affinity"}
+        self._group = cloud.user_api.api_post("/os-server-groups", {"server_group": group}).body["server_group"]["id"]
 
     def play(self, scenario: Scenario) -> dict[str, Any]:
         """Prepare, ask, wait until Nova rests; return ids and Nova's own view (`error` if the scenario broke)."""
@@ -53,9 +55,11 @@ class Player:
                     self._make(call, names)
                 self._watch(scenario.name)
                 result["started"] = time.time()
-                with faults.failing(scenario.faults):
+                with self._midway(names) as asked, faults.failing(scenario.faults):
                     status, request_id = self._make(scenario.call, names, scenario.call.accept)
+                request_id = asked[0] if scenario.judged == "midway" else request_id
                 result |= {"status": status, "request_id": request_id, "server": names["server"]}
+                result["alone"] = scenario.call.method == "DO"  # what a periodic task does to other servers is left out
         except Exception:  # noqa: BLE001 - one broken scenario must not hide the others
             result["error"] = traceback.format_exc()
         finally:
@@ -66,6 +70,7 @@ class Player:
         result["finished"] = time.time()
         result["nova"] = view.of_request(self._cloud, names["server"], request_id)
         result["nova_server"] = view.of_server(self._cloud, names["server"])
+        self._cloud.forget(names["server"])
         return result
 
     def _names(self) -> dict[str, str]:
@@ -73,13 +78,27 @@ class Player:
         return {
             "image": glance.image1["id"],
             "other_image": self._fresh_image(),  # the fixture lets a backup's rotation delete any image
-            "image_volume": self._cloud.cinder.IMAGE_BACKED_VOL,
+            "image_volume": self._fresh_root(),
             "huge_flavor": self._huge_flavor,
             "volume": str(uuid.uuid4()),
             "volume2": str(uuid.uuid4()),
+            "share": str(uuid.uuid4()),
+            "swap_old": self._cloud.cinder.SWAP_OLD_VOL,
+            "swap_new": str(uuid.uuid4()),
+            "accelerated_flavor": self._accelerated_flavor,
+            "group": self._group,
             **self._services,
             "port": self._cloud.neutron.create_port({"port": {}})["port"]["id"],
         }
+
+    def _fresh_root(self) -> str:
+        volume = str(uuid.uuid4())
+        self._cloud.cinder.volumes[volume] = IMAGE_VOLUME | {
+            "id": volume,
+            "bootable": True,
+            "volume_image_metadata": {"image_id": self._cloud.glance.image1["id"]},
+        }
+        return volume
 
     def _fresh_image(self) -> str:
         images = self._cloud.glance.images
@@ -87,11 +106,32 @@ class Player:
         images[image["id"]] = image
         return image["id"]
 
+    @contextlib.contextmanager
+    def _midway(self, names: dict[str, str]) -> Iterator[list[str]]:
+        """Let faults ask the API while the request runs; gives the request ids of what they asked."""
+        asked: list[str] = []
+
+        def make(call: Call) -> None:
+            with hosts.playing(hosts.CONTROLLER):
+                asked.append(self._ask(call, names, call.accept)[1])
+
+        faults.Midway.make = make
+        try:
+            yield asked
+        finally:
+            faults.Midway.make = lambda _call: ""
+
     def _make(self, call: Call, names: dict[str, str], accept: tuple[int, ...] = ()) -> tuple[int, str]:
+        answer = self._ask(call, names, accept)
+        hosts.wait_idle()
+        return answer
+
+    def _ask(self, call: Call, names: dict[str, str], accept: tuple[int, ...] = ()) -> tuple[int, str]:
         if call.method == "DO":
-            self._cloud.DEEDS[call.path](self._cloud)
-            hosts.wait_idle()
-            return 0, ""
+            return 0, self._cloud.DEEDS[call.path](self._cloud) or ""
+        if "{migration}" in call.path:
+            found = self._cloud.admin_api.api_get(f"/servers/{names['server']}/migrations").body["migrations"]
+            names["migration"] = found[0]["id"]
         api = self._cloud.admin_api if call.admin else self._cloud.user_api
         send = {"POST": api.api_post, "PUT": api.api_put, "DELETE": api.api_delete}[call.method]
         body, microversion = canaries.planted(call, self._given)
@@ -99,8 +139,7 @@ class Player:
         with speaking(api, microversion):
             answer = send(*arguments, check_response_status=[200, 201, 202, 204, 207, *accept])
         if call.path == "/servers":
-            names["server"] = answer.body["server"]["id"]
-        hosts.wait_idle()
+            names["server"] = answer.body.get("server", {}).get("id", "")
         return answer.status, answer.headers["x-compute-request-id"]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from novaharness.table import create, devices, images, moves, power, rest
+from novaharness.table import bus, create, devices, images, midway, moves, power, rest, special, system
 from novaharness.vocabulary import Scenario
 
 SCENARIOS: tuple[Scenario, ...] = (
@@ -12,5 +12,9 @@ SCENARIOS: tuple[Scenario, ...] = (
     *devices.SCENARIOS,
     *images.SCENARIOS,
     *rest.SCENARIOS,
+    *special.SCENARIOS,
+    *bus.SCENARIOS,
+    *midway.SCENARIOS,
+    *system.SCENARIOS,
 )
 """Every scenario; names are unique."""

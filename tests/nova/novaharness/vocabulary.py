@@ -5,10 +5,12 @@ Plain data, so that the tests outside Nova's environment read the same table.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 HOST1, HOST2, CONTROLLER = "host1", "host2", "controller"
+HOST3 = "host3"
+"""The host in another cell."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class Fault:
     times: int | None = None
     after: int = 0
     """So many calls there go well first."""
+    asks: tuple[Call, ...] = ()
+    """What is asked of the API midway, where `does` says that something is."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,8 @@ class Scenario:
     """More preparation, made after `given`."""
     cleanup: tuple[Call, ...] = ()
     """What must be undone for the scenarios after it."""
+    judged: str = "call"
+    """Whose request is judged: that of the `call`, or the first that is asked `midway`."""
 
 
 def ok(action: str) -> tuple[Expected, ...]:
@@ -93,6 +99,16 @@ def failed(
 ) -> tuple[Expected, ...]:
     """Return the record of a failed request."""
     return (Expected(action, "FAILED", failures, verdict, effect),)
+
+
+def without_bus(where: str) -> tuple[Fault, ...]:
+    """Return the fault of a message bus that is gone when a function hands something on."""
+    return (Fault(where, "oslo_messaging.exceptions.MessageDeliveryFailure", ("unable to connect to AMQP server",)),)
+
+
+def patient(call: Call) -> Call:
+    """Return a call whose answer may also be HTTP 500."""
+    return replace(call, accept=(*call.accept, 500))
 
 
 def action(body: dict[str, Any], *, admin: bool = False, accept: tuple[int, ...] = ()) -> Call:
@@ -182,6 +198,45 @@ EXTEND_VOLUME = Call(
     admin=True,
 )
 
+SWAP_VOLUME = Call(
+    "PUT",
+    "/servers/{server}/os-volume_attachments/{swap_old}",
+    {"volumeAttachment": {"volumeId": "{swap_new}"}},
+    admin=True,
+)
+ATTACH_SWAP_OLD = Call(
+    "POST", "/servers/{server}/os-volume_attachments", {"volumeAttachment": {"volumeId": "{swap_old}"}}
+)
+ATTACH_SHARE = Call("POST", "/servers/{server}/shares", {"share": {"share_id": "{share}", "tag": "work"}})
+DETACH_SHARE = Call("DELETE", "/servers/{server}/shares/{share}")
+ABORT_MIGRATION = Call("DELETE", "/servers/{server}/migrations/{migration}", admin=True)
+FORCE_MIGRATION = Call("POST", "/servers/{server}/migrations/{migration}/action", {"force_complete": None}, admin=True)
+MIGRATE_TO_OTHER_CELL = action({"migrate": {"host": "host3"}}, admin=True)
+RESET_TO_ACTIVE = action({"os-resetState": {"state": "active"}}, admin=True)
+POWER_UPDATE = Call(
+    "POST",
+    "/os-server-external-events",
+    {"events": [{"name": "power-update", "server_uuid": "{server}", "tag": "POWER_OFF"}]},
+    admin=True,
+    accept=(400, 404),
+)
+EVACUATE_TO_HOST2 = action({"evacuate": {"host": "host2"}}, admin=True)
+REBUILD_ROOT_VOLUME = action({"rebuild": {"imageRef": "{other_image}"}})
+CREATE_TWO_HUGE = Call(
+    "POST",
+    "/servers",
+    {"server": CREATE_BODY["server"] | {"flavorRef": "{huge_flavor}", "min_count": 2, "max_count": 2}},
+)
+CREATE_WITH_ACCELERATOR = Call(
+    "POST", "/servers", {"server": CREATE_BODY["server"] | {"flavorRef": "{accelerated_flavor}"}}
+)
+CREATE_GROUPED = Call("POST", "/servers", {"server": CREATE_BODY["server"], "os:scheduler_hints": {"group": "{group}"}})
+A_SECOND = Call("DO", "a second goes by")
+CONFIRM_BY_ITSELF = Call("DO", "confirm on host2")
+RECLAIM = Call("DO", "reclaim on host1")
+OFFLOAD_BY_ITSELF = Call("DO", "offload on host1")
+SYNC_POWER = Call("DO", "look at power on host1")
+
 ADMIN_STOP = action({"os-stop": None}, admin=True)
 ATTACH_VOLUME_FAILING = Call(ATTACH_VOLUME.method, ATTACH_VOLUME.path, ATTACH_VOLUME.body, accept=(500,))
 DELETE_AGAIN = Call("DELETE", "/servers/{server}", accept=(404,))
@@ -195,6 +250,8 @@ GIVEN: dict[str, tuple[Call, ...]] = {
     "rescued": (CREATE, RESCUE),
     "resized": (CREATE, RESIZE),
     "migrated": (CREATE, MIGRATE),
+    "migrated to the other cell": (CREATE, MIGRATE_TO_OTHER_CELL),
+    "in ERROR": (CREATE, RESET_STATE),
     "shelved": (CREATE, SHELVE),
     "from volume": (CREATE_FROM_IMAGE_VOLUME,),
     "no valid host": (CREATE_HUGE,),
@@ -202,5 +259,7 @@ GIVEN: dict[str, tuple[Call, ...]] = {
     "deleted": (CREATE, DELETE),
     "with volume": (CREATE, ATTACH_VOLUME),
     "with port": (CREATE_WITH_PORT,),
+    "with a volume to swap": (CREATE, ATTACH_SWAP_OLD),
+    "with share": (CREATE, STOP, ATTACH_SHARE),
 }
 """How each prepared state is reached, by real API requests that succeed."""

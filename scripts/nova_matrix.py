@@ -1,0 +1,104 @@
+"""`make nova-matrix`: play every scenario on every release of Nova, record, and write what the table is made from.
+
+Scenarios that are recorded as they stand in the table are not played again, so it can be stopped at any time; after a
+change of driver, tap or translation, --again plays all. Only files come of it: tests/nova/recordings/, from which tests
+and docs/nova-table.md follow.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "nova"), str(ROOT / "scripts")]
+sys.path[:0] = [str(ROOT / name) for name in ("schemas", "producers", "consumers", "deploy")]
+
+from nova_env import EnvError, make  # noqa: E402
+
+from stumble.producers.outbox.folder import places  # noqa: E402
+from tests.nova.matrix import recording, results, table  # noqa: E402
+
+
+def say(text: str) -> None:
+    """Show progress."""
+    print(f"nova-matrix: {text}", flush=True)
+
+
+def play(python: Path, folder: Path, names: list[str]) -> list[dict[str, Any]]:
+    """Play these scenarios on one release; return the harness's results, as far as it came."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    (folder / "names.json").write_text(json.dumps(names))
+    command = [str(python), "-m", "novaharness", "--format", "both", "--names", str(folder / "names.json")]
+    command += ["--stumble", f"outbox_dir={folder / 'outbox'}"]
+    command += ["--record", str(folder / "record.jsonl"), "--results", str(folder / "results.jsonl")]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests" / "nova"), "PYTHONWARNINGS": "ignore"}
+    with (folder / "nova.log").open("w") as log:
+        subprocess.run(command, stderr=log, env=environment, check=False)
+    results = folder / "results.jsonl"
+    return [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
+
+
+def tap_state(outbox: Path) -> str:
+    """Return what the driver says of its tap in this release."""
+    found = (json.loads((Path(place.path) / "about.json").read_text()) for place in places(str(outbox)))
+    return "; ".join(sorted({about.get("tap", "off") for about in found}))
+
+
+def one(release: str, *, again: bool) -> None:
+    """Bring the recording of one release up to date. EnvError when a scenario can't be played."""
+    known = recording.read(release) if recording.path_of(release).exists() else None
+    names = recording.stale(None if again else known)
+    if not names:
+        say(f"{release}: recorded already")
+        return
+    python = make(release, Path(os.environ.get("STUMBLE_NOVA_VENVS") or ROOT) / f".venv-nova-{release}")
+    folder = ROOT / ".state" / "nova-matrix" / release
+    say(f"{release}: playing {len(names)} scenarios (about one a second)")
+    results = play(python, folder, names)
+    good = [result for result in results if "error" not in result]
+    if good:
+        path = recording.write(release, tap_state(folder / "outbox"), folder / "outbox", folder / "record.jsonl", good)
+        say(f"{release}: wrote {path.relative_to(ROOT)}")
+    if len(good) < len(names):
+        broken = next((f"{one['scenario']}: {one['error'].strip()[-300:]}" for one in results if "error" in one), "")
+        raise EnvError(f"Nova {release} did not play everything, see {folder / 'nova.log'}. {broken}")
+
+
+def main() -> int:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--nova", action="append", choices=recording.RELEASES, help="only this release; repeatable")
+    parser.add_argument("--again", action="store_true", help="play also what is recorded already")
+    arguments = parser.parse_args()
+    try:
+        for release in arguments.nova or recording.RELEASES:
+            one(release, again=arguments.again)
+    except EnvError as failure:
+        print(f"nova-matrix: {failure}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("nova-matrix: stopped; run it again to go on", file=sys.stderr)
+        return 130
+    missing = [release for release in recording.RELEASES if not recording.path_of(release).exists()]
+    if missing:
+        say(f"the table waits for {', '.join(missing)}: run it again")
+        return 0
+    table.FILE.write_text(table.document(), encoding="utf-8")
+    for line in table.summary():
+        say(line)
+    wrong = results.all_violations(recording.RELEASES)
+    for line in wrong:
+        print(f"nova-matrix: wrong: {line}", file=sys.stderr)
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,70 @@
+"""Grades: whether what a way tells is right, less than all of it, or false."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from novaharness.vocabulary import Expected
+
+from stumble.schemas.wire.ids import family
+from stumble.schemas.wire.taxonomy import WRAPPERS
+from tests.nova import judge
+
+RIGHT, EFFECT, LESS, FALSE = "right", "effect", "less", "false"
+_OPEN = ("IN_PROGRESS", "STALLED")
+#: What a way that doesn't know which action it was takes it for: the notifications are the same.
+_ALIKE = {"createBackup": "createImage", "evacuate": "rebuild"}
+#: An outcome that was not seen whole: what may be told instead.
+_SEEN_LESS = {"RECOVERED": ("SUCCEEDED",)}
+
+
+def grade(expected: Sequence[Expected], items: Sequence[Mapping[str, Any]]) -> tuple[str, list[str]]:
+    """Return the grade, and what differs from the whole truth.
+
+    Effect: all is right but for the effect on the server, which is not known. Less: a request or a failure is absent,
+    an outcome stays open, or an action is not known by its name. False: an outcome that is not so, a failure that
+    never was.
+    """
+    wrong = judge.differences(expected, items)
+    if not wrong:
+        return RIGHT, []
+    lies = [lie for item in items for lie in _lies(expected, item)]
+    if lies:
+        return FALSE, lies
+    return (EFFECT if all(text.startswith("effect UNKNOWN") for text in wrong) else LESS), wrong
+
+
+def _lies(expected: Sequence[Expected], item: Mapping[str, Any]) -> list[str]:
+    meant = [one for one in expected if _may_be(item["action"], one.action)]
+    if not meant:
+        return [f"there was no {item['action']}"]
+    return min((_untrue(one, item) for one in meant), key=len)
+
+
+def _may_be(told: str | None, action: str) -> bool:
+    return told is None or family(told) == family(action) or _ALIKE.get(action) == told
+
+
+def _untrue(expected: Expected, item: Mapping[str, Any]) -> list[str]:
+    outcome = item["outcome"]
+    told = (expected.outcome, *_OPEN, *_SEEN_LESS.get(expected.outcome, ()))
+    lies = [] if outcome in told else [f"{item['action']} {outcome} instead of {expected.outcome}"]
+    true = Counter(expected.failures)
+    if expected.verdict:  # where its cause isn't seen, the verdict is all that went wrong
+        true.update((failure["host"], expected.verdict) for failure in item["failures"])
+    found = Counter(_seen(failure, expected) for failure in item["failures"])
+    lies += [f"{exception} on {host} never was" for host, exception in (found - true).elements()]
+    effect = item.get("effect")
+    if expected.effect and item["failures"] and effect not in (expected.effect, "UNKNOWN"):
+        lies.append(f"effect {effect} instead of {expected.effect}")
+    return lies
+
+
+def _seen(failure: Mapping[str, Any], expected: Expected) -> tuple[str, str]:
+    """Return host and class; where a wrapper is all that is seen of a failure on its host, that failure's class."""
+    host, exception = failure["host"], failure["exception"]
+    if exception in WRAPPERS:
+        return next((one for one in expected.failures if one[0] == host), (host, exception))
+    return host, exception

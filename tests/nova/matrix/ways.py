@@ -1,0 +1,70 @@
+"""The ways into stumble, and what each of them leads to: signals that it doesn't have are left out of a recording."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from stumble.consumers.facts import Fact, fact_of
+from stumble.consumers.outcome.derive import derive
+from tests.nova.matrix.recording import Event, Played
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way: who hands the signals on, and which of them there are."""
+
+    key: str
+    title: str
+    by: str
+    """`driver` or `bridge`."""
+    kinds: frozenset[str]
+
+
+def _way(key: str, title: str, by: str, *kinds: str) -> Way:
+    return Way(key, title, by, frozenset(kinds))
+
+
+DEFAULT = _way("driver", "driver, one line in nova.conf", "driver", "LEGACY", "TAP")
+WAYS: tuple[Way, ...] = (
+    DEFAULT,
+    _way("driver-versioned", "driver, `notification_format = versioned`", "driver", "VERSIONED", "TAP"),
+    _way("driver-both", "driver, `notification_format = both`", "driver", "VERSIONED", "LEGACY", "TAP"),
+    _way("untapped", "driver, `tap = false`, `notification_format = both`", "driver", "VERSIONED", "LEGACY"),
+    _way("bridge-versioned", "bridge, `notification_format = versioned`", "bridge", "VERSIONED"),
+    _way("bridge-legacy", "bridge, `notification_format = unversioned`", "bridge", "LEGACY"),
+    _way("bridge-both", "bridge, `notification_format = both`", "bridge", "VERSIONED", "LEGACY"),
+)
+TAPPED = tuple(way for way in WAYS if "TAP" in way.kinds)
+
+
+def events_by(way: Way, played: Played) -> list[Event]:
+    """Return the events that one way gives of a scenario."""
+    return [event for event in getattr(played, way.by) if event["source"]["kind"] in way.kinds]
+
+
+def items_by(way: Way, played: Played) -> list[dict[str, Any]]:
+    """Return what stumble says by one way of a scenario's request, with the fields that the API shows."""
+    return items(events_by(way, played), played)
+
+
+def items(events: Iterable[Event], played: Played) -> list[dict[str, Any]]:
+    """Return the derived requests of a scenario's request id."""
+    facts: dict[str, list[Fact]] = defaultdict(list)
+    known: dict[str, set[str]] = defaultdict(set)
+    lost: list[Event] = []
+    for event in events:
+        if event["instance_uuid"]:
+            facts[event["instance_uuid"]].append(fact_of(event))
+            known[event["request_id"] or ""].add(event["instance_uuid"])
+        elif event["failure"] is not None and event["request_id"]:
+            lost.append(event)
+    for event in lost:  # as the projector does: a sighting fits if one instance alone knows its request id
+        fitting = known[event["request_id"]]
+        if len(fitting) == 1:
+            facts[next(iter(fitting))].append(fact_of(event))
+    wanted = [instance for instance in facts if instance == played.server or not played.alone]
+    found = (record for instance in wanted for record in derive(instance, facts[instance]))
+    return [asdict(record) for record in found if record.request_id == played.request_id]

@@ -1,0 +1,160 @@
+"""What happens when something else is asked for while a request is under way."""
+
+from __future__ import annotations
+
+from novaharness import vocabulary as v
+from novaharness.vocabulary import HOST1, Call, Expected, Fault, Scenario, failed, ok
+
+_DRIVER = "nova.virt.fake.FakeDriver"
+
+
+def asked(where: str, *calls: Call, **more: object) -> tuple[Fault, ...]:
+    """Return the fault that asks for something when a function is about to begin, for the first time."""
+    return (Fault(where, does="asks midway", asks=calls, times=1, **more),)  # type: ignore[arg-type]
+
+
+_CANCELLED_CREATE = (Expected("create", "CANCELLED"),)
+
+SCENARIOS: tuple[Scenario, ...] = (
+    Scenario(
+        "create: the server is deleted before it is scheduled",
+        "nothing",
+        v.CREATE,
+        (),
+        asked("nova.conductor.manager.ComputeTaskManager._schedule_instances", v.DELETE),
+    ),
+    Scenario(
+        "create: the server is deleted while its guest is made",
+        "nothing",
+        v.CREATE,
+        _CANCELLED_CREATE,
+        asked(f"{_DRIVER}.spawn", v.DELETE),
+    ),
+    Scenario(
+        "delete of a server while its guest is made",
+        "nothing",
+        v.CREATE,
+        ok("delete"),
+        asked(f"{_DRIVER}.spawn", v.DELETE),
+        judged="midway",
+    ),
+    Scenario(
+        "resize: the server is deleted midway",
+        "active",
+        v.RESIZE,
+        (Expected("resize", "CANCELLED"),),
+        asked(f"{_DRIVER}.migrate_disk_and_power_off", v.DELETE),
+    ),
+    Scenario(
+        "rebuild: the server is deleted midway",
+        "active",
+        v.REBUILD,
+        (Expected("rebuild", "CANCELLED"),),
+        asked(f"{_DRIVER}.destroy", v.DELETE),
+    ),
+    Scenario(
+        "live migration: the server is deleted midway",
+        "active",
+        v.LIVE_MIGRATE,
+        (Expected("live-migration", "CANCELLED"),),
+        (
+            Fault(
+                f"{_DRIVER}.live_migration",
+                "nova.exception.InstanceNotFound",
+                keywords={"instance_id": "the-server"},
+                does="asks midway",
+                asks=(v.DELETE,),
+                times=1,
+            ),
+        ),
+    ),
+    Scenario(
+        "createImage: the server is deleted midway",
+        "active",
+        v.SNAPSHOT,
+        (Expected("createImage", "CANCELLED"),),
+        asked(f"{_DRIVER}.snapshot", v.DELETE),
+    ),
+    Scenario(
+        "stop: the server is deleted midway",
+        "active",
+        v.STOP,
+        (Expected("stop", "CANCELLED"),),
+        asked(f"{_DRIVER}.power_off", v.DELETE),
+    ),
+    Scenario(
+        "resize: its state is reset midway",
+        "active",
+        v.RESIZE,
+        failed("resize", (HOST1, "UnexpectedTaskStateError"), effect="ERROR"),
+        asked(f"{_DRIVER}.migrate_disk_and_power_off", v.RESET_TO_ACTIVE),
+    ),
+    Scenario(
+        "stop: its state is reset midway",
+        "active",
+        v.STOP,
+        failed("stop", (HOST1, "UnexpectedTaskStateError"), effect="UNKNOWN"),
+        asked(f"{_DRIVER}.power_off", v.RESET_TO_ACTIVE),
+    ),
+    Scenario(
+        "resetState while a server is stopped works",
+        "active",
+        v.STOP,
+        ok("resetState"),
+        asked(f"{_DRIVER}.power_off", v.RESET_TO_ACTIVE),
+        judged="midway",
+    ),
+    Scenario(
+        "live migration is aborted",
+        "active",
+        v.LIVE_MIGRATE,
+        (Expected("live-migration", "CANCELLED"),),
+        (Fault(f"{_DRIVER}.live_migration", does="job aborted", asks=(v.ABORT_MIGRATION,)),),
+    ),
+    Scenario(
+        "live_migration_cancel works",
+        "active",
+        v.LIVE_MIGRATE,
+        ok("live_migration_cancel"),
+        (Fault(f"{_DRIVER}.live_migration", does="job aborted", asks=(v.ABORT_MIGRATION,)),),
+        judged="midway",
+    ),
+    Scenario(
+        "live migration is forced to its end",
+        "active",
+        v.LIVE_MIGRATE,
+        ok("live-migration"),
+        (Fault(f"{_DRIVER}.live_migration", does="job forced", asks=(v.FORCE_MIGRATION,)),),
+    ),
+    Scenario(
+        "live_migration_force_complete works",
+        "active",
+        v.LIVE_MIGRATE,
+        ok("live_migration_force_complete"),
+        (Fault(f"{_DRIVER}.live_migration", does="job forced", asks=(v.FORCE_MIGRATION,)),),
+        judged="midway",
+    ),
+    Scenario(
+        "several requests at once: createImage while the server is locked",
+        "active",
+        v.SNAPSHOT,
+        ok("createImage"),
+        asked(f"{_DRIVER}.snapshot", v.LOCK),
+    ),
+    Scenario(
+        "several requests at once: lock while an image is made",
+        "active",
+        v.SNAPSHOT,
+        ok("lock"),
+        asked(f"{_DRIVER}.snapshot", v.LOCK),
+        judged="midway",
+    ),
+    Scenario(
+        "refused: stop while an image is made",
+        "active",
+        v.SNAPSHOT,
+        (),
+        asked(f"{_DRIVER}.snapshot", v.action({"os-start": None}, accept=(409,))),
+        judged="midway",
+    ),
+)

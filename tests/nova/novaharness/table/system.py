@@ -1,0 +1,126 @@
+"""What Nova starts on its own, and moves between cells."""
+
+from __future__ import annotations
+
+from novaharness import vocabulary as v
+from novaharness.vocabulary import (
+    HOST1,
+    HOST3,
+    Expected,
+    Fault,
+    Scenario,
+    driver,
+    failed,
+    ok,
+)
+
+_CONFIRM_SOON = {"resize_confirm_window": 1}
+_RECLAIM_SOON = {"reclaim_instance_interval": 1}
+_OFFLOAD_SOON = {"shelved_offload_time": 1}
+_FAR = "migrated to the other cell"
+
+SCENARIOS: tuple[Scenario, ...] = (
+    Scenario(
+        "confirmResize by periodic task works",
+        "resized",
+        v.CONFIRM_BY_ITSELF,
+        ok("confirmResize"),
+        options=_CONFIRM_SOON,
+        before=(v.A_SECOND,),
+    ),
+    Scenario(
+        "confirmResize by periodic task fails",
+        "resized",
+        v.CONFIRM_BY_ITSELF,
+        failed("confirmResize", (HOST1, "HypervisorUnavailable"), effect="ERROR"),
+        (driver("confirm_migration", "HypervisorUnavailable"),),
+        options=_CONFIRM_SOON,
+        before=(v.A_SECOND,),
+    ),
+    Scenario(
+        "delete by periodic task works",
+        "active",
+        v.RECLAIM,
+        ok("delete"),
+        options=_RECLAIM_SOON,
+        before=(v.DELETE, v.A_SECOND),
+    ),
+    Scenario(
+        "delete by periodic task fails",
+        "active",
+        v.RECLAIM,
+        (Expected("delete", "IN_PROGRESS"),),  # Nova logs the failure, and tells nobody; it tries again
+        (driver("destroy", "InstanceTerminationFailure", reason="the guest can't be stopped"),),
+        options=_RECLAIM_SOON,
+        before=(v.DELETE, v.A_SECOND),
+    ),
+    Scenario(
+        "shelveOffload by periodic task works",
+        "active",
+        v.OFFLOAD_BY_ITSELF,
+        ok("shelveOffload"),
+        options=_OFFLOAD_SOON,
+        before=(v.SHELVE, v.A_SECOND),
+    ),
+    Scenario(
+        "shelveOffload by periodic task fails",
+        "active",
+        v.OFFLOAD_BY_ITSELF,
+        failed("shelveOffload", (HOST1, "HypervisorUnavailable")),
+        (driver("destroy", "HypervisorUnavailable"),),
+        options=_OFFLOAD_SOON,
+        before=(v.SHELVE, v.A_SECOND),
+    ),
+    Scenario("migrate to another cell works", "active", v.MIGRATE_TO_OTHER_CELL, ok("migrate")),
+    Scenario(
+        "migrate to another cell: the destination has no room",
+        "active",
+        v.MIGRATE_TO_OTHER_CELL,
+        failed("migrate", (HOST3, "MigrationPreCheckError")),
+        (
+            Fault(
+                "nova.compute.resource_tracker.ResourceTracker.resize_claim",
+                "nova.exception.ComputeResourcesUnavailable",
+                keywords={"reason": "no room"},
+                host=HOST3,
+            ),
+        ),
+    ),
+    Scenario(
+        "migrate to another cell fails on the source",
+        "active",
+        v.MIGRATE_TO_OTHER_CELL,
+        failed("migrate", (HOST1, "InstancePowerOffFailure")),
+        (driver("power_off", "InstancePowerOffFailure", HOST1, reason="the guest does not react"),),
+    ),
+    Scenario(
+        "migrate to another cell fails on the destination",
+        "active",
+        v.MIGRATE_TO_OTHER_CELL,
+        failed("migrate", (HOST3, "HypervisorUnavailable"), effect="ERROR"),
+        (driver("spawn", "HypervisorUnavailable", HOST3),),
+    ),
+    Scenario("confirmResize across cells works", _FAR, v.CONFIRM, ok("confirmResize")),
+    Scenario(
+        "confirmResize across cells fails on the source",
+        _FAR,
+        v.CONFIRM,
+        failed("confirmResize", (HOST1, "HypervisorUnavailable"), effect="ERROR"),
+        (driver("cleanup", "HypervisorUnavailable", HOST1),),
+    ),
+    Scenario("revertResize across cells works", _FAR, v.REVERT, ok("revertResize")),
+    Scenario(
+        "revertResize across cells fails on the destination",
+        _FAR,
+        v.REVERT,
+        failed("revertResize", (HOST3, "HypervisorUnavailable"), effect="ERROR"),
+        (driver("destroy", "HypervisorUnavailable", HOST3),),
+    ),
+    Scenario(
+        "revertResize across cells fails on the source",
+        _FAR,
+        v.REVERT,
+        failed("revertResize", (HOST1, "HypervisorUnavailable"), effect="ERROR"),
+        (driver("finish_revert_migration", "HypervisorUnavailable", HOST1),),
+    ),
+)
