@@ -14,7 +14,7 @@ from tests.nova.matrix.ways import TAPPED, WAYS, Way, events_by, items
 
 ANEW = "run make nova-matrix, and commit what it writes"
 FULL, BRIDGE = WAYS[2], WAYS[-1]
-#: One call extends several volumes, and Nova's notification of its failure names all of them: the bridge tells it of each.
+#: Nova's notification of a failure names all volumes that its call extends: the bridge tells it of each.
 NAMES_ALL = {"extend_volume of two volumes, one fails"}
 
 
