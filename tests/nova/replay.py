@@ -43,6 +43,8 @@ _DERIVED = {
 _OF_WRITING = {
     *("updated_at", "version", "xid", "kafka_partition", "kafka_offset", "stored_at"),
     *("joined_partition", "deadline", "settled"),
+    # Whether a set ever looked as if it told of other requests: what was read first decides, and it stays.
+    "has_context",
 }
 
 

@@ -701,6 +701,21 @@ SCENARIOS = [
         {"shelve": "SUCCEEDED"},
     ),
     Scenario(
+        "a delete in the middle of a resize, and what fails while its race is handled",
+        """
+        T api action_start resize active/resize_prep
+        T h1 event_start compute_resize_instance active/resize_migrating
+        T api action_start delete @req-2 active/deleting
+        T h1 migration migration_status=error !UnexpectedDeletingTaskStateError
+        T h1 instance.delete.end @req-2 deleted/-
+        T h1 event_finish.end compute_terminate_instance @req-2 deleted/-
+        T h1 fault error/resize_migrated !AllocationMoveFailed>UnexpectedDeletingTaskStateError
+        T h1 event_finish compute_resize_instance error/- !AllocationMoveFailed>UnexpectedDeletingTaskStateError
+        """,
+        {"resize": "CANCELLED", "delete": "SUCCEEDED"},
+        but={way: {} for way in ("versioned", "legacy", "both")},
+    ),
+    Scenario(
         "lock",
         """
         T api action_start lock

@@ -57,7 +57,16 @@ def root_of(sighting: Sighting) -> str:
 
 def is_race(fact: Fact) -> bool:
     """Tell whether a failing fact shows only that its server was being deleted."""
-    return fact.failure is not None and root_of(fact.failure) in RACES
+    return fact.failure is not None and _is_race(fact.failure)
+
+
+def only_deleted(sighting: Sighting) -> bool:
+    """Tell whether only a running delete can cause a failure; what is raised while it is handled follows from it."""
+    return signals.DELETING == sighting.exception or signals.DELETING in sighting.chain
+
+
+def _is_race(sighting: Sighting) -> bool:
+    return root_of(sighting) in RACES or only_deleted(sighting)
 
 
 def find(failing: Iterable[Fact], rule: rules.Rule, *, without_races: bool) -> Findings:
@@ -73,7 +82,7 @@ def find(failing: Iterable[Fact], rule: rules.Rule, *, without_races: bool) -> F
             silent.append(fact)
             continue
         root = root_of(sighting)
-        if without_races and root in RACES:
+        if without_races and _is_race(sighting):
             continue
         if root in VERDICTS:
             verdicts.append(fact)

@@ -8,7 +8,7 @@ from stumble.consumers.facts import Fact
 from stumble.consumers.outcome import rules, signals
 from stumble.consumers.outcome.attempts import Run, runs_of
 from stumble.consumers.outcome.attribute import Group
-from stumble.consumers.outcome.failures import Cluster, Findings, ends_request, find, is_race
+from stumble.consumers.outcome.failures import Cluster, Findings, ends_request, find, is_race, only_deleted
 from stumble.consumers.records import (
     CANCELLED,
     FAILED,
@@ -138,7 +138,7 @@ def _with_marker(case: Case, final: Sequence[Fact]) -> tuple[str, int | None]:
 
 def _only_deleted(fact: Fact) -> bool:
     """Tell whether only a running delete can cause it: it decides nothing until that delete is known."""
-    return fact.failure is not None and fact.failure.exception == "UnexpectedDeletingTaskStateError"
+    return fact.failure is not None and only_deleted(fact.failure)
 
 
 def _after_success(successes: Sequence[Fact], final: Iterable[Fact]) -> Fact | None:

@@ -127,6 +127,9 @@ ECHOES: Final = frozenset({"MigrationPreCheckError", "MigrationError"})
 #: Classes that say that Nova could not save the instance: what its object shows then is not what is stored.
 UNSAVED: Final = frozenset({"UnexpectedTaskStateError", "UnexpectedDeletingTaskStateError", "InstanceNotFound"})
 
+#: What only a running delete causes.
+DELETING: Final = "UnexpectedDeletingTaskStateError"
+
 #: Services that call computes: what they tell of may have been raised there.
 CALLERS: Final = frozenset({"nova-conductor", "nova-api", "nova-scheduler"})
 
