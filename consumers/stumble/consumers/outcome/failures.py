@@ -62,7 +62,7 @@ def is_race(fact: Fact) -> bool:
 
 def only_deleted(sighting: Sighting) -> bool:
     """Tell whether only a running delete can cause a failure; what is raised while it is handled follows from it."""
-    return signals.DELETING == sighting.exception or signals.DELETING in sighting.chain
+    return sighting.exception == signals.DELETING or signals.DELETING in sighting.chain
 
 
 def _is_race(sighting: Sighting) -> bool:
