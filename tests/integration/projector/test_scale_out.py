@@ -89,7 +89,7 @@ def test_reading_goes_on_while_the_group_comes_back(own_kafka: LocalKafka, store
 def test_a_client_that_cannot_go_on_ends_the_projector_with_one_sentence(kafka, store_url, tmp_path: Path):
     settings = load(database_url=store_url, kafka={"bootstrap_servers": kafka}, state_dir=tmp_path)
     projector = Projector(settings, ProjectorSettings())
-    projector._trouble(KafkaError(KafkaError.FENCED_INSTANCE_ID, "fenced", fatal=True))
+    projector._troubles.hear(KafkaError(KafkaError.FENCED_INSTANCE_ID, "fenced", fatal=True))
     with pytest.raises(StumbleError, match="can't go on: fenced; restart the projector"):
         projector._turn()
 
@@ -100,5 +100,5 @@ def test_who_was_away_itself_does_not_read_on(kafka, store_url, tmp_path: Path):
     projector = Projector(settings, ProjectorSettings())
     projector._at.place(3, 17)
     assert projector._kept([3]) == {}
-    projector._trouble(KafkaError(KafkaError._ALL_BROKERS_DOWN))
+    projector._troubles.hear(KafkaError(KafkaError._ALL_BROKERS_DOWN))
     assert projector._kept([3]) == {3: 17}

@@ -14,7 +14,7 @@ from stumble.consumers.alerts.lease import SECONDS, Lease, LeaseLostError
 from stumble.consumers.metrics import definitions as d
 from stumble.consumers.metrics.process import ProcessMetrics
 from stumble.consumers.notices import Notices
-from stumble.consumers.store.connect import StoreError, connect
+from stumble.consumers.store.connect import StoreError, connect, shown
 from stumble.consumers.store.version import require_current
 from stumble.schemas.wire.errors import RegistryUnavailable
 
@@ -52,6 +52,7 @@ class Alerter:
 
     def run(self, stop: threading.Event) -> None:
         """Deliver until `stop` is set; wait for a store or a broker that is away."""
+        shown(self._url)  # no address at all is nothing to wait for
         failures = 0
         while not stop.is_set():
             try:

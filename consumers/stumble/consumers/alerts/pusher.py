@@ -6,7 +6,6 @@ A receiver that is slow or away delays neither the topics nor the other receiver
 from __future__ import annotations
 
 import threading
-import time
 from typing import TYPE_CHECKING, Any
 
 from stumble.consumers.alerts import subscriptions
@@ -17,6 +16,7 @@ from stumble.consumers.alerts.receivers.alertmanager import Alertmanager, Alertm
 from stumble.consumers.alerts.rules import RulesError, load_rules
 from stumble.consumers.alerts.worker import Worker
 from stumble.consumers.store.queries import query
+from stumble.consumers.timers import Timers
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -42,7 +42,7 @@ class Pusher(Worker):
         self._read_at = self._modified()
         self._feed = Feed(self.lease)
         self._alertmanager = Alertmanager(settings)
-        self._timers: dict[str, float] = {}
+        self._timers = Timers()
 
     def begin(self, connection: Connection[Any]) -> None:
         """Go to where the last holder of the lease came."""
@@ -57,7 +57,7 @@ class Pusher(Worker):
                 self._engine.take(connection, rows)
                 subscriptions.queue(connection, subscriptions.read_all(connection), rows)
                 self._feed.mark(connection, rows[-1])
-        if self._due("rest", _REST_EVERY):
+        if self._timers.due("rest", _REST_EVERY):
             connection.execute(query("rest_alerts"))
         self._tell(connection)
         return 0.0 if len(rows) == _BATCH else _IDLE
@@ -67,18 +67,18 @@ class Pusher(Worker):
         self._alertmanager.close()
 
     def _tell(self, connection: Connection[Any]) -> None:
-        if time.monotonic() < self._timers.get("alertmanager", 0.0):
+        if not self._timers.past("alertmanager"):
             return
         try:
             self._alertmanager.tell(connection)
             self.notices.over("alertmanager", "Alertmanager takes alerts again.")
         except AlertmanagerError as error:
-            self._timers["alertmanager"] = time.monotonic() + _AWAY_FOR
+            self._timers.put_off("alertmanager", _AWAY_FOR)
             self.notices.say("alertmanager", str(error))
 
     def _reload(self) -> None:
         """Take new rules when the file changes; keep the old ones while the new ones are wrong."""
-        if not self._due("reload", _RELOAD_EVERY) or (modified := self._modified()) == self._read_at:
+        if not self._timers.due("reload", _RELOAD_EVERY) or (modified := self._modified()) == self._read_at:
             return
         self._read_at = modified
         try:
@@ -93,10 +93,3 @@ class Pusher(Worker):
             return self._settings.rules.stat().st_mtime_ns if self._settings.rules else 0
         except OSError:
             return -1
-
-    def _due(self, name: str, every: float) -> bool:
-        now = time.monotonic()
-        if now < self._timers.get(name, 0.0):
-            return False
-        self._timers[name] = now + every
-        return True

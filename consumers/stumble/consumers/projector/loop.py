@@ -30,13 +30,15 @@ from stumble.consumers.projector.reading import Reader
 from stumble.consumers.projector.source import Source
 from stumble.consumers.projector.statuses import Statuses
 from stumble.consumers.projector.transaction import EVERYTHING, Ledger
+from stumble.consumers.projector.troubles import Troubles
 from stumble.consumers.projector.undisturbed import undisturbed
 from stumble.consumers.projector.upkeep import Upkeep
 from stumble.consumers.projector.writer import Result, StoppedError, Sweep, Writer
-from stumble.consumers.store.connect import StoreError, connect
+from stumble.consumers.store.connect import StoreError, connect, shown
 from stumble.consumers.store.partitions import EventPartitions
+from stumble.consumers.timers import Timers
 from stumble.schemas.models.registry import Registry
-from stumble.schemas.wire.errors import RegistryUnavailable, StumbleError
+from stumble.schemas.wire.errors import RegistryUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -60,8 +62,6 @@ _LOOK_EVERY = 2.0
 _TOPIC_EVERY = 15.0
 _GARBAGE_EVERY = 30.0
 _REVOKE_WAIT = 3.0
-#: Who loses its partitions so soon after the broker did not answer has lost them by that: two sessions and more.
-_UNHEARD_SECONDS = 15.0
 
 
 class Projector:
@@ -77,6 +77,7 @@ class Projector:
         resolve = Registry(settings.kafka).resolve if settings.kafka.schema_registry_url else None
         self._reader = Reader(resolve)
         self._kafka = settings.kafka
+        self._troubles = Troubles(self._notices, settings.kafka.bootstrap_servers)
         self._source = self._open()
         self._ledger = Ledger(
             self._topic,
@@ -98,13 +99,11 @@ class Projector:
         self._paused = False
         #: The first sweep after an assignment looks at all sightings, the others at recent ones.
         self._window = EVERYTHING
-        self._timers: dict[str, float] = {}
-        #: When Kafka last did not answer.
-        self._unheard = float("-inf")
-        self._fatal: str | None = None
+        self._timers = Timers()
 
     def run(self, stop: threading.Event) -> None:
         """Read until `stop` is set; raises `StumbleError` for what only a person can mend."""
+        shown(self._url)  # no address at all is nothing to wait for
         if not self._upkeep.prepare(stop, self._notices, self.health):
             return
         self._writer.start()
@@ -124,13 +123,12 @@ class Projector:
 
     def _open(self) -> Source:
         return Source(
-            self._kafka, self._topic, self._own.group, place=self._placed, lost=self._lost, trouble=self._trouble,
-            keep=self._kept,
+            self._kafka, self._topic, self._own.group,
+            place=self._placed, lost=self._lost, trouble=self._troubles.hear, keep=self._kept,
         )  # fmt: skip
 
     def _turn(self) -> None:
-        if self._fatal is not None:
-            raise StumbleError(self._fatal)
+        self._troubles.require_none()
         self._take_all()
         full = len(self._pending) >= self._own.max_batch or self._pending_bytes >= self._own.max_batch_bytes
         if full and not self._writer.idle:
@@ -151,7 +149,7 @@ class Projector:
         elif self._pending:
             job, self._pending, self._pending_bytes = self._pending, Batch(), 0
             self._submit(job)
-        elif self._at.stored and self._due("sweep", _SWEEP_EVERY):
+        elif self._at.stored and self._timers.due("sweep", _SWEEP_EVERY):
             positions = self._at.reading()
             if positions:
                 self._submit(Sweep(positions, self._window))
@@ -162,24 +160,26 @@ class Projector:
         self._writer.submit(job)
 
     def _read(self, messages: Sequence[Message]) -> None:
+        sought: set[int | None] = set()
         for message in messages:
             if (error := message.error()) is not None:
                 self._kafka_error(error, message)
-            else:
-                self._read_one(message)
+            elif message.partition() not in sought and not self._read_one(message):
+                sought.add(message.partition())
         if messages and self._notices:
-            self._notices.over("kafka", "Kafka answers again: reading goes on.")
+            self._troubles.over()
 
-    def _read_one(self, message: Message) -> None:
+    def _read_one(self, message: Message) -> bool:
+        """Take a record; False where its partition is read anew, so that what else came of it is not what is next."""
         partition, offset = message.partition(), message.offset()
         if partition is None or offset is None or partition in self._at.blocked:
-            return
+            return True
         taken = self._at.taken.get(partition)
         if taken is None or offset < taken:
-            return
+            return True
         gap = self._at.skips(partition, offset)
         if gap is not None and not self._is_gap(partition, gap):
-            return
+            return False
         value = message.value()
         try:
             self._pending.readings.append(self._reader.read(message, value or b"", partition, offset))
@@ -187,11 +187,12 @@ class Projector:
             self._pending.bad.append(BadRecord(message, partition, offset, error))
         except RegistryUnavailable as error:
             self._block(partition, str(error))
-            return
+            return True
         self._at.times[partition] = message.timestamp()[1]
         self._pending.extend(partition, taken, offset, self._at.times[partition])
         self._pending_bytes += len(value or b"")
         self._at.taken[partition] = offset + 1
+        return True
 
     def _take_all(self) -> None:
         while not self._writer.results.empty():
@@ -202,9 +203,8 @@ class Projector:
         if self._at.gaps.get(partition) == gap:
             LOG.warning("Partition %s of %s holds nothing from %s up to %s.", partition, self._topic, *gap)
             return True
-        if self._at.gaps.get(partition, (-1, 0))[0] != gap[0]:
-            self._at.gaps[partition] = gap
-            self._source.go_to(partition, self._at.taken, self._at.blocked)
+        self._at.gaps[partition] = gap
+        self._source.go_to(partition, self._at.taken, self._at.blocked)
         return False
 
     def _take(self, result: Result) -> None:
@@ -278,18 +278,7 @@ class Projector:
         elif code in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC):  # noqa: SLF001
             self._notices.say("topic", f"There is no topic {self._topic}: create it by `stumble topics apply`.")
         else:
-            self._trouble(error)
-
-    def _trouble(self, error: KafkaError) -> None:
-        if error.fatal():
-            self._fatal = f"Kafka's client can't go on: {error.str()}; restart the projector."
-            return
-        if error.code() in (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._RESOLVE):  # noqa: SLF001
-            text = f"Kafka at {self._kafka.bootstrap_servers} does not answer: reading waits, nothing is lost."
-            self._unheard = time.monotonic()
-        else:
-            text = f"Kafka says: {error.str()}; reading goes on as soon as it can."
-        self._notices.say("kafka", text)
+            self._troubles.hear(error)
 
     def _placed(self, partitions: list[int]) -> Mapping[int, int | None]:
         """Say where newly assigned partitions are read from."""
@@ -307,7 +296,7 @@ class Projector:
 
     def _kept(self, partitions: list[int]) -> Mapping[int, int]:
         """Say where to read on from without a group that nobody hears; nowhere where it's we who were away."""
-        if time.monotonic() - self._unheard > _UNHEARD_SECONDS:
+        if not self._troubles.unheard:
             return {}
         LOG.warning("The group was not heard for a session: partitions are read on until it gives them out anew.")
         return {p: self._at.taken[p] for p in partitions if p in self._at.taken and p not in self._at.blocked}
@@ -342,7 +331,7 @@ class Projector:
             self._notices.over("place", f"It is known where to read {self._topic}: reading goes on.")
             return found
         finally:
-            self._timers["topic"] = time.monotonic()
+            self._timers.put_off("topic", _TOPIC_EVERY)
 
     def _hold_back(self) -> None:
         """Wait for a writer that is behind; for long, let Kafka see that we live without fetching more."""
@@ -363,15 +352,15 @@ class Projector:
         self.health.turned(nothing_to_do=not self._pending and self._writer.idle)
         if self._at.blocked:
             self._retry_blocked()
-        if self._due("hint", _HINT_EVERY):
+        if self._timers.due("hint", _HINT_EVERY):
             self._hint()
             self._clock.at(self._at.reading())
-        if self._due("look", _LOOK_EVERY):
+        if self._timers.due("look", _LOOK_EVERY):
             self._measure()
             self.health.read_until(self._clock.known_until)
-        if self._due("topic", _TOPIC_EVERY):
+        if self._timers.due("topic", _TOPIC_EVERY):
             self._recognise()
-        if self._due("garbage", _GARBAGE_EVERY):
+        if self._timers.due("garbage", _GARBAGE_EVERY):
             gc.collect()
 
     def _recognise(self) -> None:
@@ -395,13 +384,6 @@ class Projector:
 
     def _standing(self) -> None:
         self.health.standing(set(self._at.taken), {p: blocked.reason for p, blocked in self._at.blocked.items()})
-
-    def _due(self, name: str, every: float) -> bool:
-        now = time.monotonic()
-        if now - self._timers.get(name, 0.0) < every:
-            return False
-        self._timers[name] = now
-        return True
 
     def _close(self) -> None:
         self._writer.end()
