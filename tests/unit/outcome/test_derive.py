@@ -118,6 +118,17 @@ def test_a_periodic_failure_without_a_name_is_nobodys_failure() -> None:
     assert dsl.summary(records) == {"stop": "SUCCEEDED"}
 
 
+def test_a_migration_that_is_closed_because_its_server_is_gone_is_no_request() -> None:
+    closed = "T h2 migration sys @req-p !InstanceNotFound migration_type=resize migration_status=error"
+    assert dsl.run(closed) == ()
+    records = dsl.run(f"""
+        T api action_start delete
+        T h1 instance.delete.end
+        {closed}
+    """)
+    assert [(record.action, record.outcome, record.failures) for record in records] == [("delete", "SUCCEEDED", ())]
+
+
 def test_an_orphan_belongs_to_the_request_before_it() -> None:
     records = dsl.run("""
         T api action_start rebuild

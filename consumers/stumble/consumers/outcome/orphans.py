@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from stumble.consumers.facts import Fact, ends_task, is_orphan
 from stumble.consumers.outcome import signals
 from stumble.consumers.outcome.attribute import Group, named
+from stumble.consumers.outcome.failures import is_race
 from stumble.consumers.outcome.judge import Case
 from stumble.consumers.records import IN_PROGRESS
 
@@ -73,8 +74,15 @@ def _shows_request(group: Group) -> bool:
 
 
 def _books_only(facts: Iterable[Fact]) -> bool:
-    """Tell whether all that is shown is a migration's record being closed, as a restarting source host does."""
-    return all(fact.signal == "migration" and fact.failure is None and fact.phase != "ERROR" for fact in facts)
+    """Tell whether all that is shown is a migration's record being closed.
+
+    A source host that starts again does so, and the periodic task that confirms resizes does (to `error`) where it
+    finds that the server is gone: nova/compute/manager.py, `_poll_unconfirmed_resizes`.
+    """
+    return all(
+        fact.signal == "migration" and (is_race(fact) or (fact.failure is None and fact.phase != "ERROR"))
+        for fact in facts
+    )
 
 
 def _latest_before(groups: Iterable[Group], at: int) -> Group | None:
