@@ -103,9 +103,10 @@ class Ledger:
     ) -> int:
         """Join what waits for the partitions in hand (partition to next offset); returns how many were joined.
 
-        Looks at sightings that moved within `window_seconds` only.
+        Looks at sightings that moved within `window_seconds` only. Raises as `apply` does.
         """
         with connection.cursor() as cursor:
+            self._compare(cursor, positions)  # somebody may have moved a partition where nothing comes that would tell
             sightings.settle(cursor, positions)
             if not sightings.look(cursor, positions, window_seconds):
                 return 0
