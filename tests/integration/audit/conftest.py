@@ -22,9 +22,9 @@ from tests.support.services import ROOT, cli_environment
 _EVERYTHING = {
     "events": "select event_id, body from events order by 1",
     "fact_sets": """
-        select instance_uuid, request_id, facts, has_context, has_decisions, kafka_partition
+        select instance_uuid, request_id, facts, has_decisions, kafka_partition
         from fact_sets order by 1, 2
-    """,
+    """,  # `has_context` is a hint that stays: it depends on how the facts came in
     "requests": "select to_jsonb(r) - 'xid' - 'updated_at' - 'version' from requests r order by request_key",
     "failures": "select to_jsonb(f) - 'xid' - 'updated_at' from failures f order by failure_id",
     "counters": """
@@ -34,7 +34,8 @@ _EVERYTHING = {
     """,
     "problems": "select fingerprint, kafka_partition, failures from problem_counts where failures > 0 order by 1, 2",
     "sightings": "select event_id, request_id, state, instance_uuid from sightings order by 1",
-    "revisions": "select subject_id, status, digest from revisions order by 1",
+    # What was published and taken back again depends on how the events fell into batches.
+    "revisions": "select subject_id, digest from revisions where status = 'CURRENT' order by 1",
 }
 
 
