@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 import uuid
 from typing import TYPE_CHECKING
 
@@ -78,6 +79,11 @@ def new_topic(kafka: str) -> Callable[..., str]:
     def create(name: str | None = None, partitions: int = 4, **settings: str) -> str:
         name = name or f"t-{uuid.uuid4().hex[:12]}"
         client.create_topics([NewTopic(name, partitions, 1, config=settings)])[name].result(30)
+        # The controller has it; the broker hears of it a little later, and until then it has no partitions there.
+        deadline = time.monotonic() + 60
+        while len(client.list_topics(name, 10).topics[name].partitions) != partitions:
+            assert time.monotonic() < deadline, f"the broker does not know {name}"
+            time.sleep(0.01)
         return name
 
     return create

@@ -85,6 +85,7 @@ def drain(kafka: str, topic: str, until: Callable[[list[Message]], bool], timeou
     found: list[Message] = []
     try:
         partitions = consumer.list_topics(topic, 10).topics[topic].partitions
+        assert partitions, f"there is no topic {topic}"  # else nothing is ever read, and that looks like a silent relay
         consumer.assign([TopicPartition(topic, number, 0) for number in partitions])
         deadline = time.monotonic() + timeout
         while not until(found):
