@@ -67,3 +67,13 @@ def test_what_the_store_refuses_is_counted_by_partition():
     assert breaker.refused(1, 9, nobody) is None
     assert "5 records in a row" in breaker.refused(0, 9, nobody)
     assert breaker.refused(0, 9, lambda _: 10) is None
+
+
+def test_what_others_read_meanwhile_is_not_counted_and_what_is_held_back_stays_so():
+    breaker = Breaker(RUN, 1.0)
+    assert breaker.look(0, [(number, True) for number in range(RUN - 1)], nobody) is None
+    breaker.placed(0, 1000)
+    assert breaker.look(0, [(number, True) for number in range(1000, 1000 + RUN)], nobody) is None, "a run of its own"
+    assert breaker.look(0, [(1000 + RUN, True)], nobody)[0] == 1000 + RUN
+    breaker.placed(0, 1000 + RUN)  # the group gave everything out anew, and nobody else had it
+    assert breaker.look(0, [(1000 + RUN, True)], nobody)[0] == 1000 + RUN

@@ -48,13 +48,20 @@ class _Recent:
 class Breaker:
     """Counts bad records by partition: `run` in a row, or more than `share` of the last thousand, are too many.
 
-    A partition is in one writer's hands at a time; so is what is counted of it.
+    A partition is in one writer's hands at a time; so is what is counted of it. Who is given a partition begins to
+    count anew, unless nobody else read it meanwhile.
     """
 
     def __init__(self, run: int, share: float) -> None:
         self._run = run
         self._share = share
         self._recent: dict[int, _Recent] = {}
+
+    def placed(self, partition: int, offset: int) -> None:
+        """Take in that a partition is read from here: what others read of it meanwhile was not counted."""
+        recent = self._recent.get(partition)
+        if recent is not None and offset > recent.counted_until:
+            self._recent.pop(partition, None)
 
     def watches(self, partition: int) -> bool:
         """Whether a partition had bad records lately."""
@@ -81,7 +88,7 @@ class Breaker:
             recent.in_a_row = recent.in_a_row + 1 if is_bad else 0
             recent.count(seen=1, bad=int(is_bad))
         if not recent.bad and not recent.bad_before and not recent.refused_in_a_row:
-            del self._recent[partition]
+            self._recent.pop(partition, None)
         return None
 
     def refused(self, partition: int, offset: int, permit: Permit) -> str | None:
@@ -89,6 +96,7 @@ class Breaker:
         recent = self._recent.setdefault(partition, _Recent())
         if not self._run or recent.refused_in_a_row < self._run or offset < recent.let_through:
             recent.refused_in_a_row += 1
+            recent.counted_until = max(recent.counted_until, offset + 1)
             return None
         if self._let_through(recent, partition, offset, permit):
             recent.refused_in_a_row = 1

@@ -87,13 +87,12 @@ class Projector:
             sighting_patience_seconds=own.sighting_patience,
         )
         letters = DeadLetters(settings.kafka, own.group)
-        breaker = Breaker(own.breaker_run, own.breaker_share)
+        self._breaker = breaker = Breaker(own.breaker_run, own.breaker_share)
         self._writer = Writer(self._url, self._ledger, letters, breaker, self.health, self._notices, self._application)
         self._statuses = Statuses(settings, own.group, resolve)
         self._upkeep = Upkeep(self._url, own, self._application, Depth(settings.kafka), self.health)
         self._clock = Clock(self._url, settings.clock, self._ends, self._application, times)
-        self._pending = Batch()
-        self._pending_bytes = 0
+        self._pending, self._pending_bytes = Batch(), 0
         self._at = Positions()
         self._submitted_at = 0.0
         self._paused = False
@@ -288,6 +287,7 @@ class Projector:
         found = self._ask(partitions)
         for partition, where in found.items():
             self._at.place(partition, where.offset or 0)
+            self._breaker.placed(partition, where.offset or 0)
             if where.offset is None:
                 self._hold(partition, where.blocked)
         self._standing()
