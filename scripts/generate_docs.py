@@ -70,7 +70,7 @@ def metrics() -> str:
     from prometheus_client import REGISTRY, CollectorRegistry  # noqa: PLC0415
 
     from stumble.consumers.api.metrics import ApiMetrics  # noqa: PLC0415
-    from stumble.consumers.metrics.definitions import ALL  # noqa: PLC0415
+    from stumble.consumers.metrics.definitions import ALL, unit_of  # noqa: PLC0415
     from stumble.producers.bridge import intake  # noqa: PLC0415
     from stumble.producers.relay.metrics import RelayMetrics  # noqa: PLC0415
 
@@ -85,16 +85,16 @@ def metrics() -> str:
     assert intake
     parts = [
         "# Metrics\n",
-        "Written by `make docs` from the code. Times are in seconds, sizes in bytes. The store's metrics are served by",
-        "the API, by one only; every other role serves its own on its metrics port. A scraper that accepts OpenMetrics",
-        "gets it, with exemplars: the request id (and instance) behind the newest failures and durations. Prometheus",
-        "keeps them with `--enable-feature=exemplar-storage`.\n",
+        "Written by `make docs` from the code. Where no unit is named, things are counted. The store's metrics are",
+        "served by the API, by one only; every other role serves its own on its metrics port. A scraper that accepts",
+        "OpenMetrics gets it, with exemplars: the request id (and instance) behind the newest failures and durations.",
+        "Prometheus keeps them with `--enable-feature=exemplar-storage`.\n",
     ]
     for role, rows in roles.items():
-        parts += [f"## {role}\n", "| metric | kind | labels | what it says |", "|---|---|---|---|"]
+        parts += [f"## {role}\n", "| metric | kind | unit | labels | what it says |", "|---|---|---|---|---|"]
         for name, kind, labels, text in sorted(rows):
             shown = f"{name}_total" if kind == "counter" else name
-            parts.append(f"| `{shown}` | {kind} | {', '.join(labels)} | {text} |")
+            parts.append(f"| `{shown}` | {kind} | {unit_of(name)} | {', '.join(labels)} | {text} |")
         parts.append("")
     return "\n".join(parts)
 

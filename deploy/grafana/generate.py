@@ -52,7 +52,7 @@ def number(title: str, expression: str, unit: str, text: str) -> Panel:
     """Return one figure with a small graph behind it."""
     panel = stat.Panel().title(title).description(text).unit(unit).datasource(SOURCE).no_value("0")
     panel = panel.reduce_options(ReduceDataOptions().calcs(["lastNotNull"]))
-    return panel.with_target(query(expression)).graph_mode(BigValueGraphMode.AREA).span(6).height(4)
+    return panel.with_target(query(expression)).graph_mode(BigValueGraphMode.AREA).span(4).height(4)
 
 
 def ranking(title: str, expression: str, legend: str, unit: str, text: str) -> Panel:
@@ -95,6 +95,7 @@ def fleet() -> dashboard.Dashboard:
             number(
                 "Silent hosts", "max(stumble_silent_hosts)", "none", "Hosts whose relay has said nothing for 10 min."
             ),
+            number("Alerts", "sum(stumble_alerts_firing)", "none", "Alerts of stumble's own rules that fire."),
             lines(
                 "Requests by outcome",
                 net("stumble_action_requests", "", "outcome"),
@@ -220,6 +221,8 @@ def pipeline() -> dashboard.Dashboard:
     """Show whether stumble itself is well: use, saturation, errors of each part."""
     batch = "histogram_quantile(0.95, sum by (le) (rate(stumble_projector_batch_seconds_bucket[5m])))"
     end_to_end = "histogram_quantile(0.95, sum by (le) (rate(stumble_pipeline_lag_seconds_bucket[5m])))"
+    answer = "histogram_quantile(0.95, sum by (le) (rate(stumble_api_request_seconds_bucket[5m])))"
+    attempt = "histogram_quantile(0.95, sum by (le) (rate(stumble_webhook_try_seconds_bucket[5m])))"
     return board(
         "stumble-pipeline",
         "stumble: Pipeline",
@@ -248,12 +251,18 @@ def pipeline() -> dashboard.Dashboard:
                 "Records that are not stored yet.",
             ),
             lines(
-                "Bad records and retries",
-                "sum(rate(stumble_projector_bad_records_total[$__rate_interval]))"
-                " or sum(rate(stumble_projector_retries_total[$__rate_interval]))",
-                "",
+                "Bad records",
+                "sum by (stage) (rate(stumble_projector_bad_records_total[$__rate_interval]))",
+                "{{stage}}",
                 "ops",
-                "Records sent to the dead letter topic.",
+                "Records sent to the dead letter topic, by the stage that refused them.",
+            ),
+            lines(
+                "Transactions tried again",
+                "sum(rate(stumble_projector_retries_total[$__rate_interval])) or vector(0)",
+                "transactions",
+                "ops",
+                "After a deadlock, a conflict or a lost connection.",
             ),
             lines(
                 "Backlog of hosts",
@@ -262,7 +271,43 @@ def pipeline() -> dashboard.Dashboard:
                 "none",
                 "Events that wait in outboxes.",
             ),
-            lines("Deliveries wait", "stumble_alerter_lag_seconds", "alerter", "s", "Age of the oldest publication."),
+            lines(
+                "Relays send",
+                "sum(rate(stumble_relay_sent_events_total[$__rate_interval]))",
+                "events",
+                "ops",
+                "Events that Kafka acknowledged; only of relays that Prometheus asks.",
+            ),
+            lines(
+                "Deliveries wait",
+                '{__name__=~"stumble_(alerter|webhook)_lag_seconds"}',
+                "{{__name__}}",
+                "s",
+                "Age of the oldest publication for the topics, and of the oldest message for a subscriber.",
+            ),
+            lines(
+                "Alertmanager is told",
+                "sum by (result) (rate(stumble_alertmanager_posts_total[$__rate_interval]))",
+                "{{result}}",
+                "ops",
+                "Posts of alerts, to each replica, by what became of them.",
+            ),
+            lines(
+                "Webhooks",
+                "sum by (result) (rate(stumble_webhook_tries_total[$__rate_interval]))",
+                "{{result}}",
+                "ops",
+                "Tries, by what became of them.",
+            ),
+            lines("Time of a webhook, 95 of 100", attempt, "", "s", "One try, with what the receiver answers."),
+            lines(
+                "HTTP requests",
+                "sum by (status) (rate(stumble_api_requests_total[$__rate_interval]))",
+                "{{status}}",
+                "reqps",
+                "To API and web pages.",
+            ),
+            lines("Time of an answer, 95 of 100", answer, "", "s", "Of API and web pages, without streams."),
         ],
     )
 
@@ -305,6 +350,8 @@ def _rule(rule: dict[str, Any]) -> dict[str, Any]:
         "noDataState": "OK",
         "execErrState": "Alerting" if name == "StumbleSilent" else "OK",
         "for": rule.get("for", "0s"),
+        # Without this the contact point below would stand there and be told nothing.
+        "notification_settings": {"receiver": "stumble"},
         "annotations": {
             key: text.replace("{{ $value", "{{ $values.B.Value") for key, text in rule["annotations"].items()
         },

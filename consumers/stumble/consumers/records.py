@@ -23,6 +23,8 @@ EFFECT_NONE: Final = "NONE"
 EFFECT_ERROR: Final = "ERROR"
 EFFECT_OTHER: Final = "OTHER"
 EFFECT_UNKNOWN: Final = "UNKNOWN"
+EFFECTS: Final = (EFFECT_NONE, EFFECT_ERROR, EFFECT_OTHER, EFFECT_UNKNOWN)
+BLAMES: Final = ("USER", "CAPACITY", "OPERATOR", "DEPENDENCY", "RACE", "UNKNOWN")
 
 #: Class of the one failure of a request that a restart of its service interrupted: no exception was ever raised.
 INTERRUPTED: Final = "InterruptedByRestart"

@@ -71,7 +71,9 @@ def test_a_problem_fires_grows_and_ends(manager, store, link, tmp_path):
         assert alert["endsAt"] > alert["updatedAt"]
         lay(link, [failure(now_us())])
         eventually(lambda: of_rule(server, "binding-fails")[0]["annotations"]["failures"] == "3")
-        eventually(lambda: any(body["status"] == "resolved" for body in notified.bodies()))
+        (over,) = eventually(lambda: [body for body in notified.bodies() if body["status"] == "resolved"])
+        assert "3 failures on 3 servers of 2 projects since" in over["commonAnnotations"]["summary"]
+        assert ", over at 20" in over["commonAnnotations"]["summary"]
         assert link.execute("select state from alerts").fetchone() == ("RESOLVED",)
 
 
@@ -123,7 +125,7 @@ def test_ten_thousand_failures_of_one_cause_are_one_alert_and_delay_no_other(man
                 item["labels"]["problem"]: item["annotations"]["summary"] for item in of_rule(server, "storm")
             }.get("v1:other")
         )
-        assert "1 failures on 1 servers" in found
+        assert "1 failure on 1 server of 1 project since" in found
         storm = eventually(
             lambda: [
                 item
@@ -153,6 +155,33 @@ def test_users_mistakes_muted_problems_and_corrections_push_nothing(manager, sto
         lay(link, [failure(now_us(), fingerprint="v1:last", blame="OPERATOR")])
         eventually(lambda: link.execute("select count(*) from alerts").fetchone()[0] == 1)
     assert link.execute("select problem from alerts").fetchall() == [("v1:last",)]
+
+
+def test_a_muted_or_resolved_problem_ends_its_alerts_at_once(store, link):
+    with alerting(store):
+        for name in ("muted", "resolved"):
+            lay(link, [failure(now_us(), fingerprint=f"v1:{name}")])
+        eventually(lambda: link.execute("select count(*) from alerts where state = 'FIRING'").fetchone() == (2,))
+        link.execute("update problems set muted_until = now() + interval '1 hour' where fingerprint = 'v1:muted'")
+        link.execute("update problems set state = 'RESOLVED', resolved_at = now() where fingerprint = 'v1:resolved'")
+        eventually(lambda: link.execute("select count(*) from alerts where state = 'FIRING'").fetchone() == (0,))
+
+
+def test_an_alert_counts_what_its_rule_matches(manager, store, link, tmp_path):
+    server, _ = manager
+    rules = tmp_path / "rules.toml"
+    rules.write_text(
+        '[[rule]]\nname = "rack"\non = "spread"\nfailures = 2\ninstances = 2\n[rule.match]\nhost = "r1-*"\n'
+    )
+    with alerting(store, rules=rules, alertmanagers=server.url):
+        lay(link, [failure(now_us(), host=f"r2-{n}") for n in range(5)] + [failure(now_us(), host="r1-1")])
+        lay(link, [failure(now_us(), fingerprint="v1:mark")])
+        eventually(lambda: link.execute("select count(*) from problems").fetchone() == (2,))
+        assert link.execute("select count(*) from alerts").fetchone() == (0,)
+        lay(link, [failure(now_us(), host="r1-2")])
+        (alert,) = eventually(lambda: of_rule(server, "rack"))
+    assert "2 failures on 2 servers of 1 project since" in alert["annotations"]["summary"]
+    assert alert["annotations"]["hosts"] == "2"
 
 
 def test_by_default_requests_that_stall_are_told_with_what_that_was_concluded_from(manager, store, link):

@@ -1,6 +1,9 @@
 """Subscribers are told of each failure and correction: signed, in order, again after a refusal, only where allowed."""
 
+import contextlib
 import json
+import socketserver
+import threading
 import time
 import uuid
 
@@ -8,8 +11,12 @@ import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from stumble.consumers.alerts import subscriptions
+from stumble.consumers.alerts.pusher import Pusher
 from stumble.consumers.alerts.receivers import webhooks
 from stumble.consumers.alerts.receivers.guard import ForbiddenAddressError, resolve
+from stumble.consumers.alerts.sender import Sender
+from stumble.consumers.alerts.settings import AlertSettings
+from stumble.consumers.metrics.process import ProcessMetrics
 from stumble.schemas.wire.ids import publication_event_id
 from tests.integration.alerts.conftest import alerting, failure, lay, published
 from tests.integration.alerts.test_alertmanager import eventually, now_us
@@ -134,6 +141,11 @@ def test_addresses_that_are_not_public_are_refused(url):
         ({"kinds": ["storm"]}, "Kinds are"),
         ({"match": {"colour": "red"}}, "match.colour"),
         ({"secret": "abc"}, "whsec_"),
+        ({"secret": "whsec_not base64"}, "base64 of 24 to 64"),
+        ({"secret": "whsec_c2hvcnQ="}, "base64 of 24 to 64"),
+        ({"url": "https://x.example:99999/"}, "no http"),
+        ({"url": f"https://{'x' * 64}.example/"}, "no http"),
+        ({"match": {"blame": "OPERATR"}}, "fits none of USER"),
     ],
 )
 def test_wrong_subscriptions_are_refused(link, more, word):
@@ -145,6 +157,116 @@ def test_unknown_subscriptions(link):
     for work in (subscriptions.read, subscriptions.remove, subscriptions.enable, subscriptions.queue_test):
         with pytest.raises(subscriptions.SubscriptionError, match="There is no subscription"):
             work(link, str(uuid.uuid4()))
+
+
+def test_a_subscriber_that_hangs_with_a_long_queue_does_not_hold_up_another(store, link):
+    let_go = threading.Event()
+    with receiver() as slow, receiver() as quick, alerting(store, webhooks=True, webhook_networks=LOOPBACK):
+        slow.answer = lambda _: (let_go.wait(60), (200, {}))[1]
+        try:
+            subscriptions.add(link, slow.url)
+            lay(link, [failure(now_us()) for _ in range(200)])
+            eventually(lambda: len(slow.posts) == 8)  # all that may be on their way at once
+            subscriptions.add(link, quick.url)
+            lay(link, [failure(now_us()) for _ in range(20)])
+            eventually(lambda: len(quick.posts) == 20)
+            assert len(slow.posts) == 8
+        finally:
+            let_go.set()
+
+
+HEAD = b"HTTP/1.1 503 No\r\nContent-Type: text/plain; charset=no-such\r\n"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        HEAD + b"Content-Length: 3\r\n\r\na\0b",
+        HEAD + b"Retry-After: Wed, 21 Oct 2099 07:28:00 -0000\r\nContent-Length: 0\r\n\r\n",
+        HEAD + b"Retry-After: \xb2\r\nContent-Length: 0\r\n\r\n",
+        HEAD + b"Content-Encoding: gzip\r\nContent-Length: 4\r\n\r\nnope",
+        b"what is this\r\n\r\n",
+        HEAD + b"\r\n" + b"x" * 10_000_000,
+    ],
+    ids=["nul", "date without zone", "strange number", "no gzip", "no http", "no end"],
+)
+def test_whatever_a_subscriber_answers_the_others_are_told(store, link, answer):
+    class Strange(socketserver.BaseRequestHandler):
+        def handle(self):
+            self.request.recv(65_536)
+            with contextlib.suppress(OSError):  # we don't read it to its end
+                self.request.sendall(answer)
+
+    with (
+        socketserver.ThreadingTCPServer(("127.0.0.1", 0), Strange) as server,
+        receiver() as told,
+        alerting(store, webhooks=True, webhook_networks=LOOPBACK),
+    ):
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        subscriptions.add(link, f"http://127.0.0.1:{server.server_address[1]}/")
+        lay(link, [failure(now_us())])
+        row = eventually(
+            lambda: link.execute(
+                "select last_error, attempts, next_at > now() from deliveries where attempts = 1"
+            ).fetchone()
+        )
+        assert row[2], "it is tried again later"
+        assert "\0" not in row[0]
+        assert len(row[0]) <= 500
+        subscriptions.add(link, told.url)
+        lay(link, [failure(now_us())])
+        eventually(lambda: told.posts)
+        server.shutdown()
+
+
+def test_the_alerter_tells_of_its_webhooks_and_lives(store, link):
+    metrics = ProcessMetrics("alerter")
+
+    def value(name, **labels):
+        return metrics.registry.get_sample_value(name, labels)
+
+    assert value("stumble_webhook_tries_total", result="given_up") == 0, "there from the start"
+    stop = threading.Event()
+    told = AlertSettings(webhook_networks=LOOPBACK)
+    sender = Sender(store, told, stop, metrics=metrics)
+    pusher = Pusher(store, told, stop, metrics=metrics)
+    with receiver() as at:
+        at.answer = lambda number: (500, {}) if number == 1 else (200, {})
+        subscriptions.add(link, at.url)
+        for thread in (sender, pusher):
+            thread.start()
+        try:
+            lay(link, [failure(now_us()), failure(now_us(), fingerprint="v1:two")])
+            eventually(lambda: value("stumble_webhook_tries_total", result="delivered") == 1)
+            eventually(lambda: value("stumble_alerts_firing", severity="warning") == 2)
+            eventually(lambda: value("stumble_webhook_backlog_messages") == 1)
+            assert value("stumble_webhook_tries_total", result="put_off") == 1
+            assert value("stumble_webhook_lag_seconds") > 0
+            assert sender.live()[0]
+            assert pusher.live()[0]
+        finally:
+            stop.set()
+            for thread in (sender, pusher):
+                thread.join(20)
+    assert not sender.live()[0]
+
+
+def test_an_error_that_should_not_be_stops_no_thread(store, link, monkeypatch, caplog):
+    once = iter([ZeroDivisionError("never"), None])
+
+    def breaks(*given):
+        if (error := next(once, None)) is not None:
+            raise error
+        return queue(*given)
+
+    queue = subscriptions.queue
+    monkeypatch.setattr(subscriptions, "queue", breaks)
+    with receiver() as told, alerting(store, webhooks=True, webhook_networks=LOOPBACK):
+        subscriptions.add(link, told.url)
+        lay(link, [failure(now_us())])
+        eventually(lambda: told.posts)
+    assert "An error that should not be" in caplog.text
+    assert len(told.posts) == 1
 
 
 def test_one_slow_subscriber_does_not_hold_up_another(store, link):

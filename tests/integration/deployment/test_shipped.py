@@ -246,9 +246,11 @@ def test_units_run_their_commands_with_the_shipped_settings(place, tmp_path):
                 environment["CREDENTIALS_DIRECTORY"] = str(secrets)  # what systemd makes of it
             if words == ["api"]:
                 environment["STUMBLE_API_PORT"] = "0"
+            if "--metrics-port" in words:
+                words[-1] = metrics_port(place, words[0])
             running.append(stack.Service(path.stem, tmp_path, [*stack.CLI, *words], environment))
             running[-1].start()
-        for role in ("relay", "bridge"):
+        for role in ROLES:
             url = f"http://{place.text(f'{role}:9100')}/metrics"
             service = next(item for item in running if item.name == f"stumble-{role}")
             service.healthy([sys.executable, "-c", f"import urllib.request as u; u.urlopen({url!r}, timeout=2)"])

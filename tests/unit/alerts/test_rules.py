@@ -42,25 +42,79 @@ def test_match(match, fits):
     assert rule(f'on = "failure"\n[rule.match]\n{match}').match.fits(PAYLOAD) is fits
 
 
+RULE = '[[rule]]\nname = "a"\non = "failure"\n'
+
+
 @pytest.mark.parametrize(
     ("text", "mistake"),
     [
         ('[[rule]]\nname = "a"\non = "sometimes"\n', "line 3: on: Input should be"),
-        ('[[rule]]\nname = "a"\non = "failure"\nquiet = "soon"\n', "line 4: quiet: write a number"),
-        ('[[rule]]\nname = "a"\non = "failure"\n\n[[rule]]\nname = "b c"\non = "problem"\n', "line 6: name:"),
-        ('[[rule]]\nname = "a"\non = "failure"\nwindow = "5m"\n', "line 1: rule: window, failures"),
-        ('[[rule]]\nname = "a"\non = "spread"\n', "needs instances or projects"),
-        ('[[rule]]\nname = "a"\non = "failure"\n[rule.match]\ncolour = "red"\n', "line 5: match.colour"),
-        ('[[rule]]\nname = "a"\non = "failure"\n[rule.labels]\nseverity = "x"\n', "set by stumble itself"),
-        ('[[rule]]\nname = "a"\non = "failure"\n[[rule]]\nname = "a"\non = "failure"\n', "two rules are called a"),
-        ("[[rule]\n", "line 1"),
-        ("rules = 3\n", "rules: Extra inputs"),
+        (RULE + 'quiet = "soon"\n', "line 4: quiet: write a number"),
+        (RULE + "quiet = 15\n", "line 4: quiet: write a number"),
+        (RULE + '\n[[rule]]\nname = "b c"\non = "problem"\n', "line 6: name:"),
+        (RULE + 'window = "5m"\n', "line 4: window: belongs to on = 'spread'"),
+        ('[[rule]]\nname = "a"\non = "spread"\n', "line 3: on: 'spread' needs instances or projects"),
+        (RULE + '[rule.match]\ncolour = "red"\n', "line 5: match.colour: nobody reads this"),
+        (RULE + 'match = { hosts = "c1" }\n', "line 4: match.hosts: nobody reads this; did you mean host?"),
+        (RULE + 'match.blame = "OPERATR"\n', "line 4: match.blame: OPERATR fits none of USER, CAPACITY"),
+        (RULE + '[rule.match]\neffect = ["NONE", "BROKEN"]\n', "line 5: match.effect: BROKEN fits none"),
+        (RULE + '[rule.match]\noutcome = "FAILED"\n', "line 5: match.outcome: belongs to on = 'stalled'"),
+        (
+            '[[rule]]\nname = "a"\non = "stalled"\n[rule.match]\naction = "stop"\nhost = "c*"\n',
+            "line 6: match.host: on = 'stalled' speaks of requests",
+        ),
+        (RULE + '[rule.labels]\nteam = "x"\nseverity = "x"\n', "line 6: labels.severity: stumble sets this"),
+        (RULE + '[rule.labels]\n"my-team" = "x"\n', "line 5: labels.my-team: "),
+        (RULE + RULE, "line 5: name: two rules are called a"),
+        ('[[rule]]\non = "failure"\n', "line 1: name: is missing"),
+        ("[[rule]\n", "line 1: Expected"),
+        ("\nrules = 3\n", "line 2: rules: nobody reads this"),
+        ("rule = 3\n", "line 1: rule: every rule begins with [[rule]]"),
     ],
 )
 def test_mistakes_have_a_line_and_a_reason(text, mistake):
     with pytest.raises(RulesError, match="can't be used") as caught:
         parse_rules(text, "my.toml")
     assert mistake in str(caught.value)
+
+
+def test_every_mistake_of_a_file_is_told_in_the_order_of_its_lines():
+    text = f"""version = 1
+{RULE}severity = "bad"
+[rule.match]
+blame = "NOBODY"
+{RULE}
+quiet = "never"
+{RULE}window = "1h"
+projects = 3
+[rule.match]
+effect = "AWFUL"
+colour = "red"
+"""
+    with pytest.raises(RulesError) as caught:
+        parse_rules(text, "my.toml")
+    assert [mistake.partition(": ")[2].partition(":")[0] for mistake in caught.value.mistakes] == [
+        "version", "severity", "match.blame", "name", "quiet", "name", "window", "projects", "match.effect",
+        "match.colour",
+    ]  # fmt: skip
+    assert [int(mistake.split()[1][:-1]) for mistake in caught.value.mistakes] == [1, 5, 7, 9, 12, 14, 16, 17, 19, 20]
+    assert len(str(caught.value).splitlines()) == 11
+
+
+def test_an_action_that_nova_has_not_is_told_and_taken():
+    book = parse_rules(RULE + '[rule.match]\naction = ["live_migration", "cre*"]\n', "rules")
+    assert book.warnings(alertmanager=False) == ["a: Nova has no action live_migration; did you mean live-migration?"]
+
+
+def test_patterns_mean_the_same_in_the_database():
+    likes = rule('on = "failure"\n[rule.match]\nhost = ["c?[1]_*", "50%"]').match.likes()
+    assert likes == {
+        "project": None, "host": [r"c_[1]\_%", r"50\%"], "availability_zone": None, "cell": None, "region": None,
+        "blame": None, "effect": None,
+    }  # fmt: skip
+    match = rule('on = "failure"\n[rule.match]\nhost = "c?[1]_*"').match
+    assert match.fits({"host": "cx[1]_rest"})
+    assert not match.fits({"host": "cx1_rest"})
 
 
 def test_a_rule_for_each_failure_warns_of_alertmanager(tmp_path):
@@ -104,3 +158,30 @@ def test_rehearsal_of_a_spread_counts_servers_in_the_window():
     assert rehearsed(spread, same) == []
     (alert,) = rehearsed(spread, fast)
     assert (alert.starts_at, alert.failures) == (START + timedelta(minutes=2), 2)
+
+
+def test_rehearsal_counts_what_the_rule_matches_only():
+    spread = 'on = "spread"\nwindow = "5m"\nfailures = 2\ninstances = 2\n[rule.match]\nhost = "compute-2"'
+    here = [failure(0, instance="i1"), failure(1, instance="i2", host="compute-2")]
+    assert rehearsed(spread, here) == []
+    (alert,) = rehearsed(spread, [*here, failure(2, instance="i3", host="compute-2")])
+    assert alert.failures == 1
+
+
+def test_rehearsal_of_a_resolved_problem_tells_of_its_regression_once():
+    book = parse_rules('[[rule]]\nname = "r"\non = "problem"\nquiet = "1m"', "rules")
+    failures = [failure(0), failure(10), failure(20), failure(30)]
+    solved = {"v1:a": START + timedelta(minutes=15)}
+    found = rehearse(book, failures, ["v1:a"], START + timedelta(days=1), resolved=solved)
+    assert [item.starts_at for item in found] == [START + timedelta(minutes=20)]
+
+
+def test_rehearsal_of_stalled_requests_is_one_alert_an_action():
+    book = parse_rules('[[rule]]\nname = "r"\non = "stalled"\n[rule.match]\navailability_zone = "az1"', "rules")
+    stalled = [
+        {"occurred_at": START + timedelta(minutes=minute), "action": action, "availability_zone": zone,
+         "instance_uuid": f"i{minute}", "owner_project_id": "p", "outcome": "STALLED"}
+        for minute, action, zone in [(0, "resize", "az1"), (1, "resize", "az1"), (2, "stop", "az1"), (3, "stop", "az2")]
+    ]  # fmt: skip
+    found = rehearse(book, [], [], START + timedelta(days=1), stalled=stalled)
+    assert [(item.action, item.failures) for item in found] == [("resize", 2), ("stop", 1)]

@@ -122,7 +122,8 @@ class Alerter:
 
     def _stand_by(self) -> None:
         self._active = False
-        self.metrics.gauge(d.ALERTER_ACTIVE).set(0)
+        for metric in (d.ALERTER_ACTIVE, d.ALERTER_BACKLOG, d.ALERTER_LAG):  # the active one says how much waits
+            self.metrics.gauge(metric).set(0)
 
     def _progress(self) -> None:
         self._progressed = time.monotonic()

@@ -35,6 +35,22 @@ class Noted(NamedTuple):
     is_muted: bool
 
 
+class Spread(NamedTuple):
+    """How many failures a rule about spreading problems found in its window, and when the first of them happened."""
+
+    failures: int
+    since_us: int
+
+
+class Hit(NamedTuple):
+    """One rule that speaks of one problem, the failures that came in just now, and what had come before."""
+
+    rule: Rule
+    problem: str
+    rows: list[Row]
+    spread: Spread | None = None
+
+
 class Engine:
     """Applies one book of rules; `rules` may be replaced between two batches."""
 
@@ -47,7 +63,7 @@ class Engine:
         groups = _grouped(row for row in failures if row.payload.get("fingerprint"))
         noted = _note(connection, groups)
         stalled = [row for row in rows if row.kind == "outcome" and row.payload.get("outcome") == "STALLED"]
-        hits: list[tuple[Rule, str, list[Row]]] = []
+        hits: list[Hit] = []
         for rule in self.rules.rule:
             if not rule.enabled:
                 continue
@@ -64,7 +80,7 @@ class Engine:
         rule: Rule,
         groups: dict[str, list[Row]],
         noted: dict[str, Noted],
-    ) -> list[tuple[Rule, str, list[Row]]]:
+    ) -> list[Hit]:
         fitting = {
             problem: matched
             for problem, rows in groups.items()
@@ -75,7 +91,11 @@ class Engine:
         # An alert that fires goes on for as long as failures keep coming, whatever started it.
         going_on = _firing(connection, rule, fitting)
         starting = _starting(connection, rule, fitting, noted)
-        return [(rule, problem, rows) for problem, rows in fitting.items() if problem in going_on | starting]
+        return [
+            Hit(rule, problem, rows, None if problem in going_on else starting[problem])
+            for problem, rows in fitting.items()
+            if problem in going_on or problem in starting
+        ]
 
 
 def _grouped(rows: Iterable[Row]) -> dict[str, list[Row]]:
@@ -111,31 +131,31 @@ def _starting(
     rule: Rule,
     fitting: dict[str, list[Row]],
     noted: dict[str, Noted],
-) -> set[str]:
+) -> dict[str, Spread | None]:
     if rule.on is On.FAILURE:
-        return set(fitting)
+        return dict.fromkeys(fitting)
     if rule.on is On.PROBLEM:
-        return {problem for problem in fitting if noted[problem].is_new or noted[problem].has_regressed}
+        return {problem: None for problem in fitting if noted[problem].is_new or noted[problem].has_regressed}
     found = connection.execute(
         query("spread_of"),
-        {"fingerprints": list(fitting), "window": rule.window.total_seconds()},
+        {"fingerprints": list(fitting), "window": rule.window.total_seconds(), **rule.match.likes()},
     )
     return {
-        problem
-        for problem, failures, instances, projects in found
+        problem: Spread(failures, since_us)
+        for problem, failures, instances, projects, since_us in found
         if failures >= rule.failures and instances >= rule.instances and projects >= rule.projects
     }
 
 
-def _stalled(rule: Rule, rows: Iterable[Row]) -> list[tuple[Rule, str, list[Row]]]:
+def _stalled(rule: Rule, rows: Iterable[Row]) -> list[Hit]:
     by_action: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         if row.status == "CURRENT" and rule.match.fits(row.payload):
             by_action[row.payload.get("action") or "other"].append(row)
-    return [(rule, STALLED + action, found) for action, found in by_action.items()]
+    return [Hit(rule, STALLED + action, found) for action, found in by_action.items()]
 
 
-def _fire(connection: Connection[Any], hits: Sequence[tuple[Rule, str, list[Row]]]) -> None:
+def _fire(connection: Connection[Any], hits: Sequence[Hit]) -> None:
     rows = [
         {
             "rule": rule.name,
@@ -144,11 +164,11 @@ def _fire(connection: Connection[Any], hits: Sequence[tuple[Rule, str, list[Row]
             "text": rule.text,
             "labels": rule.labels,
             "last": {name: found[-1].payload.get(name) for name in _KEPT},
-            "since_us": min(_time(row) for row in found),
+            "since_us": spread.since_us if spread else min(_time(row) for row in found),
             "quiet_seconds": int(rule.quiet.total_seconds()),
-            "failures": len(found),
+            "failures": spread.failures if spread else len(found),
         }
-        for rule, problem, found in hits
+        for rule, problem, found, spread in hits
     ]
     if rows:
         connection.execute(query("fire_alerts"), {"rows": json.dumps(rows)})

@@ -15,6 +15,8 @@ from stumble.consumers.alerts.lease import SECONDS
 from stumble.consumers.alerts.receivers.alertmanager import Alertmanager, AlertmanagerError
 from stumble.consumers.alerts.rules import RulesError, load_rules
 from stumble.consumers.alerts.worker import Worker
+from stumble.consumers.metrics import definitions as d
+from stumble.consumers.metrics.process import ProcessMetrics
 from stumble.consumers.store.queries import query
 from stumble.consumers.timers import Timers
 
@@ -34,14 +36,21 @@ class Pusher(Worker):
     """Applies the rules and tells Alertmanager until `stop` is set. Raises ``RulesError`` where it is made."""
 
     def __init__(
-        self, url: str, settings: AlertSettings, stop: threading.Event, lease_seconds: float = SECONDS
+        self,
+        url: str,
+        settings: AlertSettings,
+        stop: threading.Event,
+        lease_seconds: float = SECONDS,
+        metrics: ProcessMetrics | None = None,
     ) -> None:
         super().__init__("alerts", url, stop, lease_seconds)
         self._settings = settings
         self._engine = Engine(load_rules(settings.rules))
         self._read_at = self._modified()
         self._feed = Feed(self.lease)
-        self._alertmanager = Alertmanager(settings)
+        self._metrics = metrics or ProcessMetrics("alerter")
+        self._metrics.gauge(d.RULES_SOUND).set(1)
+        self._alertmanager = Alertmanager(settings, self._metrics)
         self._timers = Timers()
 
     def begin(self, connection: Connection[Any]) -> None:
@@ -59,8 +68,17 @@ class Pusher(Worker):
                 self._feed.mark(connection, rows[-1])
         if self._timers.due("rest", _REST_EVERY):
             connection.execute(query("rest_alerts"))
+            self._say(dict(connection.execute(query("count_alerts")).fetchall()))
         self._tell(connection)
         return 0.0 if len(rows) == _BATCH else _IDLE
+
+    def stand_by(self) -> None:
+        """Say nothing of alerts that another one tells."""
+        self._say({})
+
+    def _say(self, firing: dict[str, int]) -> None:
+        for severity in d.ALERTS_FIRING.values:
+            self._metrics.gauge(d.ALERTS_FIRING).labels(severity).set(firing.get(severity, 0))
 
     def close(self) -> None:
         """Close the connections to Alertmanager."""
@@ -70,7 +88,7 @@ class Pusher(Worker):
         if not self._timers.past("alertmanager"):
             return
         try:
-            self._alertmanager.tell(connection)
+            self._alertmanager.tell(connection, self._engine.rules)
             self.notices.over("alertmanager", "Alertmanager takes alerts again.")
         except AlertmanagerError as error:
             self._timers.put_off("alertmanager", _AWAY_FOR)
@@ -84,8 +102,11 @@ class Pusher(Worker):
         try:
             self._engine.rules = load_rules(self._settings.rules)
         except RulesError as error:
-            self.log.error("%s. The rules from before hold on.", error)  # noqa: TRY400
+            self._metrics.gauge(d.RULES_SOUND).set(0)
+            said = "; ".join(error.mistakes)
+            self.log.error("%s: %s. The rules from before hold on.", self._settings.rules, said)  # noqa: TRY400
         else:
+            self._metrics.gauge(d.RULES_SOUND).set(1)
             self.log.info("Read %d rules anew.", len(self._engine.rules.rule))
 
     def _modified(self) -> int:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
+from stumble.consumers.alerts.engine import STALLED
 from stumble.consumers.alerts.rules import On, Rule, RuleBook
 
 
@@ -36,25 +38,39 @@ class Rehearsed:
 
 
 def rehearse(
-    book: RuleBook, failures: Iterable[dict[str, Any]], known: Iterable[str], until: datetime
+    book: RuleBook,
+    failures: Iterable[dict[str, Any]],
+    known: Iterable[str],
+    until: datetime,
+    *,
+    stalled: Iterable[dict[str, Any]] = (),
+    resolved: Mapping[str, datetime] = MappingProxyType({}),
 ) -> list[Rehearsed]:
     """Return the alerts that failures (in the order of their time) would have given, in the order of their start.
 
-    `known`: fingerprints seen before the first of them, which are no new problems. Rules about stalled requests are
-    left out: they speak of outcomes.
+    `known`: fingerprints seen before the first of them, which are no new problems. `stalled`: requests that stalled,
+    as `ActionOutcome` has them, `occurred_at` being when that was concluded. `resolved`: problems that somebody
+    resolved, and when: what fails after that has regressed. Mutes are left out: they say nothing of the rules.
     """
-    played = [_Play(rule, set(known)) for rule in book.rule if rule.enabled and rule.on is not On.STALLED]
+    enabled = [rule for rule in book.rule if rule.enabled]
+    played = [_Play(rule, set(known), resolved) for rule in enabled if rule.on is not On.STALLED]
     for failure in failures:
         for play in played:
             play.take(failure)
+    waiting = [_Play(rule, set(), resolved) for rule in enabled if rule.on is On.STALLED]
+    for request in stalled if waiting else ():
+        for play in waiting:
+            play.take({**request, "fingerprint": STALLED + (request.get("action") or "other"), "exception": None})
+    played += waiting
     found = [alert for play in played for alert in play.finish(until)]
     return sorted(found, key=lambda alert: alert.starts_at)
 
 
 class _Play:
-    def __init__(self, rule: Rule, known: set[str]) -> None:
+    def __init__(self, rule: Rule, known: set[str], resolved: Mapping[str, datetime]) -> None:
         self._rule = rule
         self._known = known
+        self._resolved = dict(resolved)
         self._firing: dict[str, Rehearsed] = {}
         self._over: list[Rehearsed] = []
         self._recent: dict[str, deque[dict[str, Any]]] = {}
@@ -62,14 +78,14 @@ class _Play:
     def take(self, failure: dict[str, Any]) -> None:
         problem, at = failure["fingerprint"], failure["occurred_at"]
         self._rest(at)
+        is_new = problem not in self._known or self._has_regressed(problem, at)
+        self._known.add(problem)
+        if not self._rule.match.fits(failure):
+            return
         recent = self._recent.setdefault(problem, deque())
         recent.append(failure)
         while recent[0]["occurred_at"] <= at - self._rule.window:
             recent.popleft()
-        is_new = problem not in self._known
-        self._known.add(problem)
-        if not self._rule.match.fits(failure):
-            return
         if problem not in self._firing:
             if not self._starts(recent, is_new=is_new):
                 return
@@ -90,7 +106,14 @@ class _Play:
                 and len({item["instance_uuid"] for item in recent}) >= rule.instances
                 and len({item["owner_project_id"] for item in recent}) >= rule.projects
             )
-        return rule.on is On.FAILURE or is_new
+        return is_new or rule.on in {On.FAILURE, On.STALLED}
+
+    def _has_regressed(self, problem: str, at: datetime) -> bool:
+        solved = self._resolved.get(problem)
+        if solved is None or at <= solved:
+            return False
+        del self._resolved[problem]  # the first failure after it makes it regressed, the others go on
+        return True
 
     def _rest(self, at: datetime) -> None:
         for problem, alert in list(self._firing.items()):

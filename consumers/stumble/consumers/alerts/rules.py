@@ -6,8 +6,10 @@ of what those can't know: one failure, a new or regressed problem, one that spre
 
 from __future__ import annotations
 
+import difflib
 import re
 import tomllib
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from enum import StrEnum
 from fnmatch import fnmatchcase
@@ -15,8 +17,11 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from stumble.consumers.alerts.places import Places
+from stumble.consumers.outcome.rules import RULES
+from stumble.consumers.records import BLAMES, EFFECTS, OUTCOMES, STALLED
 from stumble.schemas.wire.errors import StumbleError
 
 if TYPE_CHECKING:
@@ -26,6 +31,8 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _LABEL = r"^[a-zA-Z_][a-zA-Z0-9_]*$"
 _OWN_LABELS = frozenset({"alertname", "rule", "problem", "severity", "action", "exception", "blame"})
 _FIELDS = {"project": "owner_project_id"}
+#: What a request that stalls doesn't have.
+_OF_FAILURES = ("exception", "blame", "host")
 
 
 class On(StrEnum):
@@ -38,20 +45,19 @@ class On(StrEnum):
 
 
 class RulesError(StumbleError):
-    """The rules can't be used; the text names each mistake with its line."""
+    """The rules can't be used; the text names each mistake with its line, one a line."""
 
-    def __init__(self, source: str, mistakes: list[str]) -> None:
+    def __init__(self, source: str, mistakes: Sequence[str]) -> None:
         self.mistakes = mistakes
-        super().__init__(f"{source} can't be used: " + "; ".join(mistakes))
+        between = " " if len(mistakes) == 1 else "\n  "
+        super().__init__(f"{source} can't be used:" + "".join(between + mistake for mistake in mistakes))
 
 
 def duration(value: object) -> object:
-    """Read ``15m`` as a timedelta; anything else goes on to pydantic."""
-    if not isinstance(value, str):
-        return value
-    found = re.fullmatch(r"(\d+)([smhd])", value)
+    """Read ``15m`` as a timedelta; raises ``ValueError``."""
+    found = re.fullmatch(r"([1-9]\d{0,5})([smhd])", value) if isinstance(value, str) else None
     if found is None:
-        raise ValueError("write a number and s, m, h or d, such as 15m")
+        raise ValueError('write a number and s, m, h or d, such as "15m"')
     return timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 
@@ -78,10 +84,25 @@ class Match(BaseModel):
     def fits(self, payload: Mapping[str, Any]) -> bool:
         """Tell whether the fields of an ``ActionFailed`` or ``ActionOutcome`` match."""
         return all(
-            any(fnmatchcase(str(payload.get(_FIELDS.get(name, name)) or ""), pattern) for pattern in patterns)
+            any(_fits(str(payload.get(_FIELDS.get(name, name)) or ""), pattern) for pattern in patterns)
             for name, patterns in self
             if patterns
         )
+
+    def likes(self) -> dict[str, list[str] | None]:
+        """Return what may differ within one problem as patterns of SQL's ``like``; None where everything fits."""
+        return {
+            name: [_like(pattern) for pattern in getattr(self, name)] or None
+            for name in ("project", "host", "availability_zone", "cell", "region", "blame", "effect")
+        }
+
+
+def _fits(value: str, pattern: str) -> bool:
+    return fnmatchcase(value, pattern.replace("[", "[[]"))
+
+
+def _like(pattern: str) -> str:
+    return re.sub(r"([\\%_])", r"\\\1", pattern).replace("*", "%").replace("?", "_")
 
 
 class Rule(BaseModel):
@@ -102,18 +123,6 @@ class Rule(BaseModel):
     text: str = Field("", max_length=500)
     enabled: bool = True
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Rule:
-        if taken := sorted(self.labels.keys() & _OWN_LABELS):
-            raise ValueError(f"labels: {', '.join(taken)} is set by stumble itself; choose another name")
-        if self.on is not On.SPREAD and {"window", "failures", "instances", "projects"} & self.model_fields_set:
-            raise ValueError(f"window, failures, instances and projects belong to on = 'spread', not '{self.on}'")
-        if self.on is On.SPREAD and self.instances == self.projects == 1:
-            raise ValueError("on = 'spread' needs instances or projects of at least 2")
-        if self.match.outcome and self.on is not On.STALLED:
-            raise ValueError("match.outcome belongs to on = 'stalled'; a failure has no outcome of its own")
-        return self
-
 
 class RuleBook(BaseModel):
     """All rules, in their order."""
@@ -122,24 +131,22 @@ class RuleBook(BaseModel):
 
     rule: tuple[Rule, ...] = ()
 
-    @model_validator(mode="after")
-    def _names_differ(self) -> RuleBook:
-        names = [rule.name for rule in self.rule]
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"two rules are called {name}; give each its own name")
-        return self
-
     def warnings(self, *, alertmanager: bool) -> list[str]:
         """Return what works but is seldom wanted."""
-        if not alertmanager:
-            return []
-        return [
-            f"{rule.name}: Alertmanager sees one alert per problem, however many failures come; "
-            "what must hear of each one subscribes by webhook or reads the topic"
+        found = [
+            f"{rule.name}: Nova has no action {pattern}" + _meant(pattern, RULES)
             for rule in self.rule
-            if rule.on is On.FAILURE and rule.enabled
+            for pattern in rule.match.action
+            if not any(_fits(action, pattern) for action in RULES)
         ]
+        if alertmanager:
+            found += [
+                f"{rule.name}: Alertmanager sees one alert per problem, however many failures come; "
+                "what must hear of each one subscribes by webhook or reads the topic"
+                for rule in self.rule
+                if rule.on is On.FAILURE and rule.enabled
+            ]
+        return found
 
 
 def load_rules(path: Path | None) -> RuleBook:
@@ -150,38 +157,106 @@ def load_rules(path: Path | None) -> RuleBook:
         )
     try:
         return parse_rules(path.read_text(encoding="utf-8"), str(path))
-    except (OSError, UnicodeDecodeError) as error:
-        raise RulesError(str(path), [f"it can't be read: {error}"]) from error
+    except OSError as error:
+        raise RulesError(str(path), [f"it can't be read: {error.strerror or error}"]) from error
+    except UnicodeDecodeError as error:
+        raise RulesError(str(path), ["it can't be read: it is no UTF-8 text"]) from error
 
 
 def parse_rules(text: str, source: str) -> RuleBook:
-    """Read rules from TOML. Raises ``RulesError``."""
+    """Read rules from TOML. Raises ``RulesError`` with every mistake."""
     try:
-        return RuleBook.model_validate(tomllib.loads(text))
+        document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise RulesError(source, [str(error)]) from error
+        raise RulesError(source, [_of_toml(str(error))]) from error
+    given = document.pop("rule", [])
+    places = Places(text)
+    found = [
+        (places.line(None, (name,)), f"{name}: nobody reads this; every rule begins with [[rule]]") for name in document
+    ]
+    if not isinstance(given, list) or not all(isinstance(item, dict) for item in given):
+        raise RulesError(source, [f"line {places.line(None, ('rule',))}: rule: every rule begins with [[rule]]"])
+    names: list[object] = []
+    for number, item in enumerate(given):
+        found += [(places.line(number, where), said) for where, said in _mistakes(item, names)]
+    if found:
+        raise RulesError(source, [f"line {line}: {said}" for line, said in sorted(found)])
+    return RuleBook.model_validate({"rule": given})
+
+
+def _mistakes(given: dict[str, Any], names: list[object]) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield the mistakes of one rule, each with its key; `names` are those of the rules before."""
+    if given.get("name") in names:
+        yield ("name",), f"name: two rules are called {given['name']}; give each its own name"
+    names.append(given.get("name"))
+    try:
+        rule = Rule.model_validate(given)
     except ValidationError as error:
-        found = error.errors(include_url=False, include_input=False)
-        raise RulesError(source, [_mistake(text, item["loc"], item["msg"]) for item in found]) from error
+        wrong = [
+            (tuple(part for part in item["loc"] if isinstance(part, str) and part != "[key]"), item)
+            for item in error.errors(include_url=False, include_input=False)
+        ]
+        for where, item in wrong:
+            yield where, f"{'.'.join(where)}: {_reason(item['type'], where, item['msg'])}"
+        try:  # what is left may be inconsistent besides
+            rule = Rule.model_validate({"name": "x", "on": "spread", **_without(given, [where for where, _ in wrong])})
+        except ValidationError:
+            return
+        if given.get("on") not in set(On):
+            return
+    yield from _inconsistent(rule)
 
 
-def _mistake(text: str, place: tuple[int | str, ...], message: str) -> str:
-    message = message.removeprefix("Value error, ")
-    names = [part for part in place[2:] if isinstance(part, str) and part != "[key]"]
-    if len(place) < 2 or not isinstance(place[1], int):
-        return f"{'.'.join(map(str, place)) or 'the file'}: {message}"
-    line = _line(text, place[1], names)
-    return f"line {line}: {'.'.join(names) or 'rule'}: {message}"
+def _without(given: dict[str, Any], paths: list[tuple[str, ...]]) -> dict[str, Any]:
+    return {
+        name: _without(value, [path[1:] for path in paths if path[0] == name]) if isinstance(value, dict) else value
+        for name, value in given.items()
+        if (name,) not in paths
+    }
 
 
-def _line(text: str, number: int, names: list[str]) -> int:
-    """Return the line (from 1) of a key of the ``number``-th rule; of the rule itself where the key isn't found."""
-    lines = text.splitlines()
-    starts = [index for index, line in enumerate(lines) if line.strip().startswith("[[rule]]")]
-    if number >= len(starts):
-        return 1
-    end = starts[number + 1] if number + 1 < len(starts) else len(lines)
-    for index in range(starts[number], end):
-        if names and re.match(rf"\s*(\[rule\.)?[\w.\"]*\b{re.escape(names[-1])}\b", lines[index]):
-            return index + 1
-    return starts[number] + 1
+def _inconsistent(rule: Rule) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield what is well formed and can't be meant: it would never fire, or do something else than it says."""
+    for name in sorted(rule.labels.keys() & _OWN_LABELS):
+        yield ("labels", name), f"labels.{name}: stumble sets this label itself; choose another name"
+    if rule.on is not On.SPREAD:
+        for name in ("window", "failures", "instances", "projects"):
+            if name in rule.model_fields_set:
+                yield (name,), f"{name}: belongs to on = 'spread', not '{rule.on}'"
+    elif rule.instances == rule.projects == 1:
+        yield ("on",), "on: 'spread' needs instances or projects of at least 2"
+    if rule.match.outcome and rule.on is not On.STALLED:
+        yield ("match", "outcome"), "match.outcome: belongs to on = 'stalled'; a failure has no outcome of its own"
+    for name in _OF_FAILURES if rule.on is On.STALLED else ():
+        if getattr(rule.match, name):
+            yield ("match", name), f"match.{name}: on = 'stalled' speaks of requests, and only a failure has this"
+    for name, said in misfits(rule.match, (STALLED,)):
+        yield ("match", name), said
+
+
+def misfits(match: Match, outcomes: Sequence[str] = OUTCOMES) -> Iterator[tuple[str, str]]:
+    """Yield the fields of a match with patterns that nothing can fit, and why."""
+    for name, known in {"blame": BLAMES, "effect": EFFECTS, "outcome": outcomes}.items():
+        for pattern in getattr(match, name):
+            if not any(_fits(value, pattern) for value in known):
+                yield name, f"match.{name}: {pattern} fits none of {', '.join(known)}"
+
+
+def _reason(kind: str, where: tuple[str, ...], said: str) -> str:
+    if kind == "missing":
+        return "is missing"
+    if kind == "extra_forbidden":
+        known = Match.model_fields if where[0] == "match" else Rule.model_fields
+        return "nobody reads this" + (_meant(where[-1], known) or f"; there are {', '.join(known)}")
+    return said.removeprefix("Value error, ")
+
+
+def _meant(word: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(word, list(known), 1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _of_toml(said: str) -> str:
+    """Put the line in front, as in all other mistakes."""
+    found = re.fullmatch(r"(.*) \(at line (\d+), column (\d+)\)", said)
+    return f"line {found[2]}: {found[1]} (column {found[3]})" if found else said

@@ -8,6 +8,10 @@ from typing import TYPE_CHECKING, Any
 from stumble.consumers.alerts.lease import SECONDS
 from stumble.consumers.alerts.receivers.webhooks import Webhooks
 from stumble.consumers.alerts.worker import Worker
+from stumble.consumers.metrics import definitions as d
+from stumble.consumers.metrics.process import ProcessMetrics
+from stumble.consumers.store.queries import query
+from stumble.consumers.timers import Timers
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -15,23 +19,42 @@ if TYPE_CHECKING:
     from stumble.consumers.alerts.settings import AlertSettings
 
 _IDLE = 0.05
+_LOOK_EVERY = 5.0
 
 
 class Sender(Worker):
     """Sends what is due until `stop` is set."""
 
     def __init__(
-        self, url: str, settings: AlertSettings, stop: threading.Event, lease_seconds: float = SECONDS
+        self,
+        url: str,
+        settings: AlertSettings,
+        stop: threading.Event,
+        lease_seconds: float = SECONDS,
+        metrics: ProcessMetrics | None = None,
     ) -> None:
         super().__init__("webhooks", url, stop, lease_seconds)
-        self._webhooks = Webhooks(settings)
+        self._metrics = metrics or ProcessMetrics("alerter")
+        self._webhooks = Webhooks(settings, metrics=self._metrics)
+        self._timers = Timers()
 
     def begin(self, connection: Connection[Any]) -> None:
         """Nothing: what is due lies in the store."""
 
     def work(self, connection: Connection[Any]) -> float:
         """Send what is due."""
+        if self._timers.due("look", _LOOK_EVERY):
+            waiting, oldest = connection.execute(query("deliveries_waiting")).fetchone() or (0, 0.0)
+            self._say(waiting, oldest)
         return 0.0 if self._webhooks.send(connection) else _IDLE
+
+    def stand_by(self) -> None:
+        """Say nothing of a queue that another one works on."""
+        self._say(0, 0.0)
+
+    def _say(self, waiting: int, oldest: float) -> None:
+        self._metrics.gauge(d.WEBHOOK_BACKLOG).set(waiting)
+        self._metrics.gauge(d.WEBHOOK_LAG).set(oldest)
 
     def close(self) -> None:
         """End the threads and the connections to subscribers."""

@@ -1,13 +1,16 @@
-"""Settings of alerting (environment: ``STUMBLE_ALERTS_…``)."""
+"""Settings of alerting (environment: ``STUMBLE_ALERTS_…``; file: table ``[alerts]``)."""
 
 from __future__ import annotations
 
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
+
+from stumble.schemas.models.settings import TableSettings
 
 Words = Annotated[tuple[str, ...], NoDecode]
 Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode]
@@ -17,10 +20,10 @@ def _words(value: object) -> object:
     return tuple(word for word in value.replace(",", " ").split() if word) if isinstance(value, str) else value
 
 
-class AlertSettings(BaseSettings):
+class AlertSettings(TableSettings):
     """Which rules hold, and where alerts go."""
 
-    model_config = SettingsConfigDict(env_prefix="STUMBLE_ALERTS_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="STUMBLE_ALERTS_")
 
     rules: Path | None = Field(None, description="TOML file of rules; without it those that ship hold.")
     alertmanagers: Words = Field((), description="Base URLs of all replicas of Alertmanager, separated by commas.")
@@ -36,6 +39,15 @@ class AlertSettings(BaseSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         return _words(value)
+
+    @field_validator("alertmanagers")
+    @classmethod
+    def _are_addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for url in value:
+            parts = urlsplit(url)
+            if parts.scheme not in {"http", "https"} or not parts.hostname:
+                raise ValueError("each is the base address of a replica, such as http://am1:9093")
+        return value
 
     @field_validator("webhook_networks", mode="before")
     @classmethod

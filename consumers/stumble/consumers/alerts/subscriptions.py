@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
-from stumble.consumers.alerts.rules import Match
+from stumble.consumers.alerts.rules import Match, misfits
 from stumble.consumers.store.queries import query
 from stumble.schemas.wire.errors import StumbleError
 from stumble.schemas.wire.ids import publication_event_id
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 KINDS = ("failure", "outcome")
 BODIES = ("standard", "alertmanager")
+_PREFIX = "whsec_"
 _SECRET_BYTES = 32
 #: While a secret is being replaced, messages are signed with both.
 _MOST_SECRETS = 2
@@ -56,7 +57,7 @@ class Subscription:
 
 def new_secret() -> str:
     """Return a fresh secret as Standard Webhooks writes them."""
-    return "whsec_" + base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()
+    return _PREFIX + base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()
 
 
 def add(
@@ -75,6 +76,8 @@ def add(
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
         raise SubscriptionError(f"match.{'.'.join(map(str, first['loc']))} is wrong: {first['msg']}.") from error
+    for _, said in misfits(matched):
+        raise SubscriptionError(f"{said}.")
     made = str(uuid.uuid4())
     connection.execute(
         query("add_subscription"),
@@ -162,6 +165,10 @@ def resend(connection: Connection[Any], subscription_id: str, message_id: str) -
 
 def _check(url: str, body: str, kinds: Sequence[str], secret: str | None) -> None:
     parts = urlsplit(url)
+    try:
+        _ = parts.port, (parts.hostname or "").encode("idna")
+    except ValueError as error:
+        raise SubscriptionError(f"{url} is no http or https address: {error}.") from error
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise SubscriptionError(f"{url} is no http or https address.")
     if parts.username or parts.password:
@@ -170,5 +177,15 @@ def _check(url: str, body: str, kinds: Sequence[str], secret: str | None) -> Non
         raise SubscriptionError(f"The body is one of {', '.join(BODIES)}.")
     if not kinds or set(kinds) - set(KINDS):
         raise SubscriptionError(f"Kinds are {' and '.join(KINDS)}.")
-    if secret is not None and not secret.startswith("whsec_"):
-        raise SubscriptionError("A secret starts with whsec_ and is base64; leave it out to get one.")
+    if secret is not None and not _is_secret(secret):
+        raise SubscriptionError("A secret is whsec_ and the base64 of 24 to 64 random bytes; leave it out to get one.")
+
+
+def _is_secret(text: str) -> bool:
+    """Tell whether text is a secret as Standard Webhooks has it (symmetric: 24 to 64 bytes)."""
+    if not text.startswith(_PREFIX):
+        return False
+    try:
+        return 24 <= len(base64.b64decode(text.removeprefix(_PREFIX), validate=True)) <= 64
+    except ValueError:
+        return False

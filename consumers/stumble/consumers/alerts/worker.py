@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _STANDBY = 1.0
 _LONGEST_BACKOFF = 5.0
+_STUCK_AFTER = 120.0
 
 
 class Worker(threading.Thread, ABC):
@@ -33,6 +35,7 @@ class Worker(threading.Thread, ABC):
         self._stop_asked = stop
         self._connection: Connection[Any] | None = None
         self._begun = False
+        self.progressed = time.monotonic()
 
     @abstractmethod
     def begin(self, connection: Connection[Any]) -> None:
@@ -41,6 +44,18 @@ class Worker(threading.Thread, ABC):
     @abstractmethod
     def work(self, connection: Connection[Any]) -> float:
         """Do a little; return the seconds to wait before the next time."""
+
+    def stand_by(self) -> None:
+        """Another one works now: take back what only the one who works may say."""
+
+    def live(self) -> tuple[bool, str]:
+        """Tell whether the thread lives and turns; what is wrong outside is no reason to be restarted."""
+        if self.notices:
+            return True, self.notices.current()[0]
+        still = time.monotonic() - self.progressed
+        if self.ident is not None and (not self.is_alive() or still > _STUCK_AFTER):
+            return False, f"{self.name} stand still for {still:.0f} s"
+        return True, f"{self.name} turn"
 
     @abstractmethod
     def close(self) -> None:
@@ -56,10 +71,16 @@ class Worker(threading.Thread, ABC):
                 self.notices.over("trouble", "The store answers again.")
             except LeaseLostError:
                 self.lease.lose()
-                self._begun, pause = False, 0.0
+                self._rest()
+                pause = 0.0
             except (StoreError, psycopg.Error) as error:
                 failures += 1
                 pause = min(_LONGEST_BACKOFF, 0.2 * 2 ** min(failures, 6))
+                self._away(error)
+            except Exception as error:
+                # A thread that is gone would be missed by nobody: say it with all there is, and try again.
+                pause = _LONGEST_BACKOFF
+                self.log.exception("An error that should not be; %s wait and try again.", self.name)
                 self._away(error)
             self._stop_asked.wait(pause)
         self._leave()
@@ -69,12 +90,20 @@ class Worker(threading.Thread, ABC):
             require_current(self._url)
             self._connection = connect(self._url, application=f"stumble-{self.name}")
         if not self.lease.held(self._connection):
-            self._begun = False
+            self._rest()
+            self.progressed = time.monotonic()
             return _STANDBY
         if not self._begun:
             self.begin(self._connection)
             self._begun = True
-        return self.work(self._connection)
+        pause = self.work(self._connection)
+        self.progressed = time.monotonic()
+        return pause
+
+    def _rest(self) -> None:
+        if self._begun:
+            self._begun = False
+            self.stand_by()
 
     def _away(self, error: Exception) -> None:
         lines = str(error).strip().splitlines() or [type(error).__name__]
@@ -82,7 +111,7 @@ class Worker(threading.Thread, ABC):
         if self._connection is not None:
             self._connection.close()
             self._connection = None
-        self._begun = False
+        self._rest()
         self.lease.lose()
 
     def _leave(self) -> None:

@@ -20,7 +20,11 @@ REQUEST_SECONDS = (0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One family. Counters are named without `_total`, which the exposition adds."""
+    """One family. Counters are named without `_total`, which the exposition adds.
+
+    `values`: those of its one label that a process knows beforehand. They are there from the start, at zero, so that
+    the first of anything is an increase too.
+    """
 
     role: Role
     name: str
@@ -28,6 +32,19 @@ class Metric:
     help: str
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()
+    values: tuple[str, ...] = ()
+
+    @property
+    def unit(self) -> str:
+        """What a value is measured in, by the end of its name; empty for plain numbers of things."""
+        return unit_of(self.name)
+
+
+def unit_of(name: str) -> str:
+    """Return the unit that a metric's name tells."""
+    if name.endswith("_timestamp_seconds"):
+        return "seconds since 1970"
+    return next((word for word in ("seconds", "bytes") if name.endswith(f"_{word}")), "")
 
 
 REQUESTS = Metric(
@@ -150,6 +167,7 @@ PROJECTOR_BAD = Metric(
     "counter",
     "Records sent to the dead letter topic, by the stage that refused them.",
     ("stage",),
+    values=("decode", "model", "derive", "store"),
 )
 DEAD_LETTERS = Metric(
     "projector",
@@ -188,6 +206,7 @@ PROJECTOR_DECISIONS = Metric(
     "counter",
     "Requests that time and silence decided upon: past their deadline, on a silent host, interrupted by a restart.",
     ("cause",),
+    values=("deadline", "silence", "restart", "heard"),
 )
 PROJECTOR_KNOWN_UNTIL = Metric(
     "projector",
@@ -220,7 +239,12 @@ REQUEST_DURATION = Metric(
 
 ALERTER_ACTIVE = Metric("alerter", "stumble_alerter_active", "gauge", "1 in the alerter that holds the lease.")
 ALERTER_PUBLISHED = Metric(
-    "alerter", "stumble_alerter_published", "counter", "Records that the broker has, by kind.", ("kind",)
+    "alerter",
+    "stumble_alerter_published",
+    "counter",
+    "Records that the broker has, by kind.",
+    ("kind",),
+    values=("failure", "outcome"),
 )
 ALERTER_BACKLOG = Metric(
     "alerter", "stumble_alerter_backlog_records", "gauge", "Publications that wait to be delivered."
@@ -233,6 +257,45 @@ ALERTER_PROGRESS = Metric(
     "stumble_alerter_last_progress_timestamp_seconds",
     "gauge",
     "When this alerter last delivered something, or had nothing to deliver, or stood by.",
+)
+RULES_SOUND = Metric(
+    "alerter",
+    "stumble_alert_rules_sound",
+    "gauge",
+    "1 while the rules of the file hold; 0 while it has a mistake and the rules from before hold on.",
+)
+ALERTS_FIRING = Metric(
+    "alerter",
+    "stumble_alerts_firing",
+    "gauge",
+    "Alerts of stumble's own rules that fire.",
+    ("severity",),
+    values=("info", "warning", "critical"),
+)
+ALERTMANAGER_POSTS = Metric(
+    "alerter",
+    "stumble_alertmanager_posts",
+    "counter",
+    "Times that a replica of Alertmanager was told of alerts: it took them, or it failed.",
+    ("result",),
+    values=("taken", "failed"),
+)
+WEBHOOK_TRIES = Metric(
+    "alerter",
+    "stumble_webhook_tries",
+    "counter",
+    "Tries to deliver a message to a subscriber: delivered, put off until the next try, or given up.",
+    ("result",),
+    values=("delivered", "put_off", "given_up"),
+)
+WEBHOOK_SECONDS = Metric(
+    "alerter", "stumble_webhook_try_seconds", "histogram", "Time of one try to deliver a message.", buckets=SECONDS
+)
+WEBHOOK_BACKLOG = Metric(
+    "alerter", "stumble_webhook_backlog_messages", "gauge", "Messages that wait for a subscriber to take them."
+)
+WEBHOOK_LAG = Metric(
+    "alerter", "stumble_webhook_lag_seconds", "gauge", "Age of the oldest message that waits, 0 without any."
 )
 
 ALL: tuple[Metric, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))

@@ -25,6 +25,9 @@ class ProcessMetrics:
     def __init__(self, role: Role) -> None:
         self.registry = CollectorRegistry()
         self._families = {metric.name: self._family(metric) for metric in ALL if metric.role == role}
+        for metric in ALL:
+            for value in metric.values if metric.role == role else ():
+                self._families[metric.name].labels(value)
 
     def counter(self, metric: Metric) -> Counter:
         """Return the counter behind a definition."""

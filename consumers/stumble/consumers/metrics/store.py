@@ -20,7 +20,7 @@ from stumble.consumers.metrics.exposition import exemplar
 from stumble.consumers.outcome.rules import RULES
 from stumble.consumers.projector.transaction import LATE_EVENTS
 from stumble.consumers.projector.writing import WITHDRAWN
-from stumble.consumers.records import OUTCOMES, STALLED
+from stumble.consumers.records import BLAMES, OUTCOMES, STALLED
 from stumble.consumers.store.queries import query
 from stumble.schemas.wire.taxonomy import is_unknown
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric as Family
     from psycopg import Connection
 
-BLAMES = ("USER", "CAPACITY", "OPERATOR", "DEPENDENCY", "RACE", "UNKNOWN")
 #: Seconds of silence between which a host counts as silent: after them it has left.
 _SILENT = (600.0, 86_400.0)
 Values = dict[tuple[str, ...], int]

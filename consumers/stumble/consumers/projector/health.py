@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from stumble.consumers.clock.findings import Finding
     from stumble.consumers.projector.transaction import Applied
 
-#: What may refuse a record.
-STAGES = ("decode", "model", "derive", "store")
 #: The loop turns many times a second; standing still this long, it is stuck.
 _TURN_SECONDS = 60.0
 
@@ -26,8 +24,6 @@ class Health:
 
     def __init__(self, stuck_after: float) -> None:
         self.metrics = ProcessMetrics("projector")
-        for stage in STAGES:  # there from the start: the first bad record is an increase too
-            self.metrics.counter(d.PROJECTOR_BAD).labels(stage)
         self._stuck_after = stuck_after
         self._turned = time.monotonic()
         self._progressed = time.monotonic()

@@ -1,17 +1,18 @@
-"""Settings of the projector alone (environment: `STUMBLE_PROJECTOR_…`)."""
+"""Settings of the projector alone (environment: `STUMBLE_PROJECTOR_…`; file: table `[projector]`)."""
 
 from __future__ import annotations
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from stumble.consumers.store.retention import Retention
+from stumble.schemas.models.settings import TableSettings
 
 
-class ProjectorSettings(BaseSettings):
+class ProjectorSettings(TableSettings):
     """How a projector batches, and what the store keeps for how long."""
 
-    model_config = SettingsConfigDict(env_prefix="STUMBLE_PROJECTOR_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="STUMBLE_PROJECTOR_")
 
     group: str = Field("stumble-projector", description="Kafka consumer group that all projectors of a store share.")
     max_batch: int = Field(8_000, ge=1, le=100_000, description="Events in one transaction at most.")

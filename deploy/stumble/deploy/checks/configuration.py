@@ -14,7 +14,7 @@ from stumble.consumers.alerts.settings import AlertSettings
 from stumble.consumers.deadletters.settings import DeadLetterSettings
 from stumble.consumers.projector.settings import ProjectorSettings
 from stumble.deploy.checks.model import Finding, Scope, fine, warning, wrong
-from stumble.schemas.models.settings import CONFIG_VARIABLE, Settings, secrets_folder
+from stumble.schemas.models.settings import CONFIG_VARIABLE, Settings, TableSettings, secrets_folder
 
 __all__ = ["look"]
 
@@ -24,6 +24,7 @@ _OTHERS = {
     "STUMBLE_TRANSPORTS", "STUMBLE_PROMETHEUS_URL", "STUMBLE_DASHBOARDS", "STUMBLE_ALERT_WEBHOOK",
 }  # fmt: skip
 
+_TABLES: tuple[type[TableSettings], ...] = (AlertSettings, DeadLetterSettings, ProjectorSettings)
 _SECRET = re.compile(r"password|secret|://[^/\s:@]*:[^/\s@]+@", re.IGNORECASE)
 
 
@@ -53,7 +54,7 @@ def _unknown(config: Path | None, folder: Path | None) -> Iterator[Finding]:
     fields = set(Settings.model_fields)
     if config:
         named[str(config)] = set(tomllib.loads(config.read_text(encoding="utf-8")))
-        known[str(config)] = fields | {"bridge"}
+        known[str(config)] = fields | {"bridge"} | {kind.table() for kind in _TABLES}
     if folder and os.environ.get("STUMBLE_SECRETS_DIR"):  # systemd's own folder holds others' too
         named[str(folder)] = {path.name.partition("__")[0] for path in folder.iterdir() if path.is_file()}
         known[str(folder)] = fields
@@ -65,7 +66,7 @@ def _unknown(config: Path | None, folder: Path | None) -> Iterator[Finding]:
 
 def _variables() -> set[str]:
     found = {"STUMBLE_" + name.upper() for name in Settings.model_fields} | _OTHERS
-    for kind in (AlertSettings, DeadLetterSettings, ProjectorSettings):
+    for kind in _TABLES:
         prefix = str(kind.model_config["env_prefix"])
         found |= {prefix + name.upper() for name in kind.model_fields}
     return found

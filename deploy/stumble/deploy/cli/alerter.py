@@ -31,9 +31,13 @@ def alerter(*, database_url: DatabaseOption = None, metrics_port: MetricsPortOpt
     role = Alerter(settings)
     told = AlertSettings()
     url = settings.database_url.get_secret_value()
-    threads = [Pusher(url, told, stop), Sender(url, told, stop)]
+    threads = [Pusher(url, told, stop, metrics=role.metrics), Sender(url, told, stop, metrics=role.metrics)]
+
+    def live() -> tuple[bool, str]:
+        return next((said for said in (thread.live() for thread in threads) if not said[0]), role.live())
+
     if settings.metrics_port is not None:
-        port = serve(settings.metrics_host, settings.metrics_port, role.metrics.registry, role.live, role.ready)
+        port = serve(settings.metrics_host, settings.metrics_port, role.metrics.registry, live, role.ready)
         typer.echo(f"Metrics and health on http://{settings.metrics_host}:{port}/metrics")
     for thread in threads:
         thread.start()

@@ -47,15 +47,23 @@ def rehearse_rules(
     database_url: DatabaseOption = None,
     format_: FormatOption = Format.TABLE,
 ) -> None:
-    """Show which alerts rules would have given for the failures in the store. Nothing is sent."""
+    """Show which alerts rules would have given for the failures and stalled requests in the store. Nothing is sent."""
     settings = settings_of(database_url)
     book = load_rules(rules or AlertSettings().rules)
     first, last = since(begin) or datetime.now(UTC) - timedelta(days=1), since(until) or datetime.now(UTC)
+    if first >= last:
+        raise typer.BadParameter("--until must be later than --since")
     with connect(settings.database_url.get_secret_value(), application="stumble-alerts-test", autocommit=False) as link:
         known = [row[0] for row in link.execute(query("known_problems"), {"since": first})]
-        with link.cursor("history", row_factory=dict_row) as history:
-            history.execute(query("failures_in_order"), {"since": first, "until": last})
-            found = rehearse(book, history, known, last)
+        resolved = {row[0]: row[1] for row in link.execute(query("resolved_problems"))}
+        span = {"since": first, "until": last}
+        with (
+            link.cursor("history", row_factory=dict_row) as history,
+            link.cursor("stalled", row_factory=dict_row) as stalled,
+        ):
+            history.execute(query("failures_in_order"), span)
+            stalled.execute(query("stalled_in_order"), span)
+            found = rehearse(book, history, known, last, stalled=stalled, resolved=resolved)
     if format_ is Format.JSON:
         Console(soft_wrap=True).print_json(data=[_plain(item) for item in found], default=str)
     elif found:

@@ -6,12 +6,16 @@ The folder holds one file a secret, named as the setting without its prefix: ``d
 
 from __future__ import annotations
 
+import difflib
 import os
+import tomllib
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
+    InitSettingsSource,
     NestedSecretsSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
@@ -82,6 +86,52 @@ class Settings(BaseSettings):
         if path := os.environ.get(CONFIG_VARIABLE):
             sources += (TomlConfigSettingsSource(settings_cls, Path(path)),)
         return sources
+
+
+class TableSettings(BaseSettings):
+    """Settings of one role alone: the environment, then the table of ``STUMBLE_CONFIG``'s file that its prefix names.
+
+    ``STUMBLE_ALERTS_RULES`` is ``rules`` in ``[alerts]``. Raises ``SettingsError`` in one sentence.
+    """
+
+    model_config = SettingsConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    def __init__(self, **given: Any) -> None:
+        try:
+            super().__init__(**given)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = str(first["loc"][0]) if first["loc"] else ""
+            known = difflib.get_close_matches(name, type(self).model_fields, 1)
+            said = first["msg"].removeprefix("Value error, ")
+            if first["type"] == "extra_forbidden":
+                said = "nobody reads it" + (f", did you mean {known[0]}?" if known else "")
+            said += "" if said[-1] in ".?" else "."
+            variable = f"{self.model_config['env_prefix']}{name.upper()}"
+            raise SettingsError(f"The setting {variable} ({name} in [{self.table()}]) is wrong: {said}") from None
+        except (ValueError, OSError) as error:
+            raise SettingsError(f"The settings can't be read: {error}") from None
+
+    @classmethod
+    def table(cls) -> str:
+        """Return the name of its table in the file."""
+        return str(cls.model_config["env_prefix"]).removeprefix("STUMBLE_").rstrip("_").lower()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read the environment first, then the table."""
+        path = os.environ.get(CONFIG_VARIABLE)
+        if not path:
+            return init_settings, env_settings
+        given = tomllib.loads(Path(path).read_text(encoding="utf-8")).get(cls.table(), {})
+        return init_settings, env_settings, InitSettingsSource(settings_cls, given)
 
 
 def secrets_folder() -> Path | None:

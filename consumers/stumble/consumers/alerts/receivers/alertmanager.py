@@ -15,6 +15,9 @@ from urllib.parse import urlencode
 import httpx
 
 from stumble.consumers.alerts.engine import STALLED
+from stumble.consumers.alerts.rules import Match, RuleBook
+from stumble.consumers.metrics import definitions as d
+from stumble.consumers.metrics.process import ProcessMetrics
 from stumble.consumers.store.queries import query
 from stumble.schemas.models.urls import without_password
 from stumble.schemas.wire.errors import StumbleError
@@ -62,13 +65,19 @@ class Extent(NamedTuple):
 class Alertmanager:
     """Tells every replica what is due."""
 
-    def __init__(self, settings: AlertSettings, client: httpx.Client | None = None) -> None:
+    def __init__(
+        self, settings: AlertSettings, metrics: ProcessMetrics | None = None, client: httpx.Client | None = None
+    ) -> None:
         self._settings = settings
+        self._metrics = metrics or ProcessMetrics("alerter")
         self._urls = [f"{url.rstrip('/')}/api/v2/alerts" for url in settings.alertmanagers]
         self._client = client or httpx.Client(timeout=_TIMEOUT_S)
 
-    def tell(self, connection: Connection[Any]) -> int:
-        """Tell what is due and mark it; returns how many alerts. Raises ``AlertmanagerError`` when nobody took them."""
+    def tell(self, connection: Connection[Any], rules: RuleBook) -> int:
+        """Tell what is due and mark it; returns how many alerts. Raises ``AlertmanagerError`` when nobody took them.
+
+        `rules` say which failures of a problem an alert counts: those that its rule matches.
+        """
         if not self._urls:
             return 0
         settings = self._settings
@@ -82,9 +91,10 @@ class Alertmanager:
         if not due:
             return 0
         at = datetime.now(UTC)
-        self._post([self._alert(connection, state, at) for state in due])
-        rules, problems = [state.rule for state in due], [state.problem for state in due]
-        connection.execute(query("mark_posted"), {"at": at, "rules": rules, "problems": problems})
+        matches = {rule.name: rule.match for rule in rules.rule}
+        self._post([self._alert(connection, state, at, matches.get(state.rule, Match())) for state in due])
+        told = {"rules": [state.rule for state in due], "problems": [state.problem for state in due]}
+        connection.execute(query("mark_posted"), {"at": at, **told})
         return len(due)
 
     def close(self) -> None:
@@ -92,20 +102,21 @@ class Alertmanager:
         self._client.close()
 
     def _post(self, alerts: list[dict[str, Any]]) -> None:
-        said = []
+        said: list[str] = []
         for url in self._urls:
             try:
                 answer = self._client.post(url, json=alerts)
-            except httpx.HTTPError as error:
-                said.append(f"{without_password(url)}: {error}")
-                continue
-            if answer.is_error:
-                said.append(f"{without_password(url)}: {answer.status_code} {answer.text[:200].strip()}")
+                failed = f"{answer.status_code} {answer.text[:200].strip()}" if answer.is_error else None
+            except (httpx.HTTPError, httpx.InvalidURL) as error:
+                failed = str(error)
+            self._metrics.counter(d.ALERTMANAGER_POSTS).labels("failed" if failed else "taken").inc()
+            if failed:
+                said.append(f"{without_password(url)}: {failed}")
         if len(said) == len(self._urls):
             raise AlertmanagerError(f"Alertmanager does not take alerts ({'; '.join(said)}); they are told again.")
 
-    def _alert(self, connection: Connection[Any], state: State, at: datetime) -> dict[str, Any]:
-        extent = extent_of(connection, state)
+    def _alert(self, connection: Connection[Any], state: State, at: datetime, match: Match) -> dict[str, Any]:
+        extent = extent_of(connection, state, match)
         ends_at = state.ends_at or at + timedelta(seconds=self._settings.resend_seconds * _INTERVALS)
         return {
             "labels": labels_of(state),
@@ -116,12 +127,12 @@ class Alertmanager:
         }
 
 
-def extent_of(connection: Connection[Any], state: State) -> Extent:
-    """Ask the failures how far a problem reaches since the alert's first one."""
+def extent_of(connection: Connection[Any], state: State, match: Match) -> Extent:
+    """Ask the failures how far what a rule matches of a problem reaches since the alert's first one."""
     if state.problem.startswith(STALLED):
         return Extent(state.failures, state.failures, 0, 0, [str(state.last.get("request_id"))])
     row = connection.execute(
-        query("extent_of_problem"), {"fingerprint": state.problem, "since": state.since}
+        query("extent_of_problem"), {"fingerprint": state.problem, "since": state.since, **match.likes()}
     ).fetchone()
     assert row is not None, "an aggregate gives a row"
     return Extent(row[0], row[1], row[2], row[3], [str(item) for item in row[4] or ()])
@@ -144,16 +155,17 @@ def labels_of(state: State) -> dict[str, str]:
 def annotations_of(state: State, extent: Extent, public_url: str) -> dict[str, str]:
     """Return an alert's text: what, how much, since when, three examples, links. Never details."""
     last, action = state.last, state.last.get("action") or "an action"
-    since = f"{state.since:%Y-%m-%d %H:%M:%S} UTC"
     if state.problem.startswith(STALLED):
-        summary = f"{extent.failures} {action} requests are not heard of since {since}"
+        verb = "is" if extent.failures == 1 else "are"
+        summary = f"{counted(extent.failures, f'{action} request')} {verb} not heard of"
     else:
         summary = (
-            f"{action}: {last.get('exception')}: {extent.failures} failures on {extent.instances} servers "
-            f"of {extent.projects} projects since {since}"
+            f"{action}: {last.get('exception')}: {counted(extent.failures, 'failure')} "
+            f"on {counted(extent.instances, 'server')} of {counted(extent.projects, 'project')}"
         )
+    over = f", over at {state.ends_at:%Y-%m-%d %H:%M:%S} UTC" if state.ends_at else ""
     return {
-        "summary": summary,
+        "summary": f"{summary} since {state.since:%Y-%m-%d %H:%M:%S} UTC{over}",
         "description": state.text,
         "reason": str(last.get("evidence") or last.get("reason") or last.get("exception") or ""),
         "failures": str(extent.failures),
@@ -164,6 +176,11 @@ def annotations_of(state: State, extent: Extent, public_url: str) -> dict[str, s
         "examples": ", ".join(extent.examples),
         "example_url": f"{public_url.rstrip('/')}/requests/{extent.examples[0] if extent.examples else ''}",
     }
+
+
+def counted(number: int, thing: str) -> str:
+    """Return a number of things as people write it."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def link_of(state: State, public_url: str) -> str:

@@ -6,8 +6,9 @@ Source: standard-webhooks.md (signature scheme, delivery, retries, status codes)
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,7 +19,9 @@ from standardwebhooks import Webhook
 
 from stumble.consumers.alerts.feed import Row
 from stumble.consumers.alerts.receivers.body import body_of
-from stumble.consumers.alerts.receivers.guard import ForbiddenAddressError, resolve
+from stumble.consumers.alerts.receivers.guard import resolve
+from stumble.consumers.metrics import definitions as d
+from stumble.consumers.metrics.process import ProcessMetrics
 from stumble.consumers.store.queries import query
 
 if TYPE_CHECKING:
@@ -28,9 +31,13 @@ if TYPE_CHECKING:
 
 #: Seconds until the next try, after each: 75 hours in all.
 SCHEDULE = (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
-_AT_ONCE = 8
-_BATCH = 64
+#: Messages on their way at once: to one subscriber, and to all.
+_EACH = 8
+_AT_ONCE = 64
 _TIMEOUT_S = 20.0
+_WAIT_S = 0.05
+_SAID_BYTES = 2000
+_SAID_CHARACTERS = 500
 _GONE = 410
 _SLOW_DOWN = frozenset({429, 502, 503, 504})
 _LONGEST_RETRY_AFTER = 86_400.0
@@ -50,28 +57,42 @@ class Due(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What became of one try."""
+    """What became of one try, which took `seconds`."""
 
     status: int | None
     error: str | None = None
     wait: float = 0.0
+    seconds: float = 0.0
 
 
 class Webhooks:
-    """Sends what is due, several at once: one that is slow holds up only itself and its batch."""
+    """Sends what is due, several at once: a subscriber that is slow or hangs holds up only itself."""
 
-    def __init__(self, settings: AlertSettings, client: httpx.Client | None = None) -> None:
+    def __init__(
+        self, settings: AlertSettings, client: httpx.Client | None = None, metrics: ProcessMetrics | None = None
+    ) -> None:
         self._networks = settings.webhook_networks
         self._client = client or httpx.Client(timeout=_TIMEOUT_S, follow_redirects=False, trust_env=False)
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="webhook")
+        self._metrics = metrics or ProcessMetrics("alerter")
+        self._on_the_way: dict[tuple[str, str], tuple[Due, Future[Answer]]] = {}
 
     def send(self, connection: Connection[Any]) -> int:
-        """Send what is due and note what became of it; returns how many were tried."""
-        rows = connection.execute(query("due_deliveries"), {"limit": _BATCH}).fetchall()
-        due = [Due._make((*row[:7], Row._make(row[7:]) if row[7] is not None else None)) for row in rows]
-        for item, answer in zip(due, self._pool.map(self._try, due), strict=True):
-            self._note(connection, item, answer)
-        return len(due)
+        """Start what is due, note what came back meanwhile; returns how many are on their way or were noted."""
+        rows = connection.execute(query("due_deliveries"), {"each": _EACH}).fetchall()
+        for row in rows:
+            item = Due._make((*row[:7], Row._make(row[7:]) if row[7] is not None else None))
+            if (place := (item.subscription_id, item.message_id)) not in self._on_the_way:
+                self._on_the_way[place] = (item, self._pool.submit(self._try, item))
+        if not self._on_the_way:
+            return 0
+        wait([future for _, future in self._on_the_way.values()], _WAIT_S, FIRST_COMPLETED)
+        back = [place for place, (_, future) in self._on_the_way.items() if future.done()]
+        for place in back:
+            item, future = self._on_the_way[place]
+            self._note(connection, item, future.result())
+            del self._on_the_way[place]  # only now: what could not be noted is no news to the next turn
+        return len(back) + len(self._on_the_way)
 
     def close(self) -> None:
         """End the threads and the connections."""
@@ -79,22 +100,34 @@ class Webhooks:
         self._client.close()
 
     def _try(self, item: Due) -> Answer:
+        began = time.monotonic()
+        try:
+            answer = self._post(item)
+        except Exception as error:  # noqa: BLE001 - nothing about one subscriber may stop the others
+            answer = Answer(None, _clean(f"{type(error).__name__}: {error}"))
+        return answer._replace(seconds=time.monotonic() - began)
+
+    def _post(self, item: Due) -> Answer:
         now = datetime.now(UTC)
         body = body_of(item.body, item.row, item.subscription_id, item.created_at)
         headers = signed(item.message_id, now, body, item.secrets)
-        try:
-            url, name = resolve(item.url, self._networks)
-            headers["host"] = urlsplit(item.url).netloc
-            answer = self._client.post(url, content=body, headers=headers, extensions={"sni_hostname": name})
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, ForbiddenAddressError) as error:
-            return Answer(None, f"{type(error).__name__}: {error}"[:500])
-        if answer.is_success:
-            return Answer(answer.status_code)
-        return Answer(answer.status_code, answer.text[:500] or answer.reason_phrase, retry_after(answer, now))
+        url, name = resolve(item.url, self._networks)
+        headers["host"] = urlsplit(item.url).netloc
+        with self._client.stream(
+            "POST", url, content=body, headers=headers, extensions={"sni_hostname": name}
+        ) as answer:
+            said = _said(answer)
+            if answer.is_success:
+                return Answer(answer.status_code)
+            return Answer(answer.status_code, said or answer.reason_phrase, retry_after(answer, now))
 
     def _note(self, connection: Connection[Any], item: Due, answer: Answer) -> None:
         done = answer.status is not None and 200 <= answer.status < 300
         last = item.attempts >= len(SCHEDULE)
+        give_up = not done and (last or answer.status == _GONE)
+        result = "delivered" if done else "given_up" if give_up else "put_off"
+        self._metrics.counter(d.WEBHOOK_TRIES).labels(result).inc()
+        self._metrics.histogram(d.WEBHOOK_SECONDS).observe(answer.seconds)
         scheduled = 0.0 if done or last else SCHEDULE[item.attempts] * random.uniform(1.0, 1.1)  # noqa: S311
         connection.execute(
             query("note_delivery"),
@@ -104,7 +137,7 @@ class Webhooks:
                 "status": answer.status,
                 "error": answer.error,
                 "done": done,
-                "give_up": not done and (last or answer.status == _GONE),
+                "give_up": give_up,
                 "wait": max(scheduled, answer.wait),
             },
         )
@@ -117,6 +150,7 @@ def signed(message_id: str, at: datetime, body: bytes, secrets: Sequence[str]) -
     """Return the headers of a message, signed with every secret that holds."""
     return {
         "content-type": "application/json",
+        "accept-encoding": "identity",
         "user-agent": "stumble",
         "webhook-id": message_id,
         "webhook-timestamp": str(int(at.timestamp())),
@@ -130,7 +164,27 @@ def retry_after(answer: httpx.Response, now: datetime) -> float:
     if answer.status_code not in _SLOW_DOWN or not text:
         return 0.0
     try:
-        wait = float(text) if text.isdigit() else (parsedate_to_datetime(text) - now).total_seconds()
-    except ValueError:
+        seconds = float(text) if text.isdigit() else (_moment(text) - now).total_seconds()
+    except (ValueError, OverflowError):
         return 0.0
-    return min(max(wait, 0.0), _LONGEST_RETRY_AFTER)
+    return min(max(seconds, 0.0), _LONGEST_RETRY_AFTER)
+
+
+def _moment(text: str) -> datetime:
+    found = parsedate_to_datetime(text)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)  # "-0000" and no zone at all give none
+
+
+def _said(answer: httpx.Response) -> str:
+    """Read the beginning of an answer, undecoded: a receiver can neither fill our memory nor keep us for ever."""
+    told, until = b"", time.monotonic() + _TIMEOUT_S
+    for part in answer.iter_raw(_SAID_BYTES):
+        told += part
+        if len(told) >= _SAID_BYTES or time.monotonic() > until:
+            break
+    return _clean(told.decode(errors="replace"))
+
+
+def _clean(text: str) -> str:
+    """Return text as PostgreSQL takes it."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").strip()[:_SAID_CHARACTERS]

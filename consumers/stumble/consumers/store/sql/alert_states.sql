@@ -21,11 +21,18 @@ set severity = excluded.severity, text = excluded.text, labels = excluded.labels
     posted_at = case when a.state = 'FIRING' then a.posted_at end,
     last_at = excluded.last_at, changed_at = excluded.changed_at, ends_at = null, state = 'FIRING'
 
--- Quiet for long enough: the alert is over.
+-- Quiet for long enough, or somebody muted or resolved the problem: the alert is over.
 -- name: rest_alerts
-update alerts
+update alerts a
 set state = 'RESOLVED', ends_at = now(), changed_at = now()
-where state = 'FIRING' and last_at < now() - make_interval(secs => quiet_seconds)
+where a.state = 'FIRING'
+  and (a.last_at < now() - make_interval(secs => a.quiet_seconds)
+       or exists (select from problems p
+                  where p.fingerprint = a.problem
+                    and (p.muted_until > now() or (p.state = 'RESOLVED' and p.resolved_at > a.last_at))))
+
+-- name: count_alerts
+select severity, count(*) from alerts where state = 'FIRING' group by severity
 
 -- Due for Alertmanager: never told; changed, and not told for a few seconds; or due to be told again, as a
 -- resolved one is for five minutes.
@@ -42,11 +49,19 @@ limit 200
 -- name: mark_posted
 update alerts set posted_at = %(at)s where (rule, problem) in (select * from unnest(%(rules)s::text[], %(problems)s::text[]))
 
+-- What a rule matches of a problem: its action and exception are one anyway.
 -- name: extent_of_problem
 select count(*), count(distinct instance_uuid), count(distinct owner_project_id), count(distinct host),
        (array_agg(request_id order by occurred_at desc))[1:3]
 from failures
 where fingerprint = %(fingerprint)s and occurred_at >= %(since)s
+  and (%(project)s::text[] is null or coalesce(owner_project_id, '') like any(%(project)s::text[]))
+  and (%(host)s::text[] is null or coalesce(host, '') like any(%(host)s::text[]))
+  and (%(availability_zone)s::text[] is null or coalesce(availability_zone, '') like any(%(availability_zone)s::text[]))
+  and (%(cell)s::text[] is null or coalesce(cell, '') like any(%(cell)s::text[]))
+  and (%(region)s::text[] is null or coalesce(region, '') like any(%(region)s::text[]))
+  and (%(blame)s::text[] is null or coalesce(blame, '') like any(%(blame)s::text[]))
+  and (%(effect)s::text[] is null or coalesce(effect, '') like any(%(effect)s::text[]))
 
 -- name: read_alerts
 select rule, problem, state, severity, text, labels, last, since, starts_at, ends_at, failures, posted_at

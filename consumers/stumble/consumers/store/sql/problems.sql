@@ -72,13 +72,34 @@ left join failures f on f.fingerprint = %(fingerprint)s
 group by h.hour order by h.hour
 
 -- name: spread_of
-select fingerprint, count(*), count(distinct instance_uuid), count(distinct owner_project_id)
+select fingerprint, count(*), count(distinct instance_uuid), count(distinct owner_project_id),
+       (extract(epoch from min(occurred_at)) * 1000000)::bigint
 from failures
 where fingerprint = any(%(fingerprints)s) and occurred_at > now() - make_interval(secs => %(window)s)
+  and (%(project)s::text[] is null or coalesce(owner_project_id, '') like any(%(project)s::text[]))
+  and (%(host)s::text[] is null or coalesce(host, '') like any(%(host)s::text[]))
+  and (%(availability_zone)s::text[] is null or coalesce(availability_zone, '') like any(%(availability_zone)s::text[]))
+  and (%(cell)s::text[] is null or coalesce(cell, '') like any(%(cell)s::text[]))
+  and (%(region)s::text[] is null or coalesce(region, '') like any(%(region)s::text[]))
+  and (%(blame)s::text[] is null or coalesce(blame, '') like any(%(blame)s::text[]))
+  and (%(effect)s::text[] is null or coalesce(effect, '') like any(%(effect)s::text[]))
 group by fingerprint
 
 -- name: known_problems
 select distinct fingerprint from failures where fingerprint is not null and occurred_at < %(since)s
+
+-- name: resolved_problems
+select fingerprint, resolved_at from problems where state in ('RESOLVED', 'REGRESSED') and resolved_at is not null
+
+-- Requests that stalled, as they were published: also those that went on later.
+-- name: stalled_in_order
+select created_at as occurred_at, instance_uuid::text, payload->>'action' as action,
+       payload->>'owner_project_id' as owner_project_id, payload->>'availability_zone' as availability_zone,
+       payload->>'cell' as cell, payload->>'region' as region, payload->>'effect' as effect, 'STALLED' as outcome
+from publications
+where kind = 'outcome' and status = 'CURRENT' and created_at >= %(since)s and created_at < %(until)s
+  and payload->>'outcome' = 'STALLED'
+order by created_at, id
 
 -- name: failures_in_order
 select fingerprint, occurred_at, action, exception, blame, host, availability_zone, cell, region, effect,

@@ -27,22 +27,33 @@ from json_to_recordset(%(rows)s::json)
      as n (subscription_id uuid, message_id uuid, publication_id bigint, request_key uuid)
 on conflict (subscription_id, message_id) do nothing
 
--- The next message of each request to each subscriber: a later revision never overtakes an earlier one.
+-- The next message of each request to each subscriber: a later revision never overtakes an earlier one. Of each
+-- subscriber the first few only, so that one with a long queue takes nobody's turn.
 -- name: due_deliveries
 select d.subscription_id::text, d.message_id::text, d.attempts, s.url, s.body, s.secrets, d.created_at,
        p.id, p.xid::text, p.kind, p.subject_id::text, p.request_key::text, p.instance_uuid::text, p.revision, p.status,
        p.replaced_by::text, p.payload, (extract(epoch from p.created_at) * 1000000)::bigint
 from (
-    select distinct on (subscription_id, coalesce(request_key, message_id)) *
-    from deliveries
-    where delivered_at is null and given_up_at is null
-    order by subscription_id, coalesce(request_key, message_id), place
+    select f.*, row_number() over (partition by subscription_id order by place) as turn
+    from (
+        select distinct on (subscription_id, coalesce(request_key, message_id)) *
+        from deliveries
+        where delivered_at is null and given_up_at is null
+        order by subscription_id, coalesce(request_key, message_id), place
+    ) f
+    where f.next_at <= now()
 ) d
 join subscriptions s on s.id = d.subscription_id and s.disabled_at is null
 left join publications p on p.id = d.publication_id
-where d.next_at <= now()
+where d.turn <= %(each)s
 order by d.place
-limit %(limit)s
+
+-- Messages that are still to be delivered, and since when the oldest waits.
+-- name: deliveries_waiting
+select count(*), coalesce(extract(epoch from now() - min(d.created_at))::float8, 0)
+from deliveries d
+join subscriptions s on s.id = d.subscription_id and s.disabled_at is null
+where d.delivered_at is null and d.given_up_at is null
 
 -- name: note_delivery
 update deliveries
