@@ -74,7 +74,7 @@ def plan(kafka: KafkaSettings, *, partitions: int | None = None, replication: in
     in_sync = "2" if replication >= _COPIES_FOR_TWO_IN_SYNC else "1"
     always = {"min.insync.replicas": in_sync, "unclean.leader.election.enable": "false"}
     month = {**always, "cleanup.policy": "delete", "retention.ms": str(30 * _DAY_MS)}
-    quarter = {**month, "retention.ms": str(90 * _DAY_MS)}
+    truth = {**month, "retention.ms": str(kafka.topic_days * _DAY_MS)}
     # The broker's own time on what producers say of themselves shows whose clock is wrong.
     compacted = {
         **always,
@@ -83,9 +83,9 @@ def plan(kafka: KafkaSettings, *, partitions: int | None = None, replication: in
         "message.timestamp.type": "LogAppendTime",
     }
     # A bad record and the headers that explain it are larger than the record was.
-    letters = {**quarter, "max.message.bytes": str(MAX_MESSAGE_BYTES)}
+    letters = {**month, "retention.ms": str(90 * _DAY_MS), "max.message.bytes": str(MAX_MESSAGE_BYTES)}
     return [
-        Plan(topics.actions, partitions, replication, quarter, "events; what the store can be rebuilt from"),
+        Plan(topics.actions, partitions, replication, truth, "events; what the store can be rebuilt from"),
         Plan(topics.failures, partitions, replication, month, "failures and their corrections"),
         Plan(topics.outcomes, partitions, replication, month, "outcomes and their corrections"),
         Plan(topics.producers, 1, replication, compacted, "the last word of every producer"),

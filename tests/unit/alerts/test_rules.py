@@ -157,7 +157,7 @@ def test_rehearsal_of_a_spread_counts_servers_in_the_window():
     assert rehearsed(spread, slow) == []
     assert rehearsed(spread, same) == []
     (alert,) = rehearsed(spread, fast)
-    assert (alert.starts_at, alert.failures) == (START + timedelta(minutes=2), 2)
+    assert (alert.starts_at, alert.failures, alert.instances) == (START + timedelta(minutes=2), 4, {"i1", "i2"})
 
 
 def test_rehearsal_counts_what_the_rule_matches_only():
@@ -165,7 +165,7 @@ def test_rehearsal_counts_what_the_rule_matches_only():
     here = [failure(0, instance="i1"), failure(1, instance="i2", host="compute-2")]
     assert rehearsed(spread, here) == []
     (alert,) = rehearsed(spread, [*here, failure(2, instance="i3", host="compute-2")])
-    assert alert.failures == 1
+    assert (alert.failures, alert.instances) == (2, {"i2", "i3"})
 
 
 def test_rehearsal_of_a_resolved_problem_tells_of_its_regression_once():

@@ -89,9 +89,12 @@ class _Play:
         if problem not in self._firing:
             if not self._starts(recent, is_new=is_new):
                 return
-            self._firing[problem] = Rehearsed(
+            alert = Rehearsed(
                 self._rule.name, self._rule.severity, problem, failure["action"], failure["exception"], at, at
             )
+            self._firing[problem] = alert
+            for earlier in list(recent)[:-1] if self._rule.on is On.SPREAD else ():
+                alert.add(earlier)  # a spread is about all that it was concluded from
         self._firing[problem].add(failure)
 
     def finish(self, until: datetime) -> list[Rehearsed]:

@@ -75,7 +75,10 @@ def add(
         matched = Match.model_validate(match or {})
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
-        raise SubscriptionError(f"match.{'.'.join(map(str, first['loc']))} is wrong: {first['msg']}.") from error
+        said = first["msg"]
+        if first["type"] == "extra_forbidden":
+            said = f"a match knows {', '.join(Match.model_fields)}"
+        raise SubscriptionError(f"match.{'.'.join(map(str, first['loc']))} is wrong: {said}.") from error
     for _, said in misfits(matched):
         raise SubscriptionError(f"{said}.")
     made = str(uuid.uuid4())

@@ -104,7 +104,7 @@ def _rehearsed(found: list[Rehearsed]) -> Table:
     for item in found:
         table.add_row(
             f"{item.starts_at:%Y-%m-%d %H:%M:%S}",
-            f"{item.ends_at:%H:%M:%S}" if item.ends_at else "fires still",
+            f"{item.ends_at:%Y-%m-%d %H:%M:%S}" if item.ends_at else "fires still",
             item.rule,
             item.severity,
             f"{item.action or ''} {item.exception or ''}".strip(),

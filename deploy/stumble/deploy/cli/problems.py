@@ -102,6 +102,8 @@ def _print(item: dict[str, Any], format_: Format) -> None:
     for name, value in item.items():
         if name == "hours":
             table.add_row("last 24 hours", sparkline(value))
+        elif value is not None and name.endswith(("_at", "_until")):
+            table.add_row(name.replace("_", " "), f"{value[:19].replace('T', ' ')} UTC")
         elif value is not None:
             table.add_row(name.replace("_", " "), str(value))
     Console().print(table)

@@ -125,14 +125,22 @@ def _principals(given: list[str], roles: set[str]) -> dict[str, str]:
 
 def _findings(found: list[planned.Finding]) -> Table:
     table = Table(box=None, pad_edge=False)
-    for title in ("Topic", "Is", "Partitions", "Copies", "Differs", "For"):
+    for title in ("Topic", "Is", "Partitions", "Copies", "In sync", "Kept", "Differs", "For"):
         table.add_column(title)
     for item in found:
         there = f"{item.partitions} of {item.plan.partitions}" if item.partitions else str(item.plan.partitions)
         differs = "; ".join(f"{name} {old} → {new}" for name, (old, new) in item.differing.items())
         copies = str(item.replication or item.plan.replication)
-        table.add_row(item.plan.name, item.verdict, there, copies, differs, item.plan.purpose)
+        in_sync, kept = item.plan.settings["min.insync.replicas"], _kept(item.plan.settings)
+        table.add_row(item.plan.name, item.verdict, there, copies, in_sync, kept, differs, item.plan.purpose)
     return table
+
+
+def _kept(settings: dict[str, str]) -> str:
+    """Say for how long a topic's records stay, as planned."""
+    if settings["cleanup.policy"] == "compact":
+        return "the last of each key"
+    return f"{int(settings['retention.ms']) // 86_400_000} days"
 
 
 def _standing(kafka: KafkaSettings) -> list[tuple[allowed.Grant, bool | None]]:

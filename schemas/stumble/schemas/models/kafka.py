@@ -40,6 +40,9 @@ class KafkaSettings(BaseModel):
     topic_replication: int = Field(
         1, ge=1, description="Planned copies of each partition; from 3 on two must be in sync."
     )
+    topic_days: int = Field(
+        90, ge=1, le=36_500, description="Planned retention of instance-actions: for so long the store can be rebuilt."
+    )
     principals: dict[str, str] = Field(
         default_factory=dict,
         description='Who each role is to an authorizer: {"relay": "User:stumble-relay", "projector": "User:stumble"}.',

@@ -23,6 +23,7 @@ from stumble.consumers.alerts.receivers.guard import resolve
 from stumble.consumers.metrics import definitions as d
 from stumble.consumers.metrics.process import ProcessMetrics
 from stumble.consumers.store.queries import query
+from stumble.schemas.wire.errors import StumbleError
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -103,6 +104,8 @@ class Webhooks:
         began = time.monotonic()
         try:
             answer = self._post(item)
+        except StumbleError as error:
+            answer = Answer(None, str(error))
         except Exception as error:  # noqa: BLE001 - nothing about one subscriber may stop the others
             answer = Answer(None, _clean(f"{type(error).__name__}: {error}"))
         return answer._replace(seconds=time.monotonic() - began)
