@@ -17,6 +17,7 @@ from stumble.consumers.store.connect import connect
 from stumble.consumers.store.migrate import migrate
 from stumble.schemas.wire.codec import Decoder
 from stumble.schemas.wire.schemas import ACTION_FAILED, ACTION_OUTCOME, EVENT
+from tests.integration.api.command import stumble
 from tests.integration.projector.world import World, differences, event, eventually, failure, framed, stream
 
 pytestmark = pytest.mark.timeout(240)
@@ -258,8 +259,17 @@ def test_a_topic_made_anew_is_noticed(world):
     accepting = world.start("offsets", "resume")
     assert accepting.wait(60) == 0, world.said(accepting)
     more = [event(request_id="req-new")]
-    world.produce([*events, *more])
+    world.produce([*events[200:], *more])
     world.settle([*events, *more])
+    assert "made anew" not in stumble("offsets", "show", **world.environment()).stdout
+    # What only the old one held stays as it is: its offsets mean something else by now.
+    for words in (["audit"], ["audit", "--repair"]):
+        audited = stumble(*words, **world.environment())
+        assert audited.returncode == 0, audited.stdout
+        assert "from before the topic was cut back or made anew" in audited.stdout
+    world.settle([*events, *more])
+    refused = stumble("store", "rebuild", "--from-nothing", **world.environment())
+    assert "no longer holds its beginning" in refused.stderr
 
 
 def test_no_store_no_broker_no_topic_is_one_line_each(world):

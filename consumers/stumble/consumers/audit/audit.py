@@ -28,7 +28,7 @@ from stumble.consumers.projector.rows import as_json
 from stumble.consumers.projector.undisturbed import undisturbed
 from stumble.consumers.store.adapters import register
 from stumble.consumers.store.connect import connect
-from stumble.consumers.store.partitions import DAY_MS, first_id
+from stumble.consumers.store.partitions import DAY_MS, first_id, first_id_at
 from stumble.consumers.store.queries import query
 from stumble.consumers.store.version import require_current
 from stumble.schemas.wire.errors import StumbleError
@@ -96,6 +96,7 @@ class Audit:
         self.stage = Stage(self.connection)
         self.decoding = Decoding(settings.kafka, self._unreadable)
         self.span: Range = range_of(settings.kafka, self.topic, scope.since, scope.until)
+        self.span.breaks = dict(self.connection.execute(query("topic_breaks"), {"topic": self.topic}).fetchall())
         self.report = _report(self.topic, scope)
         now = time.time_ns() // 1000
         self.horizon = Horizon(now - (own.events_days - 1) * _DAY_US, now - own.requests_days * _DAY_US)
@@ -130,7 +131,7 @@ class Audit:
 
     def empty(self, *, accept_loss: bool) -> None:
         """Empty the derived tables; the topic must still hold its beginning, or the loss be accepted."""
-        gone = sorted(partition for partition, low in self.span.lows.items() if low > 0)
+        gone = sorted({p for p, low in self.span.lows.items() if low > 0} | self.span.breaks.keys())
         if gone and not accept_loss:
             raise StumbleError(
                 f"{self.topic} no longer holds its beginning (partitions {', '.join(map(str, gone))}): what is older "
@@ -203,7 +204,10 @@ class Audit:
     def _offsets(self) -> dict[int, int]:
         rows = self.connection.execute(query("all_offsets"), {"topic": self.topic}).fetchall()
         if any(topic_id != self.span.topic_id for _, topic_id, _ in rows):
-            raise StumbleError(f"The store was built from another {self.topic}: the topic was deleted and made anew.")
+            raise StumbleError(
+                f"The store was built from another {self.topic}: the topic was deleted and made anew. "
+                "`stumble offsets show` says what was lost, `stumble offsets resume` goes on."
+            )
         known = {partition: offset for partition, _, offset in rows}
         return {partition: known.get(partition, 0) for partition in self.span.ends}
 
@@ -309,6 +313,7 @@ class Audit:
             "partitions": order,
             "starts": [self.span.starts[p] for p in order],
             "ends": [self.span.ends[p] for p in order],
+            "firsts": [first_id_at(self.span.breaks.get(p, 0) // 1000) for p in order],
         }
         execute(query("audit_extra_events"), {"low": low, "high": high, **where})
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 OUTSIDE = "requests that reach outside the range"
 UNKEPT = "requests with events older than the store keeps"
+BROKEN = "requests with events from before the topic was cut back or made anew"
 EXPIRED = "requests older than the store keeps"
 
 
@@ -138,6 +139,8 @@ class Judge:
                     why = UNKEPT
             elif not self._span.holds(*place):
                 return OUTSIDE
+            elif self._span.is_older(place[0], id_time_us(event_id)):
+                return BROKEN
         return why
 
     def _stored(self, instances: list[str]) -> dict[SetKey, StoredSet]:

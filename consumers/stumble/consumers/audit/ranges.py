@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from confluent_kafka import Consumer, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from stumble.consumers.projector.source import quiet
-from stumble.schemas.wire.errors import StumbleError
+from stumble.consumers.unheard import unheard
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -29,6 +29,8 @@ class Range:
     ends: dict[int, int]
     #: The oldest offsets that the topic still has.
     lows: dict[int, int]
+    #: When a partition began anew (microseconds): what the store read of it before has offsets of another topic.
+    breaks: dict[int, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return sum(max(0, end - self.starts[partition]) for partition, end in self.ends.items())
@@ -37,11 +39,15 @@ class Range:
         """Tell whether a record lies inside."""
         return self.starts.get(partition, 0) <= offset < self.ends.get(partition, 0)
 
+    def is_older(self, partition: int, event_us: int) -> bool:
+        """Tell whether an event is of the time before its partition began anew."""
+        return event_us < self.breaks.get(partition, 0)
+
     def rest(self, ends: dict[int, int]) -> Range:
         """Return what lies between here and other, later ends; partitions without one stay out."""
         later = {partition: max(self.ends.get(partition, 0), end) for partition, end in ends.items()}
         starts = {partition: self.ends.get(partition, self.lows.get(partition, 0)) for partition in later}
-        return Range(self.topic, self.topic_id, starts, later, self.lows)
+        return Range(self.topic, self.topic_id, starts, later, self.lows, self.breaks)
 
 
 def range_of(kafka: KafkaSettings, topic: str, since: datetime | None = None, until: datetime | None = None) -> Range:
@@ -60,7 +66,7 @@ def range_of(kafka: KafkaSettings, topic: str, since: datetime | None = None, un
         starts = {p: max(lows[p], starts[p]) for p in partitions}
         return Range(topic, topic_id, starts, {p: max(starts[p], ends[p]) for p in partitions}, lows)
     except KafkaException as error:
-        raise StumbleError(f"Kafka can't say what {topic} holds: {error.args[0].str()}.") from error
+        raise unheard(kafka, topic, error) from error
     finally:
         consumer.close()
 

@@ -185,7 +185,8 @@ class Repair:
     def _stays(self, event_id: str, place: tuple[int, int] | None) -> bool:
         if place is None:
             return id_time_us(event_id) < self._audit.horizon.events_us
-        return not self._audit.span.holds(*place)
+        span = self._audit.span
+        return not span.holds(*place) or span.is_older(place[0], id_time_us(event_id))
 
     def _derive(
         self, cursor: Cursor[Any], loaded: Loaded, there: Before

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 from psycopg.errors import LockNotAvailable
 
 from stumble.consumers.projector.source import quiet
 from stumble.consumers.store.queries import query
+from stumble.consumers.unheard import unheard
 from stumble.schemas.wire.errors import StumbleError
 
 if TYPE_CHECKING:
@@ -98,11 +99,12 @@ class Standings:
     """Compares store and topic; use it in a ``with`` block. Raises `StumbleError` when Kafka doesn't answer."""
 
     def __init__(self, kafka: KafkaSettings, connection: Connection[Any]) -> None:
+        self._kafka = kafka
         self.topic = kafka.topics.actions
         self._connection = connection
         self._consumer = Consumer(quiet(kafka.consumer_config("stumble-offsets", enable_partition_eof=True)))
         try:
-            self.topic_id, self._count = self._describe(kafka)
+            self.topic_id, self._count = self._describe()
         except BaseException:
             self._consumer.close()
             raise
@@ -179,6 +181,9 @@ class Standings:
                 f"That passes over {skipped} records of partition {standing.partition} that can still be read: "
                 "they would be missing from the store. Say --skip if that is meant."
             )
+        if standing.verdict in ("RECREATED", "BEYOND"):  # what was read before has its offsets from another topic
+            asked = {"topic": self.topic, "partition": standing.partition}
+            self._connection.execute(query("remember_break"), asked)
         self._connection.execute(
             query("set_offset"),
             {"topic": self.topic, "partition": standing.partition, "topic_id": self.topic_id, "offset": offset},
@@ -230,19 +235,17 @@ class Standings:
         milliseconds = found.timestamp()[1]
         return datetime.fromtimestamp(milliseconds / 1000, UTC) if milliseconds > 0 else None
 
-    def _describe(self, kafka: KafkaSettings) -> tuple[str, int]:
-        client = AdminClient(quiet(kafka.client_config()))  # it answers only while it is held
+    def _describe(self) -> tuple[str, int]:
+        client = AdminClient(quiet(self._kafka.client_config()))  # it answers only while it is held
         answers = client.describe_topics(TopicCollection([self.topic]), request_timeout=_SECONDS)
         try:
             found = answers[self.topic].result()
         except KafkaException as error:
-            if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
-                raise StumbleError(f"There is no topic {self.topic}: create it by `stumble topics apply`.") from error
             raise self._silent(error) from error
         return str(found.topic_id), len(found.partitions)
 
     def _silent(self, error: KafkaException) -> StumbleError:
-        return StumbleError(f"Kafka can't say what {self.topic} holds: {error.args[0].str()}.")
+        return unheard(self._kafka, self.topic, error)
 
 
 def _clock(moment: datetime) -> str:

@@ -43,7 +43,12 @@ _NAME = re.compile(r"^events_(\d{4})(\d{2})(\d{2})$")
 
 def first_id(day: int) -> str:
     """Return the lowest id of a day, counted in days since 1970."""
-    value = (day * DAY_MS) << 80
+    return first_id_at(day * DAY_MS)
+
+
+def first_id_at(milliseconds: int) -> str:
+    """Return the lowest id of a moment, in milliseconds since 1970."""
+    value = milliseconds << 80
     text = f"{value:032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 

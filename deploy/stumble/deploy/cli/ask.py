@@ -178,6 +178,14 @@ def uuid(text: str | None) -> str | None:
         raise typer.BadParameter(f"{text!r} is no uuid") from error
 
 
+def between(begin: str | None, end: str | None, names: str) -> tuple[datetime | None, datetime | None]:
+    """Values of two options, called `names`, that are a range of time; one that holds nothing is a mistake."""
+    first, last = since(begin), since(end)
+    if first is not None and last is not None and first >= last:
+        raise typer.BadParameter(f"{names}: the range ends at {last:%Y-%m-%d %H:%M:%S}, before it begins")
+    return first, last
+
+
 def span(text: str) -> timedelta:
     """Value of an option that is a length of time; a bare number is seconds."""
     try:

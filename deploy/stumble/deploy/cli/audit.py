@@ -12,7 +12,7 @@ import typer
 
 from stumble.consumers.audit.audit import Audit, Scope
 from stumble.consumers.projector.settings import ProjectorSettings
-from stumble.deploy.cli.ask import examples, since
+from stumble.deploy.cli.ask import between, examples
 from stumble.deploy.cli.roles import DatabaseOption, settings_of
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def audit(
     judged; what is left out is counted. What was decided by the clock is taken as given.
     """
     settings = settings_of(database_url)
-    scope = Scope(since(since_), since(until), str(instance) if instance else None)
+    scope = Scope(*between(since_, until, "--since and --until"), str(instance) if instance else None)
     found = Audit(settings, ProjectorSettings(), scope, patience=wait, told=progress())
     try:
         report = found.run()

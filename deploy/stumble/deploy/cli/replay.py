@@ -11,7 +11,8 @@ import typer
 
 from stumble.consumers.audit.replay import Replay
 from stumble.consumers.audit.story import Story, lines
-from stumble.deploy.cli.ask import examples, since
+from stumble.consumers.store.connect import shown
+from stumble.deploy.cli.ask import between, examples
 from stumble.deploy.cli.audit import progress
 from stumble.deploy.cli.roles import DatabaseOption, settings_of
 
@@ -50,7 +51,7 @@ def replay(
     if (instance is None) == (into is None):
         raise typer.BadParameter("say either --instance or --into")
     settings = settings_of(database_url)
-    begin, end = since(from_), since(to)
+    begin, end = between(from_, to, "--from and --to")
     if instance is not None:
         _tell(Story(settings, str(instance), begin, end, progress()), as_json=as_json)
         return
@@ -66,7 +67,7 @@ def replay(
         f"({rate:,.0f} records/s); {done.unreadable:,} can't be read, {done.decisions:,} decisions taken over."
     )
     kind = "It can be written to: an alerter may send from it." if alerts else "It is read-only."
-    typer.echo(f"The store is in the database {done.url.rpartition('/')[2].partition('?')[0]}. {kind}")
+    typer.echo(f"The store is in the database {shown(done.url)}. {kind}")
 
 
 def _tell(story: Story, *, as_json: bool) -> None:

@@ -178,13 +178,14 @@ having not coalesce(bool_or(substr(sha256(e.body), 1, 8) = s.digest), false)
 select count(distinct event_id) from audit_staged s
 where not (s.event_id >= %(oldest)s::uuid and s.occurred_at > now() - make_interval(days => %(days)s))
 
--- Events that the store claims to have read there, and the topic does not hold.
+-- Events that the store claims to have read there, and the topic does not hold. `firsts`: the first id since then.
 -- name: audit_extra_events
 insert into audit_differences (kind, what, id, detail, kafka_partition, kafka_offset)
 select 'extra', 'event', e.event_id::text, 'the topic does not have it', e.kafka_partition, e.kafka_offset
 from events e
-join unnest(%(partitions)s::int[], %(starts)s::bigint[], %(ends)s::bigint[]) as n (p, low, high)
-  on n.p = e.kafka_partition and e.kafka_offset >= n.low and e.kafka_offset < n.high
+join unnest(%(partitions)s::int[], %(starts)s::bigint[], %(ends)s::bigint[], %(firsts)s::uuid[])
+     as n (p, low, high, first)
+  on n.p = e.kafka_partition and e.kafka_offset >= n.low and e.kafka_offset < n.high and e.event_id >= n.first
 where e.event_id >= %(low)s::uuid and e.event_id <= %(high)s::uuid
   and not exists (select from audit_staged s where s.event_id = e.event_id)
 

@@ -51,5 +51,19 @@ values (%(topic)s, %(partition)s, %(topic_id)s, %(offset)s)
 on conflict (topic, kafka_partition)
 do update set topic_id = excluded.topic_id, next_offset = excluded.next_offset, updated_at = now()
 
+-- What a topic that was cut back or made anew held until then is known by a row of its own; no topic's name has a blank.
+-- name: remember_break
+insert into offsets (topic, kafka_partition, topic_id, next_offset, read_until)
+select topic || ' before', kafka_partition, topic_id, next_offset, read_until
+from offsets where topic = %(topic)s and kafka_partition = %(partition)s
+on conflict (topic, kafka_partition)
+do update set topic_id = excluded.topic_id, next_offset = excluded.next_offset, read_until = excluded.read_until,
+              updated_at = now()
+
+-- When it was said last that a partition begins anew, microseconds.
+-- name: topic_breaks
+select kafka_partition, (extract(epoch from updated_at) * 1000000)::bigint
+from offsets where topic = %(topic)s || ' before'
+
 -- name: all_offsets
 select kafka_partition, topic_id, next_offset from offsets where topic = %(topic)s order by kafka_partition

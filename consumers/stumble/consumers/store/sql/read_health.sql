@@ -8,4 +8,5 @@ select topic, kafka_partition as partition, next_offset, read_until,
        extract(epoch from now() - greatest((select max(read_until) from offsets),
                                            (select max(reported_at) from producers)))::float8 as lag_seconds
   from offsets
+ where topic !~ ' before$'
  order by topic, kafka_partition;
