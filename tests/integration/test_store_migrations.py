@@ -2,6 +2,7 @@
 
 import threading
 
+import psycopg
 import pytest
 
 from stumble.consumers.store.connect import StoreError, StoreUnavailableError, connect
@@ -44,6 +45,15 @@ def test_several_processes_may_migrate_at_once(database_url):
 def test_an_old_store_is_told_with_the_command_that_mends_it(database_url):
     with pytest.raises(StoreError, match="run `stumble store migrate`"):
         require_current(database_url)
+
+
+def test_a_store_of_a_newer_program_is_refused_by_an_old_one(database_url):
+    migrate(database_url)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("update stumble_kept.alembic_version set version_num = '9999'")
+    for old in (require_current, migrate):
+        with pytest.raises(StoreError, match="a newer stumble made: upgrade stumble here"):
+            old(database_url)
 
 
 def test_no_database_is_one_sentence_without_the_password():

@@ -77,9 +77,13 @@ def test_a_database_is_reached_migrated_and_may_be_used(check, database_url):
         finally:
             connection.execute(f"drop owned by {role}")
             connection.execute(f"drop role {role}")
-        connection.execute("update stumble_kept.alembic_version set version_num = '0001'")
-    _, found = check(environment, "database")
-    assert "the store is at version 0001" in found["wrong", name]
+        for version, todo in (("0006", "stumble store migrate"), ("0099", "upgrade stumble here")):
+            connection.execute("update stumble_kept.alembic_version set version_num = %s", (version,))
+            _, found = check(environment, "database")
+            assert f"the store is at version {version}" in found["wrong", name]
+            assert todo in found["wrong", name]
+    _, found = check({"STUMBLE_DATABASE_URL": f"{database_url}none"}, "database")
+    assert "createdb" in found["wrong", f"{name}none"]
 
 
 def test_hosts_that_are_silent_wait_or_refuse_and_what_the_tap_could_not_wrap(check, store):

@@ -31,9 +31,10 @@ class StoreUnavailableError(StoreError):
 
     def __init__(self, url: str, cause: BaseException) -> None:
         lines = str(cause).strip().splitlines()
-        said = lines[0] if lines else type(cause).__name__
+        #: What the server or its client said.
+        self.said = lines[0] if lines else type(cause).__name__
         super().__init__(
-            f"The database at {shown(url)} does not answer ({said}): start it or set STUMBLE_DATABASE_URL."
+            f"The database at {shown(url)} does not answer ({self.said}): start it or set STUMBLE_DATABASE_URL."
         )
 
 

@@ -13,7 +13,8 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 
-from stumble.consumers.store.connect import StoreUnavailableError, shown
+from stumble.consumers.store.connect import StoreError, StoreUnavailableError, shown
+from stumble.consumers.store.version import is_newer, newer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,13 +27,16 @@ _SCRIPTS = Path(__file__).with_name("migrations")
 def migrate(url: str) -> tuple[str | None, str | None]:
     """Upgrade the store at `url`; returns the versions before and after.
 
-    Safe to call from several processes at once. Raises `StoreUnavailableError` when there is no database.
+    Safe to call from several processes at once. Raises `StoreUnavailableError` when there is no database,
+    `StoreError` when a newer program made the store.
     """
     logging.getLogger("alembic").setLevel(logging.WARNING)  # the command says itself what it did
     with _connected(url) as connection:
         connection.exec_driver_sql("select pg_advisory_xact_lock(%s)", (MIGRATION_LOCK,))
         connection.exec_driver_sql("create schema if not exists stumble_kept")
         before = _current(connection)
+        if is_newer(before):
+            raise StoreError(newer(url, str(before)))
         config = _config()
         config.attributes["connection"] = connection
         command.upgrade(config, "head")

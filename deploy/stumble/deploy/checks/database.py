@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 
 from stumble.consumers.store.connect import StoreUnavailableError, connect, shown
-from stumble.consumers.store.version import newest
+from stumble.consumers.store.version import is_newer, newest
 from stumble.deploy.checks.model import Finding, Scope, fine, warning, wrong
 
 __all__ = ["look"]
@@ -16,6 +16,15 @@ __all__ = ["look"]
 _OLDEST = 130000  # PostgreSQL 13: pg_current_xact_id
 _SPARE_SESSIONS = 20
 _SCHEMAS = ("stumble_derived", "stumble_kept")
+_HINTS = (
+    ("does not exist", "create it (createdb), or correct STUMBLE_DATABASE_URL"),
+    ("authentication failed", "correct user or password in STUMBLE_DATABASE_URL"),
+    ("no password supplied", "give the password: in STUMBLE_DATABASE_URL, or a file of STUMBLE_SECRETS_DIR"),
+    ("pg_hba.conf", "let this host in by pg_hba.conf of the server, or with TLS (sslmode)"),
+    ("certificate", "name the authority that signed the server's certificate (sslrootcert), and compare sslmode"),
+    ("SSL", "compare sslmode in STUMBLE_DATABASE_URL with what the server offers"),
+    ("too many clients", "raise max_connections, or pool"),
+)
 _RIGHTS = """
 select c.relname,
        has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select') as reads,
@@ -33,9 +42,9 @@ def look(scope: Scope) -> Iterator[Finding]:
     try:
         connection = connect(scope.database, application="stumble-check")
     except StoreUnavailableError as error:
-        yield wrong(
-            name, str(error).removesuffix("."), "start it, or correct STUMBLE_DATABASE_URL (TLS: sslmode, sslrootcert)"
-        )
+        says = error.said.removeprefix("connection failed: ")
+        todo = next((todo for word, todo in _HINTS if word in says), "start it, or correct STUMBLE_DATABASE_URL")
+        yield wrong(name, f"no session can be had: {says}", todo)
         return
     with connection:
         version = connection.info.server_version
@@ -83,8 +92,7 @@ def _store(connection: psycopg.Connection[Any], name: str) -> Iterator[Finding]:
         return
     found = row[0] if row else None
     if found != newest():
-        newer = found is not None and found > newest()
-        todo = "upgrade stumble here" if newer else "stumble store migrate"
+        todo = "upgrade stumble here" if is_newer(found) else "stumble store migrate"
         yield wrong(name, f"the store is at version {found}, this program needs {newest()}", todo)
         return
     yield _rights(connection, name)

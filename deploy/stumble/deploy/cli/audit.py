@@ -71,17 +71,20 @@ def audit(
 
 def progress() -> Callable[[str, int, int], None]:
     """Return a function that says on standard error how far something is, every other second."""
-    began: dict[str, float] = {}
+    began: dict[str, tuple[float, int]] = {}
     last = time.monotonic()
 
     def tell(doing: str, done: int, total: int) -> None:
         nonlocal last
         now = time.monotonic()
-        start = began.setdefault(doing, now)
+        start, before = began.get(doing, (now, done))
+        if done <= before:  # it begins, perhaps once more
+            start, before = began[doing] = now, done
         if now - last >= _EVERY:
             last = now
-            rate = done / (now - start) if now > start else 0
-            typer.echo(f"{doing} {done:,} of {total:,}, {rate:,.0f}/s", err=True)
+            of = f" of {total:,}" if total else ""
+            rate = f", {(done - before) / (now - start):,.0f}/s" if now > start else ""
+            typer.echo(f"{doing} {done:,}{of}{rate}", err=True)
 
     return tell
 

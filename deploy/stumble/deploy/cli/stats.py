@@ -27,11 +27,13 @@ def stats_lines(found: Stats) -> Iterator[str]:
         yield f"{index.name:<32}{_size(index.bytes):>10}{index.scans:>12,}"
     yield ""
     per = [(what, found.per(what)) for what in ("event", "request", "failure")]
-    told = ", ".join(f"{value:,.0f} bytes a {what}" for what, value in per if value is not None)
+    told = ", ".join(
+        f"{value:,.0f} bytes {'an' if what == 'event' else 'a'} {what}" for what, value in per if value is not None
+    )
     yield f"{_size(found.database_bytes)} in all on PostgreSQL {found.server}" + (f": {told}" if told else "")
     for name, (oldest, newest) in found.ages.items():
         if oldest:
-            yield f"{name}: from {oldest} to {newest}"
+            yield f"{name}: from {str(oldest)[:19]} to {str(newest)[:19]} (UTC)"
     days = [name for name, _, _ in found.partitions if name != "events_default"]
     if days:
         yield f"{len(days)} partitions of events, {days[0]} to {days[-1]}"
