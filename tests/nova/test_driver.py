@@ -9,16 +9,17 @@ from pathlib import Path
 import pytest
 
 CASES = Path(__file__).resolve().parent / "in_nova"
+TAP = "tap_cases tap_service_cases"
 
 
 @pytest.mark.parametrize(
     ("cases", "native"),
-    [("driver_cases", False), ("names_cases", False), ("tap_cases", False), ("tap_cases", True)],
+    [("driver_cases", False), ("names_cases", False), (TAP, False), (TAP, True)],
 )
 def test_in_nova(nova_python: Path, cases: str, native: bool) -> None:
     environment = {**os.environ, "PYTHONPATH": str(CASES), "PYTHONWARNINGS": "ignore"}
     if native:  # native threads instead of eventlet's green ones
         environment["OS_NOVA_DISABLE_EVENTLET_PATCHING"] = "true"
-    command = [str(nova_python), "-m", "unittest", "--quiet", cases]
+    command = [str(nova_python), "-m", "unittest", "--quiet", *cases.split()]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=300)
     assert done.returncode == 0, done.stderr[-6000:]

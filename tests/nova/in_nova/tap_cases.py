@@ -5,74 +5,18 @@
 from __future__ import annotations
 
 import inspect
-import types
 from unittest import mock
 
 import nova.tests.unit  # first: it patches for eventlet, or keeps it out
-import webob.exc
-from nova import context, exception, objects, service, test
-from nova.api.openstack import wsgi
+from nova import exception, objects
 from nova.compute import utils as compute_utils
-from nova.conductor import manager as conductor_manager
-from nova.objects import base, instance_action, migration
+from nova.objects import instance_action, migration
 from nova.scheduler import utils as scheduler_utils
-from nova.tests.unit import fake_instance
-from oslo_utils import uuidutils
+from tap_world import TapCase, owner, raising, there, told
 
 from stumble.producers.nova import tap
-from stumble.producers.translate import translate_tap
 
 assert nova.tests.unit
-
-
-class Sink:
-    """Stands for the producer: keeps what it is told."""
-
-    service = None
-    host = "host1"
-
-    def __init__(self):
-        self.calls = []
-
-    def call(self, call, ctxt):
-        self.calls.append((call, ctxt))
-
-    def kinds(self):
-        return [call["kind"] for call, _ in self.calls]
-
-    def events(self):
-        return [event for call, ctxt in self.calls for event in translate_tap(call, ctxt)]
-
-
-class TapCase(test.TestCase):
-    """A database with one instance, and the tap installed."""
-
-    def setUp(self):
-        super().setUp()
-        self.context = context.RequestContext("alice", "blue", request_id="req-1", global_request_id="req-g")
-        self.instance = fake_instance.fake_instance_obj(self.context, vm_state="active", task_state="powering-off")
-        record = objects.Instance(
-            context=self.context, uuid=self.instance.uuid, project_id="blue", user_id="alice", host="host1"
-        )
-        record.create()
-        self.sink = Sink()
-        places = [(owner(target), target.name) for target in there()]
-        self.before = {place: inspect.getattr_static(*place) for place in places}
-        self.state = tap.install(self.sink)
-        self.addCleanup(tap.uninstall)
-
-    def start(self, action="stop"):
-        return objects.InstanceAction.action_start(self.context, self.instance.uuid, action)
-
-
-def there():
-    """The targets that this release has."""
-    return [target for target in tap.TARGETS if not target.optional or hasattr(owner(target), target.name)]
-
-
-def owner(target):
-    module = __import__(target.module, fromlist=["x"])
-    return getattr(module, target.owner) if target.owner else module
 
 
 class Installed(TapCase):
@@ -120,13 +64,6 @@ class Told(TapCase):
         with mock.patch.object(instance_action.db, "action_start", side_effect=RuntimeError("no database")):
             self.assertRaises(RuntimeError, self.start)
         self.assertEqual([], self.sink.calls)
-
-    def step(self, body):
-        @compute_utils.wrap_instance_event(prefix="compute")
-        def stop_instance(manager, context, instance):
-            manager.body(instance)
-
-        return stop_instance(types.SimpleNamespace(host="host1", body=body), self.context, self.instance)
 
     def test_a_step_that_works_is_told_once(self):
         self.start()
@@ -249,56 +186,6 @@ class Told(TapCase):
         shown = [(event["phase"], (event["failure"] or {}).get("exception")) for event in self.sink.events()]
         self.assertEqual([("ERROR", "ImageNotFound"), ("PROGRESS", None)], shown)
 
-    def test_an_exception_that_leaves_the_api_after_its_action_was_recorded(self):
-        def controller(req):
-            self.start()
-            try:
-                raise exception.CannotResizeToSameFlavor
-            except exception.NovaException as error:
-                raise webob.exc.HTTPBadRequest(explanation=str(error))  # noqa: B904 - as Nova does
-
-        self.assertRaises(webob.exc.HTTPBadRequest, self.serve, controller)
-        event = self.sink.events()[-1]
-        self.assertEqual(["action_start", "action_finish"], self.sink.kinds())
-        self.assertEqual(("ERROR", "REQUEST", "stop"), (event["phase"], event["scope"], event["action"]))
-        self.assertEqual("CannotResizeToSameFlavor", event["failure"]["exception"])
-        self.assertEqual((self.instance.uuid, "req-1"), (event["instance_uuid"], event["request_id"]))
-
-    def test_an_exception_before_any_action_and_an_action_without_exception_are_not_told(self):
-        self.assertRaises(webob.exc.HTTPConflict, self.serve, mock.Mock(side_effect=webob.exc.HTTPConflict))
-        self.serve(lambda **_: self.start())
-        self.assertRaises(webob.exc.HTTPConflict, self.serve, mock.Mock(side_effect=webob.exc.HTTPConflict))
-        self.assertEqual(["action_start"], self.sink.kinds())
-
-    def serve(self, controller):
-        return wsgi.Resource(None).dispatch(controller, mock.Mock(), {})
-
-    def test_a_server_that_the_conductor_could_not_hand_on(self):
-        other = objects.Instance(context=self.context, uuid=uuidutils.generate_uuid(), project_id="blue")
-        other.create()
-        manager = mock.Mock(spec=conductor_manager.ComputeTaskManager)
-        places = vars(conductor_manager).copy()
-        exec(  # a method of the conductor's module, as its frames tell it
-            "def attach_volume(self, context, instances):\n"
-            "    for instance in instances:\n"
-            "        objects.InstanceAction.action_start(context, instance.uuid, 'create')\n"
-            "    for instance in instances:\n"
-            "        if instance is not instances[0]:\n"
-            "            raise RuntimeError('the bus is gone')\n",
-            places,
-        )
-        tap.uninstall()
-        with mock.patch.object(
-            conductor_manager.ComputeTaskManager, "attach_volume", places["attach_volume"], create=True
-        ):
-            tap.install(self.sink)
-            hand_on = conductor_manager.ComputeTaskManager.attach_volume
-            self.assertRaises(RuntimeError, hand_on, manager, self.context, [self.instance, other])
-            tap.uninstall()
-        self.assertEqual(["action_start", "action_start", "action_finish"], self.sink.kinds())
-        event = self.sink.events()[-1]
-        self.assertEqual((other.uuid, "ERROR"), (event["instance_uuid"], event["phase"]))
-
     def test_a_state_that_was_not_saved_is_not_told(self):
         record = objects.Instance.get_by_uuid(self.context, self.instance.uuid)
         record.vm_state = "error"
@@ -317,45 +204,6 @@ class Told(TapCase):
         last = [(event["source"]["signal"], event["instance"]["vm_state"]) for event in self.sink.events()[-3:]]
         self.assertEqual([("instance.update", "error"), ("fault", "error"), ("event_finish", "error")], last)
         self.assertEqual("active", self.instance.vm_state)
-
-    def test_a_compute_tells_that_it_starts_and_that_it_has_started(self):
-        told = []
-        self.sink.emitter = types.SimpleNamespace(announce=lambda **about: told.append(sorted(about.items())))
-        compute = service.Service("host1", "nova-compute", "compute", "nova.tests.unit.test_service.FakeManager")
-        with mock.patch.object(service.Service, "basic_config_check", side_effect=[ValueError, ValueError]):
-            self.assertRaises(ValueError, compute.start)
-            self.assertEqual([], told)  # services that play in one process can't be told apart
-            self.sink.service = "nova-compute"
-            self.assertRaises(ValueError, compute.start)
-        self.assertEqual([[("starting", True)]], told)  # it did not come up: it is still starting
-        with mock.patch.object(compute, "manager"), mock.patch.object(service.rpc, "get_server"):
-            compute.start()
-            compute.stop()
-        self.assertEqual([("starting", True)], told[1])
-        self.assertEqual(["ready_at", "starting"], [name for name, _ in told[2]])
-        self.assertEqual([], self.sink.calls)  # no event
-
-    def test_only_the_calling_side_tells(self):
-        api = Conductor()
-        self.start()
-        with mock.patch.object(base.NovaObject, "indirection_api", api):
-            error = ValueError("bad disk")
-            self.assertRaises(ValueError, self.step, raising(error))
-            found = objects.Migration.get_by_id(self.context, self.migration().id)
-            found.status = "failed"
-            found.save()
-        self.assertIn("event_finish_with_failure", api.methods)
-        self.assertIn("save", api.methods)
-        self.assertEqual(["action_start", "event_start", "event_finish", "migration"], self.sink.kinds())
-        self.assertEqual("ValueError", self.sink.events()[2]["failure"]["exception"])
-
-    def migration(self):
-        found = objects.Migration(
-            context=self.context, instance_uuid=self.instance.uuid, migration_type="resize", status="running"
-        )
-        with mock.patch.object(base.NovaObject, "indirection_api", None):
-            found.create()
-        return found
 
 
 class Safe(TapCase):
@@ -391,34 +239,3 @@ class Safe(TapCase):
         self.assertIs(before, inspect.getattr_static(instance_action.InstanceActionEvent, "event_start"))
         self.start()
         self.assertEqual(["action_start"], self.sink.kinds())
-
-
-class Conductor:
-    """The conductor's side of a compute that has no database, in this process."""
-
-    def __init__(self):
-        self.manager = mock.Mock(spec=conductor_manager.ConductorManager)
-        for name in ("_object_dispatch", "object_action", "object_class_action_versions"):
-            setattr(self.manager, name, getattr(conductor_manager.ConductorManager, name).__get__(self.manager))
-        self.methods = []
-
-    def object_class_action_versions(self, context, objname, method, versions, args, kwargs):
-        self.methods.append(method)
-        with mock.patch.object(base.NovaObject, "indirection_api", None):
-            return self.manager.object_class_action_versions(context, objname, method, versions, args, kwargs)
-
-    def object_action(self, context, objinst, method, args, kwargs):
-        self.methods.append(method)
-        with mock.patch.object(base.NovaObject, "indirection_api", None):
-            return self.manager.object_action(context, objinst, method, args, kwargs)
-
-
-def told(event):
-    return event["step"], event["phase"], (event["instance"] or {}).get("vm_state")
-
-
-def raising(error):
-    def body(_instance):
-        raise error
-
-    return body

@@ -77,15 +77,14 @@ def compared(one: Compare, player: Player, scenarios: list[Scenario], rounds: in
     return one.result()
 
 
-def main(given: argparse.Namespace) -> int:
-    """Play; exit status 1 when a scenario could not be played."""
+def main(given: argparse.Namespace, folder: pathlib.Path) -> int:
+    """Play, with nova.conf in `folder`; exit status 1 when a scenario could not be played."""
     from novaharness import hosts  # isort: skip - first: it patches for eventlet
     from novaharness import canaries, cloud, cost, play, record
     from novaharness.scenarios import SCENARIOS
     from novaharness.secrets import SCENARIOS as TELLING
     from nova import rpc  # isort: skip - after the patching for eventlet
 
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="novaharness-"))
     drivers = (("stumble",) if given.stumble else ()) + (("test",) if given.record else ()) + tuple(given.notify)
     conf = cloud.write_conf(
         folder, dict(line.split("=", 1) for line in given.stumble), given.format, drivers, given.transport
@@ -129,10 +128,13 @@ def main(given: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        status = main(arguments())
-    except Exception:  # noqa: BLE001 - oslo.log would take the traceback into its log
-        traceback.print_exc()
-        status = 2
+    given = arguments()
+    with tempfile.TemporaryDirectory(prefix="novaharness-", ignore_cleanup_errors=True) as folder:
+        tempfile.tempdir = folder  # what Nova's fixtures put down goes with it: nothing takes them down
+        try:
+            status = main(given, pathlib.Path(folder))
+        except Exception:  # noqa: BLE001 - oslo.log would take the traceback into its log
+            traceback.print_exc()
+            status = 2
     sys.stderr.flush()
     os._exit(status)  # green threads of the services don't end by themselves; nothing may depend on atexit

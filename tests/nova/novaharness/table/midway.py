@@ -13,6 +13,16 @@ def asked(where: str, *calls: Call, **more: object) -> tuple[Fault, ...]:
     return (Fault(where, does="asks midway", asks=calls, times=1, **more),)  # type: ignore[arg-type]
 
 
+def _deleted(action: str, call: Call, during: str) -> Scenario:
+    return Scenario(
+        f"{action}: the server is deleted midway",
+        "active",
+        call,
+        (Expected(action, "CANCELLED"),),
+        asked(f"{_DRIVER}.{during}", v.DELETE),
+    )
+
+
 _CANCELLED_CREATE = (Expected("create", "CANCELLED"),)
 
 SCENARIOS: tuple[Scenario, ...] = (
@@ -38,20 +48,8 @@ SCENARIOS: tuple[Scenario, ...] = (
         asked(f"{_DRIVER}.spawn", v.DELETE),
         judged="midway",
     ),
-    Scenario(
-        "resize: the server is deleted midway",
-        "active",
-        v.RESIZE,
-        (Expected("resize", "CANCELLED"),),
-        asked(f"{_DRIVER}.migrate_disk_and_power_off", v.DELETE),
-    ),
-    Scenario(
-        "rebuild: the server is deleted midway",
-        "active",
-        v.REBUILD,
-        (Expected("rebuild", "CANCELLED"),),
-        asked(f"{_DRIVER}.destroy", v.DELETE),
-    ),
+    _deleted("resize", v.RESIZE, "migrate_disk_and_power_off"),
+    _deleted("rebuild", v.REBUILD, "destroy"),
     Scenario(
         "live migration: the server is deleted midway",
         "active",
@@ -68,20 +66,8 @@ SCENARIOS: tuple[Scenario, ...] = (
             ),
         ),
     ),
-    Scenario(
-        "createImage: the server is deleted midway",
-        "active",
-        v.SNAPSHOT,
-        (Expected("createImage", "CANCELLED"),),
-        asked(f"{_DRIVER}.snapshot", v.DELETE),
-    ),
-    Scenario(
-        "stop: the server is deleted midway",
-        "active",
-        v.STOP,
-        (Expected("stop", "CANCELLED"),),
-        asked(f"{_DRIVER}.power_off", v.DELETE),
-    ),
+    _deleted("createImage", v.SNAPSHOT, "snapshot"),
+    _deleted("stop", v.STOP, "power_off"),
     Scenario(
         "resize: its state is reset midway",
         "active",
