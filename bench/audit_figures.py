@@ -7,7 +7,7 @@ from typing import Any
 
 from bench import jobs
 from bench.plot import growth_plot
-from bench.projector_figures import _KEEP, _project, _topics
+from bench.projector_figures import project, settings_for, topics
 from bench.report import Report
 from bench.stack import Stack
 from bench.stream import events, load
@@ -18,12 +18,12 @@ _PLOT = Path(__file__).parents[1] / "docs" / "growth.svg"
 def measure(report: Report, stack: Stack, *, runs: int, count: int) -> None:
     """Measure how fast a store is audited and replayed, and in how much memory."""
     prefix = "audit-"
-    load(stack.kafka.bootstrap_servers, _topics(stack, prefix), events(success=False, count=count))
+    load(stack.kafka.bootstrap_servers, topics(stack, prefix), events(success=False, count=count))
     taken: dict[str, list[dict[str, Any]]] = {"projector": [], "audit": [], "replay": []}
     for _ in range(runs):
         url, other = stack.database(), stack.database()
         try:
-            taken["projector"].append(_project(stack, url, prefix, count))
+            taken["projector"].append(project(stack, url, prefix, count))
             stack.settle(url)
             for what in ("audit", "replay"):
                 taken[what].append(_again(stack, what, url, other, prefix))
@@ -44,10 +44,10 @@ def measure(report: Report, stack: Stack, *, runs: int, count: int) -> None:
 def growth(report: Report, stack: Stack, *, count: int, plot: bool) -> None:
     """Project `count` events into one store, looking at rate and memory on the way."""
     prefix = "growth-"
-    load(stack.kafka.bootstrap_servers, _topics(stack, prefix), events(success=False, count=count))
+    load(stack.kafka.bootstrap_servers, topics(stack, prefix), events(success=False, count=count))
     url = stack.database()
     try:
-        settings = _settings(stack, url, prefix)
+        settings = settings_for(stack, url, prefix)
         jobs.command("store", "migrate", **settings)
         samples = jobs.ours("growth", str(count), str(max(1, count // 40)), **settings)["samples"]
     finally:
@@ -65,18 +65,8 @@ def _cpu(runs: list[dict[str, Any]]) -> list[float]:
     return [1e6 * run["all_cpu"] / run["events"] for run in runs]
 
 
-def _settings(stack: Stack, url: str, prefix: str) -> dict[str, str]:
-    return {
-        "STUMBLE_DATABASE_URL": url,
-        "STUMBLE_KAFKA__BOOTSTRAP_SERVERS": stack.kafka.bootstrap_servers,
-        "STUMBLE_KAFKA__TOPIC_PREFIX": prefix,
-        "STUMBLE_PROJECTOR_GROUP": f"bench-{url.rpartition('/')[2]}",
-        **_KEEP,
-    }
-
-
 def _again(stack: Stack, what: str, url: str, other: str, prefix: str) -> dict[str, Any]:
     before = stack.postgres_cpu()
-    found = jobs.ours("again", what, other, **_settings(stack, url, prefix))
+    found = jobs.ours("again", what, other, **settings_for(stack, url, prefix))
     found["all_cpu"] = found["cpu_seconds"] + stack.postgres_cpu() - before
     return found

@@ -19,7 +19,7 @@ def measure(report: Report, stack: Stack, python: Path, *, runs: int, count: int
     """Measure one of the two streams; the all-success one's figures end in `_success`."""
     end = "_success" if success else ""
     prefix = f"bench{'-success' if success else ''}-"
-    topic = _topics(stack, prefix)
+    topic = topics(stack, prefix)
     load(stack.kafka.bootstrap_servers, topic, events(success=success, count=count))
     taken: dict[str, list[dict[str, Any]]] = {name: [] for name in (*_PEERS, "projector")}
     for _ in range(runs):
@@ -39,24 +39,25 @@ def measure(report: Report, stack: Stack, python: Path, *, runs: int, count: int
 def full_store(report: Report, stack: Stack, *, runs: int, count: int, stored: int) -> None:
     """Measure how much slower the projector is with `stored` events in the store already."""
     prefix, before = "full-", "before-"
-    load(stack.kafka.bootstrap_servers, _topics(stack, prefix), events(success=False, count=count))
-    load(stack.kafka.bootstrap_servers, _topics(stack, before), history(stored))
+    load(stack.kafka.bootstrap_servers, topics(stack, prefix), events(success=False, count=count))
+    load(stack.kafka.bootstrap_servers, topics(stack, before), history(stored))
     empty, full = [], []
     for _ in range(runs):
         url = stack.database()
-        empty.append(_rate(_project(stack, url, prefix, count)))
+        empty.append(_rate(project(stack, url, prefix, count)))
         stack.drop(url)
         url = stack.database()
-        _project(stack, url, before, stored)
+        project(stack, url, before, stored)
         stack.settle(url)
-        full.append(_rate(_project(stack, url, prefix, count)))
+        full.append(_rate(project(stack, url, prefix, count)))
         stack.drop(url)
     ratio = [after / alone for after, alone in zip(full, empty, strict=True)]
     report.add("projector_full_store_events_per_second", full)
     report.add("projector_full_store_ratio", ratio, ">= 0.85")
 
 
-def _topics(stack: Stack, prefix: str) -> str:
+def topics(stack: Stack, prefix: str) -> str:
+    """Create what a projector needs; return the topic of events."""
     for name in ("instance-actions.dlq", "instance-action-failures", "instance-action-outcomes"):
         stack.topic(prefix + name, 1)
     return stack.topic(f"{prefix}instance-actions", PARTITIONS)
@@ -80,20 +81,25 @@ def _peer(stack: Stack, python: Path, script: str, topic: str, count: int) -> di
 def _ours(stack: Stack, prefix: str, count: int) -> dict[str, Any]:
     url = stack.database()
     try:
-        return _project(stack, url, prefix, count)
+        return project(stack, url, prefix, count)
     finally:
         stack.drop(url)
 
 
-def _project(stack: Stack, url: str, prefix: str, count: int) -> dict[str, Any]:
-    """Project a topic into a database, migrating it first."""
-    settings = {
+def settings_for(stack: Stack, url: str, prefix: str) -> dict[str, str]:
+    """Return the environment of a role over a database and topics with this prefix."""
+    return {
         "STUMBLE_DATABASE_URL": url,
         "STUMBLE_KAFKA__BOOTSTRAP_SERVERS": stack.kafka.bootstrap_servers,
         "STUMBLE_KAFKA__TOPIC_PREFIX": prefix,
         "STUMBLE_PROJECTOR_GROUP": f"bench-{url.rpartition('/')[2]}",
         **_KEEP,
     }
+
+
+def project(stack: Stack, url: str, prefix: str, count: int) -> dict[str, Any]:
+    """Project a topic into a database, migrating it first."""
+    settings = settings_for(stack, url, prefix)
     jobs.command("store", "migrate", **settings)
     before = stack.postgres_cpu()
     found = jobs.ours("projector", str(count), **settings)

@@ -15,13 +15,13 @@ from typing import Any
 import psycopg
 
 from bench import jobs
+from bench.projector_figures import settings_for
 from bench.report import Report
 from bench.roles import Role, role, wait_until
 from bench.scale_watch import Feed, Watch
 from bench.stack import PARTITIONS, Stack
 from bench.stream import events, load
 
-_KEEP = {"STUMBLE_PROJECTOR_EVENTS_DAYS": "3650", "STUMBLE_PROJECTOR_REQUESTS_DAYS": "3650"}
 _NEWER = {"STUMBLE_KAFKA__CONSUMER_OPTIONS": '{"group.protocol": "consumer"}'}
 _RATE = 400.0
 _HOT = "5f0c0c5e-0000-4000-8000-00000000cafe"
@@ -88,14 +88,7 @@ def place(stack: Stack, prefix: str, options: dict[str, str], told: Iterable[dic
         stack.topic(prefix + name, 1)
     load(stack.kafka.bootstrap_servers, stack.topic(f"{prefix}instance-actions", PARTITIONS), told)
     url = stack.database()
-    settings = {
-        "STUMBLE_DATABASE_URL": url,
-        "STUMBLE_KAFKA__BOOTSTRAP_SERVERS": stack.kafka.bootstrap_servers,
-        "STUMBLE_KAFKA__TOPIC_PREFIX": prefix,
-        "STUMBLE_PROJECTOR_GROUP": f"bench-{prefix}",
-        **_KEEP,
-        **options,
-    }
+    settings = settings_for(stack, url, prefix) | options
     jobs.command("store", "migrate", **settings)
     with tempfile.TemporaryDirectory(prefix="stumble-bench-") as folder, ExitStack() as exits:
         yield Place(stack, url, prefix, settings, Path(folder), exits)

@@ -6,17 +6,16 @@ at a time) and in large ones (a host that catches up), and without. Store: table
 
 from __future__ import annotations
 
-import subprocess
+import os
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import psycopg
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from bench import jobs
-from bench.projector_figures import _project, _topics
+from bench.projector_figures import project, settings_for, topics
+from bench.roles import role, wait_until
 from bench.stack import Stack, stack
 from bench.stream import events
 from stumble.schemas.wire.codec import encode, frame_single_object
@@ -75,10 +74,10 @@ def write(bootstrap: str, made: str, settings: dict[str, object], count: int) ->
 
 def store(servers: Stack, count: int) -> dict[str, float]:
     """Return bytes a row in the store, and how many rows there are for an event."""
-    _topics(servers, "stored-")
+    topics(servers, "stored-")
     write(servers.kafka.bootstrap_servers, "stored-instance-actions", {}, count)
     url = servers.database()
-    _project(servers, url, "stored-", count)
+    project(servers, url, "stored-", count)
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("vacuum full analyze")
         sizes = dict(connection.execute(_SIZES).fetchall())
@@ -101,26 +100,18 @@ def store(servers: Stack, count: int) -> dict[str, float]:
 
 def publish(servers: Stack, url: str, count: int) -> int:
     """Let the alerter publish everything; return the bytes that failures and outcomes take on the broker's disk."""
-    topics = ("stored-instance-action-failures", "stored-instance-action-outcomes")
-    settings = {
-        **jobs.clean_environment(),
-        "PYTHONPATH": jobs.ROOTS,
-        "STUMBLE_DATABASE_URL": url,
-        "STUMBLE_KAFKA__BOOTSTRAP_SERVERS": servers.kafka.bootstrap_servers,
-        "STUMBLE_KAFKA__TOPIC_PREFIX": "stored-",
-    }
-    alerter = subprocess.Popen([sys.executable, "-m", "stumble.deploy.cli", "alerter"], env=settings)
+    names = ("stored-instance-action-failures", "stored-instance-action-outcomes")
     consumer = Consumer({"bootstrap.servers": servers.kafka.bootstrap_servers, "group.id": "sizes"})
+
+    def published() -> int:
+        return sum(consumer.get_watermark_offsets(TopicPartition(name, 0), 10)[1] for name in names)
+
     try:
-        deadline = time.monotonic() + 300
-        while sum(consumer.get_watermark_offsets(TopicPartition(name, 0), 10)[1] for name in topics) < count:
-            assert time.monotonic() < deadline, "the alerter did not publish everything"
-            time.sleep(0.5)
+        with role("alerter", Path(os.devnull), **settings_for(servers, url, "stored-")):
+            wait_until("the alerter has published everything", lambda: published() >= count, 300)
     finally:
         consumer.close()
-        alerter.terminate()
-        alerter.wait(30)
-    return sum(path.stat().st_size for name in topics for path in servers.kafka._data.glob(f"{name}-*/*.log"))
+    return sum(path.stat().st_size for name in names for path in servers.kafka._data.glob(f"{name}-*/*.log"))
 
 
 def _count(connection: psycopg.Connection[tuple[int]], table: str) -> int:

@@ -28,7 +28,7 @@ class Rows(Deserializer):
         return {name: "" if field is None else field for name, field in self._decode(value).items()}
 
 
-def main():
+def main(state):
     bootstrap, topic, database, count, schema = arguments()
     url = urlsplit(database)
     app = Application(
@@ -39,7 +39,7 @@ def main():
         commit_every=10_000,
         commit_interval=2.0,
         loglevel="WARNING",
-        state_dir=tempfile.mkdtemp(),
+        state_dir=state,
         consumer_extra_config={"fetch.message.max.bytes": 2 << 20, "check.crcs": False},
     )
     sink = PostgreSQLSink(
@@ -58,4 +58,5 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    with tempfile.TemporaryDirectory() as folder:
+        main(folder)
