@@ -8,6 +8,10 @@ import sys
 
 from tests.support.services import ROOT
 
+PAGES = {page.name: page.read_text() for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))}
+#: A command as it is written: in a block or between backticks, up to whatever follows its words.
+COMMAND = re.compile(r"(?:[#$] |`|&& |=\S+ )stumble ((?:[a-z][a-z-]*)[^`\n|#;&>\")(]*)")
+
 
 def test_generated_documents_are_current() -> None:
     found = subprocess.run(
@@ -18,8 +22,27 @@ def test_generated_documents_are_current() -> None:
 
 def test_no_comment_stands_behind_a_value_of_nova_conf() -> None:
     """oslo.config takes it for a part of the value: Nova would not start with what the page says."""
-    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-    blocks = [block for page in pages for block in re.findall(r"```ini\n(.*?)```", page.read_text(), re.DOTALL)]
+    blocks = [block for text in PAGES.values() for block in re.findall(r"```ini\n(.*?)```", text, re.DOTALL)]
     lines = [line for block in blocks for line in block.splitlines() if "=" in line and not line.startswith("#")]
     assert len(lines) > 10
     assert not [line for line in lines if "#" in line]
+
+
+def test_every_command_that_a_page_names_is_there_with_its_options() -> None:
+    parts = re.split(r"^#+ `stumble (.+)`$", PAGES["cli.md"], flags=re.MULTILINE)
+    known = {name: set(re.findall(r"--[a-z-]+", text)) for name, text in zip(parts[1::2], parts[2::2], strict=True)}
+    found = [(page, line) for page, text in PAGES.items() if page != "cli.md" for line in COMMAND.findall(text)]
+    assert len(found) > 100
+    assert [f"{page}: stumble {line}: {told}" for page, line in found if (told := complaint(line, known))] == []
+
+
+def complaint(line: str, known: dict[str, set[str]]) -> str | None:
+    """Return what is wrong with a command line; `known` has the options of every command."""
+    words = line.split()
+    name = max((name for name in known if f"{' '.join(words)} ".startswith(f"{name} ")), key=len, default=None)
+    if name is None:
+        return "no such command"
+    if any(other.startswith(f"{name} ") for other in known) and len(words) > len(name.split()):
+        return "no such part of it"
+    unknown = set(re.findall(r"--[a-z-]+", line)) - known[name]
+    return f"no {', '.join(sorted(unknown))}" if unknown else None
