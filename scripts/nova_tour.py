@@ -96,8 +96,9 @@ def play(python: Path, outbox: Path, arguments: argparse.Namespace) -> Iterator[
     command += [] if arguments.all else ["--tour"]
     for text in arguments.only:
         command += ["--only", text]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests" / "nova")}
-    log = arguments.state.absolute() / "logs" / "nova.log"
+    state = arguments.state.absolute()
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests" / "nova"), "TMPDIR": str(state)}
+    log = state / "logs" / "nova.log"
     with log.open("w") as complaints:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=complaints, text=True, env=environment)
         assert process.stdout is not None

@@ -74,9 +74,7 @@ def _declared(link: Any, name: str) -> tuple[int, int] | None:
 
 def _addresses(transport: TransportSettings) -> str:
     """Return kombu's form of oslo.messaging's URL, which may name several hosts."""
-    scheme, _, rest = transport.url.get_secret_value().partition("://")
-    hosts, slash, path = rest.partition("/")
-    del scheme
+    hosts, slash, path = transport.url.get_secret_value().partition("://")[2].partition("/")
     return ";".join(f"amqp://{host}{slash}{path.partition('?')[0]}" for host in hosts.split(","))
 
 

@@ -13,11 +13,11 @@ from pathlib import Path
 from stumble.deploy.checks.model import Finding, Scope, fine, skipped, warning, wrong
 from stumble.deploy.checks.mounts import EPHEMERAL, NETWORK, mount_of
 from stumble.producers.outbox.folder import RELAY, places, usage
+from stumble.producers.outbox.writer import DEFAULT_MAX_BYTES, DEFAULT_MIN_FREE
 
 __all__ = ["look", "relay"]
 
-_MAX_BYTES = 256 << 20
-_LEAST_FREE, _LITTLE_FREE = 0.05, 0.10
+_LITTLE_FREE = 0.10
 _SECONDS = 5.0
 #: A file that is made and taken away again: what access(2) says is not what SELinux, quotas and mounts allow.
 _TRY = 'f="$1/.stumble-check-$$"; : > "$f" && rm -f "$f"'
@@ -47,9 +47,9 @@ def _space(path: Path) -> Iterator[Finding]:
     status = os.statvfs(path)
     free, room = status.f_bavail / max(status.f_blocks, 1), status.f_bavail * status.f_frsize
     says = f"{free:.0%} free ({room >> 20} MiB)"
-    if free < _LEAST_FREE:
+    if free < DEFAULT_MIN_FREE:
         yield wrong(str(path), f"{says}: nothing is accepted below 5 %", "make room, or move the outbox")
-    elif free < _LITTLE_FREE or room < _MAX_BYTES:
+    elif free < _LITTLE_FREE or room < DEFAULT_MAX_BYTES:
         yield warning(str(path), f"{says}: an outage of Kafka may not fit", "make room, or move the outbox")
     else:
         yield fine(str(path), says)
