@@ -10,15 +10,17 @@ import time
 import uuid
 from pathlib import Path
 
+import httpx
 import pytest
 
+from stumble.deploy.local.ports import LOOPBACK, free_port
 from stumble.producers.outbox import Cursor, OutboxReader
 from stumble.producers.outbox.folder import places
 from stumble.schemas.wire import codec, schemas
 from tests.support.rabbitmq import LocalRabbit, require_rabbitmq
 from tests.support.services import cli_environment
 
-GUIDE = Path(__file__).parents[3] / "docs" / "bridge.md"
+DOCS = Path(__file__).parents[3] / "docs"
 SENDER = Path(__file__).with_name("notify.py")
 INSTANCE = "178b0921-8f85-4257-88b6-2e743b5a975c"
 
@@ -39,7 +41,9 @@ class Bridged:
     def __init__(self, folder: Path, config: str) -> None:
         self.folder = folder
         (folder / "bridge.toml").write_text(config)
+        self.port = free_port()
         self.environment = cli_environment(
+            STUMBLE_METRICS_PORT=str(self.port),
             STUMBLE_CONFIG=str(folder / "bridge.toml"),
             STUMBLE_OUTBOX_DIR=str(folder / "outbox"),
             STUMBLE_STATE_DIR=str(folder / "state"),
@@ -58,6 +62,17 @@ class Bridged:
             self.process.send_signal(number)
             return self.process.wait(30)
         return None
+
+    def health(self, path="/readyz"):
+        """Status and detail of what the bridge says of itself."""
+        reply = httpx.get(f"http://{LOOPBACK}:{self.port}{path}", timeout=30)
+        return reply.status_code, reply.json()["detail"]
+
+    def wait_for_health(self, status, detail):
+        deadline = time.monotonic() + 60
+        while (found := self.health()) != (status, detail):
+            assert time.monotonic() < deadline, found
+            time.sleep(0.2)
 
     def events(self):
         found = []
@@ -164,10 +179,24 @@ def test_rabbitmq_with_a_dead_transport_beside_it(rabbit, bridged):
     wait_for_queue(bridge)
     send(rabbit, 20)
     check(bridge.wait_for(20), "cell1")
+    assert bridge.health() == (503, "dead is not connected to its server")
     assert bridge.stop() == 0
     send(rabbit, 5)  # kept in the bridge's own queue meanwhile
     bridge.start()
     check(bridge.wait_for(25), "cell1")
+
+
+def test_readiness_follows_the_server_and_life_does_not(server, bridged):
+    bridge = bridged(transport("cell1", server.url))
+    wait_for_queue(bridge)
+    bridge.wait_for_health(200, "every transport is connected")
+    server.ctl("stop_app")
+    try:
+        bridge.wait_for_health(503, "cell1 is not connected to its server")
+        assert bridge.health("/healthz")[0] == 200
+    finally:
+        server.ctl("start_app")
+    bridge.wait_for_health(200, "every transport is connected")
 
 
 def test_killed_bridge_loses_nothing_of_rabbitmq(rabbit, bridged):
@@ -182,9 +211,10 @@ def test_killed_bridge_loses_nothing_of_rabbitmq(rabbit, bridged):
 
 
 def documented_policies():
-    """Return name, pattern and definition of each policy that the documentation gives."""
-    found = re.findall(r"# rabbitmqctl set_policy (\S+) '(.+?)' '(.+?)' --apply-to queues", GUIDE.read_text())
-    return [(name, pattern, json.loads(definition)) for name, pattern, definition in found]
+    """Return name, pattern and definition of each policy that a page of the documentation gives."""
+    text = "".join(page.read_text() for page in sorted(DOCS.glob("*.md")))
+    found = set(re.findall(r"rabbitmqctl set_policy (\S+) '(.+?)' '(.+?)' --apply-to queues", text))
+    return [(name, pattern, json.loads(definition)) for name, pattern, definition in sorted(found)]
 
 
 def test_the_documented_policies_bound_every_queue_and_never_hold_up_nova(server, bridged):
@@ -210,8 +240,9 @@ def test_kafka_keeps_what_was_sent_before_the_bridge_came(kafka, bridged):
     admin.create_topics([NewTopic("versioned_notifications.info", 1, 1)])["versioned_notifications.info"].result(30)
     url = f"kafka://{kafka}/"
     send(url, 30)
-    bridge = bridged(transport("cell2", url, cell="cell2"))
+    bridge = bridged(transport("cell2", url, cell="cell2") + transport("dead", "kafka://127.0.0.1:9/"))
     check(bridge.wait_for(30), "cell2")
+    bridge.wait_for_health(503, "dead is not connected to its server")
     bridge.stop(signal.SIGKILL)
     send(url, 5)
     bridge.start()

@@ -7,9 +7,12 @@ from types import FrameType
 from typing import Annotated
 
 import typer
-from prometheus_client import start_http_server
+from prometheus_client import REGISTRY
 
+from stumble.consumers.metrics.process import serve
 from stumble.deploy.cli.ask import examples
+from stumble.deploy.cli.relay import configure_log
+from stumble.deploy.cli.roles import MetricsPortOption
 from stumble.producers.bridge.service import Bridge
 from stumble.producers.bridge.settings import load
 from stumble.schemas.wire.errors import StumbleError
@@ -30,17 +33,17 @@ def bridge(
     outbox_dir: Annotated[
         str | None, typer.Option(help="Where the relay of this host looks.", envvar="STUMBLE_OUTBOX_DIR")
     ] = None,
+    metrics_port: MetricsPortOption = None,
 ) -> None:
     """Translate Nova's notifications from RabbitMQ or Kafka into events, and leave them for this host's relay.
 
     Nothing of stumble's is needed on Nova's hosts: they send to their transport with driver messagingv2.
     """
     given = [{"name": "default", "url": rabbit, "cell": cell}] if rabbit else None
-    settings, transports = load(given, outbox_dir=outbox_dir)
+    settings, transports = load(given, outbox_dir=outbox_dir, metrics_port=metrics_port)
     if not transports.transports:
         raise StumbleError("No transport is configured: add [[bridge.transports]] to the file of STUMBLE_CONFIG.")
-    if settings.metrics_port is not None:
-        start_http_server(settings.metrics_port, settings.metrics_host)
+    configure_log(settings)
     made = Bridge(
         transports,
         outbox_dir=settings.outbox_dir,
@@ -48,6 +51,8 @@ def bridge(
         host=settings.host,
         cloud=settings.cloud,
     )
+    if settings.metrics_port is not None:
+        serve(settings.metrics_host, settings.metrics_port, REGISTRY, made.live, made.ready)
 
     def end(_number: int, _frame: FrameType | None) -> None:
         made.stop()

@@ -56,12 +56,13 @@ class Untranslated:
 
 
 class Intake:
-    """Takes the notifications of one transport; one thread calls it."""
+    """Takes the notifications of one transport; one thread calls it. ``refused``: the outbox did not take the last."""
 
     def __init__(self, transport: str, emitter: Emitter, untranslated: Untranslated) -> None:
         self._transport = transport
         self._emitter = emitter
         self._untranslated = untranslated
+        self.refused = False
 
     def take(self, message: Mapping[str, Any], context: Mapping[str, Any]) -> bool:
         """Return whether a notification may be acknowledged: False where the outbox refused an event of it.
@@ -77,7 +78,8 @@ class Intake:
                 self._untranslated.keep(self._transport, found.skipped, message)
         for event in found.events:
             refused = self._emitter.totals.refused
-            if not self._emitter.emit(event) and self._emitter.totals.refused > refused:
+            self.refused = not self._emitter.emit(event) and self._emitter.totals.refused > refused
+            if self.refused:
                 REFUSED.labels(self._transport).inc()
                 return False
             EMITTED.labels(self._transport).inc()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 from typing import Any
@@ -24,6 +25,7 @@ _PAUSE_S = 1.0
 _METADATA_AGE_MS = 10_000
 #: A bridge that was killed holds its partitions for no longer.
 _SESSION_MS = 8_000
+_LOOK_MS = 2_000
 
 
 def subscription(settings: TransportSettings) -> list[str]:
@@ -58,11 +60,13 @@ class KafkaTransport:
         self._settings = settings
         self._intake = intake
         self.reading = True
+        self._connected = False
         self._stopping = threading.Event()
 
     def run(self) -> None:
         """Read until ``stop``. Raises ``KafkaException`` for a configuration that librdkafka refuses."""
-        consumer = Consumer(consumer_config(self._settings))
+        config = consumer_config(self._settings)
+        consumer = Consumer({**config, "statistics.interval.ms": _LOOK_MS, "stats_cb": self._look})
         try:
             consumer.subscribe(subscription(self._settings))
             LOG.info("Reading notifications.", transport=self._settings.name, kind="kafka")
@@ -78,9 +82,16 @@ class KafkaTransport:
         finally:
             consumer.close()
 
+    def connected(self) -> bool:
+        """Tell whether a broker was there a moment ago."""
+        return self._connected
+
     def stop(self) -> None:
         """End ``run`` once the message in hand is done."""
         self._stopping.set()
+
+    def _look(self, statistics: str) -> None:
+        self._connected = any(one["state"] == "UP" for one in json.loads(statistics)["brokers"].values())
 
     def _usable(self, message: Message) -> bool:
         error = message.error()

@@ -42,6 +42,7 @@ class RabbitTransport:
     def __init__(self, settings: TransportSettings, intake: Intake) -> None:
         self._settings = settings
         self.reading = False
+        self._listener: Any = None
         self._stopping = threading.Event()
         self._endpoint = _Endpoint(intake, self._stopping)
 
@@ -62,12 +63,17 @@ class RabbitTransport:
             pool=settings.pool,
         )
         listener.start(override_pool_size=1)  # one thread: in the order of the queue
+        self._listener = listener
         self.reading = True
         LOG.info("Reading notifications.", transport=settings.name, kind="rabbitmq", topics=list(settings.topics))
         self._stopping.wait()
         listener.stop()
         listener.wait()
         transport.cleanup()
+
+    def connected(self) -> bool:
+        """Tell whether its server is there now: oslo.messaging waits for one that went away, and tells nobody."""
+        return self.reading and self._listener.listener._poll_style_listener.conn.connection.connected  # noqa: SLF001
 
     def stop(self) -> None:
         """End ``run`` once the message in hand is done."""

@@ -27,6 +27,9 @@ class Transport(Protocol):
     reading: bool
     """Whether it has reached its server: one that waits for it can't be interrupted and has nothing in hand."""
 
+    def connected(self) -> bool:
+        """Tell whether its server is there now; safe in any thread."""
+
     def run(self) -> None:
         """Read until ``stop``."""
 
@@ -45,20 +48,38 @@ class Bridge:
         self._untranslated = Untranslated(state_dir / "bridge" / "untranslated.jsonl")
         self._stopping = threading.Event()
         self._running: dict[str, Transport] = {}
+        self._intakes: dict[str, Intake] = {}
+        self._threads: list[threading.Thread] = []
+
+    def live(self) -> tuple[bool, str]:
+        """Tell whether every transport has its thread; a server that is away doesn't end it."""
+        gone = [thread.name for thread in self._threads if not thread.is_alive()]
+        return not gone, f"nothing looks after {', '.join(gone)}" if gone else "every transport is looked after"
+
+    def ready(self) -> tuple[bool, str]:
+        """Tell whether every transport is connected to its server and the outbox takes what it says."""
+        troubles = []
+        for name in (settings.name for settings in self._settings.transports):
+            transport, intake = self._running.get(name), self._intakes.get(name)
+            if transport is None or not transport.connected():
+                troubles.append(f"{name} is not connected to its server")
+            elif intake is not None and intake.refused:
+                troubles.append(f"{name} waits: the outbox is full")
+        return not troubles, "; ".join(troubles) or "every transport is connected"
 
     def run(self) -> None:
         """Read all transports until ``stop``."""
-        threads = [
+        self._threads = [
             threading.Thread(target=self._keep_reading, args=(item,), name=item.name, daemon=True)
             for item in self._settings.transports
         ]
-        for thread in threads:
+        for thread in self._threads:
             thread.start()
         while not self._stopping.wait(1.0):
             pass
         for transport in list(self._running.values()):
             transport.stop()
-        for thread in threads:
+        for thread in self._threads:
             if (started := self._running.get(thread.name)) and started.reading:
                 thread.join(_STOP_S)
         self._untranslated.close()
@@ -77,7 +98,7 @@ class Bridge:
             cloud=self._cloud,
             tracebacks=self._settings.tracebacks,
         )
-        intake = Intake(settings.name, emitter, self._untranslated)
+        intake = self._intakes[settings.name] = Intake(settings.name, emitter, self._untranslated)
         while not self._stopping.is_set():
             kind = KafkaTransport if settings.is_kafka else RabbitTransport
             made: Transport = kind(settings, intake)
@@ -85,6 +106,7 @@ class Bridge:
             try:
                 made.run()
             except Exception as error:  # noqa: BLE001 - whatever a client library finds wrong; the others go on
+                del self._running[settings.name]
                 LOG.error(  # noqa: TRY400 - one sentence, no traceback
                     "A transport failed and is tried again; the others go on.",
                     transport=settings.name,
