@@ -14,7 +14,7 @@ RUN_OPTIONS = $(if $(INSTANCES),--instances $(INSTANCES)) $(if $(RATE),--rate $(
 .PHONY: help docs run clean-state test chaos lint format bench nova nova-matrix nova-restart nova-functional wheel lock
 
 help:  ## This list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 17
 
 run:  ## Everything at once, fed by a simulated fleet (INSTANCES= RATE= FAILURES= SEED= STATE=)
 	@$(BOOTSTRAP) local && exec $(VENV_BIN)/stumble run --state $(STATE) $(RUN_OPTIONS) $(ARGS)

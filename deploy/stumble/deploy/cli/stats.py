@@ -22,9 +22,9 @@ def stats_lines(found: Stats) -> Iterator[str]:
         sizes = "".join(f"{_size(value):>10}" for value in (table.total, table.heap, table.toast, table.indexes))
         yield f"{table.name:<18}{table.rows:>13,}{sizes}{table.dead:>10,}{hot:>6}"
     yield ""
-    yield f"{'index':<32}{'bytes':>10}{'scans':>12}"
+    yield f"{'index':<40}{'bytes':>10}{'scans':>12}"
     for index in found.indexes[:_INDEXES]:
-        yield f"{index.name:<32}{_size(index.bytes):>10}{index.scans:>12,}"
+        yield f"{index.name:<40}{_size(index.bytes):>10}{index.scans:>12,}"
     yield ""
     per = [(what, found.per(what)) for what in ("event", "request", "failure")]
     told = ", ".join(
