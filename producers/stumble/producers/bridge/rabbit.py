@@ -73,7 +73,10 @@ class RabbitTransport:
 
     def connected(self) -> bool:
         """Tell whether its server is there now: oslo.messaging waits for one that went away, and tells nobody."""
-        return self.reading and self._listener.listener._poll_style_listener.conn.connection.connected  # noqa: SLF001
+        if not self.reading:
+            return False
+        session = self._listener.listener._poll_style_listener.conn.connection  # noqa: SLF001 - there is no other way
+        return bool(session.connection.connected)  # kombu's
 
     def stop(self) -> None:
         """End ``run`` once the message in hand is done."""
