@@ -41,7 +41,7 @@ def test_a_problem_is_new_ongoing_regressed_resolved_or_muted(store: Store, api:
     problem(store, "v1:back", first_at=NOW - timedelta(days=2), state="REGRESSED")
     assert states(api) == {"v1:new": "NEW", "v1:old": "ONGOING", "v1:back": "REGRESSED"}
     assert states(api, "--state", "ongoing") == {"v1:old": "ONGOING"}
-    assert stumble("problems", "resolve", "v1:old", "--note", "drained", api=api).returncode == 0
+    assert stumble("problems", "resolve", "v1:old", "--note", "drained [/b]\x1b[2J", api=api).returncode == 0
     assert stumble("problems", "mute", "v1:new", "--for", "3d", api=api).returncode == 0
     assert states(api) == {"v1:old": "RESOLVED", "v1:back": "REGRESSED"}
     assert states(api, "--muted")["v1:new"] == "MUTED"
@@ -49,7 +49,7 @@ def test_a_problem_is_new_ongoing_regressed_resolved_or_muted(store: Store, api:
     assert stumble("problems", "unmute", "v1:new", api=api).returncode == 0
     assert stumble("problems", "reopen", "v1:old", api=api).returncode == 0
     assert states(api) == {"v1:new": "NEW", "v1:old": "ONGOING", "v1:back": "REGRESSED"}
-    assert "drained" in stumble("problems", "show", "v1:old", api=api).stdout
+    assert "drained [/b]\N{REPLACEMENT CHARACTER}[2J" in stumble("problems", "show", "v1:old", api=api).stdout
 
 
 def test_a_problem_says_how_far_it_reaches_and_since_when(store: Store, api: str) -> None:

@@ -9,17 +9,19 @@ from typing import Annotated, Any
 import typer
 from psycopg.rows import dict_row
 from rich.console import Console
-from rich.table import Table
 
 from stumble.consumers.alerts.rehearsal import Rehearsed, rehearse
 from stumble.consumers.alerts.rules import load_rules
 from stumble.consumers.alerts.settings import AlertSettings
 from stumble.consumers.store.connect import connect
 from stumble.consumers.store.queries import query
+from stumble.deploy.cli import tables
 from stumble.deploy.cli.ask import ApiOption, Format, FormatOption, ask, examples, since
 from stumble.deploy.cli.roles import DatabaseOption, settings_of
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
+_FIRING = ("Rule", "State", "Severity", "Since (UTC)", "Failures", "About")
+_WOULD_FIRE = ("Would fire (UTC)", "Until", "Rule", "Severity", "About", "Failures", "Servers", "Projects")
 RulesArgument = Annotated[Path | None, typer.Argument(help="TOML file; without it the rules in force.")]
 
 
@@ -67,7 +69,7 @@ def rehearse_rules(
     if format_ is Format.JSON:
         Console(soft_wrap=True).print_json(data=[_plain(item) for item in found], default=str)
     elif found:
-        Console().print(_rehearsed(found))
+        tables.console().print(tables.rows(_WOULD_FIRE, map(_rehearsed, found)))
     else:
         typer.echo("No rule would have sent anything in that time.")
 
@@ -86,33 +88,26 @@ def list_(
     elif not items:
         typer.echo("No alert fires.")
     else:
-        table = Table(box=None, pad_edge=False)
-        for title in ("Rule", "State", "Severity", "Since (UTC)", "Failures", "About"):
-            table.add_column(title)
-        for item in items:
-            last = item["last"]
-            about = f"{last.get('action') or ''} {last.get('exception') or ''}".strip()
-            failures = str(item["failures"])
-            table.add_row(item["rule"], item["state"], item["severity"], item["since"][:19], failures, about)
-        Console().print(table)
+        tables.console().print(tables.rows(_FIRING, map(_firing, items)))
 
 
-def _rehearsed(found: list[Rehearsed]) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for title in ("Would fire (UTC)", "Until", "Rule", "Severity", "About", "Failures", "Servers", "Projects"):
-        table.add_column(title)
-    for item in found:
-        table.add_row(
-            f"{item.starts_at:%Y-%m-%d %H:%M:%S}",
-            f"{item.ends_at:%Y-%m-%d %H:%M:%S}" if item.ends_at else "fires still",
-            item.rule,
-            item.severity,
-            f"{item.action or ''} {item.exception or ''}".strip(),
-            str(item.failures),
-            str(len(item.instances)),
-            str(len(item.projects)),
-        )
-    return table
+def _firing(item: dict[str, Any]) -> tuple[object, ...]:
+    last = item["last"]
+    about = f"{last.get('action') or ''} {last.get('exception') or ''}".strip()
+    return item["rule"], item["state"], item["severity"], tables.clock(item["since"]), item["failures"], about
+
+
+def _rehearsed(item: Rehearsed) -> tuple[object, ...]:
+    return (
+        f"{item.starts_at:%Y-%m-%d %H:%M:%S}",
+        f"{item.ends_at:%Y-%m-%d %H:%M:%S}" if item.ends_at else "fires still",
+        item.rule,
+        item.severity,
+        f"{item.action or ''} {item.exception or ''}".strip(),
+        item.failures,
+        len(item.instances),
+        len(item.projects),
+    )
 
 
 def _plain(item: Rehearsed) -> dict[str, Any]:

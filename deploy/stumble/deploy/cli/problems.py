@@ -8,11 +8,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from stumble.deploy.cli import tables
 from stumble.deploy.cli.ask import ApiOption, Format, FormatOption, ask, change, examples
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 Fingerprint = Annotated[str, typer.Argument(metavar="PROBLEM", help="Its fingerprint, v1:…")]
 NoteOption = Annotated[str | None, typer.Option(help="A word for those who look next.")]
+_COLUMNS = ("Problem", "State", "Last seen (UTC)", "What", "Blame", "Failures", "Servers", "Projects", "Hosts")
 _BARS = " ▁▂▃▄▅▆▇█"
 
 
@@ -38,24 +40,13 @@ def list_(
     elif not items:
         typer.echo("No problem has been seen.")
     else:
-        table = Table(box=None, pad_edge=False)
-        for title in (
-            "Problem",
-            "State",
-            "Last seen (UTC)",
-            "What",
-            "Blame",
-            "Failures",
-            "Servers",
-            "Projects",
-            "Hosts",
-        ):
-            table.add_column(title)
-        for item in items:
-            counts = [str(item[name]) for name in ("failures", "instances", "projects", "hosts")]
-            what = f"{item['action']}: {item['exception']}"
-            table.add_row(item["fingerprint"], item["state"], item["last_at"][:19], what, item["blame"], *counts)
-        Console().print(table)
+        tables.console().print(tables.rows(_COLUMNS, map(_row, items)))
+
+
+def _row(item: dict[str, Any]) -> tuple[object, ...]:
+    what = f"{item['action']}: {item['exception']}"
+    counts = (item[name] for name in ("failures", "instances", "projects", "hosts"))
+    return item["fingerprint"], item["state"], tables.clock(item["last_at"]), what, item["blame"], *counts
 
 
 @app.command(epilog=examples("stumble problems show v1:a7bf83194a6acce82d172c7e14315698"))
@@ -101,12 +92,12 @@ def _print(item: dict[str, Any], format_: Format) -> None:
     table = Table(box=None, show_header=False, pad_edge=False)
     for name, value in item.items():
         if name == "hours":
-            table.add_row("last 24 hours", sparkline(value))
+            table.add_row("last 24 hours", tables.plain(sparkline(value)))
         elif value is not None and name.endswith(("_at", "_until")):
-            table.add_row(name.replace("_", " "), f"{value[:19].replace('T', ' ')} UTC")
+            table.add_row(name.replace("_", " "), f"{tables.clock(value)} UTC")
         elif value is not None:
-            table.add_row(name.replace("_", " "), str(value))
-    Console().print(table)
+            table.add_row(name.replace("_", " "), tables.plain(value))
+    tables.console().print(table)
 
 
 def sparkline(values: list[int]) -> str:

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
+from stumble.deploy.cli import tables
 from stumble.deploy.cli.ask import ApiOption, Format, FormatOption, ask, change, drop, examples
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
@@ -128,12 +128,7 @@ def _show(titles: tuple[str, ...], rows: list[list[str]], items: list[Any], form
     if format_ is Format.JSON:
         Console(soft_wrap=True).print_json(data=items)
         return
-    table = Table(box=None, pad_edge=False)
-    for title in titles:
-        table.add_column(title)
-    for row in rows:
-        table.add_row(*row)
-    Console().print(table)
+    tables.console().print(tables.rows(titles, rows))
 
 
 def _match(item: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -21,7 +21,7 @@ _WIDE = 150
 #: Columns of ids, times and single words: never folded.
 _WHOLE = frozenset(
     ("Time (UTC)", "Started (UTC)", "Outcome", "Blame", "Request", "Took", "Failures", "Effect", "Field", "Version",
-     "Fingerprint", "Name", "Action", "Host"),
+     "Problem", "Last seen (UTC)", "State", "Fingerprint", "Name", "Action", "Host"),
 )  # fmt: skip
 #: Columns of free text share what the others leave.
 _SHARES = {"Failure": 3, "Result": 3, "Reason": 3, "Server": 1}
@@ -195,6 +195,14 @@ def empty(*columns: str) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", expand=any(map(_SHARES.get, columns)))
     for name in columns:
         table.add_column(name, no_wrap=name in _WHOLE, overflow="fold", ratio=_SHARES.get(name))
+    return table
+
+
+def rows(columns: Sequence[str], found: Iterable[Iterable[object]]) -> Table:
+    """Make a table of plain values."""
+    table = empty(*columns)
+    for row in found:
+        table.add_row(*map(plain, row))
     return table
 
 
