@@ -68,6 +68,11 @@ def test_a_problem_fires_grows_and_ends(manager, store, link, tmp_path):
         assert "2 failures on 2 servers of 2 projects" in alert["annotations"]["summary"]
         assert alert["annotations"]["description"] == "Look at Neutron."
         assert alert["annotations"]["examples"].count("req-") == 2
+        assert alert["annotations"]["examples"].count("(server ") == 2
+        assert all(
+            url.startswith("http://127.0.0.1:8686/requests/req-")
+            for url in alert["annotations"]["example_urls"].split()
+        )
         assert alert["endsAt"] > alert["updatedAt"]
         lay(link, [failure(now_us())])
         eventually(lambda: of_rule(server, "binding-fails")[0]["annotations"]["failures"] == "3")
@@ -200,6 +205,8 @@ def test_by_default_requests_that_stall_are_told_with_what_that_was_concluded_fr
     assert alert["labels"]["action"] == "resize"
     assert alert["annotations"]["reason"] == "no news from cmp-7 since noon"
     assert alert["annotations"]["failures"] == "1"
+    assert alert["annotations"]["examples"] == f"req-1 (server {told['instance_uuid']})"
+    assert alert["annotations"]["summary"].startswith("1 resize request is not heard of since ")
 
 
 def test_a_resolved_problem_regresses_by_the_time_of_the_failure(store, link):

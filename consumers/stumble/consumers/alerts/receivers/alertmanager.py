@@ -53,13 +53,13 @@ class State(NamedTuple):
 
 
 class Extent(NamedTuple):
-    """How far a problem reaches since an alert began."""
+    """How far a problem reaches since an alert began; `examples` are request id and instance of the newest."""
 
     failures: int
     instances: int
     projects: int
     hosts: int
-    examples: Sequence[str]
+    examples: Sequence[tuple[str, str]]
 
 
 class Alertmanager:
@@ -130,12 +130,13 @@ class Alertmanager:
 def extent_of(connection: Connection[Any], state: State, match: Match) -> Extent:
     """Ask the failures how far what a rule matches of a problem reaches since the alert's first one."""
     if state.problem.startswith(STALLED):
-        return Extent(state.failures, state.failures, 0, 0, [str(state.last.get("request_id"))])
+        example = (str(state.last.get("request_id") or ""), str(state.last.get("instance_uuid") or ""))
+        return Extent(state.failures, state.failures, 0, 0, [example])
     row = connection.execute(
         query("extent_of_problem"), {"fingerprint": state.problem, "since": state.since, **match.likes()}
     ).fetchone()
     assert row is not None, "an aggregate gives a row"
-    return Extent(row[0], row[1], row[2], row[3], [str(item) for item in row[4] or ()])
+    return Extent(row[0], row[1], row[2], row[3], [(item[0], item[1]) for item in row[4] or ()])
 
 
 def labels_of(state: State) -> dict[str, str]:
@@ -173,8 +174,8 @@ def annotations_of(state: State, extent: Extent, public_url: str) -> dict[str, s
         "projects": str(extent.projects),
         "hosts": str(extent.hosts),
         "since": state.since.isoformat(),
-        "examples": ", ".join(extent.examples),
-        "example_url": f"{public_url.rstrip('/')}/requests/{extent.examples[0] if extent.examples else ''}",
+        "examples": ", ".join(f"{request} (server {instance})" for request, instance in extent.examples),
+        "example_urls": " ".join(f"{public_url.rstrip('/')}/requests/{request}" for request, _ in extent.examples),
     }
 
 

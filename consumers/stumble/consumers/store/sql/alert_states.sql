@@ -52,7 +52,7 @@ update alerts set posted_at = %(at)s where (rule, problem) in (select * from unn
 -- What a rule matches of a problem: its action and exception are one anyway.
 -- name: extent_of_problem
 select count(*), count(distinct instance_uuid), count(distinct owner_project_id), count(distinct host),
-       (array_agg(request_id order by occurred_at desc))[1:3]
+       (array_agg(array[coalesce(request_id, ''), instance_uuid::text] order by occurred_at desc))[1:3]
 from failures
 where fingerprint = %(fingerprint)s and occurred_at >= %(since)s
   and (%(project)s::text[] is null or coalesce(owner_project_id, '') like any(%(project)s::text[]))
