@@ -113,12 +113,3 @@ def test_an_error_of_settings_names_the_setting() -> None:
         Settings(api_port="eighty")
     assert "api_port" in explain(caught.value)
     assert "\n" not in explain(caught.value)
-
-
-def test_an_error_of_a_roles_settings_names_the_variable(monkeypatch) -> None:
-    from stumble.consumers.projector.settings import ProjectorSettings
-
-    monkeypatch.setenv("STUMBLE_PROJECTOR_EVENTS_DAYS", "many")
-    with pytest.raises(ValueError, match="events_days") as caught:
-        ProjectorSettings()
-    assert "STUMBLE_PROJECTOR_EVENTS_DAYS: " in explain(caught.value)

@@ -21,12 +21,6 @@ _KNOWN = {
     "builtins.PermissionError": "not allowed: {}",
     "builtins.OSError": "{}",
 }
-#: Variables of a class of settings begin with this.
-_PREFIXES = {
-    "ProjectorSettings": "STUMBLE_PROJECTOR_",
-    "AlertSettings": "STUMBLE_ALERTS_",
-    "DeadLetterSettings": "STUMBLE_DLQ_",
-}
 
 
 def explain(error: BaseException) -> str:
@@ -40,17 +34,11 @@ def explain(error: BaseException) -> str:
     return f"unexpected {type(error).__name__}: {_short(error)} (STUMBLE_DEBUG=1 shows where)"
 
 
-def _named(place: tuple[str | int, ...], prefix: str | None) -> str:
-    """Name a setting as its variable is called."""
-    return ".".join(map(str, place)) if prefix is None else prefix + "__".join(map(str, place)).upper()
-
-
 def _short(error: BaseException) -> str:
     """Return the error's text as one line of bearable length."""
     errors = getattr(error, "errors", None)
     if callable(errors) and type(error).__name__ == "ValidationError":
-        prefix = _PREFIXES.get(getattr(error, "title", ""))
-        return "; ".join(f"{_named(item['loc'], prefix)}: {item['msg']}" for item in errors())
+        return "; ".join(f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in errors())
     inner: Any = error.args[0] if error.args else None
     # A KafkaError's own text is its structure.
     told = inner.str() if type(inner).__name__ == "KafkaError" else str(error)
