@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from stumble.consumers.clock.fleet import Start
 from stumble.consumers.outcome import evidence
@@ -39,6 +39,28 @@ class Finding:
     def identity(self) -> tuple[str, int, str]:
         """What a decision that was not made is known by: with news it is another finding."""
         return self.request_key, self.last_event_at, self.kind
+
+
+class _OnHost(NamedTuple):
+    """A row of the queries about hosts."""
+
+    request_key: str
+    instance: str
+    request_id: str
+    partition: int
+    host: str
+    last: int
+
+    @property
+    def place(self) -> tuple[int, str]:
+        """Where it is in flight."""
+        return self.partition, self.host
+
+    def found(self, kind: str, cause: str, **times: int) -> Finding:
+        """Return the finding; ``times`` are UTC microseconds, told beside the last event's."""
+        told = {"cause": cause, "last": str(self.last), "host": self.host}
+        told.update((name, str(at)) for name, at in times.items())
+        return Finding(self.request_key, self.instance, self.request_id, self.partition, self.last, kind, told)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,23 +101,7 @@ def overdue(
 
 def on_dead_hosts(connection: Connection[Any], dead: Mapping[tuple[int, str], int]) -> list[Finding]:
     """Return what is in flight on dead hosts: (partition, Nova's host) to the time of the last word from there."""
-    return [
-        Finding(
-            key,
-            instance,
-            request_id,
-            partition,
-            last,
-            STALLED,
-            {
-                "cause": evidence.SILENCE,
-                "last": str(last),
-                "host": host,
-                "since": str(dead[partition, host]),
-            },
-        )
-        for key, instance, request_id, partition, _, host, last in _on_hosts(connection, dead)
-    ]
+    return [row.found(STALLED, evidence.SILENCE, since=dead[row.place]) for row in _in_flight(connection, dead)]
 
 
 def heard_again(
@@ -105,41 +111,17 @@ def heard_again(
     wanted = [{"kafka_partition": partition, "host": host} for partition, host in hosts]
     if not wanted:
         return []
-    rows = connection.execute(query("stalled_by_silence"), {"hosts": as_json(wanted), **_deadlines(deadlines)})
-    return [
-        Finding(
-            key,
-            instance,
-            request_id,
-            partition,
-            last,
-            IN_PROGRESS,
-            {"cause": evidence.HEARD, "last": str(last), "host": host},
-        )
-        for key, instance, request_id, partition, host, last in rows
-    ]
+    parameters = {"hosts": as_json(wanted), **_deadlines(deadlines)}
+    rows = connection.execute(query("stalled_by_silence"), parameters)
+    return [_OnHost(*row).found(IN_PROGRESS, evidence.HEARD) for row in rows]
 
 
 def on_restarted_hosts(connection: Connection[Any], starts: Sequence[tuple[int, Start]]) -> list[Finding]:
     """Return what may have been interrupted: in flight, by partition, on a host that started anew since."""
     begun = {(partition, start.host): start.started_at for partition, start in starts}
     return [
-        Finding(
-            key,
-            instance,
-            request_id,
-            partition,
-            last,
-            INTERRUPTED,
-            {
-                "cause": evidence.RESTART,
-                "last": str(last),
-                "host": host,
-                "since": str(begun[partition, host]),
-                "at": str(max(begun[partition, host], last)),
-            },
-        )
-        for key, instance, request_id, partition, _, host, last in _on_hosts(connection, begun)
+        row.found(INTERRUPTED, evidence.RESTART, since=begun[row.place], at=max(begun[row.place], row.last))
+        for row in _in_flight(connection, begun)
     ]
 
 
@@ -148,10 +130,10 @@ def _deadlines(deadlines: Mapping[str, float]) -> dict[str, Any]:
     return {"deadlines": as_json(rows), "actions": list(ACTIONS), "other": OTHER, "limit": LIMIT}
 
 
-def _on_hosts(connection: Connection[Any], hosts: Collection[tuple[int, str]]) -> list[tuple[Any, ...]]:
+def _in_flight(connection: Connection[Any], hosts: Collection[tuple[int, str]]) -> list[_OnHost]:
     wanted = [{"kafka_partition": partition, "host": host} for partition, host in hosts]
     if not wanted:
         return []
     partitions = sorted({partition for partition, _ in hosts})
     parameters = {"hosts": as_json(wanted), "partitions": partitions, "limit": LIMIT}
-    return connection.execute(query("requests_on_hosts"), parameters).fetchall()
+    return [_OnHost(*row) for row in connection.execute(query("requests_on_hosts"), parameters)]

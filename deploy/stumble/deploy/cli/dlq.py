@@ -7,10 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
-from uuid import UUID
 
 import typer
-from pydantic import ValidationError
 from rich.table import Table
 from rich.text import Text
 
@@ -23,7 +21,8 @@ from stumble.consumers.projector.standing import Standings
 from stumble.consumers.store.connect import connect
 from stumble.consumers.store.version import require_current
 from stumble.deploy.cli import tables
-from stumble.deploy.cli.ask import Format, FormatOption, examples, since
+from stumble.deploy.cli.ask import Format, FormatOption, examples
+from stumble.deploy.cli.dlq_filter import selecting
 from stumble.deploy.cli.roles import settings_of
 from stumble.schemas.models.settings import load
 from stumble.schemas.wire.errors import StumbleError
@@ -31,23 +30,6 @@ from stumble.schemas.wire.errors import StumbleError
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
 _PROGRESS_SECONDS = 2.0
-SinceOption = Annotated[str | None, typer.Option("--since", help="Dead-lettered since: 15m, 2h, 3d or an ISO time.")]
-UntilOption = Annotated[str | None, typer.Option("--until", help="Dead-lettered before.")]
-StageOption = Annotated[
-    list[str] | None, typer.Option("--stage", help="What refused it: decode, model, derive or store.")
-]
-ExceptionOption = Annotated[
-    list[str] | None, typer.Option("--exception", metavar="CLASS", help="With or without its module.")
-]
-ReasonOption = Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="The message holds this.")]
-ActionOption = Annotated[list[str] | None, typer.Option("--action", help="Of this action, where it can be read.")]
-InstanceOption = Annotated[UUID | None, typer.Option("--instance", help="Of this server, by the record's key.")]
-PartitionOption = Annotated[
-    list[int] | None, typer.Option("--partition", min=0, help="Partition of the topic it came from.")
-]
-StateOption = Annotated[
-    list[str] | None, typer.Option("--state", help="WAITING, REDRIVEN, PARKED (came back too often) or FOREIGN.")
-]
 FromOption = Annotated[
     str | None, typer.Option("--from", metavar="PLACE", help="From partition:offset of the dead letter topic on.")
 ]
@@ -71,23 +53,15 @@ def dlq() -> None:
         "stumble dlq ls --exception InvalidEvent --state WAITING --format json | jq '.items[].event_id'",
     ),
 )
+@selecting
 def list_(
     *,
-    begin: SinceOption = None,
-    until: UntilOption = None,
-    stage: StageOption = None,
-    exception: ExceptionOption = None,
-    reason: ReasonOption = None,
-    action: ActionOption = None,
-    instance: InstanceOption = None,
-    partition: PartitionOption = None,
-    state: StateOption = None,
+    selection: Selection,
     limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 50,
     start: FromOption = None,
     format_: FormatOption = Format.TABLE,
 ) -> None:
     """List dead letters, oldest first: why, what became of them, what sending them again would come to."""
-    selection = _selection(locals())
     items: list[dict[str, Any]] = []
     more: str | None = None
     with _desk() as desk:
@@ -126,21 +100,13 @@ def show(place: PlaceArgument, *, format_: FormatOption = Format.TABLE) -> None:
 
 
 @app.command(epilog=examples("stumble dlq stats", "stumble dlq stats --since 1d --state WAITING --format json"))
+@selecting
 def stats(
     *,
-    begin: SinceOption = None,
-    until: UntilOption = None,
-    stage: StageOption = None,
-    exception: ExceptionOption = None,
-    reason: ReasonOption = None,
-    action: ActionOption = None,
-    instance: InstanceOption = None,
-    partition: PartitionOption = None,
-    state: StateOption = None,
+    selection: Selection,
     format_: FormatOption = Format.TABLE,
 ) -> None:
     """Count dead letters by what refused them and why, the most frequent reason first."""
-    selection = _selection(locals())
     found = Statistics()
     with _desk() as desk:
         for chunk in _told(desk, desk.chunks(selection)):
@@ -157,20 +123,12 @@ def stats(
 @app.command(
     epilog=examples("stumble dlq export > dead.jsonl", "stumble dlq export --stage decode | jq -r .value_base64")
 )
+@selecting
 def export(
     *,
-    begin: SinceOption = None,
-    until: UntilOption = None,
-    stage: StageOption = None,
-    exception: ExceptionOption = None,
-    reason: ReasonOption = None,
-    action: ActionOption = None,
-    instance: InstanceOption = None,
-    partition: PartitionOption = None,
-    state: StateOption = None,
+    selection: Selection,
 ) -> None:
     """Write dead letters as JSON lines, bytes as base64; nothing is taken away."""
-    selection = _selection(locals())
     with _desk() as desk:
         for chunk in _told(desk, desk.chunks(selection)):
             for entry in chunk:
@@ -185,17 +143,10 @@ def export(
         "stumble dlq redrive --state PARKED --force --limit 10",
     )
 )
+@selecting
 def redrive(
     *,
-    begin: SinceOption = None,
-    until: UntilOption = None,
-    stage: StageOption = None,
-    exception: ExceptionOption = None,
-    reason: ReasonOption = None,
-    action: ActionOption = None,
-    instance: InstanceOption = None,
-    partition: PartitionOption = None,
-    state: StateOption = None,
+    selection: Selection,
     start: FromOption = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Send so many at most.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say letter by letter what would happen.")] = False,
@@ -209,7 +160,6 @@ def redrive(
     Only what lies there now is sent, each letter once: interrupted, it is run again and goes on. What comes back counts
     its replays and parks after the third (STUMBLE_DLQ_MAX_REPLAYS). Exit status 1 where the broker refused some.
     """
-    selection = _selection(locals())
     done: Counter[str] = Counter()
     with _desk() as desk:
         orders = Orders(dry_run, force, again, readable)
@@ -264,18 +214,6 @@ def _desk() -> Iterator[Desk]:
     require_current(url)
     with connect(url, application="stumble-dlq") as connection, Desk(load().kafka, connection) as desk:
         yield desk
-
-
-def _selection(given: dict[str, Any]) -> Selection:
-    """Read the filter from a command's options."""
-    names = ("stage", "exception", "reason", "action", "instance", "partition")
-    state = [word.upper() for word in given["state"] or ()] or None
-    words = {name: given[name] or None for name in names}
-    try:
-        return Selection(since=since(given["begin"]), until=since(given["until"]), state=state, **words)
-    except ValidationError as error:
-        wrong = error.errors()[0]
-        raise typer.BadParameter(f"--{wrong['loc'][0]}: {wrong['msg']}") from error
 
 
 def _place(text: str | None) -> Place | None:

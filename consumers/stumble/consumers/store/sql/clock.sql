@@ -28,11 +28,11 @@ limit %(limit)s
 -- Requests in flight on hosts, in partitions. Those in flight are few and read once, however many hosts are asked for.
 -- name: requests_on_hosts
 with r as materialized (
-    select request_key, instance_uuid, request_id, kafka_partition, action, host, last_event_at
+    select request_key, instance_uuid, request_id, kafka_partition, host, last_event_at
     from requests
     where outcome = 'IN_PROGRESS' and kafka_partition = any(%(partitions)s)
 )
-select r.request_key::text, r.instance_uuid::text, coalesce(r.request_id, ''), r.kafka_partition, r.action, r.host,
+select r.request_key::text, r.instance_uuid::text, coalesce(r.request_id, ''), r.kafka_partition, r.host,
        (extract(epoch from r.last_event_at) * 1000000)::bigint
 from r
 join json_to_recordset(%(hosts)s::json) as h (kafka_partition int, host text) using (kafka_partition, host)
