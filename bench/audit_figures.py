@@ -1,18 +1,14 @@
-"""Audit and replay beside the projector, over the same topic; and the projector while its store grows."""
+"""Audit and replay beside the projector, over the same topic."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from bench import jobs
-from bench.plot import growth_plot
 from bench.projector_figures import project, settings_for, topics
 from bench.report import Report
 from bench.stack import Stack
 from bench.stream import events, load
-
-_PLOT = Path(__file__).parents[1] / "docs" / "growth.svg"
 
 
 def measure(report: Report, stack: Stack, *, runs: int, count: int) -> None:
@@ -39,26 +35,6 @@ def measure(report: Report, stack: Stack, *, runs: int, count: int) -> None:
         ratio = [own / other for own, other in zip(rates[what], rates["projector"], strict=True)]
         report.add(f"{what}_ratio_to_projector", ratio, ">= 1")
         report.add(f"{what}_rss_mb", [run["rss_mb"] for run in taken[what]], "<= 300")
-
-
-def growth(report: Report, stack: Stack, *, count: int, plot: bool) -> None:
-    """Project `count` events into one store, looking at rate and memory on the way."""
-    prefix = "growth-"
-    load(stack.kafka.bootstrap_servers, topics(stack, prefix), events(success=False, count=count))
-    url = stack.database()
-    try:
-        settings = settings_for(stack, url, prefix)
-        jobs.command("store", "migrate", **settings)
-        samples = jobs.ours("growth", str(count), str(max(1, count // 40)), **settings)["samples"]
-    finally:
-        stack.drop(url)
-    tenth = max(1, len(samples) // 10)
-    report.add("growth_first_events_per_second", [sample[1] for sample in samples[:tenth]])
-    report.add("growth_last_events_per_second", [sample[1] for sample in samples[-tenth:]])
-    report.add("growth_last_cpu_ratio", [samples[-1][2] / samples[0][2]])
-    report.add("growth_rss_mb", [max(sample[3] for sample in samples)], "<= 300")
-    if plot:
-        _PLOT.write_text(growth_plot(samples), encoding="utf-8")
 
 
 def _cpu(runs: list[dict[str, Any]]) -> list[float]:

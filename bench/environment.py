@@ -43,5 +43,5 @@ def peers_python(state: Path) -> Path:
 def versions() -> dict[str, str]:
     """Return the locked versions of the peers that the figures name."""
     lines = [line.split("==") for line in _LOCK.read_text().splitlines() if "==" in line and not line.startswith("#")]
-    named = {"aiokafka", "asyncpg", "quixstreams", "oslo.messaging", "uvloop", "confluent-kafka", "fastavro"}
+    named = {"aiokafka", "asyncpg", "quixstreams", "oslo-messaging", "uvloop", "confluent-kafka", "fastavro"}
     return {name: version.strip() for name, version in lines if name in named}

@@ -29,9 +29,10 @@ def peer(python: Path, name: str, *arguments: str) -> dict[str, Any]:
     return _run([str(python), str(ROOT / "bench" / "peers" / f"{name}.py"), *arguments], {})
 
 
-def ours(name: str, *arguments: str, **environment: str) -> dict[str, Any]:
-    """Run one of our own jobs under this Python."""
-    return _run([sys.executable, "-m", f"bench.ours.{name}", *arguments], {"PYTHONPATH": ROOTS, **environment})
+def ours(name: str, *arguments: str, timeout: float = 900, **environment: str) -> dict[str, Any]:
+    """Run one of our own jobs under this Python, for `timeout` seconds at most."""
+    command = [sys.executable, "-m", f"bench.ours.{name}", *arguments]
+    return _run(command, {"PYTHONPATH": ROOTS, **environment}, timeout)
 
 
 def nova(python: Path, *arguments: str) -> dict[str, Any]:
@@ -40,8 +41,8 @@ def nova(python: Path, *arguments: str) -> dict[str, Any]:
     return _run([str(python), "-m", "novaharness", *arguments], environment)
 
 
-def command(*words: str, **environment: str) -> None:
-    """Run a `stumble` command to its end."""
+def command(*words: str, **environment: str) -> str:
+    """Run a `stumble` command to its end; return what it printed."""
     done = subprocess.run(
         [sys.executable, "-m", "stumble.deploy.cli", *words],
         check=False,
@@ -52,6 +53,7 @@ def command(*words: str, **environment: str) -> None:
     )
     if done.returncode:
         raise JobError(f"stumble {' '.join(words)} failed: {done.stderr[-1000:]}")
+    return done.stdout
 
 
 def _run(command: list[str], environment: dict[str, str], timeout: float = 900) -> dict[str, Any]:

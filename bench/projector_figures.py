@@ -10,7 +10,12 @@ from bench.report import Report
 from bench.stack import PARTITIONS, Stack
 from bench.stream import events, history, load
 
-_PEERS = {"quixstreams": ("quix_sink", ">= 3"), "copy": ("aiokafka_copy", ">= 0.8")}
+#: Script, further arguments, what the projector's rate shall be beside it.
+_PEERS: dict[str, tuple[str, tuple[str, ...], str | None]] = {
+    "quixstreams": ("quix_sink", (), ">= 3"),
+    "copy": ("aiokafka_copy", (), ">= 0.8"),
+    "copy_once": ("aiokafka_copy", ("once",), None),
+}
 #: Long enough for streams of any age: their bytes are fixed, their times too.
 _KEEP = {"STUMBLE_PROJECTOR_EVENTS_DAYS": "3650", "STUMBLE_PROJECTOR_REQUESTS_DAYS": "3650"}
 
@@ -23,14 +28,14 @@ def measure(report: Report, stack: Stack, python: Path, *, runs: int, count: int
     load(stack.kafka.bootstrap_servers, topic, events(success=success, count=count))
     taken: dict[str, list[dict[str, Any]]] = {name: [] for name in (*_PEERS, "projector")}
     for _ in range(runs):
-        for name, (script, _goal) in _PEERS.items():
-            taken[name].append(_peer(stack, python, script, topic, count))
+        for name, (script, more, _goal) in _PEERS.items():
+            taken[name].append(_peer(stack, python, script, topic, count, *more))
         taken["projector"].append(_ours(stack, prefix, count))
     rates = {name: [run["events"] / run["seconds"] for run in found] for name, found in taken.items()}
     for name, found in rates.items():
         report.add(f"{name}_events_per_second{end}", found)
         report.add(f"{name}_cpu_us_per_event{end}", [1e6 * run["all_cpu"] / run["events"] for run in taken[name]])
-    for name, (_script, goal) in _PEERS.items():
+    for name, (_script, _more, goal) in _PEERS.items():
         ratio = [own / other for own, other in zip(rates["projector"], rates[name], strict=True)]
         report.add(f"projector_ratio_to_{name}{end}", ratio, goal)
     report.add(f"projector_rss_mb{end}", [run["rss_mb"] for run in taken["projector"]], "<= 300")
@@ -67,11 +72,12 @@ def _rate(run: dict[str, Any]) -> float:
     return float(run["events"] / run["seconds"])
 
 
-def _peer(stack: Stack, python: Path, script: str, topic: str, count: int) -> dict[str, Any]:
+def _peer(stack: Stack, python: Path, script: str, topic: str, count: int, *more: str) -> dict[str, Any]:
     url = stack.database()
     try:
         before = stack.postgres_cpu()
-        found = jobs.peer(python, script, stack.kafka.bootstrap_servers, topic, url, str(count), str(jobs.AVSC))
+        about = (stack.kafka.bootstrap_servers, topic, url, str(count), str(jobs.AVSC))
+        found = jobs.peer(python, script, *about, *more)
         found["all_cpu"] = found["cpu_seconds"] + stack.postgres_cpu() - before
         return found
     finally:

@@ -1,7 +1,11 @@
-"""aiokafka + asyncpg: a loop that only stores rows, as fast as its author knows how."""
+"""aiokafka + asyncpg: a loop that only stores rows, as fast as its author knows how.
+
+With ``once`` as a sixth argument it stores each event once: a staging table, and a key that what comes again hits.
+"""
 
 import asyncio
 import gc
+import sys
 import uuid
 
 import asyncpg
@@ -12,6 +16,21 @@ from common import COLUMNS, Clock, Decoder, arguments, row
 TABLE = "create table copied (event_id text, occurred_at bigint, {})".format(
     ", ".join(f"{name} {'bytea' if name == 'body' else 'text'}" for name in COLUMNS[2:])
 )
+ONCE = """
+create temp table staged (like copied);
+alter table copied add primary key (event_id);
+"""
+
+
+async def store(connection, rows, *, once):
+    """Store rows, all of them or all that are new."""
+    if not once:
+        await connection.copy_records_to_table("copied", records=rows, columns=COLUMNS)
+        return
+    async with connection.transaction():
+        await connection.copy_records_to_table("staged", records=rows, columns=COLUMNS)
+        await connection.execute("insert into copied select * from staged on conflict do nothing")
+        await connection.execute("truncate staged")
 
 
 async def main():
@@ -19,6 +38,9 @@ async def main():
     decode, clock, done = Decoder(schema), Clock(), 0
     connection = await asyncpg.connect(database)
     await connection.execute(TABLE)
+    once = "once" in sys.argv[6:]
+    if once:
+        await connection.execute(ONCE)
     consumer = AIOKafkaConsumer(
         topic,
         bootstrap_servers=bootstrap,
@@ -39,7 +61,7 @@ async def main():
                 continue
             clock.start()
             rows = [row(decode(record.value), record.value) for record in records]
-            await connection.copy_records_to_table("copied", records=rows, columns=COLUMNS)
+            await store(connection, rows, once=once)
             await consumer.commit()
             done += len(rows)
         clock.report(done)

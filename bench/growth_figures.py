@@ -1,0 +1,113 @@
+"""The projector while its store grows, and what the store takes then: figures, a plot and a table in ``docs``."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from bench import jobs
+from bench.projector_figures import settings_for, topics
+from bench.report import Report, machine
+from bench.stack import Stack
+from bench.stream import events, load
+
+_DOCS = Path(__file__).parents[1] / "docs"
+_BILLION = 1e9
+_EXTRAPOLATED = 100_000_000
+#: Smaller ones say nothing.
+_LEAST_BYTES = 1_000_000
+
+
+def measure(report: Report, stack: Stack, python: Path, *, count: int, write: bool) -> None:
+    """Project `count` events into one store, looking at rate and memory on the way; `write` the documents."""
+    prefix = "growth-"
+    load(stack.kafka.bootstrap_servers, topics(stack, prefix), events(success=False, count=count))
+    url = stack.database()
+    try:
+        given = settings_for(stack, url, prefix)
+        jobs.command("store", "migrate", **given)
+        samples = jobs.ours("growth", str(count), str(max(1, count // 40)), timeout=3600, **given)["samples"]
+        with psycopg.connect(url, autocommit=True) as session:
+            session.execute("vacuum (analyze)")
+        sizes = json.loads(jobs.command("store", "stats", "--exact", "--json", **given))
+    finally:
+        stack.drop(url)
+    tenth = max(1, len(samples) // 10)
+    report.add("growth_first_events_per_second", [sample[1] for sample in samples[:tenth]])
+    report.add("growth_last_events_per_second", [sample[1] for sample in samples[-tenth:]])
+    report.add("growth_last_cpu_ratio", [samples[-1][2] / samples[0][2]])
+    report.add("growth_rss_mb", [max(sample[3] for sample in samples)], "<= 250")
+    if write:
+        _plot(python, samples)
+        (_DOCS / "growth.md").write_text(_document(samples, sizes), encoding="utf-8")
+
+
+def _plot(python: Path, samples: list[list[float]]) -> None:
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        json.dump(samples, file)
+        file.flush()
+        jobs.peer(python, "growth_plot", file.name, str(_DOCS / "growth.svg"))
+
+
+def _document(samples: list[list[float]], sizes: dict[str, Any]) -> str:
+    rows = {table["name"]: table["rows"] for table in sizes["tables"]}
+    about = machine()
+    return f"""<!-- Written by `python -m bench --only growth --events …`; do not edit. -->
+# A store that grows
+
+The [benchmark stream](benchmarks.md#the-stream), {samples[-1][0]:,} records, projected into one store by one projector
+on {about["cores"]} cores ({about["cpu"]}), which Kafka and PostgreSQL shared with it. {rows["events"]:,} of them are
+events, the rest duplicates.
+
+![events a second and memory over the events stored](growth.svg)
+
+| events stored | events/s | CPU of the projector, µs an event | RSS, MB |
+|---:|---:|---:|---:|
+{_looks(samples)}
+
+## What it takes on disk
+
+`stumble store stats` after a `vacuum`, on PostgreSQL {sizes["server"]}, and multiplied out to 100 million events.
+Nothing here grows faster than its rows; B-trees gain one level. Below {_LEAST_BYTES // 1_000_000} MB is left out.
+
+| table or index | at {rows["events"]:,} events | bytes a row | at 100 million events |
+|---|---:|---:|---:|
+{_sizes(sizes, rows)}
+"""
+
+
+def _looks(samples: list[list[float]]) -> str:
+    """About the first, every fifth of the whole, the last."""
+    step = max(1, len(samples) // 5)
+    chosen = [samples[0], *samples[step - 1 :: step]]
+    return "\n".join(f"| {done:,} | {rate:,.0f} | {cpu:.0f} | {rss:.0f} |" for done, rate, cpu, rss in chosen)
+
+
+def _sizes(sizes: dict[str, Any], rows: dict[str, int]) -> str:
+    lines = []
+    for table in sorted(sizes["tables"], key=_bytes, reverse=True):
+        if _bytes(table) < _LEAST_BYTES:
+            continue
+        name = table["name"]
+        lines.append(_size(f"**{name}** ({rows[name]:,} rows)", table["heap"] + table["toast"], rows, name))
+        own = [index for index in sizes["indexes"] if index["table"] == name and index["bytes"] >= _LEAST_BYTES]
+        lines += [_size(index["name"], index["bytes"], rows, name) for index in own]
+    whole = sum(map(_bytes, sizes["tables"]))
+    return "\n".join([*lines, f"| **all** | {_human(whole)} | | {_human(whole * _EXTRAPOLATED / rows['events'])} |"])
+
+
+def _size(name: str, taken: int, rows: dict[str, int], table: str) -> str:
+    much = _human(taken * _EXTRAPOLATED / rows["events"])
+    return f"| {name} | {_human(taken)} | {taken / max(1, rows[table]):,.0f} | {much} |"
+
+
+def _bytes(table: dict[str, Any]) -> int:
+    return int(table["heap"] + table["toast"] + table["indexes"])
+
+
+def _human(taken: float) -> str:
+    return f"{taken / 1e9:.1f} GB" if taken >= _BILLION else f"{taken / 1e6:.0f} MB"
