@@ -54,17 +54,19 @@ def test_a_problem_is_new_ongoing_regressed_resolved_or_muted(store: Store, api:
 
 def test_a_problem_says_how_far_it_reaches_and_since_when(store: Store, api: str) -> None:
     problem(store, "v1:wide")
+    now = datetime.now(UTC)
     for number in range(3):
         store.failure(
             store.request(owner_project_id=f"p{number % 2}"),
             fingerprint="v1:wide",
             host=f"host-{number}",
-            occurred_at=NOW - timedelta(hours=number),
+            occurred_at=now - timedelta(hours=number),
         )
     (item,) = httpx.get(f"{api}/v1/problems").json()["items"]
     assert [item[name] for name in ("failures", "instances", "projects", "hosts")] == [3, 3, 2, 3]
     hours = httpx.get(f"{api}/v1/problems/v1:wide").json()["hours"]
-    assert (len(hours), sum(hours), hours[-3:]) == (24, 3, [1, 1, 1])
+    assert (len(hours), sum(hours)) == (24, 3)
+    assert [1, 1, 1] in (hours[-3:], hours[-4:-1]), "the second: an hour began meanwhile"
     assert "█" in stumble("problems", "show", "v1:wide", api=api).stdout
 
 
