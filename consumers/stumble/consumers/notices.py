@@ -18,6 +18,11 @@ class Notices:
             self._said[key] = text
             self._log.warning(text)
 
+    def begin(self, key: str, text: str) -> None:
+        """Log `text` unless something holds of `key` already: each try may put the same trouble in other words."""
+        if key not in self._said:
+            self.say(key, text)
+
     def over(self, key: str, text: str) -> None:
         """Log `text` when what was said of `key` no longer holds."""
         if self._said.pop(key, None) is not None:

@@ -22,7 +22,7 @@ from stumble.consumers.facts import fact_of
 from stumble.consumers.outcome.derive import derive
 from stumble.consumers.projector.batch import Batch, Span
 from stumble.consumers.projector.reading import Reader, Reading
-from stumble.consumers.projector.transaction import Applied, Ledger
+from stumble.consumers.projector.transaction import EVERYTHING, Applied, Ledger
 from stumble.consumers.projector.writing import WITHDRAWN
 from stumble.consumers.records import RequestRecord
 from stumble.consumers.store.adapters import register
@@ -336,6 +336,15 @@ class World:
         events = list(events)
         eventually(self.behind, seconds)
         eventually(lambda: differences(self.url, events), 15)
+        # A failure is the same with and without what was sighted of it, but not all that is told of it.
+        eventually(self.joinable, 30)
+
+    def joinable(self) -> list[str]:
+        """Sightings that an instance has yet to take: the only one that knows their request id."""
+        with connect(self.url) as session:
+            rows = session.execute(query("joinable_sightings"), {"window": EVERYTHING})
+            takers = Counter(event_id for event_id, *_ in rows)
+        return [event_id for event_id, count in takers.items() if count == 1]
 
     def said(self, process: subprocess.Popen[str]) -> str:
         """What a process has logged."""

@@ -272,7 +272,7 @@ class Lane:
                 self._pause(attempt)
             except (StoreUnavailableError, *STORE_DOWN) as error:
                 attempt += 1
-                self._store_down(error)
+                self._store_down(error, again=attempt > 1)
                 self._pause(attempt)
             else:
                 self._notices.over("retry", "The store takes batches again.")
@@ -288,11 +288,13 @@ class Lane:
         except (StoreUnavailableError, psycopg.Error) as error:
             self._notices.say("stopped", f"A stopped writer's session can't be ended: {_line(error)}")
 
-    def _store_down(self, error: BaseException) -> None:
+    def _store_down(self, error: BaseException, *, again: bool) -> None:
+        """Say that reading pauses, if a new session fares no better: one that broke while idle is no outage."""
         known = isinstance(error, StoreUnavailableError)
         text = str(error) if known else f"The store failed: {_line(error)}"
         self._health.store_down(text)
-        self._notices.say("store", f"{text} Reading pauses, nothing is lost.")
+        if again:
+            self._notices.begin("store", f"{text.rstrip('.')}. Reading pauses, nothing is lost.")
         if self._connection is not None:
             self._connection.close()
             self._connection = None
