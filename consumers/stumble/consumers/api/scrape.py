@@ -44,4 +44,4 @@ def _stored(settings: Settings) -> StoreCollector:
     with connect(settings.database_url.get_secret_value(), application="stumble-metrics", autocommit=False) as session:
         session.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         session.read_only = True
-        return store_metrics(session, settings.kafka.topics.actions)
+        return store_metrics(session, settings.kafka.topics.actions, hosts=settings.metrics_hosts)

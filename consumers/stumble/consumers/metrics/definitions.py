@@ -14,6 +14,8 @@ Role = Literal["store", "projector", "alerter"]
 #: Values of `exception` beyond these are folded into `other`.
 MAX_EXCEPTIONS = 200
 OTHER = "other"
+#: The value of `host` where hosts are not told apart.
+ALL_HOSTS = "all"
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 REQUEST_SECONDS = (0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
 

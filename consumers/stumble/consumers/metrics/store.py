@@ -46,8 +46,10 @@ class StoreCollector:
         return self._families
 
 
-def store_metrics(connection: Connection[Any], topic: str = "instance-actions") -> StoreCollector:
-    """Read the store's counters; raises psycopg's errors when the store is away."""
+def store_metrics(
+    connection: Connection[Any], topic: str = "instance-actions", *, hosts: bool = True
+) -> StoreCollector:
+    """Read the store's counters; raises psycopg's errors when the store is away. Without `hosts` they are one."""
     counted: dict[str, Values] = defaultdict(dict)
     for metric, labels, value in connection.execute(query("read_counters")):
         counted[metric][tuple(labels)] = value
@@ -68,7 +70,7 @@ def store_metrics(connection: Connection[Any], topic: str = "instance-actions") 
             _gauge(d.EXCEPTIONS_UNKNOWN, {(): sum(is_unknown(exception) for (exception,) in exceptions)}),
             _counter(d.LATE, counted[LATE_EVENTS], [()]),
             *_sightings(connection),
-            *_outboxes(connection),
+            *_outboxes(connection, hosts=hosts),
             *_read_until(connection, topic),
         ]
     )
@@ -98,14 +100,27 @@ def _sightings(connection: Connection[Any]) -> Iterable[Family]:
     yield _gauge(d.SIGHTINGS, {(state,): count for state, count in rows}, states)
 
 
-def _outboxes(connection: Connection[Any]) -> Iterable[Family]:
-    rows = connection.execute(query("outbox_backlogs")).fetchall()
+def _outboxes(connection: Connection[Any], *, hosts: bool) -> Iterable[Family]:
+    rows: list[tuple[str, int, float | None, int, float]] = connection.execute(query("outbox_backlogs")).fetchall()
+    silent = sum(_SILENT[0] < time.time() - reported < _SILENT[1] for *_, reported in rows)
+    yield _gauge(d.SILENT_HOSTS, {(): silent})
+    rows = rows if hosts else _as_one(rows)
     yield _gauge(d.OUTBOX_EVENTS, {(host,): events for host, events, *_ in rows})
     yield _gauge(d.OUTBOX_OLDEST, {(host,): oldest for host, _, oldest, *_ in rows if oldest is not None})
     yield _gauge(d.OUTBOX_REFUSED, {(host,): refused for host, _, _, refused, _ in rows})
-    silent = sum(_SILENT[0] < time.time() - reported < _SILENT[1] for *_, reported in rows)
-    yield _gauge(d.SILENT_HOSTS, {(): silent})
     yield _gauge(d.OUTBOX_REPORTED, {(host,): reported for host, *_, reported in rows})
+
+
+def _as_one(
+    rows: Sequence[tuple[str, int, float | None, int, float]],
+) -> list[tuple[str, int, float | None, int, float]]:
+    """Return all hosts that were heard within a day as one: sums, the oldest event, the longest silence."""
+    heard = [row for row in rows if time.time() - row[4] < _SILENT[1]]
+    if not heard:
+        return []
+    waiting = [row[2] for row in heard if row[2] is not None]
+    events, refused = sum(row[1] for row in heard), sum(row[3] for row in heard)
+    return [(d.ALL_HOSTS, events, min(waiting, default=None), refused, min(row[4] for row in heard))]
 
 
 def _read_until(connection: Connection[Any], topic: str) -> Iterable[Family]:

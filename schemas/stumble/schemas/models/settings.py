@@ -55,6 +55,7 @@ class Settings(BaseSettings):
     api_url: str = Field("http://127.0.0.1:8686", description="Where the command line finds the API.")
     metrics_host: str = Field("127.0.0.1", description="Address that a role's own metrics bind to.")
     metrics_port: int | None = Field(None, ge=0, le=65535, description="Port of a role's own metrics; none by default.")
+    metrics_hosts: bool = Field(True, description="Tell of outboxes host by host; false: of all hosts as one, `all`.")
     cell: str | None = Field(None, description="Nova cell of this host.")
     region: str | None = Field(None, description="Keystone region of this host.")
     cloud: str | None = Field(None, description="Name of the cloud.")
