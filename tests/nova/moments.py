@@ -138,7 +138,7 @@ def signal_of(event: Event) -> str:
 def table(found: Iterable[Moment]) -> str:
     """Return a Markdown table, and the figures above it."""
     rows = list(found)
-    times = sorted(row.latency_ms for row in rows)
+    times = sorted(row.latency_ms for row in rows if row.outcome not in OPEN)
     figures = (
         f"{len(rows)} requests of {len({row.scenario for row in rows})} scenarios: median"
         f" {statistics.median(times):.0f} ms, 95 % within {times[int(len(times) * 0.95)]:.0f} ms,"
@@ -150,10 +150,12 @@ def table(found: Iterable[Moment]) -> str:
         "| scenario | outcome | decided by | readable after |",
         "|---|---|---|---|",
     ]
-    lines += [
-        f"| {row.scenario} | `{row.action}` {row.outcome} | `{row.signal}` | {row.latency_ms:.0f} ms |" for row in rows
-    ]
+    lines += [f"| {row.scenario} | `{row.action}` {row.outcome} | {_decided(row)} |" for row in rows]
     return "\n".join(lines)
+
+
+def _decided(row: Moment) -> str:
+    return "nothing that Nova tells | -" if row.outcome in OPEN else f"`{row.signal}` | {row.latency_ms:.0f} ms"
 
 
 if __name__ == "__main__":

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.nova import moments, offline
-from tests.nova.conftest import EXPECTED
+from tests.nova.conftest import EXPECTED, ROOT
 
+PAGE = ROOT / "docs" / "moments.md"
 pytestmark = pytest.mark.xdist_group("nova with the one line")
 
 
@@ -69,6 +70,13 @@ def test_no_outcome_was_ever_wrongly_final(name: str, run: Run) -> None:
             assert course.final == moments.WENT_ON[name][1]
         else:
             assert never_wrong(course, found)
+
+
+def test_the_page_has_every_request_of_the_table() -> None:
+    rows = (line.strip("| ").split(" | ") for line in PAGE.read_text(encoding="utf-8").splitlines() if " | `" in line)
+    told = Counter((row[0], *row[1].replace("`", "").split()) for row in rows)
+    wanted = Counter((name, one.action, one.outcome) for name, found in EXPECTED.items() for one in found)
+    assert told == wanted, "run python scripts/nova_moments.py, and commit what it writes"
 
 
 @pytest.mark.parametrize("name", list(EXPECTED))

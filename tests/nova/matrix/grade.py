@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import permutations
 from typing import Any
 
 from novaharness.vocabulary import Expected
@@ -30,17 +31,26 @@ def grade(expected: Sequence[Expected], items: Sequence[Mapping[str, Any]]) -> t
     wrong = judge.differences(expected, items)
     if not wrong:
         return RIGHT, []
-    lies = [lie for item in items for lie in _lies(expected, item)]
+    lies = _all_lies(expected, items)
     if lies:
         return FALSE, lies
     return (EFFECT if all(text.startswith("effect UNKNOWN") for text in wrong) else LESS), wrong
 
 
-def _lies(expected: Sequence[Expected], item: Mapping[str, Any]) -> list[str]:
-    meant = [one for one in expected if _may_be(item["action"], one.action)]
-    if not meant:
+def _all_lies(expected: Sequence[Expected], items: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what is not so, each of the items taken for another one of the requests that there were."""
+    meant = [item for item in items if any(_may_be(item["action"], one.action) for one in expected)]
+    lies = [f"there was no {item['action']}" for item in items if item not in meant]
+    if len(meant) > len(expected):
+        return [*lies, f"{len(meant)} requests instead of {len(expected)}"]
+    ways = (zip(ones, meant, strict=True) for ones in permutations(expected, len(meant)))
+    return lies + min(([lie for one, item in pairs for lie in _lies(one, item)] for pairs in ways), key=len)
+
+
+def _lies(expected: Expected, item: Mapping[str, Any]) -> list[str]:
+    if not _may_be(item["action"], expected.action):
         return [f"there was no {item['action']}"]
-    return min((_untrue(one, item) for one in meant), key=len)
+    return _untrue(expected, item)
 
 
 def _may_be(told: str | None, action: str) -> bool:

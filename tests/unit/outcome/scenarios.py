@@ -243,6 +243,61 @@ SCENARIOS = [
         },
     ),
     Scenario(
+        "two volumes of a server are extended by one call, one fails, its notification names both",
+        """
+        T api action_start extend_volume target_kind=volume target_id=vol-1
+        T api action_start extend_volume target_kind=volume target_id=vol-2
+        T h1 event_start compute_extend_volume target_kind=volume target_id=vol-1
+        T h1 event_finish.end compute_extend_volume target_kind=volume target_id=vol-1
+        T h1 event_start compute_extend_volume target_kind=volume target_id=vol-2
+        T h1 fault !libvirtError active/-
+        T h1 event_finish compute_extend_volume !libvirtError target_kind=volume target_id=vol-2
+        L h1 exception compute_extend_volume !libvirtError active/- action=extend_volume target_kind=volume
+        """,
+        {"extend_volume": "SUCCEEDED", "extend_volume#1": "FAILED h1:libvirtError(NONE)"},
+        but={
+            "versioned": {},
+            "legacy": {"extend_volume": "FAILED h1:libvirtError(NONE)"},
+            "both": {"extend_volume": "FAILED h1:libvirtError(NONE)"},
+        },
+    ),
+    Scenario(
+        "two volumes of a server are extended by one call, the first fails, the clock of nova-api is behind",
+        """
+        T h1 event_start compute_extend_volume target_kind=volume target_id=vol-1
+        T h1 event_finish compute_extend_volume !libvirtError target_kind=volume target_id=vol-1
+        T api action_start extend_volume target_kind=volume target_id=vol-1
+        T api action_start extend_volume target_kind=volume target_id=vol-2
+        L h1 exception compute_extend_volume !libvirtError active/- action=extend_volume target_kind=volume
+        """,
+        {"extend_volume": "FAILED h1:libvirtError(NONE)", "extend_volume#1": "IN_PROGRESS"},
+        but={
+            "tap+versioned": {"extend_volume": "FAILED h1:libvirtError(UNKNOWN)", "extend_volume#1": "IN_PROGRESS"},
+            "versioned": {},
+            "legacy": {"extend_volume": "FAILED h1:libvirtError(NONE)"},
+            "both": {"extend_volume": "FAILED h1:libvirtError(NONE)"},
+        },
+    ),
+    Scenario(
+        "two volumes of a server are extended by one call, one fails, its compute tells nothing else",
+        """
+        T api action_start extend_volume target_kind=volume target_id=vol-1
+        T api action_start extend_volume target_kind=volume target_id=vol-2
+        L h1 exception compute_extend_volume !libvirtError active/- action=extend_volume target_kind=volume
+        """,
+        {
+            "extend_volume": "IN_PROGRESS",
+            "extend_volume#1": "IN_PROGRESS",
+            "extend_volume#2": "FAILED h1:libvirtError(NONE)",
+        },
+        but={
+            "tap+versioned": {"extend_volume": "IN_PROGRESS", "extend_volume#1": "IN_PROGRESS"},
+            "versioned": {},
+            "legacy": {"extend_volume": "FAILED h1:libvirtError(NONE)"},
+            "both": {"extend_volume": "FAILED h1:libvirtError(NONE)"},
+        },
+    ),
+    Scenario(
         "two volumes of a server are extended by one call, none is named",
         """
         T api action_start extend_volume

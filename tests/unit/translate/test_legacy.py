@@ -6,7 +6,6 @@ from stumble.producers.translate import read_notification, translate_notificatio
 from stumble.producers.translate.names import INSTANCE_SIGNALS, LEGACY_SIGNALS
 from tests.unit.translate.samples import (
     CONTEXT,
-    OTHER,
     POWER_OFF_FAILURE,
     REQUEST,
     UUID,
@@ -89,52 +88,6 @@ def test_a_conductors_method():
 def test_an_attach_names_its_volume():
     event = one(wrapped_exception("attach_volume", "ValueError('x')", instance=instance(), bdm={"volume_id": "vol-1"}))
     assert (event["target_kind"], event["target_id"], event["action"]) == ("volume", "vol-1", "attach_volume")
-
-
-def external(uuid: str, tag: str) -> dict:
-    fields = {"instance_uuid": uuid, "name": "volume-extended", "status": "completed", "tag": tag}
-    return {f"_obj_{name}": value for name, value in fields.items()} | {"_context": {"auth_token": "canary-token"}}
-
-
-def test_extended_volumes_are_events_of_their_own():
-    message = wrapped_exception(
-        "external_instance_event",
-        "ValueError('x')",
-        instances=[instance(), instance(OTHER)],
-        events=[external(UUID, "vol-1"), external(UUID, "vol-2"), external(OTHER, "vol-3")],
-    )
-    events = translate_notification(message, CONTEXT)
-    assert [(event["instance_uuid"], event["target_id"]) for event in events] == [
-        (UUID, "vol-1"),
-        (UUID, "vol-2"),
-        (OTHER, "vol-3"),
-    ]
-    assert {(event["action"], event["step"]) for event in events} == {("extend_volume", "compute_extend_volume")}
-    assert [event["source"]["position"] for event in events] == [0, 1, 2]
-    assert len({event["event_id"] for event in events}) == 3
-
-
-def test_external_events_that_start_no_action_are_none():
-    network = external(UUID, "port-1") | {"_obj_name": "network-changed"}
-    known = {"instances": [instance()], "events": [network]}
-    message = wrapped_exception("external_instance_event", "ValueError('x')", **known)
-    assert read_notification(message, CONTEXT) == ([], "not_an_action")
-    known["events"] = [network, external(UUID, "vol-1")]
-    event = one(wrapped_exception("external_instance_event", "ValueError('x')", **known))
-    assert event["target_id"] == "vol-1"
-
-
-def test_external_events_as_text():
-    text = f"InstanceExternalEvent(instance_uuid={UUID},name='volume-extended',status='completed',tag='vol-1')"
-    instances = [f"Instance(display_name='a,uuid={OTHER}',uuid={UUID},vcpus=1)"]
-    event = one(wrapped_exception("external_instance_event", "ValueError('x')", instances=instances, events=[text]))
-    assert (event["instance_uuid"], event["target_id"]) == (UUID, "vol-1")
-
-
-def test_external_events_that_tell_nothing_still_name_the_instances():
-    message = wrapped_exception("external_instance_event", "ValueError('x')", instances=[instance()], events=["?"])
-    event = one(message)
-    assert (event["instance_uuid"], event["action"], event["step"]) == (UUID, None, None)
 
 
 def test_compute_task():

@@ -14,6 +14,9 @@ from stumble.consumers.facts import Fact
 from stumble.consumers.outcome import rules, signals
 from stumble.schemas.wire.ids import family as family_of
 
+#: Slot of a failure of one of several targets, where it is not known of which.
+_NOT_KNOWN = ""
+
 
 class Group:
     """The facts of one request. ``family`` is None while nothing names the action."""
@@ -163,18 +166,22 @@ def _order(fact: Fact) -> tuple[int, str]:
 
 def _home(fact: Fact, parts: dict[str, list[Fact]]) -> str:
     """Return the family of a fact that names none: that of the same failure, else of what started last before it."""
-    if fact.failure is not None:
-        for name, part in parts.items():
-            for other in part:
-                if (
-                    other.failure is not None
-                    and other.failure.exception == fact.failure.exception
-                    and other.origin.host == fact.origin.host
-                ):
-                    return name
+    for name, part in parts.items():
+        if any(_same_failure(fact, other) for other in part):
+            return name
     started = [(min(f.at for f in part), name) for name, part in parts.items() if part]
     before = [pair for pair in started if pair[0] <= fact.at]
     return max(before)[1] if before else min(started)[1] if started else next(iter(parts))
+
+
+def _same_failure(one: Fact, other: Fact) -> bool:
+    """Tell whether two facts show a failure of the same class on the same host."""
+    return (
+        one.failure is not None
+        and other.failure is not None
+        and one.failure.exception == other.failure.exception
+        and one.origin.host == other.origin.host
+    )
 
 
 def _by_target(group: Group) -> list[Group]:
@@ -186,27 +193,55 @@ def _by_target(group: Group) -> list[Group]:
     slots: list[str] = list(targets) + [f"#{n + 1}" for n in range(len(targets), max(starts, 1))]
     if len(slots) == 1 and not targets:
         return [group]
-    parts = _by_slot(group.facts, slots)
+    parts = _by_slot(group.facts, slots, known=len(targets))
     groups = []
     for slot, part in parts.items():
         if part:
             one = Group(group.family, part)
-            one.slot = None if slot == "#1" else slot
+            one.slot = None if slot in ("#1", _NOT_KNOWN) else slot
             kinds = [f.extra.target_kind for f in part if f.extra and f.extra.target_id == slot]
             one.target = (kinds[0], slot) if kinds else None
             groups.append(one)
     return groups
 
 
-def _by_slot(facts: Iterable[Fact], slots: list[str]) -> dict[str, list[Fact]]:
+def _by_slot(facts: Sequence[Fact], slots: list[str], known: int) -> dict[str, list[Fact]]:
+    """Give each fact to a target: its own, that of the same failure, else that of what was told last before it.
+
+    ``known`` of the slots are targets that facts tell. A failure that may be any of theirs is none of theirs.
+    """
     parts: dict[str, list[Fact]] = {slot: [] for slot in slots}
     counts = {"action_start": 0, "event_start": 0, "event_finish": 0}
+    failed = [fact for fact in facts if fact.failure is not None and _target_of(fact) is not None]
+    running: dict[str | None, str] = {}
     current = 0
     for fact in facts:
-        if fact.extra is not None and fact.extra.target_id:
-            current = slots.index(fact.extra.target_id)
+        target = _target_of(fact)
+        if target is not None and fact.signal == "event_start":
+            running[fact.origin.host] = target
+        elif fact.signal == "event_finish":
+            running.pop(fact.origin.host, None)
+        if target is None and fact.failure is not None:
+            target = next((_target_of(other) for other in failed if _same_failure(fact, other)), None)
+            if target is None and known and _is_anyones(fact, known):
+                target = running.get(fact.origin.host, _NOT_KNOWN)
+        if target == _NOT_KNOWN:
+            parts.setdefault(target, []).append(fact)
+            continue
+        if target is not None:
+            current = slots.index(target)
         elif fact.signal in counts:
             current = min(counts[fact.signal], len(slots) - 1)
             counts[fact.signal] += 1
         parts[slots[current]].append(fact)
     return parts
+
+
+def _target_of(fact: Fact) -> str | None:
+    return (fact.extra.target_id or None) if fact.extra is not None else None
+
+
+def _is_anyones(fact: Fact, known: int) -> bool:
+    """Tell whether a failure without a target may be that of several: its notification says so, or doesn't tell."""
+    kind = fact.extra.target_kind if fact.extra is not None else None
+    return fact.signal == "exception" and (kind is not None or known > 1)

@@ -50,10 +50,12 @@ class Producer:
 
     def notification(self, ctxt: Any, msg: Any, priority: str | None) -> None:
         """Emit the events of one notification."""
-        translation = read_notification(msg, ctxt, priority)
+        exc = sys.exc_info()[1]
+        failing = None if exc is None else sightings.failing_event(exc)
+        translation = read_notification(msg, ctxt, priority, failing=failing)
         events = translation.events
         if events and events[0]["failure"] is not None:
-            translation = Translation(_with_sighting(events, sys.exc_info()[1]))
+            translation = Translation(_with_sighting(events, exc))
         self._emit(translation, str(msg.get("event_type")) if isinstance(msg, Mapping) else "?")
 
     def call(self, call: Mapping[str, Any], ctxt: Mapping[str, Any]) -> None:
@@ -80,6 +82,4 @@ def _with_sighting(events: list[Event], exc: BaseException | None) -> list[Event
         event["failure_id"] = token
         if not event["failure"]["chain"]:
             event["failure"]["chain"] = [name.removesuffix("_Remote") for name in inside]
-    if len(events) > 1 and (failing := sightings.failing_event(exc)):
-        return [event for event in events if (event["instance_uuid"], event["target_id"]) == failing] or events
     return events

@@ -7,6 +7,7 @@ from typing import Any
 
 from stumble.producers.translate import fields, legacy, versioned
 from stumble.producers.translate.build import Event, Signal
+from stumble.producers.translate.external import Failing
 from stumble.producers.translate.mask import Mask
 from stumble.producers.translate.mask import mask as default_mask
 from stumble.producers.translate.names import LEGACY_SERVICES
@@ -29,22 +30,24 @@ def read_notification(
     ctxt: Any,
     priority: str | None = None,
     mask: Mask = default_mask,
+    failing: Failing | None = None,
 ) -> Translation:
     """Translate one notification (oslo.messaging's envelope and context, neither is changed).
 
-    ``priority`` is not needed: the event type tells as much. Never raises: what a message of any shape leads to is a
-    reason to skip it.
+    ``priority`` is not needed: the event type tells as much. ``failing`` is instance uuid and tag of the external event
+    at which a call for several of them failed, which only the process that raised it knows. Never raises: what a
+    message of any shape leads to is a reason to skip it.
     """
     del priority
     try:
-        return Translation(_events(fields.mapping(msg), fields.mapping(ctxt), mask))
+        return Translation(_events(fields.mapping(msg), fields.mapping(ctxt), mask, failing))
     except Skipped as skipped:
         return Translation([], str(skipped))
     except Exception:  # noqa: BLE001 - a message may have any shape, and the caller runs inside Nova
         return Translation([], MALFORMED)
 
 
-def _events(msg: Mapping[str, Any], ctxt: Mapping[str, Any], mask: Mask) -> list[Event]:
+def _events(msg: Mapping[str, Any], ctxt: Mapping[str, Any], mask: Mask, failing: Failing | None) -> list[Event]:
     event_type = fields.text(msg.get("event_type"))
     publisher = fields.text(msg.get("publisher_id"))
     message_id = fields.text(msg.get("message_id"))
@@ -61,7 +64,7 @@ def _events(msg: Mapping[str, Any], ctxt: Mapping[str, Any], mask: Mask) -> list
         return versioned.events(signal, payload, ctxt, mask)
     name = legacy.name_of(event_type, payload)
     signal = Signal("LEGACY", event_type, name, message_id, publisher, occurred_at, service, host)
-    return legacy.events(signal, payload, ctxt, mask)
+    return legacy.events(signal, payload, ctxt, mask, failing)
 
 
 def _sender(publisher: str) -> tuple[str | None, str | None]:

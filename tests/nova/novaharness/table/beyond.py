@@ -26,6 +26,7 @@ BEYOND: dict[str, tuple[str, ...]] = {
     "create fails, no other host may be tried": NOTIFICATIONS,
     "createImage of a server with its root on a volume: Cinder fails": NOTIFICATIONS,
     "extend_volume of two volumes, one fails": NOTIFICATIONS,
+    "extend_volume of two volumes, the first fails": NOTIFICATIONS,
     "createImage: the image is deleted meanwhile": NOTIFICATIONS,
     "createBackup: the image is deleted meanwhile": NOTIFICATIONS,
     "stop: the bus is gone": NOTIFICATIONS,

@@ -202,6 +202,17 @@ SCENARIOS: tuple[Scenario, ...] = (
         before=(v.ATTACH_SECOND_VOLUME,),
     ),
     Scenario(
+        "extend_volume of two volumes, the first fails",
+        "with volume",
+        v.EXTEND_TWO_VOLUMES,
+        (
+            Expected("extend_volume", "FAILED", ((HOST1, "ExtendVolumeNotSupported"),), None, "NONE"),
+            Expected("extend_volume", "IN_PROGRESS"),  # Nova gives the call up, and never comes to the second volume
+        ),
+        (Fault("nova.virt.fake.FakeDriver.extend_volume", "nova.exception.ExtendVolumeNotSupported", times=1),),
+        before=(v.ATTACH_SECOND_VOLUME,),
+    ),
+    Scenario(
         "createImage: the image is deleted meanwhile",
         "active",
         v.SNAPSHOT,
