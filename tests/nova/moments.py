@@ -104,7 +104,8 @@ class Moment:
     action: str | None
     outcome: str | None
     signal: str
-    latency_ms: float
+    latency_ms: float | None
+    """None where nothing decides it."""
 
 
 def moments(evidence: Path, results: Iterable[Mapping[str, Any]]) -> list[Moment]:
@@ -119,12 +120,18 @@ def moments(evidence: Path, results: Iterable[Mapping[str, Any]]) -> list[Moment
             course.action,
             course.outcome,
             signal_of(course.decided_by),
-            (seen[course.request_key][1] - course.decided_by["emitted_at"]) / 1000,
+            _latency_ms(course, seen),
         )
         for result in results
         for course in of_scenario(by_request.get(result.get("request_id"), ()), result)
         if course.outcome is not None
     ]
+
+
+def _latency_ms(course: Course, seen: Mapping[str, tuple[tuple[str | None, ...], int]]) -> float | None:
+    if course.outcome in OPEN:
+        return None
+    return float(seen[course.request_key][1] - course.decided_by["emitted_at"]) / 1000
 
 
 def signal_of(event: Event) -> str:
@@ -138,7 +145,7 @@ def signal_of(event: Event) -> str:
 def table(found: Iterable[Moment]) -> str:
     """Return a Markdown table, and the figures above it."""
     rows = list(found)
-    times = sorted(row.latency_ms for row in rows if row.outcome not in OPEN)
+    times = sorted(row.latency_ms for row in rows if row.latency_ms is not None)
     figures = (
         f"{len(rows)} requests of {len({row.scenario for row in rows})} scenarios: median"
         f" {statistics.median(times):.0f} ms, 95 % within {times[int(len(times) * 0.95)]:.0f} ms,"
@@ -155,7 +162,7 @@ def table(found: Iterable[Moment]) -> str:
 
 
 def _decided(row: Moment) -> str:
-    return "nothing that Nova tells | -" if row.outcome in OPEN else f"`{row.signal}` | {row.latency_ms:.0f} ms"
+    return "nothing that Nova tells | -" if row.latency_ms is None else f"`{row.signal}` | {row.latency_ms:.0f} ms"
 
 
 if __name__ == "__main__":
