@@ -1,0 +1,13 @@
+"""Scenarios as data: what the signals of each way in say, and what the derivation must make of them."""
+
+from __future__ import annotations
+
+from tests.unit.outcome.scenarios.builds import BUILDS
+from tests.unit.outcome.scenarios.deletes import DELETES
+from tests.unit.outcome.scenarios.guests import GUESTS
+from tests.unit.outcome.scenarios.moves import MOVES
+from tests.unit.outcome.scenarios.scenario import Scenario
+
+SCENARIOS = [*GUESTS, *BUILDS, *DELETES, *MOVES]
+
+__all__ = ["SCENARIOS", "Scenario"]

@@ -1,0 +1,234 @@
+"""What builds a server: create, rebuild, shelve and unshelve, deleted midway or not."""
+
+from __future__ import annotations
+
+from tests.unit.outcome.scenarios.scenario import Scenario
+
+BUILDS = [
+    Scenario(
+        "create exhausts its retries",
+        """
+        T con action_start create
+        T h1 event_start compute__do_build_and_run_instance
+        VL h1 instance.create.start building/-
+        VL h1 instance.create.error building/spawning !libvirtError
+        T h1 event_finish.end compute__do_build_and_run_instance
+        T h2 event_start compute__do_build_and_run_instance
+        VL h2 instance.create.start building/-
+        VL h2 instance.create.error building/spawning !libvirtError
+        T h2 event_finish.end compute__do_build_and_run_instance
+        T con fault !MaxRetriesExceeded error/-
+        VL con compute_task.build_instances !MaxRetriesExceeded error/-
+        """,
+        {"create": "FAILED h1:libvirtError(NONE) h2:libvirtError(ERROR) verdict=MaxRetriesExceeded"},
+    ),
+    Scenario(
+        "create recovers on the second host",
+        """
+        T con action_start create
+        T h1 event_start compute__do_build_and_run_instance
+        VL h1 instance.create.start building/-
+        VL h1 instance.create.error building/spawning !ComputeResourcesUnavailable
+        T h1 event_finish.end compute__do_build_and_run_instance
+        T h2 event_start compute__do_build_and_run_instance
+        VL h2 instance.create.start building/-
+        VL h2 instance.create.end active/-
+        T h2 event_finish.end compute__do_build_and_run_instance
+        """,
+        {"create": "RECOVERED h1:ComputeResourcesUnavailable(NONE)"},
+    ),
+    Scenario(
+        "create gives up on a build that no host can do",
+        """
+        T con action_start create
+        T h1 event_start compute__do_build_and_run_instance
+        VL h1 instance.create.start building/-
+        VL h1 instance.create.error building/spawning !VirtualInterfaceCreateException
+        T h1 fault !BuildAbortException>VirtualInterfaceCreateException building/spawning
+        T h1 event_finish compute__do_build_and_run_instance
+        """,
+        {"create": "FAILED h1:VirtualInterfaceCreateException(UNKNOWN)"},
+    ),
+    Scenario(
+        "create without retries",
+        """
+        T con action_start create
+        T h1 event_start compute__do_build_and_run_instance
+        VL h1 instance.create.start building/-
+        VL h1 instance.create.error building/spawning !HypervisorUnavailable
+        T h1 fault !RescheduledException>HypervisorUnavailable building/spawning
+        T h1 event_finish compute__do_build_and_run_instance
+        """,
+        {"create": "FAILED h1:HypervisorUnavailable(UNKNOWN)"},
+        but={
+            # The same payload, whether Nova tries another host or gives up: it cannot be known.
+            way: {"create": "IN_PROGRESS h1:HypervisorUnavailable(UNKNOWN)"}
+            for way in ("versioned", "legacy", "both")
+        },
+    ),
+    Scenario(
+        "create deleted midway",
+        """
+        T con action_start create
+        T h1 event_start compute__do_build_and_run_instance
+        VL h1 instance.create.start building/-
+        T api action_start delete @req-2
+        VL h1 instance.delete.start building/deleting @req-2
+        VL h1 instance.create.error building/spawning !UnexpectedDeletingTaskStateError
+        T h1 event_finish compute__do_build_and_run_instance
+        T h1 event_start compute_terminate_instance @req-2
+        VL h1 instance.delete.end deleted/- @req-2
+        T h1 event_finish compute_terminate_instance @req-2
+        """,
+        {"create": "CANCELLED", "delete": "SUCCEEDED"},
+    ),
+    Scenario(
+        "create that is open when its server is deleted",
+        """
+        T con action_start create
+        VL h1 instance.create.start building/-
+        T api action_start delete @req-2
+        VL h1 instance.delete.end deleted/- @req-2
+        """,
+        {"create": "CANCELLED", "delete": "SUCCEEDED"},
+    ),
+    Scenario(
+        "shelve with Nova's default offload time",
+        """
+        T api action_start shelve
+        T h1 event_start compute_shelve_instance
+        VL h1 instance.shelve.start active/shelving
+        VL h1 instance.shelve.end shelved/shelving_offloading
+        VL h1 instance.shelve_offload.start shelved/shelving_offloading
+        VL h1 instance.shelve_offload.end shelved_offloaded/-
+        T h1 event_finish.end compute_shelve_instance
+        """,
+        {"shelve": "SUCCEEDED"},
+    ),
+    Scenario(
+        "shelve whose offload fails",
+        """
+        T api action_start shelve
+        T h1 event_start compute_shelve_instance
+        VL h1 instance.shelve.start active/shelving
+        VL h1 instance.shelve.end shelved/shelving_offloading
+        VL h1 instance.shelve_offload.start shelved/shelving_offloading
+        T h1 fault !InstancePowerOffFailure shelved/shelving_offloading
+        T h1 event_finish compute_shelve_instance !InstancePowerOffFailure
+        VL h1 exception compute_shelve_instance !InstancePowerOffFailure shelved/-
+        """,
+        {"shelve": "FAILED h1:InstancePowerOffFailure(OTHER)"},
+    ),
+    Scenario(
+        "shelve, and a periodic task that offloads later",
+        """
+        T api action_start shelve
+        T h1 event_start compute_shelve_instance
+        VL h1 instance.shelve.start active/shelving
+        VL h1 instance.shelve.end shelved/-
+        T h1 event_finish.end compute_shelve_instance
+        T h1 event_start compute_shelve_offload_instance @req-periodic sys
+        VL h1 instance.shelve_offload.start shelved/shelving_offloading @req-periodic sys
+        VL h1 instance.shelve_offload.end shelved_offloaded/- @req-periodic sys
+        T h1 event_finish.end compute_shelve_offload_instance @req-periodic sys
+        """,
+        {"shelve": "SUCCEEDED", "shelveOffload": "SUCCEEDED"},
+    ),
+    Scenario(
+        "rebuild rolls back",
+        """
+        T api action_start rebuild
+        T h1 event_start compute_rebuild_instance
+        VL h1 instance.rebuild.start active/rebuilding
+        VL h1 instance.rebuild.error active/rebuilding !ComputeResourcesUnavailable
+        T h1 fault !BuildAbortException>ComputeResourcesUnavailable active/-
+        T h1 event_finish compute_rebuild_instance !BuildAbortException>ComputeResourcesUnavailable
+        V h1 exception !BuildAbortException
+        L h1 exception compute_rebuild_instance !BuildAbortException active/-
+        """,
+        {"rebuild": "FAILED h1:ComputeResourcesUnavailable(NONE)"},
+        but={"versioned": {"rebuild": "FAILED h1:ComputeResourcesUnavailable(UNKNOWN)"}},
+    ),
+    Scenario(
+        "unshelve without a valid host",
+        """
+        T api action_start unshelve
+        T con event_start schedule_instances
+        T con event_finish schedule_instances !NoValidHost shelved_offloaded/unshelving
+        """,
+        {"unshelve": "FAILED con:NoValidHost(NONE)"},
+        but={way: {} for way in ("versioned", "legacy", "both")},
+    ),
+    Scenario(
+        "unshelve whose image is gone",
+        """
+        T api action_start unshelve shelved_offloaded/unshelving
+        T con event_start get_image_info
+        T con fault !ImageNotFound error/unshelving
+        T con event_finish get_image_info !UnshelveException>ImageNotFound
+        """,
+        {"unshelve": "FAILED con:ImageNotFound(ERROR)"},
+        but={way: {} for way in ("versioned", "legacy", "both")},
+    ),
+    Scenario(
+        "unshelve of a server that was not offloaded",
+        """
+        T api action_start unshelve
+        T h1 event_start compute_start_instance
+        VL h1 instance.power_on.start shelved/powering-on
+        VL h1 instance.power_on.end active/-
+        T h1 event_finish.end compute_start_instance
+        """,
+        {"unshelve": "SUCCEEDED"},
+    ),
+    Scenario(
+        "shelve of a server with its root on a volume",
+        """
+        T api action_start shelve active/shelving
+        T h1 event_start compute_shelve_offload_instance active/shelving
+        VL h1 instance.shelve_offload.start active/shelving
+        VL h1 instance.shelve_offload.end shelved_offloaded/-
+        T h1 event_finish.end compute_shelve_offload_instance shelved_offloaded/-
+        """,
+        {"shelve": "SUCCEEDED"},
+    ),
+    Scenario(
+        "rebuild deleted midway: Nova swallows what it stumbles over",
+        """
+        T api action_start rebuild active/rebuilding
+        T h1 event_start compute_rebuild_instance active/rebuilding
+        VL h1 instance.rebuild.start compute_rebuild_instance active/rebuilding
+        T api action_start delete @req-2
+        VL h1 instance.rebuild.error active/- !UnexpectedDeletingTaskStateError>NoRowsMatched
+        T h1 event_finish.end compute_rebuild_instance active/-
+        VL h1 instance.delete.end deleted/- @req-2
+        """,
+        {"rebuild": "CANCELLED", "delete": "SUCCEEDED"},
+    ),
+    Scenario(
+        "create from a volume that Cinder does not give",
+        """
+        T con action_start create building/scheduling
+        T h1 event_start compute__do_build_and_run_instance building/scheduling
+        VL h1 instance.create.start building/-
+        VL h1 instance.create.error building/block_device_mapping !BuildAbortException>InvalidBDM
+        V h1 instance.volume_detach.start building/block_device_mapping
+        VL h1 instance.volume_detach.end building/block_device_mapping
+        T h1 fault !BuildAbortException>InvalidBDM building/block_device_mapping
+        T h1 event_finish.end compute__do_build_and_run_instance error/-
+        """,
+        {"create": "FAILED h1:InvalidBDM(ERROR)"},
+        but={way: {"create": "FAILED h1:InvalidBDM(UNKNOWN)"} for way in ("versioned", "legacy", "both")},
+    ),
+    Scenario(
+        "a restarted compute gives a rebuild up",
+        """
+        T api action_start rebuild active/rebuilding
+        T h1 event_start compute_rebuild_instance active/rebuilding
+        VL h1 instance.rebuild.start compute_rebuild_instance active/rebuilding
+        T h1 instance.update error/- @req-init sys
+        """,
+        {"rebuild": "FAILED h1:InterruptedByRestart(ERROR)"},
+        but={way: {"rebuild": "IN_PROGRESS"} for way in ("versioned", "legacy", "both")},
+    ),
+]

@@ -1,0 +1,93 @@
+"""Deletes, and what they do to other requests on their server."""
+
+from __future__ import annotations
+
+from tests.unit.outcome.scenarios.scenario import Scenario
+
+DELETES = [
+    Scenario(
+        "stop of a server that is deleted meanwhile",
+        """
+        T api action_start stop
+        VL h1 instance.power_off.start active/powering-off
+        T api action_start delete @req-2
+        VL h1 instance.delete.start active/deleting @req-2
+        T h1 event_finish compute_stop_instance !InstanceNotFound
+        VL h1 exception compute_stop_instance !InstanceNotFound
+        VL h1 instance.delete.end deleted/- @req-2
+        """,
+        {"stop": "CANCELLED", "delete": "SUCCEEDED"},
+    ),
+    Scenario(
+        "local delete: its action starts after its end",
+        """
+        VL api instance.delete.start active/-
+        VL api instance.delete.end deleted/-
+        T api action_start delete
+        """,
+        {"delete": "SUCCEEDED"},
+    ),
+    Scenario(
+        "delete fails",
+        """
+        T api action_start delete
+        VL h1 instance.delete.start active/deleting
+        T h1 event_start compute_terminate_instance
+        VL h1 instance.shutdown.start active/deleting
+        T h1 fault !InstanceTerminationFailure error/-
+        T h1 event_finish compute_terminate_instance !InstanceTerminationFailure
+        V h1 exception !InstanceTerminationFailure
+        L h1 exception compute_terminate_instance !InstanceTerminationFailure error/-
+        """,
+        {"delete": "FAILED h1:InstanceTerminationFailure(ERROR)"},
+        but={"versioned": {"delete": "FAILED h1:InstanceTerminationFailure(UNKNOWN)"}},
+    ),
+    Scenario(
+        "soft delete, and a periodic task that fails to reclaim",
+        """
+        T api action_start delete
+        VL h1 instance.soft_delete.start active/soft-deleting
+        VL h1 instance.soft_delete.end soft-delete/-
+        T h1 event_finish.end compute_soft_delete_instance
+        VL h1 instance.delete.start soft-delete/- @req-periodic sys
+        VL h1 exception !HypervisorUnavailable @req-periodic sys
+        T h1 fault !HypervisorUnavailable error/- @req-periodic sys
+        """,
+        {"delete": "SUCCEEDED", "delete#1": "FAILED h1:HypervisorUnavailable(ERROR)"},
+        but={
+            way: {"delete": "SUCCEEDED", "delete#1": "FAILED h1:HypervisorUnavailable(UNKNOWN)"}
+            for way in ("versioned", "legacy", "both")
+        },
+    ),
+    Scenario(
+        "the guest of a deleted server is gone already",
+        """
+        T api action_start delete active/deleting
+        T h1 event_start compute_terminate_instance active/deleting
+        V h1 instance.delete.start active/deleting
+        L h1 instance.delete.start active/deleting
+        T h1 event_finish.end compute_terminate_instance active/deleting
+        """,
+        {"delete": "IN_PROGRESS"},
+    ),
+    Scenario(
+        "a guest that is missing long after a delete has failed",
+        """
+        T api action_start delete
+        T h1 event_finish compute_terminate_instance !HypervisorUnavailable error/-
+        V h1 exception compute_terminate_instance !HypervisorUnavailable
+        L h1 exception compute_terminate_instance !HypervisorUnavailable error/-
+        T api action_start reboot @req-2
+        VL h1 instance.reboot.start error/rebooting @req-2
+        T h1 event_finish compute_reboot_instance !InstanceNotFound @req-2
+        VL h1 exception compute_reboot_instance !InstanceNotFound @req-2
+        """,
+        {"delete": "FAILED h1:HypervisorUnavailable(ERROR)", "reboot": "FAILED h1:InstanceNotFound(UNKNOWN)"},
+        but={
+            "versioned": {
+                "delete": "FAILED h1:HypervisorUnavailable(UNKNOWN)",
+                "reboot": "FAILED h1:InstanceNotFound(UNKNOWN)",
+            },
+        },
+    ),
+]
