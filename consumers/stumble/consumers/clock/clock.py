@@ -168,11 +168,13 @@ class Clock(threading.Thread):
 
     def _restarted(self, connection: Connection[Any]) -> list[Finding]:
         """Return what restarts may have interrupted; a restart is judged in each partition until nothing is left."""
+        starts = [(partition, start) for start in self._fleet.starts() for partition in self._watches]
+        self._judged.intersection_update(starts)  # of services that have started again since, nothing is asked any more
         due = [
             (partition, start)
-            for start in self._fleet.starts()
-            for partition, watch in self._watches.items()
-            if (partition, start) not in self._judged and watch.knows(start.relay_host, start.settled_at)
+            for partition, start in starts
+            if (partition, start) not in self._judged
+            and self._watches[partition].knows(start.relay_host, start.settled_at)
         ]
         found = [one for one in find.on_restarted_hosts(connection, due) if one.identity not in self._refused]
         if len(found) < find.LIMIT:

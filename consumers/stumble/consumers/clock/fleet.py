@@ -59,6 +59,7 @@ class Fleet:
         self._words: dict[tuple[str, str], Word] = {}
         self._heard: dict[str, float] = {}
         self._relays: Mapping[str, Word] = {}
+        self._hosts: dict[str, set[str]] = {}
 
     def hear(self, words: Sequence[Word], now: float) -> None:
         """Take in what was said; ``now`` in steady seconds. A relay is heard when its word changes."""
@@ -80,6 +81,9 @@ class Fleet:
         }
         for key in [key for key, word in self._words.items() if self._forgettable(word, newest)]:
             del self._words[key]
+        self._hosts = defaultdict(set)
+        for word in self._words.values():
+            self._hosts[word.relay_host].add(word.host)
 
     @staticmethod
     def _forgettable(word: Word, newest: int) -> bool:
@@ -99,7 +103,7 @@ class Fleet:
 
     def hosts_of(self, relay_host: str) -> set[str]:
         """Return Nova's names of the hosts that a relay speaks for."""
-        return {relay_host} | {word.host for word in self._words.values() if word.relay_host == relay_host}
+        return {relay_host} | self._hosts.get(relay_host, set())
 
     def starts(self) -> list[Start]:
         """Return the last start of each host's compute service, where all is known that is needed to judge it."""

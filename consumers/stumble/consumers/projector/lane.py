@@ -225,10 +225,7 @@ class Lane:
     def _merge(self, result: Result, applied: Applied, batch: Batch) -> None:
         if applied.events:
             self._breaker.stored(batch.spans)
-        if result.applied is None:
-            result.applied = applied
-        else:
-            result.applied.add(applied)
+        result.merge(Result(applied))
 
     def _dead_letter(self, batch: Batch, result: Result) -> None:
         failed = self._letters.send(batch.bad)
