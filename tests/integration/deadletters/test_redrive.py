@@ -12,7 +12,7 @@ from stumble.consumers.projector.batch import BadRecord
 from stumble.consumers.projector.errors import BadRecordError
 from stumble.consumers.store.connect import connect
 from tests.integration.api.command import stumble
-from tests.integration.projector.world import NOW_US, FakeRecord, World, event, eventually, framed
+from tests.integration.projector.world import NOW_US, FakeRecord, World, event, eventually, framed, refuse_cursed
 
 pytestmark = pytest.mark.timeout(180)
 OLD_MS = NOW_US // 1000 - 86_400_000
@@ -69,13 +69,7 @@ def records(world: World, topic: str) -> list:
 
 def test_what_the_store_refused_is_taken_in_later_byte_for_byte(world):
     with connect(world.url) as session:
-        session.execute(
-            "create function refuse() returns trigger language plpgsql as $$ begin "
-            "if new.host = 'cursed' then raise exception 'cursed' using errcode = '22000'; end if; return new; end $$"
-        )
-        session.execute(
-            "create trigger refuse before insert or update on requests for each row execute function refuse()"
-        )
+        refuse_cursed(session)
         good = [event(request_id=f"req-{number}") for number in range(3)]
         cursed = [event(host="cursed", request_id=f"cursed-{number}", action="reboot") for number in range(2)]
         own = [("ce_id", b"mine"), ("twice", b"1"), ("twice", None), ("bytes", b"\xff\x00")]
@@ -168,7 +162,6 @@ def test_what_comes_back_again_and_again_parks(world):
     assert "0 sent again" in told(world, "redrive")
     assert "is parked" in told(world, "redrive", "--dry-run", "--state", "PARKED")
     assert "1 sent again" in told(world, "redrive", "--state", "PARKED", "--force")
-    stats = json.loads(told(world, "stats", "--format", "json"))
     eventually(lambda: "" if len(listed(world)) == 5 else "not back")
     stats = json.loads(told(world, "stats", "--format", "json"))
     assert stats["total"]["states"] == {"REDRIVEN": 4, "PARKED": 1}

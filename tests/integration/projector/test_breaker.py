@@ -11,7 +11,7 @@ import pytest
 from stumble.consumers.store.connect import connect
 from tests.integration.api.command import stumble
 from tests.integration.deadletters.test_redrive import records, told
-from tests.integration.projector.world import event, eventually, framed
+from tests.integration.projector.world import event, eventually, framed, refuse_cursed
 
 pytestmark = pytest.mark.timeout(180)
 KEY = b"11111111-1111-4111-8111-111111111111"
@@ -59,13 +59,7 @@ def test_a_run_of_junk_waits_for_a_person_and_the_rest_goes_on(world):
 
 def test_what_the_store_refuses_one_after_the_other_goes_on_by_itself_when_it_is_mended(world):
     with connect(world.url) as session:
-        session.execute(
-            "create function refuse() returns trigger language plpgsql as $$ begin "
-            "if new.host = 'cursed' then raise exception 'cursed' using errcode = '22000'; end if; return new; end $$"
-        )
-        session.execute(
-            "create trigger refuse before insert or update on requests for each row execute function refuse()"
-        )
+        refuse_cursed(session)
         good = [event(request_id=f"req-{number}") for number in range(4)]
         cursed = [event(host="cursed", request_id=f"cursed-{number}") for number in range(8)]
         world.produce([*good[:2], *cursed, *good[2:]])

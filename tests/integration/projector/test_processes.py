@@ -18,7 +18,16 @@ from stumble.consumers.store.migrate import migrate
 from stumble.schemas.wire.codec import Decoder
 from stumble.schemas.wire.schemas import ACTION_FAILED, ACTION_OUTCOME, EVENT
 from tests.integration.api.command import stumble
-from tests.integration.projector.world import World, differences, event, eventually, failure, framed, stream
+from tests.integration.projector.world import (
+    World,
+    differences,
+    event,
+    eventually,
+    failure,
+    framed,
+    refuse_cursed,
+    stream,
+)
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -160,14 +169,7 @@ def test_poison_goes_to_the_dead_letter_topic_and_nothing_stops(world):
 
 def test_the_one_record_that_the_store_refuses_is_found(world):
     with connect(world.url) as session:
-        session.execute(
-            "create function refuse() returns trigger language plpgsql as $$ begin "
-            "if new.host = 'cursed' then raise exception 'cursed' using errcode = '22000'; end if; "
-            "return new; end $$"
-        )
-        session.execute(
-            "create trigger refuse before insert or update on requests for each row execute function refuse()"
-        )
+        refuse_cursed(session)
     events = events_of(events=800)
     cursed = event(host="cursed", request_id="req-cursed")
     world.produce([*events[:400], cursed, *events[400:]])
@@ -214,11 +216,8 @@ def test_a_dead_letter_topic_that_cannot_be_written_blocks_only_its_partition(wo
 
 def test_an_expired_offset_stops_with_one_line_until_the_loss_is_accepted(world):
     events = events_of(events=1200)
-    first = world.start()
     world.produce(events[:600])
-    eventually(world.behind)
-    first.terminate()
-    first.wait(20)
+    world.read_once()
     key = events[0]["instance_uuid"].encode()
     for number in range(5):
         world.send(framed(event(request_id=f"lost-{number}")), key)

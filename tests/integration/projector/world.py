@@ -246,6 +246,15 @@ def _publications(session: Any, want: Mapping[str, RequestRecord]) -> list[str]:
     return told
 
 
+def refuse_cursed(session: Any) -> None:
+    """Let the store refuse requests on the host `cursed` until the trigger `refuse` on `requests` is dropped."""
+    session.execute(
+        "create function refuse() returns trigger language plpgsql as $$ begin "
+        "if new.host = 'cursed' then raise exception 'cursed' using errcode = '22000'; end if; return new; end $$"
+    )
+    session.execute("create trigger refuse before insert or update on requests for each row execute function refuse()")
+
+
 def eventually(check: Callable[[], Any], seconds: float = 60.0) -> None:
     """Wait until `check` returns something empty; fails with what it returned last."""
     deadline = time.monotonic() + seconds
@@ -345,6 +354,13 @@ class World:
             rows = session.execute(query("joinable_sightings"), {"window": EVERYTHING})
             takers = Counter(event_id for event_id, *_ in rows)
         return [event_id for event_id, count in takers.items() if count == 1]
+
+    def read_once(self) -> None:
+        """Run a projector until the store is where the topic ends."""
+        process = self.start()
+        eventually(self.behind)
+        process.terminate()
+        process.wait(20)
 
     def said(self, process: subprocess.Popen[str]) -> str:
         """What a process has logged."""
