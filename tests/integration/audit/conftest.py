@@ -42,6 +42,8 @@ _EVERYTHING = {
 
 
 HALF = 1500
+#: Of whom the topic holds one record, which can't be read.
+NOBODY = "88888888-8888-4888-8888-888888888888"
 
 
 class Built(World):
@@ -111,6 +113,8 @@ def built(kafka: str, new_database: Callable[..., str]) -> Iterator[Built]:
         time.sleep(0.1)  # Kafka's time of a record has milliseconds
         world.middle = datetime.now(UTC)
         world.produce(events[HALF:])
+        world.send(b"no event", NOBODY.encode())
+        world.flush()
         world.settle(events)
         projector.terminate()
         assert projector.wait(60) == 0

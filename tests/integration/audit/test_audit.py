@@ -17,6 +17,7 @@ def test_a_store_that_is_right_differs_in_nothing(store):
     status, told = store.audit()
     assert (status, told["differences"], told["found"]) == (0, {}, [])
     assert told["records"] >= 3000
+    assert (told["unreadable"], told["dead_letters"]) == (1, 1)
     assert told["requests"] == store.rows("select count(*) from requests")[0][0]
     assert told["failures"] == store.rows("select count(*) from failures")[0][0]
     ended = store.run("audit")
@@ -24,47 +25,31 @@ def test_a_store_that_is_right_differs_in_nothing(store):
     assert "The store says what the topic says." in ended.stdout
 
 
+FACTS = "instance_uuid, request_id"
+#: Rows to spoil and what the audit must name: table, its key, the how manieth, what to set there (else it is deleted).
+SPOILT = (
+    ("missing", "event", "events", "event_id", 10, None),
+    ("different", "event", "events", "event_id", 20, "body = body || '\\x00'"),
+    ("missing", "request", "requests", "request_key", 3, None),
+    ("different", "request", "requests", "request_key", 5, "outcome = 'STALLED', reason = 'because'"),
+    ("missing", "failure", "failures", "failure_id", 2, None),
+    ("different", "failure", "failures", "failure_id", 4, "occurred_at = occurred_at + interval '1 hour'"),
+    ("different", "facts", "fact_sets", FACTS, 7, "facts = '[1,[],[]]'"),
+    ("missing", "facts", "fact_sets", FACTS, 9, None),
+)
+
+
+def _spoil_row(store, table, key, place, change):
+    """Returns the row's id."""
+    which = f"({key}) = (select {key} from {table} order by {key} limit 1 offset {place})"
+    what = f"update {table} set {change}" if change else f"delete from {table}"
+    ((found,),) = store.spoil(f"{what} where {which} returning concat_ws('/', {key})")
+    return found
+
+
 def _plant(store):
     """Spoil the store in every way; returns (kind, what, id) of each."""
-    planted = []
-    one = "(select {0} from {1} order by {0} limit 1 offset {2})"
-    (gone,) = store.spoil(
-        f"delete from events where event_id = {one.format('event_id', 'events', 10)} returning event_id"
-    )
-    planted.append(("missing", "event", str(gone[0])))
-    (bent,) = store.spoil(
-        f"update events set body = body || '\\x00' where event_id = {one.format('event_id', 'events', 20)} "
-        "returning event_id"
-    )
-    planted.append(("different", "event", str(bent[0])))
-    (gone,) = store.spoil(
-        f"delete from requests where request_key = {one.format('request_key', 'requests', 3)} returning request_key"
-    )
-    planted.append(("missing", "request", str(gone[0])))
-    (bent,) = store.spoil(
-        "update requests set outcome = 'STALLED', reason = 'because' where request_key = "
-        f"{one.format('request_key', 'requests', 5)} returning request_key"
-    )
-    planted.append(("different", "request", str(bent[0])))
-    (gone,) = store.spoil(
-        f"delete from failures where failure_id = {one.format('failure_id', 'failures', 2)} returning failure_id"
-    )
-    planted.append(("missing", "failure", str(gone[0])))
-    (bent,) = store.spoil(
-        "update failures set occurred_at = occurred_at + interval '1 hour' where failure_id = "
-        f"{one.format('failure_id', 'failures', 4)} returning failure_id"
-    )
-    planted.append(("different", "failure", str(bent[0])))
-    (bent,) = store.spoil(
-        "update fact_sets set facts = '[1,[],[]]' where (instance_uuid, request_id) = (select instance_uuid, "
-        "request_id from fact_sets order by 1, 2 limit 1 offset 7) returning instance_uuid || '/' || request_id"
-    )
-    planted.append(("different", "facts", bent[0]))
-    (gone,) = store.spoil(
-        "delete from fact_sets where (instance_uuid, request_id) = (select instance_uuid, request_id from fact_sets "
-        "order by 1, 2 limit 1 offset 9) returning instance_uuid || '/' || request_id"
-    )
-    planted.append(("missing", "facts", gone[0]))
+    planted = [(kind, what, _spoil_row(store, *row)) for kind, what, *row in SPOILT]
     stranger = event(instance_uuid="99999999-9999-4999-8999-999999999999")
     (row,) = store.spoil(
         "insert into events select %s, now(), kafka_partition, 1, body from events limit 1 returning event_id",

@@ -7,6 +7,7 @@ import sys
 import time
 
 import pytest
+from confluent_kafka import Producer
 from confluent_kafka.admin import AclBindingFilter, AclOperation, AclPermissionType, AdminClient, ResourcePatternType
 
 from stumble.consumers.rights import ResourceType, grants
@@ -44,6 +45,10 @@ def test_every_role_works_as_its_own_principal(granted, acting, secure_database,
     common = {"STUMBLE_OUTBOX_DIR": str(outbox), "STUMBLE_LOG_LEVEL": "DEBUG", "STUMBLE_STATE_DIR": str(tmp_path)}
     stack.once([*stack.CLI, "simulate", "--events", "400", "--failures", "0.5", "--rate", "1000"], common)
     services = []
+    relay = {**secure_kafka.options("relay"), "sasl.password": secure_kafka.passwords["relay"]}
+    unreadable = Producer({"bootstrap.servers": secure_kafka.bootstrap_servers, **relay})
+    unreadable.produce(f"{PREFIX}instance-actions", b"no event")
+    assert unreadable.flush(30) == 0
     try:
         for role in ("relay", "projector", "alerter"):
             own = acting(role, PREFIX, **common, **({"database_url": secure_database} if role != "relay" else {}))
@@ -52,6 +57,9 @@ def test_every_role_works_as_its_own_principal(granted, acting, secure_database,
         read = ["--from", "beginning", "--limit", "1", "--format", "json"]
         assert '"failure_id"' in stumble(acting("subscriber", PREFIX), "tail", "failures", *read).stdout
         assert '"event_id"' in stumble(acting("auditor", PREFIX), "tail", "actions", *read).stdout
+        audit = stumble(acting("auditor", PREFIX, database_url=secure_database), "audit", "--json")
+        assert audit.returncode == 0, audit.stdout + audit.stderr
+        assert (json.loads(audit.stdout)["unreadable"], json.loads(audit.stdout)["dead_letters"]) == (1, 1)
     finally:
         ends = {service.name: service.stop() for service in services}
     assert ends == dict.fromkeys(ends, 0)

@@ -24,6 +24,7 @@ from stumble.consumers.audit.repair import Repair
 from stumble.consumers.audit.report import Report, Verdict
 from stumble.consumers.audit.stage import Stage, staged
 from stumble.consumers.audit.topic import Decoding, records
+from stumble.consumers.audit.unreadable import Unreadable
 from stumble.consumers.projector.rows import as_json
 from stumble.consumers.projector.undisturbed import undisturbed
 from stumble.consumers.store.adapters import register
@@ -94,7 +95,8 @@ class Audit:
         require_current(self.url)
         self.connection = open_session(self.url, "stumble-audit")
         self.stage = Stage(self.connection)
-        self.decoding = Decoding(settings.kafka, self._unreadable)
+        self.decoding = Decoding(settings.kafka)
+        self._unreadable = Unreadable(self.connection, settings.kafka, told)
         self.span: Range = range_of(settings.kafka, self.topic, scope.since, scope.until)
         self.span.breaks = dict(self.connection.execute(query("topic_breaks"), {"topic": self.topic}).fetchall())
         self.report = _report(self.topic, scope)
@@ -119,11 +121,7 @@ class Audit:
             done = Repair(self, self._told).run()
             self.connection.execute(query("audit_forget_differences"))
             found = _report(self.topic, self.scope)
-            found.records, found.seconds, found.unreadable = (
-                self.stage.records,
-                self.report.seconds,
-                self.report.unreadable,
-            )
+            found.records, found.seconds = self.stage.records, self.report.seconds
             found.repaired = dict(done)
             self.report = found
             self._look()
@@ -177,9 +175,6 @@ class Audit:
         finally:
             self.connection.set_isolation_level(None)
 
-    def _unreadable(self, _: BadRecord) -> None:
-        self.report.unreadable += 1
-
     def _read(self, span: Range) -> None:
         if self.scope.instance is None:
             self._stage(span, None)
@@ -195,11 +190,15 @@ class Audit:
         with Ahead[None]() as laying_down:
             for messages in records(self.kafka, span, keys):
                 done += len(messages)
-                rows = staged(self.decoding.readings(messages))
-                laying_down.submit(partial(self.stage.add, rows))
+                readings, bad = self.decoding.readings(messages)
+                laying_down.submit(partial(self._lay_down, staged(readings), bad))
                 self._told("read", done, size)
             for _ in laying_down.rest():
                 pass
+
+    def _lay_down(self, rows: list[bytes], bad: list[BadRecord]) -> None:
+        self.stage.add(rows)
+        self._unreadable.add(bad)
 
     def _offsets(self) -> dict[int, int]:
         rows = self.connection.execute(query("all_offsets"), {"topic": self.topic}).fetchall()
@@ -245,6 +244,7 @@ class Audit:
         execute(query("audit_sightings"))
         self._choose_instances()
         self._events(self.horizon)
+        self._unreadable.account_for(self.report)
         self._judge_all()
         if self.scope.everything:
             if found := differing_counters(self.connection):

@@ -122,7 +122,7 @@ class Repair:
             span = self._audit.span
             part = Range(span.topic, span.topic_id, {partition: low}, {partition: high}, span.lows)
             for messages in _picked(records(self._audit.kafka, part), self._wanted(partition)):
-                readings = self._audit.decoding.readings(messages)
+                readings, _ = self._audit.decoding.readings(messages)
                 partitions.ensure(self._connection, days_of_ids(reading.event_id for reading in readings))
                 self._transaction(lambda p=partition, r=readings: self._store(p, r))  # type: ignore[misc]
 

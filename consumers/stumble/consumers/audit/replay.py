@@ -43,7 +43,6 @@ if TYPE_CHECKING:
 
     from psycopg import Connection
 
-    from stumble.consumers.projector.batch import BadRecord
     from stumble.consumers.projector.reading import Reading
     from stumble.schemas.models.settings import Settings
 
@@ -80,7 +79,7 @@ class Replay:
         self._told = told
         self._topic = settings.kafka.topics.actions
         self._span = range_of(settings.kafka, self._topic, since, until)
-        self._decoding = Decoding(settings.kafka, self._unreadable)
+        self._decoding = Decoding(settings.kafka)
         self._partitions = EventPartitions(_FOR_EVER_DAYS)
         self._done = Replayed("")
 
@@ -106,9 +105,6 @@ class Replay:
         self._done.seconds = time.monotonic() - began
         return self._done
 
-    def _unreadable(self, _: BadRecord) -> None:
-        self._done.unreadable += 1
-
     def _build(self, connection: Connection[Any]) -> None:
         stage = Stage(connection)
         with connection.transaction():
@@ -125,7 +121,8 @@ class Replay:
         size = len(self._span)
         with Ahead[None]() as storing:
             for messages in records(self._settings.kafka, self._span):
-                readings = self._decoding.readings(messages)
+                readings, bad = self._decoding.readings(messages)
+                self._done.unreadable += len(bad)
                 storing.submit(partial(self._store, connection, stage, readings, staged(readings)))
                 self._told("read", stage.records, size)
             for _ in storing.rest():

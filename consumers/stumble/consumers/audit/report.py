@@ -28,7 +28,9 @@ class Report:
     until: str | None = None
     instance: str | None = None
     records: int = 0
+    #: Records that can't be read, and those of them that the dead letter topic has.
     unreadable: int = 0
+    dead_letters: int = 0
     instances: int = 0
     requests: int = 0
     failures: int = 0
@@ -83,6 +85,7 @@ class Report:
             "equal": self.equal,
             "records": self.records,
             "unreadable": self.unreadable,
+            "dead_letters": self.dead_letters,
             "instances": self.instances,
             "requests": self.requests,
             "failures": self.failures,

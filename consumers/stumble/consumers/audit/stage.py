@@ -32,6 +32,7 @@ _NUL = b"\\u0000"
 TABLES = (
     "audit_forget_tables",
     "audit_table_staged",
+    "audit_table_unreadable",
     "audit_table_joins",
     "audit_table_instances",
     "audit_table_differences",

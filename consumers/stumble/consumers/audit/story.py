@@ -37,7 +37,7 @@ class Story:
         self.instance = instance
         self._kafka = settings.kafka
         self._told = told
-        self._decoding = Decoding(settings.kafka, lambda _: None)
+        self._decoding = Decoding(settings.kafka)
         span = range_of(settings.kafka, settings.kafka.topics.actions, since, until)
         found = self._of_instance(span)
         requests = {reading.request_id for reading in found.values() if reading.request_id}
@@ -81,7 +81,7 @@ class Story:
     def _readings(self, span: Range, keys: set[bytes]) -> Iterator[Reading]:
         done = 0
         for messages in records(self._kafka, span, keys):
-            yield from self._decoding.readings(messages)
+            yield from self._decoding.readings(messages)[0]
             done += len(messages)
             self._told("found", done, done)
 

@@ -15,7 +15,7 @@ from stumble.schemas.models.registry import Registry
 from stumble.schemas.wire.errors import RegistryUnavailable, StumbleError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Collection, Iterator
 
     from confluent_kafka import Message
 
@@ -90,25 +90,27 @@ def _judge(error: KafkaError, topic: str, partition: int | None) -> None:
 
 
 class Decoding:
-    """Turns records into readings; what can't be read is handed to `bad`, as the projector dead-letters it."""
+    """Turns records into readings."""
 
-    def __init__(self, kafka: KafkaSettings, bad: Callable[[BadRecord], None]) -> None:
+    def __init__(self, kafka: KafkaSettings) -> None:
         registry = Registry(kafka) if kafka.schema_registry_url else None
         self._reader = Reader(registry.resolve if registry else None)
-        self._bad = bad
 
-    def readings(self, messages: list[Message]) -> list[Reading]:
-        """Return what the store needs of each record; waits for a registry that is away."""
-        found = []
+    def readings(self, messages: list[Message]) -> tuple[list[Reading], list[BadRecord]]:
+        """Return what the store needs of each record, and what the projector has to dead-letter.
+
+        Waits for a registry that is away.
+        """
+        found, bad = [], []
         for message in messages:
             partition, offset = message.partition() or 0, message.offset() or 0
             while True:
                 try:
                     found.append(self._reader.read(message, message.value() or b"", partition, offset))
                 except BadRecordError as error:
-                    self._bad(BadRecord(message, partition, offset, error))
+                    bad.append(BadRecord(message, partition, offset, error))
                 except RegistryUnavailable:
                     time.sleep(_REGISTRY_PAUSE)
                     continue
                 break
-        return found
+        return found, bad

@@ -37,10 +37,11 @@ class KafkaAwayError(StumbleError):
 class DeadLetterTopic:
     """The topic as it is now: `bounds` are the first offset and the next one, by partition.
 
-    Nothing is committed and no group is joined. Use it in a ``with`` block. Raises `KafkaAwayError` without an answer.
+    Nothing is committed and no group is joined, `group` is but a name. Use it in a ``with`` block. Raises
+    `KafkaAwayError` without an answer.
     """
 
-    def __init__(self, kafka: KafkaSettings, *, seconds: float = _SECONDS) -> None:
+    def __init__(self, kafka: KafkaSettings, *, seconds: float = _SECONDS, group: str = "stumble-dlq") -> None:
         self.name = kafka.topics.dlq
         self._servers = kafka.bootstrap_servers
         self._seconds = seconds
@@ -51,7 +52,7 @@ class DeadLetterTopic:
             "fetch.queue.backoff.ms": 10,
             "log_level": 0,
         }
-        self._consumer = Consumer(kafka.consumer_config("stumble-dlq") | own, logger=_QUIET)
+        self._consumer = Consumer(kafka.consumer_config(group) | own, logger=_QUIET)
         try:
             self._describe(kafka)
         except KafkaException as error:

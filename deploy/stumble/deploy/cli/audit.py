@@ -49,7 +49,8 @@ def audit(
     """Read the topic again, derive what it comes to, and name what the store has otherwise; status 0 if nothing.
 
     Projectors may run meanwhile. Only requests wholly inside the range and inside what both sides still keep are
-    judged; what is left out is counted. What was decided by the clock is taken as given.
+    judged; what is left out is counted. What was decided by the clock is taken as given. A record that can't be read
+    must lie in the dead letter topic.
     """
     settings = settings_of(database_url)
     scope = Scope(*between(since_, until, "--since and --until"), str(instance) if instance else None)
@@ -122,7 +123,7 @@ def _summary(report: Report) -> list[str]:
     lines += [f"left out: {count:,} {why}" for why, count in report.left_out.items()]
     lines += [f"taken as decided: {count:,} {kind}" for kind, count in sorted(report.decisions.items())]
     if report.unreadable:
-        lines.append(f"{report.unreadable:,} records can't be read: `stumble dlq` shows them")
+        lines.append(f"{report.unreadable:,} records can't be read, {report.dead_letters:,} of them are dead letters")
     lines += [
         f"never sent: {host} refused {counts['refused']:,} and set aside {counts['set_aside']:,} events"
         for host, counts in report.refused.items()

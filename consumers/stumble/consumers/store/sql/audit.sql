@@ -1,6 +1,7 @@
 -- What was read of the topic, and what follows from it: in temporary tables of the audit's own session.
 -- name: audit_forget_tables
-drop table if exists pg_temp.audit_staged, pg_temp.audit_joins, pg_temp.audit_instances, pg_temp.audit_differences
+drop table if exists pg_temp.audit_staged, pg_temp.audit_unreadable, pg_temp.audit_joins, pg_temp.audit_instances,
+    pg_temp.audit_differences
 
 -- name: audit_table_staged
 create temp table audit_staged (
@@ -13,6 +14,16 @@ create temp table audit_staged (
     digest          bytea       not null,
     fact            bytea
 ) with (toast_tuple_target = 8160)
+
+-- name: audit_table_unreadable
+create temp table audit_unreadable (
+    kafka_partition int     not null,
+    kafka_offset    bigint  not null,
+    written_ms      bigint  not null,
+    reason          text    not null,
+    dead_letter     boolean not null default false,
+    primary key (kafka_partition, kafka_offset)
+)
 
 -- name: audit_table_joins
 create temp table audit_joins (
@@ -45,8 +56,12 @@ analyze audit_staged
 
 -- Records that the store has not come to.
 -- name: audit_behind
-delete from audit_staged s using unnest(%(partitions)s::int[], %(offsets)s::bigint[]) as n (p, o)
-where s.kafka_partition = n.p and s.kafka_offset >= n.o
+with n as (
+    select * from unnest(%(partitions)s::int[], %(offsets)s::bigint[]) as n (p, o)
+), unreadable as (
+    delete from audit_unreadable u using n where u.kafka_partition = n.p and u.kafka_offset >= n.o
+)
+delete from audit_staged s using n where s.kafka_partition = n.p and s.kafka_offset >= n.o
 
 -- Events that the store put aside because they came too late; those that it would take today are differences.
 -- name: audit_late
@@ -189,6 +204,40 @@ join unnest(%(partitions)s::int[], %(starts)s::bigint[], %(ends)s::bigint[], %(f
 where e.event_id >= %(low)s::uuid and e.event_id <= %(high)s::uuid
   and not exists (select from audit_staged s where s.event_id = e.event_id)
 
+-- name: audit_add_unreadable
+insert into audit_unreadable (kafka_partition, kafka_offset, written_ms, reason)
+select kafka_partition, kafka_offset, written_ms, reason
+from json_to_recordset(%(rows)s::json)
+     as n (kafka_partition int, kafka_offset bigint, written_ms bigint, reason text)
+
+-- name: audit_count_unreadable
+select count(*), count(*) filter (where dead_letter) from audit_unreadable
+
+-- name: audit_dead_letters
+update audit_unreadable u set dead_letter = true
+from unnest(%(partitions)s::int[], %(offsets)s::bigint[], %(times)s::bigint[]) as n (p, o, written_ms)
+where u.kafka_partition = n.p and u.kafka_offset = n.o and u.written_ms = coalesce(n.written_ms, u.written_ms)
+  and not u.dead_letter
+
+-- Records that nobody took in and nobody put aside; letters of older ones may be gone from the dead letter topic.
+-- name: audit_lost
+with lost as (
+    select * from audit_unreadable u
+    where not dead_letter
+      and not exists (
+          select from events e where e.kafka_partition = u.kafka_partition and e.kafka_offset = u.kafka_offset)
+      and not exists (
+          select from late_events l where l.kafka_partition = u.kafka_partition and l.kafka_offset = u.kafka_offset)
+), told as (
+    insert into audit_differences (kind, what, id, detail, kafka_partition, kafka_offset)
+    select 'missing', 'record', kafka_partition || ':' || kafka_offset,
+           'it can''t be read (' || reason || '), and neither store nor dead letter topic has it',
+           kafka_partition, kafka_offset
+    from lost where written_ms >= %(reaches_ms)s
+    order by kafka_partition, kafka_offset
+)
+select count(*) from lost where written_ms < %(reaches_ms)s
+
 -- Requests as they should be beside those that are stored, of whole instances but for sets that are not judged.
 -- name: audit_requests
 with expected as (
@@ -203,7 +252,8 @@ with expected as (
         target_id text, global_request_id text, owner_project_id text, initiator_user_id text,
         initiator_project_id text, display_name text, outcome text, verdict text, reason text,
         evidence text, effect text, started_at bigint, finished_at bigint, last_event_at bigint,
-        linked_request_key uuid, host text, cell text, region text, availability_zone text, cloud text, labels jsonb, steps jsonb, failure_count int)
+        linked_request_key uuid, host text, cell text, region text, availability_zone text, cloud text, labels jsonb,
+        steps jsonb, failure_count int)
 ), found as (
     select request_key, instance_uuid, request_id, family, action, target_kind, target_id, global_request_id,
            owner_project_id, initiator_user_id, initiator_project_id, display_name, outcome, verdict, reason, evidence,
