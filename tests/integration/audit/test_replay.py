@@ -112,6 +112,18 @@ def test_what_was_decided_is_taken_as_given(store, place):
     assert store.rows(stalled) == [(decided[0],)]
 
 
+def test_every_decision_is_taken_over_however_many_are_of_one_moment(store, place):
+    many = 25_000  # so that more pages than one are cut from a sort of ties
+    store.spoil(
+        "insert into decisions (request_key, kind, decided_at, instance_uuid, request_id, kafka_partition) "
+        f"select gen_random_uuid(), 'STALLED', now(), gen_random_uuid(), '', 0 from generate_series(1, {many})"
+    )
+    ended = store.run("replay", "--into", place, "--json")
+    assert json.loads(ended.stdout)["decisions"] == many, ended.stderr
+    told = "select request_key from decisions order by 1"
+    assert beside(store, place).rows(told) == store.rows(told)
+
+
 def test_store_stats_tell_rows_sizes_and_partitions(store):
     ended = store.run("store", "stats", "--exact")
     assert ended.returncode == 0, ended.stderr

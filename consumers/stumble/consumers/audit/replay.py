@@ -174,17 +174,17 @@ class Replay:
         """Copy what the store has decided up to then; a replay without a store has none."""
         names = ("request_key", "kind", "decided_at", "evidence", "instance_uuid", "request_id", "kafka_partition")
         try:
-            with connect(self._settings.database_url.get_secret_value(), application="stumble-replay") as store:
-                offset = 0
-                while True:
-                    where = {"until": self._until, "limit": _DECISIONS_AT_ONCE, "offset": offset}
-                    rows = store.execute(query("replay_decisions"), where).fetchall()
+            url = self._settings.database_url.get_secret_value()
+            with (
+                connect(url, application="stumble-replay") as store,
+                store.transaction(),
+                store.cursor("replay_decisions") as cursor,
+            ):
+                cursor.execute(query("replay_decisions"), {"until": self._until})
+                while rows := cursor.fetchmany(_DECISIONS_AT_ONCE):
                     told = [dict(zip(names, row, strict=True)) for row in rows]
                     connection.execute(query("replay_add_decisions"), {"rows": as_json(told)})
-                    offset += len(rows)
-                    if len(rows) < _DECISIONS_AT_ONCE:
-                        self._done.decisions = offset
-                        return
+                    self._done.decisions += len(rows)
         except (StoreUnavailableError, psycopg.errors.UndefinedTable):
             return
 

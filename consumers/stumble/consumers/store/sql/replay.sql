@@ -8,8 +8,6 @@ select request_key::text, kind, (extract(epoch from decided_at) * 1000000)::bigi
        instance_uuid::text, request_id, kafka_partition
 from decisions
 where decided_at <= coalesce(%(until)s::timestamptz, 'infinity')
-order by decided_at
-limit %(limit)s offset %(offset)s
 
 -- name: replay_add_decisions
 insert into decisions (request_key, kind, decided_at, evidence, instance_uuid, request_id, kafka_partition)
