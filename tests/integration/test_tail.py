@@ -156,7 +156,7 @@ def test_what_is_wrong_is_one_sentence(topic: Callable[[str], Topic], kafka: str
     for arguments, words in (
         (("nonsense",), "is no topic of stumble's"),
         (("outcomes",), "stumble topics apply"),
-        (("actions", "--bootstrap-servers", "127.0.0.1:9"), "Kafka can't be reached"),
+        (("actions", "--bootstrap-servers", "127.0.0.1:9"), "Kafka can't be used"),
     ):
         found = actions.tail(*arguments, "--to-end")
         assert found.returncode == 1

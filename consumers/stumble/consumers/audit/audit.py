@@ -186,13 +186,11 @@ class Audit:
             self._stage(span, keys)
 
     def _stage(self, span: Range, keys: Collection[bytes] | None) -> None:
-        done, size = 0, len(span)
+        size = len(span)
         with Ahead[None]() as laying_down:
-            for messages in records(self.kafka, span, keys):
-                done += len(messages)
+            for messages in records(self.kafka, span, keys, lambda done: self._told("read", done, size)):
                 readings, bad = self.decoding.readings(messages)
                 laying_down.submit(partial(self._lay_down, staged(readings), bad))
-                self._told("read", done, size)
             for _ in laying_down.rest():
                 pass
 
@@ -202,7 +200,8 @@ class Audit:
 
     def _offsets(self) -> dict[int, int]:
         rows = self.connection.execute(query("all_offsets"), {"topic": self.topic}).fetchall()
-        if any(topic_id != self.span.topic_id for _, topic_id, _ in rows):
+        ours = self.span.ends  # a topic made anew may have fewer partitions
+        if any(topic_id != self.span.topic_id for partition, topic_id, _ in rows if partition in ours):
             raise StumbleError(
                 f"The store was built from another {self.topic}: the topic was deleted and made anew. "
                 "`stumble offsets show` says what was lost, `stumble offsets resume` goes on."

@@ -79,11 +79,9 @@ class Story:
         }
 
     def _readings(self, span: Range, keys: set[bytes]) -> Iterator[Reading]:
-        done = 0
-        for messages in records(self._kafka, span, keys):
+        size = len(span)
+        for messages in records(self._kafka, span, keys, lambda done: self._told("read", done, size)):
             yield from self._decoding.readings(messages)[0]
-            done += len(messages)
-            self._told("found", done, done)
 
 
 def lines(events: Iterable[dict[str, Any]], requests: Iterable[RequestRecord]) -> Iterator[str]:

@@ -15,7 +15,7 @@ from stumble.schemas.models.registry import Registry
 from stumble.schemas.wire.errors import RegistryUnavailable, StumbleError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from confluent_kafka import Message
 
@@ -30,11 +30,18 @@ _PATIENCE = 60.0
 _REGISTRY_PAUSE = 2.0
 
 
-def records(kafka: KafkaSettings, span: Range, keys: Collection[bytes] | None = None) -> Iterator[list[Message]]:
+def records(
+    kafka: KafkaSettings,
+    span: Range,
+    keys: Collection[bytes] | None = None,
+    looked_at: Callable[[int], None] = lambda _: None,
+) -> Iterator[list[Message]]:
     """Yield the records of a range, some at a time, in order per partition; with `keys` only those that have one.
 
-    Raises `StumbleError` when the brokers fall silent, or no longer have what comes next.
+    `looked_at` hears how many it has come past, chosen or not. Raises `StumbleError` when the brokers fall silent, or
+    no longer have what comes next.
     """
+    done = 0
     left = {partition: end for partition, end in span.ends.items() if span.starts[partition] < end}
     consumer = Consumer(quiet(_config(kafka)))
     try:
@@ -47,6 +54,8 @@ def records(kafka: KafkaSettings, span: Range, keys: Collection[bytes] | None = 
             elif time.monotonic() - heard > _PATIENCE:
                 raise StumbleError(f"Kafka at {kafka.bootstrap_servers} does not answer: try again when it does.")
             found = [message for message in messages if _inside(message, left, span.topic)]
+            done += len(found)
+            looked_at(done)
             yield found if keys is None else [message for message in found if message.key() in keys]
     except KafkaException as error:
         raise StumbleError(f"Kafka can't be read: {error.args[0].str()}.") from error

@@ -29,6 +29,7 @@ _HINTS = (
     ("SSL handshake", "compare security.protocol and ssl.* in STUMBLE_KAFKA__OPTIONS with the broker's listener"),
     ("Authentication failed", "check sasl.username and sasl.password"),
     ("authentication", "check sasl.mechanism, sasl.username and sasl.password in STUMBLE_KAFKA__OPTIONS"),
+    ("SASL", "compare security.protocol and sasl.* in STUMBLE_KAFKA__OPTIONS with the broker's listener"),
     ("Disconnected while requesting ApiVersion", "the listener wants TLS or SASL: set security.protocol"),
     ("No such configuration property", "correct the name in STUMBLE_KAFKA__OPTIONS"),
     ("configuration", "correct the value in STUMBLE_KAFKA__OPTIONS"),

@@ -16,7 +16,7 @@ _KNOWN = {
     "psycopg.errors.InvalidSchemaName": "the database isn't migrated ({}); run: stumble store migrate",
     "httpx.ConnectError": "the API can't be reached ({}); start it with `stumble api` or name it with --api",
     "httpx.TimeoutException": "the API didn't answer in time ({}); try again or name another with --api",
-    "cimpl.KafkaException": "Kafka can't be reached ({}); check STUMBLE_KAFKA__BOOTSTRAP_SERVERS",
+    "cimpl.KafkaException": "Kafka can't be used ({}); `stumble check brokers` says what to do",
     "pydantic_core._pydantic_core.ValidationError": "a setting is wrong: {}",
     "builtins.PermissionError": "not allowed: {}",
     "builtins.OSError": "{}",

@@ -43,7 +43,7 @@ def show(*, database_url: DatabaseOption = None, format_: FormatOption = Format.
     if format_ is Format.JSON:
         tables.print_json([_plain(standing) for standing in found])
         return
-    table = tables.empty("Partition", "Store is at", "Topic holds", "Behind", "Last record taken in (UTC)", "State")
+    table = tables.empty("Partition", "Store is at", "Topic holds", "Behind", "Last taken in (UTC)", "Standing")
     for standing in found:
         cells = [str(standing.partition), "" if standing.stored is None else str(standing.stored), _held(standing)]
         read = tables.clock(rfc3339(standing.read_until)) if standing.read_until else ""
