@@ -93,6 +93,7 @@ def test_what_the_store_refused_is_taken_in_later_byte_for_byte(world):
     dry = told(world, "redrive", "--dry-run", "--readable")
     assert dry.count("would send to") == 2
     assert "still can't be read" in dry
+    assert "Outlook: 2 again." in dry
     assert len(records(world, world.topic)) == len(before), "a dry run sends nothing"
 
     assert "2 sent again, 1 skipped" in told(world, "redrive", "--readable")

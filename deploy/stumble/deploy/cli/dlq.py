@@ -161,10 +161,12 @@ def redrive(
     its replays and parks after the third (STUMBLE_DLQ_MAX_REPLAYS). Exit status 1 where the broker refused some.
     """
     done: Counter[str] = Counter()
+    outlooks: Counter[str] = Counter()
     with _desk() as desk:
         orders = Orders(dry_run, force, again, readable)
         for chunk in _told(desk, desk.redrive(selection, orders, start=_place(start), limit=limit), done):
             done.update(item.done for item in chunk)
+            outlooks.update(item.entry.seen.outlook for item in chunk if item.done in ("SENT", "WOULD_SEND"))
             for item in chunk:
                 if format_ is Format.JSON:
                     tables.print_line(views.outcome(item))
@@ -174,7 +176,7 @@ def redrive(
     if format_ is Format.JSON:
         tables.print_line({"summary": summary})
     else:
-        tables.console().print(_summary(done, desk.looked_at, dry_run=dry_run), soft_wrap=True)
+        tables.console().print(_summary(done, outlooks, desk.looked_at, dry_run=dry_run), soft_wrap=True)
     if done["REFUSED"]:
         raise typer.Exit(1)
 
@@ -278,13 +280,15 @@ def _line(item: Outcome) -> Text:
     return Text.assemble(f"{item.entry.letter.place}  ", (verb + to, style), "  ", tables.plain(item.why))
 
 
-def _summary(done: Counter[str], looked_at: int, *, dry_run: bool) -> str:
+def _summary(done: Counter[str], outlooks: Counter[str], looked_at: int, *, dry_run: bool) -> str:
     sent = f"{done['WOULD_SEND']} would be sent" if dry_run else f"{done['SENT']} sent again"
     parts = [sent, f"{done['SKIPPED']} skipped"]
     if done["REFUSED"]:
         parts.append(f"{done['REFUSED']} refused by the broker")
+    seen = ", ".join(f"{count} {name.lower()}" for name, count in outlooks.most_common())
+    outlook = f" Outlook: {seen}." if seen else ""
     hint = " (--dry-run says why, letter by letter)" if done["SKIPPED"] and not dry_run else ""
-    return f"{', '.join(parts)}, of {looked_at} looked at{hint}."
+    return f"{', '.join(parts)}, of {looked_at} looked at{hint}.{outlook}"
 
 
 def _state(state: str) -> Text:
