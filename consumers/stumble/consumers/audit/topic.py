@@ -108,18 +108,23 @@ class Decoding:
     def readings(self, messages: list[Message]) -> tuple[list[Reading], list[BadRecord]]:
         """Return what the store needs of each record, and what the projector has to dead-letter.
 
-        Waits for a registry that is away.
+        Raises `RegistryUnavailable` when the registry stays away for as long as the brokers may.
         """
         found, bad = [], []
         for message in messages:
             partition, offset = message.partition() or 0, message.offset() or 0
-            while True:
-                try:
-                    found.append(self._reader.read(message, message.value() or b"", partition, offset))
-                except BadRecordError as error:
-                    bad.append(BadRecord(message, partition, offset, error))
-                except RegistryUnavailable:
-                    time.sleep(_REGISTRY_PAUSE)
-                    continue
-                break
+            try:
+                found.append(self._read(message, partition, offset))
+            except BadRecordError as error:
+                bad.append(BadRecord(message, partition, offset, error))
         return found, bad
+
+    def _read(self, message: Message, partition: int, offset: int) -> Reading:
+        begun = time.monotonic()
+        while True:
+            try:
+                return self._reader.read(message, message.value() or b"", partition, offset)
+            except RegistryUnavailable:
+                if time.monotonic() - begun > _PATIENCE:
+                    raise
+                time.sleep(_REGISTRY_PAUSE)
