@@ -34,6 +34,15 @@ from pg_class c join pg_namespace n on n.oid = c.relnamespace
 where n.nspname = any(%s) and c.relkind in ('r', 'p') and not c.relispartition and c.relname <> 'alembic_version'
 order by 1
 """
+#: A publication is read when no transaction older than its own can still write: of any database of the server.
+_HELD_UP = """
+select a.pid, a.datname, a.usename, extract(epoch from now() - min(p.created_at))::int
+from stumble_kept.publications p
+join pg_stat_activity a on a.backend_xid = pg_snapshot_xmin(pg_current_snapshot())::xid
+where p.xid >= pg_snapshot_xmin(pg_current_snapshot()) and p.created_at < now() - make_interval(secs => %s)
+group by 1, 2, 3
+"""
+_HELD_UP_SECONDS = 60
 
 
 def look(scope: Scope) -> Iterator[Finding]:
@@ -96,6 +105,17 @@ def _store(connection: psycopg.Connection[Any], name: str) -> Iterator[Finding]:
         yield wrong(name, f"the store is at version {found}, this program needs {newest()}", todo)
         return
     yield _rights(connection, name)
+    yield from _held_up(connection, name)
+
+
+def _held_up(connection: psycopg.Connection[Any], name: str) -> Iterator[Finding]:
+    try:
+        rows = connection.execute(_HELD_UP, (_HELD_UP_SECONDS,)).fetchall()
+    except psycopg.errors.InsufficientPrivilege:
+        return  # told by its rights
+    for pid, database, user, seconds in rows:
+        says = f"alerts wait for {seconds} s for a transaction of {user} in database {database} that does not end"
+        yield wrong(name, says, f"end it there, or: select pg_terminate_backend({pid})")
 
 
 def _rights(connection: psycopg.Connection[Any], name: str) -> Finding:
