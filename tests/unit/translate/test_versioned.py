@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import traceback
+
 import pytest
 
 from stumble.producers.translate import read_notification, translate_notification
@@ -81,6 +83,46 @@ def test_a_remote_exception_is_the_class_that_it_was():
     assert failure["traceback"].startswith("Traceback (most")
 
 
+_THEN = "\n\nDuring handling of the above exception, another exception occurred:\n\n"
+
+
+def told_by_nova(message: str) -> str:
+    """Return the traceback of an OSError as Nova tells it: what ``format_exception`` returns, joined by commas."""
+    with pytest.raises(OSError) as raised:
+        _fail(OSError(message), PermissionError("deleting"), KeyError("row\nof two lines"))
+    return ",".join(traceback.format_exception(None, raised.value, raised.value.__traceback__))
+
+
+def _fail(exception: Exception, *causes: Exception) -> None:
+    """Raise an exception while the first of its causes is handled, which is raised likewise."""
+    try:
+        if causes:
+            _fail(*causes)
+    finally:
+        raise exception
+
+
+@pytest.mark.parametrize(
+    ("message", "chain"),
+    [
+        ("moved", ["PermissionError", "KeyError"]),
+        ("moved\non two lines", ["PermissionError", "KeyError"]),
+        (f"quotes{_THEN}KeyError: x", []),  # where the text does not end as it must, it tells nothing
+    ],
+)
+def test_an_exception_names_those_that_it_was_raised_from(message: str, chain: list[str]):
+    payload = fault("OSError", message, told_by_nova(message))
+    assert one(versioned("instance.create.error", fault=payload))["failure"]["chain"] == chain
+
+
+def test_causes_that_crossed_rpc_are_the_classes_that_they_were():
+    frames = "Traceback (most recent call last):\n,  File x\n"
+    inner = "nova.exception_Remote.UnexpectedDeletingTaskStateError_Remote: Conflict"
+    told = f"{frames},{inner}\n,{_THEN[1:]},{frames},nova.exception.AllocationMoveFailed: {{}}\n"
+    failure = one(versioned("instance.create.error", fault=fault("AllocationMoveFailed", "{}", told)))["failure"]
+    assert failure["chain"] == ["UnexpectedDeletingTaskStateError"]
+
+
 def test_a_remote_error_names_the_class_it_stands_for():
     text = "Remote error: ValueError bad disk\n['Traceback (most recent call last):\\n', 'x']."
     failure = one(versioned("instance.create.error", fault=fault("RemoteError", text)))["failure"]
@@ -88,13 +130,13 @@ def test_a_remote_error_names_the_class_it_stands_for():
 
 
 def test_compute_exception_names_no_instance_but_its_traceback_names_the_step():
-    traceback = (
+    told = (
         'Traceback (most recent call last):\n  File "/x/nova/exception_wrapper.py", line 63, in wrapped\n'
         '  File "/x/nova/compute/manager.py", line 170, in decorated_function\n'
         '  File "/x/nova/compute/manager.py", line 3606, in stop_instance\n'
         '  File "/x/nova/compute/manager.py", line 2900, in _power_off_instance\nnova.exception.X: y\n'
     )
-    payload = fault("InstancePowerOffFailure", "Failed to power off", traceback)
+    payload = fault("InstancePowerOffFailure", "Failed to power off", told)
     event = one(envelope("compute.exception", payload, "nova-compute:host1"))
     assert (event["source"]["signal"], event["phase"]) == ("exception", "ERROR")
     assert (event["instance_uuid"], event["request_id"]) == (None, REQUEST)

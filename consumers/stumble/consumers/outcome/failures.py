@@ -65,6 +65,11 @@ def only_deleted(sighting: Sighting) -> bool:
     return sighting.exception == signals.DELETING or signals.DELETING in sighting.chain
 
 
+def is_collision(fact: Fact) -> bool:
+    """Tell whether a failing fact shows what a delete that runs at the same time causes too, and no other cause."""
+    return fact.failure is not None and not fact.failure.chain and fact.failure.exception in signals.COLLISIONS
+
+
 def _is_race(sighting: Sighting) -> bool:
     return root_of(sighting) in RACES or only_deleted(sighting)
 
@@ -82,7 +87,7 @@ def find(failing: Iterable[Fact], rule: rules.Rule, *, without_races: bool) -> F
             silent.append(fact)
             continue
         root = root_of(sighting)
-        if without_races and _is_race(sighting):
+        if without_races and (_is_race(sighting) or is_collision(fact)):
             continue
         if root in VERDICTS:
             verdicts.append(fact)

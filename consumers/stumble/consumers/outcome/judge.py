@@ -8,7 +8,16 @@ from stumble.consumers.facts import Fact
 from stumble.consumers.outcome import rules, signals
 from stumble.consumers.outcome.attempts import Run, runs_of
 from stumble.consumers.outcome.attribute import Group
-from stumble.consumers.outcome.failures import Cluster, Findings, ends_request, find, is_race, only_deleted
+from stumble.consumers.outcome.failures import (
+    Cluster,
+    Findings,
+    ends_request,
+    find,
+    is_collision,
+    is_race,
+    only_deleted,
+)
+from stumble.consumers.outcome.twins import completed
 from stumble.consumers.records import (
     CANCELLED,
     FAILED,
@@ -37,6 +46,7 @@ class Case:
         self.cancelled: Fact | None = None
         self.linked: Group | None = None
         _read(self)
+        self.failing = completed(self.failing)
         self.findings = find(self.failing, group.rule, without_races=False) if self.failing else _NOTHING
         self.outcome, self.decided_at = _outcome(self)
         if self.outcome == CANCELLED and self.decided_at is not None:
@@ -187,7 +197,7 @@ def _aborted(cases: Iterable[Case], family: str | None, at: int) -> Case | None:
 
 def _settle_delete(case: Case, deletes: Iterable[Case]) -> None:
     """Cancel a request that a delete cut short: it stumbled over it, or was open when the server went."""
-    races = [f for f in case.failing if is_race(f)]
+    races = [f for f in case.failing if is_race(f) or is_collision(f)]
     if case.outcome == FAILED and len(races) < len(case.failing):
         return
     for other in deletes:
@@ -209,7 +219,18 @@ def _stumbled_over(race: Fact, delete: Case) -> bool:
         return False
     if delete.successes and _gone_at(delete) is None:
         return False
+    if is_collision(race):
+        return _begun(delete, race)
     return _only_deleted(race) or delete.group.started_at <= race.at + _SKEW_US
+
+
+def _begun(delete: Case, race: Fact) -> bool:
+    """Tell whether a delete had begun by then, by the clock of the race's host where it says anything of the delete.
+
+    Nothing is allowed for clocks that differ: what failed shortly before an unrelated delete has failed.
+    """
+    here = [fact.at for fact in delete.group.facts if fact.origin.host == race.origin.host]
+    return min(here, default=delete.group.started_at) <= race.at
 
 
 def _gone_at(delete: Case) -> int | None:

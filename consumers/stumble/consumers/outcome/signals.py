@@ -130,6 +130,10 @@ UNSAVED: Final = frozenset({"UnexpectedTaskStateError", "UnexpectedDeletingTaskS
 #: What only a running delete causes.
 DELETING: Final = "UnexpectedDeletingTaskStateError"
 
+#: What a delete that had begun before causes too: while Nova hands a migration's allocations back to the instance, it
+#: removes them (``SchedulerReportClient.move_allocations``).
+COLLISIONS: Final = frozenset({"AllocationMoveFailed"})
+
 #: Services that call computes: what they tell of may have been raised there.
 CALLERS: Final = frozenset({"nova-conductor", "nova-api", "nova-scheduler"})
 

@@ -77,9 +77,8 @@ def _with_sighting(events: list[Event], exc: BaseException | None) -> list[Event
     """Say which exception object a notification is about, if it is the one being handled right now."""
     if exc is None or type(exc).__name__.removesuffix("_Remote") != events[0]["failure"]["exception"]:
         return events
-    token, inside = sightings.token_of(exc), sightings.chain(exc)
+    token, inside = sightings.token_of(exc), [name.removesuffix("_Remote") for name in sightings.chain(exc)]
     for event in events:
         event["failure_id"] = token
-        if not event["failure"]["chain"]:
-            event["failure"]["chain"] = [name.removesuffix("_Remote") for name in inside]
+        event["failure"]["chain"] = inside or event["failure"]["chain"]
     return events

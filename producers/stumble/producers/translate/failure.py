@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from stumble.producers.translate import fields
+from stumble.producers.translate.causes import causes_in
 from stumble.producers.translate.exceptions import Seen, from_legacy, seen
 from stumble.producers.translate.mask import Mask
 from stumble.producers.translate.names import NO_ACTION_METHODS, STEP_ACTIONS, step_of_method
@@ -57,12 +58,14 @@ def versioned_failure(payload: Any, mask: Mask) -> Failure | None:
     name = fields.text(found.get("exception"))
     if name is None:
         return None
+    traceback = fields.text(found.get("traceback"))
     return failure(
         seen(name, fields.text(found.get("exception_message"))),
         mask,
         module=fields.text(found.get("module_name")),
         function=fields.text(found.get("function_name")),
-        traceback=fields.text(found.get("traceback")),
+        traceback=traceback,
+        chain=causes_in(traceback, name),
     )
 
 

@@ -52,10 +52,10 @@ BEYOND: dict[str, tuple[str, ...]] = {
     "unshelve: the bus is gone": NOTIFICATIONS,
     "create: the bus is gone between conductor and compute": NOTIFICATIONS,
     "resetState while a server is stopped works": NOTIFICATIONS,
-    # Notifications show the wrapper; what is inside only the process knows that raises it.
-    "create from a volume: Cinder fails": BRIDGES,
-    "create with an accelerator: it is never there": BRIDGES,
-    "rebuild of a server with its root on a volume: Cinder fails": BRIDGES,
+    # Unversioned notifications show the wrapper, not what is inside.
+    "create from a volume: Cinder fails": (LEGACY,),
+    "create with an accelerator: it is never there": (LEGACY,),
+    "rebuild of a server with its root on a volume: Cinder fails": (LEGACY,),
     # The versioned `compute.exception` names no instance, and no other notification its request.
     "revertResize fails on the destination": (VERSIONED,),
     "extend_volume fails": (VERSIONED,),

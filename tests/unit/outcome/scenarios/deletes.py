@@ -90,4 +90,50 @@ DELETES = [
             },
         },
     ),
+    Scenario(
+        "resize whose server is gone before its allocations are moved back: the cause is told by the versioned twin",
+        """
+        T api action_start resize
+        T h1 event_start compute_resize_instance
+        VL h1 instance.resize.start active/resize_migrating
+        T api action_start delete @req-2
+        VL h1 instance.delete.start active/deleting @req-2
+        L h1 exception compute_resize_instance !AllocationMoveFailed
+        V h1 exception compute_resize_instance !AllocationMoveFailed>UnexpectedDeletingTaskStateError>NoRowsMatched
+        T h1 event_finish compute_resize_instance !AllocationMoveFailed>UnexpectedDeletingTaskStateError
+        VL h1 instance.delete.end deleted/- @req-2
+        """,
+        {"resize": "CANCELLED", "delete": "SUCCEEDED"},
+    ),
+    Scenario(
+        "resize that fails while its server is deleted, for a reason of its own",
+        """
+        T api action_start resize
+        T h1 event_start compute_resize_instance
+        VL h1 instance.resize.start active/resize_migrating
+        T api action_start delete @req-2
+        VL h1 instance.delete.start active/deleting @req-2
+        L h1 exception compute_resize_instance !AllocationMoveFailed
+        V h1 exception compute_resize_instance !AllocationMoveFailed>ResizeError
+        T h1 event_finish compute_resize_instance !AllocationMoveFailed>ResizeError
+        VL h1 instance.delete.end deleted/- @req-2
+        """,
+        {"resize": "FAILED h1:AllocationMoveFailed(UNKNOWN)", "delete": "SUCCEEDED"},
+        # The unversioned notification names no cause, and the delete that ran is one.
+        but={"legacy": {"resize": "CANCELLED", "delete": "SUCCEEDED"}},
+    ),
+    Scenario(
+        "resize whose allocations could not be moved back before its server was deleted",
+        """
+        T api action_start resize
+        T h1 event_start compute_resize_instance
+        VL h1 instance.resize.start active/resize_migrating
+        T h1 event_finish compute_resize_instance !AllocationMoveFailed
+        VL h1 exception compute_resize_instance !AllocationMoveFailed
+        T api action_start delete @req-2
+        VL h1 instance.delete.start error/deleting @req-2
+        VL h1 instance.delete.end deleted/- @req-2
+        """,
+        {"resize": "FAILED h1:AllocationMoveFailed(UNKNOWN)", "delete": "SUCCEEDED"},
+    ),
 ]
