@@ -4,9 +4,11 @@ import threading
 
 import psycopg
 import pytest
+from alembic import command
 
+from stumble.consumers.alerts import subscriptions
 from stumble.consumers.store.connect import StoreError, StoreUnavailableError, connect
-from stumble.consumers.store.migrate import migrate
+from stumble.consumers.store.migrate import _config, _connected, migrate
 from stumble.consumers.store.version import newest, require_current
 
 HEAD = newest()
@@ -54,6 +56,29 @@ def test_a_store_of_a_newer_program_is_refused_by_an_old_one(database_url):
     for old in (require_current, migrate):
         with pytest.raises(StoreError, match="a newer stumble made: upgrade stumble here"):
             old(database_url)
+
+
+def test_subscriptions_and_messages_of_an_older_store_stay_as_they_are(database_url):
+    migrate(database_url)
+    with _connected(database_url) as connection:
+        config = _config()
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0003")
+    with connect(database_url) as session:
+        session.execute(
+            "insert into subscriptions (id, url, body, kinds, match, secrets) values (gen_random_uuid(),"
+            """ 'https://x.example', 'standard', '{failure,outcome}', '{"blame": ["USER"]}', '{whsec_x}')"""
+        )
+        session.execute(
+            "insert into deliveries (subscription_id, message_id, publication_id, attempts)"
+            " select id, gen_random_uuid(), 7, 3 from subscriptions"
+        )
+    assert migrate(database_url) == ("0003", HEAD)
+    with connect(database_url) as session:
+        (kept,) = subscriptions.read_all(session)
+        assert (kept.kinds, kept.match.blame) == (("failure", "outcome"), ("USER",))
+        assert (kept.rules, kept.severities) == ((), ())
+        assert session.execute("select publication_id, attempts, alert from deliveries").fetchall() == [(7, 3, None)]
 
 
 def test_no_database_is_one_sentence_without_the_password():

@@ -146,6 +146,11 @@ def test_addresses_that_are_not_public_are_refused(url):
         ({"url": "https://x.example:99999/"}, "no http"),
         ({"url": f"https://{'x' * 64}.example/"}, "no http"),
         ({"match": {"blame": "OPERATR"}}, "fits none of USER"),
+        ({"rules": ["storm"]}, "add the kind alert"),
+        ({"severities": ["critical"]}, "add the kind alert"),
+        ({"kinds": ["alert"], "severities": ["loud"]}, "no severity loud: there are info, warning, critical"),
+        ({"kinds": ["alert"], "rules": ["a\0"]}, "No rule can be called"),
+        ({"kinds": ["failure", "alert"], "match": {"project": "p1"}}, "match.project can't choose among alerts"),
     ],
 )
 def test_wrong_subscriptions_are_refused(link, more, word):

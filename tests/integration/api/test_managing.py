@@ -94,3 +94,25 @@ def test_a_subscription_from_its_beginning_to_its_end(store: Store, api: str) ->
     assert httpx.get(f"{api}/v1/subscriptions").json()["items"] == []
     wrong = stumble("subscriptions", "add", "ftp://example.org", api=api)
     assert (wrong.returncode != 0, wrong.stderr.count("\n")) == (True, 1)
+
+
+def test_a_subscription_to_alerts_by_rule_and_severity(store: Store, api: str) -> None:
+    address = "https://hooks.example.org/oncall"
+    chosen = ("--kind", "alert", "--rule", "spread*", "--severity", "critical")
+    made = stumble("subscriptions", "add", address, *chosen, api=api)
+    assert made.returncode == 0, made.stderr
+    (item,) = httpx.get(f"{api}/v1/subscriptions").json()["items"]
+    assert (item["kinds"], item["rules"], item["severities"]) == (["alert"], ["spread*"], ["critical"])
+    listed = " ".join(stumble("subscriptions", "ls", api=api).stdout.split())
+    assert "rule=spread*" in listed
+    told = {"rule": "spreading", "status": "firing", "labels": {"action": "create"}}
+    store.connection.execute(
+        "insert into deliveries (subscription_id, message_id, alert) values (%s, gen_random_uuid(), %s)",
+        (item["id"], json.dumps(told)),
+    )
+    (logged,) = httpx.get(f"{api}/v1/subscriptions/{item['id']}/deliveries").json()["items"]
+    assert logged["alert"] == {"rule": "spreading", "status": "firing"}
+    assert "spreading firing" in " ".join(stumble("subscriptions", "log", item["id"], api=api).stdout.split())
+    wrong = stumble("subscriptions", "add", address, "--severity", "critical", api=api)
+    assert (wrong.returncode != 0, wrong.stderr.count("\n")) == (True, 1)
+    assert "add the kind alert" in wrong.stderr

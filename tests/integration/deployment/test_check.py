@@ -134,8 +134,9 @@ def test_receivers_and_rules(check, store, tmp_path):
     with psycopg.connect(store["STUMBLE_DATABASE_URL"]) as connection:
         for url, disabled in (("http://127.0.0.1:9/hook-secret", None), ("http://127.0.0.2:9/x", "now()")):
             connection.execute(
-                "insert into stumble_kept.subscriptions (id, url, body, kinds, match, secrets, disabled_at,"
-                " disabled_reason) values (gen_random_uuid(), %s, 'standard', '{failure}', '{}', '{}', %s, 'gone')",
+                "insert into stumble_kept.subscriptions (id, url, body, kinds, rules, match, secrets,"
+                " disabled_at, disabled_reason) values (gen_random_uuid(), %s, 'standard', '{alert}', '{no-such}', '{}',"
+                " '{}', %s, 'gone')",
                 (url, disabled),
             )
     (tmp_path / "rules.toml").write_text('[[rule]]\nname = "x"\non = "never"\n')
@@ -156,6 +157,7 @@ def test_receivers_and_rules(check, store, tmp_path):
         assert "pw-of-it" not in repr(found)
         status, found = check(store | {"STUMBLE_ALERTS_ALERTMANAGERS": other}, "receivers")
         assert (status, "answers 404" in found["wrong", other]) == (1, True)
+        assert "waits for alerts of no-such: no such rule is in force" in found["warning", "webhooks"]
 
 
 @pytest.mark.parametrize(

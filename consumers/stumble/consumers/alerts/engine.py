@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stumble.consumers.alerts.rules import On, Rule, RuleBook
+from stumble.consumers.alerts.state import STALLED, State
 from stumble.consumers.store.queries import query
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 
     from stumble.consumers.alerts.feed import Row
 
-#: Alerts about requests that stall are one per action: there is no failure whose fingerprint could name a problem.
-STALLED = "stalled:"
 #: What an alert keeps of its last record, for labels and text.
 _KEPT = (
     "action", "exception", "blame", "reason", "host", "instance_uuid", "request_id", "owner_project_id",
@@ -57,8 +56,8 @@ class Engine:
     def __init__(self, rules: RuleBook) -> None:
         self.rules = rules
 
-    def take(self, connection: Connection[Any], rows: Sequence[Row]) -> int:
-        """Take in publications, in the caller's transaction; returns how many alerts fire or go on."""
+    def take(self, connection: Connection[Any], rows: Sequence[Row]) -> list[State]:
+        """Take in publications, in the caller's transaction; returns the alerts that fire and did not before."""
         failures = [row for row in rows if row.kind == "failure" and row.status == "CURRENT" and row.revision == 1]
         groups = _grouped(row for row in failures if row.payload.get("fingerprint"))
         noted = _note(connection, groups)
@@ -71,8 +70,11 @@ class Engine:
                 hits += _stalled(rule, stalled)
             else:
                 hits += self._failing(connection, rule, groups, noted)
-        _fire(connection, hits)
-        return len(hits)
+        return _fire(connection, hits)
+
+    def rest(self, connection: Connection[Any]) -> list[State]:
+        """End what was quiet for long enough, was muted or resolved; returns the alerts that are over."""
+        return [State(*row) for row in connection.execute(query("rest_alerts"))]
 
     def _failing(
         self,
@@ -155,7 +157,7 @@ def _stalled(rule: Rule, rows: Iterable[Row]) -> list[Hit]:
     return [Hit(rule, STALLED + action, found) for action, found in by_action.items()]
 
 
-def _fire(connection: Connection[Any], hits: Sequence[Hit]) -> None:
+def _fire(connection: Connection[Any], hits: Sequence[Hit]) -> list[State]:
     rows = [
         {
             "rule": rule.name,
@@ -170,8 +172,9 @@ def _fire(connection: Connection[Any], hits: Sequence[Hit]) -> None:
         }
         for rule, problem, found, spread in hits
     ]
-    if rows:
-        connection.execute(query("fire_alerts"), {"rows": json.dumps(rows)})
+    if not rows:
+        return []
+    return [State(*row) for row in connection.execute(query("fire_alerts"), {"rows": json.dumps(rows)})]
 
 
 def _time(row: Row) -> int:

@@ -9,6 +9,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from stumble.consumers.alerts import subscriptions
+from stumble.consumers.alerts.changes import Changes
 from stumble.consumers.alerts.engine import Engine
 from stumble.consumers.alerts.feed import Feed
 from stumble.consumers.alerts.lease import SECONDS
@@ -33,7 +34,10 @@ _AWAY_FOR = 5.0
 
 
 class Pusher(Worker):
-    """Applies the rules and tells Alertmanager until `stop` is set. Raises ``RulesError`` where it is made."""
+    """Applies the rules, tells Alertmanager and lays down messages to subscribers until `stop` is set.
+
+    Raises ``RulesError`` where it is made.
+    """
 
     def __init__(
         self,
@@ -47,6 +51,7 @@ class Pusher(Worker):
         self._settings = settings
         self._engine = Engine(load_rules(settings.rules))
         self._read_at = self._modified()
+        self._changes = Changes(settings.public_url)
         self._feed = Feed(self.lease)
         self._metrics = metrics or ProcessMetrics("alerter")
         self._metrics.gauge(d.RULES_SOUND).set(1)
@@ -63,11 +68,15 @@ class Pusher(Worker):
         rows = self._feed.read(connection, _BATCH)
         if rows:
             with connection.transaction():
-                self._engine.take(connection, rows)
-                subscriptions.queue(connection, subscriptions.read_all(connection), rows)
+                begun = self._engine.take(connection, rows)
+                subscribers = subscriptions.read_all(connection)
+                subscriptions.queue(connection, subscribers, rows)
+                self._changes.begun(connection, subscribers, begun, self._engine.rules)
                 self._feed.mark(connection, rows[-1])
         if self._timers.due("rest", _REST_EVERY):
-            connection.execute(query("rest_alerts"))
+            with connection.transaction():
+                if over := self._engine.rest(connection):
+                    self._changes.over(connection, over, self._engine.rules)
             self._say(dict(connection.execute(query("count_alerts")).fetchall()))
         self._tell(connection)
         return 0.0 if len(rows) == _BATCH else _IDLE

@@ -9,8 +9,8 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
-from stumble.consumers.alerts.engine import STALLED
 from stumble.consumers.alerts.rules import On, Rule, RuleBook
+from stumble.consumers.alerts.state import STALLED
 
 
 @dataclass(slots=True)

@@ -27,6 +27,7 @@ from stumble.schemas.wire.errors import StumbleError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+SEVERITIES = ("info", "warning", "critical")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _LABEL = r"^[a-zA-Z_][a-zA-Z0-9_]*$"
 _OWN_LABELS = frozenset({"alertname", "rule", "problem", "severity", "action", "exception", "blame"})
@@ -84,7 +85,7 @@ class Match(BaseModel):
     def fits(self, payload: Mapping[str, Any]) -> bool:
         """Tell whether the fields of an ``ActionFailed`` or ``ActionOutcome`` match."""
         return all(
-            any(_fits(str(payload.get(_FIELDS.get(name, name)) or ""), pattern) for pattern in patterns)
+            any(fits(str(payload.get(_FIELDS.get(name, name)) or ""), pattern) for pattern in patterns)
             for name, patterns in self
             if patterns
         )
@@ -97,7 +98,8 @@ class Match(BaseModel):
         }
 
 
-def _fits(value: str, pattern: str) -> bool:
+def fits(value: str, pattern: str) -> bool:
+    """Tell whether a value fits a pattern of a rule (``*`` and ``?`` work)."""
     return fnmatchcase(value, pattern.replace("[", "[[]"))
 
 
@@ -118,7 +120,7 @@ class Rule(BaseModel):
     instances: int = Field(1, ge=1)
     projects: int = Field(1, ge=1)
     quiet: Duration = timedelta(minutes=15)
-    severity: str = Field("warning", pattern="^(info|warning|critical)$")
+    severity: str = Field("warning", pattern=f"^({'|'.join(SEVERITIES)})$")
     labels: dict[Annotated[str, Field(pattern=_LABEL)], str] = Field(default_factory=dict)
     text: str = Field("", max_length=500)
     enabled: bool = True
@@ -131,13 +133,17 @@ class RuleBook(BaseModel):
 
     rule: tuple[Rule, ...] = ()
 
+    def match_of(self, name: str) -> Match:
+        """Return which failures the rule called `name` counts; all of a problem's where it is there no more."""
+        return next((rule.match for rule in self.rule if rule.name == name), Match())
+
     def warnings(self, *, alertmanager: bool) -> list[str]:
         """Return what works but is seldom wanted."""
         found = [
             f"{rule.name}: Nova has no action {pattern}" + _meant(pattern, RULES)
             for rule in self.rule
             for pattern in rule.match.action
-            if not any(_fits(action, pattern) for action in RULES)
+            if not any(fits(action, pattern) for action in RULES)
         ]
         if alertmanager:
             found += [
@@ -238,7 +244,7 @@ def misfits(match: Match, outcomes: Sequence[str] = OUTCOMES) -> Iterator[tuple[
     """Yield the fields of a match with patterns that nothing can fit, and why."""
     for name, known in {"blame": BLAMES, "effect": EFFECTS, "outcome": outcomes}.items():
         for pattern in getattr(match, name):
-            if not any(_fits(value, pattern) for value in known):
+            if not any(fits(value, pattern) for value in known):
                 yield name, f"match.{name}: {pattern} fits none of {', '.join(known)}"
 
 

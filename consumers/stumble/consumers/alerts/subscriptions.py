@@ -1,9 +1,10 @@
-"""Who is told of each failure and outcome over HTTP: kept in the store, managed by API and command line."""
+"""Who is told of failures, outcomes and alerts over HTTP: kept in the store, managed by API and command line."""
 
 from __future__ import annotations
 
 import base64
 import json
+import re
 import secrets
 import uuid
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
-from stumble.consumers.alerts.rules import Match, misfits
+from stumble.consumers.alerts.rules import SEVERITIES, Match, fits, misfits
 from stumble.consumers.store.queries import query
 from stumble.schemas.wire.errors import StumbleError
 from stumble.schemas.wire.ids import publication_event_id
@@ -23,9 +24,13 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
     from stumble.consumers.alerts.feed import Row
+    from stumble.consumers.alerts.state import State
 
-KINDS = ("failure", "outcome")
+KINDS = ("failure", "outcome", "alert")
 BODIES = ("standard", "alertmanager")
+#: What all failures of one problem have in common, so what an alert can be matched by.
+_OF_ALERTS = ("action", "exception", "blame")
+_RULE = re.compile(r"[A-Za-z0-9_*?-]{1,64}")
 _PREFIX = "whsec_"
 _SECRET_BYTES = 32
 #: While a secret is being replaced, messages are signed with both.
@@ -45,6 +50,8 @@ class Subscription:
     body: str
     kinds: tuple[str, ...]
     match: Match
+    rules: tuple[str, ...]
+    severities: tuple[str, ...]
     secrets: tuple[str, ...]
     created_at: datetime
     disabled_at: datetime | None = None
@@ -53,6 +60,16 @@ class Subscription:
     def wants(self, row: Row) -> bool:
         """Tell whether a publication is for this subscriber."""
         return self.disabled_at is None and row.kind in self.kinds and self.match.fits(row.payload)
+
+    def wants_alert(self, alert: State) -> bool:
+        """Tell whether this subscriber is to hear that an alert fires."""
+        return (
+            self.disabled_at is None
+            and "alert" in self.kinds
+            and (not self.severities or alert.severity in self.severities)
+            and (not self.rules or any(fits(alert.rule, pattern) for pattern in self.rules))
+            and self.match.fits(alert.last)
+        )
 
 
 def new_secret() -> str:
@@ -67,10 +84,16 @@ def add(
     body: str = "standard",
     kinds: Sequence[str] = ("failure",),
     match: dict[str, Any] | None = None,
+    rules: Sequence[str] = (),
+    severities: Sequence[str] = (),
     secret: str | None = None,
 ) -> Subscription:
-    """Add a subscriber and return it, with its secret. Raises ``SubscriptionError``."""
+    """Add a subscriber and return it, with its secret. Raises ``SubscriptionError``.
+
+    `rules` (patterns) and `severities` choose among alerts; none: all.
+    """
     _check(url, body, kinds, secret)
+    _check_alerts(kinds, match or {}, rules, severities)
     try:
         matched = Match.model_validate(match or {})
     except ValidationError as error:
@@ -90,6 +113,8 @@ def add(
             "body": body,
             "kinds": list(kinds),
             "match": matched.model_dump_json(exclude_defaults=True),
+            "rules": list(rules),
+            "severities": list(severities),
             "secrets": [secret or new_secret()],
         },
     )
@@ -108,7 +133,17 @@ def read_all(connection: Connection[Any], subscription_id: str | None = None) ->
     """Return all subscribers, oldest first."""
     rows = connection.execute(query("read_subscriptions"), {"id": subscription_id})
     return [
-        Subscription(row[0], row[1], row[2], tuple(row[3]), Match.model_validate(row[4]), tuple(row[5]), *row[6:])
+        Subscription(
+            row[0],
+            row[1],
+            row[2],
+            tuple(row[3]),
+            Match.model_validate(row[4]),
+            tuple(row[5]),
+            tuple(row[6]),
+            tuple(row[7]),
+            *row[8:],
+        )
         for row in rows
     ]
 
@@ -179,9 +214,25 @@ def _check(url: str, body: str, kinds: Sequence[str], secret: str | None) -> Non
     if body not in BODIES:
         raise SubscriptionError(f"The body is one of {', '.join(BODIES)}.")
     if not kinds or set(kinds) - set(KINDS):
-        raise SubscriptionError(f"Kinds are {' and '.join(KINDS)}.")
+        raise SubscriptionError(f"Kinds are {', '.join(KINDS)}.")
     if secret is not None and not _is_secret(secret):
         raise SubscriptionError("A secret is whsec_ and the base64 of 24 to 64 random bytes; leave it out to get one.")
+
+
+def _check_alerts(kinds: Sequence[str], match: dict[str, Any], rules: Sequence[str], severities: Sequence[str]) -> None:
+    if "alert" not in kinds:
+        if rules or severities:
+            raise SubscriptionError("Rules and severities choose among alerts: add the kind alert.")
+        return
+    if unknown := set(severities) - set(SEVERITIES):
+        raise SubscriptionError(f"There is no severity {min(unknown)}: there are {', '.join(SEVERITIES)}.")
+    if strange := [rule for rule in rules if not _RULE.fullmatch(rule)]:
+        raise SubscriptionError(f"No rule can be called {strange[0]!r}: name rules by letters, digits, _, -, * and ?.")
+    if wrong := [name for name in match if name in Match.model_fields and name not in _OF_ALERTS]:
+        raise SubscriptionError(
+            f"match.{wrong[0]} can't choose among alerts, which are about all failures of one problem: match alerts by "
+            f"{', '.join(_OF_ALERTS)}, rule or severity, or subscribe to alerts apart."
+        )
 
 
 def _is_secret(text: str) -> bool:

@@ -63,8 +63,14 @@ class NewSubscription(BaseModel):
 
     url: str = Field(max_length=2000)
     body: str = Field("standard", description="standard (Standard Webhooks) or alertmanager (webhook version 4).")
-    kinds: list[str] = Field(["failure"], description="failure, outcome.")
-    match: dict[str, list[str] | str] = Field(default_factory=dict, description="As in a rule's match.")
+    kinds: list[str] = Field(
+        ["failure"], description="failure, outcome; alert: told when an alert fires and when it is over."
+    )
+    match: dict[str, list[str] | str] = Field(
+        default_factory=dict, description="As in a rule's match; with the kind alert by action, exception, blame."
+    )
+    rules: list[str] = Field([], description="Alerts of these rules only; patterns (* and ?) work.", max_length=100)
+    severities: list[str] = Field([], description="Alerts of these severities only: info, warning, critical.")
     secret: str | None = Field(None, max_length=200, description="whsec_…; left out, one is made and told once.")
 
 
@@ -134,7 +140,14 @@ def add_subscription(session: Session, new: NewSubscription) -> dict[str, Any]:
     """Add a subscriber; the answer tells its secret, this once."""
     try:
         made = subscriptions.add(
-            session, new.url, body=new.body, kinds=new.kinds, match=dict(new.match), secret=new.secret
+            session,
+            new.url,
+            body=new.body,
+            kinds=new.kinds,
+            match=dict(new.match),
+            rules=new.rules,
+            severities=new.severities,
+            secret=new.secret,
         )
     except subscriptions.SubscriptionError as error:
         raise BadRequest(str(error)) from error
@@ -228,6 +241,8 @@ def _shown(item: subscriptions.Subscription) -> dict[str, Any]:
         "body": item.body,
         "kinds": item.kinds,
         "match": item.match.model_dump(exclude_defaults=True),
+        "rules": item.rules,
+        "severities": item.severities,
         "secrets": len(item.secrets),
         "created_at": item.created_at,
         "disabled_at": item.disabled_at,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from urllib.parse import urlsplit
 
 import httpx
@@ -12,7 +12,7 @@ import psycopg
 
 from stumble.consumers.alerts import subscriptions
 from stumble.consumers.alerts.receivers.guard import ForbiddenAddressError, resolve
-from stumble.consumers.alerts.rules import RulesError, load_rules
+from stumble.consumers.alerts.rules import RulesError, fits, load_rules
 from stumble.consumers.alerts.settings import AlertSettings
 from stumble.deploy.checks.model import Finding, Scope, fine, skipped, warning, wrong
 from stumble.deploy.checks.store import session
@@ -53,6 +53,7 @@ def look(scope: Scope) -> Iterator[Finding]:
         return
     for subscription in known:
         yield _webhook(subscription, settings)
+    yield from _unheard(known, settings)
 
 
 def _alertmanagers(settings: AlertSettings) -> Iterator[Finding]:
@@ -95,6 +96,18 @@ def _webhook(item: subscriptions.Subscription, settings: AlertSettings) -> Findi
             name, f"can't be reached: {error}", f"stumble subscriptions log {item.id}; messages are tried for days"
         )
     return fine(name, "can be reached")
+
+
+def _unheard(known: Sequence[subscriptions.Subscription], settings: AlertSettings) -> Iterator[Finding]:
+    """Name the subscriptions to alerts that no rule in force can give."""
+    try:
+        names = [rule.name for rule in load_rules(settings.rules).rule if rule.enabled]
+    except RulesError:
+        return  # said where rules are looked at
+    for item in known:
+        if item.rules and not any(fits(name, pattern) for name in names for pattern in item.rules):
+            text = f"the subscription {item.id} waits for alerts of {', '.join(item.rules)}: no such rule is in force"
+            yield warning("webhooks", text, f"correct the rules, or stumble subscriptions rm {item.id}")
 
 
 def _connect(address: str, host: str) -> None:

@@ -21,7 +21,7 @@ def alerter(*, database_url: DatabaseOption = None, metrics_port: MetricsPortOpt
     """Publish to the topics instance-action-failures and instance-action-outcomes, and tell those who asked.
 
     Rules (STUMBLE_ALERTS_RULES, else those that ship) decide what Alertmanager is told (STUMBLE_ALERTS_ALERTMANAGERS);
-    subscriptions are told of each failure by webhook.
+    subscriptions are told of failures, outcomes and alerts by webhook.
 
     Each revision at least once, in order for each failure and request, under an id that stays the same when it is
     delivered again. Start two: one is active, the other takes over within ten seconds.

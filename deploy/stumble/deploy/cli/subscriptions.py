@@ -1,4 +1,4 @@
-"""`stumble subscriptions`: who is told of each failure by webhook."""
+"""`stumble subscriptions`: who is told of failures, outcomes and alerts by webhook."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Id = Annotated[str, typer.Argument(metavar="ID", help="Id of the subscription.")
 
 @app.callback()
 def subscriptions() -> None:
-    """Manage who is told of each failure by webhook."""
+    """Manage who is told of failures, outcomes and alerts by webhook."""
 
 
 @app.command("ls", epilog=examples("stumble subscriptions ls"))
@@ -36,25 +36,36 @@ def list_(*, api: ApiOption = None, format_: FormatOption = Format.TABLE) -> Non
     epilog=examples(
         "stumble subscriptions add https://hooks.example.org/nova",
         "stumble subscriptions add https://hooks.example.org/nova --kind outcome --match blame=OPERATOR",
+        "stumble subscriptions add https://hooks.example.org/nova --kind alert --rule 'spread*' --severity critical",
     )
 )
 def add(
     url: Annotated[str, typer.Argument(help="https address that takes POST.")],
     *,
-    kind: Annotated[list[str] | None, typer.Option(help="failure or outcome; repeatable.")] = None,
+    kind: Annotated[list[str] | None, typer.Option(help="failure, outcome or alert; repeatable.")] = None,
     match: Annotated[list[str] | None, typer.Option(help="FIELD=PATTERN as in a rule; repeatable.")] = None,
+    rule: Annotated[
+        list[str] | None, typer.Option(help="Alerts of this rule only (a pattern); repeatable. Left out: of all.")
+    ] = None,
+    severity: Annotated[
+        list[str] | None, typer.Option(help="Alerts of info, warning or critical only; repeatable.")
+    ] = None,
     body: Annotated[str, typer.Option(help="standard, or alertmanager (webhook version 4).")] = "standard",
     secret: Annotated[str | None, typer.Option(help="whsec_…; left out, one is made.")] = None,
     api: ApiOption = None,
 ) -> None:
-    """Add a subscriber and print its secret, this once."""
+    """Add a subscriber and print its secret, this once.
+
+    Of an alert it is told twice: when it fires and when it is over.
+    """
     wanted: dict[str, list[str]] = {}
     for item in match or []:
         name, equals, pattern = item.partition("=")
         if not equals:
             raise typer.BadParameter(f"{item} is not FIELD=PATTERN")
         wanted.setdefault(name, []).append(pattern)
-    new = {"url": url, "body": body, "kinds": kind or ["failure"], "match": wanted, "secret": secret}
+    alerts = {"rules": rule or [], "severities": severity or []}
+    new = {"url": url, "body": body, "kinds": kind or ["failure"], "match": wanted, **alerts, "secret": secret}
     made = change(api, "/v1/subscriptions", new)
     typer.echo(f"id      {made['id']}\nsecret  {made['secret']}")
 
@@ -102,6 +113,7 @@ def log(
     rows = [
         [
             item["message_id"],
+            _about(item),
             item["created_at"][:19],
             str(item["attempts"]),
             str(item["last_status"] or ""),
@@ -109,7 +121,7 @@ def log(
         ]
         for item in items
     ]
-    _show(("Message", "Made (UTC)", "Tries", "Status", "Became"), rows, items, format_)
+    _show(("Message", "About", "Made (UTC)", "Tries", "Status", "Became"), rows, items, format_)
 
 
 @app.command(epilog=examples("stumble subscriptions resend ID MESSAGE"))
@@ -132,7 +144,14 @@ def _show(titles: tuple[str, ...], rows: list[list[str]], items: list[Any], form
 
 
 def _match(item: dict[str, Any]) -> str:
-    return " ".join(f"{name}={','.join(patterns)}" for name, patterns in item["match"].items()) or "everything"
+    wanted = {**item["match"], "rule": item["rules"], "severity": item["severities"]}
+    return " ".join(f"{name}={','.join(patterns)}" for name, patterns in wanted.items() if patterns) or "everything"
+
+
+def _about(item: dict[str, Any]) -> str:
+    if alert := item["alert"]:
+        return f"{alert['rule']} {alert['status']}"
+    return "test" if item["publication_id"] is None else "failure or outcome"
 
 
 def _state(item: dict[str, Any]) -> str:

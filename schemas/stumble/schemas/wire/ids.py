@@ -61,6 +61,16 @@ def publication_event_id(subject_id: str, revision: int) -> str:
     return _named(subject_id, str(revision))
 
 
+def alert_key(rule: str, problem: str) -> str:
+    """Return the id of an alert: a hash of its rule and its problem, in uuid form."""
+    return _named("alert", rule, problem)
+
+
+def alert_event_id(rule: str, problem: str, starts_at_us: int, status: str) -> str:
+    """Return the id under which subscribers are told that an alert which began then fires, or is over."""
+    return _named("alert", rule, problem, str(starts_at_us), status)
+
+
 def _hash(*parts: str) -> bytes:
     return hashlib.sha256(_SEPARATOR.join(parts).encode("utf-8", "surrogatepass")).digest()
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from stumble.consumers.alerts.delivery import record_of
+from stumble.schemas.wire.ids import alert_key
 
 if TYPE_CHECKING:
     from stumble.consumers.alerts.feed import Row
@@ -26,9 +27,14 @@ def iso(micros: int) -> str:
     return datetime.fromtimestamp(micros / 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def body_of(kind: str, row: Row | None, subscription_id: str, at: datetime) -> bytes:
-    """Return the body of a message in the form ``kind``; without a publication it is a test."""
-    made = _standard(row, at) if kind == "standard" else _alertmanager(row, subscription_id, at)
+def body_of(kind: str, about: Row | dict[str, Any] | None, subscription_id: str, at: datetime) -> bytes:
+    """Return the body of a message in the form ``kind``: of a publication, of an alert (a dict), else of a test."""
+    if kind == "standard":
+        made = _standard_alert(about) if isinstance(about, dict) else _standard(about, at)
+    elif isinstance(about, dict):
+        made = _version4_alert(about, subscription_id)
+    else:
+        made = _version4(about, subscription_id, at)
     return json.dumps(made, ensure_ascii=False, separators=(",", ":")).encode()
 
 
@@ -44,7 +50,22 @@ def _standard(row: Row | None, at: datetime) -> dict[str, Any]:
     return {"type": _TYPES[row.kind], "timestamp": iso(row.created_us), "data": data_of(row)}
 
 
-def _alertmanager(row: Row | None, subscription_id: str, at: datetime) -> dict[str, Any]:
+def _standard_alert(told: dict[str, Any]) -> dict[str, Any]:
+    return {"type": f"alert.{told['status']}", "timestamp": told["endsAt"] or told["startsAt"], "data": told}
+
+
+def _version4_alert(told: dict[str, Any], subscription_id: str) -> dict[str, Any]:
+    group = {name: told[name] for name in ("problem", "rule")}
+    alert = {
+        **{name: told[name] for name in ("status", "labels", "annotations", "startsAt", "generatorURL")},
+        "endsAt": told["endsAt"] or _NEVER,
+        "fingerprint": alert_key(told["rule"], told["problem"]).replace("-", "")[:16],
+    }
+    key = "{}:{" + ", ".join(f"{name}={json.dumps(value)}" for name, value in group.items()) + "}"
+    return _group(alert, subscription_id, key, group)
+
+
+def _version4(row: Row | None, subscription_id: str, at: datetime) -> dict[str, Any]:
     data = data_of(row) if row else {"action": "test", "reason": "This is a test of stumble's webhook."}
     stands = row is None or row.status == "CURRENT"
     name = "StumbleTest" if row is None else "StumbleActionFailed" if row.kind == "failure" else "StumbleActionOutcome"
@@ -64,15 +85,20 @@ def _alertmanager(row: Row | None, subscription_id: str, at: datetime) -> dict[s
         "generatorURL": "",
         "fingerprint": str(data.get("failure_id") or data.get("request_key") or "test").replace("-", "")[:16],
     }
+    return _group(alert, subscription_id, f'{{}}:{{subscription="{subscription_id}"}}', {})
+
+
+def _group(alert: dict[str, Any], subscription_id: str, key: str, labels: dict[str, str]) -> dict[str, Any]:
+    """Return the message about a group of one alert."""
     return {
         "version": "4",
-        "groupKey": f'{{}}:{{subscription="{subscription_id}"}}',
+        "groupKey": key,
         "truncatedAlerts": 0,
         "status": alert["status"],
         "receiver": f"stumble-{subscription_id}",
-        "groupLabels": {},
-        "commonLabels": labels,
-        "commonAnnotations": annotations,
+        "groupLabels": labels,
+        "commonLabels": alert["labels"],
+        "commonAnnotations": alert["annotations"],
         "externalURL": "",
         "alerts": [alert],
     }

@@ -54,7 +54,8 @@ class Due(NamedTuple):
     body: str
     secrets: Sequence[str]
     created_at: datetime
-    row: Row | None
+    #: A publication, or what an alert's change tells; None: a test.
+    about: Row | dict[str, Any] | None
 
 
 class Answer(NamedTuple):
@@ -82,7 +83,7 @@ class Webhooks:
         """Start what is due, note what came back meanwhile; returns how many are on their way or were noted."""
         rows = connection.execute(query("due_deliveries"), {"each": _EACH}).fetchall()
         for row in rows:
-            item = Due._make((*row[:7], Row._make(row[7:]) if row[7] is not None else None))
+            item = Due._make((*row[:7], row[7] or (Row._make(row[8:]) if row[8] is not None else None)))
             if (place := (item.subscription_id, item.message_id)) not in self._on_the_way:
                 self._on_the_way[place] = (item, self._pool.submit(self._try, item))
         if not self._on_the_way:
@@ -112,7 +113,7 @@ class Webhooks:
 
     def _post(self, item: Due) -> Answer:
         now = datetime.now(UTC)
-        body = body_of(item.body, item.row, item.subscription_id, item.created_at)
+        body = body_of(item.body, item.about, item.subscription_id, item.created_at)
         headers = signed(item.message_id, now, body, item.secrets)
         url, name = resolve(item.url, self._networks)
         headers["host"] = urlsplit(item.url).netloc

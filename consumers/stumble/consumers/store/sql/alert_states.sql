@@ -1,12 +1,13 @@
 -- name: firing_alerts
 select rule, problem from alerts where state = 'FIRING' and problem = any(%(problems)s)
 
+-- Returns those that begin with this transaction; the others went on.
 -- name: fire_alerts
 with n as (
     select * from json_to_recordset(%(rows)s::json) as r (
         rule text, problem text, severity text, text text, labels jsonb, last jsonb, since_us bigint,
         quiet_seconds int, failures bigint)
-)
+), fired as (
 insert into alerts as a (rule, problem, state, severity, text, labels, last, since, starts_at, last_at,
                          quiet_seconds, failures, changed_at)
 select rule, problem, 'FIRING', severity, text, labels, last, to_timestamp(since_us / 1e6), now(), now(),
@@ -20,6 +21,10 @@ set severity = excluded.severity, text = excluded.text, labels = excluded.labels
     failures = case when a.state = 'FIRING' then a.failures + excluded.failures else excluded.failures end,
     posted_at = case when a.state = 'FIRING' then a.posted_at end,
     last_at = excluded.last_at, changed_at = excluded.changed_at, ends_at = null, state = 'FIRING'
+returning a.*
+)
+select rule, problem, state, severity, text, labels, last, since, starts_at, ends_at, failures
+from fired where starts_at = now()
 
 -- Quiet for long enough, or somebody muted or resolved the problem: the alert is over.
 -- name: rest_alerts
@@ -30,6 +35,7 @@ where a.state = 'FIRING'
        or exists (select from problems p
                   where p.fingerprint = a.problem
                     and (p.muted_until > now() or (p.state = 'RESOLVED' and p.resolved_at > a.last_at))))
+returning rule, problem, state, severity, text, labels, last, since, starts_at, ends_at, failures
 
 -- name: count_alerts
 select severity, count(*) from alerts where state = 'FIRING' group by severity

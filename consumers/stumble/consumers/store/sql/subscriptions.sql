@@ -1,9 +1,9 @@
 -- name: add_subscription
-insert into subscriptions (id, url, body, kinds, match, secrets)
-values (%(id)s, %(url)s, %(body)s, %(kinds)s, %(match)s::jsonb, %(secrets)s)
+insert into subscriptions (id, url, body, kinds, match, rules, severities, secrets)
+values (%(id)s, %(url)s, %(body)s, %(kinds)s, %(match)s::jsonb, %(rules)s, %(severities)s, %(secrets)s)
 
 -- name: read_subscriptions
-select id::text, url, body, kinds, match, secrets, created_at, disabled_at, disabled_reason
+select id::text, url, body, kinds, match, rules, severities, secrets, created_at, disabled_at, disabled_reason
 from subscriptions
 where %(id)s::uuid is null or id = %(id)s
 order by created_at, id
@@ -21,16 +21,22 @@ update subscriptions set disabled_at = now(), disabled_reason = %(reason)s where
 update subscriptions set disabled_at = null, disabled_reason = null where id = %(id)s returning id
 
 -- name: add_deliveries
-insert into deliveries (subscription_id, message_id, publication_id, request_key)
-select n.subscription_id, n.message_id, n.publication_id, n.request_key
+insert into deliveries (subscription_id, message_id, publication_id, request_key, alert)
+select n.subscription_id, n.message_id, n.publication_id, n.request_key, n.alert
 from json_to_recordset(%(rows)s::json)
-     as n (subscription_id uuid, message_id uuid, publication_id bigint, request_key uuid)
+     as n (subscription_id uuid, message_id uuid, publication_id bigint, request_key uuid, alert jsonb)
 on conflict (subscription_id, message_id) do nothing
 
--- The next message of each request to each subscriber: a later revision never overtakes an earlier one. Of each
--- subscriber the first few only, so that one with a long queue takes nobody's turn.
+-- Who was told that an alert fires, and what.
+-- name: told_alerts
+select subscription_id::text, message_id::text, alert
+from deliveries
+where alert is not null and message_id = any(%(messages)s::uuid[])
+
+-- The next message of each request or alert to each subscriber: a later revision never overtakes an earlier one, nor an
+-- alert's end its beginning. Of each subscriber the first few only, so that one with a long queue takes nobody's turn.
 -- name: due_deliveries
-select d.subscription_id::text, d.message_id::text, d.attempts, s.url, s.body, s.secrets, d.created_at,
+select d.subscription_id::text, d.message_id::text, d.attempts, s.url, s.body, s.secrets, d.created_at, d.alert,
        p.id, p.xid::text, p.kind, p.subject_id::text, p.request_key::text, p.instance_uuid::text, p.revision, p.status,
        p.replaced_by::text, p.payload, (extract(epoch from p.created_at) * 1000000)::bigint
 from (
@@ -64,7 +70,8 @@ set attempts = attempts + 1, last_status = %(status)s, last_error = %(error)s,
 where subscription_id = %(subscription)s and message_id = %(message)s
 
 -- name: read_deliveries
-select message_id::text, publication_id, attempts, next_at, delivered_at, given_up_at, last_status, last_error, created_at
+select message_id::text, publication_id, alert - '{labels,annotations,generatorURL}'::text[] as alert,
+       attempts, next_at, delivered_at, given_up_at, last_status, last_error, created_at
 from deliveries
 where subscription_id = %(id)s
 order by place desc
