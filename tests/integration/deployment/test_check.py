@@ -135,8 +135,8 @@ def test_receivers_and_rules(check, store, tmp_path):
         for url, disabled in (("http://127.0.0.1:9/hook-secret", None), ("http://127.0.0.2:9/x", "now()")):
             connection.execute(
                 "insert into stumble_kept.subscriptions (id, url, body, kinds, rules, match, secrets,"
-                " disabled_at, disabled_reason) values (gen_random_uuid(), %s, 'standard', '{alert}', '{no-such}', '{}',"
-                " '{}', %s, 'gone')",
+                " disabled_at, disabled_reason) values (gen_random_uuid(), %s, 'standard', '{alert}', '{no-such}',"
+                " '{}', '{}', %s, 'gone')",
                 (url, disabled),
             )
     (tmp_path / "rules.toml").write_text('[[rule]]\nname = "x"\non = "never"\n')
@@ -155,6 +155,7 @@ def test_receivers_and_rules(check, store, tmp_path):
         assert "line" in found["wrong", str(tmp_path / "rules.toml")]
         assert "hook-secret" not in repr(found)
         assert "pw-of-it" not in repr(found)
+        (tmp_path / "rules.toml").write_text('[[rule]]\nname = "x"\non = "problem"\n')
         status, found = check(store | {"STUMBLE_ALERTS_ALERTMANAGERS": other}, "receivers")
         assert (status, "answers 404" in found["wrong", other]) == (1, True)
         assert "waits for alerts of no-such: no such rule is in force" in found["warning", "webhooks"]
