@@ -136,3 +136,15 @@ def test_store_stats_tell_rows_sizes_and_partitions(store):
     assert {"events_pkey", "requests_pkey", "failures_recent"} <= {one["name"] for one in told["indexes"]}
     assert told["bytes_per"]["event"] > 100
     assert told["ages"]["events"][0].startswith("20")
+
+
+def test_a_store_of_another_time_tells_nobody(store, place):
+    store.spoil(
+        "insert into subscriptions (id, url, body, kinds, secrets)"
+        " values (gen_random_uuid(), 'https://x.example', 'standard', '{failure,alert}', '{}')"
+    )
+    assert store.run("replay", "--into", place).returncode == 0
+    then = beside(store, place)
+    assert then.rows("select count(*) from publications") != [(0,)]
+    for table in ("subscriptions", "deliveries", "alerts"):
+        assert then.rows(f"select * from {table}") == [], table
