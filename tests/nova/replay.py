@@ -19,6 +19,7 @@ from psycopg import Connection
 
 from stumble.consumers.diff import counters_of
 from stumble.consumers.projector.writing import WITHDRAWN
+from stumble.consumers.records import IN_PROGRESS
 from stumble.consumers.store.migrate import migrate
 from stumble.consumers.store.queries import query
 from stumble.deploy.local.postgres import LocalPostgres
@@ -130,13 +131,20 @@ def _summed(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _held(store: Connection[Any]) -> dict[str, Any]:
-    """Return what a subscriber holds that keeps the highest revision; what was withdrawn again is the same as never."""
+    """Return what a subscriber holds that keeps the highest revision.
+
+    What was withdrawn again is the same as never told, and so is a request that is said to be in progress again.
+    """
     last: dict[str, tuple[int, str, Any]] = {}
     rows = store.execute("select subject_id::text, revision, status, payload from publications order by xid, id")
     for subject, revision, status, payload in rows:
         assert revision > last.get(subject, (0,))[0], f"{subject}: revision {revision} is no step forward"
         last[subject] = (revision, status, payload)
-    return {subject: payload for subject, (_, status, payload) in last.items() if status == "CURRENT"}
+    return {
+        subject: payload
+        for subject, (_, status, payload) in last.items()
+        if status == "CURRENT" and payload.get("outcome") != IN_PROGRESS
+    }
 
 
 def differences(one: State, other: State) -> list[str]:
