@@ -145,7 +145,9 @@ class DriverCase(unittest.TestCase):
             external_instance_event()
         except ValueError:
             publisher.error({}, "external_instance_event", payload)
-        self.assertEqual([*tags, "vol-2"], [event["target_id"] for event in self.events()])
+        unknown, known = self.events()
+        self.assertEqual((None, {"one_of": "vol-1 vol-2 vol-3"}), (unknown["target_id"], unknown["attributes"]))
+        self.assertEqual(("vol-2", "extend_volume"), (known["target_id"], known["action"]))
 
     def test_no_message_makes_it_raise(self):
         found = driver.StumbleDriver(self.conf(), [], None)
