@@ -14,6 +14,7 @@ from bench.projector_figures import settings_for, topics
 from bench.report import Report, machine
 from bench.stack import Stack
 from bench.stream import events, load
+from stumble.consumers.projector.settings import ProjectorSettings
 
 _DOCS = Path(__file__).parents[1] / "docs"
 _BILLION = 1e9
@@ -60,8 +61,8 @@ def _document(samples: list[list[float]], sizes: dict[str, Any]) -> str:
 # A store that grows
 
 The [benchmark stream](benchmarks.md#the-stream), {samples[-1][0]:,} records, projected into one store by one projector
-on {about["cores"]} cores ({about["cpu"]}), which Kafka and PostgreSQL shared with it. {rows["events"]:,} of them are
-events, the rest duplicates.
+on {about["cores"]} cores ({about["cpu"]}), which Kafka and PostgreSQL shared with it, in batches of up to
+{ProjectorSettings().max_batch:,}. {rows["events"]:,} of them are events, the rest duplicates.
 
 ![events a second and memory over the events stored](growth.svg)
 

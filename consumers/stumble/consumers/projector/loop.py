@@ -31,7 +31,7 @@ from stumble.consumers.projector.source import Source
 from stumble.consumers.projector.statuses import Statuses
 from stumble.consumers.projector.transaction import EVERYTHING, Ledger
 from stumble.consumers.projector.troubles import Troubles
-from stumble.consumers.projector.undisturbed import undisturbed
+from stumble.consumers.projector.undisturbed import share_memory, undisturbed
 from stumble.consumers.projector.upkeep import Upkeep
 from stumble.consumers.projector.writer import Result, StoppedError, Sweep, Writer
 from stumble.consumers.store.connect import StoreError, connect, shown
@@ -68,8 +68,8 @@ class Projector:
     """Reads `instance-actions` into the store until told to stop."""
 
     def __init__(self, settings: Settings, own: ProjectorSettings, times: Times | None = None) -> None:
-        self._own = own
-        self._url = settings.database_url.get_secret_value()
+        share_memory()
+        self._own, self._url = own, settings.database_url.get_secret_value()
         self._topic = settings.kafka.topics.actions
         self._application = f"stumble-projector@{socket.gethostname()}:{os.getpid()}"
         self.health = Health(own.stuck_after)

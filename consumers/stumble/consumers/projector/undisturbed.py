@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,6 +13,19 @@ if TYPE_CHECKING:
 
 #: While the reader decodes, the writer comes back from the database many times a batch: it must not wait for its turn.
 _SWITCH_SECONDS = 0.0005
+#: `M_ARENA_MAX` of glibc's malloc.h.
+_ARENA_MAX = -8
+_ARENAS = 2
+
+
+def share_memory() -> None:
+    """Let threads share two heaps: with one each, as glibc gives them, every one keeps the largest batch it met.
+
+    To be called before there are threads. About 25 MB less for a projector, at the same rate. Other C libraries
+    have no such option, or no such heaps.
+    """
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(_ARENA_MAX, _ARENAS)
 
 
 @contextmanager
