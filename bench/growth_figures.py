@@ -19,6 +19,8 @@ from stumble.consumers.projector.settings import ProjectorSettings
 _DOCS = Path(__file__).parents[1] / "docs"
 _BILLION = 1e9
 _EXTRAPOLATED = 100_000_000
+_BEGIN = "<!-- Sizes, written by `python -m bench --only growth --events …`; do not edit. -->\n\n"
+_END = "\n\n<!-- End of sizes. -->"
 #: Smaller ones say nothing.
 _LEAST_BYTES = 1_000_000
 
@@ -45,6 +47,8 @@ def measure(report: Report, stack: Stack, python: Path, *, count: int, write: bo
     if write:
         _plot(python, samples)
         (_DOCS / "growth.md").write_text(_document(samples, sizes), encoding="utf-8")
+        operations = _DOCS / "operations.md"
+        operations.write_text(_with_sizes(operations.read_text(encoding="utf-8"), sizes), encoding="utf-8")
 
 
 def _plot(python: Path, samples: list[list[float]]) -> None:
@@ -70,14 +74,7 @@ on {about["cores"]} cores ({about["cpu"]}), which Kafka and PostgreSQL shared wi
 |---:|---:|---:|---:|
 {_looks(samples)}
 
-## What it takes on disk
-
-`stumble store stats` after a `vacuum`, on PostgreSQL {sizes["server"]}, and multiplied out to 100 million events.
-Nothing here grows faster than its rows; B-trees gain one level. Below {_LEAST_BYTES // 1_000_000} MB is left out.
-
-| table or index | at {rows["events"]:,} events | bytes a row | at 100 million events |
-|---|---:|---:|---:|
-{_sizes(sizes, rows)}
+What it takes on disk, index by index: [sizes](operations.md#sizes).
 """
 
 
@@ -88,8 +85,19 @@ def _looks(samples: list[list[float]]) -> str:
     return "\n".join(f"| {done:,} | {rate:,.0f} | {cpu:.0f} | {rss:.0f} |" for done, rate, cpu, rss in chosen)
 
 
-def _sizes(sizes: dict[str, Any], rows: dict[str, int]) -> str:
-    lines = []
+def _with_sizes(page: str, sizes: dict[str, Any]) -> str:
+    """Return the page with its table of sizes, which stands between two comments, replaced."""
+    before, _, rest = page.partition(_BEGIN)
+    _, _, after = rest.partition(_END)
+    return f"{before}{_BEGIN}{_sizes(sizes)}{_END}{after}"
+
+
+def _sizes(sizes: dict[str, Any]) -> str:
+    rows = {table["name"]: table["rows"] for table in sizes["tables"]}
+    lines = [
+        f"| table or index | at {rows['events']:,} events | bytes a row | at 100 million events |",
+        "|---|---:|---:|---:|",
+    ]
     for table in sorted(sizes["tables"], key=_bytes, reverse=True):
         if _bytes(table) < _LEAST_BYTES:
             continue

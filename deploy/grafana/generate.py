@@ -219,97 +219,106 @@ def problem() -> dashboard.Dashboard:
 
 def pipeline() -> dashboard.Dashboard:
     """Show whether stumble itself is well: use, saturation, errors of each part."""
+    return board("stumble-pipeline", "stumble: Pipeline", [*_storing(), *_passing_on(), *_answering()])
+
+
+def _storing() -> list[Panel]:
+    """Return the projector's panels."""
     batch = "histogram_quantile(0.95, sum by (le) (rate(stumble_projector_batch_seconds_bucket[5m])))"
     end_to_end = "histogram_quantile(0.95, sum by (le) (rate(stumble_pipeline_lag_seconds_bucket[5m])))"
-    answer = "histogram_quantile(0.95, sum by (le) (rate(stumble_api_request_seconds_bucket[5m])))"
+    return [
+        lines(
+            "Lag behind the topic", "stumble_projector_lag_seconds", "partition {{partition}}", "s", "0: up to date."
+        ),
+        lines("From emit to row, 95 of 100", end_to_end, "", "s", "Through outbox, relay, Kafka and projector."),
+        lines(
+            "Events stored",
+            "sum(rate(stumble_projector_events_total[$__rate_interval]))",
+            "events",
+            "ops",
+            "By all projectors.",
+        ),
+        lines("Time of a transaction, 95 of 100", batch, "", "s", "One batch into PostgreSQL."),
+        lines(
+            "Backlog in Kafka",
+            "sum(stumble_projector_backlog_records)",
+            "records",
+            "none",
+            "Records that are not stored yet.",
+        ),
+        lines(
+            "Bad records",
+            "sum by (stage) (rate(stumble_projector_bad_records_total[$__rate_interval]))",
+            "{{stage}}",
+            "ops",
+            "Records sent to the dead letter topic, by the stage that refused them.",
+        ),
+        lines(
+            "Transactions tried again",
+            "sum(rate(stumble_projector_retries_total[$__rate_interval])) or vector(0)",
+            "transactions",
+            "ops",
+            "After a deadlock, a conflict or a lost connection.",
+        ),
+    ]
+
+
+def _passing_on() -> list[Panel]:
+    """Return the panels of what comes before and after it: outboxes, relays, alerter."""
     attempt = "histogram_quantile(0.95, sum by (le) (rate(stumble_webhook_try_seconds_bucket[5m])))"
-    return board(
-        "stumble-pipeline",
-        "stumble: Pipeline",
-        [
-            lines(
-                "Lag behind the topic",
-                "stumble_projector_lag_seconds",
-                "partition {{partition}}",
-                "s",
-                "0: up to date.",
-            ),
-            lines("From emit to row, 95 of 100", end_to_end, "", "s", "Through outbox, relay, Kafka and projector."),
-            lines(
-                "Events stored",
-                "sum(rate(stumble_projector_events_total[$__rate_interval]))",
-                "events",
-                "ops",
-                "By all projectors.",
-            ),
-            lines("Time of a transaction, 95 of 100", batch, "", "s", "One batch into PostgreSQL."),
-            lines(
-                "Backlog in Kafka",
-                "sum(stumble_projector_backlog_records)",
-                "records",
-                "none",
-                "Records that are not stored yet.",
-            ),
-            lines(
-                "Bad records",
-                "sum by (stage) (rate(stumble_projector_bad_records_total[$__rate_interval]))",
-                "{{stage}}",
-                "ops",
-                "Records sent to the dead letter topic, by the stage that refused them.",
-            ),
-            lines(
-                "Transactions tried again",
-                "sum(rate(stumble_projector_retries_total[$__rate_interval])) or vector(0)",
-                "transactions",
-                "ops",
-                "After a deadlock, a conflict or a lost connection.",
-            ),
-            lines(
-                "Backlog of hosts",
-                'stumble_outbox_backlog_events{host!=""}',
-                "{{host}}",
-                "none",
-                "Events that wait in outboxes.",
-            ),
-            lines(
-                "Relays send",
-                "sum(rate(stumble_relay_sent_events_total[$__rate_interval]))",
-                "events",
-                "ops",
-                "Events that Kafka acknowledged; only of relays that Prometheus asks.",
-            ),
-            lines(
-                "Deliveries wait",
-                '{__name__=~"stumble_(alerter|webhook)_lag_seconds"}',
-                "{{__name__}}",
-                "s",
-                "Age of the oldest publication for the topics, and of the oldest message for a subscriber.",
-            ),
-            lines(
-                "Alertmanager is told",
-                "sum by (result) (rate(stumble_alertmanager_posts_total[$__rate_interval]))",
-                "{{result}}",
-                "ops",
-                "Posts of alerts, to each replica, by what became of them.",
-            ),
-            lines(
-                "Webhooks",
-                "sum by (result) (rate(stumble_webhook_tries_total[$__rate_interval]))",
-                "{{result}}",
-                "ops",
-                "Tries, by what became of them.",
-            ),
-            lines("Time of a webhook, 95 of 100", attempt, "", "s", "One try, with what the receiver answers."),
-            lines(
-                "HTTP requests",
-                "sum by (status) (rate(stumble_api_requests_total[$__rate_interval]))",
-                "{{status}}",
-                "reqps",
-                "To API and web pages.",
-            ),
-            lines("Time of an answer, 95 of 100", answer, "", "s", "Of API and web pages, without streams."),
-        ],
-    )
+    return [
+        lines(
+            "Backlog of hosts",
+            'stumble_outbox_backlog_events{host!=""}',
+            "{{host}}",
+            "none",
+            "Events that wait in outboxes.",
+        ),
+        lines(
+            "Relays send",
+            "sum(rate(stumble_relay_sent_events_total[$__rate_interval]))",
+            "events",
+            "ops",
+            "Events that Kafka acknowledged; only of relays that Prometheus asks.",
+        ),
+        lines(
+            "Deliveries wait",
+            '{__name__=~"stumble_(alerter|webhook)_lag_seconds"}',
+            "{{__name__}}",
+            "s",
+            "Age of the oldest publication for the topics, and of the oldest message for a subscriber.",
+        ),
+        lines(
+            "Alertmanager is told",
+            "sum by (result) (rate(stumble_alertmanager_posts_total[$__rate_interval]))",
+            "{{result}}",
+            "ops",
+            "Posts of alerts, to each replica, by what became of them.",
+        ),
+        lines(
+            "Webhooks",
+            "sum by (result) (rate(stumble_webhook_tries_total[$__rate_interval]))",
+            "{{result}}",
+            "ops",
+            "Tries, by what became of them.",
+        ),
+        lines("Time of a webhook, 95 of 100", attempt, "", "s", "One try, with what the receiver answers."),
+    ]
+
+
+def _answering() -> list[Panel]:
+    """Return the panels of API and web pages."""
+    answer = "histogram_quantile(0.95, sum by (le) (rate(stumble_api_request_seconds_bucket[5m])))"
+    return [
+        lines(
+            "HTTP requests",
+            "sum by (status) (rate(stumble_api_requests_total[$__rate_interval]))",
+            "{{status}}",
+            "reqps",
+            "To API and web pages.",
+        ),
+        lines("Time of an answer, 95 of 100", answer, "", "s", "Of API and web pages, without streams."),
+    ]
 
 
 def alert_rules() -> dict[str, Any]:
