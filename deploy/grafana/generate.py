@@ -370,21 +370,9 @@ def _rule(rule: dict[str, Any]) -> dict[str, Any]:
 
 def provisioning() -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield path and content of the files that Grafana reads when it starts."""
-    yield (
-        "provisioning/datasources/stumble.yml",
-        {
-            "apiVersion": 1,
-            "datasources": [
-                {
-                    "name": "stumble",
-                    "uid": "stumble",
-                    "type": "prometheus",
-                    "access": "proxy",
-                    "url": "${STUMBLE_PROMETHEUS_URL}",
-                }
-            ],
-        },
-    )
+    source = {"name": "stumble", "uid": "stumble", "type": "prometheus", "access": "proxy"}
+    source["url"] = "${STUMBLE_PROMETHEUS_URL}"
+    yield "provisioning/datasources/stumble.yml", {"apiVersion": 1, "datasources": [source]}
     provider = {"name": "stumble", "folder": "stumble", "type": "file", "options": {"path": "${STUMBLE_DASHBOARDS}"}}
     yield "provisioning/dashboards/stumble.yml", {"apiVersion": 1, "providers": [provider]}
     yield "provisioning/alerting/rules.yml", alert_rules()
