@@ -113,3 +113,21 @@ def test_an_error_of_settings_names_the_setting() -> None:
         Settings(api_port="eighty")
     assert "api_port" in explain(caught.value)
     assert "\n" not in explain(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("into", "said"),
+    [
+        ("postgresql://me:canary@127.0.0.1:1/copy", "127.0.0.1:1/copy does not answer"),
+        ("postgresql://me:canary@[/copy", "--into is no address of a PostgreSQL"),
+    ],
+)
+def test_a_replay_into_nowhere_names_the_option_that_named_it(
+    into: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["replay", "--into", into]) == 1
+    told = capsys.readouterr().err
+    assert said in told
+    assert "--into" in told
+    assert "STUMBLE_DATABASE_URL" not in told
+    assert "canary" not in told

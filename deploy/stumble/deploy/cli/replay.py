@@ -11,10 +11,11 @@ import typer
 
 from stumble.consumers.audit.replay import Replay
 from stumble.consumers.audit.story import Story, lines
-from stumble.consumers.store.connect import shown
+from stumble.consumers.store.connect import StoreError, StoreUnavailableError, connect, shown
 from stumble.deploy.cli.ask import between, examples
 from stumble.deploy.cli.audit import progress
 from stumble.deploy.cli.roles import DatabaseOption, settings_of
+from stumble.schemas.wire.errors import StumbleError
 
 app = typer.Typer(add_completion=False)
 
@@ -55,6 +56,7 @@ def replay(
     if instance is not None:
         _tell(Story(settings, str(instance), begin, end, progress()), as_json=as_json)
         return
+    _reach(into or "")
     done = Replay(settings, begin, end, progress()).into(into or "", alerts=alerts)
     rate = done.records / done.seconds if done.seconds else 0
     if as_json:
@@ -68,6 +70,22 @@ def replay(
     )
     kind = "It can be written to: an alerter may send from it." if alerts else "It is read-only."
     typer.echo(f"The store is in the database {shown(done.url)}. {kind}")
+
+
+def _reach(into: str) -> None:
+    """Look at a database given by its URL before anything is read; what is wrong with it is --into's to mend."""
+    if "://" not in into and "=" not in into:
+        return
+    try:
+        connect(into).close()
+    except StoreUnavailableError as error:
+        raise StumbleError(
+            f"The database at {shown(into)} does not answer ({error.said}): start or make it, or change --into."
+        ) from error
+    except StoreError as error:
+        raise StumbleError(
+            "--into is no address of a PostgreSQL: write postgresql://user@host:5432/database, or a name alone."
+        ) from error
 
 
 def _tell(story: Story, *, as_json: bool) -> None:
