@@ -69,11 +69,25 @@ def test_every_role_works_as_its_own_principal(granted, acting, secure_database,
 
 
 def test_what_a_role_needs_no_right_for_it_may_not(granted, acting, secure_database):
-    read = ["--from", "beginning", "--limit", "1"]
-    refused = stumble(acting("relay", PREFIX), "tail", "failures", *read)
-    assert refused.returncode == 1
-    assert "sec.instance-action-failures" in refused.stderr
-    assert "Traceback" not in refused.stderr
+    for role, topic, command in (
+        ("relay", "instance-action-failures", ("tail", "failures", "--from", "beginning", "--limit", "1")),
+        ("subscriber", "instance-actions.dlq", ("dlq", "ls")),
+    ):
+        refused = stumble(acting(role, PREFIX, database_url=secure_database), *command)
+        assert refused.returncode == 1
+        assert f"does not let this principal look at {PREFIX}{topic}" in refused.stderr
+        assert "--grant ROLE=" in refused.stderr
+        assert "There is no topic" not in refused.stderr
+        assert "Traceback" not in refused.stderr
+
+
+def test_a_topic_that_is_not_there_is_told_as_such(granted, acting, secure_database):
+    elsewhere = acting("admin", "nowhere.", database_url=secure_database)
+    for command in (("tail", "failures"), ("dlq", "ls")):
+        missing = stumble(elsewhere, *command)
+        assert missing.returncode == 1
+        assert "There is no topic nowhere." in missing.stderr
+        assert "TOPIC_PREFIX" in missing.stderr
 
 
 def test_check_tells_what_this_connection_may_do_and_which_role_lacks_what(granted, acting, told, secure_kafka):

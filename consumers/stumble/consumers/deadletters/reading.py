@@ -9,6 +9,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollectio
 from confluent_kafka.admin import AdminClient
 
 from stumble.consumers.deadletters.letter import Letter, Place, letter_of
+from stumble.consumers.unheard import unheard
 from stumble.schemas.wire.errors import StumbleError
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ _QUIET.propagate = False
 
 
 class KafkaAwayError(StumbleError):
-    """Kafka does not answer, or has no such topic."""
+    """Kafka does not answer, or has no such topic, or does not let us see it."""
 
 
 class DeadLetterTopic:
@@ -43,7 +44,7 @@ class DeadLetterTopic:
 
     def __init__(self, kafka: KafkaSettings, *, seconds: float = _SECONDS, group: str = "stumble-dlq") -> None:
         self.name = kafka.topics.dlq
-        self._servers = kafka.bootstrap_servers
+        self._kafka = kafka
         self._seconds = seconds
         own = {
             "enable.partition.eof": True,
@@ -57,7 +58,7 @@ class DeadLetterTopic:
             self._describe(kafka)
         except KafkaException as error:
             self._consumer.close()
-            raise self._away(error) from error
+            raise self._away(self.name, error) from error
         except BaseException:
             self._consumer.close()
             raise
@@ -73,13 +74,13 @@ class DeadLetterTopic:
         return sum(high - low for low, high in self.bounds.values())
 
     def partitions_of(self, topic: str) -> int:
-        """Return how many partitions a topic has; raises `KafkaAwayError` where there is none."""
+        """Return how many partitions a topic has; raises `KafkaAwayError` where there is none, or none to be seen."""
         try:
             found = self._consumer.list_topics(topic, timeout=self._seconds).topics[topic]
         except KafkaException as error:
-            raise self._away(error) from error
+            raise self._away(topic, error) from error
         if found.error:
-            raise KafkaAwayError(f"There is no topic {topic}: create it by `stumble topics apply`.")
+            raise self._away(topic, KafkaException(found.error))
         return len(found.partitions)
 
     def chunks(self, start: Place | None = None, since: datetime | None = None) -> Iterator[list[Letter]]:
@@ -95,7 +96,7 @@ class DeadLetterTopic:
                 if first < high:
                     yield from self._partition(partition, first, high)
         except KafkaException as error:
-            raise self._away(error) from error
+            raise self._away(self.name, error) from error
 
     def _partition(self, partition: int, first: int, high: int) -> Iterator[list[Letter]]:
         self._consumer.assign([TopicPartition(self.name, partition, first)])
@@ -147,8 +148,5 @@ class DeadLetterTopic:
             )
             self.bounds[partition] = (low, high)
 
-    def _away(self, error: KafkaException) -> KafkaAwayError:
-        said = error.args[0].str()
-        return KafkaAwayError(
-            f"Kafka at {self._servers} does not answer ({said}): check STUMBLE_KAFKA__BOOTSTRAP_SERVERS, or start it."
-        )
+    def _away(self, topic: str, error: KafkaException) -> KafkaAwayError:
+        return KafkaAwayError(str(unheard(self._kafka, topic, error)))

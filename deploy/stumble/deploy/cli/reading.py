@@ -11,6 +11,7 @@ from typing import Any
 
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from stumble.consumers.unheard import unheard
 from stumble.schemas.models.kafka import KafkaSettings
 from stumble.schemas.models.registry import Registry
 from stumble.schemas.wire.codec import Decoder
@@ -66,6 +67,7 @@ class Reader:
         # A topic must not come into being by being looked at.
         config |= {"enable.partition.eof": True, "allow.auto.create.topics": False, "log_level": 0}
         self._consumer = Consumer(config, logger=_QUIET)
+        self._kafka = settings
         self._topic = topic
         registry = Registry(settings) if settings.schema_registry_url else None
         self._decoder = Decoder(schema, registry.resolve if registry else None)
@@ -74,10 +76,7 @@ class Reader:
         """Go to the `beginning`, the `end` or a moment."""
         found = self._consumer.list_topics(self._topic, timeout=_SECONDS).topics[self._topic]
         if found.error:
-            raise StumbleError(
-                f"There is no topic {self._topic} on the broker: create it with `stumble topics apply`, or check "
-                "STUMBLE_KAFKA__TOPIC_PREFIX.",
-            )
+            raise unheard(self._kafka, self._topic, KafkaException(found.error))
         places = {"beginning": OFFSET_BEGINNING, "end": OFFSET_END}
         if isinstance(at, datetime):
             moment = int(at.timestamp() * 1000)
