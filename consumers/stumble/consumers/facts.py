@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -92,6 +93,13 @@ class Fact(NamedTuple):
 NO_LABELS: Final[tuple[str, ...]] = ()
 NO_EXTRA: Final = (None,) * 10
 
+#: Makes a named tuple of one: every event makes several, and `_make` costs twice as much.
+_tuple: Final = tuple.__new__
+_PARTS: Final = itemgetter("instance", "failure", "attributes", "labels")
+_STATE: Final = itemgetter("vm_state", "task_state", "old_vm_state", "old_task_state")
+_EXTRA: Final = itemgetter(*Extra._fields[:-1])
+_ORIGIN: Final = itemgetter(*Origin._fields[:-2])
+
 #: Classes whose message names the class of the cause on another host (nova/compute/manager.py).
 _CAUSE_IN_MESSAGE: Final = {
     "MigrationPreCheckError": re.compile(r"check_can_live_migrate_source from \S+ to host \S+: (\w+)"),
@@ -146,47 +154,22 @@ def exact_move(action: str | None, old_flavor: str | None, new_flavor: str | Non
 
 def fact_of(event: Mapping[str, Any]) -> Fact:
     """Return the fact of a decoded ``InstanceActionEvent`` (all fields present, times as integers)."""
-    instance = event["instance"]
-    failure = event["failure"]
-    extra = (
-        event["migration_id"],
-        event["migration_type"],
-        event["migration_status"],
-        event["source_host"],
-        event["dest_host"],
-        event["target_kind"],
-        event["target_id"],
-        event["step_id"],
-        event["attempt_id"],
-        event["attributes"].get("outcome"),
-    )
-    return Fact(
-        event["occurred_at"],
-        event["event_id"],
-        event["source"]["signal"] or "",
-        event["phase"],
-        exact_move(event["action"], event["old_flavor"], event["new_flavor"]),
-        event["step"],
-        (instance["vm_state"], instance["task_state"], instance["old_vm_state"], instance["old_task_state"])
-        if instance is not None and instance["vm_state"] is not None
-        else None,
-        None if failure is None else sighting(failure, event["failure_id"], event["attributes"]),
-        None if extra == NO_EXTRA else Extra._make(extra),
-        Origin(
-            event["request_id"],
-            event["service"],
-            event["host"],
-            event["node"],
-            event["cell"],
-            event["region"],
-            event["availability_zone"],
-            event["cloud"],
-            event["global_request_id"],
-            event["owner_project_id"],
-            event["initiator_user_id"],
-            event["initiator_project_id"],
-            None if instance is None else instance["display_name"],
-            label_pairs(event["labels"]) if event["labels"] else NO_LABELS,
+    instance, failure, attributes, labels = _PARTS(event)
+    extra = (*_EXTRA(event), attributes.get("outcome"))
+    name = None if instance is None else instance["display_name"]
+    return _tuple(
+        Fact,
+        (
+            event["occurred_at"],
+            event["event_id"],
+            event["source"]["signal"] or "",
+            event["phase"],
+            exact_move(event["action"], event["old_flavor"], event["new_flavor"]),
+            event["step"],
+            None if instance is None or instance["vm_state"] is None else _STATE(instance),
+            None if failure is None else sighting(failure, event["failure_id"], attributes),
+            None if extra == NO_EXTRA else _tuple(Extra, extra),
+            _tuple(Origin, (*_ORIGIN(event), name, label_pairs(labels) if labels else NO_LABELS)),
         ),
     )
 
@@ -237,7 +220,8 @@ def union(known: Iterable[Fact], new: Iterable[Fact]) -> tuple[Fact, ...]:
     by_id: dict[str, Fact] = {}
     for facts in (known, new):
         for fact in facts:
-            if (other := by_id.setdefault(fact.event_id, fact)) != fact:
+            other = by_id.setdefault(fact.event_id, fact)
+            if other is not fact and other != fact:
                 # One id, two contents: no producer does this. Choose in a way that no order can change.
                 by_id[fact.event_id] = min(other, fact, key=repr)
     kept: Iterable[Fact] = by_id.values()
@@ -249,22 +233,14 @@ def union(known: Iterable[Fact], new: Iterable[Fact]) -> tuple[Fact, ...]:
 def pack(facts: Iterable[Fact]) -> bytes:
     """Return the stored form of facts. Facts from one process share one origin there."""
     origins: dict[Origin, int] = {}
-    rows = [
-        (
-            fact.at,
-            fact.event_id,
-            fact.signal,
-            fact.phase,
-            fact.action,
-            fact.step,
-            fact.state,
-            None if fact.failure is None else tuple(fact.failure),
-            None if fact.extra is None else tuple(fact.extra),
-            origins.setdefault(fact.origin, len(origins)),
-        )
-        for fact in facts
-    ]
-    return orjson.dumps((_PACK_VERSION, [tuple(origin) for origin in origins], rows))
+    rows = []
+    last, number = None, 0
+    for fact in facts:
+        if fact.origin != last:
+            last = fact.origin
+            number = origins.setdefault(last, len(origins))
+        rows.append((*fact[:-1], number))
+    return orjson.dumps((_PACK_VERSION, [tuple(origin) for origin in origins], rows), default=tuple)
 
 
 def _origin(row: list[Any]) -> Origin:
@@ -284,17 +260,17 @@ def unpack(packed: bytes) -> tuple[Fact, ...]:
         raise ValueError(f"These facts were packed in version {version}; this release reads {_PACK_VERSION}.")
     origins = [_origin(row) for row in origin_rows]
     return tuple(
-        Fact(
-            at,
-            event_id,
-            signal,
-            phase,
-            action,
-            step,
-            None if state is None else tuple(state),
-            None if failure is None else _unpacked_sighting(failure),
-            None if extra is None else Extra._make(extra),
-            origins[origin],
-        )
-        for at, event_id, signal, phase, action, step, state, failure, extra, origin in rows
+        [
+            _tuple(
+                Fact,
+                (
+                    *told,
+                    None if state is None else tuple(state),
+                    None if failure is None else _unpacked_sighting(failure),
+                    None if extra is None else _tuple(Extra, extra),
+                    origins[origin],
+                ),
+            )
+            for *told, state, failure, extra, origin in rows
+        ]
     )

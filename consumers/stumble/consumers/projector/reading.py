@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from stumble.consumers.facts import Fact, fact_of
@@ -98,8 +99,7 @@ def _reading(event: dict[str, Any], framed: bytes, partition: int, offset: int, 
     if not _EARLIEST_US <= occurred_at <= _LATEST_US:
         raise InvalidEvent(f"occurred_at is {occurred_at}, which is no time in microseconds.")
     if instance is not None:
-        _uuid_bytes("instance_uuid", instance)
-        instance = instance.lower()
+        instance = _instance(instance)
     if request_id is not None:
         if len(request_id) > _LONGEST_ID:
             raise InvalidEvent(f"request_id has {len(request_id)} characters, more than {_LONGEST_ID}.")
@@ -117,6 +117,13 @@ def _reading(event: dict[str, Any], framed: bytes, partition: int, offset: int, 
         framed,
         record,
     )
+
+
+@lru_cache(maxsize=8192)
+def _instance(uuid: str) -> str:
+    """Return an instance's uuid as the store spells it; most events are of an instance that was met just before."""
+    _uuid_bytes("instance_uuid", uuid)
+    return uuid.lower()
 
 
 def _uuid_bytes(name: str, value: str) -> bytes:
