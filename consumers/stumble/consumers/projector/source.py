@@ -214,7 +214,11 @@ def consumer_config(kafka: KafkaSettings, group: str) -> dict[str, Any]:
             fetch_wait_max_ms=100,
             fetch_queue_backoff_ms=10,
             queued_min_messages=20_000,
-            queued_max_messages_kbytes=16_384,
+            queued_max_messages_kbytes=8192,
+            # Long runs of one partition hold whole requests: a request whose events come in one batch is derived and
+            # written once. A fifth less work than with librdkafka's 1 MiB a partition, and less memory.
+            fetch_message_max_bytes=4 << 20,
+            fetch_max_bytes=8 << 20,
             topic_metadata_refresh_interval_ms=10_000,
             metadata_max_age_ms=30_000,
             reconnect_backoff_max_ms=2000,
