@@ -7,28 +7,28 @@ run meanwhile.
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from psycopg import IsolationLevel, sql
+from psycopg import IsolationLevel
 
 from stumble.consumers.audit.ahead import Ahead
 from stumble.consumers.audit.chunks import chunks
 from stumble.consumers.audit.counting import differing_counters
-from stumble.consumers.audit.judge import EXPIRED, Horizon, Judge
+from stumble.consumers.audit.helpers import Crew, processes_for
+from stumble.consumers.audit.judge import EXPIRED, Horizon
+from stumble.consumers.audit.laying import Laid, Laying, laid_by
+from stumble.consumers.audit.looking import Look, open_session
 from stumble.consumers.audit.ranges import Range, range_of
 from stumble.consumers.audit.repair import Repair
-from stumble.consumers.audit.report import Report, Verdict
-from stumble.consumers.audit.stage import Stage, staged
-from stumble.consumers.audit.topic import Decoding, records
+from stumble.consumers.audit.report import Report
+from stumble.consumers.audit.stage import Stage
+from stumble.consumers.audit.topic import Decoding
 from stumble.consumers.audit.unreadable import Unreadable
 from stumble.consumers.projector.rows import as_json
 from stumble.consumers.projector.undisturbed import undisturbed
-from stumble.consumers.store.adapters import register
-from stumble.consumers.store.connect import connect
 from stumble.consumers.store.partitions import DAY_MS, first_id, first_id_at
 from stumble.consumers.store.queries import query
 from stumble.consumers.store.version import require_current
@@ -38,10 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
     from datetime import datetime
 
-    from psycopg import Connection
-
-    from stumble.consumers.audit.derived import Chunk
-    from stumble.consumers.projector.batch import BadRecord
+    from stumble.consumers.audit.report import Verdict
     from stumble.consumers.projector.settings import ProjectorSettings
     from stumble.schemas.models.settings import Settings
 
@@ -49,14 +46,7 @@ _DAY_US = DAY_MS * 1000
 _LATE_EVENTS = "events that came too late"
 #: How far an event's own time may lie from Kafka's time of its record.
 _SLACK_DAYS = 1
-#: What keeps a long audit from being cut off, and PostgreSQL from sorting in small portions.
-_SESSION = """
-set statement_timeout = 0; set idle_in_transaction_session_timeout = 0; set lock_timeout = 0;
-set work_mem = '64MB'; set temp_buffers = '32MB'; set synchronous_commit = off
-"""
 _CATCH_UP_PAUSE = 0.5
-#: Sessions that compare at once.
-_LANES = 2
 
 
 @dataclass(slots=True, frozen=True)
@@ -74,7 +64,10 @@ class Scope:
 
 
 class Audit:
-    """One audit in one session: `run` it, then read its `differences`."""
+    """One audit in one session: `run` it, then read its `differences`; `close` it, however it ends.
+
+    `processes` share the work: as many as are worth it, unless a number is given.
+    """
 
     def __init__(
         self,
@@ -83,6 +76,7 @@ class Audit:
         scope: Scope,
         *,
         patience: float = 60.0,
+        processes: int | None = None,
         told: Callable[[str, int, int], None] = lambda *_: None,
     ) -> None:
         self.kafka = settings.kafka
@@ -100,12 +94,15 @@ class Audit:
         self.span: Range = range_of(settings.kafka, self.topic, scope.since, scope.until)
         self.span.breaks = dict(self.connection.execute(query("topic_breaks"), {"topic": self.topic}).fetchall())
         self.report = _report(self.topic, scope)
+        self._processes = processes
+        self._crew = Crew()
         now = time.time_ns() // 1000
         self.horizon = Horizon(now - (own.events_days - 1) * _DAY_US, now - own.requests_days * _DAY_US)
 
     def run(self) -> Report:
         """Compare; raises `StumbleError` when the store can't be held against this topic at all."""
         began = time.monotonic()
+        self._crew.gather(processes_for(len(self.span), self._processes))
         self.stage.create()
         with undisturbed():
             self._read(self.span)
@@ -163,6 +160,7 @@ class Audit:
 
     def close(self) -> None:
         """End the session, and with it all that was laid down there."""
+        self._crew.end()
         self.connection.close()
 
     @contextmanager
@@ -186,17 +184,18 @@ class Audit:
             self._stage(span, keys)
 
     def _stage(self, span: Range, keys: Collection[bytes] | None) -> None:
-        size = len(span)
+        size, done = len(span), 0
         with Ahead[None]() as laying_down:
-            for messages in records(self.kafka, span, keys, lambda done: self._told("read", done, size)):
-                readings, bad = self.decoding.readings(messages)
-                laying_down.submit(partial(self._lay_down, staged(readings), bad))
+            for laid in laid_by(Laying(self.kafka, span, keys), self._crew.helpers):
+                laying_down.submit(partial(self._lay_down, laid))
+                done += laid.looked_at
+                self._told("read", done, size)
             for _ in laying_down.rest():
                 pass
 
-    def _lay_down(self, rows: list[bytes], bad: list[BadRecord]) -> None:
-        self.stage.add(rows)
-        self._unreadable.add(bad)
+    def _lay_down(self, laid: Laid) -> None:
+        self.stage.add(laid.staged, laid.records)
+        self._unreadable.add(laid.unreadable)
 
     def _offsets(self) -> dict[int, int]:
         rows = self.connection.execute(query("all_offsets"), {"topic": self.topic}).fetchall()
@@ -253,31 +252,19 @@ class Audit:
             self.report.refused[host] = {"refused": refused, "set_aside": set_aside}
 
     def _judge_all(self) -> None:
-        """Judge all instances in two sessions that see this one's snapshot: one derives while the other waits."""
+        """Judge all instances in sessions that see this one's snapshot: one derives while the other waits."""
         connection = self.connection
         snapshot = connection.execute("select pg_export_snapshot()").fetchone()
         total = connection.execute("select count(*) from audit_instances").fetchone()
         size, done = total[0] if total else 0, 0
-        with ExitStack() as sessions, Ahead[Verdict](_LANES, _LANES + 1) as lanes:
-            free: SimpleQueue[Judge] = SimpleQueue()
-            for _ in range(_LANES):
-                session = sessions.enter_context(_looking(self.url, str(snapshot[0]) if snapshot else ""))
-                free.put(Judge(session, self.span, self.horizon))
-
-            def judged(chunk: Chunk) -> Verdict:
-                judge = free.get()
-                try:
-                    return judge.judge(chunk)
-                finally:
-                    free.put(judge)
-
-            for chunk in chunks(connection):
-                for verdict in lanes.submit(partial(judged, chunk)):
+        look = Look(self.url, str(snapshot[0]) if snapshot else "", self.span, self.horizon)
+        with look.lanes(self._crew.helpers) as lanes:
+            for told, verdicts in lanes.run(chunks(connection)):
+                for verdict in verdicts:
                     self._take(verdict)
-                done += len(chunk.instances)
-                self._told("compared", done, size)
-            for verdict in lanes.rest():
-                self._take(verdict)
+                if told is not None:
+                    done += len(told.instances)
+                    self._told("compared", done, size)
 
     def _take(self, verdict: Verdict) -> None:
         self.report.take(verdict)
@@ -317,27 +304,6 @@ class Audit:
         execute(query("audit_extra_events"), {"low": low, "high": high, **where})
 
 
-def open_session(url: str, application: str) -> Connection[Any]:
-    """Open a session for work that takes as long as it takes."""
-    connection = connect(url, application=application)
-    connection.execute(_SESSION)
-    register(connection)
-    return connection
-
-
-@contextmanager
-def _looking(url: str, snapshot: str) -> Iterator[Connection[Any]]:
-    """Open a session that sees what another's snapshot sees."""
-    connection = open_session(url, "stumble-audit")
-    connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
-    try:
-        with connection.transaction():
-            connection.execute(sql.SQL("set transaction snapshot {}").format(sql.Literal(snapshot)))
-            yield connection
-    finally:
-        connection.close()
-
-
 def _report(topic: str, scope: Scope) -> Report:
     since, until = (moment.isoformat() if moment else None for moment in (scope.since, scope.until))
     return Report(topic, since, until, scope.instance)
@@ -348,4 +314,4 @@ def _late(partition: int, offset: int, end: int) -> dict[str, Any]:
     return {"kind": "late", "what": "partition", "id": str(partition), "detail": detail}
 
 
-__all__ = ["EXPIRED", "Audit", "Scope", "open_session"]
+__all__ = ["EXPIRED", "Audit", "Scope"]

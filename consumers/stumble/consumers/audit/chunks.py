@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from stumble.consumers.audit.derived import Chunk
@@ -24,10 +25,19 @@ FACTS = 4000
 #: Rows that come from the server at once.
 _ROWS = 2000
 _FIRST = "00000000-0000-0000-0000-000000000000"
+#: Instance, request id, partition (None where the record has no instance of its own), packed fact.
 Row = tuple[str, str, int | None, bytes]
 
 
-def chunks(connection: Connection[Any], instances: int = INSTANCES, facts: int = FACTS) -> Iterator[Chunk]:
+@dataclass(slots=True, frozen=True)
+class Told:
+    """Some whole instances, and all rows that tell of them, as they were laid down."""
+
+    instances: list[str]
+    rows: list[Row]
+
+
+def chunks(connection: Connection[Any], instances: int = INSTANCES, facts: int = FACTS) -> Iterator[Told]:
     """Yield all instances in order, some at a time; runs in one transaction, for the cursor's sake."""
     with connection.cursor("audit_facts", binary=True) as cursor:
         cursor.itersize = _ROWS
@@ -42,10 +52,10 @@ def chunks(connection: Connection[Any], instances: int = INSTANCES, facts: int =
                 found.append(waiting)
                 waiting = next(rows, None)
             if len(names) >= instances or len(found) >= facts:
-                yield chunk_of(names, found)
+                yield Told(names, found)
                 names, found = [], []
         if names:
-            yield chunk_of(names, found)
+            yield Told(names, found)
 
 
 def chunk_of(instances: Sequence[str], rows: Iterable[Row]) -> Chunk:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from stumble.consumers.audit.chunks import decisions_of
+from stumble.consumers.audit.chunks import chunk_of, decisions_of
 from stumble.consumers.audit.derived import derive_groups
 from stumble.consumers.audit.report import Verdict
 from stumble.consumers.diff import unpack_stored
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from psycopg import Connection
 
+    from stumble.consumers.audit.chunks import Told
     from stumble.consumers.audit.derived import Chunk, Facts, Group
     from stumble.consumers.audit.ranges import Range
     from stumble.consumers.diff import StoredRequest
@@ -70,8 +71,9 @@ class Judge:
         self._horizon = horizon
         self._verdict = Verdict()
 
-    def judge(self, chunk: Chunk) -> Verdict:
+    def judge(self, told: Told) -> Verdict:
         """Compare one chunk; returns what differs and what was left out."""
+        chunk = chunk_of(told.instances, told.rows)
         verdict = self._verdict = Verdict(len(chunk.instances))
         judged = self.weigh(chunk)
         decisions = decisions_of(self._connection, chunk.instances)

@@ -43,6 +43,27 @@ class Range:
         """Tell whether an event is of the time before its partition began anew."""
         return event_us < self.breaks.get(partition, 0)
 
+    def shared(self, shares: int) -> list[Range]:
+        """Divide the partitions into so many ranges of about equal length; some are empty where there are too few."""
+        parts: list[list[int]] = [[] for _ in range(shares)]
+        sizes = [0] * shares
+        length = {partition: end - self.starts[partition] for partition, end in self.ends.items()}
+        for partition in sorted(length, key=lambda p: (-length[p], p)):
+            least = min(range(shares), key=sizes.__getitem__)
+            parts[least].append(partition)
+            sizes[least] += length[partition]
+        return [
+            Range(
+                self.topic,
+                self.topic_id,
+                {partition: self.starts[partition] for partition in part},
+                {partition: self.ends[partition] for partition in part},
+                self.lows,
+                self.breaks,
+            )
+            for part in parts
+        ]
+
     def rest(self, ends: dict[int, int]) -> Range:
         """Return what lies between here and other, later ends; partitions without one stay out."""
         later = {partition: max(self.ends.get(partition, 0), end) for partition, end in ends.items()}

@@ -7,7 +7,6 @@ killed leaves an empty store, and the next one begins anew.
 from __future__ import annotations
 
 import time
-from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -16,23 +15,20 @@ import psycopg
 from psycopg import conninfo, sql
 
 from stumble.consumers.audit.ahead import Ahead
-from stumble.consumers.audit.audit import open_session
 from stumble.consumers.audit.chunks import chunks, decisions_of
-from stumble.consumers.audit.derived import Chunk, derive_groups, remember
+from stumble.consumers.audit.folding import Given, Pen
+from stumble.consumers.audit.helpers import Crew, processes_for
+from stumble.consumers.audit.laying import Laid, Laying, laid_by
+from stumble.consumers.audit.looking import open_session
 from stumble.consumers.audit.ranges import range_of
-from stumble.consumers.audit.stage import Stage, staged
-from stumble.consumers.audit.topic import Decoding, records
-from stumble.consumers.facts import has_context
-from stumble.consumers.projector import writing
-from stumble.consumers.projector.factsets import FactSet, Loaded
-from stumble.consumers.projector.fold import Change, Folded
+from stumble.consumers.audit.stage import Stage
 from stumble.consumers.projector.rows import as_json
 from stumble.consumers.projector.undisturbed import undisturbed
 from stumble.consumers.store.adapters import UuidArray
 from stumble.consumers.store.connect import StoreUnavailableError, connect, shown
 from stumble.consumers.store.copying import copy_rows, uuid_array
 from stumble.consumers.store.migrate import migrate
-from stumble.consumers.store.partitions import EventPartitions, days_of_ids
+from stumble.consumers.store.partitions import EventPartitions
 from stumble.consumers.store.queries import query
 from stumble.consumers.store.version import current
 from stumble.schemas.wire.errors import StumbleError
@@ -43,7 +39,7 @@ if TYPE_CHECKING:
 
     from psycopg import Connection
 
-    from stumble.consumers.projector.reading import Reading
+    from stumble.consumers.audit.chunks import Told
     from stumble.schemas.models.settings import Settings
 
 #: Events of any age get their partition.
@@ -65,7 +61,10 @@ class Replayed:
 
 
 class Replay:
-    """Builds a store from what Kafka got between two times."""
+    """Builds a store from what Kafka got between two times.
+
+    `processes` share the work: as many as are worth it, unless a number is given.
+    """
 
     def __init__(
         self,
@@ -73,13 +72,16 @@ class Replay:
         since: datetime | None,
         until: datetime | None,
         told: Callable[[str, int, int], None] = lambda *_: None,
+        *,
+        processes: int | None = None,
     ) -> None:
         self._settings = settings
         self._until = until
         self._told = told
         self._topic = settings.kafka.topics.actions
         self._span = range_of(settings.kafka, self._topic, since, until)
-        self._decoding = Decoding(settings.kafka)
+        self._processes = processes
+        self._crew = Crew()
         self._partitions = EventPartitions(_FOR_EVER_DAYS)
         self._done = Replayed("")
 
@@ -95,7 +97,8 @@ class Replay:
         migrate(url)
         connection = open_session(url, "stumble-replay")
         try:
-            with undisturbed():
+            with undisturbed(), self._crew:
+                self._crew.gather(processes_for(len(self._span), self._processes))
                 self._build(connection)
             connection.execute("analyze")
             if not alerts:
@@ -118,25 +121,26 @@ class Replay:
         self._done.records = stage.records
 
     def _read(self, connection: Connection[Any], stage: Stage) -> None:
-        size = len(self._span)
+        size, done = len(self._span), 0
+        job = Laying(self._settings.kafka, self._span, events=True)
         with Ahead[None]() as storing:
-            for messages in records(self._settings.kafka, self._span):
-                readings, bad = self._decoding.readings(messages)
-                self._done.unreadable += len(bad)
-                storing.submit(partial(self._store, connection, stage, readings, staged(readings)))
-                self._told("read", stage.records, size)
+            for laid in laid_by(job, self._crew.helpers):
+                self._done.unreadable += len(laid.unreadable)
+                storing.submit(partial(self._store, connection, stage, laid))
+                done += laid.looked_at
+                self._told("read", done, size)
             for _ in storing.rest():
                 pass
 
-    def _store(self, connection: Connection[Any], stage: Stage, readings: list[Reading], rows: list[bytes]) -> None:
-        self._partitions.ensure(connection, days_of_ids(reading.event_id for reading in readings))
-        stage.add(rows)
-        unique = {reading.event_id: reading for reading in reversed(readings)}
+    def _store(self, connection: Connection[Any], stage: Stage, laid: Laid) -> None:
+        self._partitions.ensure(connection, laid.days)
+        stage.add(laid.staged, laid.records)
+        unique = laid.events
         with connection.cursor() as cursor:
             known = cursor.execute(query("known_events"), {"ids": UuidArray(uuid_array(unique))})
             for (event_id,) in known.fetchall():
                 del unique[event_id]
-            copy_rows(cursor, "copy_events", [reading.row for reading in unique.values()])
+            copy_rows(cursor, "copy_events", list(unique.values()))
         self._done.events += len(unique)
 
     def _derive(self, connection: Connection[Any]) -> None:
@@ -144,31 +148,18 @@ class Replay:
             connection.execute(query(statement))
         connection.execute(query("repair_sightings"), {"patience": 0})
         row = connection.execute("select count(*) from audit_instances").fetchone()
-        with Ahead[None]() as writing_down:
-            for chunk in chunks(connection):
-                writing_down.submit(partial(_write, connection, self._fold(connection, chunk)))
-                self._done.instances += len(chunk.instances)
-                self._told("derived", self._done.instances, row[0] if row else 0)
-            for _ in writing_down.rest():
-                pass
+        size = row[0] if row else 0
+        given = (self._given(connection, told) for told in chunks(connection))
+        with Pen(connection, self._crew.helpers).lanes() as lanes:
+            for one, _ in lanes.run(given):
+                if one is not None:
+                    self._done.instances += len(one.told.instances)
+                    self._told("derived", self._done.instances, size)
 
-    def _fold(self, connection: Connection[Any], chunk: Chunk) -> Folded:
-        decisions = decisions_of(connection, chunk.instances, self._until)
-        decided = {decision.request_key for ruled in decisions.values() for decision in ruled}
-        loaded = Loaded(
-            {key: FactSet(key, chunk.partition_of(key[0]), facts, changed=True) for key, facts in chunk.sets.items()}
-        )
-        folded = Folded(loaded)
-        for group in derive_groups(chunk.sets, decisions):
-            sets = [loaded.sets[key] for key in group.keys]
-            remember(sets, group.difference.stored)
-            versions = dict.fromkeys((key[1] for key in group.keys), 1)
-            partition = chunk.partition_of(group.instance)
-            folded.changes.append(Change(group.instance, partition, group.difference, versions))
-        for item in loaded.sets.values():
-            item.has_context = has_context(item.facts)
-            item.has_decisions = any(one.request_key in decided for one in item.stored)
-        return folded
+    def _given(self, connection: Connection[Any], told: Told) -> Given:
+        if not self._done.decisions:
+            return Given(told, {})
+        return Given(told, decisions_of(connection, told.instances, self._until))
 
     def _take_decisions(self, connection: Connection[Any]) -> None:
         """Copy what the store has decided up to then; a replay without a store has none."""
@@ -197,11 +188,6 @@ class Replay:
             "offsets": [self._span.ends[partition] for partition in order],
         }
         connection.execute(query("first_offsets"), where)
-
-
-def _write(connection: Connection[Any], folded: Folded) -> None:
-    with connection.cursor() as cursor:
-        writing.write(cursor, folded, Counter())
 
 
 def database(store: str, place: str) -> str:

@@ -54,11 +54,12 @@ class Stage:
         for statement in TABLES:
             self.connection.execute(query(statement))
 
-    def add(self, rows: list[bytes]) -> None:
-        """Lay down rows of what was read."""
-        with self.connection.cursor() as cursor:
-            copy_rows(cursor, "copy_staged", rows)
-        self.records += len(rows)
+    def add(self, rows: bytes, records: int) -> None:
+        """Lay down rows of what was read, put together."""
+        if records:
+            with self.connection.cursor() as cursor:
+                copy_rows(cursor, "copy_staged", [rows])
+            self.records += records
 
 
 def staged(readings: Iterable[Reading]) -> list[bytes]:

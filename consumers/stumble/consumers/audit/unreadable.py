@@ -36,10 +36,10 @@ class Unreadable:
         self._kafka = kafka
         self._told = told
 
-    def add(self, bad: Sequence[BadRecord]) -> None:
-        """Note records."""
-        if bad:
-            self._connection.execute(query("audit_add_unreadable"), {"rows": as_json([_row(item) for item in bad])})
+    def add(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Note records, each as `row_of` tells it."""
+        if rows:
+            self._connection.execute(query("audit_add_unreadable"), {"rows": as_json(rows)})
 
     def account_for(self, report: Report) -> None:
         """Look for each in the dead letter topic and in the store, and tell which is in neither.
@@ -86,7 +86,8 @@ class Unreadable:
         return self._connection.execute(query("audit_dead_letters"), where).rowcount
 
 
-def _row(item: BadRecord) -> dict[str, Any]:
+def row_of(item: BadRecord) -> dict[str, Any]:
+    """Return what is noted of a record that can't be read."""
     return {
         "kafka_partition": item.partition,
         "kafka_offset": item.offset,

@@ -1,0 +1,82 @@
+"""Reading a share of the topic into what is laid down of it: rows for the stage, and for a replay those of `events`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from stumble.consumers.audit.ahead import Ahead
+from stumble.consumers.audit.helpers import merged
+from stumble.consumers.audit.stage import staged
+from stumble.consumers.audit.topic import Decoding, records
+from stumble.consumers.audit.unreadable import row_of
+from stumble.consumers.store.partitions import days_of_ids
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+
+    from stumble.consumers.audit.helpers import Helper
+    from stumble.consumers.audit.helping import Pipe
+    from stumble.consumers.audit.ranges import Range
+    from stumble.schemas.models.kafka import KafkaSettings
+
+
+@dataclass(slots=True)
+class Laid:
+    """Some records, ready to be laid down."""
+
+    #: How many were come past, chosen or not.
+    looked_at: int
+    records: int
+    #: Rows of `audit_staged`, in PostgreSQL's binary COPY format.
+    staged: bytes
+    unreadable: list[dict[str, Any]]
+    #: Rows of `events` by id, and the days of those ids; empty unless asked for.
+    events: dict[bytes, bytes] = field(default_factory=dict)
+    days: set[int] = field(default_factory=set)
+
+
+@dataclass(slots=True, frozen=True)
+class Laying:
+    """The job of reading a range; with `keys` only records that have one, with `events` their rows too."""
+
+    kafka: KafkaSettings
+    span: Range
+    keys: Collection[bytes] | None = None
+    events: bool = False
+
+    def work(self, pipe: Pipe) -> None:
+        """Send what is read; while the parent takes it, the next is decoded."""
+        with Ahead[None]() as sending:
+            for laid in self.laid():
+                sending.submit(partial(pipe.send, laid))
+            for _ in sending.rest():
+                pass
+
+    def laid(self) -> Iterator[Laid]:
+        """Read here."""
+        decoding, past, before = Decoding(self.kafka), 0, 0
+
+        def look(done: int) -> None:
+            nonlocal past
+            past = done
+
+        for messages in records(self.kafka, self.span, self.keys, look):
+            readings, bad = decoding.readings(messages)
+            laid = Laid(past - before, len(readings), b"".join(staged(readings)), [row_of(item) for item in bad])
+            if self.events:
+                laid.events = {reading.event_id: reading.row for reading in reversed(readings)}
+                laid.days = days_of_ids(laid.events)
+            before = past
+            yield laid
+
+
+def laid_by(job: Laying, helpers: Sequence[Helper]) -> Iterator[Laid]:
+    """Read a range here and by `helpers`, each some of its partitions."""
+    mine, *theirs = job.span.shared(1 + len(helpers))
+    busy = [(helper, part) for helper, part in zip(helpers, theirs, strict=True) if len(part)]
+    for helper, part in busy:
+        helper.begin(Laying(job.kafka, part, job.keys, job.events))
+    own = Laying(job.kafka, mine, job.keys, job.events)
+    return merged(own.laid(), [helper for helper, _ in busy])
