@@ -6,7 +6,6 @@ import sys
 
 from bench.ours.common import Clock, say
 from stumble.consumers.audit.audit import Audit, Scope
-from stumble.consumers.audit.replay import Replay
 from stumble.consumers.projector.settings import ProjectorSettings
 from stumble.schemas.models.settings import load
 
@@ -16,6 +15,8 @@ def main(what: str, place: str) -> None:
     clock = Clock()
     clock.start()
     if what == "replay":
+        from stumble.consumers.audit.replay import Replay  # its libraries are no part of an audit
+
         clock.report(Replay(load(), None, None).into(place).records)
         return
     audit = Audit(load(), ProjectorSettings(), Scope())

@@ -20,7 +20,7 @@ def test_a_store_that_is_right_differs_in_nothing(store):
     assert (told["unreadable"], told["dead_letters"]) == (1, 1)
     assert told["requests"] == store.rows("select count(*) from requests")[0][0]
     assert told["failures"] == store.rows("select count(*) from failures")[0][0]
-    ended = store.run("audit")
+    ended = store.run("audit", "--processes", "2")
     assert ended.returncode == 0
     assert "The store says what the topic says." in ended.stdout
 
@@ -82,13 +82,13 @@ def test_planted_differences_are_named_and_repaired(store):
         "offset 40) returning event_id, occurred_at, kafka_partition, kafka_offset, body) "
         "insert into late_events select * from gone returning event_id"
     )
-    status, told = store.audit()
+    status, told = store.audit("--processes", "3")
     assert status == 1
     found = {(one["kind"], one["what"], one["id"]) for one in told["found"]}
     assert {*planted, ("late", "event", str(late[0]))} <= found
     assert any(one["what"] == "counter" for one in told["found"])
     assert {one[0] for one in found} == {"missing", "extra", "different", "late"}
-    ended = store.run("audit", "--repair")
+    ended = store.run("audit", "--repair", "--processes", "2")
     assert ended.returncode == 0, ended.stdout
     assert "and repaired: " in ended.stdout
     assert store.audit()[1]["differences"] == {}
@@ -119,7 +119,7 @@ def test_one_instance(store):
     assert (status, told["instances"]) == (0, 1)
     assert told["requests"] == store.rows("select count(*) from requests where instance_uuid = %s", instance)[0][0]
     store.spoil("delete from failures where instance_uuid = %s", instance)
-    status, told = store.audit("--instance", instance)
+    status, told = store.audit("--instance", instance, "--processes", "2")
     assert status == 1
     assert {one["what"] for one in told["found"]} == {"failure"}
 

@@ -30,7 +30,7 @@ def beside(store: Store, name: str) -> Store:
 
 
 def test_every_id_and_every_count_is_reproduced_in_an_empty_store(store, place):
-    ended = store.run("replay", "--into", place)
+    ended = store.run("replay", "--into", place, "--processes", "3")
     assert ended.returncode == 0, ended.stderr
     again, right = beside(store, place).everything(), store.everything()
     for name, rows in right.items():
@@ -54,7 +54,7 @@ def test_a_store_as_of_then_is_what_had_been_told_by_then_and_can_only_be_read(s
 
 def test_kill_9_in_the_middle_of_a_replay_leaves_nothing_that_the_next_one_minds(store, place):
     for seconds in (0.2, 0.6):
-        process = store.start("replay", "--into", place)
+        process = store.start("replay", "--into", place, "--processes", "2")
         deadline = time.monotonic() + 60
         while process.poll() is None and not _exists(store, place):
             assert time.monotonic() < deadline
@@ -102,7 +102,7 @@ def test_what_was_decided_is_taken_as_given(store, place):
     assert store.rows(stalled) == [(decided[0],)]
     status, told = store.audit()
     assert (status, told["decisions"]) == (0, {"STALLED": 1}), told
-    assert store.run("replay", "--into", place).returncode == 0
+    assert store.run("replay", "--into", place, "--processes", "2").returncode == 0
     then = beside(store, place)
     assert then.rows(stalled) == [(decided[0],)]
     assert then.everything()["fact_sets"] == store.everything()["fact_sets"]

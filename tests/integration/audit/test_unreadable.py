@@ -93,5 +93,5 @@ def test_letters_that_retention_took_are_left_out(passed_over):
 
 
 def test_one_of_a_server_is_looked_for_with_it(store):
-    status, told = store.audit("--instance", NOBODY)
+    status, told = store.audit("--instance", NOBODY, "--processes", "2")
     assert (status, told["unreadable"], told["dead_letters"]) == (0, 1, 1)

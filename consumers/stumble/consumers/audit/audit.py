@@ -28,7 +28,7 @@ from stumble.consumers.audit.stage import Stage
 from stumble.consumers.audit.topic import Decoding
 from stumble.consumers.audit.unreadable import Unreadable
 from stumble.consumers.projector.rows import as_json
-from stumble.consumers.projector.undisturbed import undisturbed
+from stumble.consumers.projector.undisturbed import share_memory, undisturbed
 from stumble.consumers.store.partitions import DAY_MS, first_id, first_id_at
 from stumble.consumers.store.queries import query
 from stumble.consumers.store.version import require_current
@@ -102,6 +102,7 @@ class Audit:
     def run(self) -> Report:
         """Compare; raises `StumbleError` when the store can't be held against this topic at all."""
         began = time.monotonic()
+        share_memory()
         self._crew.gather(processes_for(len(self.span), self._processes))
         self.stage.create()
         with undisturbed():

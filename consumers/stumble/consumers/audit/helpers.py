@@ -26,7 +26,13 @@ _WORTH_HELP = 30_000
 #: Two stay within 300 MB; more are for who asks for them.
 _MOST = 2
 _SECONDS_TO_END = 5.0
-_MAIN = "import sys; from stumble.consumers.audit.helping import main; main(int(sys.argv[1]))"
+#: Ctrl-C reaches the whole group; it is the parent's to answer.
+_MAIN = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+from stumble.consumers.audit.helping import main
+main(int(sys.argv[1]))
+"""
 
 
 def processes_for(records: int, asked: int | None) -> int:

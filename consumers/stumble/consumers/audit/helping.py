@@ -6,7 +6,6 @@ A job is a conversation: its `work` takes and gives whatever both sides agreed u
 from __future__ import annotations
 
 import pickle
-import signal
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -34,8 +33,7 @@ class Ended:
 
 
 def main(descriptor: int) -> None:
-    """Serve the parent at the other end of a socket. Ctrl-C is the parent's: it ends the pipe."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Serve the parent at the other end of a socket, until it is closed there."""
     share_memory()
     with undisturbed(), suppress(EOFError, OSError), Connection(descriptor) as pipe:
         while True:

@@ -23,7 +23,7 @@ from stumble.consumers.audit.looking import open_session
 from stumble.consumers.audit.ranges import range_of
 from stumble.consumers.audit.stage import Stage
 from stumble.consumers.projector.rows import as_json
-from stumble.consumers.projector.undisturbed import undisturbed
+from stumble.consumers.projector.undisturbed import share_memory, undisturbed
 from stumble.consumers.store.adapters import UuidArray
 from stumble.consumers.store.connect import StoreUnavailableError, connect, shown
 from stumble.consumers.store.copying import copy_rows, uuid_array
@@ -92,6 +92,7 @@ class Replay:
         when the database already holds a store.
         """
         began = time.monotonic()
+        share_memory()
         self._done.url = url = database(self._settings.database_url.get_secret_value(), place)
         _require_empty(url)
         migrate(url)

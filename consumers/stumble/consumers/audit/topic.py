@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from stumble.schemas.models.kafka import KafkaSettings
 
 #: Records taken from the client at once.
-_AT_ONCE = 2000
+_AT_ONCE = 1000
 #: Nothing came for so long: the brokers are away.
 _PATIENCE = 60.0
 _REGISTRY_PAUSE = 2.0
@@ -67,8 +67,8 @@ def _config(kafka: KafkaSettings) -> dict[str, object]:
     return kafka.consumer_config(
         "stumble-audit",
         enable_partition_eof=True,
-        queued_min_messages=20_000,
-        queued_max_messages_kbytes=16_384,
+        queued_min_messages=10_000,
+        queued_max_messages_kbytes=8192,
         fetch_queue_backoff_ms=10,
         check_crcs=True,
     )

@@ -22,6 +22,16 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False)
 _EVERY = 2.0
+ProcessesOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=32,
+        help="Processes that share the work, about 100 MB each. By default two for a long topic, where there are two "
+        "cores.",
+        show_default=False,
+    ),
+]
 
 
 @app.command(
@@ -44,6 +54,7 @@ def audit(
     as_json: Annotated[bool, typer.Option("--json", help="Figures and differences as one JSON document.")] = False,
     limit: Annotated[int, typer.Option(min=0, help="Differences to name; all are counted.")] = 50,
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for a store that is behind the topic.")] = 60.0,
+    processes: ProcessesOption = None,
     database_url: DatabaseOption = None,
 ) -> None:
     """Read the topic again, derive what it comes to, and name what the store has otherwise; status 0 if nothing.
@@ -54,7 +65,7 @@ def audit(
     """
     settings = settings_of(database_url)
     scope = Scope(*between(since_, until, "--since and --until"), str(instance) if instance else None)
-    found = Audit(settings, ProjectorSettings(), scope, patience=wait, told=progress())
+    found = Audit(settings, ProjectorSettings(), scope, patience=wait, processes=processes, told=progress())
     try:
         report = found.run()
         named = list(found.differences(limit))

@@ -13,7 +13,7 @@ from stumble.consumers.audit.replay import Replay
 from stumble.consumers.audit.story import Story, lines
 from stumble.consumers.store.connect import StoreError, StoreUnavailableError, connect, shown
 from stumble.deploy.cli.ask import between, examples
-from stumble.deploy.cli.audit import progress
+from stumble.deploy.cli.audit import ProcessesOption, progress
 from stumble.deploy.cli.roles import DatabaseOption, settings_of
 from stumble.schemas.wire.errors import StumbleError
 
@@ -42,6 +42,7 @@ def replay(
         bool, typer.Option("--alerts", help="Leave the new store writable, so that an alerter may send from it.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Answer as one JSON document.")] = False,
+    processes: ProcessesOption = None,
     database_url: DatabaseOption = None,
 ) -> None:
     """Tell the topic again: the story of one server, or a store as it was at any time.
@@ -57,7 +58,7 @@ def replay(
         _tell(Story(settings, str(instance), begin, end, progress()), as_json=as_json)
         return
     _reach(into or "")
-    done = Replay(settings, begin, end, progress()).into(into or "", alerts=alerts)
+    done = Replay(settings, begin, end, progress(), processes=processes).into(into or "", alerts=alerts)
     rate = done.records / done.seconds if done.seconds else 0
     if as_json:
         figures = {name: getattr(done, name) for name in ("records", "events", "unreadable", "instances", "decisions")}
