@@ -11,14 +11,17 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import time
 import uuid
 from typing import TYPE_CHECKING
 
+import hypothesis
 import psycopg
 import pytest
 from psycopg import sql
 
+from stumble.deploy.local import ports
 from stumble.deploy.local.kafka import LocalKafka
 from stumble.deploy.local.postgres import LocalPostgres
 from tests.support import services
@@ -35,6 +38,28 @@ def pytest_configure(config: pytest.Config) -> None:
     # A shell starts background jobs with Ctrl-C ignored, and children inherit it: tests that send it would wait.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # How long an example takes, or its making, says how busy the machine is, and nothing of the code.
+    slow = hypothesis.HealthCheck.too_slow
+    hypothesis.settings.register_profile("unhurried", deadline=None, suppress_health_check=[slow])
+    hypothesis.settings.load_profile("unhurried")
+    ports.free_port = _kept_port
+
+
+_PORTS: list[socket.socket] = []
+
+
+def _kept_port() -> int:
+    """Return a free port that no other process is given while this run lasts, also while its server is away.
+
+    Bound, and not listened on: a server that sets SO_REUSEADDR, as all do, binds it beside us; who asks the kernel
+    for any free port never gets it.
+    """
+    kept = socket.socket()
+    kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    kept.bind((ports.LOOPBACK, 0))
+    _PORTS.append(kept)
+    port: int = kept.getsockname()[1]
+    return port
 
 
 @pytest.hookimpl(trylast=True)
@@ -53,6 +78,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     factory = getattr(config, "_tmp_path_factory", None)
     if factory is not None and not hasattr(config, "workerinput") and factory._basetemp is not None:
         services.stop_all(factory.getbasetemp() / "services")
+    while _PORTS:
+        _PORTS.pop().close()
 
 
 @pytest.fixture(scope="session")

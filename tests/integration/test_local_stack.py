@@ -163,6 +163,7 @@ def test_a_taken_port_is_replaced(tmp_path: Path) -> None:
     port = ports.remembered_port(tmp_path, "api")
     assert ports.remembered_port(tmp_path, "api") == port
     with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         taken.bind((ports.LOOPBACK, port))
         taken.listen()
         assert ports.remembered_port(tmp_path, "api") != port

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from uuid import uuid4
 import pytest
 
 from stumble.consumers.store.migrate import migrate
+from stumble.deploy.local.ports import free_port
 from stumble.schemas.wire.topics import Topics
 from tests.integration.api.rows import Store
 from tests.support.services import ROOT, cli_environment
@@ -80,9 +80,4 @@ def api(served: tuple[Store, str]) -> str:
 
 @pytest.fixture
 def unused_port() -> Callable[[], int]:
-    def find() -> int:
-        with socket.create_server(("127.0.0.1", 0)) as found:
-            port: int = found.getsockname()[1]
-            return port
-
-    return find
+    return free_port

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import socket
 
 import httpx
 import pytest
 
 from stumble.consumers.store.connect import connect
+from stumble.deploy.local.ports import free_port
 from tests.integration.api.command import stumble
 from tests.integration.deadletters.test_redrive import records, told
 from tests.integration.projector.world import event, eventually, framed, refuse_cursed
@@ -27,8 +27,7 @@ def test_a_run_of_junk_waits_for_a_person_and_the_rest_goes_on(world):
     for one in good[3:]:
         world.send(framed(one), KEY)
     world.produce(other)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = str(free.getsockname()[1])
+    port = str(free_port())
     run = {"STUMBLE_PROJECTOR_BREAKER_RUN": "5"}
     process = world.start("projector", "--metrics-port", port, **run)
     eventually(lambda: "" if "5 records in a row can't be read" in world.said(process) else "not said", 60)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -18,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from stumble.deploy.local.ports import free_port
 from stumble.producers.outbox import Envelope, OutboxWriter, pack
 from stumble.producers.outbox.folder import places
 from stumble.schemas.wire.codec import Decoder, decode, plain, unframe
@@ -193,8 +193,7 @@ def test_metrics_tell_backlog_and_progress(tmp_path: Path, kafka: str, prefix: s
     outbox = tmp_path / "outbox"
     sender = emitter(outbox)
     assert all(sender.emit(event(n)) for n in range(20))
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port, nowhere = probe.getsockname()[1], "127.0.0.1:1"
+    port, nowhere = free_port(), "127.0.0.1:1"
 
     def health(name: str) -> int:
         try:

@@ -26,6 +26,7 @@ from confluent_kafka.admin import (
 )
 
 from stumble.deploy.local.kafka import LocalKafka
+from stumble.deploy.local.ports import free_port
 from stumble.producers.outbox.folder import places
 from stumble.producers.relay import Relay
 from stumble.producers.relay.aside import read_aside
@@ -53,14 +54,14 @@ def test_unreachable_broker_loses_nothing_and_is_said_once(tmp_path: Path, kafka
     outbox = tmp_path / "outbox"
     sender = emitter(outbox)
     assert all(sender.emit(event(n)) for n in range(100))
-    with socket.create_server(("127.0.0.1", 0)) as taken:  # a wrong address: something listens, but it is no broker
-        wrong = f"127.0.0.1:{taken.getsockname()[1]}"
-        with relaying(outbox, wrong, prefix) as relay:
-            wait_for(lambda: "serving" in relay.text())
-            time.sleep(3)
-            assert relay.kill(signal.SIGTERM) == 0
-    closed = wrong  # now nothing listens there
-    with relaying(outbox, closed, prefix) as relay:
+    port = free_port()
+    wrong = f"127.0.0.1:{port}"
+    # Something listens, but it is no broker.
+    with socket.create_server(("127.0.0.1", port)), relaying(outbox, wrong, prefix) as relay:
+        wait_for(lambda: "serving" in relay.text())
+        time.sleep(3)
+        assert relay.kill(signal.SIGTERM) == 0
+    with relaying(outbox, wrong, prefix) as relay:  # now nothing listens there
         wait_for(lambda: "can't be reached" in relay.text())
         assert all(sender.emit(event(n)) for n in range(100, 200))
         time.sleep(2)
