@@ -28,12 +28,15 @@ class Received:
 @contextmanager
 def receiver() -> Iterator[Received]:
     received = Received()
+    arriving = threading.Lock()  # two at once are the first and the second, not both the second
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
-            received.posts.append(({name.lower(): value for name, value in self.headers.items()}, body))
-            status, headers = received.answer(len(received.posts))
+            with arriving:
+                received.posts.append(({name.lower(): value for name, value in self.headers.items()}, body))
+                number = len(received.posts)
+            status, headers = received.answer(number)
             self.send_response(status)
             for name, value in headers.items():
                 self.send_header(name, value)

@@ -74,10 +74,18 @@ def lay(link: psycopg.Connection, failures, publications=None):
         link.execute(PUBLICATION, (json.dumps(rows),))
 
 
+def rewrite(path, text):
+    """Replace a file at once: who reads it meanwhile must not find the half of it."""
+    fresh = path.with_suffix(".new")
+    fresh.write_text(text)
+    fresh.replace(path)
+
+
 @contextmanager
 def alerting(url, *, webhooks=False, **settings):
     stop = threading.Event()
-    told = AlertSettings(**{"resend_seconds": 1, "calm_seconds": 0.5, **settings})
+    # What fires ends by itself in Alertmanager four intervals after it was told last: none of them may be missed.
+    told = AlertSettings(**{"resend_seconds": 30, "calm_seconds": 0.5, **settings})
     threads = [Pusher(url, told, stop, lease_seconds=2)]
     if webhooks:
         threads.append(Sender(url, told, stop, lease_seconds=2))
@@ -88,5 +96,5 @@ def alerting(url, *, webhooks=False, **settings):
     finally:
         stop.set()
         for thread in threads:
-            thread.join(20)
+            thread.join(60)
             assert not thread.is_alive()

@@ -12,9 +12,8 @@ from standardwebhooks import Webhook
 from stumble.consumers.alerts import subscriptions
 from stumble.consumers.alerts.changes import Changes
 from stumble.consumers.alerts.feed import Feed
-from tests.integration.alerts.conftest import alerting, failure, lay
-from tests.integration.alerts.test_alertmanager import eventually as within
-from tests.integration.alerts.test_alertmanager import now_us
+from tests.integration.alerts.conftest import alerting, failure, lay, rewrite
+from tests.integration.alerts.test_alertmanager import eventually, now_us
 from tests.support.receiver import receiver
 from tests.support.services import ROOT, cli_environment
 
@@ -36,10 +35,6 @@ def rules(tmp_path):
     path = tmp_path / "rules.toml"
     path.write_text(RULES)
     return path
-
-
-def eventually(check):
-    return within(check, 60)
 
 
 def resolve(link, fingerprint="v1:binding"):
@@ -241,7 +236,7 @@ def test_who_heard_that_it_fires_hears_that_it_is_over_whatever_became_of_the_ru
         subscriptions.add(link, told.url, kinds=["alert"], severities=["critical"])
         lay(link, [failure(now_us())])
         eventually(lambda: told.posts)
-        rules.write_text(RULES.replace("critical", "info"))
+        rewrite(rules, RULES.replace("critical", "info"))
         eventually(lambda: (lay(link, [failure(now_us())]), severity(link) == "info")[1])
         link.execute("update problems set muted_until = now() + interval '1 hour'")
         eventually(lambda: len(told.posts) == 2)
