@@ -10,7 +10,7 @@ import pytest
 from stumble.consumers.store.connect import connect
 from tests.integration.projector.world import event
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(600)
 
 
 def test_a_store_that_is_right_differs_in_nothing(store):

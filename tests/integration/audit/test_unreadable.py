@@ -18,7 +18,7 @@ from stumble.consumers.store.queries import query
 from tests.integration.audit.conftest import NOBODY, Store
 from tests.integration.projector.world import World
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture

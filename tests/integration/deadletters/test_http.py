@@ -17,13 +17,13 @@ from tests.integration.api.conftest import running_api
 from tests.integration.deadletters.test_redrive import listed, put, records, told
 from tests.integration.projector.world import event, framed
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture
 def api(world):
     given = {name: value for name, value in world.environment().items() if name.startswith("STUMBLE_KAFKA__")}
-    with running_api(world.url, **given) as address, httpx.Client(base_url=address, timeout=30) as client:
+    with running_api(world.url, **given) as address, httpx.Client(base_url=address, timeout=90) as client:
         yield client
 
 
@@ -96,6 +96,6 @@ def test_who_may_ask_and_when_not(world, api):
             assert "already" in busy.json()["detail"]
         assert api.post("/v1/dead-letters/redrive", json={}).status_code == 200
     with running_api(world.url, STUMBLE_KAFKA__BOOTSTRAP_SERVERS="127.0.0.1:1") as address:
-        away = httpx.get(f"{address}/v1/dead-letters", timeout=30)
+        away = httpx.get(f"{address}/v1/dead-letters", timeout=90)
         assert away.status_code == 503
         assert "127.0.0.1:1 does not answer" in away.json()["detail"]

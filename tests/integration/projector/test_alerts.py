@@ -30,7 +30,7 @@ def opened(session, seconds=10.0):
 
 def read(feed, session, count):
     """Read when no older transaction is open any more: the server is shared, others' transactions count too."""
-    eventually(lambda: count - len(feed.read(session, 10)), 60)
+    eventually(lambda: count - len(feed.read(session, 10)))
     return feed.read(session, 10)
 
 
@@ -70,7 +70,7 @@ def test_one_holds_the_lease_and_a_stale_ones_marks_are_rejected(store_url):
         other = Lease("alerter", 10)
         assert not other.held(session)
         rows = read(feed, session, 1)
-        eventually(lambda: not other.held(session), 60)
+        eventually(lambda: not other.held(session))
         assert other.token > stale.token
         with pytest.raises(LeaseLostError):
             feed.mark(session, rows[-1])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 
-import httpx
 import pytest
 
 from stumble.consumers.store.connect import connect
@@ -12,8 +11,9 @@ from stumble.deploy.local.ports import free_port
 from tests.integration.api.command import stumble
 from tests.integration.deadletters.test_redrive import records, told
 from tests.integration.projector.world import event, eventually, framed, refuse_cursed
+from tests.support.asking import get
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(600)
 KEY = b"11111111-1111-4111-8111-111111111111"
 
 
@@ -30,13 +30,13 @@ def test_a_run_of_junk_waits_for_a_person_and_the_rest_goes_on(world):
     port = str(free_port())
     run = {"STUMBLE_PROJECTOR_BREAKER_RUN": "5"}
     process = world.start("projector", "--metrics-port", port, **run)
-    eventually(lambda: "" if "5 records in a row can't be read" in world.said(process) else "not said", 60)
+    eventually(lambda: "" if "5 records in a row can't be read" in world.said(process) else "not said")
     assert len(records(world, world.settings.topics.dlq)) == 5
     partition = re.search(r"let-through --partition (\d+)", world.said(process))[1]
     with connect(world.url) as session:
         count = "select count(*) from offsets where next_offset > 0"
         eventually(lambda: "" if session.execute(count).fetchone() == (world.partitions,) else "others wait")
-    metrics = httpx.get(f"http://127.0.0.1:{port}/metrics").text
+    metrics = get(f"http://127.0.0.1:{port}/metrics").text
     assert "stumble_projector_blocked_partitions 1.0" in metrics
     assert 'bad_records_total{stage="decode"} 5.0' in metrics
     assert 'bad_records_total{stage="derive"} 0.0' in metrics, "there before the first"
@@ -45,7 +45,7 @@ def test_a_run_of_junk_waits_for_a_person_and_the_rest_goes_on(world):
     process.kill()  # it holds them back after a restart too: at most as many again go
     process.wait()
     again = world.start(**run)
-    eventually(lambda: "" if "in a row can't be read" in world.said(again) else "not said", 60)
+    eventually(lambda: "" if "in a row can't be read" in world.said(again) else "not said")
     assert len(records(world, world.settings.topics.dlq)) == 10
     letting = ["dlq", "let-through", "--partition", partition]
     assert "would go" in stumble(*letting, "--dry-run", **world.environment()).stdout
@@ -63,7 +63,7 @@ def test_what_the_store_refuses_one_after_the_other_goes_on_by_itself_when_it_is
         cursed = [event(host="cursed", request_id=f"cursed-{number}") for number in range(8)]
         world.produce([*good[:2], *cursed, *good[2:]])
         process = world.start(STUMBLE_PROJECTOR_BREAKER_RUN="3")
-        eventually(lambda: "" if "3 records in a row can't be stored" in world.said(process) else "not said", 60)
+        eventually(lambda: "" if "3 records in a row can't be stored" in world.said(process) else "not said")
         assert len(records(world, world.settings.topics.dlq)) == 3
         session.execute("drop trigger refuse on requests")
     eventually(world.behind)

@@ -14,7 +14,7 @@ from stumble.consumers.store.connect import connect
 from tests.integration.api.command import stumble
 from tests.integration.projector.world import World, event, eventually, stream
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(600)
 
 
 def told(world: World, *words: str, status: int = 0) -> str:
@@ -39,10 +39,10 @@ def test_moved_back_beside_running_projectors_nothing_counts_twice(world):
     feeding = threading.Thread(target=world.produce, args=(events,), kwargs={"every": 0.1})
     feeding.start()
     for _ in range(3):
-        eventually(lambda: "" if any(one["stored"] for one in shown(world).values()) else "nothing is stored yet", 60)
+        eventually(lambda: "" if any(one["stored"] for one in shown(world).values()) else "nothing is stored yet")
         assert "goes on at 0" in told(world, "set", "--all", "--to", "oldest")
     feeding.join()
-    eventually(world.behind, 60)
+    eventually(world.behind)
     assert {(one["verdict"], one["behind"]) for one in shown(world).values()} == {("FINE", 0)}
 
     dry = told(world, "set", "--partition", "1", "--to", "oldest", "--dry-run")
@@ -73,7 +73,7 @@ def test_an_offset_behind_the_end_stops_the_partition_though_the_topic_grows_pas
     with connect(world.url) as session:  # as if the topic had been restored from a copy six records short
         session.execute("update offsets set next_offset = 7 where kafka_partition = %s", (partition,))
     second = world.start()
-    eventually(lambda: "" if "ends before offset 7" in world.said(second) else "not said", 60)
+    eventually(lambda: "" if "ends before offset 7" in world.said(second) else "not said")
     assert shown(world)[partition]["verdict"] == "BEYOND"
     world.produce(events[4:])  # now there is an offset 7, and it isn't what was to come next
     with connect(world.url) as session:
@@ -111,7 +111,7 @@ def test_partitions_added_while_running_are_read(world):
     events = events_of(events=1500, instances=80)
     running = [world.start(), world.start()]
     world.produce(events[:700])
-    eventually(world.behind, 60)
+    eventually(world.behind)
     admin = AdminClient({"bootstrap.servers": world.kafka})
     admin.create_partitions([NewPartitions(world.topic, 7)])[world.topic].result(30)
     world.partitions = 7

@@ -17,7 +17,7 @@ from stumble.schemas.models.settings import load
 from stumble.schemas.wire.errors import StumbleError
 from tests.integration.projector.world import World, eventually, stream
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(600)
 
 
 def reads(world, process):
@@ -49,7 +49,7 @@ def test_one_two_and_four_projectors_share_twelve_partitions_without_deadlocks(k
         second.wait()
         eventually(lambda: shared(world, first, third, fourth))
         third.send_signal(signal.SIGTERM)
-        assert third.wait(30) == 0
+        assert third.wait(60) == 0
         eventually(lambda: shared(world, first, fourth))
         feeding.join()
         world.settle(events)

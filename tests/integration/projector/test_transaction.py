@@ -16,6 +16,7 @@ from stumble.consumers.store.connect import connect
 from stumble.consumers.store.partitions import EventPartitions, day_of_id, first_id, partition_name
 from stumble.producers.simulator import Disturbance
 from stumble.schemas.wire.ids import new_event_id
+from tests.integration.projector.relays import now_us
 from tests.integration.projector.world import NOW_US, FakeRecord, differences, event, failure, framed, stream
 
 DAY_US = 86_400_000_000
@@ -149,8 +150,9 @@ def test_four_hands_on_one_problem_never_deadlock(new_hand, store_url):
 
 
 def test_implausible_ids_block_nothing(hand, store_url):
-    tomorrow = NOW_US + DAY_US
-    soon = NOW_US + 3 * DAY_US
+    now = now_us()  # a day may have begun since the tests did
+    tomorrow = now + DAY_US
+    soon = now + 3 * DAY_US
     odd = [
         event(event_id="ffffffff-ffff-4fff-bfff-ffffffffffff", request_id="r1"),
         event(event_id="00000000-0000-4000-8000-000000000001", request_id="r2"),
@@ -167,13 +169,14 @@ def test_implausible_ids_block_nothing(hand, store_url):
 
 def test_partitions_are_made_ahead_and_old_ones_dropped(hand):
     events = EventPartitions(30)
+    now = now_us()
     events.make_ahead(hand.connection)
-    days = {day_of_id(bytes.fromhex(new_event_id(NOW_US + n * DAY_US).replace("-", ""))) for n in range(3)}
+    days = {day_of_id(bytes.fromhex(new_event_id(now + n * DAY_US).replace("-", ""))) for n in range(3)}
     names = {row[0] for row in hand.rows("select relname from pg_class where relname ~ '^events_2'")}
     assert {partition_name(day) for day in days} <= names
-    hand.write([event(event_id=new_event_id(NOW_US - 40 * DAY_US))])
+    hand.write([event(event_id=new_event_id(now - 40 * DAY_US))])
     assert events.drop_old(hand.connection) == [partition_name(min(days) - 40)]
-    assert first_id(min(days)) < new_event_id(NOW_US) < first_id(min(days) + 1)
+    assert first_id(min(days)) < new_event_id(now) < first_id(min(days) + 1)
 
 
 def test_what_is_older_than_requests_are_kept_is_late_and_no_more(hand):

@@ -255,7 +255,7 @@ def refuse_cursed(session: Any) -> None:
     session.execute("create trigger refuse before insert or update on requests for each row execute function refuse()")
 
 
-def eventually(check: Callable[[], Any], seconds: float = 60.0) -> None:
+def eventually(check: Callable[[], Any], seconds: float = 90.0) -> None:
     """Wait until `check` returns something empty; fails with what it returned last."""
     deadline = time.monotonic() + seconds
     while found := check():
@@ -331,7 +331,7 @@ class World:
                 rows = session.execute(query("all_offsets"), {"topic": self.topic}).fetchall()
             stored = {partition: offset for partition, _, offset in rows}
             for partition in range(self.partitions):
-                _, high = consumer.get_watermark_offsets(TopicPartition(self.topic, partition), timeout=10)
+                _, high = consumer.get_watermark_offsets(TopicPartition(self.topic, partition), timeout=60)
                 if stored.get(partition, 0) < high:
                     return f"partition {partition}: {stored.get(partition, 0)} of {high}"
         except KafkaException as error:
@@ -344,9 +344,9 @@ class World:
         """Wait until the store is what `events` come to."""
         events = list(events)
         eventually(self.behind, seconds)
-        eventually(lambda: differences(self.url, events), 15)
+        eventually(lambda: differences(self.url, events))
         # A failure is the same with and without what was sighted of it, but not all that is told of it.
-        eventually(self.joinable, 30)
+        eventually(self.joinable)
 
     def joinable(self) -> list[str]:
         """Sightings that an instance has yet to take: the only one that knows their request id."""
@@ -360,7 +360,7 @@ class World:
         process = self.start()
         eventually(self.behind)
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
     def said(self, process: subprocess.Popen[str]) -> str:
         """What a process has logged."""
@@ -387,5 +387,6 @@ class World:
                 process.wait(20)
             except subprocess.TimeoutExpired:
                 process.kill()
+                process.wait()
         for log in self.logs.values():
             log.unlink(missing_ok=True)
