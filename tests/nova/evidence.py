@@ -63,7 +63,7 @@ class Watch(threading.Thread):
 
     def __exit__(self, *_exc: object) -> None:
         self._over.set()
-        self.join(20)
+        self.join(120)
         (self._folder / "seen.json").write_text(json.dumps(list(self.seen.values())))
 
     def run(self) -> None:
@@ -163,13 +163,13 @@ def records(settings: KafkaSettings, topic: str) -> Iterator[Record]:
     """Yield every record of a topic, from its beginning to the end that it has now."""
     consumer = Consumer({"bootstrap.servers": settings.bootstrap_servers, "group.id": "evidence"})
     try:
-        partitions = consumer.list_topics(topic, timeout=20).topics[topic].partitions
+        partitions = consumer.list_topics(topic, timeout=60).topics[topic].partitions
         for number in partitions:
-            low, high = consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=20)
+            low, high = consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=60)
             consumer.assign([TopicPartition(topic, number, low)])
             at = low
             while at < high:
-                message = consumer.poll(20)
+                message = consumer.poll(60)
                 if message is None:
                     raise LocalError(f"{topic} can't be read: {at} of {high} in partition {number}")
                 if message.error() is None:
@@ -206,8 +206,8 @@ def size(settings: KafkaSettings, topic: str) -> int:
     """Return how many records a topic holds."""
     consumer = Consumer({"bootstrap.servers": settings.bootstrap_servers, "group.id": "evidence"})
     try:
-        numbers = consumer.list_topics(topic, timeout=20).topics[topic].partitions
-        marks = [consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=20) for number in numbers]
+        numbers = consumer.list_topics(topic, timeout=60).topics[topic].partitions
+        marks = [consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=60) for number in numbers]
         return sum(high - low for low, high in marks)
     finally:
         consumer.close()

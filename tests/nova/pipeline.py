@@ -45,6 +45,7 @@ class Pipeline:
             "PYTHONPATH": ROOTS,
             "STUMBLE_KAFKA__BOOTSTRAP_SERVERS": bootstrap_servers,
             "STUMBLE_KAFKA__TOPIC_PREFIX": topic_prefix,
+            "STUMBLE_PROJECTOR_GROUP": f"{topic_prefix}projector",
             "STUMBLE_DATABASE_URL": database_url,
             "STUMBLE_OUTBOX_DIR": str(self.outbox),
             "STUMBLE_STATE_DIR": str(state),

@@ -21,5 +21,5 @@ def test_in_nova(nova_python: Path, cases: str, native: bool) -> None:
     if native:  # native threads instead of eventlet's green ones
         environment["OS_NOVA_DISABLE_EVENTLET_PATCHING"] = "true"
     command = [str(nova_python), "-m", "unittest", "--quiet", *cases.split()]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=600)
     assert done.returncode == 0, done.stderr[-6000:]

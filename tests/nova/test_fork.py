@@ -24,7 +24,7 @@ def fork(nova_python: Path, outbox: Path, workers: int) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=180,
     )
     assert done.returncode == 0, done.stderr[-3000:]
 

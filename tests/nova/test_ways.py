@@ -70,7 +70,7 @@ class Bridge:
                 [sys.executable, "-m", "stumble.deploy.cli", "bridge"], env=self._environment, stdout=log, stderr=log
             )
             try:
-                deadline = time.monotonic() + 60
+                deadline = time.monotonic() + 90
                 while b"Reading notifications" not in self.log.read_bytes():
                     assert process.poll() is None, tail(self.log)
                     assert time.monotonic() < deadline, tail(self.log)
@@ -78,7 +78,7 @@ class Bridge:
                 yield
             finally:
                 process.terminate()
-                process.wait(30)
+                process.wait(60)
 
 
 def play(harness: Harness, folder: Path, *arguments: str, path: str = "") -> Results:
@@ -104,7 +104,7 @@ def wrong(results: Results, events: Sequence[Event], blind: Sequence[str] = BLIN
     return told
 
 
-def settled(outbox: Path, done: Callable[[list[Event]], bool], seconds: float = 60) -> list[Event]:
+def settled(outbox: Path, done: Callable[[list[Event]], bool], seconds: float = 90) -> list[Event]:
     """Return the events of a bridge's outbox as soon as all is there, or in the end."""
     deadline = time.monotonic() + seconds
     while True:

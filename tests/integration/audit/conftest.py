@@ -75,6 +75,7 @@ class Store:
             "STUMBLE_KAFKA__BOOTSTRAP_SERVERS": self.world.kafka,
             "STUMBLE_KAFKA__TOPIC_PREFIX": self.world.prefix,
             "STUMBLE_DATABASE_URL": self.url,
+            "STUMBLE_PROJECTOR_GROUP": f"projector-of-{self.url.rpartition('/')[2]}",
         }
 
     def audit(self, *words: str) -> tuple[int, dict[str, Any]]:

@@ -6,15 +6,15 @@ import json
 import time
 import uuid
 
-import httpx
 import pytest
 
 from stumble.consumers.store.connect import connect
 from tests.integration.api.conftest import running_api
 from tests.integration.audit.conftest import HALF, Store
 from tests.integration.projector.world import differences
+from tests.support.asking import get
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_a_store_as_of_then_is_what_had_been_told_by_then_and_can_only_be_read(s
     with pytest.raises(Exception, match="read-only transaction"):
         then.spoil("delete from requests")
     with running_api(then.url) as api:
-        found = httpx.get(f"{api}/v1/failures", params={"limit": 5}).raise_for_status()
+        found = get(f"{api}/v1/failures", params={"limit": 5}).raise_for_status()
         assert len(found.json()["items"]) == 5
 
 

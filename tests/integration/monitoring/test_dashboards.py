@@ -9,10 +9,12 @@ import subprocess
 import sys
 import time
 import uuid
+from contextlib import contextmanager
 
 import pytest
 import yaml
 
+from stumble.deploy.local.postgres import LocalPostgres
 from tests.support.prometheus import LocalPrometheus, require_prometheus
 from tests.support.services import ROOT, cli_environment
 
@@ -54,24 +56,32 @@ def test_grafana_alerts_reach_the_contact_point():
 
 
 @pytest.fixture(scope="module")
-def fleet(tmp_path_factory, kafka, new_database):
-    """A whole stumble with a simulated fleet; what its metrics ports are."""
+def fleet(tmp_path_factory, kafka):
+    """A whole stumble with a simulated fleet; what its metrics ports are.
+
+    Its database is its own: who is stopped in a transaction holds up the alerters of everybody on the server.
+    """
     require_prometheus()
-    state = tmp_path_factory.mktemp("fleet")
+    state, prefix = tmp_path_factory.mktemp("fleet"), f"m{uuid.uuid4().hex[:8]}."
+    database = LocalPostgres(tmp_path_factory.mktemp("fleet-database"), fsync=False)
     environment = cli_environment(
         STUMBLE_STATE_DIR=str(state),
         STUMBLE_KAFKA__BOOTSTRAP_SERVERS=kafka,
-        STUMBLE_KAFKA__TOPIC_PREFIX=f"m{uuid.uuid4().hex[:8]}.",
-        STUMBLE_DATABASE_URL=new_database(),
+        STUMBLE_KAFKA__TOPIC_PREFIX=prefix,
+        STUMBLE_PROJECTOR_GROUP=f"{prefix}projector",
     )
     command = [sys.executable, "-m", "stumble.deploy.cli", "run", "--no-follow", "--rate", "30", "--seed", "7"]
-    with (state / "out").open("wb") as out:
-        process = subprocess.Popen(command, env=environment, stdout=out, stderr=out)
+    try:
+        environment["STUMBLE_DATABASE_URL"] = database.start()
+        with (state / "out").open("wb") as out:
+            process = subprocess.Popen(command, env=environment, stdout=out, stderr=out)
         try:
             yield process, wait_for_ports(state, process)
         finally:
             process.send_signal(signal.SIGINT)
-            process.wait(60)
+            process.wait(120)
+    finally:
+        database.stop()
 
 
 def wait_for_ports(state, process):
@@ -84,7 +94,7 @@ def wait_for_ports(state, process):
     return [f"127.0.0.1:{ports[name]}" for name in ("api", "projector", "alerter", "relay")]
 
 
-def until(check, seconds=60):
+def until(check, seconds=120):
     deadline = time.monotonic() + seconds
     while not (found := check()):
         assert time.monotonic() < deadline, "it did not come about"
@@ -98,6 +108,21 @@ def faster(expression):
     return re.sub(r"\[(5m|1h)\]", "[20s]", expression)
 
 
+@contextmanager
+def stopped(process):
+    """Let a process and its children stand still: first the one that would start the others again."""
+    os.kill(process.pid, signal.SIGSTOP)
+    children = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True).stdout
+    try:
+        for child in children.split():
+            os.kill(int(child), signal.SIGSTOP)
+        yield
+    finally:
+        for child in [*children.split(), process.pid]:
+            os.kill(int(child), signal.SIGCONT)
+
+
+@pytest.mark.xdist_group("run")  # two that start at the same moment would choose the same ports
 def test_every_query_gives_something_and_alerts_fire_and_clear(fleet, tmp_path):
     process, targets = fleet
     rules = tmp_path / "rules.yml"
@@ -109,19 +134,12 @@ def test_every_query_gives_something_and_alerts_fire_and_clear(fleet, tmp_path):
     try:
         server.start()
         until(lambda: len(server.query("up == 1")) == len(targets))
-        until(lambda: server.query('sum(stumble_action_requests_total{outcome="FAILED"}) > 5'), 120)
+        until(lambda: server.query('sum(stumble_action_requests_total{outcome="FAILED"}) > 5'))
         until(lambda: server.query("stumble:failed_ratio:rate1h"))
         until(lambda: all(server.query(faster(query)) for _, query in panels()))
         assert "StumbleSilent" not in server.firing()
-        os.kill(process.pid, signal.SIGSTOP)  # the supervisor must not start what is stopped now
-        children = subprocess.run(
-            ["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True
-        ).stdout.split()
-        for child in children:
-            os.kill(int(child), signal.SIGSTOP)
-        until(lambda: "StumbleSilent" in server.firing(), 90)
-        for child in [*children, str(process.pid)]:
-            os.kill(int(child), signal.SIGCONT)
-        until(lambda: "StumbleSilent" not in server.firing(), 90)
+        with stopped(process):
+            until(lambda: "StumbleSilent" in server.firing())
+        until(lambda: "StumbleSilent" not in server.firing())
     finally:
         server.stop()

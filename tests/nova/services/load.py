@@ -77,5 +77,5 @@ def outcomes_of(cloud: Services, pipeline: Pipeline, requests: Iterable[str]) ->
         return not left
 
     with contextlib.suppress(AssertionError):  # what is missing is in what is returned
-        cloud.wait_for(all_known, "the store", 60)
+        cloud.wait_for(all_known, "the store", 90)
     return found

@@ -38,7 +38,7 @@ def test_a_periodic_offload_is_a_request_of_the_system_s_own(services: Services,
         done = {name for name, item in items.items() if item["outcome"] == "SUCCEEDED"}
         return items if {"shelve", "shelveOffload"} <= done else None
 
-    items = services.wait_for(both, "shelve and its offload", 60)
+    items = services.wait_for(both, "shelve and its offload")
     assert set(items) == {"create", "shelve", "shelveOffload"}
     assert items["shelveOffload"]["request_id"] != items["shelve"]["request_id"]
     assert items["shelveOffload"]["initiator_user_id"] is None
