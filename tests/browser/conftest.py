@@ -33,6 +33,7 @@ def browser() -> Iterator[Browser]:
 def page(browser: Browser, api: str) -> Iterator[Page]:
     """A page that fails its test when it logs an error or asks anybody but the API for anything."""
     context = browser.new_context(base_url=api, viewport={"width": 1280, "height": 800})
+    context.set_default_timeout(90_000)
     page = context.new_page()
     errors: list[str] = []
     page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)

@@ -12,7 +12,7 @@ from tests.integration.api.rows import START, Store, micros
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-SECONDS = 60_000
+SECONDS = 90_000
 
 
 def publish(store: Store, failure: dict[str, Any], **given: Any) -> None:
@@ -62,6 +62,7 @@ def test_filters_hold_for_what_comes_too(store: Store, page: Page) -> None:
     page.goto("/")
     page.get_by_label("Blame").select_option("CAPACITY")
     page.get_by_role("button", name="Filter").click()
+    page.wait_for_url("**blame=CAPACITY**")
     page.get_by_role("status").get_by_text("live").wait_for(timeout=SECONDS)
     rows = page.locator("#failures tbody tr")
     assert [text.split()[2] for text in rows.all_inner_texts()] == ["resize"]
@@ -137,7 +138,7 @@ def test_a_request_and_the_details_of_its_failure(store: Store, page: Page) -> N
     assert "resize on web-1" in page.get_by_role("heading", level=2).inner_text()
     assert page.get_by_text("NoValidHost").is_visible()
     page.get_by_role("link", name="InstancePowerOffFailure").click()
-    assert page.get_by_text("Traceback (most recent call last)").is_visible()
+    page.get_by_text("Traceback (most recent call last)").wait_for()
     assert page.get_by_text("raw words").is_visible()
 
 

@@ -31,20 +31,20 @@ def produce(bootstrap: str, topic: str, count: int) -> None:
     producer = Producer({"bootstrap.servers": bootstrap, "log_level": 0})
     for number in range(count):
         producer.produce(topic, value=b"%d" % number)
-    assert producer.flush(20) == 0
+    assert producer.flush(60) == 0
 
 
 def consume(bootstrap: str, topic: str, count: int) -> set[bytes]:
     settings = {
         "bootstrap.servers": bootstrap,
-        "group.id": "g",
+        "group.id": f"{topic}-reader",
         "auto.offset.reset": "earliest",
         "log_level": 0,
     }
     consumer = Consumer(settings)
     consumer.subscribe([topic])
     seen: set[bytes] = set()
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while len(seen) < count and time.monotonic() < deadline:
         message = consumer.poll(0.5)
         if message is not None and message.error() is None:
@@ -97,7 +97,7 @@ def test_kafka_keeps_what_it_acknowledged(tmp_path: Path, how: signal.Signals) -
     try:
         bootstrap = server.start()
         admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
-        admin.create_topics([NewTopic("t", 1)])["t"].result(20)
+        admin.create_topics([NewTopic("t", 1)])["t"].result(60)
         produce(bootstrap, "t", 5)
         server.process.stop(how)
         assert server.start() == bootstrap
@@ -128,7 +128,7 @@ def test_servers_die_with_a_killed_parent(tmp_path: Path) -> None:
         pids = [int(word) for word in parent.stdout.readline().split()]
         assert all(start_time(pid) for pid in pids)
         parent.kill()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 90
     while any(start_time(pid) for pid in pids) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert [start_time(pid) for pid in pids] == [None, None]

@@ -41,7 +41,7 @@ def test_the_reader_takes_each_revision_once_whatever_the_framing(
     send(lambda body: frame_confluent(7, body), failure_id="f1", revision=2, status="SUPERSEDED", replaced_by="f2")
     send(single, failure_id="f1", revision=1, status="CURRENT", reason="late copy")
     send(single, failure_id="f2", revision=1, status="CURRENT", reason="the end")
-    assert producer.flush(20) == 0
+    assert producer.flush(60) == 0
     file = tmp_path / "reader.py"
     file.write_text(snippet())
     with subprocess.Popen(

@@ -35,7 +35,7 @@ class Topic:
 
     def send(self, value: bytes, key: str = SERVER, headers: Any = None) -> None:
         self._producer.produce(self.name, value, key=key, headers=headers)
-        assert self._producer.flush(20) == 0
+        assert self._producer.flush(60) == 0
 
     def record(self, schema: Schema, **fields: Any) -> None:
         headers = record_headers(schema, "test", "id", NOON)

@@ -64,6 +64,6 @@ class LocalAlertmanager:
 
     def alerts(self) -> list[dict[str, Any]]:
         """Return the alerts that it knows."""
-        with urllib.request.urlopen(f"{self.url}/api/v2/alerts", timeout=5) as answer:
+        with urllib.request.urlopen(f"{self.url}/api/v2/alerts", timeout=60) as answer:
             found: list[dict[str, Any]] = json.load(answer)
         return found

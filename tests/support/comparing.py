@@ -34,7 +34,7 @@ def differences(connection: psycopg.Connection[Any], told: list[dict[str, Any]])
     ]
 
 
-def assert_store_tells_truth(url: str, told: list[dict[str, Any]], seconds: float = 60, logs: str = "") -> None:
+def assert_store_tells_truth(url: str, told: list[dict[str, Any]], seconds: float = 120, logs: str = "") -> None:
     """Wait until the store tells the truth; fails with the differences that are left after `seconds`."""
     assert told
     deadline = time.monotonic() + seconds

@@ -55,7 +55,7 @@ class LocalPrometheus:
         while time.monotonic() < deadline:
             self.process.require_running()
             try:
-                with urllib.request.urlopen(f"{self.url}/-/ready", timeout=2):
+                with urllib.request.urlopen(f"{self.url}/-/ready", timeout=20):
                     return self.url
             except (OSError, urllib.error.URLError):
                 time.sleep(0.1)
@@ -69,7 +69,7 @@ class LocalPrometheus:
         """Return the series that an instant query gives; raises RuntimeError with Prometheus' own words."""
         address = f"{self.url}/api/v1/query?{urllib.parse.urlencode({'query': expression})}"
         try:
-            with urllib.request.urlopen(address, timeout=10) as answer:
+            with urllib.request.urlopen(address, timeout=60) as answer:
                 found: list[dict[str, Any]] = json.load(answer)["data"]["result"]
         except urllib.error.HTTPError as error:
             raise RuntimeError(f"{expression}: {error.read().decode()}") from error
@@ -77,6 +77,6 @@ class LocalPrometheus:
 
     def firing(self) -> set[str]:
         """Return the names of the alerts that fire."""
-        with urllib.request.urlopen(f"{self.url}/api/v1/alerts", timeout=10) as answer:
+        with urllib.request.urlopen(f"{self.url}/api/v1/alerts", timeout=60) as answer:
             alerts = json.load(answer)["data"]["alerts"]
         return {alert["labels"]["alertname"] for alert in alerts if alert["state"] == "firing"}

@@ -97,7 +97,7 @@ class WholePath:
         return [sys.executable, "-m", "stumble.deploy.cli", *words]
 
 
-def wait_until(done: Callable[[], object], what: str, seconds: float = 60) -> None:
+def wait_until(done: Callable[[], object], what: str, seconds: float = 90) -> None:
     """Call `done` until it answers true; fails after `seconds`."""
     deadline = time.monotonic() + seconds
     while not done():

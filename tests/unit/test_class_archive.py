@@ -46,7 +46,7 @@ def listed(make) -> None:
 
 
 def made(archive: ClassArchive) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120  # its maker is the nicest of all processes
     while archive._maker.exit_status is None and time.monotonic() < deadline:
         time.sleep(0.02)
     archive.settle(clean=True)

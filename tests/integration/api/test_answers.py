@@ -5,10 +5,10 @@ from __future__ import annotations
 import uuid
 from datetime import timedelta
 
-import httpx
 import psycopg
 
 from tests.integration.api.rows import START, Store
+from tests.support.asking import get
 
 
 def test_a_failed_request_with_attempts_on_two_hosts(store: Store, api: str) -> None:
@@ -24,7 +24,7 @@ def test_a_failed_request_with_attempts_on_two_hosts(store: Store, api: str) -> 
     second = store.failure(request, host="cmp2", attempt=2, occurred_at=START + timedelta(seconds=9))
     first = store.failure(request, host="cmp1", attempt=1)
     for id_ in (request["request_id"], "req-global", str(request["request_key"])):
-        answer = httpx.get(f"{api}/v1/requests/{id_}").raise_for_status().json()
+        answer = get(f"{api}/v1/requests/{id_}").raise_for_status().json()
         [item] = answer["items"]
         assert item["outcome"] == "FAILED"
         assert item["final"] is True
@@ -43,7 +43,7 @@ def test_a_failed_request_with_attempts_on_two_hosts(store: Store, api: str) -> 
 def test_one_id_means_several_servers(store: Store, api: str) -> None:
     for name in ("a", "b"):
         store.request(request_id="req-1", display_name=name, outcome="SUCCEEDED")
-    items = httpx.get(f"{api}/v1/requests/req-1").json()["items"]
+    items = get(f"{api}/v1/requests/req-1").json()["items"]
     assert sorted(item["display_name"] for item in items) == ["a", "b"]
 
 
@@ -52,17 +52,17 @@ def test_an_instance_with_its_last_request_and_history(store: Store, api: str) -
     old = store.request(instance_uuid=instance, started_at=START - timedelta(days=1))
     failure = store.failure(old)
     new = store.request(instance_uuid=instance, outcome="SUCCEEDED", action="start")
-    answer = httpx.get(f"{api}/v1/instances/{instance}").json()
+    answer = get(f"{api}/v1/instances/{instance}").json()
     assert answer["last_request"]["request_key"] == str(new["request_key"])
     assert answer["last_failure"]["failure_id"] == str(failure["failure_id"])
     assert [item["action"] for item in answer["history"]] == ["start", "stop"]
     assert answer["next"] is None
-    page = httpx.get(f"{api}/v1/instances/{instance}?limit=1").json()
+    page = get(f"{api}/v1/instances/{instance}?limit=1").json()
     assert len(page["history"]) == 1
-    older = httpx.get(api + page["next"]).json()
+    older = get(api + page["next"]).json()
     assert [item["action"] for item in older["history"]] == ["stop"]
     assert older["last_request"]["action"] == "start"
-    listed = httpx.get(f"{api}/v1/requests?instance={instance}&outcome=SUCCEEDED").json()
+    listed = get(f"{api}/v1/requests?instance={instance}&outcome=SUCCEEDED").json()
     assert [item["action"] for item in listed["items"]] == ["start"]
 
 
@@ -74,7 +74,7 @@ def test_details_of_a_failure_come_from_the_stored_event(store: Store, api: str)
         failure={"exception": "InstancePowerOffFailure", "message": "raw words", "traceback": "Traceback …"},
         source={"publisher": "nova-compute:cmp1", "signal": "event_finish"},
     )
-    answer = httpx.get(f"{api}/v1/failures/{failure['failure_id']}").json()
+    answer = get(f"{api}/v1/failures/{failure['failure_id']}").json()
     assert answer["details"]["message"] == "raw words"
     assert answer["details"]["traceback"] == "Traceback …"
     assert answer["details"]["publisher"] == "nova-compute:cmp1"
@@ -91,7 +91,7 @@ def test_filters_of_failures(store: Store, api: str) -> None:
     )
 
     def ids(query: str) -> list[str]:
-        return [item["failure_id"] for item in httpx.get(f"{api}/v1/failures?{query}").json()["items"]]
+        return [item["failure_id"] for item in get(f"{api}/v1/failures?{query}").json()["items"]]
 
     first, second = str(one["failure_id"]), str(two["failure_id"])
     assert ids("") == [second, first]
@@ -117,10 +117,10 @@ def test_what_was_seen_without_its_server(store: Store, api: str) -> None:
             kafka_partition=0,
             deadline=START,
         )
-    page = httpx.get(f"{api}/v1/sightings?limit=1").json()
+    page = get(f"{api}/v1/sightings?limit=1").json()
     assert [item["state"] for item in page["items"]] == ["EXPIRED"]
-    assert [item["state"] for item in httpx.get(api + page["next"]).json()["items"]] == ["UNJOINED"]
-    assert len(httpx.get(f"{api}/v1/sightings?state=JOINED").json()["items"]) == 1
+    assert [item["state"] for item in get(api + page["next"]).json()["items"]] == ["UNJOINED"]
+    assert len(get(f"{api}/v1/sightings?state=JOINED").json()["items"]) == 1
 
 
 def test_what_is_wrong_is_told_in_one_sentence(store: Store, api: str) -> None:
@@ -139,7 +139,7 @@ def test_what_is_wrong_is_told_in_one_sentence(store: Store, api: str) -> None:
         ("/v1/stream?after=999999999999-1", 400, "another store"),
         ("/nowhere", 404, "/nowhere"),
     ):
-        answer = httpx.get(api + path)
+        answer = get(api + path)
         problem = answer.json()
         assert answer.status_code == status, (path, problem)
         assert answer.headers["content-type"] == "application/problem+json"
@@ -156,7 +156,7 @@ def test_pages_tell_errors_in_a_sentence_too(api: str) -> None:
         ("/?blame=ME", 400, "blame"),
         ("/servers/none", 400, "is no uuid"),
     ):
-        answer = httpx.get(api + path, headers={"Accept": "text/html"})
+        answer = get(api + path, headers={"Accept": "text/html"})
         assert answer.status_code == status
         assert answer.headers["content-type"].startswith("text/html")
         assert "default-src 'self'" in answer.headers["content-security-policy"]
@@ -164,23 +164,23 @@ def test_pages_tell_errors_in_a_sentence_too(api: str) -> None:
 
 
 def test_a_foreign_host_is_refused(api: str) -> None:
-    answer = httpx.get(f"{api}/v1/failures", headers={"Host": "evil.example"})
+    answer = get(f"{api}/v1/failures", headers={"Host": "evil.example"})
     assert answer.status_code == 400
     assert "loopback" in answer.json()["detail"]
 
 
 def test_ready_and_healthy(store: Store, api: str) -> None:
-    assert httpx.get(f"{api}/healthz").json() == {"status": "ok"}
-    ready = httpx.get(f"{api}/readyz")
+    assert get(f"{api}/healthz").json() == {"status": "ok"}
+    ready = get(f"{api}/readyz")
     assert ready.status_code == 200, ready.text
     assert ready.json()["migrations"] is True
     store.insert("offsets", topic="instance-actions", kafka_partition=0, topic_id="t", next_offset=7, read_until=START)
-    progress = httpx.get(f"{api}/readyz").json()
+    progress = get(f"{api}/readyz").json()
     assert progress["partitions"][0]["offset"] == 7
     assert progress["lag_seconds"] > 0
     [version] = store.connection.execute("select version_num from alembic_version").fetchone() or ()
     store.connection.execute("update alembic_version set version_num = '0000'")
-    behind = httpx.get(f"{api}/readyz")
+    behind = get(f"{api}/readyz")
     store.connection.execute("update alembic_version set version_num = %s", [version])
     assert behind.status_code == 503
     assert "stumble store migrate" in behind.json()["reasons"][0]
@@ -191,20 +191,20 @@ def test_an_unmigrated_database_is_named(database_url: str) -> None:
 
     with running_api(database_url) as api:
         for path in ("/v1/failures", "/readyz"):
-            answer = httpx.get(api + path)
+            answer = get(api + path)
             assert answer.status_code == 503
             assert "stumble store migrate" in answer.text
 
 
 def test_the_docs_page_loads_nothing_from_elsewhere(api: str) -> None:
-    page = httpx.get(f"{api}/docs").raise_for_status().text
+    page = get(f"{api}/docs").raise_for_status().text
     assert "https://" not in page
-    assert httpx.get(f"{api}/static-offline-docs/swagger-ui-bundle.js").status_code == 200
+    assert get(f"{api}/static-offline-docs/swagger-ui-bundle.js").status_code == 200
 
 
 def test_metrics_of_the_store_and_of_its_own(api: str) -> None:
-    httpx.get(f"{api}/v1/failures")
-    text = httpx.get(f"{api}/metrics").raise_for_status().text
+    get(f"{api}/v1/failures")
+    text = get(f"{api}/metrics").raise_for_status().text
     assert "stumble_api_store_up 1.0" in text
     assert 'stumble_action_requests_total{action="resize",outcome="FAILED"} 0.0' in text
     assert 'stumble_api_requests_total{method="GET",route="/v1/failures",status="200"}' in text

@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-import httpx
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, assume, given, settings
@@ -13,6 +12,7 @@ from schemathesis.checks import CHECKS, load_all_checks
 from schemathesis.generation import GenerationMode
 
 from tests.integration.api.rows import Store
+from tests.support.asking import get
 
 load_all_checks()
 #: A string that fits a pattern may still be no time (the 31st of February) and no cursor.
@@ -105,7 +105,7 @@ def test_answers_are_as_described(document: Any, method: str, path: str) -> None
     ],
 )
 def test_answers_with_something_in_them_are_as_described(document: Any, served: tuple[Store, str], path: str) -> None:
-    answer = httpx.get(served[1] + path)
+    answer = get(served[1] + path)
     assert answer.status_code == 200
     pattern = path.partition("?")[0].replace(str(uuid.UUID(int=2)), "{failure_id}")
     pattern = pattern.replace("req-1", "{id}").replace(str(uuid.UUID(int=1)), "{uuid}")

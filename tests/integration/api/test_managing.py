@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 
-import httpx
 import pytest
 
 from tests.integration.api import command
 from tests.integration.api.command import Ended
 from tests.integration.api.rows import Store
+from tests.support.asking import get
 
 NOW = datetime.now(UTC)
 
@@ -62,9 +62,9 @@ def test_a_problem_says_how_far_it_reaches_and_since_when(store: Store, api: str
             host=f"host-{number}",
             occurred_at=now - timedelta(hours=number),
         )
-    (item,) = httpx.get(f"{api}/v1/problems").json()["items"]
+    (item,) = get(f"{api}/v1/problems").json()["items"]
     assert [item[name] for name in ("failures", "instances", "projects", "hosts")] == [3, 3, 2, 3]
-    hours = httpx.get(f"{api}/v1/problems/v1:wide").json()["hours"]
+    hours = get(f"{api}/v1/problems/v1:wide").json()["hours"]
     assert (len(hours), sum(hours)) == (24, 3)
     assert [1, 1, 1] in (hours[-3:], hours[-4:-1]), "the second: an hour began meanwhile"
     assert "█" in stumble("problems", "show", "v1:wide", api=api).stdout
@@ -82,7 +82,7 @@ def test_a_subscription_from_its_beginning_to_its_end(store: Store, api: str) ->
     made = stumble("subscriptions", "add", "https://hooks.example.org/nova", "--match", "blame=OPERATOR", api=api)
     assert made.returncode == 0, made.stderr
     assert "whsec_" in made.stdout
-    (item,) = httpx.get(f"{api}/v1/subscriptions").json()["items"]
+    (item,) = get(f"{api}/v1/subscriptions").json()["items"]
     assert "whsec_" not in json.dumps(item), "a secret is told once"
     assert item["match"]["blame"] == ["OPERATOR"]
     listed = stumble("subscriptions", "ls", api=api).stdout
@@ -91,7 +91,7 @@ def test_a_subscription_from_its_beginning_to_its_end(store: Store, api: str) ->
     assert store.connection.execute("select count(*) from deliveries").fetchone() == (1,)
     assert "whsec_" in stumble("subscriptions", "rotate", item["id"], api=api).stdout
     assert stumble("subscriptions", "rm", item["id"], api=api).returncode == 0
-    assert httpx.get(f"{api}/v1/subscriptions").json()["items"] == []
+    assert get(f"{api}/v1/subscriptions").json()["items"] == []
     wrong = stumble("subscriptions", "add", "ftp://example.org", api=api)
     assert (wrong.returncode != 0, wrong.stderr.count("\n")) == (True, 1)
 
@@ -101,7 +101,7 @@ def test_a_subscription_to_alerts_by_rule_and_severity(store: Store, api: str) -
     chosen = ("--kind", "alert", "--rule", "spread*", "--severity", "critical")
     made = stumble("subscriptions", "add", address, *chosen, api=api)
     assert made.returncode == 0, made.stderr
-    (item,) = httpx.get(f"{api}/v1/subscriptions").json()["items"]
+    (item,) = get(f"{api}/v1/subscriptions").json()["items"]
     assert (item["kinds"], item["rules"], item["severities"]) == (["alert"], ["spread*"], ["critical"])
     listed = " ".join(stumble("subscriptions", "ls", api=api).stdout.split())
     assert "rule=spread*" in listed
@@ -110,7 +110,7 @@ def test_a_subscription_to_alerts_by_rule_and_severity(store: Store, api: str) -
         "insert into deliveries (subscription_id, message_id, alert) values (%s, gen_random_uuid(), %s)",
         (item["id"], json.dumps(told)),
     )
-    (logged,) = httpx.get(f"{api}/v1/subscriptions/{item['id']}/deliveries").json()["items"]
+    (logged,) = get(f"{api}/v1/subscriptions/{item['id']}/deliveries").json()["items"]
     assert logged["alert"] == {"rule": "spreading", "status": "firing"}
     assert "spreading firing" in " ".join(stumble("subscriptions", "log", item["id"], api=api).stdout.split())
     wrong = stumble("subscriptions", "add", address, "--severity", "critical", api=api)

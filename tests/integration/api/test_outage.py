@@ -11,6 +11,7 @@ from stumble.deploy.local.postgres import LocalPostgres
 from tests.integration.api.conftest import running_api
 from tests.integration.api.rows import Store
 from tests.integration.api.test_stream import Listener
+from tests.support.asking import get
 
 
 def test_the_database_goes_and_comes_back(own_postgres: LocalPostgres) -> None:
@@ -21,7 +22,7 @@ def test_the_database_goes_and_comes_back(own_postgres: LocalPostgres) -> None:
     store.connection.close()
     with running_api(url) as api:
         listener = Listener(api, 1)
-        assert httpx.get(f"{api}/v1/failures").status_code == 200
+        assert get(f"{api}/v1/failures").status_code == 200
         own_postgres.stop()
         for path in ("/v1/failures", "/v1/requests/req-1", "/v1/stream"):
             answer = httpx.get(api + path, timeout=60)
@@ -31,7 +32,7 @@ def test_the_database_goes_and_comes_back(own_postgres: LocalPostgres) -> None:
         ready = httpx.get(f"{api}/readyz", timeout=60)
         assert ready.status_code == 503
         assert ready.json()["database"] is False
-        assert httpx.get(f"{api}/healthz").status_code == 200
+        assert get(f"{api}/healthz").status_code == 200
         assert "stumble_api_store_up 0.0" in httpx.get(f"{api}/metrics", timeout=60).raise_for_status().text
         own_postgres.start()
         deadline = time.monotonic() + 90

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.integration.api.rows import START, Store
+from tests.support.asking import PATIENCE
 
 # Few distinct times, so that ties are the rule.
 SECONDS = st.lists(st.integers(0, 3), max_size=12)
@@ -40,7 +41,7 @@ def test_failures(served: tuple[Store, str], seconds: list[int], limit: int) -> 
     def arrive() -> None:
         store.failure(request, occurred_at=START + timedelta(hours=1))
 
-    with httpx.Client(base_url=api) as client:
+    with httpx.Client(base_url=api, timeout=PATIENCE) as client:
         found = walk(client, f"/v1/failures?limit={limit}&host=cmp1", "items", limit, arrive)
     expected = sorted(rows, key=lambda row: (-row["occurred_at"].timestamp(), row["failure_id"].bytes))
     assert [item["failure_id"] for item in found] == [str(row["failure_id"]) for row in expected]
@@ -66,7 +67,7 @@ def test_requests_of_a_server(served: tuple[Store, str], seconds: list[int | Non
         return -(row["started_at"] or row["last_event_at"]).timestamp(), row["request_key"].bytes
 
     expected = [str(row["request_key"]) for row in sorted(rows, key=key)]
-    with httpx.Client(base_url=api) as client:
+    with httpx.Client(base_url=api, timeout=PATIENCE) as client:
         listed = walk(client, f"/v1/requests?instance={server}&limit={limit}", "items", limit)
         assert [item["request_key"] for item in listed] == expected
         if rows:

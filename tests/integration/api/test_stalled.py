@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import httpx
-
 from tests.integration.api.command import stumble
 from tests.integration.api.rows import START, Store
+from tests.support.asking import get
 
 REASON = "No news since 2026-01-31 12:00:03 UTC, longer than the 20 minutes for which stop may be silent."
 EVIDENCE = "no news from cmp-7 since 2026-01-31 11:50:00 UTC"
@@ -13,7 +12,7 @@ EVIDENCE = "no news from cmp-7 since 2026-01-31 11:50:00 UTC"
 
 def test_a_stalled_request_says_so_and_why(store: Store, api: str) -> None:
     one = store.request(outcome="STALLED", reason=REASON, evidence=EVIDENCE, finished_at=START)
-    (item,) = httpx.get(f"{api}/v1/requests/{one['request_id']}").json()["items"]
+    (item,) = get(f"{api}/v1/requests/{one['request_id']}").json()["items"]
     assert (item["outcome"], item["final"]) == ("STALLED", True)
     assert (item["reason"], item["evidence"]) == (REASON, EVIDENCE)
 
@@ -23,11 +22,11 @@ def test_a_stalled_request_says_so_and_why(store: Store, api: str) -> None:
     assert f"concluded from {EVIDENCE}" in told
     assert "stalled 2026-01-31" in told
 
-    page = httpx.get(f"{api}/requests/{one['request_id']}").text
+    page = get(f"{api}/requests/{one['request_id']}").text
     assert REASON in page
     assert EVIDENCE in page
     assert "<dt>Stalled</dt>" in page
-    assert REASON in httpx.get(f"{api}/servers/{one['instance_uuid']}").text
+    assert REASON in get(f"{api}/servers/{one['instance_uuid']}").text
 
 
 def test_what_stalls_and_who_is_silent_is_counted(store: Store, api: str) -> None:
@@ -44,7 +43,7 @@ def test_what_stalls_and_who_is_silent_is_counted(store: Store, api: str) -> Non
             "values (%s, 'relay', now() - %s::interval, true, 0, 0, 0, 0, 0, 0, '{}')",
             (host, ago),
         )
-    lines = httpx.get(f"{api}/metrics").text.splitlines()
+    lines = get(f"{api}/metrics").text.splitlines()
     assert 'stumble_action_requests_stalled{action="stop"} 3.0' in lines
     assert 'stumble_action_requests_stalled{action="resize"} 0.0' in lines
     assert 'stumble_action_requests_open{action="stop"} 4.0' in lines

@@ -13,6 +13,7 @@ from stumble.consumers.store.connect import connect
 from stumble.deploy.cli.ask import Api, Event
 from tests.integration.api.rows import Store
 from tests.integration.api.test_wait import until_held_back
+from tests.support.asking import get
 
 
 class Listener(threading.Thread):
@@ -141,9 +142,9 @@ def test_a_waiting_request_wakes_when_the_outcome_is_published(store: Store, api
 def test_a_waiting_request_gives_up_in_time_and_finds_what_nobody_published(store: Store, api: str) -> None:
     request = store.request(outcome="IN_PROGRESS")
     path = f"{api}/v1/requests/{request['request_id']}"
-    assert httpx.get(f"{path}?wait=0.5").json()["items"][0]["outcome"] == "IN_PROGRESS"
-    assert httpx.get(f"{api}/v1/requests/req-none?wait=0.5").status_code == 404
-    assert httpx.get(f"{path}?wait=61").status_code == 400
+    assert get(f"{path}?wait=0.5").json()["items"][0]["outcome"] == "IN_PROGRESS"
+    assert get(f"{api}/v1/requests/req-none?wait=0.5").status_code == 404
+    assert get(f"{path}?wait=61").status_code == 400
     with ThreadPoolExecutor() as threads:
         answer = threads.submit(httpx.get, f"{path}?wait=30", timeout=120)
         until_held_back(api)

@@ -12,6 +12,7 @@ import pytest
 from stumble.deploy.cli.ask import Api
 from tests.integration.api.command import stumble
 from tests.integration.api.conftest import running_api
+from tests.support.asking import PATIENCE
 from tests.support.comparing import assert_store_tells_truth, truths
 from tests.support.whole_path import WholePath
 
@@ -35,7 +36,7 @@ def test_the_api_tells_the_truth(path: WholePath, database_url: str) -> None:
     path.command("simulate", "--events", "1500", "--failures", "0.5", "--instances", "60", "--truth", str(file))
     told = truths(file)
     assert_store_tells_truth(database_url, told, logs=path.logs())
-    with running_api(database_url) as api, httpx.Client(base_url=api) as client:
+    with running_api(database_url) as api, httpx.Client(base_url=api, timeout=PATIENCE) as client:
         for one in told:
             assert_request(client, one)
         assert_failures(client, told)

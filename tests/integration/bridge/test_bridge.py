@@ -31,7 +31,7 @@ def send(url, count):
         [sys.executable, "-W", "ignore", str(SENDER), url, str(count), INSTANCE],
         env=cli_environment(),
         check=True,
-        timeout=60,
+        timeout=120,
     )
 
 
@@ -60,16 +60,16 @@ class Bridged:
     def stop(self, number=signal.SIGTERM):
         if self.process and self.process.poll() is None:
             self.process.send_signal(number)
-            return self.process.wait(30)
+            return self.process.wait(60)
         return None
 
     def health(self, path="/readyz"):
         """Status and detail of what the bridge says of itself."""
-        reply = httpx.get(f"http://{LOOPBACK}:{self.port}{path}", timeout=30)
+        reply = httpx.get(f"http://{LOOPBACK}:{self.port}{path}", timeout=60)
         return reply.status_code, reply.json()["detail"]
 
     def wait_for_health(self, status, detail):
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 90
         while (found := self.health()) != (status, detail):
             assert time.monotonic() < deadline, found
             time.sleep(0.2)
@@ -85,7 +85,7 @@ class Bridged:
         return found
 
     def wait_for(self, count, distinct=False):
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 90
         while time.monotonic() < deadline:
             events = self.events()
             size = len({event["event_id"] for event in events}) if distinct else len(events)
@@ -136,7 +136,7 @@ def test_check_warns_of_queues_that_nobody_reads(rabbit, tmp_path, bridged):
     conf = transport("cell1", rabbit)
     (tmp_path / "bridge.toml").write_text(conf)
     bridged(conf)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 90
     while ("wrong", "cell1 stumble") in (found := checked(STUMBLE_CONFIG=str(tmp_path / "bridge.toml"))):
         assert time.monotonic() < deadline, found
     assert found["fine", "cell1"]
@@ -146,7 +146,7 @@ def checked(*words, **environment):
     """What `stumble check notifications` finds, by level and subject."""
     command = [sys.executable, "-m", "stumble.deploy.cli", "check", "notifications", "--json", *words]
     done = subprocess.run(
-        command, env=cli_environment(**environment), capture_output=True, text=True, check=False, timeout=60
+        command, env=cli_environment(**environment), capture_output=True, text=True, check=False, timeout=120
     )
     findings = json.loads(done.stdout)["checks"][0]["findings"]
     return {(item["level"], item["subject"]): (item["says"], item["todo"]) for item in findings}
@@ -159,7 +159,7 @@ def transport(name, url, **more):
 
 def wait_for_queue(bridge):
     """Wait until the bridge has bound its queues: before that RabbitMQ has nobody to keep a message for."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while "Reading notifications" not in (bridge.folder / "log").read_text():
         assert time.monotonic() < deadline, (bridge.folder / "log").read_text()
         time.sleep(0.1)
@@ -240,7 +240,8 @@ def test_kafka_keeps_what_was_sent_before_the_bridge_came(kafka, bridged):
     admin.create_topics([NewTopic("versioned_notifications.info", 1, 1)])["versioned_notifications.info"].result(30)
     url = f"kafka://{kafka}/"
     send(url, 30)
-    bridge = bridged(transport("cell2", url, cell="cell2") + transport("dead", "kafka://127.0.0.1:9/"))
+    pool = f"p{uuid.uuid4().hex[:8]}"
+    bridge = bridged(transport("cell2", url, cell="cell2", pool=pool) + transport("dead", "kafka://127.0.0.1:9/"))
     check(bridge.wait_for(30), "cell2")
     bridge.wait_for_health(503, "dead is not connected to its server")
     bridge.stop(signal.SIGKILL)

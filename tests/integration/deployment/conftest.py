@@ -83,6 +83,6 @@ def told(monkeypatch, capsys):
     return here
 
 
-def stumble(environment, *arguments, timeout=90):
+def stumble(environment, *arguments, timeout=180):
     command = [sys.executable, "-m", "stumble.deploy.cli", *arguments]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=timeout)

@@ -188,7 +188,7 @@ def registry_health(place):
 
 
 def asked(place, name, path):
-    with urllib.request.urlopen(f"http://{place.text(name)}{path}", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://{place.text(name)}{path}", timeout=60) as answer:
         return json.load(answer)
 
 
@@ -253,8 +253,8 @@ def test_units_run_their_commands_with_the_shipped_settings(place, tmp_path):
         for role in ROLES:
             url = f"http://{place.text(f'{role}:9100')}/metrics"
             service = next(item for item in running if item.name == f"stumble-{role}")
-            service.healthy([sys.executable, "-c", f"import urllib.request as u; u.urlopen({url!r}, timeout=2)"])
-        until(lambda: "API and web pages" in log(running, "stumble-api"), "the API isn't up", 60)
+            service.healthy([sys.executable, "-c", f"import urllib.request as u; u.urlopen({url!r}, timeout=20)"])
+        until(lambda: "API and web pages" in log(running, "stumble-api"), "the API isn't up")
         time.sleep(2)  # a role whose settings are wrong ends at once
         for service in running:
             service.process.require_running()

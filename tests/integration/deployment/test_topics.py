@@ -1,6 +1,7 @@
 """The topic plan against a real broker: made, compared, mended, guarded; `stumble check topics` sees what differs."""
 
 import json
+import time
 
 import pytest
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
@@ -27,8 +28,18 @@ def change(secure_kafka):
         entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
         resource = ConfigResource(ConfigResource.Type.TOPIC, PREFIX + topic, incremental_configs=[entry])
         client.incremental_alter_configs([resource])[resource].result(30)
+        asked = ConfigResource(ConfigResource.Type.TOPIC, PREFIX + topic)
+        eventually(lambda: client.describe_configs([asked])[asked].result(30)[name].value == value)
 
     return set_to
+
+
+def eventually(check):
+    """Wait: what the controller has taken the broker hears of a little later."""
+    deadline = time.monotonic() + 60
+    while not check():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_topics_are_planned_made_mended_and_guarded(stumble, change):
@@ -56,7 +67,7 @@ def test_topics_are_planned_made_mended_and_guarded(stumble, change):
     assert "cleanup.policy is delete, planned is compact" in text
     assert "min.insync.replicas is 2, planned is 1, and there is no such number of copies" in text
     assert "retention.ms mended" in stumble("topics", "apply", "--alter")[1]
-    assert stumble("topics", "plan")[0] == 0
+    eventually(lambda: stumble("topics", "plan")[0] == 0)
 
     status, text = stumble("topics", "plan", STUMBLE_KAFKA__TOPIC_PARTITIONS="5")
     assert (status, "fewer partitions" in text) == (1, True)

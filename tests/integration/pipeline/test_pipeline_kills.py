@@ -76,6 +76,7 @@ def test_a_projector_that_comes_back_from_the_dead_changes_nothing(path: WholePa
     truth = path.folder / "truth.jsonl"
     path.start("relay")
     path.start("zombie", "projector")
+    wait_until(lambda: "Reading partitions" in path.logs(), "a projector that reads")  # else it might find all at once
     path.start("simulate", "simulate", "--rate", "40", "--duration", "16", *MIX, "--truth", str(truth))
     wait_until(lambda: stored(database_url), "the first events in the store")
     path.signal("zombie", signal.SIGSTOP)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import psycopg
-from confluent_kafka import Consumer
+from confluent_kafka import Consumer, TopicPartition
 
 from tests.support.comparing import assert_store_tells_truth, differences, truths
 from tests.support.whole_path import WholePath, wait_until
@@ -52,15 +52,14 @@ def lies(told: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
 
 def dead_letters(kafka: str, prefix: str) -> list[bytes | None]:
     """All that lies in the dead letter topic now."""
-    consumer = Consumer(
-        {"bootstrap.servers": kafka, "group.id": f"{prefix}look", "auto.offset.reset": "earliest",
-         "enable.auto.commit": False}
-    )  # fmt: skip
+    consumer = Consumer({"bootstrap.servers": kafka, "group.id": f"{prefix}look", "enable.auto.commit": False})
+    place = TopicPartition(f"{prefix}instance-actions.dlq", 0, 0)
     try:
-        consumer.subscribe([f"{prefix}instance-actions.dlq"])
-        found = []
-        while messages := consumer.consume(100, 4):
-            found += [message.value() for message in messages if message.error() is None]
+        _, end = consumer.get_watermark_offsets(place, timeout=60)
+        consumer.assign([place])
+        found: list[bytes | None] = []
+        while len(found) < end:
+            found += [message.value() for message in consumer.consume(end - len(found), 4) if message.error() is None]
         return found
     finally:
         consumer.close()

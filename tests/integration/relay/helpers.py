@@ -47,7 +47,7 @@ class RelayProcess:
     def kill(self, number: int = signal.SIGKILL) -> int:
         if self.process.poll() is None:
             self.process.send_signal(number)
-        return self.process.wait(30)
+        return self.process.wait(90)
 
     def text(self) -> str:
         return self.log.read_text()
@@ -84,7 +84,7 @@ def drain(kafka: str, topic: str, until: Callable[[list[Message]], bool], timeou
     consumer = Consumer({"bootstrap.servers": kafka, "group.id": uuid.uuid4().hex, "auto.offset.reset": "earliest"})
     found: list[Message] = []
     try:
-        partitions = consumer.list_topics(topic, 10).topics[topic].partitions
+        partitions = consumer.list_topics(topic, 60).topics[topic].partitions
         assert partitions, f"there is no topic {topic}"  # else nothing is ever read, and that looks like a silent relay
         consumer.assign([TopicPartition(topic, number, 0) for number in partitions])
         deadline = time.monotonic() + timeout
@@ -105,7 +105,7 @@ def numbers(messages: list[Message]) -> list[int]:
     return [int(decoder.decode(m.value(), m.headers())["attributes"]["n"]) for m in messages]
 
 
-def wait_for(condition: Callable[[], bool], timeout: float = 60) -> None:
+def wait_for(condition: Callable[[], bool], timeout: float = 90) -> None:
     deadline = time.monotonic() + timeout
     while not condition():
         if time.monotonic() > deadline:

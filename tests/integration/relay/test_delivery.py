@@ -83,7 +83,7 @@ def test_second_relay_says_one_sentence_and_ends(tmp_path: Path, kafka: str, pre
     with relaying(outbox, kafka, prefix) as first:
         wait_for(lambda: "serving" in first.text())
         with relaying(outbox, kafka, prefix) as second:
-            assert second.process.wait(30) == 1
+            assert second.process.wait(90) == 1
             (line,) = second.text().splitlines()
             assert f"process {first.process.pid}" in line
             assert "already serves" in line
@@ -197,14 +197,14 @@ def test_metrics_tell_backlog_and_progress(tmp_path: Path, kafka: str, prefix: s
 
     def health(name: str) -> int:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/{name}", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/{name}", timeout=30) as answer:
                 return int(answer.status)
         except urllib.error.HTTPError as error:
             return error.code
 
     def metrics() -> dict[str, float]:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
                 lines = answer.read().decode().splitlines()
         except OSError:
             return {}
@@ -214,11 +214,11 @@ def test_metrics_tell_backlog_and_progress(tmp_path: Path, kafka: str, prefix: s
         wait_for(lambda: metrics().get("stumble_relay_waiting") == 1)
         assert health("healthz") == 200, "it lives, though Kafka is away"
         assert health("readyz") == 503
-        wait_for(lambda: metrics()["stumble_outbox_backlog_events"] == 20)
+        wait_for(lambda: metrics().get("stumble_outbox_backlog_events") == 20)
         assert metrics()["stumble_outbox_backlog_bytes"] > 1000
         assert metrics()["stumble_outbox_oldest_unsent_seconds"] > 0
     with relaying(outbox, kafka, prefix, "--metrics-port", str(port)):
         wait_for(lambda: metrics().get("stumble_relay_sent_events_total") == 20)
-        wait_for(lambda: metrics()["stumble_outbox_backlog_events"] == 0)
+        wait_for(lambda: metrics().get("stumble_outbox_backlog_events") == 0)
         assert metrics()["stumble_relay_last_progress_timestamp_seconds"] > 1e9
-        assert metrics()["stumble_relay_waiting"] == 0
+        wait_for(lambda: metrics().get("stumble_relay_waiting") == 0)
