@@ -25,6 +25,7 @@ class Listener(threading.Thread):
         self._stream = self._api.stream(filters, place)
         self._enough = enough
         self.opened = threading.Event()
+        self.place = place
         self.events: list[Event] = []
         self.start()
         assert self.opened.wait(60)
@@ -36,6 +37,7 @@ class Listener(threading.Thread):
     def _follow(self) -> None:
         for event in self._stream:
             if event.kind == "open":
+                self.place = event.id
                 self.opened.set()
             else:
                 self.events.append(event)
