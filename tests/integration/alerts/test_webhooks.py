@@ -18,6 +18,9 @@ from stumble.consumers.alerts.receivers.guard import ForbiddenAddressError, reso
 from stumble.consumers.alerts.sender import Sender
 from stumble.consumers.alerts.settings import AlertSettings
 from stumble.consumers.metrics.process import ProcessMetrics
+from stumble.consumers.store.partitions import EventPartitions
+from stumble.consumers.store.queries import query
+from stumble.consumers.store.retention import Retention, expire
 from stumble.schemas.wire.ids import publication_event_id
 from tests.integration.alerts.conftest import alerting, failure, lay, published
 from tests.integration.alerts.test_alertmanager import eventually, now_us
@@ -287,3 +290,106 @@ def test_one_slow_subscriber_does_not_hold_up_another(store, link):
         subscriptions.add(link, quick.url)
         lay(link, [failure(now_us()) for _ in range(5)])
         eventually(lambda: len(quick.posts) == 5)
+
+
+def walk(plan):
+    yield plan
+    for part in plan.get("Plans", ()):
+        yield from walk(part)
+
+
+def most_rows(link, name, **given):
+    """Return how many rows the largest step of a statement went through."""
+    told = link.execute("explain (analyze, format json) " + query(name), given, prepare=False).fetchone()[0]
+    steps = walk(told[0]["Plan"])
+    return max(step["Actual Rows"] * step["Actual Loops"] + step.get("Rows Removed by Filter", 0) for step in steps)
+
+
+@pytest.mark.parametrize("analyzed", [True, False], ids=["known to the planner", "come just now"])
+def test_a_long_queue_is_never_read_as_a_whole(store, link, analyzed):
+    made, _ = (subscriptions.add(link, "https://x.example") for _ in range(2))
+    waiting = (
+        "insert into deliveries (subscription_id, message_id, publication_id, request_key, next_at) select"
+        " %s, gen_random_uuid(), 1, gen_random_uuid(), now() + n * interval '1 s' from generate_series({}) n"
+    )
+    link.execute(waiting.format("-3000, -1"), (made.id,))
+    link.execute("update deliveries set delivered_at = now()")
+    if not analyzed:
+        link.execute("analyze deliveries")  # nothing waits, as far as the planner knows
+    link.execute(waiting.format("-20, 5000"), (made.id,))
+    if analyzed:
+        link.execute("analyze deliveries")
+    message, request = link.execute(
+        "select message_id::text, request_key::text from deliveries where delivered_at is null limit 1"
+    ).fetchone()
+    assert most_rows(link, "due_deliveries", each=8) < 100
+    rows = [{"subscription_id": made.id, "message_id": str(uuid.uuid4()), "request_key": request}]
+    assert most_rows(link, "add_deliveries", rows=json.dumps(rows)) < 100
+    noted = {"status": 500, "error": "no", "done": False, "give_up": False, "wait": 900}
+    assert most_rows(link, "note_delivery", subscription=made.id, message=message, **noted) < 100
+    behind = "select next_at > now() + interval '14 minutes' from deliveries where request_key = %s"
+    assert link.execute(behind, (request,)).fetchall() == [(True,), (True,)]
+
+
+def test_what_comes_behind_a_message_that_is_put_off_waits_with_it_and_goes_with_it(store, link, monkeypatch):
+    monkeypatch.setattr(webhooks, "SCHEDULE", (3600,))
+    with receiver() as told, alerting(store, webhooks=True, webhook_networks=LOOPBACK):
+        told.answer = lambda number: (500, {}) if number == 1 else (200, {})
+        made = subscriptions.add(link, told.url)
+        item = failure(now_us())
+        lay(link, [item], [published(item)])
+        eventually(lambda: link.execute("select 1 from deliveries where attempts = 1").fetchone())
+        lay(link, [], [published(item, revision=2)])
+        rows = eventually(lambda: len(found := times(link)) == 2 and found)
+        assert rows[1] >= rows[0]
+        subscriptions.resend(link, made.id, told.posts[0][0]["webhook-id"])
+        eventually(lambda: len(told.posts) == 3)
+    assert [body["data"]["revision"] for body in told.bodies()] == [1, 1, 2]
+
+
+def times(link):
+    return [row[0] for row in link.execute("select next_at from deliveries order by place")]
+
+
+def test_a_subscriber_that_gives_no_answer_is_asked_one_by_one_until_it_does(store, link, monkeypatch):
+    lock, now, most = threading.Lock(), [0], {"dead": [], "well": []}
+    state = ["dead"]
+
+    def post(_self, _item):
+        with lock:
+            now[0] += 1
+            most[state[0]].append(now[0])
+        time.sleep(0.05)
+        with lock:
+            now[0] -= 1
+        if state[0] == "dead":
+            raise OSError("connection refused")
+        return webhooks.Answer(200)
+
+    monkeypatch.setattr(webhooks.Webhooks, "_post", post)
+    with alerting(store, webhooks=True):
+        subscriptions.add(link, "https://x.example")
+        lay(link, [failure(now_us()) for _ in range(40)])
+        eventually(lambda: len(most["dead"]) >= 20)
+        state[0] = "well"
+        eventually(lambda: link.execute("select count(*) from deliveries where delivered_at is not null").fetchone()[0])
+        lay(link, [failure(now_us()) for _ in range(40)])
+        eventually(lambda: max(most["well"]) == 8)
+    assert set(most["dead"][8:]) == {1}
+
+
+def test_what_was_delivered_long_ago_goes_but_who_heard_of_an_alert_that_fires_stays_known(store, link):
+    with receiver() as told, alerting(store, webhooks=True, webhook_networks=LOOPBACK):
+        subscriptions.add(link, told.url, kinds=["failure", "alert"])
+        lay(link, [failure(now_us())])
+        eventually(
+            lambda: link.execute("select count(*) from deliveries where delivered_at < now()").fetchone()[0] == 2
+        )
+    gone = subscriptions.add(link, "https://x.example")
+    subscriptions.queue_test(link, gone.id)
+    link.execute("update subscriptions set disabled_at = now() - interval '31 days' where id = %s", (gone.id,))
+    link.execute("update deliveries set created_at = now() - interval '31 days'")
+    subscriptions.queue_test(link, subscriptions.add(link, "https://y.example").id)
+    expire(link, EventPartitions(90), Retention())
+    left = link.execute("select alert ->> 'status', delivered_at is null from deliveries order by place").fetchall()
+    assert left == [("firing", False), (None, True)]

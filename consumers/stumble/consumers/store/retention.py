@@ -34,6 +34,7 @@ class Retention:
     sightings: int = 400
     publications: int = 400
     producers: int = 90
+    deliveries: int = 30
 
 
 def expire(connection: Connection[Any], partitions: EventPartitions, days: Retention) -> None:
@@ -50,6 +51,7 @@ def expire(connection: Connection[Any], partitions: EventPartitions, days: Reten
             ("expire_default_events", days.events),
             ("expire_late_events", days.late_events),
             ("expire_old_sightings", days.sightings),
+            ("expire_deliveries", days.deliveries),
             ("expire_publications", days.publications),
             ("expire_decisions", days.requests),
             ("expire_producers", days.producers),

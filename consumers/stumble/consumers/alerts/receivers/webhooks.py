@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime
@@ -78,23 +79,38 @@ class Webhooks:
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="webhook")
         self._metrics = metrics or ProcessMetrics("alerter")
         self._on_the_way: dict[tuple[str, str], tuple[Due, Future[Answer]]] = {}
+        #: Subscribers that gave no answer the last time: until they do, one try at once is enough to find out.
+        self._mute: set[str] = set()
 
     def send(self, connection: Connection[Any]) -> int:
         """Start what is due, note what came back meanwhile; returns how many are on their way or were noted."""
-        rows = connection.execute(query("due_deliveries"), {"each": _EACH}).fetchall()
-        for row in rows:
-            item = Due._make((*row[:7], row[7] or (Row._make(row[8:]) if row[8] is not None else None)))
-            if (place := (item.subscription_id, item.message_id)) not in self._on_the_way:
-                self._on_the_way[place] = (item, self._pool.submit(self._try, item))
+        self._start(connection)
         if not self._on_the_way:
             return 0
         wait([future for _, future in self._on_the_way.values()], _WAIT_S, FIRST_COMPLETED)
         back = [place for place, (_, future) in self._on_the_way.items() if future.done()]
-        for place in back:
-            item, future = self._on_the_way[place]
-            self._note(connection, item, future.result())
-            del self._on_the_way[place]  # only now: what could not be noted is no news to the next turn
+        with connection.transaction():
+            # A note that a crash of the database takes costs one more delivery under the same id, a wait for its disk
+            # would cost every message.
+            connection.execute("set local synchronous_commit = off")
+            for item, future in map(self._on_the_way.__getitem__, back):
+                self._note(connection, item, future.result())
+        for place in back:  # only now: what could not be noted is no news to the next turn
+            del self._on_the_way[place]
         return len(back) + len(self._on_the_way)
+
+    def _start(self, connection: Connection[Any]) -> None:
+        # Planned each time: a plan from before a storm would read the whole queue.
+        rows = connection.execute(query("due_deliveries"), {"each": _EACH}, prepare=False).fetchall()
+        many = Counter(subscription for subscription, _ in self._on_the_way)
+        for row in rows:
+            item = Due._make((*row[:7], row[7] or (Row._make(row[8:]) if row[8] is not None else None)))
+            place, allowed = (item.subscription_id, item.message_id), _EACH
+            if item.subscription_id in self._mute:
+                allowed = 1
+            if place not in self._on_the_way and many[item.subscription_id] < allowed:
+                self._on_the_way[place] = (item, self._pool.submit(self._try, item))
+                many[item.subscription_id] += 1
 
     def close(self) -> None:
         """End the threads and the connections."""
@@ -126,6 +142,7 @@ class Webhooks:
             return Answer(answer.status_code, said or answer.reason_phrase, retry_after(answer, now))
 
     def _note(self, connection: Connection[Any], item: Due, answer: Answer) -> None:
+        (self._mute.add if answer.status is None else self._mute.discard)(item.subscription_id)
         done = answer.status is not None and 200 <= answer.status < 300
         last = item.attempts >= len(SCHEDULE)
         give_up = not done and (last or answer.status == _GONE)

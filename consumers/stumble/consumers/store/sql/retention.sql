@@ -70,6 +70,19 @@ delete from decisions where (request_key, kind, decided_at) in (
 delete from sightings where event_id in (
     select event_id from sightings where updated_at < now() - make_interval(days => %(days)s) limit %(chunk)s)
 
+-- Messages that are done with, and those for subscriptions that were switched off since. Who was told that an alert
+-- fires stays known until it is over.
+-- name: expire_deliveries
+delete from deliveries where (subscription_id, message_id) in (
+    select d.subscription_id, d.message_id
+    from deliveries d join subscriptions s on s.id = d.subscription_id
+    where d.created_at < now() - make_interval(days => %(days)s)
+      and (d.delivered_at is not null or d.given_up_at is not null
+           or s.disabled_at < now() - make_interval(days => %(days)s))
+      and not exists (select from alerts a
+                      where a.rule = d.alert ->> 'rule' and a.problem = d.alert ->> 'problem' and a.state = 'FIRING')
+    limit %(chunk)s)
+
 -- A publication that a cursor reader has still to read stays, however old. With the last one of a subject that is no
 -- longer stored goes its revision: nothing can come of that subject any more.
 -- name: expire_publications
