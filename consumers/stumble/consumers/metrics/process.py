@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from stumble.consumers.metrics.definitions import ALL, Metric, Role
 from stumble.consumers.metrics.exposition import exposition
+from stumble.schemas.wire.errors import StumbleError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,7 +51,10 @@ class ProcessMetrics:
 
 
 def serve(host: str, port: int, registry: CollectorRegistry, live: Check, ready: Check) -> int:
-    """Serve in a thread of its own until the process ends; returns the port (0 takes a free one)."""
+    """Serve in a thread of its own until the process ends; returns the port (0 takes a free one).
+
+    Raises `StumbleError` where the address can't be had.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -74,7 +78,13 @@ def serve(host: str, port: int, registry: CollectorRegistry, live: Check, ready:
         def log_message(self, *_: Any) -> None:
             return
 
-    server = ThreadingHTTPServer((host, port), Handler)
+    try:
+        server = ThreadingHTTPServer((host, port), Handler)
+    except OSError as error:
+        raise StumbleError(
+            f"Metrics can't be served on {host}:{port} ({error.strerror}): choose another --metrics-port, or another "
+            "address by STUMBLE_METRICS_HOST."
+        ) from error
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
     return int(server.server_address[1])

@@ -15,6 +15,9 @@ class ProjectorSettings(TableSettings):
     model_config = SettingsConfigDict(env_prefix="STUMBLE_PROJECTOR_")
 
     group: str = Field("stumble-projector", description="Kafka consumer group that all projectors of a store share.")
+    processes: int = Field(
+        1, ge=1, le=64, description="Processes that `stumble projector` runs as; they share the partitions."
+    )
     max_batch: int = Field(6_000, ge=1, le=100_000, description="Events in one transaction at most.")
     max_batch_bytes: int = Field(16 << 20, ge=1 << 20, description="Bytes of events in one transaction at most.")
     events_days: int = Field(90, ge=1, description="Days that raw events stay in the store.")

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
 import typer
 
 from stumble.consumers.metrics.process import serve
@@ -9,28 +13,75 @@ from stumble.consumers.projector.loop import Projector
 from stumble.consumers.projector.settings import ProjectorSettings
 from stumble.deploy.cli.ask import examples
 from stumble.deploy.cli.roles import DatabaseOption, MetricsPortOption, settings_of, stopping
+from stumble.deploy.local.supervisor import Role, Supervisor
+
+if TYPE_CHECKING:
+    from stumble.schemas.models.settings import Settings
 
 app = typer.Typer(add_completion=False)
+ProcessesOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=64,
+        help="Processes that share the partitions, each on a core of its own with some 250 MB (1). The first has the "
+        "metrics port, the others have the ports after it.",
+        show_default=False,
+    ),
+]
 
 
 @app.command(
     epilog=examples(
         "stumble projector",
-        "stumble projector --metrics-port 8687",
+        "stumble projector --processes 4 --metrics-port 8687",
         'STUMBLE_KAFKA__CONSUMER_OPTIONS=\'{"group.protocol": "consumer"}\' stumble projector',
     ),
 )
-def projector(*, database_url: DatabaseOption = None, metrics_port: MetricsPortOption = None) -> None:
+def projector(
+    *,
+    processes: ProcessesOption = None,
+    database_url: DatabaseOption = None,
+    metrics_port: MetricsPortOption = None,
+) -> None:
     """Read events from Kafka and keep the failure store, one PostgreSQL transaction a batch.
 
     Start as many as there are partitions to share. It waits for Kafka and the database, and ends between two
     batches on SIGTERM.
     """
     settings = settings_of(database_url, metrics_port)
+    own = ProjectorSettings()
+    count = processes or own.processes
+    if count > 1:
+        _several(settings, count)
+        return
     stop = stopping()
-    role = Projector(settings, ProjectorSettings())
+    role = Projector(settings, own)
     if settings.metrics_port is not None:
         health = role.health
         port = serve(settings.metrics_host, settings.metrics_port, health.metrics.registry, health.live, health.ready)
         typer.echo(f"Metrics and health on http://{settings.metrics_host}:{port}/metrics")
     role.run(stop)
+
+
+def _several(settings: Settings, count: int) -> None:
+    """Run projectors of one process each until told to stop; one that is killed is started again."""
+    stop = stopping()
+    env = {"STUMBLE_DATABASE_URL": settings.database_url.get_secret_value()}
+    with tempfile.TemporaryDirectory(prefix="stumble-projector-") as folder:
+        crew = Supervisor(Path(folder), env, typer.echo)
+        try:
+            for number in range(count):
+                words = ("projector", *_share(settings, number))
+                crew.start(Role(f"projector {number + 1}", words, 0, terminal=True, vital=True))
+            for _ in crew.watch():
+                if stop.is_set():
+                    break
+        finally:
+            crew.stop()
+
+
+def _share(settings: Settings, number: int) -> list[str]:
+    """Return the options of one of several projectors; a free port for each where any will do."""
+    port = settings.metrics_port
+    return ["--processes", "1", *(["--metrics-port", str(port + number if port else port)] if port is not None else [])]

@@ -14,7 +14,6 @@ from stumble.consumers.metrics.process import serve
 from stumble.deploy.cli.ask import examples
 from stumble.producers.relay import Relay
 from stumble.schemas.models.settings import Settings, load
-from stumble.schemas.wire.errors import StumbleError
 
 app = typer.Typer(add_completion=False)
 
@@ -46,23 +45,13 @@ def relay(
     configure_log(settings)
     daemon = Relay(settings, status_interval=status_interval)
     if settings.metrics_port is not None:
-        _serve_metrics(settings, daemon)
+        serve(settings.metrics_host, settings.metrics_port, daemon.registry, daemon.live, daemon.ready)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: daemon.stop())
     structlog.get_logger("stumble.relay").info(
         "serving", outbox=str(settings.outbox_dir), kafka=settings.kafka.bootstrap_servers
     )
     daemon.run()
-
-
-def _serve_metrics(settings: Settings, daemon: Relay) -> None:
-    address = (settings.metrics_host, settings.metrics_port or 0)
-    try:
-        serve(address[0], address[1], daemon.registry, daemon.live, daemon.ready)
-    except OSError as error:
-        raise StumbleError(
-            f"Metrics can't be served on {address[0]}:{address[1]} ({error.strerror}); choose another --metrics-port."
-        ) from error
 
 
 def configure_log(settings: Settings) -> None:

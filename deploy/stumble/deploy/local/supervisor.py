@@ -24,7 +24,8 @@ _LOOK = 0.2  # seconds between two looks at the roles
 class Role:
     """One role: ``stumble ARGUMENTS`` with `env` beside the common one.
 
-    With `terminal` it writes where its supervisor does. A `finite` one may end with status 0.
+    With `terminal` it writes where its supervisor does. A `finite` one may end with status 0. A `vital` one that
+    gives up ends everything; if it is killed it is started again as others are.
     Roles of a lower `stage` are stopped first: who makes events before who reads them.
     """
 
@@ -34,6 +35,7 @@ class Role:
     env: Mapping[str, str] = field(default_factory=dict)
     terminal: bool = False
     finite: bool = False
+    vital: bool = False
 
 
 class _Watched:
@@ -79,7 +81,10 @@ class Supervisor:
         self._launch(watched)
 
     def watch(self) -> Iterator[None]:
-        """Look after the roles for ever; yields after each look, several times a second."""
+        """Look after the roles for ever; yields after each look, several times a second.
+
+        Raises LocalError when a vital role has given up.
+        """
         while True:
             for watched in self._watched:
                 self._look(watched)
@@ -120,6 +125,8 @@ class Supervisor:
         if status == 0 and watched.role.finite:
             watched.done = True
             self._say(f"{watched.role.name} has finished")
+        elif status > 0 and watched.role.vital:
+            raise LocalError(f"{watched.role.name} gave up, so all of them end")
         elif watched.again_at is None:
             self._plan_restart(watched, status, now)
         elif now >= watched.again_at:
@@ -130,6 +137,8 @@ class Supervisor:
         wait = min(_FIRST_WAIT * 2 ** max(watched.restarts - 1, 0), _LONGEST_WAIT)
         watched.again_at = now + wait
         how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
-        reason = "" if watched.role.terminal or status < 0 else f": {last_words(watched.process.log)}"
+        terminal, log = watched.role.terminal, watched.process.log  # who writes to the terminal has said why there
+        reason = "" if terminal or status < 0 else f": {last_words(log)}"
+        where = "" if terminal else f" ({log})"
         with contextlib.suppress(BrokenPipeError):
-            self._say(f"{watched.role.name} {how}{reason}; starting it again in {wait:.0f} s ({watched.process.log})")
+            self._say(f"{watched.role.name} {how}{reason}; starting it again in {wait:.0f} s{where}")

@@ -1,0 +1,18 @@
+"""The metrics port of a role."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from stumble.consumers.metrics.process import serve
+from stumble.schemas.wire.errors import StumbleError
+
+
+def test_a_port_that_is_taken_is_told_in_one_sentence():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(StumbleError, match=rf"127.0.0.1:{port} \(Address already in use\): choose another"):
+            serve("127.0.0.1", port, CollectorRegistry(), lambda: (True, ""), lambda: (True, ""))
