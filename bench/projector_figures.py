@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from bench import jobs
 from bench.report import Report
+from bench.roles import role, wait_until
+from bench.scale_watch import Watch
 from bench.stack import PARTITIONS, Stack
 from bench.stream import events, history, load
 
-#: Script, further arguments, what the projector's rate shall be beside it.
-_PEERS: dict[str, tuple[str, tuple[str, ...], str | None]] = {
-    "quixstreams": ("quix_sink", (), ">= 3"),
-    "copy": ("aiokafka_copy", (), ">= 0.8"),
-    "copy_once": ("aiokafka_copy", ("once",), None),
+#: Script, further arguments, what the rate of one projector and that of one a core shall be beside it.
+_PEERS: dict[str, tuple[str, tuple[str, ...], str | None, str | None]] = {
+    "quixstreams": ("quix_sink", (), ">= 3", ">= 5"),
+    "copy": ("aiokafka_copy", (), ">= 0.8", ">= 1.2"),
+    "copy_once": ("aiokafka_copy", ("once",), None, None),
 }
+_CORES = len(os.sched_getaffinity(0))
 #: Long enough for streams of any age: their bytes are fixed, their times too.
 _KEEP = {"STUMBLE_PROJECTOR_EVENTS_DAYS": "3650", "STUMBLE_PROJECTOR_REQUESTS_DAYS": "3650"}
 
@@ -27,17 +32,21 @@ def measure(report: Report, stack: Stack, python: Path, *, runs: int, count: int
     topic = topics(stack, prefix)
     load(stack.kafka.bootstrap_servers, topic, events(success=success, count=count))
     taken: dict[str, list[dict[str, Any]]] = {name: [] for name in (*_PEERS, "projector")}
+    rates: dict[str, list[float]] = {"all_cores": []}
     for _ in range(runs):
-        for name, (script, more, _goal) in _PEERS.items():
+        for name, (script, more, *_goals) in _PEERS.items():
             taken[name].append(_peer(stack, python, script, topic, count, *more))
         taken["projector"].append(_ours(stack, prefix, count))
-    rates = {name: [run["events"] / run["seconds"] for run in found] for name, found in taken.items()}
+        rates["all_cores"].append(_all_cores(stack, prefix, count))
+    rates |= {name: [run["events"] / run["seconds"] for run in found] for name, found in taken.items()}
     for name, found in rates.items():
         report.add(f"{name}_events_per_second{end}", found)
-        report.add(f"{name}_cpu_us_per_event{end}", [1e6 * run["all_cpu"] / run["events"] for run in taken[name]])
-    for name, (_script, _more, goal) in _PEERS.items():
-        ratio = [own / other for own, other in zip(rates["projector"], rates[name], strict=True)]
-        report.add(f"projector_ratio_to_{name}{end}", ratio, goal)
+    for name, runs_of in taken.items():
+        report.add(f"{name}_cpu_us_per_event{end}", [1e6 * run["all_cpu"] / run["events"] for run in runs_of])
+    for name, (_script, _more, *goals) in _PEERS.items():
+        for who, goal in zip(("projector", "all_cores"), goals, strict=True):
+            ratio = [own / other for own, other in zip(rates[who], rates[name], strict=True)]
+            report.add(f"{who}_ratio_to_{name}{end}", ratio, goal)
     report.add(f"projector_rss_mb{end}", [run["rss_mb"] for run in taken["projector"]], "<= 300")
 
 
@@ -90,6 +99,22 @@ def _ours(stack: Stack, prefix: str, count: int) -> dict[str, Any]:
         return project(stack, url, prefix, count)
     finally:
         stack.drop(url)
+
+
+def _all_cores(stack: Stack, prefix: str, count: int) -> float:
+    """Return the rate of one command with a process for each core, from its first commit to its last."""
+    url = stack.database()
+    settings = settings_for(stack, url, prefix)
+    jobs.command("store", "migrate", **settings)
+    watch = Watch(url)
+    watch.start()
+    with tempfile.TemporaryDirectory() as folder:
+        with role(f"projector --processes {_CORES}", Path(folder) / "log", **settings):
+            wait_until("everything is stored", lambda: sum(watch.offsets.values()) >= count, 300)
+        watch.end()
+    stack.drop(url)
+    (began, before), ended = watch.steps[0], watch.steps[-1][0]
+    return (count - before) / (ended - began)
 
 
 def settings_for(stack: Stack, url: str, prefix: str) -> dict[str, str]:
