@@ -31,6 +31,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+# How long an example takes, or its making, says how busy the machine is, and nothing of the code. Each run tries the
+# same ones, so that it fails for what was changed; `--hypothesis-profile=search` looks for others.
+for _name in ("same", "search"):
+    hypothesis.settings.register_profile(
+        _name, deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow], derandomize=_name == "same"
+    )
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """What the caller's shell says of an installation must not reach the tests."""
     for name in [name for name in os.environ if name.startswith("STUMBLE_") and name != "STUMBLE_CACHE_DIR"]:
@@ -38,10 +46,8 @@ def pytest_configure(config: pytest.Config) -> None:
     # A shell starts background jobs with Ctrl-C ignored, and children inherit it: tests that send it would wait.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    # How long an example takes, or its making, says how busy the machine is, and nothing of the code.
-    slow = hypothesis.HealthCheck.too_slow
-    hypothesis.settings.register_profile("unhurried", deadline=None, suppress_health_check=[slow])
-    hypothesis.settings.load_profile("unhurried")
+    if not config.getoption("--hypothesis-profile"):
+        hypothesis.settings.load_profile("same")
     ports.free_port = _kept_port
 
 
