@@ -7,20 +7,18 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import psycopg
 from confluent_kafka import Consumer, Message, TopicPartition
-from standardwebhooks import Webhook
 
 from stumble.producers.emitter import Emitter
 from stumble.schemas.wire.codec import Decoder
 from stumble.schemas.wire.ids import publication_event_id
 from stumble.schemas.wire.schemas import EVENT
 from stumble.schemas.wire.topics import Topics
-from tests.chaos import damage, reading
+from tests.chaos import damage, reading, telling
 from tests.chaos.emitting import journal
 from tests.chaos.faults import Doer
 from tests.chaos.fleet import Plan, clock_jumped, tell
@@ -152,7 +150,8 @@ class Auditor:
         """Judge everything; the events that were destroyed or refused are made good for in between."""
         for step in (
             self._events, self._destroyed, self._refusals, self._dead_host, self._make_good, self._own_audit,
-            self._topic, self._dead_letters, self._publications, self._downstream, self._webhooks, self._roles,
+            self._topic, self._dead_letters, self._publications, self._downstream, self._webhooks, self._alerts,
+            self._roles,
         ):  # fmt: skip
             check = step()
             self.checks.append(check)
@@ -334,35 +333,37 @@ class Auditor:
         return wrong
 
     def _webhooks(self) -> Check:
-        path = self._world.folder / "webhooks.jsonl"
+        published = "select subject_id::text, revision from stumble_kept.publications where kind = 'failure'"
+        return self._hooked(
+            "webhooks: each failure, signed, one id", telling.FAILURES,
+            lambda posts, secret: telling.judge_failures(posts, secret, set(self._all(published))),
+        )  # fmt: skip
 
-        def ask() -> list[str]:
-            return self._judge_webhooks(list(lines_of(path)))
-
-        wrong = until_steady(ask, self._patience, self._turn)
-        posts = list(lines_of(path))
-        refused = sum(post["status"] != 204 for post in posts)
-        return Check("webhooks: each failure, signed, one id", f"{len(posts)} posts, {refused} refused", wrong)
-
-    def _judge_webhooks(self, posts: list[dict[str, Any]]) -> list[str]:
-        wrong = []
-        hook = Webhook(self._world.secret)
-        taken: set[tuple[str, int]] = set()
-        for post in posts:
-            headers, body = post["headers"], post["body"]
-            at = datetime.fromtimestamp(int(headers["webhook-timestamp"]), UTC)
-            if headers["webhook-signature"] != hook.sign(headers["webhook-id"], at, body):
-                wrong.append(f"wrong signature: {headers['webhook-id']}")
-            data = json.loads(body)["data"]
-            if headers["webhook-id"] != publication_event_id(data["failure_id"], data["revision"]):
-                wrong.append(f"wrong id: {headers['webhook-id']}")
-            if post["status"] == 204:
-                taken.add((data["failure_id"], data["revision"]))
-        wanted = set(
-            self._all("select subject_id::text, revision from stumble_kept.publications where kind = 'failure'")
+    def _alerts(self) -> Check:
+        """Which must have fired follows from what was published, not from what the alerter noted."""
+        causes = (
+            "select kind, payload from stumble_kept.publications where status = 'CURRENT'"
+            " and (kind = 'failure' and revision = 1 or kind = 'outcome' and payload ->> 'outcome' = 'STALLED')"
         )
-        wrong += [f"never delivered: {one}" for one in sorted(wanted - taken)]
-        return wrong + [f"never published: {one}" for one in sorted(taken - wanted)]
+        stored = "select rule, problem, state, starts_at, ends_at from stumble_kept.alerts"
+
+        def judge(posts: list[dict[str, Any]], secret: str) -> list[str]:
+            alerts = [telling.Alert(*row) for row in self._all(stored)]
+            return telling.judge_alerts(posts, secret, alerts, telling.wanted_alerts(self._all(causes)))
+
+        return self._hooked("webhooks: each alert fires, then is over, one id", telling.ALERTS, judge)
+
+    def _hooked(self, name: str, path: str, judge: Callable[[list[dict[str, Any]], str], list[str]]) -> Check:
+        """Judge what was posted to a path."""
+
+        def posts() -> list[dict[str, Any]]:
+            return [post for post in lines_of(self._world.folder / "webhooks.jsonl") if post["path"] == path]
+
+        wrong = until_steady(lambda: judge(posts(), self._world.secrets[path]), self._patience, self._turn)
+        told = posts()
+        refused = sum(post["status"] != telling.TAKEN for post in told)
+        ids = len({post["headers"]["webhook-id"] for post in told})
+        return Check(name, f"{len(told)} posts, {refused} refused, {ids} ids", wrong)
 
     def _roles(self) -> Check:
         ended = [line for role in self._world.roles.values() for line in role.ended]

@@ -25,7 +25,8 @@ def main(port: int, path: Path) -> None:
             headers = {name.lower(): value for name, value in self.headers.items() if name.lower()[:7] == "webhook"}
             seen += 1
             status = 503 if seen % REFUSE_EVERY == 0 else 204
-            os.write(log, json.dumps({"headers": headers, "body": body.decode(), "status": status}).encode() + b"\n")
+            post = {"path": self.path, "headers": headers, "body": body.decode(), "status": status}
+            os.write(log, json.dumps(post).encode() + b"\n")
             self.send_response(status)
             self.send_header("content-length", "0")
             self.end_headers()

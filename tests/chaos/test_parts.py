@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
 
 import pytest
 
+from stumble.consumers.alerts.receivers.webhooks import signed
+from stumble.consumers.alerts.subscriptions import new_secret
 from stumble.deploy.local.ports import free_port
 from stumble.producers.emitter import Emitter
 from stumble.producers.outbox.folder import places, segment_path
-from tests.chaos import damage, schedule
+from stumble.schemas.wire.ids import alert_event_id
+from tests.chaos import damage, schedule, telling
 from tests.chaos.fleet import Plan, Shift, tell, truths
 from tests.chaos.proxy import Proxies, Proxy
 from tests.chaos.run import SHORT, cast_of
@@ -118,3 +123,56 @@ def test_damage_tells_whom_it_hurt(tmp_path: Path, hurt) -> None:
     left = [str(damage._id(record)) for record in damage.records(segment_path(place.path, 1))]
     assert set(ids) - set(left) <= gone
     assert gone
+
+
+AT = datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC)
+SECRET = new_secret()
+
+
+def told(status: str, begin: datetime = AT, *, answer: int = 204, ends: datetime | None = None) -> dict:
+    """A post about an alert, as the receiver keeps it."""
+    data = {"rule": "r", "problem": "v1:x", "status": status, "startsAt": begin.isoformat()}
+    body = json.dumps({"data": {**data, "endsAt": ends.isoformat() if ends else None}})
+    micros = (begin - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    message = alert_event_id("r", "v1:x", micros, status)
+    headers = signed(message, AT, body.encode(), [SECRET])
+    return {"headers": headers, "body": body, "status": answer}
+
+
+LATER, END = AT + timedelta(seconds=9), AT + timedelta(seconds=20)
+FIRES, OVER = told("firing"), told("resolved", ends=AT + timedelta(seconds=7))
+AGAIN, OVER_AGAIN = told("firing", LATER), told("resolved", LATER, ends=END)
+REFUSED = told("resolved", ends=AT + timedelta(seconds=7), answer=503)
+FORGED = {**OVER, "headers": {**OVER["headers"], "webhook-signature": "v1,x"}}
+RENAMED = {**OVER, "headers": {**signed("another", AT, OVER["body"].encode(), [SECRET])}}
+
+
+@pytest.mark.parametrize(
+    ("posts", "said"),
+    [
+        ([FIRES, REFUSED, OVER, OVER, AGAIN, OVER_AGAIN], ""),
+        ([FIRES, REFUSED, AGAIN, OVER_AGAIN], "told ['firing'], not ['firing', 'resolved']"),
+        ([OVER, AGAIN, OVER_AGAIN], "told ['resolved'], not"),
+        ([FIRES, OVER, AGAIN], "told ['firing'], not"),
+        ([FIRES, OVER], "told [], not"),
+        ([OVER, FIRES, AGAIN, OVER_AGAIN], "its end was told before its beginning"),
+        ([FIRES, OVER, AGAIN, told("resolved", LATER, ends=LATER)], "told to end at"),
+        ([FIRES, OVER, AGAIN, OVER_AGAIN, told("firing", END)], "told to begin at"),
+        ([FIRES, OVER, FORGED, AGAIN, OVER_AGAIN], "wrong signature"),
+        ([FIRES, RENAMED, AGAIN, OVER_AGAIN], "wrong id"),
+        ([], "no alert is firing"),
+    ],
+)
+def test_what_is_wrong_about_alerts_by_webhook_is_seen(posts: list[dict], said: str) -> None:
+    last = telling.Alert("r", "v1:x", "RESOLVED", LATER, END)
+    wrong = telling.judge_alerts(posts, SECRET, [last], {("r", "v1:x")})
+    assert (said in "\n".join(wrong)) if said else not wrong, wrong
+
+
+def test_an_alert_that_should_have_fired_is_missed_and_one_that_fires_has_no_end() -> None:
+    last = telling.Alert("r", "v1:x", "FIRING", LATER, None)
+    assert telling.judge_alerts([FIRES, OVER, AGAIN], SECRET, [last], set()) == []
+    assert telling.judge_alerts([FIRES, OVER, AGAIN], SECRET, [last], {("r", "v1:y")}) == ["never fired: ('r', 'v1:y')"]
+    failed = ("failure", {"fingerprint": "v1:y", "blame": "USER"})
+    assert telling.wanted_alerts([failed]) == {("new-problem", "v1:y")}
+    assert telling.wanted_alerts([("outcome", {"action": "stop"})]) == {("stalled-request", "stalled:stop")}

@@ -20,6 +20,7 @@ from stumble.deploy.local.postgres import LocalPostgres
 from stumble.deploy.local.process import ChildProcess, last_words
 from stumble.deploy.local.registry import LocalRegistry
 from stumble.schemas.wire.topics import Topics
+from tests.chaos import telling
 from tests.chaos.emitting import PLAN
 from tests.chaos.fleet import Plan
 from tests.chaos.proxy import Proxies
@@ -58,7 +59,7 @@ class World:
         self.stack = ExitStack()
         self.proxies = Proxies()
         self.stack.callback(self.proxies.close)
-        self.secret = ""
+        self.secrets: dict[str, str] = {}
         self.began = 0.0
         self.disk: Path | None = None
 
@@ -108,6 +109,7 @@ class World:
             "STUMBLE_LOG_FORMAT": "json",
             "STUMBLE_KAFKA__SCHEMA_REGISTRY_URL": self.registry.url.replace(f":{registry_port}", f":{registry}"),
             "STUMBLE_ALERTS_WEBHOOK_NETWORKS": "127.0.0.0/8",
+            "STUMBLE_ALERTS_RULES": str(telling.RULES),
             "STUMBLE_CLOCK__SILENT_AFTER": f"{SILENT_AFTER}s",
             "STUMBLE_CLOCK__SETTLE": "3s",
             "STUMBLE_CLOCK__LOOK_EVERY": "1s",
@@ -155,8 +157,9 @@ class World:
     def start_roles(self) -> None:
         hook = free_port()
         with connect(self.database_url) as connection:
-            made = subscriptions.add(connection, f"http://{LOOPBACK}:{hook}/hook", kinds=["failure"])
-        self.secret = made.secrets[0]
+            for path, kind in ((telling.FAILURES, "failure"), (telling.ALERTS, "alert")):
+                made = subscriptions.add(connection, f"http://{LOOPBACK}:{hook}{path}", kinds=[kind])
+                self.secrets[path] = made.secrets[0]
         module = (sys.executable, "-m")
         self.add("receiver", *module, "tests.chaos.receiving", str(hook), str(self.folder / "webhooks.jsonl"))
         for name in self.cast.projectors:
