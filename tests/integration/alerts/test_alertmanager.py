@@ -234,11 +234,16 @@ def test_rules_are_read_anew_and_wrong_ones_change_nothing(store, link, tmp_path
     with alerting(store, rules=rules):
         rewrite(rules, "[[rule]]\nname = 3\n")
         eventually(lambda: "The rules from before hold on" in caplog.text)
+        assert f"{rules}: line 1: on: is missing; line 2: name: Input should be a valid string." in caplog.text
+        rules.unlink()
+        eventually(lambda: f"{rules}: it can't be read: No such file or directory. The rules from" in caplog.text)
+        lay(link, [failure(now_us(), fingerprint="v1:meanwhile")])
+        eventually(lambda: link.execute("select rule from alerts").fetchall() == [("first",)])
         caplog.set_level("INFO")
         rewrite(rules, '[[rule]]\nname = "second"\non = "problem"\n')
         eventually(lambda: "rules anew" in caplog.text)
         lay(link, [failure(now_us())])
-        eventually(lambda: link.execute("select rule from alerts").fetchall() == [("second",)])
+        eventually(lambda: link.execute("select rule from alerts where rule <> 'first'").fetchall() == [("second",)])
 
 
 def test_two_alerters_tell_once(store, link):

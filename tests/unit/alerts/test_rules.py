@@ -1,11 +1,14 @@
 """Rules: every mistake is named with its line; what ships is sound; a rehearsal does what the rules say."""
 
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from stumble.consumers.alerts.rehearsal import rehearse
 from stumble.consumers.alerts.rules import RulesError, load_rules, parse_rules
+from tests.support.services import cli_environment
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 PAYLOAD = {
@@ -185,3 +188,18 @@ def test_rehearsal_of_stalled_requests_is_one_alert_an_action():
     ]  # fmt: skip
     found = rehearse(book, [], [], START + timedelta(days=1), stalled=stalled)
     assert [(item.action, item.failures) for item in found] == [("resize", 2), ("stop", 1)]
+
+
+def test_an_alerter_with_wrong_rules_does_not_start_and_names_file_and_line(tmp_path):
+    rules = tmp_path / "rules.toml"
+    rules.write_text(RULE + 'quiet = "soon"\n')
+    environment = cli_environment(
+        STUMBLE_ALERTS_RULES=str(rules),
+        STUMBLE_DATABASE_URL="postgresql://127.0.0.1:1/none",
+        STUMBLE_KAFKA__BOOTSTRAP_SERVERS="127.0.0.1:1",
+    )
+    command = [sys.executable, "-m", "stumble.deploy.cli", "alerter"]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(f"stumble: {rules} can't be used: line 4: quiet: write a number")
+    assert ended.stderr.count("\n") == 1
