@@ -343,7 +343,7 @@ class Auditor:
         """Which must have fired follows from what was published, not from what the alerter noted."""
         causes = (
             "select kind, payload from stumble_kept.publications where status = 'CURRENT'"
-            " and (kind = 'failure' and revision = 1 or kind = 'outcome' and payload ->> 'outcome' = 'STALLED')"
+            " and (kind = 'outcome' or revision = 1)"
         )
         stored = "select rule, problem, state, starts_at, ends_at from stumble_kept.alerts"
 

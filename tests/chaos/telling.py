@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from standardwebhooks import Webhook
 
 from stumble.consumers.alerts.rules import On, load_rules
-from stumble.consumers.alerts.state import STALLED
+from stumble.consumers.alerts.state import problem_of
 from stumble.schemas.wire.ids import alert_event_id, publication_event_id
 
 RULES = Path(__file__).with_name("rules.toml")
@@ -117,15 +117,15 @@ def _history(told: list[Told], order: dict[Told, int], last: Alert) -> list[str]
 def wanted_alerts(publications: Iterable[tuple[str, dict[str, Any]]]) -> set[tuple[str, str]]:
     """Return the rules and problems that an alert must have fired of, told from what was published alone.
 
-    `publications`: kind and payload of first revisions of failures and of outcomes that were STALLED. What spreads
-    within a window depends on when it arrived, so rules about that are left out.
+    `publications`: kind and payload of first revisions of failures and of all of outcomes. What spreads within a window
+    depends on when it arrived, so rules about that are left out.
     """
     rules = [rule for rule in load_rules(RULES).rule if rule.on is not On.SPREAD]
     return {
-        (rule.name, payload["fingerprint"] if kind == "failure" else STALLED + payload["action"])
+        (rule.name, payload["fingerprint"] if kind == "failure" else problem_of(payload))
         for kind, payload in publications
         for rule in rules
-        if (rule.on is On.STALLED) == (kind == "outcome") and rule.match.fits(payload)
+        if (rule.speaks_of(payload) if kind == "outcome" else not rule.outcomes and rule.match.fits(payload))
     }
 
 

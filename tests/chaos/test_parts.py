@@ -175,4 +175,6 @@ def test_an_alert_that_should_have_fired_is_missed_and_one_that_fires_has_no_end
     assert telling.judge_alerts([FIRES, OVER, AGAIN], SECRET, [last], {("r", "v1:y")}) == ["never fired: ('r', 'v1:y')"]
     failed = ("failure", {"fingerprint": "v1:y", "blame": "USER"})
     assert telling.wanted_alerts([failed]) == {("new-problem", "v1:y")}
-    assert telling.wanted_alerts([("outcome", {"action": "stop"})]) == {("stalled-request", "stalled:stop")}
+    ended = [("outcome", {"action": "stop", "outcome": outcome}) for outcome in ("STALLED", "FAILED", "SUCCEEDED")]
+    wanted = {("stalled-request", "stalled:stop"), ("failed-request", "failed:stop")}
+    assert telling.wanted_alerts(ended) == wanted

@@ -8,6 +8,7 @@ import uuid
 
 import pytest
 
+from stumble.consumers.alerts import subscriptions
 from tests.integration.alerts.conftest import alerting, failure, lay, published, rewrite
 from tests.support.alertmanager import LocalAlertmanager, require_alertmanager
 from tests.support.receiver import receiver
@@ -254,3 +255,27 @@ def test_two_alerters_tell_once(store, link):
         eventually(lambda: (link.execute("select sum(failures) from alerts").fetchone()[0] or 0) >= 50)
         time.sleep(0.5)
     assert link.execute("select sum(failures) from alerts where rule = 'new-problem'").fetchone() == (50,)
+
+
+def test_what_requests_came_to_is_one_alert_for_each_outcome_and_a_correction_no_other_request(store, link, tmp_path):
+    rules = tmp_path / "rules.toml"
+    rules.write_text('[[rule]]\nname = "ended"\non = "outcome"\nmatch.outcome = ["FAILED", "RECOVERED"]\n')
+    requests = [
+        {"request_key": str(uuid.uuid4()), "instance_uuid": str(uuid.uuid4()), "request_id": f"req-{number}",
+         "action": "resize", "outcome": outcome, "reason": "No valid host.", "started_at": now_us()}
+        for number, outcome in enumerate(["FAILED", "FAILED", "RECOVERED", "SUCCEEDED", "STALLED", "CANCELLED"])
+    ]  # fmt: skip
+    with receiver() as told, alerting(store, webhooks=True, rules=rules, webhook_networks="127.0.0.0/8"):
+        subscriptions.add(link, told.url, kinds=["alert"])
+        lay(link, [], [published(item, kind="outcome") for item in requests])
+        eventually(lambda: len(told.posts) == 2)
+        lay(link, [], [published({**requests[0], "reason": "Another."}, kind="outcome", revision=2)])
+        lay(link, [], [published({**requests[2], "outcome": "FAILED"}, kind="outcome", revision=2)])
+        counts = "select problem, failures from alerts order by problem"
+        eventually(lambda: link.execute(counts).fetchall() == [("failed:resize", 3), ("recovered:resize", 1)])
+    assert len(told.posts) == 2
+    summaries = [body["data"]["annotations"]["summary"] for body in told.bodies()]
+    assert sorted(text.partition(" since")[0] for text in summaries) == [
+        "1 resize request failed at first and then worked",
+        "2 resize requests failed",
+    ]

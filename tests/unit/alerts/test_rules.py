@@ -46,6 +46,7 @@ def test_match(match, fits):
 
 
 RULE = '[[rule]]\nname = "a"\non = "failure"\n'
+ENDED = '[[rule]]\nname = "a"\non = "outcome"\nmatch.outcome = '
 
 
 @pytest.mark.parametrize(
@@ -61,7 +62,13 @@ RULE = '[[rule]]\nname = "a"\non = "failure"\n'
         (RULE + 'match = { hosts = "c1" }\n', "line 4: match.hosts: nobody reads this; did you mean host?"),
         (RULE + 'match.blame = "OPERATR"\n', "line 4: match.blame: OPERATR fits none of USER, CAPACITY"),
         (RULE + '[rule.match]\neffect = ["NONE", "BROKEN"]\n', "line 5: match.effect: BROKEN fits none"),
-        (RULE + '[rule.match]\noutcome = "FAILED"\n', "line 5: match.outcome: belongs to on = 'stalled'"),
+        (RULE + '[rule.match]\noutcome = "FAILED"\n', "line 5: match.outcome: belongs to on = 'outcome'"),
+        ('[[rule]]\nname = "a"\non = "outcome"\n', "line 3: on: 'outcome' needs match.outcome, some of RECOVERED"),
+        (
+            ENDED + '"SUCCEEDED"\n',
+            "line 4: match.outcome: SUCCEEDED fits none of RECOVERED, FAILED",
+        ),
+        (ENDED + '"FAILED"\nmatch.host = "c1"\n', "line 5: match.host: on = 'outcome' speaks of requests"),
         (
             '[[rule]]\nname = "a"\non = "stalled"\n[rule.match]\naction = "stop"\nhost = "c*"\n',
             "line 6: match.host: on = 'stalled' speaks of requests",
@@ -186,8 +193,19 @@ def test_rehearsal_of_stalled_requests_is_one_alert_an_action():
          "instance_uuid": f"i{minute}", "owner_project_id": "p", "outcome": "STALLED"}
         for minute, action, zone in [(0, "resize", "az1"), (1, "resize", "az1"), (2, "stop", "az1"), (3, "stop", "az2")]
     ]  # fmt: skip
-    found = rehearse(book, [], [], START + timedelta(days=1), stalled=stalled)
+    found = rehearse(book, [], [], START + timedelta(days=1), outcomes=stalled)
     assert [(item.action, item.failures) for item in found] == [("resize", 2), ("stop", 1)]
+
+
+def test_rehearsal_of_outcomes_tells_each_outcome_apart():
+    book = parse_rules('[[rule]]\nname = "r"\non = "outcome"\n[rule.match]\noutcome = ["FAILED", "REC*"]', "rules")
+    ended = [
+        {"occurred_at": START + timedelta(minutes=minute), "action": "resize", "instance_uuid": f"i{minute}",
+         "owner_project_id": "p", "outcome": outcome}
+        for minute, outcome in enumerate(["FAILED", "RECOVERED", "STALLED", "FAILED", "SUCCEEDED"])
+    ]  # fmt: skip
+    found = rehearse(book, [], [], START + timedelta(days=1), outcomes=ended)
+    assert [(item.problem, item.failures) for item in found] == [("failed:resize", 2), ("recovered:resize", 1)]
 
 
 def test_an_alerter_with_wrong_rules_does_not_start_and_names_file_and_line(tmp_path):

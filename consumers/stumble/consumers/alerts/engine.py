@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stumble.consumers.alerts.rules import On, Rule, RuleBook
-from stumble.consumers.alerts.state import STALLED, State
+from stumble.consumers.alerts.state import State, problem_of
 from stumble.consumers.store.queries import query
 
 if TYPE_CHECKING:
@@ -61,15 +61,11 @@ class Engine:
         failures = [row for row in rows if row.kind == "failure" and row.status == "CURRENT" and row.revision == 1]
         groups = _grouped(row for row in failures if row.payload.get("fingerprint"))
         noted = _note(connection, groups)
-        stalled = [row for row in rows if row.kind == "outcome" and row.payload.get("outcome") == "STALLED"]
+        rules = [rule for rule in self.rules.rule if rule.enabled]
+        turned = _turned(connection, [rule for rule in rules if rule.outcomes], rows)
         hits: list[Hit] = []
-        for rule in self.rules.rule:
-            if not rule.enabled:
-                continue
-            if rule.on is On.STALLED:
-                hits += _stalled(rule, stalled)
-            else:
-                hits += self._failing(connection, rule, groups, noted)
+        for rule in rules:
+            hits += _ended(rule, turned) if rule.outcomes else self._failing(connection, rule, groups, noted)
         return _fire(connection, hits)
 
     def rest(self, connection: Connection[Any]) -> list[State]:
@@ -149,12 +145,25 @@ def _starting(
     }
 
 
-def _stalled(rule: Rule, rows: Iterable[Row]) -> list[Hit]:
-    by_action: dict[str, list[Row]] = defaultdict(list)
+def _turned(connection: Connection[Any], rules: Sequence[Rule], rows: Sequence[Row]) -> list[Row]:
+    """Return what requests came to that some rule speaks of, but for corrections that leave it as it was."""
+    found = [
+        row
+        for row in rows
+        if row.kind == "outcome" and row.status == "CURRENT" and any(rule.speaks_of(row.payload) for rule in rules)
+    ]
+    if not found:
+        return []
+    turned = {row[0] for row in connection.execute(query("turned_outcomes"), {"ids": [row.id for row in found]})}
+    return [row for row in found if row.id in turned]
+
+
+def _ended(rule: Rule, rows: Iterable[Row]) -> list[Hit]:
+    problems: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
-        if row.status == "CURRENT" and rule.match.fits(row.payload):
-            by_action[row.payload.get("action") or "other"].append(row)
-    return [Hit(rule, STALLED + action, found) for action, found in by_action.items()]
+        if rule.speaks_of(row.payload):
+            problems[problem_of(row.payload)].append(row)
+    return [Hit(rule, problem, found) for problem, found in problems.items()]
 
 
 def _fire(connection: Connection[Any], hits: Sequence[Hit]) -> list[State]:

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from stumble.consumers.alerts.rules import On, Rule, RuleBook
-from stumble.consumers.alerts.state import STALLED
+from stumble.consumers.alerts.state import problem_of
 
 
 @dataclass(slots=True)
@@ -43,25 +43,25 @@ def rehearse(
     known: Iterable[str],
     until: datetime,
     *,
-    stalled: Iterable[dict[str, Any]] = (),
+    outcomes: Iterable[dict[str, Any]] = (),
     resolved: Mapping[str, datetime] = MappingProxyType({}),
 ) -> list[Rehearsed]:
     """Return the alerts that failures (in the order of their time) would have given, in the order of their start.
 
-    `known`: fingerprints seen before the first of them, which are no new problems. `stalled`: requests that stalled,
-    as `ActionOutcome` has them, `occurred_at` being when that was concluded. `resolved`: problems that somebody
+    `known`: fingerprints seen before the first of them, which are no new problems. `outcomes`: what requests came
+    to, as `ActionOutcome` has it, `occurred_at` being when that was concluded. `resolved`: problems that somebody
     resolved, and when: what fails after that has regressed. Mutes are left out: they say nothing of the rules.
     """
     enabled = [rule for rule in book.rule if rule.enabled]
-    played = [_Play(rule, set(known), resolved) for rule in enabled if rule.on is not On.STALLED]
+    played = [_Play(rule, set(known), resolved) for rule in enabled if not rule.outcomes]
     for failure in failures:
         for play in played:
             play.take(failure)
-    waiting = [_Play(rule, set(), resolved) for rule in enabled if rule.on is On.STALLED]
-    for request in stalled if waiting else ():
-        for play in waiting:
-            play.take({**request, "fingerprint": STALLED + (request.get("action") or "other"), "exception": None})
-    played += waiting
+    ended = [_Play(rule, set(), resolved) for rule in enabled if rule.outcomes]
+    for request in outcomes if ended else ():
+        for play in ended:
+            play.take({**request, "fingerprint": problem_of(request), "exception": None})
+    played += ended
     found = [alert for play in played for alert in play.finish(until)]
     return sorted(found, key=lambda alert: alert.starts_at)
 
@@ -80,7 +80,7 @@ class _Play:
         self._rest(at)
         is_new = problem not in self._known or self._has_regressed(problem, at)
         self._known.add(problem)
-        if not self._rule.match.fits(failure):
+        if not (self._rule.speaks_of if self._rule.outcomes else self._rule.match.fits)(failure):
             return
         recent = self._recent.setdefault(problem, deque())
         recent.append(failure)
@@ -109,7 +109,7 @@ class _Play:
                 and len({item["instance_uuid"] for item in recent}) >= rule.instances
                 and len({item["owner_project_id"] for item in recent}) >= rule.projects
             )
-        return is_new or rule.on in {On.FAILURE, On.STALLED}
+        return is_new or rule.on is not On.PROBLEM
 
     def _has_regressed(self, problem: str, at: datetime) -> bool:
         solved = self._resolved.get(problem)

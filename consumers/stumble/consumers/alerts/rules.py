@@ -1,7 +1,7 @@
 """Rules: which failures are worth an alert. TOML, checked as a whole before any of it is used.
 
 Rates, windows over metrics, silences, routing and quiet hours are Prometheus' and Alertmanager's. A rule here speaks
-of what those can't know: one failure, a new or regressed problem, one that spreads, a request that stalls.
+of what those can't know: one failure, a new or regressed problem, one that spreads, what a request came to.
 """
 
 from __future__ import annotations
@@ -32,8 +32,10 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _LABEL = r"^[a-zA-Z_][a-zA-Z0-9_]*$"
 _OWN_LABELS = frozenset({"alertname", "rule", "problem", "severity", "action", "exception", "blame"})
 _FIELDS = {"project": "owner_project_id"}
-#: What a request that stalls doesn't have.
+#: What a request doesn't have.
 _OF_FAILURES = ("exception", "blame", "host")
+#: What a request may come to that is worth an alert.
+TOLD_OUTCOMES = tuple(outcome for outcome in OUTCOMES if outcome not in ("IN_PROGRESS", "SUCCEEDED"))
 
 
 class On(StrEnum):
@@ -43,6 +45,7 @@ class On(StrEnum):
     PROBLEM = "problem"
     SPREAD = "spread"
     STALLED = "stalled"
+    OUTCOME = "outcome"
 
 
 class RulesError(StumbleError):
@@ -124,6 +127,15 @@ class Rule(BaseModel):
     labels: dict[Annotated[str, Field(pattern=_LABEL)], str] = Field(default_factory=dict)
     text: str = Field("", max_length=500)
     enabled: bool = True
+
+    @property
+    def outcomes(self) -> tuple[str, ...]:
+        """Which outcomes of requests it may speak of; none: it speaks of failures."""
+        return {On.OUTCOME: TOLD_OUTCOMES, On.STALLED: (STALLED,)}.get(self.on, ())
+
+    def speaks_of(self, payload: Mapping[str, Any]) -> bool:
+        """Tell whether what a request came to (an ``ActionOutcome``) is what this rule is about."""
+        return payload.get("outcome") in self.outcomes and self.match.fits(payload)
 
 
 class RuleBook(BaseModel):
@@ -231,13 +243,20 @@ def _inconsistent(rule: Rule) -> Iterator[tuple[tuple[str, ...], str]]:
                 yield (name,), f"{name}: belongs to on = 'spread', not '{rule.on}'"
     elif rule.instances == rule.projects == 1:
         yield ("on",), "on: 'spread' needs instances or projects of at least 2"
-    if rule.match.outcome and rule.on is not On.STALLED:
-        yield ("match", "outcome"), "match.outcome: belongs to on = 'stalled'; a failure has no outcome of its own"
-    for name in _OF_FAILURES if rule.on is On.STALLED else ():
-        if getattr(rule.match, name):
-            yield ("match", name), f"match.{name}: on = 'stalled' speaks of requests, and only a failure has this"
-    for name, said in misfits(rule.match, (STALLED,)):
+    if rule.outcomes:
+        yield from _of_requests(rule)
+    elif rule.match.outcome:
+        yield ("match", "outcome"), "match.outcome: belongs to on = 'outcome'; a failure has no outcome of its own"
+    for name, said in misfits(rule.match, rule.outcomes or OUTCOMES):
         yield ("match", name), said
+
+
+def _of_requests(rule: Rule) -> Iterator[tuple[tuple[str, ...], str]]:
+    if rule.on is On.OUTCOME and not rule.match.outcome:
+        yield ("on",), f"on: 'outcome' needs match.outcome, some of {', '.join(TOLD_OUTCOMES)}"
+    for name in _OF_FAILURES:
+        if getattr(rule.match, name):
+            yield ("match", name), f"match.{name}: on = '{rule.on}' speaks of requests, and only a failure has this"
 
 
 def misfits(match: Match, outcomes: Sequence[str] = OUTCOMES) -> Iterator[tuple[str, str]]:

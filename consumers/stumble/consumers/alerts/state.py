@@ -6,7 +6,7 @@ Labels are an alert's identity, so they are few and bounded; ids, counts and tex
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode
@@ -18,8 +18,18 @@ if TYPE_CHECKING:
 
     from stumble.consumers.alerts.rules import Match
 
-#: Alerts about requests that stall are one per action: there is no failure whose fingerprint could name a problem.
-STALLED = "stalled:"
+#: What is said of requests, one or more, that came to an outcome.
+_CAME_TO = {
+    "recovered": ("failed at first and then worked",) * 2,
+    "failed": ("failed",) * 2,
+    "cancelled": ("was cancelled", "were cancelled"),
+    "stalled": ("is not heard of", "are not heard of"),
+}
+
+
+def problem_of(payload: Mapping[str, Any]) -> str:
+    """Return what an alert about requests is about, ``stalled:resize``: no failure's fingerprint could name it."""
+    return f"{str(payload['outcome']).lower()}:{payload.get('action') or 'other'}"
 
 
 class State(NamedTuple):
@@ -50,7 +60,7 @@ class Extent(NamedTuple):
 
 def extent_of(connection: Connection[Any], state: State, match: Match) -> Extent:
     """Ask the failures how far what a rule matches of a problem reaches since the alert's first one."""
-    if state.problem.startswith(STALLED):
+    if _came_to(state):
         example = (str(state.last.get("request_id") or ""), str(state.last.get("instance_uuid") or ""))
         return Extent(state.failures, state.failures, 0, 0, [example])
     row = connection.execute(
@@ -77,9 +87,8 @@ def labels_of(state: State) -> dict[str, str]:
 def annotations_of(state: State, extent: Extent, public_url: str) -> dict[str, str]:
     """Return an alert's text: what, how much, since when, three examples, links. Never details."""
     last, action = state.last, state.last.get("action") or "an action"
-    if state.problem.startswith(STALLED):
-        verb = "is" if extent.failures == 1 else "are"
-        summary = f"{counted(extent.failures, f'{action} request')} {verb} not heard of"
+    if verbs := _came_to(state):
+        summary = f"{counted(extent.failures, f'{action} request')} {verbs[extent.failures != 1]}"
     else:
         summary = (
             f"{action}: {last.get('exception')}: {counted(extent.failures, 'failure')} "
@@ -98,6 +107,11 @@ def annotations_of(state: State, extent: Extent, public_url: str) -> dict[str, s
         "examples": ", ".join(f"{request} (server {instance})" for request, instance in extent.examples),
         "example_urls": " ".join(f"{public_url.rstrip('/')}/requests/{request}" for request, _ in extent.examples),
     }
+
+
+def _came_to(state: State) -> tuple[str, ...]:
+    """Return the words for requests; empty for an alert about failures."""
+    return _CAME_TO.get(state.problem.partition(":")[0], ())
 
 
 def counted(number: int, thing: str) -> str:

@@ -49,7 +49,7 @@ def rehearse_rules(
     database_url: DatabaseOption = None,
     format_: FormatOption = Format.TABLE,
 ) -> None:
-    """Show which alerts rules would have given for the failures and stalled requests in the store. Nothing is sent."""
+    """Show which alerts rules would have given for the failures and outcomes in the store. Nothing is sent."""
     settings = settings_of(database_url)
     book = load_rules(rules or AlertSettings().rules)
     first, last = since(begin) or datetime.now(UTC) - timedelta(days=1), since(until) or datetime.now(UTC)
@@ -61,11 +61,12 @@ def rehearse_rules(
         span = {"since": first, "until": last}
         with (
             link.cursor("history", row_factory=dict_row) as history,
-            link.cursor("stalled", row_factory=dict_row) as stalled,
+            link.cursor("outcomes", row_factory=dict_row) as outcomes,
         ):
             history.execute(query("failures_in_order"), span)
-            stalled.execute(query("stalled_in_order"), span)
-            found = rehearse(book, history, known, last, stalled=stalled, resolved=resolved)
+            told = sorted({outcome for rule in book.rule if rule.enabled for outcome in rule.outcomes})
+            outcomes.execute(query("outcomes_in_order"), {**span, "outcomes": told})
+            found = rehearse(book, history, known, last, outcomes=outcomes, resolved=resolved)
     if format_ is Format.JSON:
         Console(soft_wrap=True).print_json(data=[_plain(item) for item in found], default=str)
     elif found:

@@ -92,14 +92,28 @@ select distinct fingerprint from failures where fingerprint is not null and occu
 select fingerprint, resolved_at from problems where state in ('RESOLVED', 'REGRESSED') and resolved_at is not null
 
 -- Requests that stalled, as they were published: also those that went on later.
--- name: stalled_in_order
-select created_at as occurred_at, instance_uuid::text, payload->>'action' as action,
-       payload->>'owner_project_id' as owner_project_id, payload->>'availability_zone' as availability_zone,
-       payload->>'cell' as cell, payload->>'region' as region, payload->>'effect' as effect, 'STALLED' as outcome
-from publications
-where kind = 'outcome' and status = 'CURRENT' and created_at >= %(since)s and created_at < %(until)s
-  and payload->>'outcome' = 'STALLED'
-order by created_at, id
+-- Requests that came to one of some outcomes, and had another one before.
+-- name: outcomes_in_order
+select p.created_at as occurred_at, p.instance_uuid::text, p.payload->>'action' as action,
+       p.payload->>'owner_project_id' as owner_project_id, p.payload->>'availability_zone' as availability_zone,
+       p.payload->>'cell' as cell, p.payload->>'region' as region, p.payload->>'effect' as effect,
+       p.payload->>'outcome' as outcome
+from publications p
+where p.kind = 'outcome' and p.status = 'CURRENT' and p.created_at >= %(since)s and p.created_at < %(until)s
+  and p.payload->>'outcome' = any(%(outcomes)s)
+  and p.payload->>'outcome' is distinct from (
+      select b.payload->>'outcome' from publications b
+      where b.subject_id = p.subject_id and b.revision < p.revision order by b.revision desc limit 1)
+order by p.created_at, p.id
+
+-- Of publications of outcomes those that tell another outcome than the one before.
+-- name: turned_outcomes
+select p.id
+from publications p
+where p.id = any(%(ids)s)
+  and p.payload->>'outcome' is distinct from (
+      select b.payload->>'outcome' from publications b
+      where b.subject_id = p.subject_id and b.revision < p.revision order by b.revision desc limit 1)
 
 -- name: failures_in_order
 select fingerprint, occurred_at, action, exception, blame, host, availability_zone, cell, region, effect,
