@@ -79,8 +79,8 @@ class Webhooks:
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="webhook")
         self._metrics = metrics or ProcessMetrics("alerter")
         self._on_the_way: dict[tuple[str, str], tuple[Due, Future[Answer]]] = {}
-        #: Subscribers that gave no answer the last time: until they do, one try at once is enough to find out.
-        self._mute: set[str] = set()
+        #: Subscribers that answered the last time, whatever; one try at once is enough to find out about the others.
+        self._answering: set[str] = set()
 
     def send(self, connection: Connection[Any]) -> int:
         """Start what is due, note what came back meanwhile; returns how many are on their way or were noted."""
@@ -105,9 +105,8 @@ class Webhooks:
         many = Counter(subscription for subscription, _ in self._on_the_way)
         for row in rows:
             item = Due._make((*row[:7], row[7] or (Row._make(row[8:]) if row[8] is not None else None)))
-            place, allowed = (item.subscription_id, item.message_id), _EACH
-            if item.subscription_id in self._mute:
-                allowed = 1
+            place = (item.subscription_id, item.message_id)
+            allowed = _EACH if item.subscription_id in self._answering else 1
             if place not in self._on_the_way and many[item.subscription_id] < allowed:
                 self._on_the_way[place] = (item, self._pool.submit(self._try, item))
                 many[item.subscription_id] += 1
@@ -142,7 +141,7 @@ class Webhooks:
             return Answer(answer.status_code, said or answer.reason_phrase, retry_after(answer, now))
 
     def _note(self, connection: Connection[Any], item: Due, answer: Answer) -> None:
-        (self._mute.add if answer.status is None else self._mute.discard)(item.subscription_id)
+        (self._answering.discard if answer.status is None else self._answering.add)(item.subscription_id)
         done = answer.status is not None and 200 <= answer.status < 300
         last = item.attempts >= len(SCHEDULE)
         give_up = not done and (last or answer.status == _GONE)
