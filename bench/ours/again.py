@@ -13,13 +13,16 @@ from stumble.schemas.models.settings import load
 def main(what: str, place: str) -> None:
     """Audit the store that the environment names, or replay its topic into `place`."""
     clock = Clock()
-    clock.start()
+
+    def told(*_: object) -> None:
+        clock.start()
+
     if what == "replay":
         from stumble.consumers.audit.replay import Replay  # its libraries are no part of an audit
 
-        clock.report(Replay(load(), None, None).into(place).records)
+        clock.report(Replay(load(), None, None, told).into(place).records)
         return
-    audit = Audit(load(), ProjectorSettings(), Scope())
+    audit = Audit(load(), ProjectorSettings(), Scope(), told=told)
     report = audit.run()
     audit.close()
     if not report.equal:

@@ -101,6 +101,7 @@ class Replay:
             with undisturbed(), self._crew:
                 self._crew.gather(processes_for(len(self._span), self._processes))
                 self._build(connection)
+            connection.execute(query("audit_forget_tables"))
             connection.execute("analyze")
             if not alerts:
                 _protect(connection)

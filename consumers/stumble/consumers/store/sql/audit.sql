@@ -174,20 +174,28 @@ where instance_uuid = any(%(instances)s::uuid[]) and decided_at <= coalesce(%(un
 -- name: audit_places
 select event_id::text, kafka_partition, kafka_offset from events where event_id = any(%(ids)s::uuid[])
 
--- Events of the topic that the store lacks, or has otherwise. `oldest`: the first id that the store still keeps.
+-- Events of the topic that the store lacks, or has otherwise; of an id that came with several contents, the store may
+-- have any. `oldest`: the first id that the store still keeps.
 -- name: audit_events
+with unlike as materialized (
+    select s.event_id, s.instance_uuid, s.request_id, s.kafka_partition, s.kafka_offset, e.event_id is not null as there
+    from audit_staged s
+    left join events e on e.event_id = s.event_id
+    where s.event_id >= %(oldest)s::uuid and s.occurred_at > now() - make_interval(days => %(days)s)
+      and not coalesce(substr(sha256(e.body), 1, 8) = s.digest, false)
+)
 insert into audit_differences (kind, what, id, instance_uuid, request_id, detail, kafka_partition, kafka_offset)
-select case when bool_or(e.event_id is not null) then 'different' else 'missing' end, 'event', s.event_id::text,
-       min(s.instance_uuid::text)::uuid, min(s.request_id),
-       case when bool_or(e.event_id is not null) then 'its bytes are not those of the topic'
-            else 'the store does not have it' end,
-       (array_agg(s.kafka_partition order by s.kafka_offset))[1], min(s.kafka_offset)
-from audit_staged s
-left join events e on e.event_id = s.event_id
-where s.event_id >= %(oldest)s::uuid and s.occurred_at > now() - make_interval(days => %(days)s)
-  and not exists (select from late_events l where l.event_id = s.event_id)
-group by s.event_id
-having not coalesce(bool_or(substr(sha256(e.body), 1, 8) = s.digest), false)
+select case when bool_or(there) then 'different' else 'missing' end, 'event', u.event_id::text,
+       min(u.instance_uuid::text)::uuid, min(u.request_id),
+       case when bool_or(there) then 'its bytes are not those of the topic' else 'the store does not have it' end,
+       (array_agg(u.kafka_partition order by u.kafka_offset))[1], min(u.kafka_offset)
+from unlike u
+where not exists (select from late_events l where l.event_id = u.event_id)
+  and not exists (
+      select from audit_staged s
+      join events e on e.event_id = s.event_id
+      where s.event_id = u.event_id and substr(sha256(e.body), 1, 8) = s.digest)
+group by u.event_id
 
 -- name: audit_old_events
 select count(distinct event_id) from audit_staged s
