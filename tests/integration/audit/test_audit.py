@@ -96,6 +96,11 @@ def test_planted_differences_are_named_and_repaired(store):
 
 
 def test_what_the_store_has_not_come_to_is_late(store, built):
+    store.spoil("update offsets set next_offset = next_offset - 133 where kafka_partition <> 1")
+    status, told = store.audit("--wait", "0")
+    assert (status, told["records"]) == (1, len(built.events))
+    assert {one["what"] for one in told["found"]} == {"partition"}  # nothing of what it has come to
+    store.spoil("update offsets set next_offset = next_offset + 133 where kafka_partition <> 1")
     store.spoil("update offsets set next_offset = next_offset - 5 where kafka_partition = 1")
     ended = store.run("audit", "--wait", "0")
     assert ended.returncode == 1

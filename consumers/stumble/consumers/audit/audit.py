@@ -186,8 +186,10 @@ class Audit:
 
     def _stage(self, span: Range, keys: Collection[bytes] | None) -> None:
         size, done = len(span), 0
+        # What is put aside as too late is taken out, by the time of then.
+        job = Laying(self.kafka, span, keys, alone_before=self.horizon.requests_us + _DAY_US)
         with Ahead[None]() as laying_down:
-            for laid in laid_by(Laying(self.kafka, span, keys), self._crew.helpers):
+            for laid in laid_by(job, self._crew.helpers):
                 laying_down.submit(partial(self._lay_down, laid))
                 done += laid.looked_at
                 self._told("read", done, size)
@@ -227,11 +229,22 @@ class Audit:
         if not behind:
             return
         rows = [_late(p, max(offset, self.span.starts[p]), self.span.ends[p]) for p, offset in behind.items()]
-        places = {"partitions": list(behind), "offsets": list(behind.values())}
-        self.connection.execute(query("audit_behind"), places)
+        self._forget_from(behind)
         self.connection.execute(query("audit_tell"), {"rows": as_json(rows)})
         for partition, offset in behind.items():
             self.span.ends[partition] = max(offset, self.span.starts[partition])
+
+    def _forget_from(self, offsets: dict[int, int]) -> None:
+        """Take out what was read from some offsets on; what was laid down across one is read again up to there."""
+        places = {"partitions": list(offsets), "offsets": list(offsets.values())}
+        across = dict(self.connection.execute(query("audit_straddling"), places).fetchall())
+        starts = {partition: across.get(partition, offset) for partition, offset in offsets.items()}
+        self.connection.execute(query("audit_behind"), {"partitions": list(starts), "offsets": list(starts.values())})
+        if across:
+            span, counted = self.span, self.stage.records
+            ends = {partition: offsets[partition] for partition in across}
+            self._read(Range(span.topic, span.topic_id, across, ends, span.lows, span.breaks))
+            self.stage.records = counted
 
     def _compare(self) -> None:
         own = self.own

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
     from stumble.consumers.projector.factsets import SetKey
 
-#: What is in hand at once: instances, and facts about them.
-INSTANCES = 300
-FACTS = 4000
+#: What is in hand at once: instances, and rows of facts about them; a row has about five.
+INSTANCES = 200
+ROWS = 1000
 #: Rows that come from the server at once.
-_ROWS = 2000
+_FETCHED = 1000
 _FIRST = "00000000-0000-0000-0000-000000000000"
-#: Instance, request id, partition (None where the record has no instance of its own), packed fact.
+#: Instance, request id, partition (None where the record has no instance of its own), packed facts.
 Row = tuple[str, str, int | None, bytes]
 
 
@@ -37,21 +37,21 @@ class Told:
     rows: list[Row]
 
 
-def chunks(connection: Connection[Any], instances: int = INSTANCES, facts: int = FACTS) -> Iterator[Told]:
+def chunks(connection: Connection[Any], instances: int = INSTANCES, rows: int = ROWS) -> Iterator[Told]:
     """Yield all instances in order, some at a time; runs in one transaction, for the cursor's sake."""
     with connection.cursor("audit_facts", binary=True) as cursor:
-        cursor.itersize = _ROWS
+        cursor.itersize = _FETCHED
         cursor.execute(query("audit_facts"))
-        rows = iter(cursor)
-        waiting: Row | None = next(rows, None)
+        told = iter(cursor)
+        waiting: Row | None = next(told, None)
         names: list[str] = []
         found: list[Row] = []
         for name in _instances(connection):
             names.append(name)
             while waiting is not None and waiting[0] <= name:
                 found.append(waiting)
-                waiting = next(rows, None)
-            if len(names) >= instances or len(found) >= facts:
+                waiting = next(told, None)
+            if len(names) >= instances or len(found) >= rows:
                 yield Told(names, found)
                 names, found = [], []
         if names:
@@ -72,7 +72,7 @@ def chunk_of(instances: Sequence[str], rows: Iterable[Row]) -> Chunk:
 
 def _instances(connection: Connection[Any]) -> Iterator[str]:
     after = _FIRST
-    while rows := connection.execute(query("audit_list_instances"), {"after": after, "limit": _ROWS}).fetchall():
+    while rows := connection.execute(query("audit_list_instances"), {"after": after, "limit": _FETCHED}).fetchall():
         yield from (row[0] for row in rows)
         after = rows[-1][0]
 

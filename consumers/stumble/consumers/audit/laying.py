@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -39,12 +39,16 @@ class Laid:
 
 @dataclass(slots=True, frozen=True)
 class Laying:
-    """The job of reading a range; with `keys` only records that have one, with `events` their rows too."""
+    """The job of reading a range; with `keys` only records that have one, with `events` their rows too.
+
+    Events from before `alone_before` (microseconds) are laid down so that each can be taken out again.
+    """
 
     kafka: KafkaSettings
     span: Range
     keys: Collection[bytes] | None = None
     events: bool = False
+    alone_before: int = 0
 
     def work(self, pipe: Pipe) -> None:
         """Send what is read; while the parent takes it, the next is decoded."""
@@ -64,7 +68,8 @@ class Laying:
 
         for messages in records(self.kafka, self.span, self.keys, look):
             readings, bad = decoding.readings(messages)
-            laid = Laid(past - before, len(readings), b"".join(staged(readings)), [row_of(item) for item in bad])
+            rows = b"".join(staged(readings, self.alone_before))
+            laid = Laid(past - before, len(readings), rows, [row_of(item) for item in bad])
             if self.events:
                 laid.events = {reading.event_id: reading.row for reading in reversed(readings)}
                 laid.days = days_of_ids(laid.events)
@@ -77,6 +82,5 @@ def laid_by(job: Laying, helpers: Sequence[Helper]) -> Iterator[Laid]:
     mine, *theirs = job.span.shared(1 + len(helpers))
     busy = [(helper, part) for helper, part in zip(helpers, theirs, strict=True) if len(part)]
     for helper, part in busy:
-        helper.begin(Laying(job.kafka, part, job.keys, job.events))
-    own = Laying(job.kafka, mine, job.keys, job.events)
-    return merged(own.laid(), [helper for helper, _ in busy])
+        helper.begin(replace(job, span=part))
+    return merged(replace(job, span=mine).laid(), [helper for helper, _ in busy])

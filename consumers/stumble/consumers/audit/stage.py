@@ -16,17 +16,17 @@ from stumble.consumers.store.copying import PG_EPOCH_US, copy_rows
 from stumble.consumers.store.queries import query
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Hashable, Iterable, Iterator
 
     from psycopg import Connection
 
     from stumble.consumers.projector.reading import Reading
 
-_COLUMNS = 8
+_COLUMNS = 9
 #: Rows in PostgreSQL's binary COPY format: with an instance, and without (a length of -1 is null).
 _OWNED = struct.Struct("!hi16siiiqiqi16si")
 _ALONE = struct.Struct("!hi16siiiqiqii")
-_DIGEST = struct.Struct("!i8si")
+_REST = struct.Struct("!i8siqi")
 _NUL = b"\\u0000"
 #: Statements that make the tables.
 TABLES = (
@@ -62,31 +62,48 @@ class Stage:
             self.records += records
 
 
-def staged(readings: Iterable[Reading]) -> list[bytes]:
-    """Return what was read as rows of `audit_staged`, in PostgreSQL's binary COPY format."""
-    return [_row(reading) for reading in readings]
+def staged(readings: Iterable[Reading], alone_before: int = 0) -> list[bytes]:
+    """Return what was read as rows of `audit_staged`, in PostgreSQL's binary COPY format.
+
+    Facts of one set that come from one partition go together into the row of the first: most requests are told within
+    a few records. Those of events before `alone_before` (microseconds) stay alone, as they may be taken out again.
+    """
+    groups: dict[Hashable, list[Reading]] = {}
+    for number, reading in enumerate(readings):
+        key: Hashable = number
+        if reading.instance is not None and reading.occurred_at >= alone_before:
+            key = (reading.partition, reading.instance, reading.request_id)
+        groups.setdefault(key, []).append(reading)
+    return [row for group in groups.values() for row in _rows(group)]
 
 
-def _row(reading: Reading) -> bytes:
-    request_id = (reading.request_id or "").encode()
-    place = (16, reading.event_id, 4, reading.partition, 8, reading.offset, 8, reading.occurred_at - PG_EPOCH_US)
-    if reading.instance is None:
-        head = _ALONE.pack(_COLUMNS, *place, -1, len(request_id))
-    else:
-        instance = bytes.fromhex(reading.instance.replace("-", ""))
-        head = _OWNED.pack(_COLUMNS, *place, 16, instance, len(request_id))
-    fact = _fact(reading)
-    digest = sha256(reading.framed).digest()[:DIGEST_BYTES]
-    if fact is None:
-        return b"".join((head, request_id, _DIGEST.pack(DIGEST_BYTES, digest, -1)))
-    return b"".join((head, request_id, _DIGEST.pack(DIGEST_BYTES, digest, len(fact)), fact))
+def _rows(group: list[Reading]) -> Iterator[bytes]:
+    first = group[0]
+    facts = _facts(group)
+    request_id = (first.request_id or "").encode()
+    instance = None if first.instance is None else bytes.fromhex(first.instance.replace("-", ""))
+    until = group[-1].offset
+    for reading in group:
+        place = (16, reading.event_id, 4, reading.partition, 8, reading.offset, 8, reading.occurred_at - PG_EPOCH_US)
+        if instance is None:
+            head = _ALONE.pack(_COLUMNS, *place, -1, len(request_id))
+        else:
+            head = _OWNED.pack(_COLUMNS, *place, 16, instance, len(request_id))
+        digest = sha256(reading.framed).digest()[:DIGEST_BYTES]
+        if facts is None:
+            yield b"".join((head, request_id, _REST.pack(DIGEST_BYTES, digest, 8, until, -1)))
+        else:
+            yield b"".join((head, request_id, _REST.pack(DIGEST_BYTES, digest, 8, until, len(facts)), facts))
+            facts, until = None, 0
 
 
-def _fact(reading: Reading) -> bytes | None:
-    if reading.instance is None and (reading.request_id is None or reading.fact.failure is None):
+def _facts(group: list[Reading]) -> bytes | None:
+    first = group[0]
+    if first.instance is None and (first.request_id is None or first.fact.failure is None):
         return None  # stored as an event, and nothing follows from it
-    packed = pack([reading.fact])
+    packed = pack([reading.fact for reading in group])
     if _NUL in packed:
-        reading.clean()
-        packed = pack([reading.fact])
+        for reading in group:
+            reading.clean()
+        packed = pack([reading.fact for reading in group])
     return packed

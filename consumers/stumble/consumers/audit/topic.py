@@ -11,7 +11,6 @@ from stumble.consumers.projector.batch import BadRecord
 from stumble.consumers.projector.errors import BadRecordError
 from stumble.consumers.projector.reading import Reader
 from stumble.consumers.projector.source import quiet
-from stumble.schemas.models.registry import Registry
 from stumble.schemas.wire.errors import RegistryUnavailable, StumbleError
 
 if TYPE_CHECKING:
@@ -69,6 +68,8 @@ def _config(kafka: KafkaSettings) -> dict[str, object]:
         enable_partition_eof=True,
         queued_min_messages=10_000,
         queued_max_messages_kbytes=8192,
+        fetch_message_max_bytes=4 << 20,  # long runs of one partition: what belongs to a request comes together
+        fetch_max_bytes=8 << 20,
         fetch_queue_backoff_ms=10,
         check_crcs=True,
     )
@@ -102,8 +103,12 @@ class Decoding:
     """Turns records into readings."""
 
     def __init__(self, kafka: KafkaSettings) -> None:
-        registry = Registry(kafka) if kafka.schema_registry_url else None
-        self._reader = Reader(registry.resolve if registry else None)
+        resolve = None
+        if kafka.schema_registry_url:
+            from stumble.schemas.models.registry import Registry  # noqa: PLC0415  # 10 MB in every process
+
+            resolve = Registry(kafka).resolve
+        self._reader = Reader(resolve)
 
     def readings(self, messages: list[Message]) -> tuple[list[Reading], list[BadRecord]]:
         """Return what the store needs of each record, and what the projector has to dead-letter.

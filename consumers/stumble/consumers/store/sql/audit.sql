@@ -3,6 +3,7 @@
 drop table if exists pg_temp.audit_staged, pg_temp.audit_unreadable, pg_temp.audit_joins, pg_temp.audit_instances,
     pg_temp.audit_differences
 
+-- `facts` are those of all records of one fact set up to `until_offset` that were read together; the others have none.
 -- name: audit_table_staged
 create temp table audit_staged (
     event_id        uuid        not null,
@@ -12,7 +13,8 @@ create temp table audit_staged (
     instance_uuid   uuid,
     request_id      text        not null,
     digest          bytea       not null,
-    fact            bytea
+    until_offset    bigint      not null,
+    facts           bytea
 ) with (toast_tuple_target = 8160)
 
 -- name: audit_table_unreadable
@@ -48,13 +50,22 @@ create temp table audit_differences (
 )
 
 -- name: copy_staged
-copy audit_staged (event_id, kafka_partition, kafka_offset, occurred_at, instance_uuid, request_id, digest, fact)
+copy audit_staged (event_id, kafka_partition, kafka_offset, occurred_at, instance_uuid, request_id, digest,
+                   until_offset, facts)
 from stdin (format binary)
 
 -- name: audit_analyze
 analyze audit_staged
 
--- Records that the store has not come to.
+-- From where each partition has to be read again to have facts up to an offset and none from there on.
+-- name: audit_straddling
+select s.kafka_partition, min(s.kafka_offset)
+from audit_staged s
+join unnest(%(partitions)s::int[], %(offsets)s::bigint[]) as n (p, o)
+  on s.kafka_partition = n.p and s.kafka_offset < n.o and s.until_offset >= n.o
+group by s.kafka_partition
+
+-- Records from an offset on.
 -- name: audit_behind
 with n as (
     select * from unnest(%(partitions)s::int[], %(offsets)s::bigint[]) as n (p, o)
@@ -86,9 +97,9 @@ select count(distinct event_id) from gone
 -- name: audit_join
 insert into audit_joins (event_id, request_id, fact, instance_uuid, kafka_partition, occurred_at, kept)
 with alone as (
-    select distinct on (event_id) event_id, request_id, fact, kafka_partition, occurred_at
+    select distinct on (event_id) event_id, request_id, facts as fact, kafka_partition, occurred_at
     from audit_staged
-    where instance_uuid is null and fact is not null
+    where instance_uuid is null and facts is not null
     order by event_id
 ), known as (
     select request_id, instance_uuid from requests where request_id in (select request_id from alone)
@@ -146,17 +157,18 @@ select instance_uuid::text from audit_instances where instance_uuid > %(after)s:
 order by instance_uuid limit %(limit)s
 
 -- name: audit_facts
-select instance_uuid::text, request_id, kafka_partition, fact from (
-    select instance_uuid, request_id, kafka_partition, fact from audit_staged where instance_uuid is not null
+select instance_uuid::text, request_id, kafka_partition, facts from (
+    select instance_uuid, request_id, kafka_partition, facts from audit_staged
+    where instance_uuid is not null and facts is not null
     union all
     select instance_uuid, request_id, null, fact from audit_joins where instance_uuid is not null
 ) as both_kinds
 order by instance_uuid
 
 -- name: audit_facts_of
-select instance_uuid::text, request_id, kafka_partition, fact from (
-    select instance_uuid, request_id, kafka_partition, fact from audit_staged
-    where instance_uuid = any(%(instances)s::uuid[])
+select instance_uuid::text, request_id, kafka_partition, facts from (
+    select instance_uuid, request_id, kafka_partition, facts from audit_staged
+    where instance_uuid = any(%(instances)s::uuid[]) and facts is not null
     union all
     select instance_uuid, request_id, null, fact from audit_joins where instance_uuid = any(%(instances)s::uuid[])
 ) as both_kinds
