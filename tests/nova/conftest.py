@@ -129,7 +129,7 @@ def told_of(pipeline: Pipeline, result: dict[str, Any]) -> list[Any]:
     return judge.of_scenario(pipeline.requests(result["request_id"] or "none"), result)
 
 
-def wait_right(pipeline: Pipeline, results: list[dict[str, Any]], timeout: float = 90) -> None:
+def wait_right(pipeline: Pipeline, results: list[dict[str, Any]], timeout: float = 180) -> None:
     """Wait until the store says what is expected of every scenario, or `timeout` seconds are over."""
     deadline = time.monotonic() + timeout
     for result in results:

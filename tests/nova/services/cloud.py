@@ -247,7 +247,7 @@ class Services:
         self.start(name)
         self.wait_up(name, since=begun)
 
-    def wait_up(self, *hosts: str, since: float = 0.0, timeout: float = 120) -> None:
+    def wait_up(self, *hosts: str, since: float = 0.0, timeout: float = 180) -> None:
         """Wait until these computes have reported since `since`."""
 
         def up() -> bool:
@@ -257,7 +257,7 @@ class Services:
 
         self.wait_for(up, f"{', '.join(hosts)} to come up", timeout)
 
-    def wait_for(self, condition: Callable[[], Any], what: str, timeout: float = 90) -> Any:
+    def wait_for(self, condition: Callable[[], Any], what: str, timeout: float = 180) -> Any:
         """Return what `condition` gives as soon as it's true; AssertionError after `timeout` seconds."""
         deadline = time.monotonic() + timeout
         while True:
@@ -345,7 +345,7 @@ class Services:
         answer = self.call("GET", f"/servers/{server}")
         return None if answer.status == 404 else answer.body["server"]
 
-    def wait_state(self, server: str, *states: str, timeout: float = 90) -> dict[str, Any]:
+    def wait_state(self, server: str, *states: str, timeout: float = 180) -> dict[str, Any]:
         """Wait until a server rests in one of these vm_states."""
 
         def there() -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import threading
 import uuid
 from typing import Any
 
@@ -26,6 +27,7 @@ class ControlledDriver(fake.FakeDriver):
     def __init__(self, virtapi: Any, read_only: bool = False):
         super().__init__(virtapi, read_only)
         self._file = pathlib.Path(os.environ[control.FOLDER]) / "guests.json"
+        self._keeping = threading.Lock()
 
     def init_host(self, host: str) -> None:
         """Find the guests that a process before this one left running."""
@@ -35,11 +37,12 @@ class ControlledDriver(fake.FakeDriver):
                 self.instances[guest] = fake.FakeInstance(name, state, guest)
 
     def keep(self) -> None:
-        """Write down what runs."""
-        guests = {guest: (found.name, found.state) for guest, found in self.instances.items()}
-        fresh = self._file.with_suffix(".new")
-        fresh.write_text(json.dumps(guests))
-        fresh.replace(self._file)
+        """Write down what runs; calls that end at the same time do so one after the other."""
+        with self._keeping:
+            guests = {guest: (found.name, found.state) for guest, found in list(self.instances.items())}
+            fresh = self._file.with_suffix(".new")
+            fresh.write_text(json.dumps(guests))
+            fresh.replace(self._file)
 
     def get_available_resource(self, nodename: str) -> dict[str, Any]:
         """Give the node the same uuid in every process (the base class makes one up)."""
