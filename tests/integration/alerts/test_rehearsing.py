@@ -43,4 +43,6 @@ def test_failures_and_outcomes_of_the_store_are_rehearsed_and_a_correction_is_no
         ("new", "v1:binding", 1),
         ("stalled", "stalled:resize", 1),
     ]
-    assert "resize" in stumble("alerts", "test", str(rules), STUMBLE_DATABASE_URL=store).stdout
+    shown = stumble("alerts", "test", str(rules), STUMBLE_DATABASE_URL=store).stdout
+    for about in ("resize FAILED", "resize RECOVERED", "resize STALLED", "create PortBindingFailed"):
+        assert about in shown

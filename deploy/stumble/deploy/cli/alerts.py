@@ -11,7 +11,7 @@ from psycopg.rows import dict_row
 from rich.console import Console
 
 from stumble.consumers.alerts.rehearsal import Rehearsed, rehearse
-from stumble.consumers.alerts.rules import load_rules
+from stumble.consumers.alerts.rules import TOLD_OUTCOMES, load_rules
 from stumble.consumers.alerts.settings import AlertSettings
 from stumble.consumers.store.connect import connect
 from stumble.consumers.store.queries import query
@@ -92,9 +92,15 @@ def list_(
         tables.console().print(tables.rows(_FIRING, map(_firing, items)))
 
 
+def _about(problem: str, action: str | None, exception: str | None) -> str:
+    """Say what failed, or what requests came to."""
+    outcome = problem.partition(":")[0].upper()
+    return f"{action or ''} {exception or (outcome if outcome in TOLD_OUTCOMES else '')}".strip()
+
+
 def _firing(item: dict[str, Any]) -> tuple[object, ...]:
     last = item["last"]
-    about = f"{last.get('action') or ''} {last.get('exception') or ''}".strip()
+    about = _about(item["problem"], last.get("action"), last.get("exception"))
     return item["rule"], item["state"], item["severity"], tables.clock(item["since"]), item["failures"], about
 
 
@@ -104,7 +110,7 @@ def _rehearsed(item: Rehearsed) -> tuple[object, ...]:
         f"{item.ends_at:%Y-%m-%d %H:%M:%S}" if item.ends_at else "fires still",
         item.rule,
         item.severity,
-        f"{item.action or ''} {item.exception or ''}".strip(),
+        _about(item.problem, item.action, item.exception),
         item.failures,
         len(item.instances),
         len(item.projects),
