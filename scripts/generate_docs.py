@@ -88,7 +88,8 @@ def metrics() -> str:
         "Written by `make docs` from the code. Where no unit is named, things are counted. The store's metrics are",
         "served by the API, by one only; every other role serves its own on its metrics port. A scraper that accepts",
         "OpenMetrics gets it, with exemplars: the request id (and instance) behind the newest failures and durations.",
-        "Prometheus keeps them with `--enable-feature=exemplar-storage`.\n",
+        "Prometheus keeps them with `--enable-feature=exemplar-storage`. The bridge serves the `process_…` and",
+        "`python_…` of Prometheus' Python client besides.\n",
     ]
     for role, rows in roles.items():
         parts += [f"## {role}\n", "| metric | kind | unit | labels | what it says |", "|---|---|---|---|---|"]

@@ -20,6 +20,21 @@ def test_generated_documents_are_current() -> None:
     assert found.returncode == 0, found.stderr
 
 
+def test_every_metric_that_is_made_or_asked_for_is_in_the_reference() -> None:
+    """Producers may not import the consumers' list of metrics, so relay and bridge have their own."""
+    known = set(re.findall(r"^\| `(stumble_\w+)`", PAGES["metrics.md"], re.MULTILINE))
+    code = [path.read_text() for root in ("producers", "consumers") for path in (ROOT / root).rglob("*.py")]
+    kind = r'(?:Metric|Counter|Gauge|Histogram)\([^)]*?"(stumble_\w+)"'
+    made = {name.removesuffix("_total") for text in code for name in re.findall(kind, text)}
+    assert len(made) > 50
+    assert made - {name.removesuffix("_total") for name in known} == set()
+    queries = [path.read_text() for end in ("yml", "json") for path in (ROOT / "deploy").rglob(f"*.{end}")]
+    asked = {name for text in (*queries, *PAGES.values()) for name in re.findall(r"\bstumble_[a-z_]*[a-z]\b", text)}
+    asked -= {"stumble_derived", "stumble_kept", "stumble_fingerprint"}  # schemas of the store, a header
+    assert len(asked) > 40
+    assert {name for name in asked if re.sub("_(bucket|count|sum)$", "", name) not in known} == set()
+
+
 def test_no_comment_stands_behind_a_value_of_nova_conf() -> None:
     """oslo.config takes it for a part of the value: Nova would not start with what the page says."""
     blocks = [block for text in PAGES.values() for block in re.findall(r"```ini\n(.*?)```", text, re.DOTALL)]
