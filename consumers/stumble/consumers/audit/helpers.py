@@ -39,7 +39,14 @@ def processes_for(records: int, asked: int | None) -> int:
     """Return how many processes share the work on so many records, unless a number is asked for."""
     if asked is not None:
         return asked
-    return min(_MOST, len(os.sched_getaffinity(0))) if records >= _WORTH_HELP else 1
+    return min(_MOST, _cores()) if records >= _WORTH_HELP else 1
+
+
+def _cores() -> int:
+    """Return how many cores this process may use, where the system tells; else how many there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 class Helper:
