@@ -7,7 +7,6 @@ import random
 import signal
 import threading
 import time
-from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
@@ -54,27 +53,6 @@ def test_two_projectors_on_the_same_partitions(world):
     world.settle(events)
     assert first.poll() is None
     assert second.poll() is None
-
-
-def test_one_command_of_two_processes_starts_a_killed_one_again_and_ends_both(world):
-    events = events_of(events=2000)
-    command = world.start("projector", "--processes", "2")
-
-    def children():
-        return {int(pid) for pid in Path(f"/proc/{command.pid}/task/{command.pid}/children").read_text().split()}
-
-    eventually(lambda: "" if world.said(command).count("Reading partitions") >= 3 else "not shared yet")
-    world.produce(events[:1000])
-    before = children()
-    assert len(before) == 2
-    os.kill(min(before), signal.SIGKILL)
-    world.produce(events[1000:])
-    eventually(lambda: "" if len(children()) == 2 and children() != before else "not started again")
-    world.settle(events)
-    after = children()
-    command.terminate()
-    assert command.wait(30) == 0
-    assert not any(Path(f"/proc/{pid}").exists() for pid in after)
 
 
 def test_a_projector_that_wakes_up_after_its_session_is_over(world):

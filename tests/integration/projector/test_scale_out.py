@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from pathlib import Path
@@ -61,6 +62,27 @@ def test_one_two_and_four_projectors_share_twelve_partitions_without_deadlocks(k
             assert found.fetchone() == (0,)
     finally:
         world.stop()
+
+
+def test_one_command_of_two_processes_starts_a_killed_one_again_and_ends_both(world):
+    events = [item.event for item in stream(events=2000)]
+    command = world.start("projector", "--processes", "2")
+
+    def children():
+        return {int(pid) for pid in Path(f"/proc/{command.pid}/task/{command.pid}/children").read_text().split()}
+
+    eventually(lambda: "" if world.said(command).count("Reading partitions") >= 3 else "not shared yet")
+    world.produce(events[:1000])
+    before = children()
+    assert len(before) == 2
+    os.kill(min(before), signal.SIGKILL)
+    world.produce(events[1000:])
+    eventually(lambda: "" if len(children()) == 2 and children() != before else "not started again")
+    world.settle(events)
+    after = children()
+    command.terminate()
+    assert command.wait(30) == 0
+    assert not any(Path(f"/proc/{pid}").exists() for pid in after)
 
 
 def test_reading_goes_on_while_the_group_comes_back(own_kafka: LocalKafka, store_url):
