@@ -71,6 +71,7 @@ def test_a_row_that_commits_late_is_not_skipped(store: Store, api: str) -> None:
         writer = Store(store.url)
         writer.connection.close()
         writer.connection = slow
+        slow.execute("select pg_advisory_xact_lock(7, 1)")  # as who publishes does
         writer.publish("failure", late)  # takes the lower number, commits last
         store.publish("failure", early)
         time.sleep(1)

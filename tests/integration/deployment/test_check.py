@@ -86,21 +86,27 @@ def test_a_database_is_reached_migrated_and_may_be_used(check, database_url):
     assert "createdb" in found["wrong", f"{name}none"]
 
 
-def test_a_transaction_that_holds_alerts_up_is_named_whatever_its_database(check, own_postgres):
+def test_a_writer_that_holds_alerts_up_is_named_and_nobody_else_is(check, own_postgres):
     url, other = own_postgres.create_database("stumble"), own_postgres.create_database("other")
     migrate(url)
-    store = {"STUMBLE_DATABASE_URL": url}
-    with psycopg.connect(url, autocommit=True) as connection, psycopg.connect(other) as slow:
+    name, store = subject(url), {"STUMBLE_DATABASE_URL": url}
+    with (
+        psycopg.connect(url, autocommit=True) as connection,
+        psycopg.connect(url) as slow,
+        psycopg.connect(other) as far,
+    ):
+        far.execute("select pg_current_xact_id()")
         slow.execute("select pg_current_xact_id()")
         connection.execute(
             "insert into stumble_kept.publications (kind, subject_id, request_key, instance_uuid, revision, status,"
             " payload, kafka_partition, created_at) values ('failure', gen_random_uuid(), gen_random_uuid(),"
             " gen_random_uuid(), 1, 'CURRENT', '{}', 0, now() - interval '5 minutes')"
         )
-        name = subject(url)
+        assert "pg_terminate_backend" not in check(store, "database")[1].get(("wrong", name), "")
+        slow.execute("select pg_advisory_xact_lock(7, 1)")
         status, found = check(store, "database")
         assert status == 1
-        assert "in database other that does not end" in found["wrong", name]
+        assert "does not end" in found["wrong", name]
         assert f"pg_terminate_backend({slow.info.backend_pid})" in found["wrong", name]
         slow.commit()
         assert "pg_terminate_backend" not in check(store, "database")[1].get(("wrong", name), "")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import time
+from concurrent.futures import ThreadPoolExecutor
+from random import Random
 
 import pytest
 
@@ -18,6 +21,10 @@ INSERT = (
     "kafka_partition) values ('failure', gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), "
     "1, 'CURRENT', '{}', 0) returning id"
 )
+
+
+#: What a writer of publications begins with.
+LOCK = "select pg_advisory_xact_lock(7, %s)"
 
 
 def opened(session, seconds=10.0):
@@ -37,6 +44,7 @@ def read(feed, session, count):
 def test_a_row_that_commits_late_is_not_skipped(store_url):
     with connect(store_url) as session, connect(store_url, autocommit=False) as slow, connect(store_url) as quick:
         _, feed = opened(session)
+        slow.execute(LOCK, (1,))
         early = slow.execute(INSERT).fetchone()[0]
         later = quick.execute(INSERT).fetchone()[0]
         assert early < later
@@ -54,6 +62,7 @@ def test_a_lower_transaction_that_commits_after_a_higher_one_was_read(store_url)
         before = quick.execute(INSERT).fetchone()[0]
         (row,) = read(feed, session, 1)
         feed.mark(session, row)
+        slow.execute(LOCK, (1,))
         slow.execute("select pg_current_xact_id()")
         after = quick.execute(INSERT).fetchone()[0]
         late = slow.execute(INSERT).fetchone()[0]
@@ -61,6 +70,53 @@ def test_a_lower_transaction_that_commits_after_a_higher_one_was_read(store_url)
         assert feed.read(session, 10) == []
         slow.commit()
         assert {row.id for row in read(feed, session, 2)} == {after, late}
+
+
+def test_whoever_else_writes_for_long_on_the_server_holds_nothing_up(store_url, new_database):
+    with (
+        connect(store_url) as session,
+        connect(store_url, autocommit=False) as here,
+        connect(new_database(), autocommit=False) as elsewhere,
+    ):
+        _, feed = opened(session)
+        for other in (here, elsewhere):
+            other.execute("select pg_current_xact_id()")
+        with connect(store_url) as quick:
+            first = quick.execute(INSERT).fetchone()[0]
+        assert [row.id for row in feed.read(session, 10)] == [first]
+
+
+def test_none_is_passed_over_however_writers_come_and_go(store_url):
+    """Each takes its lock before it has an id, some hold theirs for long, some give up; the reader never goes back."""
+    written, writers, rng = set(), 6, Random(7)
+    pauses = [[rng.choice((0, 0, 0.001, 0.01, 0.05)) for _ in range(120)] for _ in range(writers)]
+
+    def write(number):
+        with connect(store_url, autocommit=False) as own:
+            for turn, pause in enumerate(pauses[number]):
+                own.execute(LOCK, (number // 2,))  # two of them share each lock
+                time.sleep(pause / 10)
+                found = own.execute(INSERT).fetchone()[0]
+                time.sleep(pause)
+                if turn % 7 == 6:
+                    own.rollback()
+                    continue
+                own.commit()
+                written.add(found)
+
+    with connect(store_url) as session, ThreadPoolExecutor(writers) as pool:
+        _, feed = opened(session)
+        at_work = [pool.submit(write, number) for number in range(writers)]
+        read_so_far, over = [], False
+        while not over:
+            over = all(one.done() for one in at_work)
+            while rows := feed.read(session, 50):
+                read_so_far += [row.id for row in rows]
+                feed.mark(session, rows[-1])
+        for one in at_work:
+            one.result()
+    assert len(read_so_far) == len(set(read_so_far))
+    assert set(read_so_far) == written
 
 
 def test_one_holds_the_lease_and_a_stale_ones_marks_are_rejected(store_url):

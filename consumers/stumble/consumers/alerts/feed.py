@@ -46,8 +46,13 @@ class Feed:
             self._place = (row[0], row[1])
 
     def read(self, connection: Connection[Any], limit: int) -> list[Row]:
-        """Return the next rows, oldest first; the same ones again until they are marked."""
-        rows = connection.execute(query("publications_after"), {**self._at(), "limit": limit})
+        """Return the next rows, oldest first; the same ones again until they are marked.
+
+        `connection` commits each statement by itself: the horizon must be there before the rows are looked at.
+        """
+        horizon = connection.execute(query("publications_horizon")).fetchone()
+        given = {**self._at(), "horizon": str(horizon[0]) if horizon else "0", "limit": limit}
+        rows = connection.execute(query("publications_after"), given)
         return [Row(*row) for row in rows]
 
     def mark(self, connection: Connection[Any], last: Row) -> None:

@@ -51,13 +51,21 @@ class News:
 
 
 async def head(connection: Reader) -> StreamCursor:
-    """Place before everything that this connection's snapshot may not see yet."""
-    return StreamCursor((await fetch(connection, statement("stream_head")))[0]["xid"], 0)
+    """Place before everything that may not be seen yet: to be asked for before anything else is read."""
+    return StreamCursor((await horizon(connection))["xid"], 0)
+
+
+async def horizon(connection: Reader) -> Row:
+    """How far publications may be read from the next statement on (`xid`), and the `newest` transaction there is."""
+    (found,) = await fetch(connection, statement("publications_horizon"))
+    await connection.commit()  # what is read next must be seen later than this
+    return found
 
 
 async def read_after(connection: Reader, place: StreamCursor, limit: int = BATCH) -> list[News]:
     """Publications behind a place, oldest first."""
-    parameters = {"xid": place.xid, "id": place.id, "limit": limit}
+    until = (await horizon(connection))["xid"]
+    parameters = {"xid": place.xid, "id": place.id, "horizon": until, "limit": limit}
     return [_news(row) for row in await fetch(connection, statement("stream_after"), parameters)]
 
 

@@ -13,7 +13,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from stumble.consumers.api.context import Context, Running
 from stumble.consumers.api.cursors import StreamCursor
 from stumble.consumers.api.database import fetch
-from stumble.consumers.api.feed import OUTAGES, News, head
+from stumble.consumers.api.feed import OUTAGES, News, horizon
 from stumble.consumers.api.models import Blame
 from stumble.consumers.api.params import Text
 from stumble.consumers.api.problems import BadRequest, documented
@@ -90,15 +90,15 @@ async def stream(
 async def _start(running: Context, text: str | None) -> tuple[StreamCursor, datetime | None]:
     """Return the place to go on from and, if what followed it may be gone, the time of the oldest that is left."""
     async with running.database.read() as connection:
-        now = await head(connection)
+        found = await horizon(connection)
         oldest = await fetch(connection, statement("stream_oldest")) if text else []
     if not text:
-        return now, None
+        return StreamCursor(found["xid"], 0), None
     try:
         place = StreamCursor.decode(text)
     except ValueError as error:
         raise BadRequest(str(error)) from None
-    if place.xid > now.xid:
+    if place.xid > found["newest"]:
         raise BadRequest("The Last-Event-ID is of another store: this one was made anew; leave it out to start now.")
     # The first row that ever was has id 1: while it is there, nothing has been thrown away.
     gone = any(row["id"] > 1 and place < StreamCursor(row["xid"], row["id"]) for row in oldest)

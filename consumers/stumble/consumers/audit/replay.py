@@ -114,6 +114,7 @@ class Replay:
         stage = Stage(connection)
         with connection.transaction():
             connection.execute("select pg_advisory_xact_lock(hashtext('stumble.replay'))")
+            connection.execute(query("lock_partitions"), {"topic": self._topic, "partitions": sorted(self._span.ends)})
             _require_empty(self._done.url)
             self._take_decisions(connection)
             stage.create()

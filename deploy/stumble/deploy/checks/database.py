@@ -34,12 +34,16 @@ from pg_class c join pg_namespace n on n.oid = c.relnamespace
 where n.nspname = any(%s) and c.relkind in ('r', 'p') and not c.relispartition and c.relname <> 'alembic_version'
 order by 1
 """
-#: A publication is read when no transaction older than its own can still write: of any database of the server.
+#: Publications are read up to the oldest transaction that holds a partition's lock (publications_horizon).
 _HELD_UP = """
 select a.pid, a.datname, a.usename, extract(epoch from now() - min(p.created_at))::int
-from stumble_kept.publications p
-join pg_stat_activity a on a.backend_xid = pg_snapshot_xmin(pg_current_snapshot())::xid
-where p.xid >= pg_snapshot_xmin(pg_current_snapshot()) and p.created_at < now() - make_interval(secs => %s)
+from pg_stat_activity a
+join stumble_kept.publications p on age(p.xid::xid) < age(a.backend_xid)
+where p.created_at < now() - make_interval(secs => %s)
+  and a.pid in (
+      select l.pid from pg_locks l
+      where l.granted and l.locktype = 'advisory' and l.objsubid = 2
+        and l.database = (select oid from pg_database where datname = current_database()))
 group by 1, 2, 3
 """
 _HELD_UP_SECONDS = 60

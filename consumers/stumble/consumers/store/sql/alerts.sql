@@ -26,14 +26,14 @@ where c.name = %(name)s
   and c.token <= %(token)s
   and exists (select from leases l where l.name = %(name)s and l.token = %(token)s and l.holder = %(holder)s)
 
--- A transaction that is still open may yet commit a lower place, so readers stop before the oldest that is.
+-- A transaction that is still open may yet commit a lower place, so readers stop at the horizon, asked for before.
 -- The order names the table: `xid` alone would be the text that is selected, and '1003' comes before '998'.
 -- name: publications_after
 select id, xid::text, kind, subject_id::text, request_key::text, instance_uuid::text, revision, status,
        replaced_by::text, payload, (extract(epoch from created_at) * 1000000)::bigint
 from publications
 where (xid, id) > (%(xid)s::text::xid8, %(id)s)
-  and xid < pg_snapshot_xmin(pg_current_snapshot())
+  and xid < %(horizon)s::text::xid8
 order by publications.xid, publications.id
 limit %(limit)s
 

@@ -1,3 +1,31 @@
+-- How far publications may be read so that none is passed over: what transactions below `xid` have published is there
+-- for every statement that begins after this one. Who publishes takes a partition's lock before it has a transaction
+-- id (lock_partitions): a transaction below the newest of this statement's snapshot has either ended, or holds such a
+-- lock when the locks are looked at, which is later. So nobody else's long transactions are waited for. For a moment a
+-- holder may not show its id yet, and a standby does not show its primary's locks: then the oldest transaction that
+-- runs on the server is the bound. `newest`: no publication that can be read is from a higher transaction.
+-- name: publications_horizon
+with seen as materialized (
+    select pg_snapshot_xmin(pg_current_snapshot())::text::bigint as oldest,
+           pg_snapshot_xmax(pg_current_snapshot())::text::bigint as newest
+), held as materialized (
+    select pid, locktype, database, objsubid, transactionid::text::bigint as short
+    from pg_locks
+    where granted and mode = 'ExclusiveLock' and locktype in ('advisory', 'transactionid')
+), writers as (
+    select distinct pid from held
+    where locktype = 'advisory' and objsubid = 2
+      and database = (select oid from pg_database where datname = current_database())
+), began as (  -- locks know the lower half of a transaction's id
+    select w.pid, min(newest + ((h.short - newest + 2147483648) & 4294967295) - 2147483648) as xid
+    from writers w cross join seen left join held h on h.pid = w.pid and h.locktype = 'transactionid'
+    group by w.pid
+)
+select case when pg_is_in_recovery() or (select bool_or(xid is null) from began) then oldest
+            else least(newest, (select min(xid) from began)) end as xid,
+       newest
+from seen
+
 -- A subject whose content is what was last published gets no new revision: a rebuild publishes nothing twice.
 -- Without a payload the subject no longer stands: its last content is told again, with the new status.
 -- name: publish
