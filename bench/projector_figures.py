@@ -102,19 +102,22 @@ def _ours(stack: Stack, prefix: str, count: int) -> dict[str, Any]:
 
 
 def _all_cores(stack: Stack, prefix: str, count: int) -> float:
-    """Return the rate of one command with a process for each core, from its first commit to its last."""
+    """Return the rate of one command with a process for each core."""
     url = stack.database()
-    settings = settings_for(stack, url, prefix)
-    jobs.command("store", "migrate", **settings)
-    watch = Watch(url)
-    watch.start()
-    with tempfile.TemporaryDirectory() as folder:
-        with role(f"projector --processes {_CORES}", Path(folder) / "log", **settings):
+    try:
+        settings = settings_for(stack, url, prefix)
+        jobs.command("store", "migrate", **settings)
+        watch = Watch(url)
+        watch.start()
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            role(f"projector --processes {_CORES}", Path(folder) / "log", **settings),
+        ):
             wait_until("everything is stored", lambda: sum(watch.offsets.values()) >= count, 300)
         watch.end()
-    stack.drop(url)
-    (began, before), ended = watch.steps[0], watch.steps[-1][0]
-    return (count - before) / (ended - began)
+        return watch.rate(count)
+    finally:
+        stack.drop(url)
 
 
 def settings_for(stack: Stack, url: str, prefix: str) -> dict[str, str]:

@@ -113,8 +113,7 @@ def _rate(here: Place, projectors: int, count: int) -> float:
         here.start(f"p{number}")
     wait_until("everything is stored", lambda: sum(watch.offsets.values()) >= count, 300)
     watch.end()
-    moves = sorted(move for moves in watch.moves.values() for move in moves)
-    return count / (moves[-1] - moves[0])
+    return watch.rate(count)
 
 
 def _hot_keys(report: Report, stack: Stack, count: int) -> None:

@@ -128,6 +128,11 @@ class Watch(threading.Thread):
         self._ending.set()
         self.join(10)
 
+    def rate(self, count: int) -> float:
+        """Return events a second of `count`, from the first commit, which is left out, to the last."""
+        (began, before), ended = self.steps[0], self.steps[-1][0]
+        return (count - before) / (ended - began)
+
     def gaps(self, begin: float, end: float) -> dict[int, float]:
         """Return the longest time that each partition stood still, of what lies between two moments."""
         found = {}

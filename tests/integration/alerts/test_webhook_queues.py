@@ -26,39 +26,43 @@ from tests.support.receiver import receiver
 LOOPBACK = "127.0.0.0/8"
 
 
-def test_a_subscriber_that_hangs_with_a_long_queue_does_not_hold_up_another(store, link, monkeypatch):
+@contextlib.contextmanager
+def hanging(store, monkeypatch, *, answered):
+    """A receiver that answers so many messages and then none, and one that is well."""
     monkeypatch.setattr(webhooks, "_TIMEOUT_S", 300)
     let_go = threading.Event()
     with receiver() as slow, receiver() as quick, alerting(store, webhooks=True, webhook_networks=LOOPBACK):
-        slow.answer = lambda number: (number == 1 or let_go.wait(300), (200, {}))[1]
+        slow.answer = lambda number: (number <= answered or let_go.wait(300), (200, {}))[1]
         try:
-            subscriptions.add(link, slow.url)
-            lay(link, [failure(now_us()) for _ in range(200)])
-            eventually(lambda: len(slow.posts) == 9)  # one that it answers, then all that may be on their way at once
-            subscriptions.add(link, quick.url)
-            lay(link, [failure(now_us()) for _ in range(20)])
-            eventually(lambda: len(quick.posts) == 20)
-            assert len(slow.posts) == 9
+            yield slow, quick
         finally:
             let_go.set()
+
+
+def is_told(link, other):
+    """Wait until another subscriber has heard of all that comes from now on."""
+    subscriptions.add(link, other.url)
+    lay(link, [failure(now_us()) for _ in range(20)])
+    eventually(lambda: len(other.posts) == 20)
+
+
+def test_a_subscriber_that_hangs_with_a_long_queue_does_not_hold_up_another(store, link, monkeypatch):
+    with hanging(store, monkeypatch, answered=1) as (slow, quick):
+        subscriptions.add(link, slow.url)
+        lay(link, [failure(now_us()) for _ in range(200)])
+        eventually(lambda: len(slow.posts) == 9)  # one that it answers, then all that may be on their way at once
+        is_told(link, quick)
+        assert len(slow.posts) == 9
 
 
 def test_however_many_subscribers_hang_from_the_start_another_is_told(store, link, monkeypatch):
-    monkeypatch.setattr(webhooks, "_TIMEOUT_S", 300)
-    let_go = threading.Event()
-    with receiver() as slow, receiver() as quick, alerting(store, webhooks=True, webhook_networks=LOOPBACK):
-        slow.answer = lambda _: (let_go.wait(300), (200, {}))[1]
-        try:
-            for _ in range(10):  # eight times as many messages would be more than may be on their way to anybody
-                subscriptions.add(link, slow.url)
-            lay(link, [failure(now_us()) for _ in range(20)])
-            eventually(lambda: len(slow.posts) == 10)
-            subscriptions.add(link, quick.url)
-            lay(link, [failure(now_us()) for _ in range(20)])
-            eventually(lambda: len(quick.posts) == 20)
-            assert len(slow.posts) == 10
-        finally:
-            let_go.set()
+    with hanging(store, monkeypatch, answered=0) as (slow, quick):
+        for _ in range(10):  # eight times as many messages would be more than may be on their way to anybody
+            subscriptions.add(link, slow.url)
+        lay(link, [failure(now_us()) for _ in range(20)])
+        eventually(lambda: len(slow.posts) == 10)
+        is_told(link, quick)
+        assert len(slow.posts) == 10
 
 
 HEAD = b"HTTP/1.1 503 No\r\nContent-Type: text/plain; charset=no-such\r\n"

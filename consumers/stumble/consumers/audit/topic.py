@@ -10,7 +10,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from stumble.consumers.projector.batch import BadRecord
 from stumble.consumers.projector.errors import BadRecordError
 from stumble.consumers.projector.reading import Reader
-from stumble.consumers.projector.source import quiet
+from stumble.consumers.projector.source import LONG_RUNS, quiet
 from stumble.schemas.wire.errors import RegistryUnavailable, StumbleError
 
 if TYPE_CHECKING:
@@ -67,9 +67,7 @@ def _config(kafka: KafkaSettings) -> dict[str, object]:
         "stumble-audit",
         enable_partition_eof=True,
         queued_min_messages=10_000,
-        queued_max_messages_kbytes=8192,
-        fetch_message_max_bytes=4 << 20,  # long runs of one partition: what belongs to a request comes together
-        fetch_max_bytes=8 << 20,
+        **LONG_RUNS,
         fetch_queue_backoff_ms=10,
         check_crcs=True,
     )

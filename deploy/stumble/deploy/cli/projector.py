@@ -16,7 +16,7 @@ from stumble.deploy.cli.roles import DatabaseOption, MetricsPortOption, settings
 from stumble.deploy.local.supervisor import Role, Supervisor
 
 if TYPE_CHECKING:
-    from stumble.schemas.models.settings import Settings
+    from collections.abc import Mapping
 
 app = typer.Typer(add_completion=False)
 ProcessesOption = Annotated[
@@ -53,7 +53,8 @@ def projector(
     own = ProjectorSettings()
     count = processes or own.processes
     if count > 1:
-        _several(settings, count)
+        # What was found elsewhere, the processes find there themselves: a secret is not passed on without need.
+        _several({} if database_url is None else {"STUMBLE_DATABASE_URL": database_url}, settings.metrics_port, count)
         return
     stop = stopping()
     role = Projector(settings, own)
@@ -64,15 +65,14 @@ def projector(
     role.run(stop)
 
 
-def _several(settings: Settings, count: int) -> None:
+def _several(env: Mapping[str, str], metrics_port: int | None, count: int) -> None:
     """Run projectors of one process each until told to stop; one that is killed is started again."""
     stop = stopping()
-    env = {"STUMBLE_DATABASE_URL": settings.database_url.get_secret_value()}
     with tempfile.TemporaryDirectory(prefix="stumble-projector-") as folder:
         crew = Supervisor(Path(folder), env, typer.echo)
         try:
             for number in range(count):
-                words = ("projector", *_share(settings, number))
+                words = ("projector", "--processes", "1", *_metrics(metrics_port, number))
                 crew.start(Role(f"projector {number + 1}", words, 0, terminal=True, vital=True))
             for _ in crew.watch():
                 if stop.is_set():
@@ -81,7 +81,8 @@ def _several(settings: Settings, count: int) -> None:
             crew.stop()
 
 
-def _share(settings: Settings, number: int) -> list[str]:
-    """Return the options of one of several projectors; a free port for each where any will do."""
-    port = settings.metrics_port
-    return ["--processes", "1", *(["--metrics-port", str(port + number if port else port)] if port is not None else [])]
+def _metrics(port: int | None, number: int) -> tuple[str, ...]:
+    """Return the option of one of several: the ports follow each other, unless any free one (0) will do."""
+    if port is None:
+        return ()
+    return ("--metrics-port", str(port + number if port else 0))
