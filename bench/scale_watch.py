@@ -17,8 +17,6 @@ from stumble.schemas.wire.headers import record_headers
 from stumble.schemas.wire.ids import new_event_id
 from stumble.schemas.wire.schemas import EVENT
 
-_LOOK_S = 0.02
-
 
 class Feed(threading.Thread):
     """Sends `rate` events a second, spread over many instances, until ended."""
@@ -79,9 +77,10 @@ class Feed(threading.Thread):
 
 @dataclass
 class Watch(threading.Thread):
-    """Notes when the store's offset of each partition moves."""
+    """Notes when the store's offset of each partition moves; looks `every` so many seconds."""
 
     url: str
+    every: float = 0.02
     #: By partition: monotonic times at which its offset was seen moved.
     moves: dict[int, list[float]] = field(default_factory=dict)
     offsets: dict[int, int] = field(default_factory=dict)
@@ -97,7 +96,7 @@ class Watch(threading.Thread):
     def run(self) -> None:
         """Look, also at a database that goes away meanwhile."""
         connection: psycopg.Connection[tuple[int, int]] | None = None
-        while not self._ending.wait(_LOOK_S):
+        while not self._ending.wait(self.every):
             try:
                 connection = connection or psycopg.connect(self.url, autocommit=True, connect_timeout=2)
                 rows = connection.execute(

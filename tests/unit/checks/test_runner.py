@@ -9,7 +9,7 @@ import pytest
 
 from stumble.deploy.checks.catalogue import CHECKS
 from stumble.deploy.checks.clocks import judged
-from stumble.deploy.checks.model import Elsewhere, Level, Scope, fine, wrong
+from stumble.deploy.checks.model import Check, Elsewhere, Level, Scope, fine, wrong
 from stumble.deploy.checks.mounts import mount_of
 from stumble.deploy.checks.novaconf import transports_of
 from stumble.deploy.checks.runner import chosen, run
@@ -163,3 +163,20 @@ def test_nova_conf_names_the_bus(tmp_path):
     path.write_text("[oslo_messaging_notifications]\ndriver = messagingv2\n")
     with pytest.raises(StumbleError, match="--transport"):
         list(transports_of(path))
+
+
+def test_checks_that_import_a_package_and_a_part_of_it_at_once_get_both_whole(tmp_path, monkeypatch):
+    package = tmp_path / "imported_by_two"
+    package.mkdir()
+    (package / "__init__.py").write_text(
+        "import time\ntime.sleep(0.3)\nfrom imported_by_two.part import look as look_too\n"
+    )
+    (package / "other.py").write_text("")
+    (package / "part.py").write_text(
+        "from imported_by_two import other\nfrom stumble.deploy.checks.model import fine\n\n"
+        "def look(_):\n    yield fine('x', '')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    targets = ("imported_by_two:look_too", "imported_by_two.part:look") * 3
+    results = run([Check(str(number), "", target, "cli") for number, target in enumerate(targets)], scope())
+    assert [one.level for one in results] == [Level.FINE] * 6, [one.findings for one in results]

@@ -212,7 +212,7 @@ def consumer_config(kafka: KafkaSettings, group: str) -> dict[str, Any]:
             group,
             partition_assignment_strategy="range",
             session_timeout_ms=6000,
-            heartbeat_interval_ms=1500,
+            heartbeat_interval_ms=500,  # whoever joins waits until the others hear of it
             max_poll_interval_ms=300_000,
             fetch_wait_max_ms=100,
             fetch_queue_backoff_ms=10,

@@ -9,7 +9,7 @@ from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME
 
 from stumble.deploy.checks.brokers import written
 from stumble.deploy.checks.kafka import Unanswered
-from stumble.deploy.checks.model import Finding, Scope, fine, skipped, warning, wrong
+from stumble.deploy.checks.model import IMPORTING, Finding, Scope, fine, skipped, warning, wrong
 
 __all__ = ["look"]
 
@@ -39,7 +39,8 @@ def _broker(scope: Scope) -> Iterator[Finding]:
 
 
 def _database(scope: Scope) -> Iterator[Finding]:
-    from stumble.deploy.checks.store import session  # noqa: PLC0415 - only where there is a database
+    with IMPORTING:
+        from stumble.deploy.checks.store import session  # noqa: PLC0415 - only where there is a database
 
     with session(scope) as connection:
         before = time.time()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -13,7 +14,12 @@ from stumble.producers.bridge.settings import TransportSettings
 from stumble.schemas.models.settings import Settings
 from stumble.schemas.wire.errors import StumbleError
 
-__all__ = ["Check", "Elsewhere", "Finding", "Level", "Scope", "fine", "skipped", "warning", "wrong"]
+__all__ = ["IMPORTING", "Check", "Elsewhere", "Finding", "Level", "Scope", "fine", "skipped", "warning", "wrong"]
+
+
+#: Held by whoever imports: threads that import a package and a part of it at once wait for each other, and Python then
+#: gives one of them a module that is only half there.
+IMPORTING = threading.RLock()
 
 
 class Level(StrEnum):
@@ -115,5 +121,6 @@ class Check:
     def load(self) -> Run:
         """Import the function. Raises ``ModuleNotFoundError`` where an extra is missing."""
         module, _, name = self.target.partition(":")
-        found: Run = getattr(importlib.import_module(module), name)
+        with IMPORTING:
+            found: Run = getattr(importlib.import_module(module), name)
         return found

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from stumble.deploy.checks.model import Finding, Scope, fine, skipped, warning, wrong
+from stumble.deploy.checks.model import IMPORTING, Finding, Scope, fine, skipped, warning, wrong
 from stumble.producers.bridge.kafka import consumer_config, subscription
 
 if TYPE_CHECKING:
@@ -39,7 +39,8 @@ def look(scope: Scope) -> Iterator[Finding]:
 
 
 def _rabbit(scope: Scope, transport: TransportSettings) -> Iterator[Finding]:
-    from kombu.connection import Connection  # noqa: PLC0415 - comes with oslo.messaging
+    with IMPORTING:
+        from kombu.connection import Connection  # noqa: PLC0415 - comes with oslo.messaging
 
     made: Any = Connection  # kombu has no annotations
     with made(_addresses(transport), connect_timeout=_SECONDS, **_tls(transport)) as link:

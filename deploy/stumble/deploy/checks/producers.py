@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from stumble.deploy.checks.model import Finding, Scope, fine, skipped, warning, wrong
+from stumble.deploy.checks.model import IMPORTING, Finding, Scope, fine, skipped, warning, wrong
 
 __all__ = ["look", "tap"]
 
@@ -82,8 +82,9 @@ def tap(scope: Scope) -> Iterator[Finding]:
 
 
 def _local(scope: Scope) -> list[tuple[str, str, str]]:
-    from stumble.producers.outbox.counters import read_about  # noqa: PLC0415 - a database host needs no outbox
-    from stumble.producers.outbox.folder import is_live, places  # noqa: PLC0415
+    with IMPORTING:
+        from stumble.producers.outbox.counters import read_about  # noqa: PLC0415 - a database host needs no outbox
+        from stumble.producers.outbox.folder import is_live, places  # noqa: PLC0415
 
     if not scope.names_outbox:
         return []
@@ -96,7 +97,8 @@ def _local(scope: Scope) -> list[tuple[str, str, str]]:
 
 
 def _rows(scope: Scope, statement: str) -> list[Any]:
-    from stumble.deploy.checks.store import session  # noqa: PLC0415 - only where there is a database
+    with IMPORTING:
+        from stumble.deploy.checks.store import session  # noqa: PLC0415 - only where there is a database
 
     with session(scope) as connection:
         return connection.execute(statement.encode()).fetchall()
