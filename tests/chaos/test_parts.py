@@ -92,12 +92,12 @@ def test_a_link_stalls_delays_resets_refuses_and_gets_well(link: tuple[Proxy, in
         one.settimeout(20)
         assert one.recv(1) == b"x"
         proxy.set("reset")
-        with pytest.raises(ConnectionResetError):
+        with pytest.raises(ConnectionError):  # which one depends on whether the reset comes before what is sent
             _ask(one)
     with socket.create_connection(("127.0.0.1", port), 10) as other:
         assert _ask(other) == b"x"
     proxy.set("refuse")
-    with socket.create_connection(("127.0.0.1", port), 10) as third, pytest.raises(ConnectionResetError):
+    with pytest.raises(ConnectionError), socket.create_connection(("127.0.0.1", port), 10) as third:
         _ask_often(third)
 
 
