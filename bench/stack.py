@@ -18,6 +18,9 @@ from stumble.deploy.local.kafka import LocalKafka
 from stumble.deploy.local.postgres import LocalPostgres
 
 PARTITIONS = 12
+#: The local stack lets a group begin with its first member, so that it is up at once. A broker as Kafka ships it waits
+#: for others: members that start together then share from the first record, and nothing is timed before that.
+_AS_SHIPPED = {"group.initial.rebalance.delay.ms": "3000"}
 
 
 @dataclass(slots=True)
@@ -72,7 +75,7 @@ def _ticks(process: Path, fields: int) -> int:
 def stack(state: Path) -> Iterator[Stack]:
     """Start both servers; stop them and remove their folder at the end, however it comes."""
     folder = state / f"stack-{uuid.uuid4().hex[:8]}"
-    kafka = LocalKafka(folder, heap="768m")
+    kafka = LocalKafka(folder, heap="768m", settings=_AS_SHIPPED)
     postgres = LocalPostgres(folder, fsync=True, options={"shared_buffers": "256MB", "max_wal_size": "4GB"})
     try:
         kafka.start()

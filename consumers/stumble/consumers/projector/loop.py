@@ -22,6 +22,7 @@ from stumble.consumers.dlq import DeadLetters, Depth
 from stumble.consumers.notices import Notices
 from stumble.consumers.projector.batch import BadRecord, Batch
 from stumble.consumers.projector.breaker import Breaker
+from stumble.consumers.projector.core import Core
 from stumble.consumers.projector.errors import BadRecordError
 from stumble.consumers.projector.health import Health
 from stumble.consumers.projector.offsets import Place, beyond, expired, impossible, place
@@ -55,9 +56,8 @@ _IDLE_POLL = 0.1
 _BUSY_POLL = 0.01
 #: Backpressure for longer pauses the consumer, which throws away what it has fetched ahead.
 _PAUSE_AFTER = 1.0
-_SWEEP_EVERY = 1.0
+_SWEEP_EVERY = _HINT_EVERY = 1.0
 _SWEEP_WINDOW = 300.0
-_HINT_EVERY = 1.0
 _LOOK_EVERY = 2.0
 _TOPIC_EVERY = 15.0
 _GARBAGE_EVERY = 30.0
@@ -98,7 +98,7 @@ class Projector:
         self._paused = False
         #: The first sweep after an assignment looks at all sightings, the others at recent ones.
         self._window = EVERYTHING
-        self._timers = Timers()
+        self._timers, self._core = Timers(), Core(own.core)
 
     def run(self, stop: threading.Event) -> None:
         """Read until `stop` is set; raises `StumbleError` for what only a person can mend."""
@@ -349,6 +349,7 @@ class Projector:
             self._paused = False
 
     def _look_after(self) -> None:
+        self._core.look()
         self.health.turned(nothing_to_do=not self._pending and self._writer.idle)
         if self._at.blocked:
             self._retry_blocked()
@@ -386,10 +387,9 @@ class Projector:
         self.health.standing(set(self._at.taken), {p: blocked.reason for p, blocked in self._at.blocked.items()})
 
     def _close(self) -> None:
-        self._writer.end()
-        self._upkeep.end()
-        self._statuses.end()
-        self._clock.end()
+        for part in (self._writer, self._upkeep, self._statuses, self._clock):
+            part.end()
+        self._core.leave()
         self._writer.join(_REVOKE_WAIT + 5)
         while not self._writer.results.empty():
             result = self._writer.results.get()

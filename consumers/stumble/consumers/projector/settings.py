@@ -18,6 +18,12 @@ class ProjectorSettings(TableSettings):
     processes: int = Field(
         1, ge=1, le=64, description="Processes that `stumble projector` runs as; they share the partitions."
     )
+    core: int | None = Field(
+        None,
+        ge=-1,
+        description="Which of its cores, from 0, a busy projector keeps to while nothing else needs it; unset: the one "
+        "that it runs on, with several processes one each; -1: none.",
+    )
     max_batch: int = Field(6_000, ge=1, le=100_000, description="Events in one transaction at most.")
     max_batch_bytes: int = Field(16 << 20, ge=1 << 20, description="Bytes of events in one transaction at most.")
     events_days: int = Field(90, ge=1, description="Days that raw events stay in the store.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stumble.consumers.metrics.process import serve
+from stumble.consumers.projector.core import NONE
 from stumble.consumers.projector.loop import Projector
 from stumble.consumers.projector.settings import ProjectorSettings
 from stumble.deploy.cli.ask import examples
@@ -54,7 +55,8 @@ def projector(
     count = processes or own.processes
     if count > 1:
         # What was found elsewhere, the processes find there themselves: a secret is not passed on without need.
-        _several({} if database_url is None else {"STUMBLE_DATABASE_URL": database_url}, settings.metrics_port, count)
+        given = {} if database_url is None else {"STUMBLE_DATABASE_URL": database_url}
+        _several(given, settings.metrics_port, count, core=own.core)
         return
     stop = stopping()
     role = Projector(settings, own)
@@ -65,15 +67,20 @@ def projector(
     role.run(stop)
 
 
-def _several(env: Mapping[str, str], metrics_port: int | None, count: int) -> None:
-    """Run projectors of one process each until told to stop; one that is killed is started again."""
+def _several(env: Mapping[str, str], metrics_port: int | None, count: int, *, core: int | None) -> None:
+    """Run projectors of one process each until told to stop; one that is killed is started again.
+
+    Each has a core, from number `core` on.
+    """
     stop = stopping()
     with tempfile.TemporaryDirectory(prefix="stumble-projector-") as folder:
         crew = Supervisor(Path(folder), env, typer.echo)
         try:
             for number in range(count):
                 words = ("projector", "--processes", "1", *_metrics(metrics_port, number))
-                crew.start(Role(f"projector {number + 1}", words, 0, terminal=True, vital=True))
+                place = NONE if core == NONE else (core or 0) + number
+                own = {"STUMBLE_PROJECTOR_CORE": str(place)}
+                crew.start(Role(f"projector {number + 1}", words, 0, own, terminal=True, vital=True))
             for _ in crew.watch():
                 if stop.is_set():
                     break

@@ -1,0 +1,116 @@
+"""Keeps the threads of a busy projector on one core while nothing else needs that core.
+
+Python lets one of them run at a time. On two cores, what one thread has just read is in the other core's caches when
+the next one takes its turn: a sixth of the rate (docs/benchmarks.md). Linux moves what else runs to other cores by
+itself; what can't or doesn't move has the core, and the projector runs where there is room.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+LOG = logging.getLogger("stumble.projector")
+
+#: Number of a projector that keeps to no core.
+NONE = -1
+_EVERY = 1.0
+#: Of a core's time: from so much work on it is worth it, below so much it isn't any more.
+_BUSY, _CALM = 0.5, 0.2
+#: Others that take more of the core than that keep it: a database's sessions on the same host take a fifth.
+_OTHERS = 0.35
+#: Seconds that the projector then runs anywhere, at least and at most: two that meet don't meet again.
+_LEAVE = (5.0, 15.0)
+#: Fields of a line of /proc/stat that are not work: idle and waiting for a disk (proc_stat(5)).
+_IDLE = (3, 4)
+#: Field of /proc/PID/stat that names the core, counted from behind the command (proc_pid_stat(5)).
+_PROCESSOR = 36
+
+
+class Used(NamedTuple):
+    """Seconds: the time, this process's CPU time, and the time that each core has worked since it was started."""
+
+    at: float
+    own: float
+    cores: dict[int, float]
+
+
+def permitted() -> list[int]:
+    """Return the cores that this process may run on, none where the system doesn't tell."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+
+
+@dataclass(slots=True)
+class Core:
+    """`look` from the thread that reads, as often as it likes. `number`: see `ProjectorSettings.core`."""
+
+    number: int | None = None
+    allowed: list[int] = field(default_factory=permitted)
+    kept: int | None = None
+    _before: Used | None = None
+    _away_until: float = 0.0
+    _look_at: float = 0.0
+
+    def look(self) -> None:
+        """Keep to a core, or leave it, by what was used since the last look, a second ago."""
+        if len(self.allowed) < 2 or self.number == NONE or time.monotonic() < self._look_at:
+            return
+        try:
+            now, before = used(), self._before
+            self._before, self._look_at = now, now.at + _EVERY
+            if before is not None:
+                self._decide(before, now)
+        except (OSError, ValueError, IndexError):  # a system whose /proc is away or another
+            self.allowed = []
+
+    def leave(self) -> None:
+        """Run anywhere again."""
+        if self.kept is not None:
+            self._keep(None)
+
+    def _decide(self, before: Used, now: Used) -> None:
+        span = now.at - before.at
+        own = (now.own - before.own) / span
+        if self.kept is None:
+            if own >= _BUSY and now.at >= self._away_until:
+                self._keep(self._choice())
+            return
+        others = (now.cores.get(self.kept, 0.0) - before.cores.get(self.kept, 0.0)) / span - own
+        if others > _OTHERS:
+            self._away_until = now.at + random.uniform(*_LEAVE)  # noqa: S311  # no secret
+            LOG.debug("Core %s is needed by others (%.0f %%).", self.kept, 100 * others)
+        if others > _OTHERS or own < _CALM:
+            self.leave()
+
+    def _choice(self) -> int:
+        return running_on() if self.number is None else self.allowed[self.number % len(self.allowed)]
+
+    def _keep(self, core: int | None) -> None:
+        self.kept = core
+        wanted = self.allowed if core is None else [core]
+        for thread in Path("/proc/self/task").iterdir():
+            with suppress(OSError):  # it has ended, or the system forbids it
+                os.sched_setaffinity(int(thread.name), wanted)
+
+
+def used() -> Used:
+    """Return what was used until now."""
+    tick = os.sysconf("SC_CLK_TCK")
+    cores = {}
+    for line in Path("/proc/stat").read_text().splitlines():
+        name, *fields = line.split()
+        if name.startswith("cpu") and name != "cpu":
+            work = sum(int(ticks) for place, ticks in enumerate(fields[:8]) if place not in _IDLE)
+            cores[int(name[3:])] = work / tick
+    return Used(time.monotonic(), time.process_time(), cores)
+
+
+def running_on() -> int:
+    """Return the core that the calling thread runs on."""
+    return int(Path("/proc/thread-self/stat").read_text().rpartition(")")[2].split()[_PROCESSOR])

@@ -1,0 +1,109 @@
+"""A busy projector keeps to one core, and leaves it to whoever needs it."""
+
+import os
+import threading
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from stumble.consumers.projector import core as module
+from stumble.consumers.projector.core import NONE, Core, Used, permitted, running_on, used
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """A machine of two cores whose use is told; moments pass by themselves."""
+    told = Used(100.0, 0.0, {0: 0.0, 1: 0.0})
+    asked = []
+
+    def pass_by(core, seconds, own, cores):
+        nonlocal told
+        told = Used(
+            told.at + seconds, told.own + own, {key: told.cores[key] + cores.get(key, 0.0) for key in told.cores}
+        )
+        core.look()
+        return core.kept
+
+    monkeypatch.setattr(module, "used", lambda: told)
+    monkeypatch.setattr(module, "running_on", lambda: 1)
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: told.at))
+    monkeypatch.setattr(module.os, "sched_setaffinity", lambda _, cores: asked.append(cores))
+    pass_by.asked = asked
+    return pass_by
+
+
+def test_a_busy_one_keeps_to_the_core_it_runs_on_and_a_calm_one_to_none(machine):
+    core = Core(allowed=[0, 1])
+    assert machine(core, 1, 0.9, {}) is None  # nothing to compare with yet
+    assert machine(core, 2, 0.2, {1: 0.2}) is None
+    assert machine(core, 2, 1.8, {1: 1.8}) == 1
+    assert machine.asked[-1] == [1]
+    assert machine(core, 2, 1.0, {1: 1.4}) == 1
+    assert machine(core, 2, 0.1, {1: 0.1}) is None
+    assert machine.asked[-1] == [0, 1]
+
+
+def test_a_core_that_others_need_is_left_to_them_for_a_while(machine):
+    core = Core(allowed=[0, 1])
+    machine(core, 1, 0, {})
+    assert machine(core, 2, 1.8, {1: 1.8}) == 1
+    assert machine(core, 2, 1.0, {1: 2.0}) is None
+    assert machine(core, 4, 4.0, {0: 4.0}) is None
+    assert machine(core, 12, 12.0, {0: 12.0}) == 1
+
+
+def test_several_have_one_each(machine):
+    for number, expected in ((0, 2), (1, 5), (2, 2)):
+        core = Core(number, allowed=[2, 5])
+        machine(core, 2, 0, {})
+        assert machine(core, 2, 2.0, {}) == expected
+
+
+@pytest.mark.parametrize("core", [Core(NONE, allowed=[0, 1]), Core(allowed=[0]), Core(allowed=[])])
+def test_none_is_kept_to_where_that_is_asked_or_there_is_but_one(machine, core):
+    machine(core, 2, 0, {})
+    assert machine(core, 2, 2.0, {}) is None
+    assert not machine.asked
+
+
+def test_a_system_that_tells_nothing_is_left_as_it_is(machine, monkeypatch, tmp_path):
+    core = Core(allowed=[0, 1])
+    monkeypatch.setattr(module, "used", lambda: (tmp_path / "proc" / "stat").read_text())
+    assert machine(core, 2, 2.0, {}) is None
+    assert (core.allowed, machine.asked) == ([], [])
+
+
+def test_it_does_not_look_all_the_time(machine):
+    core = Core(allowed=[0, 1])
+    machine(core, 2, 0, {})
+    assert machine(core, 0.5, 0.5, {}) is None
+    assert machine(core, 0.6, 0.6, {}) == 1
+
+
+def test_what_the_system_tells_and_all_threads_move():
+    before = used()
+    end = time.process_time() + 0.2
+    while time.process_time() < end:
+        pass
+    after = used()
+    assert after.own - before.own >= 0.2
+    assert sum(after.cores.values()) >= sum(before.cores.values())
+    assert running_on() in after.cores
+    stop = threading.Event()
+    other = threading.Thread(target=stop.wait)
+    other.start()
+    core = Core(0)
+    try:
+        core._keep(permitted()[0])
+        assert _affinities() == {(permitted()[0],)}
+    finally:
+        core.leave()
+        stop.set()
+        other.join()
+    assert _affinities() == {tuple(core.allowed)}
+
+
+def _affinities():
+    return {tuple(sorted(os.sched_getaffinity(int(one.name)))) for one in Path("/proc/self/task").iterdir()}
