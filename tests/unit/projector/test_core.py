@@ -70,7 +70,7 @@ def test_none_is_kept_to_where_that_is_asked_or_there_is_but_one(machine, core):
 
 def test_a_system_that_tells_nothing_is_left_as_it_is(machine, monkeypatch, tmp_path):
     core = Core(allowed=[0, 1])
-    monkeypatch.setattr(module, "used", lambda: (tmp_path / "proc" / "stat").read_text())
+    monkeypatch.setattr(module, "used", (tmp_path / "proc" / "stat").read_text)
     assert machine(core, 2, 2.0, {}) is None
     assert (core.allowed, machine.asked) == ([], [])
 
