@@ -4,12 +4,11 @@ import os
 import threading
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from stumble.consumers.projector import core as module
-from stumble.consumers.projector.core import NONE, Core, Used, permitted, running_on, used
+from stumble.consumers.projector.core import NONE, Core, Used, one_core, permitted, running_on, used
 
 
 @pytest.fixture
@@ -28,7 +27,6 @@ def machine(monkeypatch):
 
     monkeypatch.setattr(module, "used", lambda: told)
     monkeypatch.setattr(module, "running_on", lambda: 1)
-    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: told.at))
     monkeypatch.setattr(module.os, "sched_setaffinity", lambda _, cores: asked.append(cores))
     pass_by.asked = asked
     return pass_by
@@ -75,11 +73,14 @@ def test_a_system_that_tells_nothing_is_left_as_it_is(machine, monkeypatch, tmp_
     assert (core.allowed, machine.asked) == ([], [])
 
 
-def test_it_does_not_look_all_the_time(machine):
-    core = Core(allowed=[0, 1])
-    machine(core, 2, 0, {})
-    assert machine(core, 0.5, 0.5, {}) is None
-    assert machine(core, 0.6, 0.6, {}) == 1
+def test_it_looks_while_something_is_done_and_runs_anywhere_afterwards(machine, monkeypatch):
+    monkeypatch.setattr(module, "_EVERY", 0.001)
+    looks = threading.Semaphore(0)
+    monkeypatch.setattr(Core, "look", lambda core: (setattr(core, "kept", 1), looks.release()))
+    with one_core(1):
+        assert looks.acquire(timeout=60)
+        assert looks.acquire(timeout=60)
+    assert machine.asked[-1] == permitted()
 
 
 def test_what_the_system_tells_and_all_threads_move():

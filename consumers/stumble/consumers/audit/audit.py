@@ -105,7 +105,7 @@ class Audit:
         share_memory()
         self._crew.gather(processes_for(len(self.span), self._processes))
         self.stage.create()
-        with undisturbed():
+        with undisturbed(), self._crew.cores():
             self._read(self.span)
             self._wait_for_store()
             self._look()
@@ -115,7 +115,7 @@ class Audit:
 
     def repair(self) -> Report:
         """Put right what differs, then look again; the report says what was done and what still differs."""
-        with undisturbed():
+        with undisturbed(), self._crew.cores():
             done = Repair(self, self._told).run()
             self.connection.execute(query("audit_forget_differences"))
             found = _report(self.topic, self.scope)

@@ -14,10 +14,12 @@ from multiprocessing.connection import Pipe, wait
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from stumble.consumers.audit.helping import Ended, Job
+from stumble.consumers.projector.core import one_core
 from stumble.schemas.wire.errors import StumbleError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from contextlib import AbstractContextManager
     from types import TracebackType
 
 T = TypeVar("T")
@@ -31,7 +33,7 @@ _MAIN = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 from stumble.consumers.audit.helping import main
-main(int(sys.argv[1]))
+main(int(sys.argv[1]), int(sys.argv[2]))
 """
 
 
@@ -52,11 +54,12 @@ def _cores() -> int:
 class Helper:
     """One process, asked for one job at a time: `begin` it, `tell` and `hear` what belongs to it."""
 
-    def __init__(self) -> None:
+    def __init__(self, number: int) -> None:
+        """Start it as this one of the command's processes; the command itself is number 0."""
         self.pipe, theirs = Pipe()
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603  # our own
-                [sys.executable, "-c", _MAIN, str(theirs.fileno())],
+                [sys.executable, "-c", _MAIN, str(theirs.fileno()), str(number)],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
@@ -118,7 +121,11 @@ class Crew:
     def gather(self, processes: int) -> None:
         """Start as many helpers as are missing for so many processes in all, this one included."""
         while len(self.helpers) < processes - 1:
-            self.helpers.append(Helper())
+            self.helpers.append(Helper(len(self.helpers) + 1))
+
+    def cores(self) -> AbstractContextManager[None]:
+        """Keep this process to a core, as each helper keeps to one of its own."""
+        return one_core(0 if self.helpers else None)
 
     def end(self) -> None:
         """End all of them."""

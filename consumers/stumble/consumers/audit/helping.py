@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any, Protocol
 
+from stumble.consumers.projector.core import one_core
 from stumble.consumers.projector.undisturbed import share_memory, undisturbed
 from stumble.schemas.wire.errors import StumbleError
 
@@ -32,10 +33,10 @@ class Ended:
     error: BaseException | None = None
 
 
-def main(descriptor: int) -> None:
-    """Serve the parent at the other end of a socket, until it is closed there."""
+def main(descriptor: int, number: int) -> None:
+    """Serve the parent at the other end of a socket, until it is closed there; `number`: of its processes, which."""
     share_memory()
-    with undisturbed(), suppress(EOFError, OSError), Connection(descriptor) as pipe:
+    with undisturbed(), one_core(number), suppress(EOFError, OSError), Connection(descriptor) as pipe:
         while True:
             pipe.send(_done(pipe.recv(), pipe))
 

@@ -100,7 +100,8 @@ class Replay:
         try:
             with undisturbed(), self._crew:
                 self._crew.gather(processes_for(len(self._span), self._processes))
-                self._build(connection)
+                with self._crew.cores():
+                    self._build(connection)
             connection.execute(query("audit_forget_tables"))
             connection.execute("analyze")
             if not alerts:

@@ -1,8 +1,8 @@
-"""Keeps the threads of a busy projector on one core while nothing else needs that core.
+"""Keeps the threads of a busy process on one core while nothing else needs that core.
 
 Python lets one of them run at a time. On two cores, what one thread has just read is in the other core's caches when
 the next one takes its turn: a sixth of the rate (docs/benchmarks.md). Linux moves what else runs to other cores by
-itself; what can't or doesn't move has the core, and the projector runs where there is room.
+itself; what can't or doesn't move has the core, and we run where there is room.
 """
 
 from __future__ import annotations
@@ -10,13 +10,17 @@ from __future__ import annotations
 import logging
 import os
 import random
+import threading
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-LOG = logging.getLogger("stumble.projector")
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LOG = logging.getLogger("stumble.core")
 
 #: Number of a projector that keeps to no core.
 NONE = -1
@@ -41,6 +45,25 @@ class Used(NamedTuple):
     cores: dict[int, float]
 
 
+@contextmanager
+def one_core(number: int | None = None) -> Iterator[None]:
+    """Keep all threads of this process on one core while the body runs, except where others need it."""
+    core, ended = Core(number), threading.Event()
+
+    def keep() -> None:
+        while not ended.wait(_EVERY):
+            core.look()
+
+    keeper = threading.Thread(target=keep, name="core", daemon=True)
+    keeper.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        keeper.join()
+        core.leave()
+
+
 def permitted() -> list[int]:
     """Return the cores that this process may run on, none where the system doesn't tell."""
     return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
@@ -48,22 +71,21 @@ def permitted() -> list[int]:
 
 @dataclass(slots=True)
 class Core:
-    """`look` from the thread that reads, as often as it likes. `number`: see `ProjectorSettings.core`."""
+    """`look` every second. `number`: which of its cores, from 0; None: the one that its main thread runs on."""
 
     number: int | None = None
     allowed: list[int] = field(default_factory=permitted)
     kept: int | None = None
     _before: Used | None = None
     _away_until: float = 0.0
-    _look_at: float = 0.0
 
     def look(self) -> None:
-        """Keep to a core, or leave it, by what was used since the last look, a second ago."""
-        if len(self.allowed) < 2 or self.number == NONE or time.monotonic() < self._look_at:
+        """Keep to a core, or leave it, by what was used since the last look."""
+        if len(self.allowed) < 2 or self.number == NONE:
             return
         try:
             now, before = used(), self._before
-            self._before, self._look_at = now, now.at + _EVERY
+            self._before = now
             if before is not None:
                 self._decide(before, now)
         except (OSError, ValueError, IndexError):  # a system whose /proc is away or another
@@ -112,5 +134,5 @@ def used() -> Used:
 
 
 def running_on() -> int:
-    """Return the core that the calling thread runs on."""
-    return int(Path("/proc/thread-self/stat").read_text().rpartition(")")[2].split()[_PROCESSOR])
+    """Return the core that the main thread runs on."""
+    return int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[_PROCESSOR])

@@ -22,7 +22,7 @@ from stumble.consumers.dlq import DeadLetters, Depth
 from stumble.consumers.notices import Notices
 from stumble.consumers.projector.batch import BadRecord, Batch
 from stumble.consumers.projector.breaker import Breaker
-from stumble.consumers.projector.core import Core
+from stumble.consumers.projector.core import one_core
 from stumble.consumers.projector.errors import BadRecordError
 from stumble.consumers.projector.health import Health
 from stumble.consumers.projector.offsets import Place, beyond, expired, impossible, place
@@ -98,7 +98,7 @@ class Projector:
         self._paused = False
         #: The first sweep after an assignment looks at all sightings, the others at recent ones.
         self._window = EVERYTHING
-        self._timers, self._core = Timers(), Core(own.core)
+        self._timers = Timers()
 
     def run(self, stop: threading.Event) -> None:
         """Read until `stop` is set; raises `StumbleError` for what only a person can mend."""
@@ -110,7 +110,7 @@ class Projector:
         self._statuses.start()
         self._clock.start()
         self._source.subscribe()
-        with undisturbed():
+        with undisturbed(), one_core(self._own.core):
             try:
                 while not stop.is_set():
                     self._turn()
@@ -349,7 +349,6 @@ class Projector:
             self._paused = False
 
     def _look_after(self) -> None:
-        self._core.look()
         self.health.turned(nothing_to_do=not self._pending and self._writer.idle)
         if self._at.blocked:
             self._retry_blocked()
@@ -389,7 +388,6 @@ class Projector:
     def _close(self) -> None:
         for part in (self._writer, self._upkeep, self._statuses, self._clock):
             part.end()
-        self._core.leave()
         self._writer.join(_REVOKE_WAIT + 5)
         while not self._writer.results.empty():
             result = self._writer.results.get()
