@@ -94,6 +94,8 @@ def test_one_command_of_two_processes_starts_a_killed_one_again_and_ends_both(wo
     eventually(lambda: "" if len(children()) == 2 and children() != before else "not started again")
     world.settle(events)
     after = children()
+    found = [Path(f"/proc/{pid}/environ").read_bytes().split(b"\0") for pid in after]
+    assert {number for number in (0, 1) for one in found if b"STUMBLE_PROJECTOR_CORE=%d" % number in one} == {0, 1}
     command.terminate()
     assert command.wait(60) == 0
     assert not any(Path(f"/proc/{pid}").exists() for pid in after)

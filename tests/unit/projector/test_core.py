@@ -74,6 +74,15 @@ def test_a_system_that_tells_nothing_is_left_as_it_is(machine, monkeypatch, tmp_
     assert (core.allowed, machine.asked) == ([], [])
 
 
+def test_a_system_that_tells_no_more_lets_it_run_anywhere_again(machine, monkeypatch, tmp_path):
+    core = Core(allowed=[0, 1])
+    machine(core, 2, 0, {})
+    assert machine(core, 2, 2.0, {1: 2.0}) == 1
+    monkeypatch.setattr(module, "used", (tmp_path / "proc" / "stat").read_text)
+    assert machine(core, 2, 2.0, {1: 2.0}) is None
+    assert machine.asked[-1] == [0, 1]
+
+
 def test_it_looks_while_something_is_done_and_runs_anywhere_afterwards(machine, monkeypatch):
     monkeypatch.setattr(module, "_EVERY", 0.001)
     looks = threading.Semaphore(0)

@@ -14,7 +14,7 @@ from multiprocessing.connection import Pipe, wait
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from stumble.consumers.audit.helping import Ended, Job
-from stumble.consumers.projector.core import one_core
+from stumble.consumers.projector.core import one_core, permitted
 from stumble.schemas.wire.errors import StumbleError
 
 if TYPE_CHECKING:
@@ -41,14 +41,7 @@ def processes_for(records: int, asked: int | None) -> int:
     """Return how many processes share the work on so many records, unless a number is asked for."""
     if asked is not None:
         return asked
-    return min(_MOST, _cores()) if records >= _WORTH_HELP else 1
-
-
-def _cores() -> int:
-    """Return how many cores this process may use, where the system tells; else how many there are."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return min(_MOST, len(permitted()) or os.cpu_count() or 1) if records >= _WORTH_HELP else 1
 
 
 class Helper:

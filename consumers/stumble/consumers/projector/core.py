@@ -89,6 +89,8 @@ class Core:
             if before is not None:
                 self._decide(before, now)
         except (OSError, ValueError, IndexError):  # a system whose /proc is away or another
+            with suppress(OSError):
+                self.leave()
             self.allowed = []
 
     def leave(self) -> None:
