@@ -44,12 +44,15 @@ def measure(report: Report, stack: Stack, python: Path, *, runs: int, count: int
 
 
 def broker_down(report: Report, stack: Stack, *, runs: int, count: int) -> None:
-    """Measure with the relay running and no broker; call it last, it stops Kafka."""
+    """Measure with the relay running and no broker; Kafka is started again for the parts that follow."""
     stack.kafka.stop()
-    with tempfile.TemporaryDirectory(prefix="stumble-bench-") as folder:
-        outbox = _outbox(folder)
-        with _relay(stack, outbox, Path(folder)):
-            _add(report, "emit_broker_down", [_emit(outbox, count) for _ in range(runs)])
+    try:
+        with tempfile.TemporaryDirectory(prefix="stumble-bench-") as folder:
+            outbox = _outbox(folder)
+            with _relay(stack, outbox, Path(folder)):
+                _add(report, "emit_broker_down", [_emit(outbox, count) for _ in range(runs)])
+    finally:
+        stack.kafka.start()
 
 
 def _add(report: Report, name: str, runs: list[list[int]]) -> None:
