@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+
 
 def produce(bootstrap: str, topic: str, count: int) -> None:
     producer = Producer({"bootstrap.servers": bootstrap, "log_level": 0})
@@ -89,6 +91,37 @@ def test_postgres_keeps_what_it_committed_over_a_kill(own_postgres: LocalPostgre
             assert connection.execute("SELECT x FROM t").fetchone() == (42,)
     finally:
         again.stop()
+
+
+@needs_root
+def test_a_command_of_another_user_finds_programs_below_a_folder_of_roots(tmp_path: Path) -> None:
+    """initdb looks for `postgres` with access(2), which ignores capabilities unless the guard asks otherwise."""
+    program = tmp_path / "only-root" / "program"
+    program.parent.mkdir(mode=0o700)
+    program.write_text("")
+    program.chmod(0o755)
+    look = f"import os, sys; sys.exit(os.geteuid() == 0 or not os.access({str(program)!r}, os.X_OK))"
+    ChildProcess("look", tmp_path).run([sys.executable, "-c", look], user="nobody")
+
+
+@needs_root
+@pytest.mark.parametrize("missing", ["dac_override", "setpcap"])
+def test_postgres_that_cannot_reach_its_folder_is_refused_in_one_sentence(tmp_path: Path, missing: str) -> None:
+    folder = tmp_path / "only-root"
+    folder.mkdir(mode=0o700)
+    start = (
+        "import sys; from pathlib import Path; from stumble.deploy.local.postgres import LocalPostgres\n"
+        "try: LocalPostgres(Path(sys.argv[1])).start()\n"
+        "except Exception as error: print(type(error).__name__, error)"
+    )
+    done = subprocess.run(
+        ["setpriv", "--bounding-set", f"-{missing}", sys.executable, "-c", start, folder / "state"],
+        env=cli_environment(), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.stdout.startswith("LocalError PostgreSQL refuses to run as root, and as the user nobody it cannot ")
+    assert f"{folder / 'state'}; work as another user than root" in done.stdout
+    assert (done.stdout.count("\n"), done.stderr) == (1, "")
+    assert not (folder / "state" / "logs").exists()
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])

@@ -16,7 +16,7 @@ from psycopg import sql
 
 from stumble.deploy.local.errors import LocalError
 from stumble.deploy.local.ports import LOOPBACK, remembered_port
-from stumble.deploy.local.process import ChildProcess
+from stumble.deploy.local.process import ChildProcess, require_reachable
 
 __all__ = ["LocalPostgres"]
 
@@ -73,6 +73,8 @@ class LocalPostgres:
         that the old process is gone). Raises LocalError if it isn't ready within `timeout` seconds.
         """
         self._state.mkdir(parents=True, exist_ok=True)
+        if self._user:
+            require_reachable(self._user, _binaries(), self._state)
         self.process.end_leftover()
         self._init()
         (self._data / "postmaster.pid").unlink(missing_ok=True)

@@ -16,7 +16,7 @@ from stumble.deploy.local.errors import LocalError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["ChildProcess", "last_words", "start_time", "tail"]
+__all__ = ["ChildProcess", "last_words", "require_reachable", "start_time", "tail"]
 
 _GUARD = Path(__file__).with_name("guard.py")
 _POLL = 0.02  # seconds between two looks at a process that should end
@@ -49,6 +49,17 @@ def last_words(path: Path, begin: int = 0) -> str:
     lines = tail(path, 10, begin).splitlines()
     own = [line.removeprefix("stumble: ") for line in lines if line.startswith("stumble: ")]
     return own[-1] if own else lines[-1]
+
+
+def require_reachable(user: str, *folders: Path) -> None:
+    """Raise LocalError unless a program that root starts as `user` reaches all `folders`."""
+    command: list[str | Path] = [sys.executable, "-I", "-S", _GUARD, "check", user, *folders]
+    if subprocess.run(command, check=False, stdin=subprocess.DEVNULL).returncode:  # noqa: S603  # argv is ours
+        raise LocalError(
+            f"PostgreSQL refuses to run as root, and as the user {user} it cannot reach "
+            f"{' or '.join(map(str, folders))}; work as another user than root, or in a folder that every user "
+            "may enter, such as /opt/stumble"
+        )
 
 
 class ChildProcess:
