@@ -11,7 +11,7 @@ RUN_OPTIONS = $(if $(INSTANCES),--instances $(INSTANCES)) $(if $(RATE),--rate $(
 	$(if $(FAILURES),--failures $(FAILURES)) $(if $(SEED),--seed $(SEED))
 
 .DEFAULT_GOAL := help
-.PHONY: help docs run clean-state test chaos lint format bench nova nova-matrix nova-restart nova-functional wheel lock
+.PHONY: help docs run clean-state test newcomer chaos lint format bench nova nova-matrix nova-restart nova-functional wheel lock
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 17
@@ -24,6 +24,9 @@ clean-state:  ## Forget everything that `make run` recorded
 
 test:  ## All tests, with real Kafka, PostgreSQL and Nova (ARGS= for pytest)
 	@$(BOOTSTRAP) dev && exec $(VENV_BIN)/pytest -n $(WORKERS) --dist loadgroup $(ARGS)
+
+newcomer:  ## `make run` in new clones, in every kind of place where one may clone (ARGS="--only ROW")
+	@$(NEED_PYTHON); exec $(PYTHON) -m tests.newcomer $(ARGS)
 
 chaos:  ## Kill everything, again and again, then compare with the truth (MINUTES=5 SEED=)
 	@$(BOOTSTRAP) dev && exec $(VENV_BIN)/python -m tests.chaos $(if $(MINUTES),--minutes $(MINUTES)) \

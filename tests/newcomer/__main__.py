@@ -1,0 +1,160 @@
+"""`make newcomer`: README's first command in fresh clones, one for each kind of place where a newcomer may clone.
+
+Each row clones HEAD of this checkout, runs `make run ARGS=--no-follow` with the environment of a login shell and with
+empty caches until the API lists a failure, sends Ctrl-C, and looks for processes that are left. Two rows also run one
+scenario of `make nova`; others expect that `make run` refuses in one sentence. What needs another user, a mount or a
+root directory of its own is done by root in a mount namespace, and is skipped for other users.
+
+Standard library only: it runs before anything is installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.newcomer import attempts, places
+from tests.newcomer.people import Newcomer, RowFailed, RowSkipped
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the table: `prepare` makes the newcomer in an empty folder, `attempt` tries and raises RowFailed."""
+
+    name: str
+    condition: str
+    prepare: Callable[[Path], Newcomer]
+    attempt: Callable[[Newcomer], None] = attempts.first_failure
+    needs_root: bool = False
+    result: str = "a failure is listed by the API; Ctrl-C leaves no process"
+
+
+_REFUSED = "one sentence, before anything is fetched"
+_NOVA = "as above; Nova's environment is complete and the record is right"
+#: The rows that take longest come first, so that two at a time end together.
+ROWS = (
+    Row(
+        name="python-3.12",
+        condition="Python 3.12, also `make nova` with one scenario",
+        prepare=places.with_python("3.12"),
+        attempt=attempts.first_failure_and_nova,
+        result=_NOVA,
+    ),
+    Row(
+        name="python-3.13",
+        condition="Python 3.13, also `make nova` with one scenario",
+        prepare=places.with_python("3.13"),
+        attempt=attempts.first_failure_and_nova,
+        result=_NOVA,
+    ),
+    Row("debian-13", "a new minimal Debian 13: root, clone in /root", places.debian_13, needs_root=True),
+    Row("python-3.11", "Python 3.11", places.with_python("3.11")),
+    Row("root-0700", "root, below a folder that only root may enter (mode 0700)", places.private_home, needs_root=True),
+    Row("root-umask-077", "root, umask 077", places.private_umask, needs_root=True),
+    Row("user-0700", "another user than root, in a home of mode 0700", places.unprivileged, needs_root=True),
+    Row("odd-path", "a path with a space and an é", places.odd_path),
+    Row("no-locale", "`LANG` and `LC_*` not set", places.no_locale),
+    Row("tmp-noexec", "`/tmp` mounted noexec", places.noexec_tmp, needs_root=True),
+    Row(
+        name="port-in-use",
+        condition=f"port {attempts.API_PORT} in use",
+        prepare=places.plain,
+        attempt=attempts.another_port,
+        result="as above, on another port, which is printed",
+    ),
+    Row(
+        name="second-run",
+        condition="a second `make run` in the same checkout",
+        prepare=places.plain,
+        attempt=attempts.second_run_is_refused,
+        result="the second is refused in one sentence; the first is not disturbed",
+    ),
+    Row(
+        name="full-disk",
+        condition="a disk with 50 MB left",
+        prepare=places.full_disk,
+        attempt=attempts.full_disk_is_refused,
+        needs_root=True,
+        result=_REFUSED,
+    ),
+    Row(
+        name="root-no-capability",
+        condition="root, mode 0700, in a container without CAP_DAC_OVERRIDE",
+        prepare=places.without_capability,
+        attempt=attempts.unreachable_folder_is_refused,
+        needs_root=True,
+        result=_REFUSED,
+    ),
+)
+
+
+def try_row(row: Row, base: Path, *, keep: bool) -> str:
+    """Try one row; return "green", or why it is not."""
+    say(f"{row.name}: {row.condition}")
+    started = time.monotonic()
+    folder = Path(tempfile.mkdtemp(prefix=f"{row.name}-", dir=base))
+    folder.chmod(0o755)
+    newcomer = None
+    try:
+        if row.needs_root and os.geteuid() != 0:
+            raise RowSkipped("only root can prepare it")  # noqa: TRY301
+        newcomer = row.prepare(folder)
+        row.attempt(newcomer)
+    except RowSkipped as skipped:
+        result = f"skipped: {skipped}"
+    except (RowFailed, OSError, subprocess.SubprocessError) as failure:
+        result = f"FAILED: {failure}"
+    else:
+        result = "green"
+    finally:
+        if newcomer:
+            newcomer.kill()
+        if not keep:
+            shutil.rmtree(folder, ignore_errors=True)
+    say(f"{row.name}: {result} ({time.monotonic() - started:.0f} s)" + (f", kept in {folder}" if keep else ""))
+    return result
+
+
+def say(text: str) -> None:
+    """Show progress."""
+    print(f"newcomer: {text}", flush=True)
+
+
+def main() -> int:
+    """Try the rows asked for; 0 if all are green."""
+    names = [row.name for row in ROWS]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", action="append", choices=names, metavar="ROW", help="one of " + ", ".join(names))
+    parser.add_argument("--folder", type=Path, default=Path("/var/tmp"), help="where to clone")
+    parser.add_argument("--parallel", type=int, default=2, help="rows at a time (2)")
+    parser.add_argument("--keep", action="store_true", help="keep clones and outputs")
+    parser.add_argument("--no-skip", action="store_true", help="a row that can't be tried here is an error")
+    asked = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # shells start background jobs with SIGINT ignored
+    rows = [row for row in ROWS if row.name in (asked.only or names)]
+    base = Path(tempfile.mkdtemp(prefix="stumble-newcomer-", dir=asked.folder))
+    base.chmod(0o755)
+    try:
+        with ThreadPoolExecutor(asked.parallel) as pool:
+            results = list(pool.map(lambda row: try_row(row, base, keep=asked.keep), rows))
+    finally:
+        if not asked.keep:
+            shutil.rmtree(base, ignore_errors=True)
+    green = sum(result == "green" for result in results)
+    skipped = sum(result.startswith("skipped") for result in results)
+    say(f"{green} of {len(rows)} rows are green, {skipped} skipped")
+    return 0 if green + (0 if asked.no_skip else skipped) == len(rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

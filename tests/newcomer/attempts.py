@@ -1,0 +1,97 @@
+"""What is tried in a place: `make run` until a failure is listed and Ctrl-C, or a refusal in one sentence."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import socket
+import time
+import urllib.request
+from collections.abc import Iterator
+
+from tests.newcomer.people import TIMEOUT, Newcomer, RowFailed
+
+API_PORT = 8686  # README's, taken unless it is in use
+SCENARIO = "resize: no valid host"
+
+
+@contextlib.contextmanager
+def running_until_first_failure(newcomer: Newcomer) -> Iterator[str]:
+    """Run `make run` until the API lists a failure; give its URL, then stop by Ctrl-C and leave nothing."""
+    run = newcomer.make("run", "ARGS=--no-follow")
+    url = run.wait_for(r"Web page +(http://\S+)/\n")
+    deadline = time.monotonic() + TIMEOUT
+    while not get(f"{url}/v1/failures?limit=1")["items"]:
+        if time.monotonic() > deadline:
+            raise RowFailed(f"the API lists no failure:\n{run.text()[-3000:]}")
+        time.sleep(0.2)
+    yield url
+    run.press_ctrl_c()
+    run.ended()
+    if "Stopped. What was recorded is kept" not in run.text() or "Traceback" in run.text():
+        raise RowFailed(f"Ctrl-C did not stop it cleanly:\n{run.text()[-3000:]}")
+    if left := newcomer.processes():
+        raise RowFailed("processes are left: " + "; ".join(left))
+
+
+def get(url: str) -> dict[str, list[object]]:
+    """Return the JSON that the local API answers."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(url, timeout=60) as reply:
+        answer: dict[str, list[object]] = json.load(reply)
+    return answer
+
+
+def first_failure(newcomer: Newcomer) -> None:
+    """Expect a failure in the API, and nothing else."""
+    with running_until_first_failure(newcomer):
+        pass
+
+
+def first_failure_and_nova(newcomer: Newcomer) -> None:
+    """Also make Nova's environment, and play one scenario in it."""
+    first_failure(newcomer)
+    nova = newcomer.make("nova", f"ARGS=--only '{SCENARIO}'")
+    if nova.ended() or "1 of 1 records are right" not in nova.text():
+        raise RowFailed(f"make nova failed:\n{nova.text()[-3000:]}")
+    if left := newcomer.processes():
+        raise RowFailed("processes are left: " + "; ".join(left))
+
+
+def another_port(newcomer: Newcomer) -> None:
+    """Expect another port than the one in use."""
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with contextlib.suppress(OSError):  # somebody else uses it, which serves as well
+            listener.bind(("127.0.0.1", API_PORT))
+            listener.listen()
+        with running_until_first_failure(newcomer) as url:
+            if url.endswith(f":{API_PORT}"):
+                raise RowFailed(f"port {API_PORT} is in use, and the API is said to be there")
+
+
+def second_run_is_refused(newcomer: Newcomer) -> None:
+    """Expect that a second `make run` in the same checkout refuses, and that the first goes on."""
+    with running_until_first_failure(newcomer) as url:
+        refused(newcomer, r"stumble runs already with its state in .* \(pid \d+\); stop that one with Ctrl-C, or .*")
+        get(f"{url}/v1/failures?limit=1")
+
+
+def refused(newcomer: Newcomer, sentence: str) -> None:
+    """Expect that `make run` ends at once with one sentence."""
+    run = newcomer.make("run", "ARGS=--no-follow")
+    status = run.ended()
+    lines = [line for line in run.text().splitlines() if not line.startswith("make: ")]
+    if not status or len(lines) != 1 or not re.fullmatch(f"stumble: {sentence}", lines[0]):
+        raise RowFailed(f"status {status}, expected one sentence like {sentence!r}:\n{run.text()[-3000:]}")
+
+
+def full_disk_is_refused(newcomer: Newcomer) -> None:
+    """Expect the sentence about a disk that is too small before anything is fetched."""
+    refused(newcomer, r"the disk of .* has \d+ MB free and \.venv needs \d+ MB; free some space there, or .*")
+
+
+def unreachable_folder_is_refused(newcomer: Newcomer) -> None:
+    """Expect the sentence about root and PostgreSQL before anything is fetched."""
+    refused(newcomer, r"PostgreSQL refuses to run as root, and as the user nobody it cannot reach .*; work as .*")

@@ -1,0 +1,121 @@
+"""A newcomer: a home, a clone, an environment, and the commands that this user types there."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import time
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+
+TIMEOUT = 900.0  # seconds for anything that is waited for
+#: What a machine's administrator sets so that pip, Maven and TLS reach the network; a newcomer has it too.
+NETWORK = re.compile(
+    r"(?i:https?_proxy|no_proxy|all_proxy)|PIP_(CERT|INDEX_URL|EXTRA_INDEX_URL|TRUSTED_HOST|DEFAULT_TIMEOUT)"
+    r"|SSL_CERT_(FILE|DIR)|REQUESTS_CA_BUNDLE|STUMBLE_MAVEN_REPOSITORY"
+)
+
+
+class RowFailed(Exception):
+    """A row is not as it should be; the text says what was expected and what came."""
+
+
+class RowSkipped(Exception):
+    """A row can't be tried here; the text says why and what to install."""
+
+
+@dataclass
+class Newcomer:
+    """One newcomer: a home, a clone, an environment, and how commands are run as this user in this place."""
+
+    folder: Path
+    home: Path
+    clone: Path
+    python: str
+    umask: str = "022"
+    #: Shell commands that root runs in a mount namespace before each command; $FOLDER is `folder`.
+    mounts: str = ""
+    #: Put before each command, after the mounts.
+    wrapper: list[str] = field(default_factory=list)
+    environment: dict[str, str] = field(default_factory=dict)
+    commands: list[Command] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        inherited = {name: value for name, value in os.environ.items() if NETWORK.fullmatch(name)}
+        path = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
+        if "/" in self.python:
+            path = f"{Path(self.python).parent}:{path}"
+        self.mark = f"NEWCOMER_ROW={uuid.uuid4().hex}"
+        self.environment = {
+            **inherited, "HOME": str(self.home), "PATH": path, "TERM": "dumb", "LANG": "C.UTF-8", "SHELL": "/bin/sh",
+            "NEWCOMER_ROW": self.mark.partition("=")[2], **self.environment,
+        }  # fmt: skip
+
+    def make(self, *arguments: str) -> Command:
+        """Start `make ARGUMENTS` in the clone."""
+        python = [f"PYTHON={self.python}"] if "/" in self.python else []
+        inner = [*self.wrapper, "sh", "-c", f'umask {self.umask}; cd "$1" && shift && exec "$@"', "sh", str(self.clone)]
+        command = [*inner, "make", *arguments, *python]
+        if self.mounts:
+            outer = f'FOLDER="$1"; shift; {self.mounts} && exec "$@"'
+            command = ["unshare", "--mount", "sh", "-e", "-c", outer, "sh", str(self.folder), *command]
+        started = Command(command, self.environment, self.folder / f"output-{len(self.commands)}.txt")
+        self.commands.append(started)
+        return started
+
+    def processes(self) -> list[str]:
+        """Return the command lines of all processes that this newcomer's commands have left."""
+        found = []
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if self.mark.encode() in (process / "environ").read_bytes().split(b"\0"):
+                    found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")[:200])
+        return found
+
+    def kill(self) -> None:
+        """Kill what still runs; whatever it started ends with it."""
+        for command in self.commands:
+            command.kill()
+
+
+class Command:
+    """A started command in a process group of its own, as a terminal gives it; its output goes to a file."""
+
+    def __init__(self, command: list[str], environment: dict[str, str], output: Path) -> None:
+        self._output = output
+        with output.open("wb") as file:
+            self._process = subprocess.Popen(
+                command, env=environment, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )  # fmt: skip
+
+    def text(self) -> str:
+        """Return the output so far."""
+        return self._output.read_text(errors="replace")
+
+    def wait_for(self, pattern: str) -> str:
+        """Wait until the output matches; return the first group."""
+        deadline = time.monotonic() + TIMEOUT
+        while not (found := re.search(pattern, self.text())):
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise RowFailed(f"no {pattern!r} in the output:\n{self.text()[-3000:]}")
+            time.sleep(0.2)
+        return found[1]
+
+    def ended(self) -> int:
+        """Wait for the end; return the exit status."""
+        return self._process.wait(TIMEOUT)
+
+    def press_ctrl_c(self) -> None:
+        """Send SIGINT to the whole process group, as the terminal does."""
+        os.killpg(self._process.pid, signal.SIGINT)
+
+    def kill(self) -> None:
+        """Kill the process group if it still runs."""
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
