@@ -1,16 +1,19 @@
-"""Make .venv with the locked libraries: ``python3 scripts/bootstrap.py [local|dev]``; done in a blink if it's there.
+"""Make .venv with the locked libraries: ``python3 scripts/bootstrap.py [local|dev]``; done at once if it is current.
 
-Standard library only, and readable by any Python 3.6: its first job is to say what's wrong with the Python at hand.
-Everything pip is told the usual way (PIP_* variables, pip.conf, proxies, certificates) holds.
+Standard library only, and readable by any Python 3.6: its first job is to say what is wrong with the Python at hand.
+pip's own settings (PIP_* variables, pip.conf, proxies, certificates) apply.
 """
 
+import errno
 import fcntl
 import hashlib
 import os
 import re
+import select
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -20,6 +23,13 @@ CONSTRAINTS = ROOT / "constraints.txt"
 SUPPORTED = ((3, 13), (3, 12), (3, 11))
 #: What each target needs beside itself: whoever has `dev` has `local`.
 CONTAINS = {"local": ("local", "dev"), "dev": ("dev",)}
+#: Megabytes of each target: what pip fetches, and the free disk space that .venv and pip's temporary files need.
+FETCHED = {"local": 90, "dev": 210}
+DISK_SPACE = {"local": 600, "dev": 1200}
+#: Targets of make that start no PostgreSQL.
+WITHOUT_POSTGRES = {"docs", "format", "lint", "wheel"}
+GUARD = ROOT / "deploy" / "stumble" / "deploy" / "local" / "guard.py"
+REPORT_EVERY = 15.0  # seconds between two lines about one download where the output is no terminal
 UNREACHABLE = re.compile(
     r"NewConnectionError|ConnectTimeout|NameResolutionError|name resolution|ProxyError|Connection refused"
     r"|Read timed out|ReadTimeoutError|No route to host|Network is unreachable|Tunnel connection failed"
@@ -91,10 +101,32 @@ def make_venv(python):
     run([python, "-m", "venv", "--clear", str(VENV)], "python -m venv")
 
 
+def check_folder(target):
+    """Raise Unable, before anything is fetched, if this checkout's folder can't hold or run what `target` needs."""
+    free = shutil.disk_usage(str(ROOT)).free // 10**6
+    if free < DISK_SPACE[target]:
+        raise Unable(
+            "the disk of {} has {} MB free and .venv needs {} MB; free some space there, or clone stumble into "
+            "another folder".format(ROOT, free, DISK_SPACE[target])
+        )
+    external = os.environ.get("STUMBLE_DATABASE_URL") or os.environ.get("STUMBLE_MAKE_TARGET") in WITHOUT_POSTGRES
+    if os.geteuid() == 0 and not external:
+        check = [sys.executable, "-I", "-S", str(GUARD), "check", "nobody", str(ROOT)]
+        if subprocess.run(check, stdin=subprocess.DEVNULL).returncode:
+            raise Unable(
+                "PostgreSQL refuses to run as root, and as the user nobody it cannot reach {}; work as another user "
+                "than root, or clone stumble into a folder that every user may enter, such as /opt".format(ROOT)
+            )
+
+
 def install(target):
     """Install the locked libraries, then stumble itself from its source folders."""
     pip = [str(VENV / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "install"]
-    say("Fetching the libraries (the first time: about 90 MB, a minute or two)")
+    say(
+        "Fetching the libraries: about {} MB unless pip has cached them, a minute or two (pip's output: {})".format(
+            FETCHED[target], LOG.relative_to(ROOT)
+        )
+    )
     locked = ["--constraint", str(CONSTRAINTS)]
     requirements = requirements_of(target)
     run([*pip, *locked, "hatchling", "editables", *requirements], "pip install")
@@ -128,36 +160,89 @@ def requirements_of(target):
 
 
 def run(command, name):
-    """Run a command with its whole output in the log and what it fetches on the terminal."""
-    live = sys.stdout.isatty()
+    """Run a command with its progress on the terminal; raise Unable with one sentence if it fails."""
+    begin = LOG.stat().st_size
+    if run_with_progress(command, LOG, sys.stdout):
+        raise Unable(reason(LOG.read_bytes()[begin:].decode(errors="replace"), name))
+
+
+def run_with_progress(command, log, stream):
+    """Run a pip or venv command, its output appended to `log`, its progress on `stream`; return its exit status."""
     environment = dict(os.environ, PYTHONUNBUFFERED="1")
     environment.setdefault("PIP_RETRIES", "2")
-    with LOG.open("a") as log:
-        begin = log.tell()
+    progress = Progress(stream)
+    with log.open("ab") as output:
         process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, cwd=str(ROOT),
-            universal_newlines=True, errors="replace",
-        )  # fmt: skip
-        for line in process.stdout:
-            log.write(line)
-            show(line, live)
-        if live:
-            sys.stdout.write("\r\033[K")
-    if process.wait():
-        with LOG.open() as log:
-            log.seek(begin)
-            raise Unable(reason(log.read(), name))
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, cwd=str(ROOT)
+        )
+        try:
+            for line in lines_of(process.stdout):
+                output.write(line)
+                progress.show(line.decode(errors="replace"))
+        except BaseException:
+            process.terminate()
+            raise
+        finally:
+            process.wait()
+            progress.end()
+    return process.returncode
 
 
-def show(line, live):
-    """Show one line of pip's: over the last one on a terminal, else only what takes long."""
-    words = line.split()
-    if live and words and words[0] in {"Collecting", "Downloading", "Installing", "Building"}:
-        width = shutil.get_terminal_size().columns - 1
-        sys.stdout.write("\r\033[K" + ("  " + " ".join(words))[:width])
-        sys.stdout.flush()
-    elif not live and words and words[0] == "Downloading" and " MB" in line:
-        say("  " + " ".join(words))
+def lines_of(pipe):
+    """Yield each line that arrives on `pipe`, as bytes, and an empty one for each second without any."""
+    rest = b""
+    while True:
+        if not select.select([pipe], [], [], 1.0)[0]:
+            yield b""
+            continue
+        block = os.read(pipe.fileno(), 65536)
+        if not block:
+            break
+        lines = (rest + block).splitlines(keepends=True)
+        rest = lines.pop() if not lines[-1].endswith(b"\n") else b""
+        for line in lines:
+            yield line
+    if rest:
+        yield rest
+
+
+class Progress:
+    """What pip does, in one line that is rewritten on a terminal; elsewhere in a line for each long step."""
+
+    def __init__(self, stream):
+        self.stream, self.terminal = stream, stream.isatty()
+        self.started = self.reported = time.monotonic()
+        self.megabytes = 0.0
+        self.step = ""
+
+    def show(self, line):
+        """Show a line of pip's output, or with an empty line only that time has passed."""
+        words = line.split()
+        if words and words[0] in {"Collecting", "Downloading", "Installing", "Building"}:
+            size = re.search(r"\(([0-9.]+) ([kM])B\)", line)
+            self.megabytes += float(size.group(1)) / (1000 if size.group(2) == "k" else 1) if size else 0
+            self.step = " ".join(words)
+            if not self.terminal and size and size.group(2) == "M":
+                self.report(self.step)
+        seconds = int(time.monotonic() - self.started)
+        if self.terminal and self.step:
+            text = "  {} s, {:.0f} MB: {}".format(seconds, self.megabytes, self.step)
+            self.stream.write("\r\033[K" + text[: shutil.get_terminal_size().columns - 1])
+            self.stream.flush()
+        elif self.step and time.monotonic() - self.reported > REPORT_EVERY:
+            self.report("{} s: {}".format(seconds, self.step if len(self.step) < 100 else self.step[:99] + "…"))
+
+    def report(self, text):
+        """Write a line of its own."""
+        self.reported = time.monotonic()
+        self.stream.write("  {}\n".format(text))
+        self.stream.flush()
+
+    def end(self):
+        """Clear the rewritten line."""
+        if self.terminal:
+            self.stream.write("\r\033[K")
+            self.stream.flush()
 
 
 def reason(output, name):
@@ -165,7 +250,10 @@ def reason(output, name):
     if "CERTIFICATE_VERIFY_FAILED" in output:
         return "the package index's certificate isn't trusted here; name your CA file: PIP_CERT=/path/ca.pem make run"
     if "No space left on device" in output:
-        return "the disk is full; free about 1 GB in {} and try again".format(ROOT)
+        return "the disk is full; free about 1 GB in {} and in the folder of temporary files, {}, and try again".format(
+            ROOT,
+            os.environ.get("TMPDIR", "/tmp"),  # noqa: S108  # pip's default
+        )
     if UNREACHABLE.search(output):
         return (
             "the package index can't be reached; name a proxy or a mirror and try again: "
@@ -183,9 +271,10 @@ def main():
         raise SystemExit("usage: bootstrap.py [{}]".format("|".join(CONTAINS)))
     if is_current(target):
         return
+    check_folder(target)
     LOG.parent.mkdir(exist_ok=True)
     with (LOG.parent / "bootstrap.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # two `make` at once: the second finds it done
+        wait_for(lock)
         if is_current(target):
             return
         LOG.write_text("")
@@ -195,12 +284,31 @@ def main():
         say(".venv is ready")
 
 
+def wait_for(lock):
+    """Lock a file; where another `make` in this checkout holds it, say so and wait for that one."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        say("Another make installs the libraries in this checkout; waiting for it (its output: {})".format(LOG))
+        fcntl.flock(lock, fcntl.LOCK_EX)
+
+
+def explain(error):
+    """Put an error of the file system into one sentence."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "the disk of {} is full; free about 1 GB and try again".format(ROOT)
+    return "{} ({}); work in a clone that this user owns and may write to".format(error.strerror, error.filename)
+
+
 if __name__ == "__main__":
     try:
         main()
     except Unable as unable:
         sys.stderr.write("stumble: {}\n".format(unable))
         sys.exit(1)
+    except OSError as failure:
+        sys.stderr.write("stumble: {}\n".format(explain(failure)))
+        sys.exit(1)
     except KeyboardInterrupt:
-        sys.stderr.write("\nstumble: stopped; run it again to go on\n")
+        sys.stderr.write("\nstumble: stopped; run the same command again to continue\n")
         sys.exit(130)

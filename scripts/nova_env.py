@@ -12,12 +12,11 @@ import fcntl
 import hashlib
 import importlib.util
 import os
-import subprocess
 import sys
 import time
 from pathlib import Path
 
-from bootstrap import UNREACHABLE
+from bootstrap import UNREACHABLE, run_with_progress
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCKS = ROOT / "tests" / "nova" / "locks"
@@ -49,9 +48,7 @@ def new_log(folder: Path) -> Path:
 
 def run(command: list[str], log: Path) -> None:
     """Run a command, its output to `log`; raise EnvError with the line that explains a failure."""
-    with log.open("ab") as output:
-        done = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, check=False, cwd=ROOT)
-    if done.returncode:
+    if run_with_progress(command, log, sys.stderr):
         raise EnvError(f"{explain(command, log.read_text(errors='replace'))} The whole output is in {log}.")
 
 
@@ -91,7 +88,7 @@ def install_nova(version: str, folder: Path) -> None:
     say(f"making {folder.name} with Python {sys.version.split()[0]}")
     run([sys.executable, "-m", "venv", "--clear", str(folder)], log)
     wanted = sum(1 for line in lock.read_text().splitlines() if "==" in line)
-    say(f"fetching Nova {version} and its libraries, {wanted} packages as locked (a minute or two)")
+    say(f"fetching Nova {version} and its libraries, {wanted} packages as locked, about 70 MB (a minute or two)")
     pip(folder, log, "install", "--no-deps", "--requirement", str(lock))
     stamp.write_bytes(lock.read_bytes())
     log.unlink()

@@ -192,6 +192,39 @@ def test_a_child_that_ends_is_told_with_its_log(tmp_path: Path) -> None:
         child.require_running()
 
 
+_RESERVE = """
+import sys, time
+from pathlib import Path
+from stumble.deploy.local import ports
+print(ports.remembered_port(Path(sys.argv[1]), "api", wanted=int(sys.argv[2])), flush=True)
+sys.stdin.read()
+"""
+
+
+def test_two_stacks_that_start_together_choose_different_ports(tmp_path: Path) -> None:
+    """Seconds pass until the server of the first listens on the port that it has chosen."""
+    wanted = ports.free_port()
+
+    def choose(name: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", _RESERVE, tmp_path / name, str(wanted)]
+        return subprocess.Popen(
+            command, env=cli_environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    with choose("first") as first:
+        assert first.stdout
+        assert int(first.stdout.readline()) == wanted
+        with choose("second") as second:
+            assert second.stdout
+            assert int(second.stdout.readline()) != wanted
+            second.communicate()
+        first.communicate()
+    with choose("third") as third:
+        assert third.stdout
+        assert int(third.stdout.readline()) == wanted, "a reservation ends with its process"
+        third.communicate()
+
+
 def test_a_taken_port_is_replaced(tmp_path: Path) -> None:
     port = ports.remembered_port(tmp_path, "api")
     assert ports.remembered_port(tmp_path, "api") == port

@@ -20,6 +20,7 @@ from stumble.deploy.local.process import start_time
 from tests.support.services import cli_environment
 
 pytestmark = pytest.mark.xdist_group("run")
+READY = "Ctrl-C stops everything"
 
 
 class Run:
@@ -95,7 +96,7 @@ def running(state: Path, *arguments: str, **environment: str) -> Iterator[Run]:
 
 def test_it_comes_up_and_keeps_its_data(state: Path) -> None:
     with running(state, "--instances", "20", "--rate", "20", "--seed", "3") as run:
-        run.until("Failures as they come in")
+        run.until(READY)
         deadline = time.monotonic() + 60
         while not run.get("/v1/failures")["items"]:
             assert time.monotonic() < deadline, run.text()
@@ -107,7 +108,7 @@ def test_it_comes_up_and_keeps_its_data(state: Path) -> None:
         assert left(children) == []
         assert "Traceback" not in run.text()
     with running(state, "--no-simulate", "--no-follow") as again:
-        again.until("Failures as they come in")
+        again.until(READY)
         kept = {item["failure_id"] for item in again.get("/v1/failures?limit=500")["items"]}
         assert first <= kept
         assert again.stop(signal.SIGTERM) == 0
@@ -115,7 +116,7 @@ def test_it_comes_up_and_keeps_its_data(state: Path) -> None:
 
 def test_a_role_that_is_killed_comes_back(state: Path) -> None:
     with running(state, "--rate", "5") as run:
-        run.until("Failures as they come in")
+        run.until(READY)
         before = run.children()["projector"]
         os.kill(before[0], signal.SIGKILL)
         run.until("projector was killed by signal 9.*starting it again in 1 s")
@@ -128,7 +129,7 @@ def test_a_role_that_is_killed_comes_back(state: Path) -> None:
 
 def test_nothing_survives_a_kill(state: Path) -> None:
     with running(state) as run:
-        run.until("Failures as they come in")
+        run.until(READY)
         children = run.children()
         run.process.kill()
         run.process.wait()
@@ -148,7 +149,7 @@ def test_a_start_that_fails_half_way_leaves_nothing(state: Path) -> None:
 
 def test_interrupted_while_it_starts(state: Path) -> None:
     with running(state) as run:
-        run.until("PostgreSQL is up")
+        run.until("Creating or migrating the tables")
         children = run.children()
         assert run.stop() == 0
         assert left(children) == []
@@ -156,7 +157,7 @@ def test_interrupted_while_it_starts(state: Path) -> None:
 
 def test_one_at_a_time(state: Path) -> None:
     with running(state) as run:
-        run.until("Kafka is up")
+        run.until("Creating the topics")
         second = subprocess.run(
             [sys.executable, "-m", "stumble.deploy.cli", "run", "--state", state],
             env=cli_environment(), capture_output=True, text=True, check=False,
@@ -166,10 +167,27 @@ def test_one_at_a_time(state: Path) -> None:
         assert run.stop() == 0
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small file system")
+def test_a_disk_that_is_too_small_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    run = f"{sys.executable} -m stumble.deploy.cli run --state {small}/state"
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", f"mount -t tmpfs -o size=20m none {small} && {run}"],
+        env=cli_environment(), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(
+        rf"stumble: the disk of {small}/state has 2\d MB free, and stumble needs 300 MB to start; "
+        r"free some space there, or name a folder on another disk: make run STATE=…\n",
+        done.stderr,
+    )
+
+
 def test_what_is_given_is_used(state: Path, kafka: str, database_url: str) -> None:
     given = {"STUMBLE_KAFKA__BOOTSTRAP_SERVERS": kafka, "STUMBLE_DATABASE_URL": database_url}
     given |= {"STUMBLE_KAFKA__TOPIC_PREFIX": "given.", "STUMBLE_PROJECTOR_GROUP": "given.projector"}
     with running(state, "--rate", "20", **given) as run:
-        run.until("Failures as they come in")
+        run.until(READY)
         assert not {"kafka", "postgres"} & set(run.children())
         assert run.stop() == 0

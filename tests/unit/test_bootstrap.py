@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,6 +15,8 @@ from types import ModuleType
 import pytest
 
 from tests.support.services import ROOT
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 
 
 @pytest.fixture
@@ -72,21 +76,107 @@ def test_failures_of_pip_in_one_sentence(bootstrap: ModuleType, output: str, wor
     assert "\n" not in sentence
 
 
-def test_an_unreachable_index_from_end_to_end(tmp_path: Path) -> None:
-    for name in ("pyproject.toml", "constraints.txt", "scripts/bootstrap.py"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        shutil.copy(ROOT / name, tmp_path / name)
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
-    environment |= {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_RETRIES": "1", "PIP_CONFIG_FILE": "/dev/null"}
-    done = subprocess.run(
-        [sys.executable, "scripts/bootstrap.py"],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A folder with what bootstrap.py needs of a clone."""
+    folder = tmp_path / "clone"
+    for name in ("pyproject.toml", "constraints.txt", "scripts/bootstrap.py", "deploy/stumble/deploy/local/guard.py"):
+        (folder / name).parent.mkdir(exist_ok=True, parents=True)
+        shutil.copy(ROOT / name, folder / name)
+    return folder
+
+
+def run_bootstrap(checkout: Path, *wrapper: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run bootstrap.py with a package index that nobody serves."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
+    offline = {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_RETRIES": "1", "PIP_CONFIG_FILE": "/dev/null"}
+    return subprocess.run(
+        [*wrapper, sys.executable, "scripts/bootstrap.py"],
+        cwd=checkout, env=inherited | offline | environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def test_an_unreachable_index_from_end_to_end(checkout: Path) -> None:
+    done = run_bootstrap(checkout)
     assert done.returncode == 1
     assert done.stderr.startswith("stumble: the package index can't be reached; ")
     assert done.stderr.count("\n") == 1
-    assert not (tmp_path / ".venv" / "stumble.stamp").exists()
+    assert not (checkout / ".venv" / "stumble.stamp").exists()
+
+
+@needs_root
+def test_root_whose_folder_postgres_cannot_reach_is_refused_before_anything_is_fetched(checkout: Path) -> None:
+    done = run_bootstrap(checkout, "setpriv", "--bounding-set", "-dac_override")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"stumble: PostgreSQL refuses to run as root, and as the user nobody it cannot reach {checkout}; work as "
+        "another user than root, or clone stumble into a folder that every user may enter, such as /opt\n"
+    )
+    assert not (checkout / ".venv").exists()
+
+
+@needs_root
+@pytest.mark.parametrize("exempt", [{"STUMBLE_MAKE_TARGET": "lint"}, {"STUMBLE_DATABASE_URL": "postgresql://db/x"}])
+def test_what_starts_no_postgres_is_not_refused(checkout: Path, exempt: dict[str, str]) -> None:
+    done = run_bootstrap(checkout, "setpriv", "--bounding-set", "-dac_override", **exempt)
+    assert done.stderr.startswith("stumble: the package index can't be reached; ")
+
+
+@needs_root
+def test_a_disk_that_is_too_small_is_refused_before_anything_is_fetched(checkout: Path, tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    mount = 'mount -t tmpfs -o size=20m none "$0" && cp -r . "$0" && cd "$0" && shift && exec "$@"'
+    done = run_bootstrap(checkout, "unshare", "--mount", "sh", "-c", mount, str(small), "")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(
+        rf"stumble: the disk of {small} has [12]\d MB free and .venv needs 600 MB; free some space there, "
+        "or clone stumble into another folder\n",
+        done.stderr,
+    )
+
+
+def test_a_disk_that_fills_up_is_said_in_one_sentence(checkout: Path) -> None:
+    (checkout / ".cache").mkdir()
+    (checkout / ".cache" / "bootstrap.log").symlink_to("/dev/full")
+    done = run_bootstrap(checkout)
+    assert done.stderr == f"stumble: the disk of {checkout} is full; free about 1 GB and try again\n"
+    assert done.returncode == 1
+
+
+def test_a_second_make_waits_for_the_first_and_says_so(checkout: Path) -> None:
+    (checkout / ".cache").mkdir()
+    with (checkout / ".cache" / "bootstrap.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with subprocess.Popen(
+            [sys.executable, "scripts/bootstrap.py"], cwd=checkout, stdout=subprocess.PIPE, text=True
+        ) as second:
+            assert second.stdout
+            assert second.stdout.readline().startswith("Another make installs the libraries in this checkout; waiting")
+            second.kill()
+
+
+def test_progress_is_shown_while_one_long_download_says_nothing(
+    bootstrap: ModuleType, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(bootstrap.time, "monotonic", lambda: now[0])
+    progress = bootstrap.Progress(sys.stdout)
+    progress.show("  Downloading big-1.whl (35.4 MB)\n")
+    for now[0] in range(1, 40):
+        progress.show("")
+    progress.show("  Downloading small-1.whl (20 kB)\n")
+    assert capsys.readouterr().out == (
+        "  Downloading big-1.whl (35.4 MB)\n"
+        "  16 s: Downloading big-1.whl (35.4 MB)\n"
+        "  32 s: Downloading big-1.whl (35.4 MB)\n"
+    )
+    assert progress.megabytes == pytest.approx(35.42)
+
+
+def test_lines_of_a_command_arrive_whole_and_silence_is_told(bootstrap: ModuleType) -> None:
+    script = "import os, time; os.write(1, b'one\\ntw'); time.sleep(1.5); os.write(1, b'o\\nrest')"
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as process:
+        lines = list(bootstrap.lines_of(process.stdout))
+    assert [line for line in lines if line] == [b"one\n", b"two\n", b"rest"]
+    assert b"" in lines

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -27,15 +28,19 @@ def repository() -> Iterator[HTTPServer]:
         def do_GET(self) -> None:
             self.server.asked.append((self.path, self.headers.get("Authorization")))
             good = self.path.endswith(PATH)
+            body = BODY if good else b""
             self.send_response(200 if good else 404)
+            self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(BODY if good else b"")
+            broken = len(self.server.asked) <= self.server.broken_replies
+            self.wfile.write(body[:5] if broken else body)
 
         def log_message(self, *args: object) -> None:
             pass
 
     server = HTTPServer(("127.0.0.1", 0), Handler)
     server.asked = []
+    server.broken_replies = 0
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield server
@@ -69,6 +74,38 @@ def test_a_jar_is_fetched_once(repository: HTTPServer, lock: Path, monkeypatch: 
     assert seen == [(0, len(BODY)), (len(BODY), len(BODY))]
     assert jars.ensure_jars(None, lock) == first
     assert [path for path, _ in repository.asked] == [f"/maven/{PATH}"]
+
+
+def test_a_download_that_breaks_off_is_repeated(
+    repository: HTTPServer, lock: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(monkeypatch, repository)
+    repository.broken_replies = 2
+    seen: list[int] = []
+    assert [path.read_bytes() for path in jars.ensure_jars(lambda done, _: seen.append(done), lock)] == [BODY]
+    assert seen == [0, 5, 0, 5, 0, len(BODY)]
+
+
+def test_a_cache_that_cannot_be_written_is_named(
+    repository: HTTPServer, lock: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(monkeypatch, repository)
+    monkeypatch.setenv("STUMBLE_CACHE_DIR", "/dev/full")
+    with pytest.raises(
+        LocalError, match=r"can't be written to /dev/full/jars \(Not a directory\); .*STUMBLE_CACHE_DIR="
+    ):
+        jars.ensure_jars(None, lock)
+
+
+def test_progress_is_a_line_now_and_then_where_there_is_no_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = iter((0.0, 1.0, 12.0, 13.0))
+    monkeypatch.setattr(jars.time, "monotonic", lambda: next(times))
+    progress = jars.DownloadProgress()
+    for done in (0, 10**6, 2 * 10**6, 3 * 10**6):
+        progress(done, 3 * 10**6)
+    assert re.findall(r"([0-9.]+) of 3.0 MB\n", capsys.readouterr().err) == ["0.0", "2.0", "3.0"]
 
 
 def test_other_bytes_are_refused(repository: HTTPServer, lock: Path, monkeypatch: pytest.MonkeyPatch) -> None:

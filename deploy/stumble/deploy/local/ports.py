@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["LOOPBACK", "free_port", "is_free", "remembered_port"]
+__all__ = ["LOOPBACK", "free_port", "is_free", "remembered_port", "reserve"]
 
 LOOPBACK = "127.0.0.1"
+_RESERVED: set[int] = set()
 
 
 def is_free(port: int) -> bool:
@@ -23,6 +24,24 @@ def is_free(port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+def reserve(port: int) -> bool:
+    """Reserve `port` for this process; False if a server listens on it or another local stack has reserved it.
+
+    Some seconds pass until a server listens on its port: two stacks that start together would choose the same one.
+    The reservation is an abstract socket address, which the kernel gives to one process at a time and frees with it.
+    """
+    if port not in _RESERVED:
+        reservation = socket.socket(socket.AF_UNIX)
+        try:
+            reservation.bind(f"\0stumble-port-{port}")
+        except OSError:
+            reservation.close()
+            return False
+        reservation.detach()  # held open until the process ends
+        _RESERVED.add(port)
+    return is_free(port)
 
 
 def free_port() -> int:
@@ -39,7 +58,7 @@ def remembered_port(state: Path, name: str, *, wanted: int | None = None) -> int
     ports: dict[str, int] = json.loads(path.read_text()) if path.exists() else {}
     taken = {port for other, port in ports.items() if other != name}
     candidates = [port for port in (ports.get(name), wanted) if port and port not in taken]
-    port = next((port for port in candidates if is_free(port)), None) or free_port()
+    port = next((port for port in candidates if reserve(port)), None) or free_port()
     if ports.get(name) != port:
         state.mkdir(parents=True, exist_ok=True)
         fresh = path.with_suffix(".new")

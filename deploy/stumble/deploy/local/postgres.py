@@ -73,8 +73,7 @@ class LocalPostgres:
         that the old process is gone). Raises LocalError if it isn't ready within `timeout` seconds.
         """
         self._state.mkdir(parents=True, exist_ok=True)
-        if self._user:
-            require_reachable(self._user, _binaries(), self._state)
+        self.require_access()
         self.process.end_leftover()
         self._init()
         (self._data / "postmaster.pid").unlink(missing_ok=True)
@@ -90,6 +89,11 @@ class LocalPostgres:
         self.process.start([_binaries() / "postgres", "-D", self._data, *arguments], user=self._user)
         self._wait(timeout)
         return self.url()
+
+    def require_access(self) -> None:
+        """Raise LocalError if the server can't reach its programs or the state folder, which must exist."""
+        if self._user:
+            require_reachable(self._user, _binaries(), self._state)
 
     def stop(self) -> None:
         """Stop the server cleanly; what was committed is on disk."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
+import shutil
 import sys
 import time
 import urllib.error
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from stumble.deploy.local.errors import LocalError
-from stumble.deploy.local.jars import show_progress
+from stumble.deploy.local.jars import DownloadProgress
 from stumble.deploy.local.kafka import LocalKafka
 from stumble.deploy.local.ports import LOOPBACK, remembered_port
 from stumble.deploy.local.postgres import LocalPostgres
@@ -26,6 +27,7 @@ __all__ = ["Options", "Stack"]
 _KAFKA, _DATABASE = "STUMBLE_KAFKA__BOOTSTRAP_SERVERS", "STUMBLE_DATABASE_URL"
 #: Default ports of a role's HTTP endpoint; others are taken if these are.
 _PORTS = {"api": 8686, "projector": 8687, "alerter": 8688, "relay": 8689}
+_DISK_SPACE = 300  # megabytes; empty, Kafka and PostgreSQL take a third of it
 # Stages of the stop: who shows, who makes events, who sends them, who reads them.
 _SHOW, _MAKE, _SEND, _READ = range(4)
 
@@ -51,13 +53,17 @@ class Stack:
         self._options = options
         self._state = options.state.absolute()
         self._say = say
+        self._postgres = LocalPostgres(self._state)
         self._servers: list[LocalKafka | LocalPostgres] = []
+        self._started = 0.0
         self._env: dict[str, str] = {}
         self._metrics: dict[str, dict[str, str]] = {}
 
     def run(self) -> None:
         """Start everything and look after it until KeyboardInterrupt. Raises LocalError if it can't start."""
+        self._started = time.monotonic()
         with self._only_one(), ExitStack() as stack:
+            self._check_folder()
             stack.callback(self._stop_servers)
             kafka = self._launch_kafka()
             self._env = self._environment(kafka)
@@ -88,6 +94,17 @@ class Stack:
             lock.flush()
             yield
 
+    def _check_folder(self) -> None:
+        """Raise LocalError, before anything is fetched or started, if the state folder can't serve."""
+        free = shutil.disk_usage(self._state).free // 10**6
+        if free < _DISK_SPACE:
+            raise LocalError(
+                f"the disk of {self._state} has {free} MB free, and stumble needs {_DISK_SPACE} MB to start; "
+                "free some space there, or name a folder on another disk: make run STATE=…"
+            )
+        if not self._options.environment.get(_DATABASE):
+            self._postgres.require_access()
+
     def _environment(self, kafka: LocalKafka | None) -> dict[str, str]:
         """Return the environment of the roles; starts PostgreSQL unless one is given."""
         given = self._options.environment
@@ -109,37 +126,31 @@ class Stack:
             return None
         kafka = LocalKafka(self._state, quick=True)
         self._servers.append(kafka)
-        kafka.launch(progress=show_progress)
+        self._say(f"Starting Kafka … (the logs of everything that starts are in {self._state / 'logs'})")
+        kafka.launch(progress=DownloadProgress())
         return kafka
 
     def _start_postgres(self) -> str:
-        postgres = LocalPostgres(self._state)
-        self._servers.append(postgres)
-        with self._told("PostgreSQL is up"):
-            postgres.start()
-            return postgres.create_database("stumble")
-
-    @contextmanager
-    def _told(self, what: str) -> Iterator[None]:
-        started = time.monotonic()
-        yield
-        self._say(f"{what} ({time.monotonic() - started:.1f} s)")
+        self._servers.append(self._postgres)
+        self._say("Starting PostgreSQL …")
+        self._postgres.start()
+        return self._postgres.create_database("stumble")
 
     def _prepare(self, supervisor: Supervisor, kafka: LocalKafka | None) -> None:
         Path(self._env["STUMBLE_OUTBOX_DIR"]).mkdir(parents=True, exist_ok=True)
-        with self._told("The store is migrated"):
-            supervisor.run("migrate", "store", "migrate")
+        self._say("Creating or migrating the tables of the store …")
+        supervisor.run("migrate", "store", "migrate")
         if kafka:
-            with self._told("Kafka is up"):
-                kafka.wait()
-        with self._told("The topics are there"):
-            supervisor.run("topics", "topics", "apply")
+            self._say("Waiting for Kafka …")
+            kafka.wait()
+        self._say("Creating the topics …")
+        supervisor.run("topics", "topics", "apply")
 
     def _start_roles(self, supervisor: Supervisor) -> None:
         for name, stage in (("projector", _READ), ("alerter", _READ), ("api", _READ), ("relay", _SEND)):
             supervisor.start(Role(name, (name,), stage, self._metrics.get(name, {})))
-        with self._told("Every role is up"):
-            supervisor.wait_until(self._api_ready, "The API", 60)
+        self._say("Starting projector, alerter, API and relay …")
+        supervisor.wait_until(self._api_ready, "The API", 60)
 
     def _shown_roles(self) -> Iterator[Role]:
         if self._options.follow:
@@ -174,13 +185,13 @@ class Stack:
             file.write(f"export PATH='{Path(sys.executable).parent}':\"$PATH\"\n")
         ports = ", ".join(f"{name} {env['STUMBLE_METRICS_PORT']}" for name, env in self._metrics.items())
         self._say(
-            f"\n  Web page  {url}/\n"
+            f"Ready after {time.monotonic() - self._started:.0f} s\n\n  Web page  {url}/\n"
             f"  API       {url}/docs\n"
             f"  Metrics   {url}/metrics   (each role's own, on port: {ports})\n"
             f"  Kafka     {self._env[_KAFKA]}\n"
             f"  Logs      {self._state / 'logs'}\n"
             f"  In another terminal:  . {env_file}; stumble --help\n\n"
-            "Ctrl-C stops everything. Failures as they come in:\n"
+            "Ctrl-C stops everything." + (" Failures as they come in:\n" if self._options.follow else "")
         )
 
     def _revive_servers(self) -> None:
