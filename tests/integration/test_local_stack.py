@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -24,7 +25,6 @@ from tests.support.services import cli_environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 
@@ -137,6 +137,19 @@ def test_kafka_keeps_what_it_acknowledged(tmp_path: Path, how: signal.Signals) -
         assert len(consume(bootstrap, "t", 5)) == 5
     finally:
         server.stop()
+
+
+def test_kafka_loads_native_libraries_from_its_own_folder(own_kafka: LocalKafka, tmp_path: Path) -> None:
+    """/tmp may be mounted noexec, and a broker that is killed must not fill it."""
+    producer = Producer({"bootstrap.servers": own_kafka.bootstrap_servers, "compression.type": "zstd", "log_level": 0})
+    admin = AdminClient({"bootstrap.servers": own_kafka.bootstrap_servers, "log_level": 0})
+    admin.create_topics([NewTopic("compressed", 1)])["compressed"].result(60)
+    producer.produce("compressed", value=b"x" * 10_000)
+    assert producer.flush(60) == 0
+    maps = Path(f"/proc/{own_kafka.process.pid}/maps").read_text().splitlines()
+    loaded = {line.split()[5] for line in maps if "libzstd-jni" in line}
+    assert loaded
+    assert all(path.startswith(f"{tmp_path}/kafka/kafka-tmp/") for path in loaded)
 
 
 _PARENT = """

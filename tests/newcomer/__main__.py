@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.newcomer import attempts, places
-from tests.newcomer.people import Newcomer, RowFailed, RowSkipped
+from tests.newcomer.people import Newcomer, RowFailed, RowSkipped, kill_all
 
 
 @dataclass(frozen=True)
@@ -144,10 +144,15 @@ def main() -> int:
     rows = [row for row in ROWS if row.name in (asked.only or names)]
     base = Path(tempfile.mkdtemp(prefix="stumble-newcomer-", dir=asked.folder))
     base.chmod(0o755)
+    pool = ThreadPoolExecutor(asked.parallel)
     try:
-        with ThreadPoolExecutor(asked.parallel) as pool:
-            results = list(pool.map(lambda row: try_row(row, base, keep=asked.keep), rows))
+        results = list(pool.map(lambda row: try_row(row, base, keep=asked.keep), rows))
+    except KeyboardInterrupt:
+        say("stopped")
+        return 130
     finally:
+        kill_all()
+        pool.shutdown(cancel_futures=True)
         if not asked.keep:
             shutil.rmtree(base, ignore_errors=True)
     green = sum(result == "green" for result in results)

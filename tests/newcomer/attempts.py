@@ -10,8 +10,9 @@ import time
 import urllib.request
 from collections.abc import Iterator
 
-from tests.newcomer.people import TIMEOUT, Newcomer, RowFailed
+from tests.newcomer.people import Newcomer, RowFailed
 
+FIRST_FAILURE = 120.0  # seconds until the simulated fleet must have had one
 API_PORT = 8686  # README's, taken unless it is in use
 SCENARIO = "resize: no valid host"
 
@@ -21,7 +22,7 @@ def running_until_first_failure(newcomer: Newcomer) -> Iterator[str]:
     """Run `make run` until the API lists a failure; give its URL, then stop by Ctrl-C and leave nothing."""
     run = newcomer.make("run", "ARGS=--no-follow")
     url = run.wait_for(r"Web page +(http://\S+)/\n")
-    deadline = time.monotonic() + TIMEOUT
+    deadline = time.monotonic() + FIRST_FAILURE
     while not get(f"{url}/v1/failures?limit=1")["items"]:
         if time.monotonic() > deadline:
             raise RowFailed(f"the API lists no failure:\n{run.text()[-3000:]}")

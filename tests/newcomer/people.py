@@ -20,6 +20,10 @@ NETWORK = re.compile(
 )
 
 
+#: Commands that run in any row.
+_RUNNING: set[Command] = set()
+
+
 class RowFailed(Exception):
     """A row is not as it should be; the text says what was expected and what came."""
 
@@ -92,6 +96,7 @@ class Command:
                 command, env=environment, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT,
                 start_new_session=True,
             )  # fmt: skip
+        _RUNNING.add(self)
 
     def text(self) -> str:
         """Return the output so far."""
@@ -119,3 +124,10 @@ class Command:
         if self._process.poll() is None:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
+        _RUNNING.discard(self)
+
+
+def kill_all() -> None:
+    """Kill the commands of all rows, which end by that."""
+    for command in list(_RUNNING):
+        command.kill()

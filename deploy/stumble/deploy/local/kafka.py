@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import time
 import uuid
@@ -48,7 +49,7 @@ _SETTINGS = {
 }
 #: Log to standard error, quietly; the serial collector is what a small heap on few cores needs.
 _JAVA_OPTIONS = [
-    "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError", "--enable-native-access=ALL-UNNAMED",
+    "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError", "-XX:-UsePerfData", "--enable-native-access=ALL-UNNAMED",
     "--sun-misc-unsafe-memory-access=allow", "-Djava.awt.headless=true",
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true",
     "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSS",
@@ -70,6 +71,8 @@ class LocalKafka:
     ) -> None:
         self._state = state
         self._data = state / "kafka"
+        # Java unpacks the native libraries of its compression codecs there; /tmp may be mounted noexec.
+        self._temporary = state / "kafka-tmp"
         self._heap = heap
         self._quick = quick
         self._settings = settings or {}
@@ -96,7 +99,9 @@ class LocalKafka:
         properties = self._write_properties(port, remembered_port(self._state, "kafka controller"))
         if self._archive:
             self._archive.settle(clean=False)
-        class_path = ["-cp", ":".join(str(jar) for jar in jars)]
+        shutil.rmtree(self._temporary, ignore_errors=True)
+        self._temporary.mkdir()
+        class_path = [f"-Djava.io.tmpdir={self._temporary}", "-cp", ":".join(str(jar) for jar in jars)]
         options = [*_JAVA_OPTIONS, *(_QUICK if self._quick else [])]
         self._format([program, *options, *class_path, "kafka.tools.StorageTool"], properties)
         self._archive = ClassArchive(cache_folder(), self._state, program, jars, options)

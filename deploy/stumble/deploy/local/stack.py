@@ -102,6 +102,11 @@ class Stack:
                 f"the disk of {self._state} has {free} MB free, and stumble needs {_DISK_SPACE} MB to start; "
                 "free some space there, or name a folder on another disk: make run STATE=…"
             )
+        if os.statvfs(self._state).f_flag & os.ST_NOEXEC and not self._options.environment.get(_KAFKA):
+            raise LocalError(
+                f"the disk of {self._state} is mounted noexec, and Kafka loads native libraries from there; "
+                "name a folder on another disk: make run STATE=…"
+            )
         if not self._options.environment.get(_DATABASE):
             self._postgres.require_access()
 
