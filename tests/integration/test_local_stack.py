@@ -124,6 +124,26 @@ def test_postgres_that_cannot_reach_its_folder_is_refused_in_one_sentence(tmp_pa
     assert not (folder / "state" / "logs").exists()
 
 
+@needs_root
+def test_postgres_starts_with_the_capabilities_that_docker_gives_root(tmp_path: Path) -> None:
+    folder = tmp_path / "only-root"
+    folder.mkdir(mode=0o700)
+    start = (
+        "import sys; from pathlib import Path; from stumble.deploy.local.postgres import LocalPostgres\n"
+        "server = LocalPostgres(Path(sys.argv[1])); server.start(); server.stop(); print('started')"
+    )
+    docker = (
+        "chown", "dac_override", "fsetid", "fowner", "mknod", "net_raw", "setgid", "setuid", "setfcap", "setpcap",
+        "net_bind_service", "sys_chroot", "kill", "audit_write",
+    )  # fmt: skip
+    done = subprocess.run(
+        ["setpriv", "--bounding-set", "-all," + ",".join(f"+{name}" for name in docker),
+         sys.executable, "-c", start, folder / "state"],
+        env=cli_environment(), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (0, "started\n", "")
+
+
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_kafka_keeps_what_it_acknowledged(tmp_path: Path, how: signal.Signals) -> None:
     server = LocalKafka(tmp_path, heap="256m", quick=True)

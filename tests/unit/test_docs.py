@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 
+import tests.newcomer.__main__ as newcomer
 from tests.support.services import ROOT
 
 PAGES = {page.name: page.read_text() for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))}
@@ -33,6 +34,11 @@ def test_every_metric_that_is_made_or_asked_for_is_in_the_reference() -> None:
     asked -= {"stumble_derived", "stumble_kept", "stumble_fingerprint"}  # schemas of the store, a header
     assert len(asked) > 40
     assert {name for name in asked if re.sub("_(bucket|count|sum)$", "", name) not in known} == set()
+
+
+def test_the_table_of_places_where_make_run_was_tried_is_the_one_that_is_tried() -> None:
+    table = re.findall(r"^\| (.+) \| (.+) \|$", PAGES["install.md"].partition("## Where `make run`")[2], re.MULTILINE)
+    assert table == [("condition", "result"), *((row.condition, row.result) for row in newcomer.ROWS)]
 
 
 def test_no_comment_stands_behind_a_value_of_nova_conf() -> None:
