@@ -159,6 +159,19 @@ def test_kafka_keeps_what_it_acknowledged(tmp_path: Path, how: signal.Signals) -
         server.stop()
 
 
+def test_kafka_keeps_its_data_in_its_folder_whatever_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kafka reads server.properties as ISO 8859-1, and Java names files in the locale's encoding."""
+    monkeypatch.setenv("LC_ALL", "C")
+    state = tmp_path / "my é 雲 \\ stack"
+    server = LocalKafka(state, heap="256m", quick=True)
+    try:
+        server.start()
+    finally:
+        server.stop()
+    assert (state / "kafka" / "meta.properties").exists()
+    assert [path.name for path in tmp_path.iterdir()] == [state.name]
+
+
 def test_kafka_loads_native_libraries_from_its_own_folder(own_kafka: LocalKafka, tmp_path: Path) -> None:
     """/tmp may be mounted noexec, and a broker that is killed must not fill it."""
     producer = Producer({"bootstrap.servers": own_kafka.bootstrap_servers, "compression.type": "zstd", "log_level": 0})

@@ -80,7 +80,7 @@ def left(children: dict[str, tuple[int, int]], timeout: float = 60.0) -> list[st
 
 @pytest.fixture
 def state(tmp_path: Path) -> Path:
-    return tmp_path / "state"
+    return tmp_path / "it's a state é"
 
 
 @contextlib.contextmanager
@@ -102,6 +102,12 @@ def test_it_comes_up_and_keeps_its_data(state: Path) -> None:
             assert time.monotonic() < deadline, run.text()
             time.sleep(0.2)
         first = {item["failure_id"] for item in run.get("/v1/failures?limit=5")["items"]}
+        line = re.search(r"In another terminal:  (.+); stumble --help", run.text())
+        assert line
+        said = subprocess.run(
+            ["sh", "-c", f'{line[1]} && echo "$STUMBLE_STATE_DIR"'], capture_output=True, text=True, check=True
+        )
+        assert said.stdout == f"{state}\n"
         children = run.children()
         assert {"kafka", "postgres", "relay", "projector", "alerter", "api", "simulate", "failures"} <= set(children)
         assert run.stop() == 0

@@ -38,7 +38,7 @@ class Row:
     needs_root: bool = False
     #: Whether a machine without what the row needs is as good as one with it: Python versions, of which one is enough.
     optional: bool = False
-    result: str = "a failure is listed by the API; Ctrl-C leaves no process"
+    result: str = "a failure is listed by the API; Ctrl-C leaves no process and no file beside the clone"
 
 
 _REFUSED = "one sentence, before anything is fetched"
@@ -67,7 +67,7 @@ ROWS = (
     Row("root-umask-077", "root, umask 077", places.private_umask, needs_root=True),
     Row("user-0700", "another user than root, in a home of mode 0700", places.unprivileged, needs_root=True),
     Row("odd-path", "a path with a space and an é", places.odd_path),
-    Row("no-locale", "`LANG` and `LC_*` not set", places.no_locale),
+    Row("no-locale", "such a path, `LANG` and `LC_*` not set", places.no_locale),
     Row("tmp-noexec", "`/tmp` mounted noexec", places.noexec_tmp, needs_root=True),
     Row(
         name="port-in-use",

@@ -20,6 +20,7 @@ SCENARIO = "resize: no valid host"
 @contextlib.contextmanager
 def running_until_first_failure(newcomer: Newcomer) -> Iterator[str]:
     """Run `make run` until the API lists a failure; give its URL, then stop by Ctrl-C and leave nothing."""
+    before = newcomer.beside_the_clone()
     run = newcomer.make("run", "ARGS=--no-follow")
     url = run.wait_for(r"Web page +(http://\S+)/\n")
     deadline = time.monotonic() + FIRST_FAILURE
@@ -34,6 +35,8 @@ def running_until_first_failure(newcomer: Newcomer) -> Iterator[str]:
         raise RowFailed(f"Ctrl-C did not stop it cleanly:\n{run.text()[-3000:]}")
     if left := newcomer.processes():
         raise RowFailed("processes are left: " + "; ".join(left))
+    if made := newcomer.beside_the_clone() - before:
+        raise RowFailed(f"files are left beside the clone: {sorted(made)}")
 
 
 def get(url: str) -> dict[str, list[object]]:

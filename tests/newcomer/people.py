@@ -40,6 +40,8 @@ class Newcomer:
     home: Path
     clone: Path
     python: str
+    #: The root directory of `home` and `clone`.
+    root: Path = Path("/")
     umask: str = "022"
     #: Shell commands that root runs in a mount namespace before each command; $FOLDER is `folder`.
     mounts: str = ""
@@ -70,6 +72,10 @@ class Newcomer:
         started = Command(command, self.environment, self.folder / f"output-{len(self.commands)}.txt")
         self.commands.append(started)
         return started
+
+    def beside_the_clone(self) -> set[str]:
+        """Return the names in the folder that holds the clone, caches apart."""
+        return {path.name for path in (self.root / self.clone.relative_to("/")).parent.iterdir()} - {".cache"}
 
     def processes(self) -> list[str]:
         """Return the command lines of all processes that this newcomer's commands have left."""

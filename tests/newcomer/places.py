@@ -69,8 +69,8 @@ def odd_path(folder: Path) -> Newcomer:
 
 
 def no_locale(folder: Path) -> Newcomer:
-    """Return a newcomer without any variable of the locale."""
-    newcomer = plain(folder)
+    """Return a newcomer without any variable of the locale, whose path has letters beyond ASCII."""
+    newcomer = odd_path(folder)
     del newcomer.environment["LANG"]
     return newcomer
 
@@ -117,7 +117,7 @@ def debian_13(folder: Path) -> Newcomer:
             shutil.copyfile(Path("/", name), system / name)
     copy_network_files(system / "root")
     make_clone(system / "root" / "stumble")
-    newcomer = Newcomer(folder, Path("/root"), Path("/root/stumble"), "python3")
+    newcomer = Newcomer(folder, Path("/root"), Path("/root/stumble"), "python3", system)
     newcomer.mounts = " && ".join(
         f'mount {options} "$FOLDER/debian/{name}"'
         for name, options in (("proc", "-t proc proc"), ("dev", "--rbind /dev"), ("sys", "--rbind /sys"))

@@ -55,6 +55,8 @@ _JAVA_OPTIONS = [
     "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSS",
 ]  # fmt: skip
 _QUICK = ["-XX:TieredStopAtLevel=1"]
+#: Without a UTF-8 locale Java cannot name a file whose path has letters beyond ASCII.
+_ENVIRONMENT = {"LC_ALL": "C.UTF-8"}
 
 
 class LocalKafka:
@@ -106,7 +108,7 @@ class LocalKafka:
         self._format([program, *options, *class_path, "kafka.tools.StorageTool"], properties)
         self._archive = ClassArchive(cache_folder(), self._state, program, jars, options)
         options += [f"-Xmx{self._heap}", *self._archive.java_options()]
-        self.process.start([program, *options, *class_path, "kafka.Kafka", properties])
+        self.process.start([program, *options, *class_path, "kafka.Kafka", properties], env=_ENVIRONMENT)
         self.bootstrap_servers = f"{LOOPBACK}:{port}"
 
     def stop(self) -> None:
@@ -125,7 +127,8 @@ class LocalKafka:
             "log.dirs": str(self._data),
         }
         path = self._state / "kafka.properties"
-        path.write_text("".join(f"{key}={value}\n" for key, value in (settings | self._settings).items()))
+        lines = (f"{key}={_escape(value)}\n" for key, value in (settings | self._settings).items())
+        path.write_text("".join(lines), encoding="ascii")
         return path
 
     def _format(self, tool: list[str | Path], properties: Path) -> None:
@@ -133,7 +136,7 @@ class LocalKafka:
             return
         cluster = uuid.uuid4().hex[:22]
         arguments: list[str | Path] = ["format", "--ignore-formatted", "-t", cluster, "-c", properties]
-        ChildProcess("kafka-format", self._state).run([*tool, *arguments])
+        ChildProcess("kafka-format", self._state).run([*tool, *arguments], env=_ENVIRONMENT)
 
     def wait(self, timeout: float = 90.0) -> None:
         """Wait until the broker serves. Raises LocalError if it ends, or isn't ready in `timeout` seconds."""
@@ -157,6 +160,13 @@ class LocalKafka:
             except KafkaException:
                 if time.monotonic() > deadline:
                     raise LocalError(f"Kafka wasn't ready in {timeout:.0f} s, see {self.process.log}") from None
+
+
+def _escape(value: str) -> str:
+    """Return a value as java.util.Properties reads it: backslashes doubled, UTF-16 units beyond ASCII as escapes."""
+    units = value.replace("\\", "\\\\").encode("utf-16-be", "surrogatepass")
+    numbers = (int.from_bytes(units[at : at + 2], "big") for at in range(0, len(units), 2))
+    return "".join(chr(number) if number < 128 else f"\\u{number:04x}" for number in numbers)
 
 
 def java() -> Path:

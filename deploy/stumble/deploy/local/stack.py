@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
+import shlex
 import shutil
 import sys
 import time
@@ -186,8 +187,8 @@ class Stack:
         url = self._env["STUMBLE_API_URL"]
         env_file = self._state / "env"
         with os.fdopen(os.open(env_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            file.writelines(f"export {name}='{value}'\n" for name, value in self._env.items())
-            file.write(f"export PATH='{Path(sys.executable).parent}':\"$PATH\"\n")
+            file.writelines(f"export {name}={shlex.quote(value)}\n" for name, value in self._env.items())
+            file.write(f'export PATH={shlex.quote(str(Path(sys.executable).parent))}:"$PATH"\n')
         ports = ", ".join(f"{name} {env['STUMBLE_METRICS_PORT']}" for name, env in self._metrics.items())
         self._say(
             f"Ready after {time.monotonic() - self._started:.0f} s\n\n  Web page  {url}/\n"
@@ -195,7 +196,7 @@ class Stack:
             f"  Metrics   {url}/metrics   (each role's own, on port: {ports})\n"
             f"  Kafka     {self._env[_KAFKA]}\n"
             f"  Logs      {self._state / 'logs'}\n"
-            f"  In another terminal:  . {env_file}; stumble --help\n\n"
+            f"  In another terminal:  . {shlex.quote(str(env_file))}; stumble --help\n\n"
             "Ctrl-C stops everything." + (" Failures as they come in:\n" if self._options.follow else "")
         )
 

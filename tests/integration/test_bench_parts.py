@@ -1,0 +1,16 @@
+"""Parts of the benchmark leave the servers as they found them, so that they can run in any order."""
+
+from __future__ import annotations
+
+from confluent_kafka.admin import AdminClient
+
+from bench import emit_figures
+from bench.report import Report
+from bench.stack import Stack
+
+
+def test_kafka_runs_again_after_the_part_that_measures_without_it(own_kafka, own_postgres) -> None:
+    report = Report(peers={})
+    emit_figures.broker_down(report, Stack(own_kafka, own_postgres), runs=1, count=2000)
+    client = AdminClient({"bootstrap.servers": own_kafka.bootstrap_servers, "log_level": 0})
+    assert client.list_topics(timeout=10).brokers
