@@ -104,7 +104,7 @@ def make_venv(python):
 def check_folder(target):
     """Raise Unable, before anything is fetched, if this checkout's folder can't hold or run what `target` needs."""
     free = shutil.disk_usage(str(ROOT)).free // 10**6
-    if free < DISK_SPACE[target]:
+    if free < DISK_SPACE[target] and not VENV.exists():
         raise Unable(
             "the disk of {} has {} MB free and .venv needs {} MB; free some space there, or clone stumble into "
             "another folder".format(ROOT, free, DISK_SPACE[target])
@@ -230,7 +230,7 @@ class Progress:
             self.stream.write("\r\033[K" + text[: shutil.get_terminal_size().columns - 1])
             self.stream.flush()
         elif self.step and time.monotonic() - self.reported > REPORT_EVERY:
-            self.report("{} s: {}".format(seconds, self.step if len(self.step) < 100 else self.step[:99] + "…"))
+            self.report("{} s: {}".format(seconds, self.step if len(self.step) < 100 else self.step[:97] + "..."))
 
     def report(self, text):
         """Write a line of its own."""

@@ -103,6 +103,16 @@ def test_a_base_install_names_the_extra(command: Command, tmp_path) -> None:
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_terminal_that_lacks_a_letter_shows_a_question_mark(encoding: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "stumble.deploy.cli", "run", "--help"],
+        env=cli_environment(PYTHONIOENCODING=encoding), capture_output=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"--state" in done.stdout
+
+
 def test_an_error_of_settings_names_the_setting() -> None:
     from pydantic import BaseModel, ValidationError
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import socket
 from typing import TYPE_CHECKING
@@ -36,9 +37,11 @@ def reserve(port: int) -> bool:
         reservation = socket.socket(socket.AF_UNIX)
         try:
             reservation.bind(f"\0stumble-port-{port}")
-        except OSError:
+        except OSError as error:
             reservation.close()
-            return False
+            if error.errno == errno.EADDRINUSE:
+                return False
+            return is_free(port)  # a kernel without abstract addresses reserves nothing
         reservation.detach()  # held open until the process ends
         _RESERVED.add(port)
     return is_free(port)
