@@ -109,9 +109,13 @@ def debian_13(folder: Path) -> Newcomer:
     system = folder / "debian"
     command = ["debootstrap", "--variant=minbase", f"--include={DEBIAN_PACKAGES}", "trixie", str(system)]
     log = folder / "debootstrap.txt"
-    with log.open("wb") as output:
-        if subprocess.run(command, check=False, stdout=output, stderr=output).returncode:
+    for attempt in (1, 2):  # it fetches a hundred packages, and gives up when one of them is not served at once
+        with log.open("wb") as output:
+            if subprocess.run(command, check=False, stdout=output, stderr=output).returncode == 0:
+                break
+        if attempt == 2:
             raise RowFailed(f"debootstrap failed:\n{log.read_text(errors='replace')[-1000:]}")
+        shutil.rmtree(system, ignore_errors=True)
     for name in DEBIAN_FILES:
         if Path("/", name).exists():
             shutil.copyfile(Path("/", name), system / name)
