@@ -171,7 +171,7 @@ def run_with_progress(command, log, stream):
     environment = dict(os.environ, PYTHONUNBUFFERED="1")
     environment.setdefault("PIP_RETRIES", "2")
     progress = Progress(stream)
-    with log.open("ab") as output:
+    with log.open("ab", buffering=0) as output:
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, cwd=str(ROOT)
         )
@@ -179,6 +179,9 @@ def run_with_progress(command, log, stream):
             for line in lines_of(process.stdout):
                 output.write(line)
                 progress.show(line.decode(errors="replace"))
+        except KeyboardInterrupt:  # the terminal has sent it to the command too, which removes its temporary files
+            end_by_itself(process)
+            raise
         except BaseException:
             process.terminate()
             raise
@@ -186,6 +189,14 @@ def run_with_progress(command, log, stream):
             process.wait()
             progress.end()
     return process.returncode
+
+
+def end_by_itself(process):
+    """Give a command ten seconds to end by itself before it is terminated."""
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.terminate()
 
 
 def lines_of(pipe):

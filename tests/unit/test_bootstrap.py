@@ -7,8 +7,10 @@ import importlib.util
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import ModuleType
 
@@ -180,3 +182,29 @@ def test_lines_of_a_command_arrive_whole_and_silence_is_told(bootstrap: ModuleTy
         lines = list(bootstrap.lines_of(process.stdout))
     assert [line for line in lines if line] == [b"one\n", b"two\n", b"rest"]
     assert b"" in lines
+
+
+def test_an_interrupted_command_may_remove_its_temporary_files(tmp_path: Path) -> None:
+    """Ctrl-C reaches bootstrap.py and pip; pip removes what it has unpacked so far."""
+    pip = (
+        "import time\ntry: print('Collecting x', flush=True); time.sleep(60)\n"
+        "except KeyboardInterrupt: time.sleep(0.5); open('removed', 'w')"
+    )
+    start = (
+        f"import sys; sys.path.insert(0, {str(ROOT / 'scripts')!r}); import bootstrap; from pathlib import Path\n"
+        "bootstrap.ROOT = Path.cwd()\n"
+        f"bootstrap.run_with_progress([sys.executable, '-c', {pip!r}], Path('log'), sys.stdout)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", start],
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as process:
+        while not (tmp_path / "log").exists() or not (tmp_path / "log").stat().st_size:
+            assert process.poll() is None
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGINT)
+        process.wait(30)
+    assert (tmp_path / "removed").exists()
