@@ -111,12 +111,10 @@ def check_folder(target):
         )
     external = os.environ.get("STUMBLE_DATABASE_URL") or os.environ.get("STUMBLE_MAKE_TARGET") in WITHOUT_POSTGRES
     if os.geteuid() == 0 and not external:
-        check = [sys.executable, "-I", "-S", str(GUARD), "check", "nobody", str(ROOT)]
-        if subprocess.run(check, stdin=subprocess.DEVNULL).returncode:
-            raise Unable(
-                "PostgreSQL refuses to run as root, and as the user nobody it cannot reach {}; work as another user "
-                "than root, or clone stumble into a folder that every user may enter, such as /opt".format(ROOT)
-            )
+        command = [sys.executable, "-I", "-S", str(GUARD), "check", "nobody", str(ROOT)]
+        check = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        if check.returncode:
+            raise Unable(check.stderr.decode(errors="replace").strip())
 
 
 def install(target):

@@ -7,10 +7,11 @@ from confluent_kafka.admin import AdminClient
 from bench import emit_figures
 from bench.report import Report
 from bench.stack import Stack
+from stumble.deploy.local.postgres import LocalPostgres
 
 
-def test_kafka_runs_again_after_the_part_that_measures_without_it(own_kafka, own_postgres) -> None:
+def test_kafka_runs_again_after_the_part_that_measures_without_it(own_kafka, tmp_path) -> None:
     report = Report(peers={})
-    emit_figures.broker_down(report, Stack(own_kafka, own_postgres), runs=1, count=2000)
+    emit_figures.broker_down(report, Stack(own_kafka, LocalPostgres(tmp_path)), runs=1, count=2000)
     client = AdminClient({"bootstrap.servers": own_kafka.bootstrap_servers, "log_level": 0})
     assert client.list_topics(timeout=10).brokers

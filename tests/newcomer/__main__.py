@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.newcomer import attempts, places
-from tests.newcomer.people import Newcomer, RowFailed, RowSkipped, kill_all
+from tests.newcomer.newcomer import Newcomer, RowFailed, RowSkipped
 
 
 @dataclass(frozen=True)
@@ -35,32 +35,30 @@ class Row:
     condition: str
     prepare: Callable[[Path], Newcomer]
     attempt: Callable[[Newcomer], None] = attempts.first_failure
+    result: str = "works"
     needs_root: bool = False
     #: Whether a machine without what the row needs is as good as one with it: Python versions, of which one is enough.
     optional: bool = False
-    result: str = "a failure is listed by the API; Ctrl-C leaves no process and no file beside the clone"
 
 
-_REFUSED = "one sentence, before anything is fetched"
-_NOVA = "as above; Nova's environment is complete and the record is right"
+_REFUSED = "refused in one sentence before anything is fetched"
+
+
+def _python(version: str) -> Row:
+    return Row(
+        f"python-{version}",
+        f"Python {version}, also `make nova` with one scenario",
+        places.with_python(version),
+        attempts.first_failure_and_nova,
+        "works; Nova's environment is complete and the record is right",
+        optional=True,
+    )
+
+
 #: The rows that take longest come first, so that two at a time end together.
 ROWS = (
-    Row(
-        name="python-3.12",
-        condition="Python 3.12, also `make nova` with one scenario",
-        prepare=places.with_python("3.12"),
-        attempt=attempts.first_failure_and_nova,
-        optional=True,
-        result=_NOVA,
-    ),
-    Row(
-        name="python-3.13",
-        condition="Python 3.13, also `make nova` with one scenario",
-        prepare=places.with_python("3.13"),
-        attempt=attempts.first_failure_and_nova,
-        optional=True,
-        result=_NOVA,
-    ),
+    _python("3.12"),
+    _python("3.13"),
     Row("debian-13", "a new minimal Debian 13: root, clone in /root", places.debian_13, needs_root=True),
     Row("python-3.11", "Python 3.11", places.with_python("3.11"), optional=True),
     Row("root-0700", "root, below a folder that only root may enter (mode 0700)", places.private_home, needs_root=True),
@@ -70,40 +68,26 @@ ROWS = (
     Row("no-locale", "such a path, `LANG` and `LC_*` not set", places.no_locale),
     Row("tmp-noexec", "`/tmp` mounted noexec", places.noexec_tmp, needs_root=True),
     Row(
-        name="port-in-use",
-        condition=f"port {attempts.API_PORT} in use",
-        prepare=places.plain,
-        attempt=attempts.another_port,
-        result="as above, on another port, which is printed",
+        "port-in-use", f"port {attempts.API_PORT} in use", places.plain,
+        attempts.another_port, "works on another port, which is printed",
     ),
     Row(
-        name="second-run",
-        condition="a second `make run` in the same checkout",
-        prepare=places.plain,
-        attempt=attempts.second_run_is_refused,
-        result="the second is refused in one sentence; the first is not disturbed",
+        "second-run", "a second `make run` in the same checkout", places.plain,
+        attempts.second_run_is_refused, "refused in one sentence; the first is not disturbed",
     ),
     Row(
-        name="full-disk",
-        condition="a disk with 50 MB left",
-        prepare=places.full_disk,
-        attempt=attempts.full_disk_is_refused,
-        needs_root=True,
-        result=_REFUSED,
+        "full-disk", "a disk with 50 MB left", places.full_disk,
+        attempts.full_disk_is_refused, _REFUSED, needs_root=True,
     ),
     Row(
-        name="root-no-capability",
-        condition="root, mode 0700, in a container without CAP_DAC_OVERRIDE",
-        prepare=places.without_capability,
-        attempt=attempts.unreachable_folder_is_refused,
-        needs_root=True,
-        result=_REFUSED,
+        "root-no-capability", "root, mode 0700, in a container without CAP_DAC_OVERRIDE", places.without_capability,
+        attempts.unreachable_folder_is_refused, _REFUSED, needs_root=True,
     ),
-)
+)  # fmt: skip
 
 
-def try_row(row: Row, base: Path, *, keep: bool) -> str:
-    """Try one row; return "green", or why it is not."""
+def try_row(row: Row, base: Path, newcomers: list[Newcomer], *, keep: bool) -> str:
+    """Try one row, whose newcomer is added to `newcomers`; return "green", or why it is not."""
     say(f"{row.name}: {row.condition}")
     started = time.monotonic()
     folder = Path(tempfile.mkdtemp(prefix=f"{row.name}-", dir=base))
@@ -113,6 +97,7 @@ def try_row(row: Row, base: Path, *, keep: bool) -> str:
         if row.needs_root and os.geteuid() != 0:
             raise RowSkipped("only root can prepare it")  # noqa: TRY301
         newcomer = row.prepare(folder)
+        newcomers.append(newcomer)
         row.attempt(newcomer)
     except RowSkipped as skipped:
         result = f"skipped: {skipped}"
@@ -152,14 +137,16 @@ def main() -> int:
         say("this checkout has changes that are not committed; they are not tried")
     base = Path(tempfile.mkdtemp(prefix="stumble-newcomer-", dir=asked.folder))
     base.chmod(0o755)
+    newcomers: list[Newcomer] = []
     pool = ThreadPoolExecutor(asked.parallel)
     try:
-        results = list(pool.map(lambda row: try_row(row, base, keep=asked.keep), rows))
+        results = list(pool.map(lambda row: try_row(row, base, newcomers, keep=asked.keep), rows))
     except KeyboardInterrupt:
         say("stopped")
         return 130
     finally:
-        kill_all()
+        for newcomer in newcomers:
+            newcomer.kill()
         pool.shutdown(cancel_futures=True)
         if not asked.keep:
             shutil.rmtree(base, ignore_errors=True)

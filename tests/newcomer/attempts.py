@@ -10,7 +10,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 
-from tests.newcomer.people import Newcomer, RowFailed
+from tests.newcomer.newcomer import Newcomer, RowFailed
 
 FIRST_FAILURE = 120.0  # seconds until the simulated fleet must have had one
 API_PORT = 8686  # README's, taken unless it is in use

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.newcomer.people import Newcomer, RowFailed, RowSkipped
+from tests.newcomer.newcomer import Newcomer, RowFailed, RowSkipped
 
 ROOT = Path(__file__).resolve().parents[2]
 NETWORK_FILES = (".config/pip/pip.conf", ".pip/pip.conf", ".m2/settings.xml")

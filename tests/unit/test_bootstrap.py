@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -112,7 +112,7 @@ def test_root_whose_folder_postgres_cannot_reach_is_refused_before_anything_is_f
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
         f"stumble: PostgreSQL refuses to run as root, and as the user nobody it cannot reach {checkout}; work as "
-        "another user than root, or clone stumble into a folder that every user may enter, such as /opt\n"
+        "another user than root, or in a folder that every user may enter, such as /opt/stumble\n"
     )
     assert not (checkout / ".venv").exists()
 
@@ -162,7 +162,7 @@ def test_progress_is_shown_while_one_long_download_says_nothing(
     bootstrap: ModuleType, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [0.0]
-    monkeypatch.setattr(bootstrap.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(bootstrap, "time", SimpleNamespace(monotonic=lambda: now[0]))
     progress = bootstrap.Progress(sys.stdout)
     progress.show("  Downloading big-1.whl (35.4 MB)\n")
     for now[0] in range(1, 40):
@@ -177,11 +177,15 @@ def test_progress_is_shown_while_one_long_download_says_nothing(
 
 
 def test_lines_of_a_command_arrive_whole_and_silence_is_told(bootstrap: ModuleType) -> None:
-    script = "import os, time; os.write(1, b'one\\ntw'); time.sleep(1.5); os.write(1, b'o\\nrest')"
-    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as process:
-        lines = list(bootstrap.lines_of(process.stdout))
-    assert [line for line in lines if line] == [b"one\n", b"two\n", b"rest"]
-    assert b"" in lines
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as pipe:
+        lines = bootstrap.lines_of(pipe)
+        os.write(writing, b"one\ntw")
+        assert next(lines) == b"one\n"
+        assert next(lines) == b"", "nothing more arrives"
+        os.write(writing, b"o\nrest")
+        os.close(writing)
+        assert list(lines) == [b"two\n", b"rest"]
 
 
 def test_an_interrupted_command_may_remove_its_temporary_files(tmp_path: Path) -> None:

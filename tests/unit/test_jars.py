@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -101,7 +102,7 @@ def test_progress_is_a_line_now_and_then_where_there_is_no_terminal(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     times = iter((0.0, 1.0, 12.0, 13.0))
-    monkeypatch.setattr(jars.time, "monotonic", lambda: next(times))
+    monkeypatch.setattr(jars, "time", SimpleNamespace(monotonic=lambda: next(times)))
     progress = jars.DownloadProgress()
     for done in (0, 10**6, 2 * 10**6, 3 * 10**6):
         progress(done, 3 * 10**6)

@@ -1,6 +1,7 @@
 """Start one command such that it dies with its parent: ``guard.py SIGNAL PARENT USER DELAY -- ARGV``.
 
-``guard.py check USER FOLDER...`` says by its exit status, 0 or 1, whether programs that run as USER reach the folders.
+``guard.py check USER FOLDER...`` ends with status 0 if programs that run as USER reach the folders, else with status 1
+and a sentence for the operator.
 
 The kernel's parent-death signal is the only thing that survives a ``kill -9`` of the parent. It has to be
 set in the child between fork and exec; a tiny interpreter that then replaces itself does it without running
@@ -31,6 +32,11 @@ PR_CAP_AMBIENT_RAISE = 2
 CAP_DAC_OVERRIDE = 1
 CAPABILITY_VERSION_3 = 0x20080522
 SECBIT_NO_SETUID_FIXUP = 1 << 2
+
+UNREACHABLE = (
+    "PostgreSQL refuses to run as root, and as the user {user} it cannot reach {folders}; work as another user than "
+    "root, or in a folder that every user may enter, such as /opt/stumble"
+)
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -70,7 +76,8 @@ def can_reach(user: str, folders: "list[str]") -> bool:
 def main(argv: "list[str]") -> None:
     """Set the signal mask, user and death signal, then become the command."""
     if argv[:1] == ["check"]:
-        sys.exit(0 if can_reach(argv[1], argv[2:]) else 1)
+        user, folders = argv[1], argv[2:]
+        sys.exit(None if can_reach(user, folders) else UNREACHABLE.format(user=user, folders=" or ".join(folders)))
     death_signal, parent, user, delay, separator, *command = argv
     if separator != "--" or not command:
         raise SystemExit("guard.py is for the local stack only: SIGNAL PARENT USER DELAY -- ARGV")

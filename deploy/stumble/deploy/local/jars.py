@@ -91,7 +91,7 @@ def ensure_jars(progress: Progress | None = None, lock: Path = KAFKA) -> list[Pa
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if missing:
-            _fetch_all(missing, folder, _Sum(progress, sum(jar.size for jar in missing)))
+            _fetch_all(missing, folder, _FetchedBytes(progress, sum(jar.size for jar in missing)))
     except OSError as error:
         raise LocalError(
             f"Kafka's jars can't be written to {folder} ({error.strerror}); free about 150 MB there, "
@@ -100,8 +100,8 @@ def ensure_jars(progress: Progress | None = None, lock: Path = KAFKA) -> list[Pa
     return [folder / jar.name for jar in jars]
 
 
-class _Sum:
-    """Adds up what several threads fetch, and reports each addition."""
+class _FetchedBytes:
+    """The bytes that several threads have fetched, reported at each addition."""
 
     def __init__(self, progress: Progress | None, total: int) -> None:
         self._report = progress or (lambda _done, _total: None)
@@ -120,7 +120,7 @@ def _is_there(path: Path, jar: Jar) -> bool:
     return path.exists() and path.stat().st_size == jar.size
 
 
-def _fetch_all(missing: list[Jar], folder: Path, fetched: _Sum) -> None:
+def _fetch_all(missing: list[Jar], folder: Path, fetched: _FetchedBytes) -> None:
     source = maven_source()
     with ThreadPoolExecutor(6) as pool:
         running = [pool.submit(_fetch, jar, folder, source, fetched) for jar in missing]
@@ -132,7 +132,7 @@ def _fetch_all(missing: list[Jar], folder: Path, fetched: _Sum) -> None:
             raise
 
 
-def _fetch(jar: Jar, folder: Path, source: MavenSource, fetched: _Sum) -> None:
+def _fetch(jar: Jar, folder: Path, source: MavenSource, fetched: _FetchedBytes) -> None:
     data = _from_local_repository(jar)
     if data is not None:
         fetched.add(jar.size)
@@ -156,7 +156,7 @@ def _from_local_repository(jar: Jar) -> bytes | None:
     return data if hashlib.sha256(data).hexdigest() == jar.sha256 else None
 
 
-def _download(jar: Jar, source: MavenSource, fetched: _Sum) -> bytes:
+def _download(jar: Jar, source: MavenSource, fetched: _FetchedBytes) -> bytes:
     address = f"{source.url}/{jar.path}"
     for attempt in range(1, _ATTEMPTS + 1):
         data = bytearray()

@@ -103,12 +103,12 @@ class LocalKafka:
             self._archive.settle(clean=False)
         shutil.rmtree(self._temporary, ignore_errors=True)
         self._temporary.mkdir()
-        class_path = [f"-Djava.io.tmpdir={self._temporary}", "-cp", ":".join(str(jar) for jar in jars)]
+        paths = [f"-Djava.io.tmpdir={self._temporary}", "-cp", ":".join(str(jar) for jar in jars)]
         options = [*_JAVA_OPTIONS, *(_QUICK if self._quick else [])]
-        self._format([program, *options, *class_path, "kafka.tools.StorageTool"], properties)
+        self._format([program, *options, *paths, "kafka.tools.StorageTool"], properties)
         self._archive = ClassArchive(cache_folder(), self._state, program, jars, options)
         options += [f"-Xmx{self._heap}", *self._archive.java_options()]
-        self.process.start([program, *options, *class_path, "kafka.Kafka", properties], env=_ENVIRONMENT)
+        self.process.start([program, *options, *paths, "kafka.Kafka", properties], env=_ENVIRONMENT)
         self.bootstrap_servers = f"{LOOPBACK}:{port}"
 
     def stop(self) -> None:

@@ -56,7 +56,7 @@ def free_port() -> int:
 
 
 def remembered_port(state: Path, name: str, *, wanted: int | None = None) -> int:
-    """Return the port that `name` had last time, else `wanted`, else any: the first that is free now."""
+    """Return the port that `name` had last time, else `wanted`, else any: the first that can be reserved now."""
     path = state / "ports.json"
     ports: dict[str, int] = json.loads(path.read_text()) if path.exists() else {}
     taken = {port for other, port in ports.items() if other != name}

@@ -54,12 +54,9 @@ def last_words(path: Path, begin: int = 0) -> str:
 def require_reachable(user: str, *folders: Path) -> None:
     """Raise LocalError unless a program that root starts as `user` reaches all `folders`."""
     command: list[str | Path] = [sys.executable, "-I", "-S", _GUARD, "check", user, *folders]
-    if subprocess.run(command, check=False, stdin=subprocess.DEVNULL).returncode:  # noqa: S603  # argv is ours
-        raise LocalError(
-            f"PostgreSQL refuses to run as root, and as the user {user} it cannot reach "
-            f"{' or '.join(map(str, folders))}; work as another user than root, or in a folder that every user "
-            "may enter, such as /opt/stumble"
-        )
+    check = subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603  # argv is ours
+    if check.returncode:
+        raise LocalError(check.stderr.strip())
 
 
 class ChildProcess:

@@ -20,10 +20,6 @@ NETWORK = re.compile(
 )
 
 
-#: Commands that run in any row.
-_RUNNING: set[Command] = set()
-
-
 class RowFailed(Exception):
     """A row is not as it should be; the text says what was expected and what came."""
 
@@ -47,18 +43,17 @@ class Newcomer:
     mounts: str = ""
     #: Put before each command, after the mounts.
     wrapper: list[str] = field(default_factory=list)
-    environment: dict[str, str] = field(default_factory=dict)
-    commands: list[Command] = field(default_factory=list)
+    environment: dict[str, str] = field(init=False)
+    commands: list[Command] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
         inherited = {name: value for name, value in os.environ.items() if NETWORK.fullmatch(name)}
         path = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
         if "/" in self.python:
             path = f"{Path(self.python).parent}:{path}"
-        self.mark = f"NEWCOMER_ROW={uuid.uuid4().hex}"
         self.environment = {
             **inherited, "HOME": str(self.home), "PATH": path, "TERM": "dumb", "LANG": "C.UTF-8", "SHELL": "/bin/sh",
-            "NEWCOMER_ROW": self.mark.partition("=")[2], **self.environment,
+            "NEWCOMER_ROW": uuid.uuid4().hex,
         }  # fmt: skip
 
     def make(self, *arguments: str) -> Command:
@@ -79,10 +74,11 @@ class Newcomer:
 
     def processes(self) -> list[str]:
         """Return the command lines of all processes that this newcomer's commands have left."""
+        mark = f"NEWCOMER_ROW={self.environment['NEWCOMER_ROW']}".encode()
         found = []
         for process in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
-                if self.mark.encode() in (process / "environ").read_bytes().split(b"\0"):
+                if mark in (process / "environ").read_bytes().split(b"\0"):
                     found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")[:200])
         return found
 
@@ -102,7 +98,6 @@ class Command:
                 command, env=environment, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT,
                 start_new_session=True,
             )  # fmt: skip
-        _RUNNING.add(self)
 
     def text(self) -> str:
         """Return the output so far."""
@@ -130,10 +125,3 @@ class Command:
         if self._process.poll() is None:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
-        _RUNNING.discard(self)
-
-
-def kill_all() -> None:
-    """Kill the commands of all rows, which end by that."""
-    for command in list(_RUNNING):
-        command.kill()
