@@ -107,7 +107,7 @@ def try_row(row: Row, base: Path, newcomers: list[Newcomer], *, keep: bool) -> s
         result = "green"
     finally:
         if newcomer:
-            newcomer.kill()
+            newcomer.stop()
         if not keep:
             shutil.rmtree(folder, ignore_errors=True)
     say(f"{row.name}: {result} ({time.monotonic() - started:.0f} s)" + (f", kept in {folder}" if keep else ""))
@@ -146,7 +146,7 @@ def main() -> int:
         return 130
     finally:
         for newcomer in newcomers:
-            newcomer.kill()
+            newcomer.stop()
         pool.shutdown(cancel_futures=True)
         if not asked.keep:
             shutil.rmtree(base, ignore_errors=True)

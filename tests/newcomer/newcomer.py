@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 TIMEOUT = 900.0  # seconds for anything that is waited for
+STOP = 30.0  # seconds in which a command ends after Ctrl-C
 #: What a machine's administrator sets so that pip, Maven and TLS reach the network; a newcomer has it too.
 NETWORK = re.compile(
     r"(?i:https?_proxy|no_proxy|all_proxy)|PIP_(CERT|INDEX_URL|EXTRA_INDEX_URL|TRUSTED_HOST|DEFAULT_TIMEOUT)"
@@ -82,10 +83,10 @@ class Newcomer:
                     found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")[:200])
         return found
 
-    def kill(self) -> None:
-        """Kill what still runs; whatever it started ends with it."""
+    def stop(self) -> None:
+        """Stop what still runs; whatever it started ends with it."""
         for command in self.commands:
-            command.kill()
+            command.stop()
 
 
 class Command:
@@ -120,8 +121,12 @@ class Command:
         """Send SIGINT to the whole process group, as the terminal does."""
         os.killpg(self._process.pid, signal.SIGINT)
 
-    def kill(self) -> None:
-        """Kill the process group if it still runs."""
+    def stop(self) -> None:
+        """Stop the process group : by Ctrl-C, so that pip removes its temporary files, else by SIGKILL."""
         if self._process.poll() is None:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
+            self.press_ctrl_c()
+            try:
+                self._process.wait(STOP)
+            except subprocess.TimeoutExpired:
+                os.killpg(self._process.pid, signal.SIGKILL)
+                self._process.wait()
