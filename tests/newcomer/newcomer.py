@@ -122,7 +122,7 @@ class Command:
         os.killpg(self._process.pid, signal.SIGINT)
 
     def stop(self) -> None:
-        """Stop the process group : by Ctrl-C, so that pip removes its temporary files, else by SIGKILL."""
+        """Stop the process group if it runs: by Ctrl-C, so that pip removes its temporary files, else by SIGKILL."""
         if self._process.poll() is None:
             self.press_ctrl_c()
             try:
