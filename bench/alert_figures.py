@@ -12,9 +12,9 @@ from bench.relay_figures import role_settings
 from bench.report import Report
 from bench.roles import role
 from bench.stack import PARTITIONS, Stack
-from stumble.consumers.alerts import subscriptions
-from stumble.consumers.store.connect import connect
-from stumble.deploy.local.ports import free_port
+from stumble.alerts import subscriptions
+from stumble.local.ports import free_port
+from stumble.store.connect import connect
 
 _TOPICS = {
     "instance-actions": PARTITIONS,

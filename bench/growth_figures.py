@@ -14,7 +14,7 @@ from bench.projector_figures import settings_for, topics
 from bench.report import Report, machine
 from bench.stack import Stack
 from bench.stream import events, load
-from stumble.consumers.projector.settings import ProjectorSettings
+from stumble.projector.settings import ProjectorSettings
 
 _DOCS = Path(__file__).parents[1] / "docs"
 _BILLION = 1e9

@@ -11,7 +11,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 ROOTS = os.pathsep.join(str(ROOT / name) for name in ("schemas", "producers", "consumers", "deploy", "."))
-AVSC = ROOT / "schemas/stumble/schemas/wire/avsc/instance-action-event.v1.avsc"
+AVSC = ROOT / "schemas/stumble/wire/avsc/instance-action-event.v1.avsc"
 
 
 class JobError(Exception):
@@ -44,7 +44,7 @@ def nova(python: Path, *arguments: str) -> dict[str, Any]:
 def command(*words: str, **environment: str) -> str:
     """Run a `stumble` command to its end; return what it printed."""
     done = subprocess.run(
-        [sys.executable, "-m", "stumble.deploy.cli", *words],
+        [sys.executable, "-m", "stumble.cli", *words],
         check=False,
         capture_output=True,
         text=True,

@@ -8,10 +8,10 @@ import psycopg
 
 from bench.report import Report
 from bench.stack import Stack
-from stumble.consumers.metrics.exposition import exposition
-from stumble.consumers.metrics.store import store_metrics
-from stumble.consumers.store.connect import connect
-from stumble.consumers.store.migrate import migrate
+from stumble.metrics.exposition import exposition
+from stumble.metrics.store import store_metrics
+from stumble.store.connect import connect
+from stumble.store.migrate import migrate
 
 _SERIES = 10_000
 _HOSTS = """

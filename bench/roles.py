@@ -51,7 +51,7 @@ def role(name: str, log: Path, **environment: str) -> Iterator[Role]:
     """Run `stumble NAME`; end it by SIGTERM."""
     with log.open("ab") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "stumble.deploy.cli", *name.split()],
+            [sys.executable, "-m", "stumble.cli", *name.split()],
             stdout=output,
             stderr=output,
             env={**clean_environment(), "PYTHONPATH": ROOTS, **environment},

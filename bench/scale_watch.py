@@ -12,10 +12,10 @@ from random import Random
 import psycopg
 from confluent_kafka import Producer
 
-from stumble.schemas.wire.codec import encode, frame_single_object
-from stumble.schemas.wire.headers import record_headers
-from stumble.schemas.wire.ids import new_event_id
-from stumble.schemas.wire.schemas import EVENT
+from stumble.wire.codec import encode, frame_single_object
+from stumble.wire.headers import record_headers
+from stumble.wire.ids import new_event_id
+from stumble.wire.schemas import EVENT
 
 
 class Feed(threading.Thread):

@@ -18,12 +18,12 @@ from bench.projector_figures import project, settings_for, topics
 from bench.roles import role, wait_until
 from bench.stack import Stack, stack
 from bench.stream import events
-from stumble.schemas.wire.codec import encode, frame_single_object
-from stumble.schemas.wire.headers import record_headers
-from stumble.schemas.wire.schemas import EVENT
-from stumble.schemas.wire.topics import partition_key
+from stumble.wire.codec import encode, frame_single_object
+from stumble.wire.headers import record_headers
+from stumble.wire.schemas import EVENT
+from stumble.wire.topics import partition_key
 
-TARGET = Path(__file__).parents[1] / "deploy" / "stumble" / "deploy" / "capacity" / "measured.toml"
+TARGET = Path(__file__).parents[1] / "deploy" / "stumble" / "capacity" / "measured.toml"
 _EVENTS = 50_000
 #: Tables by what they grow with and how long they are kept.
 _BY_EVENT = ("events", "events_default", "late_events")

@@ -14,8 +14,8 @@ import psycopg
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from stumble.deploy.local.kafka import LocalKafka
-from stumble.deploy.local.postgres import LocalPostgres
+from stumble.local.kafka import LocalKafka
+from stumble.local.postgres import LocalPostgres
 
 PARTITIONS = 12
 #: The local stack lets a group begin with its first member, so that it is up at once. A broker as Kafka ships it waits

@@ -8,11 +8,11 @@ from typing import Any
 
 from confluent_kafka import Producer
 
-from stumble.producers.simulator import Settings, Stream, benchmark
-from stumble.schemas.wire.codec import decode, encode, frame_single_object
-from stumble.schemas.wire.headers import record_headers
-from stumble.schemas.wire.schemas import EVENT
-from stumble.schemas.wire.topics import partition_key
+from stumble.simulator import Settings, Stream, benchmark
+from stumble.wire.codec import decode, encode, frame_single_object
+from stumble.wire.headers import record_headers
+from stumble.wire.schemas import EVENT
+from stumble.wire.topics import partition_key
 
 
 def events(*, success: bool, count: int) -> Iterable[dict[str, Any]]:

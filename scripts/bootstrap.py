@@ -28,7 +28,7 @@ FETCHED = {"local": 90, "dev": 210}
 DISK_SPACE = {"local": 600, "dev": 1200}
 #: Targets of make that start no PostgreSQL.
 WITHOUT_POSTGRES = {"docs", "format", "lint", "wheel"}
-GUARD = ROOT / "deploy" / "stumble" / "deploy" / "local" / "guard.py"
+GUARD = ROOT / "deploy" / "stumble" / "local" / "guard.py"
 REPORT_EVERY = 15.0  # seconds between two lines about one download where the output is no terminal
 UNREACHABLE = re.compile(
     r"NewConnectionError|ConnectTimeout|NameResolutionError|name resolution|ProxyError|Connection refused"

@@ -23,8 +23,8 @@ os.environ["TERM"] = "dumb"
 
 def openapi() -> str:
     """Return the OpenAPI document of the HTTP API."""
-    from stumble.consumers.api.app import create_app  # noqa: PLC0415
-    from stumble.schemas.models.settings import load  # noqa: PLC0415
+    from stumble.server.app import create_app  # noqa: PLC0415
+    from stumble.settings.base import load  # noqa: PLC0415
 
     return json.dumps(create_app(load()).openapi(), indent=2, ensure_ascii=False) + "\n"
 
@@ -33,7 +33,7 @@ def asyncapi() -> str:
     """Return the AsyncAPI document of the topics."""
     import yaml  # noqa: PLC0415
 
-    from stumble.consumers.api.asyncapi import document  # noqa: PLC0415
+    from stumble.api.asyncapi import document  # noqa: PLC0415
 
     return yaml.safe_dump(document(), sort_keys=False, allow_unicode=True, width=110)
 
@@ -44,7 +44,7 @@ def cli() -> str:
     from typer.cli import get_docs_for_click  # noqa: PLC0415
     from typer.main import get_command  # noqa: PLC0415
 
-    from stumble.deploy.cli.commands import COMMANDS  # noqa: PLC0415
+    from stumble.cli.commands import COMMANDS  # noqa: PLC0415
 
     parts = ["# The command line\n", "Written by `make docs` from the commands themselves.\n"]
     section = ""
@@ -69,10 +69,10 @@ def metrics() -> str:
     """Return the reference of all metrics."""
     from prometheus_client import REGISTRY, CollectorRegistry  # noqa: PLC0415
 
-    from stumble.consumers.api.metrics import ApiMetrics  # noqa: PLC0415
-    from stumble.consumers.metrics.definitions import ALL, unit_of  # noqa: PLC0415
-    from stumble.producers.bridge import intake  # noqa: PLC0415
-    from stumble.producers.relay.metrics import RelayMetrics  # noqa: PLC0415
+    from stumble.api.metrics import ApiMetrics  # noqa: PLC0415
+    from stumble.bridge import notification_writer  # noqa: PLC0415
+    from stumble.metrics.definitions import ALL, unit_of  # noqa: PLC0415
+    from stumble.relay.metrics import RelayMetrics  # noqa: PLC0415
 
     relay = CollectorRegistry()
     RelayMetrics(relay)
@@ -82,7 +82,7 @@ def metrics() -> str:
     roles["api"] = _collected(ApiMetrics().registry)
     roles["relay"] = _collected(relay)
     roles["bridge"] = [row for row in _collected(REGISTRY) if row[0].startswith("stumble_bridge")]
-    assert intake
+    assert notification_writer
     parts = [
         "# Metrics\n",
         "Written by `make docs` from the code. Where no unit is named, things are counted. The store's metrics are",
@@ -102,7 +102,7 @@ def metrics() -> str:
 
 def operations() -> str:
     """Return docs/operations.md with its capacity table made anew; the rest is written by hand."""
-    from stumble.deploy.capacity.plan import markdown  # noqa: PLC0415
+    from stumble.capacity.plan import markdown  # noqa: PLC0415
 
     text = (ROOT / "docs" / "operations.md").read_text("utf-8")
     head, mark, rest = text.partition("<!-- capacity -->\n")

@@ -13,7 +13,7 @@ from pathlib import Path
 import jgo
 from jgo.config import GlobalSettings
 
-LOCK = Path(__file__).parent.parent / "deploy/stumble/deploy/local/kafka.lock"
+LOCK = Path(__file__).parent.parent / "deploy/stumble/local/kafka.lock"
 #: log4j bindings need a log4j-core of their own kind to start; slf4j-simple needs nothing.
 EXTRA = "org.slf4j:slf4j-simple:1.7.36"
 

@@ -22,7 +22,7 @@ sys.path[:0] = [str(ROOT / name) for name in ("schemas", "producers", "consumers
 
 from nova_env import EnvError, make  # noqa: E402
 
-from stumble.producers.outbox.folder import places  # noqa: E402
+from stumble.outbox.folders import places  # noqa: E402
 from tests.nova.matrix import recording, results, table  # noqa: E402
 
 

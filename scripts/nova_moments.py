@@ -17,7 +17,7 @@ from typing import Any
 
 from nova_tour import ROOT, SCENARIOS, fresh, nova_python, say, servers
 
-from stumble.deploy.local.errors import LocalError
+from stumble.local.errors import LocalError
 from tests.nova import evidence, moments
 from tests.nova.pipeline import Pipeline
 

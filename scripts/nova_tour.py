@@ -26,10 +26,10 @@ from novaharness.scenarios import SCENARIOS  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 
-from stumble.deploy.local.errors import LocalError  # noqa: E402
-from stumble.deploy.local.kafka import LocalKafka  # noqa: E402
-from stumble.deploy.local.postgres import LocalPostgres  # noqa: E402
-from stumble.deploy.local.process import tail  # noqa: E402
+from stumble.local.errors import LocalError  # noqa: E402
+from stumble.local.kafka import LocalKafka  # noqa: E402
+from stumble.local.postgres import LocalPostgres  # noqa: E402
+from stumble.local.process import tail  # noqa: E402
 from tests.nova import judge  # noqa: E402
 from tests.nova.pipeline import Pipeline  # noqa: E402
 

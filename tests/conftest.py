@@ -21,9 +21,9 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from stumble.deploy.local import ports
-from stumble.deploy.local.kafka import LocalKafka
-from stumble.deploy.local.postgres import LocalPostgres
+from stumble.local import ports
+from stumble.local.kafka import LocalKafka
+from stumble.local.postgres import LocalPostgres
 from tests.support import services
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 
 from bench.ours.common import Clock, say
-from stumble.consumers.audit.audit import Audit, Scope
-from stumble.consumers.projector.settings import ProjectorSettings
-from stumble.schemas.models.settings import load
+from stumble.audit.audit import Audit, Scope
+from stumble.projector.settings import ProjectorSettings
+from stumble.settings.base import load
 
 
 def main(what: str, place: str) -> None:
@@ -18,7 +18,7 @@ def main(what: str, place: str) -> None:
         clock.start()
 
     if what == "replay":
-        from stumble.consumers.audit.replay import Replay  # its libraries are no part of an audit
+        from stumble.audit.replay import Replay  # its libraries are no part of an audit
 
         clock.report(Replay(load(), None, None, told).into(place).records)
         return

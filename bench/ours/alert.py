@@ -11,7 +11,7 @@ from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from bench.ours.common import say
-from stumble.producers.emitter import Emitter
+from stumble.emitter import Emitter
 
 _GRACE = 15.0
 #: Each request fails with a text of its own: a new problem each.

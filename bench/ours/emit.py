@@ -7,7 +7,7 @@ import time
 
 from bench.ours.common import say
 from bench.stream import events, whole
-from stumble.producers.emitter import Emitter
+from stumble.emitter import Emitter
 
 
 def main(outbox: str, count: int, pause: float) -> None:

@@ -6,7 +6,7 @@ import sys
 
 from bench.ours.common import Clock
 from bench.stream import events
-from stumble.producers.emitter import Emitter
+from stumble.emitter import Emitter
 
 
 def main(outbox: str, count: int) -> None:

@@ -9,9 +9,9 @@ import time
 import psycopg
 
 from bench.ours.common import say
-from stumble.producers.emitter import Emitter
-from stumble.producers.simulator import Settings, Stream
-from stumble.producers.simulator.clock import Pacer
+from stumble.emitter import Emitter
+from stumble.simulator import Settings, Stream
+from stumble.simulator.clock import Pacer
 
 _LOOK_EVERY = 0.004
 _FOUND = "select request_id from stumble_derived.requests where request_id = any(%s)"

@@ -7,14 +7,14 @@ import threading
 from typing import TYPE_CHECKING
 
 from bench.ours.common import Clock
-from stumble.consumers.projector.loop import Projector
-from stumble.consumers.projector.settings import ProjectorSettings
-from stumble.schemas.models.settings import load
+from stumble.projector.loop import Projector
+from stumble.projector.settings import ProjectorSettings
+from stumble.settings.base import load
 
 if TYPE_CHECKING:
     from confluent_kafka import Message
 
-    from stumble.consumers.projector.transaction import Applied
+    from stumble.ingest.transaction import Applied
 
 
 def main(count: int) -> None:

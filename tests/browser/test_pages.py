@@ -6,7 +6,7 @@ import uuid
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from stumble.consumers.facts import Fact, Origin
+from stumble.outcome.facts import Fact, Origin
 from tests.integration.api.rows import START, Store, micros
 
 if TYPE_CHECKING:

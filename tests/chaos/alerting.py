@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from stumble.consumers.alerts.receivers import webhooks
-from stumble.deploy.cli import main
+from stumble.alerts.receivers import webhooks
+from stumble.cli import main
 
 if __name__ == "__main__":
     webhooks.SCHEDULE = tuple([1, 2, 3] + [4] * 60)

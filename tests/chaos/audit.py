@@ -13,11 +13,11 @@ from typing import Any
 import psycopg
 from confluent_kafka import Consumer, Message, TopicPartition
 
-from stumble.producers.emitter import Emitter
-from stumble.schemas.wire.codec import Decoder
-from stumble.schemas.wire.ids import publication_event_id
-from stumble.schemas.wire.schemas import EVENT
-from stumble.schemas.wire.topics import Topics
+from stumble.emitter import Emitter
+from stumble.wire.codec import Decoder
+from stumble.wire.ids import publication_event_id
+from stumble.wire.schemas import EVENT
+from stumble.wire.topics import Topics
 from tests.chaos import damage, reading, telling
 from tests.chaos.emitting import journal
 from tests.chaos.faults import Doer

@@ -7,9 +7,9 @@ from pathlib import Path
 from random import Random
 from uuid import UUID
 
-from stumble.producers.outbox.folder import places, segment_path, segments
-from stumble.producers.outbox.reader import Cursor, OutboxReader
-from stumble.producers.outbox.record import Record
+from stumble.outbox.folders import places, segment_path, segments
+from stumble.outbox.reader import Cursor, OutboxReader
+from stumble.outbox.record import Record
 
 
 def sizes(outbox: Path) -> dict[str, int]:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from stumble.producers.emitter import Emitter
+from stumble.emitter import Emitter
 from tests.chaos.fleet import Plan, tell
 
 #: Position in the stream, whether the event was accepted.

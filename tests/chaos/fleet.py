@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from stumble.producers.simulator import Disturbance, Settings, Stream
-from stumble.producers.simulator.mix import Mix
-from stumble.producers.simulator.truth import Truth
+from stumble.simulator import Disturbance, Settings, Stream
+from stumble.simulator.mix import Mix
+from stumble.simulator.truth import Truth
 
 MICROS = 1_000_000
 

@@ -7,8 +7,8 @@ from itertools import islice
 
 from confluent_kafka import KafkaError, Message, Producer
 
-from stumble.producers.simulator.poison import values
-from stumble.schemas.wire.topics import Topics
+from stumble.simulator.poison import values
+from stumble.wire.topics import Topics
 from tests.chaos.fleet import Plan, tell
 
 _UNKNOWN_ID = 987_654

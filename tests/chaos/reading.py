@@ -12,8 +12,8 @@ from pathlib import Path
 
 from confluent_kafka import Consumer, KafkaException, Message
 
-from stumble.schemas.wire.codec import Decoder
-from stumble.schemas.wire.schemas import ACTION_FAILED, ACTION_OUTCOME
+from stumble.wire.codec import Decoder
+from stumble.wire.schemas import ACTION_FAILED, ACTION_OUTCOME
 
 
 def main(bootstrap: str, group: str, path: Path, topics: list[str]) -> None:

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 from standardwebhooks import Webhook
 
-from stumble.consumers.alerts.rules import On, load_rules
-from stumble.consumers.alerts.state import problem_of
-from stumble.schemas.wire.ids import alert_event_id, publication_event_id
+from stumble.alerts.rules import On, load_rules
+from stumble.alerts.state import problem_of
+from stumble.wire.ids import alert_event_id, publication_event_id
 
 RULES = Path(__file__).with_name("rules.toml")
 #: Where each kind of message is posted to.

@@ -12,12 +12,12 @@ from random import Random
 
 import pytest
 
-from stumble.consumers.alerts.receivers.webhooks import signed
-from stumble.consumers.alerts.subscriptions import new_secret
-from stumble.deploy.local.ports import free_port
-from stumble.producers.emitter import Emitter
-from stumble.producers.outbox.folder import places, segment_path
-from stumble.schemas.wire.ids import alert_event_id
+from stumble.alerts.receivers.webhooks import signed
+from stumble.alerts.subscriptions import new_secret
+from stumble.emitter import Emitter
+from stumble.local.ports import free_port
+from stumble.outbox.folders import places, segment_path
+from stumble.wire.ids import alert_event_id
 from tests.chaos import damage, schedule, telling
 from tests.chaos.fleet import Plan, Shift, tell, truths
 from tests.chaos.proxy import Proxies, Proxy

@@ -7,9 +7,9 @@ import uuid
 from random import Random
 from typing import Any
 
-from stumble.producers.emitter import Emitter
-from stumble.producers.simulator.truth import key_of
-from stumble.schemas.wire.ids import new_event_id
+from stumble.emitter import Emitter
+from stumble.simulator.truth import key_of
+from stumble.wire.ids import new_event_id
 from tests.chaos.world import World
 
 ACTION = "live-migration"

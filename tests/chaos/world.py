@@ -12,14 +12,14 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from stumble.consumers.alerts import subscriptions
-from stumble.consumers.store.connect import connect
-from stumble.deploy.local.kafka import LocalKafka
-from stumble.deploy.local.ports import LOOPBACK, free_port, remembered_port
-from stumble.deploy.local.postgres import LocalPostgres
-from stumble.deploy.local.process import ChildProcess, last_words
-from stumble.deploy.local.registry import LocalRegistry
-from stumble.schemas.wire.topics import Topics
+from stumble.alerts import subscriptions
+from stumble.local.kafka import LocalKafka
+from stumble.local.ports import LOOPBACK, free_port, remembered_port
+from stumble.local.postgres import LocalPostgres
+from stumble.local.process import ChildProcess, last_words
+from stumble.local.registry import LocalRegistry
+from stumble.store.connect import connect
+from stumble.wire.topics import Topics
 from tests.chaos import telling
 from tests.chaos.emitting import PLAN
 from tests.chaos.fleet import Plan
@@ -28,7 +28,7 @@ from tests.chaos.schedule import Cast, host_of
 from tests.support.services import ROOT, ROOTS
 
 PARTITIONS = 12
-STUMBLE = (sys.executable, "-m", "stumble.deploy.cli")
+STUMBLE = (sys.executable, "-m", "stumble.cli")
 #: Seconds of silence after which a host counts as dead: longer than anything else that happens to one.
 SILENT_AFTER = 25
 #: A live segment of up to 8 MiB for each emitter of the host, and some more.

@@ -9,9 +9,9 @@ from fastavro import schemaless_writer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stumble.schemas.models.events import MODELS, to_record
-from stumble.schemas.wire import codec, headers, ids, schemas, text
-from stumble.schemas.wire.errors import NotAvro, RegistryUnavailable, UnknownSchema, WireError
+from stumble.models.events import MODELS, to_record
+from stumble.wire import codec, headers, ids, schemas, text
+from stumble.wire.errors import NotAvro, RegistryUnavailable, UnknownSchema, WireError
 
 GOLDEN = Path(__file__).parent / "golden"
 EVENT = schemas.EVENT

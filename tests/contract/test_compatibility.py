@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from stumble.schemas.wire import compatibility, schemas
+from stumble.wire import compatibility, schemas
 
 BASE = {
     "type": "record",

@@ -2,8 +2,8 @@
 
 import pytest
 
-from stumble.schemas.wire import taxonomy
-from stumble.schemas.wire.taxonomy.classify import _CLASSES, _RULES
+from stumble.wire import taxonomy
+from stumble.wire.taxonomy.classify import _CLASSES, _RULES
 
 
 @pytest.mark.parametrize(

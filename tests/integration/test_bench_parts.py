@@ -7,7 +7,7 @@ from confluent_kafka.admin import AdminClient
 from bench import emit_figures
 from bench.report import Report
 from bench.stack import Stack
-from stumble.deploy.local.postgres import LocalPostgres
+from stumble.local.postgres import LocalPostgres
 
 
 def test_kafka_runs_again_after_the_part_that_measures_without_it(own_kafka, tmp_path) -> None:

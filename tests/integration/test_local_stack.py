@@ -16,11 +16,11 @@ import pytest
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from stumble.deploy.local import ports
-from stumble.deploy.local.errors import LocalError
-from stumble.deploy.local.kafka import LocalKafka
-from stumble.deploy.local.postgres import LocalPostgres
-from stumble.deploy.local.process import ChildProcess, start_time
+from stumble.local import ports
+from stumble.local.errors import LocalError
+from stumble.local.kafka import LocalKafka
+from stumble.local.postgres import LocalPostgres
+from stumble.local.process import ChildProcess, start_time
 from tests.support.services import cli_environment
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def test_postgres_that_cannot_reach_its_folder_is_refused_in_one_sentence(tmp_pa
     folder = tmp_path / "only-root"
     folder.mkdir(mode=0o700)
     start = (
-        "import sys; from pathlib import Path; from stumble.deploy.local.postgres import LocalPostgres\n"
+        "import sys; from pathlib import Path; from stumble.local.postgres import LocalPostgres\n"
         "try: LocalPostgres(Path(sys.argv[1])).start()\n"
         "except Exception as error: print(type(error).__name__, error)"
     )
@@ -129,7 +129,7 @@ def test_postgres_starts_with_the_capabilities_that_docker_gives_root(tmp_path: 
     folder = tmp_path / "only-root"
     folder.mkdir(mode=0o700)
     start = (
-        "import sys; from pathlib import Path; from stumble.deploy.local.postgres import LocalPostgres\n"
+        "import sys; from pathlib import Path; from stumble.local.postgres import LocalPostgres\n"
         "server = LocalPostgres(Path(sys.argv[1])); server.start(); server.stop(); print('started')"
     )
     docker = (
@@ -188,8 +188,8 @@ def test_kafka_loads_native_libraries_from_its_own_folder(own_kafka: LocalKafka,
 _PARENT = """
 import sys, time
 from pathlib import Path
-from stumble.deploy.local.kafka import LocalKafka
-from stumble.deploy.local.postgres import LocalPostgres
+from stumble.local.kafka import LocalKafka
+from stumble.local.postgres import LocalPostgres
 state = Path(sys.argv[1])
 servers = [LocalKafka(state, heap="256m", quick=True), LocalPostgres(state)]
 for server in servers:
@@ -241,7 +241,7 @@ def test_a_child_that_ends_is_told_with_its_log(tmp_path: Path) -> None:
 _RESERVE = """
 import sys, time
 from pathlib import Path
-from stumble.deploy.local import ports
+from stumble.local import ports
 print(ports.remembered_port(Path(sys.argv[1]), "api", wanted=int(sys.argv[2])), flush=True)
 sys.stdin.read()
 """

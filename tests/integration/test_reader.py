@@ -11,9 +11,9 @@ from typing import Any
 
 from confluent_kafka import Producer
 
-from stumble.schemas.wire.codec import encode, frame_confluent, frame_single_object
-from stumble.schemas.wire.headers import record_headers
-from stumble.schemas.wire.schemas import ACTION_FAILED
+from stumble.wire.codec import encode, frame_confluent, frame_single_object
+from stumble.wire.headers import record_headers
+from stumble.wire.schemas import ACTION_FAILED
 from tests.support.services import ROOT, cli_environment
 
 

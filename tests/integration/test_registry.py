@@ -8,12 +8,12 @@ from contextlib import closing
 import pytest
 from fastavro import schemaless_writer
 
-from stumble.deploy.local.registry import LocalRegistry
-from stumble.schemas.models.kafka import KafkaSettings
-from stumble.schemas.models.registry import Registry, SchemaRefused
-from stumble.schemas.wire import codec, schemas
-from stumble.schemas.wire.errors import RegistryUnavailable, UnknownSchema
-from stumble.schemas.wire.schemas import load
+from stumble.local.registry import LocalRegistry
+from stumble.settings.kafka import KafkaSettings
+from stumble.settings.registry import Registry, SchemaRefused
+from stumble.wire import codec, schemas
+from stumble.wire.errors import RegistryUnavailable, UnknownSchema
+from stumble.wire.schemas import load
 
 with warnings.catch_warnings(record=True):  # a library of the client announces its own future, past every filter
     from confluent_kafka.schema_registry import SchemaRegistryClient

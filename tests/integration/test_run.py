@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from stumble.deploy.local.process import start_time
+from stumble.local.process import start_time
 from tests.support.services import cli_environment
 
 pytestmark = pytest.mark.xdist_group("run")
@@ -31,7 +31,7 @@ class Run:
         self.output = state.with_suffix(".out")
         with self.output.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "stumble.deploy.cli", "run", "--state", state, *arguments],
+                [sys.executable, "-m", "stumble.cli", "run", "--state", state, *arguments],
                 env=cli_environment(**environment),
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -165,7 +165,7 @@ def test_one_at_a_time(state: Path) -> None:
     with running(state) as run:
         run.until("Creating the topics")
         second = subprocess.run(
-            [sys.executable, "-m", "stumble.deploy.cli", "run", "--state", state],
+            [sys.executable, "-m", "stumble.cli", "run", "--state", state],
             env=cli_environment(), capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert second.returncode == 1
@@ -186,7 +186,7 @@ def test_a_disk_that_cannot_serve_is_refused_before_anything_starts(
 ) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
-    run = f"{sys.executable} -m stumble.deploy.cli run --state {disk}/state"
+    run = f"{sys.executable} -m stumble.cli run --state {disk}/state"
     done = subprocess.run(
         ["unshare", "--mount", "sh", "-c", f"mount -t tmpfs -o {options} none {disk} && {run}"],
         env=cli_environment(), capture_output=True, text=True, check=False,

@@ -6,10 +6,10 @@ import psycopg
 import pytest
 from alembic import command
 
-from stumble.consumers.alerts import subscriptions
-from stumble.consumers.store.connect import StoreError, StoreUnavailableError, connect
-from stumble.consumers.store.migrate import _config, _connected, migrate
-from stumble.consumers.store.version import newest, require_current
+from stumble.alerts import subscriptions
+from stumble.store.connect import StoreError, StoreUnavailableError, connect
+from stumble.store.migrate import _config, _connected, migrate
+from stumble.store.version import newest, require_current
 
 HEAD = newest()
 

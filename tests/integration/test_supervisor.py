@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from stumble.deploy.local import supervisor as module
-from stumble.deploy.local.errors import LocalError
-from stumble.deploy.local.process import start_time
-from stumble.deploy.local.supervisor import Role, Supervisor
+from stumble.local import supervisor as module
+from stumble.local.errors import LocalError
+from stumble.local.process import start_time
+from stumble.local.supervisor import Role, Supervisor
 from tests.support.services import cli_environment
 
 SHELL = ("/bin/sh", "-c")
@@ -105,7 +105,7 @@ def test_a_failed_preparation_says_its_reason(watcher: Supervisor) -> None:
 _PARENT = """
 import sys
 from pathlib import Path
-from stumble.deploy.local.supervisor import Role, Supervisor
+from stumble.local.supervisor import Role, Supervisor
 supervisor = Supervisor(Path(sys.argv[1]), {}, print, ("/bin/sh", "-c"))
 supervisor.start(Role("role", ("exec sleep 600",), 0))
 print(supervisor._watched[0].process.pid, flush=True)

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
-from stumble.schemas.wire.codec import encode, frame_confluent, frame_single_object
-from stumble.schemas.wire.headers import record_headers
-from stumble.schemas.wire.schemas import ACTION_FAILED, ACTION_OUTCOME, EVENT, PRODUCER_STATUS, Schema
+from stumble.wire.codec import encode, frame_confluent, frame_single_object
+from stumble.wire.headers import record_headers
+from stumble.wire.schemas import ACTION_FAILED, ACTION_OUTCOME, EVENT, PRODUCER_STATUS, Schema
 from tests.integration.api.command import Ended, stumble
 
 NOON = 1_769_860_800_000_000

@@ -60,10 +60,10 @@ def test_base_brings_fastavro_alone(base: Path) -> None:
 @pytest.mark.parametrize(
     "module",
     [
-        "stumble.schemas.wire.codec",
-        "stumble.producers.emitter",
-        "stumble.producers.outbox",
-        "stumble.producers.translate",
+        "stumble.wire.codec",
+        "stumble.emitter",
+        "stumble.outbox",
+        "stumble.translate",
     ],
 )
 def test_base_gives_the_library(base: Path, module: str) -> None:
@@ -91,7 +91,7 @@ def test_base_says_what_a_command_needs(base: Path) -> None:
 
 
 def test_the_wheel_carries_its_data(base: Path) -> None:
-    code = "import stumble.schemas.wire.schemas as s; print(len(s.ALL))"
+    code = "import stumble.wire.schemas as s; print(len(s.ALL))"
     assert int(must(base, "-c", code)) >= 4
 
 

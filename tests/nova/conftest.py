@@ -20,7 +20,7 @@ sys.path.insert(0, str(ROOT / "tests" / "nova"))
 
 from novaharness.scenarios import SCENARIOS  # noqa: E402
 
-from stumble.deploy.local.errors import LocalError  # noqa: E402
+from stumble.local.errors import LocalError  # noqa: E402
 from tests.nova import evidence, judge  # noqa: E402
 from tests.nova.pipeline import ROLES, Pipeline  # noqa: E402
 

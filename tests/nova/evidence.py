@@ -25,9 +25,9 @@ import psycopg
 from confluent_kafka import Consumer, TopicPartition
 from psycopg import sql
 
-from stumble.consumers.store.connect import connect
-from stumble.deploy.local.errors import LocalError
-from stumble.schemas.models.kafka import KafkaSettings
+from stumble.local.errors import LocalError
+from stumble.settings.kafka import KafkaSettings
+from stumble.store.connect import connect
 from tests.nova.pipeline import Pipeline
 
 _LOOK_S = 0.005

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stumble.consumers.facts import Fact, fact_of
-from stumble.consumers.outcome.derive import derive
+from stumble.outcome.derive import derive
+from stumble.outcome.facts import Fact, fact_of
 from tests.nova import offline
 
 Event = dict[str, Any]

@@ -8,11 +8,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from stumble.consumers.facts import fact_of
-from stumble.consumers.outcome.derive import derive
-from stumble.producers.outbox import Cursor, OutboxReader
-from stumble.producers.outbox.folder import places
-from stumble.schemas.wire import codec, schemas
+from stumble.outbox import Cursor, OutboxReader
+from stumble.outbox.folders import places
+from stumble.outcome.derive import derive
+from stumble.outcome.facts import fact_of
+from stumble.wire import codec, schemas
 
 
 def events_of(outbox: Path) -> Iterator[dict[str, Any]]:

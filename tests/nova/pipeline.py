@@ -12,9 +12,9 @@ import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from stumble.deploy.local.errors import LocalError
-from stumble.deploy.local.ports import LOOPBACK, free_port
-from stumble.deploy.local.process import ChildProcess, tail
+from stumble.local.errors import LocalError
+from stumble.local.ports import LOOPBACK, free_port
+from stumble.local.process import ChildProcess, tail
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,7 +61,7 @@ class Pipeline:
             for role in self._roles:
                 child = ChildProcess(role, self.state)
                 self._children.append(child)
-                child.start([sys.executable, "-m", "stumble.deploy.cli", role], env=self.environment)
+                child.start([sys.executable, "-m", "stumble.cli", role], env=self.environment)
             self._wait_ready()
         except BaseException:
             self.__exit__()
@@ -95,7 +95,7 @@ class Pipeline:
 
     def _run_once(self, *command: str) -> None:
         done = subprocess.run(
-            [sys.executable, "-m", "stumble.deploy.cli", *command],
+            [sys.executable, "-m", "stumble.cli", *command],
             env={**os.environ, **self.environment},
             capture_output=True,
             text=True,

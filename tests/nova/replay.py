@@ -17,12 +17,12 @@ from typing import Any
 
 from psycopg import Connection
 
-from stumble.consumers.diff import counters_of
-from stumble.consumers.projector.writing import WITHDRAWN
-from stumble.consumers.records import IN_PROGRESS
-from stumble.consumers.store.migrate import migrate
-from stumble.consumers.store.queries import query
-from stumble.deploy.local.postgres import LocalPostgres
+from stumble.ingest.difference_writer import WITHDRAWN
+from stumble.local.postgres import LocalPostgres
+from stumble.outcome.diff import counters_of
+from stumble.outcome.records import IN_PROGRESS
+from stumble.store.migrate import migrate
+from stumble.store.queries import query
 from tests.integration.projector.world import Hand, expected
 from tests.nova import offline
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from stumble.schemas.wire.codec import Decoder
-from stumble.schemas.wire.schemas import latest
+from stumble.wire.codec import Decoder
+from stumble.wire.schemas import latest
 from tests.nova import evidence
 
 Rows = dict[str, dict[str, Any]]

@@ -63,7 +63,7 @@ def test_the_config_generator_shows_every_option_with_its_help(nova_python: Path
 
 def test_the_driver_loads_neither_a_kafka_client_nor_pydantic(nova_python: Path) -> None:
     code = (
-        "import sys; import stumble.producers.nova.driver; "
+        "import sys; import stumble.nova.driver; "
         "print([m for m in sys.modules if m.split('.')[0] in ('confluent_kafka', 'pydantic', 'pydantic_core')])"
     )
     assert run(nova_python, "-c", code).strip() == "[]"

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from stumble.producers.outbox import counters, writer
-from stumble.producers.outbox.folder import places
+from stumble.outbox import counters, writer
+from stumble.outbox.folders import places
 from tests.nova import offline
 
 FORK = Path(__file__).resolve().parent / "in_nova" / "fork.py"

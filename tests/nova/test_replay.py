@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from stumble.consumers.facts import fact_of
-from stumble.consumers.outcome.derive import derive
-from stumble.consumers.store.connect import connect
-from stumble.consumers.store.migrate import migrate
-from stumble.consumers.topics import KafkaSettings
+from stumble.outcome.derive import derive
+from stumble.outcome.facts import fact_of
+from stumble.provision.topics import KafkaSettings
+from stumble.store.connect import connect
+from stumble.store.migrate import migrate
 from tests.integration.projector.world import Hand, World, eventually
 from tests.nova import evidence, offline, replay
 from tests.nova.subscriber import Kept, assert_equal

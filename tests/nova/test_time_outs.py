@@ -6,7 +6,7 @@ import json
 import subprocess
 from pathlib import Path
 
-from stumble.consumers.outcome.deadlines import OPTIONS
+from stumble.outcome.deadlines import OPTIONS
 
 ASK = """
 import json, pathlib, sys

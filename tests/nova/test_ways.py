@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from stumble.deploy.local.process import tail
+from stumble.local.process import tail
 from tests.integration.projector.world import expected
 from tests.nova import judge, offline
 from tests.nova.conftest import EXPECTED
@@ -67,7 +67,7 @@ class Bridge:
         """Run it; it has its queues when the block begins."""
         with self.log.open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "stumble.deploy.cli", "bridge"], env=self._environment, stdout=log, stderr=log
+                [sys.executable, "-m", "stumble.cli", "bridge"], env=self._environment, stdout=log, stderr=log
             )
             try:
                 deadline = time.monotonic() + 90

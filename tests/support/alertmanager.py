@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from stumble.deploy.local.ports import LOOPBACK, remembered_port
-from stumble.deploy.local.process import ChildProcess
+from stumble.local.ports import LOOPBACK, remembered_port
+from stumble.local.process import ChildProcess
 
 
 def require_alertmanager() -> None:

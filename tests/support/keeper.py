@@ -13,9 +13,9 @@ import signal
 import sys
 from pathlib import Path
 
-from stumble.deploy.local.errors import LocalError
-from stumble.deploy.local.kafka import LocalKafka
-from stumble.deploy.local.postgres import LocalPostgres
+from stumble.local.errors import LocalError
+from stumble.local.kafka import LocalKafka
+from stumble.local.postgres import LocalPostgres
 
 
 def main(kind: str, folder: Path, owner: int) -> None:

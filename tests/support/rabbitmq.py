@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from stumble.deploy.local.ports import LOOPBACK, remembered_port
-from stumble.deploy.local.process import ChildProcess, tail
+from stumble.local.ports import LOOPBACK, remembered_port
+from stumble.local.process import ChildProcess, tail
 
 _SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 _CTL = Path("/usr/lib/rabbitmq/bin/rabbitmqctl")

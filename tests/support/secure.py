@@ -20,9 +20,9 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from stumble.deploy.local.kafka import LocalKafka
-from stumble.deploy.local.ports import LOOPBACK, remembered_port
-from stumble.deploy.local.process import ChildProcess
+from stumble.local.kafka import LocalKafka
+from stumble.local.ports import LOOPBACK, remembered_port
+from stumble.local.process import ChildProcess
 
 ADMIN = "admin"
 

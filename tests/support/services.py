@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from stumble.deploy.local.process import start_time, tail
+from stumble.local.process import start_time, tail
 
 ROOT = Path(__file__).parents[2]
 ROOTS = os.pathsep.join(str(ROOT / name) for name in ("schemas", "producers", "consumers", "deploy"))

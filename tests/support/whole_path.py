@@ -94,7 +94,7 @@ class WholePath:
 
     @staticmethod
     def _argv(*words: str) -> list[str]:
-        return [sys.executable, "-m", "stumble.deploy.cli", *words]
+        return [sys.executable, "-m", "stumble.cli", *words]
 
 
 def wait_until(done: Callable[[], object], what: str, seconds: float = 90) -> None:

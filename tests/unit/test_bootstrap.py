@@ -82,7 +82,7 @@ def test_failures_of_pip_in_one_sentence(bootstrap: ModuleType, output: str, wor
 def checkout(tmp_path: Path) -> Path:
     """A folder with what bootstrap.py needs of a clone."""
     folder = tmp_path / "clone"
-    for name in ("pyproject.toml", "constraints.txt", "scripts/bootstrap.py", "deploy/stumble/deploy/local/guard.py"):
+    for name in ("pyproject.toml", "constraints.txt", "scripts/bootstrap.py", "deploy/stumble/local/guard.py"):
         (folder / name).parent.mkdir(exist_ok=True, parents=True)
         shutil.copy(ROOT / name, folder / name)
     return folder

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stumble.producers.bridge.envelope import unwrap
-from stumble.producers.bridge.kafka import consumer_config, subscription
-from stumble.producers.bridge.settings import BridgeSettings, TransportSettings
+from stumble.bridge.envelope import unwrap
+from stumble.bridge.kafka import consumer_config, subscription
+from stumble.bridge.settings import BridgeSettings, TransportSettings
 
 MESSAGE = {"event_type": "instance.delete.end", "payload": {"a": 1}, "message_id": "m"}
 CONTEXT = {"request_id": "req-1", "project_id": "p"}

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from stumble.deploy.local import archive as module
-from stumble.deploy.local.archive import ClassArchive
+from stumble.local import archive as module
+from stumble.local.archive import ClassArchive
 
 JAVA = """#!/bin/sh
 for word; do case "$word" in -XX:SharedArchiveFile=*) echo archive > "${word#*=}";; esac; done

@@ -11,10 +11,10 @@ import psycopg
 import pytest
 import typer
 
-from stumble.deploy.cli.commands import COMMANDS, Command
-from stumble.deploy.cli.explain import explain
-from stumble.deploy.cli.root import run
-from stumble.schemas.wire.errors import StumbleError
+from stumble.cli.commands import COMMANDS, Command
+from stumble.cli.root import run
+from stumble.runtime.explain import explain
+from stumble.wire.errors import StumbleError
 from tests.support.services import cli_environment
 
 
@@ -95,7 +95,7 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_base_install_names_the_extra(command: Command, tmp_path) -> None:
     """No typer, nothing: ``-S`` hides all installed packages but the source roots stay."""
     done = subprocess.run(
-        [sys.executable, "-S", "-m", "stumble.deploy.cli", command.name],
+        [sys.executable, "-S", "-m", "stumble.cli", command.name],
         env=cli_environment(), capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 1
@@ -106,7 +106,7 @@ def test_a_base_install_names_the_extra(command: Command, tmp_path) -> None:
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
 def test_a_terminal_that_lacks_a_letter_shows_a_question_mark(encoding: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "stumble.deploy.cli", "run", "--help"],
+        [sys.executable, "-m", "stumble.cli", "run", "--help"],
         env=cli_environment(PYTHONIOENCODING=encoding), capture_output=True, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, b"")

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from stumble.deploy.cli.ask import Format
-from stumble.deploy.cli.failures import _Printer
+from stumble.cli.ask import Format
+from stumble.cli.failures import _Printer
 
 RECORD = {
     "failure_id": "f-1",

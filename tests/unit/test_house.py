@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import tomllib
 
-from stumble.deploy.cli.commands import COMMANDS
-from stumble.deploy.local.jars import locked_jars
+from stumble.cli.commands import COMMANDS
+from stumble.local.jars import locked_jars
 from tests.support.services import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

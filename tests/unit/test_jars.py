@@ -13,9 +13,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from stumble.deploy.local import jars, maven
-from stumble.deploy.local.errors import LocalError
-from stumble.deploy.local.maven import maven_source
+from stumble.local import jars, maven
+from stumble.local.errors import LocalError
+from stumble.local.maven import maven_source
 
 BODY = b"a jar's bytes"
 PATH = "org/example/thing/1/thing-1.jar"

@@ -7,8 +7,8 @@ import socket
 import pytest
 from prometheus_client import CollectorRegistry
 
-from stumble.consumers.metrics.process import serve
-from stumble.schemas.wire.errors import StumbleError
+from stumble.metrics.process import serve
+from stumble.wire.errors import StumbleError
 
 
 def test_a_port_that_is_taken_is_told_in_one_sentence():

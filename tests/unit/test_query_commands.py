@@ -20,7 +20,7 @@ class Refuse:
         if name.partition(".")[0] in {foreign!r}:
             raise ModuleNotFoundError(name + " is of another extra", name=name)
 sys.meta_path.insert(0, Refuse())
-from stumble.deploy.cli.root import run
+from stumble.cli.root import run
 sys.exit(run([{command!r}, "--help"]))
 """
 

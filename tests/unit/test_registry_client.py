@@ -5,9 +5,9 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from stumble.schemas.models.kafka import KafkaSettings
-from stumble.schemas.models.registry import Registry, SchemaRefused
-from stumble.schemas.wire.schemas import EVENT
+from stumble.settings.kafka import KafkaSettings
+from stumble.settings.registry import Registry, SchemaRefused
+from stumble.wire.schemas import EVENT
 
 
 def registry(*answers: httpx.Response) -> Registry:

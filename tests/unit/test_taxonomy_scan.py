@@ -2,7 +2,7 @@
 
 import pytest
 
-from stumble.schemas.wire.taxonomy import scan, update
+from stumble.wire.taxonomy import scan, update
 
 NOVA = {
     "exception.py": """

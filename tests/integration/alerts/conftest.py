@@ -10,11 +10,11 @@ from contextlib import contextmanager
 import psycopg
 import pytest
 
-from stumble.consumers.alerts.pusher import Pusher
-from stumble.consumers.alerts.sender import Sender
-from stumble.consumers.alerts.settings import AlertSettings
-from stumble.consumers.store.connect import connect
-from stumble.consumers.store.migrate import migrate
+from stumble.alerts.pusher import Pusher
+from stumble.alerts.sender import Sender
+from stumble.alerts.settings import AlertSettings
+from stumble.store.connect import connect
+from stumble.store.migrate import migrate
 
 
 @pytest.fixture(scope="module")

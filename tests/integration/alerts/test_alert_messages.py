@@ -9,9 +9,9 @@ from contextlib import contextmanager
 import pytest
 from standardwebhooks import Webhook
 
-from stumble.consumers.alerts import subscriptions
-from stumble.consumers.alerts.changes import Changes
-from stumble.consumers.alerts.feed import Feed
+from stumble.alerts import subscriptions
+from stumble.alerts.alert_messages import Changes
+from stumble.alerts.publications import Feed
 from tests.integration.alerts.conftest import alerting, failure, lay, rewrite
 from tests.integration.alerts.test_alertmanager import eventually, now_us
 from tests.support.receiver import receiver
@@ -79,7 +79,7 @@ def alerter(store, rules):
         STUMBLE_ALERTS_RULES=str(rules),
         STUMBLE_ALERTS_WEBHOOK_NETWORKS=LOOPBACK,
     )
-    command = [sys.executable, "-m", "stumble.deploy.cli", "alerter"]
+    command = [sys.executable, "-m", "stumble.cli", "alerter"]
     with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL) as process:
         try:
             yield process

@@ -8,7 +8,7 @@ import uuid
 
 import pytest
 
-from stumble.consumers.alerts import subscriptions
+from stumble.alerts import subscriptions
 from tests.integration.alerts.conftest import alerting, failure, lay, published, rewrite
 from tests.support.alertmanager import LocalAlertmanager, require_alertmanager
 from tests.support.receiver import receiver
@@ -101,7 +101,7 @@ def test_an_alert_goes_on_firing_over_a_killed_alerter(manager, store, link, tmp
     lay(link, [failure(now_us(), fingerprint="v1:outlives")])
     for _ in range(2):
         with subprocess.Popen(
-            [sys.executable, "-m", "stumble.deploy.cli", "alerter"],
+            [sys.executable, "-m", "stumble.cli", "alerter"],
             cwd=ROOT,
             env=environment,
             stderr=subprocess.DEVNULL,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from stumble.consumers.alerts.feed import Feed
-from stumble.consumers.alerts.lease import Lease
+from stumble.alerts.lease import Lease
+from stumble.alerts.publications import Feed
 from tests.integration.alerts.conftest import failure, lay
 
 

@@ -9,16 +9,16 @@ import uuid
 
 import pytest
 
-from stumble.consumers.alerts import sender as sender_module
-from stumble.consumers.alerts import subscriptions
-from stumble.consumers.alerts.pusher import Pusher
-from stumble.consumers.alerts.receivers import webhooks
-from stumble.consumers.alerts.sender import Sender
-from stumble.consumers.alerts.settings import AlertSettings
-from stumble.consumers.metrics.process import ProcessMetrics
-from stumble.consumers.store.partitions import EventPartitions
-from stumble.consumers.store.queries import query
-from stumble.consumers.store.retention import Retention, expire
+from stumble.alerts import sender as sender_module
+from stumble.alerts import subscriptions
+from stumble.alerts.pusher import Pusher
+from stumble.alerts.receivers import webhooks
+from stumble.alerts.sender import Sender
+from stumble.alerts.settings import AlertSettings
+from stumble.metrics.process import ProcessMetrics
+from stumble.store.partitions import EventPartitions
+from stumble.store.queries import query
+from stumble.store.retention import Retention, expire
 from tests.integration.alerts.conftest import alerting, failure, lay, published
 from tests.integration.alerts.test_alertmanager import eventually, now_us
 from tests.support.receiver import receiver

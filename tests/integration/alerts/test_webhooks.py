@@ -6,10 +6,10 @@ import uuid
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from stumble.consumers.alerts import subscriptions
-from stumble.consumers.alerts.receivers import webhooks
-from stumble.consumers.alerts.receivers.guard import ForbiddenAddressError, resolve
-from stumble.schemas.wire.ids import publication_event_id
+from stumble.alerts import subscriptions
+from stumble.alerts.receivers import webhooks
+from stumble.alerts.receivers.guard import ForbiddenAddressError, resolve
+from stumble.wire.ids import publication_event_id
 from tests.integration.alerts.conftest import alerting, failure, lay, published
 from tests.integration.alerts.test_alertmanager import eventually, now_us
 from tests.support.receiver import receiver

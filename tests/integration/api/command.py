@@ -8,7 +8,7 @@ import os
 from typing import NamedTuple
 from unittest import mock
 
-from stumble.deploy.cli.root import run
+from stumble.cli.root import run
 
 
 class Ended(NamedTuple):

@@ -12,9 +12,9 @@ from uuid import uuid4
 
 import pytest
 
-from stumble.consumers.store.migrate import migrate
-from stumble.deploy.local.ports import free_port
-from stumble.schemas.wire.topics import Topics
+from stumble.local.ports import free_port
+from stumble.store.migrate import migrate
+from stumble.wire.topics import Topics
 from tests.integration.api.rows import Store
 from tests.support.services import ROOT, cli_environment
 
@@ -30,7 +30,7 @@ def migrated(new_database: Callable[..., str]) -> str:
 @contextmanager
 def running_api(url: str, *options: str, **environment: str) -> Iterator[str]:
     """Address of `stumble api` over a store."""
-    command = [sys.executable, "-u", "-m", "stumble.deploy.cli", "api", "--port", "0", *options]
+    command = [sys.executable, "-u", "-m", "stumble.cli", "api", "--port", "0", *options]
     with subprocess.Popen(
         command,
         cwd=ROOT,

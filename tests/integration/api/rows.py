@@ -11,10 +11,10 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Json, Jsonb
 
-from stumble.consumers.facts import Fact, pack
-from stumble.consumers.store.connect import connect
-from stumble.schemas.wire.codec import encode, frame_single_object
-from stumble.schemas.wire.schemas import EVENT
+from stumble.outcome.facts import Fact, pack
+from stumble.store.connect import connect
+from stumble.wire.codec import encode, frame_single_object
+from stumble.wire.schemas import EVENT
 
 START = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 

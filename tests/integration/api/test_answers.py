@@ -213,7 +213,7 @@ def test_metrics_of_the_store_and_of_its_own(api: str) -> None:
 def test_the_search_path_of_a_reader_is_read_only(store: Store) -> None:
     import asyncio
 
-    from stumble.consumers.api.database import Database, fetch
+    from stumble.api.database import Database, fetch
 
     async def attempt() -> None:
         database = Database(store.url)

@@ -104,7 +104,7 @@ def test_the_api_refuses_other_addresses_and_a_taken_port(store: Store, api: str
 
 def test_follow_lists_then_goes_on_live_until_ctrl_c(store: Store, api: str) -> None:
     known = store.failure(store.request(display_name="known"))
-    command_line = [sys.executable, "-u", "-m", "stumble.deploy.cli", "failures", "--follow", "--api", api]
+    command_line = [sys.executable, "-u", "-m", "stumble.cli", "failures", "--follow", "--api", api]
     with subprocess.Popen(
         command_line, cwd=ROOT, env=cli_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:

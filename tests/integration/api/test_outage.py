@@ -6,8 +6,8 @@ import time
 
 import httpx
 
-from stumble.consumers.store.migrate import migrate
-from stumble.deploy.local.postgres import LocalPostgres
+from stumble.local.postgres import LocalPostgres
+from stumble.store.migrate import migrate
 from tests.integration.api.conftest import running_api
 from tests.integration.api.rows import Store
 from tests.integration.api.test_stream import Listener

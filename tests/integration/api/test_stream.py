@@ -9,8 +9,8 @@ from typing import Any
 
 import httpx
 
-from stumble.consumers.store.connect import connect
-from stumble.deploy.cli.ask import Api, Event
+from stumble.cli.ask import Api, Event
+from stumble.store.connect import connect
 from tests.integration.api.rows import Store
 from tests.integration.api.test_wait import until_held_back
 from tests.support.asking import get

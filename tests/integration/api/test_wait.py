@@ -30,7 +30,7 @@ class Waiter:
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [sys.executable, "-m", "stumble.deploy.cli", "wait", "--api", self.api, *arguments],
+            [sys.executable, "-m", "stumble.cli", "wait", "--api", self.api, *arguments],
             cwd=ROOT, env=cli_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         self.started.append(process)

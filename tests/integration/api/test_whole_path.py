@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from stumble.deploy.cli.ask import Api
+from stumble.cli.ask import Api
 from tests.integration.api.command import stumble
 from tests.integration.api.conftest import running_api
 from tests.support.asking import PATIENCE

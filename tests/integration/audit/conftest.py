@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from stumble.consumers.store.connect import connect
-from stumble.consumers.store.migrate import migrate
+from stumble.store.connect import connect
+from stumble.store.migrate import migrate
 from tests.integration.api.command import Ended, stumble
 from tests.integration.projector.world import World, event, stream
 from tests.support.services import ROOT, cli_environment
@@ -65,7 +65,7 @@ class Store:
 
     def start(self, *words: str) -> subprocess.Popen[bytes]:
         """Run a command as a process of its own."""
-        command = [sys.executable, "-m", "stumble.deploy.cli", *words]
+        command = [sys.executable, "-m", "stumble.cli", *words]
         silent = subprocess.DEVNULL
         environment = cli_environment(**self.environment())
         return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=silent, stderr=silent)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from stumble.consumers.store.connect import connect
+from stumble.store.connect import connect
 from tests.integration.projector.world import event
 
 pytestmark = pytest.mark.timeout(600)

@@ -8,7 +8,7 @@ import uuid
 
 import pytest
 
-from stumble.consumers.store.connect import connect
+from stumble.store.connect import connect
 from tests.integration.api.conftest import running_api
 from tests.integration.audit.conftest import HALF, Store
 from tests.integration.projector.world import differences

@@ -8,13 +8,13 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from stumble.consumers.audit.ranges import range_of
-from stumble.consumers.audit.topic import Decoding, records
-from stumble.consumers.audit.unreadable import FORGOTTEN
-from stumble.consumers.dlq import DeadLetters
-from stumble.consumers.store.connect import connect
-from stumble.consumers.store.migrate import migrate
-from stumble.consumers.store.queries import query
+from stumble.audit.offset_range import range_of
+from stumble.audit.topic import Decoding, records
+from stumble.audit.unreadable import FORGOTTEN
+from stumble.deadletters.producer import DeadLetters
+from stumble.store.connect import connect
+from stumble.store.migrate import migrate
+from stumble.store.queries import query
 from tests.integration.audit.conftest import NOBODY, Store
 from tests.integration.projector.world import World
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from stumble.producers.bridge.oslo import cfg, oslo_messaging
+from stumble.bridge.oslo import cfg, oslo_messaging
 
 
 class Context:

@@ -13,10 +13,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from stumble.deploy.local.ports import LOOPBACK, free_port
-from stumble.producers.outbox import Cursor, OutboxReader
-from stumble.producers.outbox.folder import places
-from stumble.schemas.wire import codec, schemas
+from stumble.local.ports import LOOPBACK, free_port
+from stumble.outbox import Cursor, OutboxReader
+from stumble.outbox.folders import places
+from stumble.wire import codec, schemas
 from tests.support.rabbitmq import LocalRabbit, require_rabbitmq
 from tests.support.services import cli_environment
 
@@ -54,7 +54,7 @@ class Bridged:
         log = (self.folder / "log").open("ab")
         with log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "stumble.deploy.cli", "bridge"], env=self.environment, stdout=log, stderr=log
+                [sys.executable, "-m", "stumble.cli", "bridge"], env=self.environment, stdout=log, stderr=log
             )
 
     def stop(self, number=signal.SIGTERM):
@@ -144,7 +144,7 @@ def test_check_warns_of_queues_that_nobody_reads(rabbit, tmp_path, bridged):
 
 def checked(*words, **environment):
     """What `stumble check notifications` finds, by level and subject."""
-    command = [sys.executable, "-m", "stumble.deploy.cli", "check", "notifications", "--json", *words]
+    command = [sys.executable, "-m", "stumble.cli", "check", "notifications", "--json", *words]
     done = subprocess.run(
         command, env=cli_environment(**environment), capture_output=True, text=True, check=False, timeout=120
     )
@@ -252,7 +252,7 @@ def test_kafka_keeps_what_was_sent_before_the_bridge_came(kafka, bridged):
 
 def test_no_transport_is_one_sentence(tmp_path):
     done = subprocess.run(
-        [sys.executable, "-m", "stumble.deploy.cli", "bridge"],
+        [sys.executable, "-m", "stumble.cli", "bridge"],
         env={**cli_environment(), "STUMBLE_OUTBOX_DIR": str(tmp_path), "HOME": os.environ["HOME"]},
         capture_output=True,
         text=True,

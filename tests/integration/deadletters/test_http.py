@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stumble.consumers.deadletters.reading import DeadLetterTopic
-from stumble.consumers.deadletters.states import States
-from stumble.consumers.store.connect import connect
+from stumble.deadletters.reader import DeadLetterTopic
+from stumble.deadletters.status import States
+from stumble.store.connect import connect
 from tests.integration.api.conftest import running_api
 from tests.integration.deadletters.test_redrive import listed, put, records, told
 from tests.integration.projector.world import event, framed

@@ -7,10 +7,10 @@ import json
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
-from stumble.consumers.dlq import FIRST_SEEN, REPLAYS, DeadLetters
-from stumble.consumers.projector.batch import BadRecord
-from stumble.consumers.projector.errors import BadRecordError
-from stumble.consumers.store.connect import connect
+from stumble.deadletters.producer import FIRST_SEEN, REPLAYS, DeadLetters
+from stumble.ingest.batch import BadRecord
+from stumble.ingest.errors import BadRecordError
+from stumble.store.connect import connect
 from tests.integration.api.command import stumble
 from tests.integration.projector.world import NOW_US, FakeRecord, World, event, eventually, framed, refuse_cursed
 

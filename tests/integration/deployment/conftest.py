@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from stumble.deploy.cli.root import run
+from stumble.cli.root import run
 from tests.support.secure import Authority, SecureKafka, SecurePostgres
 from tests.support.services import cli_environment
 
@@ -84,5 +84,5 @@ def told(monkeypatch, capsys):
 
 
 def stumble(environment, *arguments, timeout=180):
-    command = [sys.executable, "-m", "stumble.deploy.cli", *arguments]
+    command = [sys.executable, "-m", "stumble.cli", *arguments]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=timeout)

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import psycopg
 
-from stumble.deploy.local.kafka import LocalKafka
-from stumble.deploy.local.ports import LOOPBACK, free_port, remembered_port
-from stumble.deploy.local.postgres import LocalPostgres
-from stumble.deploy.local.process import ChildProcess, tail
-from stumble.deploy.local.registry import LocalRegistry
+from stumble.local.kafka import LocalKafka
+from stumble.local.ports import LOOPBACK, free_port, remembered_port
+from stumble.local.postgres import LocalPostgres
+from stumble.local.process import ChildProcess, tail
+from stumble.local.registry import LocalRegistry
 from tests.support.services import cli_environment
 
-CLI = [sys.executable, "-m", "stumble.deploy.cli"]
+CLI = [sys.executable, "-m", "stumble.cli"]
 
 
 class Place:

@@ -14,9 +14,9 @@ from types import SimpleNamespace
 import psycopg
 import pytest
 
-from stumble.consumers.store.migrate import migrate
-from stumble.deploy.checks import outbox, takeover
-from stumble.deploy.checks.mounts import Mount
+from stumble.checks import outbox, takeover
+from stumble.checks.mounts import Mount
+from stumble.store.migrate import migrate
 
 NOBODY = pwd.getpwnam("nobody")
 

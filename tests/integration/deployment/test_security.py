@@ -10,8 +10,8 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AclBindingFilter, AclOperation, AclPermissionType, AdminClient, ResourcePatternType
 
-from stumble.consumers.rights import ResourceType, grants
-from stumble.schemas.models.kafka import KafkaSettings
+from stumble.provision.acls import ResourceType, grants
+from stumble.settings.kafka import KafkaSettings
 from tests.integration.deployment import stack
 from tests.integration.deployment.conftest import ROLES, stumble
 
@@ -213,7 +213,7 @@ def test_secrets_get_into_no_log(tmp_path):
 def start(words, environment, log):
     with log.open("wb") as out:
         return subprocess.Popen(
-            [sys.executable, "-m", "stumble.deploy.cli", *words],
+            [sys.executable, "-m", "stumble.cli", *words],
             env=stack.cli_environment(**environment),
             stdout=out,
             stderr=out,

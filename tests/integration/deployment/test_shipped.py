@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from stumble.deploy.local.ports import LOOPBACK, free_port
+from stumble.local.ports import LOOPBACK, free_port
 from tests.integration.deployment import stack
 from tests.support.alertmanager import require_alertmanager
 from tests.support.prometheus import require_prometheus

@@ -6,8 +6,8 @@ import time
 import pytest
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 
-from stumble.consumers import topics
-from stumble.schemas.models.kafka import KafkaSettings
+from stumble.provision import topics
+from stumble.settings.kafka import KafkaSettings
 
 PREFIX = "plan."
 MINE = {"STUMBLE_KAFKA__TOPIC_PREFIX": PREFIX, "STUMBLE_KAFKA__TOPIC_PARTITIONS": "3", "COLUMNS": "200"}

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import pytest
 import yaml
 
-from stumble.deploy.local.postgres import LocalPostgres
+from stumble.local.postgres import LocalPostgres
 from tests.support.prometheus import LocalPrometheus, require_prometheus
 from tests.support.services import ROOT, cli_environment
 
@@ -70,7 +70,7 @@ def fleet(tmp_path_factory, kafka):
         STUMBLE_KAFKA__TOPIC_PREFIX=prefix,
         STUMBLE_PROJECTOR_GROUP=f"{prefix}projector",
     )
-    command = [sys.executable, "-m", "stumble.deploy.cli", "run", "--no-follow", "--rate", "30", "--seed", "7"]
+    command = [sys.executable, "-m", "stumble.cli", "run", "--no-follow", "--rate", "30", "--seed", "7"]
     try:
         environment["STUMBLE_DATABASE_URL"] = database.start()
         with (state / "out").open("wb") as out:

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 import yaml
 
-from stumble.consumers.metrics.definitions import ALL
+from stumble.metrics.definitions import ALL
 from tests.support.services import ROOT
 
 FOLDER = ROOT / "deploy" / "prometheus"

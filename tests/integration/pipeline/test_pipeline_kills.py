@@ -11,8 +11,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from stumble.deploy.local.kafka import LocalKafka
-from stumble.deploy.local.postgres import LocalPostgres
+from stumble.local.kafka import LocalKafka
+from stumble.local.postgres import LocalPostgres
 from tests.support.comparing import assert_store_tells_truth, truths
 from tests.support.whole_path import WholePath, size, wait_until
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from stumble.consumers.store.migrate import migrate
+from stumble.store.migrate import migrate
 from tests.integration.projector.world import Hand, World
 
 

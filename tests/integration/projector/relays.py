@@ -8,8 +8,8 @@ from typing import Any
 
 from confluent_kafka import Producer
 
-from stumble.schemas.wire import codec
-from stumble.schemas.wire.schemas import PRODUCER_STATUS
+from stumble.wire import codec
+from stumble.wire.schemas import PRODUCER_STATUS
 from tests.integration.projector.world import World
 
 _EVERY = 0.25

@@ -9,11 +9,11 @@ from random import Random
 
 import pytest
 
-from stumble.consumers.alerts.feed import Feed
-from stumble.consumers.alerts.lease import Lease, LeaseLostError
-from stumble.consumers.projector import fold
-from stumble.consumers.projector.rederive import Selection, rederive
-from stumble.consumers.store.connect import connect
+from stumble.alerts.lease import Lease, LeaseLostError
+from stumble.alerts.publications import Feed
+from stumble.ingest import fold
+from stumble.ingest.rederive import Selection, rederive
+from stumble.store.connect import connect
 from tests.integration.projector.world import event, eventually, failure
 
 INSERT = (

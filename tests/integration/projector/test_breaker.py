@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from stumble.consumers.store.connect import connect
-from stumble.deploy.local.ports import free_port
+from stumble.local.ports import free_port
+from stumble.store.connect import connect
 from tests.integration.api.command import stumble
 from tests.integration.deadletters.test_redrive import records, told
 from tests.integration.projector.world import event, eventually, framed, refuse_cursed

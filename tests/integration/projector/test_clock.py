@@ -6,13 +6,13 @@ import random
 
 import pytest
 
-from stumble.consumers.clock import findings as find
-from stumble.consumers.clock.findings import Decide
-from stumble.consumers.clock.fleet import Start
-from stumble.consumers.outcome.deadlines import deadlines
-from stumble.consumers.projector.errors import FencedError
-from stumble.consumers.projector.rederive import Selection, rederive
-from stumble.consumers.store.queries import query
+from stumble.clock import findings as find
+from stumble.clock.findings import Decide
+from stumble.clock.producers import Start
+from stumble.ingest.errors import FencedError
+from stumble.ingest.rederive import Selection, rederive
+from stumble.outcome.deadlines import deadlines
+from stumble.store.queries import query
 from tests.integration.projector.world import NOW_US, differences, event
 
 HOUR = 3600

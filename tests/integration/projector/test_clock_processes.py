@@ -10,7 +10,7 @@ import uuid
 
 import pytest
 
-from stumble.consumers.store.connect import connect
+from stumble.store.connect import connect
 from tests.integration.projector.relays import Relays, now_us
 from tests.integration.projector.world import differences, event, eventually
 

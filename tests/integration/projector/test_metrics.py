@@ -10,11 +10,11 @@ import urllib.request
 
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from stumble.consumers.metrics.exposition import exemplar, exposition
-from stumble.consumers.metrics.store import store_metrics
-from stumble.consumers.outcome.rules import RULES
-from stumble.consumers.store.unknown import unknown_exceptions
-from stumble.deploy.local.ports import free_port
+from stumble.local.ports import free_port
+from stumble.metrics.exposition import exemplar, exposition
+from stumble.metrics.store import store_metrics
+from stumble.outcome.rules import RULES
+from stumble.store.unknown_exceptions import unknown_exceptions
 from tests.integration.api.command import stumble
 from tests.integration.projector.world import event, eventually, failure, stream
 

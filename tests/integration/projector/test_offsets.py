@@ -10,7 +10,7 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions
 
-from stumble.consumers.store.connect import connect
+from stumble.store.connect import connect
 from tests.integration.api.command import stumble
 from tests.integration.projector.world import World, event, eventually, stream
 

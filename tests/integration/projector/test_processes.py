@@ -12,11 +12,11 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 
-from stumble.consumers.dlq import PREFIX
-from stumble.consumers.store.connect import connect
-from stumble.consumers.store.migrate import migrate
-from stumble.schemas.wire.codec import Decoder
-from stumble.schemas.wire.schemas import ACTION_FAILED, ACTION_OUTCOME, EVENT
+from stumble.deadletters.producer import PREFIX
+from stumble.store.connect import connect
+from stumble.store.migrate import migrate
+from stumble.wire.codec import Decoder
+from stumble.wire.schemas import ACTION_FAILED, ACTION_OUTCOME, EVENT
 from tests.integration.api.command import stumble
 from tests.integration.projector.world import (
     World,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from stumble.consumers.audit.counting import surplus
-from stumble.consumers.store.connect import connect
-from stumble.consumers.store.partitions import EventPartitions
-from stumble.consumers.store.retention import Retention, expire
+from stumble.audit.counters import surplus
+from stumble.store.connect import connect
+from stumble.store.partitions import EventPartitions
+from stumble.store.retention import Retention, expire
 from tests.integration.projector.world import NOW_US, stream
 
 DAY_US = 86_400_000_000

@@ -11,12 +11,12 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
-from stumble.consumers.projector.loop import Projector
-from stumble.consumers.projector.settings import ProjectorSettings
-from stumble.consumers.store.connect import connect
-from stumble.deploy.local.kafka import LocalKafka
-from stumble.schemas.models.settings import load
-from stumble.schemas.wire.errors import StumbleError
+from stumble.local.kafka import LocalKafka
+from stumble.projector.loop import Projector
+from stumble.projector.settings import ProjectorSettings
+from stumble.settings.base import load
+from stumble.store.connect import connect
+from stumble.wire.errors import StumbleError
 from tests.integration.projector.world import World, eventually, stream
 
 pytestmark = pytest.mark.timeout(600)

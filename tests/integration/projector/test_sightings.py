@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from stumble.schemas.wire.ids import new_event_id
+from stumble.wire.ids import new_event_id
 from tests.integration.projector.world import NOW_US, differences, event, failure
 
 OTHER = "22222222-2222-4222-8222-222222222222"

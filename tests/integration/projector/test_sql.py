@@ -9,9 +9,9 @@ from psycopg._queries import PostgresQuery
 from psycopg.adapt import Transformer
 from psycopg.pq import ExecStatus
 
-from stumble.consumers.audit.stage import Stage
-from stumble.consumers.store.connect import connect
-from stumble.consumers.store.queries import load
+from stumble.audit.stage import Stage
+from stumble.store.connect import connect
+from stumble.store.queries import load
 
 NAMES = re.compile(r"%\((\w+)\)[sb]")
 

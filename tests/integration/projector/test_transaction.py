@@ -8,14 +8,14 @@ import threading
 import psycopg
 import pytest
 
-from stumble.consumers.projector import factsets
-from stumble.consumers.projector.batch import Batch, Span
-from stumble.consumers.projector.errors import FencedError, MissedVersionError, NulTextError
-from stumble.consumers.store import partitions
-from stumble.consumers.store.connect import connect
-from stumble.consumers.store.partitions import EventPartitions, day_of_id, first_id, partition_name
-from stumble.producers.simulator import Disturbance
-from stumble.schemas.wire.ids import new_event_id
+from stumble.ingest import factsets
+from stumble.ingest.batch import Batch, Span
+from stumble.ingest.errors import FencedError, MissedVersionError, NulTextError
+from stumble.simulator import Disturbance
+from stumble.store import partitions
+from stumble.store.connect import connect
+from stumble.store.partitions import EventPartitions, day_of_id, first_id, partition_name
+from stumble.wire.ids import new_event_id
 from tests.integration.projector.relays import now_us
 from tests.integration.projector.world import NOW_US, FakeRecord, differences, event, failure, framed, stream
 

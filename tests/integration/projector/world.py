@@ -17,25 +17,25 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
-from stumble.consumers.diff import counters_of
-from stumble.consumers.facts import fact_of
-from stumble.consumers.outcome.derive import derive
-from stumble.consumers.projector.batch import Batch, Span
-from stumble.consumers.projector.reading import Reader, Reading
-from stumble.consumers.projector.transaction import EVERYTHING, Applied, Ledger
-from stumble.consumers.projector.writing import WITHDRAWN
-from stumble.consumers.records import RequestRecord
-from stumble.consumers.store.adapters import register
-from stumble.consumers.store.connect import connect
-from stumble.consumers.store.partitions import EventPartitions
-from stumble.consumers.store.queries import query
-from stumble.consumers.topics import apply, plan
-from stumble.producers.simulator import Disturbance, Item, Settings, Stream
-from stumble.schemas.models.kafka import KafkaSettings
-from stumble.schemas.wire import codec
-from stumble.schemas.wire.ids import new_event_id
-from stumble.schemas.wire.schemas import EVENT
-from stumble.schemas.wire.topics import partition_key
+from stumble.ingest.batch import Batch, Span
+from stumble.ingest.decoding import Reader, Reading
+from stumble.ingest.difference_writer import WITHDRAWN
+from stumble.ingest.transaction import EVERYTHING, Applied, Ledger
+from stumble.outcome.derive import derive
+from stumble.outcome.diff import counters_of
+from stumble.outcome.facts import fact_of
+from stumble.outcome.records import RequestRecord
+from stumble.provision.topics import apply, plan
+from stumble.settings.kafka import KafkaSettings
+from stumble.simulator import Disturbance, Item, Settings, Stream
+from stumble.store.adapters import register
+from stumble.store.connect import connect
+from stumble.store.partitions import EventPartitions
+from stumble.store.queries import query
+from stumble.wire import codec
+from stumble.wire.ids import new_event_id
+from stumble.wire.schemas import EVENT
+from stumble.wire.topics import partition_key
 from tests.support.services import ROOT, cli_environment
 
 NOW_US = time.time_ns() // 1000
@@ -297,7 +297,7 @@ class World:
 
     def start(self, *command: str, **environment: str) -> subprocess.Popen[str]:
         """Start a role; `projector` unless another is named."""
-        words = [sys.executable, "-u", "-m", "stumble.deploy.cli", *(command or ("projector",))]
+        words = [sys.executable, "-u", "-m", "stumble.cli", *(command or ("projector",))]
         with tempfile.NamedTemporaryFile("w", suffix=".log", delete=False) as log:
             process = subprocess.Popen(words, cwd=ROOT, env=self.environment(**environment), stderr=log, text=True)
         self.running.append(process)

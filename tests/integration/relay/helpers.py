@@ -16,9 +16,9 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
-from stumble.producers.emitter import Emitter
-from stumble.schemas.wire.codec import Decoder
-from stumble.schemas.wire.schemas import EVENT
+from stumble.emitter import Emitter
+from stumble.wire.codec import Decoder
+from stumble.wire.schemas import EVENT
 from tests.support.services import cli_environment
 
 
@@ -38,7 +38,7 @@ class RelayProcess:
         self.log = Path(tempfile.mkdtemp(prefix="stumble-relay-")) / "log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "stumble.deploy.cli", "relay", "--outbox-dir", str(outbox), *options],
+                [sys.executable, "-m", "stumble.cli", "relay", "--outbox-dir", str(outbox), *options],
                 env=environment(kafka, prefix, **env),
                 stdout=log,
                 stderr=log,

@@ -17,13 +17,13 @@ from pathlib import Path
 
 import pytest
 
-from stumble.deploy.local.ports import free_port
-from stumble.producers.outbox import Envelope, OutboxWriter, pack
-from stumble.producers.outbox.folder import places
-from stumble.schemas.wire.codec import Decoder, decode, plain, unframe
-from stumble.schemas.wire.encoder import Encoder
-from stumble.schemas.wire.headers import fingerprint_of, record_headers
-from stumble.schemas.wire.schemas import EVENT, PRODUCER_STATUS, load
+from stumble.local.ports import free_port
+from stumble.outbox import Envelope, OutboxWriter, pack
+from stumble.outbox.folders import places
+from stumble.wire.codec import Decoder, decode, plain, unframe
+from stumble.wire.encoder import Encoder
+from stumble.wire.headers import fingerprint_of, record_headers
+from stumble.wire.schemas import EVENT, PRODUCER_STATUS, load
 from tests.integration.relay.helpers import drain, emitter, environment, event, numbers, relaying, wait_for
 
 

@@ -25,12 +25,12 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from stumble.deploy.local.kafka import LocalKafka
-from stumble.deploy.local.ports import free_port
-from stumble.producers.outbox.folder import places
-from stumble.producers.relay import Relay
-from stumble.producers.relay.aside import read_aside
-from stumble.schemas.models.settings import load
+from stumble.local.kafka import LocalKafka
+from stumble.local.ports import free_port
+from stumble.outbox.folders import places
+from stumble.relay import Relay
+from stumble.relay.rejected import read_aside
+from stumble.settings.base import load
 from tests.integration.relay.helpers import (
     drain,
     emitter,
@@ -209,7 +209,7 @@ def _create(kafka: str, *topics: str) -> None:
 
 def _cli(outbox: Path, *words: str) -> dict[str, list[dict[str, object]]]:
     done = subprocess.run(
-        [sys.executable, "-m", "stumble.deploy.cli", "outbox", *words, "--outbox-dir", str(outbox)],
+        [sys.executable, "-m", "stumble.cli", "outbox", *words, "--outbox-dir", str(outbox)],
         capture_output=True,
         text=True,
         check=True,
@@ -282,8 +282,8 @@ def test_directory_that_the_relay_may_not_see_is_told_of(tmp_path: Path) -> None
     feeds = f"""
 import os
 from pathlib import Path
-from stumble.producers.relay.feeds import Feeds
-from stumble.producers.relay.trouble import Troubles
+from stumble.relay.outbox_tails import Feeds
+from stumble.relay.state_log import Troubles
 os.setgroups([]); os.setgid(65534); os.setuid(65534)  # after the imports: they may lie where nobody can read
 troubles = Troubles()
 feeds = Feeds(Path({str(outbox)!r}), {{}}, troubles, print, print)

@@ -18,11 +18,11 @@ from nova.objects import external_event as objects
 from oslo_config import cfg
 from oslo_messaging.notify import notifier
 
-from stumble.producers.nova import driver, options, tap
-from stumble.producers.outbox import Cursor, OutboxReader
-from stumble.producers.outbox.folder import places
-from stumble.schemas.wire.codec import decode
-from stumble.schemas.wire.schemas import EVENT
+from stumble.nova import driver, options, tap
+from stumble.outbox import Cursor, OutboxReader
+from stumble.outbox.folders import places
+from stumble.wire.codec import decode
+from stumble.wire.schemas import EVENT
 
 UUID = "178b0921-8f85-4257-88b6-2e743b5a975c"
 PAYLOAD = {"instance_id": UUID, "state": "active", "tenant_id": "blue"}
@@ -158,7 +158,7 @@ class DriverCase(unittest.TestCase):
 
     def test_a_wrong_option_costs_the_events_not_the_service(self):
         conf = self.conf(durability="forever")
-        with self.assertLogs("stumble.producers.nova.driver", "WARNING") as logged:
+        with self.assertLogs("stumble.nova.driver", "WARNING") as logged:
             found = self.notifier(conf)
         self.assertIn("stumble is off in this service", logged.output[0])
         found.info({}, "compute.instance.power_off.end", PAYLOAD)

@@ -30,7 +30,7 @@ def main(outbox: str, workers: int) -> int:
     transport = oslo_messaging.get_notification_transport(conf, "fake://")
     oslo_messaging.Notifier(transport)  # registers the options
     conf.set_override("driver", ["stumble"], "oslo_messaging_notifications")
-    from stumble.producers.nova import options
+    from stumble.nova import options
 
     conf.register_opts(options.list_opts()[0][1], "stumble")
     conf.set_override("outbox_dir", outbox, "stumble")

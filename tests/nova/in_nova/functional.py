@@ -33,7 +33,7 @@ def configure(outbox: str | None) -> None:
         original(self)
         self.conf.set_default("api_paste_config", PASTE, group="wsgi")
         if outbox is not None:
-            from stumble.producers.nova import options
+            from stumble.nova import options
 
             self.conf.register_opts(options.OPTIONS, group=options.GROUP)
             self.conf.set_default("outbox_dir", outbox, group=options.GROUP)
@@ -71,7 +71,7 @@ class Result(unittest.TestResult):
 
 def accepted() -> int:
     """Return how many events the driver and the tap of this process gave to the outbox."""
-    from stumble.producers.nova import driver
+    from stumble.nova import driver
 
     return sum(producer.emitter.totals.accepted for producer in driver._producers.values())
 

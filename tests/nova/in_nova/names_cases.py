@@ -18,9 +18,9 @@ from nova.notifications import objects as notification_objects
 from nova.notifications.objects import base as notification_base
 from nova.objects import fields
 
-from stumble.producers.translate import names
-from stumble.producers.translate.skip import NOT_AN_ACTION, Skipped
-from stumble.producers.translate.versioned import name_of
+from stumble.translate import names
+from stumble.translate.skip import NOT_AN_ACTION, Skipped
+from stumble.translate.versioned import name_of
 
 for _module in pkgutil.iter_modules(notification_objects.__path__):
     importlib.import_module(f"{notification_objects.__name__}.{_module.name}")

@@ -14,7 +14,7 @@ from nova.objects import instance_action, migration
 from nova.scheduler import utils as scheduler_utils
 from tap_world import TapCase, owner, raising, there, told
 
-from stumble.producers.nova import tap
+from stumble.nova import tap
 
 assert nova.tests.unit
 

@@ -16,7 +16,7 @@ from nova.objects import base
 from oslo_utils import uuidutils
 from tap_world import TapCase, raising
 
-from stumble.producers.nova import tap
+from stumble.nova import tap
 
 assert nova.tests.unit
 

@@ -10,8 +10,8 @@ from nova import context, objects, test
 from nova.compute import utils as compute_utils
 from nova.tests.unit import fake_instance
 
-from stumble.producers.nova import tap
-from stumble.producers.translate import translate_tap
+from stumble.nova import tap
+from stumble.translate import translate_tap
 
 assert nova.tests.unit
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from novaharness.vocabulary import Expected
 
-from stumble.schemas.wire.ids import family
-from stumble.schemas.wire.taxonomy import WRAPPERS
+from stumble.wire.ids import family
+from stumble.wire.taxonomy import WRAPPERS
 from tests.nova import judge
 
 RIGHT, EFFECT, LESS, FALSE = "right", "effect", "less", "false"

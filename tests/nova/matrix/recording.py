@@ -19,8 +19,8 @@ from typing import Any
 from novaharness.scenarios import SCENARIOS
 from novaharness.vocabulary import GIVEN, Scenario
 
-from stumble.producers.translate import translate_notification
-from stumble.schemas.wire.schemas import EVENT
+from stumble.translate import translate_notification
+from stumble.wire.schemas import EVENT
 from tests.nova.offline import events_of
 
 FOLDER = Path(__file__).resolve().parents[1] / "recordings"

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from stumble.consumers.facts import Fact, fact_of
-from stumble.consumers.outcome.derive import derive
+from stumble.outcome.derive import derive
+from stumble.outcome.facts import Fact, fact_of
 from tests.nova.matrix.recording import Event, Played
 
 

@@ -20,7 +20,7 @@ from nova.api import wsgi
 from nova.compute import manager
 from oslo_messaging.rpc import dispatcher
 
-from stumble.producers.nova import driver, tap
+from stumble.nova import driver, tap
 
 if TYPE_CHECKING:
     from novaharness.play import Player

@@ -19,7 +19,7 @@ class Cost:
 
     def install(self) -> None:
         """Measure from now on. The driver must be loaded."""
-        from stumble.producers.nova import driver, tap
+        from stumble.nova import driver, tap
 
         driver.StumbleDriver.notify = self._measured(driver.StumbleDriver.notify)
         tap._before, tap._after = self._measured(tap._before), self._measured(tap._after)

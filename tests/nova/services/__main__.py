@@ -7,8 +7,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from stumble.deploy.local.kafka import LocalKafka
-from stumble.deploy.local.postgres import LocalPostgres
+from stumble.local.kafka import LocalKafka
+from stumble.local.postgres import LocalPostgres
 from tests.nova.pipeline import Pipeline
 from tests.nova.services import report, restarts, table
 from tests.nova.services.cloud import Services

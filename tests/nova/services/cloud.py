@@ -20,9 +20,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from stumble.deploy.local.errors import LocalError
-from stumble.deploy.local.ports import LOOPBACK, free_port
-from stumble.deploy.local.process import ChildProcess, tail
+from stumble.local.errors import LocalError
+from stumble.local.ports import LOOPBACK, free_port
+from stumble.local.process import ChildProcess, tail
 from tests.support.rabbitmq import LocalRabbit
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from stumble.consumers.alerts.rehearsal import rehearse
-from stumble.consumers.alerts.rules import RulesError, load_rules, parse_rules
+from stumble.alerts.rehearsal import rehearse
+from stumble.alerts.rules import RulesError, load_rules, parse_rules
 from tests.support.services import cli_environment
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -216,7 +216,7 @@ def test_an_alerter_with_wrong_rules_does_not_start_and_names_file_and_line(tmp_
         STUMBLE_DATABASE_URL="postgresql://127.0.0.1:1/none",
         STUMBLE_KAFKA__BOOTSTRAP_SERVERS="127.0.0.1:1",
     )
-    command = [sys.executable, "-m", "stumble.deploy.cli", "alerter"]
+    command = [sys.executable, "-m", "stumble.cli", "alerter"]
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
     assert ended.returncode == 1
     assert ended.stderr.startswith(f"stumble: {rules} can't be used: line 4: quiet: write a number")

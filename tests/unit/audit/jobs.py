@@ -7,11 +7,11 @@ import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from stumble.consumers.audit.helpers import Crew
-from stumble.schemas.wire.errors import StumbleError
+from stumble.audit.worker_pool import Crew
+from stumble.wire.errors import StumbleError
 
 if TYPE_CHECKING:
-    from stumble.consumers.audit.helping import Pipe
+    from stumble.audit.worker_main import Pipe
 
 
 @dataclass

@@ -7,11 +7,11 @@ from typing import Any, cast
 
 import pytest
 
-from stumble.consumers.audit import topic
-from stumble.deploy.local.ports import free_port
-from stumble.schemas.models.kafka import KafkaSettings
-from stumble.schemas.wire.codec import frame_confluent
-from stumble.schemas.wire.errors import RegistryUnavailable
+from stumble.audit import topic
+from stumble.local.ports import free_port
+from stumble.settings.kafka import KafkaSettings
+from stumble.wire.codec import frame_confluent
+from stumble.wire.errors import RegistryUnavailable
 
 
 def test_a_registry_that_stays_away_is_named_instead_of_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stumble.consumers.audit.helpers import Crew, merged, processes_for
-from stumble.consumers.audit.lanes import Lanes
-from stumble.consumers.audit.ranges import Range
-from stumble.schemas.wire.errors import StumbleError
+from stumble.audit.offset_range import Range
+from stumble.audit.parallel_map import Lanes
+from stumble.audit.worker_pool import Crew, merged, processes_for
+from stumble.wire.errors import StumbleError
 from tests.unit.audit.jobs import Count, Double
 
 pytestmark = pytest.mark.timeout(120)

@@ -6,8 +6,8 @@ from itertools import pairwise
 
 import pytest
 
-from stumble.deploy.capacity.plan import CLOUDS, Cloud, count, markdown, measured, needs, size
-from stumble.deploy.cli.root import run
+from stumble.capacity.plan import CLOUDS, Cloud, count, markdown, measured, needs, size
+from stumble.cli.root import run
 from tests.support.services import ROOT
 
 
@@ -15,7 +15,7 @@ def test_the_table_in_the_documents_is_current():
     text = (ROOT / "docs" / "operations.md").read_text()
     found = re.search(r"<!-- capacity -->\n(.*?)\n?<!-- /capacity -->", text, re.DOTALL)
     assert found
-    assert found[1] == markdown(), "put what stumble.deploy.capacity.plan.markdown() gives between the marks: make docs"
+    assert found[1] == markdown(), "put what stumble.capacity.plan.markdown() gives between the marks: make docs"
 
 
 def test_what_is_measured_is_plausible():

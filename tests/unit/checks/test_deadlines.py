@@ -2,10 +2,10 @@
 
 import pytest
 
-from stumble.deploy.checks.deadlines import look
-from stumble.deploy.checks.model import Level, Scope
-from stumble.schemas.models.clock import ClockSettings
-from stumble.schemas.models.settings import Settings
+from stumble.checks.deadlines import look
+from stumble.checks.model import Level, Scope
+from stumble.settings.base import Settings
+from stumble.settings.clock import ClockSettings
 
 
 def told(**clock):

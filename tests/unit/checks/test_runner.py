@@ -7,18 +7,18 @@ from types import SimpleNamespace
 
 import pytest
 
-from stumble.deploy.checks.catalogue import CHECKS
-from stumble.deploy.checks.clocks import judged
-from stumble.deploy.checks.model import Check, Elsewhere, Level, Scope, fine, wrong
-from stumble.deploy.checks.mounts import mount_of
-from stumble.deploy.checks.novaconf import transports_of
-from stumble.deploy.checks.runner import chosen, run
-from stumble.deploy.checks.secrecy import Secrets
-from stumble.producers.bridge.settings import TransportSettings
-from stumble.schemas.models.kafka import KafkaSettings
-from stumble.schemas.models.settings import Settings
-from stumble.schemas.models.urls import without_password
-from stumble.schemas.wire.errors import StumbleError
+from stumble.bridge.settings import TransportSettings
+from stumble.checks.catalogue import CHECKS
+from stumble.checks.clocks import judged
+from stumble.checks.model import Check, Elsewhere, Level, Scope, fine, wrong
+from stumble.checks.mounts import mount_of
+from stumble.checks.novaconf import transports_of
+from stumble.checks.runner import chosen, run
+from stumble.checks.secrecy import Secrets
+from stumble.settings.base import Settings
+from stumble.settings.kafka import KafkaSettings
+from stumble.settings.urls import without_password
+from stumble.wire.errors import StumbleError
 
 NEVER = threading.Event()
 
@@ -173,7 +173,7 @@ def test_checks_that_import_a_package_and_a_part_of_it_at_once_get_both_whole(tm
     )
     (package / "other.py").write_text("")
     (package / "part.py").write_text(
-        "from imported_by_two import other\nfrom stumble.deploy.checks.model import fine\n\n"
+        "from imported_by_two import other\nfrom stumble.checks.model import fine\n\n"
         "def look(_):\n    yield fine('x', '')\n"
     )
     monkeypatch.syspath_prepend(tmp_path)

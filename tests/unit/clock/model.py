@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from stumble.consumers.clock.fleet import RELAY, Fleet, Word
-from stumble.consumers.clock.watch import Watch
+from stumble.clock.partition_watch import Watch
+from stumble.clock.producers import RELAY, Fleet, Word
 
 STEP = 10
 SECOND = 1_000_000

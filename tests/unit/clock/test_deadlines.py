@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from stumble.consumers.outcome.deadlines import DEADLINES, UNKNOWN, DeadlineError, deadlines, spoken, table
-from stumble.consumers.outcome.rules import ACTIONS
-from stumble.schemas.models.settings import SettingsError, load
+from stumble.outcome.deadlines import DEADLINES, UNKNOWN, DeadlineError, deadlines, spoken, table
+from stumble.outcome.rules import ACTIONS
+from stumble.settings.base import SettingsError, load
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "outcomes.md"
 
@@ -30,7 +30,7 @@ def test_a_live_migration_may_last_hours_and_a_lock_may_not() -> None:
 def test_the_document_shows_the_table() -> None:
     text = DOCUMENT.read_text(encoding="utf-8")
     shown = text.partition("outcome.deadlines -->\n")[2].partition("<!-- end of deadlines -->")[0]
-    assert shown == table(), "run: python -m stumble.consumers.outcome.deadlines"
+    assert shown == table(), "run: python -m stumble.outcome.deadlines"
 
 
 @pytest.mark.parametrize("name", ["live-migration", "LIVE_MIGRATION", "live_migration"])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from stumble.consumers.clock.fleet import Fleet, Start
-from stumble.consumers.clock.watch import Watch
+from stumble.clock.partition_watch import Watch
+from stumble.clock.producers import Fleet, Start
 from tests.unit.clock.model import SECOND, word
 
 DAY = 24 * 3600

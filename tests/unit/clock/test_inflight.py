@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from stumble.consumers.outcome.derive import open_cases
-from stumble.consumers.outcome.inflight import interrupted
+from stumble.outcome.derive import open_cases
+from stumble.outcome.interruption import interrupted
 from tests.unit.outcome import dsl
 
 ATTACH = "T api action_start attach_volume\nT h1 event_start compute_attach_volume"

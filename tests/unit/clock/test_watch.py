@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stumble.consumers.clock.fleet import Fleet
-from stumble.consumers.clock.watch import Watch
+from stumble.clock.partition_watch import Watch
+from stumble.clock.producers import Fleet
 from tests.unit.clock.model import DEADLINE, SECOND, SILENT, Pipeline, Request, word
 
 HOUR = 3600

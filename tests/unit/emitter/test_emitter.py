@@ -13,11 +13,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stumble.producers.emitter import Emitter, describe, failure_token
-from stumble.producers.outbox import Cursor, OutboxReader, Record
-from stumble.producers.outbox.folder import places
-from stumble.schemas.wire.codec import decode
-from stumble.schemas.wire.schemas import EVENT
+from stumble.emitter import Emitter, describe, failure_token
+from stumble.outbox import Cursor, OutboxReader, Record
+from stumble.outbox.folders import places
+from stumble.wire.codec import decode
+from stumble.wire.schemas import EVENT
 
 SERVER = "0d7ae9f4-6b3c-4b07-b9d5-bd2b3a8a3c58"
 

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from stumble.producers.outbox.folder import is_live, places
+from stumble.outbox.folders import is_live, places
 from tests.unit.emitter.test_emitter import events
 
 GREEN = """
 import eventlet, sys
-from stumble.producers.emitter import Emitter  # loaded before the patch, as a driver may be
+from stumble.emitter import Emitter  # loaded before the patch, as a driver may be
 eventlet.monkey_patch()
 import os
 from eventlet import tpool
@@ -42,7 +42,7 @@ assert emitter.totals.refused == 0, emitter.totals
 
 FORKS = """
 import os, sys, threading
-from stumble.producers.emitter import Emitter
+from stumble.emitter import Emitter
 emitter = Emitter(sys.argv[1], service="svc", host="h", max_bytes=8 << 20, min_free=0)
 def work(name, count):
     for n in range(count):

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from stumble.producers.emitter import describe
-from stumble.producers.emitter.tracebacks import without_traceback
+from stumble.emitter import describe
+from stumble.emitter.tracebacks import without_traceback
 from tests.unit.emitter.test_emitter import SERVER, emitter, events
 
 TRACE = "Traceback (most recent call last):\n  File 'x', line 1\nValueError: x"

@@ -3,8 +3,8 @@ from __future__ import annotations
 import sys
 from types import SimpleNamespace
 
-from stumble.producers.nova import calls, service
-from stumble.producers.nova.states import States
+from stumble.nova import calls, service
+from stumble.nova.states import States
 
 UUID = "178b0921-8f85-4257-88b6-2e743b5a975c"
 

@@ -5,7 +5,7 @@ import weakref
 
 import pytest
 
-from stumble.producers.nova.sightings import chain, describe, failing_event, token_of
+from stumble.nova.sightings import chain, describe, failing_event, token_of
 
 
 class NovaLike(Exception):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import uuid
 from pathlib import Path
 
-from stumble.producers.outbox import Cursor, Damage, Envelope, OutboxReader, Record, pack
-from stumble.producers.outbox.folder import places
+from stumble.outbox import Cursor, Damage, Envelope, OutboxReader, Record, pack
+from stumble.outbox.folders import places
 
 FINGERPRINT = b"12345678"
 

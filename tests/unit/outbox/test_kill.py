@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from stumble.producers.outbox.folder import is_live, places
+from stumble.outbox.folders import is_live, places
 from tests.unit.outbox.helpers import read_all
 
 SCRIPT = """
 import os, sys, threading
-from stumble.producers.outbox import OutboxWriter
+from stumble.outbox import OutboxWriter
 from tests.unit.outbox.helpers import packed
 outbox = OutboxWriter(sys.argv[1], max_bytes=8 << 20, durability=sys.argv[3])
 def work(name):

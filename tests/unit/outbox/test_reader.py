@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from stumble.producers.outbox import Cursor, Envelope, OutboxReader, pack
-from stumble.producers.outbox.reader import NewerFormat
-from stumble.producers.outbox.record import segment_header
+from stumble.outbox import Cursor, Envelope, OutboxReader, pack
+from stumble.outbox.reader import NewerFormat
+from stumble.outbox.record import segment_header
 from tests.unit.outbox.helpers import packed, read_all
 
 ONE, TWO = packed(b"one"), packed(b"two")

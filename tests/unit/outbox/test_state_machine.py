@@ -17,10 +17,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from stumble.producers.outbox import Cursor, OutboxReader, OutboxWriter
-from stumble.producers.outbox import segment as segment_module
-from stumble.producers.outbox.folder import segment_path
-from stumble.producers.outbox.record import MARK, RECORD_HEADER
+from stumble.outbox import Cursor, OutboxReader, OutboxWriter
+from stumble.outbox import segment as segment_module
+from stumble.outbox.folders import segment_path
+from stumble.outbox.record import MARK, RECORD_HEADER
 from tests.unit.outbox.helpers import packed
 
 

@@ -13,9 +13,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from stumble.producers.outbox import OutboxWriter, writer
-from stumble.producers.outbox.counters import Totals, read_about, read_totals
-from stumble.producers.outbox.folder import is_live, places, segments
+from stumble.outbox import OutboxWriter, writer
+from stumble.outbox.counters import Totals, read_about, read_totals
+from stumble.outbox.folders import is_live, places, segments
 from tests.unit.outbox.helpers import bodies, only_folder, packed, read_all
 
 
@@ -191,7 +191,7 @@ def test_partial_write_is_repaired(tmp_path: Path) -> None:
     script = """
 import resource, signal, sys
 from tests.unit.outbox.helpers import packed
-from stumble.producers.outbox import OutboxWriter
+from stumble.outbox import OutboxWriter
 resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
 outbox = OutboxWriter(sys.argv[1])
 print(sum(outbox.append(packed(b"x" * 999), is_failure=False) for _ in range(20)))
@@ -239,8 +239,8 @@ def test_child_of_a_fork_has_a_folder_of_its_own(tmp_path: Path) -> None:
     script = """
 import os, sys
 from pathlib import Path
-from stumble.producers.outbox import OutboxWriter
-from stumble.producers.outbox.folder import is_live, places
+from stumble.outbox import OutboxWriter
+from stumble.outbox.folders import is_live, places
 from tests.unit.outbox.helpers import bodies, packed
 outbox = OutboxWriter(sys.argv[1])
 outbox.append(packed(b"parent 1"), is_failure=False)
@@ -269,7 +269,7 @@ def test_lock_survives_readers_in_the_same_process(tmp_path: Path) -> None:
     outbox.append(packed(b"one"), is_failure=False)
     (place,) = places(str(tmp_path))
     assert is_live(place)
-    script = f"from stumble.producers.outbox.lock import is_held; print(is_held({place.path + '/lock'!r}))"
+    script = f"from stumble.outbox.lock import is_held; print(is_held({place.path + '/lock'!r}))"
     for _ in range(2):
         done = subprocess.run(
             [sys.executable, "-c", script], capture_output=True, text=True, check=True, env=_environment()

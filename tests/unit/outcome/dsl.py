@@ -17,12 +17,12 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from stumble.consumers.facts import Fact, fact_of
-from stumble.consumers.outcome.derive import derive
-from stumble.consumers.records import RequestRecord
-from stumble.schemas.wire.ids import derived_event_id
-from stumble.schemas.wire.schemas import EVENT
-from stumble.schemas.wire.taxonomy import classify, safe_reason
+from stumble.outcome.derive import derive
+from stumble.outcome.facts import Fact, fact_of
+from stumble.outcome.records import RequestRecord
+from stumble.wire.ids import derived_event_id
+from stumble.wire.schemas import EVENT
+from stumble.wire.taxonomy import classify, safe_reason
 
 INSTANCE = "11111111-2222-4333-8444-555555555555"
 T0 = 1_790_000_000_000_000

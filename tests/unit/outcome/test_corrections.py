@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from stumble.consumers import diff as differ
-from stumble.consumers.facts import Fact
-from stumble.consumers.records import FAILED, IN_PROGRESS, SUCCEEDED
+from stumble.outcome import diff as differ
+from stumble.outcome.facts import Fact
+from stumble.outcome.records import FAILED, IN_PROGRESS, SUCCEEDED
 from tests.unit.outcome import dsl
 from tests.unit.outcome.test_properties import Store
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from stumble.consumers.facts import MAX_FACTS, Fact, fact_of, union
-from stumble.consumers.outcome.derive import derive
-from stumble.consumers.records import INTERRUPTED, Decision, RequestRecord
-from stumble.producers.emitter.scopes import Action
-from stumble.schemas.wire import ids
-from stumble.schemas.wire.codec import decode, encode
-from stumble.schemas.wire.schemas import EVENT
+from stumble.emitter.scopes import Action
+from stumble.outcome.derive import derive
+from stumble.outcome.facts import MAX_FACTS, Fact, fact_of, union
+from stumble.outcome.records import INTERRUPTED, Decision, RequestRecord
+from stumble.wire import ids
+from stumble.wire.codec import decode, encode
+from stumble.wire.schemas import EVENT
 from tests.unit.outcome import dsl
 
 KEY = ids.request_key(dsl.INSTANCE, "req-1", "stop")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stumble.consumers.fingerprint import fingerprint, message_hash, normalise
+from stumble.outcome.fingerprint import fingerprint, message_hash, normalise
 
 
 @pytest.mark.parametrize(

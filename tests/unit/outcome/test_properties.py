@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stumble.consumers import diff as differ
-from stumble.consumers.facts import Extra, Fact, Origin, Sighting, has_context, pack, union, unpack
-from stumble.consumers.outcome import rules, signals
-from stumble.consumers.outcome.derive import derive
-from stumble.consumers.records import IN_PROGRESS, FailureRecord, RequestRecord
+from stumble.outcome import diff as differ
+from stumble.outcome import rules, signals
+from stumble.outcome.derive import derive
+from stumble.outcome.facts import Extra, Fact, Origin, Sighting, has_context, pack, union, unpack
+from stumble.outcome.records import IN_PROGRESS, FailureRecord, RequestRecord
 from tests.unit.outcome import dsl
 from tests.unit.outcome.scenarios import SCENARIOS
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stumble.consumers.outcome import describe, rules, signals
+from stumble.outcome import describe, rules, signals
 from tests.unit.outcome import dsl
 
 #: nova/compute/instance_actions.py
@@ -76,4 +76,4 @@ def test_an_action_of_a_later_nova() -> None:
 def test_the_documents_table_is_that_of_the_rules() -> None:
     text = (Path(__file__).parents[3] / "docs" / "outcomes.md").read_text(encoding="utf-8")
     generated = text.partition("describe -->\n")[2].partition("<!-- end -->")[0]
-    assert generated == describe.table(), "run: python -m stumble.consumers.outcome.describe"
+    assert generated == describe.table(), "run: python -m stumble.outcome.describe"

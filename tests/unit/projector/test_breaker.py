@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stumble.consumers.projector.breaker import Breaker
+from stumble.projector.breaker import Breaker
 
 RUN = 5
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from stumble.consumers.projector import core as module
-from stumble.consumers.projector.core import NONE, Core, Used, one_core, permitted, running_on, used
+from stumble.runtime import affinity as module
+from stumble.runtime.affinity import NONE, Core, Used, one_core, permitted, running_on, used
 
 
 @pytest.fixture

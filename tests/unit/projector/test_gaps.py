@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from stumble.consumers.projector.loop import Projector
-from stumble.consumers.projector.settings import ProjectorSettings
-from stumble.schemas.models.settings import load
+from stumble.projector.loop import Projector
+from stumble.projector.settings import ProjectorSettings
+from stumble.settings.base import load
 from tests.integration.projector.world import FakeRecord, event, framed
 
 

@@ -11,23 +11,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stumble.consumers.dlq import FIRST_SEEN, PREFIX, REPLAYS, explained
-from stumble.consumers.metrics.definitions import ALL, MAX_EXCEPTIONS
-from stumble.consumers.metrics.process import ProcessMetrics
-from stumble.consumers.metrics.store import capped
-from stumble.consumers.notices import Notices
-from stumble.consumers.projector.batch import BadRecord, Batch
-from stumble.consumers.projector.errors import BadRecordError
-from stumble.consumers.projector.health import Health
-from stumble.consumers.projector.positions import Positions
-from stumble.consumers.projector.reading import Reader
-from stumble.consumers.projector.source import consumer_config
-from stumble.consumers.store.copying import PG_EPOCH_US, event_row, uuid_array
-from stumble.consumers.store.partitions import DAY_MS, day_of_id, days_of_ids, first_id, partition_name
-from stumble.consumers.store.queries import load
-from stumble.schemas.models.kafka import KafkaSettings
-from stumble.schemas.wire.errors import InvalidEvent
-from stumble.schemas.wire.ids import new_event_id
+from stumble.deadletters.producer import FIRST_SEEN, PREFIX, REPLAYS, explained
+from stumble.ingest.batch import BadRecord, Batch
+from stumble.ingest.decoding import Reader
+from stumble.ingest.errors import BadRecordError
+from stumble.kafka.consumer import consumer_config
+from stumble.metrics.definitions import ALL, MAX_EXCEPTIONS
+from stumble.metrics.process import ProcessMetrics
+from stumble.metrics.store import capped
+from stumble.projector.health import Health
+from stumble.projector.positions import Positions
+from stumble.runtime.state_log import Notices
+from stumble.settings.kafka import KafkaSettings
+from stumble.store.copying import PG_EPOCH_US, event_row, uuid_array
+from stumble.store.partitions import DAY_MS, day_of_id, days_of_ids, first_id, partition_name
+from stumble.store.queries import load
+from stumble.wire.errors import InvalidEvent
+from stumble.wire.ids import new_event_id
 from tests.integration.projector.world import FakeRecord, event, framed
 
 

@@ -8,38 +8,38 @@ from pathlib import Path
 
 import pytest
 
-from stumble.producers.outbox import Damage, Envelope, Record
-from stumble.producers.relay import aside
+from stumble.outbox import Damage, Envelope, Record
+from stumble.relay import rejected
 
 RECORD = Record(16, 60, Envelope(b"12345678", 17, bytes(16), b"key"), b"\x00body\xff")
 
 
 def test_row_tells_all_and_keeps_the_bytes(tmp_path: Path) -> None:
-    assert aside.set_aside(tmp_path, "uid-0/a", 3, [(RECORD, "too large")]) == 1
-    (row,) = aside.read_aside(tmp_path)
+    assert rejected.set_aside(tmp_path, "uid-0/a", 3, [(RECORD, "too large")]) == 1
+    (row,) = rejected.read_aside(tmp_path)
     assert (row["folder"], row["segment"], row["offset"], row["reason"]) == ("uid-0/a", 3, 16, "too large")
     assert row["event_id"] == "00000000-0000-0000-0000-000000000000"
     assert base64.b64decode(row["body"]) == RECORD.body
 
 
 def test_torn_line_costs_only_itself_and_a_repeat_counts_once(tmp_path: Path) -> None:
-    aside.set_aside(tmp_path, "a", 1, [(RECORD, "x")])
-    path = tmp_path / aside.ASIDE
+    rejected.set_aside(tmp_path, "a", 1, [(RECORD, "x")])
+    path = tmp_path / rejected.ASIDE
     path.write_bytes(path.read_bytes() + json.dumps({"folder": "torn"}).encode()[:9])
-    aside.set_aside(tmp_path, "a", 1, [(RECORD, "x")])
-    aside.set_aside(tmp_path, "a", 2, [(RECORD, "x")])
-    assert [row["segment"] for row in aside.read_aside(tmp_path)] == [1, 2]
+    rejected.set_aside(tmp_path, "a", 1, [(RECORD, "x")])
+    rejected.set_aside(tmp_path, "a", 2, [(RECORD, "x")])
+    assert [row["segment"] for row in rejected.read_aside(tmp_path)] == [1, 2]
 
 
 def test_more_than_the_bound_has_to_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(aside, "MOST_BYTES", 100)
-    aside.set_aside(tmp_path, "a", 1, [(RECORD, "x")])
+    monkeypatch.setattr(rejected, "MOST_BYTES", 100)
+    rejected.set_aside(tmp_path, "a", 1, [(RECORD, "x")])
     with pytest.raises(OSError, match="is full"):
-        aside.set_aside(tmp_path, "a", 2, [(RECORD, "x")])
+        rejected.set_aside(tmp_path, "a", 2, [(RECORD, "x")])
 
 
 def test_quarantine_keeps_the_damaged_bytes(tmp_path: Path) -> None:
-    assert aside.quarantine(tmp_path, "uid-0/a", [Damage(1, 16, b"xyz"), Damage(2, 0, b"")]) == 2
+    assert rejected.quarantine(tmp_path, "uid-0/a", [Damage(1, 16, b"xyz"), Damage(2, 0, b"")]) == 2
     assert {path.name: path.read_bytes() for path in (tmp_path / "quarantine").iterdir()} == {
         "uid-0.a.00000001.16.bin": b"xyz",
         "uid-0.a.00000002.0.bin": b"",
@@ -47,4 +47,4 @@ def test_quarantine_keeps_the_damaged_bytes(tmp_path: Path) -> None:
 
 
 def test_nothing_aside_is_nothing(tmp_path: Path) -> None:
-    assert list(aside.read_aside(tmp_path)) == []
+    assert list(rejected.read_aside(tmp_path)) == []

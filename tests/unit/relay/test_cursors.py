@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stumble.producers.relay.cursors import CursorFile, Progress, read_cursors
+from stumble.relay.cursors import CursorFile, Progress, read_cursors
 
 A, B = {"uid-0/a": Progress(1, 16, 5)}, {"uid-0/a": Progress(2, 99, 7), "uid-0/b": Progress(1, 0, 0, host="h")}
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from stumble.producers.relay import Relay
-from stumble.schemas.models.settings import Settings
+from stumble.relay import Relay
+from stumble.settings.base import Settings
 
 
 def test_a_loop_that_no_longer_goes_round_is_no_life(tmp_path: Path) -> None:

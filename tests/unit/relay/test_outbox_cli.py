@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from stumble.deploy.cli.root import run
-from stumble.producers.emitter import Emitter
-from stumble.producers.outbox import Envelope, Record
-from stumble.producers.outbox.folder import places
-from stumble.producers.relay.aside import set_aside
-from stumble.producers.relay.cursors import CursorFile, Progress
+from stumble.cli.root import run
+from stumble.emitter import Emitter
+from stumble.outbox import Envelope, Record
+from stumble.outbox.folders import places
+from stumble.relay.cursors import CursorFile, Progress
+from stumble.relay.rejected import set_aside
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def segment(outbox: Path) -> Path:
 
 def deliver(outbox: Path, count: int) -> None:
     """Let the relay's cursor stand behind so many events."""
-    from stumble.producers.outbox import Cursor, OutboxReader
+    from stumble.outbox import Cursor, OutboxReader
 
     (place,) = places(str(outbox))
     reader = OutboxReader(place.path)
@@ -142,7 +142,7 @@ def test_export_gives_what_was_not_delivered_or_all(capsys: pytest.CaptureFixtur
 
 
 def test_event_of_an_unknown_schema_is_shown_by_its_id(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    from stumble.producers.outbox import OutboxWriter, pack
+    from stumble.outbox import OutboxWriter, pack
 
     writer = OutboxWriter(tmp_path)
     assert writer.append(pack(Envelope(b"unknown!", 1, bytes(15) + b"\7", b"k"), b"body"), is_failure=False)

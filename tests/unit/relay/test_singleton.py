@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stumble.producers.relay.singleton import AlreadyRunning, OutboxUnusable, claim, network_file_system
+from stumble.relay.singleton import AlreadyRunning, OutboxUnusable, claim, network_file_system
 
 MOUNTS = """\
 22 1 8:1 / / rw,relatime - ext4 /dev/sda1 rw

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from stumble.producers.simulator import Runner, Settings, SimulatorError, Stream
-from stumble.producers.simulator.clock import Pacer
-from stumble.producers.simulator.poison import values
-from stumble.schemas.wire.codec import Decoder
-from stumble.schemas.wire.errors import WireError
-from stumble.schemas.wire.schemas import EVENT
+from stumble.simulator import Runner, Settings, SimulatorError, Stream
+from stumble.simulator.clock import Pacer
+from stumble.simulator.poison import values
+from stumble.wire.codec import Decoder
+from stumble.wire.errors import WireError
+from stumble.wire.schemas import EVENT
 
 
 class Sink:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from stumble.producers.simulator.causes import POOLS
-from stumble.producers.simulator.parser import all_stories, parse
-from stumble.producers.simulator.story import Story, StoryError
+from stumble.simulator.causes import POOLS
+from stumble.simulator.parser import all_stories, parse
+from stumble.simulator.story import Story, StoryError
 
 GOOD = """
 story stop.fails weight=2 leaves=same   # a comment

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stumble.producers.simulator import Disturbance, Item, Settings, Stream
-from stumble.producers.simulator.benchmark import items, stream_hash
-from stumble.producers.simulator.mix import Mix
-from stumble.producers.simulator.parser import all_stories
-from stumble.producers.simulator.story import StoryError
-from stumble.schemas.wire.codec import decode, encode
-from stumble.schemas.wire.ids import event_time_us
-from stumble.schemas.wire.schemas import EVENT
+from stumble.simulator import Disturbance, Item, Settings, Stream
+from stumble.simulator.benchmark import items, stream_hash
+from stumble.simulator.mix import Mix
+from stumble.simulator.parser import all_stories
+from stumble.simulator.story import StoryError
+from stumble.wire.codec import decode, encode
+from stumble.wire.ids import event_time_us
+from stumble.wire.schemas import EVENT
 
 SMALL = Settings(instances=50, events=2000, failures=0.5, disturbance=Disturbance(0.05, 0.1), storm_every=20.0)
 

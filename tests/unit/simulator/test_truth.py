@@ -6,12 +6,12 @@ from collections import defaultdict
 
 import pytest
 
-from stumble.consumers.facts import Fact, fact_of
-from stumble.consumers.outcome.derive import derive
-from stumble.consumers.records import RequestRecord
-from stumble.producers.simulator import Disturbance, Settings, Stream, Truth
-from stumble.schemas.wire.codec import decode, encode
-from stumble.schemas.wire.schemas import EVENT
+from stumble.outcome.derive import derive
+from stumble.outcome.facts import Fact, fact_of
+from stumble.outcome.records import RequestRecord
+from stumble.simulator import Disturbance, Settings, Stream, Truth
+from stumble.wire.codec import decode, encode
+from stumble.wire.schemas import EVENT
 
 
 def told(settings: Settings) -> tuple[list[Truth], dict[str, RequestRecord]]:

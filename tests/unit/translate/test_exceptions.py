@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from stumble.producers.translate.exceptions import Seen, from_legacy, seen
+from stumble.translate.exceptions import Seen, from_legacy, seen
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stumble.producers.translate import read_notification, translate_notification
+from stumble.translate import read_notification, translate_notification
 from tests.unit.translate.samples import CONTEXT, OTHER, UUID, instance, wrapped_exception
 
 ONE, TWO = "0b0a0c5e-1111-4111-8111-000000000001", "0b0a0c5e-2222-4222-8222-000000000002"

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from stumble.producers.translate import read_notification, translate_notification
-from stumble.producers.translate.names import INSTANCE_SIGNALS, LEGACY_SIGNALS
+from stumble.translate import read_notification, translate_notification
+from stumble.translate.names import INSTANCE_SIGNALS, LEGACY_SIGNALS
 from tests.unit.translate.samples import (
     CONTEXT,
     POWER_OFF_FAILURE,

@@ -7,11 +7,11 @@ import copy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stumble.producers.translate import read_notification, read_tap
-from stumble.producers.translate.names import INSTANCE_SIGNALS, LEGACY_SIGNALS
-from stumble.producers.translate.skip import ALL
-from stumble.schemas.wire.codec import decode, encode
-from stumble.schemas.wire.schemas import EVENT
+from stumble.translate import read_notification, read_tap
+from stumble.translate.names import INSTANCE_SIGNALS, LEGACY_SIGNALS
+from stumble.translate.skip import ALL
+from stumble.wire.codec import decode, encode
+from stumble.wire.schemas import EVENT
 from tests.unit.translate import samples
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=30) | st.binary(max_size=5)

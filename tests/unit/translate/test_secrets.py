@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from stumble.producers.translate import translate_notification, translate_tap
-from stumble.producers.translate.mask import mask
+from stumble.translate import translate_notification, translate_tap
+from stumble.translate.mask import mask
 from tests.unit.translate import samples
 
 CANARY = "canary-0123456789"

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from stumble.producers.translate import read_tap, translate_tap
+from stumble.translate import read_tap, translate_tap
 from tests.unit.translate.samples import CONTEXT, REQUEST, TIME_US, UUID
 
 

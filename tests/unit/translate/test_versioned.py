@@ -4,7 +4,7 @@ import traceback
 
 import pytest
 
-from stumble.producers.translate import read_notification, translate_notification
+from stumble.translate import read_notification, translate_notification
 from tests.unit.translate.samples import (
     CONTEXT,
     REQUEST,

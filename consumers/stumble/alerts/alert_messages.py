@@ -1,0 +1,95 @@
+"""Tells subscribers that an alert fires and that it is over: one message for each, as it stood at that moment.
+
+Messages are laid down in the transaction that changes the alert's state, so none is lost and none is made twice. Who
+was told that an alert fires is told that it is over, under the labels it fired with, whatever became of its rule.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from stumble.alerts.state import State, annotations_of, extent_of, labels_of, link_of
+from stumble.store.queries import query
+from stumble.wire.ids import alert_event_id, alert_key
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+    from stumble.alerts.rules import RuleBook
+    from stumble.alerts.subscriptions import Subscription
+
+FIRING = "firing"
+RESOLVED = "resolved"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Changes:
+    """Lays messages down; `public_url` is where links lead."""
+
+    def __init__(self, public_url: str) -> None:
+        self._public_url = public_url
+
+    def begun(
+        self, connection: Connection[Any], subscribers: Sequence[Subscription], alerts: Sequence[State], rules: RuleBook
+    ) -> int:
+        """Tell who wants to hear of it that alerts fire, in the caller's transaction; returns how many messages."""
+        rows: list[dict[str, Any]] = []
+        for alert in alerts:
+            wanted = [subscriber.id for subscriber in subscribers if subscriber.wants_alert(alert)]
+            if wanted:
+                told = self._told(connection, alert, rules, FIRING)
+                rows += [_delivery(subscription, alert, FIRING, told) for subscription in wanted]
+        return _add(connection, rows)
+
+    def over(self, connection: Connection[Any], alerts: Sequence[State], rules: RuleBook) -> int:
+        """Tell those who heard of them that alerts are over, in the caller's transaction; returns how many messages."""
+        heard: dict[str, list[tuple[str, dict[str, Any]]]] = defaultdict(list)
+        for subscription, message, told in connection.execute(
+            query("told_alerts"), {"messages": [_message(alert, FIRING) for alert in alerts]}
+        ):
+            heard[message].append((subscription, told))
+        rows: list[dict[str, Any]] = []
+        for alert in alerts:
+            if listeners := heard.get(_message(alert, FIRING)):
+                over = self._told(connection, alert, rules, RESOLVED)
+                for subscription, told in listeners:
+                    same = {name: told[name] for name in ("labels", "severity")}
+                    rows.append(_delivery(subscription, alert, RESOLVED, {**over, **same}))
+        return _add(connection, rows)
+
+    def _told(self, connection: Connection[Any], alert: State, rules: RuleBook, status: str) -> dict[str, Any]:
+        extent = extent_of(connection, alert, rules.match_of(alert.rule))
+        return {
+            "status": status,
+            "rule": alert.rule,
+            "problem": alert.problem,
+            "severity": alert.severity,
+            "labels": labels_of(alert),
+            "annotations": annotations_of(alert, extent, self._public_url),
+            "startsAt": alert.starts_at.isoformat(),
+            "endsAt": alert.ends_at.isoformat() if alert.ends_at else None,
+            "generatorURL": link_of(alert, self._public_url),
+        }
+
+
+def _message(alert: State, status: str) -> str:
+    return alert_event_id(alert.rule, alert.problem, (alert.starts_at - _EPOCH) // timedelta(microseconds=1), status)
+
+
+def _delivery(subscription_id: str, alert: State, status: str, told: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "subscription_id": subscription_id,
+        "message_id": _message(alert, status),
+        "request_key": alert_key(alert.rule, alert.problem),
+        "alert": told,
+    }
+
+
+def _add(connection: Connection[Any], rows: list[dict[str, Any]]) -> int:
+    if rows:
+        connection.execute(query("add_deliveries"), {"rows": json.dumps(rows)})
+    return len(rows)

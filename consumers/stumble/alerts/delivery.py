@@ -1,0 +1,98 @@
+"""Delivers publications to the two topics, framed as the relay frames events, and waits until the broker has them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from confluent_kafka import KafkaError, KafkaException, Producer
+
+from stumble.settings.registry import Registry
+from stumble.wire.codec import frame_confluent, frame_single_object
+from stumble.wire.encoder import Encoder
+from stumble.wire.errors import StumbleError
+from stumble.wire.headers import record_headers
+from stumble.wire.ids import publication_event_id
+from stumble.wire.schemas import ACTION_FAILED, ACTION_OUTCOME
+from stumble.wire.topics import partition_key
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from confluent_kafka import Message
+
+    from stumble.alerts.publications import Row
+    from stumble.settings.kafka import KafkaSettings
+    from stumble.wire.schemas import Schema
+
+SOURCE = "stumble-alerter"
+_SECONDS = 30.0
+
+
+class UndeliveredError(StumbleError):
+    """The broker did not take all of it: nothing is marked, all of it is sent again."""
+
+
+class Delivery:
+    """An idempotent producer for `ActionFailed` and `ActionOutcome`."""
+
+    def __init__(self, kafka: KafkaSettings) -> None:
+        topics = kafka.topics
+        self._registry = Registry(kafka) if kafka.schema_registry_url else None
+        self._kinds = {
+            "failure": (topics.failures, ACTION_FAILED, Encoder(json.loads(ACTION_FAILED.json))),
+            "outcome": (topics.outcomes, ACTION_OUTCOME, Encoder(json.loads(ACTION_OUTCOME.json))),
+        }
+        config = kafka.producer_config(linger_ms=5, message_timeout_ms=int(_SECONDS * 1000), compression_type="lz4")
+        self._producer = Producer({"log_level": 2, **config})
+
+    def send(self, rows: Sequence[Row]) -> None:
+        """Send rows in their order and wait; raises `UndeliveredError` or `RegistryUnavailable`."""
+        failed: list[str] = []
+
+        def delivered(error: KafkaError | None, _: Message) -> None:
+            if error is not None:
+                failed.append(error.str())
+
+        try:
+            for row in rows:
+                self._produce(row, delivered)
+                self._producer.poll(0)
+        except (BufferError, KafkaException) as error:
+            failed.append(str(error))
+        left = self._producer.flush(_SECONDS + 5)
+        if failed or left:
+            raise UndeliveredError(f"Kafka did not take {len(failed) + left} records: {(failed or ['no answer'])[0]}.")
+
+    def _produce(self, row: Row, delivered: Any) -> None:
+        topic, schema, encoder = self._kinds[row.kind]
+        record = record_of(row)
+        self._producer.produce(
+            topic,
+            key=partition_key(record),
+            value=self._prefix(topic, schema) + encoder.encode(record),
+            headers=list(
+                record_headers(schema, SOURCE, publication_event_id(row.subject_id, row.revision), row.created_us)
+            ),
+            on_delivery=delivered,
+        )
+
+    def _prefix(self, topic: str, schema: Schema) -> bytes:
+        if self._registry is None:
+            return frame_single_object(schema, b"")
+        return frame_confluent(self._registry.register(topic, schema), b"")
+
+
+def record_of(row: Row) -> dict[str, Any]:
+    """Return the record of one revision: the same at every delivery."""
+    subject = "failure_id" if row.kind == "failure" else "request_key"
+    return {
+        **row.payload,
+        "request_key": row.request_key,
+        subject: row.subject_id,
+        "instance_uuid": row.instance_uuid,
+        "revision": row.revision,
+        "status": row.status,
+        "replaced_by": row.replaced_by,
+        "published_at": row.created_us,
+    }

@@ -1,0 +1,190 @@
+"""From publications to problems, alerts and messages to subscribers, in the transaction that moves the cursor.
+
+An alert is a state of one rule and one problem: ten thousand failures of one cause are one alert that grows.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from stumble.alerts.rules import On, Rule, RuleBook
+from stumble.alerts.state import State, problem_of
+from stumble.store.queries import query
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+    from stumble.alerts.publications import Row
+
+#: What an alert keeps of its last record, for labels and text.
+_KEPT = (
+    "action", "exception", "blame", "reason", "host", "instance_uuid", "request_id", "owner_project_id",
+    "availability_zone", "effect", "evidence",
+)  # fmt: skip
+
+
+class Noted(NamedTuple):
+    """What is known of a problem after a batch."""
+
+    is_new: bool
+    has_regressed: bool
+    is_muted: bool
+
+
+class Spread(NamedTuple):
+    """How many failures a rule about spreading problems found in its window, and when the first of them happened."""
+
+    failures: int
+    since_us: int
+
+
+class Hit(NamedTuple):
+    """One rule that speaks of one problem, the failures that came in just now, and what had come before."""
+
+    rule: Rule
+    problem: str
+    rows: list[Row]
+    spread: Spread | None = None
+
+
+class Engine:
+    """Applies one book of rules; `rules` may be replaced between two batches."""
+
+    def __init__(self, rules: RuleBook) -> None:
+        self.rules = rules
+
+    def take(self, connection: Connection[Any], rows: Sequence[Row]) -> list[State]:
+        """Take in publications, in the caller's transaction; returns the alerts that fire and did not before."""
+        failures = [row for row in rows if row.kind == "failure" and row.status == "CURRENT" and row.revision == 1]
+        groups = _grouped(row for row in failures if row.payload.get("fingerprint"))
+        noted = _note(connection, groups)
+        rules = [rule for rule in self.rules.rule if rule.enabled]
+        turned = _turned(connection, [rule for rule in rules if rule.outcomes], rows)
+        hits: list[Hit] = []
+        for rule in rules:
+            hits += _ended(rule, turned) if rule.outcomes else self._failing(connection, rule, groups, noted)
+        return _fire(connection, hits)
+
+    def rest(self, connection: Connection[Any]) -> list[State]:
+        """End what was quiet for long enough, was muted or resolved; returns the alerts that are over."""
+        return [State(*row) for row in connection.execute(query("rest_alerts"))]
+
+    def _failing(
+        self,
+        connection: Connection[Any],
+        rule: Rule,
+        groups: dict[str, list[Row]],
+        noted: dict[str, Noted],
+    ) -> list[Hit]:
+        fitting = {
+            problem: matched
+            for problem, rows in groups.items()
+            if not noted[problem].is_muted and (matched := [row for row in rows if rule.match.fits(row.payload)])
+        }
+        if not fitting:
+            return []
+        # An alert that fires goes on for as long as failures keep coming, whatever started it.
+        going_on = _firing(connection, rule, fitting)
+        starting = _starting(connection, rule, fitting, noted)
+        return [
+            Hit(rule, problem, rows, None if problem in going_on else starting[problem])
+            for problem, rows in fitting.items()
+            if problem in going_on or problem in starting
+        ]
+
+
+def _grouped(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    groups: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        groups[row.payload["fingerprint"]].append(row)
+    return groups
+
+
+def _note(connection: Connection[Any], groups: dict[str, list[Row]]) -> dict[str, Noted]:
+    if not groups:
+        return {}
+    rows = [
+        {
+            "fingerprint": problem,
+            **{name: found[-1].payload.get(name) for name in ("action", "exception", "blame", "reason")},
+            "first_us": min(row.payload["occurred_at"] for row in found),
+            "last_us": max(row.payload["occurred_at"] for row in found),
+        }
+        for problem, found in groups.items()
+    ]
+    answers = connection.execute(query("note_problems"), {"rows": json.dumps(rows)})
+    return {answer[0]: Noted(*answer[1:]) for answer in answers}
+
+
+def _firing(connection: Connection[Any], rule: Rule, problems: Iterable[str]) -> set[str]:
+    found = connection.execute(query("firing_alerts"), {"problems": list(problems)})
+    return {problem for name, problem in found if name == rule.name}
+
+
+def _starting(
+    connection: Connection[Any],
+    rule: Rule,
+    fitting: dict[str, list[Row]],
+    noted: dict[str, Noted],
+) -> dict[str, Spread | None]:
+    if rule.on is On.FAILURE:
+        return dict.fromkeys(fitting)
+    if rule.on is On.PROBLEM:
+        return {problem: None for problem in fitting if noted[problem].is_new or noted[problem].has_regressed}
+    found = connection.execute(
+        query("spread_of"),
+        {"fingerprints": list(fitting), "window": rule.window.total_seconds(), **rule.match.likes()},
+    )
+    return {
+        problem: Spread(failures, since_us)
+        for problem, failures, instances, projects, since_us in found
+        if failures >= rule.failures and instances >= rule.instances and projects >= rule.projects
+    }
+
+
+def _turned(connection: Connection[Any], rules: Sequence[Rule], rows: Sequence[Row]) -> list[Row]:
+    """Return what requests came to that some rule speaks of, but for corrections that leave it as it was."""
+    found = [
+        row
+        for row in rows
+        if row.kind == "outcome" and row.status == "CURRENT" and any(rule.speaks_of(row.payload) for rule in rules)
+    ]
+    if not found:
+        return []
+    turned = {row[0] for row in connection.execute(query("turned_outcomes"), {"ids": [row.id for row in found]})}
+    return [row for row in found if row.id in turned]
+
+
+def _ended(rule: Rule, rows: Iterable[Row]) -> list[Hit]:
+    problems: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        if rule.speaks_of(row.payload):
+            problems[problem_of(row.payload)].append(row)
+    return [Hit(rule, problem, found) for problem, found in problems.items()]
+
+
+def _fire(connection: Connection[Any], hits: Sequence[Hit]) -> list[State]:
+    rows = [
+        {
+            "rule": rule.name,
+            "problem": problem,
+            "severity": rule.severity,
+            "text": rule.text,
+            "labels": rule.labels,
+            "last": {name: found[-1].payload.get(name) for name in _KEPT},
+            "since_us": spread.since_us if spread else min(_time(row) for row in found),
+            "quiet_seconds": int(rule.quiet.total_seconds()),
+            "failures": spread.failures if spread else len(found),
+        }
+        for rule, problem, found, spread in hits
+    ]
+    if not rows:
+        return []
+    return [State(*row) for row in connection.execute(query("fire_alerts"), {"rows": json.dumps(rows)})]
+
+
+def _time(row: Row) -> int:
+    return int(row.payload.get("occurred_at") or row.payload.get("started_at") or row.created_us)

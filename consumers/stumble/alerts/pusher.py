@@ -1,0 +1,125 @@
+"""Alerting beside publishing: a thread with a lease, a cursor and a connection of its own.
+
+A receiver that is slow or away delays neither the topics nor the other receivers.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from stumble.alerts import subscriptions
+from stumble.alerts.alert_messages import Changes
+from stumble.alerts.engine import Engine
+from stumble.alerts.lease import SECONDS
+from stumble.alerts.lease_worker import Worker
+from stumble.alerts.publications import Feed
+from stumble.alerts.receivers.alertmanager import Alertmanager, AlertmanagerError
+from stumble.alerts.rules import RulesError, load_rules
+from stumble.metrics import definitions as d
+from stumble.metrics.process import ProcessMetrics
+from stumble.runtime.timers import Timers
+from stumble.store.queries import query
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+    from stumble.alerts.settings import AlertSettings
+
+_BATCH = 1000
+_IDLE = 0.05
+_REST_EVERY = 1.0
+_RELOAD_EVERY = 2.0
+_AWAY_FOR = 5.0
+
+
+class Pusher(Worker):
+    """Applies the rules, tells Alertmanager and lays down messages to subscribers until `stop` is set.
+
+    Raises ``RulesError`` where it is made.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        settings: AlertSettings,
+        stop: threading.Event,
+        lease_seconds: float = SECONDS,
+        metrics: ProcessMetrics | None = None,
+    ) -> None:
+        super().__init__("alerts", url, stop, lease_seconds)
+        self._settings = settings
+        self._engine = Engine(load_rules(settings.rules))
+        self._read_at = self._modified()
+        self._changes = Changes(settings.public_url)
+        self._feed = Feed(self.lease)
+        self._metrics = metrics or ProcessMetrics("alerter")
+        self._metrics.gauge(d.RULES_SOUND).set(1)
+        self._alertmanager = Alertmanager(settings, self._metrics)
+        self._timers = Timers()
+
+    def begin(self, connection: Connection[Any]) -> None:
+        """Go to where the last holder of the lease came."""
+        self._feed.open(connection)
+
+    def work(self, connection: Connection[Any]) -> float:
+        """Take in what was published, end what is quiet, tell what is due."""
+        self._reload()
+        rows = self._feed.read(connection, _BATCH)
+        if rows:
+            with connection.transaction():
+                begun = self._engine.take(connection, rows)
+                subscribers = subscriptions.read_all(connection)
+                subscriptions.queue(connection, subscribers, rows)
+                self._changes.begun(connection, subscribers, begun, self._engine.rules)
+                self._feed.mark(connection, rows[-1])
+        if self._timers.due("rest", _REST_EVERY):
+            with connection.transaction():
+                if over := self._engine.rest(connection):
+                    self._changes.over(connection, over, self._engine.rules)
+            self._say(dict(connection.execute(query("count_alerts")).fetchall()))
+        self._tell(connection)
+        return 0.0 if len(rows) == _BATCH else _IDLE
+
+    def stand_by(self) -> None:
+        """Say nothing of alerts that another one tells."""
+        self._say({})
+
+    def _say(self, firing: dict[str, int]) -> None:
+        for severity in d.ALERTS_FIRING.values:
+            self._metrics.gauge(d.ALERTS_FIRING).labels(severity).set(firing.get(severity, 0))
+
+    def close(self) -> None:
+        """Close the connections to Alertmanager."""
+        self._alertmanager.close()
+
+    def _tell(self, connection: Connection[Any]) -> None:
+        if not self._timers.past("alertmanager"):
+            return
+        try:
+            self._alertmanager.tell(connection, self._engine.rules)
+            self.notices.over("alertmanager", "Alertmanager takes alerts again.")
+        except AlertmanagerError as error:
+            self._timers.put_off("alertmanager", _AWAY_FOR)
+            self.notices.say("alertmanager", str(error))
+
+    def _reload(self) -> None:
+        """Take new rules when the file changes; keep the old ones while the new ones are wrong."""
+        if not self._timers.due("reload", _RELOAD_EVERY) or (modified := self._modified()) == self._read_at:
+            return
+        self._read_at = modified
+        try:
+            self._engine.rules = load_rules(self._settings.rules)
+        except RulesError as error:
+            self._metrics.gauge(d.RULES_SOUND).set(0)
+            said = "; ".join(error.mistakes)
+            self.log.error("%s: %s. The rules from before hold on.", self._settings.rules, said)  # noqa: TRY400
+        else:
+            self._metrics.gauge(d.RULES_SOUND).set(1)
+            self.log.info("Read %d rules anew.", len(self._engine.rules.rule))
+
+    def _modified(self) -> int:
+        try:
+            return self._settings.rules.stat().st_mtime_ns if self._settings.rules else 0
+        except OSError:
+            return -1

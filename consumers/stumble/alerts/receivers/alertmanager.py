@@ -1,0 +1,96 @@
+"""Alertmanager's API v2: firing alerts told again and again, resolved ones for five minutes, to every replica.
+
+Sources: Alertmanager api/v2/openapi.yaml and docs/alerts_api.md.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from stumble.alerts.rules import Match, RuleBook
+from stumble.alerts.state import State, annotations_of, extent_of, labels_of, link_of
+from stumble.metrics import definitions as d
+from stumble.metrics.process import ProcessMetrics
+from stumble.settings.urls import without_password
+from stumble.store.queries import query
+from stumble.wire.errors import StumbleError
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+    from stumble.alerts.settings import AlertSettings
+
+_TIMEOUT_S = 5.0
+#: An alert that is not told again ends by itself after so many intervals: fewer would let it flap.
+_INTERVALS = 4
+
+
+class AlertmanagerError(StumbleError):
+    """No replica took the alerts: they stay due."""
+
+
+class Alertmanager:
+    """Tells every replica what is due."""
+
+    def __init__(
+        self, settings: AlertSettings, metrics: ProcessMetrics | None = None, client: httpx.Client | None = None
+    ) -> None:
+        self._settings = settings
+        self._metrics = metrics or ProcessMetrics("alerter")
+        self._urls = [f"{url.rstrip('/')}/api/v2/alerts" for url in settings.alertmanagers]
+        self._client = client or httpx.Client(timeout=_TIMEOUT_S)
+
+    def tell(self, connection: Connection[Any], rules: RuleBook) -> int:
+        """Tell what is due and mark it; returns how many alerts. Raises ``AlertmanagerError`` when nobody took them.
+
+        `rules` say which failures of a problem an alert counts: those that its rule matches.
+        """
+        if not self._urls:
+            return 0
+        settings = self._settings
+        due = [
+            State(*row)
+            for row in connection.execute(
+                query("alerts_to_post"),
+                {"calm": settings.calm_seconds, "resend": settings.resend_seconds},
+            )
+        ]
+        if not due:
+            return 0
+        at = datetime.now(UTC)
+        self._post([self._alert(connection, state, at, rules.match_of(state.rule)) for state in due])
+        told = {"rules": [state.rule for state in due], "problems": [state.problem for state in due]}
+        connection.execute(query("mark_posted"), {"at": at, **told})
+        return len(due)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def _post(self, alerts: list[dict[str, Any]]) -> None:
+        said: list[str] = []
+        for url in self._urls:
+            try:
+                answer = self._client.post(url, json=alerts)
+                failed = f"{answer.status_code} {answer.text[:200].strip()}" if answer.is_error else None
+            except (httpx.HTTPError, httpx.InvalidURL) as error:
+                failed = str(error)
+            self._metrics.counter(d.ALERTMANAGER_POSTS).labels("failed" if failed else "taken").inc()
+            if failed:
+                said.append(f"{without_password(url)}: {failed}")
+        if len(said) == len(self._urls):
+            raise AlertmanagerError(f"Alertmanager does not take alerts ({'; '.join(said)}); they are told again.")
+
+    def _alert(self, connection: Connection[Any], state: State, at: datetime, match: Match) -> dict[str, Any]:
+        extent = extent_of(connection, state, match)
+        ends_at = state.ends_at or at + timedelta(seconds=self._settings.resend_seconds * _INTERVALS)
+        return {
+            "labels": labels_of(state),
+            "annotations": annotations_of(state, extent, self._settings.public_url),
+            "startsAt": state.starts_at.isoformat(),
+            "endsAt": ends_at.isoformat(),
+            "generatorURL": link_of(state, self._settings.public_url),
+        }

@@ -1,0 +1,210 @@
+"""Webhooks by the Standard Webhooks specification: signed, tried again by its schedule, one id at every try.
+
+Source: standard-webhooks.md (signature scheme, delivery, retries, status codes).
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlsplit
+
+import httpx
+from standardwebhooks import Webhook
+
+from stumble.alerts.publications import Row
+from stumble.alerts.receivers.body import body_of
+from stumble.alerts.receivers.guard import resolve
+from stumble.metrics import definitions as d
+from stumble.metrics.process import ProcessMetrics
+from stumble.store.queries import query
+from stumble.wire.errors import StumbleError
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+    from stumble.alerts.settings import AlertSettings
+
+#: Seconds until the next try, after each: 75 hours in all.
+SCHEDULE = (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
+#: Messages on their way at once: to one subscriber, and to all.
+_EACH = 8
+_AT_ONCE = 64
+_TIMEOUT_S = 20.0
+_WAIT_S = 0.05
+_SAID_BYTES = 2000
+_SAID_CHARACTERS = 500
+_GONE = 410
+_SLOW_DOWN = frozenset({429, 502, 503, 504})
+_LONGEST_RETRY_AFTER = 86_400.0
+
+
+class Due(NamedTuple):
+    """One message that is to be sent now."""
+
+    subscription_id: str
+    message_id: str
+    attempts: int
+    url: str
+    body: str
+    secrets: Sequence[str]
+    created_at: datetime
+    #: A publication, or what an alert's change tells; None: a test.
+    about: Row | dict[str, Any] | None
+
+
+class Answer(NamedTuple):
+    """What became of one try, which took `seconds`."""
+
+    status: int | None
+    error: str | None = None
+    wait: float = 0.0
+    seconds: float = 0.0
+
+
+class Webhooks:
+    """Sends what is due, several at once: a subscriber that is slow or hangs holds up only itself."""
+
+    def __init__(
+        self, settings: AlertSettings, client: httpx.Client | None = None, metrics: ProcessMetrics | None = None
+    ) -> None:
+        self._networks = settings.webhook_networks
+        self._client = client or httpx.Client(timeout=_TIMEOUT_S, follow_redirects=False, trust_env=False)
+        self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="webhook")
+        self._metrics = metrics or ProcessMetrics("alerter")
+        self._on_the_way: dict[tuple[str, str], tuple[Due, Future[Answer]]] = {}
+        #: Subscribers that answered the last time, whatever; one try at once is enough to find out about the others.
+        self._answering: set[str] = set()
+
+    def send(self, connection: Connection[Any]) -> int:
+        """Start what is due, note what came back meanwhile; returns how many are on their way or were noted."""
+        self._start(connection)
+        if not self._on_the_way:
+            return 0
+        wait([future for _, future in self._on_the_way.values()], _WAIT_S, FIRST_COMPLETED)
+        back = [place for place, (_, future) in self._on_the_way.items() if future.done()]
+        with connection.transaction():
+            # A note that a crash of the database takes costs one more delivery under the same id, a wait for its disk
+            # would cost every message.
+            connection.execute("set local synchronous_commit = off")
+            for item, future in map(self._on_the_way.__getitem__, back):
+                self._note(connection, item, future.result())
+        for place in back:  # only now: what could not be noted is no news to the next turn
+            del self._on_the_way[place]
+        return len(back) + len(self._on_the_way)
+
+    def _start(self, connection: Connection[Any]) -> None:
+        # Planned each time: a plan from before a storm would read the whole queue.
+        rows = connection.execute(query("due_deliveries"), {"each": _EACH}, prepare=False).fetchall()
+        many = Counter(subscription for subscription, _ in self._on_the_way)
+        for row in rows:
+            item = Due._make((*row[:7], row[7] or (Row._make(row[8:]) if row[8] is not None else None)))
+            place = (item.subscription_id, item.message_id)
+            allowed = _EACH if item.subscription_id in self._answering else 1
+            if place not in self._on_the_way and many[item.subscription_id] < allowed:
+                self._on_the_way[place] = (item, self._pool.submit(self._try, item))
+                many[item.subscription_id] += 1
+
+    def close(self) -> None:
+        """End the threads and the connections."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._client.close()
+
+    def _try(self, item: Due) -> Answer:
+        began = time.monotonic()
+        try:
+            answer = self._post(item)
+        except StumbleError as error:
+            answer = Answer(None, str(error))
+        except Exception as error:  # noqa: BLE001 - nothing about one subscriber may stop the others
+            answer = Answer(None, _clean(f"{type(error).__name__}: {error}"))
+        return answer._replace(seconds=time.monotonic() - began)
+
+    def _post(self, item: Due) -> Answer:
+        now = datetime.now(UTC)
+        body = body_of(item.body, item.about, item.subscription_id, item.created_at)
+        headers = signed(item.message_id, now, body, item.secrets)
+        url, name = resolve(item.url, self._networks)
+        headers["host"] = urlsplit(item.url).netloc
+        with self._client.stream(
+            "POST", url, content=body, headers=headers, extensions={"sni_hostname": name}
+        ) as answer:
+            said = _said(answer)
+            if answer.is_success:
+                return Answer(answer.status_code)
+            return Answer(answer.status_code, said or answer.reason_phrase, retry_after(answer, now))
+
+    def _note(self, connection: Connection[Any], item: Due, answer: Answer) -> None:
+        (self._answering.discard if answer.status is None else self._answering.add)(item.subscription_id)
+        done = answer.status is not None and 200 <= answer.status < 300
+        last = item.attempts >= len(SCHEDULE)
+        give_up = not done and (last or answer.status == _GONE)
+        result = "delivered" if done else "given_up" if give_up else "put_off"
+        self._metrics.counter(d.WEBHOOK_TRIES).labels(result).inc()
+        self._metrics.histogram(d.WEBHOOK_SECONDS).observe(answer.seconds)
+        scheduled = 0.0 if done or last else SCHEDULE[item.attempts] * random.uniform(1.0, 1.1)  # noqa: S311
+        connection.execute(
+            query("note_delivery"),
+            {
+                "subscription": item.subscription_id,
+                "message": item.message_id,
+                "status": answer.status,
+                "error": answer.error,
+                "done": done,
+                "give_up": give_up,
+                "wait": max(scheduled, answer.wait),
+            },
+        )
+        if answer.status == _GONE:
+            reason = "it answered 410: it wants no more messages"
+            connection.execute(query("disable_subscription"), {"id": item.subscription_id, "reason": reason})
+
+
+def signed(message_id: str, at: datetime, body: bytes, secrets: Sequence[str]) -> dict[str, str]:
+    """Return the headers of a message, signed with every secret that holds."""
+    return {
+        "content-type": "application/json",
+        "accept-encoding": "identity",
+        "user-agent": "stumble",
+        "webhook-id": message_id,
+        "webhook-timestamp": str(int(at.timestamp())),
+        "webhook-signature": " ".join(Webhook(secret).sign(message_id, at, body.decode()) for secret in secrets),
+    }
+
+
+def retry_after(answer: httpx.Response, now: datetime) -> float:
+    """Return the seconds that a receiver asks for, at most a day; 0 where it doesn't."""
+    text = answer.headers.get("retry-after")
+    if answer.status_code not in _SLOW_DOWN or not text:
+        return 0.0
+    try:
+        seconds = float(text) if text.isdigit() else (_moment(text) - now).total_seconds()
+    except (ValueError, OverflowError):
+        return 0.0
+    return min(max(seconds, 0.0), _LONGEST_RETRY_AFTER)
+
+
+def _moment(text: str) -> datetime:
+    found = parsedate_to_datetime(text)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)  # "-0000" and no zone at all give none
+
+
+def _said(answer: httpx.Response) -> str:
+    """Read the beginning of an answer, undecoded: a receiver can neither fill our memory nor keep us for ever."""
+    told, until = b"", time.monotonic() + _TIMEOUT_S
+    for part in answer.iter_raw(_SAID_BYTES):
+        told += part
+        if len(told) >= _SAID_BYTES or time.monotonic() > until:
+            break
+    return _clean(told.decode(errors="replace"))
+
+
+def _clean(text: str) -> str:
+    """Return text as PostgreSQL takes it."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").strip()[:_SAID_CHARACTERS]

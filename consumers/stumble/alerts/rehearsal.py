@@ -1,0 +1,125 @@
+"""What rules would have sent for real history, before they are switched on. Pure."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any
+
+from stumble.alerts.rules import On, Rule, RuleBook
+from stumble.alerts.state import problem_of
+
+
+@dataclass(slots=True)
+class Rehearsed:
+    """One alert that would have fired; `ends_at` None: it would fire still."""
+
+    rule: str
+    severity: str
+    problem: str
+    action: str | None
+    exception: str | None
+    starts_at: datetime
+    last_at: datetime
+    ends_at: datetime | None = None
+    failures: int = 0
+    instances: set[str] = field(default_factory=set)
+    projects: set[str] = field(default_factory=set)
+
+    def add(self, failure: dict[str, Any]) -> None:
+        """Take in one more failure."""
+        self.failures += 1
+        self.last_at = failure["occurred_at"]
+        self.instances.add(str(failure["instance_uuid"]))
+        self.projects.add(str(failure["owner_project_id"]))
+
+
+def rehearse(
+    book: RuleBook,
+    failures: Iterable[dict[str, Any]],
+    known: Iterable[str],
+    until: datetime,
+    *,
+    outcomes: Iterable[dict[str, Any]] = (),
+    resolved: Mapping[str, datetime] = MappingProxyType({}),
+) -> list[Rehearsed]:
+    """Return the alerts that failures (in the order of their time) would have given, in the order of their start.
+
+    `known`: fingerprints seen before the first of them, which are no new problems. `outcomes`: what requests came
+    to, as `ActionOutcome` has it, `occurred_at` being when that was concluded. `resolved`: problems that somebody
+    resolved, and when: what fails after that has regressed. Mutes are left out: they say nothing of the rules.
+    """
+    enabled = [rule for rule in book.rule if rule.enabled]
+    played = [_Play(rule, set(known), resolved) for rule in enabled if not rule.outcomes]
+    for failure in failures:
+        for play in played:
+            play.take(failure)
+    ended = [_Play(rule, set(), resolved) for rule in enabled if rule.outcomes]
+    for request in outcomes if ended else ():
+        for play in ended:
+            play.take({**request, "fingerprint": problem_of(request), "exception": None})
+    played += ended
+    found = [alert for play in played for alert in play.finish(until)]
+    return sorted(found, key=lambda alert: alert.starts_at)
+
+
+class _Play:
+    def __init__(self, rule: Rule, known: set[str], resolved: Mapping[str, datetime]) -> None:
+        self._rule = rule
+        self._known = known
+        self._resolved = dict(resolved)
+        self._firing: dict[str, Rehearsed] = {}
+        self._over: list[Rehearsed] = []
+        self._recent: dict[str, deque[dict[str, Any]]] = {}
+
+    def take(self, failure: dict[str, Any]) -> None:
+        problem, at = failure["fingerprint"], failure["occurred_at"]
+        self._rest(at)
+        is_new = problem not in self._known or self._has_regressed(problem, at)
+        self._known.add(problem)
+        if not (self._rule.speaks_of if self._rule.outcomes else self._rule.match.fits)(failure):
+            return
+        recent = self._recent.setdefault(problem, deque())
+        recent.append(failure)
+        while recent[0]["occurred_at"] <= at - self._rule.window:
+            recent.popleft()
+        if problem not in self._firing:
+            if not self._starts(recent, is_new=is_new):
+                return
+            alert = Rehearsed(
+                self._rule.name, self._rule.severity, problem, failure["action"], failure["exception"], at, at
+            )
+            self._firing[problem] = alert
+            for earlier in list(recent)[:-1] if self._rule.on is On.SPREAD else ():
+                alert.add(earlier)  # a spread is about all that it was concluded from
+        self._firing[problem].add(failure)
+
+    def finish(self, until: datetime) -> list[Rehearsed]:
+        self._rest(until)
+        return [*self._over, *self._firing.values()]
+
+    def _starts(self, recent: deque[dict[str, Any]], *, is_new: bool) -> bool:
+        rule = self._rule
+        if rule.on is On.SPREAD:
+            return (
+                len(recent) >= rule.failures
+                and len({item["instance_uuid"] for item in recent}) >= rule.instances
+                and len({item["owner_project_id"] for item in recent}) >= rule.projects
+            )
+        return is_new or rule.on is not On.PROBLEM
+
+    def _has_regressed(self, problem: str, at: datetime) -> bool:
+        solved = self._resolved.get(problem)
+        if solved is None or at <= solved:
+            return False
+        del self._resolved[problem]  # the first failure after it makes it regressed, the others go on
+        return True
+
+    def _rest(self, at: datetime) -> None:
+        for problem, alert in list(self._firing.items()):
+            if alert.last_at + self._rule.quiet < at:
+                alert.ends_at = alert.last_at + self._rule.quiet
+                self._over.append(self._firing.pop(problem))

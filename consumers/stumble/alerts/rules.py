@@ -1,0 +1,287 @@
+"""Rules: which failures are worth an alert. TOML, checked as a whole before any of it is used.
+
+Rates, windows over metrics, silences, routing and quiet hours are Prometheus' and Alertmanager's. A rule here speaks
+of what those can't know: one failure, a new or regressed problem, one that spreads, what a request came to.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import timedelta
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from stumble.alerts.toml_lines import Places
+from stumble.outcome.records import BLAMES, EFFECTS, OUTCOMES, STALLED
+from stumble.outcome.rules import RULES
+from stumble.wire.errors import StumbleError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SEVERITIES = ("info", "warning", "critical")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_LABEL = r"^[a-zA-Z_][a-zA-Z0-9_]*$"
+_OWN_LABELS = frozenset({"alertname", "rule", "problem", "severity", "action", "exception", "blame"})
+_FIELDS = {"project": "owner_project_id"}
+#: What a request doesn't have.
+_OF_FAILURES = ("exception", "blame", "host")
+#: What a request may come to that is worth an alert.
+TOLD_OUTCOMES = tuple(outcome for outcome in OUTCOMES if outcome not in ("IN_PROGRESS", "SUCCEEDED"))
+
+
+class On(StrEnum):
+    """What makes a rule speak up."""
+
+    FAILURE = "failure"
+    PROBLEM = "problem"
+    SPREAD = "spread"
+    STALLED = "stalled"
+    OUTCOME = "outcome"
+
+
+class RulesError(StumbleError):
+    """The rules can't be used; the text names each mistake with its line, one a line."""
+
+    def __init__(self, source: str, mistakes: Sequence[str]) -> None:
+        self.mistakes = mistakes
+        between = " " if len(mistakes) == 1 else "\n  "
+        super().__init__(f"{source} can't be used:" + "".join(between + mistake for mistake in mistakes))
+
+
+def duration(value: object) -> object:
+    """Read ``15m`` as a timedelta; raises ``ValueError``."""
+    found = re.fullmatch(r"([1-9]\d{0,5})([smhd])", value) if isinstance(value, str) else None
+    if found is None:
+        raise ValueError('write a number and s, m, h or d, such as "15m"')
+    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
+Duration = Annotated[timedelta, BeforeValidator(duration)]
+Patterns = Annotated[tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)]
+
+
+class Match(BaseModel):
+    """What a failure or outcome must be: every field that is given, any of its patterns (``*`` and ``?`` work)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    action: Patterns = ()
+    exception: Patterns = ()
+    blame: Patterns = ()
+    project: Patterns = ()
+    host: Patterns = ()
+    availability_zone: Patterns = ()
+    cell: Patterns = ()
+    region: Patterns = ()
+    outcome: Patterns = ()
+    effect: Patterns = ()
+
+    def fits(self, payload: Mapping[str, Any]) -> bool:
+        """Tell whether the fields of an ``ActionFailed`` or ``ActionOutcome`` match."""
+        return all(
+            any(fits(str(payload.get(_FIELDS.get(name, name)) or ""), pattern) for pattern in patterns)
+            for name, patterns in self
+            if patterns
+        )
+
+    def likes(self) -> dict[str, list[str] | None]:
+        """Return what may differ within one problem as patterns of SQL's ``like``; None where everything fits."""
+        return {
+            name: [_like(pattern) for pattern in getattr(self, name)] or None
+            for name in ("project", "host", "availability_zone", "cell", "region", "blame", "effect")
+        }
+
+
+def fits(value: str, pattern: str) -> bool:
+    """Tell whether a value fits a pattern of a rule (``*`` and ``?`` work)."""
+    return fnmatchcase(value, pattern.replace("[", "[[]"))
+
+
+def _like(pattern: str) -> str:
+    return re.sub(r"([\\%_])", r"\\\1", pattern).replace("*", "%").replace("?", "_")
+
+
+class Rule(BaseModel):
+    """One rule."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")
+    on: On
+    match: Match = Match()
+    window: Duration = timedelta(minutes=10)
+    failures: int = Field(1, ge=1)
+    instances: int = Field(1, ge=1)
+    projects: int = Field(1, ge=1)
+    quiet: Duration = timedelta(minutes=15)
+    severity: str = Field("warning", pattern=f"^({'|'.join(SEVERITIES)})$")
+    labels: dict[Annotated[str, Field(pattern=_LABEL)], str] = Field(default_factory=dict)
+    text: str = Field("", max_length=500)
+    enabled: bool = True
+
+    @property
+    def outcomes(self) -> tuple[str, ...]:
+        """Which outcomes of requests it may speak of; none: it speaks of failures."""
+        return {On.OUTCOME: TOLD_OUTCOMES, On.STALLED: (STALLED,)}.get(self.on, ())
+
+    def speaks_of(self, payload: Mapping[str, Any]) -> bool:
+        """Tell whether what a request came to (an ``ActionOutcome``) is what this rule is about."""
+        return payload.get("outcome") in self.outcomes and self.match.fits(payload)
+
+
+class RuleBook(BaseModel):
+    """All rules, in their order."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rule: tuple[Rule, ...] = ()
+
+    def match_of(self, name: str) -> Match:
+        """Return which failures the rule called `name` counts; all of a problem's where it is there no more."""
+        return next((rule.match for rule in self.rule if rule.name == name), Match())
+
+    def warnings(self, *, alertmanager: bool) -> list[str]:
+        """Return what works but is seldom wanted."""
+        found = [
+            f"{rule.name}: Nova has no action {pattern}" + _meant(pattern, RULES)
+            for rule in self.rule
+            for pattern in rule.match.action
+            if not any(fits(action, pattern) for action in RULES)
+        ]
+        if alertmanager:
+            found += [
+                f"{rule.name}: Alertmanager sees one alert per problem, however many failures come; "
+                "what must hear of each one subscribes by webhook or reads the topic"
+                for rule in self.rule
+                if rule.on is On.FAILURE and rule.enabled
+            ]
+        return found
+
+
+def load_rules(path: Path | None) -> RuleBook:
+    """Read rules from a file, or those that ship. Raises ``RulesError`` with every mistake and its line."""
+    if path is None:
+        return parse_rules(
+            (resources.files(__package__) / "default_rules.toml").read_text(encoding="utf-8"), "default_rules.toml"
+        )
+    try:
+        return parse_rules(path.read_text(encoding="utf-8"), str(path))
+    except OSError as error:
+        raise RulesError(str(path), [f"it can't be read: {error.strerror or error}"]) from error
+    except UnicodeDecodeError as error:
+        raise RulesError(str(path), ["it can't be read: it is no UTF-8 text"]) from error
+
+
+def parse_rules(text: str, source: str) -> RuleBook:
+    """Read rules from TOML. Raises ``RulesError`` with every mistake."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RulesError(source, [_of_toml(str(error))]) from error
+    given = document.pop("rule", [])
+    places = Places(text)
+    found = [
+        (places.line(None, (name,)), f"{name}: nobody reads this; every rule begins with [[rule]]") for name in document
+    ]
+    if not isinstance(given, list) or not all(isinstance(item, dict) for item in given):
+        raise RulesError(source, [f"line {places.line(None, ('rule',))}: rule: every rule begins with [[rule]]"])
+    names: list[object] = []
+    for number, item in enumerate(given):
+        found += [(places.line(number, where), said) for where, said in _mistakes(item, names)]
+    if found:
+        raise RulesError(source, [f"line {line}: {said}" for line, said in sorted(found)])
+    return RuleBook.model_validate({"rule": given})
+
+
+def _mistakes(given: dict[str, Any], names: list[object]) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield the mistakes of one rule, each with its key; `names` are those of the rules before."""
+    if given.get("name") in names:
+        yield ("name",), f"name: two rules are called {given['name']}; give each its own name"
+    names.append(given.get("name"))
+    try:
+        rule = Rule.model_validate(given)
+    except ValidationError as error:
+        wrong = [
+            (tuple(part for part in item["loc"] if isinstance(part, str) and part != "[key]"), item)
+            for item in error.errors(include_url=False, include_input=False)
+        ]
+        for where, item in wrong:
+            yield where, f"{'.'.join(where)}: {_reason(item['type'], where, item['msg'])}"
+        try:  # what is left may be inconsistent besides
+            rule = Rule.model_validate({"name": "x", "on": "spread", **_without(given, [where for where, _ in wrong])})
+        except ValidationError:
+            return
+        if given.get("on") not in set(On):
+            return
+    yield from _inconsistent(rule)
+
+
+def _without(given: dict[str, Any], paths: list[tuple[str, ...]]) -> dict[str, Any]:
+    return {
+        name: _without(value, [path[1:] for path in paths if path[0] == name]) if isinstance(value, dict) else value
+        for name, value in given.items()
+        if (name,) not in paths
+    }
+
+
+def _inconsistent(rule: Rule) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield what is well formed and can't be meant: it would never fire, or do something else than it says."""
+    for name in sorted(rule.labels.keys() & _OWN_LABELS):
+        yield ("labels", name), f"labels.{name}: stumble sets this label itself; choose another name"
+    if rule.on is not On.SPREAD:
+        for name in ("window", "failures", "instances", "projects"):
+            if name in rule.model_fields_set:
+                yield (name,), f"{name}: belongs to on = 'spread', not '{rule.on}'"
+    elif rule.instances == rule.projects == 1:
+        yield ("on",), "on: 'spread' needs instances or projects of at least 2"
+    if rule.outcomes:
+        yield from _of_requests(rule)
+    elif rule.match.outcome:
+        yield ("match", "outcome"), "match.outcome: belongs to on = 'outcome'; a failure has no outcome of its own"
+    for name, said in misfits(rule.match, rule.outcomes or OUTCOMES):
+        yield ("match", name), said
+
+
+def _of_requests(rule: Rule) -> Iterator[tuple[tuple[str, ...], str]]:
+    if rule.on is On.OUTCOME and not rule.match.outcome:
+        yield ("on",), f"on: 'outcome' needs match.outcome, some of {', '.join(TOLD_OUTCOMES)}"
+    for name in _OF_FAILURES:
+        if getattr(rule.match, name):
+            yield ("match", name), f"match.{name}: on = '{rule.on}' speaks of requests, and only a failure has this"
+
+
+def misfits(match: Match, outcomes: Sequence[str] = OUTCOMES) -> Iterator[tuple[str, str]]:
+    """Yield the fields of a match with patterns that nothing can fit, and why."""
+    for name, known in {"blame": BLAMES, "effect": EFFECTS, "outcome": outcomes}.items():
+        for pattern in getattr(match, name):
+            if not any(fits(value, pattern) for value in known):
+                yield name, f"match.{name}: {pattern} fits none of {', '.join(known)}"
+
+
+def _reason(kind: str, where: tuple[str, ...], said: str) -> str:
+    if kind == "missing":
+        return "is missing"
+    if kind == "extra_forbidden":
+        known = Match.model_fields if where[0] == "match" else Rule.model_fields
+        return "nobody reads this" + (_meant(where[-1], known) or f"; there are {', '.join(known)}")
+    return said.removeprefix("Value error, ")
+
+
+def _meant(word: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(word, list(known), 1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _of_toml(said: str) -> str:
+    """Put the line in front, as in all other mistakes."""
+    found = re.fullmatch(r"(.*) \(at line (\d+), column (\d+)\)", said)
+    return f"line {found[2]}: {found[1]} (column {found[3]})" if found else said

@@ -1,0 +1,245 @@
+"""Who is told of failures, outcomes and alerts over HTTP: kept in the store, managed by API and command line."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import secrets
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from pydantic import ValidationError
+
+from stumble.alerts.rules import SEVERITIES, Match, fits, misfits
+from stumble.store.queries import query
+from stumble.wire.errors import StumbleError
+from stumble.wire.ids import publication_event_id
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+    from stumble.alerts.publications import Row
+    from stumble.alerts.state import State
+
+KINDS = ("failure", "outcome", "alert")
+BODIES = ("standard", "alertmanager")
+#: What all failures of one problem have in common, so what an alert can be matched by.
+_OF_ALERTS = ("action", "exception", "blame")
+_RULE = re.compile(r"[A-Za-z0-9_*?-]{1,64}")
+_PREFIX = "whsec_"
+_SECRET_BYTES = 32
+#: While a secret is being replaced, messages are signed with both.
+_MOST_SECRETS = 2
+
+
+class SubscriptionError(StumbleError):
+    """A subscription is wrong or not there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """One subscriber."""
+
+    id: str
+    url: str
+    body: str
+    kinds: tuple[str, ...]
+    match: Match
+    rules: tuple[str, ...]
+    severities: tuple[str, ...]
+    secrets: tuple[str, ...]
+    created_at: datetime
+    disabled_at: datetime | None = None
+    disabled_reason: str | None = None
+
+    def wants(self, row: Row) -> bool:
+        """Tell whether a publication is for this subscriber."""
+        return self.disabled_at is None and row.kind in self.kinds and self.match.fits(row.payload)
+
+    def wants_alert(self, alert: State) -> bool:
+        """Tell whether this subscriber is to hear that an alert fires."""
+        return (
+            self.disabled_at is None
+            and "alert" in self.kinds
+            and (not self.severities or alert.severity in self.severities)
+            and (not self.rules or any(fits(alert.rule, pattern) for pattern in self.rules))
+            and self.match.fits(alert.last)
+        )
+
+
+def new_secret() -> str:
+    """Return a fresh secret as Standard Webhooks writes them."""
+    return _PREFIX + base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()
+
+
+def add(
+    connection: Connection[Any],
+    url: str,
+    *,
+    body: str = "standard",
+    kinds: Sequence[str] = ("failure",),
+    match: dict[str, Any] | None = None,
+    rules: Sequence[str] = (),
+    severities: Sequence[str] = (),
+    secret: str | None = None,
+) -> Subscription:
+    """Add a subscriber and return it, with its secret. Raises ``SubscriptionError``.
+
+    `rules` (patterns) and `severities` choose among alerts; none: all.
+    """
+    _check(url, body, kinds, secret)
+    _check_alerts(kinds, match or {}, rules, severities)
+    try:
+        matched = Match.model_validate(match or {})
+    except ValidationError as error:
+        first = error.errors(include_input=False)[0]
+        said = first["msg"]
+        if first["type"] == "extra_forbidden":
+            said = f"a match knows {', '.join(Match.model_fields)}"
+        raise SubscriptionError(f"match.{'.'.join(map(str, first['loc']))} is wrong: {said}.") from error
+    for _, said in misfits(matched):
+        raise SubscriptionError(f"{said}.")
+    made = str(uuid.uuid4())
+    connection.execute(
+        query("add_subscription"),
+        {
+            "id": made,
+            "url": url,
+            "body": body,
+            "kinds": list(kinds),
+            "match": matched.model_dump_json(exclude_defaults=True),
+            "rules": list(rules),
+            "severities": list(severities),
+            "secrets": [secret or new_secret()],
+        },
+    )
+    return read(connection, made)
+
+
+def read(connection: Connection[Any], subscription_id: str) -> Subscription:
+    """Return one subscriber. Raises ``SubscriptionError`` where there is none."""
+    found = read_all(connection, subscription_id)
+    if not found:
+        raise SubscriptionError(f"There is no subscription {subscription_id}.")
+    return found[0]
+
+
+def read_all(connection: Connection[Any], subscription_id: str | None = None) -> list[Subscription]:
+    """Return all subscribers, oldest first."""
+    rows = connection.execute(query("read_subscriptions"), {"id": subscription_id})
+    return [
+        Subscription(
+            row[0],
+            row[1],
+            row[2],
+            tuple(row[3]),
+            Match.model_validate(row[4]),
+            tuple(row[5]),
+            tuple(row[6]),
+            tuple(row[7]),
+            *row[8:],
+        )
+        for row in rows
+    ]
+
+
+def remove(connection: Connection[Any], subscription_id: str) -> None:
+    """Remove a subscriber and its log. Raises ``SubscriptionError`` where there is none."""
+    if connection.execute(query("remove_subscription"), {"id": subscription_id}).fetchone() is None:
+        raise SubscriptionError(f"There is no subscription {subscription_id}.")
+
+
+def enable(connection: Connection[Any], subscription_id: str) -> None:
+    """Take a subscriber up again that had said it was gone. Raises ``SubscriptionError`` where there is none."""
+    if connection.execute(query("enable_subscription"), {"id": subscription_id}).fetchone() is None:
+        raise SubscriptionError(f"There is no subscription {subscription_id}.")
+
+
+def rotate(connection: Connection[Any], subscription_id: str) -> str:
+    """Return a new secret; until the next rotation messages are signed with the old one too."""
+    fresh = new_secret()
+    kept = [fresh, *read(connection, subscription_id).secrets][:_MOST_SECRETS]
+    connection.execute(query("set_secrets"), {"id": subscription_id, "secrets": kept})
+    return fresh
+
+
+def queue(connection: Connection[Any], subscribers: Sequence[Subscription], rows: Sequence[Row]) -> int:
+    """Lay down what publications are for whom, in the caller's transaction; returns how many messages."""
+    wanted = [
+        {
+            "subscription_id": subscriber.id,
+            "message_id": publication_event_id(row.subject_id, row.revision),
+            "publication_id": row.id,
+            "request_key": row.request_key,
+        }
+        for row in rows
+        for subscriber in subscribers
+        if subscriber.wants(row)
+    ]
+    if wanted:
+        connection.execute(query("add_deliveries"), {"rows": json.dumps(wanted)})
+    return len(wanted)
+
+
+def queue_test(connection: Connection[Any], subscription_id: str) -> str:
+    """Lay down a test message for one subscriber and return its id. Raises ``SubscriptionError``."""
+    message = str(uuid.uuid4())
+    row = {"subscription_id": read(connection, subscription_id).id, "message_id": message}
+    connection.execute(query("add_deliveries"), {"rows": json.dumps([row])})
+    return message
+
+
+def resend(connection: Connection[Any], subscription_id: str, message_id: str) -> None:
+    """Send a message again under its id. Raises ``SubscriptionError`` where there is none."""
+    found = connection.execute(query("resend_delivery"), {"id": subscription_id, "message": message_id}).fetchone()
+    if found is None:
+        raise SubscriptionError(f"The subscription {subscription_id} has no message {message_id}.")
+
+
+def _check(url: str, body: str, kinds: Sequence[str], secret: str | None) -> None:
+    parts = urlsplit(url)
+    try:
+        _ = parts.port, (parts.hostname or "").encode("idna")
+    except ValueError as error:
+        raise SubscriptionError(f"{url} is no http or https address: {error}.") from error
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise SubscriptionError(f"{url} is no http or https address.")
+    if parts.username or parts.password:
+        raise SubscriptionError("The address must not hold a password: messages are signed, check the signature.")
+    if body not in BODIES:
+        raise SubscriptionError(f"The body is one of {', '.join(BODIES)}.")
+    if not kinds or set(kinds) - set(KINDS):
+        raise SubscriptionError(f"Kinds are {', '.join(KINDS)}.")
+    if secret is not None and not _is_secret(secret):
+        raise SubscriptionError("A secret is whsec_ and the base64 of 24 to 64 random bytes; leave it out to get one.")
+
+
+def _check_alerts(kinds: Sequence[str], match: dict[str, Any], rules: Sequence[str], severities: Sequence[str]) -> None:
+    if "alert" not in kinds:
+        if rules or severities:
+            raise SubscriptionError("Rules and severities choose among alerts: add the kind alert.")
+        return
+    if unknown := set(severities) - set(SEVERITIES):
+        raise SubscriptionError(f"There is no severity {min(unknown)}: there are {', '.join(SEVERITIES)}.")
+    if strange := [rule for rule in rules if not _RULE.fullmatch(rule)]:
+        raise SubscriptionError(f"No rule can be called {strange[0]!r}: name rules by letters, digits, _, -, * and ?.")
+    if wrong := [name for name in match if name in Match.model_fields and name not in _OF_ALERTS]:
+        raise SubscriptionError(
+            f"match.{wrong[0]} can't choose among alerts, which are about all failures of one problem: match alerts by "
+            f"{', '.join(_OF_ALERTS)}, rule or severity, or subscribe to alerts apart."
+        )
+
+
+def _is_secret(text: str) -> bool:
+    """Tell whether text is a secret as Standard Webhooks has it (symmetric: 24 to 64 bytes)."""
+    if not text.startswith(_PREFIX):
+        return False
+    try:
+        return 24 <= len(base64.b64decode(text.removeprefix(_PREFIX), validate=True)) <= 64
+    except ValueError:
+        return False

@@ -1,0 +1,228 @@
+"""What the API answers with. Names are Nova's where Nova has one."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
+
+from stumble.runtime.times import rfc3339
+
+Moment = Annotated[
+    datetime,
+    PlainSerializer(rfc3339, return_type=str, when_used="json"),
+    Field(description="UTC, with microseconds.", examples=["2026-01-31T12:00:00.000000Z"]),
+]
+Blame = Literal["USER", "CAPACITY", "OPERATOR", "DEPENDENCY", "RACE", "UNKNOWN"]
+Outcome = Literal["IN_PROGRESS", "SUCCEEDED", "RECOVERED", "FAILED", "CANCELLED", "STALLED", "UNKNOWN"]
+Effect = Literal["NONE", "ERROR", "OTHER", "UNKNOWN"]
+
+#: An outcome that later news can change, but that nobody need wait for.
+FINAL: frozenset[str] = frozenset({"SUCCEEDED", "RECOVERED", "FAILED", "CANCELLED", "STALLED"})
+
+
+class Answer(BaseModel):
+    """Base of all answers: unchangeable, built from rows."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Failure(Answer):
+    """One thing that went wrong once in a request."""
+
+    failure_id: UUID
+    request_key: UUID
+    instance_uuid: UUID | None = None
+    request_id: str | None = None
+    action: str | None = None
+    host: str | None = None
+    node: str | None = None
+    step: str | None = Field(None, description="Piece of work in which it happened, as Nova names it.")
+    attempt: int | None = Field(None, description="Which run of that step, from 1.")
+    exception: str | None = Field(None, description="Root exception class.")
+    code: int | None = Field(None, description="HTTP-like code of the class; no guide to whose fault it is.")
+    reason: str | None = Field(None, description="Text that is safe for the project's users.")
+    blame: Blame = "UNKNOWN"
+    retryable: bool | None = None
+    effect: Effect = Field("UNKNOWN", description="What it did to the instance; NONE left it as it was.")
+    occurred_at: Moment
+    fingerprint: str | None = Field(None, description="Problem that it belongs to.")
+    owner_project_id: str | None = None
+    display_name: str | None = None
+    cell: str | None = None
+    region: str | None = None
+    availability_zone: str | None = None
+    target_kind: str | None = None
+    target_id: str | None = None
+
+
+class Details(Answer):
+    """What only operators may see, from the event that shows the failure best."""
+
+    event_id: UUID
+    event_type: str | None = None
+    signal: str | None = None
+    publisher: str | None = None
+    service: str | None = None
+    exception: str | None = None
+    module: str | None = None
+    function: str | None = None
+    chain: list[str] = Field(default=[], description="Classes of the causes inside it, outermost first.")
+    message: str | None = Field(None, description="Raw message.")
+    traceback: str | None = None
+
+
+class FailureDetail(Failure):
+    """A failure with everything that is known of it."""
+
+    sightings: list[UUID] = Field(default=[], description="Ids of the events that show it.")
+    details: Details | None = Field(None, description="Null when the event is no longer kept.")
+
+
+class Sighting(Answer):
+    """A failure seen without its server."""
+
+    event_id: UUID
+    request_id: str
+    occurred_at: Moment
+    host: str | None = None
+    exception: str | None = None
+    state: Literal["UNJOINED", "JOINED", "EXPIRED"]
+    instance_uuid: UUID | None = Field(None, description="Its server, once that is known.")
+    deadline: Moment = Field(description="How long its server is waited for.")
+
+
+class SightingPage(Answer):
+    """Sightings, newest first."""
+
+    items: list[Sighting]
+    next: str | None = Field(None, description="Where the older ones are; null at the end.")
+
+
+class Step(Answer):
+    """One run of one piece of work of a request, on one host."""
+
+    step: str | None = None
+    host: str | None = None
+    attempt: int | None = None
+    started_at: Moment | None = None
+    finished_at: Moment | None = None
+    result: str | None = None
+
+
+class Request(Answer):
+    """One doing of one action on one instance, with all that went wrong in it."""
+
+    request_key: UUID = Field(description="Id of this request; one request id can hold several.")
+    request_id: str | None = None
+    global_request_id: str | None = None
+    instance_uuid: UUID | None = None
+    display_name: str | None = None
+    action: str | None = None
+    family: str | None = None
+    target_kind: str | None = None
+    target_id: str | None = None
+    owner_project_id: str | None = None
+    initiator_user_id: str | None = Field(None, description="Null: the system itself acted.")
+    initiator_project_id: str | None = None
+    outcome: Outcome
+    final: bool = Field(description="Whether there is nothing left to wait for.")
+    verdict: str | None = Field(None, description="Class with which Nova gave up, beside the causes.")
+    reason: str | None = None
+    evidence: str | None = Field(None, description="What a STALLED or interrupted request was concluded from.")
+    effect: Effect | None = None
+    started_at: Moment | None = None
+    finished_at: Moment | None = None
+    last_event_at: Moment | None = None
+    updated_at: Moment = Field(description="When the store last changed it, by the database's clock.")
+    linked_request_key: UUID | None = Field(None, description="The request that cut this one short.")
+    host: str | None = None
+    cell: str | None = None
+    region: str | None = None
+    availability_zone: str | None = None
+    cloud: str | None = None
+    labels: dict[str, str] = {}
+    failure_count: int = 0
+    failures: list[Failure] = []
+    steps: list[Step] = []
+
+
+class FailurePage(Answer):
+    """Failures, newest first."""
+
+    items: list[Failure]
+    next: str | None = Field(None, description="Where the older ones are; null at the end.")
+
+
+class RequestPage(Answer):
+    """Requests, newest first."""
+
+    items: list[Request]
+    next: str | None = Field(None, description="Where the older ones are; null at the end.")
+    as_of: Moment = Field(description="When this was read, by the database's clock.")
+
+
+class Instance(Answer):
+    """What is known of one server's actions."""
+
+    instance_uuid: UUID
+    display_name: str | None = None
+    owner_project_id: str | None = None
+    last_request: Request | None = None
+    last_failure: Failure | None = None
+    history: list[Request] = Field(description="Requests, newest first.")
+    next: str | None = Field(None, description="Where older requests are; null at the end.")
+    as_of: Moment
+
+
+class StreamItem(Answer):
+    """One message of the stream: a failure or an outcome, or the correction of one."""
+
+    kind: Literal["failure", "outcome"]
+    subject_id: UUID = Field(description="failure_id or request_key.")
+    revision: int = Field(description="Only rises; the highest of a subject wins.")
+    status: Literal["CURRENT", "SUPERSEDED", "RETRACTED", "UNKNOWN"]
+    replaced_by: UUID | None = None
+    record: dict[str, Any] = Field(description="Fields as in the topics, times as elsewhere in this API.")
+
+
+class Problem(BaseModel):
+    """RFC 9457 problem details."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str = Field(description="One sentence that says what to do.")
+    instance: str | None = Field(None, description="Path of the request that failed.")
+
+
+class Alive(Answer):
+    """The process answers."""
+
+    status: Literal["ok"] = "ok"
+
+
+class PartitionProgress(Answer):
+    """How far the projector has come in one partition."""
+
+    topic: str
+    partition: int
+    offset: int | None = None
+    read_until: Moment | None = Field(None, description="Kafka's time of the newest record stored.")
+
+
+class Ready(Answer):
+    """Whether answers can be relied on, and how fresh they are."""
+
+    status: Literal["ready", "unavailable"]
+    reasons: list[str] = Field(default=[], description="What is missing, one sentence each.")
+    database: bool = Field(description="The database answers.")
+    migrations: bool = Field(description="Its tables are those of this version.")
+    lag_seconds: float | None = Field(
+        None,
+        description="Age of the newest thing stored: a record, or a producer's report. Producers report every 30 s, "
+        "so much more means that the projector lags or that no relay runs.",
+    )
+    partitions: list[PartitionProgress] = []

@@ -1,0 +1,88 @@
+"""Query parameters, checked before anything is asked of the store."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
+
+from stumble.api.cursors import PageCursor
+from stumble.api.models import Blame, Outcome
+from stumble.runtime.times import parse_when
+
+MAX_LIMIT = 500
+DEFAULT_LIMIT = 50
+
+
+def _when(value: Any) -> Any:
+    return parse_when(value) if isinstance(value, str) else value
+
+
+def _cursor(text: str) -> str:
+    PageCursor.decode(text)
+    return text
+
+
+When = Annotated[
+    datetime,
+    BeforeValidator(_when),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": "^([0-9]{1,5}(\\.[0-9]{1,6})?[smhdw])+$"},
+                {"type": "string", "format": "date-time"},
+            ],
+            "examples": ["15m", "3d", "2026-01-31T12:00:00Z"],
+        },
+    ),
+]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00]+$")]
+Cursor = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{32}$"), AfterValidator(_cursor)]
+Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT, description="How many at most.")]
+
+
+class Paged(BaseModel):
+    """Which page."""
+
+    # An unknown parameter is an error: a filter with a slip in its name would else show everything.
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    limit: Limit = DEFAULT_LIMIT
+    cursor: Cursor | None = Field(None, description="From `next` of the page before.")
+
+    def sort_key(self) -> dict[str, Any]:
+        """`at` and `id` of the row after which the page starts; null for the first page."""
+        place = PageCursor.decode(self.cursor) if self.cursor else None
+        return {"at": place.at if place else None, "id": place.id if place else None}
+
+
+class FailureFilter(BaseModel):
+    """Which failures. Repeat action, blame, exception or host to allow several values."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    since: When | None = Field(None, description="From this moment on: a span back from now, or an ISO 8601 time.")
+    until: When | None = Field(None, description="Before this moment.")
+    action: list[Text] | None = Field(None, max_length=50, description="In Nova's spelling: create, live-migration.")
+    instance: UUID | None = Field(None, description="Of this server.")
+    project: Text | None = Field(None, description="Of servers that this project owns.")
+    blame: list[Blame] | None = Field(None, max_length=6, description="Whose problem it is.")
+    exception: list[Text] | None = Field(None, max_length=50, description="Root exception class.")
+    host: list[Text] | None = Field(None, max_length=50, description="Host on which it happened.")
+    request: Text | None = Field(None, description="Of this request id or global request id.")
+
+
+class FailureQuery(FailureFilter, Paged):
+    """Which failures, and which page of them."""
+
+
+class RequestQuery(Paged):
+    """Which requests of a server, and which page of them."""
+
+    instance: UUID = Field(description="Of this server.")
+    action: list[Text] | None = Field(None, max_length=50, description="In Nova's spelling.")
+    outcome: list[Outcome] | None = Field(None, max_length=7)
+    since: When | None = Field(None, description="Started since: a span back from now, or an ISO 8601 time.")
+    until: When | None = Field(None, description="Started before.")

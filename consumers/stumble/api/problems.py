@@ -1,0 +1,136 @@
+"""Errors as RFC 9457 problem details: one clear sentence each, never a traceback."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
+from starlette.exceptions import HTTPException
+
+from stumble.api.models import Problem
+from stumble.web.rendering import error_page, wants_page
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from fastapi import FastAPI, Request, Response
+
+_log = logging.getLogger(__name__)
+MEDIA_TYPE = "application/problem+json"
+RETRY_SECONDS = 5
+_TITLES = {400: "Bad request", 404: "Not found", 405: "Method not allowed", 409: "Conflict", 503: "Store unavailable"}
+
+
+class NotFound(Exception):
+    """Nothing is known under the id that was asked for."""
+
+
+class BadRequest(Exception):
+    """The question itself is wrong."""
+
+
+class Unavailable(Exception):
+    """What the answer needs does not answer."""
+
+
+class Conflict(Exception):
+    """Somebody else is at it."""
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI entries of the problems that a route can answer with."""
+    return {
+        status: {
+            "description": _TITLES[status],
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
+        for status in statuses
+    }
+
+
+def problem(request: Request, status: int, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:
+    """Answer with a problem."""
+    body = Problem(title=_TITLES.get(status, "Error"), status=status, detail=detail, instance=request.url.path)
+    return JSONResponse(body.model_dump(), status, media_type=MEDIA_TYPE, headers=headers)
+
+
+def answer(request: Request, status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
+    """Answer with a problem; a person's browser, asking for a page, with a page."""
+    if not wants_page(request):
+        return problem(request, status, detail, headers)
+    response = error_page(request, status, detail)
+    response.headers.update(headers or {})
+    return response
+
+
+def explain(error: Exception) -> str:
+    """Sentence for an operator about a database error."""
+    match error:
+        case psycopg.errors.UndefinedTable() | psycopg.errors.UndefinedColumn() | psycopg.errors.InvalidSchemaName():
+            return "The store's tables are not those of this version; run `stumble store migrate`."
+        case psycopg.errors.QueryCanceled():
+            return "The store took too long to answer; ask for a shorter time range or fewer filters."
+        case TooManyRequests():
+            return "The API is busy; try again in a few seconds."
+        case _:
+            return "The database cannot be reached; the API answers again as soon as it is back."
+
+
+def install(app: FastAPI) -> None:
+    """Make every error of the app a problem."""
+
+    async def unavailable(request: Request, error: Exception) -> Response:
+        _log.warning("store unavailable: %s: %s", type(error).__name__, str(error).strip())
+        return answer(request, 503, explain(error), {"Retry-After": str(RETRY_SECONDS)})
+
+    async def invalid(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        return answer(request, 400, sentence(error.errors()))
+
+    async def http(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        detail = str(error.detail)
+        if error.status_code == 404:
+            detail = f"There is no {request.url.path} here; see /docs for what there is."
+        headers = dict(error.headers) if error.headers else None
+        return answer(request, error.status_code, detail, headers)
+
+    for kind in (psycopg.OperationalError, psycopg.InterfaceError, psycopg.ProgrammingError):
+        app.add_exception_handler(kind, unavailable)
+    for trouble in (PoolTimeout, PoolClosed, TooManyRequests):
+        app.add_exception_handler(trouble, unavailable)
+    for status, told in ((404, NotFound), (400, BadRequest), (409, Conflict), (503, Unavailable)):
+        app.add_exception_handler(told, _answering(status))
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(HTTPException, http)
+
+
+def _answering(status: int) -> Callable[[Request, Exception], Awaitable[Response]]:
+    """Answer with an error's own words."""
+    headers = {"Retry-After": str(RETRY_SECONDS)} if status == 503 else None
+
+    async def told(request: Request, error: Exception) -> Response:
+        return answer(request, status, str(error), headers)
+
+    return told
+
+
+def sentence(errors: Sequence[Any]) -> str:
+    """Tell the first thing that is wrong, by the name of its parameter."""
+    first = errors[0]
+    name = str(first["loc"][-1]) if first.get("loc") else "request"
+    if len(first.get("loc", ())) > 2 and isinstance(first["loc"][-1], int):
+        name = str(first["loc"][1])
+    match first["type"]:
+        case "extra_forbidden":
+            return f"There is no parameter {name} here; see /docs for what there is."
+        case "missing":
+            return f"The parameter {name} is needed."
+        case "uuid_parsing":
+            return f"{name}: {str(first['input'])!r} is no uuid."
+    message = str(first["msg"]).removeprefix("Value error, ").rstrip(".")
+    return f"{name}: {message}."

@@ -1,0 +1,208 @@
+"""What is new, read once for all who follow: streams, live pages and waiting requests.
+
+The store's publications are read in the order of their transactions (see read_stream.sql), so that no row is skipped
+that commits late. Whoever is further behind than the feed remembers reads the store from its own place.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import psycopg
+from psycopg_pool import PoolTimeout, TooManyRequests
+
+from stumble.api.cursors import StreamCursor
+from stumble.api.database import Database, Reader, Row, fetch
+from stumble.api.models import StreamItem
+from stumble.runtime.times import from_micros, rfc3339
+from stumble.store.queries import query as statement
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+_log = logging.getLogger(__name__)
+OUTAGES = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.ProgrammingError, PoolTimeout, TooManyRequests)
+POLL_SECONDS = 0.2
+OUTAGE_SECONDS = 2.0
+BATCH = 500
+REMEMBERED = 5_000
+#: A waiting request looks for itself this often, whatever the feed says: not every change is published.
+LOOK_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """One publication and its place."""
+
+    cursor: StreamCursor
+    item: StreamItem
+
+    def concerns(self, id_: str) -> bool:
+        """Whether it is about this request id, global request id or request key."""
+        record = self.item.record
+        names = ("request_id", "global_request_id", "request_key")
+        return any(str(record[name]) == id_ for name in names if record.get(name))
+
+
+async def head(connection: Reader) -> StreamCursor:
+    """Place before everything that may not be seen yet: to be asked for before anything else is read."""
+    return StreamCursor((await horizon(connection))["xid"], 0)
+
+
+async def horizon(connection: Reader) -> Row:
+    """How far publications may be read from the next statement on (`xid`), and the `newest` transaction there is."""
+    (found,) = await fetch(connection, statement("publications_horizon"))
+    await connection.commit()  # what is read next must be seen later than this
+    return found
+
+
+async def read_after(connection: Reader, place: StreamCursor, limit: int = BATCH) -> list[News]:
+    """Publications behind a place, oldest first."""
+    until = (await horizon(connection))["xid"]
+    parameters = {"xid": place.xid, "id": place.id, "horizon": until, "limit": limit}
+    return [_news(row) for row in await fetch(connection, statement("stream_after"), parameters)]
+
+
+class Feed:
+    """One reader of the publications, awake only while somebody follows."""
+
+    def __init__(self, database: Database, *, poll_seconds: float = POLL_SECONDS) -> None:
+        self._database = database
+        self._poll = poll_seconds
+        self._recent: deque[News] = deque(maxlen=REMEMBERED)
+        self._floor: StreamCursor | None = None  # everything behind it and up to the head is in `recent`
+        self._head: StreamCursor | None = None
+        self._followers = 0
+        self._wanted = asyncio.Event()
+        self._moved = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._closed = False
+
+    def start(self) -> None:
+        """Begin; to be called in the running loop."""
+        self._task = asyncio.create_task(self._run(), name="stumble-feed")
+
+    def release(self) -> None:
+        """Let followers end: the app is going down."""
+        self._closed = True
+        self._moved.set()
+
+    async def close(self) -> None:
+        """End."""
+        self.release()
+        if self._task:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+
+    @property
+    def closed(self) -> bool:
+        """Whether the app is going down."""
+        return self._closed
+
+    @asynccontextmanager
+    async def following(self) -> AsyncIterator[None]:
+        """Keep the feed awake."""
+        self._followers += 1
+        self._wanted.set()
+        try:
+            yield
+        finally:
+            self._followers -= 1
+            if not self._followers:
+                self._wanted.clear()
+
+    async def after(self, place: StreamCursor, patience: float) -> Sequence[News]:
+        """News behind a place, waiting for some at most so long; to be called while `following`."""
+        moved = self._moved
+        found = await self._known_after(place)
+        if not found and not self._closed:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(moved.wait(), patience)
+            found = await self._known_after(place)
+        return found
+
+    async def wait_for(self, place: StreamCursor, matches: Callable[[News], bool], patience: float) -> None:
+        """Return when something behind the place matches, or after so long."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + patience
+        while (left := deadline - loop.time()) > 0 and not self._closed:
+            for news in await self.after(place, left):
+                if matches(news):
+                    return
+                place = news.cursor
+
+    async def _known_after(self, place: StreamCursor) -> Sequence[News]:
+        if self._floor is not None and self._head is not None and place >= self._floor:
+            if place >= self._head:
+                return ()
+            return [news for news in self._recent if news.cursor > place]
+        async with self._database.read() as connection:
+            return await read_after(connection, place)
+
+    async def _run(self) -> None:
+        while True:
+            if not self._wanted.is_set():
+                self._forget()
+                await self._wanted.wait()
+            try:
+                full = await self._read()
+            except OUTAGES as error:
+                _log.warning("stream waits for the store: %s", type(error).__name__)
+                self._forget()
+                await asyncio.sleep(OUTAGE_SECONDS)
+                continue
+            if not full:
+                await asyncio.sleep(self._poll)
+
+    def _forget(self) -> None:
+        self._recent.clear()
+        self._floor = self._head = None
+
+    async def _read(self) -> bool:
+        """Take in what is new; True if there may be more at once."""
+        async with self._database.read() as connection:
+            if self._head is None:
+                self._floor = self._head = await head(connection)
+            found = await read_after(connection, self._head)
+        for news in found:
+            if len(self._recent) == self._recent.maxlen:
+                self._floor = self._recent[0].cursor
+            self._recent.append(news)
+            self._head = news.cursor
+        if found:
+            moved, self._moved = self._moved, asyncio.Event()
+            moved.set()
+        return len(found) == BATCH
+
+
+def _news(row: Row) -> News:
+    # As in the topics: what was retracted may hold nothing else.
+    own = {
+        "failure_id" if row["kind"] == "failure" else "request_key": str(row["subject_id"]),
+        "request_key": str(row["request_key"]),
+        "instance_uuid": str(row["instance_uuid"]),
+        "published_at": rfc3339(row["created_at"]),
+    }
+    record: dict[str, Any] = {name: _text(name, value) for name, value in row["payload"].items()} | own
+    item = StreamItem(
+        kind=row["kind"],
+        subject_id=row["subject_id"],
+        revision=row["revision"],
+        status=row["status"],
+        replaced_by=UUID(str(row["replaced_by"])) if row["replaced_by"] else None,
+        record=record,
+    )
+    return News(StreamCursor(row["xid"], row["id"]), item)
+
+
+def _text(name: str, value: Any) -> Any:
+    """Write a topic's time (microseconds) as the rest of the API does."""
+    moment = from_micros(value) if name.endswith("_at") and isinstance(value, int) else None
+    return rfc3339(moment) if moment else value

@@ -1,0 +1,111 @@
+"""Questions put to the store: rows in, answers out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from stumble.api.cursors import PageCursor
+from stumble.api.database import Reader, Row, fetch
+from stumble.api.models import FINAL, Failure, Request, Sighting, Step
+from stumble.runtime.times import from_micros
+from stumble.store.queries import query as statement
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+
+def as_key(text: str) -> UUID | None:
+    """Return the id as a uuid, when it is one: then it may be a request key."""
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+async def failures(connection: Reader, filters: Row, limit: int) -> tuple[list[Failure], PageCursor | None]:
+    """One page of failures, newest first, and where the next page starts, if there is one."""
+    rows = await fetch(connection, statement("failures_page"), {**filters, "limit": limit + 1})
+    more, rows = len(rows) > limit, rows[:limit]
+    after = PageCursor(rows[-1]["occurred_at"], rows[-1]["failure_id"]) if more else None
+    return [Failure.model_validate(row) for row in rows], after
+
+
+async def failure(connection: Reader, failure_id: UUID) -> Row | None:
+    """Row of one failure."""
+    rows = await fetch(connection, statement("failure_one"), {"failure_id": failure_id})
+    return rows[0] if rows else None
+
+
+async def event_body(connection: Reader, event_id: UUID | None) -> bytes | None:
+    """Framed bytes of a kept event."""
+    rows = await fetch(connection, statement("event_body"), {"event_id": event_id}) if event_id else []
+    return bytes(rows[0]["body"]) if rows else None
+
+
+async def requests_by_id(connection: Reader, id_: str) -> list[Request]:
+    """All requests that a request id, a global request id or a request key means, in the order of their start."""
+    parameters = {"id": id_, "key": as_key(id_)}
+    return await _complete(connection, await fetch(connection, statement("requests_by_id"), parameters))
+
+
+async def requests_of_instance(connection: Reader, filters: Row, limit: int) -> tuple[list[Request], PageCursor | None]:
+    """One page of a server's requests, newest first, and where the next page starts, if there is one."""
+    rows = await fetch(connection, statement("requests_of_instance"), {**filters, "limit": limit + 1})
+    more, rows = len(rows) > limit, rows[:limit]
+    after = PageCursor(rows[-1]["sort_at"], rows[-1]["request_key"]) if more else None
+    return await _complete(connection, rows), after
+
+
+async def last_failure(connection: Reader, instance: UUID) -> Failure | None:
+    """Read what last went wrong on a server."""
+    rows = await fetch(connection, statement("last_failure_of_instance"), {"instance": instance})
+    return Failure.model_validate(rows[0]) if rows else None
+
+
+async def sightings(connection: Reader, filters: Row, limit: int) -> tuple[list[Sighting], PageCursor | None]:
+    """Read one page of sightings, newest first, and where the next page starts, if there is one."""
+    rows = await fetch(connection, statement("sightings_page"), {**filters, "limit": limit + 1})
+    more, rows = len(rows) > limit, rows[:limit]
+    after = PageCursor(rows[-1]["occurred_at"], rows[-1]["event_id"]) if more else None
+    return [Sighting.model_validate(row) for row in rows], after
+
+
+async def facts(connection: Reader, instance: UUID, request_ids: list[str]) -> list[bytes]:
+    """Read the packed facts of some of a server's requests, and of the server itself."""
+    parameters = {"instance": instance, "request_ids": request_ids}
+    return [bytes(row["facts"]) for row in await fetch(connection, statement("facts_of_instance"), parameters)]
+
+
+async def clock(connection: Reader) -> datetime:
+    """Read the database's time, by which `updated_at` is written too."""
+    moment: datetime = (await fetch(connection, statement("clock")))[0]["now"]
+    return moment
+
+
+async def _complete(connection: Reader, rows: Sequence[Row]) -> list[Request]:
+    keys = [row["request_key"] for row in rows]
+    found = await fetch(connection, statement("failures_of_requests"), {"request_keys": keys}) if keys else []
+    by_request: dict[UUID, list[Failure]] = {}
+    for row in found:
+        by_request.setdefault(row["request_key"], []).append(Failure.model_validate(row))
+    return [_request(row, by_request.get(row["request_key"], [])) for row in rows]
+
+
+def _request(row: Row, of_it: Iterable[Failure]) -> Request:
+    return Request.model_validate(
+        {
+            **row,
+            "labels": row["labels"] or {},
+            "final": row["outcome"] in FINAL,
+            "failures": list(of_it),
+            "steps": [_step(step) for step in row["steps"] or ()],
+        },
+    )
+
+
+def _step(step: dict[str, Any]) -> Step:
+    """Read a step as the projector keeps it: times are microseconds there."""
+    moments = {name: from_micros(step.get(name)) for name in ("started_at", "finished_at")}
+    return Step.model_validate({**step, **moments})

@@ -1,0 +1,76 @@
+"""`/v1/requests`: how a request went."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated
+
+from fastapi import APIRouter, Path, Query, Request, Response
+
+from stumble.api import reads
+from stumble.api.context import Context, Running
+from stumble.api.links import next_link
+from stumble.api.models import RequestPage
+from stumble.api.params import RequestQuery, Text
+from stumble.api.problems import NotFound, documented
+from stumble.api.publication_hub import LOOK_SECONDS, News, head
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from stumble.api.cursors import StreamCursor
+
+router = APIRouter(prefix="/v1/requests", tags=["requests"], responses=documented(400, 503))
+MAX_WAIT_SECONDS = 60.0
+
+
+@router.get("", summary="Requests of a server, newest first")
+async def list_requests(
+    query: Annotated[RequestQuery, Query()], running: Running, request: Request, response: Response
+) -> RequestPage:
+    """List the requests of one server, newest first, in pages."""
+    wanted = query.model_dump(include={"instance", "action", "outcome", "since", "until"})
+    async with running.database.read() as connection:
+        as_of = await reads.clock(connection)
+        items, last = await reads.requests_of_instance(connection, {**wanted, **query.sort_key()}, query.limit)
+    link = next_link(request, response, last) if last else None
+    return RequestPage(items=items, next=link, as_of=as_of)
+
+
+@router.get("/{id}", summary="All that one id means", responses=documented(404))
+async def get_requests(
+    id_: Annotated[Text, Path(alias="id", description="A request id, a global request id or a request key.")],
+    running: Running,
+    request: Request,
+    wait: Annotated[
+        float,
+        Query(ge=0, le=MAX_WAIT_SECONDS, description="Seconds to wait until every item is final."),
+    ] = 0.0,
+) -> RequestPage:
+    """Tell how the requests under an id went: several servers and actions perhaps, in the order of their start."""
+    deadline = asyncio.get_running_loop().time() + wait
+    while True:
+        page, place = await _look(running, id_)
+        left = deadline - asyncio.get_running_loop().time()
+        done = bool(page.items) and all(item.final for item in page.items)
+        if done or left <= 0 or running.feed.closed:
+            break
+        async with running.feed.following():
+            with request.app.state.metrics.waiting.track_inprogress():
+                await running.feed.wait_for(place, _about(page, id_), min(left, LOOK_SECONDS))
+    if not page.items:
+        raise NotFound(f"No request is known under {id_}; it may not have arrived yet.")
+    return page
+
+
+async def _look(running: Context, id_: str) -> tuple[RequestPage, StreamCursor]:
+    """Read the requests under the id, and the place from which news of them will come."""
+    async with running.database.read() as connection:
+        place = await head(connection)
+        as_of = await reads.clock(connection)
+        return RequestPage(items=await reads.requests_by_id(connection, id_), as_of=as_of), place
+
+
+def _about(page: RequestPage, id_: str) -> Callable[[News], bool]:
+    keys = {str(item.request_key) for item in page.items}
+    return lambda news: news.concerns(id_) or str(news.item.record.get("request_key")) in keys

@@ -1,0 +1,37 @@
+"""`/v1/sightings`: failures seen without their server, while nobody knows whose they are."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import Field
+
+from stumble.api import reads
+from stumble.api.context import Running
+from stumble.api.links import next_link
+from stumble.api.models import SightingPage
+from stumble.api.params import Paged
+from stumble.api.problems import documented
+
+router = APIRouter(prefix="/v1/sightings", tags=["failures"], responses=documented(400, 503))
+
+
+class SightingQuery(Paged):
+    """Which sightings, and which page of them."""
+
+    state: list[Literal["UNJOINED", "JOINED", "EXPIRED"]] = Field(
+        ["UNJOINED", "EXPIRED"],
+        max_length=3,
+        description="UNJOINED waits for its server, EXPIRED waited in vain, JOINED is part of a request.",
+    )
+
+
+@router.get("", summary="Failures seen without their server, newest first")
+async def list_sightings(
+    query: Annotated[SightingQuery, Query()], running: Running, request: Request, response: Response
+) -> SightingPage:
+    """List failures that some service told without saying of which server: they fit several, or none is known yet."""
+    async with running.database.read() as connection:
+        items, after = await reads.sightings(connection, {"state": query.state, **query.sort_key()}, query.limit)
+    return SightingPage(items=items, next=next_link(request, response, after) if after else None)

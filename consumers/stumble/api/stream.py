@@ -1,0 +1,127 @@
+"""`/v1/stream`: failures and outcomes as they come, as server-sent events."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Header, Query
+from pydantic import BaseModel, ConfigDict, Field
+from sse_starlette import EventSourceResponse, ServerSentEvent
+
+from stumble.api.context import Context, Running
+from stumble.api.cursors import StreamCursor
+from stumble.api.database import fetch
+from stumble.api.models import Blame
+from stumble.api.params import Text
+from stumble.api.problems import BadRequest, documented
+from stumble.api.publication_hub import OUTAGES, News, horizon
+from stumble.runtime.times import rfc3339
+from stumble.store.queries import query as statement
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from datetime import datetime
+
+router = APIRouter(prefix="/v1/stream", tags=["stream"], responses=documented(400, 503))
+PING_SECONDS = 15
+RETRY_MILLISECONDS = 2000
+
+
+class StreamFilter(BaseModel):
+    """Which messages. Repeat kind, action, blame, exception or host to allow several values."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: list[Literal["failure", "outcome"]] = Field(["failure", "outcome"], max_length=2)
+    action: list[Text] | None = Field(None, max_length=50)
+    instance: UUID | None = None
+    project: Text | None = None
+    blame: list[Blame] | None = Field(None, max_length=6, description="Failures only.")
+    exception: list[Text] | None = Field(None, max_length=50, description="Failures only.")
+    host: list[Text] | None = Field(None, max_length=50, description="Failures only.")
+    request: Text | None = Field(None, description="Request id, global request id or request key.")
+    after: Text | None = Field(None, description="Place to go on from, where `Last-Event-ID` can't be sent.")
+
+    def matches(self, news: News) -> bool:
+        """Whether a message is asked for."""
+        record = news.item.record
+        singles = (("instance_uuid", self.instance), ("owner_project_id", self.project))
+        lists = (
+            ("action", self.action),
+            ("blame", self.blame),
+            ("exception", self.exception),
+            ("host", self.host),
+        )
+        return (
+            news.item.kind in self.kind
+            and all(value is None or str(record.get(name)) == str(value) for name, value in singles)
+            and all(values is None or record.get(name) in values for name, values in lists)
+            and (self.request is None or news.concerns(self.request))
+        )
+
+
+@router.get(
+    "",
+    summary="Failures and outcomes as they come",
+    response_class=EventSourceResponse,
+    responses={200: {"description": "Events `failure` and `outcome`.", "content": {"text/event-stream": {}}}},
+)
+async def stream(
+    query: Annotated[StreamFilter, Query()],
+    running: Running,
+    last_event_id: Annotated[str | None, Header(max_length=64)] = None,
+) -> EventSourceResponse:
+    """Send each failure and each outcome reached, corrections included, none left out.
+
+    Each event's id is a place: a client that reconnects with `Last-Event-ID` goes on there. Without one the stream
+    starts now. A message can come twice; its subject and revision tell. An event `gap` says that a place is older than
+    what is kept.
+    """
+    place, gap = await _start(running, last_event_id or query.after)
+    return EventSourceResponse(
+        _events(running, query, place, gap),
+        ping=PING_SECONDS,
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+
+
+async def _start(running: Context, text: str | None) -> tuple[StreamCursor, datetime | None]:
+    """Return the place to go on from and, if what followed it may be gone, the time of the oldest that is left."""
+    async with running.database.read() as connection:
+        found = await horizon(connection)
+        oldest = await fetch(connection, statement("stream_oldest")) if text else []
+    if not text:
+        return StreamCursor(found["xid"], 0), None
+    try:
+        place = StreamCursor.decode(text)
+    except ValueError as error:
+        raise BadRequest(str(error)) from None
+    if place.xid > found["newest"]:
+        raise BadRequest("The Last-Event-ID is of another store: this one was made anew; leave it out to start now.")
+    # The first row that ever was has id 1: while it is there, nothing has been thrown away.
+    gone = any(row["id"] > 1 and place < StreamCursor(row["xid"], row["id"]) for row in oldest)
+    return place, oldest[0]["created_at"] if gone else None
+
+
+async def _events(
+    running: Context, query: StreamFilter, place: StreamCursor, gap: datetime | None
+) -> AsyncIterator[ServerSentEvent]:
+    # An event without data moves no client, but says at once where it stands.
+    yield ServerSentEvent(comment="stream open", id=place.encode(), retry=RETRY_MILLISECONDS)
+    if gap:
+        detail = f"What came between this place and {rfc3339(gap)} may be no longer kept; ask /v1/failures for it."
+        yield ServerSentEvent(json.dumps({"detail": detail, "oldest": rfc3339(gap)}), event="gap", sep="\n")
+    async with running.feed.following():
+        while not running.feed.closed:
+            try:
+                found = await running.feed.after(place, PING_SECONDS)
+            except OUTAGES:
+                return  # the client comes back with its place
+            for news in found:
+                place = news.cursor
+                if query.matches(news):
+                    yield ServerSentEvent(
+                        news.item.model_dump_json(), event=news.item.kind, id=place.encode(), sep="\n"
+                    )

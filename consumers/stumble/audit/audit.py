@@ -1,0 +1,331 @@
+"""The audit: reads the topic once, derives what the store must hold, and holds it against what it holds.
+
+Everything is compared within one snapshot of the store, up to the offset at which the store was then; projectors may
+run meanwhile.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from psycopg import IsolationLevel
+
+from stumble.audit.bounded_executor import Ahead
+from stumble.audit.comparison import EXPIRED, Horizon
+from stumble.audit.counters import differing_counters
+from stumble.audit.instance_chunks import chunks
+from stumble.audit.offset_range import Range, range_of
+from stumble.audit.read_job import Laid, Laying, laid_by
+from stumble.audit.repair import Repair
+from stumble.audit.report import Report
+from stumble.audit.snapshot import Look, open_session
+from stumble.audit.stage import Stage
+from stumble.audit.topic import Decoding
+from stumble.audit.unreadable import Unreadable
+from stumble.audit.worker_pool import Crew, processes_for
+from stumble.ingest.rows import as_json
+from stumble.runtime.gc_pause import share_memory, undisturbed
+from stumble.store.partitions import DAY_MS, first_id, first_id_at
+from stumble.store.queries import query
+from stumble.store.version import require_current
+from stumble.wire.errors import StumbleError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator
+    from datetime import datetime
+
+    from stumble.audit.report import Verdict
+    from stumble.projector.settings import ProjectorSettings
+    from stumble.settings.base import Settings
+
+_DAY_US = DAY_MS * 1000
+_LATE_EVENTS = "events that came too late"
+#: How far an event's own time may lie from Kafka's time of its record.
+_SLACK_DAYS = 1
+_CATCH_UP_PAUSE = 0.5
+
+
+@dataclass(slots=True, frozen=True)
+class Scope:
+    """What to look at: all that the topic holds, a range of it by Kafka's time, one instance."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+    instance: str | None = None
+
+    @property
+    def everything(self) -> bool:
+        """Whether nothing narrows it."""
+        return self.since is None and self.until is None and self.instance is None
+
+
+class Audit:
+    """One audit in one session: `run` it, then read its `differences`; `close` it, however it ends.
+
+    `processes` share the work: as many as are worth it, unless a number is given.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        own: ProjectorSettings,
+        scope: Scope,
+        *,
+        patience: float = 60.0,
+        processes: int | None = None,
+        told: Callable[[str, int, int], None] = lambda *_: None,
+    ) -> None:
+        self.kafka = settings.kafka
+        self.url = settings.database_url.get_secret_value()
+        self.topic = settings.kafka.topics.actions
+        self.own = own
+        self.scope = scope
+        self._patience = patience
+        self._told = told
+        require_current(self.url)
+        self.connection = open_session(self.url, "stumble-audit")
+        self.stage = Stage(self.connection)
+        self.decoding = Decoding(settings.kafka)
+        self._unreadable = Unreadable(self.connection, settings.kafka, told)
+        self.span: Range = range_of(settings.kafka, self.topic, scope.since, scope.until)
+        self.span.breaks = dict(self.connection.execute(query("topic_breaks"), {"topic": self.topic}).fetchall())
+        self.report = _report(self.topic, scope)
+        self._processes = processes
+        self._crew = Crew()
+        now = time.time_ns() // 1000
+        self.horizon = Horizon(now - (own.events_days - 1) * _DAY_US, now - own.requests_days * _DAY_US)
+
+    def run(self) -> Report:
+        """Compare; raises `StumbleError` when the store can't be held against this topic at all."""
+        began = time.monotonic()
+        share_memory()
+        self._crew.gather(processes_for(len(self.span), self._processes))
+        self.stage.create()
+        with undisturbed(), self._crew.cores():
+            self._read(self.span)
+            self._wait_for_store()
+            self._look()
+        self.report.records = self.stage.records
+        self.report.seconds = time.monotonic() - began
+        return self.report
+
+    def repair(self) -> Report:
+        """Put right what differs, then look again; the report says what was done and what still differs."""
+        with undisturbed(), self._crew.cores():
+            done = Repair(self, self._told).run()
+            self.connection.execute(query("audit_forget_differences"))
+            found = _report(self.topic, self.scope)
+            found.records, found.seconds = self.stage.records, self.report.seconds
+            found.repaired = dict(done)
+            self.report = found
+            self._look()
+        return found
+
+    def empty(self, *, accept_loss: bool) -> None:
+        """Empty the derived tables; the topic must still hold its beginning, or the loss be accepted."""
+        gone = sorted({p for p, low in self.span.lows.items() if low > 0} | self.span.breaks.keys())
+        if gone and not accept_loss:
+            raise StumbleError(
+                f"{self.topic} no longer holds its beginning (partitions {', '.join(map(str, gone))}): what is older "
+                "would be lost. Leave --from-nothing out, or accept it by --accept-loss."
+            )
+        with self.connection.transaction():
+            order = {"topic": self.topic, "partitions": sorted(self.span.ends)}
+            self.connection.execute(query("lock_partitions"), order)
+            self.connection.execute(query("empty_derived"))
+
+    def _look(self) -> None:
+        """Hold the store as it is now against all that was read of the topic."""
+        with self.snapshot():
+            self._catch_up()
+            self._compare()
+        for kind, what, count in self.connection.execute(query("audit_count_differences")):
+            self.report.add_difference(kind, what, count)
+
+    def differences(self, limit: int | None = None) -> Iterator[dict[str, Any]]:
+        """Yield what differs, in the order in which it was found."""
+        names = ("kind", "what", "id", "instance_uuid", "request_id", "detail", "kafka_partition", "kafka_offset")
+        after, left = 0, limit
+        while left is None or left > 0:
+            at_once = 1000 if left is None else min(left, 1000)
+            rows = self.connection.execute(query("audit_list_differences"), {"after": after, "limit": at_once})
+            found = rows.fetchall()
+            yield from (dict(zip(names, row[:-1], strict=True)) for row in found)
+            if len(found) < at_once:
+                return
+            after, left = found[-1][-1], None if left is None else left - at_once
+
+    def close(self) -> None:
+        """End the session, and with it all that was laid down there."""
+        self._crew.end()
+        self.connection.close()
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Look at the store as it is at one moment."""
+        self.connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
+        try:
+            with self.connection.transaction():
+                yield
+        finally:
+            self.connection.set_isolation_level(None)
+
+    def _read(self, span: Range) -> None:
+        if self.scope.instance is None:
+            self._stage(span, None)
+            return
+        instance = self.scope.instance
+        self._stage(span, {instance.encode(), instance.upper().encode()})
+        rows = self.connection.execute("select distinct request_id from audit_staged where request_id <> ''")
+        if keys := {row[0].encode() for row in rows}:
+            self._stage(span, keys)
+
+    def _stage(self, span: Range, keys: Collection[bytes] | None) -> None:
+        size, done = len(span), 0
+        # What is put aside as too late is taken out, by the time of then.
+        job = Laying(self.kafka, span, keys, alone_before=self.horizon.requests_us + _DAY_US)
+        with Ahead[None]() as laying_down:
+            for laid in laid_by(job, self._crew.helpers):
+                laying_down.submit(partial(self._lay_down, laid))
+                done += laid.looked_at
+                self._told("read", done, size)
+            for _ in laying_down.rest():
+                pass
+
+    def _lay_down(self, laid: Laid) -> None:
+        self.stage.add(laid.staged, laid.records)
+        self._unreadable.add(laid.unreadable)
+
+    def _offsets(self) -> dict[int, int]:
+        rows = self.connection.execute(query("all_offsets"), {"topic": self.topic}).fetchall()
+        ours = self.span.ends  # a topic made anew may have fewer partitions
+        if any(topic_id != self.span.topic_id for partition, topic_id, _ in rows if partition in ours):
+            raise StumbleError(
+                f"The store was built from another {self.topic}: the topic was deleted and made anew. "
+                "`stumble offsets show` says what was lost, `stumble offsets resume` goes on."
+            )
+        known = {partition: offset for partition, _, offset in rows}
+        return {partition: known.get(partition, 0) for partition in self.span.ends}
+
+    def _wait_for_store(self) -> None:
+        """Give projectors that run the time to come to where the topic was when the audit began."""
+        deadline = time.monotonic() + self._patience
+        while any(offset < self.span.ends[partition] for partition, offset in self._offsets().items()):
+            if time.monotonic() > deadline:
+                return
+            time.sleep(_CATCH_UP_PAUSE)
+
+    def _catch_up(self) -> None:
+        """Read what the store has read since, and leave what it has not come to."""
+        offsets = self._offsets()
+        if self.scope.until is None and (rest := self.span.rest(offsets)):
+            self._read(rest)
+            self.span.ends = rest.ends
+        behind = {p: offset for p, offset in offsets.items() if offset < self.span.ends[p]}
+        if not behind:
+            return
+        rows = [_late(p, max(offset, self.span.starts[p]), self.span.ends[p]) for p, offset in behind.items()]
+        self._forget_from(behind)
+        self.connection.execute(query("audit_tell"), {"rows": as_json(rows)})
+        for partition, offset in behind.items():
+            self.span.ends[partition] = max(offset, self.span.starts[partition])
+
+    def _forget_from(self, offsets: dict[int, int]) -> None:
+        """Take out what was read from some offsets on; what was laid down across one is read again up to there."""
+        places = {"partitions": list(offsets), "offsets": list(offsets.values())}
+        across = dict(self.connection.execute(query("audit_straddling"), places).fetchall())
+        starts = {partition: across.get(partition, offset) for partition, offset in offsets.items()}
+        self.connection.execute(query("audit_behind"), {"partitions": list(starts), "offsets": list(starts.values())})
+        if across:
+            span, counted = self.span, self.stage.records
+            ends = {partition: offsets[partition] for partition in across}
+            self._read(Range(span.topic, span.topic_id, across, ends, span.lows, span.breaks))
+            self.stage.records = counted
+
+    def _compare(self) -> None:
+        own = self.own
+        execute = self.connection.execute
+        execute(query("audit_analyze"))
+        late = execute(query("audit_late"), {"days": own.requests_days}).fetchone()
+        self.report.leave_out(_LATE_EVENTS, late[0] if late else 0)
+        execute(query("audit_join"))
+        execute(query("audit_sightings"))
+        self._choose_instances()
+        self._events(self.horizon)
+        self._unreadable.account_for(self.report)
+        self._judge_all()
+        if self.scope.everything:
+            if found := differing_counters(self.connection):
+                execute(query("audit_tell"), {"rows": as_json(found)})
+            execute(query("audit_extra_publications"), {"days": own.requests_days})
+        for host, refused, set_aside in execute(query("audit_refused")):
+            self.report.refused[host] = {"refused": refused, "set_aside": set_aside}
+
+    def _judge_all(self) -> None:
+        """Judge all instances in sessions that see this one's snapshot: one derives while the other waits."""
+        connection = self.connection
+        snapshot = connection.execute("select pg_export_snapshot()").fetchone()
+        total = connection.execute("select count(*) from audit_instances").fetchone()
+        size, done = total[0] if total else 0, 0
+        look = Look(self.url, str(snapshot[0]) if snapshot else "", self.span, self.horizon)
+        with look.lanes(self._crew.helpers) as lanes:
+            for told, verdicts in lanes.run(chunks(connection)):
+                for verdict in verdicts:
+                    self._take(verdict)
+                if told is not None:
+                    done += len(told.instances)
+                    self._told("compared", done, size)
+
+    def _take(self, verdict: Verdict) -> None:
+        self.report.take(verdict)
+        if verdict.differences:
+            self.connection.execute(query("audit_tell"), {"rows": as_json(verdict.differences)})
+
+    def _choose_instances(self) -> None:
+        execute, scope = self.connection.execute, self.scope
+        if scope.instance is not None:
+            execute(query("audit_one_instance"), {"instance": scope.instance})
+        elif scope.everything:
+            execute(query("audit_instances_of_all"))
+        else:
+            range_ = {"since": scope.since or "-infinity", "until": scope.until or "infinity"}
+            execute(query("audit_instances_of_range"), range_)
+
+    def _events(self, horizon: Horizon) -> None:
+        oldest = first_id(horizon.events_us // _DAY_US)
+        execute = self.connection.execute
+        left = execute(query("audit_old_events"), {"oldest": oldest, "days": self.own.events_days - 1}).fetchone()
+        self.report.leave_out("events older than the store keeps", left[0] if left else 0)
+        execute(query("audit_events"), {"oldest": oldest, "days": self.own.events_days - 1})
+        if self.scope.instance is not None:
+            return
+        low, high = "00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff"
+        if self.scope.since:
+            low = first_id(int(self.scope.since.timestamp() * 1000) // DAY_MS - _SLACK_DAYS)
+        if self.scope.until:
+            high = first_id(int(self.scope.until.timestamp() * 1000) // DAY_MS + 1 + _SLACK_DAYS)
+        order = sorted(self.span.ends)
+        where = {
+            "partitions": order,
+            "starts": [self.span.starts[p] for p in order],
+            "ends": [self.span.ends[p] for p in order],
+            "firsts": [first_id_at(self.span.breaks.get(p, 0) // 1000) for p in order],
+        }
+        execute(query("audit_extra_events"), {"low": low, "high": high, **where})
+
+
+def _report(topic: str, scope: Scope) -> Report:
+    since, until = (moment.isoformat() if moment else None for moment in (scope.since, scope.until))
+    return Report(topic, since, until, scope.instance)
+
+
+def _late(partition: int, offset: int, end: int) -> dict[str, Any]:
+    detail = f"the store has not come to {end - offset} records from offset {offset} on"
+    return {"kind": "late", "what": "partition", "id": str(partition), "detail": detail}
+
+
+__all__ = ["EXPIRED", "Audit", "Scope"]

@@ -1,0 +1,223 @@
+"""Holding what the topic says of some instances against what is stored of them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from stumble.audit.expected import derive_groups
+from stumble.audit.instance_chunks import chunk_of, decisions_of
+from stumble.audit.report import Verdict
+from stumble.ingest.difference_writer import publication_digest
+from stumble.ingest.rows import as_array, as_json, failure_row, request_json
+from stumble.outcome.diff import unpack_stored
+from stumble.outcome.facts import pack, unpack
+from stumble.outcome.records import IN_PROGRESS
+from stumble.store.partitions import id_time_us
+from stumble.store.queries import query
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from psycopg import Connection
+
+    from stumble.audit.expected import Chunk, Facts, Group
+    from stumble.audit.instance_chunks import Told
+    from stumble.audit.offset_range import Range
+    from stumble.ingest.factsets import SetKey
+    from stumble.outcome.diff import StoredRequest
+
+OUTSIDE = "requests that reach outside the range"
+UNKEPT = "requests with events older than the store keeps"
+BROKEN = "requests with events from before the topic was cut back or made anew"
+EXPIRED = "requests older than the store keeps"
+
+
+@dataclass(slots=True)
+class StoredSet:
+    """A fact set as it is stored."""
+
+    packed: bytes
+    stored: tuple[StoredRequest, ...]
+    has_context: bool
+
+
+@dataclass(slots=True)
+class Horizon:
+    """How far back the store keeps what, microseconds."""
+
+    events_us: int
+    requests_us: int
+
+
+@dataclass(slots=True)
+class Judged:
+    """A chunk with the sets that are judged by the topic, and those that are taken as they are stored."""
+
+    chunk: Chunk
+    sets: dict[SetKey, Facts]
+    stored: dict[SetKey, StoredSet]
+    left_out: set[SetKey] = field(default_factory=set)
+    differing: list[tuple[str, SetKey, str]] = field(default_factory=list)
+
+
+class Judge:
+    """Judges chunks in one session, which looks at one snapshot of the store."""
+
+    def __init__(self, connection: Connection[Any], span: Range, horizon: Horizon) -> None:
+        self._connection = connection
+        self._span = span
+        self._horizon = horizon
+        self._verdict = Verdict()
+
+    def judge(self, told: Told) -> Verdict:
+        """Compare one chunk; returns what differs and what was left out."""
+        chunk = chunk_of(told.instances, told.rows)
+        verdict = self._verdict = Verdict(len(chunk.instances))
+        judged = self.weigh(chunk)
+        decisions = decisions_of(self._connection, chunk.instances)
+        verdict.decisions.update(decision.kind for ruled in decisions.values() for decision in ruled)
+        context = [key for key, kept in judged.stored.items() if kept.has_context]
+        groups = derive_groups(judged.sets, decisions, context)
+        rows: list[tuple[str, ...]] = [
+            (kind, "facts", f"{key[0]}/{key[1]}", *key, detail) for kind, key, detail in judged.differing
+        ]
+        rows += self._digests(judged, groups)
+        rows += self._rows(judged, groups)
+        names = ("kind", "what", "id", "instance_uuid", "request_id", "detail")
+        verdict.differences = [dict(zip(names, row, strict=True)) for row in rows]
+        return verdict
+
+    def weigh(self, chunk: Chunk) -> Judged:
+        """Tell which sets are wholly inside the range and both sides' retention; the others stay as they are stored."""
+        judged = Judged(chunk, dict(chunk.sets), self._stored(chunk.instances))
+        unlike = {}
+        for key in judged.stored.keys() | chunk.sets.keys():
+            kept, told = judged.stored.get(key), chunk.sets.get(key)
+            if kept is None:
+                self._unstored(judged, key, told or ())
+            elif told is None or pack(told) != kept.packed:
+                facts = unpack(kept.packed)
+                if told is not None or facts:  # a set may have lost its only fact
+                    unlike[key] = facts
+        if unlike:
+            self._weigh_unlike(judged, unlike)
+        return judged
+
+    def _unstored(self, judged: Judged, key: SetKey, told: Facts) -> None:
+        if told and max(fact.at for fact in told) < self._horizon.requests_us:
+            judged.left_out.add(key)
+            del judged.sets[key]
+            self._verdict.left_out[EXPIRED] += 1
+        else:
+            judged.differing.append(("missing", key, f"{len(told)} facts are not in the store"))
+
+    def _weigh_unlike(self, judged: Judged, unlike: Mapping[SetKey, Facts]) -> None:
+        """Tell a set that differs from one that the range or the retention cuts."""
+        told = {key: {fact.event_id: fact for fact in judged.chunk.sets.get(key, ())} for key in unlike}
+        more = [fact.event_id for key, kept in unlike.items() for fact in kept if fact.event_id not in told[key]]
+        places = {}
+        if more:
+            found = self._connection.execute(query("audit_places"), {"ids": more})
+            places = {event_id: (partition, offset) for event_id, partition, offset in found}
+        for key, kept in unlike.items():
+            why = self._why_left_out([f.event_id for f in kept if f.event_id not in told[key]], places)
+            if why:
+                judged.left_out.add(key)
+                judged.sets[key] = kept
+                self._verdict.left_out[why] += 1
+                continue
+            have = {fact.event_id: fact for fact in kept}
+            kind = "different" if told[key] else "extra"
+            judged.differing.append((kind, key, _unlike(told[key], have)))
+
+    def _why_left_out(self, more: Iterable[str], places: Mapping[str, tuple[int, int]]) -> str | None:
+        why = None
+        for event_id in more:
+            place = places.get(event_id)
+            if place is None:
+                if id_time_us(event_id) < self._horizon.events_us:
+                    why = UNKEPT
+            elif not self._span.holds(*place):
+                return OUTSIDE
+            elif self._span.is_older(place[0], id_time_us(event_id)):
+                return BROKEN
+        return why
+
+    def _stored(self, instances: list[str]) -> dict[SetKey, StoredSet]:
+        rows = self._connection.execute(query("audit_stored_sets"), {"instances": instances}, binary=True)
+        return {
+            (instance, request_id): StoredSet(facts, unpack_stored(stored), has_context)
+            for instance, request_id, facts, stored, has_context in rows
+        }
+
+    def _digests(self, judged: Judged, groups: Iterable[Group]) -> list[tuple[str, ...]]:
+        """Compare what later differences would be taken against."""
+        have: dict[SetKey, set[StoredRequest]] = defaultdict(set)
+        for key, kept in judged.stored.items():
+            have[key] = {one._replace(announced="") for one in kept.stored if one.outcome}
+        wanted: dict[SetKey, set[StoredRequest]] = defaultdict(set)
+        for group in groups:
+            for one in group.difference.stored:
+                key = (group.instance, one.request_id or "")
+                wanted[key].add(one._replace(announced=""))
+        return [
+            ("different", "digest", f"{key[0]}/{key[1]}", *key, "later news would be compared with something else")
+            for key in judged.stored.keys() - judged.left_out
+            if have[key] != wanted[key]
+        ]
+
+    def _rows(self, judged: Judged, groups: Iterable[Group]) -> list[tuple[str, ...]]:
+        """Compare requests, failures and what stands published with what is derived, in the database."""
+        requests, failures, publications = [], [], []
+        for group in groups:
+            partition = judged.chunk.partition_of(group.instance)
+            difference = group.difference
+            for record in difference.upsert_requests:
+                if (record.instance_uuid, record.request_id or "") in judged.left_out:
+                    continue
+                content = difference.contents[record.request_key]
+                requests.append(request_json(content, len(record.failures), 0, partition))
+                publications.append(_published(record, record, must=record.outcome != IN_PROGRESS))
+            for request, failure in difference.upsert_failures:
+                if (request.instance_uuid, request.request_id or "") not in judged.left_out:
+                    failures.append(failure_row(request, failure, partition))
+                    publications.append(_published(request, failure, must=True))
+        self._verdict.requests += len(requests)
+        self._verdict.failures += len(failures)
+        where = {
+            "instances": judged.chunk.instances,
+            "left_out": [f"{instance}/{request_id}" for instance, request_id in judged.left_out],
+        }
+        found = [
+            *self._compare("request", "audit_requests", as_array(requests), where),
+            *self._compare("failure", "audit_failures", as_json(failures), where),
+        ]
+        if publications:
+            found += self._compare("publication", "audit_publications", as_json(publications), {})
+        return found
+
+    def _compare(self, what: str, statement: str, rows: str, where: Mapping[str, Any]) -> list[tuple[str, ...]]:
+        found = self._connection.execute(query(statement), {"rows": rows, **where}).fetchall()
+        return [(kind, what, *rest) for kind, *rest in found]
+
+
+def _published(request: Any, record: Any, *, must: bool) -> dict[str, Any]:
+    subject = record.request_key if record is request else record.failure_id
+    return {
+        "subject_id": subject,
+        "instance_uuid": request.instance_uuid,
+        "request_id": request.request_id or "",
+        "digest": publication_digest(request, record),
+        "must": must,
+    }
+
+
+def _unlike(told: Mapping[str, Any], have: Mapping[str, Any]) -> str:
+    missing, extra = len(told.keys() - have.keys()), len(have.keys() - told.keys())
+    changed = sum(have[key] != told[key] for key in told.keys() & have.keys())
+    return f"{missing} facts are missing, {extra} are not in the topic, {changed} are otherwise"
+
+
+__all__ = ["EXPIRED", "OUTSIDE", "UNKEPT", "Horizon", "Judge", "Judged", "StoredSet"]

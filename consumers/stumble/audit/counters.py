@@ -1,0 +1,82 @@
+"""Counters held against what is stored: entered less withdrawn is what there is, and what retention took out."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from typing import TYPE_CHECKING, Any
+
+from stumble.ingest.difference_writer import WITHDRAWN
+from stumble.ingest.rows import as_json
+from stumble.outcome.diff import OPEN
+from stumble.outcome.rules import RULES
+from stumble.store.queries import query
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from psycopg import Connection, Cursor
+
+Label = tuple[str, ...]
+
+
+def by_partition(connection: Connection[Any]) -> dict[Label, dict[int, int]]:
+    """Return by (metric, label …) and partition how many more a counter stands for than there are rows, unless 0."""
+    found: dict[Label, Counter[int]] = defaultdict(Counter)
+    for partition, metric, labels, value in connection.execute(query("audit_counters")):
+        found[metric, *labels][partition] += value
+    for partition, metric, labels, value in connection.execute(query("audit_counts"), {"actions": list(RULES)}):
+        found[metric, *labels][partition] -= value
+    return {label: {p: n for p, n in counts.items() if n} for label, counts in sorted(found.items())}
+
+
+def surplus(connection: Connection[Any]) -> dict[Label, int]:
+    """Return the same over all partitions: an instance moves to another partition when some are added."""
+    found = {label: sum(counts.values()) for label, counts in by_partition(connection).items()}
+    return {label: value for label, value in found.items() if value}
+
+
+def absorbed(moved: Mapping[Label, int], left: dict[Label, int]) -> dict[Label, tuple[int, int]]:
+    """Return (entered, left) of each label that `moved` by so many rows, and that no surplus accounts for.
+
+    What rows come back that were never withdrawn, and rows that go which were never counted, use up `left`.
+    """
+    deltas = {}
+    for label, change in moved.items():
+        known = left.get(label, 0)
+        used = min(change, known) if change > 0 and known > 0 else max(change, known) if change < 0 and known < 0 else 0
+        left[label] = known - used
+        if change != used:
+            deltas[label] = (max(0, change - used), max(0, used - change))
+    return deltas
+
+
+def settle(cursor: Cursor[Any], connection: Connection[Any]) -> int:
+    """Move counters and counts of problems to what is stored; the caller holds the locks of all partitions."""
+    rows = []
+    for (metric, *labels), counts in by_partition(connection).items():
+        total = sum(counts.values())
+        if not total:
+            continue
+        same = all(n * total > 0 for n in counts.values())
+        for partition, n in counts.items() if same else [(min(counts), total)]:
+            name = metric + WITHDRAWN if n > 0 and metric != OPEN else metric
+            value = n if name != metric else -n
+            rows.append({"kafka_partition": partition, "metric": name, "labels": labels, "value": value})
+    if rows:
+        order = sorted(rows, key=lambda row: (row["kafka_partition"], row["metric"], row["labels"]))
+        cursor.execute(query("add_counters"), {"rows": as_json(order)})
+    cursor.execute(query("repair_problem_counts"))
+    return len(rows) + cursor.rowcount
+
+
+def differing_counters(connection: Connection[Any]) -> list[dict[str, Any]]:
+    """Return a difference for each counter, and each count of a problem, that does not fit what is stored."""
+    found = [_told("counter", "/".join(label), value) for label, value in surplus(connection).items()]
+    for fingerprint, counted, stored in connection.execute(query("audit_problem_counts")):
+        found.append(_told("problem count", fingerprint, counted - stored))
+    return found
+
+
+def _told(what: str, name: str, more: int) -> dict[str, Any]:
+    detail = f"stands for {abs(more)} {'more' if more > 0 else 'fewer'} than there are"
+    return {"kind": "different", "what": what, "id": name, "detail": detail}

@@ -1,0 +1,80 @@
+"""From facts to everything that follows from them: by the projector's own derivation and difference."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from stumble.outcome.derive import derive_sets
+from stumble.outcome.diff import Difference, StoredRequest, diff
+from stumble.outcome.facts import Fact, has_context
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from stumble.ingest.factsets import FactSet, SetKey
+    from stumble.outcome.records import Decision
+
+Facts = tuple[Fact, ...]
+
+
+@dataclass(slots=True)
+class Group:
+    """Fact sets of one instance that are derived together, and what is derived."""
+
+    instance: str
+    keys: list[SetKey]
+    difference: Difference
+
+
+@dataclass(slots=True)
+class Chunk:
+    """Some whole instances: what the topic says of each fact set, and the partition that it said it in."""
+
+    instances: list[str] = field(default_factory=list)
+    sets: dict[SetKey, Facts] = field(default_factory=dict)
+    partitions: dict[str, int] = field(default_factory=dict)
+
+    def partition_of(self, instance: str) -> int:
+        """Return the partition of an instance; 0 if no record of its own told it."""
+        return self.partitions.get(instance, 0)
+
+
+def derive_groups(
+    sets: Mapping[SetKey, Facts],
+    decisions: Mapping[str, Sequence[Decision]],
+    context: Iterable[SetKey] = (),
+    stored: Mapping[str, Sequence[StoredRequest]] | None = None,
+) -> list[Group]:
+    """Derive sets as the projector groups them: all sets of an instance with context together, else each alone.
+
+    `context` names sets that once had context; `stored` is what to take the difference against, by instance: then
+    all sets of an instance go together.
+    """
+    whole = {key[0] for key, facts in sets.items() if has_context(facts)} | {key[0] for key in context}
+    grouped: dict[SetKey, list[SetKey]] = defaultdict(list)
+    for key in sets:
+        grouped[(key[0], "") if stored is not None or key[0] in whole else key].append(key)
+    return [
+        Group(
+            keys[0][0],
+            keys,
+            diff(
+                stored.get(keys[0][0], ()) if stored else (),
+                derive_sets(keys[0][0], [sets[key] for key in keys], decisions.get(keys[0][0], ())),
+            ),
+        )
+        for keys in grouped.values()
+    ]
+
+
+def remember(sets: Sequence[FactSet], stored: Iterable[StoredRequest]) -> list[FactSet]:
+    """Note with each set of an instance what is stored of its requests; returns the sets that nothing is left of."""
+    found: dict[str, list[StoredRequest]] = {item.key[1]: [] for item in sets}
+    for one in stored:
+        if sets:
+            found.get(one.request_id or "", found[sets[0].key[1]]).append(one)
+    for item in sets:
+        item.stored = tuple(found[item.key[1]])
+    return [item for item in sets if not item.facts and not item.stored]

@@ -1,0 +1,88 @@
+"""Walking through the stage: instance by instance, each with all that the topic said of it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from stumble.audit.expected import Chunk
+from stumble.outcome.facts import Fact, union, unpack
+from stumble.outcome.records import Decision
+from stumble.store.queries import query
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from datetime import datetime
+
+    from psycopg import Connection
+
+    from stumble.ingest.factsets import SetKey
+
+#: What is in hand at once: instances, and rows of facts about them; a row has about five.
+INSTANCES = 200
+ROWS = 1000
+#: Rows that come from the server at once.
+_FETCHED = 1000
+_FIRST = "00000000-0000-0000-0000-000000000000"
+#: Instance, request id, partition (None where the record has no instance of its own), packed facts.
+Row = tuple[str, str, int | None, bytes]
+
+
+@dataclass(slots=True, frozen=True)
+class Told:
+    """Some whole instances, and all rows that tell of them, as they were laid down."""
+
+    instances: list[str]
+    rows: list[Row]
+
+
+def chunks(connection: Connection[Any], instances: int = INSTANCES, rows: int = ROWS) -> Iterator[Told]:
+    """Yield all instances in order, some at a time; runs in one transaction, for the cursor's sake."""
+    with connection.cursor("audit_facts", binary=True) as cursor:
+        cursor.itersize = _FETCHED
+        cursor.execute(query("audit_facts"))
+        told = iter(cursor)
+        waiting: Row | None = next(told, None)
+        names: list[str] = []
+        found: list[Row] = []
+        for name in _instances(connection):
+            names.append(name)
+            while waiting is not None and waiting[0] <= name:
+                found.append(waiting)
+                waiting = next(told, None)
+            if len(names) >= instances or len(found) >= rows:
+                yield Told(names, found)
+                names, found = [], []
+        if names:
+            yield Told(names, found)
+
+
+def chunk_of(instances: Sequence[str], rows: Iterable[Row]) -> Chunk:
+    """Put together what rows of facts say of some instances."""
+    facts: dict[SetKey, list[Fact]] = defaultdict(list)
+    chunk = Chunk(list(instances))
+    for instance, request_id, partition, packed in rows:
+        facts[instance, request_id].extend(unpack(packed))
+        if partition is not None:
+            chunk.partitions[instance] = max(partition, chunk.partitions.get(instance, 0))
+    chunk.sets = {key: union((), found) for key, found in facts.items()}
+    return chunk
+
+
+def _instances(connection: Connection[Any]) -> Iterator[str]:
+    after = _FIRST
+    while rows := connection.execute(query("audit_list_instances"), {"after": after, "limit": _FETCHED}).fetchall():
+        yield from (row[0] for row in rows)
+        after = rows[-1][0]
+
+
+def decisions_of(
+    connection: Connection[Any], instances: Sequence[str], until: datetime | None = None
+) -> dict[str, list[Decision]]:
+    """Return what was decided about instances up to a time: it is taken as given."""
+    found: dict[str, list[Decision]] = defaultdict(list)
+    rows = connection.execute(query("audit_decisions"), {"instances": list(instances), "until": until})
+    for instance, key, kind, decided_at, evidence in rows:
+        found[instance].append(Decision(key, kind, decided_at, evidence))
+    return found

@@ -1,0 +1,143 @@
+"""The story of one server, from the topic alone: what its producers told, in time order, and what came of it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from stumble.audit.offset_range import range_of
+from stumble.audit.topic import Decoding, records
+from stumble.outcome.derive import derive
+from stumble.wire.codec import Decoder
+from stumble.wire.schemas import EVENT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from stumble.audit.offset_range import Range
+    from stumble.ingest.decoding import Reading
+    from stumble.outcome.records import RequestRecord
+    from stumble.settings.base import Settings
+
+_PHASES = {"START": "begins", "END": "ends", "ERROR": "fails", "PROGRESS": ""}
+
+
+class Story:
+    """All that the topic tells of one instance between two times, also where a failure names its request only."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        instance: str,
+        since: datetime | None,
+        until: datetime | None,
+        told: Callable[[str, int, int], None] = lambda *_: None,
+    ) -> None:
+        self.instance = instance
+        self._kafka = settings.kafka
+        self._told = told
+        self._decoding = Decoding(settings.kafka)
+        span = range_of(settings.kafka, settings.kafka.topics.actions, since, until)
+        found = self._of_instance(span)
+        requests = {reading.request_id for reading in found.values() if reading.request_id}
+        if requests:
+            found |= self._without_instance(span, requests)
+        self.readings = sorted(found.values(), key=lambda reading: (reading.occurred_at, reading.event_id))
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        """Yield the events as they were emitted, in time order, each once."""
+        decoder = Decoder(EVENT)
+        for reading in self.readings:
+            yield decoder.decode(reading.framed)
+
+    def requests(self) -> list[RequestRecord]:
+        """Return what is derived of them."""
+        facts = [reading.fact for reading in self.readings]
+        found = derive(self.instance, facts) if facts else ()
+        return sorted(found, key=lambda record: (record.started_at or 0, record.request_key))
+
+    def as_json(self) -> dict[str, Any]:
+        """Return events and requests as one document; times are microseconds."""
+        return {
+            "instance_uuid": self.instance,
+            "events": list(self.events()),
+            "requests": [asdict(record) for record in self.requests()],
+        }
+
+    def _of_instance(self, span: Range) -> dict[bytes, Reading]:
+        keys = {self.instance.encode(), self.instance.upper().encode()}
+        found = self._readings(span, keys)
+        return {reading.event_id: reading for reading in found if reading.instance == self.instance}
+
+    def _without_instance(self, span: Range, requests: set[str]) -> dict[bytes, Reading]:
+        found = self._readings(span, {request.encode() for request in requests})
+        return {
+            reading.event_id: reading
+            for reading in found
+            if reading.instance is None and reading.fact.failure is not None
+        }
+
+    def _readings(self, span: Range, keys: set[bytes]) -> Iterator[Reading]:
+        size = len(span)
+        for messages in records(self._kafka, span, keys, lambda done: self._told("read", done, size)):
+            yield from self._decoding.readings(messages)[0]
+
+
+def lines(events: Iterable[dict[str, Any]], requests: Iterable[RequestRecord]) -> Iterator[str]:
+    """Yield the story as text: a line an event, then a paragraph a request."""
+    for event in events:
+        yield _line(event)
+    for record in requests:
+        yield ""
+        yield from _outcome(record)
+
+
+def _line(event: dict[str, Any]) -> str:
+    place = "@".join(word for word in (event["service"], event["host"]) if word)
+    return f"{_time(event['occurred_at'])}  {event['request_id'] or '-':<40}  {_what(event)}  [{place or '?'}]"
+
+
+def _what(event: dict[str, Any]) -> str:
+    subject = event["step"] or event["source"]["signal"] or event["action"] or event["scope"].lower()
+    words = [word for word in (event["action"] if event["action"] != subject else None, subject) if word]
+    words.append(_PHASES.get(event["phase"], event["phase"].lower()))
+    states = _states(event["instance"] or {})
+    if states:
+        words.append(f"({states})")
+    if event["source_host"] or event["dest_host"]:
+        words.append(f"from {event['source_host'] or '?'} to {event['dest_host'] or '?'}")
+    failure = event["failure"]
+    if failure:
+        told = failure["reason"] or failure["message"] or ""
+        words.append(f"{failure['exception']}: {told.splitlines()[0] if told else 'no text'}")
+    return " ".join(word for word in words if word)
+
+
+def _states(instance: dict[str, Any]) -> str:
+    told = []
+    for name in ("vm_state", "task_state"):
+        before, now = instance.get(f"old_{name}"), instance.get(name)
+        if before and before != now:
+            told.append(f"{name} {before} -> {now or 'none'}")
+        elif now:
+            told.append(f"{name} {now}")
+    return ", ".join(told)
+
+
+def _outcome(record: RequestRecord) -> Iterator[str]:
+    began = _time(record.started_at) if record.started_at else "?"
+    ended = f", ended {_time(record.finished_at)}" if record.finished_at else ""
+    yield f"{record.action or 'unknown action'} {record.request_id or ''}: {record.outcome}, began {began}{ended}"
+    if record.verdict:
+        yield f"  verdict {record.verdict}"
+    for failure in record.failures:
+        where = f" on {failure.host}" if failure.host else ""
+        step = f" in {failure.step}" if failure.step else ""
+        attempt = f", attempt {failure.attempt}" if failure.attempt else ""
+        yield f"  {_time(failure.occurred_at)}  {failure.exception}{where}{step}{attempt}: {failure.reason or '-'}"
+        yield f"    blame {failure.blame}, effect {failure.effect}, seen {len(failure.event_ids)} times"
+
+
+def _time(micros: int) -> str:
+    return datetime.fromtimestamp(micros / 1e6, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]

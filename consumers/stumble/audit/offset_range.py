@@ -1,0 +1,105 @@
+"""Which part of the topic is looked at: offsets from-to of each partition."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from confluent_kafka import Consumer, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from stumble.kafka.consumer import quiet
+from stumble.kafka.errors import unheard
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from stumble.settings.kafka import KafkaSettings
+
+_SECONDS = 15.0
+
+
+@dataclass(slots=True)
+class Range:
+    """From which offset (inclusive) to which (exclusive) each partition is read. `topic_id` is Kafka's own."""
+
+    topic: str
+    topic_id: str
+    starts: dict[int, int]
+    ends: dict[int, int]
+    #: The oldest offsets that the topic still has.
+    lows: dict[int, int]
+    #: When a partition began anew (microseconds): what the store read of it before has offsets of another topic.
+    breaks: dict[int, int] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return sum(max(0, end - self.starts[partition]) for partition, end in self.ends.items())
+
+    def holds(self, partition: int, offset: int) -> bool:
+        """Tell whether a record lies inside."""
+        return self.starts.get(partition, 0) <= offset < self.ends.get(partition, 0)
+
+    def is_older(self, partition: int, event_us: int) -> bool:
+        """Tell whether an event is of the time before its partition began anew."""
+        return event_us < self.breaks.get(partition, 0)
+
+    def shared(self, shares: int) -> list[Range]:
+        """Divide the partitions into so many ranges of about equal length; some are empty where there are too few."""
+        parts: list[list[int]] = [[] for _ in range(shares)]
+        sizes = [0] * shares
+        length = {partition: end - self.starts[partition] for partition, end in self.ends.items()}
+        for partition in sorted(length, key=lambda p: (-length[p], p)):
+            least = min(range(shares), key=sizes.__getitem__)
+            parts[least].append(partition)
+            sizes[least] += length[partition]
+        return [
+            Range(
+                self.topic,
+                self.topic_id,
+                {partition: self.starts[partition] for partition in part},
+                {partition: self.ends[partition] for partition in part},
+                self.lows,
+                self.breaks,
+            )
+            for part in parts
+        ]
+
+    def rest(self, ends: dict[int, int]) -> Range:
+        """Return what lies between here and other, later ends; partitions without one stay out."""
+        later = {partition: max(self.ends.get(partition, 0), end) for partition, end in ends.items()}
+        starts = {partition: self.ends.get(partition, self.lows.get(partition, 0)) for partition in later}
+        return Range(self.topic, self.topic_id, starts, later, self.lows, self.breaks)
+
+
+def range_of(kafka: KafkaSettings, topic: str, since: datetime | None = None, until: datetime | None = None) -> Range:
+    """Ask the brokers where a topic begins and ends, or where it was at the times given (Kafka's time of a record).
+
+    Raises `StumbleError` when there is no such topic or no broker answers.
+    """
+    consumer = Consumer(quiet(kafka.consumer_config("stumble-audit")))
+    try:
+        topic_id, partitions = _described(kafka, topic)
+        marks = {p: consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=_SECONDS) for p in partitions}
+        lows, ends = ({p: int(mark[side]) for p, mark in marks.items()} for side in (0, 1))
+        starts = _at(consumer, topic, since, ends) if since else dict(lows)
+        if until:
+            ends = _at(consumer, topic, until, ends)
+        starts = {p: max(lows[p], starts[p]) for p in partitions}
+        return Range(topic, topic_id, starts, {p: max(starts[p], ends[p]) for p in partitions}, lows)
+    except KafkaException as error:
+        raise unheard(kafka, topic, error) from error
+    finally:
+        consumer.close()
+
+
+def _described(kafka: KafkaSettings, topic: str) -> tuple[str, list[int]]:
+    client = AdminClient(quiet(kafka.client_config()))  # it answers only while it is held
+    found = client.describe_topics(TopicCollection([topic]), request_timeout=_SECONDS)[topic].result()
+    return str(found.topic_id), sorted(partition.id for partition in found.partitions)
+
+
+def _at(consumer: Consumer, topic: str, moment: datetime, ends: dict[int, int]) -> dict[int, int]:
+    """Return the first offset of each partition at or after a moment; the end where there is none."""
+    asked = [TopicPartition(topic, partition, int(moment.timestamp() * 1000)) for partition in ends]
+    found = consumer.offsets_for_times(asked, timeout=_SECONDS)
+    return {one.partition: one.offset if one.offset >= 0 else ends[one.partition] for one in found}

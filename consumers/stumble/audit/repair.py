@@ -1,0 +1,247 @@
+"""Putting right what an audit found, by the projector's own transaction.
+
+Each instance is written under its partitions' locks, so projectors may run: facts are those of the topic, and those
+that lie outside of what was audited. What changes gets its next revision; counters move by the difference.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from stumble.audit.counters import absorbed, settle, surplus
+from stumble.audit.expected import remember
+from stumble.audit.instance_chunks import chunk_of, decisions_of
+from stumble.audit.offset_range import Range
+from stumble.audit.stored_state import Before, before, counted_after
+from stumble.audit.topic import records
+from stumble.ingest import difference_writer, factsets
+from stumble.ingest.errors import RETRY
+from stumble.ingest.factsets import FactSet
+from stumble.ingest.fold import Change, Folded
+from stumble.ingest.rows import as_json
+from stumble.outcome.derive import derive_sets
+from stumble.outcome.diff import Difference, diff
+from stumble.store.copying import copy_rows
+from stumble.store.partitions import EventPartitions, days_of_ids, id_time_us
+from stumble.store.queries import query
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from confluent_kafka import Message
+    from psycopg import Cursor
+
+    from stumble.audit.audit import Audit
+    from stumble.audit.expected import Chunk
+    from stumble.ingest.decoding import Reading
+    from stumble.ingest.factsets import Loaded
+
+T = TypeVar("T")
+#: Instances in one transaction: projectors of their partitions wait for that long.
+_AT_ONCE = 50
+_OFFSETS_AT_ONCE = 5000
+_TRIES = 10
+_FIRST = "00000000-0000-0000-0000-000000000000"
+EVENTS, EXTRA, INSTANCES, PUBLISHED, COUNTERS = (
+    "events fetched again",
+    "events taken out",
+    "instances derived anew",
+    "corrections published",
+    "counters moved",
+)
+
+
+class Repair:
+    """Repairs what `audit` found; its session holds what the topic says."""
+
+    def __init__(self, audit: Audit, told: Callable[[str, int, int], None]) -> None:
+        self._audit = audit
+        self._connection = audit.connection
+        self._told = told
+        self._done: Counter[str] = Counter()
+        self._surplus: dict[tuple[str, ...], int] = {}
+
+    def run(self) -> Counter[str]:
+        """Repair everything; returns what was done. Begun again after an interruption, it does what is left."""
+        self._connection.execute(query("repair_index"))
+        with self._audit.snapshot():
+            self._surplus = surplus(self._connection)
+        self._fetch_events()
+        self._everywhere(self._events_and_sightings)
+        after = _FIRST
+        while rows := self._instances(after):
+            self._transaction(lambda rows=rows: self._put_right(rows))  # type: ignore[misc]
+            after = rows[-1]
+            self._told("repaired", self._done[INSTANCES], 0)
+        if self._audit.scope.everything:
+            self._everywhere(self._settle)
+        return +self._done
+
+    def _instances(self, after: str) -> list[str]:
+        found = self._connection.execute(query("repair_instances"), {"after": after, "limit": _AT_ONCE})
+        return [row[0] for row in found]
+
+    def _transaction(self, work: Callable[[], T]) -> T:
+        for attempt in range(_TRIES):
+            try:
+                with self._connection.transaction():
+                    return work()
+            except RETRY:
+                if attempt == _TRIES - 1:
+                    raise
+                time.sleep(0.1 * 2 ** min(attempt, 5))
+        raise AssertionError
+
+    def _lock(self, partitions: Sequence[int]) -> None:
+        order = {"topic": self._audit.topic, "partitions": sorted(set(partitions))}
+        self._connection.execute(query("lock_partitions"), order)
+
+    def _everywhere(self, work: Callable[[Cursor[Any]], None]) -> None:
+        """Do something under the locks of all partitions."""
+
+        def locked() -> None:
+            self._lock(list(self._audit.span.ends))
+            with self._connection.cursor() as cursor:
+                work(cursor)
+
+        self._transaction(locked)
+
+    def _events_and_sightings(self, cursor: Cursor[Any]) -> None:
+        self._done[EXTRA] += cursor.execute(query("repair_extra_events")).rowcount
+        cursor.execute(query("repair_sightings"), {"patience": self._audit.own.sighting_patience})
+
+    def _settle(self, cursor: Cursor[Any]) -> None:
+        self._done[COUNTERS] += settle(cursor, self._connection)
+
+    def _fetch_events(self) -> None:
+        """Bring the missing events back from the topic, byte for byte."""
+        partitions = EventPartitions(self._audit.own.events_days)
+        for partition, low, high in self._connection.execute(query("repair_partitions")).fetchall():
+            span = self._audit.span
+            part = Range(span.topic, span.topic_id, {partition: low}, {partition: high}, span.lows)
+            for messages in _picked(records(self._audit.kafka, part), self._wanted(partition)):
+                readings, _ = self._audit.decoding.readings(messages)
+                partitions.ensure(self._connection, days_of_ids(reading.event_id for reading in readings))
+                self._transaction(lambda p=partition, r=readings: self._store(p, r))  # type: ignore[misc]
+
+    def _wanted(self, partition: int) -> Iterator[int]:
+        low = 0
+        while True:
+            where = {"partition": partition, "low": low, "limit": _OFFSETS_AT_ONCE}
+            rows = self._connection.execute(query("repair_offsets"), where).fetchall()
+            yield from (row[0] for row in rows)
+            if len(rows) < _OFFSETS_AT_ONCE:
+                return
+            low = rows[-1][0] + 1
+
+    def _store(self, partition: int, readings: list[Reading]) -> None:
+        self._lock([partition])
+        unique = {reading.fact.event_id: reading for reading in readings}
+        with self._connection.cursor() as cursor:
+            for statement in ("repair_forget_events", "repair_forget_late_events"):
+                cursor.execute(query(statement), {"ids": list(unique)})
+            copy_rows(cursor, "copy_events", [reading.row for reading in unique.values()])
+        self._done[EVENTS] += len(unique)
+
+    def _put_right(self, instances: list[str]) -> None:
+        """Derive some instances from what the topic says of them, and write what differs from the rows."""
+        execute = self._connection.execute
+        owners = dict(execute(query("repair_owners"), {"instances": instances}).fetchall())
+        self._lock(list(owners.values()))
+        found = execute(query("audit_facts_of"), {"instances": instances}, binary=True)
+        chunk = chunk_of(instances, found)
+        with self._connection.cursor() as cursor:
+            loaded = factsets.load_instances(cursor, owners)
+            there = before(cursor, instances, loaded.sets.values())
+            self._take_over(cursor, loaded, chunk, owners)
+            folded, left, count = self._derive(cursor, loaded, there)
+            cursor.execute(query("repair_forget_requests"), {"instances": instances})
+            difference_writer.write(cursor, folded, Counter())
+        self._surplus = left
+        self._done[INSTANCES] += len(instances)
+        self._done[PUBLISHED] += count
+
+    def _take_over(self, cursor: Cursor[Any], loaded: Loaded, chunk: Chunk, owners: dict[str, int]) -> None:
+        """Give each set the topic's facts, and leave it those that lie outside of what was audited."""
+        decided = set(cursor.execute(query("repair_decided"), {"instances": chunk.instances}).fetchall())
+        for key in chunk.sets.keys() - loaded.sets.keys():
+            loaded.sets[key] = FactSet(key, owners[key[0]])
+        more = [
+            fact.event_id
+            for key, item in loaded.sets.items()
+            for fact in item.facts
+            if fact.event_id not in {told.event_id for told in chunk.sets.get(key, ())}
+        ]
+        rows = cursor.execute(query("audit_places"), {"ids": more}) if more else ()
+        places = {event_id: (partition, offset) for event_id, partition, offset in rows}
+        kept = {event_id for event_id in more if self._stays(event_id, places.get(event_id))}
+        for key, item in loaded.sets.items():
+            item.replace([*chunk.sets.get(key, ()), *(fact for fact in item.facts if fact.event_id in kept)])
+            item.has_decisions = item.has_decisions or key in decided
+            item.changed = True
+
+    def _stays(self, event_id: str, place: tuple[int, int] | None) -> bool:
+        if place is None:
+            return id_time_us(event_id) < self._audit.horizon.events_us
+        span = self._audit.span
+        return not span.holds(*place) or span.is_older(place[0], id_time_us(event_id))
+
+    def _derive(
+        self, cursor: Cursor[Any], loaded: Loaded, there: Before
+    ) -> tuple[Folded, dict[tuple[str, ...], int], int]:
+        left, count = dict(self._surplus), 0
+        instances = {key[0] for key in loaded.sets} | there.stored.keys()
+        decisions = decisions_of(self._connection, sorted(instances))
+        folded = Folded(loaded)
+        empty = []
+        for instance in sorted(instances):
+            sets = [item for item in loaded.sets.values() if item.key[0] == instance]
+            facts = [item.facts for item in sets if item.facts]
+            difference = diff(there.stored[instance], derive_sets(instance, facts, decisions.get(instance, ())))
+            _tidy(difference, there.published)
+            moved = counted_after(difference)
+            moved.subtract(there.counted[instance])
+            difference.counter_deltas = absorbed(moved, left)
+            count += len(difference.publications)
+            empty += remember(sets, difference.stored)
+            versions = {item.key[1]: item.version + 1 for item in sets}
+            folded.changes.append(Change(instance, _partition(sets, there, instance), difference, versions))
+        if empty:
+            keys = [{"instance_uuid": item.key[0], "request_id": item.key[1]} for item in empty]
+            cursor.execute(query("repair_forget_sets"), {"keys": as_json(keys)})
+            for item in empty:
+                del loaded.sets[item.key]
+        return folded, left, count
+
+
+def _partition(sets: Sequence[FactSet], there: Before, instance: str) -> int:
+    return sets[0].partition if sets else there.partitions.get(instance, 0)
+
+
+def _tidy(difference: Difference, published: set[str]) -> None:
+    """Forget subjects that are gone and were never told of, and requests that never were."""
+    difference.publications = [
+        one for one in difference.publications if one.record is not None or one.subject_id in published
+    ]
+    difference.stored = [
+        one._replace(failures=()) if not one.outcome else one
+        for one in difference.stored
+        if one.outcome or one.announced == "gone"
+    ]
+
+
+def _picked(batches: Iterator[list[Message]], wanted: Iterator[int]) -> Iterator[list[Message]]:
+    """Yield the records of one partition whose offsets are wanted, both in order."""
+    following = next(wanted, None)
+    for batch in batches:
+        found = []
+        for message in batch:
+            offset = message.offset()
+            while following is not None and offset is not None and following < offset:
+                following = next(wanted, None)
+            if offset == following:
+                found.append(message)
+        if found:
+            yield found

@@ -1,0 +1,223 @@
+"""A separate store as of any time, built from the topic alone: for looking back, never for putting in another's place.
+
+What the projector does batch by batch happens here once for each instance, in one transaction: a replay that is
+killed leaves an empty store, and the next one begins anew.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg import conninfo, sql
+
+from stumble.audit.bounded_executor import Ahead
+from stumble.audit.instance_chunks import chunks, decisions_of
+from stumble.audit.offset_range import range_of
+from stumble.audit.read_job import Laid, Laying, laid_by
+from stumble.audit.replay_writer import Given, Pen
+from stumble.audit.snapshot import open_session
+from stumble.audit.stage import Stage
+from stumble.audit.worker_pool import Crew, processes_for
+from stumble.ingest.rows import as_json
+from stumble.runtime.gc_pause import share_memory, undisturbed
+from stumble.store.adapters import UuidArray
+from stumble.store.connect import StoreUnavailableError, connect, shown
+from stumble.store.copying import copy_rows, uuid_array
+from stumble.store.migrate import migrate
+from stumble.store.partitions import EventPartitions
+from stumble.store.queries import query
+from stumble.store.version import current
+from stumble.wire.errors import StumbleError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from psycopg import Connection
+
+    from stumble.audit.instance_chunks import Told
+    from stumble.settings.base import Settings
+
+#: Events of any age get their partition.
+_FOR_EVER_DAYS = 36_500
+_DECISIONS_AT_ONCE = 5000
+
+
+@dataclass(slots=True)
+class Replayed:
+    """What a replay came to."""
+
+    url: str
+    records: int = 0
+    events: int = 0
+    unreadable: int = 0
+    instances: int = 0
+    decisions: int = 0
+    seconds: float = 0.0
+
+
+class Replay:
+    """Builds a store from what Kafka got between two times.
+
+    `processes` share the work: as many as are worth it, unless a number is given.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        since: datetime | None,
+        until: datetime | None,
+        told: Callable[[str, int, int], None] = lambda *_: None,
+        *,
+        processes: int | None = None,
+    ) -> None:
+        self._settings = settings
+        self._until = until
+        self._told = told
+        self._topic = settings.kafka.topics.actions
+        self._span = range_of(settings.kafka, self._topic, since, until)
+        self._processes = processes
+        self._crew = Crew()
+        self._partitions = EventPartitions(_FOR_EVER_DAYS)
+        self._done = Replayed("")
+
+    def into(self, place: str, *, alerts: bool = False) -> Replayed:
+        """Build the store in the database `place`: its URL, or its name beside the store's own, where it is made.
+
+        Unless `alerts`, nobody can write there afterwards, so that nothing is ever sent from it. Raises `StumbleError`
+        when the database already holds a store.
+        """
+        began = time.monotonic()
+        share_memory()
+        self._done.url = url = database(self._settings.database_url.get_secret_value(), place)
+        _require_empty(url)
+        migrate(url)
+        connection = open_session(url, "stumble-replay")
+        try:
+            with undisturbed(), self._crew:
+                self._crew.gather(processes_for(len(self._span), self._processes))
+                with self._crew.cores():
+                    self._build(connection)
+            connection.execute(query("audit_forget_tables"))
+            connection.execute("analyze")
+            if not alerts:
+                _protect(connection)
+        finally:
+            connection.close()
+        self._done.seconds = time.monotonic() - began
+        return self._done
+
+    def _build(self, connection: Connection[Any]) -> None:
+        stage = Stage(connection)
+        with connection.transaction():
+            connection.execute("select pg_advisory_xact_lock(hashtext('stumble.replay'))")
+            connection.execute(query("lock_partitions"), {"topic": self._topic, "partitions": sorted(self._span.ends)})
+            _require_empty(self._done.url)
+            self._take_decisions(connection)
+            stage.create()
+            self._read(connection, stage)
+            self._derive(connection)
+            self._place(connection)
+        self._done.records = stage.records
+
+    def _read(self, connection: Connection[Any], stage: Stage) -> None:
+        size, done = len(self._span), 0
+        job = Laying(self._settings.kafka, self._span, events=True)
+        with Ahead[None]() as storing:
+            for laid in laid_by(job, self._crew.helpers):
+                self._done.unreadable += len(laid.unreadable)
+                storing.submit(partial(self._store, connection, stage, laid))
+                done += laid.looked_at
+                self._told("read", done, size)
+            for _ in storing.rest():
+                pass
+
+    def _store(self, connection: Connection[Any], stage: Stage, laid: Laid) -> None:
+        self._partitions.ensure(connection, laid.days)
+        stage.add(laid.staged, laid.records)
+        unique = laid.events
+        with connection.cursor() as cursor:
+            known = cursor.execute(query("known_events"), {"ids": UuidArray(uuid_array(unique))})
+            for (event_id,) in known.fetchall():
+                del unique[event_id]
+            copy_rows(cursor, "copy_events", list(unique.values()))
+        self._done.events += len(unique)
+
+    def _derive(self, connection: Connection[Any]) -> None:
+        for statement in ("audit_analyze", "audit_join", "audit_instances_of_all"):
+            connection.execute(query(statement))
+        connection.execute(query("repair_sightings"), {"patience": 0})
+        row = connection.execute("select count(*) from audit_instances").fetchone()
+        size = row[0] if row else 0
+        given = (self._given(connection, told) for told in chunks(connection))
+        with Pen(connection, self._crew.helpers).lanes() as lanes:
+            for one, _ in lanes.run(given):
+                if one is not None:
+                    self._done.instances += len(one.told.instances)
+                    self._told("derived", self._done.instances, size)
+
+    def _given(self, connection: Connection[Any], told: Told) -> Given:
+        if not self._done.decisions:
+            return Given(told, {})
+        return Given(told, decisions_of(connection, told.instances, self._until))
+
+    def _take_decisions(self, connection: Connection[Any]) -> None:
+        """Copy what the store has decided up to then; a replay without a store has none."""
+        names = ("request_key", "kind", "decided_at", "evidence", "instance_uuid", "request_id", "kafka_partition")
+        try:
+            url = self._settings.database_url.get_secret_value()
+            with (
+                connect(url, application="stumble-replay") as store,
+                store.transaction(),
+                store.cursor("replay_decisions") as cursor,
+            ):
+                cursor.execute(query("replay_decisions"), {"until": self._until})
+                while rows := cursor.fetchmany(_DECISIONS_AT_ONCE):
+                    told = [dict(zip(names, row, strict=True)) for row in rows]
+                    connection.execute(query("replay_add_decisions"), {"rows": as_json(told)})
+                    self._done.decisions += len(rows)
+        except (StoreUnavailableError, psycopg.errors.UndefinedTable):
+            return
+
+    def _place(self, connection: Connection[Any]) -> None:
+        order = sorted(self._span.ends)
+        where = {
+            "topic": self._topic,
+            "topic_id": self._span.topic_id,
+            "partitions": order,
+            "offsets": [self._span.ends[partition] for partition in order],
+        }
+        connection.execute(query("first_offsets"), where)
+
+
+def database(store: str, place: str) -> str:
+    """Return the URL of the database `place`; a mere name is made a database beside the store's own."""
+    if "://" in place or "=" in place:
+        return place
+    with connect(store) as connection:
+        row = connection.execute(query("replay_database_exists"), {"name": place}).fetchone()
+        if row is None or not row[0]:
+            connection.execute(sql.SQL("create database {} template template0").format(sql.Identifier(place)))
+    if "://" in store:
+        head, _, tail = store.partition("?")
+        url = f"{head.rpartition('/')[0]}/{place}"
+        return f"{url}?{tail}" if tail else url
+    return conninfo.make_conninfo(store, dbname=place)
+
+
+def _require_empty(url: str) -> None:
+    if current(url) is None:
+        return
+    with connect(url) as connection:
+        row = connection.execute(query("replay_occupied")).fetchone()
+    if row is None or row[0]:
+        raise StumbleError(f"The database {shown(url)} already holds a store: name another, or drop it first.")
+
+
+def _protect(connection: Connection[Any]) -> None:
+    name = sql.Identifier(connection.info.dbname)
+    connection.execute(sql.SQL("alter database {} set default_transaction_read_only = on").format(name))

@@ -1,0 +1,133 @@
+"""Reading a range of a topic once, in bounded memory, as a member of no group."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from stumble.ingest.batch import BadRecord
+from stumble.ingest.decoding import Reader
+from stumble.ingest.errors import BadRecordError
+from stumble.kafka.consumer import LONG_RUNS, quiet
+from stumble.wire.errors import RegistryUnavailable, StumbleError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator
+
+    from confluent_kafka import Message
+
+    from stumble.audit.offset_range import Range
+    from stumble.ingest.decoding import Reading
+    from stumble.settings.kafka import KafkaSettings
+
+#: Records taken from the client at once.
+_AT_ONCE = 1000
+#: Nothing came for so long: the brokers are away.
+_PATIENCE = 60.0
+_REGISTRY_PAUSE = 2.0
+
+
+def records(
+    kafka: KafkaSettings,
+    span: Range,
+    keys: Collection[bytes] | None = None,
+    looked_at: Callable[[int], None] = lambda _: None,
+) -> Iterator[list[Message]]:
+    """Yield the records of a range, some at a time, in order per partition; with `keys` only those that have one.
+
+    `looked_at` hears how many it has come past, chosen or not. Raises `StumbleError` when the brokers fall silent, or
+    no longer have what comes next.
+    """
+    done = 0
+    left = {partition: end for partition, end in span.ends.items() if span.starts[partition] < end}
+    consumer = Consumer(quiet(_config(kafka)))
+    try:
+        consumer.assign([TopicPartition(span.topic, partition, span.starts[partition]) for partition in left])
+        heard = time.monotonic()
+        while left:
+            messages = consumer.consume(_AT_ONCE, 0.5)
+            if messages:
+                heard = time.monotonic()
+            elif time.monotonic() - heard > _PATIENCE:
+                raise StumbleError(f"Kafka at {kafka.bootstrap_servers} does not answer: try again when it does.")
+            found = [message for message in messages if _inside(message, left, span.topic)]
+            done += len(found)
+            looked_at(done)
+            yield found if keys is None else [message for message in found if message.key() in keys]
+    except KafkaException as error:
+        raise StumbleError(f"Kafka can't be read: {error.args[0].str()}.") from error
+    finally:
+        consumer.close()
+
+
+def _config(kafka: KafkaSettings) -> dict[str, object]:
+    return kafka.consumer_config(
+        "stumble-audit",
+        enable_partition_eof=True,
+        queued_min_messages=10_000,
+        **LONG_RUNS,
+        fetch_queue_backoff_ms=10,
+        check_crcs=True,
+    )
+
+
+def _inside(message: Message, left: dict[int, int], topic: str) -> bool:
+    """Tell whether a record is one of those wanted; forget partitions in `left` whose end is reached."""
+    partition, offset, error = message.partition(), message.offset(), message.error()
+    if error is not None:
+        _judge(error, topic, partition)
+    if partition is None or offset is None or partition not in left:
+        return False
+    end = left[partition]
+    if offset + (error is None) >= end:
+        del left[partition]
+    return error is None and offset < end
+
+
+def _judge(error: KafkaError, topic: str, partition: int | None) -> None:
+    code = error.code()
+    if code in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):  # noqa: SLF001
+        raise StumbleError(
+            f"Kafka's retention has taken away records of partition {partition} of {topic} while it was read: "
+            "run the command again, it begins at what is left."
+        )
+    if error.fatal():
+        raise StumbleError(f"Kafka's client can't go on: {error.str()}.")
+
+
+class Decoding:
+    """Turns records into readings."""
+
+    def __init__(self, kafka: KafkaSettings) -> None:
+        resolve = None
+        if kafka.schema_registry_url:
+            from stumble.settings.registry import Registry  # noqa: PLC0415  # 10 MB in every process
+
+            resolve = Registry(kafka).resolve
+        self._reader = Reader(resolve)
+
+    def readings(self, messages: list[Message]) -> tuple[list[Reading], list[BadRecord]]:
+        """Return what the store needs of each record, and what the projector has to dead-letter.
+
+        Raises `RegistryUnavailable` when the registry stays away for as long as the brokers may.
+        """
+        found, bad = [], []
+        for message in messages:
+            partition, offset = message.partition() or 0, message.offset() or 0
+            try:
+                found.append(self._read(message, partition, offset))
+            except BadRecordError as error:
+                bad.append(BadRecord(message, partition, offset, error))
+        return found, bad
+
+    def _read(self, message: Message, partition: int, offset: int) -> Reading:
+        begun = time.monotonic()
+        while True:
+            try:
+                return self._reader.read(message, message.value() or b"", partition, offset)
+            except RegistryUnavailable:
+                if time.monotonic() - begun > _PATIENCE:
+                    raise
+                time.sleep(_REGISTRY_PAUSE)

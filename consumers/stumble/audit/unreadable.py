@@ -1,0 +1,96 @@
+"""Records that can't be read: each must lie in the dead letter topic, or somebody passed over it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from stumble.deadletters.reader import DeadLetterTopic
+from stumble.ingest.rows import as_json
+from stumble.store.queries import query
+from stumble.wire import text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from psycopg import Connection
+
+    from stumble.audit.report import Report
+    from stumble.deadletters.dead_letter import Letter
+    from stumble.ingest.batch import BadRecord
+    from stumble.settings.kafka import KafkaSettings
+
+FORGOTTEN = "records that can't be read, older than the dead letter topic reaches"
+_GROUP = "stumble-audit"
+_REASON_CHARACTERS = 300
+#: Later than any record.
+_EVER_MS = 1 << 62
+
+
+class Unreadable:
+    """What the audit could not read, kept in its session's `audit_unreadable`."""
+
+    def __init__(
+        self, connection: Connection[Any], kafka: KafkaSettings, told: Callable[[str, int, int], None]
+    ) -> None:
+        self._connection = connection
+        self._kafka = kafka
+        self._told = told
+
+    def add(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Note records, each as `row_of` tells it."""
+        if rows:
+            self._connection.execute(query("audit_add_unreadable"), {"rows": as_json(rows)})
+
+    def account_for(self, report: Report) -> None:
+        """Look for each in the dead letter topic and in the store, and tell which is in neither.
+
+        A projector puts a record aside before the store's offset passes it: call this after that offset was read.
+        Raises `KafkaAwayError` where there is something to look for and the topic can't be read.
+        """
+        everything, found = self._counts()
+        if everything > found:
+            reaches_ms = self._look(everything - found)
+            row = self._connection.execute(query("audit_lost"), {"reaches_ms": reaches_ms}).fetchone()
+            report.leave_out(FORGOTTEN, row[0] if row else 0)
+        report.unreadable, report.dead_letters = self._counts()
+
+    def _counts(self) -> tuple[int, int]:
+        """Return how many there are, and how many of them are dead letters."""
+        row = self._connection.execute(query("audit_count_unreadable")).fetchone()
+        return (row[0], row[1]) if row else (0, 0)
+
+    def _look(self, wanted: int) -> int:
+        """Mark those that are found; returns since when (milliseconds) the topic has every letter."""
+        done = 0
+        with DeadLetterTopic(self._kafka, group=_GROUP) as topic:
+            cut = {partition: low for partition, (low, _) in topic.bounds.items() if low > 0}
+            reaches_ms = _EVER_MS if any(topic.bounds[partition][1] == low for partition, low in cut.items()) else 0
+            for letters in topic.chunks():
+                first = letters[0]
+                if first.place.offset == cut.get(first.place.partition):
+                    reaches_ms = max(reaches_ms, first.at)
+                wanted -= self._mark(letters)
+                done += len(letters)
+                self._told("dead letters", done, len(topic))
+                if not wanted:
+                    break
+        return reaches_ms
+
+    def _mark(self, letters: Sequence[Letter]) -> int:
+        origins = [one.origin for one in letters if one.origin and one.origin.topic == self._kafka.topics.actions]
+        where = {
+            "partitions": [one.partition for one in origins],
+            "offsets": [one.offset for one in origins],
+            "times": [one.timestamp for one in origins],  # a topic made anew has other records at the same places
+        }
+        return self._connection.execute(query("audit_dead_letters"), where).rowcount
+
+
+def row_of(item: BadRecord) -> dict[str, Any]:
+    """Return what is noted of a record that can't be read."""
+    return {
+        "kafka_partition": item.partition,
+        "kafka_offset": item.offset,
+        "written_ms": item.record.timestamp()[1],
+        "reason": text.clean(str(item.error)[:_REASON_CHARACTERS]),
+    }

@@ -1,0 +1,230 @@
+"""The clock of a projector: a thread that looks now and then and finds what time and silence have decided.
+
+It decides nothing itself: what it finds is written by the partitions' owner, in its own transaction, where it is
+looked at again. It asks the broker for the end of each log and reads what producers said from the store, in a session
+of its own, so that reading and writing events never wait for it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from stumble.clock import findings as find
+from stumble.clock.findings import Decide
+from stumble.clock.partition_watch import Watch
+from stumble.clock.producers import Fleet, Start, Word
+from stumble.clock.wall_clock import Times
+from stumble.outcome.deadlines import deadlines
+from stumble.store.connect import StoreError, connect
+from stumble.store.queries import query
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from psycopg import Connection
+
+    from stumble.clock.findings import Finding
+    from stumble.settings.clock import ClockSettings
+
+LOG = logging.getLogger("stumble.projector")
+_PAUSE = 2.0
+#: What was looked at again and not decided upon is not handed over again for so many seconds.
+_REFUSED_SECONDS = 60.0
+#: Rows of one transaction may appear later than those of another that began after it.
+_OVERLAP_US = 10_000_000
+
+
+class Clock(threading.Thread):
+    """Finds requests to decide upon in the partitions in hand.
+
+    ``ends`` asks the broker for the ends of logs (partition to next offset; None without an answer).
+    """
+
+    def __init__(
+        self,
+        url: str,
+        settings: ClockSettings,
+        ends: Callable[[Iterable[int]], Mapping[int, int] | None],
+        application: str,
+        times: Times | None = None,
+    ) -> None:
+        super().__init__(name="clock", daemon=True)
+        self._url = url
+        self._settings = settings
+        self._deadlines = deadlines(settings.deadlines)
+        self._ends = ends
+        self._application = application
+        self._times = times or Times()
+        self._fleet = Fleet(settings.silent_after, settings.start_takes)
+        self._watches: dict[int, Watch] = {}
+        self._judged: set[tuple[int, Start]] = set()
+        self._refused: dict[tuple[str, int, str], float] = {}
+        self._since = 0
+        #: Watermark of each partition that has one, UTC microseconds.
+        self.known_until: Mapping[int, int] = {}
+        self._positions: Mapping[int, int] = {}
+        self._found: list[Finding] = []
+        self._deciding: list[Finding] = []
+        self._waiting = False
+        self._ending = threading.Event()
+        self._connection: Connection[Any] | None = None
+
+    # Called by the thread that reads and writes events -----------------------------------------------
+
+    def at(self, positions: Mapping[int, int]) -> None:
+        """Hear where the store is (partition to next offset) in the partitions that are read."""
+        self._positions = positions
+
+    def job(self, reading: Callable[[], Mapping[int, int]]) -> Decide | None:
+        """Return what is to be decided upon, if anything, once; `decided` must follow.
+
+        ``reading`` tells the partitions in hand (to next offset): others are no longer ours to decide.
+        """
+        if not self._found:
+            return None
+        ours = reading()
+        self._deciding = [finding for finding in self._found if finding.partition in ours]
+        self._found = []
+        if not self._deciding:
+            self._waiting = False
+            return None
+        positions = {finding.partition: ours[finding.partition] for finding in self._deciding}
+        return Decide(positions, self._deciding, self._times.now())
+
+    def decided(self, made: Iterable[Finding], *, fenced: bool = False) -> None:
+        """Hear which of the last findings were decided upon; the others were no longer so, unless it was fenced."""
+        if not fenced:
+            keys = {finding.request_key for finding in made}
+            for finding in self._deciding:
+                if finding.request_key not in keys:
+                    self._refused[finding.identity] = self._times.steady()
+        self._deciding = []
+        self._waiting = False
+
+    def end(self) -> None:
+        """End the thread."""
+        self._ending.set()
+
+    # The thread's own --------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Look until ended; wait for a store or broker that is away."""
+        while not self._ending.wait(self._settings.look_every):
+            try:
+                self.look()
+            except (StoreError, psycopg.OperationalError):
+                self._hang_up()  # the writer tells
+            except psycopg.Error as error:
+                LOG.warning("The clock can't look into the store and tries again: %s", error)
+                self._hang_up()
+            except Exception as error:  # noqa: BLE001  # a clock that stands still would be silence about silence
+                LOG.warning("The clock met %s and looks again: %s", type(error).__name__, error)
+        self._hang_up()
+
+    def look(self) -> None:
+        """Look once; raises psycopg's errors and `StoreError` when the store is away."""
+        now, positions = self._times.steady(), dict(self._positions)
+        connection = self._session()
+        self._listen(connection, now)
+        for partition in self._watches.keys() - positions.keys():
+            del self._watches[partition]
+        for partition, stored in positions.items():
+            watch = self._watches.get(partition)
+            if watch is None:
+                watch = self._watches[partition] = self._new_watch()
+            watch.look(self._fleet, stored, now)
+        self._mark(now)
+        self.known_until = self._read_until(now)
+        if not self._waiting:
+            refused = {one: at for one, at in self._refused.items() if now - at < _REFUSED_SECONDS}
+            self._refused = refused
+            if found := self._look(connection, now):
+                self._waiting, self._found = True, found
+
+    def _read_until(self, now: float) -> dict[int, int]:
+        marks = {partition: watch.read_until(self._fleet, now) for partition, watch in self._watches.items()}
+        return {partition: until for partition, until in marks.items() if until is not None}
+
+    def _new_watch(self) -> Watch:
+        own = self._settings
+        return Watch(own.silent_after, own.settle, 2 * own.look_every + 1)
+
+    def _look(self, connection: Connection[Any], now: float) -> list[Finding]:
+        """Return what is to be decided upon; a restart goes before silence: it says more."""
+        found: dict[str, Finding] = {}
+        for finding in [
+            *self._restarted(connection),
+            *self._returned(connection),
+            *find.on_dead_hosts(connection, self._dead(now)),
+            *find.overdue(connection, self.known_until, self._deadlines),
+        ]:
+            if finding.identity not in self._refused:
+                found.setdefault(finding.request_key, finding)
+        return list(found.values())
+
+    def _restarted(self, connection: Connection[Any]) -> list[Finding]:
+        """Return what restarts may have interrupted; a restart is judged in each partition until nothing is left."""
+        starts = [(partition, start) for start in self._fleet.starts() for partition in self._watches]
+        self._judged.intersection_update(starts)  # of services that have started again since, nothing is asked any more
+        due = [
+            (partition, start)
+            for partition, start in starts
+            if (partition, start) not in self._judged
+            and self._watches[partition].knows(start.relay_host, start.settled_at)
+        ]
+        found = [one for one in find.on_restarted_hosts(connection, due) if one.identity not in self._refused]
+        if len(found) < find.LIMIT:
+            left = {(one.partition, one.told["host"]) for one in found}
+            self._judged.update(one for one in due if (one[0], one[1].host) not in left)
+        return found
+
+    def _returned(self, connection: Connection[Any]) -> list[Finding]:
+        """Return what waits again, as its host is heard again; asked once a return, and until nothing is left."""
+        asked = {
+            (partition, host): (watch, relay_host)
+            for partition, watch in self._watches.items()
+            for relay_host in watch.returned
+            for host in self._fleet.hosts_of(relay_host)
+        }
+        again = find.heard_again(connection, asked, self._deadlines)
+        found = [one for one in again if one.identity not in self._refused]
+        if not found:
+            for watch, relay_host in asked.values():
+                watch.returned.discard(relay_host)
+        return found
+
+    def _dead(self, now: float) -> dict[tuple[int, str], int]:
+        return {
+            (partition, host): since
+            for partition, watch in self._watches.items()
+            if watch.up_to_date(now) and watch.counted >= self._settings.settle
+            for relay_host, since in watch.silent(self._fleet).items()
+            for host in self._fleet.hosts_of(relay_host)
+        }
+
+    def _listen(self, connection: Connection[Any], now: float) -> None:
+        rows = connection.execute(query("producers_moved"), {"since": max(0, self._since - _OVERLAP_US)}).fetchall()
+        self._fleet.hear([Word(*row[:10]) for row in rows], now)
+        self._since = max([self._since, *(row[10] for row in rows)])
+
+    def _mark(self, now: float) -> None:
+        waiting = [partition for partition, watch in self._watches.items() if watch.pending is None]
+        if not waiting:
+            return
+        relays, at = self._fleet.relays, self._times.now()
+        for partition, end in (self._ends(waiting) or {}).items():
+            self._watches[partition].mark(end, at, now, relays)
+
+    def _session(self) -> Connection[Any]:
+        if self._connection is None or self._connection.closed:
+            self._connection = connect(self._url, application=self._application)
+        return self._connection
+
+    def _hang_up(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None

@@ -1,0 +1,139 @@
+"""What the clock found: a request in flight, and why it is to be decided upon."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from stumble.clock.producers import Start
+from stumble.ingest.rows import as_json
+from stumble.outcome import evidence
+from stumble.outcome.deadlines import OTHER
+from stumble.outcome.records import IN_PROGRESS, STALLED
+from stumble.outcome.rules import ACTIONS
+from stumble.store.queries import query
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+
+    from psycopg import Connection
+
+INTERRUPTED: Final = "INTERRUPTED"
+#: Findings of one look; what is left is found by the next.
+LIMIT: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One request as it was found. ``told``: what the evidence of a decision says beside the number of facts."""
+
+    request_key: str
+    instance: str
+    request_id: str
+    partition: int
+    last_event_at: int
+    kind: str
+    told: Mapping[str, str]
+
+    @property
+    def identity(self) -> tuple[str, int, str]:
+        """What a decision that was not made is known by: with news it is another finding."""
+        return self.request_key, self.last_event_at, self.kind
+
+
+class _OnHost(NamedTuple):
+    """A row of the queries about hosts."""
+
+    request_key: str
+    instance: str
+    request_id: str
+    partition: int
+    host: str
+    last: int
+
+    @property
+    def place(self) -> tuple[int, str]:
+        """Where it is in flight."""
+        return self.partition, self.host
+
+    def found(self, kind: str, cause: str, **times: int) -> Finding:
+        """Return the finding; ``times`` are UTC microseconds, told beside the last event's."""
+        told = {"cause": cause, "last": str(self.last), "host": self.host}
+        told.update((name, str(at)) for name, at in times.items())
+        return Finding(self.request_key, self.instance, self.request_id, self.partition, self.last, kind, told)
+
+
+@dataclass(frozen=True, slots=True)
+class Decide:
+    """A job: decide upon findings at a time (UTC microseconds); ``positions``: the store's next offsets."""
+
+    positions: Mapping[int, int]
+    findings: list[Finding]
+    now: int
+
+
+def overdue(
+    connection: Connection[Any], read_until: Mapping[int, int], deadlines: Mapping[str, float]
+) -> list[Finding]:
+    """Return what has been silent for too long, in partitions whose watermark (UTC microseconds) is given."""
+    if not read_until:
+        return []
+    parameters = {
+        "reads": as_json([{"kafka_partition": p, "read_until": until} for p, until in read_until.items()]),
+        "shortest": min(deadlines.values()),
+        **_deadlines(deadlines),
+    }
+    found = []
+    for key, instance, request_id, partition, action, host, last, seconds in connection.execute(
+        query("overdue_requests"), parameters
+    ):
+        told = {
+            "cause": evidence.DEADLINE,
+            "last": str(last),
+            "deadline": str(seconds),
+            "read_until": str(read_until[partition]),
+            **({"action": action} if action else {}),
+            **({"host": host} if host else {}),
+        }
+        found.append(Finding(key, instance, request_id, partition, last, STALLED, told))
+    return found
+
+
+def on_dead_hosts(connection: Connection[Any], dead: Mapping[tuple[int, str], int]) -> list[Finding]:
+    """Return what is in flight on dead hosts: (partition, Nova's host) to the time of the last word from there."""
+    return [row.found(STALLED, evidence.SILENCE, since=dead[row.place]) for row in _in_flight(connection, dead)]
+
+
+def heard_again(
+    connection: Connection[Any], hosts: Iterable[tuple[int, str]], deadlines: Mapping[str, float]
+) -> list[Finding]:
+    """Return what stalled because its host was silent, now that (partition, host) is heard, within its deadline."""
+    wanted = [{"kafka_partition": partition, "host": host} for partition, host in hosts]
+    if not wanted:
+        return []
+    parameters = {"hosts": as_json(wanted), **_deadlines(deadlines)}
+    rows = connection.execute(query("stalled_by_silence"), parameters)
+    return [_OnHost(*row).found(IN_PROGRESS, evidence.HEARD) for row in rows]
+
+
+def on_restarted_hosts(connection: Connection[Any], starts: Sequence[tuple[int, Start]]) -> list[Finding]:
+    """Return what may have been interrupted: in flight, by partition, on a host that started anew since."""
+    begun = {(partition, start.host): start.started_at for partition, start in starts}
+    return [
+        row.found(INTERRUPTED, evidence.RESTART, since=begun[row.place], at=max(begun[row.place], row.last))
+        for row in _in_flight(connection, begun)
+    ]
+
+
+def _deadlines(deadlines: Mapping[str, float]) -> dict[str, Any]:
+    rows = [{"action": action, "seconds": seconds} for action, seconds in deadlines.items()]
+    return {"deadlines": as_json(rows), "actions": list(ACTIONS), "other": OTHER, "limit": LIMIT}
+
+
+def _in_flight(connection: Connection[Any], hosts: Collection[tuple[int, str]]) -> list[_OnHost]:
+    wanted = [{"kafka_partition": partition, "host": host} for partition, host in hosts]
+    if not wanted:
+        return []
+    partitions = sorted({partition for partition, _ in hosts})
+    parameters = {"hosts": as_json(wanted), "partitions": partitions, "limit": LIMIT}
+    return [_OnHost(*row) for row in connection.execute(query("requests_on_hosts"), parameters)]

@@ -1,1 +1,0 @@
-"""What reads instance-action events: derivation, projector, store, alerts, metrics, API, pages."""

@@ -1,0 +1,133 @@
+"""Letters and what became of them, as JSON tells them: the same over HTTP and on the command line."""
+
+from __future__ import annotations
+
+import base64
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from stumble.runtime.times import from_micros, rfc3339
+
+if TYPE_CHECKING:
+    from stumble.deadletters.dead_letter import Letter
+    from stumble.deadletters.service import Entry, Outcome
+    from stumble.deadletters.stats import Group, Statistics
+
+
+def brief(entry: Entry) -> dict[str, Any]:
+    """Tell of a letter in a list."""
+    letter, origin = entry.letter, entry.letter.origin
+    event = entry.seen.event or {}
+    return {
+        "partition": letter.place.partition,
+        "offset": letter.place.offset,
+        "at": moment(letter.at),
+        "state": entry.state,
+        "stage": letter.stage,
+        "exception": letter.exception,
+        "reason": letter.reason,
+        "replays": letter.replays,
+        "first_seen": letter.first_seen or None,
+        "redriven_at": rfc3339(entry.mark.last_at) if entry.mark else None,
+        "outlook": entry.seen.outlook,
+        "outlook_reason": entry.seen.why,
+        "action": entry.seen.action,
+        "event_id": event.get("event_id"),
+        "instance_uuid": event.get("instance_uuid"),
+        "request_id": event.get("request_id"),
+        "key": text(letter.key),
+        "bytes": len(letter.value or b""),
+        "schema_claimed": letter.schema or None,
+        "origin": {
+            "topic": origin.topic,
+            "partition": origin.partition,
+            "offset": origin.offset,
+            "timestamp": moment(origin.timestamp),
+        }
+        if origin
+        else None,
+    }
+
+
+def whole(entry: Entry) -> dict[str, Any]:
+    """Tell all of a letter: its event where it can be read, and the bytes as they are, in base64."""
+    letter = entry.letter
+    event = entry.seen.event
+    return {**brief(entry), "event": readable(event) if event is not None else None, **raw(letter)}
+
+
+def raw(letter: Letter) -> dict[str, Any]:
+    """Tell a record byte for byte; headers in their order, a name may come twice."""
+    return {
+        "key_base64": _base64(letter.key),
+        "value_base64": _base64(letter.value),
+        "headers": [
+            {"name": name, "text": text(value if isinstance(value, bytes) else None), "base64": _base64(value)}
+            for name, value in letter.headers
+        ],
+    }
+
+
+def outcome(item: Outcome) -> dict[str, Any]:
+    """Tell what a re-drive did, or would do, with a letter."""
+    return {"done": item.done, "why": item.why, **brief(item.entry)}
+
+
+def statistics(found: Statistics) -> dict[str, Any]:
+    """Tell how many there are, by reason."""
+    reasons = [
+        {"stage": reason.stage, "exception": reason.exception, "message": reason.message, **_group(group)}
+        for reason, group in found.by_count()
+    ]
+    return {"total": _group(found.total), "reasons": reasons}
+
+
+def _group(group: Group) -> dict[str, Any]:
+    return {
+        "count": group.count,
+        "states": dict(group.states),
+        "outlooks": dict(group.outlooks),
+        "actions": dict(group.actions.most_common()),
+        "partitions": {str(partition): count for partition, count in sorted(group.partitions.items())},
+        "first_at": moment(group.first_at),
+        "last_at": moment(group.last_at),
+        "example": str(group.example) if group.example else None,
+    }
+
+
+def moment(milliseconds: int | None) -> str | None:
+    """Write Kafka's time as ISO 8601; None where it has none."""
+    if milliseconds is None or milliseconds < 0:
+        return None
+    try:
+        return rfc3339(datetime.fromtimestamp(milliseconds / 1000, UTC))
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def text(value: bytes | None) -> str | None:
+    """Write bytes as text, with marks for what is none."""
+    return None if value is None else value.decode("utf-8", "replace")
+
+
+def readable(value: Any, name: str = "") -> Any:
+    """Write an event's times as ISO 8601; everything else stays as it is."""
+    if isinstance(value, dict):
+        return {key: readable(each, key) for key, each in value.items()}
+    if name.endswith("_at") and isinstance(value, int):
+        return _moment_of_event(value)
+    return value
+
+
+def _moment_of_event(micros: int) -> str | int:
+    try:
+        found = from_micros(micros)
+    except OverflowError:
+        return micros
+    return rfc3339(found) if found else micros
+
+
+def _base64(value: bytes | str | None) -> str | None:
+    if value is None:
+        return None
+    return base64.b64encode(value if isinstance(value, bytes) else value.encode()).decode()

@@ -1,0 +1,123 @@
+"""What would happen to a letter that is sent again, as this program sees it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+from uuid import UUID
+
+from stumble.ingest.decoding import Reader, Reading
+from stumble.ingest.errors import BadRecordError
+from stumble.settings.registry import Registry
+from stumble.store.queries import query
+from stumble.wire.codec import Decoder
+from stumble.wire.errors import RegistryUnavailable, WireError
+from stumble.wire.schemas import EVENT
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from psycopg import Connection
+
+    from stumble.deadletters.dead_letter import Letter
+    from stumble.settings.kafka import KafkaSettings
+
+#: NEW: reads well, the store doesn't know it. KNOWN: it does, so nothing changes. AGAIN: reads well, but the store
+#: or the rules refused it before. UNREADABLE: comes back. UNSURE: the registry doesn't say.
+Outlook = Literal["NEW", "KNOWN", "AGAIN", "UNREADABLE", "UNSURE"]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A letter's event, where it can be read, and what sending it again would come to."""
+
+    outlook: Outlook
+    why: str
+    event: Mapping[str, Any] | None = None
+
+    @property
+    def action(self) -> str | None:
+        """Action of the event, in Nova's spelling."""
+        return self.event.get("action") if self.event else None
+
+    @property
+    def readable(self) -> bool:
+        """Whether this program's projector can read it."""
+        return self.outlook in ("NEW", "KNOWN", "AGAIN")
+
+
+class Judge:
+    """Reads letters as the projector would, and asks the store which of their events it knows."""
+
+    def __init__(self, kafka: KafkaSettings, connection: Connection[Any]) -> None:
+        registry = Registry(kafka) if kafka.schema_registry_url else None
+        resolve = registry.resolve if registry else None
+        self._decoder = Decoder(EVENT, resolve)
+        self._reader = Reader(resolve)
+        self._connection = connection
+
+    def look(self, letters: Sequence[Letter]) -> list[Seen]:
+        """Say of each letter what it is and what would happen to it."""
+        read = [self._read(letter) for letter in letters]
+        known = self._known([item for item in read if isinstance(item, Reading)])
+        return [self._seen(letter, item, known) for letter, item in zip(letters, read, strict=True)]
+
+    def _read(self, letter: Letter) -> Reading | BadRecordError | RegistryUnavailable:
+        record = _Again(letter)
+        try:
+            return self._reader.read(record, letter.value or b"", *letter.place)
+        except (BadRecordError, RegistryUnavailable) as error:
+            return error
+
+    def _seen(self, letter: Letter, item: Reading | BadRecordError | RegistryUnavailable, known: set[UUID]) -> Seen:
+        event = self._event(letter)
+        if isinstance(item, RegistryUnavailable):
+            return Seen("UNSURE", str(item), event)
+        if isinstance(item, BadRecordError):
+            return Seen("UNREADABLE", f"still can't be read ({item.stage}): {item}", event)
+        event_id = UUID(bytes=item.event_id)
+        if event_id in known:
+            return Seen("KNOWN", f"the store knows event {event_id}: nothing changes", event)
+        if letter.stage in ("store", "derive"):
+            return Seen("AGAIN", f"reads well, but was refused before ({letter.stage}): {letter.reason}", event)
+        return Seen("NEW", f"reads well: event {event_id} is taken in", event)
+
+    def _event(self, letter: Letter) -> Mapping[str, Any] | None:
+        try:
+            return self._decoder.decode(letter.value or b"", letter.headers)
+        except WireError:  # a registry that is away among them
+            return None
+
+    def _known(self, readings: Sequence[Reading]) -> set[UUID]:
+        if not readings:
+            return set()
+        ids = [UUID(bytes=reading.event_id) for reading in readings]
+        return {row[0] for row in self._connection.execute(query("which_are_known"), {"ids": ids})}
+
+
+class _Again:
+    """A letter in the shape of a Kafka record, as the projector's reader takes it."""
+
+    def __init__(self, letter: Letter) -> None:
+        self._letter = letter
+
+    def topic(self) -> str | None:
+        return self._letter.origin.topic if self._letter.origin else None
+
+    def partition(self) -> int | None:
+        return self._letter.place.partition
+
+    def offset(self) -> int | None:
+        return self._letter.place.offset
+
+    def key(self) -> bytes | None:
+        return self._letter.key
+
+    def value(self) -> bytes | None:
+        return self._letter.value
+
+    def headers(self) -> Any:
+        return list(self._letter.headers)
+
+    def timestamp(self) -> tuple[int, int]:
+        return (1, self._letter.at)

@@ -1,0 +1,152 @@
+"""Reads the dead letter topic from a place to its end as it is now, in chunks that fit in memory."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Self
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from stumble.deadletters.dead_letter import Letter, Place, letter_of
+from stumble.kafka.errors import unheard
+from stumble.wire.errors import StumbleError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from confluent_kafka import Message
+
+    from stumble.settings.kafka import KafkaSettings
+
+#: At most so many letters at once, of at most so many KiB: the largest record of the topic may come on top.
+_CHUNK = 200
+_CHUNK_KBYTES = 8192
+_SECONDS = 10.0
+_POLL_SECONDS = 0.5
+# librdkafka writes to stderr by itself; what matters comes as an error.
+_QUIET = logging.getLogger("stumble.deadletters.librdkafka")
+_QUIET.addHandler(logging.NullHandler())
+_QUIET.propagate = False
+
+
+class KafkaAwayError(StumbleError):
+    """Kafka does not answer, or has no such topic, or does not let us see it."""
+
+
+class DeadLetterTopic:
+    """The topic as it is now: `bounds` are the first offset and the next one, by partition.
+
+    Nothing is committed and no group is joined, `group` is but a name. Use it in a ``with`` block. Raises
+    `KafkaAwayError` without an answer.
+    """
+
+    def __init__(self, kafka: KafkaSettings, *, seconds: float = _SECONDS, group: str = "stumble-dlq") -> None:
+        self.name = kafka.topics.dlq
+        self._kafka = kafka
+        self._seconds = seconds
+        own = {
+            "enable.partition.eof": True,
+            "allow.auto.create.topics": False,
+            "queued.max.messages.kbytes": _CHUNK_KBYTES,
+            "fetch.queue.backoff.ms": 10,
+            "log_level": 0,
+        }
+        self._consumer = Consumer(kafka.consumer_config(group) | own, logger=_QUIET)
+        try:
+            self._describe(kafka)
+        except KafkaException as error:
+            self._consumer.close()
+            raise self._away(self.name, error) from error
+        except BaseException:
+            self._consumer.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._consumer.close()
+
+    def __len__(self) -> int:
+        """How many records it holds, at most: compaction and transactions leave gaps."""
+        return sum(high - low for low, high in self.bounds.values())
+
+    def partitions_of(self, topic: str) -> int:
+        """Return how many partitions a topic has; raises `KafkaAwayError` where there is none, or none to be seen."""
+        try:
+            found = self._consumer.list_topics(topic, timeout=self._seconds).topics[topic]
+        except KafkaException as error:
+            raise self._away(topic, error) from error
+        if found.error:
+            raise self._away(topic, KafkaException(found.error))
+        return len(found.partitions)
+
+    def chunks(self, start: Place | None = None, since: datetime | None = None) -> Iterator[list[Letter]]:
+        """Yield the letters of one partition after the other, from `start` (or behind `since`) on, in order."""
+        try:
+            begin = self._begin(since)
+            for partition, (low, high) in sorted(self.bounds.items()):
+                first = max(low, begin.get(partition, low))
+                if start is not None and partition <= start.partition:
+                    if partition < start.partition:
+                        continue
+                    first = max(first, start.offset)
+                if first < high:
+                    yield from self._partition(partition, first, high)
+        except KafkaException as error:
+            raise self._away(self.name, error) from error
+
+    def _partition(self, partition: int, first: int, high: int) -> Iterator[list[Letter]]:
+        self._consumer.assign([TopicPartition(self.name, partition, first)])
+        ended = False
+        while not ended:
+            chunk: list[Letter] = []
+            for message in self._consumer.consume(_CHUNK, _POLL_SECONDS):
+                if message.error() is not None:
+                    ended = ended or self._ends(message, partition)
+                elif (message.offset() or 0) < high:
+                    chunk.append(letter_of(message))
+                    ended = message.offset() == high - 1
+                else:
+                    ended = True
+            if chunk:
+                yield chunk
+        self._consumer.unassign()
+
+    def _ends(self, message: Message, partition: int) -> bool:
+        error = message.error()
+        if error is None or error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
+            return True
+        if error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001
+            # Retention overtook us: what comes next is gone, what is left can still be read.
+            low, _ = self._consumer.get_watermark_offsets(TopicPartition(self.name, partition), timeout=self._seconds)
+            self._consumer.assign([TopicPartition(self.name, partition, low)])
+        elif not error.retriable():
+            raise KafkaException(error)
+        return False
+
+    def _begin(self, since: datetime | None) -> dict[int, int]:
+        moment = int(since.timestamp() * 1000) if since is not None else -1
+        if moment < 0:  # to Kafka that means something else
+            return {}
+        asked = [TopicPartition(self.name, partition, moment) for partition in self.bounds]
+        found = self._consumer.offsets_for_times(asked, timeout=self._seconds)
+        # Nothing so young: the end.
+        return {item.partition: item.offset if item.offset >= 0 else self.bounds[item.partition][1] for item in found}
+
+    def _describe(self, kafka: KafkaSettings) -> None:
+        count = self.partitions_of(self.name)
+        admin = AdminClient({**kafka.client_config(), "log_level": 0})
+        answers = admin.describe_topics(TopicCollection([self.name]), request_timeout=self._seconds)
+        self.topic_id = str(answers[self.name].result().topic_id)
+        self.bounds: dict[int, tuple[int, int]] = {}
+        for partition in range(count):
+            low, high = self._consumer.get_watermark_offsets(
+                TopicPartition(self.name, partition), timeout=self._seconds
+            )
+            self.bounds[partition] = (low, high)
+
+    def _away(self, topic: str, error: KafkaException) -> KafkaAwayError:
+        return KafkaAwayError(str(unheard(self._kafka, topic, error)))

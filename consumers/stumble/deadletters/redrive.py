@@ -1,0 +1,72 @@
+"""Sends letters' records again, as they were: to the topic and partition that they came from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from confluent_kafka import KafkaError, KafkaException, Producer
+
+from stumble.deadletters.producer import MAX_MESSAGE_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from confluent_kafka import Message
+
+    from stumble.deadletters.dead_letter import Letter, Place
+    from stumble.settings.kafka import KafkaSettings
+
+_DELIVERY_SECONDS = 15.0
+
+
+class Sender:
+    """A producer for the topic that the projector reads, which has `partitions`."""
+
+    def __init__(self, kafka: KafkaSettings, partitions: int) -> None:
+        self._partitions = partitions
+        config = kafka.producer_config(
+            linger_ms=5, message_max_bytes=MAX_MESSAGE_BYTES, message_timeout_ms=int(_DELIVERY_SECONDS * 1000)
+        )
+        self._producer = Producer({**config, "log_level": 0})
+
+    def send(self, letters: Sequence[Letter]) -> dict[Place, str]:
+        """Send records and wait for the broker; returns why, by place, for each that it does not have now."""
+        failed = self._try(letters)
+        # One record that is too large takes those with it that went in the same request.
+        alone = [letter for letter in letters if letter.place in failed] if len(letters) > 1 else []
+        for letter in alone:
+            if failed[letter.place].code() == KafkaError.MSG_SIZE_TOO_LARGE:
+                failed.pop(letter.place)
+                failed.update(self._try([letter]))
+        return {place: error.str() for place, error in failed.items()}
+
+    def _try(self, letters: Sequence[Letter]) -> dict[Place, KafkaError]:
+        undelivered = {letter.place: KafkaError(KafkaError._MSG_TIMED_OUT) for letter in letters}  # noqa: SLF001
+        for letter in letters:
+            self._produce(letter, undelivered)
+        self._producer.flush(_DELIVERY_SECONDS + 2)
+        return dict(undelivered)
+
+    def _produce(self, letter: Letter, undelivered: dict[Place, KafkaError]) -> None:
+        def delivered(error: KafkaError | None, _: Message) -> None:
+            if error is None:
+                undelivered.pop(letter.place, None)
+            else:
+                undelivered[letter.place] = error
+
+        origin = letter.origin
+        if origin is None:
+            return
+        try:
+            # To the partition it came from, unless the topic was made anew with fewer, at the time it had.
+            self._producer.produce(
+                origin.topic,
+                value=letter.value,
+                key=letter.key,
+                headers=list(letter.headers_again()),
+                on_delivery=delivered,
+                partition=origin.partition if origin.partition < self._partitions else -1,
+                timestamp=origin.timestamp or 0,
+            )
+        except KafkaException as error:
+            undelivered[letter.place] = error.args[0]

@@ -1,0 +1,52 @@
+"""Which dead letters: what a person or a program asks for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from stumble.api.params import Text, When
+
+if TYPE_CHECKING:
+    from stumble.deadletters.dead_letter import Letter
+
+State = Literal["WAITING", "REDRIVEN", "PARKED", "FOREIGN"]
+Stage = Literal["decode", "model", "derive", "store"]
+
+
+class Selection(BaseModel):
+    """A filter; what is left out matches everything. Repeat stage, exception, action or partition for several."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    since: When | None = Field(None, description="Dead-lettered since: a span back from now, or an ISO 8601 time.")
+    until: When | None = Field(None, description="Dead-lettered before.")
+    stage: list[Stage] | None = Field(None, max_length=4, description="What refused it: decode, model, derive, store.")
+    exception: list[Text] | None = Field(None, max_length=50, description="Exception class, with or without module.")
+    reason: Text | None = Field(None, description="The exception's message holds this, in any case.")
+    action: list[Text] | None = Field(None, max_length=50, description="Of this action, where it can be read.")
+    instance: UUID | None = Field(None, description="Of this server, by the record's key.")
+    partition: list[int] | None = Field(None, max_length=1000, description="Partition of the topic it came from.")
+    state: list[State] | None = Field(
+        None,
+        max_length=4,
+        description="WAITING, REDRIVEN (sent again), PARKED (came back too often), FOREIGN (not stumble's).",
+    )
+
+    def takes(self, letter: Letter) -> bool:
+        """Whether a letter matches all that its headers can tell; action and state are asked apart."""
+        return (
+            self._takes_time(letter)
+            and (not self.stage or letter.stage in self.stage)
+            and (not self.exception or not {letter.exception, letter.short_exception}.isdisjoint(self.exception))
+            and (self.reason is None or self.reason.casefold() in letter.reason.casefold())
+            and (self.instance is None or letter.key == str(self.instance).encode())
+            and (not self.partition or (letter.origin is not None and letter.origin.partition in self.partition))
+        )
+
+    def _takes_time(self, letter: Letter) -> bool:
+        return (self.since is None or letter.at >= self.since.timestamp() * 1000) and (
+            self.until is None or letter.at < self.until.timestamp() * 1000
+        )

@@ -1,0 +1,78 @@
+"""How many dead letters there are, by what refused them and why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from stumble.outcome.fingerprint import normalise
+
+if TYPE_CHECKING:
+    from stumble.deadletters.dead_letter import Place
+    from stumble.deadletters.service import Entry
+
+#: Reasons beyond these are counted together: memory stays small whatever the topic holds.
+MAX_REASONS = 500
+OTHER = "other"
+
+
+class Reason(NamedTuple):
+    """Stage, exception class and message without what differs from case to case."""
+
+    stage: str
+    exception: str
+    message: str
+
+
+@dataclass(slots=True)
+class Group:
+    """The letters of one reason; times in milliseconds."""
+
+    count: int = 0
+    states: Counter[str] = field(default_factory=Counter)
+    outlooks: Counter[str] = field(default_factory=Counter)
+    actions: Counter[str] = field(default_factory=Counter)
+    partitions: Counter[int] = field(default_factory=Counter)
+    first_at: int | None = None
+    last_at: int | None = None
+    example: Place | None = None
+
+    def add(self, entry: Entry) -> None:
+        """Count one letter."""
+        letter = entry.letter
+        self.count += 1
+        self.states[entry.state] += 1
+        self.outlooks[entry.seen.outlook] += 1
+        if letter.origin is not None:
+            self.partitions[letter.origin.partition] += 1
+        if entry.seen.action is not None:
+            _capped(self.actions, entry.seen.action)
+        self.first_at = letter.at if self.first_at is None else min(self.first_at, letter.at)
+        self.last_at = letter.at if self.last_at is None else max(self.last_at, letter.at)
+        self.example = letter.place
+
+
+@dataclass(slots=True)
+class Statistics:
+    """Groups by reason, and all of them together."""
+
+    total: Group = field(default_factory=Group)
+    groups: dict[Reason, Group] = field(default_factory=dict)
+
+    def add(self, entry: Entry) -> None:
+        """Count one letter."""
+        letter = entry.letter
+        reason = Reason(letter.stage or OTHER, letter.short_exception or OTHER, normalise(letter.reason))
+        if reason not in self.groups and len(self.groups) >= MAX_REASONS:
+            reason = Reason(OTHER, OTHER, OTHER)
+        self.groups.setdefault(reason, Group()).add(entry)
+        self.total.add(entry)
+
+    def by_count(self) -> list[tuple[Reason, Group]]:
+        """Return the groups, the largest first."""
+        return sorted(self.groups.items(), key=lambda item: (-item[1].count, item[0]))
+
+
+def _capped(counts: Counter[str], name: str) -> None:
+    counts[name if name in counts or len(counts) < MAX_REASONS else OTHER] += 1

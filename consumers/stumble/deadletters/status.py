@@ -1,0 +1,100 @@
+"""What became of each letter: which were sent again is kept in the store, by their place in the topic.
+
+In the store and not in Kafka: a filter takes letters from the middle, which no group offset can tell, and marks
+written to the topic itself would grow what they are about. A mark follows the broker's word that it has the record;
+who is interrupted in between sends it once more, and the projector knows its event.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from stumble.store.queries import query
+from stumble.wire.errors import StumbleError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
+
+    from psycopg import Connection
+
+    from stumble.deadletters.dead_letter import Letter, Place
+    from stumble.deadletters.selection import State
+
+
+class BusyError(StumbleError):
+    """Somebody re-drives already."""
+
+
+class Mark(NamedTuple):
+    """How often and when last a letter was sent again."""
+
+    times: int
+    last_at: datetime
+
+
+class States:
+    """The marks of one dead letter topic, by Kafka's id of it: one made anew under the name begins without any."""
+
+    def __init__(self, connection: Connection[Any], topic_id: str, actions: str, max_replays: int) -> None:
+        self._connection = connection
+        self._topic_id = topic_id
+        self._actions = actions
+        self.max_replays = max_replays
+
+    def marks(self, letters: Sequence[Letter]) -> Mapping[Place, Mark]:
+        """Return the marks among letters of one partition."""
+        if not letters:
+            return {}
+        rows = self._connection.execute(
+            query("redriven_letters"),
+            {
+                "topic_id": self._topic_id,
+                "partition": letters[0].place.partition,
+                "offsets": [letter.place.offset for letter in letters],
+            },
+        )
+        by_offset = {offset: Mark(times, last_at) for offset, times, last_at in rows}
+        return {letter.place: by_offset[letter.place.offset] for letter in letters if letter.place.offset in by_offset}
+
+    def of(self, letter: Letter, mark: Mark | None) -> State:
+        """Say what became of a letter."""
+        if mark is not None:
+            return "REDRIVEN"
+        if letter.origin is None or letter.origin.topic != self._actions:
+            return "FOREIGN"
+        return "PARKED" if letter.replays >= self.max_replays else "WAITING"
+
+    def mark(self, places: Sequence[Place]) -> None:
+        """Remember that the broker has these letters' records again."""
+        self._connection.execute(
+            query("mark_redriven"),
+            {
+                "topic_id": self._topic_id,
+                "partitions": [place.partition for place in places],
+                "offsets": [place.offset for place in places],
+            },
+        )
+
+    def forget_before(self, lows: Mapping[int, int]) -> None:
+        """Forget marks of letters that the topic no longer holds (partition to its first offset)."""
+        self._connection.execute(
+            query("forget_redriven"),
+            {"topic_id": self._topic_id, "partitions": list(lows), "offsets": list(lows.values())},
+        )
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Let nobody else re-drive meanwhile; raises `BusyError`."""
+        if not self._lock("try_lock_redrive"):
+            raise BusyError("Somebody re-drives dead letters already: wait until that has ended.")
+        try:
+            yield
+        finally:
+            if not self._connection.broken:
+                self._lock("unlock_redrive")
+
+    def _lock(self, statement: str) -> bool:
+        row = self._connection.execute(query(statement), {"topic_id": self._topic_id}).fetchone()
+        return bool(row and row[0])

@@ -1,0 +1,1 @@
+"""The transaction that takes events, decisions and new rules into the store."""

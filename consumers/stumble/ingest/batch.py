@@ -1,0 +1,104 @@
+"""A batch: what was read of some partitions, from where to where."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from stumble.ingest.decoding import Reading, Record
+    from stumble.ingest.errors import BadRecordError
+
+
+@dataclass(slots=True)
+class Span:
+    """Offsets of one partition: `start` is where the store must be, `end` where it will be (exclusive)."""
+
+    start: int
+    end: int
+    #: Kafka's time of the last record in it, milliseconds; None where it holds none.
+    read_until_ms: int | None = None
+
+
+@dataclass(slots=True, frozen=True)
+class BadRecord:
+    """A record that goes to the dead letter topic, and why."""
+
+    record: Record
+    partition: int
+    offset: int
+    error: BadRecordError
+
+
+@dataclass(slots=True)
+class Batch:
+    """Readings in the order in which they were read, and the span of each partition that they come from."""
+
+    readings: list[Reading] = field(default_factory=list)
+    bad: list[BadRecord] = field(default_factory=list)
+    spans: dict[int, Span] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.readings)
+
+    def __bool__(self) -> bool:
+        return bool(self.spans)
+
+    def extend(self, partition: int, start: int, offset: int, read_at_ms: int) -> None:
+        """Take one more record of a partition into its span, which begins at `start` if this is the first."""
+        span = self.spans.get(partition)
+        if span is None:
+            self.spans[partition] = Span(start, offset + 1, read_at_ms)
+        else:
+            span.end, span.read_until_ms = offset + 1, read_at_ms
+
+    def drop(self, partitions: Iterable[int]) -> None:
+        """Forget all that was read of these partitions."""
+        gone = set(partitions)
+        self.readings = [reading for reading in self.readings if reading.partition not in gone]
+        self.bad = [bad for bad in self.bad if bad.partition not in gone]
+        self.spans = {partition: span for partition, span in self.spans.items() if partition not in gone}
+
+    def cut(self, partition: int, offset: int) -> None:
+        """Keep of a partition only what lies before `offset`."""
+        self.readings = [r for r in self.readings if r.partition != partition or r.offset < offset]
+        self.bad = [b for b in self.bad if b.partition != partition or b.offset < offset]
+        span = self.spans.pop(partition)
+        if span.start < offset:
+            self.spans[partition] = replace(span, end=offset)
+
+    def by_partition(self) -> Iterator[Batch]:
+        """Split into one batch a partition."""
+        for partition in sorted(self.spans):
+            yield self._only({partition})
+
+    def split(self) -> tuple[Batch, Batch]:
+        """Split into two batches of whole partitions, about as large as each other."""
+        counts = Counter(reading.partition for reading in self.readings)
+        order = sorted(self.spans, key=lambda partition: (-counts[partition], partition))
+        return self._only(set(order[::2])), self._only(set(order[1::2]))
+
+    def _only(self, partitions: set[int]) -> Batch:
+        return Batch(
+            [reading for reading in self.readings if reading.partition in partitions],
+            [bad for bad in self.bad if bad.partition in partitions],
+            {partition: span for partition, span in self.spans.items() if partition in partitions},
+        )
+
+    def halves(self) -> tuple[Batch, Batch]:
+        """Split a batch of one partition and at least two readings by offset."""
+        ((partition, span),) = self.spans.items()
+        middle = self.readings[len(self.readings) // 2].offset
+        parts = []
+        for start, end in ((span.start, middle), (middle, span.end)):
+            parts.append(
+                Batch(
+                    [reading for reading in self.readings if start <= reading.offset < end],
+                    [bad for bad in self.bad if start <= bad.offset < end],
+                    {partition: replace(span, start=start, end=end)},
+                )
+            )
+        return parts[0], parts[1]

@@ -1,0 +1,150 @@
+"""From a Kafka record to what a batch needs of it: the fact, the row of `events`, and where both belong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Protocol
+
+from stumble.ingest.errors import BadRecordError
+from stumble.outcome.facts import Fact, fact_of
+from stumble.store.copying import event_row
+from stumble.wire import codec, text
+from stumble.wire.errors import InvalidEvent, NotAvro, RegistryUnavailable, UnknownSchema
+from stumble.wire.schemas import EVENT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+#: PostgreSQL's timestamps and Python's both hold these: year 1 is no event, nor is year 9999.
+_EARLIEST_US = 0
+_LATEST_US = 253_370_764_800_000_000
+_SINGLE_OBJECT = codec.SINGLE_OBJECT_MAGIC + EVENT.fingerprint
+_FRAME = len(_SINGLE_OBJECT)
+_UUID_LENGTH = 36
+_LONGEST_ID = 255
+
+
+class Record(Protocol):
+    """What is needed of `confluent_kafka.Message`."""
+
+    def topic(self) -> str | None: ...  # noqa: D102
+    def partition(self) -> int | None: ...  # noqa: D102
+    def offset(self) -> int | None: ...  # noqa: D102
+    def key(self) -> bytes | None: ...  # noqa: D102
+    def value(self) -> bytes | None: ...  # noqa: D102
+    def headers(self) -> Any: ...  # noqa: D102
+    def timestamp(self) -> tuple[int, int]: ...  # noqa: D102
+
+
+@dataclass(slots=True)
+class Reading:
+    """One event as read. `instance` and `request_id` say which fact set its fact belongs to.
+
+    `framed` is the event as the store keeps it, most often the record's own value: thousands wait in memory.
+    """
+
+    event_id: bytes
+    partition: int
+    offset: int
+    occurred_at: int
+    emitted_at: int
+    instance: str | None
+    request_id: str | None
+    fact: Fact
+    framed: bytes
+    record: Record
+
+    @property
+    def row(self) -> bytes:
+        """The row of `events`."""
+        return event_row(self.event_id, self.occurred_at, self.partition, self.offset, self.framed)
+
+    def clean(self) -> None:
+        """Replace what PostgreSQL's text can't hold."""
+        self.fact = _cleaned(self.fact)
+        self.request_id = text.clean(self.request_id) if self.request_id else None
+
+
+class Reader:
+    """Decodes records; raises `BadRecordError` for what can't be an event, `RegistryUnavailable` to wait."""
+
+    def __init__(self, resolve_id: Callable[[int], str] | None = None) -> None:
+        self._decoder = codec.Decoder(EVENT, resolve_id)
+
+    def read(self, record: Record, value: bytes, partition: int, offset: int) -> Reading:
+        """Return what the store needs of one record."""
+        try:
+            event, framed = self._event(record, value)
+            return _reading(event, framed, partition, offset, record)
+        except (NotAvro, UnknownSchema) as error:
+            raise BadRecordError("decode", error) from error
+        except RegistryUnavailable:
+            raise
+        except Exception as error:
+            raise BadRecordError("model", error) from error
+
+    def _event(self, record: Record, value: bytes) -> tuple[dict[str, Any], bytes]:
+        if value[:_FRAME] == _SINGLE_OBJECT:
+            return codec.decode(EVENT, value[_FRAME:]), value
+        event = self._decoder.decode(value, record.headers())
+        # The store keeps one framing, and only schemas that every reader of this release knows.
+        return event, codec.frame_single_object(EVENT, codec.encode(EVENT, event))
+
+
+def _reading(event: dict[str, Any], framed: bytes, partition: int, offset: int, record: Record) -> Reading:
+    event_id, occurred_at = _uuid_bytes("event_id", event["event_id"]), event["occurred_at"]
+    instance, request_id = event["instance_uuid"], event["request_id"]
+    if not _EARLIEST_US <= occurred_at <= _LATEST_US:
+        raise InvalidEvent(f"occurred_at is {occurred_at}, which is no time in microseconds.")
+    if instance is not None:
+        instance = _instance(instance)
+    if request_id is not None:
+        if len(request_id) > _LONGEST_ID:
+            raise InvalidEvent(f"request_id has {len(request_id)} characters, more than {_LONGEST_ID}.")
+        if "\x00" in request_id:
+            request_id = text.clean(request_id)
+    return Reading(
+        event_id,
+        partition,
+        offset,
+        occurred_at,
+        event["emitted_at"],
+        instance,
+        request_id or None,
+        fact_of(event),
+        framed,
+        record,
+    )
+
+
+@lru_cache(maxsize=8192)
+def _instance(uuid: str) -> str:
+    """Return an instance's uuid as the store spells it; most events are of an instance that was met just before."""
+    _uuid_bytes("instance_uuid", uuid)
+    return uuid.lower()
+
+
+def _uuid_bytes(name: str, value: str) -> bytes:
+    """Return the 16 bytes of a hyphenated uuid; raises `InvalidEvent` with the field's name."""
+    try:
+        found = bytes.fromhex(value.replace("-", ""))
+    except ValueError:
+        found = b""
+    if len(found) != 16 or len(value) != _UUID_LENGTH:
+        raise InvalidEvent(f"{name} is {value[:64]!r}, which is no uuid.")
+    return found
+
+
+def _cleaned(value: Any) -> Any:
+    """Clean every text inside a fact."""
+    if isinstance(value, str):
+        return text.clean(value)
+    if isinstance(value, tuple):
+        items = [_cleaned(item) for item in value]
+        return type(value)._make(items) if hasattr(value, "_make") else tuple(items)
+    return value
+
+
+__all__ = ["Reader", "Reading", "Record"]

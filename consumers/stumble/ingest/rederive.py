@@ -1,0 +1,137 @@
+"""Deriving anew what is stored, after a change of rules: corrections take the projector's own transaction.
+
+Each chunk of instances is written under the locks of their partitions; a projector that runs meanwhile waits for the
+length of a chunk and goes on. What doesn't change is not written.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from stumble.ingest import difference_writer, factsets
+from stumble.ingest.errors import RETRY
+from stumble.ingest.fold import derive_all
+from stumble.outcome.facts import Fact, fact_of
+from stumble.store.queries import query
+from stumble.wire.codec import Decoder
+from stumble.wire.schemas import EVENT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from psycopg import Connection, Cursor
+
+    from stumble.ingest.factsets import FactSet, Loaded
+
+_CHUNK = 200
+_FIRST = "00000000-0000-0000-0000-000000000000"
+_TRIES = 10
+
+
+@dataclass(slots=True)
+class Selection:
+    """Which instances to derive anew: one, or those whose facts last changed in a time range; all by default."""
+
+    instance: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(slots=True)
+class Report:
+    """What was derived anew and what it changed."""
+
+    instances: int = 0
+    requests: int = 0
+    failures: int = 0
+    publications: int = 0
+
+    def add(self, other: Report) -> None:
+        """Take in the report of one more chunk."""
+        self.instances += other.instances
+        self.requests += other.requests
+        self.failures += other.failures
+        self.publications += other.publications
+
+
+def rederive(
+    connection: Connection[Any],
+    topic: str,
+    selection: Selection,
+    *,
+    from_events: bool = False,
+    dry_run: bool = False,
+    told: Callable[[Report], None] = lambda _: None,
+) -> Report:
+    """Derive the selected instances anew; `told` hears the report so far after each chunk.
+
+    With `from_events` their facts are made anew from the stored events first; facts whose event is no longer stored
+    stay as they are. With `dry_run` nothing is written. Raises psycopg's errors when the store is away.
+    """
+    report, after = Report(), _FIRST
+    while True:
+        rows = connection.execute(
+            query("instances_to_rederive"),
+            {
+                "after": after,
+                "instance": selection.instance,
+                "since": selection.since,
+                "until": selection.until,
+                "limit": _CHUNK,
+            },
+        ).fetchall()
+        if not rows:
+            return report
+        report.add(_chunk(connection, topic, dict(rows), from_events=from_events, dry_run=dry_run))
+        told(report)
+        after = rows[-1][0]
+
+
+def _chunk(
+    connection: Connection[Any], topic: str, owners: dict[str, int], *, from_events: bool, dry_run: bool
+) -> Report:
+    for attempt in range(_TRIES):
+        try:
+            with connection.transaction(force_rollback=dry_run), connection.cursor() as cursor:
+                parameters = {"topic": topic, "partitions": sorted(set(owners.values()))}
+                cursor.execute(query("lock_partitions"), parameters)
+                return _derive(cursor, owners, from_events=from_events)
+        except RETRY:
+            if attempt == _TRIES - 1:
+                raise
+            time.sleep(0.1 * 2**attempt)
+    raise AssertionError
+
+
+def _derive(cursor: Cursor[Any], owners: dict[str, int], *, from_events: bool) -> Report:
+    loaded = factsets.load_instances(cursor, owners)
+    if from_events:
+        _refresh(cursor, loaded)
+    folded = derive_all(cursor, loaded, everything=True)
+    difference_writer.write(cursor, folded, Counter())
+    differences = [change.difference for change in folded.changes]
+    return Report(
+        len(owners),
+        sum(len(one.upsert_requests) + len(one.delete_requests) for one in differences),
+        sum(len(one.upsert_failures) + len(one.delete_failures) for one in differences),
+        sum(len(one.publications) for one in differences),
+    )
+
+
+def _refresh(cursor: Cursor[Any], loaded: Loaded) -> None:
+    """Make facts anew from the events that are still stored."""
+    holders: dict[str, list[FactSet]] = defaultdict(list)
+    for fact_set in loaded.sets.values():
+        for fact in fact_set.facts:
+            holders[fact.event_id].append(fact_set)
+    decoder = Decoder(EVENT)
+    fresh: dict[str, Fact] = {
+        event_id: fact_of(decoder.decode(body))
+        for event_id, body in cursor.execute(query("bodies_of_events"), {"ids": list(holders)})
+    }
+    for fact_set in loaded.sets.values():
+        fact_set.replace([fresh.get(fact.event_id, fact) for fact in fact_set.facts])

@@ -1,0 +1,135 @@
+"""Failures seen without their instance: stored by whoever reads them, joined by the owner of the instance.
+
+A sighting fits when exactly one instance knows its request id. The owner of that instance's partition adds its fact
+to the instance's set, when it folds the request id and in a sweep every second. If another instance turns up before
+the deadline, the fact is taken out again: what was read first can't matter.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from stumble.ingest.errors import MissedVersionError
+from stumble.ingest.rows import as_json
+from stumble.outcome.facts import Fact, pack, unpack
+from stumble.store.queries import query
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from psycopg import Cursor
+
+    from stumble.ingest.decoding import Reading
+    from stumble.ingest.factsets import SetKey
+
+#: Facts to add, by the set that they belong to, with the Kafka partition of the set's instance.
+Added = dict["SetKey", tuple[int, list[Fact]]]
+
+
+@dataclass(slots=True)
+class Sweep:
+    """What a look over the waiting sightings found for the partitions in hand."""
+
+    joins: list[tuple[str, str, int]] = field(default_factory=list)
+    added: Added = field(default_factory=dict)
+    #: Event ids to take out of the sets that they were joined to.
+    released: dict[SetKey, tuple[int, list[str]]] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.joins or self.released)
+
+
+def keep(cursor: Cursor[Any], readings: Sequence[Reading], patience_seconds: float) -> None:
+    """Store sightings: failures with a request id and no instance."""
+    rows = [
+        {
+            "event_id": reading.fact.event_id,
+            "request_id": reading.request_id,
+            "occurred_us": reading.occurred_at,
+            "host": reading.fact.origin.host,
+            "exception": reading.fact.failure.exception if reading.fact.failure else None,
+            "fact": "\\x" + pack([reading.fact]).hex(),
+            "kafka_partition": reading.partition,
+        }
+        for reading in readings
+    ]
+    if rows:
+        cursor.execute(query("add_sightings"), {"rows": as_json(rows), "patience": patience_seconds})
+
+
+def join_touched(cursor: Cursor[Any], added: Added) -> list[tuple[str, str, int]]:
+    """Add to `added` the sightings that fit one of its request ids; returns the joins to mark."""
+    here: dict[str, dict[str, int]] = defaultdict(dict)
+    for (instance, request_id), (partition, _) in added.items():
+        if request_id:
+            here[request_id][instance] = partition
+    if not here:
+        return []
+    waiting = cursor.execute(query("sightings_of_requests"), {"request_ids": list(here)}).fetchall()
+    if not waiting:
+        return []
+    ids = list({row[1] for row in waiting})
+    known: dict[str, dict[str, int]] = defaultdict(dict)
+    for request_id, instance, partition in cursor.execute(query("instances_of_requests"), {"request_ids": ids}):
+        known[request_id][instance] = partition
+    sweep = Sweep(added=added)
+    contested = []
+    for event_id, request_id, fact, state, joined in waiting:
+        fitting = {**known[request_id], **here[request_id]}
+        if state == "UNJOINED" and len(fitting) == 1:
+            _join(sweep, event_id, (next(iter(fitting)), request_id), next(iter(fitting.values())), fact)
+        elif state == "JOINED" and fitting.keys() - {joined}:
+            contested.append(event_id)
+    if contested:
+        cursor.execute(query("contest_sightings"), {"ids": contested})
+    return sweep.joins
+
+
+def look(cursor: Cursor[Any], owned: Iterable[int], window_seconds: float) -> Sweep:
+    """Find the sightings that the partitions in hand can take, and those that they have to give back.
+
+    Only those that moved within the last `window_seconds`: what was there before, the folding saw.
+    """
+    partitions = set(owned)
+    fitting: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
+    for row in cursor.execute(query("joinable_sightings"), {"window": window_seconds}):
+        fitting[row[0]].append(row)
+    sweep = Sweep()
+    for event_id, rows in fitting.items():
+        _, request_id, fact, instance, partition = rows[0]
+        if len({row[3] for row in rows}) == 1 and partition in partitions:
+            _join(sweep, event_id, (instance, request_id), partition, fact)
+    for event_id, request_id, instance, partition in cursor.execute(
+        query("contested_sightings"), {"partitions": list(partitions), "window": window_seconds}
+    ):
+        sweep.released.setdefault((instance, request_id), (partition, []))[1].append(event_id)
+    return sweep
+
+
+def mark(cursor: Cursor[Any], joins: Sequence[tuple[str, str, int]]) -> None:
+    """Mark sightings as joined; raises `MissedVersionError` when another owner was faster."""
+    if not joins:
+        return
+    ids, instances, partitions = (list(column) for column in zip(*joins, strict=True))
+    cursor.execute(query("join_sightings"), {"ids": ids, "instances": instances, "partitions": partitions})
+    if cursor.rowcount != len(joins):
+        raise MissedVersionError("A sighting was joined by other hands.")
+
+
+def release(cursor: Cursor[Any], released: Mapping[SetKey, tuple[int, list[str]]]) -> None:
+    """Mark sightings as waiting again."""
+    ids = [event_id for _, event_ids in released.values() for event_id in event_ids]
+    if ids:
+        cursor.execute(query("release_sightings"), {"ids": ids})
+
+
+def settle(cursor: Cursor[Any], owned: Iterable[int]) -> None:
+    """Leave the sightings whose deadline is over as they are: joined for good, or given up."""
+    cursor.execute(query("settle_sightings"), {"partitions": list(owned)})
+
+
+def _join(sweep: Sweep, event_id: str, key: SetKey, partition: int, fact: bytes) -> None:
+    sweep.added.setdefault(key, (partition, []))[1].extend(unpack(fact))
+    sweep.joins.append((event_id, key[0], partition))

@@ -1,0 +1,239 @@
+"""The one transaction in which everything that a batch changes is changed.
+
+Compare and swap of the offsets, the new events, the facts and what follows from them, counters, publications: all or
+nothing. Whoever lost a partition finds its offset moved and changes nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from stumble.ingest import difference_writer, factsets, sightings
+from stumble.ingest.decisions import rule
+from stumble.ingest.difference_writer import Counts
+from stumble.ingest.errors import FencedError
+from stumble.ingest.fold import Folded, derive_all, fold
+from stumble.outcome.diff import REQUESTS
+from stumble.store.adapters import UuidArray
+from stumble.store.copying import copy_rows, uuid_array
+from stumble.store.partitions import EventPartitions, days_of_ids
+from stumble.store.queries import query
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from psycopg import Connection, Cursor
+
+    from stumble.clock.findings import Decide, Finding
+    from stumble.ingest.batch import Batch, Span
+    from stumble.ingest.decoding import Reading
+    from stumble.ingest.sightings import Added
+
+_DAY_US = 86_400_000_000
+#: Counters of the store that no difference moves.
+LATE_EVENTS = "late_events"
+#: A writer that says nothing for so long in a transaction that others wait for is stopped or gone.
+_STOPPED_SECONDS = 3.0
+#: Window of a sweep that looks at all sightings: a century.
+EVERYTHING = 3.2e9
+
+
+@dataclass(slots=True)
+class Applied:
+    """What one transaction did."""
+
+    events: int = 0
+    duplicates: int = 0
+    late: int = 0
+    bad: int = 0
+    joined: int = 0
+    #: Partition to the next offset in the store.
+    offsets: dict[int, int] = field(default_factory=dict)
+    #: Action, outcome, seconds and request id of requests that came to an end.
+    durations: list[tuple[str, str, float, str | None]] = field(default_factory=list)
+    #: Seconds from emitting to storing, of the last event of each partition.
+    lags: list[float] = field(default_factory=list)
+
+    def add(self, other: Applied) -> None:
+        """Take in what another transaction of the same batch did."""
+        for name in ("events", "duplicates", "late", "bad", "joined"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.offsets.update(other.offsets)
+        self.durations += other.durations
+        self.lags += other.lags
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Writes batches of one topic into one store. `topic_id` is Kafka's id of the topic as it is now."""
+
+    topic: str
+    topic_id: str
+    partitions: EventPartitions
+    requests_days: int = 400
+    sighting_patience_seconds: float = 3600.0
+
+    def apply(self, connection: Connection[Any], batch: Batch) -> Applied:
+        """Write a batch.
+
+        Raises `FencedError` for partitions that are not where the batch starts, `MissedVersionError`, and whatever
+        psycopg raises; then nothing is changed.
+        """
+        self.partitions.ensure(connection, days_of_ids(reading.event_id for reading in batch.readings))
+        applied = Applied(bad=len(batch.bad), offsets={p: span.end for p, span in batch.spans.items()})
+        with self._fenced(connection, batch.spans) as cursor:
+            self._move(cursor, batch.spans)
+            counts: Counts = Counter()
+            fresh = self._fresh(cursor, batch, applied, counts)
+            folded, joins = self._fold(cursor, fresh)
+            sightings.mark(cursor, joins)
+            difference_writer.write(cursor, folded, counts)
+        applied.events, applied.joined = len(fresh), len(joins)
+        applied.durations = _durations(folded)
+        applied.lags = _lags(fresh)
+        return applied
+
+    def sweep(
+        self, connection: Connection[Any], positions: Mapping[int, int], window_seconds: float = EVERYTHING
+    ) -> int:
+        """Join what waits for the partitions in hand (partition to next offset); returns how many were joined.
+
+        Looks at sightings that moved within `window_seconds` only. Raises as `apply` does.
+        """
+        with connection.cursor() as cursor:
+            self._compare(cursor, positions)  # somebody may have moved a partition where nothing comes that would tell
+            sightings.settle(cursor, positions)
+            if not sightings.look(cursor, positions, window_seconds):
+                return 0
+        with self._fenced(connection, positions) as cursor:
+            self._compare(cursor, positions)
+            found = sightings.look(cursor, positions, window_seconds)
+            loaded = factsets.load(cursor, _partitions_of(found))
+            for key, (_, facts) in found.added.items():
+                loaded.sets[key].add(facts)
+            for key, (_, event_ids) in found.released.items():
+                loaded.sets[key].remove(event_ids)
+            folded = derive_all(cursor, loaded)
+            sightings.mark(cursor, found.joins)
+            sightings.release(cursor, found.released)
+            difference_writer.write(cursor, folded, Counter())
+            return len(found.joins)
+
+    def decide(self, connection: Connection[Any], job: Decide) -> list[Finding]:
+        """Decide upon what the clock found; returns those findings that were still so.
+
+        Raises `FencedError` where the store is elsewhere, and `MissedVersionError`.
+        """
+        with self._fenced(connection, job.positions) as cursor:
+            self._compare(cursor, job.positions)
+            folded, made = rule(cursor, job.findings, job.now)
+            difference_writer.write(cursor, folded, Counter())
+            return made
+
+    def end_stopped(self, connection: Connection[Any]) -> list[str]:
+        """End the sessions of writers that were stopped in a transaction; returns their names."""
+        rows = connection.execute(
+            query("end_stopped_writers"), {"topic": self.topic, "seconds": _STOPPED_SECONDS}
+        ).fetchall()
+        return [name for _, name in rows]
+
+    @contextmanager
+    def _fenced(self, connection: Connection[Any], partitions: Iterable[int]) -> Iterator[Cursor[Any]]:
+        """Run a transaction that holds the locks of `partitions`."""
+        with connection.transaction(), connection.cursor() as cursor:
+            cursor.execute(query("lock_partitions"), {"topic": self.topic, "partitions": sorted(partitions)})
+            yield cursor
+
+    def _move(self, cursor: Cursor[Any], spans: Mapping[int, Span]) -> None:
+        order = sorted(spans)
+        moved = cursor.execute(
+            query("move_offsets"),
+            {
+                "topic": self.topic,
+                "topic_id": self.topic_id,
+                "partitions": order,
+                "expected": [spans[partition].start for partition in order],
+                "offsets": [spans[partition].end for partition in order],
+                "read_until": [_time(spans[partition].read_until_ms) for partition in order],
+            },
+        ).fetchall()
+        if len(moved) != len(order):
+            raise FencedError(set(order) - {row[0] for row in moved})
+
+    def _compare(self, cursor: Cursor[Any], positions: Mapping[int, int]) -> None:
+        rows = cursor.execute(query("read_offsets"), {"topic": self.topic, "partitions": list(positions)}).fetchall()
+        found = {partition: offset for partition, topic_id, offset in rows if topic_id == self.topic_id}
+        if found != positions:
+            raise FencedError(p for p, offset in positions.items() if found.get(p) != offset)
+
+    def _fresh(self, cursor: Cursor[Any], batch: Batch, applied: Applied, counts: Counts) -> list[Reading]:
+        """Return the readings whose events the store doesn't know; keep those apart that come too late."""
+        unique = {reading.event_id: reading for reading in reversed(batch.readings)}
+        known = _known(cursor, "known_events", unique)
+        fresh = [reading for event_id, reading in reversed(unique.items()) if event_id not in known]
+        applied.duplicates = len(batch.readings) - len(fresh)
+        cutoff = time.time_ns() // 1000 - self.requests_days * _DAY_US
+        late = {reading.event_id: reading for reading in fresh if reading.occurred_at < cutoff}
+        if not late:
+            return fresh
+        seen = _known(cursor, "known_late_events", late)
+        new = [reading for event_id, reading in late.items() if event_id not in seen]
+        copy_rows(cursor, "copy_late_events", [reading.row for reading in new])
+        applied.late = len(new)
+        for reading in new:
+            counts[reading.partition, LATE_EVENTS, ()] += 1
+        return [reading for reading in fresh if reading.event_id not in late]
+
+    def _fold(self, cursor: Cursor[Any], fresh: list[Reading]) -> tuple[Folded, list[tuple[str, str, int]]]:
+        added: Added = {}
+        alone = []
+        for reading in fresh:
+            if reading.instance is not None:
+                key = (reading.instance, reading.request_id or "")
+                added.setdefault(key, (reading.partition, []))[1].append(reading.fact)
+            elif reading.request_id is not None and reading.fact.failure is not None:
+                alone.append(reading)
+        sightings.keep(cursor, alone, self.sighting_patience_seconds)
+        joins = sightings.join_touched(cursor, added)
+        return fold(cursor, added, [reading.row for reading in fresh]), joins
+
+
+def _known(cursor: Cursor[Any], statement: str, ids: Iterable[bytes]) -> set[bytes]:
+    array = uuid_array(ids)
+    return {row[0] for row in cursor.execute(query(statement), {"ids": UuidArray(array)})}
+
+
+def _partitions_of(sweep: sightings.Sweep) -> dict[factsets.SetKey, int]:
+    return {key: partition for part in (sweep.added, sweep.released) for key, (partition, _) in part.items()}
+
+
+def _durations(folded: Folded) -> list[tuple[str, str, float, str | None]]:
+    """Return action, outcome, duration and request id of requests that reached an outcome in this fold."""
+    return [
+        (
+            record.action or "other",
+            record.outcome,
+            max(0.0, (record.finished_at - record.started_at) / 1e6),
+            record.request_id,
+        )
+        for change in folded.changes
+        for record in change.difference.upsert_requests
+        if record.finished_at is not None
+        and record.started_at is not None
+        and (REQUESTS, record.action or "other", record.outcome) in change.difference.counter_deltas
+    ]
+
+
+def _lags(fresh: list[Reading]) -> list[float]:
+    now = time.time_ns() // 1000
+    last = {reading.partition: reading.emitted_at for reading in fresh}
+    return [max(0.0, (now - emitted_at) / 1e6) for emitted_at in last.values()]
+
+
+def _time(milliseconds: int | None) -> datetime | None:
+    return None if milliseconds is None else datetime.fromtimestamp(milliseconds / 1000, UTC)

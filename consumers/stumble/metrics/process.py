@@ -1,0 +1,90 @@
+"""A process's own metrics and its `/metrics`, `/healthz` and `/readyz` on the metrics port."""
+
+from __future__ import annotations
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from stumble.metrics.definitions import ALL, Metric, Role
+from stumble.metrics.exposition import exposition
+from stumble.wire.errors import StumbleError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    #: Answers with whether all is well, and a sentence.
+    Check = Callable[[], tuple[bool, str]]
+
+
+class ProcessMetrics:
+    """The families of one role, ready to be moved."""
+
+    def __init__(self, role: Role) -> None:
+        self.registry = CollectorRegistry()
+        self._families = {metric.name: self._family(metric) for metric in ALL if metric.role == role}
+        for metric in ALL:
+            for value in metric.values if metric.role == role else ():
+                self._families[metric.name].labels(value)
+
+    def counter(self, metric: Metric) -> Counter:
+        """Return the counter behind a definition."""
+        return self._families[metric.name]  # type: ignore[no-any-return]
+
+    def gauge(self, metric: Metric) -> Gauge:
+        """Return the gauge behind a definition."""
+        return self._families[metric.name]  # type: ignore[no-any-return]
+
+    def histogram(self, metric: Metric) -> Histogram:
+        """Return the histogram behind a definition."""
+        return self._families[metric.name]  # type: ignore[no-any-return]
+
+    def _family(self, metric: Metric) -> Any:
+        if metric.kind == "counter":
+            return Counter(metric.name, metric.help, metric.labels, registry=self.registry)
+        if metric.kind == "gauge":
+            return Gauge(metric.name, metric.help, metric.labels, registry=self.registry)
+        return Histogram(metric.name, metric.help, metric.labels, buckets=metric.buckets, registry=self.registry)
+
+
+def serve(host: str, port: int, registry: CollectorRegistry, live: Check, ready: Check) -> int:
+    """Serve in a thread of its own until the process ends; returns the port (0 takes a free one).
+
+    Raises `StumbleError` where the address can't be had.
+    """
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path == "/metrics":
+                body, kind = exposition(self.headers.get("Accept"), registry)
+                self._answer(200, kind, body)
+            elif self.path in ("/healthz", "/readyz"):
+                well, text = (live if self.path == "/healthz" else ready)()
+                body = json.dumps({"status": "ok" if well else "failing", "detail": text}).encode()
+                self._answer(200 if well else 503, "application/json", body)
+            else:
+                self._answer(404, "text/plain", b"metrics, healthz and readyz are here\n")
+
+        def _answer(self, status: int, kind: str, body: bytes) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            return
+
+    try:
+        server = ThreadingHTTPServer((host, port), Handler)
+    except OSError as error:
+        raise StumbleError(
+            f"Metrics can't be served on {host}:{port} ({error.strerror}): choose another --metrics-port, or another "
+            "address by STUMBLE_METRICS_HOST."
+        ) from error
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
+    return int(server.server_address[1])

@@ -1,0 +1,161 @@
+"""The store's counters as Prometheus families, summed over the partitions that keep them.
+
+They never fall: a correction counts as a new entry and as one withdrawn. What can appear is there from the start, at
+zero, so that rates and alerts work from the first failure on.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from itertools import product
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from prometheus_client.core import CounterMetricFamily, Exemplar, GaugeMetricFamily
+
+from stumble.ingest.difference_writer import WITHDRAWN
+from stumble.ingest.transaction import LATE_EVENTS
+from stumble.metrics import definitions as d
+from stumble.metrics.exposition import exemplar
+from stumble.outcome import diff
+from stumble.outcome.records import BLAMES, OUTCOMES, STALLED
+from stumble.outcome.rules import RULES
+from stumble.store.queries import query
+from stumble.wire.taxonomy import is_unknown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from prometheus_client.core import Metric as Family
+    from psycopg import Connection
+
+#: Seconds of silence between which a host counts as silent: after them it has left.
+_SILENT = (600.0, 86_400.0)
+Values = dict[tuple[str, ...], int]
+
+
+class StoreCollector:
+    """A Prometheus collector over what was read of the store at one moment."""
+
+    def __init__(self, families: Sequence[Family]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterable[Family]:
+        """Return the families."""
+        return self._families
+
+
+def store_metrics(
+    connection: Connection[Any], topic: str = "instance-actions", *, hosts: bool = True
+) -> StoreCollector:
+    """Read the store's counters; raises psycopg's errors when the store is away. Without `hosts` they are one."""
+    counted: dict[str, Values] = defaultdict(dict)
+    for metric, labels, value in connection.execute(query("read_counters")):
+        counted[metric][tuple(labels)] = value
+    actions = sorted({*RULES, d.OTHER})
+    outcomes, blames = list(product(actions, OUTCOMES)), list(product(actions, BLAMES))
+    exceptions = counted[diff.EXCEPTIONS]
+    return StoreCollector(
+        [
+            _counter(d.REQUESTS, counted[diff.REQUESTS], outcomes),
+            _counter(d.REQUESTS_WITHDRAWN, counted[diff.REQUESTS + WITHDRAWN], outcomes),
+            _gauge(d.REQUESTS_STALLED, _stalled(counted), [(action,) for action in actions]),
+            _gauge(d.REQUESTS_OPEN, counted[diff.OPEN], [(action,) for action in actions]),
+            _counter(d.FAILURES, counted[diff.FAILURES], blames, _newest_failures(connection)),
+            _counter(d.FAILURES_WITHDRAWN, counted[diff.FAILURES + WITHDRAWN], blames),
+            _counter(d.EXCEPTIONS, capped(exceptions)),
+            _gauge(d.EXCEPTIONS_SEEN, {(): len(exceptions)}),
+            _gauge(d.EXCEPTIONS_FOLDED, {(): int(len(exceptions) > d.MAX_EXCEPTIONS)}),
+            _gauge(d.EXCEPTIONS_UNKNOWN, {(): sum(is_unknown(exception) for (exception,) in exceptions)}),
+            _counter(d.LATE, counted[LATE_EVENTS], [()]),
+            *_sightings(connection),
+            *_outboxes(connection, hosts=hosts),
+            *_read_until(connection, topic),
+        ]
+    )
+
+
+def capped(values: Values) -> Values:
+    """Keep the first `MAX_EXCEPTIONS` classes, in the order in which they were first counted; the rest is `other`.
+
+    First come, first kept: a class never leaves its own series, so no series falls.
+    """
+    kept = dict(list(values.items())[: d.MAX_EXCEPTIONS])
+    rest = sum(list(values.values())[d.MAX_EXCEPTIONS :])
+    if len(values) > d.MAX_EXCEPTIONS:
+        kept[d.OTHER,] = kept.get((d.OTHER,), 0) + rest
+    return kept
+
+
+def _stalled(counted: Mapping[str, Values]) -> dict[tuple[str, ...], int]:
+    left = counted.get(diff.REQUESTS + WITHDRAWN, {})
+    entered = {labels: value for labels, value in counted.get(diff.REQUESTS, {}).items() if labels[1] == STALLED}
+    return {labels[:1]: value - left.get(labels, 0) for labels, value in entered.items()}
+
+
+def _sightings(connection: Connection[Any]) -> Iterable[Family]:
+    rows = connection.execute(query("count_sightings")).fetchall()
+    states = [("UNJOINED",), ("JOINED",), ("EXPIRED",)]
+    yield _gauge(d.SIGHTINGS, {(state,): count for state, count in rows}, states)
+
+
+def _outboxes(connection: Connection[Any], *, hosts: bool) -> Iterable[Family]:
+    rows: list[tuple[str, int, float | None, int, float]] = connection.execute(query("outbox_backlogs")).fetchall()
+    silent = sum(_SILENT[0] < time.time() - reported < _SILENT[1] for *_, reported in rows)
+    yield _gauge(d.SILENT_HOSTS, {(): silent})
+    rows = rows if hosts else _as_one(rows)
+    yield _gauge(d.OUTBOX_EVENTS, {(host,): events for host, events, *_ in rows})
+    yield _gauge(d.OUTBOX_OLDEST, {(host,): oldest for host, _, oldest, *_ in rows if oldest is not None})
+    yield _gauge(d.OUTBOX_REFUSED, {(host,): refused for host, _, _, refused, _ in rows})
+    yield _gauge(d.OUTBOX_REPORTED, {(host,): reported for host, *_, reported in rows})
+
+
+def _as_one(
+    rows: Sequence[tuple[str, int, float | None, int, float]],
+) -> list[tuple[str, int, float | None, int, float]]:
+    """Return all hosts that were heard within a day as one: sums, the oldest event, the longest silence."""
+    heard = [row for row in rows if time.time() - row[4] < _SILENT[1]]
+    if not heard:
+        return []
+    waiting = [row[2] for row in heard if row[2] is not None]
+    events, refused = sum(row[1] for row in heard), sum(row[3] for row in heard)
+    return [(d.ALL_HOSTS, events, min(waiting, default=None), refused, min(row[4] for row in heard))]
+
+
+def _read_until(connection: Connection[Any], topic: str) -> Iterable[Family]:
+    rows = connection.execute(query("read_until"), {"topics": [topic]})
+    yield _gauge(d.READ_UNTIL, {(str(partition),): time for partition, time in rows})
+
+
+def _newest_failures(connection: Connection[Any]) -> dict[tuple[str, ...], Exemplar]:
+    """Return the newest failure of each (action, blame), as far as the last hour's newest thousand show one."""
+    return {
+        (action if action in RULES else d.OTHER, blame): Exemplar(
+            exemplar(request_id=request_id, instance_uuid=instance), 1.0, at
+        )
+        for action, blame, request_id, instance, at in connection.execute(query("newest_failures"))
+    }
+
+
+def _counter(
+    metric: d.Metric,
+    values: Values,
+    zeros: Iterable[tuple[str, ...]] = (),
+    exemplars: Mapping[tuple[str, ...], Exemplar] = MappingProxyType({}),
+) -> Family:
+    family = CounterMetricFamily(metric.name, metric.help, labels=metric.labels)
+    for labels, value in _filled(values, zeros).items():
+        family.add_metric(list(labels), value, exemplar=exemplars.get(labels) if value else None)
+    return family
+
+
+def _gauge(metric: d.Metric, values: Mapping[tuple[str, ...], float], zeros: Iterable[tuple[str, ...]] = ()) -> Family:
+    family = GaugeMetricFamily(metric.name, metric.help, labels=metric.labels)
+    for labels, value in _filled(values, zeros).items():
+        family.add_metric(list(labels), value)
+    return family
+
+
+def _filled(values: Mapping[tuple[str, ...], float], zeros: Iterable[tuple[str, ...]]) -> dict[tuple[str, ...], float]:
+    return {**dict.fromkeys(zeros, 0), **values}

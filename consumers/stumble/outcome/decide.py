@@ -1,0 +1,227 @@
+"""The outcome of one request from its facts, and what came to it from other requests of its instance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from stumble.outcome import rules, signals
+from stumble.outcome.attempts import Run, runs_of
+from stumble.outcome.duplicate_reports import completed
+from stumble.outcome.facts import Fact
+from stumble.outcome.failures import Cluster, Findings, ends_request, find, is_collision, is_race, only_deleted
+from stumble.outcome.grouping import Group
+from stumble.outcome.records import CANCELLED, FAILED, IN_PROGRESS, INTERRUPTED, RECOVERED, SUCCEEDED
+
+#: How much earlier than its delete a race may seem to happen: clocks of hosts differ.
+_SKEW_US = 5_000_000
+
+_NOTHING = Findings([], None, [])
+
+
+class Case:
+    """One request while it is judged. ``decided_at`` is when its deciding signal happened."""
+
+    __slots__ = ("cancelled", "decided_at", "failing", "findings", "group", "linked", "outcome", "runs", "successes")
+
+    def __init__(self, group: Group) -> None:
+        self.group = group
+        self.runs: list[Run] = runs_of(group.facts)
+        self.successes: list[Fact] = []
+        self.failing: list[Fact] = []
+        self.cancelled: Fact | None = None
+        self.linked: Group | None = None
+        _read(self)
+        self.failing = completed(self.failing)
+        self.findings = find(self.failing, group.rule, without_races=False) if self.failing else _NOTHING
+        self.outcome, self.decided_at = _outcome(self)
+        if self.outcome == CANCELLED and self.decided_at is not None:
+            self.cancel(None, self.decided_at)
+        if self.outcome == IN_PROGRESS and group.given_up is not None and _nothing_since(group, group.given_up):
+            self._give_up(group.given_up)
+
+    def _give_up(self, fact: Fact) -> None:
+        """Let a request have failed because its service was interrupted: no exception was raised, no step ended."""
+        self.outcome, self.decided_at = FAILED, fact.at
+        one = Cluster(fact.origin.host, INTERRUPTED, None)
+        one.sightings = [fact]
+        self.findings = Findings([*self.findings.clusters, one], self.findings.verdict, self.findings.verdicts)
+
+    def cancel(self, by: Group | None, at: int) -> None:
+        """Let a request have been stopped by another one; what it stumbled over for that reason is no failure."""
+        self.outcome, self.decided_at, self.linked = CANCELLED, at, by
+        silent = self.group.rule.silent_failures
+        told = [f for f in self.failing if (f.signal, f.phase) not in silent]
+        self.findings = find(told, self.group.rule, without_races=True)
+
+
+def _nothing_since(group: Group, ended: Fact) -> bool:
+    """Tell whether no work followed the end of the task, by the clock of its host."""
+    return not any(
+        fact.at > ended.at and fact.origin.host == ended.origin.host and fact.signal != signals.UPDATE
+        for fact in group.facts
+    )
+
+
+def _read(case: Case) -> None:
+    """Sort a request's facts into success markers, failures and a cancellation."""
+    rule = case.group.rule
+    silent = rule.silent_failures
+    held = rule.held_by is not None and any(r.step == rule.held_by and r.result is None for r in case.runs)
+    for fact in case.group.facts:
+        phase = fact.phase
+        if fact.extra is not None and fact.extra.outcome == CANCELLED:
+            if fact.signal in signals.DECLARING:
+                case.cancelled = fact
+        elif phase == "ERROR" or fact.failure is not None or (silent and (fact.signal, phase) in silent):
+            case.failing.append(fact)
+        elif fact.signal == "migration":
+            _read_migration(case, fact)
+        elif (phase == "END" or fact.signal in signals.PHASELESS) and _succeeds(rule, fact, held=held):
+            case.successes.append(fact)
+
+
+def _succeeds(rule: rules.Rule, fact: Fact, *, held: bool) -> bool:
+    """Tell whether the end of something is a success marker of its request."""
+    signal = fact.signal
+    if signal in rule.ends:
+        return not held and not _half_done(rule, fact)
+    if signal in signals.STEPPING and fact.step in rule.end_steps:
+        return rule.undone is None or fact.state is None or fact.state[1] != rule.undone
+    return signal in signals.DECLARING
+
+
+def _half_done(rule: rules.Rule, fact: Fact) -> bool:
+    return rule.half_done is not None and fact.state is not None and fact.state[1] == rule.half_done
+
+
+def _read_migration(case: Case, fact: Fact) -> None:
+    status = fact.extra.migration_status if fact.extra is not None else None
+    if status in signals.MIGRATION_CANCELLED:
+        case.cancelled = fact
+    elif status in signals.MIGRATION_FAILED:
+        case.failing.append(fact)
+    elif status in signals.MIGRATION_ENDS.get(case.group.action or "", ()):
+        case.successes.append(fact)
+
+
+def _outcome(case: Case) -> tuple[str, int | None]:
+    """Return the outcome by the request's own facts alone, and when it was decided."""
+    if not case.failing and case.cancelled is None:
+        return (SUCCEEDED, case.successes[0].at) if case.successes else (IN_PROGRESS, None)
+    final = [f for f in case.failing if ends_request(case.group.rule, f) and not _only_deleted(f)]
+    if case.successes:
+        return _with_marker(case, final)
+    if case.cancelled is not None:
+        return CANCELLED, case.cancelled.at
+    return _without_marker(final)
+
+
+def _without_marker(final: Iterable[Fact]) -> tuple[str, int | None]:
+    decided = min((fact.at for fact in final), default=None)
+    return (IN_PROGRESS, None) if decided is None else (FAILED, decided)
+
+
+def _with_marker(case: Case, final: Sequence[Fact]) -> tuple[str, int | None]:
+    """Return the outcome of a request that has a success marker beside failures or a cancellation."""
+    if case.group.rule.swallows and case.failing:
+        return _without_marker(final)
+    undone = _after_success(case.successes, final)
+    if undone is not None:
+        return FAILED, undone.at
+    return RECOVERED if case.findings.clusters else SUCCEEDED, case.successes[0].at
+
+
+def _only_deleted(fact: Fact) -> bool:
+    """Tell whether only a running delete can cause it: it decides nothing until that delete is known."""
+    return fact.failure is not None and only_deleted(fact.failure)
+
+
+def _after_success(successes: Sequence[Fact], final: Iterable[Fact]) -> Fact | None:
+    """Return a final failure after the last success marker, by the clock of one host: two clocks tell no order."""
+    for fact in final:
+        if all(
+            fact.at > one.at and (fact.origin.host == one.origin.host or fact.origin.host is None) for one in successes
+        ):
+            return fact
+    return None
+
+
+def settle(cases: Sequence[Case]) -> None:
+    """Let what happened to the instance as a whole count for its requests: aborts and deletes."""
+    deletes = [case for case in cases if case.group.rule.ends_instance]
+    for case in cases:
+        rule = case.group.rule
+        if rule.aborted_by is not None and case.outcome != SUCCEEDED and not case.successes:
+            _settle_abort(case, cases)
+        if deletes and case.outcome in {IN_PROGRESS, FAILED}:
+            _settle_delete(case, deletes)
+
+
+def _settle_abort(case: Case, cases: Sequence[Case]) -> None:
+    """Cancel what an abort stopped; an abort is of one request: the last that had begun."""
+    if any(fact.signal == "migration" for fact in case.failing):
+        return
+    rule = case.group.rule
+    rollback = [f for f in case.failing if (f.signal, f.phase) in rule.silent_failures]
+    for other in cases:
+        if other.group.family != rule.aborted_by or other.outcome == FAILED:
+            continue
+        if _aborted(cases, case.group.family, other.group.started_at) is not case:
+            continue
+        if case.cancelled is not None or (rollback and other.group.started_at <= rollback[-1].at + _SKEW_US):
+            case.cancel(other.group, rollback[0].at if rollback else case.decided_at or other.group.started_at)
+            return
+
+
+def _aborted(cases: Iterable[Case], family: str | None, at: int) -> Case | None:
+    """Return the last request of a family that had begun when it was aborted; the first, if the clocks say none had."""
+    same = sorted((one for one in cases if one.group.family == family), key=lambda one: one.group.started_at)
+    begun = [one for one in same if one.group.started_at <= at]
+    return begun[-1] if begun else next(iter(same), None)
+
+
+def _settle_delete(case: Case, deletes: Iterable[Case]) -> None:
+    """Cancel a request that a delete cut short: it stumbled over it, or was open when the server went."""
+    races = [f for f in case.failing if is_race(f) or is_collision(f)]
+    if case.outcome == FAILED and len(races) < len(case.failing):
+        return
+    for other in deletes:
+        if other is case or (other.outcome == CANCELLED and other.linked is case.group):
+            continue
+        hit = [f for f in races if _stumbled_over(f, other)]
+        if hit:
+            case.cancel(other.group, hit[0].at)
+            return
+        gone = _gone_at(other)
+        if gone is not None and case.outcome == IN_PROGRESS and case.group.started_at <= gone:
+            case.cancel(other.group, gone)
+            return
+
+
+def _stumbled_over(race: Fact, delete: Case) -> bool:
+    """Tell whether a race is with this delete: it had begun, and had not failed before."""
+    if delete.outcome == FAILED and delete.decided_at is not None and delete.decided_at < race.at:
+        return False
+    if delete.successes and _gone_at(delete) is None:
+        return False
+    if is_collision(race):
+        return _begun(delete, race)
+    return _only_deleted(race) or delete.group.started_at <= race.at + _SKEW_US
+
+
+def _begun(delete: Case, race: Fact) -> bool:
+    """Tell whether a delete had begun by then, by the clock of the race's host where it says anything of the delete.
+
+    Nothing is allowed for clocks that differ: what failed shortly before an unrelated delete has failed.
+    """
+    here = [fact.at for fact in delete.group.facts if fact.origin.host == race.origin.host]
+    return min(here, default=delete.group.started_at) <= race.at
+
+
+def _gone_at(delete: Case) -> int | None:
+    """Return when a delete had removed its server, None while it has not; a soft delete can be undone."""
+    if delete.outcome not in {SUCCEEDED, RECOVERED}:
+        return None
+    soft = {"instance.soft_delete", "compute_soft_delete_instance"}
+    hard = [f.at for f in delete.successes if f.signal not in soft and f.step not in soft]
+    return min(hard, default=None)

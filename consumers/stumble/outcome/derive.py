@@ -1,0 +1,278 @@
+"""The derivation: from the facts of one instance, and decisions about it, to its request records.
+
+It is a pure function of the *set* of facts: facts are sorted before anything looks at them, so order, duplicates and
+batching of their arrival can't matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from stumble.outcome import evidence, signals
+from stumble.outcome.attempts import attempt_of, numbered
+from stumble.outcome.decide import Case, settle
+from stumble.outcome.effect import effect_of
+from stumble.outcome.facts import Fact, Origin, union
+from stumble.outcome.failures import Cluster
+from stumble.outcome.fingerprint import fingerprint
+from stumble.outcome.grouping import Group, split
+from stumble.outcome.records import (
+    EFFECT_NONE,
+    FAILED,
+    IN_PROGRESS,
+    INTERRUPTED,
+    Decision,
+    FailureRecord,
+    RequestRecord,
+    StepRecord,
+)
+from stumble.outcome.system_requests import adopt
+from stumble.wire import ids
+from stumble.wire.taxonomy import Classified, classify
+
+#: Fields of an origin that are the request's, whichever process tells them.
+_SHARED = [
+    Origin._fields.index(name)
+    for name in (
+        *("global_request_id", "owner_project_id", "initiator_user_id", "initiator_project_id"),
+        *("display_name", "region", "availability_zone", "cloud"),
+    )
+]
+_INTERRUPTED_REASON = "The service was interrupted, mostly by a restart, and gave it up."
+_INTERRUPTED = Classified(code=None, code_source="UNKNOWN", blame="OPERATOR", retryable=True, is_nova=False)
+
+
+def derive(instance_uuid: str, facts: Iterable[Fact], decisions: Iterable[Decision] = ()) -> tuple[RequestRecord, ...]:
+    """Return the records of the requests of one instance that ``facts`` show.
+
+    ``facts`` are those of any number of its fact sets, each complete. Where one set of the instance has context
+    (:func:`stumble.outcome.facts.has_context`), all of them must be given.
+    """
+    sets: dict[str | None, list[Fact]] = {}
+    for fact in facts:
+        sets.setdefault(fact.origin.request_id, []).append(fact)
+    return derive_sets(instance_uuid, [union((), one) for one in sets.values()], decisions)
+
+
+def derive_sets(
+    instance_uuid: str, sets: Iterable[Sequence[Fact]], decisions: Iterable[Decision] = ()
+) -> tuple[RequestRecord, ...]:
+    """Do what :func:`derive` does for fact sets in hand: one for each request id, as ``union`` returns them."""
+    cases = _cases(sets)
+    ruled = latest(decisions) if decisions else {}
+    keys = {id(case.group): _key(instance_uuid, case.group) for case in cases}
+    return tuple([_record(instance_uuid, case, keys, ruled) for case in cases])
+
+
+def open_cases(
+    instance_uuid: str, sets: Iterable[Sequence[Fact]], decisions: Iterable[Decision] = ()
+) -> dict[str, tuple[Case, Decision | None]]:
+    """Return the requests, by key, that no fact has ended, with the decision that stands on each."""
+    ruled = latest(decisions)
+    found = {}
+    for case in _cases(sets):
+        if case.outcome == IN_PROGRESS:
+            key = _key(instance_uuid, case.group)
+            decision = ruled.get(key)
+            found[key] = (case, decision if decision is not None and stands(decision, case.group) else None)
+    return found
+
+
+def latest(decisions: Iterable[Decision]) -> dict[str, Decision]:
+    """Return the last decision on each request."""
+    return {decision.request_key: decision for decision in sorted(decisions, key=_decided)}
+
+
+def _cases(sets: Iterable[Sequence[Fact]]) -> list[Case]:
+    told = sorted([facts for facts in sets if facts], key=_first_fact)
+    cases = [Case(group) for group in adopt(told, split)]
+    if len(cases) > 1:
+        settle(cases)
+    return cases
+
+
+def _first_fact(facts: Sequence[Fact]) -> Fact:
+    return facts[0]
+
+
+def _decided(decision: Decision) -> tuple[int, str]:
+    return decision.decided_at, decision.kind
+
+
+def _key(instance_uuid: str, group: Group) -> str:
+    target = group.target[1] if group.target is not None else group.slot
+    return ids.request_key(instance_uuid, group.home, group.family or "", target)
+
+
+def _told(group: Group) -> Origin:
+    """Return what the request's facts tell of who asked and where, the first that tells each field."""
+    first = group.facts[0].origin
+    missing = [position for position in _SHARED if first[position] is None]
+    if not missing:
+        return first
+    told = list(first)
+    seen = first
+    for fact in group.facts:
+        origin = fact.origin
+        if origin is seen:
+            continue
+        seen = origin
+        for position in missing:
+            if told[position] is None:
+                told[position] = origin[position]
+    return Origin._make(told)
+
+
+def _record(instance_uuid: str, case: Case, keys: dict[int, str], ruled: dict[str, Decision]) -> RequestRecord:
+    group = case.group
+    key = keys[id(group)]
+    steps = numbered(case.runs)
+    failures = tuple(_failure(key, case, one, steps) for one in case.findings.clusters)
+    outcome, decided_at = case.outcome, case.decided_at
+    reason = proof = None
+    decision = ruled.get(key)
+    if decision is not None and decision.kind != IN_PROGRESS and outcome == IN_PROGRESS and stands(decision, group):
+        outcome, decided_at, proof = decision.kind, decision.decided_at, evidence.proof(decision)
+        if outcome == "INTERRUPTED":
+            decided_at = _happened_at(decision)
+            outcome, failures = FAILED, (*failures, _interrupted(key, group, decision))
+        else:
+            reason = evidence.reason(decision)
+    last = failures[-1] if failures else None
+    facts = group.facts
+    told = _told(group)
+    place = _place(group)
+    labels = place.origin.labels
+    linked = case.linked
+    return RequestRecord(
+        request_key=key,
+        instance_uuid=instance_uuid,
+        request_id=group.home,
+        family=group.family,
+        action=group.action,
+        target_kind=group.target[0] if group.target is not None else None,
+        target_id=group.target[1] if group.target is not None else None,
+        global_request_id=told.global_request_id,
+        owner_project_id=told.owner_project_id,
+        initiator_user_id=told.initiator_user_id,
+        initiator_project_id=told.initiator_project_id,
+        display_name=told.display_name,
+        outcome=outcome,
+        verdict=case.findings.verdict,
+        reason=reason or (last.reason if last is not None else None),
+        evidence=proof,
+        effect=last.effect if last is not None else EFFECT_NONE,
+        started_at=group.started_at,
+        finished_at=decided_at,
+        last_event_at=facts[-1].at,
+        linked_request_key=keys[id(linked)] if linked is not None else None,
+        host=place.origin.host,
+        cell=place.origin.cell,
+        region=told.region,
+        availability_zone=told.availability_zone,
+        cloud=told.cloud,
+        labels=dict(zip(labels[::2], labels[1::2], strict=True)) if labels else {},
+        failures=failures,
+        steps=steps,
+    )
+
+
+def _place(group: Group) -> Fact:
+    """Return the last fact of a compute, else the last fact: where the request works or worked."""
+    for fact in reversed(group.facts):
+        if fact.origin.service == "nova-compute":
+            return fact
+    return group.facts[-1]
+
+
+def stands(decision: Decision, group: Group) -> bool:
+    """Tell whether a decision is still about all that is known: there was no news since, and nothing was taken back."""
+    known = decision.evidence.get("facts")
+    if known is not None and len(group.facts) != int(known):
+        return False
+    return group.facts[-1].at <= decision.decided_at
+
+
+def _happened_at(decision: Decision) -> int:
+    """Return when an interruption is known to have happened: when its service started anew, where that is told."""
+    return int(decision.evidence.get("at") or decision.decided_at)
+
+
+def _interrupted(key: str, group: Group, decision: Decision) -> FailureRecord:
+    place = _place(group)
+    host = decision.evidence.get("host") or place.origin.host
+    at = _happened_at(decision)
+    return FailureRecord(
+        failure_id=ids.failure_id(key, host, INTERRUPTED),
+        host=host,
+        node=place.origin.node,
+        step=place.step,
+        attempt=None,
+        exception=INTERRUPTED,
+        chain=(),
+        code=None,
+        reason=_INTERRUPTED_REASON,
+        blame="OPERATOR",
+        retryable=True,
+        effect=effect_of(at, INTERRUPTED, group.rule, group.facts),
+        occurred_at=at,
+        fingerprint=fingerprint(group.action, INTERRUPTED, None),
+        event_ids=(),
+        detail_event_id=None,
+        migration_id=None,
+        source_host=None,
+        dest_host=None,
+        cell=place.origin.cell,
+        region=place.origin.region,
+        availability_zone=place.origin.availability_zone,
+    )
+
+
+def _failure(key: str, case: Case, one: Cluster, steps: Sequence[StepRecord]) -> FailureRecord:
+    """Put one failure together from its sightings; what its own class and host tell comes first."""
+    group, at = case.group, one.at
+    own = sorted(one.sightings, key=lambda f: (not _tells(f, one), f.at, f.event_id))
+    sightings = [f.failure for f in own if f.failure is not None and f.failure.exception == one.exception]
+    step = next((f.step for f in own if f.step is not None), None)
+    classified = _INTERRUPTED if one.exception == INTERRUPTED else classify(one.exception)
+    detailed = [f for f in own if f.failure is not None and f.failure.detail]
+    extras = [f.extra for f in own if f.extra is not None]
+    codes = [s.code for s in sightings if s.code is not None]
+    origins = [f.origin for f in own]
+    return FailureRecord(
+        failure_id=ids.failure_id(key, one.host, one.exception, one.attempt_id),
+        host=one.host,
+        node=next((o.node for o in origins if o.node), None),
+        step=step,
+        attempt=attempt_of(steps, step, one.host, at),
+        exception=one.exception,
+        chain=max((f.failure.chain for f in own if f.failure is not None), key=len, default=()),
+        code=codes[0] if codes else classified.code,
+        reason=next((s.reason for s in sightings if s.reason), _without_reason(one)),
+        blame=next((s.blame for s in sightings if s.blame != "UNKNOWN"), classified.blame),
+        retryable=next((s.retryable for s in sightings if s.retryable is not None), classified.retryable),
+        effect=effect_of(at, one.exception, group.rule, group.facts),
+        occurred_at=at,
+        fingerprint=fingerprint(group.action, one.exception, next((s.message for s in sightings if s.message), None)),
+        event_ids=tuple(sorted(f.event_id for f in one.sightings)),
+        detail_event_id=detailed[0].event_id if detailed else None,
+        migration_id=next((e.migration_id for e in extras if e.migration_id), None),
+        source_host=next((e.source_host for e in extras if e.source_host), None),
+        dest_host=next((e.dest_host for e in extras if e.dest_host), None),
+        cell=next((o.cell for o in origins if o.cell), None),
+        region=next((o.region for o in origins if o.region), None),
+        availability_zone=next((o.availability_zone for o in origins if o.availability_zone), None),
+    )
+
+
+def _without_reason(one: Cluster) -> str:
+    """Return the text for a failure that no signal gives a reason for: its class, as Nova itself does."""
+    if one.exception == INTERRUPTED:
+        return _INTERRUPTED_REASON
+    silent = all(fact.failure is None for fact in one.sightings)
+    return signals.SILENT_REASON if silent else one.exception
+
+
+def _tells(fact: Fact, one: Cluster) -> bool:
+    """Tell whether a sighting shows the failure itself, on its own host."""
+    return fact.origin.host == one.host and fact.failure is not None and fact.failure.exception == one.exception

@@ -1,0 +1,56 @@
+"""The rules as a table for people: ``python -m stumble.outcome.describe`` prints it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+
+from stumble.outcome import signals
+from stumble.outcome.rules import RULES, Rule
+
+_HEADER = "| action | ends with | or with the step's Success | a failure is | beside |\n|---|---|---|---|---|\n"
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in sorted(names)) or "-"
+
+
+def _ends(rule: Rule) -> str:
+    phases = {name: name if name in signals.PHASELESS else f"{name}.end" for name in rule.ends}
+    return _listed(phase.removeprefix("instance.") for phase in phases.values())
+
+
+def _failure(rule: Rule) -> str:
+    if rule.swallows:
+        return "the end, whatever follows"
+    return "an attempt's, until Nova gives up" if rule.retries else "the end"
+
+
+def _beside(rule: Rule) -> str:
+    notes = [f"ends with its migration's `{status}`" for status in signals.MIGRATION_ENDS.get(rule.action, ())]
+    if not rule.ends and not rule.end_steps:
+        notes.append("ends with Nova's own finish of the action")
+    if rule.held_by is not None:
+        notes.append(f"open while `{rule.held_by}` runs")
+    if rule.half_done is not None:
+        notes.append(f"not yet ended with task_state `{rule.half_done}`")
+    if rule.silent_failures:
+        notes += [f"fails with `{name.removeprefix('instance.')}` too" for name, _ in sorted(rule.silent_failures)]
+    if rule.aborted_by is not None:
+        notes.append(f"cancelled by `{rule.aborted_by}`")
+    if rule.by_target:
+        notes.append("one request a target")
+    return "; ".join(notes)
+
+
+def table() -> str:
+    """Return the rules of all actions as a Markdown table."""
+    rows = [
+        f"| {rule.action} | {_ends(rule)} | {_listed(rule.end_steps)} | {_failure(rule)} | {_beside(rule)} |\n"
+        for rule in RULES.values()
+    ]
+    return _HEADER + "".join(rows)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(table())

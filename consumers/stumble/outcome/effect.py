@@ -1,0 +1,72 @@
+"""What a failure did to the instance, from state snapshots alone: never from the outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from stumble.outcome import rules, signals
+from stumble.outcome.facts import Fact
+from stumble.outcome.records import EFFECT_ERROR, EFFECT_NONE, EFFECT_OTHER, EFFECT_UNKNOWN
+
+_ERROR = "error"
+_AFTER_STATE = frozenset({"fault", "event_finish", "action_finish"})
+
+
+def baseline_of(facts: Sequence[Fact]) -> str | None:
+    """Return the vm_state in which the request found the instance. ``facts`` are sorted.
+
+    Nova sets vm_state when the work is over: while there is a task_state, it is still what it was.
+    """
+    for fact in facts:
+        if fact.state is None:
+            continue
+        if fact.state[2]:
+            return fact.state[2]
+        if fact.signal == signals.UPDATE:  # it tells the state after
+            continue
+        if fact.phase in {"START", "PROGRESS"} or (fact.state[1] and fact.state[0] != _ERROR):
+            return fact.state[0]
+        return None
+    return None
+
+
+def effect_of(at: int, exception: str, rule: rules.Rule, facts: Sequence[Fact]) -> str:
+    """Return what a failure of a class, at a time, did: the first settled state from then on against that before."""
+    lagging = rule.snapshots_lag or exception in signals.UNSAVED
+    baseline = baseline_of(facts)
+    if rule.error_comes_last and baseline != _ERROR and any(_becomes_error(fact) and fact.at >= at for fact in facts):
+        return EFFECT_ERROR
+    for fact in facts:
+        if fact.state is None or fact.at < at or not _settled(fact, rule, lagging=lagging):
+            continue
+        after = fact.state[0]
+        if after == _ERROR and baseline != _ERROR:
+            return EFFECT_ERROR
+        # Where nothing told the state before: a failure that is not made an error leaves it as it was.
+        return EFFECT_NONE if baseline is None or after == baseline else EFFECT_OTHER
+    return EFFECT_UNKNOWN
+
+
+def _becomes_error(fact: Fact) -> bool:
+    return fact.signal == signals.UPDATE and fact.state is not None and fact.state[0] == _ERROR
+
+
+def _settled(fact: Fact, rule: rules.Rule, *, lagging: bool) -> bool:
+    """Tell whether a snapshot shows where a failure left the instance, not the middle of the work.
+
+    A recorded fault, and the end of a step, come after whatever sets the state; only task_state is reset later. A
+    next attempt's start shows the state that the failed attempt left.
+    """
+    assert fact.state is not None
+    vm_state, task_state = fact.state[0], fact.state[1]
+    if vm_state == _ERROR or fact.signal in signals.GIVING_UP:
+        return True
+    if fact.phase == "START":
+        return fact.signal in rule.signals
+    if fact.signal == signals.UPDATE:
+        return not task_state
+    if fact.signal == "action_finish" and fact.phase == "ERROR":  # the caller could hand nothing on: nobody changes it
+        return True
+    if lagging:
+        return False
+    return not task_state or (fact.phase == "ERROR" and fact.signal in _AFTER_STATE)

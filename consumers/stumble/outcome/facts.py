@@ -1,0 +1,276 @@
+"""Facts: what the derivation needs to know of an event, small enough to be stored with each request.
+
+The facts of one (instance, request id) form a *fact set*. Adding to it is set union; a set is bounded by keeping its
+first ``MAX_FACTS`` by rank and event id, which keeps union associative: order and batching can't matter.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+from stumble.outcome import signals
+from stumble.outcome.fingerprint import message_hash
+from stumble.wire.taxonomy import WRAPPERS, remote_class, strip_remote
+
+#: Facts that a set keeps. A request that fails on three hosts, seen four ways, has about sixty.
+MAX_FACTS: Final = 256
+
+_PACK_VERSION: Final = 1
+
+#: (vm_state, task_state, vm_state before, task_state before)
+State = tuple[str | None, str | None, str | None, str | None]
+
+
+class Origin(NamedTuple):
+    """Who told it: what the events of one request from one process share."""
+
+    request_id: str | None
+    service: str | None
+    host: str | None
+    node: str | None
+    cell: str | None
+    region: str | None
+    availability_zone: str | None
+    cloud: str | None
+    global_request_id: str | None
+    owner_project_id: str | None
+    initiator_user_id: str | None
+    initiator_project_id: str | None
+    display_name: str | None
+    labels: tuple[str, ...]  # key, value, key, value … sorted by key
+
+
+class Sighting(NamedTuple):
+    """A failure as one event shows it. ``message`` is the hash of the normalised text, never the text."""
+
+    exception: str
+    chain: tuple[str, ...]
+    code: int | None
+    reason: str | None
+    blame: str
+    retryable: bool | None
+    message: str | None
+    token: str | None
+    remote: bool
+    detail: bool
+
+
+class Extra(NamedTuple):
+    """What few events carry."""
+
+    migration_id: str | None
+    migration_type: str | None
+    migration_status: str | None
+    source_host: str | None
+    dest_host: str | None
+    target_kind: str | None
+    target_id: str | None
+    step_id: str | None
+    attempt_id: str | None
+    outcome: str | None
+
+
+class Fact(NamedTuple):
+    """One event. Facts sort by time, then id."""
+
+    at: int
+    event_id: str
+    signal: str
+    phase: str
+    action: str | None
+    step: str | None
+    state: State | None
+    failure: Sighting | None
+    extra: Extra | None
+    origin: Origin
+
+
+NO_LABELS: Final[tuple[str, ...]] = ()
+NO_EXTRA: Final = (None,) * 10
+
+#: Makes a named tuple of one: every event makes several, and `_make` costs twice as much.
+_tuple: Final = tuple.__new__
+_PARTS: Final = itemgetter("instance", "failure", "attributes", "labels")
+_STATE: Final = itemgetter("vm_state", "task_state", "old_vm_state", "old_task_state")
+_EXTRA: Final = itemgetter(*Extra._fields[:-1])
+_ORIGIN: Final = itemgetter(*Origin._fields[:-2])
+
+#: Classes whose message names the class of the cause on another host (nova/compute/manager.py).
+_CAUSE_IN_MESSAGE: Final = {
+    "MigrationPreCheckError": re.compile(r"check_can_live_migrate_source from \S+ to host \S+: (\w+)"),
+}
+
+
+def label_pairs(labels: Mapping[str, str]) -> tuple[str, ...]:
+    """Return labels as a fact keeps them: key, value, key, value … sorted by key."""
+    return tuple(text for pair in sorted(labels.items()) for text in pair)
+
+
+def _chain(exception: str, chain: Iterable[str], message: str | None) -> tuple[str, ...]:
+    """Return the classes inside an exception, outermost first; where the source gives none, what its text names."""
+    inside = tuple(strip_remote(name) for name in chain)
+    if inside and inside[0] == exception:
+        inside = inside[1:]
+    if inside or not message:
+        return inside
+    if exception == "RemoteError":
+        named = remote_class(message)
+        return (named,) if named else ()
+    pattern = _CAUSE_IN_MESSAGE.get(exception)
+    found = pattern.search(message) if pattern else None
+    return (strip_remote(found[1]),) if found else ()
+
+
+def sighting(failure: Mapping[str, Any], token: str | None, attributes: Mapping[str, str]) -> Sighting:
+    """Return what a fact keeps of an event's failure; ``token`` is the event's failure id, if it has one."""
+    told = failure["exception"] or ""
+    exception = strip_remote(told)
+    message = failure["message"]
+    return Sighting(
+        exception,
+        _chain(exception, failure["chain"], message),
+        failure["code"],
+        None if exception in WRAPPERS else failure["reason"],
+        failure["blame"],
+        failure["retryable"],
+        message_hash(message or failure["reason"]),
+        token,
+        told != exception or exception == "RemoteError" or attributes.get("remote") == "true",
+        bool(message or failure["traceback"]),
+    )
+
+
+def exact_move(action: str | None, old_flavor: str | None, new_flavor: str | None) -> str | None:
+    """Return the exact action of a resize that tells both flavors: Nova refuses to resize to the same one."""
+    if action != "resize" or old_flavor is None or new_flavor is None:
+        return action
+    return "migrate" if old_flavor == new_flavor else "resize"
+
+
+def fact_of(event: Mapping[str, Any]) -> Fact:
+    """Return the fact of a decoded ``InstanceActionEvent`` (all fields present, times as integers)."""
+    instance, failure, attributes, labels = _PARTS(event)
+    extra = (*_EXTRA(event), attributes.get("outcome"))
+    name = None if instance is None else instance["display_name"]
+    return _tuple(
+        Fact,
+        (
+            event["occurred_at"],
+            event["event_id"],
+            event["source"]["signal"] or "",
+            event["phase"],
+            exact_move(event["action"], event["old_flavor"], event["new_flavor"]),
+            event["step"],
+            None if instance is None or instance["vm_state"] is None else _STATE(instance),
+            None if failure is None else sighting(failure, event["failure_id"], attributes),
+            None if extra == NO_EXTRA else _tuple(Extra, extra),
+            _tuple(Origin, (*_ORIGIN(event), name, label_pairs(labels) if labels else NO_LABELS)),
+        ),
+    )
+
+
+def _rank(fact: Fact) -> int:
+    """Return how dear a fact is: 0 decides outcomes, 3 is noise."""
+    if fact.signal in {"action_start", "action_finish", "request", "migration"}:
+        return 0
+    if fact.phase == "END":
+        return 0
+    if fact.failure is not None or fact.phase == "ERROR":
+        return 1
+    return 2 if fact.phase == "START" else 3
+
+
+def is_orphan(facts: Iterable[Fact]) -> bool:
+    """Tell whether nobody is known to have asked for what a fact set shows: it may continue another request."""
+    for fact in facts:
+        origin = fact.origin
+        if origin.initiator_user_id or origin.initiator_project_id or fact.signal in signals.OWN:
+            return False
+    return True
+
+
+def ends_task(fact: Fact) -> bool:
+    """Tell whether a fact shows that the server's task is over."""
+    return fact.signal == signals.UPDATE and fact.state is not None and not fact.state[1]
+
+
+def has_context(facts: Sequence[Fact]) -> bool:
+    """Tell whether a fact set can change other requests of its instance than its own.
+
+    That is so of deletes and aborts, and of orphans that show more than state. It may cease to be so when more facts
+    arrive; a set that once had context must still be derived together with the others, which it may have changed.
+    """
+    for fact in facts:
+        if (
+            fact.action in signals.CONTEXT_ACTIONS
+            or fact.signal in signals.CONTEXT_SIGNALS
+            or fact.step in signals.CONTEXT_STEPS
+        ):
+            return True
+    return is_orphan(facts) and any(fact.signal in signals.MEANINGFUL or ends_task(fact) for fact in facts)
+
+
+def union(known: Iterable[Fact], new: Iterable[Fact]) -> tuple[Fact, ...]:
+    """Return the set union of facts, sorted by time and id, bounded by ``MAX_FACTS``."""
+    by_id: dict[str, Fact] = {}
+    for facts in (known, new):
+        for fact in facts:
+            other = by_id.setdefault(fact.event_id, fact)
+            if other is not fact and other != fact:
+                # One id, two contents: no producer does this. Choose in a way that no order can change.
+                by_id[fact.event_id] = min(other, fact, key=repr)
+    kept: Iterable[Fact] = by_id.values()
+    if len(by_id) > MAX_FACTS:
+        kept = sorted(kept, key=lambda fact: (_rank(fact), fact.event_id))[:MAX_FACTS]
+    return tuple(sorted(kept))  # ids are unique: facts compare by time and id alone
+
+
+def pack(facts: Iterable[Fact]) -> bytes:
+    """Return the stored form of facts. Facts from one process share one origin there."""
+    origins: dict[Origin, int] = {}
+    rows = []
+    last, number = None, 0
+    for fact in facts:
+        if fact.origin != last:
+            last = fact.origin
+            number = origins.setdefault(last, len(origins))
+        rows.append((*fact[:-1], number))
+    return orjson.dumps((_PACK_VERSION, [tuple(origin) for origin in origins], rows), default=tuple)
+
+
+def _origin(row: list[Any]) -> Origin:
+    row[13] = tuple(row[13])
+    return Origin._make(row)
+
+
+def _unpacked_sighting(row: list[Any]) -> Sighting:
+    row[1] = tuple(row[1])
+    return Sighting._make(row)
+
+
+def unpack(packed: bytes) -> tuple[Fact, ...]:
+    """Return facts from their stored form. Raises ``ValueError`` for bytes that :func:`pack` did not write."""
+    version, origin_rows, rows = orjson.loads(packed)
+    if version != _PACK_VERSION:
+        raise ValueError(f"These facts were packed in version {version}; this release reads {_PACK_VERSION}.")
+    origins = [_origin(row) for row in origin_rows]
+    return tuple(
+        [
+            _tuple(
+                Fact,
+                (
+                    *told,
+                    None if state is None else tuple(state),
+                    None if failure is None else _unpacked_sighting(failure),
+                    None if extra is None else _tuple(Extra, extra),
+                    origins[origin],
+                ),
+            )
+            for *told, state, failure, extra, origin in rows
+        ]
+    )

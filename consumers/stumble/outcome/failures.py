@@ -1,0 +1,314 @@
+"""From sightings to failures: what was seen several times is one failure.
+
+One failure is (request, host, root class), and the emitter's attempt id where there is one. A wrapper belongs to its
+cause; what surfaces again on a caller belongs to where it was raised; a verdict is none while a cause is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from stumble.outcome import rules, signals
+from stumble.outcome.facts import Fact, Sighting
+from stumble.wire.taxonomy import RACES, VERDICTS, WRAPPERS
+
+
+class Cluster:
+    """The sightings of one failure."""
+
+    __slots__ = ("attempt_id", "exception", "host", "names", "sightings")
+
+    def __init__(self, host: str | None, exception: str, attempt_id: str | None) -> None:
+        self.host = host
+        self.exception = exception
+        self.attempt_id = attempt_id
+        #: Its class, and those under which it surfaced again elsewhere.
+        self.names = {exception}
+        self.sightings: list[Fact] = []
+
+    @property
+    def identity(self) -> tuple[str | None, str, str | None]:
+        """What its id is made of beside its request: no two failures of a request share it."""
+        return self.host, self.exception, self.attempt_id
+
+    @property
+    def at(self) -> int:
+        """When it was first seen on its own host."""
+        return min((f.at for f in self.sightings if f.origin.host == self.host), default=self.sightings[0].at)
+
+
+class Findings:
+    """All that went wrong in a request: the failures, and the class with which Nova gave up beside them."""
+
+    __slots__ = ("clusters", "verdict", "verdicts")
+
+    def __init__(self, clusters: list[Cluster], verdict: str | None, verdicts: list[Fact]) -> None:
+        self.clusters = clusters
+        self.verdict = verdict
+        self.verdicts = verdicts
+
+
+def root_of(sighting: Sighting) -> str:
+    """Return the root class: a wrapper's first cause that is no wrapper, else the class itself."""
+    if sighting.exception not in WRAPPERS:
+        return sighting.exception
+    return next((name for name in sighting.chain if name not in WRAPPERS), sighting.exception)
+
+
+def is_race(fact: Fact) -> bool:
+    """Tell whether a failing fact shows only that its server was being deleted."""
+    return fact.failure is not None and _is_race(fact.failure)
+
+
+def only_deleted(sighting: Sighting) -> bool:
+    """Tell whether only a running delete can cause a failure; what is raised while it is handled follows from it."""
+    return sighting.exception == signals.DELETING or signals.DELETING in sighting.chain
+
+
+def is_collision(fact: Fact) -> bool:
+    """Tell whether a failing fact shows what a delete that runs at the same time causes too, and no other cause."""
+    return fact.failure is not None and not fact.failure.chain and fact.failure.exception in signals.COLLISIONS
+
+
+def _is_race(sighting: Sighting) -> bool:
+    return root_of(sighting) in RACES or only_deleted(sighting)
+
+
+def find(failing: Iterable[Fact], rule: rules.Rule, *, without_races: bool) -> Findings:
+    """Return the failures that ``failing`` facts, sorted, show."""
+    direct: list[Fact] = []
+    echoes: list[Fact] = []
+    wrappers: list[Fact] = []
+    verdicts: list[Fact] = []
+    silent: list[Fact] = []
+    for fact in failing:
+        sighting = fact.failure
+        if sighting is None or not sighting.exception:
+            silent.append(fact)
+            continue
+        root = root_of(sighting)
+        if without_races and (_is_race(sighting) or is_collision(fact)):
+            continue
+        if root in VERDICTS:
+            verdicts.append(fact)
+        elif sighting.exception in WRAPPERS:
+            wrappers.append(fact)
+        elif _is_echo(fact, sighting):
+            echoes.append(fact)
+        else:
+            direct.append(fact)
+    if rule.relayed_steps:
+        direct = _without_relayed(direct, echoes, rule)
+    clusters: list[Cluster] = []
+    for fact in sorted(direct, key=_tells_no_attempt):
+        _join(clusters, fact, _same_host(clusters, fact))
+    for fact in wrappers:
+        _join(clusters, fact, _wrapped(clusters, fact))
+    _join_echoes(clusters, echoes)
+    _merge_chained(clusters)
+    return _with_verdict(clusters, verdicts, silent, rule)
+
+
+def _without_relayed(direct: Iterable[Fact], echoes: list[Fact], rule: rules.Rule) -> list[Fact]:
+    """Move to ``echoes`` what surfaced on the source of a move after the destination had raised it."""
+    direct = list(direct)
+    origins: dict[str, str | None] = {}
+    for fact in direct:
+        if fact.step in rule.relayed_steps and fact.failure is not None:
+            root = root_of(fact.failure)
+            destination = fact.extra is not None and fact.extra.dest_host == fact.origin.host
+            if destination or root not in origins:
+                origins[root] = fact.origin.host
+    kept: list[Fact] = []
+    for fact in direct:
+        assert fact.failure is not None
+        own = fact.step is not None and fact.step not in rule.relayed_steps
+        origin = origins.get(root_of(fact.failure), fact.origin.host)
+        (kept if own or fact.origin.host == origin else echoes).append(fact)
+    return kept
+
+
+def _is_echo(fact: Fact, sighting: Sighting) -> bool:
+    """Tell whether a failure may have been raised elsewhere and only surfaced again here."""
+    service = fact.origin.service
+    return (
+        sighting.remote
+        or fact.signal == "migration"
+        or (sighting.exception in signals.ECHOES and bool(sighting.chain))
+        or (service is not None and service in signals.CALLERS)
+    )
+
+
+def _attempt_id(fact: Fact) -> str | None:
+    return None if fact.extra is None else fact.extra.attempt_id
+
+
+def _join(clusters: list[Cluster], fact: Fact, home: Cluster | None) -> None:
+    if home is None:
+        assert fact.failure is not None
+        home = Cluster(fact.origin.host, root_of(fact.failure), _attempt_id(fact))
+        clusters.append(home)
+    home.sightings.append(fact)
+    if fact.failure is not None and fact.failure.exception not in WRAPPERS:
+        home.names.add(fact.failure.exception)
+
+
+def _join_echoes(clusters: list[Cluster], echoes: Iterable[Fact]) -> None:
+    """Give echoes to the failures that surface again in them; the rest stands for failures of its own."""
+    rest = []
+    for fact in sorted(echoes, key=_tells_no_cause):
+        home = _origin_of(clusters, fact)
+        if home is None:
+            rest.append(fact)
+        else:
+            _join(clusters, fact, home)
+    for fact in sorted(rest, key=lambda one: one[:2]):
+        _join(clusters, fact, _origin_of(clusters, fact))
+
+
+def _tells_no_cause(fact: Fact) -> bool:
+    """Sort echoes that name their cause before those that only repeat the name of one that does."""
+    return fact.failure is None or not fact.failure.chain
+
+
+def _tells_no_attempt(fact: Fact) -> bool:
+    """Sort what tells its attempt before what only repeats it."""
+    return _attempt_id(fact) is None
+
+
+def _same_host(clusters: Sequence[Cluster], fact: Fact) -> Cluster | None:
+    """Return the failure of the same class on the same host and, where it is told, in the same attempt."""
+    assert fact.failure is not None
+    root, host, attempt = root_of(fact.failure), fact.origin.host, _attempt_id(fact)
+    same = [one for one in clusters if one.host == host and one.exception == root]
+    if attempt is not None:
+        return next((one for one in same if one.attempt_id == attempt), None)
+    token = fact.failure.token
+    for one in same if token is not None else ():
+        if any(seen.failure is not None and seen.failure.token == token for seen in one.sightings):
+            return one
+    return _latest_before(same, fact.at)
+
+
+def _wrapped(clusters: Sequence[Cluster], fact: Fact) -> Cluster | None:
+    """Return the failure that a wrapper wraps: that of its chain, else the last before it on its host."""
+    assert fact.failure is not None
+    here = [one for one in clusters if one.host == fact.origin.host]
+    for one in here:
+        if one.exception in fact.failure.chain:
+            return one
+    causes = [one for one in here if one.exception not in WRAPPERS]
+    if not causes and fact.failure.remote:
+        causes = _of_class(clusters, root_of(fact.failure)) or (
+            list(clusters) if root_of(fact.failure) in WRAPPERS else []
+        )
+    return _latest_before(causes, fact.at) or _same_host(clusters, fact)
+
+
+def _of_class(clusters: Iterable[Cluster], exception: str) -> list[Cluster]:
+    return [one for one in clusters if exception in one.names]
+
+
+def _latest_before(clusters: Sequence[Cluster], at: int) -> Cluster | None:
+    """Return the last failure up to ``at``, else the first after it: clocks of hosts differ."""
+    if not clusters:
+        return None
+    before = [one for one in clusters if one.sightings[0].at <= at]
+    return before[-1] if before else clusters[0]
+
+
+def _origin_of(clusters: Sequence[Cluster], fact: Fact) -> Cluster | None:
+    """Return the failure that surfaces again in an echo, None where it is the only sign of it."""
+    assert fact.failure is not None
+    root = root_of(fact.failure)
+    same = _of_class(clusters, root)
+    if not same:
+        same = [one for one in clusters if not one.names.isdisjoint(fact.failure.chain)]
+    return _latest_before(same, fact.at) or _same_host(clusters, fact)
+
+
+def _merge_chained(clusters: list[Cluster]) -> None:
+    """Merge what was raised anew on one host into the failure that it was raised from."""
+    for outer in list(clusters):
+        inner = next((one for one in clusters if one is not outer and _raised_from(outer, one)), None)
+        if inner is not None:
+            inner.sightings = sorted(inner.sightings + outer.sightings, key=lambda f: (f.at, f.event_id))
+            clusters.remove(outer)
+
+
+def _raised_from(outer: Cluster, inner: Cluster) -> bool:
+    return outer.host == inner.host and any(
+        f.failure is not None and f.failure.exception == outer.exception and inner.exception in f.failure.chain
+        for f in outer.sightings
+    )
+
+
+def _with_verdict(clusters: list[Cluster], verdicts: list[Fact], silent: list[Fact], rule: rules.Rule) -> Findings:
+    """Settle what depends on whether causes are known: verdicts and failures without a class."""
+    if silent:
+        _place_silent(clusters, silent, rule)
+    clusters.sort(key=lambda one: (one.at, one.host or "", one.exception))
+    if not verdicts:
+        return Findings(clusters, None, verdicts)
+    given = _spoken(verdicts)
+    assert given.failure is not None
+    root = root_of(given.failure)
+    if any(one.exception not in RACES for one in clusters):
+        return Findings(clusters, root, verdicts)
+    alone = Cluster(given.origin.host, root, _attempt_id(given))
+    alone.sightings = verdicts
+    return Findings([*clusters, alone], None, verdicts)
+
+
+def _spoken(verdicts: Sequence[Fact]) -> Fact:
+    """Return the sighting of the verdict where it was spoken: with the conductor, not where it surfaced again."""
+    return min(
+        verdicts,
+        key=lambda f: (
+            f.signal not in signals.GIVING_UP,
+            f.failure is not None and f.failure.remote,
+            f.origin.service not in signals.CALLERS,
+            f.at,
+            f.event_id,
+        ),
+    )
+
+
+def _place_silent(clusters: list[Cluster], silent: list[Fact], rule: rules.Rule) -> None:
+    """Count a failure without a class to the last one that ended the request, else as one of its own."""
+    for fact in silent:
+        ending = [one for one in clusters if any(ends_request(rule, seen) for seen in one.sightings)]
+        home = _latest_before(ending, fact.at)
+        if home is None:  # those of one host and attempt are one failure, as those with a class are
+            own = Cluster(fact.origin.host, rule.silent_class, _attempt_id(fact))
+            home = next((one for one in clusters if one.identity == own.identity), own)
+        if home not in clusters:
+            clusters.append(home)
+        home.sightings.append(fact)
+
+
+def ends_request(rule: rules.Rule, fact: Fact) -> bool:
+    """Tell whether a failing fact ends its request: no other host will be tried."""
+    if not rule.retries:
+        return True
+    signal, sighting = fact.signal, fact.failure
+    if rule.stated:
+        return signal in signals.DECLARING
+    verdict = sighting is not None and root_of(sighting) in VERDICTS
+    if verdict or signal in signals.GIVING_UP or signal in signals.DECLARING:
+        return True
+    if signal in rule.attempt_signals:
+        return sighting is not None and not rule.final_classes.isdisjoint((sighting.exception, root_of(sighting)))
+    if fact.step in rule.attempt_steps:
+        return False
+    return _ends_by_signal(rule, signal, fact.step)
+
+
+def _ends_by_signal(rule: rules.Rule, signal: str, step: str | None) -> bool:
+    if signal == "fault":
+        return rule.fault_ends
+    if signal == "migration":
+        return rule.migration_ends
+    if signal == "exception":
+        return rule.exception_ends or step is not None
+    return True

@@ -1,0 +1,247 @@
+"""To which request a fact belongs.
+
+The facts of one request id on one instance are usually one request. They are several where Nova starts several
+actions under one id (:data:`signals.SIBLINGS`, one action on several targets), and none of their own where they
+continue another request (a restarted service takes up its work under a new id without user or project).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+
+from stumble.outcome import rules, signals
+from stumble.outcome.facts import Fact
+from stumble.wire.ids import family as family_of
+
+#: Slot of a failure of one of several targets, where it is not known of which.
+_NOT_KNOWN = ""
+
+
+class Group:
+    """The facts of one request. ``family`` is None while nothing names the action."""
+
+    __slots__ = ("action", "facts", "family", "given_up", "home", "rule", "slot", "started_at", "target")
+
+    def __init__(self, family: str | None, facts: Sequence[Fact], declaring: Fact | None = None) -> None:
+        """Take sorted facts; ``declaring``: the first that states the action, where that is known already."""
+        if declaring is None:
+            declaring = next(
+                (f for f in facts if f.signal in signals.DECLARING and family_of(f.action or "") == family), None
+            )
+        self.family = family
+        self.facts = facts
+        self.action = declaring.action if declaring is not None else likely_action(family, facts)
+        self.rule = rules.rule_of(self.action, stated=declaring is not None and declaring.signal == "request")
+        self.target: tuple[str | None, str] | None = None
+        self.slot: str | None = None
+        #: Request id that it is known by; facts under another one may continue it.
+        self.home = facts[0].origin.request_id
+        #: Where a service on its own ended the server's task without taking up this request.
+        self.given_up: Fact | None = None
+        self.started_at = declaring.at if declaring is not None else facts[0].at
+
+    def extend(self, facts: Iterable[Fact]) -> None:
+        """Add facts under another request id that continue this request."""
+        self.facts = sorted([*self.facts, *facts], key=_order)
+
+
+@lru_cache(maxsize=4096)
+def families_named(signal: str, step: str | None, action: str | None, migration: str | None) -> tuple[str, ...]:
+    """Return the families that a fact can belong to by its own words, the likeliest first; none where it tells none."""
+    if signal in signals.DECLARING:
+        told: tuple[str, ...] = (action,) if action else ()
+    elif signal == "migration":
+        by_type = signals.MIGRATION_ACTIONS.get(migration or "")
+        told = (by_type,) if by_type is not None else ()
+    elif signal in signals.GIVING_UP:
+        told = signals.GIVING_UP[signal]
+    else:
+        told = signals.STEP_ACTIONS.get(step or "") or signals.SIGNAL_ACTIONS.get(signal, ())
+        if action and action not in told:
+            told = (action, *told)
+    return tuple(dict.fromkeys(family_of(name) for name in told))
+
+
+def named(fact: Fact) -> tuple[str, ...]:
+    """Return the families that a fact can belong to by its own words and what it shows of the instance."""
+    signal = fact.signal
+    if signal in signals.TOLD_BY_OWNER:
+        return (family_of(signals.TOLD_BY_OWNER[signal][fact.origin.owner_project_id is not None]),)
+    if signal in signals.TOLD_BY_STATE and fact.state is not None:
+        by_state = signals.TOLD_BY_STATE[signal]
+        told = by_state.get(fact.state[0] or "") or by_state.get(fact.state[1] or "")
+        if told is not None:
+            return (family_of(told),)
+    extra = fact.extra
+    return families_named(signal, fact.step, fact.action, None if extra is None else extra.migration_type)
+
+
+def likely_action(family: str | None, facts: Iterable[Fact]) -> str | None:
+    """Return the action where no signal states it: a migration's type or a flavor tells a migrate from a resize."""
+    if family is None or family not in signals.CORRECTABLE:
+        return family
+    hint: str | None = None
+    for fact in facts:
+        if hint is None or hint == family:
+            told = fact.action
+            if fact.extra is not None and fact.signal == "migration":
+                told = signals.MIGRATION_ACTIONS.get(fact.extra.migration_type or "")
+            if told and family_of(told) == family:
+                hint = told
+    return hint or family
+
+
+def split(facts: Sequence[Fact]) -> list[Group]:
+    """Split the facts of one request id on one instance into requests. ``facts`` are sorted and not empty."""
+    declaring: dict[str, Fact] = {}
+    for fact in facts:
+        if fact.signal in signals.DECLARING and fact.action:
+            declaring.setdefault(family_of(fact.action), fact)
+    families = _families(facts, list(declaring))
+    if len(families) > 1:
+        return [part for group in _distribute(facts, families) for part in _by_target(group)]
+    family = families[0] if families else None
+    return _by_target(Group(family, facts, declaring.get(family or "")))
+
+
+def _families(facts: Sequence[Fact], declared: list[str]) -> list[str]:
+    """Return the families of the requests that share an id: those declared, and known siblings of them."""
+    if declared:
+        return declared + _undeclared(facts, declared)
+    found = _certain(facts)
+    inner = {name for name in found for other in found if name in rules.rule_of(other).inside}
+    found = [name for name in found if name not in inner] or found[:1]
+    return found[:1] + [name for name in found[1:] if frozenset((found[0], name)) in signals.SIBLINGS]
+
+
+def _undeclared(facts: Sequence[Fact], declared: list[str]) -> list[str]:
+    """Return the known siblings of declared requests that facts name: what is merely inside is none."""
+    found: list[str] = []
+    for one in declared:
+        hints = signals.SIBLING_HINTS.get(one)
+        if hints is None:
+            continue
+        siblings = signals.SIBLINGS_OF[one]
+        for fact in facts:
+            if fact.signal in hints or fact.step in hints or fact.action in hints:
+                names = named(fact)
+                if len(names) == 1 and names[0] in siblings and names[0] not in declared:
+                    found.append(names[0])
+    return list(dict.fromkeys(found))
+
+
+def _certain(facts: Sequence[Fact]) -> list[str]:
+    """Return the families that undeclared facts name, in order; ambiguous ones only where nothing certain fits."""
+    candidates = [names for fact in facts if (names := named(fact))]
+    sure = {names[0] for names in candidates if len(names) == 1}
+    found: dict[str, None] = {}
+    for names in candidates:
+        fitting = [name for name in names if name in sure]
+        found[fitting[0] if fitting else names[0]] = None
+    return list(found)
+
+
+def _distribute(facts: Sequence[Fact], families: list[str]) -> list[Group]:
+    """Give each fact to one of several requests that share a request id."""
+    parts: dict[str, list[Fact]] = {name: [] for name in families}
+    homeless: list[Fact] = []
+    for fact in facts:
+        names = named(fact)
+        home = next((name for name in names if name in parts), None) or next(
+            (one for one in families for name in names if name in rules.rule_of(one).inside), None
+        )
+        if home is None:
+            homeless.append(fact)
+        else:
+            parts[home].append(fact)
+    for fact in homeless:
+        parts[_home(fact, parts)].append(fact)
+    return [Group(name, sorted(part, key=_order)) for name, part in parts.items() if part]
+
+
+def _order(fact: Fact) -> tuple[int, str]:
+    return fact.at, fact.event_id
+
+
+def _home(fact: Fact, parts: dict[str, list[Fact]]) -> str:
+    """Return the family of a fact that names none: that of the same failure, else of what started last before it."""
+    for name, part in parts.items():
+        if any(_same_failure(fact, other) for other in part):
+            return name
+    started = [(min(f.at for f in part), name) for name, part in parts.items() if part]
+    before = [pair for pair in started if pair[0] <= fact.at]
+    return max(before)[1] if before else min(started)[1] if started else next(iter(parts))
+
+
+def _same_failure(one: Fact, other: Fact) -> bool:
+    """Tell whether two facts show a failure of the same class on the same host."""
+    return (
+        one.failure is not None
+        and other.failure is not None
+        and one.failure.exception == other.failure.exception
+        and one.origin.host == other.origin.host
+    )
+
+
+def _by_target(group: Group) -> list[Group]:
+    """Split one action on several targets. Where no fact tells a target, the n-th start belongs to the n-th run."""
+    if not group.rule.by_target:
+        return [group]
+    targets = list(dict.fromkeys(f.extra.target_id for f in group.facts if f.extra and f.extra.target_id))
+    starts = sum(1 for f in group.facts if f.signal == "action_start")
+    slots: list[str] = list(targets) + [f"#{n + 1}" for n in range(len(targets), max(starts, 1))]
+    if len(slots) == 1 and not targets:
+        return [group]
+    parts = _by_slot(group.facts, slots, known=len(targets))
+    groups = []
+    for slot, part in parts.items():
+        if part:
+            one = Group(group.family, part)
+            one.slot = None if slot in ("#1", _NOT_KNOWN) else slot
+            kinds = [f.extra.target_kind for f in part if f.extra and f.extra.target_id == slot]
+            one.target = (kinds[0], slot) if kinds else None
+            groups.append(one)
+    return groups
+
+
+def _by_slot(facts: Sequence[Fact], slots: list[str], known: int) -> dict[str, list[Fact]]:
+    """Give each fact to a target: its own, that of the same failure, else that of what was told last before it.
+
+    ``known`` of the slots are targets that facts tell. A failure that may be any of theirs is none of theirs.
+    """
+    parts: dict[str, list[Fact]] = {slot: [] for slot in slots}
+    counts = {"action_start": 0, "event_start": 0, "event_finish": 0}
+    failed = [fact for fact in facts if fact.failure is not None and _target_of(fact) is not None]
+    running: dict[str | None, str] = {}
+    current = 0
+    for fact in facts:
+        target = _target_of(fact)
+        if target is not None and fact.signal == "event_start":
+            running[fact.origin.host] = target
+        elif fact.signal == "event_finish":
+            running.pop(fact.origin.host, None)
+        if target is None and fact.failure is not None:
+            target = next((_target_of(other) for other in failed if _same_failure(fact, other)), None)
+            if target is None and known and _is_anyones(fact, known):
+                target = running.get(fact.origin.host, _NOT_KNOWN)
+        if target == _NOT_KNOWN:
+            parts.setdefault(target, []).append(fact)
+            continue
+        if target is not None:
+            current = slots.index(target)
+        elif fact.signal in counts:
+            current = min(counts[fact.signal], len(slots) - 1)
+            counts[fact.signal] += 1
+        parts[slots[current]].append(fact)
+    return parts
+
+
+def _target_of(fact: Fact) -> str | None:
+    return (fact.extra.target_id or None) if fact.extra is not None else None
+
+
+def _is_anyones(fact: Fact, known: int) -> bool:
+    """Tell whether a failure without a target may be that of several: its notification says so, or doesn't tell."""
+    kind = fact.extra.target_kind if fact.extra is not None else None
+    return fact.signal == "exception" and (kind is not None or known > 1)

@@ -1,0 +1,33 @@
+"""Whether a request was being worked on by a compute when that went down: what its restart interrupts."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from stumble.outcome.decide import Case
+from stumble.outcome.facts import Fact
+
+#: Steps whose Success only means that the work is queued: it goes on in the background of the same process
+#: (nova/compute/manager.py, live_migration and snapshot_instance).
+BACKGROUND: Final = frozenset({"compute_live_migration", "compute_snapshot_instance"})
+_COMPUTE: Final = "nova-compute"
+
+
+def interrupted(case: Case, host: str, started_at: int) -> bool:
+    """Tell whether a compute that started at ``started_at`` (UTC microseconds) has interrupted an open request.
+
+    It has where it worked on it before, had not ended its part, and has not said a word about it since.
+    """
+    told = [fact for fact in case.group.facts if fact.origin.service == _COMPUTE]
+    here = [fact for fact in told if fact.origin.host == host]
+    if not here or told[-1].origin.host != host or here[-1].at >= started_at:
+        return False
+    runs = [run for run in case.runs if run.host == host and run.step.startswith("compute_")]
+    if runs:
+        return any(run.result is None or run.step in BACKGROUND for run in runs)
+    return _last_of_work(here).phase != "END"  # no tap: only notifications tell what goes on
+
+
+def _last_of_work(facts: list[Fact]) -> Fact:
+    """Return the last fact that shows work, where there is one: states alone show none."""
+    return next((fact for fact in reversed(facts) if fact.signal != "instance.update"), facts[-1])

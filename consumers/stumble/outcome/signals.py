@@ -1,0 +1,141 @@
+"""What the names of signals, steps, classes and services mean, across all actions: tables beside the rules' own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from stumble.outcome.rules import RULES
+from stumble.wire.ids import family
+
+#: Actions that Nova is known to start under one request id on one server: each is a request of its own.
+SIBLINGS: Final = frozenset(
+    frozenset(pair)
+    for pair in (
+        ("confirmResize", "delete"),  # a server in VERIFY_RESIZE is deleted
+        ("extend_volume", "start"),  # one call of external events
+        ("extend_volume", "stop"),
+        ("start", "stop"),
+    )
+)
+
+#: Action → those that Nova may start beside it under its request id.
+SIBLINGS_OF: Final[Mapping[str, frozenset[str]]] = {
+    one: frozenset(other for pair in SIBLINGS if one in pair for other in pair - {one})
+    for one in frozenset().union(*SIBLINGS)
+}
+#: Action → signals, steps and actions that hint at a sibling of it.
+SIBLING_HINTS: Final[Mapping[str, frozenset[str]]] = {
+    one: siblings.union(*(RULES[other].signals | RULES[other].steps for other in siblings))
+    for one, siblings in SIBLINGS_OF.items()
+}
+
+#: Notifications without a phase: the one message is the end.
+PHASELESS: Final = frozenset({"instance.lock", "instance.unlock"})
+
+#: Where a signal or step fits several actions and nothing else tells, the first is meant.
+_PREFERRED: Final = ("resize", "rebuild", "createImage", "stop")
+
+
+def _names(attribute: str) -> Mapping[str, tuple[str, ...]]:
+    """Map each signal (or step) to the actions that it may belong to, the likeliest first."""
+    found: dict[str, list[str]] = {}
+    for rule in RULES.values():
+        for name in getattr(rule, attribute):
+            found.setdefault(name, []).append(rule.action)
+    return {
+        name: tuple(sorted(actions, key=lambda action: (action not in _PREFERRED, action)))
+        for name, actions in found.items()
+    }
+
+
+#: Signal → actions it may belong to. ``compute_task.*`` and what has no entry names none.
+SIGNAL_ACTIONS: Final = _names("signals")
+#: Step → actions it may belong to.
+STEP_ACTIONS: Final = _names("steps")
+#: ``migration_type`` → action.
+MIGRATION_ACTIONS: Final[Mapping[str, str]] = {
+    "resize": "resize",
+    "migration": "migrate",
+    "live-migration": "live-migration",
+    "evacuation": "evacuate",
+}
+
+#: Families of several actions: which of them it is can be corrected.
+CORRECTABLE: Final = frozenset(family(name) for name in RULES if family(name) != name)
+
+#: Signals that state the exact action of their request.
+DECLARING: Final = frozenset({"action_start", "action_finish", "request"})
+#: Signals that make a request of what they are part of, though nobody may have asked.
+OWN: Final = DECLARING | {"step"}
+#: Signals of one run of a step.
+STEPPING: Final = frozenset({"event_start", "event_finish", "step"})
+#: Signals that give a request up, as the conductor sends them, and the actions they may be of.
+GIVING_UP: Final[Mapping[str, tuple[str, ...]]] = {
+    "compute_task.build_instances": ("create",),
+    "compute_task.migrate_server": ("resize", "live-migration"),
+    "compute_task.rebuild_server": ("rebuild", "evacuate"),
+}
+#: Signals that are of an action if they name no owner of the server, else of another: only for a live migration does
+#: the conductor make up a request spec that holds nothing but the server's id.
+TOLD_BY_OWNER: Final[Mapping[str, tuple[str, str]]] = {
+    "compute_task.migrate_server": ("live-migration", "resize"),
+}
+#: Signals whose state of the instance tells the action: signal → vm_state or task_state → action.
+TOLD_BY_STATE: Final[Mapping[str, Mapping[str, str]]] = {
+    "instance.power_on": {"shelved": "unshelve"},
+    "instance.snapshot": {"image_backup": "createBackup"},
+    # A server with its root on a volume is offloaded at once: only one that is not yet shelved can be meant to be.
+    "instance.shelve_offload": dict.fromkeys(("active", "stopped", "paused", "suspended"), "shelve"),
+}
+
+#: Signal of a change of the instance's states; it belongs to no action by its name.
+UPDATE: Final = "instance.update"
+#: Signals that can tell anything of a request's course; others are state.
+MEANINGFUL: Final = (
+    frozenset(SIGNAL_ACTIONS)
+    | DECLARING
+    | STEPPING
+    | frozenset(GIVING_UP)
+    | {
+        "exception",
+        "fault",
+        "migration",
+    }
+)
+
+_CONTEXT: Final = [
+    rule
+    for rule in RULES.values()
+    if rule.ends_instance or any(other.aborted_by == rule.action for other in RULES.values())
+]
+#: What changes other requests of the instance than its own.
+CONTEXT_ACTIONS: Final = frozenset(rule.action for rule in _CONTEXT)
+CONTEXT_SIGNALS: Final = frozenset(name for rule in _CONTEXT for name in rule.signals)
+CONTEXT_STEPS: Final = frozenset(name for rule in _CONTEXT for name in rule.steps)
+
+MIGRATION_FAILED: Final = frozenset({"error", "failed"})
+MIGRATION_CANCELLED: Final = frozenset({"cancelled"})
+#: Types of migration whose record's end is the request's end.
+MIGRATION_ENDS: Final[Mapping[str, frozenset[str]]] = {
+    "live-migration": frozenset({"completed"}),
+}
+
+#: Classes that wrap what was raised on another host and name it (nova/conductor, nova/compute).
+ECHOES: Final = frozenset({"MigrationPreCheckError", "MigrationError"})
+
+#: Classes that say that Nova could not save the instance: what its object shows then is not what is stored.
+UNSAVED: Final = frozenset({"UnexpectedTaskStateError", "UnexpectedDeletingTaskStateError", "InstanceNotFound"})
+
+#: What only a running delete causes.
+DELETING: Final = "UnexpectedDeletingTaskStateError"
+
+#: What a delete that had begun before causes too: while Nova hands a migration's allocations back to the instance, it
+#: removes them (``SchedulerReportClient.move_allocations``).
+COLLISIONS: Final = frozenset({"AllocationMoveFailed"})
+
+#: Services that call computes: what they tell of may have been raised there.
+CALLERS: Final = frozenset({"nova-conductor", "nova-api", "nova-scheduler"})
+
+#: What the user reads of a failure that no exception tells.
+SILENT_REASON: Final = "It failed; Nova tells no reason."

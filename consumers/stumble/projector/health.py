@@ -1,0 +1,134 @@
+"""What the projector says of itself: metrics, and whether it lives (makes progress) and is ready."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from stumble.metrics import definitions as d
+from stumble.metrics.exposition import exemplar
+from stumble.metrics.process import ProcessMetrics
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from stumble.clock.findings import Finding
+    from stumble.ingest.transaction import Applied
+
+#: The loop turns many times a second; standing still this long, it is stuck.
+_TURN_SECONDS = 60.0
+
+
+class Health:
+    """Moved by the reading loop and the writer, read by the metrics port."""
+
+    def __init__(self, stuck_after: float) -> None:
+        self.metrics = ProcessMetrics("projector")
+        self._stuck_after = stuck_after
+        self._turned = time.monotonic()
+        self._progressed = time.monotonic()
+        self._away: str | None = None
+        self._blocked: dict[int, str] = {}
+        self._assigned: set[int] = set()
+
+    def turned(self, *, nothing_to_do: bool) -> None:
+        """Note that the loop turned; with nothing to do that is progress."""
+        self._turned = time.monotonic()
+        if nothing_to_do:
+            self._progress()
+
+    def applied(self, applied: Applied, seconds: float) -> None:
+        """Note a committed batch."""
+        metrics = self.metrics
+        metrics.counter(d.PROJECTOR_EVENTS).inc(applied.events)
+        metrics.counter(d.PROJECTOR_DUPLICATES).inc(applied.duplicates)
+        metrics.counter(d.PROJECTOR_BATCHES).inc()
+        metrics.histogram(d.PROJECTOR_BATCH_SECONDS).observe(seconds)
+        for action, outcome, duration, request_id in applied.durations:
+            told = exemplar(request_id=request_id)
+            metrics.histogram(d.REQUEST_DURATION).labels(action, outcome).observe(duration, told)
+        for lag in applied.lags:
+            metrics.histogram(d.PIPELINE_LAG).observe(lag)
+        self._progress()
+
+    def joined(self, count: int) -> None:
+        """Note a sweep."""
+        if count:
+            self._progress()
+
+    def decided(self, findings: Sequence[Finding]) -> None:
+        """Note what time and silence decided."""
+        for finding in findings:
+            self.metrics.counter(d.PROJECTOR_DECISIONS).labels(finding.told["cause"]).inc()
+
+    def read_until(self, times: Mapping[int, int]) -> None:
+        """Note how far everything is known, by partition, UTC microseconds."""
+        for partition in self._assigned - times.keys():
+            self.metrics.gauge(d.PROJECTOR_KNOWN_UNTIL).labels(str(partition)).set(0)
+        for partition, until in times.items():
+            self.metrics.gauge(d.PROJECTOR_KNOWN_UNTIL).labels(str(partition)).set(until / 1e6)
+
+    def dead_letters(self, count: int | None) -> None:
+        """Note how many records the dead letter topic holds; None says nothing new."""
+        if count is not None:
+            self.metrics.gauge(d.DEAD_LETTERS).set(count)
+
+    def dead_lettered(self, stage: str) -> None:
+        """Note a record that went to the dead letter topic."""
+        self.metrics.counter(d.PROJECTOR_BAD).labels(stage).inc()
+
+    def retried(self, cause: str) -> None:
+        """Note a transaction that is tried again."""
+        self.metrics.counter(d.PROJECTOR_RETRIES).labels(cause).inc()
+
+    def fenced(self, count: int) -> None:
+        """Note partitions that another projector had moved."""
+        self.metrics.counter(d.PROJECTOR_FENCED).inc(count)
+
+    def store_down(self, text: str) -> None:
+        """Note that the store is away."""
+        self._away = text
+        self.metrics.gauge(d.PROJECTOR_PAUSED).set(1)
+
+    def store_up(self) -> None:
+        """Note that the store answers."""
+        if self._away is not None:
+            self._away = None
+            self.metrics.gauge(d.PROJECTOR_PAUSED).set(0)
+
+    def standing(self, assigned: set[int], blocked: Mapping[int, str]) -> None:
+        """Note which partitions are read and which stand still, with the reason."""
+        for partition in self._assigned - assigned:
+            for metric in (d.PROJECTOR_LAG, d.PROJECTOR_BACKLOG, d.PROJECTOR_KNOWN_UNTIL):
+                self.metrics.gauge(metric).remove(str(partition))
+        self._assigned, self._blocked = set(assigned), dict(blocked)
+        self.metrics.gauge(d.PROJECTOR_ASSIGNED).set(len(assigned))
+        self.metrics.gauge(d.PROJECTOR_BLOCKED).set(len(blocked))
+
+    def lag(self, partition: int, seconds: float, records: int) -> None:
+        """Note how far behind a partition is."""
+        self.metrics.gauge(d.PROJECTOR_LAG).labels(str(partition)).set(seconds)
+        self.metrics.gauge(d.PROJECTOR_BACKLOG).labels(str(partition)).set(records)
+
+    def live(self) -> tuple[bool, str]:
+        """Progress is life. A store that is away is no reason to be restarted: a restart would not mend it."""
+        now = time.monotonic()
+        if now - self._turned > _TURN_SECONDS:
+            return False, f"the reading loop has stood still for {now - self._turned:.0f} s"
+        if self._away is None and now - self._progressed > self._stuck_after:
+            return False, f"nothing was stored for {now - self._progressed:.0f} s though there is work"
+        return True, "progress is made" if self._away is None else self._away
+
+    def ready(self) -> tuple[bool, str]:
+        """Ready: in the group, the store answers, no partition stands still."""
+        if self._away is not None:
+            return False, self._away
+        if self._blocked:
+            return False, "; ".join(self._blocked.values())
+        if not self._assigned:
+            return False, "no partition is assigned (yet)"
+        return True, f"{len(self._assigned)} partitions are read"
+
+    def _progress(self) -> None:
+        self._progressed = time.monotonic()
+        self.metrics.gauge(d.PROJECTOR_PROGRESS).set_to_current_time()

@@ -1,0 +1,110 @@
+"""Keeps the last word of every producer process: read from a compacted topic, from its start at every start."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from confluent_kafka import OFFSET_BEGINNING
+
+from stumble.ingest.rows import as_json
+from stumble.kafka.consumer import Source
+from stumble.store.connect import StoreError, connect
+from stumble.store.queries import query
+from stumble.wire.codec import Decoder
+from stumble.wire.errors import RegistryUnavailable, WireError
+from stumble.wire.schemas import PRODUCER_STATUS
+from stumble.wire.text import clean
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from confluent_kafka import Message
+
+    from stumble.settings.base import Settings
+
+LOG = logging.getLogger("stumble.projector")
+_LIMIT = 1000
+_POLL = 0.5
+_PAUSE = 2.0
+
+
+class Statuses(threading.Thread):
+    """Reads `ProducerStatus`; one projector of the group has the topic's partition."""
+
+    def __init__(self, settings: Settings, group: str, resolve_id: Callable[[int], str] | None) -> None:
+        super().__init__(name="statuses", daemon=True)
+        self._url = settings.database_url.get_secret_value()
+        self._decoder = Decoder(PRODUCER_STATUS, resolve_id)
+        topic = settings.kafka.topics.producers
+        self._source = Source(
+            settings.kafka, topic, f"{group}-producers", place=self._start, lost=lambda _: None, trouble=lambda _: None
+        )
+        self._ending = threading.Event()
+        self._unsaved: dict[tuple[str, str], dict[str, Any]] = {}
+
+    def run(self) -> None:
+        """Read until ended."""
+        self._source.subscribe()
+        while not self._ending.is_set():
+            self._take(self._source.poll(_LIMIT, _POLL))
+            if self._unsaved and not self._save():
+                self._ending.wait(_PAUSE)
+        self._source.close()
+
+    def end(self) -> None:
+        """End the thread."""
+        self._ending.set()
+
+    @staticmethod
+    def _start(partitions: list[int]) -> dict[int, int | None]:
+        return dict.fromkeys(partitions, OFFSET_BEGINNING)
+
+    def _take(self, messages: Iterable[Message]) -> None:
+        for message in messages:
+            value = message.value()
+            if message.error() is not None or value is None:
+                continue
+            try:
+                status = self._decoder.decode(value, message.headers())  # type: ignore[arg-type]  # a list, always
+            except RegistryUnavailable:
+                continue  # the next word comes within half a minute
+            except WireError as error:
+                LOG.warning("A producer's status at offset %s can't be read: %s", message.offset(), error)
+                continue
+            self._unsaved[status["host"], status["process"]] = _row(status)
+
+    def _save(self) -> bool:
+        try:
+            with connect(self._url, application="stumble-projector") as connection:
+                rows = [self._unsaved[key] for key in sorted(self._unsaved)]
+                connection.execute(query("save_statuses"), {"rows": as_json(rows)})
+        except (StoreError, psycopg.OperationalError):
+            return False  # the writer tells; what comes meanwhile replaces what waits
+        except psycopg.Error as error:
+            LOG.warning("Producers' statuses can't be stored: %s", error)
+        self._unsaved.clear()
+        return True
+
+
+def _row(status: dict[str, Any]) -> dict[str, Any]:
+    names = (
+        "reported_at",
+        "alive",
+        "oldest_unsent_at",
+        "backlog_events",
+        "backlog_bytes",
+        "accepted_total",
+        "sent_total",
+        "refused_total",
+        "set_aside_total",
+    )
+    cleaned = {name: clean(value) if isinstance(value, str) else value for name, value in status.items()}
+    return {
+        "host": cleaned["host"],
+        "process": cleaned["process"],
+        **{name: status[name] for name in names},
+        "status": cleaned,
+    }

@@ -1,0 +1,1 @@
+"""The HTTP process: API and web pages in one application."""

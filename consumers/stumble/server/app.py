@@ -1,0 +1,89 @@
+"""The app: routes, errors, measurements, put together."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from fastapi.staticfiles import StaticFiles
+from fastapi_offline import FastAPIOffline
+
+from stumble.api import dead_letters, failures, health, instances, manage, problems, requests, scrape, sightings, stream
+from stumble.api.context import Context
+from stumble.api.database import Database
+from stumble.api.host_guard import LoopbackHost
+from stumble.api.metrics import ApiMetrics, Measure
+from stumble.api.publication_hub import Feed
+from stumble.server import openapi
+from stumble.store.connect import pool
+from stumble.web import pages
+from stumble.web.rendering import STATIC
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from fastapi import FastAPI
+
+    from stumble.settings.base import Settings
+
+DESCRIPTION = (
+    "What went wrong in the actions of Nova's servers, kept apart from what state the servers are in. "
+    "Listens on loopback only. Errors are RFC 9457 problem details."
+)
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Build the app; it connects when it starts and needs no database until then."""
+    database = Database(settings.database_url.get_secret_value())
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        feed = Feed(database)
+        await database.open()
+        feed.start()
+        app.state.context = Context(database, feed)
+        app.state.writers = pool(
+            settings.database_url.get_secret_value(), application="stumble-api-changes", patience=3
+        )
+        try:
+            yield
+        finally:
+            await feed.close()
+            await database.close()
+            app.state.writers.close()
+
+    app = FastAPIOffline(
+        title="stumble",
+        version="1",
+        summary="Failures of Nova instance actions.",
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        redoc_url=None,
+    )
+    _add_routes(app)
+    metrics = ApiMetrics()
+    app.state.metrics = metrics
+    app.state.settings = settings
+    app.add_middleware(LoopbackHost)
+    app.add_middleware(Measure, metrics=metrics)
+    problems.install(app)
+    openapi.install(app)
+    return app
+
+
+def _add_routes(app: Any) -> None:
+    for part in (
+        failures,
+        sightings,
+        requests,
+        instances,
+        stream,
+        manage,
+        dead_letters,
+        health,
+        scrape,
+        openapi,
+        pages,
+    ):
+        app.include_router(part.router)
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")

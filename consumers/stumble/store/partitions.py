@@ -1,0 +1,158 @@
+"""Partitions of `events`: one a day of event ids, made ahead; what fits no plausible day stays in the default one.
+
+An id is a UUIDv7, whose first 48 bits are milliseconds: a day of ids is a range of ids. A default partition that
+holds rows of a day blocks the making of that day's partition, so making one takes its rows over first.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from psycopg import sql
+from psycopg.errors import LockNotAvailable
+
+from stumble.store.queries import query
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from psycopg import Connection
+
+DAY_MS = 86_400_000
+#: Partitions that exist before the first event of their day comes.
+DAYS_AHEAD = 2
+#: How long making or dropping waits for readers, milliseconds: writers wait behind it.
+PATIENCE_MS = 300
+#: How long a projector goes without a partition that could not be made.
+RETRY_SECONDS = 60.0
+_CREATE = "create table {table} (like stumble_derived.events including all)"
+_TAKE_OVER = """
+    with moved as (
+        delete from stumble_derived.events_default where event_id >= {low} and event_id < {high} returning *
+    )
+    insert into {table} select * from moved
+"""
+_ATTACH = "alter table stumble_derived.events attach partition {table} for values from ({low}) to ({high})"
+_HURRY = sql.SQL("set local lock_timeout = {}").format(sql.Literal(PATIENCE_MS))
+_NAME = re.compile(r"^events_(\d{4})(\d{2})(\d{2})$")
+
+
+def first_id(day: int) -> str:
+    """Return the lowest id of a day, counted in days since 1970."""
+    return first_id_at(day * DAY_MS)
+
+
+def first_id_at(milliseconds: int) -> str:
+    """Return the lowest id of a moment, in milliseconds since 1970."""
+    value = milliseconds << 80
+    text = f"{value:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def day_of_id(event_id: bytes) -> int:
+    """Return the day of a 16-byte id, in days since 1970; ids that are no UUIDv7 give any number."""
+    return int.from_bytes(event_id[:6], "big") // DAY_MS
+
+
+def days_of_ids(event_ids: Iterable[bytes]) -> set[int]:
+    """Return the days of 16-byte ids; many ids share their first bytes, which stand for about a minute."""
+    starts = {event_id[:4] for event_id in event_ids}
+    return {day_of_id(start + rest) for start in starts for rest in (b"\x00\x00", b"\xff\xff")}
+
+
+def id_time_us(event_id: str) -> int:
+    """Return the time in a hyphenated id, microseconds; ids that are no UUIDv7 give any number."""
+    return int(event_id[:8] + event_id[9:13], 16) * 1000
+
+
+def partition_name(day: int) -> str:
+    """Return the table that holds a day's events."""
+    return f"events_{date(1970, 1, 1) + timedelta(days=day):%Y%m%d}"
+
+
+@dataclass(slots=True)
+class EventPartitions:
+    """Knows which days have a partition, and makes those that lack one."""
+
+    retention_days: int
+    _known: set[int] = field(default_factory=set)
+    _not_before: float = 0.0
+
+    def ensure(self, connection: Connection[Any], days: Iterable[int]) -> None:
+        """Make partitions for those of `days` that are plausible: inside the retention, not far ahead.
+
+        While somebody reads all events for long (an audit, a backup), none can be made: a day's events go to the
+        default partition until then.
+        """
+        today = _today()
+        wanted = {day for day in days if today - self.retention_days <= day <= today + DAYS_AHEAD}
+        missing = wanted - self._known
+        if missing and time.monotonic() >= self._not_before:
+            self._known |= _existing(connection)
+            try:
+                for day in sorted(missing - self._known):
+                    _make(connection, day)
+                    self._known.add(day)
+            except LockNotAvailable:
+                self._not_before = time.monotonic() + RETRY_SECONDS
+
+    def make_ahead(self, connection: Connection[Any]) -> None:
+        """Make the partitions of today and the days to come."""
+        today = _today()
+        self.ensure(connection, range(today, today + DAYS_AHEAD + 1))
+
+    def drop_old(self, connection: Connection[Any]) -> list[str]:
+        """Drop the partitions outside the retention; returns their names.
+
+        One that somebody reads just now is left for the next time: to wait for it would hold up every writer.
+        """
+        oldest = _today() - self.retention_days
+        old = [partition_name(day) for day in sorted(_existing(connection)) if day < oldest]
+        dropped = [name for name in old if _drop(connection, name)]
+        self._known = {day for day in self._known if day >= oldest}
+        return dropped
+
+
+def _today() -> int:
+    return int(datetime.now(UTC).timestamp() * 1000) // DAY_MS
+
+
+def _existing(connection: Connection[Any]) -> set[int]:
+    days = set()
+    for (name,) in connection.execute(query("event_partitions")):
+        if match := _NAME.match(name):
+            days.add((date(*map(int, match.groups())) - date(1970, 1, 1)).days)
+    return days
+
+
+def _drop(connection: Connection[Any], name: str) -> bool:
+    table = sql.Identifier("stumble_derived", name)
+    try:
+        with connection.transaction():
+            connection.execute(_HURRY)
+            connection.execute(sql.SQL("drop table if exists {}").format(table))
+    except LockNotAvailable:
+        return False
+    return True
+
+
+def _make(connection: Connection[Any], day: int) -> None:
+    names = {
+        "table": sql.Identifier("stumble_derived", partition_name(day)),
+        "low": sql.Literal(first_id(day)),
+        "high": sql.Literal(first_id(day + 1)),
+        "exists": sql.Literal(f"stumble_derived.{partition_name(day)}"),
+    }
+    with connection.transaction():
+        connection.execute(query("lock_maintenance"))
+        connection.execute(_HURRY)
+        there = connection.execute(sql.SQL("select to_regclass({exists})").format(**names)).fetchone()
+        if there and there[0] is not None:
+            return
+        connection.execute("lock table events_default in share row exclusive mode")
+        for statement in (_CREATE, _TAKE_OVER, _ATTACH):
+            connection.execute(sql.SQL(statement).format(**names))

@@ -1,0 +1,93 @@
+"""Retention per table: what is older than it may be is taken out, a little at a time."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from stumble.outcome.rules import RULES
+from stumble.store.queries import query
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from psycopg import Connection
+
+    from stumble.store.partitions import EventPartitions
+
+#: Rows that one statement deletes: short locks, short transactions.
+_CHUNK = 5_000
+#: Fact sets that go at once with all that came of them, while their partition waits.
+_SETS = 1_000
+#: Deletions per table and run; the rest waits for the next.
+_MOST_CHUNKS = 100
+
+
+@dataclass(slots=True, frozen=True)
+class Retention:
+    """Days that rows stay, by what they are. Requests, their facts and their failures go together."""
+
+    events: int = 90
+    requests: int = 400
+    late_events: int = 400
+    sightings: int = 400
+    publications: int = 400
+    producers: int = 90
+    deliveries: int = 30
+
+
+def expire(connection: Connection[Any], partitions: EventPartitions, days: Retention) -> None:
+    """Take out what is older than it may be.
+
+    One process at a time does it; the others find the lock taken and leave it to that one.
+    """
+    with _alone(connection) as mine:
+        if not mine:
+            return
+        partitions.drop_old(connection)
+        _expire_requests(connection, days.requests)
+        for name, kept in (
+            ("expire_default_events", days.events),
+            ("expire_late_events", days.late_events),
+            ("expire_old_sightings", days.sightings),
+            ("expire_deliveries", days.deliveries),
+            ("expire_publications", days.publications),
+            ("expire_decisions", days.requests),
+            ("expire_producers", days.producers),
+        ):
+            for _ in range(_MOST_CHUNKS):
+                if _gone(connection, name, {"days": kept, "chunk": _CHUNK}) < _CHUNK:
+                    break
+
+
+@contextmanager
+def _alone(connection: Connection[Any]) -> Iterator[bool]:
+    row = connection.execute("select pg_try_advisory_lock(hashtext('stumble.retention'))").fetchone()
+    mine = bool(row and row[0])
+    try:
+        yield mine
+    finally:
+        if mine and not connection.closed:
+            connection.execute("select pg_advisory_unlock(hashtext('stumble.retention'))")
+
+
+def _expire_requests(connection: Connection[Any], days: int) -> None:
+    """Take out fact sets with their requests and failures, as their partition's only writer."""
+    where = {"days": days, "chunk": _SETS, "actions": list(RULES)}
+    for topic, partition in connection.execute(query("written_partitions")).fetchall():
+        for _ in range(_MOST_CHUNKS):
+            with connection.transaction():
+                connection.execute(query("lock_partitions"), {"topic": topic, "partitions": [partition]})
+                gone = _gone(connection, "expire_fact_sets", {**where, "partition": partition})
+            if gone < _SETS:
+                break
+
+
+def _gone(connection: Connection[Any], name: str, where: dict[str, Any]) -> int:
+    """Return how many rows a statement deleted: it counts them itself, or is a bare delete."""
+    cursor = connection.execute(query(name), where)
+    if cursor.description is None:
+        return cursor.rowcount
+    row = cursor.fetchone()
+    return int(row[0]) if row else 0

@@ -1,0 +1,30 @@
+"""Exception classes that came in and that the taxonomy says nothing of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from stumble.store.queries import query
+from stumble.wire.taxonomy import is_unknown
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from psycopg import Connection
+
+
+class Unknown(NamedTuple):
+    """One class. ``is_nova``: it came with a code, as only Nova's own do; without one nothing tells."""
+
+    exception: str
+    is_nova: bool
+    failures: int
+    first_at: datetime
+    last_at: datetime
+    actions: list[str]
+
+
+def unknown_exceptions(connection: Connection[Any]) -> list[Unknown]:
+    """Return them, the most frequent first. Raises psycopg's errors when the store is away."""
+    rows = connection.execute(query("unblamed_exceptions")).fetchall()
+    return [Unknown(*row) for row in rows if row[0] and is_unknown(row[0])]

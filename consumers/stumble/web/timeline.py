@@ -1,0 +1,89 @@
+"""The two lanes of a server: what its state was, and what its actions did, on one axis of time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from stumble.api.models import Failure, Request, Step
+from stumble.outcome.facts import Fact
+from stumble.runtime.times import EPOCH, from_micros
+
+_LONG_AGO = EPOCH
+
+
+@dataclass(frozen=True, slots=True)
+class StateChange:
+    """From this moment on the server was in this state, as some event told."""
+
+    at: datetime
+    vm_state: str
+    task_state: str | None
+
+
+@dataclass(slots=True)
+class Row:
+    """One stretch of the axis: a request, and the states from its start to that of the next; both newest first."""
+
+    at: datetime
+    request: Request | None = None
+    states: list[StateChange] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Line:
+    """One line of a request: a step that ran, and what went wrong in it."""
+
+    at: datetime | None
+    host: str | None
+    step: str | None
+    attempt: int | None
+    result: str | None = None
+    failures: list[Failure] = field(default_factory=list)
+
+
+def state_changes(facts: Iterable[Fact]) -> list[StateChange]:
+    """States that a server's events told, in time, without repeats."""
+    found: list[StateChange] = []
+    for fact in sorted(facts, key=lambda fact: fact[:2]):
+        at = from_micros(fact.at)
+        if fact.state is None or fact.state[0] is None or at is None:
+            continue
+        now = StateChange(at, fact.state[0], fact.state[1])
+        if not found or (found[-1].vm_state, found[-1].task_state) != (now.vm_state, now.task_state):
+            found.append(now)
+    return found
+
+
+def lanes(requests: Sequence[Request], states: Sequence[StateChange]) -> list[Row]:
+    """Put both lanes on one axis, newest first; of what was before the oldest request, only the last state."""
+    rows = sorted((Row(_start(request), request) for request in requests), key=lambda row: row.at)
+    before: list[StateChange] = []
+    for state in sorted(states, key=lambda state: state.at):
+        row = next((row for row in reversed(rows) if row.at <= state.at), None)
+        (row.states if row else before).insert(0, state)
+    if before:
+        rows.insert(0, Row(before[0].at, states=before[:1]))
+    return rows[::-1]
+
+
+def story(request: Request) -> list[Line]:
+    """Tell what happened in a request, in time: its steps and what went wrong in them, attempt by attempt."""
+    lines = [_line(step) for step in request.steps]
+    for failure in request.failures:
+        place = (failure.step, failure.host, failure.attempt or 1)
+        line = next((each for each in lines if (each.step, each.host, each.attempt or 1) == place), None)
+        if line is None:
+            line = Line(failure.occurred_at, failure.host, failure.step, failure.attempt)
+            lines.append(line)
+        line.failures.append(failure)
+    return sorted(lines, key=lambda line: line.at or _LONG_AGO)
+
+
+def _line(step: Step) -> Line:
+    return Line(step.started_at or step.finished_at, step.host, step.step, step.attempt, step.result or "running")
+
+
+def _start(request: Request) -> datetime:
+    return request.started_at or request.last_event_at or _LONG_AGO

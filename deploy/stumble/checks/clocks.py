@@ -1,0 +1,62 @@
+"""The clocks of broker and database beside this host's: events are ordered by the times that hosts give them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME
+
+from stumble.checks.brokers import written
+from stumble.checks.kafka import Unanswered
+from stumble.checks.model import IMPORTING, Finding, Scope, fine, skipped, warning, wrong
+
+__all__ = ["look"]
+
+_NOTICED, _HARMFUL = 1.0, 30.0
+_TODO = "let both follow a time server (chronyc tracking)"
+
+
+def look(scope: Scope) -> Iterator[Finding]:
+    """Compare the clocks, allowing for the time that the question took."""
+    yield from _broker(scope)
+    if scope.names_database:
+        yield from _database(scope)
+
+
+def _broker(scope: Scope) -> Iterator[Finding]:
+    try:
+        message, before, after = written(scope)
+    except (Unanswered, PermissionError) as error:
+        yield skipped("broker", f"its time can't be had: {error}", "see the check `brokers`")
+        return
+    kind, stamp = message.timestamp()
+    if kind != TIMESTAMP_LOG_APPEND_TIME:
+        topic = scope.settings.kafka.topics.producers
+        yield skipped("broker", f"{topic} keeps its writers' times", "stumble topics apply --alter")
+        return
+    yield judged("broker", stamp / 1000, before, after)
+
+
+def _database(scope: Scope) -> Iterator[Finding]:
+    with IMPORTING:
+        from stumble.checks.store import session  # noqa: PLC0415 - only where there is a database
+
+    with session(scope) as connection:
+        before = time.time()
+        row = connection.execute("select extract(epoch from clock_timestamp())::float8").fetchone()
+        after = time.time()
+    assert row is not None, "a select without a table gives a row"
+    yield judged("database", row[0], before, after)
+
+
+def judged(whose: str, theirs: float, before: float, after: float) -> Finding:
+    """Judge a clock that was read at some moment between two readings of ours, all in seconds."""
+    apart = theirs - before if theirs < before else max(0.0, theirs - after)
+    way = "behind" if apart < 0 else "ahead of"
+    if abs(apart) < _NOTICED:
+        return fine(whose, f"its clock is within {max(abs(apart), after - before):.2f} s of this host's")
+    says = f"its clock is {abs(apart):.1f} s {way} this host's"
+    if abs(apart) < _HARMFUL:
+        return warning(whose, says, _TODO)
+    return wrong(whose, f"{says}: requests may stall late or early, and tokens and certificates fail", _TODO)

@@ -1,0 +1,137 @@
+"""The store: reachable, new enough, migrated, usable by this role, and how the connection is protected."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+
+from stumble.checks.model import Finding, Scope, fine, warning, wrong
+from stumble.store.connect import StoreUnavailableError, connect, shown
+from stumble.store.version import is_newer, newest
+
+__all__ = ["look"]
+
+_OLDEST = 130000  # PostgreSQL 13: pg_current_xact_id
+_SPARE_SESSIONS = 20
+_SCHEMAS = ("stumble_derived", "stumble_kept")
+_HINTS = (
+    ("does not exist", "create it (createdb), or correct STUMBLE_DATABASE_URL"),
+    ("authentication failed", "correct user or password in STUMBLE_DATABASE_URL"),
+    ("no password supplied", "give the password: in STUMBLE_DATABASE_URL, or a file of STUMBLE_SECRETS_DIR"),
+    ("pg_hba.conf", "let this host in by pg_hba.conf of the server, or with TLS (sslmode)"),
+    ("certificate", "name the authority that signed the server's certificate (sslrootcert), and compare sslmode"),
+    ("SSL", "compare sslmode in STUMBLE_DATABASE_URL with what the server offers"),
+    ("too many clients", "raise max_connections, or pool"),
+)
+_RIGHTS = """
+select c.relname,
+       has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select') as reads,
+       has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'insert')
+           and has_table_privilege(c.oid, 'update') and has_table_privilege(c.oid, 'delete') as writes
+from pg_class c join pg_namespace n on n.oid = c.relnamespace
+where n.nspname = any(%s) and c.relkind in ('r', 'p') and not c.relispartition and c.relname <> 'alembic_version'
+order by 1
+"""
+#: Publications are read up to the oldest transaction that holds a partition's lock (publications_horizon).
+_HELD_UP = """
+select a.pid, a.datname, a.usename, extract(epoch from now() - min(p.created_at))::int
+from pg_stat_activity a
+join stumble_kept.publications p on age(p.xid::xid) < age(a.backend_xid)
+where p.created_at < now() - make_interval(secs => %s)
+  and a.pid in (
+      select l.pid from pg_locks l
+      where l.granted and l.locktype = 'advisory' and l.objsubid = 2
+        and l.database = (select oid from pg_database where datname = current_database()))
+group by 1, 2, 3
+"""
+_HELD_UP_SECONDS = 60
+
+
+def look(scope: Scope) -> Iterator[Finding]:
+    """Connect and ask."""
+    name = shown(scope.database)
+    try:
+        connection = connect(scope.database, application="stumble-check")
+    except StoreUnavailableError as error:
+        says = error.said.removeprefix("connection failed: ")
+        todo = next((todo for word, todo in _HINTS if word in says), "start it, or correct STUMBLE_DATABASE_URL")
+        yield wrong(name, f"no session can be had: {says}", todo)
+        return
+    with connection:
+        version = connection.info.server_version
+        how = "TLS" if connection.pgconn.ssl_in_use else "no TLS"
+        if version < _OLDEST:
+            yield wrong(name, f"PostgreSQL {version // 10000} is too old", "upgrade it to 13 or later")
+        else:
+            yield fine(name, f"PostgreSQL {version // 10000}, {how}")
+        yield from _server(connection, name)
+        yield from _store(connection, name)
+
+
+def _server(connection: psycopg.Connection[Any], name: str) -> Iterator[Finding]:
+    row = connection.execute(
+        "select pg_is_in_recovery(), current_setting('fsync'), current_setting('synchronous_commit'),"
+        " current_setting('max_connections')::int - (select count(*) from pg_stat_activity"
+        " where backend_type = 'client backend')"
+    ).fetchone()
+    assert row is not None, "a select without a table gives a row"
+    standby, fsync, synchronous, spare = row
+    if standby:
+        yield wrong(
+            name, "this is a standby, which takes no writes", "name the primary, or target_session_attrs=read-write"
+        )
+    if fsync == "off":
+        yield wrong(
+            name, "fsync is off: a crash of its host can destroy the store", "set fsync = on in postgresql.conf"
+        )
+    if synchronous == "off":
+        says = "synchronous_commit is off: the last transactions can be lost in a crash; stumble reads them again"
+        yield warning(name, says, "nothing, or set synchronous_commit = on")
+    if spare < _SPARE_SESSIONS:
+        yield warning(name, f"{spare} sessions are left of max_connections", "raise max_connections, or pool")
+
+
+def _store(connection: psycopg.Connection[Any], name: str) -> Iterator[Finding]:
+    try:
+        row = connection.execute("select version_num from stumble_kept.alembic_version").fetchone()
+    except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
+        yield wrong(name, "there is no store in it", "stumble store migrate")
+        return
+    except psycopg.errors.InsufficientPrivilege:
+        todo = "grant usage on schema stumble_kept and stumble_derived, and rights on their tables, to it"
+        yield wrong(name, f"{connection.info.user} may not use the store", todo)
+        return
+    found = row[0] if row else None
+    if found != newest():
+        todo = "upgrade stumble here" if is_newer(found) else "stumble store migrate"
+        yield wrong(name, f"the store is at version {found}, this program needs {newest()}", todo)
+        return
+    yield _rights(connection, name)
+    yield from _held_up(connection, name)
+
+
+def _held_up(connection: psycopg.Connection[Any], name: str) -> Iterator[Finding]:
+    try:
+        rows = connection.execute(_HELD_UP, (_HELD_UP_SECONDS,)).fetchall()
+    except psycopg.errors.InsufficientPrivilege:
+        return  # told by its rights
+    for pid, database, user, seconds in rows:
+        says = f"alerts wait for {seconds} s for a transaction of {user} in database {database} that does not end"
+        yield wrong(name, says, f"end it there, or: select pg_terminate_backend({pid})")
+
+
+def _rights(connection: psycopg.Connection[Any], name: str) -> Finding:
+    rows = connection.execute(_RIGHTS, (list(_SCHEMAS),)).fetchall()
+    unread = [table for table, reads, _ in rows if not reads]
+    unwritten = [table for table, _, writes in rows if not writes]
+    user = connection.info.user
+    if unread:
+        return wrong(name, f"{user} may not read {', '.join(unread)}", f"grant select on them to {user}")
+    if len(unwritten) == len(rows):
+        return warning(name, f"{user} may only read: enough for the API alone", "run projector and alerter as another")
+    if unwritten:
+        todo = f"grant select, insert, update, delete on them to {user}"
+        return wrong(name, f"{user} may not write {', '.join(unwritten)}", todo)
+    return fine(name, f"store at version {newest()}; {user} may read and write it")

@@ -1,0 +1,117 @@
+"""What the checks of Kafka share: a client that says why it got no answer, and fixed patience."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, ClusterMetadata, ConfigResource  # type: ignore[attr-defined]
+
+from stumble.checks.model import Elsewhere
+from stumble.settings.kafka import KafkaSettings
+from stumble.wire.errors import StumbleError
+
+__all__ = ["SECONDS", "Unanswered", "Watched", "connected", "reach", "settings_of_broker"]
+
+T = TypeVar("T")
+#: Patience with one question to Kafka.
+SECONDS = 6.0
+_POLLS = 20
+#: Librdkafka's texts begin with which thread of which broker said it, and end with how often.
+_NOISE = re.compile(
+    r"^\S+/(?:bootstrap|\d+): |\s*\(after \d+ms in state [A-Z_]+(?:, \d+ identical error\(s\) suppressed)?\)"
+)
+_HINTS = (
+    ("certificate verify failed", "name the broker's authority: ssl.ca.location in STUMBLE_KAFKA__OPTIONS"),
+    ("SSL handshake", "compare security.protocol and ssl.* in STUMBLE_KAFKA__OPTIONS with the broker's listener"),
+    ("Authentication failed", "check sasl.username and sasl.password"),
+    ("authentication", "check sasl.mechanism, sasl.username and sasl.password in STUMBLE_KAFKA__OPTIONS"),
+    ("SASL", "compare security.protocol and sasl.* in STUMBLE_KAFKA__OPTIONS with the broker's listener"),
+    ("Disconnected while requesting ApiVersion", "the listener wants TLS or SASL: set security.protocol"),
+    ("No such configuration property", "correct the name in STUMBLE_KAFKA__OPTIONS"),
+    ("configuration", "correct the value in STUMBLE_KAFKA__OPTIONS"),
+    ("ssl", "check the files that ssl.* in STUMBLE_KAFKA__OPTIONS names"),
+    ("transport failure", "check STUMBLE_KAFKA__BOOTSTRAP_SERVERS, that Kafka runs, and security.protocol"),
+    ("AUTHORIZATION", "grant it: stumble topics apply --grant ROLE=User:NAME"),
+)
+
+
+class Unanswered(StumbleError):
+    """Kafka gave no answer; `todo` says what to do."""
+
+    def __init__(self, says: str, todo: str) -> None:
+        super().__init__(says)
+        self.todo = todo
+
+
+class Watched:
+    """An administrative client that remembers what it met on the way."""
+
+    def __init__(self, kafka: KafkaSettings) -> None:
+        self._met: list[str] = []
+        self._refused = False
+        config = {**kafka.client_config(), "log_level": 0, "error_cb": self._meet}
+        self.client = self.ask(lambda: AdminClient(config), poll=False)
+
+    def ask(self, question: Callable[[], T], *, poll: bool = True) -> T:
+        """Return the answer; raises `Unanswered` with the reason, which librdkafka tells by the way."""
+        try:
+            return question()
+        except KafkaException as error:
+            for _ in range(_POLLS if poll else 0):
+                self.client.poll(0.01)
+            inner = error.args[0] if error.args else None
+            says = inner.str() if isinstance(inner, KafkaError) else str(inner or error)
+            raise explained(self._met or [says]) from None
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether a broker has refused us: it will not change its mind."""
+        return self._refused
+
+    def _meet(self, error: KafkaError) -> None:
+        self._refused |= error.code() in (KafkaError._SSL, KafkaError._AUTHENTICATION)  # noqa: SLF001
+        if error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - librdkafka's own name for it
+            self._met.append(error.str())
+
+
+def connected(kafka: KafkaSettings) -> Watched:
+    """Return a client that has reached a broker. Raises `Elsewhere`: the check `brokers` tells why there is none."""
+    try:
+        return reach(kafka)[0]
+    except Unanswered as error:
+        raise Elsewhere("brokers", str(error), error.todo) from None
+
+
+def reach(kafka: KafkaSettings) -> tuple[Watched, ClusterMetadata]:
+    """Return a client and what the cluster consists of. Raises `Unanswered`, at once where waiting won't help."""
+    watched = Watched(kafka)
+    deadline = time.monotonic() + SECONDS
+    while True:
+        try:
+            return watched, watched.ask(lambda: watched.client.list_topics(timeout=1.0))
+        except Unanswered:
+            if watched.hopeless or time.monotonic() > deadline:
+                raise
+
+
+def explained(said: list[str]) -> Unanswered:
+    """Choose the text that tells most and what to do about it."""
+    for word, todo in _HINTS:
+        text = next((text for text in said if word.lower() in text.lower()), None)
+        if text:
+            return Unanswered(_NOISE.sub("", text), todo)
+    return Unanswered(_NOISE.sub("", said[0]), "check STUMBLE_KAFKA__BOOTSTRAP_SERVERS, and that Kafka runs")
+
+
+def settings_of_broker(watched: Watched) -> dict[str, str]:
+    """Return one broker's settings. Raises `Unanswered`, also where the principal may not read them."""
+    listed = watched.ask(lambda: watched.client.list_topics(timeout=SECONDS))
+    broker = str(min(listed.brokers))
+    resource = ConfigResource(ConfigResource.Type.BROKER, broker)
+    future = watched.client.describe_configs([resource], request_timeout=SECONDS)[resource]
+    answers: dict[str, Any] = watched.ask(future.result)
+    return {name: entry.value for name, entry in answers.items()}

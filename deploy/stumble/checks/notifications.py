@@ -1,0 +1,122 @@
+"""Notification queues without a consumer: they grow until the message bus stops, and Nova with it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from stumble.bridge.kafka import consumer_config, subscription
+from stumble.checks.model import IMPORTING, Finding, Scope, fine, skipped, warning, wrong
+
+if TYPE_CHECKING:
+    from stumble.bridge.settings import TransportSettings
+
+__all__ = ["look"]
+
+_PRIORITIES = ("info", "error", "warn", "debug", "critical", "audit", "sample")
+_SECONDS = 5
+_BOUND = (
+    "read it, or drop driver messagingv2, or bound it: rabbitmqctl set_policy notifications "
+    '\'^(versioned_)?notifications\\.\' \'{"max-length": 100000, "overflow": "drop-head"}\' --apply-to queues'
+)
+
+
+def look(scope: Scope) -> Iterator[Finding]:
+    """Look at the queues of each transport that is known."""
+    if not scope.transports:
+        todo = "stumble check notifications --nova-conf /etc/nova/nova.conf, or --transport rabbit://…"
+        yield skipped("notifications", "no message bus is known here", todo)
+    for transport in scope.transports:
+        try:
+            yield from _kafka(scope, transport) if transport.is_kafka else _rabbit(scope, transport)
+        except Exception as error:  # noqa: BLE001 - one bus that is away says nothing of the others
+            said = " ".join(str(error).split()) or type(error).__name__
+            yield wrong(transport.name, f"does not answer: {said}", "check its URL, and that it runs")
+
+
+def _rabbit(scope: Scope, transport: TransportSettings) -> Iterator[Finding]:
+    with IMPORTING:
+        from kombu.connection import Connection  # noqa: PLC0415 - comes with oslo.messaging
+
+    made: Any = Connection  # kombu has no annotations
+    with made(_addresses(transport), connect_timeout=_SECONDS, **_tls(transport)) as link:
+        link.ensure_connection(max_retries=1, interval_start=0.2, timeout=_SECONDS)
+        count = 0
+        for topic in transport.topics:
+            for priority in _PRIORITIES:
+                name = f"{topic}.{priority}"
+                found = _declared(link, name)
+                if found is None:
+                    continue
+                count += 1
+                waiting, consumers = found
+                if not consumers:
+                    yield warning(f"{transport.name} {name}", f"nobody reads it, {waiting} messages wait", _BOUND)
+        yield fine(transport.name, f"{count} notification queues looked at")
+        if transport.name in scope.bridged and (own := _declared(link, transport.pool)) and not own[1]:
+            todo = "start `stumble bridge`"
+            yield wrong(f"{transport.name} {transport.pool}", f"no bridge reads it, {own[0]} messages wait", todo)
+
+
+def _declared(link: Any, name: str) -> tuple[int, int] | None:
+    """Return messages and consumers of a queue, None where there is none; declared passively, so none is made."""
+    channel = link.channel()
+    try:
+        found = channel.queue_declare(name, passive=True)
+    except link.channel_errors:  # 404; the server has closed the channel
+        return None
+    channel.close()
+    return int(found.message_count), int(found.consumer_count)
+
+
+def _addresses(transport: TransportSettings) -> str:
+    """Return kombu's form of oslo.messaging's URL, which may name several hosts."""
+    hosts, slash, path = transport.url.get_secret_value().partition("://")[2].partition("/")
+    return ";".join(f"amqp://{host}{slash}{path.partition('?')[0]}" for host in hosts.split(","))
+
+
+def _tls(transport: TransportSettings) -> dict[str, Any]:
+    options = transport.options
+    if str(options.get("ssl", "")).lower() not in {"true", "1", "yes"}:
+        return {}
+    names = {"ca_certs": "ssl_ca_file", "certfile": "ssl_cert_file", "keyfile": "ssl_key_file"}
+    return {"ssl": {name: options[option] for name, option in names.items() if option in options} or True}
+
+
+def _kafka(scope: Scope, transport: TransportSettings) -> Iterator[Finding]:
+    config = consumer_config(transport)
+    client = AdminClient({name: config[name] for name in ("bootstrap.servers", *_security(config))} | {"log_level": 0})
+    patterns = [re.compile(pattern) for pattern in subscription(transport)]
+    names = sorted(
+        name for name in client.list_topics(timeout=_SECONDS).topics if any(one.match(name) for one in patterns)
+    )
+    readers = _readers(client)
+    for name in names:
+        if not readers.get(name):
+            todo = "read it, or drop the notification driver, or give the topic a short retention"
+            yield warning(f"{transport.name} {name}", "no consumer group reads it", todo)
+    yield fine(transport.name, f"{len(names)} notification topics looked at")
+    if names and transport.name in scope.bridged and not any(transport.pool in readers.get(name, ()) for name in names):
+        yield wrong(transport.name, f"no bridge reads as group {transport.pool}", "start `stumble bridge`")
+
+
+def _readers(client: AdminClient) -> dict[str, set[str]]:
+    groups = [item.group_id for item in client.list_consumer_groups(request_timeout=_SECONDS).result().valid]
+    found: dict[str, set[str]] = {}
+    for group, future in (client.describe_consumer_groups(groups) if groups else {}).items():
+        try:
+            members = future.result(_SECONDS).members
+        except KafkaException:
+            continue
+        for member in members:
+            for place in member.assignment.topic_partitions:
+                found.setdefault(place.topic, set()).add(group)
+    return found
+
+
+def _security(config: dict[str, Any]) -> list[str]:
+    return [name for name in config if name.startswith(("security.", "sasl.", "ssl."))]

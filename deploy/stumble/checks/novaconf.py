@@ -1,0 +1,40 @@
+"""Where Nova's notifications go, as its own configuration says it."""
+
+from __future__ import annotations
+
+import configparser
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from stumble.bridge.settings import DEFAULT_TOPICS, TransportSettings
+from stumble.wire.errors import StumbleError
+
+__all__ = ["transports_of"]
+
+_SECTION = "oslo_messaging_notifications"
+_SENDS = re.compile(r"^\s*driver\s*=\s*(messagingv2|messaging)\s*$", re.MULTILINE)
+
+
+def transports_of(path: Path) -> Iterator[TransportSettings]:
+    """Yield the bus that a ``nova.conf`` sends notifications to, none where it sends none.
+
+    Raises ``StumbleError`` where the file can't be understood.
+    """
+    text = path.read_text(encoding="utf-8")
+    # oslo.config lets an option occur several times and knows no interpolation.
+    parser = configparser.RawConfigParser(strict=False, allow_no_value=True, default_section="")
+    try:
+        parser.read_string(text)
+    except configparser.Error as error:
+        raise StumbleError(f"{path} can't be read as a configuration of oslo.config: {type(error).__name__}.") from None
+    if not _SENDS.search(text):
+        return
+    url = parser.get(_SECTION, "transport_url", fallback=None) or parser.get("DEFAULT", "transport_url", fallback=None)
+    if not url:
+        raise StumbleError(f"{path} names no transport_url: name the bus with --transport.")
+    topics = [parser.get(_SECTION, "topics", fallback="notifications"), DEFAULT_TOPICS[1]]
+    versioned = parser.get("notifications", "versioned_notifications_topics", fallback=None)
+    names = [word.strip() for text in (topics[0], versioned or topics[1]) for word in text.split(",")]
+    options = dict(parser.items("oslo_messaging_rabbit")) if parser.has_section("oslo_messaging_rabbit") else {}
+    yield TransportSettings.model_validate({"name": path.name, "url": url.strip(), "topics": names, "options": options})

@@ -1,0 +1,110 @@
+"""What producers say of themselves: silence, waiting events, refusals, and what the tap could not wrap."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from stumble.checks.model import IMPORTING, Finding, Scope, fine, skipped, warning, wrong
+
+__all__ = ["look", "tap"]
+
+#: A producer that says nothing for so long drops out of the clock that decides what stalls.
+_SILENT_SECONDS = 600
+_WAITING_SECONDS = 300
+_SHOWN = 20
+_HOSTS = """
+select host, extract(epoch from now() - max(reported_at))::float8,
+       extract(epoch from now() - min(oldest_unsent_at) filter (where process <> 'relay'))::float8,
+       coalesce(sum(backlog_events) filter (where process <> 'relay'), 0)::bigint,
+       coalesce(sum(refused_total) filter (where process <> 'relay'), 0)::bigint,
+       coalesce(sum(set_aside_total) filter (where process <> 'relay'), 0)::bigint,
+       coalesce(sum((status->>'quarantined_total')::bigint) filter (where process <> 'relay'), 0)::bigint
+from stumble_kept.producers group by host order by host
+"""
+_TAPS = """
+select host, coalesce(status->>'service', process), status->>'tap'
+from stumble_kept.producers where alive and process <> 'relay' and status->>'tap' is not null order by 1, 2
+"""
+
+
+def look(scope: Scope) -> Iterator[Finding]:
+    """Ask the store for the last word of each host."""
+    rows = _rows(scope, _HOSTS)
+    if not rows:
+        yield warning("producers", "no relay has said anything yet", "start `stumble relay` on the hosts of Nova")
+        return
+    findings = [finding for row in rows for finding in _of_host(*row)]
+    yield from findings[:_SHOWN]
+    if len(findings) > _SHOWN:
+        yield warning("producers", f"{len(findings) - _SHOWN} more findings like these", "mend those first")
+    silent = sum(row[1] > _SILENT_SECONDS for row in rows)
+    yield fine("producers", f"{len(rows) - silent} of {len(rows)} hosts speak")
+
+
+def _of_host(
+    host: str, silence: float, waiting: float | None, backlog: int, refused: int, aside: int, damaged: int
+) -> Iterator[Finding]:
+    if silence > _SILENT_SECONDS:
+        todo = "start its stumble-relay and look at its way to Kafka; a host that is gone is forgotten by itself"
+        yield wrong(host, f"silent for {_span(silence)}: what fails there is not known", todo)
+    elif waiting is not None and waiting > _WAITING_SECONDS:
+        yield wrong(host, f"{backlog} events wait for up to {_span(waiting)}", "look at the log of its relay")
+    if refused:
+        yield warning(
+            host, f"{refused} events were refused: outbox full or disk short", "stumble outbox ls on that host"
+        )
+    if aside:
+        yield warning(
+            host, f"the broker refused {aside} events for good", "stumble outbox export --set-aside on that host"
+        )
+    if damaged:
+        yield warning(host, f"{damaged} damaged records were put aside", "look at the disk of that host")
+
+
+def tap(scope: Scope) -> Iterator[Finding]:
+    """Tell where the tap could not wrap all of Nova, from the store and from this host's outbox."""
+    states: dict[str, set[str]] = {}
+    for host, service, state in _local(scope) + (_rows(scope, _TAPS) if scope.names_database else []):
+        states.setdefault(state, set()).add(f"{service} on {host}")
+    if not states:
+        yield skipped("tap", "no service has told the state of its tap")
+    for state, places in sorted(states.items()):
+        where = ", ".join(sorted(places)[:5]) + (f" and {len(places) - 5} more" if len(places) > 5 else "")
+        if state.startswith("partial"):
+            todo = "costs knowledge, never correctness: use a release of stumble made for that Nova"
+            yield warning(where, f"the tap could wrap only part of Nova: {state}", todo)
+        elif state == "on":
+            yield fine(where, "the tap is on")
+        else:
+            todo = "set tap = true in [stumble], or notification_format = both in [notifications]"
+            yield warning(where, f"the tap is {state}: some failures are announced by no notification", todo)
+
+
+def _local(scope: Scope) -> list[tuple[str, str, str]]:
+    with IMPORTING:
+        from stumble.outbox.counters import read_about  # noqa: PLC0415 - a database host needs no outbox
+        from stumble.outbox.folders import is_live, places  # noqa: PLC0415
+
+    if not scope.names_outbox:
+        return []
+    abouts = [read_about(place.path) for place in places(str(scope.settings.outbox_dir)) if is_live(place)]
+    return [
+        (str(about.get("host")), str(about.get("service")), str(about["tap"]))
+        for about in abouts
+        if about.get("tap") is not None
+    ]
+
+
+def _rows(scope: Scope, statement: str) -> list[Any]:
+    with IMPORTING:
+        from stumble.checks.store import session  # noqa: PLC0415 - only where there is a database
+
+    with session(scope) as connection:
+        return connection.execute(statement.encode()).fetchall()
+
+
+def _span(seconds: float) -> str:
+    if seconds >= 2 * 3600:
+        return f"{seconds / 3600:.0f} hours"
+    return f"{seconds / 60:.0f} minutes"

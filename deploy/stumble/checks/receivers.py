@@ -1,0 +1,117 @@
+"""Where alerts go, and by which rules."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Iterator, Sequence
+from urllib.parse import urlsplit
+
+import httpx
+import psycopg
+
+from stumble.alerts import subscriptions
+from stumble.alerts.receivers.guard import ForbiddenAddressError, resolve
+from stumble.alerts.rules import RulesError, fits, load_rules
+from stumble.alerts.settings import AlertSettings
+from stumble.checks.model import Finding, Scope, fine, skipped, warning, wrong
+from stumble.checks.store import session
+from stumble.settings.urls import without_password
+
+__all__ = ["look", "rules"]
+
+_SECONDS = 4.0
+
+
+def rules(scope: Scope) -> Iterator[Finding]:
+    """Say every mistake in the rules in force."""
+    del scope
+    settings = AlertSettings()
+    name = str(settings.rules or "rules that ship")
+    try:
+        book = load_rules(settings.rules)
+    except RulesError as error:
+        yield wrong(name, " ".join(str(error).split()).removesuffix("."), "stumble alerts check")
+        return
+    for text in book.warnings(alertmanager=bool(settings.alertmanagers)):
+        yield warning(name, text, "see docs/alerts.md")
+    yield fine(name, f"{sum(rule.enabled for rule in book.rule)} rules in force")
+
+
+def look(scope: Scope) -> Iterator[Finding]:
+    """Ask each Alertmanager, and connect to where each webhook goes."""
+    settings = AlertSettings()
+    yield from _alertmanagers(settings)
+    if not scope.names_database:
+        yield skipped("webhooks", "they are in the database, and none is configured here")
+        return
+    try:
+        with session(scope) as connection:
+            known = subscriptions.read_all(connection)
+    except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
+        yield skipped("webhooks", "there is no store yet", "stumble store migrate")
+        return
+    for subscription in known:
+        yield _webhook(subscription, settings)
+    yield from _unheard(known, settings)
+
+
+def _alertmanagers(settings: AlertSettings) -> Iterator[Finding]:
+    if not settings.alertmanagers:
+        yield skipped("Alertmanager", "none is configured", "STUMBLE_ALERTS_ALERTMANAGERS names all replicas")
+    said = {url: _ready(url) for url in settings.alertmanagers}
+    for url, trouble in said.items():
+        name = without_password(url)
+        if trouble is None:
+            yield fine(name, "ready")
+        elif all(said.values()):
+            yield wrong(name, trouble, "start it, or correct STUMBLE_ALERTS_ALERTMANAGERS; alerts stay due meanwhile")
+        else:
+            yield warning(name, trouble, "start it again; the other replicas are told")
+
+
+def _ready(url: str) -> str | None:
+    try:
+        answer = httpx.get(f"{url.rstrip('/')}/api/v2/status", timeout=_SECONDS)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        return f"does not answer: {error or type(error).__name__}"
+    if answer.is_error:
+        return f"answers {answer.status_code}"
+    return None if "versionInfo" in answer.text else "what answers there is no Alertmanager"
+
+
+def _webhook(item: subscriptions.Subscription, settings: AlertSettings) -> Finding:
+    parts = urlsplit(item.url)
+    name = f"webhook {parts.scheme}://{parts.hostname}"  # paths of hooks are often secrets
+    if item.disabled_at is not None:
+        todo = f"stumble subscriptions enable {item.id}, or rm"
+        return warning(name, f"switched off since {item.disabled_at:%Y-%m-%d %H:%M}: {item.disabled_reason}", todo)
+    try:
+        address, host = resolve(item.url, settings.webhook_networks)
+        _connect(address, host)
+    except ForbiddenAddressError as error:
+        return wrong(name, str(error).partition(":")[0], "name its network in STUMBLE_ALERTS_WEBHOOK_NETWORKS")
+    except OSError as error:
+        return wrong(
+            name, f"can't be reached: {error}", f"stumble subscriptions log {item.id}; messages are tried for days"
+        )
+    return fine(name, "can be reached")
+
+
+def _unheard(known: Sequence[subscriptions.Subscription], settings: AlertSettings) -> Iterator[Finding]:
+    """Name the subscriptions to alerts that no rule in force can give."""
+    try:
+        names = [rule.name for rule in load_rules(settings.rules).rule if rule.enabled]
+    except RulesError:
+        return  # said where rules are looked at
+    for item in known:
+        if item.rules and not any(fits(name, pattern) for name in names for pattern in item.rules):
+            text = f"the subscription {item.id} waits for alerts of {', '.join(item.rules)}: no such rule is in force"
+            yield warning("webhooks", text, f"correct the rules, or stumble subscriptions rm {item.id}")
+
+
+def _connect(address: str, host: str) -> None:
+    parts = urlsplit(address)
+    with socket.create_connection((parts.hostname or "", parts.port or 443), _SECONDS) as link:
+        if parts.scheme == "https":
+            ssl.create_default_context().wrap_socket(link, server_hostname=host).close()

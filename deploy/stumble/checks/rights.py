@@ -1,0 +1,59 @@
+"""What the authorizer of Kafka lets this connection and the principals of the roles do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from confluent_kafka.admin import AclBinding  # type: ignore[attr-defined]
+
+from stumble.checks.kafka import connected
+from stumble.checks.model import Finding, Scope, fine, skipped, warning, wrong
+from stumble.provision import acls
+from stumble.settings.kafka import KafkaSettings
+
+__all__ = ["look"]
+
+
+def look(scope: Scope) -> Iterator[Finding]:
+    """Ask what may be done here, and compare the access rules with what each role needs."""
+    kafka = scope.settings.kafka
+    connected(kafka)
+    try:
+        rules = acls.granted(kafka)
+    except acls.NotShown as error:
+        yield _own(kafka)
+        yield skipped("roles", str(error).removesuffix("."), "check as a principal that may")
+        return
+    if rules is None:
+        yield fine("rights", "no authorizer is on: whoever reaches the brokers may do everything")
+        return
+    yield _own(kafka)
+    for role in dict.fromkeys(item.role for item in acls.grants(kafka)):
+        yield _of_role(kafka, role, rules)
+
+
+def _own(kafka: KafkaSettings) -> Finding:
+    missing = acls.mine(kafka)
+    able = [role for role, lacking in missing.items() if not lacking]
+    if able:
+        return fine("this connection", f"may work as {', '.join(able)}")
+    role, lacking = min(missing.items(), key=lambda pair: len(pair[1]))
+    says = f"may work as no role; for {role} it lacks {', '.join(item.text for item in lacking)}"
+    return wrong("this connection", says, f"stumble topics apply --grant {role}=User:NAME, as an administrator")
+
+
+def _of_role(kafka: KafkaSettings, role: str, rules: list[AclBinding]) -> Finding:
+    wanted = [item for item in acls.grants(kafka) if item.role == role]
+    principal = kafka.principals.get(role)
+    if principal is None:
+        others = {rule.principal for rule in rules}
+        able = sorted(one for one in others if not acls.lacking(wanted, one, rules))
+        if able:
+            return fine(role, f"granted to {', '.join(able)}")
+        todo = f"stumble topics apply --grant {role}=User:NAME; nothing to do where a super user does it or nobody"
+        return warning(role, "no principal was granted all that it needs", todo)
+    lacking = acls.lacking(wanted, principal, rules)
+    if not lacking:
+        return fine(role, f"granted to {principal}")
+    says = f"{principal} lacks {', '.join(item.text for item in lacking)}"
+    return wrong(role, says, f"stumble topics apply --grant {role}={principal}")

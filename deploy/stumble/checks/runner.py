@@ -1,0 +1,92 @@
+"""Runs checks side by side; one that hangs, fails or lacks a library is a finding, never the end of the others."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from stumble.checks.model import Check, Elsewhere, Finding, Level, Scope, fine, skipped, wrong
+from stumble.checks.secrecy import Secrets
+from stumble.runtime.explain import explain
+from stumble.wire.errors import StumbleError
+
+__all__ = ["Result", "chosen", "run"]
+
+
+class Result(NamedTuple):
+    """One check with what it found and the seconds it took."""
+
+    check: Check
+    findings: list[Finding]
+    seconds: float
+
+    @property
+    def level(self) -> Level:
+        """The worst of its findings."""
+        levels = [finding.level for finding in self.findings]
+        return next((level for level in Level if level in levels), Level.FINE)
+
+
+def chosen(names: Sequence[str], known: Sequence[Check]) -> list[Check]:
+    """Return the checks of these names, all without any. Raises ``StumbleError`` for one that there isn't."""
+    unknown = [name for name in names if name not in {check.name for check in known}]
+    if unknown:
+        raise StumbleError(f"There is no check {unknown[0]!r}: `stumble check --list` names them.")
+    return [check for check in known if not names or check.name in names]
+
+
+def run(checks: Sequence[Check], scope: Scope) -> list[Result]:
+    """Run all checks at once and return their results in the given order, each within its own time."""
+    secrets = Secrets.of(scope)
+    names = {check.name for check in checks}
+    jobs = [_Job(check, scope, secrets, names) for check in checks]
+    for job in jobs:
+        job.start()
+    return [job.result() for job in jobs]
+
+
+class _Job(threading.Thread):
+    """A daemon thread: what hangs in a C library can't be ended, but needn't be waited for."""
+
+    def __init__(self, check: Check, scope: Scope, secrets: Secrets, names: set[str]) -> None:
+        super().__init__(name=f"check {check.name}", daemon=True)
+        self._check, self._scope, self._secrets = check, scope, secrets
+        self._names = names
+        self._found: list[Finding] = []
+        self._begin = self._end = time.monotonic()
+
+    def run(self) -> None:
+        """Collect what the check finds."""
+        check, scope = self._check, self._scope
+        try:
+            if check.name not in scope.asked and not check.applies(scope):
+                self._found.append(skipped(check.name, check.without))
+            else:
+                for finding in check.load()(scope):
+                    self._found.append(finding)
+        except ModuleNotFoundError as error:
+            todo = f"pip install 'stumble[{check.extra}]'"
+            self._found.append(skipped(check.name, f"{error.name} isn't installed here", todo))
+        except Elsewhere as error:
+            if error.check in self._names:
+                self._found.append(skipped(check.name, f"see the check `{error.check}`"))
+            else:
+                self._found.append(wrong(check.name, str(error), error.todo))
+        except Exception as error:  # noqa: BLE001 - whatever a client library raises is a finding
+            said = explain(error).removesuffix(".")
+            self._found.append(wrong(check.name, said, "mend what the sentence names, then check again"))
+        self._end = time.monotonic()
+
+    def result(self) -> Result:
+        """Wait for the end, or for the time that the check has."""
+        self.join(max(0.0, self._begin + self._check.seconds - time.monotonic()))
+        found = list(self._found)
+        if self.is_alive():
+            said = f"no answer within {self._check.seconds:.0f} s, given up"
+            found.append(wrong(self._check.name, said, "look at the network and at what the check connects to"))
+            self._end = time.monotonic()
+        elif not found:
+            found.append(fine(self._check.name, "nothing to find fault with"))
+        return Result(self._check, [self._secrets.masked(item) for item in found], self._end - self._begin)

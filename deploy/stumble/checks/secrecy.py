@@ -1,0 +1,62 @@
+"""Whatever a client library says, no secret of the configuration gets into a finding."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import unquote
+
+from stumble.checks.model import Finding, Scope
+
+__all__ = ["Secrets"]
+
+_SECRET_OPTION = re.compile(r"password|secret|key\.pem|jaas|token|oauthbearer\.config|key\.password", re.IGNORECASE)
+_SHORTEST = 4  # anything shorter occurs in ordinary words
+_MASK = "***"
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """The values that must not be shown."""
+
+    values: tuple[str, ...]
+
+    @classmethod
+    def of(cls, scope: Scope) -> Secrets:
+        """Collect them from what is to be checked."""
+        kafka = scope.settings.kafka
+        found = {*_of_url(scope.database), *_of_url(kafka.schema_registry_url or "")}
+        for options in (kafka.options, kafka.producer_options, kafka.consumer_options):
+            found.update(_of_options(options))
+        if kafka.schema_registry_password:
+            found.add(kafka.schema_registry_password.get_secret_value())
+        for transport in scope.transports:
+            found.update([*_of_url(transport.url.get_secret_value()), *_of_options(transport.options)])
+        return cls(tuple(sorted((value for value in found if len(value) >= _SHORTEST), key=len, reverse=True)))
+
+    def masked(self, finding: Finding) -> Finding:
+        """Return a finding that shows none of them."""
+        mask = self._mask
+        return replace(finding, subject=mask(finding.subject), says=mask(finding.says), todo=mask(finding.todo))
+
+    def _mask(self, text: str) -> str:
+        for value in self.values:
+            text = text.replace(value, _MASK)
+        return text
+
+
+def _of_options(options: Mapping[str, Any]) -> Iterator[str]:
+    return (str(value) for name, value in options.items() if _SECRET_OPTION.search(name))
+
+
+def _of_url(url: str) -> Iterator[str]:
+    # Several hosts with users of their own may stand in one URL (oslo.messaging): all passwords of it.
+    for match in re.finditer(r"//?[^:/@\s]*:([^@/\s]+)@|,[^:/@,\s]*:([^@/,\s]+)@", url):
+        raw = match[1] or match[2]
+        yield raw
+        yield unquote(raw)
+    for match in re.finditer(r"\bpassword=('[^']*'|[^\s&]+)", url):
+        yield match[1].strip("'")
+        yield unquote(match[1].strip("'"))

@@ -1,0 +1,20 @@
+"""A session with the store for a check that needs one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+
+from stumble.checks.model import Elsewhere, Scope
+from stumble.store.connect import StoreUnavailableError, connect
+
+__all__ = ["session"]
+
+
+def session(scope: Scope) -> psycopg.Connection[Any]:
+    """Open it. Raises `Elsewhere`: the check `database` tells why there is none."""
+    try:
+        return connect(scope.database, application="stumble-check")
+    except StoreUnavailableError as error:
+        raise Elsewhere("database", str(error).removesuffix("."), "start it, or correct STUMBLE_DATABASE_URL") from None

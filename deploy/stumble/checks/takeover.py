@@ -1,0 +1,85 @@
+"""How long it takes until another one has the work of a projector, bridge or alerter that died."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from confluent_kafka import ConsumerGroupType
+
+from stumble.alerts.lease import SECONDS as LEASE_SECONDS
+from stumble.checks.kafka import SECONDS, Unanswered, Watched, connected, settings_of_broker
+from stumble.checks.model import Finding, Scope, fine, skipped, warning, wrong
+from stumble.kafka.consumer import consumer_config
+from stumble.projector.settings import ProjectorSettings
+
+__all__ = ["look"]
+
+_MOST_SECONDS = 10.0
+#: What Kafka does where a broker's settings aren't shown (4.x).
+_NEW_PROTOCOL_MS, _LEAST_CLASSIC_MS, _MOST_CLASSIC_MS = 45_000, 6_000, 1_800_000
+
+
+def look(scope: Scope) -> Iterator[Finding]:
+    """Compare the client's protocol and session time-out with what the broker allows."""
+    kafka, group = scope.settings.kafka, ProjectorSettings().group
+    config = consumer_config(kafka, group)
+    watched = connected(kafka)
+    broker: dict[str, str] = {}
+    try:
+        broker = settings_of_broker(watched)
+    except Unanswered as error:
+        yield skipped("broker", f"its settings are not shown: {error}; Kafka's defaults are taken", "check as operator")
+    yield _new(broker) if config.get("group.protocol") == "consumer" else _classic(config, broker)
+    yield from _members(watched, group, kafka.topic_partitions)
+    yield fine("alerters", f"a dead one's place is taken after {LEASE_SECONDS:.0f} s (lease in the database)")
+
+
+def _classic(config: dict[str, Any], broker: dict[str, str]) -> Finding:
+    session = int(config["session.timeout.ms"])
+    least = int(broker.get("group.min.session.timeout.ms", _LEAST_CLASSIC_MS))
+    most = int(broker.get("group.max.session.timeout.ms", _MOST_CLASSIC_MS))
+    says = f"classic protocol, session.timeout.ms {session}"
+    if not least <= session <= most:
+        todo = "change session.timeout.ms in STUMBLE_KAFKA__CONSUMER_OPTIONS, or the broker's bounds"
+        return wrong("projectors", f"{says}: the broker allows {least} to {most}, nobody can join the group", todo)
+    return _judged(session / 1000, says, "lower session.timeout.ms in STUMBLE_KAFKA__CONSUMER_OPTIONS")
+
+
+def _new(broker: dict[str, str]) -> Finding:
+    protocols = broker.get("group.coordinator.rebalance.protocols", "classic,consumer").replace(" ", "").split(",")
+    if "consumer" not in protocols:
+        todo = 'take "group.protocol" out of STUMBLE_KAFKA__CONSUMER_OPTIONS, or upgrade the brokers'
+        return wrong("projectors", "the broker does not know group.protocol=consumer", todo)
+    session = int(broker.get("group.consumer.session.timeout.ms", _NEW_PROTOCOL_MS))
+    says = f"group.protocol=consumer, the broker's group.consumer.session.timeout.ms {session}"
+    todo = (
+        "set consumer.session.timeout.ms of the group (kafka-configs.sh --entity-type groups; not below the "
+        "broker's group.consumer.min.session.timeout.ms), or use the classic protocol"
+    )
+    return _judged(session / 1000, says, todo)
+
+
+def _judged(seconds: float, says: str, todo: str) -> Finding:
+    text = f"a dead one is missed after {seconds:g} s ({says})"
+    return fine("projectors", text) if seconds <= _MOST_SECONDS else warning("projectors", text, todo)
+
+
+def _members(watched: Watched, group: str, partitions: int) -> Iterator[Finding]:
+    try:
+        future = watched.client.describe_consumer_groups([group], request_timeout=SECONDS)[group]
+        found = watched.ask(future.result)
+    except Unanswered:
+        return
+    count = len(found.members)
+    if not count:
+        return
+    kind = "consumer" if found.type == ConsumerGroupType.CONSUMER else "classic"
+    if count == 1:
+        yield warning(
+            group, f"one member ({kind} protocol): nobody takes over when it dies", "start a second projector"
+        )
+    elif count > partitions:
+        yield warning(group, f"{count} members for {partitions} partitions: some have nothing to do", "start fewer")
+    else:
+        yield fine(group, f"{count} members, {kind} protocol")

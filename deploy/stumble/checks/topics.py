@@ -1,0 +1,81 @@
+"""The topics beside their plan: partitions, copies, retention, clean-up, who leads them and who is in sync."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from stumble.checks.kafka import connected
+from stumble.checks.model import Finding, Scope, fine, skipped, warning, wrong
+from stumble.provision import topics as planned
+
+__all__ = ["look"]
+
+_AS_OPERATOR = "check as a principal that may describe it"
+#: Settings that lose or block when they differ; the others are the operator's choice.
+_MUST = {
+    "cleanup.policy": "records would be dropped, or kept, by the wrong rule",
+    "unclean.leader.election.enable": "acknowledged events can be lost when a broker dies",
+    "max.message.bytes": "large records are refused",
+}
+
+
+def look(scope: Scope) -> Iterator[Finding]:
+    """Compare with `stumble topics plan`, and ask for leaders and replicas."""
+    kafka = scope.settings.kafka
+    connected(kafka)
+    for item in planned.compare(kafka, planned.plan(kafka)):
+        findings = list(_judged(item))
+        yield from findings or [fine(item.plan.name, f"{item.partitions} partition(s), as planned")]
+
+
+def _judged(item: planned.Finding) -> Iterator[Finding]:
+    name, plan = item.plan.name, item.plan
+    if item.partitions is None:
+        if item.hidden:
+            yield skipped(name, "not shown to this principal", _AS_OPERATOR)
+        else:
+            yield wrong(name, "there is no such topic", "stumble topics apply")
+        return
+    if item.hidden:
+        yield skipped(name, "its settings are not shown to this principal", _AS_OPERATOR)
+    yield from _partitions(item)
+    yield from _led(item)
+    for setting in item.differing:
+        yield _setting(item, setting)
+    if plan.replication > (item.replication or 0):
+        todo = "kafka-reassign-partitions.sh with a plan of more replicas"
+        yield wrong(name, f"{item.replication} copies, planned are {plan.replication}", todo)
+
+
+def _setting(item: planned.Finding, setting: str) -> Finding:
+    value, wanted = item.differing[setting]
+    name, says, todo = item.plan.name, f"{setting} is {value}, planned is {wanted}", "stumble topics apply --alter"
+    if setting in _MUST:
+        return wrong(name, f"{says}: {_MUST[setting]}", todo)
+    if setting == "min.insync.replicas" and int(value or 1) > (item.replication or 1):
+        return wrong(name, f"{says}, and there is no such number of copies: Kafka before 4.0 takes no record", todo)
+    return warning(name, says, todo)
+
+
+def _partitions(item: planned.Finding) -> Iterator[Finding]:
+    if (item.partitions or 0) < item.plan.partitions:
+        says = f"{item.partitions} partitions, planned are {item.plan.partitions}: fewer projectors can share the work"
+        yield warning(
+            item.plan.name, says, "plan what is there (STUMBLE_KAFKA__TOPIC_PARTITIONS), or see operations.md"
+        )
+
+
+def _led(item: planned.Finding) -> Iterator[Finding]:
+    if item.described is None:
+        return
+    name, needed = item.plan.name, int(item.plan.settings["min.insync.replicas"])
+    partitions = item.described.partitions
+    leaderless = [one.id for one in partitions if one.leader is None or one.leader.id < 0]
+    short = [one.id for one in partitions if len(one.isr) < min(needed, len(one.replicas))]
+    behind = [one.id for one in partitions if len(one.isr) < len(one.replicas)]
+    if leaderless:
+        yield wrong(name, f"partitions without a leader: {leaderless}", "start the brokers that hold them")
+    elif short:
+        yield wrong(name, f"too few replicas in sync to write: {short}", "start the brokers that are away")
+    elif behind:
+        yield warning(name, f"replicas out of sync: {behind}", "look at the brokers that are away or slow")

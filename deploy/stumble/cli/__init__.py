@@ -1,0 +1,18 @@
+"""The command ``stumble``: one module a command, imported when that command is called."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+from stumble.cli.root import run
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Run the command line and leave with its exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that lacks a letter shows `?` instead
+    sys.exit(run(sys.argv[1:]))

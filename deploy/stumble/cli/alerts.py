@@ -1,0 +1,132 @@
+"""`stumble alerts`: check rules, rehearse them on real history, list what fires."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from psycopg.rows import dict_row
+from rich.console import Console
+
+from stumble.alerts.rehearsal import Rehearsed, rehearse
+from stumble.alerts.rules import TOLD_OUTCOMES, load_rules
+from stumble.alerts.settings import AlertSettings
+from stumble.cli import tables
+from stumble.cli.ask import ApiOption, Format, FormatOption, ask, examples, since
+from stumble.cli.roles import DatabaseOption, settings_of
+from stumble.store.connect import connect
+from stumble.store.queries import query
+
+app = typer.Typer(add_completion=False, no_args_is_help=True)
+_FIRING = ("Rule", "State", "Severity", "Since (UTC)", "Failures", "About")
+_WOULD_FIRE = ("Would fire (UTC)", "Until", "Rule", "Severity", "About", "Failures", "Servers", "Projects")
+RulesArgument = Annotated[Path | None, typer.Argument(help="TOML file; without it the rules in force.")]
+
+
+@app.callback()
+def alerts() -> None:
+    """Check rules, rehearse them on real history, list what fires."""
+
+
+@app.command(epilog=examples("stumble alerts check", "stumble alerts check /etc/stumble/rules.toml"))
+def check(rules: RulesArgument = None) -> None:
+    """Say every mistake in a file of rules with its line; exit 1 if there is one."""
+    settings = AlertSettings()
+    book = load_rules(rules or settings.rules)
+    for warning in book.warnings(alertmanager=bool(settings.alertmanagers)):
+        typer.echo(f"note: {warning}")
+    typer.echo(f"{len(book.rule)} rules, {sum(rule.enabled for rule in book.rule)} of them enabled: all sound.")
+
+
+@app.command("test", epilog=examples("stumble alerts test --since 7d", "stumble alerts test new-rules.toml --since 1d"))
+def rehearse_rules(
+    rules: RulesArgument = None,
+    *,
+    begin: Annotated[str, typer.Option("--since", help="From when on: 15m, 2h, 3d or an ISO time.")] = "1d",
+    until: Annotated[str | None, typer.Option(help="Before when.")] = None,
+    database_url: DatabaseOption = None,
+    format_: FormatOption = Format.TABLE,
+) -> None:
+    """Show which alerts rules would have given for the failures and outcomes in the store. Nothing is sent."""
+    settings = settings_of(database_url)
+    book = load_rules(rules or AlertSettings().rules)
+    first, last = since(begin) or datetime.now(UTC) - timedelta(days=1), since(until) or datetime.now(UTC)
+    if first >= last:
+        raise typer.BadParameter("--until must be later than --since")
+    with connect(settings.database_url.get_secret_value(), application="stumble-alerts-test", autocommit=False) as link:
+        known = [row[0] for row in link.execute(query("known_problems"), {"since": first})]
+        resolved = {row[0]: row[1] for row in link.execute(query("resolved_problems"))}
+        span = {"since": first, "until": last}
+        with (
+            link.cursor("history", row_factory=dict_row) as history,
+            link.cursor("outcomes", row_factory=dict_row) as outcomes,
+        ):
+            history.execute(query("failures_in_order"), span)
+            told = sorted({outcome for rule in book.rule if rule.enabled for outcome in rule.outcomes})
+            outcomes.execute(query("outcomes_in_order"), {**span, "outcomes": told})
+            found = rehearse(book, history, known, last, outcomes=outcomes, resolved=resolved)
+    if format_ is Format.JSON:
+        Console(soft_wrap=True).print_json(data=[_plain(item) for item in found], default=str)
+    elif found:
+        tables.console().print(tables.rows(_WOULD_FIRE, map(_rehearsed, found)))
+    else:
+        typer.echo("No rule would have sent anything in that time.")
+
+
+@app.command("ls", epilog=examples("stumble alerts ls", "stumble alerts ls --all"))
+def list_(
+    *,
+    all_: Annotated[bool, typer.Option("--all", help="Ended ones too.")] = False,
+    api: ApiOption = None,
+    format_: FormatOption = Format.TABLE,
+) -> None:
+    """List the alerts that fire."""
+    items = ask(api, "/v1/alerts", {"all": all_})["items"]
+    if format_ is Format.JSON:
+        Console(soft_wrap=True).print_json(data=items)
+    elif not items:
+        typer.echo("No alert fires.")
+    else:
+        tables.console().print(tables.rows(_FIRING, map(_firing, items)))
+
+
+def _about(problem: str, action: str | None, exception: str | None) -> str:
+    """Say what failed, or what requests came to."""
+    outcome = problem.partition(":")[0].upper()
+    return f"{action or ''} {exception or (outcome if outcome in TOLD_OUTCOMES else '')}".strip()
+
+
+def _firing(item: dict[str, Any]) -> tuple[object, ...]:
+    last = item["last"]
+    about = _about(item["problem"], last.get("action"), last.get("exception"))
+    return item["rule"], item["state"], item["severity"], tables.clock(item["since"]), item["failures"], about
+
+
+def _rehearsed(item: Rehearsed) -> tuple[object, ...]:
+    return (
+        f"{item.starts_at:%Y-%m-%d %H:%M:%S}",
+        f"{item.ends_at:%Y-%m-%d %H:%M:%S}" if item.ends_at else "fires still",
+        item.rule,
+        item.severity,
+        _about(item.problem, item.action, item.exception),
+        item.failures,
+        len(item.instances),
+        len(item.projects),
+    )
+
+
+def _plain(item: Rehearsed) -> dict[str, Any]:
+    return {
+        "rule": item.rule,
+        "severity": item.severity,
+        "problem": item.problem,
+        "action": item.action,
+        "exception": item.exception,
+        "starts_at": item.starts_at.isoformat(),
+        "ends_at": item.ends_at.isoformat() if item.ends_at else None,
+        "failures": item.failures,
+        "instances": len(item.instances),
+        "projects": len(item.projects),
+    }

@@ -1,0 +1,44 @@
+"""`stumble api`: serve HTTP API, web pages and metrics."""
+
+from __future__ import annotations
+
+import logging
+from typing import Annotated
+
+import typer
+
+from stumble.cli.ask import examples
+from stumble.server.run import serve
+from stumble.settings.base import load
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command(
+    epilog=examples(
+        "stumble api",
+        "stumble api --port 9000",
+        "curl 'http://127.0.0.1:8686/v1/failures?since=1h&blame=CAPACITY'",
+    ),
+)
+def api(
+    *,
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on; loopback only.", envvar="STUMBLE_API_HOST")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.", envvar="STUMBLE_API_PORT")
+    ] = None,
+    database_url: Annotated[
+        str | None, typer.Option(help="PostgreSQL of the store.", envvar="STUMBLE_DATABASE_URL")
+    ] = None,
+) -> None:
+    """Serve the HTTP API, the web pages and the store's metrics on loopback.
+
+    The API only reads. It starts without the database and answers as soon as that is there.
+    """
+    settings = load(api_host=host, api_port=port, database_url=database_url)
+    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    # The pool tells of each attempt while the database is away; the API says it once a request.
+    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
+    serve(settings, lambda url: typer.echo(f"API and web pages on {url}, documentation on {url}/docs"))

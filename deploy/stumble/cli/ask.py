@@ -1,0 +1,224 @@
+"""Ask the API: one answer, or one sentence that says why there is none."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Annotated, Any, Self
+from uuid import UUID
+
+import httpx
+import typer
+
+from stumble.runtime.times import parse_span, parse_when
+from stumble.settings.base import load
+from stumble.wire.errors import StumbleError
+
+ApiOption = Annotated[
+    str | None, typer.Option("--api", metavar="URL", help="Address of the API.", envvar="STUMBLE_API_URL")
+]
+Parameters = Mapping[str, Any]
+_SECONDS = 20.0
+
+
+class Format(StrEnum):
+    """How to show an answer."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+FormatOption = Annotated[Format, typer.Option("--format", "-f", help="table for people, json for programs.")]
+
+
+class Unreachable(StumbleError):
+    """No API answers there."""
+
+
+class Unknown(StumbleError):
+    """The API knows nothing under that id."""
+
+
+class Refused(StumbleError):
+    """The API does not answer this question, or not now."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """One server-sent event."""
+
+    id: str
+    kind: str
+    data: Any
+
+
+class Api:
+    """Client of one API."""
+
+    def __init__(self, url: str | None = None) -> None:
+        self.url = load(api_url=url).api_url.rstrip("/")
+        self._client = httpx.Client(timeout=_SECONDS)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+
+    def get(self, path: str, parameters: Parameters | None = None, *, patience: float = 0.0) -> Any:
+        """Answer as JSON; `patience` is how long the API itself may take to wait.
+
+        Raises `Unreachable`, `Unknown` or `Refused`, each one sentence.
+        """
+        try:
+            answer = self._client.get(self.url + path, params=_given(parameters), timeout=_SECONDS + patience)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise self._unreachable(error) from error
+        return self._json(answer)
+
+    def post(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Change something; raises as `get` does."""
+        return self._change("POST", path, body)
+
+    def delete(self, path: str) -> Any:
+        """Remove something; raises as `get` does."""
+        return self._change("DELETE", path, None)
+
+    def _change(self, method: str, path: str, body: Mapping[str, Any] | None) -> Any:
+        try:
+            answer = self._client.request(method, self.url + path, json=body)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise self._unreachable(error) from error
+        return self._json(answer)
+
+    def pages(self, path: str, parameters: Parameters, limit: int) -> tuple[list[Any], bool]:
+        """Items of as many pages as it takes, and whether there are more than `limit`."""
+        items: list[Any] = []
+        page = self.get(path, {**parameters, "limit": min(limit, 500)})
+        while True:
+            items += page["items"]
+            if not page["next"] or len(items) >= limit:
+                return items[:limit], bool(page["next"]) or len(items) > limit
+            page = self.get(page["next"])
+
+    def stream(self, parameters: Parameters, place: str | None = None) -> Iterator[Event]:
+        """Events as they come; the first, of kind `open`, only tells the place. Ends when the connection does."""
+        headers = {"Last-Event-ID": place} if place else {}
+        try:
+            with self._client.stream(
+                "GET",
+                f"{self.url}/v1/stream",
+                params=_given(parameters),
+                headers=headers,
+                timeout=httpx.Timeout(_SECONDS, read=60.0),
+            ) as answer:
+                if answer.is_error:
+                    answer.read()
+                    self._json(answer)
+                yield from _events(answer.iter_lines())
+        except (httpx.RemoteProtocolError, httpx.ReadError, httpx.ReadTimeout):
+            return
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from error
+
+    def _unreachable(self, error: Exception) -> Unreachable:
+        what = "does not answer in time" if isinstance(error, httpx.TimeoutException) else "can't be reached"
+        return Unreachable(f"the API at {self.url} {what}; start it with `stumble api` or name it with --api")
+
+    def _json(self, answer: httpx.Response) -> Any:
+        try:
+            found = answer.json()
+        except ValueError as error:
+            raise Refused(f"what answers at {self.url} is no stumble API; name it with --api") from error
+        if answer.is_error:
+            detail = str(found.get("detail") if isinstance(found, dict) else found)
+            raise (Unknown if answer.status_code == 404 else Refused)(detail)
+        return found
+
+
+def ask(url: str | None, path: str, parameters: Parameters | None = None) -> Any:
+    """Answer of one question to the API at `url`; raises as `Api.get` does."""
+    with Api(url) as api:
+        return api.get(path, parameters)
+
+
+def change(url: str | None, path: str, body: Mapping[str, Any]) -> Any:
+    """Answer of one change; raises as `Api.get` does."""
+    with Api(url) as api:
+        return api.post(path, body)
+
+
+def drop(url: str | None, path: str) -> None:
+    """Remove something; raises as `Api.get` does."""
+    with Api(url) as api:
+        api.delete(path)
+
+
+def examples(*lines: str) -> str:
+    """Text of a command's examples, one a line, for typer's `epilog`."""
+    return "\n\n".join(["Examples:", *lines])
+
+
+def since(text: str | None) -> datetime | None:
+    """Value of a --since option."""
+    try:
+        return parse_when(text) if text else None
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def uuid(text: str | None) -> str | None:
+    """Value of an option that is a server's id."""
+    try:
+        return str(UUID(text)) if text else None
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is no uuid") from error
+
+
+def between(begin: str | None, end: str | None, names: str) -> tuple[datetime | None, datetime | None]:
+    """Values of two options, called `names`, that are a range of time; one that holds nothing is a mistake."""
+    first, last = since(begin), since(end)
+    if first is not None and last is not None and first >= last:
+        raise typer.BadParameter(f"{names}: the range ends at {last:%Y-%m-%d %H:%M:%S}, before it begins")
+    return first, last
+
+
+def span(text: str) -> timedelta:
+    """Value of an option that is a length of time; a bare number is seconds."""
+    try:
+        return timedelta(seconds=float(text)) if text.replace(".", "", 1).isdigit() else parse_span(text)
+    except (ValueError, OverflowError) as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def _given(parameters: Parameters | None) -> dict[str, Any] | None:
+    """Parameters that are set; None without any, since httpx would drop a link's own query otherwise."""
+    given = {
+        name: value.isoformat() if isinstance(value, datetime) else value
+        for name, value in (parameters or {}).items()
+        if value not in (None, [], ())
+    }
+    return given or None
+
+
+def _events(lines: Iterator[str]) -> Iterator[Event]:
+    """Parse server-sent events (WHATWG HTML, section 9.2)."""
+    place, kind, data = "", "", []
+    for line in lines:
+        name, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        if name == "id":
+            place = value
+        elif name == "event":
+            kind = value
+        elif name == "data":
+            data.append(value)
+        elif not line:
+            if data:
+                yield Event(place, kind, json.loads("\n".join(data)))
+            elif place and not kind:
+                yield Event(place, "open", None)
+            kind, data = "", []

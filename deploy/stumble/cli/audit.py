@@ -1,0 +1,142 @@
+"""`stumble audit`: whether the store says what the topic says."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
+
+import typer
+
+from stumble.audit.audit import Audit, Scope
+from stumble.cli.ask import between, examples
+from stumble.cli.roles import DatabaseOption, settings_of
+from stumble.projector.settings import ProjectorSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from stumble.audit.report import Report
+
+app = typer.Typer(add_completion=False)
+_EVERY = 2.0
+ProcessesOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=32,
+        help="Processes that share the work, about 100 MB each. By default two for a long topic, where there are two "
+        "cores.",
+        show_default=False,
+    ),
+]
+
+
+@app.command(
+    epilog=examples(
+        "stumble audit",
+        "stumble audit --since 2h --until 1h",
+        "stumble audit --instance 15db147f-b35b-4889-a0a8-9c0d0d0fd501 --repair",
+        "stumble audit --json | jq .differences",
+    ),
+)
+def audit(
+    *,
+    since_: Annotated[
+        str | None,
+        typer.Option("--since", metavar="TIME", help="Only what Kafka got since then: 2h, 3d or ISO 8601."),
+    ] = None,
+    until: Annotated[str | None, typer.Option(metavar="TIME", help="Only what Kafka got before then.")] = None,
+    instance: Annotated[UUID | None, typer.Option(help="Only this instance.", show_default=False)] = None,
+    repair: Annotated[bool, typer.Option("--repair", help="Put right what differs, then look again.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Figures and differences as one JSON document.")] = False,
+    limit: Annotated[int, typer.Option(min=0, help="Differences to name; all are counted.")] = 50,
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for a store that is behind the topic.")] = 60.0,
+    processes: ProcessesOption = None,
+    database_url: DatabaseOption = None,
+) -> None:
+    """Read the topic again, derive what it comes to, and name what the store has otherwise; status 0 if nothing.
+
+    Projectors may run meanwhile. Only requests wholly inside the range and inside what both sides still keep are
+    judged; what is left out is counted. What was decided by the clock is taken as given. A record that can't be read
+    must lie in the dead letter topic.
+    """
+    settings = settings_of(database_url)
+    scope = Scope(*between(since_, until, "--since and --until"), str(instance) if instance else None)
+    found = Audit(settings, ProjectorSettings(), scope, patience=wait, processes=processes, told=progress())
+    try:
+        report = found.run()
+        named = list(found.differences(limit))
+        first = report
+        if repair and not report.equal:
+            report = found.repair()
+        if as_json:
+            _print_json(first, report, named)
+        else:
+            _print_text(first, report, named)
+    finally:
+        found.close()
+    raise typer.Exit(0 if report.equal else 1)
+
+
+def progress() -> Callable[[str, int, int], None]:
+    """Return a function that says on standard error how far something is, every other second."""
+    began: dict[str, tuple[float, int]] = {}
+    last = time.monotonic()
+
+    def tell(doing: str, done: int, total: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        start, before = began.get(doing, (now, done))
+        if done <= before:  # it begins, perhaps once more
+            start, before = began[doing] = now, done
+        if now - last >= _EVERY:
+            last = now
+            of = f" of {total:,}" if total else ""
+            rate = f", {(done - before) / (now - start):,.0f}/s" if now > start else ""
+            typer.echo(f"{doing} {done:,}{of}{rate}", err=True)
+
+    return tell
+
+
+def _print_json(first: Report, last: Report, named: list[dict[str, Any]]) -> None:
+    document = first.as_json() | {"found": named}
+    if last is not first:
+        document |= {"equal": last.equal, "repaired": last.repaired, "left": last.differences}
+    json.dump(document, sys.stdout, indent=2)
+    sys.stdout.write("\n")
+
+
+def _print_text(first: Report, last: Report, named: list[dict[str, Any]]) -> None:
+    for one in named:
+        owner = f" of {one['instance_uuid']} {one['request_id'] or ''}".rstrip() if one["instance_uuid"] else ""
+        typer.echo(f"{one['kind']:<9} {one['what']} {one['id']}{owner}: {one['detail']}")
+    total = first.total
+    if total > len(named):
+        typer.echo(f"… and {total - len(named):,} more (--limit names them)")
+    for line in _summary(first):
+        typer.echo(line)
+    if last is not first:
+        typer.echo(f"Found {total:,} differences and repaired: " + _counted(last.repaired))
+    typer.echo("The store says what the topic says." if last.equal else f"{last.total:,} differences.")
+
+
+def _counted(done: dict[str, int]) -> str:
+    return ", ".join(f"{count:,} {what}" for what, count in done.items()) + "."
+
+
+def _summary(report: Report) -> list[str]:
+    rate = report.records / report.seconds if report.seconds else 0
+    found = f"{report.instances:,} instances, {report.requests:,} requests, {report.failures:,} failures"
+    lines = [f"{report.records:,} records, {found} in {report.seconds:.1f} s ({rate:,.0f} records/s)"]
+    lines += [f"left out: {count:,} {why}" for why, count in report.left_out.items()]
+    lines += [f"taken as decided: {count:,} {kind}" for kind, count in sorted(report.decisions.items())]
+    if report.unreadable:
+        lines.append(f"{report.unreadable:,} records can't be read, {report.dead_letters:,} of them are dead letters")
+    lines += [
+        f"never sent: {host} refused {counts['refused']:,} and set aside {counts['set_aside']:,} events"
+        for host, counts in report.refused.items()
+    ]
+    return lines

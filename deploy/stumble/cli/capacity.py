@@ -1,0 +1,55 @@
+"""`stumble capacity`: partitions, disk and database size for a cloud."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from stumble.capacity.plan import Cloud, count, needs, size
+from stumble.cli.ask import Format, FormatOption, examples
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command(
+    epilog=examples(
+        "stumble capacity --hosts 1000 --actions-per-second 3",
+        "stumble capacity --hosts 200 --actions-per-second 1 --topic-days 30 --events-days 30 --requests-days 180",
+    )
+)
+def capacity(
+    *,
+    hosts: Annotated[int, typer.Option(min=1, help="Hosts with Nova's services.")],
+    actions_per_second: Annotated[
+        float, typer.Option(min=0, help="Mean over a day; peaks of five times are allowed for.")
+    ],
+    topic_days: Annotated[int, typer.Option(min=1, help="Retention of the topic instance-actions.")] = 90,
+    events_days: Annotated[int, typer.Option(min=1, help="Days that raw events stay in the store.")] = 90,
+    requests_days: Annotated[int, typer.Option(min=1, help="Days that requests and failures stay.")] = 400,
+    copies: Annotated[int, typer.Option(min=1, help="Copies of each partition.")] = 3,
+    format_: FormatOption = Format.TABLE,
+) -> None:
+    """Say what a cloud needs, from the measured size of events, requests and failures.
+
+    The measure is the benchmark stream: one request in ten fails, with a traceback of 2 to 8 KB. A cloud where less
+    fails needs less.
+    """
+    cloud = Cloud(hosts, actions_per_second, topic_days, events_days, requests_days, copies)
+    found = needs(cloud)
+    if format_ is Format.JSON:
+        typer.echo(json.dumps(asdict(found) | {"store_bytes": found.store_bytes}, indent=2))
+        return
+    lines = {
+        "events": f"{found.events_per_second:.1f}/s, {count(found.events_per_day)} a day",
+        "partitions": str(found.partitions),
+        "projectors": f"{found.projectors}, one of them to take over",
+        "Kafka": f"{size(found.kafka_bytes)} in {copies} copies",
+        "database": f"{size(found.store_bytes)}: {size(found.store_events_bytes)} events of {events_days} days, "
+        f"{size(found.store_requests_bytes)} requests of {requests_days} days",
+        "outbox": f"{size(found.outbox_bytes)} a host and day without Kafka (the bound is 256 MiB)",
+    }
+    for name, text in lines.items():
+        typer.echo(f"{name:<12}{text}")

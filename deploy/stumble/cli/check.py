@@ -1,0 +1,111 @@
+"""`stumble check`: one table that says what is wrong and what to do."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from stumble.bridge import settings as bridge
+from stumble.checks.catalogue import CHECKS
+from stumble.checks.model import Level, Scope
+from stumble.checks.novaconf import transports_of
+from stumble.checks.runner import Result, chosen, run
+from stumble.cli.ask import examples
+from stumble.settings.base import load
+
+app = typer.Typer(add_completion=False)
+_COLOUR = {Level.WRONG: "bold red", Level.WARNING: "yellow", Level.SKIPPED: "dim", Level.FINE: "green"}
+
+
+@app.command(
+    epilog=examples(
+        "stumble check",
+        "stumble check outbox relay --user nova",
+        "STUMBLE_CONFIG=/etc/stumble/relay.toml stumble check --json",
+        "stumble check notifications --nova-conf /etc/nova/nova.conf",
+    ),
+)
+def check(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="These checks alone.")] = None,
+    *,
+    list_: Annotated[bool, typer.Option("--list", help="Name the checks.")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    all_: Annotated[bool, typer.Option("--all", help="Show also what is fine or was skipped.")] = False,
+    user: Annotated[str | None, typer.Option(help="User of Nova's services, whose rights count.")] = None,
+    nova_conf: Annotated[
+        list[Path] | None, typer.Option(exists=True, dir_okay=False, help="Find Nova's message bus in this file.")
+    ] = None,
+    transport: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="URL", help="A message bus to look at: rabbit:// or kafka://.", envvar="STUMBLE_TRANSPORTS"
+        ),
+    ] = None,
+) -> None:
+    """Connect to everything that the configuration names; say what is wrong and what to do.
+
+    What isn't configured on this host is skipped, unless its check is named. Exit status 0 when nothing is wrong
+    (warnings apart), 1 otherwise. No check waits for ever, no secret is shown. `brokers` and `clocks` write one
+    record without a value, which readers pass over and compaction takes away.
+    """
+    if list_:
+        for item in CHECKS:
+            typer.echo(f"{item.name:<15}{item.about}")
+        return
+    wanted = chosen(names or [], CHECKS)
+    results = run(wanted, _scope(names or [], user, nova_conf or [], transport or []))
+    if json_:
+        Console(soft_wrap=True).print_json(data=_plain(results))
+    else:
+        _show(results, everything=all_ or bool(names))
+    if any(result.level is Level.WRONG for result in results):
+        raise typer.Exit(1)
+
+
+def _scope(names: list[str], user: str | None, nova_conf: list[Path], urls: list[str]) -> Scope:
+    given = [{"name": f"bus{number}", "url": url} for number, url in enumerate(urls, 1)]
+    bridged = bridge.load()[1].transports
+    others = bridge.load(given)[1].transports if given else ()
+    found = (*bridged, *others, *(item for path in nova_conf for item in transports_of(path)))
+    return Scope(load(), user, found, frozenset(item.name for item in bridged), frozenset(names))
+
+
+def _show(results: list[Result], *, everything: bool) -> None:
+    table = Table(box=None, pad_edge=False)
+    for title in ("Check", "", "Finding, and what to do"):
+        table.add_column(title)
+    hidden = 0
+    for result in results:
+        for item in result.findings:
+            if not everything and item.level in (Level.FINE, Level.SKIPPED):
+                hidden += 1
+                continue
+            text = f"{item.subject}: {item.says}" + (f"\n→ {item.todo}" if item.todo else "")
+            table.add_row(result.check.name, Text(item.level, _COLOUR[item.level]), Text(text))
+    if table.row_count:
+        Console().print(table)
+    levels = [item.level for result in results for item in result.findings]
+    counts = ", ".join(f"{levels.count(level)} {level}" for level in Level if level in levels)
+    typer.echo(f"{len(results)} checks: {counts}{' (--all shows them)' if hidden else ''}.")
+
+
+def _plain(results: list[Result]) -> dict[str, object]:
+    worst = next((level for level in Level if any(result.level is level for result in results)), Level.FINE)
+    return {
+        "level": worst,
+        "checks": [
+            {
+                "name": result.check.name,
+                "level": result.level,
+                "seconds": round(result.seconds, 3),
+                "findings": [asdict(item) for item in result.findings],
+            }
+            for result in results
+        ],
+    }

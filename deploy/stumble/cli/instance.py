@@ -1,0 +1,49 @@
+"""`stumble instance`: what a server's actions did."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from stumble.cli import tables
+from stumble.cli.ask import Api, ApiOption, Format, FormatOption, examples, uuid
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command(
+    epilog=examples(
+        "stumble instance 5f0e3c1a-6d3e-4a53-9c67-1f6f1f1b7b11",
+        "stumble instance UUID --limit 100",
+        "stumble instance UUID --format json | jq '.last_request.outcome'",
+    ),
+)
+def instance(
+    *,
+    server: Annotated[str, typer.Argument(metavar="UUID", callback=uuid, help="Id of the server.")],
+    limit: Annotated[int, typer.Option(min=1, max=500, help="How many requests of its history.")] = 20,
+    format_: FormatOption = Format.TABLE,
+    api: ApiOption = None,
+) -> None:
+    """Show a server's last request and its outcome, its last failure, and its history."""
+    with Api(api) as client:
+        found = client.get(f"/v1/instances/{server}", {"limit": limit})
+    if format_ is Format.JSON:
+        tables.print_json(found)
+        return
+    out = tables.console()
+    out.print(Text.assemble("Server ", tables.plain(found["display_name"] or "", "bold"), " ", found["instance_uuid"]))
+    if found["last_request"]:
+        out.print(Text("\nLast request", style="bold"))
+        out.print(tables.request(found["last_request"]))
+    out.print(Text("\nLast failure", style="bold"))
+    if failure := found["last_failure"]:
+        out.print(tables.line(failure), soft_wrap=True)
+    else:
+        out.print("Nothing has gone wrong on this server.")
+    out.print(Text("\nHistory", style="bold"))
+    out.print(tables.history(found["history"]))
+    if found["next"]:
+        out.print(f"There are more than {limit}; raise --limit.", style="dim")

@@ -1,0 +1,163 @@
+"""`stumble outbox`: look into the outboxes of this host."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich import box
+from rich.filesize import decimal
+from rich.table import Table
+
+from stumble.cli import tables
+from stumble.cli.ask import examples
+from stumble.outbox import Cursor
+from stumble.outbox.folders import RELAY
+from stumble.relay import inspection
+from stumble.relay.cursors import Progress
+from stumble.relay.rejected import read_aside
+from stumble.settings.base import load
+from stumble.wire.errors import StumbleError
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="List, verify and export the outboxes of this host.")
+
+
+_WIDE = 120
+_LONG = {"Folder", "Reason"}
+
+
+class Format(StrEnum):
+    """How to answer."""
+
+    table = "table"
+    json = "json"
+
+
+Directory = Annotated[
+    Path | None, typer.Option("--outbox-dir", help="The outbox directory.", envvar="STUMBLE_OUTBOX_DIR")
+]
+As = Annotated[Format, typer.Option("--format", help="A table for people, JSON for programs.")]
+Folder = Annotated[str | None, typer.Argument(help="One process's folder, as `ls` names it; all without it.")]
+
+
+def _directory(given: Path | None) -> Path:
+    directory = Path(load(outbox_dir=given).outbox_dir)
+    if not directory.is_dir():
+        raise StumbleError(f"There is no outbox directory {directory}; name it with --outbox-dir.")
+    return directory
+
+
+@app.command(
+    "ls",
+    epilog=examples("stumble outbox ls", "stumble outbox ls --format json | jq '.folders[] | select(.unsent > 0)'"),
+)
+def list_(*, outbox_dir: Directory = None, output: As = Format.table) -> None:
+    """List the folders, what waits in them, and the events that the broker refused for good."""
+    directory = _directory(outbox_dir)
+    known = inspection.cursors(directory)
+    reports = []
+    for place in inspection.find(directory, None):
+        with suppress(FileNotFoundError):  # the relay takes finished folders away
+            reports.append(inspection.report(place, known.get(place.key, Progress())))
+    aside = [{name: row[name] for name in row if name != "body"} for row in read_aside(directory / RELAY)]
+    if output is Format.json:
+        tables.print_json({"folders": [asdict(report) for report in reports], "set_aside": aside})
+        return
+    out = tables.console()
+    out.print(_folders(reports, wide=out.width >= _WIDE) if reports else "No process has left anything here.")
+    if aside:
+        out.print(f"\n{len(aside)} events that the broker refuses for good (stumble outbox export --set-aside):")
+        out.print(_aside(aside, wide=out.width >= _WIDE))
+
+
+def _folders(reports: list[inspection.Report], *, wide: bool) -> Table:
+    table = _grid("Folder", "Process", "Unsent", "Oldest", "Refused")
+    for name in ("User", "Bytes", "Sent", "Set aside", "Damaged") if wide else ():
+        table.add_column(name, no_wrap=True)
+    for report in reports:
+        alive = "alive" if report.alive else "gone"
+        row: list[Any] = [report.folder, alive, report.unsent, _age(report.oldest_unsent_at), report.refused or ""]
+        if wide:
+            row += [report.user, decimal(report.bytes), report.sent, report.set_aside or "", report.quarantined or ""]
+        table.add_row(*(tables.plain(value) for value in row))
+    return table
+
+
+def _aside(rows: list[dict[str, Any]], *, wide: bool) -> Table:
+    table = _grid("Event", "Size", "Reason", *(["Set aside (UTC)", "Folder"] if wide else []))
+    for row in rows:
+        cells = [row["event_id"], decimal(row["size"]), row["reason"]]
+        if wide:
+            cells += [tables.clock(row["set_aside_at"]), row["folder"]]
+        table.add_row(*(tables.plain(cell) for cell in cells))
+    return table
+
+
+@app.command(epilog=examples("stumble outbox verify", "stumble outbox verify uid-0/nova-compute-812-3fa1b2c4"))
+def verify(folder: Folder = None, *, outbox_dir: Directory = None, output: As = Format.table) -> None:
+    """Check every record on disk. Exit status 1 where something that was accepted is damaged.
+
+    Nothing needs to be mended by hand: the relay cuts what is torn, puts what is damaged into quarantine and goes on.
+    """
+    directory = _directory(outbox_dir)
+    verdicts = [inspection.verify(place) for place in inspection.find(directory, folder)]
+    if output is Format.json:
+        tables.print_json([asdict(verdict) | {"sound": verdict.is_sound} for verdict in verdicts])
+    else:
+        table = _grid("Folder", "", "Records", "Damaged", "Bytes", "Torn bytes")
+        for verdict in verdicts:
+            word = "sound" if verdict.is_sound else "damaged"
+            counts = [verdict.records, verdict.damaged, verdict.damaged_bytes, verdict.torn_bytes]
+            table.add_row(*(tables.plain(cell) for cell in [verdict.folder, word, *counts]))
+        tables.console().print(table)
+    raise typer.Exit(0 if all(verdict.is_sound for verdict in verdicts) else 1)
+
+
+@app.command(
+    epilog=examples(
+        "stumble outbox export > unsent.jsonl",
+        "stumble outbox export uid-0/nova-compute-812-3fa1b2c4 --all | jq .event.action",
+        "stumble outbox export --set-aside",
+    ),
+)
+def export(
+    folder: Folder = None,
+    *,
+    everything: Annotated[bool, typer.Option("--all", help="Also what was delivered and still lies here.")] = False,
+    set_aside: Annotated[bool, typer.Option("--set-aside", help="What the broker refused, bytes as base64.")] = False,
+    outbox_dir: Directory = None,
+) -> None:
+    """Write the events that were not delivered yet as JSON lines; nothing is taken away."""
+    directory = _directory(outbox_dir)
+    if set_aside:
+        for row in read_aside(directory / RELAY):
+            tables.print_line(row)
+        return
+    known = inspection.cursors(directory)
+    for place in inspection.find(directory, folder):
+        progress = Progress() if everything else known.get(place.key, Progress())
+        for event in inspection.events(place, Cursor(progress.segment, progress.offset)):
+            tables.print_line(event)
+
+
+def _grid(*columns: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    for name in columns:
+        table.add_column(name, no_wrap=name not in _LONG, overflow="fold", min_width=16 if name in _LONG else None)
+    return table
+
+
+def _age(at_us: int | None) -> str:
+    if at_us is None:
+        return ""
+    seconds = max(0, int(time.time() - at_us / 1e6))
+    return (
+        f"{seconds // 3600} h {seconds % 3600 // 60} min"
+        if seconds >= 3600
+        else f"{seconds // 60} min {seconds % 60} s"
+    )

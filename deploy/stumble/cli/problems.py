@@ -1,0 +1,106 @@
+"""`stumble problems`: what goes wrong, by cause; resolve and mute."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from stumble.cli import tables
+from stumble.cli.ask import ApiOption, Format, FormatOption, ask, change, examples
+
+app = typer.Typer(add_completion=False, no_args_is_help=True)
+Fingerprint = Annotated[str, typer.Argument(metavar="PROBLEM", help="Its fingerprint, v1:…")]
+NoteOption = Annotated[str | None, typer.Option(help="A word for those who look next.")]
+_COLUMNS = ("Problem", "State", "Last seen (UTC)", "What", "Blame", "Failures", "Servers", "Projects", "Hosts")
+_BARS = " ▁▂▃▄▅▆▇█"
+
+
+@app.callback()
+def problems() -> None:
+    """List what goes wrong, by cause; resolve and mute."""
+
+
+@app.command("ls", epilog=examples("stumble problems ls", "stumble problems ls --state REGRESSED"))
+def list_(
+    *,
+    state: Annotated[str | None, typer.Option(help="NEW (for a day), ONGOING, REGRESSED, RESOLVED or MUTED.")] = None,
+    muted: Annotated[bool, typer.Option(help="Muted ones too.")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=500, help="How many at most.")] = 50,
+    api: ApiOption = None,
+    format_: FormatOption = Format.TABLE,
+) -> None:
+    """List problems, the last seen first."""
+    parameters = {"state": state.upper() if state else None, "muted": muted, "limit": limit}
+    items = ask(api, "/v1/problems", parameters)["items"]
+    if format_ is Format.JSON:
+        Console(soft_wrap=True).print_json(data=items)
+    elif not items:
+        typer.echo("No problem has been seen.")
+    else:
+        tables.console().print(tables.rows(_COLUMNS, map(_row, items)))
+
+
+def _row(item: dict[str, Any]) -> tuple[object, ...]:
+    what = f"{item['action']}: {item['exception']}"
+    counts = (item[name] for name in ("failures", "instances", "projects", "hosts"))
+    return item["fingerprint"], item["state"], tables.clock(item["last_at"]), what, item["blame"], *counts
+
+
+@app.command(epilog=examples("stumble problems show v1:a7bf83194a6acce82d172c7e14315698"))
+def show(problem: Fingerprint, *, api: ApiOption = None, format_: FormatOption = Format.TABLE) -> None:
+    """Tell of one problem."""
+    _print(ask(api, f"/v1/problems/{problem}"), format_)
+
+
+@app.command(epilog=examples("stumble problems resolve v1:a7bf… --note 'host drained'"))
+def resolve(problem: Fingerprint, *, note: NoteOption = None, api: ApiOption = None) -> None:
+    """Say that a problem is solved; a failure that happens after this makes it regressed."""
+    _print(change(api, f"/v1/problems/{problem}/resolve", {"note": note}), Format.TABLE)
+
+
+@app.command(epilog=examples("stumble problems reopen v1:a7bf…"))
+def reopen(problem: Fingerprint, *, note: NoteOption = None, api: ApiOption = None) -> None:
+    """Say that a problem is not solved."""
+    _print(change(api, f"/v1/problems/{problem}/reopen", {"note": note}), Format.TABLE)
+
+
+@app.command(epilog=examples("stumble problems mute v1:a7bf… --for 3d"))
+def mute(
+    problem: Fingerprint,
+    *,
+    duration: Annotated[str, typer.Option("--for", help="15m, 8h, 3d.")] = "8h",
+    note: NoteOption = None,
+    api: ApiOption = None,
+) -> None:
+    """Push no alert about a problem for a while; it is recorded and counted as before."""
+    _print(change(api, f"/v1/problems/{problem}/mute", {"duration": duration, "note": note}), Format.TABLE)
+
+
+@app.command(epilog=examples("stumble problems unmute v1:a7bf…"))
+def unmute(problem: Fingerprint, *, api: ApiOption = None) -> None:
+    """Push alerts about a problem again."""
+    _print(change(api, f"/v1/problems/{problem}/unmute", {}), Format.TABLE)
+
+
+def _print(item: dict[str, Any], format_: Format) -> None:
+    if format_ is Format.JSON:
+        Console(soft_wrap=True).print_json(data=item)
+        return
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for name, value in item.items():
+        if name == "hours":
+            table.add_row("last 24 hours", tables.plain(sparkline(value)))
+        elif value is not None and name.endswith(("_at", "_until")):
+            table.add_row(name.replace("_", " "), f"{tables.clock(value)} UTC")
+        elif value is not None:
+            table.add_row(name.replace("_", " "), tables.plain(value))
+    tables.console().print(table)
+
+
+def sparkline(values: list[int]) -> str:
+    """Draw counts as bars."""
+    most = max(values, default=0) or 1
+    return "".join(_BARS[-(-value * (len(_BARS) - 1) // most)] for value in values)

@@ -1,0 +1,95 @@
+"""`stumble projector`: build the failure store from the topic."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stumble.cli.ask import examples
+from stumble.cli.roles import DatabaseOption, MetricsPortOption, settings_of, stopping
+from stumble.local.supervisor import Role, Supervisor
+from stumble.metrics.process import serve
+from stumble.projector.loop import Projector
+from stumble.projector.settings import ProjectorSettings
+from stumble.runtime.affinity import NONE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+app = typer.Typer(add_completion=False)
+ProcessesOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=64,
+        help="Processes that share the partitions, each on a core of its own with some 250 MB (1). The first has the "
+        "metrics port, the others have the ports after it.",
+        show_default=False,
+    ),
+]
+
+
+@app.command(
+    epilog=examples(
+        "stumble projector",
+        "stumble projector --processes 4 --metrics-port 8687",
+        'STUMBLE_KAFKA__CONSUMER_OPTIONS=\'{"group.protocol": "consumer"}\' stumble projector',
+    ),
+)
+def projector(
+    *,
+    processes: ProcessesOption = None,
+    database_url: DatabaseOption = None,
+    metrics_port: MetricsPortOption = None,
+) -> None:
+    """Read events from Kafka and keep the failure store, one PostgreSQL transaction a batch.
+
+    Start as many as there are partitions to share. It waits for Kafka and the database, and ends between two
+    batches on SIGTERM.
+    """
+    settings = settings_of(database_url, metrics_port)
+    own = ProjectorSettings()
+    count = processes or own.processes
+    if count > 1:
+        # What was found elsewhere, the processes find there themselves: a secret is not passed on without need.
+        given = {} if database_url is None else {"STUMBLE_DATABASE_URL": database_url}
+        _several(given, settings.metrics_port, count, core=own.core)
+        return
+    stop = stopping()
+    role = Projector(settings, own)
+    if settings.metrics_port is not None:
+        health = role.health
+        port = serve(settings.metrics_host, settings.metrics_port, health.metrics.registry, health.live, health.ready)
+        typer.echo(f"Metrics and health on http://{settings.metrics_host}:{port}/metrics")
+    role.run(stop)
+
+
+def _several(env: Mapping[str, str], metrics_port: int | None, count: int, *, core: int | None) -> None:
+    """Run projectors of one process each until told to stop; one that is killed is started again.
+
+    Each has a core, from number `core` on.
+    """
+    stop = stopping()
+    with tempfile.TemporaryDirectory(prefix="stumble-projector-") as folder:
+        crew = Supervisor(Path(folder), env, typer.echo)
+        try:
+            for number in range(count):
+                words = ("projector", "--processes", "1", *_metrics(metrics_port, number))
+                place = NONE if core == NONE else (core or 0) + number
+                own = {"STUMBLE_PROJECTOR_CORE": str(place)}
+                crew.start(Role(f"projector {number + 1}", words, 0, own, terminal=True, vital=True))
+            for _ in crew.watch():
+                if stop.is_set():
+                    break
+        finally:
+            crew.stop()
+
+
+def _metrics(port: int | None, number: int) -> tuple[str, ...]:
+    """Return the option of one of several: the ports follow each other, unless any free one (0) will do."""
+    if port is None:
+        return ()
+    return ("--metrics-port", str(port + number if port else 0))

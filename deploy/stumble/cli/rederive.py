@@ -1,0 +1,82 @@
+"""`stumble rederive`: derive stored requests anew after a change of rules."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+import typer
+
+from stumble.cli.ask import examples
+from stumble.cli.roles import DatabaseOption, settings_of
+from stumble.ingest.rederive import Report, Selection
+from stumble.ingest.rederive import rederive as run
+from stumble.store.adapters import register
+from stumble.store.connect import connect
+from stumble.store.version import require_current
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command(
+    epilog=examples(
+        "stumble rederive --dry-run",
+        "stumble rederive",
+        "stumble rederive --instance 15db147f-b35b-4889-a0a8-9c0d0d0fd501",
+        "stumble rederive --since 2026-01-01T00:00:00+00:00 --from-events",
+    ),
+)
+def rederive(
+    *,
+    instance: Annotated[UUID | None, typer.Option(help="Only this instance.", show_default=False)] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Only instances with news since then (ISO 8601).", show_default=False)
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(help="Only instances without news since then (ISO 8601).", show_default=False)
+    ] = None,
+    from_events: Annotated[
+        bool, typer.Option("--from-events", help="Make the facts anew from the stored events first.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would change, change nothing.")] = False,
+    database_url: DatabaseOption = None,
+) -> None:
+    """Apply this program's rules to everything that is stored, and publish what they correct.
+
+    Projectors may run meanwhile. What a correction changes gets its next revision on the topics, and the counters
+    move by the difference.
+    """
+    settings = settings_of(database_url)
+    url = settings.database_url.get_secret_value()
+    require_current(url)
+    selection = Selection(str(instance) if instance else None, _moment(since), _moment(until))
+    with connect(url, application="stumble-rederive") as connection:
+        register(connection)
+        report = run(
+            connection,
+            settings.kafka.topics.actions,
+            selection,
+            from_events=from_events,
+            dry_run=dry_run,
+            told=lambda so_far: typer.echo(f"{so_far.instances} instances …", err=True),
+        )
+    typer.echo(_told(report, dry_run=dry_run))
+
+
+def _moment(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no ISO 8601 time, such as 2026-01-31T12:00:00+00:00") from None
+    return found if found.tzinfo else found.astimezone()
+
+
+def _told(report: Report, *, dry_run: bool) -> str:
+    change = "would change" if dry_run else "changed"
+    return (
+        f"{report.instances} instances derived anew: {report.requests} requests and {report.failures} failures "
+        f"{change}, {report.publications} corrections {'would be ' if dry_run else ''}published."
+    )

@@ -1,0 +1,71 @@
+"""`stumble relay`: send what the outboxes of this host hold to Kafka."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import structlog
+import typer
+
+from stumble.cli.ask import examples
+from stumble.metrics.process import serve
+from stumble.relay import Relay
+from stumble.settings.base import Settings, load
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command(
+    epilog=examples(
+        "stumble relay --outbox-dir /var/lib/stumble/outbox",
+        "STUMBLE_KAFKA__BOOTSTRAP_SERVERS=kafka1:9092,kafka2:9092 stumble relay --metrics-port 8689",
+        "STUMBLE_CONFIG=/etc/stumble/relay.toml stumble relay",
+    ),
+)
+def relay(
+    *,
+    outbox_dir: Annotated[
+        Path | None,
+        typer.Option(help="Where this host's services leave their events.", envvar="STUMBLE_OUTBOX_DIR"),
+    ] = None,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="Serve metrics on this port.", envvar="STUMBLE_METRICS_PORT"),
+    ] = None,
+    status_interval: Annotated[float, typer.Option(min=1, help="Seconds between two statuses of every folder.")] = 30.0,
+) -> None:
+    """Deliver every outbox of this host to Kafka, until it is told to stop (SIGTERM, Ctrl-C).
+
+    One relay serves a host. It may be stopped, killed and started again at any time: events wait in the outboxes.
+    """
+    settings = load(outbox_dir=outbox_dir, metrics_port=metrics_port)
+    configure_log(settings)
+    daemon = Relay(settings, status_interval=status_interval)
+    if settings.metrics_port is not None:
+        serve(settings.metrics_host, settings.metrics_port, daemon.registry, daemon.live, daemon.ready)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: daemon.stop())
+    structlog.get_logger("stumble.relay").info(
+        "serving", outbox=str(settings.outbox_dir), kafka=settings.kafka.bootstrap_servers
+    )
+    daemon.run()
+
+
+def configure_log(settings: Settings) -> None:
+    """Write one line a fact to standard error, for people or as JSON."""
+    renderer: structlog.types.Processor = structlog.processors.JSONRenderer()
+    if settings.log_format == "console":
+        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(settings.log_level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )

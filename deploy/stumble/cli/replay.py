@@ -1,0 +1,101 @@
+"""`stumble replay`: the topic told again, as a store of its own or as the story of one server."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated
+from uuid import UUID
+
+import typer
+
+from stumble.audit.instance_history import Story, lines
+from stumble.audit.replay import Replay
+from stumble.cli.ask import between, examples
+from stumble.cli.audit import ProcessesOption, progress
+from stumble.cli.roles import DatabaseOption, settings_of
+from stumble.store.connect import StoreError, StoreUnavailableError, connect, shown
+from stumble.wire.errors import StumbleError
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command(
+    epilog=examples(
+        "stumble replay --instance 15db147f-b35b-4889-a0a8-9c0d0d0fd501",
+        "stumble replay --to 2026-01-31T12:00:00Z --into before_the_storm",
+        "stumble replay --into postgresql://me@host/copy",
+    ),
+)
+def replay(
+    *,
+    instance: Annotated[UUID | None, typer.Option(help="Print the story of this server.", show_default=False)] = None,
+    from_: Annotated[str | None, typer.Option("--from", metavar="TIME", help="Begin with what Kafka got then.")] = None,
+    to: Annotated[str | None, typer.Option(metavar="TIME", help="End with what Kafka got before then.")] = None,
+    into: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME_OR_URL", help="Database for a store as of then: made beside the store's own if it's a name."
+        ),
+    ] = None,
+    alerts: Annotated[
+        bool, typer.Option("--alerts", help="Leave the new store writable, so that an alerter may send from it.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Answer as one JSON document.")] = False,
+    processes: ProcessesOption = None,
+    database_url: DatabaseOption = None,
+) -> None:
+    """Tell the topic again: the story of one server, or a store as it was at any time.
+
+    The new store is read-only and can be asked by `stumble api` with STUMBLE_DATABASE_URL set to it. Nothing is sent
+    from it. What the store decided by the clock up to then is taken over.
+    """
+    if (instance is None) == (into is None):
+        raise typer.BadParameter("say either --instance or --into")
+    settings = settings_of(database_url)
+    begin, end = between(from_, to, "--from and --to")
+    if instance is not None:
+        _tell(Story(settings, str(instance), begin, end, progress()), as_json=as_json)
+        return
+    _reach(into or "")
+    done = Replay(settings, begin, end, progress(), processes=processes).into(into or "", alerts=alerts)
+    rate = done.records / done.seconds if done.seconds else 0
+    if as_json:
+        figures = {name: getattr(done, name) for name in ("records", "events", "unreadable", "instances", "decisions")}
+        json.dump({**figures, "seconds": done.seconds, "records_per_second": rate}, sys.stdout)
+        sys.stdout.write("\n")
+        return
+    typer.echo(
+        f"{done.records:,} records, {done.events:,} events of {done.instances:,} instances in {done.seconds:.1f} s "
+        f"({rate:,.0f} records/s); {done.unreadable:,} can't be read, {done.decisions:,} decisions taken over."
+    )
+    kind = "It can be written to: an alerter may send from it." if alerts else "It is read-only."
+    typer.echo(f"The store is in the database {shown(done.url)}. {kind}")
+
+
+def _reach(into: str) -> None:
+    """Look at a database given by its URL before anything is read; what is wrong with it is --into's to mend."""
+    if "://" not in into and "=" not in into:
+        return
+    try:
+        connect(into).close()
+    except StoreUnavailableError as error:
+        raise StumbleError(
+            f"The database at {shown(into)} does not answer ({error.said}): start or make it, or change --into."
+        ) from error
+    except StoreError as error:
+        raise StumbleError(
+            "--into is no address of a PostgreSQL: write postgresql://user@host:5432/database, or a name alone."
+        ) from error
+
+
+def _tell(story: Story, *, as_json: bool) -> None:
+    if not story.readings:
+        typer.echo(f"The topic tells nothing of {story.instance} there.", err=True)
+        raise typer.Exit(1)
+    if as_json:
+        json.dump(story.as_json(), sys.stdout, indent=2, default=str)
+        sys.stdout.write("\n")
+        return
+    for line in lines(story.events(), story.requests()):
+        typer.echo(line)

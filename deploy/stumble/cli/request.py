@@ -1,0 +1,41 @@
+"""`stumble request`: everything that happened in one request."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from urllib.parse import quote
+
+import typer
+
+from stumble.cli import tables
+from stumble.cli.ask import Api, ApiOption, Format, FormatOption, examples
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command(
+    epilog=examples(
+        "stumble request req-0a5b2a5e-7a1f-4c1e-9f43-0a6f1c3c8a11",
+        "stumble request REQUEST_ID --format json | jq '.items[].outcome'",
+    ),
+)
+def request(
+    *,
+    request_id: Annotated[str, typer.Argument(metavar="REQUEST_ID", help="A request id or global request id.")],
+    format_: FormatOption = Format.TABLE,
+    api: ApiOption = None,
+) -> None:
+    """Show how a request went: its outcome, and each failure attempt by attempt, host by host.
+
+    One id can mean several servers and actions: all are shown, in the order of their start.
+    """
+    with Api(api) as client:
+        found = client.get(f"/v1/requests/{quote(request_id, safe='')}")
+    if format_ is Format.JSON:
+        tables.print_json(found)
+        return
+    out = tables.console()
+    for number, item in enumerate(found["items"]):
+        if number:
+            out.print()
+        out.print(tables.request(item))

@@ -1,0 +1,52 @@
+"""What the long-running roles of the consuming side share: settings, log, SIGTERM, the metrics port."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stumble.settings.base import load
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from stumble.settings.base import Settings
+
+DatabaseOption = Annotated[
+    str | None, typer.Option(help="PostgreSQL of the store.", envvar="STUMBLE_DATABASE_URL", show_default=False)
+]
+MetricsPortOption = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        max=65535,
+        help="Port of /metrics, /healthz and /readyz; 0 takes a free one. None is opened without it.",
+        envvar="STUMBLE_METRICS_PORT",
+        show_default=False,
+    ),
+]
+
+
+def settings_of(database_url: str | None = None, metrics_port: int | None = None) -> Settings:
+    """Read the settings, with a command's own options on top, and set up the log."""
+    settings = load(database_url=database_url, metrics_port=metrics_port)
+    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it tells every request, and a webhook's address is a secret
+    return settings
+
+
+def stopping() -> threading.Event:
+    """Return an event that SIGTERM and Ctrl-C set: the role ends between two batches."""
+    stop = threading.Event()
+
+    def asked(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        stop.set()
+
+    signal.signal(signal.SIGTERM, asked)
+    signal.signal(signal.SIGINT, asked)
+    return stop

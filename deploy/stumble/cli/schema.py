@@ -1,0 +1,221 @@
+"""`stumble schema`: show the Avro schemas, and hold their versions to each other."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from stumble.cli import tables
+from stumble.cli.ask import Format, FormatOption, examples
+from stumble.wire.errors import StumbleError
+from stumble.wire.schemas import ALL, Schema
+from stumble.wire.taxonomy.scan import classes, nova_package
+from stumble.wire.taxonomy.update import compare
+from stumble.wire.taxonomy.update import write as write_classes
+
+app = typer.Typer(add_completion=False)
+_NEEDS = "`stumble schema check` needs avro, which isn't installed here; install it with: pip install 'stumble[dev]'"
+
+_NEEDS_STORE = "`--unknown` reads the store and needs more than is installed: pip install 'stumble[consumers]'"
+
+
+@app.callback(epilog=examples("stumble schema list", "stumble schema show ActionFailed", "stumble schema check"))
+def schema() -> None:
+    """Show the Avro schemas, check that their versions stay compatible."""
+
+
+@app.command("list", epilog=examples("stumble schema list", "stumble schema list --format json"))
+def list_(*, format_: FormatOption = Format.TABLE) -> None:
+    """List all versions of all records."""
+    rows = [
+        {"name": each.name, "version": each.version, "fingerprint": each.fingerprint.hex(), "doc": each.parsed["doc"]}
+        for each in sorted(ALL, key=lambda each: (each.name, each.version))
+    ]
+    if format_ is Format.JSON:
+        tables.print_json(rows)
+        return
+    table = tables.empty("Name", "Version", "Fingerprint", "What it is")
+    for row in rows:
+        table.add_row(row["name"], str(row["version"]), row["fingerprint"], row["doc"])
+    tables.console().print(table)
+
+
+@app.command(
+    epilog=examples(
+        "stumble schema show InstanceActionEvent",
+        "stumble schema show ActionFailed --format json > ActionFailed.avsc",
+    ),
+)
+def show(
+    name: Annotated[str, typer.Argument(help="Name of a record, with or without its namespace.")],
+    *,
+    version: Annotated[int | None, typer.Option(min=1, help="Which version; the newest without it.")] = None,
+    format_: FormatOption = Format.TABLE,
+) -> None:
+    """Show a record's fields; with --format json the schema itself."""
+    found = _find(name, version)
+    definition = json.loads(found.json)
+    if format_ is Format.JSON:
+        tables.print_json(definition)
+        return
+    out = tables.console()
+    out.print(f"{found.name} version {found.version}, fingerprint {found.fingerprint.hex()}\n{definition['doc']}\n")
+    table = tables.empty("Field", "Type", "Bytes at most", "What it is")
+    _rows(table, definition, "")
+    out.print(table)
+
+
+@app.command(
+    epilog=examples(
+        "stumble schema check",
+        "stumble schema check instance-action-event.v2.avsc",
+        "Exit status: 0 all versions read each other, 1 not, with the reasons.",
+    ),
+)
+def check(
+    candidates: Annotated[
+        list[Path] | None,
+        typer.Argument(exists=True, dir_okay=False, help="New versions (.avsc) to check with those of this release."),
+    ] = None,
+    *,
+    format_: FormatOption = Format.TABLE,
+) -> None:
+    """Check that every version of a record can read every other, also what Avro's own rules don't see."""
+    texts = {name: [each.json for each in ALL if each.name == name] for name in dict.fromkeys(s.name for s in ALL)}
+    for path in candidates or []:
+        texts.setdefault(_name(path), []).append(path.read_text("utf-8"))
+    found = {name: _problems(versions) for name, versions in texts.items()}
+    if format_ is Format.JSON:
+        tables.print_json(found)
+    else:
+        for name, lines in found.items():
+            sys.stdout.write(f"{name}: {'; '.join(lines) or f'fine, versions: {len(texts[name])}'}\n")
+    if any(found.values()):
+        raise typer.Exit(1)
+
+
+@app.command(
+    epilog=examples(
+        "stumble schema taxonomy --nova /opt/nova",
+        "stumble schema taxonomy --nova .venv-nova-33.0.2 --nova .venv-nova-34.0.0 --write",
+        "stumble schema taxonomy --unknown",
+        "Exit status: 0 every class is known, 1 there are unknown ones.",
+    ),
+)
+def taxonomy(
+    *,
+    nova: Annotated[
+        list[Path] | None,
+        typer.Option(help="Virtual environment that holds Nova, or its package; repeatable.", show_default=False),
+    ] = None,
+    unknown: Annotated[
+        bool, typer.Option("--unknown", help="List the classes in the store that stumble doesn't know.")
+    ] = False,
+    write: Annotated[
+        bool, typer.Option("--write", help="Take new classes and codes into the file that ships.")
+    ] = False,
+    database_url: Annotated[
+        str | None,
+        typer.Option(help="PostgreSQL of the store, for --unknown.", envvar="STUMBLE_DATABASE_URL", show_default=False),
+    ] = None,
+) -> None:
+    """Compare Nova's exception classes with those that stumble knows, and show the blame that its rules give new ones.
+
+    Nothing of Nova is imported. A class that stumble doesn't know keeps its name, and its blame is UNKNOWN; those that
+    came in are listed with --unknown, and counted by stumble_action_failure_exceptions_unknown.
+    """
+    if unknown:
+        _seen(database_url)
+        return
+    if not nova:
+        raise StumbleError("Say what to compare with: --nova and a virtual environment that holds Nova, or --unknown.")
+    installed = {name: row for place in nova for name, row in classes(nova_package(place)).items()}
+    found = compare(installed)
+    for name, (base, code, blame) in found.unknown.items():
+        sys.stdout.write(f"unknown: {name} ({base}, {code}); the rules would say {blame}\n")
+    for name, (before, after) in found.recoded.items():
+        sys.stdout.write(f"code: {name} is {after} there, {before} here\n")
+    sys.stdout.write(f"{found.found} classes there, {len(found.unknown)} of them unknown here\n")
+    if write:
+        write_classes(installed)
+        sys.stdout.write("All of them are known now; look at what the rules say of the new ones.\n")
+    elif found.unknown or found.recoded:
+        raise typer.Exit(1)
+
+
+def _seen(database_url: str | None) -> None:
+    """List the unknown classes in the store; exit status 1 where there are any."""
+    try:
+        from stumble.settings.base import load  # noqa: PLC0415 - needs an extra
+        from stumble.store.connect import connect  # noqa: PLC0415 - needs an extra
+        from stumble.store.unknown_exceptions import unknown_exceptions  # noqa: PLC0415 - needs an extra
+    except ModuleNotFoundError as error:
+        raise StumbleError(_NEEDS_STORE) from error
+    url = load(database_url=database_url).database_url.get_secret_value()
+    with connect(url, application="stumble-schema") as connection:
+        found = unknown_exceptions(connection)
+    for one in found:
+        whose = "Nova's, of a release that stumble doesn't know" if one.is_nova else "a library's, or nothing tells"
+        sys.stdout.write(
+            f"unknown: {one.exception} ({whose}); failures: {one.failures}, the last at {one.last_at.isoformat()}, "
+            f"in {', '.join(one.actions)}\n"
+        )
+    sys.stdout.write(f"{len(found)} classes in the store are unknown\n")
+    if found:
+        raise typer.Exit(1)
+
+
+def _problems(versions: Sequence[str]) -> list[str]:
+    from stumble.wire.compatibility import problems  # noqa: PLC0415 - needs an extra
+
+    try:
+        return problems(versions)
+    except ModuleNotFoundError as error:
+        raise StumbleError(_NEEDS) from error
+
+
+def _name(path: Path) -> str:
+    try:
+        definition = json.loads(path.read_text("utf-8"))
+        return f"{definition['namespace']}.{definition['name']}"
+    except (ValueError, KeyError, TypeError) as error:
+        raise StumbleError(f"{path} is no Avro record schema with a namespace and a name.") from error
+
+
+def _find(name: str, version: int | None) -> Schema:
+    named = [each for each in ALL if name.lower() in {each.name.lower(), each.name.rpartition(".")[2].lower()}]
+    found = [each for each in named if version in {None, each.version}]
+    if not found:
+        names = ", ".join(sorted({each.name.rpartition(".")[2] for each in ALL}))
+        which = f"version {version} of {name}" if named else f"schema {name}"
+        raise StumbleError(f"There is no {which}; there are {names}.")
+    return max(found, key=lambda each: each.version)
+
+
+def _rows(table: Any, record: dict[str, Any], prefix: str) -> None:
+    for item in record["fields"]:
+        kind, nested = _kind(item["type"])
+        table.add_row(prefix + item["name"], kind, str(item.get("maxBytes", "")), item.get("doc", ""))
+        if nested:
+            _rows(table, nested, f"{prefix}{item['name']}.")
+
+
+def _kind(kind: Any) -> tuple[str, dict[str, Any] | None]:
+    """Return how a type reads, and the record inside it."""
+    if isinstance(kind, list):
+        inner, nested = _kind(kind[1])
+        return f"{inner}?", nested
+    if isinstance(kind, str):
+        return kind, None
+    if kind["type"] == "record":
+        return kind["name"], kind
+    if kind["type"] == "enum":
+        return " | ".join(kind["symbols"]), None
+    if inside := kind.get("items") or kind.get("values"):
+        return f"{kind['type']} of {_kind(inside)[0]}", None
+    return str(kind.get("logicalType", kind["type"])), None

@@ -1,0 +1,166 @@
+"""`stumble subscriptions`: who is told of failures, outcomes and alerts by webhook."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from stumble.cli import tables
+from stumble.cli.ask import ApiOption, Format, FormatOption, ask, change, drop, examples
+
+app = typer.Typer(add_completion=False, no_args_is_help=True)
+Id = Annotated[str, typer.Argument(metavar="ID", help="Id of the subscription.")]
+
+
+@app.callback()
+def subscriptions() -> None:
+    """Manage who is told of failures, outcomes and alerts by webhook."""
+
+
+@app.command("ls", epilog=examples("stumble subscriptions ls"))
+def list_(*, api: ApiOption = None, format_: FormatOption = Format.TABLE) -> None:
+    """List subscribers."""
+    items = ask(api, "/v1/subscriptions")["items"]
+    if format_ is Format.TABLE and not items:
+        typer.echo("Nobody has subscribed.")
+        return
+    rows = [
+        [item["id"], item["url"], item["body"], ", ".join(item["kinds"]), _match(item), _state(item)] for item in items
+    ]
+    _show(("Subscription", "Address", "Body", "Kinds", "Match", "State"), rows, items, format_)
+
+
+@app.command(
+    epilog=examples(
+        "stumble subscriptions add https://hooks.example.org/nova",
+        "stumble subscriptions add https://hooks.example.org/nova --kind outcome --match blame=OPERATOR",
+        "stumble subscriptions add https://hooks.example.org/nova --kind alert --rule 'spread*' --severity critical",
+    )
+)
+def add(
+    url: Annotated[str, typer.Argument(help="https address that takes POST.")],
+    *,
+    kind: Annotated[list[str] | None, typer.Option(help="failure, outcome or alert; repeatable.")] = None,
+    match: Annotated[list[str] | None, typer.Option(help="FIELD=PATTERN as in a rule; repeatable.")] = None,
+    rule: Annotated[
+        list[str] | None, typer.Option(help="Alerts of this rule only (a pattern); repeatable. Left out: of all.")
+    ] = None,
+    severity: Annotated[
+        list[str] | None, typer.Option(help="Alerts of info, warning or critical only; repeatable.")
+    ] = None,
+    body: Annotated[str, typer.Option(help="standard, or alertmanager (webhook version 4).")] = "standard",
+    secret: Annotated[str | None, typer.Option(help="whsec_…; left out, one is made.")] = None,
+    api: ApiOption = None,
+) -> None:
+    """Add a subscriber and print its secret, this once.
+
+    Of an alert it is told twice: when it fires and when it is over.
+    """
+    wanted: dict[str, list[str]] = {}
+    for item in match or []:
+        name, equals, pattern = item.partition("=")
+        if not equals:
+            raise typer.BadParameter(f"{item} is not FIELD=PATTERN")
+        wanted.setdefault(name, []).append(pattern)
+    alerts = {"rules": rule or [], "severities": severity or []}
+    new = {"url": url, "body": body, "kinds": kind or ["failure"], "match": wanted, **alerts, "secret": secret}
+    made = change(api, "/v1/subscriptions", new)
+    typer.echo(f"id      {made['id']}\nsecret  {made['secret']}")
+
+
+@app.command("rm", epilog=examples("stumble subscriptions rm ID"))
+def remove(subscription: Id, *, api: ApiOption = None) -> None:
+    """Remove a subscriber and its log."""
+    drop(api, f"/v1/subscriptions/{subscription}")
+    typer.echo("Removed.")
+
+
+@app.command("test", epilog=examples("stumble subscriptions test ID && stumble subscriptions log ID"))
+def send_test(subscription: Id, *, api: ApiOption = None) -> None:
+    """Send a test message."""
+    made = change(api, f"/v1/subscriptions/{subscription}/test", {})
+    typer.echo(f"Message {made['message_id']} is on its way; the log tells what became of it.")
+
+
+@app.command(epilog=examples("stumble subscriptions rotate ID"))
+def rotate(subscription: Id, *, api: ApiOption = None) -> None:
+    """Make a new secret; until the next rotation messages are signed with the old one too."""
+    typer.echo(change(api, f"/v1/subscriptions/{subscription}/rotate", {})["secret"])
+
+
+@app.command(epilog=examples("stumble subscriptions enable ID"))
+def enable(subscription: Id, *, api: ApiOption = None) -> None:
+    """Take up again a subscriber that had answered 410."""
+    change(api, f"/v1/subscriptions/{subscription}/enable", {})
+    typer.echo("Enabled.")
+
+
+@app.command(epilog=examples("stumble subscriptions log ID"))
+def log(
+    subscription: Id,
+    *,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many at most.")] = 20,
+    api: ApiOption = None,
+    format_: FormatOption = Format.TABLE,
+) -> None:
+    """Tell what became of the newest messages."""
+    items = ask(api, f"/v1/subscriptions/{subscription}/deliveries", {"limit": limit})["items"]
+    if format_ is Format.TABLE and not items:
+        typer.echo("No message yet.")
+        return
+    rows = [
+        [
+            item["message_id"],
+            _about(item),
+            item["created_at"][:19],
+            str(item["attempts"]),
+            str(item["last_status"] or ""),
+            _became(item),
+        ]
+        for item in items
+    ]
+    _show(("Message", "About", "Made (UTC)", "Tries", "Status", "Became"), rows, items, format_)
+
+
+@app.command(epilog=examples("stumble subscriptions resend ID MESSAGE"))
+def resend(
+    subscription: Id,
+    message: Annotated[str, typer.Argument(help="Id of the message.")],
+    *,
+    api: ApiOption = None,
+) -> None:
+    """Send a message again, under its id."""
+    change(api, f"/v1/subscriptions/{subscription}/deliveries/{message}/resend", {})
+    typer.echo("It is on its way.")
+
+
+def _show(titles: tuple[str, ...], rows: list[list[str]], items: list[Any], format_: Format) -> None:
+    if format_ is Format.JSON:
+        Console(soft_wrap=True).print_json(data=items)
+        return
+    tables.console().print(tables.rows(titles, rows))
+
+
+def _match(item: dict[str, Any]) -> str:
+    wanted = {**item["match"], "rule": item["rules"], "severity": item["severities"]}
+    return " ".join(f"{name}={','.join(patterns)}" for name, patterns in wanted.items() if patterns) or "everything"
+
+
+def _about(item: dict[str, Any]) -> str:
+    if alert := item["alert"]:
+        return f"{alert['rule']} {alert['status']}"
+    return "test" if item["publication_id"] is None else "failure or outcome"
+
+
+def _state(item: dict[str, Any]) -> str:
+    return f"off: {item['disabled_reason']}" if item["disabled_at"] else "on"
+
+
+def _became(item: dict[str, Any]) -> str:
+    if item["delivered_at"]:
+        return f"delivered {item['delivered_at'][:19]}"
+    if item["given_up_at"]:
+        return f"given up: {item['last_error']}"
+    return f"next try {item['next_at'][:19]}" + (f" ({item['last_error']})" if item["last_error"] else "")

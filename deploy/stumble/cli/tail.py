@@ -1,0 +1,173 @@
+"""`stumble tail`: decoded records of a topic as they come."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+
+from stumble.cli import tables
+from stumble.cli.ask import Format, FormatOption, examples
+from stumble.cli.reading import KINDS, Read, Reader, resolve
+from stumble.runtime.times import from_micros, parse_when, rfc3339
+from stumble.settings.base import load
+
+app = typer.Typer(add_completion=False)
+_DLQ = "__stumble.errors."
+
+
+def _place(text: str) -> datetime | str:
+    if text in {"beginning", "end"}:
+        return text
+    try:
+        return parse_when(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"give beginning, end, a span such as 15m, or an ISO time, not {text!r}") from error
+
+
+@app.command(
+    epilog=examples(
+        "stumble tail",
+        "stumble tail failures --from 1h",
+        "stumble tail outcomes --from beginning --to-end --format json | jq .record.outcome",
+        "stumble tail dlq --from 2026-01-31T12:00:00Z --limit 10",
+    ),
+)
+def tail(
+    *,
+    topic: Annotated[
+        str, typer.Argument(metavar="TOPIC", help=f"{', '.join(KINDS)}, or the full name of one of them.")
+    ] = "actions",
+    start: Annotated[
+        str, typer.Option("--from", metavar="PLACE", help="beginning, end, a span back (15m), or an ISO time.")
+    ] = "end",
+    limit: Annotated[int | None, typer.Option(min=1, help="Stop after so many.")] = None,
+    to_end: Annotated[bool, typer.Option("--to-end", help="Stop at the end that the topic has now.")] = False,
+    instance: Annotated[str | None, typer.Option(metavar="UUID", help="Only records of this server.")] = None,
+    format_: FormatOption = Format.TABLE,
+    bootstrap_servers: Annotated[
+        str | None, typer.Option(help="Kafka brokers.", envvar="STUMBLE_KAFKA__BOOTSTRAP_SERVERS")
+    ] = None,
+    registry: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Schema registry, if any.", envvar="STUMBLE_KAFKA__SCHEMA_REGISTRY_URL"),
+    ] = None,
+) -> None:
+    """Show decoded records of a topic, straight from Kafka: one line each, or JSON lines.
+
+    Reads without a consumer group and commits nothing. Both framings are understood; what can't be decoded is shown
+    as such.
+    """
+    kafka = load().kafka
+    given = {"bootstrap_servers": bootstrap_servers, "schema_registry_url": registry}
+    kafka = kafka.model_copy(update={name: value for name, value in given.items() if value})
+    name, schema = resolve(topic, kafka.topics)
+    place = _place(start)
+    reader = Reader(kafka, name, schema)
+    shown, out = 0, tables.console()
+    try:
+        reader.start(place)
+        for item in reader.read(to_end=to_end):
+            if instance and item.key != instance.lower():
+                continue
+            if format_ is Format.JSON:
+                tables.print_line(as_json(name, item))
+            else:
+                out.print(as_line(item), soft_wrap=True)
+            shown += 1
+            if shown == limit:
+                break
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    finally:
+        reader.close()
+    if to_end and not shown and format_ is Format.TABLE:
+        out.print(f"There is nothing in {name} from there on.")
+
+
+def as_json(topic: str, item: Read) -> dict[str, Any]:
+    """Show a record for programs: its place, key and headers beside what it says."""
+    found: dict[str, Any] = {
+        "topic": topic,
+        "partition": item.partition,
+        "offset": item.offset,
+        "timestamp": rfc3339(datetime.fromtimestamp(item.timestamp / 1000, UTC)),
+        "key": item.key,
+        "headers": item.headers,
+        "record": _readable(item.record) if item.record is not None else None,
+    }
+    if item.error:
+        found |= {"error": item.error, "value": base64.b64encode(item.value).decode()}
+    return found
+
+
+def as_line(item: Read) -> Text:
+    """Show a record for people."""
+    reason = item.headers.get(f"{_DLQ}exception.message")
+    if reason or item.record is None:
+        return _bad(item, reason)
+    record = _readable(item.record)
+    if "failure_ids" in record:
+        line = Text(f"{tables.clock(record['published_at'])}  ", style="dim") + tables.verdict(record)
+        return line + _standing(record)
+    if "revision" in record:
+        return tables.line(record) + _standing(record)
+    if "backlog_events" in record:
+        return _status(record)
+    return _event(record)
+
+
+def _event(record: Mapping[str, Any]) -> Text:
+    source = record.get("source") or {}
+    parts = [
+        Text(tables.clock(record["occurred_at"]), style="dim"),
+        Text(str(record["phase"]), style="red" if record["phase"] == "ERROR" else "cyan"),
+        tables.plain(record.get("action"), "bold"),
+        tables.plain(record.get("step")),
+        tables.plain(record.get("host")),
+        tables.plain(record.get("instance_uuid")),
+        tables.what(record["failure"]) if record.get("failure") else Text(),
+        tables.plain(source.get("signal"), "dim"),
+        tables.plain(record.get("request_id"), "dim"),
+    ]
+    return Text("  ").join(part for part in parts if part.plain)
+
+
+def _status(record: Mapping[str, Any]) -> Text:
+    text = Text(f"{tables.clock(record['reported_at'])}  ", style="dim")
+    text.append_text(tables.plain(f"{record['host']} {record['process']}", "bold"))
+    text.append(f"  sent {record['sent_total']} of {record['accepted_total']}, {record['backlog_events']} waiting")
+    text.append(f", {record['refused_total']} refused, {record['set_aside_total']} set aside")
+    return text if record["alive"] else text.append("  (no process holds it)", style="dim")
+
+
+def _standing(record: Mapping[str, Any]) -> Text:
+    text = f"  r{record['revision']}" if record["revision"] > 1 else ""
+    if record["status"] != "CURRENT":
+        text += f"  {record['status'].lower()}"
+        text += f" by {record['replaced_by']}" if record.get("replaced_by") else ""
+    return Text(text, style="dim")
+
+
+def _bad(item: Read, reason: str | None) -> Text:
+    place = f"partition {item.partition} offset {item.offset}"
+    if origin := item.headers.get(f"{_DLQ}topic"):
+        place += f", from {origin} partition {item.headers.get(f'{_DLQ}partition')} offset "
+        place += str(item.headers.get(f"{_DLQ}offset"))
+    return Text.assemble(
+        (f"{place}: ", "dim"), tables.plain(reason or item.error, "red"), (f" ({len(item.value)} bytes)", "dim")
+    )
+
+
+def _readable(value: Any, name: str = "") -> Any:
+    """Write times as ISO 8601; everything else stays as it is."""
+    if isinstance(value, dict):
+        return {key: _readable(each, key) for key, each in value.items()}
+    if name.endswith("_at") and isinstance(value, int):
+        moment = from_micros(value)
+        return rfc3339(moment) if moment else None
+    return value

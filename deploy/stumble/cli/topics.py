@@ -1,0 +1,169 @@
+"""`stumble topics`: the Kafka topics as they should be, beside what is there."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from confluent_kafka.admin import ResourceType  # type: ignore[attr-defined]
+from rich.console import Console
+from rich.table import Table
+
+from stumble.cli.ask import Format, FormatOption, examples
+from stumble.cli.roles import settings_of
+from stumble.provision import acls
+from stumble.provision import topics as planned
+from stumble.settings.kafka import KafkaSettings
+from stumble.settings.registry import Registry
+
+app = typer.Typer(add_completion=False)
+PartitionsOption = Annotated[
+    int | None,
+    typer.Option(min=1, help="Partitions of a topic that isn't there yet.", envvar="STUMBLE_KAFKA__TOPIC_PARTITIONS"),
+]
+ReplicationOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Copies of each partition; as many brokers are needed. From 3 on two must be in sync.",
+        envvar="STUMBLE_KAFKA__TOPIC_REPLICATION",
+    ),
+]
+
+
+@app.callback()
+def topics() -> None:
+    """Plan, create and guard the Kafka topics."""
+
+
+@app.command(epilog=examples("stumble topics plan", "stumble topics plan --partitions 24 --replication 3"))
+def plan(
+    *,
+    partitions: PartitionsOption = None,
+    replication: ReplicationOption = None,
+    format_: FormatOption = Format.TABLE,
+) -> None:
+    """Show each topic as it should be beside what is there, and what each role may do; exit 1 if they differ."""
+    kafka = settings_of().kafka
+    found = planned.compare(kafka, planned.plan(kafka, partitions=partitions, replication=replication))
+    rights = _standing(kafka)
+    if format_ is Format.JSON:
+        rows = [
+            {
+                "topic": item.plan.name,
+                "verdict": item.verdict,
+                "partitions": [item.partitions, item.plan.partitions],
+                "differing": item.differing,
+                "settings": item.plan.settings,
+            }
+            for item in found
+        ]
+        acls = [[item.role, item.operation.name, item.kind.name, item.name] for item, _ in rights]
+        lacking = [[item.role, item.text] for item, held in rights if held is False]
+        Console(soft_wrap=True).print_json(data={"topics": rows, "rights": acls, "lacking": lacking})
+    else:
+        Console().print(_findings(found), _rights(rights))
+    if any(item.verdict != "fine" for item in found) or any(held is False for _, held in rights):
+        raise typer.Exit(1)
+
+
+@app.command(
+    epilog=examples(
+        "stumble topics apply",
+        "stumble topics apply --partitions 24 --replication 3 --alter",
+        "stumble topics apply --grant relay=User:stumble-relay --grant projector=User:stumble-store",
+    )
+)
+def apply(
+    *,
+    partitions: PartitionsOption = None,
+    replication: ReplicationOption = None,
+    alter: Annotated[bool, typer.Option("--alter", help="Mend settings of topics that are there.")] = False,
+    rights: Annotated[
+        list[str] | None, typer.Option("--grant", metavar="ROLE=PRINCIPAL", help="Let it do what its role needs.")
+    ] = None,
+) -> None:
+    """Create the topics that are missing; what is there stays as it is unless --alter is given.
+
+    Roles whose principals are known (--grant, STUMBLE_KAFKA__PRINCIPALS) get the access rules that they need. Where a
+    schema registry is configured, this program's schemas are registered there.
+
+    The number of partitions is the most projectors that can share the work. It can't be changed later without
+    moving instances to other partitions, so choose it with room.
+    """
+    kafka = settings_of().kafka
+    roles = {item.role for item in acls.grants(kafka)}
+    principals = _principals([*(f"{role}={name}" for role, name in kafka.principals.items()), *(rights or [])], roles)
+    wanted = planned.plan(kafka, partitions=partitions, replication=replication)
+    for name, told in planned.apply(kafka, wanted, alter=alter):
+        typer.echo(f"{name}: {told}")
+    for line in acls.grant(kafka, principals) if principals else ():
+        typer.echo(line)
+    if kafka.schema_registry_url:
+        _register(kafka)
+
+
+def _register(kafka: KafkaSettings) -> None:
+    """Register this program's schemas, and let in only versions that every reader can read."""
+    registry = Registry(kafka)
+    for topic, schema in planned.written(kafka).items():
+        number = registry.register(topic, schema)
+        registry.require_full_transitive(topic)
+        typer.echo(f"{topic}: registered {schema.name} as {number}; versions must be FULL_TRANSITIVE")
+    registry.close()
+
+
+def _principals(given: list[str], roles: set[str]) -> dict[str, str]:
+    found = {}
+    for item in given:
+        role, equals, principal = item.partition("=")
+        if not equals or role not in roles or not principal.startswith("User:"):
+            raise typer.BadParameter(f"{item!r} is not ROLE=User:NAME with a role of {', '.join(sorted(roles))}")
+        found[role] = principal
+    return found
+
+
+def _findings(found: list[planned.Finding]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for title in ("Topic", "Is", "Partitions", "Copies", "In sync", "Kept", "Differs", "For"):
+        table.add_column(title)
+    for item in found:
+        there = f"{item.partitions} of {item.plan.partitions}" if item.partitions else str(item.plan.partitions)
+        differs = "; ".join(f"{name} {old} → {new}" for name, (old, new) in item.differing.items())
+        copies = str(item.replication or item.plan.replication)
+        in_sync, kept = item.plan.settings["min.insync.replicas"], _kept(item.plan.settings)
+        table.add_row(item.plan.name, item.verdict, there, copies, in_sync, kept, differs, item.plan.purpose)
+    return table
+
+
+def _kept(settings: dict[str, str]) -> str:
+    """Say for how long a topic's records stay, as planned."""
+    if settings["cleanup.policy"] == "compact":
+        return "the last of each key"
+    return f"{int(settings['retention.ms']) // 86_400_000} days"
+
+
+def _standing(kafka: KafkaSettings) -> list[tuple[acls.Grant, bool | None]]:
+    """Return what each role needs and whether its principal has it; None where that isn't known."""
+    wanted = acls.grants(kafka)
+    try:
+        rules = acls.granted(kafka)
+    except acls.NotShown:
+        rules = None
+    if rules is None:
+        return [(item, None) for item in wanted]
+    names = kafka.principals
+    return [
+        (item, not acls.lacking([item], names[item.role], rules) if item.role in names else None) for item in wanted
+    ]
+
+
+def _rights(rights: list[tuple[acls.Grant, bool | None]]) -> Table:
+    table = Table(box=None, pad_edge=False, title="Rights", title_justify="left")
+    for title in ("Role", "Needs", "On", "Has it"):
+        table.add_column(title)
+    words = {True: "yes", False: "no", None: ""}
+    for item, held in rights:
+        kind = "cluster" if item.kind == ResourceType.BROKER else f"{item.kind.name.lower()} {item.name}"
+        table.add_row(item.role, item.operation.name.lower(), kind, words[held])
+    return table

@@ -1,0 +1,211 @@
+"""`stumble wait`: block until the outcome is known; the exit status says it."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any, Protocol
+from urllib.parse import quote
+
+import typer
+
+from stumble.cli import tables
+from stumble.cli.ask import Api, ApiOption, Format, FormatOption, Refused, Unknown, Unreachable, examples, span, uuid
+from stumble.cli.ask import since as moment
+
+app = typer.Typer(add_completion=False)
+
+NEVER_SEEN, TIMED_OUT, NO_API, INTERRUPTED = 4, 5, 69, 130
+#: Worst first: the exit status of several requests is that of the worst.
+_WORST = (("FAILED", 1), ("STALLED", 5), ("CANCELLED", 3), ("RECOVERED", 0), ("SUCCEEDED", 0))
+_LONGEST_POLL = 30.0
+_PAUSE = 1.0
+Items = Sequence[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What is known at one moment."""
+
+    items: Items
+    #: Seconds since the store last changed any of them, by the database's clock.
+    quiet: float
+
+
+class Subject(Protocol):
+    """What is waited for."""
+
+    def look(self, patience: float) -> Sight:
+        """Ask once; the API may hold the answer back for so many seconds while something is in progress."""
+
+
+class ById:
+    """All requests under one id."""
+
+    def __init__(self, api: Api, id_: str) -> None:
+        self._api = api
+        self._path = f"/v1/requests/{quote(id_, safe='')}"
+        self.name = id_
+
+    def look(self, patience: float) -> Sight:
+        """Ask for them."""
+        try:
+            found = self._api.get(self._path, {"wait": round(patience, 3)}, patience=patience)
+        except Unknown:
+            return Sight([], 0.0)
+        return _sight(found["items"], found["as_of"])
+
+
+class Latest:
+    """The latest request of a server: all that one request id did to it."""
+
+    def __init__(self, api: Api, instance: str, action: str | None, since: datetime | None) -> None:
+        self._api = api
+        self._query = {"instance": instance, "action": action, "since": since, "limit": 50}
+        self.name = f"server {instance}"
+
+    def look(self, patience: float) -> Sight:
+        """Ask for it; which one is the latest can change until all is quiet."""
+        found = self._api.get("/v1/requests", self._query)
+        newest = found["items"][0]["request_id"] if found["items"] else None
+        sight = _sight([item for item in found["items"] if item["request_id"] == newest], found["as_of"])
+        if patience and not all(item["final"] for item in sight.items):
+            time.sleep(min(patience, _PAUSE))
+        return sight
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long to be patient, in seconds."""
+
+    settle: float
+    appear: float
+    timeout: float
+
+
+@app.command(
+    epilog=examples(
+        "stumble wait req-0a5b2a5e-7a1f-4c1e-9f43-0a6f1c3c8a11 && echo worked",
+        "stumble wait GLOBAL_REQUEST_ID --timeout 20m",
+        "openstack server resize --flavor m1.large web-1; stumble wait --server UUID --action resize --since 1m",
+        "stumble wait REQUEST_ID --format json | jq '.[].reason'",
+        "Exit status: 0 all SUCCEEDED or RECOVERED; 1 any FAILED; 3 CANCELLED; 4 never seen; 5 STALLED or timed out; "
+        "2 wrong usage; 69 the API can't be asked; 130 interrupted. Of several the worst counts: 1, 5, 3, 0.",
+    ),
+)
+def wait(
+    *,
+    id_: Annotated[
+        str | None, typer.Argument(metavar="REQUEST_ID", help="A request id, or a global request id: all it caused.")
+    ] = None,
+    server: Annotated[
+        str | None, typer.Option(metavar="UUID", callback=uuid, help="The latest request of this server.")
+    ] = None,
+    action: Annotated[str | None, typer.Option(help="With --server: the latest of this action.")] = None,
+    since: Annotated[str | None, typer.Option(help="With --server: started since; 15m, 2h or an ISO time.")] = None,
+    settle: Annotated[str, typer.Option(help="How long nothing new may come before it counts as all.")] = "5s",
+    appear: Annotated[str, typer.Option(help="How long to wait for a first sign of it.")] = "30s",
+    timeout: Annotated[str, typer.Option(help="How long to wait at all.")] = "1h",
+    format_: FormatOption = Format.TABLE,
+    api: ApiOption = None,
+) -> None:
+    """Wait until a request's outcome is known; the exit status says what it is.
+
+    Takes a request id, a global request id, or --server for a server's latest request.
+    """
+    if (id_ is None) == (server is None):
+        raise typer.BadParameter("give either a REQUEST_ID or --server UUID")
+    if server is None and (action or since):
+        raise typer.BadParameter("--action and --since go with --server")
+    started = moment(since)
+    limits = Limits(*(span(text).total_seconds() for text in (settle, appear, timeout)))
+    try:
+        with Api(api) as client:
+            subject = ById(client, id_) if id_ else Latest(client, server or "", action, started)
+            status = _report(subject.name, *follow(subject, limits, _progress(format_)), limits, format_)
+    except (Unreachable, Refused) as error:
+        tables.console(stderr=True).print(f"stumble: {error}", soft_wrap=True)
+        status = NO_API
+    except KeyboardInterrupt:
+        status = INTERRUPTED
+    raise typer.Exit(status)
+
+
+def follow(subject: Subject, limits: Limits, tell: Callable[[Items], None]) -> tuple[Items, bool]:
+    """Wait until every request seen is final and nothing new came for a while; False if time ran out before."""
+    started = time.monotonic()
+    reached = False
+    items: Items = []
+    while True:
+        left = limits.timeout - (time.monotonic() - started)
+        unseen = limits.appear - (time.monotonic() - started)
+        patience = max(0.0, min(_LONGEST_POLL, left, _LONGEST_POLL if items else unseen))
+        try:
+            sight = subject.look(patience)
+        except (Unreachable, Refused):
+            # An API that goes away while something is under way comes back; one that never was there does not.
+            if not reached or left <= 0:
+                raise
+            time.sleep(min(_PAUSE, max(left, 0.0)))
+            continue
+        reached, items = True, sight.items
+        tell(items)
+        final = bool(items) and all(item["final"] for item in items)
+        if final and sight.quiet >= limits.settle:
+            return items, True
+        if left <= 0 or (not items and unseen <= 0):
+            return items, final
+        time.sleep(_pause(final, limits.settle - sight.quiet, left, bool(items)))
+
+
+def _pause(final: bool, unsettled: float, left: float, seen: bool) -> float:
+    """Seconds until the next look: the API holds open questions back itself, settled ones it answers at once."""
+    if final:
+        return max(0.0, min(unsettled, left, _PAUSE))
+    return 0.05 if seen else max(0.0, min(0.2, left))
+
+
+def _sight(items: Items, as_of: str) -> Sight:
+    newest = max((datetime.fromisoformat(item["updated_at"]) for item in items), default=None)
+    quiet = (datetime.fromisoformat(as_of) - newest).total_seconds() if newest else 0.0
+    return Sight(items, quiet)
+
+
+def _progress(format_: Format) -> Callable[[Items], None]:
+    """Tell on stderr how it stands, once a change, where a person watches."""
+    if format_ is Format.JSON or not sys.stderr.isatty():
+        return lambda _: None
+    err, last = tables.console(stderr=True), ""
+
+    def tell(items: Items) -> None:
+        nonlocal last
+        now = ", ".join(f"{item['action']} {item['outcome']}" for item in items) or "not seen yet"
+        if now != last:
+            last = now
+            err.print(tables.plain(now, "dim"))
+
+    return tell
+
+
+def _report(name: str, items: Items, complete: bool, limits: Limits, format_: Format) -> int:
+    """Print what came out and return the exit status."""
+    if format_ is Format.JSON:
+        tables.print_json(list(items))
+    err = tables.console(stderr=True)
+    if not items:
+        waited = min(limits.appear, limits.timeout)
+        err.print(tables.plain(f"stumble: nothing was seen of {name} in {waited:g} s"), soft_wrap=True)
+        return NEVER_SEEN if limits.appear <= limits.timeout else TIMED_OUT
+    if format_ is Format.TABLE:
+        for item in items:
+            tables.console().print(tables.verdict(item), soft_wrap=True)
+    if any(item["outcome"] == "FAILED" for item in items):
+        return 1
+    if not complete:
+        err.print(f"stumble: no outcome after {limits.timeout:g} s", soft_wrap=True)
+        return TIMED_OUT
+    outcomes = {item["outcome"] for item in items}
+    return next((status for outcome, status in _WORST if outcome in outcomes), TIMED_OUT)

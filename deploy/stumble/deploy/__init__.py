@@ -1,1 +1,0 @@
-"""What runs stumble: the local stack and the command line."""

@@ -1,0 +1,1 @@
+"""Topics and access rules on the Kafka cluster: planned, compared, applied."""

@@ -1,0 +1,202 @@
+"""Who may do what on Kafka: what each role needs, what its principal was granted, what this connection may do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AclBinding,
+    AclBindingFilter,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    ConfigResource,
+    ResourcePatternType,
+    ResourceType,
+)
+
+from stumble.projector.settings import ProjectorSettings
+from stumble.settings.kafka import KafkaSettings
+from stumble.wire.errors import StumbleError
+
+_SECONDS = 10.0
+_EVERYBODY = "User:*"
+#: Matches any principal and host (the stubs know strings only).
+_ANY: Any = None
+#: Groups under whose names commands read without joining any: librdkafka asks for their coordinator all the same.
+_READING = {
+    "subscriber": ("stumble-tail",),
+    "auditor": ("stumble-tail", "stumble-audit"),
+    "operator": ("stumble-tail", "stumble-audit", "stumble-dlq", "stumble-offsets"),
+}
+#: What else an authorizer takes for a right (Kafka, "Authorization and ACLs").
+_IMPLIED_BY = {
+    AclOperation.DESCRIBE: {AclOperation.READ, AclOperation.WRITE, AclOperation.ALTER, AclOperation.DELETE},
+    AclOperation.DESCRIBE_CONFIGS: {AclOperation.ALTER_CONFIGS},
+}
+
+
+class Grant(NamedTuple):
+    """What one role may do."""
+
+    role: str
+    operation: AclOperation
+    kind: ResourceType
+    name: str
+
+    def binding(self, principal: str) -> AclBinding:
+        """Return the grant for a principal (``User:…``), from any host."""
+        allow = AclPermissionType.ALLOW
+        return AclBinding(self.kind, self.name, ResourcePatternType.LITERAL, principal, "*", self.operation, allow)
+
+    @property
+    def text(self) -> str:
+        """Say it in words."""
+        return f"{self.operation.name} {self.kind.name} {self.name}"
+
+
+class NotShown(StumbleError):
+    """The principal may not read the access rules."""
+
+
+def grants(kafka: KafkaSettings) -> list[Grant]:
+    """Return what each role needs, and no more."""
+    topics, write, read = kafka.topics, AclOperation.WRITE, AclOperation.READ
+    every = (topics.actions, topics.failures, topics.outcomes, topics.producers, topics.dlq)
+    group = ProjectorSettings().group
+    wanted: dict[str, list[tuple[AclOperation, str]]] = {
+        "relay": [(write, topics.actions), (write, topics.producers)],
+        "projector": [(read, topics.actions), (read, topics.producers), (write, topics.dlq)],
+        "alerter": [(write, topics.failures), (write, topics.outcomes)],
+        "subscriber": [(read, topics.failures), (read, topics.outcomes)],
+        "auditor": [(read, name) for name in (topics.actions, topics.failures, topics.outcomes, topics.dlq)],
+        # Whoever looks after it: tail, dlq redrive, topics apply, check.
+        "operator": [
+            *((read, name) for name in every),
+            *((write, name) for name in (topics.actions, topics.producers, topics.dlq)),
+            *((operation, name) for name in every for operation in (AclOperation.CREATE, AclOperation.ALTER_CONFIGS)),
+        ],
+    }
+    found = [Grant(role, what, ResourceType.TOPIC, name) for role, pairs in wanted.items() for what, name in pairs]
+    members = {"projector": (group, f"{group}-producers"), **_READING, "operator": (group, *_READING["operator"])}
+    found += [Grant(role, read, ResourceType.GROUP, name) for role, names in members.items() for name in names]
+    found += [
+        Grant("operator", operation, ResourceType.BROKER, "kafka-cluster")
+        for operation in (AclOperation.DESCRIBE, AclOperation.DESCRIBE_CONFIGS)
+    ]
+    return found
+
+
+def grant(kafka: KafkaSettings, principals: Mapping[str, str]) -> Iterator[str]:
+    """Give each role's principal (``User:…``) what it needs; yields a line each. Raises `StumbleError`."""
+    client = admin(kafka)
+    wanted = [item for item in grants(kafka) if item.role in principals]
+    futures = client.create_acls([item.binding(principals[item.role]) for item in wanted], request_timeout=_SECONDS)
+    for item, future in zip(wanted, futures.values(), strict=True):
+        try:
+            future.result()
+        except KafkaException as error:
+            raise StumbleError(f"The broker does not take access rules: {error.args[0].str()}.") from None
+        yield f"{principals[item.role]} may {item.text}"
+
+
+def granted(kafka: KafkaSettings) -> list[AclBinding] | None:
+    """Return the access rules on what the roles need, None where no authorizer is on.
+
+    Raises `NotShown` where this principal may not read them, `StumbleError` where Kafka doesn't answer.
+    """
+    client = admin(kafka)
+    if not _authorizer_is_on(client):
+        return None
+    cluster = client.describe_cluster(include_authorized_operations=True, request_timeout=_SECONDS)
+    if AclOperation.DESCRIBE not in (_operations(cluster) or ()):  # some answer with no rule at all then
+        raise NotShown("This principal may not read the access rules (DESCRIBE on the cluster).")
+    found: list[AclBinding] = []
+    for kind, name in sorted({(item.kind, item.name) for item in grants(kafka)}, key=str):
+        anything = AclBindingFilter(
+            kind, name, ResourcePatternType.MATCH, _ANY, _ANY, AclOperation.ANY, AclPermissionType.ANY
+        )
+        try:
+            found += client.describe_acls(anything, request_timeout=_SECONDS).result()
+        except KafkaException as error:
+            raise StumbleError(f"Kafka does not tell its access rules: {error.args[0].str()}.") from None
+    return found
+
+
+def lacking(wanted: list[Grant], principal: str, rules: list[AclBinding]) -> list[Grant]:
+    """Return what a principal was not granted, or was denied."""
+    ours = [rule for rule in rules if rule.principal in (principal, _EVERYBODY)]
+    return [item for item in wanted if not _allowed(item, ours)]
+
+
+def mine(kafka: KafkaSettings) -> dict[str, list[Grant]]:
+    """Return, by role, what this very connection may not do although the role needs it.
+
+    Kafka tells itself, so super users and rules by pattern are known. Topics that aren't there count as allowed.
+    Raises `StumbleError` where it doesn't answer.
+    """
+    client, wanted = admin(kafka), grants(kafka)
+    topics = sorted({item.name for item in wanted if item.kind == ResourceType.TOPIC})
+    groups = sorted({item.name for item in wanted if item.kind == ResourceType.GROUP})
+    answers: dict[tuple[ResourceType, str], Any] = {}
+    described = client.describe_topics(
+        TopicCollection(topics), include_authorized_operations=True, request_timeout=_SECONDS
+    )
+    answers |= {(ResourceType.TOPIC, name): future for name, future in described.items()}
+    members = client.describe_consumer_groups(groups, include_authorized_operations=True, request_timeout=_SECONDS)
+    answers |= {(ResourceType.GROUP, name): future for name, future in members.items()}
+    cluster = client.describe_cluster(include_authorized_operations=True, request_timeout=_SECONDS)
+    answers[ResourceType.BROKER, "kafka-cluster"] = cluster
+    may = {place: _operations(future) for place, future in answers.items()}
+    missing: dict[str, list[Grant]] = {item.role: [] for item in wanted}
+    for item in wanted:
+        operations = may[item.kind, item.name]
+        if operations is not None and item.operation not in operations:
+            missing[item.role].append(item)
+    return missing
+
+
+def admin(kafka: KafkaSettings) -> AdminClient:
+    """Return a client that is quiet: what matters comes as an error."""
+    return AdminClient({**kafka.client_config(), "log_level": 0})
+
+
+def _authorizer_is_on(client: AdminClient) -> bool:
+    """Ask a broker's settings: librdkafka takes SECURITY_DISABLED for an answer without rules."""
+    broker = str(min(client.list_topics(timeout=_SECONDS).brokers))
+    resource = ConfigResource(ConfigResource.Type.BROKER, broker)
+    try:
+        settings = client.describe_configs([resource], request_timeout=_SECONDS)[resource].result(_SECONDS)
+    except KafkaException as error:
+        if error.args[0].code() == KafkaError.CLUSTER_AUTHORIZATION_FAILED:
+            return True
+        raise StumbleError(f"Kafka does not tell its settings: {error.args[0].str()}.") from None
+    return bool(settings["authorizer.class.name"].value)
+
+
+def _operations(future: Any) -> set[AclOperation] | None:
+    try:
+        return set(future.result(_SECONDS).authorized_operations or ())
+    except KafkaException as error:
+        if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            return None
+        if "AUTHORIZATION_FAILED" in error.args[0].name():
+            return set()
+        raise StumbleError(f"Kafka does not tell what may be done here: {error.args[0].str()}.") from None
+
+
+def _allowed(item: Grant, rules: list[AclBinding]) -> bool:
+    enough = {item.operation, AclOperation.ALL, *_IMPLIED_BY.get(item.operation, ())}
+    fitting = [rule for rule in rules if rule.restype == item.kind and _covers(rule, item.name)]
+    denied = {item.operation, AclOperation.ALL}
+    if any(rule.permission_type == AclPermissionType.DENY and rule.operation in denied for rule in fitting):
+        return False
+    return any(rule.permission_type == AclPermissionType.ALLOW and rule.operation in enough for rule in fitting)
+
+
+def _covers(rule: AclBinding, name: str) -> bool:
+    if rule.resource_pattern_type == ResourcePatternType.PREFIXED:
+        return name.startswith(rule.name)
+    return rule.name in (name, "*")

@@ -1,0 +1,116 @@
+"""Notifications from Kafka. oslo.messaging's own consumer commits before it hands on, which loses; this one after."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from typing import Any
+from urllib.parse import urlsplit
+
+import structlog
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message
+
+from stumble.bridge.envelope import unwrap
+from stumble.bridge.notification_writer import Intake
+from stumble.bridge.settings import TransportSettings
+
+LOG = structlog.get_logger("stumble.bridge")
+
+_PRIORITIES = "audit|debug|info|warn|error|critical|sample"
+_BATCH = 500
+_POLL_S = 0.2
+_PAUSE_S = 1.0
+#: oslo.messaging's topics appear with their first message; look for them more often than every five minutes.
+_METADATA_AGE_MS = 10_000
+#: A bridge that was killed holds its partitions for no longer.
+_SESSION_MS = 8_000
+_LOOK_MS = 2_000
+
+
+def subscription(settings: TransportSettings) -> list[str]:
+    """Return patterns for oslo.messaging's topic names: ``<topic>.<priority>``, with ``.<vhost>`` where one is used."""
+    vhost = urlsplit(settings.url.get_secret_value()).path.strip("/")
+    tail = re.escape(f".{vhost}") if vhost else ""
+    return [f"^{re.escape(topic)}\\.({_PRIORITIES}){tail}$" for topic in settings.topics]
+
+
+def consumer_config(settings: TransportSettings) -> dict[str, Any]:
+    """Return the consumer's configuration; offsets move only when the outbox has the events."""
+    parts = urlsplit(settings.url.get_secret_value())
+    secured = {"sasl.username": parts.username, "sasl.password": parts.password} if parts.username else {}
+    return {
+        "bootstrap.servers": parts.netloc.rpartition("@")[2],
+        "group.id": settings.pool,
+        "auto.offset.reset": "earliest",
+        "session.timeout.ms": _SESSION_MS,
+        "heartbeat.interval.ms": _SESSION_MS // 4,
+        "topic.metadata.refresh.interval.ms": _METADATA_AGE_MS,
+        **secured,
+        **settings.options,
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+    }
+
+
+class KafkaTransport:
+    """Reads one Kafka until it is told to stop; waits for brokers that are down, as librdkafka does."""
+
+    def __init__(self, settings: TransportSettings, intake: Intake) -> None:
+        self._settings = settings
+        self._intake = intake
+        self.reading = True
+        self._connected = False
+        self._stopping = threading.Event()
+
+    def run(self) -> None:
+        """Read until ``stop``. Raises ``KafkaException`` for a configuration that librdkafka refuses."""
+        config = consumer_config(self._settings)
+        consumer = Consumer({**config, "statistics.interval.ms": _LOOK_MS, "stats_cb": self._look})
+        try:
+            consumer.subscribe(subscription(self._settings))
+            LOG.info("Reading notifications.", transport=self._settings.name, kind="kafka")
+            while not self._stopping.is_set():
+                messages = [item for item in consumer.consume(_BATCH, _POLL_S) if self._usable(item)]
+                for message in messages:
+                    self._take(message)
+                    if self._stopping.is_set():
+                        return
+                    consumer.store_offsets(message)
+                if messages:
+                    self._commit(consumer)
+        finally:
+            consumer.close()
+
+    def connected(self) -> bool:
+        """Tell whether a broker was there a moment ago."""
+        return self._connected
+
+    def stop(self) -> None:
+        """End ``run`` once the message in hand is done."""
+        self._stopping.set()
+
+    def _look(self, statistics: str) -> None:
+        self._connected = any(one["state"] == "UP" for one in json.loads(statistics)["brokers"].values())
+
+    def _usable(self, message: Message) -> bool:
+        error = message.error()
+        if error is None:
+            return True
+        if error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+            LOG.warning("Kafka reports an error; reading goes on.", transport=self._settings.name, error=error.str())
+        return False
+
+    def _take(self, message: Message) -> None:
+        try:
+            body, context = unwrap(message.value() or b"")
+        except ValueError:
+            body, context = {"event_type": None, "payload": repr(message.value())}, {}
+        while not self._intake.take(body, context) and not self._stopping.wait(_PAUSE_S):
+            pass  # the outbox is full: nothing is lost, Kafka keeps the rest
+
+    def _commit(self, consumer: Consumer) -> None:
+        try:
+            consumer.commit(asynchronous=False)
+        except KafkaException as error:  # the next commit carries these offsets too; a repeat is harmless
+            LOG.warning("Offsets can't be committed now.", transport=self._settings.name, error=str(error))

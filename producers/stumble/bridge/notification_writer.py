@@ -1,0 +1,86 @@
+"""From one notification to the outbox: translated, or kept as what it was about, and only then acknowledged."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Mapping
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import Counter, Gauge
+
+from stumble.emitter import Emitter
+from stumble.translate import read_notification
+from stumble.translate.skip import NOT_AN_ACTION
+
+RECEIVED = Counter("stumble_bridge_notifications_total", "Notifications read.", ["transport"])
+EMITTED = Counter("stumble_bridge_events_total", "Events handed to the outbox.", ["transport"])
+SKIPPED = Counter("stumble_bridge_skipped_total", "Notifications that gave no event.", ["transport", "reason"])
+REFUSED = Counter("stumble_bridge_refused_total", "Notifications put back: the outbox is full.", ["transport"])
+LAST = Gauge(
+    "stumble_bridge_last_notification_timestamp_seconds", "When the last notification was read.", ["transport"]
+)
+
+_KEPT_BYTES = 4 << 20
+
+
+class Untranslated:
+    """Remembers what could not be translated: event type, ids, reason, a hash; never the bytes, which hold secrets."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._log = logging.Logger("stumble.untranslated")  # noqa: LOG001 - a file of its own, under no root
+        self._handler = RotatingFileHandler(path, maxBytes=_KEPT_BYTES, backupCount=1, delay=True)
+        self._log.addHandler(self._handler)
+
+    def keep(self, transport: str, reason: str, message: Mapping[str, Any]) -> None:
+        """Append one line of JSON."""
+        raw = json.dumps(message.get("payload"), sort_keys=True, default=str).encode("utf-8", "replace")
+        row = {
+            "at": int(time.time()),
+            "transport": transport,
+            "reason": reason,
+            **{name: str(message.get(name))[:255] for name in ("event_type", "message_id", "publisher_id")},
+            "payload_bytes": len(raw),
+            "payload_sha256": hashlib.sha256(raw).hexdigest(),
+        }
+        self._log.warning(json.dumps(row))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._handler.close()
+
+
+class Intake:
+    """Takes the notifications of one transport; one thread calls it. ``refused``: the outbox did not take the last."""
+
+    def __init__(self, transport: str, emitter: Emitter, untranslated: Untranslated) -> None:
+        self._transport = transport
+        self._emitter = emitter
+        self._untranslated = untranslated
+        self.refused = False
+
+    def take(self, message: Mapping[str, Any], context: Mapping[str, Any]) -> bool:
+        """Return whether a notification may be acknowledged: False where the outbox refused an event of it.
+
+        A notification that is taken twice gives the same event ids, so taking it again is harmless.
+        """
+        RECEIVED.labels(self._transport).inc()
+        LAST.labels(self._transport).set_to_current_time()
+        found = read_notification(message, context)
+        if found.skipped:
+            SKIPPED.labels(self._transport, found.skipped).inc()
+            if found.skipped != NOT_AN_ACTION:
+                self._untranslated.keep(self._transport, found.skipped, message)
+        for event in found.events:
+            refused = self._emitter.totals.refused
+            self.refused = not self._emitter.emit(event) and self._emitter.totals.refused > refused
+            if self.refused:
+                REFUSED.labels(self._transport).inc()
+                return False
+            EMITTED.labels(self._transport).inc()
+        return True

@@ -1,0 +1,65 @@
+"""An exception object as the failure of an event."""
+
+from __future__ import annotations
+
+import traceback
+import uuid
+from typing import Any
+
+from stumble.translate.exceptions import seen
+from stumble.translate.failure import failure
+from stumble.translate.mask import mask
+
+_TOKEN = "_stumble_failure_id"  # noqa: S105  # the name of an attribute
+_DEPTH = 10
+_FRAMES = 100
+
+
+def failure_token(error: BaseException) -> str:
+    """Return the id that all sightings of this exception object share within the process."""
+    found = getattr(error, _TOKEN, None)
+    if isinstance(found, str):
+        return found
+    token = str(uuid.uuid4())
+    try:
+        setattr(error, _TOKEN, token)
+    except Exception:  # noqa: BLE001  # an exception may forbid attributes in whatever way; then each sighting has its own
+        return token
+    return token
+
+
+def describe(error: BaseException) -> dict[str, Any]:
+    """Return the ``failure`` of an event for an exception, secrets masked."""
+    last = _last_frame(error)
+    return failure(
+        seen(type(error).__name__, _message(error)),
+        mask,
+        module=type(error).__module__,
+        function=last,
+        traceback="".join(traceback.format_exception(error, limit=_FRAMES)),
+        chain=_causes(error),
+    )
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001  # somebody else's __str__
+        return ""
+
+
+def _last_frame(error: BaseException) -> str | None:
+    found = error.__traceback__
+    while found is not None and found.tb_next is not None:
+        found = found.tb_next
+    return found.tb_frame.f_code.co_name if found else None
+
+
+def _causes(error: BaseException) -> list[str]:
+    """Name the classes that the exception was raised from, outermost first."""
+    names: list[str] = []
+    inner = error.__cause__
+    while inner is not None and len(names) < _DEPTH:
+        names.append(type(inner).__name__.removesuffix("_Remote"))
+        inner = inner.__cause__
+    return names

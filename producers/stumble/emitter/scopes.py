@@ -1,0 +1,81 @@
+"""Context managers that tell of an action and its steps: ``with emitter.action(...) as a: with a.step(...):``."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from stumble.emitter.failure import describe, failure_token
+
+#: Told by its name: asyncio brings ssl along, which a service may have to patch before anybody loads it.
+_ASYNCIO_CANCELLED = "CancelledError"
+
+Emit = Callable[[Mapping[str, Any]], bool]
+
+
+class _Scope:
+    """START on entering; END, or ERROR with the exception, which goes on to the caller, on leaving."""
+
+    def __init__(self, emit: Emit, fields: Mapping[str, Any], *, scope: str) -> None:
+        self._emit = emit
+        self._signal = "request" if scope == "REQUEST" else "step"
+        self._fields = {**fields, "scope": scope}
+        self._cancelled = False
+
+    def tell(self, phase: str, **fields: Any) -> bool:
+        """Emit an event of this scope with further ``fields``; False where it was refused."""
+        source = {"kind": "LIBRARY", "event_type": self._signal, "signal": self._signal}
+        return self._emit({"source": source, **self._fields, **fields, "phase": phase})
+
+    def progress(self, **fields: Any) -> bool:
+        """Tell that it goes on, with what is known now (``dest_host``, ``attributes`` ...)."""
+        return self.tell("PROGRESS", **fields)
+
+    def cancel(self) -> None:
+        """Let it end as cancelled: a user stopped it."""
+        self._cancelled = True
+
+    def __enter__(self) -> Self:
+        self.tell("START")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._cancelled or type(error).__name__ == _ASYNCIO_CANCELLED:
+            self.tell("END", attributes={**(self._fields.get("attributes") or {}), "outcome": "CANCELLED"})
+        elif error is None:
+            self.tell("END")
+        else:
+            self.failed(error)
+
+    def failed(self, error: BaseException) -> bool:
+        """Tell of an exception; False where the event was refused."""
+        try:
+            found = {"failure": describe(error), "failure_id": failure_token(error)}
+        except Exception:  # noqa: BLE001  # an exception's own methods may raise; its class is known at least
+            found = {"failure": {"exception": type(error).__name__}}
+        return self.tell("ERROR", **found)
+
+
+class Step(_Scope):
+    """One run of a step on one host."""
+
+    def __init__(self, emit: Emit, fields: Mapping[str, Any], name: str, attempt: int | str | None) -> None:
+        own: dict[str, Any] = {"step": name, "step_id": str(uuid.uuid4())}
+        if attempt is not None:
+            own["attempt_id"] = str(attempt)
+        super().__init__(emit, {**fields, **own}, scope="STEP")
+
+
+class Action(_Scope):
+    """One doing of one action on one instance."""
+
+    def __init__(self, emit: Emit, fields: Mapping[str, Any]) -> None:
+        super().__init__(emit, fields, scope="REQUEST")
+
+    def step(self, name: str, *, attempt: int | str | None = None, **fields: Any) -> Step:
+        """Return a context manager that tells of one run of a step; ``attempt`` where the caller numbers them."""
+        return Step(self._emit, {**self._fields, **fields}, name, attempt)

@@ -1,0 +1,218 @@
+"""What is told of each call that the tap sees."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from stumble.nova import calls, service, sightings
+from stumble.nova.states import States
+
+if TYPE_CHECKING:
+    from stumble.nova.producer import Producer
+
+Arguments = dict[str, Any]
+
+_CONDUCTOR = "nova.conductor.manager"
+_DISPATCH = ("_object_dispatch", "object_action", "object_class_action")
+_RECORDS = "nova.objects.instance_action"
+_FAILED = ("error", "failed")
+_COMPUTE = "nova-compute"
+
+#: What the frameworks of the API raise; what they stand for is inside.
+_ANSWERS = ("webob", "nova.api.openstack.wsgi")
+
+#: Methods that swallow a failure of their work for good: method → class.
+_SWALLOWED = {"_snapshot_instance": "ImageNotFound"}
+
+_states = States()
+_serving = threading.local()
+
+
+def is_nested(caller: FrameType) -> bool:
+    """Tell whether a call was told of already.
+
+    A compute's calls reach the database through the conductor, which calls the same function again, with the
+    exception flattened to text; and ``event_finish`` calls ``event_finish_with_failure``.
+    """
+    module, name = caller.f_globals.get("__name__"), caller.f_code.co_name
+    return (module == _CONDUCTOR and name.startswith(_DISPATCH)) or (module == _RECORDS and name == "event_finish")
+
+
+def action_start(producer: Producer, caller: FrameType, given: Arguments) -> Callable[[], None]:
+    """Tell of an action that the API recorded, once it is recorded."""
+    action = given["action_name"]
+    call = _call(producer, caller, "action_start", "InstanceAction.action_start", given["instance_uuid"])
+    call["action"] = action
+    call["target"] = calls.extended_volume(action, caller)
+    call["instance"] = calls.same_instance(caller.f_locals.get("instance"), given["instance_uuid"])
+    context = calls.context(given["context"])
+
+    def after() -> None:
+        producer.call(call, context)
+        if (started := getattr(_serving, "started", None)) is not None:
+            started.append((call, context))
+
+    return after
+
+
+def api_call(producer: Producer, caller: FrameType, given: Arguments) -> Callable[[BaseException | None], None]:
+    """Tell of the actions that a call of the API recorded, and then ended with an exception."""
+    del caller, given
+    return _serve(producer, "Resource.dispatch", lambda _raised, _instance: True)
+
+
+def conductor_call(producer: Producer, caller: FrameType, given: Arguments) -> Callable[[BaseException | None], None]:
+    """Tell of an action that the conductor recorded, and could then not hand on to a compute.
+
+    One call can be about several servers: what was handed on before goes on.
+    """
+    del caller, given
+    return _serve(producer, "ComputeTaskManager", sightings.was_at)
+
+
+def _serve(
+    producer: Producer, function: str, concerns: Callable[[BaseException, Any], bool]
+) -> Callable[[BaseException | None], None]:
+    outer = getattr(_serving, "started", None)
+    started: list[tuple[dict[str, Any], dict[str, Any]]] = []
+    _serving.started = started
+
+    def after(raised: BaseException | None) -> None:
+        _serving.started = outer
+        if raised is None:
+            return
+        exception = sightings.describe(sightings.inside(raised, _ANSWERS))
+        for begun, context in started:
+            if not concerns(raised, begun["instance_uuid"]):
+                continue
+            call = calls.new_call("action_finish", function)
+            call |= {name: begun[name] for name in ("service", "host", "instance_uuid", "action", "target", "instance")}
+            producer.call(call | {"failed": True, "exception": exception}, context)
+
+    return after
+
+
+def action_finish(producer: Producer, caller: FrameType, given: Arguments) -> Callable[[], None]:
+    """Tell of an action that says itself that it's done, as only resetState and nova-manage's do."""
+    record = given["self"]
+    known = calls.loaded(record, ("instance_uuid", "action"))
+    call = _call(producer, caller, "action_finish", "InstanceAction.finish", known.get("instance_uuid"))
+    call["action"] = known.get("action")
+    call["instance"] = calls.same_instance(caller.f_locals.get("instance"), known.get("instance_uuid"))
+    return partial(producer.call, call, calls.context(record._context))  # noqa: SLF001 - Nova's own way
+
+
+def event_start(producer: Producer, caller: FrameType, given: Arguments) -> Callable[[], None]:
+    """Tell of a step that begins, once it is recorded."""
+    call, context = _step(producer, caller, "event_start", given), calls.context(given["context"])
+    # What a step is handed is newer than what this process saved before: another host may have had its turn.
+    _states.handed(given["instance_uuid"], context["request_id"], call["instance"])
+    return partial(producer.call, call, context)
+
+
+def event_finish(producer: Producer, caller: FrameType, given: Arguments) -> None:
+    """Tell how a step ended; true whether or not Nova can record it."""
+    call, context = _step(producer, caller, "event_finish", given), calls.context(given["context"])
+    call["instance"] = _states.corrected(call["instance"], given["instance_uuid"], context["request_id"])
+    exc = given.get("exc_val")
+    call["failed"] = given.get("exc_tb") is not None
+    if call["failed"] and isinstance(exc, BaseException):
+        call["exception"] = sightings.describe(exc)
+    producer.call(call, context)
+
+
+def fault(producer: Producer, caller: FrameType, given: Arguments) -> None:
+    """Tell of a fault that is about to be recorded for an instance."""
+    instance, exc = given["instance"], given["fault"]
+    known, context = calls.instance(instance), calls.context(given["context"])
+    call = _call(producer, caller, "fault", "add_instance_fault_from_exc", known.get("uuid"))
+    call["instance"] = _states.corrected(known, known.get("uuid"), context["request_id"])
+    if isinstance(exc, BaseException):
+        call["exception"] = sightings.describe(exc)
+    producer.call(call, context)
+
+
+def migration_save(producer: Producer, caller: FrameType, given: Arguments) -> Callable[[], None] | None:
+    """Tell of a migration whose status changes, once that is recorded."""
+    migration = given["self"]
+    if "status" not in migration.obj_what_changed():
+        return None
+    known = calls.migration(migration)
+    uuid = calls.loaded(migration, ("instance_uuid",)).get("instance_uuid")
+    call = _call(producer, caller, "migration", "Migration.save", uuid)
+    call["migration"] = known
+    exc = sys.exc_info()[1]
+    if exc is not None and known.get("status") in _FAILED:
+        call["exception"] = sightings.describe(exc)
+    return partial(producer.call, call, calls.context(migration._context))  # noqa: SLF001 - Nova's own way
+
+
+def instance_save(producer: Producer, caller: FrameType, given: Arguments) -> Callable[[], None] | None:
+    """Tell of an instance whose vm_state changes or whose task is over, once that is saved.
+
+    Other changes of task_state are the course of the work, which steps and notifications tell.
+    """
+    instance = given["self"]
+    changed = instance._changed_fields  # noqa: SLF001 - its public form copies, and looks into every nested object
+    vm_changed, task_changed = "vm_state" in changed, "task_state" in changed
+    if not vm_changed and not task_changed:
+        return None
+    known, context = calls.instance(instance), calls.context(instance._context)  # noqa: SLF001 - Nova's own way
+    vm_state, task_state = known.get("vm_state"), known.get("task_state")
+
+    def after() -> None:
+        before = _states.saved(known.get("uuid"), context["request_id"], vm_state, task_state)
+        swallowed = _swallowed(caller)
+        if (vm_changed and vm_state != before) or (task_changed and task_state is None):
+            call = _call(producer, caller, "instance_save", "Instance.save", known.get("uuid"))
+            call["instance"] = known
+            if swallowed is not None:
+                call["exception"] = sightings.describe(swallowed)
+            producer.call(call, context)
+
+    return after
+
+
+def service_start(producer: Producer, caller: FrameType, given: Arguments) -> Callable[[], None] | None:
+    """Tell the relay that a compute starts, before it takes up old work, and that it has started: no event."""
+    del caller
+    # Services that play in one process share one outbox: it can't tell their starts apart.
+    if producer.service != _COMPUTE or getattr(given["self"], "binary", None) != _COMPUTE:
+        return None
+    producer.emitter.announce(starting=True)
+    return lambda: producer.emitter.announce(starting=False, ready_at=time.time_ns() // 1000)
+
+
+def _swallowed(caller: FrameType) -> BaseException | None:
+    """Return the exception that a method handles by ending the task and telling nobody, if it is handling it now."""
+    exc = sys.exc_info()[1]
+    return exc if type(exc).__name__ == _SWALLOWED.get(caller.f_code.co_name) else None
+
+
+def _call(producer: Producer, caller: FrameType, kind: str, function: str, instance_uuid: Any) -> dict[str, Any]:
+    return calls.new_call(
+        kind,
+        function,
+        service=producer.service or service.of_caller(caller),
+        host=producer.host,
+        instance_uuid=instance_uuid,
+    )
+
+
+def _step(producer: Producer, caller: FrameType, kind: str, given: Arguments) -> dict[str, Any]:
+    step, uuid = given["event_name"], given["instance_uuid"]
+    host, arguments = calls.reporter(caller)
+    call = _call(producer, caller, kind, f"InstanceActionEvent.{kind}", uuid)
+    call["service"] = producer.service or service.of_step(step)
+    # The conductor reports a step of another cell's compute in that compute's name.
+    call["host"] = given.get("host") or host or call["host"]
+    call["step"] = step
+    call["target"] = calls.step_target(step, arguments)
+    call["instance"] = calls.same_instance(arguments.get("instance"), uuid)
+    return call

@@ -1,0 +1,84 @@
+"""One producer a process: what the driver's instances and the tap share."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from stumble.emitter import Emitter
+from stumble.nova import service, sightings
+from stumble.nova.options import Settings
+from stumble.translate import Translation, read_notification, read_tap
+from stumble.translate.skip import MALFORMED, NO_IDENTITY
+
+Event = dict[str, Any]
+
+LOG = logging.getLogger(__name__)
+
+_COMPUTE = "nova-compute"
+_ODD = (MALFORMED, NO_IDENTITY)
+
+
+class Producer:
+    """Turns signals into events and gives them to the outbox. No method raises or waits."""
+
+    def __init__(self, settings: Settings, conf: Any) -> None:
+        self.settings = settings
+        self.service = service.of_process(conf)
+        self.skipped: Counter[str] = Counter()
+        self._conf = conf
+        self._hypervisor = service.hypervisor_type(conf)
+        self.emitter = Emitter(
+            settings.outbox_dir,
+            service=self.service or "nova",
+            host=self.host,
+            cell=settings.cell,
+            region=settings.region,
+            labels=dict(settings.labels),
+            durability=settings.durability,
+            tracebacks=settings.tracebacks,
+            about={"tap": "off"},
+        )
+
+    @property
+    def host(self) -> str:
+        """Nova's name of the host, which may differ from thread to thread where one process plays several."""
+        return str(self._conf.host) if "host" in self._conf else ""
+
+    def notification(self, ctxt: Any, msg: Any, priority: str | None) -> None:
+        """Emit the events of one notification."""
+        exc = sys.exc_info()[1]
+        failing = None if exc is None else sightings.failing_event(exc)
+        translation = read_notification(msg, ctxt, priority, failing=failing)
+        events = translation.events
+        if events and events[0]["failure"] is not None:
+            translation = Translation(_with_sighting(events, exc))
+        self._emit(translation, str(msg.get("event_type")) if isinstance(msg, Mapping) else "?")
+
+    def call(self, call: Mapping[str, Any], ctxt: Mapping[str, Any]) -> None:
+        """Emit the event of one call that the tap saw."""
+        self._emit(read_tap(call, ctxt), str(call.get("kind")))
+
+    def _emit(self, translation: Translation, what: str) -> None:
+        if translation.skipped is not None:
+            self.skipped[translation.skipped] += 1
+            if translation.skipped in _ODD and self.skipped[translation.skipped] == 1:
+                LOG.warning("stumble can't read %r (%s); more of the kind are only counted.", what, translation.skipped)
+        for event in translation.events:
+            if event["service"] == _COMPUTE:
+                event["hypervisor_type"] = self._hypervisor
+            self.emitter.emit(event)
+
+
+def _with_sighting(events: list[Event], exc: BaseException | None) -> list[Event]:
+    """Say which exception object a notification is about, if it is the one being handled right now."""
+    if exc is None or type(exc).__name__.removesuffix("_Remote") != events[0]["failure"]["exception"]:
+        return events
+    token, inside = sightings.token_of(exc), [name.removesuffix("_Remote") for name in sightings.chain(exc)]
+    for event in events:
+        event["failure_id"] = token
+        event["failure"]["chain"] = inside or event["failure"]["chain"]
+    return events

@@ -1,0 +1,121 @@
+"""Exceptions as objects: what only the process that raised them can tell."""
+
+from __future__ import annotations
+
+import traceback
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from stumble.nova import calls
+
+_MAX_CHAIN = 16
+_MAX_FRAMES = 60
+_EXTERNAL_EVENT = "external_instance_event"
+_CONDUCTOR = "nova.conductor.manager"
+_ATTRIBUTE = "_stumble_sighting"
+
+_tokens: WeakKeyDictionary[BaseException, str] = WeakKeyDictionary()
+
+
+def token_of(exc: BaseException) -> str | None:
+    """Return one value for each exception object: its sightings in one process are one failure.
+
+    Nova's own classes show all their attributes in notifications, so the value is kept beside the object, and on it
+    only where an object can't be referred to weakly (built-in classes).
+    """
+    try:
+        return _tokens.setdefault(exc, uuid.uuid4().hex)
+    except TypeError:  # not weakly referable, or not hashable
+        pass
+    try:
+        found = getattr(exc, _ATTRIBUTE, None)
+        if not isinstance(found, str):
+            found = uuid.uuid4().hex
+            setattr(exc, _ATTRIBUTE, found)
+    except (AttributeError, TypeError):
+        return None
+    return found
+
+
+def describe(exc: BaseException) -> dict[str, Any]:
+    """Return what the translation wants to know of an exception object."""
+    kwargs = getattr(exc, "kwargs", None)
+    last = None
+    for last, _ in traceback.walk_tb(exc.__traceback__):  # noqa: B007 - the raising frame
+        pass
+    return {
+        "class": type(exc).__name__,
+        "module": type(exc).__module__,
+        "function": last.f_code.co_name if last is not None else None,
+        "message": _text(exc),
+        "traceback": _traceback(exc),
+        "code": kwargs.get("code") if isinstance(kwargs, dict) else None,
+        "chain": chain(exc),
+        "token": token_of(exc),
+    }
+
+
+def chain(exc: BaseException) -> list[str]:
+    """Return the class names of what is inside an exception, outermost first."""
+    return [type(link).__name__ for link in _links(exc)]
+
+
+def inside(exc: BaseException, answers: tuple[str, ...]) -> BaseException:
+    """Return the exception that an answer of a framework, a class of one of these modules, stands for; else itself."""
+    for link in (exc, *_links(exc)):
+        if not type(link).__module__.startswith(answers):
+            return link
+    return exc
+
+
+def failing_event(exc: BaseException) -> tuple[str, str] | None:
+    """Return instance uuid and tag of the external event at which a compute's call for several of them failed.
+
+    The call's notification names all events; only the frame that it failed in tells which one it was at.
+    """
+    with suppress(Exception):
+        for frame, _ in traceback.walk_tb(exc.__traceback__):
+            if frame.f_code.co_name == _EXTERNAL_EVENT:
+                found = calls.loaded(frame.f_locals.get("event"), ("instance_uuid", "tag"))
+                return str(found["instance_uuid"]), str(found["tag"])
+    return None
+
+
+def was_at(exc: BaseException, instance_uuid: Any) -> bool:
+    """Tell whether an exception was raised while the conductor was at this instance, as its frame shows."""
+    with suppress(Exception):
+        for frame, _ in traceback.walk_tb(exc.__traceback__):
+            if frame.f_globals.get("__name__") == _CONDUCTOR and "instance" in frame.f_locals:
+                return bool(calls.loaded(frame.f_locals["instance"], ("uuid",)).get("uuid") == instance_uuid)
+    return False
+
+
+def _links(exc: BaseException) -> Iterator[BaseException]:
+    seen = {id(exc)}
+    link = _inner(exc)
+    while link is not None and id(link) not in seen and len(seen) <= _MAX_CHAIN:
+        seen.add(id(link))
+        yield link
+        link = _inner(link)
+
+
+def _inner(exc: BaseException) -> BaseException | None:
+    inner = getattr(exc, "inner_exception", None)  # InstanceFaultRollback
+    if isinstance(inner, BaseException):
+        return inner
+    return exc.__cause__ or (None if exc.__suppress_context__ else exc.__context__)
+
+
+def _text(exc: BaseException) -> str:
+    with suppress(Exception):
+        return str(exc)
+    return ""
+
+
+def _traceback(exc: BaseException) -> str | None:
+    with suppress(Exception):
+        return "".join(traceback.format_exception(exc, limit=-_MAX_FRAMES))
+    return None

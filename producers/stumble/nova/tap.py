@@ -1,0 +1,263 @@
+"""The tap: observes Nova's own records of actions, faults and migrations, on the side that calls.
+
+A handful of functions is wrapped, each on its class or module and as the outermost wrapper, so that exceptions are
+seen as objects. A wrapper runs inside the action: it never raises, never waits, and calls what it wraps with the
+arguments it was given. What a release of Nova names or shapes otherwise is left alone, logged once and reported.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import logging
+import sys
+from collections.abc import Callable
+from types import FrameType, ModuleType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from stumble.nova import observe
+
+if TYPE_CHECKING:
+    from stumble.nova.producer import Producer
+
+LOG = logging.getLogger(__name__)
+
+Observer = Callable[["Producer", FrameType, dict[str, Any]], Callable[..., None] | None]
+
+
+class Target(NamedTuple):
+    """A function to wrap: where it is, the arguments it must have, and what is done before it is called.
+
+    An observer may return what is to be done once the call has succeeded, or, where ``raised`` says so, once it has
+    ended: that is given the exception, None if there was none. ``only``: the service that has it; ``optional``: not
+    every release does.
+    """
+
+    module: str
+    owner: str | None
+    name: str
+    needs: tuple[str, ...]
+    observer: Observer
+    raised: bool = False
+    only: str | None = None
+    optional: bool = False
+
+    @property
+    def label(self) -> str:
+        """How people know it."""
+        return f"{self.owner}.{self.name}" if self.owner else self.name
+
+
+_ACTION = "nova.objects.instance_action"
+_STEP = ("context", "instance_uuid", "event_name")
+TARGETS = (
+    Target(
+        _ACTION, "InstanceAction", "action_start", ("context", "instance_uuid", "action_name"), observe.action_start
+    ),
+    Target(_ACTION, "InstanceAction", "finish", ("self",), observe.action_finish),
+    Target(_ACTION, "InstanceActionEvent", "event_start", _STEP, observe.event_start),
+    Target(_ACTION, "InstanceActionEvent", "event_finish", _STEP, observe.event_finish),
+    Target(
+        _ACTION,
+        "InstanceActionEvent",
+        "event_finish_with_failure",
+        (*_STEP, "exc_val", "exc_tb"),
+        observe.event_finish,
+    ),
+    Target("nova.objects.migration", "Migration", "save", ("self",), observe.migration_save),
+    Target("nova.objects.instance", "Instance", "save", ("self",), observe.instance_save),
+    Target(
+        "nova.compute.utils",
+        None,
+        "add_instance_fault_from_exc",
+        ("context", "instance", "fault"),
+        observe.fault,
+    ),
+    Target("nova.service", "Service", "start", ("self",), observe.service_start),
+    Target(
+        "nova.api.openstack.wsgi",
+        "Resource",
+        "dispatch",
+        ("self", "method", "request", "action_args"),
+        observe.api_call,
+        raised=True,
+        only="nova-api",
+    ),
+    Target(
+        "nova.conductor.manager",
+        "ComputeTaskManager",
+        "schedule_and_build_instances",
+        ("self", "context"),
+        observe.conductor_call,
+        raised=True,
+        only="nova-conductor",
+    ),
+    Target(
+        "nova.conductor.manager",
+        "ComputeTaskManager",
+        "attach_volume",
+        ("self", "context"),
+        observe.conductor_call,
+        raised=True,
+        only="nova-conductor",
+        optional=True,
+    ),
+)
+
+
+class _Tap:
+    """What is installed in this process."""
+
+    def __init__(self) -> None:
+        self.producer: Producer | None = None
+        self.state = "off"
+        self.undo: list[Callable[[], None]] = []
+
+
+_tap = _Tap()
+
+
+def install(producer: Producer) -> str:
+    """Wrap Nova's functions unless they are wrapped, and tell ``producer`` from now on; return the tap's state.
+
+    The state is ``on``, or ``partial: …`` with what could not be wrapped. Never raises.
+    """
+    _tap.producer = producer
+    if not _tap.undo:
+        wanted = [one for one in TARGETS if one.only is None or producer.service in (None, one.only)]
+        missing = [f"{target.label} ({reason})" for target in wanted if (reason := _wrap(target)) is not None]
+        _tap.state = f"partial: not {', '.join(missing)}" if missing else "on"
+        if missing:
+            LOG.warning("stumble can't observe all of this Nova; it will know less: %s.", ", ".join(missing))
+    return _tap.state
+
+
+def uninstall() -> None:
+    """Take every wrapper off again (for tests: a service keeps its tap)."""
+    for undo in reversed(_tap.undo):
+        undo()
+    _tap.__init__()  # type: ignore[misc]
+
+
+def _wrap(target: Target) -> str | None:
+    """Wrap one function; return why it could not be, or None."""
+    try:
+        module = importlib.import_module(target.module)
+        owner = module if target.owner is None else getattr(module, target.owner)
+        original = inspect.getattr_static(owner, target.name)
+        parameters = list(inspect.signature(_raw(original)).parameters)
+    except Exception as error:  # noqa: BLE001 - any release of Nova
+        if target.optional and isinstance(error, AttributeError):
+            return None
+        return f"{type(error).__name__}: {error}"
+    if isinstance(original, classmethod | staticmethod):
+        parameters = parameters[1:]
+    elif not inspect.isfunction(original):
+        return f"it is a {type(original).__name__}"
+    absent = [name for name in target.needs if name not in parameters]
+    if absent:
+        return f"it has no {', '.join(absent)}"
+    wrapper: Any
+    if isinstance(original, classmethod | staticmethod):
+        wrapper = classmethod(_around_classmethod(original, target.observer, parameters))
+    elif target.raised:
+        wrapper = _around_to_the_end(original, target.observer, parameters)
+    else:
+        wrapper = _around_function(original, target.observer, parameters)
+    _put(owner, target.name, original, wrapper)
+    return None
+
+
+def _raw(thing: Any) -> Any:
+    """Return the function under the decorators of oslo.versionedobjects, which hide its arguments."""
+    while True:
+        if isinstance(thing, classmethod | staticmethod):
+            thing = thing.__func__
+        elif hasattr(thing, "original_fn"):
+            thing = thing.original_fn
+        elif hasattr(thing, "__wrapped__"):
+            thing = thing.__wrapped__
+        else:
+            return thing
+
+
+def _around_classmethod(original: Any, observer: Observer, names: list[str]) -> Callable[..., Any]:
+    def wrapper(cls: type, *args: Any, **kwargs: Any) -> Any:
+        after = _before(observer, sys._getframe(1), names, args, kwargs)  # noqa: SLF001
+        result = original.__get__(None, cls)(*args, **kwargs)
+        _after(after)
+        return result
+
+    return _like(original.__func__, wrapper)
+
+
+def _around_function(original: Callable[..., Any], observer: Observer, names: list[str]) -> Callable[..., Any]:
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        after = _before(observer, sys._getframe(1), names, args, kwargs)  # noqa: SLF001
+        result = original(*args, **kwargs)
+        _after(after)
+        return result
+
+    return _like(original, wrapper)
+
+
+def _around_to_the_end(original: Callable[..., Any], observer: Observer, names: list[str]) -> Callable[..., Any]:
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        after = _before(observer, sys._getframe(1), names, args, kwargs)  # noqa: SLF001
+        try:
+            result = original(*args, **kwargs)
+        except BaseException as error:
+            _after(after, error)
+            raise
+        _after(after, None)
+        return result
+
+    return _like(original, wrapper)
+
+
+def _like(original: Any, wrapper: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a wrapper what Nova and oslo.versionedobjects look for in the original."""
+    for name in ("__name__", "__qualname__", "__doc__", "__module__", "remotable", "original_fn"):
+        if hasattr(original, name):
+            setattr(wrapper, name, getattr(original, name))
+    return wrapper
+
+
+def _before(
+    observer: Observer,
+    caller: FrameType,
+    names: list[str],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> Callable[..., None] | None:
+    producer = _tap.producer
+    if producer is None:
+        return None
+    try:
+        if observe.is_nested(caller):
+            return None
+        return observer(producer, caller, dict(zip(names, args, strict=False)) | kwargs)
+    except Exception as error:  # noqa: BLE001 - this runs inside the action
+        LOG.debug("stumble missed a call: %s", error)
+        return None
+
+
+def _after(after: Callable[..., None] | None, *ended: BaseException | None) -> None:
+    if after is None:
+        return
+    try:
+        after(*ended)
+    except Exception as error:  # noqa: BLE001 - this runs inside the action
+        LOG.debug("stumble missed a call: %s", error)
+
+
+def _put(owner: Any, name: str, original: Any, wrapper: Any) -> None:
+    """Set a wrapper where the original is: on its owner, and where a module of Nova imported it by name."""
+    places = [owner]
+    if isinstance(owner, ModuleType):
+        for module_name, module in list(sys.modules.items()):
+            if module_name.startswith("nova.") and module is not owner and vars(module).get(name) is original:
+                places.append(module)
+    for place in places:
+        setattr(place, name, wrapper)
+        _tap.undo.append(lambda place=place: setattr(place, name, original))  # type: ignore[misc]

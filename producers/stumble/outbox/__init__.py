@@ -1,0 +1,20 @@
+"""The outbox: segment files in which a process leaves its events for the relay of its host.
+
+Layout below the outbox directory::
+
+    uid-<n>/<service>-<pid>-<random>/     one folder a process, written by that process alone
+        00000001.seg ...                  segments: a header, then records (see ``record``)
+        lock                              held with a record lock as long as the process lives
+        about.json                        who writes here: service, host, version, labels, tap ...
+        counters                          what was accepted and refused so far
+        <fingerprint>.v<n>.avsc              the schema that the records were written with
+    relay/                                the relay's own: cursor, what was set aside, what was damaged
+
+Standard library only: services load this.
+"""
+
+from stumble.outbox.reader import Chunk, Cursor, Damage, OutboxReader
+from stumble.outbox.record import Envelope, Record, pack
+from stumble.outbox.writer import DURABILITIES, OutboxWriter
+
+__all__ = ["DURABILITIES", "Chunk", "Cursor", "Damage", "Envelope", "OutboxReader", "OutboxWriter", "Record", "pack"]

@@ -1,1 +1,0 @@
-"""What emits instance-action events: outbox, relay, Nova driver, library, simulator."""

@@ -1,0 +1,89 @@
+"""Sends ``ProducerStatus`` at its times, at once where a process began or ended, and the last word of a folder."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+from confluent_kafka import KafkaError, Message
+
+from stumble.relay import status
+from stumble.relay.cursors import Progress
+from stumble.relay.framing import Framed, Framer
+from stumble.relay.outbox_tail import Feed
+from stumble.relay.sender import Sender, explain
+from stumble.relay.state_log import Troubles
+from stumble.settings.base import Settings
+from stumble.wire.errors import StumbleError
+
+_ABOUT = "producer status"
+_LOOK_S = 0.5
+
+
+class Announcer:
+    """Tells the compacted topic of this relay and of every folder it serves."""
+
+    def __init__(
+        self, settings: Settings, framer: Framer, sender: Sender, troubles: Troubles, version: str, interval: float
+    ) -> None:
+        self._settings = settings
+        self._framer = framer
+        self._sender = sender
+        self._troubles = troubles
+        self._version = version
+        self._interval = interval
+        self._topic = settings.kafka.topics.producers
+        self._next_at = self._look_at = 0.0
+        self._open = 0
+        self._lives: dict[str, tuple[bool, float]] = {}
+
+    def turn(self, now: float, feeds: list[Feed], sent: int) -> None:
+        """Send every status when it is time, unless the last ones still wait for the broker.
+
+        ``sent``: events delivered since the relay started.
+        """
+        if self._open or (now < self._next_at and now < self._look_at):
+            return
+        self._look_at = now + _LOOK_S
+        whole, changed = now >= self._next_at, self._changed(feeds)
+        if not whole and not changed:
+            return
+        found = {feed.place.key: status.of_feed(feed, self._settings.host) for feed in feeds}
+        for key, item in found.items():
+            if whole or key in changed:
+                self._send(item)
+        self._send(status.of_relay(self._settings, list(found.values()), sent, self._version))
+        if whole:
+            self._next_at = now + self._interval
+
+    def _changed(self, feeds: list[Feed]) -> set[str]:
+        """Return the folders whose process began, ended or says something else of itself since the last look."""
+        lives = {feed.place.key: (feed.alive, feed.told_at()) for feed in feeds}
+        changed = {key for key, life in lives.items() if self._lives.get(key) != life}
+        self._lives = lives
+        return changed
+
+    def last_word(self, feed: Feed) -> None:
+        """Tell that a folder's process is dead and all of it was delivered."""
+        self._send(status.of_feed(feed, self._settings.host) | {"alive": False})
+
+    def forgotten(self, process: str, progress: Progress) -> None:
+        """Let the topic forget a process that has been gone for long."""
+        key = status.key(progress.host or self._settings.host, process)
+        self._queue(Framed(key, None, []))
+
+    def _send(self, item: dict[str, Any]) -> None:
+        with suppress(StumbleError):  # no registry: a status that can't be sent now is outdated by the next
+            self._queue(status.framed(item, self._framer, self._topic))
+
+    def _queue(self, framed: Framed) -> None:
+        with suppress(BufferError):
+            if self._sender.send(self._topic, framed, self._delivered) is None:
+                self._open += 1
+
+    def _delivered(self, error: KafkaError | None, message: Message) -> None:  # noqa: ARG002  # librdkafka's signature
+        self._open -= 1
+        if error is None:
+            self._troubles.end(_ABOUT)
+        else:
+            self._troubles.begin(_ABOUT, explain(error, self._topic))

@@ -1,0 +1,190 @@
+"""Carries chunks from the folders to the broker, and judges what became of each."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import structlog
+from confluent_kafka import KafkaError
+
+from stumble.outbox import Chunk, Cursor, Record
+from stumble.relay import rejected
+from stumble.relay.framing import Framed, Framer
+from stumble.relay.in_flight import Flight
+from stumble.relay.metrics import RelayMetrics
+from stumble.relay.outbox_tail import Feed
+from stumble.relay.outbox_tails import Feeds
+from stumble.relay.sender import Sender, explain
+from stumble.relay.state_log import Troubles
+from stumble.wire.errors import StumbleError
+
+LOG = structlog.get_logger("stumble.relay")
+
+_MOST_IN_FLIGHT = 16 << 20
+_FULL_POLL_S = 0.02
+
+
+class Courier:
+    """Sends what the folders hold, in order per folder, and moves a folder's cursor when a whole chunk is settled.
+
+    ``folder`` is the relay's own, where it keeps what the broker refuses and what is damaged.
+    """
+
+    def __init__(
+        self,
+        topic: str,
+        folder: Path,
+        feeds: Feeds,
+        sender: Sender,
+        framer: Framer,
+        metrics: RelayMetrics,
+        troubles: Troubles,
+    ) -> None:
+        self._topic = topic
+        self._folder = folder
+        self._feeds = feeds
+        self._sender = sender
+        self._framer = framer
+        self._metrics = metrics
+        self._troubles = troubles
+        self.sent = 0
+        """Events delivered since the relay started."""
+        self.moved = False
+        """Whether a cursor moved since this was last set to False."""
+
+    def pump(self, feed: Feed, now: float) -> bool:
+        """Send one folder's next chunk; what goes wrong with a folder stops this folder only."""
+        if self._feeds.in_flight >= _MOST_IN_FLIGHT:
+            return False
+        try:
+            chunk = feed.read(now)
+        except Exception as error:  # noqa: BLE001  # whatever lies in a folder, the others go on
+            self._troubles.begin(feed.place.key, str(error) or type(error).__name__)
+            feed.wait(now)
+            return False
+        if chunk is None:
+            return False
+        chunk, framed, trouble = self._frame(feed, chunk)
+        if trouble:
+            self._troubles.begin(feed.place.key, trouble)
+            if not framed:
+                feed.wait(now)
+                return False
+        else:
+            self._troubles.end(feed.place.key)
+        flight = Flight(chunk)
+        feed.take_off(flight)
+        for ready in framed:
+            self._send(flight, ready)
+        return True
+
+    def _frame(self, feed: Feed, chunk: Chunk) -> tuple[Chunk, list[Framed], str]:
+        """Frame a chunk's records up to the first that can't be now; the chunk then ends before that one."""
+        framed: list[Framed] = []
+        for record in chunk.records:
+            try:
+                framed.append(self._framer.frame(self._topic, feed.place.path, record))
+            except StumbleError as error:
+                end = Cursor(chunk.start.segment, record.offset)
+                damages = [damage for damage in chunk.damages if damage.offset < record.offset]
+                cut = chunk._replace(end=end, records=chunk.records[: len(framed)], damages=damages)
+                return cut, framed, str(error)
+        return chunk, framed, ""
+
+    def _send(self, flight: Flight, framed: Framed, *, alone: bool = False) -> None:
+        while True:
+            try:
+                error = self._sender.send(self._topic, framed, flight.delivered, alone=alone)
+                break
+            except BufferError:
+                self._sender.poll(_FULL_POLL_S)
+        if error is None:
+            flight.open += 1
+        else:
+            flight.refuse(framed.value or b"", error)
+
+    def settle(self, now: float) -> None:
+        """Judge every chunk whose deliveries are all in."""
+        for feed in self._feeds.all():
+            while (flight := feed.landed(now)) is not None and self._land(feed, flight, now):
+                pass
+
+    def _land(self, feed: Feed, flight: Flight, now: float) -> bool:
+        """Judge a chunk whose deliveries are settled; False where the feed has to wait."""
+        if flight.problem is not None:
+            self._troubles.begin("kafka", explain(flight.problem, self._topic))
+            if feed.on_their_way():
+                return False
+            feed.again(now)
+            return False
+        try:
+            if flight.refused and not flight.alone:
+                self._send_alone(feed, flight)
+                return False
+            refused = self._set_aside(feed, flight)
+            quarantined = self._quarantine(feed, flight)
+        except (OSError, StumbleError) as error:
+            self._troubles.begin(feed.place.key, f"what was refused or damaged can't be put aside: {error}")
+            feed.wait(now)
+            return False
+        sent = flight.acknowledged
+        if sent + refused != flight.count:  # whatever the reason: nothing passes that wasn't accounted for
+            self._troubles.begin("kafka", f"{flight.count - sent - refused} events were not acknowledged")
+            feed.again(now)
+            return False
+        feed.complete(set_aside=refused, quarantined=quarantined, sent=sent)
+        self.moved = True
+        self._metrics.sent.inc(sent)
+        if sent:
+            self.sent += sent
+            self._metrics.progressed()
+            self._troubles.end("kafka")
+        return True
+
+    def _send_alone(self, feed: Feed, flight: Flight) -> None:
+        """Find out which records are to blame: a broker refuses a batch as a whole."""
+        doubtful = self._refused(feed, flight)
+        flight.refused, flight.alone = {}, True
+        for _, framed, _ in doubtful:
+            self._send(flight, framed, alone=True)
+
+    def _refused(self, feed: Feed, flight: Flight) -> list[tuple[Record, Framed, KafkaError]]:
+        """Return the records of a chunk that were refused. Raises ``OSError`` where one of them isn't found again."""
+        found = []
+        for record in feed.records_of(flight):
+            framed = self._framer.frame(self._topic, feed.place.path, record)
+            if framed.value in flight.refused:
+                found.append((record, framed, flight.refused[framed.value]))
+        if {framed.value for _, framed, _ in found} != flight.refused.keys():
+            raise OSError(errno.EIO, "a refused record isn't found again in its segment")
+        return found
+
+    def _set_aside(self, feed: Feed, flight: Flight) -> int:
+        if not flight.refused:
+            return 0
+        refused = [(record, error.str()) for record, _, error in self._refused(feed, flight)]
+        rejected.set_aside(self._folder, feed.place.key, flight.chunk.start.segment, refused)
+        self._metrics.set_aside.inc(len(refused))
+        LOG.warning(
+            "set aside",
+            events=len(refused),
+            folder=feed.place.key,
+            reason=refused[0][1],
+            see="stumble outbox ls",
+        )
+        return len(refused)
+
+    def _quarantine(self, feed: Feed, flight: Flight) -> int:
+        damages = flight.chunk.damages
+        if damages:
+            rejected.quarantine(self._folder, feed.place.key, damages)
+            self._metrics.quarantined.inc(len(damages))
+            LOG.warning(
+                "damaged bytes put into quarantine",
+                places=len(damages),
+                bytes=sum(len(damage.data) for damage in damages),
+                folder=feed.place.key,
+                kept_in=str(self._folder / rejected.QUARANTINE),
+            )
+        return len(damages)

@@ -1,0 +1,142 @@
+"""Looking into outboxes without disturbing them: what waits, whether it is sound, and the events themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from stumble.outbox import Chunk, Cursor, OutboxReader, Record
+from stumble.outbox.counters import Totals, read_about, read_totals
+from stumble.outbox.folders import RELAY, Place, is_live, places, segments
+from stumble.relay.cursors import Progress, read_cursors
+from stumble.relay.framing import schema_in
+from stumble.relay.status import user_name
+from stumble.wire.codec import decode, plain
+from stumble.wire.errors import StumbleError
+from stumble.wire.schemas import EVENT
+
+CURSORS = "cursors"
+
+
+class NoSuchFolder(StumbleError):
+    """The outbox has no such process folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What is known of one process folder."""
+
+    folder: str
+    service: str
+    user: str
+    alive: bool
+    segments: int
+    bytes: int
+    """Bytes that are not delivered."""
+    unsent: int
+    oldest_unsent_at: int | None
+    """UTC microseconds."""
+    accepted: int
+    sent: int
+    refused: int
+    invalid: int
+    set_aside: int
+    quarantined: int
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What reading a folder from its first segment on gave."""
+
+    folder: str
+    records: int
+    damaged: int
+    damaged_bytes: int
+    torn_bytes: int
+
+    @property
+    def is_sound(self) -> bool:
+        """Tell whether nothing that was accepted is damaged; torn pieces never were accepted."""
+        return not self.damaged
+
+
+def find(directory: Path, name: str | None) -> list[Place]:
+    """Return the folders, or the one whose name or key is given. Raises ``NoSuchFolder``."""
+    found = [place for place in places(str(directory)) if name is None or name in {place.name, place.key}]
+    if name is not None and not found:
+        raise NoSuchFolder(f"There is no folder {name} in {directory}; list them with: stumble outbox ls")
+    return found
+
+
+def cursors(directory: Path) -> dict[str, Progress]:
+    """Return how far the relay got, by folder."""
+    return read_cursors(directory / RELAY / CURSORS)
+
+
+def report(place: Place, progress: Progress) -> Report:
+    """Count what waits in a folder. Raises ``OSError``."""
+    about, totals = read_about(place.path), read_totals(place.path) or Totals()
+    cursor = Cursor(progress.segment, progress.offset)
+    unsent, oldest = 0, None
+    for chunk in chunks(place, cursor):
+        unsent += len(chunk.records)
+        first = min((record.envelope.occurred_at for record in chunk.records), default=None)
+        oldest = min((at for at in (oldest, first) if at is not None), default=None)
+    with closing(OutboxReader(place.path)) as reader:
+        size = reader.backlog_bytes(cursor)
+    done = progress.sent + progress.set_aside
+    return Report(
+        folder=place.key,
+        service=str(about.get("service") or ""),
+        user=user_name(place.uid),
+        alive=is_live(place),
+        segments=len(segments(place.path)),
+        bytes=size,
+        unsent=unsent,
+        oldest_unsent_at=oldest,
+        accepted=max(totals.accepted, done + unsent),
+        sent=progress.sent,
+        refused=totals.refused,
+        invalid=totals.invalid,
+        set_aside=progress.set_aside,
+        quarantined=progress.quarantined,
+    )
+
+
+def verify(place: Place) -> Verdict:
+    """Read all that is on disk of a folder and check every record. Raises ``OSError`` and ``NewerFormat``."""
+    records = damaged = damaged_bytes = torn = 0
+    for chunk in chunks(place, Cursor()):
+        records += len(chunk.records)
+        damaged += len(chunk.damages)
+        damaged_bytes += sum(len(damage.data) for damage in chunk.damages)
+        torn += chunk.torn
+    return Verdict(place.key, records, damaged, damaged_bytes, torn)
+
+
+def chunks(place: Place, cursor: Cursor) -> Iterator[Chunk]:
+    """Yield what a folder holds from a cursor on. Raises ``OSError`` and ``NewerFormat``."""
+    alive = is_live(place)
+    with closing(OutboxReader(place.path)) as reader:
+        while (chunk := reader.read(cursor, live=alive)).end != cursor:
+            yield chunk
+            cursor = chunk.end
+
+
+def events(place: Place, cursor: Cursor) -> Iterator[dict[str, Any]]:
+    """Yield the events of a folder, decoded; one that can't be is shown as its ids and the reason."""
+    for chunk in chunks(place, cursor):
+        for record in chunk.records:
+            yield {"folder": place.key, "segment": chunk.start.segment, "offset": record.offset} | _event(place, record)
+
+
+def _event(place: Place, record: Record) -> dict[str, Any]:
+    try:
+        schema = schema_in(place.path, record.envelope.fingerprint)
+        return {"event": decode(EVENT, record.body, plain(schema.json))}
+    except StumbleError as error:
+        return {"event": {"event_id": str(UUID(bytes=record.envelope.event_id))}, "error": str(error)}

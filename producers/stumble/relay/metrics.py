@@ -1,0 +1,58 @@
+"""The relay's own metrics; the main loop sets them, a scrape never touches what the loop works on."""
+
+from __future__ import annotations
+
+import time
+
+from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import Counter as PrometheusCounter
+
+from stumble.relay.outbox_tail import Feed
+
+_FOLDER = ("folder", "service")
+
+
+class RelayMetrics:
+    """Backlog by folder, totals of this relay, and when it last got on."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def gauge(name: str, text: str, labels: tuple[str, ...] = ()) -> Gauge:
+            return Gauge(f"stumble_{name}", text, labels, registry=registry)
+
+        def counter(name: str, text: str) -> PrometheusCounter:
+            return PrometheusCounter(f"stumble_{name}", text, registry=registry)
+
+        self._events = gauge("outbox_backlog_events", "Events accepted and not delivered yet.", _FOLDER)
+        self._bytes = gauge("outbox_backlog_bytes", "Bytes of them.", _FOLDER)
+        self._oldest = gauge("outbox_oldest_unsent_seconds", "Age of the oldest of them; 0 without any.", _FOLDER)
+        self._refused = gauge("outbox_refused_events", "Events refused since the folder was made.", _FOLDER)
+        self._folders = gauge("outbox_folders", "Process folders of this host.")
+        self.sent = counter("relay_sent_events", "Events that the broker acknowledged.")
+        self.set_aside = counter("relay_set_aside_events", "Events that the broker refuses for good.")
+        self.quarantined = counter("relay_quarantined_records", "Damaged places put into quarantine.")
+        self._progress = gauge("relay_last_progress_timestamp_seconds", "When the broker last acknowledged something.")
+        self._waiting = gauge("relay_waiting", "1 while the broker can't be reached or refuses what is sent.")
+        self._known: set[tuple[str, str]] = set()
+
+    def progressed(self) -> None:
+        """Take note that something was acknowledged."""
+        self._progress.set_to_current_time()
+
+    def show(self, feeds: list[Feed], *, waiting: bool) -> None:
+        """Show the backlog of every folder."""
+        self._folders.set(len(feeds))
+        self._waiting.set(waiting)
+        known = set()
+        for feed in feeds:
+            labels = (feed.place.key, str(feed.about.get("service") or ""))
+            known.add(labels)
+            events, size = feed.backlog()
+            oldest = feed.oldest() if size else None
+            self._events.labels(*labels).set(events)
+            self._bytes.labels(*labels).set(size)
+            self._oldest.labels(*labels).set(max(0.0, time.time() - oldest / 1e6) if oldest else 0)
+            self._refused.labels(*labels).set(feed.totals.refused)
+        for gone in self._known - known:
+            for metric in (self._events, self._bytes, self._oldest, self._refused):
+                metric.remove(*gone)
+        self._known = known

@@ -1,0 +1,84 @@
+"""What the relay could not deliver and must not lose: events that the broker refuses for good, and damaged bytes."""
+
+from __future__ import annotations
+
+import base64
+import errno
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from stumble.outbox import Damage, Record
+
+ASIDE = "set-aside.jsonl"
+QUARANTINE = "quarantine"
+MOST_BYTES = 64 << 20
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+def set_aside(folder: Path, key: str, segment: int, refused: Iterable[tuple[Record, str]]) -> int:
+    """Append events with the reason for which each was refused, and wait for the disk. Raises ``OSError``."""
+    lines = [_line(key, segment, record, reason) for record, reason in refused]
+    with (folder / ASIDE).open("ab") as file:
+        if file.tell() > MOST_BYTES:
+            raise OSError(errno.EFBIG, f"{file.name} is full; see why so much is refused, then move it away")
+        file.write(b"\n" + b"".join(lines))  # the line before may be one that a crash tore
+        file.flush()
+        os.fsync(file.fileno())
+    return len(lines)
+
+
+def _line(key: str, segment: int, record: Record, reason: str) -> bytes:
+    envelope = record.envelope
+    row = {
+        "folder": key,
+        "segment": segment,
+        "offset": record.offset,
+        "reason": reason,
+        "set_aside_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "event_id": str(UUID(bytes=envelope.event_id)),
+        "occurred_at": envelope.occurred_at,
+        "key": envelope.key.decode("utf-8", "replace"),
+        "fingerprint": envelope.fingerprint.hex(),
+        "size": len(record.body),
+        "body": base64.b64encode(record.body).decode(),
+    }
+    return json.dumps(row).encode() + b"\n"
+
+
+def read_aside(folder: Path) -> Iterator[dict[str, Any]]:
+    """Yield the events that were set aside, each once; a line that a crash tore is left out."""
+    seen = set()
+    try:
+        file = (folder / ASIDE).open("rb")
+    except FileNotFoundError:
+        return
+    with file:
+        for line in file:
+            try:
+                row = json.loads(line)
+            except ValueError:
+                continue
+            place = (row.get("folder"), row.get("segment"), row.get("offset"))
+            if place not in seen:
+                seen.add(place)
+                yield row
+
+
+def quarantine(folder: Path, key: str, damages: Iterable[Damage]) -> int:
+    """Keep damaged bytes in a file each and wait for the disk; return how many. Raises ``OSError``."""
+    target = folder / QUARANTINE
+    target.mkdir(mode=0o750, exist_ok=True)
+    count = 0
+    for count, damage in enumerate(damages, 1):  # noqa: B007
+        name = f"{_UNSAFE.sub('.', key)}.{damage.segment:08d}.{damage.offset}.bin"
+        with (target / name).open("wb") as file:
+            file.write(damage.data)
+            file.flush()
+            os.fsync(file.fileno())
+    return count

@@ -1,0 +1,124 @@
+"""The Kafka producer: what the relay asks of it and what its errors mean."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from stumble.relay.framing import Framed
+from stumble.settings.kafka import KafkaSettings
+from stumble.wire.errors import StumbleError
+
+Delivered = Callable[[KafkaError | None, Message], None]
+
+#: The broker refuses the record itself, now and for ever.
+FOR_GOOD = frozenset(
+    {
+        KafkaError.MSG_SIZE_TOO_LARGE,
+        KafkaError.INVALID_RECORD,
+        KafkaError.RECORD_LIST_TOO_LARGE,
+    }
+)
+_UNREACHABLE = frozenset({KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE})  # noqa: SLF001
+_LOUD = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL})  # noqa: SLF001
+_QUIET = logging.getLogger("stumble.relay.librdkafka")
+_QUIET.setLevel(logging.CRITICAL)  # its lines repeat by the second; what matters comes as an error
+
+
+class Sender:
+    """Produces idempotently and for ever: nothing that it took is given up for lack of time.
+
+    ``on_trouble`` is told, in words, what keeps it from the broker.
+    """
+
+    def __init__(self, settings: KafkaSettings, on_trouble: Callable[[str], None]) -> None:
+        self._settings = settings
+        self._on_trouble = on_trouble
+        self._producer = self._make()
+        self._careful: Producer | None = None
+        self.broken = False
+
+    def _make(self, **more: Any) -> Producer:
+        config = self._settings.producer_config(
+            client_id="stumble-relay",
+            linger_ms=5,
+            compression_type="zstd",
+            queue_buffering_max_messages=200_000,
+            queue_buffering_max_kbytes=64 << 10,
+            reconnect_backoff_max_ms=5_000,
+            topic_metadata_propagation_max_ms=5_000,  # a topic that is missing is told of soon; its events wait
+            **more,
+        )
+        # An outage may last days; what waits is bounded by how much the relay reads ahead.
+        config |= {"message.timeout.ms": 0, "error_cb": self._error, "log_level": 0}
+        try:
+            return Producer(config, logger=_QUIET)
+        except KafkaException as error:
+            raise StumbleError(f"A setting for Kafka is wrong: {error.args[0].str()}") from error
+
+    def send(self, topic: str, record: Framed, delivered: Delivered, *, alone: bool = False) -> KafkaError | None:
+        """Queue a record; return the error where the client itself refuses it.
+
+        ``alone``: in a batch of its own, since a broker refuses a batch as a whole. Raises ``BufferError`` when full.
+        """
+        try:
+            producer = self._alone() if alone else self._producer
+            producer.produce(topic, record.value, record.key, on_delivery=delivered, headers=record.headers)  # type: ignore[arg-type]
+        except KafkaException as error:
+            found: KafkaError = error.args[0]
+            self._check(found)
+            return found
+        return None
+
+    def poll(self, seconds: float) -> int:
+        """Wait for deliveries and serve their callbacks."""
+        served = int(self._producer.poll(seconds))
+        if self._careful is not None:
+            served += int(self._careful.poll(0))
+        return served
+
+    def renew(self) -> None:
+        """Start over after an error that this producer can't survive; what it held was not delivered."""
+        for producer in (self._producer, self._careful):
+            if producer is not None:
+                producer.purge()
+                producer.poll(0)
+        self._producer, self._careful, self.broken = self._make(), None, False
+
+    def _alone(self) -> Producer:
+        if self._careful is None:
+            self._careful = self._make(batch_num_messages=1)
+        return self._careful
+
+    def _check(self, error: KafkaError) -> None:
+        if error.fatal():
+            self.broken = True
+
+    def _error(self, error: KafkaError) -> None:
+        self._check(error)
+        code = error.code()
+        if code in _UNREACHABLE:
+            self._on_trouble(f"Kafka at {self._settings.bootstrap_servers} can't be reached")
+        elif code in _LOUD:
+            self._on_trouble(f"Kafka at {self._settings.bootstrap_servers} refuses the connection: {error.str()}")
+
+
+_REASONS = {
+    KafkaError._UNKNOWN_TOPIC: "topic {topic} does not exist; create it with: stumble topics apply",  # noqa: SLF001
+    KafkaError.UNKNOWN_TOPIC_OR_PART: "topic {topic} does not exist; create it with: stumble topics apply",
+    KafkaError.TOPIC_AUTHORIZATION_FAILED: "writing to topic {topic} is not allowed; grant the relay WRITE on it",
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED: "idempotent writing is not allowed; grant the relay IDEMPOTENT_WRITE",
+}
+
+
+def explain(error: KafkaError, topic: str) -> str:
+    """Say why a record has to wait, and what to do where that is known."""
+    return _REASONS.get(error.code(), error.str()).format(topic=topic)
+
+
+def is_for_good(error: KafkaError) -> bool:
+    """Tell whether the record itself is refused; anything else may change, so it waits."""
+    return error.code() in FOR_GOOD

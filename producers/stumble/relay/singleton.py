@@ -1,0 +1,73 @@
+"""One relay an outbox directory."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import TextIO
+
+from stumble.outbox.folders import make_root
+from stumble.wire.errors import StumbleError
+
+
+class AlreadyRunning(StumbleError):
+    """Another relay serves the directory."""
+
+
+class OutboxUnusable(StumbleError):
+    """The relay can't keep its own files in the outbox directory."""
+
+
+def claim(folder: Path) -> TextIO:
+    """Create the relay's own folder where it is missing and hold its lock until the returned file is closed.
+
+    The kernel drops the lock with the process, so nothing stale is ever left behind.
+    Raises ``AlreadyRunning`` and ``OutboxUnusable``.
+    """
+    try:
+        make_root(str(folder.parent))
+        folder.mkdir(mode=0o750, exist_ok=True)
+        file = (folder / "lock").open("a+", encoding="ascii")
+    except OSError as error:
+        raise OutboxUnusable(
+            f"The relay can't write to {folder} ({error.strerror}): run it as a user that may, or name another "
+            "directory with --outbox-dir."
+        ) from error
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.seek(0)
+        holder = file.read().strip() or "unknown"
+        file.close()
+        raise AlreadyRunning(
+            f"Another relay (process {holder}) already serves {folder.parent}: one relay a host is enough."
+        ) from error
+    with suppress(OSError):  # on a full disk the lock holds without saying whose it is
+        os.ftruncate(file.fileno(), 0)
+        os.write(file.fileno(), str(os.getpid()).encode())
+    return file
+
+
+#: Record locks on these tell nothing, or nothing of other hosts.
+_NETWORK = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "ceph", "glusterfs", "lustre", "gpfs", "9p", "afs", "beegfs"}
+)
+
+
+def network_file_system(path: Path, mounts: str | None = None) -> str | None:
+    """Return the type of file system that ``path`` lies on where that is no local one. ``mounts``: as in /proc."""
+    if mounts is None:
+        try:
+            mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return None
+    best, found = -1, None
+    for line in mounts.splitlines():
+        before, _, after = line.partition(" - ")
+        point = before.split()[4].replace("\\040", " ") if len(before.split()) > 4 else ""  # proc(5)
+        if point and path.resolve().is_relative_to(point) and len(point) >= best:
+            best, found = len(point), after.split()[0]
+    kind = (found or "").removeprefix("fuse.")
+    return kind if kind in _NETWORK or kind == "sshfs" else None

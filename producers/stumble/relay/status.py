@@ -1,0 +1,107 @@
+"""``ProducerStatus``: what the relay says of itself and of every folder, on the compacted topic."""
+
+from __future__ import annotations
+
+import pwd
+import time
+from typing import Any
+
+from stumble.outbox.counters import read_about
+from stumble.outbox.folders import RELAY
+from stumble.relay.framing import Framed, Framer
+from stumble.relay.outbox_tail import Feed
+from stumble.settings.base import Settings
+from stumble.wire.codec import encode
+from stumble.wire.headers import record_headers
+from stumble.wire.ids import new_event_id
+from stumble.wire.schemas import PRODUCER_STATUS
+
+_SAID = ("service", "version", "tap", "durability", "cell", "region", "cloud")
+
+
+def of_feed(feed: Feed, host: str) -> dict[str, Any]:
+    """Return what is known of one folder and the process that writes to it."""
+    feed.about = read_about(feed.place.path) or feed.about
+    about, progress = feed.about, feed.progress
+    labels = about.get("labels")
+    events, size = feed.backlog()
+    totals = feed.totals
+    done = progress.sent + progress.set_aside + progress.quarantined
+    attributes = {"relay_host": host, "refused_failures": str(totals.refused_failures)}
+    if totals.invalid:
+        attributes["invalid"] = str(totals.invalid)
+    return {
+        "host": str(about.get("host") or host),
+        "process": feed.place.key,
+        "reported_at": now_us(),
+        "user": user_name(feed.place.uid),
+        **{name: str(about[name]) for name in _SAID if about.get(name) is not None},
+        "labels": {str(key): str(value) for key, value in labels.items()} if isinstance(labels, dict) else {},
+        "accepted_total": max(totals.accepted, done + events),
+        "sent_total": progress.sent,
+        "refused_total": totals.refused,
+        "set_aside_total": progress.set_aside,
+        "quarantined_total": progress.quarantined,
+        "backlog_events": events,
+        "backlog_bytes": size,
+        "oldest_unsent_at": feed.oldest() if size else None,
+        "alive": feed.alive,
+        "started_at": _time(about.get("started_at")),
+        "starting": about.get("starting") is True,
+        "ready_at": _time(about.get("ready_at")),
+        "attributes": attributes,
+    }
+
+
+def _time(told: object) -> int | None:
+    return told if isinstance(told, int) and not isinstance(told, bool) else None
+
+
+def of_relay(settings: Settings, statuses: list[dict[str, Any]], sent: int, version: str) -> dict[str, Any]:
+    """Return what the relay says of itself: what it sent since it started, and the sum of what waits here."""
+    oldest = [status["oldest_unsent_at"] for status in statuses if status["oldest_unsent_at"] is not None]
+    return {
+        "host": settings.host,
+        "process": RELAY,
+        "reported_at": now_us(),
+        "service": "stumble-relay",
+        "version": version,
+        "sent_total": sent,
+        "backlog_events": sum(status["backlog_events"] for status in statuses),
+        "backlog_bytes": sum(status["backlog_bytes"] for status in statuses),
+        "oldest_unsent_at": min(oldest, default=None),
+        "alive": True,
+        "cell": settings.cell,
+        "region": settings.region,
+        "cloud": settings.cloud,
+        "attributes": {"folders": str(len(statuses))},
+    }
+
+
+def key_of(status: dict[str, Any]) -> bytes:
+    """Return the key under which the last status of a process stays."""
+    return key(status["host"], status["process"])
+
+
+def key(host: str, process: str) -> bytes:
+    """Return the key of a process's statuses."""
+    return f"{host}/{process}".encode("utf-8", "replace")
+
+
+def framed(status: dict[str, Any], framer: Framer, topic: str) -> Framed:
+    """Return a status as a Kafka record. Raises ``RegistryUnavailable`` or ``SchemaRefused``."""
+    headers = record_headers(PRODUCER_STATUS, f"relay:{status['host']}", new_event_id(), status["reported_at"])
+    return Framed(key_of(status), framer.prefix(topic, PRODUCER_STATUS) + encode(PRODUCER_STATUS, status), headers)
+
+
+def user_name(uid: int) -> str:
+    """Return a user's name, or the number where it has none here."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def now_us() -> int:
+    """Return the time, UTC microseconds."""
+    return time.time_ns() // 1000

@@ -1,0 +1,47 @@
+"""Which exceptions an exception was raised from, as the text of its traceback tells.
+
+A versioned notification names one class; its traceback holds those before it, first the innermost, between the
+sentences of Python's ``traceback`` module. Nova joins the parts that ``format_exception`` returns by commas
+(``ExceptionPayload.from_exception``), so a line may begin with one.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from stumble.wire.taxonomy import strip_remote
+
+#: Deeper chains are cut.
+_MAX_CHAIN: Final = 16
+
+_START: Final = "Traceback (most recent call last):"
+_BETWEEN: Final = re.compile(
+    r"^,?(?:During handling of the above exception, another exception occurred"
+    r"|The above exception was the direct cause of the following exception):$",
+    re.MULTILINE,
+)
+#: The line of the exception itself: not indented, as frames are.
+_RAISED: Final = re.compile(r"^,?((?:[A-Za-z_]\w{0,127}\.){0,16}[A-Za-z_]\w{0,254})(?::|$)", re.MULTILINE)
+
+
+def causes_in(traceback: str | None, exception: str) -> tuple[str, ...]:
+    """Return the classes that ``exception`` was raised from, outermost first, as far as its traceback tells.
+
+    ``exception`` is the name that the notification gives. A traceback that does not end in it tells nothing.
+    """
+    if not traceback:
+        return ()
+    found = [_raised(part) for part in _BETWEEN.split(traceback)]
+    outer = strip_remote(exception)
+    if len(found) == 1 or found[-1] != outer:
+        return ()
+    inside = [name for name in found[-2::-1] if name is not None]
+    return tuple(inside[:_MAX_CHAIN])
+
+
+def _raised(part: str) -> str | None:
+    """Return the class that one part of a traceback ends in."""
+    start = part.find(_START)
+    found = _RAISED.search(part, start + len(_START)) if start >= 0 else None
+    return None if found is None else strip_remote(found[1].rpartition(".")[2])

@@ -1,0 +1,137 @@
+"""Reading of exceptions that crossed a border as text: RPC, or the ``repr`` of a legacy notification."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from stumble.translate import fields
+from stumble.wire.taxonomy import strip_remote
+
+#: Longer representations are not parsed, only their end is searched for the class.
+MAX_REPR = 65_536
+
+_LITERAL = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
+_MESSAGE = "'message': "
+_MAX_TRIES = 64
+_TAIL = re.compile(rf"{_MESSAGE}({_LITERAL}), 'class': '(\w{{1,255}})'")
+_CLASS = re.compile(r"'class': '(\w{1,255})'")
+_CODE = re.compile(r"'code': (\d{3})\b")
+_INNER = re.compile(r"'inner_exception': (?:<class ')?(\w{1,255})\(")
+_CALL = re.compile(r"([A-Za-z_][\w.]{0,255})\((.*)\)", re.DOTALL)
+_REMOTE_ERROR = re.compile(r"Remote error: ([A-Za-z_]\w{0,254}) ?")
+_TRACEBACK = "\nTraceback (most recent call last):"
+_REMOTE_LIST = re.compile(r"\n\[u?['\"]")
+
+
+class Seen(NamedTuple):
+    """An exception as its text shows it: ``chain`` are the classes inside, ``traceback`` what the text held of it."""
+
+    exception: str | None
+    message: str | None
+    chain: tuple[str, ...] = ()
+    code: int | None = None
+    traceback: str | None = None
+
+
+def seen(exception: str | None, message: str | None) -> Seen:
+    """Return the exception that a class name and a message mean, with RPC's marks taken off.
+
+    A class that crossed RPC ends in ``_Remote`` and its text carries the remote traceback; a RemoteError names
+    the class it stands for in its text (oslo.messaging's ``serialize_remote_exception`` and ``RemoteError``).
+    """
+    remote = exception is not None and exception.endswith("_Remote")
+    name = strip_remote(exception.rpartition(".")[2]) if exception else None
+    if name == "RemoteError" and message and (found := _REMOTE_ERROR.match(message)):
+        rest, traceback = _split_traceback(message[found.end() :])
+        return Seen(strip_remote(found[1]), rest or None, traceback=traceback)
+    if remote and message:
+        message, traceback = _split_traceback(message)
+        return Seen(name, message or None, traceback=traceback)
+    return Seen(name, message)
+
+
+def _split_traceback(message: str) -> tuple[str, str | None]:
+    at = message.find(_TRACEBACK)
+    if at < 0:
+        found = _REMOTE_LIST.search(message)
+        at = found.start() if found else -1
+    if at < 0:
+        return message, None
+    return message[:at], message[at + 1 :]
+
+
+def from_legacy(value: Any) -> Seen | None:
+    """Return the exception that a legacy payload shows as a ``repr`` (Nova's own are dicts, others calls) or a dict.
+
+    Nothing is evaluated but single string literals.
+    """
+    if isinstance(value, Mapping):
+        return _from_mapping(value)
+    found = fields.text(value)
+    if found is None:
+        return None
+    if found.startswith("{"):
+        return _from_nova_repr(found[-MAX_REPR:])
+    return _from_call(found) or Seen(None, found)
+
+
+def _from_mapping(value: Mapping[str, Any]) -> Seen | None:
+    if not value:
+        return None
+    found = seen(fields.text(value.get("class")), fields.text(value.get("message")))
+    return found._replace(code=fields.integer(fields.mapping(value.get("kwargs")).get("code")))
+
+
+def _from_nova_repr(value: str) -> Seen:
+    """Read ``{'kwargs': {…}, 'message': '…', 'class': '…'}``."""
+    message, name = None, None
+    found = _tail(value)
+    if found is not None:
+        message, name = _literal(found[1]), found[2]
+    else:
+        names = _CLASS.findall(value)
+        name = names[-1] if names else None
+    code, inner = _CODE.search(value), _INNER.search(value)
+    result = seen(name, message)
+    return result._replace(
+        code=int(code[1]) if code else None,
+        chain=(strip_remote(inner[1]),) if inner else (),
+    )
+
+
+def _tail(value: str) -> re.Match[str] | None:
+    """Return message and class at the end; the outermost of several, since a message can quote the form itself."""
+    first, at = None, -1
+    for _ in range(_MAX_TRIES):
+        at = value.find(_MESSAGE, at + 1)
+        if at < 0:
+            break
+        found = _TAIL.match(value, at)
+        if found is not None:
+            if value[found.end() :] == "}":
+                return found
+            first = first or found
+    return first
+
+
+def _from_call(value: str) -> Seen | None:
+    found = _CALL.fullmatch(value)
+    if found is None:
+        return None
+    inside = found[2]
+    return seen(found[1], _literal(inside) or inside or None)
+
+
+def _literal(value: str) -> str | None:
+    """Return the text of one string literal (with or without the comma of a one-tuple), None for anything else."""
+    trimmed = value.rstrip(", ")
+    if len(trimmed) > MAX_REPR or not re.fullmatch(_LITERAL, trimmed, re.DOTALL):
+        return None
+    try:
+        result = ast.literal_eval(trimmed)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return None
+    return result if isinstance(result, str) else None

@@ -1,0 +1,144 @@
+"""External events: one call of Neutron's or Cinder's that names several instances and resources.
+
+A compute goes through such a call in order and stops at the first event that fails. The notification names all of
+them, those that worked and those that were never begun among them, so it tells that one failed, and seldom which.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from stumble.translate import fields
+from stumble.translate.skip import NO_INSTANCE, NOT_AN_ACTION, Skipped
+
+Data = Mapping[str, Any]
+Known = dict[str, Any]
+#: Instance uuid and tag of the event at which a call failed, where the process that raised it is asked.
+Failing = tuple[str, str]
+
+#: More items of one call are not looked at.
+MAX_ITEMS = 256
+#: More resources are not listed where any of them may have failed.
+_MAX_LISTED = 16
+#: The few fields that are read from an object's ``repr``: ``InstanceExternalEvent(instance_uuid=…,name='…',tag='…')``.
+_REPR_FIELD = re.compile(r"[(,](instance_uuid|name|tag|uuid)='?([\w.:-]{1,255})")
+_EXTENDED = "volume-extended"
+_ACTING_EVENTS = (_EXTENDED, "power-update")
+
+
+class Target(NamedTuple):
+    """An event of the call that starts an action, or an instance where the events tell nothing."""
+
+    position: int
+    instance: Data
+    kind: str | None
+    tag: str | None
+
+    @property
+    def uuid(self) -> str | None:
+        """The instance's."""
+        return uuid_of(self.instance)
+
+    @property
+    def known(self) -> Known:
+        """The fields of a schema's event that it tells."""
+        if self.kind == _EXTENDED:
+            return {
+                "action": "extend_volume",
+                "step": "compute_extend_volume",
+                "target_kind": "volume",
+                "target_id": self.tag,
+            }
+        return {"step": "compute_power_update"} if self.kind in _ACTING_EVENTS else {}
+
+
+def failed_at(args: Data, message: str | None, failing: Failing | None) -> tuple[int, Data, Known]:
+    """Return position, instance and known fields of what failed in a call: what is common to all that it may be.
+
+    ``message`` is the exception's text. A kind of target without its id means one of several. Where several instances
+    fit, the instance is empty: a failure that may be another one's is nobody's. Raises ``Skipped`` where the call
+    started no action.
+    """
+    targets = list(_targets(args))
+    if not targets:
+        raise Skipped(NO_INSTANCE)
+    fitting = _fitting(targets, message, failing)
+    first = fitting[0]
+    if len(fitting) == 1:
+        return first.position, first.instance, first.known
+    shared = {
+        name: value for name, value in first.known.items() if all(one.known.get(name) == value for one in fitting)
+    }
+    if len({one.uuid for one in fitting}) > 1:
+        return len(targets), {}, shared
+    tags = list(dict.fromkeys(one.tag for one in fitting if one.tag))
+    if len(tags) > 1:
+        shared["attributes"] = {"one_of": " ".join(tags[:_MAX_LISTED])}
+    return len(targets), first.instance, shared
+
+
+def _fitting(targets: Sequence[Target], message: str | None, failing: Failing | None) -> Sequence[Target]:
+    """Return those that may have failed: the one that is told, else those that the exception's text names."""
+    if failing is not None:
+        told = [one for one in targets if (one.uuid, one.tag) == failing]
+        if told:
+            return told[:1]
+    targets = _named(targets, message, lambda one: fields.uuid(one.tag) and one.tag)
+    return _named(targets, message, lambda one: one.uuid)
+
+
+def _named(targets: Sequence[Target], message: str | None, name: Callable[[Target], str | None]) -> Sequence[Target]:
+    if not message or len(targets) == 1:
+        return targets
+    return [one for one in targets if (text := name(one)) and text in message] or targets
+
+
+def _targets(args: Data) -> Iterator[Target]:
+    """Yield each external event that starts an action, or each instance where the events tell nothing.
+
+    Raises ``Skipped`` where no event starts an action (``network-changed``).
+    """
+    instances = [_object(item) for item in listed(args.get("instances"))]
+    by_uuid = {uuid_of(item): item for item in instances if uuid_of(item)}
+    told = False
+    position = 0
+    for item in listed(args.get("events")):
+        found = _object(item)
+        instance = by_uuid.get(fields.uuid(field(found, "instance_uuid")))
+        if instance is not None:
+            told = True
+            kind = fields.text(field(found, "name"))
+            if kind in _ACTING_EVENTS:
+                yield Target(position, instance, kind, fields.text(field(found, "tag")))
+                position += 1
+    if told and not position:
+        raise Skipped(NOT_AN_ACTION)
+    if not told:
+        for position, instance in enumerate(by_uuid.values()):
+            yield Target(position, instance, None, None)
+
+
+def uuid_of(instance: Any) -> str | None:
+    """Return an instance's uuid, None for what is none."""
+    return fields.uuid(fields.data(instance).get("uuid"))
+
+
+def listed(value: Any) -> list[Any]:
+    """Return the items of a list of objects, however it was serialised."""
+    if isinstance(value, Mapping):
+        value = fields.data(value).get("objects")
+    return list(value[:MAX_ITEMS]) if isinstance(value, list | tuple) else []
+
+
+def field(found: Data, name: str) -> Any:
+    """Return a field of an object that may be serialised with its private names (``_obj_tag``)."""
+    return found.get(name, found.get(f"_obj_{name}"))
+
+
+def _object(item: Any) -> Data:
+    """Return an object's fields; one that was serialised as its ``repr`` shows a few (the last of a name counts)."""
+    if isinstance(item, str):
+        return {found[1]: found[2] for found in _REPR_FIELD.finditer(item[: fields.MAX_TEXT])}
+    return fields.data(item)

@@ -1,0 +1,14 @@
+"""What a translation gives."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from stumble.translate.build import Event
+
+
+class Translation(NamedTuple):
+    """The events of a signal, or the name of the reason why it has none (for a counter)."""
+
+    events: list[Event]
+    skipped: str | None = None

@@ -1,0 +1,190 @@
+"""Calls on Nova's own action records, as the tap saw them on the calling side.
+
+A call is a plain mapping, so that a recording of calls can be translated again:
+
+- ``kind``: ``action_start``, ``action_finish``, ``event_start``, ``event_finish``, ``fault``, ``migration`` or
+  ``instance_save``
+- ``call_id``: drawn once when the call was seen; ``time_us``: UTC microseconds; ``function``: what was called
+- ``service`` and ``host``: where it was called
+- ``instance_uuid``; ``action`` (action_*) or ``step`` (event_*)
+- ``failed``: whether event_finish or action_finish ended in failure
+- ``exception``: mapping of ``class``, ``module``, ``function``, ``message``, ``traceback``, ``code``, ``chain``
+  (classes inside, outermost first) and ``token`` (one value for each exception object in a process)
+- ``instance``: mapping of the instance's fields at that moment, as far as they were loaded
+- ``migration``: mapping of the migration's fields
+- ``target``: (kind, id) of the resource that the step works on
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from stumble.translate import fields
+from stumble.translate.build import Event, Signal, event, snapshot
+from stumble.translate.exceptions import seen
+from stumble.translate.failure import Failure, failure
+from stumble.translate.mask import Mask
+from stumble.translate.mask import mask as default_mask
+from stumble.translate.names import STEP_ACTIONS
+from stumble.translate.result import Translation
+from stumble.translate.skip import MALFORMED, NO_IDENTITY, NO_INSTANCE, UNKNOWN, Skipped
+
+Data = Mapping[str, Any]
+
+_SCOPES = {
+    "action_start": "REQUEST",
+    "action_finish": "REQUEST",
+    "event_start": "STEP",
+    "event_finish": "STEP",
+    "fault": "INSTANCE",
+    "migration": "INSTANCE",
+    "instance_save": "INSTANCE",
+}
+#: Kinds that have the name of a notification.
+_NAMES = {"instance_save": "instance.update"}
+_MIGRATION_PHASES = {"error": "ERROR", "failed": "ERROR", "completed": "END", "cancelled": "END"}
+_MIGRATION_ACTIONS = {
+    "resize": "resize",
+    "migration": "migrate",
+    "live-migration": "live-migration",
+    "evacuation": "evacuate",
+}
+#: In these states a migration is worked on by the action that made it; later ones can be confirm's or revert's.
+_OWN_STATES = frozenset(
+    (
+        *("accepted", "queued", "preparing", "pre-migrating", "migrating", "post-migrating"),
+        *("running", "running (post-copy)", "finished", "completed", "done"),
+    )
+)
+#: Deeper chains are cut.
+_MAX_CHAIN = 16
+
+
+def translate_tap(call: Mapping[str, Any], ctxt: Mapping[str, Any] | None, mask: Mask = default_mask) -> list[Event]:
+    """Return the event of one call, none for a call of an unknown kind. Never raises."""
+    return read_tap(call, ctxt, mask).events
+
+
+def read_tap(call: Any, ctxt: Any, mask: Mask = default_mask) -> Translation:
+    """Translate one call; ``ctxt`` is Nova's request context as a mapping. Never raises."""
+    try:
+        return Translation([_event(fields.mapping(call), fields.mapping(ctxt), mask)])
+    except Skipped as skipped:
+        return Translation([], str(skipped))
+    except Exception:  # noqa: BLE001 - a recording may have any shape, and the caller runs inside Nova
+        return Translation([], MALFORMED)
+
+
+def _event(call: Data, ctxt: Data, mask: Mask) -> Event:
+    kind = fields.text(call.get("kind"))
+    if kind not in _SCOPES:
+        raise Skipped(UNKNOWN)
+    uuid = fields.uuid(call.get("instance_uuid"))
+    if uuid is None:
+        raise Skipped(NO_INSTANCE)
+    found = _failure(fields.mapping(call.get("exception")), mask)
+    step = fields.text(call.get("step"))
+    return event(
+        _signal(call, kind),
+        ctxt,
+        phase=_phase(kind, call),
+        scope=_SCOPES[kind],
+        instance_uuid=uuid,
+        action=fields.text(call.get("action")) or STEP_ACTIONS.get(step or "") or _migration_action(call),
+        step=step,
+        failure=found,
+        failure_id=fields.text(fields.mapping(call.get("exception")).get("token")) if found else None,
+        **_instance(fields.mapping(call.get("instance"))),
+        **_migration(fields.mapping(call.get("migration"))),
+        **_target(call.get("target")),
+    )
+
+
+def _signal(call: Data, kind: str) -> Signal:
+    call_id = fields.text(call.get("call_id"))
+    time_us = call.get("time_us")
+    if call_id is None or not isinstance(time_us, int) or isinstance(time_us, bool) or not 0 < time_us < 2**60:
+        raise Skipped(NO_IDENTITY)
+    service, host = fields.text(call.get("service")), fields.text(call.get("host"))
+    function = fields.text(call.get("function")) or kind
+    return Signal(
+        "TAP", function, _NAMES.get(kind, kind), call_id, f"{service or ''}:{host or ''}", time_us, service, host
+    )
+
+
+def _phase(kind: str, call: Data) -> str:
+    if kind in ("action_finish", "event_finish"):
+        return "ERROR" if call.get("failed") else "END"
+    if kind == "fault":
+        return "ERROR"
+    if kind == "migration":
+        status = fields.text(fields.mapping(call.get("migration")).get("status"))
+        return _MIGRATION_PHASES.get(status or "", "PROGRESS")
+    if kind == "instance_save":
+        return "ERROR" if call.get("exception") else "PROGRESS"
+    return "START"
+
+
+def _failure(found: Data, mask: Mask) -> Failure | None:
+    name = fields.text(found.get("class"))
+    if name is None:
+        return None
+    what = seen(name, fields.text(found.get("message")))
+    code = fields.integer(found.get("code"))
+    chain = found.get("chain")
+    names = [str(item) for item in chain[:_MAX_CHAIN]] if isinstance(chain, list | tuple) else []
+    return failure(
+        what if code is None or what.exception != name else what._replace(code=code),
+        mask,
+        module=fields.text(found.get("module")),
+        function=fields.text(found.get("function")),
+        traceback=fields.text(found.get("traceback")),
+        chain=[seen(item, None).exception or item for item in names],
+    )
+
+
+def _instance(found: Data) -> Event:
+    if not found:
+        return {}
+    return {
+        "owner_project_id": fields.text(found.get("project_id")),
+        "availability_zone": fields.text(found.get("availability_zone")),
+        "node": fields.text(found.get("node")),
+        "instance": snapshot(
+            vm_state=fields.text(found.get("vm_state")),
+            task_state=fields.text(found.get("task_state")),
+            power_state=fields.text(found.get("power_state")),
+            display_name=fields.text(found.get("display_name")),
+            flavor=fields.text(found.get("flavor")),
+            image=fields.text(found.get("image_ref")),
+        ),
+    }
+
+
+def _migration_action(call: Data) -> str | None:
+    found = fields.mapping(call.get("migration"))
+    if fields.text(found.get("status")) not in _OWN_STATES:
+        return None
+    return _MIGRATION_ACTIONS.get(fields.text(found.get("migration_type")) or "")
+
+
+def _migration(found: Data) -> Event:
+    if not found:
+        return {}
+    return {
+        "migration_id": fields.text(found.get("uuid")) or fields.text(found.get("id")),
+        "migration_type": fields.text(found.get("migration_type")),
+        "migration_status": fields.text(found.get("status")),
+        "source_host": fields.text(found.get("source_compute")),
+        "source_node": fields.text(found.get("source_node")),
+        "dest_host": fields.text(found.get("dest_compute")),
+        "dest_node": fields.text(found.get("dest_node")),
+    }
+
+
+def _target(found: Any) -> Event:
+    if not isinstance(found, list | tuple) or len(found) != 2:
+        return {}
+    kind, target = fields.text(found[0]), fields.text(found[1])
+    return {"target_kind": kind, "target_id": target} if kind and target else {}

@@ -1,0 +1,176 @@
+"""Versioned notifications: ``nova_object`` payloads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from stumble.translate import fields
+from stumble.translate.build import Event, Signal, event, move_side, snapshot
+from stumble.translate.failure import EXTERNAL_EVENT, method_of, versioned_failure
+from stumble.translate.mask import Mask
+from stumble.translate.names import (
+    COMPUTE_TASKS,
+    DROPPED,
+    DROPPED_FAMILIES,
+    INSTANCE_SIGNALS,
+    NO_ACTION_METHODS,
+    RESIZE_ERROR,
+    Meaning,
+    step_of_method,
+)
+from stumble.translate.skip import MALFORMED, NO_INSTANCE, NOT_AN_ACTION, UNKNOWN, Skipped
+
+Data = Mapping[str, Any]
+
+_PHASES = {"start": "START", "progress": "PROGRESS", "end": "END", "error": "ERROR"}
+_EXCEPTION = "compute.exception"
+
+
+def name_of(event_type: str, payload: Data) -> str:
+    """Return the signal's name: the event type without its phase. Raises ``Skipped`` for what is no action."""
+    del payload
+    if event_type == _EXCEPTION:
+        return "exception"
+    if event_type in DROPPED or event_type.startswith(DROPPED_FAMILIES):
+        raise Skipped(NOT_AN_ACTION)
+    name, _ = _split(event_type)
+    family = name.partition(".")[0]
+    if family not in ("instance", "compute_task"):
+        raise Skipped(UNKNOWN)
+    return name
+
+
+def _split(event_type: str) -> tuple[str, str]:
+    name, _, phase = event_type.rpartition(".")
+    if phase in _PHASES and "." in name:
+        return name, _PHASES[phase]
+    return event_type, "PROGRESS"
+
+
+def events(signal: Signal, payload: Data, ctxt: Data, mask: Mask) -> list[Event]:
+    """Return the one event of a versioned notification. Raises ``Skipped``."""
+    found = payload.get("nova_object.data")
+    if not isinstance(found, Mapping):
+        raise Skipped(MALFORMED)
+    if signal.name == "exception":
+        return [_exception(signal, found, ctxt, mask)]
+    if signal.name.startswith("compute_task."):
+        return [_compute_task(signal, found, ctxt, mask)]
+    return [_instance(signal, found, ctxt, mask)]
+
+
+def _exception(signal: Signal, found: Data, ctxt: Data, mask: Mask) -> Event:
+    """Translate ``compute.exception``, which names no instance; it is joined by the request id."""
+    if signal.service == "nova-api":  # aggregates, key pairs and hosts: nova-api announces no instance's failure so
+        raise Skipped(NOT_AN_ACTION)
+    failure = versioned_failure(found, mask)
+    if failure is None:
+        raise Skipped(MALFORMED)
+    method = method_of(fields.text(found.get("traceback")))
+    if method and (method[1] in NO_ACTION_METHODS or method[1] == EXTERNAL_EVENT):
+        raise Skipped(NOT_AN_ACTION)
+    step = step_of_method(method[1], method[0]) if method else None
+    return event(signal, ctxt, phase="ERROR", scope="STEP", step=step, failure=failure)
+
+
+def _compute_task(signal: Signal, found: Data, ctxt: Data, mask: Mask) -> Event:
+    uuid = fields.uuid(found.get("instance_uuid"))
+    if uuid is None:
+        raise Skipped(NO_INSTANCE)
+    spec = fields.data(found.get("request_spec"))
+    meaning = COMPUTE_TASKS.get(signal.name.partition(".")[2], Meaning())
+    return event(
+        signal,
+        ctxt,
+        phase=_split(signal.event_type or "")[1],
+        scope="REQUEST",
+        instance_uuid=uuid,
+        action=meaning.action,
+        step=meaning.step,
+        owner_project_id=fields.text(spec.get("project_id")),
+        availability_zone=fields.text(spec.get("availability_zone")),
+        failure=versioned_failure(found.get("reason"), mask),
+        instance=snapshot(
+            vm_state=fields.text(found.get("state")),
+            flavor=fields.text(fields.data(spec.get("flavor")).get("name")),
+            image=fields.text(fields.data(spec.get("image")).get("id")),
+        ),
+    )
+
+
+def _instance(signal: Signal, found: Data, ctxt: Data, mask: Mask) -> Event:
+    uuid = fields.uuid(found.get("uuid"))
+    if uuid is None:
+        raise Skipped(NO_INSTANCE)
+    name = signal.name.partition(".")[2]
+    phase = _split(signal.event_type or "")[1]
+    meaning = INSTANCE_SIGNALS.get(name, Meaning())
+    if name == "resize" and phase == "ERROR":
+        meaning = RESIZE_ERROR
+    if name == "rebuild_scheduled":  # the sender's id names the compute that was chosen, though the conductor sends it
+        signal, chosen = signal._replace(host=None), signal.host
+    else:
+        chosen = None
+    local_delete = signal.service == "nova-api" and name in ("delete", "soft_delete")  # outside of Nova's steps
+    return event(
+        signal,
+        ctxt,
+        phase=phase,
+        scope="INSTANCE" if name == "update" else "STEP",
+        instance_uuid=uuid,
+        action=meaning.action,
+        step=None if local_delete else meaning.step,
+        **_who(found, ctxt),
+        **_where(found, meaning, signal.host, chosen),
+        **_target(found),
+        instance=_snapshot(found),
+        failure=versioned_failure(found.get("fault"), mask),
+        old_flavor=fields.text(fields.data(found.get("flavor")).get("name")) if name == "resize_prep" else None,
+        new_flavor=fields.text(fields.data(found.get("new_flavor")).get("name")),
+        attributes=_attributes(found),
+    )
+
+
+def _who(found: Data, ctxt: Data) -> Event:
+    return {
+        "request_id": fields.text(found.get("request_id")) or fields.text(ctxt.get("request_id")),
+        "owner_project_id": fields.text(found.get("tenant_id")),
+        "initiator_user_id": fields.text(found.get("action_initiator_user")),
+        "initiator_project_id": fields.text(found.get("action_initiator_project")),
+    }
+
+
+def _where(found: Data, meaning: Meaning, host: str | None, chosen: str | None) -> Event:
+    result: Event = {
+        "availability_zone": fields.text(found.get("availability_zone")),
+        "node": fields.text(found.get("node")),
+        "dest_host": chosen,
+    }
+    return result | move_side(meaning.side, host, fields.text(found.get("host")))
+
+
+def _target(found: Data) -> Event:
+    for kind, key in (("volume", "volume_id"), ("volume", "old_volume_id"), ("share", "share_id")):
+        if target := fields.text(found.get(key)):
+            return {"target_kind": kind, "target_id": target}
+    return {}
+
+
+def _snapshot(found: Data) -> dict[str, str | None] | None:
+    update = fields.data(found.get("state_update"))
+    return snapshot(
+        vm_state=fields.text(update.get("state")) or fields.text(found.get("state")),
+        task_state=fields.text(update["new_task_state"] if "new_task_state" in update else found.get("task_state")),
+        power_state=fields.text(found.get("power_state")),
+        old_vm_state=fields.text(update.get("old_state")),
+        old_task_state=fields.text(update.get("old_task_state")),
+        display_name=fields.text(found.get("display_name")),
+        flavor=fields.text(fields.data(found.get("flavor")).get("name")),
+        image=fields.text(found.get("image_uuid")),
+    )
+
+
+def _attributes(found: Data) -> dict[str, str] | None:
+    known = {key: fields.text(found.get(key)) for key in ("new_volume_id", "snapshot_image_id", "rescue_image_ref")}
+    return {key: value for key, value in known.items() if value} or None

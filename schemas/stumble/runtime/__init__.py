@@ -1,0 +1,1 @@
+"""What every process of stumble needs once: log of states, timers, core affinity, errors as sentences."""

@@ -1,0 +1,46 @@
+"""One sentence for an exception: stumble's own say it themselves, those of the libraries are put into words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stumble.wire.errors import StumbleError
+
+__all__ = ["explain"]
+
+#: Exceptions by class name, here and in any base class: no library is imported to know its errors.
+_KNOWN = {
+    "psycopg.OperationalError": "the database can't be reached ({}); check STUMBLE_DATABASE_URL",
+    "psycopg_pool.PoolTimeout": "the database can't be reached ({}); check STUMBLE_DATABASE_URL",
+    "psycopg.errors.UndefinedTable": "the database isn't migrated ({}); run: stumble store migrate",
+    "psycopg.errors.InvalidSchemaName": "the database isn't migrated ({}); run: stumble store migrate",
+    "httpx.ConnectError": "the API can't be reached ({}); start it with `stumble api` or name it with --api",
+    "httpx.TimeoutException": "the API didn't answer in time ({}); try again or name another with --api",
+    "cimpl.KafkaException": "Kafka can't be used ({}); `stumble check brokers` says what to do",
+    "pydantic_core._pydantic_core.ValidationError": "a setting is wrong: {}",
+    "builtins.PermissionError": "not allowed: {}",
+    "builtins.OSError": "{}",
+}
+
+
+def explain(error: BaseException) -> str:
+    """Return one sentence that says what happened and, where it's known, what to do."""
+    if isinstance(error, StumbleError):
+        return str(error)
+    for kind in type(error).__mro__:
+        sentence = _KNOWN.get(f"{kind.__module__}.{kind.__qualname__}")
+        if sentence:
+            return sentence.format(_short(error))
+    return f"unexpected {type(error).__name__}: {_short(error)} (STUMBLE_DEBUG=1 shows where)"
+
+
+def _short(error: BaseException) -> str:
+    """Return the error's text as one line of bearable length."""
+    errors = getattr(error, "errors", None)
+    if callable(errors) and type(error).__name__ == "ValidationError":
+        return "; ".join(f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in errors())
+    inner: Any = error.args[0] if error.args else None
+    # A KafkaError's own text is its structure.
+    told = inner.str() if type(inner).__name__ == "KafkaError" else str(error)
+    text = " ".join(str(told).split())
+    return text if len(text) <= 300 else text[:299] + "…"

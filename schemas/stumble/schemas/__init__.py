@@ -1,1 +1,0 @@
-"""The contract between producers and consumers: Avro schemas, wire format, ids, taxonomy."""

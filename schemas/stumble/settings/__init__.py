@@ -1,0 +1,1 @@
+"""What people configure: settings from file, environment and secrets folder; the schema registry's client."""

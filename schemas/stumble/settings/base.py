@@ -1,0 +1,160 @@
+"""Settings of every role: environment (``STUMBLE_…``, ``__`` for nesting), a folder of secrets, a TOML file.
+
+The folder holds one file a secret, named as the setting without its prefix: ``database_url``,
+``kafka__options__sasl.password``. No secret is ever part of an error's text.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    NestedSecretsSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from stumble.settings.clock import ClockSettings
+from stumble.settings.kafka import KafkaSettings
+from stumble.wire.errors import StumbleError
+
+CONFIG_VARIABLE = "STUMBLE_CONFIG"
+#: The first that is set names the folder of secrets; systemd sets the second for units with ``LoadCredential``.
+SECRETS_VARIABLES = ("STUMBLE_SECRETS_DIR", "CREDENTIALS_DIRECTORY")
+
+
+class SettingsError(StumbleError):
+    """A setting is wrong; the text names it, its source and what it should be."""
+
+
+class Settings(BaseSettings):
+    """What a role is told. The environment wins over the secrets' folder, that over ``STUMBLE_CONFIG``'s file."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="STUMBLE_", env_nested_delimiter="__", extra="ignore", hide_input_in_errors=True
+    )
+
+    kafka: KafkaSettings = Field(default_factory=KafkaSettings)
+    clock: ClockSettings = Field(default_factory=ClockSettings)
+    database_url: SecretStr = Field(
+        SecretStr("postgresql://127.0.0.1:5432/stumble"),
+        description="PostgreSQL, as libpq takes it.",
+    )
+    outbox_dir: Path = Field(Path("/var/lib/stumble/outbox"), description="Where producers of this host leave events.")
+    state_dir: Path = Field(Path("/var/lib/stumble"), description="State of the relay and of the local stack.")
+    api_host: str = Field("127.0.0.1", description="Address that the API binds to.")
+    api_port: int = Field(8686, ge=0, le=65535, description="Port of the API.")
+    api_url: str = Field("http://127.0.0.1:8686", description="Where the command line finds the API.")
+    metrics_host: str = Field("127.0.0.1", description="Address that a role's own metrics bind to.")
+    metrics_port: int | None = Field(None, ge=0, le=65535, description="Port of a role's own metrics; none by default.")
+    metrics_hosts: bool = Field(True, description="Tell of outboxes host by host; false: of all hosts as one, `all`.")
+    cell: str | None = Field(None, description="Nova cell of this host.")
+    region: str | None = Field(None, description="Keystone region of this host.")
+    cloud: str | None = Field(None, description="Name of the cloud.")
+    host: str = Field(default_factory=lambda: os.uname().nodename, description="Name of this host.")
+    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
+    log_format: str = Field("console", pattern="^(console|json)$", description="console for people, json for machines.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read the environment first, then the secrets, then the TOML file, where they are named."""
+        sources: tuple[PydanticBaseSettingsSource, ...] = (init_settings, env_settings)
+        if folder := secrets_folder():
+            sources += (
+                NestedSecretsSettingsSource(
+                    file_secret_settings,
+                    secrets_dir=folder,
+                    secrets_dir_missing="error",
+                    secrets_prefix="",
+                    secrets_nested_delimiter="__",
+                ),
+            )
+        if path := os.environ.get(CONFIG_VARIABLE):
+            sources += (TomlConfigSettingsSource(settings_cls, Path(path)),)
+        return sources
+
+
+class TableSettings(BaseSettings):
+    """Settings of one role alone: the environment, then the table of ``STUMBLE_CONFIG``'s file that its prefix names.
+
+    ``STUMBLE_ALERTS_RULES`` is ``rules`` in ``[alerts]``. Raises ``SettingsError`` in one sentence.
+    """
+
+    model_config = SettingsConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    def __init__(self, **given: Any) -> None:
+        try:
+            super().__init__(**given)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = str(first["loc"][0]) if first["loc"] else ""
+            known = difflib.get_close_matches(name, type(self).model_fields, 1)
+            said = first["msg"].removeprefix("Value error, ")
+            if first["type"] == "extra_forbidden":
+                said = "nobody reads it" + (f", did you mean {known[0]}?" if known else "")
+            said += "" if said[-1] in ".?" else "."
+            variable = f"{self.model_config['env_prefix']}{name.upper()}"
+            raise SettingsError(f"The setting {variable} ({name} in [{self.table()}]) is wrong: {said}") from None
+        except (ValueError, OSError) as error:
+            raise SettingsError(f"The settings can't be read: {error}") from None
+
+    @classmethod
+    def table(cls) -> str:
+        """Return the name of its table in the file."""
+        return str(cls.model_config["env_prefix"]).removeprefix("STUMBLE_").rstrip("_").lower()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read the environment first, then the table."""
+        path = os.environ.get(CONFIG_VARIABLE)
+        if not path:
+            return init_settings, env_settings
+        given = tomllib.loads(Path(path).read_text(encoding="utf-8")).get(cls.table(), {})
+        return init_settings, env_settings, InitSettingsSource(settings_cls, given)
+
+
+def secrets_folder() -> Path | None:
+    """Return the folder that holds one file a secret, None where none is named."""
+    return next((Path(os.environ[name]) for name in SECRETS_VARIABLES if os.environ.get(name)), None)
+
+
+def load(**overrides: object) -> Settings:
+    """Read the settings; ``overrides`` (a command's own options) win, None among them counts as not given.
+
+    Raises ``SettingsError`` in one sentence where something is wrong.
+    """
+    path = os.environ.get(CONFIG_VARIABLE)
+    if path and not Path(path).is_file():
+        raise SettingsError(f"{CONFIG_VARIABLE} names {path}, which is no file: correct it or unset it.")
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return Settings(**given)  # type: ignore[arg-type]  # pydantic checks them
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "__".join(str(part) for part in first["loc"]).upper()
+        said = first["msg"].removeprefix("Value error, ")
+        raise SettingsError(f"The setting STUMBLE_{name} is wrong: {said}.") from None
+    except (ValueError, OSError) as error:  # broken TOML, broken JSON in a variable, a secret that may not be read
+        raise SettingsError(f"The settings can't be read: {error}") from None

@@ -1,0 +1,111 @@
+"""Schema registry with Confluent's API: register what is written, resolve what is read."""
+
+from __future__ import annotations
+
+from urllib.parse import unquote, urlsplit
+
+import httpx
+
+from stumble.settings.kafka import KafkaSettings
+from stumble.settings.urls import without_password
+from stumble.wire.errors import RegistryUnavailable, StumbleError, UnknownSchema
+from stumble.wire.schemas import Schema
+from stumble.wire.topics import subject
+
+_TIMEOUT_S = 10.0
+_NOT_FOUND = 404
+_CONFLICT = 409
+_CONTENT = {"Content-Type": "application/vnd.schemaregistry.v1+json"}
+
+
+class SchemaRefused(StumbleError):
+    """The registry finds the schema incompatible with an earlier version of its subject."""
+
+
+class Registry:
+    """Client of one registry; remembers what it was told for ever, since ids never change their meaning."""
+
+    def __init__(self, settings: KafkaSettings, client: httpx.Client | None = None) -> None:
+        if settings.schema_registry_url is None:
+            raise StumbleError("No schema registry is configured: set STUMBLE_KAFKA__SCHEMA_REGISTRY_URL.")
+        password = settings.schema_registry_password
+        parts = urlsplit(settings.schema_registry_url)
+        auth = (settings.schema_registry_user or "", password.get_secret_value()) if password else None
+        if auth is None and parts.username:
+            auth = (unquote(parts.username), unquote(parts.password or ""))
+        # Without user and password, so that neither gets into an error's text or a log.
+        self._url = without_password(settings.schema_registry_url).rstrip("/")
+        self._client = client or httpx.Client(timeout=_TIMEOUT_S, auth=auth)
+        self._texts: dict[int, str] = {}
+        self._ids: dict[tuple[str, bytes], int] = {}
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def register(self, topic: str, schema: Schema) -> int:
+        """Return the id of a schema under a topic's subject, registering it where it is new.
+
+        Raises ``SchemaRefused`` on incompatibility, ``RegistryUnavailable`` otherwise.
+        """
+        key = (topic, schema.fingerprint)
+        if key not in self._ids:
+            path, body = f"/subjects/{subject(topic)}/versions", {"schema": schema.json}
+            answer = self._ask("POST", path, body)
+            if answer.status_code == _CONFLICT:  # so says Apicurio, too, to the later of two that register at once
+                answer = self._ask("POST", path, body)
+            if answer.status_code == _CONFLICT:
+                raise SchemaRefused(f"The registry refuses {schema.name} for {subject(topic)}: {_message(answer)}.")
+            self._check(answer)
+            self._ids[key] = int(answer.json()["id"])
+        return self._ids[key]
+
+    def require_full_transitive(self, topic: str) -> None:
+        """Set a subject's compatibility to FULL_TRANSITIVE: any version reads any other. Raises as ``register``."""
+        self._check(self._ask("PUT", f"/config/{subject(topic)}", {"compatibility": "FULL_TRANSITIVE"}))
+
+    def compatibility(self, topic: str) -> str:
+        """Return the level that holds for a topic's subject, be it the registry's default. Raises as ``register``."""
+        answer = self._ask("GET", f"/config/{subject(topic)}?defaultToGlobal=true")
+        if answer.status_code == _NOT_FOUND:  # registries that don't know the parameter
+            answer = self._ask("GET", "/config")
+        self._check(answer)
+        return str(answer.json().get("compatibilityLevel", "NONE"))
+
+    def takes(self, topic: str, schema: Schema) -> bool:
+        """Tell whether a schema is there, or would be taken as the next version. Raises as ``register``."""
+        body = {"schema": schema.json}
+        answer = self._ask("POST", f"/compatibility/subjects/{subject(topic)}/versions/latest", body)
+        if answer.status_code == _NOT_FOUND:  # no version yet
+            return True
+        self._check(answer)
+        return bool(answer.json()["is_compatible"])
+
+    def resolve(self, schema_id: int) -> str:
+        """Return the JSON text of a schema by its id. Raises ``UnknownSchema`` or ``RegistryUnavailable``."""
+        if schema_id not in self._texts:
+            answer = self._ask("GET", f"/schemas/ids/{schema_id}")
+            if answer.status_code == _NOT_FOUND:
+                raise UnknownSchema(f"The registry at {self._url} does not know schema id {schema_id}.")
+            self._check(answer)
+            self._texts[schema_id] = str(answer.json()["schema"])
+        return self._texts[schema_id]
+
+    def _ask(self, method: str, path: str, body: dict[str, str] | None = None) -> httpx.Response:
+        try:
+            return self._client.request(method, self._url + path, json=body, headers=_CONTENT)
+        except httpx.HTTPError as error:
+            raise RegistryUnavailable(f"The schema registry at {self._url} does not answer: {error}.") from None
+
+    def _check(self, answer: httpx.Response) -> None:
+        if answer.is_error:
+            raise RegistryUnavailable(
+                f"The schema registry at {self._url} answers {answer.status_code}: {_message(answer)}.",
+            )
+
+
+def _message(answer: httpx.Response) -> str:
+    try:
+        return str(answer.json().get("message", answer.text))
+    except (ValueError, AttributeError):
+        return answer.text[:200]

@@ -1,0 +1,166 @@
+"""Encoding of record bodies and the two framings: Confluent's and Avro single-object.
+
+Hot paths work on plain dicts: times are integers of UTC microseconds, enums are their symbols. The schemas are
+therefore parsed a second time without logical types, which leaves the bytes as they are.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+from fastavro import schemaless_reader
+from fastavro.schema import parse_schema
+
+from stumble.wire.encoder import Encoder
+from stumble.wire.errors import NotAvro, UnknownSchema, WireError
+from stumble.wire.headers import Header, fingerprint_of
+from stumble.wire.schemas import ALL, Schema, by_fingerprint
+
+CONFLUENT_MAGIC = b"\x00"
+SINGLE_OBJECT_MAGIC = b"\xc3\x01"
+_CONFLUENT = struct.Struct(">bI")
+
+
+class Unframed(NamedTuple):
+    """A record's body and what its framing says of the writer's schema."""
+
+    fingerprint: bytes | None
+    schema_id: int | None
+    body: bytes
+
+
+def _without_logical_types(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {key: _without_logical_types(value) for key, value in node.items() if key != "logicalType"}
+    if isinstance(node, list):
+        return [_without_logical_types(value) for value in node]
+    return node
+
+
+def plain(definition: str) -> Any:
+    """Parse a schema (JSON text) with its logical types left out, so that times stay integers."""
+    return parse_schema(_without_logical_types(json.loads(definition)))
+
+
+_PLAIN = {schema.fingerprint: plain(schema.json) for schema in ALL}
+
+
+_ENCODERS = {schema.fingerprint: Encoder(json.loads(schema.json)) for schema in ALL}
+
+
+def encode(schema: Schema, record: Mapping[str, Any]) -> bytes:
+    """Return a record's bare Avro body, its text cleaned and within the limits that the schema states.
+
+    Raises ``TypeError``, ``ValueError`` or ``AttributeError`` where a value is of another type than its field.
+    """
+    return _ENCODERS[schema.fingerprint].encode(record)
+
+
+def decode(schema: Schema, body: bytes, writer: Any = None) -> dict[str, Any]:
+    """Return the record in ``body``, written with ``schema`` or, resolved to it, with the parsed ``writer``.
+
+    Raises ``NotAvro`` where the bytes aren't a record of the writer's schema, or hold more than one.
+    """
+    reader = _PLAIN[schema.fingerprint]
+    source = io.BytesIO(body)
+    try:
+        record = schemaless_reader(source, reader if writer is None else writer, None if writer is None else reader)
+    except Exception as error:  # fastavro raises what the bytes lead it to: EOF, Unicode, index, overflow ...
+        raise NotAvro(f"{len(body)} bytes do not decode as {schema.name}: {type(error).__name__}: {error}") from error
+    if source.tell() != len(body):
+        raise NotAvro(f"{len(body) - source.tell()} bytes are left over behind a {schema.name}.")
+    return record if isinstance(record, dict) else _not_a_record(schema)
+
+
+def _not_a_record(schema: Schema) -> dict[str, Any]:
+    raise NotAvro(f"The bytes decode to something that is no {schema.name}.")
+
+
+def frame_single_object(schema: Schema, body: bytes) -> bytes:
+    """Frame a body as Avro single-object encoding: ``C3 01``, fingerprint, body."""
+    return SINGLE_OBJECT_MAGIC + schema.fingerprint + body
+
+
+def frame_confluent(schema_id: int, body: bytes) -> bytes:
+    """Frame a body as Confluent's clients do: magic 0, big-endian id of the registry, body."""
+    return _CONFLUENT.pack(0, schema_id) + body
+
+
+def unframe(value: bytes, headers: Iterable[Header] | None = None) -> Unframed:
+    """Take a record's value apart by its first bytes; a fingerprint header spares Confluent framing the registry.
+
+    Raises ``NotAvro`` where neither framing is there.
+    """
+    if value[:2] == SINGLE_OBJECT_MAGIC and len(value) >= 10:
+        return Unframed(value[2:10], None, value[10:])
+    if value[:1] == CONFLUENT_MAGIC and len(value) >= 5:
+        return Unframed(fingerprint_of(headers), _CONFLUENT.unpack_from(value)[1], value[5:])
+    raise NotAvro(f"The value starts with {value[:2].hex() or 'nothing'}: neither Confluent nor single-object framing.")
+
+
+class Decoder:
+    """Reads framed records of one type, whatever version and framing they were written with.
+
+    ``resolve_id`` turns a registry's schema id into a schema's JSON text; it may raise ``UnknownSchema`` or
+    ``RegistryUnavailable``. Without it only schemas of this release can be read.
+    """
+
+    def __init__(self, reader: Schema, resolve_id: Callable[[int], str] | None = None) -> None:
+        self._reader = reader
+        self._resolve_id = resolve_id
+        self._by_id: dict[int, Any] = {}
+
+    def decode(self, value: bytes, headers: Iterable[Header] | None = None) -> dict[str, Any]:
+        """Return the record in a Kafka record's value.
+
+        Raises ``NotAvro``, ``UnknownSchema`` (bad records) or ``RegistryUnavailable`` (wait).
+        """
+        framed = unframe(value, headers)
+        if framed.fingerprint == self._reader.fingerprint:
+            return decode(self._reader, framed.body)
+        return decode(self._reader, framed.body, self._writer(framed))
+
+    def _writer(self, framed: Unframed) -> Any:
+        if framed.fingerprint is not None and (known := by_fingerprint(framed.fingerprint)):
+            if known.name != self._reader.name:
+                raise UnknownSchema(f"The record is a {known.name}, not a {self._reader.name}.")
+            return _PLAIN[known.fingerprint]
+        if framed.schema_id is None or self._resolve_id is None:
+            raise UnknownSchema(
+                f"No schema is known for {_describe(framed)}: configure the registry or upgrade stumble."
+            )
+        if framed.schema_id not in self._by_id:
+            self._by_id[framed.schema_id] = self._parse(self._resolve_id(framed.schema_id), framed)
+        return self._by_id[framed.schema_id]
+
+    def _parse(self, text: str, framed: Unframed) -> Any:
+        try:
+            parsed = plain(text)
+        except Exception as error:  # whatever a registry hands out
+            raise UnknownSchema(f"The registry's schema for {_describe(framed)} can't be parsed: {error}.") from error
+        if not isinstance(parsed, dict) or parsed.get("name") != self._reader.name:
+            raise UnknownSchema(f"The registry's schema for {_describe(framed)} is no {self._reader.name}.")
+        return parsed
+
+
+def _describe(framed: Unframed) -> str:
+    if framed.schema_id is not None:
+        return f"schema id {framed.schema_id}"
+    return f"fingerprint {framed.fingerprint.hex() if framed.fingerprint else 'none'}"
+
+
+__all__ = [
+    "Decoder",
+    "Unframed",
+    "WireError",
+    "decode",
+    "encode",
+    "frame_confluent",
+    "frame_single_object",
+    "plain",
+    "unframe",
+]

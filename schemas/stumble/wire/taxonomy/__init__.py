@@ -1,0 +1,25 @@
+"""Failure taxonomy: what an exception class says of code, blame, retrying, and which text of it users may see."""
+
+from stumble.wire.taxonomy.classify import (
+    Classified,
+    classify,
+    is_nova,
+    is_unknown,
+    remote_class,
+    safe_reason,
+    strip_remote,
+)
+from stumble.wire.taxonomy.kinds import RACES, VERDICTS, WRAPPERS
+
+__all__ = [
+    "RACES",
+    "VERDICTS",
+    "WRAPPERS",
+    "Classified",
+    "classify",
+    "is_nova",
+    "is_unknown",
+    "remote_class",
+    "safe_reason",
+    "strip_remote",
+]

@@ -1,0 +1,86 @@
+"""Find Nova's exception classes in the files of an installed Nova, without importing any of it.
+
+Drivers of hypervisors whose libraries aren't there can't be imported; their classes can be read all the same.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from stumble.wire.errors import StumbleError
+
+ROOT_CLASS = "NovaException"
+#: NovaException's own (nova/exception.py).
+_DEFAULT_CODE = 500
+_LEFT_OUT = ("tests",)
+
+
+class NoNovaError(StumbleError):
+    """There is no Nova where it should be."""
+
+
+class Found(NamedTuple):
+    """One class: its base's name and its HTTP-like code, None where the base's holds."""
+
+    base: str
+    code: int | None
+
+
+def nova_package(place: Path) -> Path:
+    """Return the package ``nova`` of a virtual environment, or ``place`` itself. Raises ``NoNovaError``."""
+    for candidate in (place, *sorted(place.glob("lib/python3*/site-packages/nova"))):
+        if (candidate / "exception.py").is_file():
+            return candidate
+    raise NoNovaError(f"There is no Nova in {place}: name a virtual environment that holds it, or its package folder.")
+
+
+def classes(package: Path) -> dict[str, tuple[str, int]]:
+    """Return all subclasses of NovaException: name -> (base, code), in the order of their names.
+
+    A name that two modules use counts once, as the one that nova/exception.py has.
+    """
+    found: dict[str, Found] = {}
+    for path in sorted(package.rglob("*.py"), key=lambda path: path != package / "exception.py"):
+        if path.relative_to(package).parts[0] not in _LEFT_OUT:
+            for name, item in _definitions(path):
+                found.setdefault(name, item)
+    return {name: (found[name].base, _code(name, found)) for name in sorted(found) if _is_nova(name, found)}
+
+
+def _definitions(path: Path) -> Iterator[tuple[str, Found]]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ClassDef) and node.bases:
+            base = node.bases[0]
+            name = base.attr if isinstance(base, ast.Attribute) else base.id if isinstance(base, ast.Name) else ""
+            yield node.name, Found(name, _own_code(node))
+
+
+def _own_code(node: ast.ClassDef) -> int | None:
+    for item in node.body:
+        match item:
+            case ast.Assign([ast.Name("code")], ast.Constant(int(code))):
+                return code
+    return None
+
+
+def _chain(name: str, found: Mapping[str, Found]) -> Iterator[str]:
+    seen: set[str] = set()
+    while name in found and name not in seen:
+        seen.add(name)
+        yield name
+        name = found[name].base
+    yield name
+
+
+def _is_nova(name: str, found: Mapping[str, Found]) -> bool:
+    return name != ROOT_CLASS and ROOT_CLASS in _chain(name, found)
+
+
+def _code(name: str, found: Mapping[str, Found]) -> int:
+    for ancestor in _chain(name, found):
+        if ancestor in found and (code := found[ancestor].code) is not None:
+            return code
+    return _DEFAULT_CODE
