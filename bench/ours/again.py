@@ -22,7 +22,7 @@ def main(what: str, place: str) -> None:
 
         clock.report(Replay(load(), None, None, told).into(place).records)
         return
-    audit = Audit(load(), ProjectorSettings(), Scope(), told=told)
+    audit = Audit(load(), ProjectorSettings(), Scope(), on_progress=told)
     report = audit.run()
     audit.close()
     if not report.equal:

@@ -9,7 +9,6 @@ from fastavro import schemaless_writer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stumble.models.events import MODELS, to_record
 from stumble.wire import codec, headers, ids, schemas, text
 from stumble.wire.errors import NotAvro, RegistryUnavailable, UnknownSchema, WireError
 
@@ -143,17 +142,6 @@ def test_a_record_of_another_type_is_refused():
     other = codec.frame_single_object(schemas.PRODUCER_STATUS, codec.encode(schemas.PRODUCER_STATUS, {}))
     with pytest.raises(UnknownSchema, match=r"stumble\.ProducerStatus"):
         codec.Decoder(EVENT).decode(other)
-
-
-@pytest.mark.parametrize("schema", schemas.ALL, ids=lambda schema: schema.name)
-def test_models_are_the_schemas(schema):
-    def check(model, record):
-        names = [item["name"] for item in record["fields"]]
-        assert set(model.model_fields) == set(names), set(model.model_fields) ^ set(names)
-
-    check(MODELS[schema.name], json.loads(schema.json))
-    body = codec.encode(schema, to_record(MODELS[schema.name]()))
-    assert codec.decode(schema, body) == codec.decode(schema, codec.encode(schema, {}))
 
 
 def golden_record(schema):

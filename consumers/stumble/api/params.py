@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from stumble.api.cursors import PageCursor
 from stumble.api.models import Blame, Outcome
-from stumble.runtime.times import parse_when
+from stumble.settings.types import Text, When
 
 MAX_LIMIT = 500
 DEFAULT_LIMIT = 50
-
-
-def _when(value: Any) -> Any:
-    return parse_when(value) if isinstance(value, str) else value
 
 
 def _cursor(text: str) -> str:
@@ -25,20 +20,6 @@ def _cursor(text: str) -> str:
     return text
 
 
-When = Annotated[
-    datetime,
-    BeforeValidator(_when),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "string", "pattern": "^([0-9]{1,5}(\\.[0-9]{1,6})?[smhdw])+$"},
-                {"type": "string", "format": "date-time"},
-            ],
-            "examples": ["15m", "3d", "2026-01-31T12:00:00Z"],
-        },
-    ),
-]
-Text = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00]+$")]
 Cursor = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{32}$"), AfterValidator(_cursor)]
 Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT, description="How many at most.")]
 

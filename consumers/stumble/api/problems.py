@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import psycopg
 from fastapi.exceptions import RequestValidationError
@@ -12,7 +12,6 @@ from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
 from starlette.exceptions import HTTPException
 
 from stumble.api.models import Problem
-from stumble.web.rendering import error_page, wants_page
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -52,19 +51,17 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
+class ErrorRenderer(Protocol):
+    """Makes the response to a request that failed."""
+
+    def __call__(self, request: Request, status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
+        """Return the response: HTTP status, one sentence, further headers."""
+
+
 def problem(request: Request, status: int, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:
     """Answer with a problem."""
     body = Problem(title=_TITLES.get(status, "Error"), status=status, detail=detail, instance=request.url.path)
     return JSONResponse(body.model_dump(), status, media_type=MEDIA_TYPE, headers=headers)
-
-
-def answer(request: Request, status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
-    """Answer with a problem; a person's browser, asking for a page, with a page."""
-    if not wants_page(request):
-        return problem(request, status, detail, headers)
-    response = error_page(request, status, detail)
-    response.headers.update(headers or {})
-    return response
 
 
 def explain(error: Exception) -> str:
@@ -80,8 +77,8 @@ def explain(error: Exception) -> str:
             return "The database cannot be reached; the API answers again as soon as it is back."
 
 
-def install(app: FastAPI) -> None:
-    """Make every error of the app a problem."""
+def install(app: FastAPI, answer: ErrorRenderer = problem) -> None:
+    """Make every error of the app a problem, or what `answer` makes of it."""
 
     async def unavailable(request: Request, error: Exception) -> Response:
         _log.warning("store unavailable: %s: %s", type(error).__name__, str(error).strip())
@@ -104,12 +101,12 @@ def install(app: FastAPI) -> None:
     for trouble in (PoolTimeout, PoolClosed, TooManyRequests):
         app.add_exception_handler(trouble, unavailable)
     for status, told in ((404, NotFound), (400, BadRequest), (409, Conflict), (503, Unavailable)):
-        app.add_exception_handler(told, _answering(status))
+        app.add_exception_handler(told, _answering(answer, status))
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, http)
 
 
-def _answering(status: int) -> Callable[[Request, Exception], Awaitable[Response]]:
+def _answering(answer: ErrorRenderer, status: int) -> Callable[[Request, Exception], Awaitable[Response]]:
     """Answer with an error's own words."""
     headers = {"Retry-After": str(RETRY_SECONDS)} if status == 503 else None
 

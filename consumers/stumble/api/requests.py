@@ -11,9 +11,10 @@ from stumble.api import reads
 from stumble.api.context import Context, Running
 from stumble.api.links import next_link
 from stumble.api.models import RequestPage
-from stumble.api.params import RequestQuery, Text
+from stumble.api.params import RequestQuery
 from stumble.api.problems import NotFound, documented
 from stumble.api.publication_hub import LOOK_SECONDS, News, head
+from stumble.settings.types import Text
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,10 +14,10 @@ from stumble.api.context import Context, Running
 from stumble.api.cursors import StreamCursor
 from stumble.api.database import fetch
 from stumble.api.models import Blame
-from stumble.api.params import Text
 from stumble.api.problems import BadRequest, documented
 from stumble.api.publication_hub import OUTAGES, News, horizon
 from stumble.runtime.times import rfc3339
+from stumble.settings.types import Text
 from stumble.store.queries import query as statement
 
 if TYPE_CHECKING:

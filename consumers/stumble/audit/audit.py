@@ -20,22 +20,21 @@ from stumble.audit.counters import differing_counters
 from stumble.audit.instance_chunks import chunks
 from stumble.audit.offset_range import Range, range_of
 from stumble.audit.read_job import Laid, Laying, laid_by
-from stumble.audit.repair import Repair
 from stumble.audit.report import Report
 from stumble.audit.snapshot import Look, open_session
 from stumble.audit.stage import Stage
 from stumble.audit.topic import Decoding
 from stumble.audit.unreadable import Unreadable
 from stumble.audit.worker_pool import Crew, processes_for
-from stumble.ingest.rows import as_json
 from stumble.runtime.gc_pause import share_memory, undisturbed
+from stumble.store.json_rows import as_json
 from stumble.store.partitions import DAY_MS, first_id, first_id_at
 from stumble.store.queries import query
 from stumble.store.version import require_current
 from stumble.wire.errors import StumbleError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator, Mapping
     from datetime import datetime
 
     from stumble.audit.report import Verdict
@@ -77,7 +76,7 @@ class Audit:
         *,
         patience: float = 60.0,
         processes: int | None = None,
-        told: Callable[[str, int, int], None] = lambda *_: None,
+        on_progress: Callable[[str, int, int], None] = lambda *_: None,
     ) -> None:
         self.kafka = settings.kafka
         self.url = settings.database_url.get_secret_value()
@@ -85,12 +84,12 @@ class Audit:
         self.own = own
         self.scope = scope
         self._patience = patience
-        self._told = told
+        self.on_progress = on_progress
         require_current(self.url)
         self.connection = open_session(self.url, "stumble-audit")
         self.stage = Stage(self.connection)
         self.decoding = Decoding(settings.kafka)
-        self._unreadable = Unreadable(self.connection, settings.kafka, told)
+        self._unreadable = Unreadable(self.connection, settings.kafka, on_progress)
         self.span: Range = range_of(settings.kafka, self.topic, scope.since, scope.until)
         self.span.breaks = dict(self.connection.execute(query("topic_breaks"), {"topic": self.topic}).fetchall())
         self.report = _report(self.topic, scope)
@@ -105,7 +104,7 @@ class Audit:
         share_memory()
         self._crew.gather(processes_for(len(self.span), self._processes))
         self.stage.create()
-        with undisturbed(), self._crew.cores():
+        with self.on_its_cores():
             self._read(self.span)
             self._wait_for_store()
             self._look()
@@ -113,16 +112,20 @@ class Audit:
         self.report.seconds = time.monotonic() - began
         return self.report
 
-    def repair(self) -> Report:
-        """Put right what differs, then look again; the report says what was done and what still differs."""
+    @contextmanager
+    def on_its_cores(self) -> Iterator[None]:
+        """Work without pauses of the garbage collector, each process of the audit on a core of its own."""
         with undisturbed(), self._crew.cores():
-            done = Repair(self, self._told).run()
-            self.connection.execute(query("audit_forget_differences"))
-            found = _report(self.topic, self.scope)
-            found.records, found.seconds = self.stage.records, self.report.seconds
-            found.repaired = dict(done)
-            self.report = found
-            self._look()
+            yield
+
+    def compare_again(self, repaired: Mapping[str, int]) -> Report:
+        """Compare the store, where `repaired` counts what was changed, with what was read; returns a new report."""
+        self.connection.execute(query("audit_forget_differences"))
+        found = _report(self.topic, self.scope)
+        found.records, found.seconds = self.stage.records, self.report.seconds
+        found.repaired = dict(repaired)
+        self.report = found
+        self._look()
         return found
 
     def empty(self, *, accept_loss: bool) -> None:
@@ -192,7 +195,7 @@ class Audit:
             for laid in laid_by(job, self._crew.helpers):
                 laying_down.submit(partial(self._lay_down, laid))
                 done += laid.looked_at
-                self._told("read", done, size)
+                self.on_progress("read", done, size)
             for _ in laying_down.rest():
                 pass
 
@@ -278,7 +281,7 @@ class Audit:
                     self._take(verdict)
                 if told is not None:
                     done += len(told.instances)
-                    self._told("compared", done, size)
+                    self.on_progress("compared", done, size)
 
     def _take(self, verdict: Verdict) -> None:
         self.report.take(verdict)

@@ -10,10 +10,11 @@ from stumble.audit.expected import derive_groups
 from stumble.audit.instance_chunks import chunk_of, decisions_of
 from stumble.audit.report import Verdict
 from stumble.ingest.difference_writer import publication_digest
-from stumble.ingest.rows import as_array, as_json, failure_row, request_json
+from stumble.ingest.rows import failure_row, request_json
 from stumble.outcome.diff import unpack_stored
 from stumble.outcome.facts import pack, unpack
 from stumble.outcome.records import IN_PROGRESS
+from stumble.store.json_rows import as_array, as_json
 from stumble.store.partitions import id_time_us
 from stumble.store.queries import query
 

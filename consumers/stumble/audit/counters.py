@@ -6,9 +6,9 @@ from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 
 from stumble.ingest.difference_writer import WITHDRAWN
-from stumble.ingest.rows import as_json
 from stumble.outcome.diff import OPEN
 from stumble.outcome.rules import RULES
+from stumble.store.json_rows import as_json
 from stumble.store.queries import query
 
 if TYPE_CHECKING:

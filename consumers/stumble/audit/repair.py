@@ -20,10 +20,10 @@ from stumble.ingest import difference_writer, factsets
 from stumble.ingest.errors import RETRY
 from stumble.ingest.factsets import FactSet
 from stumble.ingest.fold import Change, Folded
-from stumble.ingest.rows import as_json
 from stumble.outcome.derive import derive_sets
 from stumble.outcome.diff import Difference, diff
 from stumble.store.copying import copy_rows
+from stumble.store.json_rows import as_json
 from stumble.store.partitions import EventPartitions, days_of_ids, id_time_us
 from stumble.store.queries import query
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from stumble.audit.audit import Audit
     from stumble.audit.expected import Chunk
+    from stumble.audit.report import Report
     from stumble.ingest.decoding import Reading
     from stumble.ingest.factsets import Loaded
 
@@ -53,13 +54,18 @@ EVENTS, EXTRA, INSTANCES, PUBLISHED, COUNTERS = (
 )
 
 
+def repair_store(audit: Audit) -> Report:
+    """Put right what `audit`, which has run, found; the report says what was done and what still differs."""
+    with audit.on_its_cores():
+        return audit.compare_again(Repair(audit).run())
+
+
 class Repair:
     """Repairs what `audit` found; its session holds what the topic says."""
 
-    def __init__(self, audit: Audit, told: Callable[[str, int, int], None]) -> None:
+    def __init__(self, audit: Audit) -> None:
         self._audit = audit
         self._connection = audit.connection
-        self._told = told
         self._done: Counter[str] = Counter()
         self._surplus: dict[tuple[str, ...], int] = {}
 
@@ -74,7 +80,7 @@ class Repair:
         while rows := self._instances(after):
             self._transaction(lambda rows=rows: self._put_right(rows))  # type: ignore[misc]
             after = rows[-1]
-            self._told("repaired", self._done[INSTANCES], 0)
+            self._audit.on_progress("repaired", self._done[INSTANCES], 0)
         if self._audit.scope.everything:
             self._everywhere(self._settle)
         return +self._done

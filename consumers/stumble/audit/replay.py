@@ -22,11 +22,11 @@ from stumble.audit.replay_writer import Given, Pen
 from stumble.audit.snapshot import open_session
 from stumble.audit.stage import Stage
 from stumble.audit.worker_pool import Crew, processes_for
-from stumble.ingest.rows import as_json
 from stumble.runtime.gc_pause import share_memory, undisturbed
 from stumble.store.adapters import UuidArray
 from stumble.store.connect import StoreUnavailableError, connect, shown
 from stumble.store.copying import copy_rows, uuid_array
+from stumble.store.json_rows import as_json
 from stumble.store.migrate import migrate
 from stumble.store.partitions import EventPartitions
 from stumble.store.queries import query

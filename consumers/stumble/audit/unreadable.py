@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from stumble.deadletters.reader import DeadLetterTopic
-from stumble.ingest.rows import as_json
+from stumble.store.json_rows import as_json
 from stumble.store.queries import query
 from stumble.wire import text
 

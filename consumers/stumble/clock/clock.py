@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from stumble.clock import findings as find
-from stumble.clock.findings import Decide
 from stumble.clock.partition_watch import Watch
 from stumble.clock.producers import Fleet, Start, Word
 from stumble.clock.wall_clock import Times
+from stumble.ingest.decisions import DecisionJob
 from stumble.outcome.deadlines import deadlines
 from stumble.store.connect import StoreError, connect
 from stumble.store.queries import query
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from psycopg import Connection
 
-    from stumble.clock.findings import Finding
+    from stumble.ingest.decisions import ClockFinding
     from stumble.settings.clock import ClockSettings
 
 LOG = logging.getLogger("stumble.projector")
@@ -67,8 +67,8 @@ class Clock(threading.Thread):
         #: Watermark of each partition that has one, UTC microseconds.
         self.known_until: Mapping[int, int] = {}
         self._positions: Mapping[int, int] = {}
-        self._found: list[Finding] = []
-        self._deciding: list[Finding] = []
+        self._found: list[ClockFinding] = []
+        self._deciding: list[ClockFinding] = []
         self._waiting = False
         self._ending = threading.Event()
         self._connection: Connection[Any] | None = None
@@ -79,7 +79,7 @@ class Clock(threading.Thread):
         """Hear where the store is (partition to next offset) in the partitions that are read."""
         self._positions = positions
 
-    def job(self, reading: Callable[[], Mapping[int, int]]) -> Decide | None:
+    def job(self, reading: Callable[[], Mapping[int, int]]) -> DecisionJob | None:
         """Return what is to be decided upon, if anything, once; `decided` must follow.
 
         ``reading`` tells the partitions in hand (to next offset): others are no longer ours to decide.
@@ -93,9 +93,9 @@ class Clock(threading.Thread):
             self._waiting = False
             return None
         positions = {finding.partition: ours[finding.partition] for finding in self._deciding}
-        return Decide(positions, self._deciding, self._times.now())
+        return DecisionJob(positions, self._deciding, self._times.now())
 
-    def decided(self, made: Iterable[Finding], *, fenced: bool = False) -> None:
+    def decided(self, made: Iterable[ClockFinding], *, fenced: bool = False) -> None:
         """Hear which of the last findings were decided upon; the others were no longer so, unless it was fenced."""
         if not fenced:
             keys = {finding.request_key for finding in made}
@@ -153,9 +153,9 @@ class Clock(threading.Thread):
         own = self._settings
         return Watch(own.silent_after, own.settle, 2 * own.look_every + 1)
 
-    def _look(self, connection: Connection[Any], now: float) -> list[Finding]:
+    def _look(self, connection: Connection[Any], now: float) -> list[ClockFinding]:
         """Return what is to be decided upon; a restart goes before silence: it says more."""
-        found: dict[str, Finding] = {}
+        found: dict[str, ClockFinding] = {}
         for finding in [
             *self._restarted(connection),
             *self._returned(connection),
@@ -166,7 +166,7 @@ class Clock(threading.Thread):
                 found.setdefault(finding.request_key, finding)
         return list(found.values())
 
-    def _restarted(self, connection: Connection[Any]) -> list[Finding]:
+    def _restarted(self, connection: Connection[Any]) -> list[ClockFinding]:
         """Return what restarts may have interrupted; a restart is judged in each partition until nothing is left."""
         starts = [(partition, start) for start in self._fleet.starts() for partition in self._watches]
         self._judged.intersection_update(starts)  # of services that have started again since, nothing is asked any more
@@ -178,11 +178,11 @@ class Clock(threading.Thread):
         ]
         found = [one for one in find.on_restarted_hosts(connection, due) if one.identity not in self._refused]
         if len(found) < find.LIMIT:
-            left = {(one.partition, one.told["host"]) for one in found}
+            left = {(one.partition, one.evidence["host"]) for one in found}
             self._judged.update(one for one in due if (one[0], one[1].host) not in left)
         return found
 
-    def _returned(self, connection: Connection[Any]) -> list[Finding]:
+    def _returned(self, connection: Connection[Any]) -> list[ClockFinding]:
         """Return what waits again, as its host is heard again; asked once a return, and until nothing is left."""
         asked = {
             (partition, host): (watch, relay_host)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from stumble.clock.producers import Start
-from stumble.ingest.rows import as_json
+from stumble.ingest.decisions import INTERRUPTED, ClockFinding
 from stumble.outcome import evidence
 from stumble.outcome.deadlines import OTHER
 from stumble.outcome.records import IN_PROGRESS, STALLED
 from stumble.outcome.rules import ACTIONS
+from stumble.store.json_rows import as_json
 from stumble.store.queries import query
 
 if TYPE_CHECKING:
@@ -18,27 +18,8 @@ if TYPE_CHECKING:
 
     from psycopg import Connection
 
-INTERRUPTED: Final = "INTERRUPTED"
 #: Findings of one look; what is left is found by the next.
 LIMIT: Final = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One request as it was found. ``told``: what the evidence of a decision says beside the number of facts."""
-
-    request_key: str
-    instance: str
-    request_id: str
-    partition: int
-    last_event_at: int
-    kind: str
-    told: Mapping[str, str]
-
-    @property
-    def identity(self) -> tuple[str, int, str]:
-        """What a decision that was not made is known by: with news it is another finding."""
-        return self.request_key, self.last_event_at, self.kind
 
 
 class _OnHost(NamedTuple):
@@ -56,25 +37,16 @@ class _OnHost(NamedTuple):
         """Where it is in flight."""
         return self.partition, self.host
 
-    def found(self, kind: str, cause: str, **times: int) -> Finding:
+    def found(self, kind: str, cause: str, **times: int) -> ClockFinding:
         """Return the finding; ``times`` are UTC microseconds, told beside the last event's."""
         told = {"cause": cause, "last": str(self.last), "host": self.host}
         told.update((name, str(at)) for name, at in times.items())
-        return Finding(self.request_key, self.instance, self.request_id, self.partition, self.last, kind, told)
-
-
-@dataclass(frozen=True, slots=True)
-class Decide:
-    """A job: decide upon findings at a time (UTC microseconds); ``positions``: the store's next offsets."""
-
-    positions: Mapping[int, int]
-    findings: list[Finding]
-    now: int
+        return ClockFinding(self.request_key, self.instance, self.request_id, self.partition, self.last, kind, told)
 
 
 def overdue(
     connection: Connection[Any], read_until: Mapping[int, int], deadlines: Mapping[str, float]
-) -> list[Finding]:
+) -> list[ClockFinding]:
     """Return what has been silent for too long, in partitions whose watermark (UTC microseconds) is given."""
     if not read_until:
         return []
@@ -95,18 +67,18 @@ def overdue(
             **({"action": action} if action else {}),
             **({"host": host} if host else {}),
         }
-        found.append(Finding(key, instance, request_id, partition, last, STALLED, told))
+        found.append(ClockFinding(key, instance, request_id, partition, last, STALLED, told))
     return found
 
 
-def on_dead_hosts(connection: Connection[Any], dead: Mapping[tuple[int, str], int]) -> list[Finding]:
+def on_dead_hosts(connection: Connection[Any], dead: Mapping[tuple[int, str], int]) -> list[ClockFinding]:
     """Return what is in flight on dead hosts: (partition, Nova's host) to the time of the last word from there."""
     return [row.found(STALLED, evidence.SILENCE, since=dead[row.place]) for row in _in_flight(connection, dead)]
 
 
 def heard_again(
     connection: Connection[Any], hosts: Iterable[tuple[int, str]], deadlines: Mapping[str, float]
-) -> list[Finding]:
+) -> list[ClockFinding]:
     """Return what stalled because its host was silent, now that (partition, host) is heard, within its deadline."""
     wanted = [{"kafka_partition": partition, "host": host} for partition, host in hosts]
     if not wanted:
@@ -116,7 +88,7 @@ def heard_again(
     return [_OnHost(*row).found(IN_PROGRESS, evidence.HEARD) for row in rows]
 
 
-def on_restarted_hosts(connection: Connection[Any], starts: Sequence[tuple[int, Start]]) -> list[Finding]:
+def on_restarted_hosts(connection: Connection[Any], starts: Sequence[tuple[int, Start]]) -> list[ClockFinding]:
     """Return what may have been interrupted: in flight, by partition, on a host that started anew since."""
     begun = {(partition, start.host): start.started_at for partition, start in starts}
     return [

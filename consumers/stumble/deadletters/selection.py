@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from stumble.api.params import Text, When
+from stumble.settings.types import Text, When
 
 if TYPE_CHECKING:
     from stumble.deadletters.dead_letter import Letter

@@ -3,28 +3,57 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
 
-from stumble.clock.findings import INTERRUPTED, Finding
 from stumble.ingest import factsets
 from stumble.ingest.fold import Folded, decisions_on, derive_all
-from stumble.ingest.rows import as_json
 from stumble.outcome import evidence
 from stumble.outcome.derive import open_cases
 from stumble.outcome.interruption import interrupted
 from stumble.outcome.records import IN_PROGRESS, Decision
+from stumble.store.json_rows import as_json
 from stumble.store.queries import query
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from psycopg import Cursor
 
     from stumble.ingest.factsets import FactSet, Loaded
     from stumble.outcome.decide import Case
 
+INTERRUPTED: Final = "INTERRUPTED"
 
-def rule(cursor: Cursor[Any], findings: Sequence[Finding], now: int) -> tuple[Folded, list[Finding]]:
+
+@dataclass(frozen=True, slots=True)
+class ClockFinding:
+    """A request in flight as the clock found it. ``evidence``: that of its decision, but for the number of facts."""
+
+    request_key: str
+    instance: str
+    request_id: str
+    partition: int
+    last_event_at: int
+    kind: str
+    evidence: Mapping[str, str]
+
+    @property
+    def identity(self) -> tuple[str, int, str]:
+        """What a decision that was not made is known by: with a newer event it is another finding."""
+        return self.request_key, self.last_event_at, self.kind
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionJob:
+    """Findings to decide upon at a time (UTC microseconds); ``positions``: the store's next offsets by partition."""
+
+    positions: Mapping[int, int]
+    findings: list[ClockFinding]
+    now: int
+
+
+def rule(cursor: Cursor[Any], findings: Sequence[ClockFinding], now: int) -> tuple[Folded, list[ClockFinding]]:
     """Decide upon what is still as it was found; return what follows from it, and what was decided upon."""
     loaded = factsets.load(cursor, {(one.instance, one.request_id): one.partition for one in findings})
     made = _made(cursor, loaded, findings, now)
@@ -36,9 +65,11 @@ def rule(cursor: Cursor[Any], findings: Sequence[Finding], now: int) -> tuple[Fo
     return derive_all(cursor, loaded), [finding for finding, _ in made]
 
 
-def _made(cursor: Cursor[Any], loaded: Loaded, findings: Iterable[Finding], now: int) -> list[tuple[Finding, Decision]]:
+def _made(
+    cursor: Cursor[Any], loaded: Loaded, findings: Iterable[ClockFinding], now: int
+) -> list[tuple[ClockFinding, Decision]]:
     known = decisions_on(cursor, loaded.sets.values())
-    wanted: dict[str, list[Finding]] = defaultdict(list)
+    wanted: dict[str, list[ClockFinding]] = defaultdict(list)
     for finding in findings:
         wanted[finding.instance].append(finding)
     made = []
@@ -58,7 +89,7 @@ def _cases(
     return open_cases(instance, [item.facts for item in sets], [one for key in stored for one in known.get(key, ())])
 
 
-def _holds(finding: Finding, case: Case, standing: Decision | None) -> bool:
+def _holds(finding: ClockFinding, case: Case, standing: Decision | None) -> bool:
     """Tell whether it is still as it was found: no news since, none else decided, really interrupted by a restart."""
     if case.group.facts[-1].at != finding.last_event_at:
         return False
@@ -68,17 +99,17 @@ def _holds(finding: Finding, case: Case, standing: Decision | None) -> bool:
         return False
     if finding.kind != INTERRUPTED:
         return True
-    return interrupted(case, finding.told["host"], int(finding.told["since"]))
+    return interrupted(case, finding.evidence["host"], int(finding.evidence["since"]))
 
 
-def _decision(finding: Finding, case: Case, standing: Decision | None, now: int) -> Decision:
-    told = {**finding.told, "facts": str(len(case.group.facts))}
+def _decision(finding: ClockFinding, case: Case, standing: Decision | None, now: int) -> Decision:
+    told = {**finding.evidence, "facts": str(len(case.group.facts))}
     # Clocks may be ahead of ours: a decision is never older than what it was made upon, nor than the one before it.
     earliest = max(finding.last_event_at, standing.decided_at + 1 if standing is not None else 0)
     return Decision(finding.request_key, finding.kind, max(now, earliest), told)
 
 
-def _row(finding: Finding, decision: Decision) -> dict[str, Any]:
+def _row(finding: ClockFinding, decision: Decision) -> dict[str, Any]:
     return {
         "request_key": decision.request_key,
         "kind": decision.kind,

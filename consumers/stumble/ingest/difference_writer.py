@@ -11,9 +11,10 @@ import orjson
 from stumble.ingest import factsets
 from stumble.ingest.errors import MissedVersionError
 from stumble.ingest.payload import failure_payload, outcome_payload
-from stumble.ingest.rows import as_array, as_json, failure_row, request_json
+from stumble.ingest.rows import failure_row, request_json
 from stumble.outcome.diff import CURRENT, OPEN, Publication
 from stumble.outcome.records import FailureRecord, RequestRecord
+from stumble.store.json_rows import as_array, as_json
 from stumble.store.queries import query
 
 if TYPE_CHECKING:

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from stumble.ingest.errors import MissedVersionError, NulTextError
-from stumble.ingest.rows import as_json
 from stumble.outcome.diff import StoredRequest, pack_stored, unpack_stored
 from stumble.outcome.facts import Fact, has_context, pack, union, unpack
 from stumble.store.adapters import ByteaArray
 from stumble.store.copying import bytea_array
+from stumble.store.json_rows import as_json
 from stumble.store.queries import query
 
 if TYPE_CHECKING:

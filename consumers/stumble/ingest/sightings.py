@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from stumble.ingest.errors import MissedVersionError
-from stumble.ingest.rows import as_json
 from stumble.outcome.facts import Fact, pack, unpack
+from stumble.store.json_rows import as_json
 from stumble.store.queries import query
 
 if TYPE_CHECKING:

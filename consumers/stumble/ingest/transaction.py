@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
     from psycopg import Connection, Cursor
 
-    from stumble.clock.findings import Decide, Finding
     from stumble.ingest.batch import Batch, Span
+    from stumble.ingest.decisions import ClockFinding, DecisionJob
     from stumble.ingest.decoding import Reading
     from stumble.ingest.sightings import Added
 
@@ -124,7 +124,7 @@ class Ledger:
             difference_writer.write(cursor, folded, Counter())
             return len(found.joins)
 
-    def decide(self, connection: Connection[Any], job: Decide) -> list[Finding]:
+    def decide(self, connection: Connection[Any], job: DecisionJob) -> list[ClockFinding]:
         """Decide upon what the clock found; returns those findings that were still so.
 
         Raises `FencedError` where the store is elsewhere, and `MissedVersionError`.

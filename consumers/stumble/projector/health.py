@@ -12,7 +12,7 @@ from stumble.metrics.process import ProcessMetrics
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from stumble.clock.findings import Finding
+    from stumble.ingest.decisions import ClockFinding
     from stumble.ingest.transaction import Applied
 
 #: The loop turns many times a second; standing still this long, it is stuck.
@@ -56,10 +56,10 @@ class Health:
         if count:
             self._progress()
 
-    def decided(self, findings: Sequence[Finding]) -> None:
+    def decided(self, findings: Sequence[ClockFinding]) -> None:
         """Note what time and silence decided."""
         for finding in findings:
-            self.metrics.counter(d.PROJECTOR_DECISIONS).labels(finding.told["cause"]).inc()
+            self.metrics.counter(d.PROJECTOR_DECISIONS).labels(finding.evidence["cause"]).inc()
 
     def read_until(self, times: Mapping[int, int]) -> None:
         """Note how far everything is known, by partition, UTC microseconds."""

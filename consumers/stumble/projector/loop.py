@@ -46,8 +46,8 @@ if TYPE_CHECKING:
 
     from confluent_kafka import Message
 
-    from stumble.clock.findings import Decide
     from stumble.clock.wall_clock import Times
+    from stumble.ingest.decisions import DecisionJob
     from stumble.projector.settings import ProjectorSettings
     from stumble.settings.base import Settings
 
@@ -154,7 +154,7 @@ class Projector:
                 self._submit(Sweep(positions, self._window))
                 self._window = _SWEEP_WINDOW
 
-    def _submit(self, job: Batch | Sweep | Decide) -> None:
+    def _submit(self, job: Batch | Sweep | DecisionJob) -> None:
         self._submitted_at = time.monotonic()
         self._writer.submit(job)
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from confluent_kafka import OFFSET_BEGINNING
 
-from stumble.ingest.rows import as_json
 from stumble.kafka.consumer import Source
 from stumble.store.connect import StoreError, connect
+from stumble.store.json_rows import as_json
 from stumble.store.queries import query
 from stumble.wire.codec import Decoder
 from stumble.wire.errors import RegistryUnavailable, WireError

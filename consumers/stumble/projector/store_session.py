@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from psycopg import Connection
 
-    from stumble.clock.findings import Decide, Finding
     from stumble.deadletters.producer import DeadLetters
+    from stumble.ingest.decisions import ClockFinding, DecisionJob
     from stumble.ingest.transaction import Applied, Ledger
     from stumble.projector.breaker import Breaker
     from stumble.projector.health import Health
@@ -54,7 +54,7 @@ class Result:
     blocked: dict[int, tuple[int, str]] = field(default_factory=dict)
     error: BaseException | None = None
     #: What was decided upon, of the findings that were handed over; None where none were.
-    decided: list[Finding] | None = None
+    decided: list[ClockFinding] | None = None
 
     def merge(self, other: Result) -> None:
         """Take in what became of another part of the same job."""
@@ -116,7 +116,7 @@ class Lane:
             result.error = error
         return result
 
-    def decide(self, job: Decide) -> Result:
+    def decide(self, job: DecisionJob) -> Result:
         """Decide upon findings of the clock."""
         result = Result(decided=[])
         try:

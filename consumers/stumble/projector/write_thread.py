@@ -16,8 +16,8 @@ from stumble.ingest.batch import Batch
 from stumble.projector.store_session import Lane, Result, StoppedError, Tools
 
 if TYPE_CHECKING:
-    from stumble.clock.findings import Decide
     from stumble.deadletters.producer import DeadLetters
+    from stumble.ingest.decisions import DecisionJob
     from stumble.ingest.transaction import Ledger
     from stumble.projector.breaker import Breaker
     from stumble.projector.health import Health
@@ -50,7 +50,7 @@ class Writer(threading.Thread):
     ) -> None:
         super().__init__(name="writer", daemon=True)
         self.results: queue.SimpleQueue[Result] = queue.SimpleQueue()
-        self._jobs: queue.SimpleQueue[Batch | Sweep | Decide | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[Batch | Sweep | DecisionJob | None] = queue.SimpleQueue()
         self._idle = threading.Event()
         self._idle.set()
         self._ending = threading.Event()
@@ -63,7 +63,7 @@ class Writer(threading.Thread):
         """Whether a job may be submitted."""
         return self._idle.is_set()
 
-    def submit(self, job: Batch | Sweep | Decide) -> None:
+    def submit(self, job: Batch | Sweep | DecisionJob) -> None:
         """Hand over a job."""
         self._idle.clear()
         self._jobs.put(job)
@@ -86,7 +86,7 @@ class Writer(threading.Thread):
         for lane in self._lanes:
             lane.close()
 
-    def _do(self, job: Batch | Sweep | Decide) -> Result:
+    def _do(self, job: Batch | Sweep | DecisionJob) -> Result:
         first, second = self._lanes
         if isinstance(job, Sweep):
             return first.sweep(job.positions, job.window_seconds)

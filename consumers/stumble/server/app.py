@@ -17,7 +17,7 @@ from stumble.api.publication_hub import Feed
 from stumble.server import openapi
 from stumble.store.connect import pool
 from stumble.web import pages
-from stumble.web.rendering import STATIC
+from stumble.web.rendering import STATIC, render_error
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -66,7 +66,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     app.add_middleware(LoopbackHost)
     app.add_middleware(Measure, metrics=metrics)
-    problems.install(app)
+    problems.install(app, answer=render_error)
     openapi.install(app)
     return app
 

@@ -17,11 +17,12 @@ from stumble.api.cursors import PageCursor
 from stumble.api.failures import detailed, filters
 from stumble.api.instances import EVERYTHING
 from stumble.api.links import with_cursor
-from stumble.api.params import Cursor, FailureQuery, Text
+from stumble.api.params import Cursor, FailureQuery
 from stumble.api.problems import NotFound, sentence
 from stumble.api.publication_hub import head
 from stumble.outcome.facts import unpack
 from stumble.outcome.rules import ACTIONS
+from stumble.settings.types import Text
 from stumble.web.rendering import page
 from stumble.web.timeline import StateChange, lanes, state_changes, story
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi.templating import Jinja2Templates
 from markupsafe import Markup
 
+from stumble.api.problems import problem
 from stumble.runtime.times import rfc3339
 
 if TYPE_CHECKING:
@@ -75,6 +76,10 @@ def wants_page(request: Request) -> bool:
     return not path.startswith("/v1/") and "text/html" in request.headers.get("accept", "")
 
 
-def error_page(request: Request, status: int, detail: str) -> Response:
-    """Render an error as one sentence."""
-    return page(request, "error.html", status, title=HTTPStatus(status).phrase, detail=detail)
+def render_error(request: Request, status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
+    """Answer a browser that asks for a page with a page of one sentence, everybody else with a problem."""
+    if not wants_page(request):
+        return problem(request, status, detail, headers)
+    response = page(request, "error.html", status, title=HTTPStatus(status).phrase, detail=detail)
+    response.headers.update(headers or {})
+    return response

@@ -11,6 +11,7 @@ from uuid import UUID
 import typer
 
 from stumble.audit.audit import Audit, Scope
+from stumble.audit.repair import repair_store
 from stumble.cli.ask import between, examples
 from stumble.cli.roles import DatabaseOption, settings_of
 from stumble.projector.settings import ProjectorSettings
@@ -65,13 +66,13 @@ def audit(
     """
     settings = settings_of(database_url)
     scope = Scope(*between(since_, until, "--since and --until"), str(instance) if instance else None)
-    found = Audit(settings, ProjectorSettings(), scope, patience=wait, processes=processes, told=progress())
+    found = Audit(settings, ProjectorSettings(), scope, patience=wait, processes=processes, on_progress=progress())
     try:
         report = found.run()
         named = list(found.differences(limit))
         first = report
         if repair and not report.equal:
-            report = found.repair()
+            report = repair_store(found)
         if as_json:
             _print_json(first, report, named)
         else:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from stumble.audit.audit import Audit, Scope
+from stumble.audit.repair import repair_store
 from stumble.cli.ask import examples
 from stumble.cli.audit import progress
 from stumble.cli.roles import DatabaseOption, settings_of
@@ -52,13 +53,13 @@ def rebuild(
     stays as it is. Without --from-nothing, projectors may run meanwhile.
     """
     settings = settings_of(database_url)
-    audit = Audit(settings, ProjectorSettings(), Scope(), told=progress())
+    audit = Audit(settings, ProjectorSettings(), Scope(), on_progress=progress())
     try:
         if from_nothing:
             audit.empty(accept_loss=accept)
         report = audit.run()
         if not report.equal:
-            report = audit.repair()
+            report = repair_store(audit)
     finally:
         audit.close()
     typer.echo(", ".join(f"{count:,} {what}" for what, count in report.repaired.items()) or "There was nothing to do.")

@@ -7,8 +7,8 @@ import random
 import pytest
 
 from stumble.clock import findings as find
-from stumble.clock.findings import Decide
 from stumble.clock.producers import Start
+from stumble.ingest.decisions import DecisionJob
 from stumble.ingest.errors import FencedError
 from stumble.ingest.rederive import Selection, rederive
 from stumble.outcome.deadlines import deadlines
@@ -32,7 +32,7 @@ def overdue(hand, until=NOW_US, partitions=None):
 
 def decide(hand, found, now=NOW_US):
     positions = {one.partition: hand.offsets[one.partition] for one in found}
-    return hand.ledger.decide(hand.connection, Decide(positions, found, now))
+    return hand.ledger.decide(hand.connection, DecisionJob(positions, found, now))
 
 
 def outcomes(hand):
