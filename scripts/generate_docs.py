@@ -1,4 +1,4 @@
-"""Write the documents that come from the code: OpenAPI, AsyncAPI, commands, metrics, the table of capacities.
+"""Write the documents that come from the code: OpenAPI, AsyncAPI, commands, metrics, capacities, map of the packages.
 
 `--check` writes nothing and fails when one of them is not current.
 """
@@ -104,9 +104,31 @@ def operations() -> str:
     """Return docs/operations.md with its capacity table made anew; the rest is written by hand."""
     from stumble.capacity.plan import markdown  # noqa: PLC0415
 
-    text = (ROOT / "docs" / "operations.md").read_text("utf-8")
-    head, mark, rest = text.partition("<!-- capacity -->\n")
-    return head + mark + markdown() + "\n" + rest[rest.index("<!-- /capacity -->") :]
+    return _replaced((ROOT / "docs" / "operations.md").read_text("utf-8"), "capacity", markdown() + "\n")
+
+
+def architecture() -> str:
+    """Return docs/architecture.md with its map of the packages and its import graph made anew."""
+    import import_graph  # noqa: PLC0415
+
+    rules = import_graph.Rules.load()
+    tree = import_graph.SourceTree.read(ROOT, rules.roots)
+    rows = [
+        f"| `{root}/` | `{package}` | {import_graph.purpose_of(tree, package).replace('``', '`')} |"
+        for root in rules.roots
+        for package, other in sorted(tree.roots.items())
+        if other == root
+    ]
+    table = "\n".join(["| folder | package | what it is for |", "|---|---|---|", *rows])
+    graph = f"```text\n{import_graph.draw_graph(tree, rules)}\n```"
+    text = _replaced((ROOT / "docs" / "architecture.md").read_text("utf-8"), "map", f"\n{table}\n\n")
+    return _replaced(text, "graph", f"\n{graph}\n\n")
+
+
+def _replaced(text: str, mark: str, part: str) -> str:
+    """Return `text` with `part` between the comments that begin and end `mark`."""
+    head, begin, rest = text.partition(f"<!-- {mark} -->\n")
+    return head + begin + part + rest[rest.index(f"<!-- /{mark} -->") :]
 
 
 def _collected(registry: object) -> list[tuple[str, str, tuple[str, ...], str]]:
@@ -142,6 +164,7 @@ DOCUMENTS: dict[str, Callable[[], str]] = {
     "cli.md": cli,
     "metrics.md": metrics,
     "operations.md": operations,
+    "architecture.md": architecture,
 }
 
 

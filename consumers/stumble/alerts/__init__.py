@@ -1,1 +1,4 @@
-"""The alerter: publishes failures, outcomes and their corrections from what the projector laid down."""
+"""The alerter: publishes failures, outcomes and corrections; evaluates alert rules and informs receivers.
+
+Start reading at ``alerter``. Imports ``metrics``, ``outcome``, ``runtime``, ``settings``, ``store``, ``wire``.
+"""

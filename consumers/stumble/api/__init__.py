@@ -1,1 +1,5 @@
-"""HTTP API over the failure store: reading only, on loopback only."""
+"""The HTTP API over the failure store: routes and their models.
+
+Start reading at ``failures``. Imports ``alerts``, ``deadletters``, ``metrics``, ``runtime``, ``settings``, ``store``,
+``wire``.
+"""

@@ -1,1 +1,5 @@
-"""Audit and replay: whether the store says what the topic says, and what it said at another time."""
+"""Store and topic compared; repair, rebuild, and replay of the store as of any time.
+
+Start reading at ``audit``. Imports ``deadletters``, ``ingest``, ``kafka``, ``outcome``, ``projector``, ``runtime``,
+``settings``, ``store``, ``wire``.
+"""

@@ -1,1 +1,4 @@
-"""What follows from time and silence: requests that stall, and those that a restart interrupted."""
+"""What follows from time and silence: requests that stall, and those that a restart interrupted.
+
+Start reading at ``clock``. Imports ``ingest``, ``outcome``, ``settings``, ``store``.
+"""

@@ -1,1 +1,4 @@
-"""The transaction that takes events, decisions and new rules into the store."""
+"""The transaction that takes events, decisions and changed rules into the store.
+
+Start reading at ``transaction``. Imports ``outcome``, ``store``, ``wire``.
+"""

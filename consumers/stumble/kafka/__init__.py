@@ -1,1 +1,4 @@
-"""Reading Kafka: a consumer that is told where to read from, and the client's errors in plain words."""
+"""Reading Kafka: a consumer that is told by its caller where to start, and the client's errors as sentences.
+
+Start reading at ``consumer``. Imports ``runtime``, ``settings``, ``wire``.
+"""

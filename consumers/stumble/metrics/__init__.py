@@ -1,1 +1,4 @@
-"""Metrics: one list of definitions, the store's counters, each process's own health."""
+"""All metrics in one list, the store's counters, and the HTTP port of a process for metrics and health.
+
+Start reading at ``definitions``. Imports ``ingest``, ``outcome``, ``store``, ``wire``.
+"""

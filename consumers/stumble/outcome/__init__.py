@@ -1,1 +1,4 @@
-"""From facts to outcomes: one pure function, with every rule about Nova's actions in one table."""
+"""From facts to requests, failures and outcomes: one pure function, with the rules of all actions in one table.
+
+Start reading at ``derive``. Imports ``wire``.
+"""

@@ -1,1 +1,4 @@
-"""The failure store: PostgreSQL, its migrations, its named SQL and what keeps it small."""
+"""The failure store in PostgreSQL: connection, migrations, named SQL statements, partitions, retention.
+
+Start reading at ``connect``. Imports ``outcome``, ``wire``.
+"""

@@ -1,1 +1,4 @@
-"""Web pages: rendered here, no build step, a little script for what is live."""
+"""The web pages: rendered here, with little script and no build step.
+
+Start reading at ``pages``. Imports ``api``, ``outcome``, ``runtime``, ``settings``.
+"""

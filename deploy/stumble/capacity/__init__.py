@@ -1,1 +1,4 @@
-"""How much disk, how many partitions: from hosts and actions a second, by measured bytes (`measured.toml`)."""
+"""How much disk and how many partitions a cloud needs, from measured bytes (`measured.toml`).
+
+Start reading at ``plan``. Imports no other package.
+"""

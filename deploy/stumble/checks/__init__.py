@@ -1,1 +1,5 @@
-"""`stumble check`: named checks of everything that the configuration names, each in a function that may not hang."""
+"""`stumble check`: named checks of everything that is configured, each in a function with a time limit.
+
+Start reading at ``catalogue``. Imports ``alerts``, ``bridge``, ``deadletters``, ``kafka``, ``outbox``, ``outcome``,
+``projector``, ``provision``, ``runtime``, ``settings``, ``store``, ``wire``.
+"""

@@ -1,1 +1,4 @@
-"""Real Kafka and real PostgreSQL on this machine, without root, Docker or a system Java."""
+"""Real Kafka and real PostgreSQL on this machine, without root, Docker or a system Java.
+
+Start reading at ``stack``. Imports ``wire``.
+"""

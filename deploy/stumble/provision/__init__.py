@@ -1,1 +1,4 @@
-"""Topics and access rules on the Kafka cluster: planned, compared, applied."""
+"""Topics and access rules on the Kafka cluster: planned, compared, applied.
+
+Start reading at ``topics``. Imports ``deadletters``, ``projector``, ``settings``, ``wire``.
+"""

@@ -7,10 +7,12 @@ Layout below the outbox directory::
         lock                              held with a record lock as long as the process lives
         about.json                        who writes here: service, host, version, labels, tap ...
         counters                          what was accepted and refused so far
-        <fingerprint>.v<n>.avsc              the schema that the records were written with
-    relay/                                the relay's own: cursor, what was set aside, what was damaged
+        <fingerprint>.v<n>.avsc           the schema that the records were written with
+    relay/                                the relay's own: cursor, rejected and damaged records
 
-Standard library only: services load this.
+Standard library only, since Nova's processes load it.
+
+Start reading at ``writer``. Imports ``wire``.
 """
 
 from stumble.outbox.reader import Chunk, Cursor, Damage, OutboxReader

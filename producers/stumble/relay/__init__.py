@@ -1,7 +1,9 @@
 """The relay: one daemon a host that delivers what the outboxes hold to Kafka.
 
-It only reads the process folders and unlinks whole segments there; what it writes itself lies in ``relay/`` of the
+It only reads the folders of processes and unlinks whole segments there. What it writes itself is in ``relay/`` of the
 outbox directory: its lock, its cursors, what the broker refused for good and what was damaged.
+
+Start reading at ``relay``. Imports ``outbox``, ``settings``, ``wire``.
 """
 
 from stumble.relay.relay import Relay

@@ -1,4 +1,7 @@
-"""Seeded imitation of a Nova fleet: its signals as events, and the truth about each request beside them."""
+"""A seeded imitation of a Nova fleet: its signals as events, and the truth about each request beside them.
+
+Start reading at ``run``. Imports ``settings``, ``translate``, ``wire``.
+"""
 
 from stumble.simulator.disturb import Disturbance
 from stumble.simulator.run import Report, Runner, SimulatorError

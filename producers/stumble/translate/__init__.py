@@ -1,7 +1,9 @@
-"""From Nova's signals (notifications, calls on its action records) to events. Pure: same input, same events, same ids.
+"""From Nova's signals (notifications, calls on its action records) to events: a pure function.
 
-Nothing here knows a host's configuration, talks to anything, or raises: a signal that can't be translated yields no
-events and the name of a reason, which the caller counts.
+The same input gives the same events with the same ids. Nothing here knows a host's configuration, does I/O or raises:
+a signal that can't be translated yields no events and the name of a reason, which the caller counts.
+
+Start reading at ``notification``. Imports ``wire``.
 """
 
 from stumble.translate.notification import read_notification, translate_notification

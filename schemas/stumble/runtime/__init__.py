@@ -1,1 +1,4 @@
-"""What every process of stumble needs once: log of states, timers, core affinity, errors as sentences."""
+"""What every process needs once: log of states, timers, core affinity, times, errors as sentences.
+
+Start reading at ``state_log``. Imports ``wire``.
+"""

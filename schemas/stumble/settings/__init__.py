@@ -1,1 +1,4 @@
-"""What people configure: settings from file, environment and secrets folder; the schema registry's client."""
+"""What people configure: settings from file, environment and secrets folder; the schema registry's client.
+
+Start reading at ``base``. Imports ``runtime``, ``wire``.
+"""
