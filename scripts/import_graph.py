@@ -20,6 +20,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 NAMESPACE = "stumble"
@@ -75,7 +76,7 @@ class Rules:
         """Read the rules from a file."""
         document = tomllib.loads(path.read_text())
         roots = {root: set(others) for root, others in document["roots"].items()}
-        return cls(roots, [set(names) for names in document["layers"]["names"]])
+        return cls(roots, [set(names) for names in document["layers"]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,45 +162,28 @@ def package_of(module: str) -> str:
     return module.split(".")[1]
 
 
-def find_cycles(graph: Mapping[str, set[str]]) -> list[list[str]]:
-    """Return the groups of nodes that reach each other (Tarjan's algorithm), each sorted, largest first."""
-    index: dict[str, int] = {}
-    low: dict[str, int] = {}
-    stack: list[str] = []
-    cycles: list[list[str]] = []
-
-    def visit(node: str) -> None:
-        index[node] = low[node] = len(index)
-        stack.append(node)
-        for target in graph.get(node, ()):
-            if target not in index:
-                visit(target)
-                low[node] = min(low[node], low[target])
-            elif target in stack:
-                low[node] = min(low[node], index[target])
-        if low[node] == index[node]:
-            group = stack[stack.index(node) :]
-            del stack[stack.index(node) :]
-            if len(group) > 1:
-                cycles.append(sorted(group))
-
-    for node in sorted(graph):
-        if node not in index:
-            visit(node)
-    return sorted(cycles, key=lambda group: (-len(group), group))
+def find_cycle(graph: Mapping[str, Iterable[str]]) -> list[str]:
+    """Return the nodes of a cycle, each imported by the next and the first again at the end; empty without a cycle."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
 
 
 def cycle_findings(tree: SourceTree) -> Iterator[str]:
-    """Yield cycles between packages, with the imports that close them, and cycles between modules."""
-    for group in find_cycles(tree.packages):
-        yield f"cycle between packages: {', '.join(group)}"
+    """Yield a cycle between packages, with the imports that close it, and a cycle between modules."""
+    if cycle := find_cycle(tree.packages):
+        yield f"cycle between packages: {', '.join(sorted(set(cycle)))}"
         for one in tree.imports:
             importer, imported = package_of(one.importer), package_of(one.imported)
-            if importer != imported and {importer, imported} <= set(group):
+            if importer != imported and {importer, imported} <= set(cycle):
                 yield f"  {one}"
-    modules = {name: {one.imported for one in tree.imports if one.importer == name} for name in tree.modules}
-    for group in find_cycles(modules):
-        yield f"cycle between modules: {', '.join(group)}"
+    modules: dict[str, set[str]] = defaultdict(set)
+    for one in tree.imports:
+        modules[one.importer].add(one.imported)
+    if cycle := find_cycle(modules):
+        yield f"cycle between modules: {', '.join(sorted(set(cycle)))}"
 
 
 def rule_findings(tree: SourceTree, rules: Rules) -> Iterator[str]:

@@ -116,6 +116,27 @@ def test_package_without_a_layer_is_found(project: Path) -> None:
     assert "more: in no layer of architecture.toml" in findings(project)
 
 
+def test_layer_with_a_name_that_is_no_package_is_found(project: Path) -> None:
+    assert "audit: named in architecture.toml, but no package" in findings(project)
+
+
+def test_cycle_between_modules_of_one_package_is_found(project: Path) -> None:
+    write(project, "schemas", "wire", "from stumble.wire import other\n")
+    (project / "schemas/stumble/wire/other.py").write_text("from stumble.wire.module import X\n")
+    assert "cycle between modules: stumble.wire.module, stumble.wire.other" in findings(project)
+
+
+def test_stop_words_and_repeated_class_names_are_found(project: Path) -> None:
+    write(project, "schemas", "wire", "class Courier: ...\ndef f(told, dead_letter): ...\n")
+    write(project, "producers", "relay", "class Courier: ...\n")
+    tree = import_graph.SourceTree.read(project, RULES.roots)
+    words = [finding.split(": ")[1] for finding in import_graph.word_findings(tree)]
+    assert sorted(words) == ["Courier", "Courier", "told"]
+    assert [finding.split(":")[0] for finding in import_graph.class_name_findings(tree)] == [
+        "Courier is defined 2 times"
+    ]
+
+
 def test_namespace_has_no_module_of_its_own() -> None:
     assert [root for root in RULES.roots if (ROOT / root / "stumble" / "__init__.py").exists()] == []
 

@@ -77,16 +77,16 @@ def explain(error: Exception) -> str:
             return "The database cannot be reached; the API answers again as soon as it is back."
 
 
-def install(app: FastAPI, answer: ErrorRenderer = problem) -> None:
-    """Make every error of the app a problem, or what `answer` makes of it."""
+def install(app: FastAPI, render: ErrorRenderer = problem) -> None:
+    """Make every error of the app a problem, or what `render` makes of it."""
 
     async def unavailable(request: Request, error: Exception) -> Response:
         _log.warning("store unavailable: %s: %s", type(error).__name__, str(error).strip())
-        return answer(request, 503, explain(error), {"Retry-After": str(RETRY_SECONDS)})
+        return render(request, 503, explain(error), {"Retry-After": str(RETRY_SECONDS)})
 
     async def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        return answer(request, 400, sentence(error.errors()))
+        return render(request, 400, sentence(error.errors()))
 
     async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
@@ -94,24 +94,24 @@ def install(app: FastAPI, answer: ErrorRenderer = problem) -> None:
         if error.status_code == 404:
             detail = f"There is no {request.url.path} here; see /docs for what there is."
         headers = dict(error.headers) if error.headers else None
-        return answer(request, error.status_code, detail, headers)
+        return render(request, error.status_code, detail, headers)
 
     for kind in (psycopg.OperationalError, psycopg.InterfaceError, psycopg.ProgrammingError):
         app.add_exception_handler(kind, unavailable)
     for trouble in (PoolTimeout, PoolClosed, TooManyRequests):
         app.add_exception_handler(trouble, unavailable)
     for status, told in ((404, NotFound), (400, BadRequest), (409, Conflict), (503, Unavailable)):
-        app.add_exception_handler(told, _answering(answer, status))
+        app.add_exception_handler(told, _answering(render, status))
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, http)
 
 
-def _answering(answer: ErrorRenderer, status: int) -> Callable[[Request, Exception], Awaitable[Response]]:
+def _answering(render: ErrorRenderer, status: int) -> Callable[[Request, Exception], Awaitable[Response]]:
     """Answer with an error's own words."""
     headers = {"Retry-After": str(RETRY_SECONDS)} if status == 503 else None
 
     async def told(request: Request, error: Exception) -> Response:
-        return answer(request, status, str(error), headers)
+        return render(request, status, str(error), headers)
 
     return told
 

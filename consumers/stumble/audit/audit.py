@@ -104,7 +104,7 @@ class Audit:
         share_memory()
         self._crew.gather(processes_for(len(self.span), self._processes))
         self.stage.create()
-        with self.on_its_cores():
+        with self.pinned_to_cores():
             self._read(self.span)
             self._wait_for_store()
             self._look()
@@ -113,7 +113,7 @@ class Audit:
         return self.report
 
     @contextmanager
-    def on_its_cores(self) -> Iterator[None]:
+    def pinned_to_cores(self) -> Iterator[None]:
         """Work without pauses of the garbage collector, each process of the audit on a core of its own."""
         with undisturbed(), self._crew.cores():
             yield

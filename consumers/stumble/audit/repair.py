@@ -56,7 +56,7 @@ EVENTS, EXTRA, INSTANCES, PUBLISHED, COUNTERS = (
 
 def repair_store(audit: Audit) -> Report:
     """Put right what `audit`, which has run, found; the report says what was done and what still differs."""
-    with audit.on_its_cores():
+    with audit.pinned_to_cores():
         return audit.compare_again(Repair(audit).run())
 
 

@@ -28,7 +28,7 @@ INTERRUPTED: Final = "INTERRUPTED"
 
 @dataclass(frozen=True, slots=True)
 class ClockFinding:
-    """A request in flight as the clock found it. ``evidence``: that of its decision, but for the number of facts."""
+    """A request in flight as the clock found it. ``evidence``: that of its decision, without the number of facts."""
 
     request_key: str
     instance: str

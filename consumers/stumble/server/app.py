@@ -66,24 +66,13 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     app.add_middleware(LoopbackHost)
     app.add_middleware(Measure, metrics=metrics)
-    problems.install(app, answer=render_error)
+    problems.install(app, render=render_error)
     openapi.install(app)
     return app
 
 
 def _add_routes(app: Any) -> None:
-    for part in (
-        failures,
-        sightings,
-        requests,
-        instances,
-        stream,
-        manage,
-        dead_letters,
-        health,
-        scrape,
-        openapi,
-        pages,
-    ):
+    parts = failures, sightings, requests, instances, stream, manage, dead_letters, health, scrape, openapi, pages
+    for part in parts:
         app.include_router(part.router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
