@@ -15,8 +15,8 @@ from stumble.store.migrate import migrate
 
 _SERIES = 10_000
 _HOSTS = """
-insert into stumble_kept.producers (host, process, reported_at, alive, oldest_unsent_at, backlog_events,
-    backlog_bytes, accepted_total, sent_total, refused_total, set_aside_total, status)
+insert into stumble_durable.producers (host, process, reported_at, alive, oldest_unsent_at, backlog_events,
+    backlog_bytes, accepted_total, sent_total, refused_total, rejected_total, status)
 select 'compute-' || number, 'uid-162/nova-compute-1', now(), true, now(), 1, 1, 2, 1, 0, 0, '{}'
 from generate_series(1, %s) as number
 """

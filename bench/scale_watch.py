@@ -100,7 +100,8 @@ class Watch(threading.Thread):
             try:
                 connection = connection or psycopg.connect(self.url, autocommit=True, connect_timeout=2)
                 rows = connection.execute(
-                    "select kafka_partition, next_offset from stumble_kept.offsets where topic like '%instance-actions'"
+                    "select kafka_partition, next_offset from stumble_durable.offsets"
+                    " where topic like '%instance-actions'"
                 ).fetchall()
             except psycopg.Error:
                 if connection is not None:

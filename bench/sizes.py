@@ -27,12 +27,12 @@ TARGET = Path(__file__).parents[1] / "deploy" / "stumble" / "capacity" / "measur
 _EVENTS = 50_000
 #: Tables by what they grow with and how long they are kept.
 _BY_EVENT = ("events", "events_default", "late_events")
-_BY_FAILURE = ("failures", "sightings", "problems", "problem_counts")
+_BY_FAILURE = ("failures", "sightings", "problems")
 _SIZES = """
 select coalesce(parent.relname, c.relname), sum(pg_total_relation_size(c.oid))::bigint
 from pg_class c join pg_namespace n on n.oid = c.relnamespace
 left join pg_inherits i on i.inhrelid = c.oid left join pg_class parent on parent.oid = i.inhparent
-where n.nspname in ('stumble_derived', 'stumble_kept') and c.relkind = 'r' group by 1
+where n.nspname in ('stumble_derived', 'stumble_durable') and c.relkind = 'r' group by 1
 """
 
 
@@ -83,7 +83,7 @@ def store(servers: Stack, count: int) -> dict[str, float]:
         sizes = dict(connection.execute(_SIZES).fetchall())
         names = ("events", "requests", "failures")
         rows = {name: _count(connection, f"stumble_derived.{name}") for name in names}
-        published = publish(servers, url, _count(connection, "stumble_kept.publications"))
+        published = publish(servers, url, _count(connection, "stumble_durable.publications"))
     print({name: size for name, size in sizes.items() if size > 100_000}, rows, file=sys.stderr)
     by_event = sum(sizes.get(name, 0) for name in _BY_EVENT)
     by_failure = sum(sizes.get(name, 0) for name in _BY_FAILURE)

@@ -199,7 +199,7 @@ def problem() -> dashboard.Dashboard:
             ),
             number(
                 "Classes are folded",
-                "max(stumble_action_failure_exceptions_folded)",
+                "max(stumble_action_failure_exceptions_limited)",
                 "none",
                 "1: some classes are counted as other.",
             ),
@@ -265,11 +265,11 @@ def _storing() -> list[Panel]:
 
 def _passing_on() -> list[Panel]:
     """Return the panels of what comes before and after it: outboxes, relays, alerter."""
-    attempt = "histogram_quantile(0.95, sum by (le) (rate(stumble_webhook_try_seconds_bucket[5m])))"
+    attempt = "histogram_quantile(0.95, sum by (le) (rate(stumble_webhook_attempt_seconds_bucket[5m])))"
     return [
         lines(
             "Backlog of hosts",
-            'stumble_outbox_backlog_events{host!=""}',
+            "stumble_host_outbox_backlog_events",
             "{{host}}",
             "none",
             "Events that wait in outboxes.",
@@ -297,7 +297,7 @@ def _passing_on() -> list[Panel]:
         ),
         lines(
             "Webhooks",
-            "sum by (result) (rate(stumble_webhook_tries_total[$__rate_interval]))",
+            "sum by (result) (rate(stumble_webhook_attempts_total[$__rate_interval]))",
             "{{result}}",
             "ops",
             "Tries, by what became of them.",
@@ -357,7 +357,7 @@ def _rule(rule: dict[str, Any]) -> dict[str, Any]:
         "condition": "C",
         "data": [data, *steps],
         "noDataState": "OK",
-        "execErrState": "Alerting" if name == "StumbleSilent" else "OK",
+        "execErrState": "Alerting" if name == "StumbleMetricsMissing" else "OK",
         "for": rule.get("for", "0s"),
         # Without this the contact point below would stand there and be told nothing.
         "notification_settings": {"receiver": "stumble"},

@@ -197,7 +197,7 @@ class Auditor:
         wanted = self._told.tries_refused
 
         def ask() -> list[str]:
-            (refused,) = self._one("select coalesce(sum(refused_total), 0)::bigint from stumble_kept.producers")
+            (refused,) = self._one("select coalesce(sum(refused_total), 0)::bigint from stumble_durable.producers")
             slack = 3  # kills of an emitter between the refusal and its entry in the journal
             return [] if wanted <= refused <= wanted + slack else [f"counted {refused}, not {wanted}"]
 
@@ -225,12 +225,12 @@ class Auditor:
 
         wrong = until_steady(ask, self._patience, self._turn)
         (early,) = self._one(
-            "select count(*) from stumble_kept.decisions d, stumble_kept.producers p where d.kind = 'STALLED'"
+            "select count(*) from stumble_durable.decisions d, stumble_durable.producers p where d.kind = 'STALLED'"
             f" and p.host = '{self._dying.host}' and p.process = 'relay'"
             f" and d.decided_at < p.reported_at + interval '{SILENT_AFTER} s'"
         )
         wrong += [f"{early} stalled too early"] if early else []
-        (others,) = self._one("select count(*) from stumble_kept.decisions")
+        (others,) = self._one("select count(*) from stumble_durable.decisions")
         wrong += (
             [f"{others - len(self._dying.requests)} other decisions"] if others != len(self._dying.requests) else []
         )
@@ -296,7 +296,7 @@ class Auditor:
             return self._against_store(lines)
 
         wrong = until_steady(ask, self._patience, self._turn)
-        (count,) = self._one("select count(*) from stumble_kept.publications")
+        (count,) = self._one("select count(*) from stumble_durable.publications")
         return Check("topics of failures and outcomes = store", f"{count} revisions", wrong)
 
     def _downstream(self) -> Check:
@@ -318,7 +318,7 @@ class Auditor:
                 newest[line["subject"]] = line
         wanted = {
             (subject, revision): publication_event_id(subject, revision)
-            for subject, revision in self._all("select subject_id::text, revision from stumble_kept.publications")
+            for subject, revision in self._all("select subject_id::text, revision from stumble_durable.publications")
         }
         wrong += [f"never told: {one}" for one in sorted(wanted.keys() - ids.keys())]
         wrong += [f"not in the store: {one}" for one in sorted(ids.keys() - wanted.keys())]
@@ -333,7 +333,7 @@ class Auditor:
         return wrong
 
     def _webhooks(self) -> Check:
-        published = "select subject_id::text, revision from stumble_kept.publications where kind = 'failure'"
+        published = "select subject_id::text, revision from stumble_durable.publications where kind = 'failure'"
         return self._hooked(
             "webhooks: each failure, signed, one id", telling.FAILURES,
             lambda posts, secret: telling.judge_failures(posts, secret, set(self._all(published))),
@@ -342,10 +342,10 @@ class Auditor:
     def _alerts(self) -> Check:
         """Which must have fired follows from what was published, not from what the alerter noted."""
         causes = (
-            "select kind, payload from stumble_kept.publications where status = 'CURRENT'"
+            "select kind, payload from stumble_durable.publications where status = 'CURRENT'"
             " and (kind = 'outcome' or revision = 1)"
         )
-        stored = "select rule, problem, state, starts_at, ends_at from stumble_kept.alerts"
+        stored = "select rule, problem, state, starts_at, ends_at from stumble_durable.alerts"
 
         def judge(posts: list[dict[str, Any]], secret: str) -> list[str]:
             alerts = [telling.Alert(*row) for row in self._all(stored)]

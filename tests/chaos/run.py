@@ -120,8 +120,8 @@ def _progress(world: World) -> str:
         with psycopg.connect(world.database_url, connect_timeout=1) as connection:
             row = connection.execute(
                 "select (select count(*) from stumble_derived.events),"
-                " (select count(*) from stumble_kept.publications),"
-                " (select count(*) from stumble_kept.deliveries where delivered_at is not null)"
+                " (select count(*) from stumble_durable.publications),"
+                " (select count(*) from stumble_durable.deliveries where delivered_at is not null)"
             ).fetchone()
     except psycopg.Error:
         return f"{tries} events emitted; the store is away"

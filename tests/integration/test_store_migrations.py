@@ -1,15 +1,17 @@
 """The store's migrations, run against a real PostgreSQL."""
 
+import re
 import threading
+from pathlib import Path
 
 import psycopg
 import pytest
-from alembic import command
+from alembic.script import ScriptDirectory
 
-from stumble.alerts import subscriptions
+from stumble.store import version
 from stumble.store.connect import StoreError, StoreUnavailableError, connect
-from stumble.store.migrate import _config, _connected, migrate
-from stumble.store.version import newest, require_current
+from stumble.store.migrate import migrate
+from stumble.store.version import StoreVersion, current, digest_of, newest, require_current
 
 HEAD = newest()
 
@@ -44,41 +46,44 @@ def test_several_processes_may_migrate_at_once(database_url):
     require_current(database_url)
 
 
-def test_an_old_store_is_told_with_the_command_that_mends_it(database_url):
+def test_database_without_a_store_is_refused_with_the_command_to_run(database_url):
     with pytest.raises(StoreError, match="run `stumble store migrate`"):
         require_current(database_url)
 
 
-def test_a_store_of_a_newer_program_is_refused_by_an_old_one(database_url):
+def test_store_of_a_newer_program_is_refused(database_url):
     migrate(database_url)
     with psycopg.connect(database_url, autocommit=True) as connection:
-        connection.execute("update stumble_kept.alembic_version set version_num = '9999'")
+        connection.execute("update stumble_durable.alembic_version set version_num = '9999'")
     for old in (require_current, migrate):
         with pytest.raises(StoreError, match="a newer stumble made: upgrade stumble here"):
             old(database_url)
 
 
-def test_subscriptions_and_messages_of_an_older_store_stay_as_they_are(database_url):
+def test_version_is_the_head_of_alembic_and_digest_belongs_to_it(database_url):
     migrate(database_url)
-    with _connected(database_url) as connection:
-        config = _config()
-        config.attributes["connection"] = connection
-        command.downgrade(config, "0003")
-    with connect(database_url) as session:
-        session.execute(
-            "insert into subscriptions (id, url, body, kinds, match, secrets) values (gen_random_uuid(),"
-            """ 'https://x.example', 'standard', '{failure,outcome}', '{"blame": ["USER"]}', '{whsec_x}')"""
-        )
-        session.execute(
-            "insert into deliveries (subscription_id, message_id, publication_id, attempts)"
-            " select id, gen_random_uuid(), 7, 3 from subscriptions"
-        )
-    assert migrate(database_url) == ("0003", HEAD)
-    with connect(database_url) as session:
-        (kept,) = subscriptions.read_all(session)
-        assert (kept.kinds, kept.match.blame) == (("failure", "outcome"), ("USER",))
-        assert (kept.rules, kept.severities) == ((), ())
-        assert session.execute("select publication_id, attempts, alert from deliveries").fetchall() == [(7, 3, None)]
+    assert ScriptDirectory(str(Path(version.__file__).with_name("migrations"))).get_current_head() == HEAD
+    assert current(database_url) == StoreVersion(HEAD, digest_of(HEAD), has_tables=True)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "comment on schema stumble_durable is 'another digest'",
+        "comment on schema stumble_durable is null",
+        "alter schema stumble_durable rename to stumble_kept",
+    ],
+)
+def test_store_of_a_development_version_is_refused_and_works_once_dropped(database_url, statement):
+    migrate(database_url)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(statement)
+        for command in (require_current, migrate):
+            with pytest.raises(StoreError, match="made by a development version of stumble") as caught:
+                command(database_url)
+        connection.execute(re.search("`(drop schema .*?)`", str(caught.value))[1])
+    assert migrate(database_url) == (None, HEAD)
+    require_current(database_url)
 
 
 def test_no_database_is_one_sentence_without_the_password():

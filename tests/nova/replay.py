@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +38,11 @@ _DERIVED = {
     "sightings": "event_id",
     "events": "event_id",
     "fact_sets": "instance_uuid, request_id",
-    "problem_counts": "fingerprint",
 }
 #: Columns that tell of the writing, not of what was written, and what is packed with the text of such.
 _OF_WRITING = {
     *("updated_at", "version", "xid", "kafka_partition", "kafka_offset", "stored_at"),
-    *("joined_partition", "deadline", "settled"),
+    *("joined_partition", "deadline", "closed"),
     # Whether a set ever looked as if it told of other requests: what was read first decides, and it stays.
     "has_context",
 }
@@ -91,7 +90,7 @@ def empty(hand: Hand) -> None:
     hand.connection.execute("truncate " + ", ".join(names))
     hand.offsets = dict.fromkeys(hand.offsets, 0)
     hand.connection.execute(
-        query("first_offsets"),
+        query("create_offsets"),
         {
             "topic": hand.ledger.topic,
             "topic_id": hand.ledger.topic_id,
@@ -105,7 +104,7 @@ def state(store: Connection[Any]) -> State:
     """Return all that is derived, what every counter comes to, and what subscribers hold in the end."""
     found: State = {name: _rows(store, name, order) for name, order in _DERIVED.items()}
     counted: Counter[tuple[str, ...]] = Counter()
-    for metric, labels, value in store.execute(query("read_counters")):
+    for metric, labels, value in store.execute(query("load_counters")):
         sign = -1 if metric.endswith(WITHDRAWN) else 1
         counted[metric.removesuffix(WITHDRAWN), *labels] += sign * value
     found["counters"] = {name: value for name, value in counted.items() if value}
@@ -117,17 +116,7 @@ def _rows(store: Connection[Any], name: str, order: str) -> list[dict[str, Any]]
     cursor = store.execute(f"select * from {name} order by {order}")
     columns = [column.name for column in cursor.description or ()]
     rows = [dict(zip(columns, row, strict=True)) for row in cursor]
-    if name == "problem_counts":
-        return _summed(rows)
     return [{key: value for key, value in row.items() if key not in _OF_WRITING | {"stored"}} for row in rows]
-
-
-def _summed(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Problems are counted per partition, and only the sum means anything; first and last sighting only widen."""
-    total: Counter[str] = Counter()
-    for row in rows:
-        total[row["fingerprint"]] += row["failures"]
-    return [{"fingerprint": name, "failures": count} for name, count in sorted(total.items()) if count]
 
 
 def _held(store: Connection[Any]) -> dict[str, Any]:

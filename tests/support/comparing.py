@@ -87,10 +87,10 @@ def _requests(connection: psycopg.Connection[Any], told: list[dict[str, Any]]) -
 
 
 def _counts(connection: psycopg.Connection[Any], told: list[dict[str, Any]]) -> list[str]:
-    """Compare what is counted: events stored, counters entered less left, problems."""
+    """Compare what is counted: events stored, counters entered less left."""
     counted: Counter[tuple[str, ...]] = Counter()
     for metric, labels, value in connection.execute(
-        "select metric, labels, sum(value)::bigint from stumble_kept.counters group by 1, 2"
+        "select metric, labels, sum(value)::bigint from stumble_durable.counters group by 1, 2"
     ):
         counted[metric, *labels] += value
     lines = []
@@ -104,11 +104,9 @@ def _counts(connection: psycopg.Connection[Any], told: list[dict[str, Any]]) -> 
     failures = sum(len(one["failures"]) for one in told)
     entered = sum(value for (metric, *_), value in counted.items() if metric == "failures")
     left = sum(value for (metric, *_), value in counted.items() if metric == "failures_withdrawn")
-    (problems,) = connection.execute("select coalesce(sum(failures), 0) from stumble_derived.problem_counts").fetchone()
     (events,) = connection.execute("select count(*) from stumble_derived.events").fetchone()
     for name, found, right in (
         ("failures counted", entered - left, failures),
-        ("failures of problems", problems, failures),
         ("requests open", sum(value for (metric, *_), value in counted.items() if metric == "open"), 0),
         ("events stored", events, sum(one["events"] for one in told)),
     ):
@@ -123,7 +121,7 @@ def _publications(connection: psycopg.Connection[Any], told: list[dict[str, Any]
     lines = []
     for kind, subject, status, revision, count in connection.execute(
         "select kind, subject_id::text, (array_agg(status order by revision desc))[1], max(revision), count(*)"
-        " from stumble_kept.publications group by 1, 2"
+        " from stumble_durable.publications group by 1, 2"
     ):
         if revision != count:
             lines.append(f"{kind} {subject} has {count} publications up to revision {revision}")

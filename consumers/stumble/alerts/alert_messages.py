@@ -49,7 +49,7 @@ class Changes:
         """Tell those who heard of them that alerts are over, in the caller's transaction; returns how many messages."""
         heard: dict[str, list[tuple[str, dict[str, Any]]]] = defaultdict(list)
         for subscription, message, told in connection.execute(
-            query("told_alerts"), {"messages": [_message(alert, FIRING) for alert in alerts]}
+            query("load_alert_deliveries"), {"messages": [_message(alert, FIRING) for alert in alerts]}
         ):
             heard[message].append((subscription, told))
         rows: list[dict[str, Any]] = []

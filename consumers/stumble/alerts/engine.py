@@ -38,7 +38,7 @@ class Spread(NamedTuple):
     """How many failures a rule about spreading problems found in its window, and when the first of them happened."""
 
     failures: int
-    since_us: int
+    first_occurred_us: int
 
 
 class Hit(NamedTuple):
@@ -70,7 +70,7 @@ class Engine:
 
     def rest(self, connection: Connection[Any]) -> list[State]:
         """End what was quiet for long enough, was muted or resolved; returns the alerts that are over."""
-        return [State(*row) for row in connection.execute(query("rest_alerts"))]
+        return [State(*row) for row in connection.execute(query("resolve_quiet_alerts"))]
 
     def _failing(
         self,
@@ -115,12 +115,12 @@ def _note(connection: Connection[Any], groups: dict[str, list[Row]]) -> dict[str
         }
         for problem, found in groups.items()
     ]
-    answers = connection.execute(query("note_problems"), {"rows": json.dumps(rows)})
+    answers = connection.execute(query("save_problems"), {"rows": json.dumps(rows)})
     return {answer[0]: Noted(*answer[1:]) for answer in answers}
 
 
 def _firing(connection: Connection[Any], rule: Rule, problems: Iterable[str]) -> set[str]:
-    found = connection.execute(query("firing_alerts"), {"problems": list(problems)})
+    found = connection.execute(query("load_firing_alerts"), {"problems": list(problems)})
     return {problem for name, problem in found if name == rule.name}
 
 
@@ -135,12 +135,12 @@ def _starting(
     if rule.on is On.PROBLEM:
         return {problem: None for problem in fitting if noted[problem].is_new or noted[problem].has_regressed}
     found = connection.execute(
-        query("spread_of"),
+        query("count_problem_spread"),
         {"fingerprints": list(fitting), "window": rule.window.total_seconds(), **rule.match.likes()},
     )
     return {
-        problem: Spread(failures, since_us)
-        for problem, failures, instances, projects, since_us in found
+        problem: Spread(failures, first_us)
+        for problem, failures, instances, projects, first_us in found
         if failures >= rule.failures and instances >= rule.instances and projects >= rule.projects
     }
 
@@ -154,7 +154,7 @@ def _turned(connection: Connection[Any], rules: Sequence[Rule], rows: Sequence[R
     ]
     if not found:
         return []
-    turned = {row[0] for row in connection.execute(query("turned_outcomes"), {"ids": [row.id for row in found]})}
+    turned = {row[0] for row in connection.execute(query("load_changed_outcomes"), {"ids": [row.id for row in found]})}
     return [row for row in found if row.id in turned]
 
 
@@ -172,10 +172,10 @@ def _fire(connection: Connection[Any], hits: Sequence[Hit]) -> list[State]:
             "rule": rule.name,
             "problem": problem,
             "severity": rule.severity,
-            "text": rule.text,
+            "description": rule.text,
             "labels": rule.labels,
-            "last": {name: found[-1].payload.get(name) for name in _KEPT},
-            "since_us": spread.since_us if spread else min(_time(row) for row in found),
+            "last_payload": {name: found[-1].payload.get(name) for name in _KEPT},
+            "first_occurred_us": spread.first_occurred_us if spread else min(_time(row) for row in found),
             "quiet_seconds": int(rule.quiet.total_seconds()),
             "failures": spread.failures if spread else len(found),
         }

@@ -37,7 +37,7 @@ class Lease:
         if self.token and now < self._renew_at:
             return True
         row = connection.execute(
-            query("take_lease"), {"name": self.name, "holder": self.holder, "seconds": self._seconds}
+            query("acquire_lease"), {"name": self.name, "holder": self.holder, "seconds": self._seconds}
         ).fetchone()
         self.token = row[0] if row else 0
         self._renew_at = now + self._seconds / 3
@@ -49,5 +49,5 @@ class Lease:
 
     def leave(self, connection: Connection[Any]) -> None:
         """Let the next one have it at once."""
-        connection.execute(query("leave_lease"), {"name": self.name, "holder": self.holder})
+        connection.execute(query("release_lease"), {"name": self.name, "holder": self.holder})
         self.token = 0

@@ -40,8 +40,8 @@ class Feed:
 
     def open(self, connection: Connection[Any]) -> None:
         """Go to where the last holder of the lease came."""
-        connection.execute(query("first_cursor"), {"name": self._lease.name})
-        row = connection.execute(query("read_cursor"), {"name": self._lease.name}).fetchone()
+        connection.execute(query("create_cursor"), {"name": self._lease.name})
+        row = connection.execute(query("load_cursor"), {"name": self._lease.name}).fetchone()
         if row is not None:
             self._place = (row[0], row[1])
 
@@ -50,9 +50,9 @@ class Feed:
 
         `connection` commits each statement by itself: the horizon must be there before the rows are looked at.
         """
-        horizon = connection.execute(query("publications_horizon")).fetchone()
+        horizon = connection.execute(query("load_publications_horizon")).fetchone()
         given = {**self._at(), "horizon": str(horizon[0]) if horizon else "0", "limit": limit}
-        rows = connection.execute(query("publications_after"), given)
+        rows = connection.execute(query("load_publications_after"), given)
         return [Row(*row) for row in rows]
 
     def mark(self, connection: Connection[Any], last: Row) -> None:
@@ -73,7 +73,7 @@ class Feed:
 
     def waiting(self, connection: Connection[Any]) -> tuple[int, float | None]:
         """Return how many publications wait, and the time of the oldest (seconds)."""
-        row = connection.execute(query("publications_waiting"), self._at()).fetchone()
+        row = connection.execute(query("count_waiting_publications"), self._at()).fetchone()
         return (row[0], row[1]) if row else (0, None)
 
     def _at(self) -> dict[str, Any]:

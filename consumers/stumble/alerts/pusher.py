@@ -54,7 +54,7 @@ class Pusher(Worker):
         self._changes = Changes(settings.public_url)
         self._feed = Feed(self.lease)
         self._metrics = metrics or ProcessMetrics("alerter")
-        self._metrics.gauge(d.RULES_SOUND).set(1)
+        self._metrics.gauge(d.RULES_VALID).set(1)
         self._alertmanager = Alertmanager(settings, self._metrics)
         self._timers = Timers()
 
@@ -111,11 +111,11 @@ class Pusher(Worker):
         try:
             self._engine.rules = load_rules(self._settings.rules)
         except RulesError as error:
-            self._metrics.gauge(d.RULES_SOUND).set(0)
+            self._metrics.gauge(d.RULES_VALID).set(0)
             said = "; ".join(error.mistakes)
             self.log.error("%s: %s. The rules from before hold on.", self._settings.rules, said)  # noqa: TRY400
         else:
-            self._metrics.gauge(d.RULES_SOUND).set(1)
+            self._metrics.gauge(d.RULES_VALID).set(1)
             self.log.info("Read %d rules anew.", len(self._engine.rules.rule))
 
     def _modified(self) -> int:

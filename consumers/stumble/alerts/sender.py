@@ -44,7 +44,7 @@ class Sender(Worker):
     def work(self, connection: Connection[Any]) -> float:
         """Send what is due."""
         if self._timers.due("look", _LOOK_EVERY):
-            waiting, oldest = connection.execute(query("deliveries_waiting")).fetchone() or (0, 0.0)
+            waiting, oldest = connection.execute(query("count_waiting_deliveries")).fetchone() or (0, 0.0)
             self._say(waiting, oldest)
         return 0.0 if self._webhooks.send(connection) else _IDLE
 

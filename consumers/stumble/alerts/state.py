@@ -39,10 +39,10 @@ class State(NamedTuple):
     problem: str
     state: str
     severity: str
-    text: str
+    description: str
     labels: dict[str, str]
-    last: dict[str, Any]
-    since: datetime
+    last_payload: dict[str, Any]
+    first_occurred_at: datetime
     starts_at: datetime
     ends_at: datetime | None
     failures: int
@@ -61,10 +61,10 @@ class Extent(NamedTuple):
 def extent_of(connection: Connection[Any], state: State, match: Match) -> Extent:
     """Ask the failures how far what a rule matches of a problem reaches since the alert's first one."""
     if _came_to(state):
-        example = (str(state.last.get("request_id") or ""), str(state.last.get("instance_uuid") or ""))
+        example = (str(state.last_payload.get("request_id") or ""), str(state.last_payload.get("instance_uuid") or ""))
         return Extent(state.failures, state.failures, 0, 0, [example])
     row = connection.execute(
-        query("extent_of_problem"), {"fingerprint": state.problem, "since": state.since, **match.likes()}
+        query("count_problem_extent"), {"fingerprint": state.problem, "since": state.first_occurred_at, **match.likes()}
     ).fetchone()
     assert row is not None, "an aggregate gives a row"
     return Extent(row[0], row[1], row[2], row[3], [(item[0], item[1]) for item in row[4] or ()])
@@ -72,21 +72,21 @@ def extent_of(connection: Connection[Any], state: State, match: Match) -> Extent
 
 def labels_of(state: State) -> dict[str, str]:
     """Return an alert's identity: bounded values only."""
-    words = re.split(r"[-_]", state.rule)
+    words, last = re.split(r"[-_]", state.rule), state.last_payload
     name = "Stumble" + "".join(word[:1].upper() + word[1:] for word in words)
     own = {
         "alertname": name,
         "rule": state.rule,
         "problem": state.problem,
         "severity": state.severity,
-        **{key: str(state.last[key]) for key in ("action", "exception", "blame") if state.last.get(key)},
+        **{key: str(last[key]) for key in ("action", "exception", "blame") if last.get(key)},
     }
     return {**state.labels, **own}
 
 
 def annotations_of(state: State, extent: Extent, public_url: str) -> dict[str, str]:
     """Return an alert's text: what, how much, since when, three examples, links. Never details."""
-    last, action = state.last, state.last.get("action") or "an action"
+    last, action = state.last_payload, state.last_payload.get("action") or "an action"
     if verbs := _came_to(state):
         summary = f"{counted(extent.failures, f'{action} request')} {verbs[extent.failures != 1]}"
     else:
@@ -96,14 +96,14 @@ def annotations_of(state: State, extent: Extent, public_url: str) -> dict[str, s
         )
     over = f", over at {state.ends_at:%Y-%m-%d %H:%M:%S} UTC" if state.ends_at else ""
     return {
-        "summary": f"{summary} since {state.since:%Y-%m-%d %H:%M:%S} UTC{over}",
-        "description": state.text,
+        "summary": f"{summary} since {state.first_occurred_at:%Y-%m-%d %H:%M:%S} UTC{over}",
+        "description": state.description,
         "reason": str(last.get("evidence") or last.get("reason") or last.get("exception") or ""),
         "failures": str(extent.failures),
         "servers": str(extent.instances),
         "projects": str(extent.projects),
         "hosts": str(extent.hosts),
-        "since": state.since.isoformat(),
+        "since": state.first_occurred_at.isoformat(),
         "examples": ", ".join(f"{request} (server {instance})" for request, instance in extent.examples),
         "example_urls": " ".join(f"{public_url.rstrip('/')}/requests/{request}" for request, _ in extent.examples),
     }
@@ -121,5 +121,5 @@ def counted(number: int, thing: str) -> str:
 
 def link_of(state: State, public_url: str) -> str:
     """Return where people see the problem."""
-    wanted = {name: state.last[name] for name in ("action", "exception") if state.last.get(name)}
+    wanted = {name: state.last_payload[name] for name in ("action", "exception") if state.last_payload.get(name)}
     return f"{public_url.rstrip('/')}/?{urlencode(wanted)}"

@@ -68,7 +68,7 @@ class Subscription:
             and "alert" in self.kinds
             and (not self.severities or alert.severity in self.severities)
             and (not self.rules or any(fits(alert.rule, pattern) for pattern in self.rules))
-            and self.match.fits(alert.last)
+            and self.match.fits(alert.last_payload)
         )
 
 
@@ -131,7 +131,7 @@ def read(connection: Connection[Any], subscription_id: str) -> Subscription:
 
 def read_all(connection: Connection[Any], subscription_id: str | None = None) -> list[Subscription]:
     """Return all subscribers, oldest first."""
-    rows = connection.execute(query("read_subscriptions"), {"id": subscription_id})
+    rows = connection.execute(query("load_subscriptions"), {"id": subscription_id})
     return [
         Subscription(
             row[0],
@@ -164,7 +164,7 @@ def rotate(connection: Connection[Any], subscription_id: str) -> str:
     """Return a new secret; until the next rotation messages are signed with the old one too."""
     fresh = new_secret()
     kept = [fresh, *read(connection, subscription_id).secrets][:_MOST_SECRETS]
-    connection.execute(query("set_secrets"), {"id": subscription_id, "secrets": kept})
+    connection.execute(query("set_subscription_secrets"), {"id": subscription_id, "secrets": kept})
     return fresh
 
 

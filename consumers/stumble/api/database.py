@@ -19,7 +19,7 @@ Reader = AsyncConnection[DictRow]
 PATIENCE_SECONDS = 3.0
 STATEMENT_TIMEOUT = "15s"
 _OPTIONS = (
-    "-c search_path=stumble_derived,stumble_kept,public -c timezone=UTC"
+    "-c search_path=stumble_derived,stumble_durable,public -c timezone=UTC"
     f" -c default_transaction_read_only=on -c statement_timeout={STATEMENT_TIMEOUT}"
 )
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
-from alembic.script import ScriptDirectory
 from fastapi import APIRouter, Response
 
 from stumble.api.context import Context, Running
@@ -15,8 +12,8 @@ from stumble.api.database import fetch
 from stumble.api.models import Alive, PartitionProgress, Ready
 from stumble.api.problems import explain
 from stumble.api.publication_hub import OUTAGES
-from stumble.store import migrate
 from stumble.store.queries import query as statement
+from stumble.store.version import StoreVersion, find_fault
 
 if TYPE_CHECKING:
     from stumble.api.database import Row
@@ -50,8 +47,9 @@ async def _look(running: Context) -> Ready:
     except OUTAGES as error:
         reached = isinstance(error, psycopg.ProgrammingError)
         return Ready(status="unavailable", reasons=[explain(error)], database=reached, migrations=False)
-    if version != newest_version():
-        reason = f"The store is at version {version}, this API needs {newest_version()}: run `stumble store migrate`."
+    fault = find_fault(version)
+    if fault is not None:
+        reason = f"The store {fault.problem}: {fault.remedy}."
         return Ready(status="unavailable", reasons=[reason], database=True, migrations=False)
     partitions = [_progress(row) for row in rows]
     reasons = [] if partitions else ["No projector has read anything yet."]
@@ -65,22 +63,15 @@ async def _look(running: Context) -> Ready:
     )
 
 
-async def _read(running: Context) -> tuple[str | None, list[Row]]:
+async def _read(running: Context) -> tuple[StoreVersion, list[Row]]:
     async with running.database.read() as connection:
-        versions = await fetch(connection, statement("store_version"))
+        versions = await fetch(connection, statement("load_store_version"))
         if not versions:
-            return None, []
-        return versions[0]["version_num"], await fetch(connection, statement("partition_progress"))
+            return StoreVersion(None), []
+        return StoreVersion(**versions[0]), await fetch(connection, statement("load_partition_progress"))
 
 
 def _progress(row: Row) -> PartitionProgress:
     return PartitionProgress(
-        topic=row["topic"], partition=row["partition"], offset=row["next_offset"], read_until=row["read_until"]
+        topic=row["topic"], partition=row["partition"], offset=row["next_offset"], last_record_at=row["last_record_at"]
     )
-
-
-@cache
-def newest_version() -> str | None:
-    """Version of the store that this program was written for."""
-    folder = Path(migrate.__file__).with_name("migrations")
-    return ScriptDirectory(str(folder)).get_current_head()

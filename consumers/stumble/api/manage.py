@@ -85,17 +85,17 @@ def get_problems(
     """List what goes wrong, with counts of failures, servers, projects and hosts."""
     wanted = {"state": state, "fingerprint": None, "muted": muted, "limit": limit, "before": "~"}
     cursor = session.cursor(row_factory=dict_row)
-    return {"items": cursor.execute(query("read_problems"), {**wanted, "before_at": before or _FAR}).fetchall()}
+    return {"items": cursor.execute(query("load_problems"), {**wanted, "before_at": before or _FAR}).fetchall()}
 
 
 @router.get("/v1/problems/{fingerprint}", tags=["problems"], summary="One problem", responses=documented(404))
 def get_problem(session: Session, fingerprint: str) -> dict[str, Any]:
     """Tell of one problem, with its failures in each of the last 24 hours."""
     wanted = {"state": None, "fingerprint": fingerprint, "muted": True, "limit": 1, "before_at": _FAR, "before": "~"}
-    row = session.cursor(row_factory=dict_row).execute(query("read_problems"), wanted).fetchone()
+    row = session.cursor(row_factory=dict_row).execute(query("load_problems"), wanted).fetchone()
     if row is None:
         raise NotFound(f"No problem {fingerprint} has been seen.")
-    counted = session.execute(query("problem_sparkline"), {"fingerprint": fingerprint})
+    counted = session.execute(query("count_problem_failures_by_hour"), {"fingerprint": fingerprint})
     return {**row, "hours": [item[0] for item in counted]}
 
 
@@ -126,7 +126,7 @@ def unmute_problem(session: Session, fingerprint: str) -> dict[str, Any]:
 @router.get("/v1/alerts", tags=["alerts"], summary="Alerts")
 def get_alerts(session: Session, all: Annotated[bool, Query(description="Ended ones too.")] = False) -> dict[str, Any]:  # noqa: A002
     """List the alerts that fire."""
-    return {"items": session.cursor(row_factory=dict_row).execute(query("read_alerts"), {"all": all}).fetchall()}
+    return {"items": session.cursor(row_factory=dict_row).execute(query("load_alerts"), {"all": all}).fetchall()}
 
 
 @router.get("/v1/subscriptions", tags=["subscriptions"], summary="Subscriptions")
@@ -194,7 +194,7 @@ def get_deliveries(
     with _found():
         subscriptions.read(session, str(id))
     cursor = session.cursor(row_factory=dict_row)
-    return {"items": cursor.execute(query("read_deliveries"), {"id": id, "limit": limit}).fetchall()}
+    return {"items": cursor.execute(query("load_deliveries"), {"id": id, "limit": limit}).fetchall()}
 
 
 @router.post(

@@ -35,7 +35,9 @@ class ApiMetrics:
             "stumble_api_store_up", "1 when the store could be read for this answer.", registry=self.registry
         )
         self.waiting = Gauge(
-            "stumble_api_waiting", "Requests that are held back until there is an outcome.", registry=self.registry
+            "stumble_api_waiting_requests",
+            "Requests that are held back until there is an outcome.",
+            registry=self.registry,
         )
         self.streams = Gauge("stumble_api_streams", "Open streams.", registry=self.registry)
 

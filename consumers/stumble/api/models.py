@@ -210,7 +210,7 @@ class PartitionProgress(Answer):
     topic: str
     partition: int
     offset: int | None = None
-    read_until: Moment | None = Field(None, description="Kafka's time of the newest record stored.")
+    last_record_at: Moment | None = Field(None, description="Kafka's time of the newest record stored.")
 
 
 class Ready(Answer):

@@ -57,7 +57,7 @@ async def head(connection: Reader) -> StreamCursor:
 
 async def horizon(connection: Reader) -> Row:
     """How far publications may be read from the next statement on (`xid`), and the `newest` transaction there is."""
-    (found,) = await fetch(connection, statement("publications_horizon"))
+    (found,) = await fetch(connection, statement("load_publications_horizon"))
     await connection.commit()  # what is read next must be seen later than this
     return found
 
@@ -66,7 +66,7 @@ async def read_after(connection: Reader, place: StreamCursor, limit: int = BATCH
     """Publications behind a place, oldest first."""
     until = (await horizon(connection))["xid"]
     parameters = {"xid": place.xid, "id": place.id, "horizon": until, "limit": limit}
-    return [_news(row) for row in await fetch(connection, statement("stream_after"), parameters)]
+    return [_news(row) for row in await fetch(connection, statement("load_stream_after"), parameters)]
 
 
 class Feed:

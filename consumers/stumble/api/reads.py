@@ -26,7 +26,7 @@ def as_key(text: str) -> UUID | None:
 
 async def failures(connection: Reader, filters: Row, limit: int) -> tuple[list[Failure], PageCursor | None]:
     """One page of failures, newest first, and where the next page starts, if there is one."""
-    rows = await fetch(connection, statement("failures_page"), {**filters, "limit": limit + 1})
+    rows = await fetch(connection, statement("load_failures_page"), {**filters, "limit": limit + 1})
     more, rows = len(rows) > limit, rows[:limit]
     after = PageCursor(rows[-1]["occurred_at"], rows[-1]["failure_id"]) if more else None
     return [Failure.model_validate(row) for row in rows], after
@@ -34,25 +34,25 @@ async def failures(connection: Reader, filters: Row, limit: int) -> tuple[list[F
 
 async def failure(connection: Reader, failure_id: UUID) -> Row | None:
     """Row of one failure."""
-    rows = await fetch(connection, statement("failure_one"), {"failure_id": failure_id})
+    rows = await fetch(connection, statement("load_failure"), {"failure_id": failure_id})
     return rows[0] if rows else None
 
 
 async def event_body(connection: Reader, event_id: UUID | None) -> bytes | None:
     """Framed bytes of a kept event."""
-    rows = await fetch(connection, statement("event_body"), {"event_id": event_id}) if event_id else []
+    rows = await fetch(connection, statement("load_event_body"), {"event_id": event_id}) if event_id else []
     return bytes(rows[0]["body"]) if rows else None
 
 
 async def requests_by_id(connection: Reader, id_: str) -> list[Request]:
     """All requests that a request id, a global request id or a request key means, in the order of their start."""
     parameters = {"id": id_, "key": as_key(id_)}
-    return await _complete(connection, await fetch(connection, statement("requests_by_id"), parameters))
+    return await _complete(connection, await fetch(connection, statement("load_requests_by_id"), parameters))
 
 
 async def requests_of_instance(connection: Reader, filters: Row, limit: int) -> tuple[list[Request], PageCursor | None]:
     """One page of a server's requests, newest first, and where the next page starts, if there is one."""
-    rows = await fetch(connection, statement("requests_of_instance"), {**filters, "limit": limit + 1})
+    rows = await fetch(connection, statement("load_requests_of_instance"), {**filters, "limit": limit + 1})
     more, rows = len(rows) > limit, rows[:limit]
     after = PageCursor(rows[-1]["sort_at"], rows[-1]["request_key"]) if more else None
     return await _complete(connection, rows), after
@@ -60,13 +60,13 @@ async def requests_of_instance(connection: Reader, filters: Row, limit: int) -> 
 
 async def last_failure(connection: Reader, instance: UUID) -> Failure | None:
     """Read what last went wrong on a server."""
-    rows = await fetch(connection, statement("last_failure_of_instance"), {"instance": instance})
+    rows = await fetch(connection, statement("load_last_failure_of_instance"), {"instance": instance})
     return Failure.model_validate(rows[0]) if rows else None
 
 
 async def sightings(connection: Reader, filters: Row, limit: int) -> tuple[list[Sighting], PageCursor | None]:
     """Read one page of sightings, newest first, and where the next page starts, if there is one."""
-    rows = await fetch(connection, statement("sightings_page"), {**filters, "limit": limit + 1})
+    rows = await fetch(connection, statement("load_sightings_page"), {**filters, "limit": limit + 1})
     more, rows = len(rows) > limit, rows[:limit]
     after = PageCursor(rows[-1]["occurred_at"], rows[-1]["event_id"]) if more else None
     return [Sighting.model_validate(row) for row in rows], after
@@ -75,18 +75,18 @@ async def sightings(connection: Reader, filters: Row, limit: int) -> tuple[list[
 async def facts(connection: Reader, instance: UUID, request_ids: list[str]) -> list[bytes]:
     """Read the packed facts of some of a server's requests, and of the server itself."""
     parameters = {"instance": instance, "request_ids": request_ids}
-    return [bytes(row["facts"]) for row in await fetch(connection, statement("facts_of_instance"), parameters)]
+    return [bytes(row["facts"]) for row in await fetch(connection, statement("load_facts_of_instance"), parameters)]
 
 
 async def clock(connection: Reader) -> datetime:
     """Read the database's time, by which `updated_at` is written too."""
-    moment: datetime = (await fetch(connection, statement("clock")))[0]["now"]
+    moment: datetime = (await fetch(connection, statement("load_database_time")))[0]["now"]
     return moment
 
 
 async def _complete(connection: Reader, rows: Sequence[Row]) -> list[Request]:
     keys = [row["request_key"] for row in rows]
-    found = await fetch(connection, statement("failures_of_requests"), {"request_keys": keys}) if keys else []
+    found = await fetch(connection, statement("load_failures_of_requests"), {"request_keys": keys}) if keys else []
     by_request: dict[UUID, list[Failure]] = {}
     for row in found:
         by_request.setdefault(row["request_key"], []).append(Failure.model_validate(row))

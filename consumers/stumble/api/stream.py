@@ -91,7 +91,7 @@ async def _start(running: Context, text: str | None) -> tuple[StreamCursor, date
     """Return the place to go on from and, if what followed it may be gone, the time of the oldest that is left."""
     async with running.database.read() as connection:
         found = await horizon(connection)
-        oldest = await fetch(connection, statement("stream_oldest")) if text else []
+        oldest = await fetch(connection, statement("load_stream_oldest")) if text else []
     if not text:
         return StreamCursor(found["xid"], 0), None
     try:

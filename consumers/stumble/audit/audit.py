@@ -91,7 +91,7 @@ class Audit:
         self.decoding = Decoding(settings.kafka)
         self._unreadable = Unreadable(self.connection, settings.kafka, on_progress)
         self.span: Range = range_of(settings.kafka, self.topic, scope.since, scope.until)
-        self.span.breaks = dict(self.connection.execute(query("topic_breaks"), {"topic": self.topic}).fetchall())
+        self.span.breaks = dict(self.connection.execute(query("load_topic_breaks"), {"topic": self.topic}).fetchall())
         self.report = _report(self.topic, scope)
         self._processes = processes
         self._crew = Crew()
@@ -120,7 +120,7 @@ class Audit:
 
     def compare_again(self, repaired: Mapping[str, int]) -> Report:
         """Compare the store, where `repaired` counts what was changed, with what was read; returns a new report."""
-        self.connection.execute(query("audit_forget_differences"))
+        self.connection.execute(query("clear_audit_results"))
         found = _report(self.topic, self.scope)
         found.records, found.seconds = self.stage.records, self.report.seconds
         found.repaired = dict(repaired)
@@ -139,14 +139,14 @@ class Audit:
         with self.connection.transaction():
             order = {"topic": self.topic, "partitions": sorted(self.span.ends)}
             self.connection.execute(query("lock_partitions"), order)
-            self.connection.execute(query("empty_derived"))
+            self.connection.execute(query("truncate_derived_tables"))
 
     def _look(self) -> None:
         """Hold the store as it is now against all that was read of the topic."""
         with self.snapshot():
             self._catch_up()
             self._compare()
-        for kind, what, count in self.connection.execute(query("audit_count_differences")):
+        for kind, what, count in self.connection.execute(query("count_audit_differences")):
             self.report.add_difference(kind, what, count)
 
     def differences(self, limit: int | None = None) -> Iterator[dict[str, Any]]:
@@ -155,7 +155,7 @@ class Audit:
         after, left = 0, limit
         while left is None or left > 0:
             at_once = 1000 if left is None else min(left, 1000)
-            rows = self.connection.execute(query("audit_list_differences"), {"after": after, "limit": at_once})
+            rows = self.connection.execute(query("load_audit_differences"), {"after": after, "limit": at_once})
             found = rows.fetchall()
             yield from (dict(zip(names, row[:-1], strict=True)) for row in found)
             if len(found) < at_once:
@@ -189,7 +189,7 @@ class Audit:
 
     def _stage(self, span: Range, keys: Collection[bytes] | None) -> None:
         size, done = len(span), 0
-        # What is put aside as too late is taken out, by the time of then.
+        # Events that the store has put into late_events are removed again, by the time at which it did so.
         job = Laying(self.kafka, span, keys, alone_before=self.horizon.requests_us + _DAY_US)
         with Ahead[None]() as laying_down:
             for laid in laid_by(job, self._crew.helpers):
@@ -204,7 +204,7 @@ class Audit:
         self._unreadable.add(laid.unreadable)
 
     def _offsets(self) -> dict[int, int]:
-        rows = self.connection.execute(query("all_offsets"), {"topic": self.topic}).fetchall()
+        rows = self.connection.execute(query("load_all_offsets"), {"topic": self.topic}).fetchall()
         ours = self.span.ends  # a topic made anew may have fewer partitions
         if any(topic_id != self.span.topic_id for partition, topic_id, _ in rows if partition in ours):
             raise StumbleError(
@@ -233,16 +233,18 @@ class Audit:
             return
         rows = [_late(p, max(offset, self.span.starts[p]), self.span.ends[p]) for p, offset in behind.items()]
         self._forget_from(behind)
-        self.connection.execute(query("audit_tell"), {"rows": as_json(rows)})
+        self.connection.execute(query("add_audit_differences"), {"rows": as_json(rows)})
         for partition, offset in behind.items():
             self.span.ends[partition] = max(offset, self.span.starts[partition])
 
     def _forget_from(self, offsets: dict[int, int]) -> None:
         """Take out what was read from some offsets on; what was laid down across one is read again up to there."""
         places = {"partitions": list(offsets), "offsets": list(offsets.values())}
-        across = dict(self.connection.execute(query("audit_straddling"), places).fetchall())
+        across = dict(self.connection.execute(query("load_straddling_offsets"), places).fetchall())
         starts = {partition: across.get(partition, offset) for partition, offset in offsets.items()}
-        self.connection.execute(query("audit_behind"), {"partitions": list(starts), "offsets": list(starts.values())})
+        self.connection.execute(
+            query("delete_audit_staged_from"), {"partitions": list(starts), "offsets": list(starts.values())}
+        )
         if across:
             span, counted = self.span, self.stage.records
             ends = {partition: offsets[partition] for partition in across}
@@ -252,21 +254,21 @@ class Audit:
     def _compare(self) -> None:
         own = self.own
         execute = self.connection.execute
-        execute(query("audit_analyze"))
-        late = execute(query("audit_late"), {"days": own.requests_days}).fetchone()
+        execute(query("analyze_audit_staged"))
+        late = execute(query("compare_late_events"), {"days": own.requests_days}).fetchone()
         self.report.leave_out(_LATE_EVENTS, late[0] if late else 0)
-        execute(query("audit_join"))
-        execute(query("audit_sightings"))
+        execute(query("join_audit_sightings"))
+        execute(query("compare_sightings"))
         self._choose_instances()
         self._events(self.horizon)
         self._unreadable.account_for(self.report)
         self._judge_all()
         if self.scope.everything:
             if found := differing_counters(self.connection):
-                execute(query("audit_tell"), {"rows": as_json(found)})
-            execute(query("audit_extra_publications"), {"days": own.requests_days})
-        for host, refused, set_aside in execute(query("audit_refused")):
-            self.report.refused[host] = {"refused": refused, "set_aside": set_aside}
+                execute(query("add_audit_differences"), {"rows": as_json(found)})
+            execute(query("compare_extra_publications"), {"days": own.requests_days})
+        for host, refused, rejected in execute(query("count_refused_events")):
+            self.report.refused[host] = {"refused": refused, "rejected": rejected}
 
     def _judge_all(self) -> None:
         """Judge all instances in sessions that see this one's snapshot: one derives while the other waits."""
@@ -286,24 +288,24 @@ class Audit:
     def _take(self, verdict: Verdict) -> None:
         self.report.take(verdict)
         if verdict.differences:
-            self.connection.execute(query("audit_tell"), {"rows": as_json(verdict.differences)})
+            self.connection.execute(query("add_audit_differences"), {"rows": as_json(verdict.differences)})
 
     def _choose_instances(self) -> None:
         execute, scope = self.connection.execute, self.scope
         if scope.instance is not None:
-            execute(query("audit_one_instance"), {"instance": scope.instance})
+            execute(query("choose_instance"), {"instance": scope.instance})
         elif scope.everything:
-            execute(query("audit_instances_of_all"))
+            execute(query("choose_all_instances"))
         else:
             range_ = {"since": scope.since or "-infinity", "until": scope.until or "infinity"}
-            execute(query("audit_instances_of_range"), range_)
+            execute(query("choose_instances_of_range"), range_)
 
     def _events(self, horizon: Horizon) -> None:
         oldest = first_id(horizon.events_us // _DAY_US)
         execute = self.connection.execute
-        left = execute(query("audit_old_events"), {"oldest": oldest, "days": self.own.events_days - 1}).fetchone()
+        left = execute(query("count_expired_events"), {"oldest": oldest, "days": self.own.events_days - 1}).fetchone()
         self.report.leave_out("events older than the store keeps", left[0] if left else 0)
-        execute(query("audit_events"), {"oldest": oldest, "days": self.own.events_days - 1})
+        execute(query("compare_events"), {"oldest": oldest, "days": self.own.events_days - 1})
         if self.scope.instance is not None:
             return
         low, high = "00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff"
@@ -318,7 +320,7 @@ class Audit:
             "ends": [self.span.ends[p] for p in order],
             "firsts": [first_id_at(self.span.breaks.get(p, 0) // 1000) for p in order],
         }
-        execute(query("audit_extra_events"), {"low": low, "high": high, **where})
+        execute(query("compare_extra_events"), {"low": low, "high": high, **where})
 
 
 def _report(topic: str, scope: Scope) -> Report:

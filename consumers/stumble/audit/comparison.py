@@ -120,7 +120,7 @@ class Judge:
         more = [fact.event_id for key, kept in unlike.items() for fact in kept if fact.event_id not in told[key]]
         places = {}
         if more:
-            found = self._connection.execute(query("audit_places"), {"ids": more})
+            found = self._connection.execute(query("load_event_positions"), {"ids": more})
             places = {event_id: (partition, offset) for event_id, partition, offset in found}
         for key, kept in unlike.items():
             why = self._why_left_out([f.event_id for f in kept if f.event_id not in told[key]], places)
@@ -147,7 +147,7 @@ class Judge:
         return why
 
     def _stored(self, instances: list[str]) -> dict[SetKey, StoredSet]:
-        rows = self._connection.execute(query("audit_stored_sets"), {"instances": instances}, binary=True)
+        rows = self._connection.execute(query("load_stored_fact_sets"), {"instances": instances}, binary=True)
         return {
             (instance, request_id): StoredSet(facts, unpack_stored(stored), has_context)
             for instance, request_id, facts, stored, has_context in rows
@@ -192,11 +192,11 @@ class Judge:
             "left_out": [f"{instance}/{request_id}" for instance, request_id in judged.left_out],
         }
         found = [
-            *self._compare("request", "audit_requests", as_array(requests), where),
-            *self._compare("failure", "audit_failures", as_json(failures), where),
+            *self._compare("request", "compare_requests", as_array(requests), where),
+            *self._compare("failure", "compare_failures", as_json(failures), where),
         ]
         if publications:
-            found += self._compare("publication", "audit_publications", as_json(publications), {})
+            found += self._compare("publication", "compare_publications", as_json(publications), {})
         return found
 
     def _compare(self, what: str, statement: str, rows: str, where: Mapping[str, Any]) -> list[tuple[str, ...]]:

@@ -22,9 +22,11 @@ Label = tuple[str, ...]
 def by_partition(connection: Connection[Any]) -> dict[Label, dict[int, int]]:
     """Return by (metric, label …) and partition how many more a counter stands for than there are rows, unless 0."""
     found: dict[Label, Counter[int]] = defaultdict(Counter)
-    for partition, metric, labels, value in connection.execute(query("audit_counters")):
+    for partition, metric, labels, value in connection.execute(query("load_counters_by_partition")):
         found[metric, *labels][partition] += value
-    for partition, metric, labels, value in connection.execute(query("audit_counts"), {"actions": list(RULES)}):
+    for partition, metric, labels, value in connection.execute(
+        query("count_expected_counters"), {"actions": list(RULES)}
+    ):
         found[metric, *labels][partition] -= value
     return {label: {p: n for p, n in counts.items() if n} for label, counts in sorted(found.items())}
 
@@ -51,7 +53,7 @@ def absorbed(moved: Mapping[Label, int], left: dict[Label, int]) -> dict[Label, 
 
 
 def settle(cursor: Cursor[Any], connection: Connection[Any]) -> int:
-    """Move counters and counts of problems to what is stored; the caller holds the locks of all partitions."""
+    """Move counters to what is stored; the caller holds the locks of all partitions."""
     rows = []
     for (metric, *labels), counts in by_partition(connection).items():
         total = sum(counts.values())
@@ -65,18 +67,17 @@ def settle(cursor: Cursor[Any], connection: Connection[Any]) -> int:
     if rows:
         order = sorted(rows, key=lambda row: (row["kafka_partition"], row["metric"], row["labels"]))
         cursor.execute(query("add_counters"), {"rows": as_json(order)})
-    cursor.execute(query("repair_problem_counts"))
-    return len(rows) + cursor.rowcount
+    return len(rows)
 
 
 def differing_counters(connection: Connection[Any]) -> list[dict[str, Any]]:
-    """Return a difference for each counter, and each count of a problem, that does not fit what is stored."""
-    found = [_told("counter", "/".join(label), value) for label, value in surplus(connection).items()]
-    for fingerprint, counted, stored in connection.execute(query("audit_problem_counts")):
-        found.append(_told("problem count", fingerprint, counted - stored))
-    return found
-
-
-def _told(what: str, name: str, more: int) -> dict[str, Any]:
-    detail = f"stands for {abs(more)} {'more' if more > 0 else 'fewer'} than there are"
-    return {"kind": "different", "what": what, "id": name, "detail": detail}
+    """Return a difference for each counter that does not fit what is stored."""
+    return [
+        {
+            "kind": "different",
+            "what": "counter",
+            "id": "/".join(label),
+            "detail": f"stands for {abs(more)} {'more' if more > 0 else 'fewer'} than there are",
+        }
+        for label, more in surplus(connection).items()
+    ]

@@ -39,9 +39,9 @@ class Told:
 
 def chunks(connection: Connection[Any], instances: int = INSTANCES, rows: int = ROWS) -> Iterator[Told]:
     """Yield all instances in order, some at a time; runs in one transaction, for the cursor's sake."""
-    with connection.cursor("audit_facts", binary=True) as cursor:
+    with connection.cursor("load_audit_facts", binary=True) as cursor:
         cursor.itersize = _FETCHED
-        cursor.execute(query("audit_facts"))
+        cursor.execute(query("load_audit_facts"))
         told = iter(cursor)
         waiting: Row | None = next(told, None)
         names: list[str] = []
@@ -72,7 +72,7 @@ def chunk_of(instances: Sequence[str], rows: Iterable[Row]) -> Chunk:
 
 def _instances(connection: Connection[Any]) -> Iterator[str]:
     after = _FIRST
-    while rows := connection.execute(query("audit_list_instances"), {"after": after, "limit": _FETCHED}).fetchall():
+    while rows := connection.execute(query("load_chosen_instances"), {"after": after, "limit": _FETCHED}).fetchall():
         yield from (row[0] for row in rows)
         after = rows[-1][0]
 
@@ -82,7 +82,7 @@ def decisions_of(
 ) -> dict[str, list[Decision]]:
     """Return what was decided about instances up to a time: it is taken as given."""
     found: dict[str, list[Decision]] = defaultdict(list)
-    rows = connection.execute(query("audit_decisions"), {"instances": list(instances), "until": until})
+    rows = connection.execute(query("load_decisions_of_instances"), {"instances": list(instances), "until": until})
     for instance, key, kind, decided_at, evidence in rows:
         found[instance].append(Decision(key, kind, decided_at, evidence))
     return found

@@ -71,7 +71,7 @@ class Repair:
 
     def run(self) -> Counter[str]:
         """Repair everything; returns what was done. Begun again after an interruption, it does what is left."""
-        self._connection.execute(query("repair_index"))
+        self._connection.execute(query("create_repair_index"))
         with self._audit.snapshot():
             self._surplus = surplus(self._connection)
         self._fetch_events()
@@ -86,7 +86,7 @@ class Repair:
         return +self._done
 
     def _instances(self, after: str) -> list[str]:
-        found = self._connection.execute(query("repair_instances"), {"after": after, "limit": _AT_ONCE})
+        found = self._connection.execute(query("load_instances_to_repair"), {"after": after, "limit": _AT_ONCE})
         return [row[0] for row in found]
 
     def _transaction(self, work: Callable[[], T]) -> T:
@@ -115,7 +115,7 @@ class Repair:
         self._transaction(locked)
 
     def _events_and_sightings(self, cursor: Cursor[Any]) -> None:
-        self._done[EXTRA] += cursor.execute(query("repair_extra_events")).rowcount
+        self._done[EXTRA] += cursor.execute(query("delete_extra_events")).rowcount
         cursor.execute(query("repair_sightings"), {"patience": self._audit.own.sighting_patience})
 
     def _settle(self, cursor: Cursor[Any]) -> None:
@@ -124,7 +124,7 @@ class Repair:
     def _fetch_events(self) -> None:
         """Bring the missing events back from the topic, byte for byte."""
         partitions = EventPartitions(self._audit.own.events_days)
-        for partition, low, high in self._connection.execute(query("repair_partitions")).fetchall():
+        for partition, low, high in self._connection.execute(query("load_partitions_to_repair")).fetchall():
             span = self._audit.span
             part = Range(span.topic, span.topic_id, {partition: low}, {partition: high}, span.lows)
             for messages in _picked(records(self._audit.kafka, part), self._wanted(partition)):
@@ -136,7 +136,7 @@ class Repair:
         low = 0
         while True:
             where = {"partition": partition, "low": low, "limit": _OFFSETS_AT_ONCE}
-            rows = self._connection.execute(query("repair_offsets"), where).fetchall()
+            rows = self._connection.execute(query("load_offsets_to_repair"), where).fetchall()
             yield from (row[0] for row in rows)
             if len(rows) < _OFFSETS_AT_ONCE:
                 return
@@ -146,7 +146,7 @@ class Repair:
         self._lock([partition])
         unique = {reading.fact.event_id: reading for reading in readings}
         with self._connection.cursor() as cursor:
-            for statement in ("repair_forget_events", "repair_forget_late_events"):
+            for statement in ("delete_events", "delete_late_events"):
                 cursor.execute(query(statement), {"ids": list(unique)})
             copy_rows(cursor, "copy_events", [reading.row for reading in unique.values()])
         self._done[EVENTS] += len(unique)
@@ -154,16 +154,16 @@ class Repair:
     def _put_right(self, instances: list[str]) -> None:
         """Derive some instances from what the topic says of them, and write what differs from the rows."""
         execute = self._connection.execute
-        owners = dict(execute(query("repair_owners"), {"instances": instances}).fetchall())
+        owners = dict(execute(query("load_partitions_of_instances"), {"instances": instances}).fetchall())
         self._lock(list(owners.values()))
-        found = execute(query("audit_facts_of"), {"instances": instances}, binary=True)
+        found = execute(query("load_audit_facts_of_instances"), {"instances": instances}, binary=True)
         chunk = chunk_of(instances, found)
         with self._connection.cursor() as cursor:
             loaded = factsets.load_instances(cursor, owners)
             there = before(cursor, instances, loaded.sets.values())
             self._take_over(cursor, loaded, chunk, owners)
             folded, left, count = self._derive(cursor, loaded, there)
-            cursor.execute(query("repair_forget_requests"), {"instances": instances})
+            cursor.execute(query("delete_requests_of_instances"), {"instances": instances})
             difference_writer.write(cursor, folded, Counter())
         self._surplus = left
         self._done[INSTANCES] += len(instances)
@@ -171,7 +171,7 @@ class Repair:
 
     def _take_over(self, cursor: Cursor[Any], loaded: Loaded, chunk: Chunk, owners: dict[str, int]) -> None:
         """Give each set the topic's facts, and leave it those that lie outside of what was audited."""
-        decided = set(cursor.execute(query("repair_decided"), {"instances": chunk.instances}).fetchall())
+        decided = set(cursor.execute(query("load_decided_requests"), {"instances": chunk.instances}).fetchall())
         for key in chunk.sets.keys() - loaded.sets.keys():
             loaded.sets[key] = FactSet(key, owners[key[0]])
         more = [
@@ -180,7 +180,7 @@ class Repair:
             for fact in item.facts
             if fact.event_id not in {told.event_id for told in chunk.sets.get(key, ())}
         ]
-        rows = cursor.execute(query("audit_places"), {"ids": more}) if more else ()
+        rows = cursor.execute(query("load_event_positions"), {"ids": more}) if more else ()
         places = {event_id: (partition, offset) for event_id, partition, offset in rows}
         kept = {event_id for event_id in more if self._stays(event_id, places.get(event_id))}
         for key, item in loaded.sets.items():
@@ -216,7 +216,7 @@ class Repair:
             folded.changes.append(Change(instance, _partition(sets, there, instance), difference, versions))
         if empty:
             keys = [{"instance_uuid": item.key[0], "request_id": item.key[1]} for item in empty]
-            cursor.execute(query("repair_forget_sets"), {"keys": as_json(keys)})
+            cursor.execute(query("delete_fact_sets"), {"keys": as_json(keys)})
             for item in empty:
                 del loaded.sets[item.key]
         return folded, left, count

@@ -102,7 +102,7 @@ class Replay:
                 self._crew.gather(processes_for(len(self._span), self._processes))
                 with self._crew.cores():
                     self._build(connection)
-            connection.execute(query("audit_forget_tables"))
+            connection.execute(query("drop_audit_tables"))
             connection.execute("analyze")
             if not alerts:
                 _protect(connection)
@@ -141,14 +141,14 @@ class Replay:
         stage.add(laid.staged, laid.records)
         unique = laid.events
         with connection.cursor() as cursor:
-            known = cursor.execute(query("known_events"), {"ids": UuidArray(uuid_array(unique))})
+            known = cursor.execute(query("load_known_events"), {"ids": UuidArray(uuid_array(unique))})
             for (event_id,) in known.fetchall():
                 del unique[event_id]
             copy_rows(cursor, "copy_events", list(unique.values()))
         self._done.events += len(unique)
 
     def _derive(self, connection: Connection[Any]) -> None:
-        for statement in ("audit_analyze", "audit_join", "audit_instances_of_all"):
+        for statement in ("analyze_audit_staged", "join_audit_sightings", "choose_all_instances"):
             connection.execute(query(statement))
         connection.execute(query("repair_sightings"), {"patience": 0})
         row = connection.execute("select count(*) from audit_instances").fetchone()
@@ -173,12 +173,12 @@ class Replay:
             with (
                 connect(url, application="stumble-replay") as store,
                 store.transaction(),
-                store.cursor("replay_decisions") as cursor,
+                store.cursor("load_decisions_until") as cursor,
             ):
-                cursor.execute(query("replay_decisions"), {"until": self._until})
+                cursor.execute(query("load_decisions_until"), {"until": self._until})
                 while rows := cursor.fetchmany(_DECISIONS_AT_ONCE):
                     told = [dict(zip(names, row, strict=True)) for row in rows]
-                    connection.execute(query("replay_add_decisions"), {"rows": as_json(told)})
+                    connection.execute(query("add_replayed_decisions"), {"rows": as_json(told)})
                     self._done.decisions += len(rows)
         except (StoreUnavailableError, psycopg.errors.UndefinedTable):
             return
@@ -191,7 +191,7 @@ class Replay:
             "partitions": order,
             "offsets": [self._span.ends[partition] for partition in order],
         }
-        connection.execute(query("first_offsets"), where)
+        connection.execute(query("create_offsets"), where)
 
 
 def database(store: str, place: str) -> str:
@@ -199,7 +199,7 @@ def database(store: str, place: str) -> str:
     if "://" in place or "=" in place:
         return place
     with connect(store) as connection:
-        row = connection.execute(query("replay_database_exists"), {"name": place}).fetchone()
+        row = connection.execute(query("check_for_database"), {"name": place}).fetchone()
         if row is None or not row[0]:
             connection.execute(sql.SQL("create database {} template template0").format(sql.Identifier(place)))
     if "://" in store:
@@ -210,10 +210,10 @@ def database(store: str, place: str) -> str:
 
 
 def _require_empty(url: str) -> None:
-    if current(url) is None:
+    if not current(url).has_tables:
         return
     with connect(url) as connection:
-        row = connection.execute(query("replay_occupied")).fetchone()
+        row = connection.execute(query("check_for_data")).fetchone()
     if row is None or row[0]:
         raise StumbleError(f"The database {shown(url)} already holds a store: name another, or drop it first.")
 

@@ -41,7 +41,7 @@ class Report:
     left_out: dict[str, int] = field(default_factory=dict)
     #: Taken as given: kind of decision to how many.
     decisions: dict[str, int] = field(default_factory=dict)
-    #: Host to what its producers refused or set aside: it never was in the topic.
+    #: Host to how many events its outboxes refused and its broker rejected: they never were in the topic.
     refused: dict[str, dict[str, int]] = field(default_factory=dict)
     repaired: dict[str, int] = field(default_factory=dict)
 

@@ -30,12 +30,12 @@ _REST = struct.Struct("!i8siqi")
 _NUL = b"\\u0000"
 #: Statements that make the tables.
 TABLES = (
-    "audit_forget_tables",
-    "audit_table_staged",
-    "audit_table_unreadable",
-    "audit_table_joins",
-    "audit_table_instances",
-    "audit_table_differences",
+    "drop_audit_tables",
+    "create_audit_staged",
+    "create_audit_unreadable",
+    "create_audit_joins",
+    "create_audit_instances",
+    "create_audit_differences",
 )
 #: Bytes of a body's SHA-256 that are compared.
 DIGEST_BYTES = 8
@@ -58,7 +58,7 @@ class Stage:
         """Lay down rows of what was read, put together."""
         if records:
             with self.connection.cursor() as cursor:
-                copy_rows(cursor, "copy_staged", [rows])
+                copy_rows(cursor, "copy_audit_staged", [rows])
             self.records += records
 
 

@@ -48,7 +48,7 @@ def before(cursor: Cursor[Any], instances: Sequence[str], sets: Iterable[FactSet
     found = Before()
     remembered = {(item.key[0], one.request_key): one for item in sets for one in item.stored}
     failures = _failures(cursor, instances, found)
-    rows = cursor.execute(query("repair_requests"), {"instances": list(instances)}).fetchall()
+    rows = cursor.execute(query("load_stored_requests"), {"instances": list(instances)}).fetchall()
     for instance, key, request_id, action, outcome, partition in rows:
         found.partitions[instance] = partition
         folded = _folded(action)
@@ -72,7 +72,7 @@ def before(cursor: Cursor[Any], instances: Sequence[str], sets: Iterable[FactSet
 
 def _failures(cursor: Cursor[Any], instances: Sequence[str], found: Before) -> Failures:
     failures: Failures = defaultdict(list)
-    rows = cursor.execute(query("repair_failures"), {"instances": list(instances)}).fetchall()
+    rows = cursor.execute(query("load_stored_failures"), {"instances": list(instances)}).fetchall()
     for instance, key, failure_id, action, blame, exception, sighting, partition in rows:
         found.partitions[instance] = partition
         folded = _folded(action)
@@ -89,7 +89,9 @@ def _left_over(cursor: Cursor[Any], instances: Sequence[str], found: Before, fai
     known = {one.request_key for stored in found.stored.values() for one in stored}
     known |= {one.failure_id for stored in found.stored.values() for it in stored for one in it.failures}
     known |= {one.failure_id for lost in failures.values() for one in lost}
-    for instance, kind, subject, key in cursor.execute(query("repair_published"), {"instances": list(instances)}):
+    for instance, kind, subject, key in cursor.execute(
+        query("load_published_subjects"), {"instances": list(instances)}
+    ):
         if subject in known:
             continue
         if kind == "outcome":
@@ -109,7 +111,7 @@ def _left_over(cursor: Cursor[Any], instances: Sequence[str], found: Before, fai
 def _look_published(cursor: Cursor[Any], found: Before) -> None:
     subjects = [one.request_key for stored in found.stored.values() for one in stored]
     subjects += [one.failure_id for stored in found.stored.values() for it in stored for one in it.failures]
-    rows = cursor.execute(query("repair_known_revisions"), {"ids": subjects})
+    rows = cursor.execute(query("load_known_revisions"), {"ids": subjects})
     found.published = {row[0] for row in rows}
     for instance, stored in found.stored.items():
         found.stored[instance] = [

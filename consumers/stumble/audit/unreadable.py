@@ -39,24 +39,24 @@ class Unreadable:
     def add(self, rows: Sequence[dict[str, Any]]) -> None:
         """Note records, each as `row_of` tells it."""
         if rows:
-            self._connection.execute(query("audit_add_unreadable"), {"rows": as_json(rows)})
+            self._connection.execute(query("add_audit_unreadable"), {"rows": as_json(rows)})
 
     def account_for(self, report: Report) -> None:
         """Look for each in the dead letter topic and in the store, and tell which is in neither.
 
-        A projector puts a record aside before the store's offset passes it: call this after that offset was read.
+        A projector writes a dead letter before the store's offset passes it: call this after that offset was read.
         Raises `KafkaAwayError` where there is something to look for and the topic can't be read.
         """
         everything, found = self._counts()
         if everything > found:
             reaches_ms = self._look(everything - found)
-            row = self._connection.execute(query("audit_lost"), {"reaches_ms": reaches_ms}).fetchone()
+            row = self._connection.execute(query("compare_unreadable"), {"reaches_ms": reaches_ms}).fetchone()
             report.leave_out(FORGOTTEN, row[0] if row else 0)
         report.unreadable, report.dead_letters = self._counts()
 
     def _counts(self) -> tuple[int, int]:
         """Return how many there are, and how many of them are dead letters."""
-        row = self._connection.execute(query("audit_count_unreadable")).fetchone()
+        row = self._connection.execute(query("count_audit_unreadable")).fetchone()
         return (row[0], row[1]) if row else (0, 0)
 
     def _look(self, wanted: int) -> int:
@@ -83,7 +83,7 @@ class Unreadable:
             "offsets": [one.offset for one in origins],
             "times": [one.timestamp for one in origins],  # a topic made anew has other records at the same places
         }
-        return self._connection.execute(query("audit_dead_letters"), where).rowcount
+        return self._connection.execute(query("mark_audit_dead_letters"), where).rowcount
 
 
 def row_of(item: BadRecord) -> dict[str, Any]:

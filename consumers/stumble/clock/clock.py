@@ -65,7 +65,7 @@ class Clock(threading.Thread):
         self._refused: dict[tuple[str, int, str], float] = {}
         self._since = 0
         #: Watermark of each partition that has one, UTC microseconds.
-        self.known_until: Mapping[int, int] = {}
+        self.watermarks: Mapping[int, int] = {}
         self._positions: Mapping[int, int] = {}
         self._found: list[ClockFinding] = []
         self._deciding: list[ClockFinding] = []
@@ -138,15 +138,15 @@ class Clock(threading.Thread):
                 watch = self._watches[partition] = self._new_watch()
             watch.look(self._fleet, stored, now)
         self._mark(now)
-        self.known_until = self._read_until(now)
+        self.watermarks = self._find_watermarks(now)
         if not self._waiting:
             refused = {one: at for one, at in self._refused.items() if now - at < _REFUSED_SECONDS}
             self._refused = refused
             if found := self._look(connection, now):
                 self._waiting, self._found = True, found
 
-    def _read_until(self, now: float) -> dict[int, int]:
-        marks = {partition: watch.read_until(self._fleet, now) for partition, watch in self._watches.items()}
+    def _find_watermarks(self, now: float) -> dict[int, int]:
+        marks = {partition: watch.watermark(self._fleet, now) for partition, watch in self._watches.items()}
         return {partition: until for partition, until in marks.items() if until is not None}
 
     def _new_watch(self) -> Watch:
@@ -160,7 +160,7 @@ class Clock(threading.Thread):
             *self._restarted(connection),
             *self._returned(connection),
             *find.on_dead_hosts(connection, self._dead(now)),
-            *find.overdue(connection, self.known_until, self._deadlines),
+            *find.overdue(connection, self.watermarks, self._deadlines),
         ]:
             if finding.identity not in self._refused:
                 found.setdefault(finding.request_key, finding)
@@ -207,7 +207,9 @@ class Clock(threading.Thread):
         }
 
     def _listen(self, connection: Connection[Any], now: float) -> None:
-        rows = connection.execute(query("producers_moved"), {"since": max(0, self._since - _OVERLAP_US)}).fetchall()
+        rows = connection.execute(
+            query("load_changed_producers"), {"since": max(0, self._since - _OVERLAP_US)}
+        ).fetchall()
         self._fleet.hear([Word(*row[:10]) for row in rows], now)
         self._since = max([self._since, *(row[10] for row in rows)])
 

@@ -45,25 +45,25 @@ class _OnHost(NamedTuple):
 
 
 def overdue(
-    connection: Connection[Any], read_until: Mapping[int, int], deadlines: Mapping[str, float]
+    connection: Connection[Any], watermarks: Mapping[int, int], deadlines: Mapping[str, float]
 ) -> list[ClockFinding]:
     """Return what has been silent for too long, in partitions whose watermark (UTC microseconds) is given."""
-    if not read_until:
+    if not watermarks:
         return []
     parameters = {
-        "reads": as_json([{"kafka_partition": p, "read_until": until} for p, until in read_until.items()]),
+        "watermarks": as_json([{"kafka_partition": p, "watermark": until} for p, until in watermarks.items()]),
         "shortest": min(deadlines.values()),
         **_deadlines(deadlines),
     }
     found = []
     for key, instance, request_id, partition, action, host, last, seconds in connection.execute(
-        query("overdue_requests"), parameters
+        query("load_overdue_requests"), parameters
     ):
         told = {
             "cause": evidence.DEADLINE,
             "last": str(last),
             "deadline": str(seconds),
-            "read_until": str(read_until[partition]),
+            "watermark": str(watermarks[partition]),
             **({"action": action} if action else {}),
             **({"host": host} if host else {}),
         }
@@ -84,8 +84,8 @@ def heard_again(
     if not wanted:
         return []
     parameters = {"hosts": as_json(wanted), **_deadlines(deadlines)}
-    rows = connection.execute(query("stalled_by_silence"), parameters)
-    return [_OnHost(*row).found(IN_PROGRESS, evidence.HEARD) for row in rows]
+    rows = connection.execute(query("load_requests_stalled_by_silence"), parameters)
+    return [_OnHost(*row).found(IN_PROGRESS, evidence.RECEIVED_AGAIN) for row in rows]
 
 
 def on_restarted_hosts(connection: Connection[Any], starts: Sequence[tuple[int, Start]]) -> list[ClockFinding]:
@@ -108,4 +108,4 @@ def _in_flight(connection: Connection[Any], hosts: Collection[tuple[int, str]]) 
         return []
     partitions = sorted({partition for partition, _ in hosts})
     parameters = {"hosts": as_json(wanted), "partitions": partitions, "limit": LIMIT}
-    return [_OnHost(*row) for row in connection.execute(query("requests_on_hosts"), parameters)]
+    return [_OnHost(*row) for row in connection.execute(query("load_requests_on_hosts"), parameters)]

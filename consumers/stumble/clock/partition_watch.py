@@ -82,7 +82,7 @@ class Watch:
     def _is_silent(self, host: str) -> bool:
         return self.counted - self._since.get(host, (0, self.counted))[1] >= self.silent_after
 
-    def read_until(self, fleet: Fleet, now: float) -> int | None:
+    def watermark(self, fleet: Fleet, now: float) -> int | None:
         """Return the watermark, UTC microseconds; None where nothing may be concluded (yet)."""
         mark = self.reached
         if mark is None or not mark.relays or self.counted < self.settle or not self.up_to_date(now):

@@ -92,7 +92,7 @@ class Judge:
         if not readings:
             return set()
         ids = [UUID(bytes=reading.event_id) for reading in readings]
-        return {row[0] for row in self._connection.execute(query("which_are_known"), {"ids": ids})}
+        return {row[0] for row in self._connection.execute(query("load_known_event_ids"), {"ids": ids})}
 
 
 class _Again:

@@ -48,7 +48,7 @@ class States:
         if not letters:
             return {}
         rows = self._connection.execute(
-            query("redriven_letters"),
+            query("load_redrive_counts"),
             {
                 "topic_id": self._topic_id,
                 "partition": letters[0].place.partition,
@@ -69,7 +69,7 @@ class States:
     def mark(self, places: Sequence[Place]) -> None:
         """Remember that the broker has these letters' records again."""
         self._connection.execute(
-            query("mark_redriven"),
+            query("add_redrives"),
             {
                 "topic_id": self._topic_id,
                 "partitions": [place.partition for place in places],
@@ -80,7 +80,7 @@ class States:
     def forget_before(self, lows: Mapping[int, int]) -> None:
         """Forget marks of letters that the topic no longer holds (partition to its first offset)."""
         self._connection.execute(
-            query("forget_redriven"),
+            query("delete_redrive_counts"),
             {"topic_id": self._topic_id, "partitions": list(lows), "offsets": list(lows.values())},
         )
 

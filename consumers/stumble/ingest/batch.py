@@ -20,7 +20,7 @@ class Span:
     start: int
     end: int
     #: Kafka's time of the last record in it, milliseconds; None where it holds none.
-    read_until_ms: int | None = None
+    last_record_ms: int | None = None
 
 
 @dataclass(slots=True, frozen=True)
@@ -53,7 +53,7 @@ class Batch:
         if span is None:
             self.spans[partition] = Span(start, offset + 1, read_at_ms)
         else:
-            span.end, span.read_until_ms = offset + 1, read_at_ms
+            span.end, span.last_record_ms = offset + 1, read_at_ms
 
     def drop(self, partitions: Iterable[int]) -> None:
         """Forget all that was read of these partitions."""

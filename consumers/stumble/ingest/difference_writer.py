@@ -68,42 +68,10 @@ def _write_failures(cursor: Cursor[Any], changes: Sequence[Change]) -> None:
     ]
     if not gone and not rows:
         return
-    _count_problems(cursor, changes, gone)
     if gone:
         cursor.execute(query("delete_failures"), {"ids": gone})
     if rows:
         cursor.execute(query("save_failures"), {"rows": as_json(rows)})
-
-
-def _count_problems(cursor: Cursor[Any], changes: Sequence[Change], gone: Sequence[str]) -> None:
-    """Move what is counted of problems: where failures counted until now, and where they count from now on."""
-    now = {
-        failure.failure_id: (change.partition, failure)
-        for change in changes
-        for _, failure in change.difference.upsert_failures
-    }
-    owners = {key: change.partition for change in changes for key in change.difference.delete_failures}
-    rows: dict[tuple[str, int], dict[str, Any]] = {}
-
-    def move(fingerprint: str, partition: int, by: int, at: int) -> None:
-        row = rows.setdefault(
-            (fingerprint, partition),
-            {"fingerprint": fingerprint, "kafka_partition": partition, "failures": 0, "first_at": at, "last_at": at},
-        )
-        row["failures"] += by
-        row["first_at"], row["last_at"] = min(row["first_at"], at), max(row["last_at"], at)
-
-    before = cursor.execute(query("problems_of_failures"), {"ids": [*now, *gone]}).fetchall()
-    for failure_id, fingerprint, at in before:
-        known = now.get(failure_id)
-        if known is not None and known[1].fingerprint == fingerprint:
-            del now[failure_id]
-        else:
-            move(fingerprint, known[0] if known is not None else owners[failure_id], -1, at)
-    for partition, failure in now.values():
-        move(failure.fingerprint, partition, 1, failure.occurred_at)
-    if rows:
-        cursor.execute(query("add_problem_counts"), {"rows": as_json([rows[key] for key in sorted(rows)])})
 
 
 def _count(cursor: Cursor[Any], changes: Sequence[Change], more: Counts) -> None:
@@ -136,7 +104,7 @@ def _publish(cursor: Cursor[Any], changes: Sequence[Change]) -> None:
             for place, publication in enumerate(change.difference.publications)
         )
     if rows:
-        cursor.execute(query("publish"), {"rows": as_json(rows)})
+        cursor.execute(query("add_publications"), {"rows": as_json(rows)})
 
 
 def _publication_row(publication: Publication, change: Change, ordinal: int) -> dict[str, Any]:

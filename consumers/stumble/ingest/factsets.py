@@ -79,7 +79,7 @@ def load(cursor: Cursor[Any], touched: Mapping[SetKey, int]) -> Loaded:
     keys = as_json([{"instance_uuid": instance, "request_id": request_id} for instance, request_id in touched])
     for row in cursor.execute(query("load_fact_sets"), {"keys": keys}):
         _fill(loaded, row)
-    found = cursor.execute(query("instances_with_context"), {"keys": keys}).fetchall()
+    found = cursor.execute(query("load_instances_with_context"), {"keys": keys}).fetchall()
     load_whole(cursor, loaded, [row[0] for row in found])
     return loaded
 
@@ -90,7 +90,7 @@ def load_whole(cursor: Cursor[Any], loaded: Loaded, instances: Sequence[str]) ->
     if not missing:
         return
     partitions = {key[0]: fact_set.partition for key, fact_set in loaded.sets.items()}
-    for row in cursor.execute(query("load_instances"), {"instances": missing}):
+    for row in cursor.execute(query("load_fact_sets_of_instances"), {"instances": missing}):
         key = (row[0], row[1])
         if key not in loaded.sets:
             loaded.sets[key] = FactSet(key, partitions[key[0]])
@@ -101,7 +101,7 @@ def load_whole(cursor: Cursor[Any], loaded: Loaded, instances: Sequence[str]) ->
 def load_instances(cursor: Cursor[Any], owners: Mapping[str, int]) -> Loaded:
     """Load every set of whole instances (instance to Kafka partition)."""
     loaded = Loaded()
-    for row in cursor.execute(query("load_instances"), {"instances": list(owners)}):
+    for row in cursor.execute(query("load_fact_sets_of_instances"), {"instances": list(owners)}):
         key = (row[0], row[1])
         loaded.sets[key] = FactSet(key, owners[key[0]])
         _fill(loaded, row)

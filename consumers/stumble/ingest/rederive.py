@@ -75,7 +75,7 @@ def rederive(
     report, after = Report(), _FIRST
     while True:
         rows = connection.execute(
-            query("instances_to_rederive"),
+            query("load_instances_to_rederive"),
             {
                 "after": after,
                 "instance": selection.instance,
@@ -131,7 +131,7 @@ def _refresh(cursor: Cursor[Any], loaded: Loaded) -> None:
     decoder = Decoder(EVENT)
     fresh: dict[str, Fact] = {
         event_id: fact_of(decoder.decode(body))
-        for event_id, body in cursor.execute(query("bodies_of_events"), {"ids": list(holders)})
+        for event_id, body in cursor.execute(query("load_event_bodies"), {"ids": list(holders)})
     }
     for fact_set in loaded.sets.values():
         fact_set.replace([fresh.get(fact.event_id, fact) for fact in fact_set.facts])

@@ -67,12 +67,12 @@ def join_touched(cursor: Cursor[Any], added: Added) -> list[tuple[str, str, int]
             here[request_id][instance] = partition
     if not here:
         return []
-    waiting = cursor.execute(query("sightings_of_requests"), {"request_ids": list(here)}).fetchall()
+    waiting = cursor.execute(query("load_sightings_of_requests"), {"request_ids": list(here)}).fetchall()
     if not waiting:
         return []
     ids = list({row[1] for row in waiting})
     known: dict[str, dict[str, int]] = defaultdict(dict)
-    for request_id, instance, partition in cursor.execute(query("instances_of_requests"), {"request_ids": ids}):
+    for request_id, instance, partition in cursor.execute(query("load_instances_of_requests"), {"request_ids": ids}):
         known[request_id][instance] = partition
     sweep = Sweep(added=added)
     contested = []
@@ -83,7 +83,7 @@ def join_touched(cursor: Cursor[Any], added: Added) -> list[tuple[str, str, int]
         elif state == "JOINED" and fitting.keys() - {joined}:
             contested.append(event_id)
     if contested:
-        cursor.execute(query("contest_sightings"), {"ids": contested})
+        cursor.execute(query("mark_ambiguous_sightings"), {"ids": contested})
     return sweep.joins
 
 
@@ -94,7 +94,7 @@ def look(cursor: Cursor[Any], owned: Iterable[int], window_seconds: float) -> Sw
     """
     partitions = set(owned)
     fitting: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
-    for row in cursor.execute(query("joinable_sightings"), {"window": window_seconds}):
+    for row in cursor.execute(query("load_joinable_sightings"), {"window": window_seconds}):
         fitting[row[0]].append(row)
     sweep = Sweep()
     for event_id, rows in fitting.items():
@@ -102,7 +102,7 @@ def look(cursor: Cursor[Any], owned: Iterable[int], window_seconds: float) -> Sw
         if len({row[3] for row in rows}) == 1 and partition in partitions:
             _join(sweep, event_id, (instance, request_id), partition, fact)
     for event_id, request_id, instance, partition in cursor.execute(
-        query("contested_sightings"), {"partitions": list(partitions), "window": window_seconds}
+        query("load_ambiguous_sightings"), {"partitions": list(partitions), "window": window_seconds}
     ):
         sweep.released.setdefault((instance, request_id), (partition, []))[1].append(event_id)
     return sweep
@@ -127,7 +127,7 @@ def release(cursor: Cursor[Any], released: Mapping[SetKey, tuple[int, list[str]]
 
 def settle(cursor: Cursor[Any], owned: Iterable[int]) -> None:
     """Leave the sightings whose deadline is over as they are: joined for good, or given up."""
-    cursor.execute(query("settle_sightings"), {"partitions": list(owned)})
+    cursor.execute(query("close_sightings"), {"partitions": list(owned)})
 
 
 def _join(sweep: Sweep, event_id: str, key: SetKey, partition: int, fact: bytes) -> None:

@@ -152,21 +152,21 @@ class Ledger:
     def _move(self, cursor: Cursor[Any], spans: Mapping[int, Span]) -> None:
         order = sorted(spans)
         moved = cursor.execute(
-            query("move_offsets"),
+            query("advance_offsets"),
             {
                 "topic": self.topic,
                 "topic_id": self.topic_id,
                 "partitions": order,
                 "expected": [spans[partition].start for partition in order],
                 "offsets": [spans[partition].end for partition in order],
-                "read_until": [_time(spans[partition].read_until_ms) for partition in order],
+                "last_record_at": [_time(spans[partition].last_record_ms) for partition in order],
             },
         ).fetchall()
         if len(moved) != len(order):
             raise FencedError(set(order) - {row[0] for row in moved})
 
     def _compare(self, cursor: Cursor[Any], positions: Mapping[int, int]) -> None:
-        rows = cursor.execute(query("read_offsets"), {"topic": self.topic, "partitions": list(positions)}).fetchall()
+        rows = cursor.execute(query("load_offsets"), {"topic": self.topic, "partitions": list(positions)}).fetchall()
         found = {partition: offset for partition, topic_id, offset in rows if topic_id == self.topic_id}
         if found != positions:
             raise FencedError(p for p, offset in positions.items() if found.get(p) != offset)
@@ -174,14 +174,14 @@ class Ledger:
     def _fresh(self, cursor: Cursor[Any], batch: Batch, applied: Applied, counts: Counts) -> list[Reading]:
         """Return the readings whose events the store doesn't know; keep those apart that come too late."""
         unique = {reading.event_id: reading for reading in reversed(batch.readings)}
-        known = _known(cursor, "known_events", unique)
+        known = _known(cursor, "load_known_events", unique)
         fresh = [reading for event_id, reading in reversed(unique.items()) if event_id not in known]
         applied.duplicates = len(batch.readings) - len(fresh)
         cutoff = time.time_ns() // 1000 - self.requests_days * _DAY_US
         late = {reading.event_id: reading for reading in fresh if reading.occurred_at < cutoff}
         if not late:
             return fresh
-        seen = _known(cursor, "known_late_events", late)
+        seen = _known(cursor, "load_known_late_events", late)
         new = [reading for event_id, reading in late.items() if event_id not in seen]
         copy_rows(cursor, "copy_late_events", [reading.row for reading in new])
         applied.late = len(new)

@@ -11,7 +11,7 @@ from typing import Literal
 Kind = Literal["counter", "gauge", "histogram"]
 Role = Literal["store", "projector", "alerter"]
 
-#: Values of `exception` beyond these are folded into `other`.
+#: Values of `exception` beyond these are counted as `other`.
 MAX_EXCEPTIONS = 200
 OTHER = "other"
 #: The value of `host` where hosts are not told apart.
@@ -60,7 +60,7 @@ REQUESTS_WITHDRAWN = Metric(
     "store",
     "stumble_action_requests_withdrawn",
     "counter",
-    "Requests that left an outcome again, because later news corrected it.",
+    "Requests that left an outcome again, because later events corrected it.",
     ("action", "outcome"),
 )
 REQUESTS_OPEN = Metric(
@@ -70,7 +70,7 @@ REQUESTS_STALLED = Metric(
     "store",
     "stumble_action_requests_stalled",
     "gauge",
-    "Requests of which there was no news for longer than their deadline, or whose host is silent.",
+    "Requests without an event for longer than their deadline, or whose host is silent.",
     ("action",),
 )
 FAILURES = Metric(
@@ -84,7 +84,7 @@ FAILURES_WITHDRAWN = Metric(
     "store",
     "stumble_action_failures_withdrawn",
     "counter",
-    "Failures that later news merged with others or took back.",
+    "Failures that later events merged with others or retracted.",
     ("action", "blame"),
 )
 EXCEPTIONS = Metric(
@@ -95,99 +95,114 @@ EXCEPTIONS = Metric(
     ("exception",),
 )
 EXCEPTIONS_SEEN = Metric(
-    "store", "stumble_action_failure_exception_classes", "gauge", "Exception classes seen, folded ones among them."
-)
-EXCEPTIONS_FOLDED = Metric(
     "store",
-    "stumble_action_failure_exceptions_folded",
+    "stumble_action_failure_exception_classes",
+    "gauge",
+    "Exception classes seen, those counted as `other` among them.",
+)
+EXCEPTIONS_LIMITED = Metric(
+    "store",
+    "stumble_action_failure_exceptions_limited",
     "gauge",
     f"1 when there are more than {MAX_EXCEPTIONS} exception classes and some are counted as `{OTHER}`.",
 )
 EXCEPTIONS_UNKNOWN = Metric(
     "store",
-    "stumble_action_failure_exceptions_unknown",
+    "stumble_action_failure_exception_classes_unknown",
     "gauge",
-    "Exception classes seen that the taxonomy says nothing of: `stumble schema taxonomy --unknown` names them.",
+    "Exception classes seen that the taxonomy does not hold: `stumble schema taxonomy --unknown` lists them.",
 )
-LATE = Metric("store", "stumble_late_events", "counter", "Events older than the retention of requests: kept, no more.")
+LATE_EVENTS = Metric(
+    "store",
+    "stumble_late_events",
+    "counter",
+    "Events older than the retention of requests: stored, but nothing is derived from them.",
+)
 SIGHTINGS = Metric(
     "store",
     "stumble_sightings",
     "gauge",
-    "Failures seen without their instance: waiting (UNJOINED), joined, or given up (EXPIRED).",
+    "Failures seen without their instance: UNJOINED (waiting), JOINED, AMBIGUOUS (several instances fit) or EXPIRED.",
     ("state",),
 )
-OUTBOX_EVENTS = Metric(
+HOST_BACKLOG_EVENTS = Metric(
     "store",
-    "stumble_outbox_backlog_events",
+    "stumble_host_outbox_backlog_events",
     "gauge",
-    "Events that wait in a host's outboxes, as it said last.",
+    "Events in a host's outboxes that are not sent yet, as last reported.",
     ("host",),
 )
-OUTBOX_OLDEST = Metric(
+HOST_OLDEST_UNSENT = Metric(
     "store",
-    "stumble_outbox_oldest_unsent_timestamp_seconds",
+    "stumble_host_outbox_oldest_unsent_timestamp_seconds",
     "gauge",
-    "Time of the oldest event that a host has not sent, as it said last.",
+    "Time of the oldest event that a host has not sent, as last reported.",
     ("host",),
 )
-OUTBOX_REFUSED = Metric(
-    "store", "stumble_outbox_refused_events", "gauge", "Events that a host's full outboxes refused.", ("host",)
-)
-OUTBOX_REPORTED = Metric(
+HOST_REFUSED_EVENTS = Metric(
     "store",
-    "stumble_outbox_reported_timestamp_seconds",
+    "stumble_host_outbox_refused_events",
     "gauge",
-    "When a host's relay last said how its outboxes are.",
+    "Events that a host's full outboxes refused, as last reported.",
+    ("host",),
+)
+HOST_REPORTED = Metric(
+    "store",
+    "stumble_host_outbox_reported_timestamp_seconds",
+    "gauge",
+    "When a host's relay last reported the state of its outboxes.",
     ("host",),
 )
 SILENT_HOSTS = Metric(
     "store",
     "stumble_silent_hosts",
     "gauge",
-    "Hosts whose relay has said nothing for more than ten minutes, though it did within the last day.",
+    "Hosts whose relay has not reported for more than ten minutes, but did within the last day.",
 )
-READ_UNTIL = Metric(
+LAST_RECORD = Metric(
     "store",
-    "stumble_store_read_until_timestamp_seconds",
+    "stumble_store_last_record_timestamp_seconds",
     "gauge",
-    "Kafka's time of the last record that the store took in, by partition.",
+    "Kafka's time of the last record stored, by partition.",
     ("partition",),
 )
 
 PROJECTOR_EVENTS = Metric("projector", "stumble_projector_events", "counter", "Events stored.")
 PROJECTOR_DUPLICATES = Metric(
-    "projector", "stumble_projector_duplicates", "counter", "Events that were known and changed nothing."
+    "projector", "stumble_projector_duplicates", "counter", "Events that were stored already and changed nothing."
 )
 PROJECTOR_BATCHES = Metric("projector", "stumble_projector_batches", "counter", "Transactions committed.")
 PROJECTOR_BATCH_SECONDS = Metric(
     "projector", "stumble_projector_batch_seconds", "histogram", "Time of one transaction.", buckets=SECONDS
 )
-PROJECTOR_BAD = Metric(
+PROJECTOR_BAD_RECORDS = Metric(
     "projector",
     "stumble_projector_bad_records",
     "counter",
-    "Records sent to the dead letter topic, by the stage that refused them.",
+    "Records sent to the dead letter topic, by the stage that rejected them.",
     ("stage",),
     values=("decode", "model", "derive", "store"),
 )
 DEAD_LETTERS = Metric(
     "projector",
-    "stumble_dead_letters_records",
+    "stumble_dead_letter_records",
     "gauge",
-    "Records that lie in the dead letter topic, sent again or not; every projector tells the same number.",
+    "Records in the dead letter topic, sent again or not; every projector reports the same number.",
 )
 PROJECTOR_RETRIES = Metric(
     "projector", "stumble_projector_retries", "counter", "Transactions tried again, by cause.", ("cause",)
 )
 PROJECTOR_FENCED = Metric(
-    "projector", "stumble_projector_fenced", "counter", "Times that another projector had moved a partition."
+    "projector",
+    "stumble_projector_fenced",
+    "counter",
+    "Transactions given up because another projector had moved a partition's offset.",
 )
 PROJECTOR_LAG = Metric(
     "projector",
     "stumble_projector_lag_seconds",
     "gauge",
-    "How far behind the topic a partition is: age of its last stored record, 0 when nothing waits.",
+    "How far behind the topic a partition is: age of its last stored record; 0 when all records are stored.",
     ("partition",),
 )
 PROJECTOR_BACKLOG = Metric(
@@ -197,24 +212,24 @@ PROJECTOR_ASSIGNED = Metric(
     "projector", "stumble_projector_assigned_partitions", "gauge", "Partitions that this projector reads."
 )
 PROJECTOR_BLOCKED = Metric(
-    "projector", "stumble_projector_blocked_partitions", "gauge", "Partitions that stand still; the log says why."
+    "projector", "stumble_projector_blocked_partitions", "gauge", "Partitions that are stopped; the log says why."
 )
 PROJECTOR_PAUSED = Metric(
-    "projector", "stumble_projector_paused", "gauge", "1 while reading pauses because the store is away."
+    "projector", "stumble_projector_paused", "gauge", "1 while reading is paused because the store does not answer."
 )
 PROJECTOR_DECISIONS = Metric(
     "projector",
     "stumble_projector_decisions",
     "counter",
-    "Requests that time and silence decided upon: past their deadline, on a silent host, interrupted by a restart.",
+    "Requests decided without an event: past their deadline, on a silent host, after a restart, or received again.",
     ("cause",),
-    values=("deadline", "silence", "restart", "heard"),
+    values=("deadline", "silence", "restart", "received_again"),
 )
-PROJECTOR_KNOWN_UNTIL = Metric(
+PROJECTOR_WATERMARK = Metric(
     "projector",
-    "stumble_projector_known_until_timestamp_seconds",
+    "stumble_projector_watermark_timestamp_seconds",
     "gauge",
-    "Everything that happened before is known in a partition, as far as it waits for no silent host; 0: not known.",
+    "All events before this time are stored, by partition, except those of silent hosts; 0: unknown.",
     ("partition",),
 )
 PROJECTOR_PROGRESS = Metric(
@@ -227,14 +242,14 @@ PIPELINE_LAG = Metric(
     "projector",
     "stumble_pipeline_lag_seconds",
     "histogram",
-    "From the emitting of an event to its row; the last event of each partition in each transaction.",
+    "From the emission of an event to its row; the last event of each partition in each transaction.",
     buckets=SECONDS,
 )
 REQUEST_DURATION = Metric(
     "projector",
     "stumble_action_request_duration_seconds",
     "histogram",
-    "From the start of a request to its outcome, as their events tell.",
+    "From the start of a request to its outcome, by the times of its events.",
     ("action", "outcome"),
     REQUEST_SECONDS,
 )
@@ -244,33 +259,31 @@ ALERTER_PUBLISHED = Metric(
     "alerter",
     "stumble_alerter_published",
     "counter",
-    "Records that the broker has, by kind.",
+    "Records that the broker acknowledged, by kind.",
     ("kind",),
     values=("failure", "outcome"),
 )
-ALERTER_BACKLOG = Metric(
-    "alerter", "stumble_alerter_backlog_records", "gauge", "Publications that wait to be delivered."
-)
+ALERTER_BACKLOG = Metric("alerter", "stumble_alerter_backlog_records", "gauge", "Publications not delivered yet.")
 ALERTER_LAG = Metric(
-    "alerter", "stumble_alerter_lag_seconds", "gauge", "Age of the oldest publication that waits, 0 without any."
+    "alerter", "stumble_alerter_lag_seconds", "gauge", "Age of the oldest publication not delivered yet; 0 without any."
 )
 ALERTER_PROGRESS = Metric(
     "alerter",
     "stumble_alerter_last_progress_timestamp_seconds",
     "gauge",
-    "When this alerter last delivered something, or had nothing to deliver, or stood by.",
+    "When this alerter last delivered something, had nothing to deliver, or was on standby.",
 )
-RULES_SOUND = Metric(
+RULES_VALID = Metric(
     "alerter",
-    "stumble_alert_rules_sound",
+    "stumble_alert_rules_valid",
     "gauge",
-    "1 while the rules of the file hold; 0 while it has a mistake and the rules from before hold on.",
+    "1 while the rules file is valid; 0 while it has a mistake and the rules read before it stay in force.",
 )
 ALERTS_FIRING = Metric(
     "alerter",
     "stumble_alerts_firing",
     "gauge",
-    "Alerts of stumble's own rules that fire.",
+    "Firing alerts of stumble's own rules.",
     ("severity",),
     values=("info", "warning", "critical"),
 )
@@ -278,26 +291,28 @@ ALERTMANAGER_POSTS = Metric(
     "alerter",
     "stumble_alertmanager_posts",
     "counter",
-    "Times that a replica of Alertmanager was told of alerts: it took them, or it failed.",
+    "Posts of alerts to a replica of Alertmanager, by result.",
     ("result",),
-    values=("taken", "failed"),
+    values=("accepted", "failed"),
 )
-WEBHOOK_TRIES = Metric(
+WEBHOOK_ATTEMPTS = Metric(
     "alerter",
-    "stumble_webhook_tries",
+    "stumble_webhook_attempts",
     "counter",
-    "Tries to deliver a message to a subscriber: delivered, put off until the next try, or given up.",
+    "Attempts to deliver a message to a subscriber: delivered, failed (tried again later) or given up.",
     ("result",),
-    values=("delivered", "put_off", "given_up"),
+    values=("delivered", "failed", "given_up"),
 )
-WEBHOOK_SECONDS = Metric(
-    "alerter", "stumble_webhook_try_seconds", "histogram", "Time of one try to deliver a message.", buckets=SECONDS
+WEBHOOK_ATTEMPT_SECONDS = Metric(
+    "alerter",
+    "stumble_webhook_attempt_seconds",
+    "histogram",
+    "Time of one attempt to deliver a message.",
+    buckets=SECONDS,
 )
-WEBHOOK_BACKLOG = Metric(
-    "alerter", "stumble_webhook_backlog_messages", "gauge", "Messages that wait for a subscriber to take them."
-)
+WEBHOOK_BACKLOG = Metric("alerter", "stumble_webhook_backlog_messages", "gauge", "Messages not delivered yet.")
 WEBHOOK_LAG = Metric(
-    "alerter", "stumble_webhook_lag_seconds", "gauge", "Age of the oldest message that waits, 0 without any."
+    "alerter", "stumble_webhook_lag_seconds", "gauge", "Age of the oldest message not delivered yet; 0 without any."
 )
 
 ALL: tuple[Metric, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))

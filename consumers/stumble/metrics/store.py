@@ -51,7 +51,7 @@ def store_metrics(
 ) -> StoreCollector:
     """Read the store's counters; raises psycopg's errors when the store is away. Without `hosts` they are one."""
     counted: dict[str, Values] = defaultdict(dict)
-    for metric, labels, value in connection.execute(query("read_counters")):
+    for metric, labels, value in connection.execute(query("load_counters")):
         counted[metric][tuple(labels)] = value
     actions = sorted({*RULES, d.OTHER})
     outcomes, blames = list(product(actions, OUTCOMES)), list(product(actions, BLAMES))
@@ -66,12 +66,12 @@ def store_metrics(
             _counter(d.FAILURES_WITHDRAWN, counted[diff.FAILURES + WITHDRAWN], blames),
             _counter(d.EXCEPTIONS, capped(exceptions)),
             _gauge(d.EXCEPTIONS_SEEN, {(): len(exceptions)}),
-            _gauge(d.EXCEPTIONS_FOLDED, {(): int(len(exceptions) > d.MAX_EXCEPTIONS)}),
+            _gauge(d.EXCEPTIONS_LIMITED, {(): int(len(exceptions) > d.MAX_EXCEPTIONS)}),
             _gauge(d.EXCEPTIONS_UNKNOWN, {(): sum(is_unknown(exception) for (exception,) in exceptions)}),
-            _counter(d.LATE, counted[LATE_EVENTS], [()]),
+            _counter(d.LATE_EVENTS, counted[LATE_EVENTS], [()]),
             *_sightings(connection),
             *_outboxes(connection, hosts=hosts),
-            *_read_until(connection, topic),
+            *_last_record_times(connection, topic),
         ]
     )
 
@@ -101,14 +101,14 @@ def _sightings(connection: Connection[Any]) -> Iterable[Family]:
 
 
 def _outboxes(connection: Connection[Any], *, hosts: bool) -> Iterable[Family]:
-    rows: list[tuple[str, int, float | None, int, float]] = connection.execute(query("outbox_backlogs")).fetchall()
+    rows: list[tuple[str, int, float | None, int, float]] = connection.execute(query("load_host_backlogs")).fetchall()
     silent = sum(_SILENT[0] < time.time() - reported < _SILENT[1] for *_, reported in rows)
     yield _gauge(d.SILENT_HOSTS, {(): silent})
     rows = rows if hosts else _as_one(rows)
-    yield _gauge(d.OUTBOX_EVENTS, {(host,): events for host, events, *_ in rows})
-    yield _gauge(d.OUTBOX_OLDEST, {(host,): oldest for host, _, oldest, *_ in rows if oldest is not None})
-    yield _gauge(d.OUTBOX_REFUSED, {(host,): refused for host, _, _, refused, _ in rows})
-    yield _gauge(d.OUTBOX_REPORTED, {(host,): reported for host, *_, reported in rows})
+    yield _gauge(d.HOST_BACKLOG_EVENTS, {(host,): events for host, events, *_ in rows})
+    yield _gauge(d.HOST_OLDEST_UNSENT, {(host,): oldest for host, _, oldest, *_ in rows if oldest is not None})
+    yield _gauge(d.HOST_REFUSED_EVENTS, {(host,): refused for host, _, _, refused, _ in rows})
+    yield _gauge(d.HOST_REPORTED, {(host,): reported for host, *_, reported in rows})
 
 
 def _as_one(
@@ -123,9 +123,9 @@ def _as_one(
     return [(d.ALL_HOSTS, events, min(waiting, default=None), refused, min(row[4] for row in heard))]
 
 
-def _read_until(connection: Connection[Any], topic: str) -> Iterable[Family]:
-    rows = connection.execute(query("read_until"), {"topics": [topic]})
-    yield _gauge(d.READ_UNTIL, {(str(partition),): time for partition, time in rows})
+def _last_record_times(connection: Connection[Any], topic: str) -> Iterable[Family]:
+    rows = connection.execute(query("load_last_record_times"), {"topics": [topic]})
+    yield _gauge(d.LAST_RECORD, {(str(partition),): time for partition, time in rows})
 
 
 def _newest_failures(connection: Connection[Any]) -> dict[tuple[str, ...], Exemplar]:
@@ -134,7 +134,7 @@ def _newest_failures(connection: Connection[Any]) -> dict[tuple[str, ...], Exemp
         (action if action in RULES else d.OTHER, blame): Exemplar(
             exemplar(request_id=request_id, instance_uuid=instance), 1.0, at
         )
-        for action, blame, request_id, instance, at in connection.execute(query("newest_failures"))
+        for action, blame, request_id, instance, at in connection.execute(query("load_newest_failures"))
     }
 
 

@@ -13,7 +13,7 @@ from stumble.outcome.records import Decision
 DEADLINE: Final = "deadline"
 SILENCE: Final = "silence"
 RESTART: Final = "restart"
-HEARD: Final = "heard"
+RECEIVED_AGAIN: Final = "received_again"
 
 
 def moment(micros: int | str) -> str:
@@ -44,7 +44,7 @@ def proof(decision: Decision) -> str | None:
     if cause == DEADLINE:
         return (
             f"no news since {moment(told['last'])}{_last_on(told)}; silent for longer than "
-            f"{spoken(float(told['deadline']))}, while everything up to {moment(told['read_until'])} was read"
+            f"{spoken(float(told['deadline']))}, while everything up to {moment(told['watermark'])} was read"
         )
     if cause == RESTART:
         return f"nova-compute on {told.get('host')} started anew at {moment(told['since'])} and did not take it up"

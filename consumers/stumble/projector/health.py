@@ -61,12 +61,12 @@ class Health:
         for finding in findings:
             self.metrics.counter(d.PROJECTOR_DECISIONS).labels(finding.evidence["cause"]).inc()
 
-    def read_until(self, times: Mapping[int, int]) -> None:
+    def report_watermarks(self, times: Mapping[int, int]) -> None:
         """Note how far everything is known, by partition, UTC microseconds."""
         for partition in self._assigned - times.keys():
-            self.metrics.gauge(d.PROJECTOR_KNOWN_UNTIL).labels(str(partition)).set(0)
+            self.metrics.gauge(d.PROJECTOR_WATERMARK).labels(str(partition)).set(0)
         for partition, until in times.items():
-            self.metrics.gauge(d.PROJECTOR_KNOWN_UNTIL).labels(str(partition)).set(until / 1e6)
+            self.metrics.gauge(d.PROJECTOR_WATERMARK).labels(str(partition)).set(until / 1e6)
 
     def dead_letters(self, count: int | None) -> None:
         """Note how many records the dead letter topic holds; None says nothing new."""
@@ -75,7 +75,7 @@ class Health:
 
     def dead_lettered(self, stage: str) -> None:
         """Note a record that went to the dead letter topic."""
-        self.metrics.counter(d.PROJECTOR_BAD).labels(stage).inc()
+        self.metrics.counter(d.PROJECTOR_BAD_RECORDS).labels(stage).inc()
 
     def retried(self, cause: str) -> None:
         """Note a transaction that is tried again."""
@@ -99,7 +99,7 @@ class Health:
     def standing(self, assigned: set[int], blocked: Mapping[int, str]) -> None:
         """Note which partitions are read and which stand still, with the reason."""
         for partition in self._assigned - assigned:
-            for metric in (d.PROJECTOR_LAG, d.PROJECTOR_BACKLOG, d.PROJECTOR_KNOWN_UNTIL):
+            for metric in (d.PROJECTOR_LAG, d.PROJECTOR_BACKLOG, d.PROJECTOR_WATERMARK):
                 self.metrics.gauge(metric).remove(str(partition))
         self._assigned, self._blocked = set(assigned), dict(blocked)
         self.metrics.gauge(d.PROJECTOR_ASSIGNED).set(len(assigned))

@@ -357,7 +357,7 @@ class Projector:
             self._clock.at(self._at.reading())
         if self._timers.due("look", _LOOK_EVERY):
             self._measure()
-            self.health.read_until(self._clock.known_until)
+            self.health.report_watermarks(self._clock.watermarks)
         if self._timers.due("topic", _TOPIC_EVERY):
             self._recognise()
         if self._timers.due("garbage", _GARBAGE_EVERY):

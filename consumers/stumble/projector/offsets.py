@@ -37,7 +37,7 @@ def place(
     if fresh:
         lows = [low_watermark(partition) for partition in fresh]
         connection.execute(
-            query("first_offsets"),
+            query("create_offsets"),
             {"topic": topic, "topic_id": topic_id, "partitions": fresh, "offsets": lows},
         )
         rows = _read(connection, topic, wanted)
@@ -79,5 +79,5 @@ def _recreated(topic: str) -> str:
 
 
 def _read(connection: Connection[Any], topic: str, partitions: list[int]) -> Mapping[int, tuple[str, int]]:
-    rows = connection.execute(query("read_offsets"), {"topic": topic, "partitions": partitions})
+    rows = connection.execute(query("load_offsets"), {"topic": topic, "partitions": partitions})
     return {partition: (topic_id, offset) for partition, topic_id, offset in rows}

@@ -49,7 +49,7 @@ class Standing:
     low: int
     high: int
     #: Kafka's time of the last record that the store took in.
-    read_until: datetime | None = None
+    last_record_at: datetime | None = None
     #: Kafka's time of the oldest record that the topic holds; asked only where some are lost.
     oldest_at: datetime | None = None
 
@@ -71,7 +71,7 @@ class Standing:
     @property
     def told(self) -> str:
         """What it means, in a sentence."""
-        since = f", written after {_clock(self.read_until)}" if self.read_until else ""
+        since = f", written after {_clock(self.last_record_at)}" if self.last_record_at else ""
         until = f" and before {_clock(self.oldest_at)}" if self.oldest_at else ""
         match self.verdict:
             case "FINE":
@@ -165,7 +165,7 @@ class Standings:
         end = self.target(standing, "newest" if until is None else until)
         if not dry_run:
             asked = {"topic": self.topic, "topic_id": self.topic_id, "partition": partition, "until": end}
-            self._connection.execute(query("set_let_through"), asked)
+            self._connection.execute(query("set_bad_record_limit"), asked)
         return end
 
     def _moved(
@@ -183,7 +183,7 @@ class Standings:
             )
         if standing.verdict in ("RECREATED", "BEYOND"):  # what was read before has its offsets from another topic
             asked = {"topic": self.topic, "partition": standing.partition}
-            self._connection.execute(query("remember_break"), asked)
+            self._connection.execute(query("add_topic_break"), asked)
         self._connection.execute(
             query("set_offset"),
             {"topic": self.topic, "partition": standing.partition, "topic_id": self.topic_id, "offset": offset},
@@ -197,13 +197,13 @@ class Standings:
         return max(0, offset - begin)
 
     def _rows(self) -> dict[int, tuple[Any, ...]]:
-        found = self._connection.execute(query("standing_offsets"), {"topic": self.topic})
+        found = self._connection.execute(query("load_offset_states"), {"topic": self.topic})
         return {row[0]: row[1:] for row in found}
 
     def _standing(self, partition: int, row: tuple[Any, ...] | None, *, ask_time: bool = True) -> Standing:
-        topic_id, stored, read_until = row or ("", None, None)
+        topic_id, stored, last_record_at = row or ("", None, None)
         if partition >= self._count:
-            return Standing(partition, "GONE", stored, 0, 0, read_until)
+            return Standing(partition, "GONE", stored, 0, 0, last_record_at)
         low, high = self._bounds(partition)
         if stored is None:
             return Standing(partition, "NEW", None, low, high)
@@ -216,7 +216,7 @@ class Standings:
             verdict = "BEYOND"
         ask_time = ask_time and verdict in ("RECREATED", "EXPIRED") and low < high
         oldest = self._time_of(partition, low) if ask_time else None
-        return Standing(partition, verdict, stored, low, high, read_until, oldest)
+        return Standing(partition, verdict, stored, low, high, last_record_at, oldest)
 
     def _bounds(self, partition: int) -> tuple[int, int]:
         try:

@@ -80,7 +80,7 @@ class Statuses(threading.Thread):
         try:
             with connect(self._url, application="stumble-projector") as connection:
                 rows = [self._unsaved[key] for key in sorted(self._unsaved)]
-                connection.execute(query("save_statuses"), {"rows": as_json(rows)})
+                connection.execute(query("save_producer_statuses"), {"rows": as_json(rows)})
         except (StoreError, psycopg.OperationalError):
             return False  # the writer tells; what comes meanwhile replaces what waits
         except psycopg.Error as error:
@@ -99,7 +99,7 @@ def _row(status: dict[str, Any]) -> dict[str, Any]:
         "accepted_total",
         "sent_total",
         "refused_total",
-        "set_aside_total",
+        "rejected_total",
     )
     cleaned = {name: clean(value) if isinstance(value, str) else value for name, value in status.items()}
     return {

@@ -210,7 +210,7 @@ class Lane:
         """Ask up to which offset a person lets bad records through; a store that is away permits none."""
         asked = {"topic": self._ledger.topic, "topic_id": self._ledger.topic_id, "partition": partition}
         try:
-            row = self._session().execute(query("let_through"), asked).fetchone()
+            row = self._session().execute(query("load_bad_record_limit"), asked).fetchone()
         except (StoreUnavailableError, psycopg.Error):
             return 0
         return int(row[0]) if row else 0

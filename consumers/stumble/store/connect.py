@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from psycopg.rows import TupleRow
 
 #: Both schemas; names in the SQL files stay short.
-SEARCH_PATH = "stumble_derived,stumble_kept"
+SEARCH_PATH = "stumble_derived,stumble_durable"
 #: A stopped process must not hold its partition's lock for longer: milliseconds.
 IDLE_IN_TRANSACTION_MS = 30_000
 STATEMENT_MS = 60_000

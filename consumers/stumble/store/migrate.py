@@ -5,16 +5,15 @@ from __future__ import annotations
 import logging
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import sqlalchemy
 from alembic import command
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
 
 from stumble.store.connect import StoreError, StoreUnavailableError, shown
-from stumble.store.version import is_newer, newer
+from stumble.store.version import digest_of, find_fault, newest, read_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,34 +23,33 @@ MIGRATION_LOCK = 0x57_0B_1E_01
 _SCRIPTS = Path(__file__).with_name("migrations")
 
 
-def migrate(url: str) -> tuple[str | None, str | None]:
+def migrate(url: str) -> tuple[str | None, str]:
     """Upgrade the store at `url`; returns the versions before and after.
 
     Safe to call from several processes at once. Raises `StoreUnavailableError` when there is no database,
-    `StoreError` when a newer program made the store.
+    `StoreError` for a store that a newer program or a development version made.
     """
     logging.getLogger("alembic").setLevel(logging.WARNING)  # the command says itself what it did
     with _connected(url) as connection:
         connection.exec_driver_sql("select pg_advisory_xact_lock(%s)", (MIGRATION_LOCK,))
-        connection.exec_driver_sql("create schema if not exists stumble_kept")
-        before = _current(connection)
-        if is_newer(before):
-            raise StoreError(newer(url, str(before)))
-        config = _config()
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-        return before, _current(connection)
+        before = read_version(_session(connection))
+        fault = find_fault(before)
+        if fault is not None and not fault.can_migrate:
+            raise StoreError(f"The store {shown(url)} {fault.problem}: {fault.remedy}.")
+        if fault is not None:
+            connection.exec_driver_sql("create schema if not exists stumble_durable")
+            config = Config()
+            config.set_main_option("script_location", str(_SCRIPTS))
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+            connection.exec_driver_sql(f"comment on schema stumble_durable is '{digest_of(newest())}'")
+        return before.number, newest()
 
 
-def _config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(_SCRIPTS))
-    return config
-
-
-def _current(connection: sqlalchemy.Connection) -> str | None:
-    context = MigrationContext.configure(connection, opts={"version_table_schema": "stumble_kept"})
-    return context.get_current_revision()
+def _session(connection: sqlalchemy.Connection) -> psycopg.Connection[Any]:
+    session = connection.connection.driver_connection
+    assert isinstance(session, psycopg.Connection)
+    return session
 
 
 @contextmanager

@@ -123,7 +123,7 @@ def _today() -> int:
 
 def _existing(connection: Connection[Any]) -> set[int]:
     days = set()
-    for (name,) in connection.execute(query("event_partitions")):
+    for (name,) in connection.execute(query("load_event_partitions")):
         if match := _NAME.match(name):
             days.add((date(*map(int, match.groups())) - date(1970, 1, 1)).days)
     return days

@@ -50,7 +50,7 @@ def expire(connection: Connection[Any], partitions: EventPartitions, days: Reten
         for name, kept in (
             ("expire_default_events", days.events),
             ("expire_late_events", days.late_events),
-            ("expire_old_sightings", days.sightings),
+            ("expire_sightings", days.sightings),
             ("expire_deliveries", days.deliveries),
             ("expire_publications", days.publications),
             ("expire_decisions", days.requests),
@@ -75,7 +75,7 @@ def _alone(connection: Connection[Any]) -> Iterator[bool]:
 def _expire_requests(connection: Connection[Any], days: int) -> None:
     """Take out fact sets with their requests and failures, as their partition's only writer."""
     where = {"days": days, "chunk": _SETS, "actions": list(RULES)}
-    for topic, partition in connection.execute(query("written_partitions")).fetchall():
+    for topic, partition in connection.execute(query("load_written_partitions")).fetchall():
         for _ in range(_MOST_CHUNKS):
             with connection.transaction():
                 connection.execute(query("lock_partitions"), {"topic": topic, "partitions": [partition]})

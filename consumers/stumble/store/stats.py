@@ -85,21 +85,21 @@ class Stats:
 def stats(connection: Connection[Any], *, exact: bool = False) -> Stats:
     """Look at the store; with `exact` events, requests and failures are counted, which reads them all."""
     execute = connection.execute
-    tables = [Table(*row) for row in execute(query("stats_tables"))]
+    tables = [Table(*row) for row in execute(query("load_table_stats"))]
     if exact:
-        counted = execute(query("stats_exact")).fetchone() or (0, 0, 0)
+        counted = execute(query("count_rows")).fetchone() or (0, 0, 0)
         for table in tables:
             if table.name in ("events", "requests", "failures"):
                 table.rows = counted[("events", "requests", "failures").index(table.name)]
-    size = execute(query("stats_session")).fetchone() or (0, "", "on")
-    ages = {name: (oldest, newest) for name, oldest, newest in execute(query("stats_ages"))}
+    size = execute(query("load_database_stats")).fetchone() or (0, "", "on")
+    ages = {name: (oldest, newest) for name, oldest, newest in execute(query("load_oldest_and_newest"))}
     ages["events"] = tuple(_time(event_id) for event_id in ages["events"])  # type: ignore[assignment]
     found = Stats(
         size[0],
         size[1],
         tables,
-        [Index(*row) for row in execute(query("stats_indexes"))],
-        [tuple(row) for row in execute(query("stats_partitions"))],
+        [Index(*row) for row in execute(query("load_index_stats"))],
+        [tuple(row) for row in execute(query("load_partition_stats"))],
         ages,
     )
     found.hints = _hints(found, autovacuum=size[2])

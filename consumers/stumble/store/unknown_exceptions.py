@@ -26,5 +26,5 @@ class Unknown(NamedTuple):
 
 def unknown_exceptions(connection: Connection[Any]) -> list[Unknown]:
     """Return them, the most frequent first. Raises psycopg's errors when the store is away."""
-    rows = connection.execute(query("unblamed_exceptions")).fetchall()
+    rows = connection.execute(query("load_unknown_exceptions")).fetchall()
     return [Unknown(*row) for row in rows if row[0] and is_unknown(row[0])]

@@ -9,13 +9,13 @@ import psycopg
 
 from stumble.checks.model import Finding, Scope, fine, warning, wrong
 from stumble.store.connect import StoreUnavailableError, connect, shown
-from stumble.store.version import is_newer, newest
+from stumble.store.version import find_fault, newest, read_version
 
 __all__ = ["look"]
 
 _OLDEST = 130000  # PostgreSQL 13: pg_current_xact_id
 _SPARE_SESSIONS = 20
-_SCHEMAS = ("stumble_derived", "stumble_kept")
+_SCHEMAS = ("stumble_derived", "stumble_durable")
 _HINTS = (
     ("does not exist", "create it (createdb), or correct STUMBLE_DATABASE_URL"),
     ("authentication failed", "correct user or password in STUMBLE_DATABASE_URL"),
@@ -38,7 +38,7 @@ order by 1
 _HELD_UP = """
 select a.pid, a.datname, a.usename, extract(epoch from now() - min(p.created_at))::int
 from pg_stat_activity a
-join stumble_kept.publications p on age(p.xid::xid) < age(a.backend_xid)
+join stumble_durable.publications p on age(p.xid::xid) < age(a.backend_xid)
 where p.created_at < now() - make_interval(secs => %s)
   and a.pid in (
       select l.pid from pg_locks l
@@ -95,18 +95,13 @@ def _server(connection: psycopg.Connection[Any], name: str) -> Iterator[Finding]
 
 def _store(connection: psycopg.Connection[Any], name: str) -> Iterator[Finding]:
     try:
-        row = connection.execute("select version_num from stumble_kept.alembic_version").fetchone()
-    except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
-        yield wrong(name, "there is no store in it", "stumble store migrate")
-        return
+        fault = find_fault(read_version(connection))
     except psycopg.errors.InsufficientPrivilege:
-        todo = "grant usage on schema stumble_kept and stumble_derived, and rights on their tables, to it"
+        todo = "grant usage on schema stumble_durable and stumble_derived, and rights on their tables, to it"
         yield wrong(name, f"{connection.info.user} may not use the store", todo)
         return
-    found = row[0] if row else None
-    if found != newest():
-        todo = "upgrade stumble here" if is_newer(found) else "stumble store migrate"
-        yield wrong(name, f"the store is at version {found}, this program needs {newest()}", todo)
+    if fault is not None:
+        yield wrong(name, f"the store {fault.problem}", fault.remedy)
         return
     yield _rights(connection, name)
     yield from _held_up(connection, name)

@@ -18,13 +18,13 @@ select host, extract(epoch from now() - max(reported_at))::float8,
        extract(epoch from now() - min(oldest_unsent_at) filter (where process <> 'relay'))::float8,
        coalesce(sum(backlog_events) filter (where process <> 'relay'), 0)::bigint,
        coalesce(sum(refused_total) filter (where process <> 'relay'), 0)::bigint,
-       coalesce(sum(set_aside_total) filter (where process <> 'relay'), 0)::bigint,
+       coalesce(sum(rejected_total) filter (where process <> 'relay'), 0)::bigint,
        coalesce(sum((status->>'quarantined_total')::bigint) filter (where process <> 'relay'), 0)::bigint
-from stumble_kept.producers group by host order by host
+from stumble_durable.producers group by host order by host
 """
 _TAPS = """
 select host, coalesce(status->>'service', process), status->>'tap'
-from stumble_kept.producers where alive and process <> 'relay' and status->>'tap' is not null order by 1, 2
+from stumble_durable.producers where alive and process <> 'relay' and status->>'tap' is not null order by 1, 2
 """
 
 
@@ -43,7 +43,7 @@ def look(scope: Scope) -> Iterator[Finding]:
 
 
 def _of_host(
-    host: str, silence: float, waiting: float | None, backlog: int, refused: int, aside: int, damaged: int
+    host: str, silence: float, waiting: float | None, backlog: int, refused: int, rejected: int, damaged: int
 ) -> Iterator[Finding]:
     if silence > _SILENT_SECONDS:
         todo = "start its stumble-relay and look at its way to Kafka; a host that is gone is forgotten by itself"
@@ -54,12 +54,12 @@ def _of_host(
         yield warning(
             host, f"{refused} events were refused: outbox full or disk short", "stumble outbox ls on that host"
         )
-    if aside:
+    if rejected:
         yield warning(
-            host, f"the broker refused {aside} events for good", "stumble outbox export --set-aside on that host"
+            host, f"the broker rejected {rejected} events", "run `stumble outbox export --rejected` on that host"
         )
     if damaged:
-        yield warning(host, f"{damaged} damaged records were put aside", "look at the disk of that host")
+        yield warning(host, f"{damaged} damaged records are in quarantine", "check the disk of that host")
 
 
 def tap(scope: Scope) -> Iterator[Finding]:

@@ -56,16 +56,16 @@ def rehearse_rules(
     if first >= last:
         raise typer.BadParameter("--until must be later than --since")
     with connect(settings.database_url.get_secret_value(), application="stumble-alerts-test", autocommit=False) as link:
-        known = [row[0] for row in link.execute(query("known_problems"), {"since": first})]
-        resolved = {row[0]: row[1] for row in link.execute(query("resolved_problems"))}
+        known = [row[0] for row in link.execute(query("load_known_problems"), {"since": first})]
+        resolved = {row[0]: row[1] for row in link.execute(query("load_resolved_problems"))}
         span = {"since": first, "until": last}
         with (
             link.cursor("history", row_factory=dict_row) as history,
             link.cursor("outcomes", row_factory=dict_row) as outcomes,
         ):
-            history.execute(query("failures_in_order"), span)
+            history.execute(query("load_failures_in_order"), span)
             told = sorted({outcome for rule in book.rule if rule.enabled for outcome in rule.outcomes})
-            outcomes.execute(query("outcomes_in_order"), {**span, "outcomes": told})
+            outcomes.execute(query("load_outcomes_in_order"), {**span, "outcomes": told})
             found = rehearse(book, history, known, last, outcomes=outcomes, resolved=resolved)
     if format_ is Format.JSON:
         Console(soft_wrap=True).print_json(data=[_plain(item) for item in found], default=str)
@@ -99,9 +99,10 @@ def _about(problem: str, action: str | None, exception: str | None) -> str:
 
 
 def _firing(item: dict[str, Any]) -> tuple[object, ...]:
-    last = item["last"]
+    last = item["last_payload"]
     about = _about(item["problem"], last.get("action"), last.get("exception"))
-    return item["rule"], item["state"], item["severity"], tables.clock(item["since"]), item["failures"], about
+    since = tables.clock(item["first_occurred_at"])
+    return item["rule"], item["state"], item["severity"], since, item["failures"], about
 
 
 def _rehearsed(item: Rehearsed) -> tuple[object, ...]:

@@ -137,7 +137,7 @@ def _summary(report: Report) -> list[str]:
     if report.unreadable:
         lines.append(f"{report.unreadable:,} records can't be read, {report.dead_letters:,} of them are dead letters")
     lines += [
-        f"never sent: {host} refused {counts['refused']:,} and set aside {counts['set_aside']:,} events"
+        f"never sent: {host} refused {counts['refused']:,} events, its broker rejected {counts['rejected']:,}"
         for host, counts in report.refused.items()
     ]
     return lines

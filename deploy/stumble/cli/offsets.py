@@ -46,7 +46,7 @@ def show(*, database_url: DatabaseOption = None, format_: FormatOption = Format.
     table = tables.empty("Partition", "Store is at", "Topic holds", "Behind", "Last taken in (UTC)", "Standing")
     for standing in found:
         cells = [str(standing.partition), "" if standing.stored is None else str(standing.stored), _held(standing)]
-        read = tables.clock(rfc3339(standing.read_until)) if standing.read_until else ""
+        read = tables.clock(rfc3339(standing.last_record_at)) if standing.last_record_at else ""
         table.add_row(*cells, str(standing.behind), read, _state(standing))
     tables.console().print(table)
     if any(standing.stopped for standing in found):
@@ -175,7 +175,7 @@ def _plain(standing: Standing) -> dict[str, Any]:
         "behind": standing.behind,
         "lost_from": lost[0] if lost else None,
         "lost_to": lost[1] if lost else None,
-        "read_until": _text(standing.read_until),
+        "last_record_at": _text(standing.last_record_at),
         "oldest_at": _text(standing.oldest_at),
         "told": standing.told,
     }

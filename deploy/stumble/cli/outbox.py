@@ -20,7 +20,7 @@ from stumble.outbox import Cursor
 from stumble.outbox.folders import RELAY
 from stumble.relay import inspection
 from stumble.relay.cursors import Progress
-from stumble.relay.rejected import read_aside
+from stumble.relay.rejected import read_rejected
 from stumble.settings.base import load
 from stumble.wire.errors import StumbleError
 
@@ -64,36 +64,36 @@ def list_(*, outbox_dir: Directory = None, output: As = Format.table) -> None:
     for place in inspection.find(directory, None):
         with suppress(FileNotFoundError):  # the relay takes finished folders away
             reports.append(inspection.report(place, known.get(place.key, Progress())))
-    aside = [{name: row[name] for name in row if name != "body"} for row in read_aside(directory / RELAY)]
+    rejected = [{name: row[name] for name in row if name != "body"} for row in read_rejected(directory / RELAY)]
     if output is Format.json:
-        tables.print_json({"folders": [asdict(report) for report in reports], "set_aside": aside})
+        tables.print_json({"folders": [asdict(report) for report in reports], "rejected": rejected})
         return
     out = tables.console()
     out.print(_folders(reports, wide=out.width >= _WIDE) if reports else "No process has left anything here.")
-    if aside:
-        out.print(f"\n{len(aside)} events that the broker refuses for good (stumble outbox export --set-aside):")
-        out.print(_aside(aside, wide=out.width >= _WIDE))
+    if rejected:
+        out.print(f"\n{len(rejected)} events that the broker rejected (stumble outbox export --rejected):")
+        out.print(_rejected(rejected, wide=out.width >= _WIDE))
 
 
 def _folders(reports: list[inspection.Report], *, wide: bool) -> Table:
     table = _grid("Folder", "Process", "Unsent", "Oldest", "Refused")
-    for name in ("User", "Bytes", "Sent", "Set aside", "Damaged") if wide else ():
+    for name in ("User", "Bytes", "Sent", "Rejected", "Damaged") if wide else ():
         table.add_column(name, no_wrap=True)
     for report in reports:
         alive = "alive" if report.alive else "gone"
         row: list[Any] = [report.folder, alive, report.unsent, _age(report.oldest_unsent_at), report.refused or ""]
         if wide:
-            row += [report.user, decimal(report.bytes), report.sent, report.set_aside or "", report.quarantined or ""]
+            row += [report.user, decimal(report.bytes), report.sent, report.rejected or "", report.quarantined or ""]
         table.add_row(*(tables.plain(value) for value in row))
     return table
 
 
-def _aside(rows: list[dict[str, Any]], *, wide: bool) -> Table:
-    table = _grid("Event", "Size", "Reason", *(["Set aside (UTC)", "Folder"] if wide else []))
+def _rejected(rows: list[dict[str, Any]], *, wide: bool) -> Table:
+    table = _grid("Event", "Size", "Reason", *(["Rejected (UTC)", "Folder"] if wide else []))
     for row in rows:
         cells = [row["event_id"], decimal(row["size"]), row["reason"]]
         if wide:
-            cells += [tables.clock(row["set_aside_at"]), row["folder"]]
+            cells += [tables.clock(row["rejected_at"]), row["folder"]]
         table.add_row(*(tables.plain(cell) for cell in cells))
     return table
 
@@ -122,20 +122,20 @@ def verify(folder: Folder = None, *, outbox_dir: Directory = None, output: As = 
     epilog=examples(
         "stumble outbox export > unsent.jsonl",
         "stumble outbox export uid-0/nova-compute-812-3fa1b2c4 --all | jq .event.action",
-        "stumble outbox export --set-aside",
+        "stumble outbox export --rejected",
     ),
 )
 def export(
     folder: Folder = None,
     *,
     everything: Annotated[bool, typer.Option("--all", help="Also what was delivered and still lies here.")] = False,
-    set_aside: Annotated[bool, typer.Option("--set-aside", help="What the broker refused, bytes as base64.")] = False,
+    rejected: Annotated[bool, typer.Option("--rejected", help="What the broker refused, bytes as base64.")] = False,
     outbox_dir: Directory = None,
 ) -> None:
     """Write the events that were not delivered yet as JSON lines; nothing is taken away."""
     directory = _directory(outbox_dir)
-    if set_aside:
-        for row in read_aside(directory / RELAY):
+    if rejected:
+        for row in read_rejected(directory / RELAY):
             tables.print_line(row)
         return
     known = inspection.cursors(directory)

@@ -127,7 +127,7 @@ def taxonomy(
     """Compare Nova's exception classes with those that stumble knows, and show the blame that its rules give new ones.
 
     Nothing of Nova is imported. A class that stumble doesn't know keeps its name, and its blame is UNKNOWN; those that
-    came in are listed with --unknown, and counted by stumble_action_failure_exceptions_unknown.
+    came in are listed with --unknown, and counted by stumble_action_failure_exception_classes_unknown.
     """
     if unknown:
         _seen(database_url)

@@ -141,7 +141,7 @@ def _status(record: Mapping[str, Any]) -> Text:
     text = Text(f"{tables.clock(record['reported_at'])}  ", style="dim")
     text.append_text(tables.plain(f"{record['host']} {record['process']}", "bold"))
     text.append(f"  sent {record['sent_total']} of {record['accepted_total']}, {record['backlog_events']} waiting")
-    text.append(f", {record['refused_total']} refused, {record['set_aside_total']} set aside")
+    text.append(f", {record['refused_total']} refused, {record['rejected_total']} rejected")
     return text if record["alive"] else text.append("  (no process holds it)", style="dim")
 
 

@@ -19,8 +19,12 @@ from stumble.translate.skip import NOT_AN_ACTION
 
 RECEIVED = Counter("stumble_bridge_notifications_total", "Notifications read.", ["transport"])
 EMITTED = Counter("stumble_bridge_events_total", "Events handed to the outbox.", ["transport"])
-SKIPPED = Counter("stumble_bridge_skipped_total", "Notifications that gave no event.", ["transport", "reason"])
-REFUSED = Counter("stumble_bridge_refused_total", "Notifications put back: the outbox is full.", ["transport"])
+SKIPPED = Counter(
+    "stumble_bridge_skipped_notifications_total", "Notifications that gave no event.", ["transport", "reason"]
+)
+REFUSED = Counter(
+    "stumble_bridge_requeued_notifications_total", "Notifications put back: the outbox is full.", ["transport"]
+)
 LAST = Gauge(
     "stumble_bridge_last_notification_timestamp_seconds", "When the last notification was read.", ["transport"]
 )

@@ -27,7 +27,7 @@ class Progress:
     segment: int = 0
     offset: int = 0
     sent: int = 0
-    set_aside: int = 0
+    rejected: int = 0
     quarantined: int = 0
     torn: int = 0
     gone_at: float = 0.0

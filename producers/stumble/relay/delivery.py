@@ -122,10 +122,10 @@ class Courier:
             if flight.refused and not flight.alone:
                 self._send_alone(feed, flight)
                 return False
-            refused = self._set_aside(feed, flight)
+            refused = self._store_rejected(feed, flight)
             quarantined = self._quarantine(feed, flight)
         except (OSError, StumbleError) as error:
-            self._troubles.begin(feed.place.key, f"what was refused or damaged can't be put aside: {error}")
+            self._troubles.begin(feed.place.key, f"rejected or damaged records can't be stored: {error}")
             feed.wait(now)
             return False
         sent = flight.acknowledged
@@ -133,7 +133,7 @@ class Courier:
             self._troubles.begin("kafka", f"{flight.count - sent - refused} events were not acknowledged")
             feed.again(now)
             return False
-        feed.complete(set_aside=refused, quarantined=quarantined, sent=sent)
+        feed.complete(rejected=refused, quarantined=quarantined, sent=sent)
         self.moved = True
         self._metrics.sent.inc(sent)
         if sent:
@@ -160,14 +160,14 @@ class Courier:
             raise OSError(errno.EIO, "a refused record isn't found again in its segment")
         return found
 
-    def _set_aside(self, feed: Feed, flight: Flight) -> int:
+    def _store_rejected(self, feed: Feed, flight: Flight) -> int:
         if not flight.refused:
             return 0
         refused = [(record, error.str()) for record, _, error in self._refused(feed, flight)]
-        rejected.set_aside(self._folder, feed.place.key, flight.chunk.start.segment, refused)
-        self._metrics.set_aside.inc(len(refused))
+        rejected.write_rejected(self._folder, feed.place.key, flight.chunk.start.segment, refused)
+        self._metrics.rejected.inc(len(refused))
         LOG.warning(
-            "set aside",
+            "broker rejected events",
             events=len(refused),
             folder=feed.place.key,
             reason=refused[0][1],

@@ -44,7 +44,7 @@ class Report:
     sent: int
     refused: int
     invalid: int
-    set_aside: int
+    rejected: int
     quarantined: int
 
 
@@ -88,7 +88,7 @@ def report(place: Place, progress: Progress) -> Report:
         oldest = min((at for at in (oldest, first) if at is not None), default=None)
     with closing(OutboxReader(place.path)) as reader:
         size = reader.backlog_bytes(cursor)
-    done = progress.sent + progress.set_aside
+    done = progress.sent + progress.rejected
     return Report(
         folder=place.key,
         service=str(about.get("service") or ""),
@@ -102,7 +102,7 @@ def report(place: Place, progress: Progress) -> Report:
         sent=progress.sent,
         refused=totals.refused,
         invalid=totals.invalid,
-        set_aside=progress.set_aside,
+        rejected=progress.rejected,
         quarantined=progress.quarantined,
     )
 

@@ -23,15 +23,20 @@ class RelayMetrics:
             return PrometheusCounter(f"stumble_{name}", text, registry=registry)
 
         self._events = gauge("outbox_backlog_events", "Events accepted and not delivered yet.", _FOLDER)
-        self._bytes = gauge("outbox_backlog_bytes", "Bytes of them.", _FOLDER)
-        self._oldest = gauge("outbox_oldest_unsent_seconds", "Age of the oldest of them; 0 without any.", _FOLDER)
+        self._bytes = gauge("outbox_backlog_bytes", "Bytes of events accepted and not delivered yet.", _FOLDER)
+        self._oldest = gauge(
+            "outbox_oldest_unsent_seconds", "Age of the oldest event not delivered yet; 0 without any.", _FOLDER
+        )
         self._refused = gauge("outbox_refused_events", "Events refused since the folder was made.", _FOLDER)
         self._folders = gauge("outbox_folders", "Process folders of this host.")
         self.sent = counter("relay_sent_events", "Events that the broker acknowledged.")
-        self.set_aside = counter("relay_set_aside_events", "Events that the broker refuses for good.")
-        self.quarantined = counter("relay_quarantined_records", "Damaged places put into quarantine.")
+        self.rejected = counter("relay_rejected_events", "Events that the broker rejected.")
+        self.quarantined = counter("relay_quarantined_records", "Damaged records put into quarantine.")
         self._progress = gauge("relay_last_progress_timestamp_seconds", "When the broker last acknowledged something.")
-        self._waiting = gauge("relay_waiting", "1 while the broker can't be reached or refuses what is sent.")
+        self._waiting = gauge(
+            "relay_delivery_paused",
+            "1 while nothing is sent because the broker can't be reached or rejects everything.",
+        )
         self._known: set[tuple[str, str]] = set()
 
     def progressed(self) -> None:

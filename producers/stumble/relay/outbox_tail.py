@@ -41,7 +41,7 @@ class Feed:
 
     @property
     def cursor(self) -> Cursor:
-        """Everything before it was delivered, set aside or put into quarantine."""
+        """Everything before it was delivered, rejected or put into quarantine."""
         return Cursor(self.progress.segment, self.progress.offset)
 
     def read(self, now: float) -> Chunk | None:
@@ -75,13 +75,13 @@ class Feed:
         """Return the oldest chunk if all of its deliveries are settled and the feed doesn't wait."""
         return self.flights[0] if self.flights and not self.flights[0].open and now >= self._wait_until else None
 
-    def complete(self, set_aside: int, quarantined: int, sent: int) -> None:
+    def complete(self, rejected: int, quarantined: int, sent: int) -> None:
         """Move the cursor over the oldest chunk."""
         flight = self.flights.popleft()
         self.in_flight -= flight.size
         progress = self.progress
         progress.segment, progress.offset = flight.chunk.end
-        progress.set_aside += set_aside
+        progress.rejected += rejected
         progress.quarantined += quarantined
         progress.sent += sent
         progress.torn += flight.chunk.torn
@@ -131,7 +131,7 @@ class Feed:
             size = self.reader.backlog_bytes(self.cursor)
         if not size:
             return 0, 0
-        done = self.progress.sent + self.progress.set_aside + self.progress.quarantined
+        done = self.progress.sent + self.progress.rejected + self.progress.quarantined
         return max(self.totals.accepted - done, self.on_their_way(), 1), size
 
     def on_their_way(self) -> int:

@@ -1,4 +1,4 @@
-"""What the relay could not deliver and must not lose: events that the broker refuses for good, and damaged bytes."""
+"""What the relay could not deliver and must not lose: events that the broker rejected, and damaged bytes."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from uuid import UUID
 
 from stumble.outbox import Damage, Record
 
-ASIDE = "set-aside.jsonl"
+FILE = "rejected.jsonl"
 QUARANTINE = "quarantine"
 MOST_BYTES = 64 << 20
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
-def set_aside(folder: Path, key: str, segment: int, refused: Iterable[tuple[Record, str]]) -> int:
+def write_rejected(folder: Path, key: str, segment: int, refused: Iterable[tuple[Record, str]]) -> int:
     """Append events with the reason for which each was refused, and wait for the disk. Raises ``OSError``."""
     lines = [_line(key, segment, record, reason) for record, reason in refused]
-    with (folder / ASIDE).open("ab") as file:
+    with (folder / FILE).open("ab") as file:
         if file.tell() > MOST_BYTES:
             raise OSError(errno.EFBIG, f"{file.name} is full; see why so much is refused, then move it away")
         file.write(b"\n" + b"".join(lines))  # the line before may be one that a crash tore
@@ -40,7 +40,7 @@ def _line(key: str, segment: int, record: Record, reason: str) -> bytes:
         "segment": segment,
         "offset": record.offset,
         "reason": reason,
-        "set_aside_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "rejected_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "event_id": str(UUID(bytes=envelope.event_id)),
         "occurred_at": envelope.occurred_at,
         "key": envelope.key.decode("utf-8", "replace"),
@@ -51,11 +51,11 @@ def _line(key: str, segment: int, record: Record, reason: str) -> bytes:
     return json.dumps(row).encode() + b"\n"
 
 
-def read_aside(folder: Path) -> Iterator[dict[str, Any]]:
-    """Yield the events that were set aside, each once; a line that a crash tore is left out."""
+def read_rejected(folder: Path) -> Iterator[dict[str, Any]]:
+    """Yield the events that the broker rejected, each once; a line that a crash tore is left out."""
     seen = set()
     try:
-        file = (folder / ASIDE).open("rb")
+        file = (folder / FILE).open("rb")
     except FileNotFoundError:
         return
     with file:

@@ -26,7 +26,7 @@ def of_feed(feed: Feed, host: str) -> dict[str, Any]:
     labels = about.get("labels")
     events, size = feed.backlog()
     totals = feed.totals
-    done = progress.sent + progress.set_aside + progress.quarantined
+    done = progress.sent + progress.rejected + progress.quarantined
     attributes = {"relay_host": host, "refused_failures": str(totals.refused_failures)}
     if totals.invalid:
         attributes["invalid"] = str(totals.invalid)
@@ -40,7 +40,7 @@ def of_feed(feed: Feed, host: str) -> dict[str, Any]:
         "accepted_total": max(totals.accepted, done + events),
         "sent_total": progress.sent,
         "refused_total": totals.refused,
-        "set_aside_total": progress.set_aside,
+        "rejected_total": progress.rejected,
         "quarantined_total": progress.quarantined,
         "backlog_events": events,
         "backlog_bytes": size,

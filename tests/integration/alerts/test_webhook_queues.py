@@ -117,7 +117,7 @@ def test_the_alerter_tells_of_its_webhooks_and_lives(store, link, monkeypatch):
     def value(name, **labels):
         return metrics.registry.get_sample_value(name, labels)
 
-    assert value("stumble_webhook_tries_total", result="given_up") == 0, "there from the start"
+    assert value("stumble_webhook_attempts_total", result="given_up") == 0, "there from the start"
     stop = threading.Event()
     told = AlertSettings(webhook_networks=LOOPBACK)
     sender = Sender(store, told, stop, metrics=metrics)
@@ -129,10 +129,10 @@ def test_the_alerter_tells_of_its_webhooks_and_lives(store, link, monkeypatch):
             thread.start()
         try:
             lay(link, [failure(now_us()), failure(now_us(), fingerprint="v1:two")])
-            eventually(lambda: value("stumble_webhook_tries_total", result="delivered") == 1)
+            eventually(lambda: value("stumble_webhook_attempts_total", result="delivered") == 1)
             eventually(lambda: value("stumble_alerts_firing", severity="warning") == 2)
             eventually(lambda: value("stumble_webhook_backlog_messages") == 1)
-            assert value("stumble_webhook_tries_total", result="put_off") == 1
+            assert value("stumble_webhook_attempts_total", result="failed") == 1
             assert value("stumble_webhook_lag_seconds") > 0
             assert sender.live()[0]
             assert pusher.live()[0]
@@ -200,11 +200,11 @@ def test_a_long_queue_is_never_read_as_a_whole(store, link, analyzed):
     message, request = link.execute(
         "select message_id::text, request_key::text from deliveries where delivered_at is null limit 1"
     ).fetchone()
-    assert most_rows(link, "due_deliveries", each=8) < 100
+    assert most_rows(link, "load_due_deliveries", each=8) < 100
     rows = [{"subscription_id": made.id, "message_id": str(uuid.uuid4()), "request_key": request}]
     assert most_rows(link, "add_deliveries", rows=json.dumps(rows)) < 100
     noted = {"status": 500, "error": "no", "done": False, "give_up": False, "wait": 900}
-    assert most_rows(link, "note_delivery", subscription=made.id, message=message, **noted) < 100
+    assert most_rows(link, "record_delivery_attempt", subscription=made.id, message=message, **noted) < 100
     behind = "select next_at > now() + interval '14 minutes' from deliveries where request_key = %s"
     assert link.execute(behind, (request,)).fetchall() == [(True,), (True,)]
 
@@ -226,7 +226,7 @@ def test_what_comes_behind_a_message_that_is_put_off_waits_with_it_and_goes_with
 
 
 def times(link):
-    return [row[0] for row in link.execute("select next_at from deliveries order by place")]
+    return [row[0] for row in link.execute("select next_at from deliveries order by sequence")]
 
 
 def test_a_subscriber_that_gives_no_answer_is_asked_one_by_one_until_it_does(store, link, monkeypatch):
@@ -274,5 +274,5 @@ def test_what_was_delivered_long_ago_goes_but_who_heard_of_an_alert_that_fires_s
     link.execute("update deliveries set created_at = now() - interval '31 days'")
     subscriptions.queue_test(link, subscriptions.add(link, "https://y.example").id)
     expire(link, EventPartitions(90), Retention())
-    left = link.execute("select alert ->> 'status', delivered_at is null from deliveries order by place").fetchall()
+    left = link.execute("select alert ->> 'status', delivered_at is null from deliveries order by sequence").fetchall()
     assert left == [("firing", False), (None, True)]

@@ -46,7 +46,7 @@ def test_a_refused_message_comes_again_and_later_revisions_wait_for_it(store, li
     assert [body["data"]["revision"] for body in told.bodies()] == [1, 1, 1, 2]
     assert len({headers["webhook-id"] for headers, _ in told.posts[:3]}) == 1
     (second, first) = link.execute(
-        "select attempts, last_status from deliveries where subscription_id = %s order by place desc", (made.id,)
+        "select attempts, last_status from deliveries where subscription_id = %s order by sequence desc", (made.id,)
     ).fetchall()
     assert (first, second) == ((3, 200), (1, 200))
 

@@ -174,14 +174,16 @@ def test_ready_and_healthy(store: Store, api: str) -> None:
     ready = get(f"{api}/readyz")
     assert ready.status_code == 200, ready.text
     assert ready.json()["migrations"] is True
-    store.insert("offsets", topic="instance-actions", kafka_partition=0, topic_id="t", next_offset=7, read_until=START)
+    store.insert(
+        "offsets", topic="instance-actions", kafka_partition=0, topic_id="t", next_offset=7, last_record_at=START
+    )
     progress = get(f"{api}/readyz").json()
     assert progress["partitions"][0]["offset"] == 7
     assert progress["lag_seconds"] > 0
-    [version] = store.connection.execute("select version_num from alembic_version").fetchone() or ()
-    store.connection.execute("update alembic_version set version_num = '0000'")
+    [digest] = store.connection.execute("select obj_description('stumble_durable'::regnamespace)").fetchone() or ()
+    store.connection.execute("comment on schema stumble_durable is 'another'")
     behind = get(f"{api}/readyz")
-    store.connection.execute("update alembic_version set version_num = %s", [version])
+    store.connection.execute(f"comment on schema stumble_durable is '{digest}'")
     assert behind.status_code == 503
     assert "stumble store migrate" in behind.json()["reasons"][0]
 

@@ -39,7 +39,7 @@ def test_what_stalls_and_who_is_silent_is_counted(store: Store, api: str) -> Non
     for host, ago in (("cmp-1", "10 seconds"), ("cmp-2", "11 minutes"), ("cmp-3", "2 days")):
         store.connection.execute(
             "insert into producers (host, process, reported_at, alive, backlog_events, backlog_bytes, accepted_total, "
-            "sent_total, refused_total, set_aside_total, status) "
+            "sent_total, refused_total, rejected_total, status) "
             "values (%s, 'relay', now() - %s::interval, true, 0, 0, 0, 0, 0, 0, '{}')",
             (host, ago),
         )

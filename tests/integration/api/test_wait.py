@@ -49,7 +49,7 @@ class Waiter:
 def until_held_back(api: str, count: int = 1) -> None:
     """Wait until so many requests for an outcome are held back by the API."""
     deadline = time.monotonic() + 60
-    while f"stumble_api_waiting {count:.1f}" not in httpx.get(f"{api}/metrics", timeout=20).text:
+    while f"stumble_api_waiting_requests {count:.1f}" not in httpx.get(f"{api}/metrics", timeout=20).text:
         assert time.monotonic() < deadline
         time.sleep(0.1)
 

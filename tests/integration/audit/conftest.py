@@ -25,8 +25,8 @@ _EVERYTHING = {
         select instance_uuid, request_id, md5(facts), has_decisions, kafka_partition
         from fact_sets order by 1, 2
     """,  # `has_context` is a hint that stays: it depends on how the facts came in
-    "requests": "select to_jsonb(r) - 'xid' - 'updated_at' - 'version' from requests r order by request_key",
-    "failures": "select to_jsonb(f) - 'xid' - 'updated_at' from failures f order by failure_id",
+    "requests": "select to_jsonb(r) - 'updated_at' - 'version' from requests r order by request_key",
+    "failures": "select to_jsonb(f) - 'updated_at' from failures f order by failure_id",
     "counters": """
         select replace(metric, '_withdrawn', ''), labels,
                sum(case when metric like '%%_withdrawn' then -value else value end)
@@ -34,7 +34,6 @@ _EVERYTHING = {
         having sum(case when metric like '%%_withdrawn' then -value else value end) <> 0
         order by 1, 2
     """,  # a count that came back to 0 has a row where batches were small, and none where one batch held it all
-    "problems": "select fingerprint, kafka_partition, failures from problem_counts where failures > 0 order by 1, 2",
     "sightings": "select event_id, request_id, state, instance_uuid from sightings order by 1",
     # What was published and taken back again depends on how the events fell into batches.
     "revisions": "select subject_id, digest from revisions where status = 'CURRENT' order by 1",

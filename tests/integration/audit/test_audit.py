@@ -136,7 +136,7 @@ def test_another_topic_is_refused_in_one_sentence(store):
     assert "the topic was deleted and made anew" in ended.stderr
 
 
-@pytest.mark.parametrize("emptied", ["requests, failures, problem_counts, sightings", "fact_sets, events", None])
+@pytest.mark.parametrize("emptied", ["requests, failures, sightings", "fact_sets, events", None])
 def test_a_rebuild_repeats_no_publication_and_counts_nothing_twice(store, emptied):
     store.spoil("update sightings set updated_at = updated_at - interval '10 minutes'")  # no more news for the sweep
     right, published = store.everything(), store.rows("select count(*), max(id) from publications")
@@ -156,7 +156,7 @@ def test_a_rebuild_repeats_no_publication_and_counts_nothing_twice(store, emptie
 def test_kill_9_in_the_middle_of_a_repair_leaves_what_the_next_one_ends(store):
     right = store.everything()
     with connect(store.url) as session:
-        session.execute("truncate fact_sets, failures, requests, problem_counts, events")
+        session.execute("truncate fact_sets, failures, requests, events")
     for patience in (0.4, 0.8, 1.2):
         process = store.start("audit", "--repair")
         deadline = time.monotonic() + 60
@@ -173,7 +173,7 @@ def test_kill_9_in_the_middle_of_a_repair_leaves_what_the_next_one_ends(store):
 def test_a_repair_beside_a_projector_that_writes(store):
     right = store.everything()
     with connect(store.url) as session:
-        session.execute("truncate fact_sets, failures, requests, problem_counts")
+        session.execute("truncate fact_sets, failures, requests")
     store.spoil("update offsets set next_offset = next_offset / 2")
     projector = store.start("projector")
     try:

@@ -32,7 +32,7 @@ def passed_over(kafka, new_database):
     span = range_of(world.settings, world.topic)
     with connect(world.url) as session:
         place = {"topic": world.topic, "topic_id": span.topic_id, "partitions": [0], "offsets": [3]}
-        session.execute(query("first_offsets"), place)
+        session.execute(query("create_offsets"), place)
     decoding = Decoding(world.settings)
     bad = [item for messages in records(world.settings, span) for item in decoding.readings(messages)[1]]
     world._producer = None  # it would miss the broker at the end of the run

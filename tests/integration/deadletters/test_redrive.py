@@ -120,9 +120,9 @@ def hold_up(session, marked: int) -> None:
     """Let re-drives stand still, with a chunk sent that no mark tells of, once so many letters are marked."""
     session.execute(
         "create function wait() returns trigger language plpgsql as $$ begin"
-        f" if (select count(*) from redriven) >= {marked} then perform pg_sleep(120); end if; return null; end $$"
+        f" if (select count(*) from redrive_counts) >= {marked} then perform pg_sleep(120); end if; return null; end $$"
     )
-    session.execute("create trigger wait before insert on redriven for each statement execute function wait()")
+    session.execute("create trigger wait before insert on redrive_counts for each statement execute function wait()")
 
 
 def let_go(session) -> None:
@@ -147,7 +147,7 @@ def test_kill_9_in_the_middle_of_a_redrive_loses_nothing_and_counts_nothing_twic
         let_go(session)
 
         hold_up(session, 600)
-        count = "select count(*), coalesce(max(times), 0) from redriven"
+        count = "select count(*), coalesce(max(redrives), 0) from redrive_counts"
         process = world.start("dlq", "redrive")
         eventually(lambda: "" if session.execute(count).fetchone()[0] >= 600 else "none is sent")
         process.kill()

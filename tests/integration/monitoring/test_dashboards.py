@@ -44,7 +44,7 @@ def test_grafana_alerts_are_quiet_without_data_but_for_the_dead_man():
     groups = yaml.safe_load((GRAFANA / "provisioning" / "alerting" / "rules.yml").read_text())["groups"]
     rules = [rule for group in groups for rule in group["rules"]]
     assert {rule["noDataState"] for rule in rules} == {"OK"}
-    assert [rule["title"] for rule in rules if rule["execErrState"] == "Alerting"] == ["StumbleSilent"]
+    assert [rule["title"] for rule in rules if rule["execErrState"] == "Alerting"] == ["StumbleMetricsMissing"]
 
 
 def test_grafana_alerts_reach_the_contact_point():
@@ -137,9 +137,9 @@ def test_every_query_gives_something_and_alerts_fire_and_clear(fleet, tmp_path):
         until(lambda: server.query('sum(stumble_action_requests_total{outcome="FAILED"}) > 5'))
         until(lambda: server.query("stumble:failed_ratio:rate1h"))
         until(lambda: all(server.query(faster(query)) for _, query in panels()))
-        assert "StumbleSilent" not in server.firing()
+        assert "StumbleMetricsMissing" not in server.firing()
         with stopped(process):
-            until(lambda: "StumbleSilent" in server.firing())
-        until(lambda: "StumbleSilent" not in server.firing())
+            until(lambda: "StumbleMetricsMissing" in server.firing())
+        until(lambda: "StumbleMetricsMissing" not in server.firing())
     finally:
         server.stop()

@@ -40,7 +40,7 @@ def test_a_run_of_junk_waits_for_a_person_and_the_rest_goes_on(world):
     assert "stumble_projector_blocked_partitions 1.0" in metrics
     assert 'bad_records_total{stage="decode"} 5.0' in metrics
     assert 'bad_records_total{stage="derive"} 0.0' in metrics, "there before the first"
-    assert "stumble_dead_letters_records" in metrics
+    assert "stumble_dead_letter_records" in metrics
     assert process.poll() is None
     process.kill()  # it holds them back after a restart too: at most as many again go
     process.wait()

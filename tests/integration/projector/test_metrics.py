@@ -84,7 +84,7 @@ def test_a_stalled_or_unknown_action_is_folded_into_other(hand):
 def test_hosts_can_be_told_of_as_one(hand):
     hand.connection.execute(
         """insert into producers (host, process, reported_at, alive, backlog_events, backlog_bytes, accepted_total,
-                                  sent_total, refused_total, set_aside_total, status, oldest_unsent_at)
+                                  sent_total, refused_total, rejected_total, status, oldest_unsent_at)
            select 'cmp-' || n, 'api', now() - make_interval(mins => n), true, n, 0, 0, 0, n, 0, '{}',
                   '2026-01-01 00:00:00+00'::timestamptz + make_interval(mins => n)
            from generate_series(1, 20) as n"""
@@ -92,14 +92,14 @@ def test_hosts_can_be_told_of_as_one(hand):
 
     def told(**given):
         text = exposition(None, store_metrics(hand.connection, **given))[0].decode()
-        lines = [line for line in text.splitlines() if line.startswith(("stumble_outbox", "stumble_silent"))]
+        lines = [line for line in text.splitlines() if line.startswith(("stumble_host_outbox", "stumble_silent"))]
         return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines}
 
     apart, one = told(), told(hosts=False)
     assert len(apart) == 4 * 20 + 1
     assert len(one) == 4 + 1
-    assert one['stumble_outbox_backlog_events{host="all"}'] == sum(range(21))
-    assert one['stumble_outbox_oldest_unsent_timestamp_seconds{host="all"}'] == 1767225660
+    assert one['stumble_host_outbox_backlog_events{host="all"}'] == sum(range(21))
+    assert one['stumble_host_outbox_oldest_unsent_timestamp_seconds{host="all"}'] == 1767225660
     assert one["stumble_silent_hosts"] == apart["stumble_silent_hosts"] == 11
 
 
@@ -133,7 +133,7 @@ def test_a_process_tells_of_itself(world):
 
 
 def test_a_class_that_the_taxonomy_lacks_is_counted_and_named(hand, store_url):
-    gauge = "stumble_action_failure_exceptions_unknown"
+    gauge = "stumble_action_failure_exception_classes_unknown"
     assert values(hand)[gauge] == 0
     hand.write([event(failure=failure("NoValidHost")), event(failure=failure("QuantumLinkLost") | {"code": 500})])
     hand.write([event(failure=failure("zfsError") | {"code": None})])

@@ -96,7 +96,7 @@ def test_what_was_lost_is_said_with_offsets_and_times(world):
     admin.delete_records([gone])[gone].result(30)
     one = shown(world)[partition]
     assert (one["verdict"], one["lost_from"], one["lost_to"]) == ("EXPIRED", 4, 6)
-    assert one["read_until"] < one["oldest_at"]
+    assert one["last_record_at"] < one["oldest_at"]
     dry = told(world, "resume", "--dry-run")
     assert f"partition {partition}: offsets 4 to 6 are lost: 3 records at most, written after" in dry
     assert "would go on at 7" in dry

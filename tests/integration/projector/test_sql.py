@@ -47,7 +47,7 @@ def test_a_statement_can_be_prepared(session, name):
         ("select * from failures order by occurred_at desc, failure_id limit 50", "failures_recent"),
         ("select * from failures where fingerprint = 'v1:x' and occurred_at > now()", "failures_problem"),
         ("select * from publications where (xid, id) > ('5', 5) order by xid, id limit 5", "publications_cursor"),
-        ("select * from sightings where not settled and request_id = 'r'", "sightings_request"),
+        ("select * from sightings where not closed and request_id = 'r'", "sightings_request"),
     ],
 )
 def test_a_question_is_answered_by_its_index(session, question, index):

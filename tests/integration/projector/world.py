@@ -124,7 +124,7 @@ class Hand:
         self.partitions = partitions
         self.offsets = dict.fromkeys(range(partitions), 0)
         self.connection.execute(
-            query("first_offsets"),
+            query("create_offsets"),
             {
                 "topic": "instance-actions",
                 "topic_id": topic_id,
@@ -218,7 +218,7 @@ def differences(url: str, events: Iterable[Mapping[str, Any]]) -> list[str]:
 
 def _counters(session: Any, want: Iterable[RequestRecord]) -> list[str]:
     counted: Counter[tuple[str, ...]] = Counter()
-    for metric, labels, value in session.execute(query("read_counters")):
+    for metric, labels, value in session.execute(query("load_counters")):
         if metric != "late_events":
             sign = -1 if metric.endswith(WITHDRAWN) else 1
             counted[metric.removesuffix(WITHDRAWN), *labels] += sign * value
@@ -328,7 +328,7 @@ class World:
         consumer = Consumer({"bootstrap.servers": self.kafka, "group.id": "look"})
         try:
             with connect(self.url) as session:
-                rows = session.execute(query("all_offsets"), {"topic": self.topic}).fetchall()
+                rows = session.execute(query("load_all_offsets"), {"topic": self.topic}).fetchall()
             stored = {partition: offset for partition, _, offset in rows}
             for partition in range(self.partitions):
                 _, high = consumer.get_watermark_offsets(TopicPartition(self.topic, partition), timeout=60)
@@ -351,7 +351,7 @@ class World:
     def joinable(self) -> list[str]:
         """Sightings that an instance has yet to take: the only one that knows their request id."""
         with connect(self.url) as session:
-            rows = session.execute(query("joinable_sightings"), {"window": EVERYTHING})
+            rows = session.execute(query("load_joinable_sightings"), {"window": EVERYTHING})
             takers = Counter(event_id for event_id, *_ in rows)
         return [event_id for event_id, count in takers.items() if count == 1]
 

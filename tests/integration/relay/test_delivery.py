@@ -211,7 +211,7 @@ def test_metrics_tell_backlog_and_progress(tmp_path: Path, kafka: str, prefix: s
         return {line.split("{")[0].split(" ")[0]: float(line.split()[-1]) for line in lines if line[0] != "#"}
 
     with relaying(outbox, nowhere, prefix, "--metrics-port", str(port)):
-        wait_for(lambda: metrics().get("stumble_relay_waiting") == 1)
+        wait_for(lambda: metrics().get("stumble_relay_delivery_paused") == 1)
         assert health("healthz") == 200, "it lives, though Kafka is away"
         assert health("readyz") == 503
         wait_for(lambda: metrics().get("stumble_outbox_backlog_events") == 20)
@@ -221,4 +221,4 @@ def test_metrics_tell_backlog_and_progress(tmp_path: Path, kafka: str, prefix: s
         wait_for(lambda: metrics().get("stumble_relay_sent_events_total") == 20)
         wait_for(lambda: metrics().get("stumble_outbox_backlog_events") == 0)
         assert metrics()["stumble_relay_last_progress_timestamp_seconds"] > 1e9
-        wait_for(lambda: metrics().get("stumble_relay_waiting") == 0)
+        wait_for(lambda: metrics().get("stumble_relay_delivery_paused") == 0)

@@ -29,7 +29,7 @@ from stumble.local.kafka import LocalKafka
 from stumble.local.ports import free_port
 from stumble.outbox.folders import places
 from stumble.relay import Relay
-from stumble.relay.rejected import read_aside
+from stumble.relay.rejected import read_rejected
 from stumble.settings.base import load
 from tests.integration.relay.helpers import (
     drain,
@@ -142,17 +142,17 @@ def test_what_the_broker_refuses_for_good_is_set_aside_and_blocks_nothing(
         assert sender.emit(event(n, **(large if n in {17, 150} else {})))
     with relaying(outbox, kafka, prefix) as relay:
         messages = drain(kafka, f"{prefix}instance-actions", lambda found: len(set(numbers(found))) == 298)
-        wait_for(lambda: len(list(read_aside(outbox / "relay"))) == 2)
+        wait_for(lambda: len(list(read_rejected(outbox / "relay"))) == 2)
         assert sender.emit(event(300))
         drain(kafka, f"{prefix}instance-actions", lambda found: len(set(numbers(found))) == 299)
-        assert relay.text().count('"set aside"') >= 1
+        assert relay.text().count('"broker rejected events"') >= 1
         assert relay.kill(signal.SIGTERM) == 0
     assert set(numbers(messages)) == set(range(300)) - {17, 150}
-    rows = list(read_aside(outbox / "relay"))
+    rows = list(read_rejected(outbox / "relay"))
     assert all("too large" in row["reason"].lower() for row in rows)
     listed = _cli(outbox, "ls", "--format", "json")
-    assert [folder["set_aside"] for folder in listed["folders"]] == [2]
-    assert {row["event_id"] for row in listed["set_aside"]} == {row["event_id"] for row in rows}
+    assert [folder["rejected"] for folder in listed["folders"]] == [2]
+    assert {row["event_id"] for row in listed["rejected"]} == {row["event_id"] for row in rows}
 
 
 def test_missing_topic_waits_until_it_is_there(tmp_path: Path, kafka: str, new_topic: Callable[..., str]) -> None:
@@ -245,7 +245,7 @@ def test_what_is_not_allowed_waits(tmp_path: Path) -> None:
             for future in admin.delete_acls([found]).values():
                 future.result(30)
             messages = drain(kafka, "instance-actions", lambda found: len(set(numbers(found))) == 51)
-            assert "set aside" not in relay.text()
+            assert "broker rejected events" not in relay.text()
         assert set(numbers(messages)) == set(range(51))
     finally:
         broker.stop()

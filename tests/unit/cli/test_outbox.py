@@ -16,7 +16,7 @@ from stumble.emitter import Emitter
 from stumble.outbox import Envelope, Record
 from stumble.outbox.folders import places
 from stumble.relay.cursors import CursorFile, Progress
-from stumble.relay.rejected import set_aside
+from stumble.relay.rejected import write_rejected
 
 
 @pytest.fixture
@@ -91,13 +91,13 @@ def test_ls_lists_what_was_set_aside(
 ) -> None:
     (outbox / "relay").mkdir()
     record = Record(16, 9, Envelope(b"12345678", 1, bytes(16), b"key"), b"body")
-    set_aside(outbox / "relay", "uid-0/x", 1, [(record, "Broker: Message size too large")])
+    write_rejected(outbox / "relay", "uid-0/x", 1, [(record, "Broker: Message size too large")])
     for columns in ("80", "200"):
         monkeypatch.setenv("COLUMNS", columns)
         _, out, _ = stumble(capsys, outbox, "ls")
         assert "Broker: Message" in out
         assert "00000000-0000-0000-0000-000000000000" in out
-    _, out, _ = stumble(capsys, outbox, "export", "--set-aside")
+    _, out, _ = stumble(capsys, outbox, "export", "--rejected")
     assert json.loads(out)["body"] == "Ym9keQ=="
 
 

@@ -103,7 +103,7 @@ class Pipeline:
         self._judge(now)
 
     def _judge(self, now: int) -> None:
-        until = self.watch.read_until(self.fleet, now)
+        until = self.watch.watermark(self.fleet, now)
         dead = self.watch.silent(self.fleet) if self.watch.up_to_date(now) else {}
         for number, (last, stored_at) in self.last.items():
             if number in self.ended or number in self.stalled:

@@ -89,7 +89,7 @@ def test_without_any_relay_nothing_is_concluded():
     for now in range(0, 5000, 10):
         watch.look(fleet, 0, now)
         watch.mark(0, now * SECOND, now, fleet.relays)
-        assert watch.read_until(fleet, now) is None
+        assert watch.watermark(fleet, now) is None
 
 
 def test_a_process_that_was_stopped_for_hours_counts_none_of_them():
@@ -107,7 +107,7 @@ def test_the_watermark_waits_for_what_a_host_holds_back():
         fleet.hear([word("h1", now), word("h2", now, oldest=50)], now)
         watch.look(fleet, 7, now)
         watch.mark(7, now * SECOND, now, fleet.relays)
-    assert watch.read_until(fleet, 590) == 50 * SECOND
+    assert watch.watermark(fleet, 590) == 50 * SECOND
 
 
 def test_a_partition_that_lags_concludes_nothing():
@@ -116,7 +116,7 @@ def test_a_partition_that_lags_concludes_nothing():
         fleet.hear([word("h1", now)], now)
         watch.look(fleet, 6, now)
         watch.mark(6 if now < 1000 else 7, now * SECOND, now, fleet.relays)
-    assert watch.read_until(fleet, 2990) is None
+    assert watch.watermark(fleet, 2990) is None
     assert watch.silent(fleet) == {}
 
 

@@ -15,27 +15,27 @@ RECORD = Record(16, 60, Envelope(b"12345678", 17, bytes(16), b"key"), b"\x00body
 
 
 def test_row_tells_all_and_keeps_the_bytes(tmp_path: Path) -> None:
-    assert rejected.set_aside(tmp_path, "uid-0/a", 3, [(RECORD, "too large")]) == 1
-    (row,) = rejected.read_aside(tmp_path)
+    assert rejected.write_rejected(tmp_path, "uid-0/a", 3, [(RECORD, "too large")]) == 1
+    (row,) = rejected.read_rejected(tmp_path)
     assert (row["folder"], row["segment"], row["offset"], row["reason"]) == ("uid-0/a", 3, 16, "too large")
     assert row["event_id"] == "00000000-0000-0000-0000-000000000000"
     assert base64.b64decode(row["body"]) == RECORD.body
 
 
 def test_torn_line_costs_only_itself_and_a_repeat_counts_once(tmp_path: Path) -> None:
-    rejected.set_aside(tmp_path, "a", 1, [(RECORD, "x")])
-    path = tmp_path / rejected.ASIDE
+    rejected.write_rejected(tmp_path, "a", 1, [(RECORD, "x")])
+    path = tmp_path / rejected.FILE
     path.write_bytes(path.read_bytes() + json.dumps({"folder": "torn"}).encode()[:9])
-    rejected.set_aside(tmp_path, "a", 1, [(RECORD, "x")])
-    rejected.set_aside(tmp_path, "a", 2, [(RECORD, "x")])
-    assert [row["segment"] for row in rejected.read_aside(tmp_path)] == [1, 2]
+    rejected.write_rejected(tmp_path, "a", 1, [(RECORD, "x")])
+    rejected.write_rejected(tmp_path, "a", 2, [(RECORD, "x")])
+    assert [row["segment"] for row in rejected.read_rejected(tmp_path)] == [1, 2]
 
 
 def test_more_than_the_bound_has_to_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rejected, "MOST_BYTES", 100)
-    rejected.set_aside(tmp_path, "a", 1, [(RECORD, "x")])
+    rejected.write_rejected(tmp_path, "a", 1, [(RECORD, "x")])
     with pytest.raises(OSError, match="is full"):
-        rejected.set_aside(tmp_path, "a", 2, [(RECORD, "x")])
+        rejected.write_rejected(tmp_path, "a", 2, [(RECORD, "x")])
 
 
 def test_quarantine_keeps_the_damaged_bytes(tmp_path: Path) -> None:
@@ -47,4 +47,4 @@ def test_quarantine_keeps_the_damaged_bytes(tmp_path: Path) -> None:
 
 
 def test_nothing_aside_is_nothing(tmp_path: Path) -> None:
-    assert list(rejected.read_aside(tmp_path)) == []
+    assert list(rejected.read_rejected(tmp_path)) == []

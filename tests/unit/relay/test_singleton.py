@@ -30,6 +30,16 @@ def test_directory_that_is_none_is_said_in_a_sentence(tmp_path: Path) -> None:
         claim(tmp_path / "file" / "relay")
 
 
+def test_directory_of_an_older_release_is_refused_until_its_file_is_moved(tmp_path: Path) -> None:
+    old = tmp_path / "relay" / "set-aside.jsonl"
+    old.parent.mkdir()
+    old.write_text("{}\n")
+    with pytest.raises(OutboxUnusable, match=r"set-aside\.jsonl.*move the file away"):
+        claim(tmp_path / "relay")
+    old.rename(tmp_path / "moved.jsonl")
+    claim(tmp_path / "relay").close()
+
+
 @pytest.mark.parametrize(
     ("path", "kind"),
     [

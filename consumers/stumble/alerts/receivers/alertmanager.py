@@ -54,7 +54,7 @@ class Alertmanager:
         due = [
             State(*row)
             for row in connection.execute(
-                query("alerts_to_post"),
+                query("load_alerts_to_post"),
                 {"calm": settings.calm_seconds, "resend": settings.resend_seconds},
             )
         ]
@@ -63,7 +63,7 @@ class Alertmanager:
         at = datetime.now(UTC)
         self._post([self._alert(connection, state, at, rules.match_of(state.rule)) for state in due])
         told = {"rules": [state.rule for state in due], "problems": [state.problem for state in due]}
-        connection.execute(query("mark_posted"), {"at": at, **told})
+        connection.execute(query("mark_alerts_posted"), {"at": at, **told})
         return len(due)
 
     def close(self) -> None:
@@ -78,7 +78,7 @@ class Alertmanager:
                 failed = f"{answer.status_code} {answer.text[:200].strip()}" if answer.is_error else None
             except (httpx.HTTPError, httpx.InvalidURL) as error:
                 failed = str(error)
-            self._metrics.counter(d.ALERTMANAGER_POSTS).labels("failed" if failed else "taken").inc()
+            self._metrics.counter(d.ALERTMANAGER_POSTS).labels("failed" if failed else "accepted").inc()
             if failed:
                 said.append(f"{without_password(url)}: {failed}")
         if len(said) == len(self._urls):

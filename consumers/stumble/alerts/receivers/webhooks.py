@@ -101,7 +101,7 @@ class Webhooks:
 
     def _start(self, connection: Connection[Any]) -> None:
         # Planned each time: a plan from before a storm would read the whole queue.
-        rows = connection.execute(query("due_deliveries"), {"each": _EACH}, prepare=False).fetchall()
+        rows = connection.execute(query("load_due_deliveries"), {"each": _EACH}, prepare=False).fetchall()
         many = Counter(subscription for subscription, _ in self._on_the_way)
         for row in rows:
             item = Due._make((*row[:7], row[7] or (Row._make(row[8:]) if row[8] is not None else None)))
@@ -145,12 +145,12 @@ class Webhooks:
         done = answer.status is not None and 200 <= answer.status < 300
         last = item.attempts >= len(SCHEDULE)
         give_up = not done and (last or answer.status == _GONE)
-        result = "delivered" if done else "given_up" if give_up else "put_off"
-        self._metrics.counter(d.WEBHOOK_TRIES).labels(result).inc()
-        self._metrics.histogram(d.WEBHOOK_SECONDS).observe(answer.seconds)
+        result = "delivered" if done else "given_up" if give_up else "failed"
+        self._metrics.counter(d.WEBHOOK_ATTEMPTS).labels(result).inc()
+        self._metrics.histogram(d.WEBHOOK_ATTEMPT_SECONDS).observe(answer.seconds)
         scheduled = 0.0 if done or last else SCHEDULE[item.attempts] * random.uniform(1.0, 1.1)  # noqa: S311
         connection.execute(
-            query("note_delivery"),
+            query("record_delivery_attempt"),
             {
                 "subscription": item.subscription_id,
                 "message": item.message_id,

@@ -9,7 +9,7 @@ context.configure(
     connection=connection,
     target_metadata=None,
     version_table="alembic_version",
-    version_table_schema="stumble_kept",
+    version_table_schema="stumble_durable",
     transactional_ddl=True,
 )
 with context.begin_transaction():

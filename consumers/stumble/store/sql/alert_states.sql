@@ -1,33 +1,34 @@
--- name: firing_alerts
+-- name: load_firing_alerts
 select rule, problem from alerts where state = 'FIRING' and problem = any(%(problems)s)
 
--- Returns those that begin with this transaction; the others went on.
+-- Returns the alerts that start in this transaction; the others were firing already.
 -- name: fire_alerts
 with n as (
     select * from json_to_recordset(%(rows)s::json) as r (
-        rule text, problem text, severity text, text text, labels jsonb, last jsonb, since_us bigint,
-        quiet_seconds int, failures bigint)
+        rule text, problem text, severity text, description text, labels jsonb, last_payload jsonb,
+        first_occurred_us bigint, quiet_seconds int, failures bigint)
 ), fired as (
-insert into alerts as a (rule, problem, state, severity, text, labels, last, since, starts_at, last_at,
-                         quiet_seconds, failures, changed_at)
-select rule, problem, 'FIRING', severity, text, labels, last, to_timestamp(since_us / 1e6), now(), now(),
-       quiet_seconds, failures, now()
+insert into alerts as a (rule, problem, state, severity, description, labels, last_payload, first_occurred_at,
+                         starts_at, last_at, quiet_seconds, failures, changed_at)
+select rule, problem, 'FIRING', severity, description, labels, last_payload, to_timestamp(first_occurred_us / 1e6),
+       now(), now(), quiet_seconds, failures, now()
 from n order by rule, problem
 on conflict (rule, problem) do update
-set severity = excluded.severity, text = excluded.text, labels = excluded.labels, last = excluded.last,
-    quiet_seconds = excluded.quiet_seconds,
-    since = case when a.state = 'FIRING' then least(a.since, excluded.since) else excluded.since end,
+set severity = excluded.severity, description = excluded.description, labels = excluded.labels,
+    last_payload = excluded.last_payload, quiet_seconds = excluded.quiet_seconds,
+    first_occurred_at = case when a.state = 'FIRING' then least(a.first_occurred_at, excluded.first_occurred_at)
+                             else excluded.first_occurred_at end,
     starts_at = case when a.state = 'FIRING' then a.starts_at else excluded.starts_at end,
     failures = case when a.state = 'FIRING' then a.failures + excluded.failures else excluded.failures end,
     posted_at = case when a.state = 'FIRING' then a.posted_at end,
     last_at = excluded.last_at, changed_at = excluded.changed_at, ends_at = null, state = 'FIRING'
 returning a.*
 )
-select rule, problem, state, severity, text, labels, last, since, starts_at, ends_at, failures
+select rule, problem, state, severity, description, labels, last_payload, first_occurred_at, starts_at, ends_at, failures
 from fired where starts_at = now()
 
--- Quiet for long enough, or somebody muted or resolved the problem: the alert is over.
--- name: rest_alerts
+-- Resolves alerts without a new failure for their quiet time, and those whose problem was muted or resolved.
+-- name: resolve_quiet_alerts
 update alerts a
 set state = 'RESOLVED', ends_at = now(), changed_at = now()
 where a.state = 'FIRING'
@@ -35,15 +36,15 @@ where a.state = 'FIRING'
        or exists (select from problems p
                   where p.fingerprint = a.problem
                     and (p.muted_until > now() or (p.state = 'RESOLVED' and p.resolved_at > a.last_at))))
-returning rule, problem, state, severity, text, labels, last, since, starts_at, ends_at, failures
+returning rule, problem, state, severity, description, labels, last_payload, first_occurred_at, starts_at, ends_at, failures
 
 -- name: count_alerts
 select severity, count(*) from alerts where state = 'FIRING' group by severity
 
--- Due for Alertmanager: never told; changed, and not told for a few seconds; or due to be told again, as a
--- resolved one is for five minutes.
--- name: alerts_to_post
-select rule, problem, state, severity, text, labels, last, since, starts_at, ends_at, failures
+-- Alerts to post to Alertmanager: never posted; changed, and not posted within the last few seconds; or due to be
+-- posted again, which resolved ones are for five minutes.
+-- name: load_alerts_to_post
+select rule, problem, state, severity, description, labels, last_payload, first_occurred_at, starts_at, ends_at, failures
 from alerts
 where (state = 'FIRING' or ends_at > now() - interval '5 minutes')
   and (posted_at is null
@@ -52,11 +53,12 @@ where (state = 'FIRING' or ends_at > now() - interval '5 minutes')
 order by posted_at nulls first
 limit 200
 
--- name: mark_posted
-update alerts set posted_at = %(at)s where (rule, problem) in (select * from unnest(%(rules)s::text[], %(problems)s::text[]))
+-- name: mark_alerts_posted
+update alerts set posted_at = %(at)s
+where (rule, problem) in (select * from unnest(%(rules)s::text[], %(problems)s::text[]))
 
--- What a rule matches of a problem: its action and exception are one anyway.
--- name: extent_of_problem
+-- Counts the failures of a problem that a rule matches. All failures of a problem have the same action and exception.
+-- name: count_problem_extent
 select count(*), count(distinct instance_uuid), count(distinct owner_project_id), count(distinct host),
        (array_agg(array[coalesce(request_id, ''), instance_uuid::text] order by occurred_at desc))[1:3]
 from failures
@@ -69,8 +71,8 @@ where fingerprint = %(fingerprint)s and occurred_at >= %(since)s
   and (%(blame)s::text[] is null or coalesce(blame, '') like any(%(blame)s::text[]))
   and (%(effect)s::text[] is null or coalesce(effect, '') like any(%(effect)s::text[]))
 
--- name: read_alerts
-select rule, problem, state, severity, text, labels, last, since, starts_at, ends_at, failures, posted_at
+-- name: load_alerts
+select rule, problem, state, severity, description, labels, last_payload, first_occurred_at, starts_at, ends_at, failures, posted_at
 from alerts
 where state = 'FIRING' or %(all)s
 order by state, starts_at desc

@@ -1,5 +1,5 @@
--- The lease of a role of which only one may be active. Its token rises with every change of hands.
--- name: take_lease
+-- The lease of a role of which only one process may be active. Its token rises each time that another process gets it.
+-- name: acquire_lease
 insert into leases as l (name, holder, token, expires_at)
 values (%(name)s, %(holder)s, 1, clock_timestamp() + make_interval(secs => %(seconds)s))
 on conflict (name) do update
@@ -9,16 +9,16 @@ set holder = excluded.holder,
 where l.holder = excluded.holder or l.expires_at < clock_timestamp()
 returning token
 
--- name: leave_lease
+-- name: release_lease
 update leases set expires_at = clock_timestamp() where name = %(name)s and holder = %(holder)s
 
--- name: first_cursor
+-- name: create_cursor
 insert into cursors (name, xid, id, token) values (%(name)s, '0', 0, 0) on conflict (name) do nothing
 
--- name: read_cursor
+-- name: load_cursor
 select xid::text, id from cursors where name = %(name)s
 
--- Marks of one who no longer holds the lease are rejected: the caller looks whether a row was changed.
+-- A process that lost the lease can't move the cursor: the caller checks whether a row was changed.
 -- name: move_cursor
 update cursors c
 set xid = %(xid)s::text::xid8, id = %(id)s, token = %(token)s, updated_at = now()
@@ -26,9 +26,9 @@ where c.name = %(name)s
   and c.token <= %(token)s
   and exists (select from leases l where l.name = %(name)s and l.token = %(token)s and l.holder = %(holder)s)
 
--- A transaction that is still open may yet commit a lower place, so readers stop at the horizon, asked for before.
+-- A transaction that is still open may commit a lower (xid, id), so readers stop at the horizon, which they read first.
 -- The order names the table: `xid` alone would be the text that is selected, and '1003' comes before '998'.
--- name: publications_after
+-- name: load_publications_after
 select id, xid::text, kind, subject_id::text, request_key::text, instance_uuid::text, revision, status,
        replaced_by::text, payload, (extract(epoch from created_at) * 1000000)::bigint
 from publications
@@ -37,7 +37,7 @@ where (xid, id) > (%(xid)s::text::xid8, %(id)s)
 order by publications.xid, publications.id
 limit %(limit)s
 
--- name: publications_waiting
+-- name: count_waiting_publications
 select count(*), extract(epoch from min(created_at))::float8
 from publications
 where (xid, id) > (%(xid)s::text::xid8, %(id)s)

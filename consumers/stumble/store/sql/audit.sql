@@ -1,10 +1,10 @@
--- What was read of the topic, and what follows from it: in temporary tables of the audit's own session.
--- name: audit_forget_tables
+-- The records read from the topic and what is derived from them, in temporary tables of the audit's own session.
+-- name: drop_audit_tables
 drop table if exists pg_temp.audit_staged, pg_temp.audit_unreadable, pg_temp.audit_joins, pg_temp.audit_instances,
     pg_temp.audit_differences
 
 -- `facts` are those of all records of one fact set up to `until_offset` that were read together; the others have none.
--- name: audit_table_staged
+-- name: create_audit_staged
 create temp table audit_staged (
     event_id        uuid        not null,
     kafka_partition int         not null,
@@ -17,7 +17,7 @@ create temp table audit_staged (
     facts           bytea
 ) with (toast_tuple_target = 8160)
 
--- name: audit_table_unreadable
+-- name: create_audit_unreadable
 create temp table audit_unreadable (
     kafka_partition int     not null,
     kafka_offset    bigint  not null,
@@ -27,18 +27,18 @@ create temp table audit_unreadable (
     primary key (kafka_partition, kafka_offset)
 )
 
--- name: audit_table_joins
+-- name: create_audit_joins
 create temp table audit_joins (
     event_id uuid, request_id text, fact bytea, instance_uuid uuid, kafka_partition int, occurred_at timestamptz,
-    kept text
+    finding text
 )
 
--- name: audit_table_instances
+-- name: create_audit_instances
 create temp table audit_instances (instance_uuid uuid primary key)
 
--- name: audit_table_differences
+-- name: create_audit_differences
 create temp table audit_differences (
-    place           bigint      generated always as identity primary key,
+    ordinal         bigint      generated always as identity primary key,
     kind            text        not null,
     what            text        not null,
     id              text        not null,
@@ -49,16 +49,16 @@ create temp table audit_differences (
     kafka_offset    bigint
 )
 
--- name: copy_staged
+-- name: copy_audit_staged
 copy audit_staged (event_id, kafka_partition, kafka_offset, occurred_at, instance_uuid, request_id, digest,
                    until_offset, facts)
 from stdin (format binary)
 
--- name: audit_analyze
+-- name: analyze_audit_staged
 analyze audit_staged
 
 -- From where each partition has to be read again to have facts up to an offset and none from there on.
--- name: audit_straddling
+-- name: load_straddling_offsets
 select s.kafka_partition, min(s.kafka_offset)
 from audit_staged s
 join unnest(%(partitions)s::int[], %(offsets)s::bigint[]) as n (p, o)
@@ -66,7 +66,7 @@ join unnest(%(partitions)s::int[], %(offsets)s::bigint[]) as n (p, o)
 group by s.kafka_partition
 
 -- Records from an offset on.
--- name: audit_behind
+-- name: delete_audit_staged_from
 with n as (
     select * from unnest(%(partitions)s::int[], %(offsets)s::bigint[]) as n (p, o)
 ), unreadable as (
@@ -74,12 +74,12 @@ with n as (
 )
 delete from audit_staged s using n where s.kafka_partition = n.p and s.kafka_offset >= n.o
 
--- Events that the store put aside because they came too late; those that it would take today are differences.
--- name: audit_late
-with told as (
+-- Events that the store has in late_events; those that it would derive from today are differences.
+-- name: compare_late_events
+with added as (
     insert into audit_differences (kind, what, id, instance_uuid, request_id, detail, kafka_partition, kafka_offset)
     select distinct on (s.event_id) 'late', 'event', s.event_id::text, s.instance_uuid, s.request_id,
-           'put aside as too late, though requests are kept for longer', s.kafka_partition, s.kafka_offset
+           'stored as a late event, though requests are stored for longer', s.kafka_partition, s.kafka_offset
     from audit_staged s
     join late_events l on l.event_id = s.event_id
     where s.occurred_at > now() - make_interval(days => %(days)s)
@@ -92,10 +92,10 @@ with told as (
 )
 select count(distinct event_id) from gone
 
--- Which instance each failure without one belongs to: what the clock has settled stays, else the only one that fits.
--- Requests are asked as the projector asks them; where they are gone, fact sets that had some stand for them.
--- name: audit_join
-insert into audit_joins (event_id, request_id, fact, instance_uuid, kafka_partition, occurred_at, kept)
+-- Finds the instance of each failure without one: a closed sighting keeps its instance, else the only one that fits.
+-- It looks at requests as the projector does; where they are missing, at fact sets that had requests.
+-- name: join_audit_sightings
+insert into audit_joins (event_id, request_id, fact, instance_uuid, kafka_partition, occurred_at, finding)
 with alone as (
     select distinct on (event_id) event_id, request_id, facts as fact, kafka_partition, occurred_at
     from audit_staged
@@ -116,32 +116,32 @@ with alone as (
     from known group by request_id having count(distinct instance_uuid) = 1
 )
 select a.event_id, a.request_id, a.fact,
-       case when kept.settled or kept.updated_at > now() - interval '30 seconds' then kept.instance_uuid
+       case when stored.closed or stored.updated_at > now() - interval '30 seconds' then stored.instance_uuid
             else fits.instance_uuid end,
        a.kafka_partition, a.occurred_at,
-       case when kept.event_id is null then 'missing'
-            when kept.settled or kept.updated_at > now() - interval '30 seconds'
-                 or kept.instance_uuid is not distinct from fits.instance_uuid then 'as it is'
+       case when stored.event_id is null then 'missing'
+            when stored.closed or stored.updated_at > now() - interval '30 seconds'
+                 or stored.instance_uuid is not distinct from fits.instance_uuid then 'equal'
             else 'different' end
 from alone a
-left join sightings kept on kept.event_id = a.event_id
+left join sightings stored on stored.event_id = a.event_id
 left join fits on fits.request_id = a.request_id
 
--- name: audit_sightings
+-- name: compare_sightings
 insert into audit_differences (kind, what, id, instance_uuid, request_id, detail)
-select kept, 'sighting', event_id::text, instance_uuid, request_id,
-       case kept when 'missing' then 'the store does not have it' else 'joined to another server, or to none' end
+select finding, 'sighting', event_id::text, instance_uuid, request_id,
+       case finding when 'missing' then 'the store does not have it' else 'joined to another server, or to none' end
 from audit_joins
-where kept <> 'as it is'
+where finding <> 'equal'
 
--- name: audit_instances_of_range
+-- name: choose_instances_of_range
 insert into audit_instances
 select instance_uuid from audit_staged where instance_uuid is not null
 union select instance_uuid from audit_joins where instance_uuid is not null
 union select instance_uuid from requests where last_event_at >= %(since)s and started_at < %(until)s
 union select instance_uuid from failures where occurred_at >= %(since)s and occurred_at < %(until)s
 
--- name: audit_instances_of_all
+-- name: choose_all_instances
 insert into audit_instances
 select instance_uuid from audit_staged where instance_uuid is not null
 union select instance_uuid from audit_joins where instance_uuid is not null
@@ -149,14 +149,14 @@ union select instance_uuid from fact_sets
 union select instance_uuid from requests
 union select instance_uuid from failures
 
--- name: audit_one_instance
+-- name: choose_instance
 insert into audit_instances values (%(instance)s)
 
--- name: audit_list_instances
+-- name: load_chosen_instances
 select instance_uuid::text from audit_instances where instance_uuid > %(after)s::uuid
 order by instance_uuid limit %(limit)s
 
--- name: audit_facts
+-- name: load_audit_facts
 select instance_uuid::text, request_id, kafka_partition, facts from (
     select instance_uuid, request_id, kafka_partition, facts from audit_staged
     where instance_uuid is not null and facts is not null
@@ -165,7 +165,7 @@ select instance_uuid::text, request_id, kafka_partition, facts from (
 ) as both_kinds
 order by instance_uuid
 
--- name: audit_facts_of
+-- name: load_audit_facts_of_instances
 select instance_uuid::text, request_id, kafka_partition, facts from (
     select instance_uuid, request_id, kafka_partition, facts from audit_staged
     where instance_uuid = any(%(instances)s::uuid[]) and facts is not null
@@ -173,22 +173,22 @@ select instance_uuid::text, request_id, kafka_partition, facts from (
     select instance_uuid, request_id, null, fact from audit_joins where instance_uuid = any(%(instances)s::uuid[])
 ) as both_kinds
 
--- name: audit_stored_sets
+-- name: load_stored_fact_sets
 select instance_uuid::text, request_id, facts, stored, has_context
 from fact_sets where instance_uuid = any(%(instances)s::uuid[])
 
--- name: audit_decisions
+-- name: load_decisions_of_instances
 select instance_uuid::text, request_key::text, kind, (extract(epoch from decided_at) * 1000000)::bigint, evidence
 from decisions
 where instance_uuid = any(%(instances)s::uuid[]) and decided_at <= coalesce(%(until)s::timestamptz, 'infinity')
 
--- Where the store says that it read events.
--- name: audit_places
+-- Partition and offset from which the store read events.
+-- name: load_event_positions
 select event_id::text, kafka_partition, kafka_offset from events where event_id = any(%(ids)s::uuid[])
 
--- Events of the topic that the store lacks, or has otherwise; of an id that came with several contents, the store may
--- have any. `oldest`: the first id that the store still keeps.
--- name: audit_events
+-- Events of the topic that the store does not have, or has with other bytes; of an id that came with several contents,
+-- the store may have any. `oldest`: the first id that the store still has to have.
+-- name: compare_events
 with unlike as materialized (
     select s.event_id, s.instance_uuid, s.request_id, s.kafka_partition, s.kafka_offset, e.event_id is not null as there
     from audit_staged s
@@ -209,12 +209,12 @@ where not exists (select from late_events l where l.event_id = u.event_id)
       where s.event_id = u.event_id and substr(sha256(e.body), 1, 8) = s.digest)
 group by u.event_id
 
--- name: audit_old_events
+-- name: count_expired_events
 select count(distinct event_id) from audit_staged s
 where not (s.event_id >= %(oldest)s::uuid and s.occurred_at > now() - make_interval(days => %(days)s))
 
--- Events that the store claims to have read there, and the topic does not hold. `firsts`: the first id since then.
--- name: audit_extra_events
+-- Events of the store whose offset the topic holds with another record. `firsts`: the first id since a topic break.
+-- name: compare_extra_events
 insert into audit_differences (kind, what, id, detail, kafka_partition, kafka_offset)
 select 'extra', 'event', e.event_id::text, 'the topic does not have it', e.kafka_partition, e.kafka_offset
 from events e
@@ -224,23 +224,23 @@ join unnest(%(partitions)s::int[], %(starts)s::bigint[], %(ends)s::bigint[], %(f
 where e.event_id >= %(low)s::uuid and e.event_id <= %(high)s::uuid
   and not exists (select from audit_staged s where s.event_id = e.event_id)
 
--- name: audit_add_unreadable
+-- name: add_audit_unreadable
 insert into audit_unreadable (kafka_partition, kafka_offset, written_ms, reason)
 select kafka_partition, kafka_offset, written_ms, reason
 from json_to_recordset(%(rows)s::json)
      as n (kafka_partition int, kafka_offset bigint, written_ms bigint, reason text)
 
--- name: audit_count_unreadable
+-- name: count_audit_unreadable
 select count(*), count(*) filter (where dead_letter) from audit_unreadable
 
--- name: audit_dead_letters
+-- name: mark_audit_dead_letters
 update audit_unreadable u set dead_letter = true
 from unnest(%(partitions)s::int[], %(offsets)s::bigint[], %(times)s::bigint[]) as n (p, o, written_ms)
 where u.kafka_partition = n.p and u.kafka_offset = n.o and u.written_ms = coalesce(n.written_ms, u.written_ms)
   and not u.dead_letter
 
--- Records that nobody took in and nobody put aside; letters of older ones may be gone from the dead letter topic.
--- name: audit_lost
+-- Records that are neither stored nor dead letters; dead letters of older ones may have expired in their topic.
+-- name: compare_unreadable
 with lost as (
     select * from audit_unreadable u
     where not dead_letter
@@ -248,7 +248,7 @@ with lost as (
           select from events e where e.kafka_partition = u.kafka_partition and e.kafka_offset = u.kafka_offset)
       and not exists (
           select from late_events l where l.kafka_partition = u.kafka_partition and l.kafka_offset = u.kafka_offset)
-), told as (
+), added as (
     insert into audit_differences (kind, what, id, detail, kafka_partition, kafka_offset)
     select 'missing', 'record', kafka_partition || ':' || kafka_offset,
            'it can''t be read (' || reason || '), and neither store nor dead letter topic has it',
@@ -258,8 +258,8 @@ with lost as (
 )
 select count(*) from lost where written_ms < %(reaches_ms)s
 
--- Requests as they should be beside those that are stored, of whole instances but for sets that are not judged.
--- name: audit_requests
+-- Compares derived requests with the stored ones, of whole instances without the fact sets that are left out.
+-- name: compare_requests
 with expected as (
     select request_key, instance_uuid, request_id, family, action, target_kind, target_id, global_request_id,
            owner_project_id, initiator_user_id, initiator_project_id, display_name, outcome, verdict, reason, evidence,
@@ -293,7 +293,7 @@ from expected e
 full join found s on s.request_key = e.request_key
 where e.* is distinct from s.*
 
--- name: audit_failures
+-- name: compare_failures
 with expected as (
     select failure_id, request_key, instance_uuid, request_id, action, host, node, step, attempt, exception, chain,
            code, reason, blame, retryable, effect, to_timestamp(occurred_at::float8 / 1e6) as occurred_at, fingerprint,
@@ -324,8 +324,8 @@ from expected e
 full join found s on s.failure_id = e.failure_id
 where e.* is distinct from s.*
 
--- What stands published of each subject must be what is derived now; `must`: that it was published at all.
--- name: audit_publications
+-- The last publication of each subject must have the derived content; `must`: there has to be a publication.
+-- name: compare_publications
 select case when r.subject_id is null then 'missing' else 'different' end, n.subject_id::text,
        n.instance_uuid::text, n.request_id,
        case when r.subject_id is null then 'never published' else 'published last as ' || r.status
@@ -336,8 +336,8 @@ left join revisions r on r.subject_id = n.subject_id
 where case when r.subject_id is null then n.must
            else r.status <> 'CURRENT' or r.digest <> decode(n.digest, 'hex') end
 
--- Published, standing, and nothing in the store to show for it.
--- name: audit_extra_publications
+-- Publications that are CURRENT, without a request or failure in the store.
+-- name: compare_extra_publications
 insert into audit_differences (kind, what, id, instance_uuid, request_id, detail)
 select 'extra', 'publication', p.subject_id::text, p.instance_uuid, p.payload ->> 'request_id',
        'a ' || p.kind || ' stands published as revision ' || p.revision || ' and is not in the store'
@@ -347,8 +347,8 @@ where p.created_at > now() - make_interval(days => %(days)s)
   and not exists (select from requests q where q.request_key = p.subject_id)
   and not exists (select from failures f where f.failure_id = p.subject_id)
 
--- What each counter of a partition has to come to: what is stored now, and what retention took out.
--- name: audit_counts
+-- The value that each counter of a partition must have: stored rows and those that retention deleted.
+-- name: count_expected_counters
 select kafka_partition, metric, labels, sum(n)::bigint from (
     select kafka_partition, case outcome when 'IN_PROGRESS' then 'open' else 'requests' end as metric,
            case outcome when 'IN_PROGRESS' then array[folded] else array[folded, outcome] end as labels, count(*) as n
@@ -367,39 +367,32 @@ select kafka_partition, metric, labels, sum(n)::bigint from (
 ) as all_of_them
 group by 1, 2, 3
 
--- name: audit_counters
+-- name: load_counters_by_partition
 select kafka_partition, case when metric like '%%\_withdrawn' then left(metric, -10) else metric end as name, labels,
        sum(case when metric like '%%\_withdrawn' then -value else value end)::bigint
 from counters
 where metric not like '%%\_expired' and metric <> 'late_events'
 group by 1, 2, 3
 
--- name: audit_problem_counts
-select coalesce(c.fingerprint, f.fingerprint), coalesce(c.counted, 0)::bigint, coalesce(f.stored, 0)
-from (select fingerprint, sum(failures - expired) as counted from problem_counts group by fingerprint) c
-full join (select fingerprint, count(*) as stored from failures where fingerprint is not null group by fingerprint) f
-  on f.fingerprint = c.fingerprint
-where coalesce(c.counted, 0) <> coalesce(f.stored, 0)
-
--- name: audit_tell
+-- name: add_audit_differences
 insert into audit_differences (kind, what, id, instance_uuid, request_id, detail)
 select kind, what, id, instance_uuid, request_id, coalesce(detail, '')
 from json_to_recordset(%(rows)s::json)
      as n (kind text, what text, id text, instance_uuid uuid, request_id text, detail text)
 
--- name: audit_count_differences
+-- name: count_audit_differences
 select kind, what, count(*) from audit_differences group by kind, what order by kind, what
 
--- name: audit_list_differences
-select kind, what, id, instance_uuid::text, request_id, detail, kafka_partition, kafka_offset, place
+-- name: load_audit_differences
+select kind, what, id, instance_uuid::text, request_id, detail, kafka_partition, kafka_offset, ordinal
 from audit_differences
-where place > %(after)s
-order by place
+where ordinal > %(after)s
+order by ordinal
 limit %(limit)s
 
--- name: audit_refused
-select host, sum(refused_total)::bigint, sum(set_aside_total)::bigint
+-- name: count_refused_events
+select host, sum(refused_total)::bigint, sum(rejected_total)::bigint
 from producers
 group by host
-having sum(refused_total + set_aside_total) > 0
+having sum(refused_total + rejected_total) > 0
 order by host

@@ -1,7 +1,5 @@
--- What the clock asks and writes.
-
--- Producers that said something since the last look.
--- name: producers_moved
+-- Producers whose status changed since a time.
+-- name: load_changed_producers
 select host, process, coalesce(relay_host, host), service, alive,
        (extract(epoch from reported_at) * 1000000)::bigint, (extract(epoch from oldest_unsent_at) * 1000000)::bigint,
        (extract(epoch from started_at) * 1000000)::bigint, starting,
@@ -9,24 +7,24 @@ select host, process, coalesce(relay_host, host), service, alive,
 from producers
 where updated_at > to_timestamp(%(since)s::float8 / 1e6)
 
--- Requests in flight that have been silent for longer than their action may be. reads: partition and how far all is
--- known there; they began before that, so the index finds them. What was stored just now is news of this moment,
--- whatever its own clock says.
--- name: overdue_requests
+-- Requests in flight without an event for longer than the deadline of their action. watermarks: those of the
+-- partitions; the requests started before them, so the index finds them. A row that was just stored counts as an event
+-- of now, whatever time its emitter's clock says.
+-- name: load_overdue_requests
 select r.request_key::text, r.instance_uuid::text, coalesce(r.request_id, ''), r.kafka_partition, r.action, r.host,
        (extract(epoch from r.last_event_at) * 1000000)::bigint, d.seconds
-from json_to_recordset(%(reads)s::json) as w (kafka_partition int, read_until bigint)
+from json_to_recordset(%(watermarks)s::json) as w (kafka_partition int, watermark bigint)
 join requests r on r.kafka_partition = w.kafka_partition and r.outcome = 'IN_PROGRESS'
-               and r.started_at <= to_timestamp((w.read_until - %(shortest)s::float8 * 1e6) / 1e6)
+               and r.started_at <= to_timestamp((w.watermark - %(shortest)s::float8 * 1e6) / 1e6)
 join json_to_recordset(%(deadlines)s::json) as d (action text, seconds float8)
   on d.action = case when r.action = any(%(actions)s::text[]) then r.action else %(other)s end
-where r.last_event_at + make_interval(secs => d.seconds) <= to_timestamp(w.read_until::float8 / 1e6)
+where r.last_event_at + make_interval(secs => d.seconds) <= to_timestamp(w.watermark::float8 / 1e6)
   and r.updated_at + make_interval(secs => d.seconds) <= now()
 order by r.last_event_at
 limit %(limit)s
 
 -- Requests in flight on hosts, in partitions. Those in flight are few and read once, however many hosts are asked for.
--- name: requests_on_hosts
+-- name: load_requests_on_hosts
 with r as materialized (
     select request_key, instance_uuid, request_id, kafka_partition, host, last_event_at
     from requests
@@ -39,8 +37,8 @@ join json_to_recordset(%(hosts)s::json) as h (kafka_partition int, host text) us
 order by r.last_event_at
 limit %(limit)s
 
--- Requests that stall because hosts were silent, and that may still be silent for their own part.
--- name: stalled_by_silence
+-- Requests that are STALLED because their host was silent, and whose own deadline is not over.
+-- name: load_requests_stalled_by_silence
 select r.request_key::text, r.instance_uuid::text, coalesce(r.request_id, ''), r.kafka_partition, h.host,
        (extract(epoch from r.last_event_at) * 1000000)::bigint
 from json_to_recordset(%(hosts)s::json) as h (kafka_partition int, host text)

@@ -5,18 +5,18 @@ from fact_sets f
 join json_to_recordset(%(keys)s::json) as t (instance_uuid uuid, request_id text)
   on f.instance_uuid = t.instance_uuid and f.request_id = t.request_id
 
--- name: instances_with_context
+-- name: load_instances_with_context
 select distinct f.instance_uuid::text
 from fact_sets f
 join json_to_recordset(%(keys)s::json) as t (instance_uuid uuid) on f.instance_uuid = t.instance_uuid
 where f.has_context
 
--- name: load_instances
+-- name: load_fact_sets_of_instances
 select instance_uuid::text, request_id, facts, stored, has_context, has_decisions, version
 from fact_sets
 where instance_uuid = any(%(instances)s::uuid[])
 
--- A set that has moved on since it was read is not written: the caller counts the rows.
+-- A set with a newer version than was read is not written: the caller counts the rows.
 -- name: save_fact_sets
 insert into fact_sets as f (instance_uuid, request_id, facts, stored, has_context, has_decisions,
                             version, kafka_partition)

@@ -1,9 +1,3 @@
--- What problems the failures counted for until now.
--- name: problems_of_failures
-select failure_id::text, fingerprint, (extract(epoch from occurred_at) * 1000000)::bigint
-from failures
-where failure_id = any(%(ids)s::uuid[])
-
 -- name: save_failures
 insert into failures as f (
     failure_id, request_key, instance_uuid, request_id, action, host, node, step, attempt, exception, chain,
@@ -35,7 +29,7 @@ set request_key = excluded.request_key, instance_uuid = excluded.instance_uuid, 
     excluded.target_kind, target_id = excluded.target_id, migration_id = excluded.migration_id, source_host
     = excluded.source_host, dest_host = excluded.dest_host, event_ids = excluded.event_ids, detail_event_id
     = excluded.detail_event_id, kafka_partition = excluded.kafka_partition,
-    updated_at = now(), xid = pg_current_xact_id()
+    updated_at = now()
 
 -- name: delete_failures
 delete from failures where failure_id = any(%(ids)s::uuid[])

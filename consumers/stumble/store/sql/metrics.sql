@@ -1,5 +1,5 @@
--- A relay's own row sums up those of its folders.
--- name: outbox_backlogs
+-- The relay's own row is the sum of those of its folders, so it is left out.
+-- name: load_host_backlogs
 select host, coalesce(sum(backlog_events) filter (where process <> 'relay'), 0)::bigint,
        min(extract(epoch from oldest_unsent_at))::float8,
        coalesce(sum(refused_total) filter (where process <> 'relay'), 0)::bigint,
@@ -8,13 +8,13 @@ from producers
 group by host
 order by host
 
--- name: read_until
-select kafka_partition, extract(epoch from read_until)::float8
+-- name: load_last_record_times
+select kafka_partition, extract(epoch from last_record_at)::float8
 from offsets
-where topic = any(%(topics)s) and read_until is not null
+where topic = any(%(topics)s) and last_record_at is not null
 order by kafka_partition
 
--- name: newest_failures
+-- name: load_newest_failures
 select distinct on (action, blame) action, blame, request_id, instance_uuid::text,
        extract(epoch from occurred_at)::float8
 from (

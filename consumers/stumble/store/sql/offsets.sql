@@ -4,7 +4,7 @@
 select pg_advisory_xact_lock(hashtext(%(topic)s), p) from unnest(%(partitions)s::int[]) as t (p)
 
 -- A process that was stopped in the middle of its transaction holds its partitions' locks although others own them
--- by now: PostgreSQL waits for its next word. Its session is ended, and with it what it had not committed.
+-- by now: PostgreSQL waits for its next statement. This ends its session and rolls its transaction back.
 -- name: end_stopped_writers
 select pg_terminate_backend(a.pid), a.application_name
 from pg_locks l
@@ -16,54 +16,53 @@ where l.locktype = 'advisory' and l.granted and l.objsubid = 2
   and a.wait_event = 'ClientRead'
   and a.state_change < clock_timestamp() - make_interval(secs => %(seconds)s)
 
--- name: read_offsets
+-- name: load_offsets
 select kafka_partition, topic_id, next_offset
 from offsets
 where topic = %(topic)s and kafka_partition = any(%(partitions)s)
 
--- name: first_offsets
+-- name: create_offsets
 insert into offsets (topic, kafka_partition, topic_id, next_offset)
 select %(topic)s, n.kafka_partition, %(topic_id)s, n.next_offset
 from unnest(%(partitions)s::int[], %(offsets)s::bigint[]) as n (kafka_partition, next_offset)
 on conflict (topic, kafka_partition) do nothing
 
--- Compare and swap: a partition that is not where the reader believes it to be is missing from the answer.
--- name: move_offsets
+-- Compare and swap: a partition whose stored offset is not the expected one is missing from the result.
+-- name: advance_offsets
 update offsets o
 set next_offset = n.next_offset,
-    read_until = coalesce(greatest(o.read_until, n.read_until), o.read_until),
+    last_record_at = coalesce(greatest(o.last_record_at, n.last_record_at), o.last_record_at),
     updated_at = now()
-from unnest(%(partitions)s::int[], %(expected)s::bigint[], %(offsets)s::bigint[], %(read_until)s::timestamptz[])
-     as n (kafka_partition, expected, next_offset, read_until)
+from unnest(%(partitions)s::int[], %(expected)s::bigint[], %(offsets)s::bigint[], %(last_record_at)s::timestamptz[])
+     as n (kafka_partition, expected, next_offset, last_record_at)
 where o.topic = %(topic)s
   and o.kafka_partition = n.kafka_partition
   and o.topic_id = %(topic_id)s
   and o.next_offset = n.expected
 returning o.kafka_partition
 
--- name: standing_offsets
-select kafka_partition, topic_id, next_offset, read_until from offsets where topic = %(topic)s
+-- name: load_offset_states
+select kafka_partition, topic_id, next_offset, last_record_at from offsets where topic = %(topic)s
 
--- Under the partition's lock: a writer's compare fails afterwards, and it reads from here.
+-- The caller holds the partition's lock. The next compare of a projector fails, and it reads from this offset.
 -- name: set_offset
 insert into offsets (topic, kafka_partition, topic_id, next_offset)
 values (%(topic)s, %(partition)s, %(topic_id)s, %(offset)s)
 on conflict (topic, kafka_partition)
 do update set topic_id = excluded.topic_id, next_offset = excluded.next_offset, updated_at = now()
 
--- What a topic that was cut back or made anew held until then is known by a row of its own; no topic's name has a blank.
--- name: remember_break
-insert into offsets (topic, kafka_partition, topic_id, next_offset, read_until)
-select topic || ' before', kafka_partition, topic_id, next_offset, read_until
+-- Records up to where a topic was read before it was truncated or created again.
+-- name: add_topic_break
+insert into topic_breaks (topic, kafka_partition, topic_id, next_offset, last_record_at)
+select topic, kafka_partition, topic_id, next_offset, last_record_at
 from offsets where topic = %(topic)s and kafka_partition = %(partition)s
 on conflict (topic, kafka_partition)
-do update set topic_id = excluded.topic_id, next_offset = excluded.next_offset, read_until = excluded.read_until,
-              updated_at = now()
+do update set topic_id = excluded.topic_id, next_offset = excluded.next_offset, last_record_at = excluded.last_record_at,
+              broken_at = now()
 
--- When it was said last that a partition begins anew, microseconds.
--- name: topic_breaks
-select kafka_partition, (extract(epoch from updated_at) * 1000000)::bigint
-from offsets where topic = %(topic)s || ' before'
+-- The last break of each partition, UTC microseconds.
+-- name: load_topic_breaks
+select kafka_partition, (extract(epoch from broken_at) * 1000000)::bigint from topic_breaks where topic = %(topic)s
 
--- name: all_offsets
+-- name: load_all_offsets
 select kafka_partition, topic_id, next_offset from offsets where topic = %(topic)s order by kafka_partition

@@ -1,6 +1,6 @@
 -- Failures by fingerprint: a problem is new once, and regressed when one happened after it had been resolved
 -- (by the time of the failure, not of its arrival).
--- name: note_problems
+-- name: save_problems
 with n as (
     select * from json_to_recordset(%(rows)s::json) as r (
         fingerprint text, action text, exception text, blame text, reason text, first_us bigint, last_us bigint)
@@ -38,8 +38,8 @@ set muted_until = %(until)s, note = coalesce(%(note)s, note), updated_at = now()
 where fingerprint = %(fingerprint)s
 returning fingerprint
 
--- A problem that nobody has judged is new for a day from its first failure, and ongoing from then on.
--- name: read_problems
+-- An OPEN problem is shown as NEW for a day from its first failure, then as ONGOING.
+-- name: load_problems
 with shown as (
     select p.*, case when p.muted_until > now() then 'MUTED'
                      when p.state <> 'OPEN' then p.state
@@ -63,7 +63,7 @@ order by s.last_at desc, s.fingerprint desc
 limit %(limit)s
 
 -- Failures of a problem in each of the last 24 hours, oldest first.
--- name: problem_sparkline
+-- name: count_problem_failures_by_hour
 select count(f.failure_id)
 from generate_series(0, 23) as h (hour)
 left join failures f on f.fingerprint = %(fingerprint)s
@@ -71,7 +71,7 @@ left join failures f on f.fingerprint = %(fingerprint)s
     and f.occurred_at < date_trunc('hour', now()) - make_interval(hours => 22 - h.hour)
 group by h.hour order by h.hour
 
--- name: spread_of
+-- name: count_problem_spread
 select fingerprint, count(*), count(distinct instance_uuid), count(distinct owner_project_id),
        (extract(epoch from min(occurred_at)) * 1000000)::bigint
 from failures
@@ -85,15 +85,14 @@ where fingerprint = any(%(fingerprints)s) and occurred_at > now() - make_interva
   and (%(effect)s::text[] is null or coalesce(effect, '') like any(%(effect)s::text[]))
 group by fingerprint
 
--- name: known_problems
+-- name: load_known_problems
 select distinct fingerprint from failures where fingerprint is not null and occurred_at < %(since)s
 
--- name: resolved_problems
+-- name: load_resolved_problems
 select fingerprint, resolved_at from problems where state in ('RESOLVED', 'REGRESSED') and resolved_at is not null
 
--- Requests that stalled, as they were published: also those that went on later.
--- Requests that came to one of some outcomes, and had another one before.
--- name: outcomes_in_order
+-- Outcomes of requests as they were published, where the outcome before was another one.
+-- name: load_outcomes_in_order
 select p.created_at as occurred_at, p.instance_uuid::text, p.payload->>'action' as action,
        p.payload->>'owner_project_id' as owner_project_id, p.payload->>'availability_zone' as availability_zone,
        p.payload->>'cell' as cell, p.payload->>'region' as region, p.payload->>'effect' as effect,
@@ -106,8 +105,8 @@ where p.kind = 'outcome' and p.status = 'CURRENT' and p.created_at >= %(since)s 
       where b.subject_id = p.subject_id and b.revision < p.revision order by b.revision desc limit 1)
 order by p.created_at, p.id
 
--- Of publications of outcomes those that tell another outcome than the one before.
--- name: turned_outcomes
+-- Publications whose outcome differs from that of the revision before.
+-- name: load_changed_outcomes
 select p.id
 from publications p
 where p.id = any(%(ids)s)
@@ -115,7 +114,7 @@ where p.id = any(%(ids)s)
       select b.payload->>'outcome' from publications b
       where b.subject_id = p.subject_id and b.revision < p.revision order by b.revision desc limit 1)
 
--- name: failures_in_order
+-- name: load_failures_in_order
 select fingerprint, occurred_at, action, exception, blame, host, availability_zone, cell, region, effect,
        instance_uuid::text, owner_project_id
 from failures

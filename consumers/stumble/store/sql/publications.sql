@@ -1,10 +1,10 @@
--- How far publications may be read so that none is passed over: what transactions below `xid` have published is there
--- for every statement that begins after this one. Who publishes takes a partition's lock before it has a transaction
--- id (lock_partitions): a transaction below the newest of this statement's snapshot has either ended, or holds such a
--- lock when the locks are looked at, which is later. So nobody else's long transactions are waited for. For a moment a
--- holder may not show its id yet, and a standby does not show its primary's locks: then the oldest transaction that
--- runs on the server is the bound. `newest`: no publication that can be read is from a higher transaction.
--- name: publications_horizon
+-- The horizon up to which publications may be read so that none is missed: every statement that starts after this one
+-- sees the publications of transactions below `xid`. A writer takes a partition's lock before it has a transaction id
+-- (lock_partitions). So a transaction below the newest of this statement's snapshot has either ended, or holds such a
+-- lock when this statement reads the locks, which is later; long transactions of others delay nothing. For a moment a
+-- holder may not show its id yet, and a standby does not show its primary's locks: then the oldest running transaction
+-- of the server is the horizon. `newest`: no publication that can be read is from a higher transaction.
+-- name: load_publications_horizon
 with seen as materialized (
     select pg_snapshot_xmin(pg_current_snapshot())::text::bigint as oldest,
            pg_snapshot_xmax(pg_current_snapshot())::text::bigint as newest
@@ -26,9 +26,9 @@ select case when pg_is_in_recovery() or (select bool_or(xid is null) from began)
        newest
 from seen
 
--- A subject whose content is what was last published gets no new revision: a rebuild publishes nothing twice.
--- Without a payload the subject no longer stands: its last content is told again, with the new status.
--- name: publish
+-- A subject whose content equals its last publication gets no new revision: a rebuild publishes nothing twice.
+-- Without a payload the subject is no longer current: its last content is published again, with the new status.
+-- name: add_publications
 with n as (
     select * from json_to_recordset(%(rows)s::json) as r (
         ordinal int, kind text, subject_id uuid, request_key uuid, instance_uuid uuid, status text,

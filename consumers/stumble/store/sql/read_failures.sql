@@ -1,6 +1,6 @@
--- What the API reads of failures. Filters that are null fold away when the statement is planned.
+-- Failures for the API. PostgreSQL removes filters that are null when it plans the statement.
 
--- name: failures_page
+-- name: load_failures_page
 -- Newest first; `at` and `id` are the sort key of the last row of the page before.
 select failure_id, request_key, instance_uuid, request_id, action, host, node, step, attempt, exception, code, reason,
        blame, retryable, effect, occurred_at, fingerprint, owner_project_id, display_name, cell, region,
@@ -25,14 +25,14 @@ select failure_id, request_key, instance_uuid, request_id, action, host, node, s
  order by occurred_at desc, failure_id
  limit %(limit)s;
 
--- name: failure_one
+-- name: load_failure
 select failure_id, request_key, instance_uuid, request_id, action, host, node, step, attempt, exception, code, reason,
        blame, retryable, effect, occurred_at, fingerprint, owner_project_id, display_name, cell, region,
        availability_zone, target_kind, target_id, event_ids, detail_event_id
   from failures
  where failure_id = %(failure_id)s;
 
--- name: failures_of_requests
+-- name: load_failures_of_requests
 -- In the order in which they happened.
 select failure_id, request_key, instance_uuid, request_id, action, host, node, step, attempt, exception, code, reason,
        blame, retryable, effect, occurred_at, fingerprint, owner_project_id, display_name, cell, region,
@@ -41,10 +41,10 @@ select failure_id, request_key, instance_uuid, request_id, action, host, node, s
  where request_key = any(%(request_keys)s)
  order by occurred_at, failure_id;
 
--- name: event_body
+-- name: load_event_body
 select body from events where event_id = %(event_id)s;
 
--- name: sightings_page
+-- name: load_sightings_page
 select event_id, request_id, occurred_at, host, exception, state, instance_uuid, deadline
   from sightings
  where state = any(%(state)s::text[])

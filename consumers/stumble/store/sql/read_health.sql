@@ -1,12 +1,15 @@
 -- Whether the store can be read, and how fresh it is.
 
--- name: store_version
-select version_num from alembic_version;
+-- name: check_for_tables
+select to_regclass('stumble_durable.alembic_version') is not null, to_regclass('stumble_derived.events') is not null
 
--- name: partition_progress
-select topic, kafka_partition as partition, next_offset, read_until,
-       extract(epoch from now() - greatest((select max(read_until) from offsets),
+-- name: load_store_version
+select v.version_num as number, obj_description('stumble_durable'::regnamespace, 'pg_namespace') as digest
+from stumble_durable.alembic_version v
+
+-- name: load_partition_progress
+select topic, kafka_partition as partition, next_offset, last_record_at,
+       extract(epoch from now() - greatest((select max(last_record_at) from offsets),
                                            (select max(reported_at) from producers)))::float8 as lag_seconds
   from offsets
- where topic !~ ' before$'
  order by topic, kafka_partition;

@@ -1,7 +1,5 @@
--- What the API reads of requests.
-
--- name: requests_by_id
--- All that a request id, a global request id or a request key means: several servers and actions at once perhaps.
+-- name: load_requests_by_id
+-- All requests with a request id, a global request id or a request key; they may be of several servers and actions.
 select r.request_key, r.instance_uuid, r.request_id, r.family, r.action, r.target_kind, r.target_id,
        r.global_request_id, r.owner_project_id, r.initiator_user_id, r.initiator_project_id, r.display_name,
        r.outcome, r.verdict, r.reason, r.evidence, r.effect, r.started_at, r.finished_at, r.last_event_at, r.updated_at,
@@ -15,8 +13,8 @@ select r.request_key, r.instance_uuid, r.request_id, r.family, r.action, r.targe
                                  select request_key from requests where request_key = %(key)s::uuid))
  order by r.started_at nulls last, r.request_key;
 
--- name: requests_of_instance
--- Newest first. A request whose start nobody saw stands where its last news does.
+-- name: load_requests_of_instance
+-- Newest first. A request without a known start is sorted by its last event.
 select r.request_key, r.instance_uuid, r.request_id, r.family, r.action, r.target_kind, r.target_id,
        r.global_request_id, r.owner_project_id, r.initiator_user_id, r.initiator_project_id, r.display_name,
        r.outcome, r.verdict, r.reason, r.evidence, r.effect, r.started_at, r.finished_at, r.last_event_at, r.updated_at,
@@ -34,7 +32,7 @@ select r.request_key, r.instance_uuid, r.request_id, r.family, r.action, r.targe
  order by sort_at desc, r.request_key
  limit %(limit)s;
 
--- name: last_failure_of_instance
+-- name: load_last_failure_of_instance
 select failure_id, request_key, instance_uuid, request_id, action, host, node, step, attempt, exception, code, reason,
        blame, retryable, effect, occurred_at, fingerprint, owner_project_id, display_name, cell, region,
        availability_zone, target_kind, target_id
@@ -43,11 +41,11 @@ select failure_id, request_key, instance_uuid, request_id, action, host, node, s
  order by occurred_at desc, failure_id
  limit 1;
 
--- name: clock
+-- name: load_database_time
 select now() as now;
 
--- name: facts_of_instance
--- What is known of some of a server's requests, and of the server itself.
+-- name: load_facts_of_instance
+-- Facts of some of a server's requests, and of the server itself.
 select facts from fact_sets
  where instance_uuid = %(instance)s and (request_id = any(%(request_ids)s) or request_id = '')
  order by request_id;

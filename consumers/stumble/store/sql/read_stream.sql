@@ -1,7 +1,7 @@
--- What follows the publications row by row. A transaction that is still open may yet commit a lower number, so readers
--- stop at the horizon (publications_horizon), asked for before: `id > last` alone would lose its rows.
+-- Publications for streams. A transaction that is still open may commit a lower id, so readers stop at the horizon
+-- (load_publications_horizon), which they read first: `id > last` alone would miss its rows.
 
--- name: stream_after
+-- name: load_stream_after
 select id, xid::text::bigint as xid, kind, subject_id, request_key, instance_uuid, revision, status, replaced_by,
        created_at, payload
   from publications
@@ -10,5 +10,5 @@ select id, xid::text::bigint as xid, kind, subject_id, request_key, instance_uui
  order by publications.xid, publications.id
  limit %(limit)s;
 
--- name: stream_oldest
+-- name: load_stream_oldest
 select xid::text::bigint as xid, id, created_at from publications order by publications.xid, publications.id limit 1;

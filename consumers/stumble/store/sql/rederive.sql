@@ -1,5 +1,5 @@
--- Instances whose facts are to be derived anew, with the partition that owns them, in an order that can be resumed.
--- name: instances_to_rederive
+-- Instances whose facts are to be derived again, with the partition that owns them, in an order that can be resumed.
+-- name: load_instances_to_rederive
 select instance_uuid::text, max(kafka_partition)
 from fact_sets
 where instance_uuid > %(after)s::uuid
@@ -10,6 +10,6 @@ group by instance_uuid
 order by instance_uuid
 limit %(limit)s
 
--- The events of an instance's facts, for facts that have to be made anew from what was emitted.
--- name: bodies_of_events
+-- The events of an instance's facts, for facts that have to be made again from the emitted events.
+-- name: load_event_bodies
 select event_id::text, body from events where event_id = any(%(ids)s::uuid[])

@@ -1,5 +1,5 @@
--- version is that of the request's fact set. A request that was written under it or a later one is not written:
--- the caller counts the rows.
+-- version: that of the request's fact set. A row with this version or a later one is not changed: the caller counts
+-- the rows.
 -- name: save_requests
 insert into requests as r (
     request_key, instance_uuid, request_id, family, action, target_kind, target_id, global_request_id,
@@ -27,13 +27,13 @@ set instance_uuid = excluded.instance_uuid, request_id = excluded.request_id, fa
     action = excluded.action, target_kind = excluded.target_kind, target_id = excluded.target_id,
     global_request_id = excluded.global_request_id, owner_project_id = excluded.owner_project_id,
     initiator_user_id = excluded.initiator_user_id, initiator_project_id = excluded.initiator_project_id,
-    display_name = excluded.display_name, outcome = excluded.outcome, verdict = excluded.verdict, reason =
-    excluded.reason, evidence = excluded.evidence, effect = excluded.effect, started_at = excluded.started_at, finished_at =
-    excluded.finished_at, last_event_at = excluded.last_event_at, linked_request_key =
-    excluded.linked_request_key, host = excluded.host, cell = excluded.cell, region = excluded.region,
-    availability_zone = excluded.availability_zone, cloud = excluded.cloud, labels = excluded.labels, steps
-    = excluded.steps, failure_count = excluded.failure_count, version = excluded.version, kafka_partition =
-    excluded.kafka_partition, updated_at = now(), xid = pg_current_xact_id()
+    display_name = excluded.display_name, outcome = excluded.outcome, verdict = excluded.verdict,
+    reason = excluded.reason, evidence = excluded.evidence, effect = excluded.effect,
+    started_at = excluded.started_at, finished_at = excluded.finished_at, last_event_at = excluded.last_event_at,
+    linked_request_key = excluded.linked_request_key, host = excluded.host, cell = excluded.cell,
+    region = excluded.region, availability_zone = excluded.availability_zone, cloud = excluded.cloud,
+    labels = excluded.labels, steps = excluded.steps, failure_count = excluded.failure_count,
+    version = excluded.version, kafka_partition = excluded.kafka_partition, updated_at = now()
 where r.version < excluded.version
 
 -- name: delete_requests

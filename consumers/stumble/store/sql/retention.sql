@@ -1,5 +1,5 @@
--- name: written_partitions
-select topic, kafka_partition from offsets where topic !~ ' before$' order by topic, kafka_partition
+-- name: load_written_partitions
+select topic, kafka_partition from offsets order by topic, kafka_partition
 
 -- name: expire_default_events
 delete from events_default where event_id in (
@@ -9,9 +9,9 @@ delete from events_default where event_id in (
 delete from late_events where event_id in (
     select event_id from late_events where stored_at < now() - make_interval(days => %(days)s) limit %(chunk)s)
 
--- Fact sets that had no news for so long, with their requests and failures: together, so that nothing is left that a
--- late event could be compared with. The caller holds the partition's lock. What goes is counted, so that counters,
--- which never fall, can still be held against what is stored.
+-- Deletes fact sets without a change for some days, with their requests and failures: together, so that a late event
+-- finds none of them. The caller holds the partition's lock. Deleted rows are counted, so that counters, which only
+-- rise, can still be compared with the stored rows.
 -- name: expire_fact_sets
 with old as (
     select f.instance_uuid, f.request_id
@@ -34,7 +34,7 @@ with old as (
 ), failed as (
     delete from failures f using gone g
     where f.request_key = g.request_key
-    returning f.kafka_partition, f.blame, coalesce(f.exception, '') as exception, f.fingerprint,
+    returning f.kafka_partition, f.blame, coalesce(f.exception, '') as exception,
               case when f.action = any(%(actions)s::text[]) then f.action else 'other' end as action
 ), counted as (
     insert into counters as c (kafka_partition, metric, labels, value)
@@ -52,10 +52,6 @@ with old as (
         order by 1, 2, 3
     ) as n
     on conflict (kafka_partition, metric, labels) do update set value = c.value + excluded.value
-), problems as (
-    update problem_counts p set expired = p.expired + n.n
-    from (select fingerprint, kafka_partition, count(*) as n from failed group by 1, 2) n
-    where p.fingerprint = n.fingerprint and p.kafka_partition = n.kafka_partition
 )
 select count(*) from sets
 
@@ -66,12 +62,12 @@ delete from decisions where (request_key, kind, decided_at) in (
       and not exists (select from requests r where r.request_key = d.request_key)
     limit %(chunk)s)
 
--- name: expire_old_sightings
+-- name: expire_sightings
 delete from sightings where event_id in (
     select event_id from sightings where updated_at < now() - make_interval(days => %(days)s) limit %(chunk)s)
 
--- Messages that are done with, and those for subscriptions that were switched off since. Who was told that an alert
--- fires stays known until it is over.
+-- Deletes messages that were delivered or given up, and those of disabled subscriptions. Deliveries of an alert stay
+-- until it is resolved, since its end goes to the same subscribers.
 -- name: expire_deliveries
 delete from deliveries where (subscription_id, message_id) in (
     select d.subscription_id, d.message_id
@@ -83,8 +79,8 @@ delete from deliveries where (subscription_id, message_id) in (
                       where a.rule = d.alert ->> 'rule' and a.problem = d.alert ->> 'problem' and a.state = 'FIRING')
     limit %(chunk)s)
 
--- A publication that a cursor reader has still to read stays, however old. With the last one of a subject that is no
--- longer stored goes its revision: nothing can come of that subject any more.
+-- A publication that a reader with a cursor has not read yet stays, however old. With the last publication of a subject
+-- that is no longer stored, its revision is deleted too.
 -- name: expire_publications
 with gone as (
     delete from publications where id in (

@@ -8,25 +8,25 @@ from json_to_recordset(%(rows)s::json)
 on conflict (event_id) do nothing
 
 -- Sightings of the request ids that a batch touches, until their deadline is over.
--- name: sightings_of_requests
+-- name: load_sightings_of_requests
 select event_id::text, request_id, fact, state, instance_uuid::text
 from sightings
-where not settled and deadline > now() and request_id = any(%(request_ids)s::text[])
+where not closed and deadline > now() and request_id = any(%(request_ids)s::text[])
 
--- name: instances_of_requests
+-- name: load_instances_of_requests
 select distinct request_id, instance_uuid::text, kafka_partition
 from requests
 where request_id = any(%(request_ids)s::text[])
 
--- Recent sightings that some instance could take now, with every instance that knows their request id: the two
--- halves may have been committed at the same time, neither seeing the other.
--- name: joinable_sightings
+-- Recent sightings that can be joined now, with every instance that has their request id: both may have been committed
+-- at the same time, neither transaction seeing the other.
+-- name: load_joinable_sightings
 select s.event_id::text, s.request_id, s.fact, r.instance_uuid::text, r.kafka_partition
 from sightings s
 join lateral (
     select distinct instance_uuid, kafka_partition from requests where request_id = s.request_id
 ) r on true
-where not s.settled and s.state = 'UNJOINED' and s.deadline > now()
+where not s.closed and s.state = 'UNJOINED' and s.deadline > now()
   and s.updated_at > now() - make_interval(secs => %(window)s)
 
 -- name: join_sightings
@@ -34,20 +34,20 @@ update sightings s
 set state = 'JOINED', instance_uuid = n.instance_uuid, joined_partition = n.kafka_partition, updated_at = now()
 from unnest(%(ids)s::uuid[], %(instances)s::uuid[], %(partitions)s::int[])
      as n (event_id, instance_uuid, kafka_partition)
-where s.event_id = n.event_id and s.state = 'UNJOINED' and not s.settled
+where s.event_id = n.event_id and s.state = 'UNJOINED' and not s.closed
 
--- Whoever folds a second instance of a joined sighting's request id says so; its owner gives it back.
--- name: contest_sightings
+-- A second instance has the request id of a joined sighting; the owner of the first instance releases the sighting.
+-- name: mark_ambiguous_sightings
 update sightings
-set state = 'CONTESTED', updated_at = now()
-where event_id = any(%(ids)s::uuid[]) and state = 'JOINED' and not settled
+set state = 'AMBIGUOUS', updated_at = now()
+where event_id = any(%(ids)s::uuid[]) and state = 'JOINED' and not closed
 
--- Joined to the only instance there was, and now there is another: none of them can have it.
--- name: contested_sightings
+-- Sightings joined to the only instance that fitted, where another one fits now: they belong to none of them.
+-- name: load_ambiguous_sightings
 select s.event_id::text, s.request_id, s.instance_uuid::text, s.joined_partition
 from sightings s
-where not s.settled and s.joined_partition = any(%(partitions)s::int[])
-  and (s.state = 'CONTESTED'
+where not s.closed and s.joined_partition = any(%(partitions)s::int[])
+  and (s.state = 'AMBIGUOUS'
        or s.state = 'JOINED' and s.updated_at > now() - make_interval(secs => %(window)s)
           and exists (
               select from requests r where r.request_id = s.request_id and r.instance_uuid <> s.instance_uuid
@@ -57,12 +57,12 @@ where not s.settled and s.joined_partition = any(%(partitions)s::int[])
 -- name: release_sightings
 update sightings
 set state = 'UNJOINED', instance_uuid = null, joined_partition = null, updated_at = now()
-where event_id = any(%(ids)s::uuid[]) and state in ('JOINED', 'CONTESTED')
+where event_id = any(%(ids)s::uuid[]) and state in ('JOINED', 'AMBIGUOUS')
 
--- name: settle_sightings
+-- name: close_sightings
 update sightings
-set settled = true, state = case state when 'UNJOINED' then 'EXPIRED' else state end, updated_at = now()
-where not settled and state <> 'CONTESTED' and deadline <= now() and kafka_partition = any(%(partitions)s::int[])
+set closed = true, state = case state when 'UNJOINED' then 'EXPIRED' else state end, updated_at = now()
+where not closed and state <> 'AMBIGUOUS' and deadline <= now() and kafka_partition = any(%(partitions)s::int[])
 
 -- name: count_sightings
 select state, count(*) from sightings group by state

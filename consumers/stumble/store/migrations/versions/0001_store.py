@@ -1,4 +1,4 @@
-"""Which dead letters were sent again."""
+"""The store of release 0.1.0: edited in place until then."""
 
 from __future__ import annotations
 
@@ -6,17 +6,12 @@ from pathlib import Path
 
 from alembic import op
 
-revision = "0004"
-down_revision = "0005"
+revision = "0001"
+down_revision = None
 branch_labels = None
 depends_on = None
 
 
 def upgrade() -> None:
-    """Create the table."""
+    """Create both schemas and all their tables."""
     op.get_bind().exec_driver_sql(Path(__file__).with_suffix(".sql").read_text(encoding="utf-8"))
-
-
-def downgrade() -> None:
-    """Forget it."""
-    op.get_bind().exec_driver_sql("drop table stumble_kept.redriven")
