@@ -7,6 +7,7 @@ import threading
 
 import psycopg
 import pytest
+from psycopg.errors import SerializationFailure
 
 from stumble.ingest import factsets
 from stumble.ingest.batch import Batch, Span
@@ -100,6 +101,31 @@ def test_a_row_that_was_written_meanwhile_rolls_the_batch_back(hand, store_url, 
         hand.write([event(phase="END", signal="event_finish", step="compute_stop_instance", at=1)])
     assert hand.rows("select count(*) from events") == [(1,)]
     assert hand.rows("select max(next_offset) from offsets") == [(1,)]
+
+
+def test_revisions_rise_with_transactions_when_an_instance_moves_to_another_partition(new_hand, store_url, monkeypatch):
+    events = [
+        event(),
+        event(signal="event_finish", phase="ERROR", step="compute_stop_instance", at=1, failure=failure()),
+        event(signal="event_finish", phase="END", step="compute_stop_instance", at=2),
+    ]
+    before, after = new_hand(), new_hand(partitions=7)
+    assert before.partition_of(events[0]) != after.partition_of(events[0])
+    real = factsets.load
+    left = [events[:2]]
+
+    def overtaken(cursor, touched):
+        if left:  # this transaction has its id; a newer one writes the first revision and commits
+            before.write(left.pop())
+        return real(cursor, touched)
+
+    monkeypatch.setattr(factsets, "load", overtaken)
+    with pytest.raises(SerializationFailure, match="a newer transaction wrote revision 1"):
+        after.write(events[2:])
+    after.write(events[2:])
+    revisions = after.rows("select subject_id, revision from publications where kind = 'outcome' order by xid, id")
+    assert [revision for _, revision in revisions] == [1, 2]
+    assert differences(store_url, events) == []
 
 
 def test_a_writer_that_stands_still_in_its_transaction_is_got_past(new_hand):

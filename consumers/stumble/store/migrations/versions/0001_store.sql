@@ -244,6 +244,23 @@ create table stumble_durable.publications (
 create index publications_cursor on stumble_durable.publications (xid, id);
 create index publications_age on stumble_durable.publications using brin (created_at) with (autosummarize = on);
 
+-- Readers follow (xid, id), so the revisions of a subject must rise with the transactions that write them. A partition's
+-- lock orders its writers; when partitions are added, an instance moves to another partition, and the writers of both
+-- may meet. The one whose transaction is older then rolls back (serialization_failure) and tries again with a newer one.
+create function stumble_durable.check_publication_order() returns trigger language plpgsql as $$
+begin
+    if exists (select from stumble_durable.publications p
+               where p.subject_id = new.subject_id and p.revision = new.revision - 1 and p.xid > new.xid) then
+        raise exception using
+            errcode = 'serialization_failure',
+            message = 'a newer transaction wrote revision ' || new.revision - 1 || ' of ' || new.subject_id;
+    end if;
+    return new;
+end
+$$;
+create trigger publications_order before insert on stumble_durable.publications
+    for each row when (new.revision > 1) execute function stumble_durable.check_publication_order();
+
 -- How far a reader of publications has read, and the token of the lease under which it read.
 create table stumble_durable.cursors (
     name            text        primary key,
