@@ -79,8 +79,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item._id = type(item._id).parse(f"{item.nodeid}@{group.args[0]}")
 
 
-def pytest_unconfigure(config: pytest.Config) -> None:
-    """The process that started the run (not a worker) stops its servers, whatever the tests' result."""
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """The process that started the run (not a worker) stops its servers, whatever the tests' result.
+
+    Not later: once pytest itself has finished the session, another run of the same user may remove the folder.
+    """
+    config = session.config
     factory = getattr(config, "_tmp_path_factory", None)
     if factory is not None and not hasattr(config, "workerinput") and factory._basetemp is not None:
         services.stop_all(factory.getbasetemp() / "services")
