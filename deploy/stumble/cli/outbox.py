@@ -57,7 +57,7 @@ def _directory(given: Path | None) -> Path:
     epilog=examples("stumble outbox ls", "stumble outbox ls --format json | jq '.folders[] | select(.unsent > 0)'"),
 )
 def list_(*, outbox_dir: Directory = None, output: As = Format.table) -> None:
-    """List the folders, what waits in them, and the events that the broker refused for good."""
+    """List the folders, what waits in them, and the events that the broker rejected."""
     directory = _directory(outbox_dir)
     known = inspection.cursors(directory)
     reports = []
@@ -129,7 +129,9 @@ def export(
     folder: Folder = None,
     *,
     everything: Annotated[bool, typer.Option("--all", help="Also what was delivered and still lies here.")] = False,
-    rejected: Annotated[bool, typer.Option("--rejected", help="What the broker refused, bytes as base64.")] = False,
+    rejected: Annotated[
+        bool, typer.Option("--rejected", help="Events that the broker rejected, bytes as base64.")
+    ] = False,
     outbox_dir: Directory = None,
 ) -> None:
     """Write the events that were not delivered yet as JSON lines; nothing is taken away."""

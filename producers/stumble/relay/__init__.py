@@ -1,7 +1,7 @@
 """The relay: one daemon a host that delivers what the outboxes hold to Kafka.
 
 It only reads the folders of processes and unlinks whole segments there. What it writes itself is in ``relay/`` of the
-outbox directory: its lock, its cursors, what the broker refused for good and what was damaged.
+outbox directory: its lock, its cursors, the events that the broker rejected and the damaged records.
 
 Start reading at ``relay``. Imports ``outbox``, ``settings``, ``wire``.
 """

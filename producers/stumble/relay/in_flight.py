@@ -22,7 +22,7 @@ class Flight:
         self.alone = False
         """Whether what was refused was tried once more, each record in a batch of its own."""
         self.refused: dict[bytes, KafkaError] = {}
-        """Values that were refused for good: a delivery report tells a message's value, but not its headers."""
+        """Values that the broker rejected: a delivery report tells a message's value, but not its headers."""
         self.problem: KafkaError | None = None
         """Why the rest has to be sent again later."""
 

@@ -17,11 +17,11 @@ class AlreadyRunning(StumbleError):
 
 
 class OutboxUnusable(StumbleError):
-    """The relay can't use the outbox directory: it may not write there, or an older release wrote to it."""
+    """The relay can't use the outbox directory: it may not write there, or a development version wrote to it."""
 
 
 #: A file that development versions before 0.1.0 wrote; ``rejected.jsonl`` replaces it, with other field names.
-_FILE_OF_OLDER_RELEASE = "set-aside.jsonl"
+_OLD_FILE = "set-aside.jsonl"
 
 
 def claim(folder: Path) -> TextIO:
@@ -39,10 +39,10 @@ def claim(folder: Path) -> TextIO:
             f"The relay can't write to {folder} ({error.strerror}): run it as a user that may, or name another "
             "directory with --outbox-dir."
         ) from error
-    if (folder / _FILE_OF_OLDER_RELEASE).exists():
+    if (folder / _OLD_FILE).exists():
         file.close()
         raise OutboxUnusable(
-            f"A development version before 0.1.0 wrote {folder / _FILE_OF_OLDER_RELEASE}, which this release does not "
+            f"A development version before 0.1.0 wrote {folder / _OLD_FILE}, which this release does not "
             "read: move the file away, then start the relay again; no event in the outbox is lost."
         )
     try:
