@@ -23,8 +23,8 @@ from stumble.outcome.diff import counters_of
 from stumble.outcome.records import IN_PROGRESS
 from stumble.store.migrate import migrate
 from stumble.store.queries import query
-from tests.integration.projector.world import Hand, expected
 from tests.nova import offline
+from tests.support.projection import Hand, expected
 
 Event = dict[str, Any]
 State = dict[str, Any]

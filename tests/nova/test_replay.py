@@ -19,9 +19,9 @@ from stumble.outcome.facts import fact_of
 from stumble.provision.topics import KafkaSettings
 from stumble.store.connect import connect
 from stumble.store.migrate import migrate
-from tests.integration.projector.world import Hand, World, eventually
 from tests.nova import evidence, offline, replay
 from tests.nova.subscriber import Kept, assert_equal
+from tests.support.projection import Hand, World, eventually
 
 pytestmark = pytest.mark.xdist_group("nova with the one line")
 

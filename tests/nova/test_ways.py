@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 from stumble.local.process import tail
-from tests.integration.projector.world import expected
 from tests.nova import judge, offline
 from tests.nova.conftest import EXPECTED
+from tests.support.projection import expected
 from tests.support.rabbitmq import LocalRabbit, require_rabbitmq
 from tests.support.services import cli_environment
 

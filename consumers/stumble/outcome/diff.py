@@ -10,11 +10,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Any, Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import orjson
 
-from stumble.outcome.records import IN_PROGRESS, FailureRecord, RequestRecord
+from stumble.outcome.records import (
+    FAILURE_FIELDS,
+    IN_PROGRESS,
+    OUTCOME_FIELDS,
+    SHARED_FIELDS,
+    FailureRecord,
+    RequestRecord,
+)
 from stumble.outcome.rules import RULES
 
 CURRENT: Final = "CURRENT"
@@ -129,63 +136,12 @@ def _digest(content: bytes) -> str:
 
 def _announced(record: RequestRecord) -> str:
     """Return the hash of what is published of an outcome."""
-    return _hash(
-        (
-            record.action,
-            record.outcome,
-            record.verdict,
-            record.reason,
-            record.evidence,
-            record.effect,
-            record.started_at,
-            record.finished_at,
-            record.linked_request_key,
-            [one.failure_id for one in record.failures],
-            _shared(record),
-            record.cell,
-            record.labels,
-        )
-    )
-
-
-def _shared(record: RequestRecord) -> tuple[Any, ...]:
-    """Return what outcomes and failures publish alike."""
-    return (
-        record.request_id,
-        record.global_request_id,
-        record.owner_project_id,
-        record.initiator_user_id,
-        record.initiator_project_id,
-        record.region,
-        record.availability_zone,
-        record.cloud,
-        record.target_kind,
-        record.target_id,
-        record.display_name,
-    )
+    failure_ids = [one.failure_id for one in record.failures]
+    return _hash((SHARED_FIELDS.tuple_of(record), OUTCOME_FIELDS.tuple_of(record), failure_ids))
 
 
 def _stored_failure(record: RequestRecord, failure: FailureRecord) -> StoredFailure:
-    published = (
-        record.action,
-        _shared(record),
-        record.labels,
-        failure.step,
-        failure.attempt,
-        failure.host,
-        failure.node,
-        failure.cell,
-        failure.region,
-        failure.availability_zone,
-        failure.occurred_at,
-        failure.exception,
-        failure.code,
-        failure.reason,
-        failure.blame,
-        failure.retryable,
-        failure.effect,
-        failure.fingerprint,
-    )
+    published = (SHARED_FIELDS.tuple_of(record), FAILURE_FIELDS.tuple_of(failure))
     counted = (_folded(record.action), failure.blame, failure.exception)
     row = _hash((published, failure))
     sighting = failure.event_ids[0] if failure.event_ids else ""

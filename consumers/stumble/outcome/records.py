@@ -1,4 +1,4 @@
-"""What the derivation yields of an instance's requests, as plain frozen records.
+"""The records that the derivation makes of an instance's requests. Each field is declared here and nowhere else.
 
 Times are UTC microseconds. Text fields hold what the events hold; ``reason`` is safe for the project's users.
 """
@@ -7,7 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Annotated, Final
+
+from stumble.outcome.columns import Column, Copies, FieldGetter, Readers, fields_in, fields_of
+
+PROJECT, OPERATORS = Readers.PROJECT, Readers.OPERATORS
+PUBLISHED = Copies.PUBLICATION
+PUBLISHED_BY_BOTH = PUBLISHED | Copies.FAILURE_PUBLICATION
+EVERYWHERE = PUBLISHED_BY_BOTH | Copies.FAILURE_ROW
 
 IN_PROGRESS: Final = "IN_PROGRESS"
 SUCCEEDED: Final = "SUCCEEDED"
@@ -51,68 +58,81 @@ class FailureRecord:
     one to read the raw message and traceback from.
     """
 
-    failure_id: str
-    host: str | None
-    node: str | None
-    step: str | None
-    attempt: int | None
-    exception: str
-    chain: tuple[str, ...]
-    code: int | None
-    reason: str | None
-    blame: str
-    retryable: bool | None
-    effect: str
-    occurred_at: int
-    fingerprint: str
-    event_ids: tuple[str, ...]
-    detail_event_id: str | None
-    migration_id: str | None
-    source_host: str | None
-    dest_host: str | None
-    cell: str | None
-    region: str | None
-    availability_zone: str | None
+    failure_id: Annotated[str, Column("uuid", PROJECT, PUBLISHED)]
+    host: Annotated[str | None, Column("text", OPERATORS, PUBLISHED)]
+    node: Annotated[str | None, Column("text", OPERATORS, PUBLISHED)]
+    step: Annotated[str | None, Column("text", PROJECT, PUBLISHED, doc="Piece of work, as Nova names it.")]
+    attempt: Annotated[int | None, Column("int", PROJECT, PUBLISHED, doc="Which run of that step, from 1.")]
+    exception: Annotated[str, Column("text", PROJECT, PUBLISHED, doc="Root exception class.")]
+    chain: Annotated[tuple[str, ...], Column("jsonb")]
+    code: Annotated[int | None, Column("int", PROJECT, PUBLISHED, doc="HTTP-like code; no guide to the fault.")]
+    reason: Annotated[str | None, Column("text", PROJECT, PUBLISHED, doc="Safe for the project's users.")]
+    blame: Annotated[str, Column("text", PROJECT, PUBLISHED)]
+    retryable: Annotated[bool | None, Column("boolean", PROJECT, PUBLISHED)]
+    effect: Annotated[str, Column("text", PROJECT, PUBLISHED, doc="What it did to the instance.")]
+    occurred_at: Annotated[int, Column("timestamptz", PROJECT, PUBLISHED)]
+    fingerprint: Annotated[str, Column("text", PROJECT, PUBLISHED, doc="Problem that it belongs to.")]
+    event_ids: Annotated[tuple[str, ...], Column("uuid[]")]
+    detail_event_id: Annotated[str | None, Column("uuid")]
+    migration_id: Annotated[str | None, Column("text")]
+    source_host: Annotated[str | None, Column("text")]
+    dest_host: Annotated[str | None, Column("text")]
+    cell: Annotated[str | None, Column("text", OPERATORS, PUBLISHED)]
+    region: Annotated[str | None, Column("text", PROJECT, PUBLISHED)]
+    availability_zone: Annotated[str | None, Column("text", PROJECT, PUBLISHED)]
 
 
 @dataclass(frozen=True, slots=True)
 class RequestRecord:
-    """One doing of one action on one instance.
+    """One execution of one action on one instance.
 
-    ``action`` is None while no signal has told it. ``finished_at`` is when the deciding signal happened, by its
+    ``action`` is None while no signal has named it. ``finished_at`` is when the deciding signal happened, by its
     emitter's clock. ``verdict`` is the class with which Nova gave up. ``effect`` is what the last failure did to the
     instance, NONE without one. ``evidence`` says, for operators, what a decision was concluded from.
     """
 
-    request_key: str
-    instance_uuid: str
-    request_id: str | None
-    family: str | None
-    action: str | None
-    target_kind: str | None
-    target_id: str | None
-    global_request_id: str | None
-    owner_project_id: str | None
-    initiator_user_id: str | None
-    initiator_project_id: str | None
-    display_name: str | None
-    outcome: str
-    verdict: str | None
-    reason: str | None
-    evidence: str | None
-    effect: str
-    started_at: int | None
-    finished_at: int | None
-    last_event_at: int | None
-    linked_request_key: str | None
-    host: str | None
-    cell: str | None
-    region: str | None
-    availability_zone: str | None
-    cloud: str | None
-    labels: Mapping[str, str]
+    request_key: Annotated[str, Column("uuid", PROJECT, EVERYWHERE)]
+    instance_uuid: Annotated[str, Column("uuid", PROJECT, EVERYWHERE)]
+    request_id: Annotated[str | None, Column("text", PROJECT, EVERYWHERE)]
+    family: Annotated[str | None, Column("text", PROJECT)]
+    action: Annotated[str | None, Column("text", PROJECT, EVERYWHERE)]
+    target_kind: Annotated[str | None, Column("text", PROJECT, EVERYWHERE)]
+    target_id: Annotated[str | None, Column("text", PROJECT, EVERYWHERE)]
+    global_request_id: Annotated[str | None, Column("text", PROJECT, PUBLISHED_BY_BOTH)]
+    owner_project_id: Annotated[str | None, Column("text", PROJECT, EVERYWHERE)]
+    initiator_user_id: Annotated[str | None, Column("text", PROJECT, PUBLISHED_BY_BOTH, doc="Null: the system acted.")]
+    initiator_project_id: Annotated[str | None, Column("text", PROJECT, PUBLISHED_BY_BOTH)]
+    display_name: Annotated[str | None, Column("text", PROJECT, EVERYWHERE)]
+    outcome: Annotated[str, Column("text", PROJECT, PUBLISHED)]
+    verdict: Annotated[str | None, Column("text", PROJECT, PUBLISHED)]
+    reason: Annotated[str | None, Column("text", PROJECT, PUBLISHED)]
+    evidence: Annotated[str | None, Column("text", OPERATORS, PUBLISHED)]
+    effect: Annotated[str, Column("text", PROJECT, PUBLISHED)]
+    started_at: Annotated[int | None, Column("timestamptz", PROJECT, PUBLISHED)]
+    finished_at: Annotated[int | None, Column("timestamptz", PROJECT, PUBLISHED)]
+    last_event_at: Annotated[int | None, Column("timestamptz", PROJECT)]
+    linked_request_key: Annotated[str | None, Column("uuid", PROJECT, PUBLISHED)]
+    host: Annotated[str | None, Column("text", OPERATORS)]
+    cell: Annotated[str | None, Column("text", OPERATORS, PUBLISHED)]
+    region: Annotated[str | None, Column("text", PROJECT, PUBLISHED)]
+    availability_zone: Annotated[str | None, Column("text", PROJECT, PUBLISHED)]
+    cloud: Annotated[str | None, Column("text", PROJECT, PUBLISHED_BY_BOTH)]
+    labels: Annotated[Mapping[str, str], Column("jsonb", OPERATORS, PUBLISHED_BY_BOTH)]
     failures: tuple[FailureRecord, ...]
-    steps: tuple[StepRecord, ...]
+    steps: Annotated[tuple[StepRecord, ...], Column("jsonb", PROJECT)]
+
+
+#: A row of `failures`: fields of its request are repeated there, so that reading needs no join.
+FAILURE_ROW: Final = (*fields_in(RequestRecord, Copies.FAILURE_ROW), *fields_of(FailureRecord))
+
+#: What is published of a request in its outcome and in each of its failures.
+SHARED_FIELDS: Final = FieldGetter(fields_in(RequestRecord, Copies.FAILURE_PUBLICATION))
+#: What is published of a request in its outcome alone.
+OUTCOME_FIELDS: Final = FieldGetter(
+    field for field in fields_in(RequestRecord, PUBLISHED) if field.name not in SHARED_FIELDS.names
+)
+#: What is published of a failure.
+FAILURE_FIELDS: Final = FieldGetter(fields_in(FailureRecord, PUBLISHED))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,7 @@
-"""Named SQL: every statement lives in a `.sql` file, in a block that starts with `-- name: …`."""
+"""Named SQL: every statement is in a `.sql` file, in a block that starts with `-- name: …`.
+
+Lists of columns such as ``{failure.columns}`` are filled in from the records (store/columns.py).
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ import re
 from functools import cache
 from pathlib import Path
 from typing import LiteralString
+
+from stumble.store.columns import expand
 
 _FOLDER = Path(__file__).with_name("sql")
 _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
@@ -20,7 +25,7 @@ def load() -> dict[str, str]:
         for name, text in zip(parts[1::2], parts[2::2], strict=True):
             if name in statements:
                 raise ValueError(f"{path.name}: the statement {name!r} is there twice")
-            statements[name] = text.strip()
+            statements[name] = expand(text.strip())
     return statements
 
 

@@ -16,7 +16,8 @@ import pytest
 from stumble.store.connect import connect
 from stumble.store.migrate import migrate
 from tests.integration.api.command import Ended, stumble
-from tests.integration.projector.world import World, event, stream
+from tests.support.events import event
+from tests.support.projection import World, stream
 from tests.support.services import ROOT, cli_environment
 
 _EVERYTHING = {

@@ -11,8 +11,8 @@ import pytest
 from stumble.store.connect import connect
 from tests.integration.api.conftest import running_api
 from tests.integration.audit.conftest import HALF, Store
-from tests.integration.projector.world import differences
 from tests.support.asking import get
+from tests.support.projection import differences
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -16,7 +16,7 @@ from stumble.store.connect import connect
 from stumble.store.migrate import migrate
 from stumble.store.queries import query
 from tests.integration.audit.conftest import NOBODY, Store
-from tests.integration.projector.world import World
+from tests.support.projection import World
 
 pytestmark = pytest.mark.timeout(600)
 

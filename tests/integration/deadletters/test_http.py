@@ -15,7 +15,7 @@ from stumble.deadletters.status import States
 from stumble.store.connect import connect
 from tests.integration.api.conftest import running_api
 from tests.integration.deadletters.test_redrive import listed, put, records, told
-from tests.integration.projector.world import event, framed
+from tests.support.events import event, framed
 
 pytestmark = pytest.mark.timeout(600)
 

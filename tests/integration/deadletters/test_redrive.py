@@ -12,7 +12,8 @@ from stumble.ingest.batch import BadRecord
 from stumble.ingest.errors import BadRecordError
 from stumble.store.connect import connect
 from tests.integration.api.command import stumble
-from tests.integration.projector.world import NOW_US, FakeRecord, World, event, eventually, framed, refuse_cursed
+from tests.support.events import NOW_US, event, framed
+from tests.support.projection import FakeRecord, World, eventually, refuse_cursed
 
 pytestmark = pytest.mark.timeout(600)
 OLD_MS = NOW_US // 1000 - 86_400_000

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from stumble.store.migrate import migrate
-from tests.integration.projector.world import Hand, World
+from tests.support.projection import Hand, World
 
 
 @pytest.fixture(scope="session")

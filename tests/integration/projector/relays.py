@@ -10,7 +10,7 @@ from confluent_kafka import Producer
 
 from stumble.wire import codec
 from stumble.wire.schemas import PRODUCER_STATUS
-from tests.integration.projector.world import World
+from tests.support.projection import World
 
 _EVERY = 0.25
 

@@ -14,7 +14,8 @@ from stumble.alerts.publications import Feed
 from stumble.ingest import fold
 from stumble.ingest.rederive import Selection, rederive
 from stumble.store.connect import connect
-from tests.integration.projector.world import event, eventually, failure
+from tests.support.events import event, failure
+from tests.support.projection import eventually
 
 INSERT = (
     "insert into publications (kind, subject_id, request_key, instance_uuid, revision, status, payload, "

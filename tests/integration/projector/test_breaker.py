@@ -10,8 +10,9 @@ from stumble.local.ports import free_port
 from stumble.store.connect import connect
 from tests.integration.api.command import stumble
 from tests.integration.deadletters.test_redrive import records, told
-from tests.integration.projector.world import event, eventually, framed, refuse_cursed
 from tests.support.asking import get
+from tests.support.events import event, framed
+from tests.support.projection import eventually, refuse_cursed
 
 pytestmark = pytest.mark.timeout(600)
 KEY = b"11111111-1111-4111-8111-111111111111"

@@ -13,7 +13,8 @@ from stumble.ingest.errors import FencedError
 from stumble.ingest.rederive import Selection, rederive
 from stumble.outcome.deadlines import deadlines
 from stumble.store.queries import query
-from tests.integration.projector.world import NOW_US, differences, event
+from tests.support.events import NOW_US, event
+from tests.support.projection import differences
 
 HOUR = 3600
 SECOND = 1_000_000

@@ -12,7 +12,8 @@ import pytest
 
 from stumble.store.connect import connect
 from tests.integration.projector.relays import Relays, now_us
-from tests.integration.projector.world import differences, event, eventually
+from tests.support.events import event
+from tests.support.projection import differences, eventually
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -16,7 +16,8 @@ from stumble.metrics.store import store_metrics
 from stumble.outcome.rules import RULES
 from stumble.store.unknown_exceptions import unknown_exceptions
 from tests.integration.api.command import stumble
-from tests.integration.projector.world import event, eventually, failure, stream
+from tests.support.events import event, failure
+from tests.support.projection import eventually, stream
 
 
 def values(hand):

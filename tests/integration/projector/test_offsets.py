@@ -12,7 +12,8 @@ from confluent_kafka.admin import AdminClient, NewPartitions
 
 from stumble.store.connect import connect
 from tests.integration.api.command import stumble
-from tests.integration.projector.world import World, event, eventually, stream
+from tests.support.events import event
+from tests.support.projection import World, eventually, stream
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -18,16 +18,8 @@ from stumble.store.migrate import migrate
 from stumble.wire.codec import Decoder
 from stumble.wire.schemas import ACTION_FAILED, ACTION_OUTCOME, EVENT
 from tests.integration.api.command import stumble
-from tests.integration.projector.world import (
-    World,
-    differences,
-    event,
-    eventually,
-    failure,
-    framed,
-    refuse_cursed,
-    stream,
-)
+from tests.support.events import event, failure, framed
+from tests.support.projection import World, differences, eventually, refuse_cursed, stream
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -8,7 +8,8 @@ from stumble.audit.counters import surplus
 from stumble.store.connect import connect
 from stumble.store.partitions import EventPartitions
 from stumble.store.retention import Retention, expire
-from tests.integration.projector.world import NOW_US, stream
+from tests.support.events import NOW_US
+from tests.support.projection import stream
 
 DAY_US = 86_400_000_000
 _KEPT = {

@@ -17,7 +17,7 @@ from stumble.projector.settings import ProjectorSettings
 from stumble.settings.base import load
 from stumble.store.connect import connect
 from stumble.wire.errors import StumbleError
-from tests.integration.projector.world import World, eventually, stream
+from tests.support.projection import World, eventually, stream
 
 pytestmark = pytest.mark.timeout(600)
 

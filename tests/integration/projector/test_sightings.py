@@ -7,7 +7,8 @@ import threading
 import pytest
 
 from stumble.wire.ids import new_event_id
-from tests.integration.projector.world import NOW_US, differences, event, failure
+from tests.support.events import NOW_US, event, failure
+from tests.support.projection import differences
 
 OTHER = "22222222-2222-4222-8222-222222222222"
 

@@ -18,7 +18,8 @@ from stumble.store.connect import connect
 from stumble.store.partitions import EventPartitions, day_of_id, first_id, partition_name
 from stumble.wire.ids import new_event_id
 from tests.integration.projector.relays import now_us
-from tests.integration.projector.world import NOW_US, FakeRecord, differences, event, failure, framed, stream
+from tests.support.events import NOW_US, event, failure, framed
+from tests.support.projection import FakeRecord, differences, stream
 
 DAY_US = 86_400_000_000
 

@@ -7,7 +7,8 @@ import pytest
 from stumble.projector.loop import Projector
 from stumble.projector.settings import ProjectorSettings
 from stumble.settings.base import load
-from tests.integration.projector.world import FakeRecord, event, framed
+from tests.support.events import event, framed
+from tests.support.projection import FakeRecord
 
 
 class Told(FakeRecord):

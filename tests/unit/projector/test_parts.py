@@ -28,7 +28,8 @@ from stumble.store.partitions import DAY_MS, day_of_id, days_of_ids, first_id, p
 from stumble.store.queries import load
 from stumble.wire.errors import InvalidEvent
 from stumble.wire.ids import new_event_id
-from tests.integration.projector.world import FakeRecord, event, framed
+from tests.support.events import event, framed
+from tests.support.projection import FakeRecord
 
 
 def batch_of(*places):

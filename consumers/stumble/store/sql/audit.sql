@@ -261,24 +261,10 @@ select count(*) from lost where written_ms < %(reaches_ms)s
 -- Compares derived requests with the stored ones, of whole instances without the fact sets that are left out.
 -- name: compare_requests
 with expected as (
-    select request_key, instance_uuid, request_id, family, action, target_kind, target_id, global_request_id,
-           owner_project_id, initiator_user_id, initiator_project_id, display_name, outcome, verdict, reason, evidence,
-           effect, to_timestamp(started_at::float8 / 1e6) as started_at,
-           to_timestamp(finished_at::float8 / 1e6) as finished_at,
-           to_timestamp(last_event_at::float8 / 1e6) as last_event_at, linked_request_key, host, cell, region,
-           availability_zone, cloud, labels, steps, failure_count
-    from json_to_recordset(%(rows)s::json) as n (
-        request_key uuid, instance_uuid uuid, request_id text, family text, action text, target_kind text,
-        target_id text, global_request_id text, owner_project_id text, initiator_user_id text,
-        initiator_project_id text, display_name text, outcome text, verdict text, reason text,
-        evidence text, effect text, started_at bigint, finished_at bigint, last_event_at bigint,
-        linked_request_key uuid, host text, cell text, region text, availability_zone text, cloud text, labels jsonb,
-        steps jsonb, failure_count int)
+    select {request.selected}, n.failure_count
+    from json_to_recordset(%(rows)s::json) as n ({request.types}, failure_count int)
 ), found as (
-    select request_key, instance_uuid, request_id, family, action, target_kind, target_id, global_request_id,
-           owner_project_id, initiator_user_id, initiator_project_id, display_name, outcome, verdict, reason, evidence,
-           effect, started_at, finished_at, last_event_at, linked_request_key, host, cell, region, availability_zone,
-           cloud, labels, steps, failure_count
+    select {request.columns}, failure_count
     from requests r
     where instance_uuid = any(%(instances)s::uuid[])
       and not instance_uuid::text || '/' || coalesce(request_id, '') = any(%(left_out)s::text[])
@@ -295,21 +281,9 @@ where e.* is distinct from s.*
 
 -- name: compare_failures
 with expected as (
-    select failure_id, request_key, instance_uuid, request_id, action, host, node, step, attempt, exception, chain,
-           code, reason, blame, retryable, effect, to_timestamp(occurred_at::float8 / 1e6) as occurred_at, fingerprint,
-           owner_project_id, display_name, cell, region, availability_zone, target_kind, target_id, migration_id,
-           source_host, dest_host, event_ids, detail_event_id
-    from json_to_recordset(%(rows)s::json) as n (
-        failure_id uuid, request_key uuid, instance_uuid uuid, request_id text, action text, host text, node text,
-        step text, attempt int, exception text, chain jsonb, code int, reason text, blame text, retryable boolean,
-        effect text, occurred_at bigint, fingerprint text, owner_project_id text, display_name text, cell text,
-        region text, availability_zone text, target_kind text, target_id text, migration_id text, source_host text,
-        dest_host text, event_ids uuid[], detail_event_id uuid)
+    select {failure.selected} from json_to_recordset(%(rows)s::json) as n ({failure.types})
 ), found as (
-    select failure_id, request_key, instance_uuid, request_id, action, host, node, step, attempt, exception, chain,
-           code, reason, blame, retryable, effect, occurred_at, fingerprint, owner_project_id, display_name, cell,
-           region, availability_zone, target_kind, target_id, migration_id, source_host, dest_host, event_ids,
-           detail_event_id
+    select {failure.columns}
     from failures f
     where instance_uuid = any(%(instances)s::uuid[])
       and not instance_uuid::text || '/' || coalesce(request_id, '') = any(%(left_out)s::text[])

@@ -2,9 +2,7 @@
 
 -- name: load_failures_page
 -- Newest first; `at` and `id` are the sort key of the last row of the page before.
-select failure_id, request_key, instance_uuid, request_id, action, host, node, step, attempt, exception, code, reason,
-       blame, retryable, effect, occurred_at, fingerprint, owner_project_id, display_name, cell, region,
-       availability_zone, target_kind, target_id
+select {failure.api}
   from failures
  where (%(since)s::timestamptz is null or occurred_at >= %(since)s)
    and (%(until)s::timestamptz is null or occurred_at < %(until)s)
@@ -26,17 +24,13 @@ select failure_id, request_key, instance_uuid, request_id, action, host, node, s
  limit %(limit)s;
 
 -- name: load_failure
-select failure_id, request_key, instance_uuid, request_id, action, host, node, step, attempt, exception, code, reason,
-       blame, retryable, effect, occurred_at, fingerprint, owner_project_id, display_name, cell, region,
-       availability_zone, target_kind, target_id, event_ids, detail_event_id
+select {failure.api}, event_ids, detail_event_id
   from failures
  where failure_id = %(failure_id)s;
 
 -- name: load_failures_of_requests
 -- In the order in which they happened.
-select failure_id, request_key, instance_uuid, request_id, action, host, node, step, attempt, exception, code, reason,
-       blame, retryable, effect, occurred_at, fingerprint, owner_project_id, display_name, cell, region,
-       availability_zone, target_kind, target_id
+select {failure.api}
   from failures
  where request_key = any(%(request_keys)s)
  order by occurred_at, failure_id;

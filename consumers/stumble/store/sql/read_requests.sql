@@ -1,10 +1,6 @@
 -- name: load_requests_by_id
 -- All requests with a request id, a global request id or a request key; they may be of several servers and actions.
-select r.request_key, r.instance_uuid, r.request_id, r.family, r.action, r.target_kind, r.target_id,
-       r.global_request_id, r.owner_project_id, r.initiator_user_id, r.initiator_project_id, r.display_name,
-       r.outcome, r.verdict, r.reason, r.evidence, r.effect, r.started_at, r.finished_at, r.last_event_at, r.updated_at,
-       r.linked_request_key, r.host, r.cell, r.region, r.availability_zone, r.cloud, r.labels, r.steps,
-       r.failure_count
+select {request.api}, r.failure_count, r.updated_at
   from requests r
  where r.request_key = any(array(select request_key from requests where request_id = %(id)s
                                  union all
@@ -15,11 +11,7 @@ select r.request_key, r.instance_uuid, r.request_id, r.family, r.action, r.targe
 
 -- name: load_requests_of_instance
 -- Newest first. A request without a known start is sorted by its last event.
-select r.request_key, r.instance_uuid, r.request_id, r.family, r.action, r.target_kind, r.target_id,
-       r.global_request_id, r.owner_project_id, r.initiator_user_id, r.initiator_project_id, r.display_name,
-       r.outcome, r.verdict, r.reason, r.evidence, r.effect, r.started_at, r.finished_at, r.last_event_at, r.updated_at,
-       r.linked_request_key, r.host, r.cell, r.region, r.availability_zone, r.cloud, r.labels, r.steps,
-       r.failure_count, coalesce(r.started_at, r.last_event_at, r.updated_at) as sort_at
+select {request.api}, r.failure_count, r.updated_at, coalesce(r.started_at, r.last_event_at, r.updated_at) as sort_at
   from requests r
  where r.instance_uuid = %(instance)s
    and (%(action)s::text[] is null or r.action = any(%(action)s))
@@ -33,9 +25,7 @@ select r.request_key, r.instance_uuid, r.request_id, r.family, r.action, r.targe
  limit %(limit)s;
 
 -- name: load_last_failure_of_instance
-select failure_id, request_key, instance_uuid, request_id, action, host, node, step, attempt, exception, code, reason,
-       blame, retryable, effect, occurred_at, fingerprint, owner_project_id, display_name, cell, region,
-       availability_zone, target_kind, target_id
+select {failure.api}
   from failures
  where instance_uuid = %(instance)s
  order by occurred_at desc, failure_id

@@ -33,12 +33,10 @@ from stumble.store.connect import connect
 from stumble.store.partitions import EventPartitions
 from stumble.store.queries import query
 from stumble.wire import codec
-from stumble.wire.ids import new_event_id
 from stumble.wire.schemas import EVENT
 from stumble.wire.topics import partition_key
+from tests.support.events import NOW_US, framed
 from tests.support.services import ROOT, cli_environment
-
-NOW_US = time.time_ns() // 1000
 
 
 def stream(events: int = 2000, **settings: Any) -> list[Item]:
@@ -51,36 +49,6 @@ def stream(events: int = 2000, **settings: Any) -> list[Item]:
         "disturbance": Disturbance(duplicates=0.05, disorder=0.1),
     }
     return list(Stream(Settings(events=events, **(given | settings))))
-
-
-def framed(event: Mapping[str, Any]) -> bytes:
-    return codec.frame_single_object(EVENT, codec.encode(EVENT, event))
-
-
-def event(**fields: Any) -> dict[str, Any]:
-    """One event of a stop, at `at` seconds; whatever is named is set."""
-    at = NOW_US + int(fields.pop("at", 0) * 1_000_000)
-    base: dict[str, Any] = {
-        "event_id": new_event_id(at),
-        "occurred_at": at,
-        "emitted_at": at,
-        "action": "stop",
-        "phase": "START",
-        "scope": "REQUEST",
-        "instance_uuid": "11111111-1111-4111-8111-111111111111",
-        "request_id": "req-1",
-        "initiator_user_id": "u1",
-        "initiator_project_id": "p1",
-        "owner_project_id": "p1",
-        "service": "nova-compute",
-        "host": "host-1",
-    }
-    base["source"] = {"kind": "TAP", "signal": fields.pop("signal", "action_start")}
-    return base | fields
-
-
-def failure(exception: str = "InstancePowerOffFailure", message: str = "it broke") -> dict[str, Any]:
-    return {"exception": exception, "message": message, "reason": message, "blame": "UNKNOWN"}
 
 
 @dataclass
