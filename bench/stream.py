@@ -8,7 +8,7 @@ from typing import Any
 
 from confluent_kafka import Producer
 
-from stumble.simulator import Settings, Stream, benchmark
+from stumble.simulator import Stream, StreamSettings, benchmark
 from stumble.wire.codec import decode, encode, frame_single_object
 from stumble.wire.headers import record_headers
 from stumble.wire.schemas import EVENT
@@ -29,7 +29,7 @@ def history(count: int) -> Iterable[dict[str, Any]]:
     """Yield `count` other events of the same kind, from before the benchmark stream's time."""
     settings = benchmark.settings(events=count * 2)
     before = settings.start_us - 3 * 86_400_000_000
-    other = Settings(
+    other = StreamSettings(
         seed=settings.seed + 1,
         start_us=before,
         instances=20_000,

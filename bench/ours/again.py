@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from bench.ours.common import Clock, say
-from stumble.audit.audit import Audit, Scope
+from stumble.audit.audit import Audit, AuditScope
 from stumble.projector.settings import ProjectorSettings
 from stumble.settings.base import load
 
@@ -22,7 +22,7 @@ def main(what: str, place: str) -> None:
 
         clock.report(Replay(load(), None, None, told).into(place).records)
         return
-    audit = Audit(load(), ProjectorSettings(), Scope(), on_progress=told)
+    audit = Audit(load(), ProjectorSettings(), AuditScope(), on_progress=told)
     report = audit.run()
     audit.close()
     if not report.equal:

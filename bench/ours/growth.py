@@ -14,7 +14,7 @@ from stumble.projector.settings import ProjectorSettings
 from stumble.settings.base import load
 
 if TYPE_CHECKING:
-    from stumble.ingest.transaction import Applied
+    from stumble.ingest.transaction import WriteSummary
 
 
 def main(count: int, every: int) -> None:
@@ -23,7 +23,7 @@ def main(count: int, every: int) -> None:
     stop, applied = threading.Event(), projector.health.applied
     done, samples, last = 0, [], (0, time.monotonic(), time.process_time())
 
-    def count_up(result: Applied, seconds: float) -> None:
+    def count_up(result: WriteSummary, seconds: float) -> None:
         nonlocal done, last
         applied(result, seconds)
         done += result.events + result.duplicates

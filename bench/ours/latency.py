@@ -10,7 +10,7 @@ import psycopg
 
 from bench.ours.common import say
 from stumble.emitter import Emitter
-from stumble.simulator import Settings, Stream
+from stumble.simulator import Stream, StreamSettings
 from stumble.simulator.clock import Pacer
 
 _LOOK_EVERY = 0.004
@@ -53,7 +53,7 @@ class Watch:
 
 def main(outbox: str, url: str, rate: float, seconds: float) -> None:
     """Emit `rate` events a second for `seconds`."""
-    settings = Settings(seed=99, start_us=time.time_ns() // 1000, rate=rate, seconds=seconds, pace=0.2)
+    settings = StreamSettings(seed=99, start_us=time.time_ns() // 1000, rate=rate, seconds=seconds, pace=0.2)
     emitter, watch, stop = Emitter(outbox, service="bench", host="bench"), Watch(url), threading.Event()
     looking = threading.Thread(target=watch.run, args=(stop,))
     looking.start()

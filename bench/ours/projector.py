@@ -14,7 +14,7 @@ from stumble.settings.base import load
 if TYPE_CHECKING:
     from confluent_kafka import Message
 
-    from stumble.ingest.transaction import Applied
+    from stumble.ingest.transaction import WriteSummary
 
 
 def main(count: int) -> None:
@@ -29,7 +29,7 @@ def main(count: int) -> None:
             clock.start()
         return messages
 
-    def count_up(result: Applied, seconds: float) -> None:
+    def count_up(result: WriteSummary, seconds: float) -> None:
         nonlocal done
         applied(result, seconds)
         done += result.events + result.duplicates

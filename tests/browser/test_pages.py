@@ -6,7 +6,7 @@ import uuid
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from stumble.outcome.facts import Fact, Origin
+from stumble.outcome.facts import EventOrigin, Fact
 from tests.integration.api.rows import START, Store, micros
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def test_nothing_yet_is_a_sentence_until_something_comes(store: Store, page: Pag
 
 
 def _state(at: datetime, vm_state: str, task_state: str | None) -> Fact:
-    origin = Origin(*[None] * 13, ())
+    origin = EventOrigin(*[None] * 13, ())
     state = (vm_state, task_state, None, None)
     return Fact(micros(at), str(uuid.uuid4()), "instance.update", "PROGRESS", None, None, state, None, None, origin)
 

@@ -8,8 +8,8 @@ from random import Random
 from uuid import UUID
 
 from stumble.outbox.folders import places, segment_path, segments
-from stumble.outbox.reader import Cursor, OutboxReader
-from stumble.outbox.record import Record
+from stumble.outbox.reader import OutboxCursor, OutboxReader
+from stumble.outbox.record import OutboxRecord
 
 
 def sizes(outbox: Path) -> dict[str, int]:
@@ -22,12 +22,12 @@ def sizes(outbox: Path) -> dict[str, int]:
     return found
 
 
-def records(path: str) -> list[Record]:
+def records(path: str) -> list[OutboxRecord]:
     """Return the sound records of one segment."""
     file = Path(path)
     reader = OutboxReader(file.parent)
     try:
-        return reader.read(Cursor(int(file.stem), 0), live=True, max_bytes=64 << 20).records
+        return reader.read(OutboxCursor(int(file.stem), 0), live=True, max_bytes=64 << 20).records
     finally:
         reader.close()
 
@@ -70,5 +70,5 @@ def tear(outbox: Path, before: dict[str, int], rng: Random) -> set[str]:
     return gone
 
 
-def _id(record: Record) -> str:
+def _id(record: OutboxRecord) -> str:
     return str(UUID(bytes=record.envelope.event_id))

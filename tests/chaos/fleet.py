@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from stumble.simulator import Disturbance, Settings, Stream
+from stumble.simulator import Disturbance, Stream, StreamSettings
 from stumble.simulator.mix import Mix
 from stumble.simulator.truth import Truth
 
@@ -56,7 +56,7 @@ class Told(NamedTuple):
 
 def tell(plan: Plan) -> Iterator[Told]:
     """Yield the stream of a plan: always the same."""
-    settings = Settings(
+    settings = StreamSettings(
         seed=plan.seed,
         start_us=plan.start_us,
         instances=plan.instances,

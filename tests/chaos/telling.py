@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from standardwebhooks import Webhook
 
-from stumble.alerts.rules import On, load_rules
+from stumble.alerts.rules import RuleTrigger, load_rules
 from stumble.alerts.state import problem_of
 from stumble.wire.ids import alert_event_id, publication_event_id
 
@@ -120,7 +120,7 @@ def wanted_alerts(publications: Iterable[tuple[str, dict[str, Any]]]) -> set[tup
     `publications`: kind and payload of first revisions of failures and of all of outcomes. What spreads within a window
     depends on when it arrived, so rules about that are left out.
     """
-    rules = [rule for rule in load_rules(RULES).rule if rule.on is not On.SPREAD]
+    rules = [rule for rule in load_rules(RULES).rule if rule.on is not RuleTrigger.SPREAD]
     return {
         (rule.name, payload["fingerprint"] if kind == "failure" else problem_of(payload))
         for kind, payload in publications

@@ -10,7 +10,7 @@ from fastavro import schemaless_writer
 
 from stumble.local.registry import LocalRegistry
 from stumble.settings.kafka import KafkaSettings
-from stumble.settings.registry import Registry, SchemaRefused
+from stumble.settings.registry import Registry, SchemaRejected
 from stumble.wire import codec, schemas
 from stumble.wire.errors import RegistryUnavailable, UnknownSchema
 from stumble.wire.schemas import load
@@ -56,7 +56,7 @@ def test_full_transitive_lets_in_a_new_field_and_keeps_out_a_changed_one(registr
     grown["fields"].append({"name": "more", "doc": "x", "type": ["null", "string"], "default": None, "maxBytes": 9})
     registry.register("gate", load(json.dumps(grown), 2))
     grown["fields"][0] = {"name": "event_id", "doc": "x", "type": "long", "default": 0}
-    with pytest.raises(SchemaRefused, match="refuses"):
+    with pytest.raises(SchemaRejected, match="refuses"):
         registry.register("gate", load(json.dumps(grown), 3))
 
 

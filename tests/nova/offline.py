@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from stumble.outbox import Cursor, OutboxReader
+from stumble.outbox import OutboxCursor, OutboxReader
 from stumble.outbox.folders import places
 from stumble.outcome.derive import derive
 from stumble.outcome.facts import fact_of
@@ -18,7 +18,7 @@ from stumble.wire import codec, schemas
 def events_of(outbox: Path) -> Iterator[dict[str, Any]]:
     """Yield every event in every folder of the outbox, in the order each process wrote them."""
     for place in places(str(outbox)):
-        reader, cursor = OutboxReader(place.path), Cursor()
+        reader, cursor = OutboxReader(place.path), OutboxCursor()
         while True:
             chunk = reader.read(cursor, live=False)
             for record in chunk.records:

@@ -17,17 +17,17 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
-from stumble.ingest.batch import Batch, Span
-from stumble.ingest.decoding import Reader, Reading
+from stumble.ingest.batch import Batch, OffsetSpan
+from stumble.ingest.decoding import DecodedEvent, EventDecoder
 from stumble.ingest.difference_writer import WITHDRAWN
-from stumble.ingest.transaction import EVERYTHING, Applied, Ledger
+from stumble.ingest.transaction import ALL_SIGHTINGS, StoreWriter, WriteSummary
 from stumble.outcome.derive import derive
 from stumble.outcome.diff import counters_of
 from stumble.outcome.facts import fact_of
 from stumble.outcome.records import RequestRecord
 from stumble.provision.topics import apply, plan
 from stumble.settings.kafka import KafkaSettings
-from stumble.simulator import Disturbance, Item, Settings, Stream
+from stumble.simulator import Disturbance, Item, Stream, StreamSettings
 from stumble.store.adapters import register
 from stumble.store.connect import connect
 from stumble.store.partitions import EventPartitions
@@ -48,7 +48,7 @@ def stream(events: int = 2000, **settings: Any) -> list[Item]:
         "failures": 0.3,
         "disturbance": Disturbance(duplicates=0.05, disorder=0.1),
     }
-    return list(Stream(Settings(events=events, **(given | settings))))
+    return list(Stream(StreamSettings(events=events, **(given | settings))))
 
 
 @dataclass
@@ -87,8 +87,8 @@ class Hand:
     def __init__(self, url: str, partitions: int = 4, *, topic_id: str = "t1", **options: Any) -> None:
         self.connection = connect(url)
         register(self.connection)
-        self.ledger = Ledger("instance-actions", topic_id, EventPartitions(90), **options)
-        self.reader = Reader()
+        self.ledger = StoreWriter("instance-actions", topic_id, EventPartitions(90), **options)
+        self.reader = EventDecoder()
         self.partitions = partitions
         self.offsets = dict.fromkeys(range(partitions), 0)
         self.connection.execute(
@@ -112,14 +112,14 @@ class Hand:
             offset = following[partition]
             batch.readings.append(self.read(one, partition, offset))
             following[partition] = offset + 1
-            batch.spans[partition] = Span(self.offsets[partition], offset + 1)
+            batch.spans[partition] = OffsetSpan(self.offsets[partition], offset + 1)
         return batch
 
-    def read(self, one: Mapping[str, Any], partition: int, offset: int) -> Reading:
+    def read(self, one: Mapping[str, Any], partition: int, offset: int) -> DecodedEvent:
         value = framed(one)
         return self.reader.read(FakeRecord(value, (partition, offset)), value, partition, offset)
 
-    def write(self, events: Iterable[Mapping[str, Any]]) -> Applied:
+    def write(self, events: Iterable[Mapping[str, Any]]) -> WriteSummary:
         applied = self.ledger.apply(self.connection, self.batch(events))
         self.offsets.update(applied.offsets)
         return applied
@@ -319,7 +319,7 @@ class World:
     def joinable(self) -> list[str]:
         """Sightings that an instance has yet to take: the only one that knows their request id."""
         with connect(self.url) as session:
-            rows = session.execute(query("load_joinable_sightings"), {"window": EVERYTHING})
+            rows = session.execute(query("load_joinable_sightings"), {"window": ALL_SIGHTINGS})
             takers = Counter(event_id for event_id, *_ in rows)
         return [event_id for event_id, count in takers.items() if count == 1]
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from stumble.alerts.state import State, annotations_of, extent_of, labels_of, link_of
+from stumble.alerts.state import AlertState, annotations_of, extent_of, labels_of, link_of
 from stumble.store.queries import query
 from stumble.wire.ids import alert_event_id, alert_key
 
@@ -27,14 +27,18 @@ RESOLVED = "resolved"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class Changes:
+class AlertMessages:
     """Lays messages down; `public_url` is where links lead."""
 
     def __init__(self, public_url: str) -> None:
         self._public_url = public_url
 
     def begun(
-        self, connection: Connection[Any], subscribers: Sequence[Subscription], alerts: Sequence[State], rules: RuleBook
+        self,
+        connection: Connection[Any],
+        subscribers: Sequence[Subscription],
+        alerts: Sequence[AlertState],
+        rules: RuleBook,
     ) -> int:
         """Tell who wants to hear of it that alerts fire, in the caller's transaction; returns how many messages."""
         rows: list[dict[str, Any]] = []
@@ -45,7 +49,7 @@ class Changes:
                 rows += [_delivery(subscription, alert, FIRING, told) for subscription in wanted]
         return _add(connection, rows)
 
-    def over(self, connection: Connection[Any], alerts: Sequence[State], rules: RuleBook) -> int:
+    def over(self, connection: Connection[Any], alerts: Sequence[AlertState], rules: RuleBook) -> int:
         """Tell those who heard of them that alerts are over, in the caller's transaction; returns how many messages."""
         heard: dict[str, list[tuple[str, dict[str, Any]]]] = defaultdict(list)
         for subscription, message, told in connection.execute(
@@ -61,7 +65,7 @@ class Changes:
                     rows.append(_delivery(subscription, alert, RESOLVED, {**over, **same}))
         return _add(connection, rows)
 
-    def _told(self, connection: Connection[Any], alert: State, rules: RuleBook, status: str) -> dict[str, Any]:
+    def _told(self, connection: Connection[Any], alert: AlertState, rules: RuleBook, status: str) -> dict[str, Any]:
         extent = extent_of(connection, alert, rules.match_of(alert.rule))
         return {
             "status": status,
@@ -76,11 +80,11 @@ class Changes:
         }
 
 
-def _message(alert: State, status: str) -> str:
+def _message(alert: AlertState, status: str) -> str:
     return alert_event_id(alert.rule, alert.problem, (alert.starts_at - _EPOCH) // timedelta(microseconds=1), status)
 
 
-def _delivery(subscription_id: str, alert: State, status: str, told: dict[str, Any]) -> dict[str, Any]:
+def _delivery(subscription_id: str, alert: AlertState, status: str, told: dict[str, Any]) -> dict[str, Any]:
     return {
         "subscription_id": subscription_id,
         "message_id": _message(alert, status),

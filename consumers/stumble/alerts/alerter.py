@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from stumble.alerts.delivery import Delivery, UndeliveredError
+from stumble.alerts.delivery import TopicPublisher, UndeliveredError
 from stumble.alerts.lease import SECONDS, Lease, LeaseLostError
-from stumble.alerts.publications import Feed
+from stumble.alerts.publications import PublicationCursor
 from stumble.metrics import definitions as d
 from stumble.metrics.process import ProcessMetrics
-from stumble.runtime.state_log import Notices
+from stumble.runtime.state_log import StateLog
 from stumble.store.connect import StoreError, connect, shown
 from stumble.store.version import require_current
 from stumble.wire.errors import RegistryUnavailable
@@ -40,9 +40,9 @@ class Alerter:
     def __init__(self, settings: Settings, *, lease_seconds: float = SECONDS) -> None:
         self._url = settings.database_url.get_secret_value()
         self._lease = Lease("alerter", lease_seconds)
-        self._feed = Feed(self._lease)
-        self._delivery = Delivery(settings.kafka)
-        self._notices = Notices(LOG)
+        self._feed = PublicationCursor(self._lease)
+        self._delivery = TopicPublisher(settings.kafka)
+        self._notices = StateLog(LOG)
         self.metrics = ProcessMetrics("alerter")
         self._connection: Connection[Any] | None = None
         self._active = False

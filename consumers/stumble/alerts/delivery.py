@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from confluent_kafka import Message
 
-    from stumble.alerts.publications import Row
+    from stumble.alerts.publications import StoredPublication
     from stumble.settings.kafka import KafkaSettings
     from stumble.wire.schemas import Schema
 
@@ -33,7 +33,7 @@ class UndeliveredError(StumbleError):
     """The broker did not take all of it: nothing is marked, all of it is sent again."""
 
 
-class Delivery:
+class TopicPublisher:
     """An idempotent producer for `ActionFailed` and `ActionOutcome`."""
 
     def __init__(self, kafka: KafkaSettings) -> None:
@@ -46,7 +46,7 @@ class Delivery:
         config = kafka.producer_config(linger_ms=5, message_timeout_ms=int(_SECONDS * 1000), compression_type="lz4")
         self._producer = Producer({"log_level": 2, **config})
 
-    def send(self, rows: Sequence[Row]) -> None:
+    def send(self, rows: Sequence[StoredPublication]) -> None:
         """Send rows in their order and wait; raises `UndeliveredError` or `RegistryUnavailable`."""
         failed: list[str] = []
 
@@ -64,7 +64,7 @@ class Delivery:
         if failed or left:
             raise UndeliveredError(f"Kafka did not take {len(failed) + left} records: {(failed or ['no answer'])[0]}.")
 
-    def _produce(self, row: Row, delivered: Any) -> None:
+    def _produce(self, row: StoredPublication, delivered: Any) -> None:
         topic, schema, encoder = self._kinds[row.kind]
         record = record_of(row)
         self._producer.produce(
@@ -83,7 +83,7 @@ class Delivery:
         return frame_confluent(self._registry.register(topic, schema), b"")
 
 
-def record_of(row: Row) -> dict[str, Any]:
+def record_of(row: StoredPublication) -> dict[str, Any]:
     """Return the record of one revision: the same at every delivery."""
     subject = "failure_id" if row.kind == "failure" else "request_key"
     return {

@@ -10,14 +10,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from stumble.alerts.rules import On, Rule, RuleBook
-from stumble.alerts.state import State, problem_of
+from stumble.alerts.rules import AlertRule, RuleBook, RuleTrigger
+from stumble.alerts.state import AlertState, problem_of
 from stumble.store.queries import query
 
 if TYPE_CHECKING:
     from psycopg import Connection
 
-    from stumble.alerts.publications import Row
+    from stumble.alerts.publications import StoredPublication
 
 #: What an alert keeps of its last record, for labels and text.
 _KEPT = (
@@ -26,7 +26,7 @@ _KEPT = (
 )  # fmt: skip
 
 
-class Noted(NamedTuple):
+class ProblemState(NamedTuple):
     """What is known of a problem after a batch."""
 
     is_new: bool
@@ -34,51 +34,51 @@ class Noted(NamedTuple):
     is_muted: bool
 
 
-class Spread(NamedTuple):
+class ProblemSpread(NamedTuple):
     """How many failures a rule about spreading problems found in its window, and when the first of them happened."""
 
     failures: int
     first_occurred_us: int
 
 
-class Hit(NamedTuple):
+class RuleHit(NamedTuple):
     """One rule that speaks of one problem, the failures that came in just now, and what had come before."""
 
-    rule: Rule
+    rule: AlertRule
     problem: str
-    rows: list[Row]
-    spread: Spread | None = None
+    rows: list[StoredPublication]
+    spread: ProblemSpread | None = None
 
 
-class Engine:
+class RuleEngine:
     """Applies one book of rules; `rules` may be replaced between two batches."""
 
     def __init__(self, rules: RuleBook) -> None:
         self.rules = rules
 
-    def take(self, connection: Connection[Any], rows: Sequence[Row]) -> list[State]:
+    def take(self, connection: Connection[Any], rows: Sequence[StoredPublication]) -> list[AlertState]:
         """Take in publications, in the caller's transaction; returns the alerts that fire and did not before."""
         failures = [row for row in rows if row.kind == "failure" and row.status == "CURRENT" and row.revision == 1]
         groups = _grouped(row for row in failures if row.payload.get("fingerprint"))
         noted = _note(connection, groups)
         rules = [rule for rule in self.rules.rule if rule.enabled]
         turned = _turned(connection, [rule for rule in rules if rule.outcomes], rows)
-        hits: list[Hit] = []
+        hits: list[RuleHit] = []
         for rule in rules:
             hits += _ended(rule, turned) if rule.outcomes else self._failing(connection, rule, groups, noted)
         return _fire(connection, hits)
 
-    def rest(self, connection: Connection[Any]) -> list[State]:
+    def rest(self, connection: Connection[Any]) -> list[AlertState]:
         """End what was quiet for long enough, was muted or resolved; returns the alerts that are over."""
-        return [State(*row) for row in connection.execute(query("resolve_quiet_alerts"))]
+        return [AlertState(*row) for row in connection.execute(query("resolve_quiet_alerts"))]
 
     def _failing(
         self,
         connection: Connection[Any],
-        rule: Rule,
-        groups: dict[str, list[Row]],
-        noted: dict[str, Noted],
-    ) -> list[Hit]:
+        rule: AlertRule,
+        groups: dict[str, list[StoredPublication]],
+        noted: dict[str, ProblemState],
+    ) -> list[RuleHit]:
         fitting = {
             problem: matched
             for problem, rows in groups.items()
@@ -90,20 +90,20 @@ class Engine:
         going_on = _firing(connection, rule, fitting)
         starting = _starting(connection, rule, fitting, noted)
         return [
-            Hit(rule, problem, rows, None if problem in going_on else starting[problem])
+            RuleHit(rule, problem, rows, None if problem in going_on else starting[problem])
             for problem, rows in fitting.items()
             if problem in going_on or problem in starting
         ]
 
 
-def _grouped(rows: Iterable[Row]) -> dict[str, list[Row]]:
-    groups: dict[str, list[Row]] = defaultdict(list)
+def _grouped(rows: Iterable[StoredPublication]) -> dict[str, list[StoredPublication]]:
+    groups: dict[str, list[StoredPublication]] = defaultdict(list)
     for row in rows:
         groups[row.payload["fingerprint"]].append(row)
     return groups
 
 
-def _note(connection: Connection[Any], groups: dict[str, list[Row]]) -> dict[str, Noted]:
+def _note(connection: Connection[Any], groups: dict[str, list[StoredPublication]]) -> dict[str, ProblemState]:
     if not groups:
         return {}
     rows = [
@@ -116,36 +116,38 @@ def _note(connection: Connection[Any], groups: dict[str, list[Row]]) -> dict[str
         for problem, found in groups.items()
     ]
     answers = connection.execute(query("save_problems"), {"rows": json.dumps(rows)})
-    return {answer[0]: Noted(*answer[1:]) for answer in answers}
+    return {answer[0]: ProblemState(*answer[1:]) for answer in answers}
 
 
-def _firing(connection: Connection[Any], rule: Rule, problems: Iterable[str]) -> set[str]:
+def _firing(connection: Connection[Any], rule: AlertRule, problems: Iterable[str]) -> set[str]:
     found = connection.execute(query("load_firing_alerts"), {"problems": list(problems)})
     return {problem for name, problem in found if name == rule.name}
 
 
 def _starting(
     connection: Connection[Any],
-    rule: Rule,
-    fitting: dict[str, list[Row]],
-    noted: dict[str, Noted],
-) -> dict[str, Spread | None]:
-    if rule.on is On.FAILURE:
+    rule: AlertRule,
+    fitting: dict[str, list[StoredPublication]],
+    noted: dict[str, ProblemState],
+) -> dict[str, ProblemSpread | None]:
+    if rule.on is RuleTrigger.FAILURE:
         return dict.fromkeys(fitting)
-    if rule.on is On.PROBLEM:
+    if rule.on is RuleTrigger.PROBLEM:
         return {problem: None for problem in fitting if noted[problem].is_new or noted[problem].has_regressed}
     found = connection.execute(
         query("count_problem_spread"),
         {"fingerprints": list(fitting), "window": rule.window.total_seconds(), **rule.match.likes()},
     )
     return {
-        problem: Spread(failures, first_us)
+        problem: ProblemSpread(failures, first_us)
         for problem, failures, instances, projects, first_us in found
         if failures >= rule.failures and instances >= rule.instances and projects >= rule.projects
     }
 
 
-def _turned(connection: Connection[Any], rules: Sequence[Rule], rows: Sequence[Row]) -> list[Row]:
+def _turned(
+    connection: Connection[Any], rules: Sequence[AlertRule], rows: Sequence[StoredPublication]
+) -> list[StoredPublication]:
     """Return what requests came to that some rule speaks of, but for corrections that leave it as it was."""
     found = [
         row
@@ -158,15 +160,15 @@ def _turned(connection: Connection[Any], rules: Sequence[Rule], rows: Sequence[R
     return [row for row in found if row.id in turned]
 
 
-def _ended(rule: Rule, rows: Iterable[Row]) -> list[Hit]:
-    problems: dict[str, list[Row]] = defaultdict(list)
+def _ended(rule: AlertRule, rows: Iterable[StoredPublication]) -> list[RuleHit]:
+    problems: dict[str, list[StoredPublication]] = defaultdict(list)
     for row in rows:
         if rule.speaks_of(row.payload):
             problems[problem_of(row.payload)].append(row)
-    return [Hit(rule, problem, found) for problem, found in problems.items()]
+    return [RuleHit(rule, problem, found) for problem, found in problems.items()]
 
 
-def _fire(connection: Connection[Any], hits: Sequence[Hit]) -> list[State]:
+def _fire(connection: Connection[Any], hits: Sequence[RuleHit]) -> list[AlertState]:
     rows = [
         {
             "rule": rule.name,
@@ -183,8 +185,8 @@ def _fire(connection: Connection[Any], hits: Sequence[Hit]) -> list[State]:
     ]
     if not rows:
         return []
-    return [State(*row) for row in connection.execute(query("fire_alerts"), {"rows": json.dumps(rows)})]
+    return [AlertState(*row) for row in connection.execute(query("fire_alerts"), {"rows": json.dumps(rows)})]
 
 
-def _time(row: Row) -> int:
+def _time(row: StoredPublication) -> int:
     return int(row.payload.get("occurred_at") or row.payload.get("started_at") or row.created_us)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from stumble.alerts.lease import Lease, LeaseLostError
-from stumble.runtime.state_log import Notices
+from stumble.runtime.state_log import StateLog
 from stumble.store.connect import StoreError, connect
 from stumble.store.version import require_current
 
@@ -23,14 +23,14 @@ _LONGEST_BACKOFF = 5.0
 _STUCK_AFTER = 120.0
 
 
-class Worker(threading.Thread, ABC):
+class LeaseWorker(threading.Thread, ABC):
     """Calls `work` again and again while it holds the lease, until `stop` is set; one at a time over all alerters."""
 
     def __init__(self, name: str, url: str, stop: threading.Event, lease_seconds: float) -> None:
         super().__init__(name=name, daemon=True)
         self.lease = Lease(name, lease_seconds)
         self.log = logging.getLogger(f"stumble.{name}")
-        self.notices = Notices(self.log)
+        self.notices = StateLog(self.log)
         self._url = url
         self._stop_asked = stop
         self._connection: Connection[Any] | None = None

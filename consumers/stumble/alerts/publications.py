@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
 
-class Row(NamedTuple):
+class StoredPublication(NamedTuple):
     """One publication as the projector laid it down; `xid` and `id` are its place."""
 
     id: int
@@ -27,7 +27,7 @@ class Row(NamedTuple):
     created_us: int
 
 
-class Feed:
+class PublicationCursor:
     """A cursor over `publications`.
 
     A projector's transactions take their ids under its partition's lock, so the order (xid, id) is the order of each
@@ -45,7 +45,7 @@ class Feed:
         if row is not None:
             self._place = (row[0], row[1])
 
-    def read(self, connection: Connection[Any], limit: int) -> list[Row]:
+    def read(self, connection: Connection[Any], limit: int) -> list[StoredPublication]:
         """Return the next rows, oldest first; the same ones again until they are marked.
 
         `connection` commits each statement by itself: the horizon must be there before the rows are looked at.
@@ -53,9 +53,9 @@ class Feed:
         horizon = connection.execute(query("load_publications_horizon")).fetchone()
         given = {**self._at(), "horizon": str(horizon[0]) if horizon else "0", "limit": limit}
         rows = connection.execute(query("load_publications_after"), given)
-        return [Row(*row) for row in rows]
+        return [StoredPublication(*row) for row in rows]
 
-    def mark(self, connection: Connection[Any], last: Row) -> None:
+    def mark(self, connection: Connection[Any], last: StoredPublication) -> None:
         """Note that everything up to `last` is delivered; raises `LeaseLostError` when it's no longer ours to say."""
         moved = connection.execute(
             query("move_cursor"),

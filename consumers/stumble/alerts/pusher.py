@@ -9,11 +9,11 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from stumble.alerts import subscriptions
-from stumble.alerts.alert_messages import Changes
-from stumble.alerts.engine import Engine
+from stumble.alerts.alert_messages import AlertMessages
+from stumble.alerts.engine import RuleEngine
 from stumble.alerts.lease import SECONDS
-from stumble.alerts.lease_worker import Worker
-from stumble.alerts.publications import Feed
+from stumble.alerts.lease_worker import LeaseWorker
+from stumble.alerts.publications import PublicationCursor
 from stumble.alerts.receivers.alertmanager import Alertmanager, AlertmanagerError
 from stumble.alerts.rules import RulesError, load_rules
 from stumble.metrics import definitions as d
@@ -33,7 +33,7 @@ _RELOAD_EVERY = 2.0
 _AWAY_FOR = 5.0
 
 
-class Pusher(Worker):
+class Pusher(LeaseWorker):
     """Applies the rules, tells Alertmanager and lays down messages to subscribers until `stop` is set.
 
     Raises ``RulesError`` where it is made.
@@ -49,10 +49,10 @@ class Pusher(Worker):
     ) -> None:
         super().__init__("alerts", url, stop, lease_seconds)
         self._settings = settings
-        self._engine = Engine(load_rules(settings.rules))
+        self._engine = RuleEngine(load_rules(settings.rules))
         self._read_at = self._modified()
-        self._changes = Changes(settings.public_url)
-        self._feed = Feed(self.lease)
+        self._changes = AlertMessages(settings.public_url)
+        self._feed = PublicationCursor(self.lease)
         self._metrics = metrics or ProcessMetrics("alerter")
         self._metrics.gauge(d.RULES_VALID).set(1)
         self._alertmanager = Alertmanager(settings, self._metrics)

@@ -9,7 +9,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
-from stumble.alerts.rules import On, Rule, RuleBook
+from stumble.alerts.rules import AlertRule, RuleBook, RuleTrigger
 from stumble.alerts.state import problem_of
 
 
@@ -67,7 +67,7 @@ def rehearse(
 
 
 class _Play:
-    def __init__(self, rule: Rule, known: set[str], resolved: Mapping[str, datetime]) -> None:
+    def __init__(self, rule: AlertRule, known: set[str], resolved: Mapping[str, datetime]) -> None:
         self._rule = rule
         self._known = known
         self._resolved = dict(resolved)
@@ -93,7 +93,7 @@ class _Play:
                 self._rule.name, self._rule.severity, problem, failure["action"], failure["exception"], at, at
             )
             self._firing[problem] = alert
-            for earlier in list(recent)[:-1] if self._rule.on is On.SPREAD else ():
+            for earlier in list(recent)[:-1] if self._rule.on is RuleTrigger.SPREAD else ():
                 alert.add(earlier)  # a spread is about all that it was concluded from
         self._firing[problem].add(failure)
 
@@ -103,13 +103,13 @@ class _Play:
 
     def _starts(self, recent: deque[dict[str, Any]], *, is_new: bool) -> bool:
         rule = self._rule
-        if rule.on is On.SPREAD:
+        if rule.on is RuleTrigger.SPREAD:
             return (
                 len(recent) >= rule.failures
                 and len({item["instance_uuid"] for item in recent}) >= rule.instances
                 and len({item["owner_project_id"] for item in recent}) >= rule.projects
             )
-        return is_new or rule.on is not On.PROBLEM
+        return is_new or rule.on is not RuleTrigger.PROBLEM
 
     def _has_regressed(self, problem: str, at: datetime) -> bool:
         solved = self._resolved.get(problem)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from stumble.alerts.toml_lines import Places
+from stumble.alerts.toml_lines import TomlLines
 from stumble.outcome.records import BLAMES, EFFECTS, OUTCOMES, STALLED
 from stumble.outcome.rules import RULES
 from stumble.wire.errors import StumbleError
@@ -35,10 +35,10 @@ _FIELDS = {"project": "owner_project_id"}
 #: What a request doesn't have.
 _OF_FAILURES = ("exception", "blame", "host")
 #: What a request may come to that is worth an alert.
-TOLD_OUTCOMES = tuple(outcome for outcome in OUTCOMES if outcome not in ("IN_PROGRESS", "SUCCEEDED"))
+ALERT_OUTCOMES = tuple(outcome for outcome in OUTCOMES if outcome not in ("IN_PROGRESS", "SUCCEEDED"))
 
 
-class On(StrEnum):
+class RuleTrigger(StrEnum):
     """What makes a rule speak up."""
 
     FAILURE = "failure"
@@ -69,7 +69,7 @@ Duration = Annotated[timedelta, BeforeValidator(duration)]
 Patterns = Annotated[tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)]
 
 
-class Match(BaseModel):
+class RuleMatch(BaseModel):
     """What a failure or outcome must be: every field that is given, any of its patterns (``*`` and ``?`` work)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -110,14 +110,14 @@ def _like(pattern: str) -> str:
     return re.sub(r"([\\%_])", r"\\\1", pattern).replace("*", "%").replace("?", "_")
 
 
-class Rule(BaseModel):
+class AlertRule(BaseModel):
     """One rule."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")
-    on: On
-    match: Match = Match()
+    on: RuleTrigger
+    match: RuleMatch = RuleMatch()
     window: Duration = timedelta(minutes=10)
     failures: int = Field(1, ge=1)
     instances: int = Field(1, ge=1)
@@ -131,7 +131,7 @@ class Rule(BaseModel):
     @property
     def outcomes(self) -> tuple[str, ...]:
         """Which outcomes of requests it may speak of; none: it speaks of failures."""
-        return {On.OUTCOME: TOLD_OUTCOMES, On.STALLED: (STALLED,)}.get(self.on, ())
+        return {RuleTrigger.OUTCOME: ALERT_OUTCOMES, RuleTrigger.STALLED: (STALLED,)}.get(self.on, ())
 
     def speaks_of(self, payload: Mapping[str, Any]) -> bool:
         """Tell whether what a request came to (an ``ActionOutcome``) is what this rule is about."""
@@ -143,11 +143,11 @@ class RuleBook(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    rule: tuple[Rule, ...] = ()
+    rule: tuple[AlertRule, ...] = ()
 
-    def match_of(self, name: str) -> Match:
+    def match_of(self, name: str) -> RuleMatch:
         """Return which failures the rule called `name` counts; all of a problem's where it is there no more."""
-        return next((rule.match for rule in self.rule if rule.name == name), Match())
+        return next((rule.match for rule in self.rule if rule.name == name), RuleMatch())
 
     def warnings(self, *, alertmanager: bool) -> list[str]:
         """Return what works but is seldom wanted."""
@@ -162,7 +162,7 @@ class RuleBook(BaseModel):
                 f"{rule.name}: Alertmanager sees one alert per problem, however many failures come; "
                 "what must hear of each one subscribes by webhook or reads the topic"
                 for rule in self.rule
-                if rule.on is On.FAILURE and rule.enabled
+                if rule.on is RuleTrigger.FAILURE and rule.enabled
             ]
         return found
 
@@ -188,7 +188,7 @@ def parse_rules(text: str, source: str) -> RuleBook:
     except tomllib.TOMLDecodeError as error:
         raise RulesError(source, [_of_toml(str(error))]) from error
     given = document.pop("rule", [])
-    places = Places(text)
+    places = TomlLines(text)
     found = [
         (places.line(None, (name,)), f"{name}: nobody reads this; every rule begins with [[rule]]") for name in document
     ]
@@ -208,7 +208,7 @@ def _mistakes(given: dict[str, Any], names: list[object]) -> Iterator[tuple[tupl
         yield ("name",), f"name: two rules are called {given['name']}; give each its own name"
     names.append(given.get("name"))
     try:
-        rule = Rule.model_validate(given)
+        rule = AlertRule.model_validate(given)
     except ValidationError as error:
         wrong = [
             (tuple(part for part in item["loc"] if isinstance(part, str) and part != "[key]"), item)
@@ -217,10 +217,12 @@ def _mistakes(given: dict[str, Any], names: list[object]) -> Iterator[tuple[tupl
         for where, item in wrong:
             yield where, f"{'.'.join(where)}: {_reason(item['type'], where, item['msg'])}"
         try:  # what is left may be inconsistent besides
-            rule = Rule.model_validate({"name": "x", "on": "spread", **_without(given, [where for where, _ in wrong])})
+            rule = AlertRule.model_validate(
+                {"name": "x", "on": "spread", **_without(given, [where for where, _ in wrong])}
+            )
         except ValidationError:
             return
-        if given.get("on") not in set(On):
+        if given.get("on") not in set(RuleTrigger):
             return
     yield from _inconsistent(rule)
 
@@ -233,11 +235,11 @@ def _without(given: dict[str, Any], paths: list[tuple[str, ...]]) -> dict[str, A
     }
 
 
-def _inconsistent(rule: Rule) -> Iterator[tuple[tuple[str, ...], str]]:
+def _inconsistent(rule: AlertRule) -> Iterator[tuple[tuple[str, ...], str]]:
     """Yield what is well formed and can't be meant: it would never fire, or do something else than it says."""
     for name in sorted(rule.labels.keys() & _OWN_LABELS):
         yield ("labels", name), f"labels.{name}: stumble sets this label itself; choose another name"
-    if rule.on is not On.SPREAD:
+    if rule.on is not RuleTrigger.SPREAD:
         for name in ("window", "failures", "instances", "projects"):
             if name in rule.model_fields_set:
                 yield (name,), f"{name}: belongs to on = 'spread', not '{rule.on}'"
@@ -251,15 +253,15 @@ def _inconsistent(rule: Rule) -> Iterator[tuple[tuple[str, ...], str]]:
         yield ("match", name), said
 
 
-def _of_requests(rule: Rule) -> Iterator[tuple[tuple[str, ...], str]]:
-    if rule.on is On.OUTCOME and not rule.match.outcome:
-        yield ("on",), f"on: 'outcome' needs match.outcome, some of {', '.join(TOLD_OUTCOMES)}"
+def _of_requests(rule: AlertRule) -> Iterator[tuple[tuple[str, ...], str]]:
+    if rule.on is RuleTrigger.OUTCOME and not rule.match.outcome:
+        yield ("on",), f"on: 'outcome' needs match.outcome, some of {', '.join(ALERT_OUTCOMES)}"
     for name in _OF_FAILURES:
         if getattr(rule.match, name):
             yield ("match", name), f"match.{name}: on = '{rule.on}' speaks of requests, and only a failure has this"
 
 
-def misfits(match: Match, outcomes: Sequence[str] = OUTCOMES) -> Iterator[tuple[str, str]]:
+def misfits(match: RuleMatch, outcomes: Sequence[str] = OUTCOMES) -> Iterator[tuple[str, str]]:
     """Yield the fields of a match with patterns that nothing can fit, and why."""
     for name, known in {"blame": BLAMES, "effect": EFFECTS, "outcome": outcomes}.items():
         for pattern in getattr(match, name):
@@ -271,7 +273,7 @@ def _reason(kind: str, where: tuple[str, ...], said: str) -> str:
     if kind == "missing":
         return "is missing"
     if kind == "extra_forbidden":
-        known = Match.model_fields if where[0] == "match" else Rule.model_fields
+        known = RuleMatch.model_fields if where[0] == "match" else AlertRule.model_fields
         return "nobody reads this" + (_meant(where[-1], known) or f"; there are {', '.join(known)}")
     return said.removeprefix("Value error, ")
 

@@ -6,7 +6,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from stumble.alerts.lease import SECONDS
-from stumble.alerts.lease_worker import Worker
+from stumble.alerts.lease_worker import LeaseWorker
 from stumble.alerts.receivers.webhooks import Webhooks
 from stumble.metrics import definitions as d
 from stumble.metrics.process import ProcessMetrics
@@ -22,7 +22,7 @@ _IDLE = 0.05
 _LOOK_EVERY = 5.0
 
 
-class Sender(Worker):
+class WebhookSender(LeaseWorker):
     """Sends what is due until `stop` is set."""
 
     def __init__(

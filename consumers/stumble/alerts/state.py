@@ -16,7 +16,7 @@ from stumble.store.queries import query
 if TYPE_CHECKING:
     from psycopg import Connection
 
-    from stumble.alerts.rules import Match
+    from stumble.alerts.rules import RuleMatch
 
 #: What is said of requests, one or more, that came to an outcome.
 _CAME_TO = {
@@ -32,7 +32,7 @@ def problem_of(payload: Mapping[str, Any]) -> str:
     return f"{str(payload['outcome']).lower()}:{payload.get('action') or 'other'}"
 
 
-class State(NamedTuple):
+class AlertState(NamedTuple):
     """One alert as the store has it."""
 
     rule: str
@@ -48,7 +48,7 @@ class State(NamedTuple):
     failures: int
 
 
-class Extent(NamedTuple):
+class AlertExtent(NamedTuple):
     """How far a problem reaches since an alert began; `examples` are request id and instance of the newest."""
 
     failures: int
@@ -58,19 +58,19 @@ class Extent(NamedTuple):
     examples: Sequence[tuple[str, str]]
 
 
-def extent_of(connection: Connection[Any], state: State, match: Match) -> Extent:
+def extent_of(connection: Connection[Any], state: AlertState, match: RuleMatch) -> AlertExtent:
     """Ask the failures how far what a rule matches of a problem reaches since the alert's first one."""
     if _came_to(state):
         example = (str(state.last_payload.get("request_id") or ""), str(state.last_payload.get("instance_uuid") or ""))
-        return Extent(state.failures, state.failures, 0, 0, [example])
+        return AlertExtent(state.failures, state.failures, 0, 0, [example])
     row = connection.execute(
         query("count_problem_extent"), {"fingerprint": state.problem, "since": state.first_occurred_at, **match.likes()}
     ).fetchone()
     assert row is not None, "an aggregate gives a row"
-    return Extent(row[0], row[1], row[2], row[3], [(item[0], item[1]) for item in row[4] or ()])
+    return AlertExtent(row[0], row[1], row[2], row[3], [(item[0], item[1]) for item in row[4] or ()])
 
 
-def labels_of(state: State) -> dict[str, str]:
+def labels_of(state: AlertState) -> dict[str, str]:
     """Return an alert's identity: bounded values only."""
     words, last = re.split(r"[-_]", state.rule), state.last_payload
     name = "Stumble" + "".join(word[:1].upper() + word[1:] for word in words)
@@ -84,7 +84,7 @@ def labels_of(state: State) -> dict[str, str]:
     return {**state.labels, **own}
 
 
-def annotations_of(state: State, extent: Extent, public_url: str) -> dict[str, str]:
+def annotations_of(state: AlertState, extent: AlertExtent, public_url: str) -> dict[str, str]:
     """Return an alert's text: what, how much, since when, three examples, links. Never details."""
     last, action = state.last_payload, state.last_payload.get("action") or "an action"
     if verbs := _came_to(state):
@@ -109,7 +109,7 @@ def annotations_of(state: State, extent: Extent, public_url: str) -> dict[str, s
     }
 
 
-def _came_to(state: State) -> tuple[str, ...]:
+def _came_to(state: AlertState) -> tuple[str, ...]:
     """Return the words for requests; empty for an alert about failures."""
     return _CAME_TO.get(state.problem.partition(":")[0], ())
 
@@ -119,7 +119,7 @@ def counted(number: int, thing: str) -> str:
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
-def link_of(state: State, public_url: str) -> str:
+def link_of(state: AlertState, public_url: str) -> str:
     """Return where people see the problem."""
     wanted = {name: state.last_payload[name] for name in ("action", "exception") if state.last_payload.get(name)}
     return f"{public_url.rstrip('/')}/?{urlencode(wanted)}"

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
-from stumble.alerts.rules import SEVERITIES, Match, fits, misfits
+from stumble.alerts.rules import SEVERITIES, RuleMatch, fits, misfits
 from stumble.store.queries import query
 from stumble.wire.errors import StumbleError
 from stumble.wire.ids import publication_event_id
@@ -23,8 +23,8 @@ from stumble.wire.ids import publication_event_id
 if TYPE_CHECKING:
     from psycopg import Connection
 
-    from stumble.alerts.publications import Row
-    from stumble.alerts.state import State
+    from stumble.alerts.publications import StoredPublication
+    from stumble.alerts.state import AlertState
 
 KINDS = ("failure", "outcome", "alert")
 BODIES = ("standard", "alertmanager")
@@ -49,7 +49,7 @@ class Subscription:
     url: str
     body: str
     kinds: tuple[str, ...]
-    match: Match
+    match: RuleMatch
     rules: tuple[str, ...]
     severities: tuple[str, ...]
     secrets: tuple[str, ...]
@@ -57,11 +57,11 @@ class Subscription:
     disabled_at: datetime | None = None
     disabled_reason: str | None = None
 
-    def wants(self, row: Row) -> bool:
+    def wants(self, row: StoredPublication) -> bool:
         """Tell whether a publication is for this subscriber."""
         return self.disabled_at is None and row.kind in self.kinds and self.match.fits(row.payload)
 
-    def wants_alert(self, alert: State) -> bool:
+    def wants_alert(self, alert: AlertState) -> bool:
         """Tell whether this subscriber is to hear that an alert fires."""
         return (
             self.disabled_at is None
@@ -95,12 +95,12 @@ def add(
     _check(url, body, kinds, secret)
     _check_alerts(kinds, match or {}, rules, severities)
     try:
-        matched = Match.model_validate(match or {})
+        matched = RuleMatch.model_validate(match or {})
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
         said = first["msg"]
         if first["type"] == "extra_forbidden":
-            said = f"a match knows {', '.join(Match.model_fields)}"
+            said = f"a match knows {', '.join(RuleMatch.model_fields)}"
         raise SubscriptionError(f"match.{'.'.join(map(str, first['loc']))} is wrong: {said}.") from error
     for _, said in misfits(matched):
         raise SubscriptionError(f"{said}.")
@@ -138,7 +138,7 @@ def read_all(connection: Connection[Any], subscription_id: str | None = None) ->
             row[1],
             row[2],
             tuple(row[3]),
-            Match.model_validate(row[4]),
+            RuleMatch.model_validate(row[4]),
             tuple(row[5]),
             tuple(row[6]),
             tuple(row[7]),
@@ -168,7 +168,7 @@ def rotate(connection: Connection[Any], subscription_id: str) -> str:
     return fresh
 
 
-def queue(connection: Connection[Any], subscribers: Sequence[Subscription], rows: Sequence[Row]) -> int:
+def queue(connection: Connection[Any], subscribers: Sequence[Subscription], rows: Sequence[StoredPublication]) -> int:
     """Lay down what publications are for whom, in the caller's transaction; returns how many messages."""
     wanted = [
         {
@@ -228,7 +228,7 @@ def _check_alerts(kinds: Sequence[str], match: dict[str, Any], rules: Sequence[s
         raise SubscriptionError(f"There is no severity {min(unknown)}: there are {', '.join(SEVERITIES)}.")
     if strange := [rule for rule in rules if not _RULE.fullmatch(rule)]:
         raise SubscriptionError(f"No rule can be called {strange[0]!r}: name rules by letters, digits, _, -, * and ?.")
-    if wrong := [name for name in match if name in Match.model_fields and name not in _OF_ALERTS]:
+    if wrong := [name for name in match if name in RuleMatch.model_fields and name not in _OF_ALERTS]:
         raise SubscriptionError(
             f"match.{wrong[0]} can't choose among alerts, which are about all failures of one problem: match alerts by "
             f"{', '.join(_OF_ALERTS)}, rule or severity, or subscribe to alerts apart."

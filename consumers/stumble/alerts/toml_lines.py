@@ -8,7 +8,7 @@ _HEADER = re.compile(r"\s*\[(\[?)\s*([\w.\s\"'-]+?)\s*\]")
 _KEY = re.compile(r"\s*([\w\"'-]+(?:\s*\.\s*[\w\"'-]+)*)\s*=")
 
 
-class Places:
+class TomlLines:
     """The lines (from 1) of all rules, sections and keys of a text; values over several lines are passed over."""
 
     def __init__(self, text: str) -> None:

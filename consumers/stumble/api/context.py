@@ -10,21 +10,21 @@ from fastapi import Depends, Request
 from stumble.api.database import Database
 
 if TYPE_CHECKING:
-    from stumble.api.publication_hub import Feed
+    from stumble.api.publication_hub import PublicationHub
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
+class ApiContext:
     """Connections and the shared feed of one running app."""
 
     database: Database
-    feed: Feed
+    feed: PublicationHub
 
 
-def context(request: Request) -> Context:
+def context(request: Request) -> ApiContext:
     """Return the running app's context."""
-    found: Context = request.app.state.context
+    found: ApiContext = request.app.state.context
     return found
 
 
-Running = Annotated[Context, Depends(context)]
+Running = Annotated[ApiContext, Depends(context)]

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from stumble.api.models import Answer, Moment
+from stumble.api.models import ApiModel, Moment
 from stumble.deadletters.prediction import Outlook
 from stumble.deadletters.selection import State
 from stumble.deadletters.service import Done
@@ -14,7 +14,7 @@ from stumble.deadletters.service import Done
 Counts = dict[str, int]
 
 
-class Where(Answer):
+class RecordIdModel(ApiModel):
     """Where a record was when it could not be taken in."""
 
     topic: str
@@ -23,7 +23,7 @@ class Where(Answer):
     timestamp: Moment | None = Field(None, description="Kafka's time of the record; it keeps it when sent again.")
 
 
-class DeadLetter(Answer):
+class DeadLetterItem(ApiModel):
     """A record that could not be taken in."""
 
     partition: int = Field(description="Of the dead letter topic.")
@@ -48,10 +48,10 @@ class DeadLetter(Answer):
     key: str | None = None
     bytes: int = Field(description="Length of the value.")
     schema_claimed: str | None = None
-    origin: Where | None = None
+    origin: RecordIdModel | None = None
 
 
-class RawHeader(Answer):
+class RawHeader(ApiModel):
     """One header of the record, as it was."""
 
     name: str
@@ -59,7 +59,7 @@ class RawHeader(Answer):
     base64: str | None = None
 
 
-class WholeLetter(DeadLetter):
+class DeadLetterDetail(DeadLetterItem):
     """A letter with its bytes."""
 
     event: dict[str, Any] | None = Field(None, description="Where it can be read.")
@@ -68,14 +68,14 @@ class WholeLetter(DeadLetter):
     headers: list[RawHeader]
 
 
-class Letters(Answer):
+class DeadLetterPage(ApiModel):
     """One page of letters."""
 
-    items: list[DeadLetter]
+    items: list[DeadLetterItem]
     next: str | None = Field(None, description="Cursor of the next page; absent at the end.")
 
 
-class Group(Answer):
+class DeadLetterGroupItem(ApiModel):
     """Letters counted together."""
 
     count: int
@@ -88,7 +88,7 @@ class Group(Answer):
     example: str | None = Field(None, description="Place of the last of them.")
 
 
-class ReasonGroup(Group):
+class ReasonGroup(DeadLetterGroupItem):
     """Letters of one reason."""
 
     stage: str
@@ -96,23 +96,23 @@ class ReasonGroup(Group):
     message: str = Field(description="Without what differs from case to case.")
 
 
-class Stats(Answer):
+class DeadLetterStatsResponse(ApiModel):
     """How many there are, by reason, the most frequent first."""
 
-    total: Group
+    total: DeadLetterGroupItem
     reasons: list[ReasonGroup]
     looked_at: int = Field(description="Letters that were looked at, matching or not.")
     next: str | None = Field(None, description="Cursor where the topic goes on; absent at its end.")
 
 
-class RedriveOutcome(DeadLetter):
+class RedriveOutcome(DeadLetterItem):
     """What became of a letter."""
 
     done: Done = Field(description="SENT, WOULD_SEND (dry run), SKIPPED or REFUSED (by the broker).")
     why: str
 
 
-class Redriven(Answer):
+class RedriveResponse(ApiModel):
     """What a re-drive did, or would do."""
 
     items: list[RedriveOutcome]

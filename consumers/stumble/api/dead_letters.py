@@ -15,16 +15,22 @@ from fastapi.responses import StreamingResponse
 from psycopg import Connection
 from pydantic import Field, StringConstraints
 
-from stumble.api.dead_letter_models import DeadLetter, Letters, Redriven, Stats, WholeLetter
+from stumble.api.dead_letter_models import (
+    DeadLetterDetail,
+    DeadLetterItem,
+    DeadLetterPage,
+    DeadLetterStatsResponse,
+    RedriveResponse,
+)
 from stumble.api.manage import Session, from_here
 from stumble.api.params import Limit
 from stumble.api.problems import Conflict, NotFound, Unavailable, documented
 from stumble.deadletters import json_views
-from stumble.deadletters.dead_letter import Place
-from stumble.deadletters.reader import KafkaAwayError
-from stumble.deadletters.selection import Selection
-from stumble.deadletters.service import Desk, Orders
-from stumble.deadletters.stats import Statistics
+from stumble.deadletters.dead_letter import RecordId
+from stumble.deadletters.reader import KafkaUnavailableError
+from stumble.deadletters.selection import DeadLetterFilter
+from stumble.deadletters.service import DeadLetterService, RedriveOptions
+from stumble.deadletters.stats import DeadLetterStats
 from stumble.deadletters.status import BusyError
 
 T = TypeVar("T")
@@ -39,23 +45,23 @@ Partition = Annotated[int, Path(ge=0, lt=2**31)]
 Offset = Annotated[int, Path(ge=0, lt=10**18)]
 
 
-class Which(Selection):
+class DeadLetterQuery(DeadLetterFilter):
     """Which letters, and from where on."""
 
     cursor: Cursor = None
 
-    def start(self) -> Place | None:
+    def start(self) -> RecordId | None:
         """Where to begin."""
-        return Place.read(self.cursor) if self.cursor else None
+        return RecordId.read(self.cursor) if self.cursor else None
 
 
-class Page(Which):
+class DeadLetterPageQuery(DeadLetterQuery):
     """Which letters, from where on, and how many."""
 
     limit: Limit = 50
 
 
-class RedriveOrder(Which):
+class RedriveOrder(DeadLetterQuery):
     """Which letters to send again, and how."""
 
     limit: Limit = 500
@@ -65,40 +71,44 @@ class RedriveOrder(Which):
     readable: bool = Field(False, description="Only those that this version can read.")
 
     @property
-    def orders(self) -> Orders:
+    def orders(self) -> RedriveOptions:
         """How to re-drive."""
-        return Orders(self.dry_run, self.force, self.again, self.readable)
+        return RedriveOptions(self.dry_run, self.force, self.again, self.readable)
 
 
 router = APIRouter(tags=["dead letters"], responses=documented(400, 503), dependencies=[Depends(from_here)])
 
 
 @router.get("/v1/dead-letters", summary="Dead letters, oldest first")
-def get_dead_letters(request: Request, session: Session, page: Annotated[Page, Query()]) -> Letters:
+def get_dead_letters(
+    request: Request, session: Session, page: Annotated[DeadLetterPageQuery, Query()]
+) -> DeadLetterPage:
     """List what could not be taken in, with why, what became of it and what sending it again would come to.
 
     `next` is given as long as there may be more; an answer can be empty and still have one.
     """
-    items: list[DeadLetter] = []
+    items: list[DeadLetterItem] = []
     with _desk(request, session) as desk:
         for chunk in _bounded(desk, desk.chunks(page, page.start())):
             for entry in chunk:
                 if len(items) == page.limit:
-                    return Letters(items=items, next=str(entry.letter.place))
-                items.append(DeadLetter.model_validate(json_views.brief(entry)))
-        return Letters(items=items, next=_next(desk))
+                    return DeadLetterPage(items=items, next=str(entry.letter.place))
+                items.append(DeadLetterItem.model_validate(json_views.brief(entry)))
+        return DeadLetterPage(items=items, next=_next(desk))
 
 
 @router.get("/v1/dead-letters/stats", summary="How many, by reason")
-def get_statistics(request: Request, session: Session, which: Annotated[Which, Query()]) -> Stats:
+def get_statistics(
+    request: Request, session: Session, which: Annotated[DeadLetterQuery, Query()]
+) -> DeadLetterStatsResponse:
     """Count letters by stage, exception and message. `next` is given where an answer does not reach the end."""
-    found = Statistics()
+    found = DeadLetterStats()
     with _desk(request, session) as desk:
         for chunk in _bounded(desk, desk.chunks(which, which.start())):
             for entry in chunk:
                 found.add(entry)
         told = {**json_views.statistics(found), "looked_at": desk.looked_at, "next": _next(desk)}
-    return Stats.model_validate(told)
+    return DeadLetterStatsResponse.model_validate(told)
 
 
 @router.get(
@@ -107,7 +117,7 @@ def get_statistics(request: Request, session: Session, which: Annotated[Which, Q
     response_class=StreamingResponse,
     responses={200: {"content": {"application/x-ndjson": {"schema": {"type": "string"}}}}},
 )
-def export(request: Request, which: Annotated[Which, Query()]) -> StreamingResponse:
+def export(request: Request, which: Annotated[DeadLetterQuery, Query()]) -> StreamingResponse:
     """Give one JSON line a letter, with key, value and headers in base64."""
     lines = _lines(request, which)
     begun = next(lines)  # Kafka is asked before the answer begins: an error can still be told
@@ -115,17 +125,17 @@ def export(request: Request, which: Annotated[Which, Query()]) -> StreamingRespo
 
 
 @router.get("/v1/dead-letters/{partition}/{offset}", summary="One dead letter", responses=documented(404))
-def get_dead_letter(request: Request, session: Session, partition: Partition, offset: Offset) -> WholeLetter:
+def get_dead_letter(request: Request, session: Session, partition: Partition, offset: Offset) -> DeadLetterDetail:
     """Tell all of a letter: its event where it can be read, and the bytes as they are."""
     with _desk(request, session) as desk:
-        entry = desk.one(Place(partition, offset))
+        entry = desk.one(RecordId(partition, offset))
     if entry is None:
         raise NotFound(f"The dead letter topic holds nothing at {partition}:{offset}.")
-    return WholeLetter.model_validate(json_views.whole(entry))
+    return DeadLetterDetail.model_validate(json_views.whole(entry))
 
 
 @router.post("/v1/dead-letters/redrive", summary="Send again", responses=documented(409))
-def redrive(request: Request, session: Session, order: RedriveOrder) -> Redriven:
+def redrive(request: Request, session: Session, order: RedriveOrder) -> RedriveResponse:
     """Send records again to where they came from, byte for byte, and say what became of each.
 
     Repeat with `next` as `cursor`, and with `until`, for as long as there is a `next`. What was sent is remembered:
@@ -138,21 +148,21 @@ def redrive(request: Request, session: Session, order: RedriveOrder) -> Redriven
         for chunk in _bounded(desk, desk.redrive(which, order.orders, start=order.start(), limit=order.limit)):
             found += [json_views.outcome(item) for item in chunk]
         told = {"items": found, "dry_run": order.dry_run, "looked_at": desk.looked_at, "next": _next(desk)}
-    return Redriven.model_validate({**told, "until": until})
+    return RedriveResponse.model_validate({**told, "until": until})
 
 
 @contextmanager
-def _desk(request: Request, session: Connection[Any]) -> Iterator[Desk]:
+def _desk(request: Request, session: Connection[Any]) -> Iterator[DeadLetterService]:
     try:
-        with Desk(request.app.state.settings.kafka, session, seconds=_KAFKA_SECONDS) as desk:
+        with DeadLetterService(request.app.state.settings.kafka, session, seconds=_KAFKA_SECONDS) as desk:
             yield desk
-    except KafkaAwayError as error:
+    except KafkaUnavailableError as error:
         raise Unavailable(str(error)) from error
     except BusyError as error:
         raise Conflict(str(error)) from error
 
 
-def _bounded(desk: Desk, chunks: Generator[T]) -> Iterator[T]:
+def _bounded(desk: DeadLetterService, chunks: Generator[T]) -> Iterator[T]:
     """Pass chunks on until one answer has looked at enough."""
     end = time.monotonic() + _MOST_SECONDS
     try:
@@ -164,11 +174,11 @@ def _bounded(desk: Desk, chunks: Generator[T]) -> Iterator[T]:
         chunks.close()
 
 
-def _next(desk: Desk) -> str | None:
+def _next(desk: DeadLetterService) -> str | None:
     return str(desk.next) if desk.next else None
 
 
-def _lines(request: Request, which: Which) -> Iterator[str]:
+def _lines(request: Request, which: DeadLetterQuery) -> Iterator[str]:
     with request.app.state.writers.connection() as session, _desk(request, session) as desk:
         yield ""
         for entry in desk.entries(which, which.start()):

@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response
 
 from stumble.api import reads
-from stumble.api.context import Context, Running
+from stumble.api.context import ApiContext, Running
 from stumble.api.links import next_link
 from stumble.api.models import Details, FailureDetail, FailurePage
 from stumble.api.params import FailureFilter, FailureQuery
@@ -43,7 +43,7 @@ async def get_failure(failure_id: UUID, running: Running) -> FailureDetail:
     return await detailed(running, failure_id)
 
 
-async def detailed(running: Context, failure_id: UUID) -> FailureDetail:
+async def detailed(running: ApiContext, failure_id: UUID) -> FailureDetail:
     """Read a failure with the details of the event that shows it best; raises `NotFound`."""
     async with running.database.read() as connection:
         row = await reads.failure(connection, failure_id)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import psycopg
 from fastapi import APIRouter, Response
 
-from stumble.api.context import Context, Running
+from stumble.api.context import ApiContext, Running
 from stumble.api.database import fetch
 from stumble.api.models import Alive, PartitionProgress, Ready
 from stumble.api.problems import explain
@@ -41,7 +41,7 @@ async def readyz(running: Running, response: Response) -> Ready:
     return found
 
 
-async def _look(running: Context) -> Ready:
+async def _look(running: ApiContext) -> Ready:
     try:
         version, rows = await _read(running)
     except OUTAGES as error:
@@ -63,7 +63,7 @@ async def _look(running: Context) -> Ready:
     )
 
 
-async def _read(running: Context) -> tuple[StoreVersion, list[Row]]:
+async def _read(running: ApiContext) -> tuple[StoreVersion, list[Row]]:
     async with running.database.read() as connection:
         versions = await fetch(connection, statement("load_store_version"))
         if not versions:

@@ -42,7 +42,7 @@ Session = Annotated[Connection[Any], Depends(_session)]
 router = APIRouter(responses=documented(400, 503))
 
 
-class Note(BaseModel):
+class ProblemNote(BaseModel):
     """A word for those who look at it next."""
 
     model_config = ConfigDict(extra="forbid")
@@ -50,7 +50,7 @@ class Note(BaseModel):
     note: str | None = Field(None, max_length=1000)
 
 
-class Mute(Note):
+class ProblemMute(ProblemNote):
     """For how long a problem pushes no alert."""
 
     duration: Duration = Field(timedelta(hours=8), description="15m, 8h, 3d.", examples=["8h"])
@@ -100,19 +100,19 @@ def get_problem(session: Session, fingerprint: str) -> dict[str, Any]:
 
 
 @router.post("/v1/problems/{fingerprint}/resolve", tags=["problems"], summary="Resolve", responses=documented(404))
-def resolve_problem(session: Session, fingerprint: str, note: Note | None = None) -> dict[str, Any]:
+def resolve_problem(session: Session, fingerprint: str, note: ProblemNote | None = None) -> dict[str, Any]:
     """Say that a problem is solved; a failure that happens after this makes it regressed."""
     return _set_state(session, fingerprint, "RESOLVED", note)
 
 
 @router.post("/v1/problems/{fingerprint}/reopen", tags=["problems"], summary="Reopen", responses=documented(404))
-def reopen_problem(session: Session, fingerprint: str, note: Note | None = None) -> dict[str, Any]:
+def reopen_problem(session: Session, fingerprint: str, note: ProblemNote | None = None) -> dict[str, Any]:
     """Say that a problem is not solved."""
     return _set_state(session, fingerprint, "OPEN", note)
 
 
 @router.post("/v1/problems/{fingerprint}/mute", tags=["problems"], summary="Mute", responses=documented(404))
-def mute_problem(session: Session, fingerprint: str, mute: Mute) -> dict[str, Any]:
+def mute_problem(session: Session, fingerprint: str, mute: ProblemMute) -> dict[str, Any]:
     """Push no alert about a problem for a while; it is recorded and counted as before."""
     return _mute(session, fingerprint, datetime.now(UTC) + mute.duration, mute.note)
 
@@ -218,7 +218,7 @@ def _found() -> Iterator[None]:
         raise NotFound(str(error)) from error
 
 
-def _set_state(session: Session, fingerprint: str, state: str, note: Note | None) -> dict[str, Any]:
+def _set_state(session: Session, fingerprint: str, state: str, note: ProblemNote | None) -> dict[str, Any]:
     wanted = {"fingerprint": fingerprint, "state": state, "note": note.note if note else None}
     return _changed(session, fingerprint, session.execute(query("set_problem_state"), wanted).fetchone())
 

@@ -42,7 +42,7 @@ class ApiMetrics:
         self.streams = Gauge("stumble_api_streams", "Open streams.", registry=self.registry)
 
 
-class Measure:
+class RequestMeasure:
     """ASGI middleware that counts and times."""
 
     def __init__(self, app: ASGIApp, metrics: ApiMetrics) -> None:

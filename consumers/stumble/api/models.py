@@ -23,13 +23,13 @@ Effect = Literal["NONE", "ERROR", "OTHER", "UNKNOWN"]
 FINAL: frozenset[str] = frozenset({"SUCCEEDED", "RECOVERED", "FAILED", "CANCELLED", "STALLED"})
 
 
-class Answer(BaseModel):
+class ApiModel(BaseModel):
     """Base of all answers: unchangeable, built from rows."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class Failure(Answer):
+class Failure(ApiModel):
     """One thing that went wrong once in a request."""
 
     failure_id: UUID
@@ -58,7 +58,7 @@ class Failure(Answer):
     target_id: str | None = None
 
 
-class Details(Answer):
+class Details(ApiModel):
     """What only operators may see, from the event that shows the failure best."""
 
     event_id: UUID
@@ -81,7 +81,7 @@ class FailureDetail(Failure):
     details: Details | None = Field(None, description="Null when the event is no longer kept.")
 
 
-class Sighting(Answer):
+class Sighting(ApiModel):
     """A failure seen without its server."""
 
     event_id: UUID
@@ -94,14 +94,14 @@ class Sighting(Answer):
     deadline: Moment = Field(description="How long its server is waited for.")
 
 
-class SightingPage(Answer):
+class SightingPage(ApiModel):
     """Sightings, newest first."""
 
     items: list[Sighting]
     next: str | None = Field(None, description="Where the older ones are; null at the end.")
 
 
-class Step(Answer):
+class Step(ApiModel):
     """One run of one piece of work of a request, on one host."""
 
     step: str | None = None
@@ -112,7 +112,7 @@ class Step(Answer):
     result: str | None = None
 
 
-class Request(Answer):
+class Request(ApiModel):
     """One doing of one action on one instance, with all that went wrong in it."""
 
     request_key: UUID = Field(description="Id of this request; one request id can hold several.")
@@ -149,14 +149,14 @@ class Request(Answer):
     steps: list[Step] = []
 
 
-class FailurePage(Answer):
+class FailurePage(ApiModel):
     """Failures, newest first."""
 
     items: list[Failure]
     next: str | None = Field(None, description="Where the older ones are; null at the end.")
 
 
-class RequestPage(Answer):
+class RequestPage(ApiModel):
     """Requests, newest first."""
 
     items: list[Request]
@@ -164,7 +164,7 @@ class RequestPage(Answer):
     as_of: Moment = Field(description="When this was read, by the database's clock.")
 
 
-class Instance(Answer):
+class Instance(ApiModel):
     """What is known of one server's actions."""
 
     instance_uuid: UUID
@@ -177,7 +177,7 @@ class Instance(Answer):
     as_of: Moment
 
 
-class StreamItem(Answer):
+class StreamItem(ApiModel):
     """One message of the stream: a failure or an outcome, or the correction of one."""
 
     kind: Literal["failure", "outcome"]
@@ -198,13 +198,13 @@ class Problem(BaseModel):
     instance: str | None = Field(None, description="Path of the request that failed.")
 
 
-class Alive(Answer):
+class Alive(ApiModel):
     """The process answers."""
 
     status: Literal["ok"] = "ok"
 
 
-class PartitionProgress(Answer):
+class PartitionProgress(ApiModel):
     """How far the projector has come in one partition."""
 
     topic: str
@@ -213,7 +213,7 @@ class PartitionProgress(Answer):
     last_record_at: Moment | None = Field(None, description="Kafka's time of the newest record stored.")
 
 
-class Ready(Answer):
+class Ready(ApiModel):
     """Whether answers can be relied on, and how fresh they are."""
 
     status: Literal["ready", "unavailable"]

@@ -37,7 +37,7 @@ LOOK_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class News:
+class StreamMessage:
     """One publication and its place."""
 
     cursor: StreamCursor
@@ -62,20 +62,20 @@ async def horizon(connection: Reader) -> Row:
     return found
 
 
-async def read_after(connection: Reader, place: StreamCursor, limit: int = BATCH) -> list[News]:
+async def read_after(connection: Reader, place: StreamCursor, limit: int = BATCH) -> list[StreamMessage]:
     """Publications behind a place, oldest first."""
     until = (await horizon(connection))["xid"]
     parameters = {"xid": place.xid, "id": place.id, "horizon": until, "limit": limit}
     return [_news(row) for row in await fetch(connection, statement("load_stream_after"), parameters)]
 
 
-class Feed:
+class PublicationHub:
     """One reader of the publications, awake only while somebody follows."""
 
     def __init__(self, database: Database, *, poll_seconds: float = POLL_SECONDS) -> None:
         self._database = database
         self._poll = poll_seconds
-        self._recent: deque[News] = deque(maxlen=REMEMBERED)
+        self._recent: deque[StreamMessage] = deque(maxlen=REMEMBERED)
         self._floor: StreamCursor | None = None  # everything behind it and up to the head is in `recent`
         self._head: StreamCursor | None = None
         self._followers = 0
@@ -118,7 +118,7 @@ class Feed:
             if not self._followers:
                 self._wanted.clear()
 
-    async def after(self, place: StreamCursor, patience: float) -> Sequence[News]:
+    async def after(self, place: StreamCursor, patience: float) -> Sequence[StreamMessage]:
         """News behind a place, waiting for some at most so long; to be called while `following`."""
         moved = self._moved
         found = await self._known_after(place)
@@ -128,7 +128,7 @@ class Feed:
             found = await self._known_after(place)
         return found
 
-    async def wait_for(self, place: StreamCursor, matches: Callable[[News], bool], patience: float) -> None:
+    async def wait_for(self, place: StreamCursor, matches: Callable[[StreamMessage], bool], patience: float) -> None:
         """Return when something behind the place matches, or after so long."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + patience
@@ -138,7 +138,7 @@ class Feed:
                     return
                 place = news.cursor
 
-    async def _known_after(self, place: StreamCursor) -> Sequence[News]:
+    async def _known_after(self, place: StreamCursor) -> Sequence[StreamMessage]:
         if self._floor is not None and self._head is not None and place >= self._floor:
             if place >= self._head:
                 return ()
@@ -182,7 +182,7 @@ class Feed:
         return len(found) == BATCH
 
 
-def _news(row: Row) -> News:
+def _news(row: Row) -> StreamMessage:
     # As in the topics: what was retracted may hold nothing else.
     own = {
         "failure_id" if row["kind"] == "failure" else "request_key": str(row["subject_id"]),
@@ -199,7 +199,7 @@ def _news(row: Row) -> News:
         replaced_by=UUID(str(row["replaced_by"])) if row["replaced_by"] else None,
         record=record,
     )
-    return News(StreamCursor(row["xid"], row["id"]), item)
+    return StreamMessage(StreamCursor(row["xid"], row["id"]), item)
 
 
 def _text(name: str, value: Any) -> Any:

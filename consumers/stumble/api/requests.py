@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from stumble.api import reads
-from stumble.api.context import Context, Running
+from stumble.api.context import ApiContext, Running
 from stumble.api.links import next_link
 from stumble.api.models import RequestPage
 from stumble.api.params import RequestQuery
 from stumble.api.problems import NotFound, documented
-from stumble.api.publication_hub import LOOK_SECONDS, News, head
+from stumble.api.publication_hub import LOOK_SECONDS, StreamMessage, head
 from stumble.settings.types import Text
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ async def get_requests(
     return page
 
 
-async def _look(running: Context, id_: str) -> tuple[RequestPage, StreamCursor]:
+async def _look(running: ApiContext, id_: str) -> tuple[RequestPage, StreamCursor]:
     """Read the requests under the id, and the place from which news of them will come."""
     async with running.database.read() as connection:
         place = await head(connection)
@@ -72,6 +72,6 @@ async def _look(running: Context, id_: str) -> tuple[RequestPage, StreamCursor]:
         return RequestPage(items=await reads.requests_by_id(connection, id_), as_of=as_of), place
 
 
-def _about(page: RequestPage, id_: str) -> Callable[[News], bool]:
+def _about(page: RequestPage, id_: str) -> Callable[[StreamMessage], bool]:
     keys = {str(item.request_key) for item in page.items}
     return lambda news: news.concerns(id_) or str(news.item.record.get("request_key")) in keys

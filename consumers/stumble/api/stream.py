@@ -10,12 +10,12 @@ from fastapi import APIRouter, Header, Query
 from pydantic import BaseModel, ConfigDict, Field
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from stumble.api.context import Context, Running
+from stumble.api.context import ApiContext, Running
 from stumble.api.cursors import StreamCursor
 from stumble.api.database import fetch
 from stumble.api.models import Blame
 from stumble.api.problems import BadRequest, documented
-from stumble.api.publication_hub import OUTAGES, News, horizon
+from stumble.api.publication_hub import OUTAGES, StreamMessage, horizon
 from stumble.runtime.times import rfc3339
 from stumble.settings.types import Text
 from stumble.store.queries import query as statement
@@ -44,7 +44,7 @@ class StreamFilter(BaseModel):
     request: Text | None = Field(None, description="Request id, global request id or request key.")
     after: Text | None = Field(None, description="Place to go on from, where `Last-Event-ID` can't be sent.")
 
-    def matches(self, news: News) -> bool:
+    def matches(self, news: StreamMessage) -> bool:
         """Whether a message is asked for."""
         record = news.item.record
         singles = (("instance_uuid", self.instance), ("owner_project_id", self.project))
@@ -87,7 +87,7 @@ async def stream(
     )
 
 
-async def _start(running: Context, text: str | None) -> tuple[StreamCursor, datetime | None]:
+async def _start(running: ApiContext, text: str | None) -> tuple[StreamCursor, datetime | None]:
     """Return the place to go on from and, if what followed it may be gone, the time of the oldest that is left."""
     async with running.database.read() as connection:
         found = await horizon(connection)
@@ -106,7 +106,7 @@ async def _start(running: Context, text: str | None) -> tuple[StreamCursor, date
 
 
 async def _events(
-    running: Context, query: StreamFilter, place: StreamCursor, gap: datetime | None
+    running: ApiContext, query: StreamFilter, place: StreamCursor, gap: datetime | None
 ) -> AsyncIterator[ServerSentEvent]:
     # An event without data moves no client, but says at once where it stands.
     yield ServerSentEvent(comment="stream open", id=place.encode(), retry=RETRY_MILLISECONDS)

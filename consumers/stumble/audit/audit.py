@@ -14,19 +14,19 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg import IsolationLevel
 
-from stumble.audit.bounded_executor import Ahead
+from stumble.audit.bounded_executor import BoundedExecutor
 from stumble.audit.comparison import EXPIRED, Horizon
 from stumble.audit.counters import differing_counters
 from stumble.audit.instance_chunks import chunks
-from stumble.audit.offset_range import Range, range_of
-from stumble.audit.read_job import Laid, Laying, laid_by
-from stumble.audit.report import Report
-from stumble.audit.snapshot import Look, open_session
-from stumble.audit.stage import Stage
-from stumble.audit.topic import Decoding
-from stumble.audit.unreadable import Unreadable
-from stumble.audit.worker_pool import Crew, processes_for
-from stumble.runtime.gc_pause import share_memory, undisturbed
+from stumble.audit.offset_range import OffsetRange, range_of
+from stumble.audit.read_job import ReadJob, StagedRows, laid_by
+from stumble.audit.report import AuditReport
+from stumble.audit.snapshot import Snapshot, open_session
+from stumble.audit.stage import StagingTables
+from stumble.audit.topic import DecodingJob
+from stumble.audit.unreadable import UnreadableRecords
+from stumble.audit.worker_pool import WorkerPool, processes_for
+from stumble.runtime.gc_pause import gc_paused, limit_malloc_arenas
 from stumble.store.json_rows import as_json
 from stumble.store.partitions import DAY_MS, first_id, first_id_at
 from stumble.store.queries import query
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
     from datetime import datetime
 
-    from stumble.audit.report import Verdict
+    from stumble.audit.report import ChunkResult
     from stumble.projector.settings import ProjectorSettings
     from stumble.settings.base import Settings
 
@@ -49,7 +49,7 @@ _CATCH_UP_PAUSE = 0.5
 
 
 @dataclass(slots=True, frozen=True)
-class Scope:
+class AuditScope:
     """What to look at: all that the topic holds, a range of it by Kafka's time, one instance."""
 
     since: datetime | None = None
@@ -72,7 +72,7 @@ class Audit:
         self,
         settings: Settings,
         own: ProjectorSettings,
-        scope: Scope,
+        scope: AuditScope,
         *,
         patience: float = 60.0,
         processes: int | None = None,
@@ -87,21 +87,21 @@ class Audit:
         self.on_progress = on_progress
         require_current(self.url)
         self.connection = open_session(self.url, "stumble-audit")
-        self.stage = Stage(self.connection)
-        self.decoding = Decoding(settings.kafka)
-        self._unreadable = Unreadable(self.connection, settings.kafka, on_progress)
-        self.span: Range = range_of(settings.kafka, self.topic, scope.since, scope.until)
+        self.stage = StagingTables(self.connection)
+        self.decoding = DecodingJob(settings.kafka)
+        self._unreadable = UnreadableRecords(self.connection, settings.kafka, on_progress)
+        self.span: OffsetRange = range_of(settings.kafka, self.topic, scope.since, scope.until)
         self.span.breaks = dict(self.connection.execute(query("load_topic_breaks"), {"topic": self.topic}).fetchall())
         self.report = _report(self.topic, scope)
         self._processes = processes
-        self._crew = Crew()
+        self._crew = WorkerPool()
         now = time.time_ns() // 1000
         self.horizon = Horizon(now - (own.events_days - 1) * _DAY_US, now - own.requests_days * _DAY_US)
 
-    def run(self) -> Report:
+    def run(self) -> AuditReport:
         """Compare; raises `StumbleError` when the store can't be held against this topic at all."""
         began = time.monotonic()
-        share_memory()
+        limit_malloc_arenas()
         self._crew.gather(processes_for(len(self.span), self._processes))
         self.stage.create()
         with self.pinned_to_cores():
@@ -115,10 +115,10 @@ class Audit:
     @contextmanager
     def pinned_to_cores(self) -> Iterator[None]:
         """Work without pauses of the garbage collector, each process of the audit on a core of its own."""
-        with undisturbed(), self._crew.cores():
+        with gc_paused(), self._crew.cores():
             yield
 
-    def compare_again(self, repaired: Mapping[str, int]) -> Report:
+    def compare_again(self, repaired: Mapping[str, int]) -> AuditReport:
         """Compare the store, where `repaired` counts what was changed, with what was read; returns a new report."""
         self.connection.execute(query("clear_audit_results"))
         found = _report(self.topic, self.scope)
@@ -177,7 +177,7 @@ class Audit:
         finally:
             self.connection.set_isolation_level(None)
 
-    def _read(self, span: Range) -> None:
+    def _read(self, span: OffsetRange) -> None:
         if self.scope.instance is None:
             self._stage(span, None)
             return
@@ -187,11 +187,11 @@ class Audit:
         if keys := {row[0].encode() for row in rows}:
             self._stage(span, keys)
 
-    def _stage(self, span: Range, keys: Collection[bytes] | None) -> None:
+    def _stage(self, span: OffsetRange, keys: Collection[bytes] | None) -> None:
         size, done = len(span), 0
         # Events that the store has put into late_events are removed again, by the time at which it did so.
-        job = Laying(self.kafka, span, keys, alone_before=self.horizon.requests_us + _DAY_US)
-        with Ahead[None]() as laying_down:
+        job = ReadJob(self.kafka, span, keys, alone_before=self.horizon.requests_us + _DAY_US)
+        with BoundedExecutor[None]() as laying_down:
             for laid in laid_by(job, self._crew.helpers):
                 laying_down.submit(partial(self._lay_down, laid))
                 done += laid.looked_at
@@ -199,7 +199,7 @@ class Audit:
             for _ in laying_down.rest():
                 pass
 
-    def _lay_down(self, laid: Laid) -> None:
+    def _lay_down(self, laid: StagedRows) -> None:
         self.stage.add(laid.staged, laid.records)
         self._unreadable.add(laid.unreadable)
 
@@ -248,7 +248,7 @@ class Audit:
         if across:
             span, counted = self.span, self.stage.records
             ends = {partition: offsets[partition] for partition in across}
-            self._read(Range(span.topic, span.topic_id, across, ends, span.lows, span.breaks))
+            self._read(OffsetRange(span.topic, span.topic_id, across, ends, span.lows, span.breaks))
             self.stage.records = counted
 
     def _compare(self) -> None:
@@ -276,7 +276,7 @@ class Audit:
         snapshot = connection.execute("select pg_export_snapshot()").fetchone()
         total = connection.execute("select count(*) from audit_instances").fetchone()
         size, done = total[0] if total else 0, 0
-        look = Look(self.url, str(snapshot[0]) if snapshot else "", self.span, self.horizon)
+        look = Snapshot(self.url, str(snapshot[0]) if snapshot else "", self.span, self.horizon)
         with look.lanes(self._crew.helpers) as lanes:
             for told, verdicts in lanes.run(chunks(connection)):
                 for verdict in verdicts:
@@ -285,7 +285,7 @@ class Audit:
                     done += len(told.instances)
                     self.on_progress("compared", done, size)
 
-    def _take(self, verdict: Verdict) -> None:
+    def _take(self, verdict: ChunkResult) -> None:
         self.report.take(verdict)
         if verdict.differences:
             self.connection.execute(query("add_audit_differences"), {"rows": as_json(verdict.differences)})
@@ -323,9 +323,9 @@ class Audit:
         execute(query("compare_extra_events"), {"low": low, "high": high, **where})
 
 
-def _report(topic: str, scope: Scope) -> Report:
+def _report(topic: str, scope: AuditScope) -> AuditReport:
     since, until = (moment.isoformat() if moment else None for moment in (scope.since, scope.until))
-    return Report(topic, since, until, scope.instance)
+    return AuditReport(topic, since, until, scope.instance)
 
 
 def _late(partition: int, offset: int, end: int) -> dict[str, Any]:
@@ -333,4 +333,4 @@ def _late(partition: int, offset: int, end: int) -> dict[str, Any]:
     return {"kind": "late", "what": "partition", "id": str(partition), "detail": detail}
 
 
-__all__ = ["EXPIRED", "Audit", "Scope"]
+__all__ = ["EXPIRED", "Audit", "AuditScope"]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Ahead(Generic[T]):
+class BoundedExecutor(Generic[T]):
     """Runs jobs in `workers` threads and keeps at most `depth` of them waiting; results come in their order.
 
     What a job raises is raised by the next call that takes its result.

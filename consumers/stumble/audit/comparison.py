@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from stumble.audit.expected import derive_groups
 from stumble.audit.instance_chunks import chunk_of, decisions_of
-from stumble.audit.report import Verdict
+from stumble.audit.report import ChunkResult
 from stumble.ingest.difference_writer import publication_digest
 from stumble.ingest.rows import failure_row, request_json
 from stumble.outcome.diff import unpack_stored
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
     from psycopg import Connection
 
-    from stumble.audit.expected import Chunk, Facts, Group
-    from stumble.audit.instance_chunks import Told
-    from stumble.audit.offset_range import Range
+    from stumble.audit.expected import DerivedGroup, Facts, InstanceChunk
+    from stumble.audit.instance_chunks import InstanceRows
+    from stumble.audit.offset_range import OffsetRange
     from stumble.ingest.factsets import SetKey
     from stumble.outcome.diff import StoredRequest
 
@@ -53,29 +53,29 @@ class Horizon:
 
 
 @dataclass(slots=True)
-class Judged:
+class ComparedSets:
     """A chunk with the sets that are judged by the topic, and those that are taken as they are stored."""
 
-    chunk: Chunk
+    chunk: InstanceChunk
     sets: dict[SetKey, Facts]
     stored: dict[SetKey, StoredSet]
     left_out: set[SetKey] = field(default_factory=set)
     differing: list[tuple[str, SetKey, str]] = field(default_factory=list)
 
 
-class Judge:
+class SetComparison:
     """Judges chunks in one session, which looks at one snapshot of the store."""
 
-    def __init__(self, connection: Connection[Any], span: Range, horizon: Horizon) -> None:
+    def __init__(self, connection: Connection[Any], span: OffsetRange, horizon: Horizon) -> None:
         self._connection = connection
         self._span = span
         self._horizon = horizon
-        self._verdict = Verdict()
+        self._verdict = ChunkResult()
 
-    def judge(self, told: Told) -> Verdict:
+    def judge(self, told: InstanceRows) -> ChunkResult:
         """Compare one chunk; returns what differs and what was left out."""
         chunk = chunk_of(told.instances, told.rows)
-        verdict = self._verdict = Verdict(len(chunk.instances))
+        verdict = self._verdict = ChunkResult(len(chunk.instances))
         judged = self.weigh(chunk)
         decisions = decisions_of(self._connection, chunk.instances)
         verdict.decisions.update(decision.kind for ruled in decisions.values() for decision in ruled)
@@ -90,9 +90,9 @@ class Judge:
         verdict.differences = [dict(zip(names, row, strict=True)) for row in rows]
         return verdict
 
-    def weigh(self, chunk: Chunk) -> Judged:
+    def weigh(self, chunk: InstanceChunk) -> ComparedSets:
         """Tell which sets are wholly inside the range and both sides' retention; the others stay as they are stored."""
-        judged = Judged(chunk, dict(chunk.sets), self._stored(chunk.instances))
+        judged = ComparedSets(chunk, dict(chunk.sets), self._stored(chunk.instances))
         unlike = {}
         for key in judged.stored.keys() | chunk.sets.keys():
             kept, told = judged.stored.get(key), chunk.sets.get(key)
@@ -106,7 +106,7 @@ class Judge:
             self._weigh_unlike(judged, unlike)
         return judged
 
-    def _unstored(self, judged: Judged, key: SetKey, told: Facts) -> None:
+    def _unstored(self, judged: ComparedSets, key: SetKey, told: Facts) -> None:
         if told and max(fact.at for fact in told) < self._horizon.requests_us:
             judged.left_out.add(key)
             del judged.sets[key]
@@ -114,7 +114,7 @@ class Judge:
         else:
             judged.differing.append(("missing", key, f"{len(told)} facts are not in the store"))
 
-    def _weigh_unlike(self, judged: Judged, unlike: Mapping[SetKey, Facts]) -> None:
+    def _weigh_unlike(self, judged: ComparedSets, unlike: Mapping[SetKey, Facts]) -> None:
         """Tell a set that differs from one that the range or the retention cuts."""
         told = {key: {fact.event_id: fact for fact in judged.chunk.sets.get(key, ())} for key in unlike}
         more = [fact.event_id for key, kept in unlike.items() for fact in kept if fact.event_id not in told[key]]
@@ -153,7 +153,7 @@ class Judge:
             for instance, request_id, facts, stored, has_context in rows
         }
 
-    def _digests(self, judged: Judged, groups: Iterable[Group]) -> list[tuple[str, ...]]:
+    def _digests(self, judged: ComparedSets, groups: Iterable[DerivedGroup]) -> list[tuple[str, ...]]:
         """Compare what later differences would be taken against."""
         have: dict[SetKey, set[StoredRequest]] = defaultdict(set)
         for key, kept in judged.stored.items():
@@ -169,7 +169,7 @@ class Judge:
             if have[key] != wanted[key]
         ]
 
-    def _rows(self, judged: Judged, groups: Iterable[Group]) -> list[tuple[str, ...]]:
+    def _rows(self, judged: ComparedSets, groups: Iterable[DerivedGroup]) -> list[tuple[str, ...]]:
         """Compare requests, failures and what stands published with what is derived, in the database."""
         requests, failures, publications = [], [], []
         for group in groups:
@@ -221,4 +221,4 @@ def _unlike(told: Mapping[str, Any], have: Mapping[str, Any]) -> str:
     return f"{missing} facts are missing, {extra} are not in the topic, {changed} are otherwise"
 
 
-__all__ = ["EXPIRED", "OUTSIDE", "UNKEPT", "Horizon", "Judge", "Judged", "StoredSet"]
+__all__ = ["EXPIRED", "OUTSIDE", "UNKEPT", "ComparedSets", "Horizon", "SetComparison", "StoredSet"]

@@ -20,7 +20,7 @@ Facts = tuple[Fact, ...]
 
 
 @dataclass(slots=True)
-class Group:
+class DerivedGroup:
     """Fact sets of one instance that are derived together, and what is derived."""
 
     instance: str
@@ -29,7 +29,7 @@ class Group:
 
 
 @dataclass(slots=True)
-class Chunk:
+class InstanceChunk:
     """Some whole instances: what the topic says of each fact set, and the partition that it said it in."""
 
     instances: list[str] = field(default_factory=list)
@@ -46,7 +46,7 @@ def derive_groups(
     decisions: Mapping[str, Sequence[Decision]],
     context: Iterable[SetKey] = (),
     stored: Mapping[str, Sequence[StoredRequest]] | None = None,
-) -> list[Group]:
+) -> list[DerivedGroup]:
     """Derive sets as the projector groups them: all sets of an instance with context together, else each alone.
 
     `context` names sets that once had context; `stored` is what to take the difference against, by instance: then
@@ -57,7 +57,7 @@ def derive_groups(
     for key in sets:
         grouped[(key[0], "") if stored is not None or key[0] in whole else key].append(key)
     return [
-        Group(
+        DerivedGroup(
             keys[0][0],
             keys,
             diff(

@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from stumble.audit.expected import Chunk
+from stumble.audit.expected import InstanceChunk
 from stumble.outcome.facts import Fact, union, unpack
 from stumble.outcome.records import Decision
 from stumble.store.queries import query
@@ -30,14 +30,14 @@ Row = tuple[str, str, int | None, bytes]
 
 
 @dataclass(slots=True, frozen=True)
-class Told:
+class InstanceRows:
     """Some whole instances, and all rows that tell of them, as they were laid down."""
 
     instances: list[str]
     rows: list[Row]
 
 
-def chunks(connection: Connection[Any], instances: int = INSTANCES, rows: int = ROWS) -> Iterator[Told]:
+def chunks(connection: Connection[Any], instances: int = INSTANCES, rows: int = ROWS) -> Iterator[InstanceRows]:
     """Yield all instances in order, some at a time; runs in one transaction, for the cursor's sake."""
     with connection.cursor("load_audit_facts", binary=True) as cursor:
         cursor.itersize = _FETCHED
@@ -52,16 +52,16 @@ def chunks(connection: Connection[Any], instances: int = INSTANCES, rows: int = 
                 found.append(waiting)
                 waiting = next(told, None)
             if len(names) >= instances or len(found) >= rows:
-                yield Told(names, found)
+                yield InstanceRows(names, found)
                 names, found = [], []
         if names:
-            yield Told(names, found)
+            yield InstanceRows(names, found)
 
 
-def chunk_of(instances: Sequence[str], rows: Iterable[Row]) -> Chunk:
+def chunk_of(instances: Sequence[str], rows: Iterable[Row]) -> InstanceChunk:
     """Put together what rows of facts say of some instances."""
     facts: dict[SetKey, list[Fact]] = defaultdict(list)
-    chunk = Chunk(list(instances))
+    chunk = InstanceChunk(list(instances))
     for instance, request_id, partition, packed in rows:
         facts[instance, request_id].extend(unpack(packed))
         if partition is not None:

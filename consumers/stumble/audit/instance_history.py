@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from stumble.audit.offset_range import range_of
-from stumble.audit.topic import Decoding, records
+from stumble.audit.topic import DecodingJob, records
 from stumble.outcome.derive import derive
 from stumble.wire.codec import Decoder
 from stumble.wire.schemas import EVENT
@@ -15,15 +15,15 @@ from stumble.wire.schemas import EVENT
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from stumble.audit.offset_range import Range
-    from stumble.ingest.decoding import Reading
+    from stumble.audit.offset_range import OffsetRange
+    from stumble.ingest.decoding import DecodedEvent
     from stumble.outcome.records import RequestRecord
     from stumble.settings.base import Settings
 
 _PHASES = {"START": "begins", "END": "ends", "ERROR": "fails", "PROGRESS": ""}
 
 
-class Story:
+class InstanceHistory:
     """All that the topic tells of one instance between two times, also where a failure names its request only."""
 
     def __init__(
@@ -37,7 +37,7 @@ class Story:
         self.instance = instance
         self._kafka = settings.kafka
         self._told = told
-        self._decoding = Decoding(settings.kafka)
+        self._decoding = DecodingJob(settings.kafka)
         span = range_of(settings.kafka, settings.kafka.topics.actions, since, until)
         found = self._of_instance(span)
         requests = {reading.request_id for reading in found.values() if reading.request_id}
@@ -65,12 +65,12 @@ class Story:
             "requests": [asdict(record) for record in self.requests()],
         }
 
-    def _of_instance(self, span: Range) -> dict[bytes, Reading]:
+    def _of_instance(self, span: OffsetRange) -> dict[bytes, DecodedEvent]:
         keys = {self.instance.encode(), self.instance.upper().encode()}
         found = self._readings(span, keys)
         return {reading.event_id: reading for reading in found if reading.instance == self.instance}
 
-    def _without_instance(self, span: Range, requests: set[str]) -> dict[bytes, Reading]:
+    def _without_instance(self, span: OffsetRange, requests: set[str]) -> dict[bytes, DecodedEvent]:
         found = self._readings(span, {request.encode() for request in requests})
         return {
             reading.event_id: reading
@@ -78,7 +78,7 @@ class Story:
             if reading.instance is None and reading.fact.failure is not None
         }
 
-    def _readings(self, span: Range, keys: set[bytes]) -> Iterator[Reading]:
+    def _readings(self, span: OffsetRange, keys: set[bytes]) -> Iterator[DecodedEvent]:
         size = len(span)
         for messages in records(self._kafka, span, keys, lambda done: self._told("read", done, size)):
             yield from self._decoding.readings(messages)[0]

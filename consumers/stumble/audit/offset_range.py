@@ -9,7 +9,7 @@ from confluent_kafka import Consumer, KafkaException, TopicCollection, TopicPart
 from confluent_kafka.admin import AdminClient
 
 from stumble.kafka.consumer import quiet
-from stumble.kafka.errors import unheard
+from stumble.kafka.errors import unreachable_error
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -20,7 +20,7 @@ _SECONDS = 15.0
 
 
 @dataclass(slots=True)
-class Range:
+class OffsetRange:
     """From which offset (inclusive) to which (exclusive) each partition is read. `topic_id` is Kafka's own."""
 
     topic: str
@@ -43,7 +43,7 @@ class Range:
         """Tell whether an event is of the time before its partition began anew."""
         return event_us < self.breaks.get(partition, 0)
 
-    def shared(self, shares: int) -> list[Range]:
+    def shared(self, shares: int) -> list[OffsetRange]:
         """Divide the partitions into so many ranges of about equal length; some are empty where there are too few."""
         parts: list[list[int]] = [[] for _ in range(shares)]
         sizes = [0] * shares
@@ -53,7 +53,7 @@ class Range:
             parts[least].append(partition)
             sizes[least] += length[partition]
         return [
-            Range(
+            OffsetRange(
                 self.topic,
                 self.topic_id,
                 {partition: self.starts[partition] for partition in part},
@@ -64,14 +64,16 @@ class Range:
             for part in parts
         ]
 
-    def rest(self, ends: dict[int, int]) -> Range:
+    def rest(self, ends: dict[int, int]) -> OffsetRange:
         """Return what lies between here and other, later ends; partitions without one stay out."""
         later = {partition: max(self.ends.get(partition, 0), end) for partition, end in ends.items()}
         starts = {partition: self.ends.get(partition, self.lows.get(partition, 0)) for partition in later}
-        return Range(self.topic, self.topic_id, starts, later, self.lows, self.breaks)
+        return OffsetRange(self.topic, self.topic_id, starts, later, self.lows, self.breaks)
 
 
-def range_of(kafka: KafkaSettings, topic: str, since: datetime | None = None, until: datetime | None = None) -> Range:
+def range_of(
+    kafka: KafkaSettings, topic: str, since: datetime | None = None, until: datetime | None = None
+) -> OffsetRange:
     """Ask the brokers where a topic begins and ends, or where it was at the times given (Kafka's time of a record).
 
     Raises `StumbleError` when there is no such topic or no broker answers.
@@ -85,9 +87,9 @@ def range_of(kafka: KafkaSettings, topic: str, since: datetime | None = None, un
         if until:
             ends = _at(consumer, topic, until, ends)
         starts = {p: max(lows[p], starts[p]) for p in partitions}
-        return Range(topic, topic_id, starts, {p: max(starts[p], ends[p]) for p in partitions}, lows)
+        return OffsetRange(topic, topic_id, starts, {p: max(starts[p], ends[p]) for p in partitions}, lows)
     except KafkaException as error:
-        raise unheard(kafka, topic, error) from error
+        raise unreachable_error(kafka, topic, error) from error
     finally:
         consumer.close()
 

@@ -6,24 +6,24 @@ from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
-from stumble.audit.bounded_executor import Ahead
+from stumble.audit.bounded_executor import BoundedExecutor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from stumble.audit.worker_main import Job
-    from stumble.audit.worker_pool import Helper
+    from stumble.audit.worker_pool import WorkerProcess
 
 G = TypeVar("G")
 R = TypeVar("R")
 
 
-def here(helpers: Sequence[Helper]) -> int:
+def here(helpers: Sequence[WorkerProcess]) -> int:
     """Return how many lanes are worth it in this process: without help one derives while the other waits."""
     return 1 if helpers else 2
 
 
-class Lanes(Generic[G, R]):
+class ParallelMap(Generic[G, R]):
     """Lanes that each take the next chunk when they are done with one.
 
     `own` do it here; `helpers` take up `job`, and `ask` has one do it. The job ends at None.
@@ -32,9 +32,9 @@ class Lanes(Generic[G, R]):
     def __init__(
         self,
         own: Sequence[Callable[[G], R]],
-        helpers: Sequence[Helper],
+        helpers: Sequence[WorkerProcess],
         job: Job,
-        ask: Callable[[Helper, G], R],
+        ask: Callable[[WorkerProcess, G], R],
     ) -> None:
         self._helpers = helpers
         self._job = job
@@ -58,7 +58,7 @@ class Lanes(Generic[G, R]):
 
     def run(self, chunks: Iterable[G]) -> Iterator[tuple[G | None, list[R]]]:
         """Yield each chunk when it is handed over, with the results that came meanwhile; last None with the rest."""
-        with Ahead[R](self._size, self._size + 1) as ahead:
+        with BoundedExecutor[R](self._size, self._size + 1) as ahead:
             for chunk in chunks:
                 yield chunk, ahead.submit(partial(self._do, chunk))
             yield None, list(ahead.rest())

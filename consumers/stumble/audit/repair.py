@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from stumble.audit.counters import absorbed, settle, surplus
 from stumble.audit.expected import remember
 from stumble.audit.instance_chunks import chunk_of, decisions_of
-from stumble.audit.offset_range import Range
-from stumble.audit.stored_state import Before, before, counted_after
+from stumble.audit.offset_range import OffsetRange
+from stumble.audit.stored_state import StoredState, before, counted_after
 from stumble.audit.topic import records
 from stumble.ingest import difference_writer, factsets
 from stumble.ingest.errors import RETRY
 from stumble.ingest.factsets import FactSet
-from stumble.ingest.fold import Change, Folded
+from stumble.ingest.fold import Folded, FoldedChange
 from stumble.outcome.derive import derive_sets
 from stumble.outcome.diff import Difference, diff
 from stumble.store.copying import copy_rows
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
     from psycopg import Cursor
 
     from stumble.audit.audit import Audit
-    from stumble.audit.expected import Chunk
-    from stumble.audit.report import Report
-    from stumble.ingest.decoding import Reading
-    from stumble.ingest.factsets import Loaded
+    from stumble.audit.expected import InstanceChunk
+    from stumble.audit.report import AuditReport
+    from stumble.ingest.decoding import DecodedEvent
+    from stumble.ingest.factsets import LoadedFacts
 
 T = TypeVar("T")
 #: Instances in one transaction: projectors of their partitions wait for that long.
@@ -54,7 +54,7 @@ EVENTS, EXTRA, INSTANCES, PUBLISHED, COUNTERS = (
 )
 
 
-def repair_store(audit: Audit) -> Report:
+def repair_store(audit: Audit) -> AuditReport:
     """Put right what `audit`, which has run, found; the report says what was done and what still differs."""
     with audit.pinned_to_cores():
         return audit.compare_again(Repair(audit).run())
@@ -126,7 +126,7 @@ class Repair:
         partitions = EventPartitions(self._audit.own.events_days)
         for partition, low, high in self._connection.execute(query("load_partitions_to_repair")).fetchall():
             span = self._audit.span
-            part = Range(span.topic, span.topic_id, {partition: low}, {partition: high}, span.lows)
+            part = OffsetRange(span.topic, span.topic_id, {partition: low}, {partition: high}, span.lows)
             for messages in _picked(records(self._audit.kafka, part), self._wanted(partition)):
                 readings, _ = self._audit.decoding.readings(messages)
                 partitions.ensure(self._connection, days_of_ids(reading.event_id for reading in readings))
@@ -142,7 +142,7 @@ class Repair:
                 return
             low = rows[-1][0] + 1
 
-    def _store(self, partition: int, readings: list[Reading]) -> None:
+    def _store(self, partition: int, readings: list[DecodedEvent]) -> None:
         self._lock([partition])
         unique = {reading.fact.event_id: reading for reading in readings}
         with self._connection.cursor() as cursor:
@@ -169,7 +169,9 @@ class Repair:
         self._done[INSTANCES] += len(instances)
         self._done[PUBLISHED] += count
 
-    def _take_over(self, cursor: Cursor[Any], loaded: Loaded, chunk: Chunk, owners: dict[str, int]) -> None:
+    def _take_over(
+        self, cursor: Cursor[Any], loaded: LoadedFacts, chunk: InstanceChunk, owners: dict[str, int]
+    ) -> None:
         """Give each set the topic's facts, and leave it those that lie outside of what was audited."""
         decided = set(cursor.execute(query("load_decided_requests"), {"instances": chunk.instances}).fetchall())
         for key in chunk.sets.keys() - loaded.sets.keys():
@@ -195,7 +197,7 @@ class Repair:
         return not span.holds(*place) or span.is_older(place[0], id_time_us(event_id))
 
     def _derive(
-        self, cursor: Cursor[Any], loaded: Loaded, there: Before
+        self, cursor: Cursor[Any], loaded: LoadedFacts, there: StoredState
     ) -> tuple[Folded, dict[tuple[str, ...], int], int]:
         left, count = dict(self._surplus), 0
         instances = {key[0] for key in loaded.sets} | there.stored.keys()
@@ -213,7 +215,7 @@ class Repair:
             count += len(difference.publications)
             empty += remember(sets, difference.stored)
             versions = {item.key[1]: item.version + 1 for item in sets}
-            folded.changes.append(Change(instance, _partition(sets, there, instance), difference, versions))
+            folded.changes.append(FoldedChange(instance, _partition(sets, there, instance), difference, versions))
         if empty:
             keys = [{"instance_uuid": item.key[0], "request_id": item.key[1]} for item in empty]
             cursor.execute(query("delete_fact_sets"), {"keys": as_json(keys)})
@@ -222,7 +224,7 @@ class Repair:
         return folded, left, count
 
 
-def _partition(sets: Sequence[FactSet], there: Before, instance: str) -> int:
+def _partition(sets: Sequence[FactSet], there: StoredState, instance: str) -> int:
     return sets[0].partition if sets else there.partitions.get(instance, 0)
 
 

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg import conninfo, sql
 
-from stumble.audit.bounded_executor import Ahead
+from stumble.audit.bounded_executor import BoundedExecutor
 from stumble.audit.instance_chunks import chunks, decisions_of
 from stumble.audit.offset_range import range_of
-from stumble.audit.read_job import Laid, Laying, laid_by
-from stumble.audit.replay_writer import Given, Pen
+from stumble.audit.read_job import ReadJob, StagedRows, laid_by
+from stumble.audit.replay_writer import Given, ReplayWriter
 from stumble.audit.snapshot import open_session
-from stumble.audit.stage import Stage
-from stumble.audit.worker_pool import Crew, processes_for
-from stumble.runtime.gc_pause import share_memory, undisturbed
+from stumble.audit.stage import StagingTables
+from stumble.audit.worker_pool import WorkerPool, processes_for
+from stumble.runtime.gc_pause import gc_paused, limit_malloc_arenas
 from stumble.store.adapters import UuidArray
 from stumble.store.connect import StoreUnavailableError, connect, shown
 from stumble.store.copying import copy_rows, uuid_array
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from psycopg import Connection
 
-    from stumble.audit.instance_chunks import Told
+    from stumble.audit.instance_chunks import InstanceRows
     from stumble.settings.base import Settings
 
 #: Events of any age get their partition.
@@ -81,7 +81,7 @@ class Replay:
         self._topic = settings.kafka.topics.actions
         self._span = range_of(settings.kafka, self._topic, since, until)
         self._processes = processes
-        self._crew = Crew()
+        self._crew = WorkerPool()
         self._partitions = EventPartitions(_FOR_EVER_DAYS)
         self._done = Replayed("")
 
@@ -92,13 +92,13 @@ class Replay:
         when the database already holds a store.
         """
         began = time.monotonic()
-        share_memory()
+        limit_malloc_arenas()
         self._done.url = url = database(self._settings.database_url.get_secret_value(), place)
         _require_empty(url)
         migrate(url)
         connection = open_session(url, "stumble-replay")
         try:
-            with undisturbed(), self._crew:
+            with gc_paused(), self._crew:
                 self._crew.gather(processes_for(len(self._span), self._processes))
                 with self._crew.cores():
                     self._build(connection)
@@ -112,7 +112,7 @@ class Replay:
         return self._done
 
     def _build(self, connection: Connection[Any]) -> None:
-        stage = Stage(connection)
+        stage = StagingTables(connection)
         with connection.transaction():
             connection.execute("select pg_advisory_xact_lock(hashtext('stumble.replay'))")
             connection.execute(query("lock_partitions"), {"topic": self._topic, "partitions": sorted(self._span.ends)})
@@ -124,10 +124,10 @@ class Replay:
             self._place(connection)
         self._done.records = stage.records
 
-    def _read(self, connection: Connection[Any], stage: Stage) -> None:
+    def _read(self, connection: Connection[Any], stage: StagingTables) -> None:
         size, done = len(self._span), 0
-        job = Laying(self._settings.kafka, self._span, events=True)
-        with Ahead[None]() as storing:
+        job = ReadJob(self._settings.kafka, self._span, events=True)
+        with BoundedExecutor[None]() as storing:
             for laid in laid_by(job, self._crew.helpers):
                 self._done.unreadable += len(laid.unreadable)
                 storing.submit(partial(self._store, connection, stage, laid))
@@ -136,7 +136,7 @@ class Replay:
             for _ in storing.rest():
                 pass
 
-    def _store(self, connection: Connection[Any], stage: Stage, laid: Laid) -> None:
+    def _store(self, connection: Connection[Any], stage: StagingTables, laid: StagedRows) -> None:
         self._partitions.ensure(connection, laid.days)
         stage.add(laid.staged, laid.records)
         unique = laid.events
@@ -154,13 +154,13 @@ class Replay:
         row = connection.execute("select count(*) from audit_instances").fetchone()
         size = row[0] if row else 0
         given = (self._given(connection, told) for told in chunks(connection))
-        with Pen(connection, self._crew.helpers).lanes() as lanes:
+        with ReplayWriter(connection, self._crew.helpers).lanes() as lanes:
             for one, _ in lanes.run(given):
                 if one is not None:
                     self._done.instances += len(one.told.instances)
                     self._told("derived", self._done.instances, size)
 
-    def _given(self, connection: Connection[Any], told: Told) -> Given:
+    def _given(self, connection: Connection[Any], told: InstanceRows) -> Given:
         if not self._done.decisions:
             return Given(told, {})
         return Given(told, decisions_of(connection, told.instances, self._until))

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 from stumble.audit.expected import derive_groups, remember
 from stumble.audit.instance_chunks import chunk_of
-from stumble.audit.parallel_map import Lanes, here
+from stumble.audit.parallel_map import ParallelMap, here
 from stumble.ingest import difference_writer
-from stumble.ingest.factsets import FactSet, Loaded
-from stumble.ingest.fold import Change, Folded
+from stumble.ingest.factsets import FactSet, LoadedFacts
+from stumble.ingest.fold import Folded, FoldedChange
 from stumble.outcome.facts import has_context
 
 if TYPE_CHECKING:
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     from psycopg import Connection, Cursor
 
-    from stumble.audit.instance_chunks import Told
+    from stumble.audit.instance_chunks import InstanceRows
     from stumble.audit.worker_main import Pipe
-    from stumble.audit.worker_pool import Helper
+    from stumble.audit.worker_pool import WorkerProcess
     from stumble.outcome.records import Decision
 
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 class Given:
     """Some whole instances, and what was decided about them."""
 
-    told: Told
+    told: InstanceRows
     decisions: Mapping[str, list[Decision]]
 
 
@@ -42,11 +42,11 @@ class Statement:
 
 
 @dataclass(slots=True, frozen=True)
-class Written:
+class WrittenCount:
     """A helper has asked for all that follows from what it was given."""
 
 
-class FarCursor:
+class RemoteCursor:
     """As much of a cursor as writing needs; the session is the parent's."""
 
     def __init__(self, pipe: Pipe) -> None:
@@ -71,28 +71,28 @@ class Folding:
 
     def work(self, pipe: Pipe) -> None:
         """Derive, and ask the parent to write."""
-        cursor = cast("Cursor[Any]", FarCursor(pipe))
+        cursor = cast("Cursor[Any]", RemoteCursor(pipe))
         while (given := pipe.recv()) is not None:
             difference_writer.write(cursor, folded(given), Counter())
-            pipe.send(Written())
+            pipe.send(WrittenCount())
 
 
 @dataclass(slots=True)
-class Pen:
+class ReplayWriter:
     """The session that writes what is folded."""
 
     connection: Connection[Any]
-    helpers: Sequence[Helper] = field(default_factory=list)
+    helpers: Sequence[WorkerProcess] = field(default_factory=list)
 
-    def lanes(self) -> Lanes[Given, None]:
+    def lanes(self) -> ParallelMap[Given, None]:
         """Return lanes that derive, here and in helpers."""
-        return Lanes([self._write] * here(self.helpers), self.helpers, Folding(), self._write_for)
+        return ParallelMap([self._write] * here(self.helpers), self.helpers, Folding(), self._write_for)
 
     def _write(self, given: Given) -> None:
         with self.connection.cursor() as cursor:
             difference_writer.write(cursor, folded(given), Counter())
 
-    def _write_for(self, helper: Helper, given: Given) -> None:
+    def _write_for(self, helper: WorkerProcess, given: Given) -> None:
         helper.tell(given)
         with self.connection.cursor() as cursor:
             while isinstance(asked := helper.hear(), Statement):
@@ -104,7 +104,7 @@ def folded(given: Given) -> Folded:
     """Derive whole instances of which nothing is stored."""
     chunk = chunk_of(given.told.instances, given.told.rows)
     decided = {decision.request_key for ruled in given.decisions.values() for decision in ruled}
-    loaded = Loaded(
+    loaded = LoadedFacts(
         {key: FactSet(key, chunk.partition_of(key[0]), facts, changed=True) for key, facts in chunk.sets.items()}
     )
     found = Folded(loaded)
@@ -112,7 +112,9 @@ def folded(given: Given) -> Folded:
         sets = [loaded.sets[key] for key in group.keys]
         remember(sets, group.difference.stored)
         versions = dict.fromkeys((key[1] for key in group.keys), 1)
-        found.changes.append(Change(group.instance, chunk.partition_of(group.instance), group.difference, versions))
+        found.changes.append(
+            FoldedChange(group.instance, chunk.partition_of(group.instance), group.difference, versions)
+        )
     for item in loaded.sets.values():
         item.has_context = has_context(item.facts)
         item.has_decisions = any(one.request_key in decided for one in item.stored)

@@ -8,7 +8,7 @@ from typing import Any
 
 
 @dataclass(slots=True)
-class Verdict:
+class ChunkResult:
     """What a look at some instances came to."""
 
     instances: int = 0
@@ -20,7 +20,7 @@ class Verdict:
 
 
 @dataclass(slots=True)
-class Report:
+class AuditReport:
     """The figures of an audit; the differences themselves stay in the session's `audit_differences`."""
 
     topic: str
@@ -55,7 +55,7 @@ class Report:
         """How many things differ."""
         return sum(count for kinds in self.differences.values() for count in kinds.values())
 
-    def take(self, verdict: Verdict) -> None:
+    def take(self, verdict: ChunkResult) -> None:
         """Take in the figures of a verdict."""
         self.instances += verdict.instances
         self.requests += verdict.requests

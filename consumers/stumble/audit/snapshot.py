@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg import IsolationLevel, sql
 
-from stumble.audit.comparison import Horizon, Judge
-from stumble.audit.parallel_map import Lanes, here
+from stumble.audit.comparison import Horizon, SetComparison
+from stumble.audit.parallel_map import ParallelMap, here
 from stumble.store.adapters import register
 from stumble.store.connect import connect
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
     from psycopg import Connection
 
-    from stumble.audit.instance_chunks import Told
-    from stumble.audit.offset_range import Range
-    from stumble.audit.report import Verdict
+    from stumble.audit.instance_chunks import InstanceRows
+    from stumble.audit.offset_range import OffsetRange
+    from stumble.audit.report import ChunkResult
     from stumble.audit.worker_main import Pipe
-    from stumble.audit.worker_pool import Helper
+    from stumble.audit.worker_pool import WorkerProcess
 
 #: What keeps a long audit from being cut off, and PostgreSQL from sorting in small portions; a look at a fifth of the
 #: rows that it takes by default tells it enough of tables that are new.
@@ -41,12 +41,12 @@ def open_session(url: str, application: str) -> Connection[Any]:
 
 
 @dataclass(slots=True, frozen=True)
-class Look:
+class Snapshot:
     """The job of judging chunks, as they come, by a snapshot that another session exported; None is the last."""
 
     url: str
     snapshot: str
-    span: Range
+    span: OffsetRange
     horizon: Horizon
 
     def work(self, pipe: Pipe) -> None:
@@ -56,26 +56,26 @@ class Look:
                 pipe.send(judge.judge(told))
 
     @contextmanager
-    def lanes(self, helpers: Sequence[Helper]) -> Iterator[Lanes[Told, Verdict]]:
+    def lanes(self, helpers: Sequence[WorkerProcess]) -> Iterator[ParallelMap[InstanceRows, ChunkResult]]:
         """Open lanes that judge, here and in helpers."""
         with ExitStack() as sessions:
             own = [sessions.enter_context(self._judge()).judge for _ in range(here(helpers))]
-            with Lanes(own, helpers, self, _ask) as lanes:
+            with ParallelMap(own, helpers, self, _ask) as lanes:
                 yield lanes
 
     @contextmanager
-    def _judge(self) -> Iterator[Judge]:
+    def _judge(self) -> Iterator[SetComparison]:
         connection = open_session(self.url, "stumble-audit")
         connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
         try:
             with connection.transaction():
                 connection.execute(sql.SQL("set transaction snapshot {}").format(sql.Literal(self.snapshot)))
-                yield Judge(connection, self.span, self.horizon)
+                yield SetComparison(connection, self.span, self.horizon)
         finally:
             connection.close()
 
 
-def _ask(helper: Helper, told: Told) -> Verdict:
+def _ask(helper: WorkerProcess, told: InstanceRows) -> ChunkResult:
     helper.tell(told)
-    verdict: Verdict = helper.hear()
+    verdict: ChunkResult = helper.hear()
     return verdict

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from psycopg import Connection
 
-    from stumble.ingest.decoding import Reading
+    from stumble.ingest.decoding import DecodedEvent
 
 _COLUMNS = 9
 #: Rows in PostgreSQL's binary COPY format: with an instance, and without (a length of -1 is null).
@@ -42,7 +42,7 @@ DIGEST_BYTES = 8
 
 
 @dataclass(slots=True)
-class Stage:
+class StagingTables:
     """The temporary tables `audit_staged` and those made of it."""
 
     connection: Connection[Any]
@@ -62,13 +62,13 @@ class Stage:
             self.records += records
 
 
-def staged(readings: Iterable[Reading], alone_before: int = 0) -> list[bytes]:
+def staged(readings: Iterable[DecodedEvent], alone_before: int = 0) -> list[bytes]:
     """Return what was read as rows of `audit_staged`, in PostgreSQL's binary COPY format.
 
     Facts of one set that come from one partition go together into the row of the first: most requests are told within
     a few records. Those of events before `alone_before` (microseconds) stay alone, as they may be taken out again.
     """
-    groups: dict[Hashable, list[Reading]] = {}
+    groups: dict[Hashable, list[DecodedEvent]] = {}
     for number, reading in enumerate(readings):
         key: Hashable = number
         if reading.instance is not None and reading.occurred_at >= alone_before:
@@ -77,7 +77,7 @@ def staged(readings: Iterable[Reading], alone_before: int = 0) -> list[bytes]:
     return [row for group in groups.values() for row in _rows(group)]
 
 
-def _rows(group: list[Reading]) -> Iterator[bytes]:
+def _rows(group: list[DecodedEvent]) -> Iterator[bytes]:
     first = group[0]
     facts = _facts(group)
     request_id = (first.request_id or "").encode()
@@ -97,7 +97,7 @@ def _rows(group: list[Reading]) -> Iterator[bytes]:
             facts, until = None, 0
 
 
-def _facts(group: list[Reading]) -> bytes | None:
+def _facts(group: list[DecodedEvent]) -> bytes | None:
     first = group[0]
     if first.instance is None and (first.request_id is None or first.fact.failure is None):
         return None  # stored as an event, and nothing follows from it

@@ -32,7 +32,7 @@ _UNLIKE = "?"
 
 
 @dataclass(slots=True)
-class Before:
+class StoredState:
     """By instance: what to take differences against, and how often each label is counted."""
 
     stored: dict[str, list[StoredRequest]] = field(default_factory=lambda: defaultdict(list))
@@ -43,9 +43,9 @@ class Before:
     published: set[str] = field(default_factory=set)
 
 
-def before(cursor: Cursor[Any], instances: Sequence[str], sets: Iterable[FactSet]) -> Before:
+def before(cursor: Cursor[Any], instances: Sequence[str], sets: Iterable[FactSet]) -> StoredState:
     """Read what is there of `instances`."""
-    found = Before()
+    found = StoredState()
     remembered = {(item.key[0], one.request_key): one for item in sets for one in item.stored}
     failures = _failures(cursor, instances, found)
     rows = cursor.execute(query("load_stored_requests"), {"instances": list(instances)}).fetchall()
@@ -70,7 +70,7 @@ def before(cursor: Cursor[Any], instances: Sequence[str], sets: Iterable[FactSet
     return found
 
 
-def _failures(cursor: Cursor[Any], instances: Sequence[str], found: Before) -> Failures:
+def _failures(cursor: Cursor[Any], instances: Sequence[str], found: StoredState) -> Failures:
     failures: Failures = defaultdict(list)
     rows = cursor.execute(query("load_stored_failures"), {"instances": list(instances)}).fetchall()
     for instance, key, failure_id, action, blame, exception, sighting, partition in rows:
@@ -84,7 +84,7 @@ def _failures(cursor: Cursor[Any], instances: Sequence[str], found: Before) -> F
     return failures
 
 
-def _left_over(cursor: Cursor[Any], instances: Sequence[str], found: Before, failures: Failures) -> None:
+def _left_over(cursor: Cursor[Any], instances: Sequence[str], found: StoredState, failures: Failures) -> None:
     """Take in what has no request: failures that lost theirs, and publications that nothing stands for any more."""
     known = {one.request_key for stored in found.stored.values() for one in stored}
     known |= {one.failure_id for stored in found.stored.values() for it in stored for one in it.failures}
@@ -108,7 +108,7 @@ def _left_over(cursor: Cursor[Any], instances: Sequence[str], found: Before, fai
             stored[place] = stored[place]._replace(failures=(*stored[place].failures, *lost))
 
 
-def _look_published(cursor: Cursor[Any], found: Before) -> None:
+def _look_published(cursor: Cursor[Any], found: StoredState) -> None:
     subjects = [one.request_key for stored in found.stored.values() for one in stored]
     subjects += [one.failure_id for stored in found.stored.values() for it in stored for one in it.failures]
     rows = cursor.execute(query("load_known_revisions"), {"ids": subjects})

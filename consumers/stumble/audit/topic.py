@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from stumble.ingest.batch import BadRecord
-from stumble.ingest.decoding import Reader
+from stumble.ingest.decoding import EventDecoder
 from stumble.ingest.errors import BadRecordError
 from stumble.kafka.consumer import LONG_RUNS, quiet
 from stumble.wire.errors import RegistryUnavailable, StumbleError
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from confluent_kafka import Message
 
-    from stumble.audit.offset_range import Range
-    from stumble.ingest.decoding import Reading
+    from stumble.audit.offset_range import OffsetRange
+    from stumble.ingest.decoding import DecodedEvent
     from stumble.settings.kafka import KafkaSettings
 
 #: Records taken from the client at once.
@@ -31,7 +31,7 @@ _REGISTRY_PAUSE = 2.0
 
 def records(
     kafka: KafkaSettings,
-    span: Range,
+    span: OffsetRange,
     keys: Collection[bytes] | None = None,
     looked_at: Callable[[int], None] = lambda _: None,
 ) -> Iterator[list[Message]]:
@@ -97,7 +97,7 @@ def _judge(error: KafkaError, topic: str, partition: int | None) -> None:
         raise StumbleError(f"Kafka's client can't go on: {error.str()}.")
 
 
-class Decoding:
+class DecodingJob:
     """Turns records into readings."""
 
     def __init__(self, kafka: KafkaSettings) -> None:
@@ -106,9 +106,9 @@ class Decoding:
             from stumble.settings.registry import Registry  # noqa: PLC0415  # 10 MB in every process
 
             resolve = Registry(kafka).resolve
-        self._reader = Reader(resolve)
+        self._reader = EventDecoder(resolve)
 
-    def readings(self, messages: list[Message]) -> tuple[list[Reading], list[BadRecord]]:
+    def readings(self, messages: list[Message]) -> tuple[list[DecodedEvent], list[BadRecord]]:
         """Return what the store needs of each record, and what the projector has to dead-letter.
 
         Raises `RegistryUnavailable` when the registry stays away for as long as the brokers may.
@@ -122,7 +122,7 @@ class Decoding:
                 bad.append(BadRecord(message, partition, offset, error))
         return found, bad
 
-    def _read(self, message: Message, partition: int, offset: int) -> Reading:
+    def _read(self, message: Message, partition: int, offset: int) -> DecodedEvent:
         begun = time.monotonic()
         while True:
             try:

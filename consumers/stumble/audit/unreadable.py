@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from psycopg import Connection
 
-    from stumble.audit.report import Report
-    from stumble.deadletters.dead_letter import Letter
+    from stumble.audit.report import AuditReport
+    from stumble.deadletters.dead_letter import DeadLetter
     from stumble.ingest.batch import BadRecord
     from stumble.settings.kafka import KafkaSettings
 
@@ -26,7 +26,7 @@ _REASON_CHARACTERS = 300
 _EVER_MS = 1 << 62
 
 
-class Unreadable:
+class UnreadableRecords:
     """What the audit could not read, kept in its session's `audit_unreadable`."""
 
     def __init__(
@@ -41,7 +41,7 @@ class Unreadable:
         if rows:
             self._connection.execute(query("add_audit_unreadable"), {"rows": as_json(rows)})
 
-    def account_for(self, report: Report) -> None:
+    def account_for(self, report: AuditReport) -> None:
         """Look for each in the dead letter topic and in the store, and tell which is in neither.
 
         A projector writes a dead letter before the store's offset passes it: call this after that offset was read.
@@ -76,7 +76,7 @@ class Unreadable:
                     break
         return reaches_ms
 
-    def _mark(self, letters: Sequence[Letter]) -> int:
+    def _mark(self, letters: Sequence[DeadLetter]) -> int:
         origins = [one.origin for one in letters if one.origin and one.origin.topic == self._kafka.topics.actions]
         where = {
             "partitions": [one.partition for one in origins],

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any, Protocol
 
-from stumble.runtime.affinity import one_core
-from stumble.runtime.gc_pause import share_memory, undisturbed
+from stumble.runtime.affinity import pin_to_core
+from stumble.runtime.gc_pause import gc_paused, limit_malloc_arenas
 from stumble.wire.errors import StumbleError
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ class Ended:
 
 def main(descriptor: int, number: int) -> None:
     """Serve the parent at the other end of a socket, until it is closed there; `number`: of its processes, which."""
-    share_memory()
-    with undisturbed(), one_core(number), suppress(EOFError, OSError), Connection(descriptor) as pipe:
+    limit_malloc_arenas()
+    with gc_paused(), pin_to_core(number), suppress(EOFError, OSError), Connection(descriptor) as pipe:
         while True:
             pipe.send(_done(pipe.recv(), pipe))
 

@@ -14,7 +14,7 @@ from multiprocessing.connection import Pipe, wait
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from stumble.audit.worker_main import Ended, Job
-from stumble.runtime.affinity import one_core, permitted
+from stumble.runtime.affinity import permitted, pin_to_core
 from stumble.wire.errors import StumbleError
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def processes_for(records: int, asked: int | None) -> int:
     return min(_MOST, len(permitted()) or os.cpu_count() or 1) if records >= _WORTH_HELP else 1
 
 
-class Helper:
+class WorkerProcess:
     """One process, asked for one job at a time: `begin` it, `tell` and `hear` what belongs to it."""
 
     def __init__(self, number: int) -> None:
@@ -99,11 +99,11 @@ class Helper:
         )
 
 
-class Crew:
+class WorkerPool:
     """The helpers of one command; none of them outlives it."""
 
     def __init__(self) -> None:
-        self.helpers: list[Helper] = []
+        self.helpers: list[WorkerProcess] = []
 
     def __enter__(self) -> Self:
         return self
@@ -114,11 +114,11 @@ class Crew:
     def gather(self, processes: int) -> None:
         """Start as many helpers as are missing for so many processes in all, this one included."""
         while len(self.helpers) < processes - 1:
-            self.helpers.append(Helper(len(self.helpers) + 1))
+            self.helpers.append(WorkerProcess(len(self.helpers) + 1))
 
     def cores(self) -> AbstractContextManager[None]:
         """Keep this process to a core, as each helper keeps to one of its own."""
-        return one_core(0 if self.helpers else None)
+        return pin_to_core(0 if self.helpers else None)
 
     def end(self) -> None:
         """End all of them."""
@@ -126,7 +126,7 @@ class Crew:
             self.helpers.pop().end()
 
 
-def merged(own: Iterable[T], helpers: Sequence[Helper]) -> Iterator[T]:
+def merged(own: Iterable[T], helpers: Sequence[WorkerProcess]) -> Iterator[T]:
     """Yield what comes of a job that this process and `helpers`, which have begun it, share."""
     busy = {helper.pipe: helper for helper in helpers}
     for item in own:
@@ -136,7 +136,7 @@ def merged(own: Iterable[T], helpers: Sequence[Helper]) -> Iterator[T]:
         yield from _heard(busy, None)
 
 
-def _heard(busy: dict[Any, Helper], seconds: float | None) -> Iterator[Any]:
+def _heard(busy: dict[Any, WorkerProcess], seconds: float | None) -> Iterator[Any]:
     """Yield what helpers say within some seconds, as long as they go on; forget those that are done."""
     while busy and (ready := wait(list(busy), seconds)):
         for pipe in ready:

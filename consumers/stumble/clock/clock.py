@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from stumble.clock import findings as find
-from stumble.clock.partition_watch import Watch
-from stumble.clock.producers import Fleet, Start, Word
-from stumble.clock.wall_clock import Times
+from stumble.clock.partition_watch import PartitionWatch
+from stumble.clock.producers import ProducerReport, ProducerReports, ProducerStart
+from stumble.clock.wall_clock import WallClock
 from stumble.ingest.decisions import DecisionJob
 from stumble.outcome.deadlines import deadlines
 from stumble.store.connect import StoreError, connect
@@ -50,7 +50,7 @@ class Clock(threading.Thread):
         settings: ClockSettings,
         ends: Callable[[Iterable[int]], Mapping[int, int] | None],
         application: str,
-        times: Times | None = None,
+        times: WallClock | None = None,
     ) -> None:
         super().__init__(name="clock", daemon=True)
         self._url = url
@@ -58,10 +58,10 @@ class Clock(threading.Thread):
         self._deadlines = deadlines(settings.deadlines)
         self._ends = ends
         self._application = application
-        self._times = times or Times()
-        self._fleet = Fleet(settings.silent_after, settings.start_takes)
-        self._watches: dict[int, Watch] = {}
-        self._judged: set[tuple[int, Start]] = set()
+        self._times = times or WallClock()
+        self._fleet = ProducerReports(settings.silent_after, settings.start_takes)
+        self._watches: dict[int, PartitionWatch] = {}
+        self._judged: set[tuple[int, ProducerStart]] = set()
         self._refused: dict[tuple[str, int, str], float] = {}
         self._since = 0
         #: Watermark of each partition that has one, UTC microseconds.
@@ -149,9 +149,9 @@ class Clock(threading.Thread):
         marks = {partition: watch.watermark(self._fleet, now) for partition, watch in self._watches.items()}
         return {partition: until for partition, until in marks.items() if until is not None}
 
-    def _new_watch(self) -> Watch:
+    def _new_watch(self) -> PartitionWatch:
         own = self._settings
-        return Watch(own.silent_after, own.settle, 2 * own.look_every + 1)
+        return PartitionWatch(own.silent_after, own.settle, 2 * own.look_every + 1)
 
     def _look(self, connection: Connection[Any], now: float) -> list[ClockFinding]:
         """Return what is to be decided upon; a restart goes before silence: it says more."""
@@ -210,7 +210,7 @@ class Clock(threading.Thread):
         rows = connection.execute(
             query("load_changed_producers"), {"since": max(0, self._since - _OVERLAP_US)}
         ).fetchall()
-        self._fleet.hear([Word(*row[:10]) for row in rows], now)
+        self._fleet.hear([ProducerReport(*row[:10]) for row in rows], now)
         self._since = max([self._since, *(row[10] for row in rows)])
 
     def _mark(self, now: float) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from stumble.clock.producers import Start
+from stumble.clock.producers import ProducerStart
 from stumble.ingest.decisions import INTERRUPTED, ClockFinding
 from stumble.outcome import evidence
 from stumble.outcome.deadlines import OTHER
@@ -88,7 +88,7 @@ def heard_again(
     return [_OnHost(*row).found(IN_PROGRESS, evidence.RECEIVED_AGAIN) for row in rows]
 
 
-def on_restarted_hosts(connection: Connection[Any], starts: Sequence[tuple[int, Start]]) -> list[ClockFinding]:
+def on_restarted_hosts(connection: Connection[Any], starts: Sequence[tuple[int, ProducerStart]]) -> list[ClockFinding]:
     """Return what may have been interrupted: in flight, by partition, on a host that started anew since."""
     begun = {(partition, start.host): start.started_at for partition, start in starts}
     return [

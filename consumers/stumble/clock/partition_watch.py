@@ -12,32 +12,32 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from stumble.clock.producers import Fleet, Word
+from stumble.clock.producers import ProducerReport, ProducerReports
 
 #: A mark that was reached no longer ago than this says that the partition is read to its end.
 _FRESH_SECONDS: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class LogEnd:
     """The end of a log (next offset) at a time, and what relays had said by then."""
 
     end: int
     at: int
     steady: float
-    relays: Mapping[str, Word]
+    relays: Mapping[str, ProducerReport]
 
 
 @dataclass(slots=True)
-class Watch:
+class PartitionWatch:
     """One partition since it was assigned."""
 
     silent_after: float
     settle: float
     #: More than so many seconds between two looks, the process itself was stopped: the rest counts for nothing.
     longest_step: float
-    pending: Mark | None = None
-    reached: Mark | None = None
+    pending: LogEnd | None = None
+    reached: LogEnd | None = None
     #: Seconds during which the partition was read to its end and the fleet was heard.
     counted: float = 0.0
     #: Relay hosts that were heard since this watch began or since they had been silent.
@@ -47,7 +47,7 @@ class Watch:
     #: Relay host to its last report and what had been counted then.
     _since: dict[str, tuple[int, float]] = field(default_factory=dict)
 
-    def look(self, fleet: Fleet, stored: int, now: float) -> None:
+    def look(self, fleet: ProducerReports, stored: int, now: float) -> None:
         """Take note of how far the store is (next offset) at a time in steady seconds."""
         step = 0.0 if self._looked is None else min(max(0.0, now - self._looked), self.longest_step)
         self._looked = now
@@ -66,23 +66,23 @@ class Watch:
                 self._present.discard(host)
                 self.returned.discard(host)
 
-    def mark(self, end: int, at: int, now: float, relays: Mapping[str, Word]) -> None:
+    def mark(self, end: int, at: int, now: float, relays: Mapping[str, ProducerReport]) -> None:
         """Set the next mark; ``relays`` was read before ``end`` was asked."""
         if self.pending is None:
-            self.pending = Mark(end, at, now, relays)
+            self.pending = LogEnd(end, at, now, relays)
 
     def up_to_date(self, now: float) -> bool:
         """Tell whether the partition is read to its end."""
         return self.reached is not None and now - self.reached.steady < _FRESH_SECONDS
 
-    def silent(self, fleet: Fleet) -> dict[str, int]:
+    def silent(self, fleet: ProducerReports) -> dict[str, int]:
         """Return the relay hosts that count as dead, with the time of their last word."""
         return {host: word.reported_at for host, word in fleet.relays.items() if self._is_silent(host)}
 
     def _is_silent(self, host: str) -> bool:
         return self.counted - self._since.get(host, (0, self.counted))[1] >= self.silent_after
 
-    def watermark(self, fleet: Fleet, now: float) -> int | None:
+    def watermark(self, fleet: ProducerReports, now: float) -> int | None:
         """Return the watermark, UTC microseconds; None where nothing may be concluded (yet)."""
         mark = self.reached
         if mark is None or not mark.relays or self.counted < self.settle or not self.up_to_date(now):

@@ -20,7 +20,7 @@ _LEFT_US: Final = 24 * 3600 * _SECOND
 _START_US: Final = 600 * _SECOND
 
 
-class Word(NamedTuple):
+class ProducerReport(NamedTuple):
     """A row of `producers`; times are UTC microseconds by the host's clock."""
 
     host: str
@@ -41,7 +41,7 @@ class Word(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class ProducerStart:
     """A compute service that started anew. Once its host is known until ``settled_at``, all it took up is known."""
 
     host: str
@@ -50,18 +50,18 @@ class Start:
     settled_at: int
 
 
-class Fleet:
+class ProducerReports:
     """Everything that producers said last, and when each relay last said something new."""
 
     def __init__(self, silent_after: float, start_takes: float) -> None:
         self._speaking_within = silent_after * _SPEAKING_PART
         self._start_takes_us = int(start_takes * _SECOND)
-        self._words: dict[tuple[str, str], Word] = {}
+        self._words: dict[tuple[str, str], ProducerReport] = {}
         self._heard: dict[str, float] = {}
-        self._relays: Mapping[str, Word] = {}
+        self._relays: Mapping[str, ProducerReport] = {}
         self._hosts: dict[str, set[str]] = {}
 
-    def hear(self, words: Sequence[Word], now: float) -> None:
+    def hear(self, words: Sequence[ProducerReport], now: float) -> None:
         """Take in what was said; ``now`` in steady seconds. A relay is heard when its word changes."""
         for word in words:
             key = (word.host, word.process)
@@ -86,11 +86,11 @@ class Fleet:
             self._hosts[word.relay_host].add(word.host)
 
     @staticmethod
-    def _forgettable(word: Word, newest: int) -> bool:
+    def _forgettable(word: ProducerReport, newest: int) -> bool:
         return not word.alive and word.reported_at <= newest - _LEFT_US
 
     @property
-    def relays(self) -> Mapping[str, Word]:
+    def relays(self) -> Mapping[str, ProducerReport]:
         """The last word of each relay of the fleet, by host; a new mapping whenever one of them changes."""
         return self._relays
 
@@ -105,15 +105,15 @@ class Fleet:
         """Return Nova's names of the hosts that a relay speaks for."""
         return {relay_host} | self._hosts.get(relay_host, set())
 
-    def starts(self) -> list[Start]:
+    def starts(self) -> list[ProducerStart]:
         """Return the last start of each host's compute service, where all is known that is needed to judge it."""
-        by_host: dict[str, list[Word]] = defaultdict(list)
+        by_host: dict[str, list[ProducerReport]] = defaultdict(list)
         for word in self._words.values():
             if word.service == _COMPUTE and word.started_at is not None and word.process != RELAY:
                 by_host[word.host].append(word)
         return [start for words in by_host.values() if (start := self._start(words)) is not None]
 
-    def _start(self, words: list[Word]) -> Start | None:
+    def _start(self, words: list[ProducerReport]) -> ProducerStart | None:
         newest = max(words, key=lambda word: (word.started_at or 0, word.process))
         began = newest.started_at or 0
         if not newest.alive or (newest.starting and newest.reported_at < began + _START_US):
@@ -121,4 +121,4 @@ class Fleet:
         if any(word is not newest and word.alive and word.reported_at > began for word in words):
             return None  # the one before it still works
         settled = newest.ready_at or began + (_START_US if newest.starting else self._start_takes_us)
-        return Start(newest.host, newest.relay_host, began, settled)
+        return ProducerStart(newest.host, newest.relay_host, began, settled)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 
-class Times:
+class WallClock:
     """The time of this machine."""
 
     def now(self) -> int:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _MOST_DIGITS = 18
 
 
-class Place(NamedTuple):
+class RecordId(NamedTuple):
     """Where a letter lies in the dead letter topic; written ``partition:offset``."""
 
     partition: int
@@ -27,7 +27,7 @@ class Place(NamedTuple):
         return f"{self.partition}:{self.offset}"
 
     @classmethod
-    def read(cls, text: str) -> Place:
+    def read(cls, text: str) -> RecordId:
         """Read ``partition:offset``; raises ``ValueError``."""
         first, colon, second = text.partition(":")
         if not colon or not _is_number(first) or not _is_number(second):
@@ -35,7 +35,7 @@ class Place(NamedTuple):
         return cls(int(first), int(second))
 
 
-class Origin(NamedTuple):
+class RecordOrigin(NamedTuple):
     """Where a record was when it could not be taken in; `timestamp` in milliseconds, None where Kafka knew none."""
 
     topic: str
@@ -45,10 +45,10 @@ class Origin(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class DeadLetter:
     """One record of the dead letter topic."""
 
-    place: Place
+    place: RecordId
     #: When it was put there: milliseconds.
     at: int
     key: bytes | None
@@ -56,7 +56,7 @@ class Letter:
     #: The record's own headers, as they were.
     headers: tuple[Header, ...]
     #: None where the headers don't say it: then stumble didn't put it there.
-    origin: Origin | None
+    origin: RecordOrigin | None
     stage: str
     exception: str
     reason: str
@@ -78,7 +78,7 @@ class Letter:
         return [*self.headers, *again]
 
 
-def letter_of(message: Message) -> Letter:
+def dead_letter_of(message: Message) -> DeadLetter:
     """Read a record of the dead letter topic."""
     given: list[Header] = [(str(name), _bytes(value)) for name, value in list(message.headers() or ())]
     said = {
@@ -87,8 +87,8 @@ def letter_of(message: Message) -> Letter:
         if name.startswith(PREFIX)
     }
     replays = said.get("replays", "")
-    return Letter(
-        place=Place(message.partition() or 0, message.offset() or 0),
+    return DeadLetter(
+        place=RecordId(message.partition() or 0, message.offset() or 0),
         at=message.timestamp()[1],
         key=_bytes(message.key()),
         value=_bytes(message.value()),
@@ -105,12 +105,12 @@ def letter_of(message: Message) -> Letter:
     )
 
 
-def _origin(said: Mapping[str, str]) -> Origin | None:
+def _origin(said: Mapping[str, str]) -> RecordOrigin | None:
     topic, partition, offset = said.get("topic"), said.get("partition", ""), said.get("offset", "")
     if not topic or not _is_number(partition) or not _is_number(offset):
         return None
     timestamp = said.get("timestamp", "")
-    return Origin(topic, int(partition), int(offset), int(timestamp) if _is_number(timestamp) else None)
+    return RecordOrigin(topic, int(partition), int(offset), int(timestamp) if _is_number(timestamp) else None)
 
 
 def _is_number(text: str) -> bool:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from stumble.runtime.times import from_micros, rfc3339
 
 if TYPE_CHECKING:
-    from stumble.deadletters.dead_letter import Letter
-    from stumble.deadletters.service import Entry, Outcome
-    from stumble.deadletters.stats import Group, Statistics
+    from stumble.deadletters.dead_letter import DeadLetter
+    from stumble.deadletters.service import ListedDeadLetter, RedriveResult
+    from stumble.deadletters.stats import DeadLetterGroup, DeadLetterStats
 
 
-def brief(entry: Entry) -> dict[str, Any]:
+def brief(entry: ListedDeadLetter) -> dict[str, Any]:
     """Tell of a letter in a list."""
     letter, origin = entry.letter, entry.letter.origin
     event = entry.seen.event or {}
@@ -49,14 +49,14 @@ def brief(entry: Entry) -> dict[str, Any]:
     }
 
 
-def whole(entry: Entry) -> dict[str, Any]:
+def whole(entry: ListedDeadLetter) -> dict[str, Any]:
     """Tell all of a letter: its event where it can be read, and the bytes as they are, in base64."""
     letter = entry.letter
     event = entry.seen.event
     return {**brief(entry), "event": readable(event) if event is not None else None, **raw(letter)}
 
 
-def raw(letter: Letter) -> dict[str, Any]:
+def raw(letter: DeadLetter) -> dict[str, Any]:
     """Tell a record byte for byte; headers in their order, a name may come twice."""
     return {
         "key_base64": _base64(letter.key),
@@ -68,12 +68,12 @@ def raw(letter: Letter) -> dict[str, Any]:
     }
 
 
-def outcome(item: Outcome) -> dict[str, Any]:
+def outcome(item: RedriveResult) -> dict[str, Any]:
     """Tell what a re-drive did, or would do, with a letter."""
     return {"done": item.done, "why": item.why, **brief(item.entry)}
 
 
-def statistics(found: Statistics) -> dict[str, Any]:
+def statistics(found: DeadLetterStats) -> dict[str, Any]:
     """Tell how many there are, by reason."""
     reasons = [
         {"stage": reason.stage, "exception": reason.exception, "message": reason.message, **_group(group)}
@@ -82,7 +82,7 @@ def statistics(found: Statistics) -> dict[str, Any]:
     return {"total": _group(found.total), "reasons": reasons}
 
 
-def _group(group: Group) -> dict[str, Any]:
+def _group(group: DeadLetterGroup) -> dict[str, Any]:
     return {
         "count": group.count,
         "states": dict(group.states),

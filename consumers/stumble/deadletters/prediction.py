@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
-from stumble.ingest.decoding import Reader, Reading
+from stumble.ingest.decoding import DecodedEvent, EventDecoder
 from stumble.ingest.errors import BadRecordError
 from stumble.settings.registry import Registry
 from stumble.store.queries import query
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from psycopg import Connection
 
-    from stumble.deadletters.dead_letter import Letter
+    from stumble.deadletters.dead_letter import DeadLetter
     from stumble.settings.kafka import KafkaSettings
 
 #: NEW: reads well, the store doesn't know it. KNOWN: it does, so nothing changes. AGAIN: reads well, but the store
@@ -28,7 +28,7 @@ Outlook = Literal["NEW", "KNOWN", "AGAIN", "UNREADABLE", "UNSURE"]
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Prediction:
     """A letter's event, where it can be read, and what sending it again would come to."""
 
     outlook: Outlook
@@ -46,49 +46,51 @@ class Seen:
         return self.outlook in ("NEW", "KNOWN", "AGAIN")
 
 
-class Judge:
+class RedrivePredictor:
     """Reads letters as the projector would, and asks the store which of their events it knows."""
 
     def __init__(self, kafka: KafkaSettings, connection: Connection[Any]) -> None:
         registry = Registry(kafka) if kafka.schema_registry_url else None
         resolve = registry.resolve if registry else None
         self._decoder = Decoder(EVENT, resolve)
-        self._reader = Reader(resolve)
+        self._reader = EventDecoder(resolve)
         self._connection = connection
 
-    def look(self, letters: Sequence[Letter]) -> list[Seen]:
+    def look(self, letters: Sequence[DeadLetter]) -> list[Prediction]:
         """Say of each letter what it is and what would happen to it."""
         read = [self._read(letter) for letter in letters]
-        known = self._known([item for item in read if isinstance(item, Reading)])
+        known = self._known([item for item in read if isinstance(item, DecodedEvent)])
         return [self._seen(letter, item, known) for letter, item in zip(letters, read, strict=True)]
 
-    def _read(self, letter: Letter) -> Reading | BadRecordError | RegistryUnavailable:
+    def _read(self, letter: DeadLetter) -> DecodedEvent | BadRecordError | RegistryUnavailable:
         record = _Again(letter)
         try:
             return self._reader.read(record, letter.value or b"", *letter.place)
         except (BadRecordError, RegistryUnavailable) as error:
             return error
 
-    def _seen(self, letter: Letter, item: Reading | BadRecordError | RegistryUnavailable, known: set[UUID]) -> Seen:
+    def _seen(
+        self, letter: DeadLetter, item: DecodedEvent | BadRecordError | RegistryUnavailable, known: set[UUID]
+    ) -> Prediction:
         event = self._event(letter)
         if isinstance(item, RegistryUnavailable):
-            return Seen("UNSURE", str(item), event)
+            return Prediction("UNSURE", str(item), event)
         if isinstance(item, BadRecordError):
-            return Seen("UNREADABLE", f"still can't be read ({item.stage}): {item}", event)
+            return Prediction("UNREADABLE", f"still can't be read ({item.stage}): {item}", event)
         event_id = UUID(bytes=item.event_id)
         if event_id in known:
-            return Seen("KNOWN", f"the store knows event {event_id}: nothing changes", event)
+            return Prediction("KNOWN", f"the store knows event {event_id}: nothing changes", event)
         if letter.stage in ("store", "derive"):
-            return Seen("AGAIN", f"reads well, but was refused before ({letter.stage}): {letter.reason}", event)
-        return Seen("NEW", f"reads well: event {event_id} is taken in", event)
+            return Prediction("AGAIN", f"reads well, but was refused before ({letter.stage}): {letter.reason}", event)
+        return Prediction("NEW", f"reads well: event {event_id} is taken in", event)
 
-    def _event(self, letter: Letter) -> Mapping[str, Any] | None:
+    def _event(self, letter: DeadLetter) -> Mapping[str, Any] | None:
         try:
             return self._decoder.decode(letter.value or b"", letter.headers)
         except WireError:  # a registry that is away among them
             return None
 
-    def _known(self, readings: Sequence[Reading]) -> set[UUID]:
+    def _known(self, readings: Sequence[DecodedEvent]) -> set[UUID]:
         if not readings:
             return set()
         ids = [UUID(bytes=reading.event_id) for reading in readings]
@@ -98,7 +100,7 @@ class Judge:
 class _Again:
     """A letter in the shape of a Kafka record, as the projector's reader takes it."""
 
-    def __init__(self, letter: Letter) -> None:
+    def __init__(self, letter: DeadLetter) -> None:
         self._letter = letter
 
     def topic(self) -> str | None:

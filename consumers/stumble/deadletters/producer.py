@@ -34,7 +34,7 @@ _DELIVERY_SECONDS = 10.0
 _MESSAGE_CHARACTERS = 1024
 
 
-class DeadLetters:
+class DeadLetterProducer:
     """Sends bad records to the dead letter topic and waits until the broker has them."""
 
     def __init__(self, kafka: KafkaSettings, group: str) -> None:
@@ -91,7 +91,7 @@ class DeadLetters:
             undelivered[place] = str(error)
 
 
-class Depth:
+class DeadLetterCount:
     """Counts what lies in the dead letter topic, whoever put it there."""
 
     def __init__(self, kafka: KafkaSettings) -> None:

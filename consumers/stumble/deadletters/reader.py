@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Self
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from stumble.deadletters.dead_letter import Letter, Place, letter_of
-from stumble.kafka.errors import unheard
+from stumble.deadletters.dead_letter import DeadLetter, RecordId, dead_letter_of
+from stumble.kafka.errors import unreachable_error
 from stumble.wire.errors import StumbleError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ _QUIET.addHandler(logging.NullHandler())
 _QUIET.propagate = False
 
 
-class KafkaAwayError(StumbleError):
+class KafkaUnavailableError(StumbleError):
     """Kafka does not answer, or has no such topic, or does not let us see it."""
 
 
@@ -39,7 +39,7 @@ class DeadLetterTopic:
     """The topic as it is now: `bounds` are the first offset and the next one, by partition.
 
     Nothing is committed and no group is joined, `group` is but a name. Use it in a ``with`` block. Raises
-    `KafkaAwayError` without an answer.
+    `KafkaUnavailableError` without an answer.
     """
 
     def __init__(self, kafka: KafkaSettings, *, seconds: float = _SECONDS, group: str = "stumble-dlq") -> None:
@@ -74,7 +74,7 @@ class DeadLetterTopic:
         return sum(high - low for low, high in self.bounds.values())
 
     def partitions_of(self, topic: str) -> int:
-        """Return how many partitions a topic has; raises `KafkaAwayError` where there is none, or none to be seen."""
+        """Return how many partitions a topic has; raises `KafkaUnavailableError` if it sees no topic."""
         try:
             found = self._consumer.list_topics(topic, timeout=self._seconds).topics[topic]
         except KafkaException as error:
@@ -83,7 +83,7 @@ class DeadLetterTopic:
             raise self._away(topic, KafkaException(found.error))
         return len(found.partitions)
 
-    def chunks(self, start: Place | None = None, since: datetime | None = None) -> Iterator[list[Letter]]:
+    def chunks(self, start: RecordId | None = None, since: datetime | None = None) -> Iterator[list[DeadLetter]]:
         """Yield the letters of one partition after the other, from `start` (or behind `since`) on, in order."""
         try:
             begin = self._begin(since)
@@ -98,16 +98,16 @@ class DeadLetterTopic:
         except KafkaException as error:
             raise self._away(self.name, error) from error
 
-    def _partition(self, partition: int, first: int, high: int) -> Iterator[list[Letter]]:
+    def _partition(self, partition: int, first: int, high: int) -> Iterator[list[DeadLetter]]:
         self._consumer.assign([TopicPartition(self.name, partition, first)])
         ended = False
         while not ended:
-            chunk: list[Letter] = []
+            chunk: list[DeadLetter] = []
             for message in self._consumer.consume(_CHUNK, _POLL_SECONDS):
                 if message.error() is not None:
                     ended = ended or self._ends(message, partition)
                 elif (message.offset() or 0) < high:
-                    chunk.append(letter_of(message))
+                    chunk.append(dead_letter_of(message))
                     ended = message.offset() == high - 1
                 else:
                     ended = True
@@ -148,5 +148,5 @@ class DeadLetterTopic:
             )
             self.bounds[partition] = (low, high)
 
-    def _away(self, topic: str, error: KafkaException) -> KafkaAwayError:
-        return KafkaAwayError(str(unheard(self._kafka, topic, error)))
+    def _away(self, topic: str, error: KafkaException) -> KafkaUnavailableError:
+        return KafkaUnavailableError(str(unreachable_error(self._kafka, topic, error)))

@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
     from confluent_kafka import Message
 
-    from stumble.deadletters.dead_letter import Letter, Place
+    from stumble.deadletters.dead_letter import DeadLetter, RecordId
     from stumble.settings.kafka import KafkaSettings
 
 _DELIVERY_SECONDS = 15.0
 
 
-class Sender:
+class Redriver:
     """A producer for the topic that the projector reads, which has `partitions`."""
 
     def __init__(self, kafka: KafkaSettings, partitions: int) -> None:
@@ -29,7 +29,7 @@ class Sender:
         )
         self._producer = Producer({**config, "log_level": 0})
 
-    def send(self, letters: Sequence[Letter]) -> dict[Place, str]:
+    def send(self, letters: Sequence[DeadLetter]) -> dict[RecordId, str]:
         """Send records and wait for the broker; returns why, by place, for each that it does not have now."""
         failed = self._try(letters)
         # One record that is too large takes those with it that went in the same request.
@@ -40,14 +40,14 @@ class Sender:
                 failed.update(self._try([letter]))
         return {place: error.str() for place, error in failed.items()}
 
-    def _try(self, letters: Sequence[Letter]) -> dict[Place, KafkaError]:
+    def _try(self, letters: Sequence[DeadLetter]) -> dict[RecordId, KafkaError]:
         undelivered = {letter.place: KafkaError(KafkaError._MSG_TIMED_OUT) for letter in letters}  # noqa: SLF001
         for letter in letters:
             self._produce(letter, undelivered)
         self._producer.flush(_DELIVERY_SECONDS + 2)
         return dict(undelivered)
 
-    def _produce(self, letter: Letter, undelivered: dict[Place, KafkaError]) -> None:
+    def _produce(self, letter: DeadLetter, undelivered: dict[RecordId, KafkaError]) -> None:
         def delivered(error: KafkaError | None, _: Message) -> None:
             if error is None:
                 undelivered.pop(letter.place, None)

@@ -10,13 +10,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from stumble.settings.types import Text, When
 
 if TYPE_CHECKING:
-    from stumble.deadletters.dead_letter import Letter
+    from stumble.deadletters.dead_letter import DeadLetter
 
 State = Literal["WAITING", "REDRIVEN", "PARKED", "FOREIGN"]
 Stage = Literal["decode", "model", "derive", "store"]
 
 
-class Selection(BaseModel):
+class DeadLetterFilter(BaseModel):
     """A filter; what is left out matches everything. Repeat stage, exception, action or partition for several."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -35,7 +35,7 @@ class Selection(BaseModel):
         description="WAITING, REDRIVEN (sent again), PARKED (came back too often), FOREIGN (not stumble's).",
     )
 
-    def takes(self, letter: Letter) -> bool:
+    def takes(self, letter: DeadLetter) -> bool:
         """Whether a letter matches all that its headers can tell; action and state are asked apart."""
         return (
             self._takes_time(letter)
@@ -46,7 +46,7 @@ class Selection(BaseModel):
             and (not self.partition or (letter.origin is not None and letter.origin.partition in self.partition))
         )
 
-    def _takes_time(self, letter: Letter) -> bool:
+    def _takes_time(self, letter: DeadLetter) -> bool:
         return (self.since is None or letter.at >= self.since.timestamp() * 1000) and (
             self.until is None or letter.at < self.until.timestamp() * 1000
         )

@@ -6,21 +6,21 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from stumble.deadletters.dead_letter import Place
-from stumble.deadletters.prediction import Judge, Seen
+from stumble.deadletters.dead_letter import RecordId
+from stumble.deadletters.prediction import Prediction, RedrivePredictor
 from stumble.deadletters.reader import DeadLetterTopic
-from stumble.deadletters.redrive import Sender
+from stumble.deadletters.redrive import Redriver
 from stumble.deadletters.settings import DeadLetterSettings
-from stumble.deadletters.status import States
+from stumble.deadletters.status import RedriveCounts
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
     from psycopg import Connection
 
-    from stumble.deadletters.dead_letter import Letter
-    from stumble.deadletters.selection import Selection, State
-    from stumble.deadletters.status import Mark
+    from stumble.deadletters.dead_letter import DeadLetter
+    from stumble.deadletters.selection import DeadLetterFilter, State
+    from stumble.deadletters.status import RedriveCount
     from stumble.settings.kafka import KafkaSettings
 
 #: SENT: the broker has it. WOULD_SEND: in a dry run. SKIPPED: parked, foreign, unreadable or sent before. REFUSED: the
@@ -29,26 +29,26 @@ Done = Literal["SENT", "WOULD_SEND", "SKIPPED", "REFUSED"]
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ListedDeadLetter:
     """One letter, what became of it, and what sending it again would come to."""
 
-    letter: Letter
+    letter: DeadLetter
     state: State
-    mark: Mark | None
-    seen: Seen
+    mark: RedriveCount | None
+    seen: Prediction
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class RedriveResult:
     """What a re-drive did, or would do, with one letter."""
 
-    entry: Entry
+    entry: ListedDeadLetter
     done: Done
     why: str
 
 
 @dataclass(frozen=True, slots=True)
-class Orders:
+class RedriveOptions:
     """How to re-drive."""
 
     dry_run: bool = False
@@ -60,7 +60,7 @@ class Orders:
     readable: bool = False
 
 
-class Desk:
+class DeadLetterService:
     """Everything that can be done with the dead letters; use it in a ``with`` block.
 
     Memory holds one chunk of letters, whatever the topic holds. Raises `KafkaAwayError`, and psycopg's errors.
@@ -71,10 +71,10 @@ class Desk:
         self._actions = kafka.topics.actions
         self.topic = DeadLetterTopic(kafka, seconds=seconds)
         settings = DeadLetterSettings()
-        self.states = States(connection, self.topic.topic_id, self._actions, settings.max_replays)
-        self._judge = Judge(kafka, connection)
+        self.states = RedriveCounts(connection, self.topic.topic_id, self._actions, settings.max_replays)
+        self._judge = RedrivePredictor(kafka, connection)
         #: Where to go on when this is left after a chunk; None at the end.
-        self.next: Place | None = None
+        self.next: RecordId | None = None
         self.looked_at = 0
 
     def __enter__(self) -> Self:
@@ -84,20 +84,20 @@ class Desk:
     def __exit__(self, *error: object) -> None:
         self.topic.__exit__(*error)
 
-    def chunks(self, selection: Selection, start: Place | None = None) -> Generator[list[Entry]]:
+    def chunks(self, selection: DeadLetterFilter, start: RecordId | None = None) -> Generator[list[ListedDeadLetter]]:
         """Yield what matches, chunk by chunk, empty ones too."""
         for letters in self.topic.chunks(start, selection.since):
             self.looked_at += len(letters)
-            self.next = Place(letters[-1].place.partition, letters[-1].place.offset + 1)
+            self.next = RecordId(letters[-1].place.partition, letters[-1].place.offset + 1)
             yield self._matching(letters, selection)
         self.next = None
 
-    def entries(self, selection: Selection, start: Place | None = None) -> Iterator[Entry]:
+    def entries(self, selection: DeadLetterFilter, start: RecordId | None = None) -> Iterator[ListedDeadLetter]:
         """Yield what matches, in the order of the topic."""
         for chunk in self.chunks(selection, start):
             yield from chunk
 
-    def one(self, place: Place) -> Entry | None:
+    def one(self, place: RecordId) -> ListedDeadLetter | None:
         """Return the letter at a place, None where there is none."""
         low, high = self.topic.bounds.get(place.partition, (0, 0))
         if not low <= place.offset < high:
@@ -107,8 +107,13 @@ class Desk:
         return self._entries(letters)[0] if letters else None
 
     def redrive(
-        self, selection: Selection, orders: Orders, *, start: Place | None = None, limit: int | None = None
-    ) -> Generator[list[Outcome]]:
+        self,
+        selection: DeadLetterFilter,
+        orders: RedriveOptions,
+        *,
+        start: RecordId | None = None,
+        limit: int | None = None,
+    ) -> Generator[list[RedriveResult]]:
         """Send what matches to where it came from; yields what became of it, chunk by chunk.
 
         Each letter is marked as soon as the broker has its record, so a run that was interrupted is simply run again.
@@ -117,14 +122,19 @@ class Desk:
         if orders.dry_run:
             yield from self._redrive(selection, orders, None, start, limit)
             return
-        sender = Sender(self._kafka, self.topic.partitions_of(self._actions))
+        sender = Redriver(self._kafka, self.topic.partitions_of(self._actions))
         with self.states.alone():
             self.states.forget_before({partition: low for partition, (low, _) in self.topic.bounds.items()})
             yield from self._redrive(selection, orders, sender, start, limit)
 
     def _redrive(
-        self, selection: Selection, orders: Orders, sender: Sender | None, start: Place | None, limit: int | None
-    ) -> Generator[list[Outcome]]:
+        self,
+        selection: DeadLetterFilter,
+        orders: RedriveOptions,
+        sender: Redriver | None,
+        start: RecordId | None,
+        limit: int | None,
+    ) -> Generator[list[RedriveResult]]:
         left = limit
         for chunk in self.chunks(selection, start):
             outcomes = [_intended(entry, orders) for entry in chunk]
@@ -139,7 +149,9 @@ class Desk:
             if left == 0:
                 return
 
-    def _send(self, outcomes: list[Outcome], wanted: list[Outcome], sender: Sender) -> list[Outcome]:
+    def _send(
+        self, outcomes: list[RedriveResult], wanted: list[RedriveResult], sender: Redriver
+    ) -> list[RedriveResult]:
         letters = [outcome.entry.letter for outcome in wanted]
         failed = sender.send(letters) if letters else {}
         sent = [letter.place for letter in letters if letter.place not in failed]
@@ -147,7 +159,7 @@ class Desk:
             self.states.mark(sent)
         return [_became(outcome, failed) if outcome.done == "WOULD_SEND" else outcome for outcome in outcomes]
 
-    def _matching(self, letters: list[Letter], selection: Selection) -> list[Entry]:
+    def _matching(self, letters: list[DeadLetter], selection: DeadLetterFilter) -> list[ListedDeadLetter]:
         entries = self._entries([letter for letter in letters if selection.takes(letter)])
         if selection.state:
             entries = [entry for entry in entries if entry.state in selection.state]
@@ -155,33 +167,35 @@ class Desk:
             entries = [entry for entry in entries if entry.seen.action in selection.action]
         return entries
 
-    def _entries(self, letters: list[Letter]) -> list[Entry]:
+    def _entries(self, letters: list[DeadLetter]) -> list[ListedDeadLetter]:
         marks = self.states.marks(letters)
         found = []
         for letter, seen in zip(letters, self._judge.look(letters), strict=True):
             mark = marks.get(letter.place)
-            found.append(Entry(letter, self.states.of(letter, mark), mark, seen))
+            found.append(ListedDeadLetter(letter, self.states.of(letter, mark), mark, seen))
         return found
 
 
-def _intended(entry: Entry, orders: Orders) -> Outcome:
+def _intended(entry: ListedDeadLetter, orders: RedriveOptions) -> RedriveResult:
     """Say what is to be done with a letter."""
     letter = entry.letter
     if letter.origin is None:
-        return Outcome(entry, "SKIPPED", "its headers don't say where it came from: stumble did not put it there")
+        return RedriveResult(entry, "SKIPPED", "its headers don't say where it came from: stumble did not put it there")
     if entry.state == "FOREIGN":
-        return Outcome(entry, "SKIPPED", f"it came from {letter.origin.topic}, which is not the topic of this store")
+        return RedriveResult(
+            entry, "SKIPPED", f"it came from {letter.origin.topic}, which is not the topic of this store"
+        )
     if entry.state == "REDRIVEN" and not orders.again:
-        return Outcome(entry, "SKIPPED", "it was sent again before (--again sends it once more)")
+        return RedriveResult(entry, "SKIPPED", "it was sent again before (--again sends it once more)")
     if entry.state == "PARKED" and not orders.force:
-        return Outcome(entry, "SKIPPED", f"it came back {letter.replays} times and is parked (--force sends it)")
+        return RedriveResult(entry, "SKIPPED", f"it came back {letter.replays} times and is parked (--force sends it)")
     if orders.readable and not entry.seen.readable:
-        return Outcome(entry, "SKIPPED", entry.seen.why)
-    return Outcome(entry, "WOULD_SEND", entry.seen.why)
+        return RedriveResult(entry, "SKIPPED", entry.seen.why)
+    return RedriveResult(entry, "WOULD_SEND", entry.seen.why)
 
 
-def _became(outcome: Outcome, failed: dict[Place, str]) -> Outcome:
+def _became(outcome: RedriveResult, failed: dict[RecordId, str]) -> RedriveResult:
     reason = failed.get(outcome.entry.letter.place)
     if reason is None:
-        return Outcome(outcome.entry, "SENT", outcome.why)
-    return Outcome(outcome.entry, "REFUSED", f"the broker did not take it: {reason}")
+        return RedriveResult(outcome.entry, "SENT", outcome.why)
+    return RedriveResult(outcome.entry, "REFUSED", f"the broker did not take it: {reason}")

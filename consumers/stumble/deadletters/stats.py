@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from stumble.outcome.fingerprint import normalise
 
 if TYPE_CHECKING:
-    from stumble.deadletters.dead_letter import Place
-    from stumble.deadletters.service import Entry
+    from stumble.deadletters.dead_letter import RecordId
+    from stumble.deadletters.service import ListedDeadLetter
 
 #: Reasons beyond these are counted together: memory stays small whatever the topic holds.
 MAX_REASONS = 500
@@ -26,7 +26,7 @@ class Reason(NamedTuple):
 
 
 @dataclass(slots=True)
-class Group:
+class DeadLetterGroup:
     """The letters of one reason; times in milliseconds."""
 
     count: int = 0
@@ -36,9 +36,9 @@ class Group:
     partitions: Counter[int] = field(default_factory=Counter)
     first_at: int | None = None
     last_at: int | None = None
-    example: Place | None = None
+    example: RecordId | None = None
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: ListedDeadLetter) -> None:
         """Count one letter."""
         letter = entry.letter
         self.count += 1
@@ -54,22 +54,22 @@ class Group:
 
 
 @dataclass(slots=True)
-class Statistics:
+class DeadLetterStats:
     """Groups by reason, and all of them together."""
 
-    total: Group = field(default_factory=Group)
-    groups: dict[Reason, Group] = field(default_factory=dict)
+    total: DeadLetterGroup = field(default_factory=DeadLetterGroup)
+    groups: dict[Reason, DeadLetterGroup] = field(default_factory=dict)
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: ListedDeadLetter) -> None:
         """Count one letter."""
         letter = entry.letter
         reason = Reason(letter.stage or OTHER, letter.short_exception or OTHER, normalise(letter.reason))
         if reason not in self.groups and len(self.groups) >= MAX_REASONS:
             reason = Reason(OTHER, OTHER, OTHER)
-        self.groups.setdefault(reason, Group()).add(entry)
+        self.groups.setdefault(reason, DeadLetterGroup()).add(entry)
         self.total.add(entry)
 
-    def by_count(self) -> list[tuple[Reason, Group]]:
+    def by_count(self) -> list[tuple[Reason, DeadLetterGroup]]:
         """Return the groups, the largest first."""
         return sorted(self.groups.items(), key=lambda item: (-item[1].count, item[0]))
 

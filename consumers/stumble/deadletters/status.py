@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from psycopg import Connection
 
-    from stumble.deadletters.dead_letter import Letter, Place
+    from stumble.deadletters.dead_letter import DeadLetter, RecordId
     from stumble.deadletters.selection import State
 
 
@@ -27,14 +27,14 @@ class BusyError(StumbleError):
     """Somebody re-drives already."""
 
 
-class Mark(NamedTuple):
+class RedriveCount(NamedTuple):
     """How often and when last a letter was sent again."""
 
     times: int
     last_at: datetime
 
 
-class States:
+class RedriveCounts:
     """The marks of one dead letter topic, by Kafka's id of it: one made anew under the name begins without any."""
 
     def __init__(self, connection: Connection[Any], topic_id: str, actions: str, max_replays: int) -> None:
@@ -43,7 +43,7 @@ class States:
         self._actions = actions
         self.max_replays = max_replays
 
-    def marks(self, letters: Sequence[Letter]) -> Mapping[Place, Mark]:
+    def marks(self, letters: Sequence[DeadLetter]) -> Mapping[RecordId, RedriveCount]:
         """Return the marks among letters of one partition."""
         if not letters:
             return {}
@@ -55,10 +55,10 @@ class States:
                 "offsets": [letter.place.offset for letter in letters],
             },
         )
-        by_offset = {offset: Mark(times, last_at) for offset, times, last_at in rows}
+        by_offset = {offset: RedriveCount(times, last_at) for offset, times, last_at in rows}
         return {letter.place: by_offset[letter.place.offset] for letter in letters if letter.place.offset in by_offset}
 
-    def of(self, letter: Letter, mark: Mark | None) -> State:
+    def of(self, letter: DeadLetter, mark: RedriveCount | None) -> State:
         """Say what became of a letter."""
         if mark is not None:
             return "REDRIVEN"
@@ -66,7 +66,7 @@ class States:
             return "FOREIGN"
         return "PARKED" if letter.replays >= self.max_replays else "WAITING"
 
-    def mark(self, places: Sequence[Place]) -> None:
+    def mark(self, places: Sequence[RecordId]) -> None:
         """Remember that the broker has these letters' records again."""
         self._connection.execute(
             query("add_redrives"),

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from stumble.ingest.decoding import Reading, Record
+    from stumble.ingest.decoding import DecodedEvent, KafkaRecord
     from stumble.ingest.errors import BadRecordError
 
 
 @dataclass(slots=True)
-class Span:
+class OffsetSpan:
     """Offsets of one partition: `start` is where the store must be, `end` where it will be (exclusive)."""
 
     start: int
@@ -27,7 +27,7 @@ class Span:
 class BadRecord:
     """A record that goes to the dead letter topic, and why."""
 
-    record: Record
+    record: KafkaRecord
     partition: int
     offset: int
     error: BadRecordError
@@ -37,9 +37,9 @@ class BadRecord:
 class Batch:
     """Readings in the order in which they were read, and the span of each partition that they come from."""
 
-    readings: list[Reading] = field(default_factory=list)
+    readings: list[DecodedEvent] = field(default_factory=list)
     bad: list[BadRecord] = field(default_factory=list)
-    spans: dict[int, Span] = field(default_factory=dict)
+    spans: dict[int, OffsetSpan] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.readings)
@@ -51,7 +51,7 @@ class Batch:
         """Take one more record of a partition into its span, which begins at `start` if this is the first."""
         span = self.spans.get(partition)
         if span is None:
-            self.spans[partition] = Span(start, offset + 1, read_at_ms)
+            self.spans[partition] = OffsetSpan(start, offset + 1, read_at_ms)
         else:
             span.end, span.last_record_ms = offset + 1, read_at_ms
 

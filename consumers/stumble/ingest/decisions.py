@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from psycopg import Cursor
 
-    from stumble.ingest.factsets import FactSet, Loaded
-    from stumble.outcome.decide import Case
+    from stumble.ingest.factsets import FactSet, LoadedFacts
+    from stumble.outcome.decide import RequestCase
 
 INTERRUPTED: Final = "INTERRUPTED"
 
@@ -66,7 +66,7 @@ def rule(cursor: Cursor[Any], findings: Sequence[ClockFinding], now: int) -> tup
 
 
 def _made(
-    cursor: Cursor[Any], loaded: Loaded, findings: Iterable[ClockFinding], now: int
+    cursor: Cursor[Any], loaded: LoadedFacts, findings: Iterable[ClockFinding], now: int
 ) -> list[tuple[ClockFinding, Decision]]:
     known = decisions_on(cursor, loaded.sets.values())
     wanted: dict[str, list[ClockFinding]] = defaultdict(list)
@@ -84,12 +84,12 @@ def _made(
 
 def _cases(
     instance: str, sets: Sequence[FactSet], known: dict[str, list[Decision]]
-) -> dict[str, tuple[Case, Decision | None]]:
+) -> dict[str, tuple[RequestCase, Decision | None]]:
     stored = [one.request_key for item in sets for one in item.stored]
     return open_cases(instance, [item.facts for item in sets], [one for key in stored for one in known.get(key, ())])
 
 
-def _holds(finding: ClockFinding, case: Case, standing: Decision | None) -> bool:
+def _holds(finding: ClockFinding, case: RequestCase, standing: Decision | None) -> bool:
     """Tell whether it is still as it was found: no news since, none else decided, really interrupted by a restart."""
     if case.group.facts[-1].at != finding.last_event_at:
         return False
@@ -102,7 +102,7 @@ def _holds(finding: ClockFinding, case: Case, standing: Decision | None) -> bool
     return interrupted(case, finding.evidence["host"], int(finding.evidence["since"]))
 
 
-def _decision(finding: ClockFinding, case: Case, standing: Decision | None, now: int) -> Decision:
+def _decision(finding: ClockFinding, case: RequestCase, standing: Decision | None, now: int) -> Decision:
     told = {**finding.evidence, "facts": str(len(case.group.facts))}
     # Clocks may be ahead of ours: a decision is never older than what it was made upon, nor than the one before it.
     earliest = max(finding.last_event_at, standing.decided_at + 1 if standing is not None else 0)

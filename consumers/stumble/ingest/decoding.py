@@ -26,7 +26,7 @@ _UUID_LENGTH = 36
 _LONGEST_ID = 255
 
 
-class Record(Protocol):
+class KafkaRecord(Protocol):
     """What is needed of `confluent_kafka.Message`."""
 
     def topic(self) -> str | None: ...  # noqa: D102
@@ -39,7 +39,7 @@ class Record(Protocol):
 
 
 @dataclass(slots=True)
-class Reading:
+class DecodedEvent:
     """One event as read. `instance` and `request_id` say which fact set its fact belongs to.
 
     `framed` is the event as the store keeps it, most often the record's own value: thousands wait in memory.
@@ -54,7 +54,7 @@ class Reading:
     request_id: str | None
     fact: Fact
     framed: bytes
-    record: Record
+    record: KafkaRecord
 
     @property
     def row(self) -> bytes:
@@ -67,13 +67,13 @@ class Reading:
         self.request_id = text.clean(self.request_id) if self.request_id else None
 
 
-class Reader:
+class EventDecoder:
     """Decodes records; raises `BadRecordError` for what can't be an event, `RegistryUnavailable` to wait."""
 
     def __init__(self, resolve_id: Callable[[int], str] | None = None) -> None:
         self._decoder = codec.Decoder(EVENT, resolve_id)
 
-    def read(self, record: Record, value: bytes, partition: int, offset: int) -> Reading:
+    def read(self, record: KafkaRecord, value: bytes, partition: int, offset: int) -> DecodedEvent:
         """Return what the store needs of one record."""
         try:
             event, framed = self._event(record, value)
@@ -85,7 +85,7 @@ class Reader:
         except Exception as error:
             raise BadRecordError("model", error) from error
 
-    def _event(self, record: Record, value: bytes) -> tuple[dict[str, Any], bytes]:
+    def _event(self, record: KafkaRecord, value: bytes) -> tuple[dict[str, Any], bytes]:
         if value[:_FRAME] == _SINGLE_OBJECT:
             return codec.decode(EVENT, value[_FRAME:]), value
         event = self._decoder.decode(value, record.headers())
@@ -93,7 +93,7 @@ class Reader:
         return event, codec.frame_single_object(EVENT, codec.encode(EVENT, event))
 
 
-def _reading(event: dict[str, Any], framed: bytes, partition: int, offset: int, record: Record) -> Reading:
+def _reading(event: dict[str, Any], framed: bytes, partition: int, offset: int, record: KafkaRecord) -> DecodedEvent:
     event_id, occurred_at = _uuid_bytes("event_id", event["event_id"]), event["occurred_at"]
     instance, request_id = event["instance_uuid"], event["request_id"]
     if not _EARLIEST_US <= occurred_at <= _LATEST_US:
@@ -105,7 +105,7 @@ def _reading(event: dict[str, Any], framed: bytes, partition: int, offset: int, 
             raise InvalidEvent(f"request_id has {len(request_id)} characters, more than {_LONGEST_ID}.")
         if "\x00" in request_id:
             request_id = text.clean(request_id)
-    return Reading(
+    return DecodedEvent(
         event_id,
         partition,
         offset,
@@ -147,4 +147,4 @@ def _cleaned(value: Any) -> Any:
     return value
 
 
-__all__ = ["Reader", "Reading", "Record"]
+__all__ = ["DecodedEvent", "EventDecoder", "KafkaRecord"]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from psycopg import Cursor
 
-    from stumble.ingest.fold import Change, Folded
+    from stumble.ingest.fold import Folded, FoldedChange
 
 #: (Kafka partition, metric, labels)
 Counts = Counter[tuple[int, str, tuple[str, ...]]]
@@ -39,7 +39,7 @@ def write(cursor: Cursor[Any], folded: Folded, more: Counts) -> None:
     _publish(cursor, folded.changes)
 
 
-def _write_requests(cursor: Cursor[Any], changes: Sequence[Change]) -> None:
+def _write_requests(cursor: Cursor[Any], changes: Sequence[FoldedChange]) -> None:
     gone = [key for change in changes for key in change.difference.delete_requests]
     if gone:
         cursor.execute(query("delete_requests"), {"keys": gone})
@@ -59,7 +59,7 @@ def _write_requests(cursor: Cursor[Any], changes: Sequence[Change]) -> None:
             raise MissedVersionError(f"{len(rows) - cursor.rowcount} requests were written by other hands.")
 
 
-def _write_failures(cursor: Cursor[Any], changes: Sequence[Change]) -> None:
+def _write_failures(cursor: Cursor[Any], changes: Sequence[FoldedChange]) -> None:
     gone = [key for change in changes for key in change.difference.delete_failures]
     rows = [
         failure_row(request, failure, change.partition)
@@ -74,7 +74,7 @@ def _write_failures(cursor: Cursor[Any], changes: Sequence[Change]) -> None:
         cursor.execute(query("save_failures"), {"rows": as_json(rows)})
 
 
-def _count(cursor: Cursor[Any], changes: Sequence[Change], more: Counts) -> None:
+def _count(cursor: Cursor[Any], changes: Sequence[FoldedChange], more: Counts) -> None:
     net: dict[tuple[int, tuple[str, ...]], tuple[int, int]] = {}
     for change in changes:
         for counter, (entered, left) in change.difference.counter_deltas.items():
@@ -96,7 +96,7 @@ def _count(cursor: Cursor[Any], changes: Sequence[Change], more: Counts) -> None
         cursor.execute(query("add_counters"), {"rows": as_json(rows)})
 
 
-def _publish(cursor: Cursor[Any], changes: Sequence[Change]) -> None:
+def _publish(cursor: Cursor[Any], changes: Sequence[FoldedChange]) -> None:
     rows: list[dict[str, Any]] = []
     for change in changes:
         rows.extend(
@@ -107,7 +107,7 @@ def _publish(cursor: Cursor[Any], changes: Sequence[Change]) -> None:
         cursor.execute(query("add_publications"), {"rows": as_json(rows)})
 
 
-def _publication_row(publication: Publication, change: Change, ordinal: int) -> dict[str, Any]:
+def _publication_row(publication: Publication, change: FoldedChange, ordinal: int) -> dict[str, Any]:
     payload = _payload(publication)
     return {
         "ordinal": ordinal,

@@ -59,7 +59,7 @@ class FactSet:
 
 
 @dataclass(slots=True)
-class Loaded:
+class LoadedFacts:
     """The fact sets in hand, and the instances of which all sets are."""
 
     sets: dict[SetKey, FactSet] = field(default_factory=dict)
@@ -73,9 +73,9 @@ class Loaded:
         return [(sets[0].key[0], sets) for sets in grouped.values()]
 
 
-def load(cursor: Cursor[Any], touched: Mapping[SetKey, int]) -> Loaded:
+def load(cursor: Cursor[Any], touched: Mapping[SetKey, int]) -> LoadedFacts:
     """Load the touched sets (key to Kafka partition) and all sets of instances that hold context facts."""
-    loaded = Loaded({key: FactSet(key, partition) for key, partition in touched.items()})
+    loaded = LoadedFacts({key: FactSet(key, partition) for key, partition in touched.items()})
     keys = as_json([{"instance_uuid": instance, "request_id": request_id} for instance, request_id in touched])
     for row in cursor.execute(query("load_fact_sets"), {"keys": keys}):
         _fill(loaded, row)
@@ -84,7 +84,7 @@ def load(cursor: Cursor[Any], touched: Mapping[SetKey, int]) -> Loaded:
     return loaded
 
 
-def load_whole(cursor: Cursor[Any], loaded: Loaded, instances: Sequence[str]) -> None:
+def load_whole(cursor: Cursor[Any], loaded: LoadedFacts, instances: Sequence[str]) -> None:
     """Load every set of `instances` that is not in hand yet."""
     missing = [instance for instance in instances if instance not in loaded.whole]
     if not missing:
@@ -98,9 +98,9 @@ def load_whole(cursor: Cursor[Any], loaded: Loaded, instances: Sequence[str]) ->
     loaded.whole.update(missing)
 
 
-def load_instances(cursor: Cursor[Any], owners: Mapping[str, int]) -> Loaded:
+def load_instances(cursor: Cursor[Any], owners: Mapping[str, int]) -> LoadedFacts:
     """Load every set of whole instances (instance to Kafka partition)."""
-    loaded = Loaded()
+    loaded = LoadedFacts()
     for row in cursor.execute(query("load_fact_sets_of_instances"), {"instances": list(owners)}):
         key = (row[0], row[1])
         loaded.sets[key] = FactSet(key, owners[key[0]])
@@ -141,7 +141,7 @@ def _row(item: FactSet) -> dict[str, Any]:
     }
 
 
-def _fill(loaded: Loaded, row: tuple[Any, ...]) -> None:
+def _fill(loaded: LoadedFacts, row: tuple[Any, ...]) -> None:
     key = (row[0], row[1])
     fact_set = loaded.sets[key]
     fact_set.facts = unpack(row[2])

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from psycopg import Cursor
 
-    from stumble.ingest.factsets import FactSet, Loaded, SetKey
+    from stumble.ingest.factsets import FactSet, LoadedFacts, SetKey
     from stumble.outcome.facts import Fact
 
 
@@ -27,7 +27,7 @@ _HAND_OVER_EVERY = 32
 
 
 @dataclass(slots=True)
-class Change:
+class FoldedChange:
     """The difference of one group of fact sets of an instance."""
 
     instance: str
@@ -41,8 +41,8 @@ class Change:
 class Folded:
     """What the touched fact sets come to."""
 
-    loaded: Loaded
-    changes: list[Change] = field(default_factory=list)
+    loaded: LoadedFacts
+    changes: list[FoldedChange] = field(default_factory=list)
 
 
 def fold(cursor: Cursor[Any], added: Mapping[SetKey, tuple[int, list[Fact]]], rows: Sequence[bytes]) -> Folded:
@@ -52,7 +52,7 @@ def fold(cursor: Cursor[Any], added: Mapping[SetKey, tuple[int, list[Fact]]], ro
     """
     if not added:
         copy_rows(cursor, "copy_events", rows)
-        return Folded(factsets.Loaded())
+        return Folded(factsets.LoadedFacts())
     loaded = factsets.load(cursor, {key: partition for key, (partition, _) in added.items()})
     for key, (_, facts) in added.items():
         loaded.sets[key].add(facts)
@@ -60,7 +60,9 @@ def fold(cursor: Cursor[Any], added: Mapping[SetKey, tuple[int, list[Fact]]], ro
     return derive_all(cursor, loaded, rows=rows)
 
 
-def derive_all(cursor: Cursor[Any], loaded: Loaded, *, everything: bool = False, rows: Sequence[bytes] = ()) -> Folded:
+def derive_all(
+    cursor: Cursor[Any], loaded: LoadedFacts, *, everything: bool = False, rows: Sequence[bytes] = ()
+) -> Folded:
     """Derive what changed (or `everything`) of what is loaded; take the difference against what is stored.
 
     While this process derives, the server stores `rows` of `events`.
@@ -76,13 +78,13 @@ def derive_all(cursor: Cursor[Any], loaded: Loaded, *, everything: bool = False,
     return folded
 
 
-def _change(instance: str, sets: Sequence[FactSet], decisions: Mapping[str, list[Decision]]) -> Change:
+def _change(instance: str, sets: Sequence[FactSet], decisions: Mapping[str, list[Decision]]) -> FoldedChange:
     stored: Sequence[StoredRequest] = sets[0].stored if len(sets) == 1 else [o for item in sets for o in item.stored]
     ruled = [decision for one in stored for decision in decisions.get(one.request_key, ())] if decisions else ()
     difference = diff(stored, derive_sets(instance, [item.facts for item in sets], ruled))
     _keep(sets, difference.stored)
     versions = {item.key[1]: item.version + 1 for item in sets}
-    return Change(instance, sets[0].partition, difference, versions)
+    return FoldedChange(instance, sets[0].partition, difference, versions)
 
 
 def _keep(sets: Sequence[FactSet], stored: Iterable[StoredRequest]) -> None:

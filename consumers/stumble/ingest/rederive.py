@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from psycopg import Connection, Cursor
 
-    from stumble.ingest.factsets import FactSet, Loaded
+    from stumble.ingest.factsets import FactSet, LoadedFacts
 
 _CHUNK = 200
 _FIRST = "00000000-0000-0000-0000-000000000000"
@@ -33,7 +33,7 @@ _TRIES = 10
 
 
 @dataclass(slots=True)
-class Selection:
+class InstanceSelection:
     """Which instances to derive anew: one, or those whose facts last changed in a time range; all by default."""
 
     instance: str | None = None
@@ -42,7 +42,7 @@ class Selection:
 
 
 @dataclass(slots=True)
-class Report:
+class RederiveReport:
     """What was derived anew and what it changed."""
 
     instances: int = 0
@@ -50,7 +50,7 @@ class Report:
     failures: int = 0
     publications: int = 0
 
-    def add(self, other: Report) -> None:
+    def add(self, other: RederiveReport) -> None:
         """Take in the report of one more chunk."""
         self.instances += other.instances
         self.requests += other.requests
@@ -61,18 +61,18 @@ class Report:
 def rederive(
     connection: Connection[Any],
     topic: str,
-    selection: Selection,
+    selection: InstanceSelection,
     *,
     from_events: bool = False,
     dry_run: bool = False,
-    told: Callable[[Report], None] = lambda _: None,
-) -> Report:
+    told: Callable[[RederiveReport], None] = lambda _: None,
+) -> RederiveReport:
     """Derive the selected instances anew; `told` hears the report so far after each chunk.
 
     With `from_events` their facts are made anew from the stored events first; facts whose event is no longer stored
     stay as they are. With `dry_run` nothing is written. Raises psycopg's errors when the store is away.
     """
-    report, after = Report(), _FIRST
+    report, after = RederiveReport(), _FIRST
     while True:
         rows = connection.execute(
             query("load_instances_to_rederive"),
@@ -93,7 +93,7 @@ def rederive(
 
 def _chunk(
     connection: Connection[Any], topic: str, owners: dict[str, int], *, from_events: bool, dry_run: bool
-) -> Report:
+) -> RederiveReport:
     for attempt in range(_TRIES):
         try:
             with connection.transaction(force_rollback=dry_run), connection.cursor() as cursor:
@@ -107,14 +107,14 @@ def _chunk(
     raise AssertionError
 
 
-def _derive(cursor: Cursor[Any], owners: dict[str, int], *, from_events: bool) -> Report:
+def _derive(cursor: Cursor[Any], owners: dict[str, int], *, from_events: bool) -> RederiveReport:
     loaded = factsets.load_instances(cursor, owners)
     if from_events:
         _refresh(cursor, loaded)
     folded = derive_all(cursor, loaded, everything=True)
     difference_writer.write(cursor, folded, Counter())
     differences = [change.difference for change in folded.changes]
-    return Report(
+    return RederiveReport(
         len(owners),
         sum(len(one.upsert_requests) + len(one.delete_requests) for one in differences),
         sum(len(one.upsert_failures) + len(one.delete_failures) for one in differences),
@@ -122,7 +122,7 @@ def _derive(cursor: Cursor[Any], owners: dict[str, int], *, from_events: bool) -
     )
 
 
-def _refresh(cursor: Cursor[Any], loaded: Loaded) -> None:
+def _refresh(cursor: Cursor[Any], loaded: LoadedFacts) -> None:
     """Make facts anew from the events that are still stored."""
     holders: dict[str, list[FactSet]] = defaultdict(list)
     for fact_set in loaded.sets.values():

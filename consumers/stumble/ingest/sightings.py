@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from psycopg import Cursor
 
-    from stumble.ingest.decoding import Reading
+    from stumble.ingest.decoding import DecodedEvent
     from stumble.ingest.factsets import SetKey
 
 #: Facts to add, by the set that they belong to, with the Kafka partition of the set's instance.
@@ -29,7 +29,7 @@ Added = dict["SetKey", tuple[int, list[Fact]]]
 
 
 @dataclass(slots=True)
-class Sweep:
+class SweepResult:
     """What a look over the waiting sightings found for the partitions in hand."""
 
     joins: list[tuple[str, str, int]] = field(default_factory=list)
@@ -41,7 +41,7 @@ class Sweep:
         return bool(self.joins or self.released)
 
 
-def keep(cursor: Cursor[Any], readings: Sequence[Reading], patience_seconds: float) -> None:
+def keep(cursor: Cursor[Any], readings: Sequence[DecodedEvent], patience_seconds: float) -> None:
     """Store sightings: failures with a request id and no instance."""
     rows = [
         {
@@ -74,7 +74,7 @@ def join_touched(cursor: Cursor[Any], added: Added) -> list[tuple[str, str, int]
     known: dict[str, dict[str, int]] = defaultdict(dict)
     for request_id, instance, partition in cursor.execute(query("load_instances_of_requests"), {"request_ids": ids}):
         known[request_id][instance] = partition
-    sweep = Sweep(added=added)
+    sweep = SweepResult(added=added)
     contested = []
     for event_id, request_id, fact, state, joined in waiting:
         fitting = {**known[request_id], **here[request_id]}
@@ -87,7 +87,7 @@ def join_touched(cursor: Cursor[Any], added: Added) -> list[tuple[str, str, int]
     return sweep.joins
 
 
-def look(cursor: Cursor[Any], owned: Iterable[int], window_seconds: float) -> Sweep:
+def look(cursor: Cursor[Any], owned: Iterable[int], window_seconds: float) -> SweepResult:
     """Find the sightings that the partitions in hand can take, and those that they have to give back.
 
     Only those that moved within the last `window_seconds`: what was there before, the folding saw.
@@ -96,7 +96,7 @@ def look(cursor: Cursor[Any], owned: Iterable[int], window_seconds: float) -> Sw
     fitting: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
     for row in cursor.execute(query("load_joinable_sightings"), {"window": window_seconds}):
         fitting[row[0]].append(row)
-    sweep = Sweep()
+    sweep = SweepResult()
     for event_id, rows in fitting.items():
         _, request_id, fact, instance, partition = rows[0]
         if len({row[3] for row in rows}) == 1 and partition in partitions:
@@ -130,6 +130,6 @@ def settle(cursor: Cursor[Any], owned: Iterable[int]) -> None:
     cursor.execute(query("close_sightings"), {"partitions": list(owned)})
 
 
-def _join(sweep: Sweep, event_id: str, key: SetKey, partition: int, fact: bytes) -> None:
+def _join(sweep: SweepResult, event_id: str, key: SetKey, partition: int, fact: bytes) -> None:
     sweep.added.setdefault(key, (partition, []))[1].extend(unpack(fact))
     sweep.joins.append((event_id, key[0], partition))

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
     from psycopg import Connection, Cursor
 
-    from stumble.ingest.batch import Batch, Span
+    from stumble.ingest.batch import Batch, OffsetSpan
     from stumble.ingest.decisions import ClockFinding, DecisionJob
-    from stumble.ingest.decoding import Reading
+    from stumble.ingest.decoding import DecodedEvent
     from stumble.ingest.sightings import Added
 
 _DAY_US = 86_400_000_000
@@ -40,11 +40,11 @@ LATE_EVENTS = "late_events"
 #: A writer that says nothing for so long in a transaction that others wait for is stopped or gone.
 _STOPPED_SECONDS = 3.0
 #: Window of a sweep that looks at all sightings: a century.
-EVERYTHING = 3.2e9
+ALL_SIGHTINGS = 3.2e9
 
 
 @dataclass(slots=True)
-class Applied:
+class WriteSummary:
     """What one transaction did."""
 
     events: int = 0
@@ -59,7 +59,7 @@ class Applied:
     #: Seconds from emitting to storing, of the last event of each partition.
     lags: list[float] = field(default_factory=list)
 
-    def add(self, other: Applied) -> None:
+    def add(self, other: WriteSummary) -> None:
         """Take in what another transaction of the same batch did."""
         for name in ("events", "duplicates", "late", "bad", "joined"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
@@ -69,7 +69,7 @@ class Applied:
 
 
 @dataclass(slots=True)
-class Ledger:
+class StoreWriter:
     """Writes batches of one topic into one store. `topic_id` is Kafka's id of the topic as it is now."""
 
     topic: str
@@ -78,14 +78,14 @@ class Ledger:
     requests_days: int = 400
     sighting_patience_seconds: float = 3600.0
 
-    def apply(self, connection: Connection[Any], batch: Batch) -> Applied:
+    def apply(self, connection: Connection[Any], batch: Batch) -> WriteSummary:
         """Write a batch.
 
         Raises `FencedError` for partitions that are not where the batch starts, `MissedVersionError`, and whatever
         psycopg raises; then nothing is changed.
         """
         self.partitions.ensure(connection, days_of_ids(reading.event_id for reading in batch.readings))
-        applied = Applied(bad=len(batch.bad), offsets={p: span.end for p, span in batch.spans.items()})
+        applied = WriteSummary(bad=len(batch.bad), offsets={p: span.end for p, span in batch.spans.items()})
         with self._fenced(connection, batch.spans) as cursor:
             self._move(cursor, batch.spans)
             counts: Counts = Counter()
@@ -99,7 +99,7 @@ class Ledger:
         return applied
 
     def sweep(
-        self, connection: Connection[Any], positions: Mapping[int, int], window_seconds: float = EVERYTHING
+        self, connection: Connection[Any], positions: Mapping[int, int], window_seconds: float = ALL_SIGHTINGS
     ) -> int:
         """Join what waits for the partitions in hand (partition to next offset); returns how many were joined.
 
@@ -149,7 +149,7 @@ class Ledger:
             cursor.execute(query("lock_partitions"), {"topic": self.topic, "partitions": sorted(partitions)})
             yield cursor
 
-    def _move(self, cursor: Cursor[Any], spans: Mapping[int, Span]) -> None:
+    def _move(self, cursor: Cursor[Any], spans: Mapping[int, OffsetSpan]) -> None:
         order = sorted(spans)
         moved = cursor.execute(
             query("advance_offsets"),
@@ -171,7 +171,7 @@ class Ledger:
         if found != positions:
             raise FencedError(p for p, offset in positions.items() if found.get(p) != offset)
 
-    def _fresh(self, cursor: Cursor[Any], batch: Batch, applied: Applied, counts: Counts) -> list[Reading]:
+    def _fresh(self, cursor: Cursor[Any], batch: Batch, applied: WriteSummary, counts: Counts) -> list[DecodedEvent]:
         """Return the readings whose events the store doesn't know; keep those apart that come too late."""
         unique = {reading.event_id: reading for reading in reversed(batch.readings)}
         known = _known(cursor, "load_known_events", unique)
@@ -189,7 +189,7 @@ class Ledger:
             counts[reading.partition, LATE_EVENTS, ()] += 1
         return [reading for reading in fresh if reading.event_id not in late]
 
-    def _fold(self, cursor: Cursor[Any], fresh: list[Reading]) -> tuple[Folded, list[tuple[str, str, int]]]:
+    def _fold(self, cursor: Cursor[Any], fresh: list[DecodedEvent]) -> tuple[Folded, list[tuple[str, str, int]]]:
         added: Added = {}
         alone = []
         for reading in fresh:
@@ -208,7 +208,7 @@ def _known(cursor: Cursor[Any], statement: str, ids: Iterable[bytes]) -> set[byt
     return {row[0] for row in cursor.execute(query(statement), {"ids": UuidArray(array)})}
 
 
-def _partitions_of(sweep: sightings.Sweep) -> dict[factsets.SetKey, int]:
+def _partitions_of(sweep: sightings.SweepResult) -> dict[factsets.SetKey, int]:
     return {key: partition for part in (sweep.added, sweep.released) for key, (partition, _) in part.items()}
 
 
@@ -229,7 +229,7 @@ def _durations(folded: Folded) -> list[tuple[str, str, float, str | None]]:
     ]
 
 
-def _lags(fresh: list[Reading]) -> list[float]:
+def _lags(fresh: list[DecodedEvent]) -> list[float]:
     now = time.time_ns() // 1000
     last = {reading.partition: reading.emitted_at for reading in fresh}
     return [max(0.0, (now - emitted_at) / 1e6) for emitted_at in last.values()]

@@ -10,17 +10,17 @@ from confluent_kafka import KafkaError
 from stumble.wire.errors import StumbleError
 
 if TYPE_CHECKING:
-    from stumble.runtime.state_log import Notices
+    from stumble.runtime.state_log import StateLog
 
 #: Who loses its partitions so soon after the broker did not answer has lost them by that: two sessions and more.
 _UNHEARD_SECONDS = 15.0
 _AWAY = (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._RESOLVE)  # noqa: SLF001
 
 
-class Troubles:
+class ClientErrors:
     """Hears errors that concern the client as a whole."""
 
-    def __init__(self, notices: Notices, servers: str) -> None:
+    def __init__(self, notices: StateLog, servers: str) -> None:
         self._fatal: str | None = None
         self._notices = notices
         self._servers = servers

@@ -26,7 +26,7 @@ LONG_RUNS = {"fetch_message_max_bytes": 4 << 20, "fetch_max_bytes": 8 << 20, "qu
 _MEMBERSHIP = ("group.protocol", "group.instance.id", "group.remote.assignor", "partition.assignment.strategy")
 
 
-class Source:
+class TopicConsumer:
     """Reads one topic as a member of a group.
 
     `place` answers where to read a partition from, or None while that isn't known; `lost` is told which partitions
@@ -232,4 +232,4 @@ def consumer_config(kafka: KafkaSettings, group: str) -> dict[str, Any]:
     return config
 
 
-__all__ = ["LONG_RUNS", "Source", "consumer_config", "quiet"]
+__all__ = ["LONG_RUNS", "TopicConsumer", "consumer_config", "quiet"]

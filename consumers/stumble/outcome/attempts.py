@@ -10,7 +10,7 @@ from stumble.outcome.records import StepRecord
 _RESULTS = {"END": "Success", "ERROR": "Error"}
 
 
-class Run:
+class StepRun:
     """One run of a step while it is put together."""
 
     __slots__ = ("finished_at", "host", "result", "started_at", "step", "step_id")
@@ -24,12 +24,12 @@ class Run:
         self.result: str | None = None
 
 
-def runs_of(facts: Iterable[Fact]) -> list[Run]:
+def runs_of(facts: Iterable[Fact]) -> list[StepRun]:
     """Return the runs of all steps in the order of their first sign. ``facts`` are sorted.
 
     The tap (and the library) tells runs exactly; notifications tell those of steps that neither shows.
     """
-    runs: list[Run] = []
+    runs: list[StepRun] = []
     told: list[Fact] = []
     exact: set[str] = set()
     for fact in facts:
@@ -47,7 +47,7 @@ def runs_of(facts: Iterable[Fact]) -> list[Run]:
     return runs
 
 
-def _repeats(runs: Iterable[Run], fact: Fact) -> bool:
+def _repeats(runs: Iterable[StepRun], fact: Fact) -> bool:
     """Tell whether a notification only repeats, in its other format, what the last run of its step shows."""
     same = [run for run in runs if run.step == fact.step and run.host == fact.origin.host]
     if not same:
@@ -55,13 +55,13 @@ def _repeats(runs: Iterable[Run], fact: Fact) -> bool:
     return (same[-1].result is None) == (fact.phase not in _RESULTS)
 
 
-def _extend(runs: list[Run], step: str, fact: Fact) -> None:
+def _extend(runs: list[StepRun], step: str, fact: Fact) -> None:
     """Let a fact start a run or finish the earliest open one of its step on its host."""
     host = fact.origin.host
     wanted = fact.extra.step_id if fact.extra is not None else None
     result = _RESULTS.get(fact.phase)
     if result is None:
-        run = Run(step, fact)
+        run = StepRun(step, fact)
         run.started_at = fact.at
         runs.append(run)
         return
@@ -69,12 +69,12 @@ def _extend(runs: list[Run], step: str, fact: Fact) -> None:
         if run.result is None and run.step == step and run.host == host and run.step_id == wanted:
             break
     else:
-        run = Run(step, fact)
+        run = StepRun(step, fact)
         runs.append(run)
     run.finished_at, run.result = fact.at, result
 
 
-def numbered(runs: Sequence[Run]) -> tuple[StepRecord, ...]:
+def numbered(runs: Sequence[StepRun]) -> tuple[StepRecord, ...]:
     """Return the runs as records; the runs of one step are its attempts, numbered from 1."""
     counts: dict[str, int] = {}
     records = []

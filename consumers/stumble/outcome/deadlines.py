@@ -159,7 +159,7 @@ def _plain(name: str) -> str:
     return name.lower().replace("-", "").replace("_", "")
 
 
-def spoken(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Return a length of time as people say it."""
     for unit, name in ((HOUR, "hour"), (MINUTE, "minute")):
         if seconds >= unit and seconds % unit == 0:
@@ -185,10 +185,10 @@ def table() -> str:
     """Return the deadlines as a Markdown table."""
     rows = [_HEADER]
     rows += [
-        f"| {', '.join(actions.split())} | {spoken(one.seconds)} | {_sum(one.terms)} | {one.why} |\n"
+        f"| {', '.join(actions.split())} | {format_duration(one.seconds)} | {_sum(one.terms)} | {one.why} |\n"
         for one, actions in _GROUPS
     ]
-    rows.append(f"| any other | {spoken(UNKNOWN)} | - | this release does not know it |\n")
+    rows.append(f"| any other | {format_duration(UNKNOWN)} | - | this release does not know it |\n")
     return "".join(rows)
 
 

@@ -5,31 +5,31 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from stumble.outcome import rules, signals
-from stumble.outcome.attempts import Run, runs_of
+from stumble.outcome.attempts import StepRun, runs_of
 from stumble.outcome.duplicate_reports import completed
 from stumble.outcome.facts import Fact
-from stumble.outcome.failures import Cluster, Findings, ends_request, find, is_collision, is_race, only_deleted
-from stumble.outcome.grouping import Group
+from stumble.outcome.failures import FailureCluster, FailureSet, ends_request, find, is_collision, is_race, only_deleted
+from stumble.outcome.grouping import RequestGroup
 from stumble.outcome.records import CANCELLED, FAILED, IN_PROGRESS, INTERRUPTED, RECOVERED, SUCCEEDED
 
 #: How much earlier than its delete a race may seem to happen: clocks of hosts differ.
 _SKEW_US = 5_000_000
 
-_NOTHING = Findings([], None, [])
+_NOTHING = FailureSet([], None, [])
 
 
-class Case:
+class RequestCase:
     """One request while it is judged. ``decided_at`` is when its deciding signal happened."""
 
     __slots__ = ("cancelled", "decided_at", "failing", "findings", "group", "linked", "outcome", "runs", "successes")
 
-    def __init__(self, group: Group) -> None:
+    def __init__(self, group: RequestGroup) -> None:
         self.group = group
-        self.runs: list[Run] = runs_of(group.facts)
+        self.runs: list[StepRun] = runs_of(group.facts)
         self.successes: list[Fact] = []
         self.failing: list[Fact] = []
         self.cancelled: Fact | None = None
-        self.linked: Group | None = None
+        self.linked: RequestGroup | None = None
         _read(self)
         self.failing = completed(self.failing)
         self.findings = find(self.failing, group.rule, without_races=False) if self.failing else _NOTHING
@@ -42,11 +42,11 @@ class Case:
     def _give_up(self, fact: Fact) -> None:
         """Let a request have failed because its service was interrupted: no exception was raised, no step ended."""
         self.outcome, self.decided_at = FAILED, fact.at
-        one = Cluster(fact.origin.host, INTERRUPTED, None)
+        one = FailureCluster(fact.origin.host, INTERRUPTED, None)
         one.sightings = [fact]
-        self.findings = Findings([*self.findings.clusters, one], self.findings.verdict, self.findings.verdicts)
+        self.findings = FailureSet([*self.findings.clusters, one], self.findings.verdict, self.findings.verdicts)
 
-    def cancel(self, by: Group | None, at: int) -> None:
+    def cancel(self, by: RequestGroup | None, at: int) -> None:
         """Let a request have been stopped by another one; what it stumbled over for that reason is no failure."""
         self.outcome, self.decided_at, self.linked = CANCELLED, at, by
         silent = self.group.rule.silent_failures
@@ -54,7 +54,7 @@ class Case:
         self.findings = find(told, self.group.rule, without_races=True)
 
 
-def _nothing_since(group: Group, ended: Fact) -> bool:
+def _nothing_since(group: RequestGroup, ended: Fact) -> bool:
     """Tell whether no work followed the end of the task, by the clock of its host."""
     return not any(
         fact.at > ended.at and fact.origin.host == ended.origin.host and fact.signal != signals.UPDATE
@@ -62,7 +62,7 @@ def _nothing_since(group: Group, ended: Fact) -> bool:
     )
 
 
-def _read(case: Case) -> None:
+def _read(case: RequestCase) -> None:
     """Sort a request's facts into success markers, failures and a cancellation."""
     rule = case.group.rule
     silent = rule.silent_failures
@@ -80,7 +80,7 @@ def _read(case: Case) -> None:
             case.successes.append(fact)
 
 
-def _succeeds(rule: rules.Rule, fact: Fact, *, held: bool) -> bool:
+def _succeeds(rule: rules.ActionRule, fact: Fact, *, held: bool) -> bool:
     """Tell whether the end of something is a success marker of its request."""
     signal = fact.signal
     if signal in rule.ends:
@@ -90,11 +90,11 @@ def _succeeds(rule: rules.Rule, fact: Fact, *, held: bool) -> bool:
     return signal in signals.DECLARING
 
 
-def _half_done(rule: rules.Rule, fact: Fact) -> bool:
+def _half_done(rule: rules.ActionRule, fact: Fact) -> bool:
     return rule.half_done is not None and fact.state is not None and fact.state[1] == rule.half_done
 
 
-def _read_migration(case: Case, fact: Fact) -> None:
+def _read_migration(case: RequestCase, fact: Fact) -> None:
     status = fact.extra.migration_status if fact.extra is not None else None
     if status in signals.MIGRATION_CANCELLED:
         case.cancelled = fact
@@ -104,7 +104,7 @@ def _read_migration(case: Case, fact: Fact) -> None:
         case.successes.append(fact)
 
 
-def _outcome(case: Case) -> tuple[str, int | None]:
+def _outcome(case: RequestCase) -> tuple[str, int | None]:
     """Return the outcome by the request's own facts alone, and when it was decided."""
     if not case.failing and case.cancelled is None:
         return (SUCCEEDED, case.successes[0].at) if case.successes else (IN_PROGRESS, None)
@@ -121,7 +121,7 @@ def _without_marker(final: Iterable[Fact]) -> tuple[str, int | None]:
     return (IN_PROGRESS, None) if decided is None else (FAILED, decided)
 
 
-def _with_marker(case: Case, final: Sequence[Fact]) -> tuple[str, int | None]:
+def _with_marker(case: RequestCase, final: Sequence[Fact]) -> tuple[str, int | None]:
     """Return the outcome of a request that has a success marker beside failures or a cancellation."""
     if case.group.rule.swallows and case.failing:
         return _without_marker(final)
@@ -146,7 +146,7 @@ def _after_success(successes: Sequence[Fact], final: Iterable[Fact]) -> Fact | N
     return None
 
 
-def settle(cases: Sequence[Case]) -> None:
+def settle(cases: Sequence[RequestCase]) -> None:
     """Let what happened to the instance as a whole count for its requests: aborts and deletes."""
     deletes = [case for case in cases if case.group.rule.ends_instance]
     for case in cases:
@@ -157,7 +157,7 @@ def settle(cases: Sequence[Case]) -> None:
             _settle_delete(case, deletes)
 
 
-def _settle_abort(case: Case, cases: Sequence[Case]) -> None:
+def _settle_abort(case: RequestCase, cases: Sequence[RequestCase]) -> None:
     """Cancel what an abort stopped; an abort is of one request: the last that had begun."""
     if any(fact.signal == "migration" for fact in case.failing):
         return
@@ -173,14 +173,14 @@ def _settle_abort(case: Case, cases: Sequence[Case]) -> None:
             return
 
 
-def _aborted(cases: Iterable[Case], family: str | None, at: int) -> Case | None:
+def _aborted(cases: Iterable[RequestCase], family: str | None, at: int) -> RequestCase | None:
     """Return the last request of a family that had begun when it was aborted; the first, if the clocks say none had."""
     same = sorted((one for one in cases if one.group.family == family), key=lambda one: one.group.started_at)
     begun = [one for one in same if one.group.started_at <= at]
     return begun[-1] if begun else next(iter(same), None)
 
 
-def _settle_delete(case: Case, deletes: Iterable[Case]) -> None:
+def _settle_delete(case: RequestCase, deletes: Iterable[RequestCase]) -> None:
     """Cancel a request that a delete cut short: it stumbled over it, or was open when the server went."""
     races = [f for f in case.failing if is_race(f) or is_collision(f)]
     if case.outcome == FAILED and len(races) < len(case.failing):
@@ -198,7 +198,7 @@ def _settle_delete(case: Case, deletes: Iterable[Case]) -> None:
             return
 
 
-def _stumbled_over(race: Fact, delete: Case) -> bool:
+def _stumbled_over(race: Fact, delete: RequestCase) -> bool:
     """Tell whether a race is with this delete: it had begun, and had not failed before."""
     if delete.outcome == FAILED and delete.decided_at is not None and delete.decided_at < race.at:
         return False
@@ -209,7 +209,7 @@ def _stumbled_over(race: Fact, delete: Case) -> bool:
     return _only_deleted(race) or delete.group.started_at <= race.at + _SKEW_US
 
 
-def _begun(delete: Case, race: Fact) -> bool:
+def _begun(delete: RequestCase, race: Fact) -> bool:
     """Tell whether a delete had begun by then, by the clock of the race's host where it says anything of the delete.
 
     Nothing is allowed for clocks that differ: what failed shortly before an unrelated delete has failed.
@@ -218,7 +218,7 @@ def _begun(delete: Case, race: Fact) -> bool:
     return min(here, default=delete.group.started_at) <= race.at
 
 
-def _gone_at(delete: Case) -> int | None:
+def _gone_at(delete: RequestCase) -> int | None:
     """Return when a delete had removed its server, None while it has not; a soft delete can be undone."""
     if delete.outcome not in {SUCCEEDED, RECOVERED}:
         return None

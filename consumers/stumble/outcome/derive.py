@@ -10,12 +10,12 @@ from collections.abc import Iterable, Sequence
 
 from stumble.outcome import evidence, signals
 from stumble.outcome.attempts import attempt_of, numbered
-from stumble.outcome.decide import Case, settle
+from stumble.outcome.decide import RequestCase, settle
 from stumble.outcome.effect import effect_of
-from stumble.outcome.facts import Fact, Origin, union
-from stumble.outcome.failures import Cluster
+from stumble.outcome.facts import EventOrigin, Fact, union
+from stumble.outcome.failures import FailureCluster
 from stumble.outcome.fingerprint import fingerprint
-from stumble.outcome.grouping import Group, split
+from stumble.outcome.grouping import RequestGroup, split
 from stumble.outcome.records import (
     EFFECT_NONE,
     FAILED,
@@ -28,18 +28,18 @@ from stumble.outcome.records import (
 )
 from stumble.outcome.system_requests import adopt
 from stumble.wire import ids
-from stumble.wire.taxonomy import Classified, classify
+from stumble.wire.taxonomy import Classification, classify
 
 #: Fields of an origin that are the request's, whichever process tells them.
 _SHARED = [
-    Origin._fields.index(name)
+    EventOrigin._fields.index(name)
     for name in (
         *("global_request_id", "owner_project_id", "initiator_user_id", "initiator_project_id"),
         *("display_name", "region", "availability_zone", "cloud"),
     )
 ]
 _INTERRUPTED_REASON = "The service was interrupted, mostly by a restart, and gave it up."
-_INTERRUPTED = Classified(code=None, code_source="UNKNOWN", blame="OPERATOR", retryable=True, is_nova=False)
+_INTERRUPTED = Classification(code=None, code_source="UNKNOWN", blame="OPERATOR", retryable=True, is_nova=False)
 
 
 def derive(instance_uuid: str, facts: Iterable[Fact], decisions: Iterable[Decision] = ()) -> tuple[RequestRecord, ...]:
@@ -66,7 +66,7 @@ def derive_sets(
 
 def open_cases(
     instance_uuid: str, sets: Iterable[Sequence[Fact]], decisions: Iterable[Decision] = ()
-) -> dict[str, tuple[Case, Decision | None]]:
+) -> dict[str, tuple[RequestCase, Decision | None]]:
     """Return the requests, by key, that no fact has ended, with the decision that stands on each."""
     ruled = latest(decisions)
     found = {}
@@ -83,9 +83,9 @@ def latest(decisions: Iterable[Decision]) -> dict[str, Decision]:
     return {decision.request_key: decision for decision in sorted(decisions, key=_decided)}
 
 
-def _cases(sets: Iterable[Sequence[Fact]]) -> list[Case]:
+def _cases(sets: Iterable[Sequence[Fact]]) -> list[RequestCase]:
     told = sorted([facts for facts in sets if facts], key=_first_fact)
-    cases = [Case(group) for group in adopt(told, split)]
+    cases = [RequestCase(group) for group in adopt(told, split)]
     if len(cases) > 1:
         settle(cases)
     return cases
@@ -99,12 +99,12 @@ def _decided(decision: Decision) -> tuple[int, str]:
     return decision.decided_at, decision.kind
 
 
-def _key(instance_uuid: str, group: Group) -> str:
+def _key(instance_uuid: str, group: RequestGroup) -> str:
     target = group.target[1] if group.target is not None else group.slot
     return ids.request_key(instance_uuid, group.home, group.family or "", target)
 
 
-def _told(group: Group) -> Origin:
+def _told(group: RequestGroup) -> EventOrigin:
     """Return what the request's facts tell of who asked and where, the first that tells each field."""
     first = group.facts[0].origin
     missing = [position for position in _SHARED if first[position] is None]
@@ -120,10 +120,10 @@ def _told(group: Group) -> Origin:
         for position in missing:
             if told[position] is None:
                 told[position] = origin[position]
-    return Origin._make(told)
+    return EventOrigin._make(told)
 
 
-def _record(instance_uuid: str, case: Case, keys: dict[int, str], ruled: dict[str, Decision]) -> RequestRecord:
+def _record(instance_uuid: str, case: RequestCase, keys: dict[int, str], ruled: dict[str, Decision]) -> RequestRecord:
     group = case.group
     key = keys[id(group)]
     steps = numbered(case.runs)
@@ -177,7 +177,7 @@ def _record(instance_uuid: str, case: Case, keys: dict[int, str], ruled: dict[st
     )
 
 
-def _place(group: Group) -> Fact:
+def _place(group: RequestGroup) -> Fact:
     """Return the last fact of a compute, else the last fact: where the request works or worked."""
     for fact in reversed(group.facts):
         if fact.origin.service == "nova-compute":
@@ -185,7 +185,7 @@ def _place(group: Group) -> Fact:
     return group.facts[-1]
 
 
-def stands(decision: Decision, group: Group) -> bool:
+def stands(decision: Decision, group: RequestGroup) -> bool:
     """Tell whether a decision is still about all that is known: there was no news since, and nothing was taken back."""
     known = decision.evidence.get("facts")
     if known is not None and len(group.facts) != int(known):
@@ -198,7 +198,7 @@ def _happened_at(decision: Decision) -> int:
     return int(decision.evidence.get("at") or decision.decided_at)
 
 
-def _interrupted(key: str, group: Group, decision: Decision) -> FailureRecord:
+def _interrupted(key: str, group: RequestGroup, decision: Decision) -> FailureRecord:
     place = _place(group)
     host = decision.evidence.get("host") or place.origin.host
     at = _happened_at(decision)
@@ -228,7 +228,7 @@ def _interrupted(key: str, group: Group, decision: Decision) -> FailureRecord:
     )
 
 
-def _failure(key: str, case: Case, one: Cluster, steps: Sequence[StepRecord]) -> FailureRecord:
+def _failure(key: str, case: RequestCase, one: FailureCluster, steps: Sequence[StepRecord]) -> FailureRecord:
     """Put one failure together from its sightings; what its own class and host tell comes first."""
     group, at = case.group, one.at
     own = sorted(one.sightings, key=lambda f: (not _tells(f, one), f.at, f.event_id))
@@ -265,7 +265,7 @@ def _failure(key: str, case: Case, one: Cluster, steps: Sequence[StepRecord]) ->
     )
 
 
-def _without_reason(one: Cluster) -> str:
+def _without_reason(one: FailureCluster) -> str:
     """Return the text for a failure that no signal gives a reason for: its class, as Nova itself does."""
     if one.exception == INTERRUPTED:
         return _INTERRUPTED_REASON
@@ -273,6 +273,6 @@ def _without_reason(one: Cluster) -> str:
     return signals.SILENT_REASON if silent else one.exception
 
 
-def _tells(fact: Fact, one: Cluster) -> bool:
+def _tells(fact: Fact, one: FailureCluster) -> bool:
     """Tell whether a sighting shows the failure itself, on its own host."""
     return fact.origin.host == one.host and fact.failure is not None and fact.failure.exception == one.exception

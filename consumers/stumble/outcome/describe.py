@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable
 
 from stumble.outcome import signals
-from stumble.outcome.rules import RULES, Rule
+from stumble.outcome.rules import RULES, ActionRule
 
 _HEADER = "| action | ends with | or with the step's Success | a failure is | beside |\n|---|---|---|---|---|\n"
 
@@ -15,18 +15,18 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(f"`{name}`" for name in sorted(names)) or "-"
 
 
-def _ends(rule: Rule) -> str:
+def _ends(rule: ActionRule) -> str:
     phases = {name: name if name in signals.PHASELESS else f"{name}.end" for name in rule.ends}
     return _listed(phase.removeprefix("instance.") for phase in phases.values())
 
 
-def _failure(rule: Rule) -> str:
+def _failure(rule: ActionRule) -> str:
     if rule.swallows:
         return "the end, whatever follows"
     return "an attempt's, until Nova gives up" if rule.retries else "the end"
 
 
-def _beside(rule: Rule) -> str:
+def _beside(rule: ActionRule) -> str:
     notes = [f"ends with its migration's `{status}`" for status in signals.MIGRATION_ENDS.get(rule.action, ())]
     if not rule.ends and not rule.end_steps:
         notes.append("ends with Nova's own finish of the action")

@@ -38,7 +38,7 @@ _OTHER: Final = "other"
 _PACK_VERSION: Final = 2
 
 #: (metric, label, label …): requests: action, outcome · failures: action, blame · exceptions: class · open: action.
-Counter = tuple[str, ...]
+CounterKey = tuple[str, ...]
 
 
 class StoredFailure(NamedTuple):
@@ -92,18 +92,18 @@ class Difference:
     delete_requests: list[str] = field(default_factory=list)
     upsert_failures: list[tuple[RequestRecord, FailureRecord]] = field(default_factory=list)
     delete_failures: list[str] = field(default_factory=list)
-    counter_deltas: dict[Counter, tuple[int, int]] = field(default_factory=dict)
+    counter_deltas: dict[CounterKey, tuple[int, int]] = field(default_factory=dict)
     publications: list[Publication] = field(default_factory=list)
     stored: list[StoredRequest] = field(default_factory=list)
     #: Requests to upsert as JSON, by request key: made once, for the hash and for the row.
     contents: dict[str, bytes] = field(default_factory=dict)
 
-    def enter(self, counter: Counter) -> None:
+    def enter(self, counter: CounterKey) -> None:
         """Count an entry."""
         entered, left = self.counter_deltas.get(counter, (0, 0))
         self.counter_deltas[counter] = entered + 1, left
 
-    def leave(self, counter: Counter) -> None:
+    def leave(self, counter: CounterKey) -> None:
         """Count a departure."""
         entered, left = self.counter_deltas.get(counter, (0, 0))
         self.counter_deltas[counter] = entered, left + 1
@@ -316,7 +316,7 @@ def unpack_stored(packed: bytes) -> tuple[StoredRequest, ...]:
     )
 
 
-def counters_of(derived: Iterable[RequestRecord]) -> Mapping[Counter, int]:
+def counters_of(derived: Iterable[RequestRecord]) -> Mapping[CounterKey, int]:
     """Return what every counter's entered minus left must be for these records: for audits and tests."""
     result = Difference()
     for record in derived:

@@ -30,7 +30,7 @@ def baseline_of(facts: Sequence[Fact]) -> str | None:
     return None
 
 
-def effect_of(at: int, exception: str, rule: rules.Rule, facts: Sequence[Fact]) -> str:
+def effect_of(at: int, exception: str, rule: rules.ActionRule, facts: Sequence[Fact]) -> str:
     """Return what a failure of a class, at a time, did: the first settled state from then on against that before."""
     lagging = rule.snapshots_lag or exception in signals.UNSAVED
     baseline = baseline_of(facts)
@@ -51,7 +51,7 @@ def _becomes_error(fact: Fact) -> bool:
     return fact.signal == signals.UPDATE and fact.state is not None and fact.state[0] == _ERROR
 
 
-def _settled(fact: Fact, rule: rules.Rule, *, lagging: bool) -> bool:
+def _settled(fact: Fact, rule: rules.ActionRule, *, lagging: bool) -> bool:
     """Tell whether a snapshot shows where a failure left the instance, not the middle of the work.
 
     A recorded fault, and the end of a step, come after whatever sets the state; only task_state is reset later. A

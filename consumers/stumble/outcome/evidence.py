@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
 
-from stumble.outcome.deadlines import spoken
+from stumble.outcome.deadlines import format_duration
 from stumble.outcome.records import Decision
 
 #: Values of ``evidence["cause"]``.
@@ -29,7 +29,7 @@ def reason(decision: Decision) -> str:
     if told.get("cause") == DEADLINE:
         action = told.get("action") or "such a request"
         return (
-            f"No news since {moment(told['last'])}, longer than the {spoken(float(told['deadline']))} "
+            f"No news since {moment(told['last'])}, longer than the {format_duration(float(told['deadline']))} "
             f"for which {action} may be silent."
         )
     return "There is no news of it."
@@ -44,7 +44,7 @@ def proof(decision: Decision) -> str | None:
     if cause == DEADLINE:
         return (
             f"no news since {moment(told['last'])}{_last_on(told)}; silent for longer than "
-            f"{spoken(float(told['deadline']))}, while everything up to {moment(told['watermark'])} was read"
+            f"{format_duration(float(told['deadline']))}, while everything up to {moment(told['watermark'])} was read"
         )
     if cause == RESTART:
         return f"nova-compute on {told.get('host')} started anew at {moment(told['since'])} and did not take it up"

@@ -26,7 +26,7 @@ _PACK_VERSION: Final = 1
 State = tuple[str | None, str | None, str | None, str | None]
 
 
-class Origin(NamedTuple):
+class EventOrigin(NamedTuple):
     """Who told it: what the events of one request from one process share."""
 
     request_id: str | None
@@ -45,7 +45,7 @@ class Origin(NamedTuple):
     labels: tuple[str, ...]  # key, value, key, value … sorted by key
 
 
-class Sighting(NamedTuple):
+class FactSighting(NamedTuple):
     """A failure as one event shows it. ``message`` is the hash of the normalised text, never the text."""
 
     exception: str
@@ -60,7 +60,7 @@ class Sighting(NamedTuple):
     detail: bool
 
 
-class Extra(NamedTuple):
+class FactExtra(NamedTuple):
     """What few events carry."""
 
     migration_id: str | None
@@ -85,9 +85,9 @@ class Fact(NamedTuple):
     action: str | None
     step: str | None
     state: State | None
-    failure: Sighting | None
-    extra: Extra | None
-    origin: Origin
+    failure: FactSighting | None
+    extra: FactExtra | None
+    origin: EventOrigin
 
 
 NO_LABELS: Final[tuple[str, ...]] = ()
@@ -97,8 +97,8 @@ NO_EXTRA: Final = (None,) * 10
 _tuple: Final = tuple.__new__
 _PARTS: Final = itemgetter("instance", "failure", "attributes", "labels")
 _STATE: Final = itemgetter("vm_state", "task_state", "old_vm_state", "old_task_state")
-_EXTRA: Final = itemgetter(*Extra._fields[:-1])
-_ORIGIN: Final = itemgetter(*Origin._fields[:-2])
+_EXTRA: Final = itemgetter(*FactExtra._fields[:-1])
+_ORIGIN: Final = itemgetter(*EventOrigin._fields[:-2])
 
 #: Classes whose message names the class of the cause on another host (nova/compute/manager.py).
 _CAUSE_IN_MESSAGE: Final = {
@@ -126,12 +126,12 @@ def _chain(exception: str, chain: Iterable[str], message: str | None) -> tuple[s
     return (strip_remote(found[1]),) if found else ()
 
 
-def sighting(failure: Mapping[str, Any], token: str | None, attributes: Mapping[str, str]) -> Sighting:
+def sighting(failure: Mapping[str, Any], token: str | None, attributes: Mapping[str, str]) -> FactSighting:
     """Return what a fact keeps of an event's failure; ``token`` is the event's failure id, if it has one."""
     told = failure["exception"] or ""
     exception = strip_remote(told)
     message = failure["message"]
-    return Sighting(
+    return FactSighting(
         exception,
         _chain(exception, failure["chain"], message),
         failure["code"],
@@ -168,8 +168,8 @@ def fact_of(event: Mapping[str, Any]) -> Fact:
             event["step"],
             None if instance is None or instance["vm_state"] is None else _STATE(instance),
             None if failure is None else sighting(failure, event["failure_id"], attributes),
-            None if extra == NO_EXTRA else _tuple(Extra, extra),
-            _tuple(Origin, (*_ORIGIN(event), name, label_pairs(labels) if labels else NO_LABELS)),
+            None if extra == NO_EXTRA else _tuple(FactExtra, extra),
+            _tuple(EventOrigin, (*_ORIGIN(event), name, label_pairs(labels) if labels else NO_LABELS)),
         ),
     )
 
@@ -232,7 +232,7 @@ def union(known: Iterable[Fact], new: Iterable[Fact]) -> tuple[Fact, ...]:
 
 def pack(facts: Iterable[Fact]) -> bytes:
     """Return the stored form of facts. Facts from one process share one origin there."""
-    origins: dict[Origin, int] = {}
+    origins: dict[EventOrigin, int] = {}
     rows = []
     last, number = None, 0
     for fact in facts:
@@ -243,14 +243,14 @@ def pack(facts: Iterable[Fact]) -> bytes:
     return orjson.dumps((_PACK_VERSION, [tuple(origin) for origin in origins], rows), default=tuple)
 
 
-def _origin(row: list[Any]) -> Origin:
+def _origin(row: list[Any]) -> EventOrigin:
     row[13] = tuple(row[13])
-    return Origin._make(row)
+    return EventOrigin._make(row)
 
 
-def _unpacked_sighting(row: list[Any]) -> Sighting:
+def _unpacked_sighting(row: list[Any]) -> FactSighting:
     row[1] = tuple(row[1])
-    return Sighting._make(row)
+    return FactSighting._make(row)
 
 
 def unpack(packed: bytes) -> tuple[Fact, ...]:
@@ -267,7 +267,7 @@ def unpack(packed: bytes) -> tuple[Fact, ...]:
                     *told,
                     None if state is None else tuple(state),
                     None if failure is None else _unpacked_sighting(failure),
-                    None if extra is None else _tuple(Extra, extra),
+                    None if extra is None else _tuple(FactExtra, extra),
                     origins[origin],
                 ),
             )

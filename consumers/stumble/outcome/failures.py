@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from stumble.outcome import rules, signals
-from stumble.outcome.facts import Fact, Sighting
+from stumble.outcome.facts import Fact, FactSighting
 from stumble.wire.taxonomy import RACES, VERDICTS, WRAPPERS
 
 
-class Cluster:
+class FailureCluster:
     """The sightings of one failure."""
 
     __slots__ = ("attempt_id", "exception", "host", "names", "sightings")
@@ -37,18 +37,18 @@ class Cluster:
         return min((f.at for f in self.sightings if f.origin.host == self.host), default=self.sightings[0].at)
 
 
-class Findings:
+class FailureSet:
     """All that went wrong in a request: the failures, and the class with which Nova gave up beside them."""
 
     __slots__ = ("clusters", "verdict", "verdicts")
 
-    def __init__(self, clusters: list[Cluster], verdict: str | None, verdicts: list[Fact]) -> None:
+    def __init__(self, clusters: list[FailureCluster], verdict: str | None, verdicts: list[Fact]) -> None:
         self.clusters = clusters
         self.verdict = verdict
         self.verdicts = verdicts
 
 
-def root_of(sighting: Sighting) -> str:
+def root_of(sighting: FactSighting) -> str:
     """Return the root class: a wrapper's first cause that is no wrapper, else the class itself."""
     if sighting.exception not in WRAPPERS:
         return sighting.exception
@@ -60,7 +60,7 @@ def is_race(fact: Fact) -> bool:
     return fact.failure is not None and _is_race(fact.failure)
 
 
-def only_deleted(sighting: Sighting) -> bool:
+def only_deleted(sighting: FactSighting) -> bool:
     """Tell whether only a running delete can cause a failure; what is raised while it is handled follows from it."""
     return sighting.exception == signals.DELETING or signals.DELETING in sighting.chain
 
@@ -70,11 +70,11 @@ def is_collision(fact: Fact) -> bool:
     return fact.failure is not None and not fact.failure.chain and fact.failure.exception in signals.COLLISIONS
 
 
-def _is_race(sighting: Sighting) -> bool:
+def _is_race(sighting: FactSighting) -> bool:
     return root_of(sighting) in RACES or only_deleted(sighting)
 
 
-def find(failing: Iterable[Fact], rule: rules.Rule, *, without_races: bool) -> Findings:
+def find(failing: Iterable[Fact], rule: rules.ActionRule, *, without_races: bool) -> FailureSet:
     """Return the failures that ``failing`` facts, sorted, show."""
     direct: list[Fact] = []
     echoes: list[Fact] = []
@@ -99,7 +99,7 @@ def find(failing: Iterable[Fact], rule: rules.Rule, *, without_races: bool) -> F
             direct.append(fact)
     if rule.relayed_steps:
         direct = _without_relayed(direct, echoes, rule)
-    clusters: list[Cluster] = []
+    clusters: list[FailureCluster] = []
     for fact in sorted(direct, key=_tells_no_attempt):
         _join(clusters, fact, _same_host(clusters, fact))
     for fact in wrappers:
@@ -109,7 +109,7 @@ def find(failing: Iterable[Fact], rule: rules.Rule, *, without_races: bool) -> F
     return _with_verdict(clusters, verdicts, silent, rule)
 
 
-def _without_relayed(direct: Iterable[Fact], echoes: list[Fact], rule: rules.Rule) -> list[Fact]:
+def _without_relayed(direct: Iterable[Fact], echoes: list[Fact], rule: rules.ActionRule) -> list[Fact]:
     """Move to ``echoes`` what surfaced on the source of a move after the destination had raised it."""
     direct = list(direct)
     origins: dict[str, str | None] = {}
@@ -128,7 +128,7 @@ def _without_relayed(direct: Iterable[Fact], echoes: list[Fact], rule: rules.Rul
     return kept
 
 
-def _is_echo(fact: Fact, sighting: Sighting) -> bool:
+def _is_echo(fact: Fact, sighting: FactSighting) -> bool:
     """Tell whether a failure may have been raised elsewhere and only surfaced again here."""
     service = fact.origin.service
     return (
@@ -143,17 +143,17 @@ def _attempt_id(fact: Fact) -> str | None:
     return None if fact.extra is None else fact.extra.attempt_id
 
 
-def _join(clusters: list[Cluster], fact: Fact, home: Cluster | None) -> None:
+def _join(clusters: list[FailureCluster], fact: Fact, home: FailureCluster | None) -> None:
     if home is None:
         assert fact.failure is not None
-        home = Cluster(fact.origin.host, root_of(fact.failure), _attempt_id(fact))
+        home = FailureCluster(fact.origin.host, root_of(fact.failure), _attempt_id(fact))
         clusters.append(home)
     home.sightings.append(fact)
     if fact.failure is not None and fact.failure.exception not in WRAPPERS:
         home.names.add(fact.failure.exception)
 
 
-def _join_echoes(clusters: list[Cluster], echoes: Iterable[Fact]) -> None:
+def _join_echoes(clusters: list[FailureCluster], echoes: Iterable[Fact]) -> None:
     """Give echoes to the failures that surface again in them; the rest stands for failures of its own."""
     rest = []
     for fact in sorted(echoes, key=_tells_no_cause):
@@ -176,7 +176,7 @@ def _tells_no_attempt(fact: Fact) -> bool:
     return _attempt_id(fact) is None
 
 
-def _same_host(clusters: Sequence[Cluster], fact: Fact) -> Cluster | None:
+def _same_host(clusters: Sequence[FailureCluster], fact: Fact) -> FailureCluster | None:
     """Return the failure of the same class on the same host and, where it is told, in the same attempt."""
     assert fact.failure is not None
     root, host, attempt = root_of(fact.failure), fact.origin.host, _attempt_id(fact)
@@ -190,7 +190,7 @@ def _same_host(clusters: Sequence[Cluster], fact: Fact) -> Cluster | None:
     return _latest_before(same, fact.at)
 
 
-def _wrapped(clusters: Sequence[Cluster], fact: Fact) -> Cluster | None:
+def _wrapped(clusters: Sequence[FailureCluster], fact: Fact) -> FailureCluster | None:
     """Return the failure that a wrapper wraps: that of its chain, else the last before it on its host."""
     assert fact.failure is not None
     here = [one for one in clusters if one.host == fact.origin.host]
@@ -205,11 +205,11 @@ def _wrapped(clusters: Sequence[Cluster], fact: Fact) -> Cluster | None:
     return _latest_before(causes, fact.at) or _same_host(clusters, fact)
 
 
-def _of_class(clusters: Iterable[Cluster], exception: str) -> list[Cluster]:
+def _of_class(clusters: Iterable[FailureCluster], exception: str) -> list[FailureCluster]:
     return [one for one in clusters if exception in one.names]
 
 
-def _latest_before(clusters: Sequence[Cluster], at: int) -> Cluster | None:
+def _latest_before(clusters: Sequence[FailureCluster], at: int) -> FailureCluster | None:
     """Return the last failure up to ``at``, else the first after it: clocks of hosts differ."""
     if not clusters:
         return None
@@ -217,7 +217,7 @@ def _latest_before(clusters: Sequence[Cluster], at: int) -> Cluster | None:
     return before[-1] if before else clusters[0]
 
 
-def _origin_of(clusters: Sequence[Cluster], fact: Fact) -> Cluster | None:
+def _origin_of(clusters: Sequence[FailureCluster], fact: Fact) -> FailureCluster | None:
     """Return the failure that surfaces again in an echo, None where it is the only sign of it."""
     assert fact.failure is not None
     root = root_of(fact.failure)
@@ -227,7 +227,7 @@ def _origin_of(clusters: Sequence[Cluster], fact: Fact) -> Cluster | None:
     return _latest_before(same, fact.at) or _same_host(clusters, fact)
 
 
-def _merge_chained(clusters: list[Cluster]) -> None:
+def _merge_chained(clusters: list[FailureCluster]) -> None:
     """Merge what was raised anew on one host into the failure that it was raised from."""
     for outer in list(clusters):
         inner = next((one for one in clusters if one is not outer and _raised_from(outer, one)), None)
@@ -236,28 +236,30 @@ def _merge_chained(clusters: list[Cluster]) -> None:
             clusters.remove(outer)
 
 
-def _raised_from(outer: Cluster, inner: Cluster) -> bool:
+def _raised_from(outer: FailureCluster, inner: FailureCluster) -> bool:
     return outer.host == inner.host and any(
         f.failure is not None and f.failure.exception == outer.exception and inner.exception in f.failure.chain
         for f in outer.sightings
     )
 
 
-def _with_verdict(clusters: list[Cluster], verdicts: list[Fact], silent: list[Fact], rule: rules.Rule) -> Findings:
+def _with_verdict(
+    clusters: list[FailureCluster], verdicts: list[Fact], silent: list[Fact], rule: rules.ActionRule
+) -> FailureSet:
     """Settle what depends on whether causes are known: verdicts and failures without a class."""
     if silent:
         _place_silent(clusters, silent, rule)
     clusters.sort(key=lambda one: (one.at, one.host or "", one.exception))
     if not verdicts:
-        return Findings(clusters, None, verdicts)
+        return FailureSet(clusters, None, verdicts)
     given = _spoken(verdicts)
     assert given.failure is not None
     root = root_of(given.failure)
     if any(one.exception not in RACES for one in clusters):
-        return Findings(clusters, root, verdicts)
-    alone = Cluster(given.origin.host, root, _attempt_id(given))
+        return FailureSet(clusters, root, verdicts)
+    alone = FailureCluster(given.origin.host, root, _attempt_id(given))
     alone.sightings = verdicts
-    return Findings([*clusters, alone], None, verdicts)
+    return FailureSet([*clusters, alone], None, verdicts)
 
 
 def _spoken(verdicts: Sequence[Fact]) -> Fact:
@@ -274,20 +276,20 @@ def _spoken(verdicts: Sequence[Fact]) -> Fact:
     )
 
 
-def _place_silent(clusters: list[Cluster], silent: list[Fact], rule: rules.Rule) -> None:
+def _place_silent(clusters: list[FailureCluster], silent: list[Fact], rule: rules.ActionRule) -> None:
     """Count a failure without a class to the last one that ended the request, else as one of its own."""
     for fact in silent:
         ending = [one for one in clusters if any(ends_request(rule, seen) for seen in one.sightings)]
         home = _latest_before(ending, fact.at)
         if home is None:  # those of one host and attempt are one failure, as those with a class are
-            own = Cluster(fact.origin.host, rule.silent_class, _attempt_id(fact))
+            own = FailureCluster(fact.origin.host, rule.silent_class, _attempt_id(fact))
             home = next((one for one in clusters if one.identity == own.identity), own)
         if home not in clusters:
             clusters.append(home)
         home.sightings.append(fact)
 
 
-def ends_request(rule: rules.Rule, fact: Fact) -> bool:
+def ends_request(rule: rules.ActionRule, fact: Fact) -> bool:
     """Tell whether a failing fact ends its request: no other host will be tried."""
     if not rule.retries:
         return True
@@ -304,7 +306,7 @@ def ends_request(rule: rules.Rule, fact: Fact) -> bool:
     return _ends_by_signal(rule, signal, fact.step)
 
 
-def _ends_by_signal(rule: rules.Rule, signal: str, step: str | None) -> bool:
+def _ends_by_signal(rule: rules.ActionRule, signal: str, step: str | None) -> bool:
     if signal == "fault":
         return rule.fault_ends
     if signal == "migration":

@@ -18,7 +18,7 @@ from stumble.wire.ids import family as family_of
 _NOT_KNOWN = ""
 
 
-class Group:
+class RequestGroup:
     """The facts of one request. ``family`` is None while nothing names the action."""
 
     __slots__ = ("action", "facts", "family", "given_up", "home", "rule", "slot", "started_at", "target")
@@ -92,7 +92,7 @@ def likely_action(family: str | None, facts: Iterable[Fact]) -> str | None:
     return hint or family
 
 
-def split(facts: Sequence[Fact]) -> list[Group]:
+def split(facts: Sequence[Fact]) -> list[RequestGroup]:
     """Split the facts of one request id on one instance into requests. ``facts`` are sorted and not empty."""
     declaring: dict[str, Fact] = {}
     for fact in facts:
@@ -102,7 +102,7 @@ def split(facts: Sequence[Fact]) -> list[Group]:
     if len(families) > 1:
         return [part for group in _distribute(facts, families) for part in _by_target(group)]
     family = families[0] if families else None
-    return _by_target(Group(family, facts, declaring.get(family or "")))
+    return _by_target(RequestGroup(family, facts, declaring.get(family or "")))
 
 
 def _families(facts: Sequence[Fact], declared: list[str]) -> list[str]:
@@ -142,7 +142,7 @@ def _certain(facts: Sequence[Fact]) -> list[str]:
     return list(found)
 
 
-def _distribute(facts: Sequence[Fact], families: list[str]) -> list[Group]:
+def _distribute(facts: Sequence[Fact], families: list[str]) -> list[RequestGroup]:
     """Give each fact to one of several requests that share a request id."""
     parts: dict[str, list[Fact]] = {name: [] for name in families}
     homeless: list[Fact] = []
@@ -157,7 +157,7 @@ def _distribute(facts: Sequence[Fact], families: list[str]) -> list[Group]:
             parts[home].append(fact)
     for fact in homeless:
         parts[_home(fact, parts)].append(fact)
-    return [Group(name, sorted(part, key=_order)) for name, part in parts.items() if part]
+    return [RequestGroup(name, sorted(part, key=_order)) for name, part in parts.items() if part]
 
 
 def _order(fact: Fact) -> tuple[int, str]:
@@ -184,7 +184,7 @@ def _same_failure(one: Fact, other: Fact) -> bool:
     )
 
 
-def _by_target(group: Group) -> list[Group]:
+def _by_target(group: RequestGroup) -> list[RequestGroup]:
     """Split one action on several targets. Where no fact tells a target, the n-th start belongs to the n-th run."""
     if not group.rule.by_target:
         return [group]
@@ -197,7 +197,7 @@ def _by_target(group: Group) -> list[Group]:
     groups = []
     for slot, part in parts.items():
         if part:
-            one = Group(group.family, part)
+            one = RequestGroup(group.family, part)
             one.slot = None if slot in ("#1", _NOT_KNOWN) else slot
             kinds = [f.extra.target_kind for f in part if f.extra and f.extra.target_id == slot]
             one.target = (kinds[0], slot) if kinds else None

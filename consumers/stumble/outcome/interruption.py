@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from stumble.outcome.decide import Case
+from stumble.outcome.decide import RequestCase
 from stumble.outcome.facts import Fact
 
 #: Steps whose Success only means that the work is queued: it goes on in the background of the same process
@@ -13,7 +13,7 @@ BACKGROUND: Final = frozenset({"compute_live_migration", "compute_snapshot_insta
 _COMPUTE: Final = "nova-compute"
 
 
-def interrupted(case: Case, host: str, started_at: int) -> bool:
+def interrupted(case: RequestCase, host: str, started_at: int) -> bool:
     """Tell whether a compute that started at ``started_at`` (UTC microseconds) has interrupted an open request.
 
     It has where it worked on it before, had not ended its part, and has not said a word about it since.

@@ -16,7 +16,7 @@ _SILENT: Final[frozenset[tuple[str, str]]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class ActionRule:
     """What is known of one action.
 
     ``signals``: notifications that are its own. ``ends``: those of them whose ``.end`` is a success marker.
@@ -71,12 +71,12 @@ class Rule:
     ends_instance: bool = False
 
 
-def _rule(action: str, **details: object) -> Rule:
+def _rule(action: str, **details: object) -> ActionRule:
     sets = {name: frozenset(value) if isinstance(value, (list, set)) else value for name, value in details.items()}
-    return Rule(action, **sets)  # type: ignore[arg-type]
+    return ActionRule(action, **sets)  # type: ignore[arg-type]
 
 
-def _plain(action: str, notification: str, method: str, **details: object) -> Rule:
+def _plain(action: str, notification: str, method: str, **details: object) -> ActionRule:
     """Return the rule of an action of one notification and one compute method, both of which tell success."""
     signal, step = f"instance.{notification}", f"compute_{method}"
     return _rule(action, signals={signal}, ends={signal}, steps={step}, end_steps={step}, **details)
@@ -142,7 +142,7 @@ _REBUILD: Final[dict[str, object]] = {
     "inside": {"stop", "start", "detach_volume", "attach_volume"},
 }
 
-_TABLE: Final[tuple[Rule, ...]] = (
+_TABLE: Final[tuple[ActionRule, ...]] = (
     _rule(
         "create",
         signals={"instance.create"},
@@ -336,17 +336,17 @@ _TABLE: Final[tuple[Rule, ...]] = (
     _rule("refresh_volume_attachment"),
 )
 
-RULES: Final[Mapping[str, Rule]] = {rule.action: rule for rule in _TABLE}
+RULES: Final[Mapping[str, ActionRule]] = {rule.action: rule for rule in _TABLE}
 
 #: An action that this release does not know: only its request's own end, and failures, tell anything.
-UNKNOWN_RULE: Final = Rule("")
+UNKNOWN_RULE: Final = ActionRule("")
 
 #: The names of all actions, for counters; what is not among them folds into ``other``.
 ACTIONS: Final = tuple(RULES)
 
 
 @lru_cache(maxsize=1024)  # names of actions come from outside
-def rule_of(action: str | None, *, stated: bool = False) -> Rule:
+def rule_of(action: str | None, *, stated: bool = False) -> ActionRule:
     """Return the rule of an action; the empty one for an action that this release does not know."""
     rule = RULES.get(action or "", UNKNOWN_RULE)
     if not stated:

@@ -10,16 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from stumble.outcome import signals
-from stumble.outcome.decide import Case
+from stumble.outcome.decide import RequestCase
 from stumble.outcome.facts import Fact, ends_task, is_orphan
 from stumble.outcome.failures import is_race
-from stumble.outcome.grouping import Group, named
+from stumble.outcome.grouping import RequestGroup, named
 from stumble.outcome.records import IN_PROGRESS
 
 
-def adopt(sets: Iterable[Sequence[Fact]], split: Callable[[Sequence[Fact]], list[Group]]) -> list[Group]:
+def adopt(sets: Iterable[Sequence[Fact]], split: Callable[[Sequence[Fact]], list[RequestGroup]]) -> list[RequestGroup]:
     """Return the requests of all fact sets, with what continues one of them added to it."""
-    groups: list[Group] = []
+    groups: list[RequestGroup] = []
     orphans: list[Sequence[Fact]] = []
     for facts in sets:
         if is_orphan(facts):
@@ -35,7 +35,7 @@ def adopt(sets: Iterable[Sequence[Fact]], split: Callable[[Sequence[Fact]], list
     return groups
 
 
-def _take_in(home: Group, facts: Sequence[Fact]) -> None:
+def _take_in(home: RequestGroup, facts: Sequence[Fact]) -> None:
     """Add an orphan to the request that it continues, or gives up unless another one has taken it up before."""
     ended = _gives_up(home, facts)
     resumed = any(fact.origin.request_id != home.home for fact in home.facts)
@@ -45,7 +45,7 @@ def _take_in(home: Group, facts: Sequence[Fact]) -> None:
     home.extend([fact for fact in facts if not _cleans_up(home, fact)] if _aborts(home, facts) else facts)
 
 
-def _gives_up(home: Group, facts: Iterable[Fact]) -> Fact | None:
+def _gives_up(home: RequestGroup, facts: Iterable[Fact]) -> Fact | None:
     """Return what shows that a service only cleaned up: it ended the server's task and did nothing else."""
     ended = None
     for fact in facts:
@@ -56,19 +56,19 @@ def _gives_up(home: Group, facts: Iterable[Fact]) -> Fact | None:
     return ended
 
 
-def _aborts(home: Group, facts: Iterable[Fact]) -> bool:
+def _aborts(home: RequestGroup, facts: Iterable[Fact]) -> bool:
     """Tell whether a service aborts what it finds under way, as a source host does when it starts again."""
     return home.rule.aborted_by is not None and any(home.rule.aborted_by in named(fact) for fact in facts)
 
 
-def _cleans_up(home: Group, fact: Fact) -> bool:
+def _cleans_up(home: RequestGroup, fact: Fact) -> bool:
     """Tell whether a fact is of that abort, or closes the migration's record."""
     if home.rule.aborted_by is None:
         return False
     return home.rule.aborted_by in named(fact) or (fact.signal == "migration" and fact.failure is None)
 
 
-def _shows_request(group: Group) -> bool:
+def _shows_request(group: RequestGroup) -> bool:
     """Tell whether facts show a request at all: one action that is named, or a failure."""
     return group.family is not None or any(f.failure is not None or f.phase == "ERROR" for f in group.facts)
 
@@ -85,14 +85,14 @@ def _books_only(facts: Iterable[Fact]) -> bool:
     )
 
 
-def _latest_before(groups: Iterable[Group], at: int) -> Group | None:
+def _latest_before(groups: Iterable[RequestGroup], at: int) -> RequestGroup | None:
     return max((one for one in groups if one.started_at <= at), key=lambda one: one.started_at, default=None)
 
 
-def _continues(home: Group, facts: Sequence[Fact]) -> bool:
+def _continues(home: RequestGroup, facts: Sequence[Fact]) -> bool:
     """Tell whether an orphan takes up a request: it is open, and nothing in the orphan names another action."""
     before = [fact for fact in home.facts if fact.at <= facts[0].at]
-    if Case(Group(home.family, before)).outcome != IN_PROGRESS:
+    if RequestCase(RequestGroup(home.family, before)).outcome != IN_PROGRESS:
         return False
     inside = home.rule.inside
     for fact in facts:

@@ -45,7 +45,7 @@ class _Recent:
         self.open_at = None
 
 
-class Breaker:
+class CircuitBreaker:
     """Counts bad records by partition: `run` in a row, or more than `share` of the last thousand, are too many.
 
     A partition is in one writer's hands at a time; so is what is counted of it. Who is given a partition begins to

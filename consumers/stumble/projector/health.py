@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from stumble.ingest.decisions import ClockFinding
-    from stumble.ingest.transaction import Applied
+    from stumble.ingest.transaction import WriteSummary
 
 #: The loop turns many times a second; standing still this long, it is stuck.
 _TURN_SECONDS = 60.0
 
 
-class Health:
+class ProjectorHealth:
     """Moved by the reading loop and the writer, read by the metrics port."""
 
     def __init__(self, stuck_after: float) -> None:
@@ -37,7 +37,7 @@ class Health:
         if nothing_to_do:
             self._progress()
 
-    def applied(self, applied: Applied, seconds: float) -> None:
+    def applied(self, applied: WriteSummary, seconds: float) -> None:
         """Note a committed batch."""
         metrics = self.metrics
         metrics.counter(d.PROJECTOR_EVENTS).inc(applied.events)

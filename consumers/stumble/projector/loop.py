@@ -18,23 +18,23 @@ import psycopg
 from confluent_kafka import KafkaError, KafkaException
 
 from stumble.clock.clock import Clock
-from stumble.deadletters.producer import DeadLetters, Depth
+from stumble.deadletters.producer import DeadLetterCount, DeadLetterProducer
 from stumble.ingest.batch import BadRecord, Batch
-from stumble.ingest.decoding import Reader
+from stumble.ingest.decoding import EventDecoder
 from stumble.ingest.errors import BadRecordError
-from stumble.ingest.transaction import EVERYTHING, Ledger
-from stumble.kafka.client_errors import Troubles
-from stumble.kafka.consumer import Source
-from stumble.projector.breaker import Breaker
-from stumble.projector.health import Health
-from stumble.projector.maintenance import Upkeep
+from stumble.ingest.transaction import ALL_SIGHTINGS, StoreWriter
+from stumble.kafka.client_errors import ClientErrors
+from stumble.kafka.consumer import TopicConsumer
+from stumble.projector.breaker import CircuitBreaker
+from stumble.projector.health import ProjectorHealth
+from stumble.projector.maintenance import Maintenance
 from stumble.projector.offsets import Place, beyond, expired, impossible, place
-from stumble.projector.positions import Blocked, Positions
-from stumble.projector.producer_statuses import Statuses
-from stumble.projector.write_thread import Result, StoppedError, Sweep, Writer
-from stumble.runtime.affinity import one_core
-from stumble.runtime.gc_pause import share_memory, undisturbed
-from stumble.runtime.state_log import Notices
+from stumble.projector.positions import AssignedPartitions, Blocked
+from stumble.projector.producer_statuses import ProducerStatusReader
+from stumble.projector.write_thread import StoppedError, SweepJob, WriteResult, WriteThread
+from stumble.runtime.affinity import pin_to_core
+from stumble.runtime.gc_pause import gc_paused, limit_malloc_arenas
+from stumble.runtime.state_log import StateLog
 from stumble.runtime.timers import Timers
 from stumble.settings.registry import Registry
 from stumble.store.connect import StoreError, connect, shown
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
     from confluent_kafka import Message
 
-    from stumble.clock.wall_clock import Times
+    from stumble.clock.wall_clock import WallClock
     from stumble.ingest.decisions import DecisionJob
     from stumble.projector.settings import ProjectorSettings
     from stumble.settings.base import Settings
@@ -67,37 +67,39 @@ _REVOKE_WAIT = 3.0
 class Projector:
     """Reads `instance-actions` into the store until told to stop."""
 
-    def __init__(self, settings: Settings, own: ProjectorSettings, times: Times | None = None) -> None:
-        share_memory()
+    def __init__(self, settings: Settings, own: ProjectorSettings, times: WallClock | None = None) -> None:
+        limit_malloc_arenas()
         self._own, self._url = own, settings.database_url.get_secret_value()
         self._topic = settings.kafka.topics.actions
         self._application = f"stumble-projector@{socket.gethostname()}:{os.getpid()}"
-        self.health = Health(own.stuck_after)
-        self._notices = Notices(LOG)
+        self.health = ProjectorHealth(own.stuck_after)
+        self._notices = StateLog(LOG)
         resolve = Registry(settings.kafka).resolve if settings.kafka.schema_registry_url else None
-        self._reader = Reader(resolve)
+        self._reader = EventDecoder(resolve)
         self._kafka = settings.kafka
-        self._troubles = Troubles(self._notices, settings.kafka.bootstrap_servers)
+        self._troubles = ClientErrors(self._notices, settings.kafka.bootstrap_servers)
         self._source = self._open()
-        self._ledger = Ledger(
+        self._ledger = StoreWriter(
             self._topic,
             "",
             EventPartitions(own.events_days),
             requests_days=own.requests_days,
             sighting_patience_seconds=own.sighting_patience,
         )
-        letters = DeadLetters(settings.kafka, own.group)
-        self._breaker = breaker = Breaker(own.breaker_run, own.breaker_share)
-        self._writer = Writer(self._url, self._ledger, letters, breaker, self.health, self._notices, self._application)
-        self._statuses = Statuses(settings, own.group, resolve)
-        self._upkeep = Upkeep(self._url, own, self._application, Depth(settings.kafka), self.health)
+        letters = DeadLetterProducer(settings.kafka, own.group)
+        self._breaker = breaker = CircuitBreaker(own.breaker_run, own.breaker_share)
+        self._writer = WriteThread(
+            self._url, self._ledger, letters, breaker, self.health, self._notices, self._application
+        )
+        self._statuses = ProducerStatusReader(settings, own.group, resolve)
+        self._upkeep = Maintenance(self._url, own, self._application, DeadLetterCount(settings.kafka), self.health)
         self._clock = Clock(self._url, settings.clock, self._ends, self._application, times)
         self._pending, self._pending_bytes = Batch(), 0
-        self._at = Positions()
+        self._at = AssignedPartitions()
         self._submitted_at = 0.0
         self._paused = False
         #: The first sweep after an assignment looks at all sightings, the others at recent ones.
-        self._window = EVERYTHING
+        self._window = ALL_SIGHTINGS
         self._timers = Timers()
 
     def run(self, stop: threading.Event) -> None:
@@ -110,7 +112,7 @@ class Projector:
         self._statuses.start()
         self._clock.start()
         self._source.subscribe()
-        with undisturbed(), one_core(self._own.core):
+        with gc_paused(), pin_to_core(self._own.core):
             try:
                 while not stop.is_set():
                     self._turn()
@@ -120,8 +122,8 @@ class Projector:
     def _ends(self, partitions: Iterable[int]) -> Mapping[int, int] | None:
         return self._source.ends(partitions)  # the source of now: it may be made anew
 
-    def _open(self) -> Source:
-        return Source(
+    def _open(self) -> TopicConsumer:
+        return TopicConsumer(
             self._kafka, self._topic, self._own.group,
             place=self._placed, lost=self._lost, trouble=self._troubles.hear, keep=self._kept,
         )  # fmt: skip
@@ -151,10 +153,10 @@ class Projector:
         elif self._at.stored and self._timers.due("sweep", _SWEEP_EVERY):
             positions = self._at.reading()
             if positions:
-                self._submit(Sweep(positions, self._window))
+                self._submit(SweepJob(positions, self._window))
                 self._window = _SWEEP_WINDOW
 
-    def _submit(self, job: Batch | Sweep | DecisionJob) -> None:
+    def _submit(self, job: Batch | SweepJob | DecisionJob) -> None:
         self._submitted_at = time.monotonic()
         self._writer.submit(job)
 
@@ -206,7 +208,7 @@ class Projector:
         self._source.go_to(partition, self._at.taken, self._at.blocked)
         return False
 
-    def _take(self, result: Result) -> None:
+    def _take(self, result: WriteResult) -> None:
         """Take in what became of a job."""
         if isinstance(result.error, StoppedError):
             return
@@ -282,7 +284,7 @@ class Projector:
     def _placed(self, partitions: list[int]) -> Mapping[int, int | None]:
         """Say where newly assigned partitions are read from."""
         self._notices.over("topic", f"The topic {self._topic} is there.")
-        self._window = EVERYTHING
+        self._window = ALL_SIGHTINGS
         self._paused = False  # what is assigned is read at once
         found = self._ask(partitions)
         for partition, where in found.items():

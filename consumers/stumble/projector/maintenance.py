@@ -15,10 +15,10 @@ from stumble.store.retention import expire
 from stumble.store.version import require_current
 
 if TYPE_CHECKING:
-    from stumble.deadletters.producer import Depth
-    from stumble.projector.health import Health
+    from stumble.deadletters.producer import DeadLetterCount
+    from stumble.projector.health import ProjectorHealth
     from stumble.projector.settings import ProjectorSettings
-    from stumble.runtime.state_log import Notices
+    from stumble.runtime.state_log import StateLog
 
 LOG = logging.getLogger("stumble.projector")
 _EVERY = 300.0
@@ -26,10 +26,12 @@ _COUNT_EVERY = 15.0
 _WAIT = 1.0
 
 
-class Upkeep(threading.Thread):
+class Maintenance(threading.Thread):
     """Looks after the store every five minutes, in a session of its own; counts dead letters in between."""
 
-    def __init__(self, url: str, settings: ProjectorSettings, application: str, depth: Depth, health: Health) -> None:
+    def __init__(
+        self, url: str, settings: ProjectorSettings, application: str, depth: DeadLetterCount, health: ProjectorHealth
+    ) -> None:
         super().__init__(name="upkeep", daemon=True)
         self._url = url
         self._settings = settings
@@ -39,7 +41,7 @@ class Upkeep(threading.Thread):
         self._partitions = EventPartitions(settings.events_days)
         self._ending = threading.Event()
 
-    def prepare(self, stop: threading.Event, notices: Notices, health: Health) -> bool:
+    def prepare(self, stop: threading.Event, notices: StateLog, health: ProjectorHealth) -> bool:
         """Wait until the store is there and has this version; False when told to stop before."""
         while True:
             try:

@@ -15,7 +15,7 @@ from confluent_kafka.admin import AdminClient
 from psycopg.errors import LockNotAvailable
 
 from stumble.kafka.consumer import quiet
-from stumble.kafka.errors import unheard
+from stumble.kafka.errors import unreachable_error
 from stumble.store.queries import query
 from stumble.wire.errors import StumbleError
 
@@ -245,7 +245,7 @@ class Standings:
         return str(found.topic_id), len(found.partitions)
 
     def _silent(self, error: KafkaException) -> StumbleError:
-        return unheard(self._kafka, self.topic, error)
+        return unreachable_error(self._kafka, self.topic, error)
 
 
 def _clock(moment: datetime) -> str:

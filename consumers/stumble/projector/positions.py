@@ -23,7 +23,7 @@ class Blocked:
 
 
 @dataclass(slots=True)
-class Positions:
+class AssignedPartitions:
     """By partition: offsets are those that come next."""
 
     taken: dict[int, int] = field(default_factory=dict)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from confluent_kafka import OFFSET_BEGINNING
 
-from stumble.kafka.consumer import Source
+from stumble.kafka.consumer import TopicConsumer
 from stumble.store.connect import StoreError, connect
 from stumble.store.json_rows import as_json
 from stumble.store.queries import query
@@ -31,7 +31,7 @@ _POLL = 0.5
 _PAUSE = 2.0
 
 
-class Statuses(threading.Thread):
+class ProducerStatusReader(threading.Thread):
     """Reads `ProducerStatus`; one projector of the group has the topic's partition."""
 
     def __init__(self, settings: Settings, group: str, resolve_id: Callable[[int], str] | None) -> None:
@@ -39,7 +39,7 @@ class Statuses(threading.Thread):
         self._url = settings.database_url.get_secret_value()
         self._decoder = Decoder(PRODUCER_STATUS, resolve_id)
         topic = settings.kafka.topics.producers
-        self._source = Source(
+        self._source = TopicConsumer(
             settings.kafka, topic, f"{group}-producers", place=self._start, lost=lambda _: None, trouble=lambda _: None
         )
         self._ending = threading.Event()

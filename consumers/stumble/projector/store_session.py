@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
     from psycopg import Connection
 
-    from stumble.deadletters.producer import DeadLetters
+    from stumble.deadletters.producer import DeadLetterProducer
     from stumble.ingest.decisions import ClockFinding, DecisionJob
-    from stumble.ingest.transaction import Applied, Ledger
-    from stumble.projector.breaker import Breaker
-    from stumble.projector.health import Health
-    from stumble.runtime.state_log import Notices
+    from stumble.ingest.transaction import StoreWriter, WriteSummary
+    from stumble.projector.breaker import CircuitBreaker
+    from stumble.projector.health import ProjectorHealth
+    from stumble.runtime.state_log import StateLog
 
 T = TypeVar("T")
 _FIRST_BACKOFF = 0.1
@@ -45,10 +45,10 @@ class StoppedError(StumbleError):
 
 
 @dataclass(slots=True)
-class Result:
+class WriteResult:
     """What became of a job: the new offsets, and the partitions to read again."""
 
-    applied: Applied | None = None
+    applied: WriteSummary | None = None
     fenced: set[int] = field(default_factory=set)
     #: Partition to offset and reason: the dead letter topic did not take the record there.
     blocked: dict[int, tuple[int, str]] = field(default_factory=dict)
@@ -56,7 +56,7 @@ class Result:
     #: What was decided upon, of the findings that were handed over; None where none were.
     decided: list[ClockFinding] | None = None
 
-    def merge(self, other: Result) -> None:
+    def merge(self, other: WriteResult) -> None:
         """Take in what became of another part of the same job."""
         if self.applied is None:
             self.applied = other.applied
@@ -72,16 +72,16 @@ class Tools:
     """What the lanes of a writer share."""
 
     url: str
-    ledger: Ledger
-    letters: DeadLetters
-    breaker: Breaker
-    health: Health
-    notices: Notices
+    ledger: StoreWriter
+    letters: DeadLetterProducer
+    breaker: CircuitBreaker
+    health: ProjectorHealth
+    notices: StateLog
     application: str
     ending: threading.Event
 
 
-class Lane:
+class BatchWriter:
     """Applies one batch at a time in a session of its own."""
 
     def __init__(self, tools: Tools) -> None:
@@ -95,18 +95,18 @@ class Lane:
         self._application = tools.application
         self._connection: Connection[Any] | None = None
 
-    def write(self, batch: Batch) -> Result:
+    def write(self, batch: Batch) -> WriteResult:
         """Put a batch into the store; what can't be done is in the result."""
-        result = Result()
+        result = WriteResult()
         try:
             self._batch(batch, result)
         except BaseException as error:  # noqa: BLE001  # the thread that reads raises it
             result.error = error
         return result
 
-    def sweep(self, positions: dict[int, int], window_seconds: float) -> Result:
+    def sweep(self, positions: dict[int, int], window_seconds: float) -> WriteResult:
         """Look after the sightings of partitions (partition to next offset)."""
-        result = Result()
+        result = WriteResult()
         try:
             joined = self._steady(lambda: self._ledger.sweep(self._session(), positions, window_seconds))
             self._health.joined(joined)
@@ -116,9 +116,9 @@ class Lane:
             result.error = error
         return result
 
-    def decide(self, job: DecisionJob) -> Result:
+    def decide(self, job: DecisionJob) -> WriteResult:
         """Decide upon findings of the clock."""
-        result = Result(decided=[])
+        result = WriteResult(decided=[])
         try:
             result.decided = self._steady(lambda: self._ledger.decide(self._session(), job))
             self._health.decided(result.decided)
@@ -133,7 +133,7 @@ class Lane:
         if self._connection is not None:
             self._connection.close()
 
-    def _batch(self, batch: Batch, result: Result) -> None:
+    def _batch(self, batch: Batch, result: WriteResult) -> None:
         self._hold_back(batch, result)
         self._dead_letter(batch, result)
         while batch:
@@ -151,12 +151,12 @@ class Lane:
             else:
                 return
 
-    def _isolate(self, batch: Batch, error: Exception, result: Result) -> None:
+    def _isolate(self, batch: Batch, error: Exception, result: WriteResult) -> None:
         """Apply what is good of a batch, partition by partition, half by half, until the bad record stands alone."""
         for part in batch.by_partition():
             self._isolate_one(part, error, result)
 
-    def _isolate_one(self, part: Batch, error: Exception, result: Result) -> None:
+    def _isolate_one(self, part: Batch, error: Exception, result: WriteResult) -> None:
         (partition,) = part.spans
         if partition in result.fenced or partition in result.blocked:
             return
@@ -177,7 +177,7 @@ class Lane:
             else:
                 self._give_up_on(part, found, result)
 
-    def _give_up_on(self, part: Batch, error: Exception, result: Result) -> None:
+    def _give_up_on(self, part: Batch, error: Exception, result: WriteResult) -> None:
         """Dead-letter the one record of `part` and go past it."""
         if not part.readings:
             raise error
@@ -194,7 +194,7 @@ class Lane:
         if reading.partition not in result.blocked:
             self._isolate_one(part, error, result)
 
-    def _hold_back(self, batch: Batch, result: Result) -> None:
+    def _hold_back(self, batch: Batch, result: WriteResult) -> None:
         """Cut a batch where so many records are bad that something else must be wrong."""
         bad = {(item.partition, item.offset): item.error for item in batch.bad}
         for partition in {place[0] for place in bad} | {p for p in batch.spans if self._breaker.watches(p)}:
@@ -215,12 +215,12 @@ class Lane:
             return 0
         return int(row[0]) if row else 0
 
-    def _merge(self, result: Result, applied: Applied, batch: Batch) -> None:
+    def _merge(self, result: WriteResult, applied: WriteSummary, batch: Batch) -> None:
         if applied.events:
             self._breaker.stored(batch.spans)
-        result.merge(Result(applied))
+        result.merge(WriteResult(applied))
 
-    def _dead_letter(self, batch: Batch, result: Result) -> None:
+    def _dead_letter(self, batch: Batch, result: WriteResult) -> None:
         failed = self._letters.send(batch.bad)
         gone: dict[int, list[BadRecord]] = {}
         for item in batch.bad:

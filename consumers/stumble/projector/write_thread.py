@@ -13,49 +13,49 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from stumble.ingest.batch import Batch
-from stumble.projector.store_session import Lane, Result, StoppedError, Tools
+from stumble.projector.store_session import BatchWriter, StoppedError, Tools, WriteResult
 
 if TYPE_CHECKING:
-    from stumble.deadletters.producer import DeadLetters
+    from stumble.deadletters.producer import DeadLetterProducer
     from stumble.ingest.decisions import DecisionJob
-    from stumble.ingest.transaction import Ledger
-    from stumble.projector.breaker import Breaker
-    from stumble.projector.health import Health
-    from stumble.runtime.state_log import Notices
+    from stumble.ingest.transaction import StoreWriter
+    from stumble.projector.breaker import CircuitBreaker
+    from stumble.projector.health import ProjectorHealth
+    from stumble.runtime.state_log import StateLog
 
 #: Below this a second transaction costs more than it brings.
 _WORTH_SPLITTING = 1000
 
 
 @dataclass(slots=True)
-class Sweep:
+class SweepJob:
     """Look after the sightings of these partitions (partition to next offset)."""
 
     positions: dict[int, int]
     window_seconds: float
 
 
-class Writer(threading.Thread):
+class WriteThread(threading.Thread):
     """Writes one job at a time. `submit` only when `idle`; results come back through `results`."""
 
     def __init__(
         self,
         url: str,
-        ledger: Ledger,
-        letters: DeadLetters,
-        breaker: Breaker,
-        health: Health,
-        notices: Notices,
+        ledger: StoreWriter,
+        letters: DeadLetterProducer,
+        breaker: CircuitBreaker,
+        health: ProjectorHealth,
+        notices: StateLog,
         application: str,
     ) -> None:
         super().__init__(name="writer", daemon=True)
-        self.results: queue.SimpleQueue[Result] = queue.SimpleQueue()
-        self._jobs: queue.SimpleQueue[Batch | Sweep | DecisionJob | None] = queue.SimpleQueue()
+        self.results: queue.SimpleQueue[WriteResult] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[Batch | SweepJob | DecisionJob | None] = queue.SimpleQueue()
         self._idle = threading.Event()
         self._idle.set()
         self._ending = threading.Event()
         tools = Tools(url, ledger, letters, breaker, health, notices, application, self._ending)
-        self._lanes = (Lane(tools), Lane(tools))
+        self._lanes = (BatchWriter(tools), BatchWriter(tools))
         self._second = ThreadPoolExecutor(1, thread_name_prefix="lane")
 
     @property
@@ -63,7 +63,7 @@ class Writer(threading.Thread):
         """Whether a job may be submitted."""
         return self._idle.is_set()
 
-    def submit(self, job: Batch | Sweep | DecisionJob) -> None:
+    def submit(self, job: Batch | SweepJob | DecisionJob) -> None:
         """Hand over a job."""
         self._idle.clear()
         self._jobs.put(job)
@@ -86,9 +86,9 @@ class Writer(threading.Thread):
         for lane in self._lanes:
             lane.close()
 
-    def _do(self, job: Batch | Sweep | DecisionJob) -> Result:
+    def _do(self, job: Batch | SweepJob | DecisionJob) -> WriteResult:
         first, second = self._lanes
-        if isinstance(job, Sweep):
+        if isinstance(job, SweepJob):
             return first.sweep(job.positions, job.window_seconds)
         if not isinstance(job, Batch):
             return first.decide(job)
@@ -101,4 +101,4 @@ class Writer(threading.Thread):
         return result
 
 
-__all__ = ["Result", "StoppedError", "Sweep", "Writer"]
+__all__ = ["StoppedError", "SweepJob", "WriteResult", "WriteThread"]

@@ -9,11 +9,11 @@ from fastapi.staticfiles import StaticFiles
 from fastapi_offline import FastAPIOffline
 
 from stumble.api import dead_letters, failures, health, instances, manage, problems, requests, scrape, sightings, stream
-from stumble.api.context import Context
+from stumble.api.context import ApiContext
 from stumble.api.database import Database
 from stumble.api.host_guard import LoopbackHost
-from stumble.api.metrics import ApiMetrics, Measure
-from stumble.api.publication_hub import Feed
+from stumble.api.metrics import ApiMetrics, RequestMeasure
+from stumble.api.publication_hub import PublicationHub
 from stumble.server import openapi
 from stumble.store.connect import pool
 from stumble.web import pages
@@ -38,10 +38,10 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        feed = Feed(database)
+        feed = PublicationHub(database)
         await database.open()
         feed.start()
-        app.state.context = Context(database, feed)
+        app.state.context = ApiContext(database, feed)
         app.state.writers = pool(
             settings.database_url.get_secret_value(), application="stumble-api-changes", patience=3
         )
@@ -65,7 +65,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.metrics = metrics
     app.state.settings = settings
     app.add_middleware(LoopbackHost)
-    app.add_middleware(Measure, metrics=metrics)
+    app.add_middleware(RequestMeasure, metrics=metrics)
     problems.install(app, render=render_error)
     openapi.install(app)
     return app

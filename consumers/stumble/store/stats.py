@@ -24,7 +24,7 @@ _GROWS_WITH = {
 
 
 @dataclass(slots=True)
-class Table:
+class TableSize:
     """One table; all partitions of `events` together. Bytes; `rows` is PostgreSQL's estimate unless counted."""
 
     schema: str
@@ -46,7 +46,7 @@ class Table:
 
 
 @dataclass(slots=True)
-class Index:
+class IndexSize:
     """One index, or all of one kind over the partitions of `events`."""
 
     table: str
@@ -56,13 +56,13 @@ class Index:
 
 
 @dataclass(slots=True)
-class Stats:
+class StoreStats:
     """What a look at the store found."""
 
     database_bytes: int
     server: str
-    tables: list[Table]
-    indexes: list[Index]
+    tables: list[TableSize]
+    indexes: list[IndexSize]
     #: Name, rows, bytes.
     partitions: list[tuple[str, int, int]]
     #: Table to oldest and newest.
@@ -82,10 +82,10 @@ class Stats:
         return found
 
 
-def stats(connection: Connection[Any], *, exact: bool = False) -> Stats:
+def stats(connection: Connection[Any], *, exact: bool = False) -> StoreStats:
     """Look at the store; with `exact` events, requests and failures are counted, which reads them all."""
     execute = connection.execute
-    tables = [Table(*row) for row in execute(query("load_table_stats"))]
+    tables = [TableSize(*row) for row in execute(query("load_table_stats"))]
     if exact:
         counted = execute(query("count_rows")).fetchone() or (0, 0, 0)
         for table in tables:
@@ -94,11 +94,11 @@ def stats(connection: Connection[Any], *, exact: bool = False) -> Stats:
     size = execute(query("load_database_stats")).fetchone() or (0, "", "on")
     ages = {name: (oldest, newest) for name, oldest, newest in execute(query("load_oldest_and_newest"))}
     ages["events"] = tuple(_time(event_id) for event_id in ages["events"])  # type: ignore[assignment]
-    found = Stats(
+    found = StoreStats(
         size[0],
         size[1],
         tables,
-        [Index(*row) for row in execute(query("load_index_stats"))],
+        [IndexSize(*row) for row in execute(query("load_index_stats"))],
         [tuple(row) for row in execute(query("load_partition_stats"))],
         ages,
     )
@@ -115,7 +115,7 @@ def _time(event_id: str | None) -> str | None:
         return None
 
 
-def _hints(found: Stats, *, autovacuum: str) -> list[str]:
+def _hints(found: StoreStats, *, autovacuum: str) -> list[str]:
     hints = [
         f"{table.name}: {table.dead:,} dead rows beside {table.rows:,}: vacuum does not keep up "
         "(long transactions, or too few autovacuum workers)"

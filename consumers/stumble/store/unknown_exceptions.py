@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
 
-class Unknown(NamedTuple):
+class UnknownException(NamedTuple):
     """One class. ``is_nova``: it came with a code, as only Nova's own do; without one nothing tells."""
 
     exception: str
@@ -24,7 +24,7 @@ class Unknown(NamedTuple):
     actions: list[str]
 
 
-def unknown_exceptions(connection: Connection[Any]) -> list[Unknown]:
+def unknown_exceptions(connection: Connection[Any]) -> list[UnknownException]:
     """Return them, the most frequent first. Raises psycopg's errors when the store is away."""
     rows = connection.execute(query("load_unknown_exceptions")).fetchall()
-    return [Unknown(*row) for row in rows if row[0] and is_unknown(row[0])]
+    return [UnknownException(*row) for row in rows if row[0] and is_unknown(row[0])]

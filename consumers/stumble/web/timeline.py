@@ -23,7 +23,7 @@ class StateChange:
 
 
 @dataclass(slots=True)
-class Row:
+class TimelineRow:
     """One stretch of the axis: a request, and the states from its start to that of the next; both newest first."""
 
     at: datetime
@@ -32,7 +32,7 @@ class Row:
 
 
 @dataclass(slots=True)
-class Line:
+class TimelineLine:
     """One line of a request: a step that ran, and what went wrong in it."""
 
     at: datetime | None
@@ -56,33 +56,35 @@ def state_changes(facts: Iterable[Fact]) -> list[StateChange]:
     return found
 
 
-def lanes(requests: Sequence[Request], states: Sequence[StateChange]) -> list[Row]:
+def lanes(requests: Sequence[Request], states: Sequence[StateChange]) -> list[TimelineRow]:
     """Put both lanes on one axis, newest first; of what was before the oldest request, only the last state."""
-    rows = sorted((Row(_start(request), request) for request in requests), key=lambda row: row.at)
+    rows = sorted((TimelineRow(_start(request), request) for request in requests), key=lambda row: row.at)
     before: list[StateChange] = []
     for state in sorted(states, key=lambda state: state.at):
         row = next((row for row in reversed(rows) if row.at <= state.at), None)
         (row.states if row else before).insert(0, state)
     if before:
-        rows.insert(0, Row(before[0].at, states=before[:1]))
+        rows.insert(0, TimelineRow(before[0].at, states=before[:1]))
     return rows[::-1]
 
 
-def story(request: Request) -> list[Line]:
+def story(request: Request) -> list[TimelineLine]:
     """Tell what happened in a request, in time: its steps and what went wrong in them, attempt by attempt."""
     lines = [_line(step) for step in request.steps]
     for failure in request.failures:
         place = (failure.step, failure.host, failure.attempt or 1)
         line = next((each for each in lines if (each.step, each.host, each.attempt or 1) == place), None)
         if line is None:
-            line = Line(failure.occurred_at, failure.host, failure.step, failure.attempt)
+            line = TimelineLine(failure.occurred_at, failure.host, failure.step, failure.attempt)
             lines.append(line)
         line.failures.append(failure)
     return sorted(lines, key=lambda line: line.at or _LONG_AGO)
 
 
-def _line(step: Step) -> Line:
-    return Line(step.started_at or step.finished_at, step.host, step.step, step.attempt, step.result or "running")
+def _line(step: Step) -> TimelineLine:
+    return TimelineLine(
+        step.started_at or step.finished_at, step.host, step.step, step.attempt, step.result or "running"
+    )
 
 
 def _start(request: Request) -> datetime:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from stumble.checks.kafka import SECONDS, Unanswered, explained, reach
-from stumble.checks.model import Finding, Scope, fine, skipped, wrong
+from stumble.checks.model import CheckContext, CheckResult, fine, skipped, wrong
 
 __all__ = ["look", "written"]
 
@@ -18,7 +18,7 @@ _CONNECT_SECONDS = 3.0
 _DENIED = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED)
 
 
-def look(scope: Scope) -> Iterator[Finding]:
+def look(scope: CheckContext) -> Iterator[CheckResult]:
     """Ask for the cluster, connect to each broker, write one empty record."""
     kafka = scope.settings.kafka
     try:
@@ -38,7 +38,7 @@ def look(scope: Scope) -> Iterator[Finding]:
         yield _writable(scope)
 
 
-def _connected(host: str, port: int) -> Iterator[Finding]:
+def _connected(host: str, port: int) -> Iterator[CheckResult]:
     try:
         socket.create_connection((host, port), _CONNECT_SECONDS).close()
     except OSError as error:
@@ -46,7 +46,7 @@ def _connected(host: str, port: int) -> Iterator[Finding]:
         yield wrong(f"{host}:{port}", f"the cluster names this broker, but it can't be reached: {error}", todo)
 
 
-def _writable(scope: Scope) -> Finding:
+def _writable(scope: CheckContext) -> CheckResult:
     topic = scope.settings.kafka.topics.producers
     try:
         written(scope)
@@ -57,7 +57,7 @@ def _writable(scope: Scope) -> Finding:
     return fine(topic, "a record is acknowledged by all replicas in sync")
 
 
-class Written(NamedTuple):
+class SentProbe(NamedTuple):
     """A record as the broker acknowledged it, with this host's time before and after (seconds)."""
 
     message: Message
@@ -65,7 +65,7 @@ class Written(NamedTuple):
     after: float
 
 
-def written(scope: Scope) -> Written:
+def written(scope: CheckContext) -> SentProbe:
     """Write a record without a value under a key that means nobody.
 
     Compaction takes it away; readers pass over records without a value.
@@ -93,4 +93,4 @@ def written(scope: Scope) -> Written:
     if failed is not None or message is None:
         said = failed.str() if failed else "no acknowledgement in time"
         raise Unanswered(said, "see that enough replicas are in sync (min.insync.replicas): stumble check topics")
-    return Written(message, before, after)
+    return SentProbe(message, before, after)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stumble.checks.model import Check, Scope
+from stumble.checks.model import Check, CheckContext
 
 __all__ = ["CHECKS"]
 
@@ -12,7 +12,7 @@ _LONG, _LONGER = 25.0, 40.0
 
 
 def _about_database(name: str, about: str, target: str) -> Check:
-    def applies(scope: Scope) -> bool:
+    def applies(scope: CheckContext) -> bool:
         return scope.names_database
 
     without = "no database is configured here (STUMBLE_DATABASE_URL)"
@@ -20,7 +20,7 @@ def _about_database(name: str, about: str, target: str) -> Check:
 
 
 def _about_outbox(name: str, about: str, target: str) -> Check:
-    def applies(scope: Scope) -> bool:
+    def applies(scope: CheckContext) -> bool:
         return scope.names_outbox
 
     return Check(name, about, f"{_HERE}.{target}", "relay", applies=applies, without="there is no outbox on this host")
@@ -30,7 +30,7 @@ def _about_kafka(name: str, about: str, target: str, extra: str = "relay") -> Ch
     return Check(name, about, f"{_HERE}.{target}", extra, _LONG)
 
 
-def _registry(scope: Scope) -> bool:
+def _registry(scope: CheckContext) -> bool:
     return scope.settings.kafka.schema_registry_url is not None
 
 

@@ -9,7 +9,7 @@ from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME
 
 from stumble.checks.brokers import written
 from stumble.checks.kafka import Unanswered
-from stumble.checks.model import IMPORTING, Finding, Scope, fine, skipped, warning, wrong
+from stumble.checks.model import IMPORTING, CheckContext, CheckResult, fine, skipped, warning, wrong
 
 __all__ = ["look"]
 
@@ -17,14 +17,14 @@ _NOTICED, _HARMFUL = 1.0, 30.0
 _TODO = "let both follow a time server (chronyc tracking)"
 
 
-def look(scope: Scope) -> Iterator[Finding]:
+def look(scope: CheckContext) -> Iterator[CheckResult]:
     """Compare the clocks, allowing for the time that the question took."""
     yield from _broker(scope)
     if scope.names_database:
         yield from _database(scope)
 
 
-def _broker(scope: Scope) -> Iterator[Finding]:
+def _broker(scope: CheckContext) -> Iterator[CheckResult]:
     try:
         message, before, after = written(scope)
     except (Unanswered, PermissionError) as error:
@@ -38,7 +38,7 @@ def _broker(scope: Scope) -> Iterator[Finding]:
     yield judged("broker", stamp / 1000, before, after)
 
 
-def _database(scope: Scope) -> Iterator[Finding]:
+def _database(scope: CheckContext) -> Iterator[CheckResult]:
     with IMPORTING:
         from stumble.checks.store import session  # noqa: PLC0415 - only where there is a database
 
@@ -50,7 +50,7 @@ def _database(scope: Scope) -> Iterator[Finding]:
     yield judged("database", row[0], before, after)
 
 
-def judged(whose: str, theirs: float, before: float, after: float) -> Finding:
+def judged(whose: str, theirs: float, before: float, after: float) -> CheckResult:
     """Judge a clock that was read at some moment between two readings of ours, all in seconds."""
     apart = theirs - before if theirs < before else max(0.0, theirs - after)
     way = "behind" if apart < 0 else "ahead of"

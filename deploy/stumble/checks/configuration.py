@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from stumble.alerts.settings import AlertSettings
-from stumble.checks.model import Finding, Scope, fine, warning, wrong
+from stumble.checks.model import CheckContext, CheckResult, fine, warning, wrong
 from stumble.deadletters.settings import DeadLetterSettings
 from stumble.projector.settings import ProjectorSettings
 from stumble.settings.base import CONFIG_VARIABLE, Settings, TableSettings, secrets_folder
@@ -28,7 +28,7 @@ _TABLES: tuple[type[TableSettings], ...] = (AlertSettings, DeadLetterSettings, P
 _SECRET = re.compile(r"password|secret|://[^/\s:@]*:[^/\s@]+@", re.IGNORECASE)
 
 
-def look(scope: Scope) -> Iterator[Finding]:
+def look(scope: CheckContext) -> Iterator[CheckResult]:
     """Look at the configuration file and the folder of secrets."""
     path = os.environ.get(CONFIG_VARIABLE)
     if path:
@@ -46,7 +46,7 @@ def look(scope: Scope) -> Iterator[Finding]:
         yield warning("bootstrap servers", "one broker is named: nothing can start while that one is down", todo)
 
 
-def _unknown(config: Path | None, folder: Path | None) -> Iterator[Finding]:
+def _unknown(config: Path | None, folder: Path | None) -> Iterator[CheckResult]:
     """Name settings that nobody reads: a letter too few, and a default holds."""
     variables = {name for name in os.environ if name.startswith("STUMBLE_")}
     named = {"environment": {name.partition("__")[0] for name in variables}}
@@ -72,7 +72,7 @@ def _variables() -> set[str]:
     return found
 
 
-def _readable(path: Path) -> Finding:
+def _readable(path: Path) -> CheckResult:
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode & stat.S_IROTH:
         return wrong(str(path), "every user of this host can read the secrets in it", f"chmod o-rwx {path}")

@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 
-from stumble.checks.model import Finding, Scope, fine, warning, wrong
+from stumble.checks.model import CheckContext, CheckResult, fine, warning, wrong
 from stumble.store.connect import StoreUnavailableError, connect, shown
 from stumble.store.version import find_fault, newest, read_version
 
@@ -49,7 +49,7 @@ group by 1, 2, 3
 _HELD_UP_SECONDS = 60
 
 
-def look(scope: Scope) -> Iterator[Finding]:
+def look(scope: CheckContext) -> Iterator[CheckResult]:
     """Connect and ask."""
     name = shown(scope.database)
     try:
@@ -70,7 +70,7 @@ def look(scope: Scope) -> Iterator[Finding]:
         yield from _store(connection, name)
 
 
-def _server(connection: psycopg.Connection[Any], name: str) -> Iterator[Finding]:
+def _server(connection: psycopg.Connection[Any], name: str) -> Iterator[CheckResult]:
     row = connection.execute(
         "select pg_is_in_recovery(), current_setting('fsync'), current_setting('synchronous_commit'),"
         " current_setting('max_connections')::int - (select count(*) from pg_stat_activity"
@@ -93,7 +93,7 @@ def _server(connection: psycopg.Connection[Any], name: str) -> Iterator[Finding]
         yield warning(name, f"{spare} sessions are left of max_connections", "raise max_connections, or pool")
 
 
-def _store(connection: psycopg.Connection[Any], name: str) -> Iterator[Finding]:
+def _store(connection: psycopg.Connection[Any], name: str) -> Iterator[CheckResult]:
     try:
         fault = find_fault(read_version(connection))
     except psycopg.errors.InsufficientPrivilege:
@@ -107,7 +107,7 @@ def _store(connection: psycopg.Connection[Any], name: str) -> Iterator[Finding]:
     yield from _held_up(connection, name)
 
 
-def _held_up(connection: psycopg.Connection[Any], name: str) -> Iterator[Finding]:
+def _held_up(connection: psycopg.Connection[Any], name: str) -> Iterator[CheckResult]:
     try:
         rows = connection.execute(_HELD_UP, (_HELD_UP_SECONDS,)).fetchall()
     except psycopg.errors.InsufficientPrivilege:
@@ -117,7 +117,7 @@ def _held_up(connection: psycopg.Connection[Any], name: str) -> Iterator[Finding
         yield wrong(name, says, f"end it there, or: select pg_terminate_backend({pid})")
 
 
-def _rights(connection: psycopg.Connection[Any], name: str) -> Finding:
+def _rights(connection: psycopg.Connection[Any], name: str) -> CheckResult:
     rows = connection.execute(_RIGHTS, (list(_SCHEMAS),)).fetchall()
     unread = [table for table, reads, _ in rows if not reads]
     unwritten = [table for table, _, writes in rows if not writes]

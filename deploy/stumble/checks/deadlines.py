@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from stumble.checks.model import Finding, Scope, fine, warning, wrong
-from stumble.outcome.deadlines import DEADLINES, DeadlineError, deadlines, spoken
+from stumble.checks.model import CheckContext, CheckResult, fine, warning, wrong
+from stumble.outcome.deadlines import DEADLINES, DeadlineError, deadlines, format_duration
 
 __all__ = ["look"]
 
@@ -13,7 +13,7 @@ __all__ = ["look"]
 _LEAST_SILENCE = 90.0
 
 
-def look(scope: Scope) -> Iterator[Finding]:
+def look(scope: CheckContext) -> Iterator[CheckResult]:
     """Look at what is configured of the clock."""
     clock = scope.settings.clock
     try:
@@ -23,10 +23,11 @@ def look(scope: Scope) -> Iterator[Finding]:
         return
     short = {action: one.allowed() for action, one in DEADLINES.items() if held[action] <= one.allowed()}
     for action, allowed in short.items():
-        says = f"{action} stalls after {spoken(held[action])}; Nova's own time-outs allow {spoken(allowed)} of silence"
+        nova = f"Nova's own time-outs allow {format_duration(allowed)} of silence"
+        says = f"{action} stalls after {format_duration(held[action])}; {nova}"
         yield warning(f"clock.deadlines.{action}", says, "give it longer, or its requests stall and come back")
     if not short:
         yield fine("clock.deadlines", f"{len(clock.deadlines)} of {len(held)} are your own; see docs/outcomes.md")
     if clock.silent_after < _LEAST_SILENCE:
-        says = f"a host counts as dead after {spoken(clock.silent_after)}, and relays speak every 30 seconds"
+        says = f"a host counts as dead after {format_duration(clock.silent_after)}, and relays speak every 30 seconds"
         yield warning("clock.silent_after", says, "set it to 90s at least; 10m is the default")

@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ClusterMetadata, ConfigResource  # type: ignore[attr-defined]
 
-from stumble.checks.model import Elsewhere
+from stumble.checks.model import CheckedElsewhere
 from stumble.settings.kafka import KafkaSettings
 from stumble.wire.errors import StumbleError
 
-__all__ = ["SECONDS", "Unanswered", "Watched", "connected", "reach", "settings_of_broker"]
+__all__ = ["SECONDS", "Unanswered", "WatchedClient", "connected", "reach", "settings_of_broker"]
 
 T = TypeVar("T")
 #: Patience with one question to Kafka.
@@ -47,7 +47,7 @@ class Unanswered(StumbleError):
         self.todo = todo
 
 
-class Watched:
+class WatchedClient:
     """An administrative client that remembers what it met on the way."""
 
     def __init__(self, kafka: KafkaSettings) -> None:
@@ -78,17 +78,17 @@ class Watched:
             self._met.append(error.str())
 
 
-def connected(kafka: KafkaSettings) -> Watched:
-    """Return a client that has reached a broker. Raises `Elsewhere`: the check `brokers` tells why there is none."""
+def connected(kafka: KafkaSettings) -> WatchedClient:
+    """Return a client that has reached a broker. Raises `CheckedElsewhere` without one: the check `brokers` tells."""
     try:
         return reach(kafka)[0]
     except Unanswered as error:
-        raise Elsewhere("brokers", str(error), error.todo) from None
+        raise CheckedElsewhere("brokers", str(error), error.todo) from None
 
 
-def reach(kafka: KafkaSettings) -> tuple[Watched, ClusterMetadata]:
+def reach(kafka: KafkaSettings) -> tuple[WatchedClient, ClusterMetadata]:
     """Return a client and what the cluster consists of. Raises `Unanswered`, at once where waiting won't help."""
-    watched = Watched(kafka)
+    watched = WatchedClient(kafka)
     deadline = time.monotonic() + SECONDS
     while True:
         try:
@@ -107,7 +107,7 @@ def explained(said: list[str]) -> Unanswered:
     return Unanswered(_NOISE.sub("", said[0]), "check STUMBLE_KAFKA__BOOTSTRAP_SERVERS, and that Kafka runs")
 
 
-def settings_of_broker(watched: Watched) -> dict[str, str]:
+def settings_of_broker(watched: WatchedClient) -> dict[str, str]:
     """Return one broker's settings. Raises `Unanswered`, also where the principal may not read them."""
     listed = watched.ask(lambda: watched.client.list_topics(timeout=SECONDS))
     broker = str(min(listed.brokers))

@@ -14,7 +14,18 @@ from stumble.bridge.settings import TransportSettings
 from stumble.settings.base import Settings
 from stumble.wire.errors import StumbleError
 
-__all__ = ["IMPORTING", "Check", "Elsewhere", "Finding", "Level", "Scope", "fine", "skipped", "warning", "wrong"]
+__all__ = [
+    "IMPORTING",
+    "Check",
+    "CheckContext",
+    "CheckLevel",
+    "CheckResult",
+    "CheckedElsewhere",
+    "fine",
+    "skipped",
+    "warning",
+    "wrong",
+]
 
 
 #: Held by whoever imports: threads that import a package and a part of it at once wait for each other, and Python then
@@ -22,7 +33,7 @@ __all__ = ["IMPORTING", "Check", "Elsewhere", "Finding", "Level", "Scope", "fine
 IMPORTING = threading.RLock()
 
 
-class Level(StrEnum):
+class CheckLevel(StrEnum):
     """How bad it is; only ``wrong`` makes the exit status 1."""
 
     WRONG = "wrong"
@@ -32,36 +43,36 @@ class Level(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckResult:
     """One thing that was looked at: what about it, and what to do (empty where nothing is to be done)."""
 
-    level: Level
+    level: CheckLevel
     subject: str
     says: str
     todo: str = ""
 
 
-def wrong(subject: str, says: str, todo: str) -> Finding:
+def wrong(subject: str, says: str, todo: str) -> CheckResult:
     """Return what must be mended."""
-    return Finding(Level.WRONG, subject, says, todo)
+    return CheckResult(CheckLevel.WRONG, subject, says, todo)
 
 
-def warning(subject: str, says: str, todo: str) -> Finding:
+def warning(subject: str, says: str, todo: str) -> CheckResult:
     """Return what should be looked at."""
-    return Finding(Level.WARNING, subject, says, todo)
+    return CheckResult(CheckLevel.WARNING, subject, says, todo)
 
 
-def skipped(subject: str, says: str, todo: str = "") -> Finding:
+def skipped(subject: str, says: str, todo: str = "") -> CheckResult:
     """Return what was not looked at, and why."""
-    return Finding(Level.SKIPPED, subject, says, todo)
+    return CheckResult(CheckLevel.SKIPPED, subject, says, todo)
 
 
-def fine(subject: str, says: str) -> Finding:
+def fine(subject: str, says: str) -> CheckResult:
     """Return what is as it should be."""
-    return Finding(Level.FINE, subject, says)
+    return CheckResult(CheckLevel.FINE, subject, says)
 
 
-class Elsewhere(StumbleError):
+class CheckedElsewhere(StumbleError):
     """A check can't look because of what another check tells, under that one's name."""
 
     def __init__(self, check: str, says: str, todo: str) -> None:
@@ -70,7 +81,7 @@ class Elsewhere(StumbleError):
 
 
 @dataclass(frozen=True)
-class Scope:
+class CheckContext:
     """What is looked at: the settings, and what the command line adds to them."""
 
     settings: Settings
@@ -99,7 +110,7 @@ class Scope:
         return "outbox_dir" in self.settings.model_fields_set or Path(self.settings.outbox_dir).exists()
 
 
-Run = Callable[[Scope], Iterable[Finding]]
+Run = Callable[[CheckContext], Iterable[CheckResult]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +125,7 @@ class Check:
     #: It is given up after so many seconds.
     seconds: float = 15.0
     #: Whether it applies to what the configuration names; asked for by name it always does.
-    applies: Callable[[Scope], bool] = lambda _: True
+    applies: Callable[[CheckContext], bool] = lambda _: True
     #: Said where it doesn't apply.
     without: str = "not configured"
 

@@ -10,7 +10,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from stumble.bridge.kafka import consumer_config, subscription
-from stumble.checks.model import IMPORTING, Finding, Scope, fine, skipped, warning, wrong
+from stumble.checks.model import IMPORTING, CheckContext, CheckResult, fine, skipped, warning, wrong
 
 if TYPE_CHECKING:
     from stumble.bridge.settings import TransportSettings
@@ -25,7 +25,7 @@ _BOUND = (
 )
 
 
-def look(scope: Scope) -> Iterator[Finding]:
+def look(scope: CheckContext) -> Iterator[CheckResult]:
     """Look at the queues of each transport that is known."""
     if not scope.transports:
         todo = "stumble check notifications --nova-conf /etc/nova/nova.conf, or --transport rabbit://…"
@@ -38,7 +38,7 @@ def look(scope: Scope) -> Iterator[Finding]:
             yield wrong(transport.name, f"does not answer: {said}", "check its URL, and that it runs")
 
 
-def _rabbit(scope: Scope, transport: TransportSettings) -> Iterator[Finding]:
+def _rabbit(scope: CheckContext, transport: TransportSettings) -> Iterator[CheckResult]:
     with IMPORTING:
         from kombu.connection import Connection  # noqa: PLC0415 - comes with oslo.messaging
 
@@ -87,7 +87,7 @@ def _tls(transport: TransportSettings) -> dict[str, Any]:
     return {"ssl": {name: options[option] for name, option in names.items() if option in options} or True}
 
 
-def _kafka(scope: Scope, transport: TransportSettings) -> Iterator[Finding]:
+def _kafka(scope: CheckContext, transport: TransportSettings) -> Iterator[CheckResult]:
     config = consumer_config(transport)
     client = AdminClient({name: config[name] for name in ("bootstrap.servers", *_security(config))} | {"log_level": 0})
     patterns = [re.compile(pattern) for pattern in subscription(transport)]

@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from stumble.checks.model import Finding, Scope, fine, skipped, warning, wrong
+from stumble.checks.model import CheckContext, CheckResult, fine, skipped, warning, wrong
 from stumble.checks.mounts import EPHEMERAL, NETWORK, mount_of
 from stumble.outbox.folders import RELAY, places, usage
 from stumble.outbox.writer import DEFAULT_MAX_BYTES, DEFAULT_MIN_FREE
@@ -23,7 +23,7 @@ _SECONDS = 5.0
 _TRY = 'f="$1/.stumble-check-$$"; : > "$f" && rm -f "$f"'
 
 
-def look(scope: Scope) -> Iterator[Finding]:
+def look(scope: CheckContext) -> Iterator[CheckResult]:
     """Look at the file system first: one over a network that hangs isn't touched."""
     directory = Path(scope.settings.outbox_dir)
     mount = mount_of(directory)
@@ -43,7 +43,7 @@ def look(scope: Scope) -> Iterator[Finding]:
     yield from _rights(scope, directory, above)
 
 
-def _space(path: Path) -> Iterator[Finding]:
+def _space(path: Path) -> Iterator[CheckResult]:
     status = os.statvfs(path)
     free, room = status.f_bavail / max(status.f_blocks, 1), status.f_bavail * status.f_frsize
     says = f"{free:.0%} free ({room >> 20} MiB)"
@@ -57,7 +57,7 @@ def _space(path: Path) -> Iterator[Finding]:
         yield wrong(str(path), f"{status.f_favail} inodes are left", "remove small files, or move the outbox")
 
 
-def _rights(scope: Scope, directory: Path, above: Path) -> Iterator[Finding]:
+def _rights(scope: CheckContext, directory: Path, above: Path) -> Iterator[CheckResult]:
     user = scope.user or pwd.getpwuid(os.geteuid()).pw_name
     try:
         entry = pwd.getpwnam(user)
@@ -75,7 +75,7 @@ def _rights(scope: Scope, directory: Path, above: Path) -> Iterator[Finding]:
         yield _writable(path, entry)
 
 
-def _writable(path: Path, entry: pwd.struct_passwd) -> Finding:
+def _writable(path: Path, entry: pwd.struct_passwd) -> CheckResult:
     other = entry.pw_uid != os.geteuid()
     groups = os.getgrouplist(entry.pw_name, entry.pw_gid)
     done = subprocess.run(  # noqa: S603 - the words are ours
@@ -97,7 +97,7 @@ def _writable(path: Path, entry: pwd.struct_passwd) -> Finding:
     return wrong(str(path), f"{entry.pw_name} can't write: {said}", todo)
 
 
-def relay(scope: Scope) -> Iterator[Finding]:
+def relay(scope: CheckContext) -> Iterator[CheckResult]:
     """Tell whether a relay holds the directory, and what waits where none does."""
     directory = Path(scope.settings.outbox_dir)
     mount = mount_of(directory)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from stumble.checks.model import IMPORTING, Finding, Scope, fine, skipped, warning, wrong
+from stumble.checks.model import IMPORTING, CheckContext, CheckResult, fine, skipped, warning, wrong
 
 __all__ = ["look", "tap"]
 
@@ -28,7 +28,7 @@ from stumble_durable.producers where alive and process <> 'relay' and status->>'
 """
 
 
-def look(scope: Scope) -> Iterator[Finding]:
+def look(scope: CheckContext) -> Iterator[CheckResult]:
     """Ask the store for the last word of each host."""
     rows = _rows(scope, _HOSTS)
     if not rows:
@@ -44,7 +44,7 @@ def look(scope: Scope) -> Iterator[Finding]:
 
 def _of_host(
     host: str, silence: float, waiting: float | None, backlog: int, refused: int, rejected: int, damaged: int
-) -> Iterator[Finding]:
+) -> Iterator[CheckResult]:
     if silence > _SILENT_SECONDS:
         todo = "start its stumble-relay and look at its way to Kafka; a host that is gone is forgotten by itself"
         yield wrong(host, f"silent for {_span(silence)}: what fails there is not known", todo)
@@ -62,7 +62,7 @@ def _of_host(
         yield warning(host, f"{damaged} damaged records are in quarantine", "check the disk of that host")
 
 
-def tap(scope: Scope) -> Iterator[Finding]:
+def tap(scope: CheckContext) -> Iterator[CheckResult]:
     """Tell where the tap could not wrap all of Nova, from the store and from this host's outbox."""
     states: dict[str, set[str]] = {}
     for host, service, state in _local(scope) + (_rows(scope, _TAPS) if scope.names_database else []):
@@ -81,7 +81,7 @@ def tap(scope: Scope) -> Iterator[Finding]:
             yield warning(where, f"the tap is {state}: some failures are announced by no notification", todo)
 
 
-def _local(scope: Scope) -> list[tuple[str, str, str]]:
+def _local(scope: CheckContext) -> list[tuple[str, str, str]]:
     with IMPORTING:
         from stumble.outbox.counters import read_about  # noqa: PLC0415 - a database host needs no outbox
         from stumble.outbox.folders import is_live, places  # noqa: PLC0415
@@ -96,7 +96,7 @@ def _local(scope: Scope) -> list[tuple[str, str, str]]:
     ]
 
 
-def _rows(scope: Scope, statement: str) -> list[Any]:
+def _rows(scope: CheckContext, statement: str) -> list[Any]:
     with IMPORTING:
         from stumble.checks.store import session  # noqa: PLC0415 - only where there is a database
 

@@ -14,7 +14,7 @@ from stumble.alerts import subscriptions
 from stumble.alerts.receivers.guard import ForbiddenAddressError, resolve
 from stumble.alerts.rules import RulesError, fits, load_rules
 from stumble.alerts.settings import AlertSettings
-from stumble.checks.model import Finding, Scope, fine, skipped, warning, wrong
+from stumble.checks.model import CheckContext, CheckResult, fine, skipped, warning, wrong
 from stumble.checks.store import session
 from stumble.settings.urls import without_password
 
@@ -23,7 +23,7 @@ __all__ = ["look", "rules"]
 _SECONDS = 4.0
 
 
-def rules(scope: Scope) -> Iterator[Finding]:
+def rules(scope: CheckContext) -> Iterator[CheckResult]:
     """Say every mistake in the rules in force."""
     del scope
     settings = AlertSettings()
@@ -38,7 +38,7 @@ def rules(scope: Scope) -> Iterator[Finding]:
     yield fine(name, f"{sum(rule.enabled for rule in book.rule)} rules in force")
 
 
-def look(scope: Scope) -> Iterator[Finding]:
+def look(scope: CheckContext) -> Iterator[CheckResult]:
     """Ask each Alertmanager, and connect to where each webhook goes."""
     settings = AlertSettings()
     yield from _alertmanagers(settings)
@@ -56,7 +56,7 @@ def look(scope: Scope) -> Iterator[Finding]:
     yield from _unheard(known, settings)
 
 
-def _alertmanagers(settings: AlertSettings) -> Iterator[Finding]:
+def _alertmanagers(settings: AlertSettings) -> Iterator[CheckResult]:
     if not settings.alertmanagers:
         yield skipped("Alertmanager", "none is configured", "STUMBLE_ALERTS_ALERTMANAGERS names all replicas")
     said = {url: _ready(url) for url in settings.alertmanagers}
@@ -80,7 +80,7 @@ def _ready(url: str) -> str | None:
     return None if "versionInfo" in answer.text else "what answers there is no Alertmanager"
 
 
-def _webhook(item: subscriptions.Subscription, settings: AlertSettings) -> Finding:
+def _webhook(item: subscriptions.Subscription, settings: AlertSettings) -> CheckResult:
     parts = urlsplit(item.url)
     name = f"webhook {parts.scheme}://{parts.hostname}"  # paths of hooks are often secrets
     if item.disabled_at is not None:
@@ -98,7 +98,7 @@ def _webhook(item: subscriptions.Subscription, settings: AlertSettings) -> Findi
     return fine(name, "can be reached")
 
 
-def _unheard(known: Sequence[subscriptions.Subscription], settings: AlertSettings) -> Iterator[Finding]:
+def _unheard(known: Sequence[subscriptions.Subscription], settings: AlertSettings) -> Iterator[CheckResult]:
     """Name the subscriptions to alerts that no rule in force can give."""
     try:
         names = [rule.name for rule in load_rules(settings.rules).rule if rule.enabled]

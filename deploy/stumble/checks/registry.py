@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from stumble.checks.model import Finding, Scope, fine, warning, wrong
+from stumble.checks.model import CheckContext, CheckResult, fine, warning, wrong
 from stumble.provision.topics import written
 from stumble.settings.registry import Registry
 from stumble.wire.errors import RegistryUnavailable
@@ -15,7 +15,7 @@ __all__ = ["look"]
 _LEVEL = "FULL_TRANSITIVE"
 
 
-def look(scope: Scope) -> Iterator[Finding]:
+def look(scope: CheckContext) -> Iterator[CheckResult]:
     """Ask for each subject's compatibility, and whether this program's schemas would be taken."""
     kafka = scope.settings.kafka
     registry = Registry(kafka)

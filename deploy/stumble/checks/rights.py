@@ -7,20 +7,20 @@ from collections.abc import Iterator
 from confluent_kafka.admin import AclBinding  # type: ignore[attr-defined]
 
 from stumble.checks.kafka import connected
-from stumble.checks.model import Finding, Scope, fine, skipped, warning, wrong
+from stumble.checks.model import CheckContext, CheckResult, fine, skipped, warning, wrong
 from stumble.provision import acls
 from stumble.settings.kafka import KafkaSettings
 
 __all__ = ["look"]
 
 
-def look(scope: Scope) -> Iterator[Finding]:
+def look(scope: CheckContext) -> Iterator[CheckResult]:
     """Ask what may be done here, and compare the access rules with what each role needs."""
     kafka = scope.settings.kafka
     connected(kafka)
     try:
         rules = acls.granted(kafka)
-    except acls.NotShown as error:
+    except acls.AclsNotVisible as error:
         yield _own(kafka)
         yield skipped("roles", str(error).removesuffix("."), "check as a principal that may")
         return
@@ -32,7 +32,7 @@ def look(scope: Scope) -> Iterator[Finding]:
         yield _of_role(kafka, role, rules)
 
 
-def _own(kafka: KafkaSettings) -> Finding:
+def _own(kafka: KafkaSettings) -> CheckResult:
     missing = acls.mine(kafka)
     able = [role for role, lacking in missing.items() if not lacking]
     if able:
@@ -42,7 +42,7 @@ def _own(kafka: KafkaSettings) -> Finding:
     return wrong("this connection", says, f"stumble topics apply --grant {role}=User:NAME, as an administrator")
 
 
-def _of_role(kafka: KafkaSettings, role: str, rules: list[AclBinding]) -> Finding:
+def _of_role(kafka: KafkaSettings, role: str, rules: list[AclBinding]) -> CheckResult:
     wanted = [item for item in acls.grants(kafka) if item.role == role]
     principal = kafka.principals.get(role)
     if principal is None:

@@ -7,26 +7,26 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from stumble.checks.model import Check, Elsewhere, Finding, Level, Scope, fine, skipped, wrong
+from stumble.checks.model import Check, CheckContext, CheckedElsewhere, CheckLevel, CheckResult, fine, skipped, wrong
 from stumble.checks.secrecy import Secrets
 from stumble.runtime.explain import explain
 from stumble.wire.errors import StumbleError
 
-__all__ = ["Result", "chosen", "run"]
+__all__ = ["CheckOutcome", "chosen", "run"]
 
 
-class Result(NamedTuple):
+class CheckOutcome(NamedTuple):
     """One check with what it found and the seconds it took."""
 
     check: Check
-    findings: list[Finding]
+    findings: list[CheckResult]
     seconds: float
 
     @property
-    def level(self) -> Level:
+    def level(self) -> CheckLevel:
         """The worst of its findings."""
         levels = [finding.level for finding in self.findings]
-        return next((level for level in Level if level in levels), Level.FINE)
+        return next((level for level in CheckLevel if level in levels), CheckLevel.FINE)
 
 
 def chosen(names: Sequence[str], known: Sequence[Check]) -> list[Check]:
@@ -37,7 +37,7 @@ def chosen(names: Sequence[str], known: Sequence[Check]) -> list[Check]:
     return [check for check in known if not names or check.name in names]
 
 
-def run(checks: Sequence[Check], scope: Scope) -> list[Result]:
+def run(checks: Sequence[Check], scope: CheckContext) -> list[CheckOutcome]:
     """Run all checks at once and return their results in the given order, each within its own time."""
     secrets = Secrets.of(scope)
     names = {check.name for check in checks}
@@ -50,11 +50,11 @@ def run(checks: Sequence[Check], scope: Scope) -> list[Result]:
 class _Job(threading.Thread):
     """A daemon thread: what hangs in a C library can't be ended, but needn't be waited for."""
 
-    def __init__(self, check: Check, scope: Scope, secrets: Secrets, names: set[str]) -> None:
+    def __init__(self, check: Check, scope: CheckContext, secrets: Secrets, names: set[str]) -> None:
         super().__init__(name=f"check {check.name}", daemon=True)
         self._check, self._scope, self._secrets = check, scope, secrets
         self._names = names
-        self._found: list[Finding] = []
+        self._found: list[CheckResult] = []
         self._begin = self._end = time.monotonic()
 
     def run(self) -> None:
@@ -69,7 +69,7 @@ class _Job(threading.Thread):
         except ModuleNotFoundError as error:
             todo = f"pip install 'stumble[{check.extra}]'"
             self._found.append(skipped(check.name, f"{error.name} isn't installed here", todo))
-        except Elsewhere as error:
+        except CheckedElsewhere as error:
             if error.check in self._names:
                 self._found.append(skipped(check.name, f"see the check `{error.check}`"))
             else:
@@ -79,7 +79,7 @@ class _Job(threading.Thread):
             self._found.append(wrong(check.name, said, "mend what the sentence names, then check again"))
         self._end = time.monotonic()
 
-    def result(self) -> Result:
+    def result(self) -> CheckOutcome:
         """Wait for the end, or for the time that the check has."""
         self.join(max(0.0, self._begin + self._check.seconds - time.monotonic()))
         found = list(self._found)
@@ -89,4 +89,4 @@ class _Job(threading.Thread):
             self._end = time.monotonic()
         elif not found:
             found.append(fine(self._check.name, "nothing to find fault with"))
-        return Result(self._check, [self._secrets.masked(item) for item in found], self._end - self._begin)
+        return CheckOutcome(self._check, [self._secrets.masked(item) for item in found], self._end - self._begin)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import unquote
 
-from stumble.checks.model import Finding, Scope
+from stumble.checks.model import CheckContext, CheckResult
 
 __all__ = ["Secrets"]
 
@@ -24,7 +24,7 @@ class Secrets:
     values: tuple[str, ...]
 
     @classmethod
-    def of(cls, scope: Scope) -> Secrets:
+    def of(cls, scope: CheckContext) -> Secrets:
         """Collect them from what is to be checked."""
         kafka = scope.settings.kafka
         found = {*_of_url(scope.database), *_of_url(kafka.schema_registry_url or "")}
@@ -36,7 +36,7 @@ class Secrets:
             found.update([*_of_url(transport.url.get_secret_value()), *_of_options(transport.options)])
         return cls(tuple(sorted((value for value in found if len(value) >= _SHORTEST), key=len, reverse=True)))
 
-    def masked(self, finding: Finding) -> Finding:
+    def masked(self, finding: CheckResult) -> CheckResult:
         """Return a finding that shows none of them."""
         mask = self._mask
         return replace(finding, subject=mask(finding.subject), says=mask(finding.says), todo=mask(finding.todo))

@@ -6,15 +6,17 @@ from typing import Any
 
 import psycopg
 
-from stumble.checks.model import Elsewhere, Scope
+from stumble.checks.model import CheckContext, CheckedElsewhere
 from stumble.store.connect import StoreUnavailableError, connect
 
 __all__ = ["session"]
 
 
-def session(scope: Scope) -> psycopg.Connection[Any]:
-    """Open it. Raises `Elsewhere`: the check `database` tells why there is none."""
+def session(scope: CheckContext) -> psycopg.Connection[Any]:
+    """Open it. Raises `CheckedElsewhere`: the check `database` tells why there is none."""
     try:
         return connect(scope.database, application="stumble-check")
     except StoreUnavailableError as error:
-        raise Elsewhere("database", str(error).removesuffix("."), "start it, or correct STUMBLE_DATABASE_URL") from None
+        raise CheckedElsewhere(
+            "database", str(error).removesuffix("."), "start it, or correct STUMBLE_DATABASE_URL"
+        ) from None

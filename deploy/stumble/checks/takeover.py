@@ -8,8 +8,8 @@ from typing import Any
 from confluent_kafka import ConsumerGroupType
 
 from stumble.alerts.lease import SECONDS as LEASE_SECONDS
-from stumble.checks.kafka import SECONDS, Unanswered, Watched, connected, settings_of_broker
-from stumble.checks.model import Finding, Scope, fine, skipped, warning, wrong
+from stumble.checks.kafka import SECONDS, Unanswered, WatchedClient, connected, settings_of_broker
+from stumble.checks.model import CheckContext, CheckResult, fine, skipped, warning, wrong
 from stumble.kafka.consumer import consumer_config
 from stumble.projector.settings import ProjectorSettings
 
@@ -20,7 +20,7 @@ _MOST_SECONDS = 10.0
 _NEW_PROTOCOL_MS, _LEAST_CLASSIC_MS, _MOST_CLASSIC_MS = 45_000, 6_000, 1_800_000
 
 
-def look(scope: Scope) -> Iterator[Finding]:
+def look(scope: CheckContext) -> Iterator[CheckResult]:
     """Compare the client's protocol and session time-out with what the broker allows."""
     kafka, group = scope.settings.kafka, ProjectorSettings().group
     config = consumer_config(kafka, group)
@@ -35,7 +35,7 @@ def look(scope: Scope) -> Iterator[Finding]:
     yield fine("alerters", f"a dead one's place is taken after {LEASE_SECONDS:.0f} s (lease in the database)")
 
 
-def _classic(config: dict[str, Any], broker: dict[str, str]) -> Finding:
+def _classic(config: dict[str, Any], broker: dict[str, str]) -> CheckResult:
     session = int(config["session.timeout.ms"])
     least = int(broker.get("group.min.session.timeout.ms", _LEAST_CLASSIC_MS))
     most = int(broker.get("group.max.session.timeout.ms", _MOST_CLASSIC_MS))
@@ -46,7 +46,7 @@ def _classic(config: dict[str, Any], broker: dict[str, str]) -> Finding:
     return _judged(session / 1000, says, "lower session.timeout.ms in STUMBLE_KAFKA__CONSUMER_OPTIONS")
 
 
-def _new(broker: dict[str, str]) -> Finding:
+def _new(broker: dict[str, str]) -> CheckResult:
     protocols = broker.get("group.coordinator.rebalance.protocols", "classic,consumer").replace(" ", "").split(",")
     if "consumer" not in protocols:
         todo = 'take "group.protocol" out of STUMBLE_KAFKA__CONSUMER_OPTIONS, or upgrade the brokers'
@@ -60,12 +60,12 @@ def _new(broker: dict[str, str]) -> Finding:
     return _judged(session / 1000, says, todo)
 
 
-def _judged(seconds: float, says: str, todo: str) -> Finding:
+def _judged(seconds: float, says: str, todo: str) -> CheckResult:
     text = f"a dead one is missed after {seconds:g} s ({says})"
     return fine("projectors", text) if seconds <= _MOST_SECONDS else warning("projectors", text, todo)
 
 
-def _members(watched: Watched, group: str, partitions: int) -> Iterator[Finding]:
+def _members(watched: WatchedClient, group: str, partitions: int) -> Iterator[CheckResult]:
     try:
         future = watched.client.describe_consumer_groups([group], request_timeout=SECONDS)[group]
         found = watched.ask(future.result)

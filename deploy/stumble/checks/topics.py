@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from stumble.checks.kafka import connected
-from stumble.checks.model import Finding, Scope, fine, skipped, warning, wrong
+from stumble.checks.model import CheckContext, CheckResult, fine, skipped, warning, wrong
 from stumble.provision import topics as planned
 
 __all__ = ["look"]
@@ -19,7 +19,7 @@ _MUST = {
 }
 
 
-def look(scope: Scope) -> Iterator[Finding]:
+def look(scope: CheckContext) -> Iterator[CheckResult]:
     """Compare with `stumble topics plan`, and ask for leaders and replicas."""
     kafka = scope.settings.kafka
     connected(kafka)
@@ -28,7 +28,7 @@ def look(scope: Scope) -> Iterator[Finding]:
         yield from findings or [fine(item.plan.name, f"{item.partitions} partition(s), as planned")]
 
 
-def _judged(item: planned.Finding) -> Iterator[Finding]:
+def _judged(item: planned.TopicDifference) -> Iterator[CheckResult]:
     name, plan = item.plan.name, item.plan
     if item.partitions is None:
         if item.hidden:
@@ -47,7 +47,7 @@ def _judged(item: planned.Finding) -> Iterator[Finding]:
         yield wrong(name, f"{item.replication} copies, planned are {plan.replication}", todo)
 
 
-def _setting(item: planned.Finding, setting: str) -> Finding:
+def _setting(item: planned.TopicDifference, setting: str) -> CheckResult:
     value, wanted = item.differing[setting]
     name, says, todo = item.plan.name, f"{setting} is {value}, planned is {wanted}", "stumble topics apply --alter"
     if setting in _MUST:
@@ -57,7 +57,7 @@ def _setting(item: planned.Finding, setting: str) -> Finding:
     return warning(name, says, todo)
 
 
-def _partitions(item: planned.Finding) -> Iterator[Finding]:
+def _partitions(item: planned.TopicDifference) -> Iterator[CheckResult]:
     if (item.partitions or 0) < item.plan.partitions:
         says = f"{item.partitions} partitions, planned are {item.plan.partitions}: fewer projectors can share the work"
         yield warning(
@@ -65,7 +65,7 @@ def _partitions(item: planned.Finding) -> Iterator[Finding]:
         )
 
 
-def _led(item: planned.Finding) -> Iterator[Finding]:
+def _led(item: planned.TopicDifference) -> Iterator[CheckResult]:
     if item.described is None:
         return
     name, needed = item.plan.name, int(item.plan.settings["min.insync.replicas"])

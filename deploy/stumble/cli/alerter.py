@@ -6,7 +6,7 @@ import typer
 
 from stumble.alerts.alerter import Alerter
 from stumble.alerts.pusher import Pusher
-from stumble.alerts.sender import Sender
+from stumble.alerts.sender import WebhookSender
 from stumble.alerts.settings import AlertSettings
 from stumble.cli.ask import examples
 from stumble.cli.roles import DatabaseOption, MetricsPortOption, settings_of, stopping
@@ -31,7 +31,7 @@ def alerter(*, database_url: DatabaseOption = None, metrics_port: MetricsPortOpt
     role = Alerter(settings)
     told = AlertSettings()
     url = settings.database_url.get_secret_value()
-    threads = [Pusher(url, told, stop, metrics=role.metrics), Sender(url, told, stop, metrics=role.metrics)]
+    threads = [Pusher(url, told, stop, metrics=role.metrics), WebhookSender(url, told, stop, metrics=role.metrics)]
 
     def live() -> tuple[bool, str]:
         return next((said for said in (thread.live() for thread in threads) if not said[0]), role.live())

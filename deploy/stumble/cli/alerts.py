@@ -11,10 +11,10 @@ from psycopg.rows import dict_row
 from rich.console import Console
 
 from stumble.alerts.rehearsal import Rehearsed, rehearse
-from stumble.alerts.rules import TOLD_OUTCOMES, load_rules
+from stumble.alerts.rules import ALERT_OUTCOMES, load_rules
 from stumble.alerts.settings import AlertSettings
 from stumble.cli import tables
-from stumble.cli.ask import ApiOption, Format, FormatOption, ask, examples, since
+from stumble.cli.ask import ApiOption, FormatOption, OutputFormat, ask, examples, since
 from stumble.cli.roles import DatabaseOption, settings_of
 from stumble.store.connect import connect
 from stumble.store.queries import query
@@ -47,7 +47,7 @@ def rehearse_rules(
     begin: Annotated[str, typer.Option("--since", help="From when on: 15m, 2h, 3d or an ISO time.")] = "1d",
     until: Annotated[str | None, typer.Option(help="Before when.")] = None,
     database_url: DatabaseOption = None,
-    format_: FormatOption = Format.TABLE,
+    format_: FormatOption = OutputFormat.TABLE,
 ) -> None:
     """Show which alerts rules would have given for the failures and outcomes in the store. Nothing is sent."""
     settings = settings_of(database_url)
@@ -67,7 +67,7 @@ def rehearse_rules(
             told = sorted({outcome for rule in book.rule if rule.enabled for outcome in rule.outcomes})
             outcomes.execute(query("load_outcomes_in_order"), {**span, "outcomes": told})
             found = rehearse(book, history, known, last, outcomes=outcomes, resolved=resolved)
-    if format_ is Format.JSON:
+    if format_ is OutputFormat.JSON:
         Console(soft_wrap=True).print_json(data=[_plain(item) for item in found], default=str)
     elif found:
         tables.console().print(tables.rows(_WOULD_FIRE, map(_rehearsed, found)))
@@ -80,11 +80,11 @@ def list_(
     *,
     all_: Annotated[bool, typer.Option("--all", help="Ended ones too.")] = False,
     api: ApiOption = None,
-    format_: FormatOption = Format.TABLE,
+    format_: FormatOption = OutputFormat.TABLE,
 ) -> None:
     """List the alerts that fire."""
     items = ask(api, "/v1/alerts", {"all": all_})["items"]
-    if format_ is Format.JSON:
+    if format_ is OutputFormat.JSON:
         Console(soft_wrap=True).print_json(data=items)
     elif not items:
         typer.echo("No alert fires.")
@@ -95,7 +95,7 @@ def list_(
 def _about(problem: str, action: str | None, exception: str | None) -> str:
     """Say what failed, or what requests came to."""
     outcome = problem.partition(":")[0].upper()
-    return f"{action or ''} {exception or (outcome if outcome in TOLD_OUTCOMES else '')}".strip()
+    return f"{action or ''} {exception or (outcome if outcome in ALERT_OUTCOMES else '')}".strip()
 
 
 def _firing(item: dict[str, Any]) -> tuple[object, ...]:

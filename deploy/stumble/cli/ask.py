@@ -24,30 +24,30 @@ Parameters = Mapping[str, Any]
 _SECONDS = 20.0
 
 
-class Format(StrEnum):
+class OutputFormat(StrEnum):
     """How to show an answer."""
 
     TABLE = "table"
     JSON = "json"
 
 
-FormatOption = Annotated[Format, typer.Option("--format", "-f", help="table for people, json for programs.")]
+FormatOption = Annotated[OutputFormat, typer.Option("--format", "-f", help="table for people, json for programs.")]
 
 
-class Unreachable(StumbleError):
+class ApiUnreachableError(StumbleError):
     """No API answers there."""
 
 
-class Unknown(StumbleError):
+class NotFoundError(StumbleError):
     """The API knows nothing under that id."""
 
 
-class Refused(StumbleError):
+class ApiRefusedError(StumbleError):
     """The API does not answer this question, or not now."""
 
 
 @dataclass(frozen=True)
-class Event:
+class SseEvent:
     """One server-sent event."""
 
     id: str
@@ -55,7 +55,7 @@ class Event:
     data: Any
 
 
-class Api:
+class ApiClient:
     """Client of one API."""
 
     def __init__(self, url: str | None = None) -> None:
@@ -71,7 +71,7 @@ class Api:
     def get(self, path: str, parameters: Parameters | None = None, *, patience: float = 0.0) -> Any:
         """Answer as JSON; `patience` is how long the API itself may take to wait.
 
-        Raises `Unreachable`, `Unknown` or `Refused`, each one sentence.
+        Raises `ApiUnreachableError`, `NotFoundError` or `ApiRefusedError`, each one sentence.
         """
         try:
             answer = self._client.get(self.url + path, params=_given(parameters), timeout=_SECONDS + patience)
@@ -104,7 +104,7 @@ class Api:
                 return items[:limit], bool(page["next"]) or len(items) > limit
             page = self.get(page["next"])
 
-    def stream(self, parameters: Parameters, place: str | None = None) -> Iterator[Event]:
+    def stream(self, parameters: Parameters, place: str | None = None) -> Iterator[SseEvent]:
         """Events as they come; the first, of kind `open`, only tells the place. Ends when the connection does."""
         headers = {"Last-Event-ID": place} if place else {}
         try:
@@ -124,36 +124,36 @@ class Api:
         except httpx.HTTPError as error:
             raise self._unreachable(error) from error
 
-    def _unreachable(self, error: Exception) -> Unreachable:
+    def _unreachable(self, error: Exception) -> ApiUnreachableError:
         what = "does not answer in time" if isinstance(error, httpx.TimeoutException) else "can't be reached"
-        return Unreachable(f"the API at {self.url} {what}; start it with `stumble api` or name it with --api")
+        return ApiUnreachableError(f"the API at {self.url} {what}; start it with `stumble api` or name it with --api")
 
     def _json(self, answer: httpx.Response) -> Any:
         try:
             found = answer.json()
         except ValueError as error:
-            raise Refused(f"what answers at {self.url} is no stumble API; name it with --api") from error
+            raise ApiRefusedError(f"what answers at {self.url} is no stumble API; name it with --api") from error
         if answer.is_error:
             detail = str(found.get("detail") if isinstance(found, dict) else found)
-            raise (Unknown if answer.status_code == 404 else Refused)(detail)
+            raise (NotFoundError if answer.status_code == 404 else ApiRefusedError)(detail)
         return found
 
 
 def ask(url: str | None, path: str, parameters: Parameters | None = None) -> Any:
-    """Answer of one question to the API at `url`; raises as `Api.get` does."""
-    with Api(url) as api:
+    """Answer of one question to the API at `url`; raises as `ApiClient.get` does."""
+    with ApiClient(url) as api:
         return api.get(path, parameters)
 
 
 def change(url: str | None, path: str, body: Mapping[str, Any]) -> Any:
-    """Answer of one change; raises as `Api.get` does."""
-    with Api(url) as api:
+    """Answer of one change; raises as `ApiClient.get` does."""
+    with ApiClient(url) as api:
         return api.post(path, body)
 
 
 def drop(url: str | None, path: str) -> None:
-    """Remove something; raises as `Api.get` does."""
-    with Api(url) as api:
+    """Remove something; raises as `ApiClient.get` does."""
+    with ApiClient(url) as api:
         api.delete(path)
 
 
@@ -204,7 +204,7 @@ def _given(parameters: Parameters | None) -> dict[str, Any] | None:
     return given or None
 
 
-def _events(lines: Iterator[str]) -> Iterator[Event]:
+def _events(lines: Iterator[str]) -> Iterator[SseEvent]:
     """Parse server-sent events (WHATWG HTML, section 9.2)."""
     place, kind, data = "", "", []
     for line in lines:
@@ -218,7 +218,7 @@ def _events(lines: Iterator[str]) -> Iterator[Event]:
             data.append(value)
         elif not line:
             if data:
-                yield Event(place, kind, json.loads("\n".join(data)))
+                yield SseEvent(place, kind, json.loads("\n".join(data)))
             elif place and not kind:
-                yield Event(place, "open", None)
+                yield SseEvent(place, "open", None)
             kind, data = "", []

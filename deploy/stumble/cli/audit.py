@@ -10,7 +10,7 @@ from uuid import UUID
 
 import typer
 
-from stumble.audit.audit import Audit, Scope
+from stumble.audit.audit import Audit, AuditScope
 from stumble.audit.repair import repair_store
 from stumble.cli.ask import between, examples
 from stumble.cli.roles import DatabaseOption, settings_of
@@ -19,7 +19,7 @@ from stumble.projector.settings import ProjectorSettings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from stumble.audit.report import Report
+    from stumble.audit.report import AuditReport
 
 app = typer.Typer(add_completion=False)
 _EVERY = 2.0
@@ -65,7 +65,7 @@ def audit(
     must lie in the dead letter topic.
     """
     settings = settings_of(database_url)
-    scope = Scope(*between(since_, until, "--since and --until"), str(instance) if instance else None)
+    scope = AuditScope(*between(since_, until, "--since and --until"), str(instance) if instance else None)
     found = Audit(settings, ProjectorSettings(), scope, patience=wait, processes=processes, on_progress=progress())
     try:
         report = found.run()
@@ -102,7 +102,7 @@ def progress() -> Callable[[str, int, int], None]:
     return tell
 
 
-def _print_json(first: Report, last: Report, named: list[dict[str, Any]]) -> None:
+def _print_json(first: AuditReport, last: AuditReport, named: list[dict[str, Any]]) -> None:
     document = first.as_json() | {"found": named}
     if last is not first:
         document |= {"equal": last.equal, "repaired": last.repaired, "left": last.differences}
@@ -110,7 +110,7 @@ def _print_json(first: Report, last: Report, named: list[dict[str, Any]]) -> Non
     sys.stdout.write("\n")
 
 
-def _print_text(first: Report, last: Report, named: list[dict[str, Any]]) -> None:
+def _print_text(first: AuditReport, last: AuditReport, named: list[dict[str, Any]]) -> None:
     for one in named:
         owner = f" of {one['instance_uuid']} {one['request_id'] or ''}".rstrip() if one["instance_uuid"] else ""
         typer.echo(f"{one['kind']:<9} {one['what']} {one['id']}{owner}: {one['detail']}")
@@ -128,7 +128,7 @@ def _counted(done: dict[str, int]) -> str:
     return ", ".join(f"{count:,} {what}" for what, count in done.items()) + "."
 
 
-def _summary(report: Report) -> list[str]:
+def _summary(report: AuditReport) -> list[str]:
     rate = report.records / report.seconds if report.seconds else 0
     found = f"{report.instances:,} instances, {report.requests:,} requests, {report.failures:,} failures"
     lines = [f"{report.records:,} records, {found} in {report.seconds:.1f} s ({rate:,.0f} records/s)"]

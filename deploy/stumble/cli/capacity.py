@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from stumble.capacity.plan import Cloud, count, needs, size
-from stumble.cli.ask import Format, FormatOption, examples
+from stumble.cli.ask import FormatOption, OutputFormat, examples
 
 app = typer.Typer(add_completion=False)
 
@@ -30,7 +30,7 @@ def capacity(
     events_days: Annotated[int, typer.Option(min=1, help="Days that raw events stay in the store.")] = 90,
     requests_days: Annotated[int, typer.Option(min=1, help="Days that requests and failures stay.")] = 400,
     copies: Annotated[int, typer.Option(min=1, help="Copies of each partition.")] = 3,
-    format_: FormatOption = Format.TABLE,
+    format_: FormatOption = OutputFormat.TABLE,
 ) -> None:
     """Say what a cloud needs, from the measured size of events, requests and failures.
 
@@ -39,7 +39,7 @@ def capacity(
     """
     cloud = Cloud(hosts, actions_per_second, topic_days, events_days, requests_days, copies)
     found = needs(cloud)
-    if format_ is Format.JSON:
+    if format_ is OutputFormat.JSON:
         typer.echo(json.dumps(asdict(found) | {"store_bytes": found.store_bytes}, indent=2))
         return
     lines = {

@@ -13,14 +13,19 @@ from rich.text import Text
 
 from stumble.bridge import settings as bridge
 from stumble.checks.catalogue import CHECKS
-from stumble.checks.model import Level, Scope
+from stumble.checks.model import CheckContext, CheckLevel
 from stumble.checks.novaconf import transports_of
-from stumble.checks.runner import Result, chosen, run
+from stumble.checks.runner import CheckOutcome, chosen, run
 from stumble.cli.ask import examples
 from stumble.settings.base import load
 
 app = typer.Typer(add_completion=False)
-_COLOUR = {Level.WRONG: "bold red", Level.WARNING: "yellow", Level.SKIPPED: "dim", Level.FINE: "green"}
+_COLOUR = {
+    CheckLevel.WRONG: "bold red",
+    CheckLevel.WARNING: "yellow",
+    CheckLevel.SKIPPED: "dim",
+    CheckLevel.FINE: "green",
+}
 
 
 @app.command(
@@ -64,26 +69,26 @@ def check(
         Console(soft_wrap=True).print_json(data=_plain(results))
     else:
         _show(results, everything=all_ or bool(names))
-    if any(result.level is Level.WRONG for result in results):
+    if any(result.level is CheckLevel.WRONG for result in results):
         raise typer.Exit(1)
 
 
-def _scope(names: list[str], user: str | None, nova_conf: list[Path], urls: list[str]) -> Scope:
+def _scope(names: list[str], user: str | None, nova_conf: list[Path], urls: list[str]) -> CheckContext:
     given = [{"name": f"bus{number}", "url": url} for number, url in enumerate(urls, 1)]
     bridged = bridge.load()[1].transports
     others = bridge.load(given)[1].transports if given else ()
     found = (*bridged, *others, *(item for path in nova_conf for item in transports_of(path)))
-    return Scope(load(), user, found, frozenset(item.name for item in bridged), frozenset(names))
+    return CheckContext(load(), user, found, frozenset(item.name for item in bridged), frozenset(names))
 
 
-def _show(results: list[Result], *, everything: bool) -> None:
+def _show(results: list[CheckOutcome], *, everything: bool) -> None:
     table = Table(box=None, pad_edge=False)
     for title in ("Check", "", "Finding, and what to do"):
         table.add_column(title)
     hidden = 0
     for result in results:
         for item in result.findings:
-            if not everything and item.level in (Level.FINE, Level.SKIPPED):
+            if not everything and item.level in (CheckLevel.FINE, CheckLevel.SKIPPED):
                 hidden += 1
                 continue
             text = f"{item.subject}: {item.says}" + (f"\n→ {item.todo}" if item.todo else "")
@@ -91,12 +96,12 @@ def _show(results: list[Result], *, everything: bool) -> None:
     if table.row_count:
         Console().print(table)
     levels = [item.level for result in results for item in result.findings]
-    counts = ", ".join(f"{levels.count(level)} {level}" for level in Level if level in levels)
+    counts = ", ".join(f"{levels.count(level)} {level}" for level in CheckLevel if level in levels)
     typer.echo(f"{len(results)} checks: {counts}{' (--all shows them)' if hidden else ''}.")
 
 
-def _plain(results: list[Result]) -> dict[str, object]:
-    worst = next((level for level in Level if any(result.level is level for result in results)), Level.FINE)
+def _plain(results: list[CheckOutcome]) -> dict[str, object]:
+    worst = next((level for level in CheckLevel if any(result.level is level for result in results)), CheckLevel.FINE)
     return {
         "level": worst,
         "checks": [

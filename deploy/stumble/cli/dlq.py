@@ -13,14 +13,14 @@ from rich.table import Table
 from rich.text import Text
 
 from stumble.cli import tables
-from stumble.cli.ask import Format, FormatOption, examples
+from stumble.cli.ask import FormatOption, OutputFormat, examples
 from stumble.cli.dlq_filter import selecting
 from stumble.cli.roles import settings_of
 from stumble.deadletters import json_views
-from stumble.deadletters.dead_letter import Place
-from stumble.deadletters.selection import Selection
-from stumble.deadletters.service import Desk, Orders, Outcome
-from stumble.deadletters.stats import Statistics
+from stumble.deadletters.dead_letter import RecordId
+from stumble.deadletters.selection import DeadLetterFilter
+from stumble.deadletters.service import DeadLetterService, RedriveOptions, RedriveResult
+from stumble.deadletters.stats import DeadLetterStats
 from stumble.projector.offsets_tool import Standings
 from stumble.settings.base import load
 from stumble.store.connect import connect
@@ -56,10 +56,10 @@ def dlq() -> None:
 @selecting
 def list_(
     *,
-    selection: Selection,
+    selection: DeadLetterFilter,
     limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 50,
     start: FromOption = None,
-    format_: FormatOption = Format.TABLE,
+    format_: FormatOption = OutputFormat.TABLE,
 ) -> None:
     """List dead letters, oldest first: why, what became of them, what sending them again would come to."""
     items: list[dict[str, Any]] = []
@@ -70,7 +70,7 @@ def list_(
                 more = str(entry.letter.place)
                 break
             items.append(json_views.brief(entry))
-    if format_ is Format.JSON:
+    if format_ is OutputFormat.JSON:
         tables.print_json({"items": items, "next": more})
         return
     out = tables.console()
@@ -83,14 +83,14 @@ def list_(
 
 
 @app.command(epilog=examples("stumble dlq show 0:17", "stumble dlq show 0:17 --format json | jq .headers"))
-def show(place: PlaceArgument, *, format_: FormatOption = Format.TABLE) -> None:
+def show(place: PlaceArgument, *, format_: FormatOption = OutputFormat.TABLE) -> None:
     """Tell all of one letter: why, what it says where it can be read, its bytes."""
     with _desk() as desk:
-        entry = desk.one(_place(place) or Place(0, 0))
+        entry = desk.one(_place(place) or RecordId(0, 0))
     if entry is None:
         raise StumbleError(f"The dead letter topic holds nothing at {place}: see `stumble dlq ls`.")
     found = json_views.whole(entry)
-    if format_ is Format.JSON:
+    if format_ is OutputFormat.JSON:
         tables.print_json(found)
         return
     table = Table(box=None, show_header=False, pad_edge=False)
@@ -103,16 +103,16 @@ def show(place: PlaceArgument, *, format_: FormatOption = Format.TABLE) -> None:
 @selecting
 def stats(
     *,
-    selection: Selection,
-    format_: FormatOption = Format.TABLE,
+    selection: DeadLetterFilter,
+    format_: FormatOption = OutputFormat.TABLE,
 ) -> None:
     """Count dead letters by what refused them and why, the most frequent reason first."""
-    found = Statistics()
+    found = DeadLetterStats()
     with _desk() as desk:
         for chunk in _told(desk, desk.chunks(selection)):
             for entry in chunk:
                 found.add(entry)
-    if format_ is Format.JSON:
+    if format_ is OutputFormat.JSON:
         tables.print_json({**json_views.statistics(found), "looked_at": desk.looked_at})
     elif not found.total.count:
         tables.console().print("No dead letter matches." if desk.looked_at else "There are no dead letters.")
@@ -126,7 +126,7 @@ def stats(
 @selecting
 def export(
     *,
-    selection: Selection,
+    selection: DeadLetterFilter,
 ) -> None:
     """Write dead letters as JSON lines, bytes as base64; nothing is taken away."""
     with _desk() as desk:
@@ -146,14 +146,14 @@ def export(
 @selecting
 def redrive(
     *,
-    selection: Selection,
+    selection: DeadLetterFilter,
     start: FromOption = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Send so many at most.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say letter by letter what would happen.")] = False,
     readable: Annotated[bool, typer.Option("--readable", help="Only what this version can read.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Parked ones too.")] = False,
     again: Annotated[bool, typer.Option("--again", help="Those that were sent before too.")] = False,
-    format_: FormatOption = Format.TABLE,
+    format_: FormatOption = OutputFormat.TABLE,
 ) -> None:
     """Send records again to the topic and partition they came from: bytes, key, headers and time as they were.
 
@@ -163,17 +163,17 @@ def redrive(
     done: Counter[str] = Counter()
     outlooks: Counter[str] = Counter()
     with _desk() as desk:
-        orders = Orders(dry_run, force, again, readable)
+        orders = RedriveOptions(dry_run, force, again, readable)
         for chunk in _told(desk, desk.redrive(selection, orders, start=_place(start), limit=limit), done):
             done.update(item.done for item in chunk)
             outlooks.update(item.entry.seen.outlook for item in chunk if item.done in ("SENT", "WOULD_SEND"))
             for item in chunk:
-                if format_ is Format.JSON:
+                if format_ is OutputFormat.JSON:
                     tables.print_line(json_views.outcome(item))
                 elif dry_run or item.done == "REFUSED":
                     tables.console().print(_line(item), soft_wrap=True)
         summary = {"looked_at": desk.looked_at, **{name.lower(): count for name, count in sorted(done.items())}}
-    if format_ is Format.JSON:
+    if format_ is OutputFormat.JSON:
         tables.print_line({"summary": summary})
     else:
         tables.console().print(_summary(done, outlooks, desk.looked_at, dry_run=dry_run), soft_wrap=True)
@@ -210,22 +210,22 @@ def let_through(
 
 
 @contextmanager
-def _desk() -> Iterator[Desk]:
+def _desk() -> Iterator[DeadLetterService]:
     settings = settings_of()
     url = settings.database_url.get_secret_value()
     require_current(url)
-    with connect(url, application="stumble-dlq") as connection, Desk(load().kafka, connection) as desk:
+    with connect(url, application="stumble-dlq") as connection, DeadLetterService(load().kafka, connection) as desk:
         yield desk
 
 
-def _place(text: str | None) -> Place | None:
+def _place(text: str | None) -> RecordId | None:
     try:
-        return Place.read(text) if text else None
+        return RecordId.read(text) if text else None
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
 
 
-def _told(desk: Desk, chunks: Iterable[Any], done: Counter[str] | None = None) -> Iterator[Any]:
+def _told(desk: DeadLetterService, chunks: Iterable[Any], done: Counter[str] | None = None) -> Iterator[Any]:
     """Pass chunks on, and say now and then how far it is."""
     begun = said = time.monotonic()
     for chunk in chunks:
@@ -256,7 +256,7 @@ def _listed(items: list[dict[str, Any]]) -> Table:
     return table
 
 
-def _counted(found: Statistics) -> Table:
+def _counted(found: DeadLetterStats) -> Table:
     table = tables.empty("Letters", "Stage", "Exception", "Message", "Waiting", "Sent again", "Parked", "First (UTC)")
     table.add_column("Last (UTC)")
     table.add_column("Example")
@@ -272,7 +272,7 @@ def _counted(found: Statistics) -> Table:
     return table
 
 
-def _line(item: Outcome) -> Text:
+def _line(item: RedriveResult) -> Text:
     verb = {"WOULD_SEND": "would send", "SKIPPED": "skip", "REFUSED": "refused", "SENT": "sent"}[item.done]
     style = {"WOULD_SEND": "green", "REFUSED": "red"}.get(item.done, "dim")
     origin = item.entry.letter.origin

@@ -11,7 +11,7 @@ import typer
 from pydantic import ValidationError
 
 from stumble.cli.ask import since
-from stumble.deadletters.selection import Selection
+from stumble.deadletters.selection import DeadLetterFilter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,7 +61,7 @@ def _selection(
     instance: InstanceOption = None,
     partition: PartitionOption = None,
     state: StateOption = None,
-) -> Selection:
+) -> DeadLetterFilter:
     """Read the filter from a command's options."""
     words = {
         "stage": stage,
@@ -73,7 +73,7 @@ def _selection(
         "state": [word.upper() for word in state or ()],
     }
     try:
-        return Selection.model_validate(
+        return DeadLetterFilter.model_validate(
             {"since": since(begin), "until": since(until), **{name: word or None for name, word in words.items()}}
         )
     except ValidationError as error:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from stumble.cli import tables
-from stumble.cli.ask import Api, ApiOption, Format, FormatOption, Unreachable, examples, uuid
+from stumble.cli.ask import ApiClient, ApiOption, ApiUnreachableError, FormatOption, OutputFormat, examples, uuid
 from stumble.cli.ask import since as moment
 
 app = typer.Typer(add_completion=False)
@@ -48,7 +48,7 @@ def failures(
     host: Annotated[list[str] | None, typer.Option(help="Host on which it happened; repeatable.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="How many at most.")] = 50,
     follow: Annotated[bool, typer.Option("--follow", "-F", help="Go on with new ones as they come.")] = False,
-    format_: FormatOption = Format.TABLE,
+    format_: FormatOption = OutputFormat.TABLE,
     api: ApiOption = None,
 ) -> None:
     """Show what went wrong, newest first; with --follow oldest first, and then live."""
@@ -61,11 +61,11 @@ def failures(
         "host": host,
     }
     window = {"since": moment(since), "until": moment(until)}
-    with Api(api) as client:
+    with ApiClient(api) as client:
         if follow:
             _follow(client, filters, window, limit, format_)
         found, more = client.pages("/v1/failures", {**filters, **window}, limit)
-    if format_ is Format.JSON:
+    if format_ is OutputFormat.JSON:
         tables.print_json(found)
         return
     out = tables.console()
@@ -77,7 +77,9 @@ def failures(
         out.print(f"There are more than {limit}; narrow with --since, or raise --limit.", style="dim")
 
 
-def _follow(client: Api, filters: dict[str, Any], window: dict[str, Any], limit: int, format_: Format) -> NoReturn:
+def _follow(
+    client: ApiClient, filters: dict[str, Any], window: dict[str, Any], limit: int, format_: OutputFormat
+) -> NoReturn:
     """Print what is there, then what comes; the place is taken first, so nothing falls between."""
     printer = _Printer(format_)
     place, listed = "", False
@@ -91,7 +93,7 @@ def _follow(client: Api, filters: dict[str, Any], window: dict[str, Any], limit:
                         printer.stored(record)
                 if event.kind == "failure":
                     printer.streamed(event.data)
-        except Unreachable:
+        except ApiUnreachableError:
             if not listed:
                 raise
         time.sleep(_RECONNECT_SECONDS)
@@ -100,7 +102,7 @@ def _follow(client: Api, filters: dict[str, Any], window: dict[str, Any], limit:
 class _Printer:
     """Prints each revision of a failure once, whichever way it comes; to people only those that look different."""
 
-    def __init__(self, format_: Format) -> None:
+    def __init__(self, format_: OutputFormat) -> None:
         self._format = format_
         self._out = tables.console()
         self._seen: dict[str, int] = {}
@@ -126,7 +128,7 @@ class _Printer:
         self._print(record, data["status"])
 
     def _print(self, record: dict[str, Any], status: str) -> None:
-        if self._format is Format.JSON:
+        if self._format is OutputFormat.JSON:
             tables.print_line(record)
             return
         text = tables.line(record)

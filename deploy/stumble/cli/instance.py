@@ -8,7 +8,7 @@ import typer
 from rich.text import Text
 
 from stumble.cli import tables
-from stumble.cli.ask import Api, ApiOption, Format, FormatOption, examples, uuid
+from stumble.cli.ask import ApiClient, ApiOption, FormatOption, OutputFormat, examples, uuid
 
 app = typer.Typer(add_completion=False)
 
@@ -24,13 +24,13 @@ def instance(
     *,
     server: Annotated[str, typer.Argument(metavar="UUID", callback=uuid, help="Id of the server.")],
     limit: Annotated[int, typer.Option(min=1, max=500, help="How many requests of its history.")] = 20,
-    format_: FormatOption = Format.TABLE,
+    format_: FormatOption = OutputFormat.TABLE,
     api: ApiOption = None,
 ) -> None:
     """Show a server's last request and its outcome, its last failure, and its history."""
-    with Api(api) as client:
+    with ApiClient(api) as client:
         found = client.get(f"/v1/instances/{server}", {"limit": limit})
-    if format_ is Format.JSON:
+    if format_ is OutputFormat.JSON:
         tables.print_json(found)
         return
     out = tables.console()

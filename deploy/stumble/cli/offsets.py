@@ -11,7 +11,7 @@ import typer
 from rich.text import Text
 
 from stumble.cli import tables
-from stumble.cli.ask import Format, FormatOption, examples
+from stumble.cli.ask import FormatOption, OutputFormat, examples
 from stumble.cli.roles import DatabaseOption, settings_of
 from stumble.projector.offsets_tool import Aim, OffsetError, Standing, Standings
 from stumble.runtime.times import parse_when, rfc3339
@@ -36,11 +36,11 @@ def offsets() -> None:
 
 
 @app.command(epilog=examples("stumble offsets show", "stumble offsets show --format json | jq '.[].stopped'"))
-def show(*, database_url: DatabaseOption = None, format_: FormatOption = Format.TABLE) -> None:
+def show(*, database_url: DatabaseOption = None, format_: FormatOption = OutputFormat.TABLE) -> None:
     """Show each partition: where the store is, what the topic holds, what is lost and since when."""
     with _standings(database_url) as standings:
         found = list(standings.all())
-    if format_ is Format.JSON:
+    if format_ is OutputFormat.JSON:
         tables.print_json([_plain(standing) for standing in found])
         return
     table = tables.empty("Partition", "Store is at", "Topic holds", "Behind", "Last taken in (UTC)", "Standing")

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from stumble.cli import tables
 from stumble.cli.ask import examples
-from stumble.outbox import Cursor
+from stumble.outbox import OutboxCursor
 from stumble.outbox.folders import RELAY
 from stumble.relay import inspection
 from stumble.relay.cursors import Progress
@@ -31,7 +31,7 @@ _WIDE = 120
 _LONG = {"Folder", "Reason"}
 
 
-class Format(StrEnum):
+class OutboxFormat(StrEnum):
     """How to answer."""
 
     table = "table"
@@ -41,7 +41,7 @@ class Format(StrEnum):
 Directory = Annotated[
     Path | None, typer.Option("--outbox-dir", help="The outbox directory.", envvar="STUMBLE_OUTBOX_DIR")
 ]
-As = Annotated[Format, typer.Option("--format", help="A table for people, JSON for programs.")]
+As = Annotated[OutboxFormat, typer.Option("--format", help="A table for people, JSON for programs.")]
 Folder = Annotated[str | None, typer.Argument(help="One process's folder, as `ls` names it; all without it.")]
 
 
@@ -56,8 +56,8 @@ def _directory(given: Path | None) -> Path:
     "ls",
     epilog=examples("stumble outbox ls", "stumble outbox ls --format json | jq '.folders[] | select(.unsent > 0)'"),
 )
-def list_(*, outbox_dir: Directory = None, output: As = Format.table) -> None:
-    """List the folders, what waits in them, and the events that the broker rejected."""
+def list_(*, outbox_dir: Directory = None, output: As = OutboxFormat.table) -> None:
+    """List the folders, what waits in them, and the events that the broker refused for good."""
     directory = _directory(outbox_dir)
     known = inspection.cursors(directory)
     reports = []
@@ -65,7 +65,7 @@ def list_(*, outbox_dir: Directory = None, output: As = Format.table) -> None:
         with suppress(FileNotFoundError):  # the relay takes finished folders away
             reports.append(inspection.report(place, known.get(place.key, Progress())))
     rejected = [{name: row[name] for name in row if name != "body"} for row in read_rejected(directory / RELAY)]
-    if output is Format.json:
+    if output is OutboxFormat.json:
         tables.print_json({"folders": [asdict(report) for report in reports], "rejected": rejected})
         return
     out = tables.console()
@@ -75,7 +75,7 @@ def list_(*, outbox_dir: Directory = None, output: As = Format.table) -> None:
         out.print(_rejected(rejected, wide=out.width >= _WIDE))
 
 
-def _folders(reports: list[inspection.Report], *, wide: bool) -> Table:
+def _folders(reports: list[inspection.FolderReport], *, wide: bool) -> Table:
     table = _grid("Folder", "Process", "Unsent", "Oldest", "Refused")
     for name in ("User", "Bytes", "Sent", "Rejected", "Damaged") if wide else ():
         table.add_column(name, no_wrap=True)
@@ -99,14 +99,14 @@ def _rejected(rows: list[dict[str, Any]], *, wide: bool) -> Table:
 
 
 @app.command(epilog=examples("stumble outbox verify", "stumble outbox verify uid-0/nova-compute-812-3fa1b2c4"))
-def verify(folder: Folder = None, *, outbox_dir: Directory = None, output: As = Format.table) -> None:
+def verify(folder: Folder = None, *, outbox_dir: Directory = None, output: As = OutboxFormat.table) -> None:
     """Check every record on disk. Exit status 1 where something that was accepted is damaged.
 
     Nothing needs to be mended by hand: the relay cuts what is torn, puts what is damaged into quarantine and goes on.
     """
     directory = _directory(outbox_dir)
     verdicts = [inspection.verify(place) for place in inspection.find(directory, folder)]
-    if output is Format.json:
+    if output is OutboxFormat.json:
         tables.print_json([asdict(verdict) | {"sound": verdict.is_sound} for verdict in verdicts])
     else:
         table = _grid("Folder", "", "Records", "Damaged", "Bytes", "Torn bytes")
@@ -143,7 +143,7 @@ def export(
     known = inspection.cursors(directory)
     for place in inspection.find(directory, folder):
         progress = Progress() if everything else known.get(place.key, Progress())
-        for event in inspection.events(place, Cursor(progress.segment, progress.offset)):
+        for event in inspection.events(place, OutboxCursor(progress.segment, progress.offset)):
             tables.print_line(event)
 
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from stumble.cli import tables
-from stumble.cli.ask import ApiOption, Format, FormatOption, ask, change, examples
+from stumble.cli.ask import ApiOption, FormatOption, OutputFormat, ask, change, examples
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 Fingerprint = Annotated[str, typer.Argument(metavar="PROBLEM", help="Its fingerprint, v1:…")]
@@ -30,12 +30,12 @@ def list_(
     muted: Annotated[bool, typer.Option(help="Muted ones too.")] = False,
     limit: Annotated[int, typer.Option(min=1, max=500, help="How many at most.")] = 50,
     api: ApiOption = None,
-    format_: FormatOption = Format.TABLE,
+    format_: FormatOption = OutputFormat.TABLE,
 ) -> None:
     """List problems, the last seen first."""
     parameters = {"state": state.upper() if state else None, "muted": muted, "limit": limit}
     items = ask(api, "/v1/problems", parameters)["items"]
-    if format_ is Format.JSON:
+    if format_ is OutputFormat.JSON:
         Console(soft_wrap=True).print_json(data=items)
     elif not items:
         typer.echo("No problem has been seen.")
@@ -50,7 +50,7 @@ def _row(item: dict[str, Any]) -> tuple[object, ...]:
 
 
 @app.command(epilog=examples("stumble problems show v1:a7bf83194a6acce82d172c7e14315698"))
-def show(problem: Fingerprint, *, api: ApiOption = None, format_: FormatOption = Format.TABLE) -> None:
+def show(problem: Fingerprint, *, api: ApiOption = None, format_: FormatOption = OutputFormat.TABLE) -> None:
     """Tell of one problem."""
     _print(ask(api, f"/v1/problems/{problem}"), format_)
 
@@ -58,13 +58,13 @@ def show(problem: Fingerprint, *, api: ApiOption = None, format_: FormatOption =
 @app.command(epilog=examples("stumble problems resolve v1:a7bf… --note 'host drained'"))
 def resolve(problem: Fingerprint, *, note: NoteOption = None, api: ApiOption = None) -> None:
     """Say that a problem is solved; a failure that happens after this makes it regressed."""
-    _print(change(api, f"/v1/problems/{problem}/resolve", {"note": note}), Format.TABLE)
+    _print(change(api, f"/v1/problems/{problem}/resolve", {"note": note}), OutputFormat.TABLE)
 
 
 @app.command(epilog=examples("stumble problems reopen v1:a7bf…"))
 def reopen(problem: Fingerprint, *, note: NoteOption = None, api: ApiOption = None) -> None:
     """Say that a problem is not solved."""
-    _print(change(api, f"/v1/problems/{problem}/reopen", {"note": note}), Format.TABLE)
+    _print(change(api, f"/v1/problems/{problem}/reopen", {"note": note}), OutputFormat.TABLE)
 
 
 @app.command(epilog=examples("stumble problems mute v1:a7bf… --for 3d"))
@@ -76,17 +76,17 @@ def mute(
     api: ApiOption = None,
 ) -> None:
     """Push no alert about a problem for a while; it is recorded and counted as before."""
-    _print(change(api, f"/v1/problems/{problem}/mute", {"duration": duration, "note": note}), Format.TABLE)
+    _print(change(api, f"/v1/problems/{problem}/mute", {"duration": duration, "note": note}), OutputFormat.TABLE)
 
 
 @app.command(epilog=examples("stumble problems unmute v1:a7bf…"))
 def unmute(problem: Fingerprint, *, api: ApiOption = None) -> None:
     """Push alerts about a problem again."""
-    _print(change(api, f"/v1/problems/{problem}/unmute", {}), Format.TABLE)
+    _print(change(api, f"/v1/problems/{problem}/unmute", {}), OutputFormat.TABLE)
 
 
-def _print(item: dict[str, Any], format_: Format) -> None:
-    if format_ is Format.JSON:
+def _print(item: dict[str, Any], format_: OutputFormat) -> None:
+    if format_ is OutputFormat.JSON:
         Console(soft_wrap=True).print_json(data=item)
         return
     table = Table(box=None, show_header=False, pad_edge=False)

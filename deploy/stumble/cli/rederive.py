@@ -10,7 +10,7 @@ import typer
 
 from stumble.cli.ask import examples
 from stumble.cli.roles import DatabaseOption, settings_of
-from stumble.ingest.rederive import Report, Selection
+from stumble.ingest.rederive import InstanceSelection, RederiveReport
 from stumble.ingest.rederive import rederive as run
 from stumble.store.adapters import register
 from stumble.store.connect import connect
@@ -50,7 +50,7 @@ def rederive(
     settings = settings_of(database_url)
     url = settings.database_url.get_secret_value()
     require_current(url)
-    selection = Selection(str(instance) if instance else None, _moment(since), _moment(until))
+    selection = InstanceSelection(str(instance) if instance else None, _moment(since), _moment(until))
     with connect(url, application="stumble-rederive") as connection:
         register(connection)
         report = run(
@@ -74,7 +74,7 @@ def _moment(text: str | None) -> datetime | None:
     return found if found.tzinfo else found.astimezone()
 
 
-def _told(report: Report, *, dry_run: bool) -> str:
+def _told(report: RederiveReport, *, dry_run: bool) -> str:
     change = "would change" if dry_run else "changed"
     return (
         f"{report.instances} instances derived anew: {report.requests} requests and {report.failures} failures "

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import typer
 
 from stumble.cli import tables
-from stumble.cli.ask import Api, ApiOption, Format, FormatOption, examples
+from stumble.cli.ask import ApiClient, ApiOption, FormatOption, OutputFormat, examples
 
 app = typer.Typer(add_completion=False)
 
@@ -22,16 +22,16 @@ app = typer.Typer(add_completion=False)
 def request(
     *,
     request_id: Annotated[str, typer.Argument(metavar="REQUEST_ID", help="A request id or global request id.")],
-    format_: FormatOption = Format.TABLE,
+    format_: FormatOption = OutputFormat.TABLE,
     api: ApiOption = None,
 ) -> None:
     """Show how a request went: its outcome, and each failure attempt by attempt, host by host.
 
     One id can mean several servers and actions: all are shown, in the order of their start.
     """
-    with Api(api) as client:
+    with ApiClient(api) as client:
         found = client.get(f"/v1/requests/{quote(request_id, safe='')}")
-    if format_ is Format.JSON:
+    if format_ is OutputFormat.JSON:
         tables.print_json(found)
         return
     out = tables.console()

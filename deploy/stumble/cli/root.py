@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from stumble.cli.commands import COMMANDS, Command
+from stumble.cli.commands import COMMANDS, LazyCommand
 from stumble.runtime.explain import explain
 from stumble.wire.errors import StumbleError
 
@@ -23,7 +23,7 @@ __all__ = ["run"]
 _FAILED, _USAGE, _INTERRUPTED = 1, 2, 130
 
 
-def run(argv: Sequence[str], commands: Sequence[Command] = COMMANDS) -> int:
+def run(argv: Sequence[str], commands: Sequence[LazyCommand] = COMMANDS) -> int:
     """Run ``stumble ARGV`` and return its exit status."""
     known = {command.name: command for command in commands}
     if not argv or argv[0] in {"-h", "--help", "help"}:
@@ -35,7 +35,7 @@ def run(argv: Sequence[str], commands: Sequence[Command] = COMMANDS) -> int:
     return _guarded(known[argv[0]], argv[1:])
 
 
-def _guarded(command: Command, argv: Sequence[str]) -> int:
+def _guarded(command: LazyCommand, argv: Sequence[str]) -> int:
     try:
         return _call(command, argv)
     except KeyboardInterrupt:
@@ -49,7 +49,7 @@ def _guarded(command: Command, argv: Sequence[str]) -> int:
         return _complain(explain(error), _FAILED)
 
 
-def _call(command: Command, argv: Sequence[str]) -> int:
+def _call(command: LazyCommand, argv: Sequence[str]) -> int:
     click_command = _load(command)
     try:
         click_command(list(argv), prog_name=f"stumble {command.name}")
@@ -60,7 +60,7 @@ def _call(command: Command, argv: Sequence[str]) -> int:
     return 0
 
 
-def _load(command: Command) -> Callable[..., Any]:
+def _load(command: LazyCommand) -> Callable[..., Any]:
     module, _, attribute = command.target.partition(":")
     try:
         import typer  # noqa: PLC0415  # an extra
@@ -104,7 +104,7 @@ def _show(text: str) -> int:
     return 0
 
 
-def _help(commands: Sequence[Command]) -> str:
+def _help(commands: Sequence[LazyCommand]) -> str:
     lines = ["Usage: stumble COMMAND [OPTIONS]", "", "What went wrong with the actions on your Nova servers."]
     section = ""
     for command in commands:

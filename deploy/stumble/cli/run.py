@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from stumble.local.stack import Options, Stack
+from stumble.local.stack import LocalStack, RunOptions
 
 app = typer.Typer(add_completion=False)
 
@@ -49,9 +49,9 @@ def run(
       STUMBLE_DATABASE_URL=postgresql://db/stumble stumble run --no-simulate
     """
     stopping = _Stopping()
-    options = Options((state or _default_state()), instances, rate, failures, seed, simulate=simulate, follow=follow)
+    options = RunOptions((state or _default_state()), instances, rate, failures, seed, simulate=simulate, follow=follow)
     try:
-        Stack(options, _say).run()
+        LocalStack(options, _say).run()
     except KeyboardInterrupt:
         _say("\nStopped. What was recorded is kept; the next run takes it up.")
     finally:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from stumble.cli import tables
-from stumble.cli.ask import Format, FormatOption, examples
+from stumble.cli.ask import FormatOption, OutputFormat, examples
 from stumble.wire.errors import StumbleError
 from stumble.wire.schemas import ALL, Schema
 from stumble.wire.taxonomy.scan import classes, nova_package
@@ -30,13 +30,13 @@ def schema() -> None:
 
 
 @app.command("list", epilog=examples("stumble schema list", "stumble schema list --format json"))
-def list_(*, format_: FormatOption = Format.TABLE) -> None:
+def list_(*, format_: FormatOption = OutputFormat.TABLE) -> None:
     """List all versions of all records."""
     rows = [
         {"name": each.name, "version": each.version, "fingerprint": each.fingerprint.hex(), "doc": each.parsed["doc"]}
         for each in sorted(ALL, key=lambda each: (each.name, each.version))
     ]
-    if format_ is Format.JSON:
+    if format_ is OutputFormat.JSON:
         tables.print_json(rows)
         return
     table = tables.empty("Name", "Version", "Fingerprint", "What it is")
@@ -55,12 +55,12 @@ def show(
     name: Annotated[str, typer.Argument(help="Name of a record, with or without its namespace.")],
     *,
     version: Annotated[int | None, typer.Option(min=1, help="Which version; the newest without it.")] = None,
-    format_: FormatOption = Format.TABLE,
+    format_: FormatOption = OutputFormat.TABLE,
 ) -> None:
     """Show a record's fields; with --format json the schema itself."""
     found = _find(name, version)
     definition = json.loads(found.json)
-    if format_ is Format.JSON:
+    if format_ is OutputFormat.JSON:
         tables.print_json(definition)
         return
     out = tables.console()
@@ -83,14 +83,14 @@ def check(
         typer.Argument(exists=True, dir_okay=False, help="New versions (.avsc) to check with those of this release."),
     ] = None,
     *,
-    format_: FormatOption = Format.TABLE,
+    format_: FormatOption = OutputFormat.TABLE,
 ) -> None:
     """Check that every version of a record can read every other, also what Avro's own rules don't see."""
     texts = {name: [each.json for each in ALL if each.name == name] for name in dict.fromkeys(s.name for s in ALL)}
     for path in candidates or []:
         texts.setdefault(_name(path), []).append(path.read_text("utf-8"))
     found = {name: _problems(versions) for name, versions in texts.items()}
-    if format_ is Format.JSON:
+    if format_ is OutputFormat.JSON:
         tables.print_json(found)
     else:
         for name, lines in found.items():

@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 import typer
 
 from stumble.settings.base import load
-from stumble.simulator import Disturbance, Item, Report, Runner, Settings, SimulatorError, Stream, benchmark
+from stumble.simulator import (
+    Disturbance,
+    Item,
+    Runner,
+    SimulationReport,
+    SimulatorError,
+    Stream,
+    StreamSettings,
+    benchmark,
+)
 from stumble.simulator.clock import Pacer
 from stumble.simulator.mix import Mix
 from stumble.simulator.parser import all_stories
@@ -75,7 +84,7 @@ def simulate(
     share, weights = _failures(failures)
     mean = _mean(share, weights)
     paced = rate is not None or events is None
-    settings = Settings(
+    settings = StreamSettings(
         seed=seed,
         start_us=_start(start),
         instances=instances,
@@ -122,7 +131,7 @@ def _emitter(outbox_dir: Path) -> Emitter:
     return Emitter(outbox_dir, service="stumble-simulator", host="simulator")
 
 
-def _say(report: Report, poison: int) -> None:
+def _say(report: SimulationReport, poison: int) -> None:
     outcomes = ", ".join(f"{count} {name}" for name, count in sorted(report.outcomes.items())) or "none complete"
     typer.echo(f"{report.accepted} events accepted; requests: {outcomes}", err=True)
     if poison:

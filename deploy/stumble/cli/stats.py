@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from stumble.store.stats import Stats
+    from stumble.store.stats import StoreStats
 
 _INDEXES = 20
 
 
-def stats_lines(found: Stats) -> Iterator[str]:
+def stats_lines(found: StoreStats) -> Iterator[str]:
     """Yield the tables, the largest indexes, bytes per thing, ages, partitions and hints."""
     yield f"{'table':<18}{'rows':>13}{'total':>10}{'heap':>10}{'toast':>10}{'indexes':>10}{'dead':>10}{'HOT':>6}"
     for table in found.tables:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stumble.audit.audit import Audit, Scope
+from stumble.audit.audit import Audit, AuditScope
 from stumble.audit.repair import repair_store
 from stumble.cli.ask import examples
 from stumble.cli.audit import progress
@@ -53,7 +53,7 @@ def rebuild(
     stays as it is. Without --from-nothing, projectors may run meanwhile.
     """
     settings = settings_of(database_url)
-    audit = Audit(settings, ProjectorSettings(), Scope(), on_progress=progress())
+    audit = Audit(settings, ProjectorSettings(), AuditScope(), on_progress=progress())
     try:
         if from_nothing:
             audit.empty(accept_loss=accept)

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from stumble.cli import tables
-from stumble.cli.ask import ApiOption, Format, FormatOption, ask, change, drop, examples
+from stumble.cli.ask import ApiOption, FormatOption, OutputFormat, ask, change, drop, examples
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 Id = Annotated[str, typer.Argument(metavar="ID", help="Id of the subscription.")]
@@ -20,10 +20,10 @@ def subscriptions() -> None:
 
 
 @app.command("ls", epilog=examples("stumble subscriptions ls"))
-def list_(*, api: ApiOption = None, format_: FormatOption = Format.TABLE) -> None:
+def list_(*, api: ApiOption = None, format_: FormatOption = OutputFormat.TABLE) -> None:
     """List subscribers."""
     items = ask(api, "/v1/subscriptions")["items"]
-    if format_ is Format.TABLE and not items:
+    if format_ is OutputFormat.TABLE and not items:
         typer.echo("Nobody has subscribed.")
         return
     rows = [
@@ -103,11 +103,11 @@ def log(
     *,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many at most.")] = 20,
     api: ApiOption = None,
-    format_: FormatOption = Format.TABLE,
+    format_: FormatOption = OutputFormat.TABLE,
 ) -> None:
     """Tell what became of the newest messages."""
     items = ask(api, f"/v1/subscriptions/{subscription}/deliveries", {"limit": limit})["items"]
-    if format_ is Format.TABLE and not items:
+    if format_ is OutputFormat.TABLE and not items:
         typer.echo("No message yet.")
         return
     rows = [
@@ -136,8 +136,8 @@ def resend(
     typer.echo("It is on its way.")
 
 
-def _show(titles: tuple[str, ...], rows: list[list[str]], items: list[Any], format_: Format) -> None:
-    if format_ is Format.JSON:
+def _show(titles: tuple[str, ...], rows: list[list[str]], items: list[Any], format_: OutputFormat) -> None:
+    if format_ is OutputFormat.JSON:
         Console(soft_wrap=True).print_json(data=items)
         return
     tables.console().print(tables.rows(titles, rows))

@@ -11,7 +11,7 @@ import typer
 from rich.text import Text
 
 from stumble.cli import tables
-from stumble.cli.ask import Format, FormatOption, examples
+from stumble.cli.ask import FormatOption, OutputFormat, examples
 from stumble.cli.reading import KINDS, Read, Reader, resolve
 from stumble.runtime.times import from_micros, parse_when, rfc3339
 from stumble.settings.base import load
@@ -48,7 +48,7 @@ def tail(
     limit: Annotated[int | None, typer.Option(min=1, help="Stop after so many.")] = None,
     to_end: Annotated[bool, typer.Option("--to-end", help="Stop at the end that the topic has now.")] = False,
     instance: Annotated[str | None, typer.Option(metavar="UUID", help="Only records of this server.")] = None,
-    format_: FormatOption = Format.TABLE,
+    format_: FormatOption = OutputFormat.TABLE,
     bootstrap_servers: Annotated[
         str | None, typer.Option(help="Kafka brokers.", envvar="STUMBLE_KAFKA__BOOTSTRAP_SERVERS")
     ] = None,
@@ -74,7 +74,7 @@ def tail(
         for item in reader.read(to_end=to_end):
             if instance and item.key != instance.lower():
                 continue
-            if format_ is Format.JSON:
+            if format_ is OutputFormat.JSON:
                 tables.print_line(as_json(name, item))
             else:
                 out.print(as_line(item), soft_wrap=True)
@@ -85,7 +85,7 @@ def tail(
         raise typer.Exit(130) from None
     finally:
         reader.close()
-    if to_end and not shown and format_ is Format.TABLE:
+    if to_end and not shown and format_ is OutputFormat.TABLE:
         out.print(f"There is nothing in {name} from there on.")
 
 

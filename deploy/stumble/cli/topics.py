@@ -9,7 +9,7 @@ from confluent_kafka.admin import ResourceType  # type: ignore[attr-defined]
 from rich.console import Console
 from rich.table import Table
 
-from stumble.cli.ask import Format, FormatOption, examples
+from stumble.cli.ask import FormatOption, OutputFormat, examples
 from stumble.cli.roles import settings_of
 from stumble.provision import acls
 from stumble.provision import topics as planned
@@ -41,13 +41,13 @@ def plan(
     *,
     partitions: PartitionsOption = None,
     replication: ReplicationOption = None,
-    format_: FormatOption = Format.TABLE,
+    format_: FormatOption = OutputFormat.TABLE,
 ) -> None:
     """Show each topic as it should be beside what is there, and what each role may do; exit 1 if they differ."""
     kafka = settings_of().kafka
     found = planned.compare(kafka, planned.plan(kafka, partitions=partitions, replication=replication))
     rights = _standing(kafka)
-    if format_ is Format.JSON:
+    if format_ is OutputFormat.JSON:
         rows = [
             {
                 "topic": item.plan.name,
@@ -123,7 +123,7 @@ def _principals(given: list[str], roles: set[str]) -> dict[str, str]:
     return found
 
 
-def _findings(found: list[planned.Finding]) -> Table:
+def _findings(found: list[planned.TopicDifference]) -> Table:
     table = Table(box=None, pad_edge=False)
     for title in ("Topic", "Is", "Partitions", "Copies", "In sync", "Kept", "Differs", "For"):
         table.add_column(title)
@@ -148,7 +148,7 @@ def _standing(kafka: KafkaSettings) -> list[tuple[acls.Grant, bool | None]]:
     wanted = acls.grants(kafka)
     try:
         rules = acls.granted(kafka)
-    except acls.NotShown:
+    except acls.AclsNotVisible:
         rules = None
     if rules is None:
         return [(item, None) for item in wanted]

@@ -13,7 +13,18 @@ from urllib.parse import quote
 import typer
 
 from stumble.cli import tables
-from stumble.cli.ask import Api, ApiOption, Format, FormatOption, Refused, Unknown, Unreachable, examples, span, uuid
+from stumble.cli.ask import (
+    ApiClient,
+    ApiOption,
+    ApiRefusedError,
+    ApiUnreachableError,
+    FormatOption,
+    NotFoundError,
+    OutputFormat,
+    examples,
+    span,
+    uuid,
+)
 from stumble.cli.ask import since as moment
 
 app = typer.Typer(add_completion=False)
@@ -27,7 +38,7 @@ Items = Sequence[dict[str, Any]]
 
 
 @dataclass(frozen=True)
-class Sight:
+class Observation:
     """What is known at one moment."""
 
     items: Items
@@ -38,36 +49,36 @@ class Sight:
 class Subject(Protocol):
     """What is waited for."""
 
-    def look(self, patience: float) -> Sight:
+    def look(self, patience: float) -> Observation:
         """Ask once; the API may hold the answer back for so many seconds while something is in progress."""
 
 
 class ById:
     """All requests under one id."""
 
-    def __init__(self, api: Api, id_: str) -> None:
+    def __init__(self, api: ApiClient, id_: str) -> None:
         self._api = api
         self._path = f"/v1/requests/{quote(id_, safe='')}"
         self.name = id_
 
-    def look(self, patience: float) -> Sight:
+    def look(self, patience: float) -> Observation:
         """Ask for them."""
         try:
             found = self._api.get(self._path, {"wait": round(patience, 3)}, patience=patience)
-        except Unknown:
-            return Sight([], 0.0)
+        except NotFoundError:
+            return Observation([], 0.0)
         return _sight(found["items"], found["as_of"])
 
 
 class Latest:
     """The latest request of a server: all that one request id did to it."""
 
-    def __init__(self, api: Api, instance: str, action: str | None, since: datetime | None) -> None:
+    def __init__(self, api: ApiClient, instance: str, action: str | None, since: datetime | None) -> None:
         self._api = api
         self._query = {"instance": instance, "action": action, "since": since, "limit": 50}
         self.name = f"server {instance}"
 
-    def look(self, patience: float) -> Sight:
+    def look(self, patience: float) -> Observation:
         """Ask for it; which one is the latest can change until all is quiet."""
         found = self._api.get("/v1/requests", self._query)
         newest = found["items"][0]["request_id"] if found["items"] else None
@@ -109,7 +120,7 @@ def wait(
     settle: Annotated[str, typer.Option(help="How long nothing new may come before it counts as all.")] = "5s",
     appear: Annotated[str, typer.Option(help="How long to wait for a first sign of it.")] = "30s",
     timeout: Annotated[str, typer.Option(help="How long to wait at all.")] = "1h",
-    format_: FormatOption = Format.TABLE,
+    format_: FormatOption = OutputFormat.TABLE,
     api: ApiOption = None,
 ) -> None:
     """Wait until a request's outcome is known; the exit status says what it is.
@@ -123,10 +134,10 @@ def wait(
     started = moment(since)
     limits = Limits(*(span(text).total_seconds() for text in (settle, appear, timeout)))
     try:
-        with Api(api) as client:
+        with ApiClient(api) as client:
             subject = ById(client, id_) if id_ else Latest(client, server or "", action, started)
             status = _report(subject.name, *follow(subject, limits, _progress(format_)), limits, format_)
-    except (Unreachable, Refused) as error:
+    except (ApiUnreachableError, ApiRefusedError) as error:
         tables.console(stderr=True).print(f"stumble: {error}", soft_wrap=True)
         status = NO_API
     except KeyboardInterrupt:
@@ -145,7 +156,7 @@ def follow(subject: Subject, limits: Limits, tell: Callable[[Items], None]) -> t
         patience = max(0.0, min(_LONGEST_POLL, left, _LONGEST_POLL if items else unseen))
         try:
             sight = subject.look(patience)
-        except (Unreachable, Refused):
+        except (ApiUnreachableError, ApiRefusedError):
             # An API that goes away while something is under way comes back; one that never was there does not.
             if not reached or left <= 0:
                 raise
@@ -168,15 +179,15 @@ def _pause(final: bool, unsettled: float, left: float, seen: bool) -> float:
     return 0.05 if seen else max(0.0, min(0.2, left))
 
 
-def _sight(items: Items, as_of: str) -> Sight:
+def _sight(items: Items, as_of: str) -> Observation:
     newest = max((datetime.fromisoformat(item["updated_at"]) for item in items), default=None)
     quiet = (datetime.fromisoformat(as_of) - newest).total_seconds() if newest else 0.0
-    return Sight(items, quiet)
+    return Observation(items, quiet)
 
 
-def _progress(format_: Format) -> Callable[[Items], None]:
+def _progress(format_: OutputFormat) -> Callable[[Items], None]:
     """Tell on stderr how it stands, once a change, where a person watches."""
-    if format_ is Format.JSON or not sys.stderr.isatty():
+    if format_ is OutputFormat.JSON or not sys.stderr.isatty():
         return lambda _: None
     err, last = tables.console(stderr=True), ""
 
@@ -190,16 +201,16 @@ def _progress(format_: Format) -> Callable[[Items], None]:
     return tell
 
 
-def _report(name: str, items: Items, complete: bool, limits: Limits, format_: Format) -> int:
+def _report(name: str, items: Items, complete: bool, limits: Limits, format_: OutputFormat) -> int:
     """Print what came out and return the exit status."""
-    if format_ is Format.JSON:
+    if format_ is OutputFormat.JSON:
         tables.print_json(list(items))
     err = tables.console(stderr=True)
     if not items:
         waited = min(limits.appear, limits.timeout)
         err.print(tables.plain(f"stumble: nothing was seen of {name} in {waited:g} s"), soft_wrap=True)
         return NEVER_SEEN if limits.appear <= limits.timeout else TIMED_OUT
-    if format_ is Format.TABLE:
+    if format_ is OutputFormat.TABLE:
         for item in items:
             tables.console().print(tables.verdict(item), soft_wrap=True)
     if any(item["outcome"] == "FAILED" for item in items):

@@ -23,7 +23,7 @@ from stumble.local.ports import LOOPBACK, remembered_port
 from stumble.local.postgres import LocalPostgres
 from stumble.local.supervisor import Role, Supervisor
 
-__all__ = ["Options", "Stack"]
+__all__ = ["LocalStack", "RunOptions"]
 
 _KAFKA, _DATABASE = "STUMBLE_KAFKA__BOOTSTRAP_SERVERS", "STUMBLE_DATABASE_URL"
 #: Default ports of a role's HTTP endpoint; others are taken if these are.
@@ -34,7 +34,7 @@ _SHOW, _MAKE, _SEND, _READ = range(4)
 
 
 @dataclass(frozen=True)
-class Options:
+class RunOptions:
     """What to start; None leaves the choice to the simulator."""
 
     state: Path
@@ -47,10 +47,10 @@ class Options:
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
 
 
-class Stack:
+class LocalStack:
     """The running whole. :meth:`run` returns only by an exception; whatever it was, nothing is left running."""
 
-    def __init__(self, options: Options, say: Callable[[str], None]) -> None:
+    def __init__(self, options: RunOptions, say: Callable[[str], None]) -> None:
         self._options = options
         self._state = options.state.absolute()
         self._say = say

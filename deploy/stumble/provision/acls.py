@@ -57,7 +57,7 @@ class Grant(NamedTuple):
         return f"{self.operation.name} {self.kind.name} {self.name}"
 
 
-class NotShown(StumbleError):
+class AclsNotVisible(StumbleError):
     """The principal may not read the access rules."""
 
 
@@ -105,14 +105,14 @@ def grant(kafka: KafkaSettings, principals: Mapping[str, str]) -> Iterator[str]:
 def granted(kafka: KafkaSettings) -> list[AclBinding] | None:
     """Return the access rules on what the roles need, None where no authorizer is on.
 
-    Raises `NotShown` where this principal may not read them, `StumbleError` where Kafka doesn't answer.
+    Raises `AclsNotVisible` where this principal may not read them, `StumbleError` where Kafka doesn't answer.
     """
     client = admin(kafka)
     if not _authorizer_is_on(client):
         return None
     cluster = client.describe_cluster(include_authorized_operations=True, request_timeout=_SECONDS)
     if AclOperation.DESCRIBE not in (_operations(cluster) or ()):  # some answer with no rule at all then
-        raise NotShown("This principal may not read the access rules (DESCRIBE on the cluster).")
+        raise AclsNotVisible("This principal may not read the access rules (DESCRIBE on the cluster).")
     found: list[AclBinding] = []
     for kind, name in sorted({(item.kind, item.name) for item in grants(kafka)}, key=str):
         anything = AclBindingFilter(

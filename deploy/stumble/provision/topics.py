@@ -31,7 +31,7 @@ _DENIED = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATI
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class TopicPlan:
     """One topic as it should be."""
 
     name: str
@@ -42,10 +42,10 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class TopicDifference:
     """One topic as it is beside its plan; `partitions` is None where it is missing."""
 
-    plan: Plan
+    plan: TopicPlan
     partitions: int | None = None
     replication: int | None = None
     #: Setting to (value there, value planned).
@@ -67,7 +67,7 @@ class Finding:
         return "fewer partitions" if self.partitions < self.plan.partitions else "fine"
 
 
-def plan(kafka: KafkaSettings, *, partitions: int | None = None, replication: int | None = None) -> list[Plan]:
+def plan(kafka: KafkaSettings, *, partitions: int | None = None, replication: int | None = None) -> list[TopicPlan]:
     """Return all topics as they should be; what isn't given comes from the settings."""
     topics = kafka.topics
     partitions, replication = partitions or kafka.topic_partitions, replication or kafka.topic_replication
@@ -85,11 +85,11 @@ def plan(kafka: KafkaSettings, *, partitions: int | None = None, replication: in
     # A bad record and the headers that explain it are larger than the record was.
     letters = {**month, "retention.ms": str(90 * _DAY_MS), "max.message.bytes": str(MAX_MESSAGE_BYTES)}
     return [
-        Plan(topics.actions, partitions, replication, truth, "events; what the store can be rebuilt from"),
-        Plan(topics.failures, partitions, replication, month, "failures and their corrections"),
-        Plan(topics.outcomes, partitions, replication, month, "outcomes and their corrections"),
-        Plan(topics.producers, 1, replication, compacted, "the last word of every producer"),
-        Plan(topics.dlq, 1, replication, letters, "records that can't be taken in"),
+        TopicPlan(topics.actions, partitions, replication, truth, "events; what the store can be rebuilt from"),
+        TopicPlan(topics.failures, partitions, replication, month, "failures and their corrections"),
+        TopicPlan(topics.outcomes, partitions, replication, month, "outcomes and their corrections"),
+        TopicPlan(topics.producers, 1, replication, compacted, "the last word of every producer"),
+        TopicPlan(topics.dlq, 1, replication, letters, "records that can't be taken in"),
     ]
 
 
@@ -104,7 +104,7 @@ def written(kafka: KafkaSettings) -> dict[str, Schema]:
     }
 
 
-def compare(kafka: KafkaSettings, plans: list[Plan]) -> list[Finding]:
+def compare(kafka: KafkaSettings, plans: list[TopicPlan]) -> list[TopicDifference]:
     """Compare the broker's topics with their plans. Raises `StumbleError` when the broker doesn't answer."""
     client = admin(kafka)
     try:
@@ -133,7 +133,7 @@ def _seen(found: Any) -> bool:
     return not isinstance(found, KafkaError)
 
 
-def apply(kafka: KafkaSettings, plans: list[Plan], *, alter: bool = False) -> Iterator[tuple[str, str]]:
+def apply(kafka: KafkaSettings, plans: list[TopicPlan], *, alter: bool = False) -> Iterator[tuple[str, str]]:
     """Create the missing topics and, with `alter`, mend settings; yields each topic's name and what became of it.
 
     Raises `StumbleError` when the broker refuses or doesn't answer.
@@ -150,20 +150,20 @@ def apply(kafka: KafkaSettings, plans: list[Plan], *, alter: bool = False) -> It
             yield name, "is there" if finding.verdict == "fine" else f"is there, {finding.verdict}: see `topics plan`"
 
 
-def _finding(item: Plan, there: Any, settings: Any) -> Finding:
+def _finding(item: TopicPlan, there: Any, settings: Any) -> TopicDifference:
     if not _seen(there):
-        return Finding(item, hidden="topic" if there.code() in _DENIED else None)
+        return TopicDifference(item, hidden="topic" if there.code() in _DENIED else None)
     copies = min((len(partition.replicas) for partition in there.partitions), default=0)
     if not _seen(settings):
-        return Finding(item, len(there.partitions), copies, hidden="settings", described=there)
+        return TopicDifference(item, len(there.partitions), copies, hidden="settings", described=there)
     values = {name: entry.value for name, entry in settings.items()}
     differing = {
         name: (values.get(name), wanted) for name, wanted in item.settings.items() if values.get(name) != wanted
     }
-    return Finding(item, len(there.partitions), copies, differing, described=there)
+    return TopicDifference(item, len(there.partitions), copies, differing, described=there)
 
 
-def _create(client: AdminClient, item: Plan) -> str:
+def _create(client: AdminClient, item: TopicPlan) -> str:
     topic = NewTopic(item.name, item.partitions, item.replication, config=item.settings)
     try:
         client.create_topics([topic], request_timeout=_SECONDS)[item.name].result()
@@ -188,7 +188,7 @@ def _wait_until_known(client: AdminClient, name: str) -> None:
         time.sleep(0.05)
 
 
-def _alter(client: AdminClient, finding: Finding) -> None:
+def _alter(client: AdminClient, finding: TopicDifference) -> None:
     entries = [
         ConfigEntry(name, wanted, incremental_operation=AlterConfigOpType.SET)
         for name, (_, wanted) in finding.differing.items()

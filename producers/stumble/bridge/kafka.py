@@ -12,7 +12,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 
 from stumble.bridge.envelope import unwrap
-from stumble.bridge.notification_writer import Intake
+from stumble.bridge.notification_writer import NotificationWriter
 from stumble.bridge.settings import TransportSettings
 
 LOG = structlog.get_logger("stumble.bridge")
@@ -56,7 +56,7 @@ def consumer_config(settings: TransportSettings) -> dict[str, Any]:
 class KafkaTransport:
     """Reads one Kafka until it is told to stop; waits for brokers that are down, as librdkafka does."""
 
-    def __init__(self, settings: TransportSettings, intake: Intake) -> None:
+    def __init__(self, settings: TransportSettings, intake: NotificationWriter) -> None:
         self._settings = settings
         self._intake = intake
         self.reading = True

@@ -59,7 +59,7 @@ class Untranslated:
         self._handler.close()
 
 
-class Intake:
+class NotificationWriter:
     """Takes the notifications of one transport; one thread calls it. ``refused``: the outbox did not take the last."""
 
     def __init__(self, transport: str, emitter: Emitter, untranslated: Untranslated) -> None:

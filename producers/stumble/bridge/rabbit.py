@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 
-from stumble.bridge.notification_writer import Intake
+from stumble.bridge.notification_writer import NotificationWriter
 from stumble.bridge.oslo import cfg, oslo_messaging
 from stumble.bridge.settings import TransportSettings
 
@@ -22,7 +22,7 @@ _PAUSE_S = 1.0
 class _Endpoint:
     """What oslo.messaging calls, one method a priority; the message is acknowledged when it returns HANDLED."""
 
-    def __init__(self, intake: Intake, stopping: threading.Event) -> None:
+    def __init__(self, intake: NotificationWriter, stopping: threading.Event) -> None:
         self._intake = intake
         self._stopping = stopping
         for priority in _PRIORITIES:
@@ -39,7 +39,7 @@ class _Endpoint:
 class RabbitTransport:
     """Reads one RabbitMQ until it is told to stop; waits for a server that is down, as oslo.messaging does."""
 
-    def __init__(self, settings: TransportSettings, intake: Intake) -> None:
+    def __init__(self, settings: TransportSettings, intake: NotificationWriter) -> None:
         self._settings = settings
         self.reading = False
         self._listener: Any = None

@@ -9,7 +9,7 @@ from typing import Protocol
 import structlog
 
 from stumble.bridge.kafka import KafkaTransport
-from stumble.bridge.notification_writer import Intake, Untranslated
+from stumble.bridge.notification_writer import NotificationWriter, Untranslated
 from stumble.bridge.rabbit import RabbitTransport
 from stumble.bridge.settings import BridgeSettings, TransportSettings
 from stumble.emitter import Emitter
@@ -48,7 +48,7 @@ class Bridge:
         self._untranslated = Untranslated(state_dir / "bridge" / "untranslated.jsonl")
         self._stopping = threading.Event()
         self._running: dict[str, Transport] = {}
-        self._intakes: dict[str, Intake] = {}
+        self._intakes: dict[str, NotificationWriter] = {}
         self._threads: list[threading.Thread] = []
 
     def live(self) -> tuple[bool, str]:
@@ -98,7 +98,7 @@ class Bridge:
             cloud=self._cloud,
             tracebacks=self._settings.tracebacks,
         )
-        intake = self._intakes[settings.name] = Intake(settings.name, emitter, self._untranslated)
+        intake = self._intakes[settings.name] = NotificationWriter(settings.name, emitter, self._untranslated)
         while not self._stopping.is_set():
             kind = KafkaTransport if settings.is_kafka else RabbitTransport
             made: Transport = kind(settings, intake)

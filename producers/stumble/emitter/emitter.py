@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from stumble.emitter.scopes import Action
+from stumble.emitter.scopes import ActionScope
 from stumble.emitter.tracebacks import without_traceback
 from stumble.outbox import Envelope, OutboxWriter, pack
 from stumble.outbox.counters import Totals
@@ -81,12 +81,12 @@ class Emitter:
         except Exception as error:  # noqa: BLE001  # nor must anything else
             return self._invalid(error)
 
-    def action(self, instance_uuid: str, action: str, *, request_id: str | None = None, **fields: Any) -> Action:
+    def action(self, instance_uuid: str, action: str, *, request_id: str | None = None, **fields: Any) -> ActionScope:
         """Return a context manager that tells of one doing of an action: its start and how it ended.
 
         ``fields`` are further fields of the event (``global_request_id``, ``owner_project_id`` ...).
         """
-        return Action(
+        return ActionScope(
             self.emit,
             {**fields, "instance_uuid": instance_uuid, "action": action, "request_id": request_id},
         )

@@ -60,7 +60,7 @@ class _Scope:
         return self.tell("ERROR", **found)
 
 
-class Step(_Scope):
+class StepScope(_Scope):
     """One run of a step on one host."""
 
     def __init__(self, emit: Emit, fields: Mapping[str, Any], name: str, attempt: int | str | None) -> None:
@@ -70,12 +70,12 @@ class Step(_Scope):
         super().__init__(emit, {**fields, **own}, scope="STEP")
 
 
-class Action(_Scope):
+class ActionScope(_Scope):
     """One doing of one action on one instance."""
 
     def __init__(self, emit: Emit, fields: Mapping[str, Any]) -> None:
         super().__init__(emit, fields, scope="REQUEST")
 
-    def step(self, name: str, *, attempt: int | str | None = None, **fields: Any) -> Step:
+    def step(self, name: str, *, attempt: int | str | None = None, **fields: Any) -> StepScope:
         """Return a context manager that tells of one run of a step; ``attempt`` where the caller numbers them."""
-        return Step(self._emit, {**self._fields, **fields}, name, attempt)
+        return StepScope(self._emit, {**self._fields, **fields}, name, attempt)

@@ -17,7 +17,7 @@ from stumble.nova.producer import Producer
 
 LOG = logging.getLogger(__name__)
 
-_producers: dict[options.Settings, Producer] = {}
+_producers: dict[options.NovaOptions, Producer] = {}
 
 
 class StumbleDriver(notifier.Driver):  # type: ignore[misc]

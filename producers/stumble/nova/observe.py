@@ -11,7 +11,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from stumble.nova import calls, service, sightings
-from stumble.nova.states import States
+from stumble.nova.states import SavedStates
 
 if TYPE_CHECKING:
     from stumble.nova.producer import Producer
@@ -30,7 +30,7 @@ _ANSWERS = ("webob", "nova.api.openstack.wsgi")
 #: Methods that swallow a failure of their work for good: method → class.
 _SWALLOWED = {"_snapshot_instance": "ImageNotFound"}
 
-_states = States()
+_states = SavedStates()
 _serving = threading.local()
 
 

@@ -50,7 +50,7 @@ OPTIONS = [
 ]
 
 
-class Settings(NamedTuple):
+class NovaOptions(NamedTuple):
     """The options' values, plain and comparable."""
 
     outbox_dir: str
@@ -67,11 +67,11 @@ def list_opts() -> list[tuple[str, list[Any]]]:
     return [(GROUP, OPTIONS)]
 
 
-def read(conf: cfg.ConfigOpts) -> Settings:
+def read(conf: cfg.ConfigOpts) -> NovaOptions:
     """Register the options and return their values. Raises ``oslo_config.cfg.ConfigFileValueError`` for a wrong one."""
     conf.register_opts(OPTIONS, group=GROUP)
     found = conf[GROUP]
-    return Settings(
+    return NovaOptions(
         outbox_dir=found.outbox_dir,
         durability=found.durability,
         tap=found.tap,

@@ -10,7 +10,7 @@ from typing import Any
 
 from stumble.emitter import Emitter
 from stumble.nova import service, sightings
-from stumble.nova.options import Settings
+from stumble.nova.options import NovaOptions
 from stumble.translate import Translation, read_notification, read_tap
 from stumble.translate.skip import MALFORMED, NO_IDENTITY
 
@@ -25,7 +25,7 @@ _ODD = (MALFORMED, NO_IDENTITY)
 class Producer:
     """Turns signals into events and gives them to the outbox. No method raises or waits."""
 
-    def __init__(self, settings: Settings, conf: Any) -> None:
+    def __init__(self, settings: NovaOptions, conf: Any) -> None:
         self.settings = settings
         self.service = service.of_process(conf)
         self.skipped: Counter[str] = Counter()

@@ -20,7 +20,7 @@ class _State(NamedTuple):
     is_saved: bool
 
 
-class States:
+class SavedStates:
     """Bounded memory of states by (instance uuid, request id). Every operation is one of a dict."""
 
     def __init__(self, limit: int = _LIMIT) -> None:

@@ -25,7 +25,7 @@ LOG = logging.getLogger(__name__)
 Observer = Callable[["Producer", FrameType, dict[str, Any]], Callable[..., None] | None]
 
 
-class Target(NamedTuple):
+class WrappedFunction(NamedTuple):
     """A function to wrap: where it is, the arguments it must have, and what is done before it is called.
 
     An observer may return what is to be done once the call has succeeded, or, where ``raised`` says so, once it has
@@ -51,30 +51,30 @@ class Target(NamedTuple):
 _ACTION = "nova.objects.instance_action"
 _STEP = ("context", "instance_uuid", "event_name")
 TARGETS = (
-    Target(
+    WrappedFunction(
         _ACTION, "InstanceAction", "action_start", ("context", "instance_uuid", "action_name"), observe.action_start
     ),
-    Target(_ACTION, "InstanceAction", "finish", ("self",), observe.action_finish),
-    Target(_ACTION, "InstanceActionEvent", "event_start", _STEP, observe.event_start),
-    Target(_ACTION, "InstanceActionEvent", "event_finish", _STEP, observe.event_finish),
-    Target(
+    WrappedFunction(_ACTION, "InstanceAction", "finish", ("self",), observe.action_finish),
+    WrappedFunction(_ACTION, "InstanceActionEvent", "event_start", _STEP, observe.event_start),
+    WrappedFunction(_ACTION, "InstanceActionEvent", "event_finish", _STEP, observe.event_finish),
+    WrappedFunction(
         _ACTION,
         "InstanceActionEvent",
         "event_finish_with_failure",
         (*_STEP, "exc_val", "exc_tb"),
         observe.event_finish,
     ),
-    Target("nova.objects.migration", "Migration", "save", ("self",), observe.migration_save),
-    Target("nova.objects.instance", "Instance", "save", ("self",), observe.instance_save),
-    Target(
+    WrappedFunction("nova.objects.migration", "Migration", "save", ("self",), observe.migration_save),
+    WrappedFunction("nova.objects.instance", "Instance", "save", ("self",), observe.instance_save),
+    WrappedFunction(
         "nova.compute.utils",
         None,
         "add_instance_fault_from_exc",
         ("context", "instance", "fault"),
         observe.fault,
     ),
-    Target("nova.service", "Service", "start", ("self",), observe.service_start),
-    Target(
+    WrappedFunction("nova.service", "Service", "start", ("self",), observe.service_start),
+    WrappedFunction(
         "nova.api.openstack.wsgi",
         "Resource",
         "dispatch",
@@ -83,7 +83,7 @@ TARGETS = (
         raised=True,
         only="nova-api",
     ),
-    Target(
+    WrappedFunction(
         "nova.conductor.manager",
         "ComputeTaskManager",
         "schedule_and_build_instances",
@@ -92,7 +92,7 @@ TARGETS = (
         raised=True,
         only="nova-conductor",
     ),
-    Target(
+    WrappedFunction(
         "nova.conductor.manager",
         "ComputeTaskManager",
         "attach_volume",
@@ -139,7 +139,7 @@ def uninstall() -> None:
     _tap.__init__()  # type: ignore[misc]
 
 
-def _wrap(target: Target) -> str | None:
+def _wrap(target: WrappedFunction) -> str | None:
     """Wrap one function; return why it could not be, or None."""
     try:
         module = importlib.import_module(target.module)

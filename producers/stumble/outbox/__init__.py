@@ -15,8 +15,18 @@ Standard library only, since Nova's processes load it.
 Start reading at ``writer``. Imports ``wire``.
 """
 
-from stumble.outbox.reader import Chunk, Cursor, Damage, OutboxReader
-from stumble.outbox.record import Envelope, Record, pack
+from stumble.outbox.reader import Damage, OutboxCursor, OutboxReader, RecordChunk
+from stumble.outbox.record import Envelope, OutboxRecord, pack
 from stumble.outbox.writer import DURABILITIES, OutboxWriter
 
-__all__ = ["DURABILITIES", "Chunk", "Cursor", "Damage", "Envelope", "OutboxReader", "OutboxWriter", "Record", "pack"]
+__all__ = [
+    "DURABILITIES",
+    "Damage",
+    "Envelope",
+    "OutboxCursor",
+    "OutboxReader",
+    "OutboxRecord",
+    "OutboxWriter",
+    "RecordChunk",
+    "pack",
+]

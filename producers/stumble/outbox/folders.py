@@ -26,7 +26,7 @@ _MEMORY = "/dev/shm"  # noqa: S108  # the directories in it are per user and the
 _PRIVATE = 0o770
 
 
-class Place(NamedTuple):
+class OutboxFolder(NamedTuple):
     """A process's folder as a reader finds it."""
 
     uid: int
@@ -136,13 +136,13 @@ def user_directories(directory: str) -> Iterator[tuple[int, str]]:
                     yield int(found[1]), f"{_MEMORY}/{name}"
 
 
-def places(directory: str) -> list[Place]:
+def places(directory: str) -> list[OutboxFolder]:
     """Return all folders below ``directory`` that can be listed, by user and name."""
     found = []
     for uid, path in user_directories(directory):
         with suppress(PermissionError, FileNotFoundError), os.scandir(path) as entries:
             found += [
-                Place(uid, entry.name, entry.path)
+                OutboxFolder(uid, entry.name, entry.path)
                 for entry in entries
                 if not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False)
             ]
@@ -174,6 +174,6 @@ def usage(directory: str) -> tuple[int, int]:
     return total, folders
 
 
-def is_live(place: Place) -> bool:
+def is_live(place: OutboxFolder) -> bool:
     """Tell whether a process holds the folder. Raises ``PermissionError``."""
     return is_held(f"{place.path}/{LOCK}")

@@ -19,7 +19,7 @@ from stumble.outbox.record import (
     MAGIC,
     MAX_PAYLOAD,
     SEGMENT_HEADER,
-    Record,
+    OutboxRecord,
     declared_end,
     next_record,
     record_at,
@@ -34,7 +34,7 @@ class NewerFormat(StumbleError):
     """The segment was written by a release that this one can't read."""
 
 
-class Cursor(NamedTuple):
+class OutboxCursor(NamedTuple):
     """A place in a folder: number of a segment and offset in it. Offset 0 is a segment's very start."""
 
     segment: int = 0
@@ -49,12 +49,12 @@ class Damage(NamedTuple):
     data: bytes
 
 
-class Chunk(NamedTuple):
+class RecordChunk(NamedTuple):
     """What was read in one go: all of it from one segment."""
 
-    start: Cursor
-    end: Cursor
-    records: list[Record]
+    start: OutboxCursor
+    end: OutboxCursor
+    records: list[OutboxRecord]
     damages: list[Damage]
     torn: int
     """Bytes of torn pieces that were cut."""
@@ -69,7 +69,7 @@ class OutboxReader:
         self._fd = -1
         self._fruitless = (-1, -1)
 
-    def read(self, cursor: Cursor, *, live: bool, max_bytes: int = READ_BYTES) -> Chunk:
+    def read(self, cursor: OutboxCursor, *, live: bool, max_bytes: int = READ_BYTES) -> RecordChunk:
         """Return what lies behind ``cursor``, about ``max_bytes`` of it; ``end == start`` where nothing is there yet.
 
         ``live``: whether a process may still be writing to the folder; ask *before* reading.
@@ -78,7 +78,7 @@ class OutboxReader:
         number = cursor.segment
         if number != self._number and not self._open(number):
             following = self._following(number)
-            return self._moved(cursor, cursor if following is None else Cursor(following, 0))
+            return self._moved(cursor, cursor if following is None else OutboxCursor(following, 0))
         chunk = self._read(cursor, max_bytes, final=False)
         if chunk.end != cursor:
             return chunk
@@ -88,10 +88,10 @@ class OutboxReader:
         # The segment is final now, and was not yet when it was read: what was written between counts.
         chunk = self._read(cursor, max_bytes, final=True)
         if chunk.end == cursor and following is not None:
-            return self._moved(cursor, Cursor(following, 0))
+            return self._moved(cursor, OutboxCursor(following, 0))
         return chunk
 
-    def has_more(self, cursor: Cursor) -> bool:
+    def has_more(self, cursor: OutboxCursor) -> bool:
         """Tell, at the price of one system call, whether the cursor's segment holds bytes that were not looked at."""
         if cursor.segment != self._number:
             return True
@@ -105,7 +105,7 @@ class OutboxReader:
         self._fd = self._number = -1
         self._fruitless = (-1, -1)
 
-    def backlog_bytes(self, cursor: Cursor) -> int:
+    def backlog_bytes(self, cursor: OutboxCursor) -> int:
         """Return how many bytes lie behind ``cursor``."""
         total = 0
         for number in segments(self.path):
@@ -116,8 +116,8 @@ class OutboxReader:
                     total += max(size - done, 0)
         return total
 
-    def _moved(self, start: Cursor, end: Cursor) -> Chunk:
-        return Chunk(start, end, [], [], 0)
+    def _moved(self, start: OutboxCursor, end: OutboxCursor) -> RecordChunk:
+        return RecordChunk(start, end, [], [], 0)
 
     def _following(self, number: int) -> int | None:
         if os.path.exists(segment_path(self.path, number + 1)):  # the usual case, and cheap
@@ -134,7 +134,7 @@ class OutboxReader:
         self._number = number
         return True
 
-    def _read(self, cursor: Cursor, max_bytes: int, *, final: bool) -> Chunk:
+    def _read(self, cursor: OutboxCursor, max_bytes: int, *, final: bool) -> RecordChunk:
         offset = cursor.offset
         data = os.pread(self._fd, max_bytes, offset)
         length = len(data)
@@ -158,12 +158,12 @@ class OutboxReader:
         self._fruitless = (offset, size)
         return self._tail(cursor, offset, data) if final else self._moved(cursor, cursor)
 
-    def _parse(self, start: Cursor, offset: int, data: bytes, *, whole: bool) -> Chunk:
+    def _parse(self, start: OutboxCursor, offset: int, data: bytes, *, whole: bool) -> RecordChunk:
         """Take as many records out of ``data`` as it holds; bad places count only where a record follows.
 
         ``whole``: whether ``data`` goes to the end of the segment; else a record that it cuts is no bad place.
         """
-        records: list[Record] = []
+        records: list[OutboxRecord] = []
         damages: list[Damage] = []
         torn = position = 0
         while position < len(data):
@@ -183,15 +183,15 @@ class OutboxReader:
             else:
                 damages.append(Damage(start.segment, offset + position, data[position:following]))
             position = following
-        return Chunk(start, Cursor(start.segment, offset + position), records, damages, torn)
+        return RecordChunk(start, OutboxCursor(start.segment, offset + position), records, damages, torn)
 
-    def _tail(self, start: Cursor, offset: int, data: bytes) -> Chunk:
+    def _tail(self, start: OutboxCursor, offset: int, data: bytes) -> RecordChunk:
         """Judge what is left at the end of a final segment."""
-        end = Cursor(start.segment, offset + len(data))
+        end = OutboxCursor(start.segment, offset + len(data))
         claimed = declared_end(data, 0)
         if not data.strip(b"\0") or (claimed is not None and claimed > len(data)):
-            return Chunk(start, end, [], [], len(data))
-        return Chunk(start, end, [], [Damage(start.segment, offset, data)], 0)
+            return RecordChunk(start, end, [], [], len(data))
+        return RecordChunk(start, end, [], [Damage(start.segment, offset, data)], 0)
 
 
 def _check_format(data: bytes) -> None:

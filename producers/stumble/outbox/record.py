@@ -43,7 +43,7 @@ class Envelope(NamedTuple):
     """Failures are the last to be refused."""
 
 
-class Record(NamedTuple):
+class OutboxRecord(NamedTuple):
     """One event as it lies in a segment."""
 
     offset: int
@@ -82,7 +82,7 @@ def pack(envelope: Envelope, body: bytes) -> bytes:
     return RECORD_HEADER.pack(MARK, size, crc32(payload, size)) + payload
 
 
-def unpack_payload(offset: int, payload: bytes) -> Record:
+def unpack_payload(offset: int, payload: bytes) -> OutboxRecord:
     """Take a payload whose CRC is right apart. Raises ``ValueError`` or ``struct.error`` where it makes no sense."""
     size, flags, _, fingerprint, at, event_id, key_size, source_size, trace_size = _ENVELOPE.unpack_from(payload)
     source = _ENVELOPE.size + key_size
@@ -99,10 +99,10 @@ def unpack_payload(offset: int, payload: bytes) -> Record:
         payload[trace:end],
         bool(flags & _FAILURE),
     )
-    return Record(offset, RECORD_HEADER.size + len(payload), envelope, payload[size:])
+    return OutboxRecord(offset, RECORD_HEADER.size + len(payload), envelope, payload[size:])
 
 
-def record_at(data: bytes, position: int, base: int) -> Record | None:
+def record_at(data: bytes, position: int, base: int) -> OutboxRecord | None:
     """Return the record that starts at ``position`` of ``data``, or None where no whole, sound one does.
 
     ``base`` is the offset in the segment of the first byte of ``data``.

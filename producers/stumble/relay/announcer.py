@@ -9,10 +9,10 @@ from confluent_kafka import KafkaError, Message
 
 from stumble.relay import status
 from stumble.relay.cursors import Progress
-from stumble.relay.framing import Framed, Framer
-from stumble.relay.outbox_tail import Feed
-from stumble.relay.sender import Sender, explain
-from stumble.relay.state_log import Troubles
+from stumble.relay.framing import FramedRecord, Framer
+from stumble.relay.outbox_tail import OutboxTail
+from stumble.relay.sender import KafkaSender, explain
+from stumble.relay.state_log import RelayStateLog
 from stumble.settings.base import Settings
 from stumble.wire.errors import StumbleError
 
@@ -24,7 +24,13 @@ class Announcer:
     """Tells the compacted topic of this relay and of every folder it serves."""
 
     def __init__(
-        self, settings: Settings, framer: Framer, sender: Sender, troubles: Troubles, version: str, interval: float
+        self,
+        settings: Settings,
+        framer: Framer,
+        sender: KafkaSender,
+        troubles: RelayStateLog,
+        version: str,
+        interval: float,
     ) -> None:
         self._settings = settings
         self._framer = framer
@@ -37,7 +43,7 @@ class Announcer:
         self._open = 0
         self._lives: dict[str, tuple[bool, float]] = {}
 
-    def turn(self, now: float, feeds: list[Feed], sent: int) -> None:
+    def turn(self, now: float, feeds: list[OutboxTail], sent: int) -> None:
         """Send every status when it is time, unless the last ones still wait for the broker.
 
         ``sent``: events delivered since the relay started.
@@ -56,27 +62,27 @@ class Announcer:
         if whole:
             self._next_at = now + self._interval
 
-    def _changed(self, feeds: list[Feed]) -> set[str]:
+    def _changed(self, feeds: list[OutboxTail]) -> set[str]:
         """Return the folders whose process began, ended or says something else of itself since the last look."""
         lives = {feed.place.key: (feed.alive, feed.told_at()) for feed in feeds}
         changed = {key for key, life in lives.items() if self._lives.get(key) != life}
         self._lives = lives
         return changed
 
-    def last_word(self, feed: Feed) -> None:
+    def last_word(self, feed: OutboxTail) -> None:
         """Tell that a folder's process is dead and all of it was delivered."""
         self._send(status.of_feed(feed, self._settings.host) | {"alive": False})
 
     def forgotten(self, process: str, progress: Progress) -> None:
         """Let the topic forget a process that has been gone for long."""
         key = status.key(progress.host or self._settings.host, process)
-        self._queue(Framed(key, None, []))
+        self._queue(FramedRecord(key, None, []))
 
     def _send(self, item: dict[str, Any]) -> None:
         with suppress(StumbleError):  # no registry: a status that can't be sent now is outdated by the next
             self._queue(status.framed(item, self._framer, self._topic))
 
-    def _queue(self, framed: Framed) -> None:
+    def _queue(self, framed: FramedRecord) -> None:
         with suppress(BufferError):
             if self._sender.send(self._topic, framed, self._delivered) is None:
                 self._open += 1

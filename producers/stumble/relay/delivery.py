@@ -8,15 +8,15 @@ from pathlib import Path
 import structlog
 from confluent_kafka import KafkaError
 
-from stumble.outbox import Chunk, Cursor, Record
+from stumble.outbox import OutboxCursor, OutboxRecord, RecordChunk
 from stumble.relay import rejected
-from stumble.relay.framing import Framed, Framer
-from stumble.relay.in_flight import Flight
+from stumble.relay.framing import FramedRecord, Framer
+from stumble.relay.in_flight import InFlightChunk
 from stumble.relay.metrics import RelayMetrics
-from stumble.relay.outbox_tail import Feed
-from stumble.relay.outbox_tails import Feeds
-from stumble.relay.sender import Sender, explain
-from stumble.relay.state_log import Troubles
+from stumble.relay.outbox_tail import OutboxTail
+from stumble.relay.outbox_tails import OutboxTails
+from stumble.relay.sender import KafkaSender, explain
+from stumble.relay.state_log import RelayStateLog
 from stumble.wire.errors import StumbleError
 
 LOG = structlog.get_logger("stumble.relay")
@@ -25,7 +25,7 @@ _MOST_IN_FLIGHT = 16 << 20
 _FULL_POLL_S = 0.02
 
 
-class Courier:
+class ChunkDelivery:
     """Sends what the folders hold, in order per folder, and moves a folder's cursor when a whole chunk is settled.
 
     ``folder`` is the relay's own, where it keeps what the broker refuses and what is damaged.
@@ -35,11 +35,11 @@ class Courier:
         self,
         topic: str,
         folder: Path,
-        feeds: Feeds,
-        sender: Sender,
+        feeds: OutboxTails,
+        sender: KafkaSender,
         framer: Framer,
         metrics: RelayMetrics,
-        troubles: Troubles,
+        troubles: RelayStateLog,
     ) -> None:
         self._topic = topic
         self._folder = folder
@@ -53,7 +53,7 @@ class Courier:
         self.moved = False
         """Whether a cursor moved since this was last set to False."""
 
-    def pump(self, feed: Feed, now: float) -> bool:
+    def pump(self, feed: OutboxTail, now: float) -> bool:
         """Send one folder's next chunk; what goes wrong with a folder stops this folder only."""
         if self._feeds.in_flight >= _MOST_IN_FLIGHT:
             return False
@@ -73,26 +73,26 @@ class Courier:
                 return False
         else:
             self._troubles.end(feed.place.key)
-        flight = Flight(chunk)
+        flight = InFlightChunk(chunk)
         feed.take_off(flight)
         for ready in framed:
             self._send(flight, ready)
         return True
 
-    def _frame(self, feed: Feed, chunk: Chunk) -> tuple[Chunk, list[Framed], str]:
+    def _frame(self, feed: OutboxTail, chunk: RecordChunk) -> tuple[RecordChunk, list[FramedRecord], str]:
         """Frame a chunk's records up to the first that can't be now; the chunk then ends before that one."""
-        framed: list[Framed] = []
+        framed: list[FramedRecord] = []
         for record in chunk.records:
             try:
                 framed.append(self._framer.frame(self._topic, feed.place.path, record))
             except StumbleError as error:
-                end = Cursor(chunk.start.segment, record.offset)
+                end = OutboxCursor(chunk.start.segment, record.offset)
                 damages = [damage for damage in chunk.damages if damage.offset < record.offset]
                 cut = chunk._replace(end=end, records=chunk.records[: len(framed)], damages=damages)
                 return cut, framed, str(error)
         return chunk, framed, ""
 
-    def _send(self, flight: Flight, framed: Framed, *, alone: bool = False) -> None:
+    def _send(self, flight: InFlightChunk, framed: FramedRecord, *, alone: bool = False) -> None:
         while True:
             try:
                 error = self._sender.send(self._topic, framed, flight.delivered, alone=alone)
@@ -110,7 +110,7 @@ class Courier:
             while (flight := feed.landed(now)) is not None and self._land(feed, flight, now):
                 pass
 
-    def _land(self, feed: Feed, flight: Flight, now: float) -> bool:
+    def _land(self, feed: OutboxTail, flight: InFlightChunk, now: float) -> bool:
         """Judge a chunk whose deliveries are settled; False where the feed has to wait."""
         if flight.problem is not None:
             self._troubles.begin("kafka", explain(flight.problem, self._topic))
@@ -142,14 +142,14 @@ class Courier:
             self._troubles.end("kafka")
         return True
 
-    def _send_alone(self, feed: Feed, flight: Flight) -> None:
+    def _send_alone(self, feed: OutboxTail, flight: InFlightChunk) -> None:
         """Find out which records are to blame: a broker refuses a batch as a whole."""
         doubtful = self._refused(feed, flight)
         flight.refused, flight.alone = {}, True
         for _, framed, _ in doubtful:
             self._send(flight, framed, alone=True)
 
-    def _refused(self, feed: Feed, flight: Flight) -> list[tuple[Record, Framed, KafkaError]]:
+    def _refused(self, feed: OutboxTail, flight: InFlightChunk) -> list[tuple[OutboxRecord, FramedRecord, KafkaError]]:
         """Return the records of a chunk that were refused. Raises ``OSError`` where one of them isn't found again."""
         found = []
         for record in feed.records_of(flight):
@@ -160,7 +160,7 @@ class Courier:
             raise OSError(errno.EIO, "a refused record isn't found again in its segment")
         return found
 
-    def _store_rejected(self, feed: Feed, flight: Flight) -> int:
+    def _store_rejected(self, feed: OutboxTail, flight: InFlightChunk) -> int:
         if not flight.refused:
             return 0
         refused = [(record, error.str()) for record, _, error in self._refused(feed, flight)]
@@ -175,7 +175,7 @@ class Courier:
         )
         return len(refused)
 
-    def _quarantine(self, feed: Feed, flight: Flight) -> int:
+    def _quarantine(self, feed: OutboxTail, flight: InFlightChunk) -> int:
         damages = flight.chunk.damages
         if damages:
             rejected.quarantine(self._folder, feed.place.key, damages)

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from stumble.outbox import Record
+from stumble.outbox import OutboxRecord
 from stumble.settings.kafka import KafkaSettings
 from stumble.settings.registry import Registry
 from stumble.wire.codec import frame_confluent, frame_single_object
@@ -21,7 +21,7 @@ class UnknownWriter(StumbleError):
     """A folder holds records of a schema that neither this release nor the folder knows."""
 
 
-class Framed(NamedTuple):
+class FramedRecord(NamedTuple):
     """A record ready to be produced."""
 
     key: bytes
@@ -42,7 +42,7 @@ class Framer:
             return frame_single_object(schema, b"")
         return frame_confluent(self._registry.register(topic, schema), b"")
 
-    def frame(self, topic: str, folder: str, record: Record) -> Framed:
+    def frame(self, topic: str, folder: str, record: OutboxRecord) -> FramedRecord:
         """Frame an outbox record. Raises ``UnknownWriter``, ``RegistryUnavailable`` or ``SchemaRefused``."""
         fingerprint, occurred_at, event_id, key, source, traceparent, _ = record.envelope
         known = self._known.get((topic, fingerprint))
@@ -58,7 +58,7 @@ class Framer:
             occurred_at,
             traceparent.decode("ascii", "replace") or None,
         )
-        return Framed(key, prefix + record.body, headers)
+        return FramedRecord(key, prefix + record.body, headers)
 
 
 def schema_in(folder: str, fingerprint: bytes) -> Schema:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from confluent_kafka import KafkaError, Message
 
-from stumble.outbox import Chunk
+from stumble.outbox import RecordChunk
 from stumble.relay.sender import is_for_good
 
 
-class Flight:
+class InFlightChunk:
     """One chunk between outbox and broker. Its records are let go once they are queued and sound."""
 
     __slots__ = ("acknowledged", "alone", "chunk", "count", "oldest", "open", "problem", "refused", "size")
 
-    def __init__(self, chunk: Chunk) -> None:
+    def __init__(self, chunk: RecordChunk) -> None:
         self.chunk = chunk._replace(records=[])
         self.size = max(chunk.end.offset - chunk.start.offset, 0)
         self.count = len(chunk.records)

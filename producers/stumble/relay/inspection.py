@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from stumble.outbox import Chunk, Cursor, OutboxReader, Record
+from stumble.outbox import OutboxCursor, OutboxReader, OutboxRecord, RecordChunk
 from stumble.outbox.counters import Totals, read_about, read_totals
-from stumble.outbox.folders import RELAY, Place, is_live, places, segments
+from stumble.outbox.folders import RELAY, OutboxFolder, is_live, places, segments
 from stumble.relay.cursors import Progress, read_cursors
 from stumble.relay.framing import schema_in
 from stumble.relay.status import user_name
@@ -27,7 +27,7 @@ class NoSuchFolder(StumbleError):
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class FolderReport:
     """What is known of one process folder."""
 
     folder: str
@@ -49,7 +49,7 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class FolderState:
     """What reading a folder from its first segment on gave."""
 
     folder: str
@@ -64,7 +64,7 @@ class Verdict:
         return not self.damaged
 
 
-def find(directory: Path, name: str | None) -> list[Place]:
+def find(directory: Path, name: str | None) -> list[OutboxFolder]:
     """Return the folders, or the one whose name or key is given. Raises ``NoSuchFolder``."""
     found = [place for place in places(str(directory)) if name is None or name in {place.name, place.key}]
     if name is not None and not found:
@@ -77,10 +77,10 @@ def cursors(directory: Path) -> dict[str, Progress]:
     return read_cursors(directory / RELAY / CURSORS)
 
 
-def report(place: Place, progress: Progress) -> Report:
+def report(place: OutboxFolder, progress: Progress) -> FolderReport:
     """Count what waits in a folder. Raises ``OSError``."""
     about, totals = read_about(place.path), read_totals(place.path) or Totals()
-    cursor = Cursor(progress.segment, progress.offset)
+    cursor = OutboxCursor(progress.segment, progress.offset)
     unsent, oldest = 0, None
     for chunk in chunks(place, cursor):
         unsent += len(chunk.records)
@@ -89,7 +89,7 @@ def report(place: Place, progress: Progress) -> Report:
     with closing(OutboxReader(place.path)) as reader:
         size = reader.backlog_bytes(cursor)
     done = progress.sent + progress.rejected
-    return Report(
+    return FolderReport(
         folder=place.key,
         service=str(about.get("service") or ""),
         user=user_name(place.uid),
@@ -107,18 +107,18 @@ def report(place: Place, progress: Progress) -> Report:
     )
 
 
-def verify(place: Place) -> Verdict:
+def verify(place: OutboxFolder) -> FolderState:
     """Read all that is on disk of a folder and check every record. Raises ``OSError`` and ``NewerFormat``."""
     records = damaged = damaged_bytes = torn = 0
-    for chunk in chunks(place, Cursor()):
+    for chunk in chunks(place, OutboxCursor()):
         records += len(chunk.records)
         damaged += len(chunk.damages)
         damaged_bytes += sum(len(damage.data) for damage in chunk.damages)
         torn += chunk.torn
-    return Verdict(place.key, records, damaged, damaged_bytes, torn)
+    return FolderState(place.key, records, damaged, damaged_bytes, torn)
 
 
-def chunks(place: Place, cursor: Cursor) -> Iterator[Chunk]:
+def chunks(place: OutboxFolder, cursor: OutboxCursor) -> Iterator[RecordChunk]:
     """Yield what a folder holds from a cursor on. Raises ``OSError`` and ``NewerFormat``."""
     alive = is_live(place)
     with closing(OutboxReader(place.path)) as reader:
@@ -127,14 +127,14 @@ def chunks(place: Place, cursor: Cursor) -> Iterator[Chunk]:
             cursor = chunk.end
 
 
-def events(place: Place, cursor: Cursor) -> Iterator[dict[str, Any]]:
+def events(place: OutboxFolder, cursor: OutboxCursor) -> Iterator[dict[str, Any]]:
     """Yield the events of a folder, decoded; one that can't be is shown as its ids and the reason."""
     for chunk in chunks(place, cursor):
         for record in chunk.records:
             yield {"folder": place.key, "segment": chunk.start.segment, "offset": record.offset} | _event(place, record)
 
 
-def _event(place: Place, record: Record) -> dict[str, Any]:
+def _event(place: OutboxFolder, record: OutboxRecord) -> dict[str, Any]:
     try:
         schema = schema_in(place.path, record.envelope.fingerprint)
         return {"event": decode(EVENT, record.body, plain(schema.json))}

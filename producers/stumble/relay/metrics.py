@@ -7,7 +7,7 @@ import time
 from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client import Counter as PrometheusCounter
 
-from stumble.relay.outbox_tail import Feed
+from stumble.relay.outbox_tail import OutboxTail
 
 _FOLDER = ("folder", "service")
 
@@ -43,7 +43,7 @@ class RelayMetrics:
         """Take note that something was acknowledged."""
         self._progress.set_to_current_time()
 
-    def show(self, feeds: list[Feed], *, waiting: bool) -> None:
+    def show(self, feeds: list[OutboxTail], *, waiting: bool) -> None:
         """Show the backlog of every folder."""
         self._folders.set(len(feeds))
         self._waiting.set(waiting)

@@ -6,11 +6,11 @@ from collections import deque
 from contextlib import suppress
 from pathlib import Path
 
-from stumble.outbox import Chunk, Cursor, OutboxReader, Record
+from stumble.outbox import OutboxCursor, OutboxReader, OutboxRecord, RecordChunk
 from stumble.outbox.counters import Totals, read_about, read_totals
-from stumble.outbox.folders import ABOUT, Place, is_live, segment_path, segments
+from stumble.outbox.folders import ABOUT, OutboxFolder, is_live, segment_path, segments
 from stumble.relay.cursors import Progress
-from stumble.relay.in_flight import Flight
+from stumble.relay.in_flight import InFlightChunk
 
 _LOOK_S = 0.5
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 30.0
@@ -18,33 +18,33 @@ _QUIET_S = 2.0
 _WINDOW = 2 << 20
 
 
-class Feed:
+class OutboxTail:
     """Reads a folder ahead of what is acknowledged, and moves its cursor when a whole chunk is."""
 
-    def __init__(self, place: Place, progress: Progress) -> None:
+    def __init__(self, place: OutboxFolder, progress: Progress) -> None:
         self.place = place
         self.progress = progress
         self.reader = OutboxReader(place.path)
         self.about = read_about(place.path)
         self.totals = read_totals(place.path) or Totals()
         progress.host = str(self.about.get("host") or "")
-        self.flights: deque[Flight] = deque()
+        self.flights: deque[InFlightChunk] = deque()
         self.in_flight = 0
         """Bytes on their way."""
         self.alive = True
         self.exhausted = False
-        self._ahead = Cursor(progress.segment, progress.offset)
+        self._ahead = OutboxCursor(progress.segment, progress.offset)
         self._look_at = 0.0
         self._wait_until = 0.0
         self._wait = _FIRST_WAIT_S
         self._quiet_since = 0.0
 
     @property
-    def cursor(self) -> Cursor:
+    def cursor(self) -> OutboxCursor:
         """Everything before it was delivered, rejected or put into quarantine."""
-        return Cursor(self.progress.segment, self.progress.offset)
+        return OutboxCursor(self.progress.segment, self.progress.offset)
 
-    def read(self, now: float) -> Chunk | None:
+    def read(self, now: float) -> RecordChunk | None:
         """Return the next chunk, None where there is none now or the feed waits.
 
         Raises ``OSError`` and ``NewerFormat``.
@@ -65,13 +65,13 @@ class Feed:
         self._quiet_since = now
         return chunk
 
-    def take_off(self, flight: Flight) -> None:
+    def take_off(self, flight: InFlightChunk) -> None:
         """Take note of a chunk that was handed to the producer."""
         self.flights.append(flight)
         self.in_flight += flight.size
         self._ahead = flight.chunk.end
 
-    def landed(self, now: float) -> Flight | None:
+    def landed(self, now: float) -> InFlightChunk | None:
         """Return the oldest chunk if all of its deliveries are settled and the feed doesn't wait."""
         return self.flights[0] if self.flights and not self.flights[0].open and now >= self._wait_until else None
 
@@ -100,7 +100,7 @@ class Feed:
         self.exhausted = False
         self.wait(now)
 
-    def records_of(self, flight: Flight) -> list[Record]:
+    def records_of(self, flight: InFlightChunk) -> list[OutboxRecord]:
         """Read a chunk's records once more: its segment is there until the cursor has passed it."""
         reader = OutboxReader(self.place.path)
         try:

@@ -14,8 +14,8 @@ import structlog
 from stumble.outbox.folders import LOCK, places, user_directories
 from stumble.outbox.lock import is_held
 from stumble.relay.cursors import Progress
-from stumble.relay.outbox_tail import Feed
-from stumble.relay.state_log import Troubles
+from stumble.relay.outbox_tail import OutboxTail
+from stumble.relay.state_log import RelayStateLog
 
 LOG = structlog.get_logger("stumble.relay")
 
@@ -25,15 +25,15 @@ _REMEMBER_S = 24 * 3600.0
 _STALE_S = 3600.0
 
 
-class Feeds:
+class OutboxTails:
     """The folders that there are and the cursors of those that were."""
 
     def __init__(
         self,
         directory: Path,
         progress: dict[str, Progress],
-        troubles: Troubles,
-        on_gone: Callable[[Feed], None],
+        troubles: RelayStateLog,
+        on_gone: Callable[[OutboxTail], None],
         on_forgotten: Callable[[str, Progress], None],
     ) -> None:
         self._directory = str(directory)
@@ -41,7 +41,7 @@ class Feeds:
         self._troubles = troubles
         self._on_gone = on_gone
         self._on_forgotten = on_forgotten
-        self._feeds: dict[str, Feed] = {}
+        self._feeds: dict[str, OutboxTail] = {}
         self._look_at = self._tidy_at = 0.0
         self._stubborn: dict[str, float] = {}
 
@@ -50,7 +50,7 @@ class Feeds:
         """Bytes on their way."""
         return sum(feed.in_flight for feed in self._feeds.values())
 
-    def all(self) -> Iterator[Feed]:
+    def all(self) -> Iterator[OutboxTail]:
         """Iterate over the folders of the last look."""
         return iter(self._feeds.values())
 
@@ -58,7 +58,7 @@ class Feeds:
         """Return how many deliveries are open."""
         return sum(feed.on_their_way() for feed in self._feeds.values())
 
-    def current(self, now: float) -> list[Feed]:
+    def current(self, now: float) -> list[OutboxTail]:
         """Return all folders, looking for new ones now and then."""
         if now >= self._look_at:
             self._look_at = now + _LOOK_S
@@ -68,7 +68,7 @@ class Feeds:
             self._tidy()
         return list(self._feeds.values())
 
-    def finished(self, now: float) -> list[Feed]:
+    def finished(self, now: float) -> list[OutboxTail]:
         """Return the folders that can be taken away."""
         return [
             feed for key, feed in self._feeds.items() if now >= self._stubborn.get(key, 0.0) and feed.is_finished(now)
@@ -97,12 +97,12 @@ class Feeds:
             if key not in self._feeds:
                 progress = self._progress.setdefault(key, Progress())
                 progress.gone_at = 0.0
-                self._feeds[key] = Feed(place, progress)
+                self._feeds[key] = OutboxTail(place, progress)
         for key in self._feeds.keys() - found.keys():
             LOG.warning("folder was taken away by somebody", folder=key)
             self._forget(self._feeds[key])
 
-    def _unlink(self, feed: Feed, path: str) -> None:
+    def _unlink(self, feed: OutboxTail, path: str) -> None:
         try:
             os.unlink(path)  # noqa: PTH108
         except FileNotFoundError:
@@ -111,7 +111,7 @@ class Feeds:
             text = f"delivered segments can't be removed ({error.strerror}): let the relay's user write there"
             self._troubles.begin(feed.place.key, text)
 
-    def _retire(self, feed: Feed, now: float) -> None:
+    def _retire(self, feed: OutboxTail, now: float) -> None:
         try:
             feed.remove()
         except OSError as error:
@@ -122,7 +122,7 @@ class Feeds:
         self._on_gone(feed)
         self._forget(feed)
 
-    def _forget(self, feed: Feed) -> None:
+    def _forget(self, feed: OutboxTail) -> None:
         feed.reader.close()
         feed.progress.gone_at = time.time()
         self._troubles.end(feed.place.key)

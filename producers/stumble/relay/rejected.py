@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from stumble.outbox import Damage, Record
+from stumble.outbox import Damage, OutboxRecord
 
 FILE = "rejected.jsonl"
 QUARANTINE = "quarantine"
@@ -21,7 +21,7 @@ MOST_BYTES = 64 << 20
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
-def write_rejected(folder: Path, key: str, segment: int, refused: Iterable[tuple[Record, str]]) -> int:
+def write_rejected(folder: Path, key: str, segment: int, refused: Iterable[tuple[OutboxRecord, str]]) -> int:
     """Append events with the reason for which each was refused, and wait for the disk. Raises ``OSError``."""
     lines = [_line(key, segment, record, reason) for record, reason in refused]
     with (folder / FILE).open("ab") as file:
@@ -33,7 +33,7 @@ def write_rejected(folder: Path, key: str, segment: int, refused: Iterable[tuple
     return len(lines)
 
 
-def _line(key: str, segment: int, record: Record, reason: str) -> bytes:
+def _line(key: str, segment: int, record: OutboxRecord, reason: str) -> bytes:
     envelope = record.envelope
     row = {
         "folder": key,

@@ -13,13 +13,13 @@ from prometheus_client import CollectorRegistry
 from stumble.outbox.folders import RELAY
 from stumble.relay.announcer import Announcer
 from stumble.relay.cursors import CursorFile
-from stumble.relay.delivery import Courier
+from stumble.relay.delivery import ChunkDelivery
 from stumble.relay.framing import Framer
 from stumble.relay.metrics import RelayMetrics
-from stumble.relay.outbox_tails import Feeds
-from stumble.relay.sender import Sender
+from stumble.relay.outbox_tails import OutboxTails
+from stumble.relay.sender import KafkaSender
 from stumble.relay.singleton import claim, network_file_system
-from stumble.relay.state_log import Troubles
+from stumble.relay.state_log import RelayStateLog
 from stumble.settings.base import Settings
 
 LOG = structlog.get_logger("stumble.relay")
@@ -41,19 +41,19 @@ class Relay:
         directory = Path(settings.outbox_dir)
         self.folder = directory / RELAY
         self._lock = claim(self.folder)
-        self._troubles = Troubles()
+        self._troubles = RelayStateLog()
         if kind := network_file_system(directory):
             LOG.warning("outbox on a network file system", type=kind, do="move it to a local disk")
         self._cursors = CursorFile(self.folder / "cursors")
-        self._sender = Sender(settings.kafka, lambda text: self._troubles.begin("kafka", text))
+        self._sender = KafkaSender(settings.kafka, lambda text: self._troubles.begin("kafka", text))
         self._framer = Framer(settings.kafka)
         self.registry = CollectorRegistry()
         self._metrics = RelayMetrics(self.registry)
         self._announcer = Announcer(settings, self._framer, self._sender, self._troubles, version(), status_interval)
-        self._feeds = Feeds(
+        self._feeds = OutboxTails(
             directory, self._cursors.load(), self._troubles, self._announcer.last_word, self._announcer.forgotten
         )
-        self._courier = Courier(
+        self._courier = ChunkDelivery(
             settings.kafka.topics.actions,
             self.folder,
             self._feeds,

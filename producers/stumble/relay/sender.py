@@ -8,7 +8,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from stumble.relay.framing import Framed
+from stumble.relay.framing import FramedRecord
 from stumble.settings.kafka import KafkaSettings
 from stumble.wire.errors import StumbleError
 
@@ -28,7 +28,7 @@ _QUIET = logging.getLogger("stumble.relay.librdkafka")
 _QUIET.setLevel(logging.CRITICAL)  # its lines repeat by the second; what matters comes as an error
 
 
-class Sender:
+class KafkaSender:
     """Produces idempotently and for ever: nothing that it took is given up for lack of time.
 
     ``on_trouble`` is told, in words, what keeps it from the broker.
@@ -59,7 +59,7 @@ class Sender:
         except KafkaException as error:
             raise StumbleError(f"A setting for Kafka is wrong: {error.args[0].str()}") from error
 
-    def send(self, topic: str, record: Framed, delivered: Delivered, *, alone: bool = False) -> KafkaError | None:
+    def send(self, topic: str, record: FramedRecord, delivered: Delivered, *, alone: bool = False) -> KafkaError | None:
         """Queue a record; return the error where the client itself refuses it.
 
         ``alone``: in a batch of its own, since a broker refuses a batch as a whole. Raises ``BufferError`` when full.

@@ -7,7 +7,7 @@ import structlog
 LOG = structlog.get_logger("stumble.relay")
 
 
-class Troubles:
+class RelayStateLog:
     """Troubles by what they are about (``kafka``, a folder)."""
 
     def __init__(self) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 from stumble.outbox.counters import read_about
 from stumble.outbox.folders import RELAY
-from stumble.relay.framing import Framed, Framer
-from stumble.relay.outbox_tail import Feed
+from stumble.relay.framing import FramedRecord, Framer
+from stumble.relay.outbox_tail import OutboxTail
 from stumble.settings.base import Settings
 from stumble.wire.codec import encode
 from stumble.wire.headers import record_headers
@@ -19,7 +19,7 @@ from stumble.wire.schemas import PRODUCER_STATUS
 _SAID = ("service", "version", "tap", "durability", "cell", "region", "cloud")
 
 
-def of_feed(feed: Feed, host: str) -> dict[str, Any]:
+def of_feed(feed: OutboxTail, host: str) -> dict[str, Any]:
     """Return what is known of one folder and the process that writes to it."""
     feed.about = read_about(feed.place.path) or feed.about
     about, progress = feed.about, feed.progress
@@ -88,10 +88,12 @@ def key(host: str, process: str) -> bytes:
     return f"{host}/{process}".encode("utf-8", "replace")
 
 
-def framed(status: dict[str, Any], framer: Framer, topic: str) -> Framed:
+def framed(status: dict[str, Any], framer: Framer, topic: str) -> FramedRecord:
     """Return a status as a Kafka record. Raises ``RegistryUnavailable`` or ``SchemaRefused``."""
     headers = record_headers(PRODUCER_STATUS, f"relay:{status['host']}", new_event_id(), status["reported_at"])
-    return Framed(key_of(status), framer.prefix(topic, PRODUCER_STATUS) + encode(PRODUCER_STATUS, status), headers)
+    return FramedRecord(
+        key_of(status), framer.prefix(topic, PRODUCER_STATUS) + encode(PRODUCER_STATUS, status), headers
+    )
 
 
 def user_name(uid: int) -> str:

@@ -4,18 +4,18 @@ Start reading at ``run``. Imports ``settings``, ``translate``, ``wire``.
 """
 
 from stumble.simulator.disturb import Disturbance
-from stumble.simulator.run import Report, Runner, SimulatorError
-from stumble.simulator.stream import Item, Settings, Stream
+from stumble.simulator.run import Runner, SimulationReport, SimulatorError
+from stumble.simulator.stream import Item, Stream, StreamSettings
 from stumble.simulator.truth import TrueFailure, Truth
 
 __all__ = [
     "Disturbance",
     "Item",
-    "Report",
     "Runner",
-    "Settings",
+    "SimulationReport",
     "SimulatorError",
     "Stream",
+    "StreamSettings",
     "TrueFailure",
     "Truth",
 ]

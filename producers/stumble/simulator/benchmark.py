@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from stumble.simulator.disturb import Disturbance
-from stumble.simulator.stream import Item, Settings, Stream
+from stumble.simulator.stream import Item, Stream, StreamSettings
 from stumble.wire.codec import encode
 from stumble.wire.schemas import EVENT
 
@@ -24,9 +24,9 @@ _START_US = 1_795_132_800_000_000
 _LONGEST = 80
 
 
-def settings(*, success: bool = False, events: int = EVENTS) -> Settings:
+def settings(*, success: bool = False, events: int = EVENTS) -> StreamSettings:
     """Return the settings of the stream, or of the one in which nothing fails."""
-    return Settings(
+    return StreamSettings(
         seed=_SEED,
         start_us=_START_US,
         instances=5000,

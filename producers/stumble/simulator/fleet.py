@@ -27,7 +27,7 @@ class Project:
 
 
 @dataclass(slots=True)
-class Instance:
+class SimulatedInstance:
     """One server as its cloud knows it. `vm_state` is Nova's; `resized` stands for VERIFY_RESIZE."""
 
     uuid: str
@@ -42,7 +42,7 @@ class Instance:
 
 
 @dataclass(slots=True)
-class Fleet:
+class SimulatedFleet:
     """Instances by state; busy ones are out of the lists until their story ends.
 
     The same `rng` state gives the same fleet. `size` is the number of instances that it starts with and is kept at.
@@ -50,7 +50,7 @@ class Fleet:
 
     size: int
     rng: Random
-    idle: dict[str, list[Instance]] = field(default_factory=dict)
+    idle: dict[str, list[SimulatedInstance]] = field(default_factory=dict)
     projects: tuple[Project, ...] = ()
     images: tuple[str, ...] = ()
     admin: Project = field(init=False)
@@ -72,12 +72,12 @@ class Fleet:
     def _project(self) -> Project:
         return Project(f"{self.rng.getrandbits(128):032x}", f"{self.rng.getrandbits(128):032x}")
 
-    def new_instance(self) -> Instance:
+    def new_instance(self) -> SimulatedInstance:
         """Make an instance that is in no list yet."""
         rng = self.rng
         cell = rng.randrange(_CELLS)
         self.alive += 1
-        return Instance(
+        return SimulatedInstance(
             uuid=draw_uuid(rng),
             name=f"{rng.choice(_ROLES)}-{rng.randrange(1000):03d}",
             project=rng.choice(self.projects),
@@ -99,7 +99,7 @@ class Fleet:
         """Draw a flavor to resize to."""
         return self.rng.choice([flavor for flavor in _FLAVORS if flavor != name])
 
-    def take(self, states: tuple[str, ...]) -> Instance | None:
+    def take(self, states: tuple[str, ...]) -> SimulatedInstance | None:
         """Take a random idle instance in one of these states out of the lists, or None if there is none."""
         lists = [found for state in states if (found := self.idle.get(state))]
         total = sum(map(len, lists))
@@ -113,7 +113,7 @@ class Fleet:
             index -= len(found)
         return None
 
-    def release(self, instance: Instance) -> None:
+    def release(self, instance: SimulatedInstance) -> None:
         """Put an instance back; a deleted one is gone."""
         if instance.vm_state == "deleted":
             self.alive -= 1

@@ -17,7 +17,7 @@ from functools import cache
 from importlib.resources import files
 from itertools import pairwise
 
-from stumble.simulator.story import Cause, Request, Signal, Story, StoryError
+from stumble.simulator.story import Cause, RequestTruth, Story, StoryError, StorySignal
 
 _PLACES = frozenset({"api", "conductor", "host", "second", "third"})
 _PHASES = {"start": "START", "end": "END", "error": "ERROR", "progress": "PROGRESS"}
@@ -92,9 +92,9 @@ def _expand(line: str, where: str) -> list[str]:
 
 def _story(lines: list[tuple[int, list[str]]], name: str) -> Story:
     head, _, options = _split(lines[0][1][1:])
-    requests: list[Request] = []
+    requests: list[RequestTruth] = []
     causes: list[Cause] = []
-    signals: list[Signal] = []
+    signals: list[StorySignal] = []
     for number, words in lines[1:]:
         try:
             if words[0] == "request":
@@ -135,9 +135,9 @@ def _split(words: list[str]) -> tuple[list[str], str | None, dict[str, str]]:
     return plain, cause, options
 
 
-def _request(words: list[str]) -> Request:
+def _request(words: list[str]) -> RequestTruth:
     plain, _, options = _split(words)
-    return Request(
+    return RequestTruth(
         action=plain[0],
         outcome=plain[1],
         effect=options.get("effect", "NONE"),
@@ -154,7 +154,7 @@ def _cause(words: list[str]) -> Cause:
     return Cause(plain[0], plain[1], options.get("wraps"))
 
 
-def _signal(words: list[str], before: list[Signal]) -> Signal:
+def _signal(words: list[str], before: list[StorySignal]) -> StorySignal:
     """Read one signal; an `exception` belongs to the step that its cause has ended before."""
     plain, cause, options = _split(words)
     if plain[0] not in _PLACES:
@@ -176,7 +176,7 @@ def _signal(words: list[str], before: list[Signal]) -> Signal:
     else:
         name, phase = _notification(what)
     slow = phase in {"END", "ERROR"} and name.startswith("instance.")
-    return Signal(
+    return StorySignal(
         place=plain[0],
         name=name,
         phase=phase,

@@ -8,9 +8,9 @@ from typing import Any
 
 from stumble.simulator import causes
 from stumble.simulator.causes import Raised
-from stumble.simulator.fleet import Fleet, Instance, Project, draw_uuid
-from stumble.simulator.render import Call, Moment, Stage, render
-from stumble.simulator.story import Request, Signal, Story
+from stumble.simulator.fleet import Project, SimulatedFleet, SimulatedInstance, draw_uuid
+from stumble.simulator.render import Call, Moment, StoryScene, render
+from stumble.simulator.story import RequestTruth, Story, StorySignal
 from stumble.simulator.truth import Truth, key_of, true_failure
 
 _ADMIN_ACTIONS = frozenset({"live-migration", "live_migration_cancel", "migrate", "evacuate"})
@@ -24,7 +24,7 @@ class Play:
     """A story played: `events` are (time of the signal in UTC microseconds, event), in order."""
 
     story: Story
-    instance: Instance
+    instance: SimulatedInstance
     events: list[tuple[int, dict[str, Any]]]
     truths: tuple[Truth, ...]
     ends_at: int
@@ -33,17 +33,17 @@ class Play:
 class Player:
     """Plays stories with one random source; `pace` stretches the time between signals."""
 
-    def __init__(self, fleet: Fleet, rng: Random, *, pace: float = 1.0, skew_us: int = 0) -> None:
+    def __init__(self, fleet: SimulatedFleet, rng: Random, *, pace: float = 1.0, skew_us: int = 0) -> None:
         self._fleet = fleet
         self._rng = rng
         self._pace = pace
         self._skew_us = skew_us
         self._skews: dict[str, int] = {}
 
-    def play(self, story: Story, instance: Instance, start_us: int, forced: causes.Kind | None = None) -> Play:
+    def play(self, story: Story, instance: SimulatedInstance, start_us: int, forced: causes.Kind | None = None) -> Play:
         """Play a story from `start_us` on; `forced`: the exception of its first cause and others like it."""
         before = instance.vm_state
-        stage = Stage(instance, self._places(instance), before)
+        stage = StoryScene(instance, self._places(instance), before)
         calls = self._calls(story, instance)
         raised = self._raise_all(story, stage, forced)
         events = []
@@ -62,7 +62,7 @@ class Player:
             instance.host = stage.places[story.moves]
         return Play(story, instance, events, _truths(story, stage, calls, raised, before), now)
 
-    def _places(self, instance: Instance) -> dict[str, str]:
+    def _places(self, instance: SimulatedInstance) -> dict[str, str]:
         second = self._fleet.host(instance.cell, instance.host)
         return {
             "api": f"api-{self._rng.randrange(3) + 1}",
@@ -72,7 +72,7 @@ class Player:
             "third": self._fleet.host(instance.cell, instance.host, second),
         }
 
-    def _calls(self, story: Story, instance: Instance) -> list[Call]:
+    def _calls(self, story: Story, instance: SimulatedInstance) -> list[Call]:
         """Draw ids, initiator and target of each request; requests of one identity share the request id."""
         ids: dict[int, tuple[str, str | None]] = {}
         calls = []
@@ -88,14 +88,14 @@ class Player:
             calls.append(Call(request, request_id, global_request_id, who, target_id, flavor, draw_uuid(self._rng)))
         return calls
 
-    def _initiator(self, request: Request, instance: Instance) -> Project | None:
+    def _initiator(self, request: RequestTruth, instance: SimulatedInstance) -> Project | None:
         if request.system:
             return None
         if request.action in _ADMIN_ACTIONS or self._rng.random() < _ADMIN_SHARE:
             return self._fleet.admin
         return instance.project
 
-    def _raise_all(self, story: Story, stage: Stage, forced: causes.Kind | None) -> dict[str, Raised | None]:
+    def _raise_all(self, story: Story, stage: StoryScene, forced: causes.Kind | None) -> dict[str, Raised | None]:
         raised: dict[str, Raised | None] = {}
         for cause in story.causes:
             if cause.unraised:
@@ -107,7 +107,7 @@ class Player:
             raised[cause.key] = self._raise(kind, stage, stage.places[story.place_of(cause.key)], inner)
         return raised
 
-    def _raise(self, kind: causes.Kind, stage: Stage, host: str, inner: Raised | None) -> Raised:
+    def _raise(self, kind: causes.Kind, stage: StoryScene, host: str, inner: Raised | None) -> Raised:
         exception, template, module, function = kind
         rng = self._rng
         message = template.format(
@@ -139,7 +139,7 @@ class Player:
 
 
 def _truths(
-    story: Story, stage: Stage, calls: list[Call], raised: dict[str, Raised | None], before: str
+    story: Story, stage: StoryScene, calls: list[Call], raised: dict[str, Raised | None], before: str
 ) -> tuple[Truth, ...]:
     """Return the truth about each request. An instance that was in ERROR before was not harmed by ending so."""
     truths = []
@@ -168,5 +168,5 @@ def _truths(
     return tuple(truths)
 
 
-def _count(signals: tuple[Signal, ...], index: int) -> int:
+def _count(signals: tuple[StorySignal, ...], index: int) -> int:
     return sum(signal.request == index for signal in signals)

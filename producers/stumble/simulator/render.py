@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from stumble.simulator.causes import Raised
-from stumble.simulator.fleet import Instance, Project
-from stumble.simulator.story import Request, Signal
+from stumble.simulator.fleet import Project, SimulatedInstance
+from stumble.simulator.story import RequestTruth, StorySignal
 from stumble.translate.build import move_side
 from stumble.translate.names import COMPUTE_TASKS, INSTANCE_SIGNALS, RESIZE_ERROR, STEP_ACTIONS, Meaning
 from stumble.wire.ids import derived_event_id
@@ -28,15 +28,15 @@ _EMIT_DELAY_US = 180
 
 
 @dataclass(slots=True)
-class Stage:
+class StoryScene:
     """Where a story plays, and the instance's state at this point of it."""
 
-    instance: Instance
+    instance: SimulatedInstance
     places: dict[str, str]
     vm_state: str
     task_state: str | None = None
 
-    def enter(self, signal: Signal) -> None:
+    def enter(self, signal: StorySignal) -> None:
         """Let a signal change the instance's state; the end that a notification tells clears the task."""
         if signal.vm_state or (signal.phase == "END" and signal.name.startswith("instance.")):
             self.vm_state = signal.vm_state or self.vm_state
@@ -49,7 +49,7 @@ class Stage:
 class Call:
     """One request of a story with its ids drawn."""
 
-    request: Request
+    request: RequestTruth
     request_id: str
     global_request_id: str | None
     initiator: Project | None
@@ -65,7 +65,7 @@ class Moment(NamedTuple):
     message_id: str
 
 
-def render(signal: Signal, stage: Stage, call: Call, raised: Raised | None, moment: Moment) -> dict[str, Any]:
+def render(signal: StorySignal, stage: StoryScene, call: Call, raised: Raised | None, moment: Moment) -> dict[str, Any]:
     """Return the event of one signal."""
     at_us, message_id = moment
     service = _SERVICES.get(signal.place, "nova-compute")
@@ -112,13 +112,13 @@ def _scope(name: str) -> str:
     return "INSTANCE" if name in {"fault", "migration"} else "STEP"
 
 
-def _event_type(signal: Signal) -> str:
+def _event_type(signal: StorySignal) -> str:
     if signal.name == "exception":
         return "compute.exception"
     return signal.name if signal.phase == "PROGRESS" else f"{signal.name}.{signal.phase.lower()}"
 
 
-def _details(event: dict[str, Any], signal: Signal, stage: Stage, call: Call) -> None:
+def _details(event: dict[str, Any], signal: StorySignal, stage: StoryScene, call: Call) -> None:
     """Add what this kind of signal tells beyond ids and failure."""
     name = signal.name
     if name == "action_start":
@@ -145,7 +145,7 @@ def _details(event: dict[str, Any], signal: Signal, stage: Stage, call: Call) ->
         _notification(event, signal, stage, call)
 
 
-def _notification(event: dict[str, Any], signal: Signal, stage: Stage, call: Call) -> None:
+def _notification(event: dict[str, Any], signal: StorySignal, stage: StoryScene, call: Call) -> None:
     meaning = INSTANCE_SIGNALS.get(signal.name.partition(".")[2], Meaning())
     if signal.name == "instance.resize" and signal.phase == "ERROR":
         meaning = RESIZE_ERROR
@@ -163,7 +163,7 @@ def _notification(event: dict[str, Any], signal: Signal, stage: Stage, call: Cal
         event["new_flavor"] = call.new_flavor
 
 
-def _snapshot(stage: Stage) -> dict[str, Any]:
+def _snapshot(stage: StoryScene) -> dict[str, Any]:
     instance = stage.instance
     return {
         "vm_state": stage.vm_state,

@@ -25,7 +25,7 @@ class _Sink(Protocol):
 
 
 @dataclass(slots=True)
-class Report:
+class SimulationReport:
     """What a run did: events accepted, tries refused, requests by outcome."""
 
     accepted: int = 0
@@ -47,9 +47,9 @@ class Runner:
     stop: Event = field(default_factory=Event)
     patience: float = 60.0
     after: Callable[[dict[str, Any]], None] | None = None
-    report: Report = field(default_factory=Report)
+    report: SimulationReport = field(default_factory=SimulationReport)
 
-    def run(self, items: Iterable[Item]) -> Report:
+    def run(self, items: Iterable[Item]) -> SimulationReport:
         """Feed every item, or until `stop` is set.
 
         Raises:

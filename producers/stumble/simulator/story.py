@@ -14,7 +14,7 @@ class StoryError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Signal:
+class StorySignal:
     """One signal that a service gives.
 
     `name` is the event vocabulary's signal (`action_start`, `instance.create`, `fault`, …), `phase` the
@@ -49,7 +49,7 @@ class Cause:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class RequestTruth:
     """The truth about one request of a story; `failures` are keys of causes, `identity` tells request ids apart."""
 
     action: str
@@ -74,9 +74,9 @@ class Story:
     weight: float
     needs: tuple[str, ...]
     leaves: str
-    requests: tuple[Request, ...]
+    requests: tuple[RequestTruth, ...]
     causes: tuple[Cause, ...]
-    signals: tuple[Signal, ...]
+    signals: tuple[StorySignal, ...]
     moves: str | None = None
 
     @property

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from stumble.simulator import causes
 from stumble.simulator.disturb import Disturbance
-from stumble.simulator.fleet import Fleet, Instance
+from stumble.simulator.fleet import SimulatedFleet, SimulatedInstance
 from stumble.simulator.mix import Mix
 from stumble.simulator.player import Play, Player
 from stumble.simulator.storm import Storms
@@ -29,7 +29,7 @@ _REST_US = 500_000
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class StreamSettings:
     """What a stream is made of.
 
     `rate` is the mean number of events a second of the stream's own time, `start_us` its beginning (UTC
@@ -82,17 +82,17 @@ class _Pending(NamedTuple):
 class Stream:
     """Iterates the arrivals of one simulated stretch of time."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: StreamSettings) -> None:
         self.settings = settings
         self._rng = Random(f"{settings.seed}:{settings.start_us}")  # noqa: S311 -- imitation, no secret
-        self._fleet = Fleet(settings.instances, Random(settings.seed))  # noqa: S311
+        self._fleet = SimulatedFleet(settings.instances, Random(settings.seed))  # noqa: S311
         self._mix = Mix(settings.failures, settings.weights)
         self._player = Player(self._fleet, self._rng, pace=settings.pace, skew_us=int(settings.skew_ms * 1000))
         self._storms = Storms(settings.start_us, settings.storm_every, self._rng)
         self._hot = causes.POOLS["power_off"][0]
         self._gap_us = self._mix.mean_events() / settings.rate * _MICROS
         self._pending: list[_Pending] = []
-        self._busy: list[tuple[int, int, Instance]] = []
+        self._busy: list[tuple[int, int, SimulatedInstance]] = []
         self._scheduled = 0
         self._plays = 0
 

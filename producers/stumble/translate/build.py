@@ -21,7 +21,7 @@ _SNAPSHOT: Event = dict.fromkeys(
 )
 
 
-class Signal(NamedTuple):
+class SignalId(NamedTuple):
     """What identifies a signal: everything that its events' ids depend on."""
 
     kind: str
@@ -35,7 +35,7 @@ class Signal(NamedTuple):
 
 
 def event(
-    signal: Signal,
+    signal: SignalId,
     context: Mapping[str, Any],
     *,
     phase: str,

@@ -26,7 +26,7 @@ _TRACEBACK = "\nTraceback (most recent call last):"
 _REMOTE_LIST = re.compile(r"\n\[u?['\"]")
 
 
-class Seen(NamedTuple):
+class ParsedException(NamedTuple):
     """An exception as its text shows it: ``chain`` are the classes inside, ``traceback`` what the text held of it."""
 
     exception: str | None
@@ -36,7 +36,7 @@ class Seen(NamedTuple):
     traceback: str | None = None
 
 
-def seen(exception: str | None, message: str | None) -> Seen:
+def seen(exception: str | None, message: str | None) -> ParsedException:
     """Return the exception that a class name and a message mean, with RPC's marks taken off.
 
     A class that crossed RPC ends in ``_Remote`` and its text carries the remote traceback; a RemoteError names
@@ -46,11 +46,11 @@ def seen(exception: str | None, message: str | None) -> Seen:
     name = strip_remote(exception.rpartition(".")[2]) if exception else None
     if name == "RemoteError" and message and (found := _REMOTE_ERROR.match(message)):
         rest, traceback = _split_traceback(message[found.end() :])
-        return Seen(strip_remote(found[1]), rest or None, traceback=traceback)
+        return ParsedException(strip_remote(found[1]), rest or None, traceback=traceback)
     if remote and message:
         message, traceback = _split_traceback(message)
-        return Seen(name, message or None, traceback=traceback)
-    return Seen(name, message)
+        return ParsedException(name, message or None, traceback=traceback)
+    return ParsedException(name, message)
 
 
 def _split_traceback(message: str) -> tuple[str, str | None]:
@@ -63,7 +63,7 @@ def _split_traceback(message: str) -> tuple[str, str | None]:
     return message[:at], message[at + 1 :]
 
 
-def from_legacy(value: Any) -> Seen | None:
+def from_legacy(value: Any) -> ParsedException | None:
     """Return the exception that a legacy payload shows as a ``repr`` (Nova's own are dicts, others calls) or a dict.
 
     Nothing is evaluated but single string literals.
@@ -75,17 +75,17 @@ def from_legacy(value: Any) -> Seen | None:
         return None
     if found.startswith("{"):
         return _from_nova_repr(found[-MAX_REPR:])
-    return _from_call(found) or Seen(None, found)
+    return _from_call(found) or ParsedException(None, found)
 
 
-def _from_mapping(value: Mapping[str, Any]) -> Seen | None:
+def _from_mapping(value: Mapping[str, Any]) -> ParsedException | None:
     if not value:
         return None
     found = seen(fields.text(value.get("class")), fields.text(value.get("message")))
     return found._replace(code=fields.integer(fields.mapping(value.get("kwargs")).get("code")))
 
 
-def _from_nova_repr(value: str) -> Seen:
+def _from_nova_repr(value: str) -> ParsedException:
     """Read ``{'kwargs': {…}, 'message': '…', 'class': '…'}``."""
     message, name = None, None
     found = _tail(value)
@@ -117,7 +117,7 @@ def _tail(value: str) -> re.Match[str] | None:
     return first
 
 
-def _from_call(value: str) -> Seen | None:
+def _from_call(value: str) -> ParsedException | None:
     found = _CALL.fullmatch(value)
     if found is None:
         return None

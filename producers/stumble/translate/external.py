@@ -28,7 +28,7 @@ _EXTENDED = "volume-extended"
 _ACTING_EVENTS = (_EXTENDED, "power-update")
 
 
-class Target(NamedTuple):
+class ActionTarget(NamedTuple):
     """An event of the call that starts an action, or an instance where the events tell nothing."""
 
     position: int
@@ -79,7 +79,7 @@ def failed_at(args: Data, message: str | None, failing: Failing | None) -> tuple
     return len(targets), first.instance, shared
 
 
-def _fitting(targets: Sequence[Target], message: str | None, failing: Failing | None) -> Sequence[Target]:
+def _fitting(targets: Sequence[ActionTarget], message: str | None, failing: Failing | None) -> Sequence[ActionTarget]:
     """Return those that may have failed: the one that is told, else those that the exception's text names."""
     if failing is not None:
         told = [one for one in targets if (one.uuid, one.tag) == failing]
@@ -89,13 +89,15 @@ def _fitting(targets: Sequence[Target], message: str | None, failing: Failing | 
     return _named(targets, message, lambda one: one.uuid)
 
 
-def _named(targets: Sequence[Target], message: str | None, name: Callable[[Target], str | None]) -> Sequence[Target]:
+def _named(
+    targets: Sequence[ActionTarget], message: str | None, name: Callable[[ActionTarget], str | None]
+) -> Sequence[ActionTarget]:
     if not message or len(targets) == 1:
         return targets
     return [one for one in targets if (text := name(one)) and text in message] or targets
 
 
-def _targets(args: Data) -> Iterator[Target]:
+def _targets(args: Data) -> Iterator[ActionTarget]:
     """Yield each external event that starts an action, or each instance where the events tell nothing.
 
     Raises ``Skipped`` where no event starts an action (``network-changed``).
@@ -111,13 +113,13 @@ def _targets(args: Data) -> Iterator[Target]:
             told = True
             kind = fields.text(field(found, "name"))
             if kind in _ACTING_EVENTS:
-                yield Target(position, instance, kind, fields.text(field(found, "tag")))
+                yield ActionTarget(position, instance, kind, fields.text(field(found, "tag")))
                 position += 1
     if told and not position:
         raise Skipped(NOT_AN_ACTION)
     if not told:
         for position, instance in enumerate(by_uuid.values()):
-            yield Target(position, instance, None, None)
+            yield ActionTarget(position, instance, None, None)
 
 
 def uuid_of(instance: Any) -> str | None:

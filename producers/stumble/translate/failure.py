@@ -8,7 +8,7 @@ from typing import Any
 
 from stumble.translate import fields
 from stumble.translate.causes import causes_in
-from stumble.translate.exceptions import Seen, from_legacy, seen
+from stumble.translate.exceptions import ParsedException, from_legacy, seen
 from stumble.translate.mask import Mask
 from stumble.translate.names import NO_ACTION_METHODS, STEP_ACTIONS, step_of_method
 from stumble.wire.taxonomy import classify, safe_reason
@@ -24,7 +24,7 @@ EXTERNAL_EVENT = "external_instance_event"
 
 
 def failure(
-    what: Seen,
+    what: ParsedException,
     mask: Mask,
     *,
     module: str | None = None,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from stumble.translate import external, fields
-from stumble.translate.build import Event, Signal, event, move_side, snapshot
+from stumble.translate.build import Event, SignalId, event, move_side, snapshot
 from stumble.translate.failure import EXTERNAL_EVENT, Failure, legacy_failure
 from stumble.translate.mask import Mask
 from stumble.translate.names import (
@@ -49,7 +49,7 @@ def name_of(event_type: str, payload: Data) -> str:
 
 
 def events(
-    signal: Signal, payload: Data, ctxt: Data, mask: Mask, failing: external.Failing | None = None
+    signal: SignalId, payload: Data, ctxt: Data, mask: Mask, failing: external.Failing | None = None
 ) -> list[Event]:
     """Return the events of a legacy notification: one, or one an instance of a failed call. Raises ``Skipped``.
 
@@ -62,7 +62,7 @@ def events(
     return [_instance(signal, payload, ctxt, mask)]
 
 
-def _instance(signal: Signal, payload: Data, ctxt: Data, mask: Mask) -> Event:
+def _instance(signal: SignalId, payload: Data, ctxt: Data, mask: Mask) -> Event:
     uuid = fields.uuid(payload.get("instance_id"))
     if uuid is None:
         raise Skipped(NO_INSTANCE)
@@ -107,7 +107,7 @@ def _snapshot(payload: Data) -> dict[str, str | None] | None:
     )
 
 
-def _compute_task(signal: Signal, payload: Data, ctxt: Data, mask: Mask) -> Event:
+def _compute_task(signal: SignalId, payload: Data, ctxt: Data, mask: Mask) -> Event:
     uuid = fields.uuid(payload.get("instance_id"))
     if uuid is None:
         raise Skipped(NO_INSTANCE)
@@ -131,7 +131,9 @@ def _compute_task(signal: Signal, payload: Data, ctxt: Data, mask: Mask) -> Even
     )
 
 
-def _exceptions(signal: Signal, payload: Data, ctxt: Data, mask: Mask, failing: external.Failing | None) -> list[Event]:
+def _exceptions(
+    signal: SignalId, payload: Data, ctxt: Data, mask: Mask, failing: external.Failing | None
+) -> list[Event]:
     """Translate what ``wrap_exception`` announces: a manager's method failed, for one instance or several."""
     method = signal.event_type or ""
     args = fields.mapping(payload.get("args"))
@@ -154,7 +156,7 @@ def _exceptions(signal: Signal, payload: Data, ctxt: Data, mask: Mask, failing: 
 
 
 def _exception(
-    signal: Signal,
+    signal: SignalId,
     ctxt: Data,
     failure: Failure | None,
     instance: Data,

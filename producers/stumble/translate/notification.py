@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from stumble.translate import fields, legacy, versioned
-from stumble.translate.build import Event, Signal
+from stumble.translate.build import Event, SignalId
 from stumble.translate.external import Failing
 from stumble.translate.mask import Mask
 from stumble.translate.mask import mask as default_mask
@@ -60,10 +60,10 @@ def _events(msg: Mapping[str, Any], ctxt: Mapping[str, Any], mask: Mask, failing
     service, host = _sender(publisher)
     if "nova_object.data" in payload:
         name = versioned.name_of(event_type, payload)
-        signal = Signal("VERSIONED", event_type, name, message_id, publisher, occurred_at, service, host)
+        signal = SignalId("VERSIONED", event_type, name, message_id, publisher, occurred_at, service, host)
         return versioned.events(signal, payload, ctxt, mask)
     name = legacy.name_of(event_type, payload)
-    signal = Signal("LEGACY", event_type, name, message_id, publisher, occurred_at, service, host)
+    signal = SignalId("LEGACY", event_type, name, message_id, publisher, occurred_at, service, host)
     return legacy.events(signal, payload, ctxt, mask, failing)
 
 

@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from stumble.translate import fields
-from stumble.translate.build import Event, Signal, event, snapshot
+from stumble.translate.build import Event, SignalId, event, snapshot
 from stumble.translate.exceptions import seen
 from stumble.translate.failure import Failure, failure
 from stumble.translate.mask import Mask
@@ -101,14 +101,14 @@ def _event(call: Data, ctxt: Data, mask: Mask) -> Event:
     )
 
 
-def _signal(call: Data, kind: str) -> Signal:
+def _signal(call: Data, kind: str) -> SignalId:
     call_id = fields.text(call.get("call_id"))
     time_us = call.get("time_us")
     if call_id is None or not isinstance(time_us, int) or isinstance(time_us, bool) or not 0 < time_us < 2**60:
         raise Skipped(NO_IDENTITY)
     service, host = fields.text(call.get("service")), fields.text(call.get("host"))
     function = fields.text(call.get("function")) or kind
-    return Signal(
+    return SignalId(
         "TAP", function, _NAMES.get(kind, kind), call_id, f"{service or ''}:{host or ''}", time_us, service, host
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from stumble.translate import fields
-from stumble.translate.build import Event, Signal, event, move_side, snapshot
+from stumble.translate.build import Event, SignalId, event, move_side, snapshot
 from stumble.translate.failure import EXTERNAL_EVENT, method_of, versioned_failure
 from stumble.translate.mask import Mask
 from stumble.translate.names import (
@@ -48,7 +48,7 @@ def _split(event_type: str) -> tuple[str, str]:
     return event_type, "PROGRESS"
 
 
-def events(signal: Signal, payload: Data, ctxt: Data, mask: Mask) -> list[Event]:
+def events(signal: SignalId, payload: Data, ctxt: Data, mask: Mask) -> list[Event]:
     """Return the one event of a versioned notification. Raises ``Skipped``."""
     found = payload.get("nova_object.data")
     if not isinstance(found, Mapping):
@@ -60,7 +60,7 @@ def events(signal: Signal, payload: Data, ctxt: Data, mask: Mask) -> list[Event]
     return [_instance(signal, found, ctxt, mask)]
 
 
-def _exception(signal: Signal, found: Data, ctxt: Data, mask: Mask) -> Event:
+def _exception(signal: SignalId, found: Data, ctxt: Data, mask: Mask) -> Event:
     """Translate ``compute.exception``, which names no instance; it is joined by the request id."""
     if signal.service == "nova-api":  # aggregates, key pairs and hosts: nova-api announces no instance's failure so
         raise Skipped(NOT_AN_ACTION)
@@ -74,7 +74,7 @@ def _exception(signal: Signal, found: Data, ctxt: Data, mask: Mask) -> Event:
     return event(signal, ctxt, phase="ERROR", scope="STEP", step=step, failure=failure)
 
 
-def _compute_task(signal: Signal, found: Data, ctxt: Data, mask: Mask) -> Event:
+def _compute_task(signal: SignalId, found: Data, ctxt: Data, mask: Mask) -> Event:
     uuid = fields.uuid(found.get("instance_uuid"))
     if uuid is None:
         raise Skipped(NO_INSTANCE)
@@ -99,7 +99,7 @@ def _compute_task(signal: Signal, found: Data, ctxt: Data, mask: Mask) -> Event:
     )
 
 
-def _instance(signal: Signal, found: Data, ctxt: Data, mask: Mask) -> Event:
+def _instance(signal: SignalId, found: Data, ctxt: Data, mask: Mask) -> Event:
     uuid = fields.uuid(found.get("uuid"))
     if uuid is None:
         raise Skipped(NO_INSTANCE)

@@ -37,7 +37,7 @@ _IDLE = (3, 4)
 _PROCESSOR = 36
 
 
-class Used(NamedTuple):
+class CoreTimes(NamedTuple):
     """Seconds: the time, this process's CPU time, and the time that each core has worked since it was started."""
 
     at: float
@@ -46,9 +46,9 @@ class Used(NamedTuple):
 
 
 @contextmanager
-def one_core(number: int | None = None) -> Iterator[None]:
+def pin_to_core(number: int | None = None) -> Iterator[None]:
     """Keep all threads of this process on one core while the body runs, except where others need it."""
-    core, ended = Core(number), threading.Event()
+    core, ended = CoreAffinity(number), threading.Event()
 
     def keep() -> None:
         while not ended.wait(_EVERY):
@@ -70,13 +70,13 @@ def permitted() -> list[int]:
 
 
 @dataclass(slots=True)
-class Core:
+class CoreAffinity:
     """`look` every second. `number`: which of its cores, from 0; None: the one that its main thread runs on."""
 
     number: int | None = None
     allowed: list[int] = field(default_factory=permitted)
     kept: int | None = None
-    _before: Used | None = None
+    _before: CoreTimes | None = None
     _away_until: float = 0.0
 
     def look(self) -> None:
@@ -98,7 +98,7 @@ class Core:
         if self.kept is not None:
             self._keep(None)
 
-    def _decide(self, before: Used, now: Used) -> None:
+    def _decide(self, before: CoreTimes, now: CoreTimes) -> None:
         span = now.at - before.at
         own = (now.own - before.own) / span
         if self.kept is None:
@@ -123,7 +123,7 @@ class Core:
                 os.sched_setaffinity(int(thread.name), wanted)
 
 
-def used() -> Used:
+def used() -> CoreTimes:
     """Return what was used until now."""
     tick = os.sysconf("SC_CLK_TCK")
     cores = {}
@@ -132,7 +132,7 @@ def used() -> Used:
         if name.startswith("cpu") and name != "cpu":
             work = sum(int(ticks) for place, ticks in enumerate(fields[:8]) if place not in _IDLE)
             cores[int(name[3:])] = work / tick
-    return Used(time.monotonic(), time.process_time(), cores)
+    return CoreTimes(time.monotonic(), time.process_time(), cores)
 
 
 def running_on() -> int:

@@ -18,7 +18,7 @@ _ARENA_MAX = -8
 _ARENAS = 2
 
 
-def share_memory() -> None:
+def limit_malloc_arenas() -> None:
     """Let threads share two heaps: with one each, as glibc gives them, every one keeps the largest batch it met.
 
     To be called before there are threads. About 25 MB less for a projector, at the same rate. Other C libraries
@@ -29,7 +29,7 @@ def share_memory() -> None:
 
 
 @contextmanager
-def undisturbed() -> Iterator[None]:
+def gc_paused() -> Iterator[None]:
     """Collect garbage by the clock: the collector, left to itself, goes through every batch again and again.
 
     Batches have no cycles, so what is thrown away goes at once all the same. Takes a fifth of the CPU time away.

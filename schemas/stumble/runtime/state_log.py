@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 
-class Notices:
+class StateLog:
     """Remembers what was said, so that a state is told when it changes and not each time it is met."""
 
     def __init__(self, log: logging.Logger) -> None:

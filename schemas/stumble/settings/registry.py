@@ -18,7 +18,7 @@ _CONFLICT = 409
 _CONTENT = {"Content-Type": "application/vnd.schemaregistry.v1+json"}
 
 
-class SchemaRefused(StumbleError):
+class SchemaRejected(StumbleError):
     """The registry finds the schema incompatible with an earlier version of its subject."""
 
 
@@ -46,7 +46,7 @@ class Registry:
     def register(self, topic: str, schema: Schema) -> int:
         """Return the id of a schema under a topic's subject, registering it where it is new.
 
-        Raises ``SchemaRefused`` on incompatibility, ``RegistryUnavailable`` otherwise.
+        Raises ``SchemaRejected`` on incompatibility, ``RegistryUnavailable`` otherwise.
         """
         key = (topic, schema.fingerprint)
         if key not in self._ids:
@@ -55,7 +55,7 @@ class Registry:
             if answer.status_code == _CONFLICT:  # so says Apicurio, too, to the later of two that register at once
                 answer = self._ask("POST", path, body)
             if answer.status_code == _CONFLICT:
-                raise SchemaRefused(f"The registry refuses {schema.name} for {subject(topic)}: {_message(answer)}.")
+                raise SchemaRejected(f"The registry refuses {schema.name} for {subject(topic)}: {_message(answer)}.")
             self._check(answer)
             self._ids[key] = int(answer.json()["id"])
         return self._ids[key]

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from stumble.alerts.pusher import Pusher
-from stumble.alerts.sender import Sender
+from stumble.alerts.sender import WebhookSender
 from stumble.alerts.settings import AlertSettings
 from stumble.store.connect import connect
 from stumble.store.migrate import migrate
@@ -88,7 +88,7 @@ def alerting(url, *, webhooks=False, **settings):
     told = AlertSettings(**{"resend_seconds": 30, "calm_seconds": 0.5, **settings})
     threads = [Pusher(url, told, stop, lease_seconds=2)]
     if webhooks:
-        threads.append(Sender(url, told, stop, lease_seconds=2))
+        threads.append(WebhookSender(url, told, stop, lease_seconds=2))
     for thread in threads:
         thread.start()
     try:

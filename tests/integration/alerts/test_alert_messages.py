@@ -10,8 +10,8 @@ import pytest
 from standardwebhooks import Webhook
 
 from stumble.alerts import subscriptions
-from stumble.alerts.alert_messages import Changes
-from stumble.alerts.publications import Feed
+from stumble.alerts.alert_messages import AlertMessages
+from stumble.alerts.publications import PublicationCursor
 from tests.integration.alerts.conftest import alerting, failure, lay, rewrite
 from tests.integration.alerts.test_alertmanager import eventually, now_us
 from tests.support.receiver import receiver
@@ -108,7 +108,7 @@ def test_an_alerter_killed_before_a_message_was_taken_loses_none_and_makes_none_
 
 
 def test_an_alert_and_its_message_are_laid_down_together_or_not_at_all(store, link, rules, monkeypatch):
-    mark, seen = Feed.mark, []
+    mark, seen = PublicationCursor.mark, []
 
     def dies_once(self, connection, last):
         counted = connection.execute("select (select count(*) from alerts), (select count(*) from deliveries)")
@@ -117,7 +117,7 @@ def test_an_alert_and_its_message_are_laid_down_together_or_not_at_all(store, li
             raise RuntimeError("killed")
         mark(self, connection, last)
 
-    monkeypatch.setattr(Feed, "mark", dies_once)
+    monkeypatch.setattr(PublicationCursor, "mark", dies_once)
     with receiver() as told, alerting(store, webhooks=True, rules=rules, webhook_networks=LOOPBACK):
         subscriptions.add(link, told.url, kinds=["alert"])
         lay(link, [failure(now_us())])
@@ -127,14 +127,14 @@ def test_an_alert_and_its_message_are_laid_down_together_or_not_at_all(store, li
         )
         eventually(lambda: link.execute("select count(delivered_at) from deliveries").fetchone() == (1,))
         assert seen == [(1, 1), (1, 1)]
-        over, ended = Changes.over, []
+        over, ended = AlertMessages.over, []
 
         def dies_once_more(self, connection, alerts, rules):
             ended.append(over(self, connection, alerts, rules))
             if len(ended) == 1:
                 raise RuntimeError("killed")
 
-        monkeypatch.setattr(Changes, "over", dies_once_more)
+        monkeypatch.setattr(AlertMessages, "over", dies_once_more)
         resolve(link)
         eventually(lambda: link.execute("select count(delivered_at) from deliveries").fetchone() == (2,))
     assert ended == [1, 1]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stumble.alerts.lease import Lease
-from stumble.alerts.publications import Feed
+from stumble.alerts.publications import PublicationCursor
 from tests.integration.alerts.conftest import failure, lay
 
 
@@ -15,7 +15,7 @@ def test_no_row_is_passed_over_where_transaction_ids_get_longer(link):
         link.execute("update publications set xid = %s::text::xid8 where subject_id = %s", (xid, row["failure_id"]))
     lease = Lease("feed")
     assert lease.held(link)
-    feed = Feed(lease)
+    feed = PublicationCursor(lease)
     feed.open(link)
     found = []
     while batch := feed.read(link, 1):

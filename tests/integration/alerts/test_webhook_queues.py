@@ -13,7 +13,7 @@ from stumble.alerts import sender as sender_module
 from stumble.alerts import subscriptions
 from stumble.alerts.pusher import Pusher
 from stumble.alerts.receivers import webhooks
-from stumble.alerts.sender import Sender
+from stumble.alerts.sender import WebhookSender
 from stumble.alerts.settings import AlertSettings
 from stumble.metrics.process import ProcessMetrics
 from stumble.store.partitions import EventPartitions
@@ -120,7 +120,7 @@ def test_the_alerter_tells_of_its_webhooks_and_lives(store, link, monkeypatch):
     assert value("stumble_webhook_attempts_total", result="given_up") == 0, "there from the start"
     stop = threading.Event()
     told = AlertSettings(webhook_networks=LOOPBACK)
-    sender = Sender(store, told, stop, metrics=metrics)
+    sender = WebhookSender(store, told, stop, metrics=metrics)
     pusher = Pusher(store, told, stop, metrics=metrics)
     with receiver() as at:
         at.answer = lambda number: (500, {}) if number == 1 else (200, {})
@@ -242,7 +242,7 @@ def test_a_subscriber_that_gives_no_answer_is_asked_one_by_one_until_it_does(sto
             now[0] -= 1
         if state[0] == "dead":
             raise OSError("connection refused")
-        return webhooks.Answer(200)
+        return webhooks.WebhookResponse(200)
 
     monkeypatch.setattr(webhooks.Webhooks, "_post", post)
     with alerting(store, webhooks=True):

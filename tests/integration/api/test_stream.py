@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from stumble.cli.ask import Api, Event
+from stumble.cli.ask import ApiClient, SseEvent
 from stumble.store.connect import connect
 from tests.integration.api.rows import Store
 from tests.integration.api.test_wait import until_held_back
@@ -21,12 +21,12 @@ class Listener(threading.Thread):
 
     def __init__(self, api: str, enough: int, place: str | None = None, **filters: Any) -> None:
         super().__init__(daemon=True)
-        self._api = Api(api)
+        self._api = ApiClient(api)
         self._stream = self._api.stream(filters, place)
         self._enough = enough
         self.opened = threading.Event()
         self.place = place
-        self.events: list[Event] = []
+        self.events: list[SseEvent] = []
         self.start()
         assert self.opened.wait(60)
 

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from stumble.cli.ask import Api
+from stumble.cli.ask import ApiClient
 from tests.integration.api.command import stumble
 from tests.integration.api.conftest import running_api
 from tests.support.asking import PATIENCE
@@ -81,7 +81,7 @@ def assert_stream(api: str, told: list[dict[str, Any]]) -> None:
     outcomes = {one["request_key"]: one["outcome"] for one in told}
     failures = {failure["failure_id"] for one in told for failure in one["failures"]}
     last: dict[str, Any] = {}
-    with Api(api) as client:
+    with ApiClient(api) as client:
         stream = client.stream({"after": "1-0"})
         for event in stream:
             if event.kind == "open":

@@ -9,9 +9,9 @@ from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from stumble.audit.offset_range import range_of
-from stumble.audit.topic import Decoding, records
+from stumble.audit.topic import DecodingJob, records
 from stumble.audit.unreadable import FORGOTTEN
-from stumble.deadletters.producer import DeadLetters
+from stumble.deadletters.producer import DeadLetterProducer
 from stumble.store.connect import connect
 from stumble.store.migrate import migrate
 from stumble.store.queries import query
@@ -33,7 +33,7 @@ def passed_over(kafka, new_database):
     with connect(world.url) as session:
         place = {"topic": world.topic, "topic_id": span.topic_id, "partitions": [0], "offsets": [3]}
         session.execute(query("create_offsets"), place)
-    decoding = Decoding(world.settings)
+    decoding = DecodingJob(world.settings)
     bad = [item for messages in records(world.settings, span) for item in decoding.readings(messages)[1]]
     world._producer = None  # it would miss the broker at the end of the run
     yield Store(world, world.url), bad
@@ -56,7 +56,7 @@ class EarlierTopics:
 
 def test_one_that_neither_store_nor_dead_letter_topic_has_is_missing(passed_over):
     store, (first, second, third) = passed_over
-    letters = DeadLetters(store.world.settings, "test")
+    letters = DeadLetterProducer(store.world.settings, "test")
     other = replace(second, record=EarlierTopics(second.record))
     assert letters.send([first, other, third]) == {}
     status, told = store.audit()
@@ -84,7 +84,7 @@ def test_one_that_the_store_has_not_come_to_is_late_and_not_missing(passed_over)
 def test_letters_that_retention_took_are_left_out(passed_over):
     store, (first, second, _) = passed_over
     settings = store.world.settings
-    assert DeadLetters(settings, "test").send([first, second]) == {}
+    assert DeadLetterProducer(settings, "test").send([first, second]) == {}
     first_left = TopicPartition(settings.topics.dlq, 0, 1)
     admin = AdminClient(settings.client_config())
     assert admin.delete_records([first_left])[first_left].result(30).low_watermark == 1

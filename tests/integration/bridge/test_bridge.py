@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from stumble.local.ports import LOOPBACK, free_port
-from stumble.outbox import Cursor, OutboxReader
+from stumble.outbox import OutboxCursor, OutboxReader
 from stumble.outbox.folders import places
 from stumble.wire import codec, schemas
 from tests.support.rabbitmq import LocalRabbit, require_rabbitmq
@@ -77,7 +77,7 @@ class Bridged:
     def events(self):
         found = []
         for place in places(str(self.folder / "outbox")):
-            reader, cursor = OutboxReader(place.path), Cursor()
+            reader, cursor = OutboxReader(place.path), OutboxCursor()
             while (chunk := reader.read(cursor, live=True)).end != cursor:
                 cursor = chunk.end
                 found += [codec.decode(schemas.EVENT, record.body) for record in chunk.records]

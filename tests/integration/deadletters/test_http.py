@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stumble.deadletters.reader import DeadLetterTopic
-from stumble.deadletters.status import States
+from stumble.deadletters.status import RedriveCounts
 from stumble.store.connect import connect
 from tests.integration.api.conftest import running_api
 from tests.integration.deadletters.test_redrive import listed, put, records, told
@@ -90,7 +90,7 @@ def test_who_may_ask_and_when_not(world, api):
     refused = api.post("/v1/dead-letters/redrive", json={}, headers={"Origin": "https://elsewhere.example"})
     assert refused.status_code == 400
     with connect(world.url) as session, DeadLetterTopic(world.settings) as topic:
-        with States(session, topic.topic_id, world.topic, 3).alone():
+        with RedriveCounts(session, topic.topic_id, world.topic, 3).alone():
             busy = api.post("/v1/dead-letters/redrive", json={})
             assert busy.status_code == 409
             assert "already" in busy.json()["detail"]

@@ -7,7 +7,7 @@ import json
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
-from stumble.deadletters.producer import FIRST_SEEN, REPLAYS, DeadLetters
+from stumble.deadletters.producer import FIRST_SEEN, REPLAYS, DeadLetterProducer
 from stumble.ingest.batch import BadRecord
 from stumble.ingest.errors import BadRecordError
 from stumble.store.connect import connect
@@ -38,7 +38,7 @@ def put(world: World, values: list[bytes], stage: str = "store") -> None:
     """Lay records in the dead letter topic that never were in the topic: only a re-drive brings them there."""
     records = [FromTopic(world, value, offset) for offset, value in enumerate(values)]
     bad = [BadRecord(one, *one.place, BadRecordError(stage, ValueError("refused then"))) for one in records]
-    assert DeadLetters(world.settings, "test").send(bad) == {}
+    assert DeadLetterProducer(world.settings, "test").send(bad) == {}
 
 
 def told(world: World, *words: str, status: int = 0) -> str:
@@ -188,7 +188,7 @@ def test_what_comes_back_again_and_again_parks(world):
 
 def test_what_is_not_the_projectors_is_left_alone(world):
     put(world, [framed(event())])
-    producer = DeadLetters(world.settings, "test")
+    producer = DeadLetterProducer(world.settings, "test")
     foreign = FakeRecord(framed(event()), (0, 0))  # from instance-actions without this world's prefix
     assert producer.send([BadRecord(foreign, 0, 0, BadRecordError("decode", ValueError("x")))]) == {}
     assert [item["state"] for item in listed(world)] == ["WAITING", "FOREIGN"]

@@ -10,9 +10,9 @@ from random import Random
 import pytest
 
 from stumble.alerts.lease import Lease, LeaseLostError
-from stumble.alerts.publications import Feed
+from stumble.alerts.publications import PublicationCursor
 from stumble.ingest import fold
-from stumble.ingest.rederive import Selection, rederive
+from stumble.ingest.rederive import InstanceSelection, rederive
 from stumble.store.connect import connect
 from tests.support.events import event, failure
 from tests.support.projection import eventually
@@ -31,7 +31,7 @@ LOCK = "select pg_advisory_xact_lock(7, %s)"
 def opened(session, seconds=10.0):
     lease = Lease("alerter", seconds)
     assert lease.held(session)
-    feed = Feed(lease)
+    feed = PublicationCursor(lease)
     feed.open(session)
     return lease, feed
 
@@ -131,7 +131,7 @@ def test_one_holds_the_lease_and_a_stale_ones_marks_are_rejected(store_url):
         assert other.token > stale.token
         with pytest.raises(LeaseLostError):
             feed.mark(session, rows[-1])
-        fresh = Feed(other)
+        fresh = PublicationCursor(other)
         fresh.open(session)
         assert [row.id for row in fresh.read(session, 10)] == [row.id for row in rows]
 
@@ -199,11 +199,11 @@ def test_a_change_of_rules_publishes_its_corrections(hand, monkeypatch):
         )
 
     before = published(hand)
-    assert rederive(hand.connection, "instance-actions", Selection()).publications == 0
+    assert rederive(hand.connection, "instance-actions", InstanceSelection()).publications == 0
     monkeypatch.setattr(fold, "derive_sets", stricter)
-    assert rederive(hand.connection, "instance-actions", Selection(), dry_run=True).publications == 1
+    assert rederive(hand.connection, "instance-actions", InstanceSelection(), dry_run=True).publications == 1
     assert published(hand) == before
-    assert rederive(hand.connection, "instance-actions", Selection()).failures == 1
+    assert rederive(hand.connection, "instance-actions", InstanceSelection()).failures == 1
     assert [(row[0], row[2]) for row in published(hand)[len(before) :]] == [("failure", 2)]
     assert hand.rows("select blame from failures") == [("USER",)]
     counted = dict(hand.rows("select metric || labels::text, sum(value) from counters group by 1"))

@@ -7,10 +7,10 @@ import random
 import pytest
 
 from stumble.clock import findings as find
-from stumble.clock.producers import Start
+from stumble.clock.producers import ProducerStart
 from stumble.ingest.decisions import DecisionJob
 from stumble.ingest.errors import FencedError
-from stumble.ingest.rederive import Selection, rederive
+from stumble.ingest.rederive import InstanceSelection, rederive
 from stumble.outcome.deadlines import deadlines
 from stumble.store.queries import query
 from tests.support.events import NOW_US, event
@@ -157,7 +157,7 @@ def test_who_is_not_where_the_store_is_decides_nothing(new_hand):
 
 def test_deriving_anew_takes_decisions_as_input(hand):
     stalled(hand, event(at=-2 * HOUR))
-    report = rederive(hand.connection, "instance-actions", Selection(), from_events=True)
+    report = rederive(hand.connection, "instance-actions", InstanceSelection(), from_events=True)
     assert (report.requests, report.publications) == (0, 0)
     assert outcomes(hand) == ["STALLED"]
 
@@ -185,7 +185,7 @@ def test_what_is_in_flight_on_a_dead_host_stalls(hand):
 
 
 def restarted(hand, host="host-1", at=-5):
-    start = Start(host, host, NOW_US + at * SECOND, NOW_US + at * SECOND)
+    start = ProducerStart(host, host, NOW_US + at * SECOND, NOW_US + at * SECOND)
     return find.on_restarted_hosts(hand.connection, [(hand.partition_of(event()), start)])
 
 

@@ -9,7 +9,7 @@ from psycopg._queries import PostgresQuery
 from psycopg.adapt import Transformer
 from psycopg.pq import ExecStatus
 
-from stumble.audit.stage import Stage
+from stumble.audit.stage import StagingTables
 from stumble.store.connect import connect
 from stumble.store.queries import load
 
@@ -23,7 +23,7 @@ PREPARED = sorted(name for name, text in load().items() if not text.startswith("
 @pytest.fixture(scope="module")
 def session(migrated, new_database):
     with connect(new_database(migrated)) as opened:
-        Stage(opened).create()  # what some statements ask for is temporary
+        StagingTables(opened).create()  # what some statements ask for is temporary
         yield opened
 
 

@@ -10,7 +10,7 @@ import pytest
 from psycopg.errors import SerializationFailure
 
 from stumble.ingest import factsets
-from stumble.ingest.batch import Batch, Span
+from stumble.ingest.batch import Batch, OffsetSpan
 from stumble.ingest.errors import FencedError, MissedVersionError, NulTextError
 from stumble.simulator import Disturbance
 from stumble.store import partitions
@@ -224,7 +224,7 @@ def test_an_event_whose_partition_was_dropped_is_absorbed_by_its_request(hand):
 
 def test_nul_in_text_is_replaced(hand):
     dirty = framed(event(host="a~b")).replace(b"a~b", b"a\x00b")
-    batch = Batch([hand.reader.read(FakeRecord(dirty, (0, 0)), dirty, 0, 0)], [], {0: Span(0, 1)})
+    batch = Batch([hand.reader.read(FakeRecord(dirty, (0, 0)), dirty, 0, 0)], [], {0: OffsetSpan(0, 1)})
     with pytest.raises(NulTextError):
         hand.ledger.apply(hand.connection, batch)
     for reading in batch.readings:

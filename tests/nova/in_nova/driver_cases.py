@@ -19,7 +19,7 @@ from oslo_config import cfg
 from oslo_messaging.notify import notifier
 
 from stumble.nova import driver, options, tap
-from stumble.outbox import Cursor, OutboxReader
+from stumble.outbox import OutboxCursor, OutboxReader
 from stumble.outbox.folders import places
 from stumble.wire.codec import decode
 from stumble.wire.schemas import EVENT
@@ -65,7 +65,7 @@ class DriverCase(unittest.TestCase):
     def events(self):
         found = []
         for place in places(str(self.outbox)):
-            reader, cursor, before = OutboxReader(place.path), Cursor(), None
+            reader, cursor, before = OutboxReader(place.path), OutboxCursor(), None
             while cursor != before:
                 chunk = reader.read(cursor, live=True)
                 found += [decode(EVENT, record.body) for record in chunk.records]

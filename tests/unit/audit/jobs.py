@@ -7,7 +7,7 @@ import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from stumble.audit.worker_pool import Crew
+from stumble.audit.worker_pool import WorkerPool
 from stumble.wire.errors import StumbleError
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Unportable(Exception):
 
 def waiting_crew() -> None:
     """Start helpers, say their process ids, and wait for ever."""
-    crew = Crew()
+    crew = WorkerPool()
     crew.gather(3)
     crew.helpers[0].begin(Double())
     print(*(helper._process.pid for helper in crew.helpers), flush=True)

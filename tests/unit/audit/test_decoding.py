@@ -20,6 +20,6 @@ def test_a_registry_that_stays_away_is_named_instead_of_waited_for_without_end(m
     url = f"http://127.0.0.1:{free_port()}"
     record: dict[str, Any] = {"partition": 0, "offset": 7, "value": frame_confluent(5, b"x"), "headers": None}
     message = SimpleNamespace(**{name: lambda value=value: value for name, value in record.items()})
-    decoding = topic.Decoding(KafkaSettings(schema_registry_url=url))
+    decoding = topic.DecodingJob(KafkaSettings(schema_registry_url=url))
     with pytest.raises(RegistryUnavailable, match=f"{url} does not answer"):
         decoding.readings([cast("Any", message)])

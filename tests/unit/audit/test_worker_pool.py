@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stumble.audit.offset_range import Range
-from stumble.audit.parallel_map import Lanes
-from stumble.audit.worker_pool import Crew, merged, processes_for
+from stumble.audit.offset_range import OffsetRange
+from stumble.audit.parallel_map import ParallelMap
+from stumble.audit.worker_pool import WorkerPool, merged, processes_for
 from stumble.wire.errors import StumbleError
 from tests.unit.audit.jobs import Count, Double
 
@@ -24,8 +24,8 @@ pytestmark = pytest.mark.timeout(120)
 
 
 @pytest.fixture(scope="module")
-def crew() -> Iterator[Crew]:
-    with Crew() as found:
+def crew() -> Iterator[WorkerPool]:
+    with WorkerPool() as found:
         found.gather(3)
         yield found
 
@@ -34,7 +34,7 @@ def crew() -> Iterator[Crew]:
 def test_every_partition_is_in_one_share_and_shares_are_about_equal(sizes, shares):
     starts = {partition: start for partition, (start, _) in sizes.items()}
     ends = {partition: start + size for partition, (start, size) in sizes.items()}
-    parts = Range("t", "id", starts, ends, starts).shared(shares)
+    parts = OffsetRange("t", "id", starts, ends, starts).shared(shares)
     assert len(parts) == shares
     assert sorted(p for part in parts for p in part.ends) == sorted(ends)
     assert {p: end for part in parts for p, end in part.ends.items()} == ends
@@ -58,7 +58,7 @@ def test_lanes_do_every_chunk_once_wherever(crew):
         return helper.hear()
 
     for _ in range(2):
-        with Lanes([lambda number: 2 * number], crew.helpers, Double(), ask) as lanes:
+        with ParallelMap([lambda number: 2 * number], crew.helpers, Double(), ask) as lanes:
             results = [result for _, ended in lanes.run(range(20, 320)) for result in ended]
         assert results == [2 * number for number in range(20, 320)]
 
@@ -75,7 +75,7 @@ def test_what_a_job_raises_is_raised_here(crew, number, words):
 
 
 def test_a_helper_that_dies_is_told_in_one_sentence():
-    with Crew() as crew:
+    with WorkerPool() as crew:
         crew.gather(2)
         (helper,) = crew.helpers
         helper.begin(Double())

@@ -10,7 +10,7 @@ import pytest
 from stumble.bridge.settings import TransportSettings
 from stumble.checks.catalogue import CHECKS
 from stumble.checks.clocks import judged
-from stumble.checks.model import Check, Elsewhere, Level, Scope, fine, wrong
+from stumble.checks.model import Check, CheckContext, CheckedElsewhere, CheckLevel, fine, wrong
 from stumble.checks.mounts import mount_of
 from stumble.checks.novaconf import transports_of
 from stumble.checks.runner import chosen, run
@@ -38,7 +38,7 @@ def lack(_):
 
 
 def depend(_):
-    raise Elsewhere("base", "no answer", "start it")
+    raise CheckedElsewhere("base", "no answer", "start it")
 
 
 def tell_all(scope):
@@ -53,31 +53,31 @@ def check(function, name="one", seconds=5, applies=lambda _: True, without=""):
 
 
 def scope(**more):
-    return Scope(Settings(database_url="postgresql://u:s3cret-pw@db/x"), **more)
+    return CheckContext(Settings(database_url="postgresql://u:s3cret-pw@db/x"), **more)
 
 
 def test_a_check_that_hangs_is_given_up_and_the_others_are_told():
     begin = time.monotonic()
     hanging, well = run([check(hang, seconds=0.3), check(lambda _: [fine("a", "b")], "two")], scope())
-    assert hanging.level is Level.WRONG
+    assert hanging.level is CheckLevel.WRONG
     assert "given up" in hanging.findings[0].says
-    assert well.level is Level.FINE
+    assert well.level is CheckLevel.FINE
     assert time.monotonic() - begin < 60
 
 
 def test_a_check_that_fails_or_lacks_a_library_is_a_finding():
     failed, lacking = run([check(fail), check(lack, "two")], scope())
-    assert [item.level for item in failed.findings] == [Level.FINE, Level.WRONG]
+    assert [item.level for item in failed.findings] == [CheckLevel.FINE, CheckLevel.WRONG]
     assert "out of the blue" in failed.findings[1].says
     assert lacking.findings[0].todo == "pip install 'stumble[relay]'"
-    assert lacking.level is Level.SKIPPED
+    assert lacking.level is CheckLevel.SKIPPED
 
 
 def test_what_another_check_tells_is_told_once():
     (alone,) = run([check(depend)], scope())
-    assert (alone.level, alone.findings[0].todo) == (Level.WRONG, "start it")
+    assert (alone.level, alone.findings[0].todo) == (CheckLevel.WRONG, "start it")
     _, beside = run([check(lambda _: [], "base"), check(depend)], scope())
-    assert beside.level is Level.SKIPPED
+    assert beside.level is CheckLevel.SKIPPED
 
 
 def test_what_is_not_configured_is_skipped_unless_it_is_asked_for():
@@ -100,7 +100,7 @@ def test_all_kinds_of_secrets_are_known():
     )
     buses = (TransportSettings(name="bus", url="rabbit://a:first-pw@h1:5672,b:second-pw@h2:5672/v"),)
     settings = Settings(kafka=kafka, database_url="host=db user=u password='with space'")
-    values = set(Secrets.of(Scope(settings, transports=buses)).values)
+    values = set(Secrets.of(CheckContext(settings, transports=buses)).values)
     assert {"in-url", "of-registry", "of-sasl", "of-key", "first-pw", "second-pw", "with space"} <= values
     assert "harmless" not in values
     assert without_password("https://u:p@host:1/x?y=1") == "https://host:1/x?y=1"
@@ -179,4 +179,4 @@ def test_checks_that_import_a_package_and_a_part_of_it_at_once_get_both_whole(tm
     monkeypatch.syspath_prepend(tmp_path)
     targets = ("imported_by_two:look_too", "imported_by_two.part:look") * 3
     results = run([Check(str(number), "", target, "cli") for number, target in enumerate(targets)], scope())
-    assert [one.level for one in results] == [Level.FINE] * 6, [one.findings for one in results]
+    assert [one.level for one in results] == [CheckLevel.FINE] * 6, [one.findings for one in results]

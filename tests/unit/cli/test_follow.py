@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from stumble.cli.ask import Format
+from stumble.cli.ask import OutputFormat
 from stumble.cli.failures import _Printer
 
 RECORD = {
@@ -28,7 +28,7 @@ def message(revision: int, status: str = "CURRENT", **changes: object) -> dict:
     return {"subject_id": "f-1", "revision": revision, "status": status, "record": {**RECORD, **changes}}
 
 
-def shown(capsys: pytest.CaptureFixture[str], *messages: dict, format_: Format = Format.TABLE) -> list[str]:
+def shown(capsys: pytest.CaptureFixture[str], *messages: dict, format_: OutputFormat = OutputFormat.TABLE) -> list[str]:
     printer = _Printer(format_)
     for item in messages:
         printer.streamed(item)
@@ -55,5 +55,5 @@ def test_the_same_revision_twice_is_one_line(capsys: pytest.CaptureFixture[str])
 
 
 def test_programs_get_every_revision(capsys: pytest.CaptureFixture[str]) -> None:
-    lines = shown(capsys, message(1), message(2, effect="NONE"), format_=Format.JSON)
+    lines = shown(capsys, message(1), message(2, effect="NONE"), format_=OutputFormat.JSON)
     assert [json.loads(line)["revision"] for line in lines] == [1, 2]

@@ -13,7 +13,7 @@ import pytest
 
 from stumble.cli.root import run
 from stumble.emitter import Emitter
-from stumble.outbox import Envelope, Record
+from stumble.outbox import Envelope, OutboxRecord
 from stumble.outbox.folders import places
 from stumble.relay.cursors import CursorFile, Progress
 from stumble.relay.rejected import write_rejected
@@ -42,11 +42,11 @@ def segment(outbox: Path) -> Path:
 
 def deliver(outbox: Path, count: int) -> None:
     """Let the relay's cursor stand behind so many events."""
-    from stumble.outbox import Cursor, OutboxReader
+    from stumble.outbox import OutboxCursor, OutboxReader
 
     (place,) = places(str(outbox))
     reader = OutboxReader(place.path)
-    record = reader.read(Cursor(1, 0), live=True).records[count]
+    record = reader.read(OutboxCursor(1, 0), live=True).records[count]
     reader.close()
     (outbox / "relay").mkdir()
     cursors = CursorFile(outbox / "relay" / "cursors")
@@ -90,7 +90,7 @@ def test_ls_lists_what_was_set_aside(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, outbox: Path
 ) -> None:
     (outbox / "relay").mkdir()
-    record = Record(16, 9, Envelope(b"12345678", 1, bytes(16), b"key"), b"body")
+    record = OutboxRecord(16, 9, Envelope(b"12345678", 1, bytes(16), b"key"), b"body")
     write_rejected(outbox / "relay", "uid-0/x", 1, [(record, "Broker: Message size too large")])
     for columns in ("80", "200"):
         monkeypatch.setenv("COLUMNS", columns)

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 import typer
 
-from stumble.cli.commands import COMMANDS, Command
+from stumble.cli.commands import COMMANDS, LazyCommand
 from stumble.cli.root import run
 from stumble.runtime.explain import explain
 from stumble.wire.errors import StumbleError
@@ -28,7 +28,7 @@ def call(monkeypatch: pytest.MonkeyPatch):
         module = types.ModuleType("probe_command")
         module.app = app
         monkeypatch.setitem(sys.modules, "probe_command", module)
-        return run(["probe", *argv], [Command("X", "probe", "probe_command:app", "relay", "probe")])
+        return run(["probe", *argv], [LazyCommand("X", "probe", "probe_command:app", "relay", "probe")])
 
     return runner
 
@@ -92,7 +92,7 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
-def test_a_base_install_names_the_extra(command: Command, tmp_path) -> None:
+def test_a_base_install_names_the_extra(command: LazyCommand, tmp_path) -> None:
     """No typer, nothing: ``-S`` hides all installed packages but the source roots stay."""
     done = subprocess.run(
         [sys.executable, "-S", "-m", "stumble.cli", command.name],

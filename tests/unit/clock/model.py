@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from stumble.clock.partition_watch import Watch
-from stumble.clock.producers import RELAY, Fleet, Word
+from stumble.clock.partition_watch import PartitionWatch
+from stumble.clock.producers import RELAY, ProducerReport, ProducerReports
 
 STEP = 10
 SECOND = 1_000_000
@@ -42,7 +42,7 @@ class Pipeline:
     def __post_init__(self) -> None:
         self.at = {name: Host() for name in self.hosts}
         self.log: list[tuple[int, int, bool, int]] = []  # when, request, end, sent at
-        self.said: list[Word] = []
+        self.said: list[ProducerReport] = []
         self.last: dict[int, tuple[int, int]] = {}  # request: last sign, when it was stored
         self.ended: set[int] = set()
         self.stalled: dict[int, tuple[int, str]] = {}
@@ -84,7 +84,11 @@ class Pipeline:
 
     def _store(self, now: int) -> None:
         if self.fleet is None or self.watch is None:
-            self.fleet, self.watch, self.heard = Fleet(SILENT, 45), Watch(SILENT, SETTLE, 2 * STEP), 0
+            self.fleet, self.watch, self.heard = (
+                ProducerReports(SILENT, 45),
+                PartitionWatch(SILENT, SETTLE, 2 * STEP),
+                0,
+            )
         latest = {one.host: one for one in self.said[self.heard :]}
         self.heard = len(self.said)
         for at, number, end, _ in self.log[self.stored : self.stored + self.drain * 2]:
@@ -117,7 +121,7 @@ class Pipeline:
         return next(host for at, host in reversed(self.requests[number].signs) if at <= last)
 
 
-def word(host: str, at: int, oldest: int | None = None, **known: object) -> Word:
+def word(host: str, at: int, oldest: int | None = None, **known: object) -> ProducerReport:
     fields = {
         "host": host,
         "process": RELAY,
@@ -130,4 +134,4 @@ def word(host: str, at: int, oldest: int | None = None, **known: object) -> Word
         "starting": False,
         "ready_at": None,
     }
-    return Word(**(fields | known))
+    return ProducerReport(**(fields | known))

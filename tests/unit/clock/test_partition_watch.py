@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stumble.clock.partition_watch import Watch
-from stumble.clock.producers import Fleet
+from stumble.clock.partition_watch import PartitionWatch
+from stumble.clock.producers import ProducerReports
 from tests.unit.clock.model import DEADLINE, SECOND, SILENT, Pipeline, Request, word
 
 HOUR = 3600
@@ -85,7 +85,7 @@ def test_a_dead_host_holds_the_others_deadlines_back_only_until_it_counts_as_dea
 
 
 def test_without_any_relay_nothing_is_concluded():
-    fleet, watch = Fleet(600, 45), Watch(600, 60, 20)
+    fleet, watch = ProducerReports(600, 45), PartitionWatch(600, 60, 20)
     for now in range(0, 5000, 10):
         watch.look(fleet, 0, now)
         watch.mark(0, now * SECOND, now, fleet.relays)
@@ -93,7 +93,7 @@ def test_without_any_relay_nothing_is_concluded():
 
 
 def test_a_process_that_was_stopped_for_hours_counts_none_of_them():
-    fleet, watch = Fleet(600, 45), Watch(600, 60, 20)
+    fleet, watch = ProducerReports(600, 45), PartitionWatch(600, 60, 20)
     for now in [*range(0, 300, 10), *range(20_000, 20_100, 10)]:
         fleet.hear([word("h1", now)] if now < 300 else [], now)
         watch.look(fleet, 0, now)
@@ -102,7 +102,7 @@ def test_a_process_that_was_stopped_for_hours_counts_none_of_them():
 
 
 def test_the_watermark_waits_for_what_a_host_holds_back():
-    fleet, watch = Fleet(600, 45), Watch(600, 60, 20)
+    fleet, watch = ProducerReports(600, 45), PartitionWatch(600, 60, 20)
     for now in range(0, 600, 10):
         fleet.hear([word("h1", now), word("h2", now, oldest=50)], now)
         watch.look(fleet, 7, now)
@@ -111,7 +111,7 @@ def test_the_watermark_waits_for_what_a_host_holds_back():
 
 
 def test_a_partition_that_lags_concludes_nothing():
-    fleet, watch = Fleet(600, 45), Watch(600, 60, 20)
+    fleet, watch = ProducerReports(600, 45), PartitionWatch(600, 60, 20)
     for now in range(0, 3000, 10):
         fleet.hear([word("h1", now)], now)
         watch.look(fleet, 6, now)

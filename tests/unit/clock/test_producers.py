@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from stumble.clock.partition_watch import Watch
-from stumble.clock.producers import Fleet, Start
+from stumble.clock.partition_watch import PartitionWatch
+from stumble.clock.producers import ProducerReports, ProducerStart
 from tests.unit.clock.model import SECOND, word
 
 DAY = 24 * 3600
@@ -17,14 +17,14 @@ def compute(process: str, at: int, started: int, *, host: str = "h1", **known: o
     )
 
 
-def starts(*words) -> list[Start]:
-    fleet = Fleet(600, 45)
+def starts(*words) -> list[ProducerStart]:
+    fleet = ProducerReports(600, 45)
     fleet.hear(words, 0)
     return fleet.starts()
 
 
-def start(began: int, settled: int) -> list[Start]:
-    return [Start("h1", "r1", began * SECOND, settled * SECOND)]
+def start(began: int, settled: int) -> list[ProducerStart]:
+    return [ProducerStart("h1", "r1", began * SECOND, settled * SECOND)]
 
 
 def test_a_compute_that_is_ready_has_started_when_it_says() -> None:
@@ -54,7 +54,7 @@ def test_one_that_died_again_is_not_judged() -> None:
     ],
 )
 def test_the_one_before_it_must_be_gone(before, found) -> None:
-    fleet = Fleet(600, 45)
+    fleet = ProducerReports(600, 45)
     fleet.hear([before, compute("b", 110, 100, ready_at=105 * SECOND)], 0)
     assert ([one.host for one in fleet.starts() if one.started_at == 100 * SECOND] == ["h1"]) is found
 
@@ -64,7 +64,7 @@ def test_other_services_do_not_count() -> None:
 
 
 def test_an_older_word_changes_nothing_and_words_of_the_dead_are_forgotten() -> None:
-    fleet = Fleet(600, 45)
+    fleet = ProducerReports(600, 45)
     fleet.hear([word("r1", DAY * 3), compute("a", DAY * 3, 10, alive=False)], 0)
     fleet.hear([compute("a", DAY * 2, 10)], 0)
     assert fleet.hosts_of("r1") == {"r1", "h1"}
@@ -73,13 +73,13 @@ def test_an_older_word_changes_nothing_and_words_of_the_dead_are_forgotten() -> 
 
 
 def test_a_host_that_left_long_before_the_others_spoke_last_is_no_longer_of_the_fleet() -> None:
-    fleet = Fleet(600, 45)
+    fleet = ProducerReports(600, 45)
     fleet.hear([word("r1", DAY), word("r2", 3 * DAY)], 0)
     assert set(fleet.relays) == {"r2"}
 
 
 def test_the_fleet_speaks_while_at_least_half_of_it_is_heard() -> None:
-    fleet = Fleet(600, 45)
+    fleet = ProducerReports(600, 45)
     assert not fleet.speaks(0)
     for at in (10, 20):
         fleet.hear([word("r1", at), word("r2", at)], at)
@@ -92,7 +92,7 @@ def test_the_fleet_speaks_while_at_least_half_of_it_is_heard() -> None:
 
 
 def test_a_host_returns_once_after_its_silence() -> None:
-    fleet, watch = Fleet(60, 45), Watch(60, 0, 20)
+    fleet, watch = ProducerReports(60, 45), PartitionWatch(60, 0, 20)
     returns = []
     for now in range(0, 600, 10):
         heard = ["r1", "r2"] if now < 200 or now >= 400 else ["r1"]

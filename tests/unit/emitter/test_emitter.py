@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stumble.emitter import Emitter, describe, failure_token
-from stumble.outbox import Cursor, OutboxReader, Record
+from stumble.outbox import OutboxCursor, OutboxReader, OutboxRecord
 from stumble.outbox.folders import places
 from stumble.wire.codec import decode
 from stumble.wire.schemas import EVENT
@@ -26,10 +26,10 @@ def emitter(path: Path, **options: Any) -> Emitter:
     return Emitter(path, **{"service": "svc", "host": "h1"} | options)
 
 
-def records(path: Path) -> list[Record]:
-    found: list[Record] = []
+def records(path: Path) -> list[OutboxRecord]:
+    found: list[OutboxRecord] = []
     for place in places(str(path)):
-        reader, cursor = OutboxReader(place.path), Cursor()
+        reader, cursor = OutboxReader(place.path), OutboxCursor()
         while (chunk := reader.read(cursor, live=True)).end != cursor:
             found += chunk.records
             cursor = chunk.end

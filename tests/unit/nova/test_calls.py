@@ -4,7 +4,7 @@ import sys
 from types import SimpleNamespace
 
 from stumble.nova import calls, service
-from stumble.nova.states import States
+from stumble.nova.states import SavedStates
 
 UUID = "178b0921-8f85-4257-88b6-2e743b5a975c"
 
@@ -89,7 +89,7 @@ def test_hypervisor_type():
 
 
 def test_states_are_bounded_and_the_last_one_counts():
-    states = States(limit=2)
+    states = SavedStates(limit=2)
     states.saved("a", "req-1", "active", None)
     states.saved("b", "req-1", "active", None)
     states.saved("a", "req-1", "error", "deleting")
@@ -104,7 +104,7 @@ def test_states_are_bounded_and_the_last_one_counts():
 
 
 def test_what_is_handed_to_a_step_is_newer_than_what_was_saved_before():
-    states = States()
+    states = SavedStates()
     states.saved("a", "req-1", "active", "resize_prep")
     states.handed("a", "req-1", {"vm_state": "resized", "task_state": None})
     assert states.corrected({"vm_state": "refreshed"}, "a", "req-1") == {"vm_state": "refreshed"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from pathlib import Path
 
-from stumble.outbox import Cursor, Damage, Envelope, OutboxReader, Record, pack
+from stumble.outbox import Damage, Envelope, OutboxCursor, OutboxReader, OutboxRecord, pack
 from stumble.outbox.folders import places
 
 FINGERPRINT = b"12345678"
@@ -20,10 +20,10 @@ def only_folder(directory: Path) -> Path:
     return Path(place.path)
 
 
-def read_all(folder: Path, *, live: bool = True, max_bytes: int = 4096) -> tuple[list[Record], list[Damage], int]:
+def read_all(folder: Path, *, live: bool = True, max_bytes: int = 4096) -> tuple[list[OutboxRecord], list[Damage], int]:
     """Read a folder to its end as the relay does; return records, damages and bytes of torn pieces."""
-    reader, cursor = OutboxReader(folder), Cursor()
-    records: list[Record] = []
+    reader, cursor = OutboxReader(folder), OutboxCursor()
+    records: list[OutboxRecord] = []
     damages: list[Damage] = []
     torn = 0
     while True:

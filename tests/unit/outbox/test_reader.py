@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stumble.outbox import Cursor, Envelope, OutboxReader, pack
+from stumble.outbox import Envelope, OutboxCursor, OutboxReader, pack
 from stumble.outbox.reader import NewerFormat
 from stumble.outbox.record import segment_header
 from tests.unit.outbox.helpers import packed, read_all
@@ -39,7 +39,7 @@ def test_torn_tail_is_cut_once_the_segment_is_final(tmp_path: Path, cut: int) ->
 def test_record_in_the_making_is_waited_for(tmp_path: Path) -> None:
     path = segment(tmp_path, ONE, TWO[:20])
     reader = OutboxReader(tmp_path)
-    chunk = reader.read(Cursor(1, 0), live=True)
+    chunk = reader.read(OutboxCursor(1, 0), live=True)
     assert [r.body for r in chunk.records] == [b"one"]
     assert reader.read(chunk.end, live=True).end == chunk.end
     assert not reader.has_more(chunk.end)
@@ -106,7 +106,7 @@ def test_newer_format_is_refused(tmp_path: Path) -> None:
     data[8] = 2
     path.write_bytes(data)
     with pytest.raises(NewerFormat, match="upgrade"):
-        OutboxReader(tmp_path).read(Cursor(1, 0), live=True)
+        OutboxReader(tmp_path).read(OutboxCursor(1, 0), live=True)
 
 
 def test_envelope_of_a_later_release_is_read(tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_links_and_devices_are_not_followed(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "00000001.seg").symlink_to(secret)
     with pytest.raises(OSError, match="symbolic"):
-        OutboxReader(folder).read(Cursor(1, 0), live=False)
+        OutboxReader(folder).read(OutboxCursor(1, 0), live=False)
 
 
 def test_segment_of_the_first_release_is_read_for_ever(tmp_path: Path) -> None:

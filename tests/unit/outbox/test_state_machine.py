@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from stumble.outbox import Cursor, OutboxReader, OutboxWriter
+from stumble.outbox import OutboxCursor, OutboxReader, OutboxWriter
 from stumble.outbox import segment as segment_module
 from stumble.outbox.folders import segment_path
 from stumble.outbox.record import MARK, RECORD_HEADER
@@ -47,7 +47,7 @@ class OutboxMachine(RuleBasedStateMachine):
         self.folders: dict[str, list[bytes]] = {}  # accepted bodies in order, None where damaged
         self.places: dict[str, dict[bytes, tuple[int, int, int]]] = {}
         self.seen: dict[str, list[bytes]] = {}
-        self.cursors: dict[str, Cursor] = {}
+        self.cursors: dict[str, OutboxCursor] = {}
         self.damages: dict[str, int] = {}
         self.damaged: dict[str, set[bytes]] = {}
         self.alive: dict[str, bool] = {}
@@ -119,7 +119,7 @@ class OutboxMachine(RuleBasedStateMachine):
         """Flip a bit of a record that was not read yet and has a sound one behind it in its segment."""
         choices = []
         for path in self.folders:
-            reader, cursor = OutboxReader(path), self.cursors.get(path, Cursor())
+            reader, cursor = OutboxReader(path), self.cursors.get(path, OutboxCursor())
             while (chunk := reader.read(cursor, live=True)).end != cursor:
                 choices += [(path, chunk.start.segment, record) for record in chunk.records[:-1]]
                 cursor = chunk.end
@@ -142,7 +142,7 @@ class OutboxMachine(RuleBasedStateMachine):
         self._read(path, max_bytes, steps=3)
 
     def _read(self, path: str, max_bytes: int, steps: int) -> None:
-        reader, cursor = OutboxReader(path), self.cursors.get(path, Cursor())
+        reader, cursor = OutboxReader(path), self.cursors.get(path, OutboxCursor())
         for _ in range(steps):
             chunk = reader.read(cursor, live=self.alive[path], max_bytes=max_bytes)
             if chunk.end == cursor:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stumble.outcome.deadlines import DEADLINES, UNKNOWN, DeadlineError, deadlines, spoken, table
+from stumble.outcome.deadlines import DEADLINES, UNKNOWN, DeadlineError, deadlines, format_duration, table
 from stumble.outcome.rules import ACTIONS
 from stumble.settings.base import SettingsError, load
 
@@ -70,4 +70,4 @@ def test_a_length_of_time_that_is_none_is_one_clear_sentence(value: str, monkeyp
     [(1, "1 second"), (60, "1 minute"), (1200, "20 minutes"), (5400, "90 minutes"), (86400, "24 hours")],
 )
 def test_spoken(seconds: float, words: str) -> None:
-    assert spoken(seconds) == words
+    assert format_duration(seconds) == words

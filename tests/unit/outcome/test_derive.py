@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from stumble.emitter.scopes import Action
+from stumble.emitter.scopes import ActionScope
 from stumble.outcome.derive import derive
 from stumble.outcome.facts import MAX_FACTS, Fact, fact_of, union
 from stumble.outcome.records import INTERRUPTED, Decision, RequestRecord
@@ -205,7 +205,7 @@ class Library:
 
     def __init__(self) -> None:
         self.facts: list[Fact] = []
-        self.action = Action(self._emit, {"action": "backup-volume", "request_id": "req-1", "host": "h1"})
+        self.action = ActionScope(self._emit, {"action": "backup-volume", "request_id": "req-1", "host": "h1"})
 
     def _emit(self, event: Mapping[str, Any]) -> bool:
         at = dsl.T0 + len(self.facts)

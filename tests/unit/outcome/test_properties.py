@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from stumble.outcome import diff as differ
 from stumble.outcome import rules, signals
 from stumble.outcome.derive import derive
-from stumble.outcome.facts import Extra, Fact, Origin, Sighting, has_context, pack, union, unpack
+from stumble.outcome.facts import EventOrigin, Fact, FactExtra, FactSighting, has_context, pack, union, unpack
 from stumble.outcome.records import IN_PROGRESS, FailureRecord, RequestRecord
 from tests.unit.outcome import dsl
 from tests.unit.outcome.scenarios import SCENARIOS
@@ -30,8 +30,8 @@ class Store:
         self.context = False
         self.rows: dict[str, RequestRecord] = {}
         self.failures: dict[str, Any] = {}
-        self.entered: Counter[differ.Counter] = Counter()
-        self.left: Counter[differ.Counter] = Counter()
+        self.entered: Counter[differ.CounterKey] = Counter()
+        self.left: Counter[differ.CounterKey] = Counter()
         self.heard: dict[tuple[str, str], differ.Publication] = {}
         self.spoken: list[differ.Publication] = []
         self.names: dict[str, str] = {}
@@ -137,7 +137,7 @@ _CLASSES = ["NoValidHost", "MaxRetriesExceeded", "BuildAbortException", "Resched
 _CLASSES += ["UnexpectedDeletingTaskStateError", "MigrationPreCheckError", "libvirtError", "RemoteError", "ResizeError"]
 
 _SIGHTINGS = st.builds(
-    Sighting,
+    FactSighting,
     exception=st.sampled_from(_CLASSES),
     chain=st.lists(st.sampled_from(_CLASSES), max_size=2).map(tuple),
     code=st.none(),
@@ -150,7 +150,7 @@ _SIGHTINGS = st.builds(
     detail=st.booleans(),
 )
 _EXTRAS = st.builds(
-    Extra,
+    FactExtra,
     migration_id=st.none(),
     migration_type=st.sampled_from([None, "live-migration", "migration"]),
     migration_status=st.sampled_from([None, "error", "completed", "cancelled", "running"]),
@@ -164,7 +164,7 @@ _EXTRAS = st.builds(
 )
 _USERS = st.sampled_from([None, "user"])
 _ORIGINS = st.builds(
-    lambda request_id, service, host, user: Origin(
+    lambda request_id, service, host, user: EventOrigin(
         request_id, service, host, *([None] * 7), user, user, None, ("rack", "r1") if user else ()
     ),
     st.sampled_from([None, "req-1", "req-2", "req-3"]),

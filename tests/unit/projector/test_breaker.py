@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stumble.projector.breaker import Breaker
+from stumble.projector.breaker import CircuitBreaker
 
 RUN = 5
 
@@ -14,7 +14,7 @@ def nobody(_: int) -> int:
     return 0
 
 
-def through(breaker: Breaker, marks: list[bool], sizes: list[int]) -> tuple[int, int | None]:
+def through(breaker: CircuitBreaker, marks: list[bool], sizes: list[int]) -> tuple[int, int | None]:
     """Feed records in batches; returns how far it came, and where it stopped."""
     at = 0
     for size in [*sizes, len(marks)]:
@@ -28,7 +28,7 @@ def through(breaker: Breaker, marks: list[bool], sizes: list[int]) -> tuple[int,
 
 @given(st.lists(st.booleans(), max_size=60), st.lists(st.integers(1, 20), max_size=8))
 def test_it_stops_where_a_run_gets_too_long_however_it_is_cut(marks, sizes):
-    came, stopped = through(Breaker(RUN, 1.0), marks, sizes)
+    came, stopped = through(CircuitBreaker(RUN, 1.0), marks, sizes)
     text = "".join("x" if bad else "." for bad in marks)
     first = text.find("x" * (RUN + 1))
     assert stopped == (first + RUN if first >= 0 else None)
@@ -38,7 +38,7 @@ def test_it_stops_where_a_run_gets_too_long_however_it_is_cut(marks, sizes):
 @given(st.sampled_from([1, 2, 3, 4, 6, 7, 8, 9]))
 def test_a_share_of_bad_records_is_too_many_but_not_before_there_are_a_hundred(bad_of_ten):
     marks = [number % 10 < bad_of_ten for number in range(3000)]
-    _, stopped = through(Breaker(0, 0.5), marks, [100] * 30)
+    _, stopped = through(CircuitBreaker(0, 0.5), marks, [100] * 30)
     if bad_of_ten < 5:
         assert stopped is None
     else:
@@ -48,7 +48,7 @@ def test_a_share_of_bad_records_is_too_many_but_not_before_there_are_a_hundred(b
 
 
 def test_what_was_held_back_goes_on_when_it_is_good_or_let_through():
-    breaker = Breaker(RUN, 1.0)
+    breaker = CircuitBreaker(RUN, 1.0)
     _, stopped = through(breaker, [True] * 20, [])
     assert stopped == RUN
     for _ in range(3):  # read again and again, it is still bad
@@ -59,7 +59,7 @@ def test_what_was_held_back_goes_on_when_it_is_good_or_let_through():
 
 
 def test_what_the_store_refuses_is_counted_by_partition():
-    breaker = Breaker(RUN, 1.0)
+    breaker = CircuitBreaker(RUN, 1.0)
     for offset in range(RUN):
         assert breaker.refused(0, offset, nobody) is None
         assert breaker.refused(1, offset, nobody) is None
@@ -70,7 +70,7 @@ def test_what_the_store_refuses_is_counted_by_partition():
 
 
 def test_what_others_read_meanwhile_is_not_counted_and_what_is_held_back_stays_so():
-    breaker = Breaker(RUN, 1.0)
+    breaker = CircuitBreaker(RUN, 1.0)
     assert breaker.look(0, [(number, True) for number in range(RUN - 1)], nobody) is None
     breaker.placed(0, 1000)
     assert breaker.look(0, [(number, True) for number in range(1000, 1000 + RUN)], nobody) is None, "a run of its own"

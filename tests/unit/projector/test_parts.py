@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 
 from stumble.deadletters.producer import FIRST_SEEN, PREFIX, REPLAYS, explained
 from stumble.ingest.batch import BadRecord, Batch
-from stumble.ingest.decoding import Reader
+from stumble.ingest.decoding import EventDecoder
 from stumble.ingest.errors import BadRecordError
 from stumble.kafka.consumer import consumer_config
 from stumble.metrics.definitions import ALL, MAX_EXCEPTIONS
 from stumble.metrics.process import ProcessMetrics
 from stumble.metrics.store import capped
-from stumble.projector.health import Health
-from stumble.projector.positions import Positions
-from stumble.runtime.state_log import Notices
+from stumble.projector.health import ProjectorHealth
+from stumble.projector.positions import AssignedPartitions
+from stumble.runtime.state_log import StateLog
 from stumble.settings.kafka import KafkaSettings
 from stumble.store.copying import PG_EPOCH_US, event_row, uuid_array
 from stumble.store.partitions import DAY_MS, day_of_id, days_of_ids, first_id, partition_name
@@ -33,7 +33,7 @@ from tests.support.projection import FakeRecord
 
 
 def batch_of(*places):
-    batch, reader, following = Batch(), Reader(), {}
+    batch, reader, following = Batch(), EventDecoder(), {}
     for partition, offset in places:
         value = framed(event(request_id=f"req-{partition}-{offset}"))
         record = FakeRecord(value, (partition, offset))
@@ -125,7 +125,7 @@ def test_an_id_lies_in_the_range_of_its_day(time_us):
 def test_what_breaks_the_model_is_a_bad_record(fields):
     value = framed(event(**fields))
     with pytest.raises(BadRecordError) as caught:
-        Reader().read(FakeRecord(value, (0, 0)), value, 0, 0)
+        EventDecoder().read(FakeRecord(value, (0, 0)), value, 0, 0)
     assert caught.value.stage == "model"
     assert isinstance(caught.value.cause, InvalidEvent)
 
@@ -162,7 +162,7 @@ def test_metrics_are_defined_once_and_can_be_made():
 
 
 def test_a_state_is_told_when_it_changes(caplog):
-    notices = Notices(logging.getLogger("stumble.test"))
+    notices = StateLog(logging.getLogger("stumble.test"))
     for _ in range(3):
         notices.say("store", "gone")
     notices.over("store", "back")
@@ -171,7 +171,7 @@ def test_a_state_is_told_when_it_changes(caplog):
 
 
 def test_life_is_progress_and_a_store_that_is_away_is_no_reason_to_die():
-    health = Health(stuck_after=0.0)
+    health = ProjectorHealth(stuck_after=0.0)
     health.turned(nothing_to_do=False)
     assert health.live()[0] is False
     health.store_down("the database does not answer")
@@ -211,7 +211,7 @@ def test_a_split_keeps_partitions_whole(partitions):
 
 
 def test_positions_hold_let_go_and_forget(monkeypatch):
-    at = Positions()
+    at = AssignedPartitions()
     at.place(0, 5)
     at.place(1, 9)
     assert at.skips(0, 5) is None

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from stumble.outbox import Damage, Envelope, Record
+from stumble.outbox import Damage, Envelope, OutboxRecord
 from stumble.relay import rejected
 
-RECORD = Record(16, 60, Envelope(b"12345678", 17, bytes(16), b"key"), b"\x00body\xff")
+RECORD = OutboxRecord(16, 60, Envelope(b"12345678", 17, bytes(16), b"key"), b"\x00body\xff")
 
 
 def test_row_tells_all_and_keeps_the_bytes(tmp_path: Path) -> None:

@@ -9,18 +9,18 @@ from pathlib import Path
 import pytest
 
 from stumble.runtime import affinity as module
-from stumble.runtime.affinity import NONE, Core, Used, one_core, permitted, running_on, used
+from stumble.runtime.affinity import NONE, CoreAffinity, CoreTimes, permitted, pin_to_core, running_on, used
 
 
 @pytest.fixture
 def machine(monkeypatch):
     """A machine of two cores whose use is told; moments pass by themselves."""
-    told = Used(100.0, 0.0, {0: 0.0, 1: 0.0})
+    told = CoreTimes(100.0, 0.0, {0: 0.0, 1: 0.0})
     asked = []
 
     def pass_by(core, seconds, own, cores):
         nonlocal told
-        told = Used(
+        told = CoreTimes(
             told.at + seconds, told.own + own, {key: told.cores[key] + cores.get(key, 0.0) for key in told.cores}
         )
         core.look()
@@ -34,7 +34,7 @@ def machine(monkeypatch):
 
 
 def test_a_busy_one_keeps_to_the_core_it_runs_on_and_a_calm_one_to_none(machine):
-    core = Core(allowed=[0, 1])
+    core = CoreAffinity(allowed=[0, 1])
     assert machine(core, 1, 0.9, {}) is None  # nothing to compare with yet
     assert machine(core, 2, 0.2, {1: 0.2}) is None
     assert machine(core, 2, 1.8, {1: 1.8}) == 1
@@ -45,7 +45,7 @@ def test_a_busy_one_keeps_to_the_core_it_runs_on_and_a_calm_one_to_none(machine)
 
 
 def test_a_core_that_others_need_is_left_to_them_for_a_while(machine):
-    core = Core(allowed=[0, 1])
+    core = CoreAffinity(allowed=[0, 1])
     machine(core, 1, 0, {})
     assert machine(core, 2, 1.8, {1: 1.8}) == 1
     assert machine(core, 2, 1.0, {1: 2.0}) is None
@@ -55,12 +55,14 @@ def test_a_core_that_others_need_is_left_to_them_for_a_while(machine):
 
 def test_several_have_one_each(machine):
     for number, expected in ((0, 2), (1, 5), (2, 2)):
-        core = Core(number, allowed=[2, 5])
+        core = CoreAffinity(number, allowed=[2, 5])
         machine(core, 2, 0, {})
         assert machine(core, 2, 2.0, {}) == expected
 
 
-@pytest.mark.parametrize("core", [Core(NONE, allowed=[0, 1]), Core(allowed=[0]), Core(allowed=[])])
+@pytest.mark.parametrize(
+    "core", [CoreAffinity(NONE, allowed=[0, 1]), CoreAffinity(allowed=[0]), CoreAffinity(allowed=[])]
+)
 def test_none_is_kept_to_where_that_is_asked_or_there_is_but_one(machine, core):
     machine(core, 2, 0, {})
     assert machine(core, 2, 2.0, {}) is None
@@ -68,14 +70,14 @@ def test_none_is_kept_to_where_that_is_asked_or_there_is_but_one(machine, core):
 
 
 def test_a_system_that_tells_nothing_is_left_as_it_is(machine, monkeypatch, tmp_path):
-    core = Core(allowed=[0, 1])
+    core = CoreAffinity(allowed=[0, 1])
     monkeypatch.setattr(module, "used", (tmp_path / "proc" / "stat").read_text)
     assert machine(core, 2, 2.0, {}) is None
     assert (core.allowed, machine.asked) == ([], [])
 
 
 def test_a_system_that_tells_no_more_lets_it_run_anywhere_again(machine, monkeypatch, tmp_path):
-    core = Core(allowed=[0, 1])
+    core = CoreAffinity(allowed=[0, 1])
     machine(core, 2, 0, {})
     assert machine(core, 2, 2.0, {1: 2.0}) == 1
     monkeypatch.setattr(module, "used", (tmp_path / "proc" / "stat").read_text)
@@ -86,8 +88,8 @@ def test_a_system_that_tells_no_more_lets_it_run_anywhere_again(machine, monkeyp
 def test_it_looks_while_something_is_done_and_runs_anywhere_afterwards(machine, monkeypatch):
     monkeypatch.setattr(module, "_EVERY", 0.001)
     looks = threading.Semaphore(0)
-    monkeypatch.setattr(Core, "look", lambda core: (setattr(core, "kept", 1), looks.release()))
-    with one_core(1):
+    monkeypatch.setattr(CoreAffinity, "look", lambda core: (setattr(core, "kept", 1), looks.release()))
+    with pin_to_core(1):
         assert looks.acquire(timeout=60)
         assert looks.acquire(timeout=60)
     assert machine.asked[-1] == permitted()
@@ -105,7 +107,7 @@ def test_what_the_system_tells_and_all_threads_move():
     stop = threading.Event()
     other = threading.Thread(target=stop.wait)
     other.start()
-    core = Core(0)
+    core = CoreAffinity(0)
     try:
         core._keep(permitted()[0])
         assert _affinities() == {(permitted()[0],)}

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from stumble.settings.kafka import KafkaSettings
-from stumble.settings.registry import Registry, SchemaRefused
+from stumble.settings.registry import Registry, SchemaRejected
 from stumble.wire.schemas import EVENT
 
 
@@ -23,5 +23,5 @@ def test_two_that_register_at_once_both_get_the_id() -> None:
 
 def test_a_schema_that_does_not_fit_is_refused() -> None:
     refused = [httpx.Response(409, json={"message": "Incompatible"}) for _ in range(2)]
-    with pytest.raises(SchemaRefused, match="Incompatible"):
+    with pytest.raises(SchemaRejected, match="Incompatible"):
         registry(*refused).register("x", EVENT)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from stumble.simulator import Runner, Settings, SimulatorError, Stream
+from stumble.simulator import Runner, SimulatorError, Stream, StreamSettings
 from stumble.simulator.clock import Pacer
 from stumble.simulator.poison import values
 from stumble.wire.codec import Decoder
@@ -31,7 +31,7 @@ class Sink:
 
 
 def stream(events: int = 200) -> Stream:
-    return Stream(Settings(instances=20, events=events, failures=0.5))
+    return Stream(StreamSettings(instances=20, events=events, failures=0.5))
 
 
 def test_truth_has_a_line_a_request() -> None:
@@ -49,7 +49,7 @@ def test_speed_changes_no_byte() -> None:
     fast, paced = Sink(), Sink()
     Runner(fast).run(stream())
     naps: list[float] = []
-    Runner(paced, pacer=Pacer(Settings().start_us, naps.append, speed=1e6)).run(stream())
+    Runner(paced, pacer=Pacer(StreamSettings().start_us, naps.append, speed=1e6)).run(stream())
     assert fast.events == paced.events
 
 

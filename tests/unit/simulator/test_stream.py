@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stumble.simulator import Disturbance, Item, Settings, Stream
+from stumble.simulator import Disturbance, Item, Stream, StreamSettings
 from stumble.simulator.benchmark import items, stream_hash
 from stumble.simulator.mix import Mix
 from stumble.simulator.parser import all_stories
@@ -19,10 +19,10 @@ from stumble.wire.codec import decode, encode
 from stumble.wire.ids import event_time_us
 from stumble.wire.schemas import EVENT
 
-SMALL = Settings(instances=50, events=2000, failures=0.5, disturbance=Disturbance(0.05, 0.1), storm_every=20.0)
+SMALL = StreamSettings(instances=50, events=2000, failures=0.5, disturbance=Disturbance(0.05, 0.1), storm_every=20.0)
 
 
-def play(given: Settings = SMALL) -> list[Item]:
+def play(given: StreamSettings = SMALL) -> list[Item]:
     return list(Stream(given))
 
 
@@ -33,23 +33,23 @@ def test_same_seed_same_bytes() -> None:
 @given(st.integers(0, 2**32))
 @settings(max_examples=10, deadline=None)
 def test_any_seed_plays_and_encodes(seed: int) -> None:
-    for item in Stream(Settings(seed=seed, instances=20, events=300, failures=0.6)):
+    for item in Stream(StreamSettings(seed=seed, instances=20, events=300, failures=0.6)):
         event = decode(EVENT, encode(EVENT, item.event))
         assert event["occurred_at"] == item.event["occurred_at"]
         assert abs(event_time_us(event["event_id"]) - event["occurred_at"]) <= 1
 
 
 def test_other_seed_and_other_start_give_other_requests() -> None:
-    def ids(settings: Settings) -> set[str]:
+    def ids(settings: StreamSettings) -> set[str]:
         return {truth.request_id for item in play(settings) for truth in item.truths}
 
-    assert ids(SMALL).isdisjoint(ids(Settings(seed=2, events=500)))
-    assert ids(SMALL).isdisjoint(ids(Settings(start_us=SMALL.start_us + 1, events=500)))
+    assert ids(SMALL).isdisjoint(ids(StreamSettings(seed=2, events=500)))
+    assert ids(SMALL).isdisjoint(ids(StreamSettings(start_us=SMALL.start_us + 1, events=500)))
 
 
 def test_a_restart_keeps_the_fleet() -> None:
     def servers(start_us: int) -> set[str | None]:
-        told = play(Settings(instances=20, events=800, failures=0.0, start_us=start_us, weights={"create": 0}))
+        told = play(StreamSettings(instances=20, events=800, failures=0.0, start_us=start_us, weights={"create": 0}))
         return {item.event["instance_uuid"] for item in told}
 
     assert servers(1_700_000_000_000_000) & servers(1_800_000_000_000_000)
@@ -74,17 +74,17 @@ def test_truth_names_each_failure_once() -> None:
 
 
 def test_disturbance_repeats_and_reorders() -> None:
-    calm = play(Settings(instances=50, events=2000, skew_ms=0))
+    calm = play(StreamSettings(instances=50, events=2000, skew_ms=0))
     assert len({item.event["event_id"] for item in calm}) == len(calm)
     assert [item.event["occurred_at"] for item in calm] == sorted(item.event["occurred_at"] for item in calm)
-    wild = play(Settings(instances=50, events=2000, disturbance=Disturbance(0.2, 0.2)))
+    wild = play(StreamSettings(instances=50, events=2000, disturbance=Disturbance(0.2, 0.2)))
     assert len({item.event["event_id"] for item in wild}) < len(wild) * 0.9
     times = [item.event["occurred_at"] for item in wild]
     assert times != sorted(times)
 
 
 def test_storm_has_one_cause() -> None:
-    told = play(Settings(instances=300, events=20000, failures=0.0, storm_every=10.0, rate=2000))
+    told = play(StreamSettings(instances=300, events=20000, failures=0.0, storm_every=10.0, rate=2000))
     failures = Counter(failure.exception for item in told for truth in item.truths for failure in truth.failures)
     assert failures
     assert len(failures) <= 3
@@ -93,7 +93,7 @@ def test_storm_has_one_cause() -> None:
 def test_mix_bounds_and_weights() -> None:
     assert all(not story.fails for story in Mix(0.0).good)
     weights = {story.name: 0 for story in all_stories()} | {"stop.fails": 1}
-    only = Settings(instances=20, events=500, failures=1.0, weights=weights)
+    only = StreamSettings(instances=20, events=500, failures=1.0, weights=weights)
     stories = {truth.story for item in play(only) for truth in item.truths}
     assert stories == {"stop.fails"}
     with pytest.raises(StoryError, match="dance"):
@@ -101,7 +101,7 @@ def test_mix_bounds_and_weights() -> None:
 
 
 def test_stream_runs_for_ever_without_bounds() -> None:
-    assert len(list(islice(Stream(Settings(instances=20)), 5000))) == 5000
+    assert len(list(islice(Stream(StreamSettings(instances=20)), 5000))) == 5000
 
 
 def test_failures_carry_tracebacks_and_exception_has_no_instance() -> None:

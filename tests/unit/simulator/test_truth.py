@@ -9,12 +9,12 @@ import pytest
 from stumble.outcome.derive import derive
 from stumble.outcome.facts import Fact, fact_of
 from stumble.outcome.records import RequestRecord
-from stumble.simulator import Disturbance, Settings, Stream, Truth
+from stumble.simulator import Disturbance, Stream, StreamSettings, Truth
 from stumble.wire.codec import decode, encode
 from stumble.wire.schemas import EVENT
 
 
-def told(settings: Settings) -> tuple[list[Truth], dict[str, RequestRecord]]:
+def told(settings: StreamSettings) -> tuple[list[Truth], dict[str, RequestRecord]]:
     """The truths of a stream, and what the derivation makes of its events, by request key."""
     truths: list[Truth] = []
     facts: defaultdict[str, dict[str, Fact]] = defaultdict(dict)
@@ -41,7 +41,7 @@ def brief(truth: Truth) -> tuple[object, ...]:
 def test_derivation_says_what_really_happened(seed: int) -> None:
     disturbed = Disturbance(duplicates=0.05, disorder=0.1)
     truths, derived = told(
-        Settings(seed=seed, instances=300, events=12_000, failures=0.5, rate=1000, disturbance=disturbed)
+        StreamSettings(seed=seed, instances=300, events=12_000, failures=0.5, rate=1000, disturbance=disturbed)
     )
     assert {truth.request_key for truth in truths} == set(derived)
     for truth in truths:
@@ -53,6 +53,6 @@ def test_derivation_says_what_really_happened(seed: int) -> None:
 @pytest.mark.parametrize("seed", [21, 22])
 def test_effect_is_never_told_wrong(seed: int) -> None:
     """It may stay unknown where no signal shows the state afterwards."""
-    truths, derived = told(Settings(seed=seed, instances=300, events=6000, failures=0.5, rate=1000))
+    truths, derived = told(StreamSettings(seed=seed, instances=300, events=6000, failures=0.5, rate=1000))
     for truth in truths:
         assert derived[truth.request_key].effect in {truth.effect, "UNKNOWN"}, truth

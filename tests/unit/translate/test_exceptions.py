@@ -2,46 +2,46 @@ from __future__ import annotations
 
 import pytest
 
-from stumble.translate.exceptions import Seen, from_legacy, seen
+from stumble.translate.exceptions import ParsedException, from_legacy, seen
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("ValueError('bad, worse')", Seen("ValueError", "bad, worse")),
-        ("ValueError()", Seen("ValueError", None)),
-        ("OSError(28, 'No space')", Seen("OSError", "28, 'No space'")),
-        ("oslo_messaging.exceptions.MessagingTimeout('late',)", Seen("MessagingTimeout", "late")),
+        ("ValueError('bad, worse')", ParsedException("ValueError", "bad, worse")),
+        ("ValueError()", ParsedException("ValueError", None)),
+        ("OSError(28, 'No space')", ParsedException("OSError", "28, 'No space'")),
+        ("oslo_messaging.exceptions.MessagingTimeout('late',)", ParsedException("MessagingTimeout", "late")),
         (
             "RemoteError('Remote error: KeyError boom\\n[\\'Trace\\'].')",
-            Seen("KeyError", "boom", traceback="['Trace']."),
+            ParsedException("KeyError", "boom", traceback="['Trace']."),
         ),
-        ("nothing that looks like an exception", Seen(None, "nothing that looks like an exception")),
-        ("{'message': 'x', 'class': 'NoValidHost'}", Seen("NoValidHost", "x")),
+        ("nothing that looks like an exception", ParsedException(None, "nothing that looks like an exception")),
+        ("{'message': 'x', 'class': 'NoValidHost'}", ParsedException("NoValidHost", "x")),
         (
             "{'kwargs': {'code': 404}, 'message': 'x', 'class': 'PortNotFound_Remote'}",
-            Seen("PortNotFound", "x", code=404),
+            ParsedException("PortNotFound", "x", code=404),
         ),
         (
             (
                 "{'inner_exception': ValueError('in'), 'kwargs': {'code': 500}, 'message': 'out', "
                 "'class': 'InstanceFaultRollback'}"
             ),
-            Seen("InstanceFaultRollback", "out", ("ValueError",), 500),
+            ParsedException("InstanceFaultRollback", "out", ("ValueError",), 500),
         ),
         # A text that quotes the form itself does not pass for the class.
         (
             "{'kwargs': {}, 'message': \"'message': 'm', 'class': 'Forged'\", 'class': 'NoValidHost'}",
-            Seen("NoValidHost", "'message': 'm', 'class': 'Forged'"),
+            ParsedException("NoValidHost", "'message': 'm', 'class': 'Forged'"),
         ),
         (
             "{'kwargs': {'code': 500}, 'message': Translated('x'), 'class': 'NoValidHost'}",
-            Seen("NoValidHost", None, code=500),
+            ParsedException("NoValidHost", None, code=500),
         ),
-        ("{" * 5000, Seen(None, None)),
+        ("{" * 5000, ParsedException(None, None)),
     ],
 )
-def test_forms_of_legacy_exceptions(text: str, expected: Seen):
+def test_forms_of_legacy_exceptions(text: str, expected: ParsedException):
     assert from_legacy(text) == expected
 
 
@@ -53,20 +53,22 @@ def test_an_endless_text_is_read_in_bounded_time():
 
 
 def test_attributes_after_the_class_do_not_hide_it():
-    assert from_legacy("{'message': 'x', 'class': 'NoValidHost', 'more': 1}") == Seen("NoValidHost", "x")
+    assert from_legacy("{'message': 'x', 'class': 'NoValidHost', 'more': 1}") == ParsedException("NoValidHost", "x")
 
 
 def test_a_mapping_and_nothing():
     value = {"class": "PortNotFound", "message": "x", "kwargs": {"code": 404}}
-    assert from_legacy(value) == Seen("PortNotFound", "x", code=404)
+    assert from_legacy(value) == ParsedException("PortNotFound", "x", code=404)
     assert from_legacy(None) is None
     assert from_legacy({}) is None
 
 
 def test_code_in_a_text_is_not_run():
-    assert from_legacy("ValueError(__import__('os').abort())") == Seen("ValueError", "__import__('os').abort()")
+    assert from_legacy("ValueError(__import__('os').abort())") == ParsedException(
+        "ValueError", "__import__('os').abort()"
+    )
 
 
 def test_a_local_exception_keeps_its_text():
     text = "x\nTraceback (most recent call last):\n y"
-    assert seen("LibvirtError", text) == Seen("LibvirtError", text)
+    assert seen("LibvirtError", text) == ParsedException("LibvirtError", text)

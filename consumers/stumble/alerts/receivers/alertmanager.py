@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from stumble.alerts.rules import Match, RuleBook
-from stumble.alerts.state import State, annotations_of, extent_of, labels_of, link_of
+from stumble.alerts.rules import RuleBook, RuleMatch
+from stumble.alerts.state import AlertState, annotations_of, extent_of, labels_of, link_of
 from stumble.metrics import definitions as d
 from stumble.metrics.process import ProcessMetrics
 from stumble.settings.urls import without_password
@@ -52,7 +52,7 @@ class Alertmanager:
             return 0
         settings = self._settings
         due = [
-            State(*row)
+            AlertState(*row)
             for row in connection.execute(
                 query("load_alerts_to_post"),
                 {"calm": settings.calm_seconds, "resend": settings.resend_seconds},
@@ -84,7 +84,7 @@ class Alertmanager:
         if len(said) == len(self._urls):
             raise AlertmanagerError(f"Alertmanager does not take alerts ({'; '.join(said)}); they are told again.")
 
-    def _alert(self, connection: Connection[Any], state: State, at: datetime, match: Match) -> dict[str, Any]:
+    def _alert(self, connection: Connection[Any], state: AlertState, at: datetime, match: RuleMatch) -> dict[str, Any]:
         extent = extent_of(connection, state, match)
         ends_at = state.ends_at or at + timedelta(seconds=self._settings.resend_seconds * _INTERVALS)
         return {

@@ -14,7 +14,7 @@ from stumble.alerts.delivery import record_of
 from stumble.wire.ids import alert_key
 
 if TYPE_CHECKING:
-    from stumble.alerts.publications import Row
+    from stumble.alerts.publications import StoredPublication
 
 _TIMES = ("occurred_at", "started_at", "finished_at", "published_at")
 _TYPES = {"failure": "action.failed", "outcome": "action.outcome"}
@@ -27,7 +27,7 @@ def iso(micros: int) -> str:
     return datetime.fromtimestamp(micros / 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def body_of(kind: str, about: Row | dict[str, Any] | None, subscription_id: str, at: datetime) -> bytes:
+def body_of(kind: str, about: StoredPublication | dict[str, Any] | None, subscription_id: str, at: datetime) -> bytes:
     """Return the body of a message in the form ``kind``: of a publication, of an alert (a dict), else of a test."""
     if kind == "standard":
         made = _standard_alert(about) if isinstance(about, dict) else _standard(about, at)
@@ -38,13 +38,13 @@ def body_of(kind: str, about: Row | dict[str, Any] | None, subscription_id: str,
     return json.dumps(made, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def data_of(row: Row) -> dict[str, Any]:
+def data_of(row: StoredPublication) -> dict[str, Any]:
     """Return a publication's fields with times that people read."""
     record = record_of(row)
     return {name: iso(value) if name in _TIMES and value else value for name, value in record.items()}
 
 
-def _standard(row: Row | None, at: datetime) -> dict[str, Any]:
+def _standard(row: StoredPublication | None, at: datetime) -> dict[str, Any]:
     if row is None:
         return {"type": "test", "timestamp": at.isoformat(), "data": {"text": "This is a test of stumble's webhook."}}
     return {"type": _TYPES[row.kind], "timestamp": iso(row.created_us), "data": data_of(row)}
@@ -65,7 +65,7 @@ def _version4_alert(told: dict[str, Any], subscription_id: str) -> dict[str, Any
     return _group(alert, subscription_id, key, group)
 
 
-def _version4(row: Row | None, subscription_id: str, at: datetime) -> dict[str, Any]:
+def _version4(row: StoredPublication | None, subscription_id: str, at: datetime) -> dict[str, Any]:
     data = data_of(row) if row else {"action": "test", "reason": "This is a test of stumble's webhook."}
     stands = row is None or row.status == "CURRENT"
     name = "StumbleTest" if row is None else "StumbleActionFailed" if row.kind == "failure" else "StumbleActionOutcome"

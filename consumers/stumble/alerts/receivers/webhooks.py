@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import httpx
 from standardwebhooks import Webhook
 
-from stumble.alerts.publications import Row
+from stumble.alerts.publications import StoredPublication
 from stumble.alerts.receivers.body import body_of
 from stumble.alerts.receivers.guard import resolve
 from stumble.metrics import definitions as d
@@ -45,7 +45,7 @@ _SLOW_DOWN = frozenset({429, 502, 503, 504})
 _LONGEST_RETRY_AFTER = 86_400.0
 
 
-class Due(NamedTuple):
+class DueDelivery(NamedTuple):
     """One message that is to be sent now."""
 
     subscription_id: str
@@ -56,10 +56,10 @@ class Due(NamedTuple):
     secrets: Sequence[str]
     created_at: datetime
     #: A publication, or what an alert's change tells; None: a test.
-    about: Row | dict[str, Any] | None
+    about: StoredPublication | dict[str, Any] | None
 
 
-class Answer(NamedTuple):
+class WebhookResponse(NamedTuple):
     """What became of one try, which took `seconds`."""
 
     status: int | None
@@ -78,7 +78,7 @@ class Webhooks:
         self._client = client or httpx.Client(timeout=_TIMEOUT_S, follow_redirects=False, trust_env=False)
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="webhook")
         self._metrics = metrics or ProcessMetrics("alerter")
-        self._on_the_way: dict[tuple[str, str], tuple[Due, Future[Answer]]] = {}
+        self._on_the_way: dict[tuple[str, str], tuple[DueDelivery, Future[WebhookResponse]]] = {}
         #: Subscribers that answered the last time, whatever; one try at once is enough to find out about the others.
         self._answering: set[str] = set()
 
@@ -104,7 +104,9 @@ class Webhooks:
         rows = connection.execute(query("load_due_deliveries"), {"each": _EACH}, prepare=False).fetchall()
         many = Counter(subscription for subscription, _ in self._on_the_way)
         for row in rows:
-            item = Due._make((*row[:7], row[7] or (Row._make(row[8:]) if row[8] is not None else None)))
+            item = DueDelivery._make(
+                (*row[:7], row[7] or (StoredPublication._make(row[8:]) if row[8] is not None else None))
+            )
             place = (item.subscription_id, item.message_id)
             allowed = _EACH if item.subscription_id in self._answering else 1
             if place not in self._on_the_way and many[item.subscription_id] < allowed:
@@ -116,17 +118,17 @@ class Webhooks:
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._client.close()
 
-    def _try(self, item: Due) -> Answer:
+    def _try(self, item: DueDelivery) -> WebhookResponse:
         began = time.monotonic()
         try:
             answer = self._post(item)
         except StumbleError as error:
-            answer = Answer(None, str(error))
+            answer = WebhookResponse(None, str(error))
         except Exception as error:  # noqa: BLE001 - nothing about one subscriber may stop the others
-            answer = Answer(None, _clean(f"{type(error).__name__}: {error}"))
+            answer = WebhookResponse(None, _clean(f"{type(error).__name__}: {error}"))
         return answer._replace(seconds=time.monotonic() - began)
 
-    def _post(self, item: Due) -> Answer:
+    def _post(self, item: DueDelivery) -> WebhookResponse:
         now = datetime.now(UTC)
         body = body_of(item.body, item.about, item.subscription_id, item.created_at)
         headers = signed(item.message_id, now, body, item.secrets)
@@ -137,10 +139,10 @@ class Webhooks:
         ) as answer:
             said = _said(answer)
             if answer.is_success:
-                return Answer(answer.status_code)
-            return Answer(answer.status_code, said or answer.reason_phrase, retry_after(answer, now))
+                return WebhookResponse(answer.status_code)
+            return WebhookResponse(answer.status_code, said or answer.reason_phrase, retry_after(answer, now))
 
-    def _note(self, connection: Connection[Any], item: Due, answer: Answer) -> None:
+    def _note(self, connection: Connection[Any], item: DueDelivery, answer: WebhookResponse) -> None:
         (self._answering.discard if answer.status is None else self._answering.add)(item.subscription_id)
         done = answer.status is not None and 200 <= answer.status < 300
         last = item.attempts >= len(SCHEDULE)

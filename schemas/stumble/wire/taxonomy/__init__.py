@@ -1,7 +1,7 @@
 """Failure taxonomy: what an exception class says of code, blame, retrying, and which text of it users may see."""
 
 from stumble.wire.taxonomy.classify import (
-    Classified,
+    Classification,
     classify,
     is_nova,
     is_unknown,
@@ -15,7 +15,7 @@ __all__ = [
     "RACES",
     "VERDICTS",
     "WRAPPERS",
-    "Classified",
+    "Classification",
     "classify",
     "is_nova",
     "is_unknown",

@@ -20,7 +20,7 @@ _REMOTE_SUFFIX = "_Remote"
 _REMOTE_ERROR = re.compile(r"^Remote error: (\w+)")
 
 
-class Classified(NamedTuple):
+class Classification(NamedTuple):
     """What a class says. ``code`` is HTTP-like, None where Nova does not know the class."""
 
     code: int | None
@@ -94,12 +94,12 @@ def _rule(exception: str, classes: Mapping[str, tuple[str, int]] = _CLASSES) -> 
 
 
 @lru_cache(maxsize=4096)
-def classify(exception: str) -> Classified:
+def classify(exception: str) -> Classification:
     """Classify an exception by its class name, with or without ``_Remote``; an unknown class has blame UNKNOWN."""
     name = strip_remote(exception)
     rule = _rule(name)
     known = _CLASSES.get(name)
-    return Classified(
+    return Classification(
         code=known[1] if known else None,
         code_source="TAXONOMY" if known else "UNKNOWN",
         blame=rule["blame"],

@@ -22,7 +22,7 @@ class NoNovaError(StumbleError):
     """There is no Nova where it should be."""
 
 
-class Found(NamedTuple):
+class ScannedClass(NamedTuple):
     """One class: its base's name and its HTTP-like code, None where the base's holds."""
 
     base: str
@@ -42,7 +42,7 @@ def classes(package: Path) -> dict[str, tuple[str, int]]:
 
     A name that two modules use counts once, as the one that nova/exception.py has.
     """
-    found: dict[str, Found] = {}
+    found: dict[str, ScannedClass] = {}
     for path in sorted(package.rglob("*.py"), key=lambda path: path != package / "exception.py"):
         if path.relative_to(package).parts[0] not in _LEFT_OUT:
             for name, item in _definitions(path):
@@ -50,12 +50,12 @@ def classes(package: Path) -> dict[str, tuple[str, int]]:
     return {name: (found[name].base, _code(name, found)) for name in sorted(found) if _is_nova(name, found)}
 
 
-def _definitions(path: Path) -> Iterator[tuple[str, Found]]:
+def _definitions(path: Path) -> Iterator[tuple[str, ScannedClass]]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ClassDef) and node.bases:
             base = node.bases[0]
             name = base.attr if isinstance(base, ast.Attribute) else base.id if isinstance(base, ast.Name) else ""
-            yield node.name, Found(name, _own_code(node))
+            yield node.name, ScannedClass(name, _own_code(node))
 
 
 def _own_code(node: ast.ClassDef) -> int | None:
@@ -66,7 +66,7 @@ def _own_code(node: ast.ClassDef) -> int | None:
     return None
 
 
-def _chain(name: str, found: Mapping[str, Found]) -> Iterator[str]:
+def _chain(name: str, found: Mapping[str, ScannedClass]) -> Iterator[str]:
     seen: set[str] = set()
     while name in found and name not in seen:
         seen.add(name)
@@ -75,11 +75,11 @@ def _chain(name: str, found: Mapping[str, Found]) -> Iterator[str]:
     yield name
 
 
-def _is_nova(name: str, found: Mapping[str, Found]) -> bool:
+def _is_nova(name: str, found: Mapping[str, ScannedClass]) -> bool:
     return name != ROOT_CLASS and ROOT_CLASS in _chain(name, found)
 
 
-def _code(name: str, found: Mapping[str, Found]) -> int:
+def _code(name: str, found: Mapping[str, ScannedClass]) -> int:
     for ancestor in _chain(name, found):
         if ancestor in found and (code := found[ancestor].code) is not None:
             return code

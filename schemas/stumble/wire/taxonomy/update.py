@@ -17,7 +17,7 @@ Classes = Mapping[str, tuple[str, int]]
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class TaxonomyComparison:
     """What an installed Nova has beside what ships."""
 
     found: int
@@ -29,11 +29,11 @@ class Comparison:
     absent: tuple[str, ...] = ()
 
 
-def compare(installed: Classes) -> Comparison:
+def compare(installed: Classes) -> TaxonomyComparison:
     """Compare what ships with the classes of an installed Nova."""
     known = known_classes()
     merged = {**known, **installed}
-    return Comparison(
+    return TaxonomyComparison(
         found=len(installed),
         unknown={name: (*row, blame_of(name, merged)) for name, row in installed.items() if name not in known},
         recoded={
