@@ -32,10 +32,11 @@ from stumble.store.adapters import register
 from stumble.store.connect import connect
 from stumble.store.partitions import EventPartitions
 from stumble.store.queries import query
+from stumble.testing.events import NOW_US, framed
+from stumble.testing.in_memory import InMemoryRecord
 from stumble.wire import codec
 from stumble.wire.schemas import EVENT
 from stumble.wire.topics import partition_key
-from tests.support.events import NOW_US, framed
 from tests.support.services import ROOT, cli_environment
 
 
@@ -51,36 +52,6 @@ def stream(events: int = 2000, **settings: Any) -> list[Item]:
     return list(Stream(StreamSettings(events=events, **(given | settings))))
 
 
-@dataclass
-class FakeRecord:
-    """What the projector needs of a Kafka record."""
-
-    data: bytes | None
-    place: tuple[int, int]
-    header_list: list[tuple[str, bytes]] = field(default_factory=list)
-
-    def topic(self) -> str:
-        return "instance-actions"
-
-    def partition(self) -> int:
-        return self.place[0]
-
-    def offset(self) -> int:
-        return self.place[1]
-
-    def key(self) -> bytes | None:
-        return None
-
-    def value(self) -> bytes | None:
-        return self.data
-
-    def headers(self) -> list[tuple[str, bytes]]:
-        return self.header_list
-
-    def timestamp(self) -> tuple[int, int]:
-        return (1, time.time_ns() // 1_000_000)
-
-
 class Hand:
     """One writer's hands: a ledger with a session, and the offsets that it believes in."""
 
@@ -88,7 +59,7 @@ class Hand:
         self.connection = connect(url)
         register(self.connection)
         self.ledger = StoreWriter("instance-actions", topic_id, EventPartitions(90), **options)
-        self.reader = EventDecoder()
+        self.decoder = EventDecoder()
         self.partitions = partitions
         self.offsets = dict.fromkeys(range(partitions), 0)
         self.connection.execute(
@@ -117,7 +88,7 @@ class Hand:
 
     def read(self, one: Mapping[str, Any], partition: int, offset: int) -> DecodedEvent:
         value = framed(one)
-        return self.reader.read(FakeRecord(value, (partition, offset)), value, partition, offset)
+        return self.decoder.decode_event(InMemoryRecord(value, partition, offset), value, partition, offset)
 
     def write(self, events: Iterable[Mapping[str, Any]]) -> WriteSummary:
         applied = self.ledger.apply(self.connection, self.batch(events))

@@ -14,7 +14,7 @@ from stumble.alerts.publications import PublicationCursor
 from stumble.metrics import definitions as d
 from stumble.metrics.process import ProcessMetrics
 from stumble.runtime.state_log import StateLog
-from stumble.store.connect import StoreError, connect, shown
+from stumble.store.connect import StoreError, connect, require_database_url
 from stumble.store.version import require_current
 from stumble.wire.errors import RegistryUnavailable
 
@@ -52,7 +52,7 @@ class Alerter:
 
     def run(self, stop: threading.Event) -> None:
         """Deliver until `stop` is set; wait for a store or a broker that is away."""
-        shown(self._url)  # no address at all is nothing to wait for
+        require_database_url(self._url)  # fail now instead of waiting for an invalid URL to answer
         failures = 0
         while not stop.is_set():
             try:

@@ -9,7 +9,7 @@ from confluent_kafka import Consumer, KafkaException, TopicCollection, TopicPart
 from confluent_kafka.admin import AdminClient
 
 from stumble.kafka.consumer import quiet
-from stumble.kafka.errors import unreachable_error
+from stumble.kafka.errors import kafka_error
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -89,7 +89,7 @@ def range_of(
         starts = {p: max(lows[p], starts[p]) for p in partitions}
         return OffsetRange(topic, topic_id, starts, {p: max(starts[p], ends[p]) for p in partitions}, lows)
     except KafkaException as error:
-        raise unreachable_error(kafka, topic, error) from error
+        raise kafka_error(kafka, topic, error) from error
     finally:
         consumer.close()
 

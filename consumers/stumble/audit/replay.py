@@ -24,7 +24,7 @@ from stumble.audit.stage import StagingTables
 from stumble.audit.worker_pool import WorkerPool, processes_for
 from stumble.runtime.gc_pause import gc_paused, limit_malloc_arenas
 from stumble.store.adapters import UuidArray
-from stumble.store.connect import StoreUnavailableError, connect, shown
+from stumble.store.connect import StoreUnavailableError, connect, database_label
 from stumble.store.copying import copy_rows, uuid_array
 from stumble.store.json_rows import as_json
 from stumble.store.migrate import migrate
@@ -215,7 +215,7 @@ def _require_empty(url: str) -> None:
     with connect(url) as connection:
         row = connection.execute(query("check_for_data")).fetchone()
     if row is None or row[0]:
-        raise StumbleError(f"The database {shown(url)} already holds a store: name another, or drop it first.")
+        raise StumbleError(f"The database {database_label(url)} already holds a store: name another, or drop it first.")
 
 
 def _protect(connection: Connection[Any]) -> None:

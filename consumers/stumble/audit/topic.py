@@ -106,7 +106,7 @@ class DecodingJob:
             from stumble.settings.registry import Registry  # noqa: PLC0415  # 10 MB in every process
 
             resolve = Registry(kafka).resolve
-        self._reader = EventDecoder(resolve)
+        self._decoder = EventDecoder(resolve)
 
     def readings(self, messages: list[Message]) -> tuple[list[DecodedEvent], list[BadRecord]]:
         """Return what the store needs of each record, and what the projector has to dead-letter.
@@ -126,7 +126,7 @@ class DecodingJob:
         begun = time.monotonic()
         while True:
             try:
-                return self._reader.read(message, message.value() or b"", partition, offset)
+                return self._decoder.decode_event(message, message.value() or b"", partition, offset)
             except RegistryUnavailable:
                 if time.monotonic() - begun > _PATIENCE:
                     raise

@@ -52,8 +52,8 @@ class RedrivePredictor:
     def __init__(self, kafka: KafkaSettings, connection: Connection[Any]) -> None:
         registry = Registry(kafka) if kafka.schema_registry_url else None
         resolve = registry.resolve if registry else None
-        self._decoder = Decoder(EVENT, resolve)
-        self._reader = EventDecoder(resolve)
+        self._avro_decoder = Decoder(EVENT, resolve)
+        self._event_decoder = EventDecoder(resolve)
         self._connection = connection
 
     def look(self, letters: Sequence[DeadLetter]) -> list[Prediction]:
@@ -65,7 +65,7 @@ class RedrivePredictor:
     def _read(self, letter: DeadLetter) -> DecodedEvent | BadRecordError | RegistryUnavailable:
         record = _Again(letter)
         try:
-            return self._reader.read(record, letter.value or b"", *letter.place)
+            return self._event_decoder.decode_event(record, letter.value or b"", *letter.place)
         except (BadRecordError, RegistryUnavailable) as error:
             return error
 
@@ -86,7 +86,7 @@ class RedrivePredictor:
 
     def _event(self, letter: DeadLetter) -> Mapping[str, Any] | None:
         try:
-            return self._decoder.decode(letter.value or b"", letter.headers)
+            return self._avro_decoder.decode(letter.value or b"", letter.headers)
         except WireError:  # a registry that is away among them
             return None
 

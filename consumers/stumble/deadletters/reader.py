@@ -9,7 +9,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollectio
 from confluent_kafka.admin import AdminClient
 
 from stumble.deadletters.dead_letter import DeadLetter, RecordId, dead_letter_of
-from stumble.kafka.errors import unreachable_error
+from stumble.kafka.errors import kafka_error
 from stumble.wire.errors import StumbleError
 
 if TYPE_CHECKING:
@@ -149,4 +149,4 @@ class DeadLetterTopic:
             self.bounds[partition] = (low, high)
 
     def _away(self, topic: str, error: KafkaException) -> KafkaUnavailableError:
-        return KafkaUnavailableError(str(unreachable_error(self._kafka, topic, error)))
+        return KafkaUnavailableError(str(kafka_error(self._kafka, topic, error)))

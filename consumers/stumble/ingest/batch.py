@@ -70,6 +70,11 @@ class Batch:
         if span.start < offset:
             self.spans[partition] = replace(span, end=offset)
 
+    def clean(self) -> None:
+        """Replace in all readings what PostgreSQL's text can't hold."""
+        for reading in self.readings:
+            reading.clean()
+
     def by_partition(self) -> Iterator[Batch]:
         """Split into one batch a partition."""
         for partition in sorted(self.spans):

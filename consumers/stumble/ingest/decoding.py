@@ -73,8 +73,8 @@ class EventDecoder:
     def __init__(self, resolve_id: Callable[[int], str] | None = None) -> None:
         self._decoder = codec.Decoder(EVENT, resolve_id)
 
-    def read(self, record: KafkaRecord, value: bytes, partition: int, offset: int) -> DecodedEvent:
-        """Return what the store needs of one record."""
+    def decode_event(self, record: KafkaRecord, value: bytes, partition: int, offset: int) -> DecodedEvent:
+        """Return what the store needs of one record's event."""
         try:
             event, framed = self._event(record, value)
             return _reading(event, framed, partition, offset, record)

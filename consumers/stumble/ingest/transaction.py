@@ -135,13 +135,6 @@ class StoreWriter:
             difference_writer.write(cursor, folded, Counter())
             return made
 
-    def end_stopped(self, connection: Connection[Any]) -> list[str]:
-        """End the sessions of writers that were stopped in a transaction; returns their names."""
-        rows = connection.execute(
-            query("end_stopped_writers"), {"topic": self.topic, "seconds": _STOPPED_SECONDS}
-        ).fetchall()
-        return [name for _, name in rows]
-
     @contextmanager
     def _fenced(self, connection: Connection[Any], partitions: Iterable[int]) -> Iterator[Cursor[Any]]:
         """Run a transaction that holds the locks of `partitions`."""
@@ -201,6 +194,12 @@ class StoreWriter:
         sightings.keep(cursor, alone, self.sighting_patience_seconds)
         joins = sightings.join_touched(cursor, added)
         return fold(cursor, added, [reading.row for reading in fresh]), joins
+
+
+def end_stopped_writers(connection: Connection[Any], topic: str) -> list[str]:
+    """End the sessions of writers of a topic that were stopped in a transaction; return their names."""
+    parameters = {"topic": topic, "seconds": _STOPPED_SECONDS}
+    return [name for _, name in connection.execute(query("end_stopped_writers"), parameters)]
 
 
 def _known(cursor: Cursor[Any], statement: str, ids: Iterable[bytes]) -> set[bytes]:

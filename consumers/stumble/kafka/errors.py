@@ -24,7 +24,7 @@ _AWAY = (
 )
 
 
-def unreachable_error(kafka: KafkaSettings, topic: str, error: KafkaException) -> StumbleError:
+def kafka_error(kafka: KafkaSettings, topic: str, error: KafkaException) -> StumbleError:
     """Return one sentence with what to do about an error that was met when a topic was asked about."""
     inner = error.args[0]
     if inner.code() in _NO_TOPIC:

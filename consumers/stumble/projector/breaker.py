@@ -57,8 +57,8 @@ class CircuitBreaker:
         self._share = share
         self._recent: dict[int, _Recent] = {}
 
-    def placed(self, partition: int, offset: int) -> None:
-        """Take in that a partition is read from here: what others read of it meanwhile was not counted."""
+    def start_at(self, partition: int, offset: int) -> None:
+        """Note where a partition is read from; start counting again if another projector read some of it meanwhile."""
         recent = self._recent.get(partition)
         if recent is not None and offset > recent.counted_until:
             self._recent.pop(partition, None)

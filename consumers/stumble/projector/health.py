@@ -1,4 +1,4 @@
-"""What the projector says of itself: metrics, and whether it lives (makes progress) and is ready."""
+"""The projector's metrics, and its answers on /healthz (makes progress) and /readyz (moves data)."""
 
 from __future__ import annotations
 
@@ -8,27 +8,29 @@ from typing import TYPE_CHECKING
 from stumble.metrics import definitions as d
 from stumble.metrics.exposition import exemplar
 from stumble.metrics.process import ProcessMetrics
+from stumble.projector.partition_state import log_line
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from stumble.ingest.decisions import ClockFinding
     from stumble.ingest.transaction import WriteSummary
+    from stumble.projector.partition_state import PartitionStatus
 
-#: The loop turns many times a second; standing still this long, it is stuck.
+#: The loop turns many times a second; if it has not turned for so long, it is stuck.
 _TURN_SECONDS = 60.0
 
 
 class ProjectorHealth:
-    """Moved by the reading loop and the writer, read by the metrics port."""
+    """Written by the loop and the writer, read by the metrics port."""
 
     def __init__(self, stuck_after: float) -> None:
         self.metrics = ProcessMetrics("projector")
         self._stuck_after = stuck_after
         self._turned = time.monotonic()
         self._progressed = time.monotonic()
-        self._away: str | None = None
-        self._blocked: dict[int, str] = {}
+        self._store_error: str | None = None
+        self._blocks: list[PartitionStatus] = []
         self._assigned: set[int] = set()
 
     def turned(self, *, nothing_to_do: bool) -> None:
@@ -45,8 +47,8 @@ class ProjectorHealth:
         metrics.counter(d.PROJECTOR_BATCHES).inc()
         metrics.histogram(d.PROJECTOR_BATCH_SECONDS).observe(seconds)
         for action, outcome, duration, request_id in applied.durations:
-            told = exemplar(request_id=request_id)
-            metrics.histogram(d.REQUEST_DURATION).labels(action, outcome).observe(duration, told)
+            labels = exemplar(request_id=request_id)
+            metrics.histogram(d.REQUEST_DURATION).labels(action, outcome).observe(duration, labels)
         for lag in applied.lags:
             metrics.histogram(d.PIPELINE_LAG).observe(lag)
         self._progress()
@@ -57,12 +59,12 @@ class ProjectorHealth:
             self._progress()
 
     def decided(self, findings: Sequence[ClockFinding]) -> None:
-        """Note what time and silence decided."""
+        """Note decisions about the clock's findings."""
         for finding in findings:
             self.metrics.counter(d.PROJECTOR_DECISIONS).labels(finding.evidence["cause"]).inc()
 
     def report_watermarks(self, times: Mapping[int, int]) -> None:
-        """Note how far everything is known, by partition, UTC microseconds."""
+        """Note the watermark of each partition, UTC microseconds: all events before it are stored."""
         for partition in self._assigned - times.keys():
             self.metrics.gauge(d.PROJECTOR_WATERMARK).labels(str(partition)).set(0)
         for partition, until in times.items():
@@ -86,24 +88,24 @@ class ProjectorHealth:
         self.metrics.counter(d.PROJECTOR_FENCED).inc(count)
 
     def store_down(self, text: str) -> None:
-        """Note that the store is away."""
-        self._away = text
+        """Note that the store is down."""
+        self._store_error = text
         self.metrics.gauge(d.PROJECTOR_PAUSED).set(1)
 
     def store_up(self) -> None:
         """Note that the store answers."""
-        if self._away is not None:
-            self._away = None
+        if self._store_error is not None:
+            self._store_error = None
             self.metrics.gauge(d.PROJECTOR_PAUSED).set(0)
 
-    def standing(self, assigned: set[int], blocked: Mapping[int, str]) -> None:
-        """Note which partitions are read and which stand still, with the reason."""
-        for partition in self._assigned - assigned:
+    def partitions(self, assigned: Collection[int], blocks: Sequence[PartitionStatus]) -> None:
+        """Note which partitions are read, and which of them are blocked."""
+        for partition in self._assigned - set(assigned):
             for metric in (d.PROJECTOR_LAG, d.PROJECTOR_BACKLOG, d.PROJECTOR_WATERMARK):
                 self.metrics.gauge(metric).remove(str(partition))
-        self._assigned, self._blocked = set(assigned), dict(blocked)
+        self._assigned, self._blocks = set(assigned), list(blocks)
         self.metrics.gauge(d.PROJECTOR_ASSIGNED).set(len(assigned))
-        self.metrics.gauge(d.PROJECTOR_BLOCKED).set(len(blocked))
+        self.metrics.gauge(d.PROJECTOR_BLOCKED).set(len(blocks))
 
     def lag(self, partition: int, seconds: float, records: int) -> None:
         """Note how far behind a partition is."""
@@ -111,23 +113,23 @@ class ProjectorHealth:
         self.metrics.gauge(d.PROJECTOR_BACKLOG).labels(str(partition)).set(records)
 
     def live(self) -> tuple[bool, str]:
-        """Progress is life. A store that is away is no reason to be restarted: a restart would not mend it."""
+        """Alive means progress. A store that is down is no reason for a restart: it would not repair it."""
         now = time.monotonic()
         if now - self._turned > _TURN_SECONDS:
-            return False, f"the reading loop has stood still for {now - self._turned:.0f} s"
-        if self._away is None and now - self._progressed > self._stuck_after:
-            return False, f"nothing was stored for {now - self._progressed:.0f} s though there is work"
-        return True, "progress is made" if self._away is None else self._away
+            return False, f"reading loop stuck for {now - self._turned:.0f} s"
+        if self._store_error is None and now - self._progressed > self._stuck_after:
+            return False, f"nothing stored for {now - self._progressed:.0f} s although records wait"
+        return True, "running" if self._store_error is None else self._store_error
 
     def ready(self) -> tuple[bool, str]:
-        """Ready: in the group, the store answers, no partition stands still."""
-        if self._away is not None:
-            return False, self._away
-        if self._blocked:
-            return False, "; ".join(self._blocked.values())
+        """Ready means: in the group, the store answers, no partition is blocked."""
+        if self._store_error is not None:
+            return False, self._store_error
+        if self._blocks:
+            return False, " ".join(log_line(status) for status in self._blocks)
         if not self._assigned:
-            return False, "no partition is assigned (yet)"
-        return True, f"{len(self._assigned)} partitions are read"
+            return False, "no partition assigned yet"
+        return True, f"partitions read: {len(self._assigned)}"
 
     def _progress(self) -> None:
         self._progressed = time.monotonic()

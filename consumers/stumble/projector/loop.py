@@ -1,400 +1,350 @@
-"""The reading half of the projector: takes records from Kafka, decodes them, hands batches to the writer.
+"""The projector's loop: takes records from Kafka, collects them, hands batches to the writer, takes its results.
 
-While the writer works, the next batch grows: large under load, small when calm, and a batch is handed over as soon
-as the writer is free.
+Start reading at `Projector.run`. Which parts there are and how they fit together: `build.py`.
 """
 
 from __future__ import annotations
 
 import gc
 import logging
-import os
-import socket
-import threading
 import time
 from typing import TYPE_CHECKING
 
-import psycopg
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError
 
-from stumble.clock.clock import Clock
-from stumble.deadletters.producer import DeadLetterCount, DeadLetterProducer
-from stumble.ingest.batch import BadRecord, Batch
-from stumble.ingest.decoding import EventDecoder
-from stumble.ingest.errors import BadRecordError
-from stumble.ingest.transaction import ALL_SIGHTINGS, StoreWriter
-from stumble.kafka.client_errors import ClientErrors
-from stumble.kafka.consumer import TopicConsumer
-from stumble.projector.breaker import CircuitBreaker
-from stumble.projector.health import ProjectorHealth
-from stumble.projector.maintenance import Maintenance
-from stumble.projector.offsets import Place, beyond, expired, impossible, place
-from stumble.projector.positions import AssignedPartitions, Blocked
-from stumble.projector.producer_statuses import ProducerStatusReader
-from stumble.projector.write_thread import StoppedError, SweepJob, WriteResult, WriteThread
-from stumble.runtime.affinity import pin_to_core
-from stumble.runtime.gc_pause import gc_paused, limit_malloc_arenas
-from stumble.runtime.state_log import StateLog
+from stumble.ingest.transaction import ALL_SIGHTINGS
+from stumble.projector.partition_state import PartitionState, PartitionStatus, log_line
+from stumble.projector.write_thread import SweepJob
 from stumble.runtime.timers import Timers
-from stumble.settings.registry import Registry
-from stumble.store.connect import StoreError, connect, shown
-from stumble.store.partitions import EventPartitions
 from stumble.wire.errors import RegistryUnavailable
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Iterable, Mapping, Sequence
 
     from confluent_kafka import Message
 
-    from stumble.clock.wall_clock import WallClock
-    from stumble.ingest.decisions import DecisionJob
-    from stumble.projector.settings import ProjectorSettings
-    from stumble.settings.base import Settings
+    from stumble.clock.clock import Clock
+    from stumble.kafka.client_errors import ClientErrors
+    from stumble.kafka.consumer import RecordConsumer
+    from stumble.projector.batch_collector import BatchCollector
+    from stumble.projector.batch_writer import WriteResult
+    from stumble.projector.breaker import CircuitBreaker
+    from stumble.projector.health import ProjectorHealth
+    from stumble.projector.partitions import AssignedPartitions
+    from stumble.projector.start_offsets import StartOffsets
+    from stumble.projector.write_thread import Job, WriteThread
+    from stumble.runtime.state_log import StateLog
 
-LOG = logging.getLogger("stumble.projector")
-_IDLE_POLL = 0.1
-_BUSY_POLL = 0.01
+LOG = logging.getLogger(__name__)
+_IDLE_POLL_SECONDS = 0.1
+_BUSY_POLL_SECONDS = 0.01
 #: Backpressure for longer pauses the consumer, which throws away what it has fetched ahead.
-_PAUSE_AFTER = 1.0
-_SWEEP_EVERY = _HINT_EVERY = 1.0
-_SWEEP_WINDOW = 300.0
-_LOOK_EVERY = 2.0
-_TOPIC_EVERY = 15.0
-_GARBAGE_EVERY = 30.0
-_REVOKE_WAIT = 3.0
+_PAUSE_AFTER_SECONDS = 1.0
+_SWEEP_SECONDS = _COMMIT_SECONDS = 1.0
+_RECENT_SIGHTINGS_SECONDS = 300.0
+_LAG_SECONDS = 2.0
+_TOPIC_SECONDS = 15.0
+_GARBAGE_SECONDS = 30.0
+_REVOKE_SECONDS = 3.0
+_CLOSE_SECONDS = 8.0
+_OUT_OF_RANGE = (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE)  # noqa: SLF001
+_NO_TOPIC = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC)  # noqa: SLF001
 
 
 class Projector:
-    """Reads `instance-actions` into the store until told to stop."""
+    """Reads one topic into the store until stopped. It is the consumer's `PartitionListener`."""
 
-    def __init__(self, settings: Settings, own: ProjectorSettings, times: WallClock | None = None) -> None:
-        limit_malloc_arenas()
-        self._own, self._url = own, settings.database_url.get_secret_value()
-        self._topic = settings.kafka.topics.actions
-        self._application = f"stumble-projector@{socket.gethostname()}:{os.getpid()}"
-        self.health = ProjectorHealth(own.stuck_after)
-        self._notices = StateLog(LOG)
-        resolve = Registry(settings.kafka).resolve if settings.kafka.schema_registry_url else None
-        self._reader = EventDecoder(resolve)
-        self._kafka = settings.kafka
-        self._troubles = ClientErrors(self._notices, settings.kafka.bootstrap_servers)
-        self._source = self._open()
-        self._ledger = StoreWriter(
-            self._topic,
-            "",
-            EventPartitions(own.events_days),
-            requests_days=own.requests_days,
-            sighting_patience_seconds=own.sighting_patience,
-        )
-        letters = DeadLetterProducer(settings.kafka, own.group)
-        self._breaker = breaker = CircuitBreaker(own.breaker_run, own.breaker_share)
-        self._writer = WriteThread(
-            self._url, self._ledger, letters, breaker, self.health, self._notices, self._application
-        )
-        self._statuses = ProducerStatusReader(settings, own.group, resolve)
-        self._upkeep = Maintenance(self._url, own, self._application, DeadLetterCount(settings.kafka), self.health)
-        self._clock = Clock(self._url, settings.clock, self._ends, self._application, times)
-        self._pending, self._pending_bytes = Batch(), 0
-        self._at = AssignedPartitions()
+    def __init__(
+        self,
+        *,
+        consumer: RecordConsumer,
+        start_offsets: StartOffsets,
+        collector: BatchCollector,
+        partitions: AssignedPartitions,
+        writer: WriteThread,
+        breaker: CircuitBreaker,
+        clock: Clock,
+        client_errors: ClientErrors,
+        health: ProjectorHealth,
+        state_log: StateLog,
+    ) -> None:
+        self._consumer = consumer
+        self._start_offsets = start_offsets
+        self._collector = collector
+        self._partitions = partitions
+        self._writer = writer
+        self._breaker = breaker
+        self._clock = clock
+        self._client_errors = client_errors
+        self._health = health
+        self._state_log = state_log
+        self._timers = Timers()
         self._submitted_at = 0.0
         self._paused = False
         #: The first sweep after an assignment looks at all sightings, the others at recent ones.
-        self._window = ALL_SIGHTINGS
-        self._timers = Timers()
+        self._sweep_window = ALL_SIGHTINGS
 
     def run(self, stop: threading.Event) -> None:
-        """Read until `stop` is set; raises `StumbleError` for what only a person can mend."""
-        shown(self._url)  # no address at all is nothing to wait for
-        if not self._upkeep.prepare(stop, self._notices, self.health):
-            return
+        """Read until `stop` is set; raises `StumbleError` for what only an operator can repair."""
         self._writer.start()
-        self._upkeep.start()
-        self._statuses.start()
-        self._clock.start()
-        self._source.subscribe()
-        with gc_paused(), pin_to_core(self._own.core):
-            try:
-                while not stop.is_set():
-                    self._turn()
-            finally:
-                self._close()
+        self._consumer.subscribe(self)
+        try:
+            while not stop.is_set():
+                self.run_once()
+        finally:
+            self._close()
 
-    def _ends(self, partitions: Iterable[int]) -> Mapping[int, int] | None:
-        return self._source.ends(partitions)  # the source of now: it may be made anew
-
-    def _open(self) -> TopicConsumer:
-        return TopicConsumer(
-            self._kafka, self._topic, self._own.group,
-            place=self._placed, lost=self._lost, trouble=self._troubles.hear, keep=self._kept,
-        )  # fmt: skip
-
-    def _turn(self) -> None:
-        self._troubles.require_none()
-        self._take_all()
-        full = len(self._pending) >= self._own.max_batch or self._pending_bytes >= self._own.max_batch_bytes
-        if full and not self._writer.idle:
-            self._hold_back()
+    def run_once(self) -> None:
+        """One turn of the loop: poll, hand over what is collected if the writer is free, do what is due."""
+        self._client_errors.raise_if_fatal()
+        self._take_results()
+        if self._collector.is_full and not self._writer.idle:
+            self._apply_backpressure()
         else:
-            self._let_go()
-            busy = bool(self._pending) or not self._writer.idle
-            room = max(1, self._own.max_batch - len(self._pending))
-            self._read(self._source.poll(room, _BUSY_POLL if busy else _IDLE_POLL))
+            self._release_backpressure()
+            busy = bool(self._collector) or not self._writer.idle
+            timeout = _BUSY_POLL_SECONDS if busy else _IDLE_POLL_SECONDS
+            self._collect(self._consumer.poll(self._collector.room, timeout))
         if self._writer.idle:
-            self._take_all()  # it may have ended since: a job must start from where the last one left the store
-            self._hand_over()
-        self._look_after()
+            self._take_results()  # it may have ended since: a job must start from where the last one left the store
+            self._submit_next()
+        self._do_what_is_due()
 
-    def _hand_over(self) -> None:
-        if (found := self._clock.job(self._at.reading)) is not None:
-            self._submit(found)
-        elif self._pending:
-            job, self._pending, self._pending_bytes = self._pending, Batch(), 0
-            self._submit(job)
-        elif self._at.stored and self._timers.due("sweep", _SWEEP_EVERY):
-            positions = self._at.reading()
-            if positions:
-                self._submit(SweepJob(positions, self._window))
-                self._window = _SWEEP_WINDOW
+    # PartitionListener: called by the consumer from inside `poll` ------------------------------------
 
-    def _submit(self, job: Batch | SweepJob | DecisionJob) -> None:
-        self._submitted_at = time.monotonic()
-        self._writer.submit(job)
+    def on_assigned(self, partitions: Sequence[int]) -> Mapping[int, int | None]:
+        """Return where newly assigned partitions are read from; None: not known yet."""
+        self._state_log.over("topic", f"Topic {self._consumer.topic} exists.")
+        self._sweep_window = ALL_SIGHTINGS
+        self._paused = False
+        statuses = self._load_start_offsets(partitions)
+        for status in statuses:
+            self._partitions.add(status)
+            self._breaker.start_at(status.partition, status.stored or 0)
+            self._log_block(status)
+        self._report_partitions()
+        LOG.info("Reading partitions %s of %s.", sorted(self._partitions.next_offsets()), self._consumer.topic)
+        return {one.partition: one.stored if one.state is PartitionState.READING else None for one in statuses}
 
-    def _read(self, messages: Sequence[Message]) -> None:
-        sought: set[int | None] = set()
+    def on_revoked(self, partitions: Sequence[int]) -> None:
+        """Drop partitions that another projector gets; the batch in work may end, or the store refuses it."""
+        self._collector.drop(partitions)
+        self._writer.wait(_REVOKE_SECONDS)
+        self._take_results()
+        self._commit()
+        self._partitions.remove(partitions)
+        self._report_partitions()
+
+    def on_group_lost(self, partitions: Sequence[int]) -> Mapping[int, int]:
+        """Return where to continue without the group: nowhere, if it is this process that was unreachable."""
+        if not self._client_errors.broker_was_unreachable:
+            return {}
+        LOG.warning("Lost contact with the consumer group; continuing to read the same partitions until it answers.")
+        return {p.number: p.next_offset for p in self._partitions if p.number in partitions and p.block is None}
+
+    def on_client_error(self, error: KafkaError) -> None:
+        """Log an error that concerns the client as a whole."""
+        self._client_errors.on_error(error)
+
+    # From Kafka to the collector ---------------------------------------------------------------------
+
+    def _collect(self, messages: Sequence[Message]) -> None:
+        rewound: set[int | None] = set()
         for message in messages:
             if (error := message.error()) is not None:
-                self._kafka_error(error, message)
-            elif message.partition() not in sought and not self._read_one(message):
-                sought.add(message.partition())
-        if messages and self._notices:
-            self._troubles.over()
+                self._handle_error(error, message.partition())
+            elif message.partition() not in rewound and not self._collect_one(message):
+                rewound.add(message.partition())
+        if messages:
+            self._client_errors.on_answer()
 
-    def _read_one(self, message: Message) -> bool:
-        """Take a record; False where its partition is read anew, so that what else came of it is not what is next."""
-        partition, offset = message.partition(), message.offset()
-        if partition is None or offset is None or partition in self._at.blocked:
+    def _collect_one(self, message: Message) -> bool:
+        """Take one record; False if its partition was rewound, so that its other records are not the next ones."""
+        number, offset = message.partition(), message.offset()
+        if number is None or offset is None or number not in self._partitions:
             return True
-        taken = self._at.taken.get(partition)
-        if taken is None or offset < taken:
+        partition = self._partitions[number]
+        if partition.block is not None or offset < partition.next_offset:
             return True
-        gap = self._at.skips(partition, offset)
-        if gap is not None and not self._is_gap(partition, gap):
+        if partition.is_unconfirmed_gap(offset):
+            self._seek(number)
             return False
-        value = message.value()
+        if offset > partition.next_offset:
+            gap = (partition.next_offset, offset)
+            LOG.warning("Partition %s of %s has no records from offset %s to %s.", number, self._consumer.topic, *gap)
         try:
-            self._pending.readings.append(self._reader.read(message, value or b"", partition, offset))
-        except BadRecordError as error:
-            self._pending.bad.append(BadRecord(message, partition, offset, error))
+            self._collector.add_record(message, partition, offset)
         except RegistryUnavailable as error:
-            self._block(partition, str(error))
-            return True
-        self._at.times[partition] = message.timestamp()[1]
-        self._pending.extend(partition, taken, offset, self._at.times[partition])
-        self._pending_bytes += len(value or b"")
-        self._at.taken[partition] = offset + 1
+            self._block(self._status(number, PartitionState.REGISTRY_UNAVAILABLE, detail=str(error)))
         return True
 
-    def _take_all(self) -> None:
-        while not self._writer.results.empty():
-            self._take(self._writer.results.get())
+    def _handle_error(self, error: KafkaError, number: int | None) -> None:
+        if error.code() in _OUT_OF_RANGE:
+            if number is not None and number in self._partitions:
+                self._block(self._start_offsets.explain_out_of_range(number, self._partitions[number].next_offset))
+        elif error.code() in _NO_TOPIC:
+            text = f"Topic {self._consumer.topic} does not exist: create it with `stumble topics apply`."
+            self._state_log.say("topic", text)
+        else:
+            self._client_errors.on_error(error)
 
-    def _is_gap(self, partition: int, gap: tuple[int, int]) -> bool:
-        """Tell whether the topic holds nothing there: only if it says so again when it is asked again."""
-        if self._at.gaps.get(partition) == gap:
-            LOG.warning("Partition %s of %s holds nothing from %s up to %s.", partition, self._topic, *gap)
-            return True
-        self._at.gaps[partition] = gap
-        self._source.go_to(partition, self._at.taken, self._at.blocked)
-        return False
+    # From the collector to the writer, and back ------------------------------------------------------
 
-    def _take(self, result: WriteResult) -> None:
-        """Take in what became of a job."""
-        if isinstance(result.error, StoppedError):
+    def _submit_next(self) -> None:
+        reading = self._partitions.stored_offsets()
+        job: Job | None = self._clock.job(self._partitions.stored_offsets)
+        if job is None and self._collector:
+            job = self._collector.take()
+        elif job is None and reading and self._timers.due("sweep", _SWEEP_SECONDS):
+            job = SweepJob(reading, self._sweep_window)
+            self._sweep_window = _RECENT_SIGHTINGS_SECONDS
+        if job is not None:
+            self._submitted_at = time.monotonic()
+            self._writer.submit(job)
+
+    def _take_results(self) -> None:
+        for result in self._writer.take_results():
+            self._take_result(result)
+
+    def _take_result(self, result: WriteResult) -> None:
+        if result.stopped:
             return
         if result.error is not None:
             raise result.error
         if result.decided is not None:
             self._clock.decided(result.decided, fenced=bool(result.fenced))
-        if result.applied is not None:
-            self._at.stored.update((p, o) for p, o in result.applied.offsets.items() if p in self._at.stored)
-            self.health.applied(result.applied, time.monotonic() - self._submitted_at)
+        if result.summary is not None:
+            for number, offset in result.summary.offsets.items():
+                if number in self._partitions:
+                    self._partitions[number].stored_offset = offset
+            self._health.applied(result.summary, time.monotonic() - self._submitted_at)
         if result.fenced:
-            self.health.fenced(len(result.fenced))
-            LOG.warning("Partitions %s are written by another projector: reading them anew.", sorted(result.fenced))
-            self._reread(result.fenced)
-        for partition, (_, reason) in result.blocked.items():
-            self._block(partition, f"Partition {partition} of {self._topic} stands still: {reason}.")
+            self._health.fenced(len(result.fenced))
+            LOG.warning("Another projector writes partitions %s; reading them again.", sorted(result.fenced))
+            self._restart(result.fenced)
+        for status in result.blocked.values():
+            if status.partition in self._partitions:
+                self._block(status)
 
-    def _block(self, partition: int, reason: str | None) -> None:
-        """Let a partition stand still for a while, for a reason of its own if it has one; none of it is passed over."""
-        self._pending.drop([partition])
-        self._source.pause([partition])
-        self._hold(partition, reason)
-        self._standing()
-
-    def _hold(self, partition: int, reason: str | None) -> None:
-        self._at.hold(partition, reason)
-        if reason is not None:  # that store or broker are away is said once and not for each partition
-            self._notices.say(f"partition-{partition}", reason)
-
-    def _reread(self, partitions: Iterable[int]) -> None:
-        """Go back to where the store is; what the store can't tell now is asked again later."""
-        ours = [partition for partition in partitions if partition in self._at.taken]
-        self._pending.drop(ours)
-        for partition, found in self._ask(ours).items():
-            if found.offset is None:
-                self._block(partition, found.blocked)
-            else:
-                self._at.place(partition, found.offset)
-                self._source.go_to(partition, self._at.taken, self._at.blocked)
-
-    def _retry_blocked(self) -> None:
-        due = self._at.due()
-        self._reread(due)
-        for partition, blocked in due.items():
-            if partition in self._at.blocked:
-                continue
-            if self._still_expired(partition, blocked):
-                self._block(partition, blocked.reason)
-                continue
-            self._source.resume([partition])
-            self._notices.over(f"partition-{partition}", f"Partition {partition} of {self._topic} is read again.")
-        if due:
-            self._standing()
-
-    def _still_expired(self, partition: int, blocked: Blocked) -> bool:
-        """Ask the broker: what the client says of an offset may be about one that it was at before."""
-        stored = self._at.stored[partition]
-        if blocked.reason == expired(self._topic, partition, stored):
-            return not self._source.has(partition, stored)
-        # A topic that has grown as far again holds something else there than what was to be read.
-        return blocked.reason == beyond(self._topic, partition, stored)
-
-    def _kafka_error(self, error: KafkaError, message: Message) -> None:
-        code, partition, taken = error.code(), message.partition(), self._at.taken
-        if code in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):  # noqa: SLF001
-            if partition is not None and partition in taken:
-                self._block(partition, impossible(self._topic, partition, taken[partition], self._ends([partition])))
-        elif code in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC):  # noqa: SLF001
-            self._notices.say("topic", f"There is no topic {self._topic}: create it by `stumble topics apply`.")
-        else:
-            self._troubles.hear(error)
-
-    def _placed(self, partitions: list[int]) -> Mapping[int, int | None]:
-        """Say where newly assigned partitions are read from."""
-        self._notices.over("topic", f"The topic {self._topic} is there.")
-        self._window = ALL_SIGHTINGS
-        self._paused = False  # what is assigned is read at once
-        found = self._ask(partitions)
-        for partition, where in found.items():
-            self._at.place(partition, where.offset or 0)
-            self._breaker.placed(partition, where.offset or 0)
-            if where.offset is None:
-                self._hold(partition, where.blocked)
-        self._standing()
-        LOG.info("Reading partitions %s of %s.", sorted(self._at.taken), self._topic)
-        return {partition: where.offset for partition, where in found.items()}
-
-    def _kept(self, partitions: list[int]) -> Mapping[int, int]:
-        """Say where to read on from without a group that nobody hears; nowhere where it's we who were away."""
-        if not self._troubles.unheard:
-            return {}
-        LOG.warning("The group was not heard for a session: partitions are read on until it gives them out anew.")
-        return {p: self._at.taken[p] for p in partitions if p in self._at.taken and p not in self._at.blocked}
-
-    def _lost(self, partitions: list[int]) -> None:
-        """Forget partitions that are no longer ours; a batch in hand may end, the store refuses it otherwise."""
-        self._pending.drop(partitions)
-        self._writer.wait(_REVOKE_WAIT)
-        self._take_all()
-        self._hint()
-        self._at.forget(partitions)
-        self._standing()
-
-    def _ask(self, partitions: list[int]) -> dict[int, Place]:
-        """Ask the store and the topic where partitions are to be read from."""
-        if not partitions:
-            return {}
-        try:
-            topic_id = self._source.topic_id()
-            if topic_id is None:
-                return dict.fromkeys(partitions, Place(None))
-            self._ledger.topic_id = topic_id
-            with connect(self._url, application=self._application) as connection:
-                found = place(connection, self._topic, topic_id, partitions, self._source.low_watermark)
-        except KafkaException as error:
-            self._notices.say("place", f"Kafka can't say yet where {self._topic} begins: {error.args[0].str()}.")
-            return dict.fromkeys(partitions, Place(None))
-        except (StoreError, psycopg.Error) as error:
-            self._notices.say("place", f"{str(error).strip()} Reading waits.")
-            return dict.fromkeys(partitions, Place(None))
-        else:
-            self._notices.over("place", f"It is known where to read {self._topic}: reading goes on.")
-            return found
-        finally:
-            self._timers.put_off("topic", _TOPIC_EVERY)
-
-    def _hold_back(self) -> None:
-        """Wait for a writer that is behind; for long, let Kafka see that we live without fetching more."""
+    def _apply_backpressure(self) -> None:
+        """Wait for a writer that is behind; if it takes long, keep polling without fetching to stay in the group."""
         if self._writer.wait(0.05):
             return
-        if not self._paused and time.monotonic() - self._submitted_at > _PAUSE_AFTER:
-            self._source.pause(self._at.taken)
+        if not self._paused and time.monotonic() - self._submitted_at > _PAUSE_AFTER_SECONDS:
+            self._consumer.pause(self._partitions.next_offsets())
             self._paused = True
         if self._paused:
-            self._read(self._source.poll(1, 0))
+            self._collect(self._consumer.poll(1, 0))
 
-    def _let_go(self) -> None:
+    def _release_backpressure(self) -> None:
         if self._paused:
-            self._source.resume([p for p in self._at.taken if p not in self._at.blocked])
+            self._consumer.resume(self._partitions.stored_offsets())
             self._paused = False
 
-    def _look_after(self) -> None:
-        self.health.turned(nothing_to_do=not self._pending and self._writer.idle)
-        if self._at.blocked:
-            self._retry_blocked()
-        if self._timers.due("hint", _HINT_EVERY):
-            self._hint()
-            self._clock.at(self._at.reading())
-        if self._timers.due("look", _LOOK_EVERY):
-            self._measure()
-            self.health.report_watermarks(self._clock.watermarks)
-        if self._timers.due("topic", _TOPIC_EVERY):
-            self._recognise()
-        if self._timers.due("garbage", _GARBAGE_EVERY):
+    # Blocked partitions ------------------------------------------------------------------------------
+
+    def _block(self, status: PartitionStatus) -> None:
+        """Stop reading a partition for a while; nothing of it is skipped."""
+        self._collector.drop([status.partition])
+        self._consumer.pause([status.partition])
+        self._partitions.block(status)
+        self._log_block(status)
+        self._report_partitions()
+
+    def _restart(self, partitions: Iterable[int]) -> None:
+        """Continue partitions from where the store is; what the store can't answer now is asked again later."""
+        numbers = [number for number in partitions if number in self._partitions]
+        self._collector.drop(numbers)
+        for status in self._load_start_offsets(numbers):
+            if status.state is PartitionState.READING and status.stored is not None:
+                self._partitions[status.partition].restart(status.stored)
+                self._seek(status.partition)
+            else:
+                self._block(status)
+
+    def _retry_blocked(self) -> None:
+        unblocked = self._partitions.unblock_due()
+        if not unblocked:
+            return
+        self._restart(status.partition for status in unblocked)
+        for status in unblocked:
+            if self._partitions[status.partition].block is not None:
+                continue
+            if self._still_applies(status):
+                self._block(status)
+                continue
+            self._consumer.resume([status.partition])
+            text = f"Partition {status.partition} of {status.topic} is read again."
+            self._state_log.over(f"partition-{status.partition}", text)
+        self._report_partitions()
+
+    def _still_applies(self, status: PartitionStatus) -> bool:
+        """Whether an offset that the broker refused is still the next one, and still refused."""
+        stored = self._partitions[status.partition].stored_offset
+        if stored != status.stored:
+            return False
+        if status.state is PartitionState.OFFSET_EXPIRED:  # the client may have spoken of an earlier position
+            return not self._consumer.has_offset(status.partition, stored)
+        # A topic that has grown past the offset since holds other records there than those that were to be read.
+        return status.state is PartitionState.OFFSET_BEYOND_END
+
+    def _load_start_offsets(self, partitions: Sequence[int]) -> list[PartitionStatus]:
+        if not partitions:
+            return []
+        self._timers.put_off("topic", _TOPIC_SECONDS)  # loading asks for the topic's id, too
+        return self._start_offsets.load(partitions)
+
+    def _seek(self, number: int) -> None:
+        blocked = [status.partition for status in self._partitions.blocks]
+        self._consumer.seek(number, self._partitions.next_offsets(), blocked)
+
+    def _status(self, number: int, state: PartitionState, *, detail: str) -> PartitionStatus:
+        return PartitionStatus(self._consumer.topic, number, state, self._partitions[number].next_offset, detail=detail)
+
+    def _log_block(self, status: PartitionStatus) -> None:
+        # That the store or the broker is down is logged once, not for each partition.
+        if status.state not in (PartitionState.READING, PartitionState.NO_START_OFFSET):
+            self._state_log.say(f"partition-{status.partition}", log_line(status))
+
+    # What is due now and then ------------------------------------------------------------------------
+
+    def _do_what_is_due(self) -> None:
+        self._health.turned(nothing_to_do=not self._collector and self._writer.idle)
+        self._retry_blocked()
+        if self._timers.due("commit", _COMMIT_SECONDS):
+            self._commit()
+            self._clock.at(self._partitions.stored_offsets())
+        if self._timers.due("lag", _LAG_SECONDS):
+            self._report_lag()
+            self._health.report_watermarks(self._clock.watermarks)
+        if self._timers.due("topic", _TOPIC_SECONDS) and self._start_offsets.topic_was_recreated():
+            self._consumer.reopen()
+        if self._timers.due("garbage", _GARBAGE_SECONDS):
             gc.collect()
 
-    def _recognise(self) -> None:
-        """Notice a topic that was deleted and made anew: only a new client reads the new one."""
-        topic_id = self._source.topic_id()
-        if topic_id is not None and self._ledger.topic_id not in ("", topic_id):
-            self._source.close()
-            self._source = self._open()
-            self._source.subscribe()
+    def _commit(self) -> None:
+        """Tell the group how far the store is, for tools that show lag; nothing depends on it."""
+        self._consumer.commit(self._partitions.stored_offsets())
 
-    def _measure(self) -> None:
+    def _report_partitions(self) -> None:
+        self._health.partitions(self._partitions.next_offsets(), self._partitions.blocks)
+
+    def _report_lag(self) -> None:
         now = time.time()
-        for partition, stored in self._at.stored.items():
-            high = self._source.high_watermark(partition)
-            waiting = max(0, high - stored) if high is not None else 0
-            since = self._at.times.get(partition)
-            self.health.lag(partition, max(0.0, now - since / 1000) if waiting and since else 0.0, waiting)
-
-    def _hint(self) -> None:
-        self._source.hint(self._at.reading())
-
-    def _standing(self) -> None:
-        self.health.standing(set(self._at.taken), {p: blocked.reason for p, blocked in self._at.blocked.items()})
+        for partition in self._partitions:
+            end = self._consumer.cached_end_offset(partition.number)
+            waiting = 0 if end is None else max(0, end - partition.stored_offset)
+            last = partition.last_record_ms
+            seconds = max(0.0, now - last / 1000) if waiting and last else 0.0
+            self._health.lag(partition.number, seconds, waiting)
 
     def _close(self) -> None:
-        for part in (self._writer, self._upkeep, self._statuses, self._clock):
-            part.end()
-        self._writer.join(_REVOKE_WAIT + 5)
-        while not self._writer.results.empty():
-            result = self._writer.results.get()
-            if result.applied is not None:
-                self._at.stored.update(result.applied.offsets)
-        self._hint()
-        self._source.close()
-        self._statuses.join(_REVOKE_WAIT)
+        self._writer.end()
+        self._writer.join(_CLOSE_SECONDS)
+        for result in self._writer.take_results():
+            for number, offset in (result.summary.offsets if result.summary else {}).items():
+                if number in self._partitions:
+                    self._partitions[number].stored_offset = offset
+        self._commit()
+        self._consumer.close()

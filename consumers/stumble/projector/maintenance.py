@@ -1,4 +1,4 @@
-"""What the store needs now and then: partitions ahead of time, and what is too old taken out."""
+"""Maintenance of the store: partitions are created ahead of time, and what is older than its retention is deleted."""
 
 from __future__ import annotations
 
@@ -21,65 +21,72 @@ if TYPE_CHECKING:
     from stumble.runtime.state_log import StateLog
 
 LOG = logging.getLogger("stumble.projector")
-_EVERY = 300.0
-_COUNT_EVERY = 15.0
-_WAIT = 1.0
+_MAINTENANCE_SECONDS = 300.0
+_COUNT_SECONDS = 15.0
+_WAIT_SECONDS = 1.0
 
 
 class Maintenance(threading.Thread):
-    """Looks after the store every five minutes, in a session of its own; counts dead letters in between."""
+    """Maintains the store every five minutes, in a session of its own, and counts dead letters every 15 seconds."""
 
     def __init__(
-        self, url: str, settings: ProjectorSettings, application: str, depth: DeadLetterCount, health: ProjectorHealth
+        self,
+        url: str,
+        settings: ProjectorSettings,
+        application: str,
+        dead_letter_count: DeadLetterCount,
+        health: ProjectorHealth,
+        state_log: StateLog,
     ) -> None:
-        super().__init__(name="upkeep", daemon=True)
+        super().__init__(name="maintenance", daemon=True)
         self._url = url
         self._settings = settings
         self._application = application
-        self._depth = depth
+        self._dead_letter_count = dead_letter_count
         self._health = health
+        self._state_log = state_log
         self._partitions = EventPartitions(settings.events_days)
         self._ending = threading.Event()
 
-    def prepare(self, stop: threading.Event, notices: StateLog, health: ProjectorHealth) -> bool:
-        """Wait until the store is there and has this version; False when told to stop before."""
+    def wait_for_store(self, stop: threading.Event) -> bool:
+        """Wait until the store answers and has this program's version; False if `stop` is set before."""
         while True:
             try:
                 require_current(self._url)
                 with connect(self._url, application=self._application) as connection:
                     self._partitions.make_ahead(connection)
             except (StoreError, psycopg.Error) as error:
-                health.store_down(str(error))
-                notices.say("store", str(error))
-                if stop.wait(_WAIT):
+                self._health.store_down(str(error))
+                self._state_log.say("store", str(error))
+                if stop.wait(_WAIT_SECONDS):
                     return False
             else:
-                notices.over("store", "The store is there.")
-                health.store_up()
+                self._state_log.over("store", "The store answers; reading starts.")
+                self._health.store_up()
                 return True
 
     def run(self) -> None:
-        """Look after the store until ended."""
-        due = time.monotonic() + _EVERY
+        """Work until ended."""
+        due = time.monotonic() + _MAINTENANCE_SECONDS
         self._count()
-        while not self._ending.wait(_COUNT_EVERY):
+        while not self._ending.wait(_COUNT_SECONDS):
             self._count()
             if time.monotonic() >= due:
-                due += _EVERY
-                self._look_after()
+                due += _MAINTENANCE_SECONDS
+                self._maintain()
 
     def _count(self) -> None:
-        self._health.dead_letters(self._depth.records())
+        self._health.dead_letters(self._dead_letter_count.records())
 
-    def _look_after(self) -> None:
+    def _maintain(self) -> None:
         try:
             with connect(self._url, application=self._application) as connection:
                 self._partitions.make_ahead(connection)
                 expire(connection, self._partitions, self._settings.retention())
         except StoreUnavailableError:
-            return  # the writer tells
+            return  # the writer logs this
         except psycopg.Error as error:
-            LOG.warning("The store's upkeep failed and is tried again later: %s", error)
+            LOG.warning("Maintenance of the store failed and is tried again in five minutes: %s", error)
 
     def end(self) -> None:
         """End the thread."""

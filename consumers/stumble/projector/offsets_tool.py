@@ -1,7 +1,7 @@
-"""Where the store is in the topic, what was lost, and going on elsewhere: a deliberate act of a person.
+"""Shows the store's offsets beside the topic's, and moves them when an operator says so.
 
-The projector never decides any of it. Its transactions compare the offset that is moved here, so one that runs
-meanwhile writes nothing of what it had read and goes on from the new place within a second or two.
+The projector never moves an offset by itself. Its transactions compare the offset that is moved here, so one that
+runs meanwhile writes nothing of what it had read, and continues from the new offset within a second or two.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from confluent_kafka.admin import AdminClient
 from psycopg.errors import LockNotAvailable
 
 from stumble.kafka.consumer import quiet
-from stumble.kafka.errors import unreachable_error
+from stumble.kafka.errors import kafka_error
+from stumble.projector.partition_state import PartitionState, PartitionStatus, compare_offsets, describe
 from stumble.store.queries import query
 from stumble.wire.errors import StumbleError
 
@@ -28,74 +29,72 @@ if TYPE_CHECKING:
 
 _SECONDS = 15.0
 _LOCK_TRIES = 5
-#: FINE can go on. NEW was never read. EXPIRED: the next record is gone. BEYOND: the topic ends before it. RECREATED: it
-#: is another topic under the name. GONE: the topic has no such partition.
-Verdict = Literal["FINE", "NEW", "EXPIRED", "BEYOND", "RECREATED", "GONE"]
-#: `oldest` and `newest` of what the topic holds, an offset, or a moment.
-Aim = Literal["oldest", "newest"] | int | datetime
+#: `oldest` or `newest` record of the topic, an offset, or a time.
+Target = Literal["oldest", "newest"] | int | datetime
 
 
 class OffsetError(StumbleError):
-    """The offset can't be set like that."""
+    """The offset can't be set to that."""
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """One partition: the store's next offset, the topic's first and next one, and what that means."""
+class OffsetReport:
+    """One partition: its status, what the topic holds of it (`low` up to `high`), and when what is lost was written."""
 
-    partition: int
-    verdict: Verdict
-    stored: int | None
+    status: PartitionStatus
     low: int
     high: int
-    #: Kafka's time of the last record that the store took in.
+    #: Kafka's time of the last record in the store, and of the oldest that the topic holds (where some are lost).
     last_record_at: datetime | None = None
-    #: Kafka's time of the oldest record that the topic holds; asked only where some are lost.
     oldest_at: datetime | None = None
 
     @property
-    def stopped(self) -> bool:
-        """Whether it waits for a person."""
-        return self.verdict in ("EXPIRED", "BEYOND", "RECREATED")
+    def partition(self) -> int:
+        """The partition's number."""
+        return self.status.partition
+
+    @property
+    def state(self) -> PartitionState:
+        """The partition's state."""
+        return self.status.state
+
+    @property
+    def stored(self) -> int | None:
+        """The next offset by the store; None if the partition was never read."""
+        return self.status.stored
 
     @property
     def behind(self) -> int:
         """How many records wait."""
-        return max(0, self.high - (self.low if self.stored is None or self.stopped else self.stored))
+        start = self.low if self.stored is None or self.state.needs_operator else self.stored
+        return max(0, self.high - start)
 
     @property
     def lost(self) -> tuple[int, int] | None:
-        """First and last offset that nobody can read any more, where both are known."""
-        return (self.stored, self.low - 1) if self.verdict == "EXPIRED" and self.stored is not None else None
+        """First and last offset that can't be read any more, where both are known."""
+        if self.state is not PartitionState.OFFSET_EXPIRED or self.stored is None:
+            return None
+        return self.stored, self.low - 1
 
     @property
-    def told(self) -> str:
-        """What it means, in a sentence."""
-        since = f", written after {_clock(self.last_record_at)}" if self.last_record_at else ""
-        until = f" and before {_clock(self.oldest_at)}" if self.oldest_at else ""
-        match self.verdict:
-            case "FINE":
-                return "goes on"
-            case "NEW":
-                return f"was not read yet; begins at {self.low}"
-            case "GONE":
-                return "the topic has no such partition"
-            case "EXPIRED":
-                count = self.low - (self.stored or 0)
-                return f"offsets {self.stored} to {self.low - 1} are lost: {count} records at most{since}{until}"
-            case "BEYOND":
-                return (
-                    f"the topic ends before offset {self.stored}: it was cut back or restored; "
-                    f"what was written there since is not read yet{since}"
-                )
-            case "RECREATED":
-                return (
-                    f"the topic was deleted and made anew: what the old one held from offset {self.stored} on is "
-                    f"lost{since}{until}"
-                )
+    def description(self) -> str:
+        """What is the matter, what is lost and since when, as a clause."""
+        text = describe(self.status)
+        if self.lost:
+            first, last = self.lost
+            text += f"; lost: offsets {first} to {last}, at most {last - first + 1} records{self._written()}"
+        elif self.state is PartitionState.TOPIC_RECREATED:
+            text += self._written()
+        elif self.state is PartitionState.OFFSET_BEYOND_END and self.last_record_at:
+            text += f"; what was written after {_utc(self.last_record_at)} is not read yet"
+        return text
+
+    def _written(self) -> str:
+        after = f", written after {_utc(self.last_record_at)}" if self.last_record_at else ""
+        return after + (f" and before {_utc(self.oldest_at)}" if after and self.oldest_at else "")
 
 
-class Standings:
+class OffsetsTool:
     """Compares store and topic; use it in a ``with`` block. Raises `StumbleError` when Kafka doesn't answer."""
 
     def __init__(self, kafka: KafkaSettings, connection: Connection[Any]) -> None:
@@ -115,138 +114,139 @@ class Standings:
     def __exit__(self, *_: object) -> None:
         self._consumer.close()
 
-    def all(self) -> Iterator[Standing]:
-        """Yield where each partition stands, also such as were never read or are no longer there."""
+    def all(self) -> Iterator[OffsetReport]:
+        """Yield a report of each partition, also of those that were never read or no longer exist."""
         rows = self._rows()
         for partition in sorted({*rows, *range(self._count)}):
-            yield self._standing(partition, rows.get(partition))
+            yield self._report(partition, rows.get(partition))
 
-    def target(self, standing: Standing, aim: Aim) -> int:
-        """Return the offset that is meant; raises `OffsetError` for one that the topic doesn't hold."""
-        if standing.verdict == "GONE":
-            raise OffsetError(f"The topic {self.topic} has no partition {standing.partition}.")
-        if isinstance(aim, datetime):
-            asked = TopicPartition(self.topic, standing.partition, max(0, int(aim.timestamp() * 1000)))
+    def resolve(self, report: OffsetReport, target: Target) -> int:
+        """Return the offset that a target means; raises `OffsetError` for one that the topic does not hold."""
+        if report.state is PartitionState.PARTITION_MISSING:
+            raise OffsetError(f"The topic {self.topic} has no partition {report.partition}.")
+        if isinstance(target, datetime):
+            wanted_time = TopicPartition(self.topic, report.partition, max(0, int(target.timestamp() * 1000)))
             try:
-                (found,) = self._consumer.offsets_for_times([asked], timeout=_SECONDS)
+                (found,) = self._consumer.offsets_for_times([wanted_time], timeout=_SECONDS)
             except KafkaException as error:
-                raise self._silent(error) from error
-            return int(found.offset) if found.offset >= 0 else standing.high
-        wanted = {"oldest": standing.low, "newest": standing.high}.get(aim, aim) if isinstance(aim, str) else aim
-        if not isinstance(wanted, int) or not standing.low <= wanted <= standing.high:
+                raise self._no_answer(error) from error
+            return int(found.offset) if found.offset >= 0 else report.high
+        wanted = (
+            {"oldest": report.low, "newest": report.high}.get(target, target) if isinstance(target, str) else target
+        )
+        if not isinstance(wanted, int) or not report.low <= wanted <= report.high:
             raise OffsetError(
-                f"Partition {standing.partition} can be read from {standing.low} to {standing.high}, not from {aim}."
+                f"Partition {report.partition} can be read from {report.low} to {report.high}, not from {target}."
             )
         return wanted
 
     def move(
-        self, partition: int, aim: Aim, *, may_skip: bool, only_stopped: bool = False
-    ) -> tuple[Standing, int | None]:
-        """Let the store go on elsewhere; returns where it stood and the new offset, None where nothing is to be done.
+        self, partition: int, target: Target, *, may_skip: bool, only_stopped: bool = False
+    ) -> tuple[OffsetReport, int | None]:
+        """Move the store's offset; return the report from before and the new offset, None if nothing has to change.
 
-        Holds the lock that writers of the partition take first, so nothing moves in between. Raises `OffsetError` where
-        records would be passed over that can still be read, unless `may_skip`.
+        Holds the lock that writers of the partition take first, so nothing moves in between. Raises `OffsetError` if
+        that skips records that can still be read, unless `may_skip`.
         """
         for attempt in range(_LOCK_TRIES):
             try:
                 with self._connection.transaction():
-                    asked = {"topic": self.topic, "partitions": [partition]}
-                    self._connection.execute(query("lock_partitions"), asked)
-                    standing = self._standing(partition, self._rows().get(partition), ask_time=False)
-                    return self._moved(standing, aim, may_skip=may_skip, only_stopped=only_stopped)
+                    parameters = {"topic": self.topic, "partitions": [partition]}
+                    self._connection.execute(query("lock_partitions"), parameters)
+                    report = self._report(partition, self._rows().get(partition), ask_time=False)
+                    return self._moved(report, target, may_skip=may_skip, only_stopped=only_stopped)
             except LockNotAvailable:
                 if attempt == _LOCK_TRIES - 1:
-                    raise OffsetError(f"Partition {partition} is being written all the time: try again.") from None
+                    raise OffsetError(f"Partition {partition} is locked by its writer: try again.") from None
         raise AssertionError
 
     def let_through(self, partition: int, until: int | None, *, dry_run: bool) -> int:
-        """Let bad records before an offset, or the topic's end, be dead-lettered however many they are."""
-        standing = self._standing(partition, self._rows().get(partition), ask_time=False)
-        end = self.target(standing, "newest" if until is None else until)
+        """Permit any number of bad records before an offset, or before the topic's end; return that offset."""
+        report = self._report(partition, self._rows().get(partition), ask_time=False)
+        end = self.resolve(report, "newest" if until is None else until)
         if not dry_run:
-            asked = {"topic": self.topic, "topic_id": self.topic_id, "partition": partition, "until": end}
-            self._connection.execute(query("set_bad_record_limit"), asked)
+            parameters = {"topic": self.topic, "topic_id": self.topic_id, "partition": partition, "until": end}
+            self._connection.execute(query("set_bad_record_limit"), parameters)
         return end
 
     def _moved(
-        self, standing: Standing, aim: Aim, *, may_skip: bool, only_stopped: bool
-    ) -> tuple[Standing, int | None]:
-        if only_stopped and not standing.stopped:
-            return standing, None
-        offset = self.target(standing, aim)
-        if standing.verdict == "FINE" and offset == standing.stored:
-            return standing, None
-        if not may_skip and (skipped := self.skipped(standing, offset)):
+        self, report: OffsetReport, target: Target, *, may_skip: bool, only_stopped: bool
+    ) -> tuple[OffsetReport, int | None]:
+        if only_stopped and not report.state.needs_operator:
+            return report, None
+        offset = self.resolve(report, target)
+        if report.state is PartitionState.READING and offset == report.stored:
+            return report, None
+        if not may_skip and (skipped := self.skipped(report, offset)):
             raise OffsetError(
-                f"That passes over {skipped} records of partition {standing.partition} that can still be read: "
-                "they would be missing from the store. Say --skip if that is meant."
+                f"That skips {skipped} records of partition {report.partition} that can still be read: they would be "
+                "missing from the store. Add --skip to confirm."
             )
-        if standing.verdict in ("RECREATED", "BEYOND"):  # what was read before has its offsets from another topic
-            asked = {"topic": self.topic, "partition": standing.partition}
-            self._connection.execute(query("add_topic_break"), asked)
+        if report.state in (PartitionState.TOPIC_RECREATED, PartitionState.OFFSET_BEYOND_END):
+            # What was read before has its offsets from another topic.
+            parameters = {"topic": self.topic, "partition": report.partition}
+            self._connection.execute(query("add_topic_break"), parameters)
         self._connection.execute(
             query("set_offset"),
-            {"topic": self.topic, "partition": standing.partition, "topic_id": self.topic_id, "offset": offset},
+            {"topic": self.topic, "partition": report.partition, "topic_id": self.topic_id, "offset": offset},
         )
-        return standing, offset
+        return report, offset
 
     @staticmethod
-    def skipped(standing: Standing, offset: int) -> int:
-        """How many records that can still be read would be passed over."""
-        begin = standing.stored if standing.verdict == "FINE" and standing.stored is not None else standing.low
-        return max(0, offset - begin)
+    def skipped(report: OffsetReport, offset: int) -> int:
+        """Return how many records that can still be read an offset skips."""
+        next_offset = report.stored if report.state is PartitionState.READING else None
+        return max(0, offset - (report.low if next_offset is None else next_offset))
 
     def _rows(self) -> dict[int, tuple[Any, ...]]:
-        found = self._connection.execute(query("load_offset_states"), {"topic": self.topic})
-        return {row[0]: row[1:] for row in found}
+        rows = self._connection.execute(query("load_offset_states"), {"topic": self.topic})
+        return {row[0]: row[1:] for row in rows}
 
-    def _standing(self, partition: int, row: tuple[Any, ...] | None, *, ask_time: bool = True) -> Standing:
+    def _report(self, partition: int, row: tuple[Any, ...] | None, *, ask_time: bool = True) -> OffsetReport:
         topic_id, stored, last_record_at = row or ("", None, None)
         if partition >= self._count:
-            return Standing(partition, "GONE", stored, 0, 0, last_record_at)
+            status = PartitionStatus(self.topic, partition, PartitionState.PARTITION_MISSING, stored)
+            return OffsetReport(status, 0, 0, last_record_at)
         low, high = self._bounds(partition)
         if stored is None:
-            return Standing(partition, "NEW", None, low, high)
-        verdict: Verdict = "FINE"
-        if topic_id != self.topic_id:
-            verdict = "RECREATED"
-        elif stored < low:
-            verdict = "EXPIRED"
-        elif stored > high:
-            verdict = "BEYOND"
-        ask_time = ask_time and verdict in ("RECREATED", "EXPIRED") and low < high
-        oldest = self._time_of(partition, low) if ask_time else None
-        return Standing(partition, verdict, stored, low, high, last_record_at, oldest)
+            state = PartitionState.NEVER_READ
+        elif topic_id != self.topic_id:
+            state = PartitionState.TOPIC_RECREATED
+        else:
+            state = compare_offsets(stored, low, high)
+        lost = state in (PartitionState.TOPIC_RECREATED, PartitionState.OFFSET_EXPIRED)
+        oldest_at = self._time_of(partition, low) if ask_time and lost and low < high else None
+        return OffsetReport(PartitionStatus(self.topic, partition, state, stored), low, high, last_record_at, oldest_at)
 
     def _bounds(self, partition: int) -> tuple[int, int]:
         try:
             low, high = self._consumer.get_watermark_offsets(TopicPartition(self.topic, partition), timeout=_SECONDS)
         except KafkaException as error:
-            raise self._silent(error) from error
+            raise self._no_answer(error) from error
         return int(low), int(high)
 
     def _time_of(self, partition: int, offset: int) -> datetime | None:
-        """Return Kafka's time of the first record from `offset` on, None where none comes."""
+        """Return Kafka's time of the first record from `offset` on, None if none comes."""
         self._consumer.assign([TopicPartition(self.topic, partition, offset)])
-        found = self._consumer.poll(_SECONDS)
+        record = self._consumer.poll(_SECONDS)
         self._consumer.unassign()
-        if found is None or found.error() is not None:
+        if record is None or record.error() is not None:
             return None
-        milliseconds = found.timestamp()[1]
+        milliseconds = record.timestamp()[1]
         return datetime.fromtimestamp(milliseconds / 1000, UTC) if milliseconds > 0 else None
 
     def _describe(self) -> tuple[str, int]:
-        client = AdminClient(quiet(self._kafka.client_config()))  # it answers only while it is held
+        client = AdminClient(quiet(self._kafka.client_config()))  # futures are answered only while their client lives
         answers = client.describe_topics(TopicCollection([self.topic]), request_timeout=_SECONDS)
         try:
-            found = answers[self.topic].result()
+            topic = answers[self.topic].result()
         except KafkaException as error:
-            raise self._silent(error) from error
-        return str(found.topic_id), len(found.partitions)
+            raise self._no_answer(error) from error
+        return str(topic.topic_id), len(topic.partitions)
 
-    def _silent(self, error: KafkaException) -> StumbleError:
-        return unreachable_error(self._kafka, self.topic, error)
+    def _no_answer(self, error: KafkaException) -> StumbleError:
+        return kafka_error(self._kafka, self.topic, error)
 
 
-def _clock(moment: datetime) -> str:
+def _utc(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -1,4 +1,4 @@
-"""Keeps the last word of every producer process: read from a compacted topic, from its start at every start."""
+"""Stores the last status of every producer process: read from a compacted topic, from its beginning at every start."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import psycopg
-from confluent_kafka import OFFSET_BEGINNING
 
-from stumble.kafka.consumer import TopicConsumer
+from stumble.kafka.consumer import ReadFromBeginning, TopicConsumer
 from stumble.store.connect import StoreError, connect
 from stumble.store.json_rows import as_json
 from stumble.store.queries import query
@@ -38,31 +37,24 @@ class ProducerStatusReader(threading.Thread):
         super().__init__(name="statuses", daemon=True)
         self._url = settings.database_url.get_secret_value()
         self._decoder = Decoder(PRODUCER_STATUS, resolve_id)
-        topic = settings.kafka.topics.producers
-        self._source = TopicConsumer(
-            settings.kafka, topic, f"{group}-producers", place=self._start, lost=lambda _: None, trouble=lambda _: None
-        )
+        self._consumer = TopicConsumer(settings.kafka, settings.kafka.topics.producers, f"{group}-producers")
         self._ending = threading.Event()
         self._unsaved: dict[tuple[str, str], dict[str, Any]] = {}
 
     def run(self) -> None:
         """Read until ended."""
-        self._source.subscribe()
+        self._consumer.subscribe(ReadFromBeginning())
         while not self._ending.is_set():
-            self._take(self._source.poll(_LIMIT, _POLL))
+            self._take_statuses(self._consumer.poll(_LIMIT, _POLL))
             if self._unsaved and not self._save():
                 self._ending.wait(_PAUSE)
-        self._source.close()
+        self._consumer.close()
 
     def end(self) -> None:
         """End the thread."""
         self._ending.set()
 
-    @staticmethod
-    def _start(partitions: list[int]) -> dict[int, int | None]:
-        return dict.fromkeys(partitions, OFFSET_BEGINNING)
-
-    def _take(self, messages: Iterable[Message]) -> None:
+    def _take_statuses(self, messages: Iterable[Message]) -> None:
         for message in messages:
             value = message.value()
             if message.error() is not None or value is None:
@@ -70,7 +62,7 @@ class ProducerStatusReader(threading.Thread):
             try:
                 status = self._decoder.decode(value, message.headers())  # type: ignore[arg-type]  # a list, always
             except RegistryUnavailable:
-                continue  # the next word comes within half a minute
+                continue  # the next status comes within half a minute
             except WireError as error:
                 LOG.warning("A producer's status at offset %s can't be read: %s", message.offset(), error)
                 continue
@@ -82,7 +74,7 @@ class ProducerStatusReader(threading.Thread):
                 rows = [self._unsaved[key] for key in sorted(self._unsaved)]
                 connection.execute(query("save_producer_statuses"), {"rows": as_json(rows)})
         except (StoreError, psycopg.OperationalError):
-            return False  # the writer tells; what comes meanwhile replaces what waits
+            return False  # the writer logs this; newer statuses replace unsaved ones
         except psycopg.Error as error:
             LOG.warning("Producers' statuses can't be stored: %s", error)
         self._unsaved.clear()

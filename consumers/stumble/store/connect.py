@@ -34,7 +34,8 @@ class StoreUnavailableError(StoreError):
         #: What the server or its client said.
         self.said = lines[0] if lines else type(cause).__name__
         super().__init__(
-            f"The database at {shown(url)} does not answer ({self.said}): start it or set STUMBLE_DATABASE_URL."
+            f"The database at {database_label(url)} does not answer ({self.said}): start it, or set "
+            "STUMBLE_DATABASE_URL."
         )
 
 
@@ -59,8 +60,13 @@ def pool(url: str, *, application: str = "stumble", max_size: int = 4, patience:
     )
 
 
-def shown(url: str) -> str:
-    """Name the database of `url` without its password."""
+def require_database_url(url: str) -> None:
+    """Raise `StoreError` unless `url` is a valid PostgreSQL URL or connection string."""
+    _parsed(url)
+
+
+def database_label(url: str) -> str:
+    """Return host, port and name of a database, without its password. Raises `StoreError` for an invalid URL."""
     parts = _parsed(url)
     return f"{parts.get('host') or 'localhost'}:{parts.get('port') or 5432}/{parts.get('dbname') or ''}"
 
@@ -70,7 +76,7 @@ def _parsed(url: str) -> dict[str, Any]:
         return dict(conninfo.conninfo_to_dict(url))
     except psycopg.ProgrammingError:  # its text may hold parts of the password
         raise StoreError(
-            "STUMBLE_DATABASE_URL is no address of a PostgreSQL: write postgresql://user@host:5432/database."
+            "STUMBLE_DATABASE_URL is not a valid PostgreSQL URL: write postgresql://user@host:5432/database."
         ) from None
 
 

@@ -12,7 +12,7 @@ import sqlalchemy
 from alembic import command
 from alembic.config import Config
 
-from stumble.store.connect import StoreError, StoreUnavailableError, shown
+from stumble.store.connect import StoreError, StoreUnavailableError, database_label, require_database_url
 from stumble.store.version import digest_of, find_fault, newest, read_version
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def migrate(url: str) -> tuple[str | None, str]:
         before = read_version(_session(connection))
         fault = find_fault(before)
         if fault is not None and not fault.can_migrate:
-            raise StoreError(f"The store {shown(url)} {fault.problem}: {fault.remedy}.")
+            raise StoreError(f"The store {database_label(url)} {fault.problem}: {fault.remedy}.")
         if fault is not None:
             connection.exec_driver_sql("create schema if not exists stumble_durable")
             config = Config()
@@ -54,7 +54,7 @@ def _session(connection: sqlalchemy.Connection) -> psycopg.Connection[Any]:
 
 @contextmanager
 def _connected(url: str) -> Iterator[sqlalchemy.Connection]:
-    shown(url)  # says in a sentence where it is no address at all
+    require_database_url(url)
     engine = sqlalchemy.create_engine(
         "postgresql+psycopg://", creator=lambda: psycopg.connect(url), poolclass=sqlalchemy.NullPool
     )

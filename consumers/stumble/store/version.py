@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from stumble.store.connect import StoreError, StoreUnavailableError, connect, shown
+from stumble.store.connect import StoreError, StoreUnavailableError, connect, database_label
 from stumble.store.queries import query
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def current(url: str) -> StoreVersion:
         raise StoreUnavailableError(url, error) from error
     except psycopg.errors.InsufficientPrivilege as error:
         raise StoreError(
-            f"The role of STUMBLE_DATABASE_URL may not use the store at {shown(url)}: "
+            f"The role of STUMBLE_DATABASE_URL may not use the store at {database_label(url)}: "
             "`stumble check database` says what it lacks."
         ) from error
 
@@ -101,7 +101,7 @@ def require_current(url: str) -> None:
     """Raise `StoreError` with what to do unless this program can use the store at `url`."""
     fault = find_fault(current(url))
     if fault is not None:
-        raise StoreError(f"The store {shown(url)} {fault.problem}: {fault.remedy}.")
+        raise StoreError(f"The store {database_label(url)} {fault.problem}: {fault.remedy}.")
 
 
 def _development(statement: str) -> VersionFault:

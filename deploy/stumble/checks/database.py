@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 
 from stumble.checks.model import CheckContext, CheckResult, fine, warning, wrong
-from stumble.store.connect import StoreUnavailableError, connect, shown
+from stumble.store.connect import StoreUnavailableError, connect, database_label
 from stumble.store.version import find_fault, newest, read_version
 
 __all__ = ["look"]
@@ -51,7 +51,7 @@ _HELD_UP_SECONDS = 60
 
 def look(scope: CheckContext) -> Iterator[CheckResult]:
     """Connect and ask."""
-    name = shown(scope.database)
+    name = database_label(scope.database)
     try:
         connection = connect(scope.database, application="stumble-check")
     except StoreUnavailableError as error:

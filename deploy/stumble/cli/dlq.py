@@ -21,7 +21,7 @@ from stumble.deadletters.dead_letter import RecordId
 from stumble.deadletters.selection import DeadLetterFilter
 from stumble.deadletters.service import DeadLetterService, RedriveOptions, RedriveResult
 from stumble.deadletters.stats import DeadLetterStats
-from stumble.projector.offsets_tool import Standings
+from stumble.projector.offsets_tool import OffsetsTool
 from stumble.settings.base import load
 from stumble.store.connect import connect
 from stumble.store.version import require_current
@@ -202,9 +202,9 @@ def let_through(
     settings = settings_of()
     url = settings.database_url.get_secret_value()
     require_current(url)
-    with connect(url, application="stumble-dlq") as connection, Standings(settings.kafka, connection) as standings:
+    with connect(url, application="stumble-dlq") as connection, OffsetsTool(settings.kafka, connection) as tool:
         for number in sorted(set(partition)):
-            end = standings.let_through(number, until, dry_run=dry_run)
+            end = tool.let_through(number, until, dry_run=dry_run)
             would = "would go" if dry_run else "go"
             typer.echo(f"partition {number}: bad records before offset {end} {would} to the dead letter topic")
 

@@ -1,4 +1,4 @@
-"""`stumble offsets`: where the store is in the topic, what was lost, and going on elsewhere on purpose."""
+"""`stumble offsets`: show how far the store is, what was lost, and set the offset from which it reads on."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from rich.text import Text
 from stumble.cli import tables
 from stumble.cli.ask import FormatOption, OutputFormat, examples
 from stumble.cli.roles import DatabaseOption, settings_of
-from stumble.projector.offsets_tool import Aim, OffsetError, Standing, Standings
+from stumble.projector.offsets_tool import OffsetError, OffsetReport, OffsetsTool, Target
+from stumble.projector.partition_state import PartitionState
 from stumble.runtime.times import parse_when, rfc3339
 from stumble.store.connect import connect
 from stumble.store.version import require_current
@@ -23,54 +24,62 @@ app = typer.Typer(add_completion=False, no_args_is_help=True)
 PartitionOption = Annotated[
     list[int] | None, typer.Option("--partition", min=0, help="This partition; may be repeated.")
 ]
-DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what would happen, change nothing.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show what would happen, change nothing.")]
 
 
 @app.callback()
 def offsets() -> None:
-    """Show where the store is in the topic; say on purpose what the projector never decides alone.
+    """Show the store's offsets in the topic, and change them: the projector never skips a record by itself.
 
-    Projectors may run meanwhile: what one had read ahead is not written, and it goes on from the new place within
-    seconds. Events that the store knows stay single, however often they are read.
+    Projectors may run meanwhile: one that has read ahead writes nothing of it and continues from the new offset within
+    seconds. An event is stored once, however often it is read.
     """
 
 
 @app.command(epilog=examples("stumble offsets show", "stumble offsets show --format json | jq '.[].stopped'"))
 def show(*, database_url: DatabaseOption = None, format_: FormatOption = OutputFormat.TABLE) -> None:
     """Show each partition: where the store is, what the topic holds, what is lost and since when."""
-    with _standings(database_url) as standings:
-        found = list(standings.all())
+    with _open_tool(database_url) as tool:
+        reports = list(tool.all())
     if format_ is OutputFormat.JSON:
-        tables.print_json([_plain(standing) for standing in found])
+        tables.print_json([_plain(report) for report in reports])
         return
-    table = tables.empty("Partition", "Store is at", "Topic holds", "Behind", "Last taken in (UTC)", "Standing")
-    for standing in found:
-        cells = [str(standing.partition), "" if standing.stored is None else str(standing.stored), _held(standing)]
-        read = tables.clock(rfc3339(standing.last_record_at)) if standing.last_record_at else ""
-        table.add_row(*cells, str(standing.behind), read, _state(standing))
+    table = tables.empty("Partition", "Store is at", "Topic holds", "Behind", "Last stored (UTC)", "State")
+    for report in reports:
+        cells = [
+            str(report.partition),
+            "" if report.stored is None else str(report.stored),
+            _range(report),
+        ]
+        read = tables.clock(rfc3339(report.last_record_at)) if report.last_record_at else ""
+        table.add_row(*cells, str(report.behind), read, _state(report))
     tables.console().print(table)
-    if any(standing.stopped for standing in found):
-        tables.console().print("What is stopped goes on after `stumble offsets resume` (--dry-run shows from where).")
+    if any(report.state.needs_operator for report in reports):
+        tables.console().print(
+            "Stopped partitions continue after `stumble offsets resume` (--dry-run shows from where)."
+        )
 
 
 @app.command(epilog=examples("stumble offsets resume --dry-run", "stumble offsets resume --partition 3"))
 def resume(
     *, partition: PartitionOption = None, dry_run: DryRunOption = False, database_url: DatabaseOption = None
 ) -> None:
-    """Go on where records were lost: say what is lost, and read on at the oldest record that the topic has.
+    """Continue partitions whose next record is lost, at the oldest record that the topic has.
 
-    A partition whose next record is gone (retention, a topic cut back or made anew) stands still until this says that
-    it is known. Partitions that can go on are left alone.
+    A partition stops when its next record is gone: deleted by retention, or because the topic was cut or created again.
+    This command confirms the loss and shows what it is. Partitions that are read are left alone.
     """
-    with _standings(database_url) as standings:
-        stopped = [one for one in standings.all() if one.stopped and (not partition or one.partition in partition)]
+    with _open_tool(database_url) as tool:
+        stopped = [
+            one for one in tool.all() if one.state.needs_operator and (not partition or one.partition in partition)
+        ]
         if not stopped:
-            typer.echo("No such partition is stopped: nothing is to be done.")
-        for standing in stopped:
-            offset: int | None = standing.low
+            typer.echo("No partition is stopped; nothing to do.")
+        for report in stopped:
+            offset: int | None = report.low
             if not dry_run:
-                _, offset = standings.move(standing.partition, "oldest", may_skip=True, only_stopped=True)
-            typer.echo(f"partition {standing.partition}: {standing.told}; {_went(offset, dry_run=dry_run)}")
+                _, offset = tool.move(report.partition, "oldest", may_skip=True, only_stopped=True)
+            typer.echo(f"partition {report.partition}: {report.description}; {_continues(offset, dry_run=dry_run)}")
 
 
 @app.command(
@@ -84,53 +93,59 @@ def resume(
 def set_(
     *,
     to: Annotated[
-        str, typer.Option(metavar="PLACE", help="oldest, newest, an offset, a span back (2h) or an ISO time.")
+        str, typer.Option(metavar="OFFSET", help="oldest, newest, an offset, a span back (2h) or an ISO time.")
     ],
     partition: PartitionOption = None,
     all_: Annotated[bool, typer.Option("--all", help="All partitions.")] = False,
-    skip: Annotated[bool, typer.Option("--skip", help="Even if records that can be read are passed over.")] = False,
+    skip: Annotated[bool, typer.Option("--skip", help="Also if that skips records that can still be read.")] = False,
     dry_run: DryRunOption = False,
     database_url: DatabaseOption = None,
 ) -> None:
-    """Let the store read on elsewhere. Backwards is harmless; forwards passes over records and needs --skip."""
+    """Set the offset from which the store reads on. Backward is harmless; forward skips records and needs --skip."""
     if bool(partition) == all_:
-        raise typer.BadParameter("name partitions by --partition, or say --all")
-    aim = _aim(to)
-    with _standings(database_url) as standings:
-        found = {standing.partition: standing for standing in standings.all() if standing.verdict != "GONE"}
+        raise typer.BadParameter("give --partition or --all")
+    target = _target(to)
+    with _open_tool(database_url) as tool:
+        found = {
+            report.partition: report for report in tool.all() if report.state is not PartitionState.PARTITION_MISSING
+        }
         for number in sorted(found if all_ else set(partition or ())):
             if number not in found:
-                raise OffsetError(f"The topic {standings.topic} has no partition {number}.")
-            typer.echo(f"partition {number}: {_set(standings, found[number], aim, skip=skip, dry_run=dry_run)}")
+                raise OffsetError(f"The topic {tool.topic} has no partition {number}.")
+            typer.echo(f"partition {number}: {_set(tool, found[number], target, skip=skip, dry_run=dry_run)}")
 
 
-def _set(standings: Standings, standing: Standing, aim: Aim, *, skip: bool, dry_run: bool) -> str:
+def _set(tool: OffsetsTool, report: OffsetReport, target: Target, *, skip: bool, dry_run: bool) -> str:
     if dry_run:
-        offset: int | None = standings.target(standing, aim)
+        offset: int | None = tool.resolve(report, target)
     else:
-        standing, offset = standings.move(standing.partition, aim, may_skip=skip)
-    if offset is None or offset == standing.stored:
-        return f"is at {standing.stored} already"
-    was = f"was at {standing.stored}" if standing.stored is not None else "was not read yet"
-    skipped = standings.skipped(standing, offset)
+        report, offset = tool.move(report.partition, target, may_skip=skip)
+    if offset is None or offset == report.stored:
+        return f"is already at {report.stored}"
+    was = f"was at {report.stored}" if report.stored is not None else "was not read yet"
+    skipped = tool.skipped(report, offset)
     if skipped:
-        change = f"{skipped} records are passed over" + (" (needs --skip)" if dry_run and not skip else "")
+        change = f"{skipped} records are skipped" + (" (needs --skip)" if dry_run and not skip else "")
     else:
-        again = (standing.stored or 0) - offset
-        change = f"{again} records are read again" if standing.verdict == "FINE" and again > 0 else standing.told
-    return f"{was}; {change}; {_went(offset, dry_run=dry_run)}"
+        again = (report.stored or 0) - offset
+        change = (
+            f"{again} records are read again"
+            if report.state is PartitionState.READING and again > 0
+            else report.description
+        )
+    return f"{was}; {change}; {_continues(offset, dry_run=dry_run)}"
 
 
 @contextmanager
-def _standings(database_url: str | None) -> Iterator[Standings]:
+def _open_tool(database_url: str | None) -> Iterator[OffsetsTool]:
     settings = settings_of(database_url)
     url = settings.database_url.get_secret_value()
     require_current(url)
-    with connect(url, application="stumble-offsets") as connection, Standings(settings.kafka, connection) as found:
-        yield found
+    with connect(url, application="stumble-offsets") as connection, OffsetsTool(settings.kafka, connection) as tool:
+        yield tool
 
 
-def _aim(text: str) -> Aim:
+def _target(text: str) -> Target:
     if text in ("oldest", "newest"):
         return text  # type: ignore[return-value]  # mypy does not narrow a text by `in`
     if text.isdigit():
@@ -139,45 +154,43 @@ def _aim(text: str) -> Aim:
         return parse_when(text)
     except ValueError:
         raise StumbleError(
-            f"{text!r} is no place: give oldest, newest, an offset, a span such as 2h, or an ISO 8601 time."
+            f"{text!r} is not a valid offset: give oldest, newest, an offset, a span such as 2h, or an ISO 8601 time."
         ) from None
 
 
-def _went(offset: int | None, *, dry_run: bool) -> str:
+def _continues(offset: int | None, *, dry_run: bool) -> str:
     if offset is None:
-        return "goes on by itself by now"
-    return f"would go on at {offset}" if dry_run else f"goes on at {offset}"
+        return "already continues"
+    return f"would continue at {offset}" if dry_run else f"continues at {offset}"
 
 
-def _held(standing: Standing) -> str:
-    if standing.verdict == "GONE":
+def _range(report: OffsetReport) -> str:
+    if report.state is PartitionState.PARTITION_MISSING:
         return ""
-    return (
-        f"{standing.low} to {standing.high - 1}"
-        if standing.high > standing.low
-        else f"nothing (ends at {standing.high})"
-    )
+    return f"{report.low} to {report.high - 1}" if report.high > report.low else f"nothing (ends at {report.high})"
 
 
-def _state(standing: Standing) -> Text:
-    return Text(f"{standing.verdict}: {standing.told}", style="bold red") if standing.stopped else Text(standing.told)
+def _state(report: OffsetReport) -> Text:
+    if report.state.needs_operator:
+        return Text(f"{report.state.value}: {report.description}", style="bold red")
+    return Text(report.description)
 
 
-def _plain(standing: Standing) -> dict[str, Any]:
-    lost = standing.lost
+def _plain(report: OffsetReport) -> dict[str, Any]:
+    lost = report.lost
     return {
-        "partition": standing.partition,
-        "verdict": standing.verdict,
-        "stopped": standing.stopped,
-        "stored": standing.stored,
-        "low": standing.low,
-        "high": standing.high,
-        "behind": standing.behind,
+        "partition": report.partition,
+        "state": report.state.value,
+        "stopped": report.state.needs_operator,
+        "stored": report.stored,
+        "low": report.low,
+        "high": report.high,
+        "behind": report.behind,
         "lost_from": lost[0] if lost else None,
         "lost_to": lost[1] if lost else None,
-        "last_record_at": _text(standing.last_record_at),
-        "oldest_at": _text(standing.oldest_at),
-        "told": standing.told,
+        "last_record_at": _text(report.last_record_at),
+        "oldest_at": _text(report.oldest_at),
+        "description": report.description,
     }
 
 

@@ -12,7 +12,7 @@ from stumble.cli.ask import examples
 from stumble.cli.roles import DatabaseOption, MetricsPortOption, settings_of, stopping
 from stumble.local.supervisor import Role, Supervisor
 from stumble.metrics.process import serve
-from stumble.projector.loop import Projector
+from stumble.projector.build import build_projector
 from stumble.projector.settings import ProjectorSettings
 from stumble.runtime.affinity import NONE
 
@@ -59,7 +59,7 @@ def projector(
         _several(given, settings.metrics_port, count, core=own.core)
         return
     stop = stopping()
-    role = Projector(settings, own)
+    role = build_projector(settings, own)
     if settings.metrics_port is not None:
         health = role.health
         port = serve(settings.metrics_host, settings.metrics_port, health.metrics.registry, health.live, health.ready)

@@ -11,7 +11,7 @@ from typing import Any
 
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from stumble.kafka.errors import unreachable_error
+from stumble.kafka.errors import kafka_error
 from stumble.settings.kafka import KafkaSettings
 from stumble.settings.registry import Registry
 from stumble.wire.codec import Decoder
@@ -76,7 +76,7 @@ class Reader:
         """Go to the `beginning`, the `end` or a moment."""
         found = self._consumer.list_topics(self._topic, timeout=_SECONDS).topics[self._topic]
         if found.error:
-            raise unreachable_error(self._kafka, self._topic, KafkaException(found.error))
+            raise kafka_error(self._kafka, self._topic, KafkaException(found.error))
         places = {"beginning": OFFSET_BEGINNING, "end": OFFSET_END}
         if isinstance(at, datetime):
             moment = int(at.timestamp() * 1000)

@@ -14,7 +14,7 @@ from stumble.audit.replay import Replay
 from stumble.cli.ask import between, examples
 from stumble.cli.audit import ProcessesOption, progress
 from stumble.cli.roles import DatabaseOption, settings_of
-from stumble.store.connect import StoreError, StoreUnavailableError, connect, shown
+from stumble.store.connect import StoreError, StoreUnavailableError, connect, database_label
 from stumble.wire.errors import StumbleError
 
 app = typer.Typer(add_completion=False)
@@ -70,7 +70,7 @@ def replay(
         f"({rate:,.0f} records/s); {done.unreadable:,} can't be read, {done.decisions:,} decisions taken over."
     )
     kind = "It can be written to: an alerter may send from it." if alerts else "It is read-only."
-    typer.echo(f"The store is in the database {shown(done.url)}. {kind}")
+    typer.echo(f"The store is in the database {database_label(done.url)}. {kind}")
 
 
 def _reach(into: str) -> None:
@@ -81,7 +81,8 @@ def _reach(into: str) -> None:
         connect(into).close()
     except StoreUnavailableError as error:
         raise StumbleError(
-            f"The database at {shown(into)} does not answer ({error.said}): start or make it, or change --into."
+            f"The database at {database_label(into)} does not answer ({error.said}): start or create it, or "
+            "change --into."
         ) from error
     except StoreError as error:
         raise StumbleError(

@@ -14,7 +14,7 @@ from stumble.cli.audit import progress
 from stumble.cli.roles import DatabaseOption, settings_of
 from stumble.cli.stats import stats_lines
 from stumble.projector.settings import ProjectorSettings
-from stumble.store.connect import connect, shown
+from stumble.store.connect import connect, database_label
 from stumble.store.migrate import migrate as migrate_store
 from stumble.store.stats import stats as look
 from stumble.store.version import require_current
@@ -33,7 +33,7 @@ def migrate(*, database_url: DatabaseOption = None) -> None:
     url = settings_of(database_url).database_url.get_secret_value()
     before, after = migrate_store(url)
     told = f"is at version {after}" if before == after else f"went from version {before or 'none'} to {after}"
-    typer.echo(f"The store {shown(url)} {told}.")
+    typer.echo(f"The store {database_label(url)} {told}.")
 
 
 @app.command(epilog=examples("stumble store rebuild", "stumble store rebuild --from-nothing"))

@@ -15,8 +15,8 @@ import pytest
 
 from stumble.store.connect import connect
 from stumble.store.migrate import migrate
+from stumble.testing.events import event
 from tests.integration.api.command import Ended, stumble
-from tests.support.events import event
 from tests.support.projection import World, stream
 from tests.support.services import ROOT, cli_environment
 

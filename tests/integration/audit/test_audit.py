@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from stumble.store.connect import connect
-from tests.support.events import event
+from stumble.testing.events import event
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -11,33 +11,28 @@ from stumble.deadletters.producer import FIRST_SEEN, REPLAYS, DeadLetterProducer
 from stumble.ingest.batch import BadRecord
 from stumble.ingest.errors import BadRecordError
 from stumble.store.connect import connect
+from stumble.testing.events import NOW_US, event, framed
+from stumble.testing.in_memory import InMemoryRecord
 from tests.integration.api.command import stumble
-from tests.support.events import NOW_US, event, framed
-from tests.support.projection import FakeRecord, World, eventually, refuse_cursed
+from tests.support.projection import World, eventually, refuse_cursed
 
 pytestmark = pytest.mark.timeout(600)
 OLD_MS = NOW_US // 1000 - 86_400_000
 KEY = b"11111111-1111-4111-8111-111111111111"
 
 
-class FromTopic(FakeRecord):
-    """A record of this world's topic, as if the projector had met it."""
-
-    def __init__(self, world: World, value: bytes, offset: int) -> None:
-        super().__init__(value, (offset % world.partitions, offset), [("ce_id", b"%d" % offset)])
-        self.world = world
-
-    def topic(self) -> str:
-        return self.world.topic
-
-    def key(self) -> bytes:
-        return KEY
+def from_topic(world: World, value: bytes, offset: int) -> InMemoryRecord:
+    """Return a record of this world's topic, as if the projector had read it."""
+    return InMemoryRecord(value, offset % world.partitions, offset, world.topic, [("ce_id", b"%d" % offset)], KEY)
 
 
 def put(world: World, values: list[bytes], stage: str = "store") -> None:
     """Lay records in the dead letter topic that never were in the topic: only a re-drive brings them there."""
-    records = [FromTopic(world, value, offset) for offset, value in enumerate(values)]
-    bad = [BadRecord(one, *one.place, BadRecordError(stage, ValueError("refused then"))) for one in records]
+    records = [from_topic(world, value, offset) for offset, value in enumerate(values)]
+    bad = [
+        BadRecord(one, one.partition(), one.offset(), BadRecordError(stage, ValueError("refused then")))
+        for one in records
+    ]
     assert DeadLetterProducer(world.settings, "test").send(bad) == {}
 
 
@@ -189,7 +184,7 @@ def test_what_comes_back_again_and_again_parks(world):
 def test_what_is_not_the_projectors_is_left_alone(world):
     put(world, [framed(event())])
     producer = DeadLetterProducer(world.settings, "test")
-    foreign = FakeRecord(framed(event()), (0, 0))  # from instance-actions without this world's prefix
+    foreign = InMemoryRecord(framed(event()), 0, 0)  # from instance-actions without this world's prefix
     assert producer.send([BadRecord(foreign, 0, 0, BadRecordError("decode", ValueError("x")))]) == {}
     assert [item["state"] for item in listed(world)] == ["WAITING", "FOREIGN"]
     assert "1 sent again, 1 skipped" in told(world, "redrive", "--force", "--again")

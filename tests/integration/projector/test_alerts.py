@@ -14,7 +14,7 @@ from stumble.alerts.publications import PublicationCursor
 from stumble.ingest import fold
 from stumble.ingest.rederive import InstanceSelection, rederive
 from stumble.store.connect import connect
-from tests.support.events import event, failure
+from stumble.testing.events import event, failure
 from tests.support.projection import eventually
 
 INSERT = (

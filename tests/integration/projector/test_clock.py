@@ -13,7 +13,7 @@ from stumble.ingest.errors import FencedError
 from stumble.ingest.rederive import InstanceSelection, rederive
 from stumble.outcome.deadlines import deadlines
 from stumble.store.queries import query
-from tests.support.events import NOW_US, event
+from stumble.testing.events import NOW_US, event
 from tests.support.projection import differences
 
 HOUR = 3600

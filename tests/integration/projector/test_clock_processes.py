@@ -11,8 +11,8 @@ import uuid
 import pytest
 
 from stumble.store.connect import connect
+from stumble.testing.events import event
 from tests.integration.projector.relays import Relays, now_us
-from tests.support.events import event
 from tests.support.projection import differences, eventually
 
 pytestmark = pytest.mark.timeout(600)

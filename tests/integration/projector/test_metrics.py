@@ -15,8 +15,8 @@ from stumble.metrics.exposition import exemplar, exposition
 from stumble.metrics.store import store_metrics
 from stumble.outcome.rules import RULES
 from stumble.store.unknown_exceptions import unknown_exceptions
+from stumble.testing.events import event, failure
 from tests.integration.api.command import stumble
-from tests.support.events import event, failure
 from tests.support.projection import eventually, stream
 
 

@@ -11,8 +11,8 @@ from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions
 
 from stumble.store.connect import connect
+from stumble.testing.events import event
 from tests.integration.api.command import stumble
-from tests.support.events import event
 from tests.support.projection import World, eventually, stream
 
 pytestmark = pytest.mark.timeout(600)
@@ -34,20 +34,20 @@ def events_of(**settings):
 
 def test_moved_back_beside_running_projectors_nothing_counts_twice(world):
     events = events_of(events=3000)
-    assert {one["verdict"] for one in shown(world).values()} == {"NEW"}
+    assert {one["state"] for one in shown(world).values()} == {"NEVER_READ"}
     world.start()
     world.start()
     feeding = threading.Thread(target=world.produce, args=(events,), kwargs={"every": 0.1})
     feeding.start()
     for _ in range(3):
         eventually(lambda: "" if any(one["stored"] for one in shown(world).values()) else "nothing is stored yet")
-        assert "goes on at 0" in told(world, "set", "--all", "--to", "oldest")
+        assert "continues at 0" in told(world, "set", "--all", "--to", "oldest")
     feeding.join()
     eventually(world.behind)
-    assert {(one["verdict"], one["behind"]) for one in shown(world).values()} == {("FINE", 0)}
+    assert {(one["state"], one["behind"]) for one in shown(world).values()} == {("READING", 0)}
 
     dry = told(world, "set", "--partition", "1", "--to", "oldest", "--dry-run")
-    assert "records are read again; would go on at 0" in dry
+    assert "records are read again; would continue at 0" in dry
     assert shown(world)[1]["behind"] == 0, "a dry run moves nothing"
     told(world, "set", "--partition", "1", "--to", "1h")
     world.settle(events)
@@ -58,10 +58,10 @@ def test_passing_over_records_has_to_be_meant(world):
     world.produce(events)
     (partition,) = (number for number, one in shown(world).items() if one["high"])
     refused = told(world, "set", "--partition", str(partition), "--to", "15", status=1)
-    assert "passes over 15 records" in refused
+    assert "skips 15 records" in refused
     assert "needs --skip" in told(world, "set", "--partition", str(partition), "--to", "15", "--dry-run")
     assert "from 0 to 20, not from 21" in told(world, "set", "--partition", str(partition), "--to", "21", status=1)
-    assert "goes on at 15" in told(world, "set", "--partition", str(partition), "--to", "15", "--skip")
+    assert "continues at 15" in told(world, "set", "--partition", str(partition), "--to", "15", "--skip")
     world.start()
     world.settle(events[15:])
 
@@ -75,13 +75,13 @@ def test_an_offset_behind_the_end_stops_the_partition_though_the_topic_grows_pas
         session.execute("update offsets set next_offset = 7 where kafka_partition = %s", (partition,))
     second = world.start()
     eventually(lambda: "" if "ends before offset 7" in world.said(second) else "not said")
-    assert shown(world)[partition]["verdict"] == "BEYOND"
+    assert shown(world)[partition]["verdict"] == "OFFSET_BEYOND_END"
     world.produce(events[4:])  # now there is an offset 7, and it isn't what was to come next
     with connect(world.url) as session:
         asked = "select next_offset from offsets where kafka_partition = %s"
         time.sleep(7)  # longer than it takes to look again
         assert session.execute(asked, (partition,)).fetchone() == (7,), "it went on"
-    assert "goes on at 0" in told(world, "set", "--partition", str(partition), "--to", "oldest")
+    assert "continues at 0" in told(world, "set", "--partition", str(partition), "--to", "oldest")
     world.settle(events)
     assert second.poll() is None
 
@@ -96,14 +96,15 @@ def test_what_was_lost_is_said_with_offsets_and_times(world):
     admin = AdminClient({"bootstrap.servers": world.kafka})
     admin.delete_records([gone])[gone].result(30)
     one = shown(world)[partition]
-    assert (one["verdict"], one["lost_from"], one["lost_to"]) == ("EXPIRED", 4, 6)
+    assert (one["state"], one["lost_from"], one["lost_to"]) == ("OFFSET_EXPIRED", 4, 6)
     assert one["last_record_at"] < one["oldest_at"]
     dry = told(world, "resume", "--dry-run")
-    assert f"partition {partition}: offsets 4 to 6 are lost: 3 records at most, written after" in dry
-    assert "would go on at 7" in dry
+    assert f"partition {partition}: the broker has deleted offset 4, which is next; lost: offsets 4 to 6, " in dry
+    assert "at most 3 records, written after" in dry
+    assert "would continue at 7" in dry
     assert shown(world)[partition]["stored"] == 4
-    assert "goes on at 7" in told(world, "resume", "--partition", str(partition))
-    assert "nothing is to be done" in told(world, "resume")
+    assert "continues at 7" in told(world, "resume", "--partition", str(partition))
+    assert "nothing to do" in told(world, "resume")
     world.start()
     world.settle([*events[:4], *events[7:]])
 

@@ -15,10 +15,10 @@ from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, C
 from stumble.deadletters.producer import PREFIX
 from stumble.store.connect import connect
 from stumble.store.migrate import migrate
+from stumble.testing.events import event, failure, framed
 from stumble.wire.codec import Decoder
 from stumble.wire.schemas import ACTION_FAILED, ACTION_OUTCOME, EVENT
 from tests.integration.api.command import stumble
-from tests.support.events import event, failure, framed
 from tests.support.projection import World, differences, eventually, refuse_cursed, stream
 
 pytestmark = pytest.mark.timeout(600)
@@ -190,12 +190,12 @@ def test_a_dead_letter_topic_that_cannot_be_written_blocks_only_its_partition(wo
     world.flush()
     world.produce(events)
     process = world.start()
-    eventually(lambda: "" if "stands still" in world.said(process) else "not said")
+    eventually(lambda: "" if "stopped at offset" in world.said(process) else "not said")
     with connect(world.url) as session:
         count = "select count(*) from offsets where next_offset > 0"
         eventually(lambda: "" if session.execute(count).fetchone() == (world.partitions - 1,) else "others wait")
     assert process.poll() is None
-    # A partition that stands still goes elsewhere and comes back: the client must not remember that it was paused.
+    # A blocked partition goes elsewhere and comes back: the client must not remember that it was paused.
     other = world.start()
     eventually(lambda: "" if "Reading partitions" in world.said(other) else "the other reads nothing")
     largest_record(world, 1 << 20)
@@ -248,13 +248,13 @@ def test_a_topic_made_anew_is_noticed(world):
     eventually(lambda: world.topic in admin.list_topics(timeout=60).topics and "the topic is still there")
     time.sleep(1)
     world.make_topics()
-    eventually(lambda: "" if "made anew" in world.said(process) else "not said")
+    eventually(lambda: "" if "created again" in world.said(process) else "not said")
     accepting = world.start("offsets", "resume")
     assert accepting.wait(60) == 0, world.said(accepting)
     more = [event(request_id="req-new")]
     world.produce([*events[200:], *more])
     world.settle([*events, *more])
-    assert "made anew" not in stumble("offsets", "show", **world.environment()).stdout
+    assert "created again" not in stumble("offsets", "show", **world.environment()).stdout
     with connect(world.url) as session:  # it had one partition more
         session.execute("insert into offsets select topic, 99, 'old', 7 from offsets where kafka_partition = 0")
     # What only the old one held stays as it is: its offsets mean something else by now.

@@ -8,7 +8,7 @@ from stumble.audit.counters import surplus
 from stumble.store.connect import connect
 from stumble.store.partitions import EventPartitions
 from stumble.store.retention import Retention, expire
-from tests.support.events import NOW_US
+from stumble.testing.events import NOW_US
 from tests.support.projection import stream
 
 DAY_US = 86_400_000_000

@@ -8,15 +8,11 @@ import threading
 from pathlib import Path
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from stumble.local.kafka import LocalKafka
-from stumble.projector.loop import Projector
-from stumble.projector.settings import ProjectorSettings
-from stumble.settings.base import load
 from stumble.store.connect import connect
-from stumble.wire.errors import StumbleError
 from tests.support.projection import World, eventually, stream
 
 pytestmark = pytest.mark.timeout(600)
@@ -110,7 +106,11 @@ def test_reading_goes_on_while_the_group_comes_back(own_kafka: LocalKafka, store
         world.produce(events[:500])
         eventually(world.behind)
         own_kafka.process.stop(signal.SIGKILL)
-        eventually(lambda: "" if "read on until" in world.said(process) else "the group is not missed yet")
+        eventually(
+            lambda: (
+                "" if "Lost contact with the consumer group" in world.said(process) else "the group is not missed yet"
+            )
+        )
         before = world.said(process).count("Reading partitions")
         own_kafka.stop()
         own_kafka.start()
@@ -122,21 +122,3 @@ def test_reading_goes_on_while_the_group_comes_back(own_kafka: LocalKafka, store
         assert process.poll() is None
     finally:
         world.stop()
-
-
-def test_a_client_that_cannot_go_on_ends_the_projector_with_one_sentence(kafka, store_url, tmp_path: Path):
-    settings = load(database_url=store_url, kafka={"bootstrap_servers": kafka}, state_dir=tmp_path)
-    projector = Projector(settings, ProjectorSettings())
-    projector._troubles.hear(KafkaError(KafkaError.FENCED_INSTANCE_ID, "fenced", fatal=True))
-    with pytest.raises(StumbleError, match="can't go on: fenced; restart the projector"):
-        projector._turn()
-
-
-def test_who_was_away_itself_does_not_read_on(kafka, store_url, tmp_path: Path):
-    """One that was stopped finds its partitions given to others: it must not take part in their work."""
-    settings = load(database_url=store_url, kafka={"bootstrap_servers": kafka}, state_dir=tmp_path)
-    projector = Projector(settings, ProjectorSettings())
-    projector._at.place(3, 17)
-    assert projector._kept([3]) == {}
-    projector._troubles.hear(KafkaError(KafkaError._ALL_BROKERS_DOWN))
-    assert projector._kept([3]) == {3: 17}

@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
+from stumble.testing.events import NOW_US, event, failure
 from stumble.wire.ids import new_event_id
-from tests.support.events import NOW_US, event, failure
 from tests.support.projection import differences
 
 OTHER = "22222222-2222-4222-8222-222222222222"

@@ -12,14 +12,16 @@ from psycopg.errors import SerializationFailure
 from stumble.ingest import factsets
 from stumble.ingest.batch import Batch, OffsetSpan
 from stumble.ingest.errors import FencedError, MissedVersionError, NulTextError
+from stumble.ingest.transaction import end_stopped_writers
 from stumble.simulator import Disturbance
 from stumble.store import partitions
 from stumble.store.connect import connect
 from stumble.store.partitions import EventPartitions, day_of_id, first_id, partition_name
+from stumble.testing.events import NOW_US, event, failure, framed
+from stumble.testing.in_memory import InMemoryRecord
 from stumble.wire.ids import new_event_id
 from tests.integration.projector.relays import now_us
-from tests.support.events import NOW_US, event, failure, framed
-from tests.support.projection import FakeRecord, differences, stream
+from tests.support.projection import differences, stream
 
 DAY_US = 86_400_000_000
 
@@ -138,7 +140,7 @@ def test_a_writer_that_stands_still_in_its_transaction_is_got_past(new_hand):
         stopped.connection.execute(statement, (partition,))
         with pytest.raises(psycopg.errors.LockNotAvailable):
             other.write([one])
-        assert len(other.ledger.end_stopped(other.connection)) == 1
+        assert len(end_stopped_writers(other.connection, "instance-actions")) == 1
         assert other.write([one]).events == 1
         with pytest.raises(psycopg.OperationalError):
             stopped.connection.execute("select 1")
@@ -224,7 +226,7 @@ def test_an_event_whose_partition_was_dropped_is_absorbed_by_its_request(hand):
 
 def test_nul_in_text_is_replaced(hand):
     dirty = framed(event(host="a~b")).replace(b"a~b", b"a\x00b")
-    batch = Batch([hand.reader.read(FakeRecord(dirty, (0, 0)), dirty, 0, 0)], [], {0: OffsetSpan(0, 1)})
+    batch = Batch([hand.decoder.decode_event(InMemoryRecord(dirty, 0, 0), dirty, 0, 0)], [], {0: OffsetSpan(0, 1)})
     with pytest.raises(NulTextError):
         hand.ledger.apply(hand.connection, batch)
     for reading in batch.readings:

@@ -18,8 +18,8 @@ from stumble.outcome.records import FAILURE_ROW, RequestRecord
 from stumble.store import migrate
 from stumble.store.columns import column_lists
 from stumble.store.queries import load
+from stumble.testing.events import decoded
 from stumble.wire.schemas import ACTION_FAILED, ACTION_OUTCOME
-from tests.support.events import decoded
 
 #: What the store and the alerter add to a record's own fields.
 ADDED_TO_ROW = {"kafka_partition", "updated_at", "failure_count", "version"}

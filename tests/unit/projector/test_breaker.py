@@ -72,8 +72,8 @@ def test_what_the_store_refuses_is_counted_by_partition():
 def test_what_others_read_meanwhile_is_not_counted_and_what_is_held_back_stays_so():
     breaker = CircuitBreaker(RUN, 1.0)
     assert breaker.look(0, [(number, True) for number in range(RUN - 1)], nobody) is None
-    breaker.placed(0, 1000)
+    breaker.start_at(0, 1000)
     assert breaker.look(0, [(number, True) for number in range(1000, 1000 + RUN)], nobody) is None, "a run of its own"
     assert breaker.look(0, [(1000 + RUN, True)], nobody)[0] == 1000 + RUN
-    breaker.placed(0, 1000 + RUN)  # the group gave everything out anew, and nobody else had it
+    breaker.start_at(0, 1000 + RUN)  # the group gave everything out anew, and nobody else had it
     assert breaker.look(0, [(1000 + RUN, True)], nobody)[0] == 1000 + RUN

@@ -1,4 +1,4 @@
-"""Events for tests, as records and as Kafka values."""
+"""Events as records and as Kafka values."""
 
 from __future__ import annotations
 

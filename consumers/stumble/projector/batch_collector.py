@@ -1,0 +1,59 @@
+"""Collects decoded records until the writer is free: the batch is large under load and small when it is calm."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stumble.ingest.batch import BadRecord, Batch
+from stumble.ingest.errors import BadRecordError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from stumble.ingest.decoding import EventDecoder, KafkaRecord
+    from stumble.projector.partitions import Partition
+
+
+class BatchCollector:
+    """The batch that the writer gets next."""
+
+    def __init__(self, decoder: EventDecoder, max_events: int, max_bytes: int) -> None:
+        self._decoder = decoder
+        self._max_events = max_events
+        self._max_bytes = max_bytes
+        self._batch = Batch()
+        self._bytes = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._batch)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the batch has reached one of its limits."""
+        return len(self._batch) >= self._max_events or self._bytes >= self._max_bytes
+
+    @property
+    def room(self) -> int:
+        """How many records to ask Kafka for: at least one, or its client makes no progress."""
+        return max(1, self._max_events - len(self._batch))
+
+    def add_record(self, record: KafkaRecord, partition: Partition, offset: int) -> None:
+        """Take the next record of a partition, also a bad one; raises `RegistryUnavailable` and takes nothing."""
+        value = record.value() or b""
+        try:
+            self._batch.readings.append(self._decoder.decode_event(record, value, partition.number, offset))
+        except BadRecordError as error:
+            self._batch.bad.append(BadRecord(record, partition.number, offset, error))
+        partition.last_record_ms = record.timestamp()[1]
+        self._batch.extend(partition.number, partition.next_offset, offset, partition.last_record_ms)
+        self._bytes += len(value)
+        partition.next_offset = offset + 1
+
+    def drop(self, partitions: Iterable[int]) -> None:
+        """Drop what was collected of partitions that are read again or by somebody else."""
+        self._batch.drop(partitions)
+
+    def take(self) -> Batch:
+        """Hand the batch over and start the next."""
+        batch, self._batch, self._bytes = self._batch, Batch(), 0
+        return batch

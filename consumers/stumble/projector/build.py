@@ -1,0 +1,124 @@
+"""Puts a projector together: the one place that knows which parts it has. Nothing starts before `run`."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
+
+from stumble.clock.clock import Clock
+from stumble.clock.wall_clock import WallClock
+from stumble.deadletters.producer import DeadLetterCount, DeadLetterProducer
+from stumble.ingest.decoding import EventDecoder
+from stumble.ingest.transaction import StoreWriter
+from stumble.kafka.client_errors import ClientErrors
+from stumble.kafka.consumer import TopicConsumer
+from stumble.projector.batch_collector import BatchCollector
+from stumble.projector.batch_writer import BatchWriter
+from stumble.projector.breaker import CircuitBreaker
+from stumble.projector.health import ProjectorHealth
+from stumble.projector.loop import LOG, Projector
+from stumble.projector.maintenance import Maintenance
+from stumble.projector.partitions import AssignedPartitions
+from stumble.projector.producer_statuses import ProducerStatusReader
+from stumble.projector.start_offsets import StartOffsets
+from stumble.projector.store_session import StoreSession
+from stumble.projector.write_thread import WriteThread
+from stumble.runtime.affinity import pin_to_core
+from stumble.runtime.gc_pause import gc_paused, limit_malloc_arenas
+from stumble.runtime.state_log import StateLog
+from stumble.settings.registry import Registry
+from stumble.store.connect import connect, require_database_url
+from stumble.store.partitions import EventPartitions
+
+if TYPE_CHECKING:
+    from stumble.projector.settings import ProjectorSettings
+    from stumble.settings.base import Settings
+
+
+class Background(Protocol):
+    """A thread that works beside the loop."""
+
+    def start(self) -> None: ...  # noqa: D102
+    def end(self) -> None: ...  # noqa: D102
+    def join(self, timeout: float | None = None) -> None: ...  # noqa: D102
+
+
+@dataclass(slots=True)
+class ProjectorService:
+    """The loop and the threads beside it."""
+
+    projector: Projector
+    maintenance: Maintenance
+    background: Sequence[Background]
+    health: ProjectorHealth
+    core: int | None
+
+    def run(self, stop: threading.Event) -> None:
+        """Wait for the store, then read until `stop` is set."""
+        if not self.maintenance.wait_for_store(stop):
+            return
+        for thread in self.background:
+            thread.start()
+        try:
+            with gc_paused(), pin_to_core(self.core):
+                self.projector.run(stop)
+        finally:
+            for thread in self.background:
+                thread.end()
+            for thread in self.background:
+                thread.join(3.0)
+
+
+def build_projector(
+    settings: Settings, own: ProjectorSettings, wall_clock: WallClock | None = None
+) -> ProjectorService:
+    """Return a projector of `settings`; raises `StoreError` for an address that is not a database's."""
+    limit_malloc_arenas()
+    url = settings.database_url.get_secret_value()
+    require_database_url(url)
+    kafka, topic = settings.kafka, settings.kafka.topics.actions
+    application = f"stumble-projector@{socket.gethostname()}:{os.getpid()}"
+    resolve = Registry(kafka).resolve if kafka.schema_registry_url else None
+    health, state_log = ProjectorHealth(own.stuck_after), StateLog(LOG)
+
+    consumer = TopicConsumer(kafka, topic, own.group)
+    partitions = EventPartitions(own.events_days)
+    store_writer = StoreWriter(
+        topic, "", partitions, requests_days=own.requests_days, sighting_patience_seconds=own.sighting_patience
+    )
+    open_store = partial(connect, url, application=application)
+    writer_stop = threading.Event()
+    breaker = CircuitBreaker(own.breaker_run, own.breaker_share)
+    dead_letters = DeadLetterProducer(kafka, own.group)
+    first, second = (
+        BatchWriter(
+            StoreSession(open_store, topic, writer_stop, health, state_log),
+            store_writer,
+            dead_letters,
+            breaker,
+            health,
+            state_log,
+        )
+        for _ in range(2)
+    )
+    clock = Clock(url, settings.clock, consumer.end_offsets, application, wall_clock)
+    maintenance = Maintenance(url, own, application, DeadLetterCount(kafka), health, state_log)
+    projector = Projector(
+        consumer=consumer,
+        start_offsets=StartOffsets(url, application, consumer, store_writer, state_log),
+        collector=BatchCollector(EventDecoder(resolve), own.max_batch, own.max_batch_bytes),
+        partitions=AssignedPartitions(),
+        writer=WriteThread(first, second, writer_stop),
+        breaker=breaker,
+        clock=clock,
+        client_errors=ClientErrors(state_log, kafka.bootstrap_servers),
+        health=health,
+        state_log=state_log,
+    )
+    status_reader = ProducerStatusReader(settings, own.group, resolve)
+    return ProjectorService(projector, maintenance, (maintenance, status_reader, clock), health, own.core)

@@ -1,0 +1,107 @@
+"""Where to start reading: the store's offsets, checked against the topic as it is now."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+import psycopg
+from confluent_kafka import KafkaException
+
+from stumble.projector.partition_state import PartitionState, PartitionStatus
+from stumble.store.connect import StoreError, connect
+from stumble.store.queries import query
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from psycopg import Connection
+
+    from stumble.ingest.transaction import StoreWriter
+    from stumble.runtime.state_log import StateLog
+
+
+class TopicInfo(Protocol):
+    """What is asked of a topic: `TopicConsumer` answers from the broker."""
+
+    topic: str
+
+    def topic_id(self) -> str | None: ...  # noqa: D102
+    def low_watermark(self, partition: int) -> int: ...  # noqa: D102
+    def end_offsets(self, partitions: Iterable[int]) -> dict[int, int] | None: ...  # noqa: D102
+
+
+class StartOffsets:
+    """Asks store and broker where partitions start, and remembers which topic that was said of."""
+
+    def __init__(
+        self, url: str, application: str, topic: TopicInfo, store_writer: StoreWriter, state_log: StateLog
+    ) -> None:
+        self._url = url
+        self._application = application
+        self._topic = topic
+        self._store_writer = store_writer
+        self._state_log = state_log
+
+    def load(self, partitions: Sequence[int]) -> list[PartitionStatus]:
+        """Return each partition's status: READING with its offset, or why it can't be read. Raises nothing."""
+        try:
+            topic_id = self._topic.topic_id()
+            if topic_id is None:
+                return self._unknown(partitions)
+            self._store_writer.topic_id = topic_id
+            with connect(self._url, application=self._application) as connection:
+                name, low = self._topic.topic, self._topic.low_watermark
+                statuses = list(load_start_offsets(connection, name, topic_id, partitions, low).values())
+        except KafkaException as error:
+            text = f"Kafka can't say where {self._topic.topic} begins: {error.args[0].str()}; reading waits."
+            self._state_log.say("start offsets", text)
+            return self._unknown(partitions)
+        except (StoreError, psycopg.Error) as error:
+            self._state_log.say("start offsets", f"{str(error).strip()} Reading waits.")
+            return self._unknown(partitions)
+        self._state_log.over("start offsets", f"Start offsets of {self._topic.topic} are available; reading continues.")
+        return statuses
+
+    def explain_out_of_range(self, partition: int, offset: int) -> PartitionStatus:
+        """Return why the broker refuses an offset."""
+        ends = self._topic.end_offsets([partition])
+        is_beyond = ends is not None and offset > ends[partition]
+        state = PartitionState.OFFSET_BEYOND_END if is_beyond else PartitionState.OFFSET_EXPIRED
+        return PartitionStatus(self._topic.topic, partition, state, offset)
+
+    def topic_was_recreated(self) -> bool:
+        """Whether the topic is another one than that which the offsets are of."""
+        topic_id = self._topic.topic_id()
+        return topic_id is not None and self._store_writer.topic_id not in ("", topic_id)
+
+    def _unknown(self, partitions: Sequence[int]) -> list[PartitionStatus]:
+        return [PartitionStatus(self._topic.topic, p, PartitionState.NO_START_OFFSET) for p in partitions]
+
+
+def load_start_offsets(
+    connection: Connection[Any],
+    topic: str,
+    topic_id: str,
+    partitions: Iterable[int],
+    low_watermark: Callable[[int], int],
+) -> dict[int, PartitionStatus]:
+    """Return each partition's next offset (`stored`); one that was never read starts where the topic starts."""
+    wanted = list(partitions)
+    rows = _read(connection, topic, wanted)
+    new = [partition for partition in wanted if partition not in rows]
+    if new:
+        lows = [low_watermark(partition) for partition in new]
+        parameters = {"topic": topic, "topic_id": topic_id, "partitions": new, "offsets": lows}
+        connection.execute(query("create_offsets"), parameters)
+        rows = _read(connection, topic, wanted)
+    statuses = {}
+    for partition in wanted:
+        stored_topic_id, stored = rows[partition]
+        state = PartitionState.READING if stored_topic_id == topic_id else PartitionState.TOPIC_RECREATED
+        statuses[partition] = PartitionStatus(topic, partition, state, stored)
+    return statuses
+
+
+def _read(connection: Connection[Any], topic: str, partitions: list[int]) -> Mapping[int, tuple[str, int]]:
+    rows = connection.execute(query("load_offsets"), {"topic": topic, "partitions": partitions})
+    return {partition: (topic_id, offset) for partition, topic_id, offset in rows}

@@ -1,0 +1,182 @@
+"""A topic and a store in memory, with the interfaces that the projector's loop uses."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from confluent_kafka import KafkaError
+
+from stumble.ingest.errors import FencedError
+from stumble.ingest.transaction import WriteSummary
+from stumble.projector.partition_state import PartitionState, PartitionStatus, compare_offsets
+
+if TYPE_CHECKING:
+    from stumble.ingest.batch import Batch
+    from stumble.kafka.consumer import PartitionListener
+
+
+@dataclass(slots=True)
+class InMemoryRecord:
+    """A Kafka record, with the methods of `confluent_kafka.Message` that consumers use."""
+
+    data: bytes | None
+    partition_number: int
+    offset_number: int
+    topic_name: str = "instance-actions"
+    header_list: list[tuple[str, bytes]] = field(default_factory=list)
+    key_data: bytes | None = None
+    #: Kafka's time of the record, milliseconds since 1970.
+    timestamp_ms: int = field(default_factory=lambda: time.time_ns() // 1_000_000)
+
+    def topic(self) -> str:
+        return self.topic_name
+
+    def partition(self) -> int:
+        return self.partition_number
+
+    def offset(self) -> int:
+        return self.offset_number
+
+    def key(self) -> bytes | None:
+        return self.key_data
+
+    def value(self) -> bytes | None:
+        return self.data
+
+    def headers(self) -> list[tuple[str, bytes]]:
+        return self.header_list
+
+    def timestamp(self) -> tuple[int, int]:
+        return 1, self.timestamp_ms
+
+    def error(self) -> KafkaError | None:
+        return None
+
+
+class InMemoryConsumer:
+    """A `RecordConsumer` of a topic in memory. The test appends records, assigns and revokes partitions."""
+
+    def __init__(self, topic: str = "instance-actions") -> None:
+        self.topic = topic
+        self.id = "topic-1"
+        self.lows: dict[int, int] = {}
+        self.records: dict[int, dict[int, InMemoryRecord]] = {}
+        self.committed: dict[int, int] = {}
+        self.paused: set[int] = set()
+        self._listener: PartitionListener | None = None
+        self._positions: dict[int, int] = {}
+
+    def append(self, partition: int, *values: bytes, at: int | None = None) -> None:
+        """Append records, the first at offset `at` if given: what is skipped does not exist."""
+        log = self.records.setdefault(partition, {})
+        offset = at if at is not None else max(log, default=self.lows.get(partition, 0) - 1) + 1
+        for number, value in enumerate(values, start=offset):
+            log[number] = InMemoryRecord(value, partition, number, self.topic)
+
+    def assign(self, *partitions: int) -> None:
+        """Give partitions to the listener, as a rebalance does."""
+        assert self._listener is not None
+        for partition, offset in self._listener.on_assigned(partitions).items():
+            self._positions[partition] = 0 if offset is None else offset
+            self.paused.discard(partition) if offset is not None else self.paused.add(partition)
+
+    def revoke(self, *partitions: int) -> None:
+        """Take partitions away, as a rebalance does."""
+        assert self._listener is not None
+        self._listener.on_revoked(partitions)
+        for partition in partitions:
+            self._positions.pop(partition, None)
+
+    def poll(self, limit: int, timeout: float) -> list[Any]:  # noqa: ARG002
+        """Return the next records of the partitions that are not paused, without waiting."""
+        found: list[Any] = []
+        for partition, position in self._positions.items():
+            if partition not in self.paused:
+                wanted = sorted(offset for offset in self.records.get(partition, {}) if offset >= position)
+                for offset in wanted[: limit - len(found)]:
+                    found.append(self.records[partition][offset])
+                    self._positions[partition] = offset + 1
+        return found
+
+    def subscribe(self, listener: PartitionListener) -> None:
+        self._listener = listener
+
+    def pause(self, partitions: Iterable[int]) -> None:
+        self.paused.update(partitions)
+
+    def resume(self, partitions: Iterable[int]) -> None:
+        self.paused.difference_update(partitions)
+
+    def commit(self, offsets: Mapping[int, int]) -> None:
+        self.committed.update(offsets)
+
+    def topic_id(self) -> str:
+        return self.id
+
+    def low_watermark(self, partition: int) -> int:
+        return self.lows.get(partition, 0)
+
+    def reopen(self) -> None:
+        self._positions.clear()
+
+    def close(self) -> None:
+        self.paused.clear()
+
+    def seek(self, partition: int, positions: Mapping[int, int], paused: Iterable[int]) -> None:  # noqa: ARG002
+        self._positions[partition] = positions[partition]
+
+    def cached_end_offset(self, partition: int) -> int:
+        return max(self.records.get(partition, {}), default=-1) + 1
+
+    def end_offsets(self, partitions: Iterable[int]) -> dict[int, int]:
+        return {partition: self.cached_end_offset(partition) for partition in partitions}
+
+    def has_offset(self, partition: int, offset: int) -> bool:
+        low, high = self.low_watermark(partition), self.cached_end_offset(partition)
+        return compare_offsets(offset, low, high) is PartitionState.READING
+
+
+@dataclass(slots=True)
+class InMemoryStore:
+    """Offsets and event ids, moved as the store's transaction moves them: `StoreWriter` and `StartOffsets` in one."""
+
+    topic: InMemoryConsumer
+    topic_id: str = "topic-1"
+    offsets: dict[int, int] = field(default_factory=dict)
+    events: list[bytes] = field(default_factory=list)
+    #: Raised by the next `apply`, once each: conflicts, outages, faults of records.
+    failures: list[Exception] = field(default_factory=list)
+
+    def apply(self, _: object, batch: Batch) -> WriteSummary:
+        """Compare and move the offsets, keep the events."""
+        if self.failures:
+            raise self.failures.pop(0)
+        moved = {number for number, span in batch.spans.items() if self.offsets.get(number, 0) != span.start}
+        if moved:
+            raise FencedError(moved)
+        self.offsets.update((number, span.end) for number, span in batch.spans.items())
+        self.events += [event.event_id for event in batch.readings]
+        return WriteSummary(events=len(batch.readings), offsets={p: span.end for p, span in batch.spans.items()})
+
+    def sweep(self, _: object, positions: Mapping[int, int], window_seconds: float) -> int:  # noqa: ARG002
+        """Join no sightings: there are none."""
+        return 0
+
+    def load(self, partitions: Sequence[int]) -> list[PartitionStatus]:
+        """Return where to start, as `StartOffsets` does."""
+        recreated = self.topic.topic_id() != self.topic_id
+        state = PartitionState.TOPIC_RECREATED if recreated else PartitionState.READING
+        return [PartitionStatus(self.topic.topic, p, state, self.offsets.get(p, 0)) for p in partitions]
+
+    def explain_out_of_range(self, partition: int, offset: int) -> PartitionStatus:
+        """Return why the broker refuses an offset."""
+        end = self.topic.cached_end_offset(partition)
+        state = compare_offsets(offset, self.topic.low_watermark(partition), end)
+        return PartitionStatus(self.topic.topic, partition, state, offset)
+
+    def topic_was_recreated(self) -> bool:
+        """Whether the topic is another one."""
+        return self.topic.topic_id() != self.topic_id

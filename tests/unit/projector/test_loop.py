@@ -1,0 +1,190 @@
+"""The projector's loop with a topic and a store in memory."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+import pytest
+from confluent_kafka import KafkaError
+
+from stumble.ingest.decoding import EventDecoder
+from stumble.kafka.client_errors import ClientErrors
+from stumble.projector.batch_collector import BatchCollector
+from stumble.projector.batch_writer import BatchWriter
+from stumble.projector.breaker import CircuitBreaker
+from stumble.projector.health import ProjectorHealth
+from stumble.projector.loop import Projector
+from stumble.projector.partition_state import PartitionState
+from stumble.projector.partitions import AssignedPartitions
+from stumble.projector.write_thread import WriteThread
+from stumble.runtime.state_log import StateLog
+from stumble.testing.clock import ManualClock
+from stumble.testing.events import event, framed
+from stumble.testing.in_memory import InMemoryConsumer, InMemoryStore
+from stumble.wire.errors import StumbleError
+
+
+class NoClock:
+    def __init__(self):
+        self.watermarks = {}
+
+    def at(self, positions): ...
+    def job(self, reading): ...
+
+
+class NoSession:
+    """A session that does the work at once."""
+
+    def run(self, work):
+        return work(None)
+
+    def query_or(self, default, _):
+        return default
+
+    def close(self): ...
+
+
+class AcceptingTopic:
+    """A dead letter topic that accepts everything."""
+
+    def __init__(self):
+        self.records = []
+
+    def send(self, bad):
+        self.records += bad
+        return {}
+
+
+class Bench:
+    """A projector that reads a topic in memory into a store in memory."""
+
+    def __init__(self):
+        self.clock = ManualClock()
+        self.topic = InMemoryConsumer()
+        self.store = InMemoryStore(self.topic)
+        self.dead_letters = AcceptingTopic()
+        self.health = ProjectorHealth(stuck_after=60)
+        log, breaker = StateLog(logging.getLogger("stumble.test")), CircuitBreaker(3, 0.5)
+        writer = BatchWriter(NoSession(), self.store, self.dead_letters, breaker, self.health, log)
+        self.write_thread = WriteThread(writer, writer, threading.Event())
+        self.projector = Projector(
+            consumer=self.topic,
+            start_offsets=self.store,
+            collector=BatchCollector(EventDecoder(), 100, 1 << 20),
+            partitions=AssignedPartitions(now=self.clock.steady),
+            writer=self.write_thread,
+            breaker=breaker,
+            clock=NoClock(),
+            client_errors=ClientErrors(log, "broker:9092"),
+            health=self.health,
+            state_log=log,
+        )
+        self.topic.subscribe(self.projector)
+        self.write_thread.start()
+
+    def turn(self, times=3):
+        for _ in range(times):
+            self.projector.run_once()
+            assert self.write_thread.wait(5)
+
+
+@pytest.fixture
+def bench():
+    made = Bench()
+    yield made
+    made.write_thread.end()
+    made.write_thread.join(5)
+
+
+def values(*numbers):
+    return [framed(event(request_id=f"req-{number}")) for number in numbers]
+
+
+def test_records_are_stored_and_offsets_committed(bench):
+    bench.topic.append(0, *values(1, 2, 3))
+    bench.topic.assign(0)
+    bench.turn()
+    assert (len(bench.store.events), bench.store.offsets) == (3, {0: 3})
+    assert bench.health.ready() == (True, "partitions read: 1")
+
+
+def test_offset_gap_is_accepted_after_second_read(bench):
+    bench.topic.append(0, *values(1, 2), at=5)
+    bench.topic.assign(0)
+    bench.turn(times=1)
+    assert bench.store.events == [], "a gap is read a second time before it is believed"
+    bench.turn()
+    assert bench.store.offsets == {0: 7}
+
+
+def test_records_that_appear_in_a_suspected_gap_are_stored(bench):
+    bench.topic.append(0, *values(5), at=5)
+    bench.topic.assign(0)
+    bench.turn(times=1)
+    bench.topic.append(0, *values(0, 1, 2, 3, 4), at=0)
+    bench.turn()
+    assert (len(bench.store.events), bench.store.offsets) == (6, {0: 6})
+
+
+def test_fenced_partition_is_read_again_from_the_store(bench):
+    bench.topic.append(0, *values(0, 1, 2, 3))
+    bench.topic.assign(0)
+    bench.store.offsets[0] = 2  # another projector was faster
+    bench.turn(times=6)
+    assert (len(bench.store.events), bench.store.offsets) == (2, {0: 4})
+
+
+def test_bad_record_goes_to_the_dead_letter_topic_alone(bench):
+    bench.topic.append(0, *values(0), b"no event", *values(2))
+    bench.topic.assign(0)
+    bench.turn()
+    assert [item.offset for item in bench.dead_letters.records] == [1]
+    assert (len(bench.store.events), bench.store.offsets) == (2, {0: 3})
+
+
+def test_too_many_bad_records_block_the_partition(bench):
+    bench.topic.append(0, *[b"no event"] * 5)
+    bench.topic.assign(0)
+    bench.turn()
+    assert bench.store.offsets == {0: 3}
+    is_ready, text = bench.health.ready()
+    assert (is_ready, "stopped at offset 3: 3 records in a row can't be read" in text) == (False, True)
+
+
+def test_partition_of_a_recreated_topic_waits_for_the_operator(bench):
+    bench.store.offsets[0] = 7
+    bench.topic.id = "topic-2"
+    bench.topic.assign(0)
+    bench.turn(times=1)
+    assert bench.health.ready()[1] == (
+        "Partition 0 of instance-actions: the topic was deleted and created again: records from offset 7 on are lost. "
+        "To continue, run `stumble offsets resume --partition 0` (--dry-run shows from where)."
+    )
+    bench.topic.append(0, *values(0))
+    bench.store.topic_id, bench.store.offsets[0] = "topic-2", 0  # what `stumble offsets resume` does
+    bench.clock.advance(PartitionState.TOPIC_RECREATED.retry_seconds)
+    bench.turn()
+    assert bench.store.offsets == {0: 1}
+
+
+def test_revoked_partition_is_forgotten(bench):
+    bench.topic.append(0, *values(0))
+    bench.topic.assign(0, 1)
+    bench.topic.revoke(0)
+    bench.turn()
+    assert (bench.store.events, bench.health.ready()[1]) == ([], "partitions read: 1")
+
+
+def test_fatal_client_error_ends_the_projector_with_one_sentence(bench):
+    bench.projector.on_client_error(KafkaError(KafkaError.FENCED_INSTANCE_ID, "fenced", fatal=True))
+    with pytest.raises(StumbleError, match="Kafka client failed: fenced; restart the projector"):
+        bench.turn(times=1)
+
+
+def test_projector_that_was_stopped_itself_does_not_read_on_without_the_group(bench):
+    bench.store.offsets[3] = 17
+    bench.topic.assign(3)
+    assert bench.projector.on_group_lost([3]) == {}
+    bench.projector.on_client_error(KafkaError(KafkaError._ALL_BROKERS_DOWN))
+    assert bench.projector.on_group_lost([3]) == {3: 17}

@@ -1,0 +1,56 @@
+"""What `stumble offsets show` says of a partition."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from stumble.projector.offsets_tool import OffsetReport
+from stumble.projector.partition_state import PartitionState, PartitionStatus, compare_offsets
+
+LAST_RECORD_AT = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+def report(state, stored, low, high):
+    return OffsetReport(PartitionStatus("instance-actions", 3, state, stored), low, high, LAST_RECORD_AT)
+
+
+@pytest.mark.parametrize(
+    ("stored", "state"),
+    [
+        (9, PartitionState.OFFSET_EXPIRED),
+        (10, PartitionState.READING),
+        (20, PartitionState.READING),
+        (21, PartitionState.OFFSET_BEYOND_END),
+    ],
+)
+def test_stored_offset_must_lie_in_the_topic_or_at_its_end(stored, state):
+    assert compare_offsets(stored, low=10, high=20) is state
+
+
+@pytest.mark.parametrize(
+    ("shown", "behind", "description"),
+    [
+        (report(PartitionState.READING, 40, 0, 90), 50, "reading"),
+        (report(PartitionState.NEVER_READ, None, 3, 9), 6, "not read yet"),
+        (
+            report(PartitionState.OFFSET_EXPIRED, 40, 100, 120),
+            20,
+            (
+                "the broker has deleted offset 40, which is next; lost: offsets 40 to 99, at most 60 records, written "
+                "after 2026-01-01 12:00:00 UTC"
+            ),
+        ),
+        (
+            report(PartitionState.OFFSET_BEYOND_END, 40, 0, 20),
+            20,
+            (
+                "the topic ends before offset 40, which is next: it was cut or restored; what was written after "
+                "2026-01-01 12:00:00 UTC is not read yet"
+            ),
+        ),
+    ],
+)
+def test_report_says_what_is_behind_and_what_is_lost(shown, behind, description):
+    assert (shown.behind, shown.description) == (behind, description)

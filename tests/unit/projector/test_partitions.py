@@ -1,0 +1,46 @@
+"""The partitions that a projector reads, and which of them are blocked."""
+
+from __future__ import annotations
+
+from stumble.projector.partition_state import PartitionState, PartitionStatus
+from stumble.projector.partitions import AssignedPartitions, Partition
+from stumble.testing.clock import ManualClock
+
+
+def reading(number, offset):
+    return PartitionStatus("t", number, PartitionState.READING, offset)
+
+
+def blocked(number, state):
+    return PartitionStatus("t", number, state, 5)
+
+
+def test_blocked_partitions_are_due_after_the_retry_time_of_their_state():
+    clock = ManualClock()
+    partitions = AssignedPartitions(clock.steady)
+    partitions.add(reading(0, 5))
+    partitions.add(reading(1, 9))
+    partitions.block(blocked(0, PartitionState.BAD_RECORDS))
+    partitions.block(blocked(1, PartitionState.NO_START_OFFSET))
+    assert (partitions.stored_offsets(), partitions.unblock_due()) == ({}, [])
+    clock.advance(1)
+    assert [status.partition for status in partitions.unblock_due()] == [1]
+    assert partitions.stored_offsets() == {1: 9}
+    clock.advance(4)
+    assert [status.state for status in partitions.unblock_due()] == [PartitionState.BAD_RECORDS]
+
+
+def test_removed_partition_is_forgotten():
+    partitions = AssignedPartitions()
+    partitions.add(reading(0, 5))
+    partitions.add(reading(1, 9))
+    partitions.remove([0])
+    assert partitions.next_offsets() == {1: 9}
+
+
+def test_gap_is_confirmed_when_it_is_read_a_second_time():
+    partition = Partition(0, next_offset=5, stored_offset=5)
+    assert not partition.is_unconfirmed_gap(5)
+    assert partition.is_unconfirmed_gap(7)
+    assert not partition.is_unconfirmed_gap(7)
+    assert partition.is_unconfirmed_gap(8)

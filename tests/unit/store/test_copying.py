@@ -1,0 +1,40 @@
+"""Statements, binary rows and the days of event ids."""
+
+from __future__ import annotations
+
+import struct
+import uuid
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stumble.store.copying import PG_EPOCH_US, event_row, uuid_array
+from stumble.store.partitions import DAY_MS, day_of_id, days_of_ids, first_id, partition_name
+from stumble.store.queries import load
+from stumble.wire.ids import new_event_id
+
+
+def test_statements_have_names_of_their_own_and_no_semicolon_inside():
+    statements = load()
+    assert len(statements) > 40
+    assert all(";" not in text.rstrip().rstrip(";").split("--")[0] for text in statements.values())
+
+
+def test_a_row_is_postgresqls_binary_format():
+    ident = uuid.uuid4()
+    row = event_row(ident.bytes, PG_EPOCH_US + 5, 3, 9, b"body")
+    assert row[:2] == struct.pack("!h", 5)
+    assert row[6:22] == ident.bytes
+    assert struct.unpack("!q", row[26:34]) == (5,)
+    assert row.endswith(struct.pack("!i", 4) + b"body")
+    assert uuid_array([ident.bytes, ident.bytes])[12:16] == struct.pack("!i", 2)
+
+
+@given(st.integers(0, 4_000_000_000_000_000))
+def test_an_id_lies_in_the_range_of_its_day(time_us):
+    event_id = new_event_id(time_us)
+    day = day_of_id(uuid.UUID(event_id).bytes)
+    assert day == time_us // 1000 // DAY_MS
+    assert first_id(day) <= event_id < first_id(day + 1)
+    assert day in days_of_ids([uuid.UUID(event_id).bytes])
+    assert partition_name(0) == "events_19700101"
