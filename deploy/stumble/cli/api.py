@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from stumble.cli.ask import examples
+from stumble.cli.logs import configure_logging
 from stumble.server.run import serve
 from stumble.settings.base import load
 
@@ -38,7 +39,7 @@ def api(
     The API only reads. It starts without the database and answers as soon as that is there.
     """
     settings = load(api_host=host, api_port=port, database_url=database_url)
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    # The pool tells of each attempt while the database is away; the API says it once a request.
+    configure_logging(settings)
+    # The pool logs each attempt while the database does not answer; the API says so in each answer.
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
     serve(settings, lambda url: typer.echo(f"API and web pages on {url}, documentation on {url}/docs"))

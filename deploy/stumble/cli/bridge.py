@@ -12,7 +12,7 @@ from prometheus_client import REGISTRY
 from stumble.bridge.service import Bridge
 from stumble.bridge.settings import load
 from stumble.cli.ask import examples
-from stumble.cli.relay import configure_log
+from stumble.cli.logs import configure_logging
 from stumble.cli.roles import MetricsPortOption
 from stumble.metrics.process import serve
 from stumble.wire.errors import StumbleError
@@ -43,7 +43,7 @@ def bridge(
     settings, transports = load(given, outbox_dir=outbox_dir, metrics_port=metrics_port)
     if not transports.transports:
         raise StumbleError("No transport is configured: add [[bridge.transports]] to the file of STUMBLE_CONFIG.")
-    configure_log(settings)
+    configure_logging(settings)
     made = Bridge(
         transports,
         outbox_dir=settings.outbox_dir,

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import signal
-import sys
 from pathlib import Path
 from typing import Annotated
 
-import structlog
 import typer
 
 from stumble.cli.ask import examples
+from stumble.cli.logs import configure_logging
 from stumble.metrics.process import serve
 from stumble.relay import Relay
-from stumble.settings.base import Settings, load
+from stumble.settings.base import load
 
+LOG = logging.getLogger(__name__)
 app = typer.Typer(add_completion=False)
 
 
@@ -42,30 +43,11 @@ def relay(
     One relay serves a host. It may be stopped, killed and started again at any time: events wait in the outboxes.
     """
     settings = load(outbox_dir=outbox_dir, metrics_port=metrics_port)
-    configure_log(settings)
+    configure_logging(settings)
     daemon = Relay(settings, status_interval=status_interval)
     if settings.metrics_port is not None:
         serve(settings.metrics_host, settings.metrics_port, daemon.registry, daemon.live, daemon.ready)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: daemon.stop())
-    structlog.get_logger("stumble.relay").info(
-        "serving", outbox=str(settings.outbox_dir), kafka=settings.kafka.bootstrap_servers
-    )
+    LOG.info("Delivering the outboxes below %s to Kafka at %s.", settings.outbox_dir, settings.kafka.bootstrap_servers)
     daemon.run()
-
-
-def configure_log(settings: Settings) -> None:
-    """Write one line a fact to standard error, for people or as JSON."""
-    renderer: structlog.types.Processor = structlog.processors.JSONRenderer()
-    if settings.log_format == "console":
-        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            renderer,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(settings.log_level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
-    )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 import threading
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stumble.cli.logs import configure_logging
 from stumble.settings.base import load
 
 if TYPE_CHECKING:
@@ -34,8 +34,7 @@ MetricsPortOption = Annotated[
 def settings_of(database_url: str | None = None, metrics_port: int | None = None) -> Settings:
     """Read the settings, with a command's own options on top, and set up the log."""
     settings = load(database_url=database_url, metrics_port=metrics_port)
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # it tells every request, and a webhook's address is a secret
+    configure_logging(settings)
     return settings
 
 

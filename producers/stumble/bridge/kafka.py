@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import threading
 from typing import Any
 from urllib.parse import urlsplit
 
-import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 
 from stumble.bridge.envelope import unwrap
 from stumble.bridge.notification_writer import NotificationWriter
 from stumble.bridge.settings import TransportSettings
 
-LOG = structlog.get_logger("stumble.bridge")
+LOG = logging.getLogger(__name__)
 
 _PRIORITIES = "audit|debug|info|warn|error|critical|sample"
 _BATCH = 500
@@ -69,7 +69,7 @@ class KafkaTransport:
         consumer = Consumer({**config, "statistics.interval.ms": _LOOK_MS, "stats_cb": self._look})
         try:
             consumer.subscribe(subscription(self._settings))
-            LOG.info("Reading notifications.", transport=self._settings.name, kind="kafka")
+            LOG.info("Reading notifications of transport %s from Kafka.", self._settings.name)
             while not self._stopping.is_set():
                 messages = [item for item in consumer.consume(_BATCH, _POLL_S) if self._usable(item)]
                 for message in messages:
@@ -98,7 +98,7 @@ class KafkaTransport:
         if error is None:
             return True
         if error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
-            LOG.warning("Kafka reports an error; reading goes on.", transport=self._settings.name, error=error.str())
+            LOG.warning("Transport %s: Kafka reports %s; reading continues.", self._settings.name, error.str())
         return False
 
     def _take(self, message: Message) -> None:
@@ -113,4 +113,4 @@ class KafkaTransport:
         try:
             consumer.commit(asynchronous=False)
         except KafkaException as error:  # the next commit carries these offsets too; a repeat is harmless
-            LOG.warning("Offsets can't be committed now.", transport=self._settings.name, error=str(error))
+            LOG.warning("Transport %s: offsets can't be committed now: %s", self._settings.name, error)

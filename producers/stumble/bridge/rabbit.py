@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Mapping
 from typing import Any
-
-import structlog
 
 from stumble.bridge.notification_writer import NotificationWriter
 from stumble.bridge.oslo import cfg, oslo_messaging
 from stumble.bridge.settings import TransportSettings
 
-LOG = structlog.get_logger("stumble.bridge")
+LOG = logging.getLogger(__name__)
 
 _PRIORITIES = ("audit", "debug", "info", "warn", "error", "critical", "sample")
 _HANDLED, _REQUEUE = oslo_messaging.NotificationResult.HANDLED, oslo_messaging.NotificationResult.REQUEUE
@@ -65,7 +64,7 @@ class RabbitTransport:
         listener.start(override_pool_size=1)  # one thread: in the order of the queue
         self._listener = listener
         self.reading = True
-        LOG.info("Reading notifications.", transport=settings.name, kind="rabbitmq", topics=list(settings.topics))
+        LOG.info("Reading notifications of transport %s from RabbitMQ: %s.", settings.name, ", ".join(settings.topics))
         self._stopping.wait()
         listener.stop()
         listener.wait()

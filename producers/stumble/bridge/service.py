@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from pathlib import Path
 from typing import Protocol
-
-import structlog
 
 from stumble.bridge.kafka import KafkaTransport
 from stumble.bridge.notification_writer import NotificationWriter, Untranslated
@@ -14,7 +13,7 @@ from stumble.bridge.rabbit import RabbitTransport
 from stumble.bridge.settings import BridgeSettings, TransportSettings
 from stumble.emitter import Emitter
 
-LOG = structlog.get_logger("stumble.bridge")
+LOG = logging.getLogger(__name__)
 
 _RETRY_S = 10.0
 _STOP_S = 20.0
@@ -54,7 +53,7 @@ class Bridge:
     def live(self) -> tuple[bool, str]:
         """Tell whether every transport has its thread; a server that is away doesn't end it."""
         gone = [thread.name for thread in self._threads if not thread.is_alive()]
-        return not gone, f"nothing looks after {', '.join(gone)}" if gone else "every transport is looked after"
+        return not gone, f"no thread reads {', '.join(gone)}" if gone else "every transport has its thread"
 
     def ready(self) -> tuple[bool, str]:
         """Tell whether every transport is connected to its server and the outbox takes what it says."""
@@ -108,9 +107,10 @@ class Bridge:
             except Exception as error:  # noqa: BLE001 - whatever a client library finds wrong; the others go on
                 del self._running[settings.name]
                 LOG.error(  # noqa: TRY400 - one sentence, no traceback
-                    "A transport failed and is tried again; the others go on.",
-                    transport=settings.name,
-                    error=f"{type(error).__name__}: {error}",
-                    retry_s=_RETRY_S,
+                    "Transport %s failed (%s: %s) and is tried again in %.0f s; the others continue.",
+                    settings.name,
+                    type(error).__name__,
+                    error,
+                    _RETRY_S,
                 )
                 self._stopping.wait(_RETRY_S)

@@ -3,7 +3,7 @@
 It only reads the folders of processes and unlinks whole segments there. What it writes itself is in ``relay/`` of the
 outbox directory: its lock, its cursors, the events that the broker rejected and the damaged records.
 
-Start reading at ``relay``. Imports ``outbox``, ``settings``, ``wire``.
+Start reading at ``relay``. Imports ``outbox``, ``runtime``, ``settings``, ``wire``.
 """
 
 from stumble.relay.relay import Relay

@@ -12,7 +12,7 @@ from stumble.relay.cursors import Progress
 from stumble.relay.framing import FramedRecord, Framer
 from stumble.relay.outbox_tail import OutboxTail
 from stumble.relay.sender import KafkaSender, explain
-from stumble.relay.state_log import RelayStateLog
+from stumble.runtime.state_log import StateLog
 from stumble.settings.base import Settings
 from stumble.wire.errors import StumbleError
 
@@ -28,14 +28,14 @@ class Announcer:
         settings: Settings,
         framer: Framer,
         sender: KafkaSender,
-        troubles: RelayStateLog,
+        state_log: StateLog,
         version: str,
         interval: float,
     ) -> None:
         self._settings = settings
         self._framer = framer
         self._sender = sender
-        self._troubles = troubles
+        self._state_log = state_log
         self._version = version
         self._interval = interval
         self._topic = settings.kafka.topics.producers
@@ -43,7 +43,7 @@ class Announcer:
         self._open = 0
         self._lives: dict[str, tuple[bool, float]] = {}
 
-    def turn(self, now: float, feeds: list[OutboxTail], sent: int) -> None:
+    def run_once(self, now: float, tails: list[OutboxTail], sent: int) -> None:
         """Send every status when it is time, unless the last ones still wait for the broker.
 
         ``sent``: events delivered since the relay started.
@@ -51,10 +51,10 @@ class Announcer:
         if self._open or (now < self._next_at and now < self._look_at):
             return
         self._look_at = now + _LOOK_S
-        whole, changed = now >= self._next_at, self._changed(feeds)
+        whole, changed = now >= self._next_at, self._changed(tails)
         if not whole and not changed:
             return
-        found = {feed.place.key: status.of_feed(feed, self._settings.host) for feed in feeds}
+        found = {tail.folder.key: status.of_feed(tail, self._settings.host) for tail in tails}
         for key, item in found.items():
             if whole or key in changed:
                 self._send(item)
@@ -62,18 +62,18 @@ class Announcer:
         if whole:
             self._next_at = now + self._interval
 
-    def _changed(self, feeds: list[OutboxTail]) -> set[str]:
+    def _changed(self, tails: list[OutboxTail]) -> set[str]:
         """Return the folders whose process began, ended or says something else of itself since the last look."""
-        lives = {feed.place.key: (feed.alive, feed.told_at()) for feed in feeds}
+        lives = {tail.folder.key: (tail.alive, tail.reported_at()) for tail in tails}
         changed = {key for key, life in lives.items() if self._lives.get(key) != life}
         self._lives = lives
         return changed
 
-    def last_word(self, feed: OutboxTail) -> None:
+    def report_ended(self, tail: OutboxTail) -> None:
         """Tell that a folder's process is dead and all of it was delivered."""
-        self._send(status.of_feed(feed, self._settings.host) | {"alive": False})
+        self._send(status.of_feed(tail, self._settings.host) | {"alive": False})
 
-    def forgotten(self, process: str, progress: Progress) -> None:
+    def report_forgotten(self, process: str, progress: Progress) -> None:
         """Let the topic forget a process that has been gone for long."""
         key = status.key(progress.host or self._settings.host, process)
         self._queue(FramedRecord(key, None, []))
@@ -90,6 +90,6 @@ class Announcer:
     def _delivered(self, error: KafkaError | None, message: Message) -> None:  # noqa: ARG002  # librdkafka's signature
         self._open -= 1
         if error is None:
-            self._troubles.end(_ABOUT)
+            self._state_log.over(_ABOUT, "Statuses are delivered again.")
         else:
-            self._troubles.begin(_ABOUT, explain(error, self._topic))
+            self._state_log.say(_ABOUT, f"Kafka did not accept a status: {explain(error, self._topic)}.")

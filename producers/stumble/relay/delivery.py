@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import errno
+import logging
 from pathlib import Path
 
-import structlog
 from confluent_kafka import KafkaError
 
 from stumble.outbox import OutboxCursor, OutboxRecord, RecordChunk
@@ -16,10 +16,10 @@ from stumble.relay.metrics import RelayMetrics
 from stumble.relay.outbox_tail import OutboxTail
 from stumble.relay.outbox_tails import OutboxTails
 from stumble.relay.sender import KafkaSender, explain
-from stumble.relay.state_log import RelayStateLog
+from stumble.runtime.state_log import StateLog
 from stumble.wire.errors import StumbleError
 
-LOG = structlog.get_logger("stumble.relay")
+LOG = logging.getLogger(__name__)
 
 _MOST_IN_FLIGHT = 16 << 20
 _FULL_POLL_S = 0.02
@@ -35,56 +35,56 @@ class ChunkDelivery:
         self,
         topic: str,
         folder: Path,
-        feeds: OutboxTails,
+        tails: OutboxTails,
         sender: KafkaSender,
         framer: Framer,
         metrics: RelayMetrics,
-        troubles: RelayStateLog,
+        state_log: StateLog,
     ) -> None:
         self._topic = topic
         self._folder = folder
-        self._feeds = feeds
+        self._tails = tails
         self._sender = sender
         self._framer = framer
         self._metrics = metrics
-        self._troubles = troubles
+        self._state_log = state_log
         self.sent = 0
         """Events delivered since the relay started."""
         self.moved = False
         """Whether a cursor moved since this was last set to False."""
 
-    def pump(self, feed: OutboxTail, now: float) -> bool:
+    def send_next_chunk(self, tail: OutboxTail, now: float) -> bool:
         """Send one folder's next chunk; what goes wrong with a folder stops this folder only."""
-        if self._feeds.in_flight >= _MOST_IN_FLIGHT:
+        if self._tails.in_flight >= _MOST_IN_FLIGHT:
             return False
         try:
-            chunk = feed.read(now)
+            chunk = tail.read_chunk(now)
         except Exception as error:  # noqa: BLE001  # whatever lies in a folder, the others go on
-            self._troubles.begin(feed.place.key, str(error) or type(error).__name__)
-            feed.wait(now)
+            self._report(tail, str(error) or type(error).__name__)
+            tail.wait(now)
             return False
         if chunk is None:
             return False
-        chunk, framed, trouble = self._frame(feed, chunk)
+        chunk, framed, trouble = self._frame(tail, chunk)
         if trouble:
-            self._troubles.begin(feed.place.key, trouble)
+            self._report(tail, trouble)
             if not framed:
-                feed.wait(now)
+                tail.wait(now)
                 return False
         else:
-            self._troubles.end(feed.place.key)
-        flight = InFlightChunk(chunk)
-        feed.take_off(flight)
+            self._state_log.over(tail.folder.key, f"Folder {tail.folder.key} is delivered again.")
+        sent_chunk = InFlightChunk(chunk)
+        tail.add_in_flight(sent_chunk)
         for ready in framed:
-            self._send(flight, ready)
+            self._send(sent_chunk, ready)
         return True
 
-    def _frame(self, feed: OutboxTail, chunk: RecordChunk) -> tuple[RecordChunk, list[FramedRecord], str]:
+    def _frame(self, tail: OutboxTail, chunk: RecordChunk) -> tuple[RecordChunk, list[FramedRecord], str]:
         """Frame a chunk's records up to the first that can't be now; the chunk then ends before that one."""
         framed: list[FramedRecord] = []
         for record in chunk.records:
             try:
-                framed.append(self._framer.frame(self._topic, feed.place.path, record))
+                framed.append(self._framer.frame(self._topic, tail.folder.path, record))
             except StumbleError as error:
                 end = OutboxCursor(chunk.start.segment, record.offset)
                 damages = [damage for damage in chunk.damages if damage.offset < record.offset]
@@ -92,99 +92,104 @@ class ChunkDelivery:
                 return cut, framed, str(error)
         return chunk, framed, ""
 
-    def _send(self, flight: InFlightChunk, framed: FramedRecord, *, alone: bool = False) -> None:
+    def _send(self, sent_chunk: InFlightChunk, framed: FramedRecord, *, alone: bool = False) -> None:
         while True:
             try:
-                error = self._sender.send(self._topic, framed, flight.delivered, alone=alone)
+                error = self._sender.send(self._topic, framed, sent_chunk.delivered, alone=alone)
                 break
             except BufferError:
                 self._sender.poll(_FULL_POLL_S)
         if error is None:
-            flight.open += 1
+            sent_chunk.open += 1
         else:
-            flight.refuse(framed.value or b"", error)
+            sent_chunk.refuse(framed.value or b"", error)
+
+    def _report(self, tail: OutboxTail, fault: str) -> None:
+        self._state_log.say(tail.folder.key, f"Folder {tail.folder.key} waits: {fault}.")
 
     def settle(self, now: float) -> None:
         """Judge every chunk whose deliveries are all in."""
-        for feed in self._feeds.all():
-            while (flight := feed.landed(now)) is not None and self._land(feed, flight, now):
+        for tail in self._tails.all():
+            while (sent_chunk := tail.oldest_settled(now)) is not None and self._settle_chunk(tail, sent_chunk, now):
                 pass
 
-    def _land(self, feed: OutboxTail, flight: InFlightChunk, now: float) -> bool:
+    def _settle_chunk(self, tail: OutboxTail, sent_chunk: InFlightChunk, now: float) -> bool:
         """Judge a chunk whose deliveries are settled; False where the feed has to wait."""
-        if flight.problem is not None:
-            self._troubles.begin("kafka", explain(flight.problem, self._topic))
-            if feed.on_their_way():
+        if sent_chunk.problem is not None:
+            self._state_log.say("kafka", f"Kafka did not accept events: {explain(sent_chunk.problem, self._topic)}.")
+            if tail.open_deliveries():
                 return False
-            feed.again(now)
+            tail.rewind(now)
             return False
         try:
-            if flight.refused and not flight.alone:
-                self._send_alone(feed, flight)
+            if sent_chunk.refused and not sent_chunk.alone:
+                self._send_alone(tail, sent_chunk)
                 return False
-            refused = self._store_rejected(feed, flight)
-            quarantined = self._quarantine(feed, flight)
+            refused = self._store_rejected(tail, sent_chunk)
+            quarantined = self._quarantine(tail, sent_chunk)
         except (OSError, StumbleError) as error:
-            self._troubles.begin(feed.place.key, f"rejected or damaged records can't be stored: {error}")
-            feed.wait(now)
+            self._report(tail, f"rejected or damaged records can't be stored: {error}")
+            tail.wait(now)
             return False
-        sent = flight.acknowledged
-        if sent + refused != flight.count:  # whatever the reason: nothing passes that wasn't accounted for
-            self._troubles.begin("kafka", f"{flight.count - sent - refused} events were not acknowledged")
-            feed.again(now)
+        sent = sent_chunk.acknowledged
+        if sent + refused != sent_chunk.count:  # whatever the reason: nothing passes that wasn't accounted for
+            missing = sent_chunk.count - sent - refused
+            self._state_log.say("kafka", f"Kafka did not acknowledge {missing} events; they are sent again.")
+            tail.rewind(now)
             return False
-        feed.complete(rejected=refused, quarantined=quarantined, sent=sent)
+        tail.complete(rejected=refused, quarantined=quarantined, sent=sent)
         self.moved = True
         self._metrics.sent.inc(sent)
         if sent:
             self.sent += sent
             self._metrics.progressed()
-            self._troubles.end("kafka")
+            self._state_log.over("kafka", "Kafka accepts events again; delivery continues.")
         return True
 
-    def _send_alone(self, feed: OutboxTail, flight: InFlightChunk) -> None:
+    def _send_alone(self, tail: OutboxTail, sent_chunk: InFlightChunk) -> None:
         """Find out which records are to blame: a broker refuses a batch as a whole."""
-        doubtful = self._refused(feed, flight)
-        flight.refused, flight.alone = {}, True
+        doubtful = self._refused(tail, sent_chunk)
+        sent_chunk.refused, sent_chunk.alone = {}, True
         for _, framed, _ in doubtful:
-            self._send(flight, framed, alone=True)
+            self._send(sent_chunk, framed, alone=True)
 
-    def _refused(self, feed: OutboxTail, flight: InFlightChunk) -> list[tuple[OutboxRecord, FramedRecord, KafkaError]]:
+    def _refused(
+        self, tail: OutboxTail, sent_chunk: InFlightChunk
+    ) -> list[tuple[OutboxRecord, FramedRecord, KafkaError]]:
         """Return the records of a chunk that were refused. Raises ``OSError`` where one of them isn't found again."""
         found = []
-        for record in feed.records_of(flight):
-            framed = self._framer.frame(self._topic, feed.place.path, record)
-            if framed.value in flight.refused:
-                found.append((record, framed, flight.refused[framed.value]))
-        if {framed.value for _, framed, _ in found} != flight.refused.keys():
+        for record in tail.records_of(sent_chunk):
+            framed = self._framer.frame(self._topic, tail.folder.path, record)
+            if framed.value in sent_chunk.refused:
+                found.append((record, framed, sent_chunk.refused[framed.value]))
+        if {framed.value for _, framed, _ in found} != sent_chunk.refused.keys():
             raise OSError(errno.EIO, "a refused record isn't found again in its segment")
         return found
 
-    def _store_rejected(self, feed: OutboxTail, flight: InFlightChunk) -> int:
-        if not flight.refused:
+    def _store_rejected(self, tail: OutboxTail, sent_chunk: InFlightChunk) -> int:
+        if not sent_chunk.refused:
             return 0
-        refused = [(record, error.str()) for record, _, error in self._refused(feed, flight)]
-        rejected.write_rejected(self._folder, feed.place.key, flight.chunk.start.segment, refused)
+        refused = [(record, error.str()) for record, _, error in self._refused(tail, sent_chunk)]
+        rejected.write_rejected(self._folder, tail.folder.key, sent_chunk.chunk.start.segment, refused)
         self._metrics.rejected.inc(len(refused))
         LOG.warning(
-            "broker rejected events",
-            events=len(refused),
-            folder=feed.place.key,
-            reason=refused[0][1],
-            see="stumble outbox ls",
+            "Kafka rejected %d events of folder %s: %s. They are stored; `stumble outbox ls` lists them.",
+            len(refused),
+            tail.folder.key,
+            refused[0][1],
         )
         return len(refused)
 
-    def _quarantine(self, feed: OutboxTail, flight: InFlightChunk) -> int:
-        damages = flight.chunk.damages
+    def _quarantine(self, tail: OutboxTail, sent_chunk: InFlightChunk) -> int:
+        damages = sent_chunk.chunk.damages
         if damages:
-            rejected.quarantine(self._folder, feed.place.key, damages)
+            rejected.quarantine(self._folder, tail.folder.key, damages)
             self._metrics.quarantined.inc(len(damages))
             LOG.warning(
-                "damaged bytes put into quarantine",
-                places=len(damages),
-                bytes=sum(len(damage.data) for damage in damages),
-                folder=feed.place.key,
-                kept_in=str(self._folder / rejected.QUARANTINE),
+                "Folder %s has %d damaged records (%d bytes), which were moved to %s.",
+                tail.folder.key,
+                len(damages),
+                sum(len(damage.data) for damage in damages),
+                self._folder / rejected.QUARANTINE,
             )
         return len(damages)

@@ -43,20 +43,20 @@ class RelayMetrics:
         """Take note that something was acknowledged."""
         self._progress.set_to_current_time()
 
-    def show(self, feeds: list[OutboxTail], *, waiting: bool) -> None:
+    def show(self, tails: list[OutboxTail], *, waiting: bool) -> None:
         """Show the backlog of every folder."""
-        self._folders.set(len(feeds))
+        self._folders.set(len(tails))
         self._waiting.set(waiting)
         known = set()
-        for feed in feeds:
-            labels = (feed.place.key, str(feed.about.get("service") or ""))
+        for tail in tails:
+            labels = (tail.folder.key, str(tail.about.get("service") or ""))
             known.add(labels)
-            events, size = feed.backlog()
-            oldest = feed.oldest() if size else None
+            events, size = tail.backlog()
+            oldest = tail.oldest() if size else None
             self._events.labels(*labels).set(events)
             self._bytes.labels(*labels).set(size)
             self._oldest.labels(*labels).set(max(0.0, time.time() - oldest / 1e6) if oldest else 0)
-            self._refused.labels(*labels).set(feed.totals.refused)
+            self._refused.labels(*labels).set(tail.totals.refused)
         for gone in self._known - known:
             for metric in (self._events, self._bytes, self._oldest, self._refused):
                 metric.remove(*gone)

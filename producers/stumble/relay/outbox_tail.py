@@ -1,4 +1,4 @@
-"""One process's folder on its way to Kafka: in order, at its own pace, in nobody's way."""
+"""The outbox of one process on its way to Kafka: in order, independent of the others."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _WINDOW = 2 << 20
 class OutboxTail:
     """Reads a folder ahead of what is acknowledged, and moves its cursor when a whole chunk is."""
 
-    def __init__(self, place: OutboxFolder, progress: Progress) -> None:
-        self.place = place
+    def __init__(self, folder: OutboxFolder, progress: Progress) -> None:
+        self.folder = folder
         self.progress = progress
-        self.reader = OutboxReader(place.path)
-        self.about = read_about(place.path)
-        self.totals = read_totals(place.path) or Totals()
+        self.reader = OutboxReader(folder.path)
+        self.about = read_about(folder.path)
+        self.totals = read_totals(folder.path) or Totals()
         progress.host = str(self.about.get("host") or "")
-        self.flights: deque[InFlightChunk] = deque()
+        self.chunks: deque[InFlightChunk] = deque()
         self.in_flight = 0
-        """Bytes on their way."""
+        """Bytes that were sent and are not acknowledged."""
         self.alive = True
         self.exhausted = False
         self._ahead = OutboxCursor(progress.segment, progress.offset)
@@ -44,8 +44,8 @@ class OutboxTail:
         """Everything before it was delivered, rejected or put into quarantine."""
         return OutboxCursor(self.progress.segment, self.progress.offset)
 
-    def read(self, now: float) -> RecordChunk | None:
-        """Return the next chunk, None where there is none now or the feed waits.
+    def read_chunk(self, now: float) -> RecordChunk | None:
+        """Return the next chunk, None if there is none now or the folder waits.
 
         Raises ``OSError`` and ``NewerFormat``.
         """
@@ -55,36 +55,36 @@ class OutboxTail:
             return None
         if now >= self._look_at:
             self._look_at = now + _LOOK_S
-            self.alive = is_live(self.place)
+            self.alive = is_live(self.folder)
         chunk = self.reader.read(self._ahead, live=self.alive)
         self.exhausted = chunk.end == chunk.start
         if self.exhausted:
-            if chunk.start != self.cursor or self.flights:
+            if chunk.start != self.cursor or self.chunks:
                 self._quiet_since = now
             return None
         self._quiet_since = now
         return chunk
 
-    def take_off(self, flight: InFlightChunk) -> None:
-        """Take note of a chunk that was handed to the producer."""
-        self.flights.append(flight)
-        self.in_flight += flight.size
-        self._ahead = flight.chunk.end
+    def add_in_flight(self, sent_chunk: InFlightChunk) -> None:
+        """Note a chunk that was handed to the producer."""
+        self.chunks.append(sent_chunk)
+        self.in_flight += sent_chunk.size
+        self._ahead = sent_chunk.chunk.end
 
-    def landed(self, now: float) -> InFlightChunk | None:
-        """Return the oldest chunk if all of its deliveries are settled and the feed doesn't wait."""
-        return self.flights[0] if self.flights and not self.flights[0].open and now >= self._wait_until else None
+    def oldest_settled(self, now: float) -> InFlightChunk | None:
+        """Return the oldest chunk if all of its deliveries are settled and the folder does not wait."""
+        return self.chunks[0] if self.chunks and not self.chunks[0].open and now >= self._wait_until else None
 
     def complete(self, rejected: int, quarantined: int, sent: int) -> None:
         """Move the cursor over the oldest chunk."""
-        flight = self.flights.popleft()
-        self.in_flight -= flight.size
+        sent_chunk = self.chunks.popleft()
+        self.in_flight -= sent_chunk.size
         progress = self.progress
-        progress.segment, progress.offset = flight.chunk.end
+        progress.segment, progress.offset = sent_chunk.chunk.end
         progress.rejected += rejected
         progress.quarantined += quarantined
         progress.sent += sent
-        progress.torn += flight.chunk.torn
+        progress.torn += sent_chunk.chunk.torn
         self._wait = _FIRST_WAIT_S
 
     def wait(self, now: float) -> None:
@@ -92,57 +92,57 @@ class OutboxTail:
         self._wait_until = now + self._wait
         self._wait = min(self._wait * 2, _LONGEST_WAIT_S)
 
-    def again(self, now: float) -> None:
+    def rewind(self, now: float) -> None:
         """Go back to the cursor and wait a while."""
-        self.flights.clear()
+        self.chunks.clear()
         self.in_flight = 0
         self._ahead = self.cursor
         self.exhausted = False
         self.wait(now)
 
-    def records_of(self, flight: InFlightChunk) -> list[OutboxRecord]:
+    def records_of(self, sent_chunk: InFlightChunk) -> list[OutboxRecord]:
         """Read a chunk's records once more: its segment is there until the cursor has passed it."""
-        reader = OutboxReader(self.place.path)
+        reader = OutboxReader(self.folder.path)
         try:
-            return reader.read(flight.chunk.start, live=True, max_bytes=max(flight.size, 1)).records
+            return reader.read(sent_chunk.chunk.start, live=True, max_bytes=max(sent_chunk.size, 1)).records
         finally:
             reader.close()
 
     def is_finished(self, now: float) -> bool:
         """Tell whether nobody writes here any more and everything was delivered, for some seconds now."""
-        done = self.exhausted and not self.alive and not self.flights and self._ahead == self.cursor
+        done = self.exhausted and not self.alive and not self.chunks and self._ahead == self.cursor
         return done and now - self._quiet_since > _QUIET_S
 
     def delivered_segments(self) -> list[str]:
         """Return the segments that the cursor has left behind."""
         with suppress(OSError):
             return [
-                segment_path(self.place.path, number)
-                for number in segments(self.place.path)
+                segment_path(self.folder.path, number)
+                for number in segments(self.folder.path)
                 if number < self.progress.segment
             ]
         return []
 
     def backlog(self) -> tuple[int, int]:
         """Return events (an estimate where a part of them was not read yet) and bytes that are not delivered."""
-        self.totals = read_totals(self.place.path) or self.totals
+        self.totals = read_totals(self.folder.path) or self.totals
         size = 0
         with suppress(OSError):
             size = self.reader.backlog_bytes(self.cursor)
         if not size:
             return 0, 0
         done = self.progress.sent + self.progress.rejected + self.progress.quarantined
-        return max(self.totals.accepted - done, self.on_their_way(), 1), size
+        return max(self.totals.accepted - done, self.open_deliveries(), 1), size
 
-    def on_their_way(self) -> int:
+    def open_deliveries(self) -> int:
         """Return how many deliveries are open."""
-        return sum(flight.open for flight in self.flights)
+        return sum(sent_chunk.open for sent_chunk in self.chunks)
 
     def oldest(self) -> int | None:
         """Return the time (UTC microseconds) of the oldest event that is not delivered, None where there is none."""
-        if self.flights:
-            return min((flight.oldest for flight in self.flights if flight.oldest), default=None)
-        reader = OutboxReader(self.place.path)
+        if self.chunks:
+            return min((sent_chunk.oldest for sent_chunk in self.chunks if sent_chunk.oldest), default=None)
+        reader = OutboxReader(self.folder.path)
         try:
             chunk = reader.read(self.cursor, live=True)
             while chunk.end != chunk.start and not chunk.records:
@@ -153,17 +153,17 @@ class OutboxTail:
             reader.close()
         return min((record.envelope.occurred_at for record in chunk.records), default=None)
 
-    def told_at(self) -> float:
-        """Return when its process last said something of itself (seconds), 0 where that can't be seen."""
+    def reported_at(self) -> float:
+        """Return when its process last wrote about itself (seconds since 1970), 0 if that is not known."""
         try:
-            return Path(self.place.path, ABOUT).stat().st_mtime
+            return Path(self.folder.path, ABOUT).stat().st_mtime
         except OSError:
             return 0.0
 
     def remove(self) -> None:
         """Take the folder of a dead process away. Raises ``OSError``."""
         self.reader.close()
-        path = Path(self.place.path)
+        path = Path(self.folder.path)
         for entry in list(path.iterdir()):
             entry.unlink()
         path.rmdir()

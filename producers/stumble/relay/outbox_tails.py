@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import time
@@ -9,15 +10,13 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-import structlog
-
 from stumble.outbox.folders import LOCK, places, user_directories
 from stumble.outbox.lock import is_held
 from stumble.relay.cursors import Progress
 from stumble.relay.outbox_tail import OutboxTail
-from stumble.relay.state_log import RelayStateLog
+from stumble.runtime.state_log import StateLog
 
-LOG = structlog.get_logger("stumble.relay")
+LOG = logging.getLogger(__name__)
 
 _LOOK_S = 0.2
 _TRY_AGAIN_S = 60.0
@@ -32,46 +31,48 @@ class OutboxTails:
         self,
         directory: Path,
         progress: dict[str, Progress],
-        troubles: RelayStateLog,
+        state_log: StateLog,
         on_gone: Callable[[OutboxTail], None],
         on_forgotten: Callable[[str, Progress], None],
     ) -> None:
         self._directory = str(directory)
         self._progress = progress
-        self._troubles = troubles
+        self._state_log = state_log
         self._on_gone = on_gone
         self._on_forgotten = on_forgotten
-        self._feeds: dict[str, OutboxTail] = {}
+        self._tails: dict[str, OutboxTail] = {}
         self._look_at = self._tidy_at = 0.0
-        self._stubborn: dict[str, float] = {}
+        self._retry_removal_at: dict[str, float] = {}
 
     @property
     def in_flight(self) -> int:
-        """Bytes on their way."""
-        return sum(feed.in_flight for feed in self._feeds.values())
+        """Bytes that were sent and are not acknowledged."""
+        return sum(tail.in_flight for tail in self._tails.values())
 
     def all(self) -> Iterator[OutboxTail]:
         """Iterate over the folders of the last look."""
-        return iter(self._feeds.values())
+        return iter(self._tails.values())
 
-    def on_their_way(self) -> int:
+    def open_deliveries(self) -> int:
         """Return how many deliveries are open."""
-        return sum(feed.on_their_way() for feed in self._feeds.values())
+        return sum(tail.open_deliveries() for tail in self._tails.values())
 
     def current(self, now: float) -> list[OutboxTail]:
         """Return all folders, looking for new ones now and then."""
         if now >= self._look_at:
             self._look_at = now + _LOOK_S
-            self._look()
+            self._discover()
         if now >= self._tidy_at:
             self._tidy_at = now + _TRY_AGAIN_S
-            self._tidy()
-        return list(self._feeds.values())
+            self._forget_old()
+        return list(self._tails.values())
 
-    def finished(self, now: float) -> list[OutboxTail]:
+    def removable(self, now: float) -> list[OutboxTail]:
         """Return the folders that can be taken away."""
         return [
-            feed for key, feed in self._feeds.items() if now >= self._stubborn.get(key, 0.0) and feed.is_finished(now)
+            tail
+            for key, tail in self._tails.items()
+            if now >= self._retry_removal_at.get(key, 0.0) and tail.is_finished(now)
         ]
 
     def progress(self) -> dict[str, Progress]:
@@ -80,56 +81,63 @@ class OutboxTails:
 
     def clean_up(self, now: float) -> None:
         """Unlink delivered segments and take finished folders away; the cursors are synced."""
-        for feed in self._feeds.values():
-            for path in feed.delivered_segments():
-                self._unlink(feed, path)
-        for feed in self.finished(now):
-            self._retire(feed, now)
+        for tail in self._tails.values():
+            for path in tail.delivered_segments():
+                self._unlink(tail, path)
+        for tail in self.removable(now):
+            self._retire(tail, now)
 
-    def _look(self) -> None:
+    def _discover(self) -> None:
         for _, path in user_directories(self._directory):
             if os.access(path, os.R_OK | os.W_OK | os.X_OK):
-                self._troubles.end(path)
+                self._state_log.over(path, f"The relay may read {path} again.")
             else:
-                self._troubles.begin(path, "the relay may not look into it: let its user in, by group or as root")
-        found = {place.key: place for place in places(self._directory)}
-        for key, place in found.items():
-            if key not in self._feeds:
+                text = f"The relay may not read {path}: let its user in, by group or as root; its events wait there."
+                self._state_log.say(path, text)
+        found = {folder.key: folder for folder in places(self._directory)}
+        for key, folder in found.items():
+            if key not in self._tails:
                 progress = self._progress.setdefault(key, Progress())
                 progress.gone_at = 0.0
-                self._feeds[key] = OutboxTail(place, progress)
-        for key in self._feeds.keys() - found.keys():
-            LOG.warning("folder was taken away by somebody", folder=key)
-            self._forget(self._feeds[key])
+                self._tails[key] = OutboxTail(folder, progress)
+        for key in self._tails.keys() - found.keys():
+            LOG.warning("Folder %s was removed by another program.", key)
+            self._forget(self._tails[key])
 
-    def _unlink(self, feed: OutboxTail, path: str) -> None:
+    def _unlink(self, tail: OutboxTail, path: str) -> None:
         try:
             os.unlink(path)  # noqa: PTH108
         except FileNotFoundError:
             pass
         except OSError as error:
-            text = f"delivered segments can't be removed ({error.strerror}): let the relay's user write there"
-            self._troubles.begin(feed.place.key, text)
+            text = f"Delivered segments of {tail.folder.key} can't be removed ({error.strerror})"
+            self._state_log.say(tail.folder.key, f"{text}: let the relay's user write there.")
 
-    def _retire(self, feed: OutboxTail, now: float) -> None:
+    def _retire(self, tail: OutboxTail, now: float) -> None:
         try:
-            feed.remove()
+            tail.remove()
         except OSError as error:
-            self._stubborn[feed.place.key] = now + _TRY_AGAIN_S
-            self._troubles.begin(feed.place.key, f"the finished folder can't be removed ({error.strerror})")
+            self._retry_removal_at[tail.folder.key] = now + _TRY_AGAIN_S
+            self._state_log.say(
+                tail.folder.key, f"The finished folder {tail.folder.key} can't be removed ({error.strerror})."
+            )
             return
-        LOG.info("process is gone, all of it is delivered", folder=feed.place.key, sent=feed.progress.sent)
-        self._on_gone(feed)
-        self._forget(feed)
+        LOG.info(
+            "Folder %s is removed: its process has ended and all %d events are delivered.",
+            tail.folder.key,
+            tail.progress.sent,
+        )
+        self._on_gone(tail)
+        self._forget(tail)
 
-    def _forget(self, feed: OutboxTail) -> None:
-        feed.reader.close()
-        feed.progress.gone_at = time.time()
-        self._troubles.end(feed.place.key)
-        self._feeds.pop(feed.place.key, None)
-        self._stubborn.pop(feed.place.key, None)
+    def _forget(self, tail: OutboxTail) -> None:
+        tail.reader.close()
+        tail.progress.gone_at = time.time()
+        self._state_log.over(tail.folder.key, f"Folder {tail.folder.key} is gone.")
+        self._tails.pop(tail.folder.key, None)
+        self._retry_removal_at.pop(tail.folder.key, None)
 
-    def _tidy(self) -> None:
+    def _forget_old(self) -> None:
         """Forget old cursors, and take away folders whose makers died before they had a name."""
         now = time.time()
         for key, progress in list(self._progress.items()):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import errno
+import logging
 import time
 from importlib import metadata
 from pathlib import Path
 
-import structlog
 from prometheus_client import CollectorRegistry
 
 from stumble.outbox.folders import RELAY
@@ -19,10 +19,10 @@ from stumble.relay.metrics import RelayMetrics
 from stumble.relay.outbox_tails import OutboxTails
 from stumble.relay.sender import KafkaSender
 from stumble.relay.singleton import claim, network_file_system
-from stumble.relay.state_log import RelayStateLog
+from stumble.runtime.state_log import StateLog
 from stumble.settings.base import Settings
 
-LOG = structlog.get_logger("stumble.relay")
+LOG = logging.getLogger(__name__)
 
 _SAVE_S = 1.0
 _SHOW_S = 2.0
@@ -41,26 +41,32 @@ class Relay:
         directory = Path(settings.outbox_dir)
         self.folder = directory / RELAY
         self._lock = claim(self.folder)
-        self._troubles = RelayStateLog()
+        self._state_log = StateLog(LOG)
         if kind := network_file_system(directory):
-            LOG.warning("outbox on a network file system", type=kind, do="move it to a local disk")
+            LOG.warning("The outbox %s is on a network file system (%s): move it to a local disk.", directory, kind)
         self._cursors = CursorFile(self.folder / "cursors")
-        self._sender = KafkaSender(settings.kafka, lambda text: self._troubles.begin("kafka", text))
+        self._sender = KafkaSender(
+            settings.kafka, lambda text: self._state_log.say("kafka", f"{text}; events wait in the outboxes.")
+        )
         self._framer = Framer(settings.kafka)
         self.registry = CollectorRegistry()
         self._metrics = RelayMetrics(self.registry)
-        self._announcer = Announcer(settings, self._framer, self._sender, self._troubles, version(), status_interval)
-        self._feeds = OutboxTails(
-            directory, self._cursors.load(), self._troubles, self._announcer.last_word, self._announcer.forgotten
+        self._announcer = Announcer(settings, self._framer, self._sender, self._state_log, version(), status_interval)
+        self._tails = OutboxTails(
+            directory,
+            self._cursors.load(),
+            self._state_log,
+            self._announcer.report_ended,
+            self._announcer.report_forgotten,
         )
-        self._courier = ChunkDelivery(
+        self._delivery = ChunkDelivery(
             settings.kafka.topics.actions,
             self.folder,
-            self._feeds,
+            self._tails,
             self._sender,
             self._framer,
             self._metrics,
-            self._troubles,
+            self._state_log,
         )
         self._settings = settings
         self._seen_sent, self._answered_at = 0, 0.0
@@ -75,79 +81,83 @@ class Relay:
     def run(self) -> None:
         """Deliver until ``stop``."""
         while not self._stopping:
-            self.turn()
+            self.run_once()
         self._finish()
 
     def live(self) -> tuple[bool, str]:
-        """Tell whether the loop goes round; a broker or a disk that is away doesn't stop it."""
+        """Return whether the loop runs; a broker or a disk that does not answer doesn't stop it."""
         age = time.monotonic() - self._turned_at
-        return age < _STUCK_S, f"went round {age:.0f} s ago"
+        return age < _STUCK_S, f"last loop {age:.0f} s ago"
 
     def ready(self) -> tuple[bool, str]:
         """Tell whether Kafka takes what it is sent."""
-        waits = bool(self._troubles.about("kafka"))
-        return not waits, "waits for Kafka" if waits else "delivers"
+        waits = bool(self._state_log.get("kafka"))
+        return not waits, "waiting for Kafka" if waits else "delivering"
 
-    def turn(self) -> None:
+    def run_once(self) -> None:
         """Go round once: discover, read, send, settle, save."""
         now = self._turned_at = time.monotonic()
-        feeds = self._feeds.current(now)
-        read = sum([self._courier.pump(feed, now) for feed in feeds])
+        tails = self._tails.current(now)
+        read = sum([self._delivery.send_next_chunk(tail, now) for tail in tails])
         if read:
             self._busy_until = now + 1.0
         served = self._sender.poll(0 if read else _BUSY_POLL_S if now < self._busy_until else _IDLE_POLL_S)
         if served or read:
-            self._courier.settle(now)
+            self._delivery.settle(now)
         if self._sender.broken:
             self._renew(now)
-        if now >= self._save_at and (self._courier.moved or self._feeds.finished(now)):
+        if now >= self._save_at and (self._delivery.moved or self._tails.removable(now)):
             self._save(now)
         if now >= self._show_at:
             self._show_at = now + _SHOW_S
-            self._courier.settle(now)
+            self._delivery.settle(now)
             self._watch(now)
-            self._metrics.show(feeds, waiting=bool(self._troubles.about("kafka")))
-        self._announcer.turn(now, feeds, self._courier.sent)
+            self._metrics.show(tails, waiting=bool(self._state_log.get("kafka")))
+        self._announcer.run_once(now, tails, self._delivery.sent)
 
     def _renew(self, now: float) -> None:
-        LOG.warning("starting a new Kafka producer", reason="the old one met an error that it can't survive")
+        LOG.warning(
+            "The Kafka producer failed for good; a new one is started and sends again what was not acknowledged."
+        )
         self._sender.renew()
-        for feed in self._feeds.all():
-            feed.again(now)
+        for tail in self._tails.all():
+            tail.rewind(now)
 
     def _save(self, now: float) -> None:
         """Sync the cursors, then take away what lies behind them."""
         self._save_at = now + _SAVE_S
         try:
-            self._cursors.save(self._feeds.progress())
-            self._troubles.end("cursors")
+            self._cursors.save(self._tails.progress())
+            self._state_log.over("cursors", f"{self.folder} can be written to again.")
         except OSError as error:
-            self._troubles.begin("cursors", f"{self.folder} can't be written to: {error.strerror}")
+            self._state_log.say("cursors", f"{self.folder} can't be written to: {error.strerror}.")
             if error.errno not in _NO_ROOM:
                 return
             # Delivered segments make the room. The older cursor on disk leads to the next segment: nothing is lost.
-        self._courier.moved = False
-        self._feeds.clean_up(now)
+        self._delivery.moved = False
+        self._tails.clean_up(now)
 
     def _watch(self, now: float) -> None:
         """Tell of a broker that takes what it is sent and never answers."""
-        on_their_way = self._feeds.on_their_way()
-        if not on_their_way or self._courier.sent != self._seen_sent:
-            self._seen_sent, self._answered_at = self._courier.sent, now
-        elif now - self._answered_at > _PATIENCE_S and not self._troubles.about("kafka"):
+        open_deliveries = self._tails.open_deliveries()
+        if not open_deliveries or self._delivery.sent != self._seen_sent:
+            self._seen_sent, self._answered_at = self._delivery.sent, now
+        elif now - self._answered_at > _PATIENCE_S and not self._state_log.get("kafka"):
             servers = self._settings.kafka.bootstrap_servers
-            self._troubles.begin("kafka", f"Kafka at {servers} has not answered for {_PATIENCE_S:.0f} seconds")
+            self._state_log.say("kafka", f"Kafka at {servers} has not answered for {_PATIENCE_S:.0f} seconds.")
 
     def _finish(self) -> None:
         deadline = time.monotonic() + _STOP_S
-        while self._feeds.on_their_way() and (now := time.monotonic()) < deadline and not self._troubles.about("kafka"):
+        while (
+            self._tails.open_deliveries() and (now := time.monotonic()) < deadline and not self._state_log.get("kafka")
+        ):
             self._sender.poll(_IDLE_POLL_S)
-            self._courier.settle(now)
+            self._delivery.settle(now)
         now = time.monotonic()
-        self._courier.settle(now)
+        self._delivery.settle(now)
         self._save(now)
-        left = self._feeds.on_their_way()
-        LOG.info("stopped", sent=self._courier.sent, unacknowledged=left)
+        left = self._tails.open_deliveries()
+        LOG.info("Stopped after %d events; %d were not acknowledged and are sent again.", self._delivery.sent, left)
         self._cursors.close()
         self._lock.close()
 

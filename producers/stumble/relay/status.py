@@ -19,22 +19,22 @@ from stumble.wire.schemas import PRODUCER_STATUS
 _SAID = ("service", "version", "tap", "durability", "cell", "region", "cloud")
 
 
-def of_feed(feed: OutboxTail, host: str) -> dict[str, Any]:
+def of_feed(tail: OutboxTail, host: str) -> dict[str, Any]:
     """Return what is known of one folder and the process that writes to it."""
-    feed.about = read_about(feed.place.path) or feed.about
-    about, progress = feed.about, feed.progress
+    tail.about = read_about(tail.folder.path) or tail.about
+    about, progress = tail.about, tail.progress
     labels = about.get("labels")
-    events, size = feed.backlog()
-    totals = feed.totals
+    events, size = tail.backlog()
+    totals = tail.totals
     done = progress.sent + progress.rejected + progress.quarantined
     attributes = {"relay_host": host, "refused_failures": str(totals.refused_failures)}
     if totals.invalid:
         attributes["invalid"] = str(totals.invalid)
     return {
         "host": str(about.get("host") or host),
-        "process": feed.place.key,
+        "process": tail.folder.key,
         "reported_at": now_us(),
-        "user": user_name(feed.place.uid),
+        "user": user_name(tail.folder.uid),
         **{name: str(about[name]) for name in _SAID if about.get(name) is not None},
         "labels": {str(key): str(value) for key, value in labels.items()} if isinstance(labels, dict) else {},
         "accepted_total": max(totals.accepted, done + events),
@@ -44,8 +44,8 @@ def of_feed(feed: OutboxTail, host: str) -> dict[str, Any]:
         "quarantined_total": progress.quarantined,
         "backlog_events": events,
         "backlog_bytes": size,
-        "oldest_unsent_at": feed.oldest() if size else None,
-        "alive": feed.alive,
+        "oldest_unsent_at": tail.oldest() if size else None,
+        "alive": tail.alive,
         "started_at": _time(about.get("started_at")),
         "starting": about.get("starting") is True,
         "ready_at": _time(about.get("ready_at")),

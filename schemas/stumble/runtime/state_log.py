@@ -1,4 +1,4 @@
-"""One clear line for the operator when something starts, and one when it is over."""
+"""One line in the log when a state begins, and one when it is over."""
 
 from __future__ import annotations
 
@@ -6,31 +6,35 @@ import logging
 
 
 class StateLog:
-    """Remembers what was said, so that a state is told when it changes and not each time it is met."""
+    """Remembers what was logged of each subject, so that a state is logged when it changes, not each time it is met."""
 
     def __init__(self, log: logging.Logger) -> None:
         self._log = log
-        self._said: dict[str, str] = {}
+        self._texts: dict[str, str] = {}
 
-    def say(self, key: str, text: str) -> None:
-        """Log `text` unless it is what was said last of `key`."""
-        if self._said.get(key) != text:
-            self._said[key] = text
+    def say(self, subject: str, text: str) -> None:
+        """Log `text` unless it is what was logged last of `subject`."""
+        if self._texts.get(subject) != text:
+            self._texts[subject] = text
             self._log.warning(text)
 
-    def begin(self, key: str, text: str) -> None:
-        """Log `text` unless something holds of `key` already: each try may put the same trouble in other words."""
-        if key not in self._said:
-            self.say(key, text)
+    def begin(self, subject: str, text: str) -> None:
+        """Log `text` unless something holds of `subject` already: each try may put the same fault in other words."""
+        if subject not in self._texts:
+            self.say(subject, text)
 
-    def over(self, key: str, text: str) -> None:
-        """Log `text` when what was said of `key` no longer holds."""
-        if self._said.pop(key, None) is not None:
+    def over(self, subject: str, text: str) -> None:
+        """Log `text` if something held of `subject`."""
+        if self._texts and self._texts.pop(subject, None) is not None:
             self._log.warning(text)
 
     def __bool__(self) -> bool:
-        return bool(self._said)
+        return bool(self._texts)
 
     def current(self) -> list[str]:
-        """Return what holds now."""
-        return list(self._said.values())
+        """Return what holds now, of all subjects."""
+        return list(self._texts.values())
+
+    def get(self, subject: str) -> str:
+        """Return what holds of `subject`; empty if nothing does."""
+        return self._texts.get(subject, "")

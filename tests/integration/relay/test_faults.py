@@ -86,7 +86,7 @@ def test_broker_killed_in_the_middle(tmp_path: Path, own_kafka: LocalKafka) -> N
         assert all(sender.emit(event(n)) for n in range(6000, 7000))
         own_kafka.start()
         messages = drain(kafka, "instance-actions", lambda found: len(set(numbers(found))) == 7000)
-        wait_for(lambda: "going on" in relay.text())
+        wait_for(lambda: "delivery continues" in relay.text())
     assert set(numbers(messages)) == set(range(7000))
 
 
@@ -145,7 +145,7 @@ def test_what_the_broker_refuses_for_good_is_set_aside_and_blocks_nothing(
         wait_for(lambda: len(list(read_rejected(outbox / "relay"))) == 2)
         assert sender.emit(event(300))
         drain(kafka, f"{prefix}instance-actions", lambda found: len(set(numbers(found))) == 299)
-        assert relay.text().count('"broker rejected events"') >= 1
+        assert relay.text().count("Kafka rejected ") >= 1
         assert relay.kill(signal.SIGTERM) == 0
     assert set(numbers(messages)) == set(range(300)) - {17, 150}
     rows = list(read_rejected(outbox / "relay"))
@@ -245,7 +245,7 @@ def test_what_is_not_allowed_waits(tmp_path: Path) -> None:
             for future in admin.delete_acls([found]).values():
                 future.result(30)
             messages = drain(kafka, "instance-actions", lambda found: len(set(numbers(found))) == 51)
-            assert "broker rejected events" not in relay.text()
+            assert "Kafka rejected" not in relay.text()
         assert set(numbers(messages)) == set(range(51))
     finally:
         broker.stop()
@@ -258,11 +258,11 @@ def test_producer_that_cannot_go_on_is_replaced(tmp_path: Path, kafka: str, pref
     assert all(sender.emit(event(n)) for n in range(4000))
     relay = Relay(load(outbox_dir=outbox, kafka={"bootstrap_servers": kafka, "topic_prefix": prefix}))
     for _ in range(3):
-        relay.turn()
+        relay.run_once()
     relay._sender.broken = True
     deadline = time.monotonic() + 90
-    while any(folder.backlog()[0] for folder in relay._feeds.all()) and time.monotonic() < deadline:
-        relay.turn()
+    while any(folder.backlog()[0] for folder in relay._tails.all()) and time.monotonic() < deadline:
+        relay.run_once()
     relay.stop()
     relay.run()
     messages = drain(kafka, f"{prefix}instance-actions", lambda found: len(set(numbers(found))) == 4000)
@@ -279,15 +279,16 @@ def test_directory_that_the_relay_may_not_see_is_told_of(tmp_path: Path) -> None
         if path.is_relative_to("/tmp") and path != Path("/tmp"):
             path.chmod(path.stat().st_mode | 0o011)
     outbox.chmod(0o777)
-    feeds = f"""
+    script = f"""
+import logging
 import os
 from pathlib import Path
-from stumble.relay.outbox_tails import Feeds
-from stumble.relay.state_log import Troubles
+from stumble.relay.outbox_tails import OutboxTails
+from stumble.runtime.state_log import StateLog
 os.setgroups([]); os.setgid(65534); os.setuid(65534)  # after the imports: they may lie where nobody can read
-troubles = Troubles()
-feeds = Feeds(Path({str(outbox)!r}), {{}}, troubles, print, print)
-assert feeds.current(0.0) == []
-assert "let its user in" in troubles.about({str(outbox / "uid-0")!r})
+state_log = StateLog(logging.getLogger())
+tails = OutboxTails(Path({str(outbox)!r}), {{}}, state_log, print, print)
+assert tails.current(0.0) == []
+assert "let its user in" in state_log.get({str(outbox / "uid-0")!r})
 """
-    subprocess.run([sys.executable, "-c", feeds], check=True, env=environment("unused:1", ""))
+    subprocess.run([sys.executable, "-c", script], check=True, env=environment("unused:1", ""))
