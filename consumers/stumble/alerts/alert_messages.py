@@ -45,27 +45,27 @@ class AlertMessages:
         for alert in alerts:
             wanted = [subscriber.id for subscriber in subscribers if subscriber.wants_alert(alert)]
             if wanted:
-                told = self._told(connection, alert, rules, FIRING)
-                rows += [_delivery(subscription, alert, FIRING, told) for subscription in wanted]
+                content = self._content(connection, alert, rules, FIRING)
+                rows += [_delivery(subscription, alert, FIRING, content) for subscription in wanted]
         return _add(connection, rows)
 
     def over(self, connection: Connection[Any], alerts: Sequence[AlertState], rules: RuleBook) -> int:
         """Tell those who heard of them that alerts are over, in the caller's transaction; returns how many messages."""
-        heard: dict[str, list[tuple[str, dict[str, Any]]]] = defaultdict(list)
-        for subscription, message, told in connection.execute(
+        receivers: dict[str, list[tuple[str, dict[str, Any]]]] = defaultdict(list)
+        for subscription, message, content in connection.execute(
             query("load_alert_deliveries"), {"messages": [_message(alert, FIRING) for alert in alerts]}
         ):
-            heard[message].append((subscription, told))
+            receivers[message].append((subscription, content))
         rows: list[dict[str, Any]] = []
         for alert in alerts:
-            if listeners := heard.get(_message(alert, FIRING)):
-                over = self._told(connection, alert, rules, RESOLVED)
-                for subscription, told in listeners:
-                    same = {name: told[name] for name in ("labels", "severity")}
+            if receivers_of_alert := receivers.get(_message(alert, FIRING)):
+                over = self._content(connection, alert, rules, RESOLVED)
+                for subscription, content in receivers_of_alert:
+                    same = {name: content[name] for name in ("labels", "severity")}
                     rows.append(_delivery(subscription, alert, RESOLVED, {**over, **same}))
         return _add(connection, rows)
 
-    def _told(self, connection: Connection[Any], alert: AlertState, rules: RuleBook, status: str) -> dict[str, Any]:
+    def _content(self, connection: Connection[Any], alert: AlertState, rules: RuleBook, status: str) -> dict[str, Any]:
         extent = extent_of(connection, alert, rules.match_of(alert.rule))
         return {
             "status": status,
@@ -84,12 +84,12 @@ def _message(alert: AlertState, status: str) -> str:
     return alert_event_id(alert.rule, alert.problem, (alert.starts_at - _EPOCH) // timedelta(microseconds=1), status)
 
 
-def _delivery(subscription_id: str, alert: AlertState, status: str, told: dict[str, Any]) -> dict[str, Any]:
+def _delivery(subscription_id: str, alert: AlertState, status: str, content: dict[str, Any]) -> dict[str, Any]:
     return {
         "subscription_id": subscription_id,
         "message_id": _message(alert, status),
         "request_key": alert_key(alert.rule, alert.problem),
-        "alert": told,
+        "alert": content,
     }
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from stumble.alerts.publications import StoredPublication
 
 #: What an alert keeps of its last record, for labels and text.
-_KEPT = (
+_PAYLOAD_FIELDS = (
     "action", "exception", "blame", "reason", "host", "instance_uuid", "request_id", "owner_project_id",
     "availability_zone", "effect", "evidence",
 )  # fmt: skip
@@ -176,7 +176,7 @@ def _fire(connection: Connection[Any], hits: Sequence[RuleHit]) -> list[AlertSta
             "severity": rule.severity,
             "description": rule.text,
             "labels": rule.labels,
-            "last_payload": {name: found[-1].payload.get(name) for name in _KEPT},
+            "last_payload": {name: found[-1].payload.get(name) for name in _PAYLOAD_FIELDS},
             "first_occurred_us": spread.first_occurred_us if spread else min(_time(row) for row in found),
             "quiet_seconds": int(rule.quiet.total_seconds()),
             "failures": spread.failures if spread else len(found),

@@ -78,7 +78,7 @@ class Pusher(LeaseWorker):
                 if over := self._engine.rest(connection):
                     self._changes.over(connection, over, self._engine.rules)
             self._say(dict(connection.execute(query("count_alerts")).fetchall()))
-        self._tell(connection)
+        self._post_alerts(connection)
         return 0.0 if len(rows) == _BATCH else _IDLE
 
     def stand_by(self) -> None:
@@ -93,11 +93,11 @@ class Pusher(LeaseWorker):
         """Close the connections to Alertmanager."""
         self._alertmanager.close()
 
-    def _tell(self, connection: Connection[Any]) -> None:
+    def _post_alerts(self, connection: Connection[Any]) -> None:
         if not self._timers.past("alertmanager"):
             return
         try:
-            self._alertmanager.tell(connection, self._engine.rules)
+            self._alertmanager.post_due(connection, self._engine.rules)
             self.notices.over("alertmanager", "Alertmanager takes alerts again.")
         except AlertmanagerError as error:
             self._timers.put_off("alertmanager", _AWAY_FOR)

@@ -163,8 +163,8 @@ def enable(connection: Connection[Any], subscription_id: str) -> None:
 def rotate(connection: Connection[Any], subscription_id: str) -> str:
     """Return a new secret; until the next rotation messages are signed with the old one too."""
     fresh = new_secret()
-    kept = [fresh, *read(connection, subscription_id).secrets][:_MOST_SECRETS]
-    connection.execute(query("set_subscription_secrets"), {"id": subscription_id, "secrets": kept})
+    secrets = [fresh, *read(connection, subscription_id).secrets][:_MOST_SECRETS]
+    connection.execute(query("set_subscription_secrets"), {"id": subscription_id, "secrets": secrets})
     return fresh
 
 

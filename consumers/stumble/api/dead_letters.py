@@ -35,7 +35,7 @@ from stumble.deadletters.status import BusyError
 
 T = TypeVar("T")
 #: One answer looks at about so many letters at most, and for so long.
-_MOST_LETTERS = 5000
+_MOST_DEAD_LETTERS = 5000
 _MOST_SECONDS = 10.0
 _KAFKA_SECONDS = 5.0
 
@@ -92,7 +92,7 @@ def get_dead_letters(
         for chunk in _bounded(desk, desk.chunks(page, page.start())):
             for entry in chunk:
                 if len(items) == page.limit:
-                    return DeadLetterPage(items=items, next=str(entry.letter.place))
+                    return DeadLetterPage(items=items, next=str(entry.dead_letter.place))
                 items.append(DeadLetterItem.model_validate(json_views.brief(entry)))
         return DeadLetterPage(items=items, next=_next(desk))
 
@@ -107,8 +107,8 @@ def get_statistics(
         for chunk in _bounded(desk, desk.chunks(which, which.start())):
             for entry in chunk:
                 found.add(entry)
-        told = {**json_views.statistics(found), "looked_at": desk.looked_at, "next": _next(desk)}
-    return DeadLetterStatsResponse.model_validate(told)
+        body = {**json_views.statistics(found), "looked_at": desk.looked_at, "next": _next(desk)}
+    return DeadLetterStatsResponse.model_validate(body)
 
 
 @router.get(
@@ -147,8 +147,8 @@ def redrive(request: Request, session: Session, order: RedriveOrder) -> RedriveR
     with _desk(request, session) as desk:
         for chunk in _bounded(desk, desk.redrive(which, order.orders, start=order.start(), limit=order.limit)):
             found += [json_views.outcome(item) for item in chunk]
-        told = {"items": found, "dry_run": order.dry_run, "looked_at": desk.looked_at, "next": _next(desk)}
-    return RedriveResponse.model_validate({**told, "until": until})
+        body = {"items": found, "dry_run": order.dry_run, "looked_at": desk.looked_at, "next": _next(desk)}
+    return RedriveResponse.model_validate({**body, "until": until})
 
 
 @contextmanager
@@ -168,7 +168,7 @@ def _bounded(desk: DeadLetterService, chunks: Generator[T]) -> Iterator[T]:
     try:
         for chunk in chunks:
             yield chunk
-            if desk.looked_at >= _MOST_LETTERS or time.monotonic() > end:
+            if desk.looked_at >= _MOST_DEAD_LETTERS or time.monotonic() > end:
                 return
     finally:
         chunks.close()

@@ -100,8 +100,8 @@ def install(app: FastAPI, render: ErrorRenderer = problem) -> None:
         app.add_exception_handler(kind, unavailable)
     for trouble in (PoolTimeout, PoolClosed, TooManyRequests):
         app.add_exception_handler(trouble, unavailable)
-    for status, told in ((404, NotFound), (400, BadRequest), (409, Conflict), (503, Unavailable)):
-        app.add_exception_handler(told, _answering(render, status))
+    for status, exception in ((404, NotFound), (400, BadRequest), (409, Conflict), (503, Unavailable)):
+        app.add_exception_handler(exception, _answering(render, status))
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, http)
 
@@ -110,10 +110,10 @@ def _answering(render: ErrorRenderer, status: int) -> Callable[[Request, Excepti
     """Answer with an error's own words."""
     headers = {"Retry-After": str(RETRY_SECONDS)} if status == 503 else None
 
-    async def told(request: Request, error: Exception) -> Response:
+    async def answer(request: Request, error: Exception) -> Response:
         return render(request, status, str(error), headers)
 
-    return told
+    return answer
 
 
 def sentence(errors: Sequence[Any]) -> str:

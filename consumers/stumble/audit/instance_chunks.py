@@ -42,15 +42,15 @@ def chunks(connection: Connection[Any], instances: int = INSTANCES, rows: int = 
     with connection.cursor("load_audit_facts", binary=True) as cursor:
         cursor.itersize = _FETCHED
         cursor.execute(query("load_audit_facts"))
-        told = iter(cursor)
-        waiting: Row | None = next(told, None)
+        remaining = iter(cursor)
+        waiting: Row | None = next(remaining, None)
         names: list[str] = []
         found: list[Row] = []
         for name in _instances(connection):
             names.append(name)
             while waiting is not None and waiting[0] <= name:
                 found.append(waiting)
-                waiting = next(told, None)
+                waiting = next(remaining, None)
             if len(names) >= instances or len(found) >= rows:
                 yield InstanceRows(names, found)
                 names, found = [], []

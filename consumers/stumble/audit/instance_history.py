@@ -32,11 +32,11 @@ class InstanceHistory:
         instance: str,
         since: datetime | None,
         until: datetime | None,
-        told: Callable[[str, int, int], None] = lambda *_: None,
+        on_progress: Callable[[str, int, int], None] = lambda *_: None,
     ) -> None:
         self.instance = instance
         self._kafka = settings.kafka
-        self._told = told
+        self._on_progress = on_progress
         self._decoding = DecodingJob(settings.kafka)
         span = range_of(settings.kafka, settings.kafka.topics.actions, since, until)
         found = self._of_instance(span)
@@ -80,7 +80,7 @@ class InstanceHistory:
 
     def _readings(self, span: OffsetRange, keys: set[bytes]) -> Iterator[DecodedEvent]:
         size = len(span)
-        for messages in records(self._kafka, span, keys, lambda done: self._told("read", done, size)):
+        for messages in records(self._kafka, span, keys, lambda done: self._on_progress("read", done, size)):
             yield from self._decoding.readings(messages)[0]
 
 
@@ -109,20 +109,20 @@ def _what(event: dict[str, Any]) -> str:
         words.append(f"from {event['source_host'] or '?'} to {event['dest_host'] or '?'}")
     failure = event["failure"]
     if failure:
-        told = failure["reason"] or failure["message"] or ""
-        words.append(f"{failure['exception']}: {told.splitlines()[0] if told else 'no text'}")
+        text = failure["reason"] or failure["message"] or ""
+        words.append(f"{failure['exception']}: {text.splitlines()[0] if text else 'no text'}")
     return " ".join(word for word in words if word)
 
 
 def _states(instance: dict[str, Any]) -> str:
-    told = []
+    changes = []
     for name in ("vm_state", "task_state"):
         before, now = instance.get(f"old_{name}"), instance.get(name)
         if before and before != now:
-            told.append(f"{name} {before} -> {now or 'none'}")
+            changes.append(f"{name} {before} -> {now or 'none'}")
         elif now:
-            told.append(f"{name} {now}")
-    return ", ".join(told)
+            changes.append(f"{name} {now}")
+    return ", ".join(changes)
 
 
 def _outcome(record: RequestRecord) -> Iterator[str]:

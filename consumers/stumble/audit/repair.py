@@ -180,7 +180,7 @@ class Repair:
             fact.event_id
             for key, item in loaded.sets.items()
             for fact in item.facts
-            if fact.event_id not in {told.event_id for told in chunk.sets.get(key, ())}
+            if fact.event_id not in {fact.event_id for fact in chunk.sets.get(key, ())}
         ]
         rows = cursor.execute(query("load_event_positions"), {"ids": more}) if more else ()
         places = {event_id: (partition, offset) for event_id, partition, offset in rows}

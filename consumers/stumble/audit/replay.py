@@ -71,13 +71,13 @@ class Replay:
         settings: Settings,
         since: datetime | None,
         until: datetime | None,
-        told: Callable[[str, int, int], None] = lambda *_: None,
+        on_progress: Callable[[str, int, int], None] = lambda *_: None,
         *,
         processes: int | None = None,
     ) -> None:
         self._settings = settings
         self._until = until
-        self._told = told
+        self._on_progress = on_progress
         self._topic = settings.kafka.topics.actions
         self._span = range_of(settings.kafka, self._topic, since, until)
         self._processes = processes
@@ -132,7 +132,7 @@ class Replay:
                 self._done.unreadable += len(laid.unreadable)
                 storing.submit(partial(self._store, connection, stage, laid))
                 done += laid.looked_at
-                self._told("read", done, size)
+                self._on_progress("read", done, size)
             for _ in storing.rest():
                 pass
 
@@ -158,7 +158,7 @@ class Replay:
             for one, _ in lanes.run(given):
                 if one is not None:
                     self._done.instances += len(one.told.instances)
-                    self._told("derived", self._done.instances, size)
+                    self._on_progress("derived", self._done.instances, size)
 
     def _given(self, connection: Connection[Any], told: InstanceRows) -> Given:
         if not self._done.decisions:

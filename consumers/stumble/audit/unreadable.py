@@ -30,11 +30,11 @@ class UnreadableRecords:
     """What the audit could not read, kept in its session's `audit_unreadable`."""
 
     def __init__(
-        self, connection: Connection[Any], kafka: KafkaSettings, told: Callable[[str, int, int], None]
+        self, connection: Connection[Any], kafka: KafkaSettings, on_progress: Callable[[str, int, int], None]
     ) -> None:
         self._connection = connection
         self._kafka = kafka
-        self._told = told
+        self._on_progress = on_progress
 
     def add(self, rows: Sequence[dict[str, Any]]) -> None:
         """Note records, each as `row_of` tells it."""
@@ -65,19 +65,19 @@ class UnreadableRecords:
         with DeadLetterTopic(self._kafka, group=_GROUP) as topic:
             cut = {partition: low for partition, (low, _) in topic.bounds.items() if low > 0}
             reaches_ms = _EVER_MS if any(topic.bounds[partition][1] == low for partition, low in cut.items()) else 0
-            for letters in topic.chunks():
-                first = letters[0]
+            for dead_letters in topic.chunks():
+                first = dead_letters[0]
                 if first.place.offset == cut.get(first.place.partition):
                     reaches_ms = max(reaches_ms, first.at)
-                wanted -= self._mark(letters)
-                done += len(letters)
-                self._told("dead letters", done, len(topic))
+                wanted -= self._mark(dead_letters)
+                done += len(dead_letters)
+                self._on_progress("dead letters", done, len(topic))
                 if not wanted:
                     break
         return reaches_ms
 
-    def _mark(self, letters: Sequence[DeadLetter]) -> int:
-        origins = [one.origin for one in letters if one.origin and one.origin.topic == self._kafka.topics.actions]
+    def _mark(self, dead_letters: Sequence[DeadLetter]) -> int:
+        origins = [one.origin for one in dead_letters if one.origin and one.origin.topic == self._kafka.topics.actions]
         where = {
             "partitions": [one.partition for one in origins],
             "offsets": [one.offset for one in origins],

@@ -41,25 +41,25 @@ _OVERLAP_US = 10_000_000
 class Clock(threading.Thread):
     """Finds requests to decide upon in the partitions in hand.
 
-    ``ends`` asks the broker for the ends of logs (partition to next offset; None without an answer).
+    ``end_offsets`` asks the broker for the ends of logs (partition to next offset; None without an answer).
     """
 
     def __init__(
         self,
         url: str,
         settings: ClockSettings,
-        ends: Callable[[Iterable[int]], Mapping[int, int] | None],
+        end_offsets: Callable[[Iterable[int]], Mapping[int, int] | None],
         application: str,
-        times: WallClock | None = None,
+        wall_clock: WallClock | None = None,
     ) -> None:
         super().__init__(name="clock", daemon=True)
         self._url = url
         self._settings = settings
         self._deadlines = deadlines(settings.deadlines)
-        self._ends = ends
+        self._end_offsets = end_offsets
         self._application = application
-        self._times = times or WallClock()
-        self._fleet = ProducerReports(settings.silent_after, settings.start_takes)
+        self._wall_clock = wall_clock or WallClock()
+        self._producers = ProducerReports(settings.silent_after, settings.start_takes)
         self._watches: dict[int, PartitionWatch] = {}
         self._judged: set[tuple[int, ProducerStart]] = set()
         self._refused: dict[tuple[str, int, str], float] = {}
@@ -67,7 +67,7 @@ class Clock(threading.Thread):
         #: Watermark of each partition that has one, UTC microseconds.
         self.watermarks: Mapping[int, int] = {}
         self._positions: Mapping[int, int] = {}
-        self._found: list[ClockFinding] = []
+        self._waiting_findings: list[ClockFinding] = []
         self._deciding: list[ClockFinding] = []
         self._waiting = False
         self._ending = threading.Event()
@@ -84,16 +84,16 @@ class Clock(threading.Thread):
 
         ``reading`` tells the partitions in hand (to next offset): others are no longer ours to decide.
         """
-        if not self._found:
+        if not self._waiting_findings:
             return None
-        ours = reading()
-        self._deciding = [finding for finding in self._found if finding.partition in ours]
-        self._found = []
+        stored = reading()
+        self._deciding = [finding for finding in self._waiting_findings if finding.partition in stored]
+        self._waiting_findings = []
         if not self._deciding:
             self._waiting = False
             return None
-        positions = {finding.partition: ours[finding.partition] for finding in self._deciding}
-        return DecisionJob(positions, self._deciding, self._times.now())
+        positions = {finding.partition: stored[finding.partition] for finding in self._deciding}
+        return DecisionJob(positions, self._deciding, self._wall_clock.now())
 
     def decided(self, made: Iterable[ClockFinding], *, fenced: bool = False) -> None:
         """Hear which of the last findings were decided upon; the others were no longer so, unless it was fenced."""
@@ -101,7 +101,7 @@ class Clock(threading.Thread):
             keys = {finding.request_key for finding in made}
             for finding in self._deciding:
                 if finding.request_key not in keys:
-                    self._refused[finding.identity] = self._times.steady()
+                    self._refused[finding.identity] = self._wall_clock.steady()
         self._deciding = []
         self._waiting = False
 
@@ -127,7 +127,7 @@ class Clock(threading.Thread):
 
     def look(self) -> None:
         """Look once; raises psycopg's errors and `StoreError` when the store is away."""
-        now, positions = self._times.steady(), dict(self._positions)
+        now, positions = self._wall_clock.steady(), dict(self._positions)
         connection = self._session()
         self._listen(connection, now)
         for partition in self._watches.keys() - positions.keys():
@@ -136,17 +136,17 @@ class Clock(threading.Thread):
             watch = self._watches.get(partition)
             if watch is None:
                 watch = self._watches[partition] = self._new_watch()
-            watch.look(self._fleet, stored, now)
+            watch.look(self._producers, stored, now)
         self._mark(now)
         self.watermarks = self._find_watermarks(now)
         if not self._waiting:
             refused = {one: at for one, at in self._refused.items() if now - at < _REFUSED_SECONDS}
             self._refused = refused
             if found := self._look(connection, now):
-                self._waiting, self._found = True, found
+                self._waiting, self._waiting_findings = True, found
 
     def _find_watermarks(self, now: float) -> dict[int, int]:
-        marks = {partition: watch.watermark(self._fleet, now) for partition, watch in self._watches.items()}
+        marks = {partition: watch.watermark(self._producers, now) for partition, watch in self._watches.items()}
         return {partition: until for partition, until in marks.items() if until is not None}
 
     def _new_watch(self) -> PartitionWatch:
@@ -168,13 +168,13 @@ class Clock(threading.Thread):
 
     def _restarted(self, connection: Connection[Any]) -> list[ClockFinding]:
         """Return what restarts may have interrupted; a restart is judged in each partition until nothing is left."""
-        starts = [(partition, start) for start in self._fleet.starts() for partition in self._watches]
+        starts = [(partition, start) for start in self._producers.starts() for partition in self._watches]
         self._judged.intersection_update(starts)  # of services that have started again since, nothing is asked any more
         due = [
             (partition, start)
             for partition, start in starts
             if (partition, start) not in self._judged
-            and self._watches[partition].knows(start.relay_host, start.settled_at)
+            and self._watches[partition].covers(start.relay_host, start.settled_at)
         ]
         found = [one for one in find.on_restarted_hosts(connection, due) if one.identity not in self._refused]
         if len(found) < find.LIMIT:
@@ -188,9 +188,9 @@ class Clock(threading.Thread):
             (partition, host): (watch, relay_host)
             for partition, watch in self._watches.items()
             for relay_host in watch.returned
-            for host in self._fleet.hosts_of(relay_host)
+            for host in self._producers.hosts_of(relay_host)
         }
-        again = find.heard_again(connection, asked, self._deadlines)
+        again = find.received_again(connection, asked, self._deadlines)
         found = [one for one in again if one.identity not in self._refused]
         if not found:
             for watch, relay_host in asked.values():
@@ -202,23 +202,23 @@ class Clock(threading.Thread):
             (partition, host): since
             for partition, watch in self._watches.items()
             if watch.up_to_date(now) and watch.counted >= self._settings.settle
-            for relay_host, since in watch.silent(self._fleet).items()
-            for host in self._fleet.hosts_of(relay_host)
+            for relay_host, since in watch.silent(self._producers).items()
+            for host in self._producers.hosts_of(relay_host)
         }
 
     def _listen(self, connection: Connection[Any], now: float) -> None:
         rows = connection.execute(
             query("load_changed_producers"), {"since": max(0, self._since - _OVERLAP_US)}
         ).fetchall()
-        self._fleet.hear([ProducerReport(*row[:10]) for row in rows], now)
+        self._producers.add_reports([ProducerReport(*row[:10]) for row in rows], now)
         self._since = max([self._since, *(row[10] for row in rows)])
 
     def _mark(self, now: float) -> None:
         waiting = [partition for partition, watch in self._watches.items() if watch.pending is None]
         if not waiting:
             return
-        relays, at = self._fleet.relays, self._times.now()
-        for partition, end in (self._ends(waiting) or {}).items():
+        relays, at = self._producers.relays, self._wall_clock.now()
+        for partition, end in (self._end_offsets(waiting) or {}).items():
             self._watches[partition].mark(end, at, now, relays)
 
     def _session(self) -> Connection[Any]:

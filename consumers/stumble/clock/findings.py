@@ -39,9 +39,9 @@ class _OnHost(NamedTuple):
 
     def found(self, kind: str, cause: str, **times: int) -> ClockFinding:
         """Return the finding; ``times`` are UTC microseconds, told beside the last event's."""
-        told = {"cause": cause, "last": str(self.last), "host": self.host}
-        told.update((name, str(at)) for name, at in times.items())
-        return ClockFinding(self.request_key, self.instance, self.request_id, self.partition, self.last, kind, told)
+        details = {"cause": cause, "last": str(self.last), "host": self.host}
+        details.update((name, str(at)) for name, at in times.items())
+        return ClockFinding(self.request_key, self.instance, self.request_id, self.partition, self.last, kind, details)
 
 
 def overdue(
@@ -59,7 +59,7 @@ def overdue(
     for key, instance, request_id, partition, action, host, last, seconds in connection.execute(
         query("load_overdue_requests"), parameters
     ):
-        told = {
+        details = {
             "cause": evidence.DEADLINE,
             "last": str(last),
             "deadline": str(seconds),
@@ -67,7 +67,7 @@ def overdue(
             **({"action": action} if action else {}),
             **({"host": host} if host else {}),
         }
-        found.append(ClockFinding(key, instance, request_id, partition, last, STALLED, told))
+        found.append(ClockFinding(key, instance, request_id, partition, last, STALLED, details))
     return found
 
 
@@ -76,7 +76,7 @@ def on_dead_hosts(connection: Connection[Any], dead: Mapping[tuple[int, str], in
     return [row.found(STALLED, evidence.SILENCE, since=dead[row.place]) for row in _in_flight(connection, dead)]
 
 
-def heard_again(
+def received_again(
     connection: Connection[Any], hosts: Iterable[tuple[int, str]], deadlines: Mapping[str, float]
 ) -> list[ClockFinding]:
     """Return what stalled because its host was silent, now that (partition, host) is heard, within its deadline."""

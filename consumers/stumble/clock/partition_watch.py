@@ -47,18 +47,18 @@ class PartitionWatch:
     #: Relay host to its last report and what had been counted then.
     _since: dict[str, tuple[int, float]] = field(default_factory=dict)
 
-    def look(self, fleet: ProducerReports, stored: int, now: float) -> None:
+    def look(self, producers: ProducerReports, stored: int, now: float) -> None:
         """Take note of how far the store is (next offset) at a time in steady seconds."""
         step = 0.0 if self._looked is None else min(max(0.0, now - self._looked), self.longest_step)
         self._looked = now
         if self.pending is not None and stored >= self.pending.end:
             self.reached, self.pending = self.pending, None
-        if self.up_to_date(now) and fleet.speaks(now):
+        if self.up_to_date(now) and producers.is_reporting(now):
             self.counted += step
-        for host, word in fleet.relays.items():
+        for host, report in producers.relays.items():
             known = self._since.get(host)
-            if known is None or known[0] != word.reported_at:
-                self._since[host] = (word.reported_at, self.counted)
+            if known is None or known[0] != report.reported_at:
+                self._since[host] = (report.reported_at, self.counted)
                 if known is not None and host not in self._present:
                     self._present.add(host)
                     self.returned.add(host)
@@ -75,25 +75,25 @@ class PartitionWatch:
         """Tell whether the partition is read to its end."""
         return self.reached is not None and now - self.reached.steady < _FRESH_SECONDS
 
-    def silent(self, fleet: ProducerReports) -> dict[str, int]:
+    def silent(self, producers: ProducerReports) -> dict[str, int]:
         """Return the relay hosts that count as dead, with the time of their last word."""
-        return {host: word.reported_at for host, word in fleet.relays.items() if self._is_silent(host)}
+        return {host: report.reported_at for host, report in producers.relays.items() if self._is_silent(host)}
 
     def _is_silent(self, host: str) -> bool:
         return self.counted - self._since.get(host, (0, self.counted))[1] >= self.silent_after
 
-    def watermark(self, fleet: ProducerReports, now: float) -> int | None:
+    def watermark(self, producers: ProducerReports, now: float) -> int | None:
         """Return the watermark, UTC microseconds; None where nothing may be concluded (yet)."""
         mark = self.reached
         if mark is None or not mark.relays or self.counted < self.settle or not self.up_to_date(now):
             return None
-        dead = self.silent(fleet)
-        waited_for = [word.known_until for host, word in mark.relays.items() if host not in dead]
+        dead = self.silent(producers)
+        waited_for = [report.known_until for host, report in mark.relays.items() if host not in dead]
         return min([mark.at, *waited_for]) if waited_for else None
 
-    def knows(self, relay_host: str, at: int) -> bool:
+    def covers(self, relay_host: str, at: int) -> bool:
         """Tell whether all that happened on a host up to a time is known."""
         if self.reached is None or self.counted < self.settle:
             return False
-        word = self.reached.relays.get(relay_host)
-        return word is not None and word.known_until >= at
+        report = self.reached.relays.get(relay_host)
+        return report is not None and report.known_until >= at

@@ -54,52 +54,54 @@ class ProducerReports:
     """Everything that producers said last, and when each relay last said something new."""
 
     def __init__(self, silent_after: float, start_takes: float) -> None:
-        self._speaking_within = silent_after * _SPEAKING_PART
+        self._reporting_within = silent_after * _SPEAKING_PART
         self._start_takes_us = int(start_takes * _SECOND)
-        self._words: dict[tuple[str, str], ProducerReport] = {}
-        self._heard: dict[str, float] = {}
+        self._reports: dict[tuple[str, str], ProducerReport] = {}
+        self._changed_at: dict[str, float] = {}
         self._relays: Mapping[str, ProducerReport] = {}
         self._hosts: dict[str, set[str]] = {}
 
-    def hear(self, words: Sequence[ProducerReport], now: float) -> None:
+    def add_reports(self, reports: Sequence[ProducerReport], now: float) -> None:
         """Take in what was said; ``now`` in steady seconds. A relay is heard when its word changes."""
-        for word in words:
-            key = (word.host, word.process)
-            before = self._words.get(key)
-            if before is not None and before.reported_at >= word.reported_at:
+        for report in reports:
+            key = (report.host, report.process)
+            before = self._reports.get(key)
+            if before is not None and before.reported_at >= report.reported_at:
                 continue
-            self._words[key] = word
-            if word.process == RELAY and before is not None:
-                self._heard[word.host] = now
-        if not words:
+            self._reports[key] = report
+            if report.process == RELAY and before is not None:
+                self._changed_at[report.host] = now
+        if not reports:
             return
-        newest = max((word.reported_at for word in self._words.values() if word.process == RELAY), default=0)
+        newest = max((report.reported_at for report in self._reports.values() if report.process == RELAY), default=0)
         self._relays = {
-            word.host: word
-            for word in self._words.values()
-            if word.process == RELAY and word.reported_at > newest - _LEFT_US
+            report.host: report
+            for report in self._reports.values()
+            if report.process == RELAY and report.reported_at > newest - _LEFT_US
         }
-        for key in [key for key, word in self._words.items() if self._forgettable(word, newest)]:
-            del self._words[key]
+        for key in [key for key, report in self._reports.items() if self._is_stale(report, newest)]:
+            del self._reports[key]
         self._hosts = defaultdict(set)
-        for word in self._words.values():
-            self._hosts[word.relay_host].add(word.host)
+        for report in self._reports.values():
+            self._hosts[report.relay_host].add(report.host)
 
     @staticmethod
-    def _forgettable(word: ProducerReport, newest: int) -> bool:
-        return not word.alive and word.reported_at <= newest - _LEFT_US
+    def _is_stale(report: ProducerReport, newest: int) -> bool:
+        return not report.alive and report.reported_at <= newest - _LEFT_US
 
     @property
     def relays(self) -> Mapping[str, ProducerReport]:
         """The last word of each relay of the fleet, by host; a new mapping whenever one of them changes."""
         return self._relays
 
-    def speaks(self, now: float) -> bool:
+    def is_reporting(self, now: float) -> bool:
         """Tell whether at least half of the fleet is heard: else it is the pipeline that is silent, not a host."""
         if not self._relays:
             return False
-        heard = sum(now - self._heard.get(host, float("-inf")) < self._speaking_within for host in self._relays)
-        return heard * 2 >= len(self._relays)
+        reporting = sum(
+            now - self._changed_at.get(host, float("-inf")) < self._reporting_within for host in self._relays
+        )
+        return reporting * 2 >= len(self._relays)
 
     def hosts_of(self, relay_host: str) -> set[str]:
         """Return Nova's names of the hosts that a relay speaks for."""
@@ -108,17 +110,17 @@ class ProducerReports:
     def starts(self) -> list[ProducerStart]:
         """Return the last start of each host's compute service, where all is known that is needed to judge it."""
         by_host: dict[str, list[ProducerReport]] = defaultdict(list)
-        for word in self._words.values():
-            if word.service == _COMPUTE and word.started_at is not None and word.process != RELAY:
-                by_host[word.host].append(word)
-        return [start for words in by_host.values() if (start := self._start(words)) is not None]
+        for report in self._reports.values():
+            if report.service == _COMPUTE and report.started_at is not None and report.process != RELAY:
+                by_host[report.host].append(report)
+        return [start for reports in by_host.values() if (start := self._start(reports)) is not None]
 
-    def _start(self, words: list[ProducerReport]) -> ProducerStart | None:
-        newest = max(words, key=lambda word: (word.started_at or 0, word.process))
+    def _start(self, reports: list[ProducerReport]) -> ProducerStart | None:
+        newest = max(reports, key=lambda report: (report.started_at or 0, report.process))
         began = newest.started_at or 0
         if not newest.alive or (newest.starting and newest.reported_at < began + _START_US):
             return None
-        if any(word is not newest and word.alive and word.reported_at > began for word in words):
+        if any(report is not newest and report.alive and report.reported_at > began for report in reports):
             return None  # the one before it still works
         settled = newest.ready_at or began + (_START_US if newest.starting else self._start_takes_us)
         return ProducerStart(newest.host, newest.relay_host, began, settled)

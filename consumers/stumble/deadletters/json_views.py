@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 
 def brief(entry: ListedDeadLetter) -> dict[str, Any]:
     """Tell of a letter in a list."""
-    letter, origin = entry.letter, entry.letter.origin
+    dead_letter, origin = entry.dead_letter, entry.dead_letter.origin
     event = entry.seen.event or {}
     return {
-        "partition": letter.place.partition,
-        "offset": letter.place.offset,
-        "at": moment(letter.at),
+        "partition": dead_letter.place.partition,
+        "offset": dead_letter.place.offset,
+        "at": moment(dead_letter.at),
         "state": entry.state,
-        "stage": letter.stage,
-        "exception": letter.exception,
-        "reason": letter.reason,
-        "replays": letter.replays,
-        "first_seen": letter.first_seen or None,
+        "stage": dead_letter.stage,
+        "exception": dead_letter.exception,
+        "reason": dead_letter.reason,
+        "replays": dead_letter.replays,
+        "first_seen": dead_letter.first_seen or None,
         "redriven_at": rfc3339(entry.mark.last_at) if entry.mark else None,
         "outlook": entry.seen.outlook,
         "outlook_reason": entry.seen.why,
@@ -35,9 +35,9 @@ def brief(entry: ListedDeadLetter) -> dict[str, Any]:
         "event_id": event.get("event_id"),
         "instance_uuid": event.get("instance_uuid"),
         "request_id": event.get("request_id"),
-        "key": text(letter.key),
-        "bytes": len(letter.value or b""),
-        "schema_claimed": letter.schema or None,
+        "key": text(dead_letter.key),
+        "bytes": len(dead_letter.value or b""),
+        "schema_claimed": dead_letter.schema or None,
         "origin": {
             "topic": origin.topic,
             "partition": origin.partition,
@@ -51,19 +51,19 @@ def brief(entry: ListedDeadLetter) -> dict[str, Any]:
 
 def whole(entry: ListedDeadLetter) -> dict[str, Any]:
     """Tell all of a letter: its event where it can be read, and the bytes as they are, in base64."""
-    letter = entry.letter
+    dead_letter = entry.dead_letter
     event = entry.seen.event
-    return {**brief(entry), "event": readable(event) if event is not None else None, **raw(letter)}
+    return {**brief(entry), "event": readable(event) if event is not None else None, **raw(dead_letter)}
 
 
-def raw(letter: DeadLetter) -> dict[str, Any]:
+def raw(dead_letter: DeadLetter) -> dict[str, Any]:
     """Tell a record byte for byte; headers in their order, a name may come twice."""
     return {
-        "key_base64": _base64(letter.key),
-        "value_base64": _base64(letter.value),
+        "key_base64": _base64(dead_letter.key),
+        "value_base64": _base64(dead_letter.value),
         "headers": [
             {"name": name, "text": text(value if isinstance(value, bytes) else None), "base64": _base64(value)}
-            for name, value in letter.headers
+            for name, value in dead_letter.headers
         ],
     }
 

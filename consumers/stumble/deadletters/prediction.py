@@ -56,23 +56,23 @@ class RedrivePredictor:
         self._event_decoder = EventDecoder(resolve)
         self._connection = connection
 
-    def look(self, letters: Sequence[DeadLetter]) -> list[Prediction]:
+    def look(self, dead_letters: Sequence[DeadLetter]) -> list[Prediction]:
         """Say of each letter what it is and what would happen to it."""
-        read = [self._read(letter) for letter in letters]
+        read = [self._read(dead_letter) for dead_letter in dead_letters]
         known = self._known([item for item in read if isinstance(item, DecodedEvent)])
-        return [self._seen(letter, item, known) for letter, item in zip(letters, read, strict=True)]
+        return [self._seen(dead_letter, item, known) for dead_letter, item in zip(dead_letters, read, strict=True)]
 
-    def _read(self, letter: DeadLetter) -> DecodedEvent | BadRecordError | RegistryUnavailable:
-        record = _Again(letter)
+    def _read(self, dead_letter: DeadLetter) -> DecodedEvent | BadRecordError | RegistryUnavailable:
+        record = _Again(dead_letter)
         try:
-            return self._event_decoder.decode_event(record, letter.value or b"", *letter.place)
+            return self._event_decoder.decode_event(record, dead_letter.value or b"", *dead_letter.place)
         except (BadRecordError, RegistryUnavailable) as error:
             return error
 
     def _seen(
-        self, letter: DeadLetter, item: DecodedEvent | BadRecordError | RegistryUnavailable, known: set[UUID]
+        self, dead_letter: DeadLetter, item: DecodedEvent | BadRecordError | RegistryUnavailable, known: set[UUID]
     ) -> Prediction:
-        event = self._event(letter)
+        event = self._event(dead_letter)
         if isinstance(item, RegistryUnavailable):
             return Prediction("UNSURE", str(item), event)
         if isinstance(item, BadRecordError):
@@ -80,13 +80,15 @@ class RedrivePredictor:
         event_id = UUID(bytes=item.event_id)
         if event_id in known:
             return Prediction("KNOWN", f"the store knows event {event_id}: nothing changes", event)
-        if letter.stage in ("store", "derive"):
-            return Prediction("AGAIN", f"reads well, but was refused before ({letter.stage}): {letter.reason}", event)
+        if dead_letter.stage in ("store", "derive"):
+            return Prediction(
+                "AGAIN", f"reads well, but was refused before ({dead_letter.stage}): {dead_letter.reason}", event
+            )
         return Prediction("NEW", f"reads well: event {event_id} is taken in", event)
 
-    def _event(self, letter: DeadLetter) -> Mapping[str, Any] | None:
+    def _event(self, dead_letter: DeadLetter) -> Mapping[str, Any] | None:
         try:
-            return self._avro_decoder.decode(letter.value or b"", letter.headers)
+            return self._avro_decoder.decode(dead_letter.value or b"", dead_letter.headers)
         except WireError:  # a registry that is away among them
             return None
 
@@ -100,8 +102,8 @@ class RedrivePredictor:
 class _Again:
     """A letter in the shape of a Kafka record, as the projector's reader takes it."""
 
-    def __init__(self, letter: DeadLetter) -> None:
-        self._letter = letter
+    def __init__(self, dead_letter: DeadLetter) -> None:
+        self._letter = dead_letter
 
     def topic(self) -> str | None:
         return self._letter.origin.topic if self._letter.origin else None

@@ -122,7 +122,7 @@ def explained(item: BadRecord, group: str) -> list[Header]:
     earlier = {name: value for name, value in given if name in (FIRST_SEEN, REPLAYS)}
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     cause = item.error.cause
-    ours: list[Header] = [
+    added: list[Header] = [
         (PREFIX + "topic", (item.record.topic() or "").encode()),
         (PREFIX + "partition", str(item.partition).encode()),
         (PREFIX + "offset", str(item.offset).encode()),
@@ -135,7 +135,7 @@ def explained(item: BadRecord, group: str) -> list[Header]:
         (FIRST_SEEN, earlier.get(FIRST_SEEN) or now.encode()),
         (REPLAYS, earlier.get(REPLAYS) or b"0"),
     ]
-    return [header for header in given if not header[0].startswith(PREFIX)] + ours
+    return [header for header in given if not header[0].startswith(PREFIX)] + added
 
 
 def _schema(value: bytes | None, headers: list[Header]) -> str:

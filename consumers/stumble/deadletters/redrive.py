@@ -29,44 +29,48 @@ class Redriver:
         )
         self._producer = Producer({**config, "log_level": 0})
 
-    def send(self, letters: Sequence[DeadLetter]) -> dict[RecordId, str]:
+    def send(self, dead_letters: Sequence[DeadLetter]) -> dict[RecordId, str]:
         """Send records and wait for the broker; returns why, by place, for each that it does not have now."""
-        failed = self._try(letters)
+        failed = self._try(dead_letters)
         # One record that is too large takes those with it that went in the same request.
-        alone = [letter for letter in letters if letter.place in failed] if len(letters) > 1 else []
-        for letter in alone:
-            if failed[letter.place].code() == KafkaError.MSG_SIZE_TOO_LARGE:
-                failed.pop(letter.place)
-                failed.update(self._try([letter]))
+        alone = (
+            [dead_letter for dead_letter in dead_letters if dead_letter.place in failed]
+            if len(dead_letters) > 1
+            else []
+        )
+        for dead_letter in alone:
+            if failed[dead_letter.place].code() == KafkaError.MSG_SIZE_TOO_LARGE:
+                failed.pop(dead_letter.place)
+                failed.update(self._try([dead_letter]))
         return {place: error.str() for place, error in failed.items()}
 
-    def _try(self, letters: Sequence[DeadLetter]) -> dict[RecordId, KafkaError]:
-        undelivered = {letter.place: KafkaError(KafkaError._MSG_TIMED_OUT) for letter in letters}  # noqa: SLF001
-        for letter in letters:
-            self._produce(letter, undelivered)
+    def _try(self, dead_letters: Sequence[DeadLetter]) -> dict[RecordId, KafkaError]:
+        undelivered = {dead_letter.place: KafkaError(KafkaError._MSG_TIMED_OUT) for dead_letter in dead_letters}  # noqa: SLF001
+        for dead_letter in dead_letters:
+            self._produce(dead_letter, undelivered)
         self._producer.flush(_DELIVERY_SECONDS + 2)
         return dict(undelivered)
 
-    def _produce(self, letter: DeadLetter, undelivered: dict[RecordId, KafkaError]) -> None:
+    def _produce(self, dead_letter: DeadLetter, undelivered: dict[RecordId, KafkaError]) -> None:
         def delivered(error: KafkaError | None, _: Message) -> None:
             if error is None:
-                undelivered.pop(letter.place, None)
+                undelivered.pop(dead_letter.place, None)
             else:
-                undelivered[letter.place] = error
+                undelivered[dead_letter.place] = error
 
-        origin = letter.origin
+        origin = dead_letter.origin
         if origin is None:
             return
         try:
             # To the partition it came from, unless the topic was made anew with fewer, at the time it had.
             self._producer.produce(
                 origin.topic,
-                value=letter.value,
-                key=letter.key,
-                headers=list(letter.headers_again()),
+                value=dead_letter.value,
+                key=dead_letter.key,
+                headers=list(dead_letter.headers_again()),
                 on_delivery=delivered,
                 partition=origin.partition if origin.partition < self._partitions else -1,
                 timestamp=origin.timestamp or 0,
             )
         except KafkaException as error:
-            undelivered[letter.place] = error.args[0]
+            undelivered[dead_letter.place] = error.args[0]

@@ -35,18 +35,24 @@ class DeadLetterFilter(BaseModel):
         description="WAITING, REDRIVEN (sent again), PARKED (came back too often), FOREIGN (not stumble's).",
     )
 
-    def takes(self, letter: DeadLetter) -> bool:
+    def takes(self, dead_letter: DeadLetter) -> bool:
         """Whether a letter matches all that its headers can tell; action and state are asked apart."""
         return (
-            self._takes_time(letter)
-            and (not self.stage or letter.stage in self.stage)
-            and (not self.exception or not {letter.exception, letter.short_exception}.isdisjoint(self.exception))
-            and (self.reason is None or self.reason.casefold() in letter.reason.casefold())
-            and (self.instance is None or letter.key == str(self.instance).encode())
-            and (not self.partition or (letter.origin is not None and letter.origin.partition in self.partition))
+            self._takes_time(dead_letter)
+            and (not self.stage or dead_letter.stage in self.stage)
+            and (
+                not self.exception
+                or not {dead_letter.exception, dead_letter.short_exception}.isdisjoint(self.exception)
+            )
+            and (self.reason is None or self.reason.casefold() in dead_letter.reason.casefold())
+            and (self.instance is None or dead_letter.key == str(self.instance).encode())
+            and (
+                not self.partition
+                or (dead_letter.origin is not None and dead_letter.origin.partition in self.partition)
+            )
         )
 
-    def _takes_time(self, letter: DeadLetter) -> bool:
-        return (self.since is None or letter.at >= self.since.timestamp() * 1000) and (
-            self.until is None or letter.at < self.until.timestamp() * 1000
+    def _takes_time(self, dead_letter: DeadLetter) -> bool:
+        return (self.since is None or dead_letter.at >= self.since.timestamp() * 1000) and (
+            self.until is None or dead_letter.at < self.until.timestamp() * 1000
         )

@@ -32,7 +32,7 @@ Done = Literal["SENT", "WOULD_SEND", "SKIPPED", "REFUSED"]
 class ListedDeadLetter:
     """One letter, what became of it, and what sending it again would come to."""
 
-    letter: DeadLetter
+    dead_letter: DeadLetter
     state: State
     mark: RedriveCount | None
     seen: Prediction
@@ -86,10 +86,10 @@ class DeadLetterService:
 
     def chunks(self, selection: DeadLetterFilter, start: RecordId | None = None) -> Generator[list[ListedDeadLetter]]:
         """Yield what matches, chunk by chunk, empty ones too."""
-        for letters in self.topic.chunks(start, selection.since):
-            self.looked_at += len(letters)
-            self.next = RecordId(letters[-1].place.partition, letters[-1].place.offset + 1)
-            yield self._matching(letters, selection)
+        for dead_letters in self.topic.chunks(start, selection.since):
+            self.looked_at += len(dead_letters)
+            self.next = RecordId(dead_letters[-1].place.partition, dead_letters[-1].place.offset + 1)
+            yield self._matching(dead_letters, selection)
         self.next = None
 
     def entries(self, selection: DeadLetterFilter, start: RecordId | None = None) -> Iterator[ListedDeadLetter]:
@@ -103,8 +103,8 @@ class DeadLetterService:
         if not low <= place.offset < high:
             return None
         chunk = next(iter(self.topic.chunks(place)), [])
-        letters = [letter for letter in islice(chunk, 1) if letter.place == place]
-        return self._entries(letters)[0] if letters else None
+        dead_letters = [dead_letter for dead_letter in islice(chunk, 1) if dead_letter.place == place]
+        return self._entries(dead_letters)[0] if dead_letters else None
 
     def redrive(
         self,
@@ -141,7 +141,7 @@ class DeadLetterService:
             wanted = [outcome for outcome in outcomes if outcome.done == "WOULD_SEND"]
             if left is not None:
                 if len(wanted) > left:  # up to the last one that may still go
-                    self.next = wanted[left].entry.letter.place
+                    self.next = wanted[left].entry.dead_letter.place
                     outcomes = outcomes[: outcomes.index(wanted[left])]
                     wanted = wanted[:left]
                 left -= len(wanted)
@@ -152,50 +152,52 @@ class DeadLetterService:
     def _send(
         self, outcomes: list[RedriveResult], wanted: list[RedriveResult], sender: Redriver
     ) -> list[RedriveResult]:
-        letters = [outcome.entry.letter for outcome in wanted]
-        failed = sender.send(letters) if letters else {}
-        sent = [letter.place for letter in letters if letter.place not in failed]
+        dead_letters = [outcome.entry.dead_letter for outcome in wanted]
+        failed = sender.send(dead_letters) if dead_letters else {}
+        sent = [dead_letter.place for dead_letter in dead_letters if dead_letter.place not in failed]
         if sent:
             self.states.mark(sent)
         return [_became(outcome, failed) if outcome.done == "WOULD_SEND" else outcome for outcome in outcomes]
 
-    def _matching(self, letters: list[DeadLetter], selection: DeadLetterFilter) -> list[ListedDeadLetter]:
-        entries = self._entries([letter for letter in letters if selection.takes(letter)])
+    def _matching(self, dead_letters: list[DeadLetter], selection: DeadLetterFilter) -> list[ListedDeadLetter]:
+        entries = self._entries([dead_letter for dead_letter in dead_letters if selection.takes(dead_letter)])
         if selection.state:
             entries = [entry for entry in entries if entry.state in selection.state]
         if selection.action:
             entries = [entry for entry in entries if entry.seen.action in selection.action]
         return entries
 
-    def _entries(self, letters: list[DeadLetter]) -> list[ListedDeadLetter]:
-        marks = self.states.marks(letters)
+    def _entries(self, dead_letters: list[DeadLetter]) -> list[ListedDeadLetter]:
+        marks = self.states.marks(dead_letters)
         found = []
-        for letter, seen in zip(letters, self._judge.look(letters), strict=True):
-            mark = marks.get(letter.place)
-            found.append(ListedDeadLetter(letter, self.states.of(letter, mark), mark, seen))
+        for dead_letter, seen in zip(dead_letters, self._judge.look(dead_letters), strict=True):
+            mark = marks.get(dead_letter.place)
+            found.append(ListedDeadLetter(dead_letter, self.states.of(dead_letter, mark), mark, seen))
         return found
 
 
 def _intended(entry: ListedDeadLetter, orders: RedriveOptions) -> RedriveResult:
     """Say what is to be done with a letter."""
-    letter = entry.letter
-    if letter.origin is None:
+    dead_letter = entry.dead_letter
+    if dead_letter.origin is None:
         return RedriveResult(entry, "SKIPPED", "its headers don't say where it came from: stumble did not put it there")
     if entry.state == "FOREIGN":
         return RedriveResult(
-            entry, "SKIPPED", f"it came from {letter.origin.topic}, which is not the topic of this store"
+            entry, "SKIPPED", f"it came from {dead_letter.origin.topic}, which is not the topic of this store"
         )
     if entry.state == "REDRIVEN" and not orders.again:
         return RedriveResult(entry, "SKIPPED", "it was sent again before (--again sends it once more)")
     if entry.state == "PARKED" and not orders.force:
-        return RedriveResult(entry, "SKIPPED", f"it came back {letter.replays} times and is parked (--force sends it)")
+        return RedriveResult(
+            entry, "SKIPPED", f"it came back {dead_letter.replays} times and is parked (--force sends it)"
+        )
     if orders.readable and not entry.seen.readable:
         return RedriveResult(entry, "SKIPPED", entry.seen.why)
     return RedriveResult(entry, "WOULD_SEND", entry.seen.why)
 
 
 def _became(outcome: RedriveResult, failed: dict[RecordId, str]) -> RedriveResult:
-    reason = failed.get(outcome.entry.letter.place)
+    reason = failed.get(outcome.entry.dead_letter.place)
     if reason is None:
         return RedriveResult(outcome.entry, "SENT", outcome.why)
     return RedriveResult(outcome.entry, "REFUSED", f"the broker did not take it: {reason}")

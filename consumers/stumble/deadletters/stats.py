@@ -40,17 +40,17 @@ class DeadLetterGroup:
 
     def add(self, entry: ListedDeadLetter) -> None:
         """Count one letter."""
-        letter = entry.letter
+        dead_letter = entry.dead_letter
         self.count += 1
         self.states[entry.state] += 1
         self.outlooks[entry.seen.outlook] += 1
-        if letter.origin is not None:
-            self.partitions[letter.origin.partition] += 1
+        if dead_letter.origin is not None:
+            self.partitions[dead_letter.origin.partition] += 1
         if entry.seen.action is not None:
             _capped(self.actions, entry.seen.action)
-        self.first_at = letter.at if self.first_at is None else min(self.first_at, letter.at)
-        self.last_at = letter.at if self.last_at is None else max(self.last_at, letter.at)
-        self.example = letter.place
+        self.first_at = dead_letter.at if self.first_at is None else min(self.first_at, dead_letter.at)
+        self.last_at = dead_letter.at if self.last_at is None else max(self.last_at, dead_letter.at)
+        self.example = dead_letter.place
 
 
 @dataclass(slots=True)
@@ -62,8 +62,8 @@ class DeadLetterStats:
 
     def add(self, entry: ListedDeadLetter) -> None:
         """Count one letter."""
-        letter = entry.letter
-        reason = Reason(letter.stage or OTHER, letter.short_exception or OTHER, normalise(letter.reason))
+        dead_letter = entry.dead_letter
+        reason = Reason(dead_letter.stage or OTHER, dead_letter.short_exception or OTHER, normalise(dead_letter.reason))
         if reason not in self.groups and len(self.groups) >= MAX_REASONS:
             reason = Reason(OTHER, OTHER, OTHER)
         self.groups.setdefault(reason, DeadLetterGroup()).add(entry)

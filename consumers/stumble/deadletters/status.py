@@ -43,28 +43,32 @@ class RedriveCounts:
         self._actions = actions
         self.max_replays = max_replays
 
-    def marks(self, letters: Sequence[DeadLetter]) -> Mapping[RecordId, RedriveCount]:
+    def marks(self, dead_letters: Sequence[DeadLetter]) -> Mapping[RecordId, RedriveCount]:
         """Return the marks among letters of one partition."""
-        if not letters:
+        if not dead_letters:
             return {}
         rows = self._connection.execute(
             query("load_redrive_counts"),
             {
                 "topic_id": self._topic_id,
-                "partition": letters[0].place.partition,
-                "offsets": [letter.place.offset for letter in letters],
+                "partition": dead_letters[0].place.partition,
+                "offsets": [dead_letter.place.offset for dead_letter in dead_letters],
             },
         )
         by_offset = {offset: RedriveCount(times, last_at) for offset, times, last_at in rows}
-        return {letter.place: by_offset[letter.place.offset] for letter in letters if letter.place.offset in by_offset}
+        return {
+            dead_letter.place: by_offset[dead_letter.place.offset]
+            for dead_letter in dead_letters
+            if dead_letter.place.offset in by_offset
+        }
 
-    def of(self, letter: DeadLetter, mark: RedriveCount | None) -> State:
+    def of(self, dead_letter: DeadLetter, mark: RedriveCount | None) -> State:
         """Say what became of a letter."""
         if mark is not None:
             return "REDRIVEN"
-        if letter.origin is None or letter.origin.topic != self._actions:
+        if dead_letter.origin is None or dead_letter.origin.topic != self._actions:
             return "FOREIGN"
-        return "PARKED" if letter.replays >= self.max_replays else "WAITING"
+        return "PARKED" if dead_letter.replays >= self.max_replays else "WAITING"
 
     def mark(self, places: Sequence[RecordId]) -> None:
         """Remember that the broker has these letters' records again."""

@@ -76,9 +76,9 @@ def _made(
     for instance, sets in loaded.groups():
         cases = _cases(instance, sets, known)
         for finding in wanted[instance]:
-            case, standing = cases.pop(finding.request_key, (None, None))
-            if case is not None and _holds(finding, case, standing):
-                made.append((finding, _decision(finding, case, standing, now)))
+            case, last_decision = cases.pop(finding.request_key, (None, None))
+            if case is not None and _holds(finding, case, last_decision):
+                made.append((finding, _decision(finding, case, last_decision, now)))
     return made
 
 
@@ -89,24 +89,24 @@ def _cases(
     return open_cases(instance, [item.facts for item in sets], [one for key in stored for one in known.get(key, ())])
 
 
-def _holds(finding: ClockFinding, case: RequestCase, standing: Decision | None) -> bool:
+def _holds(finding: ClockFinding, case: RequestCase, last_decision: Decision | None) -> bool:
     """Tell whether it is still as it was found: no news since, none else decided, really interrupted by a restart."""
     if case.group.facts[-1].at != finding.last_event_at:
         return False
     if finding.kind == IN_PROGRESS:
-        return standing is not None and standing.evidence.get("cause") == evidence.SILENCE
-    if standing is not None and standing.kind != IN_PROGRESS:
+        return last_decision is not None and last_decision.evidence.get("cause") == evidence.SILENCE
+    if last_decision is not None and last_decision.kind != IN_PROGRESS:
         return False
     if finding.kind != INTERRUPTED:
         return True
     return interrupted(case, finding.evidence["host"], int(finding.evidence["since"]))
 
 
-def _decision(finding: ClockFinding, case: RequestCase, standing: Decision | None, now: int) -> Decision:
-    told = {**finding.evidence, "facts": str(len(case.group.facts))}
+def _decision(finding: ClockFinding, case: RequestCase, last_decision: Decision | None, now: int) -> Decision:
+    evidence = {**finding.evidence, "facts": str(len(case.group.facts))}
     # Clocks may be ahead of ours: a decision is never older than what it was made upon, nor than the one before it.
-    earliest = max(finding.last_event_at, standing.decided_at + 1 if standing is not None else 0)
-    return Decision(finding.request_key, finding.kind, max(now, earliest), told)
+    earliest = max(finding.last_event_at, last_decision.decided_at + 1 if last_decision is not None else 0)
+    return Decision(finding.request_key, finding.kind, max(now, earliest), evidence)
 
 
 def _row(finding: ClockFinding, decision: Decision) -> dict[str, Any]:

@@ -65,9 +65,9 @@ def rederive(
     *,
     from_events: bool = False,
     dry_run: bool = False,
-    told: Callable[[RederiveReport], None] = lambda _: None,
+    on_progress: Callable[[RederiveReport], None] = lambda _: None,
 ) -> RederiveReport:
-    """Derive the selected instances anew; `told` hears the report so far after each chunk.
+    """Derive the selected instances anew; `on_progress` hears the report so far after each chunk.
 
     With `from_events` their facts are made anew from the stored events first; facts whose event is no longer stored
     stay as they are. With `dry_run` nothing is written. Raises psycopg's errors when the store is away.
@@ -87,7 +87,7 @@ def rederive(
         if not rows:
             return report
         report.add(_chunk(connection, topic, dict(rows), from_events=from_events, dry_run=dry_run))
-        told(report)
+        on_progress(report)
         after = rows[-1][0]
 
 

@@ -33,10 +33,10 @@ def exposition(accept: str | None, *collectors: Collector) -> tuple[bytes, str]:
 
 def exemplar(**labels: str | None) -> dict[str, str]:
     """Return as many of the labels, in their order, as an exemplar may have."""
-    kept: dict[str, str] = {}
+    fitting: dict[str, str] = {}
     left = _EXEMPLAR_CHARACTERS
     for name, value in labels.items():
         if value and (length := len(name) + len(value)) <= left:
-            kept[name] = value
+            fitting[name] = value
             left -= length
-    return kept
+    return fitting

@@ -81,11 +81,11 @@ def capped(values: Values) -> Values:
 
     First come, first kept: a class never leaves its own series, so no series falls.
     """
-    kept = dict(list(values.items())[: d.MAX_EXCEPTIONS])
+    first = dict(list(values.items())[: d.MAX_EXCEPTIONS])
     rest = sum(list(values.values())[d.MAX_EXCEPTIONS :])
     if len(values) > d.MAX_EXCEPTIONS:
-        kept[d.OTHER,] = kept.get((d.OTHER,), 0) + rest
-    return kept
+        first[d.OTHER,] = first.get((d.OTHER,), 0) + rest
+    return first
 
 
 def _stalled(counted: Mapping[str, Values]) -> dict[tuple[str, ...], int]:
@@ -115,12 +115,12 @@ def _as_one(
     rows: Sequence[tuple[str, int, float | None, int, float]],
 ) -> list[tuple[str, int, float | None, int, float]]:
     """Return all hosts that were heard within a day as one: sums, the oldest event, the longest silence."""
-    heard = [row for row in rows if time.time() - row[4] < _SILENT[1]]
-    if not heard:
+    recent = [row for row in rows if time.time() - row[4] < _SILENT[1]]
+    if not recent:
         return []
-    waiting = [row[2] for row in heard if row[2] is not None]
-    events, refused = sum(row[1] for row in heard), sum(row[3] for row in heard)
-    return [(d.ALL_HOSTS, events, min(waiting, default=None), refused, min(row[4] for row in heard))]
+    waiting = [row[2] for row in recent if row[2] is not None]
+    events, refused = sum(row[1] for row in recent), sum(row[3] for row in recent)
+    return [(d.ALL_HOSTS, events, min(waiting, default=None), refused, min(row[4] for row in recent))]
 
 
 def _last_record_times(connection: Connection[Any], topic: str) -> Iterable[Family]:

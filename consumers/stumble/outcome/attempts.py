@@ -30,7 +30,7 @@ def runs_of(facts: Iterable[Fact]) -> list[StepRun]:
     The tap (and the library) tells runs exactly; notifications tell those of steps that neither shows.
     """
     runs: list[StepRun] = []
-    told: list[Fact] = []
+    step_facts: list[Fact] = []
     exact: set[str] = set()
     for fact in facts:
         step = fact.step
@@ -40,8 +40,8 @@ def runs_of(facts: Iterable[Fact]) -> list[StepRun]:
             exact.add(step)
             _extend(runs, step, fact)
         elif fact.phase != "PROGRESS":
-            told.append(fact)
-    for fact in told:
+            step_facts.append(fact)
+    for fact in step_facts:
         if fact.step is not None and fact.step not in exact and not _repeats(runs, fact):
             _extend(runs, fact.step, fact)
     return runs

@@ -50,8 +50,8 @@ class RequestCase:
         """Let a request have been stopped by another one; what it stumbled over for that reason is no failure."""
         self.outcome, self.decided_at, self.linked = CANCELLED, at, by
         silent = self.group.rule.silent_failures
-        told = [f for f in self.failing if (f.signal, f.phase) not in silent]
-        self.findings = find(told, self.group.rule, without_races=True)
+        known = [f for f in self.failing if (f.signal, f.phase) not in silent]
+        self.findings = find(known, self.group.rule, without_races=True)
 
 
 def _nothing_since(group: RequestGroup, ended: Fact) -> bool:

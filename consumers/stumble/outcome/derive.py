@@ -26,7 +26,7 @@ from stumble.outcome.records import (
     RequestRecord,
     StepRecord,
 )
-from stumble.outcome.system_requests import adopt
+from stumble.outcome.system_requests import attach_system_requests
 from stumble.wire import ids
 from stumble.wire.taxonomy import Classification, classify
 
@@ -84,8 +84,8 @@ def latest(decisions: Iterable[Decision]) -> dict[str, Decision]:
 
 
 def _cases(sets: Iterable[Sequence[Fact]]) -> list[RequestCase]:
-    told = sorted([facts for facts in sets if facts], key=_first_fact)
-    cases = [RequestCase(group) for group in adopt(told, split)]
+    fact_sets = sorted([facts for facts in sets if facts], key=_first_fact)
+    cases = [RequestCase(group) for group in attach_system_requests(fact_sets, split)]
     if len(cases) > 1:
         settle(cases)
     return cases
@@ -104,13 +104,13 @@ def _key(instance_uuid: str, group: RequestGroup) -> str:
     return ids.request_key(instance_uuid, group.home, group.family or "", target)
 
 
-def _told(group: RequestGroup) -> EventOrigin:
+def _origin_of(group: RequestGroup) -> EventOrigin:
     """Return what the request's facts tell of who asked and where, the first that tells each field."""
     first = group.facts[0].origin
     missing = [position for position in _SHARED if first[position] is None]
     if not missing:
         return first
-    told = list(first)
+    values = list(first)
     seen = first
     for fact in group.facts:
         origin = fact.origin
@@ -118,9 +118,9 @@ def _told(group: RequestGroup) -> EventOrigin:
             continue
         seen = origin
         for position in missing:
-            if told[position] is None:
-                told[position] = origin[position]
-    return EventOrigin._make(told)
+            if values[position] is None:
+                values[position] = origin[position]
+    return EventOrigin._make(values)
 
 
 def _record(instance_uuid: str, case: RequestCase, keys: dict[int, str], ruled: dict[str, Decision]) -> RequestRecord:
@@ -140,7 +140,7 @@ def _record(instance_uuid: str, case: RequestCase, keys: dict[int, str], ruled: 
             reason = evidence.reason(decision)
     last = failures[-1] if failures else None
     facts = group.facts
-    told = _told(group)
+    origin = _origin_of(group)
     place = _place(group)
     labels = place.origin.labels
     linked = case.linked
@@ -152,11 +152,11 @@ def _record(instance_uuid: str, case: RequestCase, keys: dict[int, str], ruled: 
         action=group.action,
         target_kind=group.target[0] if group.target is not None else None,
         target_id=group.target[1] if group.target is not None else None,
-        global_request_id=told.global_request_id,
-        owner_project_id=told.owner_project_id,
-        initiator_user_id=told.initiator_user_id,
-        initiator_project_id=told.initiator_project_id,
-        display_name=told.display_name,
+        global_request_id=origin.global_request_id,
+        owner_project_id=origin.owner_project_id,
+        initiator_user_id=origin.initiator_user_id,
+        initiator_project_id=origin.initiator_project_id,
+        display_name=origin.display_name,
         outcome=outcome,
         verdict=case.findings.verdict,
         reason=reason or (last.reason if last is not None else None),
@@ -168,9 +168,9 @@ def _record(instance_uuid: str, case: RequestCase, keys: dict[int, str], ruled: 
         linked_request_key=keys[id(linked)] if linked is not None else None,
         host=place.origin.host,
         cell=place.origin.cell,
-        region=told.region,
-        availability_zone=told.availability_zone,
-        cloud=told.cloud,
+        region=origin.region,
+        availability_zone=origin.availability_zone,
+        cloud=origin.cloud,
         labels=dict(zip(labels[::2], labels[1::2], strict=True)) if labels else {},
         failures=failures,
         steps=steps,
@@ -194,7 +194,7 @@ def stands(decision: Decision, group: RequestGroup) -> bool:
 
 
 def _happened_at(decision: Decision) -> int:
-    """Return when an interruption is known to have happened: when its service started anew, where that is told."""
+    """Return when an interruption is known to have happened: when its service started anew, where that is origin."""
     return int(decision.evidence.get("at") or decision.decided_at)
 
 

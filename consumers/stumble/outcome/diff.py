@@ -116,13 +116,13 @@ def diff(stored: Sequence[StoredRequest], derived: Sequence[RequestRecord]) -> D
     for record in derived:
         _changed(result, before.pop(record.request_key, None), record)
     if before:
-        _gone(result, before.values(), derived)
+        _withdraw_requests(result, before.values(), derived)
     _failures(result, stored, derived)
     result.counter_deltas = {name: moved for name, moved in result.counter_deltas.items() if moved[0] != moved[1]}
     return result
 
 
-def _folded(action: str | None) -> str:
+def _counted_action(action: str | None) -> str:
     return action if action is not None and action in RULES else _OTHER
 
 
@@ -142,7 +142,7 @@ def _announced(record: RequestRecord) -> str:
 
 def _stored_failure(record: RequestRecord, failure: FailureRecord) -> StoredFailure:
     published = (SHARED_FIELDS.tuple_of(record), FAILURE_FIELDS.tuple_of(failure))
-    counted = (_folded(record.action), failure.blame, failure.exception)
+    counted = (_counted_action(record.action), failure.blame, failure.exception)
     row = _hash((published, failure))
     sighting = failure.event_ids[0] if failure.event_ids else ""
     return StoredFailure(failure.failure_id, counted, row, _hash(published), sighting)
@@ -157,7 +157,7 @@ def _count(result: Difference, action: str, outcome: str, move: Literal["enter",
 
 def _changed(result: Difference, before: StoredRequest | None, record: RequestRecord) -> None:
     """Take one request's own difference; its failures follow together, as they may move between requests."""
-    action = _folded(record.action)
+    action = _counted_action(record.action)
     whole = orjson.dumps(record)
     row = _digest(whole)
     announced = before.announced if before is not None else ""
@@ -183,7 +183,7 @@ def _changed(result: Difference, before: StoredRequest | None, record: RequestRe
     )
 
 
-def _gone(result: Difference, gone: Iterable[StoredRequest], derived: Sequence[RequestRecord]) -> None:
+def _withdraw_requests(result: Difference, gone: Iterable[StoredRequest], derived: Sequence[RequestRecord]) -> None:
     """Withdraw requests that no longer stand: their key gave way to another of the same request id, or to none."""
     for one in gone:
         if not one.outcome:
@@ -193,26 +193,26 @@ def _gone(result: Difference, gone: Iterable[StoredRequest], derived: Sequence[R
         _count(result, one.action, one.outcome, "leave")
         announced = one.announced
         if announced:
-            heir = _heir(one, derived)
+            replacement = _replacement(one, derived)
             announced = "gone"
             result.publications.append(
                 Publication(
                     "outcome",
                     one.request_key,
                     one.request_key,
-                    SUPERSEDED if heir is not None else RETRACTED,
-                    heir.request_key if heir is not None else None,
+                    SUPERSEDED if replacement is not None else RETRACTED,
+                    replacement.request_key if replacement is not None else None,
                     None,
-                    heir,
+                    replacement,
                 )
             )
             result.stored.append(StoredRequest(one.request_key, one.request_id, one.action, "", "", announced, ()))
 
 
-def _heir(gone: StoredRequest, derived: Iterable[RequestRecord]) -> RequestRecord | None:
+def _replacement(gone: StoredRequest, derived: Iterable[RequestRecord]) -> RequestRecord | None:
     """Return the request that stands in a withdrawn one's place: of its request id, of its action if there is one."""
     same = [one for one in derived if one.request_id == gone.request_id]
-    return next((one for one in same if _folded(one.action) == gone.action), same[0] if same else None)
+    return next((one for one in same if _counted_action(one.action) == gone.action), same[0] if same else None)
 
 
 def _failures(result: Difference, stored: Sequence[StoredRequest], derived: Sequence[RequestRecord]) -> None:
@@ -225,7 +225,7 @@ def _failures(result: Difference, stored: Sequence[StoredRequest], derived: Sequ
             known = before.pop(failure.failure_id, None)
             _changed_failure(result, known[1] if known else None, digests[failure.failure_id], record, failure)
     for request, one in before.values():
-        _gone_failure(result, request, one, derived)
+        _withdraw_failure(result, request, one, derived)
 
 
 def _changed_failure(
@@ -255,27 +255,27 @@ def _count_failure(result: Difference, one: StoredFailure, move: Literal["enter"
     count((EXCEPTIONS, exception))
 
 
-def _gone_failure(
+def _withdraw_failure(
     result: Difference, request: StoredRequest, one: StoredFailure, derived: Iterable[RequestRecord]
 ) -> None:
     """Withdraw a failure: superseded by the one that its sightings are of now, if there is one."""
     result.delete_failures.append(one.failure_id)
     _count_failure(result, one, "leave")
-    heir = _failure_heir(request, one, derived)
+    replacement = _failure_replacement(request, one, derived)
     result.publications.append(
         Publication(
             "failure",
             one.failure_id,
             request.request_key,
-            SUPERSEDED if heir is not None else RETRACTED,
-            heir[1].failure_id if heir is not None else None,
+            SUPERSEDED if replacement is not None else RETRACTED,
+            replacement[1].failure_id if replacement is not None else None,
             None,
-            heir[0] if heir is not None else None,
+            replacement[0] if replacement is not None else None,
         )
     )
 
 
-def _failure_heir(
+def _failure_replacement(
     request: StoredRequest, gone: StoredFailure, derived: Iterable[RequestRecord]
 ) -> tuple[RequestRecord, FailureRecord] | None:
     """Return what stands for a withdrawn failure: what its sighting shows now, or the cause of what was a verdict."""
@@ -320,7 +320,7 @@ def counters_of(derived: Iterable[RequestRecord]) -> Mapping[CounterKey, int]:
     """Return what every counter's entered minus left must be for these records: for audits and tests."""
     result = Difference()
     for record in derived:
-        _count(result, _folded(record.action), record.outcome, "enter")
+        _count(result, _counted_action(record.action), record.outcome, "enter")
         for failure in record.failures:
             _count_failure(result, _stored_failure(record, failure), "enter")
     return {name: entered for name, (entered, _) in result.counter_deltas.items()}

@@ -23,13 +23,13 @@ def moment(micros: int | str) -> str:
 
 def reason(decision: Decision) -> str:
     """Return what a project's user reads of a request that is stalled."""
-    told = decision.evidence
-    if told.get("cause") == SILENCE:
-        return f"No news since {moment(told['last'])}: nothing is heard of the host that works on it."
-    if told.get("cause") == DEADLINE:
-        action = told.get("action") or "such a request"
+    evidence = decision.evidence
+    if evidence.get("cause") == SILENCE:
+        return f"No news since {moment(evidence['last'])}: nothing is heard of the host that works on it."
+    if evidence.get("cause") == DEADLINE:
+        action = evidence.get("action") or "such a request"
         return (
-            f"No news since {moment(told['last'])}, longer than the {format_duration(float(told['deadline']))} "
+            f"No news since {moment(evidence['last'])}, longer than the {format_duration(float(evidence['deadline']))} "
             f"for which {action} may be silent."
         )
     return "There is no news of it."
@@ -37,20 +37,23 @@ def reason(decision: Decision) -> str:
 
 def proof(decision: Decision) -> str | None:
     """Return what operators read of a decision; None where it does not say what it was made upon."""
-    told = decision.evidence
-    cause = told.get("cause")
+    evidence = decision.evidence
+    cause = evidence.get("cause")
     if cause == SILENCE:
-        return f"no news from {told.get('host') or 'its host'} since {moment(told['since'])}"
+        return f"no news from {evidence.get('host') or 'its host'} since {moment(evidence['since'])}"
     if cause == DEADLINE:
         return (
-            f"no news since {moment(told['last'])}{_last_on(told)}; silent for longer than "
-            f"{format_duration(float(told['deadline']))}, while everything up to {moment(told['watermark'])} was read"
+            f"no news since {moment(evidence['last'])}{_last_on(evidence)}; silent for longer than "
+            f"{format_duration(float(evidence['deadline']))}, while everything up to "
+            f"{moment(evidence['watermark'])} was read"
         )
     if cause == RESTART:
-        return f"nova-compute on {told.get('host')} started anew at {moment(told['since'])} and did not take it up"
+        return (
+            f"nova-compute on {evidence.get('host')} started anew at {moment(evidence['since'])} and did not take it up"
+        )
     return None
 
 
-def _last_on(told: Mapping[str, str]) -> str:
-    host = told.get("host")
+def _last_on(evidence: Mapping[str, str]) -> str:
+    host = evidence.get("host")
     return f" (last on {host})" if host else ""

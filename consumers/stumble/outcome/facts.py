@@ -128,8 +128,8 @@ def _chain(exception: str, chain: Iterable[str], message: str | None) -> tuple[s
 
 def sighting(failure: Mapping[str, Any], token: str | None, attributes: Mapping[str, str]) -> FactSighting:
     """Return what a fact keeps of an event's failure; ``token`` is the event's failure id, if it has one."""
-    told = failure["exception"] or ""
-    exception = strip_remote(told)
+    raw_class = failure["exception"] or ""
+    exception = strip_remote(raw_class)
     message = failure["message"]
     return FactSighting(
         exception,
@@ -140,7 +140,7 @@ def sighting(failure: Mapping[str, Any], token: str | None, attributes: Mapping[
         failure["retryable"],
         message_hash(message or failure["reason"]),
         token,
-        told != exception or exception == "RemoteError" or attributes.get("remote") == "true",
+        raw_class != exception or exception == "RemoteError" or attributes.get("remote") == "true",
         bool(message or failure["traceback"]),
     )
 
@@ -185,7 +185,7 @@ def _rank(fact: Fact) -> int:
     return 2 if fact.phase == "START" else 3
 
 
-def is_orphan(facts: Iterable[Fact]) -> bool:
+def is_unassigned(facts: Iterable[Fact]) -> bool:
     """Tell whether nobody is known to have asked for what a fact set shows: it may continue another request."""
     for fact in facts:
         origin = fact.origin
@@ -212,7 +212,7 @@ def has_context(facts: Sequence[Fact]) -> bool:
             or fact.step in signals.CONTEXT_STEPS
         ):
             return True
-    return is_orphan(facts) and any(fact.signal in signals.MEANINGFUL or ends_task(fact) for fact in facts)
+    return is_unassigned(facts) and any(fact.signal in signals.MEANINGFUL or ends_task(fact) for fact in facts)
 
 
 def union(known: Iterable[Fact], new: Iterable[Fact]) -> tuple[Fact, ...]:
@@ -224,10 +224,10 @@ def union(known: Iterable[Fact], new: Iterable[Fact]) -> tuple[Fact, ...]:
             if other is not fact and other != fact:
                 # One id, two contents: no producer does this. Choose in a way that no order can change.
                 by_id[fact.event_id] = min(other, fact, key=repr)
-    kept: Iterable[Fact] = by_id.values()
+    limited: Iterable[Fact] = by_id.values()
     if len(by_id) > MAX_FACTS:
-        kept = sorted(kept, key=lambda fact: (_rank(fact), fact.event_id))[:MAX_FACTS]
-    return tuple(sorted(kept))  # ids are unique: facts compare by time and id alone
+        limited = sorted(limited, key=lambda fact: (_rank(fact), fact.event_id))[:MAX_FACTS]
+    return tuple(sorted(limited))  # ids are unique: facts compare by time and id alone
 
 
 def pack(facts: Iterable[Fact]) -> bytes:
@@ -264,13 +264,13 @@ def unpack(packed: bytes) -> tuple[Fact, ...]:
             _tuple(
                 Fact,
                 (
-                    *told,
+                    *fields,
                     None if state is None else tuple(state),
                     None if failure is None else _unpacked_sighting(failure),
                     None if extra is None else _tuple(FactExtra, extra),
                     origins[origin],
                 ),
             )
-            for *told, state, failure, extra, origin in rows
+            for *fields, state, failure, extra, origin in rows
         ]
     )

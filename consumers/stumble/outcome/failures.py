@@ -77,7 +77,7 @@ def _is_race(sighting: FactSighting) -> bool:
 def find(failing: Iterable[Fact], rule: rules.ActionRule, *, without_races: bool) -> FailureSet:
     """Return the failures that ``failing`` facts, sorted, show."""
     direct: list[Fact] = []
-    echoes: list[Fact] = []
+    relayed: list[Fact] = []
     wrappers: list[Fact] = []
     verdicts: list[Fact] = []
     silent: list[Fact] = []
@@ -93,24 +93,24 @@ def find(failing: Iterable[Fact], rule: rules.ActionRule, *, without_races: bool
             verdicts.append(fact)
         elif sighting.exception in WRAPPERS:
             wrappers.append(fact)
-        elif _is_echo(fact, sighting):
-            echoes.append(fact)
+        elif _is_relayed(fact, sighting):
+            relayed.append(fact)
         else:
             direct.append(fact)
     if rule.relayed_steps:
-        direct = _without_relayed(direct, echoes, rule)
+        direct = _without_relayed(direct, relayed, rule)
     clusters: list[FailureCluster] = []
     for fact in sorted(direct, key=_tells_no_attempt):
         _join(clusters, fact, _same_host(clusters, fact))
     for fact in wrappers:
         _join(clusters, fact, _wrapped(clusters, fact))
-    _join_echoes(clusters, echoes)
+    _join_echoes(clusters, relayed)
     _merge_chained(clusters)
     return _with_verdict(clusters, verdicts, silent, rule)
 
 
-def _without_relayed(direct: Iterable[Fact], echoes: list[Fact], rule: rules.ActionRule) -> list[Fact]:
-    """Move to ``echoes`` what surfaced on the source of a move after the destination had raised it."""
+def _without_relayed(direct: Iterable[Fact], relayed: list[Fact], rule: rules.ActionRule) -> list[Fact]:
+    """Move to ``relayed`` what surfaced on the source of a move after the destination had raised it."""
     direct = list(direct)
     origins: dict[str, str | None] = {}
     for fact in direct:
@@ -119,16 +119,16 @@ def _without_relayed(direct: Iterable[Fact], echoes: list[Fact], rule: rules.Act
             destination = fact.extra is not None and fact.extra.dest_host == fact.origin.host
             if destination or root not in origins:
                 origins[root] = fact.origin.host
-    kept: list[Fact] = []
+    remaining: list[Fact] = []
     for fact in direct:
         assert fact.failure is not None
         own = fact.step is not None and fact.step not in rule.relayed_steps
         origin = origins.get(root_of(fact.failure), fact.origin.host)
-        (kept if own or fact.origin.host == origin else echoes).append(fact)
-    return kept
+        (remaining if own or fact.origin.host == origin else relayed).append(fact)
+    return remaining
 
 
-def _is_echo(fact: Fact, sighting: FactSighting) -> bool:
+def _is_relayed(fact: Fact, sighting: FactSighting) -> bool:
     """Tell whether a failure may have been raised elsewhere and only surfaced again here."""
     service = fact.origin.service
     return (
@@ -153,10 +153,10 @@ def _join(clusters: list[FailureCluster], fact: Fact, home: FailureCluster | Non
         home.names.add(fact.failure.exception)
 
 
-def _join_echoes(clusters: list[FailureCluster], echoes: Iterable[Fact]) -> None:
+def _join_echoes(clusters: list[FailureCluster], relayed: Iterable[Fact]) -> None:
     """Give echoes to the failures that surface again in them; the rest stands for failures of its own."""
     rest = []
-    for fact in sorted(echoes, key=_tells_no_cause):
+    for fact in sorted(relayed, key=_tells_no_cause):
         home = _origin_of(clusters, fact)
         if home is None:
             rest.append(fact)
@@ -252,7 +252,7 @@ def _with_verdict(
     clusters.sort(key=lambda one: (one.at, one.host or "", one.exception))
     if not verdicts:
         return FailureSet(clusters, None, verdicts)
-    given = _spoken(verdicts)
+    given = _original_verdict(verdicts)
     assert given.failure is not None
     root = root_of(given.failure)
     if any(one.exception not in RACES for one in clusters):
@@ -262,7 +262,7 @@ def _with_verdict(
     return FailureSet([*clusters, alone], None, verdicts)
 
 
-def _spoken(verdicts: Sequence[Fact]) -> Fact:
+def _original_verdict(verdicts: Sequence[Fact]) -> Fact:
     """Return the sighting of the verdict where it was spoken: with the conductor, not where it surfaced again."""
     return min(
         verdicts,

@@ -50,29 +50,29 @@ class RequestGroup:
 def families_named(signal: str, step: str | None, action: str | None, migration: str | None) -> tuple[str, ...]:
     """Return the families that a fact can belong to by its own words, the likeliest first; none where it tells none."""
     if signal in signals.DECLARING:
-        told: tuple[str, ...] = (action,) if action else ()
+        actions: tuple[str, ...] = (action,) if action else ()
     elif signal == "migration":
         by_type = signals.MIGRATION_ACTIONS.get(migration or "")
-        told = (by_type,) if by_type is not None else ()
+        actions = (by_type,) if by_type is not None else ()
     elif signal in signals.GIVING_UP:
-        told = signals.GIVING_UP[signal]
+        actions = signals.GIVING_UP[signal]
     else:
-        told = signals.STEP_ACTIONS.get(step or "") or signals.SIGNAL_ACTIONS.get(signal, ())
-        if action and action not in told:
-            told = (action, *told)
-    return tuple(dict.fromkeys(family_of(name) for name in told))
+        actions = signals.STEP_ACTIONS.get(step or "") or signals.SIGNAL_ACTIONS.get(signal, ())
+        if action and action not in actions:
+            actions = (action, *actions)
+    return tuple(dict.fromkeys(family_of(name) for name in actions))
 
 
 def named(fact: Fact) -> tuple[str, ...]:
     """Return the families that a fact can belong to by its own words and what it shows of the instance."""
     signal = fact.signal
-    if signal in signals.TOLD_BY_OWNER:
-        return (family_of(signals.TOLD_BY_OWNER[signal][fact.origin.owner_project_id is not None]),)
-    if signal in signals.TOLD_BY_STATE and fact.state is not None:
-        by_state = signals.TOLD_BY_STATE[signal]
-        told = by_state.get(fact.state[0] or "") or by_state.get(fact.state[1] or "")
-        if told is not None:
-            return (family_of(told),)
+    if signal in signals.ACTIONS_BY_OWNER:
+        return (family_of(signals.ACTIONS_BY_OWNER[signal][fact.origin.owner_project_id is not None]),)
+    if signal in signals.ACTIONS_BY_STATE and fact.state is not None:
+        by_state = signals.ACTIONS_BY_STATE[signal]
+        actions = by_state.get(fact.state[0] or "") or by_state.get(fact.state[1] or "")
+        if actions is not None:
+            return (family_of(actions),)
     extra = fact.extra
     return families_named(signal, fact.step, fact.action, None if extra is None else extra.migration_type)
 
@@ -84,11 +84,11 @@ def likely_action(family: str | None, facts: Iterable[Fact]) -> str | None:
     hint: str | None = None
     for fact in facts:
         if hint is None or hint == family:
-            told = fact.action
+            actions = fact.action
             if fact.extra is not None and fact.signal == "migration":
-                told = signals.MIGRATION_ACTIONS.get(fact.extra.migration_type or "")
-            if told and family_of(told) == family:
-                hint = told
+                actions = signals.MIGRATION_ACTIONS.get(fact.extra.migration_type or "")
+            if actions and family_of(actions) == family:
+                hint = actions
     return hint or family
 
 
@@ -122,11 +122,11 @@ def _undeclared(facts: Sequence[Fact], declared: list[str]) -> list[str]:
         hints = signals.SIBLING_HINTS.get(one)
         if hints is None:
             continue
-        siblings = signals.SIBLINGS_OF[one]
+        same_id_actions = signals.SAME_ID_ACTIONS[one]
         for fact in facts:
             if fact.signal in hints or fact.step in hints or fact.action in hints:
                 names = named(fact)
-                if len(names) == 1 and names[0] in siblings and names[0] not in declared:
+                if len(names) == 1 and names[0] in same_id_actions and names[0] not in declared:
                     found.append(names[0])
     return list(dict.fromkeys(found))
 
@@ -145,17 +145,17 @@ def _certain(facts: Sequence[Fact]) -> list[str]:
 def _distribute(facts: Sequence[Fact], families: list[str]) -> list[RequestGroup]:
     """Give each fact to one of several requests that share a request id."""
     parts: dict[str, list[Fact]] = {name: [] for name in families}
-    homeless: list[Fact] = []
+    unassigned: list[Fact] = []
     for fact in facts:
         names = named(fact)
         home = next((name for name in names if name in parts), None) or next(
             (one for one in families for name in names if name in rules.rule_of(one).inside), None
         )
         if home is None:
-            homeless.append(fact)
+            unassigned.append(fact)
         else:
             parts[home].append(fact)
-    for fact in homeless:
+    for fact in unassigned:
         parts[_home(fact, parts)].append(fact)
     return [RequestGroup(name, sorted(part, key=_order)) for name, part in parts.items() if part]
 
@@ -206,7 +206,7 @@ def _by_target(group: RequestGroup) -> list[RequestGroup]:
 
 
 def _by_slot(facts: Sequence[Fact], slots: list[str], known: int) -> dict[str, list[Fact]]:
-    """Give each fact to a target: its own, that of the same failure, else that of what was told last before it.
+    """Give each fact to a target: its own, that of the same failure, else that of what was actions last before it.
 
     ``known`` of the slots are targets that facts tell. A failure that may be any of theirs is none of theirs.
     """

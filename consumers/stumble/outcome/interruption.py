@@ -18,9 +18,9 @@ def interrupted(case: RequestCase, host: str, started_at: int) -> bool:
 
     It has where it worked on it before, had not ended its part, and has not said a word about it since.
     """
-    told = [fact for fact in case.group.facts if fact.origin.service == _COMPUTE]
-    here = [fact for fact in told if fact.origin.host == host]
-    if not here or told[-1].origin.host != host or here[-1].at >= started_at:
+    by_compute = [fact for fact in case.group.facts if fact.origin.service == _COMPUTE]
+    here = [fact for fact in by_compute if fact.origin.host == host]
+    if not here or by_compute[-1].origin.host != host or here[-1].at >= started_at:
         return False
     runs = [run for run in case.runs if run.host == host and run.step.startswith("compute_")]
     if runs:

@@ -20,14 +20,14 @@ SIBLINGS: Final = frozenset(
 )
 
 #: Action → those that Nova may start beside it under its request id.
-SIBLINGS_OF: Final[Mapping[str, frozenset[str]]] = {
+SAME_ID_ACTIONS: Final[Mapping[str, frozenset[str]]] = {
     one: frozenset(other for pair in SIBLINGS if one in pair for other in pair - {one})
     for one in frozenset().union(*SIBLINGS)
 }
 #: Action → signals, steps and actions that hint at a sibling of it.
 SIBLING_HINTS: Final[Mapping[str, frozenset[str]]] = {
-    one: siblings.union(*(RULES[other].signals | RULES[other].steps for other in siblings))
-    for one, siblings in SIBLINGS_OF.items()
+    one: same_id_actions.union(*(RULES[other].signals | RULES[other].steps for other in same_id_actions))
+    for one, same_id_actions in SAME_ID_ACTIONS.items()
 }
 
 #: Notifications without a phase: the one message is the end.
@@ -78,11 +78,11 @@ GIVING_UP: Final[Mapping[str, tuple[str, ...]]] = {
 }
 #: Signals that are of an action if they name no owner of the server, else of another: only for a live migration does
 #: the conductor make up a request spec that holds nothing but the server's id.
-TOLD_BY_OWNER: Final[Mapping[str, tuple[str, str]]] = {
+ACTIONS_BY_OWNER: Final[Mapping[str, tuple[str, str]]] = {
     "compute_task.migrate_server": ("live-migration", "resize"),
 }
 #: Signals whose state of the instance tells the action: signal → vm_state or task_state → action.
-TOLD_BY_STATE: Final[Mapping[str, Mapping[str, str]]] = {
+ACTIONS_BY_STATE: Final[Mapping[str, Mapping[str, str]]] = {
     "instance.power_on": {"shelved": "unshelve"},
     "instance.snapshot": {"image_backup": "createBackup"},
     # A server with its root on a volume is offloaded at once: only one that is not yet shelved can be meant to be.

@@ -11,22 +11,24 @@ from collections.abc import Callable, Iterable, Sequence
 
 from stumble.outcome import signals
 from stumble.outcome.decide import RequestCase
-from stumble.outcome.facts import Fact, ends_task, is_orphan
+from stumble.outcome.facts import Fact, ends_task, is_unassigned
 from stumble.outcome.failures import is_race
 from stumble.outcome.grouping import RequestGroup, named
 from stumble.outcome.records import IN_PROGRESS
 
 
-def adopt(sets: Iterable[Sequence[Fact]], split: Callable[[Sequence[Fact]], list[RequestGroup]]) -> list[RequestGroup]:
+def attach_system_requests(
+    sets: Iterable[Sequence[Fact]], split: Callable[[Sequence[Fact]], list[RequestGroup]]
+) -> list[RequestGroup]:
     """Return the requests of all fact sets, with what continues one of them added to it."""
     groups: list[RequestGroup] = []
-    orphans: list[Sequence[Fact]] = []
+    unassigned: list[Sequence[Fact]] = []
     for facts in sets:
-        if is_orphan(facts):
-            orphans.append(facts)
+        if is_unassigned(facts):
+            unassigned.append(facts)
         else:
             groups += [group for group in split(facts) if _shows_request(group)]
-    for facts in sorted(orphans, key=lambda one: one[0].at):
+    for facts in sorted(unassigned, key=lambda one: one[0].at):
         home = _latest_before(groups, facts[0].at)
         if home is not None and _continues(home, facts):
             _take_in(home, facts)

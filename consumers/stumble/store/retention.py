@@ -42,12 +42,12 @@ def expire(connection: Connection[Any], partitions: EventPartitions, days: Reten
 
     One process at a time does it; the others find the lock taken and leave it to that one.
     """
-    with _alone(connection) as mine:
-        if not mine:
+    with _alone(connection) as has_lock:
+        if not has_lock:
             return
         partitions.drop_old(connection)
         _expire_requests(connection, days.requests)
-        for name, kept in (
+        for name, days_of_table in (
             ("expire_default_events", days.events),
             ("expire_late_events", days.late_events),
             ("expire_sightings", days.sightings),
@@ -57,18 +57,18 @@ def expire(connection: Connection[Any], partitions: EventPartitions, days: Reten
             ("expire_producers", days.producers),
         ):
             for _ in range(_MOST_CHUNKS):
-                if _gone(connection, name, {"days": kept, "chunk": _CHUNK}) < _CHUNK:
+                if _gone(connection, name, {"days": days_of_table, "chunk": _CHUNK}) < _CHUNK:
                     break
 
 
 @contextmanager
 def _alone(connection: Connection[Any]) -> Iterator[bool]:
     row = connection.execute("select pg_try_advisory_lock(hashtext('stumble.retention'))").fetchone()
-    mine = bool(row and row[0])
+    has_lock = bool(row and row[0])
     try:
-        yield mine
+        yield has_lock
     finally:
-        if mine and not connection.closed:
+        if has_lock and not connection.closed:
             connection.execute("select pg_advisory_unlock(hashtext('stumble.retention'))")
 
 

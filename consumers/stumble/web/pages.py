@@ -24,7 +24,7 @@ from stumble.outcome.facts import unpack
 from stumble.outcome.rules import ACTIONS
 from stumble.settings.types import Text
 from stumble.web.rendering import page
-from stumble.web.timeline import StateChange, lanes, state_changes, story
+from stumble.web.timeline import StateChange, state_changes, story, timeline_rows
 
 router = APIRouter(include_in_schema=False)
 ON_A_SERVER = 30
@@ -96,7 +96,7 @@ async def server_page(
         project=next((item.owner_project_id for item in history if item.owner_project_id), None),
         failure=failure,
         state=states[-1] if states and not cursor else None,
-        rows=lanes(history, states),
+        rows=timeline_rows(history, states),
         story=story,
         older=with_cursor(request, after) if after else None,
         place=None if cursor else here.encode(),

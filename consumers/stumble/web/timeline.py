@@ -56,7 +56,7 @@ def state_changes(facts: Iterable[Fact]) -> list[StateChange]:
     return found
 
 
-def lanes(requests: Sequence[Request], states: Sequence[StateChange]) -> list[TimelineRow]:
+def timeline_rows(requests: Sequence[Request], states: Sequence[StateChange]) -> list[TimelineRow]:
     """Put both lanes on one axis, newest first; of what was before the oldest request, only the last state."""
     rows = sorted((TimelineRow(_start(request), request) for request in requests), key=lambda row: row.at)
     before: list[StateChange] = []

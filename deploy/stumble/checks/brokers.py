@@ -72,7 +72,7 @@ def written(scope: CheckContext) -> SentProbe:
     Raises `Unanswered`, and ``PermissionError`` where the principal may not write.
     """
     kafka = scope.settings.kafka
-    told: list[tuple[KafkaError | None, Message]] = []
+    reports: list[tuple[KafkaError | None, Message]] = []
     after = 0.0
     met: list[str] = []
     config = kafka.producer_config(message_timeout_ms=int(SECONDS * 1000), linger_ms=0)
@@ -81,13 +81,13 @@ def written(scope: CheckContext) -> SentProbe:
         producer.poll(0.5)  # connect first, so that the acknowledgement's time is the record's
         before = time.time()
         producer.produce(
-            kafka.topics.producers, key=f"check/{scope.settings.host}", on_delivery=lambda *one: told.append(one)
+            kafka.topics.producers, key=f"check/{scope.settings.host}", on_delivery=lambda *one: reports.append(one)
         )
         producer.flush(SECONDS + 2)
         after = time.time()
     except KafkaException as error:
         raise explained([*met, error.args[0].str()]) from None
-    failed, message = told[0] if told else (None, None)
+    failed, message = reports[0] if reports else (None, None)
     if failed is not None and failed.code() in _DENIED:
         raise PermissionError(failed.str())
     if failed is not None or message is None:

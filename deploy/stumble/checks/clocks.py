@@ -35,7 +35,7 @@ def _broker(scope: CheckContext) -> Iterator[CheckResult]:
         topic = scope.settings.kafka.topics.producers
         yield skipped("broker", f"{topic} keeps its writers' times", "stumble topics apply --alter")
         return
-    yield judged("broker", stamp / 1000, before, after)
+    yield compare_clock("broker", stamp / 1000, before, after)
 
 
 def _database(scope: CheckContext) -> Iterator[CheckResult]:
@@ -47,12 +47,12 @@ def _database(scope: CheckContext) -> Iterator[CheckResult]:
         row = connection.execute("select extract(epoch from clock_timestamp())::float8").fetchone()
         after = time.time()
     assert row is not None, "a select without a table gives a row"
-    yield judged("database", row[0], before, after)
+    yield compare_clock("database", row[0], before, after)
 
 
-def judged(whose: str, theirs: float, before: float, after: float) -> CheckResult:
+def compare_clock(whose: str, read_time: float, before: float, after: float) -> CheckResult:
     """Judge a clock that was read at some moment between two readings of ours, all in seconds."""
-    apart = theirs - before if theirs < before else max(0.0, theirs - after)
+    apart = read_time - before if read_time < before else max(0.0, read_time - after)
     way = "behind" if apart < 0 else "ahead of"
     if abs(apart) < _NOTICED:
         return fine(whose, f"its clock is within {max(abs(apart), after - before):.2f} s of this host's")

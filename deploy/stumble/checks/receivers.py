@@ -53,7 +53,7 @@ def look(scope: CheckContext) -> Iterator[CheckResult]:
         return
     for subscription in known:
         yield _webhook(subscription, settings)
-    yield from _unheard(known, settings)
+    yield from _unmatched_subscriptions(known, settings)
 
 
 def _alertmanagers(settings: AlertSettings) -> Iterator[CheckResult]:
@@ -98,7 +98,9 @@ def _webhook(item: subscriptions.Subscription, settings: AlertSettings) -> Check
     return fine(name, "can be reached")
 
 
-def _unheard(known: Sequence[subscriptions.Subscription], settings: AlertSettings) -> Iterator[CheckResult]:
+def _unmatched_subscriptions(
+    known: Sequence[subscriptions.Subscription], settings: AlertSettings
+) -> Iterator[CheckResult]:
     """Name the subscriptions to alerts that no rule in force can give."""
     try:
         names = [rule.name for rule in load_rules(settings.rules).rule if rule.enabled]

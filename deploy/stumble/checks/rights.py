@@ -33,7 +33,7 @@ def look(scope: CheckContext) -> Iterator[CheckResult]:
 
 
 def _own(kafka: KafkaSettings) -> CheckResult:
-    missing = acls.mine(kafka)
+    missing = acls.missing_rights(kafka)
     able = [role for role, lacking in missing.items() if not lacking]
     if able:
         return fine("this connection", f"may work as {', '.join(able)}")

@@ -29,9 +29,12 @@ def alerter(*, database_url: DatabaseOption = None, metrics_port: MetricsPortOpt
     settings = settings_of(database_url, metrics_port)
     stop = stopping()
     role = Alerter(settings)
-    told = AlertSettings()
+    alert_settings = AlertSettings()
     url = settings.database_url.get_secret_value()
-    threads = [Pusher(url, told, stop, metrics=role.metrics), WebhookSender(url, told, stop, metrics=role.metrics)]
+    threads = [
+        Pusher(url, alert_settings, stop, metrics=role.metrics),
+        WebhookSender(url, alert_settings, stop, metrics=role.metrics),
+    ]
 
     def live() -> tuple[bool, str]:
         return next((said for said in (thread.live() for thread in threads) if not said[0]), role.live())

@@ -64,8 +64,8 @@ def rehearse_rules(
             link.cursor("outcomes", row_factory=dict_row) as outcomes,
         ):
             history.execute(query("load_failures_in_order"), span)
-            told = sorted({outcome for rule in book.rule if rule.enabled for outcome in rule.outcomes})
-            outcomes.execute(query("load_outcomes_in_order"), {**span, "outcomes": told})
+            outcomes_of_rules = sorted({outcome for rule in book.rule if rule.enabled for outcome in rule.outcomes})
+            outcomes.execute(query("load_outcomes_in_order"), {**span, "outcomes": outcomes_of_rules})
             found = rehearse(book, history, known, last, outcomes=outcomes, resolved=resolved)
     if format_ is OutputFormat.JSON:
         Console(soft_wrap=True).print_json(data=[_plain(item) for item in found], default=str)

@@ -87,7 +87,7 @@ def progress() -> Callable[[str, int, int], None]:
     began: dict[str, tuple[float, int]] = {}
     last = time.monotonic()
 
-    def tell(doing: str, done: int, total: int) -> None:
+    def report(doing: str, done: int, total: int) -> None:
         nonlocal last
         now = time.monotonic()
         start, before = began.get(doing, (now, done))
@@ -99,7 +99,7 @@ def progress() -> Callable[[str, int, int], None]:
             rate = f", {(done - before) / (now - start):,.0f}/s" if now > start else ""
             typer.echo(f"{doing} {done:,}{of}{rate}", err=True)
 
-    return tell
+    return report
 
 
 def _print_json(first: AuditReport, last: AuditReport, named: list[dict[str, Any]]) -> None:

@@ -67,7 +67,7 @@ def list_(
     with _desk() as desk:
         for entry in desk.entries(selection, _place(start)):
             if len(items) == limit:
-                more = str(entry.letter.place)
+                more = str(entry.dead_letter.place)
                 break
             items.append(json_views.brief(entry))
     if format_ is OutputFormat.JSON:
@@ -109,7 +109,7 @@ def stats(
     """Count dead letters by what refused them and why, the most frequent reason first."""
     found = DeadLetterStats()
     with _desk() as desk:
-        for chunk in _told(desk, desk.chunks(selection)):
+        for chunk in _with_progress(desk, desk.chunks(selection)):
             for entry in chunk:
                 found.add(entry)
     if format_ is OutputFormat.JSON:
@@ -130,7 +130,7 @@ def export(
 ) -> None:
     """Write dead letters as JSON lines, bytes as base64; nothing is taken away."""
     with _desk() as desk:
-        for chunk in _told(desk, desk.chunks(selection)):
+        for chunk in _with_progress(desk, desk.chunks(selection)):
             for entry in chunk:
                 tables.print_line(json_views.whole(entry))
 
@@ -164,7 +164,7 @@ def redrive(
     outlooks: Counter[str] = Counter()
     with _desk() as desk:
         orders = RedriveOptions(dry_run, force, again, readable)
-        for chunk in _told(desk, desk.redrive(selection, orders, start=_place(start), limit=limit), done):
+        for chunk in _with_progress(desk, desk.redrive(selection, orders, start=_place(start), limit=limit), done):
             done.update(item.done for item in chunk)
             outlooks.update(item.entry.seen.outlook for item in chunk if item.done in ("SENT", "WOULD_SEND"))
             for item in chunk:
@@ -225,7 +225,7 @@ def _place(text: str | None) -> RecordId | None:
         raise typer.BadParameter(str(error)) from error
 
 
-def _told(desk: DeadLetterService, chunks: Iterable[Any], done: Counter[str] | None = None) -> Iterator[Any]:
+def _with_progress(desk: DeadLetterService, chunks: Iterable[Any], done: Counter[str] | None = None) -> Iterator[Any]:
     """Pass chunks on, and say now and then how far it is."""
     begun = said = time.monotonic()
     for chunk in chunks:
@@ -275,9 +275,9 @@ def _counted(found: DeadLetterStats) -> Table:
 def _line(item: RedriveResult) -> Text:
     verb = {"WOULD_SEND": "would send", "SKIPPED": "skip", "REFUSED": "refused", "SENT": "sent"}[item.done]
     style = {"WOULD_SEND": "green", "REFUSED": "red"}.get(item.done, "dim")
-    origin = item.entry.letter.origin
+    origin = item.entry.dead_letter.origin
     to = f" to {origin.topic} partition {origin.partition}" if origin and item.done == "WOULD_SEND" else ""
-    return Text.assemble(f"{item.entry.letter.place}  ", (verb + to, style), "  ", tables.plain(item.why))
+    return Text.assemble(f"{item.entry.dead_letter.place}  ", (verb + to, style), "  ", tables.plain(item.why))
 
 
 def _summary(done: Counter[str], outlooks: Counter[str], looked_at: int, *, dry_run: bool) -> str:

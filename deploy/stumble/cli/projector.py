@@ -74,18 +74,18 @@ def _several(env: Mapping[str, str], metrics_port: int | None, count: int, *, co
     """
     stop = stopping()
     with tempfile.TemporaryDirectory(prefix="stumble-projector-") as folder:
-        crew = Supervisor(Path(folder), env, typer.echo)
+        supervisor = Supervisor(Path(folder), env, typer.echo)
         try:
             for number in range(count):
                 words = ("projector", "--processes", "1", *_metrics(metrics_port, number))
                 place = NONE if core == NONE else (core or 0) + number
                 own = {"STUMBLE_PROJECTOR_CORE": str(place)}
-                crew.start(Role(f"projector {number + 1}", words, 0, own, terminal=True, vital=True))
-            for _ in crew.watch():
+                supervisor.start(Role(f"projector {number + 1}", words, 0, own, terminal=True, vital=True))
+            for _ in supervisor.watch():
                 if stop.is_set():
                     break
         finally:
-            crew.stop()
+            supervisor.stop()
 
 
 def _metrics(port: int | None, number: int) -> tuple[str, ...]:

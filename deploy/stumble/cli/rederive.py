@@ -59,9 +59,9 @@ def rederive(
             selection,
             from_events=from_events,
             dry_run=dry_run,
-            told=lambda so_far: typer.echo(f"{so_far.instances} instances …", err=True),
+            on_progress=lambda so_far: typer.echo(f"{so_far.instances} instances …", err=True),
         )
-    typer.echo(_told(report, dry_run=dry_run))
+    typer.echo(_summary(report, dry_run=dry_run))
 
 
 def _moment(text: str | None) -> datetime | None:
@@ -74,7 +74,7 @@ def _moment(text: str | None) -> datetime | None:
     return found if found.tzinfo else found.astimezone()
 
 
-def _told(report: RederiveReport, *, dry_run: bool) -> str:
+def _summary(report: RederiveReport, *, dry_run: bool) -> str:
     change = "would change" if dry_run else "changed"
     return (
         f"{report.instances} instances derived anew: {report.requests} requests and {report.failures} failures "

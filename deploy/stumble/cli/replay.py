@@ -55,7 +55,7 @@ def replay(
     settings = settings_of(database_url)
     begin, end = between(from_, to, "--from and --to")
     if instance is not None:
-        _tell(InstanceHistory(settings, str(instance), begin, end, progress()), as_json=as_json)
+        _print_history(InstanceHistory(settings, str(instance), begin, end, progress()), as_json=as_json)
         return
     _reach(into or "")
     done = Replay(settings, begin, end, progress(), processes=processes).into(into or "", alerts=alerts)
@@ -90,7 +90,7 @@ def _reach(into: str) -> None:
         ) from error
 
 
-def _tell(story: InstanceHistory, *, as_json: bool) -> None:
+def _print_history(story: InstanceHistory, *, as_json: bool) -> None:
     if not story.readings:
         typer.echo(f"The topic tells nothing of {story.instance} there.", err=True)
         raise typer.Exit(1)

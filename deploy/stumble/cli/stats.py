@@ -27,10 +27,10 @@ def stats_lines(found: StoreStats) -> Iterator[str]:
         yield f"{index.name:<40}{_size(index.bytes):>10}{index.scans:>12,}"
     yield ""
     per = [(what, found.per(what)) for what in ("event", "request", "failure")]
-    told = ", ".join(
+    shares = ", ".join(
         f"{value:,.0f} bytes {'an' if what == 'event' else 'a'} {what}" for what, value in per if value is not None
     )
-    yield f"{_size(found.database_bytes)} in all on PostgreSQL {found.server}" + (f": {told}" if told else "")
+    yield f"{_size(found.database_bytes)} in all on PostgreSQL {found.server}" + (f": {shares}" if shares else "")
     for name, (oldest, newest) in found.ages.items():
         if oldest:
             yield f"{name}: from {str(oldest)[:19]} to {str(newest)[:19]} (UTC)"

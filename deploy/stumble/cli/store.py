@@ -32,8 +32,8 @@ def migrate(*, database_url: DatabaseOption = None) -> None:
     """Bring the store to this program's version; safe to run again and from several hosts at once."""
     url = settings_of(database_url).database_url.get_secret_value()
     before, after = migrate_store(url)
-    told = f"is at version {after}" if before == after else f"went from version {before or 'none'} to {after}"
-    typer.echo(f"The store {database_label(url)} {told}.")
+    change = f"is at version {after}" if before == after else f"went from version {before or 'none'} to {after}"
+    typer.echo(f"The store {database_label(url)} {change}.")
 
 
 @app.command(epilog=examples("stumble store rebuild", "stumble store rebuild --from-nothing"))

@@ -128,8 +128,8 @@ def _lines(record: Record) -> list[tuple[str, Record, Record | None, str]]:
     """Sort steps and failures by time. A step that has a failure is told by it, whatever Nova said of its result."""
     lines: list[tuple[str, Record, Record | None, str]] = []
     for step in record["steps"]:
-        mine = [failure for failure in record["failures"] if _place(failure) == _place(step)]
-        if not mine:
+        failures_of_step = [failure for failure in record["failures"] if _place(failure) == _place(step)]
+        if not failures_of_step:
             result = (step["result"] or "running").lower()
             lines.append((step["started_at"] or step["finished_at"] or "", step, None, result))
     lines += [(failure["occurred_at"], failure, failure, "") for failure in record["failures"]]

@@ -113,9 +113,9 @@ def as_line(item: Read) -> Text:
     record = _readable(item.record)
     if "failure_ids" in record:
         line = Text(f"{tables.clock(record['published_at'])}  ", style="dim") + tables.verdict(record)
-        return line + _standing(record)
+        return line + _revision(record)
     if "revision" in record:
-        return tables.line(record) + _standing(record)
+        return tables.line(record) + _revision(record)
     if "backlog_events" in record:
         return _status(record)
     return _event(record)
@@ -145,7 +145,7 @@ def _status(record: Mapping[str, Any]) -> Text:
     return text if record["alive"] else text.append("  (no process holds it)", style="dim")
 
 
-def _standing(record: Mapping[str, Any]) -> Text:
+def _revision(record: Mapping[str, Any]) -> Text:
     text = f"  r{record['revision']}" if record["revision"] > 1 else ""
     if record["status"] != "CURRENT":
         text += f"  {record['status'].lower()}"

@@ -46,7 +46,7 @@ def plan(
     """Show each topic as it should be beside what is there, and what each role may do; exit 1 if they differ."""
     kafka = settings_of().kafka
     found = planned.compare(kafka, planned.plan(kafka, partitions=partitions, replication=replication))
-    rights = _standing(kafka)
+    rights = _granted(kafka)
     if format_ is OutputFormat.JSON:
         rows = [
             {
@@ -95,8 +95,8 @@ def apply(
     roles = {item.role for item in acls.grants(kafka)}
     principals = _principals([*(f"{role}={name}" for role, name in kafka.principals.items()), *(rights or [])], roles)
     wanted = planned.plan(kafka, partitions=partitions, replication=replication)
-    for name, told in planned.apply(kafka, wanted, alter=alter):
-        typer.echo(f"{name}: {told}")
+    for name, result in planned.apply(kafka, wanted, alter=alter):
+        typer.echo(f"{name}: {result}")
     for line in acls.grant(kafka, principals) if principals else ():
         typer.echo(line)
     if kafka.schema_registry_url:
@@ -131,19 +131,19 @@ def _findings(found: list[planned.TopicDifference]) -> Table:
         there = f"{item.partitions} of {item.plan.partitions}" if item.partitions else str(item.plan.partitions)
         differs = "; ".join(f"{name} {old} → {new}" for name, (old, new) in item.differing.items())
         copies = str(item.replication or item.plan.replication)
-        in_sync, kept = item.plan.settings["min.insync.replicas"], _kept(item.plan.settings)
-        table.add_row(item.plan.name, item.verdict, there, copies, in_sync, kept, differs, item.plan.purpose)
+        in_sync, retention = item.plan.settings["min.insync.replicas"], _retention(item.plan.settings)
+        table.add_row(item.plan.name, item.verdict, there, copies, in_sync, retention, differs, item.plan.purpose)
     return table
 
 
-def _kept(settings: dict[str, str]) -> str:
+def _retention(settings: dict[str, str]) -> str:
     """Say for how long a topic's records stay, as planned."""
     if settings["cleanup.policy"] == "compact":
         return "the last of each key"
     return f"{int(settings['retention.ms']) // 86_400_000} days"
 
 
-def _standing(kafka: KafkaSettings) -> list[tuple[acls.Grant, bool | None]]:
+def _granted(kafka: KafkaSettings) -> list[tuple[acls.Grant, bool | None]]:
     """Return what each role needs and whether its principal has it; None where that isn't known."""
     wanted = acls.grants(kafka)
     try:

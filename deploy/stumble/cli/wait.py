@@ -145,7 +145,7 @@ def wait(
     raise typer.Exit(status)
 
 
-def follow(subject: Subject, limits: Limits, tell: Callable[[Items], None]) -> tuple[Items, bool]:
+def follow(subject: Subject, limits: Limits, on_change: Callable[[Items], None]) -> tuple[Items, bool]:
     """Wait until every request seen is final and nothing new came for a while; False if time ran out before."""
     started = time.monotonic()
     reached = False
@@ -163,7 +163,7 @@ def follow(subject: Subject, limits: Limits, tell: Callable[[Items], None]) -> t
             time.sleep(min(_PAUSE, max(left, 0.0)))
             continue
         reached, items = True, sight.items
-        tell(items)
+        on_change(items)
         final = bool(items) and all(item["final"] for item in items)
         if final and sight.quiet >= limits.settle:
             return items, True
@@ -191,14 +191,14 @@ def _progress(format_: OutputFormat) -> Callable[[Items], None]:
         return lambda _: None
     err, last = tables.console(stderr=True), ""
 
-    def tell(items: Items) -> None:
+    def on_change(items: Items) -> None:
         nonlocal last
         now = ", ".join(f"{item['action']} {item['outcome']}" for item in items) or "not seen yet"
         if now != last:
             last = now
             err.print(tables.plain(now, "dim"))
 
-    return tell
+    return on_change
 
 
 def _report(name: str, items: Items, complete: bool, limits: Limits, format_: OutputFormat) -> int:

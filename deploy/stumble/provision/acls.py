@@ -127,11 +127,11 @@ def granted(kafka: KafkaSettings) -> list[AclBinding] | None:
 
 def lacking(wanted: list[Grant], principal: str, rules: list[AclBinding]) -> list[Grant]:
     """Return what a principal was not granted, or was denied."""
-    ours = [rule for rule in rules if rule.principal in (principal, _EVERYBODY)]
-    return [item for item in wanted if not _allowed(item, ours)]
+    rules_of_principal = [rule for rule in rules if rule.principal in (principal, _EVERYBODY)]
+    return [item for item in wanted if not _allowed(item, rules_of_principal)]
 
 
-def mine(kafka: KafkaSettings) -> dict[str, list[Grant]]:
+def missing_rights(kafka: KafkaSettings) -> dict[str, list[Grant]]:
     """Return, by role, what this very connection may not do although the role needs it.
 
     Kafka tells itself, so super users and rules by pattern are known. Topics that aren't there count as allowed.

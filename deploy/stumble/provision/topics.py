@@ -83,13 +83,13 @@ def plan(kafka: KafkaSettings, *, partitions: int | None = None, replication: in
         "message.timestamp.type": "LogAppendTime",
     }
     # A bad record and the headers that explain it are larger than the record was.
-    letters = {**month, "retention.ms": str(90 * _DAY_MS), "max.message.bytes": str(MAX_MESSAGE_BYTES)}
+    dead_letters = {**month, "retention.ms": str(90 * _DAY_MS), "max.message.bytes": str(MAX_MESSAGE_BYTES)}
     return [
         TopicPlan(topics.actions, partitions, replication, truth, "events; what the store can be rebuilt from"),
         TopicPlan(topics.failures, partitions, replication, month, "failures and their corrections"),
         TopicPlan(topics.outcomes, partitions, replication, month, "outcomes and their corrections"),
         TopicPlan(topics.producers, 1, replication, compacted, "the last word of every producer"),
-        TopicPlan(topics.dlq, 1, replication, letters, "records that can't be taken in"),
+        TopicPlan(topics.dlq, 1, replication, dead_letters, "records that can't be taken in"),
     ]
 
 

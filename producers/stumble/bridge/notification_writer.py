@@ -29,7 +29,7 @@ LAST = Gauge(
     "stumble_bridge_last_notification_timestamp_seconds", "When the last notification was read.", ["transport"]
 )
 
-_KEPT_BYTES = 4 << 20
+_FILE_BYTES = 4 << 20
 
 
 class Untranslated:
@@ -38,10 +38,10 @@ class Untranslated:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._log = logging.Logger("stumble.untranslated")  # noqa: LOG001 - a file of its own, under no root
-        self._handler = RotatingFileHandler(path, maxBytes=_KEPT_BYTES, backupCount=1, delay=True)
+        self._handler = RotatingFileHandler(path, maxBytes=_FILE_BYTES, backupCount=1, delay=True)
         self._log.addHandler(self._handler)
 
-    def keep(self, transport: str, reason: str, message: Mapping[str, Any]) -> None:
+    def append(self, transport: str, reason: str, message: Mapping[str, Any]) -> None:
         """Append one line of JSON."""
         raw = json.dumps(message.get("payload"), sort_keys=True, default=str).encode("utf-8", "replace")
         row = {
@@ -79,7 +79,7 @@ class NotificationWriter:
         if found.skipped:
             SKIPPED.labels(self._transport, found.skipped).inc()
             if found.skipped != NOT_AN_ACTION:
-                self._untranslated.keep(self._transport, found.skipped, message)
+                self._untranslated.append(self._transport, found.skipped, message)
         for event in found.events:
             refused = self._emitter.totals.refused
             self.refused = not self._emitter.emit(event) and self._emitter.totals.refused > refused

@@ -24,30 +24,30 @@ class _Scope:
         self._fields = {**fields, "scope": scope}
         self._cancelled = False
 
-    def tell(self, phase: str, **fields: Any) -> bool:
+    def emit_phase(self, phase: str, **fields: Any) -> bool:
         """Emit an event of this scope with further ``fields``; False where it was refused."""
         source = {"kind": "LIBRARY", "event_type": self._signal, "signal": self._signal}
         return self._emit({"source": source, **self._fields, **fields, "phase": phase})
 
     def progress(self, **fields: Any) -> bool:
         """Tell that it goes on, with what is known now (``dest_host``, ``attributes`` ...)."""
-        return self.tell("PROGRESS", **fields)
+        return self.emit_phase("PROGRESS", **fields)
 
     def cancel(self) -> None:
         """Let it end as cancelled: a user stopped it."""
         self._cancelled = True
 
     def __enter__(self) -> Self:
-        self.tell("START")
+        self.emit_phase("START")
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._cancelled or type(error).__name__ == _ASYNCIO_CANCELLED:
-            self.tell("END", attributes={**(self._fields.get("attributes") or {}), "outcome": "CANCELLED"})
+            self.emit_phase("END", attributes={**(self._fields.get("attributes") or {}), "outcome": "CANCELLED"})
         elif error is None:
-            self.tell("END")
+            self.emit_phase("END")
         else:
             self.failed(error)
 
@@ -57,7 +57,7 @@ class _Scope:
             found = {"failure": describe(error), "failure_id": failure_token(error)}
         except Exception:  # noqa: BLE001  # an exception's own methods may raise; its class is known at least
             found = {"failure": {"exception": type(error).__name__}}
-        return self.tell("ERROR", **found)
+        return self.emit_phase("ERROR", **found)
 
 
 class StepScope(_Scope):

@@ -15,7 +15,7 @@ def without_traceback(failure: Mapping[str, Any]) -> dict[str, Any]:
     """Return a failure without its traceback, nor one that its texts carry: they end where that begins."""
     found = {**failure, "traceback": None}
     for name in _TEXTS:
-        told = found.get(name)
-        if isinstance(told, str) and _START in told:
-            found[name] = told.partition(_START)[0].rstrip(_BEFORE_IT) or None
+        value = found.get(name)
+        if isinstance(value, str) and _START in value:
+            found[name] = value.partition(_START)[0].rstrip(_BEFORE_IT) or None
     return found

@@ -53,8 +53,8 @@ def of_feed(tail: OutboxTail, host: str) -> dict[str, Any]:
     }
 
 
-def _time(told: object) -> int | None:
-    return told if isinstance(told, int) and not isinstance(told, bool) else None
+def _time(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def of_relay(settings: Settings, statuses: list[dict[str, Any]], sent: int, version: str) -> dict[str, Any]:

@@ -41,10 +41,10 @@ class Mix:
     def __init__(self, failures: float, weights: Mapping[str, float] | None = None) -> None:
         self.failures = failures
         stories = all_stories()
-        own = _weigh(stories, weights or {})
-        told = [story for story in stories if own[story.name] > 0]
-        self.good = [story for story in told if not story.fails]
-        self.bad = [story for story in told if story.fails]
+        own = _weights_of(stories, weights or {})
+        wanted = [story for story in stories if own[story.name] > 0]
+        self.good = [story for story in wanted if not story.fails]
+        self.bad = [story for story in wanted if story.fails]
         if (failures < 1 and not self.good) or (failures > 0 and not self.bad):
             raise StoryError("The mix leaves no story to tell: give some action a weight above 0.")
         self._good, self._bad = Pool(self.good, own), Pool(self.bad, own)
@@ -65,7 +65,7 @@ class Mix:
         return good + bad
 
 
-def _weigh(stories: Sequence[Story], weights: Mapping[str, float]) -> dict[str, float]:
+def _weights_of(stories: Sequence[Story], weights: Mapping[str, float]) -> dict[str, float]:
     own = {story.name: story.weight for story in stories}
     for name, weight in weights.items():
         matching = [story.name for story in stories if name in {story.name, story.requests[0].action}]

@@ -61,7 +61,7 @@ class Runner:
                 self.pacer.until(item.at_us)
             if self.stop.is_set() or not self._emit(item.event):
                 break
-            self._told(item)
+            self._report_progress(item)
             if self.after:
                 self.after(item.event)
         return self.report
@@ -79,7 +79,7 @@ class Runner:
         self.report.accepted += 1
         return True
 
-    def _told(self, item: Item) -> None:
+    def _report_progress(self, item: Item) -> None:
         for truth in item.truths:
             self.report.outcomes[truth.outcome] += 1
             if self.truth:

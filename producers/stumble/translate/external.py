@@ -82,9 +82,9 @@ def failed_at(args: Data, message: str | None, failing: Failing | None) -> tuple
 def _fitting(targets: Sequence[ActionTarget], message: str | None, failing: Failing | None) -> Sequence[ActionTarget]:
     """Return those that may have failed: the one that is told, else those that the exception's text names."""
     if failing is not None:
-        told = [one for one in targets if (one.uuid, one.tag) == failing]
-        if told:
-            return told[:1]
+        named = [one for one in targets if (one.uuid, one.tag) == failing]
+        if named:
+            return named[:1]
     targets = _named(targets, message, lambda one: fields.uuid(one.tag) and one.tag)
     return _named(targets, message, lambda one: one.uuid)
 
@@ -104,20 +104,20 @@ def _targets(args: Data) -> Iterator[ActionTarget]:
     """
     instances = [_object(item) for item in listed(args.get("instances"))]
     by_uuid = {uuid_of(item): item for item in instances if uuid_of(item)}
-    told = False
+    named = False
     position = 0
     for item in listed(args.get("events")):
         found = _object(item)
         instance = by_uuid.get(fields.uuid(field(found, "instance_uuid")))
         if instance is not None:
-            told = True
+            named = True
             kind = fields.text(field(found, "name"))
             if kind in _ACTING_EVENTS:
                 yield ActionTarget(position, instance, kind, fields.text(field(found, "tag")))
                 position += 1
-    if told and not position:
+    if named and not position:
         raise Skipped(NOT_AN_ACTION)
-    if not told:
+    if not named:
         for position, instance in enumerate(by_uuid.values()):
             yield ActionTarget(position, instance, None, None)
 

@@ -30,7 +30,7 @@ _BUSY, _CALM = 0.5, 0.2
 #: Others that take more of the core than that keep it: a database's sessions on the same host take a fifth.
 _OTHERS = 0.35
 #: Seconds that the projector then runs anywhere, at least and at most: two that meet don't meet again.
-_LEAVE = (5.0, 15.0)
+_UNPINNED_SECONDS = (5.0, 15.0)
 #: Fields of a line of /proc/stat that are not work: idle and waiting for a disk (proc_stat(5)).
 _IDLE = (3, 4)
 #: Field of /proc/PID/stat that names the core, counted from behind the command (proc_pid_stat(5)).
@@ -50,18 +50,18 @@ def pin_to_core(number: int | None = None) -> Iterator[None]:
     """Keep all threads of this process on one core while the body runs, except where others need it."""
     core, ended = CoreAffinity(number), threading.Event()
 
-    def keep() -> None:
+    def run_updates() -> None:
         while not ended.wait(_EVERY):
-            core.look()
+            core.update()
 
-    keeper = threading.Thread(target=keep, name="core", daemon=True)
-    keeper.start()
+    thread = threading.Thread(target=run_updates, name="core", daemon=True)
+    thread.start()
     try:
         yield
     finally:
         ended.set()
-        keeper.join()
-        core.leave()
+        thread.join()
+        core.unpin()
 
 
 def permitted() -> list[int]:
@@ -71,15 +71,15 @@ def permitted() -> list[int]:
 
 @dataclass(slots=True)
 class CoreAffinity:
-    """`look` every second. `number`: which of its cores, from 0; None: the one that its main thread runs on."""
+    """`update` every second. `number`: which of its cores, from 0; None: the one that its main thread runs on."""
 
     number: int | None = None
     allowed: list[int] = field(default_factory=permitted)
-    kept: int | None = None
+    pinned: int | None = None
     _before: CoreTimes | None = None
     _away_until: float = 0.0
 
-    def look(self) -> None:
+    def update(self) -> None:
         """Keep to a core, or leave it, by what was used since the last look."""
         if len(self.allowed) < 2 or self.number == NONE:
             return
@@ -90,33 +90,33 @@ class CoreAffinity:
                 self._decide(before, now)
         except (OSError, ValueError, IndexError):  # a system whose /proc is away or another
             with suppress(OSError):
-                self.leave()
+                self.unpin()
             self.allowed = []
 
-    def leave(self) -> None:
+    def unpin(self) -> None:
         """Run anywhere again."""
-        if self.kept is not None:
-            self._keep(None)
+        if self.pinned is not None:
+            self._pin(None)
 
     def _decide(self, before: CoreTimes, now: CoreTimes) -> None:
         span = now.at - before.at
         own = (now.own - before.own) / span
-        if self.kept is None:
+        if self.pinned is None:
             if own >= _BUSY and now.at >= self._away_until:
-                self._keep(self._choice())
+                self._pin(self._choice())
             return
-        others = (now.cores.get(self.kept, 0.0) - before.cores.get(self.kept, 0.0)) / span - own
+        others = (now.cores.get(self.pinned, 0.0) - before.cores.get(self.pinned, 0.0)) / span - own
         if others > _OTHERS:
-            self._away_until = now.at + random.uniform(*_LEAVE)  # noqa: S311  # no secret
-            LOG.debug("Core %s is needed by others (%.0f %%).", self.kept, 100 * others)
+            self._away_until = now.at + random.uniform(*_UNPINNED_SECONDS)  # noqa: S311  # no secret
+            LOG.debug("Core %s is needed by others (%.0f %%).", self.pinned, 100 * others)
         if others > _OTHERS or own < _CALM:
-            self.leave()
+            self.unpin()
 
     def _choice(self) -> int:
         return running_on() if self.number is None else self.allowed[self.number % len(self.allowed)]
 
-    def _keep(self, core: int | None) -> None:
-        self.kept = core
+    def _pin(self, core: int | None) -> None:
+        self.pinned = core
         wanted = self.allowed if core is None else [core]
         for thread in Path("/proc/self/task").iterdir():
             with suppress(OSError):  # it has ended, or the system forbids it

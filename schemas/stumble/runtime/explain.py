@@ -41,6 +41,6 @@ def _short(error: BaseException) -> str:
         return "; ".join(f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in errors())
     inner: Any = error.args[0] if error.args else None
     # A KafkaError's own text is its structure.
-    told = inner.str() if type(inner).__name__ == "KafkaError" else str(error)
-    text = " ".join(str(told).split())
+    said = inner.str() if type(inner).__name__ == "KafkaError" else str(error)
+    text = " ".join(str(said).split())
     return text if len(text) <= 300 else text[:299] + "…"

@@ -88,10 +88,10 @@ def _holds_text(kind: Any) -> bool:
 
 def _dropped_rules(one: str, other: str) -> Iterator[str]:
     """Compare the fields that both versions have in all that the canonical form drops."""
-    mine, theirs = _dropped(one), _dropped(other)
-    for path in sorted(mine.keys() & theirs.keys()):
-        for name in sorted(mine[path].keys() | theirs[path].keys()):
-            before, after = mine[path].get(name), theirs[path].get(name)
+    older, newer = _dropped(one), _dropped(other)
+    for path in sorted(older.keys() & newer.keys()):
+        for name in sorted(older[path].keys() | newer[path].keys()):
+            before, after = older[path].get(name), newer[path].get(name)
             if before != after:
                 yield f"{path}: {name} changed from {before} to {after}"
 

@@ -36,7 +36,7 @@ _SHORT = 4096
 _LENGTHS = {prefix: tuple(prefix + zigzag(number) for number in range(_SHORT)) for prefix in (_PRESENT, _BARE)}
 
 #: Names and states come again and again, on a host the same few: so many of a field are remembered, none of long text.
-_KEPT, _KEPT_LIMIT, _KEPT_CHARACTERS = 256, 255, 64
+_CACHED_VALUES, _CACHED_LIMIT, _CACHED_CHARACTERS = 256, 255, 64
 
 
 def _length(number: int) -> bytes:
@@ -45,7 +45,7 @@ def _length(number: int) -> bytes:
 
 def _string(limit: int, prefix: bytes = _BARE) -> Write:
     lengths = _LENGTHS[prefix]
-    keep = _KEPT if limit <= _KEPT_LIMIT else 0
+    keep = _CACHED_VALUES if limit <= _CACHED_LIMIT else 0
     known: dict[str, bytes] = {}
 
     def write(value: str) -> bytes:
@@ -61,7 +61,7 @@ def _string(limit: int, prefix: bytes = _BARE) -> Write:
                 raw = shorten(clean(value), limit).encode()
         size = len(raw)
         found = (lengths[size] if size < _SHORT else prefix + zigzag(size)) + raw
-        if len(known) < keep and len(value) <= _KEPT_CHARACTERS:
+        if len(known) < keep and len(value) <= _CACHED_CHARACTERS:
             known[value] = found
         return found
 
@@ -117,12 +117,12 @@ def _entries(limit: int) -> Write:
 
 def _block(parts: list[bytes], limit: int) -> bytes:
     if sum(map(len, parts)) > limit:
-        kept, left = [], limit
+        fitting, left = [], limit
         for part in parts:
             if len(part) <= left:
-                kept.append(part)
+                fitting.append(part)
                 left -= len(part)
-        parts = kept
+        parts = fitting
     return _length(len(parts)) + b"".join(parts) + b"\x00" if parts else b"\x00"
 
 

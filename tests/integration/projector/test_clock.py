@@ -224,7 +224,7 @@ def test_what_a_restart_does_not_interrupt_goes_on(hand, also):
 
 
 def heard(hand, host="host-1"):
-    return find.heard_again(hand.connection, [(hand.partition_of(event()), host)], deadlines({}))
+    return find.received_again(hand.connection, [(hand.partition_of(event()), host)], deadlines({}))
 
 
 def test_what_stalled_by_silence_is_waited_for_again_when_its_host_is_heard(hand):

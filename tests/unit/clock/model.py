@@ -101,7 +101,7 @@ class Pipeline:
         if self.is_down("broker", now):
             self.watch.look(self.fleet, self.stored, now)
         else:
-            self.fleet.hear(list(latest.values()), now)
+            self.fleet.add_reports(list(latest.values()), now)
             self.watch.look(self.fleet, self.stored, now)
             self.watch.mark(len(self.log), now * SECOND, now, self.fleet.relays)
         self._judge(now)

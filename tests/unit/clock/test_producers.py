@@ -19,7 +19,7 @@ def compute(process: str, at: int, started: int, *, host: str = "h1", **known: o
 
 def starts(*words) -> list[ProducerStart]:
     fleet = ProducerReports(600, 45)
-    fleet.hear(words, 0)
+    fleet.add_reports(words, 0)
     return fleet.starts()
 
 
@@ -55,7 +55,7 @@ def test_one_that_died_again_is_not_judged() -> None:
 )
 def test_the_one_before_it_must_be_gone(before, found) -> None:
     fleet = ProducerReports(600, 45)
-    fleet.hear([before, compute("b", 110, 100, ready_at=105 * SECOND)], 0)
+    fleet.add_reports([before, compute("b", 110, 100, ready_at=105 * SECOND)], 0)
     assert ([one.host for one in fleet.starts() if one.started_at == 100 * SECOND] == ["h1"]) is found
 
 
@@ -65,30 +65,30 @@ def test_other_services_do_not_count() -> None:
 
 def test_an_older_word_changes_nothing_and_words_of_the_dead_are_forgotten() -> None:
     fleet = ProducerReports(600, 45)
-    fleet.hear([word("r1", DAY * 3), compute("a", DAY * 3, 10, alive=False)], 0)
-    fleet.hear([compute("a", DAY * 2, 10)], 0)
+    fleet.add_reports([word("r1", DAY * 3), compute("a", DAY * 3, 10, alive=False)], 0)
+    fleet.add_reports([compute("a", DAY * 2, 10)], 0)
     assert fleet.hosts_of("r1") == {"r1", "h1"}
-    fleet.hear([word("r1", DAY * 5)], 0)
+    fleet.add_reports([word("r1", DAY * 5)], 0)
     assert fleet.hosts_of("r1") == {"r1"}
 
 
 def test_a_host_that_left_long_before_the_others_spoke_last_is_no_longer_of_the_fleet() -> None:
     fleet = ProducerReports(600, 45)
-    fleet.hear([word("r1", DAY), word("r2", 3 * DAY)], 0)
+    fleet.add_reports([word("r1", DAY), word("r2", 3 * DAY)], 0)
     assert set(fleet.relays) == {"r2"}
 
 
 def test_the_fleet_speaks_while_at_least_half_of_it_is_heard() -> None:
     fleet = ProducerReports(600, 45)
-    assert not fleet.speaks(0)
+    assert not fleet.is_reporting(0)
     for at in (10, 20):
-        fleet.hear([word("r1", at), word("r2", at)], at)
-    assert fleet.speaks(130)
-    assert not fleet.speaks(150)
-    fleet.hear([word("r1", 150)], 150)
-    assert fleet.speaks(160)
-    fleet.hear([word("r3", 150)], 150)  # its first word may be old: it is not heard before it says another
-    assert not fleet.speaks(160)
+        fleet.add_reports([word("r1", at), word("r2", at)], at)
+    assert fleet.is_reporting(130)
+    assert not fleet.is_reporting(150)
+    fleet.add_reports([word("r1", 150)], 150)
+    assert fleet.is_reporting(160)
+    fleet.add_reports([word("r3", 150)], 150)  # its first word may be old: it is not heard before it says another
+    assert not fleet.is_reporting(160)
 
 
 def test_a_host_returns_once_after_its_silence() -> None:
@@ -96,7 +96,7 @@ def test_a_host_returns_once_after_its_silence() -> None:
     returns = []
     for now in range(0, 600, 10):
         heard = ["r1", "r2"] if now < 200 or now >= 400 else ["r1"]
-        fleet.hear([word(name, now) for name in heard], now)
+        fleet.add_reports([word(name, now) for name in heard], now)
         watch.look(fleet, 0, now)
         watch.mark(0, now * SECOND, now, fleet.relays)
         returns += [(now, name) for name in sorted(watch.returned)]

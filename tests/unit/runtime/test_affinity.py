@@ -23,8 +23,8 @@ def machine(monkeypatch):
         told = CoreTimes(
             told.at + seconds, told.own + own, {key: told.cores[key] + cores.get(key, 0.0) for key in told.cores}
         )
-        core.look()
-        return core.kept
+        core.update()
+        return core.pinned
 
     monkeypatch.setattr(module, "used", lambda: told)
     monkeypatch.setattr(module, "running_on", lambda: 1)
@@ -112,7 +112,7 @@ def test_what_the_system_tells_and_all_threads_move():
         core._keep(permitted()[0])
         assert _affinities() == {(permitted()[0],)}
     finally:
-        core.leave()
+        core.unpin()
         stop.set()
         other.join()
     assert _affinities() == {tuple(core.allowed)}

@@ -43,7 +43,7 @@ class Alertmanager:
         self._urls = [f"{url.rstrip('/')}/api/v2/alerts" for url in settings.alertmanagers]
         self._client = client or httpx.Client(timeout=_TIMEOUT_S)
 
-    def tell(self, connection: Connection[Any], rules: RuleBook) -> int:
+    def post_due(self, connection: Connection[Any], rules: RuleBook) -> int:
         """Tell what is due and mark it; returns how many alerts. Raises ``AlertmanagerError`` when nobody took them.
 
         `rules` say which failures of a problem an alert counts: those that its rule matches.
@@ -62,8 +62,8 @@ class Alertmanager:
             return 0
         at = datetime.now(UTC)
         self._post([self._alert(connection, state, at, rules.match_of(state.rule)) for state in due])
-        told = {"rules": [state.rule for state in due], "problems": [state.problem for state in due]}
-        connection.execute(query("mark_alerts_posted"), {"at": at, **told})
+        posted = {"rules": [state.rule for state in due], "problems": [state.problem for state in due]}
+        connection.execute(query("mark_alerts_posted"), {"at": at, **posted})
         return len(due)
 
     def close(self) -> None:

@@ -50,16 +50,16 @@ def _standard(row: StoredPublication | None, at: datetime) -> dict[str, Any]:
     return {"type": _TYPES[row.kind], "timestamp": iso(row.created_us), "data": data_of(row)}
 
 
-def _standard_alert(told: dict[str, Any]) -> dict[str, Any]:
-    return {"type": f"alert.{told['status']}", "timestamp": told["endsAt"] or told["startsAt"], "data": told}
+def _standard_alert(alert: dict[str, Any]) -> dict[str, Any]:
+    return {"type": f"alert.{alert['status']}", "timestamp": alert["endsAt"] or alert["startsAt"], "data": alert}
 
 
-def _version4_alert(told: dict[str, Any], subscription_id: str) -> dict[str, Any]:
-    group = {name: told[name] for name in ("problem", "rule")}
+def _version4_alert(alert: dict[str, Any], subscription_id: str) -> dict[str, Any]:
+    group = {name: alert[name] for name in ("problem", "rule")}
     alert = {
-        **{name: told[name] for name in ("status", "labels", "annotations", "startsAt", "generatorURL")},
-        "endsAt": told["endsAt"] or _NEVER,
-        "fingerprint": alert_key(told["rule"], told["problem"]).replace("-", "")[:16],
+        **{name: alert[name] for name in ("status", "labels", "annotations", "startsAt", "generatorURL")},
+        "endsAt": alert["endsAt"] or _NEVER,
+        "fingerprint": alert_key(alert["rule"], alert["problem"]).replace("-", "")[:16],
     }
     key = "{}:{" + ", ".join(f"{name}={json.dumps(value)}" for name, value in group.items()) + "}"
     return _group(alert, subscription_id, key, group)

@@ -199,12 +199,12 @@ def _moment(text: str) -> datetime:
 
 def _said(answer: httpx.Response) -> str:
     """Read the beginning of an answer, undecoded: a receiver can neither fill our memory nor keep us for ever."""
-    told, until = b"", time.monotonic() + _TIMEOUT_S
+    received, until = b"", time.monotonic() + _TIMEOUT_S
     for part in answer.iter_raw(_SAID_BYTES):
-        told += part
-        if len(told) >= _SAID_BYTES or time.monotonic() > until:
+        received += part
+        if len(received) >= _SAID_BYTES or time.monotonic() > until:
             break
-    return _clean(told.decode(errors="replace"))
+    return _clean(received.decode(errors="replace"))
 
 
 def _clean(text: str) -> str:
