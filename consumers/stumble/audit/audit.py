@@ -9,23 +9,21 @@ from __future__ import annotations
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from psycopg import IsolationLevel
 
-from stumble.audit.bounded_executor import BoundedExecutor
 from stumble.audit.comparison import EXPIRED, Horizon
 from stumble.audit.counters import differing_counters
 from stumble.audit.instance_chunks import chunks
 from stumble.audit.offset_range import OffsetRange, range_of
-from stumble.audit.read_job import ReadJob, StagedRows, laid_by
+from stumble.audit.read_job import ReadJob, read_rows
 from stumble.audit.report import AuditReport
 from stumble.audit.snapshot import Snapshot, open_session
 from stumble.audit.stage import StagingTables
 from stumble.audit.topic import DecodingJob
 from stumble.audit.unreadable import UnreadableRecords
-from stumble.audit.worker_pool import WorkerPool, processes_for
+from stumble.audit.workers import Workers, processes_for
 from stumble.runtime.gc_pause import gc_paused, limit_malloc_arenas
 from stumble.store.json_rows import as_json
 from stumble.store.partitions import DAY_MS, first_id, first_id_at
@@ -37,7 +35,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
     from datetime import datetime
 
-    from stumble.audit.report import ChunkResult
     from stumble.projector.settings import ProjectorSettings
     from stumble.settings.base import Settings
 
@@ -94,7 +91,7 @@ class Audit:
         self.span.breaks = dict(self.connection.execute(query("load_topic_breaks"), {"topic": self.topic}).fetchall())
         self.report = _report(self.topic, scope)
         self._processes = processes
-        self._crew = WorkerPool()
+        self._workers: Workers | None = None
         now = time.time_ns() // 1000
         self.horizon = Horizon(now - (own.events_days - 1) * _DAY_US, now - own.requests_days * _DAY_US)
 
@@ -102,21 +99,15 @@ class Audit:
         """Compare; raises `StumbleError` when the store can't be held against this topic at all."""
         began = time.monotonic()
         limit_malloc_arenas()
-        self._crew.gather(processes_for(len(self.span), self._processes))
+        self._workers = Workers(processes_for(len(self.span), self._processes))
         self.stage.create()
-        with self.pinned_to_cores():
+        with gc_paused():
             self._read(self.span)
             self._wait_for_store()
             self._look()
         self.report.records = self.stage.records
         self.report.seconds = time.monotonic() - began
         return self.report
-
-    @contextmanager
-    def pinned_to_cores(self) -> Iterator[None]:
-        """Work without pauses of the garbage collector, each process of the audit on a core of its own."""
-        with gc_paused(), self._crew.cores():
-            yield
 
     def compare_again(self, repaired: Mapping[str, int]) -> AuditReport:
         """Compare the store, where `repaired` counts what was changed, with what was read; returns a new report."""
@@ -163,8 +154,9 @@ class Audit:
             after, left = found[-1][-1], None if left is None else left - at_once
 
     def close(self) -> None:
-        """End the session, and with it all that was laid down there."""
-        self._crew.end()
+        """End the workers and the session, and with it the temporary tables."""
+        if self._workers is not None:
+            self._workers.close()
         self.connection.close()
 
     @contextmanager
@@ -191,17 +183,12 @@ class Audit:
         size, done = len(span), 0
         # Events that the store has put into late_events are removed again, by the time at which it did so.
         job = ReadJob(self.kafka, span, keys, alone_before=self.horizon.requests_us + _DAY_US)
-        with BoundedExecutor[None]() as laying_down:
-            for laid in laid_by(job, self._crew.helpers):
-                laying_down.submit(partial(self._lay_down, laid))
-                done += laid.looked_at
-                self.on_progress("read", done, size)
-            for _ in laying_down.rest():
-                pass
-
-    def _lay_down(self, laid: StagedRows) -> None:
-        self.stage.add(laid.staged, laid.records)
-        self._unreadable.add(laid.unreadable)
+        assert self._workers is not None, "run() starts the workers"
+        for rows in self._workers.stream(read_rows, job.shared(self._workers.processes)):
+            self.stage.add(rows.staged, rows.events_read)
+            self._unreadable.add(rows.unreadable)
+            done += rows.read
+            self.on_progress("read", done, size)
 
     def _offsets(self) -> dict[int, int]:
         rows = self.connection.execute(query("load_all_offsets"), {"topic": self.topic}).fetchall()
@@ -262,7 +249,7 @@ class Audit:
         self._choose_instances()
         self._events(self.horizon)
         self._unreadable.account_for(self.report)
-        self._judge_all()
+        self._compare_instances()
         if self.scope.everything:
             if found := differing_counters(self.connection):
                 execute(query("add_audit_differences"), {"rows": as_json(found)})
@@ -270,25 +257,20 @@ class Audit:
         for host, refused, rejected in execute(query("count_refused_events")):
             self.report.refused[host] = {"refused": refused, "rejected": rejected}
 
-    def _judge_all(self) -> None:
-        """Judge all instances in sessions that see this one's snapshot: one derives while the other waits."""
+    def _compare_instances(self) -> None:
+        """Compare all instances in sessions that see this one's snapshot: one derives while another waits."""
         connection = self.connection
         snapshot = connection.execute("select pg_export_snapshot()").fetchone()
         total = connection.execute("select count(*) from audit_instances").fetchone()
         size, done = total[0] if total else 0, 0
-        look = Snapshot(self.url, str(snapshot[0]) if snapshot else "", self.span, self.horizon)
-        with look.lanes(self._crew.helpers) as lanes:
-            for told, verdicts in lanes.run(chunks(connection)):
-                for verdict in verdicts:
-                    self._take(verdict)
-                if told is not None:
-                    done += len(told.instances)
-                    self.on_progress("compared", done, size)
-
-    def _take(self, verdict: ChunkResult) -> None:
-        self.report.take(verdict)
-        if verdict.differences:
-            self.connection.execute(query("add_audit_differences"), {"rows": as_json(verdict.differences)})
+        store = Snapshot(self.url, str(snapshot[0]) if snapshot else "", self.span, self.horizon)
+        assert self._workers is not None, "run() starts the workers"
+        for rows, result in self._workers.map(store.compare, chunks(connection)):
+            self.report.add(result)
+            if result.differences:
+                connection.execute(query("add_audit_differences"), {"rows": as_json(result.differences)})
+            done += len(rows.instances)
+            self.on_progress("compared", done, size)
 
     def _choose_instances(self) -> None:
         execute, scope = self.connection.execute, self.scope

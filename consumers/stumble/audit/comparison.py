@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 OUTSIDE = "requests that reach outside the range"
 UNKEPT = "requests with events older than the store keeps"
+_DIGEST_DIFFERS = "stored digest differs from the derived one; future corrections would be computed wrongly"
 BROKEN = "requests with events from before the topic was cut back or made anew"
 EXPIRED = "requests older than the store keeps"
 
@@ -54,7 +55,7 @@ class Horizon:
 
 @dataclass(slots=True)
 class ComparedSets:
-    """A chunk with the sets that are judged by the topic, and those that are taken as they are stored."""
+    """A chunk with the sets that are compared by the topic, and those that are taken as they are stored."""
 
     chunk: InstanceChunk
     sets: dict[SetKey, Facts]
@@ -70,68 +71,73 @@ class SetComparison:
         self._connection = connection
         self._span = span
         self._horizon = horizon
-        self._verdict = ChunkResult()
+        self._result = ChunkResult()
 
-    def judge(self, told: InstanceRows) -> ChunkResult:
-        """Compare one chunk; returns what differs and what was left out."""
-        chunk = chunk_of(told.instances, told.rows)
-        verdict = self._verdict = ChunkResult(len(chunk.instances))
-        judged = self.weigh(chunk)
+    def compare(self, rows: InstanceRows) -> ChunkResult:
+        """Compare some instances; return what differs and what was left out."""
+        chunk = chunk_of(rows.instances, rows.rows)
+        result = self._result = ChunkResult(len(chunk.instances))
+        compared = self.classify_sets(chunk)
         decisions = decisions_of(self._connection, chunk.instances)
-        verdict.decisions.update(decision.kind for ruled in decisions.values() for decision in ruled)
-        context = [key for key, kept in judged.stored.items() if kept.has_context]
-        groups = derive_groups(judged.sets, decisions, context)
-        rows: list[tuple[str, ...]] = [
-            (kind, "facts", f"{key[0]}/{key[1]}", *key, detail) for kind, key, detail in judged.differing
+        result.decisions.update(decision.kind for made in decisions.values() for decision in made)
+        context = [key for key, stored in compared.stored.items() if stored.has_context]
+        groups = derive_groups(compared.sets, decisions, context)
+        differences: list[tuple[str, ...]] = [
+            (kind, "facts", f"{key[0]}/{key[1]}", *key, detail) for kind, key, detail in compared.differing
         ]
-        rows += self._digests(judged, groups)
-        rows += self._rows(judged, groups)
+        differences += self._digests(compared, groups)
+        differences += self._rows(compared, groups)
         names = ("kind", "what", "id", "instance_uuid", "request_id", "detail")
-        verdict.differences = [dict(zip(names, row, strict=True)) for row in rows]
-        return verdict
+        result.differences = [dict(zip(names, row, strict=True)) for row in differences]
+        return result
 
-    def weigh(self, chunk: InstanceChunk) -> ComparedSets:
+    def classify_sets(self, chunk: InstanceChunk) -> ComparedSets:
         """Tell which sets are wholly inside the range and both sides' retention; the others stay as they are stored."""
-        judged = ComparedSets(chunk, dict(chunk.sets), self._stored(chunk.instances))
-        unlike = {}
-        for key in judged.stored.keys() | chunk.sets.keys():
-            kept, told = judged.stored.get(key), chunk.sets.get(key)
-            if kept is None:
-                self._unstored(judged, key, told or ())
-            elif told is None or pack(told) != kept.packed:
-                facts = unpack(kept.packed)
-                if told is not None or facts:  # a set may have lost its only fact
-                    unlike[key] = facts
-        if unlike:
-            self._weigh_unlike(judged, unlike)
-        return judged
+        compared = ComparedSets(chunk, dict(chunk.sets), self._stored(chunk.instances))
+        differing = {}
+        for key in compared.stored.keys() | chunk.sets.keys():
+            stored_set, expected = compared.stored.get(key), chunk.sets.get(key)
+            if stored_set is None:
+                self._unstored(compared, key, expected or ())
+            elif expected is None or pack(expected) != stored_set.packed:
+                facts = unpack(stored_set.packed)
+                if expected is not None or facts:  # a set may have lost its only fact
+                    differing[key] = facts
+        if differing:
+            self._classify_differing(compared, differing)
+        return compared
 
-    def _unstored(self, judged: ComparedSets, key: SetKey, told: Facts) -> None:
-        if told and max(fact.at for fact in told) < self._horizon.requests_us:
-            judged.left_out.add(key)
-            del judged.sets[key]
-            self._verdict.left_out[EXPIRED] += 1
+    def _unstored(self, compared: ComparedSets, key: SetKey, expected: Facts) -> None:
+        if expected and max(fact.at for fact in expected) < self._horizon.requests_us:
+            compared.left_out.add(key)
+            del compared.sets[key]
+            self._result.left_out[EXPIRED] += 1
         else:
-            judged.differing.append(("missing", key, f"{len(told)} facts are not in the store"))
+            compared.differing.append(("missing", key, f"{len(expected)} facts are not in the store"))
 
-    def _weigh_unlike(self, judged: ComparedSets, unlike: Mapping[SetKey, Facts]) -> None:
+    def _classify_differing(self, compared: ComparedSets, differing: Mapping[SetKey, Facts]) -> None:
         """Tell a set that differs from one that the range or the retention cuts."""
-        told = {key: {fact.event_id: fact for fact in judged.chunk.sets.get(key, ())} for key in unlike}
-        more = [fact.event_id for key, kept in unlike.items() for fact in kept if fact.event_id not in told[key]]
+        expected = {key: {fact.event_id: fact for fact in compared.chunk.sets.get(key, ())} for key in differing}
+        more = [
+            fact.event_id
+            for key, stored_set in differing.items()
+            for fact in stored_set
+            if fact.event_id not in expected[key]
+        ]
         places = {}
         if more:
             found = self._connection.execute(query("load_event_positions"), {"ids": more})
             places = {event_id: (partition, offset) for event_id, partition, offset in found}
-        for key, kept in unlike.items():
-            why = self._why_left_out([f.event_id for f in kept if f.event_id not in told[key]], places)
+        for key, stored_set in differing.items():
+            why = self._why_left_out([f.event_id for f in stored_set if f.event_id not in expected[key]], places)
             if why:
-                judged.left_out.add(key)
-                judged.sets[key] = kept
-                self._verdict.left_out[why] += 1
+                compared.left_out.add(key)
+                compared.sets[key] = stored_set
+                self._result.left_out[why] += 1
                 continue
-            have = {fact.event_id: fact for fact in kept}
-            kind = "different" if told[key] else "extra"
-            judged.differing.append((kind, key, _unlike(told[key], have)))
+            have = {fact.event_id: fact for fact in stored_set}
+            kind = "different" if expected[key] else "extra"
+            compared.differing.append((kind, key, _describe_difference(expected[key], have)))
 
     def _why_left_out(self, more: Iterable[str], places: Mapping[str, tuple[int, int]]) -> str | None:
         why = None
@@ -153,43 +159,49 @@ class SetComparison:
             for instance, request_id, facts, stored, has_context in rows
         }
 
-    def _digests(self, judged: ComparedSets, groups: Iterable[DerivedGroup]) -> list[tuple[str, ...]]:
+    def _digests(self, compared: ComparedSets, groups: Iterable[DerivedGroup]) -> list[tuple[str, ...]]:
         """Compare what later differences would be taken against."""
         have: dict[SetKey, set[StoredRequest]] = defaultdict(set)
-        for key, kept in judged.stored.items():
-            have[key] = {one._replace(announced="") for one in kept.stored if one.outcome}
+        for key, stored_set in compared.stored.items():
+            have[key] = {one._replace(announced="") for one in stored_set.stored if one.outcome}
         wanted: dict[SetKey, set[StoredRequest]] = defaultdict(set)
         for group in groups:
             for one in group.difference.stored:
                 key = (group.instance, one.request_id or "")
                 wanted[key].add(one._replace(announced=""))
         return [
-            ("different", "digest", f"{key[0]}/{key[1]}", *key, "later news would be compared with something else")
-            for key in judged.stored.keys() - judged.left_out
+            (
+                "different",
+                "digest",
+                f"{key[0]}/{key[1]}",
+                *key,
+                "stored digest differs from the derived one; future corrections would be computed wrongly",
+            )
+            for key in compared.stored.keys() - compared.left_out
             if have[key] != wanted[key]
         ]
 
-    def _rows(self, judged: ComparedSets, groups: Iterable[DerivedGroup]) -> list[tuple[str, ...]]:
+    def _rows(self, compared: ComparedSets, groups: Iterable[DerivedGroup]) -> list[tuple[str, ...]]:
         """Compare requests, failures and what stands published with what is derived, in the database."""
         requests, failures, publications = [], [], []
         for group in groups:
-            partition = judged.chunk.partition_of(group.instance)
+            partition = compared.chunk.partition_of(group.instance)
             difference = group.difference
             for record in difference.upsert_requests:
-                if (record.instance_uuid, record.request_id or "") in judged.left_out:
+                if (record.instance_uuid, record.request_id or "") in compared.left_out:
                     continue
                 content = difference.contents[record.request_key]
                 requests.append(request_json(content, len(record.failures), 0, partition))
                 publications.append(_published(record, record, must=record.outcome != IN_PROGRESS))
             for request, failure in difference.upsert_failures:
-                if (request.instance_uuid, request.request_id or "") not in judged.left_out:
+                if (request.instance_uuid, request.request_id or "") not in compared.left_out:
                     failures.append(failure_row(request, failure, partition))
                     publications.append(_published(request, failure, must=True))
-        self._verdict.requests += len(requests)
-        self._verdict.failures += len(failures)
+        self._result.requests += len(requests)
+        self._result.failures += len(failures)
         where = {
-            "instances": judged.chunk.instances,
-            "left_out": [f"{instance}/{request_id}" for instance, request_id in judged.left_out],
+            "instances": compared.chunk.instances,
+            "left_out": [f"{instance}/{request_id}" for instance, request_id in compared.left_out],
         }
         found = [
             *self._compare("request", "compare_requests", as_array(requests), where),
@@ -215,10 +227,10 @@ def _published(request: Any, record: Any, *, must: bool) -> dict[str, Any]:
     }
 
 
-def _unlike(told: Mapping[str, Any], have: Mapping[str, Any]) -> str:
-    missing, extra = len(told.keys() - have.keys()), len(have.keys() - told.keys())
-    changed = sum(have[key] != told[key] for key in told.keys() & have.keys())
-    return f"{missing} facts are missing, {extra} are not in the topic, {changed} are otherwise"
+def _describe_difference(expected: Mapping[str, Any], have: Mapping[str, Any]) -> str:
+    missing, extra = len(expected.keys() - have.keys()), len(have.keys() - expected.keys())
+    changed = sum(have[key] != expected[key] for key in expected.keys() & have.keys())
+    return f"{missing} facts missing, {extra} extra, {changed} changed"
 
 
 __all__ = ["EXPIRED", "OUTSIDE", "UNKEPT", "ComparedSets", "Horizon", "SetComparison", "StoredSet"]

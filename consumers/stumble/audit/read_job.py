@@ -1,34 +1,30 @@
-"""Reading a share of the topic into what is laid down of it: rows for the stage, and for a replay those of `events`."""
+"""Reading a share of the topic into rows for the staging tables and, for a replay, into rows of `events`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from stumble.audit.bounded_executor import BoundedExecutor
 from stumble.audit.stage import staged
 from stumble.audit.topic import DecodingJob, records
 from stumble.audit.unreadable import row_of
-from stumble.audit.worker_pool import merged
 from stumble.store.partitions import days_of_ids
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterator
 
     from stumble.audit.offset_range import OffsetRange
-    from stumble.audit.worker_main import Pipe
-    from stumble.audit.worker_pool import WorkerProcess
     from stumble.settings.kafka import KafkaSettings
 
 
 @dataclass(slots=True)
 class StagedRows:
-    """Some records, ready to be laid down."""
+    """Some records of the topic, ready to be inserted."""
 
-    #: How many were come past, chosen or not.
-    looked_at: int
-    records: int
+    #: How many records were read, chosen or not.
+    read: int
+    #: How many of them are events.
+    events_read: int
     #: Rows of `audit_staged`, in PostgreSQL's binary COPY format.
     staged: bytes
     unreadable: list[dict[str, Any]]
@@ -39,9 +35,9 @@ class StagedRows:
 
 @dataclass(slots=True, frozen=True)
 class ReadJob:
-    """The job of reading a range; with `keys` only records that have one, with `events` their rows too.
+    """What to read of a topic; with `keys` only records that have one of them, with `events` their rows, too.
 
-    Events from before `alone_before` (microseconds) are laid down so that each can be taken out again.
+    Facts of events before `alone_before` (microseconds) get a row each, so that each can be removed again.
     """
 
     kafka: KafkaSettings
@@ -50,37 +46,25 @@ class ReadJob:
     events: bool = False
     alone_before: int = 0
 
-    def work(self, pipe: Pipe) -> None:
-        """Send what is read; while the parent takes it, the next is decoded."""
-        with BoundedExecutor[None]() as sending:
-            for laid in self.laid():
-                sending.submit(partial(pipe.send, laid))
-            for _ in sending.rest():
-                pass
-
-    def laid(self) -> Iterator[StagedRows]:
-        """Read here."""
-        decoding, past, before = DecodingJob(self.kafka), 0, 0
-
-        def look(done: int) -> None:
-            nonlocal past
-            past = done
-
-        for messages in records(self.kafka, self.span, self.keys, look):
-            readings, bad = decoding.readings(messages)
-            rows = b"".join(staged(readings, self.alone_before))
-            laid = StagedRows(past - before, len(readings), rows, [row_of(item) for item in bad])
-            if self.events:
-                laid.events = {reading.event_id: reading.row for reading in reversed(readings)}
-                laid.days = days_of_ids(laid.events)
-            before = past
-            yield laid
+    def shared(self, count: int) -> list[ReadJob]:
+        """Return jobs that read about as much each, of different partitions: at most `count`."""
+        return [replace(self, span=span) for span in self.span.shared(count) if len(span)]
 
 
-def laid_by(job: ReadJob, helpers: Sequence[WorkerProcess]) -> Iterator[StagedRows]:
-    """Read a range here and by `helpers`, each some of its partitions."""
-    mine, *theirs = job.span.shared(1 + len(helpers))
-    busy = [(helper, part) for helper, part in zip(helpers, theirs, strict=True) if len(part)]
-    for helper, part in busy:
-        helper.begin(replace(job, span=part))
-    return merged(replace(job, span=mine).laid(), [helper for helper, _ in busy])
+def read_rows(job: ReadJob) -> Iterator[StagedRows]:
+    """Yield what is read of a range, some records at a time."""
+    decoding, done, before = DecodingJob(job.kafka), 0, 0
+
+    def note(count: int) -> None:
+        nonlocal done
+        done = count
+
+    for messages in records(job.kafka, job.span, job.keys, note):
+        readings, bad = decoding.readings(messages)
+        rows = b"".join(staged(readings, job.alone_before))
+        result = StagedRows(done - before, len(readings), rows, [row_of(item) for item in bad])
+        if job.events:
+            result.events = {reading.event_id: reading.row for reading in reversed(readings)}
+            result.days = days_of_ids(result.events)
+        before = done
+        yield result

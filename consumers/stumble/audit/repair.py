@@ -22,6 +22,7 @@ from stumble.ingest.factsets import FactSet
 from stumble.ingest.fold import Folded, FoldedChange
 from stumble.outcome.derive import derive_sets
 from stumble.outcome.diff import Difference, diff
+from stumble.runtime.gc_pause import gc_paused
 from stumble.store.copying import copy_rows
 from stumble.store.json_rows import as_json
 from stumble.store.partitions import EventPartitions, days_of_ids, id_time_us
@@ -56,7 +57,7 @@ EVENTS, EXTRA, INSTANCES, PUBLISHED, COUNTERS = (
 
 def repair_store(audit: Audit) -> AuditReport:
     """Put right what `audit`, which has run, found; the report says what was done and what still differs."""
-    with audit.pinned_to_cores():
+    with gc_paused():
         return audit.compare_again(Repair(audit).run())
 
 

@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import conninfo, sql
 
-from stumble.audit.bounded_executor import BoundedExecutor
 from stumble.audit.instance_chunks import chunks, decisions_of
 from stumble.audit.offset_range import range_of
-from stumble.audit.read_job import ReadJob, StagedRows, laid_by
-from stumble.audit.replay_writer import Given, ReplayWriter
+from stumble.audit.read_job import ReadJob, StagedRows, read_rows
+from stumble.audit.replay_writer import DecidedRows, derive_statements
 from stumble.audit.snapshot import open_session
 from stumble.audit.stage import StagingTables
-from stumble.audit.worker_pool import WorkerPool, processes_for
+from stumble.audit.workers import Workers, processes_for
+from stumble.ingest.statements import execute_statements
 from stumble.runtime.gc_pause import gc_paused, limit_malloc_arenas
 from stumble.store.adapters import UuidArray
 from stumble.store.connect import StoreUnavailableError, connect, database_label
@@ -81,7 +80,6 @@ class Replay:
         self._topic = settings.kafka.topics.actions
         self._span = range_of(settings.kafka, self._topic, since, until)
         self._processes = processes
-        self._crew = WorkerPool()
         self._partitions = EventPartitions(_FOR_EVER_DAYS)
         self._done = Replayed("")
 
@@ -98,10 +96,8 @@ class Replay:
         migrate(url)
         connection = open_session(url, "stumble-replay")
         try:
-            with gc_paused(), self._crew:
-                self._crew.gather(processes_for(len(self._span), self._processes))
-                with self._crew.cores():
-                    self._build(connection)
+            with gc_paused(), Workers(processes_for(len(self._span), self._processes)) as workers:
+                self._build(connection, workers)
             connection.execute(query("drop_audit_tables"))
             connection.execute("analyze")
             if not alerts:
@@ -111,7 +107,7 @@ class Replay:
         self._done.seconds = time.monotonic() - began
         return self._done
 
-    def _build(self, connection: Connection[Any]) -> None:
+    def _build(self, connection: Connection[Any], workers: Workers) -> None:
         stage = StagingTables(connection)
         with connection.transaction():
             connection.execute("select pg_advisory_xact_lock(hashtext('stumble.replay'))")
@@ -119,27 +115,24 @@ class Replay:
             _require_empty(self._done.url)
             self._take_decisions(connection)
             stage.create()
-            self._read(connection, stage)
-            self._derive(connection)
+            self._read(connection, stage, workers)
+            self._derive(connection, workers)
             self._place(connection)
         self._done.records = stage.records
 
-    def _read(self, connection: Connection[Any], stage: StagingTables) -> None:
+    def _read(self, connection: Connection[Any], stage: StagingTables, workers: Workers) -> None:
         size, done = len(self._span), 0
         job = ReadJob(self._settings.kafka, self._span, events=True)
-        with BoundedExecutor[None]() as storing:
-            for laid in laid_by(job, self._crew.helpers):
-                self._done.unreadable += len(laid.unreadable)
-                storing.submit(partial(self._store, connection, stage, laid))
-                done += laid.looked_at
-                self._on_progress("read", done, size)
-            for _ in storing.rest():
-                pass
+        for rows in workers.stream(read_rows, job.shared(workers.processes)):
+            self._done.unreadable += len(rows.unreadable)
+            self._insert(connection, stage, rows)
+            done += rows.read
+            self._on_progress("read", done, size)
 
-    def _store(self, connection: Connection[Any], stage: StagingTables, laid: StagedRows) -> None:
-        self._partitions.ensure(connection, laid.days)
-        stage.add(laid.staged, laid.records)
-        unique = laid.events
+    def _insert(self, connection: Connection[Any], stage: StagingTables, rows: StagedRows) -> None:
+        self._partitions.ensure(connection, rows.days)
+        stage.add(rows.staged, rows.events_read)
+        unique = rows.events
         with connection.cursor() as cursor:
             known = cursor.execute(query("load_known_events"), {"ids": UuidArray(uuid_array(unique))})
             for (event_id,) in known.fetchall():
@@ -147,23 +140,23 @@ class Replay:
             copy_rows(cursor, "copy_events", list(unique.values()))
         self._done.events += len(unique)
 
-    def _derive(self, connection: Connection[Any]) -> None:
+    def _derive(self, connection: Connection[Any], workers: Workers) -> None:
         for statement in ("analyze_audit_staged", "join_audit_sightings", "choose_all_instances"):
             connection.execute(query(statement))
         connection.execute(query("repair_sightings"), {"patience": 0})
         row = connection.execute("select count(*) from audit_instances").fetchone()
         size = row[0] if row else 0
-        given = (self._given(connection, told) for told in chunks(connection))
-        with ReplayWriter(connection, self._crew.helpers).lanes() as lanes:
-            for one, _ in lanes.run(given):
-                if one is not None:
-                    self._done.instances += len(one.told.instances)
-                    self._on_progress("derived", self._done.instances, size)
+        decided = (self._with_decisions(connection, rows) for rows in chunks(connection))
+        with connection.cursor() as cursor:
+            for item, statements in workers.map(derive_statements, decided):
+                execute_statements(cursor, statements)
+                self._done.instances += len(item.rows.instances)
+                self._on_progress("derived", self._done.instances, size)
 
-    def _given(self, connection: Connection[Any], told: InstanceRows) -> Given:
+    def _with_decisions(self, connection: Connection[Any], rows: InstanceRows) -> DecidedRows:
         if not self._done.decisions:
-            return Given(told, {})
-        return Given(told, decisions_of(connection, told.instances, self._until))
+            return DecidedRows(rows, {})
+        return DecidedRows(rows, decisions_of(connection, rows.instances, self._until))
 
     def _take_decisions(self, connection: Connection[Any]) -> None:
         """Copy what the store has decided up to then; a replay without a store has none."""

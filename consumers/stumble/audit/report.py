@@ -55,7 +55,7 @@ class AuditReport:
         """How many things differ."""
         return sum(count for kinds in self.differences.values() for count in kinds.values())
 
-    def take(self, verdict: ChunkResult) -> None:
+    def add(self, verdict: ChunkResult) -> None:
         """Take in the figures of a verdict."""
         self.instances += verdict.instances
         self.requests += verdict.requests

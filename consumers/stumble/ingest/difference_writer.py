@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from stumble.ingest import factsets
-from stumble.ingest.errors import MissedVersionError
 from stumble.ingest.payload import failure_payload, outcome_payload
 from stumble.ingest.rows import failure_row, request_json
+from stumble.ingest.statements import WriteStatement, execute_statements
 from stumble.outcome.diff import CURRENT, OPEN, Publication
 from stumble.outcome.records import FailureRecord, RequestRecord
 from stumble.store.json_rows import as_array, as_json
-from stumble.store.queries import query
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from psycopg import Cursor
 
@@ -31,18 +30,34 @@ WITHDRAWN = "_withdrawn"
 
 
 def write(cursor: Cursor[Any], folded: Folded, more: Counts) -> None:
-    """Write all that a fold came to, and `more` counts; raises `MissedVersionError` when other hands wrote a row."""
-    factsets.save(cursor, folded.loaded.sets.values())
-    _write_failures(cursor, folded.changes)
-    _write_requests(cursor, folded.changes)
-    _count(cursor, folded.changes, more)
-    _publish(cursor, folded.changes)
+    """Write what a fold changes, and `more` counts; raises `MissedVersionError` when another writer changed a row."""
+    execute_statements(cursor, statements_of(folded, more))
 
 
-def _write_requests(cursor: Cursor[Any], changes: Sequence[FoldedChange]) -> None:
-    gone = [key for change in changes for key in change.difference.delete_requests]
-    if gone:
-        cursor.execute(query("delete_requests"), {"keys": gone})
+def statements_of(folded: Folded, more: Counts) -> Iterator[WriteStatement]:
+    """Yield the statements that write what a fold changes, and `more` counts."""
+    yield from factsets.save_statements(folded.loaded.sets.values())
+    yield from _failure_statements(folded.changes)
+    yield from _request_statements(folded.changes)
+    yield from _counter_statements(folded.changes, more)
+    yield from _publication_statements(folded.changes)
+
+
+def _failure_statements(changes: Sequence[FoldedChange]) -> Iterator[WriteStatement]:
+    if ids := [key for change in changes for key in change.difference.delete_failures]:
+        yield WriteStatement("delete_failures", {"ids": ids})
+    rows = [
+        failure_row(request, failure, change.partition)
+        for change in changes
+        for request, failure in change.difference.upsert_failures
+    ]
+    if rows:
+        yield WriteStatement("save_failures", {"rows": as_json(rows)})
+
+
+def _request_statements(changes: Sequence[FoldedChange]) -> Iterator[WriteStatement]:
+    if keys := [key for change in changes for key in change.difference.delete_requests]:
+        yield WriteStatement("delete_requests", {"keys": keys})
     rows = [
         request_json(
             change.difference.contents[record.request_key],
@@ -54,27 +69,10 @@ def _write_requests(cursor: Cursor[Any], changes: Sequence[FoldedChange]) -> Non
         for record in change.difference.upsert_requests
     ]
     if rows:
-        cursor.execute(query("save_requests"), {"rows": as_array(rows)})
-        if cursor.rowcount != len(rows):
-            raise MissedVersionError(f"{len(rows) - cursor.rowcount} requests were written by other hands.")
+        yield WriteStatement("save_requests", {"rows": as_array(rows)}, len(rows), "requests")
 
 
-def _write_failures(cursor: Cursor[Any], changes: Sequence[FoldedChange]) -> None:
-    gone = [key for change in changes for key in change.difference.delete_failures]
-    rows = [
-        failure_row(request, failure, change.partition)
-        for change in changes
-        for request, failure in change.difference.upsert_failures
-    ]
-    if not gone and not rows:
-        return
-    if gone:
-        cursor.execute(query("delete_failures"), {"ids": gone})
-    if rows:
-        cursor.execute(query("save_failures"), {"rows": as_json(rows)})
-
-
-def _count(cursor: Cursor[Any], changes: Sequence[FoldedChange], more: Counts) -> None:
+def _counter_statements(changes: Sequence[FoldedChange], more: Counts) -> Iterator[WriteStatement]:
     net: dict[tuple[int, tuple[str, ...]], tuple[int, int]] = {}
     for change in changes:
         for counter, (entered, left) in change.difference.counter_deltas.items():
@@ -93,10 +91,10 @@ def _count(cursor: Cursor[Any], changes: Sequence[FoldedChange], more: Counts) -
         if value
     ]
     if rows:
-        cursor.execute(query("add_counters"), {"rows": as_json(rows)})
+        yield WriteStatement("add_counters", {"rows": as_json(rows)})
 
 
-def _publish(cursor: Cursor[Any], changes: Sequence[FoldedChange]) -> None:
+def _publication_statements(changes: Sequence[FoldedChange]) -> Iterator[WriteStatement]:
     rows: list[dict[str, Any]] = []
     for change in changes:
         rows.extend(
@@ -104,7 +102,7 @@ def _publish(cursor: Cursor[Any], changes: Sequence[FoldedChange]) -> None:
             for place, publication in enumerate(change.difference.publications)
         )
     if rows:
-        cursor.execute(query("add_publications"), {"rows": as_json(rows)})
+        yield WriteStatement("add_publications", {"rows": as_json(rows)})
 
 
 def _publication_row(publication: Publication, change: FoldedChange, ordinal: int) -> dict[str, Any]:

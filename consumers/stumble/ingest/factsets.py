@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from stumble.ingest.errors import MissedVersionError, NulTextError
+from stumble.ingest.errors import NulTextError
+from stumble.ingest.statements import WriteStatement
 from stumble.outcome.diff import StoredRequest, pack_stored, unpack_stored
 from stumble.outcome.facts import Fact, has_context, pack, union, unpack
 from stumble.store.adapters import ByteaArray
@@ -14,7 +15,7 @@ from stumble.store.json_rows import as_json
 from stumble.store.queries import query
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from psycopg import Cursor
 
@@ -110,24 +111,23 @@ def load_instances(cursor: Cursor[Any], owners: Mapping[str, int]) -> LoadedFact
     return loaded
 
 
-def save(cursor: Cursor[Any], sets: Iterable[FactSet]) -> None:
-    """Write changed sets; raises `MissedVersionError` when one has moved on since it was read."""
+def save_statements(sets: Iterable[FactSet]) -> Iterator[WriteStatement]:
+    """Yield the statement that writes changed sets, if any; a set with a newer version in the store is not written.
+
+    Raises `NulTextError`.
+    """
     changed = [fact_set for fact_set in sets if fact_set.changed]
     if not changed:
         return
     packed = [pack(item.facts) for item in changed]
     if any(_NUL in item for item in packed):
         raise NulTextError("A fact holds a NUL, which PostgreSQL's text can't.")
-    cursor.execute(
-        query("save_fact_sets"),
-        {
-            "rows": as_json([_row(item) for item in changed]),
-            "facts": ByteaArray(bytea_array(packed)),
-            "stored": ByteaArray(bytea_array([pack_stored(item.stored) for item in changed])),
-        },
-    )
-    if cursor.rowcount != len(changed):
-        raise MissedVersionError(f"{len(changed) - cursor.rowcount} fact sets were written by other hands.")
+    parameters = {
+        "rows": as_json([_row(item) for item in changed]),
+        "facts": ByteaArray(bytea_array(packed)),
+        "stored": ByteaArray(bytea_array([pack_stored(item.stored) for item in changed])),
+    }
+    yield WriteStatement("save_fact_sets", parameters, len(changed), "fact sets")
 
 
 def _row(item: FactSet) -> dict[str, Any]:
