@@ -1,4 +1,4 @@
 """The alerter: publishes failures, outcomes and corrections; evaluates alert rules and informs receivers.
 
-Start reading at ``alerter``. Imports ``metrics``, ``outcome``, ``runtime``, ``settings``, ``store``, ``wire``.
+Start reading at ``build``. Imports ``metrics``, ``outcome``, ``runtime``, ``settings``, ``store``, ``wire``.
 """

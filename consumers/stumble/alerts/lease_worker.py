@@ -1,126 +1,122 @@
-"""A thread that works under a lease with a connection of its own, and waits for a store that is away."""
+"""A thread that works while it holds a lease, with a connection of its own."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 
 from stumble.alerts.lease import Lease, LeaseLostError
 from stumble.runtime.state_log import StateLog
+from stumble.runtime.worker import Worker
 from stumble.store.connect import StoreError, connect
 from stumble.store.version import require_current
 
 if TYPE_CHECKING:
     from psycopg import Connection
 
-_STANDBY = 1.0
-_LONGEST_BACKOFF = 5.0
-_STUCK_AFTER = 120.0
+_STANDBY_SECONDS = 1.0
+_STUCK_SECONDS = 120.0
 
 
-class LeaseWorker(threading.Thread, ABC):
-    """Calls `work` again and again while it holds the lease, until `stop` is set; one at a time over all alerters."""
+class LeaseWorker(Worker):
+    """Calls `work` again and again while it holds the lease `name`: one at a time over all alerters."""
 
-    def __init__(self, name: str, url: str, stop: threading.Event, lease_seconds: float) -> None:
-        super().__init__(name=name, daemon=True)
+    #: Errors of what it writes to, beside the store: reported and retried with the same connection and lease.
+    receiver_errors: tuple[type[Exception], ...] = ()
+
+    def __init__(self, name: str, url: str, stopping: threading.Event, lease_seconds: float) -> None:
+        super().__init__(name, logging.getLogger(f"stumble.{name}"), stopping)
         self.lease = Lease(name, lease_seconds)
-        self.log = logging.getLogger(f"stumble.{name}")
-        self.notices = StateLog(self.log)
+        self.state_log = StateLog(self.log)
         self._url = url
-        self._stop_asked = stop
         self._connection: Connection[Any] | None = None
-        self._begun = False
-        self.progressed = time.monotonic()
+        self._is_active = False
+        self._fault = ""
+        self._progressed_at = time.monotonic()
 
     @abstractmethod
     def begin(self, connection: Connection[Any]) -> None:
-        """Take up the work: the lease has just come to us."""
+        """Prepare for `work`: the lease was just acquired."""
 
     @abstractmethod
     def work(self, connection: Connection[Any]) -> float:
-        """Do a little; return the seconds to wait before the next time."""
+        """Do a little; return the seconds to wait before the next call."""
 
     def stand_by(self) -> None:
-        """Another one works now: take back what only the one who works may say."""
+        """Withdraw what only the active worker may report: another one holds the lease."""
+
+    def note_progress(self) -> None:
+        """Note that the worker is not stuck."""
+        self._progressed_at = time.monotonic()
 
     def live(self) -> tuple[bool, str]:
-        """Tell whether the thread lives and turns; what is wrong outside is no reason to be restarted."""
-        if self.notices:
-            return True, self.notices.current()[0]
-        still = time.monotonic() - self.progressed
-        if self.ident is not None and (not self.is_alive() or still > _STUCK_AFTER):
-            return False, f"{self.name} stand still for {still:.0f} s"
-        return True, f"{self.name} turn"
+        """Return whether the thread makes progress; a store or receiver that is down is no reason to restart it."""
+        if self._fault:
+            return True, self._fault
+        seconds = time.monotonic() - self._progressed_at
+        if self.ident is not None and (not self.is_alive() or seconds > _STUCK_SECONDS):
+            return False, f"{self.name}: no progress for {seconds:.0f} s"
+        return True, "active" if self._is_active else "standing by"
 
-    @abstractmethod
-    def close(self) -> None:
-        """Let go of everything but the store."""
+    def ready(self) -> tuple[bool, str]:
+        """Return whether the store and what is written to answer."""
+        return not self._fault, self._fault or ("active" if self._is_active else "standing by")
 
-    def run(self) -> None:
-        """Work until told to stop."""
-        failures = 0
-        while not self._stop_asked.is_set():
-            try:
-                pause = self._turn()
-                failures = 0
-                self.notices.over("trouble", "The store answers again.")
-            except LeaseLostError:
-                self.lease.lose()
-                self._rest()
-                pause = 0.0
-            except (StoreError, psycopg.Error) as error:
-                failures += 1
-                pause = min(_LONGEST_BACKOFF, 0.2 * 2 ** min(failures, 6))
-                self._away(error)
-            except Exception as error:
-                # A thread that is gone would be missed by nobody: say it with all there is, and try again.
-                pause = _LONGEST_BACKOFF
-                self.log.exception("An error that should not be; %s wait and try again.", self.name)
-                self._away(error)
-            self._stop_asked.wait(pause)
-        self._leave()
-
-    def _turn(self) -> float:
+    def run_once(self) -> float:
+        """Acquire or renew the lease, then work."""
         if self._connection is None or self._connection.closed:
             require_current(self._url)
             self._connection = connect(self._url, application=f"stumble-{self.name}")
-        if not self.lease.held(self._connection):
-            self._rest()
-            self.progressed = time.monotonic()
-            return _STANDBY
-        if not self._begun:
-            self.begin(self._connection)
-            self._begun = True
-        pause = self.work(self._connection)
-        self.progressed = time.monotonic()
+        if self.lease.held(self._connection):
+            if not self._is_active:
+                self.begin(self._connection)
+                self._is_active = True
+            pause = self.work(self._connection)
+        else:
+            self._deactivate()
+            pause = _STANDBY_SECONDS
+        self.note_progress()
+        self._fault = ""
+        self.state_log.over("fault", f"{self.name.capitalize()}: working again.")
         return pause
 
-    def _rest(self) -> None:
-        if self._begun:
-            self._begun = False
-            self.stand_by()
-
-    def _away(self, error: Exception) -> None:
+    def on_error(self, error: Exception) -> None:
+        """Report an outage once; give up the lease and the connection, unless only a receiver is down."""
+        if isinstance(error, LeaseLostError):
+            self.log.warning("%s", error)
+            self.lease.lose()
+            self._deactivate()
+            return
         lines = str(error).strip().splitlines() or [type(error).__name__]
-        self.notices.say("trouble", f"{lines[0]} {self.name.capitalize()} wait, nothing is lost.")
+        self._fault = lines[0]
+        self.state_log.say("fault", f"{lines[0]} {self.name.capitalize()} wait; nothing is lost.")
+        if isinstance(error, self.receiver_errors):
+            return
+        if not isinstance(error, (StoreError, psycopg.Error)):
+            super().on_error(error)
         if self._connection is not None:
             self._connection.close()
             self._connection = None
-        self._rest()
+        self._deactivate()
         self.lease.lose()
 
-    def _leave(self) -> None:
-        self.close()
+    def close(self) -> None:
+        """Release the lease, so that another worker takes over at once, and close the connection."""
         if self._connection is None or self._connection.closed:
             return
         try:
-            if self._begun:
+            if self._is_active:
                 self.lease.leave(self._connection)
             self._connection.close()
         except psycopg.Error:
-            self.log.warning("The store is away: the lease of %s ends by itself.", self.name)
+            self.log.warning("The store does not answer: the lease of %s expires by itself.", self.name)
+
+    def _deactivate(self) -> None:
+        if self._is_active:
+            self._is_active = False
+            self.stand_by()

@@ -17,7 +17,6 @@ from stumble.alerts.publications import PublicationCursor
 from stumble.alerts.receivers.alertmanager import Alertmanager, AlertmanagerError
 from stumble.alerts.rules import RulesError, load_rules
 from stumble.metrics import definitions as d
-from stumble.metrics.process import ProcessMetrics
 from stumble.runtime.timers import Timers
 from stumble.store.queries import query
 
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
     from stumble.alerts.settings import AlertSettings
+    from stumble.metrics.process import ProcessMetrics
 
 _BATCH = 1000
 _IDLE = 0.05
@@ -43,17 +43,17 @@ class Pusher(LeaseWorker):
         self,
         url: str,
         settings: AlertSettings,
-        stop: threading.Event,
+        metrics: ProcessMetrics,
+        stopping: threading.Event,
         lease_seconds: float = SECONDS,
-        metrics: ProcessMetrics | None = None,
     ) -> None:
-        super().__init__("alerts", url, stop, lease_seconds)
+        super().__init__("alerts", url, stopping, lease_seconds)
         self._settings = settings
         self._engine = RuleEngine(load_rules(settings.rules))
         self._read_at = self._modified()
         self._changes = AlertMessages(settings.public_url)
         self._feed = PublicationCursor(self.lease)
-        self._metrics = metrics or ProcessMetrics("alerter")
+        self._metrics = metrics
         self._metrics.gauge(d.RULES_VALID).set(1)
         self._alertmanager = Alertmanager(settings, self._metrics)
         self._timers = Timers()
@@ -90,18 +90,19 @@ class Pusher(LeaseWorker):
             self._metrics.gauge(d.ALERTS_FIRING).labels(severity).set(firing.get(severity, 0))
 
     def close(self) -> None:
-        """Close the connections to Alertmanager."""
+        """Close the connections to Alertmanager and to the store."""
         self._alertmanager.close()
+        super().close()
 
     def _post_alerts(self, connection: Connection[Any]) -> None:
         if not self._timers.past("alertmanager"):
             return
         try:
             self._alertmanager.post_due(connection, self._engine.rules)
-            self.notices.over("alertmanager", "Alertmanager takes alerts again.")
+            self.state_log.over("alertmanager", "Alertmanager accepts alerts again.")
         except AlertmanagerError as error:
             self._timers.put_off("alertmanager", _AWAY_FOR)
-            self.notices.say("alertmanager", str(error))
+            self.state_log.say("alertmanager", str(error))
 
     def _reload(self) -> None:
         """Take new rules when the file changes; keep the old ones while the new ones are wrong."""
@@ -113,10 +114,10 @@ class Pusher(LeaseWorker):
         except RulesError as error:
             self._metrics.gauge(d.RULES_VALID).set(0)
             said = "; ".join(error.mistakes)
-            self.log.error("%s: %s. The rules from before hold on.", self._settings.rules, said)  # noqa: TRY400
+            self.log.error("%s: %s. The rules read before stay in force.", self._settings.rules, said)  # noqa: TRY400
         else:
             self._metrics.gauge(d.RULES_VALID).set(1)
-            self.log.info("Read %d rules anew.", len(self._engine.rules.rule))
+            self.log.info("Read %d rules again.", len(self._engine.rules.rule))
 
     def _modified(self) -> int:
         try:

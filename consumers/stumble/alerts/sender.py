@@ -9,7 +9,6 @@ from stumble.alerts.lease import SECONDS
 from stumble.alerts.lease_worker import LeaseWorker
 from stumble.alerts.receivers.webhooks import Webhooks
 from stumble.metrics import definitions as d
-from stumble.metrics.process import ProcessMetrics
 from stumble.runtime.timers import Timers
 from stumble.store.queries import query
 
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
     from stumble.alerts.settings import AlertSettings
+    from stumble.metrics.process import ProcessMetrics
 
 _IDLE = 0.05
 _LOOK_EVERY = 5.0
@@ -29,12 +29,12 @@ class WebhookSender(LeaseWorker):
         self,
         url: str,
         settings: AlertSettings,
-        stop: threading.Event,
+        metrics: ProcessMetrics,
+        stopping: threading.Event,
         lease_seconds: float = SECONDS,
-        metrics: ProcessMetrics | None = None,
     ) -> None:
-        super().__init__("webhooks", url, stop, lease_seconds)
-        self._metrics = metrics or ProcessMetrics("alerter")
+        super().__init__("webhooks", url, stopping, lease_seconds)
+        self._metrics = metrics
         self._webhooks = Webhooks(settings, metrics=self._metrics)
         self._timers = Timers()
 
@@ -57,5 +57,6 @@ class WebhookSender(LeaseWorker):
         self._metrics.gauge(d.WEBHOOK_LAG).set(oldest)
 
     def close(self) -> None:
-        """End the threads and the connections to subscribers."""
+        """End the threads and the connections to subscribers, and the session with the store."""
         self._webhooks.close()
+        super().close()

@@ -8,7 +8,6 @@ of its own, so that reading and writing events never wait for it.
 from __future__ import annotations
 
 import logging
-import threading
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -19,6 +18,7 @@ from stumble.clock.producers import ProducerReport, ProducerReports, ProducerSta
 from stumble.clock.wall_clock import WallClock
 from stumble.ingest.decisions import DecisionJob
 from stumble.outcome.deadlines import deadlines
+from stumble.runtime.worker import Worker
 from stumble.store.connect import StoreError, connect
 from stumble.store.queries import query
 
@@ -38,7 +38,7 @@ _REFUSED_SECONDS = 60.0
 _OVERLAP_US = 10_000_000
 
 
-class Clock(threading.Thread):
+class Clock(Worker):
     """Finds requests to decide upon in the partitions in hand.
 
     ``end_offsets`` asks the broker for the ends of logs (partition to next offset; None without an answer).
@@ -52,7 +52,7 @@ class Clock(threading.Thread):
         application: str,
         wall_clock: WallClock | None = None,
     ) -> None:
-        super().__init__(name="clock", daemon=True)
+        super().__init__("clock", LOG)
         self._url = url
         self._settings = settings
         self._deadlines = deadlines(settings.deadlines)
@@ -70,7 +70,6 @@ class Clock(threading.Thread):
         self._waiting_findings: list[ClockFinding] = []
         self._deciding: list[ClockFinding] = []
         self._waiting = False
-        self._ending = threading.Event()
         self._connection: Connection[Any] | None = None
 
     # Called by the thread that reads and writes events -----------------------------------------------
@@ -105,25 +104,26 @@ class Clock(threading.Thread):
         self._deciding = []
         self._waiting = False
 
-    def end(self) -> None:
-        """End the thread."""
-        self._ending.set()
-
     # The thread's own --------------------------------------------------------------------------------
 
-    def run(self) -> None:
-        """Look until ended; wait for a store or broker that is away."""
-        while not self._ending.wait(self._settings.look_every):
-            try:
-                self.look()
-            except (StoreError, psycopg.OperationalError):
-                self._hang_up()  # the writer tells
-            except psycopg.Error as error:
-                LOG.warning("The clock can't look into the store and tries again: %s", error)
-                self._hang_up()
-            except Exception as error:  # noqa: BLE001  # a clock that stands still would be silence about silence
-                LOG.warning("The clock met %s and looks again: %s", type(error).__name__, error)
-        self._hang_up()
+    def run_once(self) -> float:
+        """Look once."""
+        self.look()
+        return self._settings.look_every
+
+    def on_error(self, error: Exception) -> None:
+        """Look again with a new session: if this thread ended, stalls would go undetected."""
+        if isinstance(error, psycopg.Error) and not isinstance(error, psycopg.OperationalError):
+            LOG.warning("The clock can't read the store and tries again: %s", error)
+        elif not isinstance(error, (StoreError, psycopg.Error)):  # an outage is logged by the writer
+            super().on_error(error)
+        self.close()
+
+    def close(self) -> None:
+        """Close the session with the store."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
     def look(self) -> None:
         """Look once; raises psycopg's errors and `StoreError` when the store is away."""
@@ -225,8 +225,3 @@ class Clock(threading.Thread):
         if self._connection is None or self._connection.closed:
             self._connection = connect(self._url, application=self._application)
         return self._connection
-
-    def _hang_up(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None

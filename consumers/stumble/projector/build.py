@@ -8,7 +8,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from stumble.clock.clock import Clock
 from stumble.clock.wall_clock import WallClock
@@ -37,15 +37,8 @@ from stumble.store.partitions import EventPartitions
 
 if TYPE_CHECKING:
     from stumble.projector.settings import ProjectorSettings
+    from stumble.runtime.worker import Worker
     from stumble.settings.base import Settings
-
-
-class Background(Protocol):
-    """A thread that works beside the loop."""
-
-    def start(self) -> None: ...  # noqa: D102
-    def end(self) -> None: ...  # noqa: D102
-    def join(self, timeout: float | None = None) -> None: ...  # noqa: D102
 
 
 @dataclass(slots=True)
@@ -54,7 +47,7 @@ class ProjectorService:
 
     projector: Projector
     maintenance: Maintenance
-    background: Sequence[Background]
+    background: Sequence[Worker]
     health: ProjectorHealth
     core: int | None
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from typing import TYPE_CHECKING
 
 import psycopg
 
+from stumble.runtime.timers import Timers
+from stumble.runtime.worker import Worker
 from stumble.store.connect import StoreError, StoreUnavailableError, connect
 from stumble.store.partitions import EventPartitions
 from stumble.store.retention import expire
@@ -26,7 +27,7 @@ _COUNT_SECONDS = 15.0
 _WAIT_SECONDS = 1.0
 
 
-class Maintenance(threading.Thread):
+class Maintenance(Worker):
     """Maintains the store every five minutes, in a session of its own, and counts dead letters every 15 seconds."""
 
     def __init__(
@@ -38,7 +39,7 @@ class Maintenance(threading.Thread):
         health: ProjectorHealth,
         state_log: StateLog,
     ) -> None:
-        super().__init__(name="maintenance", daemon=True)
+        super().__init__("maintenance", LOG)
         self._url = url
         self._settings = settings
         self._application = application
@@ -46,7 +47,8 @@ class Maintenance(threading.Thread):
         self._health = health
         self._state_log = state_log
         self._partitions = EventPartitions(settings.events_days)
-        self._ending = threading.Event()
+        self._timers = Timers()
+        self._timers.put_off("maintain", _MAINTENANCE_SECONDS)
 
     def wait_for_store(self, stop: threading.Event) -> bool:
         """Wait until the store answers and has this program's version; False if `stop` is set before."""
@@ -65,18 +67,12 @@ class Maintenance(threading.Thread):
                 self._health.store_up()
                 return True
 
-    def run(self) -> None:
-        """Work until ended."""
-        due = time.monotonic() + _MAINTENANCE_SECONDS
-        self._count()
-        while not self._ending.wait(_COUNT_SECONDS):
-            self._count()
-            if time.monotonic() >= due:
-                due += _MAINTENANCE_SECONDS
-                self._maintain()
-
-    def _count(self) -> None:
+    def run_once(self) -> float:
+        """Count dead letters; maintain the store where it is time."""
         self._health.dead_letters(self._dead_letter_count.records())
+        if self._timers.due("maintain", _MAINTENANCE_SECONDS):
+            self._maintain()
+        return _COUNT_SECONDS
 
     def _maintain(self) -> None:
         try:
@@ -87,7 +83,3 @@ class Maintenance(threading.Thread):
             return  # the writer logs this
         except psycopg.Error as error:
             LOG.warning("Maintenance of the store failed and is tried again in five minutes: %s", error)
-
-    def end(self) -> None:
-        """End the thread."""
-        self._ending.set()

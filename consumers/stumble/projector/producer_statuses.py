@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import threading
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 
 from stumble.kafka.consumer import ReadFromBeginning, TopicConsumer
+from stumble.runtime.worker import Worker
 from stumble.store.connect import StoreError, connect
 from stumble.store.json_rows import as_json
 from stumble.store.queries import query
@@ -30,29 +30,29 @@ _POLL = 0.5
 _PAUSE = 2.0
 
 
-class ProducerStatusReader(threading.Thread):
+class ProducerStatusReader(Worker):
     """Reads `ProducerStatus`; one projector of the group has the topic's partition."""
 
     def __init__(self, settings: Settings, group: str, resolve_id: Callable[[int], str] | None) -> None:
-        super().__init__(name="statuses", daemon=True)
+        super().__init__("statuses", LOG)
         self._url = settings.database_url.get_secret_value()
         self._decoder = Decoder(PRODUCER_STATUS, resolve_id)
         self._consumer = TopicConsumer(settings.kafka, settings.kafka.topics.producers, f"{group}-producers")
-        self._ending = threading.Event()
         self._unsaved: dict[tuple[str, str], dict[str, Any]] = {}
 
     def run(self) -> None:
-        """Read until ended."""
+        """Join the group, then read until told to end."""
         self._consumer.subscribe(ReadFromBeginning())
-        while not self._ending.is_set():
-            self._take_statuses(self._consumer.poll(_LIMIT, _POLL))
-            if self._unsaved and not self._save():
-                self._ending.wait(_PAUSE)
-        self._consumer.close()
+        super().run()
 
-    def end(self) -> None:
-        """End the thread."""
-        self._ending.set()
+    def run_once(self) -> float:
+        """Read some statuses and store them."""
+        self._take_statuses(self._consumer.poll(_LIMIT, _POLL))
+        return _PAUSE if self._unsaved and not self._save() else 0.0
+
+    def close(self) -> None:
+        """Leave the group."""
+        self._consumer.close()
 
     def _take_statuses(self, messages: Iterable[Message]) -> None:
         for message in messages:

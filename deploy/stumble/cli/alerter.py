@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import typer
 
-from stumble.alerts.alerter import Alerter
-from stumble.alerts.pusher import Pusher
-from stumble.alerts.sender import WebhookSender
+from stumble.alerts.build import build_alerter
 from stumble.alerts.settings import AlertSettings
 from stumble.cli.ask import examples
 from stumble.cli.roles import DatabaseOption, MetricsPortOption, settings_of, stopping
 from stumble.metrics.process import serve
 
 app = typer.Typer(add_completion=False)
-_END_SECONDS = 10.0
 
 
 @app.command(epilog=examples("stumble alerter", "stumble alerter --metrics-port 8688"))
@@ -27,23 +24,9 @@ def alerter(*, database_url: DatabaseOption = None, metrics_port: MetricsPortOpt
     delivered again. Start two: one is active, the other takes over within ten seconds.
     """
     settings = settings_of(database_url, metrics_port)
-    stop = stopping()
-    role = Alerter(settings)
-    alert_settings = AlertSettings()
-    url = settings.database_url.get_secret_value()
-    threads = [
-        Pusher(url, alert_settings, stop, metrics=role.metrics),
-        WebhookSender(url, alert_settings, stop, metrics=role.metrics),
-    ]
-
-    def live() -> tuple[bool, str]:
-        return next((said for said in (thread.live() for thread in threads) if not said[0]), role.live())
-
+    service = build_alerter(settings, AlertSettings(), stopping())
     if settings.metrics_port is not None:
-        port = serve(settings.metrics_host, settings.metrics_port, role.metrics.registry, live, role.ready)
+        registry = service.metrics.registry
+        port = serve(settings.metrics_host, settings.metrics_port, registry, service.live, service.ready)
         typer.echo(f"Metrics and health on http://{settings.metrics_host}:{port}/metrics")
-    for thread in threads:
-        thread.start()
-    role.run(stop)
-    for thread in threads:
-        thread.join(_END_SECONDS)
+    service.run()

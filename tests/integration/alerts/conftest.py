@@ -13,6 +13,7 @@ import pytest
 from stumble.alerts.pusher import Pusher
 from stumble.alerts.sender import WebhookSender
 from stumble.alerts.settings import AlertSettings
+from stumble.metrics.process import ProcessMetrics
 from stumble.store.connect import connect
 from stumble.store.migrate import migrate
 
@@ -86,9 +87,10 @@ def alerting(url, *, webhooks=False, **settings):
     stop = threading.Event()
     # What fires ends by itself in Alertmanager four intervals after it was told last: none of them may be missed.
     told = AlertSettings(**{"resend_seconds": 30, "calm_seconds": 0.5, **settings})
-    threads = [Pusher(url, told, stop, lease_seconds=2)]
+    metrics = ProcessMetrics("alerter")
+    threads = [Pusher(url, told, metrics, stop, lease_seconds=2)]
     if webhooks:
-        threads.append(WebhookSender(url, told, stop, lease_seconds=2))
+        threads.append(WebhookSender(url, told, metrics, stop, lease_seconds=2))
     for thread in threads:
         thread.start()
     try:

@@ -234,7 +234,7 @@ def test_rules_are_read_anew_and_wrong_ones_change_nothing(store, link, tmp_path
     rules.write_text('[[rule]]\nname = "first"\non = "problem"\n')
     with alerting(store, rules=rules):
         rewrite(rules, "[[rule]]\nname = 3\n")
-        eventually(lambda: "The rules from before hold on" in caplog.text)
+        eventually(lambda: "The rules read before stay in force" in caplog.text)
         assert f"{rules}: line 1: on: is missing; line 2: name: Input should be a valid string." in caplog.text
         rules.unlink()
         eventually(lambda: f"{rules}: it can't be read: No such file or directory. The rules from" in caplog.text)

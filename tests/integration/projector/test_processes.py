@@ -92,7 +92,7 @@ def test_the_database_restarts_in_the_middle(kafka, own_postgres):
         own_postgres.start()
         world.settle(events)
         assert world.said(process).count("Reading pauses") == 1
-        assert "reading goes on" in world.said(process)
+        assert "reading continues" in world.said(process)
     finally:
         world.stop()
 
