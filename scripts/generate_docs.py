@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import re
@@ -42,9 +41,9 @@ def cli() -> str:
     """Return the reference of all commands."""
     import typer  # noqa: PLC0415
     from typer.cli import get_docs_for_click  # noqa: PLC0415
-    from typer.main import get_command  # noqa: PLC0415
 
     from stumble.cli.commands import COMMANDS  # noqa: PLC0415
+    from stumble.cli.group import load_command  # noqa: PLC0415
 
     parts = ["# The command line\n", "Written by `make docs` from the commands themselves.\n"]
     section = ""
@@ -52,13 +51,7 @@ def cli() -> str:
         if command.section != section:
             section = command.section
             parts.append(f"## {section}\n")
-        module, _, attribute = command.target.partition(":")
-        target = getattr(importlib.import_module(module), attribute)
-        if not isinstance(target, typer.Typer):
-            app = typer.Typer(add_completion=False)
-            app.command(help=target.__doc__)(target)
-            target = app
-        found = get_command(target)
+        found = load_command(command)
         name = f"stumble {command.name}"
         text = get_docs_for_click(obj=found, ctx=typer.Context(found), name=name, indent=2)
         parts.append(_examples(re.sub(r"^\* `--help`.*\n", "", text, flags=re.MULTILINE)).strip() + "\n")

@@ -6,13 +6,11 @@ Nothing but the standard library is imported here: the base install, which is wh
 from __future__ import annotations
 
 import difflib
-import importlib
 import importlib.metadata
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from stumble.cli.commands import COMMANDS, LazyCommand
 from stumble.runtime.explain import explain
@@ -21,23 +19,27 @@ from stumble.wire.errors import StumbleError
 __all__ = ["run"]
 
 _FAILED, _USAGE, _INTERRUPTED = 1, 2, 130
+#: Set by the shell when it asks for completions (typer's convention).
+_COMPLETE = "_STUMBLE_COMPLETE"
 
 
 def run(argv: Sequence[str], commands: Sequence[LazyCommand] = COMMANDS) -> int:
     """Run ``stumble ARGV`` and return its exit status."""
-    known = {command.name: command for command in commands}
+    table = {command.name: command for command in commands}
+    if os.environ.get(_COMPLETE):
+        return _guarded([], table)
     if not argv or argv[0] in {"-h", "--help", "help"}:
         return _show(_help(commands))
     if argv[0] in {"-V", "--version", "version"}:
         return _show(f"stumble {_version()}\n")
-    if argv[0] not in known:
-        return _complain(f"there is no command {argv[0]!r}{_hint(argv[0], list(known))}; see: stumble --help", _USAGE)
-    return _guarded(known[argv[0]], argv[1:])
+    if argv[0] not in table:
+        return _complain(f"there is no command {argv[0]!r}{_hint(argv[0], list(table))}; see: stumble --help", _USAGE)
+    return _guarded(argv, table)
 
 
-def _guarded(command: LazyCommand, argv: Sequence[str]) -> int:
+def _guarded(argv: Sequence[str], table: Mapping[str, LazyCommand]) -> int:
     try:
-        return _call(command, argv)
+        return _call(argv, table)
     except KeyboardInterrupt:
         return _INTERRUPTED
     except BrokenPipeError:  # the reader of our output has seen enough
@@ -49,37 +51,25 @@ def _guarded(command: LazyCommand, argv: Sequence[str]) -> int:
         return _complain(explain(error), _FAILED)
 
 
-def _call(command: LazyCommand, argv: Sequence[str]) -> int:
-    click_command = _load(command)
+def _call(argv: Sequence[str], table: Mapping[str, LazyCommand]) -> int:
     try:
-        click_command(list(argv), prog_name=f"stumble {command.name}")
+        from stumble.cli.group import LazyGroup  # noqa: PLC0415  # typer is an extra
+
+        LazyGroup(table)(list(argv), prog_name="stumble")
     except SystemExit as stop:
         if stop.code is None or isinstance(stop.code, int):
             return stop.code or 0
         return _complain(str(stop.code), _FAILED)
-    return 0
-
-
-def _load(command: LazyCommand) -> Callable[..., Any]:
-    module, _, attribute = command.target.partition(":")
-    try:
-        import typer  # noqa: PLC0415  # an extra
-        from typer.main import get_command  # noqa: PLC0415
-
-        target = getattr(importlib.import_module(module), attribute)
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
-        if missing == "stumble":
+        if missing == "stumble" or not argv:
             raise
+        command = table[argv[0]]
         raise StumbleError(
             f"`stumble {command.name}` needs {missing}, which isn't installed here; "
             f"install it with: pip install 'stumble[{command.extra}]'"
         ) from error
-    if isinstance(target, typer.Typer):
-        return get_command(target)
-    app = typer.Typer(add_completion=False)
-    app.command(help=target.__doc__)(target)
-    return get_command(app)
+    return 0
 
 
 def _version() -> str:
@@ -120,4 +110,5 @@ _EXAMPLES = (
     "  stumble failures --since 1h --blame CAPACITY   what had no room in the last hour",
     "  stumble wait REQUEST_ID && echo worked         did it work? the exit status knows",
     "  stumble COMMAND --help                         options and examples of a command",
+    '  eval "$(_STUMBLE_COMPLETE=source_bash stumble)"  completion in bash; source_zsh, source_fish',
 )

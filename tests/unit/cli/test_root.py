@@ -113,6 +113,26 @@ def test_a_terminal_that_lacks_a_letter_shows_a_question_mark(encoding: str) -> 
     assert b"--state" in done.stdout
 
 
+def complete(words: str, position: int) -> list[str]:
+    environment = cli_environment(_STUMBLE_COMPLETE="complete_bash", COMP_WORDS=words, COMP_CWORD=str(position))
+    command = [sys.executable, "-m", "stumble.cli"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize(
+    ("words", "position", "completed"),
+    [
+        ("stumble off", 1, ["offsets"]),
+        ("stumble re", 1, ["request", "relay", "rederive", "replay"]),
+        ("stumble dlq le", 2, ["let-through"]),
+        ("stumble failures --bl", 2, ["--blame"]),
+    ],
+)
+def test_shell_completes_commands_subcommands_and_options(words: str, position: int, completed: list[str]) -> None:
+    assert complete(words, position) == completed
+
+
 def test_an_error_of_settings_names_the_setting() -> None:
     from pydantic import BaseModel, ValidationError
 
