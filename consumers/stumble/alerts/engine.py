@@ -109,19 +109,19 @@ def _note(connection: Connection[Any], groups: dict[str, list[StoredPublication]
     rows = [
         {
             "fingerprint": problem,
-            **{name: found[-1].payload.get(name) for name in ("action", "exception", "blame", "reason")},
-            "first_us": min(row.payload["occurred_at"] for row in found),
-            "last_us": max(row.payload["occurred_at"] for row in found),
+            **{name: item[-1].payload.get(name) for name in ("action", "exception", "blame", "reason")},
+            "first_us": min(row.payload["occurred_at"] for row in item),
+            "last_us": max(row.payload["occurred_at"] for row in item),
         }
-        for problem, found in groups.items()
+        for problem, item in groups.items()
     ]
     answers = connection.execute(query("save_problems"), {"rows": json.dumps(rows)})
     return {answer[0]: ProblemState(*answer[1:]) for answer in answers}
 
 
 def _firing(connection: Connection[Any], rule: AlertRule, problems: Iterable[str]) -> set[str]:
-    found = connection.execute(query("load_firing_alerts"), {"problems": list(problems)})
-    return {problem for name, problem in found if name == rule.name}
+    rows = connection.execute(query("load_firing_alerts"), {"problems": list(problems)})
+    return {problem for name, problem in rows if name == rule.name}
 
 
 def _starting(
@@ -134,13 +134,13 @@ def _starting(
         return dict.fromkeys(fitting)
     if rule.on is RuleTrigger.PROBLEM:
         return {problem: None for problem in fitting if noted[problem].is_new or noted[problem].has_regressed}
-    found = connection.execute(
+    rows = connection.execute(
         query("count_problem_spread"),
         {"fingerprints": list(fitting), "window": rule.window.total_seconds(), **rule.match.likes()},
     )
     return {
         problem: ProblemSpread(failures, first_us)
-        for problem, failures, instances, projects, first_us in found
+        for problem, failures, instances, projects, first_us in rows
         if failures >= rule.failures and instances >= rule.instances and projects >= rule.projects
     }
 
@@ -149,15 +149,15 @@ def _turned(
     connection: Connection[Any], rules: Sequence[AlertRule], rows: Sequence[StoredPublication]
 ) -> list[StoredPublication]:
     """Return what requests came to that some rule speaks of, but for corrections that leave it as it was."""
-    found = [
+    result = [
         row
         for row in rows
         if row.kind == "outcome" and row.status == "CURRENT" and any(rule.speaks_of(row.payload) for rule in rules)
     ]
-    if not found:
+    if not result:
         return []
-    turned = {row[0] for row in connection.execute(query("load_changed_outcomes"), {"ids": [row.id for row in found]})}
-    return [row for row in found if row.id in turned]
+    turned = {row[0] for row in connection.execute(query("load_changed_outcomes"), {"ids": [row.id for row in result]})}
+    return [row for row in result if row.id in turned]
 
 
 def _ended(rule: AlertRule, rows: Iterable[StoredPublication]) -> list[RuleHit]:
@@ -165,7 +165,7 @@ def _ended(rule: AlertRule, rows: Iterable[StoredPublication]) -> list[RuleHit]:
     for row in rows:
         if rule.speaks_of(row.payload):
             problems[problem_of(row.payload)].append(row)
-    return [RuleHit(rule, problem, found) for problem, found in problems.items()]
+    return [RuleHit(rule, problem, item) for problem, item in problems.items()]
 
 
 def _fire(connection: Connection[Any], hits: Sequence[RuleHit]) -> list[AlertState]:
@@ -176,12 +176,12 @@ def _fire(connection: Connection[Any], hits: Sequence[RuleHit]) -> list[AlertSta
             "severity": rule.severity,
             "description": rule.text,
             "labels": rule.labels,
-            "last_payload": {name: found[-1].payload.get(name) for name in _PAYLOAD_FIELDS},
-            "first_occurred_us": spread.first_occurred_us if spread else min(_time(row) for row in found),
+            "last_payload": {name: item[-1].payload.get(name) for name in _PAYLOAD_FIELDS},
+            "first_occurred_us": spread.first_occurred_us if spread else min(_time(row) for row in item),
             "quiet_seconds": int(rule.quiet.total_seconds()),
-            "failures": spread.failures if spread else len(found),
+            "failures": spread.failures if spread else len(item),
         }
-        for rule, problem, found, spread in hits
+        for rule, problem, item, spread in hits
     ]
     if not rows:
         return []

@@ -62,8 +62,8 @@ def rehearse(
         for play in ended:
             play.take({**request, "fingerprint": problem_of(request), "exception": None})
     played += ended
-    found = [alert for play in played for alert in play.finish(until)]
-    return sorted(found, key=lambda alert: alert.starts_at)
+    result = [alert for play in played for alert in play.finish(until)]
+    return sorted(result, key=lambda alert: alert.starts_at)
 
 
 class _Play:

@@ -59,10 +59,10 @@ class RulesError(StumbleError):
 
 def duration(value: object) -> object:
     """Read ``15m`` as a timedelta; raises ``ValueError``."""
-    found = re.fullmatch(r"([1-9]\d{0,5})([smhd])", value) if isinstance(value, str) else None
-    if found is None:
+    match = re.fullmatch(r"([1-9]\d{0,5})([smhd])", value) if isinstance(value, str) else None
+    if match is None:
         raise ValueError('write a number and s, m, h or d, such as "15m"')
-    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+    return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
 Duration = Annotated[timedelta, BeforeValidator(duration)]
@@ -151,20 +151,20 @@ class RuleBook(BaseModel):
 
     def warnings(self, *, alertmanager: bool) -> list[str]:
         """Return what works but is seldom wanted."""
-        found = [
+        result = [
             f"{rule.name}: Nova has no action {pattern}" + _meant(pattern, RULES)
             for rule in self.rule
             for pattern in rule.match.action
             if not any(fits(action, pattern) for action in RULES)
         ]
         if alertmanager:
-            found += [
+            result += [
                 f"{rule.name}: Alertmanager sees one alert per problem, however many failures come; "
                 "what must hear of each one subscribes by webhook or reads the topic"
                 for rule in self.rule
                 if rule.on is RuleTrigger.FAILURE and rule.enabled
             ]
-        return found
+        return result
 
 
 def load_rules(path: Path | None) -> RuleBook:
@@ -189,16 +189,16 @@ def parse_rules(text: str, source: str) -> RuleBook:
         raise RulesError(source, [_of_toml(str(error))]) from error
     given = document.pop("rule", [])
     places = TomlLines(text)
-    found = [
+    result = [
         (places.line(None, (name,)), f"{name}: nobody reads this; every rule begins with [[rule]]") for name in document
     ]
     if not isinstance(given, list) or not all(isinstance(item, dict) for item in given):
         raise RulesError(source, [f"line {places.line(None, ('rule',))}: rule: every rule begins with [[rule]]"])
     names: list[object] = []
     for number, item in enumerate(given):
-        found += [(places.line(number, where), said) for where, said in _mistakes(item, names)]
-    if found:
-        raise RulesError(source, [f"line {line}: {said}" for line, said in sorted(found)])
+        result += [(places.line(number, where), said) for where, said in _mistakes(item, names)]
+    if result:
+        raise RulesError(source, [f"line {line}: {said}" for line, said in sorted(result)])
     return RuleBook.model_validate({"rule": given})
 
 
@@ -285,5 +285,5 @@ def _meant(word: str, known: Iterable[str]) -> str:
 
 def _of_toml(said: str) -> str:
     """Put the line in front, as in all other mistakes."""
-    found = re.fullmatch(r"(.*) \(at line (\d+), column (\d+)\)", said)
-    return f"line {found[2]}: {found[1]} (column {found[3]})" if found else said
+    match = re.fullmatch(r"(.*) \(at line (\d+), column (\d+)\)", said)
+    return f"line {match[2]}: {match[1]} (column {match[3]})" if match else said

@@ -123,10 +123,10 @@ def add(
 
 def read(connection: Connection[Any], subscription_id: str) -> Subscription:
     """Return one subscriber. Raises ``SubscriptionError`` where there is none."""
-    found = read_all(connection, subscription_id)
-    if not found:
+    result = read_all(connection, subscription_id)
+    if not result:
         raise SubscriptionError(f"There is no subscription {subscription_id}.")
-    return found[0]
+    return result[0]
 
 
 def read_all(connection: Connection[Any], subscription_id: str | None = None) -> list[Subscription]:
@@ -196,8 +196,8 @@ def queue_test(connection: Connection[Any], subscription_id: str) -> str:
 
 def resend(connection: Connection[Any], subscription_id: str, message_id: str) -> None:
     """Send a message again under its id. Raises ``SubscriptionError`` where there is none."""
-    found = connection.execute(query("resend_delivery"), {"id": subscription_id, "message": message_id}).fetchone()
-    if found is None:
+    row = connection.execute(query("resend_delivery"), {"id": subscription_id, "message": message_id}).fetchone()
+    if row is None:
         raise SubscriptionError(f"The subscription {subscription_id} has no message {message_id}.")
 
 

@@ -28,8 +28,8 @@ class TomlLines:
     def line(self, number: int | None, path: tuple[str, ...]) -> int:
         """Return the line of a key of the rule `number` (from 0; None: of the file), of what holds it otherwise."""
         for length in range(len(path), -1, -1):
-            if found := self._lines.get((number, path[:length])):
-                return found
+            if result := self._lines.get((number, path[:length])):
+                return result
         return 1
 
 

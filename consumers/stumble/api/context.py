@@ -23,8 +23,8 @@ class ApiContext:
 
 def context(request: Request) -> ApiContext:
     """Return the running app's context."""
-    found: ApiContext = request.app.state.context
-    return found
+    result: ApiContext = request.app.state.context
+    return result
 
 
 Running = Annotated[ApiContext, Depends(context)]

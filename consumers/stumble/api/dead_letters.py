@@ -102,12 +102,12 @@ def get_statistics(
     request: Request, session: Session, which: Annotated[DeadLetterQuery, Query()]
 ) -> DeadLetterStatsResponse:
     """Count letters by stage, exception and message. `next` is given where an answer does not reach the end."""
-    found = DeadLetterStats()
+    result = DeadLetterStats()
     with _desk(request, session) as desk:
         for chunk in _bounded(desk, desk.chunks(which, which.start())):
             for entry in chunk:
-                found.add(entry)
-        body = {**json_views.statistics(found), "looked_at": desk.looked_at, "next": _next(desk)}
+                result.add(entry)
+        body = {**json_views.statistics(result), "looked_at": desk.looked_at, "next": _next(desk)}
     return DeadLetterStatsResponse.model_validate(body)
 
 
@@ -143,11 +143,11 @@ def redrive(request: Request, session: Session, order: RedriveOrder) -> RedriveR
     """
     until = order.until or datetime.now(UTC)  # what comes back meanwhile is not sent at once again
     which = order.model_copy(update={"until": until})
-    found = []
+    result = []
     with _desk(request, session) as desk:
         for chunk in _bounded(desk, desk.redrive(which, order.orders, start=order.start(), limit=order.limit)):
-            found += [json_views.outcome(item) for item in chunk]
-        body = {"items": found, "dry_run": order.dry_run, "looked_at": desk.looked_at, "next": _next(desk)}
+            result += [json_views.outcome(item) for item in chunk]
+        body = {"items": result, "dry_run": order.dry_run, "looked_at": desk.looked_at, "next": _next(desk)}
     return RedriveResponse.model_validate({**body, "until": until})
 
 

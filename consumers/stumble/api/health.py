@@ -35,10 +35,10 @@ async def healthz() -> Alive:
 )
 async def readyz(running: Running, response: Response) -> Ready:
     """Look at the database, its version and the projector's progress."""
-    found = await _look(running)
-    if found.status != "ready":
+    result = await _look(running)
+    if result.status != "ready":
         response.status_code = UNAVAILABLE
-    return found
+    return result
 
 
 async def _look(running: ApiContext) -> Ready:

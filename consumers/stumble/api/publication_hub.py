@@ -57,9 +57,9 @@ async def head(connection: Reader) -> StreamCursor:
 
 async def horizon(connection: Reader) -> Row:
     """How far publications may be read from the next statement on (`xid`), and the `newest` transaction there is."""
-    (found,) = await fetch(connection, statement("load_publications_horizon"))
+    (result,) = await fetch(connection, statement("load_publications_horizon"))
     await connection.commit()  # what is read next must be seen later than this
-    return found
+    return result
 
 
 async def read_after(connection: Reader, place: StreamCursor, limit: int = BATCH) -> list[StreamMessage]:
@@ -121,12 +121,12 @@ class PublicationHub:
     async def after(self, place: StreamCursor, patience: float) -> Sequence[StreamMessage]:
         """News behind a place, waiting for some at most so long; to be called while `following`."""
         moved = self._moved
-        found = await self._known_after(place)
-        if not found and not self._closed:
+        result = await self._known_after(place)
+        if not result and not self._closed:
             with suppress(TimeoutError):
                 await asyncio.wait_for(moved.wait(), patience)
-            found = await self._known_after(place)
-        return found
+            result = await self._known_after(place)
+        return result
 
     async def wait_for(self, place: StreamCursor, matches: Callable[[StreamMessage], bool], patience: float) -> None:
         """Return when something behind the place matches, or after so long."""
@@ -170,16 +170,16 @@ class PublicationHub:
         async with self._database.read() as connection:
             if self._head is None:
                 self._floor = self._head = await head(connection)
-            found = await read_after(connection, self._head)
-        for news in found:
+            result = await read_after(connection, self._head)
+        for news in result:
             if len(self._recent) == self._recent.maxlen:
                 self._floor = self._recent[0].cursor
             self._recent.append(news)
             self._head = news.cursor
-        if found:
+        if result:
             moved, self._moved = self._moved, asyncio.Event()
             moved.set()
-        return len(found) == BATCH
+        return len(result) == BATCH
 
 
 def _news(row: Row) -> StreamMessage:

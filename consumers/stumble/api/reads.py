@@ -86,9 +86,9 @@ async def clock(connection: Reader) -> datetime:
 
 async def _complete(connection: Reader, rows: Sequence[Row]) -> list[Request]:
     keys = [row["request_key"] for row in rows]
-    found = await fetch(connection, statement("load_failures_of_requests"), {"request_keys": keys}) if keys else []
+    result = await fetch(connection, statement("load_failures_of_requests"), {"request_keys": keys}) if keys else []
     by_request: dict[UUID, list[Failure]] = {}
-    for row in found:
+    for row in result:
         by_request.setdefault(row["request_key"], []).append(Failure.model_validate(row))
     return [_request(row, by_request.get(row["request_key"], [])) for row in rows]
 

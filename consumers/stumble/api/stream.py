@@ -90,15 +90,15 @@ async def stream(
 async def _start(running: ApiContext, text: str | None) -> tuple[StreamCursor, datetime | None]:
     """Return the place to go on from and, if what followed it may be gone, the time of the oldest that is left."""
     async with running.database.read() as connection:
-        found = await horizon(connection)
+        result = await horizon(connection)
         oldest = await fetch(connection, statement("load_stream_oldest")) if text else []
     if not text:
-        return StreamCursor(found["xid"], 0), None
+        return StreamCursor(result["xid"], 0), None
     try:
         place = StreamCursor.decode(text)
     except ValueError as error:
         raise BadRequest(str(error)) from None
-    if place.xid > found["newest"]:
+    if place.xid > result["newest"]:
         raise BadRequest("The Last-Event-ID is of another store: this one was made anew; leave it out to start now.")
     # The first row that ever was has id 1: while it is there, nothing has been thrown away.
     gone = any(row["id"] > 1 and place < StreamCursor(row["xid"], row["id"]) for row in oldest)
@@ -116,10 +116,10 @@ async def _events(
     async with running.feed.following():
         while not running.feed.closed:
             try:
-                found = await running.feed.after(place, PING_SECONDS)
+                result = await running.feed.after(place, PING_SECONDS)
             except OUTAGES:
                 return  # the client comes back with its place
-            for news in found:
+            for news in result:
                 place = news.cursor
                 if query.matches(news):
                     yield ServerSentEvent(

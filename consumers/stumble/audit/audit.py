@@ -112,12 +112,12 @@ class Audit:
     def compare_again(self, repaired: Mapping[str, int]) -> AuditReport:
         """Compare the store, where `repaired` counts what was changed, with what was read; returns a new report."""
         self.connection.execute(query("clear_audit_results"))
-        found = _report(self.topic, self.scope)
-        found.records, found.seconds = self.stage.records, self.report.seconds
-        found.repaired = dict(repaired)
-        self.report = found
+        result = _report(self.topic, self.scope)
+        result.records, result.seconds = self.stage.records, self.report.seconds
+        result.repaired = dict(repaired)
+        self.report = result
         self._look()
-        return found
+        return result
 
     def empty(self, *, accept_loss: bool) -> None:
         """Empty the derived tables; the topic must still hold its beginning, or the loss be accepted."""
@@ -147,11 +147,11 @@ class Audit:
         while left is None or left > 0:
             at_once = 1000 if left is None else min(left, 1000)
             rows = self.connection.execute(query("load_audit_differences"), {"after": after, "limit": at_once})
-            found = rows.fetchall()
-            yield from (dict(zip(names, row[:-1], strict=True)) for row in found)
-            if len(found) < at_once:
+            stored_rows = rows.fetchall()
+            yield from (dict(zip(names, row[:-1], strict=True)) for row in stored_rows)
+            if len(stored_rows) < at_once:
                 return
-            after, left = found[-1][-1], None if left is None else left - at_once
+            after, left = stored_rows[-1][-1], None if left is None else left - at_once
 
     def close(self) -> None:
         """End the workers and the session, and with it the temporary tables."""
@@ -251,8 +251,8 @@ class Audit:
         self._unreadable.account_for(self.report)
         self._compare_instances()
         if self.scope.everything:
-            if found := differing_counters(self.connection):
-                execute(query("add_audit_differences"), {"rows": as_json(found)})
+            if result := differing_counters(self.connection):
+                execute(query("add_audit_differences"), {"rows": as_json(result)})
             execute(query("compare_extra_publications"), {"days": own.requests_days})
         for host, refused, rejected in execute(query("count_refused_events")):
             self.report.refused[host] = {"refused": refused, "rejected": rejected}

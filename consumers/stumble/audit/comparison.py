@@ -126,8 +126,8 @@ class SetComparison:
         ]
         places = {}
         if more:
-            found = self._connection.execute(query("load_event_positions"), {"ids": more})
-            places = {event_id: (partition, offset) for event_id, partition, offset in found}
+            rows = self._connection.execute(query("load_event_positions"), {"ids": more})
+            places = {event_id: (partition, offset) for event_id, partition, offset in rows}
         for key, stored_set in differing.items():
             why = self._why_left_out([f.event_id for f in stored_set if f.event_id not in expected[key]], places)
             if why:
@@ -203,17 +203,17 @@ class SetComparison:
             "instances": compared.chunk.instances,
             "left_out": [f"{instance}/{request_id}" for instance, request_id in compared.left_out],
         }
-        found = [
+        result = [
             *self._compare("request", "compare_requests", as_array(requests), where),
             *self._compare("failure", "compare_failures", as_json(failures), where),
         ]
         if publications:
-            found += self._compare("publication", "compare_publications", as_json(publications), {})
-        return found
+            result += self._compare("publication", "compare_publications", as_json(publications), {})
+        return result
 
     def _compare(self, what: str, statement: str, rows: str, where: Mapping[str, Any]) -> list[tuple[str, ...]]:
-        found = self._connection.execute(query(statement), {"rows": rows, **where}).fetchall()
-        return [(kind, what, *rest) for kind, *rest in found]
+        stored_rows = self._connection.execute(query(statement), {"rows": rows, **where}).fetchall()
+        return [(kind, what, *rest) for kind, *rest in stored_rows]
 
 
 def _published(request: Any, record: Any, *, must: bool) -> dict[str, Any]:

@@ -21,20 +21,20 @@ Label = tuple[str, ...]
 
 def by_partition(connection: Connection[Any]) -> dict[Label, dict[int, int]]:
     """Return by (metric, label …) and partition how many more a counter stands for than there are rows, unless 0."""
-    found: dict[Label, Counter[int]] = defaultdict(Counter)
+    result: dict[Label, Counter[int]] = defaultdict(Counter)
     for partition, metric, labels, value in connection.execute(query("load_counters_by_partition")):
-        found[metric, *labels][partition] += value
+        result[metric, *labels][partition] += value
     for partition, metric, labels, value in connection.execute(
         query("count_expected_counters"), {"actions": list(RULES)}
     ):
-        found[metric, *labels][partition] -= value
-    return {label: {p: n for p, n in counts.items() if n} for label, counts in sorted(found.items())}
+        result[metric, *labels][partition] -= value
+    return {label: {p: n for p, n in counts.items() if n} for label, counts in sorted(result.items())}
 
 
 def surplus(connection: Connection[Any]) -> dict[Label, int]:
     """Return the same over all partitions: an instance moves to another partition when some are added."""
-    found = {label: sum(counts.values()) for label, counts in by_partition(connection).items()}
-    return {label: value for label, value in found.items() if value}
+    result = {label: sum(counts.values()) for label, counts in by_partition(connection).items()}
+    return {label: value for label, value in result.items() if value}
 
 
 def absorbed(moved: Mapping[Label, int], left: dict[Label, int]) -> dict[Label, tuple[int, int]]:

@@ -71,10 +71,10 @@ def derive_groups(
 
 def remember(sets: Sequence[FactSet], stored: Iterable[StoredRequest]) -> list[FactSet]:
     """Note with each set of an instance what is stored of its requests; returns the sets that nothing is left of."""
-    found: dict[str, list[StoredRequest]] = {item.key[1]: [] for item in sets}
+    result: dict[str, list[StoredRequest]] = {item.key[1]: [] for item in sets}
     for one in stored:
         if sets:
-            found.get(one.request_id or "", found[sets[0].key[1]]).append(one)
+            result.get(one.request_id or "", result[sets[0].key[1]]).append(one)
     for item in sets:
-        item.stored = tuple(found[item.key[1]])
+        item.stored = tuple(result[item.key[1]])
     return [item for item in sets if not item.facts and not item.stored]

@@ -45,17 +45,17 @@ def chunks(connection: Connection[Any], instances: int = INSTANCES, rows: int = 
         remaining = iter(cursor)
         waiting: Row | None = next(remaining, None)
         names: list[str] = []
-        found: list[Row] = []
+        result: list[Row] = []
         for name in _instances(connection):
             names.append(name)
             while waiting is not None and waiting[0] <= name:
-                found.append(waiting)
+                result.append(waiting)
                 waiting = next(remaining, None)
-            if len(names) >= instances or len(found) >= rows:
-                yield InstanceRows(names, found)
-                names, found = [], []
+            if len(names) >= instances or len(result) >= rows:
+                yield InstanceRows(names, result)
+                names, result = [], []
         if names:
-            yield InstanceRows(names, found)
+            yield InstanceRows(names, result)
 
 
 def chunk_of(instances: Sequence[str], rows: Iterable[Row]) -> InstanceChunk:
@@ -66,7 +66,7 @@ def chunk_of(instances: Sequence[str], rows: Iterable[Row]) -> InstanceChunk:
         facts[instance, request_id].extend(unpack(packed))
         if partition is not None:
             chunk.partitions[instance] = max(partition, chunk.partitions.get(instance, 0))
-    chunk.sets = {key: union((), found) for key, found in facts.items()}
+    chunk.sets = {key: union((), item) for key, item in facts.items()}
     return chunk
 
 
@@ -81,8 +81,8 @@ def decisions_of(
     connection: Connection[Any], instances: Sequence[str], until: datetime | None = None
 ) -> dict[str, list[Decision]]:
     """Return what was decided about instances up to a time: it is taken as given."""
-    found: dict[str, list[Decision]] = defaultdict(list)
+    result: dict[str, list[Decision]] = defaultdict(list)
     rows = connection.execute(query("load_decisions_of_instances"), {"instances": list(instances), "until": until})
     for instance, key, kind, decided_at, evidence in rows:
-        found[instance].append(Decision(key, kind, decided_at, evidence))
-    return found
+        result[instance].append(Decision(key, kind, decided_at, evidence))
+    return result

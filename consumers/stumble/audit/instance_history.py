@@ -39,11 +39,11 @@ class InstanceHistory:
         self._on_progress = on_progress
         self._decoding = DecodingJob(settings.kafka)
         span = range_of(settings.kafka, settings.kafka.topics.actions, since, until)
-        found = self._of_instance(span)
-        requests = {reading.request_id for reading in found.values() if reading.request_id}
+        result = self._of_instance(span)
+        requests = {reading.request_id for reading in result.values() if reading.request_id}
         if requests:
-            found |= self._without_instance(span, requests)
-        self.readings = sorted(found.values(), key=lambda reading: (reading.occurred_at, reading.event_id))
+            result |= self._without_instance(span, requests)
+        self.readings = sorted(result.values(), key=lambda reading: (reading.occurred_at, reading.event_id))
 
     def events(self) -> Iterator[dict[str, Any]]:
         """Yield the events as they were emitted, in time order, each once."""
@@ -54,8 +54,8 @@ class InstanceHistory:
     def requests(self) -> list[RequestRecord]:
         """Return what is derived of them."""
         facts = [reading.fact for reading in self.readings]
-        found = derive(self.instance, facts) if facts else ()
-        return sorted(found, key=lambda record: (record.started_at or 0, record.request_key))
+        result = derive(self.instance, facts) if facts else ()
+        return sorted(result, key=lambda record: (record.started_at or 0, record.request_key))
 
     def as_json(self) -> dict[str, Any]:
         """Return events and requests as one document; times are microseconds."""
@@ -67,14 +67,14 @@ class InstanceHistory:
 
     def _of_instance(self, span: OffsetRange) -> dict[bytes, DecodedEvent]:
         keys = {self.instance.encode(), self.instance.upper().encode()}
-        found = self._readings(span, keys)
-        return {reading.event_id: reading for reading in found if reading.instance == self.instance}
+        result = self._readings(span, keys)
+        return {reading.event_id: reading for reading in result if reading.instance == self.instance}
 
     def _without_instance(self, span: OffsetRange, requests: set[str]) -> dict[bytes, DecodedEvent]:
-        found = self._readings(span, {request.encode() for request in requests})
+        result = self._readings(span, {request.encode() for request in requests})
         return {
             reading.event_id: reading
-            for reading in found
+            for reading in result
             if reading.instance is None and reading.fact.failure is not None
         }
 

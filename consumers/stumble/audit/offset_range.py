@@ -96,12 +96,12 @@ def range_of(
 
 def _described(kafka: KafkaSettings, topic: str) -> tuple[str, list[int]]:
     client = AdminClient(quiet(kafka.client_config()))  # it answers only while it is held
-    found = client.describe_topics(TopicCollection([topic]), request_timeout=_SECONDS)[topic].result()
-    return str(found.topic_id), sorted(partition.id for partition in found.partitions)
+    answer = client.describe_topics(TopicCollection([topic]), request_timeout=_SECONDS)[topic].result()
+    return str(answer.topic_id), sorted(partition.id for partition in answer.partitions)
 
 
 def _at(consumer: Consumer, topic: str, moment: datetime, ends: dict[int, int]) -> dict[int, int]:
     """Return the first offset of each partition at or after a moment; the end where there is none."""
     asked = [TopicPartition(topic, partition, int(moment.timestamp() * 1000)) for partition in ends]
-    found = consumer.offsets_for_times(asked, timeout=_SECONDS)
-    return {one.partition: one.offset if one.offset >= 0 else ends[one.partition] for one in found}
+    result = consumer.offsets_for_times(asked, timeout=_SECONDS)
+    return {one.partition: one.offset if one.offset >= 0 else ends[one.partition] for one in result}

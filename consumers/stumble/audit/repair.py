@@ -87,8 +87,8 @@ class Repair:
         return +self._done
 
     def _instances(self, after: str) -> list[str]:
-        found = self._connection.execute(query("load_instances_to_repair"), {"after": after, "limit": _AT_ONCE})
-        return [row[0] for row in found]
+        rows = self._connection.execute(query("load_instances_to_repair"), {"after": after, "limit": _AT_ONCE})
+        return [row[0] for row in rows]
 
     def _transaction(self, work: Callable[[], T]) -> T:
         for attempt in range(_TRIES):
@@ -157,8 +157,8 @@ class Repair:
         execute = self._connection.execute
         owners = dict(execute(query("load_partitions_of_instances"), {"instances": instances}).fetchall())
         self._lock(list(owners.values()))
-        found = execute(query("load_audit_facts_of_instances"), {"instances": instances}, binary=True)
-        chunk = chunk_of(instances, found)
+        result = execute(query("load_audit_facts_of_instances"), {"instances": instances}, binary=True)
+        chunk = chunk_of(instances, result)
         with self._connection.cursor() as cursor:
             loaded = factsets.load_instances(cursor, owners)
             there = before(cursor, instances, loaded.sets.values())
@@ -245,12 +245,12 @@ def _picked(batches: Iterator[list[Message]], wanted: Iterator[int]) -> Iterator
     """Yield the records of one partition whose offsets are wanted, both in order."""
     following = next(wanted, None)
     for batch in batches:
-        found = []
+        result = []
         for message in batch:
             offset = message.offset()
             while following is not None and offset is not None and following < offset:
                 following = next(wanted, None)
             if offset == following:
-                found.append(message)
-        if found:
-            yield found
+                result.append(message)
+        if result:
+            yield result

@@ -41,15 +41,15 @@ def _folded(decided: DecidedRows) -> Folded:
     loaded = LoadedFacts(
         {key: FactSet(key, chunk.partition_of(key[0]), facts, changed=True) for key, facts in chunk.sets.items()}
     )
-    found = Folded(loaded)
+    result = Folded(loaded)
     for group in derive_groups(chunk.sets, decided.decisions):
         sets = [loaded.sets[key] for key in group.keys]
         remember(sets, group.difference.stored)
         versions = dict.fromkeys((key[1] for key in group.keys), 1)
-        found.changes.append(
+        result.changes.append(
             FoldedChange(group.instance, chunk.partition_of(group.instance), group.difference, versions)
         )
     for item in loaded.sets.values():
         item.has_context = has_context(item.facts)
         item.has_decisions = any(one.request_key in with_decision for one in item.stored)
-    return found
+    return result

@@ -45,49 +45,49 @@ class StoredState:
 
 def before(cursor: Cursor[Any], instances: Sequence[str], sets: Iterable[FactSet]) -> StoredState:
     """Read what is there of `instances`."""
-    found = StoredState()
+    result = StoredState()
     remembered = {(item.key[0], one.request_key): one for item in sets for one in item.stored}
-    failures = _failures(cursor, instances, found)
+    failures = _failures(cursor, instances, result)
     rows = cursor.execute(query("load_stored_requests"), {"instances": list(instances)}).fetchall()
     for instance, key, request_id, action, outcome, partition in rows:
-        found.partitions[instance] = partition
+        result.partitions[instance] = partition
         folded = _folded(action)
         name: Label = (OPEN, folded) if outcome == IN_PROGRESS else (REQUESTS, folded, outcome)
-        found.counted[instance][name] += 1
+        result.counted[instance][name] += 1
         known = remembered.pop((instance, key), None)
         announced = known.announced if known else ""
-        found.stored[instance].append(
+        result.stored[instance].append(
             StoredRequest(
                 key, request_id, folded, outcome, _UNLIKE, announced, tuple(failures.pop((instance, key), ()))
             )
         )
     for (instance, _), one in remembered.items():
-        found.stored[instance].append(
+        result.stored[instance].append(
             one._replace(row=_UNLIKE, failures=tuple(failures.pop((instance, one.request_key), ())))
         )
-    _left_over(cursor, instances, found, failures)
-    _look_published(cursor, found)
-    return found
+    _left_over(cursor, instances, result, failures)
+    _look_published(cursor, result)
+    return result
 
 
-def _failures(cursor: Cursor[Any], instances: Sequence[str], found: StoredState) -> Failures:
+def _failures(cursor: Cursor[Any], instances: Sequence[str], result: StoredState) -> Failures:
     failures: Failures = defaultdict(list)
     rows = cursor.execute(query("load_stored_failures"), {"instances": list(instances)}).fetchall()
     for instance, key, failure_id, action, blame, exception, sighting, partition in rows:
-        found.partitions[instance] = partition
+        result.partitions[instance] = partition
         folded = _folded(action)
-        found.counted[instance][FAILURES, folded, blame] += 1
-        found.counted[instance][EXCEPTIONS, exception] += 1
+        result.counted[instance][FAILURES, folded, blame] += 1
+        result.counted[instance][EXCEPTIONS, exception] += 1
         failures[instance, key].append(
             StoredFailure(failure_id, (folded, blame, exception), _UNLIKE, _UNLIKE, sighting)
         )
     return failures
 
 
-def _left_over(cursor: Cursor[Any], instances: Sequence[str], found: StoredState, failures: Failures) -> None:
+def _left_over(cursor: Cursor[Any], instances: Sequence[str], result: StoredState, failures: Failures) -> None:
     """Take in what has no request: failures that lost theirs, and publications that nothing stands for any more."""
-    known = {one.request_key for stored in found.stored.values() for one in stored}
-    known |= {one.failure_id for stored in found.stored.values() for it in stored for one in it.failures}
+    known = {one.request_key for stored in result.stored.values() for one in stored}
+    known |= {one.failure_id for stored in result.stored.values() for it in stored for one in it.failures}
     known |= {one.failure_id for lost in failures.values() for one in lost}
     for instance, kind, subject, key in cursor.execute(
         query("load_published_subjects"), {"instances": list(instances)}
@@ -95,11 +95,11 @@ def _left_over(cursor: Cursor[Any], instances: Sequence[str], found: StoredState
         if subject in known:
             continue
         if kind == "outcome":
-            found.stored[instance].append(StoredRequest(key, None, _OTHER, _UNLIKE, _UNLIKE, _UNLIKE, ()))
+            result.stored[instance].append(StoredRequest(key, None, _OTHER, _UNLIKE, _UNLIKE, _UNLIKE, ()))
         else:
             failures[instance, key].append(StoredFailure(subject, (_OTHER, "UNKNOWN", ""), _UNLIKE, _UNLIKE, ""))
     for (instance, key), lost in failures.items():
-        stored = found.stored[instance]
+        stored = result.stored[instance]
         place = next((n for n, one in enumerate(stored) if one.request_key == key), None)
         if place is None:
             # A request that never was, so that its failures are told gone and nothing else is.
@@ -108,14 +108,14 @@ def _left_over(cursor: Cursor[Any], instances: Sequence[str], found: StoredState
             stored[place] = stored[place]._replace(failures=(*stored[place].failures, *lost))
 
 
-def _look_published(cursor: Cursor[Any], found: StoredState) -> None:
-    subjects = [one.request_key for stored in found.stored.values() for one in stored]
-    subjects += [one.failure_id for stored in found.stored.values() for it in stored for one in it.failures]
+def _look_published(cursor: Cursor[Any], result: StoredState) -> None:
+    subjects = [one.request_key for stored in result.stored.values() for one in stored]
+    subjects += [one.failure_id for stored in result.stored.values() for it in stored for one in it.failures]
     rows = cursor.execute(query("load_known_revisions"), {"ids": subjects})
-    found.published = {row[0] for row in rows}
-    for instance, stored in found.stored.items():
-        found.stored[instance] = [
-            one._replace(announced=_UNLIKE if one.request_key in found.published else "") if one.outcome else one
+    result.published = {row[0] for row in rows}
+    for instance, stored in result.stored.items():
+        result.stored[instance] = [
+            one._replace(announced=_UNLIKE if one.request_key in result.published else "") if one.outcome else one
             for one in stored
         ]
 

@@ -52,10 +52,10 @@ def records(
                 heard = time.monotonic()
             elif time.monotonic() - heard > _PATIENCE:
                 raise StumbleError(f"Kafka at {kafka.bootstrap_servers} does not answer: try again when it does.")
-            found = [message for message in messages if _inside(message, left, span.topic)]
-            done += len(found)
+            result = [message for message in messages if _inside(message, left, span.topic)]
+            done += len(result)
             looked_at(done)
-            yield found if keys is None else [message for message in found if message.key() in keys]
+            yield result if keys is None else [message for message in result if message.key() in keys]
     except KafkaException as error:
         raise StumbleError(f"Kafka can't be read: {error.args[0].str()}.") from error
     finally:
@@ -113,14 +113,14 @@ class DecodingJob:
 
         Raises `RegistryUnavailable` when the registry stays away for as long as the brokers may.
         """
-        found, bad = [], []
+        result, bad = [], []
         for message in messages:
             partition, offset = message.partition() or 0, message.offset() or 0
             try:
-                found.append(self._read(message, partition, offset))
+                result.append(self._read(message, partition, offset))
             except BadRecordError as error:
                 bad.append(BadRecord(message, partition, offset, error))
-        return found, bad
+        return result, bad
 
     def _read(self, message: Message, partition: int, offset: int) -> DecodedEvent:
         begun = time.monotonic()

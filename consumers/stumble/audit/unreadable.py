@@ -47,9 +47,9 @@ class UnreadableRecords:
         A projector writes a dead letter before the store's offset passes it: call this after that offset was read.
         Raises `KafkaAwayError` where there is something to look for and the topic can't be read.
         """
-        everything, found = self._counts()
-        if everything > found:
-            reaches_ms = self._look(everything - found)
+        records, dead_letters = self._counts()
+        if records > dead_letters:
+            reaches_ms = self._look(records - dead_letters)
             row = self._connection.execute(query("compare_unreadable"), {"reaches_ms": reaches_ms}).fetchone()
             report.leave_out(FORGOTTEN, row[0] if row else 0)
         report.unreadable, report.dead_letters = self._counts()

@@ -142,8 +142,8 @@ class Clock(Worker):
         if not self._waiting:
             refused = {one: at for one, at in self._refused.items() if now - at < _REFUSED_SECONDS}
             self._refused = refused
-            if found := self._look(connection, now):
-                self._waiting, self._waiting_findings = True, found
+            if result := self._look(connection, now):
+                self._waiting, self._waiting_findings = True, result
 
     def _find_watermarks(self, now: float) -> dict[int, int]:
         marks = {partition: watch.watermark(self._producers, now) for partition, watch in self._watches.items()}
@@ -155,7 +155,7 @@ class Clock(Worker):
 
     def _look(self, connection: Connection[Any], now: float) -> list[ClockFinding]:
         """Return what is to be decided upon; a restart goes before silence: it says more."""
-        found: dict[str, ClockFinding] = {}
+        result: dict[str, ClockFinding] = {}
         for finding in [
             *self._restarted(connection),
             *self._returned(connection),
@@ -163,8 +163,8 @@ class Clock(Worker):
             *find.overdue(connection, self.watermarks, self._deadlines),
         ]:
             if finding.identity not in self._refused:
-                found.setdefault(finding.request_key, finding)
-        return list(found.values())
+                result.setdefault(finding.request_key, finding)
+        return list(result.values())
 
     def _restarted(self, connection: Connection[Any]) -> list[ClockFinding]:
         """Return what restarts may have interrupted; a restart is judged in each partition until nothing is left."""
@@ -176,11 +176,11 @@ class Clock(Worker):
             if (partition, start) not in self._judged
             and self._watches[partition].covers(start.relay_host, start.settled_at)
         ]
-        found = [one for one in find.on_restarted_hosts(connection, due) if one.identity not in self._refused]
-        if len(found) < find.LIMIT:
-            left = {(one.partition, one.evidence["host"]) for one in found}
+        result = [one for one in find.on_restarted_hosts(connection, due) if one.identity not in self._refused]
+        if len(result) < find.LIMIT:
+            left = {(one.partition, one.evidence["host"]) for one in result}
             self._judged.update(one for one in due if (one[0], one[1].host) not in left)
-        return found
+        return result
 
     def _returned(self, connection: Connection[Any]) -> list[ClockFinding]:
         """Return what waits again, as its host is heard again; asked once a return, and until nothing is left."""
@@ -191,11 +191,11 @@ class Clock(Worker):
             for host in self._producers.hosts_of(relay_host)
         }
         again = find.received_again(connection, asked, self._deadlines)
-        found = [one for one in again if one.identity not in self._refused]
-        if not found:
+        result = [one for one in again if one.identity not in self._refused]
+        if not result:
             for watch, relay_host in asked.values():
                 watch.returned.discard(relay_host)
-        return found
+        return result
 
     def _dead(self, now: float) -> dict[tuple[int, str], int]:
         return {

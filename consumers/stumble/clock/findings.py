@@ -37,7 +37,7 @@ class _OnHost(NamedTuple):
         """Where it is in flight."""
         return self.partition, self.host
 
-    def found(self, kind: str, cause: str, **times: int) -> ClockFinding:
+    def finding(self, kind: str, cause: str, **times: int) -> ClockFinding:
         """Return the finding; ``times`` are UTC microseconds, told beside the last event's."""
         details = {"cause": cause, "last": str(self.last), "host": self.host}
         details.update((name, str(at)) for name, at in times.items())
@@ -55,7 +55,7 @@ def overdue(
         "shortest": min(deadlines.values()),
         **_deadlines(deadlines),
     }
-    found = []
+    result = []
     for key, instance, request_id, partition, action, host, last, seconds in connection.execute(
         query("load_overdue_requests"), parameters
     ):
@@ -67,13 +67,13 @@ def overdue(
             **({"action": action} if action else {}),
             **({"host": host} if host else {}),
         }
-        found.append(ClockFinding(key, instance, request_id, partition, last, STALLED, details))
-    return found
+        result.append(ClockFinding(key, instance, request_id, partition, last, STALLED, details))
+    return result
 
 
 def on_dead_hosts(connection: Connection[Any], dead: Mapping[tuple[int, str], int]) -> list[ClockFinding]:
     """Return what is in flight on dead hosts: (partition, Nova's host) to the time of the last word from there."""
-    return [row.found(STALLED, evidence.SILENCE, since=dead[row.place]) for row in _in_flight(connection, dead)]
+    return [row.finding(STALLED, evidence.SILENCE, since=dead[row.place]) for row in _in_flight(connection, dead)]
 
 
 def received_again(
@@ -85,14 +85,14 @@ def received_again(
         return []
     parameters = {"hosts": as_json(wanted), **_deadlines(deadlines)}
     rows = connection.execute(query("load_requests_stalled_by_silence"), parameters)
-    return [_OnHost(*row).found(IN_PROGRESS, evidence.RECEIVED_AGAIN) for row in rows]
+    return [_OnHost(*row).finding(IN_PROGRESS, evidence.RECEIVED_AGAIN) for row in rows]
 
 
 def on_restarted_hosts(connection: Connection[Any], starts: Sequence[tuple[int, ProducerStart]]) -> list[ClockFinding]:
     """Return what may have been interrupted: in flight, by partition, on a host that started anew since."""
     begun = {(partition, start.host): start.started_at for partition, start in starts}
     return [
-        row.found(INTERRUPTED, evidence.RESTART, since=begun[row.place], at=max(begun[row.place], row.last))
+        row.finding(INTERRUPTED, evidence.RESTART, since=begun[row.place], at=max(begun[row.place], row.last))
         for row in _in_flight(connection, begun)
     ]
 

@@ -73,13 +73,13 @@ def outcome(item: RedriveResult) -> dict[str, Any]:
     return {"done": item.done, "why": item.why, **brief(item.entry)}
 
 
-def statistics(found: DeadLetterStats) -> dict[str, Any]:
+def statistics(result: DeadLetterStats) -> dict[str, Any]:
     """Tell how many there are, by reason."""
     reasons = [
         {"stage": reason.stage, "exception": reason.exception, "message": reason.message, **_group(group)}
-        for reason, group in found.by_count()
+        for reason, group in result.by_count()
     ]
-    return {"total": _group(found.total), "reasons": reasons}
+    return {"total": _group(result.total), "reasons": reasons}
 
 
 def _group(group: DeadLetterGroup) -> dict[str, Any]:
@@ -121,10 +121,10 @@ def readable(value: Any, name: str = "") -> Any:
 
 def _moment_of_event(micros: int) -> str | int:
     try:
-        found = from_micros(micros)
+        result = from_micros(micros)
     except OverflowError:
         return micros
-    return rfc3339(found) if found else micros
+    return rfc3339(result) if result else micros
 
 
 def _base64(value: bytes | str | None) -> str | None:

@@ -101,10 +101,10 @@ class DeadLetterCount:
     def records(self) -> int | None:
         """Return how many records it holds; None while the broker doesn't say, or has no such topic."""
         try:
-            found = self._admin.list_topics(self._topic, timeout=_DELIVERY_SECONDS).topics[self._topic]
-            if found.error:
+            result = self._admin.list_topics(self._topic, timeout=_DELIVERY_SECONDS).topics[self._topic]
+            if result.error:
                 return None
-            places = [TopicPartition(self._topic, partition) for partition in found.partitions]
+            places = [TopicPartition(self._topic, partition) for partition in result.partitions]
             ends = self._offsets(places, OffsetSpec.latest())  # type: ignore[no-untyped-call]
             begins = self._offsets(places, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
         except KafkaException:

@@ -76,12 +76,12 @@ class DeadLetterTopic:
     def partitions_of(self, topic: str) -> int:
         """Return how many partitions a topic has; raises `KafkaUnavailableError` if it sees no topic."""
         try:
-            found = self._consumer.list_topics(topic, timeout=self._seconds).topics[topic]
+            result = self._consumer.list_topics(topic, timeout=self._seconds).topics[topic]
         except KafkaException as error:
             raise self._away(topic, error) from error
-        if found.error:
-            raise self._away(topic, KafkaException(found.error))
-        return len(found.partitions)
+        if result.error:
+            raise self._away(topic, KafkaException(result.error))
+        return len(result.partitions)
 
     def chunks(self, start: RecordId | None = None, since: datetime | None = None) -> Iterator[list[DeadLetter]]:
         """Yield the letters of one partition after the other, from `start` (or behind `since`) on, in order."""
@@ -132,9 +132,9 @@ class DeadLetterTopic:
         if moment < 0:  # to Kafka that means something else
             return {}
         asked = [TopicPartition(self.name, partition, moment) for partition in self.bounds]
-        found = self._consumer.offsets_for_times(asked, timeout=self._seconds)
+        result = self._consumer.offsets_for_times(asked, timeout=self._seconds)
         # Nothing so young: the end.
-        return {item.partition: item.offset if item.offset >= 0 else self.bounds[item.partition][1] for item in found}
+        return {item.partition: item.offset if item.offset >= 0 else self.bounds[item.partition][1] for item in result}
 
     def _describe(self, kafka: KafkaSettings) -> None:
         count = self.partitions_of(self.name)

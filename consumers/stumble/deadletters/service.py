@@ -169,11 +169,11 @@ class DeadLetterService:
 
     def _entries(self, dead_letters: list[DeadLetter]) -> list[ListedDeadLetter]:
         marks = self.states.marks(dead_letters)
-        found = []
+        result = []
         for dead_letter, seen in zip(dead_letters, self._judge.look(dead_letters), strict=True):
             mark = marks.get(dead_letter.place)
-            found.append(ListedDeadLetter(dead_letter, self.states.of(dead_letter, mark), mark, seen))
-        return found
+            result.append(ListedDeadLetter(dead_letter, self.states.of(dead_letter, mark), mark, seen))
+        return result
 
 
 def _intended(entry: ListedDeadLetter, orders: RedriveOptions) -> RedriveResult:

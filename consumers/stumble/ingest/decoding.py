@@ -129,12 +129,12 @@ def _instance(uuid: str) -> str:
 def _uuid_bytes(name: str, value: str) -> bytes:
     """Return the 16 bytes of a hyphenated uuid; raises `InvalidEvent` with the field's name."""
     try:
-        found = bytes.fromhex(value.replace("-", ""))
+        result = bytes.fromhex(value.replace("-", ""))
     except ValueError:
-        found = b""
-    if len(found) != 16 or len(value) != _UUID_LENGTH:
+        result = b""
+    if len(result) != 16 or len(value) != _UUID_LENGTH:
         raise InvalidEvent(f"{name} is {value[:64]!r}, which is no uuid.")
-    return found
+    return result
 
 
 def _cleaned(value: Any) -> Any:

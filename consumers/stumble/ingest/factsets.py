@@ -80,8 +80,8 @@ def load(cursor: Cursor[Any], touched: Mapping[SetKey, int]) -> LoadedFacts:
     keys = as_json([{"instance_uuid": instance, "request_id": request_id} for instance, request_id in touched])
     for row in cursor.execute(query("load_fact_sets"), {"keys": keys}):
         _fill(loaded, row)
-    found = cursor.execute(query("load_instances_with_context"), {"keys": keys}).fetchall()
-    load_whole(cursor, loaded, [row[0] for row in found])
+    rows = cursor.execute(query("load_instances_with_context"), {"keys": keys}).fetchall()
+    load_whole(cursor, loaded, [row[0] for row in rows])
     return loaded
 
 

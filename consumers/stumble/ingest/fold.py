@@ -89,11 +89,11 @@ def _change(instance: str, sets: Sequence[FactSet], decisions: Mapping[str, list
 
 def _keep(sets: Sequence[FactSet], stored: Iterable[StoredRequest]) -> None:
     """Note with each set what is stored of its requests from now on."""
-    found: dict[str, list[StoredRequest]] = {item.key[1]: [] for item in sets}
+    result: dict[str, list[StoredRequest]] = {item.key[1]: [] for item in sets}
     for one in stored:
-        found.get(one.request_id or "", found[sets[0].key[1]]).append(one)
+        result.get(one.request_id or "", result[sets[0].key[1]]).append(one)
     for item in sets:
-        now = tuple(found[item.key[1]])
+        now = tuple(result[item.key[1]])
         if now != item.stored:
             item.stored = now
             item.changed = True
@@ -102,8 +102,8 @@ def _keep(sets: Sequence[FactSet], stored: Iterable[StoredRequest]) -> None:
 def decisions_on(cursor: Cursor[Any], sets: Iterable[FactSet]) -> dict[str, list[Decision]]:
     """Return what was decided on the requests of fact sets, by request key."""
     keys = [one.request_key for item in sets if item.has_decisions for one in item.stored]
-    found: dict[str, list[Decision]] = defaultdict(list)
+    result: dict[str, list[Decision]] = defaultdict(list)
     if keys:
         for key, kind, decided_at, evidence in cursor.execute(query("load_decisions"), {"keys": keys}):
-            found[key].append(Decision(key, kind, decided_at, evidence))
-    return found
+            result[key].append(Decision(key, kind, decided_at, evidence))
+    return result

@@ -112,17 +112,17 @@ class StoreWriter:
                 return 0
         with self._fenced(connection, positions) as cursor:
             self._compare(cursor, positions)
-            found = sightings.look(cursor, positions, window_seconds)
-            loaded = factsets.load(cursor, _partitions_of(found))
-            for key, (_, facts) in found.added.items():
+            result = sightings.look(cursor, positions, window_seconds)
+            loaded = factsets.load(cursor, _partitions_of(result))
+            for key, (_, facts) in result.added.items():
                 loaded.sets[key].add(facts)
-            for key, (_, event_ids) in found.released.items():
+            for key, (_, event_ids) in result.released.items():
                 loaded.sets[key].remove(event_ids)
             folded = derive_all(cursor, loaded)
-            sightings.mark(cursor, found.joins)
-            sightings.release(cursor, found.released)
+            sightings.mark(cursor, result.joins)
+            sightings.release(cursor, result.released)
             difference_writer.write(cursor, folded, Counter())
-            return len(found.joins)
+            return len(result.joins)
 
     def decide(self, connection: Connection[Any], job: DecisionJob) -> list[ClockFinding]:
         """Decide upon what the clock found; returns those findings that were still so.
@@ -160,9 +160,9 @@ class StoreWriter:
 
     def _compare(self, cursor: Cursor[Any], positions: Mapping[int, int]) -> None:
         rows = cursor.execute(query("load_offsets"), {"topic": self.topic, "partitions": list(positions)}).fetchall()
-        found = {partition: offset for partition, topic_id, offset in rows if topic_id == self.topic_id}
-        if found != positions:
-            raise FencedError(p for p, offset in positions.items() if found.get(p) != offset)
+        result = {partition: offset for partition, topic_id, offset in rows if topic_id == self.topic_id}
+        if result != positions:
+            raise FencedError(p for p, offset in positions.items() if result.get(p) != offset)
 
     def _fresh(self, cursor: Cursor[Any], batch: Batch, applied: WriteSummary, counts: Counts) -> list[DecodedEvent]:
         """Return the readings whose events the store doesn't know; keep those apart that come too late."""

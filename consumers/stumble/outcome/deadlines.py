@@ -142,8 +142,8 @@ def deadlines(configured: Mapping[str, float]) -> dict[str, float]:
     Names are taken as environment variables can spell them: case counts for nothing, nor do `-` and `_`. Raises
     `DeadlineError` for a name that is no action.
     """
-    found: dict[str, float] = {action: float(one.seconds) for action, one in DEADLINES.items()} | {OTHER: UNKNOWN}
-    spelled = {_plain(action): action for action in found}
+    result: dict[str, float] = {action: float(one.seconds) for action, one in DEADLINES.items()} | {OTHER: UNKNOWN}
+    spelled = {_plain(action): action for action in result}
     for name, seconds in configured.items():
         action = spelled.get(_plain(name))
         if action is None:
@@ -151,8 +151,8 @@ def deadlines(configured: Mapping[str, float]) -> dict[str, float]:
                 f"The setting clock.deadlines names {name}, which is no action of Nova; "
                 f"use one of {', '.join(sorted(ACTIONS))}, or {OTHER} for those that stumble doesn't know."
             )
-        found[action] = float(seconds)
-    return found
+        result[action] = float(seconds)
+    return result
 
 
 def _plain(name: str) -> str:

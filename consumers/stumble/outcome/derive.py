@@ -69,13 +69,13 @@ def open_cases(
 ) -> dict[str, tuple[RequestCase, Decision | None]]:
     """Return the requests, by key, that no fact has ended, with the decision that stands on each."""
     ruled = latest(decisions)
-    found = {}
+    result = {}
     for case in _cases(sets):
         if case.outcome == IN_PROGRESS:
             key = _key(instance_uuid, case.group)
             decision = ruled.get(key)
-            found[key] = (case, decision if decision is not None and stands(decision, case.group) else None)
-    return found
+            result[key] = (case, decision if decision is not None and stands(decision, case.group) else None)
+    return result
 
 
 def latest(decisions: Iterable[Decision]) -> dict[str, Decision]:

@@ -37,5 +37,5 @@ def _twin(fact: Fact) -> _Twin:
 def _with_causes(fact: Fact, chains: dict[_Twin, tuple[str, ...]]) -> Fact:
     if fact.failure is None or fact.failure.chain:
         return fact
-    found = chains.get(_twin(fact))
-    return fact if found is None else fact._replace(failure=fact.failure._replace(chain=found))
+    result = chains.get(_twin(fact))
+    return fact if result is None else fact._replace(failure=fact.failure._replace(chain=result))

@@ -122,8 +122,8 @@ def _chain(exception: str, chain: Iterable[str], message: str | None) -> tuple[s
         named = remote_class(message)
         return (named,) if named else ()
     pattern = _CAUSE_IN_MESSAGE.get(exception)
-    found = pattern.search(message) if pattern else None
-    return (strip_remote(found[1]),) if found else ()
+    match = pattern.search(message) if pattern else None
+    return (strip_remote(match[1]),) if match else ()
 
 
 def sighting(failure: Mapping[str, Any], token: str | None, attributes: Mapping[str, str]) -> FactSighting:

@@ -109,15 +109,15 @@ def _families(facts: Sequence[Fact], declared: list[str]) -> list[str]:
     """Return the families of the requests that share an id: those declared, and known siblings of them."""
     if declared:
         return declared + _undeclared(facts, declared)
-    found = _certain(facts)
-    inner = {name for name in found for other in found if name in rules.rule_of(other).inside}
-    found = [name for name in found if name not in inner] or found[:1]
-    return found[:1] + [name for name in found[1:] if frozenset((found[0], name)) in signals.SIBLINGS]
+    result = _certain(facts)
+    inner = {name for name in result for other in result if name in rules.rule_of(other).inside}
+    result = [name for name in result if name not in inner] or result[:1]
+    return result[:1] + [name for name in result[1:] if frozenset((result[0], name)) in signals.SIBLINGS]
 
 
 def _undeclared(facts: Sequence[Fact], declared: list[str]) -> list[str]:
     """Return the known siblings of declared requests that facts name: what is merely inside is none."""
-    found: list[str] = []
+    result: list[str] = []
     for one in declared:
         hints = signals.SIBLING_HINTS.get(one)
         if hints is None:
@@ -127,19 +127,19 @@ def _undeclared(facts: Sequence[Fact], declared: list[str]) -> list[str]:
             if fact.signal in hints or fact.step in hints or fact.action in hints:
                 names = named(fact)
                 if len(names) == 1 and names[0] in same_id_actions and names[0] not in declared:
-                    found.append(names[0])
-    return list(dict.fromkeys(found))
+                    result.append(names[0])
+    return list(dict.fromkeys(result))
 
 
 def _certain(facts: Sequence[Fact]) -> list[str]:
     """Return the families that undeclared facts name, in order; ambiguous ones only where nothing certain fits."""
     candidates = [names for fact in facts if (names := named(fact))]
     sure = {names[0] for names in candidates if len(names) == 1}
-    found: dict[str, None] = {}
+    result: dict[str, None] = {}
     for names in candidates:
         fitting = [name for name in names if name in sure]
-        found[fitting[0] if fitting else names[0]] = None
-    return list(found)
+        result[fitting[0] if fitting else names[0]] = None
+    return list(result)
 
 
 def _distribute(facts: Sequence[Fact], families: list[str]) -> list[RequestGroup]:

@@ -39,13 +39,13 @@ _PREFERRED: Final = ("resize", "rebuild", "createImage", "stop")
 
 def _names(attribute: str) -> Mapping[str, tuple[str, ...]]:
     """Map each signal (or step) to the actions that it may belong to, the likeliest first."""
-    found: dict[str, list[str]] = {}
+    result: dict[str, list[str]] = {}
     for rule in RULES.values():
         for name in getattr(rule, attribute):
-            found.setdefault(name, []).append(rule.action)
+            result.setdefault(name, []).append(rule.action)
     return {
         name: tuple(sorted(actions, key=lambda action: (action not in _PREFERRED, action)))
-        for name, actions in found.items()
+        for name, actions in result.items()
     }
 
 

@@ -127,10 +127,10 @@ class OffsetsTool:
         if isinstance(target, datetime):
             wanted_time = TopicPartition(self.topic, report.partition, max(0, int(target.timestamp() * 1000)))
             try:
-                (found,) = self._consumer.offsets_for_times([wanted_time], timeout=_SECONDS)
+                (result,) = self._consumer.offsets_for_times([wanted_time], timeout=_SECONDS)
             except KafkaException as error:
                 raise self._no_answer(error) from error
-            return int(found.offset) if found.offset >= 0 else report.high
+            return int(result.offset) if result.offset >= 0 else report.high
         wanted = (
             {"oldest": report.low, "newest": report.high}.get(target, target) if isinstance(target, str) else target
         )

@@ -28,15 +28,15 @@ def install(app: FastAPI) -> None:
 
     def described() -> dict[str, Any]:
         if app.openapi_schema is None:
-            found = original()
-            schemas = found.setdefault("components", {}).setdefault("schemas", {})
+            result = original()
+            schemas = result.setdefault("components", {}).setdefault("schemas", {})
             schemas["Problem"] = Problem.model_json_schema()
             for name in ("HTTPValidationError", "ValidationError"):
                 schemas.pop(name, None)
-            for operations in found["paths"].values():
+            for operations in result["paths"].values():
                 for operation in operations.values():
                     operation["responses"].pop("422", None)
-            app.openapi_schema = found
+            app.openapi_schema = result
         return app.openapi_schema
 
     app.openapi = described  # type: ignore[method-assign]  # FastAPI's documented way to extend it

@@ -77,9 +77,9 @@ class StoreStats:
 
     def as_json(self) -> dict[str, Any]:
         """Return all of it as JSON."""
-        found = asdict(self)
-        found["bytes_per"] = {what: self.per(what) for what in _GROWS_WITH}
-        return found
+        result = asdict(self)
+        result["bytes_per"] = {what: self.per(what) for what in _GROWS_WITH}
+        return result
 
 
 def stats(connection: Connection[Any], *, exact: bool = False) -> StoreStats:
@@ -94,7 +94,7 @@ def stats(connection: Connection[Any], *, exact: bool = False) -> StoreStats:
     size = execute(query("load_database_stats")).fetchone() or (0, "", "on")
     ages = {name: (oldest, newest) for name, oldest, newest in execute(query("load_oldest_and_newest"))}
     ages["events"] = tuple(_time(event_id) for event_id in ages["events"])  # type: ignore[assignment]
-    found = StoreStats(
+    result = StoreStats(
         size[0],
         size[1],
         tables,
@@ -102,8 +102,8 @@ def stats(connection: Connection[Any], *, exact: bool = False) -> StoreStats:
         [tuple(row) for row in execute(query("load_partition_stats"))],
         ages,
     )
-    found.hints = _hints(found, autovacuum=size[2])
-    return found
+    result.hints = _hints(result, autovacuum=size[2])
+    return result
 
 
 def _time(event_id: str | None) -> str | None:
@@ -115,15 +115,15 @@ def _time(event_id: str | None) -> str | None:
         return None
 
 
-def _hints(found: StoreStats, *, autovacuum: str) -> list[str]:
+def _hints(result: StoreStats, *, autovacuum: str) -> list[str]:
     hints = [
         f"{table.name}: {table.dead:,} dead rows beside {table.rows:,}: vacuum does not keep up "
         "(long transactions, or too few autovacuum workers)"
-        for table in found.tables
+        for table in result.tables
         if table.dead > _DEAD_ROWS and table.dead > _DEAD_SHARE * table.rows
     ]
     if autovacuum != "on":
         hints.append("autovacuum is off: the store grows without end; switch it on")
-    if any(name == "events_default" and rows > _DEAD_ROWS for name, rows, _ in found.partitions):
+    if any(name == "events_default" and rows > _DEAD_ROWS for name, rows, _ in result.partitions):
         hints.append("events_default is large: ids of many events tell implausible times; look at their hosts' clocks")
     return hints

@@ -57,18 +57,18 @@ def digest_of(number: str) -> str:
     return hashlib.sha256("".join(texts).encode()).hexdigest()[:16]
 
 
-def find_fault(found: StoreVersion) -> VersionFault | None:
+def find_fault(result: StoreVersion) -> VersionFault | None:
     """Return why this program can't use a store, None where it can."""
-    if found.number is None:
-        if found.has_tables:
+    if result.number is None:
+        if result.has_tables:
             return _development(_DROP_OLDER)
         return VersionFault("has no tables yet", _MIGRATE, can_migrate=True)
-    if found.number not in _statements():
-        return VersionFault(f"is at version {found.number}, which a newer stumble made", "upgrade stumble here")
-    if found.digest != digest_of(found.number):
+    if result.number not in _statements():
+        return VersionFault(f"is at version {result.number}, which a newer stumble made", "upgrade stumble here")
+    if result.digest != digest_of(result.number):
         return _development(_DROP)
-    if found.number != newest():
-        problem = f"is at version {found.number}, this program needs {newest()}"
+    if result.number != newest():
+        problem = f"is at version {result.number}, this program needs {newest()}"
         return VersionFault(problem, _MIGRATE, can_migrate=True)
     return None
 

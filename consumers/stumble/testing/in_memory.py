@@ -92,14 +92,14 @@ class InMemoryConsumer:
 
     def poll(self, limit: int, timeout: float) -> list[Any]:  # noqa: ARG002
         """Return the next records of the partitions that are not paused, without waiting."""
-        found: list[Any] = []
+        result: list[Any] = []
         for partition, position in self._positions.items():
             if partition not in self.paused:
                 wanted = sorted(offset for offset in self.records.get(partition, {}) if offset >= position)
-                for offset in wanted[: limit - len(found)]:
-                    found.append(self.records[partition][offset])
+                for offset in wanted[: limit - len(result)]:
+                    result.append(self.records[partition][offset])
                     self._positions[partition] = offset + 1
-        return found
+        return result
 
     def subscribe(self, listener: PartitionListener) -> None:
         self._listener = listener

@@ -43,9 +43,9 @@ async def failures_page(request: Request, running: Running) -> Response:
         return _failures(request, 400, asked, wrong=sentence(error.errors()))
     async with running.database.read() as connection:
         place = await head(connection)
-        found, after = await reads.failures(connection, {**filters(query), **query.sort_key()}, query.limit)
+        result, after = await reads.failures(connection, {**filters(query), **query.sort_key()}, query.limit)
     older = with_cursor(request, after) if after else None
-    return _failures(request, 200, asked, failures=found, older=older, place=place.encode())
+    return _failures(request, 200, asked, failures=result, older=older, place=place.encode())
 
 
 def _value(name: str, text: str) -> Any:

@@ -45,15 +45,15 @@ class TimelineLine:
 
 def state_changes(facts: Iterable[Fact]) -> list[StateChange]:
     """States that a server's events told, in time, without repeats."""
-    found: list[StateChange] = []
+    result: list[StateChange] = []
     for fact in sorted(facts, key=lambda fact: fact[:2]):
         at = from_micros(fact.at)
         if fact.state is None or fact.state[0] is None or at is None:
             continue
         now = StateChange(at, fact.state[0], fact.state[1])
-        if not found or (found[-1].vm_state, found[-1].task_state) != (now.vm_state, now.task_state):
-            found.append(now)
-    return found
+        if not result or (result[-1].vm_state, result[-1].task_state) != (now.vm_state, now.task_state):
+            result.append(now)
+    return result
 
 
 def timeline_rows(requests: Sequence[Request], states: Sequence[StateChange]) -> list[TimelineRow]:

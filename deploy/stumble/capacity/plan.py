@@ -100,11 +100,11 @@ def markdown() -> str:
         "|---|---|---|---|---|---|---|---|",
     ]
     for cloud in CLOUDS:
-        found = needs(cloud)
+        result = needs(cloud)
         lines.append(
-            f"| {cloud.hosts} | {cloud.actions_per_second:g} | {count(found.events_per_day)} | {found.partitions} "
-            f"| {found.projectors} | {size(found.kafka_bytes)} | {size(found.store_bytes)} "
-            f"| {size(found.outbox_bytes)} |"
+            f"| {cloud.hosts} | {cloud.actions_per_second:g} | {count(result.events_per_day)} | {result.partitions} "
+            f"| {result.projectors} | {size(result.kafka_bytes)} | {size(result.store_bytes)} "
+            f"| {size(result.outbox_bytes)} |"
         )
     return "\n".join(lines)
 

@@ -65,11 +65,11 @@ def _unknown(config: Path | None, folder: Path | None) -> Iterator[CheckResult]:
 
 
 def _variables() -> set[str]:
-    found = {"STUMBLE_" + name.upper() for name in Settings.model_fields} | _OTHERS
+    result = {"STUMBLE_" + name.upper() for name in Settings.model_fields} | _OTHERS
     for kind in _TABLES:
         prefix = str(kind.model_config["env_prefix"])
-        found |= {prefix + name.upper() for name in kind.model_fields}
-    return found
+        result |= {prefix + name.upper() for name in kind.model_fields}
+    return result
 
 
 def _readable(path: Path) -> CheckResult:

@@ -133,5 +133,5 @@ class Check:
         """Import the function. Raises ``ModuleNotFoundError`` where an extra is missing."""
         module, _, name = self.target.partition(":")
         with IMPORTING:
-            found: Run = getattr(importlib.import_module(module), name)
-        return found
+            result: Run = getattr(importlib.import_module(module), name)
+        return result

@@ -49,11 +49,11 @@ def _rabbit(scope: CheckContext, transport: TransportSettings) -> Iterator[Check
         for topic in transport.topics:
             for priority in _PRIORITIES:
                 name = f"{topic}.{priority}"
-                found = _declared(link, name)
-                if found is None:
+                result = _declared(link, name)
+                if result is None:
                     continue
                 count += 1
-                waiting, consumers = found
+                waiting, consumers = result
                 if not consumers:
                     yield warning(f"{transport.name} {name}", f"nobody reads it, {waiting} messages wait", _BOUND)
         yield fine(transport.name, f"{count} notification queues looked at")
@@ -66,11 +66,11 @@ def _declared(link: Any, name: str) -> tuple[int, int] | None:
     """Return messages and consumers of a queue, None where there is none; declared passively, so none is made."""
     channel = link.channel()
     try:
-        found = channel.queue_declare(name, passive=True)
+        result = channel.queue_declare(name, passive=True)
     except link.channel_errors:  # 404; the server has closed the channel
         return None
     channel.close()
-    return int(found.message_count), int(found.consumer_count)
+    return int(result.message_count), int(result.consumer_count)
 
 
 def _addresses(transport: TransportSettings) -> str:
@@ -106,7 +106,7 @@ def _kafka(scope: CheckContext, transport: TransportSettings) -> Iterator[CheckR
 
 def _readers(client: AdminClient) -> dict[str, set[str]]:
     groups = [item.group_id for item in client.list_consumer_groups(request_timeout=_SECONDS).result().valid]
-    found: dict[str, set[str]] = {}
+    result: dict[str, set[str]] = {}
     for group, future in (client.describe_consumer_groups(groups) if groups else {}).items():
         try:
             members = future.result(_SECONDS).members
@@ -114,8 +114,8 @@ def _readers(client: AdminClient) -> dict[str, set[str]]:
             continue
         for member in members:
             for place in member.assignment.topic_partitions:
-                found.setdefault(place.topic, set()).add(group)
-    return found
+                result.setdefault(place.topic, set()).add(group)
+    return result
 
 
 def _security(config: dict[str, Any]) -> list[str]:

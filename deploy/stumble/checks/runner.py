@@ -82,11 +82,11 @@ class _Job(threading.Thread):
     def result(self) -> CheckOutcome:
         """Wait for the end, or for the time that the check has."""
         self.join(max(0.0, self._begin + self._check.seconds - time.monotonic()))
-        found = list(self._found)
+        results = list(self._found)
         if self.is_alive():
             said = f"no answer within {self._check.seconds:.0f} s, given up"
-            found.append(wrong(self._check.name, said, "look at the network and at what the check connects to"))
+            results.append(wrong(self._check.name, said, "look at the network and at what the check connects to"))
             self._end = time.monotonic()
-        elif not found:
-            found.append(fine(self._check.name, "nothing to find fault with"))
-        return CheckOutcome(self._check, [self._secrets.masked(item) for item in found], self._end - self._begin)
+        elif not results:
+            results.append(fine(self._check.name, "nothing to find fault with"))
+        return CheckOutcome(self._check, [self._secrets.masked(item) for item in results], self._end - self._begin)

@@ -27,14 +27,14 @@ class Secrets:
     def of(cls, scope: CheckContext) -> Secrets:
         """Collect them from what is to be checked."""
         kafka = scope.settings.kafka
-        found = {*_of_url(scope.database), *_of_url(kafka.schema_registry_url or "")}
+        result = {*_of_url(scope.database), *_of_url(kafka.schema_registry_url or "")}
         for options in (kafka.options, kafka.producer_options, kafka.consumer_options):
-            found.update(_of_options(options))
+            result.update(_of_options(options))
         if kafka.schema_registry_password:
-            found.add(kafka.schema_registry_password.get_secret_value())
+            result.add(kafka.schema_registry_password.get_secret_value())
         for transport in scope.transports:
-            found.update([*_of_url(transport.url.get_secret_value()), *_of_options(transport.options)])
-        return cls(tuple(sorted((value for value in found if len(value) >= _SHORTEST), key=len, reverse=True)))
+            result.update([*_of_url(transport.url.get_secret_value()), *_of_options(transport.options)])
+        return cls(tuple(sorted((value for value in result if len(value) >= _SHORTEST), key=len, reverse=True)))
 
     def masked(self, finding: CheckResult) -> CheckResult:
         """Return a finding that shows none of them."""

@@ -68,13 +68,13 @@ def _judged(seconds: float, says: str, todo: str) -> CheckResult:
 def _members(watched: WatchedClient, group: str, partitions: int) -> Iterator[CheckResult]:
     try:
         future = watched.client.describe_consumer_groups([group], request_timeout=SECONDS)[group]
-        found = watched.ask(future.result)
+        result = watched.ask(future.result)
     except Unanswered:
         return
-    count = len(found.members)
+    count = len(result.members)
     if not count:
         return
-    kind = "consumer" if found.type == ConsumerGroupType.CONSUMER else "classic"
+    kind = "consumer" if result.type == ConsumerGroupType.CONSUMER else "classic"
     if count == 1:
         yield warning(
             group, f"one member ({kind} protocol): nobody takes over when it dies", "start a second projector"

@@ -66,11 +66,11 @@ def rehearse_rules(
             history.execute(query("load_failures_in_order"), span)
             outcomes_of_rules = sorted({outcome for rule in book.rule if rule.enabled for outcome in rule.outcomes})
             outcomes.execute(query("load_outcomes_in_order"), {**span, "outcomes": outcomes_of_rules})
-            found = rehearse(book, history, known, last, outcomes=outcomes, resolved=resolved)
+            result = rehearse(book, history, known, last, outcomes=outcomes, resolved=resolved)
     if format_ is OutputFormat.JSON:
-        Console(soft_wrap=True).print_json(data=[_plain(item) for item in found], default=str)
-    elif found:
-        tables.console().print(tables.rows(_WOULD_FIRE, map(_rehearsed, found)))
+        Console(soft_wrap=True).print_json(data=[_plain(item) for item in result], default=str)
+    elif result:
+        tables.console().print(tables.rows(_WOULD_FIRE, map(_rehearsed, result)))
     else:
         typer.echo("No rule would have sent anything in that time.")
 

@@ -130,13 +130,13 @@ class ApiClient:
 
     def _json(self, answer: httpx.Response) -> Any:
         try:
-            found = answer.json()
+            result = answer.json()
         except ValueError as error:
             raise ApiRefusedError(f"what answers at {self.url} is no stumble API; name it with --api") from error
         if answer.is_error:
-            detail = str(found.get("detail") if isinstance(found, dict) else found)
+            detail = str(result.get("detail") if isinstance(result, dict) else result)
             raise (NotFoundError if answer.status_code == 404 else ApiRefusedError)(detail)
-        return found
+        return result
 
 
 def ask(url: str | None, path: str, parameters: Parameters | None = None) -> Any:

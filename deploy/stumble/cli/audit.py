@@ -66,19 +66,19 @@ def audit(
     """
     settings = settings_of(database_url)
     scope = AuditScope(*between(since_, until, "--since and --until"), str(instance) if instance else None)
-    found = Audit(settings, ProjectorSettings(), scope, patience=wait, processes=processes, on_progress=progress())
+    result = Audit(settings, ProjectorSettings(), scope, patience=wait, processes=processes, on_progress=progress())
     try:
-        report = found.run()
-        named = list(found.differences(limit))
+        report = result.run()
+        named = list(result.differences(limit))
         first = report
         if repair and not report.equal:
-            report = repair_store(found)
+            report = repair_store(result)
         if as_json:
             _print_json(first, report, named)
         else:
             _print_text(first, report, named)
     finally:
-        found.close()
+        result.close()
     raise typer.Exit(0 if report.equal else 1)
 
 
@@ -130,8 +130,8 @@ def _counted(done: dict[str, int]) -> str:
 
 def _summary(report: AuditReport) -> list[str]:
     rate = report.records / report.seconds if report.seconds else 0
-    found = f"{report.instances:,} instances, {report.requests:,} requests, {report.failures:,} failures"
-    lines = [f"{report.records:,} records, {found} in {report.seconds:.1f} s ({rate:,.0f} records/s)"]
+    result = f"{report.instances:,} instances, {report.requests:,} requests, {report.failures:,} failures"
+    lines = [f"{report.records:,} records, {result} in {report.seconds:.1f} s ({rate:,.0f} records/s)"]
     lines += [f"left out: {count:,} {why}" for why, count in report.left_out.items()]
     lines += [f"taken as decided: {count:,} {kind}" for kind, count in sorted(report.decisions.items())]
     if report.unreadable:

@@ -38,18 +38,18 @@ def capacity(
     fails needs less.
     """
     cloud = Cloud(hosts, actions_per_second, topic_days, events_days, requests_days, copies)
-    found = needs(cloud)
+    result = needs(cloud)
     if format_ is OutputFormat.JSON:
-        typer.echo(json.dumps(asdict(found) | {"store_bytes": found.store_bytes}, indent=2))
+        typer.echo(json.dumps(asdict(result) | {"store_bytes": result.store_bytes}, indent=2))
         return
     lines = {
-        "events": f"{found.events_per_second:.1f}/s, {count(found.events_per_day)} a day",
-        "partitions": str(found.partitions),
-        "projectors": f"{found.projectors}, one of them to take over",
-        "Kafka": f"{size(found.kafka_bytes)} in {copies} copies",
-        "database": f"{size(found.store_bytes)}: {size(found.store_events_bytes)} events of {events_days} days, "
-        f"{size(found.store_requests_bytes)} requests of {requests_days} days",
-        "outbox": f"{size(found.outbox_bytes)} a host and day without Kafka (the bound is 256 MiB)",
+        "events": f"{result.events_per_second:.1f}/s, {count(result.events_per_day)} a day",
+        "partitions": str(result.partitions),
+        "projectors": f"{result.projectors}, one of them to take over",
+        "Kafka": f"{size(result.kafka_bytes)} in {copies} copies",
+        "database": f"{size(result.store_bytes)}: {size(result.store_events_bytes)} events of {events_days} days, "
+        f"{size(result.store_requests_bytes)} requests of {requests_days} days",
+        "outbox": f"{size(result.outbox_bytes)} a host and day without Kafka (the bound is 256 MiB)",
     }
     for name, text in lines.items():
         typer.echo(f"{name:<12}{text}")

@@ -77,8 +77,8 @@ def _scope(names: list[str], user: str | None, nova_conf: list[Path], urls: list
     given = [{"name": f"bus{number}", "url": url} for number, url in enumerate(urls, 1)]
     bridged = bridge.load()[1].transports
     others = bridge.load(given)[1].transports if given else ()
-    found = (*bridged, *others, *(item for path in nova_conf for item in transports_of(path)))
-    return CheckContext(load(), user, found, frozenset(item.name for item in bridged), frozenset(names))
+    result = (*bridged, *others, *(item for path in nova_conf for item in transports_of(path)))
+    return CheckContext(load(), user, result, frozenset(item.name for item in bridged), frozenset(names))
 
 
 def _show(results: list[CheckOutcome], *, everything: bool) -> None:

@@ -89,12 +89,12 @@ def show(place: PlaceArgument, *, format_: FormatOption = OutputFormat.TABLE) ->
         entry = desk.one(_place(place) or RecordId(0, 0))
     if entry is None:
         raise StumbleError(f"The dead letter topic holds nothing at {place}: see `stumble dlq ls`.")
-    found = json_views.whole(entry)
+    result = json_views.whole(entry)
     if format_ is OutputFormat.JSON:
-        tables.print_json(found)
+        tables.print_json(result)
         return
     table = Table(box=None, show_header=False, pad_edge=False)
-    for name, value in _flat(found):
+    for name, value in _flat(result):
         table.add_row(name.replace("_", " "), tables.plain(value))
     tables.console().print(table)
 
@@ -107,17 +107,17 @@ def stats(
     format_: FormatOption = OutputFormat.TABLE,
 ) -> None:
     """Count dead letters by what refused them and why, the most frequent reason first."""
-    found = DeadLetterStats()
+    result = DeadLetterStats()
     with _desk() as desk:
         for chunk in _with_progress(desk, desk.chunks(selection)):
             for entry in chunk:
-                found.add(entry)
+                result.add(entry)
     if format_ is OutputFormat.JSON:
-        tables.print_json({**json_views.statistics(found), "looked_at": desk.looked_at})
-    elif not found.total.count:
+        tables.print_json({**json_views.statistics(result), "looked_at": desk.looked_at})
+    elif not result.total.count:
         tables.console().print("No dead letter matches." if desk.looked_at else "There are no dead letters.")
     else:
-        tables.console().print(_counted(found))
+        tables.console().print(_counted(result))
 
 
 @app.command(
@@ -256,16 +256,16 @@ def _listed(items: list[dict[str, Any]]) -> Table:
     return table
 
 
-def _counted(found: DeadLetterStats) -> Table:
+def _counted(result: DeadLetterStats) -> Table:
     table = tables.empty("Letters", "Stage", "Exception", "Message", "Waiting", "Sent again", "Parked", "First (UTC)")
     table.add_column("Last (UTC)")
     table.add_column("Example")
-    for reason, group in found.by_count():
+    for reason, group in result.by_count():
         states = [str(group.states[name] or "") for name in ("WAITING", "REDRIVEN", "PARKED")]
         times = [tables.clock(json_views.moment(value)) for value in (group.first_at, group.last_at)]
         words = [tables.plain(word) for word in reason]
         table.add_row(str(group.count), *words, *states, *times, str(group.example or ""))
-    total = found.total
+    total = result.total
     table.add_section()
     sums = [str(total.states[name] or "") for name in ("WAITING", "REDRIVEN", "PARKED")]
     table.add_row(str(total.count), "", "", "", *sums)

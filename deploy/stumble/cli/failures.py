@@ -64,15 +64,15 @@ def failures(
     with ApiClient(api) as client:
         if follow:
             _follow(client, filters, window, limit, format_)
-        found, more = client.pages("/v1/failures", {**filters, **window}, limit)
+        result, more = client.pages("/v1/failures", {**filters, **window}, limit)
     if format_ is OutputFormat.JSON:
-        tables.print_json(found)
+        tables.print_json(result)
         return
     out = tables.console()
-    if not found:
+    if not result:
         out.print("No failures match." if any([*filters.values(), *window.values()]) else "No failures so far.")
         return
-    out.print(tables.failures(found, out.width))
+    out.print(tables.failures(result, out.width))
     if more:
         out.print(f"There are more than {limit}; narrow with --since, or raise --limit.", style="dim")
 

@@ -29,21 +29,23 @@ def instance(
 ) -> None:
     """Show a server's last request and its outcome, its last failure, and its history."""
     with ApiClient(api) as client:
-        found = client.get(f"/v1/instances/{server}", {"limit": limit})
+        result = client.get(f"/v1/instances/{server}", {"limit": limit})
     if format_ is OutputFormat.JSON:
-        tables.print_json(found)
+        tables.print_json(result)
         return
     out = tables.console()
-    out.print(Text.assemble("Server ", tables.plain(found["display_name"] or "", "bold"), " ", found["instance_uuid"]))
-    if found["last_request"]:
+    out.print(
+        Text.assemble("Server ", tables.plain(result["display_name"] or "", "bold"), " ", result["instance_uuid"])
+    )
+    if result["last_request"]:
         out.print(Text("\nLast request", style="bold"))
-        out.print(tables.request(found["last_request"]))
+        out.print(tables.request(result["last_request"]))
     out.print(Text("\nLast failure", style="bold"))
-    if failure := found["last_failure"]:
+    if failure := result["last_failure"]:
         out.print(tables.line(failure), soft_wrap=True)
     else:
         out.print("Nothing has gone wrong on this server.")
     out.print(Text("\nHistory", style="bold"))
-    out.print(tables.history(found["history"]))
-    if found["next"]:
+    out.print(tables.history(result["history"]))
+    if result["next"]:
         out.print(f"There are more than {limit}; raise --limit.", style="dim")

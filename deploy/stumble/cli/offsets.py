@@ -106,13 +106,13 @@ def set_(
         raise typer.BadParameter("give --partition or --all")
     target = _target(to)
     with _open_tool(database_url) as tool:
-        found = {
+        result = {
             report.partition: report for report in tool.all() if report.state is not PartitionState.PARTITION_MISSING
         }
-        for number in sorted(found if all_ else set(partition or ())):
-            if number not in found:
+        for number in sorted(result if all_ else set(partition or ())):
+            if number not in result:
                 raise OffsetError(f"The topic {tool.topic} has no partition {number}.")
-            typer.echo(f"partition {number}: {_set(tool, found[number], target, skip=skip, dry_run=dry_run)}")
+            typer.echo(f"partition {number}: {_set(tool, result[number], target, skip=skip, dry_run=dry_run)}")
 
 
 def _set(tool: OffsetsTool, report: OffsetReport, target: Target, *, skip: bool, dry_run: bool) -> str:

@@ -74,17 +74,17 @@ class Reader:
 
     def start(self, at: datetime | str) -> None:
         """Go to the `beginning`, the `end` or a moment."""
-        found = self._consumer.list_topics(self._topic, timeout=_SECONDS).topics[self._topic]
-        if found.error:
-            raise kafka_error(self._kafka, self._topic, KafkaException(found.error))
+        result = self._consumer.list_topics(self._topic, timeout=_SECONDS).topics[self._topic]
+        if result.error:
+            raise kafka_error(self._kafka, self._topic, KafkaException(result.error))
         places = {"beginning": OFFSET_BEGINNING, "end": OFFSET_END}
         if isinstance(at, datetime):
             moment = int(at.timestamp() * 1000)
-            asked = [TopicPartition(self._topic, number, moment) for number in found.partitions]
+            asked = [TopicPartition(self._topic, number, moment) for number in result.partitions]
             start = self._consumer.offsets_for_times(asked, timeout=_SECONDS)
         else:
-            start = [TopicPartition(self._topic, number, places[at]) for number in found.partitions]
-        self._partitions = set(found.partitions)
+            start = [TopicPartition(self._topic, number, places[at]) for number in result.partitions]
+        self._partitions = set(result.partitions)
         self._consumer.assign(start)
 
     def read(self, *, to_end: bool) -> Iterator[Read]:

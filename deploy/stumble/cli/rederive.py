@@ -68,10 +68,10 @@ def _moment(text: str | None) -> datetime | None:
     if text is None:
         return None
     try:
-        found = datetime.fromisoformat(text)
+        result = datetime.fromisoformat(text)
     except ValueError:
         raise typer.BadParameter(f"{text!r} is no ISO 8601 time, such as 2026-01-31T12:00:00+00:00") from None
-    return found if found.tzinfo else found.astimezone()
+    return result if result.tzinfo else result.astimezone()
 
 
 def _summary(report: RederiveReport, *, dry_run: bool) -> str:

@@ -30,12 +30,12 @@ def request(
     One id can mean several servers and actions: all are shown, in the order of their start.
     """
     with ApiClient(api) as client:
-        found = client.get(f"/v1/requests/{quote(request_id, safe='')}")
+        result = client.get(f"/v1/requests/{quote(request_id, safe='')}")
     if format_ is OutputFormat.JSON:
-        tables.print_json(found)
+        tables.print_json(result)
         return
     out = tables.console()
-    for number, item in enumerate(found["items"]):
+    for number, item in enumerate(result["items"]):
         if number:
             out.print()
         out.print(tables.request(item))

@@ -58,13 +58,13 @@ def show(
     format_: FormatOption = OutputFormat.TABLE,
 ) -> None:
     """Show a record's fields; with --format json the schema itself."""
-    found = _find(name, version)
-    definition = json.loads(found.json)
+    result = _find(name, version)
+    definition = json.loads(result.json)
     if format_ is OutputFormat.JSON:
         tables.print_json(definition)
         return
     out = tables.console()
-    out.print(f"{found.name} version {found.version}, fingerprint {found.fingerprint.hex()}\n{definition['doc']}\n")
+    out.print(f"{result.name} version {result.version}, fingerprint {result.fingerprint.hex()}\n{definition['doc']}\n")
     table = tables.empty("Field", "Type", "Bytes at most", "What it is")
     _rows(table, definition, "")
     out.print(table)
@@ -89,13 +89,13 @@ def check(
     texts = {name: [each.json for each in ALL if each.name == name] for name in dict.fromkeys(s.name for s in ALL)}
     for path in candidates or []:
         texts.setdefault(_name(path), []).append(path.read_text("utf-8"))
-    found = {name: _problems(versions) for name, versions in texts.items()}
+    result = {name: _problems(versions) for name, versions in texts.items()}
     if format_ is OutputFormat.JSON:
-        tables.print_json(found)
+        tables.print_json(result)
     else:
-        for name, lines in found.items():
+        for name, lines in result.items():
             sys.stdout.write(f"{name}: {'; '.join(lines) or f'fine, versions: {len(texts[name])}'}\n")
-    if any(found.values()):
+    if any(result.values()):
         raise typer.Exit(1)
 
 
@@ -135,16 +135,16 @@ def taxonomy(
     if not nova:
         raise StumbleError("Say what to compare with: --nova and a virtual environment that holds Nova, or --unknown.")
     installed = {name: row for place in nova for name, row in classes(nova_package(place)).items()}
-    found = compare(installed)
-    for name, (base, code, blame) in found.unknown.items():
+    result = compare(installed)
+    for name, (base, code, blame) in result.unknown.items():
         sys.stdout.write(f"unknown: {name} ({base}, {code}); the rules would say {blame}\n")
-    for name, (before, after) in found.recoded.items():
+    for name, (before, after) in result.recoded.items():
         sys.stdout.write(f"code: {name} is {after} there, {before} here\n")
-    sys.stdout.write(f"{found.found} classes there, {len(found.unknown)} of them unknown here\n")
+    sys.stdout.write(f"{result.installed_count} classes there, {len(result.unknown)} of them unknown here\n")
     if write:
         write_classes(installed)
         sys.stdout.write("All of them are known now; look at what the rules say of the new ones.\n")
-    elif found.unknown or found.recoded:
+    elif result.unknown or result.recoded:
         raise typer.Exit(1)
 
 
@@ -158,15 +158,15 @@ def _seen(database_url: str | None) -> None:
         raise StumbleError(_NEEDS_STORE) from error
     url = load(database_url=database_url).database_url.get_secret_value()
     with connect(url, application="stumble-schema") as connection:
-        found = unknown_exceptions(connection)
-    for one in found:
+        result = unknown_exceptions(connection)
+    for one in result:
         whose = "Nova's, of a release that stumble doesn't know" if one.is_nova else "a library's, or nothing tells"
         sys.stdout.write(
             f"unknown: {one.exception} ({whose}); failures: {one.failures}, the last at {one.last_at.isoformat()}, "
             f"in {', '.join(one.actions)}\n"
         )
-    sys.stdout.write(f"{len(found)} classes in the store are unknown\n")
-    if found:
+    sys.stdout.write(f"{len(result)} classes in the store are unknown\n")
+    if result:
         raise typer.Exit(1)
 
 
@@ -189,12 +189,12 @@ def _name(path: Path) -> str:
 
 def _find(name: str, version: int | None) -> Schema:
     named = [each for each in ALL if name.lower() in {each.name.lower(), each.name.rpartition(".")[2].lower()}]
-    found = [each for each in named if version in {None, each.version}]
-    if not found:
+    result = [each for each in named if version in {None, each.version}]
+    if not result:
         names = ", ".join(sorted({each.name.rpartition(".")[2] for each in ALL}))
         which = f"version {version} of {name}" if named else f"schema {name}"
         raise StumbleError(f"There is no {which}; there are {names}.")
-    return max(found, key=lambda each: each.version)
+    return max(result, key=lambda each: each.version)
 
 
 def _rows(table: Any, record: dict[str, Any], prefix: str) -> None:

@@ -177,10 +177,10 @@ def _start(text: str | None) -> int:
     if text is None:
         return time.time_ns() // 1000
     try:
-        found = datetime.fromisoformat(text)
+        result = datetime.fromisoformat(text)
     except ValueError:
         raise typer.BadParameter(f"{text!r} is no ISO 8601 time", param_hint="--start") from None
-    return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp() * _MICROS)
+    return int((result if result.tzinfo else result.replace(tzinfo=UTC)).timestamp() * _MICROS)
 
 
 @contextmanager

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 _INDEXES = 20
 
 
-def stats_lines(found: StoreStats) -> Iterator[str]:
+def stats_lines(result: StoreStats) -> Iterator[str]:
     """Yield the tables, the largest indexes, bytes per thing, ages, partitions and hints."""
     yield f"{'table':<18}{'rows':>13}{'total':>10}{'heap':>10}{'toast':>10}{'indexes':>10}{'dead':>10}{'HOT':>6}"
-    for table in found.tables:
+    for table in result.tables:
         if not table.rows and table.total < 1 << 20:
             continue
         hot = f"{table.hot_updates / table.updates:.0%}" if table.updates else "-"
@@ -23,21 +23,21 @@ def stats_lines(found: StoreStats) -> Iterator[str]:
         yield f"{table.name:<18}{table.rows:>13,}{sizes}{table.dead:>10,}{hot:>6}"
     yield ""
     yield f"{'index':<40}{'bytes':>10}{'scans':>12}"
-    for index in found.indexes[:_INDEXES]:
+    for index in result.indexes[:_INDEXES]:
         yield f"{index.name:<40}{_size(index.bytes):>10}{index.scans:>12,}"
     yield ""
-    per = [(what, found.per(what)) for what in ("event", "request", "failure")]
+    per = [(what, result.per(what)) for what in ("event", "request", "failure")]
     shares = ", ".join(
         f"{value:,.0f} bytes {'an' if what == 'event' else 'a'} {what}" for what, value in per if value is not None
     )
-    yield f"{_size(found.database_bytes)} in all on PostgreSQL {found.server}" + (f": {shares}" if shares else "")
-    for name, (oldest, newest) in found.ages.items():
+    yield f"{_size(result.database_bytes)} in all on PostgreSQL {result.server}" + (f": {shares}" if shares else "")
+    for name, (oldest, newest) in result.ages.items():
         if oldest:
             yield f"{name}: from {str(oldest)[:19]} to {str(newest)[:19]} (UTC)"
-    days = [name for name, _, _ in found.partitions if name != "events_default"]
+    days = [name for name, _, _ in result.partitions if name != "events_default"]
     if days:
         yield f"{len(days)} partitions of events, {days[0]} to {days[-1]}"
-    yield from (f"hint: {hint}" for hint in found.hints)
+    yield from (f"hint: {hint}" for hint in result.hints)
 
 
 def _size(count: int) -> str:

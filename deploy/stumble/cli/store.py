@@ -81,9 +81,9 @@ def stats(
     require_current(url)
     with connect(url, application="stumble-stats") as connection:
         connection.execute("set statement_timeout = 0")
-        found = look(connection, exact=exact)
+        result = look(connection, exact=exact)
     if as_json:
-        typer.echo(json.dumps(found.as_json(), indent=2, default=str))
+        typer.echo(json.dumps(result.as_json(), indent=2, default=str))
         return
-    for line in stats_lines(found):
+    for line in stats_lines(result):
         typer.echo(line)

@@ -198,10 +198,10 @@ def empty(*columns: str) -> Table:
     return table
 
 
-def rows(columns: Sequence[str], found: Iterable[Iterable[object]]) -> Table:
+def rows(columns: Sequence[str], result: Iterable[Iterable[object]]) -> Table:
     """Make a table of plain values."""
     table = empty(*columns)
-    for row in found:
+    for row in result:
         table.add_row(*map(plain, row))
     return table
 

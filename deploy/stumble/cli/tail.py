@@ -91,7 +91,7 @@ def tail(
 
 def as_json(topic: str, item: Read) -> dict[str, Any]:
     """Show a record for programs: its place, key and headers beside what it says."""
-    found: dict[str, Any] = {
+    result: dict[str, Any] = {
         "topic": topic,
         "partition": item.partition,
         "offset": item.offset,
@@ -101,8 +101,8 @@ def as_json(topic: str, item: Read) -> dict[str, Any]:
         "record": _readable(item.record) if item.record is not None else None,
     }
     if item.error:
-        found |= {"error": item.error, "value": base64.b64encode(item.value).decode()}
-    return found
+        result |= {"error": item.error, "value": base64.b64encode(item.value).decode()}
+    return result
 
 
 def as_line(item: Read) -> Text:

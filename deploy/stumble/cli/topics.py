@@ -45,7 +45,7 @@ def plan(
 ) -> None:
     """Show each topic as it should be beside what is there, and what each role may do; exit 1 if they differ."""
     kafka = settings_of().kafka
-    found = planned.compare(kafka, planned.plan(kafka, partitions=partitions, replication=replication))
+    result = planned.compare(kafka, planned.plan(kafka, partitions=partitions, replication=replication))
     rights = _granted(kafka)
     if format_ is OutputFormat.JSON:
         rows = [
@@ -56,14 +56,14 @@ def plan(
                 "differing": item.differing,
                 "settings": item.plan.settings,
             }
-            for item in found
+            for item in result
         ]
         acls = [[item.role, item.operation.name, item.kind.name, item.name] for item, _ in rights]
         lacking = [[item.role, item.text] for item, held in rights if held is False]
         Console(soft_wrap=True).print_json(data={"topics": rows, "rights": acls, "lacking": lacking})
     else:
-        Console().print(_findings(found), _rights(rights))
-    if any(item.verdict != "fine" for item in found) or any(held is False for _, held in rights):
+        Console().print(_findings(result), _rights(rights))
+    if any(item.verdict != "fine" for item in result) or any(held is False for _, held in rights):
         raise typer.Exit(1)
 
 
@@ -114,20 +114,20 @@ def _register(kafka: KafkaSettings) -> None:
 
 
 def _principals(given: list[str], roles: set[str]) -> dict[str, str]:
-    found = {}
+    result = {}
     for item in given:
         role, equals, principal = item.partition("=")
         if not equals or role not in roles or not principal.startswith("User:"):
             raise typer.BadParameter(f"{item!r} is not ROLE=User:NAME with a role of {', '.join(sorted(roles))}")
-        found[role] = principal
-    return found
+        result[role] = principal
+    return result
 
 
-def _findings(found: list[planned.TopicDifference]) -> Table:
+def _findings(result: list[planned.TopicDifference]) -> Table:
     table = Table(box=None, pad_edge=False)
     for title in ("Topic", "Is", "Partitions", "Copies", "In sync", "Kept", "Differs", "For"):
         table.add_column(title)
-    for item in found:
+    for item in result:
         there = f"{item.partitions} of {item.plan.partitions}" if item.partitions else str(item.plan.partitions)
         differs = "; ".join(f"{name} {old} → {new}" for name, (old, new) in item.differing.items())
         copies = str(item.replication or item.plan.replication)

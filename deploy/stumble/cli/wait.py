@@ -64,10 +64,10 @@ class ById:
     def look(self, patience: float) -> Observation:
         """Ask for them."""
         try:
-            found = self._api.get(self._path, {"wait": round(patience, 3)}, patience=patience)
+            result = self._api.get(self._path, {"wait": round(patience, 3)}, patience=patience)
         except NotFoundError:
             return Observation([], 0.0)
-        return _sight(found["items"], found["as_of"])
+        return _sight(result["items"], result["as_of"])
 
 
 class Latest:
@@ -80,9 +80,9 @@ class Latest:
 
     def look(self, patience: float) -> Observation:
         """Ask for it; which one is the latest can change until all is quiet."""
-        found = self._api.get("/v1/requests", self._query)
-        newest = found["items"][0]["request_id"] if found["items"] else None
-        sight = _sight([item for item in found["items"] if item["request_id"] == newest], found["as_of"])
+        result = self._api.get("/v1/requests", self._query)
+        newest = result["items"][0]["request_id"] if result["items"] else None
+        sight = _sight([item for item in result["items"] if item["request_id"] == newest], result["as_of"])
         if patience and not all(item["final"] for item in sight.items):
             time.sleep(min(patience, _PAUSE))
         return sight

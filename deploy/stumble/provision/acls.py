@@ -79,14 +79,14 @@ def grants(kafka: KafkaSettings) -> list[Grant]:
             *((operation, name) for name in every for operation in (AclOperation.CREATE, AclOperation.ALTER_CONFIGS)),
         ],
     }
-    found = [Grant(role, what, ResourceType.TOPIC, name) for role, pairs in wanted.items() for what, name in pairs]
+    result = [Grant(role, what, ResourceType.TOPIC, name) for role, pairs in wanted.items() for what, name in pairs]
     members = {"projector": (group, f"{group}-producers"), **_READING, "operator": (group, *_READING["operator"])}
-    found += [Grant(role, read, ResourceType.GROUP, name) for role, names in members.items() for name in names]
-    found += [
+    result += [Grant(role, read, ResourceType.GROUP, name) for role, names in members.items() for name in names]
+    result += [
         Grant("operator", operation, ResourceType.BROKER, "kafka-cluster")
         for operation in (AclOperation.DESCRIBE, AclOperation.DESCRIBE_CONFIGS)
     ]
-    return found
+    return result
 
 
 def grant(kafka: KafkaSettings, principals: Mapping[str, str]) -> Iterator[str]:
@@ -113,16 +113,16 @@ def granted(kafka: KafkaSettings) -> list[AclBinding] | None:
     cluster = client.describe_cluster(include_authorized_operations=True, request_timeout=_SECONDS)
     if AclOperation.DESCRIBE not in (_operations(cluster) or ()):  # some answer with no rule at all then
         raise AclsNotVisible("This principal may not read the access rules (DESCRIBE on the cluster).")
-    found: list[AclBinding] = []
+    result: list[AclBinding] = []
     for kind, name in sorted({(item.kind, item.name) for item in grants(kafka)}, key=str):
         anything = AclBindingFilter(
             kind, name, ResourcePatternType.MATCH, _ANY, _ANY, AclOperation.ANY, AclPermissionType.ANY
         )
         try:
-            found += client.describe_acls(anything, request_timeout=_SECONDS).result()
+            result += client.describe_acls(anything, request_timeout=_SECONDS).result()
         except KafkaException as error:
             raise StumbleError(f"Kafka does not tell its access rules: {error.args[0].str()}.") from None
-    return found
+    return result
 
 
 def lacking(wanted: list[Grant], principal: str, rules: list[AclBinding]) -> list[Grant]:

@@ -111,7 +111,7 @@ def compare(kafka: KafkaSettings, plans: list[TopicPlan]) -> list[TopicDifferenc
         wanted = TopicCollection([item.name for item in plans])
         futures = client.describe_topics(wanted, request_timeout=_SECONDS)
         there = {name: _answer(future) for name, future in futures.items()}
-        known = [ConfigResource(ConfigResource.Type.TOPIC, name) for name, found in there.items() if _seen(found)]
+        known = [ConfigResource(ConfigResource.Type.TOPIC, name) for name, entry in there.items() if _seen(entry)]
         answers = client.describe_configs(known, request_timeout=_SECONDS) if known else {}
         settings = {resource.name: _answer(future) for resource, future in answers.items()}
     except KafkaException as error:
@@ -129,8 +129,8 @@ def _answer(future: Any) -> Any:
         raise
 
 
-def _seen(found: Any) -> bool:
-    return not isinstance(found, KafkaError)
+def _seen(result: Any) -> bool:
+    return not isinstance(result, KafkaError)
 
 
 def apply(kafka: KafkaSettings, plans: list[TopicPlan], *, alter: bool = False) -> Iterator[tuple[str, str]]:

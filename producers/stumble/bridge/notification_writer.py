@@ -75,12 +75,12 @@ class NotificationWriter:
         """
         RECEIVED.labels(self._transport).inc()
         LAST.labels(self._transport).set_to_current_time()
-        found = read_notification(message, context)
-        if found.skipped:
-            SKIPPED.labels(self._transport, found.skipped).inc()
-            if found.skipped != NOT_AN_ACTION:
-                self._untranslated.append(self._transport, found.skipped, message)
-        for event in found.events:
+        result = read_notification(message, context)
+        if result.skipped:
+            SKIPPED.labels(self._transport, result.skipped).inc()
+            if result.skipped != NOT_AN_ACTION:
+                self._untranslated.append(self._transport, result.skipped, message)
+        for event in result.events:
             refused = self._emitter.totals.refused
             self.refused = not self._emitter.emit(event) and self._emitter.totals.refused > refused
             if self.refused:

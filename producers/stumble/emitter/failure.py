@@ -17,9 +17,9 @@ _FRAMES = 100
 
 def failure_token(error: BaseException) -> str:
     """Return the id that all sightings of this exception object share within the process."""
-    found = getattr(error, _TOKEN, None)
-    if isinstance(found, str):
-        return found
+    result = getattr(error, _TOKEN, None)
+    if isinstance(result, str):
+        return result
     token = str(uuid.uuid4())
     try:
         setattr(error, _TOKEN, token)
@@ -49,10 +49,10 @@ def _message(error: BaseException) -> str:
 
 
 def _last_frame(error: BaseException) -> str | None:
-    found = error.__traceback__
-    while found is not None and found.tb_next is not None:
-        found = found.tb_next
-    return found.tb_frame.f_code.co_name if found else None
+    result = error.__traceback__
+    while result is not None and result.tb_next is not None:
+        result = result.tb_next
+    return result.tb_frame.f_code.co_name if result else None
 
 
 def _causes(error: BaseException) -> list[str]:

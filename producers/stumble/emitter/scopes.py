@@ -54,10 +54,10 @@ class _Scope:
     def failed(self, error: BaseException) -> bool:
         """Tell of an exception; False where the event was refused."""
         try:
-            found = {"failure": describe(error), "failure_id": failure_token(error)}
+            result = {"failure": describe(error), "failure_id": failure_token(error)}
         except Exception:  # noqa: BLE001  # an exception's own methods may raise; its class is known at least
-            found = {"failure": {"exception": type(error).__name__}}
-        return self.emit_phase("ERROR", **found)
+            result = {"failure": {"exception": type(error).__name__}}
+        return self.emit_phase("ERROR", **result)
 
 
 class StepScope(_Scope):

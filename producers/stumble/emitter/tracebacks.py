@@ -13,9 +13,9 @@ _BEFORE_IT: Final = " \t\r\n[(u'\""
 
 def without_traceback(failure: Mapping[str, Any]) -> dict[str, Any]:
     """Return a failure without its traceback, nor one that its texts carry: they end where that begins."""
-    found = {**failure, "traceback": None}
+    result = {**failure, "traceback": None}
     for name in _TEXTS:
-        value = found.get(name)
+        value = result.get(name)
         if isinstance(value, str) and _START in value:
-            found[name] = value.partition(_START)[0].rstrip(_BEFORE_IT) or None
-    return found
+            result[name] = value.partition(_START)[0].rstrip(_BEFORE_IT) or None
+    return result

@@ -53,11 +53,11 @@ def loaded(value: Any, names: tuple[str, ...]) -> dict[str, Any]:
 def instance(value: Any) -> dict[str, Any]:
     """Return an instance's state as its object shows it."""
     with suppress(Exception):
-        found = loaded(value, _INSTANCE_FIELDS)
-        found["power_state"] = _POWER_STATES.get(loaded(value, ("power_state",)).get("power_state", -1))
+        result = loaded(value, _INSTANCE_FIELDS)
+        result["power_state"] = _POWER_STATES.get(loaded(value, ("power_state",)).get("power_state", -1))
         flavor = loaded(value, ("flavor",)).get("flavor")
-        found["flavor"] = loaded(flavor, ("name",)).get("name")
-        return found
+        result["flavor"] = loaded(flavor, ("name",)).get("name")
+        return result
     return {}
 
 
@@ -87,8 +87,8 @@ def reporter(frame: FrameType | None) -> tuple[str | None, Mapping[str, Any]]:
 
 def same_instance(value: Any, instance_uuid: Any) -> dict[str, Any]:
     """Return an instance's state if ``value`` is the instance of that uuid."""
-    found = instance(value) if value is not None else {}
-    return found if found.get("uuid") == instance_uuid else {}
+    result = instance(value) if value is not None else {}
+    return result if result.get("uuid") == instance_uuid else {}
 
 
 def step_target(step: Any, arguments: Mapping[str, Any]) -> tuple[str, str] | None:
@@ -97,11 +97,11 @@ def step_target(step: Any, arguments: Mapping[str, Any]) -> tuple[str, str] | No
         return None
     kind, name, attribute = _TARGETS[step]
     with suppress(Exception):
-        found = arguments.get(name)
+        result = arguments.get(name)
         if attribute is not None:
-            found = loaded(found, (attribute,)).get(attribute)
-        if isinstance(found, str) and found:
-            return kind, found
+            result = loaded(result, (attribute,)).get(attribute)
+        if isinstance(result, str) and result:
+            return kind, result
     return None
 
 
@@ -110,7 +110,7 @@ def extended_volume(action: Any, frame: FrameType | None) -> tuple[str, str] | N
     if action != "extend_volume" or frame is None:
         return None
     with suppress(Exception):
-        found = loaded(frame.f_locals.get("event"), ("name", "tag"))
-        if found.get("name") == "volume-extended" and found.get("tag"):
-            return "volume", str(found["tag"])
+        result = loaded(frame.f_locals.get("event"), ("name", "tag"))
+        if result.get("name") == "volume-extended" and result.get("tag"):
+            return "volume", str(result["tag"])
     return None

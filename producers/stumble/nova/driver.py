@@ -45,9 +45,9 @@ class StumbleDriver(notifier.Driver):  # type: ignore[misc]
 
 def _producer(conf: Any) -> Producer:
     settings = options.read(conf)
-    found = _producers.get(settings)
-    if found is None:
-        found = _producers[settings] = Producer(settings, conf)
+    result = _producers.get(settings)
+    if result is None:
+        result = _producers[settings] = Producer(settings, conf)
         if settings.tap:
-            found.emitter.describe(tap=tap.install(found))
-    return found
+            result.emitter.describe(tap=tap.install(result))
+    return result

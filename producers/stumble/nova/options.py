@@ -70,13 +70,13 @@ def list_opts() -> list[tuple[str, list[Any]]]:
 def read(conf: cfg.ConfigOpts) -> NovaOptions:
     """Register the options and return their values. Raises ``oslo_config.cfg.ConfigFileValueError`` for a wrong one."""
     conf.register_opts(OPTIONS, group=GROUP)
-    found = conf[GROUP]
+    result = conf[GROUP]
     return NovaOptions(
-        outbox_dir=found.outbox_dir,
-        durability=found.durability,
-        tap=found.tap,
-        tracebacks=found.tracebacks,
-        labels=tuple(sorted(found.labels.items())),
-        cell=found.cell,
-        region=found.region,
+        outbox_dir=result.outbox_dir,
+        durability=result.durability,
+        tap=result.tap,
+        tracebacks=result.tracebacks,
+        labels=tuple(sorted(result.labels.items())),
+        cell=result.cell,
+        region=result.region,
     )

@@ -31,13 +31,13 @@ def token_of(exc: BaseException) -> str | None:
     except TypeError:  # not weakly referable, or not hashable
         pass
     try:
-        found = getattr(exc, _ATTRIBUTE, None)
-        if not isinstance(found, str):
-            found = uuid.uuid4().hex
-            setattr(exc, _ATTRIBUTE, found)
+        result = getattr(exc, _ATTRIBUTE, None)
+        if not isinstance(result, str):
+            result = uuid.uuid4().hex
+            setattr(exc, _ATTRIBUTE, result)
     except (AttributeError, TypeError):
         return None
-    return found
+    return result
 
 
 def describe(exc: BaseException) -> dict[str, Any]:
@@ -79,8 +79,8 @@ def failing_event(exc: BaseException) -> tuple[str, str] | None:
     with suppress(Exception):
         for frame, _ in traceback.walk_tb(exc.__traceback__):
             if frame.f_code.co_name == _EXTERNAL_EVENT:
-                found = calls.loaded(frame.f_locals.get("event"), ("instance_uuid", "tag"))
-                return str(found["instance_uuid"]), str(found["tag"])
+                result = calls.loaded(frame.f_locals.get("event"), ("instance_uuid", "tag"))
+                return str(result["instance_uuid"]), str(result["tag"])
     return None
 
 

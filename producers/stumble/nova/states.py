@@ -32,17 +32,17 @@ class SavedStates:
         before = self._put((instance_uuid, request_id), _State(vm_state, task_state, True))
         return before.vm_state if before else None
 
-    def handed(self, instance_uuid: Any, request_id: Any, found: dict[str, Any]) -> None:
+    def handed(self, instance_uuid: Any, request_id: Any, result: dict[str, Any]) -> None:
         """Take an instance that a step was handed: another host may have had its turn since this one saved."""
-        state = _State(found.get("vm_state"), found.get("task_state"), False)
+        state = _State(result.get("vm_state"), result.get("task_state"), False)
         self._put((instance_uuid, request_id), state)
 
-    def corrected(self, found: dict[str, Any], instance_uuid: Any, request_id: Any) -> dict[str, Any]:
+    def corrected(self, result: dict[str, Any], instance_uuid: Any, request_id: Any) -> dict[str, Any]:
         """Return an instance's fields with the state that was saved last in this step, if one was."""
         state = self._known.get((instance_uuid, request_id))
         if state is None or not state.is_saved:
-            return found
-        return {**found, "vm_state": state.vm_state, "task_state": state.task_state}
+            return result
+        return {**result, "vm_state": state.vm_state, "task_state": state.task_state}
 
     def _put(self, key: tuple[Any, Any], state: _State) -> _State | None:
         before = self._known.pop(key, None)

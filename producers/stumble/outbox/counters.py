@@ -81,10 +81,10 @@ def write_text(path: str, text: str) -> None:
 def read_about(folder: str) -> dict[str, Any]:
     """Return who writes here; empty where that can't be read."""
     try:
-        found = json.loads(_read(f"{folder}/{ABOUT}", _ABOUT_LIMIT) or b"{}")
+        result = json.loads(_read(f"{folder}/{ABOUT}", _ABOUT_LIMIT) or b"{}")
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return result if isinstance(result, dict) else {}
 
 
 def _read(path: str, limit: int) -> bytes:

@@ -123,35 +123,35 @@ def user_directories(directory: str) -> Iterator[tuple[int, str]]:
     """Yield uid and path of each user's directory, on disk and in memory."""
     with suppress(FileNotFoundError), os.scandir(directory) as entries:
         for entry in entries:
-            found = _USER.match(entry.name)
-            if found and entry.is_dir(follow_symlinks=False):
-                yield int(found[1]), entry.path
+            match = _USER.match(entry.name)
+            if match and entry.is_dir(follow_symlinks=False):
+                yield int(match[1]), entry.path
     prefix = os.path.basename(memory_root(directory, 0))[:-1]
     with suppress(OSError):
         for name in os.listdir(_MEMORY):
             # Anybody may make names in /dev/shm: only a directory of the user whose name it bears counts.
-            if name.startswith(prefix) and (found := _USER.search(name)):
+            if name.startswith(prefix) and (match := _USER.search(name)):
                 status = os.lstat(f"{_MEMORY}/{name}")
-                if stat.S_ISDIR(status.st_mode) and status.st_uid == int(found[1]):
-                    yield int(found[1]), f"{_MEMORY}/{name}"
+                if stat.S_ISDIR(status.st_mode) and status.st_uid == int(match[1]):
+                    yield int(match[1]), f"{_MEMORY}/{name}"
 
 
 def places(directory: str) -> list[OutboxFolder]:
     """Return all folders below ``directory`` that can be listed, by user and name."""
-    found = []
+    result = []
     for uid, path in user_directories(directory):
         with suppress(PermissionError, FileNotFoundError), os.scandir(path) as entries:
-            found += [
+            result += [
                 OutboxFolder(uid, entry.name, entry.path)
                 for entry in entries
                 if not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False)
             ]
-    return sorted(found)
+    return sorted(result)
 
 
 def segments(path: str) -> list[int]:
     """Return the numbers of a folder's segments in order. Raises ``OSError``."""
-    return sorted(int(found[1]) for name in os.listdir(path) if (found := _SEGMENT.match(name)))
+    return sorted(int(match[1]) for name in os.listdir(path) if (match := _SEGMENT.match(name)))
 
 
 def segment_path(path: str, number: int) -> str:

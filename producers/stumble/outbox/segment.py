@@ -39,10 +39,10 @@ class Segment:
 
     def newest(self) -> Segment:
         """Follow the links to the segment that is written to now."""
-        found = self
-        while found._links:
-            found = found._links[0]
-        return found
+        result = self
+        while result._links:
+            result = result._links[0]
+        return result
 
     def roll(self) -> Segment:
         """Return the next segment, linking it where no other thread has; appending to a list is atomic."""

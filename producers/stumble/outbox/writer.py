@@ -144,12 +144,12 @@ class OutboxWriter:
 
     def _process(self) -> _Process:
         pid = os.getpid()
-        found = self._processes.get(pid)
-        if found is None:
-            found = self._processes.setdefault(pid, _Process(Guard(self.directory, self._root(), *self._bounds)))
+        result = self._processes.get(pid)
+        if result is None:
+            result = self._processes.setdefault(pid, _Process(Guard(self.directory, self._root(), *self._bounds)))
             for other in [other for other in self._processes if other != pid]:
                 self._processes.pop(other, None)  # the parent's: forgetting closes our copies of its files
-        return found
+        return result
 
     def _root(self) -> str:
         in_memory = self._durability == "memory"

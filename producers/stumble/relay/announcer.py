@@ -54,11 +54,11 @@ class Announcer:
         whole, changed = now >= self._next_at, self._changed(tails)
         if not whole and not changed:
             return
-        found = {tail.folder.key: status.of_feed(tail, self._settings.host) for tail in tails}
-        for key, item in found.items():
+        result = {tail.folder.key: status.of_feed(tail, self._settings.host) for tail in tails}
+        for key, item in result.items():
             if whole or key in changed:
                 self._send(item)
-        self._send(status.of_relay(self._settings, list(found.values()), sent, self._version))
+        self._send(status.of_relay(self._settings, list(result.values()), sent, self._version))
         if whole:
             self._next_at = now + self._interval
 

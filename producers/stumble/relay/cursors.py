@@ -101,8 +101,8 @@ def _newest(path: Path) -> tuple[int, int, dict[str, Progress]]:
     except FileNotFoundError:
         data = b""
     slot = max(_SLOT, len(data) // 2)
-    found = [parsed for at in (0, slot) if (parsed := _parse(data[at : at + slot]))]
-    sequence, rows = max(found, key=lambda item: item[0], default=(0, {}))
+    result = [parsed for at in (0, slot) if (parsed := _parse(data[at : at + slot]))]
+    sequence, rows = max(result, key=lambda item: item[0], default=(0, {}))
     return slot, sequence, rows
 
 

@@ -157,14 +157,14 @@ class ChunkDelivery:
         self, tail: OutboxTail, sent_chunk: InFlightChunk
     ) -> list[tuple[OutboxRecord, FramedRecord, KafkaError]]:
         """Return the records of a chunk that were refused. Raises ``OSError`` where one of them isn't found again."""
-        found = []
+        result = []
         for record in tail.records_of(sent_chunk):
             framed = self._framer.frame(self._topic, tail.folder.path, record)
             if framed.value in sent_chunk.refused:
-                found.append((record, framed, sent_chunk.refused[framed.value]))
-        if {framed.value for _, framed, _ in found} != sent_chunk.refused.keys():
+                result.append((record, framed, sent_chunk.refused[framed.value]))
+        if {framed.value for _, framed, _ in result} != sent_chunk.refused.keys():
             raise OSError(errno.EIO, "a refused record isn't found again in its segment")
-        return found
+        return result
 
     def _store_rejected(self, tail: OutboxTail, sent_chunk: InFlightChunk) -> int:
         if not sent_chunk.refused:

@@ -69,9 +69,9 @@ def schema_in(folder: str, fingerprint: bytes) -> Schema:
 def _from_folder(fingerprint: bytes, folder: str) -> Schema:
     """Read the schema that a producer of another release left beside its segments."""
     for path in Path(folder).glob(f"{fingerprint.hex()}.v*.avsc"):
-        found = _VERSION.search(path.name)
+        match = _VERSION.search(path.name)
         try:
-            schema = load(path.read_text("utf-8"), int(found[1]) if found else 0)
+            schema = load(path.read_text("utf-8"), int(match[1]) if match else 0)
         except (OSError, ValueError, KeyError) as error:
             raise UnknownWriter(f"{path} can't be read as a schema: {error}.") from error
         if schema.fingerprint == fingerprint:

@@ -66,10 +66,10 @@ class FolderState:
 
 def find(directory: Path, name: str | None) -> list[OutboxFolder]:
     """Return the folders, or the one whose name or key is given. Raises ``NoSuchFolder``."""
-    found = [place for place in places(str(directory)) if name is None or name in {place.name, place.key}]
-    if name is not None and not found:
+    result = [place for place in places(str(directory)) if name is None or name in {place.name, place.key}]
+    if name is not None and not result:
         raise NoSuchFolder(f"There is no folder {name} in {directory}; list them with: stumble outbox ls")
-    return found
+    return result
 
 
 def cursors(directory: Path) -> dict[str, Progress]:

@@ -94,13 +94,13 @@ class OutboxTails:
             else:
                 text = f"The relay may not read {path}: let its user in, by group or as root; its events wait there."
                 self._state_log.say(path, text)
-        found = {folder.key: folder for folder in places(self._directory)}
-        for key, folder in found.items():
+        result = {folder.key: folder for folder in places(self._directory)}
+        for key, folder in result.items():
             if key not in self._tails:
                 progress = self._progress.setdefault(key, Progress())
                 progress.gone_at = 0.0
                 self._tails[key] = OutboxTail(folder, progress)
-        for key in self._tails.keys() - found.keys():
+        for key in self._tails.keys() - result.keys():
             LOG.warning("Folder %s was removed by another program.", key)
             self._forget(self._tails[key])
 

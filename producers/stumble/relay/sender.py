@@ -68,9 +68,9 @@ class KafkaSender:
             producer = self._alone() if alone else self._producer
             producer.produce(topic, record.value, record.key, on_delivery=delivered, headers=record.headers)  # type: ignore[arg-type]
         except KafkaException as error:
-            found: KafkaError = error.args[0]
-            self._check(found)
-            return found
+            result: KafkaError = error.args[0]
+            self._check(result)
+            return result
         return None
 
     def poll(self, seconds: float) -> int:

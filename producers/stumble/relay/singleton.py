@@ -73,11 +73,11 @@ def network_file_system(path: Path, mounts: str | None = None) -> str | None:
             mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace")
         except OSError:
             return None
-    best, found = -1, None
+    best, result = -1, None
     for line in mounts.splitlines():
         before, _, after = line.partition(" - ")
         point = before.split()[4].replace("\\040", " ") if len(before.split()) > 4 else ""  # proc(5)
         if point and path.resolve().is_relative_to(point) and len(point) >= best:
-            best, found = len(point), after.split()[0]
-    kind = (found or "").removeprefix("fuse.")
+            best, result = len(point), after.split()[0]
+    kind = (result or "").removeprefix("fuse.")
     return kind if kind in _NETWORK or kind == "sshfs" else None

@@ -101,16 +101,16 @@ class SimulatedFleet:
 
     def take(self, states: tuple[str, ...]) -> SimulatedInstance | None:
         """Take a random idle instance in one of these states out of the lists, or None if there is none."""
-        lists = [found for state in states if (found := self.idle.get(state))]
+        lists = [item for state in states if (item := self.idle.get(state))]
         total = sum(map(len, lists))
         if not total:
             return None
         index = self.rng.randrange(total)
-        for found in lists:
-            if index < len(found):
-                found[index], found[-1] = found[-1], found[index]
-                return found.pop()
-            index -= len(found)
+        for item in lists:
+            if index < len(item):
+                item[index], item[-1] = item[-1], item[index]
+                return item.pop()
+            index -= len(item)
         return None
 
     def release(self, instance: SimulatedInstance) -> None:

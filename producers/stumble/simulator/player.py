@@ -148,8 +148,8 @@ def _truths(
         key = key_of(stage.instance.uuid, call.request_id, request.action)
         failures = []
         for name in request.failures:
-            found = raised[name]
-            exception = found.exception if found else story.cause(name).unraised or ""
+            result = raised[name]
+            exception = result.exception if result else story.cause(name).unraised or ""
             failures.append(true_failure(key, stage.places[story.place_of(name)], exception))
         truths.append(
             Truth(

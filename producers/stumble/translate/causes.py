@@ -32,16 +32,16 @@ def causes_in(traceback: str | None, exception: str) -> tuple[str, ...]:
     """
     if not traceback:
         return ()
-    found = [_raised(part) for part in _BETWEEN.split(traceback)]
+    result = [_raised(part) for part in _BETWEEN.split(traceback)]
     outer = strip_remote(exception)
-    if len(found) == 1 or found[-1] != outer:
+    if len(result) == 1 or result[-1] != outer:
         return ()
-    inside = [name for name in found[-2::-1] if name is not None]
+    inside = [name for name in result[-2::-1] if name is not None]
     return tuple(inside[:_MAX_CHAIN])
 
 
 def _raised(part: str) -> str | None:
     """Return the class that one part of a traceback ends in."""
     start = part.find(_START)
-    found = _RAISED.search(part, start + len(_START)) if start >= 0 else None
-    return None if found is None else strip_remote(found[1].rpartition(".")[2])
+    match = _RAISED.search(part, start + len(_START)) if start >= 0 else None
+    return None if match is None else strip_remote(match[1].rpartition(".")[2])

@@ -44,9 +44,9 @@ def seen(exception: str | None, message: str | None) -> ParsedException:
     """
     remote = exception is not None and exception.endswith("_Remote")
     name = strip_remote(exception.rpartition(".")[2]) if exception else None
-    if name == "RemoteError" and message and (found := _REMOTE_ERROR.match(message)):
-        rest, traceback = _split_traceback(message[found.end() :])
-        return ParsedException(strip_remote(found[1]), rest or None, traceback=traceback)
+    if name == "RemoteError" and message and (match := _REMOTE_ERROR.match(message)):
+        rest, traceback = _split_traceback(message[match.end() :])
+        return ParsedException(strip_remote(match[1]), rest or None, traceback=traceback)
     if remote and message:
         message, traceback = _split_traceback(message)
         return ParsedException(name, message or None, traceback=traceback)
@@ -56,8 +56,8 @@ def seen(exception: str | None, message: str | None) -> ParsedException:
 def _split_traceback(message: str) -> tuple[str, str | None]:
     at = message.find(_TRACEBACK)
     if at < 0:
-        found = _REMOTE_LIST.search(message)
-        at = found.start() if found else -1
+        match = _REMOTE_LIST.search(message)
+        at = match.start() if match else -1
     if at < 0:
         return message, None
     return message[:at], message[at + 1 :]
@@ -70,27 +70,27 @@ def from_legacy(value: Any) -> ParsedException | None:
     """
     if isinstance(value, Mapping):
         return _from_mapping(value)
-    found = fields.text(value)
-    if found is None:
+    result = fields.text(value)
+    if result is None:
         return None
-    if found.startswith("{"):
-        return _from_nova_repr(found[-MAX_REPR:])
-    return _from_call(found) or ParsedException(None, found)
+    if result.startswith("{"):
+        return _from_nova_repr(result[-MAX_REPR:])
+    return _from_call(result) or ParsedException(None, result)
 
 
 def _from_mapping(value: Mapping[str, Any]) -> ParsedException | None:
     if not value:
         return None
-    found = seen(fields.text(value.get("class")), fields.text(value.get("message")))
-    return found._replace(code=fields.integer(fields.mapping(value.get("kwargs")).get("code")))
+    result = seen(fields.text(value.get("class")), fields.text(value.get("message")))
+    return result._replace(code=fields.integer(fields.mapping(value.get("kwargs")).get("code")))
 
 
 def _from_nova_repr(value: str) -> ParsedException:
     """Read ``{'kwargs': {…}, 'message': '…', 'class': '…'}``."""
     message, name = None, None
-    found = _tail(value)
-    if found is not None:
-        message, name = _literal(found[1]), found[2]
+    results = _tail(value)
+    if results is not None:
+        message, name = _literal(results[1]), results[2]
     else:
         names = _CLASS.findall(value)
         name = names[-1] if names else None
@@ -109,20 +109,20 @@ def _tail(value: str) -> re.Match[str] | None:
         at = value.find(_MESSAGE, at + 1)
         if at < 0:
             break
-        found = _TAIL.match(value, at)
-        if found is not None:
-            if value[found.end() :] == "}":
-                return found
-            first = first or found
+        match = _TAIL.match(value, at)
+        if match is not None:
+            if value[match.end() :] == "}":
+                return match
+            first = first or match
     return first
 
 
 def _from_call(value: str) -> ParsedException | None:
-    found = _CALL.fullmatch(value)
-    if found is None:
+    match = _CALL.fullmatch(value)
+    if match is None:
         return None
-    inside = found[2]
-    return seen(found[1], _literal(inside) or inside or None)
+    inside = match[2]
+    return seen(match[1], _literal(inside) or inside or None)
 
 
 def _literal(value: str) -> str | None:

@@ -107,13 +107,13 @@ def _targets(args: Data) -> Iterator[ActionTarget]:
     named = False
     position = 0
     for item in listed(args.get("events")):
-        found = _object(item)
-        instance = by_uuid.get(fields.uuid(field(found, "instance_uuid")))
+        result = _object(item)
+        instance = by_uuid.get(fields.uuid(field(result, "instance_uuid")))
         if instance is not None:
             named = True
-            kind = fields.text(field(found, "name"))
+            kind = fields.text(field(result, "name"))
             if kind in _ACTING_EVENTS:
-                yield ActionTarget(position, instance, kind, fields.text(field(found, "tag")))
+                yield ActionTarget(position, instance, kind, fields.text(field(result, "tag")))
                 position += 1
     if named and not position:
         raise Skipped(NOT_AN_ACTION)
@@ -134,13 +134,13 @@ def listed(value: Any) -> list[Any]:
     return list(value[:MAX_ITEMS]) if isinstance(value, list | tuple) else []
 
 
-def field(found: Data, name: str) -> Any:
+def field(result: Data, name: str) -> Any:
     """Return a field of an object that may be serialised with its private names (``_obj_tag``)."""
-    return found.get(name, found.get(f"_obj_{name}"))
+    return result.get(name, result.get(f"_obj_{name}"))
 
 
 def _object(item: Any) -> Data:
     """Return an object's fields; one that was serialised as its ``repr`` shows a few (the last of a name counts)."""
     if isinstance(item, str):
-        return {found[1]: found[2] for found in _REPR_FIELD.finditer(item[: fields.MAX_TEXT])}
+        return {entry[1]: entry[2] for entry in _REPR_FIELD.finditer(item[: fields.MAX_TEXT])}
     return fields.data(item)

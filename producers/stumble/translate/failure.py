@@ -54,16 +54,16 @@ def failure(
 
 def versioned_failure(payload: Any, mask: Mask) -> Failure | None:
     """Return the failure in a versioned ExceptionPayload, None where there is none."""
-    found = fields.data(payload)
-    name = fields.text(found.get("exception"))
+    result = fields.data(payload)
+    name = fields.text(result.get("exception"))
     if name is None:
         return None
-    traceback = fields.text(found.get("traceback"))
+    traceback = fields.text(result.get("traceback"))
     return failure(
-        seen(name, fields.text(found.get("exception_message"))),
+        seen(name, fields.text(result.get("exception_message"))),
         mask,
-        module=fields.text(found.get("module_name")),
-        function=fields.text(found.get("function_name")),
+        module=fields.text(result.get("module_name")),
+        function=fields.text(result.get("function_name")),
         traceback=traceback,
         chain=causes_in(traceback, name),
     )

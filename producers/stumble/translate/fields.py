@@ -26,9 +26,9 @@ def mapping(value: Any) -> Mapping[str, Any]:
 
 def data(value: Any) -> Mapping[str, Any]:
     """Return the fields of an object that may be wrapped the way Nova's versioned payloads are."""
-    found = mapping(value)
-    inner = found.get(_VERSIONED_DATA)
-    return inner if isinstance(inner, Mapping) else found
+    result = mapping(value)
+    inner = result.get(_VERSIONED_DATA)
+    return inner if isinstance(inner, Mapping) else result
 
 
 def text(value: Any) -> str | None:
@@ -59,8 +59,8 @@ def uuid(value: Any) -> str | None:
     """Return a uuid in lower case with hyphens, None for anything else."""
     if not isinstance(value, str) or not 32 <= len(value) <= 36:
         return None
-    found = _UUID.fullmatch(value)
-    return "-".join(found.groups()).lower() if found else None
+    match = _UUID.fullmatch(value)
+    return "-".join(match.groups()).lower() if match else None
 
 
 def time_us(value: Any) -> int | None:
@@ -68,10 +68,10 @@ def time_us(value: Any) -> int | None:
     if not isinstance(value, str) or len(value) > 64:
         return None
     try:
-        found = datetime.fromisoformat(value)
-        if found.tzinfo is not None:
-            found = found.astimezone(UTC)
-        micros = timegm(found.timetuple()) * 1_000_000 + found.microsecond
+        result = datetime.fromisoformat(value)
+        if result.tzinfo is not None:
+            result = result.astimezone(UTC)
+        micros = timegm(result.timetuple()) * 1_000_000 + result.microsecond
     except (ValueError, OverflowError):
         return None
     return micros if micros > 0 else None

@@ -145,14 +145,14 @@ def _exceptions(
     step = step_of_method(method, signal.service)
     known = {"step": step, "action": STEP_ACTIONS.get(step or "")} | _target(args)
     instances = [args.get("instance")] if "instance" in args else external.listed(args.get("instances"))
-    found = [
+    result = [
         _exception(signal, ctxt, failure, fields.data(instance), position, **known)
         for position, instance in enumerate(instances)
         if external.uuid_of(instance)
     ]
-    if not found:
+    if not result:
         raise Skipped(NO_INSTANCE)
-    return found
+    return result
 
 
 def _exception(

@@ -83,7 +83,7 @@ def _event(call: Data, ctxt: Data, mask: Mask) -> Event:
     uuid = fields.uuid(call.get("instance_uuid"))
     if uuid is None:
         raise Skipped(NO_INSTANCE)
-    found = _failure(fields.mapping(call.get("exception")), mask)
+    result = _failure(fields.mapping(call.get("exception")), mask)
     step = fields.text(call.get("step"))
     return event(
         _signal(call, kind),
@@ -93,8 +93,8 @@ def _event(call: Data, ctxt: Data, mask: Mask) -> Event:
         instance_uuid=uuid,
         action=fields.text(call.get("action")) or STEP_ACTIONS.get(step or "") or _migration_action(call),
         step=step,
-        failure=found,
-        failure_id=fields.text(fields.mapping(call.get("exception")).get("token")) if found else None,
+        failure=result,
+        failure_id=fields.text(fields.mapping(call.get("exception")).get("token")) if result else None,
         **_instance(fields.mapping(call.get("instance"))),
         **_migration(fields.mapping(call.get("migration"))),
         **_target(call.get("target")),
@@ -126,65 +126,65 @@ def _phase(kind: str, call: Data) -> str:
     return "START"
 
 
-def _failure(found: Data, mask: Mask) -> Failure | None:
-    name = fields.text(found.get("class"))
+def _failure(result: Data, mask: Mask) -> Failure | None:
+    name = fields.text(result.get("class"))
     if name is None:
         return None
-    what = seen(name, fields.text(found.get("message")))
-    code = fields.integer(found.get("code"))
-    chain = found.get("chain")
+    what = seen(name, fields.text(result.get("message")))
+    code = fields.integer(result.get("code"))
+    chain = result.get("chain")
     names = [str(item) for item in chain[:_MAX_CHAIN]] if isinstance(chain, list | tuple) else []
     return failure(
         what if code is None or what.exception != name else what._replace(code=code),
         mask,
-        module=fields.text(found.get("module")),
-        function=fields.text(found.get("function")),
-        traceback=fields.text(found.get("traceback")),
+        module=fields.text(result.get("module")),
+        function=fields.text(result.get("function")),
+        traceback=fields.text(result.get("traceback")),
         chain=[seen(item, None).exception or item for item in names],
     )
 
 
-def _instance(found: Data) -> Event:
-    if not found:
+def _instance(result: Data) -> Event:
+    if not result:
         return {}
     return {
-        "owner_project_id": fields.text(found.get("project_id")),
-        "availability_zone": fields.text(found.get("availability_zone")),
-        "node": fields.text(found.get("node")),
+        "owner_project_id": fields.text(result.get("project_id")),
+        "availability_zone": fields.text(result.get("availability_zone")),
+        "node": fields.text(result.get("node")),
         "instance": snapshot(
-            vm_state=fields.text(found.get("vm_state")),
-            task_state=fields.text(found.get("task_state")),
-            power_state=fields.text(found.get("power_state")),
-            display_name=fields.text(found.get("display_name")),
-            flavor=fields.text(found.get("flavor")),
-            image=fields.text(found.get("image_ref")),
+            vm_state=fields.text(result.get("vm_state")),
+            task_state=fields.text(result.get("task_state")),
+            power_state=fields.text(result.get("power_state")),
+            display_name=fields.text(result.get("display_name")),
+            flavor=fields.text(result.get("flavor")),
+            image=fields.text(result.get("image_ref")),
         ),
     }
 
 
 def _migration_action(call: Data) -> str | None:
-    found = fields.mapping(call.get("migration"))
-    if fields.text(found.get("status")) not in _OWN_STATES:
+    result = fields.mapping(call.get("migration"))
+    if fields.text(result.get("status")) not in _OWN_STATES:
         return None
-    return _MIGRATION_ACTIONS.get(fields.text(found.get("migration_type")) or "")
+    return _MIGRATION_ACTIONS.get(fields.text(result.get("migration_type")) or "")
 
 
-def _migration(found: Data) -> Event:
-    if not found:
+def _migration(result: Data) -> Event:
+    if not result:
         return {}
     return {
-        "migration_id": fields.text(found.get("uuid")) or fields.text(found.get("id")),
-        "migration_type": fields.text(found.get("migration_type")),
-        "migration_status": fields.text(found.get("status")),
-        "source_host": fields.text(found.get("source_compute")),
-        "source_node": fields.text(found.get("source_node")),
-        "dest_host": fields.text(found.get("dest_compute")),
-        "dest_node": fields.text(found.get("dest_node")),
+        "migration_id": fields.text(result.get("uuid")) or fields.text(result.get("id")),
+        "migration_type": fields.text(result.get("migration_type")),
+        "migration_status": fields.text(result.get("status")),
+        "source_host": fields.text(result.get("source_compute")),
+        "source_node": fields.text(result.get("source_node")),
+        "dest_host": fields.text(result.get("dest_compute")),
+        "dest_node": fields.text(result.get("dest_node")),
     }
 
 
-def _target(found: Any) -> Event:
-    if not isinstance(found, list | tuple) or len(found) != 2:
+def _target(result: Any) -> Event:
+    if not isinstance(result, list | tuple) or len(result) != 2:
         return {}
-    kind, target = fields.text(found[0]), fields.text(found[1])
+    kind, target = fields.text(result[0]), fields.text(result[1])
     return {"target_kind": kind, "target_id": target} if kind and target else {}

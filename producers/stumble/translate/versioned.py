@@ -50,35 +50,35 @@ def _split(event_type: str) -> tuple[str, str]:
 
 def events(signal: SignalId, payload: Data, ctxt: Data, mask: Mask) -> list[Event]:
     """Return the one event of a versioned notification. Raises ``Skipped``."""
-    found = payload.get("nova_object.data")
-    if not isinstance(found, Mapping):
+    result = payload.get("nova_object.data")
+    if not isinstance(result, Mapping):
         raise Skipped(MALFORMED)
     if signal.name == "exception":
-        return [_exception(signal, found, ctxt, mask)]
+        return [_exception(signal, result, ctxt, mask)]
     if signal.name.startswith("compute_task."):
-        return [_compute_task(signal, found, ctxt, mask)]
-    return [_instance(signal, found, ctxt, mask)]
+        return [_compute_task(signal, result, ctxt, mask)]
+    return [_instance(signal, result, ctxt, mask)]
 
 
-def _exception(signal: SignalId, found: Data, ctxt: Data, mask: Mask) -> Event:
+def _exception(signal: SignalId, result: Data, ctxt: Data, mask: Mask) -> Event:
     """Translate ``compute.exception``, which names no instance; it is joined by the request id."""
     if signal.service == "nova-api":  # aggregates, key pairs and hosts: nova-api announces no instance's failure so
         raise Skipped(NOT_AN_ACTION)
-    failure = versioned_failure(found, mask)
+    failure = versioned_failure(result, mask)
     if failure is None:
         raise Skipped(MALFORMED)
-    method = method_of(fields.text(found.get("traceback")))
+    method = method_of(fields.text(result.get("traceback")))
     if method and (method[1] in NO_ACTION_METHODS or method[1] == EXTERNAL_EVENT):
         raise Skipped(NOT_AN_ACTION)
     step = step_of_method(method[1], method[0]) if method else None
     return event(signal, ctxt, phase="ERROR", scope="STEP", step=step, failure=failure)
 
 
-def _compute_task(signal: SignalId, found: Data, ctxt: Data, mask: Mask) -> Event:
-    uuid = fields.uuid(found.get("instance_uuid"))
+def _compute_task(signal: SignalId, result: Data, ctxt: Data, mask: Mask) -> Event:
+    uuid = fields.uuid(result.get("instance_uuid"))
     if uuid is None:
         raise Skipped(NO_INSTANCE)
-    spec = fields.data(found.get("request_spec"))
+    spec = fields.data(result.get("request_spec"))
     meaning = COMPUTE_TASKS.get(signal.name.partition(".")[2], Meaning())
     return event(
         signal,
@@ -90,17 +90,17 @@ def _compute_task(signal: SignalId, found: Data, ctxt: Data, mask: Mask) -> Even
         step=meaning.step,
         owner_project_id=fields.text(spec.get("project_id")),
         availability_zone=fields.text(spec.get("availability_zone")),
-        failure=versioned_failure(found.get("reason"), mask),
+        failure=versioned_failure(result.get("reason"), mask),
         instance=snapshot(
-            vm_state=fields.text(found.get("state")),
+            vm_state=fields.text(result.get("state")),
             flavor=fields.text(fields.data(spec.get("flavor")).get("name")),
             image=fields.text(fields.data(spec.get("image")).get("id")),
         ),
     )
 
 
-def _instance(signal: SignalId, found: Data, ctxt: Data, mask: Mask) -> Event:
-    uuid = fields.uuid(found.get("uuid"))
+def _instance(signal: SignalId, result: Data, ctxt: Data, mask: Mask) -> Event:
+    uuid = fields.uuid(result.get("uuid"))
     if uuid is None:
         raise Skipped(NO_INSTANCE)
     name = signal.name.partition(".")[2]
@@ -121,56 +121,56 @@ def _instance(signal: SignalId, found: Data, ctxt: Data, mask: Mask) -> Event:
         instance_uuid=uuid,
         action=meaning.action,
         step=None if local_delete else meaning.step,
-        **_who(found, ctxt),
-        **_where(found, meaning, signal.host, chosen),
-        **_target(found),
-        instance=_snapshot(found),
-        failure=versioned_failure(found.get("fault"), mask),
-        old_flavor=fields.text(fields.data(found.get("flavor")).get("name")) if name == "resize_prep" else None,
-        new_flavor=fields.text(fields.data(found.get("new_flavor")).get("name")),
-        attributes=_attributes(found),
+        **_who(result, ctxt),
+        **_where(result, meaning, signal.host, chosen),
+        **_target(result),
+        instance=_snapshot(result),
+        failure=versioned_failure(result.get("fault"), mask),
+        old_flavor=fields.text(fields.data(result.get("flavor")).get("name")) if name == "resize_prep" else None,
+        new_flavor=fields.text(fields.data(result.get("new_flavor")).get("name")),
+        attributes=_attributes(result),
     )
 
 
-def _who(found: Data, ctxt: Data) -> Event:
+def _who(result: Data, ctxt: Data) -> Event:
     return {
-        "request_id": fields.text(found.get("request_id")) or fields.text(ctxt.get("request_id")),
-        "owner_project_id": fields.text(found.get("tenant_id")),
-        "initiator_user_id": fields.text(found.get("action_initiator_user")),
-        "initiator_project_id": fields.text(found.get("action_initiator_project")),
+        "request_id": fields.text(result.get("request_id")) or fields.text(ctxt.get("request_id")),
+        "owner_project_id": fields.text(result.get("tenant_id")),
+        "initiator_user_id": fields.text(result.get("action_initiator_user")),
+        "initiator_project_id": fields.text(result.get("action_initiator_project")),
     }
 
 
-def _where(found: Data, meaning: Meaning, host: str | None, chosen: str | None) -> Event:
+def _where(results: Data, meaning: Meaning, host: str | None, chosen: str | None) -> Event:
     result: Event = {
-        "availability_zone": fields.text(found.get("availability_zone")),
-        "node": fields.text(found.get("node")),
+        "availability_zone": fields.text(results.get("availability_zone")),
+        "node": fields.text(results.get("node")),
         "dest_host": chosen,
     }
-    return result | move_side(meaning.side, host, fields.text(found.get("host")))
+    return result | move_side(meaning.side, host, fields.text(results.get("host")))
 
 
-def _target(found: Data) -> Event:
+def _target(result: Data) -> Event:
     for kind, key in (("volume", "volume_id"), ("volume", "old_volume_id"), ("share", "share_id")):
-        if target := fields.text(found.get(key)):
+        if target := fields.text(result.get(key)):
             return {"target_kind": kind, "target_id": target}
     return {}
 
 
-def _snapshot(found: Data) -> dict[str, str | None] | None:
-    update = fields.data(found.get("state_update"))
+def _snapshot(result: Data) -> dict[str, str | None] | None:
+    update = fields.data(result.get("state_update"))
     return snapshot(
-        vm_state=fields.text(update.get("state")) or fields.text(found.get("state")),
-        task_state=fields.text(update["new_task_state"] if "new_task_state" in update else found.get("task_state")),
-        power_state=fields.text(found.get("power_state")),
+        vm_state=fields.text(update.get("state")) or fields.text(result.get("state")),
+        task_state=fields.text(update["new_task_state"] if "new_task_state" in update else result.get("task_state")),
+        power_state=fields.text(result.get("power_state")),
         old_vm_state=fields.text(update.get("old_state")),
         old_task_state=fields.text(update.get("old_task_state")),
-        display_name=fields.text(found.get("display_name")),
-        flavor=fields.text(fields.data(found.get("flavor")).get("name")),
-        image=fields.text(found.get("image_uuid")),
+        display_name=fields.text(result.get("display_name")),
+        flavor=fields.text(fields.data(result.get("flavor")).get("name")),
+        image=fields.text(result.get("image_uuid")),
     )
 
 
-def _attributes(found: Data) -> dict[str, str] | None:
-    known = {key: fields.text(found.get(key)) for key in ("new_volume_id", "snapshot_image_id", "rescue_image_ref")}
+def _attributes(result: Data) -> dict[str, str] | None:
+    known = {key: fields.text(result.get(key)) for key in ("new_volume_id", "snapshot_image_id", "rescue_image_ref")}
     return {key: value for key, value in known.items() if value} or None

@@ -14,10 +14,10 @@ def seconds(value: object) -> object:
     """Read ``20m`` as 1200; a number stays one."""
     if not isinstance(value, str):
         return value
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhd]?)\s*", value)
-    if found is None:
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhd]?)\s*", value)
+    if match is None:
         raise ValueError(f"{value!r} is no length of time: write a number and s, m, h or d, such as 20m")
-    return float(found[1]) * _UNITS[found[2] or "s"]
+    return float(match[1]) * _UNITS[match[2] or "s"]
 
 
 Seconds = Annotated[float, BeforeValidator(seconds), Field(gt=0)]

@@ -18,11 +18,11 @@ _QUIET = {"doc", "maxBytes", "symbols", "name", "namespace"}
 
 def problems(versions: Sequence[str]) -> list[str]:
     """Return what is wrong between any two of a record's versions (JSON texts), one sentence each; none is good."""
-    found = [line for text in versions for line in lint(text)]
+    result = [line for text in versions for line in lint(text)]
     for number, (one, other) in enumerate(permutations(versions, 2)):
-        found.extend(f"pair {number}: {line}" for line in _avro_rules(one, other))
-        found.extend(f"pair {number}: {line}" for line in _dropped_rules(one, other))
-    return list(dict.fromkeys(found))
+        result.extend(f"pair {number}: {line}" for line in _avro_rules(one, other))
+        result.extend(f"pair {number}: {line}" for line in _dropped_rules(one, other))
+    return list(dict.fromkeys(result))
 
 
 def lint(text: str) -> list[str]:
@@ -97,23 +97,23 @@ def _dropped_rules(one: str, other: str) -> Iterator[str]:
 
 
 def _dropped(text: str) -> dict[str, dict[str, str]]:
-    found: dict[str, dict[str, str]] = {}
-    _collect(json.loads(text), "", found)
-    return found
+    result: dict[str, dict[str, str]] = {}
+    _collect(json.loads(text), "", result)
+    return result
 
 
-def _collect(node: Any, path: str, found: dict[str, dict[str, str]]) -> None:
+def _collect(node: Any, path: str, result: dict[str, dict[str, str]]) -> None:
     if isinstance(node, list):
         for branch in node:
-            _collect(branch, path, found)
+            _collect(branch, path, result)
     if not isinstance(node, dict):
         return
-    own = found.setdefault(path, {})
+    own = result.setdefault(path, {})
     for name, value in node.items():
         if name == "fields":
             for item in value:
-                _collect(item, f"{path}/{item['name']}", found)
+                _collect(item, f"{path}/{item['name']}", result)
         elif name in {"type", "items", "values"}:
-            _collect(value, path, found)
+            _collect(value, path, result)
         elif name not in _QUIET:
             own[f"{node.get('type')} {name}" if isinstance(node.get("type"), str) else name] = json.dumps(value)

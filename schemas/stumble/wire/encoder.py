@@ -49,9 +49,9 @@ def _string(limit: int, prefix: bytes = _BARE) -> Write:
     known: dict[str, bytes] = {}
 
     def write(value: str) -> bytes:
-        found = known.get(value)
-        if found is not None:
-            return found
+        result = known.get(value)
+        if result is not None:
+            return result
         try:
             raw = value.encode()
         except UnicodeEncodeError:  # lone surrogates
@@ -60,10 +60,10 @@ def _string(limit: int, prefix: bytes = _BARE) -> Write:
             if len(raw) > limit or b"\x00" in raw:
                 raw = shorten(clean(value), limit).encode()
         size = len(raw)
-        found = (lengths[size] if size < _SHORT else prefix + zigzag(size)) + raw
+        result = (lengths[size] if size < _SHORT else prefix + zigzag(size)) + raw
         if len(known) < keep and len(value) <= _CACHED_CHARACTERS:
-            known[value] = found
-        return found
+            known[value] = result
+        return result
 
     return write
 

@@ -83,8 +83,8 @@ def fingerprint_of(headers: Iterable[Header] | None) -> bytes | None:
     for name, value in headers or ():
         if name == FINGERPRINT and value:
             try:
-                found = bytes.fromhex(value.decode("ascii"))
+                result = bytes.fromhex(value.decode("ascii"))
             except ValueError:
                 return None
-            return found if len(found) == 8 else None
+            return result if len(result) == 8 else None
     return None

@@ -46,5 +46,5 @@ def subject(topic: str) -> str:
 
 def partition_key(event: Mapping[str, Any]) -> bytes:
     """Return an event's key: the instance uuid, without one the request id, else the publisher."""
-    found = event.get("instance_uuid") or event.get("request_id") or (event.get("source") or {}).get("publisher") or ""
-    return str(found).encode("utf-8", "replace")
+    result = event.get("instance_uuid") or event.get("request_id") or (event.get("source") or {}).get("publisher") or ""
+    return str(result).encode("utf-8", "replace")

@@ -26,8 +26,8 @@ def resolve(url: str, allowed: Sequence[IPv4Network | IPv6Network]) -> tuple[str
     parts = urlsplit(url)
     host = parts.hostname or ""
     port = parts.port or (443 if parts.scheme == "https" else 80)
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    address = str(found[0][4][0])
+    result = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    address = str(result[0][4][0])
     parsed = ip_address(address.partition("%")[0])
     if not parsed.is_global and not any(parsed in network for network in allowed):
         what = f"{host} is no public address" if host == address else f"{host} is {address}, which is no public address"

@@ -193,8 +193,8 @@ def retry_after(answer: httpx.Response, now: datetime) -> float:
 
 
 def _moment(text: str) -> datetime:
-    found = parsedate_to_datetime(text)
-    return found if found.tzinfo else found.replace(tzinfo=UTC)  # "-0000" and no zone at all give none
+    result = parsedate_to_datetime(text)
+    return result if result.tzinfo else result.replace(tzinfo=UTC)  # "-0000" and no zone at all give none
 
 
 def _said(answer: httpx.Response) -> str:

@@ -59,8 +59,8 @@ def strip_remote(exception: str) -> str:
 
 def remote_class(message: str | None) -> str | None:
     """Return the class that a RemoteError's message names ("Remote error: Class ..."), if it names one."""
-    found = _REMOTE_ERROR.match(message or "")
-    return strip_remote(found[1]) if found else None
+    match = _REMOTE_ERROR.match(message or "")
+    return strip_remote(match[1]) if match else None
 
 
 def known_classes() -> Mapping[str, tuple[str, int]]:

@@ -42,12 +42,12 @@ def classes(package: Path) -> dict[str, tuple[str, int]]:
 
     A name that two modules use counts once, as the one that nova/exception.py has.
     """
-    found: dict[str, ScannedClass] = {}
+    result: dict[str, ScannedClass] = {}
     for path in sorted(package.rglob("*.py"), key=lambda path: path != package / "exception.py"):
         if path.relative_to(package).parts[0] not in _LEFT_OUT:
             for name, item in _definitions(path):
-                found.setdefault(name, item)
-    return {name: (found[name].base, _code(name, found)) for name in sorted(found) if _is_nova(name, found)}
+                result.setdefault(name, item)
+    return {name: (result[name].base, _code(name, result)) for name in sorted(result) if _is_nova(name, result)}
 
 
 def _definitions(path: Path) -> Iterator[tuple[str, ScannedClass]]:
@@ -66,21 +66,21 @@ def _own_code(node: ast.ClassDef) -> int | None:
     return None
 
 
-def _chain(name: str, found: Mapping[str, ScannedClass]) -> Iterator[str]:
+def _chain(name: str, result: Mapping[str, ScannedClass]) -> Iterator[str]:
     seen: set[str] = set()
-    while name in found and name not in seen:
+    while name in result and name not in seen:
         seen.add(name)
         yield name
-        name = found[name].base
+        name = result[name].base
     yield name
 
 
-def _is_nova(name: str, found: Mapping[str, ScannedClass]) -> bool:
-    return name != ROOT_CLASS and ROOT_CLASS in _chain(name, found)
+def _is_nova(name: str, result: Mapping[str, ScannedClass]) -> bool:
+    return name != ROOT_CLASS and ROOT_CLASS in _chain(name, result)
 
 
-def _code(name: str, found: Mapping[str, ScannedClass]) -> int:
-    for ancestor in _chain(name, found):
-        if ancestor in found and (code := found[ancestor].code) is not None:
+def _code(name: str, result: Mapping[str, ScannedClass]) -> int:
+    for ancestor in _chain(name, result):
+        if ancestor in result and (code := result[ancestor].code) is not None:
             return code
     return _DEFAULT_CODE

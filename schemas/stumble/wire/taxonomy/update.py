@@ -20,7 +20,7 @@ Classes = Mapping[str, tuple[str, int]]
 class TaxonomyComparison:
     """What an installed Nova has beside what ships."""
 
-    found: int
+    installed_count: int
     #: New classes: name -> (base, code, blame that the rules give it).
     unknown: dict[str, tuple[str, int, str]] = field(default_factory=dict)
     #: Codes that changed: name -> (code that ships, code there).
@@ -34,7 +34,7 @@ def compare(installed: Classes) -> TaxonomyComparison:
     known = known_classes()
     merged = {**known, **installed}
     return TaxonomyComparison(
-        found=len(installed),
+        installed_count=len(installed),
         unknown={name: (*row, blame_of(name, merged)) for name, row in installed.items() if name not in known},
         recoded={
             name: (known[name][1], row[1])
