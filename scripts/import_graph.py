@@ -59,6 +59,14 @@ STOP_WORDS = {
     "letter": "dead_letter",
     "letters": "dead_letters",
 }
+#: Names that say nothing when they stand alone.
+STOP_NAMES = {
+    "found": "rows, result, match: what it is",
+    "place": "position, record_id, folder, cursor",
+    "keep": "store",
+    "look": "check_…, find_…",
+    "take": "verb and object",
+}
 _WORD = re.compile(r"(?:dead_letters?|DeadLetters?|DEAD_LETTERS?)|[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
 
@@ -212,6 +220,8 @@ def word_findings(tree: SourceTree) -> Iterator[str]:
                 case ast.arg(arg=found) | ast.Name(id=found, ctx=ast.Store()):
                     identifiers.add((node.lineno, found))
         for line, identifier in sorted(identifiers):
+            if identifier in STOP_NAMES:
+                yield f"{path}:{line}: {identifier}: say {STOP_NAMES[identifier]}"
             for word in _WORD.findall(identifier):
                 if word.lower() in STOP_WORDS:
                     yield f"{path}:{line}: {identifier}: say {STOP_WORDS[word.lower()]}"

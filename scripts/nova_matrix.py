@@ -22,7 +22,7 @@ sys.path[:0] = [str(ROOT / name) for name in ("schemas", "producers", "consumers
 
 from nova_env import EnvError, make  # noqa: E402
 
-from stumble.outbox.folders import places  # noqa: E402
+from stumble.outbox.folders import outbox_folders  # noqa: E402
 from tests.nova.matrix import recording, results, table  # noqa: E402
 
 
@@ -48,7 +48,7 @@ def play(python: Path, folder: Path, names: list[str]) -> list[dict[str, Any]]:
 
 def tap_state(outbox: Path) -> str:
     """Return what the driver says of its tap in this release."""
-    found = (json.loads((Path(place.path) / "about.json").read_text()) for place in places(str(outbox)))
+    found = (json.loads((Path(place.path) / "about.json").read_text()) for place in outbox_folders(str(outbox)))
     return "; ".join(sorted({about.get("tap", "off") for about in found}))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.ours.common import say
-from stumble.projector.loop import Projector
+from stumble.projector.build import build_projector
 from stumble.projector.settings import ProjectorSettings
 from stumble.settings.base import load
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 def main(count: int, every: int) -> None:
     """Project `count` records; a sample every `every`: events stored, events/s and CPU µs an event since, RSS in MB."""
-    projector = Projector(load(), ProjectorSettings())
-    stop, applied = threading.Event(), projector.health.applied
+    service = build_projector(load(), ProjectorSettings())
+    stop, applied = threading.Event(), service.health.applied
     done, samples, last = 0, [], (0, time.monotonic(), time.process_time())
 
     def count_up(result: WriteSummary, seconds: float) -> None:
@@ -35,8 +35,8 @@ def main(count: int, every: int) -> None:
         if done >= count:
             stop.set()
 
-    projector.health.applied = count_up  # type: ignore[assignment, method-assign]
-    projector.run(stop)
+    service.health.applied = count_up  # type: ignore[assignment, method-assign]
+    service.run(stop)
     say(samples=samples)
 
 

@@ -7,7 +7,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from bench.ours.common import Clock
-from stumble.projector.loop import Projector
+from stumble.projector.build import build_projector
 from stumble.projector.settings import ProjectorSettings
 from stumble.settings.base import load
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 def main(count: int) -> None:
     """Project `count` records of the topic that the environment names."""
-    projector = Projector(load(), ProjectorSettings())
+    service = build_projector(load(), ProjectorSettings())
     stop, clock, done = threading.Event(), Clock(), 0
-    poll, applied = projector._source.poll, projector.health.applied
+    poll, applied = service.projector._consumer.poll, service.health.applied
 
     def first(limit: int, timeout: float) -> list[Message]:
         messages = poll(limit, timeout)
@@ -37,9 +37,9 @@ def main(count: int) -> None:
             clock.report(done)
             stop.set()
 
-    projector._source.poll = first  # type: ignore[method-assign]
-    projector.health.applied = count_up  # type: ignore[assignment, method-assign]
-    projector.run(stop)
+    service.projector._consumer.poll = first  # type: ignore[method-assign]
+    service.health.applied = count_up  # type: ignore[assignment, method-assign]
+    service.run(stop)
 
 
 if __name__ == "__main__":

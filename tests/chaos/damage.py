@@ -7,7 +7,7 @@ from pathlib import Path
 from random import Random
 from uuid import UUID
 
-from stumble.outbox.folders import places, segment_path, segments
+from stumble.outbox.folders import outbox_folders, segment_path, segments
 from stumble.outbox.reader import OutboxCursor, OutboxReader
 from stumble.outbox.record import OutboxRecord
 
@@ -15,7 +15,7 @@ from stumble.outbox.record import OutboxRecord
 def sizes(outbox: Path) -> dict[str, int]:
     """Return the bytes of each segment."""
     found = {}
-    for place in places(str(outbox)):
+    for place in outbox_folders(str(outbox)):
         for number in segments(place.path):
             path = segment_path(place.path, number)
             found[path] = Path(path).stat().st_size

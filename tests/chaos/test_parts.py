@@ -16,7 +16,7 @@ from stumble.alerts.receivers.webhooks import signed
 from stumble.alerts.subscriptions import new_secret
 from stumble.emitter import Emitter
 from stumble.local.ports import free_port
-from stumble.outbox.folders import places, segment_path
+from stumble.outbox.folders import outbox_folders, segment_path
 from stumble.wire.ids import alert_event_id
 from tests.chaos import damage, schedule, telling
 from tests.chaos.fleet import Plan, Shift, tell, truths
@@ -118,7 +118,7 @@ def _ask(one: socket.socket) -> bytes:
 def test_damage_tells_whom_it_hurt(tmp_path: Path, hurt) -> None:
     emitter = Emitter(tmp_path, service="s", host="h")
     ids = [told.event["event_id"] for told in tell(PLAN) if emitter.emit(told.event)]
-    (place,) = places(str(tmp_path))
+    (place,) = outbox_folders(str(tmp_path))
     gone = hurt(tmp_path, {}, Random(3))
     left = [str(damage._id(record)) for record in damage.records(segment_path(place.path, 1))]
     assert set(ids) - set(left) <= gone

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from stumble.outbox import OutboxCursor, OutboxReader
-from stumble.outbox.folders import places
+from stumble.outbox.folders import outbox_folders
 from stumble.outcome.derive import derive
 from stumble.outcome.facts import fact_of
 from stumble.wire import codec, schemas
@@ -17,7 +17,7 @@ from stumble.wire import codec, schemas
 
 def events_of(outbox: Path) -> Iterator[dict[str, Any]]:
     """Yield every event in every folder of the outbox, in the order each process wrote them."""
-    for place in places(str(outbox)):
+    for place in outbox_folders(str(outbox)):
         reader, cursor = OutboxReader(place.path), OutboxCursor()
         while True:
             chunk = reader.read(cursor, live=False)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from stumble.outbox import counters, writer
-from stumble.outbox.folders import places
+from stumble.outbox.folders import outbox_folders
 from tests.nova import offline
 
 FORK = Path(__file__).resolve().parent / "in_nova" / "fork.py"
@@ -33,7 +33,7 @@ def test_parent_and_workers_each_write_a_folder_of_their_own(nova_python: Path, 
     fork(nova_python, tmp_path, 3)
     events = list(offline.events_of(tmp_path))
     assert sorted(event["request_id"] for event in events) == ["req-1", "req-2", "req-3", "req-parent", "req-parent"]
-    assert len(places(str(tmp_path))) == 4
+    assert len(outbox_folders(str(tmp_path))) == 4
     assert len({event["event_id"] for event in events}) == 5
 
 
@@ -75,7 +75,9 @@ def test_a_full_outbox_that_nobody_empties_changes_nothing_for_nova(
     with (left_over / "00000001.seg").open("wb") as segment:
         segment.truncate(writer.DEFAULT_MAX_BYTES)  # no relay, no broker for days
     assert nova_view(harness(*FEW, "--stumble", f"outbox_dir={tmp_path}")) == without
-    refused = [counters.read_totals(place.path) for place in places(str(tmp_path)) if place.path != str(left_over)]
+    refused = [
+        counters.read_totals(place.path) for place in outbox_folders(str(tmp_path)) if place.path != str(left_over)
+    ]
     assert sum(totals.refused for totals in refused if totals) > 0
     assert sum(totals.accepted for totals in refused if totals) == 0
 

@@ -57,6 +57,14 @@ def test_readme_names_each_package_beside_its_folder() -> None:
     assert shown == TREE.roots
 
 
+def test_identifiers_hold_no_word_that_needs_an_explanation() -> None:
+    assert list(import_graph.word_findings(TREE)) == []
+
+
+def test_public_classes_have_names_of_their_own() -> None:
+    assert list(import_graph.class_name_findings(TREE)) == []
+
+
 def test_command_prints_the_graph() -> None:
     command = [sys.executable, ROOT / "scripts" / "import_graph.py"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -56,7 +56,7 @@ class RuleEngine:
     def __init__(self, rules: RuleBook) -> None:
         self.rules = rules
 
-    def take(self, connection: Connection[Any], rows: Sequence[StoredPublication]) -> list[AlertState]:
+    def apply_rules(self, connection: Connection[Any], rows: Sequence[StoredPublication]) -> list[AlertState]:
         """Take in publications, in the caller's transaction; returns the alerts that fire and did not before."""
         failures = [row for row in rows if row.kind == "failure" and row.status == "CURRENT" and row.revision == 1]
         groups = _grouped(row for row in failures if row.payload.get("fingerprint"))
@@ -68,7 +68,7 @@ class RuleEngine:
             hits += _ended(rule, turned) if rule.outcomes else self._failing(connection, rule, groups, noted)
         return _fire(connection, hits)
 
-    def rest(self, connection: Connection[Any]) -> list[AlertState]:
+    def resolve_quiet(self, connection: Connection[Any]) -> list[AlertState]:
         """End what was quiet for long enough, was muted or resolved; returns the alerts that are over."""
         return [AlertState(*row) for row in connection.execute(query("resolve_quiet_alerts"))]
 

@@ -68,14 +68,14 @@ class Pusher(LeaseWorker):
         rows = self._feed.read(connection, _BATCH)
         if rows:
             with connection.transaction():
-                begun = self._engine.take(connection, rows)
+                begun = self._engine.apply_rules(connection, rows)
                 subscribers = subscriptions.read_all(connection)
                 subscriptions.queue(connection, subscribers, rows)
                 self._changes.begun(connection, subscribers, begun, self._engine.rules)
                 self._feed.mark(connection, rows[-1])
         if self._timers.due("rest", _REST_EVERY):
             with connection.transaction():
-                if over := self._engine.rest(connection):
+                if over := self._engine.resolve_quiet(connection):
                     self._changes.over(connection, over, self._engine.rules)
             self._say(dict(connection.execute(query("count_alerts")).fetchall()))
         self._post_alerts(connection)

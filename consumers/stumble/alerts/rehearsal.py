@@ -56,11 +56,11 @@ def rehearse(
     played = [_Play(rule, set(known), resolved) for rule in enabled if not rule.outcomes]
     for failure in failures:
         for play in played:
-            play.take(failure)
+            play.add_event(failure)
     ended = [_Play(rule, set(), resolved) for rule in enabled if rule.outcomes]
     for request in outcomes if ended else ():
         for play in ended:
-            play.take({**request, "fingerprint": problem_of(request), "exception": None})
+            play.add_event({**request, "fingerprint": problem_of(request), "exception": None})
     played += ended
     result = [alert for play in played for alert in play.finish(until)]
     return sorted(result, key=lambda alert: alert.starts_at)
@@ -75,7 +75,7 @@ class _Play:
         self._over: list[Rehearsed] = []
         self._recent: dict[str, deque[dict[str, Any]]] = {}
 
-    def take(self, failure: dict[str, Any]) -> None:
+    def add_event(self, failure: dict[str, Any]) -> None:
         problem, at = failure["fingerprint"], failure["occurred_at"]
         self._rest(at)
         is_new = problem not in self._known or self._has_regressed(problem, at)

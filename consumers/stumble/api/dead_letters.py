@@ -92,7 +92,7 @@ def get_dead_letters(
         for chunk in _bounded(desk, desk.chunks(page, page.start())):
             for entry in chunk:
                 if len(items) == page.limit:
-                    return DeadLetterPage(items=items, next=str(entry.dead_letter.place))
+                    return DeadLetterPage(items=items, next=str(entry.dead_letter.record_id))
                 items.append(DeadLetterItem.model_validate(json_views.brief(entry)))
         return DeadLetterPage(items=items, next=_next(desk))
 

@@ -35,8 +35,8 @@ class Paged(BaseModel):
 
     def sort_key(self) -> dict[str, Any]:
         """`at` and `id` of the row after which the page starts; null for the first page."""
-        place = PageCursor.decode(self.cursor) if self.cursor else None
-        return {"at": place.at if place else None, "id": place.id if place else None}
+        cursor = PageCursor.decode(self.cursor) if self.cursor else None
+        return {"at": cursor.at if cursor else None, "id": cursor.id if cursor else None}
 
 
 class FailureFilter(BaseModel):

@@ -62,10 +62,10 @@ async def horizon(connection: Reader) -> Row:
     return result
 
 
-async def read_after(connection: Reader, place: StreamCursor, limit: int = BATCH) -> list[StreamMessage]:
+async def read_after(connection: Reader, cursor: StreamCursor, limit: int = BATCH) -> list[StreamMessage]:
     """Publications behind a place, oldest first."""
     until = (await horizon(connection))["xid"]
-    parameters = {"xid": place.xid, "id": place.id, "horizon": until, "limit": limit}
+    parameters = {"xid": cursor.xid, "id": cursor.id, "horizon": until, "limit": limit}
     return [_news(row) for row in await fetch(connection, statement("load_stream_after"), parameters)]
 
 
@@ -118,33 +118,33 @@ class PublicationHub:
             if not self._followers:
                 self._wanted.clear()
 
-    async def after(self, place: StreamCursor, patience: float) -> Sequence[StreamMessage]:
+    async def after(self, cursor: StreamCursor, patience: float) -> Sequence[StreamMessage]:
         """News behind a place, waiting for some at most so long; to be called while `following`."""
         moved = self._moved
-        result = await self._known_after(place)
+        result = await self._known_after(cursor)
         if not result and not self._closed:
             with suppress(TimeoutError):
                 await asyncio.wait_for(moved.wait(), patience)
-            result = await self._known_after(place)
+            result = await self._known_after(cursor)
         return result
 
-    async def wait_for(self, place: StreamCursor, matches: Callable[[StreamMessage], bool], patience: float) -> None:
+    async def wait_for(self, cursor: StreamCursor, matches: Callable[[StreamMessage], bool], patience: float) -> None:
         """Return when something behind the place matches, or after so long."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + patience
         while (left := deadline - loop.time()) > 0 and not self._closed:
-            for news in await self.after(place, left):
+            for news in await self.after(cursor, left):
                 if matches(news):
                     return
-                place = news.cursor
+                cursor = news.cursor
 
-    async def _known_after(self, place: StreamCursor) -> Sequence[StreamMessage]:
-        if self._floor is not None and self._head is not None and place >= self._floor:
-            if place >= self._head:
+    async def _known_after(self, cursor: StreamCursor) -> Sequence[StreamMessage]:
+        if self._floor is not None and self._head is not None and cursor >= self._floor:
+            if cursor >= self._head:
                 return ()
-            return [news for news in self._recent if news.cursor > place]
+            return [news for news in self._recent if news.cursor > cursor]
         async with self._database.read() as connection:
-            return await read_after(connection, place)
+            return await read_after(connection, cursor)
 
     async def _run(self) -> None:
         while True:

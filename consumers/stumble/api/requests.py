@@ -51,14 +51,14 @@ async def get_requests(
     """Tell how the requests under an id went: several servers and actions perhaps, in the order of their start."""
     deadline = asyncio.get_running_loop().time() + wait
     while True:
-        page, place = await _look(running, id_)
+        page, cursor = await _look(running, id_)
         left = deadline - asyncio.get_running_loop().time()
         done = bool(page.items) and all(item.final for item in page.items)
         if done or left <= 0 or running.feed.closed:
             break
         async with running.feed.following():
             with request.app.state.metrics.waiting.track_inprogress():
-                await running.feed.wait_for(place, _about(page, id_), min(left, LOOK_SECONDS))
+                await running.feed.wait_for(cursor, _about(page, id_), min(left, LOOK_SECONDS))
     if not page.items:
         raise NotFound(f"No request is known under {id_}; it may not have arrived yet.")
     return page
@@ -67,9 +67,9 @@ async def get_requests(
 async def _look(running: ApiContext, id_: str) -> tuple[RequestPage, StreamCursor]:
     """Read the requests under the id, and the place from which news of them will come."""
     async with running.database.read() as connection:
-        place = await head(connection)
+        cursor = await head(connection)
         as_of = await reads.clock(connection)
-        return RequestPage(items=await reads.requests_by_id(connection, id_), as_of=as_of), place
+        return RequestPage(items=await reads.requests_by_id(connection, id_), as_of=as_of), cursor
 
 
 def _about(page: RequestPage, id_: str) -> Callable[[StreamMessage], bool]:

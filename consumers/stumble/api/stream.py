@@ -79,9 +79,9 @@ async def stream(
     starts now. A message can come twice; its subject and revision tell. An event `gap` says that a place is older than
     what is kept.
     """
-    place, gap = await _start(running, last_event_id or query.after)
+    cursor, gap = await _start(running, last_event_id or query.after)
     return EventSourceResponse(
-        _events(running, query, place, gap),
+        _events(running, query, cursor, gap),
         ping=PING_SECONDS,
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
@@ -95,33 +95,33 @@ async def _start(running: ApiContext, text: str | None) -> tuple[StreamCursor, d
     if not text:
         return StreamCursor(result["xid"], 0), None
     try:
-        place = StreamCursor.decode(text)
+        cursor = StreamCursor.decode(text)
     except ValueError as error:
         raise BadRequest(str(error)) from None
-    if place.xid > result["newest"]:
+    if cursor.xid > result["newest"]:
         raise BadRequest("The Last-Event-ID is of another store: this one was made anew; leave it out to start now.")
     # The first row that ever was has id 1: while it is there, nothing has been thrown away.
-    gone = any(row["id"] > 1 and place < StreamCursor(row["xid"], row["id"]) for row in oldest)
-    return place, oldest[0]["created_at"] if gone else None
+    gone = any(row["id"] > 1 and cursor < StreamCursor(row["xid"], row["id"]) for row in oldest)
+    return cursor, oldest[0]["created_at"] if gone else None
 
 
 async def _events(
-    running: ApiContext, query: StreamFilter, place: StreamCursor, gap: datetime | None
+    running: ApiContext, query: StreamFilter, cursor: StreamCursor, gap: datetime | None
 ) -> AsyncIterator[ServerSentEvent]:
     # An event without data moves no client, but says at once where it stands.
-    yield ServerSentEvent(comment="stream open", id=place.encode(), retry=RETRY_MILLISECONDS)
+    yield ServerSentEvent(comment="stream open", id=cursor.encode(), retry=RETRY_MILLISECONDS)
     if gap:
         detail = f"What came between this place and {rfc3339(gap)} may be no longer kept; ask /v1/failures for it."
         yield ServerSentEvent(json.dumps({"detail": detail, "oldest": rfc3339(gap)}), event="gap", sep="\n")
     async with running.feed.following():
         while not running.feed.closed:
             try:
-                result = await running.feed.after(place, PING_SECONDS)
+                result = await running.feed.after(cursor, PING_SECONDS)
             except OUTAGES:
                 return  # the client comes back with its place
             for news in result:
-                place = news.cursor
+                cursor = news.cursor
                 if query.matches(news):
                     yield ServerSentEvent(
-                        news.item.model_dump_json(), event=news.item.kind, id=place.encode(), sep="\n"
+                        news.item.model_dump_json(), event=news.item.kind, id=cursor.encode(), sep="\n"
                     )

@@ -192,8 +192,8 @@ class Audit:
 
     def _offsets(self) -> dict[int, int]:
         rows = self.connection.execute(query("load_all_offsets"), {"topic": self.topic}).fetchall()
-        ours = self.span.ends  # a topic made anew may have fewer partitions
-        if any(topic_id != self.span.topic_id for partition, topic_id, _ in rows if partition in ours):
+        wanted_partitions = self.span.ends  # a topic made anew may have fewer partitions
+        if any(topic_id != self.span.topic_id for partition, topic_id, _ in rows if partition in wanted_partitions):
             raise StumbleError(
                 f"The store was built from another {self.topic}: the topic was deleted and made anew. "
                 "`stumble offsets show` says what was lost, `stumble offsets resume` goes on."

@@ -124,12 +124,12 @@ class SetComparison:
             for fact in stored_set
             if fact.event_id not in expected[key]
         ]
-        places = {}
+        positions = {}
         if more:
             rows = self._connection.execute(query("load_event_positions"), {"ids": more})
-            places = {event_id: (partition, offset) for event_id, partition, offset in rows}
+            positions = {event_id: (partition, offset) for event_id, partition, offset in rows}
         for key, stored_set in differing.items():
-            why = self._why_left_out([f.event_id for f in stored_set if f.event_id not in expected[key]], places)
+            why = self._why_left_out([f.event_id for f in stored_set if f.event_id not in expected[key]], positions)
             if why:
                 compared.left_out.add(key)
                 compared.sets[key] = stored_set
@@ -139,16 +139,16 @@ class SetComparison:
             kind = "different" if expected[key] else "extra"
             compared.differing.append((kind, key, _describe_difference(expected[key], have)))
 
-    def _why_left_out(self, more: Iterable[str], places: Mapping[str, tuple[int, int]]) -> str | None:
+    def _why_left_out(self, more: Iterable[str], positions: Mapping[str, tuple[int, int]]) -> str | None:
         why = None
         for event_id in more:
-            place = places.get(event_id)
-            if place is None:
+            position = positions.get(event_id)
+            if position is None:
                 if id_time_us(event_id) < self._horizon.events_us:
                     why = UNKEPT
-            elif not self._span.holds(*place):
+            elif not self._span.holds(*position):
                 return OUTSIDE
-            elif self._span.is_older(place[0], id_time_us(event_id)):
+            elif self._span.is_older(position[0], id_time_us(event_id)):
                 return BROKEN
         return why
 

@@ -94,8 +94,8 @@ def lines(events: Iterable[dict[str, Any]], requests: Iterable[RequestRecord]) -
 
 
 def _line(event: dict[str, Any]) -> str:
-    place = "@".join(word for word in (event["service"], event["host"]) if word)
-    return f"{_time(event['occurred_at'])}  {event['request_id'] or '-':<40}  {_what(event)}  [{place or '?'}]"
+    publisher = "@".join(word for word in (event["service"], event["host"]) if word)
+    return f"{_time(event['occurred_at'])}  {event['request_id'] or '-':<40}  {_what(event)}  [{publisher or '?'}]"
 
 
 def _what(event: dict[str, Any]) -> str:

@@ -181,21 +181,21 @@ class Repair:
             fact.event_id
             for key, item in loaded.sets.items()
             for fact in item.facts
-            if fact.event_id not in {fact.event_id for fact in chunk.sets.get(key, ())}
+            if fact.event_id not in {expected.event_id for expected in chunk.sets.get(key, ())}
         ]
         rows = cursor.execute(query("load_event_positions"), {"ids": more}) if more else ()
-        places = {event_id: (partition, offset) for event_id, partition, offset in rows}
-        kept = {event_id for event_id in more if self._stays(event_id, places.get(event_id))}
+        positions = {event_id: (partition, offset) for event_id, partition, offset in rows}
+        staying = {event_id for event_id in more if self._stays(event_id, positions.get(event_id))}
         for key, item in loaded.sets.items():
-            item.replace([*chunk.sets.get(key, ()), *(fact for fact in item.facts if fact.event_id in kept)])
+            item.replace([*chunk.sets.get(key, ()), *(fact for fact in item.facts if fact.event_id in staying)])
             item.has_decisions = item.has_decisions or key in decided
             item.changed = True
 
-    def _stays(self, event_id: str, place: tuple[int, int] | None) -> bool:
-        if place is None:
+    def _stays(self, event_id: str, position: tuple[int, int] | None) -> bool:
+        if position is None:
             return id_time_us(event_id) < self._audit.horizon.events_us
         span = self._audit.span
-        return not span.holds(*place) or span.is_older(place[0], id_time_us(event_id))
+        return not span.holds(*position) or span.is_older(position[0], id_time_us(event_id))
 
     def _derive(
         self, cursor: Cursor[Any], loaded: LoadedFacts, there: StoredState

@@ -83,15 +83,15 @@ class Replay:
         self._partitions = EventPartitions(_FOR_EVER_DAYS)
         self._done = Replayed("")
 
-    def into(self, place: str, *, alerts: bool = False) -> Replayed:
-        """Build the store in the database `place`: its URL, or its name beside the store's own, where it is made.
+    def into(self, into_database: str, *, alerts: bool = False) -> Replayed:
+        """Build the store in the database `into_database`: its URL, or a name beside the store's own.
 
         Unless `alerts`, nobody can write there afterwards, so that nothing is ever sent from it. Raises `StumbleError`
         when the database already holds a store.
         """
         began = time.monotonic()
         limit_malloc_arenas()
-        self._done.url = url = database(self._settings.database_url.get_secret_value(), place)
+        self._done.url = url = database(self._settings.database_url.get_secret_value(), into_database)
         _require_empty(url)
         migrate(url)
         connection = open_session(url, "stumble-replay")
@@ -170,8 +170,8 @@ class Replay:
             ):
                 cursor.execute(query("load_decisions_until"), {"until": self._until})
                 while rows := cursor.fetchmany(_DECISIONS_AT_ONCE):
-                    told = [dict(zip(names, row, strict=True)) for row in rows]
-                    connection.execute(query("add_replayed_decisions"), {"rows": as_json(told)})
+                    decisions = [dict(zip(names, row, strict=True)) for row in rows]
+                    connection.execute(query("add_replayed_decisions"), {"rows": as_json(decisions)})
                     self._done.decisions += len(rows)
         except (StoreUnavailableError, psycopg.errors.UndefinedTable):
             return
@@ -187,19 +187,19 @@ class Replay:
         connection.execute(query("create_offsets"), where)
 
 
-def database(store: str, place: str) -> str:
-    """Return the URL of the database `place`; a mere name is made a database beside the store's own."""
-    if "://" in place or "=" in place:
-        return place
+def database(store: str, into_database: str) -> str:
+    """Return the URL of the database `into_database`; a mere name is made a database beside the store's own."""
+    if "://" in into_database or "=" in into_database:
+        return into_database
     with connect(store) as connection:
-        row = connection.execute(query("check_for_database"), {"name": place}).fetchone()
+        row = connection.execute(query("check_for_database"), {"name": into_database}).fetchone()
         if row is None or not row[0]:
-            connection.execute(sql.SQL("create database {} template template0").format(sql.Identifier(place)))
+            connection.execute(sql.SQL("create database {} template template0").format(sql.Identifier(into_database)))
     if "://" in store:
         head, _, tail = store.partition("?")
-        url = f"{head.rpartition('/')[0]}/{place}"
+        url = f"{head.rpartition('/')[0]}/{into_database}"
         return f"{url}?{tail}" if tail else url
-    return conninfo.make_conninfo(store, dbname=place)
+    return conninfo.make_conninfo(store, dbname=into_database)
 
 
 def _require_empty(url: str) -> None:

@@ -84,11 +84,20 @@ def _rows(group: list[DecodedEvent]) -> Iterator[bytes]:
     instance = None if first.instance is None else bytes.fromhex(first.instance.replace("-", ""))
     until = group[-1].offset
     for reading in group:
-        place = (16, reading.event_id, 4, reading.partition, 8, reading.offset, 8, reading.occurred_at - PG_EPOCH_US)
+        head_fields = (
+            16,
+            reading.event_id,
+            4,
+            reading.partition,
+            8,
+            reading.offset,
+            8,
+            reading.occurred_at - PG_EPOCH_US,
+        )
         if instance is None:
-            head = _ALONE.pack(_COLUMNS, *place, -1, len(request_id))
+            head = _ALONE.pack(_COLUMNS, *head_fields, -1, len(request_id))
         else:
-            head = _OWNED.pack(_COLUMNS, *place, 16, instance, len(request_id))
+            head = _OWNED.pack(_COLUMNS, *head_fields, 16, instance, len(request_id))
         digest = sha256(reading.framed).digest()[:DIGEST_BYTES]
         if facts is None:
             yield b"".join((head, request_id, _REST.pack(DIGEST_BYTES, digest, 8, until, -1)))

@@ -100,12 +100,12 @@ def _left_over(cursor: Cursor[Any], instances: Sequence[str], result: StoredStat
             failures[instance, key].append(StoredFailure(subject, (_OTHER, "UNKNOWN", ""), _UNLIKE, _UNLIKE, ""))
     for (instance, key), lost in failures.items():
         stored = result.stored[instance]
-        place = next((n for n, one in enumerate(stored) if one.request_key == key), None)
-        if place is None:
+        index = next((n for n, one in enumerate(stored) if one.request_key == key), None)
+        if index is None:
             # A request that never was, so that its failures are told gone and nothing else is.
             stored.append(StoredRequest(key, None, _OTHER, "", "", "", tuple(lost)))
         else:
-            stored[place] = stored[place]._replace(failures=(*stored[place].failures, *lost))
+            stored[index] = stored[index]._replace(failures=(*stored[index].failures, *lost))
 
 
 def _look_published(cursor: Cursor[Any], result: StoredState) -> None:

@@ -45,12 +45,12 @@ def records(
     consumer = Consumer(quiet(_config(kafka)))
     try:
         consumer.assign([TopicPartition(span.topic, partition, span.starts[partition]) for partition in left])
-        heard = time.monotonic()
+        received_at = time.monotonic()
         while left:
             messages = consumer.consume(_AT_ONCE, 0.5)
             if messages:
-                heard = time.monotonic()
-            elif time.monotonic() - heard > _PATIENCE:
+                received_at = time.monotonic()
+            elif time.monotonic() - received_at > _PATIENCE:
                 raise StumbleError(f"Kafka at {kafka.bootstrap_servers} does not answer: try again when it does.")
             result = [message for message in messages if _inside(message, left, span.topic)]
             done += len(result)
@@ -77,7 +77,7 @@ def _inside(message: Message, left: dict[int, int], topic: str) -> bool:
     """Tell whether a record is one of those wanted; forget partitions in `left` whose end is reached."""
     partition, offset, error = message.partition(), message.offset(), message.error()
     if error is not None:
-        _judge(error, topic, partition)
+        _raise_if_final(error, topic, partition)
     if partition is None or offset is None or partition not in left:
         return False
     end = left[partition]
@@ -86,7 +86,7 @@ def _inside(message: Message, left: dict[int, int], topic: str) -> bool:
     return error is None and offset < end
 
 
-def _judge(error: KafkaError, topic: str, partition: int | None) -> None:
+def _raise_if_final(error: KafkaError, topic: str, partition: int | None) -> None:
     code = error.code()
     if code in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):  # noqa: SLF001
         raise StumbleError(

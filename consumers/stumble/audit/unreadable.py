@@ -67,7 +67,7 @@ class UnreadableRecords:
             reaches_ms = _EVER_MS if any(topic.bounds[partition][1] == low for partition, low in cut.items()) else 0
             for dead_letters in topic.chunks():
                 first = dead_letters[0]
-                if first.place.offset == cut.get(first.place.partition):
+                if first.record_id.offset == cut.get(first.record_id.partition):
                     reaches_ms = max(reaches_ms, first.at)
                 wanted -= self._mark(dead_letters)
                 done += len(dead_letters)

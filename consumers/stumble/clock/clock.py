@@ -108,7 +108,7 @@ class Clock(Worker):
 
     def run_once(self) -> float:
         """Look once."""
-        self.look()
+        self.look_once()
         return self._settings.look_every
 
     def on_error(self, error: Exception) -> None:
@@ -125,7 +125,7 @@ class Clock(Worker):
             self._connection.close()
             self._connection = None
 
-    def look(self) -> None:
+    def look_once(self) -> None:
         """Look once; raises psycopg's errors and `StoreError` when the store is away."""
         now, positions = self._wall_clock.steady(), dict(self._positions)
         connection = self._session()
@@ -136,7 +136,7 @@ class Clock(Worker):
             watch = self._watches.get(partition)
             if watch is None:
                 watch = self._watches[partition] = self._new_watch()
-            watch.look(self._producers, stored, now)
+            watch.update(self._producers, stored, now)
         self._mark(now)
         self.watermarks = self._find_watermarks(now)
         if not self._waiting:

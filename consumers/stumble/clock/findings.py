@@ -33,7 +33,7 @@ class _OnHost(NamedTuple):
     last: int
 
     @property
-    def place(self) -> tuple[int, str]:
+    def location(self) -> tuple[int, str]:
         """Where it is in flight."""
         return self.partition, self.host
 
@@ -73,7 +73,7 @@ def overdue(
 
 def on_dead_hosts(connection: Connection[Any], dead: Mapping[tuple[int, str], int]) -> list[ClockFinding]:
     """Return what is in flight on dead hosts: (partition, Nova's host) to the time of the last word from there."""
-    return [row.finding(STALLED, evidence.SILENCE, since=dead[row.place]) for row in _in_flight(connection, dead)]
+    return [row.finding(STALLED, evidence.SILENCE, since=dead[row.location]) for row in _in_flight(connection, dead)]
 
 
 def received_again(
@@ -92,7 +92,7 @@ def on_restarted_hosts(connection: Connection[Any], starts: Sequence[tuple[int, 
     """Return what may have been interrupted: in flight, by partition, on a host that started anew since."""
     begun = {(partition, start.host): start.started_at for partition, start in starts}
     return [
-        row.finding(INTERRUPTED, evidence.RESTART, since=begun[row.place], at=max(begun[row.place], row.last))
+        row.finding(INTERRUPTED, evidence.RESTART, since=begun[row.location], at=max(begun[row.location], row.last))
         for row in _in_flight(connection, begun)
     ]
 

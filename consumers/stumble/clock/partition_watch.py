@@ -47,7 +47,7 @@ class PartitionWatch:
     #: Relay host to its last report and what had been counted then.
     _since: dict[str, tuple[int, float]] = field(default_factory=dict)
 
-    def look(self, producers: ProducerReports, stored: int, now: float) -> None:
+    def update(self, producers: ProducerReports, stored: int, now: float) -> None:
         """Take note of how far the store is (next offset) at a time in steady seconds."""
         step = 0.0 if self._looked is None else min(max(0.0, now - self._looked), self.longest_step)
         self._looked = now

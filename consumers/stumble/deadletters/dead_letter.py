@@ -48,7 +48,7 @@ class RecordOrigin(NamedTuple):
 class DeadLetter:
     """One record of the dead letter topic."""
 
-    place: RecordId
+    record_id: RecordId
     #: When it was put there: milliseconds.
     at: int
     key: bytes | None
@@ -88,7 +88,7 @@ def dead_letter_of(message: Message) -> DeadLetter:
     }
     replays = said.get("replays", "")
     return DeadLetter(
-        place=RecordId(message.partition() or 0, message.offset() or 0),
+        record_id=RecordId(message.partition() or 0, message.offset() or 0),
         at=message.timestamp()[1],
         key=_bytes(message.key()),
         value=_bytes(message.value()),

@@ -19,8 +19,8 @@ def brief(entry: ListedDeadLetter) -> dict[str, Any]:
     dead_letter, origin = entry.dead_letter, entry.dead_letter.origin
     event = entry.seen.event or {}
     return {
-        "partition": dead_letter.place.partition,
-        "offset": dead_letter.place.offset,
+        "partition": dead_letter.record_id.partition,
+        "offset": dead_letter.record_id.offset,
         "at": moment(dead_letter.at),
         "state": entry.state,
         "stage": dead_letter.stage,

@@ -56,7 +56,7 @@ class RedrivePredictor:
         self._event_decoder = EventDecoder(resolve)
         self._connection = connection
 
-    def look(self, dead_letters: Sequence[DeadLetter]) -> list[Prediction]:
+    def predict(self, dead_letters: Sequence[DeadLetter]) -> list[Prediction]:
         """Say of each letter what it is and what would happen to it."""
         read = [self._read(dead_letter) for dead_letter in dead_letters]
         known = self._known([item for item in read if isinstance(item, DecodedEvent)])
@@ -65,7 +65,7 @@ class RedrivePredictor:
     def _read(self, dead_letter: DeadLetter) -> DecodedEvent | BadRecordError | RegistryUnavailable:
         record = _Again(dead_letter)
         try:
-            return self._event_decoder.decode_event(record, dead_letter.value or b"", *dead_letter.place)
+            return self._event_decoder.decode_event(record, dead_letter.value or b"", *dead_letter.record_id)
         except (BadRecordError, RegistryUnavailable) as error:
             return error
 
@@ -109,10 +109,10 @@ class _Again:
         return self._letter.origin.topic if self._letter.origin else None
 
     def partition(self) -> int | None:
-        return self._letter.place.partition
+        return self._letter.record_id.partition
 
     def offset(self) -> int | None:
-        return self._letter.place.offset
+        return self._letter.record_id.offset
 
     def key(self) -> bytes | None:
         return self._letter.key

@@ -58,8 +58,8 @@ class DeadLetterProducer:
         with self._lock:
             producer = self._producer = self._producer or Producer(self._config)
         for item in sent:
-            place = (item.partition, item.offset)
-            undelivered[place] = "no answer from the broker"
+            record_id = (item.partition, item.offset)
+            undelivered[record_id] = "no answer from the broker"
             self._produce(producer, item, undelivered)
         producer.flush(_DELIVERY_SECONDS + 2)
         failed = dict(undelivered)
@@ -71,13 +71,13 @@ class DeadLetterProducer:
         return failed
 
     def _produce(self, producer: Producer, item: BadRecord, undelivered: dict[tuple[int, int], str]) -> None:
-        place = (item.partition, item.offset)
+        record_id = (item.partition, item.offset)
 
         def delivered(error: KafkaError | None, _: Message) -> None:
             if error is None:
-                undelivered.pop(place, None)
+                undelivered.pop(record_id, None)
             else:
-                undelivered[place] = error.str()
+                undelivered[record_id] = error.str()
 
         try:
             producer.produce(
@@ -88,7 +88,7 @@ class DeadLetterProducer:
                 on_delivery=delivered,
             )
         except (BufferError, KafkaException) as error:
-            undelivered[place] = str(error)
+            undelivered[record_id] = str(error)
 
 
 class DeadLetterCount:

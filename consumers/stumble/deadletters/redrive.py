@@ -34,18 +34,18 @@ class Redriver:
         failed = self._try(dead_letters)
         # One record that is too large takes those with it that went in the same request.
         alone = (
-            [dead_letter for dead_letter in dead_letters if dead_letter.place in failed]
+            [dead_letter for dead_letter in dead_letters if dead_letter.record_id in failed]
             if len(dead_letters) > 1
             else []
         )
         for dead_letter in alone:
-            if failed[dead_letter.place].code() == KafkaError.MSG_SIZE_TOO_LARGE:
-                failed.pop(dead_letter.place)
+            if failed[dead_letter.record_id].code() == KafkaError.MSG_SIZE_TOO_LARGE:
+                failed.pop(dead_letter.record_id)
                 failed.update(self._try([dead_letter]))
-        return {place: error.str() for place, error in failed.items()}
+        return {record_id: error.str() for record_id, error in failed.items()}
 
     def _try(self, dead_letters: Sequence[DeadLetter]) -> dict[RecordId, KafkaError]:
-        undelivered = {dead_letter.place: KafkaError(KafkaError._MSG_TIMED_OUT) for dead_letter in dead_letters}  # noqa: SLF001
+        undelivered = {dead_letter.record_id: KafkaError(KafkaError._MSG_TIMED_OUT) for dead_letter in dead_letters}  # noqa: SLF001
         for dead_letter in dead_letters:
             self._produce(dead_letter, undelivered)
         self._producer.flush(_DELIVERY_SECONDS + 2)
@@ -54,9 +54,9 @@ class Redriver:
     def _produce(self, dead_letter: DeadLetter, undelivered: dict[RecordId, KafkaError]) -> None:
         def delivered(error: KafkaError | None, _: Message) -> None:
             if error is None:
-                undelivered.pop(dead_letter.place, None)
+                undelivered.pop(dead_letter.record_id, None)
             else:
-                undelivered[dead_letter.place] = error
+                undelivered[dead_letter.record_id] = error
 
         origin = dead_letter.origin
         if origin is None:
@@ -73,4 +73,4 @@ class Redriver:
                 timestamp=origin.timestamp or 0,
             )
         except KafkaException as error:
-            undelivered[dead_letter.place] = error.args[0]
+            undelivered[dead_letter.record_id] = error.args[0]

@@ -72,7 +72,7 @@ class DeadLetterService:
         self.topic = DeadLetterTopic(kafka, seconds=seconds)
         settings = DeadLetterSettings()
         self.states = RedriveCounts(connection, self.topic.topic_id, self._actions, settings.max_replays)
-        self._judge = RedrivePredictor(kafka, connection)
+        self._predictor = RedrivePredictor(kafka, connection)
         #: Where to go on when this is left after a chunk; None at the end.
         self.next: RecordId | None = None
         self.looked_at = 0
@@ -88,7 +88,7 @@ class DeadLetterService:
         """Yield what matches, chunk by chunk, empty ones too."""
         for dead_letters in self.topic.chunks(start, selection.since):
             self.looked_at += len(dead_letters)
-            self.next = RecordId(dead_letters[-1].place.partition, dead_letters[-1].place.offset + 1)
+            self.next = RecordId(dead_letters[-1].record_id.partition, dead_letters[-1].record_id.offset + 1)
             yield self._matching(dead_letters, selection)
         self.next = None
 
@@ -97,13 +97,13 @@ class DeadLetterService:
         for chunk in self.chunks(selection, start):
             yield from chunk
 
-    def one(self, place: RecordId) -> ListedDeadLetter | None:
+    def one(self, record_id: RecordId) -> ListedDeadLetter | None:
         """Return the letter at a place, None where there is none."""
-        low, high = self.topic.bounds.get(place.partition, (0, 0))
-        if not low <= place.offset < high:
+        low, high = self.topic.bounds.get(record_id.partition, (0, 0))
+        if not low <= record_id.offset < high:
             return None
-        chunk = next(iter(self.topic.chunks(place)), [])
-        dead_letters = [dead_letter for dead_letter in islice(chunk, 1) if dead_letter.place == place]
+        chunk = next(iter(self.topic.chunks(record_id)), [])
+        dead_letters = [dead_letter for dead_letter in islice(chunk, 1) if dead_letter.record_id == record_id]
         return self._entries(dead_letters)[0] if dead_letters else None
 
     def redrive(
@@ -141,7 +141,7 @@ class DeadLetterService:
             wanted = [outcome for outcome in outcomes if outcome.done == "WOULD_SEND"]
             if left is not None:
                 if len(wanted) > left:  # up to the last one that may still go
-                    self.next = wanted[left].entry.dead_letter.place
+                    self.next = wanted[left].entry.dead_letter.record_id
                     outcomes = outcomes[: outcomes.index(wanted[left])]
                     wanted = wanted[:left]
                 left -= len(wanted)
@@ -154,7 +154,7 @@ class DeadLetterService:
     ) -> list[RedriveResult]:
         dead_letters = [outcome.entry.dead_letter for outcome in wanted]
         failed = sender.send(dead_letters) if dead_letters else {}
-        sent = [dead_letter.place for dead_letter in dead_letters if dead_letter.place not in failed]
+        sent = [dead_letter.record_id for dead_letter in dead_letters if dead_letter.record_id not in failed]
         if sent:
             self.states.mark(sent)
         return [_became(outcome, failed) if outcome.done == "WOULD_SEND" else outcome for outcome in outcomes]
@@ -170,8 +170,8 @@ class DeadLetterService:
     def _entries(self, dead_letters: list[DeadLetter]) -> list[ListedDeadLetter]:
         marks = self.states.marks(dead_letters)
         result = []
-        for dead_letter, seen in zip(dead_letters, self._judge.look(dead_letters), strict=True):
-            mark = marks.get(dead_letter.place)
+        for dead_letter, seen in zip(dead_letters, self._predictor.predict(dead_letters), strict=True):
+            mark = marks.get(dead_letter.record_id)
             result.append(ListedDeadLetter(dead_letter, self.states.of(dead_letter, mark), mark, seen))
         return result
 
@@ -197,7 +197,7 @@ def _intended(entry: ListedDeadLetter, orders: RedriveOptions) -> RedriveResult:
 
 
 def _became(outcome: RedriveResult, failed: dict[RecordId, str]) -> RedriveResult:
-    reason = failed.get(outcome.entry.dead_letter.place)
+    reason = failed.get(outcome.entry.dead_letter.record_id)
     if reason is None:
         return RedriveResult(outcome.entry, "SENT", outcome.why)
     return RedriveResult(outcome.entry, "REFUSED", f"the broker did not take it: {reason}")

@@ -50,7 +50,7 @@ class DeadLetterGroup:
             _capped(self.actions, entry.seen.action)
         self.first_at = dead_letter.at if self.first_at is None else min(self.first_at, dead_letter.at)
         self.last_at = dead_letter.at if self.last_at is None else max(self.last_at, dead_letter.at)
-        self.example = dead_letter.place
+        self.example = dead_letter.record_id
 
 
 @dataclass(slots=True)

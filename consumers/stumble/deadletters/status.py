@@ -51,15 +51,15 @@ class RedriveCounts:
             query("load_redrive_counts"),
             {
                 "topic_id": self._topic_id,
-                "partition": dead_letters[0].place.partition,
-                "offsets": [dead_letter.place.offset for dead_letter in dead_letters],
+                "partition": dead_letters[0].record_id.partition,
+                "offsets": [dead_letter.record_id.offset for dead_letter in dead_letters],
             },
         )
         by_offset = {offset: RedriveCount(times, last_at) for offset, times, last_at in rows}
         return {
-            dead_letter.place: by_offset[dead_letter.place.offset]
+            dead_letter.record_id: by_offset[dead_letter.record_id.offset]
             for dead_letter in dead_letters
-            if dead_letter.place.offset in by_offset
+            if dead_letter.record_id.offset in by_offset
         }
 
     def of(self, dead_letter: DeadLetter, mark: RedriveCount | None) -> State:
@@ -70,14 +70,14 @@ class RedriveCounts:
             return "FOREIGN"
         return "PARKED" if dead_letter.replays >= self.max_replays else "WAITING"
 
-    def mark(self, places: Sequence[RecordId]) -> None:
+    def mark(self, record_ids: Sequence[RecordId]) -> None:
         """Remember that the broker has these letters' records again."""
         self._connection.execute(
             query("add_redrives"),
             {
                 "topic_id": self._topic_id,
-                "partitions": [place.partition for place in places],
-                "offsets": [place.offset for place in places],
+                "partitions": [record_id.partition for record_id in record_ids],
+                "offsets": [record_id.offset for record_id in record_ids],
             },
         )
 

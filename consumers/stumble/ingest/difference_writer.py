@@ -98,8 +98,8 @@ def _publication_statements(changes: Sequence[FoldedChange]) -> Iterator[WriteSt
     rows: list[dict[str, Any]] = []
     for change in changes:
         rows.extend(
-            _publication_row(publication, change, len(rows) + place)
-            for place, publication in enumerate(change.difference.publications)
+            _publication_row(publication, change, len(rows) + number)
+            for number, publication in enumerate(change.difference.publications)
         )
     if rows:
         yield WriteStatement("add_publications", {"rows": as_json(rows)})

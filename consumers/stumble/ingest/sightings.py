@@ -41,7 +41,7 @@ class SweepResult:
         return bool(self.joins or self.released)
 
 
-def keep(cursor: Cursor[Any], readings: Sequence[DecodedEvent], patience_seconds: float) -> None:
+def store_sightings(cursor: Cursor[Any], readings: Sequence[DecodedEvent], patience_seconds: float) -> None:
     """Store sightings: failures with a request id and no instance."""
     rows = [
         {
@@ -87,7 +87,7 @@ def join_touched(cursor: Cursor[Any], added: Added) -> list[tuple[str, str, int]
     return sweep.joins
 
 
-def look(cursor: Cursor[Any], owned: Iterable[int], window_seconds: float) -> SweepResult:
+def find_joins(cursor: Cursor[Any], owned: Iterable[int], window_seconds: float) -> SweepResult:
     """Find the sightings that the partitions in hand can take, and those that they have to give back.
 
     Only those that moved within the last `window_seconds`: what was there before, the folding saw.
@@ -108,7 +108,7 @@ def look(cursor: Cursor[Any], owned: Iterable[int], window_seconds: float) -> Sw
     return sweep
 
 
-def mark(cursor: Cursor[Any], joins: Sequence[tuple[str, str, int]]) -> None:
+def mark_joined(cursor: Cursor[Any], joins: Sequence[tuple[str, str, int]]) -> None:
     """Mark sightings as joined; raises `MissedVersionError` when another owner was faster."""
     if not joins:
         return
@@ -118,14 +118,14 @@ def mark(cursor: Cursor[Any], joins: Sequence[tuple[str, str, int]]) -> None:
         raise MissedVersionError("A sighting was joined by other hands.")
 
 
-def release(cursor: Cursor[Any], released: Mapping[SetKey, tuple[int, list[str]]]) -> None:
+def release_sightings(cursor: Cursor[Any], released: Mapping[SetKey, tuple[int, list[str]]]) -> None:
     """Mark sightings as waiting again."""
     ids = [event_id for _, event_ids in released.values() for event_id in event_ids]
     if ids:
         cursor.execute(query("release_sightings"), {"ids": ids})
 
 
-def settle(cursor: Cursor[Any], owned: Iterable[int]) -> None:
+def settle_joins(cursor: Cursor[Any], owned: Iterable[int]) -> None:
     """Leave the sightings whose deadline is over as they are: joined for good, or given up."""
     cursor.execute(query("close_sightings"), {"partitions": list(owned)})
 

@@ -91,7 +91,7 @@ class StoreWriter:
             counts: Counts = Counter()
             fresh = self._fresh(cursor, batch, applied, counts)
             folded, joins = self._fold(cursor, fresh)
-            sightings.mark(cursor, joins)
+            sightings.mark_joined(cursor, joins)
             difference_writer.write(cursor, folded, counts)
         applied.events, applied.joined = len(fresh), len(joins)
         applied.durations = _durations(folded)
@@ -107,20 +107,20 @@ class StoreWriter:
         """
         with connection.cursor() as cursor:
             self._compare(cursor, positions)  # somebody may have moved a partition where nothing comes that would tell
-            sightings.settle(cursor, positions)
-            if not sightings.look(cursor, positions, window_seconds):
+            sightings.settle_joins(cursor, positions)
+            if not sightings.find_joins(cursor, positions, window_seconds):
                 return 0
         with self._fenced(connection, positions) as cursor:
             self._compare(cursor, positions)
-            result = sightings.look(cursor, positions, window_seconds)
+            result = sightings.find_joins(cursor, positions, window_seconds)
             loaded = factsets.load(cursor, _partitions_of(result))
             for key, (_, facts) in result.added.items():
                 loaded.sets[key].add(facts)
             for key, (_, event_ids) in result.released.items():
                 loaded.sets[key].remove(event_ids)
             folded = derive_all(cursor, loaded)
-            sightings.mark(cursor, result.joins)
-            sightings.release(cursor, result.released)
+            sightings.mark_joined(cursor, result.joins)
+            sightings.release_sightings(cursor, result.released)
             difference_writer.write(cursor, folded, Counter())
             return len(result.joins)
 
@@ -191,7 +191,7 @@ class StoreWriter:
                 added.setdefault(key, (reading.partition, []))[1].append(reading.fact)
             elif reading.request_id is not None and reading.fact.failure is not None:
                 alone.append(reading)
-        sightings.keep(cursor, alone, self.sighting_patience_seconds)
+        sightings.store_sightings(cursor, alone, self.sighting_patience_seconds)
         joins = sightings.join_touched(cursor, added)
         return fold(cursor, added, [reading.row for reading in fresh]), joins
 

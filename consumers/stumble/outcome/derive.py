@@ -141,8 +141,8 @@ def _record(instance_uuid: str, case: RequestCase, keys: dict[int, str], ruled: 
     last = failures[-1] if failures else None
     facts = group.facts
     origin = _origin_of(group)
-    place = _place(group)
-    labels = place.origin.labels
+    last_fact = _last_located(group)
+    labels = last_fact.origin.labels
     linked = case.linked
     return RequestRecord(
         request_key=key,
@@ -166,8 +166,8 @@ def _record(instance_uuid: str, case: RequestCase, keys: dict[int, str], ruled: 
         finished_at=decided_at,
         last_event_at=facts[-1].at,
         linked_request_key=keys[id(linked)] if linked is not None else None,
-        host=place.origin.host,
-        cell=place.origin.cell,
+        host=last_fact.origin.host,
+        cell=last_fact.origin.cell,
         region=origin.region,
         availability_zone=origin.availability_zone,
         cloud=origin.cloud,
@@ -177,7 +177,7 @@ def _record(instance_uuid: str, case: RequestCase, keys: dict[int, str], ruled: 
     )
 
 
-def _place(group: RequestGroup) -> Fact:
+def _last_located(group: RequestGroup) -> Fact:
     """Return the last fact of a compute, else the last fact: where the request works or worked."""
     for fact in reversed(group.facts):
         if fact.origin.service == "nova-compute":
@@ -199,14 +199,14 @@ def _happened_at(decision: Decision) -> int:
 
 
 def _interrupted(key: str, group: RequestGroup, decision: Decision) -> FailureRecord:
-    place = _place(group)
-    host = decision.evidence.get("host") or place.origin.host
+    last_fact = _last_located(group)
+    host = decision.evidence.get("host") or last_fact.origin.host
     at = _happened_at(decision)
     return FailureRecord(
         failure_id=ids.failure_id(key, host, INTERRUPTED),
         host=host,
-        node=place.origin.node,
-        step=place.step,
+        node=last_fact.origin.node,
+        step=last_fact.step,
         attempt=None,
         exception=INTERRUPTED,
         chain=(),
@@ -222,9 +222,9 @@ def _interrupted(key: str, group: RequestGroup, decision: Decision) -> FailureRe
         migration_id=None,
         source_host=None,
         dest_host=None,
-        cell=place.origin.cell,
-        region=place.origin.region,
-        availability_zone=place.origin.availability_zone,
+        cell=last_fact.origin.cell,
+        region=last_fact.origin.region,
+        availability_zone=last_fact.origin.availability_zone,
     )
 
 

@@ -53,7 +53,7 @@ class BatchCollector:
         """Drop what was collected of partitions that are read again or by somebody else."""
         self._batch.drop(partitions)
 
-    def take(self) -> Batch:
+    def take_batch(self) -> Batch:
         """Hand the batch over and start the next."""
         batch, self._batch, self._bytes = self._batch, Batch(), 0
         return batch

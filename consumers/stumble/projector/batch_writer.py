@@ -187,7 +187,7 @@ class BatchWriter:
         for partition in {partition for partition, _ in bad} | watched:
             good = ((event.offset, False) for event in batch.readings if event.partition == partition)
             records = sorted([*good, *((offset, True) for number, offset in bad if number == partition)])
-            stop = self._breaker.look(partition, records, self._permitted_until)
+            stop = self._breaker.check_records(partition, records, self._permitted_until)
             if stop is not None:
                 offset, why = stop
                 detail = _breaker_message(partition, why, str(bad[partition, offset]))

@@ -67,7 +67,9 @@ class CircuitBreaker:
         """Whether a partition had bad records lately."""
         return partition in self._recent
 
-    def look(self, partition: int, records: Iterable[tuple[int, bool]], permit: Permit) -> tuple[int, str] | None:
+    def check_records(
+        self, partition: int, records: Iterable[tuple[int, bool]], permit: Permit
+    ) -> tuple[int, str] | None:
         """Take in records (offset, whether it can't be read), in order; returns where to stop and why, if so."""
         recent = self._recent.setdefault(partition, _Recent())
         for offset, is_bad in records:

@@ -195,7 +195,7 @@ class Projector:
         reading = self._partitions.stored_offsets()
         job: Job | None = self._clock.job(self._partitions.stored_offsets)
         if job is None and self._collector:
-            job = self._collector.take()
+            job = self._collector.take_batch()
         elif job is None and reading and self._timers.due("sweep", _SWEEP_SECONDS):
             job = SweepJob(reading, self._sweep_window)
             self._sweep_window = _RECENT_SIGHTINGS_SECONDS

@@ -42,10 +42,10 @@ async def failures_page(request: Request, running: Running) -> Response:
     except ValidationError as error:
         return _failures(request, 400, asked, wrong=sentence(error.errors()))
     async with running.database.read() as connection:
-        place = await head(connection)
+        stream_cursor = await head(connection)
         result, after = await reads.failures(connection, {**filters(query), **query.sort_key()}, query.limit)
     older = with_cursor(request, after) if after else None
-    return _failures(request, 200, asked, failures=result, older=older, place=place.encode())
+    return _failures(request, 200, asked, failures=result, older=older, stream_cursor=stream_cursor.encode())
 
 
 def _value(name: str, text: str) -> Any:
@@ -53,7 +53,7 @@ def _value(name: str, text: str) -> Any:
 
 
 def _failures(request: Request, status: int, asked: Mapping[str, str], **values: Any) -> Response:
-    given = {"failures": [], "older": None, "place": None, "wrong": None, **values}
+    given = {"failures": [], "older": None, "stream_cursor": None, "wrong": None, **values}
     return page(request, "failures.html", status, asked=asked, spans=SPANS, blames=BLAMES, actions=ACTIONS, **given)
 
 
@@ -77,8 +77,8 @@ async def server_page(
     uuid: UUID, request: Request, running: Running, cursor: Annotated[Cursor | None, Query()] = None
 ) -> Response:
     """Show a server in two lanes: what its state was, what its actions did."""
-    place = PageCursor.decode(cursor) if cursor else None
-    wanted = {"instance": uuid, **EVERYTHING, "at": place and place.at, "id": place and place.id}
+    after_row = PageCursor.decode(cursor) if cursor else None
+    wanted = {"instance": uuid, **EVERYTHING, "at": after_row and after_row.at, "id": after_row and after_row.id}
     async with running.database.read() as connection:
         here = await head(connection)
         history, after = await reads.requests_of_instance(connection, wanted, ON_A_SERVER)
@@ -99,7 +99,7 @@ async def server_page(
         rows=timeline_rows(history, states),
         story=story,
         older=with_cursor(request, after) if after else None,
-        place=None if cursor else here.encode(),
+        stream_cursor=None if cursor else here.encode(),
     )
 
 
@@ -119,7 +119,7 @@ async def request_page(id_: Annotated[Text, Path(alias="id")], request: Request,
         items = await reads.requests_by_id(connection, id_)
     if not items:
         raise NotFound(f"No request is known under {id_}; it may not have arrived yet.")
-    return page(request, "request.html", id=id_, items=items, story=story, place=here.encode())
+    return page(request, "request.html", id=id_, items=items, story=story, stream_cursor=here.encode())
 
 
 @router.get("/failures/{failure_id}")

@@ -72,8 +72,8 @@ def story(request: Request) -> list[TimelineLine]:
     """Tell what happened in a request, in time: its steps and what went wrong in them, attempt by attempt."""
     lines = [_line(step) for step in request.steps]
     for failure in request.failures:
-        place = (failure.step, failure.host, failure.attempt or 1)
-        line = next((each for each in lines if (each.step, each.host, each.attempt or 1) == place), None)
+        run = (failure.step, failure.host, failure.attempt or 1)
+        line = next((each for each in lines if (each.step, each.host, each.attempt or 1) == run), None)
         if line is None:
             line = TimelineLine(failure.occurred_at, failure.host, failure.step, failure.attempt)
             lines.append(line)

@@ -12,13 +12,13 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from stumble.checks.kafka import SECONDS, Unanswered, explained, reach
 from stumble.checks.model import CheckContext, CheckResult, fine, skipped, wrong
 
-__all__ = ["look", "written"]
+__all__ = ["check_brokers", "written"]
 
 _CONNECT_SECONDS = 3.0
 _DENIED = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED)
 
 
-def look(scope: CheckContext) -> Iterator[CheckResult]:
+def check_brokers(scope: CheckContext) -> Iterator[CheckResult]:
     """Ask for the cluster, connect to each broker, write one empty record."""
     kafka = scope.settings.kafka
     try:

@@ -11,13 +11,13 @@ from stumble.checks.brokers import written
 from stumble.checks.kafka import Unanswered
 from stumble.checks.model import IMPORTING, CheckContext, CheckResult, fine, skipped, warning, wrong
 
-__all__ = ["look"]
+__all__ = ["check_clocks"]
 
 _NOTICED, _HARMFUL = 1.0, 30.0
 _TODO = "let both follow a time server (chronyc tracking)"
 
 
-def look(scope: CheckContext) -> Iterator[CheckResult]:
+def check_clocks(scope: CheckContext) -> Iterator[CheckResult]:
     """Compare the clocks, allowing for the time that the question took."""
     yield from _broker(scope)
     if scope.names_database:

@@ -16,7 +16,7 @@ from stumble.deadletters.settings import DeadLetterSettings
 from stumble.projector.settings import ProjectorSettings
 from stumble.settings.base import CONFIG_VARIABLE, Settings, TableSettings, secrets_folder
 
-__all__ = ["look"]
+__all__ = ["check_configuration"]
 
 #: Variables that are no settings of a role: of the command line, of tests, of Grafana's provisioning.
 _OTHERS = {
@@ -28,7 +28,7 @@ _TABLES: tuple[type[TableSettings], ...] = (AlertSettings, DeadLetterSettings, P
 _SECRET = re.compile(r"password|secret|://[^/\s:@]*:[^/\s@]+@", re.IGNORECASE)
 
 
-def look(scope: CheckContext) -> Iterator[CheckResult]:
+def check_configuration(scope: CheckContext) -> Iterator[CheckResult]:
     """Look at the configuration file and the folder of secrets."""
     path = os.environ.get(CONFIG_VARIABLE)
     if path:
@@ -58,10 +58,10 @@ def _unknown(config: Path | None, folder: Path | None) -> Iterator[CheckResult]:
     if folder and os.environ.get("STUMBLE_SECRETS_DIR"):  # systemd's own folder holds others' too
         named[str(folder)] = {path.name.partition("__")[0] for path in folder.iterdir() if path.is_file()}
         known[str(folder)] = fields
-    for place, names in named.items():
-        for name in sorted(names - known[place]):
-            close = difflib.get_close_matches(name, known[place], 1)
-            yield warning(place, f"nobody reads {name}", f"did you mean {close[0]}?" if close else "take it out")
+    for section, names in named.items():
+        for name in sorted(names - known[section]):
+            close = difflib.get_close_matches(name, known[section], 1)
+            yield warning(section, f"nobody reads {name}", f"did you mean {close[0]}?" if close else "take it out")
 
 
 def _variables() -> set[str]:

@@ -11,7 +11,7 @@ from stumble.checks.model import CheckContext, CheckResult, fine, warning, wrong
 from stumble.store.connect import StoreUnavailableError, connect, database_label
 from stumble.store.version import find_fault, newest, read_version
 
-__all__ = ["look"]
+__all__ = ["check_database"]
 
 _OLDEST = 130000  # PostgreSQL 13: pg_current_xact_id
 _SPARE_SESSIONS = 20
@@ -49,7 +49,7 @@ group by 1, 2, 3
 _HELD_UP_SECONDS = 60
 
 
-def look(scope: CheckContext) -> Iterator[CheckResult]:
+def check_database(scope: CheckContext) -> Iterator[CheckResult]:
     """Connect and ask."""
     name = database_label(scope.database)
     try:

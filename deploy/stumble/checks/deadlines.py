@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from stumble.checks.model import CheckContext, CheckResult, fine, warning, wrong
 from stumble.outcome.deadlines import DEADLINES, DeadlineError, deadlines, format_duration
 
-__all__ = ["look"]
+__all__ = ["check_deadlines"]
 
 #: A relay speaks every 30 s; one late word is no silence.
 _LEAST_SILENCE = 90.0
 
 
-def look(scope: CheckContext) -> Iterator[CheckResult]:
+def check_deadlines(scope: CheckContext) -> Iterator[CheckResult]:
     """Look at what is configured of the clock."""
     clock = scope.settings.clock
     try:

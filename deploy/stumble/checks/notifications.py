@@ -15,7 +15,7 @@ from stumble.checks.model import IMPORTING, CheckContext, CheckResult, fine, ski
 if TYPE_CHECKING:
     from stumble.bridge.settings import TransportSettings
 
-__all__ = ["look"]
+__all__ = ["check_notifications"]
 
 _PRIORITIES = ("info", "error", "warn", "debug", "critical", "audit", "sample")
 _SECONDS = 5
@@ -25,7 +25,7 @@ _BOUND = (
 )
 
 
-def look(scope: CheckContext) -> Iterator[CheckResult]:
+def check_notifications(scope: CheckContext) -> Iterator[CheckResult]:
     """Look at the queues of each transport that is known."""
     if not scope.transports:
         todo = "stumble check notifications --nova-conf /etc/nova/nova.conf, or --transport rabbit://…"
@@ -113,8 +113,8 @@ def _readers(client: AdminClient) -> dict[str, set[str]]:
         except KafkaException:
             continue
         for member in members:
-            for place in member.assignment.topic_partitions:
-                result.setdefault(place.topic, set()).add(group)
+            for partition in member.assignment.topic_partitions:
+                result.setdefault(partition.topic, set()).add(group)
     return result
 
 

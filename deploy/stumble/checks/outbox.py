@@ -12,10 +12,10 @@ from pathlib import Path
 
 from stumble.checks.model import CheckContext, CheckResult, fine, skipped, warning, wrong
 from stumble.checks.mounts import EPHEMERAL, NETWORK, mount_of
-from stumble.outbox.folders import RELAY, places, usage
+from stumble.outbox.folders import RELAY, outbox_folders, usage
 from stumble.outbox.writer import DEFAULT_MAX_BYTES, DEFAULT_MIN_FREE
 
-__all__ = ["look", "relay"]
+__all__ = ["check_outbox", "relay"]
 
 _LITTLE_FREE = 0.10
 _SECONDS = 5.0
@@ -23,7 +23,7 @@ _SECONDS = 5.0
 _TRY = 'f="$1/.stumble-check-$$"; : > "$f" && rm -f "$f"'
 
 
-def look(scope: CheckContext) -> Iterator[CheckResult]:
+def check_outbox(scope: CheckContext) -> Iterator[CheckResult]:
     """Look at the file system first: one over a network that hangs isn't touched."""
     directory = Path(scope.settings.outbox_dir)
     mount = mount_of(directory)
@@ -110,7 +110,9 @@ def relay(scope: CheckContext) -> Iterator[CheckResult]:
         with lock.open("a", encoding="ascii") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        yield fine(str(directory), f"a relay serves it; {len(places(str(directory)))} processes, {size >> 10} KiB")
+        yield fine(
+            str(directory), f"a relay serves it; {len(outbox_folders(str(directory)))} processes, {size >> 10} KiB"
+        )
         return
     except FileNotFoundError:
         pass

@@ -7,7 +7,7 @@ from typing import Any
 
 from stumble.checks.model import IMPORTING, CheckContext, CheckResult, fine, skipped, warning, wrong
 
-__all__ = ["look", "tap"]
+__all__ = ["check_producers", "tap"]
 
 #: A producer that says nothing for so long drops out of the clock that decides what stalls.
 _SILENT_SECONDS = 600
@@ -28,7 +28,7 @@ from stumble_durable.producers where alive and process <> 'relay' and status->>'
 """
 
 
-def look(scope: CheckContext) -> Iterator[CheckResult]:
+def check_producers(scope: CheckContext) -> Iterator[CheckResult]:
     """Ask the store for the last word of each host."""
     rows = _rows(scope, _HOSTS)
     if not rows:
@@ -69,8 +69,10 @@ def tap(scope: CheckContext) -> Iterator[CheckResult]:
         states.setdefault(state, set()).add(f"{service} on {host}")
     if not states:
         yield skipped("tap", "no service has told the state of its tap")
-    for state, places in sorted(states.items()):
-        where = ", ".join(sorted(places)[:5]) + (f" and {len(places) - 5} more" if len(places) > 5 else "")
+    for state, outbox_folders in sorted(states.items()):
+        where = ", ".join(sorted(outbox_folders)[:5]) + (
+            f" and {len(outbox_folders) - 5} more" if len(outbox_folders) > 5 else ""
+        )
         if state.startswith("partial"):
             todo = "costs knowledge, never correctness: use a release of stumble made for that Nova"
             yield warning(where, f"the tap could wrap only part of Nova: {state}", todo)
@@ -84,11 +86,11 @@ def tap(scope: CheckContext) -> Iterator[CheckResult]:
 def _local(scope: CheckContext) -> list[tuple[str, str, str]]:
     with IMPORTING:
         from stumble.outbox.counters import read_about  # noqa: PLC0415 - a database host needs no outbox
-        from stumble.outbox.folders import is_live, places  # noqa: PLC0415
+        from stumble.outbox.folders import is_live, outbox_folders  # noqa: PLC0415
 
     if not scope.names_outbox:
         return []
-    abouts = [read_about(place.path) for place in places(str(scope.settings.outbox_dir)) if is_live(place)]
+    abouts = [read_about(folder.path) for folder in outbox_folders(str(scope.settings.outbox_dir)) if is_live(folder)]
     return [
         (str(about.get("host")), str(about.get("service")), str(about["tap"]))
         for about in abouts

@@ -18,7 +18,7 @@ from stumble.checks.model import CheckContext, CheckResult, fine, skipped, warni
 from stumble.checks.store import session
 from stumble.settings.urls import without_password
 
-__all__ = ["look", "rules"]
+__all__ = ["check_receivers", "rules"]
 
 _SECONDS = 4.0
 
@@ -38,7 +38,7 @@ def rules(scope: CheckContext) -> Iterator[CheckResult]:
     yield fine(name, f"{sum(rule.enabled for rule in book.rule)} rules in force")
 
 
-def look(scope: CheckContext) -> Iterator[CheckResult]:
+def check_receivers(scope: CheckContext) -> Iterator[CheckResult]:
     """Ask each Alertmanager, and connect to where each webhook goes."""
     settings = AlertSettings()
     yield from _alertmanagers(settings)

@@ -10,12 +10,12 @@ from stumble.settings.registry import Registry
 from stumble.wire.errors import RegistryUnavailable
 from stumble.wire.topics import subject
 
-__all__ = ["look"]
+__all__ = ["check_registry"]
 
 _LEVEL = "FULL_TRANSITIVE"
 
 
-def look(scope: CheckContext) -> Iterator[CheckResult]:
+def check_registry(scope: CheckContext) -> Iterator[CheckResult]:
     """Ask for each subject's compatibility, and whether this program's schemas would be taken."""
     kafka = scope.settings.kafka
     registry = Registry(kafka)

@@ -11,10 +11,10 @@ from stumble.checks.model import CheckContext, CheckResult, fine, skipped, warni
 from stumble.provision import acls
 from stumble.settings.kafka import KafkaSettings
 
-__all__ = ["look"]
+__all__ = ["check_rights"]
 
 
-def look(scope: CheckContext) -> Iterator[CheckResult]:
+def check_rights(scope: CheckContext) -> Iterator[CheckResult]:
     """Ask what may be done here, and compare the access rules with what each role needs."""
     kafka = scope.settings.kafka
     connected(kafka)

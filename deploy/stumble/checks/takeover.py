@@ -13,14 +13,14 @@ from stumble.checks.model import CheckContext, CheckResult, fine, skipped, warni
 from stumble.kafka.consumer import consumer_config
 from stumble.projector.settings import ProjectorSettings
 
-__all__ = ["look"]
+__all__ = ["check_takeover"]
 
 _MOST_SECONDS = 10.0
 #: What Kafka does where a broker's settings aren't shown (4.x).
 _NEW_PROTOCOL_MS, _LEAST_CLASSIC_MS, _MOST_CLASSIC_MS = 45_000, 6_000, 1_800_000
 
 
-def look(scope: CheckContext) -> Iterator[CheckResult]:
+def check_takeover(scope: CheckContext) -> Iterator[CheckResult]:
     """Compare the client's protocol and session time-out with what the broker allows."""
     kafka, group = scope.settings.kafka, ProjectorSettings().group
     config = consumer_config(kafka, group)

@@ -8,7 +8,7 @@ from stumble.checks.kafka import connected
 from stumble.checks.model import CheckContext, CheckResult, fine, skipped, warning, wrong
 from stumble.provision import topics as planned
 
-__all__ = ["look"]
+__all__ = ["check_topics"]
 
 _AS_OPERATOR = "check as a principal that may describe it"
 #: Settings that lose or block when they differ; the others are the operator's choice.
@@ -19,7 +19,7 @@ _MUST = {
 }
 
 
-def look(scope: CheckContext) -> Iterator[CheckResult]:
+def check_topics(scope: CheckContext) -> Iterator[CheckResult]:
     """Compare with `stumble topics plan`, and ask for leaders and replicas."""
     kafka = scope.settings.kafka
     connected(kafka)

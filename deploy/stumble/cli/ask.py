@@ -104,9 +104,9 @@ class ApiClient:
                 return items[:limit], bool(page["next"]) or len(items) > limit
             page = self.get(page["next"])
 
-    def stream(self, parameters: Parameters, place: str | None = None) -> Iterator[SseEvent]:
+    def stream(self, parameters: Parameters, event_id: str | None = None) -> Iterator[SseEvent]:
         """Events as they come; the first, of kind `open`, only tells the place. Ends when the connection does."""
-        headers = {"Last-Event-ID": place} if place else {}
+        headers = {"Last-Event-ID": event_id} if event_id else {}
         try:
             with self._client.stream(
                 "GET",
@@ -206,19 +206,19 @@ def _given(parameters: Parameters | None) -> dict[str, Any] | None:
 
 def _events(lines: Iterator[str]) -> Iterator[SseEvent]:
     """Parse server-sent events (WHATWG HTML, section 9.2)."""
-    place, kind, data = "", "", []
+    event_id, kind, data = "", "", []
     for line in lines:
         name, _, value = line.partition(":")
         value = value.removeprefix(" ")
         if name == "id":
-            place = value
+            event_id = value
         elif name == "event":
             kind = value
         elif name == "data":
             data.append(value)
         elif not line:
             if data:
-                yield SseEvent(place, kind, json.loads("\n".join(data)))
-            elif place and not kind:
-                yield SseEvent(place, "open", None)
+                yield SseEvent(event_id, kind, json.loads("\n".join(data)))
+            elif event_id and not kind:
+                yield SseEvent(event_id, "open", None)
             kind, data = "", []

@@ -65,9 +65,9 @@ def list_(
     items: list[dict[str, Any]] = []
     more: str | None = None
     with _desk() as desk:
-        for entry in desk.entries(selection, _place(start)):
+        for entry in desk.entries(selection, _record_id(start)):
             if len(items) == limit:
-                more = str(entry.dead_letter.place)
+                more = str(entry.dead_letter.record_id)
                 break
             items.append(json_views.brief(entry))
     if format_ is OutputFormat.JSON:
@@ -83,12 +83,12 @@ def list_(
 
 
 @app.command(epilog=examples("stumble dlq show 0:17", "stumble dlq show 0:17 --format json | jq .headers"))
-def show(place: PlaceArgument, *, format_: FormatOption = OutputFormat.TABLE) -> None:
+def show(record_id: PlaceArgument, *, format_: FormatOption = OutputFormat.TABLE) -> None:
     """Tell all of one letter: why, what it says where it can be read, its bytes."""
     with _desk() as desk:
-        entry = desk.one(_place(place) or RecordId(0, 0))
+        entry = desk.one(_record_id(record_id) or RecordId(0, 0))
     if entry is None:
-        raise StumbleError(f"The dead letter topic holds nothing at {place}: see `stumble dlq ls`.")
+        raise StumbleError(f"The dead letter topic holds nothing at {record_id}: see `stumble dlq ls`.")
     result = json_views.whole(entry)
     if format_ is OutputFormat.JSON:
         tables.print_json(result)
@@ -164,7 +164,7 @@ def redrive(
     outlooks: Counter[str] = Counter()
     with _desk() as desk:
         orders = RedriveOptions(dry_run, force, again, readable)
-        for chunk in _with_progress(desk, desk.redrive(selection, orders, start=_place(start), limit=limit), done):
+        for chunk in _with_progress(desk, desk.redrive(selection, orders, start=_record_id(start), limit=limit), done):
             done.update(item.done for item in chunk)
             outlooks.update(item.entry.seen.outlook for item in chunk if item.done in ("SENT", "WOULD_SEND"))
             for item in chunk:
@@ -218,7 +218,7 @@ def _desk() -> Iterator[DeadLetterService]:
         yield desk
 
 
-def _place(text: str | None) -> RecordId | None:
+def _record_id(text: str | None) -> RecordId | None:
     try:
         return RecordId.read(text) if text else None
     except ValueError as error:
@@ -277,7 +277,7 @@ def _line(item: RedriveResult) -> Text:
     style = {"WOULD_SEND": "green", "REFUSED": "red"}.get(item.done, "dim")
     origin = item.entry.dead_letter.origin
     to = f" to {origin.topic} partition {origin.partition}" if origin and item.done == "WOULD_SEND" else ""
-    return Text.assemble(f"{item.entry.dead_letter.place}  ", (verb + to, style), "  ", tables.plain(item.why))
+    return Text.assemble(f"{item.entry.dead_letter.record_id}  ", (verb + to, style), "  ", tables.plain(item.why))
 
 
 def _summary(done: Counter[str], outlooks: Counter[str], looked_at: int, *, dry_run: bool) -> str:

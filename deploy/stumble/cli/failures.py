@@ -82,11 +82,11 @@ def _follow(
 ) -> NoReturn:
     """Print what is there, then what comes; the place is taken first, so nothing falls between."""
     printer = _Printer(format_)
-    place, listed = "", False
+    event_id, listed = "", False
     while True:
         try:
-            for event in client.stream({**filters, "kind": "failure"}, place or None):
-                place = event.id
+            for event in client.stream({**filters, "kind": "failure"}, event_id or None):
+                event_id = event.id
                 if not listed:
                     listed = True
                     for record in reversed(client.pages("/v1/failures", {**filters, **window}, limit)[0]):

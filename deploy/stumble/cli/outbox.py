@@ -61,9 +61,9 @@ def list_(*, outbox_dir: Directory = None, output: As = OutboxFormat.table) -> N
     directory = _directory(outbox_dir)
     known = inspection.cursors(directory)
     reports = []
-    for place in inspection.find(directory, None):
+    for folder in inspection.find(directory, None):
         with suppress(FileNotFoundError):  # the relay takes finished folders away
-            reports.append(inspection.report(place, known.get(place.key, Progress())))
+            reports.append(inspection.report(folder, known.get(folder.key, Progress())))
     rejected = [{name: row[name] for name in row if name != "body"} for row in read_rejected(directory / RELAY)]
     if output is OutboxFormat.json:
         tables.print_json({"folders": [asdict(report) for report in reports], "rejected": rejected})
@@ -105,7 +105,7 @@ def verify(folder: Folder = None, *, outbox_dir: Directory = None, output: As = 
     Nothing needs to be mended by hand: the relay cuts what is torn, puts what is damaged into quarantine and goes on.
     """
     directory = _directory(outbox_dir)
-    verdicts = [inspection.verify(place) for place in inspection.find(directory, folder)]
+    verdicts = [inspection.verify(folder) for folder in inspection.find(directory, folder)]
     if output is OutboxFormat.json:
         tables.print_json([asdict(verdict) | {"sound": verdict.is_sound} for verdict in verdicts])
     else:
@@ -141,9 +141,9 @@ def export(
             tables.print_line(row)
         return
     known = inspection.cursors(directory)
-    for place in inspection.find(directory, folder):
-        progress = Progress() if everything else known.get(place.key, Progress())
-        for event in inspection.events(place, OutboxCursor(progress.segment, progress.offset)):
+    for outbox_folder in inspection.find(directory, folder):
+        progress = Progress() if everything else known.get(outbox_folder.key, Progress())
+        for event in inspection.events(outbox_folder, OutboxCursor(progress.segment, progress.offset)):
             tables.print_line(event)
 
 

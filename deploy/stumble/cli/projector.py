@@ -78,8 +78,8 @@ def _several(env: Mapping[str, str], metrics_port: int | None, count: int, *, co
         try:
             for number in range(count):
                 words = ("projector", "--processes", "1", *_metrics(metrics_port, number))
-                place = NONE if core == NONE else (core or 0) + number
-                own = {"STUMBLE_PROJECTOR_CORE": str(place)}
+                core_number = NONE if core == NONE else (core or 0) + number
+                own = {"STUMBLE_PROJECTOR_CORE": str(core_number)}
                 supervisor.start(Role(f"projector {number + 1}", words, 0, own, terminal=True, vital=True))
             for _ in supervisor.watch():
                 if stop.is_set():

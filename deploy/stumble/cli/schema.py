@@ -134,7 +134,7 @@ def taxonomy(
         return
     if not nova:
         raise StumbleError("Say what to compare with: --nova and a virtual environment that holds Nova, or --unknown.")
-    installed = {name: row for place in nova for name, row in classes(nova_package(place)).items()}
+    installed = {name: row for folder in nova for name, row in classes(nova_package(folder)).items()}
     result = compare(installed)
     for name, (base, code, blame) in result.unknown.items():
         sys.stdout.write(f"unknown: {name} ({base}, {code}); the rules would say {blame}\n")

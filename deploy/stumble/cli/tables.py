@@ -115,8 +115,8 @@ def failures(records: Iterable[Record], width: int) -> Table:
 def story(record: Record) -> Table:
     """Make a table of one request: its steps and what went wrong in them, attempt by attempt, host by host."""
     table = empty("Time (UTC)", "Host", "Step", "Result", "Blame", "Effect")
-    for at, place, failed, result in _lines(record):
-        cells = [Text(at[11:23]), plain(place["host"]), where(place)]
+    for at, located, failed, result in _lines(record):
+        cells = [Text(at[11:23]), plain(located["host"]), where(located)]
         if failed is None:
             table.add_row(*cells, plain(result, "dim"), Text(), Text())
         else:

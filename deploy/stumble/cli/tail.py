@@ -20,7 +20,7 @@ app = typer.Typer(add_completion=False)
 _DLQ = "__stumble.errors."
 
 
-def _place(text: str) -> datetime | str:
+def _start_of(text: str) -> datetime | str:
     if text in {"beginning", "end"}:
         return text
     try:
@@ -66,11 +66,11 @@ def tail(
     given = {"bootstrap_servers": bootstrap_servers, "schema_registry_url": registry}
     kafka = kafka.model_copy(update={name: value for name, value in given.items() if value})
     name, schema = resolve(topic, kafka.topics)
-    place = _place(start)
+    start_at = _start_of(start)
     reader = Reader(kafka, name, schema)
     shown, out = 0, tables.console()
     try:
-        reader.start(place)
+        reader.start(start_at)
         for item in reader.read(to_end=to_end):
             if instance and item.key != instance.lower():
                 continue
@@ -154,12 +154,12 @@ def _revision(record: Mapping[str, Any]) -> Text:
 
 
 def _bad(item: Read, reason: str | None) -> Text:
-    place = f"partition {item.partition} offset {item.offset}"
+    start_at = f"partition {item.partition} offset {item.offset}"
     if origin := item.headers.get(f"{_DLQ}topic"):
-        place += f", from {origin} partition {item.headers.get(f'{_DLQ}partition')} offset "
-        place += str(item.headers.get(f"{_DLQ}offset"))
+        start_at += f", from {origin} partition {item.headers.get(f'{_DLQ}partition')} offset "
+        start_at += str(item.headers.get(f"{_DLQ}offset"))
     return Text.assemble(
-        (f"{place}: ", "dim"), tables.plain(reason or item.error, "red"), (f" ({len(item.value)} bytes)", "dim")
+        (f"{start_at}: ", "dim"), tables.plain(reason or item.error, "red"), (f" ({len(item.value)} bytes)", "dim")
     )
 
 

@@ -49,7 +49,7 @@ class Observation:
 class Subject(Protocol):
     """What is waited for."""
 
-    def look(self, patience: float) -> Observation:
+    def observe(self, patience: float) -> Observation:
         """Ask once; the API may hold the answer back for so many seconds while something is in progress."""
 
 
@@ -61,7 +61,7 @@ class ById:
         self._path = f"/v1/requests/{quote(id_, safe='')}"
         self.name = id_
 
-    def look(self, patience: float) -> Observation:
+    def observe(self, patience: float) -> Observation:
         """Ask for them."""
         try:
             result = self._api.get(self._path, {"wait": round(patience, 3)}, patience=patience)
@@ -78,7 +78,7 @@ class Latest:
         self._query = {"instance": instance, "action": action, "since": since, "limit": 50}
         self.name = f"server {instance}"
 
-    def look(self, patience: float) -> Observation:
+    def observe(self, patience: float) -> Observation:
         """Ask for it; which one is the latest can change until all is quiet."""
         result = self._api.get("/v1/requests", self._query)
         newest = result["items"][0]["request_id"] if result["items"] else None
@@ -155,7 +155,7 @@ def follow(subject: Subject, limits: Limits, on_change: Callable[[Items], None])
         unseen = limits.appear - (time.monotonic() - started)
         patience = max(0.0, min(_LONGEST_POLL, left, _LONGEST_POLL if items else unseen))
         try:
-            sight = subject.look(patience)
+            sight = subject.observe(patience)
         except (ApiUnreachableError, ApiRefusedError):
             # An API that goes away while something is under way comes back; one that never was there does not.
             if not reached or left <= 0:

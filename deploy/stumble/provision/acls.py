@@ -149,7 +149,7 @@ def missing_rights(kafka: KafkaSettings) -> dict[str, list[Grant]]:
     answers |= {(ResourceType.GROUP, name): future for name, future in members.items()}
     cluster = client.describe_cluster(include_authorized_operations=True, request_timeout=_SECONDS)
     answers[ResourceType.BROKER, "kafka-cluster"] = cluster
-    may = {place: _operations(future) for place, future in answers.items()}
+    may = {resource: _operations(future) for resource, future in answers.items()}
     missing: dict[str, list[Grant]] = {item.role: [] for item in wanted}
     for item in wanted:
         operations = may[item.kind, item.name]

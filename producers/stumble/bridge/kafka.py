@@ -106,7 +106,7 @@ class KafkaTransport:
             body, context = unwrap(message.value() or b"")
         except ValueError:
             body, context = {"event_type": None, "payload": repr(message.value())}, {}
-        while not self._intake.take(body, context) and not self._stopping.wait(_PAUSE_S):
+        while not self._intake.write_notification(body, context) and not self._stopping.wait(_PAUSE_S):
             pass  # the outbox is full: nothing is lost, Kafka keeps the rest
 
     def _commit(self, consumer: Consumer) -> None:

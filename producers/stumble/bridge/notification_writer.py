@@ -68,7 +68,7 @@ class NotificationWriter:
         self._untranslated = untranslated
         self.refused = False
 
-    def take(self, message: Mapping[str, Any], context: Mapping[str, Any]) -> bool:
+    def write_notification(self, message: Mapping[str, Any], context: Mapping[str, Any]) -> bool:
         """Return whether a notification may be acknowledged: False where the outbox refused an event of it.
 
         A notification that is taken twice gives the same event ids, so taking it again is harmless.

@@ -29,7 +29,7 @@ class _Endpoint:
 
     def _take(self, ctxt: Any, publisher_id: str, event_type: str, payload: Any, metadata: Mapping[str, Any]) -> str:
         message = {"publisher_id": publisher_id, "event_type": event_type, "payload": payload, **metadata}
-        if self._intake.take(message, ctxt if isinstance(ctxt, Mapping) else {}):
+        if self._intake.write_notification(message, ctxt if isinstance(ctxt, Mapping) else {}):
             return str(_HANDLED)
         self._stopping.wait(_PAUSE_S)  # the outbox is full: ask the broker again, not in a hurry
         return str(_REQUEUE)

@@ -81,5 +81,5 @@ def load(transports: list[dict[str, Any]] | None = None, **overrides: object) ->
         return settings, BridgeSettings.model_validate(table)
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
-        place = ".".join(str(part) for part in ("bridge", *first["loc"]))
-        raise SettingsError(f"The setting {place} is wrong: {first['msg']}.") from None
+        setting = ".".join(str(part) for part in ("bridge", *first["loc"]))
+        raise SettingsError(f"The setting {setting} is wrong: {first['msg']}.") from None

@@ -253,11 +253,11 @@ def _after(after: Callable[..., None] | None, *ended: BaseException | None) -> N
 
 def _put(owner: Any, name: str, original: Any, wrapper: Any) -> None:
     """Set a wrapper where the original is: on its owner, and where a module of Nova imported it by name."""
-    places = [owner]
+    holders = [owner]
     if isinstance(owner, ModuleType):
         for module_name, module in list(sys.modules.items()):
             if module_name.startswith("nova.") and module is not owner and vars(module).get(name) is original:
-                places.append(module)
-    for place in places:
-        setattr(place, name, wrapper)
-        _tap.undo.append(lambda place=place: setattr(place, name, original))  # type: ignore[misc]
+                holders.append(module)
+    for holder in holders:
+        setattr(holder, name, wrapper)
+        _tap.undo.append(lambda holder=holder: setattr(holder, name, original))  # type: ignore[misc]

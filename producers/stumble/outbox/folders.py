@@ -136,7 +136,7 @@ def user_directories(directory: str) -> Iterator[tuple[int, str]]:
                     yield int(match[1]), f"{_MEMORY}/{name}"
 
 
-def places(directory: str) -> list[OutboxFolder]:
+def outbox_folders(directory: str) -> list[OutboxFolder]:
     """Return all folders below ``directory`` that can be listed, by user and name."""
     result = []
     for uid, path in user_directories(directory):
@@ -174,6 +174,6 @@ def usage(directory: str) -> tuple[int, int]:
     return total, folders
 
 
-def is_live(place: OutboxFolder) -> bool:
+def is_live(folder: OutboxFolder) -> bool:
     """Tell whether a process holds the folder. Raises ``PermissionError``."""
-    return is_held(f"{place.path}/{LOCK}")
+    return is_held(f"{folder.path}/{LOCK}")

@@ -44,7 +44,7 @@ class Guard:
         """Tell whether it is time to look at all folders again."""
         return self._share <= 0 or now >= self._look_at
 
-    def look(self, now: float) -> None:
+    def check(self, now: float) -> None:
         """Look at all folders and at the file system. ``now``: monotonic seconds."""
         used, folders = usage(self._directory)
         writers = max(folders, 1)

@@ -169,7 +169,7 @@ class OutboxWriter:
             opened = self._open(process, now)
         guard = process.guard
         if guard.due(now):
-            guard.look(now)
+            guard.check(now)
         if guard.level == EVERYTHING or (guard.level > NOTHING and is_failure):
             return opened
         self._note(process, guard.reason)

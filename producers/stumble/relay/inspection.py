@@ -11,7 +11,7 @@ from uuid import UUID
 
 from stumble.outbox import OutboxCursor, OutboxReader, OutboxRecord, RecordChunk
 from stumble.outbox.counters import Totals, read_about, read_totals
-from stumble.outbox.folders import RELAY, OutboxFolder, is_live, places, segments
+from stumble.outbox.folders import RELAY, OutboxFolder, is_live, outbox_folders, segments
 from stumble.relay.cursors import Progress, read_cursors
 from stumble.relay.framing import schema_in
 from stumble.relay.status import user_name
@@ -66,7 +66,7 @@ class FolderState:
 
 def find(directory: Path, name: str | None) -> list[OutboxFolder]:
     """Return the folders, or the one whose name or key is given. Raises ``NoSuchFolder``."""
-    result = [place for place in places(str(directory)) if name is None or name in {place.name, place.key}]
+    result = [folder for folder in outbox_folders(str(directory)) if name is None or name in {folder.name, folder.key}]
     if name is not None and not result:
         raise NoSuchFolder(f"There is no folder {name} in {directory}; list them with: stumble outbox ls")
     return result
@@ -77,24 +77,24 @@ def cursors(directory: Path) -> dict[str, Progress]:
     return read_cursors(directory / RELAY / CURSORS)
 
 
-def report(place: OutboxFolder, progress: Progress) -> FolderReport:
+def report(folder: OutboxFolder, progress: Progress) -> FolderReport:
     """Count what waits in a folder. Raises ``OSError``."""
-    about, totals = read_about(place.path), read_totals(place.path) or Totals()
+    about, totals = read_about(folder.path), read_totals(folder.path) or Totals()
     cursor = OutboxCursor(progress.segment, progress.offset)
     unsent, oldest = 0, None
-    for chunk in chunks(place, cursor):
+    for chunk in chunks(folder, cursor):
         unsent += len(chunk.records)
         first = min((record.envelope.occurred_at for record in chunk.records), default=None)
         oldest = min((at for at in (oldest, first) if at is not None), default=None)
-    with closing(OutboxReader(place.path)) as reader:
+    with closing(OutboxReader(folder.path)) as reader:
         size = reader.backlog_bytes(cursor)
     done = progress.sent + progress.rejected
     return FolderReport(
-        folder=place.key,
+        folder=folder.key,
         service=str(about.get("service") or ""),
-        user=user_name(place.uid),
-        alive=is_live(place),
-        segments=len(segments(place.path)),
+        user=user_name(folder.uid),
+        alive=is_live(folder),
+        segments=len(segments(folder.path)),
         bytes=size,
         unsent=unsent,
         oldest_unsent_at=oldest,
@@ -107,36 +107,38 @@ def report(place: OutboxFolder, progress: Progress) -> FolderReport:
     )
 
 
-def verify(place: OutboxFolder) -> FolderState:
+def verify(folder: OutboxFolder) -> FolderState:
     """Read all that is on disk of a folder and check every record. Raises ``OSError`` and ``NewerFormat``."""
     records = damaged = damaged_bytes = torn = 0
-    for chunk in chunks(place, OutboxCursor()):
+    for chunk in chunks(folder, OutboxCursor()):
         records += len(chunk.records)
         damaged += len(chunk.damages)
         damaged_bytes += sum(len(damage.data) for damage in chunk.damages)
         torn += chunk.torn
-    return FolderState(place.key, records, damaged, damaged_bytes, torn)
+    return FolderState(folder.key, records, damaged, damaged_bytes, torn)
 
 
-def chunks(place: OutboxFolder, cursor: OutboxCursor) -> Iterator[RecordChunk]:
+def chunks(folder: OutboxFolder, cursor: OutboxCursor) -> Iterator[RecordChunk]:
     """Yield what a folder holds from a cursor on. Raises ``OSError`` and ``NewerFormat``."""
-    alive = is_live(place)
-    with closing(OutboxReader(place.path)) as reader:
+    alive = is_live(folder)
+    with closing(OutboxReader(folder.path)) as reader:
         while (chunk := reader.read(cursor, live=alive)).end != cursor:
             yield chunk
             cursor = chunk.end
 
 
-def events(place: OutboxFolder, cursor: OutboxCursor) -> Iterator[dict[str, Any]]:
+def events(folder: OutboxFolder, cursor: OutboxCursor) -> Iterator[dict[str, Any]]:
     """Yield the events of a folder, decoded; one that can't be is shown as its ids and the reason."""
-    for chunk in chunks(place, cursor):
+    for chunk in chunks(folder, cursor):
         for record in chunk.records:
-            yield {"folder": place.key, "segment": chunk.start.segment, "offset": record.offset} | _event(place, record)
+            yield {"folder": folder.key, "segment": chunk.start.segment, "offset": record.offset} | _event(
+                folder, record
+            )
 
 
-def _event(place: OutboxFolder, record: OutboxRecord) -> dict[str, Any]:
+def _event(folder: OutboxFolder, record: OutboxRecord) -> dict[str, Any]:
     try:
-        schema = schema_in(place.path, record.envelope.fingerprint)
+        schema = schema_in(folder.path, record.envelope.fingerprint)
         return {"event": decode(EVENT, record.body, plain(schema.json))}
     except StumbleError as error:
         return {"event": {"event_id": str(UUID(bytes=record.envelope.event_id))}, "error": str(error)}

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from stumble.outbox.folders import LOCK, places, user_directories
+from stumble.outbox.folders import LOCK, outbox_folders, user_directories
 from stumble.outbox.lock import is_held
 from stumble.relay.cursors import Progress
 from stumble.relay.outbox_tail import OutboxTail
@@ -94,7 +94,7 @@ class OutboxTails:
             else:
                 text = f"The relay may not read {path}: let its user in, by group or as root; its events wait there."
                 self._state_log.say(path, text)
-        result = {folder.key: folder for folder in places(self._directory)}
+        result = {folder.key: folder for folder in outbox_folders(self._directory)}
         for key, folder in result.items():
             if key not in self._tails:
                 progress = self._progress.setdefault(key, Progress())

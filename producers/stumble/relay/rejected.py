@@ -64,9 +64,9 @@ def read_rejected(folder: Path) -> Iterator[dict[str, Any]]:
                 row = json.loads(line)
             except ValueError:
                 continue
-            place = (row.get("folder"), row.get("segment"), row.get("offset"))
-            if place not in seen:
-                seen.add(place)
+            position = (row.get("folder"), row.get("segment"), row.get("offset"))
+            if position not in seen:
+                seen.add(position)
                 yield row
 
 

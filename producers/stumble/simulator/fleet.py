@@ -99,7 +99,7 @@ class SimulatedFleet:
         """Draw a flavor to resize to."""
         return self.rng.choice([flavor for flavor in _FLAVORS if flavor != name])
 
-    def take(self, states: tuple[str, ...]) -> SimulatedInstance | None:
+    def take_idle(self, states: tuple[str, ...]) -> SimulatedInstance | None:
         """Take a random idle instance in one of these states out of the lists, or None if there is none."""
         lists = [item for state in states if (item := self.idle.get(state))]
         total = sum(map(len, lists))

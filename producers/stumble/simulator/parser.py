@@ -177,7 +177,7 @@ def _signal(words: list[str], before: list[StorySignal]) -> StorySignal:
         name, phase = _notification(what)
     slow = phase in {"END", "ERROR"} and name.startswith("instance.")
     return StorySignal(
-        place=plain[0],
+        role=plain[0],
         name=name,
         phase=phase,
         step=step,

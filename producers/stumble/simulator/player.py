@@ -43,7 +43,7 @@ class Player:
     def play(self, story: Story, instance: SimulatedInstance, start_us: int, forced: causes.Kind | None = None) -> Play:
         """Play a story from `start_us` on; `forced`: the exception of its first cause and others like it."""
         before = instance.vm_state
-        stage = StoryScene(instance, self._places(instance), before)
+        stage = StoryScene(instance, self._hosts_by_role(instance), before)
         calls = self._calls(story, instance)
         raised = self._raise_all(story, stage, forced)
         events = []
@@ -52,17 +52,17 @@ class Player:
             now += int(signal.wait * self._rng.uniform(0.5, 1.5) * self._pace * _MICROS)
             stage.enter(signal)
             shown = raised.get(signal.cause) if signal.cause else None
-            host = stage.places[signal.place]
+            host = stage.hosts_by_role[signal.role]
             moment = Moment(now + self._skew(host), draw_uuid(self._rng))
             event = render(signal, stage, calls[signal.request], shown, moment)
             events.append((now, event))
         if story.leaves != "same":
             instance.vm_state = story.leaves
         if story.moves:
-            instance.host = stage.places[story.moves]
+            instance.host = stage.hosts_by_role[story.moves]
         return Play(story, instance, events, _truths(story, stage, calls, raised, before), now)
 
-    def _places(self, instance: SimulatedInstance) -> dict[str, str]:
+    def _hosts_by_role(self, instance: SimulatedInstance) -> dict[str, str]:
         second = self._fleet.host(instance.cell, instance.host)
         return {
             "api": f"api-{self._rng.randrange(3) + 1}",
@@ -104,7 +104,7 @@ class Player:
             same = cause.pool == story.causes[0].pool
             kind = forced if forced and same else causes.pick(cause.pool, self._rng)
             inner = raised.get(cause.wraps) if cause.wraps else None
-            raised[cause.key] = self._raise(kind, stage, stage.places[story.place_of(cause.key)], inner)
+            raised[cause.key] = self._raise(kind, stage, stage.hosts_by_role[story.place_of(cause.key)], inner)
         return raised
 
     def _raise(self, kind: causes.Kind, stage: StoryScene, host: str, inner: Raised | None) -> Raised:
@@ -150,7 +150,7 @@ def _truths(
         for name in request.failures:
             result = raised[name]
             exception = result.exception if result else story.cause(name).unraised or ""
-            failures.append(true_failure(key, stage.places[story.place_of(name)], exception))
+            failures.append(true_failure(key, stage.hosts_by_role[story.place_of(name)], exception))
         truths.append(
             Truth(
                 request_key=key,

@@ -32,7 +32,7 @@ class StoryScene:
     """Where a story plays, and the instance's state at this point of it."""
 
     instance: SimulatedInstance
-    places: dict[str, str]
+    hosts_by_role: dict[str, str]
     vm_state: str
     task_state: str | None = None
 
@@ -68,8 +68,8 @@ class Moment(NamedTuple):
 def render(signal: StorySignal, stage: StoryScene, call: Call, raised: Raised | None, moment: Moment) -> dict[str, Any]:
     """Return the event of one signal."""
     at_us, message_id = moment
-    service = _SERVICES.get(signal.place, "nova-compute")
-    host = stage.places[signal.place]
+    service = _SERVICES.get(signal.role, "nova-compute")
+    host = stage.hosts_by_role[signal.role]
     publisher = f"{service}:{host}"
     tap = signal.name in _TAP
     event: dict[str, Any] = {
@@ -134,8 +134,8 @@ def _details(event: dict[str, Any], signal: StorySignal, stage: StoryScene, call
         event["migration_id"] = call.migration_id
         event["migration_type"] = _MIGRATION_TYPES.get(call.request.action, call.request.action)
         event["migration_status"] = signal.status
-        event["source_host"] = stage.places["host"]
-        event["dest_host"] = stage.places["second"]
+        event["source_host"] = stage.hosts_by_role["host"]
+        event["dest_host"] = stage.hosts_by_role["second"]
     elif name.startswith("compute_task."):
         event["owner_project_id"] = stage.instance.project.project_id
         event["instance"] = {"vm_state": stage.vm_state}
@@ -150,10 +150,10 @@ def _notification(event: dict[str, Any], signal: StorySignal, stage: StoryScene,
     if signal.name == "instance.resize" and signal.phase == "ERROR":
         meaning = RESIZE_ERROR
     event["action"], event["step"] = meaning.action, meaning.step
-    event.update(move_side(meaning.side, stage.places[signal.place], stage.places["host"]))
+    event.update(move_side(meaning.side, stage.hosts_by_role[signal.role], stage.hosts_by_role["host"]))
     event["owner_project_id"] = stage.instance.project.project_id
     event["availability_zone"] = stage.instance.zone
-    event["node"] = f"{stage.places[signal.place]}.example.org"
+    event["node"] = f"{stage.hosts_by_role[signal.role]}.example.org"
     event["instance"] = _snapshot(stage)
     if call.request.target_kind:
         event["target_kind"] = call.request.target_kind

@@ -22,7 +22,7 @@ class StorySignal:
     request that it belongs to. `wait` is the mean number of seconds since the signal before it.
     """
 
-    place: str
+    role: str
     name: str
     phase: str
     step: str | None = None
@@ -90,4 +90,4 @@ class Story:
 
     def place_of(self, key: str) -> str:
         """Return the place where a cause is seen first: there it was raised."""
-        return next(signal.place for signal in self.signals if signal.cause == key)
+        return next(signal.role for signal in self.signals if signal.cause == key)

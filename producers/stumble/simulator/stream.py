@@ -116,7 +116,7 @@ class Stream:
             self._fleet.release(heapq.heappop(self._busy)[2])
         for _ in range(_TRIES):
             story, forced = self._choose(now_us)
-            instance = self._fleet.new_instance() if "new" in story.needs else self._fleet.take(story.needs)
+            instance = self._fleet.new_instance() if "new" in story.needs else self._fleet.take_idle(story.needs)
             if instance is not None:
                 break
         else:

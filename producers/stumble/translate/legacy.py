@@ -189,7 +189,7 @@ def _exception(
 def _target(args: Data) -> Event:
     inner = [args, *(fields.data(args.get(name)) for name in ("bdm", "share_mapping"))]
     for kind, key in _TARGET_ARGS:
-        for place in inner:
-            if target := fields.text(external.field(place, key)):
+        for holder in inner:
+            if target := fields.text(external.field(holder, key)):
                 return {"target_kind": kind, "target_id": target}
     return {}

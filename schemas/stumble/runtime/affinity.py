@@ -130,7 +130,7 @@ def used() -> CoreTimes:
     for line in Path("/proc/stat").read_text().splitlines():
         name, *fields = line.split()
         if name.startswith("cpu") and name != "cpu":
-            work = sum(int(ticks) for place, ticks in enumerate(fields[:8]) if place not in _IDLE)
+            work = sum(int(ticks) for field_number, ticks in enumerate(fields[:8]) if field_number not in _IDLE)
             cores[int(name[3:])] = work / tick
     return CoreTimes(time.monotonic(), time.process_time(), cores)
 

@@ -37,8 +37,8 @@ def _avro_rules(reader: str, writer: str) -> Iterator[str]:
     checker = ReaderWriterCompatibilityChecker()  # type: ignore[no-untyped-call]
     result = checker.get_compatibility(parse(reader), parse(writer))
     if result.compatibility is not SchemaCompatibilityType.compatible:
-        for place, message in zip(sorted(result.locations), sorted(result.messages), strict=False):
-            yield f"not compatible at {place}: {message}"
+        for location, message in zip(sorted(result.locations), sorted(result.messages), strict=False):
+            yield f"not compatible at {location}: {message}"
 
 
 def _lint(node: Any, path: str) -> Iterator[str]:

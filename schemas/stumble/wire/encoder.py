@@ -45,7 +45,7 @@ def _length(number: int) -> bytes:
 
 def _string(limit: int, prefix: bytes = _BARE) -> Write:
     lengths = _LENGTHS[prefix]
-    keep = _CACHED_VALUES if limit <= _CACHED_LIMIT else 0
+    cached_values = _CACHED_VALUES if limit <= _CACHED_LIMIT else 0
     known: dict[str, bytes] = {}
 
     def write(value: str) -> bytes:
@@ -61,7 +61,7 @@ def _string(limit: int, prefix: bytes = _BARE) -> Write:
                 raw = shorten(clean(value), limit).encode()
         size = len(raw)
         result = (lengths[size] if size < _SHORT else prefix + zigzag(size)) + raw
-        if len(known) < keep and len(value) <= _CACHED_CHARACTERS:
+        if len(known) < cached_values and len(value) <= _CACHED_CHARACTERS:
             known[value] = result
         return result
 

@@ -15,7 +15,7 @@ import pytest
 
 from stumble.local.ports import LOOPBACK, free_port
 from stumble.outbox import OutboxCursor, OutboxReader
-from stumble.outbox.folders import places
+from stumble.outbox.folders import outbox_folders
 from stumble.wire import codec, schemas
 from tests.support.rabbitmq import LocalRabbit, require_rabbitmq
 from tests.support.services import cli_environment
@@ -76,7 +76,7 @@ class Bridged:
 
     def events(self):
         found = []
-        for place in places(str(self.folder / "outbox")):
+        for place in outbox_folders(str(self.folder / "outbox")):
             reader, cursor = OutboxReader(place.path), OutboxCursor()
             while (chunk := reader.read(cursor, live=True)).end != cursor:
                 cursor = chunk.end

@@ -19,7 +19,7 @@ import pytest
 
 from stumble.local.ports import free_port
 from stumble.outbox import Envelope, OutboxWriter, pack
-from stumble.outbox.folders import places
+from stumble.outbox.folders import outbox_folders
 from stumble.wire.codec import Decoder, decode, plain, unframe
 from stumble.wire.encoder import Encoder
 from stumble.wire.headers import fingerprint_of, record_headers
@@ -66,7 +66,7 @@ def test_order_of_a_folder_is_kept_and_a_dead_ones_folder_goes(tmp_path: Path, k
     with relaying(outbox, kafka, prefix) as relay:
         messages = drain(kafka, f"{prefix}instance-actions", lambda found: len(found) == 3000)
         assert numbers(messages) == list(range(3000))
-        wait_for(lambda: not places(str(outbox)))
+        wait_for(lambda: not outbox_folders(str(outbox)))
         assert relay.kill(signal.SIGTERM) == 0
         assert "stopped" in relay.text()
     statuses = drain(

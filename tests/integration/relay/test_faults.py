@@ -27,7 +27,7 @@ from confluent_kafka.admin import (
 
 from stumble.local.kafka import LocalKafka
 from stumble.local.ports import free_port
-from stumble.outbox.folders import places
+from stumble.outbox.folders import outbox_folders
 from stumble.relay import Relay
 from stumble.relay.rejected import read_rejected
 from stumble.settings.base import load
@@ -110,7 +110,7 @@ def test_relay_killed_under_load_again_and_again(tmp_path: Path, kafka: str, pre
     assert kills >= 2
     with relaying(outbox, kafka, prefix):
         messages = drain(kafka, f"{prefix}instance-actions", lambda found: len(set(numbers(found))) == 6000)
-        wait_for(lambda: not places(str(outbox)))
+        wait_for(lambda: not outbox_folders(str(outbox)))
     assert set(numbers(messages)) == set(range(6000))
 
 
@@ -171,7 +171,7 @@ def test_damage_is_quarantined_and_the_rest_delivered(tmp_path: Path, kafka: str
     outbox = tmp_path / "outbox"
     sender = emitter(outbox)
     assert all(sender.emit(event(n)) for n in range(100))
-    (place,) = places(str(outbox))
+    (place,) = outbox_folders(str(outbox))
     segment = next(Path(place.path).glob("*.seg"))
     data = bytearray(segment.read_bytes())
     data[len(data) // 2] ^= 0xFF
@@ -188,7 +188,7 @@ def test_folder_that_cannot_be_read_stops_only_itself(tmp_path: Path, kafka: str
     outbox = tmp_path / "outbox"
     newer, good = emitter(outbox), emitter(outbox, service="nova-api")
     assert newer.emit(event(1))
-    (place,) = places(str(outbox))
+    (place,) = outbox_folders(str(outbox))
     segment = next(Path(place.path).glob("*.seg"))
     data = bytearray(segment.read_bytes())
     data[8] = 99

@@ -20,7 +20,7 @@ from oslo_messaging.notify import notifier
 
 from stumble.nova import driver, options, tap
 from stumble.outbox import OutboxCursor, OutboxReader
-from stumble.outbox.folders import places
+from stumble.outbox.folders import outbox_folders
 from stumble.wire.codec import decode
 from stumble.wire.schemas import EVENT
 
@@ -64,7 +64,7 @@ class DriverCase(unittest.TestCase):
 
     def events(self):
         found = []
-        for place in places(str(self.outbox)):
+        for place in outbox_folders(str(self.outbox)):
             reader, cursor, before = OutboxReader(place.path), OutboxCursor(), None
             while cursor != before:
                 chunk = reader.read(cursor, live=True)
@@ -88,7 +88,7 @@ class DriverCase(unittest.TestCase):
         for found in notifiers:
             found.info({}, "compute.instance.power_off.end", PAYLOAD)
         self.assertEqual(2, len(self.events()))
-        self.assertEqual(1, len(places(str(self.outbox))))
+        self.assertEqual(1, len(outbox_folders(str(self.outbox))))
 
     def test_nothing_is_created_before_the_first_event(self):
         self.notifier(self.conf())

@@ -2,14 +2,14 @@
 
 import pytest
 
-from stumble.checks.deadlines import look
+from stumble.checks.deadlines import check_deadlines
 from stumble.checks.model import CheckContext, CheckLevel
 from stumble.settings.base import Settings
 from stumble.settings.clock import ClockSettings
 
 
 def told(**clock):
-    return [(one.level, one.says) for one in look(CheckContext(Settings(clock=ClockSettings(**clock))))]
+    return [(one.level, one.says) for one in check_deadlines(CheckContext(Settings(clock=ClockSettings(**clock))))]
 
 
 def test_defaults_are_fine():

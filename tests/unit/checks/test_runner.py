@@ -9,7 +9,7 @@ import pytest
 
 from stumble.bridge.settings import TransportSettings
 from stumble.checks.catalogue import CHECKS
-from stumble.checks.clocks import judged
+from stumble.checks.clocks import compare_clock
 from stumble.checks.model import Check, CheckContext, CheckedElsewhere, CheckLevel, fine, wrong
 from stumble.checks.mounts import mount_of
 from stumble.checks.novaconf import transports_of
@@ -144,7 +144,7 @@ def test_the_mount_of_a_path(path, expected):
     [(100.2, "fine", "within"), (95.0, "warning", "behind"), (103.5, "warning", "ahead"), (160.0, "wrong", "ahead")],
 )
 def test_clocks_are_judged_with_allowance_for_the_way(theirs, level, word):
-    found = judged("broker", theirs, 100.0, 100.4)
+    found = compare_clock("broker", theirs, 100.0, 100.4)
     assert (found.level, word in found.says) == (level, True)
 
 

@@ -14,7 +14,7 @@ import pytest
 from stumble.cli.root import run
 from stumble.emitter import Emitter
 from stumble.outbox import Envelope, OutboxRecord
-from stumble.outbox.folders import places
+from stumble.outbox.folders import outbox_folders
 from stumble.relay.cursors import CursorFile, Progress
 from stumble.relay.rejected import write_rejected
 
@@ -36,7 +36,7 @@ def stumble(capsys: pytest.CaptureFixture[str], outbox: Path, *words: str) -> tu
 
 
 def segment(outbox: Path) -> Path:
-    (place,) = places(str(outbox))
+    (place,) = outbox_folders(str(outbox))
     return next(Path(place.path).glob("*.seg"))
 
 
@@ -44,7 +44,7 @@ def deliver(outbox: Path, count: int) -> None:
     """Let the relay's cursor stand behind so many events."""
     from stumble.outbox import OutboxCursor, OutboxReader
 
-    (place,) = places(str(outbox))
+    (place,) = outbox_folders(str(outbox))
     reader = OutboxReader(place.path)
     record = reader.read(OutboxCursor(1, 0), live=True).records[count]
     reader.close()
@@ -135,7 +135,7 @@ def test_export_gives_what_was_not_delivered_or_all(capsys: pytest.CaptureFixtur
 
     assert exported() == ["2", "3", "4"]
     assert exported("--all") == ["0", "1", "2", "3", "4"]
-    (place,) = places(str(outbox))
+    (place,) = outbox_folders(str(outbox))
     assert exported(place.name) == exported(place.key) == ["2", "3", "4"]
     status, _, err = stumble(capsys, outbox, "export", "nobody")
     assert (status, "outbox ls" in err) == (1, True)

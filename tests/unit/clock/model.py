@@ -99,10 +99,10 @@ class Pipeline:
                 self.stalled.pop(number)
             self.stored += 1
         if self.is_down("broker", now):
-            self.watch.look(self.fleet, self.stored, now)
+            self.watch.update(self.fleet, self.stored, now)
         else:
             self.fleet.add_reports(list(latest.values()), now)
-            self.watch.look(self.fleet, self.stored, now)
+            self.watch.update(self.fleet, self.stored, now)
             self.watch.mark(len(self.log), now * SECOND, now, self.fleet.relays)
         self._judge(now)
 

@@ -87,7 +87,7 @@ def test_a_dead_host_holds_the_others_deadlines_back_only_until_it_counts_as_dea
 def test_without_any_relay_nothing_is_concluded():
     fleet, watch = ProducerReports(600, 45), PartitionWatch(600, 60, 20)
     for now in range(0, 5000, 10):
-        watch.look(fleet, 0, now)
+        watch.update(fleet, 0, now)
         watch.mark(0, now * SECOND, now, fleet.relays)
         assert watch.watermark(fleet, now) is None
 
@@ -96,7 +96,7 @@ def test_a_process_that_was_stopped_for_hours_counts_none_of_them():
     fleet, watch = ProducerReports(600, 45), PartitionWatch(600, 60, 20)
     for now in [*range(0, 300, 10), *range(20_000, 20_100, 10)]:
         fleet.add_reports([word("h1", now)] if now < 300 else [], now)
-        watch.look(fleet, 0, now)
+        watch.update(fleet, 0, now)
         watch.mark(0, now * SECOND, now, fleet.relays)
         assert watch.silent(fleet) == {}
 
@@ -105,7 +105,7 @@ def test_the_watermark_waits_for_what_a_host_holds_back():
     fleet, watch = ProducerReports(600, 45), PartitionWatch(600, 60, 20)
     for now in range(0, 600, 10):
         fleet.add_reports([word("h1", now), word("h2", now, oldest=50)], now)
-        watch.look(fleet, 7, now)
+        watch.update(fleet, 7, now)
         watch.mark(7, now * SECOND, now, fleet.relays)
     assert watch.watermark(fleet, 590) == 50 * SECOND
 
@@ -114,7 +114,7 @@ def test_a_partition_that_lags_concludes_nothing():
     fleet, watch = ProducerReports(600, 45), PartitionWatch(600, 60, 20)
     for now in range(0, 3000, 10):
         fleet.add_reports([word("h1", now)], now)
-        watch.look(fleet, 6, now)
+        watch.update(fleet, 6, now)
         watch.mark(6 if now < 1000 else 7, now * SECOND, now, fleet.relays)
     assert watch.watermark(fleet, 2990) is None
     assert watch.silent(fleet) == {}

@@ -97,7 +97,7 @@ def test_a_host_returns_once_after_its_silence() -> None:
     for now in range(0, 600, 10):
         heard = ["r1", "r2"] if now < 200 or now >= 400 else ["r1"]
         fleet.add_reports([word(name, now) for name in heard], now)
-        watch.look(fleet, 0, now)
+        watch.update(fleet, 0, now)
         watch.mark(0, now * SECOND, now, fleet.relays)
         returns += [(now, name) for name in sorted(watch.returned)]
         watch.returned.clear()

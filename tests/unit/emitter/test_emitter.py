@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from stumble.emitter import Emitter, describe, failure_token
 from stumble.outbox import OutboxCursor, OutboxReader, OutboxRecord
-from stumble.outbox.folders import places
+from stumble.outbox.folders import outbox_folders
 from stumble.wire.codec import decode
 from stumble.wire.schemas import EVENT
 
@@ -28,7 +28,7 @@ def emitter(path: Path, **options: Any) -> Emitter:
 
 def records(path: Path) -> list[OutboxRecord]:
     found: list[OutboxRecord] = []
-    for place in places(str(path)):
+    for place in outbox_folders(str(path)):
         reader, cursor = OutboxReader(place.path), OutboxCursor()
         while (chunk := reader.read(cursor, live=True)).end != cursor:
             found += chunk.records

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from stumble.outbox.folders import is_live, places
+from stumble.outbox.folders import is_live, outbox_folders
 from tests.unit.emitter.test_emitter import events
 
 GREEN = """
@@ -67,7 +67,7 @@ def _run(script: str, outbox: Path) -> list[str]:
         [sys.executable, "-c", script, str(outbox)], env=env, capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert not any(is_live(place) for place in places(str(outbox)))
+    assert not any(is_live(place) for place in outbox_folders(str(outbox)))
     return [event["attributes"]["n"] for event in events(outbox)]
 
 

@@ -6,7 +6,7 @@ import uuid
 from pathlib import Path
 
 from stumble.outbox import Damage, Envelope, OutboxCursor, OutboxReader, OutboxRecord, pack
-from stumble.outbox.folders import places
+from stumble.outbox.folders import outbox_folders
 
 FINGERPRINT = b"12345678"
 
@@ -16,7 +16,7 @@ def packed(body: bytes, *, is_failure: bool = False) -> bytes:
 
 
 def only_folder(directory: Path) -> Path:
-    (place,) = places(str(directory))
+    (place,) = outbox_folders(str(directory))
     return Path(place.path)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from stumble.outbox.folders import is_live, places
+from stumble.outbox.folders import is_live, outbox_folders
 from tests.unit.outbox.helpers import read_all
 
 SCRIPT = """
@@ -44,12 +44,12 @@ def test_what_was_accepted_survives(tmp_path: Path, threads: int, durability: st
         while not told.stat().st_size and time.monotonic() < deadline:
             time.sleep(0.01)
         time.sleep(chance.random() * 0.3)
-        alive = [is_live(place) for place in places(str(outbox))]
+        alive = [is_live(place) for place in outbox_folders(str(outbox))]
         process.send_signal(signal.SIGKILL)
         process.wait(60)
         assert True in alive
         found = set()
-        for place in places(str(outbox)):
+        for place in outbox_folders(str(outbox)):
             assert not is_live(place)
             records, damages, _ = read_all(Path(place.path), live=False, max_bytes=64 << 10)
             assert not damages

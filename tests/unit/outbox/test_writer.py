@@ -15,7 +15,7 @@ import pytest
 
 from stumble.outbox import OutboxWriter, writer
 from stumble.outbox.counters import Totals, read_about, read_totals
-from stumble.outbox.folders import is_live, places, segments
+from stumble.outbox.folders import is_live, outbox_folders, segments
 from tests.unit.outbox.helpers import bodies, only_folder, packed, read_all
 
 
@@ -182,7 +182,7 @@ def test_descriptor_closed_by_the_service_hurts_nobody(tmp_path: Path, monkeypat
     assert outbox.append(packed(b"two"), is_failure=False)
     assert os.fstat(other).st_size == 0
     os.close(other)
-    found = [body for place in places(str(tmp_path / "outbox")) for body in bodies(Path(place.path))]
+    found = [body for place in outbox_folders(str(tmp_path / "outbox")) for body in bodies(Path(place.path))]
     assert sorted(found) == [b"one", b"two"]
 
 
@@ -240,7 +240,7 @@ def test_child_of_a_fork_has_a_folder_of_its_own(tmp_path: Path) -> None:
 import os, sys
 from pathlib import Path
 from stumble.outbox import OutboxWriter
-from stumble.outbox.folders import is_live, places
+from stumble.outbox.folders import is_live, outbox_folders
 from tests.unit.outbox.helpers import bodies, packed
 outbox = OutboxWriter(sys.argv[1])
 outbox.append(packed(b"parent 1"), is_failure=False)
@@ -252,7 +252,7 @@ if pid == 0:
 assert os.waitpid(pid, 0)[1] == 0
 assert outbox.append(packed(b"parent 2"), is_failure=False)
 assert bodies(Path(parent)) == [b"parent 1", b"parent 2"]
-live = {place.path: is_live(place) for place in places(sys.argv[1])}
+live = {place.path: is_live(place) for place in outbox_folders(sys.argv[1])}
 assert len(live) == 2
 assert [path for path, held in live.items() if held] == [parent]
 (child,) = set(live) - {parent}
@@ -267,7 +267,7 @@ def test_lock_survives_readers_in_the_same_process(tmp_path: Path) -> None:
     """Closing any descriptor of a locked file drops the process's lock: a look must not do that."""
     outbox = OutboxWriter(tmp_path)
     outbox.append(packed(b"one"), is_failure=False)
-    (place,) = places(str(tmp_path))
+    (place,) = outbox_folders(str(tmp_path))
     assert is_live(place)
     script = f"from stumble.outbox.lock import is_held; print(is_held({place.path + '/lock'!r}))"
     for _ in range(2):
@@ -294,9 +294,9 @@ def test_threads_that_append_at_once_lose_nothing(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert len(accepted) == 1600
-    found = [body for place in places(str(tmp_path)) for body in bodies(Path(place.path))]
+    found = [body for place in outbox_folders(str(tmp_path)) for body in bodies(Path(place.path))]
     assert set(found) == set(accepted)
-    assert sum(len(segments(place.path)) for place in places(str(tmp_path))) > 2
+    assert sum(len(segments(place.path)) for place in outbox_folders(str(tmp_path))) > 2
 
 
 def _environment() -> dict[str, str]:

@@ -19,7 +19,7 @@ def through(breaker: CircuitBreaker, marks: list[bool], sizes: list[int]) -> tup
     at = 0
     for size in [*sizes, len(marks)]:
         batch = list(enumerate(marks))[at : at + size]
-        stop = breaker.look(0, batch, nobody)
+        stop = breaker.check_records(0, batch, nobody)
         if stop is not None:
             return stop[0], stop[0]
         at += len(batch)
@@ -52,10 +52,12 @@ def test_what_was_held_back_goes_on_when_it_is_good_or_let_through():
     _, stopped = through(breaker, [True] * 20, [])
     assert stopped == RUN
     for _ in range(3):  # read again and again, it is still bad
-        assert breaker.look(0, [(RUN, True), (RUN + 1, True)], nobody)[0] == RUN
-    assert breaker.look(0, [(number, True) for number in range(RUN, 20)], lambda _: 18) is None, "a new run of two"
-    assert breaker.look(0, [(number, True) for number in range(20, 30)], lambda _: 18)[0] == 23
-    assert breaker.look(0, [(23, False), (24, True)], nobody) is None, "it can be read now"
+        assert breaker.check_records(0, [(RUN, True), (RUN + 1, True)], nobody)[0] == RUN
+    assert breaker.check_records(0, [(number, True) for number in range(RUN, 20)], lambda _: 18) is None, (
+        "a new run of two"
+    )
+    assert breaker.check_records(0, [(number, True) for number in range(20, 30)], lambda _: 18)[0] == 23
+    assert breaker.check_records(0, [(23, False), (24, True)], nobody) is None, "it can be read now"
 
 
 def test_what_the_store_refuses_is_counted_by_partition():
@@ -71,9 +73,11 @@ def test_what_the_store_refuses_is_counted_by_partition():
 
 def test_what_others_read_meanwhile_is_not_counted_and_what_is_held_back_stays_so():
     breaker = CircuitBreaker(RUN, 1.0)
-    assert breaker.look(0, [(number, True) for number in range(RUN - 1)], nobody) is None
+    assert breaker.check_records(0, [(number, True) for number in range(RUN - 1)], nobody) is None
     breaker.start_at(0, 1000)
-    assert breaker.look(0, [(number, True) for number in range(1000, 1000 + RUN)], nobody) is None, "a run of its own"
-    assert breaker.look(0, [(1000 + RUN, True)], nobody)[0] == 1000 + RUN
+    assert breaker.check_records(0, [(number, True) for number in range(1000, 1000 + RUN)], nobody) is None, (
+        "a run of its own"
+    )
+    assert breaker.check_records(0, [(1000 + RUN, True)], nobody)[0] == 1000 + RUN
     breaker.start_at(0, 1000 + RUN)  # the group gave everything out anew, and nobody else had it
-    assert breaker.look(0, [(1000 + RUN, True)], nobody)[0] == 1000 + RUN
+    assert breaker.check_records(0, [(1000 + RUN, True)], nobody)[0] == 1000 + RUN

@@ -88,7 +88,7 @@ def test_a_system_that_tells_no_more_lets_it_run_anywhere_again(machine, monkeyp
 def test_it_looks_while_something_is_done_and_runs_anywhere_afterwards(machine, monkeypatch):
     monkeypatch.setattr(module, "_EVERY", 0.001)
     looks = threading.Semaphore(0)
-    monkeypatch.setattr(CoreAffinity, "look", lambda core: (setattr(core, "kept", 1), looks.release()))
+    monkeypatch.setattr(CoreAffinity, "update", lambda core: (setattr(core, "pinned", 1), looks.release()))
     with pin_to_core(1):
         assert looks.acquire(timeout=60)
         assert looks.acquire(timeout=60)
@@ -109,7 +109,7 @@ def test_what_the_system_tells_and_all_threads_move():
     other.start()
     core = CoreAffinity(0)
     try:
-        core._keep(permitted()[0])
+        core._pin(permitted()[0])
         assert _affinities() == {(permitted()[0],)}
     finally:
         core.unpin()

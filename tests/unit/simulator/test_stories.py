@@ -41,7 +41,7 @@ def test_names_are_unique_and_most_actions_are_told() -> None:
 
 def test_text_becomes_signals() -> None:
     (story,) = parse(GOOD)
-    assert [(signal.place, signal.name, signal.phase) for signal in story.signals] == [
+    assert [(signal.role, signal.name, signal.phase) for signal in story.signals] == [
         ("api", "action_start", "START"),
         ("host", "event_start", "START"),
         ("host", "instance.power_off", "START"),

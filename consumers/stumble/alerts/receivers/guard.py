@@ -32,5 +32,5 @@ def resolve(url: str, allowed: Sequence[IPv4Network | IPv6Network]) -> tuple[str
     if not parsed.is_global and not any(parsed in network for network in allowed):
         what = f"{host} is no public address" if host == address else f"{host} is {address}, which is no public address"
         raise ForbiddenAddressError(f"{what}: name its network in STUMBLE_ALERTS_WEBHOOK_NETWORKS.")
-    place = f"[{address}]" if parsed.version == 6 else address
-    return urlunsplit((parts.scheme, f"{place}:{port}", parts.path or "/", parts.query, "")), host
+    host = f"[{address}]" if parsed.version == 6 else address
+    return urlunsplit((parts.scheme, f"{host}:{port}", parts.path or "/", parts.query, "")), host

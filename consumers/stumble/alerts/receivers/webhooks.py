@@ -88,15 +88,15 @@ class Webhooks:
         if not self._on_the_way:
             return 0
         wait([future for _, future in self._on_the_way.values()], _WAIT_S, FIRST_COMPLETED)
-        back = [place for place, (_, future) in self._on_the_way.items() if future.done()]
+        back = [key for key, (_, future) in self._on_the_way.items() if future.done()]
         with connection.transaction():
             # A note that a crash of the database takes costs one more delivery under the same id, a wait for its disk
             # would cost every message.
             connection.execute("set local synchronous_commit = off")
             for item, future in map(self._on_the_way.__getitem__, back):
                 self._note(connection, item, future.result())
-        for place in back:  # only now: what could not be noted is no news to the next turn
-            del self._on_the_way[place]
+        for key in back:  # only now: what could not be noted is no news to the next turn
+            del self._on_the_way[key]
         return len(back) + len(self._on_the_way)
 
     def _start(self, connection: Connection[Any]) -> None:
@@ -107,10 +107,10 @@ class Webhooks:
             item = DueDelivery._make(
                 (*row[:7], row[7] or (StoredPublication._make(row[8:]) if row[8] is not None else None))
             )
-            place = (item.subscription_id, item.message_id)
+            key = (item.subscription_id, item.message_id)
             allowed = _EACH if item.subscription_id in self._answering else 1
-            if place not in self._on_the_way and many[item.subscription_id] < allowed:
-                self._on_the_way[place] = (item, self._pool.submit(self._try, item))
+            if key not in self._on_the_way and many[item.subscription_id] < allowed:
+                self._on_the_way[key] = (item, self._pool.submit(self._try, item))
                 many[item.subscription_id] += 1
 
     def close(self) -> None:

@@ -29,12 +29,12 @@ class ScannedClass(NamedTuple):
     code: int | None
 
 
-def nova_package(place: Path) -> Path:
-    """Return the package ``nova`` of a virtual environment, or ``place`` itself. Raises ``NoNovaError``."""
-    for candidate in (place, *sorted(place.glob("lib/python3*/site-packages/nova"))):
+def nova_package(folder: Path) -> Path:
+    """Return the package ``nova`` of a virtual environment, or ``folder`` itself. Raises ``NoNovaError``."""
+    for candidate in (folder, *sorted(folder.glob("lib/python3*/site-packages/nova"))):
         if (candidate / "exception.py").is_file():
             return candidate
-    raise NoNovaError(f"There is no Nova in {place}: name a virtual environment that holds it, or its package folder.")
+    raise NoNovaError(f"There is no Nova in {folder}: name a virtual environment that holds it, or its package folder.")
 
 
 def classes(package: Path) -> dict[str, tuple[str, int]]:
