@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import tests.newcomer.__main__ as newcomer
 from tests.support.services import ROOT
@@ -12,6 +14,26 @@ from tests.support.services import ROOT
 PAGES = {page.name: page.read_text() for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))}
 #: A command as it is written: in a block or between backticks, up to whatever follows its words.
 COMMAND = re.compile(r"(?:[#$] |`|&& |=\S+ )stumble ((?:[a-z][a-z-]*)[^`\n|#;&>\")(]*)")
+
+
+def test_functions_on_the_path_of_an_event_exist() -> None:
+    text = re.split("^## ", PAGES["architecture.md"], flags=re.MULTILINE)
+    (section,) = (part for part in text if part.startswith("How an event travels"))
+    names = re.findall(r"`((?:[a-z_]+\.){2,}\w+(?:\.\w+)?)`", section)
+    assert len(names) > 30
+    for name in names:
+        parts = name.split(".")
+        number = next(number for number in (3, 2) if _source_of(parts[:number]))
+        source = _source_of(parts[:number])
+        assert source is not None
+        found: ast.AST | None = ast.parse(source.read_text())
+        for part in parts[number:]:
+            found = next((node for node in ast.iter_child_nodes(found) if getattr(node, "name", None) == part), None)
+            assert found is not None, f"docs/architecture.md names {name}, which does not exist"
+
+
+def _source_of(parts: list[str]) -> Path | None:
+    return next(iter(ROOT.glob(f"*/stumble/{'/'.join(parts)}.py")), None)
 
 
 def test_generated_documents_are_current() -> None:

@@ -38,7 +38,7 @@ class StumbleDriver(notifier.Driver):  # type: ignore[misc]
         if self._producer is None:
             return
         try:
-            self._producer.notification(ctxt, msg, priority)
+            self._producer.emit_notification(ctxt, msg, priority)
         except Exception as error:  # noqa: BLE001 - the caller is Nova at work
             LOG.debug("stumble lost a notification: %s", error)
 

@@ -54,7 +54,7 @@ def action_start(producer: Producer, caller: FrameType, given: Arguments) -> Cal
     context = calls.context(given["context"])
 
     def after() -> None:
-        producer.call(call, context)
+        producer.emit_call(call, context)
         if (started := getattr(_serving, "started", None)) is not None:
             started.append((call, context))
 
@@ -93,7 +93,7 @@ def _serve(
                 continue
             call = calls.new_call("action_finish", function)
             call |= {name: begun[name] for name in ("service", "host", "instance_uuid", "action", "target", "instance")}
-            producer.call(call | {"failed": True, "exception": exception}, context)
+            producer.emit_call(call | {"failed": True, "exception": exception}, context)
 
     return after
 
@@ -105,7 +105,7 @@ def action_finish(producer: Producer, caller: FrameType, given: Arguments) -> Ca
     call = _call(producer, caller, "action_finish", "InstanceAction.finish", known.get("instance_uuid"))
     call["action"] = known.get("action")
     call["instance"] = calls.same_instance(caller.f_locals.get("instance"), known.get("instance_uuid"))
-    return partial(producer.call, call, calls.context(record._context))  # noqa: SLF001 - Nova's own way
+    return partial(producer.emit_call, call, calls.context(record._context))  # noqa: SLF001 - Nova's own way
 
 
 def event_start(producer: Producer, caller: FrameType, given: Arguments) -> Callable[[], None]:
@@ -113,7 +113,7 @@ def event_start(producer: Producer, caller: FrameType, given: Arguments) -> Call
     call, context = _step(producer, caller, "event_start", given), calls.context(given["context"])
     # What a step is handed is newer than what this process saved before: another host may have had its turn.
     _states.handed(given["instance_uuid"], context["request_id"], call["instance"])
-    return partial(producer.call, call, context)
+    return partial(producer.emit_call, call, context)
 
 
 def event_finish(producer: Producer, caller: FrameType, given: Arguments) -> None:
@@ -124,7 +124,7 @@ def event_finish(producer: Producer, caller: FrameType, given: Arguments) -> Non
     call["failed"] = given.get("exc_tb") is not None
     if call["failed"] and isinstance(exc, BaseException):
         call["exception"] = sightings.describe(exc)
-    producer.call(call, context)
+    producer.emit_call(call, context)
 
 
 def fault(producer: Producer, caller: FrameType, given: Arguments) -> None:
@@ -135,7 +135,7 @@ def fault(producer: Producer, caller: FrameType, given: Arguments) -> None:
     call["instance"] = _states.corrected(known, known.get("uuid"), context["request_id"])
     if isinstance(exc, BaseException):
         call["exception"] = sightings.describe(exc)
-    producer.call(call, context)
+    producer.emit_call(call, context)
 
 
 def migration_save(producer: Producer, caller: FrameType, given: Arguments) -> Callable[[], None] | None:
@@ -150,7 +150,7 @@ def migration_save(producer: Producer, caller: FrameType, given: Arguments) -> C
     exc = sys.exc_info()[1]
     if exc is not None and known.get("status") in _FAILED:
         call["exception"] = sightings.describe(exc)
-    return partial(producer.call, call, calls.context(migration._context))  # noqa: SLF001 - Nova's own way
+    return partial(producer.emit_call, call, calls.context(migration._context))  # noqa: SLF001 - Nova's own way
 
 
 def instance_save(producer: Producer, caller: FrameType, given: Arguments) -> Callable[[], None] | None:
@@ -174,7 +174,7 @@ def instance_save(producer: Producer, caller: FrameType, given: Arguments) -> Ca
             call["instance"] = known
             if swallowed is not None:
                 call["exception"] = sightings.describe(swallowed)
-            producer.call(call, context)
+            producer.emit_call(call, context)
 
     return after
 

@@ -48,7 +48,7 @@ class Producer:
         """Nova's name of the host, which may differ from thread to thread where one process plays several."""
         return str(self._conf.host) if "host" in self._conf else ""
 
-    def notification(self, ctxt: Any, msg: Any, priority: str | None) -> None:
+    def emit_notification(self, ctxt: Any, msg: Any, priority: str | None) -> None:
         """Emit the events of one notification."""
         exc = sys.exc_info()[1]
         failing = None if exc is None else sightings.failing_event(exc)
@@ -58,7 +58,7 @@ class Producer:
             translation = Translation(_with_sighting(events, exc))
         self._emit(translation, str(msg.get("event_type")) if isinstance(msg, Mapping) else "?")
 
-    def call(self, call: Mapping[str, Any], ctxt: Mapping[str, Any]) -> None:
+    def emit_call(self, call: Mapping[str, Any], ctxt: Mapping[str, Any]) -> None:
         """Emit the event of one call that the tap saw."""
         self._emit(read_tap(call, ctxt), str(call.get("kind")))
 

@@ -208,12 +208,12 @@ class Told(TapCase):
 
 class Safe(TapCase):
     def test_whatever_goes_wrong_here_nova_goes_on(self):
-        self.sink.call = mock.Mock(side_effect=ValueError("broken"))
+        self.sink.emit_call = mock.Mock(side_effect=ValueError("broken"))
         self.start()
         with compute_utils.EventReporter(self.context, "compute_stop_instance", "host1", self.instance.uuid):
             pass
         compute_utils.add_instance_fault_from_exc(self.context, self.instance, ValueError("x"))
-        self.assertEqual(4, self.sink.call.call_count)
+        self.assertEqual(4, self.sink.emit_call.call_count)
 
     def test_what_nova_raises_passes(self):
         self.assertRaises(

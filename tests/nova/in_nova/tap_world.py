@@ -25,7 +25,7 @@ class Sink:
     def __init__(self):
         self.calls = []
 
-    def call(self, call, ctxt):
+    def emit_call(self, call, ctxt):
         self.calls.append((call, ctxt))
 
     def kinds(self):
