@@ -22,13 +22,13 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from stumble.alerts.toml_lines import TomlLines
 from stumble.outcome.records import BLAMES, EFFECTS, OUTCOMES, STALLED
 from stumble.outcome.rules import RULES
+from stumble.settings.types import Duration
 from stumble.wire.errors import StumbleError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SEVERITIES = ("info", "warning", "critical")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _LABEL = r"^[a-zA-Z_][a-zA-Z0-9_]*$"
 _OWN_LABELS = frozenset({"alertname", "rule", "problem", "severity", "action", "exception", "blame"})
 _FIELDS = {"project": "owner_project_id"}
@@ -57,15 +57,6 @@ class RulesError(StumbleError):
         super().__init__(f"{source} can't be used:" + "".join(between + mistake for mistake in mistakes))
 
 
-def duration(value: object) -> object:
-    """Read ``15m`` as a timedelta; raises ``ValueError``."""
-    match = re.fullmatch(r"([1-9]\d{0,5})([smhd])", value) if isinstance(value, str) else None
-    if match is None:
-        raise ValueError('write a number and s, m, h or d, such as "15m"')
-    return timedelta(**{_UNITS[match[2]]: int(match[1])})
-
-
-Duration = Annotated[timedelta, BeforeValidator(duration)]
 Patterns = Annotated[tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)]
 
 

@@ -15,10 +15,9 @@ from psycopg.rows import dict_row
 from pydantic import BaseModel, ConfigDict, Field
 
 from stumble.alerts import subscriptions
-from stumble.alerts.rules import Duration
 from stumble.api.host_guard import is_loopback
 from stumble.api.problems import BadRequest, NotFound, documented
-from stumble.settings.types import When
+from stumble.settings.types import Duration, When
 from stumble.store.queries import query
 
 _FAR = datetime(9999, 1, 1, tzinfo=UTC)

@@ -13,7 +13,7 @@ from uuid import UUID
 import httpx
 import typer
 
-from stumble.runtime.times import parse_span, parse_when
+from stumble.runtime.times import parse_duration, parse_when
 from stumble.settings.base import load
 from stumble.wire.errors import StumbleError
 
@@ -189,7 +189,7 @@ def between(begin: str | None, end: str | None, names: str) -> tuple[datetime | 
 def span(text: str) -> timedelta:
     """Value of an option that is a length of time; a bare number is seconds."""
     try:
-        return timedelta(seconds=float(text)) if text.replace(".", "", 1).isdigit() else parse_span(text)
+        return parse_duration(text)
     except (ValueError, OverflowError) as error:
         raise typer.BadParameter(str(error)) from error
 

@@ -7,32 +7,35 @@ from datetime import UTC, datetime, timedelta
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_SPAN = re.compile(r"(\d{1,5}(?:\.\d{1,6})?)([smhdw])", re.ASCII)
+_SPAN = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)([smhdw])", re.ASCII)
+_NUMBER = re.compile(r"\d{1,9}(?:\.\d{1,6})?", re.ASCII)
 _SPANS = re.compile(rf"(?:{_SPAN.pattern})+", re.ASCII)
-HINT = "give a span such as 15m, 2h or 3d, or an ISO 8601 time such as 2026-01-31T12:00:00Z"
+HINT = "give a duration such as 15m, 2h or 3d, or an ISO 8601 time such as 2026-01-31T12:00:00Z"
 
 
-def parse_span(text: str) -> timedelta:
-    """Length of `90s`, `15m`, `1h30m` …; ValueError for anything else."""
+def parse_duration(text: str) -> timedelta:
+    """Return the duration `90s`, `15m`, `1h30m` or `3d`; a bare number is seconds. Raises `ValueError`."""
     word = text.strip().lower()
+    if _NUMBER.fullmatch(word):
+        word += "s"
     if not _SPANS.fullmatch(word):
-        raise ValueError(f"{text!r} is no span of time; give one such as 30s, 15m, 2h or 3d")
+        raise ValueError(f"{text!r} is not a valid duration: give one such as 30s, 15m, 2h or 3d")
     return sum((timedelta(**{_UNITS[unit]: float(number)}) for number, unit in _SPAN.findall(word)), timedelta())
 
 
 def parse_when(text: str, now: datetime | None = None) -> datetime:
-    """Moment in UTC: a span counts back from now; a time without an offset is UTC. ValueError otherwise."""
+    """Return a moment in UTC: a duration counts back from now, a time without an offset is UTC. Raises `ValueError`."""
     word = text.strip()
     if _SPANS.fullmatch(word.lower()):
         try:
-            return max(EPOCH, (now or datetime.now(UTC)) - parse_span(word))
+            return max(EPOCH, (now or datetime.now(UTC)) - parse_duration(word))
         except OverflowError:
             return EPOCH
     try:
         moment = datetime.fromisoformat(word)
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError) as error:
-        raise ValueError(f"{text!r} is no time: {HINT}") from error
+        raise ValueError(f"{text!r} is not a valid time: {HINT}") from error
 
 
 def rfc3339(moment: datetime) -> str:

@@ -2,25 +2,9 @@
 
 from __future__ import annotations
 
-import re
-from typing import Annotated, Final
+from pydantic import BaseModel, ConfigDict, Field
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
-
-_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-def seconds(value: object) -> object:
-    """Read ``20m`` as 1200; a number stays one."""
-    if not isinstance(value, str):
-        return value
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhd]?)\s*", value)
-    if match is None:
-        raise ValueError(f"{value!r} is no length of time: write a number and s, m, h or d, such as 20m")
-    return float(match[1]) * _UNITS[match[2] or "s"]
-
-
-Seconds = Annotated[float, BeforeValidator(seconds), Field(gt=0)]
+from stumble.settings.types import Seconds
 
 
 class ClockSettings(BaseModel):

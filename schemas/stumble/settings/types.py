@@ -2,31 +2,43 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, StringConstraints, WithJsonSchema
+from pydantic import BeforeValidator, Field, StringConstraints, WithJsonSchema
 
-from stumble.runtime.times import parse_when
+from stumble.runtime.times import parse_duration, parse_when
 
 
 def _parse(value: Any) -> Any:
     return parse_when(value) if isinstance(value, str) else value
 
 
-#: A moment: a span back from now (`15m`, `3d`) or an ISO 8601 time.
+def _parse_duration(value: Any) -> Any:
+    return parse_duration(value) if isinstance(value, str) else value
+
+
+def _parse_seconds(value: Any) -> Any:
+    return parse_duration(value).total_seconds() if isinstance(value, str) else value
+
+
+#: A moment: a duration back from now (`15m`, `3d`) or an ISO 8601 time.
 When = Annotated[
     datetime,
     BeforeValidator(_parse),
     WithJsonSchema(
         {
             "anyOf": [
-                {"type": "string", "pattern": "^([0-9]{1,5}(\\.[0-9]{1,6})?[smhdw])+$"},
+                {"type": "string", "pattern": "^([0-9]{1,9}(\\.[0-9]{1,6})?[smhdw])+$"},
                 {"type": "string", "format": "date-time"},
             ],
             "examples": ["15m", "3d", "2026-01-31T12:00:00Z"],
         },
     ),
 ]
+#: A duration (`15m`, `1h30m`, `3d`; a bare number is seconds), longer than none.
+Duration = Annotated[timedelta, BeforeValidator(_parse_duration), Field(gt=timedelta(0))]
+#: The same as a number of seconds.
+Seconds = Annotated[float, BeforeValidator(_parse_seconds), Field(gt=0)]
 #: One to 255 characters that PostgreSQL can store: no NUL among them.
 Text = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00]+$")]
