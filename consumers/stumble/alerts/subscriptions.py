@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from pydantic import ValidationError
 
 from stumble.alerts.rules import SEVERITIES, RuleMatch, fits, misfits
+from stumble.runtime.explain import first_mistake, sentence_about
 from stumble.store.queries import query
 from stumble.wire.errors import StumbleError
 from stumble.wire.ids import publication_event_id
@@ -97,11 +98,8 @@ def add(
     try:
         matched = RuleMatch.model_validate(match or {})
     except ValidationError as error:
-        first = error.errors(include_input=False)[0]
-        said = first["msg"]
-        if first["type"] == "extra_forbidden":
-            said = f"a match knows {', '.join(RuleMatch.model_fields)}"
-        raise SubscriptionError(f"match.{'.'.join(map(str, first['loc']))} is wrong: {said}.") from error
+        name, reason = first_mistake(error, RuleMatch.model_fields)
+        raise SubscriptionError(sentence_about(f"match.{name}", reason)) from error
     for _, said in misfits(matched):
         raise SubscriptionError(f"{said}.")
     made = str(uuid.uuid4())

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from stumble.cli.ask import since
 from stumble.deadletters.selection import DeadLetterFilter
+from stumble.runtime.explain import first_mistake
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,5 +78,5 @@ def _selection(
             {"since": since(begin), "until": since(until), **{name: word or None for name, word in words.items()}}
         )
     except ValidationError as error:
-        wrong = error.errors()[0]
-        raise typer.BadParameter(f"--{wrong['loc'][0]}: {wrong['msg']}") from error
+        name, reason = first_mistake(error)
+        raise typer.BadParameter(f"--{name.partition('.')[0]}: {reason}") from error

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
+from stumble.runtime.explain import first_mistake, sentence_about
 from stumble.settings.base import CONFIG_VARIABLE, Settings, SettingsError
 from stumble.settings.base import load as load_settings
 
@@ -80,6 +81,5 @@ def load(transports: list[dict[str, Any]] | None = None, **overrides: object) ->
     try:
         return settings, BridgeSettings.model_validate(table)
     except ValidationError as error:
-        first = error.errors(include_input=False)[0]
-        setting = ".".join(str(part) for part in ("bridge", *first["loc"]))
-        raise SettingsError(f"The setting {setting} is wrong: {first['msg']}.") from None
+        name, reason = first_mistake(error)
+        raise SettingsError(sentence_about(f"The setting bridge.{name}", reason)) from None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from typing import Any
 
 from stumble.wire.errors import StumbleError
 
-__all__ = ["explain"]
+__all__ = ["explain", "first_mistake", "sentence_about"]
 
 #: Exceptions by class name, here and in any base class: no library is imported to know its errors.
 _KNOWN = {
@@ -32,6 +34,26 @@ def explain(error: BaseException) -> str:
         if sentence:
             return sentence.format(_short(error))
     return f"unexpected {type(error).__name__}: {_short(error)} (STUMBLE_DEBUG=1 shows where)"
+
+
+def first_mistake(error: Any, known: Iterable[str] = ()) -> tuple[str, str]:
+    """Return the first mistake of a pydantic `ValidationError`: the dotted path of its field, and why, as a clause.
+
+    `known`: names that a field may have, to suggest one for a field that nobody reads. The value is not named: it may
+    be a secret.
+    """
+    first = error.errors(include_url=False, include_input=False)[0]
+    path = ".".join(str(part) for part in first["loc"])
+    reason = str(first["msg"]).removeprefix("Value error, ").rstrip(".")
+    if first["type"] == "extra_forbidden":
+        close = difflib.get_close_matches(path, list(known), 1)
+        reason = "there is no such setting" + (f", did you mean {close[0]}?" if close else "")
+    return path, reason
+
+
+def sentence_about(subject: str, reason: str) -> str:
+    """Return the sentence for a wrong setting or argument."""
+    return f"{subject} is wrong: {reason}" + ("" if reason.endswith("?") else ".")
 
 
 def _short(error: BaseException) -> str:

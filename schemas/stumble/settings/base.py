@@ -6,7 +6,6 @@ The folder holds one file a secret, named as the setting without its prefix: ``d
 
 from __future__ import annotations
 
-import difflib
 import os
 import tomllib
 from pathlib import Path
@@ -22,6 +21,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from stumble.runtime.explain import first_mistake, sentence_about
 from stumble.settings.clock import ClockSettings
 from stumble.settings.kafka import KafkaSettings
 from stumble.wire.errors import StumbleError
@@ -101,15 +101,10 @@ class TableSettings(BaseSettings):
         try:
             super().__init__(**given)
         except ValidationError as error:
-            first = error.errors()[0]
-            name = str(first["loc"][0]) if first["loc"] else ""
-            known = difflib.get_close_matches(name, type(self).model_fields, 1)
-            said = first["msg"].removeprefix("Value error, ")
-            if first["type"] == "extra_forbidden":
-                said = "nobody reads it" + (f", did you mean {known[0]}?" if known else "")
-            said += "" if said[-1] in ".?" else "."
+            name, reason = first_mistake(error, type(self).model_fields)
             variable = f"{self.model_config['env_prefix']}{name.upper()}"
-            raise SettingsError(f"The setting {variable} ({name} in [{self.table()}]) is wrong: {said}") from None
+            subject = f"The setting {variable} ({name} in [{self.table()}])"
+            raise SettingsError(sentence_about(subject, reason)) from None
         except (ValueError, OSError) as error:
             raise SettingsError(f"The settings can't be read: {error}") from None
 
@@ -147,14 +142,13 @@ def load(**overrides: object) -> Settings:
     """
     path = os.environ.get(CONFIG_VARIABLE)
     if path and not Path(path).is_file():
-        raise SettingsError(f"{CONFIG_VARIABLE} names {path}, which is no file: correct it or unset it.")
+        raise SettingsError(f"{CONFIG_VARIABLE} names {path}, which is not a file: correct it or unset it.")
     given = {name: value for name, value in overrides.items() if value is not None}
     try:
         return Settings(**given)  # type: ignore[arg-type]  # pydantic checks them
     except ValidationError as error:
-        first = error.errors()[0]
-        name = "__".join(str(part) for part in first["loc"]).upper()
-        said = first["msg"].removeprefix("Value error, ")
-        raise SettingsError(f"The setting STUMBLE_{name} is wrong: {said}.") from None
+        name, reason = first_mistake(error)
+        variable = f"STUMBLE_{name.replace('.', '__').upper()}"
+        raise SettingsError(sentence_about(f"The setting {variable}", reason)) from None
     except (ValueError, OSError) as error:  # broken TOML, broken JSON in a variable, a secret that may not be read
         raise SettingsError(f"The settings can't be read: {error}") from None
