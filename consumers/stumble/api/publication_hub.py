@@ -1,7 +1,7 @@
 """What is new, read once for all who follow: streams, live pages and waiting requests.
 
-The store's publications are read in the order of their transactions (see read_stream.sql), so that no row is skipped
-that commits late. Whoever is further behind than the feed remembers reads the store from its own place.
+The hub reads publications in the order of their transactions (`load_publications_after`), so that it skips no row that
+commits late. A follower that is further behind than the hub remembers reads the store from its own cursor.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ async def read_after(connection: Reader, cursor: StreamCursor, limit: int = BATC
     """Publications behind a place, oldest first."""
     until = (await horizon(connection))["xid"]
     parameters = {"xid": cursor.xid, "id": cursor.id, "horizon": until, "limit": limit}
-    return [_news(row) for row in await fetch(connection, statement("load_stream_after"), parameters)]
+    return [_news(row) for row in await fetch(connection, statement("load_publications_after"), parameters)]
 
 
 class PublicationHub:
@@ -185,21 +185,21 @@ class PublicationHub:
 def _news(row: Row) -> StreamMessage:
     # As in the topics: what was retracted may hold nothing else.
     own = {
-        "failure_id" if row["kind"] == "failure" else "request_key": str(row["subject_id"]),
-        "request_key": str(row["request_key"]),
-        "instance_uuid": str(row["instance_uuid"]),
-        "published_at": rfc3339(row["created_at"]),
+        "failure_id" if row["kind"] == "failure" else "request_key": row["subject_id"],
+        "request_key": row["request_key"],
+        "instance_uuid": row["instance_uuid"],
+        "published_at": _text("published_at", row["created_us"]),
     }
     record: dict[str, Any] = {name: _text(name, value) for name, value in row["payload"].items()} | own
     item = StreamItem(
         kind=row["kind"],
-        subject_id=row["subject_id"],
+        subject_id=UUID(row["subject_id"]),
         revision=row["revision"],
         status=row["status"],
-        replaced_by=UUID(str(row["replaced_by"])) if row["replaced_by"] else None,
+        replaced_by=UUID(row["replaced_by"]) if row["replaced_by"] else None,
         record=record,
     )
-    return StreamMessage(StreamCursor(row["xid"], row["id"]), item)
+    return StreamMessage(StreamCursor(int(row["xid"]), row["id"]), item)
 
 
 def _text(name: str, value: Any) -> Any:

@@ -91,7 +91,7 @@ async def _start(running: ApiContext, text: str | None) -> tuple[StreamCursor, d
     """Return the place to go on from and, if what followed it may be gone, the time of the oldest that is left."""
     async with running.database.read() as connection:
         result = await horizon(connection)
-        oldest = await fetch(connection, statement("load_stream_oldest")) if text else []
+        oldest = await fetch(connection, statement("load_oldest_publication")) if text else []
     if not text:
         return StreamCursor(result["xid"], 0), None
     try:

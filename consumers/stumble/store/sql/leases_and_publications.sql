@@ -29,13 +29,17 @@ where c.name = %(name)s
 -- A transaction that is still open may commit a lower (xid, id), so readers stop at the horizon, which they read first.
 -- The order names the table: `xid` alone would be the text that is selected, and '1003' comes before '998'.
 -- name: load_publications_after
-select id, xid::text, kind, subject_id::text, request_key::text, instance_uuid::text, revision, status,
-       replaced_by::text, payload, (extract(epoch from created_at) * 1000000)::bigint
+select id, xid::text as xid, kind, subject_id::text as subject_id, request_key::text as request_key,
+       instance_uuid::text as instance_uuid, revision, status, replaced_by::text as replaced_by, payload,
+       (extract(epoch from created_at) * 1000000)::bigint as created_us
 from publications
 where (xid, id) > (%(xid)s::text::xid8, %(id)s)
   and xid < %(horizon)s::text::xid8
 order by publications.xid, publications.id
 limit %(limit)s
+
+-- name: load_oldest_publication
+select xid::text::bigint as xid, id, created_at from publications order by publications.xid, publications.id limit 1
 
 -- name: count_waiting_publications
 select count(*), extract(epoch from min(created_at))::float8
