@@ -8,6 +8,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
+from stumble.outcome.records import OUTCOMES, Blame, Effect, Outcome, SightingState
 from stumble.runtime.times import rfc3339
 
 Moment = Annotated[
@@ -15,12 +16,9 @@ Moment = Annotated[
     PlainSerializer(rfc3339, return_type=str, when_used="json"),
     Field(description="UTC, with microseconds.", examples=["2026-01-31T12:00:00.000000Z"]),
 ]
-Blame = Literal["USER", "CAPACITY", "OPERATOR", "DEPENDENCY", "RACE", "UNKNOWN"]
-Outcome = Literal["IN_PROGRESS", "SUCCEEDED", "RECOVERED", "FAILED", "CANCELLED", "STALLED", "UNKNOWN"]
-Effect = Literal["NONE", "ERROR", "OTHER", "UNKNOWN"]
 
 #: An outcome that later news can change, but that nobody need wait for.
-FINAL: frozenset[str] = frozenset({"SUCCEEDED", "RECOVERED", "FAILED", "CANCELLED", "STALLED"})
+FINAL: frozenset[str] = frozenset(OUTCOMES)
 
 
 class ApiModel(BaseModel):
@@ -89,7 +87,7 @@ class Sighting(ApiModel):
     occurred_at: Moment
     host: str | None = None
     exception: str | None = None
-    state: Literal["UNJOINED", "JOINED", "EXPIRED"]
+    state: SightingState
     instance_uuid: UUID | None = Field(None, description="Its server, once that is known.")
     deadline: Moment = Field(description="How long its server is waited for.")
 
@@ -127,7 +125,7 @@ class Request(ApiModel):
     owner_project_id: str | None = None
     initiator_user_id: str | None = Field(None, description="Null: the system itself acted.")
     initiator_project_id: str | None = None
-    outcome: Outcome
+    outcome: Outcome | Literal["UNKNOWN"]
     final: bool = Field(description="Whether there is nothing left to wait for.")
     verdict: str | None = Field(None, description="Class with which Nova gave up, beside the causes.")
     reason: str | None = None

@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from stumble.api.cursors import PageCursor
-from stumble.api.models import Blame, Outcome
+from stumble.outcome.records import Blame, Outcome
 from stumble.settings.types import Text, When
 
 MAX_LIMIT = 500

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
@@ -13,6 +13,7 @@ from stumble.api.links import next_link
 from stumble.api.models import SightingPage
 from stumble.api.params import Paged
 from stumble.api.problems import documented
+from stumble.outcome.records import SightingState
 
 router = APIRouter(prefix="/v1/sightings", tags=["failures"], responses=documented(400, 503))
 
@@ -20,10 +21,11 @@ router = APIRouter(prefix="/v1/sightings", tags=["failures"], responses=document
 class SightingQuery(Paged):
     """Which sightings, and which page of them."""
 
-    state: list[Literal["UNJOINED", "JOINED", "EXPIRED"]] = Field(
+    state: list[SightingState] = Field(
         ["UNJOINED", "EXPIRED"],
-        max_length=3,
-        description="UNJOINED waits for its server, EXPIRED waited in vain, JOINED is part of a request.",
+        max_length=4,
+        description="UNJOINED waits for its server, JOINED is part of a request, AMBIGUOUS fits several servers, "
+        "EXPIRED waited in vain.",
     )
 
 

@@ -13,9 +13,9 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from stumble.api.context import ApiContext, Running
 from stumble.api.cursors import StreamCursor
 from stumble.api.database import fetch
-from stumble.api.models import Blame
 from stumble.api.problems import BadRequest, documented
 from stumble.api.publication_hub import OUTAGES, StreamMessage, horizon
+from stumble.outcome.records import Blame
 from stumble.runtime.times import rfc3339
 from stumble.settings.types import Text
 from stumble.store.queries import query as statement

@@ -19,7 +19,7 @@ from stumble.ingest.transaction import LATE_EVENTS
 from stumble.metrics import definitions as d
 from stumble.metrics.exposition import exemplar
 from stumble.outcome import diff
-from stumble.outcome.records import BLAMES, OUTCOMES, STALLED
+from stumble.outcome.records import BLAMES, OUTCOMES, SIGHTING_STATES, STALLED
 from stumble.outcome.rules import RULES
 from stumble.store.queries import query
 from stumble.wire.taxonomy import is_unknown
@@ -96,7 +96,7 @@ def _stalled(counted: Mapping[str, Values]) -> dict[tuple[str, ...], int]:
 
 def _sightings(connection: Connection[Any]) -> Iterable[Family]:
     rows = connection.execute(query("count_sightings")).fetchall()
-    states = [("UNJOINED",), ("JOINED",), ("EXPIRED",)]
+    states = [(state,) for state in SIGHTING_STATES]
     yield _gauge(d.SIGHTINGS, {(state,): count for state, count in rows}, states)
 
 

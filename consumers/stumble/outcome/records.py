@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal, get_args
 
 from stumble.outcome.columns import Column, Copies, FieldGetter, Readers, fields_in, fields_of
 
@@ -31,7 +31,14 @@ EFFECT_ERROR: Final = "ERROR"
 EFFECT_OTHER: Final = "OTHER"
 EFFECT_UNKNOWN: Final = "UNKNOWN"
 EFFECTS: Final = (EFFECT_NONE, EFFECT_ERROR, EFFECT_OTHER, EFFECT_UNKNOWN)
-BLAMES: Final = ("USER", "CAPACITY", "OPERATOR", "DEPENDENCY", "RACE", "UNKNOWN")
+Outcome = Literal["IN_PROGRESS", "SUCCEEDED", "RECOVERED", "FAILED", "CANCELLED", "STALLED"]
+Effect = Literal["NONE", "ERROR", "OTHER", "UNKNOWN"]
+#: Whose problem a failure is.
+Blame = Literal["USER", "CAPACITY", "OPERATOR", "DEPENDENCY", "RACE", "UNKNOWN"]
+BLAMES: Final = get_args(Blame)
+#: A failure seen without its instance: waiting for it, part of a request, fitting several, or given up.
+SightingState = Literal["UNJOINED", "JOINED", "AMBIGUOUS", "EXPIRED"]
+SIGHTING_STATES: Final = get_args(SightingState)
 
 #: Class of the one failure of a request that a restart of its service interrupted: no exception was ever raised.
 INTERRUPTED: Final = "InterruptedByRestart"

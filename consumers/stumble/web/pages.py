@@ -21,6 +21,7 @@ from stumble.api.params import Cursor, FailureQuery
 from stumble.api.problems import NotFound, sentence
 from stumble.api.publication_hub import head
 from stumble.outcome.facts import unpack
+from stumble.outcome.records import BLAMES
 from stumble.outcome.rules import ACTIONS
 from stumble.settings.types import Text
 from stumble.web.rendering import page
@@ -30,7 +31,6 @@ router = APIRouter(include_in_schema=False)
 ON_A_SERVER = 30
 PER_PAGE = 100
 SPANS = (("15m", "15 minutes"), ("1h", "hour"), ("6h", "6 hours"), ("1d", "day"), ("7d", "week"))
-BLAMES = ("USER", "CAPACITY", "OPERATOR", "DEPENDENCY", "RACE", "UNKNOWN")
 
 
 @router.get("/")

@@ -1,8 +1,8 @@
 """The command ``stumble``: one module for each command, imported when that command is called.
 
 Start reading at ``commands``. Imports ``alerts``, ``audit``, ``bridge``, ``capacity``, ``checks``, ``deadletters``,
-``emitter``, ``ingest``, ``kafka``, ``local``, ``metrics``, ``outbox``, ``projector``, ``provision``, ``relay``,
-``runtime``, ``server``, ``settings``, ``simulator``, ``store``, ``wire``.
+``emitter``, ``ingest``, ``kafka``, ``local``, ``metrics``, ``outbox``, ``outcome``, ``projector``, ``provision``,
+``relay``, ``runtime``, ``server``, ``settings``, ``simulator``, ``store``, ``wire``.
 """
 
 from __future__ import annotations

@@ -10,9 +10,9 @@ import typer
 from stumble.cli import tables
 from stumble.cli.ask import ApiClient, ApiOption, ApiUnreachableError, FormatOption, OutputFormat, examples, uuid
 from stumble.cli.ask import since as moment
+from stumble.outcome.records import BLAMES
 
 app = typer.Typer(add_completion=False)
-_BLAMES = ("USER", "CAPACITY", "OPERATOR", "DEPENDENCY", "RACE", "UNKNOWN")
 _RECONNECT_SECONDS = 2.0
 _REMEMBERED = 10_000
 
@@ -20,8 +20,8 @@ _REMEMBERED = 10_000
 def _blame(values: list[str] | None) -> list[str]:
     words = [value.upper() for value in values or []]
     for word in words:
-        if word not in _BLAMES:
-            raise typer.BadParameter(f"{word} is none of {', '.join(_BLAMES)}")
+        if word not in BLAMES:
+            raise typer.BadParameter(f"{word} is none of {', '.join(BLAMES)}")
     return words
 
 
@@ -42,7 +42,7 @@ def failures(
     instance: Annotated[str | None, typer.Option(metavar="UUID", callback=uuid, help="Of this server.")] = None,
     project: Annotated[str | None, typer.Option(help="Of servers that this project owns.")] = None,
     blame: Annotated[
-        list[str] | None, typer.Option(callback=_blame, help=f"Whose problem: {', '.join(_BLAMES)}; repeatable.")
+        list[str] | None, typer.Option(callback=_blame, help=f"Whose problem: {', '.join(BLAMES)}; repeatable.")
     ] = None,
     exception: Annotated[list[str] | None, typer.Option(help="Exception class; repeatable.")] = None,
     host: Annotated[list[str] | None, typer.Option(help="Host on which it happened; repeatable.")] = None,
