@@ -12,7 +12,7 @@ import typer
 from stumble.cli.ask import examples
 from stumble.cli.logs import configure_logging
 from stumble.metrics.process import serve
-from stumble.relay import Relay
+from stumble.relay import build_relay
 from stumble.settings.base import load
 
 LOG = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ def relay(
     """
     settings = load(outbox_dir=outbox_dir, metrics_port=metrics_port)
     configure_logging(settings)
-    daemon = Relay(settings, status_interval=status_interval)
+    daemon = build_relay(settings, status_interval=status_interval)
     if settings.metrics_port is not None:
         serve(settings.metrics_host, settings.metrics_port, daemon.registry, daemon.live, daemon.ready)
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -6,9 +6,10 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
 from stumble.outbox.folders import LOCK, outbox_folders, user_directories
 from stumble.outbox.lock import is_held
@@ -24,6 +25,13 @@ _REMEMBER_S = 24 * 3600.0
 _STALE_S = 3600.0
 
 
+class FolderListener(Protocol):
+    """Is informed of folders that go: the `Announcer`."""
+
+    def report_ended(self, tail: OutboxTail) -> None: ...  # noqa: D102
+    def report_forgotten(self, process: str, progress: Progress) -> None: ...  # noqa: D102
+
+
 class OutboxTails:
     """The folders that there are and the cursors of those that were."""
 
@@ -32,14 +40,12 @@ class OutboxTails:
         directory: Path,
         progress: dict[str, Progress],
         state_log: StateLog,
-        on_gone: Callable[[OutboxTail], None],
-        on_forgotten: Callable[[str, Progress], None],
+        listener: FolderListener,
     ) -> None:
         self._directory = str(directory)
         self._progress = progress
         self._state_log = state_log
-        self._on_gone = on_gone
-        self._on_forgotten = on_forgotten
+        self._listener = listener
         self._tails: dict[str, OutboxTail] = {}
         self._look_at = self._tidy_at = 0.0
         self._retry_removal_at: dict[str, float] = {}
@@ -127,7 +133,7 @@ class OutboxTails:
             tail.folder.key,
             tail.progress.sent,
         )
-        self._on_gone(tail)
+        self._listener.report_ended(tail)
         self._forget(tail)
 
     def _forget(self, tail: OutboxTail) -> None:
@@ -142,7 +148,7 @@ class OutboxTails:
         now = time.time()
         for key, progress in list(self._progress.items()):
             if progress.gone_at and now - progress.gone_at > _REMEMBER_S:
-                self._on_forgotten(key, self._progress.pop(key))
+                self._listener.report_forgotten(key, self._progress.pop(key))
         for _, path in user_directories(self._directory):
             for hidden in Path(path).glob(".new-*"):
                 with suppress(OSError):

@@ -5,22 +5,20 @@ from __future__ import annotations
 import errno
 import logging
 import time
-from importlib import metadata
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry
+if TYPE_CHECKING:
+    from typing import TextIO
 
-from stumble.outbox.folders import RELAY
-from stumble.relay.announcer import Announcer
-from stumble.relay.cursors import CursorFile
-from stumble.relay.delivery import ChunkDelivery
-from stumble.relay.framing import Framer
-from stumble.relay.metrics import RelayMetrics
-from stumble.relay.outbox_tails import OutboxTails
-from stumble.relay.sender import KafkaSender
-from stumble.relay.singleton import claim, network_file_system
-from stumble.runtime.state_log import StateLog
-from stumble.settings.base import Settings
+    from prometheus_client import CollectorRegistry
+
+    from stumble.relay.announcer import Announcer
+    from stumble.relay.cursors import CursorFile
+    from stumble.relay.delivery import ChunkDelivery
+    from stumble.relay.metrics import RelayMetrics
+    from stumble.relay.outbox_tails import OutboxTails
+    from stumble.relay.sender import KafkaSender
+    from stumble.runtime.state_log import StateLog
 
 LOG = logging.getLogger(__name__)
 
@@ -35,40 +33,32 @@ _NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 
 
 class Relay:
-    """Delivers the outboxes below ``settings.outbox_dir``. Raises ``AlreadyRunning`` and ``OutboxUnusable``."""
+    """Delivers the outboxes of one directory until it is told to stop."""
 
-    def __init__(self, settings: Settings, *, status_interval: float = 30.0) -> None:
-        directory = Path(settings.outbox_dir)
-        self.folder = directory / RELAY
-        self._lock = claim(self.folder)
-        self._state_log = StateLog(LOG)
-        if kind := network_file_system(directory):
-            LOG.warning("The outbox %s is on a network file system (%s): move it to a local disk.", directory, kind)
-        self._cursors = CursorFile(self.folder / "cursors")
-        self._sender = KafkaSender(
-            settings.kafka, lambda text: self._state_log.say("kafka", f"{text}; events wait in the outboxes.")
-        )
-        self._framer = Framer(settings.kafka)
-        self.registry = CollectorRegistry()
-        self._metrics = RelayMetrics(self.registry)
-        self._announcer = Announcer(settings, self._framer, self._sender, self._state_log, version(), status_interval)
-        self._tails = OutboxTails(
-            directory,
-            self._cursors.load(),
-            self._state_log,
-            self._announcer.report_ended,
-            self._announcer.report_forgotten,
-        )
-        self._delivery = ChunkDelivery(
-            settings.kafka.topics.actions,
-            self.folder,
-            self._tails,
-            self._sender,
-            self._framer,
-            self._metrics,
-            self._state_log,
-        )
-        self._settings = settings
+    def __init__(
+        self,
+        *,
+        lock: TextIO,
+        cursors: CursorFile,
+        tails: OutboxTails,
+        delivery: ChunkDelivery,
+        sender: KafkaSender,
+        announcer: Announcer,
+        metrics: RelayMetrics,
+        registry: CollectorRegistry,
+        state_log: StateLog,
+        bootstrap_servers: str,
+    ) -> None:
+        self._lock = lock
+        self._cursors = cursors
+        self._tails = tails
+        self._delivery = delivery
+        self._sender = sender
+        self._announcer = announcer
+        self._metrics = metrics
+        self.registry = registry
+        self._state_log = state_log
+        self._bootstrap_servers = bootstrap_servers
         self._seen_sent, self._answered_at = 0, 0.0
         self._stopping = False
         self._turned_at = time.monotonic()
@@ -128,9 +118,9 @@ class Relay:
         self._save_at = now + _SAVE_S
         try:
             self._cursors.save(self._tails.progress())
-            self._state_log.over("cursors", f"{self.folder} can be written to again.")
+            self._state_log.over("cursors", "The relay saves its cursors again.")
         except OSError as error:
-            self._state_log.say("cursors", f"{self.folder} can't be written to: {error.strerror}.")
+            self._state_log.say("cursors", f"The relay can't save its cursors: {error.strerror}.")
             if error.errno not in _NO_ROOM:
                 return
             # Delivered segments make the room. The older cursor on disk leads to the next segment: nothing is lost.
@@ -143,8 +133,9 @@ class Relay:
         if not open_deliveries or self._delivery.sent != self._seen_sent:
             self._seen_sent, self._answered_at = self._delivery.sent, now
         elif now - self._answered_at > _PATIENCE_S and not self._state_log.get("kafka"):
-            servers = self._settings.kafka.bootstrap_servers
-            self._state_log.say("kafka", f"Kafka at {servers} has not answered for {_PATIENCE_S:.0f} seconds.")
+            self._state_log.say(
+                "kafka", f"Kafka at {self._bootstrap_servers} has not answered for {_PATIENCE_S:.0f} seconds."
+            )
 
     def _finish(self) -> None:
         deadline = time.monotonic() + _STOP_S
@@ -160,11 +151,3 @@ class Relay:
         LOG.info("Stopped after %d events; %d were not acknowledged and are sent again.", self._delivery.sent, left)
         self._cursors.close()
         self._lock.close()
-
-
-def version() -> str:
-    """Return the version of stumble."""
-    try:
-        return metadata.version("stumble")
-    except metadata.PackageNotFoundError:
-        return "0"

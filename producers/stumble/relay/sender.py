@@ -9,6 +9,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from stumble.relay.framing import FramedRecord
+from stumble.runtime.state_log import StateLog
 from stumble.settings.kafka import KafkaSettings
 from stumble.wire.errors import StumbleError
 
@@ -29,14 +30,11 @@ _QUIET.setLevel(logging.CRITICAL)  # its lines repeat by the second; what matter
 
 
 class KafkaSender:
-    """Produces idempotently and for ever: nothing that it took is given up for lack of time.
+    """An idempotent producer without a time limit: nothing that it queued is given up for lack of time."""
 
-    ``on_trouble`` is told, in words, what keeps it from the broker.
-    """
-
-    def __init__(self, settings: KafkaSettings, on_trouble: Callable[[str], None]) -> None:
+    def __init__(self, settings: KafkaSettings, state_log: StateLog) -> None:
         self._settings = settings
-        self._on_trouble = on_trouble
+        self._state_log = state_log
         self._producer = self._make()
         self._careful: Producer | None = None
         self.broken = False
@@ -101,9 +99,13 @@ class KafkaSender:
         self._check(error)
         code = error.code()
         if code in _UNREACHABLE:
-            self._on_trouble(f"Kafka at {self._settings.bootstrap_servers} can't be reached")
+            self._report("can't be reached")
         elif code in _LOUD:
-            self._on_trouble(f"Kafka at {self._settings.bootstrap_servers} refuses the connection: {error.str()}")
+            self._report(f"refuses the connection: {error.str()}")
+
+    def _report(self, fault: str) -> None:
+        text = f"Kafka at {self._settings.bootstrap_servers} {fault}; events wait in the outboxes."
+        self._state_log.say("kafka", text)
 
 
 _REASONS = {

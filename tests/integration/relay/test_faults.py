@@ -28,7 +28,7 @@ from confluent_kafka.admin import (
 from stumble.local.kafka import LocalKafka
 from stumble.local.ports import free_port
 from stumble.outbox.folders import outbox_folders
-from stumble.relay import Relay
+from stumble.relay import build_relay
 from stumble.relay.rejected import read_rejected
 from stumble.settings.base import load
 from tests.integration.relay.helpers import (
@@ -256,7 +256,7 @@ def test_producer_that_cannot_go_on_is_replaced(tmp_path: Path, kafka: str, pref
     outbox = tmp_path / "outbox"
     sender = emitter(outbox)
     assert all(sender.emit(event(n)) for n in range(4000))
-    relay = Relay(load(outbox_dir=outbox, kafka={"bootstrap_servers": kafka, "topic_prefix": prefix}))
+    relay = build_relay(load(outbox_dir=outbox, kafka={"bootstrap_servers": kafka, "topic_prefix": prefix}))
     for _ in range(3):
         relay.run_once()
     relay._sender.broken = True
@@ -287,7 +287,7 @@ from stumble.relay.outbox_tails import OutboxTails
 from stumble.runtime.state_log import StateLog
 os.setgroups([]); os.setgid(65534); os.setuid(65534)  # after the imports: they may lie where nobody can read
 state_log = StateLog(logging.getLogger())
-tails = OutboxTails(Path({str(outbox)!r}), {{}}, state_log, print, print)
+tails = OutboxTails(Path({str(outbox)!r}), {{}}, state_log, None)
 assert tails.current(0.0) == []
 assert "let its user in" in state_log.get({str(outbox / "uid-0")!r})
 """

@@ -5,15 +5,17 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from stumble.relay import Relay
+from stumble.relay import build_relay
 from stumble.settings.base import Settings
 
 
 def test_a_loop_that_no_longer_goes_round_is_no_life(tmp_path: Path) -> None:
-    relay = Relay(Settings(outbox_dir=tmp_path, kafka={"bootstrap_servers": "127.0.0.1:9"}))  # type: ignore[arg-type]
+    relay = build_relay(Settings(outbox_dir=tmp_path, kafka={"bootstrap_servers": "127.0.0.1:9"}))  # type: ignore[arg-type]
     relay.run_once()
     assert relay.live()[0]
     relay._turned_at = time.monotonic() - 600
     assert not relay.live()[0]
     relay.run_once()
     assert relay.live()[0]
+    relay.stop()
+    relay.run()  # closes its files
