@@ -11,7 +11,7 @@ RUN_OPTIONS = $(if $(INSTANCES),--instances $(INSTANCES)) $(if $(RATE),--rate $(
 	$(if $(FAILURES),--failures $(FAILURES)) $(if $(SEED),--seed $(SEED))
 
 .DEFAULT_GOAL := help
-.PHONY: help docs run clean-state test newcomer chaos lint format bench nova nova-matrix nova-restart nova-functional wheel lock
+.PHONY: help docs run clean-state test test-unit check newcomer chaos lint format bench nova nova-matrix nova-restart nova-functional wheel lock
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 17
@@ -24,6 +24,12 @@ clean-state:  ## Forget everything that `make run` recorded
 
 test:  ## All tests, with real Kafka, PostgreSQL and Nova (ARGS= for pytest)
 	@$(BOOTSTRAP) dev && exec $(VENV_BIN)/pytest -n $(WORKERS) --dist loadgroup $(ARGS)
+
+test-unit:  ## Tests without servers and network, in seconds
+	@$(BOOTSTRAP) dev && exec $(VENV_BIN)/pytest -n $(WORKERS) tests/unit tests/contract -m "not slow" $(ARGS)
+
+check:  ## ruff, mypy and the unit tests: before a commit
+	@$(MAKE) --no-print-directory lint && $(MAKE) --no-print-directory test-unit
 
 newcomer:  ## `make run` in new clones, in every kind of place where one may clone (ARGS="--only ROW")
 	@$(NEED_PYTHON); exec $(PYTHON) -m tests.newcomer $(ARGS)
