@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.api.conftest import api, migrated, served, store
+from tests.support.api_fixtures import api, migrated, served, store
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

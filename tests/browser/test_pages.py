@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from stumble.outcome.facts import EventOrigin, Fact
-from tests.integration.api.rows import START, Store, micros
+from tests.support.rows import START, Store, micros
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

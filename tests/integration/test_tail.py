@@ -18,7 +18,7 @@ from confluent_kafka import Producer
 from stumble.wire.codec import encode, frame_confluent, frame_single_object
 from stumble.wire.headers import record_headers
 from stumble.wire.schemas import ACTION_FAILED, ACTION_OUTCOME, EVENT, PRODUCER_STATUS, Schema
-from tests.integration.api.command import Ended, stumble
+from tests.support.command import Ended, stumble
 
 NOON = 1_769_860_800_000_000
 SERVER = "5f0e3c1a-6d3e-4a53-9c67-1f6f1f1b7b11"

@@ -5,7 +5,7 @@ import uuid
 
 from tests.integration.alerts.conftest import failure, lay, published
 from tests.integration.alerts.test_alertmanager import now_us
-from tests.integration.api.command import stumble
+from tests.support.command import stumble
 
 RULES = """
 [[rule]]

@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import psycopg
 
-from tests.integration.api.rows import START, Store
 from tests.support.asking import get
+from tests.support.rows import START, Store
 
 
 def test_a_failed_request_with_attempts_on_two_hosts(store: Store, api: str) -> None:
@@ -189,7 +189,7 @@ def test_ready_and_healthy(store: Store, api: str) -> None:
 
 
 def test_an_unmigrated_database_is_named(database_url: str) -> None:
-    from tests.integration.api.conftest import running_api
+    from tests.support.api_fixtures import running_api
 
     with running_api(database_url) as api:
         for path in ("/v1/failures", "/readyz"):

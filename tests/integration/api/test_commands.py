@@ -9,9 +9,9 @@ import sys
 import uuid
 from datetime import timedelta
 
-from tests.integration.api import command
-from tests.integration.api.command import Ended
-from tests.integration.api.rows import START, Store, micros
+from tests.support import command
+from tests.support.command import Ended
+from tests.support.rows import START, Store, micros
 from tests.support.services import ROOT, cli_environment
 
 

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from schemathesis.checks import CHECKS, load_all_checks
 from schemathesis.generation import GenerationMode
 
-from tests.integration.api.rows import Store
 from tests.support.asking import get
+from tests.support.rows import Store
 
 load_all_checks()
 #: A string that fits a pattern may still be no time (the 31st of February) and no cursor.

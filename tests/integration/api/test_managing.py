@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.integration.api import command
-from tests.integration.api.command import Ended
-from tests.integration.api.rows import Store
+from tests.support import command
 from tests.support.asking import get
+from tests.support.command import Ended
+from tests.support.rows import Store
 
 NOW = datetime.now(UTC)
 

@@ -8,10 +8,10 @@ import httpx
 
 from stumble.local.postgres import LocalPostgres
 from stumble.store.migrate import migrate
-from tests.integration.api.conftest import running_api
-from tests.integration.api.rows import Store
 from tests.integration.api.test_stream import Listener
+from tests.support.api_fixtures import running_api
 from tests.support.asking import get
+from tests.support.rows import Store
 
 
 def test_the_database_goes_and_comes_back(own_postgres: LocalPostgres) -> None:

@@ -10,8 +10,8 @@ import httpx
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.integration.api.rows import START, Store
 from tests.support.asking import PATIENCE
+from tests.support.rows import START, Store
 
 # Few distinct times, so that ties are the rule.
 SECONDS = st.lists(st.integers(0, 3), max_size=12)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tests.integration.api.command import stumble
-from tests.integration.api.rows import START, Store
 from tests.support.asking import get
+from tests.support.command import stumble
+from tests.support.rows import START, Store
 
 REASON = "No news since 2026-01-31 12:00:03 UTC, longer than the 20 minutes for which stop may be silent."
 EVIDENCE = "no news from cmp-7 since 2026-01-31 11:50:00 UTC"

@@ -11,9 +11,9 @@ import httpx
 
 from stumble.cli.ask import ApiClient, SseEvent
 from stumble.store.connect import connect
-from tests.integration.api.rows import Store
 from tests.integration.api.test_wait import until_held_back
 from tests.support.asking import get
+from tests.support.rows import Store
 
 
 class Listener(threading.Thread):
@@ -156,7 +156,7 @@ def test_a_waiting_request_gives_up_in_time_and_finds_what_nobody_published(stor
 
 
 def test_open_streams_and_waiting_requests_do_not_hold_up_the_end(store: Store, unused_port: Any) -> None:
-    from tests.integration.api.conftest import running_api
+    from tests.support.api_fixtures import running_api
 
     request = store.request(outcome="IN_PROGRESS")
     with ThreadPoolExecutor() as threads:

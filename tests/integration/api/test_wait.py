@@ -14,8 +14,8 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from tests.integration.api.conftest import running_api
-from tests.integration.api.rows import Store
+from tests.support.api_fixtures import running_api
+from tests.support.rows import Store
 from tests.support.services import ROOT, cli_environment
 
 QUICK = ("--settle", "0.2s", "--appear", "2s")

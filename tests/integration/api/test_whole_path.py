@@ -10,9 +10,9 @@ import httpx
 import pytest
 
 from stumble.cli.ask import ApiClient
-from tests.integration.api.command import stumble
-from tests.integration.api.conftest import running_api
+from tests.support.api_fixtures import running_api
 from tests.support.asking import PATIENCE
+from tests.support.command import stumble
 from tests.support.comparing import assert_store_tells_truth, truths
 from tests.support.whole_path import WholePath
 

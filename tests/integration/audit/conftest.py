@@ -16,7 +16,7 @@ import pytest
 from stumble.store.connect import connect
 from stumble.store.migrate import migrate
 from stumble.testing.events import event
-from tests.integration.api.command import Ended, stumble
+from tests.support.command import Ended, stumble
 from tests.support.projection import World, stream
 from tests.support.services import ROOT, cli_environment
 

@@ -9,8 +9,8 @@ import uuid
 import pytest
 
 from stumble.store.connect import connect
-from tests.integration.api.conftest import running_api
 from tests.integration.audit.conftest import HALF, Store
+from tests.support.api_fixtures import running_api
 from tests.support.asking import get
 from tests.support.projection import differences
 

@@ -1,5 +1,5 @@
 """The projector's world: Kafka, a store, processes."""
 
-from tests.integration.projector.conftest import migrated, store_url, world
+from tests.support.projector_fixtures import migrated, store_url, world
 
 __all__ = ["migrated", "store_url", "world"]

@@ -14,8 +14,8 @@ from stumble.deadletters.reader import DeadLetterTopic
 from stumble.deadletters.status import RedriveCounts
 from stumble.store.connect import connect
 from stumble.testing.events import event, framed
-from tests.integration.api.conftest import running_api
 from tests.integration.deadletters.test_redrive import listed, put, records, told
+from tests.support.api_fixtures import running_api
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 import pytest
-from confluent_kafka import Consumer, TopicPartition
 
 from stumble.deadletters.producer import FIRST_SEEN, REPLAYS, DeadLetterProducer
 from stumble.ingest.batch import BadRecord
@@ -13,7 +12,8 @@ from stumble.ingest.errors import BadRecordError
 from stumble.store.connect import connect
 from stumble.testing.events import NOW_US, event, framed
 from stumble.testing.in_memory import InMemoryRecord
-from tests.integration.api.command import stumble
+from tests.support.command import stumble
+from tests.support.dead_letters import records, told
 from tests.support.projection import World, eventually, refuse_cursed
 
 pytestmark = pytest.mark.timeout(600)
@@ -36,31 +36,8 @@ def put(world: World, values: list[bytes], stage: str = "store") -> None:
     assert DeadLetterProducer(world.settings, "test").send(bad) == {}
 
 
-def told(world: World, *words: str, status: int = 0) -> str:
-    done = stumble("dlq", *words, **world.environment())
-    assert done.returncode == status, done.stderr + done.stdout
-    return done.stdout
-
-
 def listed(world: World, *words: str) -> list[dict]:
     return json.loads(told(world, "ls", "--format", "json", "--limit", "5000", *words))["items"]
-
-
-def records(world: World, topic: str) -> list:
-    """Everything that lies in a topic."""
-    consumer = Consumer({"bootstrap.servers": world.kafka, "group.id": "look", "enable.partition.eof": True})
-    partitions = consumer.list_topics(topic, timeout=60).topics[topic].partitions
-    consumer.assign([TopicPartition(topic, partition, 0) for partition in partitions])
-    found, ended = [], 0
-    while ended < len(partitions):
-        message = consumer.poll(60)
-        assert message is not None
-        if message.error() is None:
-            found.append(message)
-        else:
-            ended += 1
-    consumer.close()
-    return found
 
 
 def test_what_the_store_refused_is_taken_in_later_byte_for_byte(world):

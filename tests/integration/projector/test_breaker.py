@@ -9,9 +9,9 @@ import pytest
 from stumble.local.ports import free_port
 from stumble.store.connect import connect
 from stumble.testing.events import event, framed
-from tests.integration.api.command import stumble
-from tests.integration.deadletters.test_redrive import records, told
 from tests.support.asking import get
+from tests.support.command import stumble
+from tests.support.dead_letters import records, told
 from tests.support.projection import eventually, refuse_cursed
 
 pytestmark = pytest.mark.timeout(600)

@@ -16,7 +16,7 @@ from stumble.metrics.store import store_metrics
 from stumble.outcome.rules import RULES
 from stumble.store.unknown_exceptions import unknown_exceptions
 from stumble.testing.events import event, failure
-from tests.integration.api.command import stumble
+from tests.support.command import stumble
 from tests.support.projection import eventually, stream
 
 

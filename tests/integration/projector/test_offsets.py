@@ -12,7 +12,7 @@ from confluent_kafka.admin import AdminClient, NewPartitions
 
 from stumble.store.connect import connect
 from stumble.testing.events import event
-from tests.integration.api.command import stumble
+from tests.support.command import stumble
 from tests.support.projection import World, eventually, stream
 
 pytestmark = pytest.mark.timeout(600)

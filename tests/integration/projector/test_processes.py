@@ -18,7 +18,7 @@ from stumble.store.migrate import migrate
 from stumble.testing.events import event, failure, framed
 from stumble.wire.codec import Decoder
 from stumble.wire.schemas import ACTION_FAILED, ACTION_OUTCOME, EVENT
-from tests.integration.api.command import stumble
+from tests.support.command import stumble
 from tests.support.projection import World, differences, eventually, refuse_cursed, stream
 
 pytestmark = pytest.mark.timeout(600)
