@@ -65,6 +65,21 @@ def test_public_classes_have_names_of_their_own() -> None:
     assert list(import_graph.class_name_findings(TREE)) == []
 
 
+def test_tests_import_helpers_of_their_own_folder_and_of_support_only() -> None:
+    paths = sorted((ROOT / "tests").rglob("*.py"))
+    assert len(paths) > 100
+    for path in paths:
+        folders = [".".join(parent.parts) for parent in path.relative_to(ROOT).parents]
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tests."):
+                name = node.module or ""
+                allowed = name.startswith("tests.support") or any(
+                    name == folder or name.rpartition(".")[0] == folder for folder in folders
+                )
+                own = name.startswith(f"{folders[0]}.")
+                assert allowed or own, f"{path.relative_to(ROOT)}:{node.lineno} imports {name}"
+
+
 def test_command_prints_the_graph() -> None:
     command = [sys.executable, ROOT / "scripts" / "import_graph.py"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
