@@ -76,7 +76,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         group = item.get_closest_marker("xdist_group")
         if group and not item.nodeid.endswith(f"@{group.args[0]}") and hasattr(item, "_id"):
-            item._id = type(item._id).parse(f"{item.nodeid}@{group.args[0]}")
+            item._id = type(item._id).parse(f"{item.nodeid}@{group.args[0]}")  # noqa: SLF001
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -86,7 +86,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """
     config = session.config
     factory = getattr(config, "_tmp_path_factory", None)
-    if factory is not None and not hasattr(config, "workerinput") and factory._basetemp is not None:
+    if factory is not None and not hasattr(config, "workerinput") and factory._basetemp is not None:  # noqa: SLF001
         services.stop_all(factory.getbasetemp() / "services")
     while _PORTS:
         _PORTS.pop().close()

@@ -34,7 +34,7 @@ def records(path: str) -> list[OutboxRecord]:
 
 def waiting(outbox: Path) -> set[str]:
     """Return the ids of all events whose segments are still there."""
-    return {_id(record) for path in sizes(outbox) for record in records(path)}
+    return {event_id_of(record) for path in sizes(outbox) for record in records(path)}
 
 
 def flip(outbox: Path, before: dict[str, int], rng: Random) -> set[str]:
@@ -53,7 +53,7 @@ def flip(outbox: Path, before: dict[str, int], rng: Random) -> set[str]:
             file.write(bytes([byte ^ (1 << rng.randrange(8))]))
         # A header that claims more or fewer bytes than it has may take its neighbour with it.
         near = [record, *(other for other in unsent if other.offset == record.offset + record.size)]
-        hurt |= {_id(one) for one in near}
+        hurt |= {event_id_of(one) for one in near}
     return hurt
 
 
@@ -65,10 +65,11 @@ def tear(outbox: Path, before: dict[str, int], rng: Random) -> set[str]:
         if size <= begin:
             continue
         cut = rng.randrange(begin, size)
-        gone |= {_id(record) for record in records(path) if record.offset + record.size > cut}
+        gone |= {event_id_of(record) for record in records(path) if record.offset + record.size > cut}
         os.truncate(path, cut)
     return gone
 
 
-def _id(record: OutboxRecord) -> str:
+def event_id_of(record: OutboxRecord) -> str:
+    """Return the id of a record's event, hyphenated."""
     return str(UUID(bytes=record.envelope.event_id))

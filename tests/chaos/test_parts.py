@@ -120,7 +120,7 @@ def test_damage_tells_whom_it_hurt(tmp_path: Path, hurt) -> None:
     ids = [told.event["event_id"] for told in tell(PLAN) if emitter.emit(told.event)]
     (place,) = outbox_folders(str(tmp_path))
     gone = hurt(tmp_path, {}, Random(3))
-    left = [str(damage._id(record)) for record in damage.records(segment_path(place.path, 1))]
+    left = [str(damage.event_id_of(record)) for record in damage.records(segment_path(place.path, 1))]
     assert set(ids) - set(left) <= gone
     assert gone
 

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from stumble.local import supervisor as module
 from stumble.local.errors import LocalError
 from stumble.local.process import start_time
 from stumble.local.supervisor import Role, Supervisor
@@ -26,9 +25,8 @@ def said() -> list[str]:
 
 
 @pytest.fixture
-def watcher(tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(module, "_FIRST_WAIT", 0.1)
-    made = Supervisor(tmp_path, {}, said.append, SHELL)
+def watcher(tmp_path: Path, said: list[str]):
+    made = Supervisor(tmp_path, {}, said.append, SHELL, first_pause=0.1)
     yield made
     made.stop()
 
@@ -65,8 +63,7 @@ def test_a_finite_role_may_finish(watcher: Supervisor, said: list[str], tmp_path
 
 def test_a_killed_role_is_told(watcher: Supervisor, said: list[str]) -> None:
     watcher.start(Role("role", ("exec sleep 600",), 0))
-    pid = watcher._watched[0].process.pid
-    assert pid
+    (pid,) = watcher.pids()
     os.kill(pid, signal.SIGKILL)
     until(watcher, lambda: bool(said))
     assert said[0].startswith("role was killed by signal 9")
@@ -84,17 +81,15 @@ def test_stages_stop_in_order(tmp_path: Path, said: list[str]) -> None:
     assert said == []
 
 
-def test_one_that_will_not_stop_is_killed(tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_STOP", 0.3)
-    watcher = Supervisor(tmp_path, {}, said.append, SHELL)
+def test_one_that_will_not_stop_is_killed(tmp_path: Path, said: list[str]) -> None:
+    watcher = Supervisor(tmp_path, {}, said.append, SHELL, stop_seconds=0.3)
     ready = tmp_path / "ready"
     watcher.start(Role("deaf", (f"trap '' TERM; echo r > {ready}; while :; do sleep 0.05; done",), 0))
     until(watcher, ready.exists)
-    pid = watcher._watched[0].process.pid
+    (pid,) = watcher.pids()
     watcher.stop()
-    assert pid is not None
     assert start_time(pid) is None
-    assert "deaf didn't stop" in said[0]
+    assert "deaf did not stop" in said[0]
 
 
 def test_a_failed_preparation_says_its_reason(watcher: Supervisor) -> None:
@@ -108,7 +103,7 @@ from pathlib import Path
 from stumble.local.supervisor import Role, Supervisor
 supervisor = Supervisor(Path(sys.argv[1]), {}, print, ("/bin/sh", "-c"))
 supervisor.start(Role("role", ("exec sleep 600",), 0))
-print(supervisor._watched[0].process.pid, flush=True)
+print(*supervisor.pids(), flush=True)
 for _ in supervisor.watch():
     pass
 """

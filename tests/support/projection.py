@@ -258,6 +258,11 @@ class World:
         self._producer.produce(self.topic, value=value, key=key, **options)
         self._producer.poll(0)
 
+    def forget_producer(self) -> None:
+        """Let the next record come from a new client, which knows the partitions as they are then."""
+        self.flush()
+        self._producer = None
+
     def flush(self) -> None:
         if self._producer is not None:
             assert self._producer.flush(60) == 0

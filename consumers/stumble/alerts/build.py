@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from stumble.alerts.alerter import Alerter
 from stumble.alerts.delivery import TopicPublisher
 from stumble.alerts.pusher import Pusher
+from stumble.alerts.receivers.webhooks import Webhooks
 from stumble.alerts.sender import WebhookSender
 from stumble.metrics.process import ProcessMetrics
 from stumble.store.connect import require_database_url
@@ -57,5 +58,5 @@ def build_alerter(settings: Settings, own: AlertSettings, stopping: threading.Ev
     require_database_url(url)
     metrics = ProcessMetrics("alerter")
     alerter = Alerter(url, TopicPublisher(settings.kafka), metrics, stopping)
-    others = [Pusher(url, own, metrics, stopping), WebhookSender(url, own, metrics, stopping)]
+    others = [Pusher(url, own, metrics, stopping), WebhookSender(url, Webhooks(own, metrics), metrics, stopping)]
     return AlerterService(alerter, others, metrics, stopping)

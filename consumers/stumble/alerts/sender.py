@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from stumble.alerts.lease import SECONDS
 from stumble.alerts.lease_worker import LeaseWorker
-from stumble.alerts.receivers.webhooks import Webhooks
 from stumble.metrics import definitions as d
 from stumble.runtime.timers import Timers
 from stumble.store.queries import query
@@ -15,11 +14,12 @@ from stumble.store.queries import query
 if TYPE_CHECKING:
     from psycopg import Connection
 
-    from stumble.alerts.settings import AlertSettings
+    from stumble.alerts.receivers.webhooks import Webhooks
     from stumble.metrics.process import ProcessMetrics
 
 _IDLE = 0.05
-_LOOK_EVERY = 5.0
+#: Seconds between two counts of the messages that wait.
+COUNT_SECONDS = 5.0
 
 
 class WebhookSender(LeaseWorker):
@@ -28,31 +28,33 @@ class WebhookSender(LeaseWorker):
     def __init__(
         self,
         url: str,
-        settings: AlertSettings,
+        webhooks: Webhooks,
         metrics: ProcessMetrics,
         stopping: threading.Event,
         lease_seconds: float = SECONDS,
+        count_seconds: float = COUNT_SECONDS,
     ) -> None:
         super().__init__("webhooks", url, stopping, lease_seconds)
         self._metrics = metrics
-        self._webhooks = Webhooks(settings, metrics=self._metrics)
+        self._webhooks = webhooks
+        self._count_seconds = count_seconds
         self._timers = Timers()
 
     def begin(self, connection: Connection[Any]) -> None:
-        """Nothing: what is due lies in the store."""
+        """Do nothing: the store holds what is due."""
 
     def work(self, connection: Connection[Any]) -> float:
         """Send what is due."""
-        if self._timers.due("look", _LOOK_EVERY):
+        if self._timers.due("count", self._count_seconds):
             waiting, oldest = connection.execute(query("count_waiting_deliveries")).fetchone() or (0, 0.0)
-            self._say(waiting, oldest)
+            self._report_queue(waiting, oldest)
         return 0.0 if self._webhooks.send(connection) else _IDLE
 
     def stand_by(self) -> None:
-        """Say nothing of a queue that another one works on."""
-        self._say(0, 0.0)
+        """Report no queue: another alerter works on it."""
+        self._report_queue(0, 0.0)
 
-    def _say(self, waiting: int, oldest: float) -> None:
+    def _report_queue(self, waiting: int, oldest: float) -> None:
         self._metrics.gauge(d.WEBHOOK_BACKLOG).set(waiting)
         self._metrics.gauge(d.WEBHOOK_LAG).set(oldest)
 

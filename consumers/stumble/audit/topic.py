@@ -24,9 +24,8 @@ if TYPE_CHECKING:
 
 #: Records taken from the client at once.
 _AT_ONCE = 1000
-#: Nothing came for so long: the brokers are away.
-_PATIENCE = 60.0
-_REGISTRY_PAUSE = 2.0
+#: Seconds without an answer of the brokers, or of the registry, after which a read fails.
+TIMEOUT_SECONDS = 60.0
 
 
 def records(
@@ -50,7 +49,7 @@ def records(
             messages = consumer.consume(_AT_ONCE, 0.5)
             if messages:
                 received_at = time.monotonic()
-            elif time.monotonic() - received_at > _PATIENCE:
+            elif time.monotonic() - received_at > TIMEOUT_SECONDS:
                 raise StumbleError(f"Kafka at {kafka.bootstrap_servers} does not answer: try again when it does.")
             result = [message for message in messages if _inside(message, left, span.topic)]
             done += len(result)
@@ -88,7 +87,7 @@ def _inside(message: Message, left: dict[int, int], topic: str) -> bool:
 
 def _raise_if_final(error: KafkaError, topic: str, partition: int | None) -> None:
     code = error.code()
-    if code in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):  # noqa: SLF001
+    if code in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
         raise StumbleError(
             f"Kafka's retention has taken away records of partition {partition} of {topic} while it was read: "
             "run the command again, it begins at what is left."
@@ -100,7 +99,10 @@ def _raise_if_final(error: KafkaError, topic: str, partition: int | None) -> Non
 class DecodingJob:
     """Turns records into readings."""
 
-    def __init__(self, kafka: KafkaSettings) -> None:
+    def __init__(
+        self, kafka: KafkaSettings, *, registry_timeout: float = TIMEOUT_SECONDS, registry_pause: float = 2.0
+    ) -> None:
+        self._registry_timeout, self._registry_pause = registry_timeout, registry_pause
         resolve = None
         if kafka.schema_registry_url:
             from stumble.settings.registry import Registry  # noqa: PLC0415  # 10 MB in every process
@@ -111,7 +113,7 @@ class DecodingJob:
     def readings(self, messages: list[Message]) -> tuple[list[DecodedEvent], list[BadRecord]]:
         """Return what the store needs of each record, and what the projector has to dead-letter.
 
-        Raises `RegistryUnavailable` when the registry stays away for as long as the brokers may.
+        Raises `RegistryUnavailable` when the registry has not answered for `registry_timeout` seconds.
         """
         result, bad = [], []
         for message in messages:
@@ -128,6 +130,6 @@ class DecodingJob:
             try:
                 return self._decoder.decode_event(message, message.value() or b"", partition, offset)
             except RegistryUnavailable:
-                if time.monotonic() - begun > _PATIENCE:
+                if time.monotonic() - begun > self._registry_timeout:
                     raise
-                time.sleep(_REGISTRY_PAUSE)
+                time.sleep(self._registry_pause)

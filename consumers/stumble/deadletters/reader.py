@@ -117,9 +117,9 @@ class DeadLetterTopic:
 
     def _ends(self, message: Message, partition: int) -> bool:
         error = message.error()
-        if error is None or error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
+        if error is None or error.code() == KafkaError._PARTITION_EOF:
             return True
-        if error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001
+        if error.code() == KafkaError._AUTO_OFFSET_RESET:
             # Retention overtook us: what comes next is gone, what is left can still be read.
             low, _ = self._consumer.get_watermark_offsets(TopicPartition(self.name, partition), timeout=self._seconds)
             self._consumer.assign([TopicPartition(self.name, partition, low)])

@@ -27,7 +27,7 @@ DAY_MS = 86_400_000
 DAYS_AHEAD = 2
 #: How long making or dropping waits for readers, milliseconds: writers wait behind it.
 PATIENCE_MS = 300
-#: How long a projector goes without a partition that could not be made.
+#: Seconds until a partition that could not be created is tried again.
 RETRY_SECONDS = 60.0
 _CREATE = "create table {table} (like stumble_derived.events including all)"
 _TAKE_OVER = """
@@ -79,6 +79,7 @@ class EventPartitions:
     """Knows which days have a partition, and makes those that lack one."""
 
     retention_days: int
+    retry_seconds: float = RETRY_SECONDS
     _known: set[int] = field(default_factory=set)
     _not_before: float = 0.0
 
@@ -95,10 +96,10 @@ class EventPartitions:
             self._known |= _existing(connection)
             try:
                 for day in sorted(missing - self._known):
-                    _make(connection, day)
+                    create_partition(connection, day)
                     self._known.add(day)
             except LockNotAvailable:
-                self._not_before = time.monotonic() + RETRY_SECONDS
+                self._not_before = time.monotonic() + self.retry_seconds
 
     def make_ahead(self, connection: Connection[Any]) -> None:
         """Make the partitions of today and the days to come."""
@@ -140,7 +141,11 @@ def _drop(connection: Connection[Any], name: str) -> bool:
     return True
 
 
-def _make(connection: Connection[Any], day: int) -> None:
+def create_partition(connection: Connection[Any], day: int) -> None:
+    """Create the partition of a day and move its rows there from the default one, unless it exists.
+
+    Raises psycopg's `LockNotAvailable` while somebody reads all events.
+    """
     names = {
         "table": sql.Identifier("stumble_derived", partition_name(day)),
         "low": sql.Literal(first_id(day)),

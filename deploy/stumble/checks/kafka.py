@@ -73,8 +73,8 @@ class WatchedClient:
         return self._refused
 
     def _meet(self, error: KafkaError) -> None:
-        self._refused |= error.code() in (KafkaError._SSL, KafkaError._AUTHENTICATION)  # noqa: SLF001
-        if error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - librdkafka's own name for it
+        self._refused |= error.code() in (KafkaError._SSL, KafkaError._AUTHENTICATION)
+        if error.code() != KafkaError._ALL_BROKERS_DOWN:
             self._met.append(error.str())
 
 

@@ -13,7 +13,7 @@ from stumble.checks.model import CheckContext, CheckResult, fine, skipped, warni
 from stumble.kafka.consumer import consumer_config
 from stumble.projector.settings import ProjectorSettings
 
-__all__ = ["check_takeover"]
+__all__ = ["check_consumer_protocol", "check_takeover"]
 
 _MOST_SECONDS = 10.0
 #: What Kafka does where a broker's settings aren't shown (4.x).
@@ -30,7 +30,7 @@ def check_takeover(scope: CheckContext) -> Iterator[CheckResult]:
         broker = settings_of_broker(watched)
     except Unanswered as error:
         yield skipped("broker", f"its settings are not shown: {error}; Kafka's defaults are taken", "check as operator")
-    yield _new(broker) if config.get("group.protocol") == "consumer" else _classic(config, broker)
+    yield check_consumer_protocol(broker) if config.get("group.protocol") == "consumer" else _classic(config, broker)
     yield from _members(watched, group, kafka.topic_partitions)
     yield fine("alerters", f"a dead one's place is taken after {LEASE_SECONDS:.0f} s (lease in the database)")
 
@@ -46,7 +46,8 @@ def _classic(config: dict[str, Any], broker: dict[str, str]) -> CheckResult:
     return _judged(session / 1000, says, "lower session.timeout.ms in STUMBLE_KAFKA__CONSUMER_OPTIONS")
 
 
-def _new(broker: dict[str, str]) -> CheckResult:
+def check_consumer_protocol(broker: dict[str, str]) -> CheckResult:
+    """Judge a broker's settings for ``group.protocol=consumer`` (KIP-848): whether it is on, and the time-out."""
     protocols = broker.get("group.coordinator.rebalance.protocols", "classic,consumer").replace(" ", "").split(",")
     if "consumer" not in protocols:
         todo = 'take "group.protocol" out of STUMBLE_KAFKA__CONSUMER_OPTIONS, or upgrade the brokers'

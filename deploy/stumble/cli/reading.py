@@ -95,9 +95,9 @@ class Reader:
                 error = message.error()
                 if error is None:
                     yield self._decoded(message)
-                elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
+                elif error.code() == KafkaError._PARTITION_EOF:
                     open_.discard(message.partition())
-                elif error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001
+                elif error.code() == KafkaError._AUTO_OFFSET_RESET:
                     raise StumbleError(
                         f"Partition {message.partition()} of {self._topic} no longer holds what was to be read next: "
                         "start again from the beginning or from a later time.",

@@ -15,12 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stumble.local.errors import LocalError
-from stumble.local.maven import MavenSource, maven_source
+from stumble.local.maven import MavenSource, local_repository, maven_source
 
 __all__ = ["DownloadProgress", "Jar", "ensure_jars", "locked_jars"]
 
 KAFKA = Path(__file__).with_name("kafka.lock")
-_LOCAL_REPOSITORY = Path.home() / ".m2" / "repository"
 _TIMEOUT = 60  # seconds without a byte
 _ATTEMPTS = 3
 _BLOCK = 1 << 16  # bytes between two reports of progress
@@ -150,7 +149,7 @@ def _fetch(jar: Jar, folder: Path, source: MavenSource, fetched: _FetchedBytes) 
 
 def _from_local_repository(jar: Jar) -> bytes | None:
     try:
-        data = (_LOCAL_REPOSITORY / jar.path).read_bytes()
+        data = (local_repository() / jar.path).read_bytes()
     except OSError:
         return None
     return data if hashlib.sha256(data).hexdigest() == jar.sha256 else None

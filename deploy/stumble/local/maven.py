@@ -9,9 +9,7 @@ import xml.etree.ElementTree as ET  # the user's own settings file
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["MavenSource", "maven_source"]
-
-_SETTINGS = Path.home() / ".m2" / "settings.xml"
+__all__ = ["MavenSource", "local_repository", "maven_central", "maven_source"]
 
 
 @dataclass(frozen=True)
@@ -30,25 +28,31 @@ class MavenSource:
         return opener
 
 
-def maven_source(settings: Path = _SETTINGS) -> MavenSource:
+def local_repository() -> Path:
+    """Return the folder of the artifacts that Maven has fetched for this user."""
+    return Path.home() / ".m2" / "repository"
+
+
+def maven_source() -> MavenSource:
     """Return the repository to fetch from.
 
-    ``STUMBLE_MAVEN_REPOSITORY`` wins; then the mirror of Maven Central in the user's ``settings.xml`` with
+    ``STUMBLE_MAVEN_REPOSITORY`` wins; then the mirror of Maven Central in the user's ``~/.m2/settings.xml`` with
     its `server` credentials and the active proxy there; then Maven Central.
     """
     url = os.environ.get("STUMBLE_MAVEN_REPOSITORY", "")
-    root = _parse(settings)
+    root = _parse(Path.home() / ".m2" / "settings.xml")
     proxies = _proxies(root) if root is not None else {}
     if url or root is None:
-        return MavenSource((url or _central()).rstrip("/"), proxies=proxies)
+        return MavenSource((url or maven_central()).rstrip("/"), proxies=proxies)
     mirror = next((item for item in root.iter("mirror") if _mirrors_central(item.findtext("mirrorOf", ""))), None)
     if mirror is None:
-        return MavenSource(_central(), proxies=proxies)
+        return MavenSource(maven_central(), proxies=proxies)
     headers = _credentials(root, mirror.findtext("id", ""))
     return MavenSource(mirror.findtext("url", "").strip().rstrip("/"), headers, proxies)
 
 
-def _central() -> str:
+def maven_central() -> str:
+    """Return the address of Maven Central."""
     from jgo.constants import MAVEN_CENTRAL_URL  # noqa: PLC0415  # slow to import and needed once
 
     return str(MAVEN_CENTRAL_URL).rstrip("/")

@@ -14,9 +14,11 @@ from stumble.local.process import ChildProcess, last_words
 
 __all__ = ["Role", "Supervisor"]
 
-_FIRST_WAIT, _LONGEST_WAIT = 1.0, 30.0  # seconds before a role is started again
+#: Seconds before a role is started again, the first time and at most.
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
+#: Seconds that a role has to stop by itself.
+STOP_SECONDS = 10.0
 _STEADY = 60.0  # a role that ran this long starts over with the first wait
-_STOP = 10.0  # seconds that a role has to stop by itself
 _LOOK = 0.2  # seconds between two looks at the roles
 
 
@@ -53,7 +55,7 @@ class _Watched:
 class Supervisor:
     """Starts roles with the environment `env` and tells `say` in one line of whatever ends by itself.
 
-    `command` is what a role's arguments are put behind.
+    `command` is what a role's arguments are put behind; `first_pause` and `stop_seconds` are seconds.
     """
 
     def __init__(
@@ -62,7 +64,11 @@ class Supervisor:
         env: Mapping[str, str],
         say: Callable[[str], None],
         command: Sequence[str] = (sys.executable, "-m", "stumble.cli"),
+        *,
+        first_pause: float = FIRST_PAUSE,
+        stop_seconds: float = STOP_SECONDS,
     ) -> None:
+        self._first_pause, self._stop_seconds = first_pause, stop_seconds
         self._command = command
         self._state = state
         self._env = dict(env)
@@ -100,6 +106,10 @@ class Supervisor:
             if time.monotonic() > deadline:
                 raise LocalError(f"{what} wasn't ready in {timeout:.0f} s; see the logs in {self._state / 'logs'}")
 
+    def pids(self) -> list[int]:
+        """Return the process ids of the roles that run, in the order of their start."""
+        return [watched.process.pid for watched in self._watched if watched.process.pid is not None]
+
     def stop(self) -> None:
         """Stop all roles, stage by stage; within a stage at once. Leaves none running."""
         for stage in sorted({watched.role.stage for watched in self._watched}):
@@ -107,8 +117,9 @@ class Supervisor:
             for process in together:
                 process.ask_to_stop()
             for process in together:
-                if not process.stop(timeout=_STOP):
-                    self._say(f"{process.name} didn't stop in {_STOP:.0f} s and was killed; it takes up where it was")
+                if not process.stop(timeout=self._stop_seconds):
+                    late = f"{process.name} did not stop within {self._stop_seconds:.0f} s and was killed"
+                    self._say(f"{late}; it continues where it was")
         self._watched.clear()
 
     def _launch(self, watched: _Watched) -> None:
@@ -134,7 +145,7 @@ class Supervisor:
 
     def _plan_restart(self, watched: _Watched, status: int, now: float) -> None:
         watched.restarts = 0 if now - watched.started > _STEADY else watched.restarts + 1
-        wait = min(_FIRST_WAIT * 2 ** max(watched.restarts - 1, 0), _LONGEST_WAIT)
+        wait = min(self._first_pause * 2 ** max(watched.restarts - 1, 0), LONGEST_PAUSE)
         watched.again_at = now + wait
         how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
         terminal, log = watched.role.terminal, watched.process.log  # who writes to the terminal has said why there

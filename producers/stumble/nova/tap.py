@@ -183,7 +183,7 @@ def _raw(thing: Any) -> Any:
 
 def _around_classmethod(original: Any, observer: Observer, names: list[str]) -> Callable[..., Any]:
     def wrapper(cls: type, *args: Any, **kwargs: Any) -> Any:
-        after = _before(observer, sys._getframe(1), names, args, kwargs)  # noqa: SLF001
+        after = _before(observer, sys._getframe(1), names, args, kwargs)
         result = original.__get__(None, cls)(*args, **kwargs)
         _after(after)
         return result
@@ -193,7 +193,7 @@ def _around_classmethod(original: Any, observer: Observer, names: list[str]) -> 
 
 def _around_function(original: Callable[..., Any], observer: Observer, names: list[str]) -> Callable[..., Any]:
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        after = _before(observer, sys._getframe(1), names, args, kwargs)  # noqa: SLF001
+        after = _before(observer, sys._getframe(1), names, args, kwargs)
         result = original(*args, **kwargs)
         _after(after)
         return result
@@ -203,7 +203,7 @@ def _around_function(original: Callable[..., Any], observer: Observer, names: li
 
 def _around_to_the_end(original: Callable[..., Any], observer: Observer, names: list[str]) -> Callable[..., Any]:
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        after = _before(observer, sys._getframe(1), names, args, kwargs)  # noqa: SLF001
+        after = _before(observer, sys._getframe(1), names, args, kwargs)
         try:
             result = original(*args, **kwargs)
         except BaseException as error:

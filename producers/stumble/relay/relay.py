@@ -27,13 +27,13 @@ _SHOW_S = 2.0
 _BUSY_POLL_S, _IDLE_POLL_S = 0.005, 0.02
 _STOP_S = 5.0
 _PATIENCE_S = 10.0
-#: No turn takes so long, unless a file system or the client library hangs.
-_STUCK_S = 120.0
+#: Seconds: no loop takes so long, unless a file system or the client library hangs.
+_HUNG_S = 120.0
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 
 
 class Relay:
-    """Delivers the outboxes of one directory until it is told to stop."""
+    """Delivers the outboxes of one directory until ``stop`` is called; ``last_loop_at`` is in monotonic seconds."""
 
     def __init__(
         self,
@@ -51,9 +51,9 @@ class Relay:
     ) -> None:
         self._lock = lock
         self._cursors = cursors
-        self._tails = tails
+        self.tails = tails
         self._delivery = delivery
-        self._sender = sender
+        self.sender = sender
         self._announcer = announcer
         self._metrics = metrics
         self.registry = registry
@@ -61,7 +61,7 @@ class Relay:
         self._bootstrap_servers = bootstrap_servers
         self._seen_sent, self._answered_at = 0, 0.0
         self._stopping = False
-        self._turned_at = time.monotonic()
+        self.last_loop_at = time.monotonic()
         self._save_at = self._show_at = self._busy_until = 0.0
 
     def stop(self) -> None:
@@ -76,8 +76,8 @@ class Relay:
 
     def live(self) -> tuple[bool, str]:
         """Return whether the loop runs; a broker or a disk that does not answer doesn't stop it."""
-        age = time.monotonic() - self._turned_at
-        return age < _STUCK_S, f"last loop {age:.0f} s ago"
+        age = time.monotonic() - self.last_loop_at
+        return age < _HUNG_S, f"last loop {age:.0f} s ago"
 
     def ready(self) -> tuple[bool, str]:
         """Tell whether Kafka takes what it is sent."""
@@ -86,17 +86,17 @@ class Relay:
 
     def run_once(self) -> None:
         """Go round once: discover, read, send, settle, save."""
-        now = self._turned_at = time.monotonic()
-        tails = self._tails.current(now)
+        now = self.last_loop_at = time.monotonic()
+        tails = self.tails.current(now)
         read = sum([self._delivery.send_next_chunk(tail, now) for tail in tails])
         if read:
             self._busy_until = now + 1.0
-        served = self._sender.poll(0 if read else _BUSY_POLL_S if now < self._busy_until else _IDLE_POLL_S)
+        served = self.sender.poll(0 if read else _BUSY_POLL_S if now < self._busy_until else _IDLE_POLL_S)
         if served or read:
             self._delivery.settle(now)
-        if self._sender.broken:
+        if self.sender.broken:
             self._renew(now)
-        if now >= self._save_at and (self._delivery.moved or self._tails.removable(now)):
+        if now >= self._save_at and (self._delivery.moved or self.tails.removable(now)):
             self._save(now)
         if now >= self._show_at:
             self._show_at = now + _SHOW_S
@@ -109,15 +109,15 @@ class Relay:
         LOG.warning(
             "The Kafka producer failed for good; a new one is started and sends again what was not acknowledged."
         )
-        self._sender.renew()
-        for tail in self._tails.all():
+        self.sender.renew()
+        for tail in self.tails.all():
             tail.rewind(now)
 
     def _save(self, now: float) -> None:
         """Sync the cursors, then take away what lies behind them."""
         self._save_at = now + _SAVE_S
         try:
-            self._cursors.save(self._tails.progress())
+            self._cursors.save(self.tails.progress())
             self._state_log.over("cursors", "The relay saves its cursors again.")
         except OSError as error:
             self._state_log.say("cursors", f"The relay can't save its cursors: {error.strerror}.")
@@ -125,11 +125,11 @@ class Relay:
                 return
             # Delivered segments make the room. The older cursor on disk leads to the next segment: nothing is lost.
         self._delivery.moved = False
-        self._tails.clean_up(now)
+        self.tails.clean_up(now)
 
     def _watch(self, now: float) -> None:
         """Tell of a broker that takes what it is sent and never answers."""
-        open_deliveries = self._tails.open_deliveries()
+        open_deliveries = self.tails.open_deliveries()
         if not open_deliveries or self._delivery.sent != self._seen_sent:
             self._seen_sent, self._answered_at = self._delivery.sent, now
         elif now - self._answered_at > _PATIENCE_S and not self._state_log.get("kafka"):
@@ -140,14 +140,14 @@ class Relay:
     def _finish(self) -> None:
         deadline = time.monotonic() + _STOP_S
         while (
-            self._tails.open_deliveries() and (now := time.monotonic()) < deadline and not self._state_log.get("kafka")
+            self.tails.open_deliveries() and (now := time.monotonic()) < deadline and not self._state_log.get("kafka")
         ):
-            self._sender.poll(_IDLE_POLL_S)
+            self.sender.poll(_IDLE_POLL_S)
             self._delivery.settle(now)
         now = time.monotonic()
         self._delivery.settle(now)
         self._save(now)
-        left = self._tails.open_deliveries()
+        left = self.tails.open_deliveries()
         LOG.info("Stopped after %d events; %d were not acknowledged and are sent again.", self._delivery.sent, left)
         self._cursors.close()
         self._lock.close()

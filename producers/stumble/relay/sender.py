@@ -23,8 +23,8 @@ FOR_GOOD = frozenset(
         KafkaError.RECORD_LIST_TOO_LARGE,
     }
 )
-_UNREACHABLE = frozenset({KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE})  # noqa: SLF001
-_LOUD = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL})  # noqa: SLF001
+_UNREACHABLE = frozenset({KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE})
+_LOUD = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL})
 _QUIET = logging.getLogger("stumble.relay.librdkafka")
 _QUIET.setLevel(logging.CRITICAL)  # its lines repeat by the second; what matters comes as an error
 

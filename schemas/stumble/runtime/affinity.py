@@ -24,7 +24,6 @@ LOG = logging.getLogger("stumble.core")
 
 #: Number of a projector that keeps to no core.
 NONE = -1
-_EVERY = 1.0
 #: Of a core's time: from so much work on it is worth it, below so much it isn't any more.
 _BUSY, _CALM = 0.5, 0.2
 #: Others that take more of the core than that keep it: a database's sessions on the same host take a fifth.
@@ -46,12 +45,12 @@ class CoreTimes(NamedTuple):
 
 
 @contextmanager
-def pin_to_core(number: int | None = None) -> Iterator[None]:
+def pin_to_core(number: int | None = None, every_seconds: float = 1.0) -> Iterator[None]:
     """Keep all threads of this process on one core while the body runs, except where others need it."""
     core, ended = CoreAffinity(number), threading.Event()
 
     def run_updates() -> None:
-        while not ended.wait(_EVERY):
+        while not ended.wait(every_seconds):
             core.update()
 
     thread = threading.Thread(target=run_updates, name="core", daemon=True)
@@ -84,7 +83,7 @@ class CoreAffinity:
         if len(self.allowed) < 2 or self.number == NONE:
             return
         try:
-            now, before = used(), self._before
+            now, before = read_core_times(), self._before
             self._before = now
             if before is not None:
                 self._decide(before, now)
@@ -96,14 +95,14 @@ class CoreAffinity:
     def unpin(self) -> None:
         """Run anywhere again."""
         if self.pinned is not None:
-            self._pin(None)
+            self.pin(None)
 
     def _decide(self, before: CoreTimes, now: CoreTimes) -> None:
         span = now.at - before.at
         own = (now.own - before.own) / span
         if self.pinned is None:
             if own >= _BUSY and now.at >= self._away_until:
-                self._pin(self._choice())
+                self.pin(self._choice())
             return
         others = (now.cores.get(self.pinned, 0.0) - before.cores.get(self.pinned, 0.0)) / span - own
         if others > _OTHERS:
@@ -113,9 +112,10 @@ class CoreAffinity:
             self.unpin()
 
     def _choice(self) -> int:
-        return running_on() if self.number is None else self.allowed[self.number % len(self.allowed)]
+        return current_core() if self.number is None else self.allowed[self.number % len(self.allowed)]
 
-    def _pin(self, core: int | None) -> None:
+    def pin(self, core: int | None) -> None:
+        """Let all threads run on `core` only; None: on every core that this process may use."""
         self.pinned = core
         wanted = self.allowed if core is None else [core]
         for thread in Path("/proc/self/task").iterdir():
@@ -123,8 +123,8 @@ class CoreAffinity:
                 os.sched_setaffinity(int(thread.name), wanted)
 
 
-def used() -> CoreTimes:
-    """Return what was used until now."""
+def read_core_times() -> CoreTimes:
+    """Return the time that this process and each core have worked until now."""
     tick = os.sysconf("SC_CLK_TCK")
     cores = {}
     for line in Path("/proc/stat").read_text().splitlines():
@@ -135,6 +135,6 @@ def used() -> CoreTimes:
     return CoreTimes(time.monotonic(), time.process_time(), cores)
 
 
-def running_on() -> int:
+def current_core() -> int:
     """Return the core that the main thread runs on."""
     return int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[_PROCESSOR])

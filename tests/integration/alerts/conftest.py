@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from stumble.alerts.pusher import Pusher
+from stumble.alerts.receivers.webhooks import Webhooks
 from stumble.alerts.sender import WebhookSender
 from stumble.alerts.settings import AlertSettings
 from stumble.metrics.process import ProcessMetrics
@@ -84,13 +85,15 @@ def rewrite(path, text):
 
 @contextmanager
 def alerting(url, *, webhooks=False, **settings):
+    """Run a pusher, and with `webhooks` a sender: True, or the keywords of `Webhooks`."""
     stop = threading.Event()
     # What fires ends by itself in Alertmanager four intervals after it was told last: none of them may be missed.
     told = AlertSettings(**{"resend_seconds": 30, "calm_seconds": 0.5, **settings})
     metrics = ProcessMetrics("alerter")
     threads = [Pusher(url, told, metrics, stop, lease_seconds=2)]
     if webhooks:
-        threads.append(WebhookSender(url, told, metrics, stop, lease_seconds=2))
+        options = webhooks if isinstance(webhooks, dict) else {}
+        threads.append(WebhookSender(url, Webhooks(told, metrics, **options), metrics, stop, lease_seconds=2))
     for thread in threads:
         thread.start()
     try:

@@ -7,12 +7,12 @@ import threading
 import time
 import uuid
 
+import httpx
 import pytest
 
-from stumble.alerts import sender as sender_module
 from stumble.alerts import subscriptions
 from stumble.alerts.pusher import Pusher
-from stumble.alerts.receivers import webhooks
+from stumble.alerts.receivers.webhooks import Webhooks
 from stumble.alerts.sender import WebhookSender
 from stumble.alerts.settings import AlertSettings
 from stumble.metrics.process import ProcessMetrics
@@ -27,11 +27,10 @@ LOOPBACK = "127.0.0.0/8"
 
 
 @contextlib.contextmanager
-def hanging(store, monkeypatch, *, answered):
-    """A receiver that answers so many messages and then none, and one that is well."""
-    monkeypatch.setattr(webhooks, "_TIMEOUT_S", 300)
-    let_go = threading.Event()
-    with receiver() as slow, receiver() as quick, alerting(store, webhooks=True, webhook_networks=LOOPBACK):
+def hanging(store, *, answered):
+    """A receiver that answers so many messages and then none, and one that answers each."""
+    let_go, webhooks = threading.Event(), {"timeout_seconds": 300}
+    with receiver() as slow, receiver() as quick, alerting(store, webhooks=webhooks, webhook_networks=LOOPBACK):
         slow.answer = lambda number: (number <= answered or let_go.wait(300), (200, {}))[1]
         try:
             yield slow, quick
@@ -46,8 +45,8 @@ def is_told(link, other):
     eventually(lambda: len(other.posts) == 20)
 
 
-def test_a_subscriber_that_hangs_with_a_long_queue_does_not_hold_up_another(store, link, monkeypatch):
-    with hanging(store, monkeypatch, answered=1) as (slow, quick):
+def test_a_subscriber_that_hangs_with_a_long_queue_does_not_hold_up_another(store, link):
+    with hanging(store, answered=1) as (slow, quick):
         subscriptions.add(link, slow.url)
         lay(link, [failure(now_us()) for _ in range(200)])
         eventually(lambda: len(slow.posts) == 9)  # one that it answers, then all that may be on their way at once
@@ -55,8 +54,8 @@ def test_a_subscriber_that_hangs_with_a_long_queue_does_not_hold_up_another(stor
         assert len(slow.posts) == 9
 
 
-def test_however_many_subscribers_hang_from_the_start_another_is_told(store, link, monkeypatch):
-    with hanging(store, monkeypatch, answered=0) as (slow, quick):
+def test_however_many_subscribers_hang_from_the_start_another_is_told(store, link):
+    with hanging(store, answered=0) as (slow, quick):
         for _ in range(10):  # eight times as many messages would be more than may be on their way to anybody
             subscriptions.add(link, slow.url)
         lay(link, [failure(now_us()) for _ in range(20)])
@@ -109,9 +108,7 @@ def test_whatever_a_subscriber_answers_the_others_are_told(store, link, answer):
         server.shutdown()
 
 
-def test_the_alerter_tells_of_its_webhooks_and_lives(store, link, monkeypatch):
-    monkeypatch.setattr(webhooks, "SCHEDULE", (3600,))
-    monkeypatch.setattr(sender_module, "_LOOK_EVERY", 0.2)
+def test_the_alerter_tells_of_its_webhooks_and_lives(store, link):
     metrics = ProcessMetrics("alerter")
 
     def value(name, **labels):
@@ -120,7 +117,7 @@ def test_the_alerter_tells_of_its_webhooks_and_lives(store, link, monkeypatch):
     assert value("stumble_webhook_attempts_total", result="given_up") == 0, "there from the start"
     stop = threading.Event()
     told = AlertSettings(webhook_networks=LOOPBACK)
-    sender = WebhookSender(store, told, metrics, stop)
+    sender = WebhookSender(store, Webhooks(told, metrics, schedule=(3600,)), metrics, stop, count_seconds=0.2)
     pusher = Pusher(store, told, metrics, stop)
     with receiver() as at:
         at.answer = lambda number: (500, {}) if number == 1 else (200, {})
@@ -209,9 +206,8 @@ def test_a_long_queue_is_never_read_as_a_whole(store, link, analyzed):
     assert link.execute(behind, (request,)).fetchall() == [(True,), (True,)]
 
 
-def test_what_comes_behind_a_message_that_is_put_off_waits_with_it_and_goes_with_it(store, link, monkeypatch):
-    monkeypatch.setattr(webhooks, "SCHEDULE", (3600,))
-    with receiver() as told, alerting(store, webhooks=True, webhook_networks=LOOPBACK):
+def test_what_comes_behind_a_message_that_is_put_off_waits_with_it_and_goes_with_it(store, link):
+    with receiver() as told, alerting(store, webhooks={"schedule": (3600,)}, webhook_networks=LOOPBACK):
         told.answer = lambda number: (500, {}) if number == 1 else (200, {})
         made = subscriptions.add(link, told.url)
         item = failure(now_us())
@@ -229,11 +225,11 @@ def times(link):
     return [row[0] for row in link.execute("select next_at from deliveries order by sequence")]
 
 
-def test_a_subscriber_that_gives_no_answer_is_asked_one_by_one_until_it_does(store, link, monkeypatch):
+def test_a_subscriber_that_gives_no_answer_is_asked_one_by_one_until_it_does(store, link):
     lock, now, most = threading.Lock(), [0], {"well before": [], "dead": [], "well": []}
     state = ["well before"]
 
-    def post(_self, _item):
+    def answer(_request):
         with lock:
             now[0] += 1
             most[state[0]].append(now[0])
@@ -241,12 +237,12 @@ def test_a_subscriber_that_gives_no_answer_is_asked_one_by_one_until_it_does(sto
         with lock:
             now[0] -= 1
         if state[0] == "dead":
-            raise OSError("connection refused")
-        return webhooks.WebhookResponse(200)
+            raise httpx.ConnectError("connection refused")
+        return httpx.Response(200)
 
-    monkeypatch.setattr(webhooks.Webhooks, "_post", post)
-    with alerting(store, webhooks=True):
-        subscriptions.add(link, "https://x.example")
+    webhooks = {"transport": httpx.MockTransport(answer)}
+    with alerting(store, webhooks=webhooks, webhook_networks=LOOPBACK):
+        subscriptions.add(link, "http://127.0.0.1:9/")
         lay(link, [failure(now_us()) for _ in range(40)])
         done = "select count(*) from deliveries where delivered_at is not null"
         eventually(lambda: link.execute(done).fetchone()[0] == 40)

@@ -7,7 +7,6 @@ import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from stumble.alerts import subscriptions
-from stumble.alerts.receivers import webhooks
 from stumble.alerts.receivers.guard import ForbiddenAddressError, resolve
 from stumble.wire.ids import publication_event_id
 from tests.integration.alerts.conftest import alerting, failure, lay, published
@@ -35,9 +34,8 @@ def test_messages_are_signed_and_have_one_id_and_an_order(store, link):
         Webhook(subscriptions.new_secret()).verify(told.posts[0][1], told.posts[0][0])
 
 
-def test_a_refused_message_comes_again_and_later_revisions_wait_for_it(store, link, monkeypatch):
-    monkeypatch.setattr(webhooks, "SCHEDULE", (0.2, 0.2, 0.2))
-    with receiver() as told, alerting(store, webhooks=True, webhook_networks=LOOPBACK):
+def test_a_refused_message_comes_again_and_later_revisions_wait_for_it(store, link):
+    with receiver() as told, alerting(store, webhooks={"schedule": (0.2, 0.2, 0.2)}, webhook_networks=LOOPBACK):
         told.answer = lambda number: (500, {}) if number <= 2 else (200, {})
         made = subscriptions.add(link, told.url)
         item = failure(now_us())
@@ -51,9 +49,9 @@ def test_a_refused_message_comes_again_and_later_revisions_wait_for_it(store, li
     assert (first, second) == ((3, 200), (1, 200))
 
 
-def test_a_subscriber_that_is_gone_is_told_no_more_and_one_that_never_takes_is_given_up(store, link, monkeypatch):
-    monkeypatch.setattr(webhooks, "SCHEDULE", (0.05,))
-    with receiver() as gone, receiver() as deaf, alerting(store, webhooks=True, webhook_networks=LOOPBACK):
+def test_a_subscriber_that_is_gone_is_told_no_more_and_one_that_never_takes_is_given_up(store, link):
+    webhooks = {"schedule": (0.05,)}
+    with receiver() as gone, receiver() as deaf, alerting(store, webhooks=webhooks, webhook_networks=LOOPBACK):
         gone.answer = lambda _: (410, {})
         deaf.answer = lambda _: (302, {"location": "http://127.0.0.1:9/"})
         left = subscriptions.add(link, gone.url)

@@ -119,7 +119,7 @@ def built(kafka: str, new_database: Callable[..., str]) -> Iterator[Built]:
         world.settle(events)
         projector.terminate()
         assert projector.wait(60) == 0
-        world._producer = None  # it would miss the broker at the end of the run
+        world.forget_producer()  # it would miss the broker at the end of the run
         yield world
     finally:
         world.stop()

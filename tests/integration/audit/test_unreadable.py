@@ -35,7 +35,7 @@ def passed_over(kafka, new_database):
         session.execute(query("create_offsets"), place)
     decoding = DecodingJob(world.settings)
     bad = [item for messages in records(world.settings, span) for item in decoding.readings(messages)[1]]
-    world._producer = None  # it would miss the broker at the end of the run
+    world.forget_producer()  # it would miss the broker at the end of the run
     yield Store(world, world.url), bad
     world.stop()
 

@@ -118,7 +118,7 @@ def test_partitions_added_while_running_are_read(world):
     admin.create_partitions([NewPartitions(world.topic, 7)])[world.topic].result(30)
     world.partitions = 7
     world.flush()
-    world._producer = None  # a client that knows the new ones: instances move to other partitions
+    world.forget_producer()  # a client that knows the new ones: instances move to other partitions
     world.produce(events[700:])
     world.settle(events, 120)
     assert all(one["stored"] for one in shown(world).values()), "each of them holds something"

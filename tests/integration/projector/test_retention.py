@@ -93,13 +93,13 @@ def test_what_was_published_goes_when_nothing_is_left_to_correct(hand, old, stor
         assert hand.rows("select count(*) from revisions") > [(100,)], "their subjects still stand"
 
 
-def test_a_day_whose_partition_cannot_be_made_now_waits_in_the_default_one(hand, store_url, monkeypatch):
+def test_a_day_whose_partition_cannot_be_made_now_waits_in_the_default_one(hand, store_url):
+    hand.ledger.partitions.retry_seconds = 0
     events = [item.event for item in stream(100, start_us=NOW_US - 20 * DAY_US, seed=4)]
     with connect(store_url) as reader, reader.transaction():
         reader.execute("select count(*) from events")
         assert hand.write(events[:50]).events > 0
     there = "select count(*) from events_default"
     assert hand.rows(there) > [(0,)]
-    monkeypatch.setattr(hand.ledger.partitions, "_not_before", 0.0)
     hand.write(events[50:])
     assert hand.rows(there) == [(0,)]

@@ -185,7 +185,7 @@ def test_implausible_ids_block_nothing(hand, store_url):
     assert hand.write(odd).events == 4
     assert hand.rows("select count(*) from events_default") == [(3,)]
     day = day_of_id(bytes.fromhex(odd[2]["event_id"].replace("-", "")))
-    partitions._make(hand.connection, day)
+    partitions.create_partition(hand.connection, day)
     assert hand.rows(f"select count(*) from {partition_name(day)}") == [(1,)]
     assert hand.write([*odd, event(event_id=new_event_id(soon + 1), request_id="r5")]).events == 1
 

@@ -259,9 +259,9 @@ def test_producer_that_cannot_go_on_is_replaced(tmp_path: Path, kafka: str, pref
     relay = build_relay(load(outbox_dir=outbox, kafka={"bootstrap_servers": kafka, "topic_prefix": prefix}))
     for _ in range(3):
         relay.run_once()
-    relay._sender.broken = True
+    relay.sender.broken = True
     deadline = time.monotonic() + 90
-    while any(folder.backlog()[0] for folder in relay._tails.all()) and time.monotonic() < deadline:
+    while any(folder.backlog()[0] for folder in relay.tails.all()) and time.monotonic() < deadline:
         relay.run_once()
     relay.stop()
     relay.run()

@@ -13,9 +13,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from stumble.local import jars, maven
+from stumble.local import jars
 from stumble.local.errors import LocalError
-from stumble.local.maven import maven_source
+from stumble.local.maven import local_repository, maven_central, maven_source
 
 BODY = b"a jar's bytes"
 PATH = "org/example/thing/1/thing-1.jar"
@@ -53,7 +53,7 @@ def repository() -> Iterator[HTTPServer]:
 @pytest.fixture
 def lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("STUMBLE_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setattr(jars, "_LOCAL_REPOSITORY", tmp_path / "m2")
+    monkeypatch.setenv("HOME", str(tmp_path))
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.delenv(name, raising=False)
     path = tmp_path / "a.lock"
@@ -135,7 +135,7 @@ def test_an_unreachable_repository_says_what_mends_it(lock: Path, monkeypatch: p
 
 def test_the_local_maven_repository_is_used(lock: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STUMBLE_MAVEN_REPOSITORY", "http://127.0.0.1:9/maven")
-    local = jars._LOCAL_REPOSITORY / PATH
+    local = local_repository() / PATH
     local.parent.mkdir(parents=True)
     local.write_bytes(BODY)
     assert [path.read_bytes() for path in jars.ensure_jars(None, lock)] == [BODY]
@@ -151,13 +151,16 @@ SETTINGS = """<settings xmlns="http://maven.apache.org/SETTINGS/1.2.0">
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("STUMBLE_MAVEN_REPOSITORY", raising=False)
-    return tmp_path / "settings.xml"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    path = tmp_path / ".m2" / "settings.xml"
+    path.parent.mkdir(exist_ok=True)
+    return path
 
 
 @pytest.mark.parametrize("of", ["*", "central", "external:*", "other,central"])
 def test_the_users_mirror_is_used(settings: Path, of: str) -> None:
     settings.write_text(SETTINGS.format(url="http://mirror.example/maven/", of=of))
-    source = maven_source(settings)
+    source = maven_source()
     assert source.url == "http://mirror.example/maven"
     assert source.headers == {"Authorization": "Basic " + base64.b64encode(b"u:p").decode()}
     assert source.proxies["https"] == "http://proxy.example:3128"
@@ -166,8 +169,8 @@ def test_the_users_mirror_is_used(settings: Path, of: str) -> None:
 @pytest.mark.parametrize("of", ["*,!central", "other"])
 def test_a_mirror_of_something_else_is_not(settings: Path, of: str) -> None:
     settings.write_text(SETTINGS.format(url="http://mirror.example/maven", of=of))
-    source = maven_source(settings)
-    assert source.url == maven._central()
+    source = maven_source()
+    assert source.url == maven_central()
     assert source.headers == {}
 
 
@@ -176,10 +179,9 @@ def test_the_credentials_are_sent(
 ) -> None:
     url = f"http://127.0.0.1:{repository.server_port}/maven"
     settings.write_text(SETTINGS.format(url=url, of="*").replace("proxy>", "unused>"))
-    monkeypatch.setattr(jars, "maven_source", lambda: maven_source(settings))
     jars.ensure_jars(None, lock)
     assert repository.asked[0][1] == "Basic " + base64.b64encode(b"u:p").decode()
 
 
 def test_no_settings_mean_maven_central(settings: Path) -> None:
-    assert maven_source(settings).url == maven._central()
+    assert maven_source().url == maven_central()

@@ -17,9 +17,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from stumble.outbox import OutboxCursor, OutboxReader, OutboxWriter
+from stumble.outbox import OutboxCursor, OutboxReader, OutboxWriter, guard
 from stumble.outbox import segment as segment_module
-from stumble.outbox.folders import segment_path
+from stumble.outbox.folders import segment_path, segments
 from stumble.outbox.record import MARK, RECORD_HEADER
 from tests.unit.outbox.helpers import packed
 
@@ -43,6 +43,8 @@ class _FullDisk:
 class OutboxMachine(RuleBasedStateMachine):
     @initialize()
     def start(self) -> None:
+        self.patch = pytest.MonkeyPatch()
+        self.patch.setattr(guard, "SEGMENT_BYTES", 10_000)  # so that a few appends begin a new segment
         self.root = Path(tempfile.mkdtemp(prefix="outbox-"))
         self.folders: dict[str, list[bytes]] = {}  # accepted bodies in order, None where damaged
         self.places: dict[str, dict[bytes, tuple[int, int, int]]] = {}
@@ -55,6 +57,7 @@ class OutboxMachine(RuleBasedStateMachine):
         self.writer = OutboxWriter(self.root, max_bytes=256 << 20, min_free=0)
 
     def teardown(self) -> None:
+        self.patch.undo()
         shutil.rmtree(self.root, ignore_errors=True)
 
     def _body(self, size: int) -> bytes:
@@ -88,22 +91,12 @@ class OutboxMachine(RuleBasedStateMachine):
             assert not self.writer.append(packed(self._body(100)), is_failure=True)
 
     @precondition(lambda self: self.writer.path)
-    @rule()
-    def roll(self) -> None:
-        opened = self.writer._process().opened
-        assert opened is not None
-        opened.segment = opened.segment.newest().roll().newest()
-
-    @precondition(lambda self: self.writer.path)
     @rule(data=st.data())
     def die(self, data: st.DataObject) -> None:
         """The process dies; perhaps in the middle of a write that was never acknowledged."""
         path = self.writer.path
         assert path is not None
-        opened = self.writer._process().opened
-        assert opened is not None
-        number = opened.segment.newest().number
-        del opened
+        number = segments(path)[-1]
         self.writer = OutboxWriter(self.root, max_bytes=256 << 20, min_free=0)
         self.alive[path] = False
         file = Path(segment_path(path, number))

@@ -13,7 +13,7 @@ def test_a_loop_that_no_longer_goes_round_is_no_life(tmp_path: Path) -> None:
     relay = build_relay(Settings(outbox_dir=tmp_path, kafka={"bootstrap_servers": "127.0.0.1:9"}))  # type: ignore[arg-type]
     relay.run_once()
     assert relay.live()[0]
-    relay._turned_at = time.monotonic() - 600
+    relay.last_loop_at = time.monotonic() - 600
     assert not relay.live()[0]
     relay.run_once()
     assert relay.live()[0]

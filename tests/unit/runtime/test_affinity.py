@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 
 from stumble.runtime import affinity as module
-from stumble.runtime.affinity import NONE, CoreAffinity, CoreTimes, permitted, pin_to_core, running_on, used
+from stumble.runtime.affinity import (
+    NONE,
+    CoreAffinity,
+    CoreTimes,
+    current_core,
+    permitted,
+    pin_to_core,
+    read_core_times,
+)
 
 
 @pytest.fixture
@@ -26,8 +34,8 @@ def machine(monkeypatch):
         core.update()
         return core.pinned
 
-    monkeypatch.setattr(module, "used", lambda: told)
-    monkeypatch.setattr(module, "running_on", lambda: 1)
+    monkeypatch.setattr(module, "read_core_times", lambda: told)
+    monkeypatch.setattr(module, "current_core", lambda: 1)
     monkeypatch.setattr(module.os, "sched_setaffinity", lambda _, cores: asked.append(cores))
     pass_by.asked = asked
     return pass_by
@@ -71,7 +79,7 @@ def test_none_is_kept_to_where_that_is_asked_or_there_is_but_one(machine, core):
 
 def test_a_system_that_tells_nothing_is_left_as_it_is(machine, monkeypatch, tmp_path):
     core = CoreAffinity(allowed=[0, 1])
-    monkeypatch.setattr(module, "used", (tmp_path / "proc" / "stat").read_text)
+    monkeypatch.setattr(module, "read_core_times", (tmp_path / "proc" / "stat").read_text)
     assert machine(core, 2, 2.0, {}) is None
     assert (core.allowed, machine.asked) == ([], [])
 
@@ -80,36 +88,35 @@ def test_a_system_that_tells_no_more_lets_it_run_anywhere_again(machine, monkeyp
     core = CoreAffinity(allowed=[0, 1])
     machine(core, 2, 0, {})
     assert machine(core, 2, 2.0, {1: 2.0}) == 1
-    monkeypatch.setattr(module, "used", (tmp_path / "proc" / "stat").read_text)
+    monkeypatch.setattr(module, "read_core_times", (tmp_path / "proc" / "stat").read_text)
     assert machine(core, 2, 2.0, {1: 2.0}) is None
     assert machine.asked[-1] == [0, 1]
 
 
 def test_it_looks_while_something_is_done_and_runs_anywhere_afterwards(machine, monkeypatch):
-    monkeypatch.setattr(module, "_EVERY", 0.001)
     looks = threading.Semaphore(0)
     monkeypatch.setattr(CoreAffinity, "update", lambda core: (setattr(core, "pinned", 1), looks.release()))
-    with pin_to_core(1):
+    with pin_to_core(1, every_seconds=0.001):
         assert looks.acquire(timeout=60)
         assert looks.acquire(timeout=60)
     assert machine.asked[-1] == permitted()
 
 
 def test_what_the_system_tells_and_all_threads_move():
-    before = used()
+    before = read_core_times()
     end = time.process_time() + 0.2
     while time.process_time() < end:
         pass
-    after = used()
+    after = read_core_times()
     assert after.own - before.own >= 0.2
     assert sum(after.cores.values()) >= sum(before.cores.values())
-    assert running_on() in after.cores
+    assert current_core() in after.cores
     stop = threading.Event()
     other = threading.Thread(target=stop.wait)
     other.start()
     core = CoreAffinity(0)
     try:
-        core._pin(permitted()[0])
+        core.pin(permitted()[0])
         assert _affinities() == {(permitted()[0],)}
     finally:
         core.unpin()

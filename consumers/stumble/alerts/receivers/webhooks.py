@@ -22,7 +22,6 @@ from stumble.alerts.publications import StoredPublication
 from stumble.alerts.receivers.body import body_of
 from stumble.alerts.receivers.guard import resolve
 from stumble.metrics import definitions as d
-from stumble.metrics.process import ProcessMetrics
 from stumble.store.queries import query
 from stumble.wire.errors import StumbleError
 
@@ -30,16 +29,18 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
     from stumble.alerts.settings import AlertSettings
+    from stumble.metrics.process import ProcessMetrics
 
 #: Seconds until the next try, after each: 75 hours in all.
 SCHEDULE = (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
+#: Seconds for a connection, and for each read or write.
+TIMEOUT_SECONDS = 20.0
 #: Messages on their way at once: to one subscriber, and to all.
 _EACH = 8
 _AT_ONCE = 64
-_TIMEOUT_S = 20.0
 _WAIT_S = 0.05
-_SAID_BYTES = 2000
-_SAID_CHARACTERS = 500
+_ANSWER_BYTES = 2000
+_ANSWER_CHARACTERS = 500
 _GONE = 410
 _SLOW_DOWN = frozenset({429, 502, 503, 504})
 _LONGEST_RETRY_AFTER = 86_400.0
@@ -72,12 +73,22 @@ class Webhooks:
     """Sends what is due, several at once: a subscriber that is slow or hangs holds up only itself."""
 
     def __init__(
-        self, settings: AlertSettings, client: httpx.Client | None = None, metrics: ProcessMetrics | None = None
+        self,
+        settings: AlertSettings,
+        metrics: ProcessMetrics,
+        *,
+        schedule: Sequence[float] = SCHEDULE,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+        transport: httpx.BaseTransport | None = None,
     ) -> None:
         self._networks = settings.webhook_networks
-        self._client = client or httpx.Client(timeout=_TIMEOUT_S, follow_redirects=False, trust_env=False)
+        self._schedule = schedule
+        self._timeout_seconds = timeout_seconds
+        self._client = httpx.Client(
+            timeout=timeout_seconds, follow_redirects=False, trust_env=False, transport=transport
+        )
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="webhook")
-        self._metrics = metrics or ProcessMetrics("alerter")
+        self._metrics = metrics
         self._on_the_way: dict[tuple[str, str], tuple[DueDelivery, Future[WebhookResponse]]] = {}
         #: Subscribers that answered the last time, whatever; one try at once is enough to find out about the others.
         self._answering: set[str] = set()
@@ -137,7 +148,7 @@ class Webhooks:
         with self._client.stream(
             "POST", url, content=body, headers=headers, extensions={"sni_hostname": name}
         ) as answer:
-            said = _said(answer)
+            said = _first_part(answer, self._timeout_seconds)
             if answer.is_success:
                 return WebhookResponse(answer.status_code)
             return WebhookResponse(answer.status_code, said or answer.reason_phrase, retry_after(answer, now))
@@ -145,12 +156,12 @@ class Webhooks:
     def _note(self, connection: Connection[Any], item: DueDelivery, answer: WebhookResponse) -> None:
         (self._answering.discard if answer.status is None else self._answering.add)(item.subscription_id)
         done = answer.status is not None and 200 <= answer.status < 300
-        last = item.attempts >= len(SCHEDULE)
+        last = item.attempts >= len(self._schedule)
         give_up = not done and (last or answer.status == _GONE)
         result = "delivered" if done else "given_up" if give_up else "failed"
         self._metrics.counter(d.WEBHOOK_ATTEMPTS).labels(result).inc()
         self._metrics.histogram(d.WEBHOOK_ATTEMPT_SECONDS).observe(answer.seconds)
-        scheduled = 0.0 if done or last else SCHEDULE[item.attempts] * random.uniform(1.0, 1.1)  # noqa: S311
+        scheduled = 0.0 if done or last else self._schedule[item.attempts] * random.uniform(1.0, 1.1)  # noqa: S311
         connection.execute(
             query("record_delivery_attempt"),
             {
@@ -197,16 +208,16 @@ def _moment(text: str) -> datetime:
     return result if result.tzinfo else result.replace(tzinfo=UTC)  # "-0000" and no zone at all give none
 
 
-def _said(answer: httpx.Response) -> str:
-    """Read the beginning of an answer, undecoded: a receiver can neither fill our memory nor keep us for ever."""
-    received, until = b"", time.monotonic() + _TIMEOUT_S
-    for part in answer.iter_raw(_SAID_BYTES):
+def _first_part(answer: httpx.Response, timeout_seconds: float) -> str:
+    """Read the first part of an answer, undecoded, so that a receiver can neither fill memory nor hold a thread."""
+    received, until = b"", time.monotonic() + timeout_seconds
+    for part in answer.iter_raw(_ANSWER_BYTES):
         received += part
-        if len(received) >= _SAID_BYTES or time.monotonic() > until:
+        if len(received) >= _ANSWER_BYTES or time.monotonic() > until:
             break
     return _clean(received.decode(errors="replace"))
 
 
 def _clean(text: str) -> str:
     """Return text as PostgreSQL takes it."""
-    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").strip()[:_SAID_CHARACTERS]
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").strip()[:_ANSWER_CHARACTERS]
