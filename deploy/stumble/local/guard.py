@@ -1,4 +1,4 @@
-"""Start one command such that it dies with its parent: ``guard.py SIGNAL PARENT USER DELAY -- ARGV``.
+"""Start one command such that it dies with its parent: ``guard.py SIGNAL PARENT USER -- ARGV``.
 
 ``guard.py check USER FOLDER...`` ends with status 0 if programs that run as USER reach the folders, else with status 1
 and a sentence for the operator.
@@ -21,7 +21,6 @@ import pwd
 import signal
 import struct
 import sys
-import time
 
 PR_SET_PDEATHSIG = 1
 PR_SET_KEEPCAPS = 8
@@ -78,9 +77,9 @@ def main(argv: "list[str]") -> None:
     if argv[:1] == ["check"]:
         user, folders = argv[1], argv[2:]
         sys.exit(None if can_reach(user, folders) else UNREACHABLE.format(user=user, folders=" or ".join(folders)))
-    death_signal, parent, user, delay, separator, *command = argv
+    death_signal, parent, user, separator, *command = argv
     if separator != "--" or not command:
-        raise SystemExit("guard.py is for the local stack only: SIGNAL PARENT USER DELAY -- ARGV")
+        raise SystemExit("guard.py is for the local stack only: SIGNAL PARENT USER -- ARGV")
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     if user != "-":
         drop_root(user)
@@ -88,7 +87,6 @@ def main(argv: "list[str]") -> None:
     libc.prctl(PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0)
     if os.getppid() != int(parent):
         raise SystemExit(f"the process that should watch over {command[0]} is gone")
-    time.sleep(float(delay))
     os.execv(command[0], command)  # noqa: S606  # becoming the command is the point
 
 

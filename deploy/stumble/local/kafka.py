@@ -8,7 +8,7 @@ import time
 import uuid
 from pathlib import Path
 
-from stumble.local.archive import ClassArchive
+from stumble.local.class_cache import ClassCache
 from stumble.local.errors import LocalError
 from stumble.local.jars import Progress, cache_folder, ensure_jars
 from stumble.local.ports import LOOPBACK, remembered_port
@@ -55,6 +55,8 @@ _JAVA_OPTIONS = [
     "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSS",
 ]  # fmt: skip
 _QUICK = ["-XX:TieredStopAtLevel=1"]
+#: How long a clean stop may take.
+_STOP_SECONDS = 20.0
 #: Without a UTF-8 locale Java cannot name a file whose path has letters beyond ASCII.
 _ENVIRONMENT = {"LC_ALL": "C.UTF-8"}
 
@@ -78,7 +80,7 @@ class LocalKafka:
         self._heap = heap
         self._quick = quick
         self._settings = settings or {}
-        self._archive: ClassArchive | None = None
+        self._class_cache: ClassCache | None = None
         self.process = ChildProcess("kafka", state, death_signal=self.stop_signal)
         self.bootstrap_servers = ""
 
@@ -99,25 +101,26 @@ class LocalKafka:
         program = java()
         port = remembered_port(self._state, "kafka")
         properties = self._write_properties(port, remembered_port(self._state, "kafka controller"))
-        if self._archive:
-            self._archive.settle(clean=False)
+        if self._class_cache:
+            self._class_cache.finish(clean=False)
         shutil.rmtree(self._temporary, ignore_errors=True)
         self._temporary.mkdir()
         paths = [f"-Djava.io.tmpdir={self._temporary}", "-cp", ":".join(str(jar) for jar in jars)]
         options = [*_JAVA_OPTIONS, *(_QUICK if self._quick else [])]
         self._format([program, *options, *paths, "kafka.tools.StorageTool"], properties)
-        self._archive = ClassArchive(cache_folder(), self._state, program, jars, options)
-        options += [f"-Xmx{self._heap}", *self._archive.java_options()]
+        self._class_cache = ClassCache(cache_folder(), program, jars, options)
+        options += [f"-Xmx{self._heap}", *self._class_cache.java_options()]
         self.process.start([program, *options, *paths, "kafka.Kafka", properties], env=_ENVIRONMENT)
         self.bootstrap_servers = f"{LOOPBACK}:{port}"
 
     def stop(self) -> None:
         """Stop the broker cleanly; what it acknowledged is on disk."""
-        clean = self.process.exit_status is None and self.process.stop(self.stop_signal, timeout=20)
+        seconds = ClassCache.STOP_SECONDS if self._class_cache and self._class_cache.writes_cache else _STOP_SECONDS
+        clean = self.process.exit_status is None and self.process.stop(self.stop_signal, timeout=seconds)
         self.process.stop()
-        if self._archive:
-            self._archive.settle(clean=clean)
-            self._archive = None
+        if self._class_cache:
+            self._class_cache.finish(clean=clean)
+            self._class_cache = None
 
     def _write_properties(self, port: int, controller_port: int) -> Path:
         settings = _SETTINGS | {

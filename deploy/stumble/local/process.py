@@ -90,12 +90,10 @@ class ChildProcess:
         env: Mapping[str, str] | None = None,
         user: str | None = None,
         terminal: bool = False,
-        delay: float = 0.0,
     ) -> None:
         """Start `argv` in a session of its own (Ctrl-C at the terminal is the parent's business alone).
 
-        Output goes to the log file, with `terminal` to this process's own standard output. The command begins
-        after `delay` seconds.
+        Output goes to the log file, with `terminal` to this process's own standard output.
         Raises LocalError if a copy from an earlier run can't be ended.
         """
         self.end_leftover()
@@ -108,7 +106,6 @@ class ChildProcess:
             str(int(self._death_signal)),
             str(os.getpid()),
             user or "-",
-            str(delay),
             "--",
         ]
         with self.log.open("ab") as log:
