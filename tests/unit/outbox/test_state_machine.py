@@ -53,6 +53,7 @@ class OutboxMachine(RuleBasedStateMachine):
         self.damages: dict[str, int] = {}
         self.damaged: dict[str, set[bytes]] = {}
         self.alive: dict[str, bool] = {}
+        self.torn: set[str] = set()  # folders whose newest segment ends in a partial record
         self.count = 0
         self.writer = OutboxWriter(self.root, max_bytes=256 << 20, min_free=0)
 
@@ -71,6 +72,7 @@ class OutboxMachine(RuleBasedStateMachine):
         assert path is not None
         self.folders.setdefault(path, []).append(body)
         self.alive[path] = True
+        self.torn.discard(path)
 
     @rule(size=st.integers(0, 3000), is_failure=st.booleans())
     def append(self, size: int, is_failure: bool) -> None:
@@ -89,6 +91,7 @@ class OutboxMachine(RuleBasedStateMachine):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(segment_module, "os", _FullDisk(taken))
             assert not self.writer.append(packed(self._body(100)), is_failure=True)
+        self.torn.add(str(self.writer.path))
 
     @precondition(lambda self: self.writer.path)
     @rule(data=st.data())
@@ -99,6 +102,8 @@ class OutboxMachine(RuleBasedStateMachine):
         number = segments(path)[-1]
         self.writer = OutboxWriter(self.root, max_bytes=256 << 20, min_free=0)
         self.alive[path] = False
+        if path in self.torn:  # the next record would begin a new segment
+            return
         file = Path(segment_path(path, number))
         record = packed(b"never acknowledged" * 20)
         cut = data.draw(st.integers(0, len(record) - 1))
@@ -121,6 +126,8 @@ class OutboxMachine(RuleBasedStateMachine):
             return
         path, number, record = choices[data.draw(st.integers(0, len(choices) - 1))]
         where = record.offset + data.draw(st.integers(0, record.size - 1))
+        if path in self.torn:  # the next record would begin a new segment
+            return
         file = Path(segment_path(path, number))
         content = bytearray(file.read_bytes())
         content[where] ^= 1 << data.draw(st.integers(0, 7))
