@@ -238,7 +238,7 @@ def test_a_subscriber_that_gives_no_answer_is_asked_one_by_one_until_it_does(sto
             now[0] -= 1
         if state[0] == "dead":
             raise httpx.ConnectError("connection refused")
-        return httpx.Response(200)
+        return httpx.Response(200, stream=httpx.ByteStream(b""))
 
     webhooks = {"transport": httpx.MockTransport(answer)}
     with alerting(store, webhooks=webhooks, webhook_networks=LOOPBACK):

@@ -128,7 +128,7 @@ def test_a_process_tells_of_itself(world):
     assert any(one.exemplar and one.exemplar.labels["request_id"] for one in buckets)
     assert re.search(r"stumble_pipeline_lag_seconds_count [1-9]", text)
     assert get("/healthz")[0] == 200
-    assert json.loads(get("/readyz")[1])["detail"] == "4 partitions are read"
+    assert json.loads(get("/readyz")[1])["detail"] == "partitions read: 4"
     assert get("/else")[0] == 404
     assert process.poll() is None
 

@@ -75,7 +75,7 @@ def test_an_offset_behind_the_end_stops_the_partition_though_the_topic_grows_pas
         session.execute("update offsets set next_offset = 7 where kafka_partition = %s", (partition,))
     second = world.start()
     eventually(lambda: "" if "ends before offset 7" in world.said(second) else "not said")
-    assert shown(world)[partition]["verdict"] == "OFFSET_BEYOND_END"
+    assert shown(world)[partition]["state"] == "OFFSET_BEYOND_END"
     world.produce(events[4:])  # now there is an offset 7, and it isn't what was to come next
     with connect(world.url) as session:
         asked = "select next_offset from offsets where kafka_partition = %s"

@@ -88,10 +88,10 @@ def test_the_database_restarts_in_the_middle(kafka, own_postgres):
         eventually(world.behind)
         own_postgres.stop()
         world.produce(events[1000:])
-        eventually(lambda: "" if "Reading pauses, nothing is lost" in world.said(process) else "not said")
+        eventually(lambda: "" if "Reading is paused, nothing is lost" in world.said(process) else "not said")
         own_postgres.start()
         world.settle(events)
-        assert world.said(process).count("Reading pauses") == 1
+        assert world.said(process).count("Reading is paused") == 1
         assert "reading continues" in world.said(process)
     finally:
         world.stop()

@@ -21,7 +21,9 @@ pytestmark = pytest.mark.timeout(600)
 def reads(world, process):
     """The partitions that a projector said last that it reads."""
     said = [line for line in world.said(process).splitlines() if "Reading partitions" in line]
-    return {int(word) for word in said[-1].partition("[")[2].partition("]")[0].split(",") if word} if said else set()
+    if not said:
+        return set()
+    return {int(word) for word in said[-1].partition("Reading partitions [")[2].partition("]")[0].split(",") if word}
 
 
 def shared(world, *processes):
