@@ -1,8 +1,8 @@
-"""`python -m bench`: measure, print `name value` a line a figure, write JSON beside the peers' versions.
+"""`python -m bench`: measure, print a line `name value` for each figure, write JSON with the peers' versions.
 
 python -m bench              everything; about half an hour on two cores
-python -m bench --quick      a tenth of the events, one run: a look, no figure to quote
-python -m bench --only emit  one part, as --help lists them; may be repeated
+python -m bench --quick      a tenth of the events, one run: for an impression, not to quote
+python -m bench --only emit  one of the parts that --help lists; may be repeated
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def main() -> int:
     parser.add_argument("--runs", type=int, help="runs of each figure (3)")
     parser.add_argument("--events", type=int, help="events of the projector's and the relay's figures (200000)")
     parser.add_argument("--state", type=Path, default=_ROOT / ".state" / "bench", help="folder to work in")
-    parser.add_argument("--json", type=Path, help="where to write the figures")
+    parser.add_argument("--json", type=Path, help="file to write the figures to")
     asked = parser.parse_args()
     parts = asked.only or [part for part in _PARTS if not (asked.quick and part in ("full", "growth"))]
     runs = asked.runs or (1 if asked.quick else 3)
@@ -94,7 +94,7 @@ def _run(report: Report, running: Stack, python: Path, parts: list[str], *, runs
 def _warn_if_busy() -> None:
     load = os.getloadavg()[0]
     if load > 0.5 * (os.cpu_count() or 1):
-        print(f"# the machine is busy (load {load:.1f}): figures will be poor", file=sys.stderr)
+        print(f"# the machine is busy (load {load:.1f}): figures will be worse", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""From `emit` of a failure to the answer of its receivers, through every role."""
+"""The time from `emit` of a failure to the answers of its receivers, through every role."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _TOPICS = {
 
 
 def measure(report: Report, stack: Stack, *, runs: int, count: int) -> None:
-    """Measure the time from `emit` of a failure to the answer of its receivers, two failures a second."""
+    """Measure the time from `emit` of a failure to the answers of its receivers, two failures per second."""
     ways: dict[str, list[list[float]]] = {"webhook": [], "alertmanager": []}
     for run in range(runs):
         prefix = f"alert{run}-"
@@ -38,7 +38,7 @@ def measure(report: Report, stack: Stack, *, runs: int, count: int) -> None:
         stack.drop(url)
         for way, taken in ways.items():
             if len(found[way]) < count:
-                raise RuntimeError(f"{count - len(found[way])} of {count} failures were not told by {way}")
+                raise RuntimeError(f"{count - len(found[way])} of {count} failures did not reach the {way}")
             taken.append(statistics.quantiles([1000 * one for one in found[way]], n=100))
     for way, taken in ways.items():
         report.add(f"alert_{way}_p50_ms", [cuts[49] for cuts in taken])

@@ -1,4 +1,4 @@
-"""Audit and replay beside the projector, over the same topic."""
+"""Audit and replay, compared with the projector on the same topic."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bench.stream import events, load
 
 
 def measure(report: Report, stack: Stack, *, runs: int, count: int) -> None:
-    """Measure how fast a store is audited and replayed, and in how much memory."""
+    """Measure the rate and the memory of an audit and a replay of a store."""
     prefix = "audit-"
     load(stack.kafka.bootstrap_servers, topics(stack, prefix), events(success=False, count=count))
     taken: dict[str, list[dict[str, Any]]] = {"projector": [], "audit": [], "replay": []}

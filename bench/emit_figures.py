@@ -1,4 +1,4 @@
-"""How long a caller of `emit` waits, beside oslo.messaging's own Kafka driver, whatever is down."""
+"""How long a caller of `emit` waits, compared with oslo.messaging's own Kafka driver, also while servers are down."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from bench.stack import Stack
 from bench.stream import events, whole
 
 _PROCESSES = 8
-#: Between calls when eight processes share the cores, as in life; a tight loop would measure the scheduler.
+#: Seconds between calls when eight processes share the cores; without a pause the scheduler would be measured.
 _PAUSE = 0.002
 
 
 def measure(report: Report, stack: Stack, python: Path, *, runs: int, count: int) -> None:
-    """Measure `runs` times with `count` calls each, peers and ours in turn."""
+    """Measure `runs` times with `count` calls each, the peer and stumble in turn."""
     with tempfile.TemporaryDirectory(prefix="stumble-bench-") as folder:
         told = Path(folder) / "events.jsonl"
         told.write_text("".join(json.dumps(event) + "\n" for event in whole(events(success=False, count=count))))
@@ -44,7 +44,7 @@ def measure(report: Report, stack: Stack, python: Path, *, runs: int, count: int
 
 
 def broker_down(report: Report, stack: Stack, *, runs: int, count: int) -> None:
-    """Measure with the relay running and no broker; Kafka is started again for the parts that follow."""
+    """Measure with a relay and without a broker; then start Kafka again for the parts that follow."""
     stack.kafka.stop()
     try:
         with tempfile.TemporaryDirectory(prefix="stumble-bench-") as folder:

@@ -13,10 +13,10 @@ _LOCK = _HERE / "peers" / "requirements.lock"
 
 
 def peers_python(state: Path) -> Path:
-    """Make the environment under `state` unless it is there, and return its Python.
+    """Make the environment under `state` unless it exists, and return its Python.
 
     Raises:
-        RuntimeError: the packages can't be installed; the text ends with what pip said.
+        RuntimeError: the packages can't be installed; the text ends with pip's output.
 
     """
     folder = state / "peers"
@@ -35,7 +35,7 @@ def peers_python(state: Path) -> Path:
         text=True,
     )
     if done.returncode:
-        raise RuntimeError(f"The peers can't be installed; check the network and pip's index.\n{done.stderr[-1500:]}")
+        raise RuntimeError(f"The peers cannot be installed; check the network and pip's index.\n{done.stderr[-1500:]}")
     stamp.write_text(wanted)
     return python
 

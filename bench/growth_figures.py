@@ -1,4 +1,4 @@
-"""The projector while its store grows, and what the store takes then: figures, a plot and a table in ``docs``."""
+"""The projector while its store grows, and the disk space of the store: figures, a plot and tables in ``docs``."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _BILLION = 1e9
 _EXTRAPOLATED = 100_000_000
 _BEGIN = "<!-- Sizes, written by `python -m bench --only growth --events …`; do not edit. -->\n\n"
 _END = "\n\n<!-- End of sizes. -->"
-#: Smaller ones say nothing.
+#: Smaller tables and indexes are left out.
 _LEAST_BYTES = 1_000_000
 
 
 def measure(report: Report, stack: Stack, python: Path, *, count: int, write: bool) -> None:
-    """Project `count` events into one store, looking at rate and memory on the way; `write` the documents."""
+    """Project `count` events into one store and measure rate and memory meanwhile; `write` the documents."""
     prefix = "growth-"
     load(stack.kafka.bootstrap_servers, topics(stack, prefix), events(success=False, count=count))
     url = stack.database()
@@ -62,31 +62,31 @@ def _document(samples: list[list[float]], sizes: dict[str, Any]) -> str:
     rows = {table["name"]: table["rows"] for table in sizes["tables"]}
     about = machine()
     return f"""<!-- Written by `python -m bench --only growth --events …`; do not edit. -->
-# A store that grows
+# Projector rate and memory as the store grows
 
-The [benchmark stream](benchmarks.md#the-stream), {samples[-1][0]:,} records, projected into one store by one projector
+One projector read the [benchmark stream](benchmarks.md#the-stream), {samples[-1][0]:,} records, into one store
 on {about["cores"]} cores ({about["cpu"]}), which Kafka and PostgreSQL shared with it, in batches of up to
-{ProjectorSettings().max_batch:,}. {rows["events"]:,} of them are events, the rest duplicates.
+{ProjectorSettings().max_batch:,}. {rows["events"]:,} of the records are events, the others are duplicates.
 
-![events a second and memory over the events stored](growth.svg)
+![events per second and memory by number of stored events](growth.svg)
 
-| events stored | events/s | CPU of the projector, µs an event | RSS, MB |
+| events stored | events/s | CPU of the projector, µs per event | RSS, MB |
 |---:|---:|---:|---:|
 {_looks(samples)}
 
-What it takes on disk, index by index: [sizes](operations.md#sizes).
+Disk space per table and index: [sizes](operations.md#sizes).
 """
 
 
 def _looks(samples: list[list[float]]) -> str:
-    """About the first, every fifth of the whole, the last."""
+    """Return rows of the first sample and of each fifth of the samples."""
     step = max(1, len(samples) // 5)
     chosen = [samples[0], *samples[step - 1 :: step]]
     return "\n".join(f"| {done:,} | {rate:,.0f} | {cpu:.0f} | {rss:.0f} |" for done, rate, cpu, rss in chosen)
 
 
 def _with_sizes(page: str, sizes: dict[str, Any]) -> str:
-    """Return the page with its table of sizes, which stands between two comments, replaced."""
+    """Return the page with a new table of sizes between its two comments."""
     before, _, rest = page.partition(_BEGIN)
     _, _, after = rest.partition(_END)
     return f"{before}{_BEGIN}{_sizes(sizes)}{_END}{after}"

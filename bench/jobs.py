@@ -1,4 +1,4 @@
-"""Runs a job in a process of its own; it reports one line of JSON."""
+"""Run a job in its own process; it reports one line of JSON."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ AVSC = ROOT / "schemas/stumble/wire/avsc/instance-action-event.v1.avsc"
 
 
 class JobError(Exception):
-    """A job failed; the text ends with what it said."""
+    """A job failed; the text ends with its output."""
 
 
 def clean_environment() -> dict[str, str]:
-    """Return our environment without settings of stumble: the bench sets its own."""
+    """Return this process's environment without settings of stumble: the benchmarks set their own."""
     keep = {"STUMBLE_CACHE_DIR"}
     return {key: value for key, value in os.environ.items() if not key.startswith("STUMBLE_") or key in keep}
 
@@ -30,13 +30,13 @@ def peer(python: Path, name: str, *arguments: str) -> dict[str, Any]:
 
 
 def ours(name: str, *arguments: str, timeout: float = 900, **environment: str) -> dict[str, Any]:
-    """Run one of our own jobs under this Python, for `timeout` seconds at most."""
+    """Run one of stumble's jobs under this Python, for `timeout` seconds at most."""
     command = [sys.executable, "-m", f"bench.ours.{name}", *arguments]
     return _run(command, {"PYTHONPATH": ROOTS, **environment}, timeout)
 
 
 def nova(python: Path, *arguments: str) -> dict[str, Any]:
-    """Run the harness of real Nova in Nova's environment; return its last line."""
+    """Run the harness of real Nova in Nova's environment; return the JSON of its last line."""
     environment = {"PYTHONPATH": str(ROOT / "tests" / "nova"), "PYTHONWARNINGS": "ignore"}
     return _run([str(python), "-m", "novaharness", *arguments], environment)
 

@@ -1,4 +1,4 @@
-"""How long one scrape takes when the fleet is large: the store's counters and four series a host."""
+"""How long one scrape takes for a large fleet: the store's counters and four series per host."""
 
 from __future__ import annotations
 
@@ -41,5 +41,5 @@ def _scrape(url: str, accept: str | None) -> float:
     taken = 1000 * (time.perf_counter() - began)
     series = sum(1 for line in body.splitlines() if not line.startswith(b"#"))
     if series < _SERIES:
-        raise RuntimeError(f"only {series} series were rendered")
+        raise RuntimeError(f"only {series} of at least {_SERIES} series were rendered")
     return taken

@@ -1,4 +1,4 @@
-"""What driver and tap add to Nova's own CPU time, on real Nova in an environment of its own."""
+"""The CPU time that driver and tap add to Nova, on real Nova in its own environment."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _FAILING = ("stop fails", "create: both hosts fail", "resize fails on the source
 
 
 def measure(report: Report, *, runs: int, rounds: int) -> None:
-    """Measure what stumble adds to Nova, inside one process that plays all services.
+    """Measure the CPU time that stumble adds to Nova, in one process that runs all services.
 
-    Its share in all of Nova's CPU time, in percent; then, split into API requests and compute actions, against the same
-    requests without stumble, played by turns `rounds` times in the same process: CPU in percent and microseconds, and
-    the ratio of the medians of latency.
+    First its share in all of Nova's CPU time, in percent. Then, for API requests and for compute actions, the
+    difference to the same requests without stumble, run by turns `rounds` times in the same process: CPU time in
+    percent and microseconds, and the ratio of the median latencies.
     """
     folder = jobs.ROOT / f".venv-nova-{_VERSION}"
     command = [sys.executable, str(jobs.ROOT / "scripts" / "nova_env.py"), "--nova", _VERSION, "--venv", str(folder)]

@@ -1,4 +1,4 @@
-"""The projector beside its peers: the same topic, the same machine, in turn."""
+"""The projector, compared with its peers: the same topic, the same machine, in turn."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from bench.scale_watch import Watch
 from bench.stack import PARTITIONS, Stack
 from bench.stream import events, history, load
 
-#: Script, further arguments, what the rate of one projector and that of one a core shall be beside it.
+#: Script, further arguments, and two goals: the rate of one projector, and of one per core, divided by the peer's.
 _PEERS: dict[str, tuple[str, tuple[str, ...], str | None, str | None]] = {
     "quixstreams": ("quix_sink", (), ">= 3", ">= 5"),
     "copy": ("aiokafka_copy", (), ">= 0.8", ">= 1.2"),
     "copy_once": ("aiokafka_copy", ("once",), None, None),
 }
 _CORES = len(os.sched_getaffinity(0))
-#: Long enough for streams of any age: their bytes are fixed, their times too.
+#: Long enough for streams of any age: their events have fixed times.
 _KEEP = {"STUMBLE_PROJECTOR_EVENTS_DAYS": "3650", "STUMBLE_PROJECTOR_REQUESTS_DAYS": "3650"}
 
 
 def measure(report: Report, stack: Stack, python: Path, *, runs: int, count: int, success: bool) -> None:
-    """Measure one of the two streams; the all-success one's figures end in `_success`."""
+    """Measure one of the two streams; the figures of the all-success stream end in `_success`."""
     end = "_success" if success else ""
     prefix = f"bench{'-success' if success else ''}-"
     topic = topics(stack, prefix)
@@ -51,7 +51,7 @@ def measure(report: Report, stack: Stack, python: Path, *, runs: int, count: int
 
 
 def full_store(report: Report, stack: Stack, *, runs: int, count: int, stored: int) -> None:
-    """Measure how much slower the projector is with `stored` events in the store already."""
+    """Measure how much slower the projector is when the store already contains `stored` events."""
     prefix, before = "full-", "before-"
     load(stack.kafka.bootstrap_servers, topics(stack, prefix), events(success=False, count=count))
     load(stack.kafka.bootstrap_servers, topics(stack, before), history(stored))
@@ -71,7 +71,7 @@ def full_store(report: Report, stack: Stack, *, runs: int, count: int, stored: i
 
 
 def topics(stack: Stack, prefix: str) -> str:
-    """Create what a projector needs; return the topic of events."""
+    """Create the topics that a projector needs; return the topic of events."""
     for name in ("instance-actions.dlq", "instance-action-failures", "instance-action-outcomes"):
         stack.topic(prefix + name, 1)
     return stack.topic(f"{prefix}instance-actions", PARTITIONS)
@@ -107,7 +107,7 @@ def _all_cores(stack: Stack, prefix: str, count: int) -> float:
     try:
         settings = settings_for(stack, url, prefix)
         jobs.command("store", "migrate", **settings)
-        watch = Watch(url, every=0.1)  # looking costs the server time that no peer has to share
+        watch = Watch(url, every=0.1)  # more queries would cost the database time, which the peers do not pay
         watch.start()
         with (
             tempfile.TemporaryDirectory() as folder,

@@ -1,4 +1,4 @@
-"""The relay emptying a full outbox, and the whole way from `emit` to the row that the API reads."""
+"""The rate of a relay with a full outbox, and the time from `emit` to the row that the API reads."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bench.stack import PARTITIONS, Stack
 
 
 def measure(report: Report, stack: Stack, *, runs: int, count: int) -> None:
-    """Measure how fast a relay delivers `count` events that wait for it."""
+    """Measure how fast a relay delivers `count` waiting events."""
     rates, memory, cpu = [], [], []
     for run in range(runs):
         topic = stack.topic(f"relay{run}-instance-actions", PARTITIONS)
@@ -36,7 +36,7 @@ def measure(report: Report, stack: Stack, *, runs: int, count: int) -> None:
 
 
 def latency(report: Report, stack: Stack, *, runs: int, seconds: float, rate: float = 200.0) -> None:
-    """Measure the time from `emit` to the request's row at `rate` events a second."""
+    """Measure the time from `emit` to the request's row at `rate` events per second."""
     p50, p99 = [], []
     for run in range(runs):
         prefix = f"late{run}-"
@@ -54,7 +54,7 @@ def latency(report: Report, stack: Stack, *, runs: int, seconds: float, rate: fl
         stack.drop(url)
         taken = [1000 * one for one in found["seconds"]]
         if len(taken) < found["requests"]:
-            raise RuntimeError(f"{found['requests'] - len(taken)} of {found['requests']} requests never got a row")
+            raise RuntimeError(f"{found['requests'] - len(taken)} of {found['requests']} requests have no row")
         cuts = statistics.quantiles(taken, n=100)
         p50.append(cuts[49])
         p99.append(cuts[98])
@@ -74,7 +74,7 @@ def role_settings(stack: Stack, prefix: str, outbox: Path, folder: Path) -> dict
 
 
 def _delivered(stack: Stack, topic: str, count: int) -> float:
-    """Watch the topic fill; return events a second from the first ones seen to the last."""
+    """Watch the topic until it contains `count` events; return events per second, without the first ones seen."""
     consumer = Consumer({"bootstrap.servers": stack.kafka.bootstrap_servers, "group.id": "bench-watch"})
 
     def total() -> int:

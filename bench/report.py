@@ -1,4 +1,4 @@
-"""Figures: medians of the runs with their spread, printed a line each and written as JSON."""
+"""Figures: medians of the runs with their spread, printed one per line and written as JSON."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _PACKAGES = ("fastavro", "confluent-kafka", "psycopg", "orjson", "pixeltable-pgs
 
 @dataclass(slots=True)
 class Report:
-    """Collects figures in the order in which they come."""
+    """Collects figures in the order in which they are added."""
 
     figures: dict[str, dict[str, Any]] = field(default_factory=dict)
     peers: dict[str, str] = field(default_factory=dict)
 
     def add(self, name: str, values: list[float], goal: str | None = None) -> float:
-        """Add the runs of a figure, print its median, return it. `goal` is said beside it (">= 3")."""
+        """Add the runs of a figure, print its median, return it. `goal` is for example ">= 3"."""
         median = statistics.median(values)
         self.figures[name] = {"value": median, "min": min(values), "max": max(values), "runs": values, "goal": goal}
         print(f"{name} {_number(median)}", flush=True)

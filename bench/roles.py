@@ -1,4 +1,4 @@
-"""Our daemons as children of the bench, started by the command line as an operator would."""
+"""Stumble's roles as child processes of the benchmarks, started by the command line as an operator would."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ class Role:
         self._process = process
 
     def peak_mb(self) -> float:
-        """Return its largest resident set so far."""
+        """Return its largest resident set so far (MB)."""
         for line in Path(f"/proc/{self._process.pid}/status").read_text(encoding="utf-8").splitlines():
             if line.startswith("VmHWM"):
                 return int(line.split()[1]) / 1024
-        raise RuntimeError("the process is gone")
+        raise RuntimeError("the process has ended")
 
     def cpu_seconds(self) -> float:
-        """Return the CPU seconds it has taken so far."""
+        """Return the CPU seconds that it has used so far."""
         fields = Path(f"/proc/{self._process.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -41,14 +41,14 @@ class Role:
         return self._process.wait(seconds)
 
     def require_running(self) -> None:
-        """Fail unless it runs."""
+        """Raise RuntimeError unless it runs."""
         if self._process.poll() is not None:
             raise RuntimeError(f"{self._process.args!r} ended with {self._process.returncode}")
 
 
 @contextmanager
 def role(name: str, log: Path, **environment: str) -> Iterator[Role]:
-    """Run `stumble NAME`; end it by SIGTERM."""
+    """Run `stumble NAME`; end it with SIGTERM, after 20 s with SIGKILL."""
     with log.open("ab") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "stumble.cli", *name.split()],
@@ -69,10 +69,10 @@ def role(name: str, log: Path, **environment: str) -> Iterator[Role]:
 
 
 def wait_until(what: str, done: object, seconds: float = 60) -> None:
-    """Call `done` until it answers true.
+    """Call `done` until it returns a true value.
 
     Raises:
-        RuntimeError: it did not within `seconds`.
+        RuntimeError: it did not do so within `seconds`.
 
     """
     assert callable(done)

@@ -1,4 +1,4 @@
-"""Several projectors: rate, take-over, rebalance, hot keys, catching up, coming back after broker and database."""
+"""Several projectors: rate, failover, rebalance, hot keys, catching up, recovery of broker and database."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _HOT = "5f0c0c5e-0000-4000-8000-00000000cafe"
 
 
 def measure(report: Report, stack: Stack, *, count: int) -> None:
-    """Measure everything once: these are seconds and counts, not rates that need a median."""
+    """Measure everything once: seconds and counts need no median."""
     _throughput(report, stack, count)
     _hot_keys(report, stack, count)
     for name, options in (("classic", {}), ("kip848", _NEWER)):
@@ -38,7 +38,7 @@ def measure(report: Report, stack: Stack, *, count: int) -> None:
 
 @dataclass
 class Place:
-    """A topic, a database and the settings with which projectors find both."""
+    """A topic, a database, the settings of projectors for both, and the running projectors."""
 
     stack: Stack
     url: str
@@ -61,17 +61,17 @@ class Place:
         return self.folder / f"{name}.log"
 
     def partitions_of(self, name: str) -> set[int]:
-        """Return what a projector said last that it reads."""
+        """Return the partitions that a projector reads, from its last log line about them."""
         said = re.findall(r"Reading partitions \[([\d, ]*)\]", self.log(name).read_text())
         return {int(word) for word in said[-1].split(",")} if said and said[-1] else set()
 
     def shared(self, *names: str) -> bool:
-        """Tell whether these projectors have all partitions between them."""
+        """Whether these projectors read all partitions, each partition once."""
         parts = [self.partitions_of(name) for name in names]
         return all(parts) and sum(map(len, parts)) == PARTITIONS == len(set().union(*parts))
 
     def deadlocks(self) -> int:
-        """Return how many deadlocks the database has met."""
+        """Return how many deadlocks the database has had."""
         with psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute("select pg_stat_force_next_flush()")
             row = connection.execute(
@@ -83,7 +83,7 @@ class Place:
 
 @contextmanager
 def place(stack: Stack, prefix: str, options: dict[str, str], told: Iterable[dict[str, Any]] = ()) -> Iterator[Place]:
-    """Make topics (with events, if any are given) and a database."""
+    """Create topics (with events, if any are given) and a database."""
     for name in ("instance-actions.dlq", "instance-action-producers"):
         stack.topic(prefix + name, 1)
     load(stack.kafka.bootstrap_servers, stack.topic(f"{prefix}instance-actions", PARTITIONS), told)
@@ -106,7 +106,7 @@ def _throughput(report: Report, stack: Stack, count: int) -> None:
 
 
 def _rate(here: Place, projectors: int, count: int) -> float:
-    """Return events a second from the first commit to the last; every projector has its share before it begins."""
+    """Return events per second from the first commit to the last; `projectors` start together."""
     watch = Watch(here.url)
     watch.start()
     for number in range(projectors):
@@ -117,7 +117,7 @@ def _rate(here: Place, projectors: int, count: int) -> float:
 
 
 def _hot_keys(report: Report, stack: Stack, count: int) -> None:
-    """Half of all events are one instance's: one partition has more than half of the work."""
+    """Half of all events belong to one instance: one partition has more than half of the work."""
     told = [
         {**event, "instance_uuid": _HOT} if event.get("instance_uuid") and number % 2 else event
         for number, event in enumerate(events(success=False, count=count // 4))
@@ -127,7 +127,7 @@ def _hot_keys(report: Report, stack: Stack, count: int) -> None:
 
 
 def _group(report: Report, stack: Stack, name: str, options: dict[str, str]) -> None:
-    """A projector is killed, one joins, one is stopped, while events keep coming."""
+    """Kill a projector, start one and stop one, while events arrive."""
     with place(stack, f"{name}-", options) as here:
         feed, watch = Feed(stack.kafka.bootstrap_servers, here.topic, _RATE), Watch(here.url)
         feed.start()
@@ -149,7 +149,7 @@ def _group(report: Report, stack: Stack, name: str, options: dict[str, str]) -> 
 def _killed(report: Report, name: str, here: Place, watch: Watch) -> None:
     killed = time.monotonic()
     here.running["second"].send(signal.SIGKILL)
-    wait_until("another takes over", lambda: here.shared("first") and watch.first_after(killed, every=True), 90)
+    wait_until("another one continues", lambda: here.shared("first") and watch.first_after(killed, every=True), 90)
     time.sleep(1)
     longest = watch.gaps(killed, time.monotonic())
     report.add(f"scale_{name}_takeover_after_kill_seconds", [max(longest.values())], "<= 10")
@@ -174,15 +174,15 @@ def _stopped(report: Report, name: str, here: Place, watch: Watch) -> None:
     status = here.running["third"].wait(20)
     report.add(f"scale_{name}_graceful_stop_seconds", [time.monotonic() - began])
     if status:
-        raise RuntimeError(f"a projector that was asked to stop ended with {status}: {here.log('third')}")
-    wait_until("the other takes over", lambda: here.shared("first") and watch.first_after(began, every=True), 60)
+        raise RuntimeError(f"a projector ended with status {status} after SIGTERM, see {here.log('third')}")
+    wait_until("the other one continues", lambda: here.shared("first") and watch.first_after(began, every=True), 60)
     time.sleep(1)
     gaps = watch.gaps(began, time.monotonic())
     report.add(f"scale_{name}_takeover_after_stop_seconds", [max(gaps.values())])
 
 
 def _servers(report: Report, stack: Stack) -> None:
-    """Broker and database are killed; from the moment at which they serve again the store moves on."""
+    """Kill broker and database; measure from their restart to the next progress of the store."""
     with place(stack, "back-", {}) as here:
         feed, watch = Feed(stack.kafka.bootstrap_servers, here.topic, _RATE), Watch(here.url)
         feed.start()
@@ -197,7 +197,7 @@ def _servers(report: Report, stack: Stack) -> None:
             server.stop()
             server.start()
             back = time.monotonic()
-            wait_until("the store moves on", lambda back=back: watch.first_after(back, every=True), 60)
+            wait_until("the store makes progress", lambda back=back: watch.first_after(back, every=True), 60)
             report.add(f"scale_recovery_after_{name}_seconds", [watch.first_after(back, every=True) or 0.0], "<= 5")
         _catch_up(report, here, feed, watch)
         feed.end()
@@ -206,14 +206,14 @@ def _servers(report: Report, stack: Stack) -> None:
 
 
 def _catch_up(report: Report, here: Place, feed: Feed, watch: Watch) -> None:
-    """Both are away for a while; what gathered is taken in larger batches than what comes in calm."""
+    """Stop both projectors for a while: the backlog is stored in larger batches than events without a backlog."""
     time.sleep(4)
     calm = _batch(watch, time.monotonic() - 2)
     for name in ("first", "second"):
         here.running[name].send(signal.SIGTERM)
         here.running[name].wait(20)
     stopped = sum(watch.offsets.values())
-    wait_until("events gather", lambda: feed.sent - stopped > 10 * _RATE, 60)
+    wait_until("a backlog exists", lambda: feed.sent - stopped > 10 * _RATE, 60)
     began = time.monotonic()
     here.start("again")
     wait_until("it has caught up", lambda: feed.sent - sum(watch.offsets.values()) < _RATE / 2, 90)
@@ -224,5 +224,5 @@ def _catch_up(report: Report, here: Place, feed: Feed, watch: Watch) -> None:
 
 
 def _batch(watch: Watch, begin: float, end: float = float("inf")) -> float:
-    """Return the most events that one look found stored since the last: about the largest transaction."""
+    """Return the most events that were stored between two queries: about the largest transaction."""
     return max((moved for moment, moved in watch.steps if begin <= moment <= end), default=0)

@@ -1,4 +1,4 @@
-"""A steady stream into every partition, and a watch over how the store gets on in each of them."""
+"""A steady stream into every partition, and a watch of the store's progress in each of them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from stumble.wire.schemas import EVENT
 
 
 class Feed(threading.Thread):
-    """Sends `rate` events a second, spread over many instances, until ended."""
+    """Sends `rate` events per second, of many instances, until ended."""
 
     def __init__(self, bootstrap: str, topic: str, rate: float) -> None:
         super().__init__(name="feed", daemon=True)
@@ -70,21 +70,21 @@ class Feed(threading.Thread):
         self.sent += 1
 
     def end(self) -> None:
-        """Stop sending; wait until Kafka has everything."""
+        """Stop sending; wait until Kafka has acknowledged all events."""
         self._ending.set()
         self.join(90)
 
 
 @dataclass
 class Watch(threading.Thread):
-    """Notes when the store's offset of each partition moves; looks `every` so many seconds."""
+    """Records when the store's offset of each partition changes; queries it `every` so many seconds."""
 
     url: str
     every: float = 0.02
-    #: By partition: monotonic times at which its offset was seen moved.
+    #: By partition: monotonic times at which a query returned a new offset.
     moves: dict[int, list[float]] = field(default_factory=dict)
     offsets: dict[int, int] = field(default_factory=dict)
-    #: Moment and how many events had become of it, by all partitions together.
+    #: Monotonic time, and how many events all partitions together had stored since the previous one.
     steps: list[tuple[float, int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -94,7 +94,7 @@ class Watch(threading.Thread):
     __hash__ = threading.Thread.__hash__
 
     def run(self) -> None:
-        """Look, also at a database that goes away meanwhile."""
+        """Query the offsets; connect again when the database was unavailable."""
         connection: psycopg.Connection[tuple[int, int]] | None = None
         while not self._ending.wait(self.every):
             try:
@@ -124,28 +124,28 @@ class Watch(threading.Thread):
             self.steps.append((now, moved))
 
     def end(self) -> None:
-        """Stop looking."""
+        """Stop the queries."""
         self._ending.set()
         self.join(10)
 
     def rate(self, count: int) -> float:
-        """Return events a second of `count`, from the first commit, which is left out, to the last."""
+        """Return events per second of `count`, from the first commit, which is left out, to the last."""
         (began, before), ended = self.steps[0], self.steps[-1][0]
         return (count - before) / (ended - began)
 
     def gaps(self, begin: float, end: float) -> dict[int, float]:
-        """Return the longest time that each partition stood still, of what lies between two moments."""
+        """Return the longest time without progress of each partition, between two times."""
         found = {}
         for partition, moves in self.moves.items():
             before = max((move for move in moves if move <= begin), default=begin)
             times = [before, *(move for move in moves if begin < move <= end)]
             if times[-1] < end - 1.0:
-                times.append(end)  # it still stands
+                times.append(end)  # still no progress
             found[partition] = max((late - early for early, late in pairwise(times)), default=0.0)
         return found
 
     def first_after(self, moment: float, *, every: bool) -> float | None:
-        """Return the seconds from a moment until one partition (or each) moved; None where that's not yet so."""
+        """Return the seconds from `moment` until one partition (or each) made progress; None if none has yet."""
         firsts = [next((move for move in moves if move > moment), None) for moves in list(self.moves.values())]
         known = [move for move in firsts if move is not None]
         if not known or (every and len(known) < len(firsts)):

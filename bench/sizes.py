@@ -1,7 +1,8 @@
-"""What the benchmark stream costs on disk: ``python -m bench.sizes [EVENTS]`` writes what `stumble capacity` uses.
+"""The disk space of the benchmark stream: ``python -m bench.sizes [EVENTS]`` writes what `stumble capacity` uses.
 
-Topic: the log files of the broker, with the relay's compression in small batches (a host sends a request's few events
-at a time) and in large ones (a host that catches up), and without. Store: tables with their indexes after a vacuum.
+Topic: the log files of the broker, with the relay's compression in small batches (a host sends the few events of a
+request) and in large ones (a host that catches up), and without compression. Store: tables with their indexes after a
+vacuum.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from stumble.wire.topics import partition_key
 
 TARGET = Path(__file__).parents[1] / "deploy" / "stumble" / "capacity" / "measured.toml"
 _EVENTS = 50_000
-#: Tables by what they grow with and how long they are kept.
+#: Tables by what they grow with; the others grow with requests.
 _BY_EVENT = ("events", "events_default", "late_events")
 _BY_FAILURE = ("failures", "sightings", "problems")
 _SIZES = """
@@ -47,7 +48,7 @@ def main(count: int) -> None:
 
 
 def topic(servers: Stack, count: int) -> dict[str, float]:
-    """Return bytes an event on the broker's disk."""
+    """Return bytes per event on the broker's disk."""
     small = {"compression.type": "zstd", "batch.num.messages": 4, "linger.ms": 5}
     ways = {"plain": {"compression.type": "none"}, "caught_up": {"compression.type": "zstd"}, "usual": small}
     found = {}
@@ -73,7 +74,7 @@ def write(bootstrap: str, made: str, settings: dict[str, object], count: int) ->
 
 
 def store(servers: Stack, count: int) -> dict[str, float]:
-    """Return bytes a row in the store, and how many rows there are for an event."""
+    """Return bytes per row in the store, and how many rows an event causes."""
     topics(servers, "stored-")
     write(servers.kafka.bootstrap_servers, "stored-instance-actions", {}, count)
     url = servers.database()
@@ -99,7 +100,7 @@ def store(servers: Stack, count: int) -> dict[str, float]:
 
 
 def publish(servers: Stack, url: str, count: int) -> int:
-    """Let the alerter publish everything; return the bytes that failures and outcomes take on the broker's disk."""
+    """Let the alerter publish everything; return the bytes of failures and outcomes on the broker's disk."""
     names = ("stored-instance-action-failures", "stored-instance-action-outcomes")
     consumer = Consumer({"bootstrap.servers": servers.kafka.bootstrap_servers, "group.id": "sizes"})
 
@@ -115,7 +116,7 @@ def publish(servers: Stack, url: str, count: int) -> int:
 
 
 def _count(connection: psycopg.Connection[tuple[int]], table: str) -> int:
-    row = connection.execute(f"select count(*) from {table}".encode()).fetchone()  # noqa: S608 - the names are ours
+    row = connection.execute(f"select count(*) from {table}".encode()).fetchone()  # noqa: S608 - constant names
     assert row
     return row[0]
 

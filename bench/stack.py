@@ -1,4 +1,4 @@
-"""Kafka and PostgreSQL for a bench run: the local stack's own, with fsync, in a folder that is removed afterwards."""
+"""Kafka and PostgreSQL for a benchmark: those of the local stack, with fsync, in a folder that is removed later."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from stumble.local.kafka import LocalKafka
 from stumble.local.postgres import LocalPostgres
 
 PARTITIONS = 12
-#: The local stack lets a group begin with its first member, so that it is up at once. A broker as Kafka ships it waits
-#: for others: members that start together then share from the first record, and nothing is timed before that.
+#: The local stack starts a group with its first member, for a quick start. With Kafka's default the broker waits for
+#: others: members that start together share the partitions from the first record, where the measurement begins.
 _AS_SHIPPED = {"group.initial.rebalance.delay.ms": "3000"}
 
 
@@ -31,7 +31,7 @@ class Stack:
     postgres: LocalPostgres
 
     def database(self) -> str:
-        """Make an empty database and return its URL; a checkpoint first, so that no run pays for another's."""
+        """Make an empty database and return its URL; a checkpoint first, so that no run does the writes of another."""
         with psycopg.connect(self.postgres.url(), autocommit=True) as connection:
             connection.execute("checkpoint")
         return self.postgres.create_database(f"bench_{uuid.uuid4().hex[:8]}")
@@ -42,13 +42,13 @@ class Stack:
             connection.execute(f'drop database if exists "{url.rpartition("/")[2]}" with (force)')
 
     def settle(self, url: str) -> None:
-        """Let vacuum, analyze and checkpoint come to an end, as they have in a store of some age."""
+        """Run vacuum, analyze and checkpoint, as in a store that is not new."""
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute("vacuum analyze")
             connection.execute("checkpoint")
 
     def postgres_cpu(self) -> float:
-        """Return the CPU seconds that the server and all its sessions have taken so far."""
+        """Return the CPU seconds that the server and all its sessions have used so far."""
         server = Path(f"/proc/{self.postgres.process.pid}")
         living = (server / f"task/{server.name}/children").read_text().split()
         ticks = sum(_ticks(Path(f"/proc/{pid}"), 2) for pid in living) + _ticks(server, 4)
@@ -63,7 +63,7 @@ class Stack:
 
 
 def _ticks(process: Path, fields: int) -> int:
-    """Return user and system time of a process, with four fields also that of its ended children; 0 if it is gone."""
+    """Return user and system time of a process, with four fields also of its ended children; 0 if it has ended."""
     try:
         found = (process / "stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -73,7 +73,7 @@ def _ticks(process: Path, fields: int) -> int:
 
 @contextmanager
 def stack(state: Path) -> Iterator[Stack]:
-    """Start both servers; stop them and remove their folder at the end, however it comes."""
+    """Start both servers; stop them and remove their folder at the end, also after an error."""
     folder = state / f"stack-{uuid.uuid4().hex[:8]}"
     kafka = LocalKafka(folder, heap="768m", settings=_AS_SHIPPED)
     postgres = LocalPostgres(folder, fsync=True, options={"shared_buffers": "256MB", "max_wal_size": "4GB"})

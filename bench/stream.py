@@ -21,7 +21,7 @@ def events(*, success: bool, count: int) -> Iterable[dict[str, Any]]:
 
 
 def whole(told: Iterable[dict[str, Any]]) -> Iterable[dict[str, Any]]:
-    """Yield events with all their fields, as the translation of a notification gives them."""
+    """Yield events with all their fields, as the translation of a notification returns them."""
     return (decode(EVENT, encode(EVENT, event)) for event in told)
 
 
@@ -42,7 +42,7 @@ def history(count: int) -> Iterable[dict[str, Any]]:
 
 
 def load(bootstrap: str, topic: str, told: Iterable[dict[str, Any]]) -> int:
-    """Write events to a topic; returns how many."""
+    """Write events to a topic; return how many."""
     producer = Producer(
         {
             "bootstrap.servers": bootstrap,
@@ -63,5 +63,5 @@ def load(bootstrap: str, topic: str, told: Iterable[dict[str, Any]]) -> int:
             while len(producer) > 100_000:
                 producer.poll(0.1)
     if left := producer.flush(60):
-        raise RuntimeError(f"Kafka did not take {left} records of the benchmark stream")
+        raise RuntimeError(f"Kafka did not acknowledge {left} records of the benchmark stream")
     return count

@@ -1,6 +1,7 @@
-"""Make .venv with the locked libraries: ``python3 scripts/bootstrap.py [local|dev]``; done at once if it is current.
+"""Make .venv with the locked libraries: ``python3 scripts/bootstrap.py [local|dev]``.
 
-Standard library only, and readable by any Python 3.6: its first job is to say what is wrong with the Python at hand.
+It does nothing if .venv is current. Standard library only, and compatible with Python 3.6: its first task is to report
+what is wrong with the Python that runs it.
 pip's own settings (PIP_* variables, pip.conf, proxies, certificates) apply.
 """
 
@@ -21,9 +22,9 @@ VENV = ROOT / ".venv"
 LOG = ROOT / ".cache" / "bootstrap.log"
 CONSTRAINTS = ROOT / "constraints.txt"
 SUPPORTED = ((3, 13), (3, 12), (3, 11))
-#: What each target needs beside itself: whoever has `dev` has `local`.
+#: The targets that contain each target: a .venv for `dev` is also one for `local`.
 CONTAINS = {"local": ("local", "dev"), "dev": ("dev",)}
-#: Megabytes of each target: what pip fetches, and the free disk space that .venv and pip's temporary files need.
+#: Megabytes for each target: what pip fetches, and the free disk space that .venv and pip's temporary files need.
 FETCHED = {"local": 90, "dev": 210}
 DISK_SPACE = {"local": 600, "dev": 1200}
 #: Targets of make that start no PostgreSQL.
@@ -37,11 +38,11 @@ UNREACHABLE = re.compile(
 
 
 class Unable(Exception):
-    """It can't be done; the text is one sentence with the command that mends it."""
+    """The environment can't be made; the text is one sentence with the command that helps."""
 
 
 def say(text):
-    """Tell the operator a line."""
+    """Print a line."""
     print(text, flush=True)
 
 
@@ -57,7 +58,7 @@ def version_of(python):
 
 
 def find_python():
-    """Return an interpreter to make .venv with: this one if it's supported, else one that is on the PATH."""
+    """Return an interpreter for .venv: this one if it's supported, else one on the PATH."""
     if sys.version_info[:2] in SUPPORTED:
         return sys.executable
     for major, minor in SUPPORTED:
@@ -73,13 +74,13 @@ def find_python():
 
 
 def wanted(target):
-    """Return what .venv is made from, as a hash: the stamp of one that's up to date."""
+    """Return the stamp of a current .venv: the target and a hash of the files that .venv is made from."""
     digest = hashlib.sha256(CONSTRAINTS.read_bytes() + (ROOT / "pyproject.toml").read_bytes())
     return "{} {}".format(target, digest.hexdigest())
 
 
 def is_current(target):
-    """Whether .venv holds what `target` needs, from these very files."""
+    """Whether .venv contains what `target` needs, made from the current files."""
     try:
         stamp = (VENV / "stumble.stamp").read_text()
     except OSError:
@@ -88,13 +89,13 @@ def is_current(target):
 
 
 def make_venv(python):
-    """Create .venv, unless a usable one is there."""
+    """Create .venv, unless a usable one exists."""
     if version_of(VENV / "bin" / "python") in SUPPORTED and (VENV / "bin" / "pip").exists():
         return
     check = "import venv, ensurepip"
     if subprocess.run([python, "-c", check], stderr=subprocess.DEVNULL).returncode:
         raise Unable(
-            "this Python comes without venv or ensurepip; install them with: sudo apt-get install python{}.{}-venv "
+            "this Python has no venv or no ensurepip; install them with: sudo apt-get install python{}.{}-venv "
             "(Fedora: sudo dnf install python3-pip)".format(*version_of(python))
         )
     say("Making .venv with Python {}.{}".format(*version_of(python)))
@@ -102,7 +103,7 @@ def make_venv(python):
 
 
 def check_folder(target):
-    """Raise Unable, before anything is fetched, if this checkout's folder can't hold or run what `target` needs."""
+    """Raise Unable, before anything is fetched, if this checkout's folder is not usable for `target`."""
     free = shutil.disk_usage(str(ROOT)).free // 10**6
     if free < DISK_SPACE[target] and not VENV.exists():
         raise Unable(
@@ -121,7 +122,7 @@ def install(target):
     """Install the locked libraries, then stumble itself from its source folders."""
     pip = [str(VENV / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "install"]
     say(
-        "Fetching the libraries: about {} MB unless pip has cached them, a minute or two (pip's output: {})".format(
+        "Fetching the libraries: about {} MB unless pip has cached them, one or two minutes (pip's output: {})".format(
             FETCHED[target], LOG.relative_to(ROOT)
         )
     )
@@ -133,7 +134,7 @@ def install(target):
 
 def requirements_of(target):
     """Return the libraries of extra `target` from pyproject.toml, the extras it names included."""
-    # .venv's Python has tomllib; the one that runs this may not.
+    # .venv's Python has tomllib; the Python that runs this script may not have it.
     ask = (
         "import json, tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; "
         "print(json.dumps([project['dependencies'], project['optional-dependencies']]))"
@@ -158,14 +159,14 @@ def requirements_of(target):
 
 
 def run(command, name):
-    """Run a command with its progress on the terminal; raise Unable with one sentence if it fails."""
+    """Run a command and show its progress; raise Unable with one sentence if it fails."""
     begin = LOG.stat().st_size
     if run_with_progress(command, LOG, sys.stdout):
         raise Unable(reason(LOG.read_bytes()[begin:].decode(errors="replace"), name))
 
 
 def run_with_progress(command, log, stream):
-    """Run a pip or venv command, its output appended to `log`, its progress on `stream`; return its exit status."""
+    """Run a pip or venv command; append its output to `log`, show its progress on `stream`, return its exit status."""
     environment = dict(os.environ, PYTHONUNBUFFERED="1")
     environment.setdefault("PIP_RETRIES", "2")
     progress = Progress(stream)
@@ -216,7 +217,7 @@ def lines_of(pipe):
 
 
 class Progress:
-    """What pip does, in one line that is rewritten on a terminal; elsewhere in a line for each long step."""
+    """Shows pip's progress: on a terminal in one line that is rewritten, else in a line for each long step."""
 
     def __init__(self, stream):
         self.stream, self.terminal = stream, stream.isatty()
@@ -225,12 +226,12 @@ class Progress:
         self.step = ""
 
     def show(self, line):
-        """Show a line of pip's output, or with an empty line only that time has passed."""
-        words = line.split()
-        if words and words[0] in {"Collecting", "Downloading", "Installing", "Building"}:
+        """Show a line of pip's output; an empty line only updates the elapsed time."""
+        parts = line.split()
+        if parts and parts[0] in {"Collecting", "Downloading", "Installing", "Building"}:
             size = re.search(r"\(([0-9.]+) ([kM])B\)", line)
             self.megabytes += float(size.group(1)) / (1000 if size.group(2) == "k" else 1) if size else 0
-            self.step = " ".join(words)
+            self.step = " ".join(parts)
             if not self.terminal and size and size.group(2) == "M":
                 self.report(self.step)
         seconds = int(time.monotonic() - self.started)
@@ -242,7 +243,7 @@ class Progress:
             self.report("{} s: {}".format(seconds, self.step if len(self.step) < 100 else self.step[:97] + "..."))
 
     def report(self, text):
-        """Write a line of its own."""
+        """Write one line."""
         self.reported = time.monotonic()
         self.stream.write("  {}\n".format(text))
         self.stream.flush()
@@ -255,9 +256,9 @@ class Progress:
 
 
 def reason(output, name):
-    """Put a failure of pip or venv into one sentence."""
+    """Return one sentence that explains a failure of pip or venv."""
     if "CERTIFICATE_VERIFY_FAILED" in output:
-        return "the package index's certificate isn't trusted here; name your CA file: PIP_CERT=/path/ca.pem make run"
+        return "the package index's certificate is not trusted here; name your CA file: PIP_CERT=/path/ca.pem make run"
     if "No space left on device" in output:
         return "the disk is full; free about 1 GB in {} and in the folder of temporary files, {}, and try again".format(
             ROOT,
@@ -265,12 +266,12 @@ def reason(output, name):
         )
     if UNREACHABLE.search(output):
         return (
-            "the package index can't be reached; name a proxy or a mirror and try again: "
+            "cannot reach the package index; name a proxy or a mirror and try again: "
             "HTTPS_PROXY=http://proxy:port make run, or PIP_INDEX_URL=https://mirror/simple make run"
         )
     errors = [line for line in output.splitlines() if line.startswith(("ERROR", "Error", "error"))]
-    last = (errors or output.splitlines() or ["it said nothing"])[0 if errors else -1]
-    return "{} failed: {} (all of it: {})".format(name, last.strip(), LOG)
+    last = (errors or output.splitlines() or ["no output"])[0 if errors else -1]
+    return "{} failed: {} (whole output: {})".format(name, last.strip(), LOG)
 
 
 def main():
@@ -294,7 +295,7 @@ def main():
 
 
 def wait_for(lock):
-    """Lock a file; where another `make` in this checkout holds it, say so and wait for that one."""
+    """Lock a file; if another `make` in this checkout holds the lock, print that and wait."""
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -303,7 +304,7 @@ def wait_for(lock):
 
 
 def explain(error):
-    """Put an error of the file system into one sentence."""
+    """Return one sentence that explains an error of the file system."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "the disk of {} is full; free about 1 GB and try again".format(ROOT)
     return "{} ({}); work in a clone that this user owns and may write to".format(error.strerror, error.filename)

@@ -1,4 +1,4 @@
-"""Remove the state folder of `make run`, unless something runs in it: ``clean_state.py FOLDER``."""
+"""Remove the state folder of `make run`, unless a run uses it: ``clean_state.py FOLDER``."""
 
 import fcntl
 import shutil
@@ -7,22 +7,22 @@ from pathlib import Path
 
 
 def main(folder: Path) -> int:
-    """Remove `folder`; 1 with a sentence if a run uses it or it isn't one of ours."""
+    """Remove `folder`; return 1, with a message, if a run uses it or it isn't a state folder."""
     if not folder.exists():
-        print(f"there is nothing in {folder}")
+        print(f"{folder} does not exist")
         return 0
     if not (folder / "lock").exists():
-        print(f"stumble: {folder} isn't a state folder of stumble's; remove it by hand if you mean it", file=sys.stderr)
+        print(f"stumble: {folder} is not a state folder of stumble; remove it yourself if you want to", file=sys.stderr)
         return 1
     with (folder / "lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.seek(0)
-            print(f"stumble: it still runs (pid {lock.read().strip()}); stop it first with Ctrl-C", file=sys.stderr)
+            print(f"stumble: a run (pid {lock.read().strip()}) uses it; stop it first with Ctrl-C", file=sys.stderr)
             return 1
         shutil.rmtree(folder)
-    print(f"{folder} is forgotten")
+    print(f"{folder} removed")
     return 0
 
 

@@ -1,6 +1,6 @@
-"""Write the documents that come from the code: OpenAPI, AsyncAPI, commands, metrics, capacities, map of the packages.
+"""Generate documents from the code: OpenAPI, AsyncAPI, commands, metrics, capacities, map of the packages.
 
-`--check` writes nothing and fails when one of them is not current.
+`--check` writes nothing and fails if one of them is not current.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / name) for name in ("schemas", "producers", "consumers", "deploy")]
-# What this machine is configured for has no place in a document.
+# A document must not depend on the settings of this machine.
 for variable in [name for name in os.environ if name.startswith("STUMBLE_")]:
     del os.environ[variable]
 os.environ["TERM"] = "dumb"
@@ -45,15 +45,15 @@ def cli() -> str:
     from stumble.cli.commands import COMMANDS  # noqa: PLC0415
     from stumble.cli.group import load_command  # noqa: PLC0415
 
-    parts = ["# The command line\n", "Written by `make docs` from the commands themselves.\n"]
+    parts = ["# The command line\n", "`make docs` writes this page from the code of the commands.\n"]
     section = ""
     for command in COMMANDS:
         if command.section != section:
             section = command.section
             parts.append(f"## {section}\n")
-        found = load_command(command)
+        loaded = load_command(command)
         name = f"stumble {command.name}"
-        text = get_docs_for_click(obj=found, ctx=typer.Context(found), name=name, indent=2)
+        text = get_docs_for_click(obj=loaded, ctx=typer.Context(loaded), name=name, indent=2)
         parts.append(_examples(re.sub(r"^\* `--help`.*\n", "", text, flags=re.MULTILINE)).strip() + "\n")
     return "\n".join(parts)
 
@@ -78,14 +78,14 @@ def metrics() -> str:
     assert notification_writer
     parts = [
         "# Metrics\n",
-        "Written by `make docs` from the code. Where no unit is named, things are counted. The store's metrics are",
-        "served by the API, by one only; every other role serves its own on its metrics port. A scraper that accepts",
-        "OpenMetrics gets it, with exemplars: the request id (and instance) behind the newest failures and durations.",
-        "Prometheus keeps them with `--enable-feature=exemplar-storage`. The bridge serves the `process_…` and",
-        "`python_…` of Prometheus' Python client besides.\n",
+        "`make docs` writes this page from the code. A metric without a unit is a count. The API serves the store's",
+        "metrics; scrape one API only. Every other role serves its own metrics on its metrics port. A scraper that",
+        "accepts OpenMetrics gets exemplars too: the request id (and instance) of the newest failures and durations.",
+        "Prometheus stores them with `--enable-feature=exemplar-storage`. The bridge also serves the `process_…` and",
+        "`python_…` metrics of Prometheus' Python client.\n",
     ]
     for role, rows in roles.items():
-        parts += [f"## {role}\n", "| metric | kind | unit | labels | what it says |", "|---|---|---|---|---|"]
+        parts += [f"## {role}\n", "| metric | kind | unit | labels | meaning |", "|---|---|---|---|---|"]
         for name, kind, labels, text in sorted(rows):
             shown = f"{name}_total" if kind == "counter" else name
             parts.append(f"| `{shown}` | {kind} | {unit_of(name)} | {', '.join(labels)} | {text} |")
@@ -94,14 +94,14 @@ def metrics() -> str:
 
 
 def operations() -> str:
-    """Return docs/operations.md with its capacity table made anew; the rest is written by hand."""
+    """Return docs/operations.md with a new capacity table; the rest of the page is not generated."""
     from stumble.capacity.plan import markdown  # noqa: PLC0415
 
     return _replaced((ROOT / "docs" / "operations.md").read_text("utf-8"), "capacity", markdown() + "\n")
 
 
 def architecture() -> str:
-    """Return docs/architecture.md with its map of the packages and its import graph made anew."""
+    """Return docs/architecture.md with a new map of the packages and a new import graph."""
     import import_graph  # noqa: PLC0415
 
     rules = import_graph.Rules.load()
@@ -112,7 +112,7 @@ def architecture() -> str:
         for package, other in sorted(tree.roots.items())
         if other == root
     ]
-    table = "\n".join(["| folder | package | what it is for |", "|---|---|---|", *rows])
+    table = "\n".join(["| folder | package | purpose |", "|---|---|---|", *rows])
     graph = f"```text\n{import_graph.draw_graph(tree, rules)}\n```"
     text = _replaced((ROOT / "docs" / "architecture.md").read_text("utf-8"), "map", f"\n{table}\n\n")
     return _replaced(text, "graph", f"\n{graph}\n\n")
@@ -126,14 +126,14 @@ def _replaced(text: str, mark: str, part: str) -> str:
 
 def _collected(registry: object) -> list[tuple[str, str, tuple[str, ...], str]]:
     return [
-        (item._name, item._type, item._labelnames, item._documentation)  # noqa: SLF001 - there is no other door
+        (item._name, item._type, item._labelnames, item._documentation)  # noqa: SLF001 - no public API
         for item in registry._collector_to_names  # type: ignore[attr-defined]  # noqa: SLF001
         if hasattr(item, "_labelnames")
     ]
 
 
 def _examples(text: str) -> str:
-    """Set the lines of examples as code; sentences among them stay sentences."""
+    """Format the lines of examples as code, but not the sentences between them."""
     out: list[str] = []
     for block in text.split("\n\n"):
         inside = bool(out) and (out[-1] == "**Examples**:" or out[-1].startswith("    "))
@@ -174,7 +174,7 @@ def main() -> None:
             path.write_text(text, "utf-8")
             print(f"docs/{name} written")
     if stale:
-        sys.exit(f"{' and '.join(stale)} don't say what the code does; run: make docs")
+        sys.exit(f"{' and '.join(stale)}: not current; run: make docs")
 
 
 if __name__ == "__main__":

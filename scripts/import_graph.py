@@ -26,7 +26,7 @@ from pathlib import Path
 NAMESPACE = "stumble"
 RULES = Path(__file__).with_name("architecture.toml")
 
-#: Words that no identifier may hold, with the plain word to use. Extend it as words are replaced; never shorten it.
+#: Words that no identifier may contain, with the plain word to use. Extend it as words are replaced; never shorten it.
 STOP_WORDS = {
     "told": "progress, evidence, description",
     "tell": "log, report, return",
@@ -59,7 +59,7 @@ STOP_WORDS = {
     "letter": "dead_letter",
     "letters": "dead_letters",
 }
-#: Names that say nothing when they stand alone.
+#: Names that are too general without another word.
 STOP_NAMES = {
     "found": "rows, result, match: what it is",
     "place": "position, record_id, folder, cursor",
@@ -119,7 +119,7 @@ class SourceTree:
         for root in roots:
             paths = sorted((folder / root / NAMESPACE).rglob("*.py"))
             if not paths:
-                raise ValueError(f"{folder / root} holds no module of {NAMESPACE}.")
+                raise ValueError(f"{folder / root} contains no module of {NAMESPACE}.")
             for path in paths:
                 parts = path.relative_to(folder / root).with_suffix("").parts
                 name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
@@ -158,7 +158,7 @@ class SourceTree:
         return ast.parse((self.folder / self.modules[module]).read_text())
 
     def _defining_module(self, name: str) -> str | None:
-        """Return the module that a dotted name is taken from: itself, or the one that defines its last part."""
+        """Return the module that a dotted name imports: itself, or the one that defines its last part."""
         if name in self.modules:
             return name
         parent = name.rpartition(".")[0]
@@ -195,22 +195,22 @@ def cycle_findings(tree: SourceTree) -> Iterator[str]:
 
 
 def rule_findings(tree: SourceTree, rules: Rules) -> Iterator[str]:
-    """Yield imports that a rule forbids, packages that no layer names, and names in layers that are no package."""
+    """Yield imports that a rule forbids, packages that no layer names, and names in layers that are not packages."""
     height = {name: number for number, names in enumerate(rules.layers) for name in names}
     yield from (f"{package}: in no layer of {RULES.name}" for package in sorted(tree.packages.keys() - height.keys()))
     yield from (
-        f"{name}: named in {RULES.name}, but no package" for name in sorted(height.keys() - tree.packages.keys())
+        f"{name}: named in {RULES.name}, but not a package" for name in sorted(height.keys() - tree.packages.keys())
     )
     for one in tree.imports:
         importer, imported = package_of(one.importer), package_of(one.imported)
         if tree.roots[imported] not in rules.roots[tree.roots[importer]]:
             yield f"{one}: {tree.roots[importer]} may not import {tree.roots[imported]}"
         elif importer != imported and height.get(importer, 0) <= height.get(imported, 0):
-            yield f"{one}: {imported} is in no lower layer"
+            yield f"{one}: {imported} is not in a lower layer"
 
 
 def word_findings(tree: SourceTree) -> Iterator[str]:
-    """Yield identifiers that hold a stop word (modules, classes, functions, arguments, variables)."""
+    """Yield identifiers that contain a stop word (modules, classes, functions, arguments, variables)."""
     for name, path in tree.modules.items():
         identifiers = {(1, name.rpartition(".")[2])}
         for node in ast.walk(tree.parse(name)):
@@ -221,10 +221,10 @@ def word_findings(tree: SourceTree) -> Iterator[str]:
                     identifiers.add((node.lineno, found))
         for line, identifier in sorted(identifiers):
             if identifier in STOP_NAMES:
-                yield f"{path}:{line}: {identifier}: say {STOP_NAMES[identifier]}"
+                yield f"{path}:{line}: {identifier}: use {STOP_NAMES[identifier]}"
             for word in _WORD.findall(identifier):
                 if word.lower() in STOP_WORDS:
-                    yield f"{path}:{line}: {identifier}: say {STOP_WORDS[word.lower()]}"
+                    yield f"{path}:{line}: {identifier}: use {STOP_WORDS[word.lower()]}"
 
 
 def class_name_findings(tree: SourceTree) -> Iterator[str]:
@@ -262,7 +262,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Print the graph, then the findings; return the exit status."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--folder", type=Path, default=RULES.parents[1], help="folder of the roots (this project's)")
-    parser.add_argument("--words", action="store_true", help="look for stop words and for classes of one name, too")
+    parser.add_argument("--words", action="store_true", help="also find stop words and class names that are used twice")
     given = parser.parse_args(arguments)
     rules = Rules.load()
     try:

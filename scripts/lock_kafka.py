@@ -1,6 +1,6 @@
 """Write the list of jars that the local Kafka runs from: exact versions, sizes and SHA-256.
 
-Run it by hand when Kafka's version changes: ``.venv/bin/python scripts/lock_kafka.py 4.4.0``.
+Run it when Kafka's version changes: ``.venv/bin/python scripts/lock_kafka.py 4.4.0``.
 It needs jgo (the `dev` extra), which resolves the dependencies as Maven would.
 """
 
@@ -14,12 +14,12 @@ import jgo
 from jgo.config import GlobalSettings
 
 LOCK = Path(__file__).parent.parent / "deploy/stumble/local/kafka.lock"
-#: log4j bindings need a log4j-core of their own kind to start; slf4j-simple needs nothing.
+#: log4j bindings need a matching log4j-core to start; slf4j-simple needs nothing.
 EXTRA = "org.slf4j:slf4j-simple:1.7.36"
 
 
 def main(version: str) -> None:
-    """Resolve Kafka `version` and write one line a jar: sha256, size, path below a Maven repository."""
+    """Resolve Kafka `version` and write one line per jar: sha256, size, path below a Maven repository."""
     environment = jgo.build(f"org.apache.kafka:kafka_2.13:{version}+{EXTRA}", update=True)
     names = {jar.name for folder in ("jars", "modules") for jar in (environment.path / folder).glob("*.jar")}
     repository = GlobalSettings.load().repo_cache
@@ -29,7 +29,7 @@ def main(version: str) -> None:
         digest = hashlib.sha256(data).hexdigest()
         lines.append(f"{digest} {len(data)} {jar.relative_to(repository).as_posix()}\n")
     if len(lines) != len(names):
-        raise SystemExit(f"{len(names)} jars resolved but {len(lines)} found in {repository}")
+        raise SystemExit(f"{len(names)} jars resolved, but {repository} contains {len(lines)} of them")
     LOCK.write_text(f"# Apache Kafka {version}: sha256, bytes, path below a Maven repository\n" + "".join(lines))
 
 

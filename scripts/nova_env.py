@@ -2,7 +2,7 @@
 
 Standard library only: it runs before anything is installed. Nova and its libraries come from the lock file
 tests/nova/locks/nova-<version>.txt; stumble comes from a wheel of this checkout, without extras, and is
-installed again when the checkout has changed. `pip check` has the last word.
+installed again when the checkout has changed. At the end `pip check` must succeed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ OLDEST, NEWEST = (3, 11), (3, 13)
 
 
 class EnvError(Exception):
-    """The environment can't be made; the text says why and what to do."""
+    """The environment can't be made; the text contains the reason and what to do."""
 
 
 def versions() -> list[str]:
@@ -39,7 +39,7 @@ def say(text: str) -> None:
 
 
 def new_log(folder: Path) -> Path:
-    """Create an empty file for the output of what makes `folder`."""
+    """Create an empty log file for the commands that make `folder`."""
     log = ROOT / ".cache" / f"{folder.name}.log"
     log.parent.mkdir(exist_ok=True)
     log.write_bytes(b"")
@@ -47,7 +47,7 @@ def new_log(folder: Path) -> Path:
 
 
 def run(command: list[str], log: Path) -> None:
-    """Run a command, its output to `log`; raise EnvError with the line that explains a failure."""
+    """Run a command with its output in `log`; raise EnvError with the line that explains a failure."""
     if run_with_progress(command, log, sys.stderr):
         raise EnvError(f"{explain(command, log.read_text(errors='replace'))} The whole output is in {log}.")
 
@@ -56,7 +56,7 @@ def explain(command: list[str], output: str) -> str:
     """One sentence for a failed pip or venv command."""
     if UNREACHABLE.search(output) or "(from versions: none)" in output:
         return (
-            "The Python package source can't be reached: set HTTPS_PROXY, or PIP_INDEX_URL to a mirror, "
+            "Cannot reach the Python package index: set HTTPS_PROXY, or PIP_INDEX_URL to a mirror, "
             "and run make nova again."
         )
     errors = [line for line in output.splitlines() if line.startswith("ERROR")] or output.splitlines()[-1:]
@@ -70,13 +70,13 @@ def check_python() -> None:
             f"Python {sys.version_info[0]}.{sys.version_info[1]} is not supported: "
             "run make nova PYTHON=python3.11 (3.11, 3.12 or 3.13)."
         )
-    for module, mend in (("venv", "python3-venv"), ("ensurepip", "python3-venv")):
+    for module, package in (("venv", "python3-venv"), ("ensurepip", "python3-venv")):
         if importlib.util.find_spec(module) is None:
-            raise EnvError(f"This Python has no {module}: install it with `apt-get install {mend}`.")
+            raise EnvError(f"This Python has no {module}: install it with `apt-get install {package}`.")
 
 
 def install_nova(version: str, folder: Path) -> None:
-    """Create `folder` with the locked Nova, unless it is there already."""
+    """Create `folder` with the locked Nova, unless it exists already."""
     lock = LOCKS / f"nova-{version}.txt"
     if not lock.exists():
         raise EnvError(f"There is no lock file for Nova {version}: choose one of {', '.join(versions())}.")
@@ -88,21 +88,21 @@ def install_nova(version: str, folder: Path) -> None:
     say(f"making {folder.name} with Python {sys.version.split()[0]}")
     run([sys.executable, "-m", "venv", "--clear", str(folder)], log)
     wanted = sum(1 for line in lock.read_text().splitlines() if "==" in line)
-    say(f"fetching Nova {version} and its libraries, {wanted} packages as locked, about 70 MB (a minute or two)")
+    say(f"fetching Nova {version} and its libraries, {wanted} packages as locked, about 70 MB (one or two minutes)")
     pip(folder, log, "install", "--no-deps", "--requirement", str(lock))
     stamp.write_bytes(lock.read_bytes())
     log.unlink()
 
 
 def install_stumble(folder: Path) -> None:
-    """Install a wheel of this checkout, base dependencies only, unless the very same is installed."""
+    """Install a wheel of this checkout, base dependencies only, unless the same one is installed."""
     stamp = folder / "stumble.stamp"
     now = checkout_hash()
     if stamp.exists() and stamp.read_text() == now:
         return
     stamp.unlink(missing_ok=True)
     log = new_log(folder)
-    say("installing stumble's base (the driver) beside it")
+    say("installing stumble's base (the driver)")
     pip(folder, log, "install", "--no-deps", "--force-reinstall", str(ROOT))
     pip(folder, log, "check")
     log.unlink()
@@ -128,7 +128,7 @@ def make(version: str, folder: Path) -> Path:
     """Make or refresh the environment of one Nova release and return its Python."""
     started = time.monotonic()
     (ROOT / ".cache").mkdir(exist_ok=True)
-    with (ROOT / ".cache" / f"{folder.name}.lock").open("w") as lock:  # one at a time; the others find it made
+    with (ROOT / ".cache" / f"{folder.name}.lock").open("w") as lock:  # one process at a time
         fcntl.flock(lock, fcntl.LOCK_EX)
         install_nova(version, folder)
         install_stumble(folder)
@@ -138,10 +138,10 @@ def make(version: str, folder: Path) -> Path:
 
 
 def main() -> int:
-    """Command line; exit status 1 and one sentence when it can't be done."""
+    """Command line; exit status 1 and one sentence on failure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--nova", default="33.0.2", help="release of Nova: " + ", ".join(versions()))
-    parser.add_argument("--venv", type=Path, help="where (default .venv-nova-<version>)")
+    parser.add_argument("--venv", type=Path, help="folder of the environment (default .venv-nova-<version>)")
     arguments = parser.parse_args()
     folder = arguments.venv or Path(os.environ.get("STUMBLE_NOVA_VENV") or ROOT / f".venv-nova-{arguments.nova}")
     try:
@@ -150,7 +150,7 @@ def main() -> int:
         print(f"nova: {failure}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("nova: stopped; run it again to go on", file=sys.stderr)
+        print("nova: stopped; run it again to continue", file=sys.stderr)
         return 130
     return 0
 

@@ -1,8 +1,8 @@
-"""`make nova-matrix`: play every scenario on every release of Nova, record, and write what the table is made from.
+"""`make nova-matrix`: play and record every scenario on every release of Nova, and write the table.
 
-Scenarios that are recorded as they stand in the table are not played again, so it can be stopped at any time; after a
-change of driver, tap or translation, --again plays all. Only files come of it: tests/nova/recordings/, from which tests
-and docs/nova-table.md follow.
+Scenarios whose recording is current are not played again, so it can be stopped at any time; after a change of driver,
+tap or translation, --again plays all. It writes only files: tests/nova/recordings/, which tests and docs/nova-table.md
+use.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def say(text: str) -> None:
 
 
 def play(python: Path, folder: Path, names: list[str]) -> list[dict[str, Any]]:
-    """Play these scenarios on one release; return the harness's results, as far as it came."""
+    """Play these scenarios on one release; return the results that the harness wrote."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     (folder / "names.json").write_text(json.dumps(names))
@@ -47,17 +47,17 @@ def play(python: Path, folder: Path, names: list[str]) -> list[dict[str, Any]]:
 
 
 def tap_state(outbox: Path) -> str:
-    """Return what the driver says of its tap in this release."""
-    found = (json.loads((Path(place.path) / "about.json").read_text()) for place in outbox_folders(str(outbox)))
-    return "; ".join(sorted({about.get("tap", "off") for about in found}))
+    """Return the state of the tap that the driver reports in this release."""
+    abouts = (json.loads((Path(folder.path) / "about.json").read_text()) for folder in outbox_folders(str(outbox)))
+    return "; ".join(sorted({about.get("tap", "off") for about in abouts}))
 
 
 def one(release: str, *, again: bool) -> None:
-    """Bring the recording of one release up to date. EnvError when a scenario can't be played."""
+    """Update the recording of one release. Raises EnvError if a scenario can't be played."""
     known = recording.read(release) if recording.path_of(release).exists() else None
     names = recording.stale(None if again else known)
     if not names:
-        say(f"{release}: recorded already")
+        say(f"{release}: already recorded")
         return
     python = make(release, Path(os.environ.get("STUMBLE_NOVA_VENVS") or ROOT) / f".venv-nova-{release}")
     folder = ROOT / ".state" / "nova-matrix" / release
@@ -69,14 +69,14 @@ def one(release: str, *, again: bool) -> None:
         say(f"{release}: wrote {path.relative_to(ROOT)}")
     if len(good) < len(names):
         broken = next((f"{one['scenario']}: {one['error'].strip()[-300:]}" for one in results if "error" in one), "")
-        raise EnvError(f"Nova {release} did not play everything, see {folder / 'nova.log'}. {broken}")
+        raise EnvError(f"Nova {release} did not play all scenarios, see {folder / 'nova.log'}. {broken}")
 
 
 def main() -> int:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--nova", action="append", choices=recording.RELEASES, help="only this release; repeatable")
-    parser.add_argument("--again", action="store_true", help="play also what is recorded already")
+    parser.add_argument("--again", action="store_true", help="also play what is already recorded")
     arguments = parser.parse_args()
     try:
         for release in arguments.nova or recording.RELEASES:
@@ -85,11 +85,11 @@ def main() -> int:
         print(f"nova-matrix: {failure}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("nova-matrix: stopped; run it again to go on", file=sys.stderr)
+        print("nova-matrix: stopped; run it again to continue", file=sys.stderr)
         return 130
     missing = [release for release in recording.RELEASES if not recording.path_of(release).exists()]
     if missing:
-        say(f"the table waits for {', '.join(missing)}: run it again")
+        say(f"the table needs {', '.join(missing)}: run it again")
         return 0
     table.FILE.write_text(table.document(), encoding="utf-8")
     for line in table.summary():

@@ -1,9 +1,9 @@
-"""Fixtures for every test: a real Kafka, real PostgreSQL, topics and databases of one's own.
+"""Fixtures for all tests: a real Kafka, a real PostgreSQL, new topics and databases.
 
 `kafka`         bootstrap address of the run's one broker (topics are not auto-created)
-`new_topic`     makes a topic with a name of its own: ``new_topic(partitions=4)``
+`new_topic`     creates a topic with a new name: ``new_topic(partitions=4)``
 `database_url`  URL of a fresh, empty database, dropped after the test
-`new_database`  makes more of them: ``new_database(template=None)``
+`new_database`  creates more of them: ``new_database(template=None)``
 `own_kafka`, `own_postgres`  a started LocalKafka / LocalPostgres for this test alone, to stop and kill
 """
 
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-# How long an example takes, or its making, says how busy the machine is, and nothing of the code. Each run tries the
-# same ones, so that it fails for what was changed; `--hypothesis-profile=search` looks for others.
+# The time of an example depends on the load of the machine, not on the code. Each run tries the same examples, so
+# that it fails only because of a change; `--hypothesis-profile=search` tries others.
 for _name in ("same", "search"):
     hypothesis.settings.register_profile(
         _name, deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow], derandomize=_name == "same"
@@ -40,37 +40,37 @@ for _name in ("same", "search"):
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """What the caller's shell says of an installation must not reach the tests."""
+    """Remove the caller's settings of an installation from the environment of the tests."""
     for name in [name for name in os.environ if name.startswith("STUMBLE_") and name != "STUMBLE_CACHE_DIR"]:
         del os.environ[name]
-    # A shell starts background jobs with Ctrl-C ignored, and children inherit it: tests that send it would wait.
+    # A shell starts background jobs with SIGINT ignored, and children inherit this: tests that send it would hang.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if not config.getoption("--hypothesis-profile"):
         hypothesis.settings.load_profile("same")
-    ports.free_port = _kept_port
+    ports.free_port = _reserved_port
 
 
 _PORTS: list[socket.socket] = []
 
 
-def _kept_port() -> int:
-    """Return a free port that no other process is given while this run lasts, also while its server is away.
+def _reserved_port() -> int:
+    """Return a free port that no other process gets during this run, even while its server is stopped.
 
-    Bound, and not listened on: a server that sets SO_REUSEADDR, as all do, binds it beside us; who asks the kernel
-    for any free port never gets it.
+    The port is bound but not listened on: a server that sets SO_REUSEADDR, as all do, can bind it, too; the kernel
+    doesn't give it to a process that asks for any free port.
     """
-    kept = socket.socket()
-    kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    kept.bind((ports.LOOPBACK, 0))
-    _PORTS.append(kept)
-    port: int = kept.getsockname()[1]
+    reserved = socket.socket()
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    reserved.bind((ports.LOOPBACK, 0))
+    _PORTS.append(reserved)
+    port: int = reserved.getsockname()[1]
     return port
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Let groups go to one worker: xdist 3.8 writes them where pytest 9.2 no longer reads an item's id."""
+    """Send each group to one worker: pytest 9.2 no longer reads the item ids that xdist 3.8 writes."""
     if not getattr(config.option, "loadgroup", False):
         return
     for item in items:
@@ -80,9 +80,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """The process that started the run (not a worker) stops its servers, whatever the tests' result.
+    """Stop the run's servers, in the process that started the run (not in a worker), whatever the tests' result.
 
-    Not later: once pytest itself has finished the session, another run of the same user may remove the folder.
+    Not later: after pytest has finished the session, another run of the same user may remove the folder.
     """
     config = session.config
     factory = getattr(config, "_tmp_path_factory", None)
@@ -116,7 +116,7 @@ def new_topic(kafka: str) -> Callable[..., str]:
     def create(name: str | None = None, partitions: int = 4, **settings: str) -> str:
         name = name or f"t-{uuid.uuid4().hex[:12]}"
         client.create_topics([NewTopic(name, partitions, 1, config=settings)])[name].result(30)
-        # The controller has it; the broker hears of it a little later, and until then it has no partitions there.
+        # The broker learns of it a little later than the controller; until then it reports no partitions.
         deadline = time.monotonic() + 60
         while len(client.list_topics(name, 10).topics[name].partitions) != partitions:
             assert time.monotonic() < deadline, f"the broker does not know {name}"
@@ -133,25 +133,25 @@ def _postgres_url(_service: Callable[[str], str]) -> str:
 
 @pytest.fixture(scope="session")
 def new_database(_postgres_url: str) -> Iterator[Callable[..., str]]:
-    """Return a function that creates a database and gives its URL: ``new_database(template="template0")``."""
-    made: list[str] = []
+    """Return a function that creates a database and returns its URL: ``new_database(template="template0")``."""
+    created: list[str] = []
 
     def create(template: str = "template0") -> str:
         name = f"d{uuid.uuid4().hex[:12]}"
         with psycopg.connect(_postgres_url, autocommit=True) as connection:
             statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
             connection.execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
-        made.append(name)
+        created.append(name)
         return _postgres_url.rpartition("/")[0] + "/" + name
 
     yield create
-    for name in made:
+    for name in created:
         _drop(_postgres_url, name)
 
 
 @pytest.fixture
 def database_url(_postgres_url: str, new_database: Callable[..., str]) -> Iterator[str]:
-    """URL of an empty database that nobody else sees; it's dropped after the test."""
+    """URL of an empty database for this test alone; it's dropped after the test."""
     url = new_database()
     yield url
     _drop(_postgres_url, url.rpartition("/")[2])
@@ -175,7 +175,7 @@ def own_kafka(tmp_path: Path) -> Iterator[LocalKafka]:
 
 @pytest.fixture
 def own_postgres(tmp_path: Path) -> Iterator[LocalPostgres]:
-    """A started PostgreSQL for this test alone; with fsync, as in life."""
+    """A started PostgreSQL for this test alone, with fsync as in production."""
     server = LocalPostgres(tmp_path / "postgres")
     try:
         server.start()

@@ -1,1 +1,1 @@
-"""Our own side of the benchmarks, a process a job."""
+"""Stumble's side of the benchmarks: one process for each job."""

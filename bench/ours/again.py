@@ -1,4 +1,4 @@
-"""An audit of a store, or a replay into another: from the first record to the last answer."""
+"""An audit of a store, or a replay into another one, measured from the first record to the end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def main(what: str, place: str) -> None:
         clock.start()
 
     if what == "replay":
-        from stumble.audit.replay import Replay  # its libraries are no part of an audit
+        from stumble.audit.replay import Replay  # an audit does not need its libraries
 
         clock.report(Replay(load(), None, None, told).into(place).records)
         return

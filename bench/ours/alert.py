@@ -1,4 +1,4 @@
-"""From `emit` of a failure to the answer of its receivers: a webhook subscriber and an Alertmanager's address."""
+"""The time from `emit` of a failure to its receivers: a webhook and the address of an Alertmanager."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from bench.ours.common import say
 from stumble.emitter import Emitter
 
 _GRACE = 15.0
-#: Each request fails with a text of its own: a new problem each.
+#: Each request fails with its own text, so each is a new problem.
 _WORDS = ("red", "green", "blue", "black", "white", "brown", "grey", "pink")
 
 
 class Receivers:
-    """Takes alerts; `taken` are seconds from `emit` to the moment before the answer, by path."""
+    """Receives alerts; `taken` are seconds from `emit` to the time before the answer, by path."""
 
     def __init__(self, port: int) -> None:
         self._since: dict[str, float] = {}
@@ -55,12 +55,12 @@ class Receivers:
                 self.taken[path].setdefault(request_id, now - since)
 
     def complete(self, count: int) -> bool:
-        """Tell whether every request has arrived both ways."""
+        """Whether every request has arrived at both receivers."""
         return all(len(found) == count for found in self.taken.values())
 
 
 def main(outbox: str, port: int, count: int) -> None:
-    """Let `count` requests fail, two a second, and wait for what is told of them."""
+    """Emit `count` failed requests, two per second, and wait for their alerts."""
     receivers = Receivers(port)
     emitter = Emitter(outbox, service="nova-compute", host="bench")
     chance = random.Random(7)  # noqa: S311  # no secret

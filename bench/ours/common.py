@@ -1,4 +1,4 @@
-"""What our own jobs share: a clock from the first record to the last commit, and one line of JSON."""
+"""Shared by stumble's jobs: a clock from the first record to the last commit, and one line of JSON."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 
 
 class Clock:
-    """Measures from `start` (its first call counts) to `report`."""
+    """Measures from the first call of `start` to `report`."""
 
     def __init__(self) -> None:
         self.began: float | None = None

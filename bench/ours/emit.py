@@ -1,4 +1,4 @@
-"""One `emit` after the other, encoding included; prints each call's time in ns."""
+"""Call `emit` repeatedly, encoding included; print the time of each call in ns."""
 
 from __future__ import annotations
 

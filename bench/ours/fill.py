@@ -1,4 +1,4 @@
-"""Fills an outbox with the benchmark stream, for the relay to empty."""
+"""Write the benchmark stream into an outbox, for the relay to send."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The projector while its store grows: rate and memory after every so many events."""
+"""The projector while its store grows: rate and memory at regular numbers of events."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def main(count: int, every: int) -> None:
-    """Project `count` records; a sample every `every`: events stored, events/s and CPU µs an event since, RSS in MB."""
+    """Project `count` records; sample after each `every`: events stored, events/s, CPU µs per event, RSS in MB."""
     service = build_projector(load(), ProjectorSettings())
     stop, applied = threading.Event(), service.health.applied
     done, samples, last = 0, [], (0, time.monotonic(), time.process_time())

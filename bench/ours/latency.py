@@ -1,4 +1,4 @@
-"""From `emit` to the request's row: emits a stream at its own pace and looks for each request in the database."""
+"""The time from `emit` to the request's row: emits a stream in real time and queries each request's row."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FOUND = "select request_id from stumble_derived.requests where request_id = any
 
 
 class Watch:
-    """Looks for the rows of requests whose first event was emitted; `taken` are seconds."""
+    """Queries the rows of requests whose first event was emitted; `taken` are seconds."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -32,7 +32,7 @@ class Watch:
             self._since.setdefault(request_id, time.monotonic())
 
     def run(self, stop: threading.Event) -> None:
-        """Look until `stop` is set and every request was found, or for ten seconds more."""
+        """Query until `stop` is set and every request has a row, or for ten seconds more."""
         known: set[str] = set()
         deadline = None
         with psycopg.connect(self._url, autocommit=True) as connection:
@@ -52,7 +52,7 @@ class Watch:
 
 
 def main(outbox: str, url: str, rate: float, seconds: float) -> None:
-    """Emit `rate` events a second for `seconds`."""
+    """Emit `rate` events per second for `seconds`."""
     settings = StreamSettings(seed=99, start_us=time.time_ns() // 1000, rate=rate, seconds=seconds, pace=0.2)
     emitter, watch, stop = Emitter(outbox, service="bench", host="bench"), Watch(url), threading.Event()
     looking = threading.Thread(target=watch.run, args=(stop,))

@@ -1,4 +1,4 @@
-"""The projector on a topic that is already there: everything it does in a transaction, until the topic is stored."""
+"""The projector on an existing topic, with all that it does in a transaction, until the topic is stored."""
 
 from __future__ import annotations
 

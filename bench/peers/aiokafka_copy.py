@@ -1,6 +1,6 @@
-"""aiokafka + asyncpg: a loop that only stores rows, as fast as its author knows how.
+"""aiokafka and asyncpg: a loop that only stores rows, written for speed.
 
-With ``once`` as a sixth argument it stores each event once: a staging table, and a key that what comes again hits.
+With ``once`` as a sixth argument it stores each event once: a staging table, and a key that rejects duplicates.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ alter table copied add primary key (event_id);
 
 
 async def store(connection, rows, *, once):
-    """Store rows, all of them or all that are new."""
+    """Store all rows, or with `once` all new ones."""
     if not once:
         await connection.copy_records_to_table("copied", records=rows, columns=COLUMNS)
         return

@@ -1,6 +1,6 @@
-"""What every peer shares: how it's called, how it decodes, which row it stores, what it reports.
+"""Shared by the peers: arguments, decoding, the row to store, the report.
 
-Peers know nothing of stumble but its schema file. They run in an environment of their own, under the same Python.
+Peers use only stumble's schema file. They run in their own environment, under the same Python.
 """
 
 import json
@@ -36,7 +36,7 @@ def arguments():
 
 
 def without_logical_types(node):
-    """Parse times as plain integers, as ours does: building datetimes would slow the peer down."""
+    """Parse times as plain integers, as stumble does: building datetimes would slow the peer down."""
     if isinstance(node, dict):
         return {key: without_logical_types(value) for key, value in node.items() if key != "logicalType"}
     return [without_logical_types(value) for value in node] if isinstance(node, list) else node
@@ -53,7 +53,7 @@ class Decoder:
 
 
 def row(event, value):
-    """Return the columns that a row is looked up by, and the whole event as it came, so that nothing is lost."""
+    """Return the columns by which rows are queried, and the whole event as received, so that nothing is lost."""
     failure = event["failure"]
     return (
         event["event_id"],

@@ -1,4 +1,4 @@
-"""Draws events/s and memory over the events stored: ``growth_plot.py SAMPLES.json OUT.svg``."""
+"""Draw events/s and memory over the events stored: ``growth_plot.py SAMPLES.json OUT.svg``."""
 
 import json
 import sys
@@ -13,7 +13,7 @@ from matplotlib import pyplot as plt  # noqa: E402 - the backend has to be chose
 
 
 def main(samples, out):
-    """Draw both lines, each with an axis of its own that begins at nothing."""
+    """Draw both lines, each with its own axis that begins at 0."""
     stored = [sample[0] / 1e6 for sample in samples]
     figure, rates = plt.subplots(figsize=(8, 3.6), layout="constrained")
     memory = rates.twinx()
@@ -28,4 +28,4 @@ def main(samples, out):
 
 
 main(json.loads(Path(sys.argv[1]).read_text()), sys.argv[2])
-print("{}")  # a job ends with what it found
+print("{}")  # a job ends with its result

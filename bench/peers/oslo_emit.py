@@ -1,4 +1,4 @@
-"""One notification after the other through oslo.messaging's own Kafka driver; prints each call's time in ns."""
+"""Send notifications through oslo.messaging's own Kafka driver; print the time of each call in ns."""
 
 import json
 import sys

@@ -1,7 +1,7 @@
-"""quixstreams with its own PostgreSQL sink, which stores an event as it is: a column a field, records as JSON.
+"""quixstreams with its own PostgreSQL sink, which stores an event as it is: one column per field, records as JSON.
 
-The sink takes its columns from the first row of a batch and leaves out those that are null there; empty text stands
-for null so that no field is lost.
+The sink derives its columns from the first row of a batch and leaves out those that are null there; empty text replaces
+null so that no field is lost.
 """
 
 import tempfile

@@ -1,4 +1,4 @@
-"""Write Grafana's dashboards and alert rules: ``python deploy/grafana/generate.py``. A test keeps them current.
+"""Write Grafana's dashboards and alert rules: ``python deploy/grafana/generate.py``. A test checks them.
 
 The provisioning files name one data source, the Prometheus that scrapes stumble, by the uid ``stumble``.
 """
@@ -28,7 +28,7 @@ Panel = Builder[PanelModel]
 
 
 def net(counter: str, matchers: str, by: str, window: str = "$__rate_interval") -> str:
-    """Return the rate of what entered a counter less what was corrected away."""
+    """Return the rate of a counter less the rate of its corrections."""
     entered = f"sum by ({by}) (rate({counter}_total{{{matchers}}}[{window}]))"
     left = f"sum by ({by}) (rate({counter}_withdrawn_total{{{matchers}}}[{window}]))"
     return f"{entered} - {left}"
@@ -49,7 +49,7 @@ def lines(title: str, expression: str, legend: str, unit: str, text: str, *, sta
 
 
 def number(title: str, expression: str, unit: str, text: str) -> Panel:
-    """Return one figure with a small graph behind it."""
+    """Return one number with a small graph behind it."""
     panel = stat.Panel().title(title).description(text).unit(unit).datasource(SOURCE).no_value("0")
     panel = panel.reduce_options(ReduceDataOptions().calcs(["lastNotNull"]))
     return panel.with_target(query(expression)).graph_mode(BigValueGraphMode.AREA).span(4).height(4)
@@ -69,7 +69,7 @@ def rows(title: str, expression: str, text: str) -> Panel:
 
 
 def board(uid: str, title: str, panels: list[Panel], *, actions: bool = False) -> dashboard.Dashboard:
-    """Return one dashboard; ``actions`` adds a choice of actions."""
+    """Return one dashboard; ``actions`` adds a variable that selects actions."""
     made = dashboard.Dashboard(title).uid(uid).tags(["stumble", "openstack", "nova"]).readonly().refresh("30s")
     made = made.time("now-6h", "now").tooltip(DashboardCursorSync.CROSSHAIR)
     if actions:
@@ -81,7 +81,7 @@ def board(uid: str, title: str, panels: list[Panel], *, actions: bool = False) -
 
 
 def fleet() -> dashboard.Dashboard:
-    """Show what fails in the fleet now, how often, whose fault it is."""
+    """Show what fails in the fleet now, how often, and who can fix it."""
     failed = 'sum(increase(stumble_action_requests_total{outcome="FAILED"}[1h]))'
     failed += ' - sum(increase(stumble_action_requests_withdrawn_total{outcome="FAILED"}[1h]))'
     return board(
@@ -91,11 +91,11 @@ def fleet() -> dashboard.Dashboard:
             number("Failed in an hour", failed, "none", "Requests that ended FAILED."),
             number("Failed share, 1 h", "stumble:failed_ratio:rate1h", "percentunit", "Of the requests that ended."),
             number("In flight", "sum(stumble_action_requests_open)", "none", "Requests without an outcome yet."),
-            number("Stalled", "sum(stumble_action_requests_stalled)", "none", "Requests that were not heard of again."),
+            number("Stalled", "sum(stumble_action_requests_stalled)", "none", "Requests whose outcome is STALLED."),
             number(
-                "Silent hosts", "max(stumble_silent_hosts)", "none", "Hosts whose relay has said nothing for 10 min."
+                "Silent hosts", "max(stumble_silent_hosts)", "none", "Hosts whose relay has not reported for 10 min."
             ),
-            number("Alerts", "sum(stumble_alerts_firing)", "none", "Alerts of stumble's own rules that fire."),
+            number("Alerts", "sum(stumble_alerts_firing)", "none", "Firing alerts of stumble's own rules."),
             lines(
                 "Requests by outcome",
                 net("stumble_action_requests", "", "outcome"),
@@ -117,14 +117,14 @@ def fleet() -> dashboard.Dashboard:
                 "stumble:requests_failed:rate5m / (stumble:requests_ended:rate5m > 0)",
                 "{{action}}",
                 "percentunit",
-                "A gap is an action that nobody asked for.",
+                "A gap means that nobody requested the action.",
             ),
             ranking(
                 "Exceptions in an hour",
                 "topk(10, sum by (exception) (increase(stumble_action_failure_exceptions_total[1h])) > 0)",
                 "{{exception}}",
                 "none",
-                "The ten classes that were seen most.",
+                "The ten most frequent classes.",
             ),
         ],
     )
@@ -151,7 +151,7 @@ def action() -> dashboard.Dashboard:
                 net("stumble_action_failures", ACTION, "action, blame"),
                 "{{action}} {{blame}}",
                 "ops",
-                "Whose problem they are.",
+                "By who can fix them.",
             ),
             lines(
                 "Time to an outcome, median",
@@ -161,7 +161,7 @@ def action() -> dashboard.Dashboard:
                 "From the start of a request to its outcome.",
             ),
             lines(
-                "Time to an outcome, 95 of 100",
+                "Time to an outcome, 95th percentile",
                 quantile.format(q="0.95", m=ACTION),
                 "{{action}}",
                 "s",
@@ -170,7 +170,7 @@ def action() -> dashboard.Dashboard:
             rows(
                 "Outcomes so far",
                 f"sum by (action, outcome) (stumble_action_requests_total{{{ACTION}}}) > 0",
-                "Entries since the store was made.",
+                "Entries since the store was created.",
             ),
         ],
         actions=True,
@@ -188,17 +188,17 @@ def problem() -> dashboard.Dashboard:
                 "topk(10, sum by (exception) (rate(stumble_action_failure_exceptions_total[$__rate_interval])))",
                 "{{exception}}",
                 "ops",
-                "The ten classes that are seen most.",
+                "The ten most frequent classes.",
                 stacked=True,
             ),
             number(
                 "Exception classes seen",
                 "sum(stumble_action_failure_exception_classes)",
                 "none",
-                "Beyond the cap they are counted as other.",
+                "Classes beyond the cap are counted as other.",
             ),
             number(
-                "Classes are folded",
+                "Cap of classes reached",
                 "max(stumble_action_failure_exceptions_limited)",
                 "none",
                 "1: some classes are counted as other.",
@@ -206,19 +206,19 @@ def problem() -> dashboard.Dashboard:
             rows(
                 "Failures by action and blame so far",
                 "sum by (action, blame) (stumble_action_failures_total) > 0",
-                "Since the store was made.",
+                "Since the store was created.",
             ),
             rows(
                 "Failures by exception so far",
                 "sort_desc(sum by (exception) (stumble_action_failure_exceptions_total))",
-                "Since the store was made.",
+                "Since the store was created.",
             ),
         ],
     )
 
 
 def pipeline() -> dashboard.Dashboard:
-    """Show whether stumble itself is well: use, saturation, errors of each part."""
+    """Show the health of stumble itself: use, saturation and errors of each part."""
     return board("stumble-pipeline", "stumble: Pipeline", [*_storing(), *_passing_on(), *_answering()])
 
 
@@ -230,7 +230,7 @@ def _storing() -> list[Panel]:
         lines(
             "Lag behind the topic", "stumble_projector_lag_seconds", "partition {{partition}}", "s", "0: up to date."
         ),
-        lines("From emit to row, 95 of 100", end_to_end, "", "s", "Through outbox, relay, Kafka and projector."),
+        lines("From emit to row, 95th percentile", end_to_end, "", "s", "Through outbox, relay, Kafka and projector."),
         lines(
             "Events stored",
             "sum(rate(stumble_projector_events_total[$__rate_interval]))",
@@ -238,7 +238,7 @@ def _storing() -> list[Panel]:
             "ops",
             "By all projectors.",
         ),
-        lines("Time of a transaction, 95 of 100", batch, "", "s", "One batch into PostgreSQL."),
+        lines("Time of a transaction, 95th percentile", batch, "", "s", "One batch into PostgreSQL."),
         lines(
             "Backlog in Kafka",
             "sum(stumble_projector_backlog_records)",
@@ -251,10 +251,10 @@ def _storing() -> list[Panel]:
             "sum by (stage) (rate(stumble_projector_bad_records_total[$__rate_interval]))",
             "{{stage}}",
             "ops",
-            "Records sent to the dead letter topic, by the stage that refused them.",
+            "Records sent to the dead letter topic, by the stage that rejected them.",
         ),
         lines(
-            "Transactions tried again",
+            "Retried transactions",
             "sum(rate(stumble_projector_retries_total[$__rate_interval])) or vector(0)",
             "transactions",
             "ops",
@@ -264,7 +264,7 @@ def _storing() -> list[Panel]:
 
 
 def _passing_on() -> list[Panel]:
-    """Return the panels of what comes before and after it: outboxes, relays, alerter."""
+    """Return the panels of the roles before and after the projector: outboxes, relays, alerter."""
     attempt = "histogram_quantile(0.95, sum by (le) (rate(stumble_webhook_attempt_seconds_bucket[5m])))"
     return [
         lines(
@@ -275,34 +275,34 @@ def _passing_on() -> list[Panel]:
             "Events that wait in outboxes.",
         ),
         lines(
-            "Relays send",
+            "Events sent by relays",
             "sum(rate(stumble_relay_sent_events_total[$__rate_interval]))",
             "events",
             "ops",
-            "Events that Kafka acknowledged; only of relays that Prometheus asks.",
+            "Events that Kafka acknowledged; only of relays that Prometheus scrapes.",
         ),
         lines(
-            "Deliveries wait",
+            "Delay of deliveries",
             '{__name__=~"stumble_(alerter|webhook)_lag_seconds"}',
             "{{__name__}}",
             "s",
             "Age of the oldest publication for the topics, and of the oldest message for a subscriber.",
         ),
         lines(
-            "Alertmanager is told",
+            "Posts to Alertmanager",
             "sum by (result) (rate(stumble_alertmanager_posts_total[$__rate_interval]))",
             "{{result}}",
             "ops",
-            "Posts of alerts, to each replica, by what became of them.",
+            "Posts of alerts to each replica, by result.",
         ),
         lines(
             "Webhooks",
             "sum by (result) (rate(stumble_webhook_attempts_total[$__rate_interval]))",
             "{{result}}",
             "ops",
-            "Tries, by what became of them.",
+            "Attempts, by result.",
         ),
-        lines("Time of a webhook, 95 of 100", attempt, "", "s", "One try, with what the receiver answers."),
+        lines("Time of a webhook, 95th percentile", attempt, "", "s", "One attempt, including the receiver's answer."),
     ]
 
 
@@ -317,12 +317,12 @@ def _answering() -> list[Panel]:
             "reqps",
             "To API and web pages.",
         ),
-        lines("Time of an answer, 95 of 100", answer, "", "s", "Of API and web pages, without streams."),
+        lines("Time of an answer, 95th percentile", answer, "", "s", "Of API and web pages, without streams."),
     ]
 
 
 def alert_rules() -> dict[str, Any]:
-    """Return Prometheus' failure alerts for Grafana's own alerting: quiet without data, but for the dead man."""
+    """Return Prometheus' alerts for Grafana's own alerting; only StumbleMetricsMissing fires without data."""
     source = yaml.safe_load((FOLDER.parent / "prometheus" / "stumble.rules.yml").read_text())
     groups = [group for group in source["groups"] if any("alert" in rule for rule in group["rules"])]
     made = [
@@ -347,7 +347,7 @@ def _rule(rule: dict[str, Any]) -> dict[str, Any]:
     }
     data = {"refId": "A", "relativeTimeRange": {"from": 600, "to": 0}, "datasourceUid": "stumble", "model": model}
     last = {"refId": "B", "type": "reduce", "expression": "A", "reducer": "last"}
-    # Prometheus' expressions give series only where the alert holds: any number at all is one that fires.
+    # Prometheus' expressions give series only where the alert holds: every value fires.
     holds = {"refId": "C", "type": "math", "expression": "$B == $B"}
     steps = [{"refId": item["refId"], "datasourceUid": "__expr__", "model": item} for item in (last, holds)]
     name = str(rule["alert"])
@@ -359,7 +359,7 @@ def _rule(rule: dict[str, Any]) -> dict[str, Any]:
         "noDataState": "OK",
         "execErrState": "Alerting" if name == "StumbleMetricsMissing" else "OK",
         "for": rule.get("for", "0s"),
-        # Without this the contact point below would stand there and be told nothing.
+        # Without this the contact point below would receive no alerts.
         "notification_settings": {"receiver": "stumble"},
         "annotations": {
             key: text.replace("{{ $value", "{{ $values.B.Value") for key, text in rule["annotations"].items()

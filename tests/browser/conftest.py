@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.api_fixtures import api, migrated, served, store
+from tests.support.api_fixtures import api, store, store_and_api, template_database
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-__all__ = ["api", "migrated", "served", "store"]
+__all__ = ["api", "store", "store_and_api", "template_database"]
 
 
-# Not longer than a module: playwright leaves an event loop running, in which nobody else's asyncio.run works.
+# Module scope at most: playwright leaves an event loop running, in which asyncio.run fails for other tests.
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     executable = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -31,7 +31,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser, api: str) -> Iterator[Page]:
-    """A page that fails its test when it logs an error or asks anybody but the API for anything."""
+    """A page that fails its test when it logs an error or sends a request to another server than the API."""
     context = browser.new_context(base_url=api, viewport={"width": 1280, "height": 800})
     context.set_default_timeout(90_000)
     page = context.new_page()

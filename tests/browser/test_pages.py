@@ -16,11 +16,11 @@ SECONDS = 90_000
 
 
 def publish(store: Store, failure: dict[str, Any], **given: Any) -> None:
-    """Publish a failure as the projector does: its times are microseconds in the record."""
+    """Publish a failure as the projector does, with times in microseconds."""
     store.publish("failure", {**failure, "occurred_at": micros(failure["occurred_at"])}, **given)
 
 
-def test_the_list_is_live_and_takes_corrections(store: Store, page: Page) -> None:
+def test_failure_list_shows_new_failures_and_corrections_live(store: Store, page: Page) -> None:
     store.failure(store.request(display_name="old"))
     page.goto("/")
     page.get_by_role("status").get_by_text("live").wait_for(timeout=SECONDS)
@@ -41,7 +41,7 @@ def test_the_list_is_live_and_takes_corrections(store: Store, page: Page) -> Non
     page.locator("tr.gone").wait_for(timeout=SECONDS)
 
 
-def test_rows_wait_while_somebody_reads_further_down(store: Store, page: Page) -> None:
+def test_new_rows_wait_behind_a_button_while_the_page_is_scrolled_down(store: Store, page: Page) -> None:
     for number in range(60):
         store.failure(store.request(), occurred_at=START - timedelta(minutes=number))
     page.goto("/")
@@ -49,14 +49,14 @@ def test_rows_wait_while_somebody_reads_further_down(store: Store, page: Page) -
     page.mouse.wheel(0, 1500)
     page.wait_for_function("scrollY > 500")
     publish(store, store.failure(store.request(display_name="late"), occurred_at=START + timedelta(minutes=1)))
-    held = page.get_by_role("button", name="1 new failure")
-    held.wait_for(timeout=SECONDS)
+    new_failures_button = page.get_by_role("button", name="1 new failure")
+    new_failures_button.wait_for(timeout=SECONDS)
     assert page.locator("#failures tbody tr").count() == 60
-    held.click()
+    new_failures_button.click()
     page.locator("#failures tbody tr").first.get_by_text("late").wait_for(timeout=SECONDS)
 
 
-def test_filters_hold_for_what_comes_too(store: Store, page: Page) -> None:
+def test_filters_apply_to_live_failures(store: Store, page: Page) -> None:
     store.failure(store.request(display_name="mine", action="resize"), blame="CAPACITY")
     store.failure(store.request(display_name="other"), blame="USER")
     page.goto("/")
@@ -74,7 +74,7 @@ def test_filters_hold_for_what_comes_too(store: Store, page: Page) -> None:
     assert rows.count() == 2
 
 
-def test_older_failures_are_a_page_away(store: Store, page: Page) -> None:
+def test_older_failures_are_on_the_next_page(store: Store, page: Page) -> None:
     request = store.request()
     for number in range(101):
         store.failure(request, exception=f"E{number:03d}", occurred_at=START - timedelta(minutes=number))
@@ -87,7 +87,7 @@ def test_older_failures_are_a_page_away(store: Store, page: Page) -> None:
     page.locator("#failures tbody tr").nth(99).wait_for(timeout=SECONDS)
 
 
-def test_nothing_yet_is_a_sentence_until_something_comes(store: Store, page: Page) -> None:
+def test_empty_list_shows_a_sentence_until_the_first_failure(store: Store, page: Page) -> None:
     page.goto("/")
     page.get_by_text("No failures so far.").wait_for()
     page.get_by_role("status").get_by_text("live").wait_for(timeout=SECONDS)
@@ -102,7 +102,7 @@ def _state(at: datetime, vm_state: str, task_state: str | None) -> Fact:
     return Fact(micros(at), str(uuid.uuid4()), "instance.update", "PROGRESS", None, None, state, None, None, origin)
 
 
-def test_a_server_has_two_lanes(store: Store, page: Page) -> None:
+def test_server_page_shows_states_and_actions_side_by_side(store: Store, page: Page) -> None:
     server, later = uuid.uuid4(), START + timedelta(hours=1)
     create = store.request(instance_uuid=server, action="create", outcome="RECOVERED", request_id="req-1")
     store.failure(create, host="cmp1", exception="ComputeResourcesUnavailable")
@@ -125,11 +125,11 @@ def test_a_server_has_two_lanes(store: Store, page: Page) -> None:
     assert lanes.nth(1).locator(".change").all_inner_texts()[0].startswith("active")
     assert "ComputeResourcesUnavailable" in lanes.nth(1).locator(".action-lane").inner_text()
     page.get_by_role("status").get_by_text("live").wait_for(timeout=SECONDS)
-    store.settle(stop, "SUCCEEDED")
+    store.finish_request(stop, "SUCCEEDED")
     lanes.nth(0).get_by_text("succeeded").wait_for(timeout=SECONDS)
 
 
-def test_a_request_and_the_details_of_its_failure(store: Store, page: Page) -> None:
+def test_request_page_links_to_the_details_of_its_failure(store: Store, page: Page) -> None:
     event = uuid.uuid4()
     request = store.request(request_id="req-1", action="resize", verdict="NoValidHost")
     store.failure(request, detail_event_id=event, event_ids=[event])
@@ -142,7 +142,7 @@ def test_a_request_and_the_details_of_its_failure(store: Store, page: Page) -> N
     assert page.get_by_text("raw words").is_visible()
 
 
-def test_it_can_be_used_on_a_small_screen_and_in_the_dark(store: Store, page: Page) -> None:
+def test_page_fits_a_small_screen_and_follows_the_dark_color_scheme(store: Store, page: Page) -> None:
     store.failure(store.request(), reason="A" * 400)
     page.emulate_media(color_scheme="dark")
     page.set_viewport_size({"width": 380, "height": 700})
@@ -153,6 +153,6 @@ def test_it_can_be_used_on_a_small_screen_and_in_the_dark(store: Store, page: Pa
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") != dark
 
 
-def test_the_documentation_page_works_offline(page: Page) -> None:
+def test_documentation_page_works_offline(page: Page) -> None:
     page.goto("/docs")
     page.get_by_text("/v1/failures", exact=True).wait_for(timeout=SECONDS)

@@ -1,1 +1,1 @@
-"""Proof by killing: the whole pipeline under a seeded schedule of faults, then compared with what really happened."""
+"""The chaos test: the whole pipeline under a seeded schedule of faults, then compared with the truth."""

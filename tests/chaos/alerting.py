@@ -1,4 +1,4 @@
-"""``stumble alerter`` whose webhooks are tried again soon: the specification's schedule takes 75 hours."""
+"""``stumble alerter`` with short pauses between webhook attempts: the specification's schedule takes 75 hours."""
 
 from __future__ import annotations
 

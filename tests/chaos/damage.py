@@ -1,4 +1,4 @@
-"""Hurts outbox files as disks and power cuts do, and keeps in mind whose events were hurt."""
+"""Damages outbox files as disks and power failures do; returns the ids of the affected events."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from stumble.outbox.record import OutboxRecord
 
 def sizes(outbox: Path) -> dict[str, int]:
     """Return the bytes of each segment."""
-    found = {}
-    for place in outbox_folders(str(outbox)):
-        for number in segments(place.path):
-            path = segment_path(place.path, number)
-            found[path] = Path(path).stat().st_size
-    return found
+    by_path = {}
+    for folder in outbox_folders(str(outbox)):
+        for number in segments(folder.path):
+            path = segment_path(folder.path, number)
+            by_path[path] = Path(path).stat().st_size
+    return by_path
 
 
 def records(path: str) -> list[OutboxRecord]:
@@ -33,13 +33,13 @@ def records(path: str) -> list[OutboxRecord]:
 
 
 def waiting(outbox: Path) -> set[str]:
-    """Return the ids of all events whose segments are still there."""
+    """Return the ids of all events whose segments still exist."""
     return {event_id_of(record) for path in sizes(outbox) for record in records(path)}
 
 
 def flip(outbox: Path, before: dict[str, int], rng: Random) -> set[str]:
     """Flip a byte in one undelivered record of every segment that has grown; return the ids of the events."""
-    hurt = set()
+    damaged = set()
     for path in sizes(outbox):
         unsent = [record for record in records(path) if record.offset >= before.get(path, 0)]
         if not unsent:
@@ -51,23 +51,23 @@ def flip(outbox: Path, before: dict[str, int], rng: Random) -> set[str]:
             byte = file.read(1)[0]
             file.seek(at)
             file.write(bytes([byte ^ (1 << rng.randrange(8))]))
-        # A header that claims more or fewer bytes than it has may take its neighbour with it.
-        near = [record, *(other for other in unsent if other.offset == record.offset + record.size)]
-        hurt |= {event_id_of(one) for one in near}
-    return hurt
+        # A header with a wrong length may also make the next record unreadable.
+        affected = [record, *(other for other in unsent if other.offset == record.offset + record.size)]
+        damaged |= {event_id_of(one) for one in affected}
+    return damaged
 
 
 def tear(outbox: Path, before: dict[str, int], rng: Random) -> set[str]:
-    """Cut undelivered segments somewhere, as a power cut does; return the ids of the events that are gone."""
-    gone = set()
+    """Truncate undelivered segments, as a power failure does; return the ids of the lost events."""
+    lost = set()
     for path, size in sizes(outbox).items():
         begin = before.get(path, 0)
         if size <= begin:
             continue
         cut = rng.randrange(begin, size)
-        gone |= {event_id_of(record) for record in records(path) if record.offset + record.size > cut}
+        lost |= {event_id_of(record) for record in records(path) if record.offset + record.size > cut}
         os.truncate(path, cut)
-    return gone
+    return lost
 
 
 def event_id_of(record: OutboxRecord) -> str:

@@ -1,8 +1,8 @@
 """An emitting process: ``python -m tests.chaos.emitting FOLDER OUTBOX HOST BEGAN``.
 
-It tells the stream of FOLDER/plan.json at its times (BEGAN: the wall's seconds at which the stream began) and keeps a
-journal: one record an emit, written after it. Killed and started again it goes on a little before where it was, so
-that some events come twice. A refused event is not tried again: a service would not, either.
+It emits the stream of FOLDER/plan.json at its times (BEGAN: the wall clock time in seconds at which the stream began)
+and writes a journal: one record per emit, after it. After a kill and a restart it continues a little earlier, so that
+some events are emitted twice. A refused event is not tried again, as in a real service.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from stumble.emitter import Emitter
-from tests.chaos.fleet import Plan, tell
+from tests.chaos.fleet import Plan, planned_events
 
 #: Position in the stream, whether the event was accepted.
 ENTRY = struct.Struct("<I?")
@@ -24,7 +24,7 @@ PLAN = "plan.json"
 
 
 def journal(folder: Path) -> Iterator[tuple[int, bool]]:
-    """Yield what a journal says: position and whether that try was accepted."""
+    """Yield the entries of a journal: position in the stream, and whether the event was accepted."""
     try:
         data = (folder / JOURNAL).read_bytes()
     except FileNotFoundError:
@@ -37,13 +37,13 @@ def main(folder: Path, outbox: Path, host: str, began: float) -> None:
     done = max((number for number, _ in journal(folder)), default=-1)
     emitter = Emitter(outbox, service="nova-compute", host=host, cell="cell1")
     with (folder / JOURNAL).open("ab", buffering=0) as file:
-        for number, told in enumerate(tell(Plan.load(folder / PLAN))):
+        for number, planned in enumerate(planned_events(Plan.load(folder / PLAN))):
             if number <= done - OVERLAP:
                 continue
-            wait = began + told.at - time.time()
+            wait = began + planned.at - time.time()
             if wait > 0:
                 time.sleep(wait)
-            file.write(ENTRY.pack(number, emitter.emit(told.event)))
+            file.write(ENTRY.pack(number, emitter.emit(planned.event)))
 
 
 if __name__ == "__main__":

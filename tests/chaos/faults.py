@@ -1,4 +1,4 @@
-"""Does what the schedule says, and says when it did it."""
+"""Injects the faults of a schedule, and logs when."""
 
 from __future__ import annotations
 
@@ -15,67 +15,72 @@ import psycopg
 from tests.chaos import damage, schedule
 from tests.chaos.poison import Poisoner
 from tests.chaos.schedule import MODES, Fault
-from tests.chaos.unfinished import Unfinished
-from tests.chaos.world import World
+from tests.chaos.unfinished import UnfinishedRequests
+from tests.chaos.world import Deployment
 
 _BACKLOG_BYTES = 4000
 _BACKLOG_SECONDS = 4.0
 
 
-class Doer:
-    """Runs a schedule. ``hurt`` holds the ids of events that were damaged on purpose."""
+class FaultInjector:
+    """Runs a schedule. ``damaged`` holds the ids of events that were damaged on purpose."""
 
-    def __init__(self, world: World, poisoner: Poisoner, seed: int, log: Path, say: Callable[[str], None]) -> None:
-        self._world = world
+    def __init__(
+        self, deployment: Deployment, poisoner: Poisoner, seed: int, log: Path, print_line: Callable[[str], None]
+    ) -> None:
+        self._deployment = deployment
         self._poisoner = poisoner
         self._rng = Random(f"doer:{seed}")
-        self._say = say
+        self._print_line = print_line
         self._log = log
         self._heap: list[tuple[float, int, Callable[[], None]]] = []
         self._number = itertools.count()
-        self._began = time.monotonic()
-        self.hurt: set[str] = set()
-        self.dying, self.living = (Unfinished(world, host, seed) for host in (world.cast.doomed, world.cast.hosts[1]))
+        self._started_at = time.monotonic()
+        self.damaged: set[str] = set()
+        self.on_dead_host, self.on_live_host = (
+            UnfinishedRequests(deployment, host, seed)
+            for host in (deployment.cast.permanently_dead, deployment.cast.hosts[1])
+        )
         self.done: dict[str, int] = {}
 
     def begin(self, faults: list[Fault]) -> None:
-        self._began = time.monotonic()
-        self.dying.begin()
-        self.living.begin()
+        self._started_at = time.monotonic()
+        self.on_dead_host.begin()
+        self.on_live_host.begin()
         for fault in faults:
-            self._at(fault.at, lambda fault=fault: self._do(fault))
+            self._schedule(fault.at, lambda fault=fault: self._apply(fault))
 
     @property
-    def over(self) -> bool:
+    def finished(self) -> bool:
         return not self._heap
 
-    def turn(self) -> None:
-        """Do what is due."""
+    def run_due(self) -> None:
+        """Run the actions that are due."""
         while self._heap and self._heap[0][0] <= self._now():
             heapq.heappop(self._heap)[2]()
 
     def _now(self) -> float:
-        return time.monotonic() - self._began
+        return time.monotonic() - self._started_at
 
-    def _at(self, at: float, what: Callable[[], None]) -> None:
+    def _schedule(self, at: float, what: Callable[[], None]) -> None:
         heapq.heappush(self._heap, (at, next(self._number), what))
 
-    def _later(self, seconds: float, what: Callable[[], None], text: str) -> None:
-        self._at(self._now() + seconds, lambda: (what(), self._note(text)))  # type: ignore[func-returns-value]
+    def _schedule_later(self, seconds: float, what: Callable[[], None], text: str) -> None:
+        self._schedule(self._now() + seconds, lambda: (what(), self._log_line(text)))  # type: ignore[func-returns-value]
 
-    def _note(self, text: str) -> None:
+    def _log_line(self, text: str) -> None:
         line = f"{self._now():7.2f} s  {text}"
         with self._log.open("a") as log:
             log.write(line + "\n")
-        self._say(line)
+        self._print_line(line)
 
-    def _do(self, fault: Fault) -> None:
-        did = self._begin(fault)
+    def _apply(self, fault: Fault) -> None:
+        was_possible = self._start_fault(fault)
         kind = fault.what + (f" {fault.whom}" if fault.what in MODES else "")
-        self.done[kind] = self.done.get(kind, 0) + bool(did)
-        self._note(str(fault) if did else f"{fault}: nothing there to hurt")
+        self.done[kind] = self.done.get(kind, 0) + bool(was_possible)
+        self._log_line(str(fault) if was_possible else f"{fault}: not possible now")
 
-    def _begin(self, fault: Fault) -> bool:
+    def _start_fault(self, fault: Fault) -> bool:
         whom, seconds = fault.whom, fault.seconds
         match fault.what:
             case "kill":
@@ -84,115 +89,118 @@ class Doer:
                 return self._pause(whom, seconds)
             case "fill the disk of":
                 return self._fill(seconds)
-            case "damage the outbox of" | "tear the outbox of":
-                self._hurt(whom, tear=fault.what.startswith("tear"))
-            case schedule.BURY:
-                self._bury(whom)
+            case "damage the outbox of" | "truncate the outbox of":
+                self._damage_outbox(whom, tear=fault.what.startswith("truncate"))
+            case schedule.KILL_PERMANENTLY:
+                self._kill_host(whom)
             case "poison":
                 self._poisoner.send(5)
-            case "take away":
-                self._take_registry(seconds)
+            case "stop":
+                self._stop_registry(seconds)
             case mode:
-                proxy = self._world.proxies.by_name[whom]
+                proxy = self._deployment.proxies.by_name[whom]
                 proxy.set(mode, 0.3 if mode == "delay" else 0.0)  # type: ignore[arg-type]
-                self._later(seconds, lambda: proxy.set("pass"), f"the link {whom} is well")
+                self._schedule_later(seconds, lambda: proxy.set("pass"), f"the connection {whom} works again")
         return True
 
     def _kill(self, whom: str, seconds: float) -> bool:
         if whom in {"broker", "database"}:
-            self._world.kill_server(whom)
-            self._later(seconds, lambda: self._world.start_server(whom), f"{whom} is started again")
+            self._deployment.kill_server(whom)
+            self._schedule_later(seconds, lambda: self._deployment.start_server(whom), f"{whom} is started again")
             return True
-        if not self._world.kill(whom):
+        if not self._deployment.kill(whom):
             return False
-        self._later(seconds, lambda: self._world.restart(whom), f"{whom} is started again")
+        self._schedule_later(seconds, lambda: self._deployment.restart(whom), f"{whom} is started again")
         return True
 
-    def _bury(self, host: str) -> None:
-        """Let a host die as soon as the store knows what it had begun."""
+    def _kill_host(self, host: str) -> None:
+        """Kill a host permanently as soon as the store has its unfinished requests."""
         try:
-            with psycopg.connect(self._world.database_url, connect_timeout=1) as connection:
-                known = connection.execute(
-                    "select 1 from stumble_derived.requests where request_key = any(%s::uuid[])", (self.dying.keys(),)
+            with psycopg.connect(self._deployment.database_url, connect_timeout=1) as connection:
+                stored = connection.execute(
+                    "select 1 from stumble_derived.requests where request_key = any(%s::uuid[])",
+                    (self.on_dead_host.keys(),),
                 ).fetchall()
         except psycopg.OperationalError:
-            known = []
-        if len(known) < len(self.dying.requests):
-            self._at(self._now() + 0.5, lambda: self._bury(host))
+            stored = []
+        if len(stored) < len(self.on_dead_host.requests):
+            self._schedule(self._now() + 0.5, lambda: self._kill_host(host))
             return
-        self._world.bury(f"relay-{host}")
+        self._deployment.kill_permanently(f"relay-{host}")
 
-        def bury_emitters() -> None:
-            for name in self._world.cast.of_host(host):
-                self._world.bury(name)
+        def kill_emitters() -> None:
+            for name in self._deployment.cast.of_host(host):
+                self._deployment.kill_permanently(name)
 
-        self._later(1.5, bury_emitters, f"{host} is dead, with what its relay had not sent")
+        self._schedule_later(1.5, kill_emitters, f"{host} is dead, with the events that its relay had not sent")
 
     def _pause(self, whom: str, seconds: float) -> bool:
-        world = self._world
+        deployment = self._deployment
         if whom == "broker":
-            process = world.kafka.process
+            process = deployment.kafka.process
             if process.pid is None:
                 return False
             process.ask_to_stop(signal.SIGSTOP)
-            self._later(seconds, lambda: process.ask_to_stop(signal.SIGCONT), f"{whom} wakes up")
+            self._schedule_later(seconds, lambda: process.ask_to_stop(signal.SIGCONT), f"{whom} is resumed")
             return True
-        if not world.signal(whom, signal.SIGSTOP):
+        if not deployment.signal(whom, signal.SIGSTOP):
             return False
-        self._later(seconds, lambda: world.signal(whom, signal.SIGCONT) and None, f"{whom} wakes up")
+        self._schedule_later(seconds, lambda: deployment.signal(whom, signal.SIGCONT) and None, f"{whom} is resumed")
         return True
 
     def _fill(self, seconds: float) -> bool:
-        if self._world.disk is None:
+        if self._deployment.disk is None:
             return False
-        ballast = self._world.disk / "ballast"
-        with ballast.open("ab", buffering=0) as file:
+        filler = self._deployment.disk / "filler"
+        with filler.open("ab", buffering=0) as file:
             try:
                 while file.write(b"\0" * (1 << 20)):
                     pass
             except OSError:
                 pass
-        self._later(seconds, lambda: ballast.unlink(missing_ok=True), "the disk has room again")
+        self._schedule_later(seconds, lambda: filler.unlink(missing_ok=True), "the disk has free space again")
         return True
 
-    def _take_registry(self, seconds: float) -> None:
-        """A relay and a projector that start meanwhile know no id; a record with an unknown one must wait."""
-        world = self._world
-        link = world.proxies.by_name["registry"]
-        link.set("refuse")
-        for name in (f"relay-{self._rng.choice(world.cast.hosts)}", self._rng.choice(world.cast.projectors)):
-            if world.kill(name):
-                self._later(0.5, lambda name=name: world.restart(name), f"{name} is started without a registry")
-        self._later(1.0, lambda: self._poisoner.send(0), "a record with an unknown schema id is sent")
-        self._later(seconds, lambda: link.set("pass"), "the registry is back")
+    def _stop_registry(self, seconds: float) -> None:
+        """A relay and a projector start without the registry; a record with an unknown schema id must wait."""
+        deployment = self._deployment
+        registry_proxy = deployment.proxies.by_name["registry"]
+        registry_proxy.set("refuse")
+        for name in (f"relay-{self._rng.choice(deployment.cast.hosts)}", self._rng.choice(deployment.cast.projectors)):
+            if deployment.kill(name):
+                self._schedule_later(
+                    0.5, lambda name=name: deployment.restart(name), f"{name} is started without a registry"
+                )
+        self._schedule_later(1.0, lambda: self._poisoner.send(0), "a record with an unknown schema id is sent")
+        self._schedule_later(seconds, lambda: registry_proxy.set("pass"), "the registry is available again")
 
-    def _hurt(self, host: str, *, tear: bool) -> None:
-        """Kill the host's relay, let events gather, then hurt them; a power cut ends the emitters, too."""
-        world = self._world
+    def _damage_outbox(self, host: str, *, tear: bool) -> None:
+        """Kill the host's relay, wait for a backlog, then damage it; a power failure ends the emitters, too."""
+        deployment = self._deployment
         relay = f"relay-{host}"
-        world.kill(relay)
-        before = damage.sizes(world.outbox(host))
-        began = self._now()
+        deployment.kill(relay)
+        before = damage.sizes(deployment.outbox(host))
+        started_at = self._now()
 
-        def strike() -> None:
-            grown = sum(damage.sizes(world.outbox(host)).values()) - sum(before.values())
-            if grown < _BACKLOG_BYTES and self._now() - began < _BACKLOG_SECONDS:
-                self._at(self._now() + 0.2, strike)
+        def damage_backlog() -> None:
+            backlog = sum(damage.sizes(deployment.outbox(host)).values()) - sum(before.values())
+            if backlog < _BACKLOG_BYTES and self._now() - started_at < _BACKLOG_SECONDS:
+                self._schedule(self._now() + 0.2, damage_backlog)
                 return
-            emitters = world.cast.of_host(host)
+            emitters = deployment.cast.of_host(host)
             if tear:
-                killed = [name for name in emitters if world.kill(name)]
-                hurt = damage.tear(world.outbox(host), before, self._rng)
+                killed = [name for name in emitters if deployment.kill(name)]
+                damaged = damage.tear(deployment.outbox(host), before, self._rng)
             else:
                 for name in emitters:
-                    world.signal(name, signal.SIGSTOP)
+                    deployment.signal(name, signal.SIGSTOP)
                 killed = []
-                hurt = damage.flip(world.outbox(host), before, self._rng)
+                damaged = damage.flip(deployment.outbox(host), before, self._rng)
                 for name in emitters:
-                    world.signal(name, signal.SIGCONT)
-            self.hurt |= hurt
-            self._note(f"{len(hurt)} undelivered events of {host} are hurt; it goes on")
+                    deployment.signal(name, signal.SIGCONT)
+            self.damaged |= damaged
+            self._log_line(f"{len(damaged)} undelivered events of {host} are damaged; the host continues")
             for name in (relay, *killed):
-                world.restart(name)
+                deployment.restart(name)
 
-        self._at(began + 0.5, strike)
+        self._schedule(started_at + 0.5, damage_backlog)

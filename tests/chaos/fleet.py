@@ -1,4 +1,4 @@
-"""What each emitter tells: a seeded stream, the same for who emits it and for who judges afterwards."""
+"""The stream of each emitter: it follows from a seed, so the emitter and the auditor compute the same stream."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MICROS = 1_000_000
 
 @dataclass(frozen=True)
 class Shift:
-    """From one time of the stream to another (seconds) the emitter's clock is wrong by so many seconds."""
+    """Between two times of the stream (seconds) the emitter's clock is wrong by ``by`` seconds."""
 
     begin: float
     end: float
@@ -42,20 +42,20 @@ class Plan:
 
     @classmethod
     def load(cls, path: Path) -> Plan:
-        found = json.loads(path.read_text())
-        return cls(**found | {"shifts": tuple(Shift(**one) for one in found["shifts"])})
+        fields = json.loads(path.read_text())
+        return cls(**fields | {"shifts": tuple(Shift(**one) for one in fields["shifts"])})
 
 
-class Told(NamedTuple):
-    """One event when it is to be emitted (seconds after the begin), and the truths that are complete with it."""
+class PlannedEvent(NamedTuple):
+    """One event with its time of emission (seconds after the begin), and the truths that are complete with it."""
 
     at: float
     event: dict[str, Any]
     truths: tuple[Truth, ...]
 
 
-def tell(plan: Plan) -> Iterator[Told]:
-    """Yield the stream of a plan: always the same."""
+def planned_events(plan: Plan) -> Iterator[PlannedEvent]:
+    """Yield the stream of a plan; it is the same for each call."""
     settings = StreamSettings(
         seed=plan.seed,
         start_us=plan.start_us,
@@ -66,19 +66,19 @@ def tell(plan: Plan) -> Iterator[Told]:
         pace=0.4,
         disturbance=Disturbance(duplicates=0.05, disorder=0.05),
     )
-    shifted: dict[str, dict[str, Any]] = {}  # an event that comes twice is the same event
+    shifted: dict[str, dict[str, Any]] = {}  # an event that is emitted twice is the same event
     for item in Stream(settings):
         at = (item.at_us - plan.start_us) / MICROS
-        by = _error(plan, at)
+        by = _clock_error(plan, at)
         known = shifted.get(item.event["event_id"])
         event = known or (_shifted(item.event, int(by * MICROS)) if by else item.event)
         if plan.shifts:
             shifted[item.event["event_id"]] = event
-        yield Told(at, event, item.truths)
+        yield PlannedEvent(at, event, item.truths)
 
 
 def _shifted(event: dict[str, Any], by_us: int) -> dict[str, Any]:
-    """Return the event as a clock that is wrong would have told it: times, and the time in its id."""
+    """Return the event with the times of a wrong clock, also in its id."""
     moved = uuid.UUID(event["event_id"]).int + (by_us // 1000 << 80)
     return {
         **event,
@@ -88,22 +88,22 @@ def _shifted(event: dict[str, Any], by_us: int) -> dict[str, Any]:
     }
 
 
-def _error(plan: Plan, at: float) -> float:
+def _clock_error(plan: Plan, at: float) -> float:
     return next((shift.by for shift in plan.shifts if shift.begin <= at < shift.end), 0.0)
 
 
 def clock_jumped(plan: Plan) -> set[str]:
-    """Return the ids of requests in the middle of which the clock was set.
+    """Return the ids of requests during which the clock was changed.
 
-    Which state came before a failure and which after is told by times alone, so their effect can be told wrong;
-    outcome and failures can't.
+    Only times show which state was before a failure and which after it, so the effect can be wrong; outcome and
+    failures can't.
     """
     errors: dict[str, set[float]] = {}
-    for told in tell(plan):
-        errors.setdefault(told.event["request_id"], set()).add(_error(plan, told.at))
-    return {request_id for request_id, found in errors.items() if len(found) > 1}
+    for planned in planned_events(plan):
+        errors.setdefault(planned.event["request_id"], set()).add(_clock_error(plan, planned.at))
+    return {request_id for request_id, offsets in errors.items() if len(offsets) > 1}
 
 
 def truths(plan: Plan) -> list[dict[str, Any]]:
-    """Return what really became of every request of a plan."""
-    return [json.loads(truth.line()) for told in tell(plan) for truth in told.truths]
+    """Return the truth of every request of a plan."""
+    return [json.loads(truth.line()) for planned in planned_events(plan) for truth in planned.truths]

@@ -1,4 +1,4 @@
-"""Bad records, sent past everything of ours; each must lie in the dead letter topic, byte for byte."""
+"""Bad records, sent directly to the topic; each must be in the dead-letter topic, byte for byte."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from confluent_kafka import KafkaError, Message, Producer
 
 from stumble.simulator.poison import values
 from stumble.wire.topics import Topics
-from tests.chaos.fleet import Plan, tell
+from tests.chaos.fleet import Plan, planned_events
 
 _UNKNOWN_ID = 987_654
 
 
 class Poisoner:
-    """Sends bad records; ``sent`` holds what the broker took: (partition, offset) to value."""
+    """Sends bad records; ``sent`` maps (partition, offset) to the value, for records that the broker accepted."""
 
     def __init__(self, bootstrap: str, seed: int) -> None:
         self._producer = Producer(
             {"bootstrap.servers": bootstrap, "enable.idempotence": True, "acks": "all", "log_level": 0,
              "message.timeout.ms": 0, "reconnect.backoff.max.ms": 1000}
         )  # fmt: skip
-        event = next(iter(tell(Plan(seed, 1_790_000_000_000_000, 5, 5)))).event
+        event = next(iter(planned_events(Plan(seed, 1_790_000_000_000_000, 5, 5)))).event
         self._values = values(event, seed)
         self._count = 0
         self.sent: dict[tuple[int, int], bytes] = {}
 
     def send(self, count: int) -> None:
-        """Send some of each kind; one in six names a schema id that no registry knows."""
+        """Send `count` bad records, and one with a schema id that no registry knows."""
         for value in [*islice(self._values, count), b"\0" + struct.pack(">I", _UNKNOWN_ID) + b"\x02\x00"]:
             self._count += 1
             self._producer.produce(
@@ -40,7 +40,7 @@ class Poisoner:
         self._producer.poll(0)
 
     def flush(self) -> int:
-        """Wait until the broker has all; return how many it did not take."""
+        """Wait until the broker has all records; return how many it has not accepted."""
         return int(self._producer.flush(30))
 
     def _delivered(self, error: KafkaError | None, message: Message) -> None:

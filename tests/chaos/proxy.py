@@ -11,7 +11,7 @@ from typing import Literal
 
 Mode = Literal["pass", "stall", "reset", "delay", "refuse"]
 _BYTES = 64 << 10
-#: Closing with this set sends RST instead of FIN: what a peer that crashed, or a firewall, does.
+#: With this option, closing sends RST instead of FIN, as a crashed peer or a firewall does.
 _RST = struct.pack("ii", 1, 0)
 
 
@@ -34,10 +34,10 @@ class Proxy:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
 
     def set(self, mode: Mode, delay: float = 0.0) -> None:
-        """Change what happens to connections, those that are open included.
+        """Change the mode for all connections, also for open ones.
 
-        stall: nothing moves and nothing is closed; reset: all are cut by RST now, new ones work; delay: each piece
-        of data comes ``delay`` seconds late; refuse: all are cut, new ones too.
+        stall: no data is forwarded, no connection is closed; reset: open connections end with RST, new ones work;
+        delay: data is forwarded ``delay`` seconds late; refuse: open and new connections end with RST.
         """
         self._loop.call_soon_threadsafe(self._set, mode, delay)
 
@@ -45,7 +45,7 @@ class Proxy:
         self._mode, self._delay = mode, delay
         if mode in {"reset", "refuse"}:
             for writer in list(self._writers):
-                _cut(writer)
+                _reset(writer)
         if mode == "stall":
             self._open.clear()
         else:
@@ -57,23 +57,23 @@ class Proxy:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         if self._mode == "refuse":
-            _cut(writer)
+            _reset(writer)
             return
         try:
-            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target)
+            target_reader, target_writer = await asyncio.open_connection("127.0.0.1", self._target)
         except OSError:
-            _cut(writer)
+            _reset(writer)
             return
-        pair = (writer, far_writer)
+        pair = (writer, target_writer)
         self._writers.update(pair)
         try:
-            await asyncio.gather(self._pump(reader, far_writer), self._pump(far_reader, writer))
+            await asyncio.gather(self._forward(reader, target_writer), self._forward(target_reader, writer))
         finally:
             self._writers.difference_update(pair)
             for one in pair:
                 one.close()
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(_BYTES):
                 await self._open.wait()
@@ -92,7 +92,7 @@ class Proxy:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _cut(writer: asyncio.StreamWriter) -> None:
+def _reset(writer: asyncio.StreamWriter) -> None:
     sock = writer.get_extra_info("socket")
     if sock is not None:
         with contextlib.suppress(OSError):
@@ -101,7 +101,7 @@ def _cut(writer: asyncio.StreamWriter) -> None:
 
 
 class Proxies:
-    """Any number of proxies in a thread of their own."""
+    """Any number of proxies in one thread."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -117,7 +117,7 @@ class Proxies:
         return proxy
 
     def close(self) -> None:
-        """Cut every connection and end the thread."""
+        """Reset all connections and end the thread."""
         for proxy in self.by_name.values():
             asyncio.run_coroutine_threadsafe(proxy.stop(), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)

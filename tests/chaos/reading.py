@@ -1,6 +1,6 @@
 """A downstream system: ``python -m tests.chaos.reading BOOTSTRAP GROUP FILE TOPIC…``.
 
-It keeps every record in a file and commits its offsets only then: killed at any moment, it may read some twice.
+It writes each record to a file before it commits the offset: if it is killed, it may read some records twice.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ DECODERS = {True: Decoder(ACTION_FAILED), False: Decoder(ACTION_OUTCOME)}
 
 
 def line(message: Message) -> dict[str, object]:
-    """Return what counts of a published record."""
+    """Return the fields of a published record that are compared."""
     value, headers = message.value(), message.headers()
     assert value is not None
     assert headers is not None

@@ -1,6 +1,6 @@
-"""A webhook receiver: ``python -m tests.chaos.receiving PORT FILE``; a post is in the file before it is answered.
+"""A webhook receiver: ``python -m tests.chaos.receiving PORT FILE``; it writes a post to the file, then answers.
 
-One post in ten is refused with 503 after it was kept: the sender must come again with the same id.
+One post in ten is refused with 503 after it was written: the sender must repeat it with the same id.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ REFUSE_EVERY = 10
 
 def main(port: int, path: Path) -> None:
     log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    seen = 0
+    count = 0
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            nonlocal seen
+            nonlocal count
             body = self.rfile.read(int(self.headers["content-length"]))
             headers = {name.lower(): value for name, value in self.headers.items() if name.lower()[:7] == "webhook"}
-            seen += 1
-            status = 503 if seen % REFUSE_EVERY == 0 else 204
+            count += 1
+            status = 503 if count % REFUSE_EVERY == 0 else 204
             post = {"path": self.path, "headers": headers, "body": body.decode(), "status": status}
             os.write(log, json.dumps(post).encode() + b"\n")
             self.send_response(status)

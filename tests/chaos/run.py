@@ -1,4 +1,4 @@
-"""One run: start everything, hurt it by a seeded schedule, let it come to rest, judge."""
+"""One run: start all roles, inject faults by a seeded schedule, wait until all work is done, check."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ import psycopg
 from tests.chaos import schedule
 from tests.chaos.audit import Auditor, Check
 from tests.chaos.emitting import ENTRY, JOURNAL
-from tests.chaos.faults import Doer
+from tests.chaos.faults import FaultInjector
 from tests.chaos.fleet import MICROS, Plan, Shift
 from tests.chaos.poison import Poisoner
 from tests.chaos.schedule import Cast, Fault
-from tests.chaos.world import World
+from tests.chaos.world import Deployment
 
-Say = Callable[[str], None]
-_TELL_EVERY = 5.0
-_TURN = 0.05
+PrintLine = Callable[[str], None]
+_PROGRESS_EVERY = 5.0
+_LOOP_PAUSE = 0.05
 
 
 @dataclass(frozen=True)
 class Size:
-    """How large a run is. ``every``: seconds between two faults, about."""
+    """The size of a run. ``every``: average seconds between two faults."""
 
     seconds: float = 300.0
     hosts: int = 10
@@ -35,7 +35,7 @@ class Size:
     projectors: int = 3
     requests_per_second: float = 1.0
     every: float = 4.0
-    patience: float = 120.0
+    timeout: float = 120.0
 
 
 SHORT = Size(seconds=60.0, hosts=4, projectors=2, requests_per_second=3.0, every=2.5)
@@ -50,103 +50,109 @@ def cast_of(size: Size) -> Cast:
 
 
 def plans_of(size: Size, seed: int, cast: Cast) -> dict[str, Plan]:
-    """Return what each emitter tells; the clock of one in three is wrong for a while."""
+    """Return the stream of each emitter; the clock of one in three is wrong for some time."""
     rng = Random(f"plans:{seed}")
     start_us = int(time.time() * MICROS)
-    made = {}
+    plans = {}
     for number, name in enumerate(cast.emitters):
         shifts = ()
         if number % 3 == 0:
             begin = rng.uniform(0.2, 0.5) * size.seconds
             by = rng.choice((-1, 1)) * rng.uniform(5, 90)
             shifts = (Shift(begin, begin + 0.2 * size.seconds, by),)
-        made[name] = Plan(seed * 1000 + number, start_us, size.seconds, size.requests_per_second, shifts)
-    return made
+        plans[name] = Plan(seed * 1000 + number, start_us, size.seconds, size.requests_per_second, shifts)
+    return plans
 
 
-def run(folder: Path, size: Size, seed: int, say: Say, faults: list[Fault] | None = None) -> list[Check]:
-    """Run and judge; `faults` instead of those of the seed. What was done when lies in FOLDER/done.log."""
+def run(folder: Path, size: Size, seed: int, print_line: PrintLine, faults: list[Fault] | None = None) -> list[Check]:
+    """Run and check; `faults` replaces those of the seed. FOLDER/done.log has the times of the faults."""
     cast = cast_of(size)
     faults = faults if faults is not None else schedule.plan(seed, size.seconds, cast, every=size.every)
     schedule.save(folder / "schedule.jsonl", faults)
-    say(f"seed {seed}: {len(faults)} faults in {size.seconds:.0f} s, listed in {folder / 'schedule.jsonl'}")
-    world = World(folder, cast, say)
+    print_line(f"seed {seed}: {len(faults)} faults in {size.seconds:.0f} s, listed in {folder / 'schedule.jsonl'}")
+    deployment = Deployment(folder, cast, print_line)
     try:
-        disk = world.mount_disk()
-        say(
-            f"the outbox of {cast.hosts[0]} lies on {disk or 'no disk of its own (nothing can be mounted): not filled'}"
+        disk = deployment.mount_disk()
+        print_line(
+            f"the outbox of {cast.hosts[0]} is on {disk or 'no disk of its own (mount is not allowed): not filled'}"
         )
-        world.start_servers()
-        world.start_roles()
+        deployment.start_servers()
+        deployment.start_roles()
         plans = plans_of(size, seed, cast)
         for name, plan in plans.items():
             for shift in plan.shifts:
-                say(f"the clock of {name} goes {shift.by:+.0f} s from {shift.begin:.0f} to {shift.end:.0f} s")
-        poisoner = Poisoner(world.kafka.bootstrap_servers, seed)
-        doer = Doer(world, poisoner, seed, folder / "done.log", say)
-        world.start_emitters(plans)
-        doer.begin(faults)
-        _go_on(world, doer, poisoner, size, say)
+                print_line(
+                    f"the clock of {name} is wrong by {shift.by:+.0f} s from {shift.begin:.0f} to {shift.end:.0f} s"
+                )
+        poisoner = Poisoner(deployment.kafka.bootstrap_servers, seed)
+        injector = FaultInjector(deployment, poisoner, seed, folder / "done.log", print_line)
+        deployment.start_emitters(plans)
+        injector.begin(faults)
+        _run_until_done(deployment, injector, poisoner, size, print_line)
         poisoner.flush()
-        say("the faults are over; what was promised is compared with what is there")
-        auditor = Auditor(world, plans, doer, poisoner.sent, world.look, size.patience)
-        return [*auditor.judge(say), _all_done(doer, faults, world)]
+        print_line("all faults are done; store and topics are compared with the truth")
+        auditor = Auditor(deployment, plans, injector, poisoner.sent, deployment.restart_ended, size.timeout)
+        return [*auditor.check_all(print_line), _check_faults(injector, faults, deployment)]
     finally:
-        world.close()
+        deployment.close()
 
 
-def _go_on(world: World, doer: Doer, poisoner: Poisoner, size: Size, say: Say) -> None:
-    told = time.monotonic()
-    deadline = told + size.seconds * 3 + 120
-    while not (doer.over and world.emitters_done()):
-        doer.turn()
-        world.look()
+def _run_until_done(
+    deployment: Deployment, injector: FaultInjector, poisoner: Poisoner, size: Size, print_line: PrintLine
+) -> None:
+    last_progress = time.monotonic()
+    deadline = last_progress + size.seconds * 3 + 120
+    while not (injector.finished and deployment.emitters_done()):
+        injector.run_due()
+        deployment.restart_ended()
         poisoner.poll()
-        if time.monotonic() > told + _TELL_EVERY:
-            told = time.monotonic()
-            say(f"          … {_progress(world)}")
-        if told > deadline:
-            raise TimeoutError("the emitters don't come to their end")
-        time.sleep(_TURN)
+        if time.monotonic() > last_progress + _PROGRESS_EVERY:
+            last_progress = time.monotonic()
+            print_line(f"          … {_progress(deployment)}")
+        if last_progress > deadline:
+            raise TimeoutError("the emitters did not finish in time")
+        time.sleep(_LOOP_PAUSE)
 
 
-def _progress(world: World) -> str:
+def _progress(deployment: Deployment) -> str:
     tries = sum(
-        (world.emitter(name) / JOURNAL).stat().st_size // ENTRY.size
-        for name in world.cast.emitters
-        if (world.emitter(name) / JOURNAL).exists()
+        (deployment.emitter(name) / JOURNAL).stat().st_size // ENTRY.size
+        for name in deployment.cast.emitters
+        if (deployment.emitter(name) / JOURNAL).exists()
     )
     try:
-        with psycopg.connect(world.database_url, connect_timeout=1) as connection:
+        with psycopg.connect(deployment.database_url, connect_timeout=1) as connection:
             row = connection.execute(
                 "select (select count(*) from stumble_derived.events),"
                 " (select count(*) from stumble_durable.publications),"
                 " (select count(*) from stumble_durable.deliveries where delivered_at is not null)"
             ).fetchone()
     except psycopg.Error:
-        return f"{tries} events emitted; the store is away"
+        return f"{tries} events emitted; the store is unavailable"
     assert row
     return f"{tries} events emitted, {row[0]} stored, {row[1]} publications, {row[2]} webhooks"
 
 
-def _all_done(doer: Doer, faults: list[Fault], world: World) -> Check:
-    """Say what was done; a kind of fault that found nobody in the whole run was not tested."""
-    never = [
-        kind for kind, count in doer.done.items() if not count and not (kind.startswith("fill") and not world.disk)
+def _check_faults(injector: FaultInjector, faults: list[Fault], deployment: Deployment) -> Check:
+    """Return the counts of the faults; a kind of fault that was never possible was not tested."""
+    never_done = [
+        kind
+        for kind, count in injector.done.items()
+        if not count and not (kind.startswith("fill") and not deployment.disk)
     ]
-    text = ", ".join(f"{kind} {count}" for kind, count in sorted(doer.done.items()))
-    return Check(f"{len(faults)} faults done", text, [f"never done: {kind}" for kind in never])
+    text = ", ".join(f"{kind} {count}" for kind, count in sorted(injector.done.items()))
+    return Check(f"{len(faults)} faults done", text, [f"never done: {kind}" for kind in never_done])
 
 
 def table(checks: list[Check]) -> str:
-    """Return the verdict as a table."""
+    """Return the results as a table."""
     width = max(len(check.name) for check in checks)
     lines = [f"{'right' if not check.wrong else 'WRONG'}  {check.name:<{width}}  {check.found}" for check in checks]
     return "\n".join(lines)
 
 
-def fresh_folder(base: Path, seed: int) -> Path:
-    """Make a folder for a run that no other run uses."""
+def new_folder(base: Path, seed: int) -> Path:
+    """Create a new folder for a run."""
     folder = base / f"{time.strftime('%H%M%S')}-seed{seed}-{os.getpid()}"
     folder.mkdir(parents=True)
     return folder

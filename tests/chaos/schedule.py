@@ -1,4 +1,4 @@
-"""What breaks when: a list of faults that follows from the seed alone, kept as a file."""
+"""The schedule: a list of faults that follows from the seed alone, saved as a file."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from random import Random
 
 #: Seconds that a group waits for a member, and that another alerter waits for a lease.
 SESSION, LEASE = 6.0, 10.0
-LINKS = ("roles", "edge", "database", "registry")
-BURY = "kill for good"
+CONNECTIONS = ("roles", "edge", "database", "registry")
+KILL_PERMANENTLY = "kill permanently"
 MODES = ("stall", "reset", "delay", "refuse")
 
 
 @dataclass(frozen=True, order=True)
 class Fault:
-    """At ``at`` seconds after the begin ``what`` happens to ``whom``, for ``seconds``."""
+    """``at`` seconds after the begin, fault ``what`` happens to ``whom`` and lasts ``seconds``."""
 
     at: float
     what: str
@@ -29,15 +29,15 @@ class Fault:
 
 @dataclass(frozen=True)
 class Cast:
-    """Who there is to be hurt."""
+    """The possible targets of faults."""
 
     hosts: tuple[str, ...]
     emitters: tuple[str, ...]
     projectors: tuple[str, ...]
 
     @property
-    def doomed(self) -> str:
-        """The host that dies for good; nothing else happens to it."""
+    def permanently_dead(self) -> str:
+        """The host that dies permanently; it has no other fault."""
         return self.hosts[-1]
 
     def of_host(self, host: str) -> tuple[str, ...]:
@@ -46,7 +46,7 @@ class Cast:
 
 
 def host_of(emitter: str) -> str:
-    """Return the host that an emitter (``emitter3.1``) works on."""
+    """Return the host of an emitter (``emitter3.1``)."""
     return "host" + emitter.removeprefix("emitter").partition(".")[0]
 
 
@@ -54,38 +54,50 @@ def plan(seed: int, seconds: float, cast: Cast, *, every: float) -> list[Fault]:
     """Return faults over ``seconds``: each kind at least once, then at random, one in about ``every`` seconds."""
     rng = Random(f"chaos:{seed}")
     kinds = _kinds(cast, rng)
-    wanted = max(len(kinds), int(seconds / every))
-    drawn = [kind() for kind in kinds] + [rng.choice(kinds)() for _ in range(wanted - len(kinds))]
-    rng.shuffle(drawn)
-    step = seconds / len(drawn)
-    faults = [Fault(round(step * (number + rng.random()), 2), *fault) for number, fault in enumerate(drawn)]
-    return sorted([*faults, Fault(round(seconds * rng.uniform(0.4, 0.5), 2), BURY, cast.doomed)])
+    count = max(len(kinds), int(seconds / every))
+    chosen = [kind() for kind in kinds] + [rng.choice(kinds)() for _ in range(count - len(kinds))]
+    rng.shuffle(chosen)
+    step = seconds / len(chosen)
+    faults = [Fault(round(step * (number + rng.random()), 2), *fault) for number, fault in enumerate(chosen)]
+    return sorted([*faults, Fault(round(seconds * rng.uniform(0.4, 0.5), 2), KILL_PERMANENTLY, cast.permanently_dead)])
 
 
 def _kinds(cast: Cast, rng: Random):
-    def some(*names: str):
+    def fault_for(*names: str):
         return lambda what, low=0.0, high=0.0: lambda: (
             what, rng.choice(names), round(rng.uniform(low, high), 2)
         )  # fmt: skip
 
-    living = cast.hosts[:-1]
-    emitters = tuple(name for name in cast.emitters if host_of(name) != cast.doomed)
-    relays = tuple(f"relay-{host}" for host in living)
-    everyone = some(*cast.projectors), some(*relays), some(*emitters), some("alerter"), some("reader")
+    live_hosts = cast.hosts[:-1]
+    emitters = tuple(name for name in cast.emitters if host_of(name) != cast.permanently_dead)
+    relays = tuple(f"relay-{host}" for host in live_hosts)
+    all_roles = (
+        fault_for(*cast.projectors),
+        fault_for(*relays),
+        fault_for(*emitters),
+        fault_for("alerter"),
+        fault_for("reader"),
+    )
     return [
-        *(who("kill", 0.5, 3.0) for who in (*everyone, some("receiver"), some("broker"), some("database"))),
-        some(*cast.projectors)("pause", SESSION + 2, SESSION + 5),
-        some(*relays)("pause", 3, 8),
-        some("alerter")("pause", LEASE + 2, LEASE + 4),
-        some("reader")("pause", SESSION + 2, SESSION + 4),
-        some("broker")("pause", 3, 8),
-        some(cast.hosts[0])("fill the disk of", 4, 8),
-        some(*living)("damage the outbox of"),
-        some(*living)("tear the outbox of"),
-        *(some(link)(mode, 2, 7) for link, mode in zip(LINKS, rng.sample(MODES, len(LINKS)), strict=True)),
-        some(*LINKS)(rng.choice(MODES), 2, 7),
-        some("registry")("take away", 6, 9),
-        some("topic")("poison"),
+        *(
+            target("kill", 0.5, 3.0)
+            for target in (*all_roles, fault_for("receiver"), fault_for("broker"), fault_for("database"))
+        ),
+        fault_for(*cast.projectors)("pause", SESSION + 2, SESSION + 5),
+        fault_for(*relays)("pause", 3, 8),
+        fault_for("alerter")("pause", LEASE + 2, LEASE + 4),
+        fault_for("reader")("pause", SESSION + 2, SESSION + 4),
+        fault_for("broker")("pause", 3, 8),
+        fault_for(cast.hosts[0])("fill the disk of", 4, 8),
+        fault_for(*live_hosts)("damage the outbox of"),
+        fault_for(*live_hosts)("truncate the outbox of"),
+        *(
+            fault_for(connection)(mode, 2, 7)
+            for connection, mode in zip(CONNECTIONS, rng.sample(MODES, len(CONNECTIONS)), strict=True)
+        ),
+        fault_for(*CONNECTIONS)(rng.choice(MODES), 2, 7),
+        fault_for("registry")("stop", 6, 9),
+        fault_for("topic")("poison"),
     ]
 
 

@@ -1,4 +1,4 @@
-"""Judges what subscribers were told by webhook: each failure, each alert when it fired and when it was over."""
+"""Checks the received webhooks: each failure, and each alert when it fired and when it was resolved."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from stumble.alerts.state import problem_of
 from stumble.wire.ids import alert_event_id, publication_event_id
 
 RULES = Path(__file__).with_name("rules.toml")
-#: Where each kind of message is posted to.
+#: The path of each kind of message.
 FAILURES, ALERTS = "/hook", "/alerts"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-TAKEN = 204
+ACCEPTED = 204
 
 
 class Alert(NamedTuple):
-    """The last state of one rule and one problem, as the store has it."""
+    """The last state of one rule and one problem in the store."""
 
     rule: str
     problem: str
@@ -32,8 +32,8 @@ class Alert(NamedTuple):
     ends_at: datetime | None
 
 
-class Told(NamedTuple):
-    """What one message said of an alert."""
+class AlertMessage(NamedTuple):
+    """The fields of one message about an alert."""
 
     rule: str
     problem: str
@@ -42,8 +42,8 @@ class Told(NamedTuple):
     ends_at: datetime | None
 
 
-def forged(posts: Iterable[dict[str, Any]], secret: str) -> list[str]:
-    """Say which posts are wrongly signed, and which ids came with different bodies."""
+def check_signatures(posts: Iterable[dict[str, Any]], secret: str) -> list[str]:
+    """Return the posts with a wrong signature, and the ids that were sent with different bodies."""
     hook, bodies, wrong = Webhook(secret), dict[str, str](), []
     for post in posts:
         headers, body = post["headers"], post["body"]
@@ -52,88 +52,90 @@ def forged(posts: Iterable[dict[str, Any]], secret: str) -> list[str]:
         if headers["webhook-signature"] != hook.sign(message, at, body):
             wrong.append(f"wrong signature: {message}")
         if bodies.setdefault(message, body) != body:
-            wrong.append(f"another body at another try: {message}")
+            wrong.append(f"another body in another attempt: {message}")
     return wrong
 
 
-def judge_failures(posts: list[dict[str, Any]], secret: str, published: set[tuple[str, int]]) -> list[str]:
-    """Say what is wrong: every published revision of a failure is to be taken at least once, under its one id."""
-    wrong, taken = forged(posts, secret), set()
+def check_failures(posts: list[dict[str, Any]], secret: str, published: set[tuple[str, int]]) -> list[str]:
+    """Return the errors: each published revision of a failure must be accepted at least once, under its one id."""
+    wrong, accepted = check_signatures(posts, secret), set()
     for post in posts:
         data = json.loads(post["body"])["data"]
         if post["headers"]["webhook-id"] != publication_event_id(data["failure_id"], data["revision"]):
             wrong.append(f"wrong id: {post['headers']['webhook-id']}")
-        if post["status"] == TAKEN:
-            taken.add((data["failure_id"], data["revision"]))
-    wrong += [f"never delivered: {one}" for one in sorted(published - taken)]
-    return wrong + [f"never published: {one}" for one in sorted(taken - published)]
+        if post["status"] == ACCEPTED:
+            accepted.add((data["failure_id"], data["revision"]))
+    wrong += [f"never delivered: {one}" for one in sorted(published - accepted)]
+    return wrong + [f"never published: {one}" for one in sorted(accepted - published)]
 
 
-def judge_alerts(
-    posts: list[dict[str, Any]], secret: str, alerts: Iterable[Alert], wanted: set[tuple[str, str]]
+def check_alerts(
+    posts: list[dict[str, Any]], secret: str, alerts: Iterable[Alert], expected_alerts: set[tuple[str, str]]
 ) -> list[str]:
-    """Say what is wrong: every alert that fired is told to fire, then to be over or fires still, each under one id.
+    """Return the errors: for each alert a firing message, then a resolved one unless it still fires, under one id each.
 
-    `alerts`: the store's; `wanted`: rules and problems of which some alert must have fired.
+    `alerts`: those of the store; `expected_alerts`: rules and problems for which an alert must have fired.
     """
-    wrong, first = forged(posts, secret), dict[Told, int]()
+    wrong, first = check_signatures(posts, secret), dict[AlertMessage, int]()
     for number, post in enumerate(posts):
-        told = _told(post["body"])
-        if post["headers"]["webhook-id"] != _id(told):
+        message = parse_message(post["body"])
+        if post["headers"]["webhook-id"] != _id(message):
             wrong.append(f"wrong id: {post['headers']['webhook-id']}")
-        if post["status"] == TAKEN:
-            first.setdefault(told, number)
+        if post["status"] == ACCEPTED:
+            first.setdefault(message, number)
     stored = {(one.rule, one.problem): one for one in alerts}
-    wrong += [f"never fired: {one}" for one in sorted(wanted - stored.keys())]
-    heard = {
-        place: list(each) for place, each in groupby(sorted(first, key=lambda one: one[:4]), key=lambda one: one[:2])
+    wrong += [f"never fired: {one}" for one in sorted(expected_alerts - stored.keys())]
+    received = {
+        key: list(each) for key, each in groupby(sorted(first, key=lambda one: one[:4]), key=lambda one: one[:2])
     }
-    wrong += [f"told, and not in the store: {place}" for place in sorted(heard.keys() - stored.keys())]
-    for place, last in stored.items():
-        wrong += [f"{place}: {said}" for said in _history(heard.get(place, []), first, last)]
-    statuses = {told.status for told in first}
+    wrong += [f"received, but not in the store: {key}" for key in sorted(received.keys() - stored.keys())]
+    for key, last in stored.items():
+        wrong += [f"{key}: {error}" for error in check_history(received.get(key, []), first, last)]
+    statuses = {message.status for message in first}
     return wrong + [f"no alert is {status}" for status in sorted({"firing", "resolved"} - statuses)]
 
 
-def _history(told: list[Told], order: dict[Told, int], last: Alert) -> list[str]:
-    """Say what is wrong about the alerts of one rule and one problem, one after the other."""
+def check_history(messages: list[AlertMessage], order: dict[AlertMessage, int], last: Alert) -> list[str]:
+    """Return the errors of the successive alerts of one rule and one problem."""
     wrong = []
-    times = sorted({one.starts_at for one in told} | {last.starts_at})
+    times = sorted({one.starts_at for one in messages} | {last.starts_at})
     if times[-1] != last.starts_at:
-        wrong.append(f"told to begin at {times[-1]}, the store knows of {last.starts_at}")
+        wrong.append(f"received start {times[-1]}, the store has {last.starts_at}")
     for begin in times:
-        over = begin != last.starts_at or last.state == "RESOLVED"
-        each = {one.status: one for one in told if one.starts_at == begin}
-        expected = {"firing", "resolved"} if over else {"firing"}
+        is_resolved = begin != last.starts_at or last.state == "RESOLVED"
+        each = {one.status: one for one in messages if one.starts_at == begin}
+        expected = {"firing", "resolved"} if is_resolved else {"firing"}
         if each.keys() != expected:
-            wrong.append(f"began at {begin}: told {sorted(each)}, not {sorted(expected)}")
-        elif over and order[each["firing"]] > order[each["resolved"]]:
-            wrong.append(f"began at {begin}: its end was told before its beginning")
-        elif over and begin == last.starts_at and each["resolved"].ends_at != last.ends_at:
-            wrong.append(f"told to end at {each['resolved'].ends_at}, not at {last.ends_at}")
+            wrong.append(f"start {begin}: received {sorted(each)}, not {sorted(expected)}")
+        elif is_resolved and order[each["firing"]] > order[each["resolved"]]:
+            wrong.append(f"start {begin}: resolved was received before firing")
+        elif is_resolved and begin == last.starts_at and each["resolved"].ends_at != last.ends_at:
+            wrong.append(f"received end {each['resolved'].ends_at}, not {last.ends_at}")
     return wrong
 
 
-def wanted_alerts(publications: Iterable[tuple[str, dict[str, Any]]]) -> set[tuple[str, str]]:
-    """Return the rules and problems that an alert must have fired of, told from what was published alone.
+def required_alerts(publications: Iterable[tuple[str, dict[str, Any]]]) -> set[tuple[str, str]]:
+    """Return the rules and problems for which, by the publications, an alert must have fired.
 
-    `publications`: kind and payload of first revisions of failures and of all of outcomes. What spreads within a window
-    depends on when it arrived, so rules about that are left out.
+    `publications`: kind and payload of the first revisions of failures and of all revisions of outcomes. Rules on
+    `spread` depend on times of arrival, so they are left out.
     """
     rules = [rule for rule in load_rules(RULES).rule if rule.on is not RuleTrigger.SPREAD]
     return {
         (rule.name, payload["fingerprint"] if kind == "failure" else problem_of(payload))
         for kind, payload in publications
         for rule in rules
-        if (rule.speaks_of(payload) if kind == "outcome" else not rule.outcomes and rule.match.fits(payload))
+        if (rule.matches_outcome(payload) if kind == "outcome" else not rule.outcomes and rule.match.fits(payload))
     }
 
 
-def _told(body: str) -> Told:
+def parse_message(body: str) -> AlertMessage:
     data = json.loads(body)["data"]
     ends = datetime.fromisoformat(data["endsAt"]) if data["endsAt"] else None
-    return Told(data["rule"], data["problem"], datetime.fromisoformat(data["startsAt"]), data["status"], ends)
+    return AlertMessage(data["rule"], data["problem"], datetime.fromisoformat(data["startsAt"]), data["status"], ends)
 
 
-def _id(told: Told) -> str:
-    return alert_event_id(told.rule, told.problem, (told.starts_at - _EPOCH) // timedelta(microseconds=1), told.status)
+def _id(message: AlertMessage) -> str:
+    return alert_event_id(
+        message.rule, message.problem, (message.starts_at - _EPOCH) // timedelta(microseconds=1), message.status
+    )

@@ -1,4 +1,4 @@
-"""Servers behind proxies and every role a process of its own, to be killed, stopped and started by name."""
+"""Servers behind proxies, and each role as a process that can be killed, stopped and started by name."""
 
 from __future__ import annotations
 
@@ -29,38 +29,38 @@ from tests.support.services import ROOT, ROOTS
 
 PARTITIONS = 12
 STUMBLE = (sys.executable, "-m", "stumble.cli")
-#: Seconds of silence after which a host counts as dead: longer than anything else that happens to one.
+#: Seconds of silence after which a host counts as dead: longer than any other fault of a host.
 SILENT_AFTER = 25
-#: A live segment of up to 8 MiB for each emitter of the host, and some more.
+#: Space for a live segment of up to 8 MiB of each emitter of the host, and some more.
 DISK_MIB = 40
 
 
 @dataclass
 class Role:
-    """A process: how it is started, and what became of it by itself."""
+    """A process: its command, and how it ended by itself."""
 
     process: ChildProcess
     command: tuple[str, ...]
     env: dict[str, str]
     finite: bool = False
-    wanted: bool = True
+    should_run: bool = True
     done: bool = False
     ended: list[str] = field(default_factory=list)
 
 
-class World:
-    """Everything that runs. Start and stop it from the main thread."""
+class Deployment:
+    """All servers and roles of a run. To be started and stopped in the main thread."""
 
-    def __init__(self, folder: Path, cast: Cast, say: Callable[[str], None]) -> None:
+    def __init__(self, folder: Path, cast: Cast, print_line: Callable[[str], None]) -> None:
         self.folder = folder
         self.cast = cast
-        self.say = say
+        self.print_line = print_line
         self.roles: dict[str, Role] = {}
-        self.stack = ExitStack()
+        self.exit_stack = ExitStack()
         self.proxies = Proxies()
-        self.stack.callback(self.proxies.close)
+        self.exit_stack.callback(self.proxies.close)
         self.secrets: dict[str, str] = {}
-        self.began = 0.0
+        self.started_at = 0.0
         self.disk: Path | None = None
 
     def outbox(self, host: str) -> Path:
@@ -86,18 +86,18 @@ class World:
             "listener.security.protocol.map": "BROKER:PLAINTEXT,ROLES:PLAINTEXT,EDGE:PLAINTEXT,CONTROLLER:PLAINTEXT",
         }
         self.kafka = LocalKafka(state, heap="384m", quick=True, settings=kafka_settings)
-        self.stack.callback(self.kafka.stop)
+        self.exit_stack.callback(self.kafka.stop)
         self.kafka.launch()
-        self.postgres = LocalPostgres(state, fsync=False)  # a process is killed, the page cache is not
-        self.stack.callback(self.postgres.stop)
+        self.postgres = LocalPostgres(state, fsync=False)  # processes are killed, but the page cache stays
+        self.exit_stack.callback(self.postgres.stop)
         self.postgres.start()
         self.registry = LocalRegistry(state)
-        self.stack.callback(self.registry.stop)
+        self.exit_stack.callback(self.registry.stop)
         self.registry.start()
         self.kafka.wait()
         self.database_url = self.postgres.create_database("stumble")
         _, _, rest = self.database_url.partition("@")
-        through = self.database_url.replace(rest.partition("/")[0], f"{LOOPBACK}:{database}")
+        proxied_url = self.database_url.replace(rest.partition("/")[0], f"{LOOPBACK}:{database}")
         self.proxies.add("roles", roles_proxy, inner)
         self.proxies.add("edge", edge_proxy, edge)
         self.proxies.add("database", database, int(rest.partition("/")[0].rpartition(":")[2]))
@@ -105,7 +105,7 @@ class World:
         self.proxies.add("registry", registry, registry_port)
         common = {
             "PYTHONPATH": f"{ROOTS}{os.pathsep}{ROOT}",
-            "STUMBLE_DATABASE_URL": through,
+            "STUMBLE_DATABASE_URL": proxied_url,
             "STUMBLE_LOG_FORMAT": "json",
             "STUMBLE_KAFKA__SCHEMA_REGISTRY_URL": self.registry.url.replace(f":{registry_port}", f":{registry}"),
             "STUMBLE_ALERTS_WEBHOOK_NETWORKS": "127.0.0.0/8",
@@ -120,17 +120,17 @@ class World:
         self.command("migrate", "store", "migrate")
 
     def command(self, name: str, *words: str) -> None:
-        """Run a command of stumble's to its end."""
+        """Run a command of stumble, which must succeed."""
         ChildProcess(name, self.folder).run([*STUMBLE, *words], env=self.env, timeout=120)
 
     def ask(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Run a command of stumble's and return what it said."""
+        """Run a command of stumble; returns its result."""
         return subprocess.run(
             [*STUMBLE, *words], env={**os.environ, **self.env}, capture_output=True, text=True, check=False, timeout=300
         )
 
     def mount_disk(self) -> str:
-        """Put the first host's outbox on a small disk of its own; empty where none can be mounted."""
+        """Mount a small disk for the first host's outbox; returns its description, empty if mounting fails."""
         path = self.folder / "hosts" / self.cast.hosts[0]
         path.mkdir(parents=True)
         done = subprocess.run(
@@ -139,7 +139,7 @@ class World:
         if done.returncode:
             return ""
         self.disk = path
-        self.stack.callback(subprocess.run, ["umount", "-l", str(path)], check=False)
+        self.exit_stack.callback(subprocess.run, ["umount", "-l", str(path)], check=False)
         return f"a tmpfs of {DISK_MIB} MiB"
 
     # roles
@@ -151,17 +151,17 @@ class World:
         self._launch(self.roles[name])
 
     def _launch(self, role: Role) -> None:
-        role.wanted = True
+        role.should_run = True
         role.process.start(role.command, env=role.env)
 
     def start_roles(self) -> None:
-        hook = free_port()
+        webhook_port = free_port()
         with connect(self.database_url) as connection:
             for path, kind in ((telling.FAILURES, "failure"), (telling.ALERTS, "alert")):
-                made = subscriptions.add(connection, f"http://{LOOPBACK}:{hook}{path}", kinds=[kind])
-                self.secrets[path] = made.secrets[0]
+                subscription = subscriptions.add(connection, f"http://{LOOPBACK}:{webhook_port}{path}", kinds=[kind])
+                self.secrets[path] = subscription.secrets[0]
         module = (sys.executable, "-m")
-        self.add("receiver", *module, "tests.chaos.receiving", str(hook), str(self.folder / "webhooks.jsonl"))
+        self.add("receiver", *module, "tests.chaos.receiving", str(webhook_port), str(self.folder / "webhooks.jsonl"))
         for name in self.cast.projectors:
             self.add(name, *STUMBLE, "projector")
         self.add("alerter", *module, "tests.chaos.alerting", "alerter")
@@ -177,7 +177,7 @@ class World:
             self.add(f"relay-{host}", *STUMBLE, "relay", "--status-interval", "2", env=env)
 
     def start_emitters(self, plans: dict[str, Plan]) -> None:
-        self.began = time.time()
+        self.started_at = time.time()
         for name, plan in plans.items():
             folder = self.emitter(name)
             folder.mkdir(parents=True)
@@ -185,31 +185,31 @@ class World:
             host = host_of(name)
             self.add(
                 name, sys.executable, "-m", "tests.chaos.emitting", str(folder), str(self.outbox(host)), host,
-                str(self.began), finite=True,
+                str(self.started_at), finite=True,
             )  # fmt: skip
 
     def kill(self, name: str) -> bool:
-        """Kill a role with -9; False where there is nothing to kill."""
+        """Kill a role with -9; False if it does not run."""
         role = self.roles[name]
         if role.done or role.process.pid is None:
             return False
-        role.wanted = False
+        role.should_run = False
         role.process.stop(signal.SIGKILL)
         return True
 
-    def bury(self, name: str) -> None:
-        """Kill a role for good."""
+    def kill_permanently(self, name: str) -> None:
+        """Kill a role permanently."""
         self.kill(name)
         self.roles[name].done = True
 
     def restart(self, name: str) -> None:
-        """Start a role that was killed; one that runs is left alone."""
+        """Start a role that was killed; a running role is not changed."""
         role = self.roles[name]
         if role.process.pid is None and not role.done:
             self._launch(role)
 
     def signal(self, name: str, number: signal.Signals) -> bool:
-        """Send a signal; False where nobody is there."""
+        """Send a signal; False if the role does not run."""
         pid = self.roles[name].process.pid
         if pid is None:
             return False
@@ -224,23 +224,23 @@ class World:
     def start_server(self, name: str) -> None:
         """Start a server that was killed, without waiting for the broker."""
         if name == "broker":
-            self.kafka.stop()  # only takes note that it's gone
+            self.kafka.stop()  # only registers that it has ended
             self.kafka.launch()
         else:
             self.postgres.stop()
             self.postgres.start()
 
-    def look(self) -> None:
-        """Start again what ended by itself, and remember that it did."""
+    def restart_ended(self) -> None:
+        """Restart roles that ended by themselves, and record that they did."""
         for name, role in self.roles.items():
             status = role.process.exit_status
-            if status is None or not role.wanted or role.done:
+            if status is None or not role.should_run or role.done:
                 continue
             if role.finite and status == 0:
                 role.done = True
                 continue
             role.ended.append(f"{name} ended with {status}: {last_words(role.process.log)}")
-            self.say(role.ended[-1])
+            self.print_line(role.ended[-1])
             self._launch(role)
 
     def emitters_done(self) -> bool:
@@ -249,11 +249,11 @@ class World:
     def close(self) -> None:
         """Stop everything."""
         for role in self.roles.values():
-            role.wanted = False
+            role.should_run = False
             if (pid := role.process.pid) is not None:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGCONT)
             role.process.ask_to_stop()
         for role in self.roles.values():
             role.process.stop(timeout=15)
-        self.stack.close()
+        self.exit_stack.close()

@@ -1,4 +1,4 @@
-"""Any record survives the wire, in either framing; bad bytes are told apart from a registry that is away."""
+"""Encoding and decoding in both framings; invalid bytes are distinguished from an unavailable registry."""
 
 import io
 import json
@@ -48,7 +48,7 @@ SCHEMA_AND_RECORD = st.sampled_from(schemas.ALL).flatmap(lambda schema: st.tuple
 
 
 @given(SCHEMA_AND_RECORD)
-def test_records_survive_both_framings(case):
+def test_record_is_unchanged_after_both_framings(case):
     schema, record = case
     body = codec.encode(schema, record)
     record = codec.decode(schema, body)  # as cleaned
@@ -60,7 +60,7 @@ def test_records_survive_both_framings(case):
 
 
 @given(st.binary(max_size=60))
-def test_garbage_is_a_wire_error(value):
+def test_invalid_bytes_raise_wire_error(value):
     try:
         record = codec.Decoder(EVENT).decode(value)
     except WireError:
@@ -69,7 +69,7 @@ def test_garbage_is_a_wire_error(value):
 
 
 @given(records(EVENT), st.integers(0, 400))
-def test_torn_bodies_are_not_avro(record, cut):
+def test_truncated_or_extended_body_raises_not_avro(record, cut):
     body = codec.encode(EVENT, record)
     if cut < len(body):
         with pytest.raises(NotAvro):
@@ -79,7 +79,7 @@ def test_torn_bodies_are_not_avro(record, cut):
 
 
 @given(SCHEMA_AND_RECORD)
-def test_our_writer_and_fastavro_give_the_same_bytes(case):
+def test_encoder_and_fastavro_write_the_same_bytes(case):
     schema, record = case
     body = codec.encode(schema, record)
     cleaned = codec.decode(schema, body)
@@ -91,7 +91,7 @@ def test_our_writer_and_fastavro_give_the_same_bytes(case):
         assert cleaned == record
 
 
-def test_text_is_cleaned_and_bounded_wherever_it_stands():
+def test_text_is_cleaned_and_shortened_in_every_field():
     long = "é" * 20_000
     record = {
         "host": "a\x00b\ud800c",
@@ -99,12 +99,12 @@ def test_text_is_cleaned_and_bounded_wherever_it_stands():
         "labels": {"k": "v", "big": long, "z": "y"},
         "failure": {"traceback": f"start {long} end", "chain": ["A" * 2000, "B" * 2000, "C"]},
     }
-    found = codec.decode(EVENT, codec.encode(EVENT, record))
-    assert found["host"] == "a\ufffdb\ufffdc"
-    assert len(found["step"].encode()) <= 255
-    assert found["labels"] == {"k": "v", "z": "y"}
-    assert found["failure"]["chain"] == ["A" * 2000, "C"]
-    traceback = found["failure"]["traceback"]
+    decoded_values = codec.decode(EVENT, codec.encode(EVENT, record))
+    assert decoded_values["host"] == "a\ufffdb\ufffdc"
+    assert len(decoded_values["step"].encode()) <= 255
+    assert decoded_values["labels"] == {"k": "v", "z": "y"}
+    assert decoded_values["failure"]["chain"] == ["A" * 2000, "C"]
+    traceback = decoded_values["failure"]["traceback"]
     assert len(traceback.encode()) <= 16384
     assert traceback.startswith("start ")
     assert traceback.endswith(" end")
@@ -113,13 +113,13 @@ def test_text_is_cleaned_and_bounded_wherever_it_stands():
 @pytest.mark.parametrize(
     "wrong", [{"host": 5}, {"phase": "NEVER"}, {"occurred_at": 2**63}, {"labels": 3}, {"source": 1}]
 )
-def test_a_value_of_another_type_is_refused(wrong):
+def test_value_of_wrong_type_is_rejected_when_encoded(wrong):
     with pytest.raises((TypeError, ValueError, AttributeError)):
         codec.encode(EVENT, wrong)
 
 
 @given(st.text(), st.integers(0, 200))
-def test_shortened_text_keeps_both_ends(value, limit):
+def test_shortened_text_fits_the_limit_and_short_text_is_unchanged(value, limit):
     value = text.clean(value)
     short = text.shorten(value, limit)
     assert len(short.encode()) <= limit
@@ -127,32 +127,32 @@ def test_shortened_text_keeps_both_ends(value, limit):
         assert short == value
 
 
-def test_registry_away_is_not_a_bad_record():
-    def away(_):
+def test_unavailable_registry_is_not_a_bad_record():
+    def unavailable(_):
         raise RegistryUnavailable("gone")
 
     body = codec.encode(EVENT, {"event_id": "x"})
     with pytest.raises(RegistryUnavailable):
-        codec.Decoder(EVENT, away).decode(codec.frame_confluent(1, body))
+        codec.Decoder(EVENT, unavailable).decode(codec.frame_confluent(1, body))
     with pytest.raises(UnknownSchema):
         codec.Decoder(EVENT).decode(codec.frame_confluent(1, body))
 
 
-def test_a_record_of_another_type_is_refused():
+def test_record_of_another_schema_raises_unknown_schema():
     other = codec.frame_single_object(schemas.PRODUCER_STATUS, codec.encode(schemas.PRODUCER_STATUS, {}))
     with pytest.raises(UnknownSchema, match=r"stumble\.ProducerStatus"):
         codec.Decoder(EVENT).decode(other)
 
 
 def golden_record(schema):
-    """One record with every field set, for ever the same."""
+    """Return one record with every field set; it never changes."""
 
     def value(kind, name):
         if isinstance(kind, list):
             return value(kind[1], name)
         tag = kind["type"] if isinstance(kind, dict) else kind
-        made = {"string": f"{name} é", "int": 7, "long": 1_700_000_000_123_456, "boolean": True}
-        made |= {"Blame": "RACE", "Effect": "OTHER"}
+        samples = {"string": f"{name} é", "int": 7, "long": 1_700_000_000_123_456, "boolean": True}
+        samples |= {"Blame": "RACE", "Effect": "OTHER"}
         if tag == "enum":
             return kind["symbols"][-1]
         if tag == "array":
@@ -161,43 +161,43 @@ def golden_record(schema):
             return {"key": name}
         if tag == "record":
             return {item["name"]: value(item["type"], item["name"]) for item in kind["fields"]}
-        return made[tag]
+        return samples[tag]
 
     return value(json.loads(schema.json), schema.name)
 
 
 @pytest.mark.parametrize("schema", schemas.ALL, ids=lambda schema: f"{schema.name}.v{schema.version}")
 def test_golden_bytes_are_read_by_every_version(schema):
-    kept = bytes.fromhex((GOLDEN / f"{schema.name}.v{schema.version}.hex").read_text())
-    assert codec.encode(schema, golden_record(schema)) == kept
+    golden = bytes.fromhex((GOLDEN / f"{schema.name}.v{schema.version}.hex").read_text())
+    assert codec.encode(schema, golden_record(schema)) == golden
     for reader in schemas.ALL:
         if reader.name == schema.name:
-            decoded = codec.Decoder(reader).decode(codec.frame_single_object(schema, kept))
+            decoded = codec.Decoder(reader).decode(codec.frame_single_object(schema, golden))
             if reader is schema:
                 assert decoded == golden_record(schema)
 
 
 def test_headers_are_cloudevents_and_name_the_schema():
-    found = dict(headers.record_headers(EVENT, "compute:h 1", "id-1", 1_700_000_000_000_001, "00-ab-cd-01"))
-    assert found["ce_specversion"] == b"1.0"
-    assert found["ce_source"] == b"/stumble/compute%3Ah%201"
-    assert found["ce_time"] == b"2023-11-14T22:13:20.000001Z"
-    assert found["ce_type"] == b"stumble.InstanceActionEvent.v1"
-    assert found["traceparent"] == b"00-ab-cd-01"
-    assert headers.fingerprint_of(list(found.items())) == EVENT.fingerprint
+    decoded_values = dict(headers.record_headers(EVENT, "compute:h 1", "id-1", 1_700_000_000_000_001, "00-ab-cd-01"))
+    assert decoded_values["ce_specversion"] == b"1.0"
+    assert decoded_values["ce_source"] == b"/stumble/compute%3Ah%201"
+    assert decoded_values["ce_time"] == b"2023-11-14T22:13:20.000001Z"
+    assert decoded_values["ce_type"] == b"stumble.InstanceActionEvent.v1"
+    assert decoded_values["traceparent"] == b"00-ab-cd-01"
+    assert headers.fingerprint_of(list(decoded_values.items())) == EVENT.fingerprint
     assert headers.fingerprint_of([("stumble_fingerprint", b"zz")]) is None
 
 
 @given(st.integers(0, 2**47 * 1000), st.text(max_size=9), st.text(max_size=9), st.integers(0, 9))
-def test_derived_ids_are_functions_of_their_source_and_carry_its_time(time_us, publisher, message, position):
-    one = ids.derived_event_id(time_us, publisher, message, position)
-    assert one == ids.derived_event_id(time_us, publisher, message, position)
-    assert one != ids.derived_event_id(time_us, publisher, message, position + 1)
-    assert ids.event_time_us(one) == time_us
-    assert one[14] == "7"
+def test_derived_event_id_depends_only_on_its_source_and_contains_its_time(time_us, publisher, message, position):
+    event_id = ids.derived_event_id(time_us, publisher, message, position)
+    assert event_id == ids.derived_event_id(time_us, publisher, message, position)
+    assert event_id != ids.derived_event_id(time_us, publisher, message, position + 1)
+    assert ids.event_time_us(event_id) == time_us
+    assert event_id[14] == "7"
 
 
-def test_ids_of_requests_and_failures():
+def test_request_and_failure_ids_depend_on_family_target_and_attempt():
     key = ids.request_key("i", "r", "resize")
     assert key == ids.request_key("i", "r", "migrate")
     assert key != ids.request_key("i", "r", "create")

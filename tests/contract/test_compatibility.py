@@ -1,4 +1,4 @@
-"""The gate is closed for what breaks a reader, also for what the parsing canonical form does not show."""
+"""Incompatible schema changes are reported, also those that the parsing canonical form does not show."""
 
 import json
 
@@ -30,12 +30,12 @@ def changed(**by_field):
     return copy
 
 
-def judge(other):
+def problems_of(other):
     return compatibility.problems([json.dumps(BASE), json.dumps(other)])
 
 
 @pytest.mark.parametrize("schema", schemas.ALL, ids=lambda schema: f"{schema.name}.v{schema.version}")
-def test_published_schemas_keep_the_promises_of_every_version(schema):
+def test_all_schemas_pass_the_lint(schema):
     assert compatibility.lint(schema.json) == []
 
 
@@ -44,11 +44,11 @@ def test_all_versions_read_each_other(name):
     assert compatibility.problems([item.json for item in schemas.ALL if item.name == name]) == []
 
 
-def test_gate_opens_for_a_new_field_and_a_new_symbol():
+def test_new_field_and_new_symbol_are_compatible():
     other = changed()
     other["fields"].append({"name": "new", "doc": "x", "type": ["null", "int"], "default": None})
     other["fields"][2]["type"]["symbols"].append("END")
-    assert judge(other) == []
+    assert problems_of(other) == []
 
 
 @pytest.mark.parametrize(
@@ -67,8 +67,8 @@ def test_gate_opens_for_a_new_field_and_a_new_symbol():
         ),
     ],
 )
-def test_gate_closes(other, word):
-    assert any(word in line for line in judge(other)), judge(other)
+def test_incompatible_change_is_reported(other, word):
+    assert any(word in line for line in problems_of(other)), problems_of(other)
 
 
 @pytest.mark.parametrize(
@@ -87,6 +87,6 @@ def test_gate_closes(other, word):
         ),
     ],
 )
-def test_lint_names_what_can_never_be_mended_later(field, word):
-    found = compatibility.lint(json.dumps({**BASE, "fields": [field]}))
-    assert any(word in line for line in found), found
+def test_lint_reports_errors_that_cannot_be_fixed_later(field, word):
+    problems = compatibility.lint(json.dumps({**BASE, "fields": [field]}))
+    assert any(word in line for line in problems), problems

@@ -1,4 +1,4 @@
-"""Blame follows what a class means, not its HTTP-like code."""
+"""Blame depends on the meaning of an exception class, not on its HTTP-like code."""
 
 import pytest
 
@@ -22,17 +22,17 @@ from stumble.wire.taxonomy.classify import _CLASSES, _RULES
         ("SomethingNobodyKnows", None, "UNKNOWN"),
     ],
 )
-def test_classify(exception, code, blame):
-    found = taxonomy.classify(exception)
-    assert (found.code, found.blame) == (code, blame)
+def test_classify_returns_code_and_blame(exception, code, blame):
+    classified = taxonomy.classify(exception)
+    assert (classified.code, classified.blame) == (code, blame)
 
 
-def test_every_class_of_nova_has_a_blame_but_the_wrappers():
+def test_every_class_of_nova_except_wrappers_has_a_blame():
     unknown = {name for name in _CLASSES if taxonomy.classify(name).blame == "UNKNOWN"}
     assert unknown <= taxonomy.WRAPPERS
 
 
-def test_rules_name_only_classes_that_nova_has_and_say_why():
+def test_rules_name_only_existing_classes_and_have_a_reason():
     assert set(_RULES["class"]) <= set(_CLASSES)
     assert set(_RULES["base"]) <= set(_CLASSES) | {"NovaException"}
     assert not set(_RULES["foreign"]) & set(_CLASSES)
@@ -48,10 +48,10 @@ def test_rules_name_only_classes_that_nova_has_and_say_why():
         ("NoValidHost_Remote", None, "NoValidHost"),
     ],
 )
-def test_users_see_only_safe_text(exception, message, reason):
+def test_reason_for_users_hides_text_of_foreign_classes_and_wrappers(exception, message, reason):
     assert taxonomy.safe_reason(exception, message) == reason
 
 
-def test_remote_error_names_its_class():
+def test_remote_class_is_read_from_the_message_of_a_remote_error():
     assert taxonomy.remote_class("Remote error: NoValidHost No valid host was found.") == "NoValidHost"
     assert taxonomy.remote_class("something else") is None

@@ -1,4 +1,4 @@
-"""The local stack: what it starts is real, keeps its data, survives kill -9 and leaves nothing behind."""
+"""The local stack: its servers are real, keep their data over kill -9, and leave no processes behind."""
 
 from __future__ import annotations
 
@@ -45,23 +45,23 @@ def consume(bootstrap: str, topic: str, count: int) -> set[bytes]:
     }
     consumer = Consumer(settings)
     consumer.subscribe([topic])
-    seen: set[bytes] = set()
+    values: set[bytes] = set()
     deadline = time.monotonic() + 90
-    while len(seen) < count and time.monotonic() < deadline:
+    while len(values) < count and time.monotonic() < deadline:
         message = consumer.poll(0.5)
         if message is not None and message.error() is None:
-            seen.add(message.value())
+            values.add(message.value())
     consumer.close()
-    return seen
+    return values
 
 
-def test_the_runs_kafka_is_a_real_broker(kafka: str, new_topic: Callable[..., str]) -> None:
+def test_kafka_of_the_run_is_a_real_broker(kafka: str, new_topic: Callable[..., str]) -> None:
     topic = new_topic(partitions=2)
     produce(kafka, topic, 10)
     assert len(consume(kafka, topic, 10)) == 10
 
 
-def test_a_database_is_ones_own(database_url: str, new_database: Callable[..., str]) -> None:
+def test_database_is_new_and_can_be_copied(database_url: str, new_database: Callable[..., str]) -> None:
     with psycopg.connect(database_url) as connection:
         connection.execute("CREATE TABLE t AS SELECT 1 AS x")
     template = database_url.rpartition("/")[2]
@@ -69,44 +69,44 @@ def test_a_database_is_ones_own(database_url: str, new_database: Callable[..., s
         assert connection.execute("SELECT x FROM t").fetchone() == (1,)
 
 
-def test_the_password_is_needed(database_url: str) -> None:
+def test_wrong_password_is_rejected(database_url: str) -> None:
     before, _, rest = database_url.partition("postgres:")
     _, _, address = rest.partition("@")
     with pytest.raises(psycopg.OperationalError):
         psycopg.connect(f"{before}postgres:wrong@{address}")
 
 
-def test_postgres_keeps_what_it_committed_over_a_kill(own_postgres: LocalPostgres, tmp_path: Path) -> None:
+def test_postgres_keeps_committed_data_after_kill_9(own_postgres: LocalPostgres, tmp_path: Path) -> None:
     url = own_postgres.create_database("kept")
     with psycopg.connect(url) as connection:
         connection.execute("CREATE TABLE t AS SELECT 42 AS x")
     assert own_postgres.process.pid
     os.kill(own_postgres.process.pid, signal.SIGKILL)
     own_postgres.process.stop()
-    again = LocalPostgres(tmp_path / "postgres")
+    restarted = LocalPostgres(tmp_path / "postgres")
     try:
-        again.start()
-        assert again.url("kept") == url  # the same port and password
+        restarted.start()
+        assert restarted.url("kept") == url  # same port and password
         with psycopg.connect(url) as connection:
             assert connection.execute("SELECT x FROM t").fetchone() == (42,)
     finally:
-        again.stop()
+        restarted.stop()
 
 
 @needs_root
-def test_a_command_of_another_user_finds_programs_below_a_folder_of_roots(tmp_path: Path) -> None:
-    """initdb looks for `postgres` with access(2), which ignores capabilities unless the guard asks otherwise."""
+def test_command_of_another_user_can_run_programs_below_a_folder_of_root(tmp_path: Path) -> None:
+    """initdb searches `postgres` with access(2), which ignores capabilities unless the guard raises them."""
     program = tmp_path / "only-root" / "program"
     program.parent.mkdir(mode=0o700)
     program.write_text("")
     program.chmod(0o755)
-    look = f"import os, sys; sys.exit(os.geteuid() == 0 or not os.access({str(program)!r}, os.X_OK))"
-    ChildProcess("look", tmp_path).run([sys.executable, "-c", look], user="nobody")
+    script = f"import os, sys; sys.exit(os.geteuid() == 0 or not os.access({str(program)!r}, os.X_OK))"
+    ChildProcess("look", tmp_path).run([sys.executable, "-c", script], user="nobody")
 
 
 @needs_root
 @pytest.mark.parametrize("missing", ["dac_override", "setpcap"])
-def test_postgres_that_cannot_reach_its_folder_is_refused_in_one_sentence(tmp_path: Path, missing: str) -> None:
+def test_postgres_without_access_to_its_folder_is_refused_in_one_sentence(tmp_path: Path, missing: str) -> None:
     folder = tmp_path / "only-root"
     folder.mkdir(mode=0o700)
     start = (
@@ -144,22 +144,22 @@ def test_postgres_starts_with_the_capabilities_that_docker_gives_root(tmp_path: 
     assert (done.returncode, done.stdout, done.stderr) == (0, "started\n", "")
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
-def test_kafka_keeps_what_it_acknowledged(tmp_path: Path, how: signal.Signals) -> None:
+@pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGTERM])
+def test_kafka_keeps_acknowledged_records_after_a_kill(tmp_path: Path, signal_number: signal.Signals) -> None:
     server = LocalKafka(tmp_path, heap="256m", quick=True)
     try:
         bootstrap = server.start()
         admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
         admin.create_topics([NewTopic("t", 1)])["t"].result(60)
         produce(bootstrap, "t", 5)
-        server.process.stop(how)
+        server.process.stop(signal_number)
         assert server.start() == bootstrap
         assert len(consume(bootstrap, "t", 5)) == 5
     finally:
         server.stop()
 
 
-def test_kafka_keeps_its_data_in_its_folder_whatever_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kafka_keeps_its_data_in_its_folder_for_any_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Kafka reads server.properties as ISO 8859-1, and Java names files in the locale's encoding."""
     monkeypatch.setenv("LC_ALL", "C")
     state = tmp_path / "my é 雲 \\ stack"
@@ -199,7 +199,7 @@ time.sleep(600)
 """
 
 
-def test_servers_die_with_a_killed_parent(tmp_path: Path) -> None:
+def test_servers_end_with_a_killed_parent(tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", _PARENT, tmp_path], env=cli_environment(), stdout=subprocess.PIPE, text=True
     ) as parent:
@@ -213,7 +213,7 @@ def test_servers_die_with_a_killed_parent(tmp_path: Path) -> None:
     assert [start_time(pid) for pid in pids] == [None, None]
 
 
-def test_a_leftover_is_ended_and_a_stranger_spared(tmp_path: Path) -> None:
+def test_leftover_process_is_ended_and_a_reused_pid_is_not(tmp_path: Path) -> None:
     first = ChildProcess("sleeper", tmp_path)
     first.start(["/bin/sleep", "600"])
     pid = first.pid
@@ -222,14 +222,14 @@ def test_a_leftover_is_ended_and_a_stranger_spared(tmp_path: Path) -> None:
     second.start(["/bin/sleep", "600"])
     try:
         assert first.exit_status == -signal.SIGKILL
-        (tmp_path / "sleeper.pid").write_text(f"{second.pid} 1\n")  # the pid was reused: another start time
+        (tmp_path / "sleeper.pid").write_text(f"{second.pid} 1\n")  # a reused pid has another start time
         ChildProcess("sleeper", tmp_path).end_leftover()
         assert second.pid is not None
     finally:
         second.stop()
 
 
-def test_a_child_that_ends_is_told_with_its_log(tmp_path: Path) -> None:
+def test_ended_child_is_reported_with_its_log(tmp_path: Path) -> None:
     child = ChildProcess("loud", tmp_path)
     child.start(["/bin/sh", "-c", "echo no room for this >&2; exit 3"])
     while child.exit_status is None:
@@ -248,34 +248,34 @@ sys.stdin.read()
 
 
 def test_two_stacks_that_start_together_choose_different_ports(tmp_path: Path) -> None:
-    """Seconds pass until the server of the first listens on the port that it has chosen."""
-    wanted = ports.free_port()
+    """It takes seconds until the server of the first stack listens on the chosen port."""
+    preferred = ports.free_port()
 
     def choose(name: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-c", _RESERVE, tmp_path / name, str(wanted)]
+        command = [sys.executable, "-c", _RESERVE, tmp_path / name, str(preferred)]
         return subprocess.Popen(
             command, env=cli_environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
     with choose("first") as first:
         assert first.stdout
-        assert int(first.stdout.readline()) == wanted
+        assert int(first.stdout.readline()) == preferred
         with choose("second") as second:
             assert second.stdout
-            assert int(second.stdout.readline()) != wanted
+            assert int(second.stdout.readline()) != preferred
             second.communicate()
         first.communicate()
     with choose("third") as third:
         assert third.stdout
-        assert int(third.stdout.readline()) == wanted, "a reservation ends with its process"
+        assert int(third.stdout.readline()) == preferred, "a reservation ends with its process"
         third.communicate()
 
 
-def test_a_taken_port_is_replaced(tmp_path: Path) -> None:
+def test_port_in_use_is_replaced(tmp_path: Path) -> None:
     port = ports.remembered_port(tmp_path, "api")
     assert ports.remembered_port(tmp_path, "api") == port
-    with socket.socket() as taken:
-        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        taken.bind((ports.LOOPBACK, port))
-        taken.listen()
+    with socket.socket() as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        server.bind((ports.LOOPBACK, port))
+        server.listen()
         assert ports.remembered_port(tmp_path, "api") != port

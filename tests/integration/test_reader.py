@@ -1,4 +1,4 @@
-"""The reader in docs/api.md does what the page says."""
+"""The reader in docs/api.md works as documented."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from tests.support.services import ROOT, cli_environment
 
 
 def snippet() -> str:
-    [found] = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "api.md").read_text(), re.DOTALL)
-    assert 18 <= len(found.splitlines()) <= 23
-    return found
+    [code] = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "api.md").read_text(), re.DOTALL)
+    assert 18 <= len(code.splitlines()) <= 23
+    return code
 
 
-def test_the_reader_takes_each_revision_once_whatever_the_framing(
+def test_reader_of_the_docs_accepts_each_revision_once_in_any_framing(
     kafka: str, new_topic: Callable[..., str], tmp_path: Path
 ) -> None:
     topic = new_topic(partitions=1)

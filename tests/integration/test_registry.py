@@ -1,4 +1,4 @@
-"""The contract against a real registry: any Avro client reads us, and nothing incompatible gets in."""
+"""The contract with a real registry: any Avro client reads the records, incompatible schemas are rejected."""
 
 import io
 import json
@@ -15,7 +15,7 @@ from stumble.wire import codec, schemas
 from stumble.wire.errors import RegistryUnavailable, UnknownSchema
 from stumble.wire.schemas import load
 
-with warnings.catch_warnings(record=True):  # a library of the client announces its own future, past every filter
+with warnings.catch_warnings(record=True):  # a library of the client emits deprecation warnings despite the filters
     from confluent_kafka.schema_registry import SchemaRegistryClient
     from confluent_kafka.schema_registry.avro import AvroDeserializer
     from confluent_kafka.serialization import MessageField, SerializationContext
@@ -37,33 +37,33 @@ def registry(url):
 
 
 @pytest.mark.parametrize("schema", schemas.ALL, ids=lambda schema: schema.name)
-def test_any_avro_client_reads_what_we_write(url, registry, schema):
+def test_avro_client_reads_records_of_every_schema(url, registry, schema):
     topic = f"any-{schema.name}"
     schema_id = registry.register(topic, schema)
     assert registry.register(topic, schema) == schema_id
     value = codec.frame_confluent(schema_id, codec.encode(schema, {}))
     with SchemaRegistryClient({"url": url}) as client:
-        read = AvroDeserializer(client)(value, SerializationContext(topic, MessageField.VALUE))
-    assert set(read) == {item["name"] for item in json.loads(schema.json)["fields"]}
-    with closing(Registry(KafkaSettings(schema_registry_url=url))) as fresh:
-        assert codec.Decoder(schema, fresh.resolve).decode(value) == codec.decode(schema, value[5:])
+        decoded = AvroDeserializer(client)(value, SerializationContext(topic, MessageField.VALUE))
+    assert set(decoded) == {item["name"] for item in json.loads(schema.json)["fields"]}
+    with closing(Registry(KafkaSettings(schema_registry_url=url))) as new_registry:
+        assert codec.Decoder(schema, new_registry.resolve).decode(value) == codec.decode(schema, value[5:])
 
 
-def test_full_transitive_lets_in_a_new_field_and_keeps_out_a_changed_one(registry):
+def test_full_transitive_accepts_a_new_field_and_rejects_a_changed_one(registry):
     registry.require_full_transitive("gate")
     registry.register("gate", schemas.EVENT)
-    grown = json.loads(schemas.EVENT.json)
-    grown["fields"].append({"name": "more", "doc": "x", "type": ["null", "string"], "default": None, "maxBytes": 9})
-    registry.register("gate", load(json.dumps(grown), 2))
-    grown["fields"][0] = {"name": "event_id", "doc": "x", "type": "long", "default": 0}
+    extended = json.loads(schemas.EVENT.json)
+    extended["fields"].append({"name": "more", "doc": "x", "type": ["null", "string"], "default": None, "maxBytes": 9})
+    registry.register("gate", load(json.dumps(extended), 2))
+    extended["fields"][0] = {"name": "event_id", "doc": "x", "type": "long", "default": 0}
     with pytest.raises(SchemaRejected, match="refuses"):
-        registry.register("gate", load(json.dumps(grown), 3))
+        registry.register("gate", load(json.dumps(extended), 3))
 
 
-def test_a_newer_writer_is_read_through_the_registry(registry):
-    grown = json.loads(schemas.EVENT.json)
-    grown["fields"].insert(0, {"name": "newer", "doc": "x", "type": ["null", "int"], "default": None})
-    newer = load(json.dumps(grown), 2)
+def test_record_of_a_newer_schema_is_read_with_the_registry(registry):
+    extended = json.loads(schemas.EVENT.json)
+    extended["fields"].insert(0, {"name": "newer", "doc": "x", "type": ["null", "int"], "default": None})
+    newer = load(json.dumps(extended), 2)
     schema_id = registry.register("newer", newer)
     body = io.BytesIO()
     schemaless_writer(body, codec.plain(newer.json), {"newer": 5, "event_id": "x"})
@@ -71,9 +71,12 @@ def test_a_newer_writer_is_read_through_the_registry(registry):
     assert codec.Decoder(schemas.EVENT, registry.resolve).decode(value)["event_id"] == "x"
 
 
-def test_an_unknown_id_is_a_bad_record_and_a_registry_that_is_away_is_not(registry):
+def test_unknown_id_is_a_bad_record_and_unavailable_registry_is_not(registry):
     with pytest.raises(UnknownSchema):
         registry.resolve(123_456)
-    away = KafkaSettings(schema_registry_url="http://127.0.0.1:9")
-    with closing(Registry(away)) as lost, pytest.raises(RegistryUnavailable, match="does not answer"):
-        lost.resolve(1)
+    unavailable = KafkaSettings(schema_registry_url="http://127.0.0.1:9")
+    with (
+        closing(Registry(unavailable)) as unreachable_registry,
+        pytest.raises(RegistryUnavailable, match="does not answer"),
+    ):
+        unreachable_registry.resolve(1)

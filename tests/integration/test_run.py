@@ -1,4 +1,4 @@
-"""`stumble run`, which is `make run`: the whole of it comes up, keeps its data and leaves nothing behind."""
+"""`stumble run` (`make run`): all roles start, data are kept, and no processes are left behind."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ class Run:
         return self.output.read_text()
 
     def children(self) -> dict[str, tuple[int, int]]:
-        """Pid and start time of each child, by name; one that is being started has none yet."""
-        found = {}
+        """Return pid and start time of each child by name; a child that is being started is missing."""
+        children = {}
         for path in self.state.glob("*.pid"):
             with contextlib.suppress(FileNotFoundError, ValueError):
                 pid, started = path.read_text().split()
-                found[path.stem] = (int(pid), int(started))
-        return found
+                children[path.stem] = (int(pid), int(started))
+        return children
 
     def until(self, words: str, timeout: float = 120.0) -> None:
         deadline = time.monotonic() + timeout
@@ -68,8 +68,8 @@ class Run:
         return self.process.wait(120)
 
 
-def left(children: dict[str, tuple[int, int]], timeout: float = 60.0) -> list[str]:
-    """Names of those that still run after `timeout` seconds at most."""
+def still_running(children: dict[str, tuple[int, int]], timeout: float = 60.0) -> list[str]:
+    """Return the names of the children that still run after at most `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while True:
         running = [name for name, (pid, started) in children.items() if start_time(pid) == started]
@@ -94,7 +94,7 @@ def running(state: Path, *arguments: str, **environment: str) -> Iterator[Run]:
             run.process.wait()
 
 
-def test_it_comes_up_and_keeps_its_data(state: Path) -> None:
+def test_run_starts_all_roles_and_keeps_its_data(state: Path) -> None:
     with running(state, "--instances", "20", "--rate", "20", "--seed", "3") as run:
         run.until(READY)
         deadline = time.monotonic() + 60
@@ -104,23 +104,23 @@ def test_it_comes_up_and_keeps_its_data(state: Path) -> None:
         first = {item["failure_id"] for item in run.get("/v1/failures?limit=5")["items"]}
         line = re.search(r"In another terminal:  (.+); stumble --help", run.text())
         assert line
-        said = subprocess.run(
+        result = subprocess.run(
             ["sh", "-c", f'{line[1]} && echo "$STUMBLE_STATE_DIR"'], capture_output=True, text=True, check=True
         )
-        assert said.stdout == f"{state}\n"
+        assert result.stdout == f"{state}\n"
         children = run.children()
         assert {"kafka", "postgres", "relay", "projector", "alerter", "api", "simulate", "failures"} <= set(children)
         assert run.stop() == 0
-        assert left(children) == []
+        assert still_running(children) == []
         assert "Traceback" not in run.text()
-    with running(state, "--no-simulate", "--no-follow") as again:
-        again.until(READY)
-        kept = {item["failure_id"] for item in again.get("/v1/failures?limit=500")["items"]}
-        assert first <= kept
-        assert again.stop(signal.SIGTERM) == 0
+    with running(state, "--no-simulate", "--no-follow") as second:
+        second.until(READY)
+        stored = {item["failure_id"] for item in second.get("/v1/failures?limit=500")["items"]}
+        assert first <= stored
+        assert second.stop(signal.SIGTERM) == 0
 
 
-def test_a_role_that_is_killed_comes_back(state: Path) -> None:
+def test_killed_role_is_restarted(state: Path) -> None:
     with running(state, "--rate", "5") as run:
         run.until(READY)
         before = run.children()["projector"]
@@ -133,16 +133,16 @@ def test_a_role_that_is_killed_comes_back(state: Path) -> None:
         assert run.stop() == 0
 
 
-def test_nothing_survives_a_kill(state: Path) -> None:
+def test_no_child_survives_a_killed_run(state: Path) -> None:
     with running(state) as run:
         run.until(READY)
         children = run.children()
         run.process.kill()
         run.process.wait()
-        assert left(children) == []
+        assert still_running(children) == []
 
 
-def test_a_start_that_fails_half_way_leaves_nothing(state: Path) -> None:
+def test_failed_start_leaves_no_children(state: Path) -> None:
     url = "postgresql://nobody@127.0.0.1:9/none"
     with running(state, STUMBLE_DATABASE_URL=url) as run:
         assert run.process.wait(120) == 1
@@ -153,15 +153,15 @@ def test_a_start_that_fails_half_way_leaves_nothing(state: Path) -> None:
         assert run.children() == {}
 
 
-def test_interrupted_while_it_starts(state: Path) -> None:
+def test_run_interrupted_during_its_start_leaves_no_children(state: Path) -> None:
     with running(state) as run:
         run.until("Creating or migrating the tables")
         children = run.children()
         assert run.stop() == 0
-        assert left(children) == []
+        assert still_running(children) == []
 
 
-def test_one_at_a_time(state: Path) -> None:
+def test_second_run_with_the_same_state_is_refused(state: Path) -> None:
     with running(state) as run:
         run.until("Creating the topics")
         second = subprocess.run(
@@ -169,7 +169,7 @@ def test_one_at_a_time(state: Path) -> None:
             env=cli_environment(), capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert second.returncode == 1
-        assert f"runs already with its state in {state} (pid {run.process.pid})" in second.stderr
+        assert f"already runs with its state in {state} (pid {run.process.pid})" in second.stderr
         assert run.stop() == 0
 
 
@@ -181,9 +181,7 @@ def test_one_at_a_time(state: Path) -> None:
         ("size=1g,noexec", "is mounted noexec, and Kafka loads native libraries from there"),
     ],
 )
-def test_a_disk_that_cannot_serve_is_refused_before_anything_starts(
-    tmp_path: Path, options: str, sentence: str
-) -> None:
+def test_unsuitable_disk_is_refused_before_anything_starts(tmp_path: Path, options: str, sentence: str) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
     run = f"{sys.executable} -m stumble.cli run --state {disk}/state"
@@ -195,10 +193,10 @@ def test_a_disk_that_cannot_serve_is_refused_before_anything_starts(
     assert re.fullmatch(rf"stumble: the disk of {disk}/state {sentence}; .*make run STATE=…\n", done.stderr)
 
 
-def test_what_is_given_is_used(state: Path, kafka: str, database_url: str) -> None:
-    given = {"STUMBLE_KAFKA__BOOTSTRAP_SERVERS": kafka, "STUMBLE_DATABASE_URL": database_url}
-    given |= {"STUMBLE_KAFKA__TOPIC_PREFIX": "given.", "STUMBLE_PROJECTOR_GROUP": "given.projector"}
-    with running(state, "--rate", "20", **given) as run:
+def test_given_kafka_and_database_are_used(state: Path, kafka: str, database_url: str) -> None:
+    settings = {"STUMBLE_KAFKA__BOOTSTRAP_SERVERS": kafka, "STUMBLE_DATABASE_URL": database_url}
+    settings |= {"STUMBLE_KAFKA__TOPIC_PREFIX": "given.", "STUMBLE_PROJECTOR_GROUP": "given.projector"}
+    with running(state, "--rate", "20", **settings) as run:
         run.until(READY)
         assert not {"kafka", "postgres"} & set(run.children())
         assert run.stop() == 0

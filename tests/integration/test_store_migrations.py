@@ -1,4 +1,4 @@
-"""The store's migrations, run against a real PostgreSQL."""
+"""The migrations of the store, run on a real PostgreSQL."""
 
 import re
 import threading
@@ -16,19 +16,19 @@ from stumble.store.version import StoreVersion, current, digest_of, newest, requ
 HEAD = newest()
 
 
-def test_an_empty_database_becomes_a_store(database_url):
+def test_migration_of_an_empty_database_creates_the_store(database_url):
     assert migrate(database_url) == (None, HEAD)
     with connect(database_url) as session:
         assert session.execute("select count(*) from requests").fetchone() == (0,)
         assert session.execute("select count(*) from publications").fetchone() == (0,)
 
 
-def test_a_second_run_changes_nothing(database_url):
+def test_second_migration_changes_nothing(database_url):
     migrate(database_url)
     assert migrate(database_url) == (HEAD, HEAD)
 
 
-def test_several_processes_may_migrate_at_once(database_url):
+def test_concurrent_migrations_succeed(database_url):
     failures = []
 
     def run():
@@ -86,7 +86,7 @@ def test_store_of_a_development_version_is_refused_and_works_once_dropped(databa
     require_current(database_url)
 
 
-def test_no_database_is_one_sentence_without_the_password():
+def test_unreachable_database_is_one_sentence_without_the_password():
     with pytest.raises(StoreUnavailableError, match=r"127\.0\.0\.1:1/none does not answer") as caught:
         migrate("postgresql://me:secret@127.0.0.1:1/none")
     assert "secret" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""The supervisor: restarts what ends, says so in one line, stops by stages, leaves nothing."""
+"""The supervisor: it restarts roles that end, logs one line, stops by stages, leaves no processes."""
 
 from __future__ import annotations
 
@@ -20,81 +20,81 @@ SHELL = ("/bin/sh", "-c")
 
 
 @pytest.fixture
-def said() -> list[str]:
+def messages() -> list[str]:
     return []
 
 
 @pytest.fixture
-def watcher(tmp_path: Path, said: list[str]):
-    made = Supervisor(tmp_path, {}, said.append, SHELL, first_pause=0.1)
-    yield made
-    made.stop()
+def supervisor(tmp_path: Path, messages: list[str]):
+    created = Supervisor(tmp_path, {}, messages.append, SHELL, first_pause=0.1)
+    yield created
+    created.stop()
 
 
-def until(watcher: Supervisor, ready, timeout: float = 60.0) -> None:
-    watcher.wait_until(ready, "the test", timeout)
+def until(supervisor: Supervisor, ready, timeout: float = 60.0) -> None:
+    supervisor.wait_until(ready, "the test", timeout)
 
 
 def lines(path: Path) -> list[str]:
     return path.read_text().splitlines() if path.exists() else []
 
 
-def test_a_role_that_ends_is_started_again(watcher: Supervisor, said: list[str], tmp_path: Path) -> None:
-    marks = tmp_path / "marks"
-    watcher.start(Role("flaky", (f"echo x >> {marks}; echo the disk is full >&2; exit 7",), 0))
-    until(watcher, lambda: len(lines(marks)) >= 3)
-    assert said[0].startswith("flaky ended with status 7: the disk is full; starting it again in")
+def test_ended_role_is_restarted(supervisor: Supervisor, messages: list[str], tmp_path: Path) -> None:
+    lines_file = tmp_path / "marks"
+    supervisor.start(Role("flaky", (f"echo x >> {lines_file}; echo the disk is full >&2; exit 7",), 0))
+    until(supervisor, lambda: len(lines(lines_file)) >= 3)
+    assert messages[0].startswith("flaky ended with status 7: the disk is full; starting it again in")
 
 
-def test_waiting_time_grows(watcher: Supervisor, said: list[str]) -> None:
-    watcher.start(Role("flaky", ("exit 1",), 0))
-    until(watcher, lambda: len(said) >= 4)
-    waits = [float(line.partition(" in ")[2].partition(" s ")[0]) for line in said]
+def test_pause_before_a_restart_grows(supervisor: Supervisor, messages: list[str]) -> None:
+    supervisor.start(Role("flaky", ("exit 1",), 0))
+    until(supervisor, lambda: len(messages) >= 4)
+    waits = [float(line.partition(" in ")[2].partition(" s ")[0]) for line in messages]
     assert waits == sorted(waits)
 
 
-def test_a_finite_role_may_finish(watcher: Supervisor, said: list[str], tmp_path: Path) -> None:
-    marks = tmp_path / "marks"
-    watcher.start(Role("feeder", (f"echo x >> {marks}",), 0, finite=True))
-    until(watcher, lambda: bool(said))
-    assert said == ["feeder has finished"]
-    assert lines(marks) == ["x"]
+def test_finite_role_is_not_restarted(supervisor: Supervisor, messages: list[str], tmp_path: Path) -> None:
+    lines_file = tmp_path / "marks"
+    supervisor.start(Role("feeder", (f"echo x >> {lines_file}",), 0, finite=True))
+    until(supervisor, lambda: bool(messages))
+    assert messages == ["feeder has finished"]
+    assert lines(lines_file) == ["x"]
 
 
-def test_a_killed_role_is_told(watcher: Supervisor, said: list[str]) -> None:
-    watcher.start(Role("role", ("exec sleep 600",), 0))
-    (pid,) = watcher.pids()
+def test_killed_role_is_reported(supervisor: Supervisor, messages: list[str]) -> None:
+    supervisor.start(Role("role", ("exec sleep 600",), 0))
+    (pid,) = supervisor.pids()
     os.kill(pid, signal.SIGKILL)
-    until(watcher, lambda: bool(said))
-    assert said[0].startswith("role was killed by signal 9")
+    until(supervisor, lambda: bool(messages))
+    assert messages[0].startswith("role was killed by signal 9")
 
 
-def test_stages_stop_in_order(tmp_path: Path, said: list[str]) -> None:
-    marks, ready = tmp_path / "marks", tmp_path / "ready"
-    watcher = Supervisor(tmp_path, {}, said.append, SHELL)
+def test_stages_stop_in_order(tmp_path: Path, messages: list[str]) -> None:
+    lines_file, ready = tmp_path / "marks", tmp_path / "ready"
+    supervisor = Supervisor(tmp_path, {}, messages.append, SHELL)
     body = "trap 'echo $NAME >> {0}; exit 0' TERM; echo r >> {1}; while :; do sleep 0.05; done"
     for name, stage in (("reader", 2), ("maker", 0), ("sender", 1)):
-        watcher.start(Role(name, (body.format(marks, ready),), stage, {"NAME": name}))
-    until(watcher, lambda: len(lines(ready)) == 3)
-    watcher.stop()
-    assert lines(marks) == ["maker", "sender", "reader"]
-    assert said == []
+        supervisor.start(Role(name, (body.format(lines_file, ready),), stage, {"NAME": name}))
+    until(supervisor, lambda: len(lines(ready)) == 3)
+    supervisor.stop()
+    assert lines(lines_file) == ["maker", "sender", "reader"]
+    assert messages == []
 
 
-def test_one_that_will_not_stop_is_killed(tmp_path: Path, said: list[str]) -> None:
-    watcher = Supervisor(tmp_path, {}, said.append, SHELL, stop_seconds=0.3)
+def test_role_that_ignores_sigterm_is_killed(tmp_path: Path, messages: list[str]) -> None:
+    supervisor = Supervisor(tmp_path, {}, messages.append, SHELL, stop_seconds=0.3)
     ready = tmp_path / "ready"
-    watcher.start(Role("deaf", (f"trap '' TERM; echo r > {ready}; while :; do sleep 0.05; done",), 0))
-    until(watcher, ready.exists)
-    (pid,) = watcher.pids()
-    watcher.stop()
+    supervisor.start(Role("deaf", (f"trap '' TERM; echo r > {ready}; while :; do sleep 0.05; done",), 0))
+    until(supervisor, ready.exists)
+    (pid,) = supervisor.pids()
+    supervisor.stop()
     assert start_time(pid) is None
-    assert "deaf did not stop" in said[0]
+    assert "deaf did not stop" in messages[0]
 
 
-def test_a_failed_preparation_says_its_reason(watcher: Supervisor) -> None:
+def test_failed_command_raises_with_its_reason(supervisor: Supervisor) -> None:
     with pytest.raises(LocalError, match="migrate failed with status 1: no such database"):
-        watcher.run("migrate", "echo no such database >&2; exit 1")
+        supervisor.run("migrate", "echo no such database >&2; exit 1")
 
 
 _PARENT = """
@@ -109,7 +109,7 @@ for _ in supervisor.watch():
 """
 
 
-def test_roles_die_with_a_killed_supervisor(tmp_path: Path) -> None:
+def test_roles_end_with_a_killed_supervisor(tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", _PARENT, tmp_path], env=cli_environment(), stdout=subprocess.PIPE, text=True
     ) as parent:

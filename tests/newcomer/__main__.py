@@ -1,9 +1,9 @@
-"""`make newcomer`: README's first command in fresh clones, one for each kind of place where a newcomer may clone.
+"""`make newcomer`: the first command of the README in new clones, one for each condition that a new user may have.
 
 Each row clones HEAD of this checkout, runs `make run ARGS=--no-follow` with the environment of a login shell and with
-empty caches until the API lists a failure, sends Ctrl-C, and looks for processes that are left. Two rows also run one
-scenario of `make nova`; others expect that `make run` refuses in one sentence. What needs another user, a mount or a
-root directory of its own is done by root in a mount namespace, and is skipped for other users.
+empty caches until the API lists a failure, sends Ctrl-C, and checks that no process is left. Two rows also run one
+scenario of `make nova`; others expect that `make run` refuses in one sentence. Rows that need another user, a mount or
+another root directory are run by root in a mount namespace, and are skipped for other users.
 
 Standard library only: it runs before anything is installed.
 """
@@ -29,7 +29,7 @@ from tests.newcomer.newcomer import Newcomer, RowFailed, RowSkipped
 
 @dataclass(frozen=True)
 class Row:
-    """One row of the table: `prepare` makes the newcomer in an empty folder, `attempt` tries and raises RowFailed."""
+    """One row of the table: `prepare` creates the newcomer in an empty folder, `attempt` raises RowFailed on errors."""
 
     name: str
     condition: str
@@ -37,7 +37,7 @@ class Row:
     attempt: Callable[[Newcomer], None] = attempts.first_failure
     result: str = "works"
     needs_root: bool = False
-    #: Whether a machine without what the row needs is as good as one with it: Python versions, of which one is enough.
+    #: Whether the row may be skipped with --no-skip: Python versions, of which one is enough.
     optional: bool = False
 
 
@@ -55,7 +55,7 @@ def _python(version: str) -> Row:
     )
 
 
-#: The rows that take longest come first, so that two at a time end together.
+#: The slowest rows come first, so that two parallel runs end at about the same time.
 ROWS = (
     _python("3.12"),
     _python("3.13"),
@@ -87,8 +87,8 @@ ROWS = (
 
 
 def try_row(row: Row, base: Path, newcomers: list[Newcomer], *, keep: bool) -> str:
-    """Try one row, whose newcomer is added to `newcomers`; return "green", or why it is not."""
-    say(f"{row.name}: {row.condition}")
+    """Run one row, and add its newcomer to `newcomers`; return "green", or the reason of the failure."""
+    print_line(f"{row.name}: {row.condition}")
     started = time.monotonic()
     folder = Path(tempfile.mkdtemp(prefix=f"{row.name}-", dir=base))
     folder.chmod(0o755)
@@ -110,50 +110,50 @@ def try_row(row: Row, base: Path, newcomers: list[Newcomer], *, keep: bool) -> s
             newcomer.stop()
         if not keep:
             shutil.rmtree(folder, ignore_errors=True)
-    say(f"{row.name}: {result} ({time.monotonic() - started:.0f} s)" + (f", kept in {folder}" if keep else ""))
+    print_line(f"{row.name}: {result} ({time.monotonic() - started:.0f} s)" + (f", kept in {folder}" if keep else ""))
     return result
 
 
-def say(text: str) -> None:
-    """Show progress."""
-    sys.stdout.write(f"newcomer: {text}\n")  # one write: two rows speak at a time
+def print_line(text: str) -> None:
+    """Print progress."""
+    sys.stdout.write(f"newcomer: {text}\n")  # one write, because two rows run in parallel
     sys.stdout.flush()
 
 
 def main() -> int:
-    """Try the rows asked for; 0 if all are green."""
+    """Run the chosen rows; 0 if all are green."""
     names = [row.name for row in ROWS]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", action="append", choices=names, metavar="ROW", help="one of " + ", ".join(names))
     parser.add_argument("--folder", type=Path, default=Path("/var/tmp"), help="where to clone")
-    parser.add_argument("--parallel", type=int, default=2, help="rows at a time (2)")
+    parser.add_argument("--parallel", type=int, default=2, help="parallel rows (2)")
     parser.add_argument("--keep", action="store_true", help="keep clones and outputs")
     parser.add_argument("--no-skip", action="store_true", help="a row that is skipped, unless optional, is an error")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # shells start background jobs with SIGINT ignored
-    rows = [row for row in ROWS if row.name in (asked.only or names)]
+    rows = [row for row in ROWS if row.name in (options.only or names)]
     status = ["git", "-C", str(places.ROOT), "status", "--porcelain"]
     if subprocess.run(status, check=False, capture_output=True).stdout:
-        say("this checkout has changes that are not committed; they are not tried")
-    base = Path(tempfile.mkdtemp(prefix="stumble-newcomer-", dir=asked.folder))
+        print_line("this checkout has changes that are not committed; the rows do not include them")
+    base = Path(tempfile.mkdtemp(prefix="stumble-newcomer-", dir=options.folder))
     base.chmod(0o755)
     newcomers: list[Newcomer] = []
-    pool = ThreadPoolExecutor(asked.parallel)
+    pool = ThreadPoolExecutor(options.parallel)
     try:
-        results = list(pool.map(lambda row: try_row(row, base, newcomers, keep=asked.keep), rows))
+        results = list(pool.map(lambda row: try_row(row, base, newcomers, keep=options.keep), rows))
     except KeyboardInterrupt:
-        say("stopped")
+        print_line("stopped")
         return 130
     finally:
         for newcomer in newcomers:
             newcomer.stop()
         pool.shutdown(cancel_futures=True)
-        if not asked.keep:
+        if not options.keep:
             shutil.rmtree(base, ignore_errors=True)
     green = sum(result == "green" for result in results)
     skipped = [row for row, result in zip(rows, results, strict=True) if result.startswith("skipped")]
-    missing = [row.name for row in skipped if asked.no_skip and not row.optional]
-    say(f"{green} of {len(rows)} rows are green, {len(skipped)} skipped")
+    missing = [row.name for row in skipped if options.no_skip and not row.optional]
+    print_line(f"{green} of {len(rows)} rows are green, {len(skipped)} skipped")
     return 0 if green + len(skipped) == len(rows) and not missing else 1
 
 

@@ -1,4 +1,4 @@
-"""A newcomer: a home, a clone, an environment, and the commands that this user types there."""
+"""A newcomer (a new user): a home, a clone, an environment, and the commands that this user runs."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 
-TIMEOUT = 900.0  # seconds for anything that is waited for
-STOP = 30.0  # seconds in which a command ends after Ctrl-C
-#: What a machine's administrator sets so that pip, Maven and TLS reach the network; a newcomer has it too.
+TIMEOUT = 900.0  # seconds for each wait
+STOP = 30.0  # seconds until a command must end after Ctrl-C
+#: Settings of the machine's administrator with which pip, Maven and TLS reach the network; a newcomer has them, too.
 NETWORK = re.compile(
     r"(?i:https?_proxy|no_proxy|all_proxy)|PIP_(CERT|INDEX_URL|EXTRA_INDEX_URL|TRUSTED_HOST|DEFAULT_TIMEOUT)"
     r"|SSL_CERT_(FILE|DIR)|REQUESTS_CA_BUNDLE|STUMBLE_MAVEN_REPOSITORY"
@@ -22,16 +22,16 @@ NETWORK = re.compile(
 
 
 class RowFailed(Exception):
-    """A row is not as it should be; the text says what was expected and what came."""
+    """A row has failed; the text gives the expected and the actual result."""
 
 
 class RowSkipped(Exception):
-    """A row can't be tried here; the text says why and what to install."""
+    """A row can't be run here; the text gives the reason and what to install."""
 
 
 @dataclass
 class Newcomer:
-    """One newcomer: a home, a clone, an environment, and how commands are run as this user in this place."""
+    """One newcomer: a home, a clone, an environment, and how commands are run as this user."""
 
     folder: Path
     home: Path
@@ -70,27 +70,28 @@ class Newcomer:
         return started
 
     def beside_the_clone(self) -> set[str]:
-        """Return the names in the folder that holds the clone, caches apart."""
+        """Return the names in the folder that holds the clone, without caches."""
         return {path.name for path in (self.root / self.clone.relative_to("/")).parent.iterdir()} - {".cache"}
 
     def processes(self) -> list[str]:
-        """Return the command lines of all processes that this newcomer's commands have left."""
+        """Return the command lines of all running processes that this newcomer's commands have started."""
         mark = f"NEWCOMER_ROW={self.environment['NEWCOMER_ROW']}".encode()
-        found = []
+        command_lines = []
         for process in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
                 if mark in (process / "environ").read_bytes().split(b"\0"):
-                    found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")[:200])
-        return found
+                    text = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                    command_lines.append(text[:200])
+        return command_lines
 
     def stop(self) -> None:
-        """Stop what still runs; whatever it started ends with it."""
+        """Stop the running commands and the processes that they have started."""
         for command in self.commands:
             command.stop()
 
 
 class Command:
-    """A started command in a process group of its own, as a terminal gives it; its output goes to a file."""
+    """A started command in a process group of its own, as in a terminal; its output goes to a file."""
 
     def __init__(self, command: list[str], environment: dict[str, str], output: Path) -> None:
         self._output = output
@@ -107,11 +108,11 @@ class Command:
     def wait_for(self, pattern: str) -> str:
         """Wait until the output matches; return the first group."""
         deadline = time.monotonic() + TIMEOUT
-        while not (found := re.search(pattern, self.text())):
+        while not (match := re.search(pattern, self.text())):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise RowFailed(f"no {pattern!r} in the output:\n{self.text()[-3000:]}")
             time.sleep(0.2)
-        return found[1]
+        return match[1]
 
     def ended(self) -> int:
         """Wait for the end; return the exit status."""
@@ -122,7 +123,7 @@ class Command:
         os.killpg(self._process.pid, signal.SIGINT)
 
     def stop(self) -> None:
-        """Stop the process group if it runs: by Ctrl-C, so that pip removes its temporary files, else by SIGKILL."""
+        """Stop the process group if it runs: with Ctrl-C, so that pip removes its temporary files, or SIGKILL."""
         if self._process.poll() is None:
             self.press_ctrl_c()
             try:

@@ -1,4 +1,4 @@
-"""The kinds of place where a newcomer may clone: each function makes one in an empty folder."""
+"""The conditions in which a newcomer may clone: each function creates one in an empty folder."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def private_home(folder: Path) -> Newcomer:
 
 
 def private_umask(folder: Path) -> Newcomer:
-    """Return root whose umask lets nobody else read what it creates."""
+    """Return root with a umask that makes its files unreadable for other users."""
     newcomer = plain(folder)
     newcomer.umask = "077"
     shutil.rmtree(newcomer.clone)
@@ -43,7 +43,7 @@ def private_umask(folder: Path) -> Newcomer:
 
 
 def without_capability(folder: Path) -> Newcomer:
-    """Return root in a private home and without the capability to pass over permissions."""
+    """Return root in a private home and without the capability to override permissions."""
     newcomer = plain(folder, mode=0o700)
     newcomer.wrapper = ["setpriv", "--bounding-set", "-dac_override"]
     return newcomer
@@ -76,7 +76,7 @@ def no_locale(folder: Path) -> Newcomer:
 
 
 def with_python(version: str) -> Callable[[Path], Newcomer]:
-    """Return what makes a newcomer with this version of Python."""
+    """Return a function that creates a newcomer with this version of Python."""
 
     def prepare(folder: Path) -> Newcomer:
         if version not in pythons():
@@ -87,7 +87,7 @@ def with_python(version: str) -> Callable[[Path], Newcomer]:
 
 
 def noexec_tmp(folder: Path) -> Newcomer:
-    """Return a newcomer on whose /tmp nothing can be executed."""
+    """Return a newcomer with a /tmp in which no program can be executed."""
     newcomer = plain(folder)
     newcomer.mounts = "mount -t tmpfs -o noexec,nosuid,nodev,mode=1777 none /tmp"
     return newcomer
@@ -109,7 +109,7 @@ def debian_13(folder: Path) -> Newcomer:
     system = folder / "debian"
     command = ["debootstrap", "--variant=minbase", f"--include={DEBIAN_PACKAGES}", "trixie", str(system)]
     log = folder / "debootstrap.txt"
-    for attempt in (1, 2):  # it fetches a hundred packages, and gives up when one of them is not served at once
+    for attempt in (1, 2):  # it downloads a hundred packages, and fails if one of them is not available immediately
         with log.open("wb") as output:
             if subprocess.run(command, check=False, stdout=output, stderr=output).returncode == 0:
                 break
@@ -139,7 +139,7 @@ def make_clone(target: Path, umask: str = "022") -> None:
 
 
 def copy_network_files(home: Path) -> None:
-    """Copy the user's own settings of pip and Maven, which say how to reach the network."""
+    """Copy the user's settings of pip and Maven, which have the access to the network."""
     for name in NETWORK_FILES:
         if (Path.home() / name).exists():
             (home / name).parent.mkdir(parents=True, exist_ok=True)
@@ -147,24 +147,24 @@ def copy_network_files(home: Path) -> None:
 
 
 def own_python() -> str:
-    """Return the interpreter that runs this, not one of a virtual environment's."""
+    """Return the base interpreter of this process, not that of a virtual environment."""
     return str(Path(sys.base_prefix, "bin", f"python{sys.version_info[0]}.{sys.version_info[1]}"))
 
 
 def pythons() -> dict[str, str]:
     """Return the interpreters here that can make a virtual environment, by version; those of the system first."""
-    found = {}
+    by_version = {}
     for version in ("3.11", "3.12", "3.13"):
         name = f"python{version}"
         candidates = [Path("/usr/bin", name), Path(shutil.which(name) or "/nowhere")]
         candidates += sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/{name}"))
         usable = [str(path) for path in candidates if path.exists() and can_make_venv(str(path), [])]
         if usable:
-            found[version] = usable[0]
-    return found
+            by_version[version] = usable[0]
+    return by_version
 
 
 def can_make_venv(python: str, wrapper: list[str]) -> bool:
-    """Whether an interpreter runs, and has venv and ensurepip."""
+    """Return whether an interpreter runs, and has venv and ensurepip."""
     done = subprocess.run([*wrapper, python, "-c", "import venv, ensurepip"], check=False, capture_output=True, cwd="/")
     return done.returncode == 0

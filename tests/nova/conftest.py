@@ -1,4 +1,4 @@
-"""Nova's environment, and what Nova and stumble said of every scenario, made once per run for all workers."""
+"""Nova's environment, and the results of every scenario, made once per run for all workers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.nova.pipeline import ROLES, Pipeline  # noqa: E402
 
 EXPECTED = {scenario.name: scenario.expected for scenario in SCENARIOS}
 VERSION = "33.0.2"
-Told = dict[str, dict[str, Any]]
+ScenarioResults = dict[str, dict[str, Any]]
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +40,7 @@ def shared_folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
 
 @pytest.fixture(scope="session")
 def nova_python() -> Path:
-    """Python of Nova's environment, which is made if it isn't there, and has this checkout's driver in it."""
+    """Python of Nova's environment, which has this checkout's driver installed; created if it does not exist."""
     folder = Path(os.environ.get("STUMBLE_NOVA_VENV") or ROOT / f".venv-nova-{VERSION}")
     command = [sys.executable, str(ROOT / "scripts" / "nova_env.py"), "--nova", VERSION, "--venv", str(folder)]
     made = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -52,7 +52,7 @@ def nova_python() -> Path:
 def harness(nova_python: Path) -> Callable[..., list[dict[str, Any]]]:
     """Return a function that runs the harness: ``harness("--tour", "--format", "both") -> results``.
 
-    `path` names a folder in which it finds more libraries.
+    `path` names a folder with more libraries for Nova's Python.
     """
 
     def run(*arguments: str, path: str = "") -> list[dict[str, Any]]:
@@ -74,33 +74,35 @@ def harness(nova_python: Path) -> Callable[..., list[dict[str, Any]]]:
 
 
 @pytest.fixture(scope="session")
-def told(
+def scenario_results(
     harness: Callable[..., list[dict[str, Any]]],
     shared_folder: Path,
     request: pytest.FixtureRequest,
-) -> Callable[..., Told]:
-    """Return ``told(name, *arguments)``: per scenario Nova's `result` and stumble's `items` of its request.
+) -> Callable[..., ScenarioResults]:
+    """Return ``scenario_results(name, *arguments)``: per scenario Nova's `result` and stumble's `items` of its request.
 
-    The first worker that asks plays; the others read what it found.
+    The first worker plays the scenarios; the others read its results.
     """
 
-    def tell(name: str, *arguments: str) -> Told:
+    def load_or_play(name: str, *arguments: str) -> ScenarioResults:
         file = shared_folder / f"{name}.json"
         with (shared_folder / f"{name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not file.exists():
                 new_database = request.getfixturevalue("new_database")
                 kafka = request.getfixturevalue("kafka")
-                file.write_text(json.dumps(tried(harness, shared_folder / name, kafka, new_database(), arguments)))
-        found: Told = json.loads(file.read_text())
-        assert "broken" not in found, found["broken"]["error"]
-        return found
+                file.write_text(
+                    json.dumps(play_or_error(harness, shared_folder / name, kafka, new_database(), arguments))
+                )
+        results: ScenarioResults = json.loads(file.read_text())
+        assert "broken" not in results, results["broken"]["error"]
+        return results
 
-    return tell
+    return load_or_play
 
 
-def tried(*arguments: Any) -> Told:
-    """Play; what went wrong is kept too, so that it isn't tried again for every scenario."""
+def play_or_error(*arguments: Any) -> ScenarioResults:
+    """Play; an error is stored too, so that the run isn't repeated for every scenario."""
     try:
         return play(*arguments)
     except (AssertionError, LocalError, subprocess.SubprocessError, OSError) as error:
@@ -109,33 +111,38 @@ def tried(*arguments: Any) -> Told:
 
 def play(
     harness: Callable[..., list[dict[str, Any]]], state: Path, kafka: str, database: str, arguments: tuple[str, ...]
-) -> Told:
-    """Play scenarios into a pipeline of their own and ask its API about every one; keep all that was left behind."""
-    prefix, kept = f"nova-{uuid.uuid4().hex[:8]}-", state / "evidence"
+) -> ScenarioResults:
+    """Play scenarios through their own pipeline, query its API for each, and save the evidence of the run."""
+    prefix, evidence_folder = f"nova-{uuid.uuid4().hex[:8]}-", state / "evidence"
     pipeline = Pipeline(
         state, bootstrap_servers=kafka, database_url=database, topic_prefix=prefix, roles=(*ROLES, "alerter")
     )
     with pipeline:
-        with evidence.Watch(pipeline.outbox, database, kept):
-            evidence_of_nova = ("--witness", str(kept / "witness.json"), "--log", str(kept / "nova.log"))
-            results = harness("--stumble", f"outbox_dir={pipeline.outbox}", *evidence_of_nova, *arguments)
-            wait_right(pipeline, results)
-        evidence.collect(pipeline, results, kept)
-        return {result["scenario"]: {"result": result, "items": told_of(pipeline, result)} for result in results}
+        with evidence.Watch(pipeline.outbox, database, evidence_folder):
+            harness_options = (
+                "--witness",
+                str(evidence_folder / "witness.json"),
+                "--log",
+                str(evidence_folder / "nova.log"),
+            )
+            results = harness("--stumble", f"outbox_dir={pipeline.outbox}", *harness_options, *arguments)
+            wait_until_expected(pipeline, results)
+        evidence.collect(pipeline, results, evidence_folder)
+        return {result["scenario"]: {"result": result, "items": records_of(pipeline, result)} for result in results}
 
 
-def told_of(pipeline: Pipeline, result: dict[str, Any]) -> list[Any]:
-    """Return what stumble tells of the request of a harness's result."""
+def records_of(pipeline: Pipeline, result: dict[str, Any]) -> list[Any]:
+    """Return stumble's records of the request of a harness's result."""
     return judge.of_scenario(pipeline.requests(result["request_id"] or "none"), result)
 
 
-def wait_right(pipeline: Pipeline, results: list[dict[str, Any]], timeout: float = 180) -> None:
-    """Wait until the store says what is expected of every scenario, or `timeout` seconds are over."""
+def wait_until_expected(pipeline: Pipeline, results: list[dict[str, Any]], timeout: float = 180) -> None:
+    """Wait until the store has the expected record of every scenario, or `timeout` seconds are over."""
     deadline = time.monotonic() + timeout
     for result in results:
         if "error" in result:
             continue
         expected = EXPECTED[result["scenario"]]
-        while judge.differences(expected, told_of(pipeline, result)) and time.monotonic() < deadline:
+        while judge.differences(expected, records_of(pipeline, result)) and time.monotonic() < deadline:
             pipeline.require_running()
             time.sleep(0.2)

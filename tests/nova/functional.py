@@ -1,8 +1,8 @@
 """Nova's own functional tests, without stumble and with it: ``python -m tests.nova.functional [MODULE…]``.
 
-Each module runs twice, in processes of their own. A test that does not pass without stumble counts for nothing; every
-other one must pass with driver and tap on. What was found is kept in ``functional.json`` and written, as a page, to
-docs/nova-functional.md.
+Each module runs twice, each time in its own process. A test that does not pass without stumble is not counted; every
+other test must pass with driver and tap enabled. The results are stored in ``functional.json`` and written, as a page,
+to docs/nova-functional.md.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 CASES = ROOT / "tests" / "nova" / "in_nova" / "functional.py"
-KEPT = Path(__file__).with_name("functional.json")
+RESULTS_FILE = Path(__file__).with_name("functional.json")
 PAGE = ROOT / "docs" / "nova-functional.md"
 VERSION = "33.0.2"
 
@@ -53,41 +53,44 @@ def compare(python: Path, module: str) -> dict[str, Any]:
     names = [f"nova.tests.functional.{module}"]
     without, _ = run(python, names)
     with tempfile.TemporaryDirectory() as folder:
-        found, events = run(python, names, Path(folder) / "outbox")
+        with_stumble, events = run(python, names, Path(folder) / "outbox")
     passed = sorted(name for name, result in without.items() if result == "ok")
     return {
         "passed": passed,
         "not counted": sorted(set(without) - set(passed)),
-        "different": {name: found.get(name, "missing") for name in passed if found.get(name) != "ok"},
+        "different": {name: with_stumble.get(name, "missing") for name in passed if with_stumble.get(name) != "ok"},
         "events": events,
     }
 
 
-def kept() -> dict[str, dict[str, Any]]:
-    """Return what was found by module."""
-    found: dict[str, dict[str, Any]] = json.loads(KEPT.read_text()) if KEPT.exists() else {}
-    return found
+def load_results() -> dict[str, dict[str, Any]]:
+    """Return the stored results by module."""
+    results: dict[str, dict[str, Any]] = json.loads(RESULTS_FILE.read_text()) if RESULTS_FILE.exists() else {}
+    return results
 
 
-def page(found_by_module: dict[str, dict[str, Any]]) -> str:
+def page(results_by_module: dict[str, dict[str, Any]]) -> str:
     """Return the page for docs/."""
     total: Counter[str] = Counter()
     rows = []
-    for module, found in sorted(found_by_module.items()):
-        numbers = (len(found["passed"]), len(found["not counted"]), len(found["different"]), found["events"])
+    for module, result in sorted(results_by_module.items()):
+        numbers = (len(result["passed"]), len(result["not counted"]), len(result["different"]), result["events"])
         total.update(dict(zip(("passed", "out", "different", "events"), numbers, strict=True)))
         rows.append(f"| {module} | " + " | ".join(f"{number:,}" for number in numbers) + " |")
-    different = [f"- {name}: {how}" for found in found_by_module.values() for name, how in found["different"].items()]
+    different = [
+        f"- {name}: {how}" for result in results_by_module.values() for name, how in result["different"].items()
+    ]
     return "\n".join(
         [
-            "# Nova's own functional tests with stumble switched on",
+            "# Nova's own functional tests with stumble enabled",
             "",
-            f"Nova {VERSION}; written by `make nova-functional`, which runs every module twice: without stumble, then",
-            "with `driver = stumble` and the tap in every service of every test. A test that doesn't pass without",
-            "stumble (it needs what the wheel does not bring) counts for nothing.",
+            f"Nova {VERSION}. `make nova-functional` writes this page. It runs every module twice: without stumble,",
+            "and with `driver = stumble` and the tap in every service of every test. A test that does not pass without",
+            "stumble (it needs files that Nova's wheel does not contain) is not counted.",
             "",
-            f"**{total['passed']:,} tests pass without stumble; with it {total['different']} of them end otherwise.**",
-            f"stumble accepted {total['events']:,} events meanwhile.",
+            f"**{total['passed']:,} tests pass without stumble.",
+            f"With stumble, {total['different']} of them have another result.**",
+            f"stumble accepted {total['events']:,} events during these tests.",
             "",
             *([*different, ""] if different else []),
             "| module of nova.tests.functional | pass without | not counted | other result with stumble | events |",
@@ -99,7 +102,7 @@ def page(found_by_module: dict[str, dict[str, Any]]) -> str:
 
 
 def main() -> int:
-    """Run the modules named, or all, keep what was found, write the page; 1 if a test ended otherwise."""
+    """Run the named modules, or all, store the results, write the page; 1 if a test has another result."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("modules", nargs="*", default=MODULES)
     arguments = parser.parse_args()
@@ -107,13 +110,13 @@ def main() -> int:
     made = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True)
     if made.returncode:
         return 1
-    known = kept()
+    results_by_module = load_results()
     for module in arguments.modules:
-        known[module] = found = compare(Path(made.stdout.strip()), module)
-        print(f"{module}: {len(found['passed'])} pass, {len(found['different'])} differ", flush=True)
-        KEPT.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
-        PAGE.write_text(page(known))
-    return int(any(found["different"] for found in known.values()))
+        results_by_module[module] = result = compare(Path(made.stdout.strip()), module)
+        print(f"{module}: {len(result['passed'])} pass, {len(result['different'])} differ", flush=True)
+        RESULTS_FILE.write_text(json.dumps(results_by_module, indent=1, sort_keys=True) + "\n")
+        PAGE.write_text(page(results_by_module))
+    return int(any(result["different"] for result in results_by_module.values()))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Compare what stumble says of a request with what the scenario table expects."""
+"""Compare stumble's record of a request with the scenario table's expectation."""
 
 from __future__ import annotations
 
@@ -12,44 +12,44 @@ if TYPE_CHECKING:
 
 
 def of_scenario(items: Sequence[Mapping[str, Any]], result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return those of a request id's requests that its scenario is about, by the harness's `result`."""
+    """Return those of a request id's requests that belong to its scenario, by the harness's `result`."""
     return [item for item in items if not result.get("alone") or item["instance_uuid"] == result["server"]]
 
 
 def differences(expected: Sequence[Expected], items: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return what is wrong, one sentence each; empty when the record is right.
+    """Return the differences, one sentence each; empty when the record is as expected.
 
     `items` are the requests of one request id as `/v1/requests/{id}` gives them.
     """
-    wanted, found = sorted(one.action for one in expected), sorted(str(one["action"]) for one in items)
-    if wanted != found:
-        return [f"requests {found or 'none'} instead of {wanted or 'none'}"]
-    left = list(items)
+    expected_actions, actual = sorted(one.action for one in expected), sorted(str(one["action"]) for one in items)
+    if expected_actions != actual:
+        return [f"requests {actual or 'none'} instead of {expected_actions or 'none'}"]
+    remaining = list(items)
     wrong: list[str] = []
-    for one in expected:  # one request id can hold an action twice: on two servers, or two volumes
-        same = [item for item in left if item["action"] == one.action]
-        best = min(same, key=lambda item: len(_of_one(one, item)))
-        left.remove(best)
+    for one in expected:  # one request id can have an action twice: on two servers, or two volumes
+        same_action = [item for item in remaining if item["action"] == one.action]
+        best = min(same_action, key=lambda item: len(_of_one(one, item)))
+        remaining.remove(best)
         wrong += _of_one(one, best)
     return wrong
 
 
 def nova_tells(nova: Mapping[str, Any] | None, expected: Sequence[Expected]) -> bool:
-    """Whether Nova's own action record tells a request that failed from one that did not."""
-    says = nova is not None and (
+    """Whether Nova's own action record has an error exactly when a request failed."""
+    has_error = nova is not None and (
         nova["message"] is not None or any(event["result"] == "Error" for event in nova["events"])
     )
-    return says == any(one.outcome == "FAILED" for one in expected)
+    return has_error == any(one.outcome == "FAILED" for one in expected)
 
 
 def _of_one(expected: Expected, item: Mapping[str, Any]) -> list[str]:
     wrong = []
     if item["outcome"] != expected.outcome:
         wrong.append(f"outcome {item['outcome']} instead of {expected.outcome}")
-    found = Counter((failure["host"], failure["exception"]) for failure in item["failures"])
-    wanted = Counter(expected.failures)
-    wrong += [f"failure missing: {_named(one)}" for one in (wanted - found).elements()]
-    wrong += [f"failure too many: {_named(one)}" for one in (found - wanted).elements()]
+    actual = Counter((failure["host"], failure["exception"]) for failure in item["failures"])
+    expected_failures = Counter(expected.failures)
+    wrong += [f"failure missing: {_named(one)}" for one in (expected_failures - actual).elements()]
+    wrong += [f"failure too many: {_named(one)}" for one in (actual - expected_failures).elements()]
     if item["verdict"] != expected.verdict:
         wrong.append(f"verdict {item['verdict']} instead of {expected.verdict}")
     if expected.effect is not None and item.get("effect") != expected.effect:

@@ -1,4 +1,4 @@
-"""Derive from an outbox directly, without Kafka or a store: what the driver wrote, and what follows from it."""
+"""Derive records directly from an outbox, without Kafka and without a store."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from stumble.wire import codec, schemas
 
 def events_of(outbox: Path) -> Iterator[dict[str, Any]]:
     """Yield every event in every folder of the outbox, in the order each process wrote them."""
-    for place in outbox_folders(str(outbox)):
-        reader, cursor = OutboxReader(place.path), OutboxCursor()
+    for folder in outbox_folders(str(outbox)):
+        reader, cursor = OutboxReader(folder.path), OutboxCursor()
         while True:
             chunk = reader.read(cursor, live=False)
             for record in chunk.records:
@@ -35,7 +35,7 @@ def items_of(events: Iterable[dict[str, Any]]) -> dict[str, list[dict[str, Any]]
         if event["instance_uuid"]:
             facts[event["instance_uuid"]].append(fact_of(event))
     items = defaultdict(list)
-    for instance, known in facts.items():
-        for record in derive(instance, known):
+    for instance, instance_facts in facts.items():
+        for record in derive(instance, instance_facts):
             items[record.request_id or ""].append(asdict(record))
     return items

@@ -1,4 +1,4 @@
-"""The consuming half for real: relay, projector and API as processes, on a Kafka and a PostgreSQL that are given."""
+"""stumble's consumers: relay, projector and API as processes, on an existing Kafka and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ROLES = ("projector", "api", "relay")
 
 
 class Pipeline:
-    """Outbox → relay → Kafka → projector → PostgreSQL → API. A context manager; state and logs lie in `state`."""
+    """Outbox → relay → Kafka → projector → PostgreSQL → API. A context manager; state and logs are in `state`."""
 
     def __init__(
         self,
@@ -56,8 +56,8 @@ class Pipeline:
     def __enter__(self) -> Self:
         self.outbox.mkdir(parents=True, exist_ok=True)
         try:
-            for once in (("store", "migrate"), ("topics", "apply")):
-                self._run_once(*once)
+            for command in (("store", "migrate"), ("topics", "apply")):
+                self._run_once(*command)
             for role in self._roles:
                 child = ChildProcess(role, self.state)
                 self._children.append(child)
@@ -83,10 +83,10 @@ class Pipeline:
             raise
 
     def get(self, path: str) -> Mapping[str, Any]:
-        """Return what the API answers, decoded."""
+        """Return the API's answer, decoded."""
         with urllib.request.urlopen(self.url + path, timeout=60) as answer:
-            found: Mapping[str, Any] = json.load(answer)
-        return found
+            body: Mapping[str, Any] = json.load(answer)
+        return body
 
     def require_running(self) -> None:
         """Raise LocalError when a role has ended."""

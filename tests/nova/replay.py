@@ -1,6 +1,6 @@
-"""Replay the events of a real-Nova run in other orders and batches, with duplicates: everything must end alike.
+"""Replay the events of a real-Nova run in other orders and batches, with duplicates: the end state must be the same.
 
-`python -m tests.nova.replay OUTBOX [--rounds 200]` does it on a PostgreSQL of its own.
+`python -m tests.nova.replay OUTBOX [--rounds 200]` does it in a temporary PostgreSQL.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from stumble.outcome.records import IN_PROGRESS
 from stumble.store.migrate import migrate
 from stumble.store.queries import query
 from tests.nova import offline
-from tests.support.projection import Hand, expected
+from tests.support.projection import EventWriter, expected
 
 Event = dict[str, Any]
 State = dict[str, Any]
 
 LIMITS = (8, 40, 200, 1000, 5000)
-"""Batch limits; each batch of a round is of a quarter to so many events."""
+"""Batch limits; each batch of a round has between a quarter of the limit and the limit of events."""
 DUPLICATES = 0.1
 _DERIVED = {
     "requests": "request_key",
@@ -39,77 +39,77 @@ _DERIVED = {
     "events": "event_id",
     "fact_sets": "instance_uuid, request_id",
 }
-#: Columns that tell of the writing, not of what was written, and what is packed with the text of such.
+#: Columns about the write itself (time, transaction, offset), which differ between rounds.
 _OF_WRITING = {
     *("updated_at", "version", "xid", "kafka_partition", "kafka_offset", "stored_at"),
     *("joined_partition", "deadline", "closed"),
-    # Whether a set ever looked as if it told of other requests: what was read first decides, and it stays.
+    # Whether a set seemed to belong to other requests depends on the event that was read first, and stays so.
     "has_context",
 }
 
 
-def disturbed(events: Sequence[Event], chance: random.Random) -> list[Event]:
-    """Return the events shuffled, some of them twice or three times."""
-    again = [chance.choice(events) for _ in range(int(len(events) * DUPLICATES))]
-    mixed = [*events, *again]
-    chance.shuffle(mixed)
-    return mixed
+def shuffled_with_duplicates(events: Sequence[Event], chance: random.Random) -> list[Event]:
+    """Return the events in random order, some of them twice or three times."""
+    repeated = [chance.choice(events) for _ in range(int(len(events) * DUPLICATES))]
+    shuffled = [*events, *repeated]
+    chance.shuffle(shuffled)
+    return shuffled
 
 
 def batches(events: Sequence[Event], chance: random.Random, limit: int | None = None) -> Iterator[Sequence[Event]]:
-    """Cut events into batches whose sizes differ."""
-    limit, at = limit or chance.choice(LIMITS), 0
-    while at < len(events):
+    """Cut events into batches of different sizes."""
+    limit, start = limit or chance.choice(LIMITS), 0
+    while start < len(events):
         size = chance.randint(max(1, limit // 4), limit)
-        yield events[at : at + size]
-        at += size
+        yield events[start : start + size]
+        start += size
 
 
-def project(hand: Hand, events: Sequence[Event], chance: random.Random, limit: int | None = None) -> State:
-    """Empty the store, write the events batch by batch with a sweep now and then, return what is there then."""
-    empty(hand)
+def project(writer: EventWriter, events: Sequence[Event], chance: random.Random, limit: int | None = None) -> State:
+    """Empty the store, write the events batch by batch with a sweep after some, return the end state."""
+    empty(writer)
     for batch in batches(events, chance, limit):
-        hand.write(batch)
+        writer.write(batch)
         if chance.random() < 0.1:
-            hand.sweep()
-    while hand.sweep():
+            writer.sweep()
+    while writer.sweep():
         pass
-    return state(hand.connection)
+    return state(writer.connection)
 
 
-def empty(hand: Hand) -> None:
-    """Forget everything, offsets included."""
+def empty(writer: EventWriter) -> None:
+    """Empty all tables, offsets included."""
     names = [
         row[0]
-        for row in hand.rows(
+        for row in writer.rows(
             "select format('%%I.%%I', table_schema, table_name) from information_schema.tables"
             " where table_schema like 'stumble%%' and table_type = 'BASE TABLE' and table_name not like 'events_%%'"
             " and table_name not like 'alembic%%'"
         )
     ]
-    hand.connection.execute("truncate " + ", ".join(names))
-    hand.offsets = dict.fromkeys(hand.offsets, 0)
-    hand.connection.execute(
+    writer.connection.execute("truncate " + ", ".join(names))
+    writer.offsets = dict.fromkeys(writer.offsets, 0)
+    writer.connection.execute(
         query("create_offsets"),
         {
-            "topic": hand.ledger.topic,
-            "topic_id": hand.ledger.topic_id,
-            "partitions": list(hand.offsets),
-            "offsets": [0] * len(hand.offsets),
+            "topic": writer.store_writer.topic,
+            "topic_id": writer.store_writer.topic_id,
+            "partitions": list(writer.offsets),
+            "offsets": [0] * len(writer.offsets),
         },
     )
 
 
 def state(store: Connection[Any]) -> State:
-    """Return all that is derived, what every counter comes to, and what subscribers hold in the end."""
-    found: State = {name: _rows(store, name, order) for name, order in _DERIVED.items()}
-    counted: Counter[tuple[str, ...]] = Counter()
+    """Return all derived rows, the value of every counter, and the records that subscribers have in the end."""
+    result: State = {name: _rows(store, name, order) for name, order in _DERIVED.items()}
+    counters: Counter[tuple[str, ...]] = Counter()
     for metric, labels, value in store.execute(query("load_counters")):
         sign = -1 if metric.endswith(WITHDRAWN) else 1
-        counted[metric.removesuffix(WITHDRAWN), *labels] += sign * value
-    found["counters"] = {name: value for name, value in counted.items() if value}
-    found["held"] = _held(store)
-    return found
+        counters[metric.removesuffix(WITHDRAWN), *labels] += sign * value
+    result["counters"] = {name: value for name, value in counters.items() if value}
+    result["published"] = _last_published(store)
+    return result
 
 
 def _rows(store: Connection[Any], name: str, order: str) -> list[dict[str, Any]]:
@@ -119,15 +119,15 @@ def _rows(store: Connection[Any], name: str, order: str) -> list[dict[str, Any]]
     return [{key: value for key, value in row.items() if key not in _OF_WRITING | {"stored"}} for row in rows]
 
 
-def _held(store: Connection[Any]) -> dict[str, Any]:
-    """Return what a subscriber holds that keeps the highest revision.
+def _last_published(store: Connection[Any]) -> dict[str, Any]:
+    """Return the records of a subscriber that stores the highest revision.
 
-    What was withdrawn again is the same as never told, and so is a request that is said to be in progress again.
+    A withdrawn record is the same as one that was never sent, and so is a request that is in progress again.
     """
     last: dict[str, tuple[int, str, Any]] = {}
     rows = store.execute("select subject_id::text, revision, status, payload from publications order by xid, id")
     for subject, revision, status, payload in rows:
-        assert revision > last.get(subject, (0,))[0], f"{subject}: revision {revision} is no step forward"
+        assert revision > last.get(subject, (0,))[0], f"{subject}: revision {revision} is not higher than the last"
         last[subject] = (revision, status, payload)
     return {
         subject: payload
@@ -136,35 +136,35 @@ def _held(store: Connection[Any]) -> dict[str, Any]:
     }
 
 
-def differences(one: State, other: State) -> list[str]:
-    """Say in what two states differ, a few words each."""
-    wrong = []
-    for name, rows in one.items():
-        if rows == other[name]:
+def differences(state_a: State, state_b: State) -> list[str]:
+    """Return the differences of two states, one line for each kind of row."""
+    lines = []
+    for name, rows in state_a.items():
+        if rows == state_b[name]:
             continue
         left = rows if isinstance(rows, list) else sorted(rows.items())
-        right = other[name] if isinstance(rows, list) else sorted(other[name].items())
-        wrong.append(
+        right = state_b[name] if isinstance(rows, list) else sorted(state_b[name].items())
+        lines.append(
             f"{name}: {[r for r in left if r not in right][:3]} instead of {[r for r in right if r not in left][:3]}"
         )
-    return wrong
+    return lines
 
 
-def wanted_counters(events: Iterable[Event]) -> dict[tuple[str, ...], int]:
-    """Return what every counter's entered minus left must be, derived at once from all events."""
+def expected_counters(events: Iterable[Event]) -> dict[tuple[str, ...], int]:
+    """Return the expected value (entered minus left) of every counter, derived in one step from all events."""
     return {name: value for name, value in counters_of(expected(events).values()).items() if value}
 
 
-def replay(hand: Hand, events: Sequence[Event], rounds: int, seed: int = 0) -> list[str]:
-    """Replay `rounds` times; returns in what any of them differs from the run's own order."""
-    first = project(hand, events, random.Random(seed))
-    if first["counters"] != wanted_counters(events):
-        return [f"in the run's own order: {first['counters']} instead of {wanted_counters(events)}"]
+def replay(writer: EventWriter, events: Sequence[Event], rounds: int, seed: int = 0) -> list[str]:
+    """Replay `rounds` times; return the differences of the first round that differs from the original order."""
+    first = project(writer, events, random.Random(seed))
+    if first["counters"] != expected_counters(events):
+        return [f"in the original order: {first['counters']} instead of {expected_counters(events)}"]
     for number in range(rounds):
         chance = random.Random((seed << 16) + number)
-        wrong = differences(project(hand, disturbed(events, chance), chance), first)
-        if wrong:
-            return [f"round {number} of seed {seed}: {line}" for line in wrong]
+        lines = differences(project(writer, shuffled_with_duplicates(events, chance), chance), first)
+        if lines:
+            return [f"round {number} of seed {seed}: {line}" for line in lines]
     return []
 
 
@@ -173,22 +173,22 @@ def main() -> int:
     parser.add_argument("outbox", type=Path, help="an outbox that a run of Nova wrote")
     parser.add_argument("--rounds", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
-    asked = parser.parse_args()
-    events, started = list(offline.events_of(asked.outbox)), time.monotonic()
+    arguments = parser.parse_args()
+    events, started = list(offline.events_of(arguments.outbox)), time.monotonic()
     with tempfile.TemporaryDirectory(prefix="stumble-replay-") as folder:
         server = LocalPostgres(Path(folder), fsync=False)
         try:
             server.start()
             url = server.create_database("replay")
             migrate(url)
-            hand = Hand(url)
-            wrong = replay(hand, events, asked.rounds, asked.seed)
-            hand.close()
+            writer = EventWriter(url)
+            lines = replay(writer, events, arguments.rounds, arguments.seed)
+            writer.close()
         finally:
             server.stop()
-    print("\n".join(wrong) or f"{asked.rounds} rounds of {len(events)} events ended alike", end="")
+    print("\n".join(lines) or f"{arguments.rounds} rounds of {len(events)} events have the same end state", end="")
     print(f" ({time.monotonic() - started:.0f} s)")
-    return 1 if wrong else 0
+    return 1 if lines else 0
 
 
 if __name__ == "__main__":

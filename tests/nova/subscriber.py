@@ -1,4 +1,4 @@
-"""A subscriber to the topics of failures and outcomes, and the comparison of what it holds with the store."""
+"""A subscriber to the topics of failures and outcomes, and the comparison of its records with the store."""
 
 from __future__ import annotations
 
@@ -21,57 +21,58 @@ OUTCOME_FIELDS = (
 )
 
 
-def subscriber(records: Iterable[evidence.Record], decoder: Decoder, key: str) -> Rows:
-    """Return what a subscriber holds that keeps the highest revision of each id, in whatever order they come."""
-    held: Rows = {}
+def latest_records(records: Iterable[evidence.Record], decoder: Decoder, key: str) -> Rows:
+    """Return the records of a subscriber that stores the highest revision of each id; the order does not matter."""
+    latest_by_id: Rows = {}
     for record in records:
-        said = decoder.decode(record.value, record.headers)
-        if said["revision"] > held.get(said[key], {"revision": 0})["revision"]:
-            held[said[key]] = said
-    return {name: said for name, said in held.items() if said["status"] == "CURRENT"}
+        message = decoder.decode(record.value, record.headers)
+        if message["revision"] > latest_by_id.get(message[key], {"revision": 0})["revision"]:
+            latest_by_id[message[key]] = message
+    return {name: message for name, message in latest_by_id.items() if message["status"] == "CURRENT"}
 
 
-def differences(held: Rows, stored: Rows, fields: Iterable[str]) -> list[str]:
-    """Say in what a subscriber's records differ from the store's."""
-    wrong = [f"{key}: not stored" for key in held.keys() - stored.keys()]
-    wrong += [f"{key}: never sent" for key in stored.keys() - held.keys()]
-    for key in held.keys() & stored.keys():
+def differences(latest_by_id: Rows, stored: Rows, fields: Iterable[str]) -> list[str]:
+    """Return the differences between a subscriber's records and the store's."""
+    wrong = [f"{key}: not stored" for key in latest_by_id.keys() - stored.keys()]
+    wrong += [f"{key}: never sent" for key in stored.keys() - latest_by_id.keys()]
+    for key in latest_by_id.keys() & stored.keys():
         wrong += [
-            f"{key}: {name} is {held[key][name]!r} there and {stored[key][name]!r} here"
+            f"{key}: {name} is {latest_by_id[key][name]!r} there and {stored[key][name]!r} here"
             for name in fields
-            if held[key][name] != stored[key][name]
+            if latest_by_id[key][name] != stored[key][name]
         ]
     return wrong
 
 
-class Kept:
-    """What was sent and what is stored, by id."""
+class SentAndStored:
+    """The sent and the stored records, by id."""
 
     def __init__(self, topics: Mapping[str, Iterable[evidence.Record]], store: Mapping[str, Any]) -> None:
-        [failures] = (found for name, found in topics.items() if name.endswith("-failures"))
-        [outcomes] = (found for name, found in topics.items() if name.endswith("-outcomes"))
-        self.sent_failures = subscriber(failures, Decoder(latest("stumble.ActionFailed")), "failure_id")
-        self.sent_outcomes = subscriber(outcomes, Decoder(latest("stumble.ActionOutcome")), "request_key")
+        [failures] = (records for name, records in topics.items() if name.endswith("-failures"))
+        [outcomes] = (records for name, records in topics.items() if name.endswith("-outcomes"))
+        self.sent_failures = latest_records(failures, Decoder(latest("stumble.ActionFailed")), "failure_id")
+        self.sent_outcomes = latest_records(outcomes, Decoder(latest("stumble.ActionOutcome")), "request_key")
         self.failures: Rows = {row["failure_id"]: row for row in store["failures"]}
         self.requests: Rows = {row["request_key"]: row for row in store["requests"]}
         self.published = {row["subject_id"] for row in store["publications"] if row["kind"] == "outcome"}
 
 
-def assert_equal(kept: Kept, wanted: Callable[[Mapping[str, Any]], bool]) -> None:
-    """Compare what was sent of the wanted requests with what is stored of them."""
+def assert_sent_equals_stored(records: SentAndStored, selected: Callable[[Mapping[str, Any]], bool]) -> None:
+    """Compare the sent records of the selected requests with the stored ones."""
 
     def of(rows: Rows) -> Rows:
-        return {key: row for key, row in rows.items() if wanted(row)}
+        return {key: row for key, row in rows.items() if selected(row)}
 
-    assert differences(of(kept.sent_failures), of(kept.failures), FAILURE_FIELDS) == []
+    assert differences(of(records.sent_failures), of(records.failures), FAILURE_FIELDS) == []
     requests = {
         key: row
-        for key, row in of(kept.requests).items()
-        if row["outcome"] != "IN_PROGRESS" or key in kept.published  # what only began is not announced
+        for key, row in of(records.requests).items()
+        if row["outcome"] != "IN_PROGRESS"
+        or key in records.published  # a request that has only started is not published
     }
-    assert differences(of(kept.sent_outcomes), requests, OUTCOME_FIELDS) == []
+    assert differences(of(records.sent_outcomes), requests, OUTCOME_FIELDS) == []
     failures: dict[str, set[str]] = {key: set() for key in requests}
-    for key, row in of(kept.failures).items():
-        if row["request_key"] in failures:  # a request in flight that has failed once is not announced either
+    for key, row in of(records.failures).items():
+        if row["request_key"] in failures:  # a request in progress that has failed once is not published either
             failures[row["request_key"]].add(key)
-    assert {key: set(said["failure_ids"]) for key, said in of(kept.sent_outcomes).items()} == failures
+    assert {key: set(message["failure_ids"]) for key, message in of(records.sent_outcomes).items()} == failures

@@ -1,4 +1,4 @@
-"""Whoever keeps the highest revision of all that the topics sent ends with exactly the store's record."""
+"""A subscriber that stores the highest revision of each id has exactly the store's records in the end."""
 
 from __future__ import annotations
 
@@ -10,36 +10,38 @@ import pytest
 
 from tests.nova import evidence
 from tests.nova.conftest import EXPECTED
-from tests.nova.subscriber import OUTCOME_FIELDS, Kept, assert_equal, differences
+from tests.nova.subscriber import OUTCOME_FIELDS, SentAndStored, assert_sent_equals_stored, differences
 
 pytestmark = pytest.mark.xdist_group("nova with the one line")
 
-_kept: list[Kept] = []
+_cached: list[SentAndStored] = []
 
 
 @pytest.fixture
-def kept(told: Callable[..., Any], shared_folder: Path) -> Kept:
-    told("default")
-    if not _kept:
+def sent_and_stored(scenario_results: Callable[..., Any], shared_folder: Path) -> SentAndStored:
+    scenario_results("default")
+    if not _cached:
         folder = shared_folder / "default" / "evidence"
-        _kept.append(Kept(evidence.load(folder, "topics"), evidence.load(folder, "store")))
-    return _kept[0]
+        _cached.append(SentAndStored(evidence.load(folder, "topics"), evidence.load(folder, "store")))
+    return _cached[0]
 
 
 @pytest.mark.parametrize("name", list(EXPECTED))
-def test_the_highest_revisions_are_the_store_s_record(name: str, kept: Kept, told: Callable[..., Any]) -> None:
-    wanted = told("default")[name]["result"]["request_id"]
-    assert_equal(kept, lambda row: row["request_id"] == wanted)
+def test_highest_revisions_sent_equal_the_stored_records(
+    name: str, sent_and_stored: SentAndStored, scenario_results: Callable[..., Any]
+) -> None:
+    request_id = scenario_results("default")[name]["result"]["request_id"]
+    assert_sent_equals_stored(sent_and_stored, lambda row: row["request_id"] == request_id)
 
 
-def test_so_they_are_of_every_other_request(kept: Kept) -> None:
-    assert_equal(kept, lambda _row: True)
-    assert len(kept.sent_outcomes) > len(EXPECTED)
+def test_highest_revisions_of_all_requests_equal_the_stored_records(sent_and_stored: SentAndStored) -> None:
+    assert_sent_equals_stored(sent_and_stored, lambda _row: True)
+    assert len(sent_and_stored.sent_outcomes) > len(EXPECTED)
 
 
-def test_an_older_revision_would_be_noticed(kept: Kept) -> None:
-    key, row = next((key, row) for key, row in kept.requests.items() if row["outcome"] == "FAILED")
-    older = {**kept.sent_outcomes[key], "outcome": "SUCCEEDED"}
+def test_differences_reports_an_older_revision(sent_and_stored: SentAndStored) -> None:
+    key, row = next((key, row) for key, row in sent_and_stored.requests.items() if row["outcome"] == "FAILED")
+    older = {**sent_and_stored.sent_outcomes[key], "outcome": "SUCCEEDED"}
     assert differences({key: older}, {key: row}, OUTCOME_FIELDS) == [
         f"{key}: outcome is 'SUCCEEDED' there and 'FAILED' here"
     ]

@@ -1,4 +1,4 @@
-"""Driver, tap and tables of names against real Nova: cases that run in Nova's own environment."""
+"""Driver, tap and tables of names with real Nova: cases that run in Nova's own environment."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TAP = "tap_cases tap_service_cases"
     ("cases", "native"),
     [("driver_cases", False), ("names_cases", False), (TAP, False), (TAP, True)],
 )
-def test_in_nova(nova_python: Path, cases: str, native: bool) -> None:
+def test_cases_pass_in_novas_environment(nova_python: Path, cases: str, native: bool) -> None:
     environment = {**os.environ, "PYTHONPATH": str(CASES), "PYTHONWARNINGS": "ignore"}
     if native:  # native threads instead of eventlet's green ones
         environment["OS_NOVA_DISABLE_EVENTLET_PATCHING"] = "true"

@@ -1,4 +1,4 @@
-"""The driver in a service that forks its workers after loading it, and in one that is given an outbox it can't use."""
+"""The driver in a service that forks workers after it was loaded, and in one with an outbox that it cannot use."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from tests.nova import offline
 FORK = Path(__file__).resolve().parent / "in_nova" / "fork.py"
 
 
-def fork(nova_python: Path, outbox: Path, workers: int) -> None:
-    """Notify in a parent and in `workers` children that are forked after the driver was loaded."""
+def run_fork(nova_python: Path, outbox: Path, workers: int) -> None:
+    """Send notifications in a parent and in `workers` children, forked after the driver was loaded."""
     done = subprocess.run(
         [str(nova_python), "-W", "ignore", str(FORK), str(outbox), str(workers)],
         capture_output=True,
@@ -29,8 +29,8 @@ def fork(nova_python: Path, outbox: Path, workers: int) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
 
 
-def test_parent_and_workers_each_write_a_folder_of_their_own(nova_python: Path, tmp_path: Path) -> None:
-    fork(nova_python, tmp_path, 3)
+def test_parent_and_each_worker_write_their_own_folder(nova_python: Path, tmp_path: Path) -> None:
+    run_fork(nova_python, tmp_path, 3)
     events = list(offline.events_of(tmp_path))
     assert sorted(event["request_id"] for event in events) == ["req-1", "req-2", "req-3", "req-parent", "req-parent"]
     assert len(outbox_folders(str(tmp_path))) == 4
@@ -38,51 +38,53 @@ def test_parent_and_workers_each_write_a_folder_of_their_own(nova_python: Path, 
 
 
 def nova_view(results: list[dict[str, Any]]) -> list[Any]:
-    """Return what Nova says of every scenario, without what differs from run to run."""
+    """Return Nova's view of every scenario, without the values that differ from run to run."""
     return [
         (result["scenario"], result["status"], result["nova"], state_of(result["nova_server"])) for result in results
     ]
 
 
 def state_of(server: dict[str, Any] | None) -> Any:
-    """Return the states of a server; faults name its uuid, so only whether there is one counts."""
+    """Return the states of a server, and whether it has a fault; the fault's text contains its uuid."""
     return server and {**server, "fault": bool(server["fault"])}
 
 
-FEW = [word for name in ("create works", "both hosts", "stop", "reboot") for word in ("--only", name)]
+FEW_SCENARIOS = [argument for name in ("create works", "both hosts", "stop", "reboot") for argument in ("--only", name)]
 
 
 @pytest.fixture(scope="module")
-def without(harness: Callable[..., list[dict[str, Any]]]) -> list[Any]:
-    """What Nova says of a few scenarios without stumble."""
-    return nova_view(harness(*FEW))
+def results_without_stumble(harness: Callable[..., list[dict[str, Any]]]) -> list[Any]:
+    """Nova's view of a few scenarios without stumble."""
+    return nova_view(harness(*FEW_SCENARIOS))
 
 
-def test_an_outbox_that_can_not_be_written_changes_nothing_for_nova(
-    harness: Callable[..., list[dict[str, Any]]], without: list[Any], tmp_path: Path
+def test_unwritable_outbox_changes_no_result_of_nova(
+    harness: Callable[..., list[dict[str, Any]]], results_without_stumble: list[Any], tmp_path: Path
 ) -> None:
-    in_the_way = tmp_path / "file"
-    in_the_way.write_text("not a directory")
-    assert nova_view(harness(*FEW, "--stumble", f"outbox_dir={in_the_way}/outbox")) == without
-    assert in_the_way.read_text() == "not a directory"
+    blocking_file = tmp_path / "file"
+    blocking_file.write_text("not a directory")
+    assert (
+        nova_view(harness(*FEW_SCENARIOS, "--stumble", f"outbox_dir={blocking_file}/outbox")) == results_without_stumble
+    )
+    assert blocking_file.read_text() == "not a directory"
 
 
-def test_a_full_outbox_that_nobody_empties_changes_nothing_for_nova(
-    harness: Callable[..., list[dict[str, Any]]], without: list[Any], tmp_path: Path
+def test_full_outbox_changes_no_result_of_nova(
+    harness: Callable[..., list[dict[str, Any]]], results_without_stumble: list[Any], tmp_path: Path
 ) -> None:
-    left_over = tmp_path / f"uid-{os.getuid()}" / "nova-compute-1-00000000"
-    left_over.mkdir(parents=True, mode=0o700)
-    with (left_over / "00000001.seg").open("wb") as segment:
+    full_folder = tmp_path / f"uid-{os.getuid()}" / "nova-compute-1-00000000"
+    full_folder.mkdir(parents=True, mode=0o700)
+    with (full_folder / "00000001.seg").open("wb") as segment:
         segment.truncate(writer.DEFAULT_MAX_BYTES)  # no relay, no broker for days
-    assert nova_view(harness(*FEW, "--stumble", f"outbox_dir={tmp_path}")) == without
-    refused = [
-        counters.read_totals(place.path) for place in outbox_folders(str(tmp_path)) if place.path != str(left_over)
+    assert nova_view(harness(*FEW_SCENARIOS, "--stumble", f"outbox_dir={tmp_path}")) == results_without_stumble
+    folder_totals = [
+        counters.read_totals(folder.path) for folder in outbox_folders(str(tmp_path)) if folder.path != str(full_folder)
     ]
-    assert sum(totals.refused for totals in refused if totals) > 0
-    assert sum(totals.accepted for totals in refused if totals) == 0
+    assert sum(totals.refused for totals in folder_totals if totals) > 0
+    assert sum(totals.accepted for totals in folder_totals if totals) == 0
 
 
-def test_without_the_tap_nova_s_functions_stay_its_own(
+def test_disabled_tap_writes_only_notification_events(
     harness: Callable[..., list[dict[str, Any]]], tmp_path: Path
 ) -> None:
     harness("--only", "stop fails", "--format", "both", "--stumble", f"outbox_dir={tmp_path}", "--stumble", "tap=false")

@@ -1,4 +1,4 @@
-"""A few of Nova's own functional tests with driver and tap on; ``make nova-functional`` runs many."""
+"""A few of Nova's own functional tests with driver and tap enabled; ``make nova-functional`` runs many."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SAMPLE = (
 )
 
 
-def test_a_sample_of_nova_s_own_tests_passes_with_stumble(nova_python: Path, tmp_path: Path) -> None:
+def test_sample_of_novas_own_tests_passes_with_stumble(nova_python: Path, tmp_path: Path) -> None:
     names = [f"nova.tests.functional.{name}" for name in SAMPLE]
     results, events = functional.run(nova_python, names, tmp_path / "outbox")
     assert len(results) >= len(SAMPLE)
@@ -24,15 +24,15 @@ def test_a_sample_of_nova_s_own_tests_passes_with_stumble(nova_python: Path, tmp
     assert events > 0
 
 
-def test_the_kept_results_are_those_of_the_page_and_hold_the_sample() -> None:
-    kept = functional.kept()
-    assert functional.PAGE.read_text() == functional.page(kept)
-    assert {module: found["different"] for module, found in kept.items() if found["different"]} == {}
-    passed = {name for found in kept.values() for name in found["passed"]}
+def test_stored_results_match_the_page_and_contain_the_sample() -> None:
+    stored = functional.load_results()
+    assert functional.PAGE.read_text() == functional.page(stored)
+    assert {module: result["different"] for module, result in stored.items() if result["different"]} == {}
+    passed = {name for result in stored.values() for name in result["passed"]}
     for one in SAMPLE:
         assert any(name == one or name.startswith(f"{one}.") for name in passed), f"run make nova-functional: {one}"
 
 
 @pytest.mark.parametrize("module", functional.MODULES[:3])
-def test_the_command_has_run_the_first_modules(module: str) -> None:
-    assert functional.kept()[module]["passed"]
+def test_stored_results_contain_the_first_modules(module: str) -> None:
+    assert functional.load_results()[module]["passed"]

@@ -1,7 +1,4 @@
-"""The outcome at the moment it is decided: what is called final stays.
-
-It does so in every prefix of what Nova told, and in all that the store showed.
-"""
+"""Outcomes do not change after they are final, in every prefix of Nova's events and in all that the store showed."""
 
 from __future__ import annotations
 
@@ -21,96 +18,96 @@ pytestmark = pytest.mark.xdist_group("nova with the one line")
 
 
 class Run(NamedTuple):
-    """What is known of the run with the one line in nova.conf."""
+    """The data of the run with the one line in nova.conf."""
 
     results: dict[str, Any]
-    courses: dict[str | None, list[moments.Course]]
+    histories: dict[str | None, list[moments.OutcomeHistory]]
     readable: dict[str, tuple[tuple[str | None, ...], int]]
-    """Request key → (outcomes that the store showed, one after another; when the last one first was there)."""
+    """Request key → (outcomes that the store showed, one after another; when the last one was first readable)."""
 
-    def of(self, name: str) -> list[moments.Course]:
-        """Return the courses of a scenario's requests."""
+    def of(self, name: str) -> list[moments.OutcomeHistory]:
+        """Return the outcome histories of a scenario's requests."""
         result = self.results[name]
-        return moments.of_scenario(self.courses.get(result["request_id"], []), result)
+        return moments.of_scenario(self.histories.get(result["request_id"], []), result)
 
 
 _runs: list[Run] = []
 
 
 @pytest.fixture
-def run(told: Callable[..., Any], shared_folder: Path) -> Run:
+def run(scenario_results: Callable[..., Any], shared_folder: Path) -> Run:
     if not _runs:
-        found = told("default")
+        results = scenario_results("default")
         evidence = shared_folder / "default" / "evidence"
-        by_request: dict[str | None, list[moments.Course]] = {}
-        for course in moments.courses(offline.events_of(evidence / "outbox")):
-            by_request.setdefault(course.request_id, []).append(course)
+        by_request: dict[str | None, list[moments.OutcomeHistory]] = {}
+        for history in moments.outcome_histories(offline.events_of(evidence / "outbox")):
+            by_request.setdefault(history.request_id, []).append(history)
         seen = json.loads((evidence / "seen.json").read_text())
-        _runs.append(Run({name: one["result"] for name, one in found.items()}, by_request, moments.readable_at(seen)))
+        _runs.append(Run({name: one["result"] for name, one in results.items()}, by_request, moments.readable_at(seen)))
     return _runs[0]
 
 
-def never_wrong(course: moments.Course, same_id: list[moments.Course]) -> bool:
-    """Tell whether a request was open until it had the outcome that stays.
+def final_outcome_stays(history: moments.OutcomeHistory, same_id: list[moments.OutcomeHistory]) -> bool:
+    """Whether a request was open until it had its last outcome.
 
-    What has no action's name yet may fail and then stand under its name: the same outcome, known a moment earlier.
+    A request without an action's name may fail, and later get its name with the same outcome.
     """
-    if course.outcome is None and course.action is None:
-        return set(course.final) <= {None, *(one.outcome for one in same_id if one.outcome is not None)}
-    return course.final in ((course.outcome,), ())
+    if history.outcome is None and history.action is None:
+        return set(history.final) <= {None, *(one.outcome for one in same_id if one.outcome is not None)}
+    return history.final in ((history.outcome,), ())
 
 
 @pytest.mark.parametrize("name", list(EXPECTED))
-def test_no_outcome_was_ever_wrongly_final(name: str, run: Run) -> None:
-    found = run.of(name)
+def test_no_final_outcome_changed_later(name: str, run: Run) -> None:
+    histories = run.of(name)
     right = Counter((one.action, one.outcome) for one in EXPECTED[name])
-    assert Counter((one.action, one.outcome) for one in found if one.outcome is not None) == right
-    for course in found:
-        if name in moments.WENT_ON and moments.WENT_ON[name][0] == course.action:
-            assert course.final == moments.WENT_ON[name][1]
+    assert Counter((one.action, one.outcome) for one in histories if one.outcome is not None) == right
+    for history in histories:
+        if name in moments.CONTINUED and moments.CONTINUED[name][0] == history.action:
+            assert history.final == moments.CONTINUED[name][1]
         else:
-            assert never_wrong(course, found)
+            assert final_outcome_stays(history, histories)
 
 
-def test_the_page_has_every_request_of_the_table() -> None:
+def test_page_contains_every_request_of_the_table() -> None:
     rows = (line.strip("| ").split(" | ") for line in PAGE.read_text(encoding="utf-8").splitlines() if " | `" in line)
-    told = Counter((row[0], *row[1].replace("`", "").split()) for row in rows)
-    wanted = Counter((name, one.action, one.outcome) for name, found in EXPECTED.items() for one in found)
-    assert told == wanted, "run python scripts/nova_moments.py, and commit what it writes"
+    shown = Counter((row[0], *row[1].replace("`", "").split()) for row in rows)
+    expected = Counter((name, one.action, one.outcome) for name, ones in EXPECTED.items() for one in ones)
+    assert shown == expected, "run python scripts/nova_moments.py, and commit what it writes"
 
 
 @pytest.mark.parametrize("name", list(EXPECTED))
-def test_the_store_never_showed_one_and_had_it_soon_after_the_deciding_signal(name: str, run: Run) -> None:
-    for course in run.of(name):
-        if course.outcome in (None, *moments.OPEN):
+def test_store_shows_the_same_final_outcomes_within_60_s_of_the_deciding_signal(name: str, run: Run) -> None:
+    for history in run.of(name):
+        if history.outcome in (None, *moments.OPEN):
             continue
-        shown, at = run.readable[course.request_key]
+        shown, at = run.readable[history.request_key]
         final = tuple(outcome for outcome in shown if outcome not in moments.OPEN)
-        assert final == course.final
-        waited = (at - course.decided_by["emitted_at"]) / 1e6
-        assert 0 <= waited < 60  # how long it takes is measured, not tested: docs/moments.md
+        assert final == history.final
+        waited = (at - history.decided_by["emitted_at"]) / 1e6
+        assert 0 <= waited < 60  # the delay is measured, not tested: docs/moments.md
 
 
-def test_every_other_request_of_the_run_too(run: Run) -> None:
-    """What prepares scenarios are real requests as well."""
-    allowed = {one[0] for one in moments.WENT_ON.values()}
-    wrong = [
-        (course.action, course.final)
-        for found in run.courses.values()
-        for course in found
-        if not never_wrong(course, found) and course.action not in allowed
+def test_no_final_outcome_of_a_preparing_request_changed_later(run: Run) -> None:
+    """The requests that prepare scenarios are real requests too."""
+    allowed = {one[0] for one in moments.CONTINUED.values()}
+    changed = [
+        (history.action, history.final)
+        for histories in run.histories.values()
+        for history in histories
+        if not final_outcome_stays(history, histories) and history.action not in allowed
     ]
-    assert wrong == []
-    assert len(run.courses) > len(EXPECTED)
+    assert changed == []
+    assert len(run.histories) > len(EXPECTED)
 
 
-def test_a_wrongly_final_outcome_would_be_noticed(run: Run) -> None:
-    """A stop whose end comes before its failure: an order that Nova never emits in."""
-    course = next(one for one in run.courses[run.results["stop fails"]["request_id"]] if one.action == "stop")
-    last = course.decided_by
+def test_changed_final_outcome_is_detected(run: Run) -> None:
+    """A stop with its end before its failure: Nova never sends this order."""
+    history = next(one for one in run.histories[run.results["stop fails"]["request_id"]] if one.action == "stop")
+    last = history.decided_by
     early = {**last, "event_id": last["event_id"][:-4] + "0000", "failure": None, "phase": "END"}
     early["occurred_at"] -= 1_000_000
     early |= {"step": "compute_stop_instance", "source": {**last["source"], "kind": "TAP", "signal": "event_finish"}}
-    [wrong] = [one for one in moments.courses([early, last]) if one.action == "stop"]
-    assert wrong.final == ("SUCCEEDED", "FAILED")
-    assert not never_wrong(wrong, [wrong])
+    [changed] = [one for one in moments.outcome_histories([early, last]) if one.action == "stop"]
+    assert changed.final == ("SUCCEEDED", "FAILED")
+    assert not final_outcome_stays(changed, [changed])

@@ -1,4 +1,4 @@
-"""Secrets in what exceptions say are masked before they leave the host; tracebacks stay on it where that is wanted."""
+"""Secrets in exception messages are masked before they leave the host; ``tracebacks = false`` sends no tracebacks."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Run(NamedTuple):
 
 
 def run(harness: Harness, folder: Path, *options: str) -> Run:
-    """Play the scenarios; what stumble then knows of them is right whatever the options."""
-    words = [word for option in (f"outbox_dir={folder}", *options) for word in ("--stumble", option)]
-    results = harness("--secrets", "--format", "both", *words)
+    """Play the scenarios; stumble's records are as expected with every option."""
+    arguments = [argument for option in (f"outbox_dir={folder}", *options) for argument in ("--stumble", option)]
+    results = harness("--secrets", "--format", "both", *arguments)
     events = list(offline.events_of(folder))
     items = offline.items_of(events)
     for result in results:
@@ -38,29 +38,29 @@ def masked(harness: Harness, tmp_path_factory: pytest.TempPathFactory) -> Run:
     return run(harness, tmp_path_factory.mktemp("masked"))
 
 
-def test_no_secret_leaves_the_host(masked: Run) -> None:
+def test_outbox_contains_no_secret(masked: Run) -> None:
     assert canaries.MARK.encode() not in masked.outbox
     assert b"gAAAA" not in masked.outbox
 
 
-def test_what_is_no_secret_does(masked: Run) -> None:
-    told = [one for one in masked.failures if secrets.PLAIN in (one["message"] or "")]
-    assert len(told) >= len(EXPECTED)
-    for one in told:
+def test_text_around_masked_secrets_is_in_the_outbox(masked: Run) -> None:
+    with_plain_text = [one for one in masked.failures if secrets.PLAIN in (one["message"] or "")]
+    assert len(with_plain_text) >= len(EXPECTED)
+    for one in with_plain_text:
         assert one["message"].count("***") >= 5, one["message"]
     assert sum(one["traceback"] is not None and "***" in one["traceback"] for one in masked.failures) >= 3
 
 
-def test_a_secret_would_be_found(masked: Run) -> None:
-    assert canaries.seen_in(masked.outbox + secrets.TEXT.encode()) == {"unknown"}
+def test_unmasked_secret_is_detected(masked: Run) -> None:
+    assert canaries.kinds_in(masked.outbox + secrets.TEXT.encode()) == {"unknown"}
 
 
-def test_tracebacks_stay_on_the_host(harness: Harness, tmp_path: Path, masked: Run) -> None:
-    found = run(harness, tmp_path, "tracebacks=false")
+def test_tracebacks_false_writes_no_traceback_to_the_outbox(harness: Harness, tmp_path: Path, masked: Run) -> None:
+    without_tracebacks = run(harness, tmp_path, "tracebacks=false")
     assert any(one["traceback"] for one in masked.failures)
-    assert [one for one in found.failures if one["traceback"]] == []
-    assert b"Traceback (most recent call last)" not in found.outbox
-    assert canaries.MARK.encode() not in found.outbox
-    classes = {(one["exception"], one["message"]) for one in found.failures}
+    assert [one for one in without_tracebacks.failures if one["traceback"]] == []
+    assert b"Traceback (most recent call last)" not in without_tracebacks.outbox
+    assert canaries.MARK.encode() not in without_tracebacks.outbox
+    classes = {(one["exception"], one["message"]) for one in without_tracebacks.failures}
     assert any(secrets.PLAIN in (message or "") for _, message in classes)
     assert {name for name, _ in classes} == {one["exception"] for one in masked.failures}

@@ -1,4 +1,4 @@
-"""The options of nova.conf that deadlines rest on, asked of an installed Nova: they exist, with these defaults."""
+"""The options of nova.conf for deadlines exist in an installed Nova, with these defaults."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from stumble.outcome.deadlines import OPTIONS
 
-ASK = """
+PRINT_DEFAULTS = """
 import json, pathlib, sys
 import nova, nova.conf
 from oslo_messaging.rpc import client
@@ -26,11 +26,11 @@ print(json.dumps(found))
 """
 
 
-def test_nova_has_the_options_that_deadlines_rest_on(nova_python: Path) -> None:
-    asked = json.dumps({name: file for name, (_, file) in OPTIONS.items()})
+def test_nova_has_the_options_for_deadlines_with_these_defaults(nova_python: Path) -> None:
+    request = json.dumps({name: file for name, (_, file) in OPTIONS.items()})
     done = subprocess.run(
-        [nova_python, "-W", "ignore", "-c", ASK], input=asked, capture_output=True, text=True, check=False
+        [nova_python, "-W", "ignore", "-c", PRINT_DEFAULTS], input=request, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    found = json.loads(done.stdout.splitlines()[-1])
-    assert found == {name: [value, True] for name, (value, _) in OPTIONS.items()}
+    defaults = json.loads(done.stdout.splitlines()[-1])
+    assert defaults == {name: [value, True] for name, (value, _) in OPTIONS.items()}

@@ -1,4 +1,4 @@
-"""A dozen scenarios each way for real: driver without tap, bridge from RabbitMQ, bridge from Kafka, two at once."""
+"""A dozen scenarios by each way: driver without tap, bridge from RabbitMQ, bridge from Kafka, driver and bridge."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.support.services import cli_environment
 
 pytestmark = pytest.mark.xdist_group("nova each way")
 
-KNOWN = (
+IN_NOTIFICATIONS = (
     "create works",
     "create: no valid host",
     "create: host1 fails, host2 succeeds",
@@ -39,10 +39,10 @@ KNOWN = (
     "rebuild fails on the host",
     "delete works",
 )
-"""Both notification formats tell all of these."""
-BLIND = ("changePassword works", "unshelve: no valid host", "live migration: the driver raises")
-"""Only the tap can know how these end."""
-NOT_KNOWN = ("IN_PROGRESS", "STALLED")
+"""Both notification formats contain the end of all of these."""
+ONLY_IN_TAP = ("changePassword works", "unshelve: no valid host", "live migration: the driver raises")
+"""Only the tap reports the end of these."""
+OPEN_OUTCOMES = ("IN_PROGRESS", "STALLED")
 PRIORITIES = ("info", "error")
 
 Event = dict[str, Any]
@@ -51,7 +51,7 @@ Results = Sequence[dict[str, Any]]
 
 
 class Bridge:
-    """A bridge as a process, with an outbox of its own."""
+    """A bridge as a process, with its own outbox."""
 
     def __init__(self, folder: Path, url: str) -> None:
         self.outbox, self.log = folder / "bridged", folder / "bridge.log"
@@ -64,7 +64,7 @@ class Bridge:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Run it; it has its queues when the block begins."""
+        """Run it; its queues exist when the block begins."""
         with self.log.open("wb") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "stumble.cli", "bridge"], env=self._environment, stdout=log, stderr=log
@@ -82,30 +82,30 @@ class Bridge:
 
 
 def play(harness: Harness, folder: Path, *arguments: str, path: str = "") -> Results:
-    """Play the scenarios of both lists; every one could be played."""
+    """Play the scenarios of both lists; require that each was played."""
     names = folder / "names.json"
-    names.write_text(json.dumps([*KNOWN, *BLIND]))
+    names.write_text(json.dumps([*IN_NOTIFICATIONS, *ONLY_IN_TAP]))
     results = harness("--names", str(names), *arguments, path=path)
-    assert len(results) == len(KNOWN) + len(BLIND)
+    assert len(results) == len(IN_NOTIFICATIONS) + len(ONLY_IN_TAP)
     return results
 
 
-def wrong(results: Results, events: Sequence[Event], blind: Sequence[str] = BLIND) -> list[str]:
-    """Say what is not as the table has it, or claimed without being known."""
+def differences_of(results: Results, events: Sequence[Event], tap_only: Sequence[str] = ONLY_IN_TAP) -> list[str]:
+    """Return the differences from the table, and final outcomes of the scenarios in `tap_only`."""
     records = list(expected(events).values())
-    told = []
+    differences = []
     for result in results:
         name = result["scenario"]
         items = [asdict(record) for record in records if record.request_id == result["request_id"]]
-        if name not in blind:
-            told += [f"{name}: {line}" for line in judge.differences(EXPECTED[name], items)]
-        elif claimed := [item["outcome"] for item in items if item["outcome"] not in NOT_KNOWN]:
-            told.append(f"{name}: {claimed} is claimed")
-    return told
+        if name not in tap_only:
+            differences += [f"{name}: {line}" for line in judge.differences(EXPECTED[name], items)]
+        elif outcomes := [item["outcome"] for item in items if item["outcome"] not in OPEN_OUTCOMES]:
+            differences.append(f"{name}: {outcomes} without a signal")
+    return differences
 
 
-def settled(outbox: Path, done: Callable[[list[Event]], bool], seconds: float = 90) -> list[Event]:
-    """Return the events of a bridge's outbox as soon as all is there, or in the end."""
+def wait_for_events(outbox: Path, done: Callable[[list[Event]], bool], seconds: float = 90) -> list[Event]:
+    """Return the events of a bridge's outbox as soon as `done`, or after `seconds`."""
     deadline = time.monotonic() + seconds
     while True:
         events = list(offline.events_of(outbox))
@@ -114,12 +114,12 @@ def settled(outbox: Path, done: Callable[[list[Event]], bool], seconds: float = 
         time.sleep(0.3)
 
 
-def test_the_driver_without_its_tap(harness: Harness, tmp_path: Path) -> None:
+def test_driver_without_tap_records_what_notifications_contain(harness: Harness, tmp_path: Path) -> None:
     outbox = tmp_path / "outbox"
     results = play(harness, tmp_path, "--format", "both", "--stumble", f"outbox_dir={outbox}", "--stumble", "tap=false")
     events = list(offline.events_of(outbox))
     assert {event["source"]["kind"] for event in events} == {"VERSIONED", "LEGACY"}
-    assert wrong(results, events) == []
+    assert differences_of(results, events) == []
 
 
 @pytest.fixture(scope="module")
@@ -133,21 +133,23 @@ def rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalRabbit]:
         server.stop()
 
 
-def test_the_bridge_from_rabbitmq(harness: Harness, rabbit: LocalRabbit, tmp_path: Path) -> None:
+def test_bridge_from_rabbitmq_records_what_notifications_contain(
+    harness: Harness, rabbit: LocalRabbit, tmp_path: Path
+) -> None:
     """Nothing of stumble is configured in Nova; the context is flattened into the message."""
     bridge = Bridge(tmp_path, rabbit.url)
     with bridge.running():
         results = play(harness, tmp_path, "--format", "both", "--notify", "messagingv2", "--transport", rabbit.url)
-        events = settled(bridge.outbox, lambda found: not wrong(results, found))
-    assert wrong(results, events) == []
+        events = wait_for_events(bridge.outbox, lambda events_so_far: not differences_of(results, events_so_far))
+    assert differences_of(results, events) == []
     assert {event["source"]["kind"] for event in events} == {"VERSIONED", "LEGACY"}
 
 
-def test_the_bridge_from_kafka(harness: Harness, kafka: str, tmp_path: Path) -> None:
+def test_bridge_from_kafka_records_what_notifications_contain(harness: Harness, kafka: str, tmp_path: Path) -> None:
     """Nothing of stumble is configured in Nova; the context is nested in the message."""
     from confluent_kafka.admin import AdminClient, NewTopic
 
-    vhost = f"nova{time.time_ns()}"  # else the topics of another test
+    vhost = f"nova{time.time_ns()}"  # separate topics for this test
     admin = AdminClient({"bootstrap.servers": kafka})
     names = [f"{topic}.{each}.{vhost}" for topic in ("notifications", "versioned_notifications") for each in PRIORITIES]
     for made in admin.create_topics([NewTopic(name, 1, 1) for name in names]).values():
@@ -157,13 +159,13 @@ def test_the_bridge_from_kafka(harness: Harness, kafka: str, tmp_path: Path) -> 
     with bridge.running():
         arguments = ("--format", "both", "--notify", "messagingv2", "--transport", url)
         results = play(harness, tmp_path, *arguments, path=kafka_client(tmp_path))
-        events = settled(bridge.outbox, lambda found: not wrong(results, found))
-    assert wrong(results, events) == []
+        events = wait_for_events(bridge.outbox, lambda events_so_far: not differences_of(results, events_so_far))
+    assert differences_of(results, events) == []
     assert {event["source"]["kind"] for event in events} == {"VERSIONED", "LEGACY"}
 
 
 def kafka_client(folder: Path) -> str:
-    """Return a folder that holds this environment's Kafka client and nothing else: Nova's lock has none."""
+    """Return a folder with only this environment's Kafka client: Nova's lock has none."""
     spec = find_spec("confluent_kafka")
     assert spec is not None
     assert spec.origin is not None
@@ -176,16 +178,20 @@ def kafka_client(folder: Path) -> str:
     return str(links)
 
 
-def test_two_ways_at_once_yield_each_failure_once(harness: Harness, rabbit: LocalRabbit, tmp_path: Path) -> None:
-    """Driver with tap and bridge beside each other, whoever is first; the driver adds nothing to the others' queues."""
+def test_driver_and_bridge_together_record_each_failure_once(
+    harness: Harness, rabbit: LocalRabbit, tmp_path: Path
+) -> None:
+    """Driver with tap and bridge at the same time, in both orders; the driver adds nothing to other queues."""
     outbox, bridge = tmp_path / "outbox", Bridge(tmp_path, rabbit.url)
     with bridge.running():
         transport = ("--notify", "messagingv2", "--transport", rabbit.url)
         results = play(harness, tmp_path, "--stumble", f"outbox_dir={outbox}", *transport)
-        ours = list(offline.events_of(outbox))
-        legacy = {event["event_id"] for event in ours if event["source"]["kind"] == "LEGACY"}
-        theirs = settled(bridge.outbox, lambda found: legacy <= {event["event_id"] for event in found})
-    assert {event["source"]["kind"] for event in theirs} == {"LEGACY"}  # Nova's default format, unchanged
-    assert {event["event_id"] for event in theirs} == legacy  # the same events, by the same ids
-    assert wrong(results, [*ours, *theirs], blind=()) == []
-    assert wrong(results, [*theirs, *ours], blind=()) == []
+        driver_events = list(offline.events_of(outbox))
+        legacy = {event["event_id"] for event in driver_events if event["source"]["kind"] == "LEGACY"}
+        bridge_events = wait_for_events(
+            bridge.outbox, lambda events_so_far: legacy <= {event["event_id"] for event in events_so_far}
+        )
+    assert {event["source"]["kind"] for event in bridge_events} == {"LEGACY"}  # Nova's default format, unchanged
+    assert {event["event_id"] for event in bridge_events} == legacy  # the same events, by the same ids
+    assert differences_of(results, [*driver_events, *bridge_events], tap_only=()) == []
+    assert differences_of(results, [*bridge_events, *driver_events], tap_only=()) == []

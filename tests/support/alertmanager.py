@@ -24,7 +24,7 @@ def require_alertmanager() -> None:
 
 
 class LocalAlertmanager:
-    """One server that tells `webhook` (a URL) of everything, at once."""
+    """One server that sends every alert to `webhook` (a URL) without delay."""
 
     def __init__(self, state: Path, webhook: str) -> None:
         state.mkdir(parents=True, exist_ok=True)
@@ -63,7 +63,7 @@ class LocalAlertmanager:
         self.process.stop(timeout=20)
 
     def alerts(self) -> list[dict[str, Any]]:
-        """Return the alerts that it knows."""
+        """Return its current alerts."""
         with urllib.request.urlopen(f"{self.url}/api/v2/alerts", timeout=60) as answer:
-            found: list[dict[str, Any]] = json.load(answer)
-        return found
+            alerts: list[dict[str, Any]] = json.load(answer)
+        return alerts

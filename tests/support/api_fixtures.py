@@ -1,4 +1,4 @@
-"""A migrated store for each test, and the API over it as a process of its own."""
+"""A migrated store for each test, and the API for it as a process of its own."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from tests.support.services import ROOT, cli_environment
 
 
 @pytest.fixture(scope="session")
-def migrated(new_database: Callable[..., str]) -> str:
-    """Name of a database that others are copied from."""
+def template_database(new_database: Callable[..., str]) -> str:
+    """Name of the migrated database from which the others are copied."""
     url = new_database()
     migrate(url)
     return url.rpartition("/")[2]
@@ -29,7 +29,7 @@ def migrated(new_database: Callable[..., str]) -> str:
 
 @contextmanager
 def running_api(url: str, *options: str, **environment: str) -> Iterator[str]:
-    """Address of `stumble api` over a store."""
+    """Run `stumble api` on a store; yields its address."""
     command = [sys.executable, "-u", "-m", "stumble.cli", "api", "--port", "0", *options]
     with subprocess.Popen(
         command,
@@ -41,9 +41,9 @@ def running_api(url: str, *options: str, **environment: str) -> Iterator[str]:
         try:
             assert process.stdout is not None
             line = process.stdout.readline()
-            found = re.search(r"http://\S+?:\d+", line)
-            assert found, line
-            yield found[0]
+            address = re.search(r"http://\S+?:\d+", line)
+            assert address, line
+            yield address[0]
         finally:
             process.send_signal(signal.SIGTERM)
             status = process.wait(60)
@@ -51,11 +51,11 @@ def running_api(url: str, *options: str, **environment: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def served(
-    migrated: str, new_database: Callable[..., str], new_topic: Callable[..., str], kafka: str
+def store_and_api(
+    template_database: str, new_database: Callable[..., str], new_topic: Callable[..., str], kafka: str
 ) -> Iterator[tuple[Store, str]]:
-    """A store and the API over it, shared by the tests of a module; dead letters there are none."""
-    store = Store(new_database(migrated))
+    """A store and its API, shared by the tests of a module; the dead-letter topic is empty."""
+    store = Store(new_database(template_database))
     prefix = f"api{uuid4().hex[:8]}."
     for topic in (Topics(prefix).actions, Topics(prefix).dlq):
         new_topic(topic, partitions=1)
@@ -66,16 +66,16 @@ def served(
 
 
 @pytest.fixture
-def store(served: tuple[Store, str]) -> Store:
+def store(store_and_api: tuple[Store, str]) -> Store:
     """The shared store, emptied."""
-    served[0].empty()
-    return served[0]
+    store_and_api[0].empty()
+    return store_and_api[0]
 
 
 @pytest.fixture
-def api(served: tuple[Store, str]) -> str:
+def api(store_and_api: tuple[Store, str]) -> str:
     """Address of the shared API."""
-    return served[1]
+    return store_and_api[1]
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Asks over HTTP with the patience that a busy machine needs; httpx itself gives up after five seconds."""
+"""HTTP requests with a timeout for busy machines; httpx itself gives up after five seconds."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Any
 
 import httpx
 
-#: Seconds without a byte.
-PATIENCE = 60.0
+#: Seconds without a received byte.
+HTTP_TIMEOUT = 60.0
 
 
 def get(url: str, **options: Any) -> httpx.Response:
-    """Ask for `url`."""
-    return httpx.get(url, timeout=PATIENCE, **options)
+    """Send a GET request to `url`."""
+    return httpx.get(url, timeout=HTTP_TIMEOUT, **options)

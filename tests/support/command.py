@@ -1,4 +1,4 @@
-"""A command in this process: what `stumble …` prints and its exit status, without a new interpreter each time."""
+"""Runs `stumble …` in this process; returns its output and exit status without starting an interpreter."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from unittest import mock
 from stumble.cli.root import run
 
 
-class Ended(NamedTuple):
+class CommandResult(NamedTuple):
     returncode: int
     stdout: str
     stderr: str
 
 
-def stumble(*arguments: str, **environment: str) -> Ended:
+def stumble(*arguments: str, **environment: str) -> CommandResult:
     out, err = io.StringIO(), io.StringIO()
     with (
         mock.patch.dict(os.environ, {"COLUMNS": "170", **environment}),
@@ -25,4 +25,4 @@ def stumble(*arguments: str, **environment: str) -> Ended:
         contextlib.redirect_stderr(err),
     ):
         status = run(arguments)
-    return Ended(status, out.getvalue(), err.getvalue())
+    return CommandResult(status, out.getvalue(), err.getvalue())

@@ -1,4 +1,4 @@
-"""Compares the store with the simulator's truth, in full; says what differs."""
+"""Compares the whole store with the simulator's truth; returns the differences."""
 
 from __future__ import annotations
 
@@ -10,50 +10,50 @@ from typing import Any
 
 import psycopg
 
-#: An effect that the truth doesn't insist on.
+#: In the truth: any effect is accepted.
 ANY = "ANY"
 Requests = dict[str, tuple[object, ...]]
 
 
-def truths(*files: Path) -> list[dict[str, Any]]:
-    """Read truth files; a request told twice (a repeated run) counts once."""
-    told = {}
+def read_truths(*files: Path) -> list[dict[str, Any]]:
+    """Read truth files; a request that occurs twice (a repeated run) counts once."""
+    requests = {}
     for file in files:
         for line in file.read_text(encoding="utf-8").splitlines():
-            found = json.loads(line)
-            told[found["request_key"]] = found
-    return list(told.values())
+            request = json.loads(line)
+            requests[request["request_key"]] = request
+    return list(requests.values())
 
 
-def differences(connection: psycopg.Connection[Any], told: list[dict[str, Any]]) -> list[str]:
-    """Return a line for everything in which store and truth differ."""
+def differences(connection: psycopg.Connection[Any], truth: list[dict[str, Any]]) -> list[str]:
+    """Return a line for each difference between store and truth."""
     return [
-        *_requests(connection, told),
-        *_counts(connection, told),
-        *_publications(connection, told),
+        *_requests(connection, truth),
+        *_counts(connection, truth),
+        *_publications(connection, truth),
     ]
 
 
-def assert_store_tells_truth(url: str, told: list[dict[str, Any]], seconds: float = 120, logs: str = "") -> None:
-    """Wait until the store tells the truth; fails with the differences that are left after `seconds`."""
-    assert told
+def assert_store_matches_truth(url: str, truth: list[dict[str, Any]], seconds: float = 120, logs: str = "") -> None:
+    """Wait until the store matches the truth; fails with the differences that remain after `seconds`."""
+    assert truth
     deadline = time.monotonic() + seconds
     while True:
         try:
             with psycopg.connect(url, autocommit=True) as connection:
-                left = differences(connection, told)
+                remaining = differences(connection, truth)
         except psycopg.OperationalError as error:
-            left = [f"the store is away: {error}"]
-        if not left:
+            remaining = [f"the store is unavailable: {error}"]
+        if not remaining:
             return
         if time.monotonic() > deadline:
-            shown = "\n".join(left[:20])
-            raise AssertionError(f"{len(left)} differences after {seconds:.0f} s:\n{shown}\n{logs}")
+            first = "\n".join(remaining[:20])
+            raise AssertionError(f"{len(remaining)} differences after {seconds:.0f} s:\n{first}\n{logs}")
         time.sleep(0.5)
 
 
-def _requests(connection: psycopg.Connection[Any], told: list[dict[str, Any]]) -> list[str]:
-    wanted: Requests = {
+def _requests(connection: psycopg.Connection[Any], truth: list[dict[str, Any]]) -> list[str]:
+    expected: Requests = {
         one["request_key"]: (
             one["instance_uuid"],
             one["request_id"],
@@ -62,61 +62,61 @@ def _requests(connection: psycopg.Connection[Any], told: list[dict[str, Any]]) -
             one["verdict"],
             tuple(sorted((each["failure_id"], each["host"], each["exception"]) for each in one["failures"])),
         )
-        for one in told
+        for one in truth
     }
-    effects = {one["request_key"]: one["effect"] for one in told}
+    effects = {one["request_key"]: one["effect"] for one in truth}
     failures: dict[str, list[tuple[str, ...]]] = {}
     for key, *failure in connection.execute(
         "select request_key::text, failure_id::text, host, exception from stumble_derived.failures"
     ):
         failures.setdefault(key, []).append(tuple(failure))
-    found: Requests = {}
+    stored: Requests = {}
     lines = []
     for key, effect, *row in connection.execute(
         "select request_key::text, effect, instance_uuid::text, request_id, action, outcome, verdict"
         " from stumble_derived.requests"
     ):
-        found[key] = (*row, tuple(sorted(failures.pop(key, []))))
+        stored[key] = (*row, tuple(sorted(failures.pop(key, []))))
         if effect not in {effects.get(key), "UNKNOWN"} and effects.get(key) != ANY:
             lines.append(f"effect of {key}: {effect}, not {effects.get(key)}")
-    lines += [f"not in the store: {wanted[key]}" for key in sorted(wanted.keys() - found.keys())]
-    lines += [f"only in the store: {found[key]}" for key in sorted(found.keys() - wanted.keys())]
-    lines += [f"failures without request: {orphans}" for orphans in failures.values()]
-    both = wanted.keys() & found.keys()
-    return lines + [f"{found[key]} should be {wanted[key]}" for key in sorted(both) if found[key] != wanted[key]]
+    lines += [f"not in the store: {expected[key]}" for key in sorted(expected.keys() - stored.keys())]
+    lines += [f"only in the store: {stored[key]}" for key in sorted(stored.keys() - expected.keys())]
+    lines += [f"failures without request: {rows}" for rows in failures.values()]
+    both = expected.keys() & stored.keys()
+    return lines + [f"{stored[key]} should be {expected[key]}" for key in sorted(both) if stored[key] != expected[key]]
 
 
-def _counts(connection: psycopg.Connection[Any], told: list[dict[str, Any]]) -> list[str]:
-    """Compare what is counted: events stored, counters entered less left."""
+def _counts(connection: psycopg.Connection[Any], truth: list[dict[str, Any]]) -> list[str]:
+    """Compare the counts: stored events, and counters entered minus withdrawn."""
     counted: Counter[tuple[str, ...]] = Counter()
     for metric, labels, value in connection.execute(
         "select metric, labels, sum(value)::bigint from stumble_durable.counters group by 1, 2"
     ):
         counted[metric, *labels] += value
     lines = []
-    wanted = Counter((one["action"], one["outcome"]) for one in told)
+    expected = Counter((one["action"], one["outcome"]) for one in truth)
     net: Counter[tuple[str, ...]] = Counter()
     for (metric, *labels), value in counted.items():
         if metric in {"requests", "requests_withdrawn"}:
             net[tuple(labels)] += value if metric == "requests" else -value
-    lines += [f"counted {labels}: {net[labels]}, not {wanted[labels]}" for labels in net | wanted
-              if net[labels] != wanted[labels]]  # fmt: skip
-    failures = sum(len(one["failures"]) for one in told)
+    lines += [f"counted {labels}: {net[labels]}, not {expected[labels]}" for labels in net | expected
+              if net[labels] != expected[labels]]  # fmt: skip
+    failures = sum(len(one["failures"]) for one in truth)
     entered = sum(value for (metric, *_), value in counted.items() if metric == "failures")
-    left = sum(value for (metric, *_), value in counted.items() if metric == "failures_withdrawn")
+    withdrawn = sum(value for (metric, *_), value in counted.items() if metric == "failures_withdrawn")
     (events,) = connection.execute("select count(*) from stumble_derived.events").fetchone()
-    for name, found, right in (
-        ("failures counted", entered - left, failures),
+    for name, actual, expected in (
+        ("failures counted", entered - withdrawn, failures),
         ("requests open", sum(value for (metric, *_), value in counted.items() if metric == "open"), 0),
-        ("events stored", events, sum(one["events"] for one in told)),
+        ("events stored", events, sum(one["events"] for one in truth)),
     ):
-        if found != right:
-            lines.append(f"{name}: {found}, not {right}")
+        if actual != expected:
+            lines.append(f"{name}: {actual}, not {expected}")
     return lines
 
 
-def _publications(connection: psycopg.Connection[Any], told: list[dict[str, Any]]) -> list[str]:
-    """The last revisions that are current must be the truth's failures and outcomes; revisions have no gap."""
+def _publications(connection: psycopg.Connection[Any], truth: list[dict[str, Any]]) -> list[str]:
+    """Compare the current last revisions with the truth's failures and outcomes; revisions must have no gap."""
     current: dict[str, set[str]] = {"failure": set(), "outcome": set()}
     lines = []
     for kind, subject, status, revision, count in connection.execute(
@@ -127,11 +127,11 @@ def _publications(connection: psycopg.Connection[Any], told: list[dict[str, Any]
             lines.append(f"{kind} {subject} has {count} publications up to revision {revision}")
         if status == "CURRENT":
             current[kind].add(subject)
-    wanted = {
-        "failure": {each["failure_id"] for one in told for each in one["failures"]},
-        "outcome": {one["request_key"] for one in told},
+    expected = {
+        "failure": {each["failure_id"] for one in truth for each in one["failures"]},
+        "outcome": {one["request_key"] for one in truth},
     }
-    for kind, subjects in wanted.items():
+    for kind, subjects in expected.items():
         if current[kind] != subjects:
             missing, extra = len(subjects - current[kind]), len(current[kind] - subjects)
             lines.append(f"{kind}s published: {missing} missing, {extra} too many")

@@ -1,7 +1,7 @@
-"""Keep one server running for a test run: ``keeper.py kafka|postgres FOLDER OWNER_PID``.
+"""Run one server for a test run: ``keeper.py kafka|postgres FOLDER OWNER_PID``.
 
-It starts the server, writes its address to FOLDER/address, and stops it when it's asked to (SIGTERM) or when
-the process OWNER_PID (pytest's own) is gone, however that ended.
+It starts the server, writes its address to FOLDER/address, and stops it on SIGTERM or when the process
+OWNER_PID (pytest's own) has ended for any reason.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from stumble.local.postgres import LocalPostgres
 
 
 def main(kind: str, folder: Path, owner: int) -> None:
-    asked, told = os.pipe()
-    signal.signal(signal.SIGTERM, lambda *_: os.write(told, b"x"))
+    stop_read, stop_write = os.pipe()
+    signal.signal(signal.SIGTERM, lambda *_: os.write(stop_write, b"x"))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    watched = os.pidfd_open(owner)
+    owner_fd = os.pidfd_open(owner)
     server: LocalKafka | LocalPostgres
     if kind == "kafka":
         server = LocalKafka(folder, quick=True)
@@ -30,7 +30,7 @@ def main(kind: str, folder: Path, owner: int) -> None:
         server = LocalPostgres(folder, fsync=False, options={"max_connections": "300"})
     try:
         write(folder / "address", server.start())
-        select.select([asked, watched], [], [])
+        select.select([stop_read, owner_fd], [], [])
     except LocalError as error:
         print(error, file=sys.stderr)  # the log that the waiting test shows
     finally:
@@ -39,9 +39,9 @@ def main(kind: str, folder: Path, owner: int) -> None:
 
 
 def write(path: Path, text: str) -> None:
-    fresh = path.with_suffix(".new")
-    fresh.write_text(text)
-    fresh.replace(path)
+    new_file = path.with_suffix(".new")
+    new_file.write_text(text)
+    new_file.replace(path)
 
 
 if __name__ == "__main__":

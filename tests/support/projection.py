@@ -1,4 +1,4 @@
-"""A store and ways to put events into it: by transactions of one's own, or by projectors as processes."""
+"""A store and two ways to write events into it: own transactions, or projectors as processes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from tests.support.services import ROOT, cli_environment
 
 
 def stream(events: int = 2000, **settings: Any) -> list[Item]:
-    """A small fleet's events with everything that can disturb their order."""
+    """Return events of a small fleet, with duplicates and in disturbed order."""
     given: dict[str, Any] = {
         "seed": 7,
         "start_us": NOW_US - 3_600_000_000,
@@ -52,13 +52,13 @@ def stream(events: int = 2000, **settings: Any) -> list[Item]:
     return list(Stream(StreamSettings(events=events, **(given | settings))))
 
 
-class Hand:
-    """One writer's hands: a ledger with a session, and the offsets that it believes in."""
+class EventWriter:
+    """Writes events in transactions of its own: a store writer, a session and the offsets that it expects."""
 
     def __init__(self, url: str, partitions: int = 4, *, topic_id: str = "t1", **options: Any) -> None:
         self.connection = connect(url)
         register(self.connection)
-        self.ledger = StoreWriter("instance-actions", topic_id, EventPartitions(90), **options)
+        self.store_writer = StoreWriter("instance-actions", topic_id, EventPartitions(90), **options)
         self.decoder = EventDecoder()
         self.partitions = partitions
         self.offsets = dict.fromkeys(range(partitions), 0)
@@ -91,12 +91,12 @@ class Hand:
         return self.decoder.decode_event(InMemoryRecord(value, partition, offset), value, partition, offset)
 
     def write(self, events: Iterable[Mapping[str, Any]]) -> WriteSummary:
-        applied = self.ledger.apply(self.connection, self.batch(events))
-        self.offsets.update(applied.offsets)
-        return applied
+        summary = self.store_writer.apply(self.connection, self.batch(events))
+        self.offsets.update(summary.offsets)
+        return summary
 
     def sweep(self) -> int:
-        return self.ledger.sweep(self.connection, self.offsets)
+        return self.store_writer.sweep(self.connection, self.offsets)
 
     def rows(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
         return self.connection.execute(statement, parameters).fetchall()  # type: ignore[call-overload]
@@ -106,105 +106,113 @@ class Hand:
 
 
 def expected(events: Iterable[Mapping[str, Any]]) -> dict[str, RequestRecord]:
-    """What the store must hold in the end, derived at once from all events; sightings join what alone fits."""
+    """Return the expected requests of the store in the end; a sighting joins the only instance that fits."""
     facts: dict[str, dict[str, Any]] = defaultdict(dict)
-    alone = []
+    unassigned = []
     for one in events:
         decoded = codec.decode(EVENT, codec.encode(EVENT, one))
         fact = fact_of(decoded)
         if decoded["instance_uuid"]:
             facts[decoded["instance_uuid"]][fact.event_id] = fact
         elif decoded["request_id"] and decoded["failure"]:
-            alone.append(fact)
+            unassigned.append(fact)
     known: dict[str | None, set[str]] = defaultdict(set)
-    for instance, found in facts.items():
-        for record in derive(instance, found.values()):
+    for instance, instance_facts in facts.items():
+        for record in derive(instance, instance_facts.values()):
             known[record.request_id].add(instance)
-    for fact in alone:
+    for fact in unassigned:
         fitting = known[fact.origin.request_id]
         if len(fitting) == 1:
             facts[next(iter(fitting))][fact.event_id] = fact
     return {
-        record.request_key: record for instance, found in facts.items() for record in derive(instance, found.values())
+        record.request_key: record
+        for instance, instance_facts in facts.items()
+        for record in derive(instance, instance_facts.values())
     }
 
 
 def differences(url: str, events: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Say in what the store differs from what `events` come to; nothing when it is right."""
+    """Return a line for each difference between the store and what is derived from `events`."""
     events = list(events)
-    want = expected(events)
-    told: list[str] = []
+    expected_records = expected(events)
+    lines: list[str] = []
     with connect(url) as session:
         ids = {row[0] for row in session.execute("select event_id::text from events")}
         if ids != {one["event_id"] for one in events}:
-            told.append(f"events: {len(ids)} stored, {len({one['event_id'] for one in events})} emitted")
+            lines.append(f"events: {len(ids)} stored, {len({one['event_id'] for one in events})} emitted")
         rows = session.execute(
             "select request_key::text, action, outcome, verdict, effect, reason, "
             "(select coalesce(array_agg(failure_id::text order by failure_id::text), '{}') from failures f "
             " where f.request_key = r.request_key) from requests r"
         )
-        have = {row[0]: row[1:] for row in rows}
-        told += [f"{key}: not derived" for key in have.keys() - want.keys()]
-        for key, record in want.items():
+        stored_rows = {row[0]: row[1:] for row in rows}
+        lines += [f"{key}: not derived" for key in stored_rows.keys() - expected_records.keys()]
+        for key, record in expected_records.items():
             ids_of = sorted(one.failure_id for one in record.failures)
-            wanted = (record.action, record.outcome, record.verdict, record.effect, record.reason, ids_of)
-            if have.get(key) != wanted:
-                told.append(f"{key}: {have.get(key)} instead of {wanted}")
-        told += _counters(session, want.values())
-        told += _publications(session, want)
-    return told
+            row = (record.action, record.outcome, record.verdict, record.effect, record.reason, ids_of)
+            if stored_rows.get(key) != row:
+                lines.append(f"{key}: {stored_rows.get(key)} instead of {row}")
+        lines += _counters(session, expected_records.values())
+        lines += _publications(session, expected_records)
+    return lines
 
 
-def _counters(session: Any, want: Iterable[RequestRecord]) -> list[str]:
+def _counters(session: Any, expected_records: Iterable[RequestRecord]) -> list[str]:
     counted: Counter[tuple[str, ...]] = Counter()
     for metric, labels, value in session.execute(query("load_counters")):
         if metric != "late_events":
             sign = -1 if metric.endswith(WITHDRAWN) else 1
             counted[metric.removesuffix(WITHDRAWN), *labels] += sign * value
-    wanted = {name: value for name, value in counters_of(want).items() if value}
-    found = {name: value for name, value in counted.items() if value}
-    return [] if found == wanted else [f"counters: {found} instead of {wanted}"]
+    should_be = {name: value for name, value in counters_of(expected_records).items() if value}
+    stored = {name: value for name, value in counted.items() if value}
+    return [] if stored == should_be else [f"counters: {stored} instead of {should_be}"]
 
 
-def _publications(session: Any, want: Mapping[str, RequestRecord]) -> list[str]:
-    told = []
+def _publications(session: Any, expected_records: Mapping[str, RequestRecord]) -> list[str]:
+    lines = []
     last: dict[str, tuple[int, str, str, dict[str, Any]]] = {}
     order = "select subject_id::text, revision, status, kind, payload from publications order by xid, id"
     for subject, revision, status, kind, payload in session.execute(order):
         if revision != last.get(subject, (0,))[0] + 1:
-            told.append(f"{kind} {subject}: revision {revision} follows {last.get(subject, (0,))[0]}")
+            lines.append(f"{kind} {subject}: revision {revision} follows {last.get(subject, (0,))[0]}")
         last[subject] = (revision, status, kind, payload)
-    standing = {subject for subject, (_, status, _, _) in last.items() if status == "CURRENT"}
-    wanted = {one.failure_id for record in want.values() for one in record.failures}
-    wanted |= {key for key, record in want.items() if record.outcome != "IN_PROGRESS" or key in last}
-    if standing != wanted:
-        told.append(f"published and standing: {len(standing)}, should be {len(wanted)}")
+    current = {subject for subject, (_, status, _, _) in last.items() if status == "CURRENT"}
+    expected_subjects = {one.failure_id for record in expected_records.values() for one in record.failures}
+    expected_subjects |= {
+        key for key, record in expected_records.items() if record.outcome != "IN_PROGRESS" or key in last
+    }
+    if current != expected_subjects:
+        lines.append(f"current publications: {len(current)}, should be {len(expected_subjects)}")
     for subject, (_, _, kind, payload) in last.items():
-        if kind == "outcome" and subject in want and payload["outcome"] != want[subject].outcome:
-            told.append(f"outcome {subject}: {payload['outcome']} was published last")
-    return told
+        if (
+            kind == "outcome"
+            and subject in expected_records
+            and payload["outcome"] != expected_records[subject].outcome
+        ):
+            lines.append(f"outcome {subject}: {payload['outcome']} was published last")
+    return lines
 
 
-def refuse_cursed(session: Any) -> None:
-    """Let the store refuse requests on the host `cursed` until the trigger `refuse` on `requests` is dropped."""
+def reject_bad_host(session: Any) -> None:
+    """Let the store reject requests on host `bad-host` until the trigger `refuse` on `requests` is dropped."""
     session.execute(
         "create function refuse() returns trigger language plpgsql as $$ begin "
-        "if new.host = 'cursed' then raise exception 'cursed' using errcode = '22000'; end if; return new; end $$"
+        "if new.host = 'bad-host' then raise exception 'bad-host' using errcode = '22000'; end if; return new; end $$"
     )
     session.execute("create trigger refuse before insert or update on requests for each row execute function refuse()")
 
 
 def eventually(check: Callable[[], Any], seconds: float = 90.0) -> None:
-    """Wait until `check` returns something empty; fails with what it returned last."""
+    """Wait until `check` returns an empty value; fails with the last value."""
     deadline = time.monotonic() + seconds
-    while found := check():
-        assert time.monotonic() < deadline, found
+    while pending := check():
+        assert time.monotonic() < deadline, pending
         time.sleep(0.2)
 
 
 @dataclass
-class World:
-    """Topics of one's own on a broker, a store of one's own, and projectors as processes."""
+class ProjectorTestbed:
+    """Own topics on a broker, an own store, and projectors as processes."""
 
     kafka: str
     url: str
@@ -235,16 +243,16 @@ class World:
         return cli_environment(**(own | extra))
 
     def start(self, *command: str, **environment: str) -> subprocess.Popen[str]:
-        """Start a role; `projector` unless another is named."""
-        words = [sys.executable, "-u", "-m", "stumble.cli", *(command or ("projector",))]
+        """Start a role, by default `projector`."""
+        argv = [sys.executable, "-u", "-m", "stumble.cli", *(command or ("projector",))]
         with tempfile.NamedTemporaryFile("w", suffix=".log", delete=False) as log:
-            process = subprocess.Popen(words, cwd=ROOT, env=self.environment(**environment), stderr=log, text=True)
+            process = subprocess.Popen(argv, cwd=ROOT, env=self.environment(**environment), stderr=log, text=True)
         self.running.append(process)
         self.logs[process.pid] = Path(log.name)
         return process
 
     def produce(self, events: Iterable[Mapping[str, Any]], *, every: float = 0.0) -> None:
-        """Send events as the relay does; `every`: seconds of rest after each hundred."""
+        """Send events as the relay does; `every`: seconds of pause after each hundred."""
         for number, one in enumerate(events):
             self.send(framed(one), partition_key(one))
             if every and number % 100 == 99:
@@ -259,7 +267,7 @@ class World:
         self._producer.poll(0)
 
     def forget_producer(self) -> None:
-        """Let the next record come from a new client, which knows the partitions as they are then."""
+        """Send the next record with a new client, which loads the current partitions."""
         self.flush()
         self._producer = None
 
@@ -267,9 +275,9 @@ class World:
         if self._producer is not None:
             assert self._producer.flush(60) == 0
 
-    def behind(self) -> str:
-        """Say how far the store is behind the topic; nothing when it isn't."""
-        consumer = Consumer({"bootstrap.servers": self.kafka, "group.id": "look"})
+    def lag(self) -> str:
+        """Return how far the store is behind the topic; empty when it isn't."""
+        consumer = Consumer({"bootstrap.servers": self.kafka, "group.id": "test-lag"})
         try:
             with connect(self.url) as session:
                 rows = session.execute(query("load_all_offsets"), {"topic": self.topic}).fetchall()
@@ -284,34 +292,34 @@ class World:
             consumer.close()
         return ""
 
-    def settle(self, events: Iterable[Mapping[str, Any]], seconds: float = 90.0) -> None:
-        """Wait until the store is what `events` come to."""
+    def wait_until_stored(self, events: Iterable[Mapping[str, Any]], seconds: float = 90.0) -> None:
+        """Wait until the store holds what is derived from `events`."""
         events = list(events)
-        eventually(self.behind, seconds)
+        eventually(self.lag, seconds)
         eventually(lambda: differences(self.url, events))
-        # A failure is the same with and without what was sighted of it, but not all that is told of it.
-        eventually(self.joinable)
+        # A sighting that joins late leaves the failure the same, but not its other data.
+        eventually(self.unjoined_sightings)
 
-    def joinable(self) -> list[str]:
-        """Sightings that an instance has yet to take: the only one that knows their request id."""
+    def unjoined_sightings(self) -> list[str]:
+        """Return the sightings that still have to join the only instance that knows their request id."""
         with connect(self.url) as session:
             rows = session.execute(query("load_joinable_sightings"), {"window": ALL_SIGHTINGS})
-            takers = Counter(event_id for event_id, *_ in rows)
-        return [event_id for event_id, count in takers.items() if count == 1]
+            candidates = Counter(event_id for event_id, *_ in rows)
+        return [event_id for event_id, count in candidates.items() if count == 1]
 
     def read_once(self) -> None:
-        """Run a projector until the store is where the topic ends."""
+        """Run a projector until the store has reached the end of the topic."""
         process = self.start()
-        eventually(self.behind)
+        eventually(self.lag)
         process.terminate()
         process.wait(60)
 
-    def said(self, process: subprocess.Popen[str]) -> str:
-        """What a process has logged."""
+    def log_of(self, process: subprocess.Popen[str]) -> str:
+        """Return what a process has logged."""
         return self.logs[process.pid].read_text()
 
-    def kill_some(self, rng: random.Random, seconds: float, *, count: int = 1) -> None:
-        """Kill and start projectors again at random moments for a while."""
+    def kill_at_random(self, rng: random.Random, seconds: float, *, count: int = 1) -> None:
+        """Kill projectors at random times and start them again, for `seconds`."""
         processes = [self.start() for _ in range(count)]
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:

@@ -1,4 +1,4 @@
-"""A migrated store for each test; hands that write into it; a world with Kafka and projectors as processes."""
+"""A migrated store for each test, writers for it, and a testbed with Kafka and projectors as processes."""
 
 from __future__ import annotations
 
@@ -7,41 +7,41 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from stumble.store.migrate import migrate
-from tests.support.projection import Hand, World
+from tests.support.projection import EventWriter, ProjectorTestbed
 
 
 @pytest.fixture(scope="session")
-def migrated(new_database: Callable[..., str]) -> str:
+def template_database(new_database: Callable[..., str]) -> str:
     url = new_database()
     migrate(url)
     return url.rpartition("/")[2]
 
 
 @pytest.fixture
-def store_url(migrated: str, new_database: Callable[..., str]) -> str:
-    return new_database(migrated)
+def store_url(template_database: str, new_database: Callable[..., str]) -> str:
+    return new_database(template_database)
 
 
 @pytest.fixture
-def new_hand(store_url: str) -> Iterator[Callable[..., Hand]]:
-    hands: list[Hand] = []
+def new_writer(store_url: str) -> Iterator[Callable[..., EventWriter]]:
+    writers: list[EventWriter] = []
 
-    def create(**options) -> Hand:
-        hands.append(Hand(store_url, **options))
-        return hands[-1]
+    def create(**options) -> EventWriter:
+        writers.append(EventWriter(store_url, **options))
+        return writers[-1]
 
     yield create
-    for hand in hands:
-        hand.close()
+    for writer in writers:
+        writer.close()
 
 
 @pytest.fixture
-def hand(new_hand: Callable[..., Hand]) -> Hand:
-    return new_hand()
+def writer(new_writer: Callable[..., EventWriter]) -> EventWriter:
+    return new_writer()
 
 
 @pytest.fixture
-def world(kafka: str, store_url: str) -> Iterator[World]:
-    made = World(kafka, store_url)
-    yield made
-    made.stop()
+def testbed(kafka: str, store_url: str) -> Iterator[ProjectorTestbed]:
+    testbed_of_test = ProjectorTestbed(kafka, store_url)
+    yield testbed_of_test
+    testbed_of_test.stop()

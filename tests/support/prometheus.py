@@ -66,17 +66,17 @@ class LocalPrometheus:
         self.process.stop(timeout=20)
 
     def query(self, expression: str) -> list[dict[str, Any]]:
-        """Return the series that an instant query gives; raises RuntimeError with Prometheus' own words."""
+        """Return the series of an instant query; raises RuntimeError with the error message of Prometheus."""
         address = f"{self.url}/api/v1/query?{urllib.parse.urlencode({'query': expression})}"
         try:
             with urllib.request.urlopen(address, timeout=60) as answer:
-                found: list[dict[str, Any]] = json.load(answer)["data"]["result"]
+                series: list[dict[str, Any]] = json.load(answer)["data"]["result"]
         except urllib.error.HTTPError as error:
             raise RuntimeError(f"{expression}: {error.read().decode()}") from error
-        return found
+        return series
 
     def firing(self) -> set[str]:
-        """Return the names of the alerts that fire."""
+        """Return the names of the firing alerts."""
         with urllib.request.urlopen(f"{self.url}/api/v1/alerts", timeout=60) as answer:
             alerts = json.load(answer)["data"]["alerts"]
         return {alert["labels"]["alertname"] for alert in alerts if alert["state"] == "firing"}

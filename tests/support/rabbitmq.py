@@ -30,7 +30,7 @@ class LocalRabbit:
     def __init__(self, state: Path) -> None:
         self._state = state
         self.process = ChildProcess("rabbitmq", state, death_signal=signal.SIGTERM)
-        self._epmd = ChildProcess("epmd", state)  # else the server starts one that outlives it
+        self._epmd = ChildProcess("epmd", state)  # otherwise the server starts one that outlives it
         self.port = remembered_port(state, "amqp")
         self._epmd_environment = {
             "ERL_EPMD_PORT": str(remembered_port(state, "epmd")),
@@ -39,7 +39,7 @@ class LocalRabbit:
         self.url = f"rabbit://guest:guest@{LOOPBACK}:{self.port}/"
 
     def start(self) -> str:
-        """Start the server, wait until it takes connections, return its URL as oslo.messaging wants it."""
+        """Start the server, wait until it accepts connections, return its URL in oslo.messaging's form."""
         home, port = self._state / "home", remembered_port(self._state, "distribution")
         home.mkdir(exist_ok=True)
         for name, text in {"plugins": "[].\n", "flags": "[].\n"}.items():
@@ -71,7 +71,7 @@ class LocalRabbit:
         self.process.stop(timeout=20)
         self._epmd.stop()
 
-    def ctl(self, *words: str) -> str:
+    def ctl(self, *arguments: str) -> str:
         """Run `rabbitmqctl` against this server and return what it prints."""
         own = {
             "HOME": str(self._state / "home"),
@@ -79,18 +79,18 @@ class LocalRabbit:
             **self._epmd_environment,
         }
         done = subprocess.run(
-            [_CTL, "--quiet", *words],
+            [_CTL, "--quiet", *arguments],
             env={**os.environ, **own},
             capture_output=True,
             text=True,
             check=False,
             timeout=60,
         )
-        assert done.returncode == 0, f"rabbitmqctl {words[0]}: {done.stderr or done.stdout}"
+        assert done.returncode == 0, f"rabbitmqctl {arguments[0]}: {done.stderr or done.stdout}"
         return done.stdout
 
     def queues(self) -> dict[str, int]:
-        """Return how many messages each queue holds."""
+        """Return how many messages each queue has."""
         lines = self.ctl("list_queues", "--no-table-headers", "name", "messages").splitlines()
         return {name: int(count) for name, count in (line.split("\t") for line in lines if "\t" in line)}
 

@@ -1,4 +1,4 @@
-"""An HTTP server that keeps what is posted to it, and answers as it is told."""
+"""An HTTP server that stores each POST and answers as the test sets it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Received:
 @contextmanager
 def receiver() -> Iterator[Received]:
     received = Received()
-    arriving = threading.Lock()  # two at once are the first and the second, not both the second
+    arriving = threading.Lock()  # so that two simultaneous posts get different numbers
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:

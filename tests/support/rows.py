@@ -1,4 +1,4 @@
-"""Rows as the projector would write them, for tests that read."""
+"""Rows as the projector writes them, for tests of readers."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from stumble.wire.schemas import EVENT
 START = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 
 
-def micros(moment: datetime) -> int:
-    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+def micros(time: datetime) -> int:
+    return (time - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
 @dataclass
@@ -35,8 +35,8 @@ class Store:
 
     def insert(self, table: str, **values: Any) -> None:
         names = ", ".join(values)
-        places = ", ".join(f"%({name})s" for name in values)
-        self.connection.execute(f"insert into {table} ({names}) values ({places})", values)  # type: ignore[arg-type]
+        placeholders = ", ".join(f"%({name})s" for name in values)
+        self.connection.execute(f"insert into {table} ({names}) values ({placeholders})", values)  # type: ignore[arg-type]
 
     def empty(self) -> None:
         tables = "requests, failures, events, fact_sets, publications, sightings, offsets, producers, counters"
@@ -116,8 +116,8 @@ class Store:
             kafka_partition=0,
         )
 
-    def settle(self, request: dict[str, Any], outcome: str, *, publish: bool = True) -> None:
-        """Give a request its outcome, as the projector does: row and publication in one transaction."""
+    def finish_request(self, request: dict[str, Any], outcome: str, *, publish: bool = True) -> None:
+        """Store the outcome of a request as the projector does: row and publication in one transaction."""
         with self.connection.transaction():
             self.connection.execute(
                 "update requests set outcome = %s, finished_at = now(), updated_at = now() where request_key = %s",

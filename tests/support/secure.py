@@ -1,4 +1,4 @@
-"""Kafka with TLS, passwords and an authorizer, PostgreSQL with TLS: certificates are made for the occasion."""
+"""Kafka with TLS, passwords and an authorizer, PostgreSQL with TLS; the certificates are made for each test."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ class Authority:
         leaf = authority.issue_cert(LOOPBACK, "localhost")
         self.ca = folder / "ca.pem"
         authority.cert_pem.write_to_path(str(self.ca))
-        # Kafka reads keys of the form PKCS #8 alone.
+        # Kafka reads only keys in PKCS #8 form.
         plain = load_pem_private_key(leaf.private_key_pem.bytes(), None)
         self.key = plain.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         self.chain = b"".join(blob.bytes() for blob in leaf.cert_chain_pems)
 
 
 class SecureKafka:
-    """One broker: for itself a listener without protection, for everybody else SASL_SSL with an authorizer."""
+    """One broker: an unprotected listener for itself, SASL_SSL with an authorizer for all clients."""
 
     def __init__(self, folder: Path, authority: Authority, users: list[str]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -74,7 +74,7 @@ class SecureKafka:
         )
 
     def options(self, user: str) -> dict[str, Any]:
-        """What librdkafka needs to come in as a user, but the password."""
+        """Return librdkafka's options to connect as a user, without the password."""
         return {
             "security.protocol": "SASL_SSL",
             "sasl.mechanism": "PLAIN",
@@ -84,7 +84,7 @@ class SecureKafka:
 
 
 class SecurePostgres:
-    """PostgreSQL of Debian's package, since the one from the wheel knows no TLS; it takes no connection without."""
+    """PostgreSQL of Debian's package, because that of the wheel lacks TLS; it rejects connections without TLS."""
 
     def __init__(self, folder: Path, authority: Authority) -> None:
         self._folder, self._data = folder, folder / "data"
@@ -108,9 +108,9 @@ class SecurePostgres:
         if programs is None:
             pytest.skip("PostgreSQL with TLS isn't installed: apt-get install postgresql")
         folder = self._folder
-        made = [f"--pgdata={self._data}", f"--pwfile={folder / 'password'}", "--username=stumble", "--no-sync"]
+        options = [f"--pgdata={self._data}", f"--pwfile={folder / 'password'}", "--username=stumble", "--no-sync"]
         init = ChildProcess("initdb", folder)
-        init.run([programs / "initdb", *made, "--auth=scram-sha-256", "--encoding=UTF8"], user=self._user)
+        init.run([programs / "initdb", *options, "--auth=scram-sha-256", "--encoding=UTF8"], user=self._user)
         (self._data / "pg_hba.conf").write_text("hostssl all all 127.0.0.1/32 scram-sha-256\n")
         settings = {
             "listen_addresses": LOOPBACK,
@@ -120,8 +120,8 @@ class SecurePostgres:
             "ssl_cert_file": str(folder / "server.pem"),
             "ssl_key_file": str(folder / "server.key"),
         }
-        words = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-        self.process.start([programs / "postgres", "-D", self._data, *words], user=self._user)
+        arguments = [item for name, value in settings.items() for item in ("-c", f"{name}={value}")]
+        self.process.start([programs / "postgres", "-D", self._data, *arguments], user=self._user)
         deadline = time.monotonic() + 60
         while True:
             self.process.require_running()

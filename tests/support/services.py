@@ -1,4 +1,4 @@
-"""Real Kafka and PostgreSQL for a run: started by the first test that asks, shared by all xdist workers."""
+"""Real Kafka and PostgreSQL for a run: started by the first test that needs them, shared by all xdist workers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def cli_environment(**extra: str) -> dict[str, str]:
 
 
 def address_of(kind: str, base: Path, owner: int) -> str:
-    """Return the address of the run's `kind`, starting it if nobody has; `base` is the run's folder."""
+    """Return the address of the run's `kind`; starts it if it isn't running. `base` is the run's folder."""
     base.mkdir(parents=True, exist_ok=True)
     folder = base / kind
     with (base / f"{kind}.lock").open("w") as lock:
@@ -33,7 +33,7 @@ def address_of(kind: str, base: Path, owner: int) -> str:
 
 
 def stop_all(base: Path) -> None:
-    """Stop every server of the run and wait until it's gone."""
+    """Stop every server of the run and wait until it has ended."""
     for file in base.glob("*.keeper"):
         pid, started = (int(word) for word in file.read_text().split())
         if start_time(pid) != started:

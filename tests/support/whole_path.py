@@ -1,4 +1,4 @@
-"""The whole path as an operator runs it: every role a process of its own, to be killed at any moment."""
+"""The whole path as an operator runs it: each role is a process of its own, which a test can kill at any time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PARTITIONS = 4
 
 
 class WholePath:
-    """Roles over one Kafka and one database, with topics, outbox and state of their own."""
+    """Roles on one Kafka and one database, with their own topics, outbox and state."""
 
     def __init__(self, folder: Path, kafka: str, database_url: str) -> None:
         self.folder = folder
@@ -52,7 +52,7 @@ class WholePath:
         return done.stdout + done.stderr
 
     def start(self, name: str, *words: str) -> subprocess.Popen[bytes]:
-        """Start a role (`name` also names its log); a role of that name must not run."""
+        """Start a role (`name` also names its log); no role of that name may be running."""
         assert name not in self.running
         with (self.folder / f"{name}.log").open("ab") as log:
             self.running[name] = subprocess.Popen(
@@ -63,7 +63,7 @@ class WholePath:
     def kill(self, name: str) -> None:
         """Kill a role with -9; it must have been running."""
         process = self.running.pop(name)
-        assert process.poll() is None, f"{name} had ended by itself\n{self.logs()}"
+        assert process.poll() is None, f"{name} had already ended\n{self.logs()}"
         process.kill()
         process.wait(10)
 
@@ -98,7 +98,7 @@ class WholePath:
 
 
 def wait_until(done: Callable[[], object], what: str, seconds: float = 90) -> None:
-    """Call `done` until it answers true; fails after `seconds`."""
+    """Call `done` until it returns true; fails after `seconds`."""
     deadline = time.monotonic() + seconds
     while not done():
         assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
@@ -106,7 +106,7 @@ def wait_until(done: Callable[[], object], what: str, seconds: float = 90) -> No
 
 
 def size(folder: Path) -> int:
-    """Return the bytes of all segments below an outbox; the relay may remove some meanwhile."""
+    """Return the bytes of all segments below an outbox; the relay may remove some at the same time."""
     total = 0
     for segment in folder.rglob("*.seg"):
         with suppress(FileNotFoundError):

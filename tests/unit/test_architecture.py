@@ -1,4 +1,4 @@
-"""Who may import whom (`scripts/architecture.toml`), and what Nova is made to load."""
+"""Allowed imports (`scripts/architecture.toml`), and the modules that Nova loads."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from tests.support.services import ROOT, cli_environment
 
 RULES = import_graph.Rules.load()
 TREE = import_graph.SourceTree.read(ROOT, RULES.roots)
-#: What lives in Nova's processes: the driver, and the library under it.
+#: Packages that run in Nova's processes: the driver, and the library that it uses.
 LOADED_BY_NOVA = ("stumble.wire", "stumble.emitter", "stumble.outbox", "stumble.translate", "stumble.nova")
-#: A tool of developers that lives beside the wire format.
+#: Tools of developers, which Nova does not load.
 TOOLS = {"stumble.wire.compatibility"}
-#: Beside the standard library: the one base dependency, and what a Nova host has.
-NOVA_HAS = {
+#: Allowed beside the standard library: the only base dependency, and packages that each Nova host has.
+NOVA_HOST_PACKAGES = {
     "fastavro",
     "nova",
     "oslo_config",
@@ -57,11 +57,11 @@ def test_readme_names_each_package_beside_its_folder() -> None:
     assert shown == TREE.roots
 
 
-def test_identifiers_hold_no_word_that_needs_an_explanation() -> None:
+def test_identifiers_hold_no_stop_word() -> None:
     assert list(import_graph.word_findings(TREE)) == []
 
 
-def test_public_classes_have_names_of_their_own() -> None:
+def test_public_class_names_are_unique() -> None:
     assert list(import_graph.class_name_findings(TREE)) == []
 
 
@@ -113,7 +113,7 @@ def test_root_without_modules_is_an_error(project: Path, capsys: pytest.CaptureF
     with pytest.raises(SystemExit) as caught:
         import_graph.main(["--folder", str(project)])
     assert caught.value.code == 2
-    assert "producers holds no module of stumble" in capsys.readouterr().err
+    assert "producers contains no module of stumble" in capsys.readouterr().err
 
 
 def test_cycle_through_a_type_only_import_is_found(project: Path) -> None:
@@ -125,7 +125,8 @@ def test_cycle_through_a_type_only_import_is_found(project: Path) -> None:
 
 def test_import_of_a_higher_layer_is_found(project: Path) -> None:
     write(project, "consumers", "store", "def f():\n    import stumble.projector.module\n")
-    assert "stumble.store.module imports stumble.projector.module: projector is in no lower layer" in findings(project)
+    text = "stumble.store.module imports stumble.projector.module: projector is not in a lower layer"
+    assert text in findings(project)
 
 
 def test_import_of_the_other_half_is_found(project: Path) -> None:
@@ -139,8 +140,8 @@ def test_package_without_a_layer_is_found(project: Path) -> None:
     assert "more: in no layer of architecture.toml" in findings(project)
 
 
-def test_layer_with_a_name_that_is_no_package_is_found(project: Path) -> None:
-    assert "audit: named in architecture.toml, but no package" in findings(project)
+def test_layer_that_names_no_package_is_found(project: Path) -> None:
+    assert "audit: named in architecture.toml, but not a package" in findings(project)
 
 
 def test_cycle_between_modules_of_one_package_is_found(project: Path) -> None:
@@ -170,7 +171,7 @@ def test_each_package_is_marked_as_typed() -> None:
 
 
 def imports_of(module: str) -> Iterator[str]:
-    """Every module that is named in an import, also inside functions; ``from a import b`` gives a and a.b."""
+    """Yield each imported module, also those imported in functions; ``from a import b`` gives a and a.b."""
     for node in ast.walk(TREE.parse(module)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -181,30 +182,30 @@ def imports_of(module: str) -> Iterator[str]:
 
 
 def modules_that_nova_may_import() -> set[str]:
-    """Modules of LOADED_BY_NOVA and all that they import of stumble, parents included."""
+    """Return the modules of LOADED_BY_NOVA and all modules of stumble that they import, with parent packages."""
     todo = [name for name in TREE.modules if name.startswith(LOADED_BY_NOVA) and name not in TOOLS]
-    seen: set[str] = set()
+    visited: set[str] = set()
     while todo:
         name = todo.pop()
-        if name in seen or name not in TREE.modules:
+        if name in visited or name not in TREE.modules:
             continue
-        seen.add(name)
+        visited.add(name)
         todo += [name.rpartition(".")[0], *imports_of(name)]
-    return seen
+    return visited
 
 
-def test_what_nova_loads_needs_only_what_nova_has() -> None:
+def test_modules_loaded_by_nova_import_only_packages_of_a_nova_host() -> None:
     wrong = [
         f"{name} imports {imported}"
         for name in sorted(modules_that_nova_may_import())
         for imported in imports_of(name)
-        if imported.partition(".")[0] not in {*sys.stdlib_module_names, *NOVA_HAS, "stumble"}
+        if imported.partition(".")[0] not in {*sys.stdlib_module_names, *NOVA_HOST_PACKAGES, "stumble"}
     ]
     assert wrong == []
 
 
 @pytest.mark.parametrize("name", LOADED_BY_NOVA)
-def test_what_nova_loads_stays_light(name: str) -> None:
+def test_modules_loaded_by_nova_import_no_heavy_library(name: str) -> None:
     code = f"import sys, {name}; print(*sorted({{m.partition('.')[0] for m in sys.modules}} & {HEAVY!r}))"
     done = subprocess.run(
         [sys.executable, "-c", code], env=cli_environment(), capture_output=True, text=True, check=False

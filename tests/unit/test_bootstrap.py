@@ -1,4 +1,4 @@
-"""What a newcomer's machine may lack is said in one sentence with the command that mends it."""
+"""Errors of scripts/bootstrap.py: one sentence each, with the command that fixes the problem."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def bootstrap(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
     return module
 
 
-def test_an_unsupported_python_is_refused(bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unsupported_python_is_refused(bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bootstrap.sys, "version_info", (3, 10, 13))
     monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.setenv("STUMBLE_MAKE_TARGET", "test")
@@ -41,7 +41,7 @@ def test_an_unsupported_python_is_refused(bootstrap: ModuleType, monkeypatch: py
         bootstrap.find_python()
 
 
-def test_a_supported_one_on_the_path_is_taken(
+def test_supported_python_on_the_path_is_used(
     bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     name = f"python{sys.version_info[0]}.{sys.version_info[1]}"
@@ -51,7 +51,7 @@ def test_a_supported_one_on_the_path_is_taken(
     assert bootstrap.find_python() == str(tmp_path / name)
 
 
-def test_a_python_without_ensurepip(bootstrap: ModuleType, tmp_path: Path) -> None:
+def test_python_without_ensurepip_names_the_package_to_install(bootstrap: ModuleType, tmp_path: Path) -> None:
     python = tmp_path / "python"
     python.write_text(f'#!/bin/sh\ncase "$2" in *ensurepip*) exit 1;; esac\nexec {sys.executable} "$@"\n')
     python.chmod(0o755)
@@ -72,7 +72,7 @@ def test_a_python_without_ensurepip(bootstrap: ModuleType, tmp_path: Path) -> No
         ("Collecting x\nERROR: something of its own\nhint: y", "something of its own"),
     ],
 )
-def test_failures_of_pip_in_one_sentence(bootstrap: ModuleType, output: str, words: str) -> None:
+def test_pip_failure_is_explained_in_one_sentence(bootstrap: ModuleType, output: str, words: str) -> None:
     sentence = bootstrap.reason(output, "pip install")
     assert words in sentence
     assert "\n" not in sentence
@@ -80,7 +80,7 @@ def test_failures_of_pip_in_one_sentence(bootstrap: ModuleType, output: str, wor
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A folder with what bootstrap.py needs of a clone."""
+    """A folder with those files of a clone that bootstrap.py needs."""
     folder = tmp_path / "clone"
     for name in ("pyproject.toml", "constraints.txt", "scripts/bootstrap.py", "deploy/stumble/local/guard.py"):
         (folder / name).parent.mkdir(exist_ok=True, parents=True)
@@ -89,7 +89,7 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def run_bootstrap(checkout: Path, *wrapper: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run bootstrap.py with a package index that nobody serves."""
+    """Run bootstrap.py with an unreachable package index."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
     offline = {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_RETRIES": "1", "PIP_CONFIG_FILE": "/dev/null"}
     return subprocess.run(
@@ -98,16 +98,16 @@ def run_bootstrap(checkout: Path, *wrapper: str, **environment: str) -> subproce
     )  # fmt: skip
 
 
-def test_an_unreachable_index_from_end_to_end(checkout: Path) -> None:
+def test_unreachable_package_index_ends_with_one_sentence(checkout: Path) -> None:
     done = run_bootstrap(checkout)
     assert done.returncode == 1
-    assert done.stderr.startswith("stumble: the package index can't be reached; ")
+    assert done.stderr.startswith("stumble: cannot reach the package index; ")
     assert done.stderr.count("\n") == 1
     assert not (checkout / ".venv" / "stumble.stamp").exists()
 
 
 @needs_root
-def test_root_whose_folder_postgres_cannot_reach_is_refused_before_anything_is_fetched(checkout: Path) -> None:
+def test_root_is_refused_before_downloads_if_postgres_cannot_reach_the_folder(checkout: Path) -> None:
     done = run_bootstrap(checkout, "setpriv", "--bounding-set", "-dac_override")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
@@ -119,13 +119,13 @@ def test_root_whose_folder_postgres_cannot_reach_is_refused_before_anything_is_f
 
 @needs_root
 @pytest.mark.parametrize("exempt", [{"STUMBLE_MAKE_TARGET": "lint"}, {"STUMBLE_DATABASE_URL": "postgresql://db/x"}])
-def test_what_starts_no_postgres_is_not_refused(checkout: Path, exempt: dict[str, str]) -> None:
+def test_root_is_not_refused_if_no_postgres_is_started(checkout: Path, exempt: dict[str, str]) -> None:
     done = run_bootstrap(checkout, "setpriv", "--bounding-set", "-dac_override", **exempt)
-    assert done.stderr.startswith("stumble: the package index can't be reached; ")
+    assert done.stderr.startswith("stumble: cannot reach the package index; ")
 
 
 @needs_root
-def test_a_disk_that_is_too_small_is_refused_before_anything_is_fetched(checkout: Path, tmp_path: Path) -> None:
+def test_disk_with_too_little_space_is_refused_before_downloads(checkout: Path, tmp_path: Path) -> None:
     small = tmp_path / "small"
     small.mkdir()
     mount = 'mount -t tmpfs -o size=20m none "$0" && cp -r . "$0" && cd "$0" && shift && exec "$@"'
@@ -138,7 +138,7 @@ def test_a_disk_that_is_too_small_is_refused_before_anything_is_fetched(checkout
     )
 
 
-def test_a_disk_that_fills_up_is_said_in_one_sentence(checkout: Path) -> None:
+def test_disk_that_becomes_full_ends_with_one_sentence(checkout: Path) -> None:
     (checkout / ".cache").mkdir()
     (checkout / ".cache" / "bootstrap.log").symlink_to("/dev/full")
     done = run_bootstrap(checkout)
@@ -146,7 +146,7 @@ def test_a_disk_that_fills_up_is_said_in_one_sentence(checkout: Path) -> None:
     assert done.returncode == 1
 
 
-def test_a_second_make_waits_for_the_first_and_says_so(checkout: Path) -> None:
+def test_second_make_waits_for_the_first_with_a_message(checkout: Path) -> None:
     (checkout / ".cache").mkdir()
     with (checkout / ".cache" / "bootstrap.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -158,7 +158,7 @@ def test_a_second_make_waits_for_the_first_and_says_so(checkout: Path) -> None:
             second.kill()
 
 
-def test_progress_is_shown_while_one_long_download_says_nothing(
+def test_progress_is_printed_during_a_long_download(
     bootstrap: ModuleType, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [0.0]
@@ -176,7 +176,7 @@ def test_progress_is_shown_while_one_long_download_says_nothing(
     assert progress.megabytes == pytest.approx(35.42)
 
 
-def test_lines_of_a_command_arrive_whole_and_silence_is_told(bootstrap: ModuleType) -> None:
+def test_lines_of_a_command_are_complete_and_a_pause_gives_an_empty_line(bootstrap: ModuleType) -> None:
     reading, writing = os.pipe()
     with os.fdopen(reading, "rb") as pipe:
         lines = bootstrap.lines_of(pipe)
@@ -188,8 +188,8 @@ def test_lines_of_a_command_arrive_whole_and_silence_is_told(bootstrap: ModuleTy
         assert list(lines) == [b"two\n", b"rest"]
 
 
-def test_an_interrupted_command_may_remove_its_temporary_files(tmp_path: Path) -> None:
-    """Ctrl-C reaches bootstrap.py and pip; pip removes what it has unpacked so far."""
+def test_interrupted_command_can_remove_its_temporary_files(tmp_path: Path) -> None:
+    """Ctrl-C reaches bootstrap.py and pip; pip removes the files that it has unpacked."""
     pip = (
         "import time\ntry: print('Collecting x', flush=True); time.sleep(60)\n"
         "except KeyboardInterrupt: time.sleep(0.5); open('removed', 'w')"

@@ -1,4 +1,4 @@
-"""The repository's own files agree with each other."""
+"""The files of the repository are consistent."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_every_library_is_locked() -> None:
     assert named - pinned().keys() == set(), "run: make lock"
 
 
-def test_the_lock_names_no_place() -> None:
+def test_lock_has_no_url_and_no_option() -> None:
     assert not re.search(r"https?:|--", (ROOT / "constraints.txt").read_text())
 
 
@@ -45,30 +45,30 @@ def test_jars_are_locked_by_hash() -> None:
     assert all(re.fullmatch(r"[0-9a-f]{64}", jar.sha256) and jar.size > 0 for jar in jars)
 
 
-def test_sources_stay_readable() -> None:
-    """Files of at most 500 lines, tables included."""
+def test_source_files_have_at_most_500_lines() -> None:
+    """Tables count, too."""
     roots = ("schemas", "producers", "consumers", "deploy")
-    long = {
+    too_long = {
         str(path.relative_to(ROOT)): count
         for root in roots
         for path in (ROOT / root).rglob("*.py")
         if (count := len(path.read_text().splitlines())) > 500
     }
-    assert long == {}
+    assert too_long == {}
 
 
-def test_links_between_documents_lead_somewhere() -> None:
+def test_links_between_documents_have_existing_targets() -> None:
     pages = [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")]
-    dead = [
+    broken = [
         f"{page.name}: {target}"
         for page in pages
         for target in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", page.read_text())
         if not (page.parent / target).exists()
     ]
-    assert dead == []
+    assert broken == []
 
 
-def test_commands_that_documents_show_exist() -> None:
+def test_commands_in_documents_exist() -> None:
     names = {command.name for command in COMMANDS}
     pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "deploy/systemd").glob("*.service")]
     shown = {

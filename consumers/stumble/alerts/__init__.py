@@ -1,4 +1,4 @@
-"""The alerter: publishes failures, outcomes and corrections; evaluates alert rules and informs receivers.
+"""The alerter: publishes failures, outcomes and corrections; evaluates alert rules and notifies receivers.
 
 Start reading at ``build``. Imports ``metrics``, ``outcome``, ``runtime``, ``settings``, ``store``, ``wire``.
 """

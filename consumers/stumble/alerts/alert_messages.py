@@ -1,7 +1,8 @@
-"""Tells subscribers that an alert fires and that it is over: one message for each, as it stood at that moment.
+"""Queues messages to subscribers when an alert fires and when it resolves, with the alert's state at that time.
 
-Messages are laid down in the transaction that changes the alert's state, so none is lost and none is made twice. Who
-was told that an alert fires is told that it is over, under the labels it fired with, whatever became of its rule.
+Messages are stored in the transaction that changes the alert's state, so none is lost or duplicated. A subscriber that
+got the message of a firing alert also gets the one when it resolves, with the labels it fired with, even if its rule
+has changed.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class AlertMessages:
-    """Lays messages down; `public_url` is where links lead."""
+    """Queues messages; `public_url` is the base URL of their links."""
 
     def __init__(self, public_url: str) -> None:
         self._public_url = public_url
@@ -40,7 +41,7 @@ class AlertMessages:
         alerts: Sequence[AlertState],
         rules: RuleBook,
     ) -> int:
-        """Tell who wants to hear of it that alerts fire, in the caller's transaction; returns how many messages."""
+        """Queue messages that alerts fire, in the caller's transaction; return their number."""
         rows: list[dict[str, Any]] = []
         for alert in alerts:
             wanted = [subscriber.id for subscriber in subscribers if subscriber.wants_alert(alert)]
@@ -50,7 +51,7 @@ class AlertMessages:
         return _add(connection, rows)
 
     def over(self, connection: Connection[Any], alerts: Sequence[AlertState], rules: RuleBook) -> int:
-        """Tell those who heard of them that alerts are over, in the caller's transaction; returns how many messages."""
+        """Queue messages that alerts are resolved, for those who got them firing; return their number."""
         receivers: dict[str, list[tuple[str, dict[str, Any]]]] = defaultdict(list)
         for subscription, message, content in connection.execute(
             query("load_alert_deliveries"), {"messages": [_message(alert, FIRING) for alert in alerts]}
@@ -59,10 +60,10 @@ class AlertMessages:
         rows: list[dict[str, Any]] = []
         for alert in alerts:
             if receivers_of_alert := receivers.get(_message(alert, FIRING)):
-                over = self._content(connection, alert, rules, RESOLVED)
+                resolved = self._content(connection, alert, rules, RESOLVED)
                 for subscription, content in receivers_of_alert:
                     same = {name: content[name] for name in ("labels", "severity")}
-                    rows.append(_delivery(subscription, alert, RESOLVED, {**over, **same}))
+                    rows.append(_delivery(subscription, alert, RESOLVED, {**resolved, **same}))
         return _add(connection, rows)
 
     def _content(self, connection: Connection[Any], alert: AlertState, rules: RuleBook, status: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Publishes what the projector wrote for publication to the two topics: one alerter at a time, nothing left out."""
+"""Publishes the projector's publications to the two topics: one alerter at a time, without gaps."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Alerter(LeaseWorker):
         self._timers = Timers()
 
     def begin(self, connection: Connection[Any]) -> None:
-        """Continue where the last holder of the lease was."""
+        """Continue at the cursor of the lease's last holder."""
         self._cursor.open(connection)
         self._metrics.gauge(d.ALERTER_ACTIVE).set(1)
         self.log.info("This alerter is active.")
@@ -66,11 +66,11 @@ class Alerter(LeaseWorker):
         return 0.0 if len(rows) == _BATCH else _IDLE_SECONDS
 
     def note_progress(self) -> None:
-        """Note it in the metrics, too."""
+        """Note the progress in the metrics, too."""
         super().note_progress()
         self._metrics.gauge(d.ALERTER_PROGRESS).set_to_current_time()
 
     def stand_by(self) -> None:
-        """Report nothing: the active alerter says how much waits."""
+        """Report nothing: the active alerter reports the backlog."""
         for metric in (d.ALERTER_ACTIVE, d.ALERTER_BACKLOG, d.ALERTER_LAG):
             self._metrics.gauge(metric).set(0)

@@ -1,4 +1,4 @@
-"""Puts an alerter together: the one place that knows which parts it has. Nothing starts before `run`."""
+"""Builds an alerter from its parts. Nothing starts before `run`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _END_SECONDS = 10.0
 
 @dataclass(slots=True)
 class AlerterService:
-    """The threads of an alerter, each with a lease of its own: a receiver that is down delays none of the others."""
+    """The threads of an alerter, each with a lease of its own: an unavailable receiver does not delay the others."""
 
     alerter: Alerter
     others: Sequence[LeaseWorker]

@@ -30,7 +30,7 @@ _SECONDS = 30.0
 
 
 class UndeliveredError(StumbleError):
-    """The broker did not take all of it: nothing is marked, all of it is sent again."""
+    """The broker did not accept all records: the cursor does not move, and all of them are sent again."""
 
 
 class TopicPublisher:
@@ -47,7 +47,7 @@ class TopicPublisher:
         self._producer = Producer({"log_level": 2, **config})
 
     def send(self, rows: Sequence[StoredPublication]) -> None:
-        """Send rows in their order and wait; raises `UndeliveredError` or `RegistryUnavailable`."""
+        """Send rows in their order and wait for the broker; raises `UndeliveredError` or `RegistryUnavailable`."""
         failed: list[str] = []
 
         def delivered(error: KafkaError | None, _: Message) -> None:
@@ -62,7 +62,9 @@ class TopicPublisher:
             failed.append(str(error))
         left = self._producer.flush(_SECONDS + 5)
         if failed or left:
-            raise UndeliveredError(f"Kafka did not take {len(failed) + left} records: {(failed or ['no answer'])[0]}.")
+            raise UndeliveredError(
+                f"Kafka did not accept {len(failed) + left} records: {(failed or ['no answer'])[0]}."
+            )
 
     def _produce(self, row: StoredPublication, delivered: Any) -> None:
         topic, schema, encoder = self._kinds[row.kind]

@@ -1,6 +1,6 @@
-"""From publications to problems, alerts and messages to subscribers, in the transaction that moves the cursor.
+"""Applies alert rules to publications: stores problems and alerts in the transaction that moves the cursor.
 
-An alert is a state of one rule and one problem: ten thousand failures of one cause are one alert that grows.
+An alert is a state of one rule and one problem: ten thousand failures of one cause are one alert with a higher count.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from stumble.alerts.publications import StoredPublication
 
-#: What an alert keeps of its last record, for labels and text.
+#: Fields of its last record that an alert stores, for labels and text.
 _PAYLOAD_FIELDS = (
     "action", "exception", "blame", "reason", "host", "instance_uuid", "request_id", "owner_project_id",
     "availability_zone", "effect", "evidence",
@@ -27,7 +27,7 @@ _PAYLOAD_FIELDS = (
 
 
 class ProblemState(NamedTuple):
-    """What is known of a problem after a batch."""
+    """The state of a problem after a batch."""
 
     is_new: bool
     has_regressed: bool
@@ -35,14 +35,14 @@ class ProblemState(NamedTuple):
 
 
 class ProblemSpread(NamedTuple):
-    """How many failures a rule about spreading problems found in its window, and when the first of them happened."""
+    """The failures of a spreading problem in its rule's window, and when the first of them happened."""
 
     failures: int
     first_occurred_us: int
 
 
 class RuleHit(NamedTuple):
-    """One rule that speaks of one problem, the failures that came in just now, and what had come before."""
+    """One rule that matches one problem, the failures of this batch, and the problem's spread for a rule on it."""
 
     rule: AlertRule
     problem: str
@@ -51,48 +51,52 @@ class RuleHit(NamedTuple):
 
 
 class RuleEngine:
-    """Applies one book of rules; `rules` may be replaced between two batches."""
+    """Applies one rule book; `rules` may be replaced between two batches."""
 
     def __init__(self, rules: RuleBook) -> None:
         self.rules = rules
 
     def apply_rules(self, connection: Connection[Any], rows: Sequence[StoredPublication]) -> list[AlertState]:
-        """Take in publications, in the caller's transaction; returns the alerts that fire and did not before."""
+        """Apply the rules to publications, in the caller's transaction; return the alerts that start to fire."""
         failures = [row for row in rows if row.kind == "failure" and row.status == "CURRENT" and row.revision == 1]
         groups = _grouped(row for row in failures if row.payload.get("fingerprint"))
-        noted = _note(connection, groups)
+        problems = _save_problems(connection, groups)
         rules = [rule for rule in self.rules.rule if rule.enabled]
-        turned = _turned(connection, [rule for rule in rules if rule.outcomes], rows)
+        changed = _changed_outcomes(connection, [rule for rule in rules if rule.outcomes], rows)
         hits: list[RuleHit] = []
         for rule in rules:
-            hits += _ended(rule, turned) if rule.outcomes else self._failing(connection, rule, groups, noted)
+            hits += (
+                _hits_of_outcomes(rule, changed)
+                if rule.outcomes
+                else self._hits_of_failures(connection, rule, groups, problems)
+            )
         return _fire(connection, hits)
 
     def resolve_quiet(self, connection: Connection[Any]) -> list[AlertState]:
-        """End what was quiet for long enough, was muted or resolved; returns the alerts that are over."""
+        """Resolve alerts that were quiet long enough or whose problem was muted or resolved; return them."""
         return [AlertState(*row) for row in connection.execute(query("resolve_quiet_alerts"))]
 
-    def _failing(
+    def _hits_of_failures(
         self,
         connection: Connection[Any],
         rule: AlertRule,
         groups: dict[str, list[StoredPublication]],
-        noted: dict[str, ProblemState],
+        problems: dict[str, ProblemState],
     ) -> list[RuleHit]:
         fitting = {
             problem: matched
             for problem, rows in groups.items()
-            if not noted[problem].is_muted and (matched := [row for row in rows if rule.match.fits(row.payload)])
+            if not problems[problem].is_muted and (matched := [row for row in rows if rule.match.fits(row.payload)])
         }
         if not fitting:
             return []
-        # An alert that fires goes on for as long as failures keep coming, whatever started it.
-        going_on = _firing(connection, rule, fitting)
-        starting = _starting(connection, rule, fitting, noted)
+        # A firing alert continues while failures match, even without a new trigger.
+        firing = _firing(connection, rule, fitting)
+        starting = _starting(connection, rule, fitting, problems)
         return [
-            RuleHit(rule, problem, rows, None if problem in going_on else starting[problem])
+            RuleHit(rule, problem, rows, None if problem in firing else starting[problem])
             for problem, rows in fitting.items()
-            if problem in going_on or problem in starting
+            if problem in firing or problem in starting
         ]
 
 
@@ -103,7 +107,7 @@ def _grouped(rows: Iterable[StoredPublication]) -> dict[str, list[StoredPublicat
     return groups
 
 
-def _note(connection: Connection[Any], groups: dict[str, list[StoredPublication]]) -> dict[str, ProblemState]:
+def _save_problems(connection: Connection[Any], groups: dict[str, list[StoredPublication]]) -> dict[str, ProblemState]:
     if not groups:
         return {}
     rows = [
@@ -128,12 +132,12 @@ def _starting(
     connection: Connection[Any],
     rule: AlertRule,
     fitting: dict[str, list[StoredPublication]],
-    noted: dict[str, ProblemState],
+    problems: dict[str, ProblemState],
 ) -> dict[str, ProblemSpread | None]:
     if rule.on is RuleTrigger.FAILURE:
         return dict.fromkeys(fitting)
     if rule.on is RuleTrigger.PROBLEM:
-        return {problem: None for problem in fitting if noted[problem].is_new or noted[problem].has_regressed}
+        return {problem: None for problem in fitting if problems[problem].is_new or problems[problem].has_regressed}
     rows = connection.execute(
         query("count_problem_spread"),
         {"fingerprints": list(fitting), "window": rule.window.total_seconds(), **rule.match.likes()},
@@ -145,25 +149,29 @@ def _starting(
     }
 
 
-def _turned(
+def _changed_outcomes(
     connection: Connection[Any], rules: Sequence[AlertRule], rows: Sequence[StoredPublication]
 ) -> list[StoredPublication]:
-    """Return what requests came to that some rule speaks of, but for corrections that leave it as it was."""
+    """Return the outcomes that a rule matches, without corrections that do not change the outcome."""
     result = [
         row
         for row in rows
-        if row.kind == "outcome" and row.status == "CURRENT" and any(rule.speaks_of(row.payload) for rule in rules)
+        if row.kind == "outcome"
+        and row.status == "CURRENT"
+        and any(rule.matches_outcome(row.payload) for rule in rules)
     ]
     if not result:
         return []
-    turned = {row[0] for row in connection.execute(query("load_changed_outcomes"), {"ids": [row.id for row in result]})}
-    return [row for row in result if row.id in turned]
+    changed = {
+        row[0] for row in connection.execute(query("load_changed_outcomes"), {"ids": [row.id for row in result]})
+    }
+    return [row for row in result if row.id in changed]
 
 
-def _ended(rule: AlertRule, rows: Iterable[StoredPublication]) -> list[RuleHit]:
+def _hits_of_outcomes(rule: AlertRule, rows: Iterable[StoredPublication]) -> list[RuleHit]:
     problems: dict[str, list[StoredPublication]] = defaultdict(list)
     for row in rows:
-        if rule.speaks_of(row.payload):
+        if rule.matches_outcome(row.payload):
             problems[problem_of(row.payload)].append(row)
     return [RuleHit(rule, problem, item) for problem, item in problems.items()]
 

@@ -1,4 +1,4 @@
-"""A lease in the database: one holder at a time, a token that tells a stale holder from the present one."""
+"""A lease in the database: one holder at a time, and a token that shows whether a holder is the current one."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ SECONDS = 10.0
 
 
 class LeaseLostError(StumbleError):
-    """Somebody else holds the lease by now: what was done since is theirs to do."""
+    """Another process holds the lease: it continues the work."""
 
 
 class Lease:
-    """Taken and renewed by `held`; `token` is what marks are made under."""
+    """A lease that `held` acquires and renews; a cursor moves only with the current `token`."""
 
     def __init__(self, name: str, seconds: float = SECONDS) -> None:
         self.name = name
@@ -32,7 +32,7 @@ class Lease:
         self._renew_at = 0.0
 
     def held(self, connection: Connection[Any]) -> bool:
-        """Take or renew the lease where it is time to; False while another holds it."""
+        """Acquire or renew the lease when it is due; return False while another process holds it."""
         now = time.monotonic()
         if self.token and now < self._renew_at:
             return True
@@ -44,10 +44,10 @@ class Lease:
         return bool(self.token)
 
     def lose(self) -> None:
-        """Forget the token: the next `held` asks again."""
+        """Forget the token: the next `held` tries to acquire the lease."""
         self.token = 0
 
     def leave(self, connection: Connection[Any]) -> None:
-        """Let the next one have it at once."""
+        """Release the lease, so that another process can acquire it immediately."""
         connection.execute(query("release_lease"), {"name": self.name, "holder": self.holder})
         self.token = 0

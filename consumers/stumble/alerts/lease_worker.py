@@ -26,7 +26,7 @@ _STUCK_SECONDS = 120.0
 class LeaseWorker(Worker):
     """Calls `work` again and again while it holds the lease `name`: one at a time over all alerters."""
 
-    #: Errors of what it writes to, beside the store: reported and retried with the same connection and lease.
+    #: Errors of its receivers, not of the store: it reports them and retries with the same connection and lease.
     receiver_errors: tuple[type[Exception], ...] = ()
 
     def __init__(self, name: str, url: str, stopping: threading.Event, lease_seconds: float) -> None:
@@ -45,27 +45,27 @@ class LeaseWorker(Worker):
 
     @abstractmethod
     def work(self, connection: Connection[Any]) -> float:
-        """Do a little; return the seconds to wait before the next call."""
+        """Do one piece of work; return the seconds to wait before the next call."""
 
     def stand_by(self) -> None:
-        """Withdraw what only the active worker may report: another one holds the lease."""
+        """Reset what only the active worker may report: another one holds the lease."""
 
     def note_progress(self) -> None:
         """Note that the worker is not stuck."""
         self._progressed_at = time.monotonic()
 
     def live(self) -> tuple[bool, str]:
-        """Return whether the thread makes progress; a store or receiver that is down is no reason to restart it."""
+        """Return whether the thread makes progress; an unavailable store or receiver needs no restart."""
         if self._fault:
             return True, self._fault
         seconds = time.monotonic() - self._progressed_at
         if self.ident is not None and (not self.is_alive() or seconds > _STUCK_SECONDS):
             return False, f"{self.name}: no progress for {seconds:.0f} s"
-        return True, "active" if self._is_active else "standing by"
+        return True, "active" if self._is_active else "standby"
 
     def ready(self) -> tuple[bool, str]:
-        """Return whether the store and what is written to answer."""
-        return not self._fault, self._fault or ("active" if self._is_active else "standing by")
+        """Return whether the store and the receivers answer."""
+        return not self._fault, self._fault or ("active" if self._is_active else "standby")
 
     def run_once(self) -> float:
         """Acquire or renew the lease, then work."""
@@ -82,11 +82,11 @@ class LeaseWorker(Worker):
             pause = _STANDBY_SECONDS
         self.note_progress()
         self._fault = ""
-        self.state_log.over("fault", f"{self.name.capitalize()}: working again.")
+        self.state_log.over("fault", f"The worker {self.name} works again.")
         return pause
 
     def on_error(self, error: Exception) -> None:
-        """Report an outage once; give up the lease and the connection, unless only a receiver is down."""
+        """Report an outage once; give up the lease and the connection, unless only a receiver is unavailable."""
         if isinstance(error, LeaseLostError):
             self.log.warning("%s", error)
             self.lease.lose()
@@ -94,7 +94,7 @@ class LeaseWorker(Worker):
             return
         lines = str(error).strip().splitlines() or [type(error).__name__]
         self._fault = lines[0]
-        self.state_log.say("fault", f"{lines[0]} {self.name.capitalize()} wait; nothing is lost.")
+        self.state_log.say("fault", f"{lines[0]} The worker {self.name} tries again; nothing is lost.")
         if isinstance(error, self.receiver_errors):
             return
         if not isinstance(error, (StoreError, psycopg.Error)):
@@ -106,7 +106,7 @@ class LeaseWorker(Worker):
         self.lease.lose()
 
     def close(self) -> None:
-        """Release the lease, so that another worker takes over at once, and close the connection."""
+        """Release the lease, so that another worker continues immediately, and close the connection."""
         if self._connection is None or self._connection.closed:
             return
         try:

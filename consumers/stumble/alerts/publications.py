@@ -1,4 +1,4 @@
-"""Reads publications in the order of their transactions, and marks how far it came."""
+"""Reads publications in the order of their transactions, and stores the cursor."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class StoredPublication(NamedTuple):
-    """One publication as the projector laid it down; `xid` and `id` are its place."""
+    """One publication as the projector stored it; `xid` and `id` are its position."""
 
     id: int
     xid: str
@@ -30,33 +30,33 @@ class StoredPublication(NamedTuple):
 class PublicationCursor:
     """A cursor over `publications`.
 
-    A projector's transactions take their ids under its partition's lock, so the order (xid, id) is the order of each
+    A projector's transactions get their ids under its partition's lock, so the order (xid, id) is the order of each
     subject's revisions.
     """
 
     def __init__(self, lease: Lease) -> None:
         self._lease = lease
-        self._place = ("0", 0)
+        self._position = ("0", 0)
 
     def open(self, connection: Connection[Any]) -> None:
-        """Go to where the last holder of the lease came."""
+        """Load the position of the lease's last holder."""
         connection.execute(query("create_cursor"), {"name": self._lease.name})
         row = connection.execute(query("load_cursor"), {"name": self._lease.name}).fetchone()
         if row is not None:
-            self._place = (row[0], row[1])
+            self._position = (row[0], row[1])
 
     def read(self, connection: Connection[Any], limit: int) -> list[StoredPublication]:
         """Return the next rows, oldest first; the same ones again until they are marked.
 
-        `connection` commits each statement by itself: the horizon must be there before the rows are looked at.
+        `connection` commits each statement by itself: the horizon must be read before the rows.
         """
         horizon = connection.execute(query("load_publications_horizon")).fetchone()
-        given = {**self._at(), "horizon": str(horizon[0]) if horizon else "0", "limit": limit}
+        given = {**self._parameters(), "horizon": str(horizon[0]) if horizon else "0", "limit": limit}
         rows = connection.execute(query("load_publications_after"), given)
         return [StoredPublication(*row) for row in rows]
 
     def mark(self, connection: Connection[Any], last: StoredPublication) -> None:
-        """Note that everything up to `last` is delivered; raises `LeaseLostError` when it's no longer ours to say."""
+        """Store that everything up to `last` is delivered; raises `LeaseLostError` if the lease is lost."""
         moved = connection.execute(
             query("move_cursor"),
             {
@@ -68,13 +68,13 @@ class PublicationCursor:
             },
         ).rowcount
         if moved != 1:
-            raise LeaseLostError("Another alerter holds the lease: its marks count, not these.")
-        self._place = (last.xid, last.id)
+            raise LeaseLostError("Lost the lease to another alerter; this progress was not saved.")
+        self._position = (last.xid, last.id)
 
     def waiting(self, connection: Connection[Any]) -> tuple[int, float | None]:
-        """Return how many publications wait, and the time of the oldest (seconds)."""
-        row = connection.execute(query("count_waiting_publications"), self._at()).fetchone()
+        """Return how many publications wait, and the time of the oldest (seconds since 1970)."""
+        row = connection.execute(query("count_waiting_publications"), self._parameters()).fetchone()
         return (row[0], row[1]) if row else (0, None)
 
-    def _at(self) -> dict[str, Any]:
-        return {"xid": self._place[0], "id": self._place[1]}
+    def _parameters(self) -> dict[str, Any]:
+        return {"xid": self._position[0], "id": self._position[1]}

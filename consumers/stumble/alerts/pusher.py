@@ -1,6 +1,6 @@
-"""Alerting beside publishing: a thread with a lease, a cursor and a connection of its own.
+"""Evaluates alert rules in a thread with a lease, a cursor and a connection of its own.
 
-A receiver that is slow or away delays neither the topics nor the other receivers.
+A slow or unavailable receiver delays neither the topics nor the other receivers.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
 
 _BATCH = 1000
 _IDLE = 0.05
-_REST_EVERY = 1.0
+_RESOLVE_EVERY = 1.0
 _RELOAD_EVERY = 2.0
-_AWAY_FOR = 5.0
+_RETRY_AFTER = 5.0
 
 
 class Pusher(LeaseWorker):
-    """Applies the rules, tells Alertmanager and lays down messages to subscribers until `stop` is set.
+    """Applies the rules, posts alerts to Alertmanager and queues messages to subscribers until `stopping` is set.
 
-    Raises ``RulesError`` where it is made.
+    The constructor raises ``RulesError``.
     """
 
     def __init__(
@@ -51,41 +51,41 @@ class Pusher(LeaseWorker):
         self._settings = settings
         self._engine = RuleEngine(load_rules(settings.rules))
         self._read_at = self._modified()
-        self._changes = AlertMessages(settings.public_url)
-        self._feed = PublicationCursor(self.lease)
+        self._messages = AlertMessages(settings.public_url)
+        self._cursor = PublicationCursor(self.lease)
         self._metrics = metrics
         self._metrics.gauge(d.RULES_VALID).set(1)
         self._alertmanager = Alertmanager(settings, self._metrics)
         self._timers = Timers()
 
     def begin(self, connection: Connection[Any]) -> None:
-        """Go to where the last holder of the lease came."""
-        self._feed.open(connection)
+        """Continue at the cursor of the lease's last holder."""
+        self._cursor.open(connection)
 
     def work(self, connection: Connection[Any]) -> float:
-        """Take in what was published, end what is quiet, tell what is due."""
+        """Apply the rules to one batch, resolve quiet alerts, post due ones."""
         self._reload()
-        rows = self._feed.read(connection, _BATCH)
+        rows = self._cursor.read(connection, _BATCH)
         if rows:
             with connection.transaction():
                 begun = self._engine.apply_rules(connection, rows)
                 subscribers = subscriptions.read_all(connection)
                 subscriptions.queue(connection, subscribers, rows)
-                self._changes.begun(connection, subscribers, begun, self._engine.rules)
-                self._feed.mark(connection, rows[-1])
-        if self._timers.due("rest", _REST_EVERY):
+                self._messages.begun(connection, subscribers, begun, self._engine.rules)
+                self._cursor.mark(connection, rows[-1])
+        if self._timers.due("resolve", _RESOLVE_EVERY):
             with connection.transaction():
-                if over := self._engine.resolve_quiet(connection):
-                    self._changes.over(connection, over, self._engine.rules)
-            self._say(dict(connection.execute(query("count_alerts")).fetchall()))
+                if resolved := self._engine.resolve_quiet(connection):
+                    self._messages.over(connection, resolved, self._engine.rules)
+            self._report_firing(dict(connection.execute(query("count_alerts")).fetchall()))
         self._post_alerts(connection)
         return 0.0 if len(rows) == _BATCH else _IDLE
 
     def stand_by(self) -> None:
-        """Say nothing of alerts that another one tells."""
-        self._say({})
+        """Report no firing alerts: another alerter reports them."""
+        self._report_firing({})
 
-    def _say(self, firing: dict[str, int]) -> None:
+    def _report_firing(self, firing: dict[str, int]) -> None:
         for severity in d.ALERTS_FIRING.values:
             self._metrics.gauge(d.ALERTS_FIRING).labels(severity).set(firing.get(severity, 0))
 
@@ -101,11 +101,11 @@ class Pusher(LeaseWorker):
             self._alertmanager.post_due(connection, self._engine.rules)
             self.state_log.over("alertmanager", "Alertmanager accepts alerts again.")
         except AlertmanagerError as error:
-            self._timers.put_off("alertmanager", _AWAY_FOR)
+            self._timers.put_off("alertmanager", _RETRY_AFTER)
             self.state_log.say("alertmanager", str(error))
 
     def _reload(self) -> None:
-        """Take new rules when the file changes; keep the old ones while the new ones are wrong."""
+        """Load the rules again when the file changes; the old ones stay in force while the new ones are invalid."""
         if not self._timers.due("reload", _RELOAD_EVERY) or (modified := self._modified()) == self._read_at:
             return
         self._read_at = modified
@@ -113,8 +113,8 @@ class Pusher(LeaseWorker):
             self._engine.rules = load_rules(self._settings.rules)
         except RulesError as error:
             self._metrics.gauge(d.RULES_VALID).set(0)
-            said = "; ".join(error.mistakes)
-            self.log.error("%s: %s. The rules read before stay in force.", self._settings.rules, said)  # noqa: TRY400
+            text = "; ".join(error.mistakes)
+            self.log.error("%s: %s. The rules read before stay in force.", self._settings.rules, text)  # noqa: TRY400
         else:
             self._metrics.gauge(d.RULES_VALID).set(1)
             self.log.info("Read %d rules again.", len(self._engine.rules.rule))

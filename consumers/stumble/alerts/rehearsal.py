@@ -1,4 +1,4 @@
-"""What rules would have sent for real history, before they are switched on. Pure."""
+"""Computes which alerts rules would have fired for stored failures and outcomes, without side effects."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stumble.alerts.state import problem_of
 
 @dataclass(slots=True)
 class Rehearsed:
-    """One alert that would have fired; `ends_at` None: it would fire still."""
+    """One alert that would have fired; `ends_at` None: it would still fire."""
 
     rule: str
     severity: str
@@ -30,7 +30,7 @@ class Rehearsed:
     projects: set[str] = field(default_factory=set)
 
     def add(self, failure: dict[str, Any]) -> None:
-        """Take in one more failure."""
+        """Add one failure."""
         self.failures += 1
         self.last_at = failure["occurred_at"]
         self.instances.add(str(failure["instance_uuid"]))
@@ -46,41 +46,41 @@ def rehearse(
     outcomes: Iterable[dict[str, Any]] = (),
     resolved: Mapping[str, datetime] = MappingProxyType({}),
 ) -> list[Rehearsed]:
-    """Return the alerts that failures (in the order of their time) would have given, in the order of their start.
+    """Return the alerts that failures (in the order of their time) would have fired, in the order of their start.
 
-    `known`: fingerprints seen before the first of them, which are no new problems. `outcomes`: what requests came
-    to, as `ActionOutcome` has it, `occurred_at` being when that was concluded. `resolved`: problems that somebody
-    resolved, and when: what fails after that has regressed. Mutes are left out: they say nothing of the rules.
+    `known`: fingerprints seen before the first failure, which are not new problems. `outcomes`: requests' outcomes as
+    in `ActionOutcome`, with the time of the decision as `occurred_at`. `resolved`: resolved problems and when they were
+    resolved; a later failure makes them regressed. Mutes are ignored: they do not depend on the rules.
     """
     enabled = [rule for rule in book.rule if rule.enabled]
-    played = [_Play(rule, set(known), resolved) for rule in enabled if not rule.outcomes]
+    replays = [_RuleReplay(rule, set(known), resolved) for rule in enabled if not rule.outcomes]
     for failure in failures:
-        for play in played:
-            play.add_event(failure)
-    ended = [_Play(rule, set(), resolved) for rule in enabled if rule.outcomes]
-    for request in outcomes if ended else ():
-        for play in ended:
-            play.add_event({**request, "fingerprint": problem_of(request), "exception": None})
-    played += ended
-    result = [alert for play in played for alert in play.finish(until)]
+        for replay in replays:
+            replay.add_event(failure)
+    of_outcomes = [_RuleReplay(rule, set(), resolved) for rule in enabled if rule.outcomes]
+    for request in outcomes if of_outcomes else ():
+        for replay in of_outcomes:
+            replay.add_event({**request, "fingerprint": problem_of(request), "exception": None})
+    replays += of_outcomes
+    result = [alert for replay in replays for alert in replay.finish(until)]
     return sorted(result, key=lambda alert: alert.starts_at)
 
 
-class _Play:
+class _RuleReplay:
     def __init__(self, rule: AlertRule, known: set[str], resolved: Mapping[str, datetime]) -> None:
         self._rule = rule
         self._known = known
         self._resolved = dict(resolved)
         self._firing: dict[str, Rehearsed] = {}
-        self._over: list[Rehearsed] = []
+        self._resolved_alerts: list[Rehearsed] = []
         self._recent: dict[str, deque[dict[str, Any]]] = {}
 
     def add_event(self, failure: dict[str, Any]) -> None:
         problem, at = failure["fingerprint"], failure["occurred_at"]
-        self._rest(at)
+        self._resolve_quiet(at)
         is_new = problem not in self._known or self._has_regressed(problem, at)
         self._known.add(problem)
-        if not (self._rule.speaks_of if self._rule.outcomes else self._rule.match.fits)(failure):
+        if not (self._rule.matches_outcome if self._rule.outcomes else self._rule.match.fits)(failure):
             return
         recent = self._recent.setdefault(problem, deque())
         recent.append(failure)
@@ -94,12 +94,12 @@ class _Play:
             )
             self._firing[problem] = alert
             for earlier in list(recent)[:-1] if self._rule.on is RuleTrigger.SPREAD else ():
-                alert.add(earlier)  # a spread is about all that it was concluded from
+                alert.add(earlier)  # a spread counts all failures in its window
         self._firing[problem].add(failure)
 
     def finish(self, until: datetime) -> list[Rehearsed]:
-        self._rest(until)
-        return [*self._over, *self._firing.values()]
+        self._resolve_quiet(until)
+        return [*self._resolved_alerts, *self._firing.values()]
 
     def _starts(self, recent: deque[dict[str, Any]], *, is_new: bool) -> bool:
         rule = self._rule
@@ -112,14 +112,14 @@ class _Play:
         return is_new or rule.on is not RuleTrigger.PROBLEM
 
     def _has_regressed(self, problem: str, at: datetime) -> bool:
-        solved = self._resolved.get(problem)
-        if solved is None or at <= solved:
+        resolved_at = self._resolved.get(problem)
+        if resolved_at is None or at <= resolved_at:
             return False
-        del self._resolved[problem]  # the first failure after it makes it regressed, the others go on
+        del self._resolved[problem]  # only the first failure after it makes the problem regressed
         return True
 
-    def _rest(self, at: datetime) -> None:
+    def _resolve_quiet(self, at: datetime) -> None:
         for problem, alert in list(self._firing.items()):
             if alert.last_at + self._rule.quiet < at:
                 alert.ends_at = alert.last_at + self._rule.quiet
-                self._over.append(self._firing.pop(problem))
+                self._resolved_alerts.append(self._firing.pop(problem))

@@ -1,7 +1,7 @@
-"""Rules: which failures are worth an alert. TOML, checked as a whole before any of it is used.
+"""Alert rules: which failures and outcomes fire an alert. A file is TOML and is checked completely before it is used.
 
-Rates, windows over metrics, silences, routing and quiet hours are Prometheus' and Alertmanager's. A rule here speaks
-of what those can't know: one failure, a new or regressed problem, one that spreads, what a request came to.
+Rates, windows over metrics, silences, routing and quiet hours belong to Prometheus and Alertmanager. A rule here covers
+what those cannot know: one failure, a new or regressed problem, one that spreads, the outcome of a request.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ SEVERITIES = ("info", "warning", "critical")
 _LABEL = r"^[a-zA-Z_][a-zA-Z0-9_]*$"
 _OWN_LABELS = frozenset({"alertname", "rule", "problem", "severity", "action", "exception", "blame"})
 _FIELDS = {"project": "owner_project_id"}
-#: What a request doesn't have.
+#: Fields that an outcome does not have.
 _OF_FAILURES = ("exception", "blame", "host")
-#: What a request may come to that is worth an alert.
+#: Outcomes that can fire an alert.
 ALERT_OUTCOMES = tuple(outcome for outcome in OUTCOMES if outcome not in ("IN_PROGRESS", "SUCCEEDED"))
 
 
 class RuleTrigger(StrEnum):
-    """What makes a rule speak up."""
+    """What makes a rule fire."""
 
     FAILURE = "failure"
     PROBLEM = "problem"
@@ -49,19 +49,19 @@ class RuleTrigger(StrEnum):
 
 
 class RulesError(StumbleError):
-    """The rules can't be used; the text names each mistake with its line, one a line."""
+    """The rules are invalid; the message names each mistake with its line number, one per line."""
 
     def __init__(self, source: str, mistakes: Sequence[str]) -> None:
         self.mistakes = mistakes
         between = " " if len(mistakes) == 1 else "\n  "
-        super().__init__(f"{source} can't be used:" + "".join(between + mistake for mistake in mistakes))
+        super().__init__(f"{source} cannot be used:" + "".join(between + mistake for mistake in mistakes))
 
 
 Patterns = Annotated[tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)]
 
 
 class RuleMatch(BaseModel):
-    """What a failure or outcome must be: every field that is given, any of its patterns (``*`` and ``?`` work)."""
+    """Conditions on a failure or outcome: each given field must fit one of its patterns (wildcards: ``*``, ``?``)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -77,7 +77,7 @@ class RuleMatch(BaseModel):
     effect: Patterns = ()
 
     def fits(self, payload: Mapping[str, Any]) -> bool:
-        """Tell whether the fields of an ``ActionFailed`` or ``ActionOutcome`` match."""
+        """Return whether the fields of an ``ActionFailed`` or ``ActionOutcome`` match."""
         return all(
             any(fits(str(payload.get(_FIELDS.get(name, name)) or ""), pattern) for pattern in patterns)
             for name, patterns in self
@@ -85,7 +85,7 @@ class RuleMatch(BaseModel):
         )
 
     def likes(self) -> dict[str, list[str] | None]:
-        """Return what may differ within one problem as patterns of SQL's ``like``; None where everything fits."""
+        """Return fields that can differ within one problem, as patterns of SQL's ``like``; None where all fit."""
         return {
             name: [_like(pattern) for pattern in getattr(self, name)] or None
             for name in ("project", "host", "availability_zone", "cell", "region", "blame", "effect")
@@ -93,7 +93,7 @@ class RuleMatch(BaseModel):
 
 
 def fits(value: str, pattern: str) -> bool:
-    """Tell whether a value fits a pattern of a rule (``*`` and ``?`` work)."""
+    """Return whether a value fits a pattern of a rule (``*`` and ``?`` are wildcards)."""
     return fnmatchcase(value, pattern.replace("[", "[[]"))
 
 
@@ -121,11 +121,11 @@ class AlertRule(BaseModel):
 
     @property
     def outcomes(self) -> tuple[str, ...]:
-        """Which outcomes of requests it may speak of; none: it speaks of failures."""
+        """Outcomes that the rule can match; empty if it matches failures."""
         return {RuleTrigger.OUTCOME: ALERT_OUTCOMES, RuleTrigger.STALLED: (STALLED,)}.get(self.on, ())
 
-    def speaks_of(self, payload: Mapping[str, Any]) -> bool:
-        """Tell whether what a request came to (an ``ActionOutcome``) is what this rule is about."""
+    def matches_outcome(self, payload: Mapping[str, Any]) -> bool:
+        """Return whether this rule matches an ``ActionOutcome``."""
         return payload.get("outcome") in self.outcomes and self.match.fits(payload)
 
 
@@ -137,21 +137,21 @@ class RuleBook(BaseModel):
     rule: tuple[AlertRule, ...] = ()
 
     def match_of(self, name: str) -> RuleMatch:
-        """Return which failures the rule called `name` counts; all of a problem's where it is there no more."""
+        """Return which failures the rule `name` counts: all of a problem's if the rule no longer exists."""
         return next((rule.match for rule in self.rule if rule.name == name), RuleMatch())
 
     def warnings(self, *, alertmanager: bool) -> list[str]:
-        """Return what works but is seldom wanted."""
+        """Return warnings about valid rules that are rarely intended."""
         result = [
-            f"{rule.name}: Nova has no action {pattern}" + _meant(pattern, RULES)
+            f"{rule.name}: Nova has no action {pattern}" + _suggestion(pattern, RULES)
             for rule in self.rule
             for pattern in rule.match.action
             if not any(fits(action, pattern) for action in RULES)
         ]
         if alertmanager:
             result += [
-                f"{rule.name}: Alertmanager sees one alert per problem, however many failures come; "
-                "what must hear of each one subscribes by webhook or reads the topic"
+                f"{rule.name}: Alertmanager gets one alert per problem for any number of failures; "
+                "to receive each failure, subscribe by webhook or read the topic"
                 for rule in self.rule
                 if rule.on is RuleTrigger.FAILURE and rule.enabled
             ]
@@ -159,7 +159,7 @@ class RuleBook(BaseModel):
 
 
 def load_rules(path: Path | None) -> RuleBook:
-    """Read rules from a file, or those that ship. Raises ``RulesError`` with every mistake and its line."""
+    """Read rules from a file, or the default rules. Raises ``RulesError`` with every mistake and its line."""
     if path is None:
         return parse_rules(
             (resources.files(__package__) / "default_rules.toml").read_text(encoding="utf-8"), "default_rules.toml"
@@ -167,9 +167,9 @@ def load_rules(path: Path | None) -> RuleBook:
     try:
         return parse_rules(path.read_text(encoding="utf-8"), str(path))
     except OSError as error:
-        raise RulesError(str(path), [f"it can't be read: {error.strerror or error}"]) from error
+        raise RulesError(str(path), [f"the file cannot be read: {error.strerror or error}"]) from error
     except UnicodeDecodeError as error:
-        raise RulesError(str(path), ["it can't be read: it is no UTF-8 text"]) from error
+        raise RulesError(str(path), ["the file is not UTF-8 text"]) from error
 
 
 def parse_rules(text: str, source: str) -> RuleBook:
@@ -179,17 +179,15 @@ def parse_rules(text: str, source: str) -> RuleBook:
     except tomllib.TOMLDecodeError as error:
         raise RulesError(source, [_of_toml(str(error))]) from error
     given = document.pop("rule", [])
-    places = TomlLines(text)
-    result = [
-        (places.line(None, (name,)), f"{name}: nobody reads this; every rule begins with [[rule]]") for name in document
-    ]
+    lines = TomlLines(text)
+    result = [(lines.line(None, (name,)), f"{name}: unknown key; every rule begins with [[rule]]") for name in document]
     if not isinstance(given, list) or not all(isinstance(item, dict) for item in given):
-        raise RulesError(source, [f"line {places.line(None, ('rule',))}: rule: every rule begins with [[rule]]"])
+        raise RulesError(source, [f"line {lines.line(None, ('rule',))}: rule: every rule begins with [[rule]]"])
     names: list[object] = []
     for number, item in enumerate(given):
-        result += [(places.line(number, where), said) for where, said in _mistakes(item, names)]
+        result += [(lines.line(number, path), mistake) for path, mistake in _mistakes(item, names)]
     if result:
-        raise RulesError(source, [f"line {line}: {said}" for line, said in sorted(result)])
+        raise RulesError(source, [f"line {line}: {mistake}" for line, mistake in sorted(result)])
     return RuleBook.model_validate({"rule": given})
 
 
@@ -205,11 +203,11 @@ def _mistakes(given: dict[str, Any], names: list[object]) -> Iterator[tuple[tupl
             (tuple(part for part in item["loc"] if isinstance(part, str) and part != "[key]"), item)
             for item in error.errors(include_url=False, include_input=False)
         ]
-        for where, item in wrong:
-            yield where, f"{'.'.join(where)}: {_reason(item['type'], where, item['msg'])}"
-        try:  # what is left may be inconsistent besides
+        for path, item in wrong:
+            yield path, f"{'.'.join(path)}: {_reason(item['type'], path, item['msg'])}"
+        try:  # the other keys may be inconsistent, too
             rule = AlertRule.model_validate(
-                {"name": "x", "on": "spread", **_without(given, [where for where, _ in wrong])}
+                {"name": "x", "on": "spread", **_without(given, [path for path, _ in wrong])}
             )
         except ValidationError:
             return
@@ -227,7 +225,7 @@ def _without(given: dict[str, Any], paths: list[tuple[str, ...]]) -> dict[str, A
 
 
 def _inconsistent(rule: AlertRule) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Yield what is well formed and can't be meant: it would never fire, or do something else than it says."""
+    """Yield mistakes in valid keys: with them a rule would never fire, or would not do what it states."""
     for name in sorted(rule.labels.keys() & _OWN_LABELS):
         yield ("labels", name), f"labels.{name}: stumble sets this label itself; choose another name"
     if rule.on is not RuleTrigger.SPREAD:
@@ -240,8 +238,8 @@ def _inconsistent(rule: AlertRule) -> Iterator[tuple[tuple[str, ...], str]]:
         yield from _of_requests(rule)
     elif rule.match.outcome:
         yield ("match", "outcome"), "match.outcome: belongs to on = 'outcome'; a failure has no outcome of its own"
-    for name, said in misfits(rule.match, rule.outcomes or OUTCOMES):
-        yield ("match", name), said
+    for name, mistake in misfits(rule.match, rule.outcomes or OUTCOMES):
+        yield ("match", name), mistake
 
 
 def _of_requests(rule: AlertRule) -> Iterator[tuple[tuple[str, ...], str]]:
@@ -249,7 +247,10 @@ def _of_requests(rule: AlertRule) -> Iterator[tuple[tuple[str, ...], str]]:
         yield ("on",), f"on: 'outcome' needs match.outcome, some of {', '.join(ALERT_OUTCOMES)}"
     for name in _OF_FAILURES:
         if getattr(rule.match, name):
-            yield ("match", name), f"match.{name}: on = '{rule.on}' speaks of requests, and only a failure has this"
+            yield (
+                ("match", name),
+                f"match.{name}: on = '{rule.on}' is about requests, and only a failure has this field",
+            )
 
 
 def misfits(match: RuleMatch, outcomes: Sequence[str] = OUTCOMES) -> Iterator[tuple[str, str]]:
@@ -260,21 +261,21 @@ def misfits(match: RuleMatch, outcomes: Sequence[str] = OUTCOMES) -> Iterator[tu
                 yield name, f"match.{name}: {pattern} fits none of {', '.join(known)}"
 
 
-def _reason(kind: str, where: tuple[str, ...], said: str) -> str:
+def _reason(kind: str, path: tuple[str, ...], message: str) -> str:
     if kind == "missing":
         return "is missing"
     if kind == "extra_forbidden":
-        known = RuleMatch.model_fields if where[0] == "match" else AlertRule.model_fields
-        return "nobody reads this" + (_meant(where[-1], known) or f"; there are {', '.join(known)}")
-    return said.removeprefix("Value error, ")
+        known = RuleMatch.model_fields if path[0] == "match" else AlertRule.model_fields
+        return "unknown key" + (_suggestion(path[-1], known) or f"; the keys are {', '.join(known)}")
+    return message.removeprefix("Value error, ")
 
 
-def _meant(word: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(word, list(known), 1)
+def _suggestion(name: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, list(known), 1)
     return f"; did you mean {close[0]}?" if close else ""
 
 
-def _of_toml(said: str) -> str:
-    """Put the line in front, as in all other mistakes."""
-    match = re.fullmatch(r"(.*) \(at line (\d+), column (\d+)\)", said)
-    return f"line {match[2]}: {match[1]} (column {match[3]})" if match else said
+def _of_toml(message: str) -> str:
+    """Put the line number first, as in all other mistakes."""
+    match = re.fullmatch(r"(.*) \(at line (\d+), column (\d+)\)", message)
+    return f"line {match[2]}: {match[1]} (column {match[3]})" if match else message

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from stumble.metrics.process import ProcessMetrics
 
 _IDLE = 0.05
-#: Seconds between two counts of the messages that wait.
+#: Seconds between two counts of the waiting messages.
 COUNT_SECONDS = 5.0
 
 
 class WebhookSender(LeaseWorker):
-    """Sends what is due until `stop` is set."""
+    """Sends due messages until `stopping` is set."""
 
     def __init__(
         self,
@@ -41,10 +41,10 @@ class WebhookSender(LeaseWorker):
         self._timers = Timers()
 
     def begin(self, connection: Connection[Any]) -> None:
-        """Do nothing: the store holds what is due."""
+        """Do nothing: the store holds the due messages."""
 
     def work(self, connection: Connection[Any]) -> float:
-        """Send what is due."""
+        """Send due messages."""
         if self._timers.due("count", self._count_seconds):
             waiting, oldest = connection.execute(query("count_waiting_deliveries")).fetchone() or (0, 0.0)
             self._report_queue(waiting, oldest)
@@ -59,6 +59,6 @@ class WebhookSender(LeaseWorker):
         self._metrics.gauge(d.WEBHOOK_LAG).set(oldest)
 
     def close(self) -> None:
-        """End the threads and the connections to subscribers, and the session with the store."""
+        """End the threads and the connections to subscribers, and the connection to the store."""
         self._webhooks.close()
         super().close()

@@ -12,33 +12,33 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 
 from stumble.settings.base import TableSettings
 
-Words = Annotated[tuple[str, ...], NoDecode]
+UrlList = Annotated[tuple[str, ...], NoDecode]
 Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode]
 
 
-def _words(value: object) -> object:
-    return tuple(word for word in value.replace(",", " ").split() if word) if isinstance(value, str) else value
+def _split_list(value: object) -> object:
+    return tuple(item for item in value.replace(",", " ").split() if item) if isinstance(value, str) else value
 
 
 class AlertSettings(TableSettings):
-    """Which rules hold, and where alerts go."""
+    """The alert rules, and the receivers of alerts."""
 
     model_config = SettingsConfigDict(env_prefix="STUMBLE_ALERTS_")
 
-    rules: Path | None = Field(None, description="TOML file of rules; without it those that ship hold.")
-    alertmanagers: Words = Field((), description="Base URLs of all replicas of Alertmanager, separated by commas.")
-    resend_seconds: float = Field(30, gt=0, description="How often a firing alert is told again.")
-    calm_seconds: float = Field(5, ge=0, description="Least time between two tellings of one firing alert.")
-    public_url: str = Field("http://127.0.0.1:8686", description="Where people reach the web pages, for links.")
+    rules: Path | None = Field(None, description="TOML file of rules; without it the default rules apply.")
+    alertmanagers: UrlList = Field((), description="Base URLs of all replicas of Alertmanager, separated by commas.")
+    resend_seconds: float = Field(30, gt=0, description="Seconds after which a firing alert is posted again.")
+    calm_seconds: float = Field(5, ge=0, description="Least seconds between two posts of one firing alert.")
+    public_url: str = Field("http://127.0.0.1:8686", description="URL of the web pages, for links.")
     webhook_networks: Networks = Field(
         (),
-        description="Networks that webhooks may go to although they are not public (10.0.0.0/8,127.0.0.0/8).",
+        description="Networks that webhooks may use although they are not public (10.0.0.0/8,127.0.0.0/8).",
     )
 
     @field_validator("alertmanagers", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        return _words(value)
+        return _split_list(value)
 
     @field_validator("alertmanagers")
     @classmethod
@@ -46,11 +46,11 @@ class AlertSettings(TableSettings):
         for url in value:
             parts = urlsplit(url)
             if parts.scheme not in {"http", "https"} or not parts.hostname:
-                raise ValueError("each is the base address of a replica, such as http://am1:9093")
+                raise ValueError("each must be the base URL of a replica, such as http://am1:9093")
         return value
 
     @field_validator("webhook_networks", mode="before")
     @classmethod
     def _split_networks(cls, value: object) -> object:
-        words = _words(value)
-        return tuple(ip_network(str(word)) for word in words) if isinstance(words, tuple) else value
+        items = _split_list(value)
+        return tuple(ip_network(str(item)) for item in items) if isinstance(items, tuple) else value

@@ -1,4 +1,4 @@
-"""An alert as the store has it, and what is told of it: labels, text, links, how far it reaches.
+"""An alert as the store has it, and its presentation: labels, text, links, extent.
 
 Labels are an alert's identity, so they are few and bounded; ids, counts and text are annotations.
 """
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
     from stumble.alerts.rules import RuleMatch
 
-#: What is said of requests, one or more, that came to an outcome.
-_CAME_TO = {
+#: Verbs for requests that reached an outcome: one request, several.
+_OUTCOME_VERBS = {
     "recovered": ("failed at first and then worked",) * 2,
     "failed": ("failed",) * 2,
     "cancelled": ("was cancelled", "were cancelled"),
-    "stalled": ("is not heard of", "are not heard of"),
+    "stalled": ("has stalled", "have stalled"),
 }
 
 
 def problem_of(payload: Mapping[str, Any]) -> str:
-    """Return what an alert about requests is about, ``stalled:resize``: no failure's fingerprint could name it."""
+    """Return the problem of an alert about requests, ``stalled:resize``; it is never a failure's fingerprint."""
     return f"{str(payload['outcome']).lower()}:{payload.get('action') or 'other'}"
 
 
@@ -49,7 +49,7 @@ class AlertState(NamedTuple):
 
 
 class AlertExtent(NamedTuple):
-    """How far a problem reaches since an alert began; `examples` are request id and instance of the newest."""
+    """The extent of a problem since an alert began; `examples` are request id and instance of the newest failures."""
 
     failures: int
     instances: int
@@ -59,8 +59,8 @@ class AlertExtent(NamedTuple):
 
 
 def extent_of(connection: Connection[Any], state: AlertState, match: RuleMatch) -> AlertExtent:
-    """Ask the failures how far what a rule matches of a problem reaches since the alert's first one."""
-    if _came_to(state):
+    """Count the failures of a problem that a rule matches, since the alert's first one."""
+    if _outcome_verbs(state):
         example = (str(state.last_payload.get("request_id") or ""), str(state.last_payload.get("instance_uuid") or ""))
         return AlertExtent(state.failures, state.failures, 0, 0, [example])
     row = connection.execute(
@@ -72,8 +72,8 @@ def extent_of(connection: Connection[Any], state: AlertState, match: RuleMatch) 
 
 def labels_of(state: AlertState) -> dict[str, str]:
     """Return an alert's identity: bounded values only."""
-    words, last = re.split(r"[-_]", state.rule), state.last_payload
-    name = "Stumble" + "".join(word[:1].upper() + word[1:] for word in words)
+    parts, last = re.split(r"[-_]", state.rule), state.last_payload
+    name = "Stumble" + "".join(part[:1].upper() + part[1:] for part in parts)
     own = {
         "alertname": name,
         "rule": state.rule,
@@ -85,18 +85,18 @@ def labels_of(state: AlertState) -> dict[str, str]:
 
 
 def annotations_of(state: AlertState, extent: AlertExtent, public_url: str) -> dict[str, str]:
-    """Return an alert's text: what, how much, since when, three examples, links. Never details."""
+    """Return an alert's annotations: summary, reason, counts, start, three examples, links; never details."""
     last, action = state.last_payload, state.last_payload.get("action") or "an action"
-    if verbs := _came_to(state):
+    if verbs := _outcome_verbs(state):
         summary = f"{counted(extent.failures, f'{action} request')} {verbs[extent.failures != 1]}"
     else:
         summary = (
             f"{action}: {last.get('exception')}: {counted(extent.failures, 'failure')} "
             f"on {counted(extent.instances, 'server')} of {counted(extent.projects, 'project')}"
         )
-    over = f", over at {state.ends_at:%Y-%m-%d %H:%M:%S} UTC" if state.ends_at else ""
+    resolved = f", resolved at {state.ends_at:%Y-%m-%d %H:%M:%S} UTC" if state.ends_at else ""
     return {
-        "summary": f"{summary} since {state.first_occurred_at:%Y-%m-%d %H:%M:%S} UTC{over}",
+        "summary": f"{summary} since {state.first_occurred_at:%Y-%m-%d %H:%M:%S} UTC{resolved}",
         "description": state.description,
         "reason": str(last.get("evidence") or last.get("reason") or last.get("exception") or ""),
         "failures": str(extent.failures),
@@ -109,17 +109,17 @@ def annotations_of(state: AlertState, extent: AlertExtent, public_url: str) -> d
     }
 
 
-def _came_to(state: AlertState) -> tuple[str, ...]:
-    """Return the words for requests; empty for an alert about failures."""
-    return _CAME_TO.get(state.problem.partition(":")[0], ())
+def _outcome_verbs(state: AlertState) -> tuple[str, ...]:
+    """Return the verbs for requests; empty for an alert about failures."""
+    return _OUTCOME_VERBS.get(state.problem.partition(":")[0], ())
 
 
-def counted(number: int, thing: str) -> str:
-    """Return a number of things as people write it."""
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, in the plural unless it is 1."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def link_of(state: AlertState, public_url: str) -> str:
-    """Return where people see the problem."""
+    """Return the URL of the page that lists the problem's failures."""
     wanted = {name: state.last_payload[name] for name in ("action", "exception") if state.last_payload.get(name)}
     return f"{public_url.rstrip('/')}/?{urlencode(wanted)}"

@@ -1,4 +1,4 @@
-"""Who is told of failures, outcomes and alerts over HTTP: kept in the store, managed by API and command line."""
+"""Webhook subscriptions to failures, outcomes and alerts: stored in PostgreSQL, managed by API and command line."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ if TYPE_CHECKING:
 
 KINDS = ("failure", "outcome", "alert")
 BODIES = ("standard", "alertmanager")
-#: What all failures of one problem have in common, so what an alert can be matched by.
+#: Fields that all failures of one problem share, so that an alert can be matched by them.
 _OF_ALERTS = ("action", "exception", "blame")
 _RULE = re.compile(r"[A-Za-z0-9_*?-]{1,64}")
 _PREFIX = "whsec_"
 _SECRET_BYTES = 32
-#: While a secret is being replaced, messages are signed with both.
+#: While a secret is replaced, messages are signed with both.
 _MOST_SECRETS = 2
 
 
 class SubscriptionError(StumbleError):
-    """A subscription is wrong or not there."""
+    """A subscription is invalid or does not exist."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +59,11 @@ class Subscription:
     disabled_reason: str | None = None
 
     def wants(self, row: StoredPublication) -> bool:
-        """Tell whether a publication is for this subscriber."""
+        """Return whether a publication is for this subscriber."""
         return self.disabled_at is None and row.kind in self.kinds and self.match.fits(row.payload)
 
     def wants_alert(self, alert: AlertState) -> bool:
-        """Tell whether this subscriber is to hear that an alert fires."""
+        """Return whether a firing alert is for this subscriber."""
         return (
             self.disabled_at is None
             and "alert" in self.kinds
@@ -74,7 +74,7 @@ class Subscription:
 
 
 def new_secret() -> str:
-    """Return a fresh secret as Standard Webhooks writes them."""
+    """Return a new secret in the format of Standard Webhooks."""
     return _PREFIX + base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()
 
 
@@ -91,7 +91,7 @@ def add(
 ) -> Subscription:
     """Add a subscriber and return it, with its secret. Raises ``SubscriptionError``.
 
-    `rules` (patterns) and `severities` choose among alerts; none: all.
+    `rules` (patterns) and `severities` select alerts; empty: all.
     """
     _check(url, body, kinds, secret)
     _check_alerts(kinds, match or {}, rules, severities)
@@ -100,8 +100,8 @@ def add(
     except ValidationError as error:
         name, reason = first_mistake(error, RuleMatch.model_fields)
         raise SubscriptionError(sentence_about(f"match.{name}", reason)) from error
-    for _, said in misfits(matched):
-        raise SubscriptionError(f"{said}.")
+    for _, mistake in misfits(matched):
+        raise SubscriptionError(f"{mistake}.")
     made = str(uuid.uuid4())
     connection.execute(
         query("add_subscription"),
@@ -147,27 +147,27 @@ def read_all(connection: Connection[Any], subscription_id: str | None = None) ->
 
 
 def remove(connection: Connection[Any], subscription_id: str) -> None:
-    """Remove a subscriber and its log. Raises ``SubscriptionError`` where there is none."""
+    """Remove a subscriber and the log of its messages. Raises ``SubscriptionError`` where there is none."""
     if connection.execute(query("remove_subscription"), {"id": subscription_id}).fetchone() is None:
         raise SubscriptionError(f"There is no subscription {subscription_id}.")
 
 
 def enable(connection: Connection[Any], subscription_id: str) -> None:
-    """Take a subscriber up again that had said it was gone. Raises ``SubscriptionError`` where there is none."""
+    """Enable a subscriber that was disabled after it answered 410. Raises ``SubscriptionError`` where there is none."""
     if connection.execute(query("enable_subscription"), {"id": subscription_id}).fetchone() is None:
         raise SubscriptionError(f"There is no subscription {subscription_id}.")
 
 
 def rotate(connection: Connection[Any], subscription_id: str) -> str:
     """Return a new secret; until the next rotation messages are signed with the old one too."""
-    fresh = new_secret()
-    secrets = [fresh, *read(connection, subscription_id).secrets][:_MOST_SECRETS]
+    secret = new_secret()
+    secrets = [secret, *read(connection, subscription_id).secrets][:_MOST_SECRETS]
     connection.execute(query("set_subscription_secrets"), {"id": subscription_id, "secrets": secrets})
-    return fresh
+    return secret
 
 
 def queue(connection: Connection[Any], subscribers: Sequence[Subscription], rows: Sequence[StoredPublication]) -> int:
-    """Lay down what publications are for whom, in the caller's transaction; returns how many messages."""
+    """Queue publications for subscribers, in the caller's transaction; return the number of messages."""
     wanted = [
         {
             "subscription_id": subscriber.id,
@@ -185,7 +185,7 @@ def queue(connection: Connection[Any], subscribers: Sequence[Subscription], rows
 
 
 def queue_test(connection: Connection[Any], subscription_id: str) -> str:
-    """Lay down a test message for one subscriber and return its id. Raises ``SubscriptionError``."""
+    """Queue a test message for one subscriber and return its id. Raises ``SubscriptionError``."""
     message = str(uuid.uuid4())
     row = {"subscription_id": read(connection, subscription_id).id, "message_id": message}
     connection.execute(query("add_deliveries"), {"rows": json.dumps([row])})
@@ -193,7 +193,7 @@ def queue_test(connection: Connection[Any], subscription_id: str) -> str:
 
 
 def resend(connection: Connection[Any], subscription_id: str, message_id: str) -> None:
-    """Send a message again under its id. Raises ``SubscriptionError`` where there is none."""
+    """Queue a message again under its id. Raises ``SubscriptionError`` where there is none."""
     row = connection.execute(query("resend_delivery"), {"id": subscription_id, "message": message_id}).fetchone()
     if row is None:
         raise SubscriptionError(f"The subscription {subscription_id} has no message {message_id}.")
@@ -204,37 +204,41 @@ def _check(url: str, body: str, kinds: Sequence[str], secret: str | None) -> Non
     try:
         _ = parts.port, (parts.hostname or "").encode("idna")
     except ValueError as error:
-        raise SubscriptionError(f"{url} is no http or https address: {error}.") from error
+        raise SubscriptionError(f"{url} is not a valid http or https URL: {error}.") from error
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise SubscriptionError(f"{url} is no http or https address.")
+        raise SubscriptionError(f"{url} is not a valid http or https URL.")
     if parts.username or parts.password:
-        raise SubscriptionError("The address must not hold a password: messages are signed, check the signature.")
+        raise SubscriptionError(
+            "The URL must not contain a user or password: messages are signed, check the signature."
+        )
     if body not in BODIES:
-        raise SubscriptionError(f"The body is one of {', '.join(BODIES)}.")
+        raise SubscriptionError(f"The body must be one of {', '.join(BODIES)}.")
     if not kinds or set(kinds) - set(KINDS):
-        raise SubscriptionError(f"Kinds are {', '.join(KINDS)}.")
+        raise SubscriptionError(f"Kinds must be some of {', '.join(KINDS)}.")
     if secret is not None and not _is_secret(secret):
-        raise SubscriptionError("A secret is whsec_ and the base64 of 24 to 64 random bytes; leave it out to get one.")
+        raise SubscriptionError(
+            "A secret must be whsec_ and the base64 of 24 to 64 random bytes; leave it out to get one."
+        )
 
 
 def _check_alerts(kinds: Sequence[str], match: dict[str, Any], rules: Sequence[str], severities: Sequence[str]) -> None:
     if "alert" not in kinds:
         if rules or severities:
-            raise SubscriptionError("Rules and severities choose among alerts: add the kind alert.")
+            raise SubscriptionError("Rules and severities select alerts: add the kind alert.")
         return
     if unknown := set(severities) - set(SEVERITIES):
-        raise SubscriptionError(f"There is no severity {min(unknown)}: there are {', '.join(SEVERITIES)}.")
-    if strange := [rule for rule in rules if not _RULE.fullmatch(rule)]:
-        raise SubscriptionError(f"No rule can be called {strange[0]!r}: name rules by letters, digits, _, -, * and ?.")
+        raise SubscriptionError(f"{min(unknown)} is not a valid severity: use {', '.join(SEVERITIES)}.")
+    if invalid := [rule for rule in rules if not _RULE.fullmatch(rule)]:
+        raise SubscriptionError(f"{invalid[0]!r} is not a valid rule name: use letters, digits, _, -, * and ?.")
     if wrong := [name for name in match if name in RuleMatch.model_fields and name not in _OF_ALERTS]:
         raise SubscriptionError(
-            f"match.{wrong[0]} can't choose among alerts, which are about all failures of one problem: match alerts by "
-            f"{', '.join(_OF_ALERTS)}, rule or severity, or subscribe to alerts apart."
+            f"match.{wrong[0]} cannot select alerts, which are about all failures of one problem: match alerts by "
+            f"{', '.join(_OF_ALERTS)}, rule or severity, or add a separate subscription to alerts."
         )
 
 
 def _is_secret(text: str) -> bool:
-    """Tell whether text is a secret as Standard Webhooks has it (symmetric: 24 to 64 bytes)."""
+    """Return whether text is a secret in the format of Standard Webhooks (symmetric: 24 to 64 bytes)."""
     if not text.startswith(_PREFIX):
         return False
     try:

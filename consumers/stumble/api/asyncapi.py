@@ -1,4 +1,4 @@
-"""The AsyncAPI document: what is on which topic, from the very schemas, topics and headers that the code uses.
+"""Builds the AsyncAPI document of the topics from the schemas, topic names and headers that the code uses.
 
 AsyncAPI 3.0, with the Kafka bindings 0.5.
 """
@@ -15,12 +15,12 @@ from stumble.wire.topics import Topics
 _AVRO = "application/vnd.apache.avro;version=1.9.0"
 _HEADER_TEXTS = {
     "stumble_schema": "Full name of the writer's schema.",
-    "stumble_fingerprint": "CRC-64-AVRO of the writer's schema, 16 hexadecimal digits: who knows it needs no registry.",
+    "stumble_fingerprint": "CRC-64-AVRO of the writer's schema, 16 hexadecimal digits; with it no registry is needed.",
     "ce_specversion": "CloudEvents, binary mode.",
     "ce_id": "Id of the event; of a published record, of this revision of its subject.",
     "ce_type": "Name and version of the record.",
-    "ce_source": "Where it came from.",
-    "ce_time": "When it happened, RFC 3339.",
+    "ce_source": "Source of the record.",
+    "ce_time": "Time of the event, RFC 3339.",
     "content-type": "application/avro",
     "traceparent": "W3C trace context, where there is one.",
 }
@@ -29,13 +29,13 @@ _KEYS = {
     "failures": "The instance's uuid.",
     "outcomes": "The instance's uuid.",
     "producers": "Host and process: the topic is compacted, the last record of a key counts.",
-    "dlq": "As the record came.",
+    "dlq": "The key of the original record.",
 }
 _CHANNELS: tuple[tuple[str, Schema, str, str], ...] = (
-    ("actions", EVENT, "send", "What the compute services tell of their actions, one phase of a request or step each."),
+    ("actions", EVENT, "send", "Events of the compute services, each one phase of a request or step."),
     ("failures", ACTION_FAILED, "receive", "Each failure, and each correction of one, at least once."),
     ("outcomes", ACTION_OUTCOME, "receive", "Each outcome reached, and each correction of one, at least once."),
-    ("producers", PRODUCER_STATUS, "receive", "Last word of each producer."),
+    ("producers", PRODUCER_STATUS, "receive", "The last status of each producer."),
 )
 
 
@@ -48,9 +48,9 @@ def document(topics: Topics | None = None) -> dict[str, Any]:
             "title": "stumble",
             "version": "1",
             "description": (
-                "Failures of Nova instance actions on Kafka. Values are framed as Confluent does (00, schema id) "
-                "where a registry is configured, else as Avro single-object encoding (C3 01, fingerprint); readers "
-                "tell them apart by the first bytes. Every two versions of a record read each other."
+                "Failures of Nova instance actions on Kafka. Values have Confluent framing (00, schema id) "
+                "where a registry is configured, else Avro single-object encoding (C3 01, fingerprint); the first "
+                "bytes show which. A reader of any version can read records of every other version."
             ),
             "license": {"name": "Apache-2.0"},
         },
@@ -86,9 +86,9 @@ def _dead_letters(topics: Topics) -> dict[str, Any]:
     return {
         "address": topics.dlq,
         "description": (
-            "Records that can't be taken in, byte for byte, with headers __stumble.errors.* that explain them."
+            "Records that cannot be stored, byte for byte, with headers __stumble.errors.* that give the reason."
         ),
-        "messages": {"DeadLetter": {"contentType": "application/octet-stream", "summary": "The bytes as they came."}},
+        "messages": {"DeadLetter": {"contentType": "application/octet-stream", "summary": "The original bytes."}},
         "bindings": {"kafka": {"topic": topics.dlq, "bindingVersion": "0.5.0"}},
     }
 

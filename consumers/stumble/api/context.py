@@ -1,4 +1,4 @@
-"""What every route needs of the running app."""
+"""What every route needs from the running app."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ApiContext:
-    """Connections and the shared feed of one running app."""
+    """Connections and the publication hub of one running app."""
 
     database: Database
     feed: PublicationHub

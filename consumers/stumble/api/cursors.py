@@ -1,6 +1,6 @@
-"""Opaque positions: where a page ended, and where a stream was left.
+"""Opaque cursors: the end of a page, and the position in a stream.
 
-A page's cursor is the sort key of its last row, so rows that arrive meanwhile move nothing.
+A page's cursor is the sort key of its last row, so rows that arrive meanwhile do not shift the next page.
 """
 
 from __future__ import annotations
@@ -26,41 +26,41 @@ class PageCursor:
     id: UUID
 
     def encode(self) -> str:
-        """Text for a link."""
+        """Return the text for a link."""
         micros = (self.at - _EPOCH) // _MICROSECOND
         raw = micros.to_bytes(8, "big", signed=True) + self.id.bytes
         return base64.urlsafe_b64encode(raw).decode()
 
     @classmethod
     def decode(cls, text: str) -> PageCursor:
-        """Cursor from a link; ValueError when it was not one of ours."""
+        """Return the cursor of a link; raises ValueError for text that `encode` did not return."""
         try:
             raw = base64.b64decode(text.encode("ascii"), altchars=b"-_", validate=True)
             at = _EPOCH + int.from_bytes(raw[:8], "big", signed=True) * _MICROSECOND
             return cls(at, UUID(bytes=raw[8:]))
         except (ValueError, OverflowError, binascii.Error) as error:
-            raise ValueError("The cursor is not one that this API gave; follow `next` of a page.") from error
+            raise ValueError("The cursor is not valid; use `next` of the previous page.") from error
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class StreamCursor:
-    """Place in the publications: transaction, then row.
+    """Position in the publications: transaction, then row.
 
-    Rows of one transaction appear together and only after every older transaction has ended, so whoever has read
-    up to here has missed nothing, also not a row that committed late.
+    Rows of one transaction appear together and only after every older transaction has ended, so a client that has
+    read up to this position has missed no row, even one that was committed late.
     """
 
     xid: int
     id: int
 
     def encode(self) -> str:
-        """Text for `Last-Event-ID`."""
+        """Return the text for `Last-Event-ID`."""
         return f"{self.xid}-{self.id}"
 
     @classmethod
     def decode(cls, text: str) -> StreamCursor:
-        """Cursor from `Last-Event-ID`; ValueError when it was not one of ours."""
+        """Return the cursor of a `Last-Event-ID`; raises ValueError for text that `encode` did not return."""
         match = _STREAM.fullmatch(text.strip())
         if not match or int(match[1]) > _BIGINT or int(match[2]) > _BIGINT:
-            raise ValueError("The Last-Event-ID is not one that this stream gave; leave it out to start now.")
+            raise ValueError("The Last-Event-ID is not valid; leave it out to start now.")
         return cls(int(match[1]), int(match[2]))

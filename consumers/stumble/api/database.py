@@ -1,4 +1,4 @@
-"""Reading connections to the store: read-only, bounded in time, back by themselves after an outage."""
+"""Read-only connections to the store, with time-outs; they reconnect automatically after an outage."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 Reader = AsyncConnection[DictRow]
 
-#: How long a request waits for a connection before it says that the database is away.
+#: How long a request waits for a connection before it reports that the database is unavailable.
 PATIENCE_SECONDS = 3.0
 STATEMENT_TIMEOUT = "15s"
 _OPTIONS = (
@@ -25,13 +25,13 @@ _OPTIONS = (
 
 
 class Database:
-    """A pool of reading connections."""
+    """A pool of read-only connections."""
 
     def __init__(self, url: str, *, size: int = 8) -> None:
         self._pool = AsyncConnectionPool(
             url,
             connection_class=AsyncConnection[DictRow],
-            # Unnamed statements only: filters that are absent fold away when each statement is planned for itself.
+            # Unnamed statements only: PostgreSQL plans each one with its values, so absent filters cost nothing.
             kwargs={
                 "row_factory": dict_row,
                 "prepare_threshold": None,
@@ -50,16 +50,16 @@ class Database:
         )
 
     async def open(self) -> None:
-        """Start connecting; an absent database is no error yet."""
+        """Start to connect; an unavailable database is not an error yet."""
         await self._pool.open(wait=False)
 
     async def close(self) -> None:
-        """Give all connections back."""
+        """Close all connections."""
         await self._pool.close()
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[Reader]:
-        """Lend a connection on which all statements see the same moment."""
+        """Yield a connection on which all statements see the same snapshot."""
         async with self._pool.connection() as connection:
             yield connection
 
@@ -70,7 +70,7 @@ async def _configure(connection: Reader) -> None:
 
 
 async def fetch(connection: Reader, statement: str, parameters: Row | None = None) -> list[Row]:
-    """All rows of a statement, as dicts."""
+    """Return all rows of a statement as dicts."""
     # The statements are the package's own files, never input.
     cursor = await connection.execute(statement.encode(), parameters or {})
     return await cursor.fetchall()

@@ -1,4 +1,4 @@
-"""What the API answers about dead letters."""
+"""Models of the API's responses about dead letters."""
 
 from __future__ import annotations
 
@@ -15,30 +15,33 @@ Counts = dict[str, int]
 
 
 class RecordIdModel(ApiModel):
-    """Where a record was when it could not be taken in."""
+    """Position of the original record, which could not be stored."""
 
     topic: str
     partition: int
     offset: int
-    timestamp: Moment | None = Field(None, description="Kafka's time of the record; it keeps it when sent again.")
+    timestamp: Moment | None = Field(
+        None, description="Kafka's time of the record; it stays the same when the record is sent again."
+    )
 
 
 class DeadLetterItem(ApiModel):
-    """A record that could not be taken in."""
+    """A record that could not be stored."""
 
     partition: int = Field(description="Of the dead letter topic.")
     offset: int = Field(description="In the dead letter topic.")
-    at: Moment | None = Field(None, description="When it was put there.")
-    state: State = Field(description="WAITING, REDRIVEN (sent again), PARKED (came back too often), FOREIGN.")
-    stage: str = Field(description="What refused it: decode, model, derive, store.")
+    at: Moment | None = Field(None, description="When it was written there.")
+    state: State = Field(description="WAITING, REDRIVEN (sent again), PARKED (dead-lettered too often), FOREIGN.")
+    stage: str = Field(description="Stage that rejected it: decode, model, derive, store.")
     exception: str
     reason: str = Field(description="The exception's message.")
-    replays: int = Field(description="How often it had been sent again before it came here.")
-    first_seen: str | None = Field(None, description="When it could not be taken in for the first time.")
+    replays: int = Field(description="How often it had been sent again before.")
+    first_seen: str | None = Field(None, description="When it was dead-lettered for the first time.")
     redriven_at: Moment | None = None
     outlook: Outlook = Field(
-        description="What sending it would come to: NEW is taken in, KNOWN changes nothing, AGAIN reads well but was "
-        "refused before, UNREADABLE comes back, UNSURE: the schema registry does not answer."
+        description="Expected result of a re-drive: NEW: it will be stored; KNOWN: nothing changes; AGAIN: it can be "
+        "decoded but was rejected before; UNREADABLE: it will be dead-lettered again; UNSURE: the schema registry "
+        "does not answer."
     )
     outlook_reason: str
     action: str | None = None
@@ -52,7 +55,7 @@ class DeadLetterItem(ApiModel):
 
 
 class RawHeader(ApiModel):
-    """One header of the record, as it was."""
+    """One original header of the record."""
 
     name: str
     text: str | None = None
@@ -60,23 +63,23 @@ class RawHeader(ApiModel):
 
 
 class DeadLetterDetail(DeadLetterItem):
-    """A letter with its bytes."""
+    """A dead letter with its bytes."""
 
-    event: dict[str, Any] | None = Field(None, description="Where it can be read.")
+    event: dict[str, Any] | None = Field(None, description="Null if it cannot be decoded.")
     key_base64: str | None = None
     value_base64: str | None = None
     headers: list[RawHeader]
 
 
 class DeadLetterPage(ApiModel):
-    """One page of letters."""
+    """One page of dead letters."""
 
     items: list[DeadLetterItem]
     next: str | None = Field(None, description="Cursor of the next page; absent at the end.")
 
 
 class DeadLetterGroupItem(ApiModel):
-    """Letters counted together."""
+    """Dead letters counted together."""
 
     count: int
     states: Counts
@@ -85,28 +88,28 @@ class DeadLetterGroupItem(ApiModel):
     partitions: Counts
     first_at: Moment | None = None
     last_at: Moment | None = None
-    example: str | None = Field(None, description="Place of the last of them.")
+    example: str | None = Field(None, description="Position of the last of them: partition:offset.")
 
 
 class ReasonGroup(DeadLetterGroupItem):
-    """Letters of one reason."""
+    """Dead letters of one reason."""
 
     stage: str
     exception: str
-    message: str = Field(description="Without what differs from case to case.")
+    message: str = Field(description="Without its varying parts.")
 
 
 class DeadLetterStatsResponse(ApiModel):
-    """How many there are, by reason, the most frequent first."""
+    """Numbers of dead letters by reason, the most frequent first."""
 
     total: DeadLetterGroupItem
     reasons: list[ReasonGroup]
-    looked_at: int = Field(description="Letters that were looked at, matching or not.")
-    next: str | None = Field(None, description="Cursor where the topic goes on; absent at its end.")
+    looked_at: int = Field(description="Dead letters that were read, matching or not.")
+    next: str | None = Field(None, description="Cursor to continue from; absent at the end.")
 
 
 class RedriveOutcome(DeadLetterItem):
-    """What became of a letter."""
+    """The result for one dead letter."""
 
     done: Done = Field(description="SENT, WOULD_SEND (dry run), SKIPPED or REFUSED (by the broker).")
     why: str
@@ -117,6 +120,6 @@ class RedriveResponse(ApiModel):
 
     items: list[RedriveOutcome]
     dry_run: bool
-    looked_at: int = Field(description="Letters that were looked at, matching or not.")
-    next: str | None = Field(None, description="Cursor to go on with; absent at the end.")
-    until: Moment = Field(description="Give it with the cursor, so that what comes back meanwhile is left for later.")
+    looked_at: int = Field(description="Dead letters that were read, matching or not.")
+    next: str | None = Field(None, description="Cursor to continue from; absent at the end.")
+    until: Moment = Field(description="Send it with the cursor: records that come back meanwhile are left out.")

@@ -1,4 +1,4 @@
-"""Dead letters over HTTP: looked through, counted, exported, sent again. Loopback and admin only, as all of it is."""
+"""`/v1/dead-letters`: list, count, export, send again. For admins on loopback only, like the whole API."""
 
 from __future__ import annotations
 
@@ -34,45 +34,45 @@ from stumble.deadletters.stats import DeadLetterStats
 from stumble.deadletters.status import BusyError
 
 T = TypeVar("T")
-#: One answer looks at about so many letters at most, and for so long.
+#: Limits of one response: dead letters to read, and seconds.
 _MOST_DEAD_LETTERS = 5000
 _MOST_SECONDS = 10.0
 _KAFKA_SECONDS = 5.0
 
-PlaceText = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,9}:[0-9]{1,18}$")]
-Cursor = Annotated[PlaceText | None, Field(description="From `next` of the answer before.")]
+RecordIdText = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,9}:[0-9]{1,18}$")]
+Cursor = Annotated[RecordIdText | None, Field(description="From `next` of the previous response.")]
 Partition = Annotated[int, Path(ge=0, lt=2**31)]
 Offset = Annotated[int, Path(ge=0, lt=10**18)]
 
 
 class DeadLetterQuery(DeadLetterFilter):
-    """Which letters, and from where on."""
+    """Which dead letters, and where to start."""
 
     cursor: Cursor = None
 
     def start(self) -> RecordId | None:
-        """Where to begin."""
+        """Return where to start."""
         return RecordId.read(self.cursor) if self.cursor else None
 
 
 class DeadLetterPageQuery(DeadLetterQuery):
-    """Which letters, from where on, and how many."""
+    """Which dead letters, where to start, and how many."""
 
     limit: Limit = 50
 
 
 class RedriveOrder(DeadLetterQuery):
-    """Which letters to send again, and how."""
+    """Which dead letters to send again, and how."""
 
     limit: Limit = 500
-    dry_run: bool = Field(False, description="Say what would happen, letter by letter, and send nothing.")
-    force: bool = Field(False, description="Parked letters too.")
-    again: bool = Field(False, description="Letters that were sent before too.")
-    readable: bool = Field(False, description="Only those that this version can read.")
+    dry_run: bool = Field(False, description="Only report what would happen to each dead letter.")
+    force: bool = Field(False, description="Send parked dead letters, too.")
+    again: bool = Field(False, description="Send dead letters that were sent before, too.")
+    readable: bool = Field(False, description="Send only those that this version can decode.")
 
     @property
     def orders(self) -> RedriveOptions:
-        """How to re-drive."""
+        """Return how to re-drive."""
         return RedriveOptions(self.dry_run, self.force, self.again, self.readable)
 
 
@@ -83,105 +83,105 @@ router = APIRouter(tags=["dead letters"], responses=documented(400, 503), depend
 def get_dead_letters(
     request: Request, session: Session, page: Annotated[DeadLetterPageQuery, Query()]
 ) -> DeadLetterPage:
-    """List what could not be taken in, with why, what became of it and what sending it again would come to.
+    """List dead letters with their reason, their state and the result to expect if they are sent again.
 
-    `next` is given as long as there may be more; an answer can be empty and still have one.
+    `next` is set as long as there may be more; a response can be empty and still have it.
     """
     items: list[DeadLetterItem] = []
-    with _desk(request, session) as desk:
-        for chunk in _bounded(desk, desk.chunks(page, page.start())):
+    with _service(request, session) as service:
+        for chunk in _bounded(service, service.chunks(page, page.start())):
             for entry in chunk:
                 if len(items) == page.limit:
                     return DeadLetterPage(items=items, next=str(entry.dead_letter.record_id))
                 items.append(DeadLetterItem.model_validate(json_views.brief(entry)))
-        return DeadLetterPage(items=items, next=_next(desk))
+        return DeadLetterPage(items=items, next=_next(service))
 
 
-@router.get("/v1/dead-letters/stats", summary="How many, by reason")
+@router.get("/v1/dead-letters/stats", summary="Numbers of dead letters by reason")
 def get_statistics(
     request: Request, session: Session, which: Annotated[DeadLetterQuery, Query()]
 ) -> DeadLetterStatsResponse:
-    """Count letters by stage, exception and message. `next` is given where an answer does not reach the end."""
+    """Count dead letters by stage, exception and message. `next` is set if a response does not reach the end."""
     result = DeadLetterStats()
-    with _desk(request, session) as desk:
-        for chunk in _bounded(desk, desk.chunks(which, which.start())):
+    with _service(request, session) as service:
+        for chunk in _bounded(service, service.chunks(which, which.start())):
             for entry in chunk:
                 result.add(entry)
-        body = {**json_views.statistics(result), "looked_at": desk.looked_at, "next": _next(desk)}
+        body = {**json_views.statistics(result), "looked_at": service.looked_at, "next": _next(service)}
     return DeadLetterStatsResponse.model_validate(body)
 
 
 @router.get(
     "/v1/dead-letters/export",
-    summary="Byte for byte",
+    summary="Export byte for byte",
     response_class=StreamingResponse,
     responses={200: {"content": {"application/x-ndjson": {"schema": {"type": "string"}}}}},
 )
 def export(request: Request, which: Annotated[DeadLetterQuery, Query()]) -> StreamingResponse:
-    """Give one JSON line a letter, with key, value and headers in base64."""
+    """Return one JSON line per dead letter, with key, value and headers in base64."""
     lines = _lines(request, which)
-    begun = next(lines)  # Kafka is asked before the answer begins: an error can still be told
-    return StreamingResponse(chain([begun], lines), media_type="application/x-ndjson")
+    first = next(lines)  # ask Kafka before the response starts: an error can still set the status
+    return StreamingResponse(chain([first], lines), media_type="application/x-ndjson")
 
 
 @router.get("/v1/dead-letters/{partition}/{offset}", summary="One dead letter", responses=documented(404))
 def get_dead_letter(request: Request, session: Session, partition: Partition, offset: Offset) -> DeadLetterDetail:
-    """Tell all of a letter: its event where it can be read, and the bytes as they are."""
-    with _desk(request, session) as desk:
-        entry = desk.one(RecordId(partition, offset))
+    """Return one dead letter with its event, if it can be decoded, and its original bytes."""
+    with _service(request, session) as service:
+        entry = service.one(RecordId(partition, offset))
     if entry is None:
-        raise NotFound(f"The dead letter topic holds nothing at {partition}:{offset}.")
+        raise NotFound(f"The dead letter topic has no record at {partition}:{offset}.")
     return DeadLetterDetail.model_validate(json_views.whole(entry))
 
 
 @router.post("/v1/dead-letters/redrive", summary="Send again", responses=documented(409))
 def redrive(request: Request, session: Session, order: RedriveOrder) -> RedriveResponse:
-    """Send records again to where they came from, byte for byte, and say what became of each.
+    """Send records again to their original topic and partition, byte for byte, and return the result of each.
 
-    Repeat with `next` as `cursor`, and with `until`, for as long as there is a `next`. What was sent is remembered:
-    the same order given twice sends nothing twice.
+    Repeat with `next` as `cursor`, and with `until`, as long as there is a `next`. The store knows what was sent: the
+    same call twice sends nothing twice.
     """
-    until = order.until or datetime.now(UTC)  # what comes back meanwhile is not sent at once again
+    until = order.until or datetime.now(UTC)  # records that come back meanwhile are not sent again
     which = order.model_copy(update={"until": until})
     result = []
-    with _desk(request, session) as desk:
-        for chunk in _bounded(desk, desk.redrive(which, order.orders, start=order.start(), limit=order.limit)):
+    with _service(request, session) as service:
+        for chunk in _bounded(service, service.redrive(which, order.orders, start=order.start(), limit=order.limit)):
             result += [json_views.outcome(item) for item in chunk]
-        body = {"items": result, "dry_run": order.dry_run, "looked_at": desk.looked_at, "next": _next(desk)}
+        body = {"items": result, "dry_run": order.dry_run, "looked_at": service.looked_at, "next": _next(service)}
     return RedriveResponse.model_validate({**body, "until": until})
 
 
 @contextmanager
-def _desk(request: Request, session: Connection[Any]) -> Iterator[DeadLetterService]:
+def _service(request: Request, session: Connection[Any]) -> Iterator[DeadLetterService]:
     try:
-        with DeadLetterService(request.app.state.settings.kafka, session, seconds=_KAFKA_SECONDS) as desk:
-            yield desk
+        with DeadLetterService(request.app.state.settings.kafka, session, seconds=_KAFKA_SECONDS) as service:
+            yield service
     except KafkaUnavailableError as error:
         raise Unavailable(str(error)) from error
     except BusyError as error:
         raise Conflict(str(error)) from error
 
 
-def _bounded(desk: DeadLetterService, chunks: Generator[T]) -> Iterator[T]:
-    """Pass chunks on until one answer has looked at enough."""
+def _bounded(service: DeadLetterService, chunks: Generator[T]) -> Iterator[T]:
+    """Yield chunks until the limits of one response are reached."""
     end = time.monotonic() + _MOST_SECONDS
     try:
         for chunk in chunks:
             yield chunk
-            if desk.looked_at >= _MOST_DEAD_LETTERS or time.monotonic() > end:
+            if service.looked_at >= _MOST_DEAD_LETTERS or time.monotonic() > end:
                 return
     finally:
         chunks.close()
 
 
-def _next(desk: DeadLetterService) -> str | None:
-    return str(desk.next) if desk.next else None
+def _next(service: DeadLetterService) -> str | None:
+    return str(service.next) if service.next else None
 
 
 def _lines(request: Request, which: DeadLetterQuery) -> Iterator[str]:
-    with request.app.state.writers.connection() as session, _desk(request, session) as desk:
+    with request.app.state.writers.connection() as session, _service(request, session) as service:
         yield ""
-        for entry in desk.entries(which, which.start()):
+        for entry in service.entries(which, which.start()):
             yield json.dumps(json_views.whole(entry), ensure_ascii=False, separators=(",", ":")) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""`/v1/failures`: what went wrong."""
+"""`/v1/failures`: failures and their details."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _DECODER = Decoder(EVENT)
 
 
 def filters(query: FailureFilter) -> dict[str, Any]:
-    """Parameters of `failures_page` that a query sets."""
+    """Return the parameters of `load_failures_page` that a query sets."""
     return {name: getattr(query, name) for name in FailureFilter.model_fields}
 
 
@@ -30,7 +30,7 @@ def filters(query: FailureFilter) -> dict[str, Any]:
 async def list_failures(
     query: Annotated[FailureQuery, Query()], running: Running, request: Request, response: Response
 ) -> FailurePage:
-    """List what went wrong, newest first, filtered and in pages."""
+    """List failures, newest first, filtered and in pages."""
     async with running.database.read() as connection:
         items, last = await reads.failures(connection, {**filters(query), **query.sort_key()}, query.limit)
     link = next_link(request, response, last) if last else None
@@ -39,7 +39,7 @@ async def list_failures(
 
 @router.get("/{failure_id}", summary="One failure with all details", responses=documented(404))
 async def get_failure(failure_id: UUID, running: Running) -> FailureDetail:
-    """Show a failure with raw message and traceback: whoever reaches the API on loopback is the operator."""
+    """Return a failure with raw message and traceback: only operators reach the API, on loopback."""
     return await detailed(running, failure_id)
 
 
@@ -49,10 +49,10 @@ async def detailed(running: ApiContext, failure_id: UUID) -> FailureDetail:
         row = await reads.failure(connection, failure_id)
         if row is None:
             raise NotFound(f"No failure {failure_id} is known.")
-        # No sighting may have a message: then the first one still tells who said it.
-        shown: UUID | None = row["detail_event_id"] or next(iter(row["event_ids"] or ()), None)
-        body = await reads.event_body(connection, shown)
-    details = _details(shown, body) if shown and body else None
+        # If no sighting has a message, the first one still shows the publisher.
+        detail_event_id: UUID | None = row["detail_event_id"] or next(iter(row["event_ids"] or ()), None)
+        body = await reads.event_body(connection, detail_event_id)
+    details = _details(detail_event_id, body) if detail_event_id and body else None
     return FailureDetail.model_validate({**row, "sightings": row["event_ids"] or [], "details": details})
 
 

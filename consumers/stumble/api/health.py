@@ -1,4 +1,4 @@
-"""`/healthz` and `/readyz`: does it run, and can its answers be relied on."""
+"""`/healthz` and `/readyz`: whether the process runs, and whether its responses are reliable."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ UNAVAILABLE = 503
 
 @router.get("/healthz", summary="Whether the process answers")
 async def healthz() -> Alive:
-    """Answer; says nothing of the store."""
+    """Answer without a check of the store."""
     return Alive()
 
 
 @router.get(
     "/readyz",
-    summary="Whether answers can be relied on, and how fresh they are",
-    responses={UNAVAILABLE: {"model": Ready, "description": "The store can't be read."}},
+    summary="Whether responses are reliable, and how fresh they are",
+    responses={UNAVAILABLE: {"model": Ready, "description": "The store cannot be read."}},
 )
 async def readyz(running: Running, response: Response) -> Ready:
-    """Look at the database, its version and the projector's progress."""
-    result = await _look(running)
+    """Check the database, its version and the projector's progress."""
+    result = await _check(running)
     if result.status != "ready":
         response.status_code = UNAVAILABLE
     return result
 
 
-async def _look(running: ApiContext) -> Ready:
+async def _check(running: ApiContext) -> Ready:
     try:
         version, rows = await _read(running)
     except OUTAGES as error:
@@ -52,7 +52,7 @@ async def _look(running: ApiContext) -> Ready:
         reason = f"The store {fault.problem}: {fault.remedy}."
         return Ready(status="unavailable", reasons=[reason], database=True, migrations=False)
     partitions = [_progress(row) for row in rows]
-    reasons = [] if partitions else ["No projector has read anything yet."]
+    reasons = [] if partitions else ["No projector has stored anything yet."]
     return Ready(
         status="ready",
         reasons=reasons,

@@ -1,6 +1,6 @@
-"""Who may ask: in this version only this machine, so a foreign `Host` is refused too.
+"""Restricts the API to clients on this machine, and therefore refuses a foreign `Host`, too.
 
-A web page elsewhere could else read the API through a visitor's browser, by a name that resolves to loopback.
+Otherwise a web page elsewhere could read the API through a visitor's browser, with a name that resolves to loopback.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 
 class NotLoopback(StumbleError):
-    """The API was told to listen where others could reach it."""
+    """The configured address is not on loopback."""
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a name or address means this machine and nothing else."""
+    """Return whether a name or address means this machine and nothing else."""
     name = host.strip("[]").rstrip(".").lower()
     if name == "localhost":
         return True
@@ -38,12 +38,12 @@ def require_loopback(host: str) -> None:
     if not is_loopback(host):
         raise NotLoopback(
             f"The API does not listen on {host}: no authentication is configured, so only 127.0.0.1, ::1 or "
-            "localhost will do; set STUMBLE_API_HOST or --host.",
+            "localhost are allowed; set STUMBLE_API_HOST or --host.",
         )
 
 
 class LoopbackHost:
-    """ASGI middleware that answers only those who call this machine by its own name."""
+    """ASGI middleware that refuses requests whose `Host` is not loopback."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""`/v1/instances`: what a server's actions did, apart from what state it is in."""
+"""`/v1/instances`: a server's requests and failures, independent of its state."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FIRST = {"at": None, "id": None}
 async def get_instance(
     uuid: UUID, query: Annotated[Paged, Query()], running: Running, request: Request, response: Response
 ) -> Instance:
-    """Tell how a server's last request went, what last went wrong on it, and its history in pages."""
+    """Return a server's last request, its last failure, and its requests in pages."""
     async with running.database.read() as connection:
         as_of = await reads.clock(connection)
         wanted = {"instance": uuid, **EVERYTHING}
@@ -33,7 +33,7 @@ async def get_instance(
             newest, _ = await reads.requests_of_instance(connection, {**wanted, **FIRST}, 1)
         failure = await reads.last_failure(connection, uuid)
     if not newest and failure is None:
-        raise NotFound(f"Nothing is known of instance {uuid}; no action on it has been seen.")
+        raise NotFound(f"Instance {uuid} is unknown: no action on it has been recorded.")
     named = newest[0] if newest else failure
     return Instance(
         instance_uuid=uuid,

@@ -12,17 +12,17 @@ if TYPE_CHECKING:
 
 
 def with_cursor(request: Request, after: PageCursor) -> str:
-    """Path of the page after this place.
+    """Return the path of the page after a row.
 
-    Spans such as `since=15m` are kept as they were asked: the window moves on with the reader's clock, and older rows
-    fall out of it at its end only.
+    Durations such as `since=15m` stay as they are: the window moves with the clock, and rows leave it only at its old
+    end.
     """
     query = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
     return f"{request.url.path}?{urlencode([*query, ('cursor', after.encode())])}"
 
 
 def next_link(request: Request, response: Response, after: PageCursor) -> str:
-    """Path of the next page; also set as `Link` header (RFC 8288)."""
+    """Return the path of the next page; also set as `Link` header (RFC 8288)."""
     path = with_cursor(request, after)
     response.headers["Link"] = f'<{path}>; rel="next"'
     return path

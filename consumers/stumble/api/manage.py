@@ -1,4 +1,4 @@
-"""What people change: problems' states, subscriptions. Loopback and admin only, as the whole API is for now."""
+"""Routes that change data: states of problems, subscriptions. For admins on loopback only, like the whole API."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _FAR = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 def from_here(request: Request) -> None:
-    """Refuse what another site's page sends through a visitor's browser."""
+    """Refuse requests that a page of another site sends through a visitor's browser."""
     origin = request.headers.get("origin")
     if origin and not is_loopback(urlsplit(origin).hostname or ""):
-        raise BadRequest("This API takes changes from this machine's own pages and programs only.")
+        raise BadRequest("This API accepts changes only from pages and programs of this machine.")
 
 
 def _session(request: Request) -> Iterator[Connection[Any]]:
-    """Lend a writing connection to who asks from here."""
+    """Yield a writing connection for a request from this machine."""
     from_here(request)
     with request.app.state.writers.connection() as connection:
         yield connection
@@ -42,7 +42,7 @@ router = APIRouter(responses=documented(400, 503))
 
 
 class ProblemNote(BaseModel):
-    """A word for those who look at it next."""
+    """A note on a problem, for other operators."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -50,38 +50,40 @@ class ProblemNote(BaseModel):
 
 
 class ProblemMute(ProblemNote):
-    """For how long a problem pushes no alert."""
+    """How long a problem fires no alert."""
 
-    duration: Duration = Field(timedelta(hours=8), description="15m, 8h, 3d.", examples=["8h"])
+    duration: Duration = Field(timedelta(hours=8), description="A duration such as 15m, 8h or 3d.", examples=["8h"])
 
 
 class NewSubscription(BaseModel):
-    """A subscriber to be."""
+    """A new subscription."""
 
     model_config = ConfigDict(extra="forbid")
 
     url: str = Field(max_length=2000)
     body: str = Field("standard", description="standard (Standard Webhooks) or alertmanager (webhook version 4).")
     kinds: list[str] = Field(
-        ["failure"], description="failure, outcome; alert: told when an alert fires and when it is over."
+        ["failure"], description="failure, outcome; alert: a message when an alert fires and when it resolves."
     )
     match: dict[str, list[str] | str] = Field(
-        default_factory=dict, description="As in a rule's match; with the kind alert by action, exception, blame."
+        default_factory=dict, description="As in a rule's match; with the kind alert only action, exception, blame."
     )
-    rules: list[str] = Field([], description="Alerts of these rules only; patterns (* and ?) work.", max_length=100)
+    rules: list[str] = Field([], description="Alerts of these rules only; wildcards: * and ?.", max_length=100)
     severities: list[str] = Field([], description="Alerts of these severities only: info, warning, critical.")
-    secret: str | None = Field(None, max_length=200, description="whsec_…; left out, one is made and told once.")
+    secret: str | None = Field(
+        None, max_length=200, description="whsec_…; if left out, the API creates one and shows it once."
+    )
 
 
 @router.get("/v1/problems", tags=["problems"], summary="Problems, newest first")
 def get_problems(
     session: Session,
     state: Annotated[str | None, Query(pattern="^(NEW|ONGOING|REGRESSED|RESOLVED|MUTED)$")] = None,
-    muted: Annotated[bool, Query(description="Muted ones too.")] = True,
+    muted: Annotated[bool, Query(description="Include muted problems.")] = True,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
-    before: Annotated[When | None, Query(description="Last seen before this.")] = None,
+    before: Annotated[When | None, Query(description="Last seen before this time.")] = None,
 ) -> dict[str, Any]:
-    """List what goes wrong, with counts of failures, servers, projects and hosts."""
+    """List problems with their counts of failures, servers, projects and hosts."""
     wanted = {"state": state, "fingerprint": None, "muted": muted, "limit": limit, "before": "~"}
     cursor = session.cursor(row_factory=dict_row)
     return {"items": cursor.execute(query("load_problems"), {**wanted, "before_at": before or _FAR}).fetchall()}
@@ -89,54 +91,57 @@ def get_problems(
 
 @router.get("/v1/problems/{fingerprint}", tags=["problems"], summary="One problem", responses=documented(404))
 def get_problem(session: Session, fingerprint: str) -> dict[str, Any]:
-    """Tell of one problem, with its failures in each of the last 24 hours."""
+    """Return one problem, with the number of its failures in each of the last 24 hours."""
     wanted = {"state": None, "fingerprint": fingerprint, "muted": True, "limit": 1, "before_at": _FAR, "before": "~"}
     row = session.cursor(row_factory=dict_row).execute(query("load_problems"), wanted).fetchone()
     if row is None:
-        raise NotFound(f"No problem {fingerprint} has been seen.")
+        raise NotFound(f"There is no problem {fingerprint}.")
     counted = session.execute(query("count_problem_failures_by_hour"), {"fingerprint": fingerprint})
     return {**row, "hours": [item[0] for item in counted]}
 
 
 @router.post("/v1/problems/{fingerprint}/resolve", tags=["problems"], summary="Resolve", responses=documented(404))
 def resolve_problem(session: Session, fingerprint: str, note: ProblemNote | None = None) -> dict[str, Any]:
-    """Say that a problem is solved; a failure that happens after this makes it regressed."""
+    """Mark a problem as resolved; a failure that happens later makes it regressed."""
     return _set_state(session, fingerprint, "RESOLVED", note)
 
 
 @router.post("/v1/problems/{fingerprint}/reopen", tags=["problems"], summary="Reopen", responses=documented(404))
 def reopen_problem(session: Session, fingerprint: str, note: ProblemNote | None = None) -> dict[str, Any]:
-    """Say that a problem is not solved."""
+    """Mark a problem as not resolved."""
     return _set_state(session, fingerprint, "OPEN", note)
 
 
 @router.post("/v1/problems/{fingerprint}/mute", tags=["problems"], summary="Mute", responses=documented(404))
 def mute_problem(session: Session, fingerprint: str, mute: ProblemMute) -> dict[str, Any]:
-    """Push no alert about a problem for a while; it is recorded and counted as before."""
+    """Fire no alert about a problem for some time; its failures are still recorded and counted."""
     return _mute(session, fingerprint, datetime.now(UTC) + mute.duration, mute.note)
 
 
 @router.post("/v1/problems/{fingerprint}/unmute", tags=["problems"], summary="Unmute", responses=documented(404))
 def unmute_problem(session: Session, fingerprint: str) -> dict[str, Any]:
-    """Push alerts about a problem again."""
+    """Allow alerts about a problem again."""
     return _mute(session, fingerprint, None, None)
 
 
 @router.get("/v1/alerts", tags=["alerts"], summary="Alerts")
-def get_alerts(session: Session, all: Annotated[bool, Query(description="Ended ones too.")] = False) -> dict[str, Any]:  # noqa: A002
-    """List the alerts that fire."""
+def get_alerts(
+    session: Session,
+    all: Annotated[bool, Query(description="Include resolved alerts.")] = False,  # noqa: A002
+) -> dict[str, Any]:
+    """List firing alerts."""
     return {"items": session.cursor(row_factory=dict_row).execute(query("load_alerts"), {"all": all}).fetchall()}
 
 
 @router.get("/v1/subscriptions", tags=["subscriptions"], summary="Subscriptions")
 def get_subscriptions(session: Session) -> dict[str, Any]:
-    """List who is told over HTTP; secrets are not told again."""
-    return {"items": [_shown(item) for item in subscriptions.read_all(session)]}
+    """List subscriptions, without their secrets."""
+    return {"items": [_public_fields(item) for item in subscriptions.read_all(session)]}
 
 
 @router.post("/v1/subscriptions", tags=["subscriptions"], summary="Subscribe", status_code=201)
 def add_subscription(session: Session, new: NewSubscription) -> dict[str, Any]:
-    """Add a subscriber; the answer tells its secret, this once."""
+    """Add a subscription; only this response contains its secret."""
     try:
         made = subscriptions.add(
             session,
@@ -150,37 +155,37 @@ def add_subscription(session: Session, new: NewSubscription) -> dict[str, Any]:
         )
     except subscriptions.SubscriptionError as error:
         raise BadRequest(str(error)) from error
-    return {**_shown(made), "secret": made.secrets[0]}
+    return {**_public_fields(made), "secret": made.secrets[0]}
 
 
 @router.delete("/v1/subscriptions/{id}", tags=["subscriptions"], summary="Unsubscribe", responses=documented(404))
 def remove_subscription(session: Session, id: UUID) -> dict[str, Any]:  # noqa: A002
-    """Remove a subscriber and its log."""
-    with _found():
+    """Remove a subscription and the log of its messages."""
+    with _not_found_errors():
         subscriptions.remove(session, str(id))
     return {"removed": str(id)}
 
 
 @router.post("/v1/subscriptions/{id}/test", tags=["subscriptions"], summary="Test", responses=documented(404))
 def send_test(session: Session, id: UUID) -> dict[str, Any]:  # noqa: A002
-    """Send a test message; the log tells what became of it."""
-    with _found():
+    """Send a test message; the log shows its result."""
+    with _not_found_errors():
         return {"message_id": subscriptions.queue_test(session, str(id))}
 
 
 @router.post("/v1/subscriptions/{id}/rotate", tags=["subscriptions"], summary="Rotate", responses=documented(404))
 def rotate_secret(session: Session, id: UUID) -> dict[str, Any]:  # noqa: A002
-    """Make a new secret; until the next rotation messages are signed with the old one too."""
-    with _found():
+    """Create a new secret; until the next rotation messages are signed with the old one too."""
+    with _not_found_errors():
         return {"secret": subscriptions.rotate(session, str(id))}
 
 
 @router.post("/v1/subscriptions/{id}/enable", tags=["subscriptions"], summary="Enable", responses=documented(404))
 def enable_subscription(session: Session, id: UUID) -> dict[str, Any]:  # noqa: A002
-    """Take up again a subscriber that had answered 410."""
-    with _found():
+    """Enable a subscription that was disabled after its subscriber answered 410."""
+    with _not_found_errors():
         subscriptions.enable(session, str(id))
-        return _shown(subscriptions.read(session, str(id)))
+        return _public_fields(subscriptions.read(session, str(id)))
 
 
 @router.get("/v1/subscriptions/{id}/deliveries", tags=["subscriptions"], summary="Log", responses=documented(404))
@@ -189,8 +194,8 @@ def get_deliveries(
     id: UUID,  # noqa: A002
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
 ) -> dict[str, Any]:
-    """Tell what became of the newest messages."""
-    with _found():
+    """List the newest messages with their results."""
+    with _not_found_errors():
         subscriptions.read(session, str(id))
     cursor = session.cursor(row_factory=dict_row)
     return {"items": cursor.execute(query("load_deliveries"), {"id": id, "limit": limit}).fetchall()}
@@ -204,13 +209,13 @@ def get_deliveries(
 )
 def resend(session: Session, id: UUID, message: UUID) -> dict[str, Any]:  # noqa: A002
     """Send a message again, under its id."""
-    with _found():
+    with _not_found_errors():
         subscriptions.resend(session, str(id), str(message))
     return {"message_id": str(message)}
 
 
 @contextmanager
-def _found() -> Iterator[None]:
+def _not_found_errors() -> Iterator[None]:
     try:
         yield
     except subscriptions.SubscriptionError as error:
@@ -229,11 +234,11 @@ def _mute(session: Session, fingerprint: str, until: datetime | None, note: str 
 
 def _changed(session: Session, fingerprint: str, row: Any) -> dict[str, Any]:
     if row is None:
-        raise NotFound(f"No problem {fingerprint} has been seen.")
+        raise NotFound(f"There is no problem {fingerprint}.")
     return get_problem(session, fingerprint)
 
 
-def _shown(item: subscriptions.Subscription) -> dict[str, Any]:
+def _public_fields(item: subscriptions.Subscription) -> dict[str, Any]:
     return {
         "id": item.id,
         "url": item.url,

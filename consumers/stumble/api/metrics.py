@@ -1,4 +1,4 @@
-"""The API's own measurements."""
+"""The API's own metrics."""
 
 from __future__ import annotations
 
@@ -26,31 +26,31 @@ class ApiMetrics:
         )
         self.seconds = Histogram(
             "stumble_api_request_seconds",
-            "Time to the end of an answer; streams are left out.",
+            "Time to the end of a response, without streams.",
             ("route",),
             buckets=BUCKETS,
             registry=self.registry,
         )
         self.store_up = Gauge(
-            "stumble_api_store_up", "1 when the store could be read for this answer.", registry=self.registry
+            "stumble_api_store_up", "1 if the store could be read for this scrape.", registry=self.registry
         )
         self.waiting = Gauge(
             "stumble_api_waiting_requests",
-            "Requests that are held back until there is an outcome.",
+            "Requests that wait for an outcome.",
             registry=self.registry,
         )
         self.streams = Gauge("stumble_api_streams", "Open streams.", registry=self.registry)
 
 
 class RequestMeasure:
-    """ASGI middleware that counts and times."""
+    """ASGI middleware that counts requests and measures their time."""
 
     def __init__(self, app: ASGIApp, metrics: ApiMetrics) -> None:
         self._app = app
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on and measure it."""
+        """Pass a request to the app and measure it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -78,7 +78,7 @@ class RequestMeasure:
 
 
 def _route(scope: Scope) -> str:
-    """Return the route's pattern, never the path itself: labels stay few."""
+    """Return the route's pattern, not the path, so that the label has few values."""
     return str(getattr(scope.get("route"), "path", None) or "none")
 
 

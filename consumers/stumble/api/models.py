@@ -1,4 +1,4 @@
-"""What the API answers with. Names are Nova's where Nova has one."""
+"""Models of the API's responses. Names are Nova's where Nova has one."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Moment = Annotated[
     Field(description="UTC, with microseconds.", examples=["2026-01-31T12:00:00.000000Z"]),
 ]
 
-#: An outcome that later news can change, but that nobody need wait for.
+#: Outcomes that end a wait; later events can still correct them.
 FINAL: frozenset[str] = frozenset(OUTCOMES)
 
 
 class ApiModel(BaseModel):
-    """Base of all answers: unchangeable, built from rows."""
+    """Base of all responses: immutable, built from rows."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -40,11 +40,11 @@ class Failure(ApiModel):
     step: str | None = Field(None, description="Piece of work in which it happened, as Nova names it.")
     attempt: int | None = Field(None, description="Which run of that step, from 1.")
     exception: str | None = Field(None, description="Root exception class.")
-    code: int | None = Field(None, description="HTTP-like code of the class; no guide to whose fault it is.")
+    code: int | None = Field(None, description="HTTP-like code of the class; it does not imply the blame.")
     reason: str | None = Field(None, description="Text that is safe for the project's users.")
     blame: Blame = "UNKNOWN"
     retryable: bool | None = None
-    effect: Effect = Field("UNKNOWN", description="What it did to the instance; NONE left it as it was.")
+    effect: Effect = Field("UNKNOWN", description="What it did to the instance; NONE: no change.")
     occurred_at: Moment
     fingerprint: str | None = Field(None, description="Problem that it belongs to.")
     owner_project_id: str | None = None
@@ -57,7 +57,7 @@ class Failure(ApiModel):
 
 
 class Details(ApiModel):
-    """What only operators may see, from the event that shows the failure best."""
+    """For operators only: from the event that has the most details of the failure."""
 
     event_id: UUID
     event_type: str | None = None
@@ -73,10 +73,10 @@ class Details(ApiModel):
 
 
 class FailureDetail(Failure):
-    """A failure with everything that is known of it."""
+    """A failure with all its details."""
 
     sightings: list[UUID] = Field(default=[], description="Ids of the events that show it.")
-    details: Details | None = Field(None, description="Null when the event is no longer kept.")
+    details: Details | None = Field(None, description="Null if the event is no longer stored.")
 
 
 class Sighting(ApiModel):
@@ -88,15 +88,15 @@ class Sighting(ApiModel):
     host: str | None = None
     exception: str | None = None
     state: SightingState
-    instance_uuid: UUID | None = Field(None, description="Its server, once that is known.")
-    deadline: Moment = Field(description="How long its server is waited for.")
+    instance_uuid: UUID | None = Field(None, description="Its server, when it is known.")
+    deadline: Moment = Field(description="Until when stumble waits for its server.")
 
 
 class SightingPage(ApiModel):
     """Sightings, newest first."""
 
     items: list[Sighting]
-    next: str | None = Field(None, description="Where the older ones are; null at the end.")
+    next: str | None = Field(None, description="Path of the next page, with older ones; null at the end.")
 
 
 class Step(ApiModel):
@@ -111,7 +111,7 @@ class Step(ApiModel):
 
 
 class Request(ApiModel):
-    """One doing of one action on one instance, with all that went wrong in it."""
+    """One execution of one action on one instance, with its failures."""
 
     request_key: UUID = Field(description="Id of this request; one request id can hold several.")
     request_id: str | None = None
@@ -126,16 +126,16 @@ class Request(ApiModel):
     initiator_user_id: str | None = Field(None, description="Null: the system itself acted.")
     initiator_project_id: str | None = None
     outcome: Outcome | Literal["UNKNOWN"]
-    final: bool = Field(description="Whether there is nothing left to wait for.")
+    final: bool = Field(description="Whether it has an outcome, so that a wait ends.")
     verdict: str | None = Field(None, description="Class with which Nova gave up, beside the causes.")
     reason: str | None = None
-    evidence: str | None = Field(None, description="What a STALLED or interrupted request was concluded from.")
+    evidence: str | None = Field(None, description="Why stumble decided that it is STALLED or was interrupted.")
     effect: Effect | None = None
     started_at: Moment | None = None
     finished_at: Moment | None = None
     last_event_at: Moment | None = None
     updated_at: Moment = Field(description="When the store last changed it, by the database's clock.")
-    linked_request_key: UUID | None = Field(None, description="The request that cut this one short.")
+    linked_request_key: UUID | None = Field(None, description="The request that cancelled this one.")
     host: str | None = None
     cell: str | None = None
     region: str | None = None
@@ -151,19 +151,19 @@ class FailurePage(ApiModel):
     """Failures, newest first."""
 
     items: list[Failure]
-    next: str | None = Field(None, description="Where the older ones are; null at the end.")
+    next: str | None = Field(None, description="Path of the next page, with older ones; null at the end.")
 
 
 class RequestPage(ApiModel):
     """Requests, newest first."""
 
     items: list[Request]
-    next: str | None = Field(None, description="Where the older ones are; null at the end.")
+    next: str | None = Field(None, description="Path of the next page, with older ones; null at the end.")
     as_of: Moment = Field(description="When this was read, by the database's clock.")
 
 
 class Instance(ApiModel):
-    """What is known of one server's actions."""
+    """The requests and failures of one server."""
 
     instance_uuid: UUID
     display_name: str | None = None
@@ -171,7 +171,7 @@ class Instance(ApiModel):
     last_request: Request | None = None
     last_failure: Failure | None = None
     history: list[Request] = Field(description="Requests, newest first.")
-    next: str | None = Field(None, description="Where older requests are; null at the end.")
+    next: str | None = Field(None, description="Path of the next page, with older requests; null at the end.")
     as_of: Moment
 
 
@@ -180,7 +180,7 @@ class StreamItem(ApiModel):
 
     kind: Literal["failure", "outcome"]
     subject_id: UUID = Field(description="failure_id or request_key.")
-    revision: int = Field(description="Only rises; the highest of a subject wins.")
+    revision: int = Field(description="Increases; the highest of a subject is valid.")
     status: Literal["CURRENT", "SUPERSEDED", "RETRACTED", "UNKNOWN"]
     replaced_by: UUID | None = None
     record: dict[str, Any] = Field(description="Fields as in the topics, times as elsewhere in this API.")
@@ -203,7 +203,7 @@ class Alive(ApiModel):
 
 
 class PartitionProgress(ApiModel):
-    """How far the projector has come in one partition."""
+    """The projector's progress in one partition."""
 
     topic: str
     partition: int
@@ -212,7 +212,7 @@ class PartitionProgress(ApiModel):
 
 
 class Ready(ApiModel):
-    """Whether answers can be relied on, and how fresh they are."""
+    """Whether responses are reliable, and how fresh they are."""
 
     status: Literal["ready", "unavailable"]
     reasons: list[str] = Field(default=[], description="What is missing, one sentence each.")
@@ -220,7 +220,7 @@ class Ready(ApiModel):
     migrations: bool = Field(description="Its tables are those of this version.")
     lag_seconds: float | None = Field(
         None,
-        description="Age of the newest thing stored: a record, or a producer's report. Producers report every 30 s, "
-        "so much more means that the projector lags or that no relay runs.",
+        description="Age in seconds of the newest stored record or producer's report. Producers report every 30 s; a "
+        "much larger value means that the projector lags or that no relay runs.",
     )
     partitions: list[PartitionProgress] = []

@@ -1,4 +1,4 @@
-"""Query parameters, checked before anything is asked of the store."""
+"""Query parameters, checked before the store is queried."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ def _cursor(text: str) -> str:
 
 
 Cursor = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{32}$"), AfterValidator(_cursor)]
-Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT, description="How many at most.")]
+Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT, description="Largest number of items.")]
 
 
 class Paged(BaseModel):
     """Which page."""
 
-    # An unknown parameter is an error: a filter with a slip in its name would else show everything.
+    # An unknown parameter is an error: otherwise a misspelled filter would return everything.
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     limit: Limit = DEFAULT_LIMIT
-    cursor: Cursor | None = Field(None, description="From `next` of the page before.")
+    cursor: Cursor | None = Field(None, description="From `next` of the previous page.")
 
     def sort_key(self) -> dict[str, Any]:
         """`at` and `id` of the row after which the page starts; null for the first page."""
@@ -44,12 +44,12 @@ class FailureFilter(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    since: When | None = Field(None, description="From this moment on: a span back from now, or an ISO 8601 time.")
-    until: When | None = Field(None, description="Before this moment.")
+    since: When | None = Field(None, description="Since this time: a duration back from now, or an ISO 8601 time.")
+    until: When | None = Field(None, description="Before this time.")
     action: list[Text] | None = Field(None, max_length=50, description="In Nova's spelling: create, live-migration.")
     instance: UUID | None = Field(None, description="Of this server.")
     project: Text | None = Field(None, description="Of servers that this project owns.")
-    blame: list[Blame] | None = Field(None, max_length=6, description="Whose problem it is.")
+    blame: list[Blame] | None = Field(None, max_length=6, description="Who can fix it.")
     exception: list[Text] | None = Field(None, max_length=50, description="Root exception class.")
     host: list[Text] | None = Field(None, max_length=50, description="Host on which it happened.")
     request: Text | None = Field(None, description="Of this request id or global request id.")
@@ -65,5 +65,5 @@ class RequestQuery(Paged):
     instance: UUID = Field(description="Of this server.")
     action: list[Text] | None = Field(None, max_length=50, description="In Nova's spelling.")
     outcome: list[Outcome] | None = Field(None, max_length=7)
-    since: When | None = Field(None, description="Started since: a span back from now, or an ISO 8601 time.")
+    since: When | None = Field(None, description="Started since: a duration back from now, or an ISO 8601 time.")
     until: When | None = Field(None, description="Started before.")

@@ -25,23 +25,23 @@ _TITLES = {400: "Bad request", 404: "Not found", 405: "Method not allowed", 409:
 
 
 class NotFound(Exception):
-    """Nothing is known under the id that was asked for."""
+    """The requested id is unknown."""
 
 
 class BadRequest(Exception):
-    """The question itself is wrong."""
+    """The request is invalid."""
 
 
 class Unavailable(Exception):
-    """What the answer needs does not answer."""
+    """A service that the response needs does not answer."""
 
 
 class Conflict(Exception):
-    """Somebody else is at it."""
+    """Another process does the same work."""
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI entries of the problems that a route can answer with."""
+    """Return the OpenAPI entries of the problems that a route can answer with."""
     return {
         status: {
             "description": _TITLES[status],
@@ -65,7 +65,7 @@ def problem(request: Request, status: int, detail: str, headers: dict[str, str] 
 
 
 def explain(error: Exception) -> str:
-    """Sentence for an operator about a database error."""
+    """Return a sentence about a database error."""
     match error:
         case psycopg.errors.UndefinedTable() | psycopg.errors.UndefinedColumn() | psycopg.errors.InvalidSchemaName():
             return "The store's tables are not those of this version; run `stumble store migrate`."
@@ -74,11 +74,11 @@ def explain(error: Exception) -> str:
         case TooManyRequests():
             return "The API is busy; try again in a few seconds."
         case _:
-            return "The database cannot be reached; the API answers again as soon as it is back."
+            return "The database cannot be reached; the API answers again as soon as the database is available."
 
 
 def install(app: FastAPI, render: ErrorRenderer = problem) -> None:
-    """Make every error of the app a problem, or what `render` makes of it."""
+    """Answer every error of the app with a problem, or with what `render` returns."""
 
     async def unavailable(request: Request, error: Exception) -> Response:
         _log.warning("store unavailable: %s: %s", type(error).__name__, str(error).strip())
@@ -92,14 +92,14 @@ def install(app: FastAPI, render: ErrorRenderer = problem) -> None:
         assert isinstance(error, HTTPException)
         detail = str(error.detail)
         if error.status_code == 404:
-            detail = f"There is no {request.url.path} here; see /docs for what there is."
+            detail = f"There is no {request.url.path}; see /docs for all paths."
         headers = dict(error.headers) if error.headers else None
         return render(request, error.status_code, detail, headers)
 
     for kind in (psycopg.OperationalError, psycopg.InterfaceError, psycopg.ProgrammingError):
         app.add_exception_handler(kind, unavailable)
-    for trouble in (PoolTimeout, PoolClosed, TooManyRequests):
-        app.add_exception_handler(trouble, unavailable)
+    for outage in (PoolTimeout, PoolClosed, TooManyRequests):
+        app.add_exception_handler(outage, unavailable)
     for status, exception in ((404, NotFound), (400, BadRequest), (409, Conflict), (503, Unavailable)):
         app.add_exception_handler(exception, _answering(render, status))
     app.add_exception_handler(RequestValidationError, invalid)
@@ -107,7 +107,7 @@ def install(app: FastAPI, render: ErrorRenderer = problem) -> None:
 
 
 def _answering(render: ErrorRenderer, status: int) -> Callable[[Request, Exception], Awaitable[Response]]:
-    """Answer with an error's own words."""
+    """Return a handler that answers with the error's own message."""
     headers = {"Retry-After": str(RETRY_SECONDS)} if status == 503 else None
 
     async def answer(request: Request, error: Exception) -> Response:
@@ -117,17 +117,17 @@ def _answering(render: ErrorRenderer, status: int) -> Callable[[Request, Excepti
 
 
 def sentence(errors: Sequence[Any]) -> str:
-    """Tell the first thing that is wrong, by the name of its parameter."""
+    """Return a sentence about the first mistake, with the name of its parameter."""
     first = errors[0]
     name = str(first["loc"][-1]) if first.get("loc") else "request"
     if len(first.get("loc", ())) > 2 and isinstance(first["loc"][-1], int):
         name = str(first["loc"][1])
     match first["type"]:
         case "extra_forbidden":
-            return f"There is no parameter {name} here; see /docs for what there is."
+            return f"There is no parameter {name}; see /docs for all parameters."
         case "missing":
-            return f"The parameter {name} is needed."
+            return f"The parameter {name} is required."
         case "uuid_parsing":
-            return f"{name}: {str(first['input'])!r} is no uuid."
+            return f"{name}: {str(first['input'])!r} is not a valid uuid."
     message = str(first["msg"]).removeprefix("Value error, ").rstrip(".")
     return f"{name}: {message}."

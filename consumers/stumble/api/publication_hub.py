@@ -1,7 +1,7 @@
-"""What is new, read once for all who follow: streams, live pages and waiting requests.
+"""Reads new publications once for all followers: streams, live pages and waiting requests.
 
 The hub reads publications in the order of their transactions (`load_publications_after`), so that it skips no row that
-commits late. A follower that is further behind than the hub remembers reads the store from its own cursor.
+is committed late. A follower that is further behind than the hub's memory reads the store from its own cursor.
 """
 
 from __future__ import annotations
@@ -32,51 +32,51 @@ POLL_SECONDS = 0.2
 OUTAGE_SECONDS = 2.0
 BATCH = 500
 REMEMBERED = 5_000
-#: A waiting request looks for itself this often, whatever the feed says: not every change is published.
+#: A waiting request reads the store this often, even without a message: not every change is published.
 LOOK_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class StreamMessage:
-    """One publication and its place."""
+    """One publication and its position."""
 
     cursor: StreamCursor
     item: StreamItem
 
     def concerns(self, id_: str) -> bool:
-        """Whether it is about this request id, global request id or request key."""
+        """Return whether it is about this request id, global request id or request key."""
         record = self.item.record
         names = ("request_id", "global_request_id", "request_key")
         return any(str(record[name]) == id_ for name in names if record.get(name))
 
 
 async def head(connection: Reader) -> StreamCursor:
-    """Place before everything that may not be seen yet: to be asked for before anything else is read."""
+    """Return the position before everything that is not visible yet; call it before anything else is read."""
     return StreamCursor((await horizon(connection))["xid"], 0)
 
 
 async def horizon(connection: Reader) -> Row:
-    """How far publications may be read from the next statement on (`xid`), and the `newest` transaction there is."""
+    """Return up to where the next statement may read publications (`xid`), and the `newest` transaction."""
     (result,) = await fetch(connection, statement("load_publications_horizon"))
-    await connection.commit()  # what is read next must be seen later than this
+    await connection.commit()  # the next statement needs a later snapshot
     return result
 
 
 async def read_after(connection: Reader, cursor: StreamCursor, limit: int = BATCH) -> list[StreamMessage]:
-    """Publications behind a place, oldest first."""
+    """Return publications after a position, oldest first."""
     until = (await horizon(connection))["xid"]
     parameters = {"xid": cursor.xid, "id": cursor.id, "horizon": until, "limit": limit}
-    return [_news(row) for row in await fetch(connection, statement("load_publications_after"), parameters)]
+    return [_message_of(row) for row in await fetch(connection, statement("load_publications_after"), parameters)]
 
 
 class PublicationHub:
-    """One reader of the publications, awake only while somebody follows."""
+    """One reader of the publications; it reads only while there are followers."""
 
     def __init__(self, database: Database, *, poll_seconds: float = POLL_SECONDS) -> None:
         self._database = database
         self._poll = poll_seconds
         self._recent: deque[StreamMessage] = deque(maxlen=REMEMBERED)
-        self._floor: StreamCursor | None = None  # everything behind it and up to the head is in `recent`
+        self._floor: StreamCursor | None = None  # everything after it and up to the head is in `recent`
         self._head: StreamCursor | None = None
         self._followers = 0
         self._wanted = asyncio.Event()
@@ -85,16 +85,16 @@ class PublicationHub:
         self._closed = False
 
     def start(self) -> None:
-        """Begin; to be called in the running loop."""
+        """Start; call it in the running loop."""
         self._task = asyncio.create_task(self._run(), name="stumble-feed")
 
     def release(self) -> None:
-        """Let followers end: the app is going down."""
+        """Let followers end: the app shuts down."""
         self._closed = True
         self._moved.set()
 
     async def close(self) -> None:
-        """End."""
+        """Stop reading."""
         self.release()
         if self._task:
             self._task.cancel()
@@ -103,12 +103,12 @@ class PublicationHub:
 
     @property
     def closed(self) -> bool:
-        """Whether the app is going down."""
+        """Return whether the app shuts down."""
         return self._closed
 
     @asynccontextmanager
     async def following(self) -> AsyncIterator[None]:
-        """Keep the feed awake."""
+        """Read publications while the context is open."""
         self._followers += 1
         self._wanted.set()
         try:
@@ -119,7 +119,7 @@ class PublicationHub:
                 self._wanted.clear()
 
     async def after(self, cursor: StreamCursor, patience: float) -> Sequence[StreamMessage]:
-        """News behind a place, waiting for some at most so long; to be called while `following`."""
+        """Return messages after a position; wait for one at most `patience` seconds. Call it while `following`."""
         moved = self._moved
         result = await self._known_after(cursor)
         if not result and not self._closed:
@@ -129,20 +129,20 @@ class PublicationHub:
         return result
 
     async def wait_for(self, cursor: StreamCursor, matches: Callable[[StreamMessage], bool], patience: float) -> None:
-        """Return when something behind the place matches, or after so long."""
+        """Return when a message after the position matches, or after `patience` seconds."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + patience
         while (left := deadline - loop.time()) > 0 and not self._closed:
-            for news in await self.after(cursor, left):
-                if matches(news):
+            for message in await self.after(cursor, left):
+                if matches(message):
                     return
-                cursor = news.cursor
+                cursor = message.cursor
 
     async def _known_after(self, cursor: StreamCursor) -> Sequence[StreamMessage]:
         if self._floor is not None and self._head is not None and cursor >= self._floor:
             if cursor >= self._head:
                 return ()
-            return [news for news in self._recent if news.cursor > cursor]
+            return [message for message in self._recent if message.cursor > cursor]
         async with self._database.read() as connection:
             return await read_after(connection, cursor)
 
@@ -154,7 +154,7 @@ class PublicationHub:
             try:
                 full = await self._read()
             except OUTAGES as error:
-                _log.warning("stream waits for the store: %s", type(error).__name__)
+                _log.warning("the stream waits for the store: %s", type(error).__name__)
                 self._forget()
                 await asyncio.sleep(OUTAGE_SECONDS)
                 continue
@@ -166,24 +166,24 @@ class PublicationHub:
         self._floor = self._head = None
 
     async def _read(self) -> bool:
-        """Take in what is new; True if there may be more at once."""
+        """Read new publications; return whether there may be more."""
         async with self._database.read() as connection:
             if self._head is None:
                 self._floor = self._head = await head(connection)
             result = await read_after(connection, self._head)
-        for news in result:
+        for message in result:
             if len(self._recent) == self._recent.maxlen:
                 self._floor = self._recent[0].cursor
-            self._recent.append(news)
-            self._head = news.cursor
+            self._recent.append(message)
+            self._head = message.cursor
         if result:
             moved, self._moved = self._moved, asyncio.Event()
             moved.set()
         return len(result) == BATCH
 
 
-def _news(row: Row) -> StreamMessage:
-    # As in the topics: what was retracted may hold nothing else.
+def _message_of(row: Row) -> StreamMessage:
+    # As in the topics: a retracted record may have no other fields.
     own = {
         "failure_id" if row["kind"] == "failure" else "request_key": row["subject_id"],
         "request_key": row["request_key"],
@@ -203,6 +203,6 @@ def _news(row: Row) -> StreamMessage:
 
 
 def _text(name: str, value: Any) -> Any:
-    """Write a topic's time (microseconds) as the rest of the API does."""
-    moment = from_micros(value) if name.endswith("_at") and isinstance(value, int) else None
-    return rfc3339(moment) if moment else value
+    """Return a topic's time (microseconds) in the API's format; other values stay as they are."""
+    time = from_micros(value) if name.endswith("_at") and isinstance(value, int) else None
+    return rfc3339(time) if time else value

@@ -1,4 +1,4 @@
-"""Questions put to the store: rows in, answers out."""
+"""Queries to the store: each returns models made from rows."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def as_key(text: str) -> UUID | None:
 
 
 async def failures(connection: Reader, filters: Row, limit: int) -> tuple[list[Failure], PageCursor | None]:
-    """One page of failures, newest first, and where the next page starts, if there is one."""
+    """Read one page of failures, newest first, and where the next page starts, if there is one."""
     rows = await fetch(connection, statement("load_failures_page"), {**filters, "limit": limit + 1})
     more, rows = len(rows) > limit, rows[:limit]
     after = PageCursor(rows[-1]["occurred_at"], rows[-1]["failure_id"]) if more else None
@@ -33,25 +33,25 @@ async def failures(connection: Reader, filters: Row, limit: int) -> tuple[list[F
 
 
 async def failure(connection: Reader, failure_id: UUID) -> Row | None:
-    """Row of one failure."""
+    """Read the row of one failure."""
     rows = await fetch(connection, statement("load_failure"), {"failure_id": failure_id})
     return rows[0] if rows else None
 
 
 async def event_body(connection: Reader, event_id: UUID | None) -> bytes | None:
-    """Framed bytes of a kept event."""
+    """Read the framed bytes of a stored event."""
     rows = await fetch(connection, statement("load_event_body"), {"event_id": event_id}) if event_id else []
     return bytes(rows[0]["body"]) if rows else None
 
 
 async def requests_by_id(connection: Reader, id_: str) -> list[Request]:
-    """All requests that a request id, a global request id or a request key means, in the order of their start."""
+    """Read all requests that a request id, a global request id or a request key means, in the order of their start."""
     parameters = {"id": id_, "key": as_key(id_)}
     return await _complete(connection, await fetch(connection, statement("load_requests_by_id"), parameters))
 
 
 async def requests_of_instance(connection: Reader, filters: Row, limit: int) -> tuple[list[Request], PageCursor | None]:
-    """One page of a server's requests, newest first, and where the next page starts, if there is one."""
+    """Read one page of a server's requests, newest first, and where the next page starts, if there is one."""
     rows = await fetch(connection, statement("load_requests_of_instance"), {**filters, "limit": limit + 1})
     more, rows = len(rows) > limit, rows[:limit]
     after = PageCursor(rows[-1]["sort_at"], rows[-1]["request_key"]) if more else None
@@ -59,7 +59,7 @@ async def requests_of_instance(connection: Reader, filters: Row, limit: int) -> 
 
 
 async def last_failure(connection: Reader, instance: UUID) -> Failure | None:
-    """Read what last went wrong on a server."""
+    """Read the last failure of a server."""
     rows = await fetch(connection, statement("load_last_failure_of_instance"), {"instance": instance})
     return Failure.model_validate(rows[0]) if rows else None
 
@@ -80,8 +80,8 @@ async def facts(connection: Reader, instance: UUID, request_ids: list[str]) -> l
 
 async def clock(connection: Reader) -> datetime:
     """Read the database's time, by which `updated_at` is written too."""
-    moment: datetime = (await fetch(connection, statement("load_database_time")))[0]["now"]
-    return moment
+    now: datetime = (await fetch(connection, statement("load_database_time")))[0]["now"]
+    return now
 
 
 async def _complete(connection: Reader, rows: Sequence[Row]) -> list[Request]:
@@ -106,6 +106,6 @@ def _request(row: Row, of_it: Iterable[Failure]) -> Request:
 
 
 def _step(step: dict[str, Any]) -> Step:
-    """Read a step as the projector keeps it: times are microseconds there."""
-    moments = {name: from_micros(step.get(name)) for name in ("started_at", "finished_at")}
-    return Step.model_validate({**step, **moments})
+    """Read a step as the projector stores it: times are microseconds there."""
+    times = {name: from_micros(step.get(name)) for name in ("started_at", "finished_at")}
+    return Step.model_validate({**step, **times})

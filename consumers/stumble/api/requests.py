@@ -1,4 +1,4 @@
-"""`/v1/requests`: how a request went."""
+"""`/v1/requests`: requests and their outcomes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def list_requests(
     return RequestPage(items=items, next=link, as_of=as_of)
 
 
-@router.get("/{id}", summary="All that one id means", responses=documented(404))
+@router.get("/{id}", summary="All requests of one id", responses=documented(404))
 async def get_requests(
     id_: Annotated[Text, Path(alias="id", description="A request id, a global request id or a request key.")],
     running: Running,
@@ -48,10 +48,10 @@ async def get_requests(
         Query(ge=0, le=MAX_WAIT_SECONDS, description="Seconds to wait until every item is final."),
     ] = 0.0,
 ) -> RequestPage:
-    """Tell how the requests under an id went: several servers and actions perhaps, in the order of their start."""
+    """Return the requests of an id, in the order of their start; they can have several servers and actions."""
     deadline = asyncio.get_running_loop().time() + wait
     while True:
-        page, cursor = await _look(running, id_)
+        page, cursor = await _read_page(running, id_)
         left = deadline - asyncio.get_running_loop().time()
         done = bool(page.items) and all(item.final for item in page.items)
         if done or left <= 0 or running.feed.closed:
@@ -64,8 +64,8 @@ async def get_requests(
     return page
 
 
-async def _look(running: ApiContext, id_: str) -> tuple[RequestPage, StreamCursor]:
-    """Read the requests under the id, and the place from which news of them will come."""
+async def _read_page(running: ApiContext, id_: str) -> tuple[RequestPage, StreamCursor]:
+    """Read the requests of the id, and the position after which new messages follow."""
     async with running.database.read() as connection:
         cursor = await head(connection)
         as_of = await reads.clock(connection)
@@ -74,4 +74,4 @@ async def _look(running: ApiContext, id_: str) -> tuple[RequestPage, StreamCurso
 
 def _about(page: RequestPage, id_: str) -> Callable[[StreamMessage], bool]:
     keys = {str(item.request_key) for item in page.items}
-    return lambda news: news.concerns(id_) or str(news.item.record.get("request_key")) in keys
+    return lambda message: message.concerns(id_) or str(message.item.record.get("request_key")) in keys

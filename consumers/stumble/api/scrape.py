@@ -1,4 +1,4 @@
-"""`/metrics`: the store's counters, the pipeline's freshness, the API's own measurements."""
+"""`/metrics`: the store's counters, the pipeline's freshness, the API's own metrics."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _OUTAGES = (StoreError, psycopg.Error)
 
 @router.get("/metrics", summary="Prometheus metrics", response_class=Response)
 async def metrics(request: Request) -> Response:
-    """Give all metrics in the format that the scraper accepts; `stumble_api_store_up` tells of the store's.
+    """Return all metrics in the format that the scraper accepts; `stumble_api_store_up` shows if the store's are there.
 
-    OpenMetrics carries exemplars: the request behind the newest failure of each action and blame.
+    OpenMetrics has exemplars: the request behind the newest failure of each action and blame.
     """
     own = request.app.state.metrics
     try:
@@ -40,7 +40,7 @@ async def metrics(request: Request) -> Response:
 
 
 def _stored(settings: Settings) -> StoreCollector:
-    """Read the store's counters, all of one moment."""
+    """Read the store's counters in one snapshot."""
     with connect(settings.database_url.get_secret_value(), application="stumble-metrics", autocommit=False) as session:
         session.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         session.read_only = True

@@ -1,4 +1,4 @@
-"""`/v1/sightings`: failures seen without their server, while nobody knows whose they are."""
+"""`/v1/sightings`: failures seen without their server."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class SightingQuery(Paged):
         ["UNJOINED", "EXPIRED"],
         max_length=4,
         description="UNJOINED waits for its server, JOINED is part of a request, AMBIGUOUS fits several servers, "
-        "EXPIRED waited in vain.",
+        "EXPIRED no longer waits.",
     )
 
 
@@ -33,7 +33,7 @@ class SightingQuery(Paged):
 async def list_sightings(
     query: Annotated[SightingQuery, Query()], running: Running, request: Request, response: Response
 ) -> SightingPage:
-    """List failures that some service told without saying of which server: they fit several, or none is known yet."""
+    """List failures that a service reported without their server: several servers fit, or none is known yet."""
     async with running.database.read() as connection:
         items, after = await reads.sightings(connection, {"state": query.state, **query.sort_key()}, query.limit)
     return SightingPage(items=items, next=next_link(request, response, after) if after else None)

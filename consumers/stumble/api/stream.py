@@ -1,4 +1,4 @@
-"""`/v1/stream`: failures and outcomes as they come, as server-sent events."""
+"""`/v1/stream`: failures and outcomes when they are published, as server-sent events."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ class StreamFilter(BaseModel):
     exception: list[Text] | None = Field(None, max_length=50, description="Failures only.")
     host: list[Text] | None = Field(None, max_length=50, description="Failures only.")
     request: Text | None = Field(None, description="Request id, global request id or request key.")
-    after: Text | None = Field(None, description="Place to go on from, where `Last-Event-ID` can't be sent.")
+    after: Text | None = Field(None, description="Position to continue from, where `Last-Event-ID` cannot be sent.")
 
-    def matches(self, news: StreamMessage) -> bool:
-        """Whether a message is asked for."""
-        record = news.item.record
+    def matches(self, message: StreamMessage) -> bool:
+        """Return whether a message passes the filter."""
+        record = message.item.record
         singles = (("instance_uuid", self.instance), ("owner_project_id", self.project))
         lists = (
             ("action", self.action),
@@ -55,16 +55,16 @@ class StreamFilter(BaseModel):
             ("host", self.host),
         )
         return (
-            news.item.kind in self.kind
+            message.item.kind in self.kind
             and all(value is None or str(record.get(name)) == str(value) for name, value in singles)
             and all(values is None or record.get(name) in values for name, values in lists)
-            and (self.request is None or news.concerns(self.request))
+            and (self.request is None or message.concerns(self.request))
         )
 
 
 @router.get(
     "",
-    summary="Failures and outcomes as they come",
+    summary="Failures and outcomes when they are published",
     response_class=EventSourceResponse,
     responses={200: {"description": "Events `failure` and `outcome`.", "content": {"text/event-stream": {}}}},
 )
@@ -73,11 +73,11 @@ async def stream(
     running: Running,
     last_event_id: Annotated[str | None, Header(max_length=64)] = None,
 ) -> EventSourceResponse:
-    """Send each failure and each outcome reached, corrections included, none left out.
+    """Send each failure and each outcome, including corrections, without gaps.
 
-    Each event's id is a place: a client that reconnects with `Last-Event-ID` goes on there. Without one the stream
-    starts now. A message can come twice; its subject and revision tell. An event `gap` says that a place is older than
-    what is kept.
+    Each event's id is a position: a client that reconnects with `Last-Event-ID` continues there. Without one the stream
+    starts now. A message can arrive twice, with the same subject and revision. An event `gap` means that the position
+    is older than the stored publications.
     """
     cursor, gap = await _start(running, last_event_id or query.after)
     return EventSourceResponse(
@@ -88,7 +88,7 @@ async def stream(
 
 
 async def _start(running: ApiContext, text: str | None) -> tuple[StreamCursor, datetime | None]:
-    """Return the place to go on from and, if what followed it may be gone, the time of the oldest that is left."""
+    """Return the position to continue from and, if later publications may be deleted, the time of the oldest left."""
     async with running.database.read() as connection:
         result = await horizon(connection)
         oldest = await fetch(connection, statement("load_oldest_publication")) if text else []
@@ -99,29 +99,33 @@ async def _start(running: ApiContext, text: str | None) -> tuple[StreamCursor, d
     except ValueError as error:
         raise BadRequest(str(error)) from None
     if cursor.xid > result["newest"]:
-        raise BadRequest("The Last-Event-ID is of another store: this one was made anew; leave it out to start now.")
-    # The first row that ever was has id 1: while it is there, nothing has been thrown away.
-    gone = any(row["id"] > 1 and cursor < StreamCursor(row["xid"], row["id"]) for row in oldest)
-    return cursor, oldest[0]["created_at"] if gone else None
+        raise BadRequest(
+            "The Last-Event-ID belongs to another store: this one was created again; leave it out to start now."
+        )
+    # The very first row has id 1: while it exists, no publication has been deleted.
+    is_gap = any(row["id"] > 1 and cursor < StreamCursor(row["xid"], row["id"]) for row in oldest)
+    return cursor, oldest[0]["created_at"] if is_gap else None
 
 
 async def _events(
     running: ApiContext, query: StreamFilter, cursor: StreamCursor, gap: datetime | None
 ) -> AsyncIterator[ServerSentEvent]:
-    # An event without data moves no client, but says at once where it stands.
+    # An event without data calls no handler of the client, but sets its position immediately.
     yield ServerSentEvent(comment="stream open", id=cursor.encode(), retry=RETRY_MILLISECONDS)
     if gap:
-        detail = f"What came between this place and {rfc3339(gap)} may be no longer kept; ask /v1/failures for it."
+        detail = (
+            f"Publications between this position and {rfc3339(gap)} may be deleted; read failures from /v1/failures."
+        )
         yield ServerSentEvent(json.dumps({"detail": detail, "oldest": rfc3339(gap)}), event="gap", sep="\n")
     async with running.feed.following():
         while not running.feed.closed:
             try:
                 result = await running.feed.after(cursor, PING_SECONDS)
             except OUTAGES:
-                return  # the client comes back with its place
-            for news in result:
-                cursor = news.cursor
-                if query.matches(news):
+                return  # the client reconnects with its position
+            for message in result:
+                cursor = message.cursor
+                if query.matches(message):
                     yield ServerSentEvent(
-                        news.item.model_dump_json(), event=news.item.kind, id=cursor.encode(), sep="\n"
+                        message.item.model_dump_json(), event=message.item.kind, id=cursor.encode(), sep="\n"
                     )

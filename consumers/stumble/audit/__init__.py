@@ -1,4 +1,4 @@
-"""Store and topic compared; repair, rebuild, and replay of the store as of any time.
+"""Compares store and topic; repairs and rebuilds the store, and replays it as of any time.
 
 Start reading at ``audit``. Imports ``deadletters``, ``ingest``, ``kafka``, ``outcome``, ``projector``, ``runtime``,
 ``settings``, ``store``, ``wire``.

@@ -1,4 +1,4 @@
-"""The audit: reads the topic once, derives what the store must hold, and holds it against what it holds.
+"""The audit: reads the topic once, derives what the store must hold, and compares it with what the store holds.
 
 Everything is compared within one snapshot of the store, up to the offset at which the store was then; projectors may
 run meanwhile.
@@ -40,14 +40,14 @@ if TYPE_CHECKING:
 
 _DAY_US = DAY_MS * 1000
 _LATE_EVENTS = "events that came too late"
-#: How far an event's own time may lie from Kafka's time of its record.
+#: How far an event's own time may differ from Kafka's time of its record.
 _SLACK_DAYS = 1
 _CATCH_UP_PAUSE = 0.5
 
 
 @dataclass(slots=True, frozen=True)
 class AuditScope:
-    """What to look at: all that the topic holds, a range of it by Kafka's time, one instance."""
+    """What to audit: the whole topic, a range of it by Kafka's time, or one instance."""
 
     since: datetime | None = None
     until: datetime | None = None
@@ -55,14 +55,14 @@ class AuditScope:
 
     @property
     def everything(self) -> bool:
-        """Whether nothing narrows it."""
+        """Whether the whole topic is audited."""
         return self.since is None and self.until is None and self.instance is None
 
 
 class Audit:
-    """One audit in one session: `run` it, then read its `differences`; `close` it, however it ends.
+    """One audit in one session: call `run`, then read `differences`; call `close` in any case.
 
-    `processes` share the work: as many as are worth it, unless a number is given.
+    `processes` share the work; None: as many as are worthwhile.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Audit:
         self.horizon = Horizon(now - (own.events_days - 1) * _DAY_US, now - own.requests_days * _DAY_US)
 
     def run(self) -> AuditReport:
-        """Compare; raises `StumbleError` when the store can't be held against this topic at all."""
+        """Compare; raises `StumbleError` when the store can't be compared with this topic at all."""
         began = time.monotonic()
         limit_malloc_arenas()
         self._workers = Workers(processes_for(len(self.span), self._processes))
@@ -104,36 +104,36 @@ class Audit:
         with gc_paused():
             self._read(self.span)
             self._wait_for_store()
-            self._look()
+            self._compare_snapshot()
         self.report.records = self.stage.records
         self.report.seconds = time.monotonic() - began
         return self.report
 
     def compare_again(self, repaired: Mapping[str, int]) -> AuditReport:
-        """Compare the store, where `repaired` counts what was changed, with what was read; returns a new report."""
+        """Compare the repaired store (`repaired` counts the changes) with what was read; return a new report."""
         self.connection.execute(query("clear_audit_results"))
         result = _report(self.topic, self.scope)
         result.records, result.seconds = self.stage.records, self.report.seconds
         result.repaired = dict(repaired)
         self.report = result
-        self._look()
+        self._compare_snapshot()
         return result
 
     def empty(self, *, accept_loss: bool) -> None:
-        """Empty the derived tables; the topic must still hold its beginning, or the loss be accepted."""
-        gone = sorted({p for p, low in self.span.lows.items() if low > 0} | self.span.breaks.keys())
-        if gone and not accept_loss:
+        """Empty the derived tables. Raises `StumbleError` if the topic lost its first records, unless `accept_loss`."""
+        incomplete = sorted({p for p, low in self.span.lows.items() if low > 0} | self.span.breaks.keys())
+        if incomplete and not accept_loss:
             raise StumbleError(
-                f"{self.topic} no longer holds its beginning (partitions {', '.join(map(str, gone))}): what is older "
-                "would be lost. Leave --from-nothing out, or accept it by --accept-loss."
+                f"{self.topic} no longer holds its first records (partitions {', '.join(map(str, incomplete))}): what "
+                "was derived from them would be lost. Omit --from-nothing, or accept the loss with --accept-loss."
             )
         with self.connection.transaction():
             order = {"topic": self.topic, "partitions": sorted(self.span.ends)}
             self.connection.execute(query("lock_partitions"), order)
             self.connection.execute(query("truncate_derived_tables"))
 
-    def _look(self) -> None:
-        """Hold the store as it is now against all that was read of the topic."""
+    def _compare_snapshot(self) -> None:
+        """Compare the store as it is now with all that was read from the topic."""
         with self.snapshot():
             self._catch_up()
             self._compare()
@@ -141,17 +141,17 @@ class Audit:
             self.report.add_difference(kind, what, count)
 
     def differences(self, limit: int | None = None) -> Iterator[dict[str, Any]]:
-        """Yield what differs, in the order in which it was found."""
+        """Yield the differences, in the order in which they were found."""
         names = ("kind", "what", "id", "instance_uuid", "request_id", "detail", "kafka_partition", "kafka_offset")
         after, left = 0, limit
         while left is None or left > 0:
-            at_once = 1000 if left is None else min(left, 1000)
-            rows = self.connection.execute(query("load_audit_differences"), {"after": after, "limit": at_once})
+            page = 1000 if left is None else min(left, 1000)
+            rows = self.connection.execute(query("load_audit_differences"), {"after": after, "limit": page})
             stored_rows = rows.fetchall()
             yield from (dict(zip(names, row[:-1], strict=True)) for row in stored_rows)
-            if len(stored_rows) < at_once:
+            if len(stored_rows) < page:
                 return
-            after, left = stored_rows[-1][-1], None if left is None else left - at_once
+            after, left = stored_rows[-1][-1], None if left is None else left - page
 
     def close(self) -> None:
         """End the workers and the session, and with it the temporary tables."""
@@ -161,7 +161,7 @@ class Audit:
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
-        """Look at the store as it is at one moment."""
+        """Run the body in one transaction that sees one snapshot of the store."""
         self.connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
         try:
             with self.connection.transaction():
@@ -181,7 +181,7 @@ class Audit:
 
     def _stage(self, span: OffsetRange, keys: Collection[bytes] | None) -> None:
         size, done = len(span), 0
-        # Events that the store has put into late_events are removed again, by the time at which it did so.
+        # Events before this time may be in the store's late_events; then each is removed again.
         job = ReadJob(self.kafka, span, keys, alone_before=self.horizon.requests_us + _DAY_US)
         assert self._workers is not None, "run() starts the workers"
         for rows in self._workers.stream(read_rows, job.shared(self._workers.processes)):
@@ -192,17 +192,17 @@ class Audit:
 
     def _offsets(self) -> dict[int, int]:
         rows = self.connection.execute(query("load_all_offsets"), {"topic": self.topic}).fetchall()
-        wanted_partitions = self.span.ends  # a topic made anew may have fewer partitions
+        wanted_partitions = self.span.ends  # a topic that was created again may have fewer partitions
         if any(topic_id != self.span.topic_id for partition, topic_id, _ in rows if partition in wanted_partitions):
             raise StumbleError(
-                f"The store was built from another {self.topic}: the topic was deleted and made anew. "
-                "`stumble offsets show` says what was lost, `stumble offsets resume` goes on."
+                f"The store was built from another topic {self.topic}: the topic was deleted and created again. "
+                "`stumble offsets show` shows what was lost, `stumble offsets resume` continues."
             )
         known = {partition: offset for partition, _, offset in rows}
         return {partition: known.get(partition, 0) for partition in self.span.ends}
 
     def _wait_for_store(self) -> None:
-        """Give projectors that run the time to come to where the topic was when the audit began."""
+        """Wait, not longer than the patience, until projectors have stored what the topic held when the audit began."""
         deadline = time.monotonic() + self._patience
         while any(offset < self.span.ends[partition] for partition, offset in self._offsets().items()):
             if time.monotonic() > deadline:
@@ -210,7 +210,7 @@ class Audit:
             time.sleep(_CATCH_UP_PAUSE)
 
     def _catch_up(self) -> None:
-        """Read what the store has read since, and leave what it has not come to."""
+        """Read what the store has read since, and leave out what it has not read yet."""
         offsets = self._offsets()
         if self.scope.until is None and (rest := self.span.rest(offsets)):
             self._read(rest)
@@ -219,15 +219,15 @@ class Audit:
         if not behind:
             return
         rows = [_late(p, max(offset, self.span.starts[p]), self.span.ends[p]) for p, offset in behind.items()]
-        self._forget_from(behind)
+        self._remove_from(behind)
         self.connection.execute(query("add_audit_differences"), {"rows": as_json(rows)})
         for partition, offset in behind.items():
             self.span.ends[partition] = max(offset, self.span.starts[partition])
 
-    def _forget_from(self, offsets: dict[int, int]) -> None:
-        """Take out what was read from some offsets on; what was laid down across one is read again up to there."""
-        places = {"partitions": list(offsets), "offsets": list(offsets.values())}
-        across = dict(self.connection.execute(query("load_straddling_offsets"), places).fetchall())
+    def _remove_from(self, offsets: dict[int, int]) -> None:
+        """Remove staged rows from some offsets on; rows with facts from both sides of one are read again up to it."""
+        parameters = {"partitions": list(offsets), "offsets": list(offsets.values())}
+        across = dict(self.connection.execute(query("load_straddling_offsets"), parameters).fetchall())
         starts = {partition: across.get(partition, offset) for partition, offset in offsets.items()}
         self.connection.execute(
             query("delete_audit_staged_from"), {"partitions": list(starts), "offsets": list(starts.values())}
@@ -258,7 +258,7 @@ class Audit:
             self.report.refused[host] = {"refused": refused, "rejected": rejected}
 
     def _compare_instances(self) -> None:
-        """Compare all instances in sessions that see this one's snapshot: one derives while another waits."""
+        """Compare all instances in sessions that share this session's snapshot: one derives while another waits."""
         connection = self.connection
         snapshot = connection.execute("select pg_export_snapshot()").fetchone()
         total = connection.execute("select count(*) from audit_instances").fetchone()
@@ -306,12 +306,12 @@ class Audit:
 
 
 def _report(topic: str, scope: AuditScope) -> AuditReport:
-    since, until = (moment.isoformat() if moment else None for moment in (scope.since, scope.until))
+    since, until = (at.isoformat() if at else None for at in (scope.since, scope.until))
     return AuditReport(topic, since, until, scope.instance)
 
 
 def _late(partition: int, offset: int, end: int) -> dict[str, Any]:
-    detail = f"the store has not come to {end - offset} records from offset {offset} on"
+    detail = f"the store has not read {end - offset} records from offset {offset} on"
     return {"kind": "late", "what": "partition", "id": str(partition), "detail": detail}
 
 

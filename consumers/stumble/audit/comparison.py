@@ -1,4 +1,4 @@
-"""Holding what the topic says of some instances against what is stored of them."""
+"""Compares what is derived from the topic for some instances with what is stored of them."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class StoredSet:
 
 @dataclass(slots=True)
 class Horizon:
-    """How far back the store keeps what, microseconds."""
+    """The oldest times within the store's retention, UTC microseconds."""
 
     events_us: int
     requests_us: int
@@ -55,7 +55,7 @@ class Horizon:
 
 @dataclass(slots=True)
 class ComparedSets:
-    """A chunk with the sets that are compared by the topic, and those that are taken as they are stored."""
+    """A chunk with the facts of its sets (the topic's; the stored ones of sets left out), and the stored sets."""
 
     chunk: InstanceChunk
     sets: dict[SetKey, Facts]
@@ -65,7 +65,7 @@ class ComparedSets:
 
 
 class SetComparison:
-    """Judges chunks in one session, which looks at one snapshot of the store."""
+    """Compares chunks in one session, which reads one snapshot of the store."""
 
     def __init__(self, connection: Connection[Any], span: OffsetRange, horizon: Horizon) -> None:
         self._connection = connection
@@ -92,7 +92,7 @@ class SetComparison:
         return result
 
     def classify_sets(self, chunk: InstanceChunk) -> ComparedSets:
-        """Tell which sets are wholly inside the range and both sides' retention; the others stay as they are stored."""
+        """Separate sets within the range and both retentions from others, of which the stored facts are used."""
         compared = ComparedSets(chunk, dict(chunk.sets), self._stored(chunk.instances))
         differing = {}
         for key in compared.stored.keys() | chunk.sets.keys():
@@ -116,7 +116,7 @@ class SetComparison:
             compared.differing.append(("missing", key, f"{len(expected)} facts are not in the store"))
 
     def _classify_differing(self, compared: ComparedSets, differing: Mapping[SetKey, Facts]) -> None:
-        """Tell a set that differs from one that the range or the retention cuts."""
+        """Separate sets that differ from sets that the range or the retention cuts."""
         expected = {key: {fact.event_id: fact for fact in compared.chunk.sets.get(key, ())} for key in differing}
         more = [
             fact.event_id
@@ -160,7 +160,7 @@ class SetComparison:
         }
 
     def _digests(self, compared: ComparedSets, groups: Iterable[DerivedGroup]) -> list[tuple[str, ...]]:
-        """Compare what later differences would be taken against."""
+        """Compare the stored digests, which later differences are computed against."""
         have: dict[SetKey, set[StoredRequest]] = defaultdict(set)
         for key, stored_set in compared.stored.items():
             have[key] = {one._replace(announced="") for one in stored_set.stored if one.outcome}
@@ -182,7 +182,7 @@ class SetComparison:
         ]
 
     def _rows(self, compared: ComparedSets, groups: Iterable[DerivedGroup]) -> list[tuple[str, ...]]:
-        """Compare requests, failures and what stands published with what is derived, in the database."""
+        """Compare stored requests, failures and current publications with the derived ones, in the database."""
         requests, failures, publications = [], [], []
         for group in groups:
             partition = compared.chunk.partition_of(group.instance)

@@ -1,4 +1,4 @@
-"""Counters held against what is stored: entered less withdrawn is what there is, and what retention took out."""
+"""Compares counters with stored rows: entered less withdrawn equals the rows that exist or that retention deleted."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Label = tuple[str, ...]
 
 
 def by_partition(connection: Connection[Any]) -> dict[Label, dict[int, int]]:
-    """Return by (metric, label …) and partition how many more a counter stands for than there are rows, unless 0."""
+    """Return by (metric, label …) and partition how many more a counter counts than there are rows, unless 0."""
     result: dict[Label, Counter[int]] = defaultdict(Counter)
     for partition, metric, labels, value in connection.execute(query("load_counters_by_partition")):
         result[metric, *labels][partition] += value
@@ -32,15 +32,16 @@ def by_partition(connection: Connection[Any]) -> dict[Label, dict[int, int]]:
 
 
 def surplus(connection: Connection[Any]) -> dict[Label, int]:
-    """Return the same over all partitions: an instance moves to another partition when some are added."""
+    """Return the same summed over all partitions: an instance moves to another one when partitions are added."""
     result = {label: sum(counts.values()) for label, counts in by_partition(connection).items()}
     return {label: value for label, value in result.items() if value}
 
 
 def absorbed(moved: Mapping[Label, int], left: dict[Label, int]) -> dict[Label, tuple[int, int]]:
-    """Return (entered, left) of each label that `moved` by so many rows, and that no surplus accounts for.
+    """Return (entered, withdrawn) of each label that `moved` by a number of rows, without what a surplus explains.
 
-    What rows come back that were never withdrawn, and rows that go which were never counted, use up `left`.
+    `left` is the surplus. Rows that return and were never withdrawn, and rows that are withdrawn and were never
+    counted, reduce it.
     """
     deltas = {}
     for label, change in moved.items():
@@ -53,7 +54,7 @@ def absorbed(moved: Mapping[Label, int], left: dict[Label, int]) -> dict[Label, 
 
 
 def settle(cursor: Cursor[Any], connection: Connection[Any]) -> int:
-    """Move counters to what is stored; the caller holds the locks of all partitions."""
+    """Correct counters to match the stored rows; return how many. The caller holds the locks of all partitions."""
     rows = []
     for (metric, *labels), counts in by_partition(connection).items():
         total = sum(counts.values())
@@ -71,13 +72,13 @@ def settle(cursor: Cursor[Any], connection: Connection[Any]) -> int:
 
 
 def differing_counters(connection: Connection[Any]) -> list[dict[str, Any]]:
-    """Return a difference for each counter that does not fit what is stored."""
+    """Return a difference for each counter that does not match the stored rows."""
     return [
         {
             "kind": "different",
             "what": "counter",
             "id": "/".join(label),
-            "detail": f"stands for {abs(more)} {'more' if more > 0 else 'fewer'} than there are",
+            "detail": f"counts {abs(more)} {'more' if more > 0 else 'fewer'} than there are",
         }
         for label, more in surplus(connection).items()
     ]

@@ -1,4 +1,4 @@
-"""From facts to everything that follows from them: by the projector's own derivation and difference."""
+"""Derives what the store must hold from facts, with the projector's own derivation and difference."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ class DerivedGroup:
 
 @dataclass(slots=True)
 class InstanceChunk:
-    """Some whole instances: what the topic says of each fact set, and the partition that it said it in."""
+    """Some whole instances: the topic's facts of each fact set, and the partition of each instance."""
 
     instances: list[str] = field(default_factory=list)
     sets: dict[SetKey, Facts] = field(default_factory=dict)
     partitions: dict[str, int] = field(default_factory=dict)
 
     def partition_of(self, instance: str) -> int:
-        """Return the partition of an instance; 0 if no record of its own told it."""
+        """Return the partition of an instance; 0 if no record names the instance itself."""
         return self.partitions.get(instance, 0)
 
 
@@ -49,8 +49,8 @@ def derive_groups(
 ) -> list[DerivedGroup]:
     """Derive sets as the projector groups them: all sets of an instance with context together, else each alone.
 
-    `context` names sets that once had context; `stored` is what to take the difference against, by instance: then
-    all sets of an instance go together.
+    `context` names sets that once had context; `stored` is what to compute the difference from, by instance: then all
+    sets of an instance are derived together.
     """
     whole = {key[0] for key, facts in sets.items() if has_context(facts)} | {key[0] for key in context}
     grouped: dict[SetKey, list[SetKey]] = defaultdict(list)
@@ -70,7 +70,7 @@ def derive_groups(
 
 
 def remember(sets: Sequence[FactSet], stored: Iterable[StoredRequest]) -> list[FactSet]:
-    """Note with each set of an instance what is stored of its requests; returns the sets that nothing is left of."""
+    """Assign to each set of an instance what is stored of its requests; return the sets that are empty now."""
     result: dict[str, list[StoredRequest]] = {item.key[1]: [] for item in sets}
     for one in stored:
         if sets:

@@ -1,4 +1,4 @@
-"""Walking through the stage: instance by instance, each with all that the topic said of it."""
+"""Reads the staging tables by instance, each with all its facts in the topic."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
     from stumble.ingest.factsets import SetKey
 
-#: What is in hand at once: instances, and rows of facts about them; a row has about five.
+#: Limits of a chunk: instances, and rows of their facts; a row has about five facts.
 INSTANCES = 200
 ROWS = 1000
-#: Rows that come from the server at once.
+#: Rows per fetch from the server.
 _FETCHED = 1000
 _FIRST = "00000000-0000-0000-0000-000000000000"
 #: Instance, request id, partition (None where the record has no instance of its own), packed facts.
@@ -31,14 +31,14 @@ Row = tuple[str, str, int | None, bytes]
 
 @dataclass(slots=True, frozen=True)
 class InstanceRows:
-    """Some whole instances, and all rows that tell of them, as they were laid down."""
+    """Some whole instances, and all their staged rows."""
 
     instances: list[str]
     rows: list[Row]
 
 
 def chunks(connection: Connection[Any], instances: int = INSTANCES, rows: int = ROWS) -> Iterator[InstanceRows]:
-    """Yield all instances in order, some at a time; runs in one transaction, for the cursor's sake."""
+    """Yield all instances in order, some at a time; needs one transaction for its server-side cursor."""
     with connection.cursor("load_audit_facts", binary=True) as cursor:
         cursor.itersize = _FETCHED
         cursor.execute(query("load_audit_facts"))
@@ -59,7 +59,7 @@ def chunks(connection: Connection[Any], instances: int = INSTANCES, rows: int = 
 
 
 def chunk_of(instances: Sequence[str], rows: Iterable[Row]) -> InstanceChunk:
-    """Put together what rows of facts say of some instances."""
+    """Combine rows of facts about some instances."""
     facts: dict[SetKey, list[Fact]] = defaultdict(list)
     chunk = InstanceChunk(list(instances))
     for instance, request_id, partition, packed in rows:
@@ -80,7 +80,7 @@ def _instances(connection: Connection[Any]) -> Iterator[str]:
 def decisions_of(
     connection: Connection[Any], instances: Sequence[str], until: datetime | None = None
 ) -> dict[str, list[Decision]]:
-    """Return what was decided about instances up to a time: it is taken as given."""
+    """Return the decisions on instances up to a time; an audit does not check them."""
     result: dict[str, list[Decision]] = defaultdict(list)
     rows = connection.execute(query("load_decisions_of_instances"), {"instances": list(instances), "until": until})
     for instance, key, kind, decided_at, evidence in rows:

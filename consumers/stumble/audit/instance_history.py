@@ -1,4 +1,4 @@
-"""The story of one server, from the topic alone: what its producers told, in time order, and what came of it."""
+"""The history of one instance from the topic alone: its events in time order, and the requests derived from them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _PHASES = {"START": "begins", "END": "ends", "ERROR": "fails", "PROGRESS": ""}
 
 
 class InstanceHistory:
-    """All that the topic tells of one instance between two times, also where a failure names its request only."""
+    """All events of one instance in the topic between two times, also failures that name only its request."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class InstanceHistory:
             yield decoder.decode(reading.framed)
 
     def requests(self) -> list[RequestRecord]:
-        """Return what is derived of them."""
+        """Return the requests that are derived from the events."""
         facts = [reading.fact for reading in self.readings]
         result = derive(self.instance, facts) if facts else ()
         return sorted(result, key=lambda record: (record.started_at or 0, record.request_key))
@@ -85,7 +85,7 @@ class InstanceHistory:
 
 
 def lines(events: Iterable[dict[str, Any]], requests: Iterable[RequestRecord]) -> Iterator[str]:
-    """Yield the story as text: a line an event, then a paragraph a request."""
+    """Yield the history as text: one line per event, then one paragraph per request."""
     for event in events:
         yield _line(event)
     for record in requests:
@@ -94,24 +94,24 @@ def lines(events: Iterable[dict[str, Any]], requests: Iterable[RequestRecord]) -
 
 
 def _line(event: dict[str, Any]) -> str:
-    publisher = "@".join(word for word in (event["service"], event["host"]) if word)
+    publisher = "@".join(part for part in (event["service"], event["host"]) if part)
     return f"{_time(event['occurred_at'])}  {event['request_id'] or '-':<40}  {_what(event)}  [{publisher or '?'}]"
 
 
 def _what(event: dict[str, Any]) -> str:
     subject = event["step"] or event["source"]["signal"] or event["action"] or event["scope"].lower()
-    words = [word for word in (event["action"] if event["action"] != subject else None, subject) if word]
-    words.append(_PHASES.get(event["phase"], event["phase"].lower()))
+    parts = [part for part in (event["action"] if event["action"] != subject else None, subject) if part]
+    parts.append(_PHASES.get(event["phase"], event["phase"].lower()))
     states = _states(event["instance"] or {})
     if states:
-        words.append(f"({states})")
+        parts.append(f"({states})")
     if event["source_host"] or event["dest_host"]:
-        words.append(f"from {event['source_host'] or '?'} to {event['dest_host'] or '?'}")
+        parts.append(f"from {event['source_host'] or '?'} to {event['dest_host'] or '?'}")
     failure = event["failure"]
     if failure:
         text = failure["reason"] or failure["message"] or ""
-        words.append(f"{failure['exception']}: {text.splitlines()[0] if text else 'no text'}")
-    return " ".join(word for word in words if word)
+        parts.append(f"{failure['exception']}: {text.splitlines()[0] if text else 'no text'}")
+    return " ".join(part for part in parts if part)
 
 
 def _states(instance: dict[str, Any]) -> str:

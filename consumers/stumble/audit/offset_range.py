@@ -1,4 +1,4 @@
-"""Which part of the topic is looked at: offsets from-to of each partition."""
+"""The part of a topic that is read: the first and last offset of each partition."""
 
 from __future__ import annotations
 
@@ -29,22 +29,23 @@ class OffsetRange:
     ends: dict[int, int]
     #: The oldest offsets that the topic still has.
     lows: dict[int, int]
-    #: When a partition began anew (microseconds): what the store read of it before has offsets of another topic.
+    #: When a partition's topic was truncated or created again (microseconds): what the store read before has offsets of
+    #: another topic.
     breaks: dict[int, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return sum(max(0, end - self.starts[partition]) for partition, end in self.ends.items())
 
     def holds(self, partition: int, offset: int) -> bool:
-        """Tell whether a record lies inside."""
+        """Return whether a record is inside."""
         return self.starts.get(partition, 0) <= offset < self.ends.get(partition, 0)
 
     def is_older(self, partition: int, event_us: int) -> bool:
-        """Tell whether an event is of the time before its partition began anew."""
+        """Return whether an event is from before its partition's topic was truncated or created again."""
         return event_us < self.breaks.get(partition, 0)
 
     def shared(self, shares: int) -> list[OffsetRange]:
-        """Divide the partitions into so many ranges of about equal length; some are empty where there are too few."""
+        """Divide the partitions into `shares` ranges of about equal length; some are empty if there are too few."""
         parts: list[list[int]] = [[] for _ in range(shares)]
         sizes = [0] * shares
         length = {partition: end - self.starts[partition] for partition, end in self.ends.items()}
@@ -65,7 +66,7 @@ class OffsetRange:
         ]
 
     def rest(self, ends: dict[int, int]) -> OffsetRange:
-        """Return what lies between here and other, later ends; partitions without one stay out."""
+        """Return the range from these ends to other, later ends, of the partitions that have one."""
         later = {partition: max(self.ends.get(partition, 0), end) for partition, end in ends.items()}
         starts = {partition: self.ends.get(partition, self.lows.get(partition, 0)) for partition in later}
         return OffsetRange(self.topic, self.topic_id, starts, later, self.lows, self.breaks)
@@ -74,9 +75,9 @@ class OffsetRange:
 def range_of(
     kafka: KafkaSettings, topic: str, since: datetime | None = None, until: datetime | None = None
 ) -> OffsetRange:
-    """Ask the brokers where a topic begins and ends, or where it was at the times given (Kafka's time of a record).
+    """Ask the brokers for the first and last offsets of a topic, or for those at given times (Kafka's record times).
 
-    Raises `StumbleError` when there is no such topic or no broker answers.
+    Raises `StumbleError` when the topic does not exist or no broker answers.
     """
     consumer = Consumer(quiet(kafka.consumer_config("stumble-audit")))
     try:
@@ -95,13 +96,13 @@ def range_of(
 
 
 def _described(kafka: KafkaSettings, topic: str) -> tuple[str, list[int]]:
-    client = AdminClient(quiet(kafka.client_config()))  # it answers only while it is held
+    client = AdminClient(quiet(kafka.client_config()))  # futures complete only while their client exists
     answer = client.describe_topics(TopicCollection([topic]), request_timeout=_SECONDS)[topic].result()
     return str(answer.topic_id), sorted(partition.id for partition in answer.partitions)
 
 
-def _at(consumer: Consumer, topic: str, moment: datetime, ends: dict[int, int]) -> dict[int, int]:
-    """Return the first offset of each partition at or after a moment; the end where there is none."""
-    asked = [TopicPartition(topic, partition, int(moment.timestamp() * 1000)) for partition in ends]
-    result = consumer.offsets_for_times(asked, timeout=_SECONDS)
+def _at(consumer: Consumer, topic: str, time: datetime, ends: dict[int, int]) -> dict[int, int]:
+    """Return the first offset of each partition at or after a time; the end where there is none."""
+    wanted = [TopicPartition(topic, partition, int(time.timestamp() * 1000)) for partition in ends]
+    result = consumer.offsets_for_times(wanted, timeout=_SECONDS)
     return {one.partition: one.offset if one.offset >= 0 else ends[one.partition] for one in result}

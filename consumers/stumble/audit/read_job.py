@@ -1,4 +1,4 @@
-"""Reading a share of the topic into rows for the staging tables and, for a replay, into rows of `events`."""
+"""Reads a share of the topic into rows for the staging tables and, for a replay, into rows of `events`."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ class StagedRows:
     #: Rows of `audit_staged`, in PostgreSQL's binary COPY format.
     staged: bytes
     unreadable: list[dict[str, Any]]
-    #: Rows of `events` by id, and the days of those ids; empty unless asked for.
+    #: Rows of `events` by id, and the days of those ids; empty unless the job requests them.
     events: dict[bytes, bytes] = field(default_factory=dict)
     days: set[int] = field(default_factory=set)
 
 
 @dataclass(slots=True, frozen=True)
 class ReadJob:
-    """What to read of a topic; with `keys` only records that have one of them, with `events` their rows, too.
+    """What to read of a topic; with `keys` only records that have one of them, with `events` also rows of `events`.
 
     Facts of events before `alone_before` (microseconds) get a row each, so that each can be removed again.
     """
@@ -47,12 +47,12 @@ class ReadJob:
     alone_before: int = 0
 
     def shared(self, count: int) -> list[ReadJob]:
-        """Return jobs that read about as much each, of different partitions: at most `count`."""
+        """Return at most `count` jobs for different partitions, which read about the same number of records each."""
         return [replace(self, span=span) for span in self.span.shared(count) if len(span)]
 
 
 def read_rows(job: ReadJob) -> Iterator[StagedRows]:
-    """Yield what is read of a range, some records at a time."""
+    """Yield the rows of a range, some records at a time."""
     decoding, done, before = DecodingJob(job.kafka), 0, 0
 
     def note(count: int) -> None:

@@ -1,7 +1,7 @@
-"""Putting right what an audit found, by the projector's own transaction.
+"""Repairs what an audit found, in the way the projector writes.
 
-Each instance is written under its partitions' locks, so projectors may run: facts are those of the topic, and those
-that lie outside of what was audited. What changes gets its next revision; counters move by the difference.
+Each instance is written under its partitions' locks, so projectors may run. Its facts are those of the topic, and those
+outside the audited range. What changes gets its next revision; counters change by the difference.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ if TYPE_CHECKING:
     from stumble.ingest.factsets import LoadedFacts
 
 T = TypeVar("T")
-#: Instances in one transaction: projectors of their partitions wait for that long.
-_AT_ONCE = 50
-_OFFSETS_AT_ONCE = 5000
+#: Projectors of these instances' partitions wait for the transaction.
+_INSTANCES_PER_TRANSACTION = 50
+_OFFSETS_PER_QUERY = 5000
 _TRIES = 10
 _FIRST = "00000000-0000-0000-0000-000000000000"
 EVENTS, EXTRA, INSTANCES, PUBLISHED, COUNTERS = (
@@ -56,13 +56,13 @@ EVENTS, EXTRA, INSTANCES, PUBLISHED, COUNTERS = (
 
 
 def repair_store(audit: Audit) -> AuditReport:
-    """Put right what `audit`, which has run, found; the report says what was done and what still differs."""
+    """Repair what `audit`, which has run, found; return a report of what was done and what still differs."""
     with gc_paused():
         return audit.compare_again(Repair(audit).run())
 
 
 class Repair:
-    """Repairs what `audit` found; its session holds what the topic says."""
+    """Repairs what `audit` found; the audit's session holds the topic's facts."""
 
     def __init__(self, audit: Audit) -> None:
         self._audit = audit
@@ -71,7 +71,7 @@ class Repair:
         self._surplus: dict[tuple[str, ...], int] = {}
 
     def run(self) -> Counter[str]:
-        """Repair everything; returns what was done. Begun again after an interruption, it does what is left."""
+        """Repair everything; return the numbers of changes. After an interruption, a new run repairs the rest."""
         self._connection.execute(query("create_repair_index"))
         with self._audit.snapshot():
             self._surplus = surplus(self._connection)
@@ -79,7 +79,7 @@ class Repair:
         self._everywhere(self._events_and_sightings)
         after = _FIRST
         while rows := self._instances(after):
-            self._transaction(lambda rows=rows: self._put_right(rows))  # type: ignore[misc]
+            self._transaction(lambda rows=rows: self._repair_instances(rows))  # type: ignore[misc]
             after = rows[-1]
             self._audit.on_progress("repaired", self._done[INSTANCES], 0)
         if self._audit.scope.everything:
@@ -87,7 +87,8 @@ class Repair:
         return +self._done
 
     def _instances(self, after: str) -> list[str]:
-        rows = self._connection.execute(query("load_instances_to_repair"), {"after": after, "limit": _AT_ONCE})
+        where = {"after": after, "limit": _INSTANCES_PER_TRANSACTION}
+        rows = self._connection.execute(query("load_instances_to_repair"), where)
         return [row[0] for row in rows]
 
     def _transaction(self, work: Callable[[], T]) -> T:
@@ -123,7 +124,7 @@ class Repair:
         self._done[COUNTERS] += settle(cursor, self._connection)
 
     def _fetch_events(self) -> None:
-        """Bring the missing events back from the topic, byte for byte."""
+        """Copy the missing events from the topic, byte for byte."""
         partitions = EventPartitions(self._audit.own.events_days)
         for partition, low, high in self._connection.execute(query("load_partitions_to_repair")).fetchall():
             span = self._audit.span
@@ -136,10 +137,10 @@ class Repair:
     def _wanted(self, partition: int) -> Iterator[int]:
         low = 0
         while True:
-            where = {"partition": partition, "low": low, "limit": _OFFSETS_AT_ONCE}
+            where = {"partition": partition, "low": low, "limit": _OFFSETS_PER_QUERY}
             rows = self._connection.execute(query("load_offsets_to_repair"), where).fetchall()
             yield from (row[0] for row in rows)
-            if len(rows) < _OFFSETS_AT_ONCE:
+            if len(rows) < _OFFSETS_PER_QUERY:
                 return
             low = rows[-1][0] + 1
 
@@ -152,8 +153,8 @@ class Repair:
             copy_rows(cursor, "copy_events", [reading.row for reading in unique.values()])
         self._done[EVENTS] += len(unique)
 
-    def _put_right(self, instances: list[str]) -> None:
-        """Derive some instances from what the topic says of them, and write what differs from the rows."""
+    def _repair_instances(self, instances: list[str]) -> None:
+        """Derive some instances from the topic's facts, and write what differs from the rows."""
         execute = self._connection.execute
         owners = dict(execute(query("load_partitions_of_instances"), {"instances": instances}).fetchall())
         self._lock(list(owners.values()))
@@ -161,19 +162,19 @@ class Repair:
         chunk = chunk_of(instances, result)
         with self._connection.cursor() as cursor:
             loaded = factsets.load_instances(cursor, owners)
-            there = before(cursor, instances, loaded.sets.values())
-            self._take_over(cursor, loaded, chunk, owners)
-            folded, left, count = self._derive(cursor, loaded, there)
+            state = before(cursor, instances, loaded.sets.values())
+            self._replace_facts(cursor, loaded, chunk, owners)
+            folded, left, count = self._derive(cursor, loaded, state)
             cursor.execute(query("delete_requests_of_instances"), {"instances": instances})
             difference_writer.write(cursor, folded, Counter())
         self._surplus = left
         self._done[INSTANCES] += len(instances)
         self._done[PUBLISHED] += count
 
-    def _take_over(
+    def _replace_facts(
         self, cursor: Cursor[Any], loaded: LoadedFacts, chunk: InstanceChunk, owners: dict[str, int]
     ) -> None:
-        """Give each set the topic's facts, and leave it those that lie outside of what was audited."""
+        """Give each set the topic's facts; its facts outside the audited range stay."""
         decided = set(cursor.execute(query("load_decided_requests"), {"instances": chunk.instances}).fetchall())
         for key in chunk.sets.keys() - loaded.sets.keys():
             loaded.sets[key] = FactSet(key, owners[key[0]])
@@ -198,25 +199,25 @@ class Repair:
         return not span.holds(*position) or span.is_older(position[0], id_time_us(event_id))
 
     def _derive(
-        self, cursor: Cursor[Any], loaded: LoadedFacts, there: StoredState
+        self, cursor: Cursor[Any], loaded: LoadedFacts, state: StoredState
     ) -> tuple[Folded, dict[tuple[str, ...], int], int]:
         left, count = dict(self._surplus), 0
-        instances = {key[0] for key in loaded.sets} | there.stored.keys()
+        instances = {key[0] for key in loaded.sets} | state.stored.keys()
         decisions = decisions_of(self._connection, sorted(instances))
         folded = Folded(loaded)
         empty = []
         for instance in sorted(instances):
             sets = [item for item in loaded.sets.values() if item.key[0] == instance]
             facts = [item.facts for item in sets if item.facts]
-            difference = diff(there.stored[instance], derive_sets(instance, facts, decisions.get(instance, ())))
-            _tidy(difference, there.published)
+            difference = diff(state.stored[instance], derive_sets(instance, facts, decisions.get(instance, ())))
+            _drop_unpublished(difference, state.published)
             moved = counted_after(difference)
-            moved.subtract(there.counted[instance])
+            moved.subtract(state.counted[instance])
             difference.counter_deltas = absorbed(moved, left)
             count += len(difference.publications)
             empty += remember(sets, difference.stored)
             versions = {item.key[1]: item.version + 1 for item in sets}
-            folded.changes.append(FoldedChange(instance, _partition(sets, there, instance), difference, versions))
+            folded.changes.append(FoldedChange(instance, _partition(sets, state, instance), difference, versions))
         if empty:
             keys = [{"instance_uuid": item.key[0], "request_id": item.key[1]} for item in empty]
             cursor.execute(query("delete_fact_sets"), {"keys": as_json(keys)})
@@ -225,12 +226,12 @@ class Repair:
         return folded, left, count
 
 
-def _partition(sets: Sequence[FactSet], there: StoredState, instance: str) -> int:
-    return sets[0].partition if sets else there.partitions.get(instance, 0)
+def _partition(sets: Sequence[FactSet], state: StoredState, instance: str) -> int:
+    return sets[0].partition if sets else state.partitions.get(instance, 0)
 
 
-def _tidy(difference: Difference, published: set[str]) -> None:
-    """Forget subjects that are gone and were never told of, and requests that never were."""
+def _drop_unpublished(difference: Difference, published: set[str]) -> None:
+    """Drop withdrawn subjects that were never published, and requests that never existed."""
     difference.publications = [
         one for one in difference.publications if one.record is not None or one.subject_id in published
     ]

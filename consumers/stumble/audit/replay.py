@@ -1,7 +1,7 @@
-"""A separate store as of any time, built from the topic alone: for looking back, never for putting in another's place.
+"""Builds a separate store as of any time, from the topic alone: to inspect the past, never to replace another store.
 
-What the projector does batch by batch happens here once for each instance, in one transaction: a replay that is
-killed leaves an empty store, and the next one begins anew.
+The projector works batch by batch; a replay derives each instance once, all in one transaction. A replay that is
+killed leaves an empty store, and the next one starts from the beginning.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ if TYPE_CHECKING:
 
 #: Events of any age get their partition.
 _FOR_EVER_DAYS = 36_500
-_DECISIONS_AT_ONCE = 5000
+_DECISIONS_PER_FETCH = 5000
 
 
 @dataclass(slots=True)
 class Replayed:
-    """What a replay came to."""
+    """The result of a replay."""
 
     url: str
     records: int = 0
@@ -60,9 +60,9 @@ class Replayed:
 
 
 class Replay:
-    """Builds a store from what Kafka got between two times.
+    """Builds a store from the records that Kafka received between two times.
 
-    `processes` share the work: as many as are worth it, unless a number is given.
+    `processes` share the work; None: as many as are worthwhile.
     """
 
     def __init__(
@@ -86,8 +86,8 @@ class Replay:
     def into(self, into_database: str, *, alerts: bool = False) -> Replayed:
         """Build the store in the database `into_database`: its URL, or a name beside the store's own.
 
-        Unless `alerts`, nobody can write there afterwards, so that nothing is ever sent from it. Raises `StumbleError`
-        when the database already holds a store.
+        Unless `alerts`, the database is read-only afterwards, so that nothing is ever sent from it. Raises
+        `StumbleError` when the database already holds a store.
         """
         began = time.monotonic()
         limit_malloc_arenas()
@@ -113,11 +113,11 @@ class Replay:
             connection.execute("select pg_advisory_xact_lock(hashtext('stumble.replay'))")
             connection.execute(query("lock_partitions"), {"topic": self._topic, "partitions": sorted(self._span.ends)})
             _require_empty(self._done.url)
-            self._take_decisions(connection)
+            self._copy_decisions(connection)
             stage.create()
             self._read(connection, stage, workers)
             self._derive(connection, workers)
-            self._place(connection)
+            self._store_offsets(connection)
         self._done.records = stage.records
 
     def _read(self, connection: Connection[Any], stage: StagingTables, workers: Workers) -> None:
@@ -158,8 +158,8 @@ class Replay:
             return DecidedRows(rows, {})
         return DecidedRows(rows, decisions_of(connection, rows.instances, self._until))
 
-    def _take_decisions(self, connection: Connection[Any]) -> None:
-        """Copy what the store has decided up to then; a replay without a store has none."""
+    def _copy_decisions(self, connection: Connection[Any]) -> None:
+        """Copy the store's decisions up to the end of the replay; without a store there are none."""
         names = ("request_key", "kind", "decided_at", "evidence", "instance_uuid", "request_id", "kafka_partition")
         try:
             url = self._settings.database_url.get_secret_value()
@@ -169,14 +169,14 @@ class Replay:
                 store.cursor("load_decisions_until") as cursor,
             ):
                 cursor.execute(query("load_decisions_until"), {"until": self._until})
-                while rows := cursor.fetchmany(_DECISIONS_AT_ONCE):
+                while rows := cursor.fetchmany(_DECISIONS_PER_FETCH):
                     decisions = [dict(zip(names, row, strict=True)) for row in rows]
                     connection.execute(query("add_replayed_decisions"), {"rows": as_json(decisions)})
                     self._done.decisions += len(rows)
         except (StoreUnavailableError, psycopg.errors.UndefinedTable):
             return
 
-    def _place(self, connection: Connection[Any]) -> None:
+    def _store_offsets(self, connection: Connection[Any]) -> None:
         order = sorted(self._span.ends)
         where = {
             "topic": self._topic,
@@ -188,7 +188,7 @@ class Replay:
 
 
 def database(store: str, into_database: str) -> str:
-    """Return the URL of the database `into_database`; a mere name is made a database beside the store's own."""
+    """Return the URL of the database `into_database`; for a name, create it beside the store's own."""
     if "://" in into_database or "=" in into_database:
         return into_database
     with connect(store) as connection:

@@ -1,4 +1,4 @@
-"""What a replay writes: derived of whole instances, in workers, and executed by one session in one transaction."""
+"""What a replay writes: workers derive whole instances, and one session writes all of them in one transaction."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, frozen=True)
 class DecidedRows:
-    """Some whole instances, and what was decided about them."""
+    """Some whole instances, and the decisions on them."""
 
     rows: InstanceRows
     decisions: Mapping[str, list[Decision]]
 
 
 def derive_statements(decided: DecidedRows) -> list[WriteStatement]:
-    """Return the statements that write all that follows from some instances, of which nothing is stored yet."""
+    """Return the statements that write all that is derived for some instances, of which nothing is stored yet."""
     return list(statements_of(_folded(decided), Counter()))
 
 

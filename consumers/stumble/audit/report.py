@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(slots=True)
 class ChunkResult:
-    """What a look at some instances came to."""
+    """The result of comparing some instances."""
 
     instances: int = 0
     requests: int = 0
@@ -35,13 +35,13 @@ class AuditReport:
     requests: int = 0
     failures: int = 0
     seconds: float = 0.0
-    #: Kind and what to how many.
+    #: Kind and subject to number.
     differences: dict[str, dict[str, int]] = field(default_factory=dict)
-    #: Why to how many: requests and events that are not judged.
+    #: Reason to number: requests and events that are not compared.
     left_out: dict[str, int] = field(default_factory=dict)
-    #: Taken as given: kind of decision to how many.
+    #: Kind to number of decisions, which are not checked.
     decisions: dict[str, int] = field(default_factory=dict)
-    #: Host to how many events its outboxes refused and its broker rejected: they never were in the topic.
+    #: Host to the numbers of events that its outboxes refused and its broker rejected: they never were in the topic.
     refused: dict[str, dict[str, int]] = field(default_factory=dict)
     repaired: dict[str, int] = field(default_factory=dict)
 
@@ -55,18 +55,18 @@ class AuditReport:
         """How many things differ."""
         return sum(count for kinds in self.differences.values() for count in kinds.values())
 
-    def add(self, verdict: ChunkResult) -> None:
-        """Take in the figures of a verdict."""
-        self.instances += verdict.instances
-        self.requests += verdict.requests
-        self.failures += verdict.failures
-        for why, count in verdict.left_out.items():
+    def add(self, result: ChunkResult) -> None:
+        """Add the figures of a chunk."""
+        self.instances += result.instances
+        self.requests += result.requests
+        self.failures += result.failures
+        for why, count in result.left_out.items():
             self.leave_out(why, count)
-        for kind, count in verdict.decisions.items():
+        for kind, count in result.decisions.items():
             self.decisions[kind] = self.decisions.get(kind, 0) + count
 
     def leave_out(self, why: str, count: int = 1) -> None:
-        """Note that something is not judged."""
+        """Count what is not compared, by reason."""
         if count:
             self.left_out[why] = self.left_out.get(why, 0) + count
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from stumble.audit.offset_range import OffsetRange
     from stumble.audit.report import ChunkResult
 
-#: No time-out ends a long audit; PostgreSQL sorts in large portions, and takes a fifth of its usual sample of tables.
+#: No time-out ends a long audit; PostgreSQL sorts with more memory, and samples a fifth of the usual rows of tables.
 _SESSION = """
 set statement_timeout = 0; set idle_in_transaction_session_timeout = 0; set lock_timeout = 0;
 set work_mem = '64MB'; set temp_buffers = '32MB'; set synchronous_commit = off; set default_statistics_target = 20
@@ -26,7 +26,7 @@ set work_mem = '64MB'; set temp_buffers = '32MB'; set synchronous_commit = off; 
 
 
 def open_session(url: str, application: str) -> Connection[Any]:
-    """Open a session for work that takes as long as it takes."""
+    """Open a session without time-outs, for work that takes long."""
     connection = connect(url, application=application)
     connection.execute(_SESSION)
     register(connection)

@@ -1,7 +1,7 @@
-"""What was read of the topic, laid down in temporary tables of one session with the store.
+"""Stores what was read from the topic in temporary tables of one session with the store.
 
-PostgreSQL sorts it by instance, on its own disk: the audit's memory does not grow with the topic, and nothing is left
-behind when it is killed.
+PostgreSQL sorts the rows by instance, on its own disk: the audit's memory does not grow with the topic, and nothing
+remains when the audit is killed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _OWNED = struct.Struct("!hi16siiiqiqi16si")
 _ALONE = struct.Struct("!hi16siiiqiqii")
 _REST = struct.Struct("!i8siqi")
 _NUL = b"\\u0000"
-#: Statements that make the tables.
+#: Statements that create the tables.
 TABLES = (
     "drop_audit_tables",
     "create_audit_staged",
@@ -43,19 +43,19 @@ DIGEST_BYTES = 8
 
 @dataclass(slots=True)
 class StagingTables:
-    """The temporary tables `audit_staged` and those made of it."""
+    """The temporary table `audit_staged` and those that are made from it."""
 
     connection: Connection[Any]
     records: int = 0
     partitions: set[int] = field(default_factory=set)
 
     def create(self) -> None:
-        """Make the tables; those of an earlier use in the same session are emptied."""
+        """Create the tables; those of an earlier use in the same session are dropped first."""
         for statement in TABLES:
             self.connection.execute(query(statement))
 
     def add(self, rows: bytes, records: int) -> None:
-        """Lay down rows of what was read, put together."""
+        """Insert rows of `audit_staged` in binary COPY format; `records` is the number of events that were read."""
         if records:
             with self.connection.cursor() as cursor:
                 copy_rows(cursor, "copy_audit_staged", [rows])
@@ -65,8 +65,8 @@ class StagingTables:
 def staged(readings: Iterable[DecodedEvent], alone_before: int = 0) -> list[bytes]:
     """Return what was read as rows of `audit_staged`, in PostgreSQL's binary COPY format.
 
-    Facts of one set that come from one partition go together into the row of the first: most requests are told within
-    a few records. Those of events before `alone_before` (microseconds) stay alone, as they may be taken out again.
+    Facts of one set that come from one partition are together in the row of the first record, since most requests have
+    few records. Facts of events before `alone_before` (microseconds) are not combined: each may be removed again.
     """
     groups: dict[Hashable, list[DecodedEvent]] = {}
     for number, reading in enumerate(readings):

@@ -1,4 +1,4 @@
-"""Reading a range of a topic once, in bounded memory, as a member of no group."""
+"""Reads a range of a topic once, in bounded memory, without a consumer group."""
 
 from __future__ import annotations
 
@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from stumble.ingest.decoding import DecodedEvent
     from stumble.settings.kafka import KafkaSettings
 
-#: Records taken from the client at once.
-_AT_ONCE = 1000
+_RECORDS_PER_CALL = 1000
 #: Seconds without an answer of the brokers, or of the registry, after which a read fails.
 TIMEOUT_SECONDS = 60.0
 
@@ -32,12 +31,12 @@ def records(
     kafka: KafkaSettings,
     span: OffsetRange,
     keys: Collection[bytes] | None = None,
-    looked_at: Callable[[int], None] = lambda _: None,
+    on_progress: Callable[[int], None] = lambda _: None,
 ) -> Iterator[list[Message]]:
     """Yield the records of a range, some at a time, in order per partition; with `keys` only those that have one.
 
-    `looked_at` hears how many it has come past, chosen or not. Raises `StumbleError` when the brokers fall silent, or
-    no longer have what comes next.
+    `on_progress` is called with the number of records read so far, chosen or not. Raises `StumbleError` when the
+    brokers stop answering, or no longer have the next record.
     """
     done = 0
     left = {partition: end for partition, end in span.ends.items() if span.starts[partition] < end}
@@ -46,17 +45,17 @@ def records(
         consumer.assign([TopicPartition(span.topic, partition, span.starts[partition]) for partition in left])
         received_at = time.monotonic()
         while left:
-            messages = consumer.consume(_AT_ONCE, 0.5)
+            messages = consumer.consume(_RECORDS_PER_CALL, 0.5)
             if messages:
                 received_at = time.monotonic()
             elif time.monotonic() - received_at > TIMEOUT_SECONDS:
-                raise StumbleError(f"Kafka at {kafka.bootstrap_servers} does not answer: try again when it does.")
+                raise StumbleError(f"Kafka at {kafka.bootstrap_servers} does not answer: start it, then try again.")
             result = [message for message in messages if _inside(message, left, span.topic)]
             done += len(result)
-            looked_at(done)
+            on_progress(done)
             yield result if keys is None else [message for message in result if message.key() in keys]
     except KafkaException as error:
-        raise StumbleError(f"Kafka can't be read: {error.args[0].str()}.") from error
+        raise StumbleError(f"Reading from Kafka failed: {error.args[0].str()}; run the command again.") from error
     finally:
         consumer.close()
 
@@ -73,7 +72,7 @@ def _config(kafka: KafkaSettings) -> dict[str, object]:
 
 
 def _inside(message: Message, left: dict[int, int], topic: str) -> bool:
-    """Tell whether a record is one of those wanted; forget partitions in `left` whose end is reached."""
+    """Return whether a record is in the range; remove partitions from `left` whose end is reached."""
     partition, offset, error = message.partition(), message.offset(), message.error()
     if error is not None:
         _raise_if_final(error, topic, partition)
@@ -89,15 +88,15 @@ def _raise_if_final(error: KafkaError, topic: str, partition: int | None) -> Non
     code = error.code()
     if code in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
         raise StumbleError(
-            f"Kafka's retention has taken away records of partition {partition} of {topic} while it was read: "
-            "run the command again, it begins at what is left."
+            f"Kafka's retention has deleted records of partition {partition} of {topic} before they were read: "
+            "run the command again; it starts at the oldest record that is left."
         )
     if error.fatal():
-        raise StumbleError(f"Kafka's client can't go on: {error.str()}.")
+        raise StumbleError(f"Kafka client failed: {error.str()}; run the command again.")
 
 
 class DecodingJob:
-    """Turns records into readings."""
+    """Decodes records, and waits while the registry does not answer."""
 
     def __init__(
         self, kafka: KafkaSettings, *, registry_timeout: float = TIMEOUT_SECONDS, registry_pause: float = 2.0
@@ -111,7 +110,7 @@ class DecodingJob:
         self._decoder = EventDecoder(resolve)
 
     def readings(self, messages: list[Message]) -> tuple[list[DecodedEvent], list[BadRecord]]:
-        """Return what the store needs of each record, and what the projector has to dead-letter.
+        """Return the decoded events of records, and the bad records, which the projector must dead-letter.
 
         Raises `RegistryUnavailable` when the registry has not answered for `registry_timeout` seconds.
         """

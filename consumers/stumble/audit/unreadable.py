@@ -1,4 +1,4 @@
-"""Records that can't be read: each must lie in the dead letter topic, or somebody passed over it."""
+"""Records that can't be read: each must be in the dead letter topic; otherwise it was skipped."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _EVER_MS = 1 << 62
 
 
 class UnreadableRecords:
-    """What the audit could not read, kept in its session's `audit_unreadable`."""
+    """The records that the audit could not read, in the table `audit_unreadable` of its session."""
 
     def __init__(
         self, connection: Connection[Any], kafka: KafkaSettings, on_progress: Callable[[str, int, int], None]
@@ -37,30 +37,30 @@ class UnreadableRecords:
         self._on_progress = on_progress
 
     def add(self, rows: Sequence[dict[str, Any]]) -> None:
-        """Note records, each as `row_of` tells it."""
+        """Add records, each as a row from `row_of`."""
         if rows:
             self._connection.execute(query("add_audit_unreadable"), {"rows": as_json(rows)})
 
     def account_for(self, report: AuditReport) -> None:
-        """Look for each in the dead letter topic and in the store, and tell which is in neither.
+        """Search for each record in the dead letter topic and in the store; add a difference for those in neither.
 
-        A projector writes a dead letter before the store's offset passes it: call this after that offset was read.
-        Raises `KafkaAwayError` where there is something to look for and the topic can't be read.
+        A projector writes a dead letter before the store's offset passes the record: call this after reading that
+        offset. Raises `KafkaUnavailableError` where there are records to search for and the topic can't be read.
         """
         records, dead_letters = self._counts()
         if records > dead_letters:
-            reaches_ms = self._look(records - dead_letters)
+            reaches_ms = self._mark_dead_letters(records - dead_letters)
             row = self._connection.execute(query("compare_unreadable"), {"reaches_ms": reaches_ms}).fetchone()
             report.leave_out(FORGOTTEN, row[0] if row else 0)
         report.unreadable, report.dead_letters = self._counts()
 
     def _counts(self) -> tuple[int, int]:
-        """Return how many there are, and how many of them are dead letters."""
+        """Return the number of records, and how many of them are dead letters."""
         row = self._connection.execute(query("count_audit_unreadable")).fetchone()
         return (row[0], row[1]) if row else (0, 0)
 
-    def _look(self, wanted: int) -> int:
-        """Mark those that are found; returns since when (milliseconds) the topic has every letter."""
+    def _mark_dead_letters(self, wanted: int) -> int:
+        """Mark records that have a dead letter; return since when (milliseconds) the topic holds every dead letter."""
         done = 0
         with DeadLetterTopic(self._kafka, group=_GROUP) as topic:
             cut = {partition: low for partition, (low, _) in topic.bounds.items() if low > 0}
@@ -81,13 +81,13 @@ class UnreadableRecords:
         where = {
             "partitions": [one.partition for one in origins],
             "offsets": [one.offset for one in origins],
-            "times": [one.timestamp for one in origins],  # a topic made anew has other records at the same places
+            "times": [one.timestamp for one in origins],  # a topic that was created again has other records there
         }
         return self._connection.execute(query("mark_audit_dead_letters"), where).rowcount
 
 
 def row_of(item: BadRecord) -> dict[str, Any]:
-    """Return what is noted of a record that can't be read."""
+    """Return the row of `audit_unreadable` for a record that can't be read."""
     return {
         "kafka_partition": item.partition,
         "kafka_offset": item.offset,

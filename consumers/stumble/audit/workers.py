@@ -2,7 +2,7 @@
 
 Work is a function of one argument, both importable and picklable. `Workers.map` calls it for each of many items;
 `Workers.stream` reads what generators yield. With one process the same happens in threads of this process, so that
-deriving goes on while PostgreSQL or Kafka answers.
+deriving continues while PostgreSQL or Kafka answers.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ T = TypeVar("T")
 R = TypeVar("R")
 #: With fewer records the work is done before another process has started.
 _WORTH_PROCESSES = 30_000
-#: Three processes, this one included, stay within 300 MB; more are for who asks for them.
+#: Three processes, including this one, use less than 300 MB; an operator can request more.
 _DEFAULT_PROCESSES = 2
 _THREADS = 2
-#: Results of streams that wait to be taken.
+#: Results of streams that may wait for the reader.
 _QUEUE_SIZE = 4
 _POLL_SECONDS = 0.2
 
@@ -54,7 +54,7 @@ class _Flag(Protocol):
 
 
 def processes_for(records: int, wanted: int | None) -> int:
-    """Return how many processes share the work on so many records, unless a number is given."""
+    """Return how many processes share the work: `wanted`, or a number that suits the number of records."""
     if wanted is not None:
         return wanted
     return min(_DEFAULT_PROCESSES, len(permitted()) or os.cpu_count() or 1) if records >= _WORTH_PROCESSES else 1
@@ -67,7 +67,7 @@ class Workers:
     """
 
     def __init__(self, processes: int) -> None:
-        #: How many readers of the topic are worth it: Python's threads would take turns.
+        #: The number of readers of the topic that is worthwhile: Python's threads would take turns.
         self.processes = processes
         self._count = processes if processes > 1 else _THREADS
         self._results: _Queue
@@ -92,9 +92,9 @@ class Workers:
         self.close()
 
     def map(self, work: Callable[[T], R], items: Iterable[T]) -> Iterator[tuple[T, R]]:
-        """Yield each item with its result, in order; items are taken as workers get free."""
+        """Yield each item with its result, in order; a free worker gets the next item."""
         waiting: deque[tuple[T, Future[R]]] = deque()
-        with _ended_process_in_words():
+        with _broken_pool_as_error():
             for item in items:
                 waiting.append((item, self._submit(work, item)))
                 if len(waiting) > self._count:
@@ -106,7 +106,7 @@ class Workers:
 
     def stream(self, work: Callable[[T], Iterator[R]], items: Sequence[T]) -> Iterator[R]:
         """Yield what `work` yields for each item, as it comes; each item is worked on by one worker."""
-        with _ended_process_in_words():
+        with _broken_pool_as_error():
             running = [self._submit(self._stream, work, item) for item in items]
             left = len(running)
             while left:
@@ -123,7 +123,7 @@ class Workers:
                     yield result
 
     def close(self) -> None:
-        """End all workers; what they have in work is given up."""
+        """End all workers; their current work is abandoned."""
         self._stopping.set()
         self._executor.shutdown(cancel_futures=True)
 
@@ -141,8 +141,8 @@ def _do(work: Callable[..., R], *arguments: Any) -> R:
         return work(*arguments)
     except Exception as error:
         try:
-            pickle.loads(pickle.dumps(error))  # noqa: S301  # our own
-        except Exception:  # noqa: BLE001  # whatever its class does there
+            pickle.loads(pickle.dumps(error))  # noqa: S301  # made in this process
+        except Exception:  # noqa: BLE001  # its class may raise anything
             raise StumbleError(f"{type(error).__name__}: {error}") from None
         raise
 
@@ -170,16 +170,16 @@ _process_queue: tuple[_Queue, _Flag]
 
 
 def _start_worker(results: multiprocessing.queues.Queue[Any], stopping: _Flag) -> None:
-    """Prepare a worker process: it ends with its parent, and leaves Ctrl-C to it."""
+    """Prepare a worker process: it ends with its parent, and only the parent handles Ctrl-C."""
     global _process_queue  # noqa: PLW0603  # queues reach a process by its initializer only
     _process_queue = results, stopping
-    results.cancel_join_thread()  # a process that is told to stop drops what nobody takes
+    results.cancel_join_thread()  # a process that stops drops results that are not read
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     limit_malloc_arenas()
     gc.freeze()
-    gc.disable()  # as in runtime/gc_pause.py: what is thrown away has no cycles
+    gc.disable()  # as in runtime/gc_pause.py: discarded objects have no cycles
 
 
 def _end_with_parent() -> None:
@@ -209,11 +209,11 @@ def _sigint_blocked() -> Iterator[None]:
 
 
 @contextmanager
-def _ended_process_in_words() -> Iterator[None]:
+def _broken_pool_as_error() -> Iterator[None]:
     try:
         yield
     except BrokenProcessPool:
         raise StumbleError(
-            "A worker process ended in the middle of its work: see whether the machine ran out of memory, and run the "
-            "command again, with --processes 1 if it must take less."
+            "A worker process ended before its work was done: check whether the machine ran out of memory, then run "
+            "the command again, with --processes 1 to use less memory."
         ) from None

@@ -1,4 +1,4 @@
-"""What follows from time and silence: requests that stall, and those that a restart interrupted.
+"""Finds requests that stall, from deadlines and silent hosts, and requests that a restart interrupted.
 
 Start reading at ``clock``. Imports ``ingest``, ``outcome``, ``runtime``, ``settings``, ``store``.
 """

@@ -1,8 +1,8 @@
-"""The clock of a projector: a thread that looks now and then and finds what time and silence have decided.
+"""The clock of a projector: a thread that searches periodically for stalled and interrupted requests.
 
-It decides nothing itself: what it finds is written by the partitions' owner, in its own transaction, where it is
-looked at again. It asks the broker for the end of each log and reads what producers said from the store, in a session
-of its own, so that reading and writing events never wait for it.
+It decides nothing itself: the partitions' owner checks each finding again and writes the decision in its own
+transaction. The clock asks the broker for the end of each log and reads the producers' statuses from the store, in a
+session of its own, so that reading and writing events never wait for it.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger("stumble.projector")
 _PAUSE = 2.0
-#: What was looked at again and not decided upon is not handed over again for so many seconds.
+#: Seconds for which a finding that was checked and not decided is not submitted again.
 _REFUSED_SECONDS = 60.0
 #: Rows of one transaction may appear later than those of another that began after it.
 _OVERLAP_US = 10_000_000
 
 
 class Clock(Worker):
-    """Finds requests to decide upon in the partitions in hand.
+    """Finds requests to decide in the assigned partitions.
 
     ``end_offsets`` asks the broker for the ends of logs (partition to next offset; None without an answer).
     """
@@ -61,7 +61,7 @@ class Clock(Worker):
         self._wall_clock = wall_clock or WallClock()
         self._producers = ProducerReports(settings.silent_after, settings.start_takes)
         self._watches: dict[int, PartitionWatch] = {}
-        self._judged: set[tuple[int, ProducerStart]] = set()
+        self._checked: set[tuple[int, ProducerStart]] = set()
         self._refused: dict[tuple[str, int, str], float] = {}
         self._since = 0
         #: Watermark of each partition that has one, UTC microseconds.
@@ -75,13 +75,13 @@ class Clock(Worker):
     # Called by the thread that reads and writes events -----------------------------------------------
 
     def at(self, positions: Mapping[int, int]) -> None:
-        """Hear where the store is (partition to next offset) in the partitions that are read."""
+        """Set the store's offsets (partition to next offset) of the partitions that are read."""
         self._positions = positions
 
     def job(self, reading: Callable[[], Mapping[int, int]]) -> DecisionJob | None:
-        """Return what is to be decided upon, if anything, once; `decided` must follow.
+        """Return each set of findings to decide once, None if there are none; `decided` must follow.
 
-        ``reading`` tells the partitions in hand (to next offset): others are no longer ours to decide.
+        ``reading`` returns the assigned partitions (to next offset): for others this process may no longer decide.
         """
         if not self._waiting_findings:
             return None
@@ -95,7 +95,7 @@ class Clock(Worker):
         return DecisionJob(positions, self._deciding, self._wall_clock.now())
 
     def decided(self, made: Iterable[ClockFinding], *, fenced: bool = False) -> None:
-        """Hear which of the last findings were decided upon; the others were no longer so, unless it was fenced."""
+        """Note which of the last findings were decided; unless the job was fenced, the others no longer hold."""
         if not fenced:
             keys = {finding.request_key for finding in made}
             for finding in self._deciding:
@@ -104,17 +104,17 @@ class Clock(Worker):
         self._deciding = []
         self._waiting = False
 
-    # The thread's own --------------------------------------------------------------------------------
+    # Called by the clock's own thread ----------------------------------------------------------------
 
     def run_once(self) -> float:
-        """Look once."""
+        """Search once; return the seconds until the next search."""
         self.look_once()
         return self._settings.look_every
 
     def on_error(self, error: Exception) -> None:
-        """Look again with a new session: if this thread ended, stalls would go undetected."""
+        """Log the error and continue with a new session: if this thread ended, stalls would go undetected."""
         if isinstance(error, psycopg.Error) and not isinstance(error, psycopg.OperationalError):
-            LOG.warning("The clock can't read the store and tries again: %s", error)
+            LOG.warning("The clock cannot read the store and tries again: %s", error)
         elif not isinstance(error, (StoreError, psycopg.Error)):  # an outage is logged by the writer
             super().on_error(error)
         self.close()
@@ -126,10 +126,10 @@ class Clock(Worker):
             self._connection = None
 
     def look_once(self) -> None:
-        """Look once; raises psycopg's errors and `StoreError` when the store is away."""
+        """Search once; raises psycopg's errors and `StoreError` when the store is unavailable."""
         now, positions = self._wall_clock.steady(), dict(self._positions)
         connection = self._session()
-        self._listen(connection, now)
+        self._load_reports(connection, now)
         for partition in self._watches.keys() - positions.keys():
             del self._watches[partition]
         for partition, stored in positions.items():
@@ -142,7 +142,7 @@ class Clock(Worker):
         if not self._waiting:
             refused = {one: at for one, at in self._refused.items() if now - at < _REFUSED_SECONDS}
             self._refused = refused
-            if result := self._look(connection, now):
+            if result := self._find(connection, now):
                 self._waiting, self._waiting_findings = True, result
 
     def _find_watermarks(self, now: float) -> dict[int, int]:
@@ -153,8 +153,8 @@ class Clock(Worker):
         own = self._settings
         return PartitionWatch(own.silent_after, own.settle, 2 * own.look_every + 1)
 
-    def _look(self, connection: Connection[Any], now: float) -> list[ClockFinding]:
-        """Return what is to be decided upon; a restart goes before silence: it says more."""
+    def _find(self, connection: Connection[Any], now: float) -> list[ClockFinding]:
+        """Return the findings to decide; of a restart and a silence, the restart is the more precise cause."""
         result: dict[str, ClockFinding] = {}
         for finding in [
             *self._restarted(connection),
@@ -167,23 +167,23 @@ class Clock(Worker):
         return list(result.values())
 
     def _restarted(self, connection: Connection[Any]) -> list[ClockFinding]:
-        """Return what restarts may have interrupted; a restart is judged in each partition until nothing is left."""
+        """Return requests that restarts may have interrupted; a restart is checked per partition until none is left."""
         starts = [(partition, start) for start in self._producers.starts() for partition in self._watches]
-        self._judged.intersection_update(starts)  # of services that have started again since, nothing is asked any more
+        self._checked.intersection_update(starts)  # drop starts that a later start of the service replaces
         due = [
             (partition, start)
             for partition, start in starts
-            if (partition, start) not in self._judged
+            if (partition, start) not in self._checked
             and self._watches[partition].covers(start.relay_host, start.settled_at)
         ]
         result = [one for one in find.on_restarted_hosts(connection, due) if one.identity not in self._refused]
         if len(result) < find.LIMIT:
             left = {(one.partition, one.evidence["host"]) for one in result}
-            self._judged.update(one for one in due if (one[0], one[1].host) not in left)
+            self._checked.update(one for one in due if (one[0], one[1].host) not in left)
         return result
 
     def _returned(self, connection: Connection[Any]) -> list[ClockFinding]:
-        """Return what waits again, as its host is heard again; asked once a return, and until nothing is left."""
+        """Return stalled requests whose host reports again; each return is checked until none is left."""
         asked = {
             (partition, host): (watch, relay_host)
             for partition, watch in self._watches.items()
@@ -206,7 +206,7 @@ class Clock(Worker):
             for host in self._producers.hosts_of(relay_host)
         }
 
-    def _listen(self, connection: Connection[Any], now: float) -> None:
+    def _load_reports(self, connection: Connection[Any], now: float) -> None:
         rows = connection.execute(
             query("load_changed_producers"), {"since": max(0, self._since - _OVERLAP_US)}
         ).fetchall()

@@ -1,4 +1,4 @@
-"""What the clock found: a request in flight, and why it is to be decided upon."""
+"""The clock's findings: requests in flight, and why the owner must decide them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from psycopg import Connection
 
-#: Findings of one look; what is left is found by the next.
+#: Highest number of findings of one query; the next search finds the rest.
 LIMIT: Final = 500
 
 
@@ -34,11 +34,11 @@ class _OnHost(NamedTuple):
 
     @property
     def location(self) -> tuple[int, str]:
-        """Where it is in flight."""
+        """The partition and host where it is in flight."""
         return self.partition, self.host
 
     def finding(self, kind: str, cause: str, **times: int) -> ClockFinding:
-        """Return the finding; ``times`` are UTC microseconds, told beside the last event's."""
+        """Return the finding; ``times`` are UTC microseconds, added to the evidence."""
         details = {"cause": cause, "last": str(self.last), "host": self.host}
         details.update((name, str(at)) for name, at in times.items())
         return ClockFinding(self.request_key, self.instance, self.request_id, self.partition, self.last, kind, details)
@@ -47,7 +47,7 @@ class _OnHost(NamedTuple):
 def overdue(
     connection: Connection[Any], watermarks: Mapping[int, int], deadlines: Mapping[str, float]
 ) -> list[ClockFinding]:
-    """Return what has been silent for too long, in partitions whose watermark (UTC microseconds) is given."""
+    """Return requests without an event for their deadline, in partitions with a watermark (UTC microseconds)."""
     if not watermarks:
         return []
     parameters = {
@@ -72,14 +72,14 @@ def overdue(
 
 
 def on_dead_hosts(connection: Connection[Any], dead: Mapping[tuple[int, str], int]) -> list[ClockFinding]:
-    """Return what is in flight on dead hosts: (partition, Nova's host) to the time of the last word from there."""
+    """Return requests in flight on dead hosts: (partition, Nova's host) to the time of its last report."""
     return [row.finding(STALLED, evidence.SILENCE, since=dead[row.location]) for row in _in_flight(connection, dead)]
 
 
 def received_again(
     connection: Connection[Any], hosts: Iterable[tuple[int, str]], deadlines: Mapping[str, float]
 ) -> list[ClockFinding]:
-    """Return what stalled because its host was silent, now that (partition, host) is heard, within its deadline."""
+    """Return requests within their deadline that stalled because their (partition, host), now reporting, was silent."""
     wanted = [{"kafka_partition": partition, "host": host} for partition, host in hosts]
     if not wanted:
         return []
@@ -89,7 +89,7 @@ def received_again(
 
 
 def on_restarted_hosts(connection: Connection[Any], starts: Sequence[tuple[int, ProducerStart]]) -> list[ClockFinding]:
-    """Return what may have been interrupted: in flight, by partition, on a host that started anew since."""
+    """Return requests that may have been interrupted: in flight on a host (by partition) that has since restarted."""
     begun = {(partition, start.host): start.started_at for partition, start in starts}
     return [
         row.finding(INTERRUPTED, evidence.RESTART, since=begun[row.location], at=max(begun[row.location], row.last))

@@ -1,9 +1,9 @@
-"""How far everything is known in one partition, and which hosts it has waited for in vain.
+"""The watermark of one partition, and the hosts that are silent there.
 
-A *mark* is made of the end of the partition's log and of what producers had said just before. Once the store has
-read up to that end, everything that had happened before the earliest time which a producer still held back is known
-there: that time is the watermark. It goes up only by what was really read and really said, so nothing that is down,
-slow or stopped can move it.
+A *mark* consists of the end of the partition's log and of the producers' reports just before. When the store has read
+up to that end, it has all events before the time of the oldest event that a producer had not sent then: that time is
+the watermark. Only records that were read and reports that were received raise it, so nothing that is down, slow or
+stopped can raise it.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Final
 
 from stumble.clock.producers import ProducerReport, ProducerReports
 
-#: A mark that was reached no longer ago than this says that the partition is read to its end.
+#: The partition counts as read to its end for this long after a mark was reached.
 _FRESH_SECONDS: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class LogEnd:
-    """The end of a log (next offset) at a time, and what relays had said by then."""
+    """The end of a log (next offset) at a time (UTC microseconds; steady seconds), and the relays' reports by then."""
 
     end: int
     at: int
@@ -34,23 +34,23 @@ class PartitionWatch:
 
     silent_after: float
     settle: float
-    #: More than so many seconds between two looks, the process itself was stopped: the rest counts for nothing.
+    #: Of the time between two updates, at most this many seconds count: the process itself may have been stopped.
     longest_step: float
     pending: LogEnd | None = None
     reached: LogEnd | None = None
-    #: Seconds during which the partition was read to its end and the fleet was heard.
+    #: Seconds during which the partition was read to its end and the fleet reported.
     counted: float = 0.0
-    #: Relay hosts that were heard since this watch began or since they had been silent.
+    #: Relay hosts that have reported since this watch began or since they were silent.
     returned: set[str] = field(default_factory=set)
-    _looked: float | None = None
+    _updated_at: float | None = None
     _present: set[str] = field(default_factory=set)
     #: Relay host to its last report and what had been counted then.
     _since: dict[str, tuple[int, float]] = field(default_factory=dict)
 
     def update(self, producers: ProducerReports, stored: int, now: float) -> None:
-        """Take note of how far the store is (next offset) at a time in steady seconds."""
-        step = 0.0 if self._looked is None else min(max(0.0, now - self._looked), self.longest_step)
-        self._looked = now
+        """Update with the store's next offset, at a time in steady seconds."""
+        step = 0.0 if self._updated_at is None else min(max(0.0, now - self._updated_at), self.longest_step)
+        self._updated_at = now
         if self.pending is not None and stored >= self.pending.end:
             self.reached, self.pending = self.pending, None
         if self.up_to_date(now) and producers.is_reporting(now):
@@ -67,16 +67,16 @@ class PartitionWatch:
                 self.returned.discard(host)
 
     def mark(self, end: int, at: int, now: float, relays: Mapping[str, ProducerReport]) -> None:
-        """Set the next mark; ``relays`` was read before ``end`` was asked."""
+        """Set the next mark; ``relays`` was read before ``end``."""
         if self.pending is None:
             self.pending = LogEnd(end, at, now, relays)
 
     def up_to_date(self, now: float) -> bool:
-        """Tell whether the partition is read to its end."""
+        """Return whether the partition is read to its end."""
         return self.reached is not None and now - self.reached.steady < _FRESH_SECONDS
 
     def silent(self, producers: ProducerReports) -> dict[str, int]:
-        """Return the relay hosts that count as dead, with the time of their last word."""
+        """Return the relay hosts that count as dead, with the time of their last report."""
         return {host: report.reported_at for host, report in producers.relays.items() if self._is_silent(host)}
 
     def _is_silent(self, host: str) -> bool:
@@ -92,7 +92,7 @@ class PartitionWatch:
         return min([mark.at, *waited_for]) if waited_for else None
 
     def covers(self, relay_host: str, at: int) -> bool:
-        """Tell whether all that happened on a host up to a time is known."""
+        """Return whether the store has all events of a host up to a time."""
         if self.reached is None or self.counted < self.settle:
             return False
         report = self.reached.relays.get(relay_host)

@@ -1,4 +1,4 @@
-"""What producers said last: who is heard, how far everything of theirs is in the topic, which services started anew."""
+"""The producers' last reports: which relays report, up to when their events were sent, which services restarted."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-#: The relay's own row says what waits on its host in all.
+#: The process name of the relay; its row holds the totals of its host.
 RELAY: Final = "relay"
 _COMPUTE: Final = "nova-compute"
 _SECOND: Final = 1_000_000
-#: A relay speaks every 30 s. One that said nothing new for this part of the time after which a host counts as dead
-#: (two minutes of ten) is not speaking now.
-_SPEAKING_PART: Final = 0.2
-#: Who said nothing for so long before the others' last word has left the fleet.
+#: A relay reports every 30 s. One without a new report for this part of the time after which a host counts as dead
+#: (two minutes of ten) is not reporting now.
+_REPORTING_PART: Final = 0.2
+#: A host whose last report is this much older than the newest report of the fleet has left the fleet.
 _LEFT_US: Final = 24 * 3600 * _SECOND
-#: A service that is still starting after this will not take up anything.
+#: A service that is still starting after this will not resume any work.
 _START_US: Final = 600 * _SECOND
 
 
@@ -36,13 +36,13 @@ class ProducerReport(NamedTuple):
 
     @property
     def known_until(self) -> int:
-        """Everything that happened there up to then is in the topic."""
+        """The time up to which all events of this producer are in the topic."""
         return self.reported_at if self.oldest_unsent_at is None else min(self.oldest_unsent_at, self.reported_at)
 
 
 @dataclass(frozen=True, slots=True)
 class ProducerStart:
-    """A compute service that started anew. Once its host is known until ``settled_at``, all it took up is known."""
+    """A restart of a compute service. With all events up to ``settled_at``, all work that it resumed is known."""
 
     host: str
     relay_host: str
@@ -51,10 +51,10 @@ class ProducerStart:
 
 
 class ProducerReports:
-    """Everything that producers said last, and when each relay last said something new."""
+    """The last report of each producer, and when each relay last sent a new one."""
 
     def __init__(self, silent_after: float, start_takes: float) -> None:
-        self._reporting_within = silent_after * _SPEAKING_PART
+        self._reporting_within = silent_after * _REPORTING_PART
         self._start_takes_us = int(start_takes * _SECOND)
         self._reports: dict[tuple[str, str], ProducerReport] = {}
         self._changed_at: dict[str, float] = {}
@@ -62,7 +62,7 @@ class ProducerReports:
         self._hosts: dict[str, set[str]] = {}
 
     def add_reports(self, reports: Sequence[ProducerReport], now: float) -> None:
-        """Take in what was said; ``now`` in steady seconds. A relay is heard when its word changes."""
+        """Add reports; ``now`` in steady seconds. A relay counts as reporting when its report is newer."""
         for report in reports:
             key = (report.host, report.process)
             before = self._reports.get(key)
@@ -91,11 +91,11 @@ class ProducerReports:
 
     @property
     def relays(self) -> Mapping[str, ProducerReport]:
-        """The last word of each relay of the fleet, by host; a new mapping whenever one of them changes."""
+        """The last report of each relay of the fleet, by host; a new mapping whenever one of them changes."""
         return self._relays
 
     def is_reporting(self, now: float) -> bool:
-        """Tell whether at least half of the fleet is heard: else it is the pipeline that is silent, not a host."""
+        """Return whether at least half of the fleet reports: otherwise the pipeline is silent, not a host."""
         if not self._relays:
             return False
         reporting = sum(
@@ -104,11 +104,11 @@ class ProducerReports:
         return reporting * 2 >= len(self._relays)
 
     def hosts_of(self, relay_host: str) -> set[str]:
-        """Return Nova's names of the hosts that a relay speaks for."""
+        """Return Nova's names of the hosts that a relay reports for."""
         return {relay_host} | self._hosts.get(relay_host, set())
 
     def starts(self) -> list[ProducerStart]:
-        """Return the last start of each host's compute service, where all is known that is needed to judge it."""
+        """Return the last start of each host's compute service, if enough is known to evaluate it."""
         by_host: dict[str, list[ProducerReport]] = defaultdict(list)
         for report in self._reports.values():
             if report.service == _COMPUTE and report.started_at is not None and report.process != RELAY:
@@ -121,6 +121,6 @@ class ProducerReports:
         if not newest.alive or (newest.starting and newest.reported_at < began + _START_US):
             return None
         if any(report is not newest and report.alive and report.reported_at > began for report in reports):
-            return None  # the one before it still works
+            return None  # the process before it still runs
         settled = newest.ready_at or began + (_START_US if newest.starting else self._start_takes_us)
         return ProducerStart(newest.host, newest.relay_host, began, settled)

@@ -1,4 +1,4 @@
-"""The time that the clock goes by: one object, so that a test can set it."""
+"""The clock's source of time: one object, so that a test can set it."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ class WallClock:
         return time.time_ns() // 1000
 
     def steady(self) -> float:
-        """Return seconds that only ever go forward."""
+        """Return monotonic seconds."""
         return time.monotonic()

@@ -1,4 +1,4 @@
-"""The dead letter topic: write, read, count and send again what could not be taken in.
+"""The dead letter topic: write, read, count and send again records that cannot be stored.
 
 Start reading at ``service``. Imports ``ingest``, ``kafka``, ``outcome``, ``runtime``, ``settings``, ``store``,
 ``wire``.

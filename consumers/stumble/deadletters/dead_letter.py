@@ -1,4 +1,4 @@
-"""A dead letter: the record as it was, and what its headers say of why it lies here."""
+"""A dead letter: the original record, and the reason in its headers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MOST_DIGITS = 18
 
 
 class RecordId(NamedTuple):
-    """Where a letter lies in the dead letter topic; written ``partition:offset``."""
+    """Position in the dead letter topic; written ``partition:offset``."""
 
     partition: int
     offset: int
@@ -31,12 +31,14 @@ class RecordId(NamedTuple):
         """Read ``partition:offset``; raises ``ValueError``."""
         first, colon, second = text.partition(":")
         if not colon or not _is_number(first) or not _is_number(second):
-            raise ValueError(f"{text!r} is no place in the dead letter topic; write partition:offset, such as 0:17")
+            raise ValueError(
+                f"{text!r} is not a valid position in the dead letter topic; write partition:offset, such as 0:17"
+            )
         return cls(int(first), int(second))
 
 
 class RecordOrigin(NamedTuple):
-    """Where a record was when it could not be taken in; `timestamp` in milliseconds, None where Kafka knew none."""
+    """Position of the original record; `timestamp` in milliseconds, None if Kafka has none."""
 
     topic: str
     partition: int
@@ -49,13 +51,13 @@ class DeadLetter:
     """One record of the dead letter topic."""
 
     record_id: RecordId
-    #: When it was put there: milliseconds.
+    #: When it was written to the topic: milliseconds.
     at: int
     key: bytes | None
     value: bytes | None
-    #: The record's own headers, as they were.
+    #: The original record's headers, unchanged.
     headers: tuple[Header, ...]
-    #: None where the headers don't say it: then stumble didn't put it there.
+    #: None where the headers do not contain it: then stumble did not write the record.
     origin: RecordOrigin | None
     stage: str
     exception: str
@@ -71,7 +73,7 @@ class DeadLetter:
         return self.exception.rpartition(".")[2]
 
     def headers_again(self) -> list[Header]:
-        """Return the headers to send it with: its own, and how often that was tried since when."""
+        """Return the headers to send it with: its own, the number of re-drives and the time of the first failure."""
         again = [(REPLAYS, str(self.replays + 1).encode())]
         if self.first_seen:
             again.insert(0, (FIRST_SEEN, self.first_seen.encode()))
@@ -81,35 +83,35 @@ class DeadLetter:
 def dead_letter_of(message: Message) -> DeadLetter:
     """Read a record of the dead letter topic."""
     given: list[Header] = [(str(name), _bytes(value)) for name, value in list(message.headers() or ())]
-    said = {
+    errors = {
         name.removeprefix(PREFIX): (value or b"").decode("utf-8", "replace")
         for name, value in given
         if name.startswith(PREFIX)
     }
-    replays = said.get("replays", "")
+    replays = errors.get("replays", "")
     return DeadLetter(
         record_id=RecordId(message.partition() or 0, message.offset() or 0),
         at=message.timestamp()[1],
         key=_bytes(message.key()),
         value=_bytes(message.value()),
         headers=tuple(header for header in given if not header[0].startswith(PREFIX)),
-        origin=_origin(said),
-        stage=said.get("stage", ""),
-        exception=said.get("exception.class.name", ""),
-        reason=said.get("exception.message", ""),
-        schema=said.get("schema", ""),
-        group=said.get("group", ""),
-        first_seen=said.get("first.seen", ""),
-        # What isn't a number isn't ours: from the next try on it is.
+        origin=_origin(errors),
+        stage=errors.get("stage", ""),
+        exception=errors.get("exception.class.name", ""),
+        reason=errors.get("exception.message", ""),
+        schema=errors.get("schema", ""),
+        group=errors.get("group", ""),
+        first_seen=errors.get("first.seen", ""),
+        # stumble writes numbers only; another program's value is replaced at the next re-drive.
         replays=int(replays) if _is_number(replays) else 0,
     )
 
 
-def _origin(said: Mapping[str, str]) -> RecordOrigin | None:
-    topic, partition, offset = said.get("topic"), said.get("partition", ""), said.get("offset", "")
+def _origin(errors: Mapping[str, str]) -> RecordOrigin | None:
+    topic, partition, offset = errors.get("topic"), errors.get("partition", ""), errors.get("offset", "")
     if not topic or not _is_number(partition) or not _is_number(offset):
         return None
-    timestamp = said.get("timestamp", "")
+    timestamp = errors.get("timestamp", "")
     return RecordOrigin(topic, int(partition), int(offset), int(timestamp) if _is_number(timestamp) else None)
 
 

@@ -1,4 +1,4 @@
-"""Letters and what became of them, as JSON tells them: the same over HTTP and on the command line."""
+"""Dead letters and results of re-drives as JSON, the same over HTTP and on the command line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def brief(entry: ListedDeadLetter) -> dict[str, Any]:
-    """Tell of a letter in a list."""
+    """Return a dead letter as an item of a list."""
     dead_letter, origin = entry.dead_letter, entry.dead_letter.origin
     event = entry.seen.event or {}
     return {
@@ -50,14 +50,14 @@ def brief(entry: ListedDeadLetter) -> dict[str, Any]:
 
 
 def whole(entry: ListedDeadLetter) -> dict[str, Any]:
-    """Tell all of a letter: its event where it can be read, and the bytes as they are, in base64."""
+    """Return a dead letter with its event, if it can be decoded, and its original bytes in base64."""
     dead_letter = entry.dead_letter
     event = entry.seen.event
     return {**brief(entry), "event": readable(event) if event is not None else None, **raw(dead_letter)}
 
 
 def raw(dead_letter: DeadLetter) -> dict[str, Any]:
-    """Tell a record byte for byte; headers in their order, a name may come twice."""
+    """Return a record byte for byte; headers in their order, a name may occur twice."""
     return {
         "key_base64": _base64(dead_letter.key),
         "value_base64": _base64(dead_letter.value),
@@ -69,12 +69,12 @@ def raw(dead_letter: DeadLetter) -> dict[str, Any]:
 
 
 def outcome(item: RedriveResult) -> dict[str, Any]:
-    """Tell what a re-drive did, or would do, with a letter."""
+    """Return what a re-drive did, or would do, with a dead letter."""
     return {"done": item.done, "why": item.why, **brief(item.entry)}
 
 
 def statistics(result: DeadLetterStats) -> dict[str, Any]:
-    """Tell how many there are, by reason."""
+    """Return the numbers of dead letters by reason."""
     reasons = [
         {"stage": reason.stage, "exception": reason.exception, "message": reason.message, **_group(group)}
         for reason, group in result.by_count()
@@ -96,7 +96,7 @@ def _group(group: DeadLetterGroup) -> dict[str, Any]:
 
 
 def moment(milliseconds: int | None) -> str | None:
-    """Write Kafka's time as ISO 8601; None where it has none."""
+    """Return Kafka's time as ISO 8601; None if there is none."""
     if milliseconds is None or milliseconds < 0:
         return None
     try:
@@ -106,20 +106,20 @@ def moment(milliseconds: int | None) -> str | None:
 
 
 def text(value: bytes | None) -> str | None:
-    """Write bytes as text, with marks for what is none."""
+    """Return bytes as text; invalid bytes become replacement characters."""
     return None if value is None else value.decode("utf-8", "replace")
 
 
 def readable(value: Any, name: str = "") -> Any:
-    """Write an event's times as ISO 8601; everything else stays as it is."""
+    """Return an event with its times in ISO 8601; other values stay as they are."""
     if isinstance(value, dict):
         return {key: readable(each, key) for key, each in value.items()}
     if name.endswith("_at") and isinstance(value, int):
-        return _moment_of_event(value)
+        return _time_of_event(value)
     return value
 
 
-def _moment_of_event(micros: int) -> str | int:
+def _time_of_event(micros: int) -> str | int:
     try:
         result = from_micros(micros)
     except OverflowError:

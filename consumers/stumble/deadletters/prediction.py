@@ -1,4 +1,4 @@
-"""What would happen to a letter that is sent again, as this program sees it."""
+"""Predicts what happens to a dead letter that is sent again."""
 
 from __future__ import annotations
 
@@ -22,14 +22,15 @@ if TYPE_CHECKING:
     from stumble.deadletters.dead_letter import DeadLetter
     from stumble.settings.kafka import KafkaSettings
 
-#: NEW: reads well, the store doesn't know it. KNOWN: it does, so nothing changes. AGAIN: reads well, but the store
-#: or the rules refused it before. UNREADABLE: comes back. UNSURE: the registry doesn't say.
+#: NEW: it can be decoded, and the store does not have it. KNOWN: the store has it, so nothing changes. AGAIN: it can
+#: be decoded, but the store or the rules rejected it before. UNREADABLE: it will be dead-lettered again. UNSURE: the
+#: schema registry does not answer.
 Outlook = Literal["NEW", "KNOWN", "AGAIN", "UNREADABLE", "UNSURE"]
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """A letter's event, where it can be read, and what sending it again would come to."""
+    """A dead letter's event, if it can be decoded, and the expected result of sending it again."""
 
     outlook: Outlook
     why: str
@@ -37,17 +38,17 @@ class Prediction:
 
     @property
     def action(self) -> str | None:
-        """Action of the event, in Nova's spelling."""
+        """The action of the event, in Nova's spelling."""
         return self.event.get("action") if self.event else None
 
     @property
     def readable(self) -> bool:
-        """Whether this program's projector can read it."""
+        """Whether the projector of this version can decode it."""
         return self.outlook in ("NEW", "KNOWN", "AGAIN")
 
 
 class RedrivePredictor:
-    """Reads letters as the projector would, and asks the store which of their events it knows."""
+    """Decodes dead letters as the projector would, and asks the store which of their events it has."""
 
     def __init__(self, kafka: KafkaSettings, connection: Connection[Any]) -> None:
         registry = Registry(kafka) if kafka.schema_registry_url else None
@@ -57,39 +58,41 @@ class RedrivePredictor:
         self._connection = connection
 
     def predict(self, dead_letters: Sequence[DeadLetter]) -> list[Prediction]:
-        """Say of each letter what it is and what would happen to it."""
-        read = [self._read(dead_letter) for dead_letter in dead_letters]
-        known = self._known([item for item in read if isinstance(item, DecodedEvent)])
-        return [self._seen(dead_letter, item, known) for dead_letter, item in zip(dead_letters, read, strict=True)]
+        """Return a prediction for each dead letter."""
+        decoded = [self._decode(dead_letter) for dead_letter in dead_letters]
+        known = self._known([item for item in decoded if isinstance(item, DecodedEvent)])
+        return [
+            self._prediction(dead_letter, item, known) for dead_letter, item in zip(dead_letters, decoded, strict=True)
+        ]
 
-    def _read(self, dead_letter: DeadLetter) -> DecodedEvent | BadRecordError | RegistryUnavailable:
-        record = _Again(dead_letter)
+    def _decode(self, dead_letter: DeadLetter) -> DecodedEvent | BadRecordError | RegistryUnavailable:
+        record = _RedrivenRecord(dead_letter)
         try:
             return self._event_decoder.decode_event(record, dead_letter.value or b"", *dead_letter.record_id)
         except (BadRecordError, RegistryUnavailable) as error:
             return error
 
-    def _seen(
+    def _prediction(
         self, dead_letter: DeadLetter, item: DecodedEvent | BadRecordError | RegistryUnavailable, known: set[UUID]
     ) -> Prediction:
         event = self._event(dead_letter)
         if isinstance(item, RegistryUnavailable):
             return Prediction("UNSURE", str(item), event)
         if isinstance(item, BadRecordError):
-            return Prediction("UNREADABLE", f"still can't be read ({item.stage}): {item}", event)
+            return Prediction("UNREADABLE", f"still cannot be decoded ({item.stage}): {item}", event)
         event_id = UUID(bytes=item.event_id)
         if event_id in known:
-            return Prediction("KNOWN", f"the store knows event {event_id}: nothing changes", event)
+            return Prediction("KNOWN", f"the store has event {event_id}: nothing changes", event)
         if dead_letter.stage in ("store", "derive"):
             return Prediction(
-                "AGAIN", f"reads well, but was refused before ({dead_letter.stage}): {dead_letter.reason}", event
+                "AGAIN", f"can be decoded, but was rejected before ({dead_letter.stage}): {dead_letter.reason}", event
             )
-        return Prediction("NEW", f"reads well: event {event_id} is taken in", event)
+        return Prediction("NEW", f"can be decoded: event {event_id} will be stored", event)
 
     def _event(self, dead_letter: DeadLetter) -> Mapping[str, Any] | None:
         try:
             return self._avro_decoder.decode(dead_letter.value or b"", dead_letter.headers)
-        except WireError:  # a registry that is away among them
+        except WireError:  # also if the registry does not answer
             return None
 
     def _known(self, readings: Sequence[DecodedEvent]) -> set[UUID]:
@@ -99,29 +102,29 @@ class RedrivePredictor:
         return {row[0] for row in self._connection.execute(query("load_known_event_ids"), {"ids": ids})}
 
 
-class _Again:
-    """A letter in the shape of a Kafka record, as the projector's reader takes it."""
+class _RedrivenRecord:
+    """A dead letter with the methods of a Kafka record, which the event decoder needs."""
 
     def __init__(self, dead_letter: DeadLetter) -> None:
-        self._letter = dead_letter
+        self._dead_letter = dead_letter
 
     def topic(self) -> str | None:
-        return self._letter.origin.topic if self._letter.origin else None
+        return self._dead_letter.origin.topic if self._dead_letter.origin else None
 
     def partition(self) -> int | None:
-        return self._letter.record_id.partition
+        return self._dead_letter.record_id.partition
 
     def offset(self) -> int | None:
-        return self._letter.record_id.offset
+        return self._dead_letter.record_id.offset
 
     def key(self) -> bytes | None:
-        return self._letter.key
+        return self._dead_letter.key
 
     def value(self) -> bytes | None:
-        return self._letter.value
+        return self._dead_letter.value
 
     def headers(self) -> Any:
-        return list(self._letter.headers)
+        return list(self._dead_letter.headers)
 
     def timestamp(self) -> tuple[int, int]:
-        return (1, self._letter.at)
+        return (1, self._dead_letter.at)

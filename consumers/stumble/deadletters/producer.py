@@ -1,7 +1,7 @@
-"""The dead letter topic: a record that can't be taken in, byte for byte, with headers that explain it.
+"""Writes records that cannot be stored to the dead letter topic, byte for byte, with headers that give the reason.
 
-The headers follow Kafka Connect's suffixes under a prefix of our own. A record is dead-lettered before its offset
-moves: after a crash it may be there twice, it is never lost.
+The headers have Kafka Connect's suffixes and stumble's own prefix. A record is dead-lettered before its offset moves:
+after a crash it may be there twice, but it is never lost.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class DeadLetterProducer:
         self._lock = threading.Lock()
 
     def send(self, bad: Iterable[BadRecord]) -> dict[tuple[int, int], str]:
-        """Send records; returns why, by partition and offset, for each that the broker did not take."""
+        """Send records; return the reason, by partition and offset, for each that the broker did not accept."""
         undelivered: dict[tuple[int, int], str] = {}
         sent = list(bad)
         if not sent:
@@ -64,7 +64,7 @@ class DeadLetterProducer:
         producer.flush(_DELIVERY_SECONDS + 2)
         failed = dict(undelivered)
         if failed:
-            # The next try begins with a producer that knows the topic as it is then, perhaps made anew.
+            # The next attempt uses a new producer, because the topic may have been created again.
             producer.purge()
             producer.flush(1)
             self._producer = None
@@ -92,32 +92,32 @@ class DeadLetterProducer:
 
 
 class DeadLetterCount:
-    """Counts what lies in the dead letter topic, whoever put it there."""
+    """Counts the records in the dead letter topic, also those of other programs."""
 
     def __init__(self, kafka: KafkaSettings) -> None:
         self._topic = kafka.topics.dlq
         self._admin = AdminClient({**kafka.client_config(), "log_level": 2})
 
     def records(self) -> int | None:
-        """Return how many records it holds; None while the broker doesn't say, or has no such topic."""
+        """Return how many records it holds; None if the broker does not answer or has no such topic."""
         try:
             result = self._admin.list_topics(self._topic, timeout=_DELIVERY_SECONDS).topics[self._topic]
             if result.error:
                 return None
-            places = [TopicPartition(self._topic, partition) for partition in result.partitions]
-            ends = self._offsets(places, OffsetSpec.latest())  # type: ignore[no-untyped-call]
-            begins = self._offsets(places, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
+            partitions = [TopicPartition(self._topic, partition) for partition in result.partitions]
+            ends = self._offsets(partitions, OffsetSpec.latest())  # type: ignore[no-untyped-call]
+            begins = self._offsets(partitions, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
         except KafkaException:
             return None
         return max(0, ends - begins)
 
-    def _offsets(self, places: list[TopicPartition], spec: OffsetSpec) -> int:
-        futures = self._admin.list_offsets(dict.fromkeys(places, spec), request_timeout=_DELIVERY_SECONDS)
+    def _offsets(self, partitions: list[TopicPartition], spec: OffsetSpec) -> int:
+        futures = self._admin.list_offsets(dict.fromkeys(partitions, spec), request_timeout=_DELIVERY_SECONDS)
         return sum(future.result().offset for future in futures.values())
 
 
 def explained(item: BadRecord, group: str) -> list[Header]:
-    """Return a bad record's own headers, untouched, and ours behind them."""
+    """Return a bad record's own headers, unchanged, and stumble's after them."""
     given: list[Header] = list(item.record.headers() or ())
     earlier = {name: value for name, value in given if name in (FIRST_SEEN, REPLAYS)}
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
@@ -139,7 +139,7 @@ def explained(item: BadRecord, group: str) -> list[Header]:
 
 
 def _schema(value: bytes | None, headers: list[Header]) -> str:
-    """Say which schema a record claims: its fingerprint, its registry id, or that it claims none."""
+    """Return the schema that a record claims: its fingerprint or registry id; ``none`` without one."""
     try:
         framed = codec.unframe(value or b"", headers)
     except NotAvro:

@@ -1,4 +1,4 @@
-"""Reads the dead letter topic from a place to its end as it is now, in chunks that fit in memory."""
+"""Reads the dead letter topic from a position to its current end, in chunks that fit in memory."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ if TYPE_CHECKING:
 
     from stumble.settings.kafka import KafkaSettings
 
-#: At most so many letters at once, of at most so many KiB: the largest record of the topic may come on top.
+#: Most dead letters in a chunk, and most KiB; the topic's largest record may exceed the latter.
 _CHUNK = 200
 _CHUNK_KBYTES = 8192
 _SECONDS = 10.0
 _POLL_SECONDS = 0.5
-# librdkafka writes to stderr by itself; what matters comes as an error.
+# librdkafka writes to stderr by default; relevant errors are raised.
 _QUIET = logging.getLogger("stumble.deadletters.librdkafka")
 _QUIET.addHandler(logging.NullHandler())
 _QUIET.propagate = False
 
 
 class KafkaUnavailableError(StumbleError):
-    """Kafka does not answer, or has no such topic, or does not let us see it."""
+    """Kafka does not answer, has no such topic, or does not allow access to it."""
 
 
 class DeadLetterTopic:
     """The topic as it is now: `bounds` are the first offset and the next one, by partition.
 
-    Nothing is committed and no group is joined, `group` is but a name. Use it in a ``with`` block. Raises
-    `KafkaUnavailableError` without an answer.
+    It commits nothing and joins no group; `group` is only a name. Use it in a ``with`` block. Raises
+    `KafkaUnavailableError` if Kafka does not answer.
     """
 
     def __init__(self, kafka: KafkaSettings, *, seconds: float = _SECONDS, group: str = "stumble-dlq") -> None:
@@ -58,7 +58,7 @@ class DeadLetterTopic:
             self._describe(kafka)
         except KafkaException as error:
             self._consumer.close()
-            raise self._away(self.name, error) from error
+            raise self._unavailable(self.name, error) from error
         except BaseException:
             self._consumer.close()
             raise
@@ -70,21 +70,21 @@ class DeadLetterTopic:
         self._consumer.close()
 
     def __len__(self) -> int:
-        """How many records it holds, at most: compaction and transactions leave gaps."""
+        """Return how many records it holds at most: compaction and transactions leave gaps."""
         return sum(high - low for low, high in self.bounds.values())
 
     def partitions_of(self, topic: str) -> int:
-        """Return how many partitions a topic has; raises `KafkaUnavailableError` if it sees no topic."""
+        """Return how many partitions a topic has; raises `KafkaUnavailableError` if there is none."""
         try:
             result = self._consumer.list_topics(topic, timeout=self._seconds).topics[topic]
         except KafkaException as error:
-            raise self._away(topic, error) from error
+            raise self._unavailable(topic, error) from error
         if result.error:
-            raise self._away(topic, KafkaException(result.error))
+            raise self._unavailable(topic, KafkaException(result.error))
         return len(result.partitions)
 
     def chunks(self, start: RecordId | None = None, since: datetime | None = None) -> Iterator[list[DeadLetter]]:
-        """Yield the letters of one partition after the other, from `start` (or behind `since`) on, in order."""
+        """Yield the dead letters of one partition after the other, in order, from `start` (or after `since`) on."""
         try:
             begin = self._begin(since)
             for partition, (low, high) in sorted(self.bounds.items()):
@@ -96,7 +96,7 @@ class DeadLetterTopic:
                 if first < high:
                     yield from self._partition(partition, first, high)
         except KafkaException as error:
-            raise self._away(self.name, error) from error
+            raise self._unavailable(self.name, error) from error
 
     def _partition(self, partition: int, first: int, high: int) -> Iterator[list[DeadLetter]]:
         self._consumer.assign([TopicPartition(self.name, partition, first)])
@@ -120,7 +120,7 @@ class DeadLetterTopic:
         if error is None or error.code() == KafkaError._PARTITION_EOF:
             return True
         if error.code() == KafkaError._AUTO_OFFSET_RESET:
-            # Retention overtook us: what comes next is gone, what is left can still be read.
+            # Retention has deleted the next records; continue with the oldest one left.
             low, _ = self._consumer.get_watermark_offsets(TopicPartition(self.name, partition), timeout=self._seconds)
             self._consumer.assign([TopicPartition(self.name, partition, low)])
         elif not error.retriable():
@@ -128,12 +128,12 @@ class DeadLetterTopic:
         return False
 
     def _begin(self, since: datetime | None) -> dict[int, int]:
-        moment = int(since.timestamp() * 1000) if since is not None else -1
-        if moment < 0:  # to Kafka that means something else
+        timestamp = int(since.timestamp() * 1000) if since is not None else -1
+        if timestamp < 0:  # Kafka gives negative values another meaning
             return {}
-        asked = [TopicPartition(self.name, partition, moment) for partition in self.bounds]
+        asked = [TopicPartition(self.name, partition, timestamp) for partition in self.bounds]
         result = self._consumer.offsets_for_times(asked, timeout=self._seconds)
-        # Nothing so young: the end.
+        # No record since that time: start at the end.
         return {item.partition: item.offset if item.offset >= 0 else self.bounds[item.partition][1] for item in result}
 
     def _describe(self, kafka: KafkaSettings) -> None:
@@ -148,5 +148,5 @@ class DeadLetterTopic:
             )
             self.bounds[partition] = (low, high)
 
-    def _away(self, topic: str, error: KafkaException) -> KafkaUnavailableError:
+    def _unavailable(self, topic: str, error: KafkaException) -> KafkaUnavailableError:
         return KafkaUnavailableError(str(kafka_error(self._kafka, topic, error)))

@@ -1,4 +1,4 @@
-"""Sends letters' records again, as they were: to the topic and partition that they came from."""
+"""Sends dead letters again, unchanged, to their original topic and partition."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class Redriver:
         self._producer = Producer({**config, "log_level": 0})
 
     def send(self, dead_letters: Sequence[DeadLetter]) -> dict[RecordId, str]:
-        """Send records and wait for the broker; returns why, by place, for each that it does not have now."""
+        """Send records and wait for the broker; return the reason, by position, for each that it did not accept."""
         failed = self._try(dead_letters)
-        # One record that is too large takes those with it that went in the same request.
+        # A record that is too large also fails the other records of its request: send each of them alone.
         alone = (
             [dead_letter for dead_letter in dead_letters if dead_letter.record_id in failed]
             if len(dead_letters) > 1
@@ -62,7 +62,7 @@ class Redriver:
         if origin is None:
             return
         try:
-            # To the partition it came from, unless the topic was made anew with fewer, at the time it had.
+            # To its original partition, unless the topic was created again with fewer, and with its original time.
             self._producer.produce(
                 origin.topic,
                 value=dead_letter.value,

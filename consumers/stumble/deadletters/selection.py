@@ -1,4 +1,4 @@
-"""Which dead letters: what a person or a program asks for."""
+"""Filters of dead letters."""
 
 from __future__ import annotations
 
@@ -21,24 +21,26 @@ class DeadLetterFilter(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    since: When | None = Field(None, description="Dead-lettered since: a span back from now, or an ISO 8601 time.")
+    since: When | None = Field(None, description="Dead-lettered since: a duration back from now, or an ISO 8601 time.")
     until: When | None = Field(None, description="Dead-lettered before.")
-    stage: list[Stage] | None = Field(None, max_length=4, description="What refused it: decode, model, derive, store.")
+    stage: list[Stage] | None = Field(
+        None, max_length=4, description="Stage that rejected it: decode, model, derive, store."
+    )
     exception: list[Text] | None = Field(None, max_length=50, description="Exception class, with or without module.")
-    reason: Text | None = Field(None, description="The exception's message holds this, in any case.")
-    action: list[Text] | None = Field(None, max_length=50, description="Of this action, where it can be read.")
+    reason: Text | None = Field(None, description="The exception's message contains this, in upper or lower case.")
+    action: list[Text] | None = Field(None, max_length=50, description="Of this action, if the event can be decoded.")
     instance: UUID | None = Field(None, description="Of this server, by the record's key.")
     partition: list[int] | None = Field(None, max_length=1000, description="Partition of the topic it came from.")
     state: list[State] | None = Field(
         None,
         max_length=4,
-        description="WAITING, REDRIVEN (sent again), PARKED (came back too often), FOREIGN (not stumble's).",
+        description="WAITING, REDRIVEN (sent again), PARKED (dead-lettered too often), FOREIGN (not stumble's).",
     )
 
     def takes(self, dead_letter: DeadLetter) -> bool:
-        """Whether a letter matches all that its headers can tell; action and state are asked apart."""
+        """Return whether a dead letter matches by its headers; action and state are checked separately."""
         return (
-            self._takes_time(dead_letter)
+            self._matches_time(dead_letter)
             and (not self.stage or dead_letter.stage in self.stage)
             and (
                 not self.exception
@@ -52,7 +54,7 @@ class DeadLetterFilter(BaseModel):
             )
         )
 
-    def _takes_time(self, dead_letter: DeadLetter) -> bool:
+    def _matches_time(self, dead_letter: DeadLetter) -> bool:
         return (self.since is None or dead_letter.at >= self.since.timestamp() * 1000) and (
             self.until is None or dead_letter.at < self.until.timestamp() * 1000
         )

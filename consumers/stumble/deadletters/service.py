@@ -1,4 +1,4 @@
-"""Where dead letters are looked through and sent again: topic, store and judgement in one place."""
+"""Lists dead letters and sends them again: combines the topic, the store and predictions."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from stumble.settings.kafka import KafkaSettings
 
 #: SENT: the broker has it. WOULD_SEND: in a dry run. SKIPPED: parked, foreign, unreadable or sent before. REFUSED: the
-#: broker did not take it.
+#: broker did not accept it.
 Done = Literal["SENT", "WOULD_SEND", "SKIPPED", "REFUSED"]
 
 
 @dataclass(frozen=True, slots=True)
 class ListedDeadLetter:
-    """One letter, what became of it, and what sending it again would come to."""
+    """One dead letter, its state, and the expected result of sending it again."""
 
     dead_letter: DeadLetter
     state: State
@@ -40,7 +40,7 @@ class ListedDeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class RedriveResult:
-    """What a re-drive did, or would do, with one letter."""
+    """What a re-drive did, or would do, with one dead letter."""
 
     entry: ListedDeadLetter
     done: Done
@@ -52,18 +52,19 @@ class RedriveOptions:
     """How to re-drive."""
 
     dry_run: bool = False
-    #: Parked ones too.
+    #: Send parked ones, too.
     force: bool = False
-    #: Those sent before too.
+    #: Send those that were sent before, too.
     again: bool = False
-    #: Only what this program's projector can read.
+    #: Send only what the projector of this version can decode.
     readable: bool = False
 
 
 class DeadLetterService:
-    """Everything that can be done with the dead letters; use it in a ``with`` block.
+    """Lists and re-drives dead letters; use it in a ``with`` block.
 
-    Memory holds one chunk of letters, whatever the topic holds. Raises `KafkaAwayError`, and psycopg's errors.
+    Memory holds one chunk of dead letters, for a topic of any size. Raises `KafkaUnavailableError` and psycopg's
+    errors.
     """
 
     def __init__(self, kafka: KafkaSettings, connection: Connection[Any], *, seconds: float = 10.0) -> None:
@@ -73,7 +74,7 @@ class DeadLetterService:
         settings = DeadLetterSettings()
         self.states = RedriveCounts(connection, self.topic.topic_id, self._actions, settings.max_replays)
         self._predictor = RedrivePredictor(kafka, connection)
-        #: Where to go on when this is left after a chunk; None at the end.
+        #: Where to continue if the iteration stops after a chunk; None at the end.
         self.next: RecordId | None = None
         self.looked_at = 0
 
@@ -85,7 +86,7 @@ class DeadLetterService:
         self.topic.__exit__(*error)
 
     def chunks(self, selection: DeadLetterFilter, start: RecordId | None = None) -> Generator[list[ListedDeadLetter]]:
-        """Yield what matches, chunk by chunk, empty ones too."""
+        """Yield matching dead letters, chunk by chunk, also empty chunks."""
         for dead_letters in self.topic.chunks(start, selection.since):
             self.looked_at += len(dead_letters)
             self.next = RecordId(dead_letters[-1].record_id.partition, dead_letters[-1].record_id.offset + 1)
@@ -93,12 +94,12 @@ class DeadLetterService:
         self.next = None
 
     def entries(self, selection: DeadLetterFilter, start: RecordId | None = None) -> Iterator[ListedDeadLetter]:
-        """Yield what matches, in the order of the topic."""
+        """Yield matching dead letters, in the order of the topic."""
         for chunk in self.chunks(selection, start):
             yield from chunk
 
     def one(self, record_id: RecordId) -> ListedDeadLetter | None:
-        """Return the letter at a place, None where there is none."""
+        """Return the dead letter at a position, None if there is none."""
         low, high = self.topic.bounds.get(record_id.partition, (0, 0))
         if not low <= record_id.offset < high:
             return None
@@ -114,10 +115,10 @@ class DeadLetterService:
         start: RecordId | None = None,
         limit: int | None = None,
     ) -> Generator[list[RedriveResult]]:
-        """Send what matches to where it came from; yields what became of it, chunk by chunk.
+        """Send matching dead letters to their original topic; yield the results, chunk by chunk.
 
-        Each letter is marked as soon as the broker has its record, so a run that was interrupted is simply run again.
-        Raises `BusyError` while somebody else re-drives.
+        Each dead letter is marked as soon as the broker has its record, so an interrupted run can be repeated. Raises
+        `BusyError` while another re-drive runs.
         """
         if orders.dry_run:
             yield from self._redrive(selection, orders, None, start, limit)
@@ -140,7 +141,7 @@ class DeadLetterService:
             outcomes = [_intended(entry, orders) for entry in chunk]
             wanted = [outcome for outcome in outcomes if outcome.done == "WOULD_SEND"]
             if left is not None:
-                if len(wanted) > left:  # up to the last one that may still go
+                if len(wanted) > left:  # stop before the first one over the limit
                     self.next = wanted[left].entry.dead_letter.record_id
                     outcomes = outcomes[: outcomes.index(wanted[left])]
                     wanted = wanted[:left]
@@ -157,7 +158,7 @@ class DeadLetterService:
         sent = [dead_letter.record_id for dead_letter in dead_letters if dead_letter.record_id not in failed]
         if sent:
             self.states.mark(sent)
-        return [_became(outcome, failed) if outcome.done == "WOULD_SEND" else outcome for outcome in outcomes]
+        return [_result_of(outcome, failed) if outcome.done == "WOULD_SEND" else outcome for outcome in outcomes]
 
     def _matching(self, dead_letters: list[DeadLetter], selection: DeadLetterFilter) -> list[ListedDeadLetter]:
         entries = self._entries([dead_letter for dead_letter in dead_letters if selection.takes(dead_letter)])
@@ -177,27 +178,29 @@ class DeadLetterService:
 
 
 def _intended(entry: ListedDeadLetter, orders: RedriveOptions) -> RedriveResult:
-    """Say what is to be done with a letter."""
+    """Return what is to be done with a dead letter."""
     dead_letter = entry.dead_letter
     if dead_letter.origin is None:
-        return RedriveResult(entry, "SKIPPED", "its headers don't say where it came from: stumble did not put it there")
+        return RedriveResult(entry, "SKIPPED", "its headers do not contain its origin: stumble did not write it")
     if entry.state == "FOREIGN":
         return RedriveResult(
-            entry, "SKIPPED", f"it came from {dead_letter.origin.topic}, which is not the topic of this store"
+            entry, "SKIPPED", f"its origin is {dead_letter.origin.topic}, which is not the topic of this store"
         )
     if entry.state == "REDRIVEN" and not orders.again:
         return RedriveResult(entry, "SKIPPED", "it was sent again before (--again sends it once more)")
     if entry.state == "PARKED" and not orders.force:
         return RedriveResult(
-            entry, "SKIPPED", f"it came back {dead_letter.replays} times and is parked (--force sends it)"
+            entry,
+            "SKIPPED",
+            f"it was dead-lettered again after {dead_letter.replays} re-drives and is parked (--force sends it)",
         )
     if orders.readable and not entry.seen.readable:
         return RedriveResult(entry, "SKIPPED", entry.seen.why)
     return RedriveResult(entry, "WOULD_SEND", entry.seen.why)
 
 
-def _became(outcome: RedriveResult, failed: dict[RecordId, str]) -> RedriveResult:
+def _result_of(outcome: RedriveResult, failed: dict[RecordId, str]) -> RedriveResult:
     reason = failed.get(outcome.entry.dead_letter.record_id)
     if reason is None:
         return RedriveResult(outcome.entry, "SENT", outcome.why)
-    return RedriveResult(outcome.entry, "REFUSED", f"the broker did not take it: {reason}")
+    return RedriveResult(outcome.entry, "REFUSED", f"the broker did not accept it: {reason}")

@@ -9,8 +9,8 @@ from stumble.settings.base import TableSettings
 
 
 class DeadLetterSettings(TableSettings):
-    """When a record that comes back again and again is left where it is."""
+    """When a record that is dead-lettered again and again is no longer sent."""
 
     model_config = SettingsConfigDict(env_prefix="STUMBLE_DLQ_")
 
-    max_replays: int = Field(3, ge=1, le=1000, description="Re-drives after which a record parks.")
+    max_replays: int = Field(3, ge=1, le=1000, description="Number of re-drives after which a record is parked.")

@@ -1,4 +1,4 @@
-"""How many dead letters there are, by what refused them and why."""
+"""Counts dead letters by stage and reason."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from stumble.deadletters.dead_letter import RecordId
     from stumble.deadletters.service import ListedDeadLetter
 
-#: Reasons beyond these are counted together: memory stays small whatever the topic holds.
+#: Further reasons are counted as `other`, so that memory stays small for a topic of any size.
 MAX_REASONS = 500
 OTHER = "other"
 
 
 class Reason(NamedTuple):
-    """Stage, exception class and message without what differs from case to case."""
+    """Stage, exception class and message without its varying parts."""
 
     stage: str
     exception: str
@@ -27,7 +27,7 @@ class Reason(NamedTuple):
 
 @dataclass(slots=True)
 class DeadLetterGroup:
-    """The letters of one reason; times in milliseconds."""
+    """The dead letters of one reason; times in milliseconds."""
 
     count: int = 0
     states: Counter[str] = field(default_factory=Counter)
@@ -39,7 +39,7 @@ class DeadLetterGroup:
     example: RecordId | None = None
 
     def add(self, entry: ListedDeadLetter) -> None:
-        """Count one letter."""
+        """Count one dead letter."""
         dead_letter = entry.dead_letter
         self.count += 1
         self.states[entry.state] += 1
@@ -61,7 +61,7 @@ class DeadLetterStats:
     groups: dict[Reason, DeadLetterGroup] = field(default_factory=dict)
 
     def add(self, entry: ListedDeadLetter) -> None:
-        """Count one letter."""
+        """Count one dead letter."""
         dead_letter = entry.dead_letter
         reason = Reason(dead_letter.stage or OTHER, dead_letter.short_exception or OTHER, normalise(dead_letter.reason))
         if reason not in self.groups and len(self.groups) >= MAX_REASONS:

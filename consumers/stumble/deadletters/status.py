@@ -1,8 +1,8 @@
-"""What became of each letter: which were sent again is kept in the store, by their place in the topic.
+"""The state of each dead letter: the store has marks of those that were sent again, by their position in the topic.
 
-In the store and not in Kafka: a filter takes letters from the middle, which no group offset can tell, and marks
-written to the topic itself would grow what they are about. A mark follows the broker's word that it has the record;
-who is interrupted in between sends it once more, and the projector knows its event.
+The marks are not in Kafka: a filter selects dead letters from the middle of the topic, which a group offset cannot
+express, and marks in the topic itself would make it longer. A mark is written after the broker has acknowledged the
+record; a run interrupted in between sends the record once more, and the projector ignores the known event.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 
 
 class BusyError(StumbleError):
-    """Somebody re-drives already."""
+    """Another re-drive is running."""
 
 
 class RedriveCount(NamedTuple):
-    """How often and when last a letter was sent again."""
+    """How often and when last a dead letter was sent again."""
 
     times: int
     last_at: datetime
 
 
 class RedriveCounts:
-    """The marks of one dead letter topic, by Kafka's id of it: one made anew under the name begins without any."""
+    """The marks of one dead letter topic, by Kafka's id of the topic: one that is created again has no marks."""
 
     def __init__(self, connection: Connection[Any], topic_id: str, actions: str, max_replays: int) -> None:
         self._connection = connection
@@ -44,7 +44,7 @@ class RedriveCounts:
         self.max_replays = max_replays
 
     def marks(self, dead_letters: Sequence[DeadLetter]) -> Mapping[RecordId, RedriveCount]:
-        """Return the marks among letters of one partition."""
+        """Return the marks of dead letters of one partition."""
         if not dead_letters:
             return {}
         rows = self._connection.execute(
@@ -63,7 +63,7 @@ class RedriveCounts:
         }
 
     def of(self, dead_letter: DeadLetter, mark: RedriveCount | None) -> State:
-        """Say what became of a letter."""
+        """Return the state of a dead letter."""
         if mark is not None:
             return "REDRIVEN"
         if dead_letter.origin is None or dead_letter.origin.topic != self._actions:
@@ -71,7 +71,7 @@ class RedriveCounts:
         return "PARKED" if dead_letter.replays >= self.max_replays else "WAITING"
 
     def mark(self, record_ids: Sequence[RecordId]) -> None:
-        """Remember that the broker has these letters' records again."""
+        """Store that the broker has accepted these dead letters again."""
         self._connection.execute(
             query("add_redrives"),
             {
@@ -82,7 +82,7 @@ class RedriveCounts:
         )
 
     def forget_before(self, lows: Mapping[int, int]) -> None:
-        """Forget marks of letters that the topic no longer holds (partition to its first offset)."""
+        """Delete marks of dead letters that the topic no longer has; ``lows``: first offset by partition."""
         self._connection.execute(
             query("delete_redrive_counts"),
             {"topic_id": self._topic_id, "partitions": list(lows), "offsets": list(lows.values())},
@@ -90,9 +90,9 @@ class RedriveCounts:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Let nobody else re-drive meanwhile; raises `BusyError`."""
+        """Exclude other re-drives while the context is open; raises `BusyError`."""
         if not self._lock("try_lock_redrive"):
-            raise BusyError("Somebody re-drives dead letters already: wait until that has ended.")
+            raise BusyError("Another re-drive of dead letters is running: wait until it has ended.")
         try:
             yield
         finally:

@@ -1,4 +1,4 @@
-"""The transaction that takes events, decisions and changed rules into the store.
+"""The transaction that writes events, decisions and the results of changed rules to the store.
 
 Start reading at ``transaction``. Imports ``outcome``, ``store``, ``wire``.
 """

@@ -1,4 +1,4 @@
-"""A batch: what was read of some partitions, from where to where."""
+"""A batch: the records read from some partitions, and the offsets from which and up to which they were read."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class OffsetSpan:
-    """Offsets of one partition: `start` is where the store must be, `end` where it will be (exclusive)."""
+    """Offsets of one partition: `start` is the store's offset before the batch, `end` (exclusive) the one after it."""
 
     start: int
     end: int
-    #: Kafka's time of the last record in it, milliseconds; None where it holds none.
+    #: Kafka's time of the last record in the span, milliseconds; None if there is none.
     last_record_ms: int | None = None
 
 
@@ -35,7 +35,7 @@ class BadRecord:
 
 @dataclass(slots=True)
 class Batch:
-    """Readings in the order in which they were read, and the span of each partition that they come from."""
+    """Decoded events and bad records in the order in which they were read, and the offset span of each partition."""
 
     readings: list[DecodedEvent] = field(default_factory=list)
     bad: list[BadRecord] = field(default_factory=list)
@@ -48,7 +48,7 @@ class Batch:
         return bool(self.spans)
 
     def extend(self, partition: int, start: int, offset: int, read_at_ms: int) -> None:
-        """Take one more record of a partition into its span, which begins at `start` if this is the first."""
+        """Extend a partition's span by one record; the span begins at `start` if this is its first record."""
         span = self.spans.get(partition)
         if span is None:
             self.spans[partition] = OffsetSpan(start, offset + 1, read_at_ms)
@@ -56,14 +56,14 @@ class Batch:
             span.end, span.last_record_ms = offset + 1, read_at_ms
 
     def drop(self, partitions: Iterable[int]) -> None:
-        """Forget all that was read of these partitions."""
-        gone = set(partitions)
-        self.readings = [reading for reading in self.readings if reading.partition not in gone]
-        self.bad = [bad for bad in self.bad if bad.partition not in gone]
-        self.spans = {partition: span for partition, span in self.spans.items() if partition not in gone}
+        """Remove all that was read from these partitions."""
+        dropped = set(partitions)
+        self.readings = [reading for reading in self.readings if reading.partition not in dropped]
+        self.bad = [bad for bad in self.bad if bad.partition not in dropped]
+        self.spans = {partition: span for partition, span in self.spans.items() if partition not in dropped}
 
     def cut(self, partition: int, offset: int) -> None:
-        """Keep of a partition only what lies before `offset`."""
+        """Remove what was read from a partition at or after `offset`."""
         self.readings = [r for r in self.readings if r.partition != partition or r.offset < offset]
         self.bad = [b for b in self.bad if b.partition != partition or b.offset < offset]
         span = self.spans.pop(partition)
@@ -71,17 +71,17 @@ class Batch:
             self.spans[partition] = replace(span, end=offset)
 
     def clean(self) -> None:
-        """Replace in all readings what PostgreSQL's text can't hold."""
+        """Replace the characters that PostgreSQL's text can't store, in all readings."""
         for reading in self.readings:
             reading.clean()
 
     def by_partition(self) -> Iterator[Batch]:
-        """Split into one batch a partition."""
+        """Split into one batch per partition."""
         for partition in sorted(self.spans):
             yield self._only({partition})
 
     def split(self) -> tuple[Batch, Batch]:
-        """Split into two batches of whole partitions, about as large as each other."""
+        """Split into two batches of whole partitions and of about equal size."""
         counts = Counter(reading.partition for reading in self.readings)
         order = sorted(self.spans, key=lambda partition: (-counts[partition], partition))
         return self._only(set(order[::2])), self._only(set(order[1::2]))

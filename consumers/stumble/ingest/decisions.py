@@ -1,4 +1,4 @@
-"""From findings to decisions, inside the transaction of the partition's owner: looked at again, written, derived."""
+"""Turns the clock's findings into decisions, in the transaction of the partition's owner: checks, writes, derives."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ INTERRUPTED: Final = "INTERRUPTED"
 
 @dataclass(frozen=True, slots=True)
 class ClockFinding:
-    """A request in flight as the clock found it. ``evidence``: that of its decision, without the number of facts."""
+    """A request in flight as the clock read it. ``evidence``: that of its decision, without the number of facts."""
 
     request_key: str
     instance: str
@@ -40,13 +40,13 @@ class ClockFinding:
 
     @property
     def identity(self) -> tuple[str, int, str]:
-        """What a decision that was not made is known by: with a newer event it is another finding."""
+        """The key by which the clock remembers a rejected finding: a newer event makes it another finding."""
         return self.request_key, self.last_event_at, self.kind
 
 
 @dataclass(frozen=True, slots=True)
 class DecisionJob:
-    """Findings to decide upon at a time (UTC microseconds); ``positions``: the store's next offsets by partition."""
+    """Findings to decide at ``now`` (UTC microseconds); ``positions``: the store's next offsets by partition."""
 
     positions: Mapping[int, int]
     findings: list[ClockFinding]
@@ -54,7 +54,7 @@ class DecisionJob:
 
 
 def rule(cursor: Cursor[Any], findings: Sequence[ClockFinding], now: int) -> tuple[Folded, list[ClockFinding]]:
-    """Decide upon what is still as it was found; return what follows from it, and what was decided upon."""
+    """Decide the findings that still hold; return the changes that follow, and the findings that were decided."""
     loaded = factsets.load(cursor, {(one.instance, one.request_id): one.partition for one in findings})
     made = _made(cursor, loaded, findings, now)
     if made:
@@ -90,7 +90,7 @@ def _cases(
 
 
 def _holds(finding: ClockFinding, case: RequestCase, last_decision: Decision | None) -> bool:
-    """Tell whether it is still as it was found: no news since, none else decided, really interrupted by a restart."""
+    """Whether a finding still holds: no newer event or other decision, and an interruption did happen."""
     if case.group.facts[-1].at != finding.last_event_at:
         return False
     if finding.kind == IN_PROGRESS:
@@ -104,7 +104,7 @@ def _holds(finding: ClockFinding, case: RequestCase, last_decision: Decision | N
 
 def _decision(finding: ClockFinding, case: RequestCase, last_decision: Decision | None, now: int) -> Decision:
     evidence = {**finding.evidence, "facts": str(len(case.group.facts))}
-    # Clocks may be ahead of ours: a decision is never older than what it was made upon, nor than the one before it.
+    # Other clocks may be ahead of this one: a decision is never older than its last event or the decision before it.
     earliest = max(finding.last_event_at, last_decision.decided_at + 1 if last_decision is not None else 0)
     return Decision(finding.request_key, finding.kind, max(now, earliest), evidence)
 

@@ -1,4 +1,4 @@
-"""From a Kafka record to what a batch needs of it: the fact, the row of `events`, and where both belong."""
+"""Decodes a Kafka record into what a batch needs: the fact, the row of `events`, the key of its fact set."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-#: PostgreSQL's timestamps and Python's both hold these: year 1 is no event, nor is year 9999.
+#: Valid times of events, UTC microseconds, from 1970 to 9999-01-01: PostgreSQL and Python can represent them, and
+#: others are not plausible.
 _EARLIEST_US = 0
 _LATEST_US = 253_370_764_800_000_000
 _SINGLE_OBJECT = codec.SINGLE_OBJECT_MAGIC + EVENT.fingerprint
@@ -27,7 +28,7 @@ _LONGEST_ID = 255
 
 
 class KafkaRecord(Protocol):
-    """What is needed of `confluent_kafka.Message`."""
+    """The methods of `confluent_kafka.Message` that are used."""
 
     def topic(self) -> str | None: ...  # noqa: D102
     def partition(self) -> int | None: ...  # noqa: D102
@@ -40,9 +41,9 @@ class KafkaRecord(Protocol):
 
 @dataclass(slots=True)
 class DecodedEvent:
-    """One event as read. `instance` and `request_id` say which fact set its fact belongs to.
+    """One decoded event. `instance` and `request_id` are the key of the fact set that its fact belongs to.
 
-    `framed` is the event as the store keeps it, most often the record's own value: thousands wait in memory.
+    `framed` is the event as it is stored. Mostly it is the record's own value, not a copy: thousands wait in memory.
     """
 
     event_id: bytes
@@ -62,13 +63,13 @@ class DecodedEvent:
         return event_row(self.event_id, self.occurred_at, self.partition, self.offset, self.framed)
 
     def clean(self) -> None:
-        """Replace what PostgreSQL's text can't hold."""
+        """Replace the characters that PostgreSQL's text can't store."""
         self.fact = _cleaned(self.fact)
         self.request_id = text.clean(self.request_id) if self.request_id else None
 
 
 class EventDecoder:
-    """Decodes records; raises `BadRecordError` for what can't be an event, `RegistryUnavailable` to wait."""
+    """Decodes records. Raises `BadRecordError` for an invalid event, `RegistryUnavailable` if the caller must wait."""
 
     def __init__(self, resolve_id: Callable[[int], str] | None = None) -> None:
         self._decoder = codec.Decoder(EVENT, resolve_id)
@@ -89,7 +90,7 @@ class EventDecoder:
         if value[:_FRAME] == _SINGLE_OBJECT:
             return codec.decode(EVENT, value[_FRAME:]), value
         event = self._decoder.decode(value, record.headers())
-        # The store keeps one framing, and only schemas that every reader of this release knows.
+        # The store holds one framing, and only schemas that every reader of this release knows.
         return event, codec.frame_single_object(EVENT, codec.encode(EVENT, event))
 
 
@@ -97,7 +98,7 @@ def _reading(event: dict[str, Any], framed: bytes, partition: int, offset: int, 
     event_id, occurred_at = _uuid_bytes("event_id", event["event_id"]), event["occurred_at"]
     instance, request_id = event["instance_uuid"], event["request_id"]
     if not _EARLIEST_US <= occurred_at <= _LATEST_US:
-        raise InvalidEvent(f"occurred_at is {occurred_at}, which is no time in microseconds.")
+        raise InvalidEvent(f"occurred_at is {occurred_at}, which is not a valid time in microseconds.")
     if instance is not None:
         instance = _instance(instance)
     if request_id is not None:
@@ -121,7 +122,7 @@ def _reading(event: dict[str, Any], framed: bytes, partition: int, offset: int, 
 
 @lru_cache(maxsize=8192)
 def _instance(uuid: str) -> str:
-    """Return an instance's uuid as the store spells it; most events are of an instance that was met just before."""
+    """Return an instance's uuid as the store spells it; cached, since most events are of a recent instance."""
     _uuid_bytes("instance_uuid", uuid)
     return uuid.lower()
 
@@ -133,7 +134,7 @@ def _uuid_bytes(name: str, value: str) -> bytes:
     except ValueError:
         result = b""
     if len(result) != 16 or len(value) != _UUID_LENGTH:
-        raise InvalidEvent(f"{name} is {value[:64]!r}, which is no uuid.")
+        raise InvalidEvent(f"{name} is {value[:64]!r}, which is not a valid UUID.")
     return result
 
 

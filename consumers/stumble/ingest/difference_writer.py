@@ -1,4 +1,4 @@
-"""Writing a difference: net rows, counters per partition, publications with their next revision."""
+"""Writes differences: rows, the sum of counter changes per partition, publications with their next revision."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 #: (Kafka partition, metric, labels)
 Counts = Counter[tuple[int, str, tuple[str, ...]]]
-#: Suffix of the counter that counts departures.
+#: Suffix of the counter of withdrawn requests and failures.
 WITHDRAWN = "_withdrawn"
 
 
@@ -122,7 +122,7 @@ def _publication_row(publication: Publication, change: FoldedChange, ordinal: in
 
 
 def publication_digest(request: RequestRecord, record: RequestRecord | FailureRecord) -> str:
-    """Return the digest of what stands published of a request's outcome or of one of its failures."""
+    """Return the digest of the current publication of a request's outcome or of one of its failures."""
     payload = outcome_payload(record) if isinstance(record, RequestRecord) else failure_payload(request, record)
     return _digest(CURRENT, None, payload)
 

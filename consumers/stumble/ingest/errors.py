@@ -1,4 +1,4 @@
-"""What can go wrong with a batch, told apart by what has to be done about it."""
+"""Errors of a batch, grouped by what the projector does about them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class BadRecordError(StumbleError):
-    """A record can't be taken in, whatever is tried: it goes to the dead letter topic."""
+    """A record can't be stored, however often it is tried: it goes to the dead letter topic."""
 
     def __init__(self, stage: str, cause: BaseException) -> None:
         super().__init__(f"{type(cause).__name__}: {cause}")
@@ -23,22 +23,22 @@ class BadRecordError(StumbleError):
 
 
 class FencedError(StumbleError):
-    """Other hands moved these partitions' offsets: what was read of them is not to be written."""
+    """Another writer moved these partitions' offsets: what was read from them must not be written."""
 
     def __init__(self, partitions: Iterable[int]) -> None:
         self.partitions = frozenset(partitions)
-        super().__init__(f"Partitions {sorted(self.partitions)} are written by another projector.")
+        super().__init__(f"Another projector writes partitions {sorted(self.partitions)}.")
 
 
 class MissedVersionError(StumbleError):
-    """A row is no longer what was read: roll back and read again."""
+    """A row was changed since it was read: roll back and read again."""
 
 
 class NulTextError(StumbleError):
-    """Some text holds a NUL: the batch's facts are cleaned and it is tried again."""
+    """A text contains a NUL character: the batch's facts are cleaned and the batch is tried again."""
 
 
-#: Nothing is wrong with the records or the store: the same batch again.
+#: Neither the records nor the store cause these: the same batch is tried again.
 RETRY = (
     errors.DeadlockDetected,
     errors.SerializationFailure,
@@ -46,9 +46,9 @@ RETRY = (
     errors.LockNotAvailable,
     MissedVersionError,
 )
-#: PostgreSQL counts these among its own troubles, but it is the row that is too large.
+#: PostgreSQL counts these as operational errors, but the row is too large.
 RECORD_FAULT = (errors.ProgramLimitExceeded, errors.StatementTooComplex)
-#: The store is away, full, shutting down, not migrated or not ours: wait, whatever the records are.
+#: The store is unavailable, full, shutting down, not migrated, or not permitted to this role: wait, for any record.
 STORE_DOWN = (
     psycopg.OperationalError,
     psycopg.InterfaceError,

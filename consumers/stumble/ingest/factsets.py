@@ -1,4 +1,4 @@
-"""Fact sets: loading those that a batch touches, adding to them, saving them under their version."""
+"""Fact sets: loading those that a batch touches, adding facts, saving them with their version."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from psycopg import Cursor
 
-#: (instance uuid, request id); '' as request id holds what the instance itself told.
+#: (instance uuid, request id); the request id '' is that of facts about the instance itself.
 SetKey = tuple[str, str]
 #: How orjson writes a NUL.
 _NUL = b"\\u0000"
@@ -27,7 +27,7 @@ _NUL = b"\\u0000"
 
 @dataclass(slots=True)
 class FactSet:
-    """All that is known of one (instance, request id). `version` is 0 while it isn't stored."""
+    """All facts of one (instance, request id). `version` is 0 while the set is not stored."""
 
     key: SetKey
     partition: int
@@ -39,7 +39,7 @@ class FactSet:
     changed: bool = False
 
     def add(self, facts: Iterable[Fact]) -> None:
-        """Take in facts: set union, so that a fact that is there already changes nothing."""
+        """Add facts by set union: a fact that is already in the set changes nothing."""
         known = self.facts
         self.facts = union(known, facts)
         if self.facts != known:
@@ -47,21 +47,21 @@ class FactSet:
             self.has_context = self.has_context or has_context(self.facts)
 
     def replace(self, facts: Iterable[Fact]) -> None:
-        """Hold other facts instead."""
+        """Replace the facts by others."""
         before = self.facts
         self.facts = union((), facts)
         self.changed = self.changed or self.facts != before
         self.has_context = self.has_context or has_context(self.facts)
 
     def remove(self, event_ids: Iterable[str]) -> None:
-        """Take facts out again: of sightings that turn out to fit more than one instance."""
-        gone = set(event_ids)
-        self.replace(fact for fact in self.facts if fact.event_id not in gone)
+        """Remove facts of sightings that turn out to fit more than one instance."""
+        removed = set(event_ids)
+        self.replace(fact for fact in self.facts if fact.event_id not in removed)
 
 
 @dataclass(slots=True)
 class LoadedFacts:
-    """The fact sets in hand, and the instances of which all sets are."""
+    """The loaded fact sets, and the instances of which all sets are loaded."""
 
     sets: dict[SetKey, FactSet] = field(default_factory=dict)
     whole: set[str] = field(default_factory=set)
@@ -86,7 +86,7 @@ def load(cursor: Cursor[Any], touched: Mapping[SetKey, int]) -> LoadedFacts:
 
 
 def load_whole(cursor: Cursor[Any], loaded: LoadedFacts, instances: Sequence[str]) -> None:
-    """Load every set of `instances` that is not in hand yet."""
+    """Load every set of `instances` that is not loaded yet."""
     missing = [instance for instance in instances if instance not in loaded.whole]
     if not missing:
         return
@@ -121,7 +121,7 @@ def save_statements(sets: Iterable[FactSet]) -> Iterator[WriteStatement]:
         return
     packed = [pack(item.facts) for item in changed]
     if any(_NUL in item for item in packed):
-        raise NulTextError("A fact holds a NUL, which PostgreSQL's text can't.")
+        raise NulTextError("A fact contains a NUL character, which PostgreSQL's text cannot store.")
     parameters = {
         "rows": as_json([_row(item) for item in changed]),
         "facts": ByteaArray(bytea_array(packed)),

@@ -1,4 +1,4 @@
-"""From new facts to the difference that the store has to take in: union, derive, diff."""
+"""Turns new facts into the difference to write to the store: union, derive, diff."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from stumble.outcome.facts import Fact
 
 
-#: After how many groups of fact sets the server gets more rows to store.
+#: The server gets more rows to store after this many groups of fact sets.
 _HAND_OVER_EVERY = 32
 
 
@@ -33,22 +33,22 @@ class FoldedChange:
     instance: str
     partition: int
     difference: Difference
-    #: Versions that the sets will have, by request id: their requests are written under them.
+    #: Versions that the sets will have, by request id: their requests are written with them.
     versions: dict[str, int]
 
 
 @dataclass(slots=True)
 class Folded:
-    """What the touched fact sets come to."""
+    """The loaded fact sets, and the differences that follow from them."""
 
     loaded: LoadedFacts
     changes: list[FoldedChange] = field(default_factory=list)
 
 
 def fold(cursor: Cursor[Any], added: Mapping[SetKey, tuple[int, list[Fact]]], rows: Sequence[bytes]) -> Folded:
-    """Add facts to their sets (key to partition and facts), derive what they touch, take the difference.
+    """Add facts to their sets (key to partition and facts), derive the touched sets, return the differences.
 
-    `rows` of `events` are stored meanwhile.
+    The server stores `rows` of `events` meanwhile.
     """
     if not added:
         copy_rows(cursor, "copy_events", rows)
@@ -63,7 +63,7 @@ def fold(cursor: Cursor[Any], added: Mapping[SetKey, tuple[int, list[Fact]]], ro
 def derive_all(
     cursor: Cursor[Any], loaded: LoadedFacts, *, everything: bool = False, rows: Sequence[bytes] = ()
 ) -> Folded:
-    """Derive what changed (or `everything`) of what is loaded; take the difference against what is stored.
+    """Derive the loaded sets that changed (or `everything`); return the differences from what is stored.
 
     While this process derives, the server stores `rows` of `events`.
     """
@@ -82,13 +82,13 @@ def _change(instance: str, sets: Sequence[FactSet], decisions: Mapping[str, list
     stored: Sequence[StoredRequest] = sets[0].stored if len(sets) == 1 else [o for item in sets for o in item.stored]
     ruled = [decision for one in stored for decision in decisions.get(one.request_key, ())] if decisions else ()
     difference = diff(stored, derive_sets(instance, [item.facts for item in sets], ruled))
-    _keep(sets, difference.stored)
+    _assign_stored(sets, difference.stored)
     versions = {item.key[1]: item.version + 1 for item in sets}
     return FoldedChange(instance, sets[0].partition, difference, versions)
 
 
-def _keep(sets: Sequence[FactSet], stored: Iterable[StoredRequest]) -> None:
-    """Note with each set what is stored of its requests from now on."""
+def _assign_stored(sets: Sequence[FactSet], stored: Iterable[StoredRequest]) -> None:
+    """Assign to each set what is stored of its requests from now on."""
     result: dict[str, list[StoredRequest]] = {item.key[1]: [] for item in sets}
     for one in stored:
         result.get(one.request_id or "", result[sets[0].key[1]]).append(one)

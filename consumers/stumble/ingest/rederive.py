@@ -1,7 +1,7 @@
-"""Deriving anew what is stored, after a change of rules: corrections take the projector's own transaction.
+"""Derives stored instances again after a change of rules, and writes the corrections as the projector does.
 
 Each chunk of instances is written under the locks of their partitions; a projector that runs meanwhile waits for the
-length of a chunk and goes on. What doesn't change is not written.
+length of a chunk, then continues. Only changes are written.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _TRIES = 10
 
 @dataclass(slots=True)
 class InstanceSelection:
-    """Which instances to derive anew: one, or those whose facts last changed in a time range; all by default."""
+    """Which instances to derive again: one, or those whose facts last changed in a time range; all by default."""
 
     instance: str | None = None
     since: datetime | None = None
@@ -43,7 +43,7 @@ class InstanceSelection:
 
 @dataclass(slots=True)
 class RederiveReport:
-    """What was derived anew and what it changed."""
+    """How many instances were derived again, and how many changes followed."""
 
     instances: int = 0
     requests: int = 0
@@ -51,7 +51,7 @@ class RederiveReport:
     publications: int = 0
 
     def add(self, other: RederiveReport) -> None:
-        """Take in the report of one more chunk."""
+        """Add the report of one more chunk."""
         self.instances += other.instances
         self.requests += other.requests
         self.failures += other.failures
@@ -67,10 +67,10 @@ def rederive(
     dry_run: bool = False,
     on_progress: Callable[[RederiveReport], None] = lambda _: None,
 ) -> RederiveReport:
-    """Derive the selected instances anew; `on_progress` hears the report so far after each chunk.
+    """Derive the selected instances again; `on_progress` is called with the report so far after each chunk.
 
-    With `from_events` their facts are made anew from the stored events first; facts whose event is no longer stored
-    stay as they are. With `dry_run` nothing is written. Raises psycopg's errors when the store is away.
+    With `from_events` their facts are first made again from the stored events; facts whose event is no longer stored
+    stay as they are. With `dry_run` nothing is written. Raises psycopg's errors when the store is unavailable.
     """
     report, after = RederiveReport(), _FIRST
     while True:
@@ -123,7 +123,7 @@ def _derive(cursor: Cursor[Any], owners: dict[str, int], *, from_events: bool) -
 
 
 def _refresh(cursor: Cursor[Any], loaded: LoadedFacts) -> None:
-    """Make facts anew from the events that are still stored."""
+    """Make facts again from the events that are still stored."""
     holders: dict[str, list[FactSet]] = defaultdict(list)
     for fact_set in loaded.sets.values():
         for fact in fact_set.facts:

@@ -14,7 +14,7 @@ _REQUEST: Final = FieldGetter(fields_in(RequestRecord, Copies.FAILURE_ROW))
 def request_json(content: bytes, failures: int, version: int, partition: int) -> bytes:
     """Return the row of a request, made of its record as JSON; times stay microseconds, the statement converts them.
 
-    The statement takes the columns that it knows, so the record's failures may stay in it.
+    The statement reads only the columns that it knows, so the record's failures may stay in it.
     """
     return b'%b,"failure_count":%d,"version":%d,"kafka_partition":%d}' % (content[:-1], failures, version, partition)
 

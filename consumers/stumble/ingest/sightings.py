@@ -1,8 +1,8 @@
-"""Failures seen without their instance: stored by whoever reads them, joined by the owner of the instance.
+"""Sightings without an instance: the projector that reads one stores it, the owner of the instance joins it.
 
-A sighting fits when exactly one instance knows its request id. The owner of that instance's partition adds its fact
-to the instance's set, when it folds the request id and in a sweep every second. If another instance turns up before
-the deadline, the fact is taken out again: what was read first can't matter.
+A sighting fits when exactly one instance has its request id. The owner of that instance's partition adds its fact to
+the instance's set, when it folds the request id and in a sweep every second. If another instance with the request id
+appears before the deadline, the fact is removed again: so the order of reading does not matter.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ Added = dict["SetKey", tuple[int, list[Fact]]]
 
 @dataclass(slots=True)
 class SweepResult:
-    """What a look over the waiting sightings found for the partitions in hand."""
+    """The waiting sightings that the owned partitions join, and the joined ones that they release."""
 
     joins: list[tuple[str, str, int]] = field(default_factory=list)
     added: Added = field(default_factory=dict)
-    #: Event ids to take out of the sets that they were joined to.
+    #: Event ids to remove from the sets that they were joined to.
     released: dict[SetKey, tuple[int, list[str]]] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
@@ -61,13 +61,13 @@ def store_sightings(cursor: Cursor[Any], readings: Sequence[DecodedEvent], patie
 
 def join_touched(cursor: Cursor[Any], added: Added) -> list[tuple[str, str, int]]:
     """Add to `added` the sightings that fit one of its request ids; returns the joins to mark."""
-    here: dict[str, dict[str, int]] = defaultdict(dict)
+    touched: dict[str, dict[str, int]] = defaultdict(dict)
     for (instance, request_id), (partition, _) in added.items():
         if request_id:
-            here[request_id][instance] = partition
-    if not here:
+            touched[request_id][instance] = partition
+    if not touched:
         return []
-    waiting = cursor.execute(query("load_sightings_of_requests"), {"request_ids": list(here)}).fetchall()
+    waiting = cursor.execute(query("load_sightings_of_requests"), {"request_ids": list(touched)}).fetchall()
     if not waiting:
         return []
     ids = list({row[1] for row in waiting})
@@ -77,7 +77,7 @@ def join_touched(cursor: Cursor[Any], added: Added) -> list[tuple[str, str, int]
     sweep = SweepResult(added=added)
     contested = []
     for event_id, request_id, fact, state, joined in waiting:
-        fitting = {**known[request_id], **here[request_id]}
+        fitting = {**known[request_id], **touched[request_id]}
         if state == "UNJOINED" and len(fitting) == 1:
             _join(sweep, event_id, (next(iter(fitting)), request_id), next(iter(fitting.values())), fact)
         elif state == "JOINED" and fitting.keys() - {joined}:
@@ -88,9 +88,9 @@ def join_touched(cursor: Cursor[Any], added: Added) -> list[tuple[str, str, int]
 
 
 def find_joins(cursor: Cursor[Any], owned: Iterable[int], window_seconds: float) -> SweepResult:
-    """Find the sightings that the partitions in hand can take, and those that they have to give back.
+    """Find the sightings that the owned partitions can join, and those that they must release.
 
-    Only those that moved within the last `window_seconds`: what was there before, the folding saw.
+    Only sightings that changed within the last `window_seconds`: the fold has handled the older ones.
     """
     partitions = set(owned)
     fitting: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
@@ -109,13 +109,13 @@ def find_joins(cursor: Cursor[Any], owned: Iterable[int], window_seconds: float)
 
 
 def mark_joined(cursor: Cursor[Any], joins: Sequence[tuple[str, str, int]]) -> None:
-    """Mark sightings as joined; raises `MissedVersionError` when another owner was faster."""
+    """Mark sightings as joined; raises `MissedVersionError` when another writer has joined one."""
     if not joins:
         return
     ids, instances, partitions = (list(column) for column in zip(*joins, strict=True))
     cursor.execute(query("join_sightings"), {"ids": ids, "instances": instances, "partitions": partitions})
     if cursor.rowcount != len(joins):
-        raise MissedVersionError("A sighting was joined by other hands.")
+        raise MissedVersionError("Another writer joined a sighting.")
 
 
 def release_sightings(cursor: Cursor[Any], released: Mapping[SetKey, tuple[int, list[str]]]) -> None:
@@ -126,7 +126,7 @@ def release_sightings(cursor: Cursor[Any], released: Mapping[SetKey, tuple[int, 
 
 
 def settle_joins(cursor: Cursor[Any], owned: Iterable[int]) -> None:
-    """Leave the sightings whose deadline is over as they are: joined for good, or given up."""
+    """Close the sightings whose deadline is over: they stay joined, or expire."""
     cursor.execute(query("close_sightings"), {"partitions": list(owned)})
 
 

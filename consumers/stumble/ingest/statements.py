@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class WriteStatement(NamedTuple):
     """A statement of the `.sql` files by name, and its parameters.
 
-    `must_write`: how many rows of `subject` it has to write; None if any number will do.
+    `must_write`: how many rows of `subject` it has to write; None for any number.
     """
 
     name: str
@@ -26,7 +26,7 @@ class WriteStatement(NamedTuple):
 
 
 def execute_statements(cursor: Cursor[Any], statements: Iterable[WriteStatement]) -> None:
-    """Execute statements in their order; raises `MissedVersionError` when another writer had changed a row."""
+    """Execute statements in their order; raises `MissedVersionError` when another writer has changed a row."""
     for statement in statements:
         cursor.execute(query(statement.name), statement.parameters)
         if statement.must_write is not None and cursor.rowcount != statement.must_write:

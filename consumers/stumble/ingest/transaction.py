@@ -1,7 +1,7 @@
-"""The one transaction in which everything that a batch changes is changed.
+"""The one transaction that makes all changes of a batch.
 
-Compare and swap of the offsets, the new events, the facts and what follows from them, counters, publications: all or
-nothing. Whoever lost a partition finds its offset moved and changes nothing.
+It contains the compare and swap of the offsets, the new events, the facts and what follows from them, counters and
+publications: all or nothing. A projector that has lost a partition fails the comparison and changes nothing.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ if TYPE_CHECKING:
     from stumble.ingest.sightings import Added
 
 _DAY_US = 86_400_000_000
-#: Counters of the store that no difference moves.
+#: Counter of the store that no difference changes.
 LATE_EVENTS = "late_events"
-#: A writer that says nothing for so long in a transaction that others wait for is stopped or gone.
+#: A writer that sends nothing for this long in a transaction that others wait for is stopped or dead.
 _STOPPED_SECONDS = 3.0
-#: Window of a sweep that looks at all sightings: a century.
+#: Window of a sweep that checks all sightings, seconds: a century.
 ALL_SIGHTINGS = 3.2e9
 
 
@@ -54,13 +54,13 @@ class WriteSummary:
     joined: int = 0
     #: Partition to the next offset in the store.
     offsets: dict[int, int] = field(default_factory=dict)
-    #: Action, outcome, seconds and request id of requests that came to an end.
+    #: Action, outcome, seconds and request id of requests that ended.
     durations: list[tuple[str, str, float, str | None]] = field(default_factory=list)
     #: Seconds from emitting to storing, of the last event of each partition.
     lags: list[float] = field(default_factory=list)
 
     def add(self, other: WriteSummary) -> None:
-        """Take in what another transaction of the same batch did."""
+        """Add what another transaction of the same batch did."""
         for name in ("events", "duplicates", "late", "bad", "joined"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.offsets.update(other.offsets)
@@ -81,8 +81,8 @@ class StoreWriter:
     def apply(self, connection: Connection[Any], batch: Batch) -> WriteSummary:
         """Write a batch.
 
-        Raises `FencedError` for partitions that are not where the batch starts, `MissedVersionError`, and whatever
-        psycopg raises; then nothing is changed.
+        Raises `FencedError` for partitions whose stored offset is not the batch's start, `MissedVersionError`, and
+        psycopg's errors; then nothing is changed.
         """
         self.partitions.ensure(connection, days_of_ids(reading.event_id for reading in batch.readings))
         applied = WriteSummary(bad=len(batch.bad), offsets={p: span.end for p, span in batch.spans.items()})
@@ -101,12 +101,12 @@ class StoreWriter:
     def sweep(
         self, connection: Connection[Any], positions: Mapping[int, int], window_seconds: float = ALL_SIGHTINGS
     ) -> int:
-        """Join what waits for the partitions in hand (partition to next offset); returns how many were joined.
+        """Join the sightings that wait for the owned partitions (partition to next offset); return how many.
 
-        Looks at sightings that moved within `window_seconds` only. Raises as `apply` does.
+        Only sightings that changed within `window_seconds` are checked. Raises the errors of `apply`.
         """
         with connection.cursor() as cursor:
-            self._compare(cursor, positions)  # somebody may have moved a partition where nothing comes that would tell
+            self._compare(cursor, positions)  # without new records only this detects a moved offset
             sightings.settle_joins(cursor, positions)
             if not sightings.find_joins(cursor, positions, window_seconds):
                 return 0
@@ -125,9 +125,9 @@ class StoreWriter:
             return len(result.joins)
 
     def decide(self, connection: Connection[Any], job: DecisionJob) -> list[ClockFinding]:
-        """Decide upon what the clock found; returns those findings that were still so.
+        """Decide the clock's findings; return those that still held.
 
-        Raises `FencedError` where the store is elsewhere, and `MissedVersionError`.
+        Raises `FencedError` where the store's offsets are not the job's positions, and `MissedVersionError`.
         """
         with self._fenced(connection, job.positions) as cursor:
             self._compare(cursor, job.positions)
@@ -165,7 +165,7 @@ class StoreWriter:
             raise FencedError(p for p, offset in positions.items() if result.get(p) != offset)
 
     def _fresh(self, cursor: Cursor[Any], batch: Batch, applied: WriteSummary, counts: Counts) -> list[DecodedEvent]:
-        """Return the readings whose events the store doesn't know; keep those apart that come too late."""
+        """Return the readings whose events the store doesn't have; store late ones in `late_events` instead."""
         unique = {reading.event_id: reading for reading in reversed(batch.readings)}
         known = _known(cursor, "load_known_events", unique)
         fresh = [reading for event_id, reading in reversed(unique.items()) if event_id not in known]

@@ -1,4 +1,4 @@
-"""What a person is told where Kafka does not say what was asked of it."""
+"""Messages for the operator when Kafka does not answer a request about a topic."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 _NO_TOPIC = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION)  # noqa: SLF001
 _DENIED = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED)
-#: So it looks from outside, whatever keeps us from the brokers.
-_AWAY = (
+#: librdkafka's codes for unreachable brokers, whatever the cause is.
+_UNREACHABLE = (
     KafkaError._TIMED_OUT,  # noqa: SLF001
     KafkaError._TRANSPORT,  # noqa: SLF001
     KafkaError._ALL_BROKERS_DOWN,
@@ -25,20 +25,21 @@ _AWAY = (
 
 
 def kafka_error(kafka: KafkaSettings, topic: str, error: KafkaException) -> StumbleError:
-    """Return one sentence with what to do about an error that was met when a topic was asked about."""
+    """Return the error to raise for an error of a request about a topic; its text says what to do."""
     inner = error.args[0]
     if inner.code() in _NO_TOPIC:
         return StumbleError(
-            f"There is no topic {topic}: create it by `stumble topics apply`, or check STUMBLE_KAFKA__TOPIC_PREFIX."
+            f"Topic {topic} does not exist: create it with `stumble topics apply`, or check "
+            "STUMBLE_KAFKA__TOPIC_PREFIX."
         )
     if inner.code() in _DENIED:
         return StumbleError(
-            f"Kafka does not let this principal look at {topic}, if it is there: grant it the rights of its role by "
-            "`stumble topics apply --grant ROLE=User:NAME`; `stumble check rights` says what it lacks."
+            f"Kafka does not permit this principal to read {topic}, if it exists: grant it the rights of its role with "
+            "`stumble topics apply --grant ROLE=User:NAME`; `stumble check rights` shows which are missing."
         )
-    if inner.code() in _AWAY:
+    if inner.code() in _UNREACHABLE:
         return StumbleError(
             f"Kafka at {kafka.bootstrap_servers} does not answer: start it or set STUMBLE_KAFKA__BOOTSTRAP_SERVERS; "
-            "`stumble check brokers` says why."
+            "`stumble check brokers` shows why."
         )
-    return StumbleError(f"Kafka can't say what {topic} holds: {inner.str()}; see `stumble check brokers rights`.")
+    return StumbleError(f"Kafka cannot describe {topic}: {inner.str()}; run `stumble check brokers rights`.")

@@ -1,6 +1,7 @@
-"""Every metric that the consumers export, in one list: name, kind, labels and what it says.
+"""Every metric that the consumers export, in one list: name, kind, labels and help text.
 
-`role` is who serves it: the store's counters are served by one role only, or their sum would be served twice.
+`role` is the process that serves it. Only one role serves the store's counters, because a sum over processes would
+count them twice.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ Role = Literal["store", "projector", "alerter"]
 #: Values of `exception` beyond these are counted as `other`.
 MAX_EXCEPTIONS = 200
 OTHER = "other"
-#: The value of `host` where hosts are not told apart.
+#: The value of `host` where hosts are not distinguished.
 ALL_HOSTS = "all"
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 REQUEST_SECONDS = (0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
@@ -24,8 +25,8 @@ REQUEST_SECONDS = (0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.
 class Metric:
     """One family. Counters are named without `_total`, which the exposition adds.
 
-    `values`: those of its one label that a process knows beforehand. They are there from the start, at zero, so that
-    the first of anything is an increase too.
+    `values`: the values of its one label that are known in advance. Their series exist from the start, at zero, so
+    that the first event is an increase, too.
     """
 
     role: Role
@@ -38,33 +39,37 @@ class Metric:
 
     @property
     def unit(self) -> str:
-        """What a value is measured in, by the end of its name; empty for plain numbers of things."""
+        """The unit of its values, by the end of its name; empty for plain numbers."""
         return unit_of(self.name)
 
 
 def unit_of(name: str) -> str:
-    """Return the unit that a metric's name tells."""
+    """Return the unit by the end of a metric's name."""
     if name.endswith("_timestamp_seconds"):
         return "seconds since 1970"
-    return next((word for word in ("seconds", "bytes") if name.endswith(f"_{word}")), "")
+    return next((unit for unit in ("seconds", "bytes") if name.endswith(f"_{unit}")), "")
 
 
 REQUESTS = Metric(
     "store",
     "stumble_action_requests",
     "counter",
-    "Requests that entered an outcome; one that changes its outcome enters twice and is withdrawn once.",
+    "Requests that reached an outcome; one that changes its outcome is counted twice and withdrawn once.",
     ("action", "outcome"),
 )
 REQUESTS_WITHDRAWN = Metric(
     "store",
     "stumble_action_requests_withdrawn",
     "counter",
-    "Requests that left an outcome again, because later events corrected it.",
+    "Requests that left an outcome because later events corrected it.",
     ("action", "outcome"),
 )
 REQUESTS_OPEN = Metric(
-    "store", "stumble_action_requests_open", "gauge", "Requests in flight; stalled ones are counted apart.", ("action",)
+    "store",
+    "stumble_action_requests_open",
+    "gauge",
+    "Requests in progress; stalled ones are counted separately.",
+    ("action",),
 )
 REQUESTS_STALLED = Metric(
     "store",
@@ -98,7 +103,7 @@ EXCEPTIONS_SEEN = Metric(
     "store",
     "stumble_action_failure_exception_classes",
     "gauge",
-    "Exception classes seen, those counted as `other` among them.",
+    "Exception classes seen, including those counted as `other`.",
 )
 EXCEPTIONS_LIMITED = Metric(
     "store",
@@ -190,7 +195,7 @@ DEAD_LETTERS = Metric(
     "Records in the dead letter topic, sent again or not; every projector reports the same number.",
 )
 PROJECTOR_RETRIES = Metric(
-    "projector", "stumble_projector_retries", "counter", "Transactions tried again, by cause.", ("cause",)
+    "projector", "stumble_projector_retries", "counter", "Transactions that were retried, by cause.", ("cause",)
 )
 PROJECTOR_FENCED = Metric(
     "projector",
@@ -212,7 +217,7 @@ PROJECTOR_ASSIGNED = Metric(
     "projector", "stumble_projector_assigned_partitions", "gauge", "Partitions that this projector reads."
 )
 PROJECTOR_BLOCKED = Metric(
-    "projector", "stumble_projector_blocked_partitions", "gauge", "Partitions that are stopped; the log says why."
+    "projector", "stumble_projector_blocked_partitions", "gauge", "Partitions that are stopped; the log has the reason."
 )
 PROJECTOR_PAUSED = Metric(
     "projector", "stumble_projector_paused", "gauge", "1 while reading is paused because the store does not answer."
@@ -265,7 +270,10 @@ ALERTER_PUBLISHED = Metric(
 )
 ALERTER_BACKLOG = Metric("alerter", "stumble_alerter_backlog_records", "gauge", "Publications not delivered yet.")
 ALERTER_LAG = Metric(
-    "alerter", "stumble_alerter_lag_seconds", "gauge", "Age of the oldest publication not delivered yet; 0 without any."
+    "alerter",
+    "stumble_alerter_lag_seconds",
+    "gauge",
+    "Age of the oldest publication not delivered yet; 0 if there is none.",
 )
 ALERTER_PROGRESS = Metric(
     "alerter",
@@ -312,7 +320,10 @@ WEBHOOK_ATTEMPT_SECONDS = Metric(
 )
 WEBHOOK_BACKLOG = Metric("alerter", "stumble_webhook_backlog_messages", "gauge", "Messages not delivered yet.")
 WEBHOOK_LAG = Metric(
-    "alerter", "stumble_webhook_lag_seconds", "gauge", "Age of the oldest message not delivered yet; 0 without any."
+    "alerter",
+    "stumble_webhook_lag_seconds",
+    "gauge",
+    "Age of the oldest message not delivered yet; 0 if there is none.",
 )
 
 ALL: tuple[Metric, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _EXEMPLAR_CHARACTERS = 128
 
-# Prometheus stores each `_created` sample as one more series, and nothing here asks for them.
+# Prometheus stores each `_created` sample as one more series, and nothing here uses them.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 

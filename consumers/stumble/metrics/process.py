@@ -16,12 +16,12 @@ from stumble.wire.errors import StumbleError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    #: Answers with whether all is well, and a sentence.
+    #: Returns whether the process is healthy, and a sentence.
     Check = Callable[[], tuple[bool, str]]
 
 
 class ProcessMetrics:
-    """The families of one role, ready to be moved."""
+    """The metric families of one role."""
 
     def __init__(self, role: Role) -> None:
         self.registry = CollectorRegistry()
@@ -51,9 +51,9 @@ class ProcessMetrics:
 
 
 def serve(host: str, port: int, registry: CollectorRegistry, live: Check, ready: Check) -> int:
-    """Serve in a thread of its own until the process ends; returns the port (0 takes a free one).
+    """Serve in a thread of its own until the process ends; return the port (0 selects a free one).
 
-    Raises `StumbleError` where the address can't be had.
+    Raises `StumbleError` if the address cannot be bound.
     """
 
     class Handler(BaseHTTPRequestHandler):
@@ -62,11 +62,11 @@ def serve(host: str, port: int, registry: CollectorRegistry, live: Check, ready:
                 body, kind = exposition(self.headers.get("Accept"), registry)
                 self._answer(200, kind, body)
             elif self.path in ("/healthz", "/readyz"):
-                well, text = (live if self.path == "/healthz" else ready)()
-                body = json.dumps({"status": "ok" if well else "failing", "detail": text}).encode()
-                self._answer(200 if well else 503, "application/json", body)
+                healthy, text = (live if self.path == "/healthz" else ready)()
+                body = json.dumps({"status": "ok" if healthy else "failing", "detail": text}).encode()
+                self._answer(200 if healthy else 503, "application/json", body)
             else:
-                self._answer(404, "text/plain", b"metrics, healthz and readyz are here\n")
+                self._answer(404, "text/plain", b"not found; try /metrics, /healthz or /readyz\n")
 
         def _answer(self, status: int, kind: str, body: bytes) -> None:
             self.send_response(status)
@@ -82,7 +82,7 @@ def serve(host: str, port: int, registry: CollectorRegistry, live: Check, ready:
         server = ThreadingHTTPServer((host, port), Handler)
     except OSError as error:
         raise StumbleError(
-            f"Metrics can't be served on {host}:{port} ({error.strerror}): choose another --metrics-port, or another "
+            f"Metrics cannot be served on {host}:{port} ({error.strerror}): choose another --metrics-port, or another "
             "address by STUMBLE_METRICS_HOST."
         ) from error
     server.daemon_threads = True

@@ -1,6 +1,6 @@
-"""The store's counters as Prometheus families, summed over the partitions that keep them.
+"""The store's counters as Prometheus families, summed over partitions.
 
-They never fall: a correction counts as a new entry and as one withdrawn. What can appear is there from the start, at
+Counters never decrease: a correction counts as a new entry and as one withdrawn. Known series exist from the start, at
 zero, so that rates and alerts work from the first failure on.
 """
 
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric as Family
     from psycopg import Connection
 
-#: Seconds of silence between which a host counts as silent: after them it has left.
+#: A host is silent if its last report is older than the first and newer than the second number of seconds.
 _SILENT = (600.0, 86_400.0)
 Values = dict[tuple[str, ...], int]
 
 
 class StoreCollector:
-    """A Prometheus collector over what was read of the store at one moment."""
+    """A Prometheus collector of metrics that were read from the store in one snapshot."""
 
     def __init__(self, families: Sequence[Family]) -> None:
         self._families = families
@@ -49,7 +49,7 @@ class StoreCollector:
 def store_metrics(
     connection: Connection[Any], topic: str = "instance-actions", *, hosts: bool = True
 ) -> StoreCollector:
-    """Read the store's counters; raises psycopg's errors when the store is away. Without `hosts` they are one."""
+    """Read the store's counters; raises psycopg's errors if it is unavailable. Without `hosts` all hosts are one."""
     counted: dict[str, Values] = defaultdict(dict)
     for metric, labels, value in connection.execute(query("load_counters")):
         counted[metric][tuple(labels)] = value
@@ -77,9 +77,9 @@ def store_metrics(
 
 
 def capped(values: Values) -> Values:
-    """Keep the first `MAX_EXCEPTIONS` classes, in the order in which they were first counted; the rest is `other`.
+    """Return the first `MAX_EXCEPTIONS` classes, in the order in which they were first counted; the rest is `other`.
 
-    First come, first kept: a class never leaves its own series, so no series falls.
+    A class never leaves its own series, so no series decreases.
     """
     first = dict(list(values.items())[: d.MAX_EXCEPTIONS])
     rest = sum(list(values.values())[d.MAX_EXCEPTIONS :])
@@ -114,7 +114,7 @@ def _outboxes(connection: Connection[Any], *, hosts: bool) -> Iterable[Family]:
 def _as_one(
     rows: Sequence[tuple[str, int, float | None, int, float]],
 ) -> list[tuple[str, int, float | None, int, float]]:
-    """Return all hosts that were heard within a day as one: sums, the oldest event, the longest silence."""
+    """Return all hosts that reported within a day as one: sums, the oldest event, the oldest report."""
     recent = [row for row in rows if time.time() - row[4] < _SILENT[1]]
     if not recent:
         return []
@@ -129,7 +129,7 @@ def _last_record_times(connection: Connection[Any], topic: str) -> Iterable[Fami
 
 
 def _newest_failures(connection: Connection[Any]) -> dict[tuple[str, ...], Exemplar]:
-    """Return the newest failure of each (action, blame), as far as the last hour's newest thousand show one."""
+    """Return the newest failure of each (action, blame), among the newest thousand of the last hour."""
     return {
         (action if action in RULES else d.OTHER, blame): Exemplar(
             exemplar(request_id=request_id, instance_uuid=instance), 1.0, at

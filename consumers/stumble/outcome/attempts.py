@@ -11,7 +11,7 @@ _RESULTS = {"END": "Success", "ERROR": "Error"}
 
 
 class StepRun:
-    """One run of a step while it is put together."""
+    """One run of a step while its facts are collected."""
 
     __slots__ = ("finished_at", "host", "result", "started_at", "step", "step_id")
 
@@ -25,9 +25,9 @@ class StepRun:
 
 
 def runs_of(facts: Iterable[Fact]) -> list[StepRun]:
-    """Return the runs of all steps in the order of their first sign. ``facts`` are sorted.
+    """Return the runs of all steps in the order of their first fact. ``facts`` are sorted.
 
-    The tap (and the library) tells runs exactly; notifications tell those of steps that neither shows.
+    The tap and the library report each run; notifications are used for steps that neither of them reports.
     """
     runs: list[StepRun] = []
     step_facts: list[Fact] = []
@@ -48,7 +48,7 @@ def runs_of(facts: Iterable[Fact]) -> list[StepRun]:
 
 
 def _repeats(runs: Iterable[StepRun], fact: Fact) -> bool:
-    """Tell whether a notification only repeats, in its other format, what the last run of its step shows."""
+    """Return whether a notification only repeats, in its other format, what the last run of its step shows."""
     same = [run for run in runs if run.step == fact.step and run.host == fact.origin.host]
     if not same:
         return False
@@ -56,7 +56,7 @@ def _repeats(runs: Iterable[StepRun], fact: Fact) -> bool:
 
 
 def _extend(runs: list[StepRun], step: str, fact: Fact) -> None:
-    """Let a fact start a run or finish the earliest open one of its step on its host."""
+    """Start a run with a fact, or finish the earliest open run of its step on its host."""
     host = fact.origin.host
     wanted = fact.extra.step_id if fact.extra is not None else None
     result = _RESULTS.get(fact.phase)

@@ -1,8 +1,8 @@
-"""Declaring a record's fields once: what a field is in the store, in publications and in the API.
+"""Declares a record's fields once: a field's form in the store, in publications and in the API.
 
 A record is a frozen dataclass (outcome/records.py). Each field's annotation carries a :class:`Column`; the lists of
 fields in SQL, rows, payloads and digests are made from it. The migration, the Avro schemas and the API's models list
-fields by hand, since they are promises of their own; tests/unit/outcome/test_columns.py compares them with this.
+their fields themselves, because each is a contract of its own; tests/unit/outcome/test_columns.py compares them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Readers(Enum):
 
     PROJECT = "the project's users, operators and auditors"
     OPERATORS = "operators and auditors"
-    NOBODY = "nobody: the program itself uses it"
+    NOBODY = "nobody: for internal use"
 
 
 class Copies(Flag):
@@ -37,7 +37,7 @@ class Copies(Flag):
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """What a field is. ``sql`` is its column's type; a ``timestamptz`` is a number of microseconds in Python."""
+    """The column of a field. ``sql`` is its type; a ``timestamptz`` is a number of microseconds in Python."""
 
     sql: str
     readers: Readers = Readers.NOBODY
@@ -57,7 +57,7 @@ class Field:
 
 @cache
 def fields_of(record: type) -> tuple[Field, ...]:
-    """Return the declared fields of a record, in order; fields without a `Column` are no columns."""
+    """Return the declared fields of a record, in order; fields without a `Column` are left out."""
     hints = get_type_hints(record, include_extras=True)
     declared = []
     for one in fields(record):

@@ -1,8 +1,8 @@
-"""How long an action may be silent before it is stalled: data, each figure with what in Nova it rests on.
+"""Deadlines: how long a request may have no event before it is stalled, by action, each with its basis in Nova.
 
-A deadline bounds the *silence* between two signs of life of one request, not its whole length. Where Nova has a
-time-out for what goes on in silence, the deadline is longer than all of them one after the other; where Nova waits
-for ever (copies of disks and memory), the reason says so and the figure is a judgement.
+A deadline bounds the time between two events of one request, not the request's whole duration. Where Nova has
+time-outs for the work between two events, the deadline is longer than their sum; where Nova waits without a limit
+(copies of disks and memory), the reason states it and the figure is an estimate.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ OPTIONS: Final[Mapping[str, tuple[int, str]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """Seconds of silence allowed; terms of options, each a product of options and a number, that it must exceed."""
+    """Seconds allowed without an event. They must exceed the sum of ``terms``, each a number times options' values."""
 
     seconds: int
     terms: tuple[tuple[int, tuple[str, ...]], ...]
     why: str
 
     def allowed(self) -> int:
-        """Return what Nova's own time-outs allow one after the other, with their defaults."""
+        """Return the sum of Nova's own time-outs with their defaults, in seconds."""
         total = 0
         for times, options in self.terms:
             product = times
@@ -62,16 +62,16 @@ def _once(*options: str) -> tuple[tuple[int, tuple[str, ...]], ...]:
 _VOLUMES: Final = (1, ("block_device_allocate_retries", "block_device_allocate_retries_interval"))
 _DETACH: Final = (1, ("libvirt.device_detach_attempts", "libvirt.device_detach_timeout"))
 
-_RECORD = Deadline(15 * MINUTE, _once("rpc_response_timeout"), "the API does it itself, at once")
+_RECORD = Deadline(15 * MINUTE, _once("rpc_response_timeout"), "nova-api does the work itself, immediately")
 _POWER = Deadline(
     20 * MINUTE,
     _once("shutdown_timeout", "libvirt.wait_soft_reboot_seconds", "vif_plugging_timeout"),
-    "a guest is asked to end, ports are plugged; `os_shutdown_timeout` of an image may ask for longer",
+    "a guest shuts down, ports are plugged; `os_shutdown_timeout` of an image may allow more time",
 )
-_QUICK = Deadline(20 * MINUTE, _once("rpc_response_timeout"), "one call of the hypervisor")
-_MEMORY = Deadline(HOUR, _once("vif_plugging_timeout"), "the guest's memory goes to or comes from disk: no time-out")
+_QUICK = Deadline(20 * MINUTE, _once("rpc_response_timeout"), "one call to the hypervisor")
+_MEMORY = Deadline(HOUR, _once("vif_plugging_timeout"), "the guest's memory is copied to or from disk: no time-out")
 _GUEST = Deadline(HOUR, _once("shutdown_timeout", "vif_plugging_timeout"), "a rescue image is fetched: no time-out")
-_GONE = Deadline(HOUR, (*_once("shutdown_timeout"), _DETACH), "volumes are detached, disks wiped: no time-out")
+_DELETE = Deadline(HOUR, (*_once("shutdown_timeout"), _DETACH), "volumes are detached, disks wiped: no time-out")
 _DEVICE = Deadline(
     HOUR, (*_once("long_rpc_timeout"), _DETACH, *_once("vif_plugging_timeout")), "the API or compute waits for the call"
 )
@@ -83,15 +83,17 @@ _BUILD = Deadline(
 _REBUILD = Deadline(
     2 * HOUR,
     ((100, ("reimage_timeout_per_gb",)), *_once("shutdown_timeout", "vif_plugging_timeout")),
-    "the image is fetched: no time-out; Cinder writes a root volume anew (100 GiB)",
+    "the image is fetched: no time-out; Cinder reimages a root volume (100 GiB)",
 )
 _MOVE = Deadline(
     4 * HOUR,
     (_VOLUMES, *_once("shutdown_timeout", "vif_plugging_timeout", "long_rpc_timeout")),
-    "disks are copied between hosts: no time-out. One that waits in VERIFY_RESIZE has ended",
+    "disks are copied between hosts: no time-out. A request that waits in VERIFY_RESIZE has ended",
 )
-_BACK = Deadline(
-    HOUR, _once("shutdown_timeout", "vif_plugging_timeout", "long_rpc_timeout"), "what was left behind is started again"
+_MOVE_END = Deadline(
+    HOUR,
+    _once("shutdown_timeout", "vif_plugging_timeout", "long_rpc_timeout"),
+    "the guest on the source host is started again",
 )
 _SNAPSHOT = Deadline(
     4 * HOUR,
@@ -101,7 +103,7 @@ _SNAPSHOT = Deadline(
 _LIVE = Deadline(
     24 * HOUR,
     ((100, ("libvirt.live_migration_completion_timeout",)), *_once("long_rpc_timeout", "vif_plugging_timeout")),
-    "800 s a GiB of memory and disk to copy, here 100 GiB, and not a word meanwhile",
+    "800 s per GiB of memory and disk to copy, here 100 GiB, without any event",
 )
 _COPY = Deadline(8 * HOUR, _once("long_rpc_timeout"), "a volume is copied: no time-out")
 
@@ -111,7 +113,7 @@ _GROUPS: Final[tuple[tuple[Deadline, str], ...]] = (
     (_QUICK, "pause unpause changePassword trigger_crash_dump live_migration_cancel live_migration_force_complete"),
     (_MEMORY, "suspend resume"),
     (_GUEST, "rescue unrescue"),
-    (_GONE, "delete restore shelveOffload"),
+    (_DELETE, "delete restore shelveOffload"),
     (
         _DEVICE,
         "attach_interface detach_interface attach_volume detach_volume attach_share detach_share extend_volume",
@@ -119,28 +121,28 @@ _GROUPS: Final[tuple[tuple[Deadline, str], ...]] = (
     (_BUILD, "create unshelve"),
     (_REBUILD, "rebuild evacuate"),
     (_MOVE, "resize migrate"),
-    (_BACK, "confirmResize revertResize"),
+    (_MOVE_END, "confirmResize revertResize"),
     (_SNAPSHOT, "shelve createBackup createImage"),
     (_LIVE, "live-migration"),
     (_COPY, "swap_volume"),
 )
 
-#: Each action's deadline.
+#: Each action's deadline, by its name in Nova.
 DEADLINES: Final[Mapping[str, Deadline]] = {action: one for one, actions in _GROUPS for action in actions.split()}
-#: That of an action which this release does not know.
+#: Deadline of an action that this release does not know, in seconds.
 UNKNOWN: Final = 24 * HOUR
 OTHER: Final = "other"
 
 
 class DeadlineError(StumbleError):
-    """A deadline that is configured can't be used."""
+    """A configured deadline is invalid."""
 
 
 def deadlines(configured: Mapping[str, float]) -> dict[str, float]:
-    """Return seconds by action, `other` among them: what is configured, else what this table says.
+    """Return the deadline of each action and of `other`, in seconds: the configured one, else that of this table.
 
-    Names are taken as environment variables can spell them: case counts for nothing, nor do `-` and `_`. Raises
-    `DeadlineError` for a name that is no action.
+    Names are compared without case, `-` and `_`, because environment variables cannot spell Nova's names. Raises
+    `DeadlineError` for a name that is not an action.
     """
     result: dict[str, float] = {action: float(one.seconds) for action, one in DEADLINES.items()} | {OTHER: UNKNOWN}
     spelled = {_plain(action): action for action in result}
@@ -148,8 +150,8 @@ def deadlines(configured: Mapping[str, float]) -> dict[str, float]:
         action = spelled.get(_plain(name))
         if action is None:
             raise DeadlineError(
-                f"The setting clock.deadlines names {name}, which is no action of Nova; "
-                f"use one of {', '.join(sorted(ACTIONS))}, or {OTHER} for those that stumble doesn't know."
+                f"The setting clock.deadlines names {name}, which is not an action of Nova; "
+                f"use one of {', '.join(sorted(ACTIONS))}, or {OTHER} for actions that stumble does not know."
             )
         result[action] = float(seconds)
     return result
@@ -160,7 +162,7 @@ def _plain(name: str) -> str:
 
 
 def format_duration(seconds: float) -> str:
-    """Return a length of time as people say it."""
+    """Return a duration as text: ``1 hour``, ``20 minutes``, ``90 seconds``."""
     for unit, name in ((HOUR, "hour"), (MINUTE, "minute")):
         if seconds >= unit and seconds % unit == 0:
             number = int(seconds // unit)
@@ -169,7 +171,7 @@ def format_duration(seconds: float) -> str:
 
 
 _HEADER: Final = (
-    "| actions | stalled after | options of nova.conf that it exceeds | what goes on in silence |\n|---|---|---|---|\n"
+    "| actions | stalled after | options of nova.conf that it exceeds | work without events |\n|---|---|---|---|\n"
 )
 
 
@@ -188,7 +190,7 @@ def table() -> str:
         f"| {', '.join(actions.split())} | {format_duration(one.seconds)} | {_sum(one.terms)} | {one.why} |\n"
         for one, actions in _GROUPS
     ]
-    rows.append(f"| any other | {format_duration(UNKNOWN)} | - | this release does not know it |\n")
+    rows.append(f"| any other | {format_duration(UNKNOWN)} | - | this release does not know the action |\n")
     return "".join(rows)
 
 

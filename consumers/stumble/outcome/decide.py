@@ -1,4 +1,4 @@
-"""The outcome of one request from its facts, and what came to it from other requests of its instance."""
+"""Decides the outcome of a request from its facts and from other requests of its instance."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from stumble.outcome.failures import FailureCluster, FailureSet, ends_request, f
 from stumble.outcome.grouping import RequestGroup
 from stumble.outcome.records import CANCELLED, FAILED, IN_PROGRESS, INTERRUPTED, RECOVERED, SUCCEEDED
 
-#: How much earlier than its delete a race may seem to happen: clocks of hosts differ.
+#: By how much a race's time may precede that of its delete: clocks of hosts differ.
 _SKEW_US = 5_000_000
 
 _NOTHING = FailureSet([], None, [])
 
 
 class RequestCase:
-    """One request while it is judged. ``decided_at`` is when its deciding signal happened."""
+    """One request while its outcome is decided. ``decided_at`` is the time of the deciding signal."""
 
     __slots__ = ("cancelled", "decided_at", "failing", "findings", "group", "linked", "outcome", "runs", "successes")
 
@@ -40,14 +40,14 @@ class RequestCase:
             self._give_up(group.given_up)
 
     def _give_up(self, fact: Fact) -> None:
-        """Let a request have failed because its service was interrupted: no exception was raised, no step ended."""
+        """Mark the request as failed by an interruption of its service: no exception was raised, no step ended."""
         self.outcome, self.decided_at = FAILED, fact.at
         one = FailureCluster(fact.origin.host, INTERRUPTED, None)
         one.sightings = [fact]
         self.findings = FailureSet([*self.findings.clusters, one], self.findings.verdict, self.findings.verdicts)
 
     def cancel(self, by: RequestGroup | None, at: int) -> None:
-        """Let a request have been stopped by another one; what it stumbled over for that reason is no failure."""
+        """Mark the request as cancelled by another one; errors that the cancellation caused are not failures."""
         self.outcome, self.decided_at, self.linked = CANCELLED, at, by
         silent = self.group.rule.silent_failures
         known = [f for f in self.failing if (f.signal, f.phase) not in silent]
@@ -55,7 +55,7 @@ class RequestCase:
 
 
 def _nothing_since(group: RequestGroup, ended: Fact) -> bool:
-    """Tell whether no work followed the end of the task, by the clock of its host."""
+    """Return whether no work followed the end of the task, by the clock of its host."""
     return not any(
         fact.at > ended.at and fact.origin.host == ended.origin.host and fact.signal != signals.UPDATE
         for fact in group.facts
@@ -81,7 +81,7 @@ def _read(case: RequestCase) -> None:
 
 
 def _succeeds(rule: rules.ActionRule, fact: Fact, *, held: bool) -> bool:
-    """Tell whether the end of something is a success marker of its request."""
+    """Return whether a fact that ends something is a success marker of its request."""
     signal = fact.signal
     if signal in rule.ends:
         return not held and not _half_done(rule, fact)
@@ -105,7 +105,7 @@ def _read_migration(case: RequestCase, fact: Fact) -> None:
 
 
 def _outcome(case: RequestCase) -> tuple[str, int | None]:
-    """Return the outcome by the request's own facts alone, and when it was decided."""
+    """Return the outcome by the request's own facts alone, and the time of the deciding signal."""
     if not case.failing and case.cancelled is None:
         return (SUCCEEDED, case.successes[0].at) if case.successes else (IN_PROGRESS, None)
     final = [f for f in case.failing if ends_request(case.group.rule, f) and not _only_deleted(f)]
@@ -132,12 +132,12 @@ def _with_marker(case: RequestCase, final: Sequence[Fact]) -> tuple[str, int | N
 
 
 def _only_deleted(fact: Fact) -> bool:
-    """Tell whether only a running delete can cause it: it decides nothing until that delete is known."""
+    """Return whether only a running delete can cause the failure: it decides nothing until that delete is known."""
     return fact.failure is not None and only_deleted(fact.failure)
 
 
 def _after_success(successes: Sequence[Fact], final: Iterable[Fact]) -> Fact | None:
-    """Return a final failure after the last success marker, by the clock of one host: two clocks tell no order."""
+    """Return a final failure after the last success marker, by one host's clock: two clocks give no order."""
     for fact in final:
         if all(
             fact.at > one.at and (fact.origin.host == one.origin.host or fact.origin.host is None) for one in successes
@@ -147,7 +147,7 @@ def _after_success(successes: Sequence[Fact], final: Iterable[Fact]) -> Fact | N
 
 
 def settle(cases: Sequence[RequestCase]) -> None:
-    """Let what happened to the instance as a whole count for its requests: aborts and deletes."""
+    """Apply what happened to the whole instance, aborts and deletes, to its requests."""
     deletes = [case for case in cases if case.group.rule.ends_instance]
     for case in cases:
         rule = case.group.rule
@@ -158,7 +158,7 @@ def settle(cases: Sequence[RequestCase]) -> None:
 
 
 def _settle_abort(case: RequestCase, cases: Sequence[RequestCase]) -> None:
-    """Cancel what an abort stopped; an abort is of one request: the last that had begun."""
+    """Cancel the request that an abort stopped: the last one that had begun."""
     if any(fact.signal == "migration" for fact in case.failing):
         return
     rule = case.group.rule
@@ -174,35 +174,35 @@ def _settle_abort(case: RequestCase, cases: Sequence[RequestCase]) -> None:
 
 
 def _aborted(cases: Iterable[RequestCase], family: str | None, at: int) -> RequestCase | None:
-    """Return the last request of a family that had begun when it was aborted; the first, if the clocks say none had."""
+    """Return the last request of a family that had begun when it was aborted; the first, if by the clocks none had."""
     same = sorted((one for one in cases if one.group.family == family), key=lambda one: one.group.started_at)
     begun = [one for one in same if one.group.started_at <= at]
     return begun[-1] if begun else next(iter(same), None)
 
 
 def _settle_delete(case: RequestCase, deletes: Iterable[RequestCase]) -> None:
-    """Cancel a request that a delete cut short: it stumbled over it, or was open when the server went."""
+    """Cancel a request that a delete stopped: its failures are races with it, or it was open at the deletion."""
     races = [f for f in case.failing if is_race(f) or is_collision(f)]
     if case.outcome == FAILED and len(races) < len(case.failing):
         return
     for other in deletes:
         if other is case or (other.outcome == CANCELLED and other.linked is case.group):
             continue
-        hit = [f for f in races if _stumbled_over(f, other)]
-        if hit:
-            case.cancel(other.group, hit[0].at)
+        caused = [f for f in races if _races_with(f, other)]
+        if caused:
+            case.cancel(other.group, caused[0].at)
             return
-        gone = _gone_at(other)
-        if gone is not None and case.outcome == IN_PROGRESS and case.group.started_at <= gone:
-            case.cancel(other.group, gone)
+        deleted_at = _deleted_at(other)
+        if deleted_at is not None and case.outcome == IN_PROGRESS and case.group.started_at <= deleted_at:
+            case.cancel(other.group, deleted_at)
             return
 
 
-def _stumbled_over(race: Fact, delete: RequestCase) -> bool:
-    """Tell whether a race is with this delete: it had begun, and had not failed before."""
+def _races_with(race: Fact, delete: RequestCase) -> bool:
+    """Return whether a race is with this delete: the delete had begun, and had not failed before."""
     if delete.outcome == FAILED and delete.decided_at is not None and delete.decided_at < race.at:
         return False
-    if delete.successes and _gone_at(delete) is None:
+    if delete.successes and _deleted_at(delete) is None:
         return False
     if is_collision(race):
         return _begun(delete, race)
@@ -210,16 +210,16 @@ def _stumbled_over(race: Fact, delete: RequestCase) -> bool:
 
 
 def _begun(delete: RequestCase, race: Fact) -> bool:
-    """Tell whether a delete had begun by then, by the clock of the race's host where it says anything of the delete.
+    """Return whether a delete had begun before a race, by the clock of the race's host if that host shows the delete.
 
-    Nothing is allowed for clocks that differ: what failed shortly before an unrelated delete has failed.
+    No difference between clocks is allowed: a failure shortly before an unrelated delete is a failure.
     """
     here = [fact.at for fact in delete.group.facts if fact.origin.host == race.origin.host]
     return min(here, default=delete.group.started_at) <= race.at
 
 
-def _gone_at(delete: RequestCase) -> int | None:
-    """Return when a delete had removed its server, None while it has not; a soft delete can be undone."""
+def _deleted_at(delete: RequestCase) -> int | None:
+    """Return when a delete had removed its server, None if it has not; a soft delete can be undone."""
     if delete.outcome not in {SUCCEEDED, RECOVERED}:
         return None
     soft = {"instance.soft_delete", "compute_soft_delete_instance"}

@@ -1,7 +1,7 @@
-"""The derivation: from the facts of one instance, and decisions about it, to its request records.
+"""Derives the request records of one instance from its facts and from decisions about it.
 
-It is a pure function of the *set* of facts: facts are sorted before anything looks at them, so order, duplicates and
-batching of their arrival can't matter.
+The derivation is a pure function of the *set* of facts: facts are sorted before they are used, so the order, duplicates
+and batches of their arrival do not matter.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from stumble.outcome.system_requests import attach_system_requests
 from stumble.wire import ids
 from stumble.wire.taxonomy import Classification, classify
 
-#: Fields of an origin that are the request's, whichever process tells them.
+#: Fields of an origin that belong to the request, whichever process reports them.
 _SHARED = [
     EventOrigin._fields.index(name)
     for name in (
@@ -38,7 +38,7 @@ _SHARED = [
         *("display_name", "region", "availability_zone", "cloud"),
     )
 ]
-_INTERRUPTED_REASON = "The service was interrupted, mostly by a restart, and gave it up."
+_INTERRUPTED_REASON = "The service was interrupted, usually by a restart, and did not complete the request."
 _INTERRUPTED = Classification(code=None, code_source="UNKNOWN", blame="OPERATOR", retryable=True, is_nova=False)
 
 
@@ -57,23 +57,23 @@ def derive(instance_uuid: str, facts: Iterable[Fact], decisions: Iterable[Decisi
 def derive_sets(
     instance_uuid: str, sets: Iterable[Sequence[Fact]], decisions: Iterable[Decision] = ()
 ) -> tuple[RequestRecord, ...]:
-    """Do what :func:`derive` does for fact sets in hand: one for each request id, as ``union`` returns them."""
+    """Do what :func:`derive` does, for fact sets: one for each request id, as ``union`` returns them."""
     cases = _cases(sets)
-    ruled = latest(decisions) if decisions else {}
+    latest_decisions = latest(decisions) if decisions else {}
     keys = {id(case.group): _key(instance_uuid, case.group) for case in cases}
-    return tuple([_record(instance_uuid, case, keys, ruled) for case in cases])
+    return tuple([_record(instance_uuid, case, keys, latest_decisions) for case in cases])
 
 
 def open_cases(
     instance_uuid: str, sets: Iterable[Sequence[Fact]], decisions: Iterable[Decision] = ()
 ) -> dict[str, tuple[RequestCase, Decision | None]]:
-    """Return the requests, by key, that no fact has ended, with the decision that stands on each."""
-    ruled = latest(decisions)
+    """Return, by key, the requests that no fact has ended, each with the decision that stands on it."""
+    latest_decisions = latest(decisions)
     result = {}
     for case in _cases(sets):
         if case.outcome == IN_PROGRESS:
             key = _key(instance_uuid, case.group)
-            decision = ruled.get(key)
+            decision = latest_decisions.get(key)
             result[key] = (case, decision if decision is not None and stands(decision, case.group) else None)
     return result
 
@@ -101,11 +101,11 @@ def _decided(decision: Decision) -> tuple[int, str]:
 
 def _key(instance_uuid: str, group: RequestGroup) -> str:
     target = group.target[1] if group.target is not None else group.slot
-    return ids.request_key(instance_uuid, group.home, group.family or "", target)
+    return ids.request_key(instance_uuid, group.request_id, group.family or "", target)
 
 
 def _origin_of(group: RequestGroup) -> EventOrigin:
-    """Return what the request's facts tell of who asked and where, the first that tells each field."""
+    """Return the request's origin: each field from the first fact that has it."""
     first = group.facts[0].origin
     missing = [position for position in _SHARED if first[position] is None]
     if not missing:
@@ -123,14 +123,16 @@ def _origin_of(group: RequestGroup) -> EventOrigin:
     return EventOrigin._make(values)
 
 
-def _record(instance_uuid: str, case: RequestCase, keys: dict[int, str], ruled: dict[str, Decision]) -> RequestRecord:
+def _record(
+    instance_uuid: str, case: RequestCase, keys: dict[int, str], latest_decisions: dict[str, Decision]
+) -> RequestRecord:
     group = case.group
     key = keys[id(group)]
     steps = numbered(case.runs)
     failures = tuple(_failure(key, case, one, steps) for one in case.findings.clusters)
     outcome, decided_at = case.outcome, case.decided_at
     reason = proof = None
-    decision = ruled.get(key)
+    decision = latest_decisions.get(key)
     if decision is not None and decision.kind != IN_PROGRESS and outcome == IN_PROGRESS and stands(decision, group):
         outcome, decided_at, proof = decision.kind, decision.decided_at, evidence.proof(decision)
         if outcome == "INTERRUPTED":
@@ -147,7 +149,7 @@ def _record(instance_uuid: str, case: RequestCase, keys: dict[int, str], ruled: 
     return RequestRecord(
         request_key=key,
         instance_uuid=instance_uuid,
-        request_id=group.home,
+        request_id=group.request_id,
         family=group.family,
         action=group.action,
         target_kind=group.target[0] if group.target is not None else None,
@@ -178,7 +180,7 @@ def _record(instance_uuid: str, case: RequestCase, keys: dict[int, str], ruled: 
 
 
 def _last_located(group: RequestGroup) -> Fact:
-    """Return the last fact of a compute, else the last fact: where the request works or worked."""
+    """Return the last fact of a nova-compute, else the last fact: it shows where the request runs or ran."""
     for fact in reversed(group.facts):
         if fact.origin.service == "nova-compute":
             return fact
@@ -186,7 +188,7 @@ def _last_located(group: RequestGroup) -> Fact:
 
 
 def stands(decision: Decision, group: RequestGroup) -> bool:
-    """Tell whether a decision is still about all that is known: there was no news since, and nothing was taken back."""
+    """Return whether a decision still stands: the request has as many facts as then, and none later than it."""
     known = decision.evidence.get("facts")
     if known is not None and len(group.facts) != int(known):
         return False
@@ -194,7 +196,7 @@ def stands(decision: Decision, group: RequestGroup) -> bool:
 
 
 def _happened_at(decision: Decision) -> int:
-    """Return when an interruption is known to have happened: when its service started anew, where that is origin."""
+    """Return when an interruption happened: at the restart of its service if that is known, else at the decision."""
     return int(decision.evidence.get("at") or decision.decided_at)
 
 
@@ -229,9 +231,9 @@ def _interrupted(key: str, group: RequestGroup, decision: Decision) -> FailureRe
 
 
 def _failure(key: str, case: RequestCase, one: FailureCluster, steps: Sequence[StepRecord]) -> FailureRecord:
-    """Put one failure together from its sightings; what its own class and host tell comes first."""
+    """Return the record of one failure from its sightings; those of its own class and host come first."""
     group, at = case.group, one.at
-    own = sorted(one.sightings, key=lambda f: (not _tells(f, one), f.at, f.event_id))
+    own = sorted(one.sightings, key=lambda f: (not _is_direct(f, one), f.at, f.event_id))
     sightings = [f.failure for f in own if f.failure is not None and f.failure.exception == one.exception]
     step = next((f.step for f in own if f.step is not None), None)
     classified = _INTERRUPTED if one.exception == INTERRUPTED else classify(one.exception)
@@ -266,13 +268,13 @@ def _failure(key: str, case: RequestCase, one: FailureCluster, steps: Sequence[S
 
 
 def _without_reason(one: FailureCluster) -> str:
-    """Return the text for a failure that no signal gives a reason for: its class, as Nova itself does."""
+    """Return the reason of a failure for which no signal gives one: its class, as Nova itself shows it."""
     if one.exception == INTERRUPTED:
         return _INTERRUPTED_REASON
     silent = all(fact.failure is None for fact in one.sightings)
     return signals.SILENT_REASON if silent else one.exception
 
 
-def _tells(fact: Fact, one: FailureCluster) -> bool:
-    """Tell whether a sighting shows the failure itself, on its own host."""
+def _is_direct(fact: Fact, one: FailureCluster) -> bool:
+    """Return whether a sighting shows the failure itself, on its own host."""
     return fact.origin.host == one.host and fact.failure is not None and fact.failure.exception == one.exception

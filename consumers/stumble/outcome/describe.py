@@ -1,4 +1,4 @@
-"""The rules as a table for people: ``python -m stumble.outcome.describe`` prints it."""
+"""The rules of all actions as a Markdown table: ``python -m stumble.outcome.describe`` prints it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from stumble.outcome import signals
 from stumble.outcome.rules import RULES, ActionRule
 
-_HEADER = "| action | ends with | or with the step's Success | a failure is | beside |\n|---|---|---|---|---|\n"
+_HEADER = "| action | ends with | or with Success of the step | a failure ends | notes |\n|---|---|---|---|---|\n"
 
 
 def _listed(names: Iterable[str]) -> str:
@@ -22,31 +22,31 @@ def _ends(rule: ActionRule) -> str:
 
 def _failure(rule: ActionRule) -> str:
     if rule.swallows:
-        return "the end, whatever follows"
-    return "an attempt's, until Nova gives up" if rule.retries else "the end"
+        return "the request, whatever follows"
+    return "the attempt; the request when Nova gives up" if rule.retries else "the request"
 
 
-def _beside(rule: ActionRule) -> str:
-    notes = [f"ends with its migration's `{status}`" for status in signals.MIGRATION_ENDS.get(rule.action, ())]
+def _notes(rule: ActionRule) -> str:
+    notes = [f"ends also with its migration's `{status}`" for status in signals.MIGRATION_ENDS.get(rule.action, ())]
     if not rule.ends and not rule.end_steps:
-        notes.append("ends with Nova's own finish of the action")
+        notes.append("ends when Nova finishes the action record")
     if rule.held_by is not None:
         notes.append(f"open while `{rule.held_by}` runs")
     if rule.half_done is not None:
-        notes.append(f"not yet ended with task_state `{rule.half_done}`")
+        notes.append(f"still open while task_state is `{rule.half_done}`")
     if rule.silent_failures:
-        notes += [f"fails with `{name.removeprefix('instance.')}` too" for name, _ in sorted(rule.silent_failures)]
+        notes += [f"fails also with `{name.removeprefix('instance.')}`" for name, _ in sorted(rule.silent_failures)]
     if rule.aborted_by is not None:
         notes.append(f"cancelled by `{rule.aborted_by}`")
     if rule.by_target:
-        notes.append("one request a target")
+        notes.append("one request per target")
     return "; ".join(notes)
 
 
 def table() -> str:
     """Return the rules of all actions as a Markdown table."""
     rows = [
-        f"| {rule.action} | {_ends(rule)} | {_listed(rule.end_steps)} | {_failure(rule)} | {_beside(rule)} |\n"
+        f"| {rule.action} | {_ends(rule)} | {_listed(rule.end_steps)} | {_failure(rule)} | {_notes(rule)} |\n"
         for rule in RULES.values()
     ]
     return _HEADER + "".join(rows)

@@ -1,8 +1,8 @@
-"""The difference between what is stored of requests and what is derived of them: everything that changes, at once.
+"""The difference between stored and derived requests: rows to write, counters entered and left, publications.
 
-Rows to write, counters entered and left, and what to publish all come from this one comparison, so late news, joins,
-repairs and a change of rules are the same path. What is stored of a record for that is a :class:`StoredRequest`: its
-ids, its counters' labels and hashes of its content.
+All of these come from one comparison, so late events, joins, repairs and a change of rules take the same path. For the
+comparison the store holds a :class:`StoredRequest` of each record: its ids, its counters' labels and hashes of its
+content.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ CounterKey = tuple[str, ...]
 
 
 class StoredFailure(NamedTuple):
-    """What is stored of a failure to take differences against. ``sighting``: the id of its first event, if any."""
+    """What is stored of a failure for the comparison. ``sighting``: the id of its first event, if any."""
 
     failure_id: str
     counted: tuple[str, str, str]  # action, blame, exception
@@ -52,10 +52,10 @@ class StoredFailure(NamedTuple):
 
 
 class StoredRequest(NamedTuple):
-    """What is stored of a request to take differences against.
+    """What is stored of a request for the comparison.
 
-    ``outcome`` is empty for a request that is gone but was published: it may come back. ``announced`` is the hash of
-    what was last published of its outcome, empty if nothing ever was.
+    ``outcome`` is empty for a withdrawn request that was published: it may be derived again. ``announced`` is the hash
+    of the last publication of its outcome, empty if there was none.
     """
 
     request_key: str
@@ -71,7 +71,7 @@ class StoredRequest(NamedTuple):
 class Publication:
     """One revision to publish of a failure or an outcome; the store numbers it.
 
-    ``record`` and ``request`` are None where the subject no longer stands: then the content of the last revision is
+    ``record`` and ``request`` are None where the subject was withdrawn: then the content of the last revision is
     published again with this status.
     """
 
@@ -86,7 +86,7 @@ class Publication:
 
 @dataclass(slots=True)
 class Difference:
-    """All that changes. ``stored`` is what to keep of each request from now on, also of those that are unchanged."""
+    """All changes. ``stored`` is what to store of each request for the next comparison, also of unchanged ones."""
 
     upsert_requests: list[RequestRecord] = field(default_factory=list)
     delete_requests: list[str] = field(default_factory=list)
@@ -110,7 +110,7 @@ class Difference:
 
 
 def diff(stored: Sequence[StoredRequest], derived: Sequence[RequestRecord]) -> Difference:
-    """Return what changes from ``stored`` to ``derived``: all requests of the same fact sets on both sides."""
+    """Return the changes from ``stored`` to ``derived``; both hold all requests of the same fact sets."""
     result = Difference()
     before = {one.request_key: one for one in stored}
     for record in derived:
@@ -156,7 +156,7 @@ def _count(result: Difference, action: str, outcome: str, move: Literal["enter",
 
 
 def _changed(result: Difference, before: StoredRequest | None, record: RequestRecord) -> None:
-    """Take one request's own difference; its failures follow together, as they may move between requests."""
+    """Add one request's own changes; failures are compared afterwards, because they can move between requests."""
     action = _counted_action(record.action)
     whole = orjson.dumps(record)
     row = _digest(whole)
@@ -164,9 +164,9 @@ def _changed(result: Difference, before: StoredRequest | None, record: RequestRe
     if before is None or before.row != row or not before.outcome:
         result.upsert_requests.append(record)
         result.contents[record.request_key] = whole
-        was = (before.action, before.outcome) if before is not None else ("", "")
-        if was != (action, record.outcome):
-            _count(result, was[0], was[1], "leave")
+        previous = (before.action, before.outcome) if before is not None else ("", "")
+        if previous != (action, record.outcome):
+            _count(result, previous[0], previous[1], "leave")
             _count(result, action, record.outcome, "enter")
         if announced or record.outcome != IN_PROGRESS:
             content = _announced(record)
@@ -183,9 +183,11 @@ def _changed(result: Difference, before: StoredRequest | None, record: RequestRe
     )
 
 
-def _withdraw_requests(result: Difference, gone: Iterable[StoredRequest], derived: Sequence[RequestRecord]) -> None:
-    """Withdraw requests that no longer stand: their key gave way to another of the same request id, or to none."""
-    for one in gone:
+def _withdraw_requests(
+    result: Difference, withdrawn: Iterable[StoredRequest], derived: Sequence[RequestRecord]
+) -> None:
+    """Withdraw requests that are no longer derived; another one of the same request id may replace them."""
+    for one in withdrawn:
         if not one.outcome:
             result.stored.append(one)
             continue
@@ -209,10 +211,10 @@ def _withdraw_requests(result: Difference, gone: Iterable[StoredRequest], derive
             result.stored.append(StoredRequest(one.request_key, one.request_id, one.action, "", "", announced, ()))
 
 
-def _replacement(gone: StoredRequest, derived: Iterable[RequestRecord]) -> RequestRecord | None:
-    """Return the request that stands in a withdrawn one's place: of its request id, of its action if there is one."""
-    same = [one for one in derived if one.request_id == gone.request_id]
-    return next((one for one in same if _counted_action(one.action) == gone.action), same[0] if same else None)
+def _replacement(withdrawn: StoredRequest, derived: Iterable[RequestRecord]) -> RequestRecord | None:
+    """Return the request that replaces a withdrawn one: of its request id and, if there is one, of its action."""
+    same = [one for one in derived if one.request_id == withdrawn.request_id]
+    return next((one for one in same if _counted_action(one.action) == withdrawn.action), same[0] if same else None)
 
 
 def _failures(result: Difference, stored: Sequence[StoredRequest], derived: Sequence[RequestRecord]) -> None:
@@ -258,7 +260,7 @@ def _count_failure(result: Difference, one: StoredFailure, move: Literal["enter"
 def _withdraw_failure(
     result: Difference, request: StoredRequest, one: StoredFailure, derived: Iterable[RequestRecord]
 ) -> None:
-    """Withdraw a failure: superseded by the one that its sightings are of now, if there is one."""
+    """Withdraw a failure; the failure that holds its sightings now supersedes it, if there is one."""
     result.delete_failures.append(one.failure_id)
     _count_failure(result, one, "leave")
     replacement = _failure_replacement(request, one, derived)
@@ -276,14 +278,14 @@ def _withdraw_failure(
 
 
 def _failure_replacement(
-    request: StoredRequest, gone: StoredFailure, derived: Iterable[RequestRecord]
+    request: StoredRequest, withdrawn: StoredFailure, derived: Iterable[RequestRecord]
 ) -> tuple[RequestRecord, FailureRecord] | None:
-    """Return what stands for a withdrawn failure: what its sighting shows now, or the cause of what was a verdict."""
-    exception = gone.counted[2]
+    """Return what replaces a withdrawn failure: the failure of its sighting, or the cause if it was a verdict."""
+    exception = withdrawn.counted[2]
     by_verdict = None
     for record in derived:
         for failure in record.failures:
-            if gone.sighting and gone.sighting in failure.event_ids:
+            if withdrawn.sighting and withdrawn.sighting in failure.event_ids:
                 return record, failure
         summed_up = record.verdict == exception and record.request_id == request.request_id
         if summed_up and record.failures and by_verdict is None:
@@ -292,16 +294,16 @@ def _failure_replacement(
 
 
 def pack_stored(stored: Iterable[StoredRequest]) -> bytes:
-    """Return the stored form of what differences are taken against."""
+    """Return the stored form of requests for the comparison."""
     rows = [(*one[:6], [tuple(failure) for failure in one.failures]) for one in stored]
     return orjson.dumps((_PACK_VERSION, rows))
 
 
 def unpack_stored(packed: bytes) -> tuple[StoredRequest, ...]:
-    """Return it from its stored form. Raises ``ValueError`` for bytes that :func:`pack_stored` did not write."""
+    """Return requests from their stored form. Raises ``ValueError`` for bytes that are not from :func:`pack_stored`."""
     version, rows = orjson.loads(packed)
     if version != _PACK_VERSION:
-        raise ValueError(f"This was packed in version {version}; this release reads {_PACK_VERSION}.")
+        raise ValueError(f"Stored requests have format version {version}; this release reads version {_PACK_VERSION}.")
     return tuple(
         StoredRequest(
             key,

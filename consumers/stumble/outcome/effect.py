@@ -13,16 +13,16 @@ _AFTER_STATE = frozenset({"fault", "event_finish", "action_finish"})
 
 
 def baseline_of(facts: Sequence[Fact]) -> str | None:
-    """Return the vm_state in which the request found the instance. ``facts`` are sorted.
+    """Return the instance's vm_state before the request. ``facts`` are sorted.
 
-    Nova sets vm_state when the work is over: while there is a task_state, it is still what it was.
+    Nova sets vm_state when the work is done: while there is a task_state, vm_state still has its old value.
     """
     for fact in facts:
         if fact.state is None:
             continue
         if fact.state[2]:
             return fact.state[2]
-        if fact.signal == signals.UPDATE:  # it tells the state after
+        if fact.signal == signals.UPDATE:  # it shows the state after the change
             continue
         if fact.phase in {"START", "PROGRESS"} or (fact.state[1] and fact.state[0] != _ERROR):
             return fact.state[0]
@@ -31,7 +31,7 @@ def baseline_of(facts: Sequence[Fact]) -> str | None:
 
 
 def effect_of(at: int, exception: str, rule: rules.ActionRule, facts: Sequence[Fact]) -> str:
-    """Return what a failure of a class, at a time, did: the first settled state from then on against that before."""
+    """Return the effect of a failure at a time: the first settled state since then against that before the request."""
     lagging = rule.snapshots_lag or exception in signals.UNSAVED
     baseline = baseline_of(facts)
     if rule.error_comes_last and baseline != _ERROR and any(_becomes_error(fact) and fact.at >= at for fact in facts):
@@ -42,7 +42,7 @@ def effect_of(at: int, exception: str, rule: rules.ActionRule, facts: Sequence[F
         after = fact.state[0]
         if after == _ERROR and baseline != _ERROR:
             return EFFECT_ERROR
-        # Where nothing told the state before: a failure that is not made an error leaves it as it was.
+        # If the state before is unknown, a failure that does not lead to ERROR counts as one without effect.
         return EFFECT_NONE if baseline is None or after == baseline else EFFECT_OTHER
     return EFFECT_UNKNOWN
 
@@ -52,10 +52,10 @@ def _becomes_error(fact: Fact) -> bool:
 
 
 def _settled(fact: Fact, rule: rules.ActionRule, *, lagging: bool) -> bool:
-    """Tell whether a snapshot shows where a failure left the instance, not the middle of the work.
+    """Return whether a snapshot shows the state after a failure, not one during the work.
 
-    A recorded fault, and the end of a step, come after whatever sets the state; only task_state is reset later. A
-    next attempt's start shows the state that the failed attempt left.
+    Nova sets the state before it records a fault or ends a step; only task_state is reset later. The start of the next
+    attempt shows the state after the failed one.
     """
     assert fact.state is not None
     vm_state, task_state = fact.state[0], fact.state[1]
@@ -65,7 +65,7 @@ def _settled(fact: Fact, rule: rules.ActionRule, *, lagging: bool) -> bool:
         return fact.signal in rule.signals
     if fact.signal == signals.UPDATE:
         return not task_state
-    if fact.signal == "action_finish" and fact.phase == "ERROR":  # the caller could hand nothing on: nobody changes it
+    if fact.signal == "action_finish" and fact.phase == "ERROR":  # no other service got a call: none changes the state
         return True
     if lagging:
         return False

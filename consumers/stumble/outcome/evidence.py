@@ -1,4 +1,4 @@
-"""What a decision was concluded from, in words: for the project's users without names of hosts, for operators with."""
+"""The reason of a decision as text: for the project's users without host names, for operators with them."""
 
 from __future__ import annotations
 
@@ -17,39 +17,40 @@ RECEIVED_AGAIN: Final = "received_again"
 
 
 def moment(micros: int | str) -> str:
-    """Return a time as people read it, in whole seconds."""
+    """Return a time (UTC microseconds) as text, to the second."""
     return datetime.fromtimestamp(int(micros) // 1_000_000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def reason(decision: Decision) -> str:
-    """Return what a project's user reads of a request that is stalled."""
+    """Return the reason of a stalled request for the project's users."""
     evidence = decision.evidence
     if evidence.get("cause") == SILENCE:
-        return f"No news since {moment(evidence['last'])}: nothing is heard of the host that works on it."
+        return f"No events since {moment(evidence['last'])}: the host that works on this request sends no reports."
     if evidence.get("cause") == DEADLINE:
         action = evidence.get("action") or "such a request"
         return (
-            f"No news since {moment(evidence['last'])}, longer than the {format_duration(float(evidence['deadline']))} "
-            f"for which {action} may be silent."
+            f"No events since {moment(evidence['last'])}, longer than the "
+            f"{format_duration(float(evidence['deadline']))} for which {action} may have no event."
         )
-    return "There is no news of it."
+    return "There are no more events of this request."
 
 
 def proof(decision: Decision) -> str | None:
-    """Return what operators read of a decision; None where it does not say what it was made upon."""
+    """Return the reason of a decision for operators; None if its evidence names no cause."""
     evidence = decision.evidence
     cause = evidence.get("cause")
     if cause == SILENCE:
-        return f"no news from {evidence.get('host') or 'its host'} since {moment(evidence['since'])}"
+        return f"no reports from {evidence.get('host') or 'its host'} since {moment(evidence['since'])}"
     if cause == DEADLINE:
         return (
-            f"no news since {moment(evidence['last'])}{_last_on(evidence)}; silent for longer than "
-            f"{format_duration(float(evidence['deadline']))}, while everything up to "
+            f"no events since {moment(evidence['last'])}{_last_on(evidence)}, longer than "
+            f"{format_duration(float(evidence['deadline']))}, although everything up to "
             f"{moment(evidence['watermark'])} was read"
         )
     if cause == RESTART:
         return (
-            f"nova-compute on {evidence.get('host')} started anew at {moment(evidence['since'])} and did not take it up"
+            f"nova-compute on {evidence.get('host')} restarted at {moment(evidence['since'])} "
+            "and did not resume the request"
         )
     return None
 

@@ -1,7 +1,7 @@
-"""Facts: what the derivation needs to know of an event, small enough to be stored with each request.
+"""Facts: what the derivation needs of an event, small enough to be stored with each request.
 
-The facts of one (instance, request id) form a *fact set*. Adding to it is set union; a set is bounded by keeping its
-first ``MAX_FACTS`` by rank and event id, which keeps union associative: order and batching can't matter.
+The facts of one (instance, request id) form a *fact set*. Facts are added by set union. A set is limited to its first
+``MAX_FACTS`` by rank and event id, so that union stays associative: order and batches of arrival do not matter.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from stumble.outcome import signals
 from stumble.outcome.fingerprint import message_hash
 from stumble.wire.taxonomy import WRAPPERS, remote_class, strip_remote
 
-#: Facts that a set keeps. A request that fails on three hosts, seen four ways, has about sixty.
+#: Most facts in a set. A request that fails on three hosts, reported in four ways, has about sixty.
 MAX_FACTS: Final = 256
 
 _PACK_VERSION: Final = 1
@@ -27,7 +27,7 @@ State = tuple[str | None, str | None, str | None, str | None]
 
 
 class EventOrigin(NamedTuple):
-    """Who told it: what the events of one request from one process share."""
+    """The origin of an event: what the events of one request from one process share."""
 
     request_id: str | None
     service: str | None
@@ -61,7 +61,7 @@ class FactSighting(NamedTuple):
 
 
 class FactExtra(NamedTuple):
-    """What few events carry."""
+    """Fields that few events have."""
 
     migration_id: str | None
     migration_type: str | None
@@ -93,7 +93,7 @@ class Fact(NamedTuple):
 NO_LABELS: Final[tuple[str, ...]] = ()
 NO_EXTRA: Final = (None,) * 10
 
-#: Makes a named tuple of one: every event makes several, and `_make` costs twice as much.
+#: Makes a named tuple from a tuple. Every event needs several, and `_make` takes twice as long.
 _tuple: Final = tuple.__new__
 _PARTS: Final = itemgetter("instance", "failure", "attributes", "labels")
 _STATE: Final = itemgetter("vm_state", "task_state", "old_vm_state", "old_task_state")
@@ -107,12 +107,12 @@ _CAUSE_IN_MESSAGE: Final = {
 
 
 def label_pairs(labels: Mapping[str, str]) -> tuple[str, ...]:
-    """Return labels as a fact keeps them: key, value, key, value … sorted by key."""
+    """Return labels as a fact stores them: key, value, key, value … sorted by key."""
     return tuple(text for pair in sorted(labels.items()) for text in pair)
 
 
 def _chain(exception: str, chain: Iterable[str], message: str | None) -> tuple[str, ...]:
-    """Return the classes inside an exception, outermost first; where the source gives none, what its text names."""
+    """Return the classes inside an exception, outermost first; without any, the one that its message names."""
     inside = tuple(strip_remote(name) for name in chain)
     if inside and inside[0] == exception:
         inside = inside[1:]
@@ -127,7 +127,7 @@ def _chain(exception: str, chain: Iterable[str], message: str | None) -> tuple[s
 
 
 def sighting(failure: Mapping[str, Any], token: str | None, attributes: Mapping[str, str]) -> FactSighting:
-    """Return what a fact keeps of an event's failure; ``token`` is the event's failure id, if it has one."""
+    """Return what a fact stores of an event's failure; ``token`` is the event's failure id, if it has one."""
     raw_class = failure["exception"] or ""
     exception = strip_remote(raw_class)
     message = failure["message"]
@@ -146,7 +146,7 @@ def sighting(failure: Mapping[str, Any], token: str | None, attributes: Mapping[
 
 
 def exact_move(action: str | None, old_flavor: str | None, new_flavor: str | None) -> str | None:
-    """Return the exact action of a resize that tells both flavors: Nova refuses to resize to the same one."""
+    """Return the exact action of a resize whose event has both flavors: Nova refuses a resize to the same flavor."""
     if action != "resize" or old_flavor is None or new_flavor is None:
         return action
     return "migrate" if old_flavor == new_flavor else "resize"
@@ -175,7 +175,7 @@ def fact_of(event: Mapping[str, Any]) -> Fact:
 
 
 def _rank(fact: Fact) -> int:
-    """Return how dear a fact is: 0 decides outcomes, 3 is noise."""
+    """Return a fact's rank: facts of rank 0 decide outcomes, those of rank 3 are dropped first."""
     if fact.signal in {"action_start", "action_finish", "request", "migration"}:
         return 0
     if fact.phase == "END":
@@ -186,7 +186,7 @@ def _rank(fact: Fact) -> int:
 
 
 def is_unassigned(facts: Iterable[Fact]) -> bool:
-    """Tell whether nobody is known to have asked for what a fact set shows: it may continue another request."""
+    """Return whether a fact set has no initiator and proves no request of its own: it may continue another request."""
     for fact in facts:
         origin = fact.origin
         if origin.initiator_user_id or origin.initiator_project_id or fact.signal in signals.OWN:
@@ -195,15 +195,15 @@ def is_unassigned(facts: Iterable[Fact]) -> bool:
 
 
 def ends_task(fact: Fact) -> bool:
-    """Tell whether a fact shows that the server's task is over."""
+    """Return whether a fact shows that the server's task has ended."""
     return fact.signal == signals.UPDATE and fact.state is not None and not fact.state[1]
 
 
 def has_context(facts: Sequence[Fact]) -> bool:
-    """Tell whether a fact set can change other requests of its instance than its own.
+    """Return whether a fact set can change requests of its instance other than its own.
 
-    That is so of deletes and aborts, and of orphans that show more than state. It may cease to be so when more facts
-    arrive; a set that once had context must still be derived together with the others, which it may have changed.
+    Deletes and aborts can, and so can unassigned facts that show more than state. With more facts a set may lose its
+    context; it must still be derived together with the others, because it may have changed them.
     """
     for fact in facts:
         if (
@@ -222,7 +222,7 @@ def union(known: Iterable[Fact], new: Iterable[Fact]) -> tuple[Fact, ...]:
         for fact in facts:
             other = by_id.setdefault(fact.event_id, fact)
             if other is not fact and other != fact:
-                # One id, two contents: no producer does this. Choose in a way that no order can change.
+                # One id with two contents: no producer sends this. The choice must not depend on the order.
                 by_id[fact.event_id] = min(other, fact, key=repr)
     limited: Iterable[Fact] = by_id.values()
     if len(by_id) > MAX_FACTS:
@@ -257,7 +257,7 @@ def unpack(packed: bytes) -> tuple[Fact, ...]:
     """Return facts from their stored form. Raises ``ValueError`` for bytes that :func:`pack` did not write."""
     version, origin_rows, rows = orjson.loads(packed)
     if version != _PACK_VERSION:
-        raise ValueError(f"These facts were packed in version {version}; this release reads {_PACK_VERSION}.")
+        raise ValueError(f"Stored facts have format version {version}; this release reads version {_PACK_VERSION}.")
     origins = [_origin(row) for row in origin_rows]
     return tuple(
         [

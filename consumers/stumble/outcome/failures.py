@@ -1,7 +1,8 @@
-"""From sightings to failures: what was seen several times is one failure.
+"""Groups sightings into failures: a failure that is seen several times counts once.
 
 One failure is (request, host, root class), and the emitter's attempt id where there is one. A wrapper belongs to its
-cause; what surfaces again on a caller belongs to where it was raised; a verdict is none while a cause is known.
+cause. An exception that a caller reports again belongs to the host that raised it. A verdict is not a failure while a
+cause is known.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ class FailureCluster:
         self.host = host
         self.exception = exception
         self.attempt_id = attempt_id
-        #: Its class, and those under which it surfaced again elsewhere.
+        #: Its class, and the classes under which other hosts reported it again.
         self.names = {exception}
         self.sightings: list[Fact] = []
 
     @property
     def identity(self) -> tuple[str | None, str, str | None]:
-        """What its id is made of beside its request: no two failures of a request share it."""
+        """What its id consists of besides the request: unique within the request."""
         return self.host, self.exception, self.attempt_id
 
     @property
@@ -38,7 +39,7 @@ class FailureCluster:
 
 
 class FailureSet:
-    """All that went wrong in a request: the failures, and the class with which Nova gave up beside them."""
+    """The failures of a request, and its verdict: the class with which Nova gave up."""
 
     __slots__ = ("clusters", "verdict", "verdicts")
 
@@ -49,24 +50,24 @@ class FailureSet:
 
 
 def root_of(sighting: FactSighting) -> str:
-    """Return the root class: a wrapper's first cause that is no wrapper, else the class itself."""
+    """Return the root class: a wrapper's first cause that is not a wrapper, else the class itself."""
     if sighting.exception not in WRAPPERS:
         return sighting.exception
     return next((name for name in sighting.chain if name not in WRAPPERS), sighting.exception)
 
 
 def is_race(fact: Fact) -> bool:
-    """Tell whether a failing fact shows only that its server was being deleted."""
+    """Return whether a failing fact shows only that its server was being deleted."""
     return fact.failure is not None and _is_race(fact.failure)
 
 
 def only_deleted(sighting: FactSighting) -> bool:
-    """Tell whether only a running delete can cause a failure; what is raised while it is handled follows from it."""
+    """Return whether only a running delete can cause a failure; exceptions raised while it is handled count, too."""
     return sighting.exception == signals.DELETING or signals.DELETING in sighting.chain
 
 
 def is_collision(fact: Fact) -> bool:
-    """Tell whether a failing fact shows what a delete that runs at the same time causes too, and no other cause."""
+    """Return whether a failing fact shows a class that a delete at the same time can cause, without another cause."""
     return fact.failure is not None and not fact.failure.chain and fact.failure.exception in signals.COLLISIONS
 
 
@@ -100,17 +101,17 @@ def find(failing: Iterable[Fact], rule: rules.ActionRule, *, without_races: bool
     if rule.relayed_steps:
         direct = _without_relayed(direct, relayed, rule)
     clusters: list[FailureCluster] = []
-    for fact in sorted(direct, key=_tells_no_attempt):
+    for fact in sorted(direct, key=_without_attempt):
         _join(clusters, fact, _same_host(clusters, fact))
     for fact in wrappers:
         _join(clusters, fact, _wrapped(clusters, fact))
-    _join_echoes(clusters, relayed)
+    _join_relayed(clusters, relayed)
     _merge_chained(clusters)
     return _with_verdict(clusters, verdicts, silent, rule)
 
 
 def _without_relayed(direct: Iterable[Fact], relayed: list[Fact], rule: rules.ActionRule) -> list[Fact]:
-    """Move to ``relayed`` what surfaced on the source of a move after the destination had raised it."""
+    """Move to ``relayed`` what the source of a move reports after the destination raised it; return the other facts."""
     direct = list(direct)
     origins: dict[str, str | None] = {}
     for fact in direct:
@@ -129,12 +130,12 @@ def _without_relayed(direct: Iterable[Fact], relayed: list[Fact], rule: rules.Ac
 
 
 def _is_relayed(fact: Fact, sighting: FactSighting) -> bool:
-    """Tell whether a failure may have been raised elsewhere and only surfaced again here."""
+    """Return whether a failure may have been raised elsewhere and only reported again here."""
     service = fact.origin.service
     return (
         sighting.remote
         or fact.signal == "migration"
-        or (sighting.exception in signals.ECHOES and bool(sighting.chain))
+        or (sighting.exception in signals.RELAYING_CLASSES and bool(sighting.chain))
         or (service is not None and service in signals.CALLERS)
     )
 
@@ -143,41 +144,41 @@ def _attempt_id(fact: Fact) -> str | None:
     return None if fact.extra is None else fact.extra.attempt_id
 
 
-def _join(clusters: list[FailureCluster], fact: Fact, home: FailureCluster | None) -> None:
-    if home is None:
+def _join(clusters: list[FailureCluster], fact: Fact, cluster: FailureCluster | None) -> None:
+    if cluster is None:
         assert fact.failure is not None
-        home = FailureCluster(fact.origin.host, root_of(fact.failure), _attempt_id(fact))
-        clusters.append(home)
-    home.sightings.append(fact)
+        cluster = FailureCluster(fact.origin.host, root_of(fact.failure), _attempt_id(fact))
+        clusters.append(cluster)
+    cluster.sightings.append(fact)
     if fact.failure is not None and fact.failure.exception not in WRAPPERS:
-        home.names.add(fact.failure.exception)
+        cluster.names.add(fact.failure.exception)
 
 
-def _join_echoes(clusters: list[FailureCluster], relayed: Iterable[Fact]) -> None:
-    """Give echoes to the failures that surface again in them; the rest stands for failures of its own."""
+def _join_relayed(clusters: list[FailureCluster], relayed: Iterable[Fact]) -> None:
+    """Add relayed facts to the failures that they report again; the other facts become failures of their own."""
     rest = []
-    for fact in sorted(relayed, key=_tells_no_cause):
-        home = _origin_of(clusters, fact)
-        if home is None:
+    for fact in sorted(relayed, key=_without_cause):
+        cluster = _origin_of(clusters, fact)
+        if cluster is None:
             rest.append(fact)
         else:
-            _join(clusters, fact, home)
+            _join(clusters, fact, cluster)
     for fact in sorted(rest, key=lambda one: one[:2]):
         _join(clusters, fact, _origin_of(clusters, fact))
 
 
-def _tells_no_cause(fact: Fact) -> bool:
-    """Sort echoes that name their cause before those that only repeat the name of one that does."""
+def _without_cause(fact: Fact) -> bool:
+    """Sort key: relayed facts that name their cause come before those that may only repeat them."""
     return fact.failure is None or not fact.failure.chain
 
 
-def _tells_no_attempt(fact: Fact) -> bool:
-    """Sort what tells its attempt before what only repeats it."""
+def _without_attempt(fact: Fact) -> bool:
+    """Sort key: facts with an attempt id come before those that may only repeat them."""
     return _attempt_id(fact) is None
 
 
 def _same_host(clusters: Sequence[FailureCluster], fact: Fact) -> FailureCluster | None:
-    """Return the failure of the same class on the same host and, where it is told, in the same attempt."""
+    """Return the failure of the same class on the same host and, where it is known, in the same attempt."""
     assert fact.failure is not None
     root, host, attempt = root_of(fact.failure), fact.origin.host, _attempt_id(fact)
     same = [one for one in clusters if one.host == host and one.exception == root]
@@ -218,7 +219,7 @@ def _latest_before(clusters: Sequence[FailureCluster], at: int) -> FailureCluste
 
 
 def _origin_of(clusters: Sequence[FailureCluster], fact: Fact) -> FailureCluster | None:
-    """Return the failure that surfaces again in an echo, None where it is the only sign of it."""
+    """Return the failure that a relayed fact reports again, None if no other fact shows it."""
     assert fact.failure is not None
     root = root_of(fact.failure)
     same = _of_class(clusters, root)
@@ -228,7 +229,7 @@ def _origin_of(clusters: Sequence[FailureCluster], fact: Fact) -> FailureCluster
 
 
 def _merge_chained(clusters: list[FailureCluster]) -> None:
-    """Merge what was raised anew on one host into the failure that it was raised from."""
+    """Merge a failure into the failure on the same host from which it was raised."""
     for outer in list(clusters):
         inner = next((one for one in clusters if one is not outer and _raised_from(outer, one)), None)
         if inner is not None:
@@ -246,9 +247,9 @@ def _raised_from(outer: FailureCluster, inner: FailureCluster) -> bool:
 def _with_verdict(
     clusters: list[FailureCluster], verdicts: list[Fact], silent: list[Fact], rule: rules.ActionRule
 ) -> FailureSet:
-    """Settle what depends on whether causes are known: verdicts and failures without a class."""
+    """Assign what depends on the known causes: failures without a class, and verdicts."""
     if silent:
-        _place_silent(clusters, silent, rule)
+        _assign_silent(clusters, silent, rule)
     clusters.sort(key=lambda one: (one.at, one.host or "", one.exception))
     if not verdicts:
         return FailureSet(clusters, None, verdicts)
@@ -263,7 +264,7 @@ def _with_verdict(
 
 
 def _original_verdict(verdicts: Sequence[Fact]) -> Fact:
-    """Return the sighting of the verdict where it was spoken: with the conductor, not where it surfaced again."""
+    """Return the sighting of the verdict from the conductor, which gave up, before those that report it again."""
     return min(
         verdicts,
         key=lambda f: (
@@ -276,21 +277,21 @@ def _original_verdict(verdicts: Sequence[Fact]) -> Fact:
     )
 
 
-def _place_silent(clusters: list[FailureCluster], silent: list[Fact], rule: rules.ActionRule) -> None:
-    """Count a failure without a class to the last one that ended the request, else as one of its own."""
+def _assign_silent(clusters: list[FailureCluster], silent: list[Fact], rule: rules.ActionRule) -> None:
+    """Add a failure without a class to the last failure that ended the request, else make it a failure of its own."""
     for fact in silent:
         ending = [one for one in clusters if any(ends_request(rule, seen) for seen in one.sightings)]
-        home = _latest_before(ending, fact.at)
-        if home is None:  # those of one host and attempt are one failure, as those with a class are
+        cluster = _latest_before(ending, fact.at)
+        if cluster is None:  # those of one host and attempt are one failure, as those with a class are
             own = FailureCluster(fact.origin.host, rule.silent_class, _attempt_id(fact))
-            home = next((one for one in clusters if one.identity == own.identity), own)
-        if home not in clusters:
-            clusters.append(home)
-        home.sightings.append(fact)
+            cluster = next((one for one in clusters if one.identity == own.identity), own)
+        if cluster not in clusters:
+            clusters.append(cluster)
+        cluster.sightings.append(fact)
 
 
 def ends_request(rule: rules.ActionRule, fact: Fact) -> bool:
-    """Tell whether a failing fact ends its request: no other host will be tried."""
+    """Return whether a failing fact ends its request: no other host will be tried."""
     if not rule.retries:
         return True
     signal, sighting = fact.signal, fact.failure

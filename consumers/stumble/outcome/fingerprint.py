@@ -1,7 +1,7 @@
 """Fingerprints: which failures are one problem.
 
-A fingerprint is ``v1:`` and a hash of action, exception class and the message without what differs from case to case.
-A fact keeps only the hash of the message, so that action and class can be corrected later.
+A fingerprint is ``v1:`` and a hash of action, exception class and the message without its varying parts.
+A fact stores only the hash of the message, so that action and class can be corrected later.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""To which request a fact belongs.
+"""Assigns facts to requests.
 
 The facts of one request id on one instance are usually one request. They are several where Nova starts several
-actions under one id (:data:`signals.SIBLINGS`, one action on several targets), and none of their own where they
-continue another request (a restarted service takes up its work under a new id without user or project).
+actions under one id (:data:`signals.SAME_ID_PAIRS`, one action on several targets). They are part of another request
+where they continue it (a restarted service resumes its work under a new id without user or project).
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from stumble.outcome import rules, signals
 from stumble.outcome.facts import Fact
 from stumble.wire.ids import family as family_of
 
-#: Slot of a failure of one of several targets, where it is not known of which.
-_NOT_KNOWN = ""
+#: Slot of a failure of one of several targets, if it is not known which.
+_UNKNOWN_TARGET = ""
 
 
 class RequestGroup:
     """The facts of one request. ``family`` is None while nothing names the action."""
 
-    __slots__ = ("action", "facts", "family", "given_up", "home", "rule", "slot", "started_at", "target")
+    __slots__ = ("action", "facts", "family", "given_up", "request_id", "rule", "slot", "started_at", "target")
 
     def __init__(self, family: str | None, facts: Sequence[Fact], declaring: Fact | None = None) -> None:
-        """Take sorted facts; ``declaring``: the first that states the action, where that is known already."""
+        """``facts`` are sorted; ``declaring`` is the first that states the action, if it is already known."""
         if declaring is None:
             declaring = next(
                 (f for f in facts if f.signal in signals.DECLARING and family_of(f.action or "") == family), None
@@ -35,9 +35,9 @@ class RequestGroup:
         self.rule = rules.rule_of(self.action, stated=declaring is not None and declaring.signal == "request")
         self.target: tuple[str | None, str] | None = None
         self.slot: str | None = None
-        #: Request id that it is known by; facts under another one may continue it.
-        self.home = facts[0].origin.request_id
-        #: Where a service on its own ended the server's task without taking up this request.
+        #: Request id under which it began; facts under another one may continue it.
+        self.request_id = facts[0].origin.request_id
+        #: The fact with which a service ended the server's task without resuming this request.
         self.given_up: Fact | None = None
         self.started_at = declaring.at if declaring is not None else facts[0].at
 
@@ -48,7 +48,7 @@ class RequestGroup:
 
 @lru_cache(maxsize=4096)
 def families_named(signal: str, step: str | None, action: str | None, migration: str | None) -> tuple[str, ...]:
-    """Return the families that a fact can belong to by its own words, the likeliest first; none where it tells none."""
+    """Return the families that a fact's names allow, the likeliest first; empty if they allow none."""
     if signal in signals.DECLARING:
         actions: tuple[str, ...] = (action,) if action else ()
     elif signal == "migration":
@@ -64,7 +64,7 @@ def families_named(signal: str, step: str | None, action: str | None, migration:
 
 
 def named(fact: Fact) -> tuple[str, ...]:
-    """Return the families that a fact can belong to by its own words and what it shows of the instance."""
+    """Return the families that a fact's names, and the instance's state and owner in it, allow."""
     signal = fact.signal
     if signal in signals.ACTIONS_BY_OWNER:
         return (family_of(signals.ACTIONS_BY_OWNER[signal][fact.origin.owner_project_id is not None]),)
@@ -78,7 +78,7 @@ def named(fact: Fact) -> tuple[str, ...]:
 
 
 def likely_action(family: str | None, facts: Iterable[Fact]) -> str | None:
-    """Return the action where no signal states it: a migration's type or a flavor tells a migrate from a resize."""
+    """Return the action where no signal states it: a migration's type or flavors distinguish migrate from resize."""
     if family is None or family not in signals.CORRECTABLE:
         return family
     hint: str | None = None
@@ -106,20 +106,20 @@ def split(facts: Sequence[Fact]) -> list[RequestGroup]:
 
 
 def _families(facts: Sequence[Fact], declared: list[str]) -> list[str]:
-    """Return the families of the requests that share an id: those declared, and known siblings of them."""
+    """Return the families of the requests that share an id: those declared, and those that Nova starts beside them."""
     if declared:
         return declared + _undeclared(facts, declared)
     result = _certain(facts)
     inner = {name for name in result for other in result if name in rules.rule_of(other).inside}
     result = [name for name in result if name not in inner] or result[:1]
-    return result[:1] + [name for name in result[1:] if frozenset((result[0], name)) in signals.SIBLINGS]
+    return result[:1] + [name for name in result[1:] if frozenset((result[0], name)) in signals.SAME_ID_PAIRS]
 
 
 def _undeclared(facts: Sequence[Fact], declared: list[str]) -> list[str]:
-    """Return the known siblings of declared requests that facts name: what is merely inside is none."""
+    """Return the families that facts name and Nova starts beside declared ones; parts of these are left out."""
     result: list[str] = []
     for one in declared:
-        hints = signals.SIBLING_HINTS.get(one)
+        hints = signals.SAME_ID_HINTS.get(one)
         if hints is None:
             continue
         same_id_actions = signals.SAME_ID_ACTIONS[one]
@@ -143,20 +143,20 @@ def _certain(facts: Sequence[Fact]) -> list[str]:
 
 
 def _distribute(facts: Sequence[Fact], families: list[str]) -> list[RequestGroup]:
-    """Give each fact to one of several requests that share a request id."""
+    """Assign each fact to one of several requests that share a request id."""
     parts: dict[str, list[Fact]] = {name: [] for name in families}
     unassigned: list[Fact] = []
     for fact in facts:
         names = named(fact)
-        home = next((name for name in names if name in parts), None) or next(
+        family = next((name for name in names if name in parts), None) or next(
             (one for one in families for name in names if name in rules.rule_of(one).inside), None
         )
-        if home is None:
+        if family is None:
             unassigned.append(fact)
         else:
-            parts[home].append(fact)
+            parts[family].append(fact)
     for fact in unassigned:
-        parts[_home(fact, parts)].append(fact)
+        parts[_closest_family(fact, parts)].append(fact)
     return [RequestGroup(name, sorted(part, key=_order)) for name, part in parts.items() if part]
 
 
@@ -164,8 +164,8 @@ def _order(fact: Fact) -> tuple[int, str]:
     return fact.at, fact.event_id
 
 
-def _home(fact: Fact, parts: dict[str, list[Fact]]) -> str:
-    """Return the family of a fact that names none: that of the same failure, else of what started last before it."""
+def _closest_family(fact: Fact, parts: dict[str, list[Fact]]) -> str:
+    """Return the family of a fact that names none: that of the same failure, else the last that started before."""
     for name, part in parts.items():
         if any(_same_failure(fact, other) for other in part):
             return name
@@ -175,7 +175,7 @@ def _home(fact: Fact, parts: dict[str, list[Fact]]) -> str:
 
 
 def _same_failure(one: Fact, other: Fact) -> bool:
-    """Tell whether two facts show a failure of the same class on the same host."""
+    """Return whether two facts show a failure of the same class on the same host."""
     return (
         one.failure is not None
         and other.failure is not None
@@ -185,7 +185,7 @@ def _same_failure(one: Fact, other: Fact) -> bool:
 
 
 def _by_target(group: RequestGroup) -> list[RequestGroup]:
-    """Split one action on several targets. Where no fact tells a target, the n-th start belongs to the n-th run."""
+    """Split one action on several targets. Where no fact names a target, the n-th start belongs to the n-th run."""
     if not group.rule.by_target:
         return [group]
     targets = list(dict.fromkeys(f.extra.target_id for f in group.facts if f.extra and f.extra.target_id))
@@ -198,7 +198,7 @@ def _by_target(group: RequestGroup) -> list[RequestGroup]:
     for slot, part in parts.items():
         if part:
             one = RequestGroup(group.family, part)
-            one.slot = None if slot in ("#1", _NOT_KNOWN) else slot
+            one.slot = None if slot in ("#1", _UNKNOWN_TARGET) else slot
             kinds = [f.extra.target_kind for f in part if f.extra and f.extra.target_id == slot]
             one.target = (kinds[0], slot) if kinds else None
             groups.append(one)
@@ -206,9 +206,9 @@ def _by_target(group: RequestGroup) -> list[RequestGroup]:
 
 
 def _by_slot(facts: Sequence[Fact], slots: list[str], known: int) -> dict[str, list[Fact]]:
-    """Give each fact to a target: its own, that of the same failure, else that of what was actions last before it.
+    """Assign each fact to a slot: that of its own target, that of the same failure, else the one used last before it.
 
-    ``known`` of the slots are targets that facts tell. A failure that may be any of theirs is none of theirs.
+    The first ``known`` slots are targets that facts name. A failure that may belong to any of them gets none of them.
     """
     parts: dict[str, list[Fact]] = {slot: [] for slot in slots}
     counts = {"action_start": 0, "event_start": 0, "event_finish": 0}
@@ -223,9 +223,9 @@ def _by_slot(facts: Sequence[Fact], slots: list[str], known: int) -> dict[str, l
             running.pop(fact.origin.host, None)
         if target is None and fact.failure is not None:
             target = next((_target_of(other) for other in failed if _same_failure(fact, other)), None)
-            if target is None and known and _is_anyones(fact, known):
-                target = running.get(fact.origin.host, _NOT_KNOWN)
-        if target == _NOT_KNOWN:
+            if target is None and known and _is_ambiguous(fact, known):
+                target = running.get(fact.origin.host, _UNKNOWN_TARGET)
+        if target == _UNKNOWN_TARGET:
             parts.setdefault(target, []).append(fact)
             continue
         if target is not None:
@@ -241,7 +241,7 @@ def _target_of(fact: Fact) -> str | None:
     return (fact.extra.target_id or None) if fact.extra is not None else None
 
 
-def _is_anyones(fact: Fact, known: int) -> bool:
-    """Tell whether a failure without a target may be that of several: its notification says so, or doesn't tell."""
+def _is_ambiguous(fact: Fact, known: int) -> bool:
+    """Return whether a failure without a target id may belong to several targets: by its kind, or by their number."""
     kind = fact.extra.target_kind if fact.extra is not None else None
     return fact.signal == "exception" and (kind is not None or known > 1)

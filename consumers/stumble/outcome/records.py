@@ -23,7 +23,7 @@ FAILED: Final = "FAILED"
 CANCELLED: Final = "CANCELLED"
 STALLED: Final = "STALLED"
 
-#: Every outcome that a counter counts entries into.
+#: Every outcome whose entries are counted.
 OUTCOMES: Final = (SUCCEEDED, RECOVERED, FAILED, CANCELLED, STALLED)
 
 EFFECT_NONE: Final = "NONE"
@@ -33,20 +33,20 @@ EFFECT_UNKNOWN: Final = "UNKNOWN"
 EFFECTS: Final = (EFFECT_NONE, EFFECT_ERROR, EFFECT_OTHER, EFFECT_UNKNOWN)
 Outcome = Literal["IN_PROGRESS", "SUCCEEDED", "RECOVERED", "FAILED", "CANCELLED", "STALLED"]
 Effect = Literal["NONE", "ERROR", "OTHER", "UNKNOWN"]
-#: Whose problem a failure is.
+#: Who can fix a failure.
 Blame = Literal["USER", "CAPACITY", "OPERATOR", "DEPENDENCY", "RACE", "UNKNOWN"]
 BLAMES: Final = get_args(Blame)
 #: A failure seen without its instance: waiting for it, part of a request, fitting several, or given up.
 SightingState = Literal["UNJOINED", "JOINED", "AMBIGUOUS", "EXPIRED"]
 SIGHTING_STATES: Final = get_args(SightingState)
 
-#: Class of the one failure of a request that a restart of its service interrupted: no exception was ever raised.
+#: Class of the one failure of a request that a restart of its service interrupted: no exception was raised.
 INTERRUPTED: Final = "InterruptedByRestart"
 
 
 @dataclass(frozen=True, slots=True)
 class StepRecord:
-    """One run of a step on one host. ``result``: None while it runs, else ``Success`` or ``Error`` (Nova's words)."""
+    """One run of a step on one host. ``result``: None while it runs, else ``Success`` or ``Error`` (Nova's values)."""
 
     step: str
     host: str | None
@@ -60,7 +60,7 @@ class StepRecord:
 class FailureRecord:
     """One thing that went wrong once.
 
-    ``exception`` is the root class without ``_Remote``, or stumble's own name where no exception was ever raised.
+    ``exception`` is the root class without ``_Remote``, or stumble's own name if no exception was raised.
     ``chain`` holds the classes inside it, outermost first. ``event_ids`` are its sightings; ``detail_event_id`` is the
     one to read the raw message and traceback from.
     """
@@ -72,7 +72,7 @@ class FailureRecord:
     attempt: Annotated[int | None, Column("int", PROJECT, PUBLISHED, doc="Which run of that step, from 1.")]
     exception: Annotated[str, Column("text", PROJECT, PUBLISHED, doc="Root exception class.")]
     chain: Annotated[tuple[str, ...], Column("jsonb")]
-    code: Annotated[int | None, Column("int", PROJECT, PUBLISHED, doc="HTTP-like code; no guide to the fault.")]
+    code: Annotated[int | None, Column("int", PROJECT, PUBLISHED, doc="HTTP-like code; it does not imply the blame.")]
     reason: Annotated[str | None, Column("text", PROJECT, PUBLISHED, doc="Safe for the project's users.")]
     blame: Annotated[str, Column("text", PROJECT, PUBLISHED)]
     retryable: Annotated[bool | None, Column("boolean", PROJECT, PUBLISHED)]
@@ -95,7 +95,7 @@ class RequestRecord:
 
     ``action`` is None while no signal has named it. ``finished_at`` is when the deciding signal happened, by its
     emitter's clock. ``verdict`` is the class with which Nova gave up. ``effect`` is what the last failure did to the
-    instance, NONE without one. ``evidence`` says, for operators, what a decision was concluded from.
+    instance, NONE without one. ``evidence`` is the reason of a decision, for operators.
     """
 
     request_key: Annotated[str, Column("uuid", PROJECT, EVERYWHERE)]
@@ -144,12 +144,12 @@ FAILURE_FIELDS: Final = FieldGetter(fields_in(FailureRecord, PUBLISHED))
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What the consumer concluded from clocks and silence.
+    """What the consumer decided from times and missing events.
 
-    ``kind`` is ``STALLED``, ``INTERRUPTED``, or ``IN_PROGRESS`` where a stalled request is waited for again. A
-    decision stands until there is news: a fact of its request that happened after ``decided_at``, or another number of
-    facts than the ``evidence["facts"]`` (decimal) that it was made upon. ``evidence["host"]`` names the restarted host
-    of an ``INTERRUPTED``; outcome/evidence.py reads the rest.
+    ``kind`` is ``STALLED``, ``INTERRUPTED``, or ``IN_PROGRESS`` if a stalled request is open again. A decision stands
+    until its request has a fact later than ``decided_at``, or another number of facts than ``evidence["facts"]``
+    (decimal), on which it was based. ``evidence["host"]`` names the restarted host of an ``INTERRUPTED``;
+    outcome/evidence.py reads the rest.
     """
 
     request_key: str

@@ -1,7 +1,7 @@
-"""THE table: what names, ends, retries, swallows and interrupts each of Nova's actions.
+"""The table of rules: what names, ends, retries, swallows and interrupts each of Nova's actions.
 
-Everything that differs from action to action stands here and nowhere else. The rules were found by running Nova; a
-comment says why wherever they contradict intuition. Signals are named as ``source.signal`` names them.
+Everything that differs between actions is here and nowhere else. The rules come from running Nova; a comment gives the
+reason where a rule is surprising. Signals are named as ``source.signal`` names them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _SILENT: Final[frozenset[tuple[str, str]]] = frozenset()
 
 @dataclass(frozen=True, slots=True)
 class ActionRule:
-    """What is known of one action.
+    """The rule of one action.
 
     ``signals``: notifications that are its own. ``ends``: those of them whose ``.end`` is a success marker.
     ``steps``: its own steps. ``end_steps``: those of them whose Success, as the tap shows it, is a success marker.
@@ -32,7 +32,7 @@ class ActionRule:
     retries: bool = False
     #: Steps whose failure is an attempt's. The failure of any other step ends even a request that retries.
     attempt_steps: frozenset[str] = _NONE
-    #: Steps on the destination that the source waits for: what they raise surfaces there again.
+    #: Steps on the destination that the source waits for: the source reports their exceptions again.
     relayed_steps: frozenset[str] = _NONE
     #: Notifications whose ``.error`` is an attempt's.
     attempt_signals: frozenset[str] = _NONE
@@ -44,30 +44,30 @@ class ActionRule:
     exception_ends: bool = True
     #: A migration record in error ends the request.
     migration_ends: bool = True
-    #: Nova swallows its failures and goes on to ``.end`` and Success: no marker makes a success of a failure.
+    #: Nova swallows its failures and still sends ``.end`` and Success: a marker does not turn a failure into a success.
     swallows: bool = False
     #: While this step runs, a success marker of a notification does not count.
     held_by: str | None = None
-    #: An ``.end`` with this task_state is half of the work only.
+    #: An ``.end`` with this task_state ends only half of the work.
     half_done: str | None = None
-    #: A step that ends with this task_state gave up without a word: no success marker.
+    #: A step that ends with this task_state gave up without an error: it is not a success marker.
     undone: str | None = None
-    #: Actions whose signals appear inside this one, under its request id, and are no requests of their own.
+    #: Actions whose signals appear inside this one, under its request id, and are not requests of their own.
     inside: frozenset[str] = _NONE
     #: Action of another request on the instance that cancels this one.
     aborted_by: str | None = None
     #: A failure without any exception: signals that show it, at any priority, and the name that it gets.
     silent_failures: frozenset[tuple[str, str]] = _SILENT
     silent_class: str = "UnknownError"
-    #: The instance that its signals show in failure is not yet what Nova makes of it, or another copy of it.
+    #: On failure, its signals show the instance before Nova changes it, or another copy of the instance.
     snapshots_lag: bool = False
-    #: Nova ends the task first, and sets the instance to error only then.
+    #: Nova ends the task first and sets the instance to error afterwards.
     error_comes_last: bool = False
     #: One call may start it several times on one server: the target is part of the key.
     by_target: bool = False
-    #: The request states its own end (the library's do): nothing else ends it, and failures before are attempts.
+    #: The request states its own end (the library's requests do): nothing else ends it, earlier failures are attempts.
     stated: bool = False
-    #: It ends the instance itself, and with it what else is open.
+    #: It deletes the instance, which ends the instance's open requests.
     ends_instance: bool = False
 
 
@@ -77,12 +77,13 @@ def _rule(action: str, **details: object) -> ActionRule:
 
 
 def _plain(action: str, notification: str, method: str, **details: object) -> ActionRule:
-    """Return the rule of an action of one notification and one compute method, both of which tell success."""
+    """Return the rule of an action with one notification and one compute method, both of which show success."""
     signal, step = f"instance.{notification}", f"compute_{method}"
     return _rule(action, signals={signal}, ends={signal}, steps={step}, end_steps={step}, **details)
 
 
-#: What leads compute to BuildAbortException instead of another host (nova/compute/manager.py, _build_and_run_instance).
+#: Classes after which Nova raises BuildAbortException instead of trying another host (nova/compute/manager.py,
+#: _build_and_run_instance).
 _BUILD_ABORTS: Final = {
     "BuildAbortException",
     "NoMoreFixedIps",
@@ -108,7 +109,7 @@ _BUILD_ABORTS: Final = {
 
 _RESIZE: Final[dict[str, object]] = {
     "signals": {"instance.resize", "instance.resize_prep", "instance.resize_finish"},
-    # resize_prep.end stands in a finally; resize.end is the source's half.
+    # Nova sends resize_prep.end in a finally block; resize.end is the source's half.
     "ends": {"instance.resize_finish"},
     "steps": {
         "conductor_migrate_server",
@@ -133,10 +134,10 @@ _REBUILD_SIGNALS: Final = frozenset({"instance.rebuild", "instance.rebuild_sched
 _REBUILD: Final[dict[str, object]] = {
     "signals": _REBUILD_SIGNALS,
     "ends": {"instance.rebuild"},
-    # rebuild_server is the conductor's, and done when compute has been told.
+    # rebuild_server is the conductor's: it ends when the call to nova-compute is sent.
     "steps": {"rebuild_server", "compute_rebuild_instance"},
     "end_steps": {"compute_rebuild_instance"},
-    # That the server is being deleted is swallowed: .error, then step Success.
+    # Nova swallows the error that the server is being deleted: .error, then step Success.
     "swallows": True,
     # A guest that was stopped is stopped again at the end.
     "inside": {"stop", "start", "detach_volume", "attach_volume"},
@@ -161,7 +162,7 @@ _TABLE: Final[tuple[ActionRule, ...]] = (
         ends={"instance.delete", "instance.soft_delete"},
         steps={"compute_terminate_instance", "compute_soft_delete_instance"},
         end_steps={"compute_terminate_instance", "compute_soft_delete_instance"},
-        # A guest that is gone already ends the step with Success, and leaves the server as it was.
+        # If the guest no longer exists, the step ends with Success and the server stays as it was.
         undone="deleting",
         ends_instance=True,
     ),
@@ -180,7 +181,7 @@ _TABLE: Final[tuple[ActionRule, ...]] = (
         steps={"compute_start_instance", "compute_power_update"},
         end_steps={"compute_start_instance", "compute_power_update"},
     ),
-    # A reboot that fails while the guest runs on is swallowed: .error, then .end, step Success.
+    # Nova swallows a failed reboot if the guest still runs: .error, then .end, step Success.
     _rule(
         "reboot",
         signals={"instance.reboot"},
@@ -201,7 +202,7 @@ _TABLE: Final[tuple[ActionRule, ...]] = (
             "compute_revert_snapshot_based_resize_at_dest",
             "compute_finish_revert_snapshot_based_resize_at_source",
         },
-        # compute_revert_resize is half.
+        # compute_revert_resize is only half of the work.
         end_steps={"compute_finish_revert_resize", "conductor_revert_snapshot_based_resize"},
         inside={"stop", "start"},
     ),
@@ -215,7 +216,7 @@ _TABLE: Final[tuple[ActionRule, ...]] = (
             "compute_confirm_snapshot_based_resize_at_source",
         },
         end_steps={"compute_confirm_resize", "conductor_confirm_snapshot_based_resize"},
-        # Nova sets a copy of the instance to error that it has fetched inside the step.
+        # Nova fetches a copy of the instance inside the step, and sets that copy to error.
         snapshots_lag=True,
     ),
     _rule("resize", **_RESIZE),
@@ -226,7 +227,7 @@ _TABLE: Final[tuple[ActionRule, ...]] = (
     _plain("resume", "resume", "resume_instance"),
     _plain("rescue", "rescue", "rescue_instance", inside={"stop"}),
     _plain("unrescue", "unrescue", "unrescue_instance"),
-    # No notification of its own at all.
+    # Nova sends no notification of its own for it.
     _rule("changePassword", steps={"compute_set_admin_password"}, end_steps={"compute_set_admin_password"}),
     # With shelved_offload_time=0 (Nova's default) shelve.end comes before an offload that may still fail.
     _rule(
@@ -320,7 +321,7 @@ _TABLE: Final[tuple[ActionRule, ...]] = (
         steps={"compute_backup_instance"},
         end_steps={"compute_backup_instance"},
         held_by="compute_backup_instance",
-        # That the image was deleted meanwhile is swallowed: step Success.
+        # Nova swallows the error that the image was deleted meanwhile: step Success.
         swallows=True,
         inside={"createImage"},
     ),
@@ -338,14 +339,14 @@ _TABLE: Final[tuple[ActionRule, ...]] = (
 
 RULES: Final[Mapping[str, ActionRule]] = {rule.action: rule for rule in _TABLE}
 
-#: An action that this release does not know: only its request's own end, and failures, tell anything.
+#: Rule of an action that this release does not know: only its request's own end and failures count.
 UNKNOWN_RULE: Final = ActionRule("")
 
-#: The names of all actions, for counters; what is not among them folds into ``other``.
+#: The names of all actions, for counters; other names are counted as ``other``.
 ACTIONS: Final = tuple(RULES)
 
 
-@lru_cache(maxsize=1024)  # names of actions come from outside
+@lru_cache(maxsize=1024)  # names of actions come from other programs
 def rule_of(action: str | None, *, stated: bool = False) -> ActionRule:
     """Return the rule of an action; the empty one for an action that this release does not know."""
     rule = RULES.get(action or "", UNKNOWN_RULE)

@@ -1,4 +1,4 @@
-"""What the names of signals, steps, classes and services mean, across all actions: tables beside the rules' own."""
+"""Tables of what the names of signals, steps, classes and services mean across all actions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from stumble.outcome.rules import RULES
 from stumble.wire.ids import family
 
 #: Actions that Nova is known to start under one request id on one server: each is a request of its own.
-SIBLINGS: Final = frozenset(
+SAME_ID_PAIRS: Final = frozenset(
     frozenset(pair)
     for pair in (
         ("confirmResize", "delete"),  # a server in VERIFY_RESIZE is deleted
@@ -21,11 +21,11 @@ SIBLINGS: Final = frozenset(
 
 #: Action → those that Nova may start beside it under its request id.
 SAME_ID_ACTIONS: Final[Mapping[str, frozenset[str]]] = {
-    one: frozenset(other for pair in SIBLINGS if one in pair for other in pair - {one})
-    for one in frozenset().union(*SIBLINGS)
+    one: frozenset(other for pair in SAME_ID_PAIRS if one in pair for other in pair - {one})
+    for one in frozenset().union(*SAME_ID_PAIRS)
 }
-#: Action → signals, steps and actions that hint at a sibling of it.
-SIBLING_HINTS: Final[Mapping[str, frozenset[str]]] = {
+#: Action → signals, steps and actions that hint at such another action.
+SAME_ID_HINTS: Final[Mapping[str, frozenset[str]]] = {
     one: same_id_actions.union(*(RULES[other].signals | RULES[other].steps for other in same_id_actions))
     for one, same_id_actions in SAME_ID_ACTIONS.items()
 }
@@ -33,7 +33,7 @@ SIBLING_HINTS: Final[Mapping[str, frozenset[str]]] = {
 #: Notifications without a phase: the one message is the end.
 PHASELESS: Final = frozenset({"instance.lock", "instance.unlock"})
 
-#: Where a signal or step fits several actions and nothing else tells, the first is meant.
+#: Preferred actions where a signal or step fits several actions and nothing else decides.
 _PREFERRED: Final = ("resize", "rebuild", "createImage", "stop")
 
 
@@ -49,7 +49,7 @@ def _names(attribute: str) -> Mapping[str, tuple[str, ...]]:
     }
 
 
-#: Signal → actions it may belong to. ``compute_task.*`` and what has no entry names none.
+#: Signal → actions it may belong to. ``compute_task.*`` and signals without an entry name none.
 SIGNAL_ACTIONS: Final = _names("signals")
 #: Step → actions it may belong to.
 STEP_ACTIONS: Final = _names("steps")
@@ -66,32 +66,32 @@ CORRECTABLE: Final = frozenset(family(name) for name in RULES if family(name) !=
 
 #: Signals that state the exact action of their request.
 DECLARING: Final = frozenset({"action_start", "action_finish", "request"})
-#: Signals that make a request of what they are part of, though nobody may have asked.
+#: Signals that prove a request of its own, even without an initiator.
 OWN: Final = DECLARING | {"step"}
 #: Signals of one run of a step.
 STEPPING: Final = frozenset({"event_start", "event_finish", "step"})
-#: Signals that give a request up, as the conductor sends them, and the actions they may be of.
+#: Signals with which the conductor gives up a request, and the actions that they may belong to.
 GIVING_UP: Final[Mapping[str, tuple[str, ...]]] = {
     "compute_task.build_instances": ("create",),
     "compute_task.migrate_server": ("resize", "live-migration"),
     "compute_task.rebuild_server": ("rebuild", "evacuate"),
 }
-#: Signals that are of an action if they name no owner of the server, else of another: only for a live migration does
-#: the conductor make up a request spec that holds nothing but the server's id.
+#: Signals that belong to the first action if they name no owner of the server, else to the second: only for a live
+#: migration the conductor creates a request spec that has nothing but the server's id.
 ACTIONS_BY_OWNER: Final[Mapping[str, tuple[str, str]]] = {
     "compute_task.migrate_server": ("live-migration", "resize"),
 }
-#: Signals whose state of the instance tells the action: signal → vm_state or task_state → action.
+#: Signals whose state of the instance determines the action: signal → vm_state or task_state → action.
 ACTIONS_BY_STATE: Final[Mapping[str, Mapping[str, str]]] = {
     "instance.power_on": {"shelved": "unshelve"},
     "instance.snapshot": {"image_backup": "createBackup"},
-    # A server with its root on a volume is offloaded at once: only one that is not yet shelved can be meant to be.
+    # A volume-backed server is offloaded immediately: if it is not shelved yet, the action is shelve.
     "instance.shelve_offload": dict.fromkeys(("active", "stopped", "paused", "suspended"), "shelve"),
 }
 
-#: Signal of a change of the instance's states; it belongs to no action by its name.
+#: Signal of a change of the instance's states; its name fits no action.
 UPDATE: Final = "instance.update"
-#: Signals that can tell anything of a request's course; others are state.
+#: Signals that show something of a request's course; others show only states.
 MEANINGFUL: Final = (
     frozenset(SIGNAL_ACTIONS)
     | DECLARING
@@ -109,7 +109,7 @@ _CONTEXT: Final = [
     for rule in RULES.values()
     if rule.ends_instance or any(other.aborted_by == rule.action for other in RULES.values())
 ]
-#: What changes other requests of the instance than its own.
+#: Actions, signals and steps that change requests of the instance other than their own.
 CONTEXT_ACTIONS: Final = frozenset(rule.action for rule in _CONTEXT)
 CONTEXT_SIGNALS: Final = frozenset(name for rule in _CONTEXT for name in rule.signals)
 CONTEXT_STEPS: Final = frozenset(name for rule in _CONTEXT for name in rule.steps)
@@ -122,20 +122,20 @@ MIGRATION_ENDS: Final[Mapping[str, frozenset[str]]] = {
 }
 
 #: Classes that wrap what was raised on another host and name it (nova/conductor, nova/compute).
-ECHOES: Final = frozenset({"MigrationPreCheckError", "MigrationError"})
+RELAYING_CLASSES: Final = frozenset({"MigrationPreCheckError", "MigrationError"})
 
-#: Classes that say that Nova could not save the instance: what its object shows then is not what is stored.
+#: Classes raised when Nova could not save the instance: the state in the event is then not the stored one.
 UNSAVED: Final = frozenset({"UnexpectedTaskStateError", "UnexpectedDeletingTaskStateError", "InstanceNotFound"})
 
-#: What only a running delete causes.
+#: Class that only a running delete causes.
 DELETING: Final = "UnexpectedDeletingTaskStateError"
 
-#: What a delete that had begun before causes too: while Nova hands a migration's allocations back to the instance, it
-#: removes them (``SchedulerReportClient.move_allocations``).
+#: Classes that an earlier delete causes, too: it removes a migration's allocations while Nova moves them back to the
+#: instance (``SchedulerReportClient.move_allocations``).
 COLLISIONS: Final = frozenset({"AllocationMoveFailed"})
 
-#: Services that call computes: what they tell of may have been raised there.
+#: Services that call nova-compute: exceptions that they report may have been raised there.
 CALLERS: Final = frozenset({"nova-conductor", "nova-api", "nova-scheduler"})
 
-#: What the user reads of a failure that no exception tells.
-SILENT_REASON: Final = "It failed; Nova tells no reason."
+#: Reason of a failure without an exception.
+SILENT_REASON: Final = "It failed; Nova gives no reason."

@@ -1,4 +1,4 @@
-"""The projector: reads events from Kafka and keeps the failure store, one PostgreSQL transaction a batch.
+"""The projector: reads events from Kafka and writes the failure store, one PostgreSQL transaction per batch.
 
 Start reading at ``build``. Imports ``clock``, ``deadletters``, ``ingest``, ``kafka``, ``metrics``, ``runtime``,
 ``settings``, ``store``, ``wire``.

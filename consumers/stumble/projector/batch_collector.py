@@ -1,4 +1,4 @@
-"""Collects decoded records until the writer is free: the batch is large under load and small when it is calm."""
+"""Collects decoded records until the writer is free, so batches are large under load and small otherwise."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class BatchCollector:
-    """The batch that the writer gets next."""
+    """Collects the batch that the writer gets next."""
 
     def __init__(self, decoder: EventDecoder, max_events: int, max_bytes: int) -> None:
         self._decoder = decoder
@@ -38,7 +38,7 @@ class BatchCollector:
         return max(1, self._max_events - len(self._batch))
 
     def add_record(self, record: KafkaRecord, partition: Partition, offset: int) -> None:
-        """Take the next record of a partition, also a bad one; raises `RegistryUnavailable` and takes nothing."""
+        """Add the next record of a partition, also a bad one; on `RegistryUnavailable` nothing is added."""
         value = record.value() or b""
         try:
             self._batch.readings.append(self._decoder.decode_event(record, value, partition.number, offset))
@@ -50,10 +50,10 @@ class BatchCollector:
         partition.next_offset = offset + 1
 
     def drop(self, partitions: Iterable[int]) -> None:
-        """Drop what was collected of partitions that are read again or by somebody else."""
+        """Drop the records of partitions that are read again, or by another projector."""
         self._batch.drop(partitions)
 
     def take_batch(self) -> Batch:
-        """Hand the batch over and start the next."""
+        """Return the batch and start the next one."""
         batch, self._batch, self._bytes = self._batch, Batch(), 0
         return batch

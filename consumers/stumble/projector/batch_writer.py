@@ -1,7 +1,7 @@
 """Writes one batch at a time and separates faults of records from faults of the store.
 
-A record that the store or the rules refuse is found by halving the batch, and goes to the dead letter topic alone. If
-too many records are bad, the circuit breaker blocks the partition instead.
+The writer halves a batch until it has isolated a record that the store or the rules refuse. Only this record goes to
+the dead letter topic. If too many records are bad, the circuit breaker blocks the partition instead.
 """
 
 from __future__ import annotations
@@ -32,24 +32,24 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class WriteResult:
-    """What became of a job."""
+    """The result of a job."""
 
     summary: WriteSummary | None = None
-    #: Partitions that another projector has moved: to be read again.
+    #: Partitions whose offsets another projector has moved; the loop reads them again.
     fenced: set[int] = field(default_factory=set)
     #: Partitions that stop at a bad record.
     blocked: dict[int, PartitionStatus] = field(default_factory=dict)
-    #: What was decided of the clock's findings; None where there were none.
+    #: The clock's findings that were decided; None for other jobs.
     decided: list[ClockFinding] | None = None
     error: BaseException | None = None
 
     @property
     def stopped(self) -> bool:
-        """Whether the job was given up because the projector stops."""
+        """Whether the job was abandoned because the projector stops."""
         return isinstance(self.error, StoppedError)
 
     def merge(self, other: WriteResult) -> None:
-        """Add what became of another part of the same job."""
+        """Add the result of another part of the same job."""
         if self.summary is None:
             self.summary = other.summary
         elif other.summary is not None:
@@ -60,7 +60,7 @@ class WriteResult:
 
 
 class BatchWriter:
-    """Writes batches in a session of its own; nothing it meets is raised, all of it is in the result."""
+    """Writes batches in a session of its own. It raises no errors; each is in the result."""
 
     def __init__(
         self,
@@ -90,7 +90,7 @@ class BatchWriter:
         return result
 
     def sweep(self, positions: Mapping[int, int], window_seconds: float) -> WriteResult:
-        """Join the sightings that wait for partitions (to their next offset)."""
+        """Join the sightings that wait for these partitions (partition to next offset)."""
         result = WriteResult()
         try:
             joined = self._session.run(lambda store: self._store_writer.sweep(store, positions, window_seconds))
@@ -128,7 +128,7 @@ class BatchWriter:
                 batch.clean()
             except StoppedError:
                 raise
-            except Exception as error:  # noqa: BLE001  # a record's fault: find the record
+            except Exception as error:  # noqa: BLE001  # a record causes it: isolate the record
                 for part in batch.by_partition():
                     self._isolate(part, error, result)
                 return
@@ -142,7 +142,7 @@ class BatchWriter:
         result.merge(WriteResult(summary))
 
     def _isolate(self, part: Batch, error: Exception, result: WriteResult) -> None:
-        """Write what is good of one partition's batch, half by half, until the bad record is alone."""
+        """Write one partition's batch in halves, until the bad record is alone."""
         (partition,) = part.spans
         if partition in result.fenced or partition in result.blocked:
             return
@@ -195,7 +195,7 @@ class BatchWriter:
                 batch.cut(partition, offset)
 
     def _permitted_until(self, partition: int) -> int:
-        """Return up to which offset an operator lets bad records through; 0 while the store is down."""
+        """Return the offset (exclusive) up to which an operator permits bad records; 0 while the store is down."""
         topic = {"topic": self._store_writer.topic, "topic_id": self._store_writer.topic_id, "partition": partition}
 
         def read(store: Connection[Any]) -> int:

@@ -1,7 +1,7 @@
-"""Tells a bad record from something that is wrong with all of them: then a partition waits instead.
+"""Separates single bad records from a fault that affects all records; then the partition stops instead.
 
-What is held back is neither dropped nor dead-lettered. The partition goes on by itself when its next record can be
-taken in, or when a person lets the bad ones through up to an offset.
+Records of a stopped partition are neither dropped nor dead-lettered. The partition resumes by itself when its next
+record is accepted, or when an operator permits bad records up to an offset.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    #: Answers up to which offset (exclusive) a person lets bad records of a partition through.
+    #: Returns the offset (exclusive) up to which an operator permits bad records of a partition.
     Permit = Callable[[int], int]
 
-#: The share of bad records is taken over twice this many at most, and only once so many of them were bad.
+#: The share of bad records is computed over the last 2 * _WINDOW records at most, and only if _FEWEST were bad.
 _WINDOW = 500
 _FEWEST = 100
 
 
 @dataclass(slots=True)
 class _Recent:
-    """What was met of one partition lately. `open_at`: the record that is held back."""
+    """Counts of one partition's recent records. `open_at`: offset of the record at which the partition stopped."""
 
     in_a_row: int = 0
     refused_in_a_row: int = 0
@@ -48,8 +48,8 @@ class _Recent:
 class CircuitBreaker:
     """Counts bad records by partition: `run` in a row, or more than `share` of the last thousand, are too many.
 
-    A partition is in one writer's hands at a time; so is what is counted of it. Who is given a partition begins to
-    count anew, unless nobody else read it meanwhile.
+    Only one writer at a time uses a partition and its counts. A projector that gets a partition starts to count from
+    zero, unless no other projector has read it in between.
     """
 
     def __init__(self, run: int, share: float) -> None:
@@ -58,19 +58,19 @@ class CircuitBreaker:
         self._recent: dict[int, _Recent] = {}
 
     def start_at(self, partition: int, offset: int) -> None:
-        """Note where a partition is read from; start counting again if another projector read some of it meanwhile."""
+        """Note a partition's start offset; reset its counts if another projector has read some of it in between."""
         recent = self._recent.get(partition)
         if recent is not None and offset > recent.counted_until:
             self._recent.pop(partition, None)
 
     def watches(self, partition: int) -> bool:
-        """Whether a partition had bad records lately."""
+        """Whether a partition had bad records recently."""
         return partition in self._recent
 
     def check_records(
         self, partition: int, records: Iterable[tuple[int, bool]], permit: Permit
     ) -> tuple[int, str] | None:
-        """Take in records (offset, whether it can't be read), in order; returns where to stop and why, if so."""
+        """Count records (offset, whether it can't be read), in order; return the offset to stop at and why, or None."""
         recent = self._recent.setdefault(partition, _Recent())
         for offset, is_bad in records:
             if recent.open_at is not None and is_bad and not self._let_through(recent, partition, offset, permit):
@@ -94,7 +94,7 @@ class CircuitBreaker:
         return None
 
     def refused(self, partition: int, offset: int, permit: Permit) -> str | None:
-        """Take in that the store or the rules refuse a record alone; returns why it is to be held back, if so."""
+        """Count one record that the store or the rules refuse; return why the partition must stop there, or None."""
         recent = self._recent.setdefault(partition, _Recent())
         if not self._run or recent.refused_in_a_row < self._run or offset < recent.let_through:
             recent.refused_in_a_row += 1
@@ -103,10 +103,10 @@ class CircuitBreaker:
         if self._let_through(recent, partition, offset, permit):
             recent.refused_in_a_row = 1
             return None
-        return f"{recent.refused_in_a_row} records in a row can't be stored"
+        return f"{recent.refused_in_a_row} records in a row cannot be stored"
 
     def stored(self, partitions: Iterable[int]) -> None:
-        """Take in that events of these partitions were stored."""
+        """Note that events of these partitions were stored."""
         for partition in partitions:
             if (recent := self._recent.get(partition)) is not None:
                 recent.refused_in_a_row = 0
@@ -118,9 +118,9 @@ class CircuitBreaker:
 
     def _why(self, recent: _Recent) -> str:
         if self._run and recent.in_a_row >= self._run:
-            return f"{recent.in_a_row} records in a row can't be read"
+            return f"{recent.in_a_row} records in a row cannot be read"
         seen, bad = recent.seen + recent.seen_before, recent.bad + recent.bad_before
-        return f"{bad} of the last {seen} records can't be read"
+        return f"{bad} of the last {seen} records cannot be read"
 
     @staticmethod
     def _let_through(recent: _Recent, partition: int, offset: int, permit: Permit) -> bool:

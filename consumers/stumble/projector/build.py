@@ -1,4 +1,4 @@
-"""Puts a projector together: the one place that knows which parts it has. Nothing starts before `run`."""
+"""Builds a projector; only this module knows all its parts. Nothing starts before `run`."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class ProjectorService:
-    """The loop and the threads beside it."""
+    """The projector's loop and its background threads."""
 
     projector: Projector
     maintenance: Maintenance
@@ -70,7 +70,7 @@ class ProjectorService:
 def build_projector(
     settings: Settings, own: ProjectorSettings, wall_clock: WallClock | None = None
 ) -> ProjectorService:
-    """Return a projector of `settings`; raises `StoreError` for an address that is not a database's."""
+    """Return a projector of `settings`; raises `StoreError` for an invalid database URL."""
     limit_malloc_arenas()
     url = settings.database_url.get_secret_value()
     require_database_url(url)

@@ -1,4 +1,4 @@
-"""The projector's metrics, and its answers on /healthz (makes progress) and /readyz (moves data)."""
+"""The projector's metrics, and its answers on /healthz (it makes progress) and /readyz (data moves)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from stumble.ingest.transaction import WriteSummary
     from stumble.projector.partition_state import PartitionStatus
 
-#: The loop turns many times a second; if it has not turned for so long, it is stuck.
+#: The loop runs many times a second; if it has not run for this long, it is stuck.
 _TURN_SECONDS = 60.0
 
 
@@ -34,7 +34,7 @@ class ProjectorHealth:
         self._assigned: set[int] = set()
 
     def turned(self, *, nothing_to_do: bool) -> None:
-        """Note that the loop turned; with nothing to do that is progress."""
+        """Note that the loop ran once; with nothing to do this counts as progress."""
         self._turned = time.monotonic()
         if nothing_to_do:
             self._progress()
@@ -71,7 +71,7 @@ class ProjectorHealth:
             self.metrics.gauge(d.PROJECTOR_WATERMARK).labels(str(partition)).set(until / 1e6)
 
     def dead_letters(self, count: int | None) -> None:
-        """Note how many records the dead letter topic holds; None says nothing new."""
+        """Note how many records the dead letter topic holds; None leaves the last number."""
         if count is not None:
             self.metrics.gauge(d.DEAD_LETTERS).set(count)
 
@@ -84,7 +84,7 @@ class ProjectorHealth:
         self.metrics.counter(d.PROJECTOR_RETRIES).labels(cause).inc()
 
     def fenced(self, count: int) -> None:
-        """Note partitions that another projector had moved."""
+        """Note partitions whose offsets another projector has moved."""
         self.metrics.counter(d.PROJECTOR_FENCED).inc(count)
 
     def store_down(self, text: str) -> None:
@@ -113,7 +113,7 @@ class ProjectorHealth:
         self.metrics.gauge(d.PROJECTOR_BACKLOG).labels(str(partition)).set(records)
 
     def live(self) -> tuple[bool, str]:
-        """Alive means progress. A store that is down is no reason for a restart: it would not repair it."""
+        """Return whether the projector makes progress, and why not; a restart would not repair a store that is down."""
         now = time.monotonic()
         if now - self._turned > _TURN_SECONDS:
             return False, f"reading loop stuck for {now - self._turned:.0f} s"
@@ -122,7 +122,7 @@ class ProjectorHealth:
         return True, "running" if self._store_error is None else self._store_error
 
     def ready(self) -> tuple[bool, str]:
-        """Ready means: in the group, the store answers, no partition is blocked."""
+        """Return whether data moves, and why not: a partition is assigned, none is blocked, the store answers."""
         if self._store_error is not None:
             return False, self._store_error
         if self._blocks:

@@ -1,6 +1,6 @@
-"""The projector's loop: takes records from Kafka, collects them, hands batches to the writer, takes its results.
+"""The projector's loop: polls records from Kafka, collects them, submits batches to the writer, handles its results.
 
-Start reading at `Projector.run`. Which parts there are and how they fit together: `build.py`.
+Start reading at `Projector.run`. `build.py` shows which parts there are and how they are connected.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 _IDLE_POLL_SECONDS = 0.1
 _BUSY_POLL_SECONDS = 0.01
-#: Backpressure for longer pauses the consumer, which throws away what it has fetched ahead.
+#: Longer backpressure pauses the consumer, which then discards its prefetched records.
 _PAUSE_AFTER_SECONDS = 1.0
 _SWEEP_SECONDS = _COMMIT_SECONDS = 1.0
 _RECENT_SIGHTINGS_SECONDS = 300.0
@@ -82,7 +82,7 @@ class Projector:
         self._timers = Timers()
         self._submitted_at = 0.0
         self._paused = False
-        #: The first sweep after an assignment looks at all sightings, the others at recent ones.
+        #: The first sweep after an assignment checks all sightings, the others check recent ones.
         self._sweep_window = ALL_SIGHTINGS
 
     def run(self, stop: threading.Event) -> None:
@@ -96,7 +96,7 @@ class Projector:
             self._close()
 
     def run_once(self) -> None:
-        """One turn of the loop: poll, hand over what is collected if the writer is free, do what is due."""
+        """Run the loop once: poll, submit what is collected if the writer is free, run the tasks that are due."""
         self._client_errors.raise_if_fatal()
         self._take_results()
         if self._collector.is_full and not self._writer.idle:
@@ -107,14 +107,14 @@ class Projector:
             timeout = _BUSY_POLL_SECONDS if busy else _IDLE_POLL_SECONDS
             self._collect(self._consumer.poll(self._collector.room, timeout))
         if self._writer.idle:
-            self._take_results()  # it may have ended since: a job must start from where the last one left the store
+            self._take_results()  # a job may have ended since: the next one must start at the offsets that it stored
             self._submit_next()
-        self._do_what_is_due()
+        self._run_due_tasks()
 
     # PartitionListener: called by the consumer from inside `poll` ------------------------------------
 
     def on_assigned(self, partitions: Sequence[int]) -> Mapping[int, int | None]:
-        """Return where newly assigned partitions are read from; None: not known yet."""
+        """Return the start offset of each newly assigned partition; None: not known yet."""
         self._state_log.over("topic", f"Topic {self._consumer.topic} exists.")
         self._sweep_window = ALL_SIGHTINGS
         self._paused = False
@@ -128,7 +128,7 @@ class Projector:
         return {one.partition: one.stored if one.state is PartitionState.READING else None for one in statuses}
 
     def on_revoked(self, partitions: Sequence[int]) -> None:
-        """Drop partitions that another projector gets; the batch in work may end, or the store refuses it."""
+        """Drop partitions that another projector gets; the current batch is still written, or the store refuses it."""
         self._collector.drop(partitions)
         self._writer.wait(_REVOKE_SECONDS)
         self._take_results()
@@ -137,7 +137,7 @@ class Projector:
         self._report_partitions()
 
     def on_group_lost(self, partitions: Sequence[int]) -> Mapping[int, int]:
-        """Return where to continue without the group: nowhere, if it is this process that was unreachable."""
+        """Return offsets to continue at without the group; none if the broker answered, so this process was missing."""
         if not self._client_errors.broker_was_unreachable:
             return {}
         LOG.warning("Lost contact with the consumer group; continuing to read the same partitions until it answers.")
@@ -160,7 +160,7 @@ class Projector:
             self._client_errors.on_answer()
 
     def _collect_one(self, message: Message) -> bool:
-        """Take one record; False if its partition was rewound, so that its other records are not the next ones."""
+        """Collect one record; False if its partition was rewound, so its other records of this poll must be skipped."""
         number, offset = message.partition(), message.offset()
         if number is None or offset is None or number not in self._partitions:
             return True
@@ -245,7 +245,7 @@ class Projector:
     # Blocked partitions ------------------------------------------------------------------------------
 
     def _block(self, status: PartitionStatus) -> None:
-        """Stop reading a partition for a while; nothing of it is skipped."""
+        """Stop reading a partition until its state's retry time; none of its records is skipped."""
         self._collector.drop([status.partition])
         self._consumer.pause([status.partition])
         self._partitions.block(status)
@@ -253,7 +253,7 @@ class Projector:
         self._report_partitions()
 
     def _restart(self, partitions: Iterable[int]) -> None:
-        """Continue partitions from where the store is; what the store can't answer now is asked again later."""
+        """Continue partitions at the store's offsets; block those without one now, to load it again later."""
         numbers = [number for number in partitions if number in self._partitions]
         self._collector.drop(numbers)
         for status in self._load_start_offsets(numbers):
@@ -284,15 +284,15 @@ class Projector:
         stored = self._partitions[status.partition].stored_offset
         if stored != status.stored:
             return False
-        if status.state is PartitionState.OFFSET_EXPIRED:  # the client may have spoken of an earlier position
+        if status.state is PartitionState.OFFSET_EXPIRED:  # the client's error may be about an earlier offset
             return not self._consumer.has_offset(status.partition, stored)
-        # A topic that has grown past the offset since holds other records there than those that were to be read.
+        # A topic that has since grown past the offset holds other records there than the projector expects.
         return status.state is PartitionState.OFFSET_BEYOND_END
 
     def _load_start_offsets(self, partitions: Sequence[int]) -> list[PartitionStatus]:
         if not partitions:
             return []
-        self._timers.put_off("topic", _TOPIC_SECONDS)  # loading asks for the topic's id, too
+        self._timers.put_off("topic", _TOPIC_SECONDS)  # loading reads the topic's id, too
         return self._start_offsets.load(partitions)
 
     def _seek(self, number: int) -> None:
@@ -307,9 +307,9 @@ class Projector:
         if status.state not in (PartitionState.READING, PartitionState.NO_START_OFFSET):
             self._state_log.say(f"partition-{status.partition}", log_line(status))
 
-    # What is due now and then ------------------------------------------------------------------------
+    # Periodic tasks ----------------------------------------------------------------------------------
 
-    def _do_what_is_due(self) -> None:
+    def _run_due_tasks(self) -> None:
         self._health.turned(nothing_to_do=not self._collector and self._writer.idle)
         self._retry_blocked()
         if self._timers.due("commit", _COMMIT_SECONDS):
@@ -324,7 +324,7 @@ class Projector:
             gc.collect()
 
     def _commit(self) -> None:
-        """Tell the group how far the store is, for tools that show lag; nothing depends on it."""
+        """Commit the store's offsets to the group, for tools that show lag; nothing depends on them."""
         self._consumer.commit(self._partitions.stored_offsets())
 
     def _report_partitions(self) -> None:

@@ -68,7 +68,7 @@ class Maintenance(Worker):
                 return True
 
     def run_once(self) -> float:
-        """Count dead letters; maintain the store where it is time."""
+        """Count dead letters; maintain the store if it is due."""
         self._health.dead_letters(self._dead_letter_count.records())
         if self._timers.due("maintain", _MAINTENANCE_SECONDS):
             self._maintain()

@@ -1,7 +1,7 @@
-"""Shows the store's offsets beside the topic's, and moves them when an operator says so.
+"""Shows the store's offsets beside the topic's, and moves them when an operator requests it.
 
-The projector never moves an offset by itself. Its transactions compare the offset that is moved here, so one that
-runs meanwhile writes nothing of what it had read, and continues from the new offset within a second or two.
+The projector never skips records by itself. Its transactions compare the offset that is moved here, so a projector
+that runs meanwhile writes nothing of what it had read, and continues from the new offset within a second or two.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ Target = Literal["oldest", "newest"] | int | datetime
 
 
 class OffsetError(StumbleError):
-    """The offset can't be set to that."""
+    """The store's offset can't be set as requested."""
 
 
 @dataclass(frozen=True, slots=True)
 class OffsetReport:
-    """One partition: its status, what the topic holds of it (`low` up to `high`), and when what is lost was written."""
+    """One partition: its status, its offsets in the topic (`low` up to `high`), and when lost records were written."""
 
     status: PartitionStatus
     low: int
@@ -60,7 +60,7 @@ class OffsetReport:
 
     @property
     def stored(self) -> int | None:
-        """The next offset by the store; None if the partition was never read."""
+        """The store's next offset; None if the partition was never read."""
         return self.status.stored
 
     @property
@@ -78,7 +78,7 @@ class OffsetReport:
 
     @property
     def description(self) -> str:
-        """What is the matter, what is lost and since when, as a clause."""
+        """The partition's state, what is lost and since when, as a clause."""
         text = describe(self.status)
         if self.lost:
             first, last = self.lost
@@ -86,7 +86,7 @@ class OffsetReport:
         elif self.state is PartitionState.TOPIC_RECREATED:
             text += self._written()
         elif self.state is PartitionState.OFFSET_BEYOND_END and self.last_record_at:
-            text += f"; what was written after {_utc(self.last_record_at)} is not read yet"
+            text += f"; records written after {_utc(self.last_record_at)} are not read yet"
         return text
 
     def _written(self) -> str:
@@ -136,7 +136,8 @@ class OffsetsTool:
         )
         if not isinstance(wanted, int) or not report.low <= wanted <= report.high:
             raise OffsetError(
-                f"Partition {report.partition} can be read from {report.low} to {report.high}, not from {target}."
+                f"Partition {report.partition} holds offsets {report.low} to {report.high}, not {target}: give one of "
+                "these."
             )
         return wanted
 
@@ -145,8 +146,8 @@ class OffsetsTool:
     ) -> tuple[OffsetReport, int | None]:
         """Move the store's offset; return the report from before and the new offset, None if nothing has to change.
 
-        Holds the lock that writers of the partition take first, so nothing moves in between. Raises `OffsetError` if
-        that skips records that can still be read, unless `may_skip`.
+        Holds the partition's writer lock, so nothing changes the offset in between. Raises `OffsetError` if the move
+        skips records that can still be read, unless `may_skip`.
         """
         for attempt in range(_LOCK_TRIES):
             try:
@@ -183,7 +184,7 @@ class OffsetsTool:
                 "missing from the store. Add --skip to confirm."
             )
         if report.state in (PartitionState.TOPIC_RECREATED, PartitionState.OFFSET_BEYOND_END):
-            # What was read before has its offsets from another topic.
+            # Events that were stored before have offsets of another topic.
             parameters = {"topic": self.topic, "partition": report.partition}
             self._connection.execute(query("add_topic_break"), parameters)
         self._connection.execute(
@@ -226,7 +227,7 @@ class OffsetsTool:
         return int(low), int(high)
 
     def _time_of(self, partition: int, offset: int) -> datetime | None:
-        """Return Kafka's time of the first record from `offset` on, None if none comes."""
+        """Return Kafka's time of the first record from `offset` on, None if there is none."""
         self._consumer.assign([TopicPartition(self.topic, partition, offset)])
         record = self._consumer.poll(_SECONDS)
         self._consumer.unassign()
@@ -236,7 +237,7 @@ class OffsetsTool:
         return datetime.fromtimestamp(milliseconds / 1000, UTC) if milliseconds > 0 else None
 
     def _describe(self) -> tuple[str, int]:
-        client = AdminClient(quiet(self._kafka.client_config()))  # futures are answered only while their client lives
+        client = AdminClient(quiet(self._kafka.client_config()))  # futures complete only while their client exists
         answers = client.describe_topics(TopicCollection([self.topic]), request_timeout=_SECONDS)
         try:
             topic = answers[self.topic].result()
@@ -248,5 +249,5 @@ class OffsetsTool:
         return kafka_error(self._kafka, self.topic, error)
 
 
-def _utc(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+def _utc(time: datetime) -> str:
+    return time.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

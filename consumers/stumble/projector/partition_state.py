@@ -1,6 +1,6 @@
-"""What a partition does, or why it is not read: one list for the loop, /readyz, the log and `stumble offsets show`.
+"""The states of a partition, for the loop, /readyz, the log and `stumble offsets show`.
 
-Decisions look at the state and its offset. Text is made here, at the edge, and nothing ever compares it.
+Code compares states and offsets only. The texts are made here, and nothing compares them.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ class PartitionState(Enum):
     """A partition's state. The value is what `offsets show --format json` prints."""
 
     READING = "READING"
-    #: The store has no offset of it.
+    #: The store has no offset of the partition.
     NEVER_READ = "NEVER_READ"
-    #: The store or the broker can't say yet where to start.
+    #: The store or the broker has not returned the start offset yet.
     NO_START_OFFSET = "NO_START_OFFSET"
     #: A record's schema can't be looked up.
     REGISTRY_UNAVAILABLE = "REGISTRY_UNAVAILABLE"
@@ -23,30 +23,30 @@ class PartitionState(Enum):
     BAD_RECORDS = "BAD_RECORDS"
     #: The broker has deleted the next record.
     OFFSET_EXPIRED = "OFFSET_EXPIRED"
-    #: The topic ends before the next record: it was cut back or restored.
+    #: The topic ends before the next record: it was truncated or restored.
     OFFSET_BEYOND_END = "OFFSET_BEYOND_END"
-    #: Another topic has the name now.
+    #: The topic was deleted and created again.
     TOPIC_RECREATED = "TOPIC_RECREATED"
     #: The topic has no such partition.
     PARTITION_MISSING = "PARTITION_MISSING"
 
     @property
     def needs_operator(self) -> bool:
-        """Whether it stays like this until `stumble offsets resume`."""
+        """Whether the state lasts until an operator runs `stumble offsets resume`."""
         return self in (self.OFFSET_EXPIRED, self.OFFSET_BEYOND_END, self.TOPIC_RECREATED)
 
     @property
     def retry_seconds(self) -> float:
-        """How long the projector waits before it looks again."""
+        """Seconds until the projector checks the partition again."""
         return 1.0 if self is self.NO_START_OFFSET else 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class PartitionStatus:
-    """A partition's state and what explains it.
+    """A partition's state and its explanation.
 
-    ``stored`` is the next offset by the store, or that of the bad record. ``detail`` is what another system said: the
-    registry's error, the broker's refusal.
+    ``stored`` is the store's next offset, or the offset of the bad record. ``detail`` is the error text of another
+    system, such as the schema registry or the broker.
     """
 
     topic: str
@@ -62,8 +62,8 @@ _DESCRIPTIONS = {
     PartitionState.NO_START_OFFSET: "waiting for its start offset (store or broker unavailable)",
     PartitionState.REGISTRY_UNAVAILABLE: "waiting for the schema registry: {detail}",
     PartitionState.BAD_RECORDS: "stopped at offset {stored}: {detail}",
-    PartitionState.OFFSET_EXPIRED: "the broker has deleted offset {stored}, which is next",
-    PartitionState.OFFSET_BEYOND_END: "the topic ends before offset {stored}, which is next: it was cut or restored",
+    PartitionState.OFFSET_EXPIRED: "the broker has deleted the next offset, {stored}",
+    PartitionState.OFFSET_BEYOND_END: "the topic ends before the next offset, {stored}: it was truncated or restored",
     PartitionState.TOPIC_RECREATED: "the topic was deleted and created again: records from offset {stored} on are lost",
     PartitionState.PARTITION_MISSING: "the topic has no such partition",
 }
@@ -77,12 +77,12 @@ def compare_offsets(stored: int, low: int, high: int) -> PartitionState:
 
 
 def describe(status: PartitionStatus) -> str:
-    """Return what is the matter, as a clause without a full stop."""
+    """Return the description of a status, as a clause without a full stop."""
     return _DESCRIPTIONS[status.state].format(stored=status.stored, detail=status.detail.rstrip("."))
 
 
 def log_line(status: PartitionStatus) -> str:
-    """Return the sentence for the log and /readyz: which partition, what is the matter, what to run."""
+    """Return the sentence for the log and /readyz: the partition, its state, the command to run."""
     text = f"Partition {status.partition} of {status.topic}: {describe(status)}."
     if status.state.needs_operator:
         text += (

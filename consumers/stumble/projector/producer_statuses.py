@@ -41,20 +41,20 @@ class ProducerStatusReader(Worker):
         self._unsaved: dict[tuple[str, str], dict[str, Any]] = {}
 
     def run(self) -> None:
-        """Join the group, then read until told to end."""
+        """Join the group, then read until `end` is called."""
         self._consumer.subscribe(ReadFromBeginning())
         super().run()
 
     def run_once(self) -> float:
         """Read some statuses and store them."""
-        self._take_statuses(self._consumer.poll(_LIMIT, _POLL))
+        self._add_statuses(self._consumer.poll(_LIMIT, _POLL))
         return _PAUSE if self._unsaved and not self._save() else 0.0
 
     def close(self) -> None:
         """Leave the group."""
         self._consumer.close()
 
-    def _take_statuses(self, messages: Iterable[Message]) -> None:
+    def _add_statuses(self, messages: Iterable[Message]) -> None:
         for message in messages:
             value = message.value()
             if message.error() is not None or value is None:
@@ -64,7 +64,7 @@ class ProducerStatusReader(Worker):
             except RegistryUnavailable:
                 continue  # the next status comes within half a minute
             except WireError as error:
-                LOG.warning("A producer's status at offset %s can't be read: %s", message.offset(), error)
+                LOG.warning("A producer's status at offset %s cannot be read: %s", message.offset(), error)
                 continue
             self._unsaved[status["host"], status["process"]] = _row(status)
 
@@ -76,7 +76,7 @@ class ProducerStatusReader(Worker):
         except (StoreError, psycopg.OperationalError):
             return False  # the writer logs this; newer statuses replace unsaved ones
         except psycopg.Error as error:
-            LOG.warning("Producers' statuses can't be stored: %s", error)
+            LOG.warning("Producers' statuses cannot be stored: %s", error)
         self._unsaved.clear()
         return True
 

@@ -10,43 +10,45 @@ from stumble.store.retention import Retention
 
 
 class ProjectorSettings(TableSettings):
-    """How a projector batches, and what the store keeps for how long."""
+    """Settings of a projector: batches, circuit breaker, and the store's retention."""
 
     model_config = SettingsConfigDict(env_prefix="STUMBLE_PROJECTOR_")
 
     group: str = Field("stumble-projector", description="Kafka consumer group that all projectors of a store share.")
-    processes: int = Field(
-        1, ge=1, le=64, description="Processes that `stumble projector` runs as; they share the partitions."
-    )
+    processes: int = Field(1, ge=1, le=64, description="Processes of `stumble projector`; they share the partitions.")
     core: int | None = Field(
         None,
         ge=-1,
-        description="Which of its cores, from 0, a busy projector keeps to while nothing else needs it; unset: the one "
-        "that it runs on, with several processes one each; -1: none.",
+        description="Index, from 0, of the permitted core to which a busy projector is pinned while nothing else needs "
+        "it; unset: the core that it runs on, with several processes one each; -1: no pinning.",
     )
-    max_batch: int = Field(6_000, ge=1, le=100_000, description="Events in one transaction at most.")
-    max_batch_bytes: int = Field(16 << 20, ge=1 << 20, description="Bytes of events in one transaction at most.")
-    events_days: int = Field(90, ge=1, description="Days that raw events stay in the store.")
+    max_batch: int = Field(6_000, ge=1, le=100_000, description="Highest number of events in one transaction.")
+    max_batch_bytes: int = Field(
+        16 << 20, ge=1 << 20, description="Highest number of bytes of events in one transaction."
+    )
+    events_days: int = Field(90, ge=1, description="Days that the store retains raw events.")
     requests_days: int = Field(
-        400, ge=1, description="Days that requests and failures stay in the store; older events come too late."
+        400, ge=1, description="Days that the store retains requests and failures; older events count as late."
     )
-    late_events_days: int = Field(400, ge=1, description="Days that events stay which came too late to count.")
-    sightings_days: int = Field(400, ge=1, description="Days that failures without an instance stay.")
-    publications_days: int = Field(400, ge=1, description="Days that what was published stays in the store.")
-    producers_days: int = Field(90, ge=1, description="Days that the last word of a silent producer stays.")
-    sighting_patience: float = Field(3600, ge=0, description="Seconds that a failure without instance waits for one.")
+    late_events_days: int = Field(400, ge=1, description="Days that the store retains late events.")
+    sightings_days: int = Field(400, ge=1, description="Days that the store retains failures without an instance.")
+    publications_days: int = Field(400, ge=1, description="Days that the store retains publications.")
+    producers_days: int = Field(
+        90, ge=1, description="Days that the store retains the last status of a silent producer."
+    )
+    sighting_patience: float = Field(3600, ge=0, description="Seconds that a failure without an instance waits for it.")
     breaker_run: int = Field(
-        50, ge=0, description="Bad records in a row after which a partition waits for a person; 0: never."
+        50, ge=0, description="Bad records in a row after which a partition stops for an operator; 0: never."
     )
     breaker_share: float = Field(
-        0.5, gt=0, le=1, description="Share of bad records, of the last thousand, above which it waits; 1: never."
+        0.5, gt=0, le=1, description="Share of bad records in the last thousand above which it stops; 1: never."
     )
     stuck_after: float = Field(
-        120, gt=0, description="Seconds without progress, with work to do, until /healthz fails."
+        120, gt=0, description="Seconds without progress, although records wait, until /healthz fails."
     )
 
     def retention(self) -> Retention:
-        """Return how long the store keeps what."""
+        """Return the store's retention."""
         return Retention(
             events=self.events_days,
             requests=self.requests_days,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class TopicInfo(Protocol):
-    """What is asked of a topic: `TopicConsumer` answers from the broker."""
+    """What `StartOffsets` reads of a topic; `TopicConsumer` reads it from the broker."""
 
     topic: str
 
@@ -31,7 +31,7 @@ class TopicInfo(Protocol):
 
 
 class StartOffsets:
-    """Asks store and broker where partitions start, and remembers which topic that was said of."""
+    """Loads the start offsets of partitions from store and broker, and sets the topic id that they belong to."""
 
     def __init__(
         self, url: str, application: str, topic: TopicInfo, store_writer: StoreWriter, state_log: StateLog
@@ -53,7 +53,8 @@ class StartOffsets:
                 name, low = self._topic.topic, self._topic.low_watermark
                 statuses = list(load_start_offsets(connection, name, topic_id, partitions, low).values())
         except KafkaException as error:
-            text = f"Kafka can't say where {self._topic.topic} begins: {error.args[0].str()}; reading waits."
+            reason = error.args[0].str()
+            text = f"Kafka did not return the first offsets of {self._topic.topic}: {reason}; reading waits."
             self._state_log.say("start offsets", text)
             return self._unknown(partitions)
         except (StoreError, psycopg.Error) as error:
@@ -70,7 +71,7 @@ class StartOffsets:
         return PartitionStatus(self._topic.topic, partition, state, offset)
 
     def topic_was_recreated(self) -> bool:
-        """Whether the topic is another one than that which the offsets are of."""
+        """Whether the topic was deleted and created again since its offsets were loaded."""
         topic_id = self._topic.topic_id()
         return topic_id is not None and self._store_writer.topic_id not in ("", topic_id)
 
@@ -85,7 +86,7 @@ def load_start_offsets(
     partitions: Iterable[int],
     low_watermark: Callable[[int], int],
 ) -> dict[int, PartitionStatus]:
-    """Return each partition's next offset (`stored`); one that was never read starts where the topic starts."""
+    """Return each partition's next offset (`stored`); one that was never read starts at the topic's first offset."""
     wanted = list(partitions)
     rows = _read(connection, topic, wanted)
     new = [partition for partition in wanted if partition not in rows]

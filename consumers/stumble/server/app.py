@@ -1,4 +1,4 @@
-"""The app: routes, errors, measurements, put together."""
+"""Builds the app from routes, error handlers and metrics."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from stumble.settings.base import Settings
 
 DESCRIPTION = (
-    "What went wrong in the actions of Nova's servers, kept apart from what state the servers are in. "
-    "Listens on loopback only. Errors are RFC 9457 problem details."
+    "Failures of actions on Nova's servers, independent of the servers' states. "
+    "The API listens on loopback only. Errors are RFC 9457 problem details."
 )
 
 

@@ -1,4 +1,4 @@
-"""The OpenAPI document, as this API really answers."""
+"""Adapts the OpenAPI document to the API's real error responses."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ router = APIRouter(include_in_schema=False)
 
 @router.get("/asyncapi.json")
 async def asyncapi(request: Request) -> dict[str, Any]:
-    """Give the AsyncAPI document of the topics, as they are named here."""
+    """Return the AsyncAPI document of the topics under their configured names."""
     return document(request.app.state.settings.kafka.topics)
 
 
 def install(app: FastAPI) -> None:
-    """Let the app describe its errors as problems: wrong input is 400 here, not FastAPI's 422."""
+    """Describe the app's errors as problems: invalid input is 400 here, not FastAPI's 422."""
     original = app.openapi
 
     def described() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Serve the app until a signal comes."""
+"""Serves the app until a signal arrives."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ _BACKLOG = 512
 
 
 class CannotListen(StumbleError):
-    """The address can't be bound."""
+    """The address cannot be bound."""
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Take the address, on loopback only; raises `NotLoopback` or `CannotListen` in one sentence."""
+    """Bind the address, on loopback only; raises `NotLoopback` or `CannotListen`."""
     require_loopback(host)
     name = host.strip("[]")
     family = socket.AF_INET6 if ":" in name else socket.AF_INET
-    # asyncio switches Nagle's algorithm off only where the protocol is named; with it on, each answer takes 40 ms.
+    # asyncio disables Nagle's algorithm only if the protocol is given; with it, each response takes 40 ms.
     listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -42,21 +42,22 @@ def bind(host: str, port: int) -> socket.socket:
         listening.close()
         if error.errno == errno.EADDRINUSE:
             raise CannotListen(
-                f"Port {port} of {host} is taken: stop what uses it or choose another with --port or STUMBLE_API_PORT.",
+                f"Port {port} of {host} is in use: stop the process that uses it, or choose another with --port or "
+                "STUMBLE_API_PORT.",
             ) from error
-        raise CannotListen(f"The API can't listen on {host} port {port}: {error.strerror}.") from error
+        raise CannotListen(f"The API cannot listen on {host} port {port}: {error.strerror}.") from error
     return listening
 
 
 def address(listening: socket.socket) -> str:
-    """URL of a listening socket."""
+    """Return the URL of a listening socket."""
     host, port = listening.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def serve(settings: Settings, announce: Callable[[str], None]) -> None:
-    """Run the API until SIGINT or SIGTERM; `announce` is told its URL once it listens."""
-    # uvicorn raises the signal that ended it once more when all is done: a clean end is no death by signal.
+    """Run the API until SIGINT or SIGTERM; `announce` gets its URL once it listens."""
+    # uvicorn raises the signal again after its shutdown: the process then exits with status 0.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _ended)
     listening = bind(settings.api_host, settings.api_port)
@@ -78,7 +79,7 @@ def _ended(number: int, frame: FrameType | None) -> NoReturn:
 
 
 class _Server(uvicorn.Server):
-    """Ends what waits for news before it waits for connections to end."""
+    """Ends waiting requests and streams before it waits for connections to close."""
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         app: Any = self.config.app

@@ -1,4 +1,4 @@
-"""Parameters that are packed already: handed to PostgreSQL as they are."""
+"""Parameters that are already in PostgreSQL's binary format and are sent unchanged."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class _ByteaArrayDumper(_PackedDumper):
 
 
 def register(connection: Connection[Any]) -> None:
-    """Teach `connection` the packed parameters (`%b` placeholders)."""
+    """Register the packed parameters (`%b` placeholders) on `connection`."""
     connection.adapters.register_dumper(UuidArray, _UuidArrayDumper)
     connection.adapters.register_dumper(ByteaArray, _ByteaArrayDumper)
 

@@ -1,4 +1,4 @@
-"""Connections to the store, with the settings that keep a stuck session from holding up the others."""
+"""Connections to the store, with time-outs that prevent a stuck session from blocking the others."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 #: Both schemas; names in the SQL files stay short.
 SEARCH_PATH = "stumble_derived,stumble_durable"
-#: A stopped process must not hold its partition's lock for longer: milliseconds.
+#: A stopped process must not hold its partition's lock for longer, milliseconds.
 IDLE_IN_TRANSACTION_MS = 30_000
 STATEMENT_MS = 60_000
 LOCK_MS = 3_000
@@ -27,11 +27,11 @@ class StoreError(StumbleError):
 
 
 class StoreUnavailableError(StoreError):
-    """No session with the database could be had."""
+    """No session with the database could be opened."""
 
     def __init__(self, url: str, cause: BaseException) -> None:
         lines = str(cause).strip().splitlines()
-        #: What the server or its client said.
+        #: The first line of the error of the server or its client.
         self.said = lines[0] if lines else type(cause).__name__
         super().__init__(
             f"The database at {database_label(url)} does not answer ({self.said}): start it, or set "
@@ -48,7 +48,7 @@ def connect(url: str, *, application: str = "stumble", autocommit: bool = True) 
 
 
 def pool(url: str, *, application: str = "stumble", max_size: int = 4, patience: float = 30) -> ConnectionPool[Any]:
-    """Open a pool of sessions that looks each one over before it hands it out; `patience` in seconds."""
+    """Open a pool that checks each session before it returns it; `patience` is the longest wait for one, seconds."""
     return ConnectionPool(
         _conninfo(url, application),
         min_size=0,

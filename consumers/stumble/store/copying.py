@@ -1,4 +1,4 @@
-"""Rows of `events` in PostgreSQL's binary COPY format, packed by hand: one `struct` call a row.
+"""Rows of `events` in PostgreSQL's binary COPY format, packed with one `struct` call per row.
 
 Source of the format: PostgreSQL documentation, COPY, "Binary Format"; timestamps are microseconds since 2000.
 """
@@ -20,7 +20,7 @@ _HEADER = b"PGCOPY\n\xff\r\n\x00" + b"\x00" * 8
 _TRAILER = b"\xff\xff"
 _ROW = struct.Struct("!hi16siqiiiqi")
 _COLUMNS = 5
-#: Rows that are handed over at once.
+#: Rows per write to the server.
 _CHUNK = 256
 #: 2000-01-01 in microseconds of Unix time.
 PG_EPOCH_US = 946_684_800_000_000
@@ -31,13 +31,13 @@ _BYTEA_OID = 17
 
 
 def event_row(event_id: bytes, occurred_us: int, partition: int, offset: int, body: bytes) -> bytes:
-    """Pack one row of `events`: a 16-byte id, Unix microseconds, where it was read, the framed event."""
+    """Pack one row of `events`: a 16-byte id, Unix microseconds, its partition and offset, the framed event."""
     head = _ROW.pack(_COLUMNS, 16, event_id, 8, occurred_us - PG_EPOCH_US, 4, partition, 8, offset, len(body))
     return head + body
 
 
 def copy_rows(cursor: Cursor[tuple[object, ...]], statement: str, rows: Sequence[bytes]) -> None:
-    """Run the named COPY `statement` with packed `rows`; raises whatever PostgreSQL finds wrong with them."""
+    """Run the named COPY `statement` with packed `rows`; raises PostgreSQL's errors about them."""
     with copying(cursor, statement, rows):
         pass
 
@@ -46,8 +46,8 @@ def copy_rows(cursor: Cursor[tuple[object, ...]], statement: str, rows: Sequence
 def copying(cursor: Cursor[tuple[object, ...]], statement: str, rows: Sequence[bytes]) -> Iterator[Callable[[], None]]:
     """Run the named COPY `statement` while the body does something else; the cursor can't be used meanwhile.
 
-    Yields a function to call now and then: it hands the server some more of the packed `rows`. What is left goes at
-    the end, where whatever PostgreSQL finds wrong with them is raised.
+    Yields a function to call from time to time: it sends some more of the packed `rows` to the server. The rest is
+    sent at the end, where PostgreSQL's errors about the rows are raised.
     """
     if not rows:
         yield _nothing

@@ -1,4 +1,4 @@
-"""Bring a store to the newest version: `stumble store migrate`."""
+"""Upgrades a store to the newest version: `stumble store migrate`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from stumble.store.version import digest_of, find_fault, newest, read_version
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: One migration at a time, whoever starts it (a number of our own in PostgreSQL's advisory locks).
+#: Number of the advisory lock in PostgreSQL that permits one migration at a time; stumble uses it for nothing else.
 MIGRATION_LOCK = 0x57_0B_1E_01
 _SCRIPTS = Path(__file__).with_name("migrations")
 
@@ -26,10 +26,10 @@ _SCRIPTS = Path(__file__).with_name("migrations")
 def migrate(url: str) -> tuple[str | None, str]:
     """Upgrade the store at `url`; returns the versions before and after.
 
-    Safe to call from several processes at once. Raises `StoreUnavailableError` when there is no database,
+    Several processes may call it at the same time. Raises `StoreUnavailableError` when there is no database,
     `StoreError` for a store that a newer program or a development version made.
     """
-    logging.getLogger("alembic").setLevel(logging.WARNING)  # the command says itself what it did
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # the command prints what it did
     with _connected(url) as connection:
         connection.exec_driver_sql("select pg_advisory_xact_lock(%s)", (MIGRATION_LOCK,))
         before = read_version(_session(connection))

@@ -1,7 +1,7 @@
-"""Partitions of `events`: one a day of event ids, made ahead; what fits no plausible day stays in the default one.
+"""Partitions of `events`: one per day of event ids, created ahead; ids of no plausible day stay in the default one.
 
-An id is a UUIDv7, whose first 48 bits are milliseconds: a day of ids is a range of ids. A default partition that
-holds rows of a day blocks the making of that day's partition, so making one takes its rows over first.
+An id is a UUIDv7, whose first 48 bits are milliseconds: a day of ids is a range of ids. PostgreSQL attaches no
+partition for a day while the default partition holds rows of it, so these rows are moved first.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
 DAY_MS = 86_400_000
-#: Partitions that exist before the first event of their day comes.
+#: Number of days after today whose partitions are created in advance.
 DAYS_AHEAD = 2
-#: How long making or dropping waits for readers, milliseconds: writers wait behind it.
+#: How long creating or dropping a partition waits for readers, milliseconds: writers wait behind it.
 PATIENCE_MS = 300
 #: Seconds until a partition that could not be created is tried again.
 RETRY_SECONDS = 60.0
 _CREATE = "create table {table} (like stumble_derived.events including all)"
-_TAKE_OVER = """
+_MOVE_ROWS = """
     with moved as (
         delete from stumble_derived.events_default where event_id >= {low} and event_id < {high} returning *
     )
     insert into {table} select * from moved
 """
 _ATTACH = "alter table stumble_derived.events attach partition {table} for values from ({low}) to ({high})"
-_HURRY = sql.SQL("set local lock_timeout = {}").format(sql.Literal(PATIENCE_MS))
+_SHORT_LOCK_TIMEOUT = sql.SQL("set local lock_timeout = {}").format(sql.Literal(PATIENCE_MS))
 _NAME = re.compile(r"^events_(\d{4})(\d{2})(\d{2})$")
 
 
@@ -47,25 +47,25 @@ def first_id(day: int) -> str:
 
 
 def first_id_at(milliseconds: int) -> str:
-    """Return the lowest id of a moment, in milliseconds since 1970."""
+    """Return the lowest id of a time, in milliseconds since 1970."""
     value = milliseconds << 80
     text = f"{value:032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def day_of_id(event_id: bytes) -> int:
-    """Return the day of a 16-byte id, in days since 1970; ids that are no UUIDv7 give any number."""
+    """Return the day of a 16-byte id, in days since 1970; an id that is not a UUIDv7 gives an arbitrary number."""
     return int.from_bytes(event_id[:6], "big") // DAY_MS
 
 
 def days_of_ids(event_ids: Iterable[bytes]) -> set[int]:
-    """Return the days of 16-byte ids; many ids share their first bytes, which stand for about a minute."""
+    """Return the days of 16-byte ids; checks only distinct first four bytes (about a minute), which many ids share."""
     starts = {event_id[:4] for event_id in event_ids}
     return {day_of_id(start + rest) for start in starts for rest in (b"\x00\x00", b"\xff\xff")}
 
 
 def id_time_us(event_id: str) -> int:
-    """Return the time in a hyphenated id, microseconds; ids that are no UUIDv7 give any number."""
+    """Return the time in a hyphenated id, microseconds; an id that is not a UUIDv7 gives an arbitrary number."""
     return int(event_id[:8] + event_id[9:13], 16) * 1000
 
 
@@ -76,7 +76,7 @@ def partition_name(day: int) -> str:
 
 @dataclass(slots=True)
 class EventPartitions:
-    """Knows which days have a partition, and makes those that lack one."""
+    """Creates missing partitions of days, and remembers which days have one."""
 
     retention_days: int
     retry_seconds: float = RETRY_SECONDS
@@ -84,10 +84,10 @@ class EventPartitions:
     _not_before: float = 0.0
 
     def ensure(self, connection: Connection[Any], days: Iterable[int]) -> None:
-        """Make partitions for those of `days` that are plausible: inside the retention, not far ahead.
+        """Create partitions for those of `days` that are plausible: inside the retention, not far ahead.
 
-        While somebody reads all events for long (an audit, a backup), none can be made: a day's events go to the
-        default partition until then.
+        While another session reads all events for long (an audit, a backup), none can be created: a day's events go to
+        the default partition until that session ends.
         """
         today = _today()
         wanted = {day for day in days if today - self.retention_days <= day <= today + DAYS_AHEAD}
@@ -102,14 +102,14 @@ class EventPartitions:
                 self._not_before = time.monotonic() + self.retry_seconds
 
     def make_ahead(self, connection: Connection[Any]) -> None:
-        """Make the partitions of today and the days to come."""
+        """Create the partitions of today and of the next days."""
         today = _today()
         self.ensure(connection, range(today, today + DAYS_AHEAD + 1))
 
     def drop_old(self, connection: Connection[Any]) -> list[str]:
         """Drop the partitions outside the retention; returns their names.
 
-        One that somebody reads just now is left for the next time: to wait for it would hold up every writer.
+        A partition that another session reads is left for the next call: waiting for it would block every writer.
         """
         oldest = _today() - self.retention_days
         old = [partition_name(day) for day in sorted(_existing(connection)) if day < oldest]
@@ -134,7 +134,7 @@ def _drop(connection: Connection[Any], name: str) -> bool:
     table = sql.Identifier("stumble_derived", name)
     try:
         with connection.transaction():
-            connection.execute(_HURRY)
+            connection.execute(_SHORT_LOCK_TIMEOUT)
             connection.execute(sql.SQL("drop table if exists {}").format(table))
     except LockNotAvailable:
         return False
@@ -144,7 +144,7 @@ def _drop(connection: Connection[Any], name: str) -> bool:
 def create_partition(connection: Connection[Any], day: int) -> None:
     """Create the partition of a day and move its rows there from the default one, unless it exists.
 
-    Raises psycopg's `LockNotAvailable` while somebody reads all events.
+    Raises psycopg's `LockNotAvailable` while another session reads all events.
     """
     names = {
         "table": sql.Identifier("stumble_derived", partition_name(day)),
@@ -154,10 +154,10 @@ def create_partition(connection: Connection[Any], day: int) -> None:
     }
     with connection.transaction():
         connection.execute(query("lock_maintenance"))
-        connection.execute(_HURRY)
-        there = connection.execute(sql.SQL("select to_regclass({exists})").format(**names)).fetchone()
-        if there and there[0] is not None:
+        connection.execute(_SHORT_LOCK_TIMEOUT)
+        existing = connection.execute(sql.SQL("select to_regclass({exists})").format(**names)).fetchone()
+        if existing and existing[0] is not None:
             return
         connection.execute("lock table events_default in share row exclusive mode")
-        for statement in (_CREATE, _TAKE_OVER, _ATTACH):
+        for statement in (_CREATE, _MOVE_ROWS, _ATTACH):
             connection.execute(sql.SQL(statement).format(**names))

@@ -1,6 +1,6 @@
 """Named SQL: every statement is in a `.sql` file, in a block that starts with `-- name: …`.
 
-Lists of columns such as ``{failure.columns}`` are filled in from the records (store/columns.py).
+Lists of columns such as ``{failure.columns}`` are made from the records (store/columns.py).
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ def load() -> dict[str, str]:
         parts = _NAME.split(path.read_text(encoding="utf-8"))
         for name, text in zip(parts[1::2], parts[2::2], strict=True):
             if name in statements:
-                raise ValueError(f"{path.name}: the statement {name!r} is there twice")
+                raise ValueError(f"{path.name}: the statement {name!r} is defined twice")
             statements[name] = expand(text.strip())
     return statements
 
 
 def query(name: str) -> LiteralString:
-    """Return the statement called `name`; it comes from a file of this package, never from input."""
+    """Return the statement `name`; its text is from a file of this package, never from input."""
     return load()[name]

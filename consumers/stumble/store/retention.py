@@ -1,4 +1,4 @@
-"""Retention per table: what is older than it may be is taken out, a little at a time."""
+"""Retention per table: deletes rows that are older than their retention, some at a time."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 #: Rows that one statement deletes: short locks, short transactions.
 _CHUNK = 5_000
-#: Fact sets that go at once with all that came of them, while their partition waits.
+#: Fact sets that one transaction deletes with all that was derived from them, while their partition waits.
 _SETS = 1_000
-#: Deletions per table and run; the rest waits for the next.
+#: Deletions per table and run; the next run deletes the rest.
 _MOST_CHUNKS = 100
 
 
 @dataclass(slots=True, frozen=True)
 class Retention:
-    """Days that rows stay, by what they are. Requests, their facts and their failures go together."""
+    """Days that the store retains each kind of rows. Requests, their facts and failures are deleted together."""
 
     events: int = 90
     requests: int = 400
@@ -38,9 +38,9 @@ class Retention:
 
 
 def expire(connection: Connection[Any], partitions: EventPartitions, days: Retention) -> None:
-    """Take out what is older than it may be.
+    """Delete the rows that are older than their retention.
 
-    One process at a time does it; the others find the lock taken and leave it to that one.
+    One process at a time does this; another one that can't get the lock returns without doing anything.
     """
     with _alone(connection) as has_lock:
         if not has_lock:
@@ -57,7 +57,7 @@ def expire(connection: Connection[Any], partitions: EventPartitions, days: Reten
             ("expire_producers", days.producers),
         ):
             for _ in range(_MOST_CHUNKS):
-                if _gone(connection, name, {"days": days_of_table, "chunk": _CHUNK}) < _CHUNK:
+                if _delete(connection, name, {"days": days_of_table, "chunk": _CHUNK}) < _CHUNK:
                     break
 
 
@@ -73,19 +73,19 @@ def _alone(connection: Connection[Any]) -> Iterator[bool]:
 
 
 def _expire_requests(connection: Connection[Any], days: int) -> None:
-    """Take out fact sets with their requests and failures, as their partition's only writer."""
+    """Delete fact sets with their requests and failures, as their partition's only writer."""
     where = {"days": days, "chunk": _SETS, "actions": list(RULES)}
     for topic, partition in connection.execute(query("load_written_partitions")).fetchall():
         for _ in range(_MOST_CHUNKS):
             with connection.transaction():
                 connection.execute(query("lock_partitions"), {"topic": topic, "partitions": [partition]})
-                gone = _gone(connection, "expire_fact_sets", {**where, "partition": partition})
-            if gone < _SETS:
+                deleted = _delete(connection, "expire_fact_sets", {**where, "partition": partition})
+            if deleted < _SETS:
                 break
 
 
-def _gone(connection: Connection[Any], name: str, where: dict[str, Any]) -> int:
-    """Return how many rows a statement deleted: it counts them itself, or is a bare delete."""
+def _delete(connection: Connection[Any], name: str, where: dict[str, Any]) -> int:
+    """Run a deleting statement; return the number of deleted rows, which it returns itself if it has a result."""
     cursor = connection.execute(query(name), where)
     if cursor.description is None:
         return cursor.rowcount

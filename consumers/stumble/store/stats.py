@@ -1,4 +1,4 @@
-"""How large the store is, table by table and index by index, and whether vacuum keeps up."""
+"""How large the store is, table by table and index by index, and whether vacuum is fast enough."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stumble.store.queries import query
 if TYPE_CHECKING:
     from psycopg import Connection
 
-#: More dead rows than this share of a table say that vacuum does not keep up.
+#: More dead rows than this share of a table show that vacuum is too slow.
 _DEAD_SHARE = 0.2
 _DEAD_ROWS = 10_000
 #: What belongs to an event, a request, a failure: all that grows with their number.
@@ -57,7 +57,7 @@ class IndexSize:
 
 @dataclass(slots=True)
 class StoreStats:
-    """What a look at the store found."""
+    """Statistics of the store."""
 
     database_bytes: int
     server: str
@@ -83,7 +83,7 @@ class StoreStats:
 
 
 def stats(connection: Connection[Any], *, exact: bool = False) -> StoreStats:
-    """Look at the store; with `exact` events, requests and failures are counted, which reads them all."""
+    """Return statistics of the store; with `exact` events, requests and failures are counted, which reads them all."""
     execute = connection.execute
     tables = [TableSize(*row) for row in execute(query("load_table_stats"))]
     if exact:
@@ -117,7 +117,7 @@ def _time(event_id: str | None) -> str | None:
 
 def _hints(result: StoreStats, *, autovacuum: str) -> list[str]:
     hints = [
-        f"{table.name}: {table.dead:,} dead rows beside {table.rows:,}: vacuum does not keep up "
+        f"{table.name}: {table.dead:,} dead rows beside {table.rows:,}: vacuum is too slow "
         "(long transactions, or too few autovacuum workers)"
         for table in result.tables
         if table.dead > _DEAD_ROWS and table.dead > _DEAD_SHARE * table.rows
@@ -125,5 +125,5 @@ def _hints(result: StoreStats, *, autovacuum: str) -> list[str]:
     if autovacuum != "on":
         hints.append("autovacuum is off: the store grows without end; switch it on")
     if any(name == "events_default" and rows > _DEAD_ROWS for name, rows, _ in result.partitions):
-        hints.append("events_default is large: ids of many events tell implausible times; look at their hosts' clocks")
+        hints.append("events_default is large: ids of many events contain implausible times; check their hosts' clocks")
     return hints

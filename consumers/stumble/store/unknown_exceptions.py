@@ -1,4 +1,4 @@
-"""Exception classes that came in and that the taxonomy says nothing of."""
+"""Exception classes of stored failures that the taxonomy does not contain."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class UnknownException(NamedTuple):
-    """One class. ``is_nova``: it came with a code, as only Nova's own do; without one nothing tells."""
+    """One class. ``is_nova``: it has a code, as only Nova's own exceptions do; without a code it may be any."""
 
     exception: str
     is_nova: bool
@@ -25,6 +25,6 @@ class UnknownException(NamedTuple):
 
 
 def unknown_exceptions(connection: Connection[Any]) -> list[UnknownException]:
-    """Return them, the most frequent first. Raises psycopg's errors when the store is away."""
+    """Return them, the most frequent first. Raises psycopg's errors when the store is unavailable."""
     rows = connection.execute(query("load_unknown_exceptions")).fetchall()
     return [UnknownException(*row) for row in rows if row[0] and is_unknown(row[0])]

@@ -2,7 +2,7 @@
 
 A store's version is the number of its last migration. `migrate` writes the digest of the migrations beside it, since
 migrations of a version that is not released yet are edited in place. Alembic is not imported here: it would cost each
-role 25 MB of memory and 0.3 s at its start.
+process 25 MB of memory and 0.3 s at its start.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _DROP_OLDER = "drop schema stumble_derived, stumble_kept cascade"  # the name be
 
 @dataclass(frozen=True, slots=True)
 class StoreVersion:
-    """What a database says of the store in it; `number` and `digest` are None where no migration was completed."""
+    """The version of the store in a database; `number` and `digest` are None where no migration was completed."""
 
     number: str | None
     digest: str | None = None
@@ -42,7 +42,7 @@ class VersionFault:
 
     problem: str
     remedy: str
-    #: Whether `migrate` can put it right.
+    #: Whether `migrate` can correct it.
     can_migrate: bool = False
 
 
@@ -83,7 +83,7 @@ def read_version(connection: Connection[Any]) -> StoreVersion:
 def current(url: str) -> StoreVersion:
     """Return the version of the store at `url`.
 
-    Raises `StoreUnavailableError` when there is no database, `StoreError` where it may not be looked at.
+    Raises `StoreUnavailableError` when there is no database, `StoreError` where the role may not read it.
     """
     try:
         with connect(url) as session:
@@ -93,7 +93,7 @@ def current(url: str) -> StoreVersion:
     except psycopg.errors.InsufficientPrivilege as error:
         raise StoreError(
             f"The role of STUMBLE_DATABASE_URL may not use the store at {database_label(url)}: "
-            "`stumble check database` says what it lacks."
+            "`stumble check database` shows which rights are missing."
         ) from error
 
 
@@ -106,7 +106,7 @@ def require_current(url: str) -> None:
 
 def _development(statement: str) -> VersionFault:
     return VersionFault(
-        "was made by a development version of stumble and can't be upgraded",
+        "was made by a development version of stumble and cannot be upgraded",
         f"drop it (`{statement}`), then {_MIGRATE}, and projectors build it again from the topic; where `make run` "
         "made it, `make clean-state` deletes it",
     )

@@ -8,7 +8,7 @@ _SECOND_US = 1_000_000
 
 
 class ManualClock(WallClock):
-    """Stands still until :meth:`advance` is called. `now_us`: UTC microseconds at the start."""
+    """A clock that changes only when :meth:`advance` is called. `now_us`: UTC microseconds at the start."""
 
     def __init__(self, now_us: int = 1_790_000_000 * _SECOND_US) -> None:
         self._now_us = now_us

@@ -77,14 +77,14 @@ class InMemoryConsumer:
             log[number] = InMemoryRecord(value, partition, number, self.topic)
 
     def assign(self, *partitions: int) -> None:
-        """Give partitions to the listener, as a rebalance does."""
+        """Assign partitions to the listener, as a rebalance does."""
         assert self._listener is not None
         for partition, offset in self._listener.on_assigned(partitions).items():
             self._positions[partition] = 0 if offset is None else offset
             self.paused.discard(partition) if offset is not None else self.paused.add(partition)
 
     def revoke(self, *partitions: int) -> None:
-        """Take partitions away, as a rebalance does."""
+        """Revoke partitions, as a rebalance does."""
         assert self._listener is not None
         self._listener.on_revoked(partitions)
         for partition in partitions:
@@ -151,7 +151,7 @@ class InMemoryStore:
     failures: list[Exception] = field(default_factory=list)
 
     def apply(self, _: object, batch: Batch) -> WriteSummary:
-        """Compare and move the offsets, keep the events."""
+        """Compare and move the offsets, store the event ids."""
         if self.failures:
             raise self.failures.pop(0)
         moved = {number for number, span in batch.spans.items() if self.offsets.get(number, 0) != span.start}
@@ -162,11 +162,11 @@ class InMemoryStore:
         return WriteSummary(events=len(batch.readings), offsets={p: span.end for p, span in batch.spans.items()})
 
     def sweep(self, _: object, positions: Mapping[int, int], window_seconds: float) -> int:  # noqa: ARG002
-        """Join no sightings: there are none."""
+        """Join no sightings, since there are none; return 0."""
         return 0
 
     def load(self, partitions: Sequence[int]) -> list[PartitionStatus]:
-        """Return where to start, as `StartOffsets` does."""
+        """Return the start offsets, as `StartOffsets` does."""
         recreated = self.topic.topic_id() != self.topic_id
         state = PartitionState.TOPIC_RECREATED if recreated else PartitionState.READING
         return [PartitionStatus(self.topic.topic, p, state, self.offsets.get(p, 0)) for p in partitions]
@@ -178,5 +178,5 @@ class InMemoryStore:
         return PartitionStatus(self.topic.topic, partition, state, offset)
 
     def topic_was_recreated(self) -> bool:
-        """Whether the topic is another one."""
+        """Whether the topic's id is not that of the stored offsets."""
         return self.topic.topic_id() != self.topic_id

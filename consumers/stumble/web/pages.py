@@ -1,4 +1,4 @@
-"""The pages: failures as they come, a page per server, per request, per failure."""
+"""The web pages: the live list of failures, and one page per server, request and failure."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SPANS = (("15m", "15 minutes"), ("1h", "hour"), ("6h", "6 hours"), ("1d", "day")
 
 @router.get("/")
 async def failures_page(request: Request, running: Running) -> Response:
-    """Show failures, live: the newest page goes on by itself."""
+    """Show failures; the newest page updates itself."""
     asked = {name: value.strip() for name, value in request.query_params.items() if value.strip()}
     try:
         query = FailureQuery.model_validate({"limit": PER_PAGE, **{name: _value(name, asked[name]) for name in asked}})
@@ -59,13 +59,13 @@ def _failures(request: Request, status: int, asked: Mapping[str, str], **values:
 
 @router.get("/find")
 async def find(q: Annotated[Text, Query()], running: Running) -> Response:
-    """Lead to a request or a failure by its id; every other uuid is taken for a server's."""
-    word = q.strip()
-    key = reads.as_key(word)
+    """Redirect to a request or a failure by its id; any other uuid is treated as a server's."""
+    text = q.strip()
+    key = reads.as_key(text)
     if key is None:
-        return RedirectResponse(f"/requests/{quote(word, safe='')}", 303)
+        return RedirectResponse(f"/requests/{quote(text, safe='')}", 303)
     async with running.database.read() as connection:
-        if await reads.requests_by_id(connection, word):
+        if await reads.requests_by_id(connection, text):
             return RedirectResponse(f"/requests/{key}", 303)
         if await reads.failure(connection, key):
             return RedirectResponse(f"/failures/{key}", 303)
@@ -76,16 +76,16 @@ async def find(q: Annotated[Text, Query()], running: Running) -> Response:
 async def server_page(
     uuid: UUID, request: Request, running: Running, cursor: Annotated[Cursor | None, Query()] = None
 ) -> Response:
-    """Show a server in two lanes: what its state was, what its actions did."""
+    """Show a server's states and requests side by side."""
     after_row = PageCursor.decode(cursor) if cursor else None
     wanted = {"instance": uuid, **EVERYTHING, "at": after_row and after_row.at, "id": after_row and after_row.id}
     async with running.database.read() as connection:
-        here = await head(connection)
+        stream_cursor = await head(connection)
         history, after = await reads.requests_of_instance(connection, wanted, ON_A_SERVER)
         failure = await reads.last_failure(connection, uuid)
         packed = await reads.facts(connection, uuid, [item.request_id or "" for item in history])
     if not history and failure is None:
-        raise NotFound(f"Nothing is known of server {uuid}; no action on it has been seen.")
+        raise NotFound(f"Server {uuid} is unknown: no action on it has been recorded.")
     states = _states(packed)
     return page(
         request,
@@ -99,12 +99,12 @@ async def server_page(
         rows=timeline_rows(history, states),
         story=story,
         older=with_cursor(request, after) if after else None,
-        stream_cursor=None if cursor else here.encode(),
+        stream_cursor=None if cursor else stream_cursor.encode(),
     )
 
 
 def _states(packed: list[bytes]) -> list[StateChange]:
-    """States that stored facts tell; facts that another release wrote tell none."""
+    """Return the states in stored facts; none if another release wrote the facts."""
     try:
         return state_changes(fact for facts in packed for fact in unpack(facts))
     except (ValueError, TypeError, IndexError):
@@ -113,13 +113,13 @@ def _states(packed: list[bytes]) -> list[StateChange]:
 
 @router.get("/requests/{id}")
 async def request_page(id_: Annotated[Text, Path(alias="id")], request: Request, running: Running) -> Response:
-    """Show all that one request id means."""
+    """Show all requests of one id."""
     async with running.database.read() as connection:
-        here = await head(connection)
+        stream_cursor = await head(connection)
         items = await reads.requests_by_id(connection, id_)
     if not items:
         raise NotFound(f"No request is known under {id_}; it may not have arrived yet.")
-    return page(request, "request.html", id=id_, items=items, story=story, stream_cursor=here.encode())
+    return page(request, "request.html", id=id_, items=items, story=story, stream_cursor=stream_cursor.encode())
 
 
 @router.get("/failures/{failure_id}")

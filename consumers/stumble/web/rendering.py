@@ -1,4 +1,4 @@
-"""Templates, and how values look in them."""
+"""Templates, and the format of values in them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
 _TEMPLATES = Jinja2Templates(HERE / "templates")
-#: Everything comes from this server, no script stands in a page: text from a cloud can never run.
+#: Browsers load everything from this server and run no script inside a page: text from a cloud is never executed.
 _HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -29,18 +29,18 @@ _HEADERS = {
 _MINUTE, _HOUR = 60, 3600
 
 
-def clock(moment: datetime | None) -> str:
-    """Show a moment to the second."""
-    return f"{moment:%Y-%m-%d %H:%M:%S}" if moment else ""
+def clock(time: datetime | None) -> str:
+    """Format a time to the second."""
+    return f"{time:%Y-%m-%d %H:%M:%S}" if time else ""
 
 
-def precise(moment: datetime | None) -> str:
-    """Show a moment to the millisecond, without its date."""
-    return f"{moment:%H:%M:%S}.{moment.microsecond // 1000:03d}" if moment else ""
+def precise(time: datetime | None) -> str:
+    """Format a time to the millisecond, without its date."""
+    return f"{time:%H:%M:%S}.{time.microsecond // 1000:03d}" if time else ""
 
 
 def took(start: datetime | None, end: datetime | None) -> str:
-    """Show a length of time as people say it."""
+    """Format a duration."""
     if not start or not end:
         return ""
     seconds = max(0.0, (end - start).total_seconds())
@@ -52,12 +52,12 @@ def took(start: datetime | None, end: datetime | None) -> str:
 
 
 def words(symbol: str | None) -> str:
-    """Show `IN_PROGRESS` as `in progress`."""
+    """Format `IN_PROGRESS` as `in progress`."""
     return (symbol or "").replace("_", " ").lower()
 
 
 def breakable(name: str | None) -> Markup:
-    """Let a long name of Nova's break where its words do."""
+    """Allow line breaks after the underscores of a name."""
     return Markup("_<wbr>").join((name or "").split("_"))
 
 
@@ -71,13 +71,13 @@ def page(request: Request, template: str, status: int = HTTPStatus.OK, **values:
 
 
 def wants_page(request: Request) -> bool:
-    """Whether a person's browser asks for a page, not a program for an answer."""
+    """Return whether a browser requests a page, not a program the API."""
     path = request.url.path
     return not path.startswith("/v1/") and "text/html" in request.headers.get("accept", "")
 
 
 def render_error(request: Request, status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
-    """Answer a browser that asks for a page with a page of one sentence, everybody else with a problem."""
+    """Answer a browser that requests a page with an error page, every other client with a problem."""
     if not wants_page(request):
         return problem(request, status, detail, headers)
     response = page(request, "error.html", status, title=HTTPStatus(status).phrase, detail=detail)

@@ -1,4 +1,4 @@
-"""The two lanes of a server: what its state was, and what its actions did, on one axis of time."""
+"""A server's states and requests on one time axis."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LONG_AGO = EPOCH
 
 @dataclass(frozen=True, slots=True)
 class StateChange:
-    """From this moment on the server was in this state, as some event told."""
+    """The state of a server from this time on, as an event reported it."""
 
     at: datetime
     vm_state: str
@@ -24,7 +24,7 @@ class StateChange:
 
 @dataclass(slots=True)
 class TimelineRow:
-    """One stretch of the axis: a request, and the states from its start to that of the next; both newest first."""
+    """One section of the axis: a request, and the states from its start to that of the next; both newest first."""
 
     at: datetime
     request: Request | None = None
@@ -33,7 +33,7 @@ class TimelineRow:
 
 @dataclass(slots=True)
 class TimelineLine:
-    """One line of a request: a step that ran, and what went wrong in it."""
+    """One line of a request: one run of a step, and its failures."""
 
     at: datetime | None
     host: str | None
@@ -44,7 +44,7 @@ class TimelineLine:
 
 
 def state_changes(facts: Iterable[Fact]) -> list[StateChange]:
-    """States that a server's events told, in time, without repeats."""
+    """Return the states that a server's events report, in order of time, without repeats."""
     result: list[StateChange] = []
     for fact in sorted(facts, key=lambda fact: fact[:2]):
         at = from_micros(fact.at)
@@ -57,7 +57,7 @@ def state_changes(facts: Iterable[Fact]) -> list[StateChange]:
 
 
 def timeline_rows(requests: Sequence[Request], states: Sequence[StateChange]) -> list[TimelineRow]:
-    """Put both lanes on one axis, newest first; of what was before the oldest request, only the last state."""
+    """Return states and requests on one axis, newest first; of the states before the oldest request, only the last."""
     rows = sorted((TimelineRow(_start(request), request) for request in requests), key=lambda row: row.at)
     before: list[StateChange] = []
     for state in sorted(states, key=lambda state: state.at):
@@ -69,7 +69,7 @@ def timeline_rows(requests: Sequence[Request], states: Sequence[StateChange]) ->
 
 
 def story(request: Request) -> list[TimelineLine]:
-    """Tell what happened in a request, in time: its steps and what went wrong in them, attempt by attempt."""
+    """Return the lines of a request in order of time: its steps and their failures, attempt by attempt."""
     lines = [_line(step) for step in request.steps]
     for failure in request.failures:
         run = (failure.step, failure.host, failure.attempt or 1)

@@ -1,4 +1,4 @@
-"""From a cloud's size to the size of what keeps its failures."""
+"""Compute disk space, partitions and projectors from a cloud's size."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from pathlib import Path
 __all__ = ["CLOUDS", "Cloud", "Needs", "markdown", "measured", "needs"]
 
 _DAY = 86_400
-#: Actions come in bursts: this many times the mean must pass without a growing backlog.
+#: Actions arrive in bursts: at this many times the mean rate the backlog must not grow.
 _PEAK = 5
-#: Events a second that a partition should carry at most at the peak: a tenth of what one projector takes in, so that
-#: ten can share the work and a backlog of hours is gone in minutes.
+#: Events per second that a partition should carry at most at the peak: a tenth of what one projector processes, so that
+#: ten can share the work and process a backlog of hours in minutes.
 _BY_PARTITION = 1_000
 _FEWEST_PARTITIONS = 12
-#: Events a second that one projector takes in on two modest cores; docs/benchmarks.md has more.
+#: Events per second that one projector processes on two modest cores; docs/benchmarks.md has more.
 _BY_PROJECTOR = 10_000
-#: Tables and indexes as they are after months of updates, beside freshly packed ones.
+#: Size of tables and indexes after months of updates, divided by their size when newly written.
 _LOOSE = 1.5
-#: A relay and three services on a host tell of themselves twice a minute; compaction keeps about this many words each.
-_STATUSES, _WORDS, _STATUS_BYTES = 4, 100, 400
+#: A relay and three services on a host report twice a minute; compaction leaves about this many reports of each.
+_STATUSES, _REPORTS, _STATUS_BYTES = 4, 100, 400
 
 
 @dataclass(frozen=True, slots=True)
 class Cloud:
-    """What is known of a cloud, and how long things are kept (days)."""
+    """The size of a cloud, the retention of its events and requests (days), and the replicas of each partition."""
 
     hosts: int
     actions_per_second: float
@@ -39,13 +39,13 @@ class Cloud:
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What it takes; sizes in bytes, rates a second."""
+    """What a cloud needs; sizes in bytes, rates per second."""
 
     events_per_second: float
     events_per_day: float
     partitions: int
     projectors: int
-    #: Of all brokers together, every copy counted.
+    #: Of all brokers together, all replicas included.
     kafka_bytes: float
     store_events_bytes: float
     store_requests_bytes: float
@@ -54,13 +54,13 @@ class Needs:
 
     @property
     def store_bytes(self) -> float:
-        """The whole database, with room for what months of updates leave behind."""
+        """The whole database, with the unused space that months of updates leave."""
         return self.store_events_bytes + self.store_requests_bytes
 
 
 @cache
 def measured() -> dict[str, float]:
-    """Return bytes an event, request and failure, as the benchmark stream costs them."""
+    """Return the bytes per event, request and failure, measured with the benchmark stream."""
     with (Path(__file__).with_name("measured.toml")).open("rb") as file:
         return {name: float(value) for name, value in tomllib.load(file).items()}
 
@@ -74,7 +74,7 @@ def needs(cloud: Cloud) -> Needs:
     topics = (
         events * cost["topic_event_usual"] * cloud.topic_days
         + published * min(cloud.topic_days, 30)
-        + cloud.hosts * _STATUSES * _WORDS * _STATUS_BYTES
+        + cloud.hosts * _STATUSES * _REPORTS * _STATUS_BYTES
     )
     per_second = events / _DAY
     return Needs(
@@ -89,14 +89,14 @@ def needs(cloud: Cloud) -> Needs:
     )
 
 
-#: From a lab to the largest clouds that tell of themselves.
+#: From a lab to the largest clouds that have published their size.
 CLOUDS = (Cloud(10, 0.05), Cloud(100, 0.5), Cloud(1_000, 3), Cloud(5_000, 15), Cloud(20_000, 60))
 
 
 def markdown() -> str:
     """Return the table of docs/operations.md."""
     lines = [
-        "| hosts | actions/s | events/day | partitions | projectors | Kafka, 3 copies | database | outbox a day |",
+        "| hosts | actions/s | events/day | partitions | projectors | Kafka, 3 replicas | database | outbox a day |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for cloud in CLOUDS:
@@ -110,7 +110,7 @@ def markdown() -> str:
 
 
 def size(value: float) -> str:
-    """Return bytes for people: two digits that mean something."""
+    """Return bytes as text with a unit, two significant digits."""
     for unit, limit in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
         if value >= limit:
             return f"{float(f'{value / limit:.2g}'):g} {unit}"
@@ -118,7 +118,7 @@ def size(value: float) -> str:
 
 
 def count(value: float) -> str:
-    """Return a number for people: two digits that mean something."""
+    """Return a number as text with two significant digits."""
     for unit, limit in (("billion", 1e9), ("million", 1e6), ("thousand", 1e3)):
         if value >= limit:
             return f"{float(f'{value / limit:.2g}'):g} {unit}"

@@ -1,4 +1,4 @@
-"""All checks, in the order of the pipeline. A new one is an entry here and a function in a module beside this one."""
+"""All checks, in the order of the pipeline. A new one needs an entry here and a function in this package."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from stumble.checks.model import Check, CheckContext
 __all__ = ["CHECKS"]
 
 _HERE = "stumble.checks"
-#: A question to Kafka and one to the database each have some seconds; several of them follow one another.
+#: Seconds. Such a check sends several requests one after the other, each with a time limit of some seconds.
 _LONG, _LONGER = 25.0, 40.0
 
 
@@ -37,33 +37,38 @@ def _registry(scope: CheckContext) -> bool:
 CHECKS: tuple[Check, ...] = (
     Check(
         "configuration",
-        "settings can be read, secrets not by everybody",
+        "the settings are known, and not every user can read the secrets",
         f"{_HERE}.configuration:check_configuration",
         "cli",
     ),
-    _about_outbox("outbox", "place, space and rights of this host's outbox", "outbox:check_outbox"),
+    _about_outbox("outbox", "file system, free space and rights of this host's outbox", "outbox:check_outbox"),
     _about_outbox("relay", "a relay serves this host's outbox", "outbox:relay"),
-    _about_kafka("brokers", "Kafka answers and takes a record", "brokers:check_brokers"),
-    _about_kafka("topics", "topics and their settings are as planned", "topics:check_topics"),
-    _about_kafka("rights", "access rules let each role do its work", "rights:check_rights"),
+    _about_kafka("brokers", "every broker answers, and Kafka acknowledges a record", "brokers:check_brokers"),
+    _about_kafka("topics", "the topics and their settings are as planned", "topics:check_topics"),
+    _about_kafka("rights", "the access rules allow each role what it needs", "rights:check_rights"),
     Check(
         "registry",
-        "the schema registry answers and keeps versions compatible",
+        "the schema registry answers and accepts only compatible versions",
         f"{_HERE}.registry:check_registry",
         "relay",
         _LONG,
         _registry,
         "no schema registry is configured (STUMBLE_KAFKA__SCHEMA_REGISTRY_URL)",
     ),
-    _about_database("database", "the store answers, is migrated and may be used", "database:check_database"),
-    _about_kafka("take-over", "how soon a dead projector or alerter is missed", "takeover:check_takeover", "consumers"),
-    _about_database("producers", "hosts that fell silent, wait or refuse", "producers:check_producers"),
-    Check("tap", "what the tap could not wrap in Nova", f"{_HERE}.producers:tap", "relay"),
-    _about_kafka("clocks", "this host's clock beside the broker's and the database's", "clocks:check_clocks"),
-    Check(
-        "deadlines", "when silence means that a request is stalled", f"{_HERE}.deadlines:check_deadlines", "consumers"
+    _about_database("database", "the store answers, is migrated, and this user may use it", "database:check_database"),
+    _about_kafka(
+        "take-over",
+        "how soon the failure of a projector or alerter is detected",
+        "takeover:check_takeover",
+        "consumers",
     ),
-    Check("alert-rules", "rules of alerting are sound", f"{_HERE}.receivers:rules", "consumers"),
+    _about_database(
+        "producers", "hosts that are silent, or whose events wait or are refused", "producers:check_producers"
+    ),
+    Check("tap", "Nova functions that the tap could not wrap", f"{_HERE}.producers:tap", "relay"),
+    _about_kafka("clocks", "this host's clock, compared with the broker's and the database's", "clocks:check_clocks"),
+    Check("deadlines", "time after which a request is stalled", f"{_HERE}.deadlines:check_deadlines", "consumers"),
+    Check("alert-rules", "the alert rules are valid", f"{_HERE}.receivers:rules", "consumers"),
     Check(
         "receivers",
         "Alertmanager and webhooks can be reached",
@@ -73,7 +78,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         "notifications",
-        "notification queues that nobody reads",
+        "notification queues without a consumer",
         f"{_HERE}.notifications:check_notifications",
         "bridge",
         _LONGER,

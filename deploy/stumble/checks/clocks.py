@@ -1,4 +1,4 @@
-"""The clocks of broker and database beside this host's: events are ordered by the times that hosts give them."""
+"""Compare the broker's and the database's clock with this host's: the times that hosts set order the events."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from stumble.checks.model import IMPORTING, CheckContext, CheckResult, fine, ski
 __all__ = ["check_clocks"]
 
 _NOTICED, _HARMFUL = 1.0, 30.0
-_TODO = "let both follow a time server (chronyc tracking)"
+_TODO = "synchronize both with a time server (check with: chronyc tracking)"
 
 
 def check_clocks(scope: CheckContext) -> Iterator[CheckResult]:
-    """Compare the clocks, allowing for the time that the question took."""
+    """Compare the clocks, allowing for the time that the request took."""
     yield from _broker(scope)
     if scope.names_database:
         yield from _database(scope)
@@ -28,12 +28,14 @@ def _broker(scope: CheckContext) -> Iterator[CheckResult]:
     try:
         message, before, after = written(scope)
     except (Unanswered, PermissionError) as error:
-        yield skipped("broker", f"its time can't be had: {error}", "see the check `brokers`")
+        yield skipped("broker", f"its time is unknown: {error}", "see the check `brokers`")
         return
     kind, stamp = message.timestamp()
     if kind != TIMESTAMP_LOG_APPEND_TIME:
         topic = scope.settings.kafka.topics.producers
-        yield skipped("broker", f"{topic} keeps its writers' times", "stumble topics apply --alter")
+        yield skipped(
+            "broker", f"{topic} stores the times of its writers, not the broker's", "stumble topics apply --alter"
+        )
         return
     yield compare_clock("broker", stamp / 1000, before, after)
 
@@ -46,12 +48,12 @@ def _database(scope: CheckContext) -> Iterator[CheckResult]:
         before = time.time()
         row = connection.execute("select extract(epoch from clock_timestamp())::float8").fetchone()
         after = time.time()
-    assert row is not None, "a select without a table gives a row"
+    assert row is not None, "a select without a table returns a row"
     yield compare_clock("database", row[0], before, after)
 
 
 def compare_clock(whose: str, read_time: float, before: float, after: float) -> CheckResult:
-    """Judge a clock that was read at some moment between two readings of ours, all in seconds."""
+    """Return the result for a clock that was read when this host's was between `before` and `after` (seconds)."""
     apart = read_time - before if read_time < before else max(0.0, read_time - after)
     way = "behind" if apart < 0 else "ahead of"
     if abs(apart) < _NOTICED:

@@ -1,4 +1,4 @@
-"""The settings themselves: who may read the files that hold secrets."""
+"""Check the settings: unknown names, and files with secrets that every user can read."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from stumble.settings.base import CONFIG_VARIABLE, Settings, TableSettings, secr
 
 __all__ = ["check_configuration"]
 
-#: Variables that are no settings of a role: of the command line, of tests, of Grafana's provisioning.
+#: Variables of the command line, of tests and of Grafana's provisioning; they are not settings of a role.
 _OTHERS = {
     "STUMBLE_CONFIG", "STUMBLE_SECRETS_DIR", "STUMBLE_DEBUG", "STUMBLE_CACHE_DIR", "STUMBLE_MAVEN_REPOSITORY",
     "STUMBLE_TRANSPORTS", "STUMBLE_PROMETHEUS_URL", "STUMBLE_DASHBOARDS", "STUMBLE_ALERT_WEBHOOK",
@@ -29,25 +29,25 @@ _SECRET = re.compile(r"password|secret|://[^/\s:@]*:[^/\s@]+@", re.IGNORECASE)
 
 
 def check_configuration(scope: CheckContext) -> Iterator[CheckResult]:
-    """Look at the configuration file and the folder of secrets."""
+    """Check the configuration file and the folder of secrets."""
     path = os.environ.get(CONFIG_VARIABLE)
     if path:
         holds = bool(_SECRET.search(Path(path).read_text(encoding="utf-8", errors="replace")))
-        yield _readable(Path(path)) if holds else fine(path, "holds no secrets")
+        yield _readable(Path(path)) if holds else fine(path, "contains no secrets")
     folder = secrets_folder()
     for secret in sorted(folder.iterdir()) if folder else ():
         if secret.is_file():
             yield _readable(secret)
     if not path and not folder:
-        yield fine("environment", "settings come from the environment alone")
+        yield fine("environment", "all settings come from the environment")
     yield from _unknown(Path(path) if path else None, folder)
     if scope.settings.kafka.topic_replication > 1 and "," not in scope.settings.kafka.bootstrap_servers:
         todo = "name two or more brokers in STUMBLE_KAFKA__BOOTSTRAP_SERVERS"
-        yield warning("bootstrap servers", "one broker is named: nothing can start while that one is down", todo)
+        yield warning("bootstrap servers", "only one broker is named: no role can start while it is down", todo)
 
 
 def _unknown(config: Path | None, folder: Path | None) -> Iterator[CheckResult]:
-    """Name settings that nobody reads: a letter too few, and a default holds."""
+    """Yield unknown settings: after a typing error the default applies, without an error message."""
     variables = {name for name in os.environ if name.startswith("STUMBLE_")}
     named = {"environment": {name.partition("__")[0] for name in variables}}
     known = {"environment": _variables()}
@@ -55,13 +55,13 @@ def _unknown(config: Path | None, folder: Path | None) -> Iterator[CheckResult]:
     if config:
         named[str(config)] = set(tomllib.loads(config.read_text(encoding="utf-8")))
         known[str(config)] = fields | {"bridge"} | {kind.table() for kind in _TABLES}
-    if folder and os.environ.get("STUMBLE_SECRETS_DIR"):  # systemd's own folder holds others' too
+    if folder and os.environ.get("STUMBLE_SECRETS_DIR"):  # a folder that systemd makes may contain other credentials
         named[str(folder)] = {path.name.partition("__")[0] for path in folder.iterdir() if path.is_file()}
         known[str(folder)] = fields
     for section, names in named.items():
         for name in sorted(names - known[section]):
             close = difflib.get_close_matches(name, known[section], 1)
-            yield warning(section, f"nobody reads {name}", f"did you mean {close[0]}?" if close else "take it out")
+            yield warning(section, f"unknown setting {name}", f"did you mean {close[0]}?" if close else "remove it")
 
 
 def _variables() -> set[str]:

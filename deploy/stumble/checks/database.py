@@ -1,4 +1,4 @@
-"""The store: reachable, new enough, migrated, usable by this role, and how the connection is protected."""
+"""Check the store: it answers, is new enough and migrated, and this user may use it; report whether TLS is on."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _SCHEMAS = ("stumble_derived", "stumble_durable")
 _HINTS = (
     ("does not exist", "create it (createdb), or correct STUMBLE_DATABASE_URL"),
     ("authentication failed", "correct user or password in STUMBLE_DATABASE_URL"),
-    ("no password supplied", "give the password: in STUMBLE_DATABASE_URL, or a file of STUMBLE_SECRETS_DIR"),
-    ("pg_hba.conf", "let this host in by pg_hba.conf of the server, or with TLS (sslmode)"),
-    ("certificate", "name the authority that signed the server's certificate (sslrootcert), and compare sslmode"),
+    ("no password supplied", "set the password in STUMBLE_DATABASE_URL or in a file of STUMBLE_SECRETS_DIR"),
+    ("pg_hba.conf", "allow this host in pg_hba.conf of the server, or connect with TLS (sslmode)"),
+    ("certificate", "set sslrootcert to the authority that signed the server's certificate, and check sslmode"),
     ("SSL", "compare sslmode in STUMBLE_DATABASE_URL with what the server offers"),
-    ("too many clients", "raise max_connections, or pool"),
+    ("too many clients", "raise max_connections, or use a connection pool"),
 )
 _RIGHTS = """
 select c.relname,
@@ -35,7 +35,7 @@ where n.nspname = any(%s) and c.relkind in ('r', 'p') and not c.relispartition a
 order by 1
 """
 #: Publications are read up to the oldest transaction that holds a partition's lock (publications_horizon).
-_HELD_UP = """
+_BLOCKING_TRANSACTIONS = """
 select a.pid, a.datname, a.usename, extract(epoch from now() - min(p.created_at))::int
 from pg_stat_activity a
 join stumble_durable.publications p on age(p.xid::xid) < age(a.backend_xid)
@@ -46,18 +46,18 @@ where p.created_at < now() - make_interval(secs => %s)
         and l.database = (select oid from pg_database where datname = current_database()))
 group by 1, 2, 3
 """
-_HELD_UP_SECONDS = 60
+_BLOCKING_SECONDS = 60
 
 
 def check_database(scope: CheckContext) -> Iterator[CheckResult]:
-    """Connect and ask."""
+    """Check the server, the version of the store and the rights of this user."""
     name = database_label(scope.database)
     try:
         connection = connect(scope.database, application="stumble-check")
     except StoreUnavailableError as error:
         says = error.said.removeprefix("connection failed: ")
-        todo = next((todo for word, todo in _HINTS if word in says), "start it, or correct STUMBLE_DATABASE_URL")
-        yield wrong(name, f"no session can be had: {says}", todo)
+        todo = next((todo for text, todo in _HINTS if text in says), "start it, or correct STUMBLE_DATABASE_URL")
+        yield wrong(name, f"cannot connect: {says}", todo)
         return
     with connection:
         version = connection.info.server_version
@@ -80,7 +80,7 @@ def _server(connection: psycopg.Connection[Any], name: str) -> Iterator[CheckRes
     standby, fsync, synchronous, spare = row
     if standby:
         yield wrong(
-            name, "this is a standby, which takes no writes", "name the primary, or target_session_attrs=read-write"
+            name, "this is a standby, which accepts no writes", "name the primary, or target_session_attrs=read-write"
         )
     if fsync == "off":
         yield wrong(
@@ -88,33 +88,33 @@ def _server(connection: psycopg.Connection[Any], name: str) -> Iterator[CheckRes
         )
     if synchronous == "off":
         says = "synchronous_commit is off: the last transactions can be lost in a crash; stumble reads them again"
-        yield warning(name, says, "nothing, or set synchronous_commit = on")
+        yield warning(name, says, "do nothing, or set synchronous_commit = on")
     if spare < _SPARE_SESSIONS:
-        yield warning(name, f"{spare} sessions are left of max_connections", "raise max_connections, or pool")
+        yield warning(name, f"{spare} of max_connections are free", "raise max_connections, or use a connection pool")
 
 
 def _store(connection: psycopg.Connection[Any], name: str) -> Iterator[CheckResult]:
     try:
         fault = find_fault(read_version(connection))
     except psycopg.errors.InsufficientPrivilege:
-        todo = "grant usage on schema stumble_durable and stumble_derived, and rights on their tables, to it"
+        todo = "grant it usage on the schemas stumble_durable and stumble_derived, and rights on their tables"
         yield wrong(name, f"{connection.info.user} may not use the store", todo)
         return
     if fault is not None:
         yield wrong(name, f"the store {fault.problem}", fault.remedy)
         return
     yield _rights(connection, name)
-    yield from _held_up(connection, name)
+    yield from _blocking_transactions(connection, name)
 
 
-def _held_up(connection: psycopg.Connection[Any], name: str) -> Iterator[CheckResult]:
+def _blocking_transactions(connection: psycopg.Connection[Any], name: str) -> Iterator[CheckResult]:
     try:
-        rows = connection.execute(_HELD_UP, (_HELD_UP_SECONDS,)).fetchall()
+        rows = connection.execute(_BLOCKING_TRANSACTIONS, (_BLOCKING_SECONDS,)).fetchall()
     except psycopg.errors.InsufficientPrivilege:
-        return  # told by its rights
+        return  # `_rights` reports it
     for pid, database, user, seconds in rows:
-        says = f"alerts wait for {seconds} s for a transaction of {user} in database {database} that does not end"
-        yield wrong(name, says, f"end it there, or: select pg_terminate_backend({pid})")
+        says = f"alerts have waited {seconds} s for a transaction of {user} in database {database} that does not end"
+        yield wrong(name, says, f"end it in its client, or run: select pg_terminate_backend({pid})")
 
 
 def _rights(connection: psycopg.Connection[Any], name: str) -> CheckResult:
@@ -125,7 +125,11 @@ def _rights(connection: psycopg.Connection[Any], name: str) -> CheckResult:
     if unread:
         return wrong(name, f"{user} may not read {', '.join(unread)}", f"grant select on them to {user}")
     if len(unwritten) == len(rows):
-        return warning(name, f"{user} may only read: enough for the API alone", "run projector and alerter as another")
+        return warning(
+            name,
+            f"{user} may only read: enough for the API alone",
+            "run projector and alerter as a user that may write",
+        )
     if unwritten:
         todo = f"grant select, insert, update, delete on them to {user}"
         return wrong(name, f"{user} may not write {', '.join(unwritten)}", todo)

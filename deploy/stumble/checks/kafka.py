@@ -1,4 +1,4 @@
-"""What the checks of Kafka share: a client that says why it got no answer, and fixed patience."""
+"""Shared by the checks of Kafka: a client that reports why it got no answer, and one time limit."""
 
 from __future__ import annotations
 
@@ -17,30 +17,33 @@ from stumble.wire.errors import StumbleError
 __all__ = ["SECONDS", "Unanswered", "WatchedClient", "connected", "reach", "settings_of_broker"]
 
 T = TypeVar("T")
-#: Patience with one question to Kafka.
+#: Time limit of one request to Kafka.
 SECONDS = 6.0
 _POLLS = 20
-#: Librdkafka's texts begin with which thread of which broker said it, and end with how often.
+#: Librdkafka's texts begin with the name of the broker's thread, and end with the number of repetitions.
 _NOISE = re.compile(
     r"^\S+/(?:bootstrap|\d+): |\s*\(after \d+ms in state [A-Z_]+(?:, \d+ identical error\(s\) suppressed)?\)"
 )
 _HINTS = (
-    ("certificate verify failed", "name the broker's authority: ssl.ca.location in STUMBLE_KAFKA__OPTIONS"),
+    (
+        "certificate verify failed",
+        "name the authority of the broker's certificate: ssl.ca.location in STUMBLE_KAFKA__OPTIONS",
+    ),
     ("SSL handshake", "compare security.protocol and ssl.* in STUMBLE_KAFKA__OPTIONS with the broker's listener"),
     ("Authentication failed", "check sasl.username and sasl.password"),
     ("authentication", "check sasl.mechanism, sasl.username and sasl.password in STUMBLE_KAFKA__OPTIONS"),
     ("SASL", "compare security.protocol and sasl.* in STUMBLE_KAFKA__OPTIONS with the broker's listener"),
-    ("Disconnected while requesting ApiVersion", "the listener wants TLS or SASL: set security.protocol"),
+    ("Disconnected while requesting ApiVersion", "the listener expects TLS or SASL: set security.protocol"),
     ("No such configuration property", "correct the name in STUMBLE_KAFKA__OPTIONS"),
     ("configuration", "correct the value in STUMBLE_KAFKA__OPTIONS"),
-    ("ssl", "check the files that ssl.* in STUMBLE_KAFKA__OPTIONS names"),
+    ("ssl", "check the files that ssl.* in STUMBLE_KAFKA__OPTIONS name"),
     ("transport failure", "check STUMBLE_KAFKA__BOOTSTRAP_SERVERS, that Kafka runs, and security.protocol"),
-    ("AUTHORIZATION", "grant it: stumble topics apply --grant ROLE=User:NAME"),
+    ("AUTHORIZATION", "grant the right: stumble topics apply --grant ROLE=User:NAME"),
 )
 
 
 class Unanswered(StumbleError):
-    """Kafka gave no answer; `todo` says what to do."""
+    """Kafka gave no answer; `todo` is what the operator can do."""
 
     def __init__(self, says: str, todo: str) -> None:
         super().__init__(says)
@@ -48,16 +51,16 @@ class Unanswered(StumbleError):
 
 
 class WatchedClient:
-    """An administrative client that remembers what it met on the way."""
+    """An administrative client that stores the errors which librdkafka reports to its callback."""
 
     def __init__(self, kafka: KafkaSettings) -> None:
-        self._met: list[str] = []
+        self._errors: list[str] = []
         self._refused = False
-        config = {**kafka.client_config(), "log_level": 0, "error_cb": self._meet}
+        config = {**kafka.client_config(), "log_level": 0, "error_cb": self._on_error}
         self.client = self.ask(lambda: AdminClient(config), poll=False)
 
     def ask(self, question: Callable[[], T], *, poll: bool = True) -> T:
-        """Return the answer; raises `Unanswered` with the reason, which librdkafka tells by the way."""
+        """Return the answer; raises `Unanswered` with the reason, which librdkafka reports to the callback only."""
         try:
             return question()
         except KafkaException as error:
@@ -65,21 +68,21 @@ class WatchedClient:
                 self.client.poll(0.01)
             inner = error.args[0] if error.args else None
             says = inner.str() if isinstance(inner, KafkaError) else str(inner or error)
-            raise explained(self._met or [says]) from None
+            raise explained(self._errors or [says]) from None
 
     @property
     def hopeless(self) -> bool:
-        """Whether a broker has refused us: it will not change its mind."""
+        """Whether a broker refused TLS or the authentication, so that retrying does not help."""
         return self._refused
 
-    def _meet(self, error: KafkaError) -> None:
+    def _on_error(self, error: KafkaError) -> None:
         self._refused |= error.code() in (KafkaError._SSL, KafkaError._AUTHENTICATION)
         if error.code() != KafkaError._ALL_BROKERS_DOWN:
-            self._met.append(error.str())
+            self._errors.append(error.str())
 
 
 def connected(kafka: KafkaSettings) -> WatchedClient:
-    """Return a client that has reached a broker. Raises `CheckedElsewhere` without one: the check `brokers` tells."""
+    """Return a client that has reached a broker. Raises `CheckedElsewhere`: the check `brokers` reports the reason."""
     try:
         return reach(kafka)[0]
     except Unanswered as error:
@@ -87,7 +90,7 @@ def connected(kafka: KafkaSettings) -> WatchedClient:
 
 
 def reach(kafka: KafkaSettings) -> tuple[WatchedClient, ClusterMetadata]:
-    """Return a client and what the cluster consists of. Raises `Unanswered`, at once where waiting won't help."""
+    """Return a client and the cluster metadata. Raises `Unanswered`, immediately if retrying does not help."""
     watched = WatchedClient(kafka)
     deadline = time.monotonic() + SECONDS
     while True:
@@ -98,13 +101,13 @@ def reach(kafka: KafkaSettings) -> tuple[WatchedClient, ClusterMetadata]:
                 raise
 
 
-def explained(said: list[str]) -> Unanswered:
-    """Choose the text that tells most and what to do about it."""
-    for word, todo in _HINTS:
-        text = next((text for text in said if word.lower() in text.lower()), None)
+def explained(errors: list[str]) -> Unanswered:
+    """Return the most specific of these texts, with what to do about it."""
+    for part, todo in _HINTS:
+        text = next((text for text in errors if part.lower() in text.lower()), None)
         if text:
             return Unanswered(_NOISE.sub("", text), todo)
-    return Unanswered(_NOISE.sub("", said[0]), "check STUMBLE_KAFKA__BOOTSTRAP_SERVERS, and that Kafka runs")
+    return Unanswered(_NOISE.sub("", errors[0]), "check STUMBLE_KAFKA__BOOTSTRAP_SERVERS, and that Kafka runs")
 
 
 def settings_of_broker(watched: WatchedClient) -> dict[str, str]:

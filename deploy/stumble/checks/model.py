@@ -1,4 +1,4 @@
-"""What a check is, what it is told and what it finds."""
+"""A check, what it reads and its results."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ __all__ = [
 ]
 
 
-#: Held by whoever imports: threads that import a package and a part of it at once wait for each other, and Python then
-#: gives one of them a module that is only half there.
+#: A thread holds it while it imports: two threads that import a package and a module of it at the same time wait for
+#: each other, and Python then gives one of them a module that is not completely initialized.
 IMPORTING = threading.RLock()
 
 
 class CheckLevel(StrEnum):
-    """How bad it is; only ``wrong`` makes the exit status 1."""
+    """The severity of a result; only ``wrong`` makes the exit status 1."""
 
     WRONG = "wrong"
     WARNING = "warning"
@@ -44,7 +44,7 @@ class CheckLevel(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """One thing that was looked at: what about it, and what to do (empty where nothing is to be done)."""
+    """What a check reports about one subject, and what to do (empty if there is nothing to do)."""
 
     level: CheckLevel
     subject: str
@@ -53,27 +53,27 @@ class CheckResult:
 
 
 def wrong(subject: str, says: str, todo: str) -> CheckResult:
-    """Return what must be mended."""
+    """Return a problem that the operator must fix."""
     return CheckResult(CheckLevel.WRONG, subject, says, todo)
 
 
 def warning(subject: str, says: str, todo: str) -> CheckResult:
-    """Return what should be looked at."""
+    """Return a problem that the operator should examine."""
     return CheckResult(CheckLevel.WARNING, subject, says, todo)
 
 
 def skipped(subject: str, says: str, todo: str = "") -> CheckResult:
-    """Return what was not looked at, and why."""
+    """Return a subject that was not checked, with the reason."""
     return CheckResult(CheckLevel.SKIPPED, subject, says, todo)
 
 
 def fine(subject: str, says: str) -> CheckResult:
-    """Return what is as it should be."""
+    """Return a subject without a problem."""
     return CheckResult(CheckLevel.FINE, subject, says)
 
 
 class CheckedElsewhere(StumbleError):
-    """A check can't look because of what another check tells, under that one's name."""
+    """A check cannot run because of a problem that the check `check` reports."""
 
     def __init__(self, check: str, says: str, todo: str) -> None:
         super().__init__(says)
@@ -82,16 +82,16 @@ class CheckedElsewhere(StumbleError):
 
 @dataclass(frozen=True)
 class CheckContext:
-    """What is looked at: the settings, and what the command line adds to them."""
+    """What the checks read: the settings, and what the command line adds to them."""
 
     settings: Settings
-    #: System user of the service whose rights count; None for whoever runs the check.
+    #: System user of the service whose rights are checked; None for the user that runs the check.
     user: str | None = None
     #: Message buses with notifications: the bridge's, and what the command line names.
     transports: tuple[TransportSettings, ...] = ()
     #: Names of those that a bridge should read.
     bridged: frozenset[str] = field(default_factory=frozenset)
-    #: Checks that were asked for by name: they look at defaults too.
+    #: Checks that the command line names: they check defaults too.
     asked: frozenset[str] = field(default_factory=frozenset)
 
     @cached_property
@@ -120,17 +120,17 @@ class Check:
     name: str
     about: str
     target: str
-    #: The extra that brings what it imports.
+    #: The extra that installs what it imports.
     extra: str
-    #: It is given up after so many seconds.
+    #: Its time limit.
     seconds: float = 15.0
-    #: Whether it applies to what the configuration names; asked for by name it always does.
+    #: Whether it applies to what the configuration names; if the command line names it, it always runs.
     applies: Callable[[CheckContext], bool] = lambda _: True
-    #: Said where it doesn't apply.
+    #: The reason to show where it doesn't apply.
     without: str = "not configured"
 
     def load(self) -> Run:
-        """Import the function. Raises ``ModuleNotFoundError`` where an extra is missing."""
+        """Import the function. Raises ``ModuleNotFoundError`` if an extra is missing."""
         module, _, name = self.target.partition(":")
         with IMPORTING:
             result: Run = getattr(importlib.import_module(module), name)

@@ -1,4 +1,4 @@
-"""What kind of file system a path lies on, without touching it: one that hangs must not hang the question."""
+"""Return the type of a path's file system without accessing it: one that hangs must not hang the check."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 __all__ = ["EPHEMERAL", "NETWORK", "Mount", "mount_of"]
 
-#: Record locks there tell nothing, or nothing of other hosts, and a server that is away stops whoever writes.
+#: Record locks there are not reliable between hosts, and writers hang while the server is unavailable.
 NETWORK = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "ceph", "glusterfs", "lustre", "gpfs", "9p", "afs", "beegfs"}
     | {"sshfs", "orangefs", "ocfs2", "gfs2", "s3fs"}
 )
-#: What lies there is gone with the next boot, or with the container.
+#: The next boot, or the end of the container, deletes what is stored there.
 EPHEMERAL = {
     "tmpfs": "memory",
     "ramfs": "memory",
@@ -23,7 +23,7 @@ EPHEMERAL = {
 
 
 class Mount(NamedTuple):
-    """Where a file system is mounted, of what type, and whether for reading only."""
+    """Where a file system is mounted, its type, and whether it is mounted read-only."""
 
     point: str
     kind: str
@@ -31,7 +31,7 @@ class Mount(NamedTuple):
 
 
 def mount_of(path: Path, mountinfo: str | None = None) -> Mount | None:
-    """Return the mount that a path lies on; `mountinfo` as in /proc/self/mountinfo (proc_pid_mountinfo(5))."""
+    """Return the mount that a path is on; `mountinfo` as in /proc/self/mountinfo (proc_pid_mountinfo(5))."""
     if mountinfo is None:
         try:
             mountinfo = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace")

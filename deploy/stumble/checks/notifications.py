@@ -1,4 +1,4 @@
-"""Notification queues without a consumer: they grow until the message bus stops, and Nova with it."""
+"""Find notification queues without a consumer: they grow until the message bus stops, and then Nova stops."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ __all__ = ["check_notifications"]
 _PRIORITIES = ("info", "error", "warn", "debug", "critical", "audit", "sample")
 _SECONDS = 5
 _BOUND = (
-    "read it, or drop driver messagingv2, or bound it: rabbitmqctl set_policy notifications "
+    "consume it, or remove driver messagingv2, or limit it: rabbitmqctl set_policy notifications "
     '\'^(versioned_)?notifications\\.\' \'{"max-length": 100000, "overflow": "drop-head"}\' --apply-to queues'
 )
 
 
 def check_notifications(scope: CheckContext) -> Iterator[CheckResult]:
-    """Look at the queues of each transport that is known."""
+    """Check the queues of each transport."""
     if not scope.transports:
         todo = "stumble check notifications --nova-conf /etc/nova/nova.conf, or --transport rabbit://…"
-        yield skipped("notifications", "no message bus is known here", todo)
+        yield skipped("notifications", "no message bus is configured here", todo)
     for transport in scope.transports:
         try:
             yield from _kafka(scope, transport) if transport.is_kafka else _rabbit(scope, transport)
-        except Exception as error:  # noqa: BLE001 - one bus that is away says nothing of the others
+        except Exception as error:  # noqa: BLE001 - the other buses are checked all the same
             said = " ".join(str(error).split()) or type(error).__name__
             yield wrong(transport.name, f"does not answer: {said}", "check its URL, and that it runs")
 
@@ -55,15 +55,15 @@ def _rabbit(scope: CheckContext, transport: TransportSettings) -> Iterator[Check
                 count += 1
                 waiting, consumers = result
                 if not consumers:
-                    yield warning(f"{transport.name} {name}", f"nobody reads it, {waiting} messages wait", _BOUND)
-        yield fine(transport.name, f"{count} notification queues looked at")
+                    yield warning(f"{transport.name} {name}", f"no consumer, {waiting} messages wait", _BOUND)
+        yield fine(transport.name, f"{count} notification queues checked")
         if transport.name in scope.bridged and (own := _declared(link, transport.pool)) and not own[1]:
             todo = "start `stumble bridge`"
             yield wrong(f"{transport.name} {transport.pool}", f"no bridge reads it, {own[0]} messages wait", todo)
 
 
 def _declared(link: Any, name: str) -> tuple[int, int] | None:
-    """Return messages and consumers of a queue, None where there is none; declared passively, so none is made."""
+    """Return the number of messages and of consumers of a queue, None if it does not exist; it creates no queue."""
     channel = link.channel()
     try:
         result = channel.queue_declare(name, passive=True)
@@ -97,9 +97,9 @@ def _kafka(scope: CheckContext, transport: TransportSettings) -> Iterator[CheckR
     readers = _readers(client)
     for name in names:
         if not readers.get(name):
-            todo = "read it, or drop the notification driver, or give the topic a short retention"
+            todo = "consume it, or remove the notification driver, or set a short retention for the topic"
             yield warning(f"{transport.name} {name}", "no consumer group reads it", todo)
-    yield fine(transport.name, f"{len(names)} notification topics looked at")
+    yield fine(transport.name, f"{len(names)} notification topics checked")
     if names and transport.name in scope.bridged and not any(transport.pool in readers.get(name, ()) for name in names):
         yield wrong(transport.name, f"no bridge reads as group {transport.pool}", "start `stumble bridge`")
 

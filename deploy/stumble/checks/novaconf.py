@@ -1,4 +1,4 @@
-"""Where Nova's notifications go, as its own configuration says it."""
+"""Read from Nova's configuration where it sends its notifications."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _SENDS = re.compile(r"^\s*driver\s*=\s*(messagingv2|messaging)\s*$", re.MULTILIN
 
 
 def transports_of(path: Path) -> Iterator[TransportSettings]:
-    """Yield the bus that a ``nova.conf`` sends notifications to, none where it sends none.
+    """Yield the message bus to which a ``nova.conf`` sends notifications; nothing if it sends none.
 
-    Raises ``StumbleError`` where the file can't be understood.
+    Raises ``StumbleError`` if the file is not valid or names no message bus.
     """
     text = path.read_text(encoding="utf-8")
     # oslo.config lets an option occur several times and knows no interpolation.
@@ -27,14 +27,14 @@ def transports_of(path: Path) -> Iterator[TransportSettings]:
     try:
         parser.read_string(text)
     except configparser.Error as error:
-        raise StumbleError(f"{path} can't be read as a configuration of oslo.config: {type(error).__name__}.") from None
+        raise StumbleError(f"{path} is not a valid file of oslo.config ({type(error).__name__}); correct it.") from None
     if not _SENDS.search(text):
         return
     url = parser.get(_SECTION, "transport_url", fallback=None) or parser.get("DEFAULT", "transport_url", fallback=None)
     if not url:
-        raise StumbleError(f"{path} names no transport_url: name the bus with --transport.")
+        raise StumbleError(f"{path} names no transport_url: name the message bus with --transport.")
     topics = [parser.get(_SECTION, "topics", fallback="notifications"), DEFAULT_TOPICS[1]]
     versioned = parser.get("notifications", "versioned_notifications_topics", fallback=None)
-    names = [word.strip() for text in (topics[0], versioned or topics[1]) for word in text.split(",")]
+    names = [name.strip() for text in (topics[0], versioned or topics[1]) for name in text.split(",")]
     options = dict(parser.items("oslo_messaging_rabbit")) if parser.has_section("oslo_messaging_rabbit") else {}
     yield TransportSettings.model_validate({"name": path.name, "url": url.strip(), "topics": names, "options": options})

@@ -1,4 +1,4 @@
-"""The outbox of this host: where it lies, how much room there is, who may write, and whether a relay empties it."""
+"""Check this host's outbox: its file system, free space, who may write, and whether a relay sends its events."""
 
 from __future__ import annotations
 
@@ -19,24 +19,27 @@ __all__ = ["check_outbox", "relay"]
 
 _LITTLE_FREE = 0.10
 _SECONDS = 5.0
-#: A file that is made and taken away again: what access(2) says is not what SELinux, quotas and mounts allow.
+#: Creates and removes a file: access(2) does not consider SELinux, quotas and mounts.
 _TRY = 'f="$1/.stumble-check-$$"; : > "$f" && rm -f "$f"'
 
 
 def check_outbox(scope: CheckContext) -> Iterator[CheckResult]:
-    """Look at the file system first: one over a network that hangs isn't touched."""
+    """Check the file system first: a network file system, which may hang, is not accessed."""
     directory = Path(scope.settings.outbox_dir)
     mount = mount_of(directory)
     if mount and mount.kind in NETWORK:
-        todo = "put it on a local disk: locks there don't say which service lives, and a server that is away stops Nova"
-        yield wrong(str(directory), f"lies on {mount.kind} ({mount.point}), a network file system", todo)
+        todo = (
+            "move it to a local disk: on a network file system, locks do not show which service is alive, and Nova "
+            "hangs while the server is unavailable"
+        )
+        yield wrong(str(directory), f"is on {mount.kind} ({mount.point}), a network file system", todo)
         return
     if mount and mount.kind in EPHEMERAL:
         what = EPHEMERAL[mount.kind]
-        todo = "mount a volume of the host there, the same for all services and the relay"
-        yield wrong(str(directory), f"lies on {mount.kind}, {what}: events are lost with it", todo)
+        todo = "mount a volume of the host there, the same one for all services and the relay"
+        yield wrong(str(directory), f"is on {mount.kind}, {what}: events are lost with it", todo)
     if mount and mount.read_only:
-        yield wrong(str(directory), "its file system is mounted for reading only", f"mount -o remount,rw {mount.point}")
+        yield wrong(str(directory), "its file system is mounted read-only", f"mount -o remount,rw {mount.point}")
         return
     above = next(path for path in (directory, *directory.parents) if path.exists())
     yield from _space(above)
@@ -45,16 +48,18 @@ def check_outbox(scope: CheckContext) -> Iterator[CheckResult]:
 
 def _space(path: Path) -> Iterator[CheckResult]:
     status = os.statvfs(path)
-    free, room = status.f_bavail / max(status.f_blocks, 1), status.f_bavail * status.f_frsize
-    says = f"{free:.0%} free ({room >> 20} MiB)"
+    free, free_bytes = status.f_bavail / max(status.f_blocks, 1), status.f_bavail * status.f_frsize
+    says = f"{free:.0%} free ({free_bytes >> 20} MiB)"
     if free < DEFAULT_MIN_FREE:
-        yield wrong(str(path), f"{says}: nothing is accepted below 5 %", "make room, or move the outbox")
-    elif free < _LITTLE_FREE or room < DEFAULT_MAX_BYTES:
-        yield warning(str(path), f"{says}: an outage of Kafka may not fit", "make room, or move the outbox")
+        yield wrong(str(path), f"{says}: below 5 % the outbox refuses events", "free some space, or move the outbox")
+    elif free < _LITTLE_FREE or free_bytes < DEFAULT_MAX_BYTES:
+        yield warning(
+            str(path), f"{says}: too little for a long outage of Kafka", "free some space, or move the outbox"
+        )
     else:
         yield fine(str(path), says)
     if status.f_files and status.f_favail < 1000:
-        yield wrong(str(path), f"{status.f_favail} inodes are left", "remove small files, or move the outbox")
+        yield wrong(str(path), f"{status.f_favail} inodes are free", "remove small files, or move the outbox")
 
 
 def _rights(scope: CheckContext, directory: Path, above: Path) -> Iterator[CheckResult]:
@@ -62,13 +67,13 @@ def _rights(scope: CheckContext, directory: Path, above: Path) -> Iterator[Check
     try:
         entry = pwd.getpwnam(user)
     except KeyError:
-        yield wrong(user, "there is no such user on this host", "name the one that Nova's services run as with --user")
+        yield wrong(user, "there is no such user on this host", "name the user of Nova's services with --user")
         return
     if os.geteuid() == 0 and scope.user is None:
         todo = "stumble check outbox --user nova"
-        yield warning(str(directory), "checked as root, who may write anywhere", todo)
+        yield warning(str(directory), "checked as root, which may write anywhere", todo)
     if entry.pw_uid not in (os.geteuid(), 0) and os.geteuid() != 0:
-        yield skipped(user, f"only root or {user} can see whether {user} may write", "run it as root")
+        yield skipped(user, f"only root or {user} can check whether {user} may write", "run it as root")
         return
     own = directory / f"uid-{entry.pw_uid}"
     for path in [above, own] if own.exists() else [above]:
@@ -78,7 +83,7 @@ def _rights(scope: CheckContext, directory: Path, above: Path) -> Iterator[Check
 def _writable(path: Path, entry: pwd.struct_passwd) -> CheckResult:
     other = entry.pw_uid != os.geteuid()
     groups = os.getgrouplist(entry.pw_name, entry.pw_gid)
-    done = subprocess.run(  # noqa: S603 - the words are ours
+    done = subprocess.run(  # noqa: S603 - no untrusted input
         ["/bin/sh", "-c", _TRY, "sh", str(path)],
         capture_output=True,
         text=True,
@@ -91,18 +96,18 @@ def _writable(path: Path, entry: pwd.struct_passwd) -> CheckResult:
     )
     if done.returncode == 0:
         return fine(str(path), f"{entry.pw_name} may write")
-    said = done.stderr.strip().rpartition(": ")[2] or "refused"
+    reason = done.stderr.strip().rpartition(": ")[2] or "refused"
     group = grp.getgrgid(entry.pw_gid).gr_name
     todo = f"install -d -o {entry.pw_name} -g {group} -m 2775 {path}; with SELinux see operations.md"
-    return wrong(str(path), f"{entry.pw_name} can't write: {said}", todo)
+    return wrong(str(path), f"{entry.pw_name} cannot write: {reason}", todo)
 
 
 def relay(scope: CheckContext) -> Iterator[CheckResult]:
-    """Tell whether a relay holds the directory, and what waits where none does."""
+    """Report whether a relay serves the outbox, and how much waits in it if none does."""
     directory = Path(scope.settings.outbox_dir)
     mount = mount_of(directory)
     if mount and mount.kind in NETWORK:
-        yield skipped(str(directory), f"lies on {mount.kind}", "see the check `outbox`")
+        yield skipped(str(directory), f"is on {mount.kind}", "see the check `outbox`")
         return
     size, folders = usage(str(directory)) if directory.exists() else (0, 0)
     lock = directory / RELAY / "lock"
@@ -117,7 +122,7 @@ def relay(scope: CheckContext) -> Iterator[CheckResult]:
     except FileNotFoundError:
         pass
     except PermissionError:
-        yield skipped(str(lock), "may not be opened", "run it as root or as the relay's user")
+        yield skipped(str(lock), "this user may not open it", "run it as root or as the relay's user")
         return
     says = f"no relay serves it; {folders} folders with {size >> 10} KiB wait"
     yield wrong(str(directory), says, "systemctl enable --now stumble-relay, or start `stumble relay`")

@@ -1,4 +1,4 @@
-"""What producers say of themselves: silence, waiting events, refusals, and what the tap could not wrap."""
+"""Check the producers' reports: silent hosts, waiting and refused events, and what the tap could not wrap."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from stumble.checks.model import IMPORTING, CheckContext, CheckResult, fine, ski
 
 __all__ = ["check_producers", "tap"]
 
-#: A producer that says nothing for so long drops out of the clock that decides what stalls.
+#: The clock, which decides what stalls, ignores a producer after this time without a report.
 _SILENT_SECONDS = 600
 _WAITING_SECONDS = 300
 _SHOWN = 20
@@ -29,30 +29,32 @@ from stumble_durable.producers where alive and process <> 'relay' and status->>'
 
 
 def check_producers(scope: CheckContext) -> Iterator[CheckResult]:
-    """Ask the store for the last word of each host."""
+    """Read each host's last report from the store."""
     rows = _rows(scope, _HOSTS)
     if not rows:
-        yield warning("producers", "no relay has said anything yet", "start `stumble relay` on the hosts of Nova")
+        yield warning("producers", "no relay has reported yet", "start `stumble relay` on the hosts of Nova")
         return
     findings = [finding for row in rows for finding in _of_host(*row)]
     yield from findings[:_SHOWN]
     if len(findings) > _SHOWN:
-        yield warning("producers", f"{len(findings) - _SHOWN} more findings like these", "mend those first")
+        yield warning("producers", f"{len(findings) - _SHOWN} more findings like these", "fix these first")
     silent = sum(row[1] > _SILENT_SECONDS for row in rows)
-    yield fine("producers", f"{len(rows) - silent} of {len(rows)} hosts speak")
+    yield fine("producers", f"{len(rows) - silent} of {len(rows)} hosts report")
 
 
 def _of_host(
     host: str, silence: float, waiting: float | None, backlog: int, refused: int, rejected: int, damaged: int
 ) -> Iterator[CheckResult]:
     if silence > _SILENT_SECONDS:
-        todo = "start its stumble-relay and look at its way to Kafka; a host that is gone is forgotten by itself"
-        yield wrong(host, f"silent for {_span(silence)}: what fails there is not known", todo)
+        todo = "start its stumble-relay and check its connection to Kafka; the store deletes removed hosts by itself"
+        yield wrong(host, f"silent for {_span(silence)}: failures there are unknown", todo)
     elif waiting is not None and waiting > _WAITING_SECONDS:
-        yield wrong(host, f"{backlog} events wait for up to {_span(waiting)}", "look at the log of its relay")
+        yield wrong(host, f"{backlog} events wait for up to {_span(waiting)}", "read the log of its relay")
     if refused:
         yield warning(
-            host, f"{refused} events were refused: outbox full or disk short", "stumble outbox ls on that host"
+            host,
+            f"{refused} events were refused: outbox full or too little disk space",
+            "stumble outbox ls on that host",
         )
     if rejected:
         yield warning(
@@ -63,24 +65,24 @@ def _of_host(
 
 
 def tap(scope: CheckContext) -> Iterator[CheckResult]:
-    """Tell where the tap could not wrap all of Nova, from the store and from this host's outbox."""
+    """Report where the tap could not wrap all Nova functions, from the store and from this host's outbox."""
     states: dict[str, set[str]] = {}
     for host, service, state in _local(scope) + (_rows(scope, _TAPS) if scope.names_database else []):
         states.setdefault(state, set()).add(f"{service} on {host}")
     if not states:
-        yield skipped("tap", "no service has told the state of its tap")
+        yield skipped("tap", "no service has reported the state of its tap")
     for state, outbox_folders in sorted(states.items()):
         where = ", ".join(sorted(outbox_folders)[:5]) + (
             f" and {len(outbox_folders) - 5} more" if len(outbox_folders) > 5 else ""
         )
         if state.startswith("partial"):
-            todo = "costs knowledge, never correctness: use a release of stumble made for that Nova"
+            todo = "some failures may be missed, none is wrong: use a release of stumble made for that Nova"
             yield warning(where, f"the tap could wrap only part of Nova: {state}", todo)
         elif state == "on":
             yield fine(where, "the tap is on")
         else:
             todo = "set tap = true in [stumble], or notification_format = both in [notifications]"
-            yield warning(where, f"the tap is {state}: some failures are announced by no notification", todo)
+            yield warning(where, f"the tap is {state}: Nova sends no notification of some failures", todo)
 
 
 def _local(scope: CheckContext) -> list[tuple[str, str, str]]:

@@ -1,4 +1,4 @@
-"""Where alerts go, and by which rules."""
+"""Check the alert rules and the receivers of alerts."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _SECONDS = 4.0
 
 
 def rules(scope: CheckContext) -> Iterator[CheckResult]:
-    """Say every mistake in the rules in force."""
+    """Report every error in the rules in force."""
     del scope
     settings = AlertSettings()
-    name = str(settings.rules or "rules that ship")
+    name = str(settings.rules or "built-in rules")
     try:
         book = load_rules(settings.rules)
     except RulesError as error:
@@ -39,11 +39,11 @@ def rules(scope: CheckContext) -> Iterator[CheckResult]:
 
 
 def check_receivers(scope: CheckContext) -> Iterator[CheckResult]:
-    """Ask each Alertmanager, and connect to where each webhook goes."""
+    """Query each Alertmanager, and connect to the address of each webhook."""
     settings = AlertSettings()
     yield from _alertmanagers(settings)
     if not scope.names_database:
-        yield skipped("webhooks", "they are in the database, and none is configured here")
+        yield skipped("webhooks", "they are stored in the database, and no database is configured here")
         return
     try:
         with session(scope) as connection:
@@ -59,53 +59,52 @@ def check_receivers(scope: CheckContext) -> Iterator[CheckResult]:
 def _alertmanagers(settings: AlertSettings) -> Iterator[CheckResult]:
     if not settings.alertmanagers:
         yield skipped("Alertmanager", "none is configured", "STUMBLE_ALERTS_ALERTMANAGERS names all replicas")
-    said = {url: _ready(url) for url in settings.alertmanagers}
-    for url, trouble in said.items():
+    problems = {url: _problem_of(url) for url in settings.alertmanagers}
+    for url, problem in problems.items():
         name = without_password(url)
-        if trouble is None:
+        if problem is None:
             yield fine(name, "ready")
-        elif all(said.values()):
-            yield wrong(name, trouble, "start it, or correct STUMBLE_ALERTS_ALERTMANAGERS; alerts stay due meanwhile")
+        elif all(problems.values()):
+            yield wrong(name, problem, "start it, or correct STUMBLE_ALERTS_ALERTMANAGERS; alerts wait until then")
         else:
-            yield warning(name, trouble, "start it again; the other replicas are told")
+            yield warning(name, problem, "start it again; the other replicas receive the alerts")
 
 
-def _ready(url: str) -> str | None:
+def _problem_of(url: str) -> str | None:
     try:
         answer = httpx.get(f"{url.rstrip('/')}/api/v2/status", timeout=_SECONDS)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         return f"does not answer: {error or type(error).__name__}"
     if answer.is_error:
         return f"answers {answer.status_code}"
-    return None if "versionInfo" in answer.text else "what answers there is no Alertmanager"
+    return None if "versionInfo" in answer.text else "the server that answers is not an Alertmanager"
 
 
 def _webhook(item: subscriptions.Subscription, settings: AlertSettings) -> CheckResult:
     parts = urlsplit(item.url)
     name = f"webhook {parts.scheme}://{parts.hostname}"  # paths of hooks are often secrets
     if item.disabled_at is not None:
-        todo = f"stumble subscriptions enable {item.id}, or rm"
-        return warning(name, f"switched off since {item.disabled_at:%Y-%m-%d %H:%M}: {item.disabled_reason}", todo)
+        todo = f"stumble subscriptions enable {item.id}, or stumble subscriptions rm {item.id}"
+        return warning(name, f"disabled since {item.disabled_at:%Y-%m-%d %H:%M}: {item.disabled_reason}", todo)
     try:
         address, host = resolve(item.url, settings.webhook_networks)
         _connect(address, host)
     except ForbiddenAddressError as error:
-        return wrong(name, str(error).partition(":")[0], "name its network in STUMBLE_ALERTS_WEBHOOK_NETWORKS")
+        return wrong(name, str(error).partition(":")[0], "add its network to STUMBLE_ALERTS_WEBHOOK_NETWORKS")
     except OSError as error:
-        return wrong(
-            name, f"can't be reached: {error}", f"stumble subscriptions log {item.id}; messages are tried for days"
-        )
-    return fine(name, "can be reached")
+        todo = f"stumble subscriptions log {item.id}; the alerter sends its messages again for days"
+        return wrong(name, f"cannot connect: {error}", todo)
+    return fine(name, "accepts connections")
 
 
 def _unmatched_subscriptions(
     known: Sequence[subscriptions.Subscription], settings: AlertSettings
 ) -> Iterator[CheckResult]:
-    """Name the subscriptions to alerts that no rule in force can give."""
+    """Report subscriptions to alerts that no rule in force can raise."""
     try:
         names = [rule.name for rule in load_rules(settings.rules).rule if rule.enabled]
     except RulesError:
-        return  # said where rules are looked at
+        return  # the check `alert-rules` reports it
     for item in known:
         if item.rules and not any(fits(name, pattern) for name in names for pattern in item.rules):
             text = f"the subscription {item.id} waits for alerts of {', '.join(item.rules)}: no such rule is in force"

@@ -1,4 +1,4 @@
-"""The schema registry answers, and refuses what a reader could not read."""
+"""Check that the schema registry answers, and rejects schemas that a reader could not read."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ _LEVEL = "FULL_TRANSITIVE"
 
 
 def check_registry(scope: CheckContext) -> Iterator[CheckResult]:
-    """Ask for each subject's compatibility, and whether this program's schemas would be taken."""
+    """Check each subject's compatibility level, and whether the registry would accept this program's schemas."""
     kafka = scope.settings.kafka
     registry = Registry(kafka)
     try:
         for topic, schema in written(kafka).items():
-            level, taken = registry.compatibility(topic), registry.takes(topic, schema)
-            if not taken:
+            level, accepted = registry.compatibility(topic), registry.takes(topic, schema)
+            if not accepted:
                 says = f"the {schema.name} of this program is not compatible with what is registered"
-                yield wrong(subject(topic), says, "take the release of stumble that wrote it, or a newer one")
+                yield wrong(subject(topic), says, "use the release of stumble that registered it, or a newer one")
             elif level != _LEVEL:
-                says = f"compatibility is {level}, so that a version some readers can't read may be registered"
+                says = f"compatibility is {level}, so a version that some readers cannot read may be registered"
                 yield warning(subject(topic), says, "stumble topics apply")
             else:
-                yield fine(subject(topic), f"{level}; takes this program's {schema.name}")
+                yield fine(subject(topic), f"{level}; accepts this program's {schema.name}")
     except RegistryUnavailable as error:
         todo = "check STUMBLE_KAFKA__SCHEMA_REGISTRY_URL, _USER and _PASSWORD; events wait in the outbox meanwhile"
         yield wrong("registry", str(error).removesuffix("."), todo)

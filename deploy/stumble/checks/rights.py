@@ -1,4 +1,4 @@
-"""What the authorizer of Kafka lets this connection and the principals of the roles do."""
+"""Check what Kafka's authorizer allows this connection and the principals of the roles."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ __all__ = ["check_rights"]
 
 
 def check_rights(scope: CheckContext) -> Iterator[CheckResult]:
-    """Ask what may be done here, and compare the access rules with what each role needs."""
+    """Check the rights of this connection, and compare the access rules with what each role needs."""
     kafka = scope.settings.kafka
     connected(kafka)
     try:
         rules = acls.granted(kafka)
     except acls.AclsNotVisible as error:
         yield _own(kafka)
-        yield skipped("roles", str(error).removesuffix("."), "check as a principal that may")
+        yield skipped("roles", str(error).removesuffix("."), "run the check as a principal that may")
         return
     if rules is None:
-        yield fine("rights", "no authorizer is on: whoever reaches the brokers may do everything")
+        yield fine("rights", "no authorizer is on: every client that reaches the brokers may do everything")
         return
     yield _own(kafka)
     for role in dict.fromkeys(item.role for item in acls.grants(kafka)):
@@ -36,9 +36,9 @@ def _own(kafka: KafkaSettings) -> CheckResult:
     missing = acls.missing_rights(kafka)
     able = [role for role, lacking in missing.items() if not lacking]
     if able:
-        return fine("this connection", f"may work as {', '.join(able)}")
+        return fine("this connection", f"has the rights of {', '.join(able)}")
     role, lacking = min(missing.items(), key=lambda pair: len(pair[1]))
-    says = f"may work as no role; for {role} it lacks {', '.join(item.text for item in lacking)}"
+    says = f"has not all rights of any role; for {role} it lacks {', '.join(item.text for item in lacking)}"
     return wrong("this connection", says, f"stumble topics apply --grant {role}=User:NAME, as an administrator")
 
 
@@ -50,8 +50,8 @@ def _of_role(kafka: KafkaSettings, role: str, rules: list[AclBinding]) -> CheckR
         able = sorted(one for one in others if not acls.lacking(wanted, one, rules))
         if able:
             return fine(role, f"granted to {', '.join(able)}")
-        todo = f"stumble topics apply --grant {role}=User:NAME; nothing to do where a super user does it or nobody"
-        return warning(role, "no principal was granted all that it needs", todo)
+        todo = f"stumble topics apply --grant {role}=User:NAME; nothing to do if a super user or nobody runs this role"
+        return warning(role, "no principal has all rights that it needs", todo)
     lacking = acls.lacking(wanted, principal, rules)
     if not lacking:
         return fine(role, f"granted to {principal}")

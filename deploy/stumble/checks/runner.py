@@ -1,4 +1,4 @@
-"""Runs checks side by side; one that hangs, fails or lacks a library is a finding, never the end of the others."""
+"""Run checks in parallel; a check that hangs, fails or lacks a library is a finding, and the others continue."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["CheckOutcome", "chosen", "run"]
 
 
 class CheckOutcome(NamedTuple):
-    """One check with what it found and the seconds it took."""
+    """One check with its findings and its duration in seconds."""
 
     check: Check
     findings: list[CheckResult]
@@ -24,21 +24,21 @@ class CheckOutcome(NamedTuple):
 
     @property
     def level(self) -> CheckLevel:
-        """The worst of its findings."""
+        """The most severe level of its findings."""
         levels = [finding.level for finding in self.findings]
         return next((level for level in CheckLevel if level in levels), CheckLevel.FINE)
 
 
 def chosen(names: Sequence[str], known: Sequence[Check]) -> list[Check]:
-    """Return the checks of these names, all without any. Raises ``StumbleError`` for one that there isn't."""
+    """Return the checks of these names, all if there are none. Raises ``StumbleError`` for an unknown name."""
     unknown = [name for name in names if name not in {check.name for check in known}]
     if unknown:
-        raise StumbleError(f"There is no check {unknown[0]!r}: `stumble check --list` names them.")
+        raise StumbleError(f"There is no check {unknown[0]!r}: `stumble check --list` lists them.")
     return [check for check in known if not names or check.name in names]
 
 
 def run(checks: Sequence[Check], scope: CheckContext) -> list[CheckOutcome]:
-    """Run all checks at once and return their results in the given order, each within its own time."""
+    """Run all checks in parallel, each with its own time limit; return their results in the given order."""
     secrets = Secrets.of(scope)
     names = {check.name for check in checks}
     jobs = [_Job(check, scope, secrets, names) for check in checks]
@@ -48,45 +48,47 @@ def run(checks: Sequence[Check], scope: CheckContext) -> list[CheckOutcome]:
 
 
 class _Job(threading.Thread):
-    """A daemon thread: what hangs in a C library can't be ended, but needn't be waited for."""
+    """A daemon thread: a call that hangs in a C library cannot be ended, so nothing waits for it."""
 
     def __init__(self, check: Check, scope: CheckContext, secrets: Secrets, names: set[str]) -> None:
         super().__init__(name=f"check {check.name}", daemon=True)
         self._check, self._scope, self._secrets = check, scope, secrets
         self._names = names
-        self._found: list[CheckResult] = []
+        self._findings: list[CheckResult] = []
         self._begin = self._end = time.monotonic()
 
     def run(self) -> None:
-        """Collect what the check finds."""
+        """Collect the findings of the check."""
         check, scope = self._check, self._scope
         try:
             if check.name not in scope.asked and not check.applies(scope):
-                self._found.append(skipped(check.name, check.without))
+                self._findings.append(skipped(check.name, check.without))
             else:
                 for finding in check.load()(scope):
-                    self._found.append(finding)
+                    self._findings.append(finding)
         except ModuleNotFoundError as error:
             todo = f"pip install 'stumble[{check.extra}]'"
-            self._found.append(skipped(check.name, f"{error.name} isn't installed here", todo))
+            self._findings.append(skipped(check.name, f"{error.name} is not installed here", todo))
         except CheckedElsewhere as error:
             if error.check in self._names:
-                self._found.append(skipped(check.name, f"see the check `{error.check}`"))
+                self._findings.append(skipped(check.name, f"see the check `{error.check}`"))
             else:
-                self._found.append(wrong(check.name, str(error), error.todo))
-        except Exception as error:  # noqa: BLE001 - whatever a client library raises is a finding
-            said = explain(error).removesuffix(".")
-            self._found.append(wrong(check.name, said, "mend what the sentence names, then check again"))
+                self._findings.append(wrong(check.name, str(error), error.todo))
+        except Exception as error:  # noqa: BLE001 - any error of a client library is a finding
+            problem = explain(error).removesuffix(".")
+            self._findings.append(wrong(check.name, problem, "fix the problem above and run the check again"))
         self._end = time.monotonic()
 
     def result(self) -> CheckOutcome:
-        """Wait for the end, or for the time that the check has."""
+        """Return the outcome when the check has ended, or when its time limit has passed."""
         self.join(max(0.0, self._begin + self._check.seconds - time.monotonic()))
-        results = list(self._found)
+        results = list(self._findings)
         if self.is_alive():
-            said = f"no answer within {self._check.seconds:.0f} s, given up"
-            results.append(wrong(self._check.name, said, "look at the network and at what the check connects to"))
+            problem = f"no answer within {self._check.seconds:.0f} s, given up"
+            results.append(
+                wrong(self._check.name, problem, "check the network and the server that the check connects to")
+            )
             self._end = time.monotonic()
         elif not results:
-            results.append(fine(self._check.name, "nothing to find fault with"))
+            results.append(fine(self._check.name, "ok"))
         return CheckOutcome(self._check, [self._secrets.masked(item) for item in results], self._end - self._begin)

@@ -1,4 +1,4 @@
-"""Whatever a client library says, no secret of the configuration gets into a finding."""
+"""Remove the secrets of the configuration from findings, which may quote a client library."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Secrets:
 
     @classmethod
     def of(cls, scope: CheckContext) -> Secrets:
-        """Collect them from what is to be checked."""
+        """Collect the secrets of the settings and of the transports."""
         kafka = scope.settings.kafka
         result = {*_of_url(scope.database), *_of_url(kafka.schema_registry_url or "")}
         for options in (kafka.options, kafka.producer_options, kafka.consumer_options):
@@ -37,7 +37,7 @@ class Secrets:
         return cls(tuple(sorted((value for value in result if len(value) >= _SHORTEST), key=len, reverse=True)))
 
     def masked(self, finding: CheckResult) -> CheckResult:
-        """Return a finding that shows none of them."""
+        """Return a finding with ``***`` in place of each secret."""
         mask = self._mask
         return replace(finding, subject=mask(finding.subject), says=mask(finding.says), todo=mask(finding.todo))
 
@@ -52,7 +52,7 @@ def _of_options(options: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _of_url(url: str) -> Iterator[str]:
-    # Several hosts with users of their own may stand in one URL (oslo.messaging): all passwords of it.
+    # A URL of oslo.messaging may name several hosts, each with a user and a password.
     for match in re.finditer(r"//?[^:/@\s]*:([^@/\s]+)@|,[^:/@,\s]*:([^@/,\s]+)@", url):
         raw = match[1] or match[2]
         yield raw

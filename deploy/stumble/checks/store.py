@@ -1,4 +1,4 @@
-"""A session with the store for a check that needs one."""
+"""A session with the store, for checks that need one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["session"]
 
 
 def session(scope: CheckContext) -> psycopg.Connection[Any]:
-    """Open it. Raises `CheckedElsewhere`: the check `database` tells why there is none."""
+    """Open a session. Raises `CheckedElsewhere` if that fails: the check `database` reports the reason."""
     try:
         return connect(scope.database, application="stumble-check")
     except StoreUnavailableError as error:

@@ -1,4 +1,4 @@
-"""How long it takes until another one has the work of a projector, bridge or alerter that died."""
+"""Check how soon the failure of a projector or alerter is detected, so that another one continues its work."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stumble.projector.settings import ProjectorSettings
 __all__ = ["check_consumer_protocol", "check_takeover"]
 
 _MOST_SECONDS = 10.0
-#: What Kafka does where a broker's settings aren't shown (4.x).
+#: Kafka's defaults (4.x), for a broker that does not show its settings.
 _NEW_PROTOCOL_MS, _LEAST_CLASSIC_MS, _MOST_CLASSIC_MS = 45_000, 6_000, 1_800_000
 
 
@@ -29,10 +29,14 @@ def check_takeover(scope: CheckContext) -> Iterator[CheckResult]:
     try:
         broker = settings_of_broker(watched)
     except Unanswered as error:
-        yield skipped("broker", f"its settings are not shown: {error}; Kafka's defaults are taken", "check as operator")
+        yield skipped(
+            "broker",
+            f"cannot read its settings: {error}; the check assumes Kafka's defaults",
+            "run the check as operator",
+        )
     yield check_consumer_protocol(broker) if config.get("group.protocol") == "consumer" else _classic(config, broker)
     yield from _members(watched, group, kafka.topic_partitions)
-    yield fine("alerters", f"a dead one's place is taken after {LEASE_SECONDS:.0f} s (lease in the database)")
+    yield fine("alerters", f"the failure of one is detected after {LEASE_SECONDS:.0f} s (lease in the database)")
 
 
 def _classic(config: dict[str, Any], broker: dict[str, str]) -> CheckResult:
@@ -42,27 +46,29 @@ def _classic(config: dict[str, Any], broker: dict[str, str]) -> CheckResult:
     says = f"classic protocol, session.timeout.ms {session}"
     if not least <= session <= most:
         todo = "change session.timeout.ms in STUMBLE_KAFKA__CONSUMER_OPTIONS, or the broker's bounds"
-        return wrong("projectors", f"{says}: the broker allows {least} to {most}, nobody can join the group", todo)
-    return _judged(session / 1000, says, "lower session.timeout.ms in STUMBLE_KAFKA__CONSUMER_OPTIONS")
+        return wrong(
+            "projectors", f"{says}: the broker allows {least} to {most}, so no projector can join the group", todo
+        )
+    return _result(session / 1000, says, "lower session.timeout.ms in STUMBLE_KAFKA__CONSUMER_OPTIONS")
 
 
 def check_consumer_protocol(broker: dict[str, str]) -> CheckResult:
-    """Judge a broker's settings for ``group.protocol=consumer`` (KIP-848): whether it is on, and the time-out."""
+    """Check a broker's settings for ``group.protocol=consumer`` (KIP-848): whether it is on, and the time-out."""
     protocols = broker.get("group.coordinator.rebalance.protocols", "classic,consumer").replace(" ", "").split(",")
     if "consumer" not in protocols:
-        todo = 'take "group.protocol" out of STUMBLE_KAFKA__CONSUMER_OPTIONS, or upgrade the brokers'
-        return wrong("projectors", "the broker does not know group.protocol=consumer", todo)
+        todo = 'remove "group.protocol" from STUMBLE_KAFKA__CONSUMER_OPTIONS, or upgrade the brokers'
+        return wrong("projectors", "the broker does not support group.protocol=consumer", todo)
     session = int(broker.get("group.consumer.session.timeout.ms", _NEW_PROTOCOL_MS))
     says = f"group.protocol=consumer, the broker's group.consumer.session.timeout.ms {session}"
     todo = (
         "set consumer.session.timeout.ms of the group (kafka-configs.sh --entity-type groups; not below the "
         "broker's group.consumer.min.session.timeout.ms), or use the classic protocol"
     )
-    return _judged(session / 1000, says, todo)
+    return _result(session / 1000, says, todo)
 
 
-def _judged(seconds: float, says: str, todo: str) -> CheckResult:
-    text = f"a dead one is missed after {seconds:g} s ({says})"
+def _result(seconds: float, says: str, todo: str) -> CheckResult:
+    text = f"the failure of one is detected after {seconds:g} s ({says})"
     return fine("projectors", text) if seconds <= _MOST_SECONDS else warning("projectors", text, todo)
 
 
@@ -78,7 +84,9 @@ def _members(watched: WatchedClient, group: str, partitions: int) -> Iterator[Ch
     kind = "consumer" if result.type == ConsumerGroupType.CONSUMER else "classic"
     if count == 1:
         yield warning(
-            group, f"one member ({kind} protocol): nobody takes over when it dies", "start a second projector"
+            group,
+            f"one member ({kind} protocol): no other continues its work when it fails",
+            "start a second projector",
         )
     elif count > partitions:
         yield warning(group, f"{count} members for {partitions} partitions: some have nothing to do", "start fewer")

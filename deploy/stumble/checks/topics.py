@@ -1,4 +1,4 @@
-"""The topics beside their plan: partitions, copies, retention, clean-up, who leads them and who is in sync."""
+"""Compare the topics with their plan: partitions, replicas, retention, clean-up, leaders, in-sync replicas."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from stumble.provision import topics as planned
 
 __all__ = ["check_topics"]
 
-_AS_OPERATOR = "check as a principal that may describe it"
-#: Settings that lose or block when they differ; the others are the operator's choice.
+_AS_OPERATOR = "run the check as a principal that may describe it"
+#: Settings that lose or block records when they differ, and how; the others are the operator's choice.
 _MUST = {
-    "cleanup.policy": "records would be dropped, or kept, by the wrong rule",
+    "cleanup.policy": "Kafka would delete or retain the wrong records",
     "unclean.leader.election.enable": "acknowledged events can be lost when a broker dies",
-    "max.message.bytes": "large records are refused",
+    "max.message.bytes": "Kafka refuses large records",
 }
 
 
 def check_topics(scope: CheckContext) -> Iterator[CheckResult]:
-    """Compare with `stumble topics plan`, and ask for leaders and replicas."""
+    """Compare the topics with `stumble topics plan`, and check leaders and replicas."""
     kafka = scope.settings.kafka
     connected(kafka)
     for item in planned.compare(kafka, planned.plan(kafka)):
-        findings = list(_judged(item))
+        findings = list(_findings(item))
         yield from findings or [fine(item.plan.name, f"{item.partitions} partition(s), as planned")]
 
 
-def _judged(item: planned.TopicDifference) -> Iterator[CheckResult]:
+def _findings(item: planned.TopicDifference) -> Iterator[CheckResult]:
     name, plan = item.plan.name, item.plan
     if item.partitions is None:
         if item.hidden:
@@ -44,7 +44,7 @@ def _judged(item: planned.TopicDifference) -> Iterator[CheckResult]:
         yield _setting(item, setting)
     if plan.replication > (item.replication or 0):
         todo = "kafka-reassign-partitions.sh with a plan of more replicas"
-        yield wrong(name, f"{item.replication} copies, planned are {plan.replication}", todo)
+        yield wrong(name, f"{item.replication} replicas, planned are {plan.replication}", todo)
 
 
 def _setting(item: planned.TopicDifference, setting: str) -> CheckResult:
@@ -53,16 +53,15 @@ def _setting(item: planned.TopicDifference, setting: str) -> CheckResult:
     if setting in _MUST:
         return wrong(name, f"{says}: {_MUST[setting]}", todo)
     if setting == "min.insync.replicas" and int(value or 1) > (item.replication or 1):
-        return wrong(name, f"{says}, and there is no such number of copies: Kafka before 4.0 takes no record", todo)
+        return wrong(name, f"{says}, and there are fewer replicas: Kafka before 4.0 accepts no record", todo)
     return warning(name, says, todo)
 
 
 def _partitions(item: planned.TopicDifference) -> Iterator[CheckResult]:
     if (item.partitions or 0) < item.plan.partitions:
         says = f"{item.partitions} partitions, planned are {item.plan.partitions}: fewer projectors can share the work"
-        yield warning(
-            item.plan.name, says, "plan what is there (STUMBLE_KAFKA__TOPIC_PARTITIONS), or see operations.md"
-        )
+        todo = f"set STUMBLE_KAFKA__TOPIC_PARTITIONS to {item.partitions}, or see operations.md"
+        yield warning(item.plan.name, says, todo)
 
 
 def _led(item: planned.TopicDifference) -> Iterator[CheckResult]:
@@ -76,6 +75,6 @@ def _led(item: planned.TopicDifference) -> Iterator[CheckResult]:
     if leaderless:
         yield wrong(name, f"partitions without a leader: {leaderless}", "start the brokers that hold them")
     elif short:
-        yield wrong(name, f"too few replicas in sync to write: {short}", "start the brokers that are away")
+        yield wrong(name, f"too few in-sync replicas to write: {short}", "start the brokers that are down")
     elif behind:
-        yield warning(name, f"replicas out of sync: {behind}", "look at the brokers that are away or slow")
+        yield warning(name, f"replicas out of sync: {behind}", "check the brokers that are down or slow")

@@ -16,8 +16,8 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Run the command line and leave with its exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
+    """Run the command line and exit with its status: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal that lacks a letter shows `?` instead
+            stream.reconfigure(errors="replace")  # a terminal whose encoding lacks a character shows `?`
     sys.exit(run(sys.argv[1:]))

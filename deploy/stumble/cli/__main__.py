@@ -1,4 +1,4 @@
-"""``python -m stumble.cli`` is ``stumble``."""
+"""``python -m stumble.cli`` runs the command ``stumble``."""
 
 from stumble.cli import main
 

@@ -15,13 +15,14 @@ app = typer.Typer(add_completion=False)
 
 @app.command(epilog=examples("stumble alerter", "stumble alerter --metrics-port 8688"))
 def alerter(*, database_url: DatabaseOption = None, metrics_port: MetricsPortOption = None) -> None:
-    """Publish to the topics instance-action-failures and instance-action-outcomes, and tell those who asked.
+    """Publish to the topics instance-action-failures and instance-action-outcomes, to Alertmanager and to webhooks.
 
-    Rules (STUMBLE_ALERTS_RULES, else those that ship) decide what Alertmanager is told (STUMBLE_ALERTS_ALERTMANAGERS);
-    subscriptions are told of failures, outcomes and alerts by webhook.
+    Rules (STUMBLE_ALERTS_RULES, by default those that ship with stumble) decide which alerts are sent to Alertmanager
+    (STUMBLE_ALERTS_ALERTMANAGERS). Subscriptions receive failures, outcomes and alerts by webhook.
 
-    Each revision at least once, in order for each failure and request, under an id that stays the same when it is
-    delivered again. Start two: one is active, the other takes over within ten seconds.
+    The alerter delivers each revision at least once, in order for each failure and request. A revision that is
+    delivered again has the same id. Start two alerters: one is active; if it stops, the other is active within ten
+    seconds.
     """
     settings = settings_of(database_url, metrics_port)
     service = build_alerter(settings, AlertSettings(), stopping())

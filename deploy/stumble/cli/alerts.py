@@ -1,4 +1,4 @@
-"""`stumble alerts`: check rules, rehearse them on real history, list what fires."""
+"""`stumble alerts`: check rules, test them on stored failures, list firing alerts."""
 
 from __future__ import annotations
 
@@ -20,36 +20,38 @@ from stumble.store.connect import connect
 from stumble.store.queries import query
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
-_FIRING = ("Rule", "State", "Severity", "Since (UTC)", "Failures", "About")
-_WOULD_FIRE = ("Would fire (UTC)", "Until", "Rule", "Severity", "About", "Failures", "Servers", "Projects")
-RulesArgument = Annotated[Path | None, typer.Argument(help="TOML file; without it the rules in force.")]
+_FIRING = ("Rule", "State", "Severity", "Since (UTC)", "Failures", "Cause")
+_WOULD_FIRE = ("Would fire (UTC)", "Until", "Rule", "Severity", "Cause", "Failures", "Servers", "Projects")
+RulesArgument = Annotated[Path | None, typer.Argument(help="TOML file of rules; by default the configured rules.")]
 
 
 @app.callback()
 def alerts() -> None:
-    """Check rules, rehearse them on real history, list what fires."""
+    """Check rules, test them on stored failures, list firing alerts."""
 
 
 @app.command(epilog=examples("stumble alerts check", "stumble alerts check /etc/stumble/rules.toml"))
 def check(rules: RulesArgument = None) -> None:
-    """Say every mistake in a file of rules with its line; exit 1 if there is one."""
+    """Check a file of rules and print each mistake with its line; exit status 1 if there is one."""
     settings = AlertSettings()
     book = load_rules(rules or settings.rules)
     for warning in book.warnings(alertmanager=bool(settings.alertmanagers)):
         typer.echo(f"note: {warning}")
-    typer.echo(f"{len(book.rule)} rules, {sum(rule.enabled for rule in book.rule)} of them enabled: all sound.")
+    typer.echo(f"{len(book.rule)} rules, {sum(rule.enabled for rule in book.rule)} of them enabled: no mistakes.")
 
 
 @app.command("test", epilog=examples("stumble alerts test --since 7d", "stumble alerts test new-rules.toml --since 1d"))
 def rehearse_rules(
     rules: RulesArgument = None,
     *,
-    begin: Annotated[str, typer.Option("--since", help="From when on: 15m, 2h, 3d or an ISO time.")] = "1d",
-    until: Annotated[str | None, typer.Option(help="Before when.")] = None,
+    begin: Annotated[
+        str, typer.Option("--since", help="Only failures and outcomes since then: 15m, 2h, 3d or an ISO 8601 time.")
+    ] = "1d",
+    until: Annotated[str | None, typer.Option(help="Only failures and outcomes before then.")] = None,
     database_url: DatabaseOption = None,
     format_: FormatOption = OutputFormat.TABLE,
 ) -> None:
-    """Show which alerts rules would have given for the failures and outcomes in the store. Nothing is sent."""
+    """Show which alerts the rules would have fired for the stored failures and outcomes. Nothing is sent."""
     settings = settings_of(database_url)
     book = load_rules(rules or AlertSettings().rules)
     first, last = since(begin) or datetime.now(UTC) - timedelta(days=1), since(until) or datetime.now(UTC)
@@ -72,46 +74,46 @@ def rehearse_rules(
     elif result:
         tables.console().print(tables.rows(_WOULD_FIRE, map(_rehearsed, result)))
     else:
-        typer.echo("No rule would have sent anything in that time.")
+        typer.echo("No alert would have fired in that time.")
 
 
 @app.command("ls", epilog=examples("stumble alerts ls", "stumble alerts ls --all"))
 def list_(
     *,
-    all_: Annotated[bool, typer.Option("--all", help="Ended ones too.")] = False,
+    all_: Annotated[bool, typer.Option("--all", help="Include resolved alerts.")] = False,
     api: ApiOption = None,
     format_: FormatOption = OutputFormat.TABLE,
 ) -> None:
-    """List the alerts that fire."""
+    """List the firing alerts."""
     items = ask(api, "/v1/alerts", {"all": all_})["items"]
     if format_ is OutputFormat.JSON:
         Console(soft_wrap=True).print_json(data=items)
     elif not items:
-        typer.echo("No alert fires.")
+        typer.echo("No alert is firing.")
     else:
         tables.console().print(tables.rows(_FIRING, map(_firing, items)))
 
 
-def _about(problem: str, action: str | None, exception: str | None) -> str:
-    """Say what failed, or what requests came to."""
+def _cause(problem: str, action: str | None, exception: str | None) -> str:
+    """Return the action with the exception, or with the outcome of the requests."""
     outcome = problem.partition(":")[0].upper()
     return f"{action or ''} {exception or (outcome if outcome in ALERT_OUTCOMES else '')}".strip()
 
 
 def _firing(item: dict[str, Any]) -> tuple[object, ...]:
     last = item["last_payload"]
-    about = _about(item["problem"], last.get("action"), last.get("exception"))
+    cause = _cause(item["problem"], last.get("action"), last.get("exception"))
     since = tables.clock(item["first_occurred_at"])
-    return item["rule"], item["state"], item["severity"], since, item["failures"], about
+    return item["rule"], item["state"], item["severity"], since, item["failures"], cause
 
 
 def _rehearsed(item: Rehearsed) -> tuple[object, ...]:
     return (
         f"{item.starts_at:%Y-%m-%d %H:%M:%S}",
-        f"{item.ends_at:%Y-%m-%d %H:%M:%S}" if item.ends_at else "fires still",
+        f"{item.ends_at:%Y-%m-%d %H:%M:%S}" if item.ends_at else "still firing",
         item.rule,
         item.severity,
-        _about(item.problem, item.action, item.exception),
+        _cause(item.problem, item.action, item.exception),
         item.failures,
         len(item.instances),
         len(item.projects),

@@ -28,18 +28,18 @@ def api(
         str | None, typer.Option(help="Address to listen on; loopback only.", envvar="STUMBLE_API_HOST")
     ] = None,
     port: Annotated[
-        int | None, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.", envvar="STUMBLE_API_PORT")
+        int | None, typer.Option(min=0, max=65535, help="Port; 0 uses any free port.", envvar="STUMBLE_API_PORT")
     ] = None,
     database_url: Annotated[
-        str | None, typer.Option(help="PostgreSQL of the store.", envvar="STUMBLE_DATABASE_URL")
+        str | None, typer.Option(help="PostgreSQL URL of the store.", envvar="STUMBLE_DATABASE_URL")
     ] = None,
 ) -> None:
     """Serve the HTTP API, the web pages and the store's metrics on loopback.
 
-    The API only reads. It starts without the database and answers as soon as that is there.
+    It starts without the database, and answers as soon as the database is available.
     """
     settings = load(api_host=host, api_port=port, database_url=database_url)
     configure_logging(settings)
-    # The pool logs each attempt while the database does not answer; the API says so in each answer.
+    # The pool logs each failed attempt to connect; each answer of the API reports the outage already.
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
     serve(settings, lambda url: typer.echo(f"API and web pages on {url}, documentation on {url}/docs"))

@@ -1,4 +1,4 @@
-"""Ask the API: one answer, or one sentence that says why there is none."""
+"""Query the API: an answer, or an error of one sentence; and the options that several commands share."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ _SECONDS = 20.0
 
 
 class OutputFormat(StrEnum):
-    """How to show an answer."""
+    """Format of a command's output."""
 
     TABLE = "table"
     JSON = "json"
 
 
-FormatOption = Annotated[OutputFormat, typer.Option("--format", "-f", help="table for people, json for programs.")]
+FormatOption = Annotated[OutputFormat, typer.Option("--format", "-f", help="Output format; json is for programs.")]
 
 
 class ApiUnreachableError(StumbleError):
-    """No API answers there."""
+    """The API cannot be reached at this address."""
 
 
 class NotFoundError(StumbleError):
-    """The API knows nothing under that id."""
+    """The API has nothing with that id."""
 
 
 class ApiRefusedError(StumbleError):
-    """The API does not answer this question, or not now."""
+    """The API rejects the request, or cannot answer it now."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class SseEvent:
 
 
 class ApiClient:
-    """Client of one API."""
+    """HTTP client of one API."""
 
     def __init__(self, url: str | None = None) -> None:
         self.url = load(api_url=url).api_url.rstrip("/")
@@ -69,9 +69,9 @@ class ApiClient:
         self._client.close()
 
     def get(self, path: str, parameters: Parameters | None = None, *, patience: float = 0.0) -> Any:
-        """Answer as JSON; `patience` is how long the API itself may take to wait.
+        """Return the answer's JSON; `patience` is how many seconds the API itself may wait before it answers.
 
-        Raises `ApiUnreachableError`, `NotFoundError` or `ApiRefusedError`, each one sentence.
+        Raises `ApiUnreachableError`, `NotFoundError` or `ApiRefusedError`, each with a message of one sentence.
         """
         try:
             answer = self._client.get(self.url + path, params=_given(parameters), timeout=_SECONDS + patience)
@@ -80,11 +80,11 @@ class ApiClient:
         return self._json(answer)
 
     def post(self, path: str, body: Mapping[str, Any]) -> Any:
-        """Change something; raises as `get` does."""
+        """Send a POST request and return the answer's JSON; raises as `get` does."""
         return self._change("POST", path, body)
 
     def delete(self, path: str) -> Any:
-        """Remove something; raises as `get` does."""
+        """Send a DELETE request and return the answer's JSON; raises as `get` does."""
         return self._change("DELETE", path, None)
 
     def _change(self, method: str, path: str, body: Mapping[str, Any] | None) -> Any:
@@ -95,7 +95,7 @@ class ApiClient:
         return self._json(answer)
 
     def pages(self, path: str, parameters: Parameters, limit: int) -> tuple[list[Any], bool]:
-        """Items of as many pages as it takes, and whether there are more than `limit`."""
+        """Return up to `limit` items, from several pages if necessary, and whether there are more."""
         items: list[Any] = []
         page = self.get(path, {**parameters, "limit": min(limit, 500)})
         while True:
@@ -105,7 +105,7 @@ class ApiClient:
             page = self.get(page["next"])
 
     def stream(self, parameters: Parameters, event_id: str | None = None) -> Iterator[SseEvent]:
-        """Events as they come; the first, of kind `open`, only tells the place. Ends when the connection does."""
+        """Yield events as they arrive; the first, of kind `open`, has only an id. Ends with the connection."""
         headers = {"Last-Event-ID": event_id} if event_id else {}
         try:
             with self._client.stream(
@@ -125,14 +125,14 @@ class ApiClient:
             raise self._unreachable(error) from error
 
     def _unreachable(self, error: Exception) -> ApiUnreachableError:
-        what = "does not answer in time" if isinstance(error, httpx.TimeoutException) else "can't be reached"
-        return ApiUnreachableError(f"the API at {self.url} {what}; start it with `stumble api` or name it with --api")
+        what = "does not answer in time" if isinstance(error, httpx.TimeoutException) else "cannot be reached"
+        return ApiUnreachableError(f"the API at {self.url} {what}; start it with `stumble api`, or set --api")
 
     def _json(self, answer: httpx.Response) -> Any:
         try:
             result = answer.json()
         except ValueError as error:
-            raise ApiRefusedError(f"what answers at {self.url} is no stumble API; name it with --api") from error
+            raise ApiRefusedError(f"the server at {self.url} is not a stumble API; set --api") from error
         if answer.is_error:
             detail = str(result.get("detail") if isinstance(result, dict) else result)
             raise (NotFoundError if answer.status_code == 404 else ApiRefusedError)(detail)
@@ -140,30 +140,30 @@ class ApiClient:
 
 
 def ask(url: str | None, path: str, parameters: Parameters | None = None) -> Any:
-    """Answer of one question to the API at `url`; raises as `ApiClient.get` does."""
+    """Send one GET request to the API at `url` and return the answer; raises as `ApiClient.get` does."""
     with ApiClient(url) as api:
         return api.get(path, parameters)
 
 
 def change(url: str | None, path: str, body: Mapping[str, Any]) -> Any:
-    """Answer of one change; raises as `ApiClient.get` does."""
+    """Send one POST request to the API at `url` and return the answer; raises as `ApiClient.get` does."""
     with ApiClient(url) as api:
         return api.post(path, body)
 
 
 def drop(url: str | None, path: str) -> None:
-    """Remove something; raises as `ApiClient.get` does."""
+    """Send one DELETE request to the API at `url`; raises as `ApiClient.get` does."""
     with ApiClient(url) as api:
         api.delete(path)
 
 
 def examples(*lines: str) -> str:
-    """Text of a command's examples, one a line, for typer's `epilog`."""
+    """Return the text of a command's examples, one per line, for typer's `epilog`."""
     return "\n\n".join(["Examples:", *lines])
 
 
 def since(text: str | None) -> datetime | None:
-    """Value of a --since option."""
+    """Parse a time option; raises `typer.BadParameter`."""
     try:
         return parse_when(text) if text else None
     except ValueError as error:
@@ -171,23 +171,23 @@ def since(text: str | None) -> datetime | None:
 
 
 def uuid(text: str | None) -> str | None:
-    """Value of an option that is a server's id."""
+    """Parse an option that is a UUID; raises `typer.BadParameter`."""
     try:
         return str(UUID(text)) if text else None
     except ValueError as error:
-        raise typer.BadParameter(f"{text!r} is no uuid") from error
+        raise typer.BadParameter(f"{text!r} is not a valid UUID") from error
 
 
 def between(begin: str | None, end: str | None, names: str) -> tuple[datetime | None, datetime | None]:
-    """Values of two options, called `names`, that are a range of time; one that holds nothing is a mistake."""
+    """Parse two options, called `names` in messages, as a time range; raises `typer.BadParameter` if it is empty."""
     first, last = since(begin), since(end)
     if first is not None and last is not None and first >= last:
-        raise typer.BadParameter(f"{names}: the range ends at {last:%Y-%m-%d %H:%M:%S}, before it begins")
+        raise typer.BadParameter(f"{names}: the range ends at {last:%Y-%m-%d %H:%M:%S}, which is not after its begin")
     return first, last
 
 
 def span(text: str) -> timedelta:
-    """Value of an option that is a length of time; a bare number is seconds."""
+    """Parse an option that is a duration; a number without a unit is seconds. Raises `typer.BadParameter`."""
     try:
         return parse_duration(text)
     except (ValueError, OverflowError) as error:
@@ -195,7 +195,7 @@ def span(text: str) -> timedelta:
 
 
 def _given(parameters: Parameters | None) -> dict[str, Any] | None:
-    """Parameters that are set; None without any, since httpx would drop a link's own query otherwise."""
+    """Return the parameters that are set; None if none is, because httpx would drop the query of a link otherwise."""
     given = {
         name: value.isoformat() if isinstance(value, datetime) else value
         for name, value in (parameters or {}).items()

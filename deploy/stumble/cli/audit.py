@@ -1,4 +1,4 @@
-"""`stumble audit`: whether the store says what the topic says."""
+"""`stumble audit`: compare the store with the topic."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ ProcessesOption = Annotated[
     typer.Option(
         min=1,
         max=32,
-        help="Processes that share the work, about 100 MB each. By default two for a long topic, where there are two "
-        "cores.",
+        help="Processes that share the work, about 100 MB each. By default two for a long topic if the machine has two "
+        "cores, else one.",
         show_default=False,
     ),
 ]
@@ -47,22 +47,29 @@ def audit(
     *,
     since_: Annotated[
         str | None,
-        typer.Option("--since", metavar="TIME", help="Only what Kafka got since then: 2h, 3d or ISO 8601."),
+        typer.Option(
+            "--since", metavar="TIME", help="Only records that Kafka received since then: 2h, 3d or ISO 8601."
+        ),
     ] = None,
-    until: Annotated[str | None, typer.Option(metavar="TIME", help="Only what Kafka got before then.")] = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Only records that Kafka received before then.")
+    ] = None,
     instance: Annotated[UUID | None, typer.Option(help="Only this instance.", show_default=False)] = None,
-    repair: Annotated[bool, typer.Option("--repair", help="Put right what differs, then look again.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Figures and differences as one JSON document.")] = False,
-    limit: Annotated[int, typer.Option(min=0, help="Differences to name; all are counted.")] = 50,
+    repair: Annotated[bool, typer.Option("--repair", help="Correct the differences, then compare again.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print figures and differences as one JSON document.")
+    ] = False,
+    limit: Annotated[int, typer.Option(min=0, help="Differences to list; all are counted.")] = 50,
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for a store that is behind the topic.")] = 60.0,
     processes: ProcessesOption = None,
     database_url: DatabaseOption = None,
 ) -> None:
-    """Read the topic again, derive what it comes to, and name what the store has otherwise; status 0 if nothing.
+    """Compare the store with the topic and list the differences; exit status 0 if there are none.
 
-    Projectors may run meanwhile. Only requests wholly inside the range and inside what both sides still keep are
-    judged; what is left out is counted. What was decided by the clock is taken as given. A record that can't be read
-    must lie in the dead letter topic.
+    The audit reads the topic again and derives what the store must hold. Projectors may run at the same time. The audit
+    compares only requests that are completely inside the time range and inside the retention of both topic and store;
+    it counts the others. It accepts the decisions that the clock made. A record that cannot be read must be in the dead
+    letter topic.
     """
     settings = settings_of(database_url)
     scope = AuditScope(*between(since_, until, "--since and --until"), str(instance) if instance else None)
@@ -83,7 +90,7 @@ def audit(
 
 
 def progress() -> Callable[[str, int, int], None]:
-    """Return a function that says on standard error how far something is, every other second."""
+    """Return a function that prints progress to standard error, at most every two seconds."""
     began: dict[str, tuple[float, int]] = {}
     last = time.monotonic()
 
@@ -91,7 +98,7 @@ def progress() -> Callable[[str, int, int], None]:
         nonlocal last
         now = time.monotonic()
         start, before = began.get(doing, (now, done))
-        if done <= before:  # it begins, perhaps once more
+        if done <= before:  # the work starts, or starts again
             start, before = began[doing] = now, done
         if now - last >= _EVERY:
             last = now
@@ -116,12 +123,12 @@ def _print_text(first: AuditReport, last: AuditReport, named: list[dict[str, Any
         typer.echo(f"{one['kind']:<9} {one['what']} {one['id']}{owner}: {one['detail']}")
     total = first.total
     if total > len(named):
-        typer.echo(f"… and {total - len(named):,} more (--limit names them)")
+        typer.echo(f"… and {total - len(named):,} more (raise --limit to list them)")
     for line in _summary(first):
         typer.echo(line)
     if last is not first:
         typer.echo(f"Found {total:,} differences and repaired: " + _counted(last.repaired))
-    typer.echo("The store says what the topic says." if last.equal else f"{last.total:,} differences.")
+    typer.echo("The store agrees with the topic." if last.equal else f"{last.total:,} differences.")
 
 
 def _counted(done: dict[str, int]) -> str:
@@ -133,11 +140,11 @@ def _summary(report: AuditReport) -> list[str]:
     result = f"{report.instances:,} instances, {report.requests:,} requests, {report.failures:,} failures"
     lines = [f"{report.records:,} records, {result} in {report.seconds:.1f} s ({rate:,.0f} records/s)"]
     lines += [f"left out: {count:,} {why}" for why, count in report.left_out.items()]
-    lines += [f"taken as decided: {count:,} {kind}" for kind, count in sorted(report.decisions.items())]
+    lines += [f"accepted decisions: {count:,} {kind}" for kind, count in sorted(report.decisions.items())]
     if report.unreadable:
-        lines.append(f"{report.unreadable:,} records can't be read, {report.dead_letters:,} of them are dead letters")
+        lines.append(f"{report.unreadable:,} records cannot be read, {report.dead_letters:,} of them are dead letters")
     lines += [
-        f"never sent: {host} refused {counts['refused']:,} events, its broker rejected {counts['rejected']:,}"
+        f"never in the topic: {host} refused {counts['refused']:,} events, Kafka rejected {counts['rejected']:,}"
         for host, counts in report.refused.items()
     ]
     return lines

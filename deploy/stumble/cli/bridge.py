@@ -1,4 +1,4 @@
-"""`stumble bridge`: events from the notifications that a cloud sends already."""
+"""`stumble bridge`: translate the notifications that a cloud already sends into events."""
 
 from __future__ import annotations
 
@@ -28,23 +28,27 @@ app = typer.Typer(add_completion=False)
 )
 def bridge(
     *,
-    rabbit: Annotated[str | None, typer.Option(help="One transport, instead of those of the configuration.")] = None,
-    cell: Annotated[str | None, typer.Option(help="Its Nova cell.")] = None,
+    rabbit: Annotated[
+        str | None, typer.Option(help="URL of one transport, used instead of the configured ones.")
+    ] = None,
+    cell: Annotated[str | None, typer.Option(help="Nova cell of that transport.")] = None,
     outbox_dir: Annotated[
-        str | None, typer.Option(help="Where the relay of this host looks.", envvar="STUMBLE_OUTBOX_DIR")
+        str | None, typer.Option(help="Outbox directory that this host's relay reads.", envvar="STUMBLE_OUTBOX_DIR")
     ] = None,
     metrics_port: MetricsPortOption = None,
 ) -> None:
-    """Translate Nova's notifications from RabbitMQ or Kafka into events, and leave them for this host's relay.
+    """Translate Nova's notifications from RabbitMQ or Kafka into events, and write them to this host's outbox.
 
-    Nothing of stumble's is needed on Nova's hosts: they send to their transport with driver messagingv2.
+    Nova's hosts need no part of stumble: they send to their transport with driver messagingv2.
     """
     given = [{"name": "default", "url": rabbit, "cell": cell}] if rabbit else None
     settings, transports = load(given, outbox_dir=outbox_dir, metrics_port=metrics_port)
     if not transports.transports:
-        raise StumbleError("No transport is configured: add [[bridge.transports]] to the file of STUMBLE_CONFIG.")
+        raise StumbleError(
+            "No transport is configured: add [[bridge.transports]] to the file that STUMBLE_CONFIG names."
+        )
     configure_logging(settings)
-    made = Bridge(
+    service = Bridge(
         transports,
         outbox_dir=settings.outbox_dir,
         state_dir=settings.state_dir,
@@ -52,11 +56,11 @@ def bridge(
         cloud=settings.cloud,
     )
     if settings.metrics_port is not None:
-        serve(settings.metrics_host, settings.metrics_port, REGISTRY, made.live, made.ready)
+        serve(settings.metrics_host, settings.metrics_port, REGISTRY, service.live, service.ready)
 
     def end(_number: int, _frame: FrameType | None) -> None:
-        made.stop()
+        service.stop()
 
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
-    made.run()
+    service.run()

@@ -1,4 +1,4 @@
-"""`stumble capacity`: partitions, disk and database size for a cloud."""
+"""`stumble capacity`: estimate partitions, disk and database size for a cloud."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ app = typer.Typer(add_completion=False)
 )
 def capacity(
     *,
-    hosts: Annotated[int, typer.Option(min=1, help="Hosts with Nova's services.")],
+    hosts: Annotated[int, typer.Option(min=1, help="Hosts that run Nova services.")],
     actions_per_second: Annotated[
-        float, typer.Option(min=0, help="Mean over a day; peaks of five times are allowed for.")
+        float, typer.Option(min=0, help="Mean over a day; the estimate allows for peaks of five times the mean.")
     ],
-    topic_days: Annotated[int, typer.Option(min=1, help="Retention of the topic instance-actions.")] = 90,
-    events_days: Annotated[int, typer.Option(min=1, help="Days that raw events stay in the store.")] = 90,
-    requests_days: Annotated[int, typer.Option(min=1, help="Days that requests and failures stay.")] = 400,
-    copies: Annotated[int, typer.Option(min=1, help="Copies of each partition.")] = 3,
+    topic_days: Annotated[int, typer.Option(min=1, help="Days that the topic instance-actions retains records.")] = 90,
+    events_days: Annotated[int, typer.Option(min=1, help="Days that the store retains raw events.")] = 90,
+    requests_days: Annotated[int, typer.Option(min=1, help="Days that the store retains requests and failures.")] = 400,
+    copies: Annotated[int, typer.Option(min=1, help="Replicas of each partition.")] = 3,
     format_: FormatOption = OutputFormat.TABLE,
 ) -> None:
-    """Say what a cloud needs, from the measured size of events, requests and failures.
+    """Estimate partitions, disk and database size for a cloud, from the measured size of events, requests and failures.
 
-    The measure is the benchmark stream: one request in ten fails, with a traceback of 2 to 8 KB. A cloud where less
-    fails needs less.
+    The sizes were measured with the benchmark stream: one request in ten fails, with a traceback of 2 to 8 KB. A cloud
+    with fewer failures needs less.
     """
     cloud = Cloud(hosts, actions_per_second, topic_days, events_days, requests_days, copies)
     result = needs(cloud)
@@ -43,13 +43,13 @@ def capacity(
         typer.echo(json.dumps(asdict(result) | {"store_bytes": result.store_bytes}, indent=2))
         return
     lines = {
-        "events": f"{result.events_per_second:.1f}/s, {count(result.events_per_day)} a day",
+        "events": f"{result.events_per_second:.1f}/s, {count(result.events_per_day)} per day",
         "partitions": str(result.partitions),
-        "projectors": f"{result.projectors}, one of them to take over",
-        "Kafka": f"{size(result.kafka_bytes)} in {copies} copies",
+        "projectors": f"{result.projectors}, one of them as standby",
+        "Kafka": f"{size(result.kafka_bytes)} in {copies} replicas",
         "database": f"{size(result.store_bytes)}: {size(result.store_events_bytes)} events of {events_days} days, "
         f"{size(result.store_requests_bytes)} requests of {requests_days} days",
-        "outbox": f"{size(result.outbox_bytes)} a host and day without Kafka (the bound is 256 MiB)",
+        "outbox": f"{size(result.outbox_bytes)} per host and day without Kafka (limit: 256 MiB)",
     }
     for name, text in lines.items():
         typer.echo(f"{name:<12}{text}")

@@ -1,4 +1,4 @@
-"""`stumble check`: one table that says what is wrong and what to do."""
+"""`stumble check`: check all configured services; show what is wrong and what to do."""
 
 from __future__ import annotations
 
@@ -37,27 +37,28 @@ _COLOUR = {
     ),
 )
 def check(
-    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="These checks alone.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Run only these checks.")] = None,
     *,
-    list_: Annotated[bool, typer.Option("--list", help="Name the checks.")] = False,
-    json_: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
-    all_: Annotated[bool, typer.Option("--all", help="Show also what is fine or was skipped.")] = False,
-    user: Annotated[str | None, typer.Option(help="User of Nova's services, whose rights count.")] = None,
+    list_: Annotated[bool, typer.Option("--list", help="List the checks.")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    all_: Annotated[bool, typer.Option("--all", help="Also show what is fine or was skipped.")] = False,
+    user: Annotated[
+        str | None, typer.Option(help="User that runs Nova's services; the permissions of this user are checked.")
+    ] = None,
     nova_conf: Annotated[
-        list[Path] | None, typer.Option(exists=True, dir_okay=False, help="Find Nova's message bus in this file.")
+        list[Path] | None,
+        typer.Option(exists=True, dir_okay=False, help="Read the URL of Nova's message bus from this file."),
     ] = None,
     transport: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="URL", help="A message bus to look at: rabbit:// or kafka://.", envvar="STUMBLE_TRANSPORTS"
-        ),
+        typer.Option(metavar="URL", help="Message bus to check: rabbit:// or kafka://.", envvar="STUMBLE_TRANSPORTS"),
     ] = None,
 ) -> None:
-    """Connect to everything that the configuration names; say what is wrong and what to do.
+    """Check every service that is configured; show what is wrong and what to do.
 
-    What isn't configured on this host is skipped, unless its check is named. Exit status 0 when nothing is wrong
-    (warnings apart), 1 otherwise. No check waits for ever, no secret is shown. `brokers` and `clocks` write one
-    record without a value, which readers pass over and compaction takes away.
+    The command skips services that are not configured on this host, unless you name their check. Exit status 0 if
+    nothing is wrong (warnings do not count), 1 otherwise. Each check has a time limit. No secret is shown. `brokers`
+    and `clocks` write one record without a value, which readers ignore and compaction removes.
     """
     if list_:
         for item in CHECKS:
@@ -83,7 +84,7 @@ def _scope(names: list[str], user: str | None, nova_conf: list[Path], urls: list
 
 def _show(results: list[CheckOutcome], *, everything: bool) -> None:
     table = Table(box=None, pad_edge=False)
-    for title in ("Check", "", "Finding, and what to do"):
+    for title in ("Check", "", "Result, and what to do"):
         table.add_column(title)
     hidden = 0
     for result in results:

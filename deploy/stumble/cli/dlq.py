@@ -1,4 +1,4 @@
-"""`stumble dlq`: what could not be taken in: list it, count it, keep it, send it again."""
+"""`stumble dlq`: list, count, export and redrive the records that could not be processed."""
 
 from __future__ import annotations
 
@@ -31,17 +31,18 @@ app = typer.Typer(add_completion=False, no_args_is_help=True)
 
 _PROGRESS_SECONDS = 2.0
 FromOption = Annotated[
-    str | None, typer.Option("--from", metavar="PLACE", help="From partition:offset of the dead letter topic on.")
+    str | None,
+    typer.Option("--from", metavar="RECORD", help="Start at this partition:offset of the dead letter topic."),
 ]
-PlaceArgument = Annotated[str, typer.Argument(metavar="PLACE", help="partition:offset, as `ls` shows it.")]
+RecordArgument = Annotated[str, typer.Argument(metavar="RECORD", help="partition:offset, as `ls` shows it.")]
 
 
 @app.callback()
 def dlq() -> None:
-    """List, count, export and send again what could not be taken in.
+    """List, count, export and redrive (send again) the records that could not be processed.
 
-    Reads Kafka (STUMBLE_KAFKA__…) and the store (STUMBLE_DATABASE_URL) directly. What was sent again is remembered in
-    the store; the dead letter topic itself is never changed.
+    The commands read Kafka (STUMBLE_KAFKA__…) and the store (STUMBLE_DATABASE_URL) directly. The store records which
+    dead letters were sent again; the dead letter topic itself does not change.
     """
 
 
@@ -57,15 +58,15 @@ def dlq() -> None:
 def list_(
     *,
     selection: DeadLetterFilter,
-    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of dead letters.")] = 50,
     start: FromOption = None,
     format_: FormatOption = OutputFormat.TABLE,
 ) -> None:
-    """List dead letters, oldest first: why, what became of them, what sending them again would come to."""
+    """List dead letters, oldest first, with error, state and the expected result of sending them again."""
     items: list[dict[str, Any]] = []
     more: str | None = None
-    with _desk() as desk:
-        for entry in desk.entries(selection, _record_id(start)):
+    with _open_service() as service:
+        for entry in service.entries(selection, _record_id(start)):
             if len(items) == limit:
                 more = str(entry.dead_letter.record_id)
                 break
@@ -75,20 +76,20 @@ def list_(
         return
     out = tables.console()
     if not items:
-        out.print("No dead letter matches." if desk.looked_at else "There are no dead letters.")
+        out.print("No dead letter matches." if service.looked_at else "There are no dead letters.")
         return
     out.print(_listed(items))
     if more:
-        out.print(f"There are more: --from {more}, or a larger --limit.")
+        out.print(f"There are more: continue with --from {more}, or raise --limit.")
 
 
 @app.command(epilog=examples("stumble dlq show 0:17", "stumble dlq show 0:17 --format json | jq .headers"))
-def show(record_id: PlaceArgument, *, format_: FormatOption = OutputFormat.TABLE) -> None:
-    """Tell all of one letter: why, what it says where it can be read, its bytes."""
-    with _desk() as desk:
-        entry = desk.one(_record_id(record_id) or RecordId(0, 0))
+def show(record_id: RecordArgument, *, format_: FormatOption = OutputFormat.TABLE) -> None:
+    """Show all of one dead letter: the error, the event if it can be decoded, the bytes."""
+    with _open_service() as service:
+        entry = service.one(_record_id(record_id) or RecordId(0, 0))
     if entry is None:
-        raise StumbleError(f"The dead letter topic holds nothing at {record_id}: see `stumble dlq ls`.")
+        raise StumbleError(f"The dead letter topic has no record {record_id}; see `stumble dlq ls`.")
     result = json_views.whole(entry)
     if format_ is OutputFormat.JSON:
         tables.print_json(result)
@@ -106,16 +107,16 @@ def stats(
     selection: DeadLetterFilter,
     format_: FormatOption = OutputFormat.TABLE,
 ) -> None:
-    """Count dead letters by what refused them and why, the most frequent reason first."""
+    """Count dead letters by stage, exception and message, the most frequent first."""
     result = DeadLetterStats()
-    with _desk() as desk:
-        for chunk in _with_progress(desk, desk.chunks(selection)):
+    with _open_service() as service:
+        for chunk in _with_progress(service, service.chunks(selection)):
             for entry in chunk:
                 result.add(entry)
     if format_ is OutputFormat.JSON:
-        tables.print_json({**json_views.statistics(result), "looked_at": desk.looked_at})
+        tables.print_json({**json_views.statistics(result), "looked_at": service.looked_at})
     elif not result.total.count:
-        tables.console().print("No dead letter matches." if desk.looked_at else "There are no dead letters.")
+        tables.console().print("No dead letter matches." if service.looked_at else "There are no dead letters.")
     else:
         tables.console().print(_counted(result))
 
@@ -128,9 +129,9 @@ def export(
     *,
     selection: DeadLetterFilter,
 ) -> None:
-    """Write dead letters as JSON lines, bytes as base64; nothing is taken away."""
-    with _desk() as desk:
-        for chunk in _with_progress(desk, desk.chunks(selection)):
+    """Write dead letters as JSON lines, bytes as base64; nothing is removed from the topic."""
+    with _open_service() as service:
+        for chunk in _with_progress(service, service.chunks(selection)):
             for entry in chunk:
                 tables.print_line(json_views.whole(entry))
 
@@ -148,23 +149,28 @@ def redrive(
     *,
     selection: DeadLetterFilter,
     start: FromOption = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Send so many at most.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say letter by letter what would happen.")] = False,
-    readable: Annotated[bool, typer.Option("--readable", help="Only what this version can read.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Parked ones too.")] = False,
-    again: Annotated[bool, typer.Option("--again", help="Those that were sent before too.")] = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="Maximum number of records to send.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show for each dead letter what would happen, send nothing.")
+    ] = False,
+    readable: Annotated[bool, typer.Option("--readable", help="Send only records that this version can read.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Send parked dead letters, too.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Send dead letters that were sent before, too.")] = False,
     format_: FormatOption = OutputFormat.TABLE,
 ) -> None:
-    """Send records again to the topic and partition they came from: bytes, key, headers and time as they were.
+    """Send records again to the topic and partition they came from, with unchanged bytes, key, headers and time.
 
-    Only what lies there now is sent, each letter once: interrupted, it is run again and goes on. What comes back counts
-    its replays and parks after the third (STUMBLE_DLQ_MAX_REPLAYS). Exit status 1 where the broker refused some.
+    The command sends the dead letters that are in the topic when it starts, each once; if it is interrupted, run it
+    again to continue. A record that becomes a dead letter again has its replays counted and is parked after the third
+    (STUMBLE_DLQ_MAX_REPLAYS). Exit status 1 if the broker refused records.
     """
     done: Counter[str] = Counter()
     outlooks: Counter[str] = Counter()
-    with _desk() as desk:
-        orders = RedriveOptions(dry_run, force, again, readable)
-        for chunk in _with_progress(desk, desk.redrive(selection, orders, start=_record_id(start), limit=limit), done):
+    with _open_service() as service:
+        options = RedriveOptions(dry_run, force, again, readable)
+        for chunk in _with_progress(
+            service, service.redrive(selection, options, start=_record_id(start), limit=limit), done
+        ):
             done.update(item.done for item in chunk)
             outlooks.update(item.entry.seen.outlook for item in chunk if item.done in ("SENT", "WOULD_SEND"))
             for item in chunk:
@@ -172,11 +178,11 @@ def redrive(
                     tables.print_line(json_views.outcome(item))
                 elif dry_run or item.done == "REFUSED":
                     tables.console().print(_line(item), soft_wrap=True)
-        summary = {"looked_at": desk.looked_at, **{name.lower(): count for name, count in sorted(done.items())}}
+        summary = {"looked_at": service.looked_at, **{name.lower(): count for name, count in sorted(done.items())}}
     if format_ is OutputFormat.JSON:
         tables.print_line({"summary": summary})
     else:
-        tables.console().print(_summary(done, outlooks, desk.looked_at, dry_run=dry_run), soft_wrap=True)
+        tables.console().print(_summary(done, outlooks, service.looked_at, dry_run=dry_run), soft_wrap=True)
     if done["REFUSED"]:
         raise typer.Exit(1)
 
@@ -187,17 +193,18 @@ def redrive(
 )
 def let_through(
     *,
-    partition: Annotated[list[int], typer.Option("--partition", min=0, help="This partition; may be repeated.")],
+    partition: Annotated[list[int], typer.Option("--partition", min=0, help="Partition; repeatable.")],
     until: Annotated[
-        int | None, typer.Option(min=0, metavar="OFFSET", help="Before this offset; the end that the topic has now.")
+        int | None,
+        typer.Option(min=0, metavar="OFFSET", help="Only before this offset; by default the topic's current end."),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen, change nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would happen, change nothing.")] = False,
 ) -> None:
-    """Let bad records of a partition go to the dead letter topic, however many they are, up to an offset.
+    """Allow any number of bad records of a partition to go to the dead letter topic, up to an offset.
 
-    Too many bad records at once hold a partition back (STUMBLE_PROJECTOR_BREAKER_…): nothing is dropped, and it goes on
-    by itself when its next record can be taken in. Where they are simply bad, this lets them through; what is written
-    behind the offset is looked at as before. The projector goes on within seconds.
+    The projector stops a partition that has too many bad records in a row (STUMBLE_PROJECTOR_BREAKER_…): nothing is
+    dropped, and the partition resumes when its next record can be processed. If the records will not become readable,
+    allow them with this command; the limit applies again from the offset on. The projector continues within seconds.
     """
     settings = settings_of()
     url = settings.database_url.get_secret_value()
@@ -210,12 +217,12 @@ def let_through(
 
 
 @contextmanager
-def _desk() -> Iterator[DeadLetterService]:
+def _open_service() -> Iterator[DeadLetterService]:
     settings = settings_of()
     url = settings.database_url.get_secret_value()
     require_current(url)
-    with connect(url, application="stumble-dlq") as connection, DeadLetterService(load().kafka, connection) as desk:
-        yield desk
+    with connect(url, application="stumble-dlq") as connection, DeadLetterService(load().kafka, connection) as service:
+        yield service
 
 
 def _record_id(text: str | None) -> RecordId | None:
@@ -225,21 +232,23 @@ def _record_id(text: str | None) -> RecordId | None:
         raise typer.BadParameter(str(error)) from error
 
 
-def _with_progress(desk: DeadLetterService, chunks: Iterable[Any], done: Counter[str] | None = None) -> Iterator[Any]:
-    """Pass chunks on, and say now and then how far it is."""
-    begun = said = time.monotonic()
+def _with_progress(
+    service: DeadLetterService, chunks: Iterable[Any], done: Counter[str] | None = None
+) -> Iterator[Any]:
+    """Yield the chunks, and print progress to standard error every two seconds."""
+    started = reported = time.monotonic()
     for chunk in chunks:
         yield chunk
         now = time.monotonic()
-        if now - said >= _PROGRESS_SECONDS:
-            said = now
-            rate = desk.looked_at / (now - begun)
+        if now - reported >= _PROGRESS_SECONDS:
+            reported = now
+            rate = service.looked_at / (now - started)
             sent = f", {done['SENT'] + done['WOULD_SEND']} of them to send" if done else ""
-            typer.echo(f"{desk.looked_at} of {len(desk.topic)} letters{sent}, {rate:.0f}/s …", err=True)
+            typer.echo(f"{service.looked_at} of {len(service.topic)} dead letters{sent}, {rate:.0f}/s …", err=True)
 
 
 def _listed(items: list[dict[str, Any]]) -> Table:
-    table = tables.empty("Place", "Time (UTC)", "State", "Stage", "Why", "Action", "From", "Replays", "Outlook")
+    table = tables.empty("Record", "Time (UTC)", "State", "Stage", "Error", "Action", "From", "Replays", "Outlook")
     for item in items:
         origin = item["origin"]
         table.add_row(
@@ -257,14 +266,14 @@ def _listed(items: list[dict[str, Any]]) -> Table:
 
 
 def _counted(result: DeadLetterStats) -> Table:
-    table = tables.empty("Letters", "Stage", "Exception", "Message", "Waiting", "Sent again", "Parked", "First (UTC)")
+    table = tables.empty("Count", "Stage", "Exception", "Message", "Waiting", "Sent again", "Parked", "First (UTC)")
     table.add_column("Last (UTC)")
     table.add_column("Example")
     for reason, group in result.by_count():
         states = [str(group.states[name] or "") for name in ("WAITING", "REDRIVEN", "PARKED")]
         times = [tables.clock(json_views.moment(value)) for value in (group.first_at, group.last_at)]
-        words = [tables.plain(word) for word in reason]
-        table.add_row(str(group.count), *words, *states, *times, str(group.example or ""))
+        cells = [tables.plain(text) for text in reason]
+        table.add_row(str(group.count), *cells, *states, *times, str(group.example or ""))
     total = result.total
     table.add_section()
     sums = [str(total.states[name] or "") for name in ("WAITING", "REDRIVEN", "PARKED")]
@@ -280,15 +289,15 @@ def _line(item: RedriveResult) -> Text:
     return Text.assemble(f"{item.entry.dead_letter.record_id}  ", (verb + to, style), "  ", tables.plain(item.why))
 
 
-def _summary(done: Counter[str], outlooks: Counter[str], looked_at: int, *, dry_run: bool) -> str:
+def _summary(done: Counter[str], outlooks: Counter[str], total: int, *, dry_run: bool) -> str:
     sent = f"{done['WOULD_SEND']} would be sent" if dry_run else f"{done['SENT']} sent again"
     parts = [sent, f"{done['SKIPPED']} skipped"]
     if done["REFUSED"]:
         parts.append(f"{done['REFUSED']} refused by the broker")
     seen = ", ".join(f"{count} {name.lower()}" for name, count in outlooks.most_common())
     outlook = f" Outlook: {seen}." if seen else ""
-    hint = " (--dry-run says why, letter by letter)" if done["SKIPPED"] and not dry_run else ""
-    return f"{', '.join(parts)}, of {looked_at} looked at{hint}.{outlook}"
+    hint = " (--dry-run shows why)" if done["SKIPPED"] and not dry_run else ""
+    return f"{', '.join(parts)}, of {total} dead letters{hint}.{outlook}"
 
 
 def _state(state: str) -> Text:

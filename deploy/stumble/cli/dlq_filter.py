@@ -1,4 +1,4 @@
-"""The options by which `stumble dlq` chooses dead letters, told once for every command that takes them."""
+"""The options with which several commands of `stumble dlq` select dead letters."""
 
 from __future__ import annotations
 
@@ -17,27 +17,41 @@ from stumble.runtime.explain import first_mistake
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-SinceOption = Annotated[str | None, typer.Option("--since", help="Dead-lettered since: 15m, 2h, 3d or an ISO time.")]
-UntilOption = Annotated[str | None, typer.Option("--until", help="Dead-lettered before.")]
+SinceOption = Annotated[
+    str | None, typer.Option("--since", help="Dead-lettered since then: 15m, 2h, 3d or an ISO 8601 time.")
+]
+UntilOption = Annotated[str | None, typer.Option("--until", help="Dead-lettered before then.")]
 StageOption = Annotated[
-    list[str] | None, typer.Option("--stage", help="What refused it: decode, model, derive or store.")
+    list[str] | None, typer.Option("--stage", help="Stage that failed: decode, model, derive or store; repeatable.")
 ]
 ExceptionOption = Annotated[
-    list[str] | None, typer.Option("--exception", metavar="CLASS", help="With or without its module.")
+    list[str] | None,
+    typer.Option("--exception", metavar="CLASS", help="Exception class, with or without its module; repeatable."),
 ]
-ReasonOption = Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="The message holds this.")]
-ActionOption = Annotated[list[str] | None, typer.Option("--action", help="Of this action, where it can be read.")]
-InstanceOption = Annotated[UUID | None, typer.Option("--instance", help="Of this server, by the record's key.")]
+ReasonOption = Annotated[
+    str | None, typer.Option("--reason", metavar="TEXT", help="Text that the exception's message contains.")
+]
+ActionOption = Annotated[
+    list[str] | None, typer.Option("--action", help="Action of the event, if the record can be decoded; repeatable.")
+]
+InstanceOption = Annotated[
+    UUID | None, typer.Option("--instance", help="Only records that have this server's UUID as key.")
+]
 PartitionOption = Annotated[
-    list[int] | None, typer.Option("--partition", min=0, help="Partition of the topic it came from.")
+    list[int] | None, typer.Option("--partition", min=0, help="Partition that the record came from; repeatable.")
 ]
 StateOption = Annotated[
-    list[str] | None, typer.Option("--state", help="WAITING, REDRIVEN, PARKED (came back too often) or FOREIGN.")
+    list[str] | None,
+    typer.Option(
+        "--state",
+        help="WAITING, REDRIVEN (sent again), PARKED (sent again too often) or FOREIGN (not from this store's topic); "
+        "repeatable.",
+    ),
 ]
 
 
 def selecting(command: Callable[..., None]) -> Callable[..., None]:
-    """Put the options of the filter before a command's own; the command takes them as one ``selection``."""
+    """Add the filter's options before a command's own; the command receives them as one ``selection``."""
     shared = inspect.signature(_selection, eval_str=True).parameters
     own = inspect.signature(command, eval_str=True).parameters.values()
 
@@ -63,19 +77,19 @@ def _selection(
     partition: PartitionOption = None,
     state: StateOption = None,
 ) -> DeadLetterFilter:
-    """Read the filter from a command's options."""
-    words = {
+    """Make the filter from a command's options."""
+    values = {
         "stage": stage,
         "exception": exception,
         "reason": reason,
         "action": action,
         "instance": instance,
         "partition": partition,
-        "state": [word.upper() for word in state or ()],
+        "state": [value.upper() for value in state or ()],
     }
     try:
         return DeadLetterFilter.model_validate(
-            {"since": since(begin), "until": since(until), **{name: word or None for name, word in words.items()}}
+            {"since": since(begin), "until": since(until), **{name: value or None for name, value in values.items()}}
         )
     except ValidationError as error:
         name, reason = first_mistake(error)

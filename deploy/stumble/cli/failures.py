@@ -1,4 +1,4 @@
-"""`stumble failures`: what went wrong."""
+"""`stumble failures`: list failures, with --follow also new ones."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 
 from stumble.cli import tables
 from stumble.cli.ask import ApiClient, ApiOption, ApiUnreachableError, FormatOption, OutputFormat, examples, uuid
-from stumble.cli.ask import since as moment
+from stumble.cli.ask import since as parse_time
 from stumble.outcome.records import BLAMES
 
 app = typer.Typer(add_completion=False)
@@ -18,11 +18,11 @@ _REMEMBERED = 10_000
 
 
 def _blame(values: list[str] | None) -> list[str]:
-    words = [value.upper() for value in values or []]
-    for word in words:
-        if word not in BLAMES:
-            raise typer.BadParameter(f"{word} is none of {', '.join(BLAMES)}")
-    return words
+    blames = [value.upper() for value in values or []]
+    for blame in blames:
+        if blame not in BLAMES:
+            raise typer.BadParameter(f"{blame} is not one of {', '.join(BLAMES)}")
+    return blames
 
 
 @app.command(
@@ -36,22 +36,26 @@ def _blame(values: list[str] | None) -> list[str]:
 )
 def failures(
     *,
-    since: Annotated[str | None, typer.Option(help="From when on: 15m, 2h, 3d or an ISO time.")] = None,
-    until: Annotated[str | None, typer.Option(help="Before when.")] = None,
-    action: Annotated[list[str] | None, typer.Option(help="Nova's name of an action; repeatable.")] = None,
-    instance: Annotated[str | None, typer.Option(metavar="UUID", callback=uuid, help="Of this server.")] = None,
-    project: Annotated[str | None, typer.Option(help="Of servers that this project owns.")] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Only failures since then: 15m, 2h, 3d or an ISO 8601 time.")
+    ] = None,
+    until: Annotated[str | None, typer.Option(help="Only failures before then.")] = None,
+    action: Annotated[list[str] | None, typer.Option(help="Action in Nova's spelling; repeatable.")] = None,
+    instance: Annotated[
+        str | None, typer.Option(metavar="UUID", callback=uuid, help="Only failures of this server.")
+    ] = None,
+    project: Annotated[str | None, typer.Option(help="Only failures of servers that this project owns.")] = None,
     blame: Annotated[
-        list[str] | None, typer.Option(callback=_blame, help=f"Whose problem: {', '.join(BLAMES)}; repeatable.")
+        list[str] | None, typer.Option(callback=_blame, help=f"Who can fix it: {', '.join(BLAMES)}; repeatable.")
     ] = None,
     exception: Annotated[list[str] | None, typer.Option(help="Exception class; repeatable.")] = None,
-    host: Annotated[list[str] | None, typer.Option(help="Host on which it happened; repeatable.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=100_000, help="How many at most.")] = 50,
-    follow: Annotated[bool, typer.Option("--follow", "-F", help="Go on with new ones as they come.")] = False,
+    host: Annotated[list[str] | None, typer.Option(help="Host on which the failure happened; repeatable.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="Maximum number of failures.")] = 50,
+    follow: Annotated[bool, typer.Option("--follow", "-F", help="Continue with new failures as they arrive.")] = False,
     format_: FormatOption = OutputFormat.TABLE,
     api: ApiOption = None,
 ) -> None:
-    """Show what went wrong, newest first; with --follow oldest first, and then live."""
+    """List failures, newest first; with --follow oldest first, then new ones as they arrive."""
     filters = {
         "action": action,
         "instance": instance,
@@ -60,7 +64,7 @@ def failures(
         "exception": exception,
         "host": host,
     }
-    window = {"since": moment(since), "until": moment(until)}
+    window = {"since": parse_time(since), "until": parse_time(until)}
     with ApiClient(api) as client:
         if follow:
             _follow(client, filters, window, limit, format_)
@@ -74,13 +78,13 @@ def failures(
         return
     out.print(tables.failures(result, out.width))
     if more:
-        out.print(f"There are more than {limit}; narrow with --since, or raise --limit.", style="dim")
+        out.print(f"There are more than {limit}; restrict the list with --since, or raise --limit.", style="dim")
 
 
 def _follow(
     client: ApiClient, filters: dict[str, Any], window: dict[str, Any], limit: int, format_: OutputFormat
 ) -> NoReturn:
-    """Print what is there, then what comes; the place is taken first, so nothing falls between."""
+    """Print the stored failures, then new ones; the stream is opened before the list is read, so none is missed."""
     printer = _Printer(format_)
     event_id, listed = "", False
     while True:
@@ -100,7 +104,7 @@ def _follow(
 
 
 class _Printer:
-    """Prints each revision of a failure once, whichever way it comes; to people only those that look different."""
+    """Prints each revision of a failure once, from list or stream; as text only those that change the line."""
 
     def __init__(self, format_: OutputFormat) -> None:
         self._format = format_
@@ -109,12 +113,12 @@ class _Printer:
         self._shown: dict[str, str] = {}
 
     def stored(self, record: dict[str, Any]) -> None:
-        """Print a failure that the store holds already; its message may still be on the way."""
+        """Print a failure of the list; the stream may send its first revision later."""
         self._seen[record["failure_id"]] = 0
         self._print(record, "CURRENT")
 
     def streamed(self, data: dict[str, Any]) -> None:
-        """Print a message of the stream unless it was printed already; a correction is new."""
+        """Print an event of the stream unless that revision was printed already."""
         subject, revision = data["subject_id"], data["revision"]
         known = self._seen.get(subject)
         if known is not None and (known >= revision or (known == 0 and revision == 1)):
@@ -136,10 +140,10 @@ class _Printer:
         self._shown[record["failure_id"]] = plain
         if status == "CURRENT":
             if before == plain:
-                return  # what changed is none of what a line shows: the effect, a further sighting
+                return  # the line does not show what changed: the effect, or a further sighting
             if before is not None:
                 text.append("  (corrected)", style="dim")
         else:
             text.stylize("dim strike")
-            text.append(f"  ({status.lower()}: counted no longer)", style="dim")
+            text.append(f"  ({status.lower()}: no longer counted)", style="dim")
         self._out.print(text, soft_wrap=True)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class LazyGroup(TyperGroup):
-    """Knows its commands by the table; their names complete without importing anything."""
+    """Reads the commands from the table, so that shell completion of their names imports no command."""
 
     def __init__(self, table: Mapping[str, LazyCommand]) -> None:
         super().__init__(name="stumble")
@@ -29,17 +29,17 @@ class LazyGroup(TyperGroup):
         return list(self._table)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Import a command; a stand-in with the same help while the names themselves are completed."""
+        """Import and return a command; while command names are completed, return a placeholder with the same help."""
         entry = self._table.get(cmd_name)
         if entry is None:
             return None
-        if ctx.resilient_parsing and not ctx._protected_args:  # noqa: SLF001  # no other sign of it
+        if ctx.resilient_parsing and not ctx._protected_args:  # noqa: SLF001  # click has no public attribute for it
             return get_command(_placeholder(entry))
         return load_command(entry)
 
 
 def load_command(entry: LazyCommand) -> Any:
-    """Return the typer command of an entry; raises `ModuleNotFoundError` where its extra is not installed."""
+    """Return the typer command of an entry; raises `ModuleNotFoundError` if its extra is not installed."""
     module, _, attribute = entry.target.partition(":")
     target = getattr(importlib.import_module(module), attribute)
     if isinstance(target, typer.Typer):

@@ -1,4 +1,4 @@
-"""`stumble instance`: what a server's actions did."""
+"""`stumble instance`: show a server's last request, last failure and history."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ app = typer.Typer(add_completion=False)
 )
 def instance(
     *,
-    server: Annotated[str, typer.Argument(metavar="UUID", callback=uuid, help="Id of the server.")],
-    limit: Annotated[int, typer.Option(min=1, max=500, help="How many requests of its history.")] = 20,
+    server: Annotated[str, typer.Argument(metavar="UUID", callback=uuid, help="UUID of the server.")],
+    limit: Annotated[int, typer.Option(min=1, max=500, help="Maximum number of requests in the history.")] = 20,
     format_: FormatOption = OutputFormat.TABLE,
     api: ApiOption = None,
 ) -> None:
@@ -44,7 +44,7 @@ def instance(
     if failure := result["last_failure"]:
         out.print(tables.line(failure), soft_wrap=True)
     else:
-        out.print("Nothing has gone wrong on this server.")
+        out.print("No failure is recorded for this server.")
     out.print(Text("\nHistory", style="bold"))
     out.print(tables.history(result["history"]))
     if result["next"]:

@@ -1,4 +1,4 @@
-"""The log of a role: one line an event on standard error, for people or as JSON."""
+"""The log of a role: one line per record on standard error, as text or JSON."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 def configure_logging(settings: Settings) -> None:
-    """Send all log records from `settings.log_level` on to standard error, as `settings.log_format` says.
+    """Write log records of `settings.log_level` and above to standard error, in `settings.log_format`.
 
-    The code logs by the standard library; structlog only formats.
+    The code logs with the standard library; structlog only formats.
     """
     renderer: structlog.types.Processor = structlog.processors.JSONRenderer()
     if settings.log_format == "console":
@@ -32,4 +32,4 @@ def configure_logging(settings: Settings) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(formatter)
     logging.basicConfig(level=settings.log_level, handlers=[handler])
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs every request, and a webhook's address is a secret
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs every request, and a webhook's URL is a secret

@@ -1,4 +1,4 @@
-"""`stumble offsets`: show how far the store is, what was lost, and set the offset from which it reads on."""
+"""`stumble offsets`: show the store's offsets and what was lost, and set the offset from which it reads on."""
 
 from __future__ import annotations
 
@@ -21,9 +21,7 @@ from stumble.store.version import require_current
 from stumble.wire.errors import StumbleError
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
-PartitionOption = Annotated[
-    list[int] | None, typer.Option("--partition", min=0, help="This partition; may be repeated.")
-]
+PartitionOption = Annotated[list[int] | None, typer.Option("--partition", min=0, help="Partition; repeatable.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show what would happen, change nothing.")]
 
 
@@ -31,20 +29,20 @@ DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show what would h
 def offsets() -> None:
     """Show the store's offsets in the topic, and change them: the projector never skips a record by itself.
 
-    Projectors may run meanwhile: one that has read ahead writes nothing of it and continues from the new offset within
-    seconds. An event is stored once, however often it is read.
+    Projectors may run at the same time: a projector that has read ahead discards those records and continues from the
+    new offset within seconds. An event is stored once, however often it is read.
     """
 
 
 @app.command(epilog=examples("stumble offsets show", "stumble offsets show --format json | jq '.[].stopped'"))
 def show(*, database_url: DatabaseOption = None, format_: FormatOption = OutputFormat.TABLE) -> None:
-    """Show each partition: where the store is, what the topic holds, what is lost and since when."""
+    """Show for each partition the store's offset, the topic's offsets, what is lost and since when."""
     with _open_tool(database_url) as tool:
         reports = list(tool.all())
     if format_ is OutputFormat.JSON:
         tables.print_json([_plain(report) for report in reports])
         return
-    table = tables.empty("Partition", "Store is at", "Topic holds", "Behind", "Last stored (UTC)", "State")
+    table = tables.empty("Partition", "Store offset", "Topic offsets", "Behind", "Last stored (UTC)", "State")
     for report in reports:
         cells = [
             str(report.partition),
@@ -56,7 +54,7 @@ def show(*, database_url: DatabaseOption = None, format_: FormatOption = OutputF
     tables.console().print(table)
     if any(report.state.needs_operator for report in reports):
         tables.console().print(
-            "Stopped partitions continue after `stumble offsets resume` (--dry-run shows from where)."
+            "Stopped partitions continue after `stumble offsets resume` (--dry-run shows the offset)."
         )
 
 
@@ -66,8 +64,8 @@ def resume(
 ) -> None:
     """Continue partitions whose next record is lost, at the oldest record that the topic has.
 
-    A partition stops when its next record is gone: deleted by retention, or because the topic was cut or created again.
-    This command confirms the loss and shows what it is. Partitions that are read are left alone.
+    A partition stops when its next record is no longer in the topic: retention deleted it, or the topic was truncated
+    or created again. This command confirms the loss and shows it. It does not change partitions that are read.
     """
     with _open_tool(database_url) as tool:
         stopped = [
@@ -93,11 +91,11 @@ def resume(
 def set_(
     *,
     to: Annotated[
-        str, typer.Option(metavar="OFFSET", help="oldest, newest, an offset, a span back (2h) or an ISO time.")
+        str, typer.Option(metavar="OFFSET", help="oldest, newest, an offset, a duration back (2h) or an ISO 8601 time.")
     ],
     partition: PartitionOption = None,
     all_: Annotated[bool, typer.Option("--all", help="All partitions.")] = False,
-    skip: Annotated[bool, typer.Option("--skip", help="Also if that skips records that can still be read.")] = False,
+    skip: Annotated[bool, typer.Option("--skip", help="Allow skipping records that can still be read.")] = False,
     dry_run: DryRunOption = False,
     database_url: DatabaseOption = None,
 ) -> None:
@@ -147,14 +145,14 @@ def _open_tool(database_url: str | None) -> Iterator[OffsetsTool]:
 
 def _target(text: str) -> Target:
     if text in ("oldest", "newest"):
-        return text  # type: ignore[return-value]  # mypy does not narrow a text by `in`
+        return text  # type: ignore[return-value]  # mypy does not narrow a str by `in`
     if text.isdigit():
         return int(text)
     try:
         return parse_when(text)
     except ValueError:
         raise StumbleError(
-            f"{text!r} is not a valid offset: give oldest, newest, an offset, a span such as 2h, or an ISO 8601 time."
+            f"{text!r} is not a valid offset: give oldest, newest, an offset, a duration (2h) or an ISO 8601 time."
         ) from None
 
 
@@ -167,7 +165,7 @@ def _continues(offset: int | None, *, dry_run: bool) -> str:
 def _range(report: OffsetReport) -> str:
     if report.state is PartitionState.PARTITION_MISSING:
         return ""
-    return f"{report.low} to {report.high - 1}" if report.high > report.low else f"nothing (ends at {report.high})"
+    return f"{report.low} to {report.high - 1}" if report.high > report.low else f"empty (ends at {report.high})"
 
 
 def _state(report: OffsetReport) -> Text:
@@ -194,5 +192,5 @@ def _plain(report: OffsetReport) -> dict[str, Any]:
     }
 
 
-def _text(moment: datetime | None) -> str | None:
-    return rfc3339(moment) if moment else None
+def _text(time: datetime | None) -> str | None:
+    return rfc3339(time) if time else None

@@ -1,4 +1,4 @@
-"""`stumble outbox`: look into the outboxes of this host."""
+"""`stumble outbox`: list, verify and export the outboxes of this host."""
 
 from __future__ import annotations
 
@@ -32,23 +32,21 @@ _LONG = {"Folder", "Reason"}
 
 
 class OutboxFormat(StrEnum):
-    """How to answer."""
+    """Output formats of `stumble outbox`."""
 
     table = "table"
     json = "json"
 
 
-Directory = Annotated[
-    Path | None, typer.Option("--outbox-dir", help="The outbox directory.", envvar="STUMBLE_OUTBOX_DIR")
-]
-As = Annotated[OutboxFormat, typer.Option("--format", help="A table for people, JSON for programs.")]
-Folder = Annotated[str | None, typer.Argument(help="One process's folder, as `ls` names it; all without it.")]
+Directory = Annotated[Path | None, typer.Option("--outbox-dir", help="Outbox directory.", envvar="STUMBLE_OUTBOX_DIR")]
+As = Annotated[OutboxFormat, typer.Option("--format", help="Output format; json is for programs.")]
+Folder = Annotated[str | None, typer.Argument(help="Folder of one process, as `ls` shows it; by default all folders.")]
 
 
 def _directory(given: Path | None) -> Path:
     directory = Path(load(outbox_dir=given).outbox_dir)
     if not directory.is_dir():
-        raise StumbleError(f"There is no outbox directory {directory}; name it with --outbox-dir.")
+        raise StumbleError(f"The outbox directory {directory} does not exist; set --outbox-dir.")
     return directory
 
 
@@ -57,19 +55,19 @@ def _directory(given: Path | None) -> Path:
     epilog=examples("stumble outbox ls", "stumble outbox ls --format json | jq '.folders[] | select(.unsent > 0)'"),
 )
 def list_(*, outbox_dir: Directory = None, output: As = OutboxFormat.table) -> None:
-    """List the folders, what waits in them, and the events that the broker refused for good."""
+    """List the folders, their unsent events, and the events that the broker rejected."""
     directory = _directory(outbox_dir)
     known = inspection.cursors(directory)
     reports = []
     for folder in inspection.find(directory, None):
-        with suppress(FileNotFoundError):  # the relay takes finished folders away
+        with suppress(FileNotFoundError):  # the relay removes finished folders
             reports.append(inspection.report(folder, known.get(folder.key, Progress())))
     rejected = [{name: row[name] for name in row if name != "body"} for row in read_rejected(directory / RELAY)]
     if output is OutboxFormat.json:
         tables.print_json({"folders": [asdict(report) for report in reports], "rejected": rejected})
         return
     out = tables.console()
-    out.print(_folders(reports, wide=out.width >= _WIDE) if reports else "No process has left anything here.")
+    out.print(_folders(reports, wide=out.width >= _WIDE) if reports else "No process has written events here.")
     if rejected:
         out.print(f"\n{len(rejected)} events that the broker rejected (stumble outbox export --rejected):")
         out.print(_rejected(rejected, wide=out.width >= _WIDE))
@@ -80,7 +78,7 @@ def _folders(reports: list[inspection.FolderReport], *, wide: bool) -> Table:
     for name in ("User", "Bytes", "Sent", "Rejected", "Damaged") if wide else ():
         table.add_column(name, no_wrap=True)
     for report in reports:
-        alive = "alive" if report.alive else "gone"
+        alive = "alive" if report.alive else "ended"
         row: list[Any] = [report.folder, alive, report.unsent, _age(report.oldest_unsent_at), report.refused or ""]
         if wide:
             row += [report.user, decimal(report.bytes), report.sent, report.rejected or "", report.quarantined or ""]
@@ -100,22 +98,22 @@ def _rejected(rows: list[dict[str, Any]], *, wide: bool) -> Table:
 
 @app.command(epilog=examples("stumble outbox verify", "stumble outbox verify uid-0/nova-compute-812-3fa1b2c4"))
 def verify(folder: Folder = None, *, outbox_dir: Directory = None, output: As = OutboxFormat.table) -> None:
-    """Check every record on disk. Exit status 1 where something that was accepted is damaged.
+    """Check every record on disk; exit status 1 if an accepted record is damaged.
 
-    Nothing needs to be mended by hand: the relay cuts what is torn, puts what is damaged into quarantine and goes on.
+    No manual repair is necessary: the relay cuts torn records, moves damaged ones into quarantine and continues.
     """
     directory = _directory(outbox_dir)
-    verdicts = [inspection.verify(folder) for folder in inspection.find(directory, folder)]
+    states = [inspection.verify(folder) for folder in inspection.find(directory, folder)]
     if output is OutboxFormat.json:
-        tables.print_json([asdict(verdict) | {"sound": verdict.is_sound} for verdict in verdicts])
+        tables.print_json([asdict(state) | {"sound": state.is_sound} for state in states])
     else:
         table = _grid("Folder", "", "Records", "Damaged", "Bytes", "Torn bytes")
-        for verdict in verdicts:
-            word = "sound" if verdict.is_sound else "damaged"
-            counts = [verdict.records, verdict.damaged, verdict.damaged_bytes, verdict.torn_bytes]
-            table.add_row(*(tables.plain(cell) for cell in [verdict.folder, word, *counts]))
+        for state in states:
+            result = "ok" if state.is_sound else "damaged"
+            counts = [state.records, state.damaged, state.damaged_bytes, state.torn_bytes]
+            table.add_row(*(tables.plain(cell) for cell in [state.folder, result, *counts]))
         tables.console().print(table)
-    raise typer.Exit(0 if all(verdict.is_sound for verdict in verdicts) else 1)
+    raise typer.Exit(0 if all(state.is_sound for state in states) else 1)
 
 
 @app.command(
@@ -128,13 +126,13 @@ def verify(folder: Folder = None, *, outbox_dir: Directory = None, output: As = 
 def export(
     folder: Folder = None,
     *,
-    everything: Annotated[bool, typer.Option("--all", help="Also what was delivered and still lies here.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Include delivered events that are still on disk.")] = False,
     rejected: Annotated[
-        bool, typer.Option("--rejected", help="Events that the broker rejected, bytes as base64.")
+        bool, typer.Option("--rejected", help="Only events that the broker rejected, bytes as base64.")
     ] = False,
     outbox_dir: Directory = None,
 ) -> None:
-    """Write the events that were not delivered yet as JSON lines; nothing is taken away."""
+    """Write the events that are not delivered yet as JSON lines; nothing is removed."""
     directory = _directory(outbox_dir)
     if rejected:
         for row in read_rejected(directory / RELAY):

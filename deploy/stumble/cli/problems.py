@@ -1,4 +1,4 @@
-"""`stumble problems`: what goes wrong, by cause; resolve and mute."""
+"""`stumble problems`: list failures grouped by cause; resolve and mute."""
 
 from __future__ import annotations
 
@@ -12,58 +12,58 @@ from stumble.cli import tables
 from stumble.cli.ask import ApiOption, FormatOption, OutputFormat, ask, change, examples
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
-Fingerprint = Annotated[str, typer.Argument(metavar="PROBLEM", help="Its fingerprint, v1:…")]
-NoteOption = Annotated[str | None, typer.Option(help="A word for those who look next.")]
-_COLUMNS = ("Problem", "State", "Last seen (UTC)", "What", "Blame", "Failures", "Servers", "Projects", "Hosts")
+Fingerprint = Annotated[str, typer.Argument(metavar="PROBLEM", help="Fingerprint of the problem, v1:…")]
+NoteOption = Annotated[str | None, typer.Option(help="Note for other operators.")]
+_COLUMNS = ("Problem", "State", "Last seen (UTC)", "Cause", "Blame", "Failures", "Servers", "Projects", "Hosts")
 _BARS = " ▁▂▃▄▅▆▇█"
 
 
 @app.callback()
 def problems() -> None:
-    """List what goes wrong, by cause; resolve and mute."""
+    """List problems (failures grouped by cause); resolve and mute them."""
 
 
 @app.command("ls", epilog=examples("stumble problems ls", "stumble problems ls --state REGRESSED"))
 def list_(
     *,
     state: Annotated[str | None, typer.Option(help="NEW (for a day), ONGOING, REGRESSED, RESOLVED or MUTED.")] = None,
-    muted: Annotated[bool, typer.Option(help="Muted ones too.")] = False,
-    limit: Annotated[int, typer.Option(min=1, max=500, help="How many at most.")] = 50,
+    muted: Annotated[bool, typer.Option(help="Include muted problems.")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=500, help="Maximum number of problems.")] = 50,
     api: ApiOption = None,
     format_: FormatOption = OutputFormat.TABLE,
 ) -> None:
-    """List problems, the last seen first."""
+    """List problems, the most recently seen first."""
     parameters = {"state": state.upper() if state else None, "muted": muted, "limit": limit}
     items = ask(api, "/v1/problems", parameters)["items"]
     if format_ is OutputFormat.JSON:
         Console(soft_wrap=True).print_json(data=items)
     elif not items:
-        typer.echo("No problem has been seen.")
+        typer.echo("No problems match.")
     else:
         tables.console().print(tables.rows(_COLUMNS, map(_row, items)))
 
 
 def _row(item: dict[str, Any]) -> tuple[object, ...]:
-    what = f"{item['action']}: {item['exception']}"
+    cause = f"{item['action']}: {item['exception']}"
     counts = (item[name] for name in ("failures", "instances", "projects", "hosts"))
-    return item["fingerprint"], item["state"], tables.clock(item["last_at"]), what, item["blame"], *counts
+    return item["fingerprint"], item["state"], tables.clock(item["last_at"]), cause, item["blame"], *counts
 
 
 @app.command(epilog=examples("stumble problems show v1:a7bf83194a6acce82d172c7e14315698"))
 def show(problem: Fingerprint, *, api: ApiOption = None, format_: FormatOption = OutputFormat.TABLE) -> None:
-    """Tell of one problem."""
+    """Show one problem."""
     _print(ask(api, f"/v1/problems/{problem}"), format_)
 
 
 @app.command(epilog=examples("stumble problems resolve v1:a7bf… --note 'host drained'"))
 def resolve(problem: Fingerprint, *, note: NoteOption = None, api: ApiOption = None) -> None:
-    """Say that a problem is solved; a failure that happens after this makes it regressed."""
+    """Mark a problem as resolved; a failure that happens later makes it REGRESSED."""
     _print(change(api, f"/v1/problems/{problem}/resolve", {"note": note}), OutputFormat.TABLE)
 
 
 @app.command(epilog=examples("stumble problems reopen v1:a7bf…"))
 def reopen(problem: Fingerprint, *, note: NoteOption = None, api: ApiOption = None) -> None:
-    """Say that a problem is not solved."""
+    """Mark a problem as not resolved."""
     _print(change(api, f"/v1/problems/{problem}/reopen", {"note": note}), OutputFormat.TABLE)
 
 
@@ -71,17 +71,17 @@ def reopen(problem: Fingerprint, *, note: NoteOption = None, api: ApiOption = No
 def mute(
     problem: Fingerprint,
     *,
-    duration: Annotated[str, typer.Option("--for", help="15m, 8h, 3d.")] = "8h",
+    duration: Annotated[str, typer.Option("--for", help="Duration: 15m, 8h, 3d.")] = "8h",
     note: NoteOption = None,
     api: ApiOption = None,
 ) -> None:
-    """Push no alert about a problem for a while; it is recorded and counted as before."""
+    """Send no alerts about a problem for a time; its failures are still recorded and counted."""
     _print(change(api, f"/v1/problems/{problem}/mute", {"duration": duration, "note": note}), OutputFormat.TABLE)
 
 
 @app.command(epilog=examples("stumble problems unmute v1:a7bf…"))
 def unmute(problem: Fingerprint, *, api: ApiOption = None) -> None:
-    """Push alerts about a problem again."""
+    """Send alerts about a problem again."""
     _print(change(api, f"/v1/problems/{problem}/unmute", {}), OutputFormat.TABLE)
 
 

@@ -25,8 +25,8 @@ ProcessesOption = Annotated[
     typer.Option(
         min=1,
         max=64,
-        help="Processes that share the partitions, each on a core of its own with some 250 MB (1). The first has the "
-        "metrics port, the others have the ports after it.",
+        help="Processes that share the partitions (default: 1), each on its own CPU core with about 250 MB. The first "
+        "uses the metrics port, the others use the ports after it.",
         show_default=False,
     ),
 ]
@@ -45,16 +45,16 @@ def projector(
     database_url: DatabaseOption = None,
     metrics_port: MetricsPortOption = None,
 ) -> None:
-    """Read events from Kafka and keep the failure store, one PostgreSQL transaction a batch.
+    """Read events from Kafka and write the failure store, one PostgreSQL transaction per batch.
 
-    Start as many as there are partitions to share. It waits for Kafka and the database, and ends between two
-    batches on SIGTERM.
+    Projectors share the partitions: start at most as many as there are partitions. A projector waits for Kafka and the
+    database. On SIGTERM it ends between two batches.
     """
     settings = settings_of(database_url, metrics_port)
     own = ProjectorSettings()
     count = processes or own.processes
     if count > 1:
-        # What was found elsewhere, the processes find there themselves: a secret is not passed on without need.
+        # The processes read all other settings themselves, so a secret is passed on only if it came as an option.
         given = {} if database_url is None else {"STUMBLE_DATABASE_URL": database_url}
         _several(given, settings.metrics_port, count, core=own.core)
         return
@@ -68,19 +68,19 @@ def projector(
 
 
 def _several(env: Mapping[str, str], metrics_port: int | None, count: int, *, core: int | None) -> None:
-    """Run projectors of one process each until told to stop; one that is killed is started again.
+    """Run projectors of one process each until a signal stops them; restart one that is killed.
 
-    Each has a core, from number `core` on.
+    They use consecutive CPU cores, the first `core`.
     """
     stop = stopping()
     with tempfile.TemporaryDirectory(prefix="stumble-projector-") as folder:
         supervisor = Supervisor(Path(folder), env, typer.echo)
         try:
             for number in range(count):
-                words = ("projector", "--processes", "1", *_metrics(metrics_port, number))
+                arguments = ("projector", "--processes", "1", *_metrics(metrics_port, number))
                 core_number = NONE if core == NONE else (core or 0) + number
                 own = {"STUMBLE_PROJECTOR_CORE": str(core_number)}
-                supervisor.start(Role(f"projector {number + 1}", words, 0, own, terminal=True, vital=True))
+                supervisor.start(Role(f"projector {number + 1}", arguments, 0, own, terminal=True, vital=True))
             for _ in supervisor.watch():
                 if stop.is_set():
                     break
@@ -89,7 +89,7 @@ def _several(env: Mapping[str, str], metrics_port: int | None, count: int, *, co
 
 
 def _metrics(port: int | None, number: int) -> tuple[str, ...]:
-    """Return the option of one of several: the ports follow each other, unless any free one (0) will do."""
+    """Return the metrics option of process `number`: consecutive ports, or any free port (0) for each."""
     if port is None:
         return ()
     return ("--metrics-port", str(port + number if port else 0))

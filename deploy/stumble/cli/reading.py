@@ -1,4 +1,4 @@
-"""Read a topic without leaving a trace there: no group, no commit."""
+"""Read a topic without a consumer group and without commits."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from stumble.wire.errors import RegistryUnavailable, StumbleError, WireError
 from stumble.wire.schemas import ACTION_FAILED, ACTION_OUTCOME, EVENT, PRODUCER_STATUS, Schema
 from stumble.wire.topics import Topics
 
-#: Short names of the topics, and what is in them.
+#: Short names of the topics, and the schemas of their records.
 KINDS: Mapping[str, Schema] = {
     "actions": EVENT,
     "failures": ACTION_FAILED,
@@ -30,7 +30,7 @@ KINDS: Mapping[str, Schema] = {
 _SECONDS = 10.0
 _POLL_SECONDS = 0.2
 _BATCH = 500
-# librdkafka writes to stderr by itself; what matters comes as an error.
+# librdkafka would write to stderr by itself; what matters is raised as an error.
 _QUIET = logging.getLogger("stumble.tail.librdkafka")
 _QUIET.addHandler(logging.NullHandler())
 _QUIET.propagate = False
@@ -38,7 +38,7 @@ _QUIET.propagate = False
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """One record of a topic, decoded where it can be."""
+    """One record of a topic, decoded if possible."""
 
     partition: int
     offset: int
@@ -51,20 +51,20 @@ class Read:
 
 
 def resolve(name: str, topics: Topics) -> tuple[str, Schema]:
-    """Topic and schema of a short or full name; raises `StumbleError` for any other."""
+    """Return topic and schema of a short or full name; raises `StumbleError` for any other."""
     known = {getattr(topics, kind): kind for kind in KINDS}
     kind = name if name in KINDS else known.get(name)
     if kind is None:
-        raise StumbleError(f"{name} is no topic of stumble's; there are {', '.join(KINDS)} ({', '.join(known)}).")
+        raise StumbleError(f"{name} is not a topic of stumble; give {', '.join(KINDS)} or {', '.join(known)}.")
     return getattr(topics, kind), KINDS[kind]
 
 
 class Reader:
-    """Reads all partitions of one topic from a place on."""
+    """Reads all partitions of one topic from a start offset or time on."""
 
     def __init__(self, settings: KafkaSettings, topic: str, schema: Schema) -> None:
         config = settings.consumer_config("stumble-tail")
-        # A topic must not come into being by being looked at.
+        # Reading a topic must not create it.
         config |= {"enable.partition.eof": True, "allow.auto.create.topics": False, "log_level": 0}
         self._consumer = Consumer(config, logger=_QUIET)
         self._kafka = settings
@@ -73,22 +73,22 @@ class Reader:
         self._decoder = Decoder(schema, registry.resolve if registry else None)
 
     def start(self, at: datetime | str) -> None:
-        """Go to the `beginning`, the `end` or a moment."""
+        """Start at the `beginning`, at the `end` or at a time."""
         result = self._consumer.list_topics(self._topic, timeout=_SECONDS).topics[self._topic]
         if result.error:
             raise kafka_error(self._kafka, self._topic, KafkaException(result.error))
-        places = {"beginning": OFFSET_BEGINNING, "end": OFFSET_END}
+        offsets = {"beginning": OFFSET_BEGINNING, "end": OFFSET_END}
         if isinstance(at, datetime):
-            moment = int(at.timestamp() * 1000)
-            asked = [TopicPartition(self._topic, number, moment) for number in result.partitions]
-            start = self._consumer.offsets_for_times(asked, timeout=_SECONDS)
+            milliseconds = int(at.timestamp() * 1000)
+            times = [TopicPartition(self._topic, number, milliseconds) for number in result.partitions]
+            start = self._consumer.offsets_for_times(times, timeout=_SECONDS)
         else:
-            start = [TopicPartition(self._topic, number, places[at]) for number in result.partitions]
+            start = [TopicPartition(self._topic, number, offsets[at]) for number in result.partitions]
         self._partitions = set(result.partitions)
         self._consumer.assign(start)
 
     def read(self, *, to_end: bool) -> Iterator[Read]:
-        """Yield records as they come; with `to_end` until every partition's end has been reached once."""
+        """Yield records as they arrive; with `to_end`, stop once every partition's end has been reached."""
         open_ = set(self._partitions)
         while not to_end or open_:
             for message in self._consumer.consume(_BATCH, _POLL_SECONDS):
@@ -99,14 +99,14 @@ class Reader:
                     open_.discard(message.partition())
                 elif error.code() == KafkaError._AUTO_OFFSET_RESET:
                     raise StumbleError(
-                        f"Partition {message.partition()} of {self._topic} no longer holds what was to be read next: "
-                        "start again from the beginning or from a later time.",
+                        f"The next record of partition {message.partition()} of {self._topic} was deleted: start again "
+                        "from the beginning or from a later time.",
                     )
                 elif not error.retriable():
                     raise KafkaException(error)
 
     def close(self) -> None:
-        """Leave."""
+        """Close the consumer."""
         self._consumer.close()
 
     def _decoded(self, message: Message) -> Read:
@@ -117,10 +117,10 @@ class Reader:
             try:
                 record = self._decoder.decode(value, headers)
             except RegistryUnavailable:
-                time.sleep(1)  # the record may be good: wait, as every reader must
+                time.sleep(1)  # the record may be good: retry until the registry answers
                 continue
-            except WireError as trouble:
-                error = str(trouble)
+            except WireError as cause:
+                error = str(cause)
             break
         return Read(
             partition=message.partition() or 0,

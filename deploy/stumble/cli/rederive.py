@@ -1,4 +1,4 @@
-"""`stumble rederive`: derive stored requests anew after a change of rules."""
+"""`stumble rederive`: derive stored requests again after a change of rules."""
 
 from __future__ import annotations
 
@@ -31,26 +31,28 @@ def rederive(
     *,
     instance: Annotated[UUID | None, typer.Option(help="Only this instance.", show_default=False)] = None,
     since: Annotated[
-        str | None, typer.Option(help="Only instances with news since then (ISO 8601).", show_default=False)
+        str | None,
+        typer.Option(help="Only instances whose facts last changed since then (ISO 8601).", show_default=False),
     ] = None,
     until: Annotated[
-        str | None, typer.Option(help="Only instances without news since then (ISO 8601).", show_default=False)
+        str | None,
+        typer.Option(help="Only instances whose facts last changed before then (ISO 8601).", show_default=False),
     ] = None,
     from_events: Annotated[
-        bool, typer.Option("--from-events", help="Make the facts anew from the stored events first.")
+        bool, typer.Option("--from-events", help="Rebuild the facts from the stored events first.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would change, change nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, change nothing.")] = False,
     database_url: DatabaseOption = None,
 ) -> None:
-    """Apply this program's rules to everything that is stored, and publish what they correct.
+    """Apply this program's rules to all stored facts, and publish the corrections.
 
-    Projectors may run meanwhile. What a correction changes gets its next revision on the topics, and the counters
-    move by the difference.
+    Projectors may run at the same time. Each corrected record gets its next revision on the topics, and the counters
+    change by the difference.
     """
     settings = settings_of(database_url)
     url = settings.database_url.get_secret_value()
     require_current(url)
-    selection = InstanceSelection(str(instance) if instance else None, _moment(since), _moment(until))
+    selection = InstanceSelection(str(instance) if instance else None, _parse_time(since), _parse_time(until))
     with connect(url, application="stumble-rederive") as connection:
         register(connection)
         report = run(
@@ -64,19 +66,19 @@ def rederive(
     typer.echo(_summary(report, dry_run=dry_run))
 
 
-def _moment(text: str | None) -> datetime | None:
+def _parse_time(text: str | None) -> datetime | None:
     if text is None:
         return None
     try:
         result = datetime.fromisoformat(text)
     except ValueError:
-        raise typer.BadParameter(f"{text!r} is no ISO 8601 time, such as 2026-01-31T12:00:00+00:00") from None
+        raise typer.BadParameter(f"{text!r} is not a valid ISO 8601 time, such as 2026-01-31T12:00:00+00:00") from None
     return result if result.tzinfo else result.astimezone()
 
 
 def _summary(report: RederiveReport, *, dry_run: bool) -> str:
     change = "would change" if dry_run else "changed"
     return (
-        f"{report.instances} instances derived anew: {report.requests} requests and {report.failures} failures "
+        f"{report.instances} instances derived again: {report.requests} requests and {report.failures} failures "
         f"{change}, {report.publications} corrections {'would be ' if dry_run else ''}published."
     )

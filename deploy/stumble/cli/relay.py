@@ -1,4 +1,4 @@
-"""`stumble relay`: send what the outboxes of this host hold to Kafka."""
+"""`stumble relay`: send the events in this host's outboxes to Kafka."""
 
 from __future__ import annotations
 
@@ -30,17 +30,19 @@ def relay(
     *,
     outbox_dir: Annotated[
         Path | None,
-        typer.Option(help="Where this host's services leave their events.", envvar="STUMBLE_OUTBOX_DIR"),
+        typer.Option(help="Directory in which this host's services write events.", envvar="STUMBLE_OUTBOX_DIR"),
     ] = None,
     metrics_port: Annotated[
         int | None,
         typer.Option(min=0, max=65535, help="Serve metrics on this port.", envvar="STUMBLE_METRICS_PORT"),
     ] = None,
-    status_interval: Annotated[float, typer.Option(min=1, help="Seconds between two statuses of every folder.")] = 30.0,
+    status_interval: Annotated[
+        float, typer.Option(min=1, help="Seconds between two status records of each folder.")
+    ] = 30.0,
 ) -> None:
-    """Deliver every outbox of this host to Kafka, until it is told to stop (SIGTERM, Ctrl-C).
+    """Deliver every outbox of this host to Kafka, until SIGTERM or Ctrl-C.
 
-    One relay serves a host. It may be stopped, killed and started again at any time: events wait in the outboxes.
+    Run one relay per host. You may stop, kill and restart it at any time: the events wait in the outboxes.
     """
     settings = load(outbox_dir=outbox_dir, metrics_port=metrics_port)
     configure_logging(settings)

@@ -1,4 +1,4 @@
-"""`stumble replay`: the topic told again, as a store of its own or as the story of one server."""
+"""`stumble replay`: build a separate store from the topic, or show the history of one server."""
 
 from __future__ import annotations
 
@@ -29,35 +29,40 @@ app = typer.Typer(add_completion=False)
 )
 def replay(
     *,
-    instance: Annotated[UUID | None, typer.Option(help="Print the story of this server.", show_default=False)] = None,
-    from_: Annotated[str | None, typer.Option("--from", metavar="TIME", help="Begin with what Kafka got then.")] = None,
-    to: Annotated[str | None, typer.Option(metavar="TIME", help="End with what Kafka got before then.")] = None,
+    instance: Annotated[UUID | None, typer.Option(help="Show the history of this server.", show_default=False)] = None,
+    from_: Annotated[
+        str | None, typer.Option("--from", metavar="TIME", help="Only records that Kafka received since then.")
+    ] = None,
+    to: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Only records that Kafka received before then.")
+    ] = None,
     into: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME_OR_URL", help="Database for a store as of then: made beside the store's own if it's a name."
+            metavar="NAME_OR_URL",
+            help="Database for the new store: its URL, or the name of a database to create on the store's server.",
         ),
     ] = None,
     alerts: Annotated[
-        bool, typer.Option("--alerts", help="Leave the new store writable, so that an alerter may send from it.")
+        bool, typer.Option("--alerts", help="Leave the new store writable, so that an alerter can send from it.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Answer as one JSON document.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     processes: ProcessesOption = None,
     database_url: DatabaseOption = None,
 ) -> None:
-    """Tell the topic again: the story of one server, or a store as it was at any time.
+    """Read the topic again: show the history of one server, or build a store as it was at any time.
 
-    The new store is read-only and can be asked by `stumble api` with STUMBLE_DATABASE_URL set to it. Nothing is sent
-    from it. What the store decided by the clock up to then is taken over.
+    The new store is read-only; to query it, start `stumble api` with STUMBLE_DATABASE_URL set to it. Nothing is sent
+    from it. The decisions that the clock made up to then are copied from the store.
     """
     if (instance is None) == (into is None):
-        raise typer.BadParameter("say either --instance or --into")
+        raise typer.BadParameter("give either --instance or --into")
     settings = settings_of(database_url)
     begin, end = between(from_, to, "--from and --to")
     if instance is not None:
         _print_history(InstanceHistory(settings, str(instance), begin, end, progress()), as_json=as_json)
         return
-    _reach(into or "")
+    _check_database(into or "")
     done = Replay(settings, begin, end, progress(), processes=processes).into(into or "", alerts=alerts)
     rate = done.records / done.seconds if done.seconds else 0
     if as_json:
@@ -67,14 +72,14 @@ def replay(
         return
     typer.echo(
         f"{done.records:,} records, {done.events:,} events of {done.instances:,} instances in {done.seconds:.1f} s "
-        f"({rate:,.0f} records/s); {done.unreadable:,} can't be read, {done.decisions:,} decisions taken over."
+        f"({rate:,.0f} records/s); {done.unreadable:,} cannot be read, {done.decisions:,} decisions copied."
     )
-    kind = "It can be written to: an alerter may send from it." if alerts else "It is read-only."
+    kind = "It is writable: an alerter can send from it." if alerts else "It is read-only."
     typer.echo(f"The store is in the database {database_label(done.url)}. {kind}")
 
 
-def _reach(into: str) -> None:
-    """Look at a database given by its URL before anything is read; what is wrong with it is --into's to mend."""
+def _check_database(into: str) -> None:
+    """Connect to a database given by its URL before the topic is read, so that an error names --into."""
     if "://" not in into and "=" not in into:
         return
     try:
@@ -86,17 +91,17 @@ def _reach(into: str) -> None:
         ) from error
     except StoreError as error:
         raise StumbleError(
-            "--into is no address of a PostgreSQL: write postgresql://user@host:5432/database, or a name alone."
+            "--into is not a valid PostgreSQL URL: write postgresql://user@host:5432/database, or only a name."
         ) from error
 
 
-def _print_history(story: InstanceHistory, *, as_json: bool) -> None:
-    if not story.readings:
-        typer.echo(f"The topic tells nothing of {story.instance} there.", err=True)
+def _print_history(history: InstanceHistory, *, as_json: bool) -> None:
+    if not history.readings:
+        typer.echo(f"The topic has no records of {history.instance} in that time range.", err=True)
         raise typer.Exit(1)
     if as_json:
-        json.dump(story.as_json(), sys.stdout, indent=2, default=str)
+        json.dump(history.as_json(), sys.stdout, indent=2, default=str)
         sys.stdout.write("\n")
         return
-    for line in lines(story.events(), story.requests()):
+    for line in lines(history.events(), history.requests()):
         typer.echo(line)

@@ -1,4 +1,4 @@
-"""`stumble request`: everything that happened in one request."""
+"""`stumble request`: show the outcome and all failures of one request."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def request(
     format_: FormatOption = OutputFormat.TABLE,
     api: ApiOption = None,
 ) -> None:
-    """Show how a request went: its outcome, and each failure attempt by attempt, host by host.
+    """Show the outcome of a request and each of its failures, by attempt and host.
 
-    One id can mean several servers and actions: all are shown, in the order of their start.
+    One id can belong to several servers and actions: all are shown, in the order of their start.
     """
     with ApiClient(api) as client:
         result = client.get(f"/v1/requests/{quote(request_id, safe='')}")

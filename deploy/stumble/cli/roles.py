@@ -1,4 +1,4 @@
-"""What the long-running roles of the consuming side share: settings, log, SIGTERM, the metrics port."""
+"""What the commands of the consuming side share: settings, log, SIGTERM, the metrics port."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from stumble.settings.base import Settings
 
 DatabaseOption = Annotated[
-    str | None, typer.Option(help="PostgreSQL of the store.", envvar="STUMBLE_DATABASE_URL", show_default=False)
+    str | None, typer.Option(help="PostgreSQL URL of the store.", envvar="STUMBLE_DATABASE_URL", show_default=False)
 ]
 MetricsPortOption = Annotated[
     int | None,
     typer.Option(
         min=0,
         max=65535,
-        help="Port of /metrics, /healthz and /readyz; 0 takes a free one. None is opened without it.",
+        help="Port of /metrics, /healthz and /readyz; 0 uses any free port. By default no port is opened.",
         envvar="STUMBLE_METRICS_PORT",
         show_default=False,
     ),
@@ -32,7 +32,7 @@ MetricsPortOption = Annotated[
 
 
 def settings_of(database_url: str | None = None, metrics_port: int | None = None) -> Settings:
-    """Read the settings, with a command's own options on top, and set up the log."""
+    """Read the settings, override them with a command's own options, and set up the log."""
     settings = load(database_url=database_url, metrics_port=metrics_port)
     configure_logging(settings)
     return settings
@@ -42,10 +42,10 @@ def stopping() -> threading.Event:
     """Return an event that SIGTERM and Ctrl-C set: the role ends between two batches."""
     stop = threading.Event()
 
-    def asked(number: int, frame: FrameType | None) -> None:
+    def on_signal(number: int, frame: FrameType | None) -> None:
         del number, frame
         stop.set()
 
-    signal.signal(signal.SIGTERM, asked)
-    signal.signal(signal.SIGINT, asked)
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
     return stop

@@ -1,6 +1,6 @@
-"""Find the command, run it, and turn whatever goes wrong into one sentence and an exit status.
+"""Find the command, run it, and turn each error into one sentence and an exit status.
 
-Nothing but the standard library is imported here: the base install, which is what Nova gets, has no typer.
+Only the standard library is imported here: the base install, which Nova's hosts have, has no typer.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ def run(argv: Sequence[str], commands: Sequence[LazyCommand] = COMMANDS) -> int:
     if argv[0] in {"-V", "--version", "version"}:
         return _show(f"stumble {_version()}\n")
     if argv[0] not in table:
-        return _complain(f"there is no command {argv[0]!r}{_hint(argv[0], list(table))}; see: stumble --help", _USAGE)
+        return _report_error(
+            f"there is no command {argv[0]!r}{_hint(argv[0], list(table))}; see: stumble --help", _USAGE
+        )
     return _guarded(argv, table)
 
 
@@ -42,13 +44,13 @@ def _guarded(argv: Sequence[str], table: Mapping[str, LazyCommand]) -> int:
         return _call(argv, table)
     except KeyboardInterrupt:
         return _INTERRUPTED
-    except BrokenPipeError:  # the reader of our output has seen enough
+    except BrokenPipeError:  # the process that reads the output has closed the pipe
         sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115  # the interpreter flushes it at exit
         return _FAILED
-    except Exception as error:  # noqa: BLE001  # the one place where a traceback is kept from the operator
+    except Exception as error:  # noqa: BLE001  # only here: operators get one sentence, no traceback
         if os.environ.get("STUMBLE_DEBUG", "0") not in {"", "0"}:
             traceback.print_exc()
-        return _complain(explain(error), _FAILED)
+        return _report_error(explain(error), _FAILED)
 
 
 def _call(argv: Sequence[str], table: Mapping[str, LazyCommand]) -> int:
@@ -59,14 +61,14 @@ def _call(argv: Sequence[str], table: Mapping[str, LazyCommand]) -> int:
     except SystemExit as stop:
         if stop.code is None or isinstance(stop.code, int):
             return stop.code or 0
-        return _complain(str(stop.code), _FAILED)
+        return _report_error(str(stop.code), _FAILED)
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         if missing == "stumble" or not argv:
             raise
         command = table[argv[0]]
         raise StumbleError(
-            f"`stumble {command.name}` needs {missing}, which isn't installed here; "
+            f"`stumble {command.name}` needs {missing}, which is not installed here; "
             f"install it with: pip install 'stumble[{command.extra}]'"
         ) from error
     return 0
@@ -79,12 +81,12 @@ def _version() -> str:
         return "(run from its source folder)"
 
 
-def _hint(word: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(word, known, 1)
+def _hint(name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, 1)
     return f", did you mean {close[0]!r}?" if close else ""
 
 
-def _complain(sentence: str, status: int) -> int:
+def _report_error(sentence: str, status: int) -> int:
     sys.stderr.write(f"stumble: {sentence}\n")
     return status
 
@@ -95,7 +97,7 @@ def _show(text: str) -> int:
 
 
 def _help(commands: Sequence[LazyCommand]) -> str:
-    lines = ["Usage: stumble COMMAND [OPTIONS]", "", "What went wrong with the actions on your Nova servers."]
+    lines = ["Usage: stumble COMMAND [OPTIONS]", "", "Shows which actions on Nova servers failed, and why."]
     section = ""
     for command in commands:
         if command.section != section:
@@ -107,8 +109,8 @@ def _help(commands: Sequence[LazyCommand]) -> str:
 
 
 _EXAMPLES = (
-    "  stumble failures --since 1h --blame CAPACITY   what had no room in the last hour",
-    "  stumble wait REQUEST_ID && echo worked         did it work? the exit status knows",
+    "  stumble failures --since 1h --blame CAPACITY   failures of the last hour for lack of capacity",
+    "  stumble wait REQUEST_ID && echo worked         exit status 0: the request succeeded",
     "  stumble COMMAND --help                         options and examples of a command",
-    '  eval "$(_STUMBLE_COMPLETE=source_bash stumble)"  completion in bash; source_zsh, source_fish',
+    '  eval "$(_STUMBLE_COMPLETE=source_bash stumble)"  completion in bash; also source_zsh, source_fish',
 )

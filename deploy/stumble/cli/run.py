@@ -1,4 +1,4 @@
-"""``stumble run``: the whole of stumble on this machine, as `make run` starts it."""
+"""``stumble run``: run all parts of stumble on this machine, as `make run` does."""
 
 from __future__ import annotations
 
@@ -28,19 +28,21 @@ def run(
     state: Annotated[
         Path | None,
         typer.Option(
-            envvar="STUMBLE_STATE_DIR", help="Folder of all data and logs.", show_default="~/.local/state/stumble"
+            envvar="STUMBLE_STATE_DIR", help="Folder for all data and logs.", show_default="~/.local/state/stumble"
         ),
     ] = None,
-    instances: Annotated[int | None, typer.Option(min=1, help="Servers of the simulated fleet.")] = None,
-    rate: Annotated[float | None, typer.Option(min=0.0, help="Requests a second that it makes.")] = None,
+    instances: Annotated[int | None, typer.Option(min=1, help="Servers in the simulated fleet.")] = None,
+    rate: Annotated[float | None, typer.Option(min=0.0, help="Requests per second of the simulated fleet.")] = None,
     failures: Annotated[str | None, typer.Option(help="Failure mix; see: stumble simulate --help")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the fleet; the same seed makes the same events.")] = None,
-    simulate: Annotated[bool, typer.Option(help="Feed a simulated fleet.")] = True,
-    follow: Annotated[bool, typer.Option(help="Show failures as they come in.")] = True,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed of the fleet; the same seed generates the same events.")
+    ] = None,
+    simulate: Annotated[bool, typer.Option(help="Run a simulated fleet.")] = True,
+    follow: Annotated[bool, typer.Option(help="Show failures as they arrive.")] = True,
 ) -> None:
     """Start Kafka, PostgreSQL, relay, projector, alerter, API and a simulated fleet; Ctrl-C stops them all.
 
-    STUMBLE_KAFKA__BOOTSTRAP_SERVERS or STUMBLE_DATABASE_URL given: that one is used and none started.
+    If STUMBLE_KAFKA__BOOTSTRAP_SERVERS or STUMBLE_DATABASE_URL is set, that service is used and none is started.
 
     Examples:
 
@@ -51,23 +53,23 @@ def run(
     stopping = _Stopping()
     options = RunOptions((state or _default_state()), instances, rate, failures, seed, simulate=simulate, follow=follow)
     try:
-        LocalStack(options, _say).run()
+        LocalStack(options, _print_line).run()
     except KeyboardInterrupt:
-        _say("\nStopped. What was recorded is kept; the next run takes it up.")
+        _print_line("\nStopped. The data is stored; the next run continues with it.")
     finally:
         stopping.restore()
 
 
-def _say(text: str) -> None:
+def _print_line(text: str) -> None:
     with contextlib.suppress(BrokenPipeError):
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
 
 
 class _Stopping:
-    """The first SIGINT, SIGTERM or SIGHUP asks for an orderly stop; one more, a second later, for a hard one.
+    """The first SIGINT, SIGTERM or SIGHUP stops in order; another one, more than a second later, ends the process.
 
-    Within a second they count as one: make, a terminal and a service manager like to send two.
+    Signals within a second count as one: make, a terminal and a service manager often send two.
     """
 
     def __init__(self) -> None:
@@ -76,7 +78,7 @@ class _Stopping:
         self._before = {number: signal.signal(number, self._handle) for number in signals}
 
     def restore(self) -> None:
-        """Give the signals back."""
+        """Restore the previous signal handlers."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
@@ -84,7 +86,7 @@ class _Stopping:
         now = time.monotonic()
         if self._first is None:
             self._first = now
-            _say("\nStopping …")
+            _print_line("\nStopping …")
             raise KeyboardInterrupt
         if now - self._first > 1.0:
-            os._exit(128 + number)  # the children die with us
+            os._exit(128 + number)  # the child processes end with this process

@@ -1,4 +1,4 @@
-"""`stumble schema`: show the Avro schemas, and hold their versions to each other."""
+"""`stumble schema`: show the Avro schemas, and check that their versions are compatible."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from stumble.wire.taxonomy.update import compare
 from stumble.wire.taxonomy.update import write as write_classes
 
 app = typer.Typer(add_completion=False)
-_NEEDS = "`stumble schema check` needs avro, which isn't installed here; install it with: pip install 'stumble[dev]'"
+_NEEDS = "`stumble schema check` needs avro, which is not installed here; install it with: pip install 'stumble[dev]'"
 
-_NEEDS_STORE = "`--unknown` reads the store and needs more than is installed: pip install 'stumble[consumers]'"
+_NEEDS_STORE = "`--unknown` reads the store and needs packages that are not installed: pip install 'stumble[consumers]'"
 
 
 @app.callback(epilog=examples("stumble schema list", "stumble schema show ActionFailed", "stumble schema check"))
 def schema() -> None:
-    """Show the Avro schemas, check that their versions stay compatible."""
+    """Show the Avro schemas, and check that their versions are compatible."""
 
 
 @app.command("list", epilog=examples("stumble schema list", "stumble schema list --format json"))
@@ -39,7 +39,7 @@ def list_(*, format_: FormatOption = OutputFormat.TABLE) -> None:
     if format_ is OutputFormat.JSON:
         tables.print_json(rows)
         return
-    table = tables.empty("Name", "Version", "Fingerprint", "What it is")
+    table = tables.empty("Name", "Version", "Fingerprint", "Description")
     for row in rows:
         table.add_row(row["name"], str(row["version"]), row["fingerprint"], row["doc"])
     tables.console().print(table)
@@ -54,7 +54,7 @@ def list_(*, format_: FormatOption = OutputFormat.TABLE) -> None:
 def show(
     name: Annotated[str, typer.Argument(help="Name of a record, with or without its namespace.")],
     *,
-    version: Annotated[int | None, typer.Option(min=1, help="Which version; the newest without it.")] = None,
+    version: Annotated[int | None, typer.Option(min=1, help="Version; by default the newest.")] = None,
     format_: FormatOption = OutputFormat.TABLE,
 ) -> None:
     """Show a record's fields; with --format json the schema itself."""
@@ -65,7 +65,7 @@ def show(
         return
     out = tables.console()
     out.print(f"{result.name} version {result.version}, fingerprint {result.fingerprint.hex()}\n{definition['doc']}\n")
-    table = tables.empty("Field", "Type", "Bytes at most", "What it is")
+    table = tables.empty("Field", "Type", "Max. bytes", "Description")
     _rows(table, definition, "")
     out.print(table)
 
@@ -74,7 +74,7 @@ def show(
     epilog=examples(
         "stumble schema check",
         "stumble schema check instance-action-event.v2.avsc",
-        "Exit status: 0 all versions read each other, 1 not, with the reasons.",
+        "Exit status: 0 if all versions can read each other, else 1 with the reasons.",
     ),
 )
 def check(
@@ -85,7 +85,7 @@ def check(
     *,
     format_: FormatOption = OutputFormat.TABLE,
 ) -> None:
-    """Check that every version of a record can read every other, also what Avro's own rules don't see."""
+    """Check that all versions of a record can read each other, including what Avro's own rules do not check."""
     texts = {name: [each.json for each in ALL if each.name == name] for name in dict.fromkeys(s.name for s in ALL)}
     for path in candidates or []:
         texts.setdefault(_name(path), []).append(path.read_text("utf-8"))
@@ -94,7 +94,7 @@ def check(
         tables.print_json(result)
     else:
         for name, lines in result.items():
-            sys.stdout.write(f"{name}: {'; '.join(lines) or f'fine, versions: {len(texts[name])}'}\n")
+            sys.stdout.write(f"{name}: {'; '.join(lines) or f'compatible, versions: {len(texts[name])}'}\n")
     if any(result.values()):
         raise typer.Exit(1)
 
@@ -104,52 +104,54 @@ def check(
         "stumble schema taxonomy --nova /opt/nova",
         "stumble schema taxonomy --nova .venv-nova-33.0.2 --nova .venv-nova-34.0.0 --write",
         "stumble schema taxonomy --unknown",
-        "Exit status: 0 every class is known, 1 there are unknown ones.",
+        "Exit status: 0 if every class is known, 1 if there are unknown ones.",
     ),
 )
 def taxonomy(
     *,
     nova: Annotated[
         list[Path] | None,
-        typer.Option(help="Virtual environment that holds Nova, or its package; repeatable.", show_default=False),
+        typer.Option(help="Virtual environment with Nova, or its package; repeatable.", show_default=False),
     ] = None,
     unknown: Annotated[
-        bool, typer.Option("--unknown", help="List the classes in the store that stumble doesn't know.")
+        bool, typer.Option("--unknown", help="List the classes in the store that stumble does not know.")
     ] = False,
     write: Annotated[
-        bool, typer.Option("--write", help="Take new classes and codes into the file that ships.")
+        bool, typer.Option("--write", help="Add new classes and codes to the file that ships with stumble.")
     ] = False,
     database_url: Annotated[
         str | None,
-        typer.Option(help="PostgreSQL of the store, for --unknown.", envvar="STUMBLE_DATABASE_URL", show_default=False),
+        typer.Option(
+            help="PostgreSQL URL of the store, for --unknown.", envvar="STUMBLE_DATABASE_URL", show_default=False
+        ),
     ] = None,
 ) -> None:
     """Compare Nova's exception classes with those that stumble knows, and show the blame that its rules give new ones.
 
-    Nothing of Nova is imported. A class that stumble doesn't know keeps its name, and its blame is UNKNOWN; those that
-    came in are listed with --unknown, and counted by stumble_action_failure_exception_classes_unknown.
+    The command does not import Nova. A class that stumble does not know is stored with its name and blame UNKNOWN;
+    --unknown lists such classes, and the metric stumble_action_failure_exception_classes_unknown counts them.
     """
     if unknown:
-        _seen(database_url)
+        _list_unknown(database_url)
         return
     if not nova:
-        raise StumbleError("Say what to compare with: --nova and a virtual environment that holds Nova, or --unknown.")
+        raise StumbleError("Give --nova with a virtual environment that contains Nova, or --unknown.")
     installed = {name: row for folder in nova for name, row in classes(nova_package(folder)).items()}
     result = compare(installed)
     for name, (base, code, blame) in result.unknown.items():
-        sys.stdout.write(f"unknown: {name} ({base}, {code}); the rules would say {blame}\n")
+        sys.stdout.write(f"unknown: {name} ({base}, {code}); the rules give blame {blame}\n")
     for name, (before, after) in result.recoded.items():
-        sys.stdout.write(f"code: {name} is {after} there, {before} here\n")
-    sys.stdout.write(f"{result.installed_count} classes there, {len(result.unknown)} of them unknown here\n")
+        sys.stdout.write(f"code: {name} is {after} in Nova, {before} in stumble\n")
+    sys.stdout.write(f"{result.installed_count} classes in Nova, {len(result.unknown)} of them unknown to stumble\n")
     if write:
         write_classes(installed)
-        sys.stdout.write("All of them are known now; look at what the rules say of the new ones.\n")
+        sys.stdout.write("All of them are known now; check the blame that the rules give the new ones.\n")
     elif result.unknown or result.recoded:
         raise typer.Exit(1)
 
 
-def _seen(database_url: str | None) -> None:
-    """List the unknown classes in the store; exit status 1 where there are any."""
+def _list_unknown(database_url: str | None) -> None:
+    """List the unknown classes in the store; exit status 1 if there are any."""
     try:
         from stumble.settings.base import load  # noqa: PLC0415 - needs an extra
         from stumble.store.connect import connect  # noqa: PLC0415 - needs an extra
@@ -160,9 +162,9 @@ def _seen(database_url: str | None) -> None:
     with connect(url, application="stumble-schema") as connection:
         result = unknown_exceptions(connection)
     for one in result:
-        whose = "Nova's, of a release that stumble doesn't know" if one.is_nova else "a library's, or nothing tells"
+        source = "of a Nova release that stumble does not know" if one.is_nova else "of a library, or of unknown origin"
         sys.stdout.write(
-            f"unknown: {one.exception} ({whose}); failures: {one.failures}, the last at {one.last_at.isoformat()}, "
+            f"unknown: {one.exception} ({source}); failures: {one.failures}, the last at {one.last_at.isoformat()}, "
             f"in {', '.join(one.actions)}\n"
         )
     sys.stdout.write(f"{len(result)} classes in the store are unknown\n")
@@ -184,7 +186,7 @@ def _name(path: Path) -> str:
         definition = json.loads(path.read_text("utf-8"))
         return f"{definition['namespace']}.{definition['name']}"
     except (ValueError, KeyError, TypeError) as error:
-        raise StumbleError(f"{path} is no Avro record schema with a namespace and a name.") from error
+        raise StumbleError(f"{path} is not an Avro record schema with a namespace and a name.") from error
 
 
 def _find(name: str, version: int | None) -> Schema:
@@ -193,7 +195,7 @@ def _find(name: str, version: int | None) -> Schema:
     if not result:
         names = ", ".join(sorted({each.name.rpartition(".")[2] for each in ALL}))
         which = f"version {version} of {name}" if named else f"schema {name}"
-        raise StumbleError(f"There is no {which}; there are {names}.")
+        raise StumbleError(f"There is no {which}; the schemas are {names}.")
     return max(result, key=lambda each: each.version)
 
 
@@ -206,7 +208,7 @@ def _rows(table: Any, record: dict[str, Any], prefix: str) -> None:
 
 
 def _kind(kind: Any) -> tuple[str, dict[str, Any] | None]:
-    """Return how a type reads, and the record inside it."""
+    """Return a type's text, and the record inside it."""
     if isinstance(kind, list):
         inner, nested = _kind(kind[1])
         return f"{inner}?", nested

@@ -1,4 +1,4 @@
-"""`stumble simulate`: a seeded fleet of servers whose actions go well and badly."""
+"""`stumble simulate`: generate events of a simulated fleet whose requests succeed and fail."""
 
 from __future__ import annotations
 
@@ -42,32 +42,39 @@ _MICROS = 1_000_000
 
 @app.command()
 def simulate(
-    instances: Annotated[int, typer.Option(min=1, help="Servers of the fleet.")] = 1000,
+    instances: Annotated[int, typer.Option(min=1, help="Servers in the fleet.")] = 1000,
     rate: Annotated[
-        float | None, typer.Option(min=0.001, help="Requests a second; without --events for ever.  [default: 5]")
+        float | None, typer.Option(min=0.001, help="Requests per second; without --events until stopped.  [default: 5]")
     ] = None,
     failures: Annotated[
-        str, typer.Option(help="Share of requests that meet a failure, and weights: 0.2,stop=9,create.rescheduled=30")
+        str, typer.Option(help="Share of requests with a failure, and weights: 0.2,stop=9,create.rescheduled=30")
     ] = "0.1",
-    seed: Annotated[int, typer.Option(help="Same seed, same --start: same bytes, whatever the speed.")] = 1,
+    seed: Annotated[int, typer.Option(help="The same seed and --start give the same bytes at any speed.")] = 1,
     events: Annotated[
-        int | None, typer.Option(min=1, help="Begin no request after so many events; without --rate, at full speed.")
+        int | None, typer.Option(min=1, help="Start no request after this many events; without --rate, at full speed.")
     ] = None,
-    duration: Annotated[float | None, typer.Option(min=0.1, help="Begin no request after so many seconds.")] = None,
+    duration: Annotated[float | None, typer.Option(min=0.1, help="Start no request after this many seconds.")] = None,
     start: Annotated[str | None, typer.Option(help="Time of the first event, ISO 8601.  [default: now]")] = None,
-    truth: Annotated[Path | None, typer.Option(help="File for the truth: a line of JSON a request.")] = None,
-    outbox_dir: Annotated[Path | None, typer.Option(help="Outbox to write into.  [env: STUMBLE_OUTBOX_DIR]")] = None,
-    duplicates: Annotated[float, typer.Option(min=0, max=1, help="Share of events that come twice.")] = 0.01,
-    disorder: Annotated[float, typer.Option(min=0, max=1, help="Share of events that come late.")] = 0.02,
-    skew: Annotated[float, typer.Option(min=0, help="Largest clock error of a host, milliseconds.")] = 20.0,
-    storm_every: Annotated[float, typer.Option(min=0, help="Seconds between storms of one cause; 0: none.")] = 0.0,
-    poison: Annotated[int, typer.Option(min=0, help="Send a bad record to Kafka after so many events.")] = 0,
-    benchmark_stream: Annotated[
-        str | None, typer.Option(help="The published benchmark stream: mixed or success; other options don't count.")
+    truth: Annotated[Path | None, typer.Option(help="File for the truth: one JSON line per request.")] = None,
+    outbox_dir: Annotated[
+        Path | None, typer.Option(help="Outbox directory to write to.  [env: STUMBLE_OUTBOX_DIR]")
     ] = None,
-    list_stories: Annotated[bool, typer.Option("--list", help="List the stories that can be told.")] = False,
+    duplicates: Annotated[float, typer.Option(min=0, max=1, help="Share of events that are sent twice.")] = 0.01,
+    disorder: Annotated[float, typer.Option(min=0, max=1, help="Share of events that are sent late.")] = 0.02,
+    skew: Annotated[float, typer.Option(min=0, help="Largest clock error of a host, in milliseconds.")] = 20.0,
+    storm_every: Annotated[
+        float, typer.Option(min=0, help="Seconds between storms of failures with one cause; 0: none.")
+    ] = 0.0,
+    poison: Annotated[
+        int, typer.Option(min=0, help="Send a bad record to Kafka each time after so many events; 0: none.")
+    ] = 0,
+    benchmark_stream: Annotated[
+        str | None,
+        typer.Option(help="Benchmark stream to write: mixed or success; uses only --truth and --outbox-dir besides."),
+    ] = None,
+    list_stories: Annotated[bool, typer.Option("--list", help="List the stories that the simulator can play.")] = False,
 ) -> None:
-    """Let a seeded fleet of servers stumble, into the outbox of this host.
+    """Generate events of a simulated fleet, and write them to the outbox of this host.
 
     For example:
 
@@ -121,8 +128,10 @@ def _run(
         )
         report = runner.run(items)
         if poisoner and (left := poisoner.close()):
-            raise SimulatorError(f"Kafka did not take {left} of the poison records: is the broker up?")
-    _say(report, poisoner.sent if poisoner else 0)
+            raise SimulatorError(
+                f"Kafka did not accept {left} of the poison records: check that the broker is available."
+            )
+    _print_report(report, poisoner.sent if poisoner else 0)
 
 
 def _emitter(outbox_dir: Path) -> Emitter:
@@ -131,7 +140,7 @@ def _emitter(outbox_dir: Path) -> Emitter:
     return Emitter(outbox_dir, service="stumble-simulator", host="simulator")
 
 
-def _say(report: SimulationReport, poison: int) -> None:
+def _print_report(report: SimulationReport, poison: int) -> None:
     outcomes = ", ".join(f"{count} {name}" for name, count in sorted(report.outcomes.items())) or "none complete"
     typer.echo(f"{report.accepted} events accepted; requests: {outcomes}", err=True)
     if poison:
@@ -146,7 +155,7 @@ def _list() -> None:
 
 def _benchmark(kind: str) -> Iterator[Item]:
     if kind not in {"mixed", "success"}:
-        raise typer.BadParameter("the benchmark streams are mixed and success", param_hint="--benchmark-stream")
+        raise typer.BadParameter("give mixed or success", param_hint="--benchmark-stream")
     return benchmark.items(success=kind == "success")
 
 
@@ -162,7 +171,7 @@ def _failures(text: str) -> tuple[float, dict[str, float]]:
     except ValueError:
         raise typer.BadParameter(f"{part!r} is neither a share nor NAME=WEIGHT", param_hint="--failures") from None
     if not 0 <= share <= 1 or any(weight < 0 for weight in weights.values()):
-        raise typer.BadParameter("the share is from 0 to 1, weights are 0 or more", param_hint="--failures")
+        raise typer.BadParameter("the share must be from 0 to 1, weights must be 0 or more", param_hint="--failures")
     return share, weights
 
 
@@ -179,7 +188,7 @@ def _start(text: str | None) -> int:
     try:
         result = datetime.fromisoformat(text)
     except ValueError:
-        raise typer.BadParameter(f"{text!r} is no ISO 8601 time", param_hint="--start") from None
+        raise typer.BadParameter(f"{text!r} is not a valid ISO 8601 time", param_hint="--start") from None
     return int((result if result.tzinfo else result.replace(tzinfo=UTC)).timestamp() * _MICROS)
 
 
@@ -188,14 +197,14 @@ def _opened(path: Path) -> Iterator[TextIO]:
     try:
         file = path.open("w", encoding="utf-8")
     except OSError as error:
-        raise SimulatorError(f"The truth can't be written to {path}: {error.strerror}.") from error
+        raise SimulatorError(f"Cannot write the truth to {path}: {error.strerror}.") from error
     with file:
         yield file
 
 
 @contextmanager
 def _stopped_by_signal(stop: Event) -> Iterator[None]:
-    """Let SIGINT and SIGTERM end the run after the event in hand."""
+    """Let SIGINT and SIGTERM end the run after the current event."""
     before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield

@@ -13,7 +13,7 @@ _INDEXES = 20
 
 
 def stats_lines(result: StoreStats) -> Iterator[str]:
-    """Yield the tables, the largest indexes, bytes per thing, ages, partitions and hints."""
+    """Yield tables, largest indexes, bytes per event, request and failure, ages, partitions and hints."""
     yield f"{'table':<18}{'rows':>13}{'total':>10}{'heap':>10}{'toast':>10}{'indexes':>10}{'dead':>10}{'HOT':>6}"
     for table in result.tables:
         if not table.rows and table.total < 1 << 20:
@@ -30,7 +30,7 @@ def stats_lines(result: StoreStats) -> Iterator[str]:
     shares = ", ".join(
         f"{value:,.0f} bytes {'an' if what == 'event' else 'a'} {what}" for what, value in per if value is not None
     )
-    yield f"{_size(result.database_bytes)} in all on PostgreSQL {result.server}" + (f": {shares}" if shares else "")
+    yield f"{_size(result.database_bytes)} in total on PostgreSQL {result.server}" + (f": {shares}" if shares else "")
     for name, (oldest, newest) in result.ages.items():
         if oldest:
             yield f"{name}: from {str(oldest)[:19]} to {str(newest)[:19]} (UTC)"

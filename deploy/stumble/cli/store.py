@@ -1,4 +1,4 @@
-"""`stumble store`: look after the database."""
+"""`stumble store`: migrate and rebuild the database, show its size."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stumble.cli.stats import stats_lines
 from stumble.projector.settings import ProjectorSettings
 from stumble.store.connect import connect, database_label
 from stumble.store.migrate import migrate as migrate_store
-from stumble.store.stats import stats as look
+from stumble.store.stats import stats as load_stats
 from stumble.store.version import require_current
 
 app = typer.Typer(add_completion=False)
@@ -24,15 +24,15 @@ app = typer.Typer(add_completion=False)
 
 @app.callback()
 def store() -> None:
-    """Look after the database."""
+    """Migrate and rebuild the database, show its size."""
 
 
 @app.command(epilog=examples("stumble store migrate"))
 def migrate(*, database_url: DatabaseOption = None) -> None:
-    """Bring the store to this program's version; safe to run again and from several hosts at once."""
+    """Migrate the store to this program's version; safe to repeat, and on several hosts at the same time."""
     url = settings_of(database_url).database_url.get_secret_value()
     before, after = migrate_store(url)
-    change = f"is at version {after}" if before == after else f"went from version {before or 'none'} to {after}"
+    change = f"is at version {after}" if before == after else f"was migrated from version {before or 'none'} to {after}"
     typer.echo(f"The store {database_label(url)} {change}.")
 
 
@@ -40,17 +40,17 @@ def migrate(*, database_url: DatabaseOption = None) -> None:
 def rebuild(
     *,
     from_nothing: Annotated[
-        bool, typer.Option("--from-nothing", help="Empty the derived tables first; stop the projectors before.")
+        bool, typer.Option("--from-nothing", help="Empty the derived tables first; stop all projectors before.")
     ] = False,
     accept: Annotated[
-        bool, typer.Option("--accept-loss", help="Empty them though the topic no longer holds its beginning.")
+        bool, typer.Option("--accept-loss", help="Empty them although the topic no longer has its oldest records.")
     ] = False,
     database_url: DatabaseOption = None,
 ) -> None:
-    """Build the derived tables anew from the topic; status 0 if the store then says what the topic says.
+    """Rebuild the derived tables from the topic; exit status 0 if the store then agrees with the topic.
 
-    Nothing is published twice and nothing counted twice: what changes is corrected. What is older than the topic
-    stays as it is. Without --from-nothing, projectors may run meanwhile.
+    Nothing is published or counted twice: only changes are published, as corrections. Records that are older than the
+    topic stay unchanged. Without --from-nothing, projectors may run at the same time.
     """
     settings = settings_of(database_url)
     audit = Audit(settings, ProjectorSettings(), AuditScope(), on_progress=progress())
@@ -63,7 +63,7 @@ def rebuild(
     finally:
         audit.close()
     typer.echo(", ".join(f"{count:,} {what}" for what, count in report.repaired.items()) or "There was nothing to do.")
-    typer.echo("The store says what the topic says." if report.equal else f"{report.total:,} differences are left.")
+    typer.echo("The store agrees with the topic." if report.equal else f"{report.total:,} differences remain.")
     raise typer.Exit(0 if report.equal else 1)
 
 
@@ -71,17 +71,17 @@ def rebuild(
 def stats(
     *,
     exact: Annotated[
-        bool, typer.Option("--exact", help="Count events, requests and failures: reads them all.")
+        bool, typer.Option("--exact", help="Count events, requests and failures exactly; this reads all of them.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Answer as one JSON document.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     database_url: DatabaseOption = None,
 ) -> None:
-    """Show how large the store is, table by table and index by index, and whether vacuum keeps up."""
+    """Show the size of the store by table and index, and whether vacuum keeps up."""
     url = settings_of(database_url).database_url.get_secret_value()
     require_current(url)
     with connect(url, application="stumble-stats") as connection:
         connection.execute("set statement_timeout = 0")
-        result = look(connection, exact=exact)
+        result = load_stats(connection, exact=exact)
     if as_json:
         typer.echo(json.dumps(result.as_json(), indent=2, default=str))
         return

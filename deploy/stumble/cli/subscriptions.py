@@ -1,4 +1,4 @@
-"""`stumble subscriptions`: who is told of failures, outcomes and alerts by webhook."""
+"""`stumble subscriptions`: manage webhook subscriptions to failures, outcomes and alerts."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ Id = Annotated[str, typer.Argument(metavar="ID", help="Id of the subscription.")
 
 @app.callback()
 def subscriptions() -> None:
-    """Manage who is told of failures, outcomes and alerts by webhook."""
+    """Manage webhook subscriptions to failures, outcomes and alerts."""
 
 
 @app.command("ls", epilog=examples("stumble subscriptions ls"))
 def list_(*, api: ApiOption = None, format_: FormatOption = OutputFormat.TABLE) -> None:
-    """List subscribers."""
+    """List the subscriptions."""
     items = ask(api, "/v1/subscriptions")["items"]
     if format_ is OutputFormat.TABLE and not items:
-        typer.echo("Nobody has subscribed.")
+        typer.echo("There are no subscriptions.")
         return
     rows = [
         [item["id"], item["url"], item["body"], ", ".join(item["kinds"]), _match(item), _state(item)] for item in items
     ]
-    _show(("Subscription", "Address", "Body", "Kinds", "Match", "State"), rows, items, format_)
+    _show(("Subscription", "URL", "Body", "Kinds", "Match", "State"), rows, items, format_)
 
 
 @app.command(
@@ -40,23 +40,23 @@ def list_(*, api: ApiOption = None, format_: FormatOption = OutputFormat.TABLE) 
     )
 )
 def add(
-    url: Annotated[str, typer.Argument(help="https address that takes POST.")],
+    url: Annotated[str, typer.Argument(help="https URL that accepts POST requests.")],
     *,
     kind: Annotated[list[str] | None, typer.Option(help="failure, outcome or alert; repeatable.")] = None,
     match: Annotated[list[str] | None, typer.Option(help="FIELD=PATTERN as in a rule; repeatable.")] = None,
     rule: Annotated[
-        list[str] | None, typer.Option(help="Alerts of this rule only (a pattern); repeatable. Left out: of all.")
+        list[str] | None, typer.Option(help="Only alerts of this rule (a pattern); repeatable. By default all.")
     ] = None,
     severity: Annotated[
-        list[str] | None, typer.Option(help="Alerts of info, warning or critical only; repeatable.")
+        list[str] | None, typer.Option(help="Only alerts of severity info, warning or critical; repeatable.")
     ] = None,
-    body: Annotated[str, typer.Option(help="standard, or alertmanager (webhook version 4).")] = "standard",
-    secret: Annotated[str | None, typer.Option(help="whsec_…; left out, one is made.")] = None,
+    body: Annotated[str, typer.Option(help="Body format: standard, or alertmanager (webhook version 4).")] = "standard",
+    secret: Annotated[str | None, typer.Option(help="Secret, whsec_…; by default one is generated.")] = None,
     api: ApiOption = None,
 ) -> None:
-    """Add a subscriber and print its secret, this once.
+    """Add a subscription and print its secret, which is not shown again.
 
-    Of an alert it is told twice: when it fires and when it is over.
+    The receiver gets two messages for an alert: when it fires and when it resolves.
     """
     wanted: dict[str, list[str]] = {}
     for item in match or []:
@@ -66,13 +66,13 @@ def add(
         wanted.setdefault(name, []).append(pattern)
     alerts = {"rules": rule or [], "severities": severity or []}
     new = {"url": url, "body": body, "kinds": kind or ["failure"], "match": wanted, **alerts, "secret": secret}
-    made = change(api, "/v1/subscriptions", new)
-    typer.echo(f"id      {made['id']}\nsecret  {made['secret']}")
+    created = change(api, "/v1/subscriptions", new)
+    typer.echo(f"id      {created['id']}\nsecret  {created['secret']}")
 
 
 @app.command("rm", epilog=examples("stumble subscriptions rm ID"))
 def remove(subscription: Id, *, api: ApiOption = None) -> None:
-    """Remove a subscriber and its log."""
+    """Remove a subscription and its log."""
     drop(api, f"/v1/subscriptions/{subscription}")
     typer.echo("Removed.")
 
@@ -80,19 +80,19 @@ def remove(subscription: Id, *, api: ApiOption = None) -> None:
 @app.command("test", epilog=examples("stumble subscriptions test ID && stumble subscriptions log ID"))
 def send_test(subscription: Id, *, api: ApiOption = None) -> None:
     """Send a test message."""
-    made = change(api, f"/v1/subscriptions/{subscription}/test", {})
-    typer.echo(f"Message {made['message_id']} is on its way; the log tells what became of it.")
+    created = change(api, f"/v1/subscriptions/{subscription}/test", {})
+    typer.echo(f"Message {created['message_id']} is queued; the log shows its delivery.")
 
 
 @app.command(epilog=examples("stumble subscriptions rotate ID"))
 def rotate(subscription: Id, *, api: ApiOption = None) -> None:
-    """Make a new secret; until the next rotation messages are signed with the old one too."""
+    """Generate a new secret; until the next rotation, messages are signed with the old one, too."""
     typer.echo(change(api, f"/v1/subscriptions/{subscription}/rotate", {})["secret"])
 
 
 @app.command(epilog=examples("stumble subscriptions enable ID"))
 def enable(subscription: Id, *, api: ApiOption = None) -> None:
-    """Take up again a subscriber that had answered 410."""
+    """Enable a subscription that was disabled because its receiver answered 410."""
     change(api, f"/v1/subscriptions/{subscription}/enable", {})
     typer.echo("Enabled.")
 
@@ -101,27 +101,27 @@ def enable(subscription: Id, *, api: ApiOption = None) -> None:
 def log(
     subscription: Id,
     *,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many at most.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Maximum number of messages.")] = 20,
     api: ApiOption = None,
     format_: FormatOption = OutputFormat.TABLE,
 ) -> None:
-    """Tell what became of the newest messages."""
+    """Show the newest messages and their delivery."""
     items = ask(api, f"/v1/subscriptions/{subscription}/deliveries", {"limit": limit})["items"]
     if format_ is OutputFormat.TABLE and not items:
-        typer.echo("No message yet.")
+        typer.echo("There are no messages yet.")
         return
     rows = [
         [
             item["message_id"],
-            _about(item),
+            _content(item),
             item["created_at"][:19],
             str(item["attempts"]),
             str(item["last_status"] or ""),
-            _became(item),
+            _delivery(item),
         ]
         for item in items
     ]
-    _show(("Message", "About", "Made (UTC)", "Tries", "Status", "Became"), rows, items, format_)
+    _show(("Message", "Content", "Created (UTC)", "Attempts", "Status", "Delivery"), rows, items, format_)
 
 
 @app.command(epilog=examples("stumble subscriptions resend ID MESSAGE"))
@@ -131,9 +131,9 @@ def resend(
     *,
     api: ApiOption = None,
 ) -> None:
-    """Send a message again, under its id."""
+    """Send a message again with the same id."""
     change(api, f"/v1/subscriptions/{subscription}/deliveries/{message}/resend", {})
-    typer.echo("It is on its way.")
+    typer.echo("The message is queued.")
 
 
 def _show(titles: tuple[str, ...], rows: list[list[str]], items: list[Any], format_: OutputFormat) -> None:
@@ -148,19 +148,19 @@ def _match(item: dict[str, Any]) -> str:
     return " ".join(f"{name}={','.join(patterns)}" for name, patterns in wanted.items() if patterns) or "everything"
 
 
-def _about(item: dict[str, Any]) -> str:
+def _content(item: dict[str, Any]) -> str:
     if alert := item["alert"]:
         return f"{alert['rule']} {alert['status']}"
     return "test" if item["publication_id"] is None else "failure or outcome"
 
 
 def _state(item: dict[str, Any]) -> str:
-    return f"off: {item['disabled_reason']}" if item["disabled_at"] else "on"
+    return f"disabled: {item['disabled_reason']}" if item["disabled_at"] else "enabled"
 
 
-def _became(item: dict[str, Any]) -> str:
+def _delivery(item: dict[str, Any]) -> str:
     if item["delivered_at"]:
         return f"delivered {item['delivered_at'][:19]}"
     if item["given_up_at"]:
         return f"given up: {item['last_error']}"
-    return f"next try {item['next_at'][:19]}" + (f" ({item['last_error']})" if item["last_error"] else "")
+    return f"next attempt {item['next_at'][:19]}" + (f" ({item['last_error']})" if item["last_error"] else "")

@@ -1,4 +1,4 @@
-"""How answers look to people. Nothing of a cloud's text reaches the terminal as a command."""
+"""Tables and lines for the terminal. Control characters in a cloud's texts are replaced."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from rich.text import Text
 Record = Mapping[str, Any]
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _WIDE = 150
-#: Columns of ids, times and single words: never folded.
+#: Columns of ids, times and single values: never folded.
 _WHOLE = frozenset(
-    ("Time (UTC)", "Started (UTC)", "Outcome", "Blame", "Request", "Took", "Failures", "Effect", "Field", "Version",
+    ("Time (UTC)", "Started (UTC)", "Outcome", "Blame", "Request", "Duration", "Failures", "Effect", "Field", "Version",
      "Problem", "Last seen (UTC)", "State", "Fingerprint", "Name", "Action", "Host"),
 )  # fmt: skip
-#: Columns of free text share what the others leave.
+#: Columns of free text, with their shares of the width that the others leave.
 _SHARES = {"Failure": 3, "Result": 3, "Reason": 3, "Server": 1}
 STYLES = {
     "SUCCEEDED": "green",
@@ -36,7 +36,7 @@ STYLES = {
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Make a console as wide as the terminal; without one wide enough for whole ids."""
+    """Make a console as wide as the terminal; without a terminal, wide enough for whole ids."""
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else int(os.environ.get("COLUMNS") or 200)
     return Console(file=stream, highlight=False, width=width)
@@ -48,23 +48,23 @@ def print_json(value: Any) -> None:
 
 
 def print_line(value: Any) -> None:
-    """Write one JSON line, at once."""
+    """Write one JSON line and flush it."""
     sys.stdout.write(json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n")
     sys.stdout.flush()
 
 
 def plain(value: Any, style: str = "") -> Text:
-    """Make text of a value, without anything that a terminal would obey."""
+    """Return a value as text, with control characters replaced."""
     return Text(_CONTROL.sub("\N{REPLACEMENT CHARACTER}", "" if value is None else str(value)), style=style)
 
 
-def clock(moment: str | None) -> str:
+def clock(time: str | None) -> str:
     """Show an API time to the second, UTC."""
-    return f"{moment[:10]} {moment[11:19]}" if moment else ""
+    return f"{time[:10]} {time[11:19]}" if time else ""
 
 
 def took(record: Record) -> str:
-    """Show how long a request took, where both ends are known."""
+    """Show how long a request took, if start and end are known."""
     if not record.get("started_at") or not record.get("finished_at"):
         return ""
     begin, end = (datetime.fromisoformat(record[name]) for name in ("started_at", "finished_at"))
@@ -77,12 +77,12 @@ def outcome(record: Record) -> Text:
 
 
 def server(record: Record) -> Text:
-    """Show a server by name, else by id."""
+    """Show a server by its name, or by its id if it has no name."""
     return plain(record.get("display_name") or record.get("instance_uuid"))
 
 
 def where(record: Record) -> Text:
-    """Show the step, and which attempt where it was not the first."""
+    """Show the step, and the attempt if it is not the first."""
     text = plain(record.get("step"))
     if (record.get("attempt") or 1) > 1:
         text.append(f" (attempt {record['attempt']})")
@@ -113,7 +113,7 @@ def failures(records: Iterable[Record], width: int) -> Table:
 
 
 def story(record: Record) -> Table:
-    """Make a table of one request: its steps and what went wrong in them, attempt by attempt, host by host."""
+    """Make a table of one request: its steps and failures, by attempt and host."""
     table = empty("Time (UTC)", "Host", "Step", "Result", "Blame", "Effect")
     for at, located, failed, result in _lines(record):
         cells = [Text(at[11:23]), plain(located["host"]), where(located)]
@@ -125,10 +125,10 @@ def story(record: Record) -> Table:
 
 
 def _lines(record: Record) -> list[tuple[str, Record, Record | None, str]]:
-    """Sort steps and failures by time. A step that has a failure is told by it, whatever Nova said of its result."""
+    """Sort steps and failures by time; for a step with failures only these are shown, not Nova's result."""
     lines: list[tuple[str, Record, Record | None, str]] = []
     for step in record["steps"]:
-        failures_of_step = [failure for failure in record["failures"] if _place(failure) == _place(step)]
+        failures_of_step = [failure for failure in record["failures"] if _attempt_key(failure) == _attempt_key(step)]
         if not failures_of_step:
             result = (step["result"] or "running").lower()
             lines.append((step["started_at"] or step["finished_at"] or "", step, None, result))
@@ -136,13 +136,13 @@ def _lines(record: Record) -> list[tuple[str, Record, Record | None, str]]:
     return sorted(lines, key=lambda line: line[0])
 
 
-def _place(record: Record) -> tuple[Any, Any, int]:
+def _attempt_key(record: Record) -> tuple[Any, Any, int]:
     return record["step"], record["host"], record["attempt"] or 1
 
 
 def history(records: Iterable[Record]) -> Table:
     """Make a table of requests of one server."""
-    table = empty("Started (UTC)", "Action", "Outcome", "Failures", "Took", "Reason", "Request")
+    table = empty("Started (UTC)", "Action", "Outcome", "Failures", "Duration", "Reason", "Request")
     for record in records:
         table.add_row(
             clock(record["started_at"]),
@@ -157,7 +157,7 @@ def history(records: Iterable[Record]) -> Table:
 
 
 def request(record: Record) -> Group:
-    """Show one request and what went wrong in it, attempt by attempt."""
+    """Show one request with its steps and failures."""
     head = Text.assemble(plain(record["action"] or "unknown action", "bold"), " on ", server(record), ": ")
     head.append_text(outcome(record))
     lines = Table.grid(padding=(0, 2))
@@ -175,14 +175,14 @@ def _facts(record: Record) -> Iterable[tuple[str, Any]]:
     ended = "stalled" if record["outcome"] == "STALLED" else "finished"
     named = [
         ("reason", record.get("reason") if record["outcome"] != "SUCCEEDED" else None),
-        ("concluded from", record.get("evidence")),
+        ("evidence", record.get("evidence")),
         ("verdict", record.get("verdict")),
         ("effect on server", record.get("effect") if record["failures"] else None),
         ("target", target),
         ("server", record.get("instance_uuid")),
         ("request", record.get("request_id")),
         ("global request", record.get("global_request_id")),
-        ("cut short by", record.get("linked_request_key")),
+        ("ended early by", record.get("linked_request_key")),
         ("started", clock(record.get("started_at"))),
         (ended, " ".join(filter(None, (clock(record.get("finished_at")), took(record) and f"({took(record)})")))),
         ("host", host),
@@ -207,7 +207,7 @@ def rows(columns: Sequence[str], result: Iterable[Iterable[object]]) -> Table:
 
 
 def line(record: Record) -> Text:
-    """Show one failure in one line, as --follow does."""
+    """Show one failure in one line, for --follow."""
     parts = [
         Text(clock(record.get("occurred_at")), style="dim"),
         plain(record.get("action"), "bold"),
@@ -221,7 +221,7 @@ def line(record: Record) -> Text:
 
 
 def verdict(record: Record) -> Text:
-    """Show in one line how a request went, as `wait` does."""
+    """Show a request's outcome in one line, for `wait`."""
     text = Text.assemble(plain(record.get("action") or "unknown action", "bold"), " on ", server(record), ": ")
     text.append_text(outcome(record))
     if record["outcome"] != "SUCCEEDED" and record.get("reason"):

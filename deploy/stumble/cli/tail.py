@@ -1,4 +1,4 @@
-"""`stumble tail`: decoded records of a topic as they come."""
+"""`stumble tail`: show decoded records of a topic as they arrive."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ def _start_of(text: str) -> datetime | str:
     try:
         return parse_when(text)
     except ValueError as error:
-        raise typer.BadParameter(f"give beginning, end, a span such as 15m, or an ISO time, not {text!r}") from error
+        raise typer.BadParameter(
+            f"{text!r} is not a valid start: give beginning, end, a duration (15m) or an ISO 8601 time"
+        ) from error
 
 
 @app.command(
@@ -43,10 +45,10 @@ def tail(
         str, typer.Argument(metavar="TOPIC", help=f"{', '.join(KINDS)}, or the full name of one of them.")
     ] = "actions",
     start: Annotated[
-        str, typer.Option("--from", metavar="PLACE", help="beginning, end, a span back (15m), or an ISO time.")
+        str, typer.Option("--from", metavar="START", help="beginning, end, a duration back (15m) or an ISO 8601 time.")
     ] = "end",
-    limit: Annotated[int | None, typer.Option(min=1, help="Stop after so many.")] = None,
-    to_end: Annotated[bool, typer.Option("--to-end", help="Stop at the end that the topic has now.")] = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="Stop after this many records.")] = None,
+    to_end: Annotated[bool, typer.Option("--to-end", help="Stop at the topic's current end.")] = False,
     instance: Annotated[str | None, typer.Option(metavar="UUID", help="Only records of this server.")] = None,
     format_: FormatOption = OutputFormat.TABLE,
     bootstrap_servers: Annotated[
@@ -57,10 +59,10 @@ def tail(
         typer.Option(metavar="URL", help="Schema registry, if any.", envvar="STUMBLE_KAFKA__SCHEMA_REGISTRY_URL"),
     ] = None,
 ) -> None:
-    """Show decoded records of a topic, straight from Kafka: one line each, or JSON lines.
+    """Show decoded records of a topic, directly from Kafka: one line each, or JSON lines.
 
-    Reads without a consumer group and commits nothing. Both framings are understood; what can't be decoded is shown
-    as such.
+    The command reads without a consumer group, commits nothing and decodes both framings. A record that cannot be
+    decoded is shown with the error.
     """
     kafka = load().kafka
     given = {"bootstrap_servers": bootstrap_servers, "schema_registry_url": registry}
@@ -86,11 +88,11 @@ def tail(
     finally:
         reader.close()
     if to_end and not shown and format_ is OutputFormat.TABLE:
-        out.print(f"There is nothing in {name} from there on.")
+        out.print(f"There are no matching records in {name} from {start} on.")
 
 
 def as_json(topic: str, item: Read) -> dict[str, Any]:
-    """Show a record for programs: its place, key and headers beside what it says."""
+    """Return a record for programs: its offset, key, headers and content."""
     result: dict[str, Any] = {
         "topic": topic,
         "partition": item.partition,
@@ -106,7 +108,7 @@ def as_json(topic: str, item: Read) -> dict[str, Any]:
 
 
 def as_line(item: Read) -> Text:
-    """Show a record for people."""
+    """Return a record as one line of text."""
     reason = item.headers.get(f"{_DLQ}exception.message")
     if reason or item.record is None:
         return _bad(item, reason)
@@ -142,7 +144,7 @@ def _status(record: Mapping[str, Any]) -> Text:
     text.append_text(tables.plain(f"{record['host']} {record['process']}", "bold"))
     text.append(f"  sent {record['sent_total']} of {record['accepted_total']}, {record['backlog_events']} waiting")
     text.append(f", {record['refused_total']} refused, {record['rejected_total']} rejected")
-    return text if record["alive"] else text.append("  (no process holds it)", style="dim")
+    return text if record["alive"] else text.append("  (process ended)", style="dim")
 
 
 def _revision(record: Mapping[str, Any]) -> Text:
@@ -164,10 +166,10 @@ def _bad(item: Read, reason: str | None) -> Text:
 
 
 def _readable(value: Any, name: str = "") -> Any:
-    """Write times as ISO 8601; everything else stays as it is."""
+    """Return times as ISO 8601; everything else stays as it is."""
     if isinstance(value, dict):
         return {key: _readable(each, key) for key, each in value.items()}
     if name.endswith("_at") and isinstance(value, int):
-        moment = from_micros(value)
-        return rfc3339(moment) if moment else None
+        time = from_micros(value)
+        return rfc3339(time) if time else None
     return value

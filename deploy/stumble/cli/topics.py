@@ -1,4 +1,4 @@
-"""`stumble topics`: the Kafka topics as they should be, beside what is there."""
+"""`stumble topics`: compare the Kafka topics with the plan, and create them."""
 
 from __future__ import annotations
 
@@ -19,13 +19,15 @@ from stumble.settings.registry import Registry
 app = typer.Typer(add_completion=False)
 PartitionsOption = Annotated[
     int | None,
-    typer.Option(min=1, help="Partitions of a topic that isn't there yet.", envvar="STUMBLE_KAFKA__TOPIC_PARTITIONS"),
+    typer.Option(
+        min=1, help="Partitions of a topic that does not exist yet.", envvar="STUMBLE_KAFKA__TOPIC_PARTITIONS"
+    ),
 ]
 ReplicationOption = Annotated[
     int | None,
     typer.Option(
         min=1,
-        help="Copies of each partition; as many brokers are needed. From 3 on two must be in sync.",
+        help="Replicas of each partition; requires as many brokers. From 3 on, two must be in sync.",
         envvar="STUMBLE_KAFKA__TOPIC_REPLICATION",
     ),
 ]
@@ -33,7 +35,7 @@ ReplicationOption = Annotated[
 
 @app.callback()
 def topics() -> None:
-    """Plan, create and guard the Kafka topics."""
+    """Compare the Kafka topics with the plan, and create them."""
 
 
 @app.command(epilog=examples("stumble topics plan", "stumble topics plan --partitions 24 --replication 3"))
@@ -43,7 +45,7 @@ def plan(
     replication: ReplicationOption = None,
     format_: FormatOption = OutputFormat.TABLE,
 ) -> None:
-    """Show each topic as it should be beside what is there, and what each role may do; exit 1 if they differ."""
+    """Compare each topic with its plan, and show what each role may do; exit status 1 if they differ."""
     kafka = settings_of().kafka
     result = planned.compare(kafka, planned.plan(kafka, partitions=partitions, replication=replication))
     rights = _granted(kafka)
@@ -78,18 +80,19 @@ def apply(
     *,
     partitions: PartitionsOption = None,
     replication: ReplicationOption = None,
-    alter: Annotated[bool, typer.Option("--alter", help="Mend settings of topics that are there.")] = False,
+    alter: Annotated[bool, typer.Option("--alter", help="Correct settings of existing topics.")] = False,
     rights: Annotated[
-        list[str] | None, typer.Option("--grant", metavar="ROLE=PRINCIPAL", help="Let it do what its role needs.")
+        list[str] | None,
+        typer.Option("--grant", metavar="ROLE=PRINCIPAL", help="Grant the access that the role needs; repeatable."),
     ] = None,
 ) -> None:
-    """Create the topics that are missing; what is there stays as it is unless --alter is given.
+    """Create the missing topics; existing topics stay unchanged unless --alter is given.
 
-    Roles whose principals are known (--grant, STUMBLE_KAFKA__PRINCIPALS) get the access rules that they need. Where a
+    Roles whose principals are known (--grant, STUMBLE_KAFKA__PRINCIPALS) get the access rules that they need. If a
     schema registry is configured, this program's schemas are registered there.
 
-    The number of partitions is the most projectors that can share the work. It can't be changed later without
-    moving instances to other partitions, so choose it with room.
+    At most as many projectors as partitions can share the work. The number of partitions cannot be changed later
+    without moving instances to other partitions, so choose it large enough.
     """
     kafka = settings_of().kafka
     roles = {item.role for item in acls.grants(kafka)}
@@ -104,7 +107,7 @@ def apply(
 
 
 def _register(kafka: KafkaSettings) -> None:
-    """Register this program's schemas, and let in only versions that every reader can read."""
+    """Register this program's schemas, and require that every reader can read each version."""
     registry = Registry(kafka)
     for topic, schema in planned.written(kafka).items():
         number = registry.register(topic, schema)
@@ -125,26 +128,28 @@ def _principals(given: list[str], roles: set[str]) -> dict[str, str]:
 
 def _findings(result: list[planned.TopicDifference]) -> Table:
     table = Table(box=None, pad_edge=False)
-    for title in ("Topic", "Is", "Partitions", "Copies", "In sync", "Kept", "Differs", "For"):
+    for title in ("Topic", "State", "Partitions", "Replicas", "In sync", "Retention", "Differs", "Purpose"):
         table.add_column(title)
     for item in result:
-        there = f"{item.partitions} of {item.plan.partitions}" if item.partitions else str(item.plan.partitions)
+        partitions = f"{item.partitions} of {item.plan.partitions}" if item.partitions else str(item.plan.partitions)
         differs = "; ".join(f"{name} {old} → {new}" for name, (old, new) in item.differing.items())
-        copies = str(item.replication or item.plan.replication)
+        replicas = str(item.replication or item.plan.replication)
         in_sync, retention = item.plan.settings["min.insync.replicas"], _retention(item.plan.settings)
-        table.add_row(item.plan.name, item.verdict, there, copies, in_sync, retention, differs, item.plan.purpose)
+        table.add_row(
+            item.plan.name, item.verdict, partitions, replicas, in_sync, retention, differs, item.plan.purpose
+        )
     return table
 
 
 def _retention(settings: dict[str, str]) -> str:
-    """Say for how long a topic's records stay, as planned."""
+    """Return the planned retention of a topic's records."""
     if settings["cleanup.policy"] == "compact":
-        return "the last of each key"
+        return "last of each key"
     return f"{int(settings['retention.ms']) // 86_400_000} days"
 
 
 def _granted(kafka: KafkaSettings) -> list[tuple[acls.Grant, bool | None]]:
-    """Return what each role needs and whether its principal has it; None where that isn't known."""
+    """Return what each role needs and whether its principal has it; None if that is unknown."""
     wanted = acls.grants(kafka)
     try:
         rules = acls.granted(kafka)
@@ -160,10 +165,10 @@ def _granted(kafka: KafkaSettings) -> list[tuple[acls.Grant, bool | None]]:
 
 def _rights(rights: list[tuple[acls.Grant, bool | None]]) -> Table:
     table = Table(box=None, pad_edge=False, title="Rights", title_justify="left")
-    for title in ("Role", "Needs", "On", "Has it"):
+    for title in ("Role", "Needs", "On", "Granted"):
         table.add_column(title)
-    words = {True: "yes", False: "no", None: ""}
+    labels = {True: "yes", False: "no", None: ""}
     for item, held in rights:
         kind = "cluster" if item.kind == ResourceType.BROKER else f"{item.kind.name.lower()} {item.name}"
-        table.add_row(item.role, item.operation.name.lower(), kind, words[held])
+        table.add_row(item.role, item.operation.name.lower(), kind, labels[held])
     return table

@@ -1,4 +1,4 @@
-"""`stumble wait`: block until the outcome is known; the exit status says it."""
+"""`stumble wait`: wait until the outcome is known; the exit status shows it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from stumble.cli.ask import (
     span,
     uuid,
 )
-from stumble.cli.ask import since as moment
+from stumble.cli.ask import since as parse_time
 
 app = typer.Typer(add_completion=False)
 
@@ -39,7 +39,7 @@ Items = Sequence[dict[str, Any]]
 
 @dataclass(frozen=True)
 class Observation:
-    """What is known at one moment."""
+    """The requests as the store has them at one time."""
 
     items: Items
     #: Seconds since the store last changed any of them, by the database's clock.
@@ -47,10 +47,10 @@ class Observation:
 
 
 class Subject(Protocol):
-    """What is waited for."""
+    """The requests that the command waits for."""
 
     def observe(self, patience: float) -> Observation:
-        """Ask once; the API may hold the answer back for so many seconds while something is in progress."""
+        """Query once; while a request is in progress, the API may delay the answer by `patience` seconds."""
 
 
 class ById:
@@ -62,16 +62,16 @@ class ById:
         self.name = id_
 
     def observe(self, patience: float) -> Observation:
-        """Ask for them."""
+        """Query them."""
         try:
             result = self._api.get(self._path, {"wait": round(patience, 3)}, patience=patience)
         except NotFoundError:
             return Observation([], 0.0)
-        return _sight(result["items"], result["as_of"])
+        return _observation(result["items"], result["as_of"])
 
 
 class Latest:
-    """The latest request of a server: all that one request id did to it."""
+    """The latest request id of a server: all requests under it on this server."""
 
     def __init__(self, api: ApiClient, instance: str, action: str | None, since: datetime | None) -> None:
         self._api = api
@@ -79,18 +79,18 @@ class Latest:
         self.name = f"server {instance}"
 
     def observe(self, patience: float) -> Observation:
-        """Ask for it; which one is the latest can change until all is quiet."""
+        """Query it; another id can become the latest until no request changes any more."""
         result = self._api.get("/v1/requests", self._query)
         newest = result["items"][0]["request_id"] if result["items"] else None
-        sight = _sight([item for item in result["items"] if item["request_id"] == newest], result["as_of"])
-        if patience and not all(item["final"] for item in sight.items):
+        observation = _observation([item for item in result["items"] if item["request_id"] == newest], result["as_of"])
+        if patience and not all(item["final"] for item in observation.items):
             time.sleep(min(patience, _PAUSE))
-        return sight
+        return observation
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How long to be patient, in seconds."""
+    """Time limits, in seconds."""
 
     settle: float
     appear: float
@@ -104,34 +104,37 @@ class Limits:
         "openstack server resize --flavor m1.large web-1; stumble wait --server UUID --action resize --since 1m",
         "stumble wait REQUEST_ID --format json | jq '.[].reason'",
         "Exit status: 0 all SUCCEEDED or RECOVERED; 1 any FAILED; 3 CANCELLED; 4 never seen; 5 STALLED or timed out; "
-        "2 wrong usage; 69 the API can't be asked; 130 interrupted. Of several the worst counts: 1, 5, 3, 0.",
+        "2 wrong usage; 69 no answer from the API; 130 interrupted. Of several requests the worst counts: 1, 5, 3, 0.",
     ),
 )
 def wait(
     *,
     id_: Annotated[
-        str | None, typer.Argument(metavar="REQUEST_ID", help="A request id, or a global request id: all it caused.")
+        str | None,
+        typer.Argument(metavar="REQUEST_ID", help="A request id, or a global request id for all its requests."),
     ] = None,
     server: Annotated[
-        str | None, typer.Option(metavar="UUID", callback=uuid, help="The latest request of this server.")
+        str | None, typer.Option(metavar="UUID", callback=uuid, help="Wait for the latest request of this server.")
     ] = None,
-    action: Annotated[str | None, typer.Option(help="With --server: the latest of this action.")] = None,
-    since: Annotated[str | None, typer.Option(help="With --server: started since; 15m, 2h or an ISO time.")] = None,
-    settle: Annotated[str, typer.Option(help="How long nothing new may come before it counts as all.")] = "5s",
-    appear: Annotated[str, typer.Option(help="How long to wait for a first sign of it.")] = "30s",
-    timeout: Annotated[str, typer.Option(help="How long to wait at all.")] = "1h",
+    action: Annotated[str | None, typer.Option(help="With --server: the latest request of this action.")] = None,
+    since: Annotated[
+        str | None, typer.Option(help="With --server: only requests started since then: 15m, 2h or an ISO 8601 time.")
+    ] = None,
+    settle: Annotated[str, typer.Option(help="Time without changes after which no more requests are expected.")] = "5s",
+    appear: Annotated[str, typer.Option(help="Time to wait until a first request appears.")] = "30s",
+    timeout: Annotated[str, typer.Option(help="Total time to wait.")] = "1h",
     format_: FormatOption = OutputFormat.TABLE,
     api: ApiOption = None,
 ) -> None:
-    """Wait until a request's outcome is known; the exit status says what it is.
+    """Wait until a request's outcome is known; the exit status shows it.
 
-    Takes a request id, a global request id, or --server for a server's latest request.
+    Give a request id, a global request id, or --server for a server's latest request.
     """
     if (id_ is None) == (server is None):
         raise typer.BadParameter("give either a REQUEST_ID or --server UUID")
     if server is None and (action or since):
-        raise typer.BadParameter("--action and --since go with --server")
-    started = moment(since)
+        raise typer.BadParameter("--action and --since require --server")
+    started = parse_time(since)
     limits = Limits(*(span(text).total_seconds() for text in (settle, appear, timeout)))
     try:
         with ApiClient(api) as client:
@@ -146,7 +149,7 @@ def wait(
 
 
 def follow(subject: Subject, limits: Limits, on_change: Callable[[Items], None]) -> tuple[Items, bool]:
-    """Wait until every request seen is final and nothing new came for a while; False if time ran out before."""
+    """Wait until every request is final and unchanged for `limits.settle`; False if the time ran out before."""
     started = time.monotonic()
     reached = False
     items: Items = []
@@ -155,38 +158,38 @@ def follow(subject: Subject, limits: Limits, on_change: Callable[[Items], None])
         unseen = limits.appear - (time.monotonic() - started)
         patience = max(0.0, min(_LONGEST_POLL, left, _LONGEST_POLL if items else unseen))
         try:
-            sight = subject.observe(patience)
+            observation = subject.observe(patience)
         except (ApiUnreachableError, ApiRefusedError):
-            # An API that goes away while something is under way comes back; one that never was there does not.
+            # An API that has answered before is probably being restarted; one that never answered is not waited for.
             if not reached or left <= 0:
                 raise
             time.sleep(min(_PAUSE, max(left, 0.0)))
             continue
-        reached, items = True, sight.items
+        reached, items = True, observation.items
         on_change(items)
         final = bool(items) and all(item["final"] for item in items)
-        if final and sight.quiet >= limits.settle:
+        if final and observation.quiet >= limits.settle:
             return items, True
         if left <= 0 or (not items and unseen <= 0):
             return items, final
-        time.sleep(_pause(final, limits.settle - sight.quiet, left, bool(items)))
+        time.sleep(_pause(final, limits.settle - observation.quiet, left, bool(items)))
 
 
 def _pause(final: bool, unsettled: float, left: float, seen: bool) -> float:
-    """Seconds until the next look: the API holds open questions back itself, settled ones it answers at once."""
+    """Return seconds until the next query: the API itself delays answers only while a request is not final."""
     if final:
         return max(0.0, min(unsettled, left, _PAUSE))
     return 0.05 if seen else max(0.0, min(0.2, left))
 
 
-def _sight(items: Items, as_of: str) -> Observation:
+def _observation(items: Items, as_of: str) -> Observation:
     newest = max((datetime.fromisoformat(item["updated_at"]) for item in items), default=None)
     quiet = (datetime.fromisoformat(as_of) - newest).total_seconds() if newest else 0.0
     return Observation(items, quiet)
 
 
 def _progress(format_: OutputFormat) -> Callable[[Items], None]:
-    """Tell on stderr how it stands, once a change, where a person watches."""
+    """Return a function that prints changed outcomes to stderr if it is a terminal."""
     if format_ is OutputFormat.JSON or not sys.stderr.isatty():
         return lambda _: None
     err, last = tables.console(stderr=True), ""
@@ -202,13 +205,13 @@ def _progress(format_: OutputFormat) -> Callable[[Items], None]:
 
 
 def _report(name: str, items: Items, complete: bool, limits: Limits, format_: OutputFormat) -> int:
-    """Print what came out and return the exit status."""
+    """Print the outcomes and return the exit status."""
     if format_ is OutputFormat.JSON:
         tables.print_json(list(items))
     err = tables.console(stderr=True)
     if not items:
         waited = min(limits.appear, limits.timeout)
-        err.print(tables.plain(f"stumble: nothing was seen of {name} in {waited:g} s"), soft_wrap=True)
+        err.print(tables.plain(f"stumble: no request was seen for {name} within {waited:g} s"), soft_wrap=True)
         return NEVER_SEEN if limits.appear <= limits.timeout else TIMED_OUT
     if format_ is OutputFormat.TABLE:
         for item in items:

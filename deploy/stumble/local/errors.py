@@ -1,4 +1,4 @@
-"""What the local stack raises; its message is one sentence that says what to do."""
+"""The error of the local stack; its message is one sentence with what to do."""
 
 from __future__ import annotations
 
@@ -8,4 +8,4 @@ __all__ = ["LocalError"]
 
 
 class LocalError(StumbleError):
-    """Something of the local stack failed; ``str()`` is a sentence for the operator."""
+    """A part of the local stack failed; ``str()`` is a sentence for the operator."""

@@ -1,18 +1,18 @@
-"""Start one command such that it dies with its parent: ``guard.py SIGNAL PARENT USER -- ARGV``.
+"""Start one command that ends when its parent ends: ``guard.py SIGNAL PARENT USER -- ARGV``.
 
 ``guard.py check USER FOLDER...`` ends with status 0 if programs that run as USER reach the folders, else with status 1
 and a sentence for the operator.
 
 The kernel's parent-death signal is the only thing that survives a ``kill -9`` of the parent. It has to be
-set in the child between fork and exec; a tiny interpreter that then replaces itself does it without running
+set in the child between fork and exec; a small interpreter that then replaces itself sets it without running
 Python code in a forked copy of a process that may have threads.
 
-PostgreSQL refuses to run as root. With USER other than ``-`` the command runs as that user and keeps one
+PostgreSQL refuses to run as root. With USER other than ``-`` the command runs as that user and retains one
 capability, CAP_DAC_OVERRIDE, so that it reaches its programs and data below folders that only root may enter, such
-as /root, and nobody has to widen the permissions of a folder. In a container without this capability, the command
+as /root, and no folder needs wider permissions. In a container without this capability, the command
 runs without it.
 
-Standard library only, readable by Python 3.6, and run with ``-I -S``: it starts in 20 ms.
+Standard library only, compatible with Python 3.6, and run with ``-I -S``: it starts in 20 ms.
 """
 
 import ctypes
@@ -41,10 +41,10 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 
 def drop_root(user: str) -> None:
-    """Become `user`, keeping CAP_DAC_OVERRIDE over the coming exec where the system allows it."""
+    """Become `user`, and retain CAP_DAC_OVERRIDE across the next exec where the system allows it."""
     entry = pwd.getpwnam(user)
     libc.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0)
-    # initdb looks for `postgres` with access(2), which ignores the capabilities of a process whose real user is not
+    # initdb searches `postgres` with access(2), which ignores the capabilities of a process whose real user is not
     # root unless this bit is set (access_override_creds in Linux' fs/open.c). It survives exec, see capabilities(7).
     libc.prctl(PR_SET_SECUREBITS, libc.prctl(PR_GET_SECUREBITS) | SECBIT_NO_SETUID_FIXUP, 0, 0, 0)
     os.setgroups([])
@@ -57,7 +57,7 @@ def drop_root(user: str) -> None:
 
 
 def set_capabilities(mask: int) -> bool:
-    """Give up all capabilities but those in `mask`; return False, with nothing changed, if one of these is missing."""
+    """Drop all capabilities except those in `mask`; return False, with nothing changed, if one of these is missing."""
     header = struct.pack("=Ii", CAPABILITY_VERSION_3, 0)
     sets = struct.pack("=6I", mask, mask, mask, 0, 0, 0)  # effective, permitted, inheritable; then the upper halves
     return bool(libc.capset(header, sets) == 0)
@@ -83,11 +83,11 @@ def main(argv: "list[str]") -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     if user != "-":
         drop_root(user)
-    # After the change of user, which clears it.
+    # After the change of user, which clears the death signal.
     libc.prctl(PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0)
     if os.getppid() != int(parent):
-        raise SystemExit(f"the process that should watch over {command[0]} is gone")
-    os.execv(command[0], command)  # noqa: S606  # becoming the command is the point
+        raise SystemExit(f"the parent process of {command[0]} has ended")
+    os.execv(command[0], command)  # noqa: S606  # this process becomes the command
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What runs on Java: files named with SHA-256 in a lock file, fetched once into the user's cache."""
+"""The jars of Kafka and of the registry: a lock file names each with its SHA-256; fetched once into a cache."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _TIMEOUT = 60  # seconds without a byte
 _ATTEMPTS = 3
 _BLOCK = 1 << 16  # bytes between two reports of progress
 _REPORT_EVERY = 10.0  # seconds
-_SERVER_ERROR = 500  # and above: may pass
-_MENDS = (
+_SERVER_ERROR = 500  # and above: another attempt may succeed
+_REMEDY = (
     "set https_proxy if this machine needs a proxy, or name a mirror: "
     "STUMBLE_MAVEN_REPOSITORY=https://… make run (a mirror in ~/.m2/settings.xml is used too)"
 )
 
-#: Called with (bytes done, bytes in all).
+#: Called with (bytes fetched, bytes in total).
 Progress = Callable[[int, int], None]
 
 
@@ -49,7 +49,7 @@ class Jar:
 
 
 def locked_jars(lock: Path = KAFKA) -> list[Jar]:
-    """Return what a lock file names."""
+    """Return the jars that a lock file names."""
     lines = [line.split() for line in lock.read_text().splitlines() if line and not line.startswith("#")]
     return [Jar(digest, int(size), path) for digest, size, path in lines]
 
@@ -69,7 +69,7 @@ class DownloadProgress:
         self._written = 0.0
 
     def __call__(self, done: int, total: int) -> None:
-        """Show that `done` of `total` bytes are there."""
+        """Show that `done` of `total` bytes are fetched."""
         text, now = f"Fetching Kafka: {done / 1e6:5.1f} of {total / 1e6:.1f} MB", time.monotonic()
         terminal = sys.stderr.isatty()
         if done in {0, total} or now - self._written > (0.1 if terminal else _REPORT_EVERY):
@@ -81,19 +81,19 @@ class DownloadProgress:
 def ensure_jars(progress: Progress | None = None, lock: Path = KAFKA) -> list[Path]:
     """Return the paths of all jars of a lock file, fetching what's missing; each is checked against its SHA-256.
 
-    Several processes may do so at once: a jar appears under its name only when it's whole. Raises LocalError
-    when the repository can't be reached or serves something else, and when the cache can't be written.
+    Several processes may do so at the same time: a jar gets its name only when it's complete. Raises LocalError
+    when the repository can't be reached or serves another file, and when the cache can't be written.
     """
     folder = cache_folder()
     jars = locked_jars(lock)
-    missing = [jar for jar in jars if not _is_there(folder / jar.name, jar)]
+    missing = [jar for jar in jars if not _is_cached(folder / jar.name, jar)]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if missing:
             _fetch_all(missing, folder, _FetchedBytes(progress, sum(jar.size for jar in missing)))
     except OSError as error:
         raise LocalError(
-            f"Kafka's jars can't be written to {folder} ({error.strerror}); free about 150 MB there, "
+            f"cannot write Kafka's jars to {folder} ({error.strerror}); free about 150 MB there, "
             "or name another folder: STUMBLE_CACHE_DIR=…"
         ) from error
     return [folder / jar.name for jar in jars]
@@ -109,13 +109,13 @@ class _FetchedBytes:
         self.add(0)
 
     def add(self, count: int) -> None:
-        """Add `count` bytes, which is negative for those of a download that broke off."""
+        """Add `count` bytes; a negative number subtracts those of a download that failed."""
         with self._lock:
             self._done += count
             self._report(self._done, self._total)
 
 
-def _is_there(path: Path, jar: Jar) -> bool:
+def _is_cached(path: Path, jar: Jar) -> bool:
     return path.exists() and path.stat().st_size == jar.size
 
 
@@ -138,7 +138,7 @@ def _fetch(jar: Jar, folder: Path, source: MavenSource, fetched: _FetchedBytes) 
     else:
         data = _download(jar, source, fetched)
     if hashlib.sha256(data).hexdigest() != jar.sha256:
-        raise LocalError(f"{source.url}/{jar.path} isn't the jar it should be (its SHA-256 differs); {_MENDS}")
+        raise LocalError(f"{source.url}/{jar.path} is not the locked jar (its SHA-256 differs); {_REMEDY}")
     partial = folder / f"{jar.name}.{os.getpid()}"
     try:
         partial.write_bytes(data)
@@ -169,11 +169,11 @@ def _download(jar: Jar, source: MavenSource, fetched: _FetchedBytes) -> bytes:
             return bytes(data)
         except (OSError, http.client.HTTPException) as error:
             fetched.add(-len(data))
-            # A refused or missing file stays so; a broken line may not.
+            # Another attempt helps after a broken connection, not after a refused or missing file.
             refused, why = False, getattr(error, "reason", error)
             if isinstance(error, urllib.error.HTTPError):
                 refused, why = error.code < _SERVER_ERROR, str(error)
                 error.close()
             if refused or attempt == _ATTEMPTS:
-                raise LocalError(f"{jar.name} can't be fetched from {address} ({why}); {_MENDS}") from error
+                raise LocalError(f"cannot fetch {jar.name} from {address} ({why}); {_REMEDY}") from error
     raise AssertionError

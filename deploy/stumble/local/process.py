@@ -1,4 +1,4 @@
-"""One child process: started, remembered by pid and start time, stopped by its own pid and no other."""
+"""One child process: started, identified by pid and start time, and stopped."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 __all__ = ["ChildProcess", "last_words", "require_reachable", "start_time", "tail"]
 
 _GUARD = Path(__file__).with_name("guard.py")
-_POLL = 0.02  # seconds between two looks at a process that should end
+_POLL = 0.02  # seconds between two checks of a process that should end
 
 
 def start_time(pid: int) -> int | None:
-    """Return when `pid` started, in clock ticks since boot (field 22 of /proc/PID/stat); None if it's gone.
+    """Return when `pid` started, in clock ticks since boot (field 22 of /proc/PID/stat); None if it has ended.
 
     A pid alone is reused; a pid with its start time names one process for as long as the machine runs.
-    A zombie counts as gone: it holds no port and no file.
+    A zombie counts as ended: it holds no port and no file.
     """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -45,7 +45,7 @@ def tail(path: Path, lines: int = 5, begin: int = 0) -> str:
 
 
 def last_words(path: Path, begin: int = 0) -> str:
-    """Return the sentence in which a command of stumble's ended, else the last line of its log."""
+    """Return the error message of a stumble command from its log, else the last line of the log."""
     lines = tail(path, 10, begin).splitlines()
     own = [line.removeprefix("stumble: ") for line in lines if line.startswith("stumble: ")]
     return own[-1] if own else lines[-1]
@@ -54,7 +54,7 @@ def last_words(path: Path, begin: int = 0) -> str:
 def require_reachable(user: str, *folders: Path) -> None:
     """Raise LocalError unless a program that root starts as `user` reaches all `folders`."""
     command: list[str | Path] = [sys.executable, "-I", "-S", _GUARD, "check", user, *folders]
-    check = subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603  # argv is ours
+    check = subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603  # no untrusted input
     if check.returncode:
         raise LocalError(check.stderr.strip())
 
@@ -62,7 +62,7 @@ def require_reachable(user: str, *folders: Path) -> None:
 class ChildProcess:
     """A named child with a pid file and a log file in `state`.
 
-    It dies with this process, however that ends: by `death_signal` if it's killed with -9. Call :meth:`start`
+    It ends with this process, even if this process is killed with -9: by `death_signal`. Call :meth:`start`
     from the main thread: the kernel ties the death signal to the thread that started the child.
     """
 
@@ -80,7 +80,7 @@ class ChildProcess:
 
     @property
     def exit_status(self) -> int | None:
-        """What the child ended with (negative: the signal), None while it runs or before it was started."""
+        """The child's exit status (negative: the signal), None while it runs or before it was started."""
         return None if self._popen is None else self._popen.poll()
 
     def start(
@@ -91,10 +91,10 @@ class ChildProcess:
         user: str | None = None,
         terminal: bool = False,
     ) -> None:
-        """Start `argv` in a session of its own (Ctrl-C at the terminal is the parent's business alone).
+        """Start `argv` in a session of its own (only the parent handles Ctrl-C at the terminal).
 
         Output goes to the log file, with `terminal` to this process's own standard output.
-        Raises LocalError if a copy from an earlier run can't be ended.
+        Raises LocalError if the process of an earlier run can't be ended.
         """
         self.end_leftover()
         self.log.parent.mkdir(parents=True, exist_ok=True)
@@ -109,7 +109,7 @@ class ChildProcess:
             "--",
         ]
         with self.log.open("ab") as log:
-            self._popen = subprocess.Popen(  # noqa: S603  # argv is ours
+            self._popen = subprocess.Popen(  # noqa: S603  # no untrusted input
                 [*guard, *argv],
                 env=None if env is None else {**os.environ, **env},
                 stdin=subprocess.DEVNULL,
@@ -120,9 +120,9 @@ class ChildProcess:
         self._pid_file.write_text(f"{self._popen.pid} {start_time(self._popen.pid)}\n")
 
     def end_leftover(self) -> None:
-        """End the copy an earlier run left behind, if it's still this very process (pid and start time)."""
+        """End the process of an earlier run if it still runs (same pid and start time)."""
         try:
-            pid, started = (int(word) for word in self._pid_file.read_text().split())
+            pid, started = (int(number) for number in self._pid_file.read_text().split())
         except (FileNotFoundError, ValueError):
             return
         for number in (self._death_signal, signal.SIGKILL):
@@ -132,11 +132,11 @@ class ChildProcess:
                     os.kill(pid, number)
                 time.sleep(0.2)
         if start_time(pid) == started:
-            raise LocalError(f"{self.name} of an earlier run (pid {pid}) can't be ended; end it with: kill -9 {pid}")
+            raise LocalError(f"{self.name} of an earlier run (pid {pid}) cannot be ended; end it with: kill -9 {pid}")
         self._pid_file.unlink(missing_ok=True)
 
     def stop(self, number: signal.Signals = signal.SIGTERM, *, timeout: float = 10.0) -> bool:
-        """Send `number`, wait up to `timeout` seconds, then kill. Return whether it ended by itself."""
+        """Send `number`, wait up to `timeout` seconds, then kill. Return whether it ended without being killed."""
         if self._popen is None:
             return True
         in_time = True
@@ -152,7 +152,7 @@ class ChildProcess:
         return in_time
 
     def ask_to_stop(self, number: signal.Signals = signal.SIGTERM) -> None:
-        """Send `number` without waiting; :meth:`stop` does the rest."""
+        """Send `number` without waiting; :meth:`stop` waits."""
         if self._popen is not None and self._popen.poll() is None:
             self._popen.send_signal(number)
 

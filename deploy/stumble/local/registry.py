@@ -23,7 +23,7 @@ _MAIN = "io.quarkus.runner.GeneratedMain"
 
 
 class LocalRegistry:
-    """A schema registry under `state`; :meth:`start` and :meth:`stop`. It forgets its schemas when it stops."""
+    """A schema registry under `state`; :meth:`start` and :meth:`stop`. It loses its schemas when it stops."""
 
     def __init__(self, state: Path, *, heap: str = "256m") -> None:
         self._state = state
@@ -72,4 +72,4 @@ class LocalRegistry:
             except httpx.HTTPError:
                 pass
             time.sleep(0.1)
-        raise LocalError(f"The schema registry wasn't ready in {timeout:.0f} s, see {self.process.log}")
+        raise LocalError(f"The schema registry was not ready within {timeout:.0f} s, see {self.process.log}")

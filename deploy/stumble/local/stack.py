@@ -1,4 +1,4 @@
-"""Everything on one machine: Kafka, PostgreSQL, stumble's roles and a fleet that stumbles, until someone stops it."""
+"""Everything on one machine: Kafka, PostgreSQL, stumble's roles and a simulated fleet, until the user stops it."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from stumble.local.supervisor import Role, Supervisor
 __all__ = ["LocalStack", "RunOptions"]
 
 _KAFKA, _DATABASE = "STUMBLE_KAFKA__BOOTSTRAP_SERVERS", "STUMBLE_DATABASE_URL"
-#: Default ports of a role's HTTP endpoint; others are taken if these are.
+#: Default ports of the roles' HTTP endpoints; a role uses another port if its default is not free.
 _PORTS = {"api": 8686, "projector": 8687, "alerter": 8688, "relay": 8689}
-_DISK_SPACE = 300  # megabytes; empty, Kafka and PostgreSQL take a third of it
-# Stages of the stop: who shows, who makes events, who sends them, who reads them.
+_DISK_SPACE = 300  # megabytes; empty, Kafka and PostgreSQL use a third of it
+# Roles stop in these stages: those that show failures, make events, send events, read events.
 _SHOW, _MAKE, _SEND, _READ = range(4)
 
 
@@ -48,7 +48,7 @@ class RunOptions:
 
 
 class LocalStack:
-    """The running whole. :meth:`run` returns only by an exception; whatever it was, nothing is left running."""
+    """All servers and roles. :meth:`run` ends only by an exception, and leaves nothing running."""
 
     def __init__(self, options: RunOptions, say: Callable[[str], None]) -> None:
         self._options = options
@@ -61,7 +61,7 @@ class LocalStack:
         self._metrics: dict[str, dict[str, str]] = {}
 
     def run(self) -> None:
-        """Start everything and look after it until KeyboardInterrupt. Raises LocalError if it can't start."""
+        """Start everything and supervise it until KeyboardInterrupt. Raises LocalError if it can't start."""
         self._started = time.monotonic()
         with self._only_one(), ExitStack() as stack:
             self._check_folder()
@@ -87,8 +87,8 @@ class LocalStack:
             except BlockingIOError:
                 lock.seek(0)
                 raise LocalError(
-                    f"stumble runs already with its state in {self._state} (pid {lock.read().strip()}); "
-                    "stop that one with Ctrl-C, or give this one a folder of its own: make run STATE=…"
+                    f"stumble already runs with its state in {self._state} (pid {lock.read().strip()}); "
+                    "stop that run with Ctrl-C, or use another folder: make run STATE=…"
                 ) from None
             lock.truncate(0)
             lock.write(f"{os.getpid()}\n")
@@ -96,7 +96,7 @@ class LocalStack:
             yield
 
     def _check_folder(self) -> None:
-        """Raise LocalError, before anything is fetched or started, if the state folder can't serve."""
+        """Raise LocalError, before anything is fetched or started, if the state folder can't be used."""
         free = shutil.disk_usage(self._state).free // 10**6
         if free < _DISK_SPACE:
             raise LocalError(
@@ -127,7 +127,7 @@ class LocalStack:
         return env
 
     def _launch_kafka(self) -> LocalKafka | None:
-        """Begin to start Kafka, unless one is given: it takes longest, so the rest happens meanwhile."""
+        """Start Kafka without waiting, unless one is given: its start takes longest, so the rest happens meanwhile."""
         if self._options.environment.get(_KAFKA):
             return None
         kafka = LocalKafka(self._state, quick=True)
@@ -165,7 +165,7 @@ class LocalStack:
             yield Role("simulate", ("simulate", *self._simulator_arguments()), _MAKE, finite=True)
 
     def _simulator_arguments(self) -> list[str]:
-        # A seed of its own for every run, unless one is asked for: the same seed makes the same events again.
+        # A random seed for every run, unless one is given: the same seed makes the same events again.
         seed = self._options.seed if self._options.seed is not None else secrets.randbelow(10**6)
         self._say(f"The fleet is simulated with seed {seed} (SEED={seed} repeats it)")
         options = {
@@ -174,11 +174,11 @@ class LocalStack:
             "failures": self._options.failures,
             "seed": seed,
         }
-        return [word for name, value in options.items() if value is not None for word in (f"--{name}", str(value))]
+        return [text for name, value in options.items() if value is not None for text in (f"--{name}", str(value))]
 
     def _api_ready(self) -> bool:
         try:
-            with urllib.request.urlopen(self._env["STUMBLE_API_URL"] + "/readyz", timeout=2) as reply:  # noqa: S310  # http, ours
+            with urllib.request.urlopen(self._env["STUMBLE_API_URL"] + "/readyz", timeout=2) as reply:  # noqa: S310  # http
                 return bool(reply.status == 200)
         except (OSError, urllib.error.URLError):
             return False
@@ -197,7 +197,7 @@ class LocalStack:
             f"  Kafka     {self._env[_KAFKA]}\n"
             f"  Logs      {self._state / 'logs'}\n"
             f"  In another terminal:  . {shlex.quote(str(env_file))}; stumble --help\n\n"
-            "Ctrl-C stops everything." + (" Failures as they come in:\n" if self._options.follow else "")
+            "Ctrl-C stops everything." + (" New failures:\n" if self._options.follow else "")
         )
 
     def _revive_servers(self) -> None:

@@ -1,4 +1,4 @@
-"""Watch over stumble's own roles: start them, restart one that ends, stop all in the order the data flows."""
+"""Supervise stumble's roles: start them, restart one that ends, stop all in the order of the data flow."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ __all__ = ["Role", "Supervisor"]
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
 #: Seconds that a role has to stop by itself.
 STOP_SECONDS = 10.0
-_STEADY = 60.0  # a role that ran this long starts over with the first wait
-_LOOK = 0.2  # seconds between two looks at the roles
+_STEADY = 60.0  # seconds; a role that ran this long waits the first pause again
+_CHECK_EVERY = 0.2  # seconds
 
 
 @dataclass(frozen=True)
 class Role:
-    """One role: ``stumble ARGUMENTS`` with `env` beside the common one.
+    """One role: ``stumble ARGUMENTS`` with `env` in addition to the common environment.
 
-    With `terminal` it writes where its supervisor does. A `finite` one may end with status 0. A `vital` one that
-    gives up ends everything; if it is killed it is started again as others are.
-    Roles of a lower `stage` are stopped first: who makes events before who reads them.
+    With `terminal` it writes to its supervisor's output. A `finite` one may end with status 0. A `vital` one that ends
+    with an error ends all roles; if it is killed it is started again like the others.
+    Roles of a lower `stage` are stopped first: those that make events before those that read them.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Role:
 
 
 class _Watched:
-    """A role with its process and what happened to it so far."""
+    """A role with its process and its restarts."""
 
     def __init__(self, role: Role, state: Path) -> None:
         self.role = role
@@ -53,9 +53,9 @@ class _Watched:
 
 
 class Supervisor:
-    """Starts roles with the environment `env` and tells `say` in one line of whatever ends by itself.
+    """Starts roles with the environment `env`; calls `say` with one line for each role that ends by itself.
 
-    `command` is what a role's arguments are put behind; `first_pause` and `stop_seconds` are seconds.
+    `command` precedes the arguments of a role; `first_pause` and `stop_seconds` are seconds.
     """
 
     def __init__(
@@ -76,42 +76,42 @@ class Supervisor:
         self._watched: list[_Watched] = []
 
     def run(self, name: str, *arguments: str) -> None:
-        """Run ``stumble ARGUMENTS`` to its end. Raises LocalError with its own sentence if it fails."""
+        """Run ``stumble ARGUMENTS`` to its end. Raises LocalError with its error message if it fails."""
         process = ChildProcess(name, self._state)
         process.run([*self._command, *arguments], env=self._env, timeout=120)
 
     def start(self, role: Role) -> None:
-        """Start a role and watch over it from now on."""
+        """Start a role and supervise it from now on."""
         watched = _Watched(role, self._state)
         self._watched.append(watched)
         self._launch(watched)
 
     def watch(self) -> Iterator[None]:
-        """Look after the roles for ever; yields after each look, several times a second.
+        """Supervise the roles without end; yields after each check, several times a second.
 
-        Raises LocalError when a vital role has given up.
+        Raises LocalError when a vital role has ended with an error.
         """
         while True:
             for watched in self._watched:
-                self._look(watched)
+                self._check(watched)
             yield
-            time.sleep(_LOOK)
+            time.sleep(_CHECK_EVERY)
 
     def wait_until(self, ready: Callable[[], bool], what: str, timeout: float) -> None:
-        """Look after the roles until `ready()`. Raises LocalError if that takes longer than `timeout` seconds."""
+        """Supervise the roles until `ready()`. Raises LocalError if that takes longer than `timeout` seconds."""
         deadline = time.monotonic() + timeout
         for _ in self.watch():
             if ready():
                 return
             if time.monotonic() > deadline:
-                raise LocalError(f"{what} wasn't ready in {timeout:.0f} s; see the logs in {self._state / 'logs'}")
+                raise LocalError(f"{what} was not ready within {timeout:.0f} s; see the logs in {self._state / 'logs'}")
 
     def pids(self) -> list[int]:
         """Return the process ids of the roles that run, in the order of their start."""
         return [watched.process.pid for watched in self._watched if watched.process.pid is not None]
 
     def stop(self) -> None:
-        """Stop all roles, stage by stage; within a stage at once. Leaves none running."""
+        """Stop all roles, stage by stage; within a stage at the same time. Leaves none running."""
         for stage in sorted({watched.role.stage for watched in self._watched}):
             together = [watched.process for watched in self._watched if watched.role.stage == stage]
             for process in together:
@@ -119,7 +119,7 @@ class Supervisor:
             for process in together:
                 if not process.stop(timeout=self._stop_seconds):
                     late = f"{process.name} did not stop within {self._stop_seconds:.0f} s and was killed"
-                    self._say(f"{late}; it continues where it was")
+                    self._say(f"{late}; the next start continues its work")
         self._watched.clear()
 
     def _launch(self, watched: _Watched) -> None:
@@ -129,7 +129,7 @@ class Supervisor:
         watched.again_at = None
         watched.process.start(command, env={**self._env, **role.env}, terminal=role.terminal)
 
-    def _look(self, watched: _Watched) -> None:
+    def _check(self, watched: _Watched) -> None:
         status, now = watched.process.exit_status, time.monotonic()
         if watched.done or status is None:
             return
@@ -137,7 +137,7 @@ class Supervisor:
             watched.done = True
             self._say(f"{watched.role.name} has finished")
         elif status > 0 and watched.role.vital:
-            raise LocalError(f"{watched.role.name} gave up, so all of them end")
+            raise LocalError(f"{watched.role.name} ended with status {status}, so all roles are stopped")
         elif watched.again_at is None:
             self._plan_restart(watched, status, now)
         elif now >= watched.again_at:
@@ -148,7 +148,8 @@ class Supervisor:
         wait = min(self._first_pause * 2 ** max(watched.restarts - 1, 0), LONGEST_PAUSE)
         watched.again_at = now + wait
         how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
-        terminal, log = watched.role.terminal, watched.process.log  # who writes to the terminal has said why there
+        # A role that writes to the terminal has shown the reason there.
+        terminal, log = watched.role.terminal, watched.process.log
         reason = "" if terminal or status < 0 else f": {last_words(log)}"
         where = "" if terminal else f" ({log})"
         with contextlib.suppress(BrokenPipeError):

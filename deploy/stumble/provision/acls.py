@@ -1,4 +1,4 @@
-"""Who may do what on Kafka: what each role needs, what its principal was granted, what this connection may do."""
+"""Access rules on Kafka: what each role needs, what its principal was granted, what this connection may do."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from stumble.wire.errors import StumbleError
 
 _SECONDS = 10.0
 _EVERYBODY = "User:*"
-#: Matches any principal and host (the stubs know strings only).
+#: Matches any principal and host (the type stubs allow only strings).
 _ANY: Any = None
-#: Groups under whose names commands read without joining any: librdkafka asks for their coordinator all the same.
+#: Group names of commands that read without joining a group: librdkafka requests the coordinator nevertheless.
 _READING = {
     "subscriber": ("stumble-tail",),
     "auditor": ("stumble-tail", "stumble-audit"),
     "operator": ("stumble-tail", "stumble-audit", "stumble-dlq", "stumble-offsets"),
 }
-#: What else an authorizer takes for a right (Kafka, "Authorization and ACLs").
+#: Operations that imply a right (Kafka, "Authorization and ACLs").
 _IMPLIED_BY = {
     AclOperation.DESCRIBE: {AclOperation.READ, AclOperation.WRITE, AclOperation.ALTER, AclOperation.DELETE},
     AclOperation.DESCRIBE_CONFIGS: {AclOperation.ALTER_CONFIGS},
@@ -53,7 +53,7 @@ class Grant(NamedTuple):
 
     @property
     def text(self) -> str:
-        """Say it in words."""
+        """Operation, type and name of the resource."""
         return f"{self.operation.name} {self.kind.name} {self.name}"
 
 
@@ -72,7 +72,7 @@ def grants(kafka: KafkaSettings) -> list[Grant]:
         "alerter": [(write, topics.failures), (write, topics.outcomes)],
         "subscriber": [(read, topics.failures), (read, topics.outcomes)],
         "auditor": [(read, name) for name in (topics.actions, topics.failures, topics.outcomes, topics.dlq)],
-        # Whoever looks after it: tail, dlq redrive, topics apply, check.
+        # For the commands tail, dlq redrive, topics apply and check.
         "operator": [
             *((read, name) for name in every),
             *((write, name) for name in (topics.actions, topics.producers, topics.dlq)),
@@ -90,7 +90,7 @@ def grants(kafka: KafkaSettings) -> list[Grant]:
 
 
 def grant(kafka: KafkaSettings, principals: Mapping[str, str]) -> Iterator[str]:
-    """Give each role's principal (``User:…``) what it needs; yields a line each. Raises `StumbleError`."""
+    """Grant each role's principal (``User:…``) what it needs; yields a line for each grant. Raises `StumbleError`."""
     client = admin(kafka)
     wanted = [item for item in grants(kafka) if item.role in principals]
     futures = client.create_acls([item.binding(principals[item.role]) for item in wanted], request_timeout=_SECONDS)
@@ -98,20 +98,20 @@ def grant(kafka: KafkaSettings, principals: Mapping[str, str]) -> Iterator[str]:
         try:
             future.result()
         except KafkaException as error:
-            raise StumbleError(f"The broker does not take access rules: {error.args[0].str()}.") from None
+            raise StumbleError(f"The broker does not accept access rules: {error.args[0].str()}.") from None
         yield f"{principals[item.role]} may {item.text}"
 
 
 def granted(kafka: KafkaSettings) -> list[AclBinding] | None:
     """Return the access rules on what the roles need, None where no authorizer is on.
 
-    Raises `AclsNotVisible` where this principal may not read them, `StumbleError` where Kafka doesn't answer.
+    Raises `AclsNotVisible` if this principal may not read them, `StumbleError` if Kafka doesn't answer.
     """
     client = admin(kafka)
     if not _authorizer_is_on(client):
         return None
     cluster = client.describe_cluster(include_authorized_operations=True, request_timeout=_SECONDS)
-    if AclOperation.DESCRIBE not in (_operations(cluster) or ()):  # some answer with no rule at all then
+    if AclOperation.DESCRIBE not in (_operations(cluster) or ()):  # some brokers then answer with an empty list
         raise AclsNotVisible("This principal may not read the access rules (DESCRIBE on the cluster).")
     result: list[AclBinding] = []
     for kind, name in sorted({(item.kind, item.name) for item in grants(kafka)}, key=str):
@@ -121,7 +121,7 @@ def granted(kafka: KafkaSettings) -> list[AclBinding] | None:
         try:
             result += client.describe_acls(anything, request_timeout=_SECONDS).result()
         except KafkaException as error:
-            raise StumbleError(f"Kafka does not tell its access rules: {error.args[0].str()}.") from None
+            raise StumbleError(f"Kafka does not return its access rules: {error.args[0].str()}.") from None
     return result
 
 
@@ -132,10 +132,10 @@ def lacking(wanted: list[Grant], principal: str, rules: list[AclBinding]) -> lis
 
 
 def missing_rights(kafka: KafkaSettings) -> dict[str, list[Grant]]:
-    """Return, by role, what this very connection may not do although the role needs it.
+    """Return, by role, what the role needs and this connection may not do.
 
-    Kafka tells itself, so super users and rules by pattern are known. Topics that aren't there count as allowed.
-    Raises `StumbleError` where it doesn't answer.
+    Kafka itself decides, so super users and rules by pattern are included. Missing topics count as allowed.
+    Raises `StumbleError` if Kafka doesn't answer.
     """
     client, wanted = admin(kafka), grants(kafka)
     topics = sorted({item.name for item in wanted if item.kind == ResourceType.TOPIC})
@@ -159,12 +159,12 @@ def missing_rights(kafka: KafkaSettings) -> dict[str, list[Grant]]:
 
 
 def admin(kafka: KafkaSettings) -> AdminClient:
-    """Return a client that is quiet: what matters comes as an error."""
+    """Return a client that logs nothing: its requests raise errors."""
     return AdminClient({**kafka.client_config(), "log_level": 0})
 
 
 def _authorizer_is_on(client: AdminClient) -> bool:
-    """Ask a broker's settings: librdkafka takes SECURITY_DISABLED for an answer without rules."""
+    """Read it from a broker's settings: librdkafka reports SECURITY_DISABLED as an empty list of rules."""
     broker = str(min(client.list_topics(timeout=_SECONDS).brokers))
     resource = ConfigResource(ConfigResource.Type.BROKER, broker)
     try:
@@ -172,7 +172,7 @@ def _authorizer_is_on(client: AdminClient) -> bool:
     except KafkaException as error:
         if error.args[0].code() == KafkaError.CLUSTER_AUTHORIZATION_FAILED:
             return True
-        raise StumbleError(f"Kafka does not tell its settings: {error.args[0].str()}.") from None
+        raise StumbleError(f"Kafka does not return its settings: {error.args[0].str()}.") from None
     return bool(settings["authorizer.class.name"].value)
 
 
@@ -184,7 +184,7 @@ def _operations(future: Any) -> set[AclOperation] | None:
             return None
         if "AUTHORIZATION_FAILED" in error.args[0].name():
             return set()
-        raise StumbleError(f"Kafka does not tell what may be done here: {error.args[0].str()}.") from None
+        raise StumbleError(f"Kafka does not return the rights of this connection: {error.args[0].str()}.") from None
 
 
 def _allowed(item: Grant, rules: list[AclBinding]) -> bool:

@@ -1,4 +1,4 @@
-"""The topic plan: each topic with partitions, retention and clean-up that fit its use, beside what is there."""
+"""The topic plan: partitions, retention and clean-up of each topic, compared with the existing topics."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from stumble.wire.schemas import ACTION_FAILED, ACTION_OUTCOME, EVENT, PRODUCER_
 
 _DAY_MS = 86_400_000
 _SECONDS = 15.0
-#: With so many copies one broker may be down and writes still reach two.
+#: With this many replicas one broker may be down and writes still reach two.
 _COPIES_FOR_TWO_IN_SYNC = 3
 _DENIED = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED)
 
 
 @dataclass(frozen=True, slots=True)
 class TopicPlan:
-    """One topic as it should be."""
+    """One topic as planned."""
 
     name: str
     partitions: int
@@ -43,21 +43,21 @@ class TopicPlan:
 
 @dataclass(frozen=True, slots=True)
 class TopicDifference:
-    """One topic as it is beside its plan; `partitions` is None where it is missing."""
+    """One existing topic and its plan; `partitions` is None if the topic is missing."""
 
     plan: TopicPlan
     partitions: int | None = None
     replication: int | None = None
-    #: Setting to (value there, value planned).
+    #: Setting to (current value, planned value).
     differing: dict[str, tuple[str | None, str]] = field(default_factory=dict)
-    #: What this principal may not see of the topic: all of it, or its settings.
+    #: What this principal may not read: ``topic`` (all of it) or ``settings``.
     hidden: str | None = None
     #: As the broker describes it, with leaders and replicas.
     described: TopicDescription | None = None
 
     @property
     def verdict(self) -> str:
-        """Say in a word what is to be done."""
+        """The difference in one or two words."""
         if self.hidden:
             return f"{self.hidden} not shown"
         if self.partitions is None:
@@ -68,14 +68,14 @@ class TopicDifference:
 
 
 def plan(kafka: KafkaSettings, *, partitions: int | None = None, replication: int | None = None) -> list[TopicPlan]:
-    """Return all topics as they should be; what isn't given comes from the settings."""
+    """Return the plan of all topics; what isn't given comes from the settings."""
     topics = kafka.topics
     partitions, replication = partitions or kafka.topic_partitions, replication or kafka.topic_replication
     in_sync = "2" if replication >= _COPIES_FOR_TWO_IN_SYNC else "1"
     always = {"min.insync.replicas": in_sync, "unclean.leader.election.enable": "false"}
     month = {**always, "cleanup.policy": "delete", "retention.ms": str(30 * _DAY_MS)}
     truth = {**month, "retention.ms": str(kafka.topic_days * _DAY_MS)}
-    # The broker's own time on what producers say of themselves shows whose clock is wrong.
+    # The broker's own time on the producers' reports shows whose clock is wrong.
     compacted = {
         **always,
         "cleanup.policy": "compact",
@@ -85,11 +85,11 @@ def plan(kafka: KafkaSettings, *, partitions: int | None = None, replication: in
     # A bad record and the headers that explain it are larger than the record was.
     dead_letters = {**month, "retention.ms": str(90 * _DAY_MS), "max.message.bytes": str(MAX_MESSAGE_BYTES)}
     return [
-        TopicPlan(topics.actions, partitions, replication, truth, "events; what the store can be rebuilt from"),
+        TopicPlan(topics.actions, partitions, replication, truth, "events; the store can be rebuilt from them"),
         TopicPlan(topics.failures, partitions, replication, month, "failures and their corrections"),
         TopicPlan(topics.outcomes, partitions, replication, month, "outcomes and their corrections"),
-        TopicPlan(topics.producers, 1, replication, compacted, "the last word of every producer"),
-        TopicPlan(topics.dlq, 1, replication, dead_letters, "records that can't be taken in"),
+        TopicPlan(topics.producers, 1, replication, compacted, "the last report of every producer"),
+        TopicPlan(topics.dlq, 1, replication, dead_letters, "records that cannot be processed"),
     ]
 
 
@@ -110,13 +110,13 @@ def compare(kafka: KafkaSettings, plans: list[TopicPlan]) -> list[TopicDifferenc
     try:
         wanted = TopicCollection([item.name for item in plans])
         futures = client.describe_topics(wanted, request_timeout=_SECONDS)
-        there = {name: _answer(future) for name, future in futures.items()}
-        known = [ConfigResource(ConfigResource.Type.TOPIC, name) for name, entry in there.items() if _seen(entry)]
+        existing = {name: _answer(future) for name, future in futures.items()}
+        known = [ConfigResource(ConfigResource.Type.TOPIC, name) for name, entry in existing.items() if _seen(entry)]
         answers = client.describe_configs(known, request_timeout=_SECONDS) if known else {}
         settings = {resource.name: _answer(future) for resource, future in answers.items()}
     except KafkaException as error:
         raise _unreachable(error) from None
-    return [_finding(item, there[item.name], settings.get(item.name)) for item in plans]
+    return [_finding(item, existing[item.name], settings.get(item.name)) for item in plans]
 
 
 def _answer(future: Any) -> Any:
@@ -134,7 +134,7 @@ def _seen(result: Any) -> bool:
 
 
 def apply(kafka: KafkaSettings, plans: list[TopicPlan], *, alter: bool = False) -> Iterator[tuple[str, str]]:
-    """Create the missing topics and, with `alter`, mend settings; yields each topic's name and what became of it.
+    """Create the missing topics and, with `alter`, change differing settings; yields each topic's name and the result.
 
     Raises `StumbleError` when the broker refuses or doesn't answer.
     """
@@ -145,9 +145,9 @@ def apply(kafka: KafkaSettings, plans: list[TopicPlan], *, alter: bool = False) 
             yield name, _create(client, finding.plan)
         elif finding.differing and alter:
             _alter(client, finding)
-            yield name, f"{', '.join(finding.differing)} mended"
+            yield name, f"{', '.join(finding.differing)} changed"
         else:
-            yield name, "is there" if finding.verdict == "fine" else f"is there, {finding.verdict}: see `topics plan`"
+            yield name, "exists" if finding.verdict == "fine" else f"exists, {finding.verdict}: see `topics plan`"
 
 
 def _finding(item: TopicPlan, there: Any, settings: Any) -> TopicDifference:
@@ -169,9 +169,9 @@ def _create(client: AdminClient, item: TopicPlan) -> str:
         client.create_topics([topic], request_timeout=_SECONDS)[item.name].result()
     except KafkaException as error:
         if error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
-            return "is there"
+            return "exists"
         raise StumbleError(
-            f"The topic {item.name} can't be created: {error.args[0].str()}; "
+            f"The topic {item.name} cannot be created: {error.args[0].str()}; "
             "check STUMBLE_KAFKA__BOOTSTRAP_SERVERS and that the broker allows it.",
         ) from error
     _wait_until_known(client, item.name)
@@ -179,7 +179,7 @@ def _create(client: AdminClient, item: TopicPlan) -> str:
 
 
 def _wait_until_known(client: AdminClient, name: str) -> None:
-    """Wait until the broker that is asked knows the topic too: whoever comes next would find it missing."""
+    """Wait until the broker that answers requests knows the topic too; until then the next client would miss it."""
     deadline = time.monotonic() + _SECONDS
     while time.monotonic() < deadline:
         future = client.describe_topics(TopicCollection([name]), request_timeout=_SECONDS)[name]
@@ -198,7 +198,7 @@ def _alter(client: AdminClient, finding: TopicDifference) -> None:
         for future in client.incremental_alter_configs([resource]).values():
             future.result(_SECONDS)
     except KafkaException as error:
-        raise StumbleError(f"The settings of {finding.plan.name} can't be changed: {error.args[0].str()}.") from error
+        raise StumbleError(f"The settings of {finding.plan.name} cannot be changed: {error.args[0].str()}.") from error
 
 
 def _unreachable(error: KafkaException) -> StumbleError:

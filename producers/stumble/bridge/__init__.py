@@ -1,4 +1,4 @@
-"""The bridge: events from notifications that a cloud already sends, where Nova's hosts may not be touched.
+"""The bridge: reads the notifications that a cloud already sends, for clouds whose Nova hosts may not be changed.
 
 Start reading at ``service``. Imports ``emitter``, ``runtime``, ``settings``, ``translate``.
 """

@@ -1,4 +1,4 @@
-"""oslo.messaging's wire format: an outer wrapper (or none), and a context beside the message (nested or flattened)."""
+"""Parses oslo.messaging's wire format: optional outer wrapper, and a message with a nested or flattened context."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _OUTER = "oslo.message"
 
 
 def unwrap(value: bytes | str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return message and context of one notification. Raises ``ValueError`` where it is none.
+    """Return message and context of one notification. Raises ``ValueError`` if it is not a notification.
 
-    Kafka carries the context nested, RabbitMQ flattened; driver ``messaging`` leaves the outer wrapper out, and what
-    it wraps is a string or, from some senders, the object itself.
+    The context is nested in Kafka messages and flattened in RabbitMQ messages. The driver ``messaging`` omits the outer
+    wrapper; the wrapper contains JSON text or, from some senders, the object itself.
     """
     message = json.loads(value)
     if isinstance(message, Mapping) and _OUTER in message:
@@ -23,7 +23,7 @@ def unwrap(value: bytes | str) -> tuple[dict[str, Any], dict[str, Any]]:
         if isinstance(message, str):
             message = json.loads(message)
     if not isinstance(message, Mapping):
-        raise ValueError("a notification is a JSON object")  # noqa: TRY004 - what the caller gets for any other text
+        raise ValueError("a notification is a JSON object")  # noqa: TRY004 - the same error as for any other text
     nested = message.get(_NESTED)
     context = dict(nested) if isinstance(nested, Mapping) else {}
     context |= {name[len(_FLAT) :]: item for name, item in message.items() if name.startswith(_FLAT)}

@@ -1,4 +1,4 @@
-"""Notifications from Kafka. oslo.messaging's own consumer commits before it hands on, which loses; this one after."""
+"""Reads notifications from Kafka; commits after processing, unlike oslo.messaging's consumer, which can lose some."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ _PRIORITIES = "audit|debug|info|warn|error|critical|sample"
 _BATCH = 500
 _POLL_S = 0.2
 _PAUSE_S = 1.0
-#: oslo.messaging's topics appear with their first message; look for them more often than every five minutes.
+#: oslo.messaging's topics appear with their first message; librdkafka's default would find them after 5 minutes.
 _METADATA_AGE_MS = 10_000
-#: A bridge that was killed holds its partitions for no longer.
+#: A killed bridge holds its partitions for at most this time.
 _SESSION_MS = 8_000
-_LOOK_MS = 2_000
+_STATISTICS_MS = 2_000
 
 
 def subscription(settings: TransportSettings) -> list[str]:
-    """Return patterns for oslo.messaging's topic names: ``<topic>.<priority>``, with ``.<vhost>`` where one is used."""
+    """Return patterns for oslo.messaging's topic names: ``<topic>.<priority>``, and ``.<vhost>`` if one is used."""
     vhost = urlsplit(settings.url.get_secret_value()).path.strip("/")
     tail = re.escape(f".{vhost}") if vhost else ""
     return [f"^{re.escape(topic)}\\.({_PRIORITIES}){tail}$" for topic in settings.topics]
 
 
 def consumer_config(settings: TransportSettings) -> dict[str, Any]:
-    """Return the consumer's configuration; offsets move only when the outbox has the events."""
+    """Return the consumer's configuration; offsets are committed only after the outbox has the events."""
     parts = urlsplit(settings.url.get_secret_value())
     secured = {"sasl.username": parts.username, "sasl.password": parts.password} if parts.username else {}
     return {
@@ -54,26 +54,26 @@ def consumer_config(settings: TransportSettings) -> dict[str, Any]:
 
 
 class KafkaTransport:
-    """Reads one Kafka until it is told to stop; waits for brokers that are down, as librdkafka does."""
+    """Reads one Kafka cluster until ``stop``; waits for brokers that are down, as librdkafka does."""
 
-    def __init__(self, settings: TransportSettings, intake: NotificationWriter) -> None:
+    def __init__(self, settings: TransportSettings, writer: NotificationWriter) -> None:
         self._settings = settings
-        self._intake = intake
+        self._writer = writer
         self.reading = True
         self._connected = False
         self._stopping = threading.Event()
 
     def run(self) -> None:
-        """Read until ``stop``. Raises ``KafkaException`` for a configuration that librdkafka refuses."""
+        """Read until ``stop``. Raises ``KafkaException`` for a configuration that librdkafka rejects."""
         config = consumer_config(self._settings)
-        consumer = Consumer({**config, "statistics.interval.ms": _LOOK_MS, "stats_cb": self._look})
+        consumer = Consumer({**config, "statistics.interval.ms": _STATISTICS_MS, "stats_cb": self._on_statistics})
         try:
             consumer.subscribe(subscription(self._settings))
             LOG.info("Reading notifications of transport %s from Kafka.", self._settings.name)
             while not self._stopping.is_set():
                 messages = [item for item in consumer.consume(_BATCH, _POLL_S) if self._usable(item)]
                 for message in messages:
-                    self._take(message)
+                    self._write(message)
                     if self._stopping.is_set():
                         return
                     consumer.store_offsets(message)
@@ -83,14 +83,14 @@ class KafkaTransport:
             consumer.close()
 
     def connected(self) -> bool:
-        """Tell whether a broker was there a moment ago."""
+        """Return whether a broker was connected in the last statistics (every 2 s)."""
         return self._connected
 
     def stop(self) -> None:
-        """End ``run`` once the message in hand is done."""
+        """End ``run`` after the current message."""
         self._stopping.set()
 
-    def _look(self, statistics: str) -> None:
+    def _on_statistics(self, statistics: str) -> None:
         self._connected = any(one["state"] == "UP" for one in json.loads(statistics)["brokers"].values())
 
     def _usable(self, message: Message) -> bool:
@@ -101,16 +101,16 @@ class KafkaTransport:
             LOG.warning("Transport %s: Kafka reports %s; reading continues.", self._settings.name, error.str())
         return False
 
-    def _take(self, message: Message) -> None:
+    def _write(self, message: Message) -> None:
         try:
             body, context = unwrap(message.value() or b"")
         except ValueError:
             body, context = {"event_type": None, "payload": repr(message.value())}, {}
-        while not self._intake.write_notification(body, context) and not self._stopping.wait(_PAUSE_S):
-            pass  # the outbox is full: nothing is lost, Kafka keeps the rest
+        while not self._writer.write_notification(body, context) and not self._stopping.wait(_PAUSE_S):
+            pass  # the outbox is full: nothing is lost, Kafka still has the rest
 
     def _commit(self, consumer: Consumer) -> None:
         try:
             consumer.commit(asynchronous=False)
-        except KafkaException as error:  # the next commit carries these offsets too; a repeat is harmless
-            LOG.warning("Transport %s: offsets can't be committed now: %s", self._settings.name, error)
+        except KafkaException as error:  # the next commit includes these offsets; a repeat is harmless
+            LOG.warning("Transport %s: offsets cannot be committed now: %s", self._settings.name, error)

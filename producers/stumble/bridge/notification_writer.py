@@ -1,4 +1,4 @@
-"""From one notification to the outbox: translated, or kept as what it was about, and only then acknowledged."""
+"""Translates a notification and appends its events to the outbox, before the notification is acknowledged."""
 
 from __future__ import annotations
 
@@ -18,12 +18,14 @@ from stumble.translate import read_notification
 from stumble.translate.skip import NOT_AN_ACTION
 
 RECEIVED = Counter("stumble_bridge_notifications_total", "Notifications read.", ["transport"])
-EMITTED = Counter("stumble_bridge_events_total", "Events handed to the outbox.", ["transport"])
+EMITTED = Counter("stumble_bridge_events_total", "Events passed to the outbox.", ["transport"])
 SKIPPED = Counter(
-    "stumble_bridge_skipped_notifications_total", "Notifications that gave no event.", ["transport", "reason"]
+    "stumble_bridge_skipped_notifications_total", "Notifications without an event.", ["transport", "reason"]
 )
 REFUSED = Counter(
-    "stumble_bridge_requeued_notifications_total", "Notifications put back: the outbox is full.", ["transport"]
+    "stumble_bridge_requeued_notifications_total",
+    "Notifications not acknowledged because the outbox was full.",
+    ["transport"],
 )
 LAST = Gauge(
     "stumble_bridge_last_notification_timestamp_seconds", "When the last notification was read.", ["transport"]
@@ -33,11 +35,11 @@ _FILE_BYTES = 4 << 20
 
 
 class Untranslated:
-    """Remembers what could not be translated: event type, ids, reason, a hash; never the bytes, which hold secrets."""
+    """Records untranslated notifications: event type, ids, reason, hash; not the payload, which contains secrets."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._log = logging.Logger("stumble.untranslated")  # noqa: LOG001 - a file of its own, under no root
+        self._log = logging.Logger("stumble.untranslated")  # noqa: LOG001 - a separate file, without the root logger
         self._handler = RotatingFileHandler(path, maxBytes=_FILE_BYTES, backupCount=1, delay=True)
         self._log.addHandler(self._handler)
 
@@ -60,7 +62,7 @@ class Untranslated:
 
 
 class NotificationWriter:
-    """Takes the notifications of one transport; one thread calls it. ``refused``: the outbox did not take the last."""
+    """Writes the notifications of one transport, in one thread. ``refused``: the outbox refused the last one."""
 
     def __init__(self, transport: str, emitter: Emitter, untranslated: Untranslated) -> None:
         self._transport = transport
@@ -69,9 +71,9 @@ class NotificationWriter:
         self.refused = False
 
     def write_notification(self, message: Mapping[str, Any], context: Mapping[str, Any]) -> bool:
-        """Return whether a notification may be acknowledged: False where the outbox refused an event of it.
+        """Return whether the notification may be acknowledged: False if the outbox refused one of its events.
 
-        A notification that is taken twice gives the same event ids, so taking it again is harmless.
+        A notification that is written twice gives the same event ids, so writing it again is harmless.
         """
         RECEIVED.labels(self._transport).inc()
         LAST.labels(self._transport).set_to_current_time()

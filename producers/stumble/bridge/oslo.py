@@ -1,7 +1,7 @@
-"""oslo.messaging on native threads.
+"""Imports oslo.messaging for native threads.
 
-Its dependency oslo.service takes eventlet unless it is told otherwise before anything else imports it, and another
-one imports eventlet only to look whether it is there, which makes eventlet announce its own end.
+Its dependency oslo.service uses eventlet unless another backend is set before any other import of it. Another
+dependency imports eventlet only to check whether it is installed, which makes eventlet log its deprecation warning.
 """
 
 import warnings

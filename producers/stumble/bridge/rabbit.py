@@ -1,4 +1,4 @@
-"""Notifications from RabbitMQ through oslo.messaging's own listener, with queues of the bridge's own."""
+"""Reads notifications from RabbitMQ with oslo.messaging's listener and the bridge's own queues."""
 
 from __future__ import annotations
 
@@ -19,34 +19,34 @@ _PAUSE_S = 1.0
 
 
 class _Endpoint:
-    """What oslo.messaging calls, one method a priority; the message is acknowledged when it returns HANDLED."""
+    """Endpoint for oslo.messaging, with one method per priority; the result HANDLED acknowledges the message."""
 
-    def __init__(self, intake: NotificationWriter, stopping: threading.Event) -> None:
-        self._intake = intake
+    def __init__(self, writer: NotificationWriter, stopping: threading.Event) -> None:
+        self._writer = writer
         self._stopping = stopping
         for priority in _PRIORITIES:
-            setattr(self, priority, self._take)
+            setattr(self, priority, self._write)
 
-    def _take(self, ctxt: Any, publisher_id: str, event_type: str, payload: Any, metadata: Mapping[str, Any]) -> str:
+    def _write(self, ctxt: Any, publisher_id: str, event_type: str, payload: Any, metadata: Mapping[str, Any]) -> str:
         message = {"publisher_id": publisher_id, "event_type": event_type, "payload": payload, **metadata}
-        if self._intake.write_notification(message, ctxt if isinstance(ctxt, Mapping) else {}):
+        if self._writer.write_notification(message, ctxt if isinstance(ctxt, Mapping) else {}):
             return str(_HANDLED)
-        self._stopping.wait(_PAUSE_S)  # the outbox is full: ask the broker again, not in a hurry
+        self._stopping.wait(_PAUSE_S)  # the outbox is full: wait before the broker delivers the message again
         return str(_REQUEUE)
 
 
 class RabbitTransport:
-    """Reads one RabbitMQ until it is told to stop; waits for a server that is down, as oslo.messaging does."""
+    """Reads one RabbitMQ until ``stop``; waits for a server that is down, as oslo.messaging does."""
 
-    def __init__(self, settings: TransportSettings, intake: NotificationWriter) -> None:
+    def __init__(self, settings: TransportSettings, writer: NotificationWriter) -> None:
         self._settings = settings
         self.reading = False
         self._listener: Any = None
         self._stopping = threading.Event()
-        self._endpoint = _Endpoint(intake, self._stopping)
+        self._endpoint = _Endpoint(writer, self._stopping)
 
     def run(self) -> None:
-        """Read until ``stop``. Raises what oslo.messaging finds wrong with the configuration."""
+        """Read until ``stop``. Raises oslo.messaging's exceptions for a wrong configuration."""
         settings = self._settings
         conf = cfg.ConfigOpts()
         conf([], project="stumble-bridge", default_config_files=[], default_config_dirs=[])
@@ -61,7 +61,7 @@ class RabbitTransport:
             allow_requeue=True,
             pool=settings.pool,
         )
-        listener.start(override_pool_size=1)  # one thread: in the order of the queue
+        listener.start(override_pool_size=1)  # one thread preserves the order of the queue
         self._listener = listener
         self.reading = True
         LOG.info("Reading notifications of transport %s from RabbitMQ: %s.", settings.name, ", ".join(settings.topics))
@@ -71,12 +71,12 @@ class RabbitTransport:
         transport.cleanup()
 
     def connected(self) -> bool:
-        """Tell whether its server is there now: oslo.messaging waits for one that went away, and tells nobody."""
+        """Return whether the server is connected now; oslo.messaging waits for a lost server without a report."""
         if not self.reading:
             return False
-        session = self._listener.listener._poll_style_listener.conn.connection  # noqa: SLF001 - there is no other way
-        return bool(session.connection.connected)  # kombu's
+        session = self._listener.listener._poll_style_listener.conn.connection  # noqa: SLF001 - no public API shows it
+        return bool(session.connection.connected)  # attribute of kombu
 
     def stop(self) -> None:
-        """End ``run`` once the message in hand is done."""
+        """End ``run`` after the current message."""
         self._stopping.set()

@@ -1,4 +1,4 @@
-"""All transports of one bridge, each in a thread and with an outbox folder of its own: one that fails stops alone."""
+"""Runs the transports of a bridge, each in its own thread with its own outbox folder: a failure stops only one."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ class Transport(Protocol):
     """Reads one transport in the calling thread."""
 
     reading: bool
-    """Whether it has reached its server: one that waits for it can't be interrupted and has nothing in hand."""
+    """Whether it has connected to its server; one that still waits cannot be interrupted and holds no message."""
 
     def connected(self) -> bool:
-        """Tell whether its server is there now; safe in any thread."""
+        """Return whether its server is connected now; safe in any thread."""
 
     def run(self) -> None:
         """Read until ``stop``."""
 
     def stop(self) -> None:
-        """End ``run`` once the message in hand is done."""
+        """End ``run`` after the current message."""
 
 
 class Bridge:
-    """Runs every transport until it is told to stop."""
+    """Runs every transport until ``stop``."""
 
     def __init__(
         self, settings: BridgeSettings, *, outbox_dir: Path, state_dir: Path, host: str, cloud: str | None
@@ -47,29 +47,29 @@ class Bridge:
         self._untranslated = Untranslated(state_dir / "bridge" / "untranslated.jsonl")
         self._stopping = threading.Event()
         self._running: dict[str, Transport] = {}
-        self._intakes: dict[str, NotificationWriter] = {}
+        self._writers: dict[str, NotificationWriter] = {}
         self._threads: list[threading.Thread] = []
 
     def live(self) -> tuple[bool, str]:
-        """Tell whether every transport has its thread; a server that is away doesn't end it."""
-        gone = [thread.name for thread in self._threads if not thread.is_alive()]
-        return not gone, f"no thread reads {', '.join(gone)}" if gone else "every transport has its thread"
+        """Return whether every transport has its thread, and a text; an unavailable server does not end the thread."""
+        ended = [thread.name for thread in self._threads if not thread.is_alive()]
+        return not ended, f"thread ended: {', '.join(ended)}" if ended else "running"
 
     def ready(self) -> tuple[bool, str]:
-        """Tell whether every transport is connected to its server and the outbox takes what it says."""
-        troubles = []
+        """Return whether every transport is connected and the outbox accepts its events, and a text."""
+        problems = []
         for name in (settings.name for settings in self._settings.transports):
-            transport, intake = self._running.get(name), self._intakes.get(name)
+            transport, writer = self._running.get(name), self._writers.get(name)
             if transport is None or not transport.connected():
-                troubles.append(f"{name} is not connected to its server")
-            elif intake is not None and intake.refused:
-                troubles.append(f"{name} waits: the outbox is full")
-        return not troubles, "; ".join(troubles) or "every transport is connected"
+                problems.append(f"{name} is not connected to its server")
+            elif writer is not None and writer.refused:
+                problems.append(f"{name} waits: outbox full")
+        return not problems, "; ".join(problems) or "all transports connected"
 
     def run(self) -> None:
         """Read all transports until ``stop``."""
         self._threads = [
-            threading.Thread(target=self._keep_reading, args=(item,), name=item.name, daemon=True)
+            threading.Thread(target=self._run_transport, args=(item,), name=item.name, daemon=True)
             for item in self._settings.transports
         ]
         for thread in self._threads:
@@ -87,7 +87,7 @@ class Bridge:
         """End ``run``; safe in a signal handler."""
         self._stopping.set()
 
-    def _keep_reading(self, settings: TransportSettings) -> None:
+    def _run_transport(self, settings: TransportSettings) -> None:
         emitter = Emitter(
             self._outbox_dir,
             service=SERVICE,
@@ -97,17 +97,17 @@ class Bridge:
             cloud=self._cloud,
             tracebacks=self._settings.tracebacks,
         )
-        intake = self._intakes[settings.name] = NotificationWriter(settings.name, emitter, self._untranslated)
+        writer = self._writers[settings.name] = NotificationWriter(settings.name, emitter, self._untranslated)
         while not self._stopping.is_set():
             kind = KafkaTransport if settings.is_kafka else RabbitTransport
-            made: Transport = kind(settings, intake)
-            self._running[settings.name] = made
+            transport: Transport = kind(settings, writer)
+            self._running[settings.name] = transport
             try:
-                made.run()
-            except Exception as error:  # noqa: BLE001 - whatever a client library finds wrong; the others go on
+                transport.run()
+            except Exception as error:  # noqa: BLE001 - client libraries raise many types; the others continue
                 del self._running[settings.name]
                 LOG.error(  # noqa: TRY400 - one sentence, no traceback
-                    "Transport %s failed (%s: %s) and is tried again in %.0f s; the others continue.",
+                    "Transport %s failed (%s: %s); retrying in %.0f s. The others continue.",
                     settings.name,
                     type(error).__name__,
                     error,

@@ -1,4 +1,4 @@
-"""Settings of the bridge: any number of transports, each with its cell and region (every cell notifies on its own)."""
+"""Settings of the bridge: any number of transports, each with its cell and region (cells notify separately)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DEFAULT_TOPICS = ("notifications", "versioned_notifications")
 
 
 class TransportSettings(BaseModel):
-    """Where one cell's notifications are."""
+    """Source of the notifications of one cell."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
@@ -30,10 +30,11 @@ class TransportSettings(BaseModel):
     topics: tuple[str, ...] = Field(DEFAULT_TOPICS, min_length=1, description="Notification topics.")
     exchange: str = Field("nova", description="Control exchange of Nova (RabbitMQ only).")
     pool: str = Field(
-        "stumble", description="Name of the queues or group of the bridge, so that nobody else goes short."
+        "stumble",
+        description="Name of the bridge's own queues or consumer group; other consumers still get every message.",
     )
-    cell: str | None = Field(None, description="Nova cell whose services notify here.")
-    region: str | None = Field(None, description="Keystone region of it.")
+    cell: str | None = Field(None, description="Nova cell of these notifications.")
+    region: str | None = Field(None, description="Keystone region of the cell.")
     options: dict[str, Any] = Field(
         default_factory=dict,
         description="oslo.messaging's options of [oslo_messaging_rabbit], or librdkafka's.",
@@ -57,21 +58,21 @@ class BridgeSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
-    transports: tuple[TransportSettings, ...] = Field((), description="Where the notifications are.")
-    tracebacks: bool = Field(True, description="Whether tracebacks of exceptions go further than this host.")
+    transports: tuple[TransportSettings, ...] = Field((), description="Sources of notifications.")
+    tracebacks: bool = Field(True, description="Whether tracebacks of exceptions may leave this host.")
 
     @model_validator(mode="after")
     def _names_differ(self) -> BridgeSettings:
         names = [item.name for item in self.transports]
         if len(set(names)) < len(names):
-            raise ValueError("two transports have one name; give each its own")
+            raise ValueError("two transports have the same name; give each its own")
         return self
 
 
 def load(transports: list[dict[str, Any]] | None = None, **overrides: object) -> tuple[Settings, BridgeSettings]:
-    """Read the settings of the bridge: the common ones, and ``[bridge]`` of the file or ``transports`` instead.
+    """Read the settings of the bridge: the common ones, and ``transports`` or, without them, ``[bridge]`` of the file.
 
-    Raises ``SettingsError`` in one sentence where something is wrong.
+    Raises ``SettingsError``, whose text is one sentence.
     """
     settings = load_settings(**overrides)
     path = os.environ.get(CONFIG_VARIABLE)

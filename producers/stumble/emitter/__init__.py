@@ -1,4 +1,4 @@
-"""The library for any Python service: an ``Emitter`` writes the events of its actions into the outbox.
+"""The library for any Python service: its ``Emitter`` writes the events of actions into the outbox.
 
 Standard library and fastavro only, since Nova's processes load it.
 

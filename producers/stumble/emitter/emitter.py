@@ -1,4 +1,4 @@
-"""``Emitter``: an event becomes bytes in the outbox, and nothing that happens on the way reaches the caller."""
+"""``Emitter``: encodes events and appends them to the outbox, without raising into the caller."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from stumble.wire.schemas import EVENT
 from stumble.wire.topics import partition_key
 
 LOG = logging.getLogger("stumble.emitter")
-_QUIET_S = 60.0
+_LOG_INTERVAL_S = 60.0
 _NAME_BYTES = 1024
 
 
 class Emitter:
-    """Sends instance-action events of one service on one host.
+    """Emits the instance-action events of one service on one host.
 
-    Every method is safe in any thread, green or native, before and after a fork; none raises, waits for a network or
-    starts a thread. ``cell``, ``region``, ``cloud`` and ``labels`` are put on events that don't name their own;
-    ``about`` is further information for the relay (``tap="on"``). With ``tracebacks=False`` none leaves the process.
-    Raises ``ValueError`` for an unknown durability.
+    Every method is safe in any thread, green or native, before and after a fork; no method raises, waits for a network
+    or starts a thread. ``cell``, ``region``, ``cloud`` and ``labels`` are added to events without their own values;
+    ``about`` is further information for the relay (``tap="on"``). With ``tracebacks=False`` no traceback leaves the
+    process. The constructor raises ``ValueError`` for an unknown durability.
     """
 
     def __init__(
@@ -51,11 +51,11 @@ class Emitter:
         min_free: float = DEFAULT_MIN_FREE,
         about: Mapping[str, Any] | None = None,
     ) -> None:
-        places = {"service": service, "host": host, "cell": cell, "region": region, "cloud": cloud}
+        origin = {"service": service, "host": host, "cell": cell, "region": region, "cloud": cloud}
         self._publisher = f"{service}:{host}"
         self._source = {"kind": "LIBRARY", "publisher": self._publisher}
-        self._encode = Encoder(json.loads(EVENT.json), {**places, "labels": labels, "source": self._source}).encode
-        self._quiet_until = 0.0
+        self._encode = Encoder(json.loads(EVENT.json), {**origin, "labels": labels, "source": self._source}).encode
+        self._log_again_at = 0.0
         self._tracebacks = tracebacks
         self._outbox = OutboxWriter(
             outbox_dir,
@@ -63,26 +63,26 @@ class Emitter:
             max_bytes=max_bytes,
             min_free=min_free,
             service=service,
-            about={**places, "labels": dict(labels or {}), "version": _version(), **(about or {})},
+            about={**origin, "labels": dict(labels or {}), "version": _version(), **(about or {})},
             schemas={f"{EVENT.fingerprint.hex()}.v{EVENT.version}.avsc": EVENT.json},
         )
 
     def emit(self, event: Mapping[str, Any], *, traceparent: str | None = None) -> bool:
-        """Accept an ``InstanceActionEvent`` (times as integers of UTC microseconds); False where it was refused.
+        """Append an ``InstanceActionEvent`` (times are integers of UTC microseconds); return False if it was refused.
 
-        An id and times that are absent are filled in, text is bounded; the caller's mapping stays as it is.
+        Missing id and times are filled in, and text is bounded; the caller's mapping is not changed.
         """
         try:
             record, is_failure = self._record(event, traceparent)
-        except Exception as error:  # noqa: BLE001  # a wrong event must not hurt the service that emits it
+        except Exception as error:  # noqa: BLE001  # an invalid event must not break the service that emits it
             return self._invalid(error)
         try:
             return self._outbox.append(record, is_failure=is_failure)
-        except Exception as error:  # noqa: BLE001  # nor must anything else
+        except Exception as error:  # noqa: BLE001  # nor must any other error
             return self._invalid(error)
 
     def action(self, instance_uuid: str, action: str, *, request_id: str | None = None, **fields: Any) -> ActionScope:
-        """Return a context manager that tells of one doing of an action: its start and how it ended.
+        """Return a context manager that emits events for one run of an action: its start, and its end or failure.
 
         ``fields`` are further fields of the event (``global_request_id``, ``owner_project_id`` ...).
         """
@@ -92,29 +92,29 @@ class Emitter:
         )
 
     def describe(self, **about: Any) -> None:
-        """Tell the relay more of this producer (``tap="on"``)."""
+        """Add information about this producer for the relay (``tap="on"``)."""
         self._outbox.describe(**about)
 
     def announce(self, **about: Any) -> None:
-        """Tell the relay of this producer before its first event (``starting=True``): its outbox is made now."""
+        """Announce this producer to the relay before its first event (``starting=True``): creates its outbox now."""
         self._outbox.announce(**about)
 
     @property
     def totals(self) -> Totals:
-        """What became of this process's events: accepted, refused, invalid."""
+        """Counts of this process's events: accepted, refused, invalid."""
         return self._outbox.totals
 
     def _record(self, event: Mapping[str, Any], traceparent: str | None) -> tuple[bytes, bool]:
         now = time.time_ns() // 1000
-        born: dict[str, Any] = {}
+        added: dict[str, Any] = {}
         event_id = event.get("event_id")
         if not event_id:
-            event_id = born["event_id"] = new_event_id(now)
+            event_id = added["event_id"] = new_event_id(now)
         occurred_at = event.get("occurred_at")
         if not occurred_at:
-            occurred_at = born["occurred_at"] = now
+            occurred_at = added["occurred_at"] = now
         if not event.get("emitted_at"):
-            born["emitted_at"] = now
+            added["emitted_at"] = now
         publisher = (event.get("source") or self._source).get("publisher") or self._publisher
         is_failure = event.get("failure") is not None or event.get("phase") == "ERROR"
         envelope = Envelope(
@@ -127,15 +127,15 @@ class Emitter:
             is_failure,
         )
         if not self._tracebacks and event.get("failure"):
-            born["failure"] = without_traceback(event["failure"])
-        return pack(envelope, self._encode({**event, **born})), is_failure
+            added["failure"] = without_traceback(event["failure"])
+        return pack(envelope, self._encode({**event, **added})), is_failure
 
     def _invalid(self, error: Exception) -> bool:
         now = time.monotonic()
-        if now >= self._quiet_until:
-            self._quiet_until = now + _QUIET_S
-            LOG.warning("An event was dropped because it can't be encoded: %s: %s.", type(error).__name__, error)
-        with suppress(Exception):  # counting must not hurt either
+        if now >= self._log_again_at:
+            self._log_again_at = now + _LOG_INTERVAL_S
+            LOG.warning("An event was dropped because it cannot be encoded: %s: %s.", type(error).__name__, error)
+        with suppress(Exception):  # an error in counting must not reach the caller either
             self._outbox.invalid()
         return False
 

@@ -1,4 +1,4 @@
-"""An exception object as the failure of an event."""
+"""Converts an exception object to the ``failure`` of an event."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def failure_token(error: BaseException) -> str:
     token = str(uuid.uuid4())
     try:
         setattr(error, _TOKEN, token)
-    except Exception:  # noqa: BLE001  # an exception may forbid attributes in whatever way; then each sighting has its own
+    except Exception:  # noqa: BLE001  # if the exception forbids attributes, each sighting gets its own id
         return token
     return token
 
 
 def describe(error: BaseException) -> dict[str, Any]:
-    """Return the ``failure`` of an event for an exception, secrets masked."""
+    """Return the ``failure`` of an event for an exception, with secrets masked."""
     last = _last_frame(error)
     return failure(
         seen(type(error).__name__, _message(error)),
@@ -44,7 +44,7 @@ def describe(error: BaseException) -> dict[str, Any]:
 def _message(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception:  # noqa: BLE001  # somebody else's __str__
+    except Exception:  # noqa: BLE001  # __str__ of any class
         return ""
 
 
@@ -56,7 +56,7 @@ def _last_frame(error: BaseException) -> str | None:
 
 
 def _causes(error: BaseException) -> list[str]:
-    """Name the classes that the exception was raised from, outermost first."""
+    """Return the class names of the exception's causes, outermost first."""
     names: list[str] = []
     inner = error.__cause__
     while inner is not None and len(names) < _DEPTH:

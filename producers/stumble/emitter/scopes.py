@@ -1,4 +1,4 @@
-"""Context managers that tell of an action and its steps: ``with emitter.action(...) as a: with a.step(...):``."""
+"""Context managers that emit an action and its steps: ``with emitter.action(...) as a: with a.step(...):``."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any, Self
 
 from stumble.emitter.failure import describe, failure_token
 
-#: Told by its name: asyncio brings ssl along, which a service may have to patch before anybody loads it.
+#: Compared by name: importing asyncio loads ssl, which a service may have to patch first.
 _ASYNCIO_CANCELLED = "CancelledError"
 
 Emit = Callable[[Mapping[str, Any]], bool]
 
 
 class _Scope:
-    """START on entering; END, or ERROR with the exception, which goes on to the caller, on leaving."""
+    """Emits START on entry; on exit END, or ERROR with the exception, which propagates to the caller."""
 
     def __init__(self, emit: Emit, fields: Mapping[str, Any], *, scope: str) -> None:
         self._emit = emit
@@ -25,16 +25,16 @@ class _Scope:
         self._cancelled = False
 
     def emit_phase(self, phase: str, **fields: Any) -> bool:
-        """Emit an event of this scope with further ``fields``; False where it was refused."""
+        """Emit an event of this scope with further ``fields``; return False if it was refused."""
         source = {"kind": "LIBRARY", "event_type": self._signal, "signal": self._signal}
         return self._emit({"source": source, **self._fields, **fields, "phase": phase})
 
     def progress(self, **fields: Any) -> bool:
-        """Tell that it goes on, with what is known now (``dest_host``, ``attributes`` ...)."""
+        """Emit PROGRESS with the fields known now (``dest_host``, ``attributes`` ...)."""
         return self.emit_phase("PROGRESS", **fields)
 
     def cancel(self) -> None:
-        """Let it end as cancelled: a user stopped it."""
+        """Make the scope end as cancelled: a user stopped it."""
         self._cancelled = True
 
     def __enter__(self) -> Self:
@@ -52,10 +52,10 @@ class _Scope:
             self.failed(error)
 
     def failed(self, error: BaseException) -> bool:
-        """Tell of an exception; False where the event was refused."""
+        """Emit ERROR with an exception; return False if the event was refused."""
         try:
             result = {"failure": describe(error), "failure_id": failure_token(error)}
-        except Exception:  # noqa: BLE001  # an exception's own methods may raise; its class is known at least
+        except Exception:  # noqa: BLE001  # the exception's own methods may raise; the class is still known
             result = {"failure": {"exception": type(error).__name__}}
         return self.emit_phase("ERROR", **result)
 
@@ -71,11 +71,11 @@ class StepScope(_Scope):
 
 
 class ActionScope(_Scope):
-    """One doing of one action on one instance."""
+    """One run of an action on one instance."""
 
     def __init__(self, emit: Emit, fields: Mapping[str, Any]) -> None:
         super().__init__(emit, fields, scope="REQUEST")
 
     def step(self, name: str, *, attempt: int | str | None = None, **fields: Any) -> StepScope:
-        """Return a context manager that tells of one run of a step; ``attempt`` where the caller numbers them."""
+        """Return a context manager for one run of a step; ``attempt`` is set if the caller numbers the runs."""
         return StepScope(self._emit, {**self._fields, **fields}, name, attempt)

@@ -1,4 +1,4 @@
-"""From the arguments of Nova's calls to plain mappings, without loading anything lazily."""
+"""Converts the arguments of Nova's calls to plain mappings, without lazy-loading a field."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MIGRATION_FIELDS: Final = (
     *("id", "uuid", "status", "migration_type"),
     *("source_compute", "source_node", "dest_compute", "dest_node"),
 )
-#: Argument of a step's method that names the resource it works on: step → (kind, argument, its attribute).
+#: Argument of a step's method with the id of its target resource: step → (kind, argument, attribute of the argument).
 _TARGETS: Final[dict[str, tuple[str, str, str | None]]] = {
     "compute_extend_volume": ("volume", "extended_volume_id", None),
     "compute_attach_volume": ("volume", "bdm", "volume_id"),
@@ -32,18 +32,18 @@ _TARGETS: Final[dict[str, tuple[str, str, str | None]]] = {
 
 
 def new_call(kind: str, function: str, **known: Any) -> dict[str, Any]:
-    """Return a call of this moment."""
+    """Return a new call with a random id and the current time (UTC microseconds)."""
     return {"kind": kind, "function": function, "call_id": uuid.uuid4().hex, "time_us": time.time_ns() // 1000, **known}
 
 
 def context(value: Any) -> dict[str, Any]:
-    """Return the few fields of a request context that events carry."""
+    """Return the fields of a request context that events contain."""
     names = ("request_id", "global_request_id", "user_id", "project_id")
     return {name: getattr(value, name, None) for name in names}
 
 
 def loaded(value: Any, names: tuple[str, ...]) -> dict[str, Any]:
-    """Return those of an object's fields that are loaded: reading another one could go to the database."""
+    """Return the fields of an object that are loaded; reading another field could query the database."""
     is_set = getattr(value, "obj_attr_is_set", None)
     if is_set is None:
         return {}
@@ -51,7 +51,7 @@ def loaded(value: Any, names: tuple[str, ...]) -> dict[str, Any]:
 
 
 def instance(value: Any) -> dict[str, Any]:
-    """Return an instance's state as its object shows it."""
+    """Return the state of an instance object."""
     with suppress(Exception):
         result = loaded(value, _INSTANCE_FIELDS)
         result["power_state"] = _POWER_STATES.get(loaded(value, ("power_state",)).get("power_state", -1))
@@ -67,10 +67,10 @@ def migration(value: Any) -> dict[str, Any]:
 
 
 def reporter(frame: FrameType | None) -> tuple[str | None, Mapping[str, Any]]:
-    """Return the host and the arguments of the step whose EventReporter called: what its calls don't hand on.
+    """Return host and arguments of the step whose EventReporter called; the calls themselves do not pass them.
 
-    The reporter knows its host; the decorator around a manager's method keeps the arguments as ``keyed_args``, and a
-    conductor's method that reports a part of itself has the instance as a local.
+    The reporter has its host as attribute; the decorator around a manager's method has the arguments in the local
+    ``keyed_args``, and a conductor's method that reports a part of its work has the instance as a local.
     """
     with suppress(Exception):
         if frame is None or frame.f_code.co_name not in ("__enter__", "__exit__"):
@@ -86,13 +86,13 @@ def reporter(frame: FrameType | None) -> tuple[str | None, Mapping[str, Any]]:
 
 
 def same_instance(value: Any, instance_uuid: Any) -> dict[str, Any]:
-    """Return an instance's state if ``value`` is the instance of that uuid."""
+    """Return an instance's state if ``value`` is the instance with this uuid, else an empty mapping."""
     result = instance(value) if value is not None else {}
     return result if result.get("uuid") == instance_uuid else {}
 
 
 def step_target(step: Any, arguments: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Return (kind, id) of the resource that a step works on, where its arguments name one."""
+    """Return (kind, id) of a step's target resource, or None if its arguments contain none."""
     if step not in _TARGETS:
         return None
     kind, name, attribute = _TARGETS[step]
@@ -106,7 +106,7 @@ def step_target(step: Any, arguments: Mapping[str, Any]) -> tuple[str, str] | No
 
 
 def extended_volume(action: Any, frame: FrameType | None) -> tuple[str, str] | None:
-    """Return the volume of an ``extend_volume``: the API has it in the external event that it is looking at."""
+    """Return the volume of an ``extend_volume``, from the external event that the API processes in ``frame``."""
     if action != "extend_volume" or frame is None:
         return None
     with suppress(Exception):

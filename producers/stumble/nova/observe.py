@@ -1,4 +1,4 @@
-"""What is told of each call that the tap sees."""
+"""Observers: what the tap emits for each wrapped call."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _RECORDS = "nova.objects.instance_action"
 _FAILED = ("error", "failed")
 _COMPUTE = "nova-compute"
 
-#: What the frameworks of the API raise; what they stand for is inside.
+#: Modules of the API's HTTP exceptions; the original exception is their cause or context.
 _ANSWERS = ("webob", "nova.api.openstack.wsgi")
 
-#: Methods that swallow a failure of their work for good: method → class.
+#: Methods that swallow a failure of their work: method → exception class.
 _SWALLOWED = {"_snapshot_instance": "ImageNotFound"}
 
 _states = SavedStates()
@@ -35,17 +35,17 @@ _serving = threading.local()
 
 
 def is_nested(caller: FrameType) -> bool:
-    """Tell whether a call was told of already.
+    """Return whether a call repeats one that the tap has already seen.
 
     A compute's calls reach the database through the conductor, which calls the same function again, with the
-    exception flattened to text; and ``event_finish`` calls ``event_finish_with_failure``.
+    exception as text; and ``event_finish`` calls ``event_finish_with_failure``.
     """
     module, name = caller.f_globals.get("__name__"), caller.f_code.co_name
     return (module == _CONDUCTOR and name.startswith(_DISPATCH)) or (module == _RECORDS and name == "event_finish")
 
 
 def action_start(producer: Producer, caller: FrameType, given: Arguments) -> Callable[[], None]:
-    """Tell of an action that the API recorded, once it is recorded."""
+    """Emit the start of an action after the API has recorded it."""
     action = given["action_name"]
     call = _call(producer, caller, "action_start", "InstanceAction.action_start", given["instance_uuid"])
     call["action"] = action
@@ -62,15 +62,15 @@ def action_start(producer: Producer, caller: FrameType, given: Arguments) -> Cal
 
 
 def api_call(producer: Producer, caller: FrameType, given: Arguments) -> Callable[[BaseException | None], None]:
-    """Tell of the actions that a call of the API recorded, and then ended with an exception."""
+    """Emit the failure of each action that an API call recorded before it raised."""
     del caller, given
     return _serve(producer, "Resource.dispatch", lambda _raised, _instance: True)
 
 
 def conductor_call(producer: Producer, caller: FrameType, given: Arguments) -> Callable[[BaseException | None], None]:
-    """Tell of an action that the conductor recorded, and could then not hand on to a compute.
+    """Emit the failure of an action that the conductor recorded but could not pass to a compute.
 
-    One call can be about several servers: what was handed on before goes on.
+    One call can concern several servers; those already passed to a compute continue.
     """
     del caller, given
     return _serve(producer, "ComputeTaskManager", sightings.was_at)
@@ -99,25 +99,25 @@ def _serve(
 
 
 def action_finish(producer: Producer, caller: FrameType, given: Arguments) -> Callable[[], None]:
-    """Tell of an action that says itself that it's done, as only resetState and nova-manage's do."""
+    """Emit the end of an action that Nova finishes explicitly; only resetState and nova-manage do."""
     record = given["self"]
     known = calls.loaded(record, ("instance_uuid", "action"))
     call = _call(producer, caller, "action_finish", "InstanceAction.finish", known.get("instance_uuid"))
     call["action"] = known.get("action")
     call["instance"] = calls.same_instance(caller.f_locals.get("instance"), known.get("instance_uuid"))
-    return partial(producer.emit_call, call, calls.context(record._context))  # noqa: SLF001 - Nova's own way
+    return partial(producer.emit_call, call, calls.context(record._context))  # noqa: SLF001 - Nova itself reads it
 
 
 def event_start(producer: Producer, caller: FrameType, given: Arguments) -> Callable[[], None]:
-    """Tell of a step that begins, once it is recorded."""
+    """Emit the start of a step after Nova has recorded it."""
     call, context = _step(producer, caller, "event_start", given), calls.context(given["context"])
-    # What a step is handed is newer than what this process saved before: another host may have had its turn.
+    # The instance passed to a step is newer than what this process saved: another host may have changed it meanwhile.
     _states.handed(given["instance_uuid"], context["request_id"], call["instance"])
     return partial(producer.emit_call, call, context)
 
 
 def event_finish(producer: Producer, caller: FrameType, given: Arguments) -> None:
-    """Tell how a step ended; true whether or not Nova can record it."""
+    """Emit the end or failure of a step, even if Nova then fails to record it."""
     call, context = _step(producer, caller, "event_finish", given), calls.context(given["context"])
     call["instance"] = _states.corrected(call["instance"], given["instance_uuid"], context["request_id"])
     exc = given.get("exc_val")
@@ -128,7 +128,7 @@ def event_finish(producer: Producer, caller: FrameType, given: Arguments) -> Non
 
 
 def fault(producer: Producer, caller: FrameType, given: Arguments) -> None:
-    """Tell of a fault that is about to be recorded for an instance."""
+    """Emit a fault of an instance before Nova records it."""
     instance, exc = given["instance"], given["fault"]
     known, context = calls.instance(instance), calls.context(given["context"])
     call = _call(producer, caller, "fault", "add_instance_fault_from_exc", known.get("uuid"))
@@ -139,7 +139,7 @@ def fault(producer: Producer, caller: FrameType, given: Arguments) -> None:
 
 
 def migration_save(producer: Producer, caller: FrameType, given: Arguments) -> Callable[[], None] | None:
-    """Tell of a migration whose status changes, once that is recorded."""
+    """Emit a migration's new status after Nova has recorded it."""
     migration = given["self"]
     if "status" not in migration.obj_what_changed():
         return None
@@ -150,20 +150,20 @@ def migration_save(producer: Producer, caller: FrameType, given: Arguments) -> C
     exc = sys.exc_info()[1]
     if exc is not None and known.get("status") in _FAILED:
         call["exception"] = sightings.describe(exc)
-    return partial(producer.emit_call, call, calls.context(migration._context))  # noqa: SLF001 - Nova's own way
+    return partial(producer.emit_call, call, calls.context(migration._context))  # noqa: SLF001 - Nova itself reads it
 
 
 def instance_save(producer: Producer, caller: FrameType, given: Arguments) -> Callable[[], None] | None:
-    """Tell of an instance whose vm_state changes or whose task is over, once that is saved.
+    """Emit an instance whose vm_state changes or whose task ends, after Nova has saved it.
 
-    Other changes of task_state are the course of the work, which steps and notifications tell.
+    Steps and notifications show the other changes of task_state.
     """
     instance = given["self"]
-    changed = instance._changed_fields  # noqa: SLF001 - its public form copies, and looks into every nested object
+    changed = instance._changed_fields  # noqa: SLF001 - obj_what_changed copies, and checks every nested object
     vm_changed, task_changed = "vm_state" in changed, "task_state" in changed
     if not vm_changed and not task_changed:
         return None
-    known, context = calls.instance(instance), calls.context(instance._context)  # noqa: SLF001 - Nova's own way
+    known, context = calls.instance(instance), calls.context(instance._context)  # noqa: SLF001 - Nova itself reads it
     vm_state, task_state = known.get("vm_state"), known.get("task_state")
 
     def after() -> None:
@@ -180,9 +180,9 @@ def instance_save(producer: Producer, caller: FrameType, given: Arguments) -> Ca
 
 
 def service_start(producer: Producer, caller: FrameType, given: Arguments) -> Callable[[], None] | None:
-    """Tell the relay that a compute starts, before it takes up old work, and that it has started: no event."""
+    """Report a compute's start to the relay, before it resumes old work and again when it is ready; emits no event."""
     del caller
-    # Services that play in one process share one outbox: it can't tell their starts apart.
+    # Several services in one process share one outbox, which cannot distinguish their starts.
     if producer.service != _COMPUTE or getattr(given["self"], "binary", None) != _COMPUTE:
         return None
     producer.emitter.announce(starting=True)
@@ -190,7 +190,7 @@ def service_start(producer: Producer, caller: FrameType, given: Arguments) -> Ca
 
 
 def _swallowed(caller: FrameType) -> BaseException | None:
-    """Return the exception that a method handles by ending the task and telling nobody, if it is handling it now."""
+    """Return the exception that the calling method is handling and will swallow, if it is one of ``_SWALLOWED``."""
     exc = sys.exc_info()[1]
     return exc if type(exc).__name__ == _SWALLOWED.get(caller.f_code.co_name) else None
 
@@ -210,7 +210,7 @@ def _step(producer: Producer, caller: FrameType, kind: str, given: Arguments) ->
     host, arguments = calls.reporter(caller)
     call = _call(producer, caller, kind, f"InstanceActionEvent.{kind}", uuid)
     call["service"] = producer.service or service.of_step(step)
-    # The conductor reports a step of another cell's compute in that compute's name.
+    # The conductor reports a step of a compute in another cell with that compute's host.
     call["host"] = given.get("host") or host or call["host"]
     call["step"] = step
     call["target"] = calls.step_target(step, arguments)

@@ -12,46 +12,46 @@ OPTIONS = [
     cfg.StrOpt(
         "outbox_dir",
         default="/var/lib/stumble/outbox",
-        help="Directory in which each service leaves its events, in a folder per user and process, for the relay of "
-        "this host (`stumble relay`). It must lie on a local file system that the service may write to; it is made "
-        "with the first event.",
+        help="Directory in which each service stores its events, in one folder per user and process, for the relay of "
+        "this host (`stumble relay`). It must be on a local file system that the service may write to; the first "
+        "event creates it.",
     ),
     cfg.StrOpt(
         "durability",
         default="process",
         choices=[
-            ("process", "An accepted event survives the death of the service."),
-            ("power", "An accepted event survives a power cut: one fdatasync an event, some milliseconds each."),
-            ("memory", "Events lie in memory and are lost with the host."),
+            ("process", "An accepted event survives a crash of the service."),
+            ("power", "An accepted event survives a power failure: one disk sync per event, some milliseconds each."),
+            ("memory", "Events are in memory and are lost when the host restarts."),
         ],
-        help="What an accepted event survives.",
+        help="Failures that an accepted event survives.",
     ),
     cfg.BoolOpt(
         "tap",
         default=True,
-        help="Whether to observe Nova's records of instance actions, faults and migrations in each service. Some "
-        "failures are announced by no notification; without this they stay unseen unless "
+        help="Whether to observe Nova's records of instance actions, faults and migrations in each service. Nova sends "
+        "no notification for some failures; without this option they are missed unless "
         "[notifications]/notification_format is `both`, and some even then.",
     ),
     cfg.BoolOpt(
         "tracebacks",
         default=True,
         help="Whether the tracebacks of exceptions leave this host with the events, for operators. Passwords, tokens "
-        "and keys in them are masked; set this to false where no text of a traceback may leave the host at all. Then "
-        "exception class, place and message still tell what went wrong, and Nova's log on the host has the rest.",
+        "and keys in them are masked; set this to false if no traceback may leave the host. Events then still contain "
+        "exception class, module, function and message; Nova's log on the host has the traceback.",
     ),
     cfg.DictOpt(
         "labels",
         default={},
-        help="Labels of this host that its events carry, for grouping: `rack:r1,aggregate:gpu`.",
+        help="Labels of this host, added to its events for grouping: `rack:r1,aggregate:gpu`.",
     ),
-    cfg.StrOpt("cell", help="Name of the cell that this host belongs to. Events carry it."),
-    cfg.StrOpt("region", help="Name of the Keystone region of this cloud. Events carry it."),
+    cfg.StrOpt("cell", help="Name of this host's cell, added to its events."),
+    cfg.StrOpt("region", help="Name of the Keystone region, added to the events."),
 ]
 
 
 class NovaOptions(NamedTuple):
-    """The options' values, plain and comparable."""
+    """Values of the options; hashable."""
 
     outbox_dir: str
     durability: str
@@ -68,7 +68,7 @@ def list_opts() -> list[tuple[str, list[Any]]]:
 
 
 def read(conf: cfg.ConfigOpts) -> NovaOptions:
-    """Register the options and return their values. Raises ``oslo_config.cfg.ConfigFileValueError`` for a wrong one."""
+    """Register the options and return their values. Raises ``oslo_config.cfg.ConfigFileValueError``."""
     conf.register_opts(OPTIONS, group=GROUP)
     result = conf[GROUP]
     return NovaOptions(

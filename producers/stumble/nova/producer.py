@@ -1,4 +1,4 @@
-"""One producer a process: what the driver's instances and the tap share."""
+"""The producer of a process, which the driver's instances and the tap share."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ Event = dict[str, Any]
 LOG = logging.getLogger(__name__)
 
 _COMPUTE = "nova-compute"
-_ODD = (MALFORMED, NO_IDENTITY)
+_LOGGED_SKIPS = (MALFORMED, NO_IDENTITY)
 
 
 class Producer:
-    """Turns signals into events and gives them to the outbox. No method raises or waits."""
+    """Translates signals to events and appends them to the outbox. No method raises or waits."""
 
     def __init__(self, settings: NovaOptions, conf: Any) -> None:
         self.settings = settings
@@ -45,7 +45,7 @@ class Producer:
 
     @property
     def host(self) -> str:
-        """Nova's name of the host, which may differ from thread to thread where one process plays several."""
+        """Nova's name of the host; differs between threads if one process runs several hosts."""
         return str(self._conf.host) if "host" in self._conf else ""
 
     def emit_notification(self, ctxt: Any, msg: Any, priority: str | None) -> None:
@@ -65,8 +65,12 @@ class Producer:
     def _emit(self, translation: Translation, what: str) -> None:
         if translation.skipped is not None:
             self.skipped[translation.skipped] += 1
-            if translation.skipped in _ODD and self.skipped[translation.skipped] == 1:
-                LOG.warning("stumble can't read %r (%s); more of the kind are only counted.", what, translation.skipped)
+            if translation.skipped in _LOGGED_SKIPS and self.skipped[translation.skipped] == 1:
+                LOG.warning(
+                    "stumble cannot read %r (%s); later ones with this reason are only counted.",
+                    what,
+                    translation.skipped,
+                )
         for event in translation.events:
             if event["service"] == _COMPUTE:
                 event["hypervisor_type"] = self._hypervisor
@@ -74,7 +78,7 @@ class Producer:
 
 
 def _with_sighting(events: list[Event], exc: BaseException | None) -> list[Event]:
-    """Say which exception object a notification is about, if it is the one being handled right now."""
+    """Add the id of the exception object that is being handled, if the notification shows its class."""
     if exc is None or type(exc).__name__.removesuffix("_Remote") != events[0]["failure"]["exception"]:
         return events
     token, inside = sightings.token_of(exc), [name.removesuffix("_Remote") for name in sightings.chain(exc)]

@@ -1,4 +1,4 @@
-"""Which of Nova's binaries this process, or the code that calls, is."""
+"""Determines the Nova binary of this process, of a step, or of the calling code."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Final
 _BINARIES: Final = frozenset(
     {"nova-api", "nova-compute", "nova-conductor", "nova-manage", "nova-metadata", "nova-scheduler", "nova-status"}
 )
-#: WSGI servers run the API under their own name.
+#: A WSGI server runs the API under the server's own process name.
 _WSGI: Final = {
     "nova.wsgi.osapi_compute": "nova-api",
     "nova.wsgi.metadata": "nova-metadata",
@@ -25,7 +25,7 @@ _MAX_FRAMES = 12
 
 
 def of_process(conf: Any) -> str | None:
-    """Return the binary's name, None where this is none of Nova's (several services in one process)."""
+    """Return the binary's name, or None for another process (such as several services in one process)."""
     name = str(getattr(conf, "prog", None) or "").rpartition("/")[2]
     name = {"nova-api-wsgi": "nova-api", "nova-metadata-wsgi": "nova-metadata"}.get(name, name)
     if name in _BINARIES:
@@ -45,7 +45,7 @@ def of_step(step: Any) -> str:
 
 
 def of_caller(frame: FrameType | None) -> str | None:
-    """Return the binary whose code is on the stack, the innermost one."""
+    """Return the binary whose code is innermost on the stack, or None."""
     for _ in range(_MAX_FRAMES):
         if frame is None:
             break
@@ -58,7 +58,7 @@ def of_caller(frame: FrameType | None) -> str | None:
 
 
 def hypervisor_type(conf: Any) -> str | None:
-    """Return what a compute runs guests with (``kvm``, ``vmwareapi``, ``ironic``), None where it is not told."""
+    """Return the hypervisor type of a compute (``kvm``, ``vmwareapi``, ``ironic``), or None if it is not configured."""
     driver = conf.compute_driver if "compute_driver" in conf else None
     if not driver:
         return None

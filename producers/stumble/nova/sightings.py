@@ -1,4 +1,4 @@
-"""Exceptions as objects: what only the process that raised them can tell."""
+"""Reads exception objects, which only the process that raised them has."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _tokens: WeakKeyDictionary[BaseException, str] = WeakKeyDictionary()
 def token_of(exc: BaseException) -> str | None:
     """Return one value for each exception object: its sightings in one process are one failure.
 
-    Nova's own classes show all their attributes in notifications, so the value is kept beside the object, and on it
-    only where an object can't be referred to weakly (built-in classes).
+    Notifications show all attributes of Nova's own classes, so the value is stored in a weak dictionary, and as an
+    attribute only if the object does not support weak references (built-in classes).
     """
     try:
         return _tokens.setdefault(exc, uuid.uuid4().hex)
@@ -41,7 +41,7 @@ def token_of(exc: BaseException) -> str | None:
 
 
 def describe(exc: BaseException) -> dict[str, Any]:
-    """Return what the translation wants to know of an exception object."""
+    """Return the fields of an exception object that the translation reads."""
     kwargs = getattr(exc, "kwargs", None)
     last = None
     for last, _ in traceback.walk_tb(exc.__traceback__):  # noqa: B007 - the raising frame
@@ -59,12 +59,12 @@ def describe(exc: BaseException) -> dict[str, Any]:
 
 
 def chain(exc: BaseException) -> list[str]:
-    """Return the class names of what is inside an exception, outermost first."""
+    """Return the class names of the exceptions inside an exception, outermost first."""
     return [type(link).__name__ for link in _links(exc)]
 
 
 def inside(exc: BaseException, answers: tuple[str, ...]) -> BaseException:
-    """Return the exception that an answer of a framework, a class of one of these modules, stands for; else itself."""
+    """Return the first exception of the chain that is not from ``answers`` (modules of a framework), else ``exc``."""
     for link in (exc, *_links(exc)):
         if not type(link).__module__.startswith(answers):
             return link
@@ -72,9 +72,9 @@ def inside(exc: BaseException, answers: tuple[str, ...]) -> BaseException:
 
 
 def failing_event(exc: BaseException) -> tuple[str, str] | None:
-    """Return instance uuid and tag of the external event at which a compute's call for several of them failed.
+    """Return instance uuid and tag of the external event at which a compute's call for several events failed.
 
-    The call's notification names all events; only the frame that it failed in tells which one it was at.
+    The notification names all events of the call; only the frame that raised shows which event was processed.
     """
     with suppress(Exception):
         for frame, _ in traceback.walk_tb(exc.__traceback__):
@@ -85,7 +85,7 @@ def failing_event(exc: BaseException) -> tuple[str, str] | None:
 
 
 def was_at(exc: BaseException, instance_uuid: Any) -> bool:
-    """Tell whether an exception was raised while the conductor was at this instance, as its frame shows."""
+    """Return whether the exception was raised while the conductor processed this instance, according to its frame."""
     with suppress(Exception):
         for frame, _ in traceback.walk_tb(exc.__traceback__):
             if frame.f_globals.get("__name__") == _CONDUCTOR and "instance" in frame.f_locals:

@@ -1,8 +1,8 @@
-"""The tap: observes Nova's own records of actions, faults and migrations, on the side that calls.
+"""The tap: observes Nova's own records of actions, faults and migrations, on the calling side.
 
-A handful of functions is wrapped, each on its class or module and as the outermost wrapper, so that exceptions are
-seen as objects. A wrapper runs inside the action: it never raises, never waits, and calls what it wraps with the
-arguments it was given. What a release of Nova names or shapes otherwise is left alone, logged once and reported.
+It wraps the functions in ``TARGETS``, each on its class or module and as the outermost wrapper, so that it sees
+exceptions as objects. A wrapper runs inside the action: it never raises, never waits, and passes its arguments on
+unchanged. A function that a release of Nova lacks or that has other arguments is not wrapped, logged once and reported.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ Observer = Callable[["Producer", FrameType, dict[str, Any]], Callable[..., None]
 
 
 class WrappedFunction(NamedTuple):
-    """A function to wrap: where it is, the arguments it must have, and what is done before it is called.
+    """A function to wrap: its location, its required arguments, and the observer that runs before each call.
 
-    An observer may return what is to be done once the call has succeeded, or, where ``raised`` says so, once it has
-    ended: that is given the exception, None if there was none. ``only``: the service that has it; ``optional``: not
-    every release does.
+    An observer may return a callback that runs after the call succeeded or, if ``raised`` is set, after the call ended;
+    the latter gets the exception or None. ``only``: the service that has the function; ``optional``: some releases
+    lack it.
     """
 
     module: str
@@ -44,7 +44,7 @@ class WrappedFunction(NamedTuple):
 
     @property
     def label(self) -> str:
-        """How people know it."""
+        """Name for messages."""
         return f"{self.owner}.{self.name}" if self.owner else self.name
 
 
@@ -106,7 +106,7 @@ TARGETS = (
 
 
 class _Tap:
-    """What is installed in this process."""
+    """State of the tap in this process."""
 
     def __init__(self) -> None:
         self.producer: Producer | None = None
@@ -118,7 +118,7 @@ _tap = _Tap()
 
 
 def install(producer: Producer) -> str:
-    """Wrap Nova's functions unless they are wrapped, and tell ``producer`` from now on; return the tap's state.
+    """Wrap Nova's functions unless they are wrapped, send their calls to ``producer``, and return the tap's state.
 
     The state is ``on``, or ``partial: …`` with what could not be wrapped. Never raises.
     """
@@ -128,19 +128,21 @@ def install(producer: Producer) -> str:
         missing = [f"{target.label} ({reason})" for target in wanted if (reason := _wrap(target)) is not None]
         _tap.state = f"partial: not {', '.join(missing)}" if missing else "on"
         if missing:
-            LOG.warning("stumble can't observe all of this Nova; it will know less: %s.", ", ".join(missing))
+            LOG.warning(
+                "Some Nova functions could not be wrapped; failures there may be missed: %s.", ", ".join(missing)
+            )
     return _tap.state
 
 
 def uninstall() -> None:
-    """Take every wrapper off again (for tests: a service keeps its tap)."""
+    """Remove every wrapper (for tests: a service does not uninstall its tap)."""
     for undo in reversed(_tap.undo):
         undo()
     _tap.__init__()  # type: ignore[misc]
 
 
 def _wrap(target: WrappedFunction) -> str | None:
-    """Wrap one function; return why it could not be, or None."""
+    """Wrap one function; return the reason if it cannot be wrapped, else None."""
     try:
         module = importlib.import_module(target.module)
         owner = module if target.owner is None else getattr(module, target.owner)
@@ -169,7 +171,7 @@ def _wrap(target: WrappedFunction) -> str | None:
 
 
 def _raw(thing: Any) -> Any:
-    """Return the function under the decorators of oslo.versionedobjects, which hide its arguments."""
+    """Return the function inside the decorators of oslo.versionedobjects, which hide its signature."""
     while True:
         if isinstance(thing, classmethod | staticmethod):
             thing = thing.__func__
@@ -216,7 +218,7 @@ def _around_to_the_end(original: Callable[..., Any], observer: Observer, names: 
 
 
 def _like(original: Any, wrapper: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a wrapper what Nova and oslo.versionedobjects look for in the original."""
+    """Copy the attributes that Nova and oslo.versionedobjects read from the original to the wrapper."""
     for name in ("__name__", "__qualname__", "__doc__", "__module__", "remotable", "original_fn"):
         if hasattr(original, name):
             setattr(wrapper, name, getattr(original, name))
@@ -252,7 +254,7 @@ def _after(after: Callable[..., None] | None, *ended: BaseException | None) -> N
 
 
 def _put(owner: Any, name: str, original: Any, wrapper: Any) -> None:
-    """Set a wrapper where the original is: on its owner, and where a module of Nova imported it by name."""
+    """Replace the original by the wrapper on its owner, and in each Nova module that imported it by name."""
     holders = [owner]
     if isinstance(owner, ModuleType):
         for module_name, module in list(sys.modules.items()):

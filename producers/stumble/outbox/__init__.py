@@ -1,14 +1,14 @@
-"""The outbox: segment files in which a process leaves its events for the relay of its host.
+"""The outbox: segment files in which a process stores its events for the relay of its host.
 
 Layout below the outbox directory::
 
-    uid-<n>/<service>-<pid>-<random>/     one folder a process, written by that process alone
+    uid-<n>/<service>-<pid>-<random>/     one folder per process, written only by that process
         00000001.seg ...                  segments: a header, then records (see ``record``)
-        lock                              held with a record lock as long as the process lives
-        about.json                        who writes here: service, host, version, labels, tap ...
-        counters                          what was accepted and refused so far
+        lock                              the process holds a record lock on it while it lives
+        about.json                        the producer: service, host, version, labels, tap ...
+        counters                          number of accepted and refused events
         <fingerprint>.v<n>.avsc           the schema that the records were written with
-    relay/                                the relay's own: cursor, rejected and damaged records
+    relay/                                files of the relay: cursors, rejected and damaged records
 
 Standard library only, since Nova's processes load it.
 

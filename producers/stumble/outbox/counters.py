@@ -1,7 +1,7 @@
-"""What a process says of itself beside its events: ``about.json`` once, ``counters`` in place.
+"""Files with a process's description of itself (``about.json``) and its counts of events (``counters``).
 
-The counters lie in one block that is overwritten, so they can be kept while the disk is full, and that is just when
-something is refused. A mapped file would do without a system call, and kill the service the day somebody truncates it.
+The counters are one block that is overwritten in place, so they can be saved while the disk is full, which is when
+events are refused. A mapped file would need no system call, but truncating it would kill the service (SIGBUS).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _ABOUT_LIMIT = 256 << 10
 
 @dataclass(slots=True)
 class Totals:
-    """What became of the events of one process since it wrote the first one."""
+    """Counts of the events of one process, from its first event on."""
 
     accepted: int = 0
     refused: int = 0
@@ -31,26 +31,26 @@ class Totals:
     """Events that could not be encoded."""
 
     def line(self) -> bytes:
-        """Return the totals as one line with its checksum, padded to a block."""
+        """Return the totals as one line with a checksum, padded to a block."""
         text = f"{self.accepted} {self.refused} {self.refused_failures} {self.invalid}".encode()
         return (b"%08x %s" % (crc32(text), text)).ljust(_BLOCK - 1) + b"\n"
 
 
 def create_counters(folder: str) -> Descriptor:
-    """Create the counters of a new folder. Raises ``OSError``."""
+    """Create the counters file of a new folder. Raises ``OSError``."""
     descriptor = Descriptor(create_file(f"{folder}/{COUNTERS}", os.O_RDWR))
     os.pwrite(descriptor.fd, Totals().line(), 0)
     return descriptor
 
 
 def save(descriptor: Descriptor, totals: Totals) -> None:
-    """Write the totals over the old ones; a failure to do so hurts nothing but them."""
+    """Overwrite the saved totals; ignores an ``OSError``, which affects only the totals."""
     with suppress(OSError):
         os.pwrite(descriptor.fd, totals.line(), 0)
 
 
 def read_totals(folder: str) -> Totals | None:
-    """Return a folder's totals, or None where there are none or they are being written just now."""
+    """Return a folder's totals, or None if they are missing or are just being written."""
     data = _read(f"{folder}/{COUNTERS}", _BLOCK)
     checksum, _, text = data.strip().partition(b" ")
     try:
@@ -63,7 +63,7 @@ def read_totals(folder: str) -> Totals | None:
 
 
 def write_about(folder: str, about: dict[str, Any]) -> None:
-    """Write who writes here, whole or not at all. Raises ``OSError``."""
+    """Write ``about.json`` atomically. Raises ``OSError``."""
     temporary = f"{folder}/.{ABOUT}-{os.urandom(4).hex()}"
     write_text(temporary, json.dumps(about, default=str))
     os.replace(temporary, f"{folder}/{ABOUT}")
@@ -79,7 +79,7 @@ def write_text(path: str, text: str) -> None:
 
 
 def read_about(folder: str) -> dict[str, Any]:
-    """Return who writes here; empty where that can't be read."""
+    """Return the content of ``about.json``; empty if it cannot be read."""
     try:
         result = json.loads(_read(f"{folder}/{ABOUT}", _ABOUT_LIMIT) or b"{}")
     except ValueError:

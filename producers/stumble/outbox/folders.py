@@ -1,4 +1,4 @@
-"""Where outboxes lie: a directory per user, a folder per process, segments by number."""
+"""Paths of outboxes: a directory per user, a folder per process, numbered segments."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _PRIVATE = 0o770
 
 
 class OutboxFolder(NamedTuple):
-    """A process's folder as a reader finds it."""
+    """A process's folder, from the reader's side."""
 
     uid: int
     name: str
@@ -35,23 +35,24 @@ class OutboxFolder(NamedTuple):
 
     @property
     def key(self) -> str:
-        """What tells folders of one host apart: user and name."""
+        """Unique key of a folder on its host: user and name."""
         return f"uid-{self.uid}/{self.name}"
 
 
 def memory_root(directory: str, uid: int) -> str:
-    """Return where a user's folders of durability ``memory`` lie: on a file system in memory, beside ``directory``."""
-    mark = hashlib.sha256(os.path.abspath(directory).encode()).hexdigest()[:12]  # no resolving
+    """Return a user's directory for durability ``memory``: in /dev/shm, named after a hash of ``directory``."""
+    mark = hashlib.sha256(os.path.abspath(directory).encode()).hexdigest()[:12]  # links are not resolved
     return f"{_MEMORY}/stumble-{mark}-uid-{uid}"
 
 
 def create(
     directory: str, service: str, fill: Callable[[str], T], *, in_memory: bool, synced: bool = False
 ) -> tuple[str, Descriptor, T]:
-    """Make a new folder for this process and hold its lock; return its path, the lock and what ``fill`` returns.
+    """Create a folder for this process and hold its lock; return its path, the lock and the result of ``fill``.
 
-    The folder gets its name only when the lock is held and ``fill`` has put into it what a reader wants to find, so
-    no reader ever takes a new one for a dead one's. ``synced``: only when the disk has the names. Raises ``OSError``.
+    The folder gets its final name only after the lock is held and ``fill`` has written its files, so that no reader
+    mistakes a new folder for that of a dead process. ``synced``: wait until the directory entries are on disk.
+    Raises ``OSError``.
     """
     uid = os.geteuid()
     user = memory_root(directory, uid) if in_memory else f"{directory}/uid-{uid}"
@@ -70,8 +71,8 @@ def create(
         filled = fill(hidden)
         os.rename(hidden, f"{user}/{name}")
         if synced:
-            for above in (user, directory, str(Path(directory).parent)):
-                sync_directory(above)
+            for path in (user, directory, str(Path(directory).parent)):
+                sync_directory(path)
     except OSError:
         shutil.rmtree(hidden, ignore_errors=True)
         raise
@@ -79,7 +80,7 @@ def create(
 
 
 def sync_directory(path: str) -> None:
-    """Wait until the disk has a directory's entries. Raises ``OSError``."""
+    """Wait until a directory's entries are on disk. Raises ``OSError``."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
@@ -88,18 +89,18 @@ def sync_directory(path: str) -> None:
 
 
 def make_root(directory: str) -> None:
-    """Create the outbox directory where it is missing, with the owner of the one above it.
+    """Create the outbox directory if it is missing, with the owner of its parent directory.
 
-    So a nova-manage or a relay that root runs first doesn't lock out the service. Raises ``OSError``.
+    So the service still has access if root runs nova-manage or the relay first. Raises ``OSError``.
     """
     if os.path.isdir(directory):
         return
-    above = Path(directory).parent
+    parent = Path(directory).parent
     missing = [Path(directory)]
-    while not above.exists():
-        missing.append(above)
-        above = above.parent
-    owner = above.stat()
+    while not parent.exists():
+        missing.append(parent)
+        parent = parent.parent
+    owner = parent.stat()
     for path in reversed(missing):
         with suppress(FileExistsError):
             path.mkdir(0o775)
@@ -114,7 +115,7 @@ def _make_private(path: str) -> None:
 
 
 def _share(path: str) -> None:
-    """Open a directory to its group, which is the relay's way in, whatever the service's umask says."""
+    """Give a directory's group access, which the relay needs, independent of the service's umask."""
     inherited = stat.S_IMODE(os.stat(path).st_mode) & stat.S_ISGID
     os.chmod(path, _PRIVATE | inherited)
 
@@ -129,7 +130,7 @@ def user_directories(directory: str) -> Iterator[tuple[int, str]]:
     prefix = os.path.basename(memory_root(directory, 0))[:-1]
     with suppress(OSError):
         for name in os.listdir(_MEMORY):
-            # Anybody may make names in /dev/shm: only a directory of the user whose name it bears counts.
+            # Any user may create entries in /dev/shm: a directory counts only if the user in its name owns it.
             if name.startswith(prefix) and (match := _USER.search(name)):
                 status = os.lstat(f"{_MEMORY}/{name}")
                 if stat.S_ISDIR(status.st_mode) and status.st_uid == int(match[1]):
@@ -137,7 +138,7 @@ def user_directories(directory: str) -> Iterator[tuple[int, str]]:
 
 
 def outbox_folders(directory: str) -> list[OutboxFolder]:
-    """Return all folders below ``directory`` that can be listed, by user and name."""
+    """Return all folders below ``directory`` that can be listed, sorted by user and name."""
     result = []
     for uid, path in user_directories(directory):
         with suppress(PermissionError, FileNotFoundError), os.scandir(path) as entries:
@@ -160,13 +161,13 @@ def segment_path(path: str, number: int) -> str:
 
 
 def usage(directory: str) -> tuple[int, int]:
-    """Return bytes in segments and number of folders, as far as this user can see them; some 10 µs a folder."""
+    """Return bytes in segments and number of folders, as far as this user may list them; about 10 µs per folder."""
     total = folders = 0
     for _, user in user_directories(directory):
         with suppress(OSError):
             for name in os.listdir(user):
                 folder = f"{user}/{name}"
-                with suppress(OSError):  # no folder, not ours to see, or gone by now
+                with suppress(OSError):  # not a folder, not readable for this user, or removed meanwhile
                     total += sum(
                         os.lstat(f"{folder}/{file}").st_size for file in os.listdir(folder) if file.endswith(SUFFIX)
                     )
@@ -175,5 +176,5 @@ def usage(directory: str) -> tuple[int, int]:
 
 
 def is_live(folder: OutboxFolder) -> bool:
-    """Tell whether a process holds the folder. Raises ``PermissionError``."""
+    """Return whether a live process holds the folder's lock. Raises ``PermissionError``."""
     return is_held(f"{folder.path}/{LOCK}")

@@ -1,7 +1,8 @@
-"""The record lock by which a live writer is known.
+"""The record lock that shows that a writer is alive.
 
-POSIX record locks belong to a process: a child of a fork doesn't hold its parent's, the kernel drops them when the
-process dies in whatever way, and they are seen across containers that share the file. Process ids tell none of that.
+POSIX record locks belong to a process: a forked child does not hold its parent's locks, the kernel drops them when the
+process ends for any reason, and they are visible across containers that share the file. Process ids have none of
+these properties.
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ from __future__ import annotations
 import fcntl
 import os
 
-#: Lock files that this very process holds, by device and inode. Closing *any* descriptor of a file drops all of a
-#: process's record locks on it, so a reader in the same process must not even open such a file.
+#: Lock files that this process holds, by device and inode. Closing *any* descriptor of a file drops all of the
+#: process's record locks on it, so a reader in the same process must not open such a file.
 _held: dict[tuple[int, int], int] = {}
 
 
@@ -19,9 +20,9 @@ _MODE = 0o640
 
 
 def create_file(path: str, flags: int) -> int:
-    """Create a file and return its descriptor; the group, which is the relay's way in, may read it whatever the umask.
+    """Create a file that its group (the relay) may read, independent of the umask; return its descriptor.
 
-    Raises ``OSError``, also where the file is there already.
+    Raises ``OSError``, also if the file exists.
     """
     fd = os.open(path, flags | _NEW, _MODE)
     try:
@@ -33,7 +34,7 @@ def create_file(path: str, flags: int) -> int:
 
 
 class Descriptor:
-    """An open file that is closed with its last reference; so no thread can find its number reused in mid-write."""
+    """An open file that is closed with its last reference, so that no thread writes to a reused number."""
 
     __slots__ = ("fd", "identity", "is_lock")
 
@@ -46,7 +47,7 @@ class Descriptor:
             _held[self.identity] = os.getpid()
 
     def is_sound(self) -> bool:
-        """Tell whether the number still stands for the same file, and the file still has a name."""
+        """Return whether the number still refers to the same file, and the file still has a name."""
         try:
             status = os.fstat(self.fd)
         except OSError:
@@ -54,19 +55,19 @@ class Descriptor:
         return status.st_nlink > 0 and (status.st_dev, status.st_ino) == self.identity
 
     def __del__(self) -> None:
-        # A service that closed every descriptor may have reused the number: then it isn't ours to close.
+        # If the service closed all descriptors, the number may now belong to another file, which must stay open.
         try:
             status = os.fstat(self.fd)
             if (status.st_dev, status.st_ino) == self.identity:
                 if self.is_lock and _held.get(self.identity) == os.getpid():
                     del _held[self.identity]
                 os.close(self.fd)
-        except (OSError, AttributeError, TypeError):  # closed already, or the interpreter is going
+        except (OSError, AttributeError, TypeError):  # already closed, or the interpreter is shutting down
             pass
 
 
 def hold(path: str) -> Descriptor:
-    """Create the lock file of a new folder and hold it. Raises ``OSError`` where the file system has no locks."""
+    """Create the lock file of a new folder and lock it. Raises ``OSError`` if the file system has no locks."""
     fd = create_file(path, os.O_RDWR)
     try:
         fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -77,9 +78,9 @@ def hold(path: str) -> Descriptor:
 
 
 def is_held(path: str) -> bool:
-    """Tell whether a live process holds the lock file. A missing file is held by nobody.
+    """Return whether a live process holds the lock file; False if the file is missing.
 
-    Raises ``PermissionError`` where it can't be read.
+    Raises ``PermissionError`` if it cannot be read.
     """
     try:
         status = os.stat(path, follow_symlinks=False)

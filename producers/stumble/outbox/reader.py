@@ -1,9 +1,9 @@
-"""The reading side: records of one folder from a cursor on, whatever happened to the bytes.
+"""Reads the records of one folder from a cursor on, even if bytes are damaged.
 
-A place where no sound record starts is one of three things. Where a sound record follows, it is a piece of a record
-that its writer had no room for, or damage. Where none follows and the segment can still grow, it is a record in the
-making: wait. Where none follows and the segment is final, it is a torn tail, or damage at the end. Torn pieces were
-never accepted and are cut without ado; damage is handed out so that it can be kept and counted.
+An offset without a valid record has one of three causes. If a valid record follows, it is a part of a record for which
+the writer had no space, or damage. If none follows and the segment can still grow, a record is being written: wait.
+If none follows and the segment is final, it is a torn tail, or damage at the end. Torn parts were never accepted and
+are cut; damage is returned to the caller, which stores and counts it.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ _HEADER = SEGMENT_HEADER.size
 
 
 class NewerFormat(StumbleError):
-    """The segment was written by a release that this one can't read."""
+    """A newer release wrote the segment, in a format that this release cannot read."""
 
 
 class OutboxCursor(NamedTuple):
-    """A place in a folder: number of a segment and offset in it. Offset 0 is a segment's very start."""
+    """A position in a folder: segment number and byte offset in it. Offset 0 is the start, before the header."""
 
     segment: int = 0
     offset: int = 0
 
 
 class Damage(NamedTuple):
-    """Bytes that hold no sound record."""
+    """Bytes that contain no valid record."""
 
     segment: int
     offset: int
@@ -50,29 +50,29 @@ class Damage(NamedTuple):
 
 
 class RecordChunk(NamedTuple):
-    """What was read in one go: all of it from one segment."""
+    """Result of one read, from one segment."""
 
     start: OutboxCursor
     end: OutboxCursor
     records: list[OutboxRecord]
     damages: list[Damage]
     torn: int
-    """Bytes of torn pieces that were cut."""
+    """Bytes of torn parts that were cut."""
 
 
 class OutboxReader:
-    """Reads one folder. Keeps the current segment open, so a read costs one system call where nothing is new."""
+    """Reads one folder. The current segment stays open, so a read without new bytes costs one system call."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = str(path)
         self._number = -1
         self._fd = -1
-        self._fruitless = (-1, -1)
+        self._no_record_in = (-1, -1)
 
     def read(self, cursor: OutboxCursor, *, live: bool, max_bytes: int = READ_BYTES) -> RecordChunk:
-        """Return what lies behind ``cursor``, about ``max_bytes`` of it; ``end == start`` where nothing is there yet.
+        """Return about ``max_bytes`` of records after ``cursor``; ``end == start`` if there is nothing yet.
 
-        ``live``: whether a process may still be writing to the folder; ask *before* reading.
+        ``live``: whether a process may still write to the folder; determine it *before* reading.
         Raises ``NewerFormat`` and ``OSError``.
         """
         number = cursor.segment
@@ -85,28 +85,28 @@ class OutboxReader:
         following = self._following(number)
         if following is None and live:
             return chunk
-        # The segment is final now, and was not yet when it was read: what was written between counts.
+        # The segment is final now, but was not yet at the first read: read what was written in between.
         chunk = self._read(cursor, max_bytes, final=True)
         if chunk.end == cursor and following is not None:
             return self._moved(cursor, OutboxCursor(following, 0))
         return chunk
 
     def has_more(self, cursor: OutboxCursor) -> bool:
-        """Tell, at the price of one system call, whether the cursor's segment holds bytes that were not looked at."""
+        """Return whether the cursor's segment has bytes that were not read yet; costs one system call."""
         if cursor.segment != self._number:
             return True
         size = os.fstat(self._fd).st_size
-        return size > cursor.offset and self._fruitless != (max(cursor.offset, _HEADER), size)
+        return size > cursor.offset and self._no_record_in != (max(cursor.offset, _HEADER), size)
 
     def close(self) -> None:
         """Close the segment."""
         if self._fd >= 0:
             os.close(self._fd)
         self._fd = self._number = -1
-        self._fruitless = (-1, -1)
+        self._no_record_in = (-1, -1)
 
     def backlog_bytes(self, cursor: OutboxCursor) -> int:
-        """Return how many bytes lie behind ``cursor``."""
+        """Return the number of bytes after ``cursor``."""
         total = 0
         for number in segments(self.path):
             if number >= cursor.segment:
@@ -120,7 +120,7 @@ class OutboxReader:
         return RecordChunk(start, end, [], [], 0)
 
     def _following(self, number: int) -> int | None:
-        if os.path.exists(segment_path(self.path, number + 1)):  # the usual case, and cheap
+        if os.path.exists(segment_path(self.path, number + 1)):  # the usual case; avoids a directory listing
             return number + 1
         return next((other for other in segments(self.path) if other > number), None)
 
@@ -147,21 +147,21 @@ class OutboxReader:
         chunk = self._parse(cursor, offset, data, whole=length < max_bytes)
         if chunk.end.offset > offset:
             return chunk
-        # Nothing sound within max_bytes: look at all that is there before calling it torn or damaged.
+        # No valid record within max_bytes: read the rest before deciding that it is torn or damaged.
         size = os.fstat(self._fd).st_size
-        if not final and self._fruitless == (offset, size):
+        if not final and self._no_record_in == (offset, size):
             return self._moved(cursor, cursor)
         data = os.pread(self._fd, min(max(size - offset, 0), 2 * MAX_PAYLOAD), offset)
         chunk = self._parse(cursor, offset, data, whole=True)
         if chunk.end.offset > offset:
             return chunk
-        self._fruitless = (offset, size)
+        self._no_record_in = (offset, size)
         return self._tail(cursor, offset, data) if final else self._moved(cursor, cursor)
 
     def _parse(self, start: OutboxCursor, offset: int, data: bytes, *, whole: bool) -> RecordChunk:
-        """Take as many records out of ``data`` as it holds; bad places count only where a record follows.
+        """Parse the records in ``data``; invalid bytes count only if a record follows.
 
-        ``whole``: whether ``data`` goes to the end of the segment; else a record that it cuts is no bad place.
+        ``whole``: whether ``data`` reaches the end of the segment; else its last record may be incomplete, not invalid.
         """
         records: list[OutboxRecord] = []
         damages: list[Damage] = []
@@ -186,7 +186,7 @@ class OutboxReader:
         return RecordChunk(start, OutboxCursor(start.segment, offset + position), records, damages, torn)
 
     def _tail(self, start: OutboxCursor, offset: int, data: bytes) -> RecordChunk:
-        """Judge what is left at the end of a final segment."""
+        """Classify the remaining bytes at the end of a final segment as torn or damaged."""
         end = OutboxCursor(start.segment, offset + len(data))
         claimed = declared_end(data, 0)
         if not data.strip(b"\0") or (claimed is not None and claimed > len(data)):

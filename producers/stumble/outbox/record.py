@@ -1,9 +1,9 @@
 """Format of a segment: a 16-byte header, then records of marker, length, CRC-32 and payload.
 
-All integers are little-endian. The payload is an envelope, which holds what the relay needs beside the bytes (key,
-ids, time), and the event's bare Avro body; so the relay never decodes Avro. An envelope states its own length: a
-reader skips what a later release adds behind the fields that it knows. The marker's first byte never occurs in UTF-8,
-so no text inside an event can pass for a record, and a reader finds its way again behind a damaged place.
+All integers are little-endian. The payload is an envelope with the data that the relay needs (key, ids, time), and the
+event's Avro body without framing; so the relay never decodes Avro. An envelope contains its own length: a reader skips
+fields that a later release appends. The marker's first byte never occurs in UTF-8, so no text inside an event looks
+like a record, and a reader can find the next record after damaged bytes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ MAGIC = b"STUMBLE\n"
 SEGMENT_HEADER = struct.Struct("<8sHHI")  # magic, format version, size of this header, zero
 MARK = b"\xf5ST\x01"
 RECORD_HEADER = struct.Struct("<4sII")  # marker, payload length, CRC-32 of the payload seeded with its length
-MAX_PAYLOAD = 16 << 20  # a length above this is damage
+MAX_PAYLOAD = 16 << 20  # a greater length means damage
 
 _ENVELOPE = struct.Struct("<HBB8sq16sHHH")  # its size, flags, zero, fingerprint, time, event id, three text lengths
 _FAILURE = 1
@@ -25,10 +25,10 @@ _SHORTEST = RECORD_HEADER.size + _ENVELOPE.size
 
 
 class Envelope(NamedTuple):
-    """What the relay needs of an event beside its bytes."""
+    """The data of an event that the relay needs in addition to its body."""
 
     fingerprint: bytes
-    """CRC-64-AVRO of the schema that the body was written with, 8 bytes."""
+    """CRC-64-AVRO of the body's schema, 8 bytes."""
     occurred_at: int
     """UTC microseconds."""
     event_id: bytes
@@ -38,13 +38,13 @@ class Envelope(NamedTuple):
     source: bytes = b""
     """Publisher, UTF-8."""
     traceparent: bytes = b""
-    """W3C trace context, empty where there is none."""
+    """W3C trace context, or empty."""
     is_failure: bool = False
-    """Failures are the last to be refused."""
+    """Failures are refused last."""
 
 
 class OutboxRecord(NamedTuple):
-    """One event as it lies in a segment."""
+    """One event in a segment."""
 
     offset: int
     size: int
@@ -53,12 +53,12 @@ class OutboxRecord(NamedTuple):
 
 
 def segment_header() -> bytes:
-    """Return the bytes that a segment starts with."""
+    """Return the header of a segment."""
     return SEGMENT_HEADER.pack(MAGIC, FORMAT_VERSION, SEGMENT_HEADER.size, 0)
 
 
 def pack(envelope: Envelope, body: bytes) -> bytes:
-    """Return one whole record: header, envelope, body. Raises ``struct.error`` where a field doesn't fit."""
+    """Return one record: header, envelope, body. Raises ``struct.error`` if a field is too large."""
     fingerprint, occurred_at, event_id, key, source, traceparent, is_failure = envelope
     key_size, source_size, trace_size = len(key), len(source), len(traceparent)
     payload = (
@@ -83,7 +83,7 @@ def pack(envelope: Envelope, body: bytes) -> bytes:
 
 
 def unpack_payload(offset: int, payload: bytes) -> OutboxRecord:
-    """Take a payload whose CRC is right apart. Raises ``ValueError`` or ``struct.error`` where it makes no sense."""
+    """Parse a payload whose CRC is correct. Raises ``ValueError`` or ``struct.error`` if it is invalid."""
     size, flags, _, fingerprint, at, event_id, key_size, source_size, trace_size = _ENVELOPE.unpack_from(payload)
     source = _ENVELOPE.size + key_size
     trace = source + source_size
@@ -103,7 +103,7 @@ def unpack_payload(offset: int, payload: bytes) -> OutboxRecord:
 
 
 def record_at(data: bytes, position: int, base: int) -> OutboxRecord | None:
-    """Return the record that starts at ``position`` of ``data``, or None where no whole, sound one does.
+    """Return the record that starts at ``position`` of ``data``, or None if there is no complete, valid record.
 
     ``base`` is the offset in the segment of the first byte of ``data``.
     """
@@ -123,7 +123,7 @@ def record_at(data: bytes, position: int, base: int) -> OutboxRecord | None:
 
 
 def next_record(data: bytes, position: int) -> int:
-    """Return the position of the next sound record behind a damaged one, or -1."""
+    """Return the position of the next valid record after ``position``, or -1."""
     position = data.find(MARK, position + 1)
     while position >= 0 and record_at(data, position, 0) is None:
         position = data.find(MARK, position + 1)
@@ -131,9 +131,9 @@ def next_record(data: bytes, position: int) -> int:
 
 
 def declared_end(data: bytes, position: int) -> int | None:
-    """Return where the record at ``position`` says that it ends; None where its header is no header.
+    """Return the end of the record at ``position`` according to its header; None if the header is invalid.
 
-    A header that is cut short by the end of ``data`` counts as one: its end is not there yet.
+    A header that the end of ``data`` cuts off counts as valid; its end is then after ``data``.
     """
     if position + RECORD_HEADER.size > len(data):
         rest = data[position : position + len(MARK)]

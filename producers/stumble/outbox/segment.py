@@ -1,14 +1,14 @@
 """The segment that a process appends to, without a lock.
 
-Several native threads may append at once, and a green thread must never find a lock held, so there is none: one
-``write`` to a descriptor opened for appending is atomic. The delicate moment is the change to the next segment, since
-the relay unlinks a segment once there is a newer one. Its rules:
+Several native threads may append at the same time, and a green thread must never wait for a lock, so there is none: one
+``write`` to a descriptor opened for appending is atomic. The critical step is the change to the next segment, since the
+relay unlinks a segment once a newer one exists. The rules:
 
-- the link to the next segment is set *before* the next one's file exists,
-- after each write the writer looks for that link, and where it finds one writes the record again into the newest.
+- the link to the next segment is set *before* the next segment's file exists,
+- after each write the writer checks that link; if it is set, it writes the record again to the newest segment.
 
-So a record whose writer saw no link lies in a segment that no reader can have taken for finished; one that is written
-twice has the same event id twice, which every consumer expects.
+So if a writer saw no link, its record is in a segment that no reader can have considered final; a record that is
+written twice has the same event id twice, which every consumer expects.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _APPEND = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
 
 
 class Segment:
-    """One segment of this process's folder; its file is made at the first write."""
+    """One segment of this process's folder; the first write creates its file."""
 
     __slots__ = ("_file", "_folder", "_links", "_synced", "number", "size")
 
@@ -38,30 +38,30 @@ class Segment:
         self.size = 0
 
     def newest(self) -> Segment:
-        """Follow the links to the segment that is written to now."""
+        """Return the newest segment, by following the links."""
         result = self
         while result._links:
             result = result._links[0]
         return result
 
     def roll(self) -> Segment:
-        """Return the next segment, linking it where no other thread has; appending to a list is atomic."""
+        """Return the next segment; link it unless another thread has done so (appending to a list is atomic)."""
         self._links.append(Segment(self._folder, self.number + 1, synced=self._synced))
         return self._links[0]
 
     def write(self, record: bytes) -> bool:
-        """Append a record with one system call; False where only a part of it found room. Raises ``OSError``."""
+        """Append a record with one system call; return False if only a part was written. Raises ``OSError``."""
         file = self._file or self._open()
         written = os.write(file.fd, record)
         self.size += written
         return written == len(record)
 
     def is_sound(self) -> bool:
-        """Tell whether the file still is where it was made (or isn't made yet)."""
+        """Return whether the file still exists under its name, or was not created yet."""
         return self._file is None or self._file.is_sound()
 
     def _open(self) -> Descriptor:
-        """Give the file its name only when its header is in it; the thread that comes second takes the first's."""
+        """Name the file only after its header is written; if another thread was faster, open that thread's file."""
         path = segment_path(self._folder, self.number)
         temporary = f"{self._folder}/.segment-{os.urandom(4).hex()}"
         flags = _APPEND | (os.O_DSYNC if self._synced else 0)

@@ -1,8 +1,8 @@
-"""The writing side of an outbox: append, and nothing else.
+"""Appends events to an outbox.
 
-It never raises into its caller, never blocks it, starts no thread, holds no lock and uses neither fork hooks nor
-``atexit``; what it can't keep it refuses, counts and says once in the log. Nothing exists on disk before the first
-event. After a fork the child finds by its process id that the folder isn't its own, and makes one.
+The writer never raises into its caller, never blocks it, starts no thread, holds no lock and uses neither fork hooks
+nor ``atexit``; it refuses and counts events that it cannot store, and logs that once. Nothing exists on disk before the
+first event. After a fork, the child sees by its process id that the folder belongs to its parent, and creates one.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ DEFAULT_MAX_BYTES = 256 << 20
 DEFAULT_MIN_FREE = 0.05
 _REOPEN_S = 5.0
 _CHECK_S = 1.0
-_QUIET_S = 60.0
+_LOG_INTERVAL_S = 60.0
 
 
 class _Open:
@@ -47,7 +47,7 @@ class _Open:
 
 
 class _Process:
-    """What belongs to one process id: a child starts with a new one."""
+    """State of one process id; a forked child starts with a new state."""
 
     def __init__(self, guard: Guard) -> None:
         self.guard = guard
@@ -56,17 +56,17 @@ class _Process:
         self.open_at = 0.0
         self.check_at = 0.0
         self.totals = counters.Totals()
-        self.trouble = ""
-        self.quiet_until = 0.0
+        self.problem = ""
+        self.log_again_at = 0.0
 
 
 class OutboxWriter:
     """Appends records to this process's folder below ``directory``.
 
-    ``durability``: ``process`` (what was accepted survives the death of the process), ``power`` (and that of the host:
-    each append waits for the disk) or ``memory`` (lies in /dev/shm: no disk can delay an append, a reboot loses it).
-    ``max_bytes`` bounds all segments of the host; nothing is written below ``min_free`` (a part of 1) of free space.
-    ``about`` says who writes here; ``schemas`` are texts that a reader of another release needs, by file name.
+    ``durability``: ``process`` (accepted events survive a crash of the process), ``power`` (also a power failure: each
+    append waits for the disk) or ``memory`` (in /dev/shm: no disk delays an append, a reboot loses the events).
+    ``max_bytes`` limits all segments of the host; nothing is written below ``min_free`` (0 to 1) of free space.
+    ``about`` describes the producer; ``schemas`` are texts that a reader of another release needs, by file name.
     Raises ``ValueError`` for an unknown durability.
     """
 
@@ -92,18 +92,18 @@ class OutboxWriter:
         self._processes: dict[int, _Process] = {}
 
     def append(self, record: bytes, *, is_failure: bool) -> bool:
-        """Append one packed record; False where it was refused. Failures are the last to be refused."""
+        """Append one packed record; return False if it was refused. Failures are refused last."""
         process = self._process()
         try:
-            opened = self._room(process, is_failure=is_failure)
+            opened = self._folder_with_space(process, is_failure=is_failure)
             if opened is None:
                 return self._refuse(process, is_failure=is_failure)
             self._write(opened, process.guard, record)
         except OSError as error:
-            self._note(process, f"it can't be written to: {error.strerror or error}")
+            self._note(process, f"it cannot be written to: {error.strerror or error}")
             return self._refuse(process, is_failure=is_failure)
         process.totals.accepted += 1
-        if process.trouble and process.guard.level == EVERYTHING:
+        if process.problem and process.guard.level == EVERYTHING:
             self._recovered(process)
         return True
 
@@ -114,31 +114,31 @@ class OutboxWriter:
         self._save(process)
 
     def describe(self, **about: Any) -> None:
-        """Change what is said of this producer (``tap="on"``); counts for this process's folder at once."""
+        """Change the description of this producer (``tap="on"``); rewrites ``about.json`` of this process's folder."""
         self._about.update(about)
         process = self._process()
         if process.opened is not None:
             with suppress(OSError):
-                counters.write_about(process.opened.path, self._said(process))
+                counters.write_about(process.opened.path, self._description(process))
 
     def announce(self, **about: Any) -> None:
-        """Say it before the first event already: this process's folder is made now. Never raises."""
+        """Like ``describe``, but creates this process's folder if it does not exist. Never raises."""
         process = self._process()
         if process.opened is None and monotonic() >= process.open_at:
             try:
                 self._open(process, monotonic())
             except OSError as error:
-                self._note(process, f"it can't be written to: {error.strerror or error}")
+                self._note(process, f"it cannot be written to: {error.strerror or error}")
         self.describe(**about)
 
     @property
     def totals(self) -> counters.Totals:
-        """What became of this process's events."""
+        """Counts of this process's events."""
         return self._process().totals
 
     @property
     def path(self) -> str | None:
-        """Folder of this process, None as long as there is none."""
+        """Folder of this process, None until it is created."""
         opened = self._process().opened
         return opened.path if opened else None
 
@@ -148,15 +148,15 @@ class OutboxWriter:
         if result is None:
             result = self._processes.setdefault(pid, _Process(Guard(self.directory, self._root(), *self._bounds)))
             for other in [other for other in self._processes if other != pid]:
-                self._processes.pop(other, None)  # the parent's: forgetting closes our copies of its files
+                self._processes.pop(other, None)  # the parent's: this closes the child's copies of its files
         return result
 
     def _root(self) -> str:
         in_memory = self._durability == "memory"
         return folders.memory_root(self.directory, os.geteuid()) if in_memory else self.directory
 
-    def _room(self, process: _Process, *, is_failure: bool) -> _Open | None:
-        """Return the folder where there is room for one more event in it."""
+    def _folder_with_space(self, process: _Process, *, is_failure: bool) -> _Open | None:
+        """Return this process's folder if it may store one more event, else None."""
         now = monotonic()
         opened = process.opened
         if now >= process.check_at:
@@ -176,9 +176,9 @@ class OutboxWriter:
         return None
 
     def _check(self, process: _Process, opened: _Open, now: float) -> _Open | None:
-        """Once a second: is the folder still there, is there space, and what is to be told the relay."""
+        """Once per second: check that the folder exists and the file system has space, and save the totals."""
         if not opened.is_sound():
-            LOG.warning("The outbox folder %s was taken away while in use; making another.", opened.path)
+            LOG.warning("The outbox folder %s was removed while in use; creating a new one.", opened.path)
             process.opened = None
             return None
         counters.save(opened.totals, process.totals)
@@ -186,7 +186,7 @@ class OutboxWriter:
         return opened
 
     def _open(self, process: _Process, now: float) -> _Open:
-        """Make this process's folder; after a failure only every few seconds. Raises ``OSError``."""
+        """Create this process's folder; a failure delays the next attempt by 5 s. Raises ``OSError``."""
         try:
             opened = self._create()
         except OSError:
@@ -200,28 +200,28 @@ class OutboxWriter:
 
     def _create(self) -> _Open:
         in_memory, synced = self._durability == "memory", self._durability == "power"
-        made = folders.create(self.directory, self._service, self._fill, in_memory=in_memory, synced=synced)
-        return _Open(*made, synced=synced)
+        created = folders.create(self.directory, self._service, self._fill, in_memory=in_memory, synced=synced)
+        return _Open(*created, synced=synced)
 
     def _fill(self, path: str) -> Descriptor:
         totals = counters.create_counters(path)
-        counters.write_about(path, self._said(self._process()))
+        counters.write_about(path, self._description(self._process()))
         for name, text in self._schemas.items():
             counters.write_text(f"{path}/{name}", text)
         return totals
 
-    def _said(self, process: _Process) -> dict[str, Any]:
+    def _description(self, process: _Process) -> dict[str, Any]:
         return {**self._about, "pid": os.getpid(), "started_at": process.started_at}
 
     def _write(self, opened: _Open, guard: Guard, record: bytes) -> None:
-        """Append to the newest segment, again where another thread moved on meanwhile (see ``segment``)."""
+        """Append to the newest segment; repeat if another thread started a newer one meanwhile (see ``segment``)."""
         segment = opened.segment.newest()
         if segment.size >= guard.segment_bytes:
             segment = segment.roll().newest()
         retried = False
         while True:
             whole = _write_once(segment, record)
-            if not whole:  # the part that was written becomes a torn tail, which every reader cuts
+            if not whole:  # the written part becomes a torn tail, which every reader cuts
                 if retried:
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                 retried = True
@@ -244,20 +244,20 @@ class OutboxWriter:
         if process.opened is not None:
             counters.save(process.opened.totals, process.totals)
 
-    def _note(self, process: _Process, trouble: str) -> None:
+    def _note(self, process: _Process, problem: str) -> None:
         now = monotonic()
-        if process.trouble != trouble and now >= process.quiet_until:
-            process.trouble = trouble
-            process.quiet_until = now + _QUIET_S
-            LOG.warning("Events are refused by the outbox %s: %s.", self.directory, trouble)
+        if process.problem != problem and now >= process.log_again_at:
+            process.problem = problem
+            process.log_again_at = now + _LOG_INTERVAL_S
+            LOG.warning("The outbox %s refuses events: %s.", self.directory, problem)
 
     def _recovered(self, process: _Process) -> None:
-        process.trouble = ""
-        LOG.warning("The outbox %s takes events again; %d were refused.", self.directory, process.totals.refused)
+        process.problem = ""
+        LOG.warning("The outbox %s accepts events again; %d were refused.", self.directory, process.totals.refused)
 
 
 def _write_once(segment: Segment, record: bytes) -> bool:
-    """Append; False where the file takes no more, be it for want of space or for a limit on its size."""
+    """Append; return False if only a part was written, or the file has reached its size limit."""
     try:
         return segment.write(record)
     except OSError as error:

@@ -1,7 +1,7 @@
-"""The relay: one daemon a host that delivers what the outboxes hold to Kafka.
+"""The relay: one daemon per host, which delivers the events in the outboxes to Kafka.
 
-It only reads the folders of processes and unlinks whole segments there. What it writes itself is in ``relay/`` of the
-outbox directory: its lock, its cursors, the events that the broker rejected and the damaged records.
+In the folders of processes it only reads, and unlinks whole segments. It writes to ``relay/`` in the outbox directory:
+its lock, its cursors, events that the broker rejected, and damaged bytes.
 
 Start reading at ``build``. Imports ``outbox``, ``runtime``, ``settings``, ``wire``.
 """

@@ -1,4 +1,4 @@
-"""Puts a relay together: the one place that knows which parts it has. Nothing is sent before `Relay.run`."""
+"""Creates a relay from its parts. Nothing is sent before `Relay.run`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def build_relay(settings: Settings, *, status_interval: float = 30.0) -> Relay:
-    """Return the relay of ``settings.outbox_dir``, which it locks. `status_interval`: seconds between two statuses.
+    """Return the relay of ``settings.outbox_dir``, and lock the directory. `status_interval`: seconds between statuses.
 
     Raises ``AlreadyRunning`` and ``OutboxUnusable``, and ``StumbleError`` for wrong settings of Kafka.
     """

@@ -1,7 +1,7 @@
-"""How far each folder was delivered: a file of two slots that are written in turn.
+"""The relay's cursor in each folder: a file with two slots, which are written alternately.
 
-A slot is overwritten in place, which works on a disk that is full, and the relay is what makes room there. A slot
-that a crash tore is known by its checksum, and the other one, older by a second, counts.
+A slot is overwritten in place, which also works on a full disk, where the relay has to free space. The checksum shows
+a slot that a crash left incomplete; then the other slot counts, which is older by a second.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _MAGIC = b"STBLCUR1"
 
 @dataclass(slots=True)
 class Progress:
-    """What the relay knows of one folder. A folder that is gone is remembered for a while."""
+    """Progress of one folder. That of a removed folder is stored for 24 hours."""
 
     segment: int = 0
     offset: int = 0
@@ -31,9 +31,9 @@ class Progress:
     quarantined: int = 0
     torn: int = 0
     gone_at: float = 0.0
-    """Unix seconds; 0 while the folder is there."""
+    """When the folder was removed, Unix seconds; 0 while it exists."""
     host: str = ""
-    """What the folder's producer calls its host."""
+    """Host name in the producer's ``about.json``."""
 
 
 class CursorFile:
@@ -46,13 +46,13 @@ class CursorFile:
         self._fd = -1
 
     def load(self) -> dict[str, Progress]:
-        """Return the newest whole slot; empty where there is none: then everything is sent anew, which harms nobody."""
+        """Return the newest complete slot; without one empty: all events are then sent again, which is harmless."""
         slot, self._sequence, rows = _newest(self._path)
         self._open(slot)
         return rows
 
     def save(self, rows: Mapping[str, Progress]) -> None:
-        """Write all cursors and wait until the disk has them. Raises ``OSError``."""
+        """Write all cursors and sync them to disk. Raises ``OSError``."""
         text = json.dumps({key: [*asdict(row).values()] for key, row in rows.items()}, separators=(",", ":")).encode()
         if _HEADER.size + len(text) > self._slot:
             self._grow(2 * (_HEADER.size + len(text)))
@@ -72,12 +72,12 @@ class CursorFile:
         self._slot = slot
         self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
         missing = 2 * slot - os.fstat(self._fd).st_size
-        if missing > 0:  # blocks of our own, so that a save never has to find any
-            with suppress(OSError):  # a full disk: the first save may fail, and is tried again
+        if missing > 0:  # allocate the blocks now, so that a save needs no free space
+            with suppress(OSError):  # on a full disk the first save may fail; it is retried
                 os.posix_fallocate(self._fd, 2 * slot - missing, missing)
 
     def _grow(self, size: int) -> None:
-        """Lay a larger file beside this one; until it has its name, this one counts."""
+        """Replace the file by a larger one; until the rename, the old file counts."""
         larger = self._path.with_suffix(".new")
         larger.unlink(missing_ok=True)
         old, self._path = self._path, larger
@@ -90,12 +90,12 @@ class CursorFile:
 
 
 def read_cursors(path: Path) -> dict[str, Progress]:
-    """Return a relay's cursors without touching the file."""
+    """Return a relay's cursors without changing the file."""
     return _newest(path)[2]
 
 
 def _newest(path: Path) -> tuple[int, int, dict[str, Progress]]:
-    """Return the size of a slot, and sequence and rows of the newest that is whole."""
+    """Return the slot size, and sequence and rows of the newest complete slot."""
     try:
         data = path.read_bytes()
     except FileNotFoundError:
@@ -107,7 +107,7 @@ def _newest(path: Path) -> tuple[int, int, dict[str, Progress]]:
 
 
 def _checksum(text: bytes, sequence: int) -> int:
-    """Return a slot's checksum, over its number too: a new number over an old text is torn."""
+    """Return a slot's checksum, which includes the sequence: a new sequence with an old text is incomplete."""
     return crc32(text, sequence & 0xFFFFFFFF)
 
 
@@ -116,7 +116,7 @@ def _parse(data: bytes) -> tuple[int, dict[str, Progress]] | None:
         return None
     magic, sequence, size, crc = _HEADER.unpack_from(data)
     text = data[_HEADER.size : _HEADER.size + size]
-    # An empty text has the checksum 0, as a header that tore early has: it is no slot.
+    # An empty text has checksum 0, like a header that was only partly written, so it does not count.
     if magic != _MAGIC or not size or len(text) != size or _checksum(text, sequence) != crc:
         return None
     known = len(fields(Progress))

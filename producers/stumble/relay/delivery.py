@@ -1,4 +1,4 @@
-"""Carries chunks from the folders to the broker, and judges what became of each."""
+"""Sends chunks from the folders to the broker, and settles each one after its delivery reports."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _FULL_POLL_S = 0.02
 
 
 class ChunkDelivery:
-    """Sends what the folders hold, in order per folder, and moves a folder's cursor when a whole chunk is settled.
+    """Sends the records of the folders, in order per folder, and moves a folder's cursor when a chunk is settled.
 
-    ``folder`` is the relay's own, where it keeps what the broker refuses and what is damaged.
+    ``folder`` is the relay's own folder, where it stores rejected events and damaged bytes.
     """
 
     def __init__(
@@ -54,25 +54,25 @@ class ChunkDelivery:
         """Whether a cursor moved since this was last set to False."""
 
     def send_next_chunk(self, tail: OutboxTail, now: float) -> bool:
-        """Send one folder's next chunk; what goes wrong with a folder stops this folder only."""
+        """Send one folder's next chunk, and return whether one was sent; an error stops only this folder."""
         if self._tails.in_flight >= _MOST_IN_FLIGHT:
             return False
         try:
             chunk = tail.read_chunk(now)
-        except Exception as error:  # noqa: BLE001  # whatever lies in a folder, the others go on
+        except Exception as error:  # noqa: BLE001  # a folder may contain anything; the others continue
             self._report(tail, str(error) or type(error).__name__)
             tail.wait(now)
             return False
         if chunk is None:
             return False
-        chunk, framed, trouble = self._frame(tail, chunk)
-        if trouble:
-            self._report(tail, trouble)
+        chunk, framed, problem = self._frame(tail, chunk)
+        if problem:
+            self._report(tail, problem)
             if not framed:
                 tail.wait(now)
                 return False
         else:
-            self._state_log.over(tail.folder.key, f"Folder {tail.folder.key} is delivered again.")
+            self._state_log.over(tail.folder.key, f"Folder {tail.folder.key}: delivery continues.")
         sent_chunk = InFlightChunk(chunk)
         tail.add_in_flight(sent_chunk)
         for ready in framed:
@@ -80,7 +80,7 @@ class ChunkDelivery:
         return True
 
     def _frame(self, tail: OutboxTail, chunk: RecordChunk) -> tuple[RecordChunk, list[FramedRecord], str]:
-        """Frame a chunk's records up to the first that can't be now; the chunk then ends before that one."""
+        """Frame a chunk's records; end the chunk before the first record that cannot be framed now."""
         framed: list[FramedRecord] = []
         for record in chunk.records:
             try:
@@ -108,13 +108,13 @@ class ChunkDelivery:
         self._state_log.say(tail.folder.key, f"Folder {tail.folder.key} waits: {fault}.")
 
     def settle(self, now: float) -> None:
-        """Judge every chunk whose deliveries are all in."""
+        """Settle every chunk whose delivery reports have all arrived."""
         for tail in self._tails.all():
             while (sent_chunk := tail.oldest_settled(now)) is not None and self._settle_chunk(tail, sent_chunk, now):
                 pass
 
     def _settle_chunk(self, tail: OutboxTail, sent_chunk: InFlightChunk, now: float) -> bool:
-        """Judge a chunk whose deliveries are settled; False where the feed has to wait."""
+        """Settle a chunk whose delivery reports have arrived; return False if the folder has to wait."""
         if sent_chunk.problem is not None:
             self._state_log.say("kafka", f"Kafka did not accept events: {explain(sent_chunk.problem, self._topic)}.")
             if tail.open_deliveries():
@@ -128,11 +128,11 @@ class ChunkDelivery:
             refused = self._store_rejected(tail, sent_chunk)
             quarantined = self._quarantine(tail, sent_chunk)
         except (OSError, StumbleError) as error:
-            self._report(tail, f"rejected or damaged records can't be stored: {error}")
+            self._report(tail, f"rejected or damaged records cannot be stored: {error}")
             tail.wait(now)
             return False
         sent = sent_chunk.acknowledged
-        if sent + refused != sent_chunk.count:  # whatever the reason: nothing passes that wasn't accounted for
+        if sent + refused != sent_chunk.count:  # for any reason: the cursor must not pass an unreported event
             missing = sent_chunk.count - sent - refused
             self._state_log.say("kafka", f"Kafka did not acknowledge {missing} events; they are sent again.")
             tail.rewind(now)
@@ -147,23 +147,23 @@ class ChunkDelivery:
         return True
 
     def _send_alone(self, tail: OutboxTail, sent_chunk: InFlightChunk) -> None:
-        """Find out which records are to blame: a broker refuses a batch as a whole."""
-        doubtful = self._refused(tail, sent_chunk)
+        """Send each refused record in its own batch: a broker rejects a batch as a whole."""
+        candidates = self._refused(tail, sent_chunk)
         sent_chunk.refused, sent_chunk.alone = {}, True
-        for _, framed, _ in doubtful:
+        for _, framed, _ in candidates:
             self._send(sent_chunk, framed, alone=True)
 
     def _refused(
         self, tail: OutboxTail, sent_chunk: InFlightChunk
     ) -> list[tuple[OutboxRecord, FramedRecord, KafkaError]]:
-        """Return the records of a chunk that were refused. Raises ``OSError`` where one of them isn't found again."""
+        """Return the records of a chunk that were refused. Raises ``OSError`` if a segment lacks one."""
         result = []
         for record in tail.records_of(sent_chunk):
             framed = self._framer.frame(self._topic, tail.folder.path, record)
             if framed.value in sent_chunk.refused:
                 result.append((record, framed, sent_chunk.refused[framed.value]))
         if {framed.value for _, framed, _ in result} != sent_chunk.refused.keys():
-            raise OSError(errno.EIO, "a refused record isn't found again in its segment")
+            raise OSError(errno.EIO, "a refused record is no longer in its segment")
         return result
 
     def _store_rejected(self, tail: OutboxTail, sent_chunk: InFlightChunk) -> int:

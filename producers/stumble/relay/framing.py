@@ -1,4 +1,4 @@
-"""From an outbox record to a Kafka record: framing, key and headers, without decoding Avro."""
+"""Converts an outbox record to a Kafka record: framing, key and headers, without decoding Avro."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _VERSION = re.compile(r"\.v(\d+)\.avsc\Z")
 
 
 class UnknownWriter(StumbleError):
-    """A folder holds records of a schema that neither this release nor the folder knows."""
+    """A folder has records of a schema that is neither in this release nor in the folder."""
 
 
 class FramedRecord(NamedTuple):
@@ -30,20 +30,20 @@ class FramedRecord(NamedTuple):
 
 
 class Framer:
-    """Frames with Confluent's framing where a registry is configured, else as Avro single-object encoding."""
+    """Frames with Confluent's framing if a registry is configured, else as Avro single-object encoding."""
 
     def __init__(self, kafka: KafkaSettings) -> None:
         self._registry = Registry(kafka) if kafka.schema_registry_url else None
         self._known: dict[tuple[str, bytes], tuple[Schema, bytes]] = {}
 
     def prefix(self, topic: str, schema: Schema) -> bytes:
-        """Return what stands before a body. Raises ``RegistryUnavailable`` or ``SchemaRefused``."""
+        """Return the framing bytes before a body. Raises ``RegistryUnavailable`` or ``SchemaRejected``."""
         if self._registry is None:
             return frame_single_object(schema, b"")
         return frame_confluent(self._registry.register(topic, schema), b"")
 
     def frame(self, topic: str, folder: str, record: OutboxRecord) -> FramedRecord:
-        """Frame an outbox record. Raises ``UnknownWriter``, ``RegistryUnavailable`` or ``SchemaRefused``."""
+        """Frame an outbox record. Raises ``UnknownWriter``, ``RegistryUnavailable`` or ``SchemaRejected``."""
         fingerprint, occurred_at, event_id, key, source, traceparent, _ = record.envelope
         known = self._known.get((topic, fingerprint))
         if known is None:
@@ -62,18 +62,18 @@ class Framer:
 
 
 def schema_in(folder: str, fingerprint: bytes) -> Schema:
-    """Return a schema of this release, or of another from the folder. Raises ``UnknownWriter``."""
+    """Return a schema from this release, else from the folder. Raises ``UnknownWriter``."""
     return by_fingerprint(fingerprint) or _from_folder(fingerprint, folder)
 
 
 def _from_folder(fingerprint: bytes, folder: str) -> Schema:
-    """Read the schema that a producer of another release left beside its segments."""
+    """Read the schema that a producer of another release wrote to its folder."""
     for path in Path(folder).glob(f"{fingerprint.hex()}.v*.avsc"):
         match = _VERSION.search(path.name)
         try:
             schema = load(path.read_text("utf-8"), int(match[1]) if match else 0)
         except (OSError, ValueError, KeyError) as error:
-            raise UnknownWriter(f"{path} can't be read as a schema: {error}.") from error
+            raise UnknownWriter(f"{path} is not a readable schema: {error}.") from error
         if schema.fingerprint == fingerprint:
             return schema
-    raise UnknownWriter(f"{folder} holds records of an unknown schema {fingerprint.hex()}: upgrade the relay.")
+    raise UnknownWriter(f"{folder} has records of an unknown schema {fingerprint.hex()}: upgrade the relay.")

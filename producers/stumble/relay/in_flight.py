@@ -1,4 +1,4 @@
-"""A chunk of records on its way: how many deliveries are still open, and what was refused."""
+"""A chunk of records in flight: number of open deliveries, and refused records."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from stumble.relay.sender import is_for_good
 
 
 class InFlightChunk:
-    """One chunk between outbox and broker. Its records are let go once they are queued and sound."""
+    """One chunk between outbox and broker. It does not hold the records, which can be read again."""
 
     __slots__ = ("acknowledged", "alone", "chunk", "count", "oldest", "open", "problem", "refused", "size")
 
@@ -20,14 +20,14 @@ class InFlightChunk:
         self.oldest = min((record.envelope.occurred_at for record in chunk.records), default=0)
         self.open = self.acknowledged = 0
         self.alone = False
-        """Whether what was refused was tried once more, each record in a batch of its own."""
+        """Whether refused records were sent again, each in its own batch."""
         self.refused: dict[bytes, KafkaError] = {}
-        """Values that the broker rejected: a delivery report tells a message's value, but not its headers."""
+        """Values that the broker rejected, with their error; a delivery report has the value, but not the headers."""
         self.problem: KafkaError | None = None
-        """Why the rest has to be sent again later."""
+        """Why other records must be sent again later."""
 
     def delivered(self, error: KafkaError | None, message: Message) -> None:
-        """Take note of one delivery."""
+        """Record one delivery report."""
         self.open -= 1
         if error is None:
             self.acknowledged += 1
@@ -38,7 +38,7 @@ class InFlightChunk:
             self.problem = error
 
     def refuse(self, value: bytes, error: KafkaError) -> None:
-        """Take note of a record that the client itself did not take."""
+        """Record an error of the client, which did not queue the record."""
         if is_for_good(error):
             self.refused[value] = error
         else:

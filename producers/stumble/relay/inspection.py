@@ -1,4 +1,4 @@
-"""Looking into outboxes without disturbing them: what waits, whether it is sound, and the events themselves."""
+"""Reads outboxes without changing them: backlog, damage, and the events themselves."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ CURSORS = "cursors"
 
 
 class NoSuchFolder(StumbleError):
-    """The outbox has no such process folder."""
+    """The outbox has no process folder of this name."""
 
 
 @dataclass(frozen=True, slots=True)
 class FolderReport:
-    """What is known of one process folder."""
+    """State of one process folder."""
 
     folder: str
     service: str
@@ -50,7 +50,7 @@ class FolderReport:
 
 @dataclass(frozen=True, slots=True)
 class FolderState:
-    """What reading a folder from its first segment on gave."""
+    """Result of reading a folder from its first segment on."""
 
     folder: str
     records: int
@@ -60,12 +60,12 @@ class FolderState:
 
     @property
     def is_sound(self) -> bool:
-        """Tell whether nothing that was accepted is damaged; torn pieces never were accepted."""
+        """Return whether no accepted record is damaged; torn records were never accepted."""
         return not self.damaged
 
 
 def find(directory: Path, name: str | None) -> list[OutboxFolder]:
-    """Return the folders, or the one whose name or key is given. Raises ``NoSuchFolder``."""
+    """Return all folders, or the one with the given name or key. Raises ``NoSuchFolder``."""
     result = [folder for folder in outbox_folders(str(directory)) if name is None or name in {folder.name, folder.key}]
     if name is not None and not result:
         raise NoSuchFolder(f"There is no folder {name} in {directory}; list them with: stumble outbox ls")
@@ -73,12 +73,12 @@ def find(directory: Path, name: str | None) -> list[OutboxFolder]:
 
 
 def cursors(directory: Path) -> dict[str, Progress]:
-    """Return how far the relay got, by folder."""
+    """Return the relay's progress by folder key."""
     return read_cursors(directory / RELAY / CURSORS)
 
 
 def report(folder: OutboxFolder, progress: Progress) -> FolderReport:
-    """Count what waits in a folder. Raises ``OSError``."""
+    """Return the state of a folder, with its undelivered events. Raises ``OSError``."""
     about, totals = read_about(folder.path), read_totals(folder.path) or Totals()
     cursor = OutboxCursor(progress.segment, progress.offset)
     unsent, oldest = 0, None
@@ -108,7 +108,7 @@ def report(folder: OutboxFolder, progress: Progress) -> FolderReport:
 
 
 def verify(folder: OutboxFolder) -> FolderState:
-    """Read all that is on disk of a folder and check every record. Raises ``OSError`` and ``NewerFormat``."""
+    """Read all segments of a folder and check every record. Raises ``OSError`` and ``NewerFormat``."""
     records = damaged = damaged_bytes = torn = 0
     for chunk in chunks(folder, OutboxCursor()):
         records += len(chunk.records)
@@ -119,7 +119,7 @@ def verify(folder: OutboxFolder) -> FolderState:
 
 
 def chunks(folder: OutboxFolder, cursor: OutboxCursor) -> Iterator[RecordChunk]:
-    """Yield what a folder holds from a cursor on. Raises ``OSError`` and ``NewerFormat``."""
+    """Yield the chunks of a folder from a cursor on. Raises ``OSError`` and ``NewerFormat``."""
     alive = is_live(folder)
     with closing(OutboxReader(folder.path)) as reader:
         while (chunk := reader.read(cursor, live=alive)).end != cursor:
@@ -128,7 +128,7 @@ def chunks(folder: OutboxFolder, cursor: OutboxCursor) -> Iterator[RecordChunk]:
 
 
 def events(folder: OutboxFolder, cursor: OutboxCursor) -> Iterator[dict[str, Any]]:
-    """Yield the events of a folder, decoded; one that can't be is shown as its ids and the reason."""
+    """Yield the decoded events of a folder; one that cannot be decoded as its event id and the error."""
     for chunk in chunks(folder, cursor):
         for record in chunk.records:
             yield {"folder": folder.key, "segment": chunk.start.segment, "offset": record.offset} | _event(

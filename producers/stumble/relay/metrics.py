@@ -1,4 +1,4 @@
-"""The relay's own metrics; the main loop sets them, a scrape never touches what the loop works on."""
+"""The relay's metrics; only the main loop sets them, so that a scrape shares no data with the loop."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _FOLDER = ("folder", "service")
 
 
 class RelayMetrics:
-    """Backlog by folder, totals of this relay, and when it last got on."""
+    """Backlog by folder, totals of this relay, and time of its last progress."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         def gauge(name: str, text: str, labels: tuple[str, ...] = ()) -> Gauge:
@@ -25,26 +25,28 @@ class RelayMetrics:
         self._events = gauge("outbox_backlog_events", "Events accepted and not delivered yet.", _FOLDER)
         self._bytes = gauge("outbox_backlog_bytes", "Bytes of events accepted and not delivered yet.", _FOLDER)
         self._oldest = gauge(
-            "outbox_oldest_unsent_seconds", "Age of the oldest event not delivered yet; 0 without any.", _FOLDER
+            "outbox_oldest_unsent_seconds", "Age of the oldest event not delivered yet; 0 if there is none.", _FOLDER
         )
-        self._refused = gauge("outbox_refused_events", "Events refused since the folder was made.", _FOLDER)
+        self._refused = gauge(
+            "outbox_refused_events", "Events that the outbox refused since the folder was created.", _FOLDER
+        )
         self._folders = gauge("outbox_folders", "Process folders of this host.")
         self.sent = counter("relay_sent_events", "Events that the broker acknowledged.")
         self.rejected = counter("relay_rejected_events", "Events that the broker rejected.")
-        self.quarantined = counter("relay_quarantined_records", "Damaged records put into quarantine.")
+        self.quarantined = counter("relay_quarantined_records", "Damaged records moved to quarantine.")
         self._progress = gauge("relay_last_progress_timestamp_seconds", "When the broker last acknowledged something.")
         self._waiting = gauge(
             "relay_delivery_paused",
-            "1 while nothing is sent because the broker can't be reached or rejects everything.",
+            "1 while the broker is unreachable or accepts nothing, so that events wait.",
         )
         self._known: set[tuple[str, str]] = set()
 
     def progressed(self) -> None:
-        """Take note that something was acknowledged."""
+        """Set the time of the last progress to now."""
         self._progress.set_to_current_time()
 
     def show(self, tails: list[OutboxTail], *, waiting: bool) -> None:
-        """Show the backlog of every folder."""
+        """Set the backlog metrics of every folder; remove those of folders that no longer exist."""
         self._folders.set(len(tails))
         self._waiting.set(waiting)
         known = set()
@@ -57,7 +59,7 @@ class RelayMetrics:
             self._bytes.labels(*labels).set(size)
             self._oldest.labels(*labels).set(max(0.0, time.time() - oldest / 1e6) if oldest else 0)
             self._refused.labels(*labels).set(tail.totals.refused)
-        for gone in self._known - known:
+        for labels in self._known - known:
             for metric in (self._events, self._bytes, self._oldest, self._refused):
-                metric.remove(*gone)
+                metric.remove(*labels)
         self._known = known

@@ -1,4 +1,4 @@
-"""The outbox of one process on its way to Kafka: in order, independent of the others."""
+"""Reads the outbox of one process for Kafka: in order, independent of other outboxes."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from stumble.outbox.folders import ABOUT, OutboxFolder, is_live, segment_path, s
 from stumble.relay.cursors import Progress
 from stumble.relay.in_flight import InFlightChunk
 
-_LOOK_S = 0.5
+_CHECK_S = 0.5
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 30.0
-_QUIET_S = 2.0
+_FINISHED_AFTER_S = 2.0
 _WINDOW = 2 << 20
 
 
 class OutboxTail:
-    """Reads a folder ahead of what is acknowledged, and moves its cursor when a whole chunk is."""
+    """Reads a folder ahead of the acknowledgements, and moves its cursor when a whole chunk is acknowledged."""
 
     def __init__(self, folder: OutboxFolder, progress: Progress) -> None:
         self.folder = folder
@@ -34,39 +34,39 @@ class OutboxTail:
         self.alive = True
         self.exhausted = False
         self._ahead = OutboxCursor(progress.segment, progress.offset)
-        self._look_at = 0.0
+        self._check_at = 0.0
         self._wait_until = 0.0
         self._wait = _FIRST_WAIT_S
-        self._quiet_since = 0.0
+        self._idle_since = 0.0
 
     @property
     def cursor(self) -> OutboxCursor:
-        """Everything before it was delivered, rejected or put into quarantine."""
+        """Everything before it was delivered, rejected or moved to quarantine."""
         return OutboxCursor(self.progress.segment, self.progress.offset)
 
     def read_chunk(self, now: float) -> RecordChunk | None:
-        """Return the next chunk, None if there is none now or the folder waits.
+        """Return the next chunk, or None if there is none now or the folder waits.
 
         Raises ``OSError`` and ``NewerFormat``.
         """
         if now < self._wait_until or self.in_flight >= _WINDOW:
             return None
-        if now < self._look_at and self.exhausted and not self.reader.has_more(self._ahead):
+        if now < self._check_at and self.exhausted and not self.reader.has_more(self._ahead):
             return None
-        if now >= self._look_at:
-            self._look_at = now + _LOOK_S
+        if now >= self._check_at:
+            self._check_at = now + _CHECK_S
             self.alive = is_live(self.folder)
         chunk = self.reader.read(self._ahead, live=self.alive)
         self.exhausted = chunk.end == chunk.start
         if self.exhausted:
             if chunk.start != self.cursor or self.chunks:
-                self._quiet_since = now
+                self._idle_since = now
             return None
-        self._quiet_since = now
+        self._idle_since = now
         return chunk
 
     def add_in_flight(self, sent_chunk: InFlightChunk) -> None:
-        """Note a chunk that was handed to the producer."""
+        """Add a chunk that is passed to the producer."""
         self.chunks.append(sent_chunk)
         self.in_flight += sent_chunk.size
         self._ahead = sent_chunk.chunk.end
@@ -76,7 +76,7 @@ class OutboxTail:
         return self.chunks[0] if self.chunks and not self.chunks[0].open and now >= self._wait_until else None
 
     def complete(self, rejected: int, quarantined: int, sent: int) -> None:
-        """Move the cursor over the oldest chunk."""
+        """Move the cursor past the oldest chunk, and add its counts to the progress."""
         sent_chunk = self.chunks.popleft()
         self.in_flight -= sent_chunk.size
         progress = self.progress
@@ -88,12 +88,12 @@ class OutboxTail:
         self._wait = _FIRST_WAIT_S
 
     def wait(self, now: float) -> None:
-        """Do nothing for a while, longer each time."""
+        """Read nothing for some time, doubled with each call, up to 30 s."""
         self._wait_until = now + self._wait
         self._wait = min(self._wait * 2, _LONGEST_WAIT_S)
 
     def rewind(self, now: float) -> None:
-        """Go back to the cursor and wait a while."""
+        """Return to the cursor, and wait before reading again."""
         self.chunks.clear()
         self.in_flight = 0
         self._ahead = self.cursor
@@ -101,7 +101,7 @@ class OutboxTail:
         self.wait(now)
 
     def records_of(self, sent_chunk: InFlightChunk) -> list[OutboxRecord]:
-        """Read a chunk's records once more: its segment is there until the cursor has passed it."""
+        """Read a chunk's records again: its segment exists until the cursor has passed it."""
         reader = OutboxReader(self.folder.path)
         try:
             return reader.read(sent_chunk.chunk.start, live=True, max_bytes=max(sent_chunk.size, 1)).records
@@ -109,12 +109,12 @@ class OutboxTail:
             reader.close()
 
     def is_finished(self, now: float) -> bool:
-        """Tell whether nobody writes here any more and everything was delivered, for some seconds now."""
+        """Return whether the process is dead and all events have been delivered for more than 2 s."""
         done = self.exhausted and not self.alive and not self.chunks and self._ahead == self.cursor
-        return done and now - self._quiet_since > _QUIET_S
+        return done and now - self._idle_since > _FINISHED_AFTER_S
 
     def delivered_segments(self) -> list[str]:
-        """Return the segments that the cursor has left behind."""
+        """Return the paths of the segments before the cursor's segment."""
         with suppress(OSError):
             return [
                 segment_path(self.folder.path, number)
@@ -124,7 +124,7 @@ class OutboxTail:
         return []
 
     def backlog(self) -> tuple[int, int]:
-        """Return events (an estimate where a part of them was not read yet) and bytes that are not delivered."""
+        """Return the undelivered events (estimated, if some are not read yet) and bytes."""
         self.totals = read_totals(self.folder.path) or self.totals
         size = 0
         with suppress(OSError):
@@ -135,11 +135,11 @@ class OutboxTail:
         return max(self.totals.accepted - done, self.open_deliveries(), 1), size
 
     def open_deliveries(self) -> int:
-        """Return how many deliveries are open."""
+        """Return the number of open deliveries."""
         return sum(sent_chunk.open for sent_chunk in self.chunks)
 
     def oldest(self) -> int | None:
-        """Return the time (UTC microseconds) of the oldest event that is not delivered, None where there is none."""
+        """Return the time (UTC microseconds) of the oldest undelivered event, or None."""
         if self.chunks:
             return min((sent_chunk.oldest for sent_chunk in self.chunks if sent_chunk.oldest), default=None)
         reader = OutboxReader(self.folder.path)
@@ -147,21 +147,21 @@ class OutboxTail:
             chunk = reader.read(self.cursor, live=True)
             while chunk.end != chunk.start and not chunk.records:
                 chunk = reader.read(chunk.end, live=True)
-        except Exception:  # noqa: BLE001  # what hinders reading is told where the folder is served
+        except Exception:  # noqa: BLE001  # `ChunkDelivery` reports errors of reading
             return None
         finally:
             reader.close()
         return min((record.envelope.occurred_at for record in chunk.records), default=None)
 
     def reported_at(self) -> float:
-        """Return when its process last wrote about itself (seconds since 1970), 0 if that is not known."""
+        """Return when the process last wrote ``about.json`` (Unix seconds), or 0 if unknown."""
         try:
             return Path(self.folder.path, ABOUT).stat().st_mtime
         except OSError:
             return 0.0
 
     def remove(self) -> None:
-        """Take the folder of a dead process away. Raises ``OSError``."""
+        """Delete the folder of a dead process. Raises ``OSError``."""
         self.reader.close()
         path = Path(self.folder.path)
         for entry in list(path.iterdir()):

@@ -1,4 +1,4 @@
-"""All folders of the host: found, followed, and taken away when their process is dead and all of it delivered."""
+"""All folders of the host: discovers them, and removes those of dead processes after delivery."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from stumble.runtime.state_log import StateLog
 
 LOG = logging.getLogger(__name__)
 
-_LOOK_S = 0.2
-_TRY_AGAIN_S = 60.0
+_DISCOVER_S = 0.2
+_RETRY_S = 60.0
 _REMEMBER_S = 24 * 3600.0
 _STALE_S = 3600.0
 
 
 class FolderListener(Protocol):
-    """Is informed of folders that go: the `Announcer`."""
+    """Receives reports of removed folders: the `Announcer`."""
 
     def report_ended(self, tail: OutboxTail) -> None: ...  # noqa: D102
     def report_forgotten(self, process: str, progress: Progress) -> None: ...  # noqa: D102
 
 
 class OutboxTails:
-    """The folders that there are and the cursors of those that were."""
+    """The existing folders, and the cursors of existing and removed folders."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class OutboxTails:
         self._state_log = state_log
         self._listener = listener
         self._tails: dict[str, OutboxTail] = {}
-        self._look_at = self._tidy_at = 0.0
+        self._discover_at = self._expire_at = 0.0
         self._retry_removal_at: dict[str, float] = {}
 
     @property
@@ -56,25 +56,25 @@ class OutboxTails:
         return sum(tail.in_flight for tail in self._tails.values())
 
     def all(self) -> Iterator[OutboxTail]:
-        """Iterate over the folders of the last look."""
+        """Iterate over the folders that were discovered last."""
         return iter(self._tails.values())
 
     def open_deliveries(self) -> int:
-        """Return how many deliveries are open."""
+        """Return the number of open deliveries."""
         return sum(tail.open_deliveries() for tail in self._tails.values())
 
     def current(self, now: float) -> list[OutboxTail]:
-        """Return all folders, looking for new ones now and then."""
-        if now >= self._look_at:
-            self._look_at = now + _LOOK_S
+        """Return all folders; discover new ones if the interval has passed."""
+        if now >= self._discover_at:
+            self._discover_at = now + _DISCOVER_S
             self._discover()
-        if now >= self._tidy_at:
-            self._tidy_at = now + _TRY_AGAIN_S
-            self._forget_old()
+        if now >= self._expire_at:
+            self._expire_at = now + _RETRY_S
+            self._expire()
         return list(self._tails.values())
 
     def removable(self, now: float) -> list[OutboxTail]:
-        """Return the folders that can be taken away."""
+        """Return the folders that can be removed."""
         return [
             tail
             for key, tail in self._tails.items()
@@ -82,11 +82,11 @@ class OutboxTails:
         ]
 
     def progress(self) -> dict[str, Progress]:
-        """Return what is to be saved."""
+        """Return the progress of all folders, to be saved."""
         return self._progress
 
     def clean_up(self, now: float) -> None:
-        """Unlink delivered segments and take finished folders away; the cursors are synced."""
+        """Unlink delivered segments and remove finished folders; the cursors must be synced before."""
         for tail in self._tails.values():
             for path in tail.delivered_segments():
                 self._unlink(tail, path)
@@ -96,9 +96,11 @@ class OutboxTails:
     def _discover(self) -> None:
         for _, path in user_directories(self._directory):
             if os.access(path, os.R_OK | os.W_OK | os.X_OK):
-                self._state_log.over(path, f"The relay may read {path} again.")
+                self._state_log.over(path, f"The relay can read {path} again.")
             else:
-                text = f"The relay may not read {path}: let its user in, by group or as root; its events wait there."
+                text = (
+                    f"The relay cannot read {path}, so events wait there: add its user to the group, or run it as root."
+                )
                 self._state_log.say(path, text)
         result = {folder.key: folder for folder in outbox_folders(self._directory)}
         for key, folder in result.items():
@@ -116,20 +118,20 @@ class OutboxTails:
         except FileNotFoundError:
             pass
         except OSError as error:
-            text = f"Delivered segments of {tail.folder.key} can't be removed ({error.strerror})"
-            self._state_log.say(tail.folder.key, f"{text}: let the relay's user write there.")
+            text = f"Delivered segments of {tail.folder.key} cannot be removed ({error.strerror})"
+            self._state_log.say(tail.folder.key, f"{text}: give the relay's user write permission.")
 
     def _retire(self, tail: OutboxTail, now: float) -> None:
         try:
             tail.remove()
         except OSError as error:
-            self._retry_removal_at[tail.folder.key] = now + _TRY_AGAIN_S
+            self._retry_removal_at[tail.folder.key] = now + _RETRY_S
             self._state_log.say(
-                tail.folder.key, f"The finished folder {tail.folder.key} can't be removed ({error.strerror})."
+                tail.folder.key, f"The finished folder {tail.folder.key} cannot be removed ({error.strerror})."
             )
             return
         LOG.info(
-            "Folder %s is removed: its process has ended and all %d events are delivered.",
+            "Removed folder %s: its process has ended and all %d events are delivered.",
             tail.folder.key,
             tail.progress.sent,
         )
@@ -139,12 +141,12 @@ class OutboxTails:
     def _forget(self, tail: OutboxTail) -> None:
         tail.reader.close()
         tail.progress.gone_at = time.time()
-        self._state_log.over(tail.folder.key, f"Folder {tail.folder.key} is gone.")
+        self._state_log.over(tail.folder.key, f"Folder {tail.folder.key} no longer exists.")
         self._tails.pop(tail.folder.key, None)
         self._retry_removal_at.pop(tail.folder.key, None)
 
-    def _forget_old(self) -> None:
-        """Forget old cursors, and take away folders whose makers died before they had a name."""
+    def _expire(self) -> None:
+        """Remove old cursors, and unfinished folders whose process died while it created them."""
         now = time.time()
         for key, progress in list(self._progress.items()):
             if progress.gone_at and now - progress.gone_at > _REMEMBER_S:

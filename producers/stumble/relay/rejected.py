@@ -1,4 +1,4 @@
-"""What the relay could not deliver and must not lose: events that the broker rejected, and damaged bytes."""
+"""Stores what the relay cannot deliver and must not lose: events that the broker rejected, and damaged bytes."""
 
 from __future__ import annotations
 
@@ -22,12 +22,14 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 def write_rejected(folder: Path, key: str, segment: int, refused: Iterable[tuple[OutboxRecord, str]]) -> int:
-    """Append events with the reason for which each was refused, and wait for the disk. Raises ``OSError``."""
+    """Append rejected events with their reasons and sync the file; return their number. Raises ``OSError``."""
     lines = [_line(key, segment, record, reason) for record, reason in refused]
     with (folder / FILE).open("ab") as file:
         if file.tell() > MOST_BYTES:
-            raise OSError(errno.EFBIG, f"{file.name} is full; see why so much is refused, then move it away")
-        file.write(b"\n" + b"".join(lines))  # the line before may be one that a crash tore
+            raise OSError(
+                errno.EFBIG, f"{file.name} is full; find out why so many events are rejected, then move the file away"
+            )
+        file.write(b"\n" + b"".join(lines))  # after a crash, the previous line may be incomplete
         file.flush()
         os.fsync(file.fileno())
     return len(lines)
@@ -52,7 +54,7 @@ def _line(key: str, segment: int, record: OutboxRecord, reason: str) -> bytes:
 
 
 def read_rejected(folder: Path) -> Iterator[dict[str, Any]]:
-    """Yield the events that the broker rejected, each once; a line that a crash tore is left out."""
+    """Yield the rejected events, each once; incomplete lines are skipped."""
     seen = set()
     try:
         file = (folder / FILE).open("rb")
@@ -71,7 +73,7 @@ def read_rejected(folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def quarantine(folder: Path, key: str, damages: Iterable[Damage]) -> int:
-    """Keep damaged bytes in a file each and wait for the disk; return how many. Raises ``OSError``."""
+    """Store each damage in its own file and sync it; return their number. Raises ``OSError``."""
     target = folder / QUARANTINE
     target.mkdir(mode=0o750, exist_ok=True)
     count = 0

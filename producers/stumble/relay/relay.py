@@ -1,4 +1,4 @@
-"""The relay's loop: read every folder in turn, send, move cursors when the broker has acknowledged, clean up."""
+"""The relay's loop: read every folder, send, move cursors after acknowledgements, clean up."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _SAVE_S = 1.0
 _SHOW_S = 2.0
 _BUSY_POLL_S, _IDLE_POLL_S = 0.005, 0.02
 _STOP_S = 5.0
-_PATIENCE_S = 10.0
-#: Seconds: no loop takes so long, unless a file system or the client library hangs.
+_ANSWER_TIMEOUT_S = 10.0
+#: Seconds; a loop takes this long only if a file system or the client library hangs.
 _HUNG_S = 120.0
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 
 
 class Relay:
@@ -65,7 +65,7 @@ class Relay:
         self._save_at = self._show_at = self._busy_until = 0.0
 
     def stop(self) -> None:
-        """Let ``run`` end soon: nothing new is read, what is on its way may still arrive."""
+        """Make ``run`` end soon: it reads nothing new, and waits up to 5 s for open deliveries."""
         self._stopping = True
 
     def run(self) -> None:
@@ -75,17 +75,17 @@ class Relay:
         self._finish()
 
     def live(self) -> tuple[bool, str]:
-        """Return whether the loop runs; a broker or a disk that does not answer doesn't stop it."""
+        """Return whether the loop makes progress, and a text; an unavailable broker or disk does not stop it."""
         age = time.monotonic() - self.last_loop_at
         return age < _HUNG_S, f"last loop {age:.0f} s ago"
 
     def ready(self) -> tuple[bool, str]:
-        """Tell whether Kafka takes what it is sent."""
-        waits = bool(self._state_log.get("kafka"))
-        return not waits, "waiting for Kafka" if waits else "delivering"
+        """Return whether Kafka accepts events, and a text."""
+        waiting = bool(self._state_log.get("kafka"))
+        return not waiting, "waiting for Kafka" if waiting else "delivering"
 
     def run_once(self) -> None:
-        """Go round once: discover, read, send, settle, save."""
+        """Run one loop: discover, read, send, settle, save."""
         now = self.last_loop_at = time.monotonic()
         tails = self.tails.current(now)
         read = sum([self._delivery.send_next_chunk(tail, now) for tail in tails])
@@ -106,35 +106,33 @@ class Relay:
         self._announcer.run_once(now, tails, self._delivery.sent)
 
     def _renew(self, now: float) -> None:
-        LOG.warning(
-            "The Kafka producer failed for good; a new one is started and sends again what was not acknowledged."
-        )
+        LOG.warning("The Kafka producer failed; a new one is started and sends again what was not acknowledged.")
         self.sender.renew()
         for tail in self.tails.all():
             tail.rewind(now)
 
     def _save(self, now: float) -> None:
-        """Sync the cursors, then take away what lies behind them."""
+        """Sync the cursors, then remove delivered segments and finished folders."""
         self._save_at = now + _SAVE_S
         try:
             self._cursors.save(self.tails.progress())
             self._state_log.over("cursors", "The relay saves its cursors again.")
         except OSError as error:
-            self._state_log.say("cursors", f"The relay can't save its cursors: {error.strerror}.")
-            if error.errno not in _NO_ROOM:
+            self._state_log.say("cursors", f"The relay cannot save its cursors: {error.strerror}.")
+            if error.errno not in _NO_SPACE:
                 return
-            # Delivered segments make the room. The older cursor on disk leads to the next segment: nothing is lost.
+            # Removing delivered segments frees space. The older cursor on disk leads to the next segment: no loss.
         self._delivery.moved = False
         self.tails.clean_up(now)
 
     def _watch(self, now: float) -> None:
-        """Tell of a broker that takes what it is sent and never answers."""
+        """Report a broker that does not acknowledge anything for too long."""
         open_deliveries = self.tails.open_deliveries()
         if not open_deliveries or self._delivery.sent != self._seen_sent:
             self._seen_sent, self._answered_at = self._delivery.sent, now
-        elif now - self._answered_at > _PATIENCE_S and not self._state_log.get("kafka"):
+        elif now - self._answered_at > _ANSWER_TIMEOUT_S and not self._state_log.get("kafka"):
             self._state_log.say(
-                "kafka", f"Kafka at {self._bootstrap_servers} has not answered for {_PATIENCE_S:.0f} seconds."
+                "kafka", f"Kafka at {self._bootstrap_servers} has not answered for {_ANSWER_TIMEOUT_S:.0f} seconds."
             )
 
     def _finish(self) -> None:

@@ -1,4 +1,4 @@
-"""The Kafka producer: what the relay asks of it and what its errors mean."""
+"""The relay's Kafka producer, and the meaning of its errors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stumble.wire.errors import StumbleError
 
 Delivered = Callable[[KafkaError | None, Message], None]
 
-#: The broker refuses the record itself, now and for ever.
+#: Errors that concern the record itself, so that a retry cannot succeed.
 FOR_GOOD = frozenset(
     {
         KafkaError.MSG_SIZE_TOO_LARGE,
@@ -24,19 +24,19 @@ FOR_GOOD = frozenset(
     }
 )
 _UNREACHABLE = frozenset({KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE})
-_LOUD = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL})
-_QUIET = logging.getLogger("stumble.relay.librdkafka")
-_QUIET.setLevel(logging.CRITICAL)  # its lines repeat by the second; what matters comes as an error
+_CONNECTION_REFUSED = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL})
+_CLIENT_LOG = logging.getLogger("stumble.relay.librdkafka")
+_CLIENT_LOG.setLevel(logging.CRITICAL)  # it repeats each line every second; `error_cb` gets the errors
 
 
 class KafkaSender:
-    """An idempotent producer without a time limit: nothing that it queued is given up for lack of time."""
+    """An idempotent producer without delivery timeout: a queued record is never dropped because of its age."""
 
     def __init__(self, settings: KafkaSettings, state_log: StateLog) -> None:
         self._settings = settings
         self._state_log = state_log
         self._producer = self._make()
-        self._careful: Producer | None = None
+        self._single_record_producer: Producer | None = None
         self.broken = False
 
     def _make(self, **more: Any) -> Producer:
@@ -47,20 +47,21 @@ class KafkaSender:
             queue_buffering_max_messages=200_000,
             queue_buffering_max_kbytes=64 << 10,
             reconnect_backoff_max_ms=5_000,
-            topic_metadata_propagation_max_ms=5_000,  # a topic that is missing is told of soon; its events wait
+            topic_metadata_propagation_max_ms=5_000,  # report a missing topic soon; its events wait
             **more,
         )
-        # An outage may last days; what waits is bounded by how much the relay reads ahead.
+        # An outage may last days; the relay's read-ahead limits the queue.
         config |= {"message.timeout.ms": 0, "error_cb": self._error, "log_level": 0}
         try:
-            return Producer(config, logger=_QUIET)
+            return Producer(config, logger=_CLIENT_LOG)
         except KafkaException as error:
             raise StumbleError(f"A setting for Kafka is wrong: {error.args[0].str()}") from error
 
     def send(self, topic: str, record: FramedRecord, delivered: Delivered, *, alone: bool = False) -> KafkaError | None:
-        """Queue a record; return the error where the client itself refuses it.
+        """Queue a record; return the error if the client itself refuses it.
 
-        ``alone``: in a batch of its own, since a broker refuses a batch as a whole. Raises ``BufferError`` when full.
+        ``alone``: in a batch of its own, since a broker rejects a batch as a whole. Raises ``BufferError`` if the queue
+        is full.
         """
         try:
             producer = self._alone() if alone else self._producer
@@ -72,24 +73,24 @@ class KafkaSender:
         return None
 
     def poll(self, seconds: float) -> int:
-        """Wait for deliveries and serve their callbacks."""
+        """Wait for delivery reports, run their callbacks, and return the number of events served."""
         served = int(self._producer.poll(seconds))
-        if self._careful is not None:
-            served += int(self._careful.poll(0))
+        if self._single_record_producer is not None:
+            served += int(self._single_record_producer.poll(0))
         return served
 
     def renew(self) -> None:
-        """Start over after an error that this producer can't survive; what it held was not delivered."""
-        for producer in (self._producer, self._careful):
+        """Replace the producer after a fatal error; its queued records were not delivered."""
+        for producer in (self._producer, self._single_record_producer):
             if producer is not None:
                 producer.purge()
                 producer.poll(0)
-        self._producer, self._careful, self.broken = self._make(), None, False
+        self._producer, self._single_record_producer, self.broken = self._make(), None, False
 
     def _alone(self) -> Producer:
-        if self._careful is None:
-            self._careful = self._make(batch_num_messages=1)
-        return self._careful
+        if self._single_record_producer is None:
+            self._single_record_producer = self._make(batch_num_messages=1)
+        return self._single_record_producer
 
     def _check(self, error: KafkaError) -> None:
         if error.fatal():
@@ -99,8 +100,8 @@ class KafkaSender:
         self._check(error)
         code = error.code()
         if code in _UNREACHABLE:
-            self._report("can't be reached")
-        elif code in _LOUD:
+            self._report("cannot be reached")
+        elif code in _CONNECTION_REFUSED:
             self._report(f"refuses the connection: {error.str()}")
 
     def _report(self, fault: str) -> None:
@@ -117,10 +118,10 @@ _REASONS = {
 
 
 def explain(error: KafkaError, topic: str) -> str:
-    """Say why a record has to wait, and what to do where that is known."""
+    """Return why a record has to wait and, if known, what to do."""
     return _REASONS.get(error.code(), error.str()).format(topic=topic)
 
 
 def is_for_good(error: KafkaError) -> bool:
-    """Tell whether the record itself is refused; anything else may change, so it waits."""
+    """Return whether the record itself is rejected; after any other error it is sent again."""
     return error.code() in FOR_GOOD

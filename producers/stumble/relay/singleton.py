@@ -1,4 +1,4 @@
-"""One relay an outbox directory."""
+"""Ensures that only one relay serves an outbox directory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class AlreadyRunning(StumbleError):
 
 
 class OutboxUnusable(StumbleError):
-    """The relay can't use the outbox directory: it may not write there, or a development version wrote to it."""
+    """The relay cannot use the outbox directory: it may not write there, or a development version wrote to it."""
 
 
 #: A file that development versions before 0.1.0 wrote; ``rejected.jsonl`` replaces it, with other field names.
@@ -25,9 +25,9 @@ _OLD_FILE = "set-aside.jsonl"
 
 
 def claim(folder: Path) -> TextIO:
-    """Create the relay's own folder where it is missing and hold its lock until the returned file is closed.
+    """Create the relay's own folder if it is missing, and hold its lock until the returned file is closed.
 
-    The kernel drops the lock with the process, so nothing stale is ever left behind.
+    The kernel drops the lock when the process ends, so no stale lock can remain.
     Raises ``AlreadyRunning`` and ``OutboxUnusable``.
     """
     try:
@@ -36,8 +36,8 @@ def claim(folder: Path) -> TextIO:
         file = (folder / "lock").open("a+", encoding="ascii")
     except OSError as error:
         raise OutboxUnusable(
-            f"The relay can't write to {folder} ({error.strerror}): run it as a user that may, or name another "
-            "directory with --outbox-dir."
+            f"The relay cannot write to {folder} ({error.strerror}): run it as a user with write permission, or name "
+            "another directory with --outbox-dir."
         ) from error
     if (folder / _OLD_FILE).exists():
         file.close()
@@ -52,22 +52,22 @@ def claim(folder: Path) -> TextIO:
         holder = file.read().strip() or "unknown"
         file.close()
         raise AlreadyRunning(
-            f"Another relay (process {holder}) already serves {folder.parent}: one relay a host is enough."
+            f"Another relay (process {holder}) already serves {folder.parent}: run one relay per host."
         ) from error
-    with suppress(OSError):  # on a full disk the lock holds without saying whose it is
+    with suppress(OSError):  # on a full disk the lock is held without the process id
         os.ftruncate(file.fileno(), 0)
         os.write(file.fileno(), str(os.getpid()).encode())
     return file
 
 
-#: Record locks on these tell nothing, or nothing of other hosts.
+#: On these file systems, record locks are not reliable, or not visible to other hosts.
 _NETWORK = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "ceph", "glusterfs", "lustre", "gpfs", "9p", "afs", "beegfs"}
 )
 
 
 def network_file_system(path: Path, mounts: str | None = None) -> str | None:
-    """Return the type of file system that ``path`` lies on where that is no local one. ``mounts``: as in /proc."""
+    """Return the type of ``path``'s file system if it is a network one, else None. ``mounts``: as in /proc."""
     if mounts is None:
         try:
             mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace")

@@ -1,4 +1,4 @@
-"""``ProducerStatus``: what the relay says of itself and of every folder, on the compacted topic."""
+"""``ProducerStatus`` of the relay and of every folder, for the compacted topic."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from stumble.wire.headers import record_headers
 from stumble.wire.ids import new_event_id
 from stumble.wire.schemas import PRODUCER_STATUS
 
-_SAID = ("service", "version", "tap", "durability", "cell", "region", "cloud")
+_ABOUT_FIELDS = ("service", "version", "tap", "durability", "cell", "region", "cloud")
 
 
 def of_feed(tail: OutboxTail, host: str) -> dict[str, Any]:
-    """Return what is known of one folder and the process that writes to it."""
+    """Return the status of one folder and the process that writes to it."""
     tail.about = read_about(tail.folder.path) or tail.about
     about, progress = tail.about, tail.progress
     labels = about.get("labels")
@@ -35,7 +35,7 @@ def of_feed(tail: OutboxTail, host: str) -> dict[str, Any]:
         "process": tail.folder.key,
         "reported_at": now_us(),
         "user": user_name(tail.folder.uid),
-        **{name: str(about[name]) for name in _SAID if about.get(name) is not None},
+        **{name: str(about[name]) for name in _ABOUT_FIELDS if about.get(name) is not None},
         "labels": {str(key): str(value) for key, value in labels.items()} if isinstance(labels, dict) else {},
         "accepted_total": max(totals.accepted, done + events),
         "sent_total": progress.sent,
@@ -58,7 +58,7 @@ def _time(value: object) -> int | None:
 
 
 def of_relay(settings: Settings, statuses: list[dict[str, Any]], sent: int, version: str) -> dict[str, Any]:
-    """Return what the relay says of itself: what it sent since it started, and the sum of what waits here."""
+    """Return the status of the relay: events sent since it started, and the backlog of all folders."""
     oldest = [status["oldest_unsent_at"] for status in statuses if status["oldest_unsent_at"] is not None]
     return {
         "host": settings.host,
@@ -79,17 +79,17 @@ def of_relay(settings: Settings, statuses: list[dict[str, Any]], sent: int, vers
 
 
 def key_of(status: dict[str, Any]) -> bytes:
-    """Return the key under which the last status of a process stays."""
+    """Return the record key of a status; compaction retains the last status per key."""
     return key(status["host"], status["process"])
 
 
 def key(host: str, process: str) -> bytes:
-    """Return the key of a process's statuses."""
+    """Return the record key of a process's statuses."""
     return f"{host}/{process}".encode("utf-8", "replace")
 
 
 def framed(status: dict[str, Any], framer: Framer, topic: str) -> FramedRecord:
-    """Return a status as a Kafka record. Raises ``RegistryUnavailable`` or ``SchemaRefused``."""
+    """Return a status as a Kafka record. Raises ``RegistryUnavailable`` or ``SchemaRejected``."""
     headers = record_headers(PRODUCER_STATUS, f"relay:{status['host']}", new_event_id(), status["reported_at"])
     return FramedRecord(
         key_of(status), framer.prefix(topic, PRODUCER_STATUS) + encode(PRODUCER_STATUS, status), headers
@@ -97,7 +97,7 @@ def framed(status: dict[str, Any], framer: Framer, topic: str) -> FramedRecord:
 
 
 def user_name(uid: int) -> str:
-    """Return a user's name, or the number where it has none here."""
+    """Return a user's name, or its number if this host has no such user."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
@@ -105,5 +105,5 @@ def user_name(uid: int) -> str:
 
 
 def now_us() -> int:
-    """Return the time, UTC microseconds."""
+    """Return the current time, UTC microseconds."""
     return time.time_ns() // 1000

@@ -1,4 +1,4 @@
-"""A seeded imitation of a Nova fleet: its signals as events, and the truth about each request beside them.
+"""Simulates a Nova fleet from a seed: emits its events, and records the true outcome of each request.
 
 Start reading at ``run``. Imports ``settings``, ``translate``, ``wire``.
 """

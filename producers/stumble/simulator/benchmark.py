@@ -1,7 +1,7 @@
-"""The benchmark stream: fixed, published, the same bytes everywhere (its hash is in a test).
+"""The benchmark stream: fixed, with the same bytes on every machine (a test checks its hash).
 
-10 % of requests fail, 20 % of failures are of one problem, failure events carry tracebacks of 2 to 8 KB,
-2 % of events come twice, and a request's events spread over several thousand others.
+10 % of requests fail, 20 % of failures belong to one problem, failure events contain tracebacks of 2 to 8 KB,
+2 % of events arrive twice, and several thousand other events arrive between the events of a request.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ EVENTS = 200_000
 _SEED = 20130507
 #: 2026-11-20T00:00:00Z
 _START_US = 1_795_132_800_000_000
-#: A story has at most this many events, so the last request begun can't exceed the count.
+#: No story has more events, so the last request does not exceed the total.
 _LONGEST = 80
 
 
 def settings(*, success: bool = False, events: int = EVENTS) -> StreamSettings:
-    """Return the settings of the stream, or of the one in which nothing fails."""
+    """Return the settings of the stream; with `success`, of a stream without failures."""
     return StreamSettings(
         seed=_SEED,
         start_us=_START_US,
@@ -39,7 +39,7 @@ def settings(*, success: bool = False, events: int = EVENTS) -> StreamSettings:
 
 
 def items(*, success: bool = False, events: int = EVENTS) -> Iterator[Item]:
-    """Yield exactly `events` arrivals; what the last request leaves over is filled up with repeats."""
+    """Yield exactly `events` arrivals; repeats fill the number up after the last request."""
     last: list[Item] = []
     count = 0
     for item in Stream(settings(success=success, events=events)):
@@ -51,7 +51,7 @@ def items(*, success: bool = False, events: int = EVENTS) -> Iterator[Item]:
 
 
 def stream_hash(events: Iterable[dict[str, Any]]) -> str:
-    """Return the SHA-256 of encoded events, each after its length in four bytes."""
+    """Return the SHA-256 of the encoded events, each preceded by its length (4 bytes, big-endian)."""
     digest = hashlib.sha256()
     for event in events:
         body = encode(EVENT, event)

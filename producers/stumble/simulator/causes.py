@@ -1,4 +1,4 @@
-"""What goes wrong: pools of exceptions with messages and tracebacks such as Nova's."""
+"""Causes of failures: pools of exceptions with messages and tracebacks like Nova's."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from random import Random
 
-#: An exception of a pool: class, message with places for values, module and function of the raising frame.
+#: An exception of a pool: class, message template, module and function of the raising frame.
 Kind = tuple[str, str, str, str]
 
 
@@ -24,7 +24,7 @@ POOLS = _read()
 
 @dataclass(frozen=True, slots=True)
 class Raised:
-    """An exception that was raised: what a signal can show of it. `token` marks the object within its process."""
+    """A raised exception, as far as a signal shows it. `token` identifies the object within its process."""
 
     exception: str
     message: str
@@ -36,7 +36,7 @@ class Raised:
 
 
 def pick(pool: str, rng: Random) -> Kind:
-    """Draw an exception from a pool. Raises KeyError for an unknown pool."""
+    """Return a random exception of a pool. Raises KeyError for an unknown pool."""
     return rng.choice(POOLS[pool])
 
 

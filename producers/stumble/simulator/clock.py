@@ -1,4 +1,4 @@
-"""Lets a stream's own time pass at the speed of the wall's."""
+"""Maps the time of a stream to wall-clock time."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ _MICROS = 1_000_000
 
 
 class Pacer:
-    """Waits for the moment at which something of the stream's time is due.
+    """Waits until a time of the stream is reached.
 
-    `speed` is how many seconds of the stream pass in one of the wall; `wait` sleeps for at most the given number
-    of seconds (an event's wait, so that a stop ends it).
+    `speed` is the number of stream seconds per wall-clock second; `wait` sleeps for at most the given number of
+    seconds (`threading.Event.wait`, so that a stop ends it).
     """
 
     def __init__(self, start_us: int, wait: Callable[[float], object], speed: float = 1.0) -> None:
@@ -22,8 +22,8 @@ class Pacer:
         self._began = time.monotonic()
 
     def until(self, at_us: int) -> None:
-        """Wait until a time of the stream (UTC microseconds); late is late, nothing is skipped."""
+        """Wait until a time of the stream (UTC microseconds); return immediately if it has passed."""
         due = (at_us - self._start_us) / _MICROS / self._speed
-        left = due - (time.monotonic() - self._began)
-        if left > 0:
-            self._wait(left)
+        remaining = due - (time.monotonic() - self._began)
+        if remaining > 0:
+            self._wait(remaining)

@@ -1,4 +1,4 @@
-"""Disturbs a stream the way networks and restarts do: events come twice, and not in order."""
+"""Duplicates and reorders events, as networks and restarts do."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from random import Random
 
 @dataclass(frozen=True, slots=True)
 class Disturbance:
-    """Shares of events that come twice and that come late, and by how many seconds at most."""
+    """Shares of duplicated and of delayed events, and the maximum delay in seconds."""
 
     duplicates: float = 0.0
     disorder: float = 0.0
     within: float = 2.0
 
     def arrivals(self, at_us: int, rng: Random) -> tuple[int, ...]:
-        """Return the times (microseconds) at which an event of the time `at_us` arrives: one or two."""
+        """Return the arrival times of an event at `at_us`, one or two (UTC microseconds)."""
         first = at_us + self._late(rng) if rng.random() < self.disorder else at_us
         if rng.random() < self.duplicates:
             return (first, first + self._late(rng))

@@ -1,4 +1,4 @@
-"""The fleet: cells, hosts, projects, flavors, images and instances, all drawn from the seed."""
+"""The fleet: cells, hosts, projects, flavors, images and instances, all generated from the seed."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _ROLES = ("web", "db", "cache", "worker", "build", "gw")
 
 
 def draw_uuid(rng: Random) -> str:
-    """Draw a random uuid's text."""
+    """Return a random uuid as text."""
     text = f"{rng.getrandbits(128) & ~(0xF << 76 | 0x3 << 62) | 0x4 << 76 | 0x2 << 62:032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """A tenant and one user of it; ids as Keystone writes them."""
+    """A project and one of its users; ids in Keystone's format."""
 
     project_id: str
     user_id: str
@@ -28,7 +28,7 @@ class Project:
 
 @dataclass(slots=True)
 class SimulatedInstance:
-    """One server as its cloud knows it. `vm_state` is Nova's; `resized` stands for VERIFY_RESIZE."""
+    """A server of the fleet. `vm_state` is Nova's; `resized` means VERIFY_RESIZE."""
 
     uuid: str
     name: str
@@ -43,9 +43,9 @@ class SimulatedInstance:
 
 @dataclass(slots=True)
 class SimulatedFleet:
-    """Instances by state; busy ones are out of the lists until their story ends.
+    """Idle instances by state; an instance whose story runs is in no list.
 
-    The same `rng` state gives the same fleet. `size` is the number of instances that it starts with and is kept at.
+    The same `rng` state gives the same fleet. `size` is the initial and intended number of instances.
     """
 
     size: int
@@ -73,7 +73,7 @@ class SimulatedFleet:
         return Project(f"{self.rng.getrandbits(128):032x}", f"{self.rng.getrandbits(128):032x}")
 
     def new_instance(self) -> SimulatedInstance:
-        """Make an instance that is in no list yet."""
+        """Return a new instance, which is in no list yet."""
         rng = self.rng
         cell = rng.randrange(_CELLS)
         self.alive += 1
@@ -89,18 +89,18 @@ class SimulatedFleet:
         )
 
     def host(self, cell: int, *others: str) -> str:
-        """Draw a compute host of a cell that is none of `others`."""
+        """Return a random compute host of a cell, other than `others`."""
         while True:
             name = f"compute-{cell + 1}-{self.rng.randrange(_HOSTS_PER_CELL) + 1:02d}"
             if name not in others:
                 return name
 
     def flavor_other_than(self, name: str) -> str:
-        """Draw a flavor to resize to."""
+        """Return a random flavor other than `name`."""
         return self.rng.choice([flavor for flavor in _FLAVORS if flavor != name])
 
     def take_idle(self, states: tuple[str, ...]) -> SimulatedInstance | None:
-        """Take a random idle instance in one of these states out of the lists, or None if there is none."""
+        """Remove a random idle instance in one of these states from the lists; return it, or None if there is none."""
         lists = [item for state in states if (item := self.idle.get(state))]
         total = sum(map(len, lists))
         if not total:
@@ -114,7 +114,7 @@ class SimulatedFleet:
         return None
 
     def release(self, instance: SimulatedInstance) -> None:
-        """Put an instance back; a deleted one is gone."""
+        """Return an instance to the lists, unless it is deleted."""
         if instance.vm_state == "deleted":
             self.alive -= 1
         else:

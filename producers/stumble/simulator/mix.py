@@ -1,4 +1,4 @@
-"""Which stories are told, how often: the mix of actions and of ways to fail."""
+"""The mix of stories: how often each action and each way to fail occurs."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from stumble.simulator.story import Story, StoryError
 
 
 class Pool:
-    """Stories to draw from by weight."""
+    """Stories with weights for random selection."""
 
     def __init__(self, stories: Sequence[Story], weights: Mapping[str, float]) -> None:
         self._stories = stories
         self._sums = list(accumulate(weights[story.name] for story in stories))
 
     def draw(self, rng: Random) -> Story:
-        """Draw a story."""
+        """Return a random story."""
         return rng.choices(self._stories, cum_weights=self._sums)[0]
 
     def mean_events(self) -> float:
-        """Return the mean number of events of a story drawn."""
+        """Return the mean number of events of a random story."""
         before, total = 0.0, 0.0
         for story, reached in zip(self._stories, self._sums, strict=True):
             total += len(story.signals) * (reached - before)
@@ -31,10 +31,10 @@ class Pool:
 
 
 class Mix:
-    """A share `failures` of requests meets a failure. `weights` (story or action → weight) overrides the stories' own.
+    """Selects stories: a share `failures` of requests has a failure. `weights` (story or action → weight) overrides.
 
     Raises:
-        StoryError: a weight names no story and no action, or leaves nothing to draw.
+        StoryError: a weight names no story and no action, or no story has a weight above 0.
 
     """
 
@@ -46,12 +46,12 @@ class Mix:
         self.good = [story for story in wanted if not story.fails]
         self.bad = [story for story in wanted if story.fails]
         if (failures < 1 and not self.good) or (failures > 0 and not self.bad):
-            raise StoryError("The mix leaves no story to tell: give some action a weight above 0.")
+            raise StoryError("No story is left to simulate: set the weight of an action above 0.")
         self._good, self._bad = Pool(self.good, own), Pool(self.bad, own)
         self._by_name = {story.name: story for story in stories}
 
     def draw(self, rng: Random) -> Story:
-        """Draw a story."""
+        """Return a random story."""
         return (self._bad if rng.random() < self.failures else self._good).draw(rng)
 
     def named(self, name: str) -> Story:
@@ -59,7 +59,7 @@ class Mix:
         return self._by_name[name]
 
     def mean_events(self) -> float:
-        """Return the mean number of events of a request drawn."""
+        """Return the mean number of events of a random request."""
         good = self._good.mean_events() * (1 - self.failures) if self.failures < 1 else 0.0
         bad = self._bad.mean_events() * self.failures if self.failures > 0 else 0.0
         return good + bad

@@ -1,13 +1,13 @@
-"""Reads stories from text.
+"""Parses stories from text.
 
     story NAME weight=2 needs=active,stopped leaves=active moves=second
       request ACTION OUTCOME effect=NONE verdict=CLASS failures=a,b id=1 target=volume
       cause KEY POOL|unraised.CLASS wraps=KEY
-      PLACE WHAT !CAUSE vm=STATE task=STATE req=1 wait=0.5
+      ROLE WHAT !CAUSE vm=STATE task=STATE req=1 wait=0.5
 
 WHAT is `action_start`, `+ STEP` (step starts), `- STEP` (step finishes; with a cause: fails), `fault`,
 `exception`, `migration STATUS`, or a notification (`instance.create.start`, `instance.lock`).
-A line `plain ACTION STEP NOTIFICATION|none POOL …` stands for the two stories of a one-step action, ACTION and
+A line `plain ACTION STEP NOTIFICATION|none POOL …` expands to the two stories of a one-step action, ACTION and
 ACTION.fails.
 """
 
@@ -19,7 +19,7 @@ from itertools import pairwise
 
 from stumble.simulator.story import Cause, RequestTruth, Story, StoryError, StorySignal
 
-_PLACES = frozenset({"api", "conductor", "host", "second", "third"})
+_ROLES = frozenset({"api", "conductor", "host", "second", "third"})
 _PHASES = {"start": "START", "end": "END", "error": "ERROR", "progress": "PROGRESS"}
 _MIGRATION_PHASES = {"error": "ERROR", "failed": "ERROR", "completed": "END", "cancelled": "END"}
 _LONG_WAIT = 0.8
@@ -31,7 +31,7 @@ def all_stories() -> tuple[Story, ...]:
     """Return every story of the package, sorted by name.
 
     Raises:
-        StoryError: a file can't be understood.
+        StoryError: a file cannot be parsed.
 
     """
     stories: list[Story] = []
@@ -42,7 +42,7 @@ def all_stories() -> tuple[Story, ...]:
 
 
 def parse(text: str, name: str = "text") -> list[Story]:
-    """Read stories from text; `name` appears in errors.
+    """Parse stories from text; `name` appears in errors.
 
     Raises:
         StoryError: with file, line number and reason.
@@ -53,18 +53,18 @@ def parse(text: str, name: str = "text") -> list[Story]:
         for number, line in enumerate(text.splitlines(), 1)
         for expanded in _expand(line.partition("#")[0].strip(), f"{name}: line {number}")
     ]
-    starts = [index for index, (_, words) in enumerate(lines) if words[0] == "story"]
+    starts = [index for index, (_, tokens) in enumerate(lines) if tokens[0] == "story"]
     if lines and (not starts or starts[0] != 0):
         raise StoryError(f"{name}: line {lines[0][0]}: text before the first story")
     return [_story(lines[begin:end], name) for begin, end in pairwise([*starts, len(lines)])]
 
 
 def _expand(line: str, where: str) -> list[str]:
-    """Return the lines that a `plain` line stands for, any other line as it is, none for an empty one."""
-    words = line.split()
-    if not words or words[0] != "plain":
+    """Return the expanded lines of a `plain` line, any other line unchanged, and no line for an empty one."""
+    tokens = line.split()
+    if not tokens or tokens[0] != "plain":
         return [line] if line else []
-    plain, _, options = _split(words[1:])
+    plain, _, options = _split(tokens[1:])
     if len(plain) not in {4, 5}:
         raise StoryError(f"{where}: plain needs ACTION STEP NOTIFICATION POOL [error]")
     action, step, notification, pool = plain[:4]
@@ -95,16 +95,16 @@ def _story(lines: list[tuple[int, list[str]]], name: str) -> Story:
     requests: list[RequestTruth] = []
     causes: list[Cause] = []
     signals: list[StorySignal] = []
-    for number, words in lines[1:]:
+    for number, tokens in lines[1:]:
         try:
-            if words[0] == "request":
-                requests.append(_request(words[1:]))
-            elif words[0] == "cause":
-                causes.append(_cause(words[1:]))
+            if tokens[0] == "request":
+                requests.append(_request(tokens[1:]))
+            elif tokens[0] == "cause":
+                causes.append(_cause(tokens[1:]))
             else:
-                signals.append(_signal(words, signals))
+                signals.append(_signal(tokens, signals))
         except (KeyError, IndexError, ValueError) as error:
-            raise StoryError(f"{name}: line {number}: can't understand {' '.join(words)!r}: {error}") from None
+            raise StoryError(f"{name}: line {number}: cannot parse {' '.join(tokens)!r}: {error}") from None
     story = Story(
         name=head[0],
         weight=float(options.get("weight", "1")),
@@ -128,15 +128,15 @@ def _check(story: Story, where: str) -> None:
         raise StoryError(f"{where}: a signal belongs to a request that is not declared")
 
 
-def _split(words: list[str]) -> tuple[list[str], str | None, dict[str, str]]:
-    plain = [word for word in words if "=" not in word and not word.startswith("!")]
-    cause = next((word[1:] for word in words if word.startswith("!")), None)
-    options = dict(word.split("=", 1) for word in words if "=" in word)
+def _split(tokens: list[str]) -> tuple[list[str], str | None, dict[str, str]]:
+    plain = [token for token in tokens if "=" not in token and not token.startswith("!")]
+    cause = next((token[1:] for token in tokens if token.startswith("!")), None)
+    options = dict(token.split("=", 1) for token in tokens if "=" in token)
     return plain, cause, options
 
 
-def _request(words: list[str]) -> RequestTruth:
-    plain, _, options = _split(words)
+def _request(tokens: list[str]) -> RequestTruth:
+    plain, _, options = _split(tokens)
     return RequestTruth(
         action=plain[0],
         outcome=plain[1],
@@ -149,16 +149,16 @@ def _request(words: list[str]) -> RequestTruth:
     )
 
 
-def _cause(words: list[str]) -> Cause:
-    plain, _, options = _split(words)
+def _cause(tokens: list[str]) -> Cause:
+    plain, _, options = _split(tokens)
     return Cause(plain[0], plain[1], options.get("wraps"))
 
 
-def _signal(words: list[str], before: list[StorySignal]) -> StorySignal:
-    """Read one signal; an `exception` belongs to the step that its cause has ended before."""
-    plain, cause, options = _split(words)
-    if plain[0] not in _PLACES:
-        raise ValueError(f"unknown place {plain[0]}")
+def _signal(tokens: list[str], before: list[StorySignal]) -> StorySignal:
+    """Parse one signal; an `exception` belongs to the step that an earlier signal with the same cause ended."""
+    plain, cause, options = _split(tokens)
+    if plain[0] not in _ROLES:
+        raise ValueError(f"unknown role {plain[0]}")
     what, step, status = plain[1], None, None
     if what in "+-":
         step = plain[2]

@@ -1,4 +1,4 @@
-"""Plays a story on an instance: its events with their times, and the truth about its requests."""
+"""Plays a story on an instance: returns its events with their times, and the truth about its requests."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MICROS = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Play:
-    """A story played: `events` are (time of the signal in UTC microseconds, event), in order."""
+    """A played story: `events` are (time of the signal in UTC microseconds, event), in order."""
 
     story: Story
     instance: SimulatedInstance
@@ -31,7 +31,7 @@ class Play:
 
 
 class Player:
-    """Plays stories with one random source; `pace` stretches the time between signals."""
+    """Plays stories with one random source; `pace` multiplies the time between signals."""
 
     def __init__(self, fleet: SimulatedFleet, rng: Random, *, pace: float = 1.0, skew_us: int = 0) -> None:
         self._fleet = fleet
@@ -41,7 +41,7 @@ class Player:
         self._skews: dict[str, int] = {}
 
     def play(self, story: Story, instance: SimulatedInstance, start_us: int, forced: causes.Kind | None = None) -> Play:
-        """Play a story from `start_us` on; `forced`: the exception of its first cause and others like it."""
+        """Play a story from `start_us` on; `forced`: the exception of all causes with the first cause's pool."""
         before = instance.vm_state
         stage = StoryScene(instance, self._hosts_by_role(instance), before)
         calls = self._calls(story, instance)
@@ -73,7 +73,7 @@ class Player:
         }
 
     def _calls(self, story: Story, instance: SimulatedInstance) -> list[Call]:
-        """Draw ids, initiator and target of each request; requests of one identity share the request id."""
+        """Return each request with random ids, initiator and target; one identity means one request id."""
         ids: dict[int, tuple[str, str | None]] = {}
         calls = []
         for request in story.requests:
@@ -133,7 +133,7 @@ class Player:
         if not self._skew_us:
             return 0
         if host not in self._skews:
-            own = Random(f"{host}:{self._skew_us}")  # noqa: S311 -- imitation, no secret
+            own = Random(f"{host}:{self._skew_us}")  # noqa: S311 -- simulation, no secret
             self._skews[host] = own.randint(-self._skew_us, self._skew_us)
         return self._skews[host]
 
@@ -141,7 +141,7 @@ class Player:
 def _truths(
     story: Story, stage: StoryScene, calls: list[Call], raised: dict[str, Raised | None], before: str
 ) -> tuple[Truth, ...]:
-    """Return the truth about each request. An instance that was in ERROR before was not harmed by ending so."""
+    """Return the truth about each request. If the instance was in ERROR before, ending in ERROR is no effect."""
     truths = []
     for index, call in enumerate(calls):
         request = call.request

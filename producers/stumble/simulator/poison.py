@@ -1,4 +1,4 @@
-"""Poison: records that no producer of ours would write, sent to Kafka past the outbox."""
+"""Poison: invalid records, which no producer of stumble writes, sent to Kafka without the outbox."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 
 def values(event: dict[str, Any], seed: int) -> Iterator[bytes]:
-    """Yield bad record values for ever, one kind after the other, made from a good event."""
-    rng = Random(seed)  # noqa: S311 -- imitation, no secret
+    """Yield bad record values without end, cycling through the kinds, made from a valid event."""
+    rng = Random(seed)  # noqa: S311 -- simulation, no secret
     body = encode(EVENT, event)
     kinds = cycle(range(5))
     for kind in kinds:
@@ -34,7 +34,7 @@ def values(event: dict[str, Any], seed: int) -> Iterator[bytes]:
 
 
 class Poisoner:
-    """Sends a bad record to the topic now and then.
+    """Sends bad records to the topic.
 
     `every` is the number of good events between two bad records.
     """
@@ -51,7 +51,7 @@ class Poisoner:
         self.sent = 0
 
     def after(self, event: dict[str, Any]) -> None:
-        """Count one good event; send a bad record if it is time for one."""
+        """Count one good event; send a bad record after every `every` good ones."""
         self._seen += 1
         if self._seen % self._every:
             return
@@ -66,5 +66,5 @@ class Poisoner:
         self.sent += 1
 
     def close(self) -> int:
-        """Wait until Kafka has everything; return how many records it did not take."""
+        """Wait up to 30 s for Kafka's acknowledgements; return the number of unacknowledged records."""
         return self._producer.flush(30)

@@ -1,4 +1,4 @@
-"""Turns a signal of a story into the event that translating the real signal would give."""
+"""Converts a signal of a story to the event that the translation of the real signal would return."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _EMIT_DELAY_US = 180
 
 @dataclass(slots=True)
 class StoryScene:
-    """Where a story plays, and the instance's state at this point of it."""
+    """The hosts of a story, and the instance's state at the current signal."""
 
     instance: SimulatedInstance
     hosts_by_role: dict[str, str]
@@ -37,7 +37,7 @@ class StoryScene:
     task_state: str | None = None
 
     def enter(self, signal: StorySignal) -> None:
-        """Let a signal change the instance's state; the end that a notification tells clears the task."""
+        """Apply a signal to the instance's state; the end of a notification clears task_state."""
         if signal.vm_state or (signal.phase == "END" and signal.name.startswith("instance.")):
             self.vm_state = signal.vm_state or self.vm_state
             self.task_state = None
@@ -47,7 +47,7 @@ class StoryScene:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request of a story with its ids drawn."""
+    """One request of a story with its random ids."""
 
     request: RequestTruth
     request_id: str
@@ -59,7 +59,7 @@ class Call:
 
 
 class Moment(NamedTuple):
-    """When a signal was given, by the emitter's clock (UTC microseconds), and its message's id."""
+    """Time of a signal by the emitter's clock (UTC microseconds), and its message id."""
 
     at_us: int
     message_id: str
@@ -119,7 +119,7 @@ def _event_type(signal: StorySignal) -> str:
 
 
 def _details(event: dict[str, Any], signal: StorySignal, stage: StoryScene, call: Call) -> None:
-    """Add what this kind of signal tells beyond ids and failure."""
+    """Add the fields of this kind of signal, except ids and failure."""
     name = signal.name
     if name == "action_start":
         event["action"] = call.request.action

@@ -1,4 +1,4 @@
-"""Runs a stream into an emitter and writes the truth beside it."""
+"""Sends a stream to an emitter and writes the truth to a file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _RETRY_SECONDS = 0.05
 
 
 class SimulatorError(StumbleError):
-    """The simulator can't go on; the text says what to do."""
+    """The simulator cannot continue; the text says what to do."""
 
 
 class _Sink(Protocol):
@@ -26,7 +26,7 @@ class _Sink(Protocol):
 
 @dataclass(slots=True)
 class SimulationReport:
-    """What a run did: events accepted, tries refused, requests by outcome."""
+    """Result of a run: accepted events, refused attempts, requests by outcome."""
 
     accepted: int = 0
     refused: int = 0
@@ -35,10 +35,10 @@ class SimulationReport:
 
 @dataclass(slots=True)
 class Runner:
-    """Feeds a sink.
+    """Sends events to a sink.
 
     `truth` gets a line for each request once all its events are accepted, flushed line by line; without `pacer`
-    events go as fast as the sink takes them. A sink that refuses is asked again for `patience` seconds.
+    events are sent as fast as the sink accepts them. An event that the sink refuses is retried for `patience` seconds.
     """
 
     sink: _Sink
@@ -50,7 +50,7 @@ class Runner:
     report: SimulationReport = field(default_factory=SimulationReport)
 
     def run(self, items: Iterable[Item]) -> SimulationReport:
-        """Feed every item, or until `stop` is set.
+        """Send every item, or until `stop` is set.
 
         Raises:
             SimulatorError: the sink refused events for longer than `patience`.
@@ -72,7 +72,7 @@ class Runner:
             self.report.refused += 1
             if time.monotonic() > deadline:
                 raise SimulatorError(
-                    "The outbox takes no more events: start the relay (`stumble relay`), or free disk space."
+                    "The outbox accepts no more events: start the relay (`stumble relay`), or free disk space."
                 )
             if self.stop.wait(_RETRY_SECONDS):
                 return False

@@ -1,4 +1,4 @@
-"""Storms: for a while one cause makes every action of one kind fail, on many instances."""
+"""Storms: for some time, one cause makes actions of one kind fail on many instances."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from random import Random
 from stumble.simulator import causes
 
 _MICROS = 1_000_000
-#: Story that a storm plays, and the pool that its one exception is drawn from.
+#: Story of a storm, and the pool of its exception.
 _KINDS = (
     ("stop.fails", "power_off"),
     ("attach_volume.fails", "volume"),
@@ -29,7 +29,7 @@ class Storm:
 
 
 class Storms:
-    """Storms that come every `every` seconds and last `lasting` seconds; none if `every` is 0."""
+    """Storms that start every `every` seconds and last `lasting` seconds; none if `every` is 0."""
 
     def __init__(self, start_us: int, every: float, rng: Random, lasting: float = 20.0) -> None:
         self._every_us = int(every * _MICROS)
@@ -39,7 +39,7 @@ class Storms:
         self._storm: Storm | None = None
 
     def at(self, now_us: int) -> Storm | None:
-        """Return the storm that blows at a time, if any. Times must not go back."""
+        """Return the storm at a time (UTC microseconds), or None. Times must not decrease between calls."""
         if not self._every_us:
             return None
         if now_us >= self._next_us:

@@ -1,7 +1,7 @@
-"""Stories: what a request looks like from outside and what really happened. Data; the player makes events of it.
+"""Stories: the signals of a request and its true outcome, as data from which the player makes events.
 
-The `.story` files beside this module hold them as text; `parser` reads that text. Places are roles
-(`api`, `conductor`, `host`, `second`, `third`), which the fleet fills with real host names.
+The `.story` files in `stories/` contain them as text, which `parser` reads. Hosts are named by role (`api`,
+`conductor`, `host`, `second`, `third`); the fleet assigns a host name to each role.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ from dataclasses import dataclass
 
 
 class StoryError(ValueError):
-    """A story's text can't be understood; the message names file, line and reason."""
+    """A story's text cannot be parsed; the message names file, line and reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class StorySignal:
-    """One signal that a service gives.
+    """One signal of a service.
 
-    `name` is the event vocabulary's signal (`action_start`, `instance.create`, `fault`, …), `phase` the
-    event's phase, `cause` the key of the story's cause that it shows, `request` the position of the story's
-    request that it belongs to. `wait` is the mean number of seconds since the signal before it.
+    `name` is the event's signal (`action_start`, `instance.create`, `fault`, …), `phase` the
+    event's phase, `cause` the key of the cause that it shows, `request` the index of its request in the
+    story. `wait` is the mean number of seconds after the previous signal.
     """
 
     role: str
@@ -36,7 +36,7 @@ class StorySignal:
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Something that goes wrong: an exception drawn from a pool, or one that nothing raises; `wraps` names another."""
+    """A cause: an exception from a pool, or a failure that no exception shows; `wraps` is the key of an inner cause."""
 
     key: str
     pool: str
@@ -44,13 +44,13 @@ class Cause:
 
     @property
     def unraised(self) -> str | None:
-        """The class under which a failure is kept that no exception tells of, None for exceptions."""
+        """The class of a failure that no exception shows, None for exceptions."""
         return self.pool.removeprefix("unraised.") if self.pool.startswith("unraised.") else None
 
 
 @dataclass(frozen=True, slots=True)
 class RequestTruth:
-    """The truth about one request of a story; `failures` are keys of causes, `identity` tells request ids apart."""
+    """The truth about one request of a story; `failures` are keys of causes, `identity` selects the request id."""
 
     action: str
     outcome: str
@@ -64,10 +64,10 @@ class RequestTruth:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """One way in which actions go.
+    """One course of one or more requests on an instance.
 
-    `needs` lists vm_states of an instance it may happen to (`new`: none exists yet),
-    `leaves` is its vm_state afterwards (`same`: as before), `moves` the place where it runs afterwards.
+    `needs` lists the vm_states that the instance may have before (`new`: the story creates it), `leaves` is its
+    vm_state afterwards (`same`: unchanged), `moves` the role of the host where it runs afterwards.
     """
 
     name: str
@@ -81,7 +81,7 @@ class Story:
 
     @property
     def fails(self) -> bool:
-        """Whether anything goes wrong in it, also where a later attempt mends it."""
+        """Whether anything fails in it, even if a later attempt succeeds."""
         return bool(self.causes) or any(request.outcome != "SUCCEEDED" for request in self.requests)
 
     def cause(self, key: str) -> Cause:
@@ -89,5 +89,5 @@ class Story:
         return next(cause for cause in self.causes if cause.key == key)
 
     def place_of(self, key: str) -> str:
-        """Return the place where a cause is seen first: there it was raised."""
+        """Return the role that shows a cause first, which is the one that raised it."""
         return next(signal.role for signal in self.signals if signal.cause == key)

@@ -1,6 +1,6 @@
-"""The stream: requests start, their signals mix with those of others, and come in the order of their times.
+"""The stream: starts requests, and merges their signals in the order of their times.
 
-The same settings give the same events, whatever the speed at which they are taken.
+The same settings give the same events, at any speed of the consumer.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ _MICROS = 1_000_000
 _TRIES = 50
 #: Largest share by which the fleet may grow or shrink.
 _SLACK = 0.2
-#: How long an instance is left alone after a request.
+#: Time without a request on an instance after a request (microseconds).
 _REST_US = 500_000
 
 
 @dataclass(frozen=True, slots=True)
 class StreamSettings:
-    """What a stream is made of.
+    """Settings of a stream.
 
-    `rate` is the mean number of events a second of the stream's own time, `start_us` its beginning (UTC
-    microseconds), `events` after how many no new request starts (None: never), `seconds` likewise in time;
-    `pace` stretches requests; `skew_ms` bounds each host's clock error; `hot_share` is the share of failing
-    requests that meet one and the same cause.
+    `rate` is the mean number of events per second of stream time, `start_us` the start of the stream (UTC
+    microseconds). No new request starts after `events` events or `seconds` seconds of stream time (None: no limit).
+    `pace` multiplies the duration of requests; `skew_ms` is the maximum clock error of a host; `hot_share` is the
+    share of failing requests that have the same cause.
     """
 
     seed: int = 1
@@ -54,7 +54,7 @@ class StreamSettings:
 
 
 class Item(NamedTuple):
-    """One arrival. `truths` are those of the requests that are complete with it."""
+    """One arrival. `truths` belong to the requests that this arrival completes."""
 
     at_us: int
     event: dict[str, Any]
@@ -63,14 +63,14 @@ class Item(NamedTuple):
 
 @dataclass(slots=True)
 class _Running:
-    """A play and how many of its events have not arrived yet."""
+    """A play, and the number of its events that have not arrived yet."""
 
     play: Play
     left: int
 
 
 class _Pending(NamedTuple):
-    """An arrival to come; `repeats` marks the second one of an event."""
+    """A scheduled arrival; `repeats` marks a duplicate."""
 
     at_us: int
     number: int
@@ -80,11 +80,11 @@ class _Pending(NamedTuple):
 
 
 class Stream:
-    """Iterates the arrivals of one simulated stretch of time."""
+    """Iterates over the arrivals of one simulation."""
 
     def __init__(self, settings: StreamSettings) -> None:
         self.settings = settings
-        self._rng = Random(f"{settings.seed}:{settings.start_us}")  # noqa: S311 -- imitation, no secret
+        self._rng = Random(f"{settings.seed}:{settings.start_us}")  # noqa: S311 -- simulation, no secret
         self._fleet = SimulatedFleet(settings.instances, Random(settings.seed))  # noqa: S311
         self._mix = Mix(settings.failures, settings.weights)
         self._player = Player(self._fleet, self._rng, pace=settings.pace, skew_us=int(settings.skew_ms * 1000))
@@ -129,7 +129,7 @@ class Stream:
             self._schedule(at_us, event, running)
 
     def _choose(self, now_us: int) -> tuple[Story, causes.Kind | None]:
-        """Draw a story that keeps the fleet's size, and the cause that a storm forces on it."""
+        """Return a random story that keeps the fleet's size in bounds, and the cause that a storm forces on it."""
         storm = self._storms.at(now_us)
         if storm and self._rng.random() < storm.share:
             return self._mix.named(storm.story), storm.kind

@@ -1,4 +1,4 @@
-"""The truth about requests, as the simulator itself knows it: nothing here reads events or consumers' code."""
+"""The truth about requests, from the simulator alone: this module reads neither events nor code of the consumers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class TrueFailure:
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """What really became of one request; `story` names the way it went, `events` counts its distinct events."""
+    """The true outcome of one request; `story` names its story, `events` counts its distinct events."""
 
     request_key: str
     instance_uuid: str
@@ -38,7 +38,7 @@ class Truth:
 
 
 def true_failure(key: str, host: str, exception: str) -> TrueFailure:
-    """Name a failure of the request with this key."""
+    """Return a failure, with its id, of the request with this key."""
     return TrueFailure(failure_id(key, host, exception), host, exception)
 
 

@@ -1,7 +1,7 @@
-"""From Nova's signals (notifications, calls on its action records) to events: a pure function.
+"""Translates Nova's signals (notifications, calls on its action records) to events: a pure function.
 
-The same input gives the same events with the same ids. Nothing here knows a host's configuration, does I/O or raises:
-a signal that can't be translated yields no events and the name of a reason, which the caller counts.
+The same input gives the same events with the same ids. The package does not read a host's configuration, does no I/O
+and does not raise: for a signal that it cannot translate, it returns no events and a reason, which the caller counts.
 
 Start reading at ``notification``. Imports ``wire``.
 """

@@ -1,4 +1,4 @@
-"""The frame of every event: ids, context, source, and a place for each field of the schema."""
+"""Builds events: ids, context, source, and a key for each field of the schema."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from stumble.wire.schemas import EVENT
 
 Event = dict[str, Any]
 
-#: Filled by the emitter: the translation knows no host's configuration.
+#: Filled by the emitter, since the translation does not read a host's configuration.
 EMITTER_FIELDS = ("emitted_at", "cell", "region", "cloud", "labels")
 
-_NOTHING: Event = {field["name"]: None for field in EVENT.parsed["fields"] if field["name"] not in EMITTER_FIELDS}
+_EMPTY_EVENT: Event = {field["name"]: None for field in EVENT.parsed["fields"] if field["name"] not in EMITTER_FIELDS}
 
-_SNAPSHOT: Event = dict.fromkeys(
+_EMPTY_SNAPSHOT: Event = dict.fromkeys(
     ("vm_state", "task_state", "power_state", "old_vm_state", "old_task_state", "display_name", "flavor", "image")
 )
 
 
 class SignalId(NamedTuple):
-    """What identifies a signal: everything that its events' ids depend on."""
+    """Identity of a signal: its events' ids are computed from these fields."""
 
     kind: str
     event_type: str | None
@@ -43,8 +43,8 @@ def event(
     position: int = 0,
     **known: Any,
 ) -> Event:
-    """Return an event of ``signal``; ``known`` are fields of the schema."""
-    result = dict(_NOTHING)
+    """Return an event of ``signal``; ``known`` are further fields of the schema; None means unknown."""
+    result = dict(_EMPTY_EVENT)
     result.update(
         event_id=derived_event_id(signal.occurred_at, signal.publisher, signal.message_id, position),
         occurred_at=signal.occurred_at,
@@ -71,14 +71,14 @@ def event(
 
 
 def snapshot(**known: str | None) -> Event | None:
-    """Return an instance snapshot of what is known, None where nothing is."""
+    """Return an instance snapshot with the known fields, or None if all are empty."""
     if not any(known.values()):
         return None
-    return {**_SNAPSHOT, **known}
+    return {**_EMPTY_SNAPSHOT, **known}
 
 
 def move_side(side: str | None, host: str | None, instance_host: str | None) -> Event:
-    """Return source and destination host as far as the sender's role in a move tells them."""
+    """Return source and destination host of a move, as far as the sender's role shows them."""
     if side == "source":
         return {"source_host": host}
     if side == "dest":

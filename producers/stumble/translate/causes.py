@@ -1,8 +1,8 @@
-"""Which exceptions an exception was raised from, as the text of its traceback tells.
+"""Parses the causes of an exception from the text of its traceback.
 
-A versioned notification names one class; its traceback holds those before it, first the innermost, between the
-sentences of Python's ``traceback`` module. Nova joins the parts that ``format_exception`` returns by commas
-(``ExceptionPayload.from_exception``), so a line may begin with one.
+A versioned notification names one class; its traceback contains the earlier exceptions, the innermost first,
+separated by the sentences of Python's ``traceback`` module. Nova joins the parts from ``format_exception`` with commas
+(``ExceptionPayload.from_exception``), so a line may begin with a comma.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ _BETWEEN: Final = re.compile(
     r"|The above exception was the direct cause of the following exception):$",
     re.MULTILINE,
 )
-#: The line of the exception itself: not indented, as frames are.
+#: The line of the exception itself; it is not indented, unlike frames.
 _RAISED: Final = re.compile(r"^,?((?:[A-Za-z_]\w{0,127}\.){0,16}[A-Za-z_]\w{0,254})(?::|$)", re.MULTILINE)
 
 
 def causes_in(traceback: str | None, exception: str) -> tuple[str, ...]:
-    """Return the classes that ``exception`` was raised from, outermost first, as far as its traceback tells.
+    """Return the classes that ``exception`` was raised from, outermost first, as far as its traceback shows.
 
-    ``exception`` is the name that the notification gives. A traceback that does not end in it tells nothing.
+    ``exception`` is the class name in the notification. A traceback that does not end in this class gives no causes.
     """
     if not traceback:
         return ()
@@ -41,7 +41,7 @@ def causes_in(traceback: str | None, exception: str) -> tuple[str, ...]:
 
 
 def _raised(part: str) -> str | None:
-    """Return the class that one part of a traceback ends in."""
+    """Return the exception class at the end of one part of a traceback, or None."""
     start = part.find(_START)
     match = _RAISED.search(part, start + len(_START)) if start >= 0 else None
     return None if match is None else strip_remote(match[1].rpartition(".")[2])

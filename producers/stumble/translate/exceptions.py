@@ -1,4 +1,4 @@
-"""Reading of exceptions that crossed a border as text: RPC, or the ``repr`` of a legacy notification."""
+"""Parses exceptions that are only available as text: from RPC, or a ``repr`` in a legacy notification."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from stumble.translate import fields
 from stumble.wire.taxonomy import strip_remote
 
-#: Longer representations are not parsed, only their end is searched for the class.
+#: Characters; of a longer representation only the end is parsed.
 MAX_REPR = 65_536
 
 _LITERAL = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
@@ -27,7 +27,7 @@ _REMOTE_LIST = re.compile(r"\n\[u?['\"]")
 
 
 class ParsedException(NamedTuple):
-    """An exception as its text shows it: ``chain`` are the classes inside, ``traceback`` what the text held of it."""
+    """An exception parsed from text: ``chain`` are the inner classes, ``traceback`` the traceback in the text."""
 
     exception: str | None
     message: str | None
@@ -37,10 +37,10 @@ class ParsedException(NamedTuple):
 
 
 def seen(exception: str | None, message: str | None) -> ParsedException:
-    """Return the exception that a class name and a message mean, with RPC's marks taken off.
+    """Return the exception of a class name and a message, without what RPC adds to them.
 
-    A class that crossed RPC ends in ``_Remote`` and its text carries the remote traceback; a RemoteError names
-    the class it stands for in its text (oslo.messaging's ``serialize_remote_exception`` and ``RemoteError``).
+    A class that crossed RPC ends in ``_Remote`` and its text contains the remote traceback; the text of a RemoteError
+    contains the original class (oslo.messaging's ``serialize_remote_exception`` and ``RemoteError``).
     """
     remote = exception is not None and exception.endswith("_Remote")
     name = strip_remote(exception.rpartition(".")[2]) if exception else None
@@ -64,9 +64,9 @@ def _split_traceback(message: str) -> tuple[str, str | None]:
 
 
 def from_legacy(value: Any) -> ParsedException | None:
-    """Return the exception that a legacy payload shows as a ``repr`` (Nova's own are dicts, others calls) or a dict.
+    """Return the exception in a legacy payload: a ``repr`` (a dict for Nova's own classes, else a call) or a dict.
 
-    Nothing is evaluated but single string literals.
+    Only single string literals are evaluated.
     """
     if isinstance(value, Mapping):
         return _from_mapping(value)
@@ -86,7 +86,7 @@ def _from_mapping(value: Mapping[str, Any]) -> ParsedException | None:
 
 
 def _from_nova_repr(value: str) -> ParsedException:
-    """Read ``{'kwargs': {…}, 'message': '…', 'class': '…'}``."""
+    """Parse ``{'kwargs': {…}, 'message': '…', 'class': '…'}``."""
     message, name = None, None
     results = _tail(value)
     if results is not None:
@@ -103,7 +103,7 @@ def _from_nova_repr(value: str) -> ParsedException:
 
 
 def _tail(value: str) -> re.Match[str] | None:
-    """Return message and class at the end; the outermost of several, since a message can quote the form itself."""
+    """Return message and class at the end; of several matches the outermost, since a message can contain this form."""
     first, at = None, -1
     for _ in range(_MAX_TRIES):
         at = value.find(_MESSAGE, at + 1)

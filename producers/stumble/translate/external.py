@@ -1,7 +1,7 @@
-"""External events: one call of Neutron's or Cinder's that names several instances and resources.
+"""External events: one call by Neutron or Cinder that names several instances and resources.
 
-A compute goes through such a call in order and stops at the first event that fails. The notification names all of
-them, those that worked and those that were never begun among them, so it tells that one failed, and seldom which.
+A compute processes the events of such a call in order and stops at the first that fails. The notification names all
+events, also those that succeeded and those not started, so it shows that one failed, but seldom which.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from stumble.translate.skip import NO_INSTANCE, NOT_AN_ACTION, Skipped
 
 Data = Mapping[str, Any]
 Known = dict[str, Any]
-#: Instance uuid and tag of the event at which a call failed, where the process that raised it is asked.
+#: Instance uuid and tag of the event at which a call failed; known only in the process that raised.
 Failing = tuple[str, str]
 
-#: More items of one call are not looked at.
+#: Further items of one call are ignored.
 MAX_ITEMS = 256
-#: More resources are not listed where any of them may have failed.
+#: Maximum number of listed resources if any of them may have failed.
 _MAX_LISTED = 16
 #: The few fields that are read from an object's ``repr``: ``InstanceExternalEvent(instance_uuid=…,name='…',tag='…')``.
 _REPR_FIELD = re.compile(r"[(,](instance_uuid|name|tag|uuid)='?([\w.:-]{1,255})")
@@ -29,7 +29,7 @@ _ACTING_EVENTS = (_EXTENDED, "power-update")
 
 
 class ActionTarget(NamedTuple):
-    """An event of the call that starts an action, or an instance where the events tell nothing."""
+    """An event of the call that starts an action, or an instance if the events do not name one."""
 
     position: int
     instance: Data
@@ -38,12 +38,12 @@ class ActionTarget(NamedTuple):
 
     @property
     def uuid(self) -> str | None:
-        """The instance's."""
+        """The uuid of the instance."""
         return uuid_of(self.instance)
 
     @property
     def known(self) -> Known:
-        """The fields of a schema's event that it tells."""
+        """The schema fields that follow from this target."""
         if self.kind == _EXTENDED:
             return {
                 "action": "extend_volume",
@@ -55,32 +55,34 @@ class ActionTarget(NamedTuple):
 
 
 def failed_at(args: Data, message: str | None, failing: Failing | None) -> tuple[int, Data, Known]:
-    """Return position, instance and known fields of what failed in a call: what is common to all that it may be.
+    """Return position, instance and known fields of the target that failed; only what all candidates have in common.
 
-    ``message`` is the exception's text. A kind of target without its id means one of several. Where several instances
-    fit, the instance is empty: a failure that may be another one's is nobody's. Raises ``Skipped`` where the call
-    started no action.
+    ``message`` is the exception's text. A target kind without an id means one of several targets. If candidates belong
+    to several instances, the instance is empty, since the failure may belong to any of them. Raises ``Skipped`` if the
+    call started no action.
     """
     targets = list(_targets(args))
     if not targets:
         raise Skipped(NO_INSTANCE)
-    fitting = _fitting(targets, message, failing)
-    first = fitting[0]
-    if len(fitting) == 1:
+    candidates = _candidates(targets, message, failing)
+    first = candidates[0]
+    if len(candidates) == 1:
         return first.position, first.instance, first.known
     shared = {
-        name: value for name, value in first.known.items() if all(one.known.get(name) == value for one in fitting)
+        name: value for name, value in first.known.items() if all(one.known.get(name) == value for one in candidates)
     }
-    if len({one.uuid for one in fitting}) > 1:
+    if len({one.uuid for one in candidates}) > 1:
         return len(targets), {}, shared
-    tags = list(dict.fromkeys(one.tag for one in fitting if one.tag))
+    tags = list(dict.fromkeys(one.tag for one in candidates if one.tag))
     if len(tags) > 1:
         shared["attributes"] = {"one_of": " ".join(tags[:_MAX_LISTED])}
     return len(targets), first.instance, shared
 
 
-def _fitting(targets: Sequence[ActionTarget], message: str | None, failing: Failing | None) -> Sequence[ActionTarget]:
-    """Return those that may have failed: the one that is told, else those that the exception's text names."""
+def _candidates(
+    targets: Sequence[ActionTarget], message: str | None, failing: Failing | None
+) -> Sequence[ActionTarget]:
+    """Return the targets that may have failed: ``failing`` if given, else those that the exception's text names."""
     if failing is not None:
         named = [one for one in targets if (one.uuid, one.tag) == failing]
         if named:
@@ -98,9 +100,9 @@ def _named(
 
 
 def _targets(args: Data) -> Iterator[ActionTarget]:
-    """Yield each external event that starts an action, or each instance where the events tell nothing.
+    """Yield each external event that starts an action, or each instance if no event names one.
 
-    Raises ``Skipped`` where no event starts an action (``network-changed``).
+    Raises ``Skipped`` if no event starts an action (``network-changed``).
     """
     instances = [_object(item) for item in listed(args.get("instances"))]
     by_uuid = {uuid_of(item): item for item in instances if uuid_of(item)}
@@ -123,24 +125,24 @@ def _targets(args: Data) -> Iterator[ActionTarget]:
 
 
 def uuid_of(instance: Any) -> str | None:
-    """Return an instance's uuid, None for what is none."""
+    """Return an instance's uuid, or None if ``instance`` has no valid one."""
     return fields.uuid(fields.data(instance).get("uuid"))
 
 
 def listed(value: Any) -> list[Any]:
-    """Return the items of a list of objects, however it was serialised."""
+    """Return the items of a list of objects in any serialization."""
     if isinstance(value, Mapping):
         value = fields.data(value).get("objects")
     return list(value[:MAX_ITEMS]) if isinstance(value, list | tuple) else []
 
 
 def field(result: Data, name: str) -> Any:
-    """Return a field of an object that may be serialised with its private names (``_obj_tag``)."""
+    """Return a field of an object that may be serialized with private names (``_obj_tag``)."""
     return result.get(name, result.get(f"_obj_{name}"))
 
 
 def _object(item: Any) -> Data:
-    """Return an object's fields; one that was serialised as its ``repr`` shows a few (the last of a name counts)."""
+    """Return an object's fields; of a ``repr`` only those of ``_REPR_FIELD`` (the last value of a name counts)."""
     if isinstance(item, str):
         return {entry[1]: entry[2] for entry in _REPR_FIELD.finditer(item[: fields.MAX_TEXT])}
     return fields.data(item)

@@ -1,4 +1,4 @@
-"""Building of an event's ``failure``."""
+"""Builds the ``failure`` of an event."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _START = "Traceback (most recent call last):"
 _FRAME = re.compile(r'File "[^"\n]{0,512}nova/(compute|conductor)/manager\.py", line \d+, in (\w{1,128})')
 _UNKNOWN_CLASS = "Exception"
 
-#: The method that Neutron's and Cinder's events come to; those that act run a step inside.
+#: The compute method that receives events of Neutron and Cinder; an event that starts an action runs a step inside.
 EXTERNAL_EVENT = "external_instance_event"
 
 
@@ -32,7 +32,7 @@ def failure(
     traceback: str | None = None,
     chain: Iterable[str] = (),
 ) -> Failure:
-    """Return the record of one exception as one signal showed it, secrets masked."""
+    """Return the ``failure`` record of one exception as one signal showed it, with secrets masked."""
     name = what.exception or _UNKNOWN_CLASS
     known = classify(name)
     message = mask(what.message) if what.message else None
@@ -53,7 +53,7 @@ def failure(
 
 
 def versioned_failure(payload: Any, mask: Mask) -> Failure | None:
-    """Return the failure in a versioned ExceptionPayload, None where there is none."""
+    """Return the failure in a versioned ExceptionPayload, or None."""
     result = fields.data(payload)
     name = fields.text(result.get("exception"))
     if name is None:
@@ -70,7 +70,7 @@ def versioned_failure(payload: Any, mask: Mask) -> Failure | None:
 
 
 def legacy_failure(payload: Mapping[str, Any], mask: Mask, *, key: str = "exception") -> Failure | None:
-    """Return the failure that a legacy payload shows under ``key``, None where there is none."""
+    """Return the failure that a legacy payload shows under ``key``, or None."""
     what = from_legacy(payload.get(key))
     if what is None:
         return None
@@ -82,9 +82,9 @@ def legacy_failure(payload: Mapping[str, Any], mask: Mask, *, key: str = "except
 
 
 def method_of(traceback: str | None) -> tuple[str, str] | None:
-    """Return (service, method) of the first manager's method in a traceback: what a ``compute.exception`` ended.
+    """Return (service, method) of the outermost manager method in a traceback, which a ``compute.exception`` ended.
 
-    A notification of an exception tells its own frame only; the outermost method of the manager is the step.
+    The notification itself names only the raising frame; the outermost method of the manager is the step.
     """
     if not traceback:
         return None

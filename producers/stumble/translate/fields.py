@@ -1,6 +1,6 @@
-"""Reading of single named fields from data that may have any shape.
+"""Reads single named fields from data of any shape.
 
-A payload is never copied as a whole: it may hold tokens, user data, injected files and connection secrets.
+A payload is never copied as a whole: it may contain tokens, user data, injected files and connection secrets.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-#: More characters of one value are never looked at; the emitter cuts to each field's own limit.
+#: Characters that are read of one value; the emitter then cuts to the limit of each field.
 MAX_TEXT = 32_768
 
 _UUID = re.compile(r"([0-9a-f]{8})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{12})", re.IGNORECASE)
@@ -25,14 +25,14 @@ def mapping(value: Any) -> Mapping[str, Any]:
 
 
 def data(value: Any) -> Mapping[str, Any]:
-    """Return the fields of an object that may be wrapped the way Nova's versioned payloads are."""
+    """Return the fields of an object that may be wrapped like Nova's versioned payloads."""
     result = mapping(value)
     inner = result.get(_VERSIONED_DATA)
     return inner if isinstance(inner, Mapping) else result
 
 
 def text(value: Any) -> str | None:
-    """Return a scalar as text, None for what is empty or no scalar."""
+    """Return a scalar as text, or None if it is empty or not a scalar."""
     if isinstance(value, str):
         return cut(value) or None
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -41,7 +41,7 @@ def text(value: Any) -> str | None:
 
 
 def cut(value: str) -> str:
-    """Return text with its middle left out where it is longer than anything that is looked at."""
+    """Return text without its middle if it is longer than ``MAX_TEXT``."""
     if len(value) <= MAX_TEXT:
         return value
     half = MAX_TEXT // 2
@@ -49,14 +49,14 @@ def cut(value: str) -> str:
 
 
 def integer(value: Any) -> int | None:
-    """Return a number that fits Avro's int, else None."""
+    """Return an integer in the range of Avro's int, else None."""
     if isinstance(value, int) and not isinstance(value, bool) and -(2**31) <= value < 2**31:
         return value
     return None
 
 
 def uuid(value: Any) -> str | None:
-    """Return a uuid in lower case with hyphens, None for anything else."""
+    """Return a uuid in lower case with hyphens, or None for any other value."""
     if not isinstance(value, str) or not 32 <= len(value) <= 36:
         return None
     match = _UUID.fullmatch(value)
@@ -64,7 +64,7 @@ def uuid(value: Any) -> str | None:
 
 
 def time_us(value: Any) -> int | None:
-    """Return a time (ISO text as oslo.messaging writes it, naive is UTC) in UTC microseconds, None for no time."""
+    """Return a time (ISO text as oslo.messaging writes it, naive is UTC) in UTC microseconds, else None."""
     if not isinstance(value, str) or len(value) > 64:
         return None
     try:

@@ -1,4 +1,4 @@
-"""Legacy (unversioned) notifications: free dictionaries, Nova's default format."""
+"""Translates legacy (unversioned) notifications: dictionaries without a schema, Nova's default format."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from stumble.translate.skip import NO_INSTANCE, NOT_AN_ACTION, UNKNOWN, Skipped
 Data = Mapping[str, Any]
 
 _WRAPPED = {"exception", "args"}
-#: Arguments of a manager's method that name the resource it works on.
+#: Arguments of a manager's method with the id of its target resource.
 _TARGET_ARGS = (
     ("volume", "volume_id"),
     ("volume", "old_volume_id"),
@@ -36,7 +36,7 @@ _TARGET_ARGS = (
 
 
 def name_of(event_type: str, payload: Data) -> str:
-    """Return the versioned name of a legacy signal. Raises ``Skipped`` for what is no action."""
+    """Return the versioned name of a legacy signal. Raises ``Skipped`` if it concerns no action."""
     if event_type in LEGACY_SIGNALS:
         return LEGACY_SIGNALS[event_type][0]
     if event_type in DROPPED or event_type.startswith(DROPPED_FAMILIES):
@@ -51,9 +51,9 @@ def name_of(event_type: str, payload: Data) -> str:
 def events(
     signal: SignalId, payload: Data, ctxt: Data, mask: Mask, failing: external.Failing | None = None
 ) -> list[Event]:
-    """Return the events of a legacy notification: one, or one an instance of a failed call. Raises ``Skipped``.
+    """Return the events of a legacy notification: one, or one per instance of a failed call. Raises ``Skipped``.
 
-    ``failing`` is for a call of several external events: at which of them it failed, where that is known.
+    ``failing``: the external event at which a call for several events failed, if known.
     """
     if signal.name == "exception":
         return _exceptions(signal, payload, ctxt, mask, failing)
@@ -134,7 +134,7 @@ def _compute_task(signal: SignalId, payload: Data, ctxt: Data, mask: Mask) -> Ev
 def _exceptions(
     signal: SignalId, payload: Data, ctxt: Data, mask: Mask, failing: external.Failing | None
 ) -> list[Event]:
-    """Translate what ``wrap_exception`` announces: a manager's method failed, for one instance or several."""
+    """Translate a notification of ``wrap_exception``: a manager's method failed, for one instance or several."""
     method = signal.event_type or ""
     args = fields.mapping(payload.get("args"))
     failure = legacy_failure(payload, mask)

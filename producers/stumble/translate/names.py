@@ -1,4 +1,4 @@
-"""Tables of names: what each of Nova's signals is about.
+"""Tables of names: action, step and phase of each of Nova's signals.
 
 Sources: ``nova/rpc.py`` (legacy event types), ``nova/objects/fields.py`` (versioned ones), ``nova/compute/manager.py``
 and ``nova/conductor`` (which method sends what), ``nova/compute/instance_actions.py`` (spelling of actions).
@@ -10,10 +10,10 @@ from typing import Final, NamedTuple
 
 
 class Meaning(NamedTuple):
-    """What a signal tells by its name alone.
+    """What a signal's name alone shows.
 
-    ``action`` and ``step`` are None where the same signal is sent by several actions or steps (``power_off`` is sent
-    by evacuate too, but by no other step; ``rebuild`` by rebuild and evacuate). ``side`` is the role of the sending
+    ``action`` and ``step`` are None if several actions or steps send the same signal (evacuate sends ``power_off``
+    too, but no other step does; rebuild and evacuate send ``rebuild``). ``side`` is the role of the sending
     host in a move: ``source`` or ``dest``.
     """
 
@@ -69,7 +69,7 @@ INSTANCE_SIGNALS: Final[dict[str, Meaning]] = {
         "source",
     ),
     "shelve": Meaning("shelve", "compute_shelve_instance"),
-    # A shelve whose offload time is 0 sends these too, outside their step.
+    # A shelve with offload time 0 sends these too, outside this step.
     "shelve_offload": Meaning(),
     "unshelve": Meaning("unshelve", "compute_unshelve_instance"),
     # createImage and createBackup.
@@ -84,7 +84,7 @@ INSTANCE_SIGNALS: Final[dict[str, Meaning]] = {
     "update": Meaning(),
 }
 
-#: ``resize.error`` is sent while the destination gives the attempt back to the conductor.
+#: The destination sends ``resize.error`` while it returns the attempt to the conductor.
 RESIZE_ERROR: Final = Meaning("resize", "compute_prep_resize", "dest")
 
 COMPUTE_TASKS: Final[dict[str, Meaning]] = {
@@ -94,7 +94,7 @@ COMPUTE_TASKS: Final[dict[str, Meaning]] = {
     "rebuild_server": Meaning(None, "rebuild_server"),
 }
 
-#: Legacy name, between ``compute.instance.`` and the phase → versioned one, where they differ.
+#: Legacy name (between ``compute.instance.`` and the phase) → versioned name, if they differ.
 _RENAMED: Final[dict[str, str]] = {
     "finish_resize": "resize_finish",
     "resize.confirm": "resize_confirm",
@@ -107,7 +107,7 @@ _RENAMED: Final[dict[str, str]] = {
     "live_migration.post.dest": "live_migration_post_dest",
     "live_migration._rollback": "live_migration_rollback",
     "live_migration.rollback.dest": "live_migration_rollback_dest",
-    # Sent by the API's local delete, though Nova's own list of event types lacks it.
+    # The API's local delete sends it, although Nova's own list of event types lacks it.
     "force_delete": "delete",
 }
 _SAME: Final = (
@@ -125,7 +125,7 @@ LEGACY_SIGNALS: Final[dict[str, tuple[str, str]]] = {
     "compute.instance.evacuate": ("instance.evacuate", "PROGRESS"),
     "compute.instance.rebuild.scheduled": ("instance.rebuild_scheduled", "PROGRESS"),
     "compute.instance.update": ("instance.update", "PROGRESS"),
-    # Sent once, beside the versioned `.end`.
+    # Sent once, in addition to the versioned `.end`.
     "compute.instance.volume.attach": ("instance.volume_attach", "END"),
     "compute.instance.volume.detach": ("instance.volume_detach", "END"),
     "compute_task.build_instances": ("compute_task.build_instances", "ERROR"),
@@ -133,13 +133,13 @@ LEGACY_SIGNALS: Final[dict[str, tuple[str, str]]] = {
     "compute_task.rebuild_server": ("compute_task.rebuild_server", "ERROR"),
 }
 
-#: Deliberately not translated: no action of an instance, or said better by another signal.
+#: Not translated: not part of an action of an instance, or another signal shows more.
 DROPPED: Final[frozenset[str]] = frozenset(
     {
         # A periodic report of usage.
         "instance.exists",
         "compute.instance.exists",
-        # Parts of addFixedIp/removeFixedIp, which Nova records as no action.
+        # Parts of addFixedIp/removeFixedIp, which Nova does not record as actions.
         "compute.instance.create_ip.start",
         "compute.instance.create_ip.end",
         "compute.instance.delete_ip.start",
@@ -150,7 +150,7 @@ DROPPED: Final[frozenset[str]] = frozenset(
     }
 )
 
-#: Families of event types that are about other things than an instance.
+#: Families of event types that do not concern an instance.
 DROPPED_FAMILIES: Final[tuple[str, ...]] = (
     "aggregate.",
     "compute.metrics.",
@@ -167,7 +167,7 @@ DROPPED_FAMILIES: Final[tuple[str, ...]] = (
     "volume.",
 )
 
-#: Methods whose failures Nova announces though they belong to no action of an instance.
+#: Methods for whose failures Nova sends notifications, although they belong to no action of an instance.
 NO_ACTION_METHODS: Final[frozenset[str]] = frozenset(
     {
         "add_fixed_ip_to_instance",
@@ -195,7 +195,7 @@ NO_ACTION_METHODS: Final[frozenset[str]] = frozenset(
     }
 )
 
-#: Methods that are announced on failure but are no steps by that name.
+#: Methods for whose failures Nova sends notifications, but which are not steps of that name.
 STEPLESS_METHODS: Final[frozenset[str]] = frozenset(
     {
         "build_and_run_instance",
@@ -212,7 +212,7 @@ STEPLESS_METHODS: Final[frozenset[str]] = frozenset(
     }
 )
 
-#: Step → action, where one action alone runs it. Steps that several actions run are absent.
+#: Step → action, for steps that only one action runs.
 STEP_ACTIONS: Final[dict[str, str]] = {
     meaning.step: meaning.action
     for meaning in INSTANCE_SIGNALS.values()
@@ -254,7 +254,7 @@ LEGACY_SERVICES: Final[dict[str, str]] = {
 
 
 def step_of_method(method: str, service: str | None) -> str | None:
-    """Return the step that a manager's method runs as, or None where it runs as none of its own name."""
+    """Return the step that a manager's method runs as, or None if it is not a step of its own name."""
     if method in STEPLESS_METHODS:
         return None
     prefix = "conductor" if service == "nova-conductor" else "compute"

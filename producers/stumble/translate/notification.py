@@ -1,4 +1,4 @@
-"""One entry for both kinds of notifications."""
+"""Translates a notification of either format, versioned or legacy."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def translate_notification(
     priority: str | None = None,
     mask: Mask = default_mask,
 ) -> list[Event]:
-    """Return the events of one notification, none where it is about no action of an instance. Never raises."""
+    """Return the events of one notification; none if it does not concern an action of an instance. Never raises."""
     return read_notification(msg, ctxt, priority, mask).events
 
 
@@ -32,11 +32,11 @@ def read_notification(
     mask: Mask = default_mask,
     failing: Failing | None = None,
 ) -> Translation:
-    """Translate one notification (oslo.messaging's envelope and context, neither is changed).
+    """Translate one notification (oslo.messaging's envelope and context; neither is changed).
 
-    ``priority`` is not needed: the event type tells as much. ``failing`` is instance uuid and tag of the external event
-    at which a call for several of them failed, which only the process that raised it knows. Never raises: what a
-    message of any shape leads to is a reason to skip it.
+    ``priority`` is not used: the event type contains the same information. ``failing`` is instance uuid and tag of the
+    external event at which a call for several events failed, which only the process that raised knows. Never raises:
+    a message that cannot be translated gives a reason to skip it.
     """
     del priority
     try:

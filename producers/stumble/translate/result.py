@@ -1,4 +1,4 @@
-"""What a translation gives."""
+"""The result of a translation."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from stumble.translate.build import Event
 
 
 class Translation(NamedTuple):
-    """The events of a signal, or the name of the reason why it has none (for a counter)."""
+    """The events of a signal, or the name of the reason for having none (for a counter)."""
 
     events: list[Event]
     skipped: str | None = None

@@ -1,17 +1,17 @@
-"""Why a signal yields no events: a small closed set of names, for counters."""
+"""Reasons why a signal gives no events: a fixed set of names, for counters."""
 
 from __future__ import annotations
 
 from typing import Final
 
 NOT_AN_ACTION: Final = "not_an_action"
-"""Known, and about no action of an instance."""
+"""The event type is known and does not concern an action of an instance."""
 UNKNOWN: Final = "unknown_event_type"
-"""Not known: a newer Nova, or another service on the same topic."""
+"""The event type is unknown: from a newer Nova, or another service on the same topic."""
 NO_INSTANCE: Final = "no_instance"
-"""An action's signal that names no instance."""
+"""The signal belongs to an action but names no instance."""
 NO_IDENTITY: Final = "no_identity"
-"""No event type, publisher, message id or time: no id can be made."""
+"""Event type, publisher, message id or time is missing: no id can be derived."""
 MALFORMED: Final = "malformed"
 """The payload has a shape that Nova does not send."""
 

@@ -1,18 +1,18 @@
-"""Calls on Nova's own action records, as the tap saw them on the calling side.
+"""Translates calls on Nova's own action records, as the tap saw them on the calling side.
 
-A call is a plain mapping, so that a recording of calls can be translated again:
+A call is a plain mapping, so that recorded calls can be translated again:
 
 - ``kind``: ``action_start``, ``action_finish``, ``event_start``, ``event_finish``, ``fault``, ``migration`` or
   ``instance_save``
-- ``call_id``: drawn once when the call was seen; ``time_us``: UTC microseconds; ``function``: what was called
-- ``service`` and ``host``: where it was called
+- ``call_id``: random, one per call; ``time_us``: UTC microseconds; ``function``: name of the called function
+- ``service`` and ``host``: where the call was made
 - ``instance_uuid``; ``action`` (action_*) or ``step`` (event_*)
 - ``failed``: whether event_finish or action_finish ended in failure
 - ``exception``: mapping of ``class``, ``module``, ``function``, ``message``, ``traceback``, ``code``, ``chain``
-  (classes inside, outermost first) and ``token`` (one value for each exception object in a process)
-- ``instance``: mapping of the instance's fields at that moment, as far as they were loaded
+  (inner classes, outermost first) and ``token`` (one value for each exception object in a process)
+- ``instance``: mapping of the instance's fields at that time, as far as they were loaded
 - ``migration``: mapping of the migration's fields
-- ``target``: (kind, id) of the resource that the step works on
+- ``target``: (kind, id) of the step's target resource
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _SCOPES = {
     "migration": "INSTANCE",
     "instance_save": "INSTANCE",
 }
-#: Kinds that have the name of a notification.
+#: Signal name of a kind, if it is that of a notification.
 _NAMES = {"instance_save": "instance.update"}
 _MIGRATION_PHASES = {"error": "ERROR", "failed": "ERROR", "completed": "END", "cancelled": "END"}
 _MIGRATION_ACTIONS = {
@@ -50,7 +50,7 @@ _MIGRATION_ACTIONS = {
     "live-migration": "live-migration",
     "evacuation": "evacuate",
 }
-#: In these states a migration is worked on by the action that made it; later ones can be confirm's or revert's.
+#: Migration states set by the action that created the migration; later states can come from confirm or revert.
 _OWN_STATES = frozenset(
     (
         *("accepted", "queued", "preparing", "pre-migrating", "migrating", "post-migrating"),
@@ -62,7 +62,7 @@ _MAX_CHAIN = 16
 
 
 def translate_tap(call: Mapping[str, Any], ctxt: Mapping[str, Any] | None, mask: Mask = default_mask) -> list[Event]:
-    """Return the event of one call, none for a call of an unknown kind. Never raises."""
+    """Return the event of one call; none if it cannot be translated. Never raises."""
     return read_tap(call, ctxt, mask).events
 
 

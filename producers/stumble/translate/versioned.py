@@ -1,4 +1,4 @@
-"""Versioned notifications: ``nova_object`` payloads."""
+"""Translates versioned notifications: ``nova_object`` payloads."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _EXCEPTION = "compute.exception"
 
 
 def name_of(event_type: str, payload: Data) -> str:
-    """Return the signal's name: the event type without its phase. Raises ``Skipped`` for what is no action."""
+    """Return the signal's name: the event type without its phase. Raises ``Skipped`` if it concerns no action."""
     del payload
     if event_type == _EXCEPTION:
         return "exception"
@@ -61,8 +61,8 @@ def events(signal: SignalId, payload: Data, ctxt: Data, mask: Mask) -> list[Even
 
 
 def _exception(signal: SignalId, result: Data, ctxt: Data, mask: Mask) -> Event:
-    """Translate ``compute.exception``, which names no instance; it is joined by the request id."""
-    if signal.service == "nova-api":  # aggregates, key pairs and hosts: nova-api announces no instance's failure so
+    """Translate ``compute.exception``, which names no instance; consumers assign it by request id."""
+    if signal.service == "nova-api":  # for aggregates, key pairs and hosts, never for an instance
         raise Skipped(NOT_AN_ACTION)
     failure = versioned_failure(result, mask)
     if failure is None:
@@ -108,7 +108,7 @@ def _instance(signal: SignalId, result: Data, ctxt: Data, mask: Mask) -> Event:
     meaning = INSTANCE_SIGNALS.get(name, Meaning())
     if name == "resize" and phase == "ERROR":
         meaning = RESIZE_ERROR
-    if name == "rebuild_scheduled":  # the sender's id names the compute that was chosen, though the conductor sends it
+    if name == "rebuild_scheduled":  # the publisher is the chosen compute, though the conductor sends
         signal, chosen = signal._replace(host=None), signal.host
     else:
         chosen = None

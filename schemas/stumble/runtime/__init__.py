@@ -1,4 +1,4 @@
-"""What every process needs once: log of states, timers, core affinity, times, errors as sentences.
+"""Helpers that every process uses: log of states, timers, core affinity, times, one-sentence error texts.
 
 Start reading at ``state_log``. Imports ``wire``.
 """

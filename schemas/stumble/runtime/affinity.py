@@ -1,8 +1,8 @@
-"""Keeps the threads of a busy process on one core while nothing else needs that core.
+"""Pins the threads of a busy process to one core while no other process needs that core.
 
-Python lets one of them run at a time. On two cores, what one thread has just read is in the other core's caches when
-the next one takes its turn: a sixth of the rate (docs/benchmarks.md). Linux moves what else runs to other cores by
-itself; what can't or doesn't move has the core, and we run where there is room.
+Python runs one thread at a time. On two cores, the data that one thread has just read is in the caches of a different
+core when the next thread runs, which costs a sixth of the rate (docs/benchmarks.md). Linux moves other processes to
+other cores by itself; if a process cannot or does not move, this process is unpinned and runs on any core.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger("stumble.core")
 
-#: Number of a projector that keeps to no core.
+#: Number of a projector that is pinned to no core.
 NONE = -1
-#: Of a core's time: from so much work on it is worth it, below so much it isn't any more.
-_BUSY, _CALM = 0.5, 0.2
-#: Others that take more of the core than that keep it: a database's sessions on the same host take a fifth.
-_OTHERS = 0.35
-#: Seconds that the projector then runs anywhere, at least and at most: two that meet don't meet again.
+#: Shares of a core's time that this process uses: pin at the first or above, unpin below the second.
+_PIN_AT, _UNPIN_BELOW = 0.5, 0.2
+#: Unpin when other processes use more than this share of the core; database sessions on the same host use a fifth.
+_MAX_OTHERS = 0.35
+#: Seconds (minimum, maximum) that the process then stays unpinned; random, so two processes don't collide again.
 _UNPINNED_SECONDS = (5.0, 15.0)
-#: Fields of a line of /proc/stat that are not work: idle and waiting for a disk (proc_stat(5)).
+#: Fields of a line of /proc/stat that are not busy time: idle and waiting for a disk (proc_stat(5)).
 _IDLE = (3, 4)
-#: Field of /proc/PID/stat that names the core, counted from behind the command (proc_pid_stat(5)).
+#: Field of /proc/PID/stat that names the core, counted from the field after the command (proc_pid_stat(5)).
 _PROCESSOR = 36
 
 
 class CoreTimes(NamedTuple):
-    """Seconds: the time, this process's CPU time, and the time that each core has worked since it was started."""
+    """Seconds: monotonic time, CPU time of this process, and busy time of each core since boot."""
 
     at: float
     own: float
@@ -46,7 +46,7 @@ class CoreTimes(NamedTuple):
 
 @contextmanager
 def pin_to_core(number: int | None = None, every_seconds: float = 1.0) -> Iterator[None]:
-    """Keep all threads of this process on one core while the body runs, except where others need it."""
+    """Pin all threads of this process to one core while the body runs, unless other processes need that core."""
     core, ended = CoreAffinity(number), threading.Event()
 
     def run_updates() -> None:
@@ -64,22 +64,25 @@ def pin_to_core(number: int | None = None, every_seconds: float = 1.0) -> Iterat
 
 
 def permitted() -> list[int]:
-    """Return the cores that this process may run on, none where the system doesn't tell."""
+    """Return the cores that this process may run on; empty if the system does not report them."""
     return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
 
 @dataclass(slots=True)
 class CoreAffinity:
-    """`update` every second. `number`: which of its cores, from 0; None: the one that its main thread runs on."""
+    """Pins this process to a core; call `update` every second.
+
+    `number` is an index into the permitted cores; None means the core that the main thread runs on.
+    """
 
     number: int | None = None
     allowed: list[int] = field(default_factory=permitted)
     pinned: int | None = None
     _before: CoreTimes | None = None
-    _away_until: float = 0.0
+    _unpinned_until: float = 0.0
 
     def update(self) -> None:
-        """Keep to a core, or leave it, by what was used since the last look."""
+        """Pin or unpin this process, depending on the CPU time used since the last update."""
         if len(self.allowed) < 2 or self.number == NONE:
             return
         try:
@@ -87,13 +90,13 @@ class CoreAffinity:
             self._before = now
             if before is not None:
                 self._decide(before, now)
-        except (OSError, ValueError, IndexError):  # a system whose /proc is away or another
+        except (OSError, ValueError, IndexError):  # /proc is missing or has another format
             with suppress(OSError):
                 self.unpin()
             self.allowed = []
 
     def unpin(self) -> None:
-        """Run anywhere again."""
+        """Let all threads run on every permitted core again."""
         if self.pinned is not None:
             self.pin(None)
 
@@ -101,14 +104,14 @@ class CoreAffinity:
         span = now.at - before.at
         own = (now.own - before.own) / span
         if self.pinned is None:
-            if own >= _BUSY and now.at >= self._away_until:
+            if own >= _PIN_AT and now.at >= self._unpinned_until:
                 self.pin(self._choice())
             return
         others = (now.cores.get(self.pinned, 0.0) - before.cores.get(self.pinned, 0.0)) / span - own
-        if others > _OTHERS:
-            self._away_until = now.at + random.uniform(*_UNPINNED_SECONDS)  # noqa: S311  # no secret
-            LOG.debug("Core %s is needed by others (%.0f %%).", self.pinned, 100 * others)
-        if others > _OTHERS or own < _CALM:
+        if others > _MAX_OTHERS:
+            self._unpinned_until = now.at + random.uniform(*_UNPINNED_SECONDS)  # noqa: S311  # no secret
+            LOG.debug("Other processes use %.0f %% of core %s; unpinning.", 100 * others, self.pinned)
+        if others > _MAX_OTHERS or own < _UNPIN_BELOW:
             self.unpin()
 
     def _choice(self) -> int:
@@ -119,12 +122,12 @@ class CoreAffinity:
         self.pinned = core
         wanted = self.allowed if core is None else [core]
         for thread in Path("/proc/self/task").iterdir():
-            with suppress(OSError):  # it has ended, or the system forbids it
+            with suppress(OSError):  # the thread has ended, or the system forbids it
                 os.sched_setaffinity(int(thread.name), wanted)
 
 
 def read_core_times() -> CoreTimes:
-    """Return the time that this process and each core have worked until now."""
+    """Return the CPU time of this process and the busy time of each core until now."""
     tick = os.sysconf("SC_CLK_TCK")
     cores = {}
     for line in Path("/proc/stat").read_text().splitlines():

@@ -1,4 +1,4 @@
-"""One sentence for an exception: stumble's own say it themselves, those of the libraries are put into words."""
+"""One sentence for an exception: the text of stumble's own exceptions, a mapped text for those of libraries."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from stumble.wire.errors import StumbleError
 
 __all__ = ["explain", "first_mistake", "sentence_about"]
 
-#: Exceptions by class name, here and in any base class: no library is imported to know its errors.
+#: Text by class name of the exception or of a base class; names, so that no library is imported for its errors.
 _KNOWN = {
-    "psycopg.OperationalError": "the database can't be reached ({}); check STUMBLE_DATABASE_URL",
-    "psycopg_pool.PoolTimeout": "the database can't be reached ({}); check STUMBLE_DATABASE_URL",
-    "psycopg.errors.UndefinedTable": "the database isn't migrated ({}); run: stumble store migrate",
-    "psycopg.errors.InvalidSchemaName": "the database isn't migrated ({}); run: stumble store migrate",
-    "httpx.ConnectError": "the API can't be reached ({}); start it with `stumble api` or name it with --api",
-    "httpx.TimeoutException": "the API didn't answer in time ({}); try again or name another with --api",
-    "cimpl.KafkaException": "Kafka can't be used ({}); `stumble check brokers` says what to do",
+    "psycopg.OperationalError": "the database cannot be reached ({}); check STUMBLE_DATABASE_URL",
+    "psycopg_pool.PoolTimeout": "the database cannot be reached ({}); check STUMBLE_DATABASE_URL",
+    "psycopg.errors.UndefinedTable": "the database is not migrated ({}); run: stumble store migrate",
+    "psycopg.errors.InvalidSchemaName": "the database is not migrated ({}); run: stumble store migrate",
+    "httpx.ConnectError": "the API cannot be reached ({}); start it with `stumble api` or name it with --api",
+    "httpx.TimeoutException": "the API did not answer in time ({}); try again or name another with --api",
+    "cimpl.KafkaException": "Kafka cannot be used ({}); run `stumble check brokers` for the cause",
     "pydantic_core._pydantic_core.ValidationError": "a setting is wrong: {}",
     "builtins.PermissionError": "not allowed: {}",
     "builtins.OSError": "{}",
@@ -26,7 +26,7 @@ _KNOWN = {
 
 
 def explain(error: BaseException) -> str:
-    """Return one sentence that says what happened and, where it's known, what to do."""
+    """Return one sentence that says what happened and, if known, what to do."""
     if isinstance(error, StumbleError):
         return str(error)
     for kind in type(error).__mro__:
@@ -39,8 +39,8 @@ def explain(error: BaseException) -> str:
 def first_mistake(error: Any, known: Iterable[str] = ()) -> tuple[str, str]:
     """Return the first mistake of a pydantic `ValidationError`: the dotted path of its field, and why, as a clause.
 
-    `known`: names that a field may have, to suggest one for a field that nobody reads. The value is not named: it may
-    be a secret.
+    `known`: valid field names, from which one is suggested for an unknown field. The result does not contain the
+    value: it may be a secret.
     """
     first = error.errors(include_url=False, include_input=False)[0]
     path = ".".join(str(part) for part in first["loc"])
@@ -57,12 +57,12 @@ def sentence_about(subject: str, reason: str) -> str:
 
 
 def _short(error: BaseException) -> str:
-    """Return the error's text as one line of bearable length."""
+    """Return the error's text as one line of at most 300 characters."""
     errors = getattr(error, "errors", None)
     if callable(errors) and type(error).__name__ == "ValidationError":
         return "; ".join(f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in errors())
     inner: Any = error.args[0] if error.args else None
-    # A KafkaError's own text is its structure.
-    said = inner.str() if type(inner).__name__ == "KafkaError" else str(error)
-    text = " ".join(str(said).split())
+    # str() of a KafkaError is its repr; its method `str` returns the message.
+    raw = inner.str() if type(inner).__name__ == "KafkaError" else str(error)
+    text = " ".join(str(raw).split())
     return text if len(text) <= 300 else text[:299] + "…"

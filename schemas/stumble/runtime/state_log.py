@@ -1,4 +1,4 @@
-"""One line in the log when a state begins, and one when it is over."""
+"""Logs one line when a state begins and one when it ends."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ import logging
 
 
 class StateLog:
-    """Remembers what was logged of each subject, so that a state is logged when it changes, not each time it is met."""
+    """Remembers the last text logged per subject, so that a state is logged only when it changes."""
 
     def __init__(self, log: logging.Logger) -> None:
         self._log = log
         self._texts: dict[str, str] = {}
 
     def say(self, subject: str, text: str) -> None:
-        """Log `text` unless it is what was logged last of `subject`."""
+        """Log `text` unless it is the last text logged for `subject`."""
         if self._texts.get(subject) != text:
             self._texts[subject] = text
             self._log.warning(text)
 
     def begin(self, subject: str, text: str) -> None:
-        """Log `text` unless something holds of `subject` already: each try may put the same fault in other words."""
+        """Log `text` unless `subject` already has a state: each retry may describe the same fault differently."""
         if subject not in self._texts:
             self.say(subject, text)
 
     def over(self, subject: str, text: str) -> None:
-        """Log `text` if something held of `subject`."""
+        """End the state of `subject`, if it has one, and log `text`."""
         if self._texts and self._texts.pop(subject, None) is not None:
             self._log.warning(text)
 
@@ -32,9 +32,9 @@ class StateLog:
         return bool(self._texts)
 
     def current(self) -> list[str]:
-        """Return what holds now, of all subjects."""
+        """Return the current texts of all subjects."""
         return list(self._texts.values())
 
     def get(self, subject: str) -> str:
-        """Return what holds of `subject`; empty if nothing does."""
+        """Return the current text of `subject`; empty if it has none."""
         return self._texts.get(subject, "")

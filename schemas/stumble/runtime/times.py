@@ -1,4 +1,4 @@
-"""Moments as people write them: `15m`, `2h`, `3d`, or an ISO 8601 date or time."""
+"""Times and durations as users write them: `15m`, `2h`, `3d`, or an ISO 8601 date or time."""
 
 from __future__ import annotations
 
@@ -15,36 +15,36 @@ HINT = "give a duration such as 15m, 2h or 3d, or an ISO 8601 time such as 2026-
 
 def parse_duration(text: str) -> timedelta:
     """Return the duration `90s`, `15m`, `1h30m` or `3d`; a bare number is seconds. Raises `ValueError`."""
-    word = text.strip().lower()
-    if _NUMBER.fullmatch(word):
-        word += "s"
-    if not _SPANS.fullmatch(word):
+    value = text.strip().lower()
+    if _NUMBER.fullmatch(value):
+        value += "s"
+    if not _SPANS.fullmatch(value):
         raise ValueError(f"{text!r} is not a valid duration: give one such as 30s, 15m, 2h or 3d")
-    return sum((timedelta(**{_UNITS[unit]: float(number)}) for number, unit in _SPAN.findall(word)), timedelta())
+    return sum((timedelta(**{_UNITS[unit]: float(number)}) for number, unit in _SPAN.findall(value)), timedelta())
 
 
 def parse_when(text: str, now: datetime | None = None) -> datetime:
-    """Return a moment in UTC: a duration counts back from now, a time without an offset is UTC. Raises `ValueError`."""
-    word = text.strip()
-    if _SPANS.fullmatch(word.lower()):
+    """Return a time in UTC: a duration counts back from now, a time without an offset is UTC. Raises `ValueError`."""
+    value = text.strip()
+    if _SPANS.fullmatch(value.lower()):
         try:
-            return max(EPOCH, (now or datetime.now(UTC)) - parse_duration(word))
+            return max(EPOCH, (now or datetime.now(UTC)) - parse_duration(value))
         except OverflowError:
             return EPOCH
     try:
-        moment = datetime.fromisoformat(word)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+        result = datetime.fromisoformat(value)
+        return (result if result.tzinfo else result.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise ValueError(f"{text!r} is not a valid time: {HINT}") from error
 
 
-def rfc3339(moment: datetime) -> str:
-    """`2026-01-31T12:00:00.000000Z`: always UTC, always microseconds, so that texts sort as times do."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+def rfc3339(time: datetime) -> str:
+    """Return `2026-01-31T12:00:00.000000Z`: always UTC and microseconds, so that texts sort like times."""
+    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def from_micros(value: int | str | None) -> datetime | None:
-    """Moment of microseconds since 1970, or of a text that says it in ISO 8601."""
+    """Return a time from microseconds since 1970 or from ISO 8601 text; None for None or empty text."""
     if value is None or isinstance(value, str):
         return parse_when(value) if value else None
     return EPOCH + timedelta(microseconds=value)

@@ -1,4 +1,4 @@
-"""The loop of every background thread: work, wait, pause longer after each failure, end when told to."""
+"""The loop of every background thread: work, wait, pause longer after each failure, end when stopped."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ LONGEST_PAUSE_SECONDS = 5.0
 
 
 def pause_after(failures: int) -> float:
-    """Return the seconds to wait after so many failures in a row: doubled with each, up to the longest."""
+    """Return the seconds to wait after `failures` failures in a row: doubled each time, up to the longest pause."""
     return min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0 ** min(failures - 1, 6))
 
 
 class Worker(threading.Thread, ABC):
-    """A thread that calls `run_once` until `stopping` is set; an error never ends it."""
+    """A thread that calls `run_once` until `stopping` is set; an error does not end it."""
 
     def __init__(self, name: str, log: logging.Logger, stopping: threading.Event | None = None) -> None:
         super().__init__(name=name, daemon=True)
@@ -25,21 +25,21 @@ class Worker(threading.Thread, ABC):
 
     @abstractmethod
     def run_once(self) -> float:
-        """Do a little work; return the seconds to wait before the next call."""
+        """Do one unit of work; return the seconds to wait before the next call."""
 
     def on_error(self, error: Exception) -> None:
-        """Report what `run_once` raised; it is called again after a pause."""
+        """Report an exception from `run_once`, which is called again after a pause."""
         self.log.error("Unexpected error; %s retries.", self.name, exc_info=error)
 
     def close(self) -> None:
-        """Release what the worker holds; called once, in its thread, when it ends."""
+        """Release the worker's resources; called once, in its thread, when it ends."""
 
     def end(self) -> None:
-        """Let the thread end after the call in work."""
+        """Let the thread end after the current call of `run_once`."""
         self.stopping.set()
 
     def run(self) -> None:
-        """Work until told to end."""
+        """Call `run_once` until `stopping` is set."""
         failures = 0
         while not self.stopping.is_set():
             try:

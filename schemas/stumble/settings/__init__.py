@@ -1,4 +1,4 @@
-"""What people configure: settings from file, environment and secrets folder; the schema registry's client.
+"""Settings from file, environment and secrets directory; the client of the schema registry.
 
 Start reading at ``base``. Imports ``runtime``, ``wire``.
 """

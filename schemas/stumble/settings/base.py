@@ -1,7 +1,7 @@
-"""Settings of every role: environment (``STUMBLE_…``, ``__`` for nesting), a folder of secrets, a TOML file.
+"""Settings of every role: environment (``STUMBLE_…``, ``__`` for nesting), a secrets directory, a TOML file.
 
-The folder holds one file a secret, named as the setting without its prefix: ``database_url``,
-``kafka__options__sasl.password``. No secret is ever part of an error's text.
+The secrets directory holds one file per secret, named like the setting without its prefix: ``database_url``,
+``kafka__options__sasl.password``. No error text contains a secret.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from stumble.settings.kafka import KafkaSettings
 from stumble.wire.errors import StumbleError
 
 CONFIG_VARIABLE = "STUMBLE_CONFIG"
-#: The first that is set names the folder of secrets; systemd sets the second for units with ``LoadCredential``.
+#: The first that is set names the secrets directory; systemd sets the second for units with ``LoadCredential``.
 SECRETS_VARIABLES = ("STUMBLE_SECRETS_DIR", "CREDENTIALS_DIRECTORY")
 
 
@@ -36,7 +36,7 @@ class SettingsError(StumbleError):
 
 
 class Settings(BaseSettings):
-    """What a role is told. The environment wins over the secrets' folder, that over ``STUMBLE_CONFIG``'s file."""
+    """Settings of a role. Precedence: environment, secrets directory, the file that ``STUMBLE_CONFIG`` names."""
 
     model_config = SettingsConfigDict(
         env_prefix="STUMBLE_", env_nested_delimiter="__", extra="ignore", hide_input_in_errors=True
@@ -46,22 +46,24 @@ class Settings(BaseSettings):
     clock: ClockSettings = Field(default_factory=ClockSettings)
     database_url: SecretStr = Field(
         SecretStr("postgresql://127.0.0.1:5432/stumble"),
-        description="PostgreSQL, as libpq takes it.",
+        description="URL of PostgreSQL, in libpq's format.",
     )
-    outbox_dir: Path = Field(Path("/var/lib/stumble/outbox"), description="Where producers of this host leave events.")
+    outbox_dir: Path = Field(
+        Path("/var/lib/stumble/outbox"), description="Directory for the events of this host's producers."
+    )
     state_dir: Path = Field(Path("/var/lib/stumble"), description="State of the relay and of the local stack.")
     api_host: str = Field("127.0.0.1", description="Address that the API binds to.")
     api_port: int = Field(8686, ge=0, le=65535, description="Port of the API.")
-    api_url: str = Field("http://127.0.0.1:8686", description="Where the command line finds the API.")
+    api_url: str = Field("http://127.0.0.1:8686", description="URL of the API for the command line.")
     metrics_host: str = Field("127.0.0.1", description="Address that a role's own metrics bind to.")
     metrics_port: int | None = Field(None, ge=0, le=65535, description="Port of a role's own metrics; none by default.")
-    metrics_hosts: bool = Field(True, description="Tell of outboxes host by host; false: of all hosts as one, `all`.")
+    metrics_hosts: bool = Field(True, description="Export outbox metrics per host; false: one host, `all`.")
     cell: str | None = Field(None, description="Nova cell of this host.")
     region: str | None = Field(None, description="Keystone region of this host.")
     cloud: str | None = Field(None, description="Name of the cloud.")
     host: str = Field(default_factory=lambda: os.uname().nodename, description="Name of this host.")
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
-    log_format: str = Field("console", pattern="^(console|json)$", description="console for people, json for machines.")
+    log_format: str = Field("console", pattern="^(console|json)$", description="console (readable text) or json.")
 
     @classmethod
     def settings_customise_sources(
@@ -72,7 +74,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Read the environment first, then the secrets, then the TOML file, where they are named."""
+        """Read the environment first, then the secrets directory and the TOML file, if they are configured."""
         sources: tuple[PydanticBaseSettingsSource, ...] = (init_settings, env_settings)
         if folder := secrets_folder():
             sources += (
@@ -90,9 +92,9 @@ class Settings(BaseSettings):
 
 
 class TableSettings(BaseSettings):
-    """Settings of one role alone: the environment, then the table of ``STUMBLE_CONFIG``'s file that its prefix names.
+    """Settings of one role: the environment, then the table in ``STUMBLE_CONFIG``'s file that its prefix names.
 
-    ``STUMBLE_ALERTS_RULES`` is ``rules`` in ``[alerts]``. Raises ``SettingsError`` in one sentence.
+    ``STUMBLE_ALERTS_RULES`` is ``rules`` in ``[alerts]``. Raises ``SettingsError``, whose text is one sentence.
     """
 
     model_config = SettingsConfigDict(extra="forbid", hide_input_in_errors=True)
@@ -106,11 +108,11 @@ class TableSettings(BaseSettings):
             subject = f"The setting {variable} ({name} in [{self.table()}])"
             raise SettingsError(sentence_about(subject, reason)) from None
         except (ValueError, OSError) as error:
-            raise SettingsError(f"The settings can't be read: {error}") from None
+            raise SettingsError(f"The settings cannot be read: {error}") from None
 
     @classmethod
     def table(cls) -> str:
-        """Return the name of its table in the file."""
+        """Return the name of this class's table in the file."""
         return str(cls.model_config["env_prefix"]).removeprefix("STUMBLE_").rstrip("_").lower()
 
     @classmethod
@@ -131,14 +133,14 @@ class TableSettings(BaseSettings):
 
 
 def secrets_folder() -> Path | None:
-    """Return the folder that holds one file a secret, None where none is named."""
+    """Return the secrets directory (one file per secret), or None if none is configured."""
     return next((Path(os.environ[name]) for name in SECRETS_VARIABLES if os.environ.get(name)), None)
 
 
 def load(**overrides: object) -> Settings:
-    """Read the settings; ``overrides`` (a command's own options) win, None among them counts as not given.
+    """Read the settings; ``overrides`` (a command's own options) win, and None among them means not given.
 
-    Raises ``SettingsError`` in one sentence where something is wrong.
+    Raises ``SettingsError``, whose text is one sentence.
     """
     path = os.environ.get(CONFIG_VARIABLE)
     if path and not Path(path).is_file():
@@ -150,5 +152,5 @@ def load(**overrides: object) -> Settings:
         name, reason = first_mistake(error)
         variable = f"STUMBLE_{name.replace('.', '__').upper()}"
         raise SettingsError(sentence_about(f"The setting {variable}", reason)) from None
-    except (ValueError, OSError) as error:  # broken TOML, broken JSON in a variable, a secret that may not be read
-        raise SettingsError(f"The settings can't be read: {error}") from None
+    except (ValueError, OSError) as error:  # invalid TOML, invalid JSON in a variable, an unreadable secret
+        raise SettingsError(f"The settings cannot be read: {error}") from None

@@ -8,15 +8,19 @@ from stumble.settings.types import Seconds
 
 
 class ClockSettings(BaseModel):
-    """What the projector's clock goes by. Lengths of time are seconds, or ``20m``, ``2h``, ``1d``."""
+    """Settings of the projector's clock. Durations are seconds, or ``20m``, ``2h``, ``1d``."""
 
     model_config = ConfigDict(extra="forbid")
 
     deadlines: dict[str, Seconds] = Field(
         default_factory=dict,
-        description="Silence after which an action is stalled, by action, where it is not docs/outcomes.md's.",
+        description="Silence after which a request is stalled, by action; defaults: docs/outcomes.md.",
     )
     silent_after: Seconds = Field(600, description="Silence after which a host counts as dead.")
-    settle: Seconds = Field(60, description="How long a partition must have been read to its end before it is judged.")
-    look_every: Seconds = Field(2, description="How often the clock looks.")
-    start_takes: Seconds = Field(45, description="What a compute that does not tell is given to take up old work.")
+    settle: Seconds = Field(
+        60, description="How long a partition must have been read to its end before the clock decides."
+    )
+    look_every: Seconds = Field(2, description="How often the clock checks.")
+    start_takes: Seconds = Field(
+        45, description="Time after its start in which a compute resumes old work, if it does not report this."
+    )

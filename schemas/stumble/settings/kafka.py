@@ -1,4 +1,4 @@
-"""How to reach Kafka: librdkafka's own settings, but those that the contract fixes."""
+"""Connection to Kafka: librdkafka's own settings, except those that the contract fixes."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from stumble.wire.topics import Topics
 
-#: Part of the contract (one instance, one partition; nothing lost, nothing reordered), so not configurable.
+#: Part of the contract (one partition per instance, no loss, no reordering), so not configurable.
 FIXED_PRODUCER: dict[str, Any] = {
-    "partitioner": "murmur2_random",  # what Java clients use: they share the topics
+    "partitioner": "murmur2_random",  # the default of Java clients, which use the same topics
     "acks": "all",
     "enable.idempotence": True,
 }
-#: Offsets are the store's; a position that is gone must stop the reader, never skip silently.
+#: The store holds the offsets; an offset that no longer exists must stop the reader: it must not skip silently.
 FIXED_CONSUMER: dict[str, Any] = {
     "enable.auto.commit": False,
     "enable.auto.offset.store": False,
@@ -24,7 +24,7 @@ _ALIASES = {"request.required.acks", "bootstrap.servers", "metadata.broker.list"
 
 
 class KafkaSettings(BaseModel):
-    """Connection to Kafka. Everything librdkafka knows can go into ``options``."""
+    """Connection to Kafka. ``options`` accepts every setting of librdkafka."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
@@ -41,11 +41,14 @@ class KafkaSettings(BaseModel):
         1, ge=1, description="Planned copies of each partition; from 3 on two must be in sync."
     )
     topic_days: int = Field(
-        90, ge=1, le=36_500, description="Planned retention of instance-actions: for so long the store can be rebuilt."
+        90,
+        ge=1,
+        le=36_500,
+        description="Planned retention of instance-actions in days: how far back the store can be rebuilt.",
     )
     principals: dict[str, str] = Field(
         default_factory=dict,
-        description='Who each role is to an authorizer: {"relay": "User:stumble-relay", "projector": "User:stumble"}.',
+        description='Kafka principal of each role: {"relay": "User:stumble-relay", "projector": "User:stumble"}.',
     )
     options: dict[str, Any] = Field(
         default_factory=dict,
@@ -64,24 +67,24 @@ class KafkaSettings(BaseModel):
     def _fixed_stay_fixed(cls, value: dict[str, Any]) -> dict[str, Any]:
         refused = sorted(value.keys() & (FIXED_PRODUCER.keys() | FIXED_CONSUMER.keys() | _ALIASES))
         if refused:
-            raise ValueError(f"{', '.join(refused)} can't be set: the contract fixes it; take it out")
+            raise ValueError(f"{', '.join(refused)} cannot be set: the contract fixes it; remove it")
         return value
 
     @property
     def topics(self) -> Topics:
-        """The topics under this prefix."""
+        """Topic names with this prefix."""
         return Topics(self.topic_prefix)
 
     def client_config(self) -> dict[str, Any]:
-        """Return what every client of librdkafka needs."""
+        """Return the configuration that all clients share."""
         return {"bootstrap.servers": self.bootstrap_servers, **self.options}
 
     def producer_config(self, **defaults: Any) -> dict[str, Any]:
-        """Return a producer's configuration; ``defaults`` (with ``_`` for ``.``) give way to the options."""
+        """Return a producer's configuration; ``defaults`` (with ``_`` for ``.``) apply unless the options set them."""
         return {**_dotted(defaults), **self.client_config(), **self.producer_options, **FIXED_PRODUCER}
 
     def consumer_config(self, group: str, **defaults: Any) -> dict[str, Any]:
-        """Return a consumer's configuration; ``defaults`` (with ``_`` for ``.``) give way to the options."""
+        """Return a consumer's configuration; ``defaults`` (with ``_`` for ``.``) apply unless the options set them."""
         own = {**_dotted(defaults), **self.client_config(), **self.consumer_options}
         return {"group.id": group, **own, **FIXED_CONSUMER}
 

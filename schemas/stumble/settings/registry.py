@@ -1,4 +1,4 @@
-"""Schema registry with Confluent's API: register what is written, resolve what is read."""
+"""Client of a schema registry with Confluent's API: registers schemas for writing, resolves ids for reading."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _CONTENT = {"Content-Type": "application/vnd.schemaregistry.v1+json"}
 
 
 class SchemaRejected(StumbleError):
-    """The registry finds the schema incompatible with an earlier version of its subject."""
+    """The registry rejects the schema as incompatible with an earlier version of its subject."""
 
 
 class Registry:
-    """Client of one registry; remembers what it was told for ever, since ids never change their meaning."""
+    """Client of one registry; caches answers without limit of time, since an id never changes its schema."""
 
     def __init__(self, settings: KafkaSettings, client: httpx.Client | None = None) -> None:
         if settings.schema_registry_url is None:
@@ -33,7 +33,7 @@ class Registry:
         auth = (settings.schema_registry_user or "", password.get_secret_value()) if password else None
         if auth is None and parts.username:
             auth = (unquote(parts.username), unquote(parts.password or ""))
-        # Without user and password, so that neither gets into an error's text or a log.
+        # Without user and password, so that no error text or log line contains them.
         self._url = without_password(settings.schema_registry_url).rstrip("/")
         self._client = client or httpx.Client(timeout=_TIMEOUT_S, auth=auth)
         self._texts: dict[int, str] = {}
@@ -44,7 +44,7 @@ class Registry:
         self._client.close()
 
     def register(self, topic: str, schema: Schema) -> int:
-        """Return the id of a schema under a topic's subject, registering it where it is new.
+        """Return the id of a schema under a topic's subject; register the schema if it is new.
 
         Raises ``SchemaRejected`` on incompatibility, ``RegistryUnavailable`` otherwise.
         """
@@ -52,10 +52,10 @@ class Registry:
         if key not in self._ids:
             path, body = f"/subjects/{subject(topic)}/versions", {"schema": schema.json}
             answer = self._ask("POST", path, body)
-            if answer.status_code == _CONFLICT:  # so says Apicurio, too, to the later of two that register at once
+            if answer.status_code == _CONFLICT:  # Apicurio also answers 409 to a concurrent registration
                 answer = self._ask("POST", path, body)
             if answer.status_code == _CONFLICT:
-                raise SchemaRejected(f"The registry refuses {schema.name} for {subject(topic)}: {_message(answer)}.")
+                raise SchemaRejected(f"The registry rejects {schema.name} for {subject(topic)}: {_message(answer)}.")
             self._check(answer)
             self._ids[key] = int(answer.json()["id"])
         return self._ids[key]
@@ -65,15 +65,15 @@ class Registry:
         self._check(self._ask("PUT", f"/config/{subject(topic)}", {"compatibility": "FULL_TRANSITIVE"}))
 
     def compatibility(self, topic: str) -> str:
-        """Return the level that holds for a topic's subject, be it the registry's default. Raises as ``register``."""
+        """Return a subject's compatibility level, or the registry's default level. Raises as ``register``."""
         answer = self._ask("GET", f"/config/{subject(topic)}?defaultToGlobal=true")
-        if answer.status_code == _NOT_FOUND:  # registries that don't know the parameter
+        if answer.status_code == _NOT_FOUND:  # a registry without this parameter
             answer = self._ask("GET", "/config")
         self._check(answer)
         return str(answer.json().get("compatibilityLevel", "NONE"))
 
     def takes(self, topic: str, schema: Schema) -> bool:
-        """Tell whether a schema is there, or would be taken as the next version. Raises as ``register``."""
+        """Return whether the registry has the schema or would accept it as next version. Raises as ``register``."""
         body = {"schema": schema.json}
         answer = self._ask("POST", f"/compatibility/subjects/{subject(topic)}/versions/latest", body)
         if answer.status_code == _NOT_FOUND:  # no version yet

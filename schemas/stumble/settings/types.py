@@ -1,4 +1,4 @@
-"""Types of values that people write: in query parameters, on the command line, in settings."""
+"""Types of values that users write: in query parameters, on the command line, in settings."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _parse_seconds(value: Any) -> Any:
     return parse_duration(value).total_seconds() if isinstance(value, str) else value
 
 
-#: A moment: a duration back from now (`15m`, `3d`) or an ISO 8601 time.
+#: A time: a duration back from now (`15m`, `3d`) or an ISO 8601 time.
 When = Annotated[
     datetime,
     BeforeValidator(_parse),
@@ -36,7 +36,7 @@ When = Annotated[
         },
     ),
 ]
-#: A duration (`15m`, `1h30m`, `3d`; a bare number is seconds), longer than none.
+#: A duration (`15m`, `1h30m`, `3d`; a bare number is seconds), greater than zero.
 Duration = Annotated[timedelta, BeforeValidator(_parse_duration), Field(gt=timedelta(0))]
 #: The same as a number of seconds.
 Seconds = Annotated[float, BeforeValidator(_parse_seconds), Field(gt=0)]

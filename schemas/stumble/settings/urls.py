@@ -1,4 +1,4 @@
-"""Addresses that may be shown: without user and password."""
+"""URLs without user and password, for logs and messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The contract of both halves: Avro schemas, codec, ids, headers, topics, taxonomy of Nova's exceptions.
+"""The contract between producers and consumers: Avro schemas, codec, ids, headers, topics, failure taxonomy.
 
 Standard library and fastavro only, since Nova's processes load it.
 

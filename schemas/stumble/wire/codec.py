@@ -1,7 +1,7 @@
-"""Encoding of record bodies and the two framings: Confluent's and Avro single-object.
+"""Encoding of record bodies, and the two framings: Confluent and Avro single-object.
 
 Hot paths work on plain dicts: times are integers of UTC microseconds, enums are their symbols. The schemas are
-therefore parsed a second time without logical types, which leaves the bytes as they are.
+therefore parsed a second time without logical types; the bytes are the same.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _CONFLUENT = struct.Struct(">bI")
 
 
 class Unframed(NamedTuple):
-    """A record's body and what its framing says of the writer's schema."""
+    """A record's body, and the writer's schema as far as the framing identifies it."""
 
     fingerprint: bytes | None
     schema_id: int | None
@@ -42,7 +42,7 @@ def _without_logical_types(node: Any) -> Any:
 
 
 def plain(definition: str) -> Any:
-    """Parse a schema (JSON text) with its logical types left out, so that times stay integers."""
+    """Parse a schema (JSON text) without its logical types, so that times stay integers."""
     return parse_schema(_without_logical_types(json.loads(definition)))
 
 
@@ -53,31 +53,31 @@ _ENCODERS = {schema.fingerprint: Encoder(json.loads(schema.json)) for schema in 
 
 
 def encode(schema: Schema, record: Mapping[str, Any]) -> bytes:
-    """Return a record's bare Avro body, its text cleaned and within the limits that the schema states.
+    """Return a record's Avro body without framing, text cleaned and cut to the limits in the schema.
 
-    Raises ``TypeError``, ``ValueError`` or ``AttributeError`` where a value is of another type than its field.
+    Raises ``TypeError``, ``ValueError`` or ``AttributeError`` if a value has another type than its field.
     """
     return _ENCODERS[schema.fingerprint].encode(record)
 
 
 def decode(schema: Schema, body: bytes, writer: Any = None) -> dict[str, Any]:
-    """Return the record in ``body``, written with ``schema`` or, resolved to it, with the parsed ``writer``.
+    """Return the record in ``body``; ``writer`` is the parsed schema that wrote it, if it is not ``schema``.
 
-    Raises ``NotAvro`` where the bytes aren't a record of the writer's schema, or hold more than one.
+    Raises ``NotAvro`` if the bytes are not exactly one record of the writer's schema.
     """
     reader = _PLAIN[schema.fingerprint]
     source = io.BytesIO(body)
     try:
         record = schemaless_reader(source, reader if writer is None else writer, None if writer is None else reader)
-    except Exception as error:  # fastavro raises what the bytes lead it to: EOF, Unicode, index, overflow ...
+    except Exception as error:  # fastavro raises many types, depending on the bytes: EOF, Unicode, index, overflow ...
         raise NotAvro(f"{len(body)} bytes do not decode as {schema.name}: {type(error).__name__}: {error}") from error
     if source.tell() != len(body):
-        raise NotAvro(f"{len(body) - source.tell()} bytes are left over behind a {schema.name}.")
+        raise NotAvro(f"{len(body) - source.tell()} bytes follow after a complete {schema.name}.")
     return record if isinstance(record, dict) else _not_a_record(schema)
 
 
 def _not_a_record(schema: Schema) -> dict[str, Any]:
-    raise NotAvro(f"The bytes decode to something that is no {schema.name}.")
+    raise NotAvro(f"The bytes do not decode to a valid {schema.name}.")
 
 
 def frame_single_object(schema: Schema, body: bytes) -> bytes:
@@ -86,14 +86,14 @@ def frame_single_object(schema: Schema, body: bytes) -> bytes:
 
 
 def frame_confluent(schema_id: int, body: bytes) -> bytes:
-    """Frame a body as Confluent's clients do: magic 0, big-endian id of the registry, body."""
+    """Frame a body like Confluent's clients: magic byte 0, big-endian schema id of the registry, body."""
     return _CONFLUENT.pack(0, schema_id) + body
 
 
 def unframe(value: bytes, headers: Iterable[Header] | None = None) -> Unframed:
-    """Take a record's value apart by its first bytes; a fingerprint header spares Confluent framing the registry.
+    """Split a record's value into framing and body; with a fingerprint header, Confluent framing needs no registry.
 
-    Raises ``NotAvro`` where neither framing is there.
+    Raises ``NotAvro`` if the value has neither framing.
     """
     if value[:2] == SINGLE_OBJECT_MAGIC and len(value) >= 10:
         return Unframed(value[2:10], None, value[10:])
@@ -103,10 +103,10 @@ def unframe(value: bytes, headers: Iterable[Header] | None = None) -> Unframed:
 
 
 class Decoder:
-    """Reads framed records of one type, whatever version and framing they were written with.
+    """Decodes framed records of one type, in any version and either framing.
 
     ``resolve_id`` turns a registry's schema id into a schema's JSON text; it may raise ``UnknownSchema`` or
-    ``RegistryUnavailable``. Without it only schemas of this release can be read.
+    ``RegistryUnavailable``. Without it, only records with a schema of this release can be read.
     """
 
     def __init__(self, reader: Schema, resolve_id: Callable[[int], str] | None = None) -> None:
@@ -131,7 +131,7 @@ class Decoder:
             return _PLAIN[known.fingerprint]
         if framed.schema_id is None or self._resolve_id is None:
             raise UnknownSchema(
-                f"No schema is known for {_describe(framed)}: configure the registry or upgrade stumble."
+                f"The schema of {_describe(framed)} is unknown: configure the registry or upgrade stumble."
             )
         if framed.schema_id not in self._by_id:
             self._by_id[framed.schema_id] = self._parse(self._resolve_id(framed.schema_id), framed)
@@ -140,10 +140,10 @@ class Decoder:
     def _parse(self, text: str, framed: Unframed) -> Any:
         try:
             parsed = plain(text)
-        except Exception as error:  # whatever a registry hands out
-            raise UnknownSchema(f"The registry's schema for {_describe(framed)} can't be parsed: {error}.") from error
+        except Exception as error:  # the registry may return any text
+            raise UnknownSchema(f"The registry's schema for {_describe(framed)} cannot be parsed: {error}.") from error
         if not isinstance(parsed, dict) or parsed.get("name") != self._reader.name:
-            raise UnknownSchema(f"The registry's schema for {_describe(framed)} is no {self._reader.name}.")
+            raise UnknownSchema(f"The registry's schema for {_describe(framed)} is not a {self._reader.name}.")
         return parsed
 
 

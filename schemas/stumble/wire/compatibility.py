@@ -1,8 +1,8 @@
-"""The gate that keeps every version of a record readable by every other.
+"""Checks that every version of a record type can read every other version.
 
-Two checks: Avro's own rules, pairwise both ways (Apache ``avro``, which registries use too), and what those rules
-don't see because the parsing canonical form drops it: logical types (milliseconds for microseconds is a silent
-x1000), enum defaults, aliases, field defaults. Needs the extra ``dev``.
+Two checks: Avro's own rules, pairwise in both directions (Apache ``avro``, which registries use too), and the
+attributes that those rules ignore because the parsing canonical form drops them: logical types (milliseconds instead
+of microseconds would silently be wrong by x1000), enum defaults, aliases, field defaults. Needs the extra ``dev``.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from collections.abc import Iterator, Sequence
 from itertools import permutations
 from typing import Any
 
-#: What may change: words, limits, and what Avro's own rules compare.
-_QUIET = {"doc", "maxBytes", "symbols", "name", "namespace"}
+#: Attributes that may change: documentation, limits, and what Avro's own rules compare.
+_NOT_COMPARED = {"doc", "maxBytes", "symbols", "name", "namespace"}
 
 
 def problems(versions: Sequence[str]) -> list[str]:
-    """Return what is wrong between any two of a record's versions (JSON texts), one sentence each; none is good."""
+    """Return the problems between any two versions of a record (JSON texts), one sentence each; empty if compatible."""
     result = [line for text in versions for line in lint(text)]
     for number, (one, other) in enumerate(permutations(versions, 2)):
         result.extend(f"pair {number}: {line}" for line in _avro_rules(one, other))
@@ -26,7 +26,7 @@ def problems(versions: Sequence[str]) -> list[str]:
 
 
 def lint(text: str) -> list[str]:
-    """Return what in one version breaks the promises for every version (a default for all, times in micros ...)."""
+    """Return violations of the rules that hold for each version: every field has a default, times in micros ..."""
     return list(_lint(json.loads(text), ""))
 
 
@@ -87,7 +87,7 @@ def _holds_text(kind: Any) -> bool:
 
 
 def _dropped_rules(one: str, other: str) -> Iterator[str]:
-    """Compare the fields that both versions have in all that the canonical form drops."""
+    """Compare, for fields in both versions, the attributes that the canonical form drops."""
     older, newer = _dropped(one), _dropped(other)
     for path in sorted(older.keys() & newer.keys()):
         for name in sorted(older[path].keys() | newer[path].keys()):
@@ -115,5 +115,5 @@ def _collect(node: Any, path: str, result: dict[str, dict[str, str]]) -> None:
                 _collect(item, f"{path}/{item['name']}", result)
         elif name in {"type", "items", "values"}:
             _collect(value, path, result)
-        elif name not in _QUIET:
+        elif name not in _NOT_COMPARED:
             own[f"{node.get('type')} {name}" if isinstance(node.get("type"), str) else name] = json.dumps(value)

@@ -1,8 +1,8 @@
-"""Writes a record's Avro body in one pass that also cleans and bounds its text.
+"""Encodes a record's Avro body in one pass that also cleans and bounds its text.
 
-It runs in the caller's thread inside compute services, so it is compiled once a schema into one small function a
-field. fastavro reads these records everywhere, and a property test holds both to the same bytes; for writing, most
-of its time goes into finding the branch of each of our many nullable fields, and bounding takes a pass of its own.
+It runs in the caller's thread inside compute services, so each schema is compiled once into one small function per
+field. fastavro reads these records, and a property test checks that both produce the same bytes. For writing, fastavro
+spends most of its time on the branch of each of the many nullable fields, and bounding would need a second pass.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from stumble.wire.text import clean, shorten
 
-#: Bytes of one value. Raises ``TypeError``, ``ValueError``, ``AttributeError`` or ``OverflowError`` for another type.
+#: Returns the bytes of a value; raises ``TypeError``, ``ValueError``, ``AttributeError`` or ``OverflowError``.
 Write = Callable[[Any], bytes]
 
 _NO_LIMIT = 1 << 30
@@ -30,12 +30,12 @@ def zigzag(number: int) -> bytes:
     return bytes(out)
 
 
-#: The branch of a nullable field that holds a value, and no branch at all.
+#: Prefix of a nullable field with a value (branch index 1), and of a field without branches.
 _PRESENT, _BARE = b"\x02", b""
 _SHORT = 4096
 _LENGTHS = {prefix: tuple(prefix + zigzag(number) for number in range(_SHORT)) for prefix in (_PRESENT, _BARE)}
 
-#: Names and states come again and again, on a host the same few: so many of a field are remembered, none of long text.
+#: The same few names and states repeat on a host: the cache holds this many values per field, no long texts.
 _CACHED_VALUES, _CACHED_LIMIT, _CACHED_CHARACTERS = 256, 255, 64
 
 
@@ -73,7 +73,7 @@ def _integer(kind: str) -> Write:
 
     def write(value: int) -> bytes:
         if not -bound <= value < bound:
-            raise ValueError(f"{value} is no {kind}")
+            raise ValueError(f"{value} is not a valid {kind}")
         return zigzag(value)
 
     return write
@@ -90,13 +90,13 @@ def _enum(definition: Mapping[str, Any]) -> Write:
         try:
             return codes[value]
         except KeyError:
-            raise ValueError(f"{value!r} is no {definition['name']}") from None
+            raise ValueError(f"{value!r} is not a valid {definition['name']}") from None
 
     return write
 
 
 def _items(limit: int) -> Write:
-    """Write a list of text, bounded as a whole: what no longer fits is left out."""
+    """Write a list of texts with one limit for the whole list: items that exceed it are omitted."""
     write_item = _string(limit)
 
     def write(value: list[str]) -> bytes:
@@ -106,7 +106,7 @@ def _items(limit: int) -> Write:
 
 
 def _entries(limit: int) -> Write:
-    """Write a map of text, bounded as a whole: what no longer fits is left out."""
+    """Write a map of texts with one limit for the whole map: entries that exceed it are omitted."""
     write_key, write_value = _string(255), _string(limit)
 
     def write(value: Mapping[str, str]) -> bytes:
@@ -117,44 +117,44 @@ def _entries(limit: int) -> Write:
 
 def _block(parts: list[bytes], limit: int) -> bytes:
     if sum(map(len, parts)) > limit:
-        fitting, left = [], limit
+        fitting, remaining = [], limit
         for part in parts:
-            if len(part) <= left:
+            if len(part) <= remaining:
                 fitting.append(part)
-                left -= len(part)
+                remaining -= len(part)
         parts = fitting
     return _length(len(parts)) + b"".join(parts) + b"\x00" if parts else b"\x00"
 
 
 class Encoder:
-    """Encodes records of one schema (its parsed JSON). ``given`` takes the place of the defaults of its fields."""
+    """Encodes records of one schema (its parsed JSON). ``given`` replaces the defaults of its fields."""
 
     def __init__(self, definition: Mapping[str, Any], given: Mapping[str, Any] | None = None) -> None:
         self._named: dict[str, Write] = {}
         self._write = self._record(definition, given or {})
 
     def encode(self, record: Mapping[str, Any]) -> bytes:
-        """Return a record's bare Avro body; what is absent or None gets what was given, else its field's default.
+        """Return a record's Avro body; an absent or None value becomes the given value, else the field's default.
 
-        Raises ``TypeError``, ``ValueError`` or ``AttributeError`` where a value is of another type than its field.
+        Raises ``TypeError``, ``ValueError`` or ``AttributeError`` if a value has another type than its field.
         """
         return self._write(record)
 
     def _record(self, definition: Mapping[str, Any], given: Mapping[str, Any]) -> Write:
-        """Lay out what an empty record looks like; a record then costs only the fields that it has."""
-        places: dict[str, tuple[int, Write]] = {}
+        """Encode an empty record once; writing a record then replaces only the fields that it has."""
+        fields: dict[str, tuple[int, Write]] = {}
         empty: list[bytes] = []
         for number, item in enumerate(definition["fields"]):
             name, write_value, absent = self._field(item)
             value = given.get(name)
-            places[name] = number, write_value
+            fields[name] = number, write_value
             empty.append(absent if value is None else write_value(value))
 
         def write(record: Mapping[str, Any]) -> bytes:
             parts = empty.copy()
             for name, value in record.items():
-                if value is not None and name in places:
-                    number, write_value = places[name]
+                if value is not None and name in fields:
+                    number, write_value = fields[name]
                     parts[number] = write_value(value)
             return b"".join(parts)
 

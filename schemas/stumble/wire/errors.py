@@ -1,16 +1,16 @@
-"""Errors whose text is one sentence that a person can act on."""
+"""Errors whose text is one sentence that an operator can act on."""
 
 
 class StumbleError(Exception):
-    """Anything that goes wrong in a way that a person should read: ``str()`` is one clear sentence."""
+    """Base of all errors that are shown to an operator: ``str()`` is one sentence."""
 
 
 class WireError(StumbleError):
-    """A record's bytes can't be read as what its topic promises."""
+    """A record's bytes cannot be decoded to the record type of its topic."""
 
 
 class NotAvro(WireError):
-    """The bytes carry neither framing, or don't decode: a bad record."""
+    """The bytes have neither framing or do not decode: a bad record."""
 
 
 class UnknownSchema(WireError):
@@ -18,8 +18,8 @@ class UnknownSchema(WireError):
 
 
 class RegistryUnavailable(WireError):
-    """A schema id can't be resolved now: wait, the record may be good."""
+    """A schema id cannot be resolved now; the reader must wait, since the record may be valid."""
 
 
 class InvalidEvent(WireError):
-    """The record decodes but breaks the model."""
+    """The record decodes but does not fit the model."""

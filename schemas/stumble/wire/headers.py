@@ -29,8 +29,8 @@ def record_headers(
 ) -> list[tuple[str, bytes]]:
     """Return a record's headers.
 
-    ``source`` is where the record came from (a publisher such as ``nova-compute:host1``), ``event_id`` unique within
-    it, ``time_us`` UTC microseconds.
+    ``source`` is the publisher of the record (such as ``nova-compute:host1``), ``event_id`` is unique within it,
+    ``time_us`` is UTC microseconds.
     """
     schema_name, schema_print, version, kind, content = _of_schema(schema)
     seconds, micros = divmod(time_us, 1_000_000)
@@ -53,7 +53,7 @@ _SCHEMAS: dict[bytes, tuple[tuple[str, bytes], ...]] = {}
 
 
 def _of_schema(schema: Schema) -> tuple[tuple[str, bytes], ...]:
-    """Return the headers that all records of a schema share: a relay asks for each of its thousands."""
+    """Return the headers that all records of a schema share; cached, since a relay needs them for every record."""
     if schema.fingerprint not in _SCHEMAS:
         _SCHEMAS[schema.fingerprint] = (
             (SCHEMA, schema.name.encode()),
@@ -74,12 +74,12 @@ def _of_source(source: str) -> bytes:
 def _of_second(seconds: int) -> bytes:
     try:
         return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S").encode()
-    except (ValueError, OverflowError, OSError):  # a clock gone mad must not stop a relay; the body says what it said
+    except (ValueError, OverflowError, OSError):  # an out-of-range time must not stop the relay; the body has it
         return b"1970-01-01T00:00:00"
 
 
 def fingerprint_of(headers: Iterable[Header] | None) -> bytes | None:
-    """Return the schema fingerprint that a record's headers name, or None where there is none to be read."""
+    """Return the schema fingerprint from a record's headers, or None if no valid one is there."""
     for name, value in headers or ():
         if name == FINGERPRINT and value:
             try:

@@ -1,4 +1,4 @@
-"""Ids that are functions of their source, so that translating or replaying twice gives the same ones."""
+"""Ids that are functions of their source, so that a second translation or replay gives the same ids."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import uuid
 _MASK_48 = (1 << 48) - 1
 _SEPARATOR = "\x1f"
 
-#: Actions that notifications can't tell apart are one family; every other action is its own.
+#: Action to family: actions that notifications do not distinguish are one family; any other is its own.
 FAMILIES = {"migrate": "resize"}
 
 
@@ -24,7 +24,7 @@ def _uuid7(time_us: int, entropy: int) -> str:
 
 
 def new_event_id(now_us: int | None = None) -> str:
-    """Draw the id of an event that is born here. ``now_us``: UTC microseconds."""
+    """Return a random id for an event that is no translation. ``now_us``: UTC microseconds."""
     return _uuid7(time.time_ns() // 1000 if now_us is None else now_us, int.from_bytes(os.urandom(8), "big"))
 
 
@@ -35,7 +35,7 @@ def derived_event_id(occurred_at_us: int, publisher: str | None, message_id: str
 
 
 def event_time_us(event_id: str) -> int:
-    """Return the time in an event id, UTC microseconds (to about a microsecond). Raises ``ValueError`` for no uuid."""
+    """Return the time in an event id, UTC microseconds (to about a microsecond). Raises ``ValueError``."""
     value = uuid.UUID(event_id).int
     millis, fraction = value >> 80, (value >> 64) & 0xFFF
     return millis * 1000 + (fraction * 1000 + 4095) // 4096
@@ -57,7 +57,7 @@ def failure_id(request_key: str, host: str | None, exception: str, attempt_id: s
 
 
 def publication_event_id(subject_id: str, revision: int) -> str:
-    """Return the id under which one revision of a subject is delivered downstream, the same at every delivery."""
+    """Return the id of one revision of a subject in deliveries downstream; the same for every delivery."""
     return _named(subject_id, str(revision))
 
 
@@ -67,7 +67,7 @@ def alert_key(rule: str, problem: str) -> str:
 
 
 def alert_event_id(rule: str, problem: str, starts_at_us: int, status: str) -> str:
-    """Return the id under which subscribers are told that an alert which began then fires, or is over."""
+    """Return the id of the message to subscribers that an alert with this start has ``status``."""
     return _named("alert", rule, problem, str(starts_at_us), status)
 
 
@@ -76,7 +76,7 @@ def _hash(*parts: str) -> bytes:
 
 
 def _named(*parts: str) -> str:
-    """Return a UUIDv8 (RFC 9562: the layout is the maker's own) of a hash of ``parts``."""
+    """Return a UUIDv8 (RFC 9562: the layout is vendor-specific) of a hash of ``parts``."""
     text = _hash(*parts).hex()
     variant = "89ab"[int(text[16], 16) & 3]
     return f"{text[:8]}-{text[8:12]}-8{text[13:16]}-{variant}{text[17:20]}-{text[20:32]}"

@@ -1,7 +1,7 @@
 """The schemas of this release, parsed once when the module loads.
 
-The ``.avsc`` files beside this module are the source of truth. Older versions stay beside newer ones for ever,
-so that any published record can be read without a registry.
+The ``.avsc`` files in ``avsc/`` are the source of truth. Older versions are never removed, so that any published
+record can be read without a registry.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def schema_fingerprint(definition: Any) -> bytes:
 def load(text: str, version: int) -> Schema:
     """Parse a schema definition (JSON text).
 
-    Raises ``fastavro.schema.SchemaParseException`` or ``ValueError`` where it isn't one.
+    Raises ``fastavro.schema.SchemaParseException`` or ``ValueError`` if the text is not a valid schema.
     """
     definition = json.loads(text)
     return Schema(
@@ -70,7 +70,7 @@ def latest(name: str) -> Schema:
 
 
 def by_fingerprint(value: bytes) -> Schema | None:
-    """Return the schema of this release that has this fingerprint, if any."""
+    """Return the schema of this release with this fingerprint, or None."""
     return _BY_FINGERPRINT.get(value)
 
 

@@ -1,4 +1,4 @@
-"""Text at the edge: what PostgreSQL and UTF-8 can't hold is replaced, what is too long is cut and marked."""
+"""Cleaning of input text: replaces what PostgreSQL or UTF-8 cannot store, cuts and marks what is too long."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
 def clean(text: str) -> str:
-    """Replace NUL and lone surrogates, which neither PostgreSQL nor UTF-8 can hold."""
+    """Replace NUL, which PostgreSQL cannot store, and lone surrogates, which UTF-8 cannot encode."""
     if text.isascii():
         return text.replace("\x00", _REPLACEMENT) if "\x00" in text else text
     fixed = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
@@ -16,10 +16,10 @@ def clean(text: str) -> str:
 
 
 def shorten(text: str, max_bytes: int) -> str:
-    """Cut the middle out of ``text`` so that it has at most ``max_bytes`` of UTF-8, and mark the place.
+    """Remove the middle of ``text`` so that it has at most ``max_bytes`` of UTF-8, and mark the cut.
 
-    Both ends stay because a message tells most at its start and a traceback at its end. A short limit belongs to an
-    id or a name: the start stays, without a mark, which would eat it up.
+    Both ends stay, because a message is most specific at its start and a traceback at its end. A short limit belongs to
+    an id or a name: then only the start stays, without a mark, which would need most of the limit.
     """
     if len(text) * 4 <= max_bytes or len(raw := text.encode()) <= max_bytes:
         return text

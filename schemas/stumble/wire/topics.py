@@ -1,4 +1,4 @@
-"""Names of topics and subjects, and the key that puts all of an instance's events into one partition."""
+"""Names of topics and subjects, and the record key, which puts all events of an instance into one partition."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Topics:
-    """The topics under one prefix."""
+    """The topic names with one prefix."""
 
     prefix: str = ""
 
@@ -20,7 +20,7 @@ class Topics:
 
     @property
     def dlq(self) -> str:
-        """Records that the projector can't read, bytes untouched."""
+        """Records that the projector cannot read, bytes unchanged."""
         return f"{self.prefix}instance-actions.dlq"
 
     @property
@@ -35,7 +35,7 @@ class Topics:
 
     @property
     def producers(self) -> str:
-        """Last word of each producer, compacted: ``ProducerStatus``."""
+        """Latest status of each producer, compacted: ``ProducerStatus``."""
         return f"{self.prefix}instance-action-producers"
 
 
@@ -45,6 +45,6 @@ def subject(topic: str) -> str:
 
 
 def partition_key(event: Mapping[str, Any]) -> bytes:
-    """Return an event's key: the instance uuid, without one the request id, else the publisher."""
+    """Return an event's key: the instance uuid, else the request id, else the publisher."""
     result = event.get("instance_uuid") or event.get("request_id") or (event.get("source") or {}).get("publisher") or ""
     return str(result).encode("utf-8", "replace")

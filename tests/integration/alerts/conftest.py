@@ -1,4 +1,4 @@
-"""A store with a projector's hand: lay down failures and outcomes as its transaction does."""
+"""A store, and helpers that insert failures and outcomes as the projector's transaction does."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def store(template, new_database):
 
 
 @pytest.fixture
-def link(store):
+def connection(store):
     with connect(store) as connection:
         yield connection
 
@@ -52,16 +52,16 @@ PUBLICATION = """insert into publications (kind, subject_id, request_key, instan
 
 
 def failure(now_us, **more):
-    made = {
+    values = {
         "failure_id": str(uuid.uuid4()), "request_key": str(uuid.uuid4()), "instance_uuid": str(uuid.uuid4()),
         "request_id": f"req-{uuid.uuid4()}", "action": "create", "host": "compute-1",
         "exception": "PortBindingFailed", "reason": "Binding failed for port", "blame": "DEPENDENCY",
         "effect": "ERROR", "occurred_at": now_us, "fingerprint": "v1:binding", "owner_project_id": "p1",
     }  # fmt: skip
-    return {**made, **more}
+    return {**values, **more}
 
 
-def published(payload, *, kind="failure", revision=1, status="CURRENT"):
+def publication(payload, *, kind="failure", revision=1, status="CURRENT"):
     subject = payload["failure_id"] if kind == "failure" else payload["request_key"]
     return {
         "kind": kind, "subject_id": subject, "request_key": payload["request_key"],
@@ -69,31 +69,31 @@ def published(payload, *, kind="failure", revision=1, status="CURRENT"):
     }  # fmt: skip
 
 
-def lay(link: psycopg.Connection, failures, publications=None):
-    with link.transaction():
-        link.execute(FAILURE, (json.dumps(failures),))
-        rows = publications if publications is not None else [published(item) for item in failures]
-        link.execute(PUBLICATION, (json.dumps(rows),))
+def insert_failures(connection: psycopg.Connection, failures, publications=None):
+    with connection.transaction():
+        connection.execute(FAILURE, (json.dumps(failures),))
+        rows = publications if publications is not None else [publication(item) for item in failures]
+        connection.execute(PUBLICATION, (json.dumps(rows),))
 
 
-def rewrite(path, text):
-    """Replace a file at once: who reads it meanwhile must not find the half of it."""
-    fresh = path.with_suffix(".new")
-    fresh.write_text(text)
-    fresh.replace(path)
+def replace_file(path, text):
+    """Replace a file atomically, so that no reader sees a partial file."""
+    new_file = path.with_suffix(".new")
+    new_file.write_text(text)
+    new_file.replace(path)
 
 
 @contextmanager
-def alerting(url, *, webhooks=False, **settings):
-    """Run a pusher, and with `webhooks` a sender: True, or the keywords of `Webhooks`."""
+def running_alerter(url, *, webhooks=False, **settings):
+    """Run a pusher, and with `webhooks` (True, or the keyword arguments of `Webhooks`) a sender."""
     stop = threading.Event()
-    # What fires ends by itself in Alertmanager four intervals after it was told last: none of them may be missed.
-    told = AlertSettings(**{"resend_seconds": 30, "calm_seconds": 0.5, **settings})
+    # Alertmanager resolves an alert four intervals after its last update: the test must not miss all of them.
+    alert_settings = AlertSettings(**{"resend_seconds": 30, "calm_seconds": 0.5, **settings})
     metrics = ProcessMetrics("alerter")
-    threads = [Pusher(url, told, metrics, stop, lease_seconds=2)]
+    threads = [Pusher(url, alert_settings, metrics, stop, lease_seconds=2)]
     if webhooks:
         options = webhooks if isinstance(webhooks, dict) else {}
-        threads.append(WebhookSender(url, Webhooks(told, metrics, **options), metrics, stop, lease_seconds=2))
+        threads.append(WebhookSender(url, Webhooks(alert_settings, metrics, **options), metrics, stop, lease_seconds=2))
     for thread in threads:
         thread.start()
     try:

@@ -1,4 +1,4 @@
-"""Subscribers are told of alerts: once when one fires, once when it is over, with one id over any kill."""
+"""Alert messages: one when an alert fires, one when it is resolved, each with one id even if the alerter is killed."""
 
 import json
 import subprocess
@@ -12,7 +12,7 @@ from standardwebhooks import Webhook
 from stumble.alerts import subscriptions
 from stumble.alerts.alert_messages import AlertMessages
 from stumble.alerts.publications import PublicationCursor
-from tests.integration.alerts.conftest import alerting, failure, lay, rewrite
+from tests.integration.alerts.conftest import failure, insert_failures, replace_file, running_alerter
 from tests.integration.alerts.test_alertmanager import eventually, now_us
 from tests.support.receiver import receiver
 from tests.support.services import ROOT, cli_environment
@@ -37,27 +37,29 @@ def rules(tmp_path):
     return path
 
 
-def resolve(link, fingerprint="v1:binding"):
-    link.execute("update problems set state = 'RESOLVED', resolved_at = now() where fingerprint = %s", (fingerprint,))
+def resolve(connection, fingerprint="v1:binding"):
+    connection.execute(
+        "update problems set state = 'RESOLVED', resolved_at = now() where fingerprint = %s", (fingerprint,)
+    )
 
 
-def test_a_storm_of_one_cause_is_one_message_and_one_when_it_is_over(store, link, rules):
-    with receiver() as told, alerting(store, webhooks=True, rules=rules, webhook_networks=LOOPBACK):
-        made = subscriptions.add(link, told.url, kinds=["alert"])
+def test_failures_of_one_cause_send_one_firing_and_one_resolved_message(store, connection, rules):
+    with receiver() as received, running_alerter(store, webhooks=True, rules=rules, webhook_networks=LOOPBACK):
+        created = subscriptions.add(connection, received.url, kinds=["alert"])
         now = now_us()
-        lay(link, [failure(now, owner_project_id=f"p{n % 7}") for n in range(10_000)])
-        eventually(lambda: link.execute("select sum(failures) from alerts").fetchone() == (10_000,))
-        eventually(lambda: told.posts)
-        resolve(link)
-        eventually(lambda: len(told.posts) == 2)
-        eventually(lambda: link.execute("select count(delivered_at) from deliveries").fetchone() == (2,))
-    begun, over = (Webhook(made.secrets[0]).verify(body, headers) for headers, body in told.posts)
-    assert len({headers["webhook-id"] for headers, _ in told.posts}) == 2
-    assert (begun["type"], over["type"]) == ("alert.firing", "alert.resolved")
-    assert begun["timestamp"] == begun["data"]["startsAt"] == over["data"]["startsAt"]
-    assert over["timestamp"] == over["data"]["endsAt"] > over["data"]["startsAt"]
-    assert begun["data"]["endsAt"] is None
-    for message in (begun, over):
+        insert_failures(connection, [failure(now, owner_project_id=f"p{n % 7}") for n in range(10_000)])
+        eventually(lambda: connection.execute("select sum(failures) from alerts").fetchone() == (10_000,))
+        eventually(lambda: received.posts)
+        resolve(connection)
+        eventually(lambda: len(received.posts) == 2)
+        eventually(lambda: connection.execute("select count(delivered_at) from deliveries").fetchone() == (2,))
+    firing, resolved = (Webhook(created.secrets[0]).verify(body, headers) for headers, body in received.posts)
+    assert len({headers["webhook-id"] for headers, _ in received.posts}) == 2
+    assert (firing["type"], resolved["type"]) == ("alert.firing", "alert.resolved")
+    assert firing["timestamp"] == firing["data"]["startsAt"] == resolved["data"]["startsAt"]
+    assert resolved["timestamp"] == resolved["data"]["endsAt"] > resolved["data"]["startsAt"]
+    assert firing["data"]["endsAt"] is None
+    for message in (firing, resolved):
         data = message["data"]
         assert (data["rule"], data["problem"], data["severity"]) == ("storm", "v1:binding", "critical")
         assert data["labels"] == {
@@ -68,14 +70,14 @@ def test_a_storm_of_one_cause_is_one_message_and_one_when_it_is_over(store, link
         assert data["annotations"]["examples"].count("req-") == 3
         assert data["annotations"]["description"] == "Look at Neutron."
         assert "details" not in json.dumps(message)
-    assert ", over at 20" in over["data"]["annotations"]["summary"]
+    assert ", resolved at 20" in resolved["data"]["annotations"]["summary"]
 
 
 @contextmanager
 def alerter(store, rules):
     environment = cli_environment(
         STUMBLE_DATABASE_URL=store,
-        STUMBLE_KAFKA__BOOTSTRAP_SERVERS="127.0.0.1:9",  # the topics wait, alerts don't
+        STUMBLE_KAFKA__BOOTSTRAP_SERVERS="127.0.0.1:9",  # publishing to topics waits, alerts don't
         STUMBLE_ALERTS_RULES=str(rules),
         STUMBLE_ALERTS_WEBHOOK_NETWORKS=LOOPBACK,
     )
@@ -87,61 +89,61 @@ def alerter(store, rules):
             process.kill()
 
 
-def test_an_alerter_killed_before_a_message_was_taken_loses_none_and_makes_none_twice(store, link, rules):
-    let_go = threading.Event()
-    with receiver() as told:
-        told.answer = lambda _: (let_go.wait(90), (200, {}))[1]
-        subscriptions.add(link, told.url, kinds=["alert"])
-        lay(link, [failure(now_us()), failure(now_us())])
+def test_unanswered_message_is_sent_again_with_its_id_after_the_alerter_is_killed(store, connection, rules):
+    release = threading.Event()
+    with receiver() as received:
+        received.answer = lambda _: (release.wait(90), (200, {}))[1]
+        subscriptions.add(connection, received.url, kinds=["alert"])
+        insert_failures(connection, [failure(now_us()), failure(now_us())])
         with alerter(store, rules):
-            eventually(lambda: told.posts)  # received, not yet answered
-        assert link.execute("select attempts, delivered_at from deliveries").fetchall() == [(0, None)]
-        resolve(link)  # while nobody looks
-        told.answer = lambda _: (200, {})
-        let_go.set()
+            eventually(lambda: received.posts)  # received, not yet answered
+        assert connection.execute("select attempts, delivered_at from deliveries").fetchall() == [(0, None)]
+        resolve(connection)  # while no alerter runs
+        received.answer = lambda _: (200, {})
+        release.set()
         with alerter(store, rules):
-            eventually(lambda: link.execute("select count(delivered_at) from deliveries").fetchone() == (2,))
-    assert [body["type"] for body in told.bodies()] == ["alert.firing", "alert.firing", "alert.resolved"]
-    (first, again), over = told.posts[:2], told.posts[2]
-    assert first[0]["webhook-id"] == again[0]["webhook-id"] != over[0]["webhook-id"]
+            eventually(lambda: connection.execute("select count(delivered_at) from deliveries").fetchone() == (2,))
+    assert [body["type"] for body in received.bodies()] == ["alert.firing", "alert.firing", "alert.resolved"]
+    (first, again), resolved = received.posts[:2], received.posts[2]
+    assert first[0]["webhook-id"] == again[0]["webhook-id"] != resolved[0]["webhook-id"]
     assert first[1] == again[1], "one id, one body"
 
 
-def test_an_alert_and_its_message_are_laid_down_together_or_not_at_all(store, link, rules, monkeypatch):
-    mark, seen = PublicationCursor.mark, []
+def test_alert_and_its_message_are_stored_in_one_transaction(store, connection, rules, monkeypatch):
+    mark, counts = PublicationCursor.mark, []
 
-    def dies_once(self, connection, last):
+    def fail_once(self, connection, last):
         counted = connection.execute("select (select count(*) from alerts), (select count(*) from deliveries)")
-        seen.append(counted.fetchone())
-        if len(seen) == 1:
+        counts.append(counted.fetchone())
+        if len(counts) == 1:
             raise RuntimeError("killed")
         mark(self, connection, last)
 
-    monkeypatch.setattr(PublicationCursor, "mark", dies_once)
-    with receiver() as told, alerting(store, webhooks=True, rules=rules, webhook_networks=LOOPBACK):
-        subscriptions.add(link, told.url, kinds=["alert"])
-        lay(link, [failure(now_us())])
-        eventually(lambda: len(seen) == 1)
-        assert link.execute("select (select count(*) from alerts) + (select count(*) from deliveries)").fetchone() == (
-            0,
-        )
-        eventually(lambda: link.execute("select count(delivered_at) from deliveries").fetchone() == (1,))
-        assert seen == [(1, 1), (1, 1)]
-        over, ended = AlertMessages.over, []
+    monkeypatch.setattr(PublicationCursor, "mark", fail_once)
+    with receiver() as received, running_alerter(store, webhooks=True, rules=rules, webhook_networks=LOOPBACK):
+        subscriptions.add(connection, received.url, kinds=["alert"])
+        insert_failures(connection, [failure(now_us())])
+        eventually(lambda: len(counts) == 1)
+        assert connection.execute(
+            "select (select count(*) from alerts) + (select count(*) from deliveries)"
+        ).fetchone() == (0,)
+        eventually(lambda: connection.execute("select count(delivered_at) from deliveries").fetchone() == (1,))
+        assert counts == [(1, 1), (1, 1)]
+        original_over, ended = AlertMessages.over, []
 
-        def dies_once_more(self, connection, alerts, rules):
-            ended.append(over(self, connection, alerts, rules))
+        def fail_once_more(self, connection, alerts, rules):
+            ended.append(original_over(self, connection, alerts, rules))
             if len(ended) == 1:
                 raise RuntimeError("killed")
 
-        monkeypatch.setattr(AlertMessages, "over", dies_once_more)
-        resolve(link)
-        eventually(lambda: link.execute("select count(delivered_at) from deliveries").fetchone() == (2,))
+        monkeypatch.setattr(AlertMessages, "over", fail_once_more)
+        resolve(connection)
+        eventually(lambda: connection.execute("select count(delivered_at) from deliveries").fetchone() == (2,))
     assert ended == [1, 1]
-    assert [body["type"] for body in told.bodies()] == ["alert.firing", "alert.resolved"]
+    assert [body["type"] for body in received.bodies()] == ["alert.firing", "alert.resolved"]
 
 
-TWO = (
+TWO_RULES = (
     RULES
     + """
 [[rule]]
@@ -153,77 +155,79 @@ quiet = "1h"
 )
 
 
-def test_subscribers_choose_alerts_by_rule_severity_and_match(store, link, rules):
-    rules.write_text(TWO)
-    with receiver() as told, alerting(store, webhooks=True, rules=rules, webhook_networks=LOOPBACK):
-        made = {
-            name: subscriptions.add(link, told.url + f"/{name}", **wanted).id
-            for name, wanted in {
+def test_subscription_selects_alerts_by_rule_severity_and_match(store, connection, rules):
+    rules.write_text(TWO_RULES)
+    with receiver() as received, running_alerter(store, webhooks=True, rules=rules, webhook_networks=LOOPBACK):
+        created = {
+            name: subscriptions.add(connection, received.url + f"/{name}", **options).id
+            for name, options in {
                 "all": {"kinds": ["alert"]},
                 "rule": {"kinds": ["alert"], "rules": ["ea*", "other"]},
                 "severity": {"kinds": ["alert"], "severities": ["critical", "warning"]},
                 "match": {"kinds": ["alert"], "match": {"exception": "Disk*"}},
                 "both": {"kinds": ["failure", "alert"], "severities": ["info"]},
                 "none": {"kinds": ["alert"], "rules": ["each"], "severities": ["critical"]},
-                "as before": {},
-                "gone": {"kinds": ["alert"]},
+                "default": {},
+                "disabled": {"kinds": ["alert"]},
             }.items()
         }
-        link.execute("update subscriptions set disabled_at = now() where id = %s", (made["gone"],))
-        lay(link, [failure(now_us())])
-        eventually(lambda: link.execute("select count(*) from alerts where state = 'FIRING'").fetchone() == (2,))
-        late = subscriptions.add(link, told.url, kinds=["alert"]).id
-        lay(link, [failure(now_us(), fingerprint="v1:disk", exception="DiskNotFound")])
-        eventually(lambda: link.execute("select count(*) from alerts where state = 'FIRING'").fetchone() == (4,))
-        resolve(link)
-        eventually(lambda: link.execute("select count(*) from alerts where state = 'FIRING'").fetchone() == (2,))
-        eventually(lambda: link.execute("select bool_and(delivered_at is not null) from deliveries").fetchone()[0])
+        connection.execute("update subscriptions set disabled_at = now() where id = %s", (created["disabled"],))
+        insert_failures(connection, [failure(now_us())])
+        eventually(lambda: connection.execute("select count(*) from alerts where state = 'FIRING'").fetchone() == (2,))
+        late = subscriptions.add(connection, received.url, kinds=["alert"]).id
+        insert_failures(connection, [failure(now_us(), fingerprint="v1:disk", exception="DiskNotFound")])
+        eventually(lambda: connection.execute("select count(*) from alerts where state = 'FIRING'").fetchone() == (4,))
+        resolve(connection)
+        eventually(lambda: connection.execute("select count(*) from alerts where state = 'FIRING'").fetchone() == (2,))
+        eventually(
+            lambda: connection.execute("select bool_and(delivered_at is not null) from deliveries").fetchone()[0]
+        )
     storm, each, disk_storm, disk_each = ("storm binding", "each binding", "storm disk", "each disk")
-    assert heard(link) == {
-        (made["all"], name, status)
+    assert delivered_alerts(connection) == {
+        (created["all"], name, status)
         for name, status in [(n, "firing") for n in (storm, each, disk_storm, disk_each)]
         + [(storm, "resolved"), (each, "resolved")]
     } | {
-        (made["rule"], each, "firing"), (made["rule"], disk_each, "firing"), (made["rule"], each, "resolved"),
-        (made["severity"], storm, "firing"), (made["severity"], disk_storm, "firing"),
-        (made["severity"], storm, "resolved"),
-        (made["match"], disk_storm, "firing"), (made["match"], disk_each, "firing"),
-        (made["both"], "failure", None), (made["both"], each, "firing"), (made["both"], disk_each, "firing"),
-        (made["both"], each, "resolved"),
-        (made["as before"], "failure", None),
+        (created["rule"], each, "firing"), (created["rule"], disk_each, "firing"), (created["rule"], each, "resolved"),
+        (created["severity"], storm, "firing"), (created["severity"], disk_storm, "firing"),
+        (created["severity"], storm, "resolved"),
+        (created["match"], disk_storm, "firing"), (created["match"], disk_each, "firing"),
+        (created["both"], "failure", None), (created["both"], each, "firing"), (created["both"], disk_each, "firing"),
+        (created["both"], each, "resolved"),
+        (created["default"], "failure", None),
         (late, disk_storm, "firing"), (late, disk_each, "firing"),
     }  # fmt: skip
 
 
-def heard(link):
-    rows = link.execute("select subscription_id::text, alert from deliveries").fetchall()
+def delivered_alerts(connection):
+    rows = connection.execute("select subscription_id::text, alert from deliveries").fetchall()
     return {
-        (subscription, f"{told['rule']} {told['problem'].removeprefix('v1:')}", told["status"])
-        if told
+        (subscription, f"{alert['rule']} {alert['problem'].removeprefix('v1:')}", alert["status"])
+        if alert
         else (subscription, "failure", None)
-        for subscription, told in rows
+        for subscription, alert in rows
     }
 
 
-def test_alertmanagers_body_says_firing_and_resolved(store, link, rules):
+def test_alertmanager_body_has_status_firing_then_resolved(store, connection, rules):
     rules.write_text(RULES.replace('"1h"', '"1s"'))
-    with receiver() as told, alerting(store, webhooks=True, rules=rules, webhook_networks=LOOPBACK):
-        made = subscriptions.add(link, told.url, kinds=["alert"], body="alertmanager")
-        lay(link, [failure(now_us())])
-        eventually(lambda: link.execute("select count(delivered_at) from deliveries").fetchone() == (2,))
-        subscriptions.resend(link, made.id, told.posts[0][0]["webhook-id"])
-        eventually(lambda: len(told.posts) == 3)
-    for headers, body in told.posts:
-        Webhook(made.secrets[0]).verify(body, headers)
-    assert told.posts[2][1] == told.posts[0][1], "sent again as it was"
-    begun, over, _ = told.bodies()
-    assert [body["version"] for body in (begun, over)] == ["4", "4"]
-    assert [(body["status"], body["alerts"][0]["status"]) for body in (begun, over)] == [
+    with receiver() as received, running_alerter(store, webhooks=True, rules=rules, webhook_networks=LOOPBACK):
+        created = subscriptions.add(connection, received.url, kinds=["alert"], body="alertmanager")
+        insert_failures(connection, [failure(now_us())])
+        eventually(lambda: connection.execute("select count(delivered_at) from deliveries").fetchone() == (2,))
+        subscriptions.resend(connection, created.id, received.posts[0][0]["webhook-id"])
+        eventually(lambda: len(received.posts) == 3)
+    for headers, body in received.posts:
+        Webhook(created.secrets[0]).verify(body, headers)
+    assert received.posts[2][1] == received.posts[0][1], "sent again as it was"
+    firing, resolved, _ = received.bodies()
+    assert [body["version"] for body in (firing, resolved)] == ["4", "4"]
+    assert [(body["status"], body["alerts"][0]["status"]) for body in (firing, resolved)] == [
         ("firing", "firing"),
         ("resolved", "resolved"),
     ]
-    assert begun["groupKey"] == over["groupKey"] == '{}:{problem="v1:binding", rule="storm"}'
-    first, last = begun["alerts"][0], over["alerts"][0]
+    assert firing["groupKey"] == resolved["groupKey"] == '{}:{problem="v1:binding", rule="storm"}'
+    first, last = firing["alerts"][0], resolved["alerts"][0]
     assert first["endsAt"] == "0001-01-01T00:00:00Z" != last["endsAt"]
     for name in ("labels", "startsAt", "fingerprint"):
         assert first[name] == last[name]
@@ -231,20 +235,20 @@ def test_alertmanagers_body_says_firing_and_resolved(store, link, rules):
     assert first["annotations"]["failures"] == "1"
 
 
-def test_who_heard_that_it_fires_hears_that_it_is_over_whatever_became_of_the_rule(store, link, rules):
-    with receiver() as told, alerting(store, webhooks=True, rules=rules, webhook_networks=LOOPBACK):
-        subscriptions.add(link, told.url, kinds=["alert"], severities=["critical"])
-        lay(link, [failure(now_us())])
-        eventually(lambda: told.posts)
-        rewrite(rules, RULES.replace("critical", "info"))
-        eventually(lambda: (lay(link, [failure(now_us())]), severity(link) == "info")[1])
-        link.execute("update problems set muted_until = now() + interval '1 hour'")
-        eventually(lambda: len(told.posts) == 2)
-    begun, over = told.bodies()
-    assert over["type"] == "alert.resolved"
-    assert over["data"]["labels"] == begun["data"]["labels"]
-    assert over["data"]["severity"] == "critical"
+def test_subscriber_of_a_firing_alert_gets_resolved_after_the_rule_changed(store, connection, rules):
+    with receiver() as received, running_alerter(store, webhooks=True, rules=rules, webhook_networks=LOOPBACK):
+        subscriptions.add(connection, received.url, kinds=["alert"], severities=["critical"])
+        insert_failures(connection, [failure(now_us())])
+        eventually(lambda: received.posts)
+        replace_file(rules, RULES.replace("critical", "info"))
+        eventually(lambda: (insert_failures(connection, [failure(now_us())]), severity(connection) == "info")[1])
+        connection.execute("update problems set muted_until = now() + interval '1 hour'")
+        eventually(lambda: len(received.posts) == 2)
+    firing, resolved = received.bodies()
+    assert resolved["type"] == "alert.resolved"
+    assert resolved["data"]["labels"] == firing["data"]["labels"]
+    assert resolved["data"]["severity"] == "critical"
 
 
-def severity(link):
-    return link.execute("select severity from alerts").fetchone()[0]
+def severity(connection):
+    return connection.execute("select severity from alerts").fetchone()[0]

@@ -1,4 +1,4 @@
-"""Subscribers that hang, answer oddly or have a long queue: the others are told all the same."""
+"""Subscribers that hang, send invalid responses or have a long queue do not delay the others."""
 
 import contextlib
 import json
@@ -19,7 +19,7 @@ from stumble.metrics.process import ProcessMetrics
 from stumble.store.partitions import EventPartitions
 from stumble.store.queries import query
 from stumble.store.retention import Retention, expire
-from tests.integration.alerts.conftest import alerting, failure, lay, published
+from tests.integration.alerts.conftest import failure, insert_failures, publication, running_alerter
 from tests.integration.alerts.test_alertmanager import eventually, now_us
 from tests.support.receiver import receiver
 
@@ -28,39 +28,39 @@ LOOPBACK = "127.0.0.0/8"
 
 @contextlib.contextmanager
 def hanging(store, *, answered):
-    """A receiver that answers so many messages and then none, and one that answers each."""
-    let_go, webhooks = threading.Event(), {"timeout_seconds": 300}
-    with receiver() as slow, receiver() as quick, alerting(store, webhooks=webhooks, webhook_networks=LOOPBACK):
-        slow.answer = lambda number: (number <= answered or let_go.wait(300), (200, {}))[1]
+    """Run a receiver that answers only the first `answered` messages, and one that answers all."""
+    release, webhooks = threading.Event(), {"timeout_seconds": 300}
+    with receiver() as slow, receiver() as quick, running_alerter(store, webhooks=webhooks, webhook_networks=LOOPBACK):
+        slow.answer = lambda number: (number <= answered or release.wait(300), (200, {}))[1]
         try:
             yield slow, quick
         finally:
-            let_go.set()
+            release.set()
 
 
-def is_told(link, other):
-    """Wait until another subscriber has heard of all that comes from now on."""
-    subscriptions.add(link, other.url)
-    lay(link, [failure(now_us()) for _ in range(20)])
+def assert_receives_all(connection, other):
+    """Add another subscriber and wait until it has received all new messages."""
+    subscriptions.add(connection, other.url)
+    insert_failures(connection, [failure(now_us()) for _ in range(20)])
     eventually(lambda: len(other.posts) == 20)
 
 
-def test_a_subscriber_that_hangs_with_a_long_queue_does_not_hold_up_another(store, link):
+def test_hanging_subscriber_with_a_long_queue_does_not_delay_another(store, connection):
     with hanging(store, answered=1) as (slow, quick):
-        subscriptions.add(link, slow.url)
-        lay(link, [failure(now_us()) for _ in range(200)])
-        eventually(lambda: len(slow.posts) == 9)  # one that it answers, then all that may be on their way at once
-        is_told(link, quick)
+        subscriptions.add(connection, slow.url)
+        insert_failures(connection, [failure(now_us()) for _ in range(200)])
+        eventually(lambda: len(slow.posts) == 9)  # one answered message, then the maximum number in flight
+        assert_receives_all(connection, quick)
         assert len(slow.posts) == 9
 
 
-def test_however_many_subscribers_hang_from_the_start_another_is_told(store, link):
+def test_many_hanging_subscribers_do_not_delay_another(store, connection):
     with hanging(store, answered=0) as (slow, quick):
-        for _ in range(10):  # eight times as many messages would be more than may be on their way to anybody
-            subscriptions.add(link, slow.url)
-        lay(link, [failure(now_us()) for _ in range(20)])
+        for _ in range(10):  # eight messages in flight for each would exceed the total limit
+            subscriptions.add(connection, slow.url)
+        insert_failures(connection, [failure(now_us()) for _ in range(20)])
         eventually(lambda: len(slow.posts) == 10)
-        is_told(link, quick)
+        assert_receives_all(connection, quick)
         assert len(slow.posts) == 10
 
 
@@ -77,38 +77,38 @@ HEAD = b"HTTP/1.1 503 No\r\nContent-Type: text/plain; charset=no-such\r\n"
         b"what is this\r\n\r\n",
         HEAD + b"\r\n" + b"x" * 10_000_000,
     ],
-    ids=["nul", "date without zone", "strange number", "no gzip", "no http", "no end"],
+    ids=["nul", "date without zone", "no ASCII number", "no gzip", "no http", "no end"],
 )
-def test_whatever_a_subscriber_answers_the_others_are_told(store, link, answer):
-    class Strange(socketserver.BaseRequestHandler):
+def test_invalid_response_is_retried_later_and_does_not_delay_others(store, connection, answer):
+    class InvalidResponse(socketserver.BaseRequestHandler):
         def handle(self):
             self.request.recv(65_536)
-            with contextlib.suppress(OSError):  # we don't read it to its end
+            with contextlib.suppress(OSError):  # the sender does not read to the end
                 self.request.sendall(answer)
 
     with (
-        socketserver.ThreadingTCPServer(("127.0.0.1", 0), Strange) as server,
-        receiver() as told,
-        alerting(store, webhooks=True, webhook_networks=LOOPBACK),
+        socketserver.ThreadingTCPServer(("127.0.0.1", 0), InvalidResponse) as server,
+        receiver() as received,
+        running_alerter(store, webhooks=True, webhook_networks=LOOPBACK),
     ):
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        subscriptions.add(link, f"http://127.0.0.1:{server.server_address[1]}/")
-        lay(link, [failure(now_us())])
+        subscriptions.add(connection, f"http://127.0.0.1:{server.server_address[1]}/")
+        insert_failures(connection, [failure(now_us())])
         row = eventually(
-            lambda: link.execute(
+            lambda: connection.execute(
                 "select last_error, attempts, next_at > now() from deliveries where attempts = 1"
             ).fetchone()
         )
         assert row[2], "it is tried again later"
         assert "\0" not in row[0]
         assert len(row[0]) <= 500
-        subscriptions.add(link, told.url)
-        lay(link, [failure(now_us())])
-        eventually(lambda: told.posts)
+        subscriptions.add(connection, received.url)
+        insert_failures(connection, [failure(now_us())])
+        eventually(lambda: received.posts)
         server.shutdown()
 
 
-def test_the_alerter_tells_of_its_webhooks_and_lives(store, link):
+def test_alerter_exports_webhook_metrics_and_is_live(store, connection):
     metrics = ProcessMetrics("alerter")
 
     def value(name, **labels):
@@ -116,16 +116,16 @@ def test_the_alerter_tells_of_its_webhooks_and_lives(store, link):
 
     assert value("stumble_webhook_attempts_total", result="given_up") == 0, "there from the start"
     stop = threading.Event()
-    told = AlertSettings(webhook_networks=LOOPBACK)
-    sender = WebhookSender(store, Webhooks(told, metrics, schedule=(3600,)), metrics, stop, count_seconds=0.2)
-    pusher = Pusher(store, told, metrics, stop)
-    with receiver() as at:
-        at.answer = lambda number: (500, {}) if number == 1 else (200, {})
-        subscriptions.add(link, at.url)
+    settings = AlertSettings(webhook_networks=LOOPBACK)
+    sender = WebhookSender(store, Webhooks(settings, metrics, schedule=(3600,)), metrics, stop, count_seconds=0.2)
+    pusher = Pusher(store, settings, metrics, stop)
+    with receiver() as received:
+        received.answer = lambda number: (500, {}) if number == 1 else (200, {})
+        subscriptions.add(connection, received.url)
         for thread in (sender, pusher):
             thread.start()
         try:
-            lay(link, [failure(now_us()), failure(now_us(), fingerprint="v1:two")])
+            insert_failures(connection, [failure(now_us()), failure(now_us(), fingerprint="v1:two")])
             eventually(lambda: value("stumble_webhook_attempts_total", result="delivered") == 1)
             eventually(lambda: value("stumble_alerts_firing", severity="warning") == 2)
             eventually(lambda: value("stumble_webhook_backlog_messages") == 1)
@@ -140,30 +140,30 @@ def test_the_alerter_tells_of_its_webhooks_and_lives(store, link):
     assert not sender.live()[0]
 
 
-def test_an_error_that_should_not_be_stops_no_thread(store, link, monkeypatch, caplog):
+def test_unexpected_error_is_logged_and_the_thread_continues(store, connection, monkeypatch, caplog):
     once = iter([ZeroDivisionError("never"), None])
 
-    def breaks(*given):
+    def fail_once(*given):
         if (error := next(once, None)) is not None:
             raise error
         return queue(*given)
 
     queue = subscriptions.queue
-    monkeypatch.setattr(subscriptions, "queue", breaks)
-    with receiver() as told, alerting(store, webhooks=True, webhook_networks=LOOPBACK):
-        subscriptions.add(link, told.url)
-        lay(link, [failure(now_us())])
-        eventually(lambda: told.posts)
+    monkeypatch.setattr(subscriptions, "queue", fail_once)
+    with receiver() as received, running_alerter(store, webhooks=True, webhook_networks=LOOPBACK):
+        subscriptions.add(connection, received.url)
+        insert_failures(connection, [failure(now_us())])
+        eventually(lambda: received.posts)
     assert "Unexpected error; alerts retries" in caplog.text
-    assert len(told.posts) == 1
+    assert len(received.posts) == 1
 
 
-def test_one_slow_subscriber_does_not_hold_up_another(store, link):
-    with receiver() as slow, receiver() as quick, alerting(store, webhooks=True, webhook_networks=LOOPBACK):
+def test_slow_subscriber_does_not_delay_another(store, connection):
+    with receiver() as slow, receiver() as quick, running_alerter(store, webhooks=True, webhook_networks=LOOPBACK):
         slow.answer = lambda _: (time.sleep(1), (200, {}))[1]
-        subscriptions.add(link, slow.url)
-        subscriptions.add(link, quick.url)
-        lay(link, [failure(now_us()) for _ in range(5)])
+        subscriptions.add(connection, slow.url)
+        subscriptions.add(connection, quick.url)
+        insert_failures(connection, [failure(now_us()) for _ in range(5)])
         eventually(lambda: len(quick.posts) == 5)
 
 
@@ -173,102 +173,104 @@ def walk(plan):
         yield from walk(part)
 
 
-def most_rows(link, name, **given):
-    """Return how many rows the largest step of a statement went through."""
-    told = link.execute("explain (analyze, format json) " + query(name), given, prepare=False).fetchone()[0]
-    steps = walk(told[0]["Plan"])
+def most_rows(connection, name, **given):
+    """Return how many rows the largest step of a statement processed."""
+    plan = connection.execute("explain (analyze, format json) " + query(name), given, prepare=False).fetchone()[0]
+    steps = walk(plan[0]["Plan"])
     return max(step["Actual Rows"] * step["Actual Loops"] + step.get("Rows Removed by Filter", 0) for step in steps)
 
 
-@pytest.mark.parametrize("analyzed", [True, False], ids=["known to the planner", "come just now"])
-def test_a_long_queue_is_never_read_as_a_whole(store, link, analyzed):
-    made, _ = (subscriptions.add(link, "https://x.example") for _ in range(2))
+@pytest.mark.parametrize("analyzed", [True, False], ids=["analyzed", "not analyzed"])
+def test_statements_read_few_rows_of_a_long_queue(store, connection, analyzed):
+    created, _ = (subscriptions.add(connection, "https://x.example") for _ in range(2))
     waiting = (
         "insert into deliveries (subscription_id, message_id, publication_id, request_key, next_at) select"
         " %s, gen_random_uuid(), 1, gen_random_uuid(), now() + n * interval '1 s' from generate_series({}) n"
     )
-    link.execute(waiting.format("-3000, -1"), (made.id,))
-    link.execute("update deliveries set delivered_at = now()")
+    connection.execute(waiting.format("-3000, -1"), (created.id,))
+    connection.execute("update deliveries set delivered_at = now()")
     if not analyzed:
-        link.execute("analyze deliveries")  # nothing waits, as far as the planner knows
-    link.execute(waiting.format("-20, 5000"), (made.id,))
+        connection.execute("analyze deliveries")  # by the statistics of the planner, nothing is due
+    connection.execute(waiting.format("-20, 5000"), (created.id,))
     if analyzed:
-        link.execute("analyze deliveries")
-    message, request = link.execute(
+        connection.execute("analyze deliveries")
+    message, request = connection.execute(
         "select message_id::text, request_key::text from deliveries where delivered_at is null limit 1"
     ).fetchone()
-    assert most_rows(link, "load_due_deliveries", each=8) < 100
-    rows = [{"subscription_id": made.id, "message_id": str(uuid.uuid4()), "request_key": request}]
-    assert most_rows(link, "add_deliveries", rows=json.dumps(rows)) < 100
-    noted = {"status": 500, "error": "no", "done": False, "give_up": False, "wait": 900}
-    assert most_rows(link, "record_delivery_attempt", subscription=made.id, message=message, **noted) < 100
-    behind = "select next_at > now() + interval '14 minutes' from deliveries where request_key = %s"
-    assert link.execute(behind, (request,)).fetchall() == [(True,), (True,)]
+    assert most_rows(connection, "load_due_deliveries", each=8) < 100
+    rows = [{"subscription_id": created.id, "message_id": str(uuid.uuid4()), "request_key": request}]
+    assert most_rows(connection, "add_deliveries", rows=json.dumps(rows)) < 100
+    attempt = {"status": 500, "error": "no", "done": False, "give_up": False, "wait": 900}
+    assert most_rows(connection, "record_delivery_attempt", subscription=created.id, message=message, **attempt) < 100
+    is_postponed = "select next_at > now() + interval '14 minutes' from deliveries where request_key = %s"
+    assert connection.execute(is_postponed, (request,)).fetchall() == [(True,), (True,)]
 
 
-def test_what_comes_behind_a_message_that_is_put_off_waits_with_it_and_goes_with_it(store, link):
-    with receiver() as told, alerting(store, webhooks={"schedule": (3600,)}, webhook_networks=LOOPBACK):
-        told.answer = lambda number: (500, {}) if number == 1 else (200, {})
-        made = subscriptions.add(link, told.url)
+def test_messages_behind_a_postponed_message_of_a_request_wait_for_it(store, connection):
+    with receiver() as received, running_alerter(store, webhooks={"schedule": (3600,)}, webhook_networks=LOOPBACK):
+        received.answer = lambda number: (500, {}) if number == 1 else (200, {})
+        created = subscriptions.add(connection, received.url)
         item = failure(now_us())
-        lay(link, [item], [published(item)])
-        eventually(lambda: link.execute("select 1 from deliveries where attempts = 1").fetchone())
-        lay(link, [], [published(item, revision=2)])
-        rows = eventually(lambda: len(found := times(link)) == 2 and found)
+        insert_failures(connection, [item], [publication(item)])
+        eventually(lambda: connection.execute("select 1 from deliveries where attempts = 1").fetchone())
+        insert_failures(connection, [], [publication(item, revision=2)])
+        rows = eventually(lambda: len(next_times := next_attempts(connection)) == 2 and next_times)
         assert rows[1] >= rows[0]
-        subscriptions.resend(link, made.id, told.posts[0][0]["webhook-id"])
-        eventually(lambda: len(told.posts) == 3)
-    assert [body["data"]["revision"] for body in told.bodies()] == [1, 1, 2]
+        subscriptions.resend(connection, created.id, received.posts[0][0]["webhook-id"])
+        eventually(lambda: len(received.posts) == 3)
+    assert [body["data"]["revision"] for body in received.bodies()] == [1, 1, 2]
 
 
-def times(link):
-    return [row[0] for row in link.execute("select next_at from deliveries order by sequence")]
+def next_attempts(connection):
+    return [row[0] for row in connection.execute("select next_at from deliveries order by sequence")]
 
 
-def test_a_subscriber_that_gives_no_answer_is_asked_one_by_one_until_it_does(store, link):
-    lock, now, most = threading.Lock(), [0], {"well before": [], "dead": [], "well": []}
-    state = ["well before"]
+def test_unreachable_subscriber_gets_one_message_at_a_time_until_it_answers(store, connection):
+    lock, current, in_flight = threading.Lock(), [0], {"before": [], "down": [], "after": []}
+    state = ["before"]
 
     def answer(_request):
         with lock:
-            now[0] += 1
-            most[state[0]].append(now[0])
+            current[0] += 1
+            in_flight[state[0]].append(current[0])
         time.sleep(0.1)
         with lock:
-            now[0] -= 1
-        if state[0] == "dead":
+            current[0] -= 1
+        if state[0] == "down":
             raise httpx.ConnectError("connection refused")
         return httpx.Response(200, stream=httpx.ByteStream(b""))
 
     webhooks = {"transport": httpx.MockTransport(answer)}
-    with alerting(store, webhooks=webhooks, webhook_networks=LOOPBACK):
-        subscriptions.add(link, "http://127.0.0.1:9/")
-        lay(link, [failure(now_us()) for _ in range(40)])
+    with running_alerter(store, webhooks=webhooks, webhook_networks=LOOPBACK):
+        subscriptions.add(connection, "http://127.0.0.1:9/")
+        insert_failures(connection, [failure(now_us()) for _ in range(40)])
         done = "select count(*) from deliveries where delivered_at is not null"
-        eventually(lambda: link.execute(done).fetchone()[0] == 40)
-        state[0] = "dead"
-        lay(link, [failure(now_us()) for _ in range(40)])
-        eventually(lambda: len(most["dead"]) >= 15)
-        state[0] = "well"
-        lay(link, [failure(now_us()) for _ in range(40)])
-        eventually(lambda: max(most["well"], default=0) > 1)
-    assert most["well before"][0] == 1, "it might not answer"
-    assert max(most["well before"]) > 1
-    assert set(most["dead"][8:]) == {1}
+        eventually(lambda: connection.execute(done).fetchone()[0] == 40)
+        state[0] = "down"
+        insert_failures(connection, [failure(now_us()) for _ in range(40)])
+        eventually(lambda: len(in_flight["down"]) >= 15)
+        state[0] = "after"
+        insert_failures(connection, [failure(now_us()) for _ in range(40)])
+        eventually(lambda: max(in_flight["after"], default=0) > 1)
+    assert in_flight["before"][0] == 1, "it might not answer"
+    assert max(in_flight["before"]) > 1
+    assert set(in_flight["down"][8:]) == {1}
 
 
-def test_what_was_delivered_long_ago_goes_but_who_heard_of_an_alert_that_fires_stays_known(store, link):
-    with receiver() as told, alerting(store, webhooks=True, webhook_networks=LOOPBACK):
-        subscriptions.add(link, told.url, kinds=["failure", "alert"])
-        lay(link, [failure(now_us())])
+def test_old_deliveries_are_deleted_except_those_of_firing_alerts(store, connection):
+    with receiver() as received, running_alerter(store, webhooks=True, webhook_networks=LOOPBACK):
+        subscriptions.add(connection, received.url, kinds=["failure", "alert"])
+        insert_failures(connection, [failure(now_us())])
         eventually(
-            lambda: link.execute("select count(*) from deliveries where delivered_at < now()").fetchone()[0] == 2
+            lambda: connection.execute("select count(*) from deliveries where delivered_at < now()").fetchone()[0] == 2
         )
-    gone = subscriptions.add(link, "https://x.example")
-    subscriptions.queue_test(link, gone.id)
-    link.execute("update subscriptions set disabled_at = now() - interval '31 days' where id = %s", (gone.id,))
-    link.execute("update deliveries set created_at = now() - interval '31 days'")
-    subscriptions.queue_test(link, subscriptions.add(link, "https://y.example").id)
-    expire(link, EventPartitions(90), Retention())
-    left = link.execute("select alert ->> 'status', delivered_at is null from deliveries order by sequence").fetchall()
-    assert left == [("firing", False), (None, True)]
+    removed = subscriptions.add(connection, "https://x.example")
+    subscriptions.queue_test(connection, removed.id)
+    connection.execute("update subscriptions set disabled_at = now() - interval '31 days' where id = %s", (removed.id,))
+    connection.execute("update deliveries set created_at = now() - interval '31 days'")
+    subscriptions.queue_test(connection, subscriptions.add(connection, "https://y.example").id)
+    expire(connection, EventPartitions(90), Retention())
+    remaining = connection.execute(
+        "select alert ->> 'status', delivered_at is null from deliveries order by sequence"
+    ).fetchall()
+    assert remaining == [("firing", False), (None, True)]

@@ -1,5 +1,5 @@
-"""A store for each test, and the API over it as a process of its own."""
+"""A store for each test, and the API for it as a process of its own."""
 
-from tests.support.api_fixtures import api, migrated, served, store, unused_port
+from tests.support.api_fixtures import api, store, store_and_api, template_database, unused_port
 
-__all__ = ["api", "migrated", "served", "store", "unused_port"]
+__all__ = ["api", "store", "store_and_api", "template_database", "unused_port"]

@@ -1,4 +1,4 @@
-"""What the API answers over a real store."""
+"""Responses of the API with a real store."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.asking import get
 from tests.support.rows import START, Store
 
 
-def test_a_failed_request_with_attempts_on_two_hosts(store: Store, api: str) -> None:
+def test_request_has_the_failures_of_two_hosts_in_order(store: Store, api: str) -> None:
     request = store.request(
         action="create",
         verdict="MaxRetriesExceeded",
@@ -40,14 +40,14 @@ def test_a_failed_request_with_attempts_on_two_hosts(store: Store, api: str) -> 
         assert item["steps"][0]["host"] == "cmp1"
 
 
-def test_one_id_means_several_servers(store: Store, api: str) -> None:
+def test_request_id_returns_the_requests_of_several_servers(store: Store, api: str) -> None:
     for name in ("a", "b"):
         store.request(request_id="req-1", display_name=name, outcome="SUCCEEDED")
     items = get(f"{api}/v1/requests/req-1").json()["items"]
     assert sorted(item["display_name"] for item in items) == ["a", "b"]
 
 
-def test_an_instance_with_its_last_request_and_history(store: Store, api: str) -> None:
+def test_instance_has_last_request_last_failure_and_history(store: Store, api: str) -> None:
     instance = uuid.uuid4()
     old = store.request(instance_uuid=instance, started_at=START - timedelta(days=1))
     failure = store.failure(old)
@@ -66,7 +66,7 @@ def test_an_instance_with_its_last_request_and_history(store: Store, api: str) -
     assert [item["action"] for item in listed["items"]] == ["start"]
 
 
-def test_details_of_a_failure_come_from_the_stored_event(store: Store, api: str) -> None:
+def test_failure_details_are_read_from_the_stored_event(store: Store, api: str) -> None:
     event = uuid.uuid4()
     failure = store.failure(store.request(), event_ids=[event], detail_event_id=event)
     store.event(
@@ -81,7 +81,7 @@ def test_details_of_a_failure_come_from_the_stored_event(store: Store, api: str)
     assert answer["sightings"] == [str(event)]
 
 
-def test_filters_of_failures(store: Store, api: str) -> None:
+def test_failures_can_be_filtered_by_each_field(store: Store, api: str) -> None:
     one = store.failure(store.request(action="create", owner_project_id="a"), blame="CAPACITY", host="h1")
     two = store.failure(
         store.request(action="resize", owner_project_id="b", global_request_id="req-g"),
@@ -104,7 +104,7 @@ def test_filters_of_failures(store: Store, api: str) -> None:
     assert ids("since=1m") == []
 
 
-def test_what_was_seen_without_its_server(store: Store, api: str) -> None:
+def test_sightings_without_a_server_are_listed_by_state(store: Store, api: str) -> None:
     for number, state in enumerate(("UNJOINED", "EXPIRED", "JOINED")):
         store.insert(
             "sightings",
@@ -123,7 +123,7 @@ def test_what_was_seen_without_its_server(store: Store, api: str) -> None:
     assert len(get(f"{api}/v1/sightings?state=JOINED").json()["items"]) == 1
 
 
-def test_what_is_wrong_is_told_in_one_sentence(store: Store, api: str) -> None:
+def test_invalid_request_returns_a_problem_in_one_sentence(store: Store, api: str) -> None:
     for path, status, word in (
         ("/v1/failures?blame=ME", 400, "blame"),
         ("/v1/failures?since=yesterday", 400, "span"),
@@ -149,12 +149,12 @@ def test_what_is_wrong_is_told_in_one_sentence(store: Store, api: str) -> None:
         assert "\n" not in problem["detail"]
 
 
-def test_pages_tell_errors_in_a_sentence_too(api: str) -> None:
+def test_error_page_shows_one_sentence(api: str) -> None:
     for path, status, words in (
         ("/requests/req-none", 404, "No request is known under req-none"),
-        (f"/servers/{uuid.uuid4()}", 404, "Nothing is known of server"),
+        (f"/servers/{uuid.uuid4()}", 404, "is unknown: no action on it"),
         ("/?blame=ME", 400, "blame"),
-        ("/servers/none", 400, "is no uuid"),
+        ("/servers/none", 400, "is not a valid uuid"),
     ):
         answer = get(api + path, headers={"Accept": "text/html"})
         assert answer.status_code == status
@@ -163,13 +163,13 @@ def test_pages_tell_errors_in_a_sentence_too(api: str) -> None:
         assert words in answer.text
 
 
-def test_a_foreign_host_is_refused(api: str) -> None:
+def test_foreign_host_header_is_refused(api: str) -> None:
     answer = get(f"{api}/v1/failures", headers={"Host": "evil.example"})
     assert answer.status_code == 400
     assert "loopback" in answer.json()["detail"]
 
 
-def test_ready_and_healthy(store: Store, api: str) -> None:
+def test_readyz_reports_progress_and_missing_migrations(store: Store, api: str) -> None:
     assert get(f"{api}/healthz").json() == {"status": "ok"}
     ready = get(f"{api}/readyz")
     assert ready.status_code == 200, ready.text
@@ -188,7 +188,7 @@ def test_ready_and_healthy(store: Store, api: str) -> None:
     assert "stumble store migrate" in behind.json()["reasons"][0]
 
 
-def test_an_unmigrated_database_is_named(database_url: str) -> None:
+def test_unmigrated_database_returns_503_with_the_command_to_run(database_url: str) -> None:
     from tests.support.api_fixtures import running_api
 
     with running_api(database_url) as api:
@@ -198,13 +198,13 @@ def test_an_unmigrated_database_is_named(database_url: str) -> None:
             assert "stumble store migrate" in answer.text
 
 
-def test_the_docs_page_loads_nothing_from_elsewhere(api: str) -> None:
+def test_docs_page_loads_nothing_from_other_servers(api: str) -> None:
     page = get(f"{api}/docs").raise_for_status().text
     assert "https://" not in page
     assert get(f"{api}/static-offline-docs/swagger-ui-bundle.js").status_code == 200
 
 
-def test_metrics_of_the_store_and_of_its_own(api: str) -> None:
+def test_metrics_of_the_store_and_of_the_api_are_exported(api: str) -> None:
     get(f"{api}/v1/failures")
     text = get(f"{api}/metrics").raise_for_status().text
     assert "stumble_api_store_up 1.0" in text
@@ -212,7 +212,7 @@ def test_metrics_of_the_store_and_of_its_own(api: str) -> None:
     assert 'stumble_api_requests_total{method="GET",route="/v1/failures",status="200"}' in text
 
 
-def test_the_search_path_of_a_reader_is_read_only(store: Store) -> None:
+def test_connection_of_a_reader_is_read_only(store: Store) -> None:
     import asyncio
 
     from stumble.api.database import Database, fetch

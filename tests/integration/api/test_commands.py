@@ -1,4 +1,4 @@
-"""The query commands over a real API."""
+"""The query commands with a real API."""
 
 from __future__ import annotations
 
@@ -10,46 +10,46 @@ import uuid
 from datetime import timedelta
 
 from tests.support import command
-from tests.support.command import Ended
+from tests.support.command import CommandResult
 from tests.support.rows import START, Store, micros
 from tests.support.services import ROOT, cli_environment
 
 
-def stumble(*arguments: str, api: str = "") -> Ended:
+def stumble(*arguments: str, api: str = "") -> CommandResult:
     return command.stumble(*arguments, STUMBLE_API_URL=api) if api else command.stumble(*arguments)
 
 
-def test_failures_as_a_table_and_as_json(store: Store, api: str) -> None:
+def test_failures_are_printed_as_a_table_and_as_json(store: Store, api: str) -> None:
     for number in range(3):
         store.failure(
             store.request(display_name=f"web-{number}"), occurred_at=START + timedelta(seconds=number), reason="[red]no"
         )
-    shown = stumble("failures", api=api)
-    assert shown.returncode == 0, shown.stderr
-    assert [shown.stdout.index(f"web-{number}") for number in (2, 1, 0)] == sorted(
-        shown.stdout.index(f"web-{number}") for number in range(3)
+    result = stumble("failures", api=api)
+    assert result.returncode == 0, result.stderr
+    assert [result.stdout.index(f"web-{number}") for number in (2, 1, 0)] == sorted(
+        result.stdout.index(f"web-{number}") for number in range(3)
     )
-    assert "InstancePowerOffFailure: [red]no" in shown.stdout
+    assert "InstancePowerOffFailure: [red]no" in result.stdout
     listed = json.loads(stumble("failures", "--format", "json", "--limit", "2", api=api).stdout)
     assert [item["display_name"] for item in listed] == ["web-2", "web-1"]
     more = stumble("failures", "--limit", "2", api=api)
     assert "more than 2" in more.stdout
 
 
-def test_no_failures_is_a_sentence(store: Store, api: str) -> None:
+def test_empty_result_is_printed_as_a_sentence(store: Store, api: str) -> None:
     assert stumble("failures", api=api).stdout == "No failures so far.\n"
     assert stumble("instance", "no-uuid", api=api).returncode == 2
     assert stumble("failures", "--since", "1h", api=api).stdout == "No failures match.\n"
     assert stumble("failures", "--format", "json", api=api).stdout == "[]\n"
 
 
-def test_text_of_the_cloud_gives_the_terminal_no_commands(store: Store, api: str) -> None:
+def test_escape_characters_of_the_cloud_are_not_printed(store: Store, api: str) -> None:
     store.failure(store.request(display_name="a\x1b]0;owned\x07"), reason="\x1b[2Jgone")
     for arguments in (("failures",), ("instance", str(store.failure(store.request())["instance_uuid"]))):
         assert "\x1b" not in stumble(*arguments, api=api).stdout
 
 
-def test_a_request_and_its_instance(store: Store, api: str) -> None:
+def test_request_and_instance_are_printed_with_their_failures(store: Store, api: str) -> None:
     steps = [
         {
             "step": "compute_stop_instance",
@@ -63,46 +63,46 @@ def test_a_request_and_its_instance(store: Store, api: str) -> None:
     request = store.request(action="create", verdict="MaxRetriesExceeded", failure_count=2, steps=steps)
     store.failure(request, host="cmp1")
     store.failure(request, host="cmp2", attempt=2, occurred_at=START + timedelta(seconds=9))
-    shown = stumble("request", request["request_id"], api=api).stdout
+    result = stumble("request", request["request_id"], api=api).stdout
     for word in ("create on web-1: FAILED", "MaxRetriesExceeded", "cmp1", "cmp2", "(attempt 2)", "cmp3"):
-        assert shown.count(word) == 1, word
-    shown = stumble("instance", str(request["instance_uuid"]), api=api).stdout
+        assert result.count(word) == 1, word
+    result = stumble("instance", str(request["instance_uuid"]), api=api).stdout
     for word in ("Last request", "create on web-1: FAILED", "Last failure", "History"):
-        assert word in shown
-    found = json.loads(stumble("request", request["request_id"], "--format", "json", api=api).stdout)
-    assert found["items"][0]["failures"][1]["host"] == "cmp2"
+        assert word in result
+    result = json.loads(stumble("request", request["request_id"], "--format", "json", api=api).stdout)
+    assert result["items"][0]["failures"][1]["host"] == "cmp2"
 
 
-def test_errors_are_one_sentence(store: Store, api: str) -> None:
+def test_error_is_printed_as_one_sentence(store: Store, api: str) -> None:
     for arguments, status in (
         (("request", "req-none"), 1),
         (("instance", str(uuid.uuid4())), 1),
         (("failures", "--api", "http://127.0.0.1:9"), 1),
         (("failures", "--api", "nonsense"), 1),
     ):
-        found = stumble(*arguments, api=api)
-        assert found.returncode == status, found
-        assert found.stdout == ""
-        assert found.stderr.startswith("stumble: ")
-        assert len(found.stderr.splitlines()) == 1
+        result = stumble(*arguments, api=api)
+        assert result.returncode == status, result
+        assert result.stdout == ""
+        assert result.stderr.startswith("stumble: ")
+        assert len(result.stderr.splitlines()) == 1
     assert stumble("instance", "no-uuid", api=api).returncode == 2
     assert stumble("failures", "--since", "soon", api=api).returncode == 2
     assert stumble("failures", "--blame", "me", api=api).returncode == 2
 
 
-def test_the_api_refuses_other_addresses_and_a_taken_port(store: Store, api: str) -> None:
+def test_api_refuses_public_addresses_and_a_port_in_use(store: Store, api: str) -> None:
     for host in ("0.0.0.0", "::", "192.0.2.1", "example.org"):
-        found = stumble("api", "--host", host)
-        assert found.returncode == 1
-        assert "no authentication is configured" in found.stderr
-        assert len(found.stderr.splitlines()) == 1
+        result = stumble("api", "--host", host)
+        assert result.returncode == 1
+        assert "no authentication is configured" in result.stderr
+        assert len(result.stderr.splitlines()) == 1
     port = api.rpartition(":")[2]
-    found = stumble("api", "--port", port)
-    assert found.returncode == 1
-    assert "taken" in found.stderr
+    result = stumble("api", "--port", port)
+    assert result.returncode == 1
+    assert "taken" in result.stderr
 
 
-def test_follow_lists_then_goes_on_live_until_ctrl_c(store: Store, api: str) -> None:
+def test_follow_lists_failures_then_prints_new_ones_until_ctrl_c(store: Store, api: str) -> None:
     known = store.failure(store.request(display_name="known"))
     command_line = [sys.executable, "-u", "-m", "stumble.cli", "failures", "--follow", "--api", api]
     with subprocess.Popen(
@@ -116,7 +116,7 @@ def test_follow_lists_then_goes_on_live_until_ctrl_c(store: Store, api: str) -> 
         store.publish("failure", new)
         assert "new" in process.stdout.readline()
         store.publish("failure", new, revision=2, status="RETRACTED")
-        assert "retracted: counted no longer" in process.stdout.readline()
+        assert "retracted: no longer counted" in process.stdout.readline()
         process.send_signal(signal.SIGINT)
         assert process.wait(90) == 130
         assert process.stdout.read() + process.stderr.read() == ""

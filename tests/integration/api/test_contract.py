@@ -1,4 +1,4 @@
-"""The API keeps to its OpenAPI document, whatever it is asked."""
+"""The API conforms to its OpenAPI document for any request."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tests.support.asking import get
 from tests.support.rows import Store
 
 load_all_checks()
-#: A string that fits a pattern may still be no time (the 31st of February) and no cursor.
+#: A string that matches its pattern may still be an invalid time (31 February) or an invalid cursor.
 EXCLUDED = [CHECKS.get_one("positive_data_acceptance")]
 
 
 @pytest.fixture(scope="module")
-def document(served: tuple[Store, str]) -> Any:
-    store, api = served
+def document(store_and_api: tuple[Store, str]) -> Any:
+    store, api = store_and_api
     store.empty()
     request = store.request(request_id="req-1", instance_uuid=uuid.UUID(int=1))
     store.failure(request, failure_id=uuid.UUID(int=2))
@@ -63,35 +63,35 @@ CHANGES = (
 )
 LISTS = ("action", "blame", "exception", "host", "outcome", "stage", "state")
 WORDS = (*LISTS, "reason", "request", "project")
-TRIED = [*(("GET", path) for path in PATHS), *CHANGES]
+TESTED = [*(("GET", path) for path in PATHS), *CHANGES]
 
 
-def only_looks_wrong(name: str, value: Any) -> bool:
-    """Tell whether a value is right once it is written into a query: `action=false` is a list of one word there."""
+def is_valid_in_query(name: str, value: Any) -> bool:
+    """Return whether a value becomes valid in a query string: `action=false` is a list of one value there."""
     if name in LISTS and isinstance(value, str | bool | int | float):
         return True
     items = value if isinstance(value, list | tuple) else [value]
     return name in WORDS and any(isinstance(item, bool | int | float) for item in items)
 
 
-def test_every_route_is_tried(document: Any) -> None:
+def test_every_route_is_tested(document: Any) -> None:
     described = {(method.upper(), path) for path, methods in document.raw_schema["paths"].items() for method in methods}
-    assert {*TRIED, ("GET", "/v1/stream")} == described  # a stream has no end
+    assert {*TESTED, ("GET", "/v1/stream")} == described  # a stream has no end
 
 
-@pytest.mark.parametrize(("method", "path"), TRIED)
-def test_answers_are_as_described(document: Any, method: str, path: str) -> None:
+@pytest.mark.parametrize(("method", "path"), TESTED)
+def test_responses_conform_to_the_document(document: Any, method: str, path: str) -> None:
     route = document[path][method]
 
     @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
     @given(case=route.as_strategy() | route.as_strategy(GenerationMode.NEGATIVE))
-    def hold(case: Any) -> None:
+    def validate(case: Any) -> None:
         if isinstance(case.query, dict):
-            case.query.pop("wait", None)  # it would wait
-            assume(not any(only_looks_wrong(name, value) for name, value in case.query.items()))
+            case.query.pop("wait", None)  # the request would block
+            assume(not any(is_valid_in_query(name, value) for name, value in case.query.items()))
         case.call_and_validate(excluded_checks=EXCLUDED)
 
-    hold()
+    validate()
 
 
 @pytest.mark.parametrize(
@@ -104,8 +104,10 @@ def test_answers_are_as_described(document: Any, method: str, path: str) -> None
         f"/v1/instances/{uuid.UUID(int=1)}",
     ],
 )
-def test_answers_with_something_in_them_are_as_described(document: Any, served: tuple[Store, str], path: str) -> None:
-    answer = get(served[1] + path)
+def test_responses_with_rows_conform_to_the_document(
+    document: Any, store_and_api: tuple[Store, str], path: str
+) -> None:
+    answer = get(store_and_api[1] + path)
     assert answer.status_code == 200
     pattern = path.partition("?")[0].replace(str(uuid.UUID(int=2)), "{failure_id}")
     pattern = pattern.replace("req-1", "{id}").replace(str(uuid.UUID(int=1)), "{uuid}")

@@ -1,4 +1,4 @@
-"""Problems and subscriptions, as an operator handles them: by command, over HTTP, in the store."""
+"""Managing problems and subscriptions: by command, over HTTP, in the store."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import pytest
 
 from tests.support import command
 from tests.support.asking import get
-from tests.support.command import Ended
+from tests.support.command import CommandResult
 from tests.support.rows import Store
 
 NOW = datetime.now(UTC)
 
 
-def stumble(*arguments: str, api: str) -> Ended:
+def stumble(*arguments: str, api: str) -> CommandResult:
     return command.stumble(*arguments, STUMBLE_API_URL=api)
 
 
@@ -25,17 +25,17 @@ def problem(store: Store, fingerprint: str, **given: object) -> None:
 
 
 @pytest.fixture(autouse=True)
-def nothing_managed(store: Store) -> None:
+def no_problems_and_subscriptions(store: Store) -> None:
     store.connection.execute("truncate problems, subscriptions cascade")
 
 
 def states(api: str, *arguments: str) -> dict[str, str]:
-    shown = stumble("problems", "ls", "--format", "json", *arguments, api=api)
-    assert shown.returncode == 0, shown.stderr
-    return {item["fingerprint"]: item["state"] for item in json.loads(shown.stdout)}
+    result = stumble("problems", "ls", "--format", "json", *arguments, api=api)
+    assert result.returncode == 0, result.stderr
+    return {item["fingerprint"]: item["state"] for item in json.loads(result.stdout)}
 
 
-def test_a_problem_is_new_ongoing_regressed_resolved_or_muted(store: Store, api: str) -> None:
+def test_problem_is_new_ongoing_regressed_resolved_or_muted(store: Store, api: str) -> None:
     problem(store, "v1:new")
     problem(store, "v1:old", first_at=NOW - timedelta(days=2))
     problem(store, "v1:back", first_at=NOW - timedelta(days=2), state="REGRESSED")
@@ -52,7 +52,7 @@ def test_a_problem_is_new_ongoing_regressed_resolved_or_muted(store: Store, api:
     assert "drained [/b]\N{REPLACEMENT CHARACTER}[2J" in stumble("problems", "show", "v1:old", api=api).stdout
 
 
-def test_a_problem_says_how_far_it_reaches_and_since_when(store: Store, api: str) -> None:
+def test_problem_has_counts_and_failures_by_hour(store: Store, api: str) -> None:
     problem(store, "v1:wide")
     now = datetime.now(UTC)
     for number in range(3):
@@ -66,24 +66,24 @@ def test_a_problem_says_how_far_it_reaches_and_since_when(store: Store, api: str
     assert [item[name] for name in ("failures", "instances", "projects", "hosts")] == [3, 3, 2, 3]
     hours = get(f"{api}/v1/problems/v1:wide").json()["hours"]
     assert (len(hours), sum(hours)) == (24, 3)
-    assert [1, 1, 1] in (hours[-3:], hours[-4:-1]), "the second: an hour began meanwhile"
+    assert [1, 1, 1] in (hours[-3:], hours[-4:-1]), "the second if a new hour has begun"
     assert "█" in stumble("problems", "show", "v1:wide", api=api).stdout
 
 
-def test_mistakes_about_problems_are_one_sentence(store: Store, api: str) -> None:
-    gone = stumble("problems", "show", "v1:none", api=api)
-    assert (gone.returncode, gone.stderr.count("\n")) == (1, 1)
-    assert "No problem v1:none has been seen" in gone.stderr
+def test_unknown_problem_is_one_sentence(store: Store, api: str) -> None:
+    unknown = stumble("problems", "show", "v1:none", api=api)
+    assert (unknown.returncode, unknown.stderr.count("\n")) == (1, 1)
+    assert "There is no problem v1:none." in unknown.stderr
     assert stumble("problems", "ls", "--state", "broken", api=api).returncode != 0
-    assert stumble("problems", "ls", api=api).stdout == "No problem has been seen.\n"
+    assert stumble("problems", "ls", api=api).stdout == "No problems match.\n"
 
 
-def test_a_subscription_from_its_beginning_to_its_end(store: Store, api: str) -> None:
-    made = stumble("subscriptions", "add", "https://hooks.example.org/nova", "--match", "blame=OPERATOR", api=api)
-    assert made.returncode == 0, made.stderr
-    assert "whsec_" in made.stdout
+def test_subscription_can_be_added_tested_rotated_and_removed(store: Store, api: str) -> None:
+    created = stumble("subscriptions", "add", "https://hooks.example.org/nova", "--match", "blame=OPERATOR", api=api)
+    assert created.returncode == 0, created.stderr
+    assert "whsec_" in created.stdout
     (item,) = get(f"{api}/v1/subscriptions").json()["items"]
-    assert "whsec_" not in json.dumps(item), "a secret is told once"
+    assert "whsec_" not in json.dumps(item), "a secret is shown only once"
     assert item["match"]["blame"] == ["OPERATOR"]
     listed = stumble("subscriptions", "ls", api=api).stdout
     assert "hooks.example.org" in listed
@@ -96,19 +96,19 @@ def test_a_subscription_from_its_beginning_to_its_end(store: Store, api: str) ->
     assert (wrong.returncode != 0, wrong.stderr.count("\n")) == (True, 1)
 
 
-def test_a_subscription_to_alerts_by_rule_and_severity(store: Store, api: str) -> None:
+def test_subscription_to_alerts_has_rules_and_severities(store: Store, api: str) -> None:
     address = "https://hooks.example.org/oncall"
     chosen = ("--kind", "alert", "--rule", "spread*", "--severity", "critical")
-    made = stumble("subscriptions", "add", address, *chosen, api=api)
-    assert made.returncode == 0, made.stderr
+    created = stumble("subscriptions", "add", address, *chosen, api=api)
+    assert created.returncode == 0, created.stderr
     (item,) = get(f"{api}/v1/subscriptions").json()["items"]
     assert (item["kinds"], item["rules"], item["severities"]) == (["alert"], ["spread*"], ["critical"])
     listed = " ".join(stumble("subscriptions", "ls", api=api).stdout.split())
     assert "rule=spread*" in listed
-    told = {"rule": "spreading", "status": "firing", "labels": {"action": "create"}}
+    delivered_alert = {"rule": "spreading", "status": "firing", "labels": {"action": "create"}}
     store.connection.execute(
         "insert into deliveries (subscription_id, message_id, alert) values (%s, gen_random_uuid(), %s)",
-        (item["id"], json.dumps(told)),
+        (item["id"], json.dumps(delivered_alert)),
     )
     (logged,) = get(f"{api}/v1/subscriptions/{item['id']}/deliveries").json()["items"]
     assert logged["alert"] == {"rule": "spreading", "status": "firing"}

@@ -1,4 +1,4 @@
-"""The database goes away and comes back; the API says so meanwhile and recovers by itself."""
+"""During an outage of the database the API answers 503; it recovers by itself."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.asking import get
 from tests.support.rows import Store
 
 
-def test_the_database_goes_and_comes_back(own_postgres: LocalPostgres) -> None:
+def test_api_answers_503_during_a_database_outage_and_recovers(own_postgres: LocalPostgres) -> None:
     url = own_postgres.url()
     migrate(url)
     store = Store(url)
@@ -39,9 +39,9 @@ def test_the_database_goes_and_comes_back(own_postgres: LocalPostgres) -> None:
         while httpx.get(f"{api}/v1/failures", timeout=60).status_code != 200:
             assert time.monotonic() < deadline
             time.sleep(0.2)
-        again = Store(url)
-        again.publish("failure", row)
-        # A stream may have ended with the outage: its client comes back with its place.
-        told = listener.subjects() or Listener(api, 1, listener.place).subjects()
-        assert told == [str(row["failure_id"])]
-        again.connection.close()
+        second_store = Store(url)
+        second_store.publish("failure", row)
+        # The outage may have ended the stream: its client reconnects with its last event id.
+        subjects = listener.subjects() or Listener(api, 1, listener.last_id).subjects()
+        assert subjects == [str(row["failure_id"])]
+        second_store.connection.close()

@@ -1,4 +1,4 @@
-"""Pages: each row once, in order, whatever its neighbours' times and whatever arrives meanwhile."""
+"""Pagination: each row once, in order, also with equal times and with rows that arrive in between."""
 
 from __future__ import annotations
 
@@ -10,48 +10,52 @@ import httpx
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.support.asking import PATIENCE
+from tests.support.asking import HTTP_TIMEOUT
 from tests.support.rows import START, Store
 
-# Few distinct times, so that ties are the rule.
+# Few distinct times, so that equal times are common.
 SECONDS = st.lists(st.integers(0, 3), max_size=12)
 
 
 def walk(client: httpx.Client, path: str, items: str, limit: int, between: Any = lambda: None) -> list[Any]:
-    found: list[Any] = []
+    collected: list[Any] = []
     while path:
         answer = client.get(path).raise_for_status()
         page = answer.json()
         assert len(page[items]) <= limit
         assert (page["next"] is None) == ("link" not in answer.headers)
-        found += page[items]
+        collected += page[items]
         path = page["next"]
         between()
-    return found
+    return collected
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seconds=SECONDS, limit=st.integers(1, 5))
-def test_failures(served: tuple[Store, str], seconds: list[int], limit: int) -> None:
-    store, api = served
+def test_failure_pages_have_each_row_once_while_rows_arrive(
+    store_and_api: tuple[Store, str], seconds: list[int], limit: int
+) -> None:
+    store, api = store_and_api
     store.empty()
     request = store.request()
     rows = [store.failure(request, occurred_at=START + timedelta(seconds=each)) for each in seconds]
 
-    def arrive() -> None:
+    def insert_newer() -> None:
         store.failure(request, occurred_at=START + timedelta(hours=1))
 
-    with httpx.Client(base_url=api, timeout=PATIENCE) as client:
-        found = walk(client, f"/v1/failures?limit={limit}&host=cmp1", "items", limit, arrive)
+    with httpx.Client(base_url=api, timeout=HTTP_TIMEOUT) as client:
+        collected = walk(client, f"/v1/failures?limit={limit}&host=cmp1", "items", limit, insert_newer)
     expected = sorted(rows, key=lambda row: (-row["occurred_at"].timestamp(), row["failure_id"].bytes))
-    assert [item["failure_id"] for item in found] == [str(row["failure_id"]) for row in expected]
+    assert [item["failure_id"] for item in collected] == [str(row["failure_id"]) for row in expected]
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seconds=st.lists(st.none() | st.integers(0, 3), max_size=12), limit=st.integers(1, 5))
-def test_requests_of_a_server(served: tuple[Store, str], seconds: list[int | None], limit: int) -> None:
-    """Some have no start: they stand where their last news does."""
-    store, api = served
+def test_request_pages_have_each_row_once_also_without_start(
+    store_and_api: tuple[Store, str], seconds: list[int | None], limit: int
+) -> None:
+    """A request without a start is sorted by the time of its last event."""
+    store, api = store_and_api
     store.empty()
     server = uuid.uuid4()
     rows = [
@@ -67,7 +71,7 @@ def test_requests_of_a_server(served: tuple[Store, str], seconds: list[int | Non
         return -(row["started_at"] or row["last_event_at"]).timestamp(), row["request_key"].bytes
 
     expected = [str(row["request_key"]) for row in sorted(rows, key=key)]
-    with httpx.Client(base_url=api, timeout=PATIENCE) as client:
+    with httpx.Client(base_url=api, timeout=HTTP_TIMEOUT) as client:
         listed = walk(client, f"/v1/requests?instance={server}&limit={limit}", "items", limit)
         assert [item["request_key"] for item in listed] == expected
         if rows:

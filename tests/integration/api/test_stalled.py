@@ -1,4 +1,4 @@
-"""A request that stalls, in words: over HTTP, on the command line, on the page, among the metrics."""
+"""A stalled request over HTTP, on the command line, on the page and in the metrics."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from tests.support.asking import get
 from tests.support.command import stumble
 from tests.support.rows import START, Store
 
-REASON = "No news since 2026-01-31 12:00:03 UTC, longer than the 20 minutes for which stop may be silent."
-EVIDENCE = "no news from cmp-7 since 2026-01-31 11:50:00 UTC"
+REASON = "No events since 2026-01-31 12:00:03 UTC, longer than the 20 minutes for which stop may have no event."
+EVIDENCE = "no reports from cmp-7 since 2026-01-31 11:50:00 UTC"
 
 
-def test_a_stalled_request_says_so_and_why(store: Store, api: str) -> None:
+def test_stalled_request_is_shown_with_reason_and_evidence(store: Store, api: str) -> None:
     one = store.request(outcome="STALLED", reason=REASON, evidence=EVIDENCE, finished_at=START)
     (item,) = get(f"{api}/v1/requests/{one['request_id']}").json()["items"]
     assert (item["outcome"], item["final"]) == ("STALLED", True)
     assert (item["reason"], item["evidence"]) == (REASON, EVIDENCE)
 
     status, shown, _ = stumble("request", one["request_id"], STUMBLE_API_URL=api)
-    told = " ".join(shown.split())
+    text = " ".join(shown.split())
     assert status == 0
-    assert f"concluded from {EVIDENCE}" in told
-    assert "stalled 2026-01-31" in told
+    assert f"evidence {EVIDENCE}" in text
+    assert "stalled 2026-01-31" in text
 
     page = get(f"{api}/requests/{one['request_id']}").text
     assert REASON in page
@@ -29,7 +29,7 @@ def test_a_stalled_request_says_so_and_why(store: Store, api: str) -> None:
     assert REASON in get(f"{api}/servers/{one['instance_uuid']}").text
 
 
-def test_what_stalls_and_who_is_silent_is_counted(store: Store, api: str) -> None:
+def test_metrics_count_stalled_requests_and_silent_hosts(store: Store, api: str) -> None:
     for metric, labels, value in (
         ("requests", ["stop", "STALLED"], 5),
         ("requests_withdrawn", ["stop", "STALLED"], 2),

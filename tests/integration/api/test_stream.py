@@ -1,4 +1,4 @@
-"""The stream: nothing left out, also not what commits late; and waiting requests that wake on news."""
+"""The stream: no publication is skipped, also not one that commits late; waiting requests return on an outcome."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ import httpx
 
 from stumble.cli.ask import ApiClient, SseEvent
 from stumble.store.connect import connect
-from tests.integration.api.test_wait import until_held_back
+from tests.integration.api.test_wait import wait_for_waiting_requests
 from tests.support.asking import get
 from tests.support.rows import Store
 
 
 class Listener(threading.Thread):
-    """Follows a stream until it has seen enough."""
+    """Follows a stream until it has received `count` events."""
 
-    def __init__(self, api: str, enough: int, place: str | None = None, **filters: Any) -> None:
+    def __init__(self, api: str, count: int, last_id: str | None = None, **filters: Any) -> None:
         super().__init__(daemon=True)
         self._api = ApiClient(api)
-        self._stream = self._api.stream(filters, place)
-        self._enough = enough
+        self._stream = self._api.stream(filters, last_id)
+        self._count = count
         self.opened = threading.Event()
-        self.place = place
+        self.last_id = last_id
         self.events: list[SseEvent] = []
         self.start()
         assert self.opened.wait(60)
@@ -37,11 +37,11 @@ class Listener(threading.Thread):
     def _follow(self) -> None:
         for event in self._stream:
             if event.kind == "open":
-                self.place = event.id
+                self.last_id = event.id
                 self.opened.set()
             else:
                 self.events.append(event)
-            if len(self.events) >= self._enough:
+            if len(self.events) >= self._count:
                 self._stream.close()  # type: ignore[attr-defined]
                 return
 
@@ -51,7 +51,7 @@ class Listener(threading.Thread):
         return [event.data["subject_id"] for event in self.events]
 
 
-def test_what_comes_is_sent_once_each_in_order(store: Store, api: str) -> None:
+def test_publications_are_streamed_once_each_in_order(store: Store, api: str) -> None:
     listener = Listener(api, 3)
     request = store.request()
     rows = [store.failure(request, host=f"cmp{number}") for number in range(2)]
@@ -64,14 +64,14 @@ def test_what_comes_is_sent_once_each_in_order(store: Store, api: str) -> None:
     assert listener.events[2].data["record"]["started_at"] == "2026-01-31T12:00:00.000000Z"
 
 
-def test_a_row_that_commits_late_is_not_skipped(store: Store, api: str) -> None:
+def test_row_that_commits_late_is_not_skipped(store: Store, api: str) -> None:
     early, late = (store.failure(store.request()) for _ in range(2))
     listener = Listener(api, 2)
     with connect(store.url, autocommit=False) as slow:
         writer = Store(store.url)
         writer.connection.close()
         writer.connection = slow
-        slow.execute("select pg_advisory_xact_lock(7, 1)")  # as who publishes does
+        slow.execute("select pg_advisory_xact_lock(7, 1)")  # as each publisher does
         writer.publish("failure", late)  # takes the lower number, commits last
         store.publish("failure", early)
         time.sleep(1)
@@ -80,18 +80,18 @@ def test_a_row_that_commits_late_is_not_skipped(store: Store, api: str) -> None:
     assert listener.subjects() == [str(late["failure_id"]), str(early["failure_id"])]
 
 
-def test_it_resumes_after_the_last_event_id(store: Store, api: str) -> None:
+def test_stream_resumes_after_the_last_event_id(store: Store, api: str) -> None:
     rows = [store.failure(store.request()) for _ in range(4)]
     first = Listener(api, 2)
     for row in rows:
         store.publish("failure", row)
     assert first.subjects() == [str(row["failure_id"]) for row in rows[:2]]
-    place = first.events[-1].id
-    for again in (Listener(api, 2, place), Listener(api, 2, after=place)):
-        assert again.subjects() == [str(row["failure_id"]) for row in rows[2:]]
+    last_id = first.events[-1].id
+    for resumed in (Listener(api, 2, last_id), Listener(api, 2, after=last_id)):
+        assert resumed.subjects() == [str(row["failure_id"]) for row in rows[2:]]
 
 
-def test_a_place_older_than_what_is_kept_is_told(store: Store, api: str) -> None:
+def test_event_id_older_than_the_retention_gives_a_gap_event(store: Store, api: str) -> None:
     rows = [store.failure(store.request()) for _ in range(3)]
     for row in rows:
         store.publish("failure", row)
@@ -99,12 +99,12 @@ def test_a_place_older_than_what_is_kept_is_told(store: Store, api: str) -> None
     listener = Listener(api, 3, "1-0")
     listener.join(90)
     assert [event.kind for event in listener.events] == ["gap", "failure", "failure"]
-    assert "no longer kept" in listener.events[0].data["detail"]
+    assert "may be deleted" in listener.events[0].data["detail"]
 
 
-def test_filters(store: Store, api: str) -> None:
+def test_stream_can_be_filtered_by_each_field(store: Store, api: str) -> None:
     request = store.request(action="resize", owner_project_id="b")
-    wanted = store.failure(request, blame="CAPACITY")
+    matching = store.failure(request, blame="CAPACITY")
     listeners = [
         Listener(api, 1, **filters)
         for filters in (
@@ -116,33 +116,33 @@ def test_filters(store: Store, api: str) -> None:
         )
     ]
     store.publish("failure", store.failure(store.request(), blame="OPERATOR"))
-    store.publish("failure", wanted)
+    store.publish("failure", matching)
     for listener in listeners:
-        assert listener.subjects() == [str(wanted["failure_id"])]
+        assert listener.subjects() == [str(matching["failure_id"])]
 
 
-def test_one_who_is_far_behind_reads_the_store(store: Store, api: str) -> None:
+def test_listener_far_behind_gets_events_from_the_store(store: Store, api: str) -> None:
     request = store.request()
     rows = [store.failure(request) for _ in range(30)]
     head = Listener(api, 30)
     for row in rows:
         store.publish("failure", row)
     expected = head.subjects()
-    behind = Listener(api, 30, head.events[0].id)
+    late_listener = Listener(api, 30, head.events[0].id)
     store.publish("failure", store.failure(request))
-    assert behind.subjects()[:29] == expected[1:]
+    assert late_listener.subjects()[:29] == expected[1:]
 
 
-def test_a_waiting_request_wakes_when_the_outcome_is_published(store: Store, api: str) -> None:
+def test_waiting_request_returns_when_the_outcome_is_published(store: Store, api: str) -> None:
     request = store.request(outcome="IN_PROGRESS")
     with ThreadPoolExecutor() as threads:
         answer = threads.submit(httpx.get, f"{api}/v1/requests/{request['request_id']}?wait=30", timeout=120)
-        until_held_back(api)
-        store.settle(request, "SUCCEEDED")
+        wait_for_waiting_requests(api)
+        store.finish_request(request, "SUCCEEDED")
         assert answer.result(90).json()["items"][0]["outcome"] == "SUCCEEDED"
 
 
-def test_a_waiting_request_gives_up_in_time_and_finds_what_nobody_published(store: Store, api: str) -> None:
+def test_waiting_request_times_out_and_finds_an_unpublished_outcome(store: Store, api: str) -> None:
     request = store.request(outcome="IN_PROGRESS")
     path = f"{api}/v1/requests/{request['request_id']}"
     assert get(f"{path}?wait=0.5").json()["items"][0]["outcome"] == "IN_PROGRESS"
@@ -150,12 +150,12 @@ def test_a_waiting_request_gives_up_in_time_and_finds_what_nobody_published(stor
     assert get(f"{path}?wait=61").status_code == 400
     with ThreadPoolExecutor() as threads:
         answer = threads.submit(httpx.get, f"{path}?wait=30", timeout=120)
-        until_held_back(api)
-        store.settle(request, "FAILED", publish=False)
+        wait_for_waiting_requests(api)
+        store.finish_request(request, "FAILED", publish=False)
         assert answer.result(90).json()["items"][0]["outcome"] == "FAILED"
 
 
-def test_open_streams_and_waiting_requests_do_not_hold_up_the_end(store: Store, unused_port: Any) -> None:
+def test_open_streams_and_waiting_requests_do_not_delay_shutdown(store: Store, unused_port: Any) -> None:
     from tests.support.api_fixtures import running_api
 
     request = store.request(outcome="IN_PROGRESS")
@@ -163,5 +163,5 @@ def test_open_streams_and_waiting_requests_do_not_hold_up_the_end(store: Store, 
         with running_api(store.url) as api:
             Listener(api, 1)
             answer = threads.submit(httpx.get, f"{api}/v1/requests/{request['request_id']}?wait=30", timeout=120)
-            until_held_back(api)
+            wait_for_waiting_requests(api)
         assert answer.result(60).json()["items"][0]["outcome"] == "IN_PROGRESS"

@@ -1,4 +1,4 @@
-"""`stumble wait`: every exit status, against a real API."""
+"""`stumble wait`: each exit status, with a real API."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ QUICK = ("--settle", "0.2s", "--appear", "2s")
 
 
 class Waiter:
-    """Starts `stumble wait` and tells how it ended."""
+    """Starts `stumble wait`; returns its exit status and output."""
 
     def __init__(self, api: str) -> None:
         self.api = api
@@ -46,8 +46,8 @@ class Waiter:
         return finish(self.start(*arguments))
 
 
-def until_held_back(api: str, count: int = 1) -> None:
-    """Wait until so many requests for an outcome are held back by the API."""
+def wait_for_waiting_requests(api: str, count: int = 1) -> None:
+    """Wait until the API holds `count` requests that wait for an outcome."""
     deadline = time.monotonic() + 60
     while f"stumble_api_waiting_requests {count:.1f}" not in httpx.get(f"{api}/metrics", timeout=20).text:
         assert time.monotonic() < deadline
@@ -67,7 +67,7 @@ def wait(api: str) -> Iterator[Waiter]:
     waiter.end()
 
 
-def test_the_status_tells_the_outcome(store: Store, wait: Waiter) -> None:
+def test_exit_status_depends_on_the_outcome(store: Store, wait: Waiter) -> None:
     expected = {"SUCCEEDED": 0, "RECOVERED": 0, "FAILED": 1, "CANCELLED": 3, "STALLED": 5}
     running = {}
     for outcome, status in expected.items():
@@ -79,7 +79,7 @@ def test_the_status_tells_the_outcome(store: Store, wait: Waiter) -> None:
         assert (f"because {outcome}" in text) is (outcome != "SUCCEEDED")
 
 
-def test_the_worst_of_several_counts(store: Store, wait: Waiter) -> None:
+def test_exit_status_of_several_requests_is_that_of_the_worst(store: Store, wait: Waiter) -> None:
     cases = {
         1: ("SUCCEEDED", "STALLED", "FAILED", "CANCELLED"),
         5: ("SUCCEEDED", "STALLED", "CANCELLED"),
@@ -94,7 +94,7 @@ def test_the_worst_of_several_counts(store: Store, wait: Waiter) -> None:
         assert finish(process)[0] == status
 
 
-def test_never_seen_and_out_of_time(store: Store, wait: Waiter) -> None:
+def test_unknown_request_exits_with_4_and_timeout_with_5(store: Store, wait: Waiter) -> None:
     open_ = store.request(outcome="IN_PROGRESS")
     half = [store.request(outcome=outcome, global_request_id="req-half") for outcome in ("FAILED", "IN_PROGRESS")]
     assert half
@@ -104,7 +104,7 @@ def test_never_seen_and_out_of_time(store: Store, wait: Waiter) -> None:
     failed = wait.start("req-half", "--timeout", "1s")
     code, text = finish(never)
     assert code == 4
-    assert "nothing was seen of req-never" in text
+    assert "no request was seen for req-never" in text
     assert finish(nothing)[0] == 5
     code, text = finish(late)
     assert code == 5
@@ -112,30 +112,30 @@ def test_never_seen_and_out_of_time(store: Store, wait: Waiter) -> None:
     assert finish(failed)[0] == 1
 
 
-def test_it_waits_for_the_outcome_and_for_what_comes_late(store: Store, wait: Waiter) -> None:
+def test_wait_includes_requests_that_appear_in_the_settle_time(store: Store, wait: Waiter) -> None:
     first = store.request(outcome="IN_PROGRESS", global_request_id="req-global")
     process = wait.start("req-global", "--settle", "10s")
-    until_held_back(wait.api)
-    store.settle(first, "SUCCEEDED")
+    wait_for_waiting_requests(wait.api)
+    store.finish_request(first, "SUCCEEDED")
     second = store.request(outcome="IN_PROGRESS", global_request_id="req-global", display_name="late")
-    until_held_back(wait.api)
+    wait_for_waiting_requests(wait.api)
     assert process.poll() is None
-    store.settle(second, "FAILED")
+    store.finish_request(second, "FAILED")
     code, text = finish(process)
     assert code == 1
     assert "late" in text
 
 
-def test_it_waits_for_a_request_that_is_not_there_yet(store: Store, wait: Waiter) -> None:
+def test_wait_for_a_request_that_does_not_exist_yet(store: Store, wait: Waiter) -> None:
     process = wait.start("req-soon", "--settle", "0.2s", "--format", "json")
-    until_held_back(wait.api)
-    store.settle(store.request(request_id="req-soon", outcome="IN_PROGRESS"), "SUCCEEDED")
+    wait_for_waiting_requests(wait.api)
+    store.finish_request(store.request(request_id="req-soon", outcome="IN_PROGRESS"), "SUCCEEDED")
     out, _ = process.communicate(timeout=120)
     assert process.returncode == 0
     assert json.loads(out)[0]["outcome"] == "SUCCEEDED"
 
 
-def test_the_latest_request_of_a_server(store: Store, wait: Waiter) -> None:
+def test_wait_for_a_server_uses_its_latest_request(store: Store, wait: Waiter) -> None:
     server, now = uuid.uuid4(), datetime.now(UTC)
 
     def request(minutes: int, action: str, outcome: str, request_id: str) -> None:
@@ -159,31 +159,31 @@ def test_the_latest_request_of_a_server(store: Store, wait: Waiter) -> None:
         assert finish(process)[0] == cases[options], options
 
 
-def test_wrong_usage_is_2_and_no_api_is_neither_an_outcome(wait: Waiter) -> None:
+def test_wrong_usage_exits_with_2_and_unreachable_api_with_69(wait: Waiter) -> None:
     for arguments in ((), ("req-1", "--server", str(uuid.uuid4())), ("--server", "x"), ("req-1", "--action", "stop"),
                       ("req-1", "--settle", "soon")):  # fmt: skip
         assert wait.run(*arguments)[0] == 2
     code, text = Waiter("http://127.0.0.1:9").run("req-1")
     assert code == 69
-    assert "can't be reached" in text
+    assert "cannot be reached" in text
 
 
-def test_ctrl_c_ends_it_cleanly(store: Store, wait: Waiter) -> None:
+def test_ctrl_c_ends_wait_with_130_and_no_output(store: Store, wait: Waiter) -> None:
     process = wait.start(store.request(outcome="IN_PROGRESS")["request_id"])
-    until_held_back(wait.api)
+    wait_for_waiting_requests(wait.api)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=90)
     assert (process.returncode, out, err.strip()) == (130, "", "")
 
 
-def test_an_api_that_restarts_is_waited_for(store: Store, unused_port: Callable[[], int]) -> None:
+def test_wait_continues_after_a_restart_of_the_api(store: Store, unused_port: Callable[[], int]) -> None:
     request = store.request(outcome="IN_PROGRESS")
     port = unused_port()
     with running_api(store.url, "--port", str(port)) as api:
         process = Waiter(api).start(request["request_id"], "--settle", "0.2s")
-        until_held_back(api)
+        wait_for_waiting_requests(api)
     time.sleep(1)
     assert process.poll() is None
-    store.settle(request, "CANCELLED")
+    store.finish_request(request, "CANCELLED")
     with running_api(store.url, "--port", str(port)):
         assert finish(process)[0] == 3

@@ -1,4 +1,4 @@
-"""Send notifications as Nova does, through oslo.messaging's own notifier: ``notify.py URL COUNT INSTANCE``."""
+"""Send notifications as Nova does, with oslo.messaging's notifier: ``notify.py URL COUNT INSTANCE``."""
 
 import sys
 
@@ -6,7 +6,7 @@ from stumble.bridge.oslo import cfg, oslo_messaging
 
 
 class Context:
-    """What Nova hands to its notifier."""
+    """The context that Nova passes to its notifier."""
 
     def to_dict(self):
         request = "req-5b6c791d-5709-4f36-8fbe-c3e02869e35d"

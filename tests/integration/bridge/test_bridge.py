@@ -1,4 +1,4 @@
-"""The bridge beside a real RabbitMQ and a real Kafka, fed by oslo.messaging itself."""
+"""The bridge with a real RabbitMQ and a real Kafka; oslo.messaging sends the notifications."""
 
 import json
 import os
@@ -26,7 +26,7 @@ INSTANCE = "178b0921-8f85-4257-88b6-2e743b5a975c"
 
 
 def send(url, count):
-    """Let oslo.messaging's own notifier send, in a process of its own: it brings eventlet along."""
+    """Send with oslo.messaging's notifier, in a new process because it loads eventlet."""
     subprocess.run(
         [sys.executable, "-W", "ignore", str(SENDER), url, str(count), INSTANCE],
         env=cli_environment(),
@@ -35,7 +35,7 @@ def send(url, count):
     )
 
 
-class Bridged:
+class RunningBridge:
     """A bridge as a process, and the events in its outbox."""
 
     def __init__(self, folder: Path, config: str) -> None:
@@ -64,25 +64,25 @@ class Bridged:
         return None
 
     def health(self, path="/readyz"):
-        """Status and detail of what the bridge says of itself."""
+        """Return status and detail of a health endpoint."""
         reply = httpx.get(f"http://{LOOPBACK}:{self.port}{path}", timeout=60)
         return reply.status_code, reply.json()["detail"]
 
     def wait_for_health(self, status, detail):
         deadline = time.monotonic() + 90
-        while (found := self.health()) != (status, detail):
-            assert time.monotonic() < deadline, found
+        while (current := self.health()) != (status, detail):
+            assert time.monotonic() < deadline, current
             time.sleep(0.2)
 
     def events(self):
-        found = []
-        for place in outbox_folders(str(self.folder / "outbox")):
-            reader, cursor = OutboxReader(place.path), OutboxCursor()
+        events = []
+        for folder in outbox_folders(str(self.folder / "outbox")):
+            reader, cursor = OutboxReader(folder.path), OutboxCursor()
             while (chunk := reader.read(cursor, live=True)).end != cursor:
                 cursor = chunk.end
-                found += [codec.decode(schemas.EVENT, record.body) for record in chunk.records]
+                events += [codec.decode(schemas.EVENT, record.body) for record in chunk.records]
             reader.close()
-        return found
+        return events
 
     def wait_for(self, count, distinct=False):
         deadline = time.monotonic() + 90
@@ -96,16 +96,16 @@ class Bridged:
 
 
 @pytest.fixture
-def bridged(tmp_path):
-    made = []
+def start_bridge(tmp_path):
+    bridges = []
 
     def make(config):
-        made.append(Bridged(tmp_path, config))
-        made[-1].start()
-        return made[-1]
+        bridges.append(RunningBridge(tmp_path, config))
+        bridges[-1].start()
+        return bridges[-1]
 
     yield make
-    for bridge in made:
+    for bridge in bridges:
         bridge.stop(signal.SIGKILL)
 
 
@@ -125,25 +125,25 @@ def rabbit(server):
     return server.url
 
 
-def test_check_warns_of_queues_that_nobody_reads(rabbit, tmp_path, bridged):
+def test_check_warns_of_unread_queues(rabbit, tmp_path, start_bridge):
     send(rabbit, 3)  # declares the queue of versioned notifications as Nova does
     nova = tmp_path / "nova.conf"
     nova.write_text(f"[DEFAULT]\ntransport_url = {rabbit}\n[oslo_messaging_notifications]\ndriver = messagingv2\n")
-    found = checked("--nova-conf", str(nova))
-    says, todo = found["warning", "nova.conf versioned_notifications.info"]
-    assert "nobody reads it, " in says
+    results = checked("--nova-conf", str(nova))
+    says, todo = results["warning", "nova.conf versioned_notifications.info"]
+    assert "no consumer, " in says
     assert "rabbitmqctl set_policy" in todo
     conf = transport("cell1", rabbit)
     (tmp_path / "bridge.toml").write_text(conf)
-    bridged(conf)
+    start_bridge(conf)
     deadline = time.monotonic() + 90
-    while ("wrong", "cell1 stumble") in (found := checked(STUMBLE_CONFIG=str(tmp_path / "bridge.toml"))):
-        assert time.monotonic() < deadline, found
-    assert found["fine", "cell1"]
+    while ("wrong", "cell1 stumble") in (results := checked(STUMBLE_CONFIG=str(tmp_path / "bridge.toml"))):
+        assert time.monotonic() < deadline, results
+    assert results["fine", "cell1"]
 
 
 def checked(*words, **environment):
-    """What `stumble check notifications` finds, by level and subject."""
+    """Return the results of `stumble check notifications` by level and subject."""
     command = [sys.executable, "-m", "stumble.cli", "check", "notifications", "--json", *words]
     done = subprocess.run(
         command, env=cli_environment(**environment), capture_output=True, text=True, check=False, timeout=120
@@ -158,7 +158,7 @@ def transport(name, url, **more):
 
 
 def wait_for_queue(bridge):
-    """Wait until the bridge has bound its queues: before that RabbitMQ has nobody to keep a message for."""
+    """Wait until the bridge has bound its queues: before that RabbitMQ drops the messages."""
     deadline = time.monotonic() + 90
     while "Reading notifications" not in (bridge.folder / "log").read_text():
         assert time.monotonic() < deadline, (bridge.folder / "log").read_text()
@@ -173,34 +173,34 @@ def check(events, cell):
         assert (event["phase"], event["host"], event["cell"]) == ("START", "host1", cell)
 
 
-def test_rabbitmq_with_a_dead_transport_beside_it(rabbit, bridged):
+def test_unreachable_transport_does_not_stop_another_one(rabbit, start_bridge):
     config = transport("dead", "rabbit://guest:guest@127.0.0.1:9/") + transport("cell1", rabbit, cell="cell1")
-    bridge = bridged(config)
+    bridge = start_bridge(config)
     wait_for_queue(bridge)
     send(rabbit, 20)
     check(bridge.wait_for(20), "cell1")
     assert bridge.health() == (503, "dead is not connected to its server")
     assert bridge.stop() == 0
-    send(rabbit, 5)  # kept in the bridge's own queue meanwhile
+    send(rabbit, 5)  # RabbitMQ stores them in the bridge's queue
     bridge.start()
     check(bridge.wait_for(25), "cell1")
 
 
-def test_readiness_follows_the_server_and_life_does_not(server, bridged):
-    bridge = bridged(transport("cell1", server.url))
+def test_readyz_depends_on_the_server_and_healthz_does_not(server, start_bridge):
+    bridge = start_bridge(transport("cell1", server.url))
     wait_for_queue(bridge)
-    bridge.wait_for_health(200, "every transport is connected")
+    bridge.wait_for_health(200, "all transports connected")
     server.ctl("stop_app")
     try:
         bridge.wait_for_health(503, "cell1 is not connected to its server")
         assert bridge.health("/healthz")[0] == 200
     finally:
         server.ctl("start_app")
-    bridge.wait_for_health(200, "every transport is connected")
+    bridge.wait_for_health(200, "all transports connected")
 
 
-def test_killed_bridge_loses_nothing_of_rabbitmq(rabbit, bridged):
-    bridge = bridged(transport("cell1", rabbit, pool=f"p{uuid.uuid4().hex[:8]}"))
+def test_killed_bridge_loses_nothing_of_rabbitmq(rabbit, start_bridge):
+    bridge = start_bridge(transport("cell1", rabbit, pool=f"p{uuid.uuid4().hex[:8]}"))
     wait_for_queue(bridge)
     for _ in range(2):
         send(rabbit, 200)
@@ -211,29 +211,29 @@ def test_killed_bridge_loses_nothing_of_rabbitmq(rabbit, bridged):
 
 
 def documented_policies():
-    """Return name, pattern and definition of each policy that a page of the documentation gives."""
+    """Return name, pattern and definition of each policy in the documentation."""
     text = "".join(page.read_text() for page in sorted(DOCS.glob("*.md")))
-    found = set(re.findall(r"rabbitmqctl set_policy (\S+) '(.+?)' '(.+?)' --apply-to queues", text))
-    return [(name, pattern, json.loads(definition)) for name, pattern, definition in sorted(found)]
+    policies = set(re.findall(r"rabbitmqctl set_policy (\S+) '(.+?)' '(.+?)' --apply-to queues", text))
+    return [(name, pattern, json.loads(definition)) for name, pattern, definition in sorted(policies)]
 
 
-def test_the_documented_policies_bound_every_queue_and_never_hold_up_nova(server, bridged):
-    bridge = bridged(transport("cell1", server.url))
+def test_documented_policies_limit_every_queue_and_never_block_nova(server, start_bridge):
+    bridge = start_bridge(transport("cell1", server.url))
     wait_for_queue(bridge)
-    bridge.stop()  # away: its queue fills too
+    bridge.stop()  # while it is stopped, its queue fills, too
     policies = documented_policies()
     assert len(policies) == 2
     for name, pattern, definition in policies:
         small = {key: 20 if key == "max-length" else 20_000 for key in definition if key != "overflow"}
         server.ctl("set_policy", name, pattern, json.dumps(definition | small), "--apply-to", "queues")
-        assert definition["overflow"] == "drop-head"  # a notifier whose message is rejected tries again for ever
+        assert definition["overflow"] == "drop-head"  # a notifier repeats a rejected message endlessly
     send(server.url, 60)
-    held = server.queues()
-    assert 0 < held["stumble"] < 60
-    assert held["versioned_notifications.info"] == 20
+    messages = server.queues()
+    assert 0 < messages["stumble"] < 60
+    assert messages["versioned_notifications.info"] == 20
 
 
-def test_kafka_keeps_what_was_sent_before_the_bridge_came(kafka, bridged):
+def test_bridge_reads_notifications_that_kafka_received_before_its_start(kafka, start_bridge):
     from confluent_kafka.admin import AdminClient, NewTopic
 
     admin = AdminClient({"bootstrap.servers": kafka})
@@ -241,7 +241,7 @@ def test_kafka_keeps_what_was_sent_before_the_bridge_came(kafka, bridged):
     url = f"kafka://{kafka}/"
     send(url, 30)
     pool = f"p{uuid.uuid4().hex[:8]}"
-    bridge = bridged(transport("cell2", url, cell="cell2", pool=pool) + transport("dead", "kafka://127.0.0.1:9/"))
+    bridge = start_bridge(transport("cell2", url, cell="cell2", pool=pool) + transport("dead", "kafka://127.0.0.1:9/"))
     check(bridge.wait_for(30), "cell2")
     bridge.wait_for_health(503, "dead is not connected to its server")
     bridge.stop(signal.SIGKILL)
@@ -250,7 +250,7 @@ def test_kafka_keeps_what_was_sent_before_the_bridge_came(kafka, bridged):
     bridge.wait_for(35, distinct=True)
 
 
-def test_no_transport_is_one_sentence(tmp_path):
+def test_missing_transport_is_reported_in_one_sentence(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "stumble.cli", "bridge"],
         env={**cli_environment(), "STUMBLE_OUTBOX_DIR": str(tmp_path), "HOME": os.environ["HOME"]},

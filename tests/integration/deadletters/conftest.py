@@ -1,5 +1,5 @@
-"""The projector's world: Kafka, a store, processes."""
+"""The projector's testbed: Kafka, a store, processes."""
 
-from tests.support.projector_fixtures import migrated, store_url, world
+from tests.support.projector_fixtures import store_url, template_database, testbed
 
-__all__ = ["migrated", "store_url", "world"]
+__all__ = ["store_url", "template_database", "testbed"]

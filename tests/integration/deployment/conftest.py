@@ -14,7 +14,7 @@ ROLES = ("relay", "projector", "alerter", "subscriber", "auditor", "operator")
 
 
 def pytest_collection_modifyitems(items):
-    """One worker runs what needs the secured servers, so that they start once."""
+    """Send all tests of the secured servers to one worker, so that the servers start once."""
     for item in items:
         if {"secure_kafka", "secure_database"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.xdist_group("secured"))
@@ -37,7 +37,7 @@ def secure_kafka(tmp_path_factory, authority):
 
 @pytest.fixture(scope="session")
 def secure_database(tmp_path_factory, authority):
-    """URL of an empty database behind TLS, its certificate verified."""
+    """URL of an empty database with TLS and verification of its certificate."""
     server = SecurePostgres(tmp_path_factory.mktemp("secure-postgres"), authority)
     try:
         yield f"{server.start()}?sslmode=verify-full&sslrootcert={authority.ca}"
@@ -46,8 +46,8 @@ def secure_database(tmp_path_factory, authority):
 
 
 @pytest.fixture(scope="session")
-def acting(secure_kafka, tmp_path_factory):
-    """Return a function that gives the environment of a role: its password comes from a folder of secrets."""
+def environment_of(secure_kafka, tmp_path_factory):
+    """Return a function that returns the environment of a role, with its password in a folder of secrets."""
 
     def environment(user, prefix="", **more):
         secrets = tmp_path_factory.mktemp("secrets", numbered=True)
@@ -69,10 +69,10 @@ def acting(secure_kafka, tmp_path_factory):
 
 
 @pytest.fixture
-def told(monkeypatch, capsys):
-    """Run a command here in an environment; its exit status and output."""
+def run_command(monkeypatch, capsys):
+    """Return a function that runs a command in this process; it returns exit status and output."""
 
-    def here(environment, *words):
+    def run_in_process(environment, *words):
         for name, value in environment.items():
             if name.startswith("STUMBLE_") or name == "COLUMNS":
                 monkeypatch.setenv(name, value)
@@ -80,7 +80,7 @@ def told(monkeypatch, capsys):
         captured = capsys.readouterr()
         return status, captured.out + captured.err
 
-    return here
+    return run_in_process
 
 
 def stumble(environment, *arguments, timeout=180):

@@ -1,4 +1,4 @@
-"""The services that shipped files name, started here as a container would be, with the addresses of this machine."""
+"""Runs the services of shipped files on this machine, as their containers do, with local addresses."""
 
 import re
 import shlex
@@ -20,24 +20,24 @@ from tests.support.services import cli_environment
 CLI = [sys.executable, "-m", "stumble.cli"]
 
 
-class Place:
-    """Where things that shipped files name are on this machine: a text for a text."""
+class LocalAddresses:
+    """Replaces addresses and paths of shipped files by those of this machine."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._here: dict[str, str] = {}
+        self._local: dict[str, str] = {}
 
-    def put(self, shipped: str, here: str) -> None:
-        self._here[shipped] = here
+    def add(self, shipped: str, local: str) -> None:
+        self._local[shipped] = local
 
-    def text(self, shipped: str) -> str:
-        """Return a text of a shipped file as it must be here; longer names first."""
-        pattern = "|".join(re.escape(name) for name in sorted(self._here, key=len, reverse=True))
-        return re.sub(pattern, lambda match: self._here[match[0]], shipped)
+    def localize(self, shipped: str) -> str:
+        """Return a text of a shipped file with local addresses; longer names are replaced first."""
+        pattern = "|".join(re.escape(name) for name in sorted(self._local, key=len, reverse=True))
+        return re.sub(pattern, lambda match: self._local[match[0]], shipped)
 
 
 def broker(folder: Path, environment: dict[str, str]) -> LocalKafka:
-    """Launch a broker with the settings that the image makes of its environment: KAFKA_NODE_ID is node.id."""
+    """Launch a broker with the settings that the image derives from its environment: KAFKA_NODE_ID is node.id."""
     port, controller = (remembered_port(folder, name) for name in ("kafka", "kafka controller"))
     settings = {}
     for name, value in environment.items():
@@ -53,7 +53,7 @@ def broker(folder: Path, environment: dict[str, str]) -> LocalKafka:
 
 
 def database(folder: Path, environment: dict[str, str]) -> tuple[LocalPostgres, str]:
-    """Start PostgreSQL as its image does: a role that owns a database."""
+    """Start PostgreSQL as its image does, with a role that owns a database."""
     server = LocalPostgres(folder, fsync=False)
     server.start()
     user, name = environment["POSTGRES_USER"], environment["POSTGRES_DB"]
@@ -70,7 +70,7 @@ def registry(folder: Path) -> LocalRegistry:
 
 
 class Service:
-    """One long-running command; it must end by itself, with status 0, when it is asked to."""
+    """One long-running command; after SIGTERM it must end with status 0."""
 
     def __init__(self, name: str, folder: Path, argv: list[str], environment: dict[str, str]) -> None:
         self.name = name
@@ -88,8 +88,8 @@ class Service:
             done = subprocess.run(test, capture_output=True, text=True, check=False, timeout=30)
             if done.returncode == 0:
                 return
-            said = f"{shlex.join(test)}: {done.stderr[-500:]}\n{tail(self.process.log, 20)}"
-            assert time.monotonic() < deadline, said
+            message = f"{shlex.join(test)}: {done.stderr[-500:]}\n{tail(self.process.log, 20)}"
+            assert time.monotonic() < deadline, message
             time.sleep(0.5)
 
     def stop(self) -> int | None:
@@ -97,13 +97,13 @@ class Service:
         return self.process.exit_status
 
 
-def programs(*names: str) -> dict[str, str]:
-    """A port of its own for each service: containers have addresses of their own instead."""
+def ports_of(*names: str) -> dict[str, str]:
+    """Return a port for each service; containers have addresses of their own instead."""
     return {name: str(free_port()) for name in names}
 
 
 def once(argv: list[str], environment: dict[str, str]) -> str:
-    """Run a command to its end, which must be a success."""
+    """Run a command, which must succeed; returns its output."""
     done = subprocess.run(
         argv, env=cli_environment(**environment), capture_output=True, text=True, check=False, timeout=120
     )

@@ -1,4 +1,4 @@
-"""`stumble check` against real servers with faults planted one by one: each is named, with what to do about it."""
+"""`stumble check` with real servers and planted faults: each fault is reported with what to do."""
 
 import fcntl
 import json
@@ -25,18 +25,18 @@ NOBODY = pwd.getpwnam("nobody")
 
 
 @pytest.fixture
-def check(told):
-    """Run checks in an environment; exit status and findings by (level, subject)."""
+def check(run_command):
+    """Return a function that runs checks; it returns exit status and results by (level, subject)."""
 
     def run(environment, *words):
-        status, text = told(environment, "check", "--json", *words)
+        status, text = run_command(environment, "check", "--json", *words)
         assert text.startswith("{"), text
-        found = {}
+        results = {}
         for one in json.loads(text)["checks"]:
             for item in one["findings"]:
                 key = (item["level"], item["subject"])
-                found[key] = f"{found.get(key, '')}{item['says']} → {item['todo']}\n"
-        return status, found
+                results[key] = f"{results.get(key, '')}{item['says']} → {item['todo']}\n"
+        return status, results
 
     return run
 
@@ -52,14 +52,14 @@ def subject(url):
     return url.rpartition("@")[2]
 
 
-def test_a_database_is_reached_migrated_and_may_be_used(check, database_url):
+def test_database_check_reports_migration_rights_and_version(check, database_url):
     environment = {"STUMBLE_DATABASE_URL": database_url}
     name = subject(database_url)
-    status, found = check(environment, "database")
-    assert (status, "→ run `stumble store migrate`" in found["wrong", name]) == (1, True)
+    status, results = check(environment, "database")
+    assert (status, "→ run `stumble store migrate`" in results["wrong", name]) == (1, True)
     migrate(database_url)
-    _, found = check(environment, "database")
-    assert "may read and write it" in found["fine", name]
+    _, results = check(environment, "database")
+    assert "may read and write it" in results["fine", name]
     with psycopg.connect(database_url, autocommit=True) as connection:
         role = f"r{uuid.uuid4().hex[:8]}"
         connection.execute(f"create role {role} login password 'x'")
@@ -67,37 +67,37 @@ def test_a_database_is_reached_migrated_and_may_be_used(check, database_url):
             as_role = database_url.replace("postgres:", f"{role}:", 1).replace(
                 database_url.partition("postgres:")[2].partition("@")[0], "x", 1
             )
-            _, found = check({"STUMBLE_DATABASE_URL": as_role}, "database")
-            assert f"{role} may not use the store" in found["wrong", name]
+            _, results = check({"STUMBLE_DATABASE_URL": as_role}, "database")
+            assert f"{role} may not use the store" in results["wrong", name]
             connection.execute(f"grant usage on schema stumble_durable, stumble_derived to {role}")
             for schema in ("stumble_durable", "stumble_derived"):
                 connection.execute(f"grant select on all tables in schema {schema} to {role}")
-            _, found = check({"STUMBLE_DATABASE_URL": as_role}, "database")
-            assert "may only read" in found["warning", name]
+            _, results = check({"STUMBLE_DATABASE_URL": as_role}, "database")
+            assert "may only read" in results["warning", name]
             connection.execute(f"revoke select on stumble_derived.requests from {role}")
-            _, found = check({"STUMBLE_DATABASE_URL": as_role}, "database")
-            assert f"{role} may not read requests" in found["wrong", name]
+            _, results = check({"STUMBLE_DATABASE_URL": as_role}, "database")
+            assert f"{role} may not read requests" in results["wrong", name]
         finally:
             connection.execute(f"drop owned by {role}")
             connection.execute(f"drop role {role}")
         connection.execute("update stumble_durable.alembic_version set version_num = '0099'")
-        _, found = check(environment, "database")
-        assert "the store is at version 0099" in found["wrong", name]
-        assert "upgrade stumble here" in found["wrong", name]
-    _, found = check({"STUMBLE_DATABASE_URL": f"{database_url}none"}, "database")
-    assert "createdb" in found["wrong", f"{name}none"]
+        _, results = check(environment, "database")
+        assert "the store is at version 0099" in results["wrong", name]
+        assert "upgrade stumble here" in results["wrong", name]
+    _, results = check({"STUMBLE_DATABASE_URL": f"{database_url}none"}, "database")
+    assert "createdb" in results["wrong", f"{name}none"]
 
 
-def test_a_writer_that_holds_alerts_up_is_named_and_nobody_else_is(check, own_postgres):
+def test_database_check_names_only_the_writer_that_delays_alerts(check, own_postgres):
     url, other = own_postgres.create_database("stumble"), own_postgres.create_database("other")
     migrate(url)
     name, store = subject(url), {"STUMBLE_DATABASE_URL": url}
     with (
         psycopg.connect(url, autocommit=True) as connection,
         psycopg.connect(url) as slow,
-        psycopg.connect(other) as far,
+        psycopg.connect(other) as other_session,
     ):
-        far.execute("select pg_current_xact_id()")
+        other_session.execute("select pg_current_xact_id()")
         slow.execute("select pg_current_xact_id()")
         connection.execute(
             "insert into stumble_durable.publications (kind, subject_id, request_key, instance_uuid, revision, status,"
@@ -106,15 +106,15 @@ def test_a_writer_that_holds_alerts_up_is_named_and_nobody_else_is(check, own_po
         )
         assert "pg_terminate_backend" not in check(store, "database")[1].get(("wrong", name), "")
         slow.execute("select pg_advisory_xact_lock(7, 1)")
-        status, found = check(store, "database")
+        status, results = check(store, "database")
         assert status == 1
-        assert "does not end" in found["wrong", name]
-        assert f"pg_terminate_backend({slow.info.backend_pid})" in found["wrong", name]
+        assert "does not end" in results["wrong", name]
+        assert f"pg_terminate_backend({slow.info.backend_pid})" in results["wrong", name]
         slow.commit()
         assert "pg_terminate_backend" not in check(store, "database")[1].get(("wrong", name), "")
 
 
-def test_hosts_that_are_silent_wait_or_refuse_and_what_the_tap_could_not_wrap(check, store):
+def test_producers_check_reports_silent_lagging_and_refusing_hosts_and_the_tap(check, store):
     with psycopg.connect(store["STUMBLE_DATABASE_URL"]) as connection:
         for host, silent, waiting, refused, tap in (
             ("well", 10, None, 0, "on"),
@@ -128,17 +128,17 @@ def test_hosts_that_are_silent_wait_or_refuse_and_what_the_tap_could_not_wrap(ch
                 " now() - make_interval(secs => %s), true, now() - make_interval(secs => %s), 7, 0, 0, 0, %s, 0, %s)",
                 (host, silent, waiting, refused, json.dumps(status)),
             )
-    status, found = check(store, "producers", "tap")
+    status, results = check(store, "producers", "tap")
     assert status == 1
-    assert "silent for 2 hours" in found["wrong", "gone"]
-    assert "7 events wait for up to 15 minutes" in found["wrong", "slow"]
-    assert "12 events were refused" in found["warning", "full"]
-    assert "not Migration.save" in found["warning", "nova-compute on slow"]
-    assert "the tap is off" in found["warning", "nova-compute on full"]
-    assert found["fine", "producers"].startswith("3 of 4 hosts speak")
+    assert "silent for 2 hours" in results["wrong", "gone"]
+    assert "7 events wait for up to 15 minutes" in results["wrong", "slow"]
+    assert "12 events were refused" in results["warning", "full"]
+    assert "not Migration.save" in results["warning", "nova-compute on slow"]
+    assert "the tap is off" in results["warning", "nova-compute on full"]
+    assert results["fine", "producers"].startswith("3 of 4 hosts report")
 
 
-def test_receivers_and_rules(check, store, tmp_path):
+def test_unreachable_receivers_and_invalid_rules_are_reported(check, store, tmp_path):
     with psycopg.connect(store["STUMBLE_DATABASE_URL"]) as connection:
         for url, disabled in (("http://127.0.0.1:9/hook-secret", None), ("http://127.0.0.2:9/x", "now()")):
             connection.execute(
@@ -148,91 +148,91 @@ def test_receivers_and_rules(check, store, tmp_path):
                 (url, disabled),
             )
     (tmp_path / "rules.toml").write_text('[[rule]]\nname = "x"\non = "never"\n')
-    with answering({"/api/v2/status": {"versionInfo": {}}}) as alive, answering({}) as other:
+    with json_server({"/api/v2/status": {"versionInfo": {}}}) as alive, json_server({}) as other:
         environment = store | {
             "STUMBLE_ALERTS_ALERTMANAGERS": f"{alive},http://u:pw-of-it@127.0.0.1:9",
             "STUMBLE_ALERTS_WEBHOOK_NETWORKS": "127.0.0.1/32",
             "STUMBLE_ALERTS_RULES": str(tmp_path / "rules.toml"),
         }
-        status, found = check(environment, "receivers", "alert-rules")
+        status, results = check(environment, "receivers", "alert-rules")
         assert status == 1
-        assert ("fine", alive) in found
-        assert "does not answer" in found["warning", "http://127.0.0.1:9"], "the other replica is told"
-        assert "can't be reached" in found["wrong", "webhook http://127.0.0.1"]
-        assert "switched off since" in found["warning", "webhook http://127.0.0.2"]
-        assert "line" in found["wrong", str(tmp_path / "rules.toml")]
-        assert "hook-secret" not in repr(found)
-        assert "pw-of-it" not in repr(found)
+        assert ("fine", alive) in results
+        assert "does not answer" in results["warning", "http://127.0.0.1:9"], "the other replica receives the alerts"
+        assert "cannot connect" in results["wrong", "webhook http://127.0.0.1"]
+        assert "disabled since" in results["warning", "webhook http://127.0.0.2"]
+        assert "line" in results["wrong", str(tmp_path / "rules.toml")]
+        assert "hook-secret" not in repr(results)
+        assert "pw-of-it" not in repr(results)
         (tmp_path / "rules.toml").write_text('[[rule]]\nname = "x"\non = "problem"\n')
-        status, found = check(store | {"STUMBLE_ALERTS_ALERTMANAGERS": other}, "receivers")
-        assert (status, "answers 404" in found["wrong", other]) == (1, True)
-        assert "waits for alerts of no-such: no such rule is in force" in found["warning", "webhooks"]
+        status, results = check(store | {"STUMBLE_ALERTS_ALERTMANAGERS": other}, "receivers")
+        assert (status, "answers 404" in results["wrong", other]) == (1, True)
+        assert "waits for alerts of no-such: no such rule is in force" in results["warning", "webhooks"]
 
 
 @pytest.mark.parametrize(
     ("level", "compatible", "finding"),
     [("FULL_TRANSITIVE", True, "fine"), ("BACKWARD", True, "warning"), ("FULL_TRANSITIVE", False, "wrong")],
 )
-def test_a_registry_that_lets_anything_in(check, level, compatible, finding):
+def test_registry_check_reports_low_compatibility_and_incompatible_schema(check, level, compatible, finding):
     name = "instance-actions-value"
     answers = {
         f"/config/{name}?defaultToGlobal=true": {"compatibilityLevel": level},
         f"/compatibility/subjects/{name}/versions/latest": {"is_compatible": compatible},
         "*": {"compatibilityLevel": level, "is_compatible": compatible},
     }
-    with answering(answers) as url:
-        status, found = check({"STUMBLE_KAFKA__SCHEMA_REGISTRY_URL": url}, "registry")
-    assert (status, (finding, name) in found) == (int(finding == "wrong"), True)
+    with json_server(answers) as url:
+        status, results = check({"STUMBLE_KAFKA__SCHEMA_REGISTRY_URL": url}, "registry")
+    assert (status, (finding, name) in results) == (int(finding == "wrong"), True)
 
 
 @pytest.fixture
 def public_folder():
-    """A folder that the user nobody can get to; pytest's own may lie below one that only its owner may enter."""
+    """A folder that the user nobody can enter; pytest's own may be below one that only its owner may enter."""
     with tempfile.TemporaryDirectory(dir="/var/tmp") as name:
         folder = Path(name)
         folder.chmod(0o755)
         yield folder
 
 
-def test_the_outbox_and_its_relay(check, public_folder, monkeypatch):
+def test_outbox_and_relay_checks_report_relay_rights_space_and_mount(check, public_folder, monkeypatch):
     directory = public_folder / "outbox"
     environment = {"STUMBLE_OUTBOX_DIR": str(directory)}
     directory.mkdir()
     directory.chmod(0o755)
-    status, found = check(environment, "outbox", "relay")
-    assert (status, "no relay serves it" in found["wrong", str(directory)]) == (1, True)
+    status, results = check(environment, "outbox", "relay")
+    assert (status, "no relay serves it" in results["wrong", str(directory)]) == (1, True)
     (directory / "relay").mkdir()
     with (directory / "relay" / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        status, found = check(environment, "relay")
-        assert (status, "a relay serves it" in found["fine", str(directory)]) == (0, True)
+        status, results = check(environment, "relay")
+        assert (status, "a relay serves it" in results["fine", str(directory)]) == (0, True)
     if os.geteuid() == 0:
         assert "checked as root" in check(environment, "outbox")[1]["warning", str(directory)]
-        status, found = check(environment, "outbox", "--user", "nobody")
-        assert (status, "nobody can't write" in found["wrong", str(directory)]) == (1, True)
-    status, found = check(environment, "outbox", "--user", "no-such-user")
-    assert "there is no such user" in found["wrong", "no-such-user"]
+        status, results = check(environment, "outbox", "--user", "nobody")
+        assert (status, "nobody cannot write" in results["wrong", str(directory)]) == (1, True)
+    status, results = check(environment, "outbox", "--user", "no-such-user")
+    assert "there is no such user" in results["wrong", "no-such-user"]
 
     for free, level in ((4, "wrong"), (8, "warning"), (50, "fine")):
-        monkeypatch.setattr(outbox.os, "statvfs", lambda _, free=free: room(free))
-        found = check(environment, "outbox")[1]
-        assert any(key[0] == level and f"{free}% free" in says for key, says in found.items())
+        monkeypatch.setattr(outbox.os, "statvfs", lambda _, free=free: free_space(free))
+        results = check(environment, "outbox")[1]
+        assert any(key[0] == level and f"{free}% free" in says for key, says in results.items())
     for mount, says in (
         (Mount("/var", "nfs4", read_only=False), "a network file system"),
         (Mount("/run", "tmpfs", read_only=False), "memory: events are lost with it"),
         (Mount("/", "overlay", read_only=False), "a container's own layer"),
-        (Mount("/x", "ext4", read_only=True), "for reading only"),
+        (Mount("/x", "ext4", read_only=True), "mounted read-only"),
     ):
         monkeypatch.setattr(outbox, "mount_of", lambda _, mount=mount: mount)
-        status, found = check(environment, "outbox")
-        assert (status, says in found["wrong", str(directory)]) == (1, True)
+        status, results = check(environment, "outbox")
+        assert (status, says in results["wrong", str(directory)]) == (1, True)
 
 
-def room(percent):
+def free_space(percent):
     return SimpleNamespace(f_bavail=percent, f_blocks=100, f_frsize=1 << 30, f_files=0, f_favail=0)
 
 
-def test_secrets_that_everybody_can_read(check, tmp_path):
+def test_secrets_that_all_users_can_read_are_reported(check, tmp_path):
     path = tmp_path / "database_url"
     path.write_text("postgresql://u:pw@h/x")
     for mode, expected in ((0o644, 1), (0o600, 0)):
@@ -246,58 +246,58 @@ def test_secrets_that_everybody_can_read(check, tmp_path):
     assert check({"STUMBLE_CONFIG": str(config)}, "configuration")[0] == 0
 
 
-def test_settings_that_nobody_reads(check, tmp_path):
+def test_unknown_settings_are_reported(check, tmp_path):
     config = tmp_path / "stumble.toml"
     config.write_text('databse_url = "x"\n[kafka]\nbootstrap_servers = "a:1"\n[bridge]\n')
     environment = {"STUMBLE_CONFIG": str(config), "STUMBLE_ALERTS_ALERTMANAGER": "http://a", "STUMBLE_API_PORT": "1"}
-    _, found = check(environment, "configuration")
-    assert found["warning", str(config)] == "nobody reads databse_url → did you mean database_url?\n"
-    assert "did you mean STUMBLE_ALERTS_ALERTMANAGERS?" in found["warning", "environment"]
-    assert "STUMBLE_API_PORT" not in repr(found)
+    _, results = check(environment, "configuration")
+    assert results["warning", str(config)] == "unknown setting databse_url → did you mean database_url?\n"
+    assert "did you mean STUMBLE_ALERTS_ALERTMANAGERS?" in results["warning", "environment"]
+    assert "STUMBLE_API_PORT" not in repr(results)
 
 
-def test_how_soon_a_dead_projector_is_missed(check, kafka):
+def test_take_over_check_reports_when_a_dead_projector_is_detected(check, kafka):
     environment = {"STUMBLE_KAFKA__BOOTSTRAP_SERVERS": kafka}
     for options, level, says in (
-        ({}, "fine", "missed after 6 s (classic protocol"),
-        ({"session.timeout.ms": 45000}, "warning", "missed after 45 s"),
+        ({}, "fine", "is detected after 6 s (classic protocol"),
+        ({"session.timeout.ms": 45000}, "warning", "is detected after 45 s"),
         ({"session.timeout.ms": 500}, "wrong", "the broker allows 1000 to"),
         ({"group.protocol": "consumer"}, "fine", "the broker's group.consumer.session.timeout.ms 6000"),
     ):
-        given = {"STUMBLE_KAFKA__CONSUMER_OPTIONS": json.dumps(options)}
-        status, found = check(environment | given, "take-over")
-        assert (status, says in found[level, "projectors"]) == (int(level == "wrong"), True), found
+        consumer_options = {"STUMBLE_KAFKA__CONSUMER_OPTIONS": json.dumps(options)}
+        status, results = check(environment | consumer_options, "take-over")
+        assert (status, says in results[level, "projectors"]) == (int(level == "wrong"), True), results
 
 
-def test_without_an_authorizer_nobody_lacks_a_right(check, kafka):
-    status, found = check({"STUMBLE_KAFKA__BOOTSTRAP_SERVERS": kafka}, "rights")
-    assert (status, list(found)) == (0, [("fine", "rights")])
-    assert "no authorizer is on" in found["fine", "rights"]
+def test_rights_check_is_fine_without_an_authorizer(check, kafka):
+    status, results = check({"STUMBLE_KAFKA__BOOTSTRAP_SERVERS": kafka}, "rights")
+    assert (status, list(results)) == (0, [("fine", "rights")])
+    assert "no authorizer is on" in results["fine", "rights"]
 
 
-def test_how_soon_is_said_for_brokers_with_other_settings():
+def test_consumer_protocol_check_uses_the_settings_of_the_broker():
     assert (check_consumer_protocol({}).level, "after 45 s" in check_consumer_protocol({}).says) == ("warning", True)
     old = {"group.coordinator.rebalance.protocols": "classic,share"}
     assert check_consumer_protocol(old).level == "wrong"
 
 
-def test_topics_of_notifications_that_nobody_reads(check, kafka, new_topic, tmp_path):
+def test_notification_topics_without_a_consumer_group_are_reported(check, kafka, new_topic, tmp_path):
     name = f"n{uuid.uuid4().hex[:8]}"
     new_topic(f"{name}.error", 1)
     conf = tmp_path / "bridge.toml"
     conf.write_text(f'[[bridge.transports]]\nname = "bus"\nurl = "kafka://{kafka}/"\ntopics = ["{name}"]\n')
-    status, found = check({"STUMBLE_CONFIG": str(conf)}, "notifications")
+    status, results = check({"STUMBLE_CONFIG": str(conf)}, "notifications")
     assert status == 1
-    assert "no consumer group reads it" in found["warning", f"bus {name}.error"]
-    assert "start `stumble bridge`" in found["wrong", "bus"]
+    assert "no consumer group reads it" in results["warning", f"bus {name}.error"]
+    assert "start `stumble bridge`" in results["wrong", "bus"]
 
 
-def test_servers_that_take_connections_and_say_nothing_hang_nothing(check, tmp_path):
-    with socket.create_server(("127.0.0.1", 0), backlog=50) as mute:
-        port = mute.getsockname()[1]
+def test_checks_of_servers_that_do_not_answer_time_out(check, tmp_path):
+    with socket.create_server(("127.0.0.1", 0), backlog=50) as silent_server:
+        port = silent_server.getsockname()[1]
         conf = tmp_path / "stumble.toml"
         conf.write_text(f'[[bridge.transports]]\nname = "bus"\nurl = "rabbit://u:p@127.0.0.1:{port}/"\n')
-        status, found = check(
+        status, results = check(
             {
                 "STUMBLE_KAFKA__BOOTSTRAP_SERVERS": f"127.0.0.1:{port}",
                 "STUMBLE_DATABASE_URL": f"postgresql://u@127.0.0.1:{port}/x",
@@ -308,13 +308,13 @@ def test_servers_that_take_connections_and_say_nothing_hang_nothing(check, tmp_p
             }
         )
     assert status == 1
-    wrong = {name for level, name in found if level == "wrong"}
+    wrong = {name for level, name in results if level == "wrong"}
     assert {f"127.0.0.1:{port}", f"127.0.0.1:{port}/x", "registry", f"http://127.0.0.1:{port}", "bus"} <= wrong
 
 
 @contextmanager
-def answering(answers):
-    """A server that gives each path its JSON, `*` is for all others; 404 without."""
+def json_server(answers):
+    """Run a server that answers each path with its JSON, other paths with that of `*`, or else with 404."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):

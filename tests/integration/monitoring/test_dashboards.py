@@ -1,4 +1,4 @@
-"""Every query of every dashboard gives something on a running fleet, and an alert is seen to fire and to clear."""
+"""Each dashboard query returns data for a running fleet, and an alert fires and clears."""
 
 import importlib.util
 import json
@@ -21,15 +21,15 @@ from tests.support.services import ROOT, cli_environment
 GRAFANA = ROOT / "deploy" / "grafana"
 
 
-def test_files_are_what_their_source_makes():
+def test_grafana_files_are_current():
     pytest.importorskip("grafana_foundation_sdk")
     spec = importlib.util.spec_from_file_location("generate", GRAFANA / "generate.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    made = dict(module.files())
-    there = {str(path.relative_to(GRAFANA)) for path in GRAFANA.rglob("*") if path.suffix in {".json", ".yml"}}
-    assert made.keys() == there, "run: python deploy/grafana/generate.py"
-    for name, text in made.items():
+    generated = dict(module.files())
+    existing = {str(path.relative_to(GRAFANA)) for path in GRAFANA.rglob("*") if path.suffix in {".json", ".yml"}}
+    assert generated.keys() == existing, "run: python deploy/grafana/generate.py"
+    for name, text in generated.items():
         assert (GRAFANA / name).read_text() == text, f"{name}: run python deploy/grafana/generate.py"
 
 
@@ -40,26 +40,26 @@ def panels():
                 yield panel["title"], target["expr"]
 
 
-def test_grafana_alerts_are_quiet_without_data_but_for_the_dead_man():
+def test_only_the_missing_metrics_alert_fires_without_data():
     groups = yaml.safe_load((GRAFANA / "provisioning" / "alerting" / "rules.yml").read_text())["groups"]
     rules = [rule for group in groups for rule in group["rules"]]
     assert {rule["noDataState"] for rule in rules} == {"OK"}
     assert [rule["title"] for rule in rules if rule["execErrState"] == "Alerting"] == ["StumbleMetricsMissing"]
 
 
-def test_grafana_alerts_reach_the_contact_point():
+def test_grafana_alerts_use_existing_contact_points():
     folder = GRAFANA / "provisioning" / "alerting"
     points = yaml.safe_load((folder / "contact-points.yml").read_text())["contactPoints"]
     groups = yaml.safe_load((folder / "rules.yml").read_text())["groups"]
-    told = {rule["notification_settings"]["receiver"] for group in groups for rule in group["rules"]}
-    assert told == {point["name"] for point in points}
+    receivers = {rule["notification_settings"]["receiver"] for group in groups for rule in group["rules"]}
+    assert receivers == {point["name"] for point in points}
 
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory, kafka):
-    """A whole stumble with a simulated fleet; what its metrics ports are.
+    """A complete stumble with a simulated fleet; yields its process and its metrics addresses.
 
-    Its database is its own: who is stopped in a transaction holds up the alerters of everybody on the server.
+    It has its own database server: a process that is stopped in a transaction delays all alerters of the server.
     """
     require_prometheus()
     state, prefix = tmp_path_factory.mktemp("fleet"), f"m{uuid.uuid4().hex[:8]}."
@@ -96,21 +96,21 @@ def wait_for_ports(state, process):
 
 def until(check, seconds=120):
     deadline = time.monotonic() + seconds
-    while not (found := check()):
-        assert time.monotonic() < deadline, "it did not come about"
+    while not (value := check()):
+        assert time.monotonic() < deadline, "condition not met in time"
         time.sleep(0.5)
-    return found
+    return value
 
 
-def faster(expression):
-    """Shorten the windows, so that a test need not last an hour."""
+def with_short_windows(expression):
+    """Shorten the windows of an expression, so that the test does not take an hour."""
     expression = expression.replace("$__rate_interval", "20s").replace("$action", ".*")
     return re.sub(r"\[(5m|1h)\]", "[20s]", expression)
 
 
 @contextmanager
 def stopped(process):
-    """Let a process and its children stand still: first the one that would start the others again."""
+    """Stop a process and its children with SIGSTOP, the parent first because it would restart the children."""
     os.kill(process.pid, signal.SIGSTOP)
     children = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True).stdout
     try:
@@ -122,12 +122,12 @@ def stopped(process):
             os.kill(int(child), signal.SIGCONT)
 
 
-@pytest.mark.xdist_group("run")  # two that start at the same moment would choose the same ports
-def test_every_query_gives_something_and_alerts_fire_and_clear(fleet, tmp_path):
+@pytest.mark.xdist_group("run")  # two that start at the same time could choose the same ports
+def test_every_query_returns_data_and_an_alert_fires_and_clears(fleet, tmp_path):
     process, targets = fleet
     rules = tmp_path / "rules.yml"
     text = (ROOT / "deploy" / "prometheus" / "stumble.rules.yml").read_text()
-    # Windows and waits of seconds instead of minutes; the words and the shape of the rules stay.
+    # Windows and waits of seconds instead of minutes; the rest of the rules is unchanged.
     text = re.sub(r"\[(5m|30m|1h|6h|10m)\]", "[10s]", text)
     rules.write_text(re.sub(r"for: \d+m", "for: 1s", text).replace("interval: 30s", "interval: 1s"))
     server = LocalPrometheus(tmp_path, targets, rules=rules)
@@ -136,7 +136,7 @@ def test_every_query_gives_something_and_alerts_fire_and_clear(fleet, tmp_path):
         until(lambda: len(server.query("up == 1")) == len(targets))
         until(lambda: server.query('sum(stumble_action_requests_total{outcome="FAILED"}) > 5'))
         until(lambda: server.query("stumble:failed_ratio:rate1h"))
-        until(lambda: all(server.query(faster(query)) for _, query in panels()))
+        until(lambda: all(server.query(with_short_windows(query)) for _, query in panels()))
         assert "StumbleMetricsMissing" not in server.firing()
         with stopped(process):
             until(lambda: "StumbleMetricsMissing" in server.firing())

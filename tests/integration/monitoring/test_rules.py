@@ -1,4 +1,4 @@
-"""The rules do what their unit tests say, name only metrics that exist, and each alert has its runbook entry."""
+"""The alert rules pass their unit tests, use only existing metrics, and each has a runbook entry."""
 
 import re
 import shutil
@@ -23,16 +23,16 @@ def promtool(*arguments):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_rules_are_sound():
+def test_rules_are_valid():
     promtool("check", "rules", "stumble.rules.yml")
 
 
-def test_rules_fire_and_clear_as_their_tests_say():
+def test_rules_pass_their_unit_tests():
     promtool("test", "rules", "stumble.rules.test.yml")
 
 
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert["alert"])
-def test_every_alert_is_tested_both_ways_and_has_a_runbook_entry(alert):
+def test_every_alert_has_a_firing_and_a_quiet_case_and_a_runbook_entry(alert):
     name = alert["alert"]
     cases = [case for test in TESTS for case in test["alert_rule_test"] if case["alertname"] == name]
     assert {bool(case["exp_alerts"]) for case in cases} == {True, False}
@@ -41,7 +41,7 @@ def test_every_alert_is_tested_both_ways_and_has_a_runbook_entry(alert):
     assert alert["labels"]["severity"] in {"warning", "critical"}
 
 
-def test_rules_name_only_metrics_that_are_exported():
+def test_rules_use_only_exported_metrics():
     exported = {metric.name + ("_total" if metric.kind == "counter" else "") for metric in ALL}
     named = set(re.findall(r"\bstumble_[a-z_]+", (FOLDER / "stumble.rules.yml").read_text()))
     assert named - exported == set()

@@ -1,1 +1,1 @@
-"""The whole path, from simulated services to the store, against what really happened."""
+"""The whole path, from simulated services to the store, compared with the simulator's truth."""

@@ -1,4 +1,4 @@
-"""A prepared path over the run's shared servers."""
+"""A prepared path on the shared servers of the run."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from tests.support.whole_path import WholePath
 
 
 @pytest.fixture
-def path(tmp_path: Path, kafka: str, database_url: str) -> Iterator[WholePath]:
-    """Topics and tables are there, no role runs."""
-    whole = WholePath(tmp_path, kafka, database_url)
+def whole_path(tmp_path: Path, kafka: str, database_url: str) -> Iterator[WholePath]:
+    """A path with topics and tables; no role runs."""
+    whole_path = WholePath(tmp_path, kafka, database_url)
     try:
-        whole.prepare()
-        yield whole
+        whole_path.prepare()
+        yield whole_path
     finally:
-        whole.close()
+        whole_path.close()

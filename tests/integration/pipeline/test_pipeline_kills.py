@@ -1,4 +1,4 @@
-"""kill -9 of any process under load: after recovery the store says what really happened, exactly."""
+"""kill -9 of any process under load: after recovery the store equals the truth."""
 
 from __future__ import annotations
 
@@ -13,111 +13,117 @@ import pytest
 
 from stumble.local.kafka import LocalKafka
 from stumble.local.postgres import LocalPostgres
-from tests.support.comparing import assert_store_tells_truth, truths
+from tests.support.comparing import assert_store_matches_truth, read_truths
 from tests.support.whole_path import WholePath, size, wait_until
 
 MIX = ("--failures", "0.4", "--instances", "100", "--duplicates", "0.05", "--disorder", "0.05")
-#: A fixed beginning makes a second run of the same seed write the same bytes.
+#: With a fixed start time a second run of the same seed writes the same bytes.
 START = ("--start", "2026-11-20T08:00:00")
 
 
-def test_relay_and_projector_are_killed_again_and_again(path: WholePath, database_url: str) -> None:
-    truth = path.folder / "truth.jsonl"
-    path.start("relay")
-    path.start("projector")
-    path.start("simulate", "simulate", "--rate", "40", "--duration", "8", *MIX, "--truth", str(truth))
+def test_store_equals_the_truth_after_kills_of_relay_and_projector(whole_path: WholePath, database_url: str) -> None:
+    truth = whole_path.folder / "truth.jsonl"
+    whole_path.start("relay")
+    whole_path.start("projector")
+    whole_path.start("simulate", "simulate", "--rate", "40", "--duration", "8", *MIX, "--truth", str(truth))
     wait_until(lambda: stored(database_url), "the first events in the store")
     for victim in ("projector", "relay", "projector", "relay"):
-        path.kill(victim)
-        path.start(victim)
+        whole_path.kill(victim)
+        whole_path.start(victim)
         time.sleep(1.5)
-    path.finish("simulate")
-    assert_store_tells_truth(database_url, truths(truth), logs=path.logs())
+    whole_path.finish("simulate")
+    assert_store_matches_truth(database_url, read_truths(truth), logs=whole_path.logs())
 
 
-def test_simulated_service_is_killed_and_repeats_itself(path: WholePath, database_url: str) -> None:
-    """What it had accepted reaches the store; the second run brings it again, and nothing counts twice."""
-    truth, again = path.folder / "truth.jsonl", path.folder / "again.jsonl"
+def test_events_repeated_after_a_kill_of_the_service_count_once(whole_path: WholePath, database_url: str) -> None:
+    """The accepted events reach the store; the second run repeats them, and nothing counts twice."""
+    truth, repeated = whole_path.folder / "truth.jsonl", whole_path.folder / "again.jsonl"
     command = ("simulate", "--events", "6000", "--seed", "5", *START, *MIX, "--truth")
-    path.start("relay")
-    path.start("projector")
-    path.start("simulate", *command, str(truth))
-    wait_until(lambda: size(path.folder / "outbox") > 500_000, "a part of the events in the outbox")
-    path.kill("simulate")
-    accepted = truths(truth)
+    whole_path.start("relay")
+    whole_path.start("projector")
+    whole_path.start("simulate", *command, str(truth))
+    wait_until(lambda: size(whole_path.folder / "outbox") > 500_000, "a part of the events in the outbox")
+    whole_path.kill("simulate")
+    accepted = read_truths(truth)
     assert accepted
-    path.command(*command, str(again))
-    told = truths(again)
-    assert {one["request_key"] for one in accepted} < {one["request_key"] for one in told}
-    assert_store_tells_truth(database_url, told, logs=path.logs())
+    whole_path.command(*command, str(repeated))
+    truths = read_truths(repeated)
+    assert {one["request_key"] for one in accepted} < {one["request_key"] for one in truths}
+    assert_store_matches_truth(database_url, truths, logs=whole_path.logs())
 
 
-def test_what_a_killed_service_had_accepted_is_stored(path: WholePath, database_url: str) -> None:
-    """The relay starts after the service is gone, and delivers what it left."""
-    truth = path.folder / "truth.jsonl"
-    path.start("simulate", "simulate", "--events", "100000", "--seed", "6", *MIX, "--truth", str(truth))
-    wait_until(lambda: size(path.folder / "outbox") > 1_000_000, "a part of the events in the outbox")
-    path.kill("simulate")
-    path.start("projector")
-    path.start("relay")
-    accepted = {one["request_key"]: one["outcome"] for one in truths(truth)}
+def test_events_accepted_by_a_killed_service_are_stored(whole_path: WholePath, database_url: str) -> None:
+    """The relay starts after the service was killed, and delivers its events."""
+    truth = whole_path.folder / "truth.jsonl"
+    whole_path.start("simulate", "simulate", "--events", "100000", "--seed", "6", *MIX, "--truth", str(truth))
+    wait_until(lambda: size(whole_path.folder / "outbox") > 1_000_000, "a part of the events in the outbox")
+    whole_path.kill("simulate")
+    whole_path.start("projector")
+    whole_path.start("relay")
+    accepted = {one["request_key"]: one["outcome"] for one in read_truths(truth)}
     assert accepted
 
-    def known() -> bool:
+    def is_stored() -> bool:
         with psycopg.connect(database_url) as connection:
             rows = connection.execute("select request_key::text, outcome from stumble_derived.requests").fetchall()
         return accepted.items() <= dict(rows).items()
 
-    wait_until(known, f"{len(accepted)} requests with their outcome\n{path.logs()}")
+    wait_until(is_stored, f"{len(accepted)} requests with their outcome\n{whole_path.logs()}")
 
 
-def test_a_projector_that_comes_back_from_the_dead_changes_nothing(path: WholePath, database_url: str) -> None:
-    """It stands still until the group gives its partitions away, then goes on with what it had in hand."""
-    truth = path.folder / "truth.jsonl"
-    path.start("relay")
-    path.start("zombie", "projector")
-    wait_until(lambda: "Reading partitions" in path.logs(), "a projector that reads")  # else it might find all at once
-    path.start("simulate", "simulate", "--rate", "40", "--duration", "16", *MIX, "--truth", str(truth))
+def test_suspended_projector_changes_nothing_after_its_partitions_were_reassigned(
+    whole_path: WholePath, database_url: str
+) -> None:
+    """It is suspended until the group reassigns its partitions, then continues with its old batch."""
+    truth = whole_path.folder / "truth.jsonl"
+    whole_path.start("relay")
+    whole_path.start("zombie", "projector")
+    wait_until(
+        lambda: "Reading partitions" in whole_path.logs(), "a projector that reads"
+    )  # otherwise it might read all events in one batch
+    whole_path.start("simulate", "simulate", "--rate", "40", "--duration", "16", *MIX, "--truth", str(truth))
     wait_until(lambda: stored(database_url), "the first events in the store")
-    path.signal("zombie", signal.SIGSTOP)
+    whole_path.signal("zombie", signal.SIGSTOP)
     before = stored(database_url)
-    path.start("heir", "projector")
+    whole_path.start("replacement", "projector")
     wait_until(lambda: stored(database_url) > before + 200, "the other projector takes over")
-    path.signal("zombie", signal.SIGCONT)
-    path.finish("simulate")
-    assert_store_tells_truth(database_url, truths(truth), logs=path.logs())
+    whole_path.signal("zombie", signal.SIGCONT)
+    whole_path.finish("simulate")
+    assert_store_matches_truth(database_url, read_truths(truth), logs=whole_path.logs())
 
 
 @pytest.fixture
-def lonely(tmp_path: Path, own_kafka: LocalKafka, own_postgres: LocalPostgres) -> Iterator[WholePath]:
-    """A path over servers that nobody else uses, to be killed."""
-    whole = WholePath(tmp_path, own_kafka.bootstrap_servers, own_postgres.create_database("stumble"))
+def own_servers_path(tmp_path: Path, own_kafka: LocalKafka, own_postgres: LocalPostgres) -> Iterator[WholePath]:
+    """A path on servers of its own, which the test can kill."""
+    whole_path = WholePath(tmp_path, own_kafka.bootstrap_servers, own_postgres.create_database("stumble"))
     try:
-        whole.prepare()
-        yield whole
+        whole_path.prepare()
+        yield whole_path
     finally:
-        whole.close()
+        whole_path.close()
 
 
-def test_broker_and_database_are_killed(lonely: WholePath, own_kafka: LocalKafka, own_postgres: LocalPostgres) -> None:
-    truth, url = lonely.folder / "truth.jsonl", own_postgres.url("stumble")
-    lonely.start("relay")
-    lonely.start("projector")
-    lonely.start("simulate", "simulate", "--rate", "30", "--duration", "10", *MIX, "--truth", str(truth))
+def test_store_equals_the_truth_after_kills_of_broker_and_database(
+    own_servers_path: WholePath, own_kafka: LocalKafka, own_postgres: LocalPostgres
+) -> None:
+    truth, url = own_servers_path.folder / "truth.jsonl", own_postgres.url("stumble")
+    own_servers_path.start("relay")
+    own_servers_path.start("projector")
+    own_servers_path.start("simulate", "simulate", "--rate", "30", "--duration", "10", *MIX, "--truth", str(truth))
     wait_until(lambda: stored(url), "the first events in the store")
     for server in (own_kafka, own_postgres):
         pid = server.process.pid
         assert pid
         os.kill(pid, signal.SIGKILL)
         time.sleep(1)
-        server.stop()  # only takes note that it's gone
+        server.stop()  # only registers that it has ended
         server.start()
-    lonely.finish("simulate")
-    assert_store_tells_truth(url, truths(truth), logs=lonely.logs())
+    own_servers_path.finish("simulate")
+    assert_store_matches_truth(url, read_truths(truth), logs=own_servers_path.logs())
 
 
 def stored(url: str) -> int:
-    """How many events are in the store."""
+    """Return the number of events in the store."""
     with psycopg.connect(url) as connection:
         row = connection.execute("select count(*) from stumble_derived.events").fetchone()
     assert row

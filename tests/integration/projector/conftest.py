@@ -1,5 +1,5 @@
-"""A migrated store for each test; writers of it; a world with Kafka and projectors as processes."""
+"""A migrated store for each test, writers for it, and a testbed with Kafka and projectors as processes."""
 
-from tests.support.projector_fixtures import hand, migrated, new_hand, store_url, world
+from tests.support.projector_fixtures import new_writer, store_url, template_database, testbed, writer
 
-__all__ = ["hand", "migrated", "new_hand", "store_url", "world"]
+__all__ = ["new_writer", "store_url", "template_database", "testbed", "writer"]

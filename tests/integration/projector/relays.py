@@ -1,4 +1,4 @@
-"""Relays of several hosts as the topic shows them: each says what waits on it, again and again, until silenced."""
+"""Simulates the relays of several hosts: each sends its status repeatedly while its host is in `reporting`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from confluent_kafka import Producer
 
 from stumble.wire import codec
 from stumble.wire.schemas import PRODUCER_STATUS
-from tests.support.projection import World
+from tests.support.projection import ProjectorTestbed
 
 _EVERY = 0.25
 
@@ -20,21 +20,21 @@ def now_us() -> int:
 
 
 class Relays:
-    """`speaking`: hosts that are heard; `told`: what else a host's relay says of itself and its processes."""
+    """`reporting`: hosts whose relays send statuses; `processes`: further statuses that they send."""
 
-    def __init__(self, world: World, *hosts: str) -> None:
-        self.speaking = set(hosts)
+    def __init__(self, testbed: ProjectorTestbed, *hosts: str) -> None:
+        self.reporting = set(hosts)
         self.processes: dict[tuple[str, str], dict[str, Any]] = {}
         self.oldest: dict[str, int] = {}
-        self._topic = world.settings.topics.producers
-        self._producer = Producer(world.settings.producer_config(linger_ms=5))
+        self._topic = testbed.settings.topics.producers
+        self._producer = Producer(testbed.settings.producer_config(linger_ms=5))
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
-    def process(self, host: str, name: str, **told: Any) -> None:
-        """Let a host's relay tell of a nova-compute."""
-        self.processes[host, name] = {"service": "nova-compute", "alive": True, **told}
+    def process(self, host: str, name: str, **fields: Any) -> None:
+        """Add a nova-compute to the statuses of a host's relay."""
+        self.processes[host, name] = {"service": "nova-compute", "alive": True, **fields}
 
     def close(self) -> None:
         self._ending.set()
@@ -42,15 +42,15 @@ class Relays:
 
     def _run(self) -> None:
         while not self._ending.wait(_EVERY):
-            for host in sorted(self.speaking):
-                for (owner, name), told in list(self.processes.items()):
+            for host in sorted(self.reporting):
+                for (owner, name), fields in list(self.processes.items()):
                     if owner == host:
-                        self._say(host, name, attributes={"relay_host": host}, **told)
-                self._say(host, "relay", service="stumble-relay", alive=True, oldest_unsent_at=self.oldest.get(host))
+                        self._send(host, name, attributes={"relay_host": host}, **fields)
+                self._send(host, "relay", service="stumble-relay", alive=True, oldest_unsent_at=self.oldest.get(host))
             self._producer.poll(0)
         self._producer.flush(5)
 
-    def _say(self, host: str, process: str, **fields: Any) -> None:
+    def _send(self, host: str, process: str, **fields: Any) -> None:
         status = {"host": host, "process": process, "reported_at": now_us(), **fields}
         value = codec.frame_single_object(PRODUCER_STATUS, codec.encode(PRODUCER_STATUS, status))
         self._producer.produce(self._topic, value=value, key=f"{host}/{process}".encode())

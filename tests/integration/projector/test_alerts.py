@@ -1,4 +1,4 @@
-"""What the alerter reads: nothing left out, in the order of revisions, marked by one holder only."""
+"""The alerter's reading of publications: no row is skipped, in order of revisions, marks by the lease holder only."""
 
 from __future__ import annotations
 
@@ -24,119 +24,127 @@ INSERT = (
 )
 
 
-#: What a writer of publications begins with.
+#: The first statement of each writer of publications.
 LOCK = "select pg_advisory_xact_lock(7, %s)"
 
 
-def opened(session, seconds=10.0):
+def open_cursor(session, seconds=10.0):
     lease = Lease("alerter", seconds)
     assert lease.held(session)
-    feed = PublicationCursor(lease)
-    feed.open(session)
-    return lease, feed
+    cursor = PublicationCursor(lease)
+    cursor.open(session)
+    return lease, cursor
 
 
-def read(feed, session, count):
-    """Read when no older transaction is open any more: the server is shared, others' transactions count too."""
-    eventually(lambda: count - len(feed.read(session, 10)))
-    return feed.read(session, 10)
+def read(cursor, session, count):
+    """Read when no older transaction is open; transactions of other tests on the shared server count, too."""
+    eventually(lambda: count - len(cursor.read(session, 10)))
+    return cursor.read(session, 10)
 
 
-def test_a_row_that_commits_late_is_not_skipped(store_url):
-    with connect(store_url) as session, connect(store_url, autocommit=False) as slow, connect(store_url) as quick:
-        _, feed = opened(session)
-        slow.execute(LOCK, (1,))
-        early = slow.execute(INSERT).fetchone()[0]
-        later = quick.execute(INSERT).fetchone()[0]
-        assert early < later
-        assert feed.read(session, 10) == []
-        slow.commit()
-        rows = read(feed, session, 2)
-        assert [row.id for row in rows] == [early, later]
-        feed.mark(session, rows[-1])
-        assert feed.read(session, 10) == []
-
-
-def test_a_lower_transaction_that_commits_after_a_higher_one_was_read(store_url):
-    with connect(store_url) as session, connect(store_url, autocommit=False) as slow, connect(store_url) as quick:
-        _, feed = opened(session)
-        before = quick.execute(INSERT).fetchone()[0]
-        (row,) = read(feed, session, 1)
-        feed.mark(session, row)
-        slow.execute(LOCK, (1,))
-        slow.execute("select pg_current_xact_id()")
-        after = quick.execute(INSERT).fetchone()[0]
-        late = slow.execute(INSERT).fetchone()[0]
-        assert before < after < late
-        assert feed.read(session, 10) == []
-        slow.commit()
-        assert {row.id for row in read(feed, session, 2)} == {after, late}
-
-
-def test_whoever_else_writes_for_long_on_the_server_holds_nothing_up(store_url, new_database):
+def test_row_that_commits_late_is_not_skipped(store_url):
     with (
         connect(store_url) as session,
-        connect(store_url, autocommit=False) as here,
-        connect(new_database(), autocommit=False) as elsewhere,
+        connect(store_url, autocommit=False) as slow,
+        connect(store_url) as other_session,
     ):
-        _, feed = opened(session)
-        for other in (here, elsewhere):
+        _, cursor = open_cursor(session)
+        slow.execute(LOCK, (1,))
+        early = slow.execute(INSERT).fetchone()[0]
+        later = other_session.execute(INSERT).fetchone()[0]
+        assert early < later
+        assert cursor.read(session, 10) == []
+        slow.commit()
+        rows = read(cursor, session, 2)
+        assert [row.id for row in rows] == [early, later]
+        cursor.mark(session, rows[-1])
+        assert cursor.read(session, 10) == []
+
+
+def test_late_commit_of_a_lower_transaction_is_read_after_a_higher_one(store_url):
+    with (
+        connect(store_url) as session,
+        connect(store_url, autocommit=False) as slow,
+        connect(store_url) as other_session,
+    ):
+        _, cursor = open_cursor(session)
+        before = other_session.execute(INSERT).fetchone()[0]
+        (row,) = read(cursor, session, 1)
+        cursor.mark(session, row)
+        slow.execute(LOCK, (1,))
+        slow.execute("select pg_current_xact_id()")
+        after = other_session.execute(INSERT).fetchone()[0]
+        late = slow.execute(INSERT).fetchone()[0]
+        assert before < after < late
+        assert cursor.read(session, 10) == []
+        slow.commit()
+        assert {row.id for row in read(cursor, session, 2)} == {after, late}
+
+
+def test_long_transactions_without_publications_do_not_delay_reading(store_url, new_database):
+    with (
+        connect(store_url) as session,
+        connect(store_url, autocommit=False) as same_database,
+        connect(new_database(), autocommit=False) as other_database,
+    ):
+        _, cursor = open_cursor(session)
+        for other in (same_database, other_database):
             other.execute("select pg_current_xact_id()")
-        with connect(store_url) as quick:
-            first = quick.execute(INSERT).fetchone()[0]
-        assert [row.id for row in feed.read(session, 10)] == [first]
+        with connect(store_url) as other_session:
+            first = other_session.execute(INSERT).fetchone()[0]
+        assert [row.id for row in cursor.read(session, 10)] == [first]
 
 
-def test_none_is_passed_over_however_writers_come_and_go(store_url):
-    """Each takes its lock before it has an id, some hold theirs for long, some give up; the reader never goes back."""
+def test_no_row_of_concurrent_writers_is_skipped(store_url):
+    """Each writer locks before it gets an id; some hold the lock for long, some roll back; the reader only advances."""
     written, writers, rng = set(), 6, Random(7)
     pauses = [[rng.choice((0, 0, 0.001, 0.01, 0.05)) for _ in range(120)] for _ in range(writers)]
 
     def write(number):
-        with connect(store_url, autocommit=False) as own:
+        with connect(store_url, autocommit=False) as connection:
             for turn, pause in enumerate(pauses[number]):
-                own.execute(LOCK, (number // 2,))  # two of them share each lock
+                connection.execute(LOCK, (number // 2,))  # two of them share each lock
                 time.sleep(pause / 10)
-                found = own.execute(INSERT).fetchone()[0]
+                row_id = connection.execute(INSERT).fetchone()[0]
                 time.sleep(pause)
                 if turn % 7 == 6:
-                    own.rollback()
+                    connection.rollback()
                     continue
-                own.commit()
-                written.add(found)
+                connection.commit()
+                written.add(row_id)
 
     with connect(store_url) as session, ThreadPoolExecutor(writers) as pool:
-        _, feed = opened(session)
-        at_work = [pool.submit(write, number) for number in range(writers)]
-        read_so_far, over = [], False
-        while not over:
-            over = all(one.done() for one in at_work)
-            while rows := feed.read(session, 50):
+        _, cursor = open_cursor(session)
+        futures = [pool.submit(write, number) for number in range(writers)]
+        read_so_far, done = [], False
+        while not done:
+            done = all(one.done() for one in futures)
+            while rows := cursor.read(session, 50):
                 read_so_far += [row.id for row in rows]
-                feed.mark(session, rows[-1])
-        for one in at_work:
+                cursor.mark(session, rows[-1])
+        for one in futures:
             one.result()
     assert len(read_so_far) == len(set(read_so_far))
     assert set(read_so_far) == written
 
 
-def test_one_holds_the_lease_and_a_stale_ones_marks_are_rejected(store_url):
+def test_lease_has_one_holder_and_marks_of_a_lost_lease_are_rejected(store_url):
     with connect(store_url) as session:
         session.execute(INSERT)
-        stale, feed = opened(session, seconds=3)
+        stale, cursor = open_cursor(session, seconds=3)
         other = Lease("alerter", 10)
         assert not other.held(session)
-        rows = read(feed, session, 1)
+        rows = read(cursor, session, 1)
         eventually(lambda: not other.held(session))
         assert other.token > stale.token
         with pytest.raises(LeaseLostError):
-            feed.mark(session, rows[-1])
-        fresh = PublicationCursor(other)
-        fresh.open(session)
-        assert [row.id for row in fresh.read(session, 10)] == [row.id for row in rows]
+            cursor.mark(session, rows[-1])
+        new_cursor = PublicationCursor(other)
+        new_cursor.open(session)
+        assert [row.id for row in new_cursor.read(session, 10)] == [row.id for row in rows]
 
 
-def test_a_lease_that_is_left_is_free_at_once(store_url):
+def test_released_lease_can_be_acquired_immediately(store_url):
     with connect(store_url) as session:
         first, second = Lease("alerter"), Lease("alerter")
         assert first.held(session)
@@ -144,14 +152,16 @@ def test_a_lease_that_is_left_is_free_at_once(store_url):
         assert second.held(session)
 
 
-def published(hand):
-    return hand.rows("select kind, subject_id::text, revision, status, replaced_by::text from publications order by id")
+def published(writer):
+    return writer.rows(
+        "select kind, subject_id::text, revision, status, replaced_by::text from publications order by id"
+    )
 
 
-def test_verdict_before_cause_is_corrected_after_publication(hand):
+def test_verdict_before_cause_is_corrected_after_publication(writer):
     at_conductor = {"service": "nova-conductor", "host": "conductor-1", "action": "create"}
     start = event(action="create", service="nova-api", host="api-1")
-    hand.write([start])
+    writer.write([start])
     verdict = event(
         signal="compute_task.build_instances",
         phase="ERROR",
@@ -159,8 +169,8 @@ def test_verdict_before_cause_is_corrected_after_publication(hand):
         failure=failure("MaxRetriesExceeded"),
         **at_conductor,
     )
-    hand.write([verdict])
-    (_, summary, *_), *_ = [row for row in published(hand) if row[0] == "failure"]
+    writer.write([verdict])
+    (_, summary, *_), *_ = [row for row in published(writer) if row[0] == "failure"]
     cause = event(
         action="create",
         signal="instance.create",
@@ -169,23 +179,23 @@ def test_verdict_before_cause_is_corrected_after_publication(hand):
         at=5,
         failure=failure("ComputeResourcesUnavailable"),
     )
-    hand.write([cause])
-    (cause_id,) = hand.rows("select failure_id::text from failures")[0]
-    assert hand.rows("select verdict, outcome from requests") == [("MaxRetriesExceeded", "FAILED")]
-    last = {row[1]: row[2:] for row in published(hand) if row[0] == "failure"}
+    writer.write([cause])
+    (cause_id,) = writer.rows("select failure_id::text from failures")[0]
+    assert writer.rows("select verdict, outcome from requests") == [("MaxRetriesExceeded", "FAILED")]
+    last = {row[1]: row[2:] for row in published(writer) if row[0] == "failure"}
     assert last == {summary: (2, "SUPERSEDED", cause_id), cause_id: (1, "CURRENT", None)}
-    outcomes = [row[2] for row in published(hand) if row[0] == "outcome"]
+    outcomes = [row[2] for row in published(writer) if row[0] == "outcome"]
     assert outcomes == sorted(set(outcomes))
 
 
-def test_a_withdrawn_failure_is_told_with_its_last_content(hand):
-    test_verdict_before_cause_is_corrected_after_publication(hand)
-    rows = hand.rows("select payload->>'exception' from publications where status = 'SUPERSEDED'")
+def test_superseded_failure_is_published_with_its_last_content(writer):
+    test_verdict_before_cause_is_corrected_after_publication(writer)
+    rows = writer.rows("select payload->>'exception' from publications where status = 'SUPERSEDED'")
     assert rows == [("MaxRetriesExceeded",)]
 
 
-def test_a_change_of_rules_publishes_its_corrections(hand, monkeypatch):
-    hand.write(
+def test_rederive_after_a_change_of_rules_publishes_corrections(writer, monkeypatch):
+    writer.write(
         [event(), event(signal="event_finish", phase="ERROR", step="compute_stop_instance", at=1, failure=failure())]
     )
     real = fold.derive_sets
@@ -198,30 +208,30 @@ def test_a_change_of_rules_publishes_its_corrections(hand, monkeypatch):
             for record in real(*arguments)
         )
 
-    before = published(hand)
-    assert rederive(hand.connection, "instance-actions", InstanceSelection()).publications == 0
+    before = published(writer)
+    assert rederive(writer.connection, "instance-actions", InstanceSelection()).publications == 0
     monkeypatch.setattr(fold, "derive_sets", stricter)
-    assert rederive(hand.connection, "instance-actions", InstanceSelection(), dry_run=True).publications == 1
-    assert published(hand) == before
-    assert rederive(hand.connection, "instance-actions", InstanceSelection()).failures == 1
-    assert [(row[0], row[2]) for row in published(hand)[len(before) :]] == [("failure", 2)]
-    assert hand.rows("select blame from failures") == [("USER",)]
-    counted = dict(hand.rows("select metric || labels::text, sum(value) from counters group by 1"))
+    assert rederive(writer.connection, "instance-actions", InstanceSelection(), dry_run=True).publications == 1
+    assert published(writer) == before
+    assert rederive(writer.connection, "instance-actions", InstanceSelection()).failures == 1
+    assert [(row[0], row[2]) for row in published(writer)[len(before) :]] == [("failure", 2)]
+    assert writer.rows("select blame from failures") == [("USER",)]
+    counted = dict(writer.rows("select metric || labels::text, sum(value) from counters group by 1"))
     assert counted["failures{stop,USER}"] == 1
     assert sum(value for name, value in counted.items() if name.startswith("failures_withdrawn")) == 1
 
 
-def test_revisions_go_on_rising_after_a_rebuild(hand, store_url):
+def test_revisions_continue_after_a_rebuild(writer, store_url):
     events = [
         event(),
         event(signal="event_finish", phase="ERROR", step="compute_stop_instance", at=1, failure=failure()),
     ]
-    hand.write(events)
-    before = published(hand)
+    writer.write(events)
+    before = published(writer)
     for table in ("events", "fact_sets", "requests", "failures", "sightings"):
-        hand.connection.execute(f"truncate {table}")
-    hand.write(events)
-    assert published(hand) == before
-    hand.write([event(signal="event_finish", phase="END", step="compute_stop_instance", at=2)])
-    revisions = [row[2] for row in published(hand) if row[0] == "outcome"]
+        writer.connection.execute(f"truncate {table}")
+    writer.write(events)
+    assert published(writer) == before
+    writer.write([event(signal="event_finish", phase="END", step="compute_stop_instance", at=2)])
+    revisions = [row[2] for row in published(writer) if row[0] == "outcome"]
     assert revisions == list(range(1, len(revisions) + 1))

@@ -1,4 +1,4 @@
-"""The clock of projectors as processes, over a real broker and store: what stalls, what doesn't, what outranks it."""
+"""The clock of projectors as processes, with a real broker and store: which requests stall, and what ends that."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.projection import differences, eventually
 
 pytestmark = pytest.mark.timeout(600)
 
-#: A deadline is three seconds here, a host counts as dead after five: hours and minutes elsewhere.
+#: A deadline of three seconds, and a host counts as dead after five; the defaults are hours and minutes.
 QUICK = {
     "STUMBLE_CLOCK__DEADLINES__STOP": "3s",
     "STUMBLE_CLOCK__SILENT_AFTER": "5s",
@@ -29,10 +29,10 @@ END = {"signal": "event_finish", "phase": "END", "step": "compute_stop_instance"
 
 
 @pytest.fixture
-def relays(world):
-    made = Relays(world, "host-1", "host-2", "host-3")
-    yield made
-    made.close()
+def relays(testbed):
+    created = Relays(testbed, "host-1", "host-2", "host-3")
+    yield created
+    created.close()
 
 
 def now_event(number, **fields):
@@ -43,118 +43,120 @@ def now_event(number, **fields):
     }
 
 
-def outcomes(world):
-    with connect(world.url) as session:
+def outcomes(testbed):
+    with connect(testbed.url) as session:
         return dict(session.execute("select request_id, outcome from requests").fetchall())
 
 
-def evidence(world, request_id):
-    with connect(world.url) as session:
+def evidence(testbed, request_id):
+    with connect(testbed.url) as session:
         return session.execute("select evidence from requests where request_id = %s", [request_id]).fetchone()[0]
 
 
-def ever_published(world):
-    with connect(world.url) as session:
+def ever_published(testbed):
+    with connect(testbed.url) as session:
         rows = session.execute("select payload->>'request_id', payload->>'outcome' from publications").fetchall()
     return {tuple(row) for row in rows}
 
 
-def until(world, wanted, seconds=90.0):
-    def wrong():
-        found = outcomes(world)
-        return {request: found.get(request) for request in wanted if found.get(request) != wanted[request]}
+def wait_for_outcomes(testbed, expected, seconds=90.0):
+    def differing():
+        current = outcomes(testbed)
+        return {request: current.get(request) for request in expected if current.get(request) != expected[request]}
 
-    eventually(wrong, seconds)
+    eventually(differing, seconds)
 
 
-def counted(world):
-    """What is counted less what was withdrawn, by outcome."""
+def counted(testbed):
+    """Return counted minus withdrawn requests by outcome."""
     statement = (
         "select labels[2], sum(case when metric = 'requests' then value else -value end)::int from counters "
         "where metric in ('requests', 'requests_withdrawn') group by 1"
     )
-    with connect(world.url) as session:
+    with connect(testbed.url) as session:
         return {outcome: value for outcome, value in session.execute(statement) if value}
 
 
-def test_what_is_silent_stalls_once_with_two_projectors_that_are_killed_and_news_resolves_it(world, relays):
-    # No host dies here, however late it is heard.
+def test_silent_request_stalls_once_despite_killed_projectors_until_an_event_arrives(testbed, relays):
+    # No host counts as dead here, however late its reports arrive.
     quick = QUICK | {"STUMBLE_CLOCK__SILENT_AFTER": "120s"}
-    processes = [world.start(**quick) for _ in range(2)]
-    long = now_event(40, action="live-migration")
-    world.produce([long])
-    eventually(lambda: "" if outcomes(world) else "nothing is read")
+    processes = [testbed.start(**quick) for _ in range(2)]
+    long_request = now_event(40, action="live-migration")
+    testbed.produce([long_request])
+    eventually(lambda: "" if outcomes(testbed) else "nothing is read")
     rng, events = random.Random(3), []
-    for number in range(40):  # so that something becomes due all the time
+    for number in range(40):  # so that requests become overdue continuously
         events.append(now_event(number))
-        world.produce(events[-1:])
+        testbed.produce(events[-1:])
         time.sleep(0.15)
-        if number in {28, 36}:  # the first are being decided upon by now
+        if number in {28, 36}:  # the clock is deciding on the first requests now
             time.sleep(rng.uniform(0, 0.3))
             processes[number == 36].kill()
             processes[number == 36].wait()
-            processes[number == 36] = world.start(**quick)
-    until(world, {f"req-{number}": "STALLED" for number in range(40)} | {"req-40": "IN_PROGRESS"})
-    assert outcomes(world)["req-40"] == "IN_PROGRESS"
-    assert counted(world) == {"STALLED": 40}
-    assert "silent for longer than 3 seconds" in evidence(world, "req-0")
-    with connect(world.url) as session:
+            processes[number == 36] = testbed.start(**quick)
+    wait_for_outcomes(testbed, {f"req-{number}": "STALLED" for number in range(40)} | {"req-40": "IN_PROGRESS"})
+    assert outcomes(testbed)["req-40"] == "IN_PROGRESS"
+    assert counted(testbed) == {"STALLED": 40}
+    assert "longer than 3 seconds" in evidence(testbed, "req-0")
+    with connect(testbed.url) as session:
         assert session.execute("select count(*), count(distinct request_key) from decisions").fetchone() == (40, 40)
     late = [{**one, **now_event(number, **END)} for number, one in enumerate(events)]
-    world.produce(late)
-    world.settle([*events, long, *late])
-    assert counted(world) == {"SUCCEEDED": 40}
+    testbed.produce(late)
+    testbed.wait_until_stored([*events, long_request, *late])
+    assert counted(testbed) == {"SUCCEEDED": 40}
 
 
-def test_one_host_dead_for_good_stalls_and_the_others_do_not(world, relays):
-    world.start(**QUICK)
-    world.produce([now_event(n, host=f"host-{n}", action="live-migration") for n in (1, 2, 3)])
-    eventually(lambda: "" if len(outcomes(world)) == 3 else "not all are there")
-    relays.speaking.discard("host-2")
-    until(world, {"req-1": "IN_PROGRESS", "req-2": "STALLED", "req-3": "IN_PROGRESS"})
-    assert evidence(world, "req-2").startswith("no news from host-2 since ")
-    relays.speaking.add("host-2")  # it is heard again and has nothing to say of the request: that is waited for again
-    until(world, dict.fromkeys(("req-1", "req-2", "req-3"), "IN_PROGRESS"))
+def test_only_requests_of_a_dead_host_stall_and_resume_when_it_reports(testbed, relays):
+    testbed.start(**QUICK)
+    testbed.produce([now_event(n, host=f"host-{n}", action="live-migration") for n in (1, 2, 3)])
+    eventually(lambda: "" if len(outcomes(testbed)) == 3 else "not all are there")
+    relays.reporting.discard("host-2")
+    wait_for_outcomes(testbed, {"req-1": "IN_PROGRESS", "req-2": "STALLED", "req-3": "IN_PROGRESS"})
+    assert evidence(testbed, "req-2").startswith("no reports from host-2 since ")
+    relays.reporting.add("host-2")  # it reports again, without an event of the request, which is waited for again
+    wait_for_outcomes(testbed, dict.fromkeys(("req-1", "req-2", "req-3"), "IN_PROGRESS"))
 
 
-def test_nothing_stalls_while_the_whole_fleet_is_silent_or_no_projector_runs(world, relays):
-    patient = QUICK | {"STUMBLE_CLOCK__DEADLINES__STOP": "6s"}  # they must be silent before it is over
-    first = world.start(**patient)
+def test_nothing_stalls_while_all_hosts_are_silent_or_no_projector_runs(testbed, relays):
+    long_deadline = QUICK | {"STUMBLE_CLOCK__DEADLINES__STOP": "6s"}  # the hosts must be silent before the deadline
+    first = testbed.start(**long_deadline)
     events = [now_event(number, host=f"host-{number % 3 + 1}") for number in range(9)]
-    world.produce(events)
-    eventually(lambda: "" if len(outcomes(world)) == 9 else "not all are there")
-    relays.speaking.clear()  # more than a deadline, and more than makes one host count as dead
+    testbed.produce(events)
+    eventually(lambda: "" if len(outcomes(testbed)) == 9 else "not all are there")
+    relays.reporting.clear()  # longer than a deadline, and longer than a single host may be silent
     time.sleep(7)
     os.kill(first.pid, signal.SIGKILL)
-    time.sleep(6.5)  # and no projector for more than a deadline
+    time.sleep(6.5)  # no projector runs for longer than a deadline
     ends = [{**one, **now_event(number, host=one["host"], **END)} for number, one in enumerate(events)]
-    world.produce(ends)
-    world.start(**patient)
-    relays.speaking.update(("host-1", "host-2", "host-3"))
-    world.settle([*events, *ends])
-    assert {outcome for _, outcome in ever_published(world)} == {"SUCCEEDED"}
-    assert differences(world.url, [*events, *ends]) == []
+    testbed.produce(ends)
+    testbed.start(**long_deadline)
+    relays.reporting.update(("host-1", "host-2", "host-3"))
+    testbed.wait_until_stored([*events, *ends])
+    assert {outcome for _, outcome in ever_published(testbed)} == {"SUCCEEDED"}
+    assert differences(testbed.url, [*events, *ends]) == []
 
 
-def test_work_in_flight_has_failed_when_its_compute_starts_anew(world, relays):
-    world.start(**QUICK)
-    began = {"signal": "event_start", "scope": "STEP", "action": "suspend"}
+def test_work_in_progress_fails_when_its_compute_restarts(testbed, relays):
+    testbed.start(**QUICK)
+    step_start = {"signal": "event_start", "scope": "STEP", "action": "suspend"}
     relays.process("host-1", "nova-compute-1", started_at=now_us() - 60_000_000, ready_at=now_us() - 59_000_000)
-    world.produce(
+    testbed.produce(
         [
-            now_event(1, host="host-1", step="compute_suspend_instance", **began),
-            now_event(2, host="host-1", step="compute_suspend_instance", **began),
-            now_event(3, host="host-2", step="compute_suspend_instance", **began),
+            now_event(1, host="host-1", step="compute_suspend_instance", **step_start),
+            now_event(2, host="host-1", step="compute_suspend_instance", **step_start),
+            now_event(3, host="host-2", step="compute_suspend_instance", **step_start),
         ]
     )
-    eventually(lambda: "" if len(outcomes(world)) == 3 else "not all are there")
+    eventually(lambda: "" if len(outcomes(testbed)) == 3 else "not all are there")
     relays.process("host-1", "nova-compute-1", started_at=now_us() - 60_000_000, alive=False)
     start = now_us()
     relays.process("host-1", "nova-compute-2", started_at=start, starting=True)
-    world.produce([now_event(2, host="host-1", step="compute_suspend_instance", **began)])  # it takes this one up again
+    testbed.produce(
+        [now_event(2, host="host-1", step="compute_suspend_instance", **step_start)]
+    )  # it repeats this step
     relays.process("host-1", "nova-compute-2", started_at=start, ready_at=now_us())
-    until(world, {"req-1": "FAILED", "req-2": "IN_PROGRESS", "req-3": "IN_PROGRESS"})
-    with connect(world.url) as session:
+    wait_for_outcomes(testbed, {"req-1": "FAILED", "req-2": "IN_PROGRESS", "req-3": "IN_PROGRESS"})
+    with connect(testbed.url) as session:
         failed = session.execute("select request_id, host, exception, blame from failures").fetchall()
     assert failed == [("req-1", "host-1", "InterruptedByRestart", "OPERATOR")]
-    assert evidence(world, "req-1").startswith("nova-compute on host-1 started anew at ")
+    assert evidence(testbed, "req-1").startswith("nova-compute on host-1 restarted at ")

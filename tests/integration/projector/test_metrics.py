@@ -1,4 +1,4 @@
-"""The store's counters: there from the start, summed over partitions, never falling; a process's own health."""
+"""The store's counters exist from the start, are summed over partitions and never fall; health of a process."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ from tests.support.command import stumble
 from tests.support.projection import eventually, stream
 
 
-def values(hand):
-    body, _ = exposition(None, store_metrics(hand.connection))
+def values(writer):
+    body, _ = exposition(None, store_metrics(writer.connection))
     lines = body.decode().splitlines()
     return {line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1]) for line in lines if not line.startswith("#")}
 
 
-def test_what_can_appear_is_there_at_zero(hand):
-    found = values(hand)
+def test_counters_exist_with_value_zero_from_the_start(writer):
+    exported = values(writer)
     for action in (*RULES, "other"):
-        assert found[f'stumble_action_requests_total{{action="{action}",outcome="FAILED"}}'] == 0
-        assert found[f'stumble_action_failures_total{{action="{action}",blame="CAPACITY"}}'] == 0
-        assert found[f'stumble_action_requests_open{{action="{action}"}}'] == 0
-    assert found["stumble_late_events_total"] == 0
+        assert exported[f'stumble_action_requests_total{{action="{action}",outcome="FAILED"}}'] == 0
+        assert exported[f'stumble_action_failures_total{{action="{action}",blame="CAPACITY"}}'] == 0
+        assert exported[f'stumble_action_requests_open{{action="{action}"}}'] == 0
+    assert exported["stumble_late_events_total"] == 0
 
 
-def test_counters_are_what_happened_and_never_fall(hand):
+def test_counters_equal_the_store_and_never_fall(writer):
     events = [item.event for item in stream(1200)]
-    before = values(hand)
+    before = values(writer)
     for start in range(0, len(events), 300):
-        hand.write(events[start : start + 300])
-        now = values(hand)
+        writer.write(events[start : start + 300])
+        now = values(writer)
         fallen = [name for name in before if "_total" in name and now[name] < before[name]]
         assert fallen == []
         before = now
@@ -48,18 +48,18 @@ def test_counters_are_what_happened_and_never_fall(hand):
     def total(prefix):
         return sum(value for name, value in before.items() if name.startswith(prefix))
 
-    (ended, failed) = hand.rows(
+    (ended, failed) = writer.rows(
         "select (select count(*) from requests where outcome <> 'IN_PROGRESS'), (select count(*) from failures)"
     )[0]
     assert total("stumble_action_requests_total") - total("stumble_action_requests_withdrawn_total") == ended
     assert total("stumble_action_failures_total") - total("stumble_action_failures_withdrawn_total") == failed
 
 
-def test_openmetrics_names_the_request_behind_a_failure(hand):
+def test_openmetrics_exemplar_names_the_request_of_a_failure(writer):
     now = time.time_ns() // 1000
-    told = {"request_id": "req-failed", "action": "stop", "occurred_at": now}
-    hand.write([event(**told), event(**told, signal="event_finish", phase="ERROR", step="s", failure=failure())])
-    body, kind = exposition("application/openmetrics-text; version=1.0.0", store_metrics(hand.connection))
+    fields = {"request_id": "req-failed", "action": "stop", "occurred_at": now}
+    writer.write([event(**fields), event(**fields, signal="event_finish", phase="ERROR", step="s", failure=failure())])
+    body, kind = exposition("application/openmetrics-text; version=1.0.0", store_metrics(writer.connection))
     assert kind.startswith("application/openmetrics-text; version=1.0.0")
     families = {family.name: family for family in text_string_to_metric_families(body.decode())}
     failed = [one for one in families["stumble_action_failures"].samples if one.value]
@@ -69,21 +69,21 @@ def test_openmetrics_names_the_request_behind_a_failure(hand):
     assert not [name for name in families if name.endswith("_created")]
 
 
-def test_an_exemplar_is_never_longer_than_its_format_allows():
+def test_exemplar_respects_the_length_limit():
     assert exemplar(request_id="r" * 119, instance_uuid="i") == {"instance_uuid": "i"}
     assert exemplar(request_id="r" * 118) == {"request_id": "r" * 118}
     assert exemplar(request_id=None) == {}
 
 
-def test_a_stalled_or_unknown_action_is_folded_into_other(hand):
-    odd = {"action": "invented", "request_id": "req-odd"}
-    hand.write([event(**odd), event(**odd, signal="request", phase="END", at=1)])
-    found = values(hand)
-    assert not [name for name in found if "invented" in name]
+def test_unknown_action_is_counted_as_other(writer):
+    unknown_action = {"action": "invented", "request_id": "req-odd"}
+    writer.write([event(**unknown_action), event(**unknown_action, signal="request", phase="END", at=1)])
+    exported = values(writer)
+    assert not [name for name in exported if "invented" in name]
 
 
-def test_hosts_can_be_told_of_as_one(hand):
-    hand.connection.execute(
+def test_hosts_can_be_exported_as_one(writer):
+    writer.connection.execute(
         """insert into producers (host, process, reported_at, alive, backlog_events, backlog_bytes, accepted_total,
                                   sent_total, refused_total, rejected_total, status, oldest_unsent_at)
            select 'cmp-' || n, 'api', now() - make_interval(mins => n), true, n, 0, 0, 0, n, 0, '{}',
@@ -91,24 +91,24 @@ def test_hosts_can_be_told_of_as_one(hand):
            from generate_series(1, 20) as n"""
     )
 
-    def told(**given):
-        text = exposition(None, store_metrics(hand.connection, **given))[0].decode()
+    def host_metrics(**options):
+        text = exposition(None, store_metrics(writer.connection, **options))[0].decode()
         lines = [line for line in text.splitlines() if line.startswith(("stumble_host_outbox", "stumble_silent"))]
         return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines}
 
-    apart, one = told(), told(hosts=False)
-    assert len(apart) == 4 * 20 + 1
-    assert len(one) == 4 + 1
-    assert one['stumble_host_outbox_backlog_events{host="all"}'] == sum(range(21))
-    assert one['stumble_host_outbox_oldest_unsent_timestamp_seconds{host="all"}'] == 1767225660
-    assert one["stumble_silent_hosts"] == apart["stumble_silent_hosts"] == 11
+    per_host, combined = host_metrics(), host_metrics(hosts=False)
+    assert len(per_host) == 4 * 20 + 1
+    assert len(combined) == 4 + 1
+    assert combined['stumble_host_outbox_backlog_events{host="all"}'] == sum(range(21))
+    assert combined['stumble_host_outbox_oldest_unsent_timestamp_seconds{host="all"}'] == 1767225660
+    assert combined["stumble_silent_hosts"] == per_host["stumble_silent_hosts"] == 11
 
 
-def test_a_process_tells_of_itself(world):
+def test_process_exports_its_own_metrics_and_health(testbed):
     port = free_port()
-    process = world.start("projector", "--metrics-port", str(port))
-    world.produce([event(), event(signal="event_finish", phase="ERROR", step="s", at=1, failure=failure())])
-    eventually(world.behind)
+    process = testbed.start("projector", "--metrics-port", str(port))
+    testbed.produce([event(), event(signal="event_finish", phase="ERROR", step="s", at=1, failure=failure())])
+    eventually(testbed.lag)
     base = f"http://127.0.0.1:{port}"
 
     def get(path):
@@ -133,17 +133,17 @@ def test_a_process_tells_of_itself(world):
     assert process.poll() is None
 
 
-def test_a_class_that_the_taxonomy_lacks_is_counted_and_named(hand, store_url):
+def test_class_missing_in_the_taxonomy_is_counted_and_listed(writer, store_url):
     gauge = "stumble_action_failure_exception_classes_unknown"
-    assert values(hand)[gauge] == 0
-    hand.write([event(failure=failure("NoValidHost")), event(failure=failure("QuantumLinkLost") | {"code": 500})])
-    hand.write([event(failure=failure("zfsError") | {"code": None})])
-    assert values(hand)[gauge] == 2
-    found = {one.exception: one for one in unknown_exceptions(hand.connection)}
-    assert {name: (one.is_nova, one.failures) for name, one in found.items()} == {
+    assert values(writer)[gauge] == 0
+    writer.write([event(failure=failure("NoValidHost")), event(failure=failure("QuantumLinkLost") | {"code": 500})])
+    writer.write([event(failure=failure("zfsError") | {"code": None})])
+    assert values(writer)[gauge] == 2
+    unknown = {one.exception: one for one in unknown_exceptions(writer.connection)}
+    assert {name: (one.is_nova, one.failures) for name, one in unknown.items()} == {
         "QuantumLinkLost": (True, 1),
         "zfsError": (False, 1),
     }
-    said = stumble("schema", "taxonomy", "--unknown", "--database-url", store_url)
-    assert said.returncode == 1
-    assert "unknown: QuantumLinkLost (Nova's, of a release that stumble doesn't know); failures: 1" in said.stdout
+    result = stumble("schema", "taxonomy", "--unknown", "--database-url", store_url)
+    assert result.returncode == 1
+    assert "unknown: QuantumLinkLost (of a Nova release that stumble does not know); failures: 1" in result.stdout

@@ -1,4 +1,4 @@
-"""More projectors, fewer projectors, and a group that is not heard: the store stays what the events come to."""
+"""More projectors, fewer projectors, and a lost consumer group: the store equals what is derived."""
 
 from __future__ import annotations
 
@@ -13,114 +13,119 @@ from confluent_kafka.admin import AdminClient
 
 from stumble.local.kafka import LocalKafka
 from stumble.store.connect import connect
-from tests.support.projection import World, eventually, stream
+from tests.support.projection import ProjectorTestbed, eventually, stream
 
 pytestmark = pytest.mark.timeout(600)
 
 
-def reads(world, process):
-    """The partitions that a projector said last that it reads."""
-    said = [line for line in world.said(process).splitlines() if "Reading partitions" in line]
-    if not said:
-        return set()
-    return {int(word) for word in said[-1].partition("Reading partitions [")[2].partition("]")[0].split(",") if word}
+def partitions_read_by(testbed, process):
+    """Return the partitions that a projector has last logged as read."""
+    lines = [line for line in testbed.log_of(process).splitlines() if "Reading partitions" in line]
+    return {int(word) for word in lines[-1].partition("[")[2].partition("]")[0].split(",") if word} if lines else set()
 
 
-def shared(world, *processes):
-    """Nothing when these have all partitions between them, each its own."""
-    parts = [reads(world, process) for process in processes]
-    whole = all(parts) and sum(map(len, parts)) == world.partitions == len(set().union(*parts))
-    return "" if whole else f"partitions: {parts}"
+def unshared_partitions(testbed, *processes):
+    """Return an empty text when the processes share all partitions without overlap."""
+    parts = [partitions_read_by(testbed, process) for process in processes]
+    complete = all(parts) and sum(map(len, parts)) == testbed.partitions == len(set().union(*parts))
+    return "" if complete else f"partitions: {parts}"
 
 
-def shared_in_group(world, members):
-    """Nothing when so many members of the group have all partitions between them, as the broker says."""
-    admin = AdminClient({"bootstrap.servers": world.kafka})
-    group = f"{world.prefix}projector"
+def unshared_partitions_of_group(testbed, members):
+    """Return an empty text when, by the broker, `members` members share all partitions without overlap."""
+    admin = AdminClient({"bootstrap.servers": testbed.kafka})
+    group = f"{testbed.prefix}projector"
     try:
-        found = admin.describe_consumer_groups([group], request_timeout=30)[group].result().members
-    except KafkaException as error:  # a group's first coordinator is found when its first member comes
+        group_members = admin.describe_consumer_groups([group], request_timeout=30)[group].result().members
+    except KafkaException as error:  # a group has no coordinator before its first member joins
         return str(error)
-    parts = [{one.partition for one in member.assignment.topic_partitions} for member in found]
-    whole = all(parts) and sum(map(len, parts)) == world.partitions == len(set().union(*parts))
-    return "" if whole and len(parts) == members else f"partitions: {parts}"
+    parts = [{one.partition for one in member.assignment.topic_partitions} for member in group_members]
+    complete = all(parts) and sum(map(len, parts)) == testbed.partitions == len(set().union(*parts))
+    return "" if complete and len(parts) == members else f"partitions: {parts}"
 
 
 def test_one_two_and_four_projectors_share_twelve_partitions_without_deadlocks(kafka, store_url):
-    world = World(kafka, store_url, partitions=12)
+    testbed = ProjectorTestbed(kafka, store_url, partitions=12)
     events = [item.event for item in stream(events=5000)]
-    feeding = threading.Thread(target=world.produce, args=(events,), kwargs={"every": 0.25})
+    producing = threading.Thread(target=testbed.produce, args=(events,), kwargs={"every": 0.25})
     try:
-        first = world.start()
-        feeding.start()
-        eventually(lambda: shared(world, first))
-        second = world.start()
-        eventually(lambda: shared(world, first, second))
-        third, fourth = world.start(), world.start()
-        eventually(lambda: shared(world, first, second, third, fourth))
+        first = testbed.start()
+        producing.start()
+        eventually(lambda: unshared_partitions(testbed, first))
+        second = testbed.start()
+        eventually(lambda: unshared_partitions(testbed, first, second))
+        third, fourth = testbed.start(), testbed.start()
+        eventually(lambda: unshared_partitions(testbed, first, second, third, fourth))
         second.kill()
         second.wait()
-        eventually(lambda: shared(world, first, third, fourth))
+        eventually(lambda: unshared_partitions(testbed, first, third, fourth))
         third.send_signal(signal.SIGTERM)
         assert third.wait(60) == 0
-        eventually(lambda: shared(world, first, fourth))
-        feeding.join()
-        world.settle(events)
+        eventually(lambda: unshared_partitions(testbed, first, fourth))
+        producing.join()
+        testbed.wait_until_stored(events)
         for process in (first, third, fourth):
-            assert "written by another projector" not in world.said(process)
+            assert "Another projector writes" not in testbed.log_of(process)
         with connect(store_url) as session:
             session.execute("select pg_stat_force_next_flush()")
-            found = session.execute("select deadlocks from pg_stat_database where datname = current_database()")
-            assert found.fetchone() == (0,)
+            deadlocks = session.execute("select deadlocks from pg_stat_database where datname = current_database()")
+            assert deadlocks.fetchone() == (0,)
     finally:
-        world.stop()
+        testbed.stop()
 
 
-def test_one_command_of_two_processes_starts_a_killed_one_again_and_ends_both(world):
+def test_command_with_two_processes_restarts_a_killed_one_and_ends_both(testbed):
     events = [item.event for item in stream(events=2000)]
-    command = world.start("projector", "--processes", "2")
+    command = testbed.start("projector", "--processes", "2")
 
     def children():
         return {int(pid) for pid in Path(f"/proc/{command.pid}/task/{command.pid}/children").read_text().split()}
 
-    eventually(lambda: shared_in_group(world, members=2))
-    world.produce(events[:1000])
+    eventually(lambda: unshared_partitions_of_group(testbed, members=2))
+    testbed.produce(events[:1000])
     before = children()
     assert len(before) == 2
     os.kill(min(before), signal.SIGKILL)
-    world.produce(events[1000:])
+    testbed.produce(events[1000:])
     eventually(lambda: "" if len(children()) == 2 and children() != before else "not started again")
-    world.settle(events)
+    testbed.wait_until_stored(events)
     after = children()
-    found = [Path(f"/proc/{pid}/environ").read_bytes().split(b"\0") for pid in after]
-    assert {number for number in (0, 1) for one in found if b"STUMBLE_PROJECTOR_CORE=%d" % number in one} == {0, 1}
+    environments = [Path(f"/proc/{pid}/environ").read_bytes().split(b"\0") for pid in after]
+    assert {number for number in (0, 1) for one in environments if b"STUMBLE_PROJECTOR_CORE=%d" % number in one} == {
+        0,
+        1,
+    }
     command.terminate()
     assert command.wait(60) == 0
     assert not any(Path(f"/proc/{pid}").exists() for pid in after)
 
 
-def test_reading_goes_on_while_the_group_comes_back(own_kafka: LocalKafka, store_url):
-    """A broker that was away for longer than a session lets its members wait for another one."""
-    world = World(own_kafka.bootstrap_servers, store_url)
+def test_reading_continues_while_the_group_recovers(own_kafka: LocalKafka, store_url):
+    """After an outage longer than a session, the broker makes the members wait for another session."""
+    testbed = ProjectorTestbed(own_kafka.bootstrap_servers, store_url)
     events = [item.event for item in stream(events=1500)]
     try:
-        process = world.start()
-        world.produce(events[:500])
-        eventually(world.behind)
+        process = testbed.start()
+        testbed.produce(events[:500])
+        eventually(testbed.lag)
         own_kafka.process.stop(signal.SIGKILL)
         eventually(
             lambda: (
-                "" if "Lost contact with the consumer group" in world.said(process) else "the group is not missed yet"
+                ""
+                if "Lost contact with the consumer group" in testbed.log_of(process)
+                else "the group is not missed yet"
             )
         )
-        before = world.said(process).count("Reading partitions")
+        before = testbed.log_of(process).count("Reading partitions")
         own_kafka.stop()
         own_kafka.start()
-        world.produce(events[500:1000])
-        eventually(world.behind)
-        eventually(lambda: "" if world.said(process).count("Reading partitions") > before else "not in the group yet")
-        world.produce(events[1000:])
-        world.settle(events)
+        testbed.produce(events[500:1000])
+        eventually(testbed.lag)
+        eventually(
+            lambda: "" if testbed.log_of(process).count("Reading partitions") > before else "not in the group yet"
+        )
+        testbed.produce(events[1000:])
+        testbed.wait_until_stored(events)
         assert process.poll() is None
     finally:
-        world.stop()
+        testbed.stop()

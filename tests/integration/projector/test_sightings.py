@@ -1,4 +1,4 @@
-"""A failure seen without its instance is joined whichever half comes first; what fits several is kept apart."""
+"""A sighting without its instance joins the only instance that fits, in any order of arrival."""
 
 from __future__ import annotations
 
@@ -33,89 +33,89 @@ def sighting(request_id="req-1", at=1):
     )
 
 
-def states(hand):
-    return [row[0] for row in hand.rows("select state from sightings order by event_id")]
+def states(writer):
+    return [row[0] for row in writer.rows("select state from sightings order by event_id")]
 
 
 @pytest.mark.parametrize("order", ["sighting first", "request first", "together"])
-def test_joined_whichever_half_comes_first(hand, store_url, order):
+def test_sighting_is_joined_in_any_order_of_arrival(writer, store_url, order):
     events = [request(), sighting()]
     if order == "together":
-        hand.write(events)
+        writer.write(events)
     else:
         for one in reversed(events) if order == "sighting first" else events:
-            hand.write([one])
-    hand.sweep()
-    assert states(hand) == ["JOINED"]
-    assert hand.rows("select exception from failures") == [("InstancePowerOffFailure",)]
+            writer.write([one])
+    writer.sweep()
+    assert states(writer) == ["JOINED"]
+    assert writer.rows("select exception from failures") == [("InstancePowerOffFailure",)]
     assert differences(store_url, events) == []
 
 
-def test_joined_when_both_halves_commit_at_the_same_time(new_hand, store_url):
-    first, second = new_hand(), new_hand()
-    mine, theirs = request(request_id="req-2"), sighting("req-2")
-    assert first.partition_of(mine) != second.partition_of(theirs)
+def test_sighting_is_joined_when_both_events_commit_at_the_same_time(new_writer, store_url):
+    first, second = new_writer(), new_writer()
+    request_event, sighting_event = request(request_id="req-2"), sighting("req-2")
+    assert first.partition_of(request_event) != second.partition_of(sighting_event)
     start = threading.Barrier(2)
 
-    def write(hand, one):
+    def write(writer, one):
         start.wait()
-        hand.write([one])
+        writer.write([one])
 
-    threads = [threading.Thread(target=write, args=pair) for pair in ((first, mine), (second, theirs))]
+    threads = [threading.Thread(target=write, args=pair) for pair in ((first, request_event), (second, sighting_event))]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    owner = first.partition_of(mine)
-    first.ledger.sweep(first.connection, {owner: first.offsets[owner]})
+    owner = first.partition_of(request_event)
+    first.store_writer.sweep(first.connection, {owner: first.offsets[owner]})
     assert states(first) == ["JOINED"]
-    assert differences(store_url, [mine, theirs]) == []
+    assert differences(store_url, [request_event, sighting_event]) == []
 
 
-def test_only_the_owner_of_the_instance_joins(hand):
-    hand.write([sighting()])
-    hand.write([request()])
-    hand.connection.execute("update sightings set state = 'UNJOINED', instance_uuid = null, joined_partition = null")
-    owner = hand.partition_of(request())
-    others = {partition: offset for partition, offset in hand.offsets.items() if partition != owner}
-    assert hand.ledger.sweep(hand.connection, others) == 0
-    assert hand.sweep() == 1
+def test_only_the_owner_of_the_instance_joins_a_sighting(writer):
+    writer.write([sighting()])
+    writer.write([request()])
+    writer.connection.execute("update sightings set state = 'UNJOINED', instance_uuid = null, joined_partition = null")
+    owner = writer.partition_of(request())
+    others = {partition: offset for partition, offset in writer.offsets.items() if partition != owner}
+    assert writer.store_writer.sweep(writer.connection, others) == 0
+    assert writer.sweep() == 1
 
 
-def test_what_fits_several_instances_stays_unjoined(hand, store_url):
+def test_sighting_that_fits_several_instances_stays_unjoined(writer, store_url):
     events = [request(), request(OTHER), sighting()]
-    hand.write(events)
-    hand.sweep()
-    assert states(hand) == ["UNJOINED"]
-    assert hand.rows("select count(*) from failures") == [(0,)]
+    writer.write(events)
+    writer.sweep()
+    assert states(writer) == ["UNJOINED"]
+    assert writer.rows("select count(*) from failures") == [(0,)]
     assert differences(store_url, events) == []
 
 
-def test_a_second_instance_that_turns_up_later_gives_the_sighting_back(hand, store_url):
+def test_joined_sighting_is_released_when_a_second_instance_appears(writer, store_url):
     events = [request(), sighting(), request(OTHER)]
     for one in events:
-        hand.write([one])
-        hand.sweep()
-    assert states(hand) == ["UNJOINED"]
+        writer.write([one])
+        writer.sweep()
+    assert states(writer) == ["UNJOINED"]
     assert differences(store_url, events) == []
-    assert hand.rows("select status from publications where kind = 'failure' order by id") == [
+    assert writer.rows("select status from publications where kind = 'failure' order by id") == [
         ("CURRENT",),
         ("RETRACTED",),
     ]
 
 
-def test_none_before_the_deadline_stays_unjoined(new_hand):
-    hand = new_hand(sighting_patience_seconds=0)
-    hand.write([sighting()])
-    hand.sweep()
-    hand.write([request()])
-    hand.sweep()
-    assert states(hand) == ["EXPIRED"]
-    assert hand.rows("select count(*) from failures") == [(0,)]
+def test_sighting_expires_if_no_instance_appears_before_the_deadline(new_writer):
+    writer = new_writer(sighting_patience_seconds=0)
+    writer.write([sighting()])
+    writer.sweep()
+    writer.write([request()])
+    writer.sweep()
+    assert states(writer) == ["EXPIRED"]
+    assert writer.rows("select count(*) from failures") == [(0,)]
 
 
-def test_the_same_sighting_twice_is_one(hand):
+def test_repeated_sighting_is_stored_once(writer):
     one = sighting()
-    hand.write([one, one])
-    hand.write([one, event(event_id=new_event_id(NOW_US), request_id="req-9")])
-    assert len(states(hand)) == 1
+    writer.write([one, one])
+    writer.write([one, event(event_id=new_event_id(NOW_US), request_id="req-9")])
+    assert len(states(writer)) == 1

@@ -1,4 +1,4 @@
-"""Every named statement is valid against the migrated store, and asks its big questions by an index."""
+"""Each named statement is valid in a migrated store, and frequent queries use an index."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ PREPARED = sorted(name for name, text in load().items() if not text.startswith("
 
 
 @pytest.fixture(scope="module")
-def session(migrated, new_database):
-    with connect(new_database(migrated)) as opened:
-        StagingTables(opened).create()  # what some statements ask for is temporary
-        yield opened
+def session(template_database, new_database):
+    with connect(new_database(template_database)) as connection:
+        StagingTables(connection).create()  # some statements use temporary tables
+        yield connection
 
 
 @pytest.mark.parametrize("name", PREPARED)
-def test_a_statement_can_be_prepared(session, name):
+def test_named_statement_can_be_prepared(session, name):
     text = load()[name]
     query = PostgresQuery(Transformer(session))
     query.convert(text, dict.fromkeys(NAMES.findall(text)))
@@ -37,7 +37,7 @@ def test_a_statement_can_be_prepared(session, name):
 
 
 @pytest.mark.parametrize(
-    ("question", "index"),
+    ("statement", "index"),
     [
         ("select * from requests where request_id = 'r'", "requests_request_id"),
         (
@@ -50,7 +50,7 @@ def test_a_statement_can_be_prepared(session, name):
         ("select * from sightings where not closed and request_id = 'r'", "sightings_request"),
     ],
 )
-def test_a_question_is_answered_by_its_index(session, question, index):
+def test_query_uses_its_index(session, statement, index):
     session.execute("set enable_seqscan = off")
-    plan = "\n".join(row[0] for row in session.execute(f"explain {question}"))
+    plan = "\n".join(row[0] for row in session.execute(f"explain {statement}"))
     assert index in plan

@@ -54,7 +54,7 @@ class RelayProcess:
 
 
 @contextmanager
-def relaying(outbox: Path, kafka: str, prefix: str, *options: str, **env: str) -> Iterator[RelayProcess]:
+def running_relay(outbox: Path, kafka: str, prefix: str, *options: str, **env: str) -> Iterator[RelayProcess]:
     relay = RelayProcess(outbox, kafka, prefix, *options, **env)
     try:
         yield relay
@@ -82,22 +82,22 @@ def event(number: int, **fields: Any) -> dict[str, Any]:
 def drain(kafka: str, topic: str, until: Callable[[list[Message]], bool], timeout: float = 90) -> list[Message]:
     """Read a topic from its start until the predicate holds."""
     consumer = Consumer({"bootstrap.servers": kafka, "group.id": uuid.uuid4().hex, "auto.offset.reset": "earliest"})
-    found: list[Message] = []
+    messages: list[Message] = []
     try:
         partitions = consumer.list_topics(topic, 60).topics[topic].partitions
-        assert partitions, f"there is no topic {topic}"  # else nothing is ever read, and that looks like a silent relay
+        assert partitions, f"there is no topic {topic}"  # otherwise nothing is read, which looks like a silent relay
         consumer.assign([TopicPartition(topic, number, 0) for number in partitions])
         deadline = time.monotonic() + timeout
-        while not until(found):
+        while not until(messages):
             if time.monotonic() > deadline:
-                raise AssertionError(f"{len(found)} records of {topic} are not what was waited for")
+                raise AssertionError(f"{len(messages)} records of {topic} do not fulfil the condition")
             for message in consumer.consume(500, 0.2):
                 error = message.error()
                 assert error is None or error.code() == KafkaError._PARTITION_EOF, error
-                found.append(message)
+                messages.append(message)
     finally:
         consumer.close()
-    return found
+    return messages
 
 
 def numbers(messages: list[Message]) -> list[int]:
@@ -109,5 +109,5 @@ def wait_for(condition: Callable[[], bool], timeout: float = 90) -> None:
     deadline = time.monotonic() + timeout
     while not condition():
         if time.monotonic() > deadline:
-            raise AssertionError("waited in vain")
+            raise AssertionError("condition not met in time")
         time.sleep(0.05)

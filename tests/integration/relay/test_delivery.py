@@ -1,4 +1,4 @@
-"""From an emitter to a real broker."""
+"""Delivery from an emitter to a real broker."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from stumble.wire.codec import Decoder, decode, plain, unframe
 from stumble.wire.encoder import Encoder
 from stumble.wire.headers import fingerprint_of, record_headers
 from stumble.wire.schemas import EVENT, PRODUCER_STATUS, load
-from tests.integration.relay.helpers import drain, emitter, environment, event, numbers, relaying, wait_for
+from tests.integration.relay.helpers import drain, emitter, environment, event, numbers, running_relay, wait_for
 
 
 @pytest.fixture
@@ -39,19 +39,21 @@ def test_event_arrives_with_key_headers_and_framing(tmp_path: Path, kafka: str, 
     outbox = tmp_path / "outbox"
     sender = emitter(outbox)
     trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-    given = event(1, event_id="01890a5d-ac96-774b-bcce-b302099a8057", occurred_at=1_700_000_000_123_456)
-    assert sender.emit(given, traceparent=trace)
-    with relaying(outbox, kafka, prefix):
-        (message,) = drain(kafka, f"{prefix}instance-actions", lambda found: len(found) == 1)
-    assert message.key() == given["instance_uuid"].encode()
-    expected = record_headers(EVENT, "nova-compute:cmp1", given["event_id"], given["occurred_at"], trace)
+    sent_event = event(1, event_id="01890a5d-ac96-774b-bcce-b302099a8057", occurred_at=1_700_000_000_123_456)
+    assert sender.emit(sent_event, traceparent=trace)
+    with running_relay(outbox, kafka, prefix):
+        (message,) = drain(kafka, f"{prefix}instance-actions", lambda read: len(read) == 1)
+    assert message.key() == sent_event["instance_uuid"].encode()
+    expected = record_headers(EVENT, "nova-compute:cmp1", sent_event["event_id"], sent_event["occurred_at"], trace)
     assert message.headers() == expected
     assert unframe(message.value()).fingerprint == EVENT.fingerprint
     decoded = Decoder(EVENT).decode(message.value())
-    assert (decoded["cell"], decoded["host"], decoded["occurred_at"]) == ("cell1", "cmp1", given["occurred_at"])
+    assert (decoded["cell"], decoded["host"], decoded["occurred_at"]) == ("cell1", "cmp1", sent_event["occurred_at"])
 
 
-def test_order_of_a_folder_is_kept_and_a_dead_ones_folder_goes(tmp_path: Path, kafka: str, prefix: str) -> None:
+def test_order_of_a_folder_is_kept_and_the_folder_of_a_dead_process_is_removed(
+    tmp_path: Path, kafka: str, prefix: str
+) -> None:
     outbox = tmp_path / "outbox"
     script = (
         "import sys; from tests.integration.relay.helpers import emitter, event\n"
@@ -63,8 +65,8 @@ def test_order_of_a_folder_is_kept_and_a_dead_ones_folder_goes(tmp_path: Path, k
         capture_output=True, text=True, check=True, env=environment(kafka, prefix) | {"PYTHONPATH": _path()},
     )  # fmt: skip
     assert done.stdout.strip() == "3000"
-    with relaying(outbox, kafka, prefix) as relay:
-        messages = drain(kafka, f"{prefix}instance-actions", lambda found: len(found) == 3000)
+    with running_relay(outbox, kafka, prefix) as relay:
+        messages = drain(kafka, f"{prefix}instance-actions", lambda read: len(read) == 3000)
         assert numbers(messages) == list(range(3000))
         wait_for(lambda: not outbox_folders(str(outbox)))
         assert relay.kill(signal.SIGTERM) == 0
@@ -72,17 +74,17 @@ def test_order_of_a_folder_is_kept_and_a_dead_ones_folder_goes(tmp_path: Path, k
     statuses = drain(
         kafka,
         f"{prefix}instance-action-producers",
-        lambda found: any(b"uid-" in m.key() and not _status(m)["alive"] for m in found),
+        lambda read: any(b"uid-" in m.key() and not _status(m)["alive"] for m in read),
     )
     last = [_status(m) for m in statuses if b"uid-" in m.key()][-1]
     assert (last["sent_total"], last["backlog_events"], last["alive"]) == (3000, 0, False)
 
 
-def test_second_relay_says_one_sentence_and_ends(tmp_path: Path, kafka: str, prefix: str) -> None:
+def test_second_relay_exits_with_one_sentence(tmp_path: Path, kafka: str, prefix: str) -> None:
     outbox = tmp_path / "outbox"
-    with relaying(outbox, kafka, prefix) as first:
+    with running_relay(outbox, kafka, prefix) as first:
         wait_for(lambda: "serving" in first.text())
-        with relaying(outbox, kafka, prefix) as second:
+        with running_relay(outbox, kafka, prefix) as second:
             assert second.process.wait(90) == 1
             (line,) = second.text().splitlines()
             assert f"process {first.process.pid}" in line
@@ -90,15 +92,15 @@ def test_second_relay_says_one_sentence_and_ends(tmp_path: Path, kafka: str, pre
         assert first.process.poll() is None
 
 
-def test_status_tells_of_every_folder_and_of_the_relay(tmp_path: Path, kafka: str, prefix: str) -> None:
+def test_status_is_sent_for_each_folder_and_for_the_relay(tmp_path: Path, kafka: str, prefix: str) -> None:
     outbox = tmp_path / "outbox"
     sender = emitter(outbox, labels={"rack": "r1"}, about={"tap": "on"})
     assert all(sender.emit(event(n)) for n in range(10))
-    with relaying(outbox, kafka, prefix, "--status-interval", "1"):
+    with running_relay(outbox, kafka, prefix, "--status-interval", "1"):
         statuses = drain(
             kafka,
             f"{prefix}instance-action-producers",
-            lambda found: any(_status(m)["sent_total"] == 10 and m.key().startswith(b"cmp1/") for m in found),
+            lambda read: any(_status(m)["sent_total"] == 10 and m.key().startswith(b"cmp1/") for m in read),
         )
     status = next(_status(m) for m in reversed(statuses) if m.key().startswith(b"cmp1/"))
     assert status["process"].startswith(f"uid-{os.geteuid()}/nova-compute-")
@@ -108,25 +110,25 @@ def test_status_tells_of_every_folder_and_of_the_relay(tmp_path: Path, kafka: st
     assert any(m.key().endswith(b"/relay") for m in statuses)
 
 
-def test_a_start_and_an_end_are_told_at_once(tmp_path: Path, kafka: str, prefix: str) -> None:
+def test_start_and_end_of_a_process_are_reported_immediately(tmp_path: Path, kafka: str, prefix: str) -> None:
     outbox, topic = tmp_path / "outbox", f"{prefix}instance-action-producers"
 
-    def life(found: list) -> list[tuple[bool, bool, bool]]:
-        told = [_status(m) for m in found if m.key().startswith(b"cmp1/uid-")]
-        return [(one["alive"], one["starting"], one["ready_at"] is not None) for one in told]
+    def process_states(read: list) -> list[tuple[bool, bool, bool]]:
+        statuses = [_status(m) for m in read if m.key().startswith(b"cmp1/uid-")]
+        return [(one["alive"], one["starting"], one["ready_at"] is not None) for one in statuses]
 
-    with relaying(outbox, kafka, prefix, "--status-interval", "3600"):
-        drain(kafka, topic, bool)  # the first round is over: what follows is told out of turn
+    with running_relay(outbox, kafka, prefix, "--status-interval", "3600"):
+        drain(kafka, topic, bool)  # after the first round of statuses, further ones are sent only on changes
         compute = emitter(outbox)
         compute.announce(starting=True)
-        found = drain(kafka, topic, lambda found: (True, True, False) in life(found))
-        began = next(_status(m)["started_at"] for m in found if m.key().startswith(b"cmp1/uid-"))
-        assert began is not None
+        messages = drain(kafka, topic, lambda read: (True, True, False) in process_states(read))
+        started_at = next(_status(m)["started_at"] for m in messages if m.key().startswith(b"cmp1/uid-"))
+        assert started_at is not None
         compute.announce(starting=False, ready_at=time.time_ns() // 1000)
-        drain(kafka, topic, lambda found: life(found)[-1:] == [(True, False, True)])
+        drain(kafka, topic, lambda read: process_states(read)[-1:] == [(True, False, True)])
         del compute
-        found = drain(kafka, topic, lambda found: life(found)[-1:] == [(False, False, True)])
-        assert _status([m for m in found if m.key().startswith(b"cmp1/uid-")][-1])["started_at"] == began
+        messages = drain(kafka, topic, lambda read: process_states(read)[-1:] == [(False, False, True)])
+        assert _status([m for m in messages if m.key().startswith(b"cmp1/uid-")][-1])["started_at"] == started_at
 
 
 def _status(message: object) -> dict[str, object]:
@@ -137,35 +139,35 @@ def _path() -> str:
     return os.pathsep.join(path for path in sys.path if path)
 
 
-def test_records_of_a_later_release_pass_with_their_schema(tmp_path: Path, kafka: str, prefix: str) -> None:
-    """A driver may be a release ahead of the relay: it leaves its schema in the folder."""
+def test_records_of_a_later_release_are_sent_with_their_schema(tmp_path: Path, kafka: str, prefix: str) -> None:
+    """A driver may be newer than the relay: it writes its schema into the folder."""
     definition = json.loads(EVENT.json)
     definition["fields"].append({"name": "later", "type": ["null", "string"], "default": None, "maxBytes": 10})
     later = load(json.dumps(definition), EVENT.version + 1)
     outbox = tmp_path / "outbox"
     writer = OutboxWriter(outbox, schemas={f"{later.fingerprint.hex()}.v{later.version}.avsc": later.json})
-    given = event(7, event_id="01890a5d-ac96-774b-bcce-b302099a8057", later="yes")
-    envelope = Envelope(later.fingerprint, 1, uuid.UUID(str(given["event_id"])).bytes, b"key", b"svc:h")
-    assert writer.append(pack(envelope, Encoder(json.loads(later.json)).encode(given)), is_failure=False)
-    with relaying(outbox, kafka, prefix):
-        (message,) = drain(kafka, f"{prefix}instance-actions", lambda found: len(found) == 1)
+    sent_event = event(7, event_id="01890a5d-ac96-774b-bcce-b302099a8057", later="yes")
+    envelope = Envelope(later.fingerprint, 1, uuid.UUID(str(sent_event["event_id"])).bytes, b"key", b"svc:h")
+    assert writer.append(pack(envelope, Encoder(json.loads(later.json)).encode(sent_event)), is_failure=False)
+    with running_relay(outbox, kafka, prefix):
+        (message,) = drain(kafka, f"{prefix}instance-actions", lambda read: len(read) == 1)
     assert fingerprint_of(message.headers()) == unframe(message.value()).fingerprint == later.fingerprint
     assert dict(message.headers())["ce_type"] == b"stumble.InstanceActionEvent.v2"
     body = unframe(message.value()).body
     assert decode(EVENT, body, plain(later.json))["attributes"] == {"n": "7"}
 
 
-def test_registry_that_is_away_is_waited_for(tmp_path: Path, kafka: str, prefix: str) -> None:
-    asked: list[str] = []
-    away = threading.Event()
-    away.set()
+def test_unavailable_registry_is_waited_for(tmp_path: Path, kafka: str, prefix: str) -> None:
+    requests: list[str] = []
+    unavailable = threading.Event()
+    unavailable.set()
 
     class Registry(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"]))
-            asked.append(self.path)
-            body = b"{}" if away.is_set() else b'{"id": 4711}'
-            self.send_response(503 if away.is_set() else 200)
+            requests.append(self.path)
+            body = b"{}" if unavailable.is_set() else b'{"id": 4711}'
+            self.send_response(503 if unavailable.is_set() else 200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
@@ -178,22 +180,22 @@ def test_registry_that_is_away_is_waited_for(tmp_path: Path, kafka: str, prefix:
     with ThreadingHTTPServer(("127.0.0.1", 0), Registry) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{server.server_port}"
-        with relaying(outbox, kafka, prefix, STUMBLE_KAFKA__SCHEMA_REGISTRY_URL=url) as relay:
+        with running_relay(outbox, kafka, prefix, STUMBLE_KAFKA__SCHEMA_REGISTRY_URL=url) as relay:
             wait_for(lambda: "schema registry" in relay.text())
-            away.clear()
-            messages = drain(kafka, f"{prefix}instance-actions", lambda found: len(found) == 20)
+            unavailable.clear()
+            messages = drain(kafka, f"{prefix}instance-actions", lambda read: len(read) == 20)
         server.shutdown()
-    assert f"/subjects/{prefix}instance-actions-value/versions" in asked
+    assert f"/subjects/{prefix}instance-actions-value/versions" in requests
     assert {unframe(m.value()).schema_id for m in messages} == {4711}
     assert {fingerprint_of(m.headers()) for m in messages} == {EVENT.fingerprint}
     assert sorted(numbers(messages)) == list(range(20))
 
 
-def test_metrics_tell_backlog_and_progress(tmp_path: Path, kafka: str, prefix: str) -> None:
+def test_metrics_export_backlog_and_progress(tmp_path: Path, kafka: str, prefix: str) -> None:
     outbox = tmp_path / "outbox"
     sender = emitter(outbox)
     assert all(sender.emit(event(n)) for n in range(20))
-    port, nowhere = free_port(), "127.0.0.1:1"
+    port, unreachable = free_port(), "127.0.0.1:1"
 
     def health(name: str) -> int:
         try:
@@ -210,14 +212,14 @@ def test_metrics_tell_backlog_and_progress(tmp_path: Path, kafka: str, prefix: s
             return {}
         return {line.split("{")[0].split(" ")[0]: float(line.split()[-1]) for line in lines if line[0] != "#"}
 
-    with relaying(outbox, nowhere, prefix, "--metrics-port", str(port)):
+    with running_relay(outbox, unreachable, prefix, "--metrics-port", str(port)):
         wait_for(lambda: metrics().get("stumble_relay_delivery_paused") == 1)
-        assert health("healthz") == 200, "it lives, though Kafka is away"
+        assert health("healthz") == 200, "it is live although Kafka is unavailable"
         assert health("readyz") == 503
         wait_for(lambda: metrics().get("stumble_outbox_backlog_events") == 20)
         assert metrics()["stumble_outbox_backlog_bytes"] > 1000
         assert metrics()["stumble_outbox_oldest_unsent_seconds"] > 0
-    with relaying(outbox, kafka, prefix, "--metrics-port", str(port)):
+    with running_relay(outbox, kafka, prefix, "--metrics-port", str(port)):
         wait_for(lambda: metrics().get("stumble_relay_sent_events_total") == 20)
         wait_for(lambda: metrics().get("stumble_outbox_backlog_events") == 0)
         assert metrics()["stumble_relay_last_progress_timestamp_seconds"] > 1e9

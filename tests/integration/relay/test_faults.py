@@ -1,4 +1,4 @@
-"""The relay when things break: nothing is lost, nothing blocks what can go on, and one clear line says why."""
+"""The relay under faults: nothing is lost, only the affected events wait, and one log line gives the reason."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from tests.integration.relay.helpers import (
     environment,
     event,
     numbers,
-    relaying,
+    running_relay,
     wait_for,
 )
 
@@ -50,47 +50,47 @@ def prefix(new_topic: Callable[..., str]) -> str:
     return prefix
 
 
-def test_unreachable_broker_loses_nothing_and_is_said_once(tmp_path: Path, kafka: str, prefix: str) -> None:
+def test_unreachable_broker_loses_nothing_and_is_logged_once(tmp_path: Path, kafka: str, prefix: str) -> None:
     outbox = tmp_path / "outbox"
     sender = emitter(outbox)
     assert all(sender.emit(event(n)) for n in range(100))
     port = free_port()
-    wrong = f"127.0.0.1:{port}"
-    # Something listens, but it is no broker.
-    with socket.create_server(("127.0.0.1", port)), relaying(outbox, wrong, prefix) as relay:
+    wrong_address = f"127.0.0.1:{port}"
+    # A server listens, but it isn't a broker.
+    with socket.create_server(("127.0.0.1", port)), running_relay(outbox, wrong_address, prefix) as relay:
         wait_for(lambda: "serving" in relay.text())
         time.sleep(3)
         assert relay.kill(signal.SIGTERM) == 0
-    with relaying(outbox, wrong, prefix) as relay:  # now nothing listens there
-        wait_for(lambda: "can't be reached" in relay.text())
+    with running_relay(outbox, wrong_address, prefix) as relay:  # now no server listens
+        wait_for(lambda: "cannot be reached" in relay.text())
         assert all(sender.emit(event(n)) for n in range(100, 200))
         time.sleep(2)
-        assert relay.text().count("can't be reached") == 1
+        assert relay.text().count("cannot be reached") == 1
         assert relay.kill(signal.SIGTERM) == 0
-    with relaying(outbox, kafka, prefix):
-        messages = drain(kafka, f"{prefix}instance-actions", lambda found: len(found) >= 200)
+    with running_relay(outbox, kafka, prefix):
+        messages = drain(kafka, f"{prefix}instance-actions", lambda read: len(read) >= 200)
     assert sorted(numbers(messages)) == list(range(200))
 
 
-def test_broker_killed_in_the_middle(tmp_path: Path, own_kafka: LocalKafka) -> None:
+def test_no_event_is_lost_when_the_broker_is_killed(tmp_path: Path, own_kafka: LocalKafka) -> None:
     outbox = tmp_path / "outbox"
     kafka = own_kafka.bootstrap_servers
     _create(kafka, "instance-actions", "instance-action-producers")
     sender = emitter(outbox)
-    with relaying(outbox, kafka, "") as relay:
+    with running_relay(outbox, kafka, "") as relay:
         assert all(sender.emit(event(n)) for n in range(3000))
-        drain(kafka, "instance-actions", lambda found: len(found) >= 100)
+        drain(kafka, "instance-actions", lambda read: len(read) >= 100)
         own_kafka.process.stop(signal.SIGKILL)
         assert all(sender.emit(event(n)) for n in range(3000, 6000))
-        wait_for(lambda: "can't be reached" in relay.text())
+        wait_for(lambda: "cannot be reached" in relay.text())
         assert all(sender.emit(event(n)) for n in range(6000, 7000))
         own_kafka.start()
-        messages = drain(kafka, "instance-actions", lambda found: len(set(numbers(found))) == 7000)
+        messages = drain(kafka, "instance-actions", lambda read: len(set(numbers(read))) == 7000)
         wait_for(lambda: "delivery continues" in relay.text())
     assert set(numbers(messages)) == set(range(7000))
 
 
-def test_relay_killed_under_load_again_and_again(tmp_path: Path, kafka: str, prefix: str) -> None:
+def test_no_event_is_lost_when_the_relay_is_killed_repeatedly(tmp_path: Path, kafka: str, prefix: str) -> None:
     outbox = tmp_path / "outbox"
     script = (
         "import sys, time; from tests.integration.relay.helpers import emitter, event\n"
@@ -103,32 +103,32 @@ def test_relay_killed_under_load_again_and_again(tmp_path: Path, kafka: str, pre
     with subprocess.Popen([sys.executable, "-c", script, str(outbox)], env=env) as service:
         kills = 0
         while service.poll() is None:
-            with relaying(outbox, kafka, prefix):  # killed at the end of the block
+            with running_relay(outbox, kafka, prefix):  # killed at the end of the block
                 time.sleep(1.0 + kills % 3 * 0.7)
             kills += 1
         assert service.returncode == 0
     assert kills >= 2
-    with relaying(outbox, kafka, prefix):
-        messages = drain(kafka, f"{prefix}instance-actions", lambda found: len(set(numbers(found))) == 6000)
+    with running_relay(outbox, kafka, prefix):
+        messages = drain(kafka, f"{prefix}instance-actions", lambda read: len(set(numbers(read))) == 6000)
         wait_for(lambda: not outbox_folders(str(outbox)))
     assert set(numbers(messages)) == set(range(6000))
 
 
-def test_stopped_relay_goes_on_where_it_was(tmp_path: Path, kafka: str, prefix: str) -> None:
+def test_suspended_relay_continues_without_loss_or_repeats(tmp_path: Path, kafka: str, prefix: str) -> None:
     outbox = tmp_path / "outbox"
     sender = emitter(outbox)
-    with relaying(outbox, kafka, prefix) as relay:
+    with running_relay(outbox, kafka, prefix) as relay:
         assert sender.emit(event(0))
-        drain(kafka, f"{prefix}instance-actions", lambda found: len(found) == 1)
+        drain(kafka, f"{prefix}instance-actions", lambda read: len(read) == 1)
         relay.process.send_signal(signal.SIGSTOP)
         assert all(sender.emit(event(n)) for n in range(1, 500))
         time.sleep(1)
         relay.process.send_signal(signal.SIGCONT)
-        messages = drain(kafka, f"{prefix}instance-actions", lambda found: len(found) == 500)
+        messages = drain(kafka, f"{prefix}instance-actions", lambda read: len(read) == 500)
     assert sorted(numbers(messages)) == list(range(500))
 
 
-def test_what_the_broker_refuses_for_good_is_set_aside_and_blocks_nothing(
+def test_record_that_the_broker_rejects_is_stored_and_blocks_nothing(
     tmp_path: Path, kafka: str, new_topic: Callable[..., str]
 ) -> None:
     prefix = f"{uuid.uuid4().hex[:8]}."
@@ -136,15 +136,15 @@ def test_what_the_broker_refuses_for_good_is_set_aside_and_blocks_nothing(
     new_topic(f"{prefix}instance-action-producers", partitions=1)
     outbox = tmp_path / "outbox"
     sender = emitter(outbox)
-    noise = os.urandom(8000).hex()
-    large = {"failure": {"exception": "X", "traceback": noise}, "phase": "ERROR"}
+    random_text = os.urandom(8000).hex()
+    large = {"failure": {"exception": "X", "traceback": random_text}, "phase": "ERROR"}
     for n in range(300):
         assert sender.emit(event(n, **(large if n in {17, 150} else {})))
-    with relaying(outbox, kafka, prefix) as relay:
-        messages = drain(kafka, f"{prefix}instance-actions", lambda found: len(set(numbers(found))) == 298)
+    with running_relay(outbox, kafka, prefix) as relay:
+        messages = drain(kafka, f"{prefix}instance-actions", lambda read: len(set(numbers(read))) == 298)
         wait_for(lambda: len(list(read_rejected(outbox / "relay"))) == 2)
         assert sender.emit(event(300))
-        drain(kafka, f"{prefix}instance-actions", lambda found: len(set(numbers(found))) == 299)
+        drain(kafka, f"{prefix}instance-actions", lambda read: len(set(numbers(read))) == 299)
         assert relay.text().count("Kafka rejected ") >= 1
         assert relay.kill(signal.SIGTERM) == 0
     assert set(numbers(messages)) == set(range(300)) - {17, 150}
@@ -155,47 +155,47 @@ def test_what_the_broker_refuses_for_good_is_set_aside_and_blocks_nothing(
     assert {row["event_id"] for row in listed["rejected"]} == {row["event_id"] for row in rows}
 
 
-def test_missing_topic_waits_until_it_is_there(tmp_path: Path, kafka: str, new_topic: Callable[..., str]) -> None:
+def test_delivery_waits_until_a_missing_topic_exists(tmp_path: Path, kafka: str, new_topic: Callable[..., str]) -> None:
     prefix = f"{uuid.uuid4().hex[:8]}."
     outbox = tmp_path / "outbox"
     assert all(emitter(outbox).emit(event(n)) for n in range(50))
-    with relaying(outbox, kafka, prefix) as relay:
+    with running_relay(outbox, kafka, prefix) as relay:
         wait_for(lambda: "instance-actions does not exist" in relay.text())
         assert relay.text().count("instance-actions does not exist") == 1
         new_topic(f"{prefix}instance-actions", partitions=2)
-        messages = drain(kafka, f"{prefix}instance-actions", lambda found: len(set(numbers(found))) == 50, 90)
+        messages = drain(kafka, f"{prefix}instance-actions", lambda read: len(set(numbers(read))) == 50, 90)
     assert set(numbers(messages)) == set(range(50))
 
 
-def test_damage_is_quarantined_and_the_rest_delivered(tmp_path: Path, kafka: str, prefix: str) -> None:
+def test_damaged_bytes_are_quarantined_and_the_rest_is_delivered(tmp_path: Path, kafka: str, prefix: str) -> None:
     outbox = tmp_path / "outbox"
     sender = emitter(outbox)
     assert all(sender.emit(event(n)) for n in range(100))
-    (place,) = outbox_folders(str(outbox))
-    segment = next(Path(place.path).glob("*.seg"))
+    (folder,) = outbox_folders(str(outbox))
+    segment = next(Path(folder.path).glob("*.seg"))
     data = bytearray(segment.read_bytes())
     data[len(data) // 2] ^= 0xFF
     segment.write_bytes(data)
-    with relaying(outbox, kafka, prefix) as relay:
-        messages = drain(kafka, f"{prefix}instance-actions", lambda found: len(found) == 99)
+    with running_relay(outbox, kafka, prefix) as relay:
+        messages = drain(kafka, f"{prefix}instance-actions", lambda read: len(read) == 99)
         wait_for(lambda: "quarantine" in relay.text())
     assert len(set(numbers(messages))) == 99
-    (kept,) = (outbox / "relay" / "quarantine").iterdir()
-    assert kept.read_bytes() in bytes(data)
+    (quarantined,) = (outbox / "relay" / "quarantine").iterdir()
+    assert quarantined.read_bytes() in bytes(data)
 
 
-def test_folder_that_cannot_be_read_stops_only_itself(tmp_path: Path, kafka: str, prefix: str) -> None:
+def test_folder_of_a_newer_format_does_not_stop_other_folders(tmp_path: Path, kafka: str, prefix: str) -> None:
     outbox = tmp_path / "outbox"
-    newer, good = emitter(outbox), emitter(outbox, service="nova-api")
-    assert newer.emit(event(1))
-    (place,) = outbox_folders(str(outbox))
-    segment = next(Path(place.path).glob("*.seg"))
+    newer_format, good = emitter(outbox), emitter(outbox, service="nova-api")
+    assert newer_format.emit(event(1))
+    (folder,) = outbox_folders(str(outbox))
+    segment = next(Path(folder.path).glob("*.seg"))
     data = bytearray(segment.read_bytes())
     data[8] = 99
     segment.write_bytes(data)
     assert good.emit(event(2))
-    with relaying(outbox, kafka, prefix) as relay:
-        messages = drain(kafka, f"{prefix}instance-actions", lambda found: len(found) == 1)
+    with running_relay(outbox, kafka, prefix) as relay:
+        messages = drain(kafka, f"{prefix}instance-actions", lambda read: len(read) == 1)
         assert numbers(messages) == [2]
         wait_for(lambda: "upgrade the relay" in relay.text())
         assert relay.text().count("upgrade the relay") == 1
@@ -218,8 +218,8 @@ def _cli(outbox: Path, *words: str) -> dict[str, list[dict[str, object]]]:
     return json.loads(done.stdout)
 
 
-def test_what_is_not_allowed_waits(tmp_path: Path) -> None:
-    """Whoever grants the right later finds every event: authorisation is a matter of time, not of the record."""
+def test_delivery_waits_until_the_right_is_granted(tmp_path: Path) -> None:
+    """When the right is granted later, every event is delivered: a missing right is not a fault of the record."""
     settings = {
         "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
         "allow.everyone.if.no.acl.found": "true",
@@ -236,23 +236,23 @@ def test_what_is_not_allowed_waits(tmp_path: Path) -> None:
         outbox = tmp_path / "outbox"
         sender = emitter(outbox)
         assert all(sender.emit(event(n)) for n in range(50))
-        with relaying(outbox, kafka, "") as relay:
+        with running_relay(outbox, kafka, "") as relay:
             wait_for(lambda: "not allowed" in relay.text())
             assert sender.emit(event(50))
             time.sleep(1)
             assert relay.text().count("not allowed") == 1
-            found = AclBindingFilter(*rule, AclOperation.ANY, AclPermissionType.ANY)
-            for future in admin.delete_acls([found]).values():
+            all_rules = AclBindingFilter(*rule, AclOperation.ANY, AclPermissionType.ANY)
+            for future in admin.delete_acls([all_rules]).values():
                 future.result(30)
-            messages = drain(kafka, "instance-actions", lambda found: len(set(numbers(found))) == 51)
+            messages = drain(kafka, "instance-actions", lambda read: len(set(numbers(read))) == 51)
             assert "Kafka rejected" not in relay.text()
         assert set(numbers(messages)) == set(range(51))
     finally:
         broker.stop()
 
 
-def test_producer_that_cannot_go_on_is_replaced(tmp_path: Path, kafka: str, prefix: str) -> None:
-    """librdkafka calls some errors of an idempotent producer fatal: only a new one helps."""
+def test_producer_with_a_fatal_error_is_replaced(tmp_path: Path, kafka: str, prefix: str) -> None:
+    """librdkafka reports some errors of an idempotent producer as fatal: only a new producer helps."""
     outbox = tmp_path / "outbox"
     sender = emitter(outbox)
     assert all(sender.emit(event(n)) for n in range(4000))
@@ -265,12 +265,12 @@ def test_producer_that_cannot_go_on_is_replaced(tmp_path: Path, kafka: str, pref
         relay.run_once()
     relay.stop()
     relay.run()
-    messages = drain(kafka, f"{prefix}instance-actions", lambda found: len(set(numbers(found))) == 4000)
+    messages = drain(kafka, f"{prefix}instance-actions", lambda read: len(set(numbers(read))) == 4000)
     assert set(numbers(messages)) == set(range(4000))
 
 
-def test_directory_that_the_relay_may_not_see_is_told_of(tmp_path: Path) -> None:
-    """As when root's nova-manage wrote and the relay runs as somebody whom nobody let in."""
+def test_directory_without_access_for_the_relay_is_reported(tmp_path: Path) -> None:
+    """For example nova-manage wrote as root, and the relay runs as a user without access."""
     if os.geteuid():
         pytest.skip("only root can be two users")
     outbox = tmp_path / "outbox"
@@ -285,7 +285,7 @@ import os
 from pathlib import Path
 from stumble.relay.outbox_tails import OutboxTails
 from stumble.runtime.state_log import StateLog
-os.setgroups([]); os.setgid(65534); os.setuid(65534)  # after the imports: they may lie where nobody can read
+os.setgroups([]); os.setgid(65534); os.setuid(65534)  # after the imports: nobody may lack access to the modules
 state_log = StateLog(logging.getLogger())
 tails = OutboxTails(Path({str(outbox)!r}), {{}}, state_log, None)
 assert tails.current(0.0) == []

@@ -26,16 +26,16 @@ from stumble.wire.schemas import EVENT
 
 UUID = "178b0921-8f85-4257-88b6-2e743b5a975c"
 PAYLOAD = {"instance_id": UUID, "state": "active", "tenant_id": "blue"}
-PLAIN = (
+LOAD_DRIVER = (
     "import importlib, inspect, sys; from oslo_config import cfg; import oslo_messaging as om; "
     "conf = cfg.ConfigOpts(); conf(['--config-file', sys.argv[1]]); "
     "import nova.compute.manager, nova.api.openstack.wsgi, nova.conductor.manager, nova.service, nova.objects; "
     "nova.objects.register_all(); "
-    "everything = lambda: {(m, n, k): v for m, mod in list(sys.modules.items()) if m.startswith('nova.') "
+    "functions = lambda: {(m, n, k): v for m, mod in list(sys.modules.items()) if m.startswith('nova.') "
     "for n, o in [(None, mod), *((n, c) for n, c in vars(mod).items() if inspect.isclass(c) and c.__module__ == m)] "
     "for k, v in vars(o).items() if callable(v) or isinstance(v, (classmethod, staticmethod, property))}; "
-    "before = everything(); "
-    "n = om.Notifier(om.get_notification_transport(conf, 'fake://')); after = everything(); "
+    "before = functions(); "
+    "n = om.Notifier(om.get_notification_transport(conf, 'fake://')); after = functions(); "
     "changed = sorted({f'{k[1]}.{k[2]}' for k, v in before.items() if after.get(k) is not v}); "
     "print([type(e.obj).__name__ for e in n._driver_mgr], changed)"
 )
@@ -63,16 +63,16 @@ class DriverCase(unittest.TestCase):
         return oslo_messaging.Notifier(transport, publisher_id="compute.host1", **known)
 
     def events(self):
-        found = []
-        for place in outbox_folders(str(self.outbox)):
-            reader, cursor, before = OutboxReader(place.path), OutboxCursor(), None
+        events = []
+        for folder in outbox_folders(str(self.outbox)):
+            reader, cursor, before = OutboxReader(folder.path), OutboxCursor(), None
             while cursor != before:
                 chunk = reader.read(cursor, live=True)
-                found += [decode(EVENT, record.body) for record in chunk.records]
+                events += [decode(EVENT, record.body) for record in chunk.records]
                 before, cursor = cursor, chunk.end
-        return found
+        return events
 
-    def test_loaded_by_name_it_fills_the_outbox(self):
+    def test_driver_loaded_by_name_writes_events_to_the_outbox(self):
         conf = self.conf(cell="cell1", region="north", labels="rack:r1,aggregate:gpu")
         self.notifier(conf).info({}, "compute.instance.power_off.end", PAYLOAD)
         (event,) = self.events()
@@ -85,8 +85,8 @@ class DriverCase(unittest.TestCase):
         with mock.patch.object(driver.tap, "install", wraps=tap.install) as install:
             notifiers = [self.notifier(conf), self.notifier(conf, topics=["versioned_notifications"])]
         self.assertEqual(1, install.call_count)
-        for found in notifiers:
-            found.info({}, "compute.instance.power_off.end", PAYLOAD)
+        for publisher in notifiers:
+            publisher.info({}, "compute.instance.power_off.end", PAYLOAD)
         self.assertEqual(2, len(self.events()))
         self.assertEqual(1, len(outbox_folders(str(self.outbox))))
 
@@ -94,8 +94,8 @@ class DriverCase(unittest.TestCase):
         self.notifier(self.conf())
         self.assertFalse(self.outbox.exists())
 
-    def test_message_and_context_stay_as_they_are(self):
-        found = driver.StumbleDriver(self.conf(), [], None)
+    def test_message_and_context_are_not_changed(self):
+        stumble_driver = driver.StumbleDriver(self.conf(), [], None)
         message = {
             "message_id": "m",
             "publisher_id": "compute.host1",
@@ -108,15 +108,15 @@ class DriverCase(unittest.TestCase):
         }
         context = {"request_id": "req-1"}
         before = copy.deepcopy((message, context))
-        found.notify(context, message, "ERROR", None)
+        stumble_driver.notify(context, message, "ERROR", None)
         self.assertEqual(before, (message, context))
         self.assertEqual("ValueError", self.events()[0]["failure"]["exception"])
 
-    def test_a_notification_of_the_exception_being_handled_carries_its_id_and_chain(self):
-        found = driver.StumbleDriver(self.conf(), [], None)
+    def test_notification_of_the_handled_exception_has_its_id_and_chain(self):
+        stumble_driver = driver.StumbleDriver(self.conf(), [], None)
         payload = {"exception": "ValueError('x')", "args": {"instance": {"uuid": UUID}}}
         publisher = self.notifier(self.conf())
-        self.assertIsNotNone(found)
+        self.assertIsNotNone(stumble_driver)
         try:
             raise ValueError("x") from OSError("disk")  # noqa: TRY301
         except ValueError:
@@ -128,11 +128,11 @@ class DriverCase(unittest.TestCase):
         self.assertEqual(["OSError"], first["failure"]["chain"])
         self.assertIsNone(other["failure_id"])
 
-    def test_of_several_external_events_the_failing_one_is_told(self):
+    def test_failing_one_of_several_external_events_is_reported(self):
         tags = ["vol-1", "vol-2", "vol-3"]
         events = [objects.InstanceExternalEvent(instance_uuid=UUID, name="volume-extended", tag=tag) for tag in tags]
-        told = [{"instance_uuid": UUID, "name": "volume-extended", "tag": tag} for tag in tags]
-        payload = {"exception": "ValueError('x')", "args": {"instances": [{"uuid": UUID}], "events": told}}
+        sent = [{"instance_uuid": UUID, "name": "volume-extended", "tag": tag} for tag in tags]
+        payload = {"exception": "ValueError('x')", "args": {"instances": [{"uuid": UUID}], "events": sent}}
 
         def external_instance_event():
             for event in events:
@@ -149,56 +149,61 @@ class DriverCase(unittest.TestCase):
         self.assertEqual((None, {"one_of": "vol-1 vol-2 vol-3"}), (unknown["target_id"], unknown["attributes"]))
         self.assertEqual(("vol-2", "extend_volume"), (known["target_id"], known["action"]))
 
-    def test_no_message_makes_it_raise(self):
-        found = driver.StumbleDriver(self.conf(), [], None)
+    def test_invalid_messages_raise_nothing(self):
+        stumble_driver = driver.StumbleDriver(self.conf(), [], None)
         for message in (None, 5, {}, {"payload": {}}, {"event_type": []}):
-            found.notify(None, message, None, None)
-            found.notify(object(), message, "INFO", -1)
+            stumble_driver.notify(None, message, None, None)
+            stumble_driver.notify(object(), message, "INFO", -1)
         self.assertEqual([], self.events())
 
-    def test_a_wrong_option_costs_the_events_not_the_service(self):
+    def test_invalid_option_disables_stumble_and_not_the_service(self):
         conf = self.conf(durability="forever")
         with self.assertLogs("stumble.nova.driver", "WARNING") as logged:
-            found = self.notifier(conf)
-        self.assertIn("stumble is off in this service", logged.output[0])
-        found.info({}, "compute.instance.power_off.end", PAYLOAD)
+            publisher = self.notifier(conf)
+        self.assertIn("stumble is disabled in this service", logged.output[0])
+        publisher.info({}, "compute.instance.power_off.end", PAYLOAD)
         self.assertEqual([], self.events())
 
-    def test_an_outbox_that_cannot_be_written_is_no_error_of_nova(self):
-        self.outbox.write_text("a file is in the way")
+    def test_unwritable_outbox_raises_nothing_in_nova(self):
+        self.outbox.write_text("a file, not a folder")
         self.notifier(self.conf()).info({}, "compute.instance.power_off.end", PAYLOAD)
 
-    def test_a_broken_producer_is_no_error_of_nova(self):
-        found = self.notifier(self.conf())
+    def test_error_of_the_producer_raises_nothing_in_nova(self):
+        publisher = self.notifier(self.conf())
         with mock.patch.object(driver.Producer, "notification", side_effect=RuntimeError("bug")):
-            found.info({}, "compute.instance.power_off.end", PAYLOAD)
+            publisher.info({}, "compute.instance.power_off.end", PAYLOAD)
 
     def functions_changed(self, **known):
-        """Return which functions of all modules that a compute loads are others once the driver is there."""
+        """Return which functions of the modules that a compute loads are replaced when the driver is loaded."""
         self.conf(**known)
-        command = [sys.executable, "-W", "ignore", "-c", PLAIN, str(self.folder / "nova.conf")]
+        command = [sys.executable, "-W", "ignore", "-c", LOAD_DRIVER, str(self.folder / "nova.conf")]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
-        said = done.stdout.strip().splitlines()[-1]
-        self.assertTrue(said.startswith("['StumbleDriver'] "), said)
-        return said.removeprefix("['StumbleDriver'] ")
+        output = done.stdout.strip().splitlines()[-1]
+        self.assertTrue(output.startswith("['StumbleDriver'] "), output)
+        return output.removeprefix("['StumbleDriver'] ")
 
-    def test_tap_off_leaves_no_trace(self):
+    def test_disabled_tap_changes_no_function_of_nova(self):
         self.assertEqual("[]", self.functions_changed(tap="false"))
 
-    def test_tap_on_changes_what_it_says_and_nothing_else(self):
+    def test_enabled_tap_changes_only_its_listed_functions(self):
         changed = set(ast.literal_eval(self.functions_changed(tap="true")))
         allowed = {target.label if target.owner else f"None.{target.name}" for target in tap.TARGETS}
         self.assertLessEqual(changed, allowed)
-        needed = {"Instance.save", "Migration.save", "InstanceAction.action_start", "None.add_instance_fault_from_exc"}
-        self.assertLessEqual(needed, changed)
+        expected = {
+            "Instance.save",
+            "Migration.save",
+            "InstanceAction.action_start",
+            "None.add_instance_fault_from_exc",
+        }
+        self.assertLessEqual(expected, changed)
 
-    def test_every_option_has_a_help(self):
-        ((group, found),) = options.list_opts()
+    def test_every_option_has_a_help_text(self):
+        ((group, options_of_group),) = options.list_opts()
         self.assertEqual("stumble", group)
         names = ["outbox_dir", "durability", "tap", "tracebacks", "labels", "cell", "region"]
-        self.assertEqual(names, [option.name for option in found])
-        for option in found:
+        self.assertEqual(names, [option.name for option in options_of_group])
+        for option in options_of_group:
             self.assertGreater(len(option.help), 20)
 
-    def test_it_is_a_driver_of_oslo_messaging(self):
+    def test_driver_is_a_notifier_driver_of_oslo_messaging(self):
         self.assertTrue(issubclass(driver.StumbleDriver, notifier.Driver))

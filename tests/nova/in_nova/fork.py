@@ -1,6 +1,6 @@
-"""Run in Nova's environment: load the driver as a service does, fork workers, let all of them notify.
+"""Run in Nova's environment: load the driver as a service does, fork workers, send notifications from all of them.
 
-Usage: fork.py OUTBOX_DIR WORKERS. Exits 0 when every process did its part.
+Usage: fork.py OUTBOX_DIR WORKERS. Exits 0 when every process sent its notifications.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from oslo_config import cfg
 
 
 def payload(number: int) -> dict:
-    """Return a legacy payload of a stop that worked, on a server of its own."""
+    """Return the legacy payload of a successful stop; each number is another server."""
     return {"instance_id": f"00000000-0000-4000-8000-{number:012d}", "state": "stopped", "tenant_id": "p"}
 
 
@@ -42,7 +42,7 @@ def main(outbox: str, workers: int) -> int:
         child = os.fork()
         if not child:
             notifier.info(request(f"req-{number}"), "compute.instance.power_off.end", payload(number))
-            os._exit(0)  # as after kill -9: nothing may rely on atexit
+            os._exit(0)  # as after kill -9: nothing may depend on atexit
         children.append(child)
     notifier.info(request("req-parent"), "compute.instance.power_off.end", payload(workers + 1))
     return max(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children)

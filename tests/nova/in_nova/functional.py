@@ -1,7 +1,7 @@
 """Run Nova's own functional tests in Nova's environment: ``functional.py [--outbox DIR] NAME…``.
 
-One line of JSON for each test: its id and what came of it. With ``--outbox`` every service of every test has the one
-line ``driver = stumble`` in its configuration, and the tap; the last line tells how many events were accepted.
+Prints one line of JSON for each test: its id and its result. With ``--outbox`` every service of every test has
+``driver = stumble`` in its configuration, and the tap; the last line has the number of accepted events.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 os.environ.setdefault("OS_LOG_CAPTURE", "1")
 
-import nova.tests.functional  # first: it decides about green threads
+import nova.tests.functional  # first: it chooses green or native threads
 from nova.tests.fixtures import conf as conf_fixture
 from oslo_messaging import opts as messaging_opts
 
@@ -25,7 +25,7 @@ PASTE = f"{sys.prefix}/etc/nova/api-paste.ini"
 
 
 def configure(outbox: str | None) -> None:
-    """Let Nova's test configuration find api-paste.ini where the wheel puts it, and name stumble if wanted."""
+    """Set the path of the wheel's api-paste.ini in Nova's test configuration; with `outbox`, enable stumble."""
     original = conf_fixture.ConfFixture.setUp
 
     @functools.wraps(original)
@@ -44,40 +44,40 @@ def configure(outbox: str | None) -> None:
 
 
 class Result(unittest.TestResult):
-    """Tells what came of each test as soon as it is over."""
+    """Prints the result of each test as soon as it ends."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._said: dict[str, str] = {}
+        self._results: dict[str, str] = {}
 
     def stopTest(self, test: unittest.TestCase) -> None:  # noqa: N802 - unittest's name
         """Print the test's line."""
         super().stopTest(test)
-        print(json.dumps({"test": test.id(), "result": self._said.pop(test.id(), "ok")}), flush=True)
+        print(json.dumps({"test": test.id(), "result": self._results.pop(test.id(), "ok")}), flush=True)
 
     def _not_ok(self, kind: str, test: unittest.TestCase) -> None:
-        self._said[test.id()] = kind
+        self._results[test.id()] = kind
 
     def addError(self, test: Any, *_about: Any, **_details: Any) -> None:  # noqa: N802
-        """Remember an error."""
+        """Record an error."""
         self._not_ok("failed", test)
 
     def addSkip(self, test: Any, *_about: Any, **_details: Any) -> None:  # noqa: N802
-        """Remember a skip."""
+        """Record a skip."""
         self._not_ok("skipped", test)
 
     addFailure = addUnexpectedSuccess = addError  # noqa: N815
 
 
 def accepted() -> int:
-    """Return how many events the driver and the tap of this process gave to the outbox."""
+    """Return how many events of this process's driver and tap the outbox accepted."""
     from stumble.nova import driver
 
     return sum(producer.emitter.totals.accepted for producer in driver._producers.values())
 
 
 def main() -> int:
-    """Run what the command line names; always 0, the lines tell the rest."""
+    """Run the tests of the command line; always 0: the results are in the output."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--outbox")
     parser.add_argument("names", nargs="+")

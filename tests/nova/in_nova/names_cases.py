@@ -1,4 +1,4 @@
-"""Run in Nova's environment with unittest: every event type that this Nova has is translated or dropped on purpose."""
+"""Run in Nova's environment with unittest: every event type of this Nova is translated or dropped on purpose."""
 
 # ruff: noqa: PT009, PT027 - Nova's environment has unittest, not pytest
 
@@ -28,7 +28,7 @@ LEGACY = rpc.LegacyValidatingNotifier.allowed_legacy_notification_event_types
 
 
 class NamesCase(unittest.TestCase):
-    def test_every_legacy_event_type(self):
+    def test_every_legacy_event_type_is_translated_or_dropped(self):
         unknown = [
             name
             for name in LEGACY
@@ -39,12 +39,12 @@ class NamesCase(unittest.TestCase):
         self.assertEqual([], unknown)
 
     def test_no_event_of_an_instance_is_dropped_by_its_family(self):
-        ours = [name for name in LEGACY if name.startswith(("compute.instance.", "compute_task."))]
-        self.assertEqual([], [name for name in ours if name.startswith(names.DROPPED_FAMILIES)])
-        dropped = {name for name in ours if name in names.DROPPED}
+        instance_events = [name for name in LEGACY if name.startswith(("compute.instance.", "compute_task."))]
+        self.assertEqual([], [name for name in instance_events if name.startswith(names.DROPPED_FAMILIES)])
+        dropped = {name for name in instance_events if name in names.DROPPED}
         self.assertEqual({"exists", "create_ip", "delete_ip"}, {name.split(".")[2] for name in dropped})
 
-    def test_every_versioned_action_of_an_instance(self):
+    def test_every_versioned_action_of_an_instance_is_known(self):
         source = inspect.getsource(fields.NotificationAction)
         known = {*names.INSTANCE_SIGNALS, *names.COMPUTE_TASKS, "exists", "exception"}
         other = {
@@ -55,7 +55,7 @@ class NamesCase(unittest.TestCase):
         self.assertEqual(set(), values - known - other)
         self.assertEqual(set(), known - values)
 
-    def test_every_documented_sample_of_an_instance(self):
+    def test_every_documented_sample_of_an_instance_is_known(self):
         samples = {sample for cls in notification_base.NotificationBase.__subclasses__() for sample in cls.samples}
         self.assertGreater(len(samples), 130)
         for sample in samples:
@@ -68,7 +68,7 @@ class NamesCase(unittest.TestCase):
             elif sample != "compute-exception.json":
                 self.assertTrue(f"{family}.".startswith(names.DROPPED_FAMILIES) or name == "exists", sample)
 
-    def test_every_versioned_object_has_a_family(self):
+    def test_events_of_other_objects_are_skipped_as_not_an_action(self):
         for name in (
             "aggregate",
             "flavor",
@@ -80,22 +80,22 @@ class NamesCase(unittest.TestCase):
             "service",
             "volume",
         ):
-            with self.assertRaises(Skipped) as found:
+            with self.assertRaises(Skipped) as caught:
                 name_of(f"{name}.something.start", {})
-            self.assertEqual(NOT_AN_ACTION, str(found.exception))
+            self.assertEqual(NOT_AN_ACTION, str(caught.exception))
 
-    def test_every_method_that_is_announced_is_a_step_or_named_as_none(self):
+    def test_every_notifying_method_is_a_step_or_listed_as_no_action(self):
         for service, module in (("nova-compute", manager), ("nova-conductor", conductor_manager)):
             for node in ast.walk(ast.parse(inspect.getsource(module))):
                 decorators = [ast.unparse(item) for item in getattr(node, "decorator_list", ())]
                 if not any("wrap_exception" in item for item in decorators):
                     continue
                 is_step = any("wrap_instance_event" in item for item in decorators)
-                told = names.step_of_method(node.name, service) and node.name not in names.NO_ACTION_METHODS
-                self.assertEqual(is_step, bool(told), f"{module.__name__}.{node.name}")
+                is_known_step = names.step_of_method(node.name, service) and node.name not in names.NO_ACTION_METHODS
+                self.assertEqual(is_step, bool(is_known_step), f"{module.__name__}.{node.name}")
 
-    def test_actions_are_spelled_as_nova_spells_them(self):
-        spelled = {value for name, value in vars(instance_actions).items() if name.isupper()}
+    def test_actions_have_novas_spelling(self):
+        novas_names = {value for name, value in vars(instance_actions).items() if name.isupper()}
         used = {meaning.action for meaning in (*names.INSTANCE_SIGNALS.values(), *names.COMPUTE_TASKS.values())}
         used |= set(names.STEP_ACTIONS.values())
-        self.assertEqual(set(), used - spelled - {None})
+        self.assertEqual(set(), used - novas_names - {None})

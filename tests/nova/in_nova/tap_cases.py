@@ -7,12 +7,12 @@ from __future__ import annotations
 import inspect
 from unittest import mock
 
-import nova.tests.unit  # first: it patches for eventlet, or keeps it out
+import nova.tests.unit  # first: it enables or disables eventlet
 from nova import exception, objects
 from nova.compute import utils as compute_utils
 from nova.objects import instance_action, migration
 from nova.scheduler import utils as scheduler_utils
-from tap_world import TapCase, owner, raising, there, told
+from tap_world import TapCase, available_targets, owner, raising, step_phase_state
 
 from stumble.nova import tap
 
@@ -20,21 +20,21 @@ assert nova.tests.unit
 
 
 class Installed(TapCase):
-    def test_all_of_this_nova_can_be_observed(self):
+    def test_all_functions_of_this_nova_are_wrapped(self):
         self.assertEqual("on", self.state)
 
-    def test_a_second_install_wraps_nothing_again(self):
-        first = {target: inspect.getattr_static(owner(target), target.name) for target in there()}
+    def test_second_install_wraps_nothing_again(self):
+        first = {target: inspect.getattr_static(owner(target), target.name) for target in available_targets()}
         self.assertEqual("on", tap.install(self.sink))
-        for target, found in first.items():
-            self.assertIs(found, inspect.getattr_static(owner(target), target.name))
+        for target, function in first.items():
+            self.assertIs(function, inspect.getattr_static(owner(target), target.name))
 
-    def test_uninstall_leaves_no_trace(self):
+    def test_uninstall_restores_all_functions(self):
         tap.uninstall()
-        for place, found in self.before.items():
-            self.assertIs(found, inspect.getattr_static(*place), place)
+        for location, function in self.before.items():
+            self.assertIs(function, inspect.getattr_static(*location), location)
 
-    def test_what_oslo_versionedobjects_looks_for_stays(self):
+    def test_attributes_of_remotable_methods_stay(self):
         for cls, name in (
             (instance_action.InstanceAction, "action_start"),
             (instance_action.InstanceActionEvent, "event_finish_with_failure"),
@@ -46,8 +46,8 @@ class Installed(TapCase):
                 self.assertEqual((getattr(cls, name).remotable, getattr(cls, name).original_fn), tapped)
 
 
-class Told(TapCase):
-    def test_action_start(self):
+class ReportedCalls(TapCase):
+    def test_action_start_is_reported(self):
         action = self.start("changePassword")
         self.assertEqual("changePassword", action.action)
         (event,) = self.sink.events()
@@ -55,30 +55,30 @@ class Told(TapCase):
         self.assertEqual(("req-1", "req-g"), (event["request_id"], event["global_request_id"]))
         self.assertEqual(("alice", "blue"), (event["initiator_user_id"], event["initiator_project_id"]))
 
-    def test_action_finish(self):
+    def test_action_finish_is_reported(self):
         self.start("resetState").finish()
         self.assertEqual(["action_start", "action_finish"], self.sink.kinds())
         self.assertEqual("resetState", self.sink.events()[1]["action"])
 
-    def test_an_action_that_was_not_recorded_is_not_told(self):
+    def test_action_that_nova_did_not_record_is_not_reported(self):
         with mock.patch.object(instance_action.db, "action_start", side_effect=RuntimeError("no database")):
             self.assertRaises(RuntimeError, self.start)
         self.assertEqual([], self.sink.calls)
 
-    def test_a_step_that_works_is_told_once(self):
+    def test_successful_step_is_reported_once(self):
         self.start()
         self.step(lambda instance: setattr(instance, "vm_state", "stopped"))
         self.assertEqual(["action_start", "event_start", "event_finish"], self.sink.kinds())
         _, start, end = self.sink.events()
-        self.assertEqual(("compute_stop_instance", "START", "active"), told(start))
-        self.assertEqual(("compute_stop_instance", "END", "stopped"), told(end))
+        self.assertEqual(("compute_stop_instance", "START", "active"), step_phase_state(start))
+        self.assertEqual(("compute_stop_instance", "END", "stopped"), step_phase_state(end))
         self.assertEqual(("nova-compute", "host1"), (end["service"], end["host"]))
 
-    def test_a_step_that_fails_shows_the_exception_itself(self):
+    def test_failed_step_has_the_original_exception(self):
         self.start()
         error = exception.InstancePowerOffFailure(reason="stuck")
-        found = self.assertRaises(exception.InstancePowerOffFailure, self.step, raising(error))
-        self.assertIs(error, found)
+        raised = self.assertRaises(exception.InstancePowerOffFailure, self.step, raising(error))
+        self.assertIs(error, raised)
         event = self.sink.events()[-1]
         self.assertEqual("ERROR", event["phase"])
         failure = event["failure"]
@@ -87,7 +87,7 @@ class Told(TapCase):
         self.assertEqual((400, "SOURCE"), (failure["code"], failure["code_source"]))
         self.assertIn("Traceback", failure["traceback"])
 
-    def test_sightings_of_one_exception_share_an_id_and_notifications_do_not_show_it(self):
+    def test_sightings_of_one_exception_share_an_id_that_is_not_visible(self):
         self.start()
         error = exception.InstancePowerOffFailure(reason="stuck")
         before = repr(error)
@@ -100,32 +100,32 @@ class Told(TapCase):
         self.assertNotEqual(ids[0], ids[2])
         self.assertEqual(before, repr(error))
 
-    def test_event_finish_without_a_reporter(self):
+    def test_event_finish_without_a_reporter_is_reported(self):
         self.start()
         objects.InstanceActionEvent.event_start(self.context, self.instance.uuid, "compute_stop_instance")
         objects.InstanceActionEvent.event_finish(self.context, self.instance.uuid, "compute_stop_instance")
         self.assertEqual(["action_start", "event_start", "event_finish"], self.sink.kinds())
 
-    def test_fault(self):
+    def test_fault_is_reported_with_state_and_exception(self):
         compute_utils.add_instance_fault_from_exc(self.context, self.instance, ValueError("bad disk"))
         (event,) = self.sink.events()
         self.assertEqual(("fault", "ERROR", "INSTANCE"), (event["source"]["signal"], event["phase"], event["scope"]))
         self.assertEqual(("active", "powering-off"), (event["instance"]["vm_state"], event["instance"]["task_state"]))
         self.assertEqual(("ValueError", "ValueError"), (event["failure"]["exception"], event["failure"]["reason"]))
 
-    def test_a_fault_of_the_conductor(self):
+    def test_fault_of_the_conductor_has_the_new_state(self):
         error = exception.NoValidHost(reason="full")
         updates = {"vm_state": "active", "task_state": None}
-        silent = mock.patch.multiple(scheduler_utils, rpc=mock.DEFAULT)
-        with silent, mock.patch.object(compute_utils, "notify_about_compute_task_error"):
+        without_rpc = mock.patch.multiple(scheduler_utils, rpc=mock.DEFAULT)
+        with without_rpc, mock.patch.object(compute_utils, "notify_about_compute_task_error"):
             scheduler_utils.set_vm_state_and_notify(
                 self.context, self.instance.uuid, "compute_task", "migrate_server", updates, error, None
             )
         _, event = self.sink.events()
         self.assertEqual(("fault", "active"), (event["source"]["signal"], event["instance"]["vm_state"]))
 
-    def test_a_migration_tells_its_changes_of_status_and_the_exception_being_handled(self):
-        found = objects.Migration(
+    def test_migration_status_change_is_reported_with_the_handled_exception(self):
+        migration_object = objects.Migration(
             context=self.context,
             instance_uuid=self.instance.uuid,
             migration_type="live-migration",
@@ -133,15 +133,15 @@ class Told(TapCase):
             source_compute="host1",
             dest_compute="host2",
         )
-        found.create()
-        found.memory_total = 5
-        found.save()
+        migration_object.create()
+        migration_object.memory_total = 5
+        migration_object.save()
         self.assertEqual([], self.sink.calls)
         try:
             raise exception.MigrationError(reason="refused")  # noqa: TRY301
         except exception.MigrationError:
-            found.status = "error"
-            found.save()
+            migration_object.status = "error"
+            migration_object.save()
         (event,) = self.sink.events()
         self.assertEqual(
             ("migration", "ERROR", "error"), (event["source"]["signal"], event["phase"], event["migration_status"])
@@ -150,7 +150,7 @@ class Told(TapCase):
         self.assertEqual("MigrationError", event["failure"]["exception"])
         self.assertEqual("req-1", event["request_id"])
 
-    def test_an_instance_tells_its_changes_of_state(self):
+    def test_state_changes_of_an_instance_are_reported(self):
         record = objects.Instance.get_by_uuid(self.context, self.instance.uuid)
         for changes in (
             {"display_name": "x"},
@@ -167,7 +167,7 @@ class Told(TapCase):
         states = [(event["instance"]["vm_state"], event["instance"]["task_state"]) for event in events]
         self.assertEqual([("stopped", "rebuilding"), ("stopped", None)], states)
 
-    def test_a_task_that_ends_in_a_swallowed_failure_shows_it(self):
+    def test_swallowed_failure_at_the_end_of_a_task_is_reported(self):
         record = objects.Instance.get_by_uuid(self.context, self.instance.uuid)
         record.task_state = "image_snapshot"
         record.save()
@@ -186,13 +186,13 @@ class Told(TapCase):
         shown = [(event["phase"], (event["failure"] or {}).get("exception")) for event in self.sink.events()]
         self.assertEqual([("ERROR", "ImageNotFound"), ("PROGRESS", None)], shown)
 
-    def test_a_state_that_was_not_saved_is_not_told(self):
+    def test_state_that_was_not_saved_is_not_reported(self):
         record = objects.Instance.get_by_uuid(self.context, self.instance.uuid)
         record.vm_state = "error"
         self.assertRaises(exception.UnexpectedTaskStateError, record.save, expected_task_state="nonsense")
         self.assertEqual([], self.sink.calls)
 
-    def test_a_step_whose_object_is_stale_shows_what_was_saved(self):
+    def test_step_with_a_stale_object_has_the_saved_state(self):
         def body(_instance):
             record = objects.Instance.get_by_uuid(self.context, self.instance.uuid)
             record.vm_state = "error"
@@ -206,8 +206,8 @@ class Told(TapCase):
         self.assertEqual("active", self.instance.vm_state)
 
 
-class Safe(TapCase):
-    def test_whatever_goes_wrong_here_nova_goes_on(self):
+class FailureIsolation(TapCase):
+    def test_error_of_the_sink_does_not_reach_nova(self):
         self.sink.emit_call = mock.Mock(side_effect=ValueError("broken"))
         self.start()
         with compute_utils.EventReporter(self.context, "compute_stop_instance", "host1", self.instance.uuid):
@@ -215,7 +215,7 @@ class Safe(TapCase):
         compute_utils.add_instance_fault_from_exc(self.context, self.instance, ValueError("x"))
         self.assertEqual(4, self.sink.emit_call.call_count)
 
-    def test_what_nova_raises_passes(self):
+    def test_exception_of_nova_is_raised_unchanged(self):
         self.assertRaises(
             exception.InstanceActionNotFound,
             objects.InstanceActionEvent.event_start,
@@ -224,14 +224,14 @@ class Safe(TapCase):
             "compute_stop_instance",
         )
 
-    def test_a_function_of_another_shape_is_left_alone(self):
+    def test_function_with_other_parameters_is_not_wrapped(self):
         tap.uninstall()
         before = inspect.getattr_static(instance_action.InstanceActionEvent, "event_start")
         targets = [
             target._replace(needs=("nonsense",)) if target.name == "event_start" else target for target in tap.TARGETS
         ]
-        gone = tap.TARGETS[0]._replace(name="not_there")
-        with mock.patch.object(tap, "TARGETS", (*targets, gone)):
+        missing = tap.TARGETS[0]._replace(name="not_there")
+        with mock.patch.object(tap, "TARGETS", (*targets, missing)):
             state = tap.install(self.sink)
         self.assertIn("partial", state)
         self.assertIn("InstanceActionEvent.event_start (it has no nonsense)", state)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import types
 from unittest import mock
 
-import nova.tests.unit  # first: it patches for eventlet, or keeps it out
+import nova.tests.unit  # first: it enables or disables eventlet
 import webob.exc
 from nova import exception, objects, service
 from nova.api.openstack import wsgi
@@ -21,8 +21,8 @@ from stumble.nova import tap
 assert nova.tests.unit
 
 
-class Served(TapCase):
-    def test_an_exception_that_leaves_the_api_after_its_action_was_recorded(self):
+class ServiceCalls(TapCase):
+    def test_api_exception_after_its_action_was_recorded_fails_the_action(self):
         def controller(req):
             self.start()
             try:
@@ -37,7 +37,7 @@ class Served(TapCase):
         self.assertEqual("CannotResizeToSameFlavor", event["failure"]["exception"])
         self.assertEqual((self.instance.uuid, "req-1"), (event["instance_uuid"], event["request_id"]))
 
-    def test_an_exception_before_any_action_and_an_action_without_exception_are_not_told(self):
+    def test_api_exception_without_action_and_action_without_exception_are_not_reported(self):
         self.assertRaises(webob.exc.HTTPConflict, self.serve, mock.Mock(side_effect=webob.exc.HTTPConflict))
         self.serve(lambda **_: self.start())
         self.assertRaises(webob.exc.HTTPConflict, self.serve, mock.Mock(side_effect=webob.exc.HTTPConflict))
@@ -46,70 +46,70 @@ class Served(TapCase):
     def serve(self, controller):
         return wsgi.Resource(None).dispatch(controller, mock.Mock(), {})
 
-    def test_a_server_that_the_conductor_could_not_hand_on(self):
+    def test_action_of_a_server_fails_when_the_conductor_cannot_send_it(self):
         other = objects.Instance(context=self.context, uuid=uuidutils.generate_uuid(), project_id="blue")
         other.create()
         manager = mock.Mock(spec=conductor_manager.ComputeTaskManager)
-        places = vars(conductor_manager).copy()
-        exec(  # a method of the conductor's module, as its frames tell it
+        namespace = vars(conductor_manager).copy()
+        exec(  # in the conductor's namespace, so that its frames have the conductor's module name
             "def attach_volume(self, context, instances):\n"
             "    for instance in instances:\n"
             "        objects.InstanceAction.action_start(context, instance.uuid, 'create')\n"
             "    for instance in instances:\n"
             "        if instance is not instances[0]:\n"
-            "            raise RuntimeError('the bus is gone')\n",
-            places,
+            "            raise RuntimeError('the bus is unavailable')\n",
+            namespace,
         )
         tap.uninstall()
         with mock.patch.object(
-            conductor_manager.ComputeTaskManager, "attach_volume", places["attach_volume"], create=True
+            conductor_manager.ComputeTaskManager, "attach_volume", namespace["attach_volume"], create=True
         ):
             tap.install(self.sink)
-            hand_on = conductor_manager.ComputeTaskManager.attach_volume
-            self.assertRaises(RuntimeError, hand_on, manager, self.context, [self.instance, other])
+            attach = conductor_manager.ComputeTaskManager.attach_volume
+            self.assertRaises(RuntimeError, attach, manager, self.context, [self.instance, other])
             tap.uninstall()
         self.assertEqual(["action_start", "action_start", "action_finish"], self.sink.kinds())
         event = self.sink.events()[-1]
         self.assertEqual((other.uuid, "ERROR"), (event["instance_uuid"], event["phase"]))
 
-    def test_a_compute_tells_that_it_starts_and_that_it_has_started(self):
-        told = []
-        self.sink.emitter = types.SimpleNamespace(announce=lambda **about: told.append(sorted(about.items())))
+    def test_compute_announces_its_start_and_its_readiness(self):
+        announcements = []
+        self.sink.emitter = types.SimpleNamespace(announce=lambda **about: announcements.append(sorted(about.items())))
         compute = service.Service("host1", "nova-compute", "compute", "nova.tests.unit.test_service.FakeManager")
         with mock.patch.object(service.Service, "basic_config_check", side_effect=[ValueError, ValueError]):
             self.assertRaises(ValueError, compute.start)
-            self.assertEqual([], told)  # services that play in one process can't be told apart
+            self.assertEqual([], announcements)  # services in one process cannot be distinguished
             self.sink.service = "nova-compute"
             self.assertRaises(ValueError, compute.start)
-        self.assertEqual([[("starting", True)]], told)  # it did not come up: it is still starting
+        self.assertEqual([[("starting", True)]], announcements)  # the start failed: it is still starting
         with mock.patch.object(compute, "manager"), mock.patch.object(service.rpc, "get_server"):
             compute.start()
             compute.stop()
-        self.assertEqual([("starting", True)], told[1])
-        self.assertEqual(["ready_at", "starting"], [name for name, _ in told[2]])
+        self.assertEqual([("starting", True)], announcements[1])
+        self.assertEqual(["ready_at", "starting"], [name for name, _ in announcements[2]])
         self.assertEqual([], self.sink.calls)  # no event
 
-    def test_only_the_calling_side_tells(self):
+    def test_only_the_calling_side_of_an_indirection_reports(self):
         api = Conductor()
         self.start()
         with mock.patch.object(base.NovaObject, "indirection_api", api):
             error = ValueError("bad disk")
             self.assertRaises(ValueError, self.step, raising(error))
-            found = objects.Migration.get_by_id(self.context, self.migration().id)
-            found.status = "failed"
-            found.save()
+            migration_object = objects.Migration.get_by_id(self.context, self.migration().id)
+            migration_object.status = "failed"
+            migration_object.save()
         self.assertIn("event_finish_with_failure", api.methods)
         self.assertIn("save", api.methods)
         self.assertEqual(["action_start", "event_start", "event_finish", "migration"], self.sink.kinds())
         self.assertEqual("ValueError", self.sink.events()[2]["failure"]["exception"])
 
     def migration(self):
-        found = objects.Migration(
+        migration_object = objects.Migration(
             context=self.context, instance_uuid=self.instance.uuid, migration_type="resize", status="running"
         )
         with mock.patch.object(base.NovaObject, "indirection_api", None):
-            found.create()
-        return found
+            migration_object.create()
+        return migration_object
 
 
 class Conductor:

@@ -1,11 +1,11 @@
-"""What the cases of the tap share: Nova's database with one instance in it, and the tap installed."""
+"""Shared by the cases of the tap: Nova's database with one instance in it, and the installed tap."""
 
 from __future__ import annotations
 
 import inspect
 import types
 
-import nova.tests.unit  # first: it patches for eventlet, or keeps it out
+import nova.tests.unit  # first: it enables or disables eventlet
 from nova import context, objects, test
 from nova.compute import utils as compute_utils
 from nova.tests.unit import fake_instance
@@ -17,7 +17,7 @@ assert nova.tests.unit
 
 
 class Sink:
-    """Stands for the producer: keeps what it is told."""
+    """Stands in for the producer; records the calls."""
 
     service = None
     host = "host1"
@@ -36,7 +36,7 @@ class Sink:
 
 
 class TapCase(test.TestCase):
-    """A database with one instance, and the tap installed."""
+    """A database with one instance, and the installed tap."""
 
     def setUp(self):
         super().setUp()
@@ -47,8 +47,8 @@ class TapCase(test.TestCase):
         )
         record.create()
         self.sink = Sink()
-        places = [(owner(target), target.name) for target in there()]
-        self.before = {place: inspect.getattr_static(*place) for place in places}
+        locations = [(owner(target), target.name) for target in available_targets()]
+        self.before = {location: inspect.getattr_static(*location) for location in locations}
         self.state = tap.install(self.sink)
         self.addCleanup(tap.uninstall)
 
@@ -63,7 +63,7 @@ class TapCase(test.TestCase):
         return stop_instance(types.SimpleNamespace(host="host1", body=body), self.context, self.instance)
 
 
-def there():
+def available_targets():
     """The targets that this release has."""
     return [target for target in tap.TARGETS if not target.optional or hasattr(owner(target), target.name)]
 
@@ -73,7 +73,7 @@ def owner(target):
     return getattr(module, target.owner) if target.owner else module
 
 
-def told(event):
+def step_phase_state(event):
     return event["step"], event["phase"], (event["instance"] or {}).get("vm_state")
 
 

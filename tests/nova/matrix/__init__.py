@@ -1,1 +1,1 @@
-"""What every way into stumble knows of every scenario on every release of Nova, from recordings of real Nova."""
+"""What stumble derives from every signal path, per scenario and release of Nova, from recordings of real Nova."""

@@ -1,4 +1,4 @@
-"""Grades: whether what a way tells is right, less than all of it, or false."""
+"""Grades: whether the records that a way leads to are right, incomplete or wrong."""
 
 from __future__ import annotations
 
@@ -13,67 +13,66 @@ from stumble.wire.ids import family
 from stumble.wire.taxonomy import WRAPPERS
 from tests.nova import judge
 
-RIGHT, EFFECT, LESS, FALSE = "right", "effect", "less", "false"
+RIGHT, EFFECT, INCOMPLETE, WRONG = "right", "effect", "incomplete", "wrong"
 _OPEN = ("IN_PROGRESS", "STALLED")
-#: What a way that doesn't know which action it was takes it for: the notifications are the same.
-_ALIKE = {"createBackup": "createImage", "evacuate": "rebuild"}
-#: An outcome that was not seen whole: what may be told instead.
-_SEEN_LESS = {"RECOVERED": ("SUCCEEDED",)}
+#: The action that a way derives instead when the notifications of two actions are the same.
+_SAME_NOTIFICATIONS = {"createBackup": "createImage", "evacuate": "rebuild"}
+#: Outcomes that a way without all the signals may derive instead.
+_PARTIAL = {"RECOVERED": ("SUCCEEDED",)}
 
 
 def grade(expected: Sequence[Expected], items: Sequence[Mapping[str, Any]]) -> tuple[str, list[str]]:
-    """Return the grade, and what differs from the whole truth.
+    """Return the grade, and the differences from the complete expected records.
 
-    Effect: all is right but for the effect on the server, which is not known. Less: a request or a failure is absent,
-    an outcome stays open, or an action is not known by its name. False: an outcome that is not so, a failure that
-    never was.
+    Effect: all is right except the effect on the server, which is UNKNOWN. Incomplete: a request or a failure is
+    absent, an outcome stays open, or an action has no name. Wrong: an outcome is not true, or a failure did not occur.
     """
-    wrong = judge.differences(expected, items)
-    if not wrong:
+    differences = judge.differences(expected, items)
+    if not differences:
         return RIGHT, []
-    lies = _all_lies(expected, items)
-    if lies:
-        return FALSE, lies
-    return (EFFECT if all(text.startswith("effect UNKNOWN") for text in wrong) else LESS), wrong
+    errors = _all_errors(expected, items)
+    if errors:
+        return WRONG, errors
+    return (EFFECT if all(text.startswith("effect UNKNOWN") for text in differences) else INCOMPLETE), differences
 
 
-def _all_lies(expected: Sequence[Expected], items: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return what is not so, each of the items taken for another one of the requests that there were."""
-    meant = [item for item in items if any(_may_be(item["action"], one.action) for one in expected)]
-    lies = [f"there was no {item['action']}" for item in items if item not in meant]
-    if len(meant) > len(expected):
-        return [*lies, f"{len(meant)} requests instead of {len(expected)}"]
-    ways = (zip(ones, meant, strict=True) for ones in permutations(expected, len(meant)))
-    return lies + min(([lie for one, item in pairs for lie in _lies(one, item)] for pairs in ways), key=len)
+def _all_errors(expected: Sequence[Expected], items: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the wrong values, with each item assigned to the request that fits it best."""
+    matching = [item for item in items if any(_may_be_action(item["action"], one.action) for one in expected)]
+    errors = [f"{item['action']} did not occur" for item in items if item not in matching]
+    if len(matching) > len(expected):
+        return [*errors, f"{len(matching)} requests instead of {len(expected)}"]
+    ways = (zip(ones, matching, strict=True) for ones in permutations(expected, len(matching)))
+    return errors + min(([error for one, item in pairs for error in _errors(one, item)] for pairs in ways), key=len)
 
 
-def _lies(expected: Expected, item: Mapping[str, Any]) -> list[str]:
-    if not _may_be(item["action"], expected.action):
-        return [f"there was no {item['action']}"]
-    return _untrue(expected, item)
+def _errors(expected: Expected, item: Mapping[str, Any]) -> list[str]:
+    if not _may_be_action(item["action"], expected.action):
+        return [f"{item['action']} did not occur"]
+    return _wrong_values(expected, item)
 
 
-def _may_be(told: str | None, action: str) -> bool:
-    return told is None or family(told) == family(action) or _ALIKE.get(action) == told
+def _may_be_action(derived: str | None, action: str) -> bool:
+    return derived is None or family(derived) == family(action) or _SAME_NOTIFICATIONS.get(action) == derived
 
 
-def _untrue(expected: Expected, item: Mapping[str, Any]) -> list[str]:
+def _wrong_values(expected: Expected, item: Mapping[str, Any]) -> list[str]:
     outcome = item["outcome"]
-    told = (expected.outcome, *_OPEN, *_SEEN_LESS.get(expected.outcome, ()))
-    lies = [] if outcome in told else [f"{item['action']} {outcome} instead of {expected.outcome}"]
-    true = Counter(expected.failures)
-    if expected.verdict:  # where its cause isn't seen, the verdict is all that went wrong
-        true.update((failure["host"], expected.verdict) for failure in item["failures"])
-    found = Counter(_seen(failure, expected) for failure in item["failures"])
-    lies += [f"{exception} on {host} never was" for host, exception in (found - true).elements()]
+    allowed = (expected.outcome, *_OPEN, *_PARTIAL.get(expected.outcome, ()))
+    errors = [] if outcome in allowed else [f"{item['action']} {outcome} instead of {expected.outcome}"]
+    possible = Counter(expected.failures)
+    if expected.verdict:  # without the signal of the cause, the verdict is the only failure
+        possible.update((failure["host"], expected.verdict) for failure in item["failures"])
+    derived_failures = Counter(_host_and_class(failure, expected) for failure in item["failures"])
+    errors += [f"{exception} on {host} did not occur" for host, exception in (derived_failures - possible).elements()]
     effect = item.get("effect")
     if expected.effect and item["failures"] and effect not in (expected.effect, "UNKNOWN"):
-        lies.append(f"effect {effect} instead of {expected.effect}")
-    return lies
+        errors.append(f"effect {effect} instead of {expected.effect}")
+    return errors
 
 
-def _seen(failure: Mapping[str, Any], expected: Expected) -> tuple[str, str]:
-    """Return host and class; where a wrapper is all that is seen of a failure on its host, that failure's class."""
+def _host_and_class(failure: Mapping[str, Any], expected: Expected) -> tuple[str, str]:
+    """Return host and class; where the signals contain only a wrapper, the class of the host's expected failure."""
     host, exception = failure["host"], failure["exception"]
     if exception in WRAPPERS:
         return next((one for one in expected.failures if one[0] == host), (host, exception))

@@ -1,8 +1,8 @@
-"""Recordings: all events that one release of Nova led to, by scenario, as files that tests read.
+"""Recordings: all events of one release of Nova, by scenario, as files that tests read.
 
-A run of the harness has the driver on, with its tap and both notification formats, and records each notification
-beside it. From that one run every way into stumble follows by leaving signals out (`ways`). A recording holds events
-only, without tracebacks: no payload, nothing of the machine that it was made on.
+A run of the harness has the driver enabled, with its tap and both notification formats, and also records each
+notification. The signals of every other way are a part of that run's signals (`ways`). A recording contains only
+events, without tracebacks: no payload, nothing of the machine that it was made on.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ _EMPTY: Event = {field["name"]: None for field in EVENT.parsed["fields"]} | {
     "labels": {},
     "emitted_at": 0,
 }
-_LEFT_OUT = ("emitted_at", "labels")
+_OMITTED = ("emitted_at", "labels")
 
 
 @dataclass(frozen=True)
 class Played:
-    """One scenario as it went: Nova's own view of it, and the events of every instance that it touched."""
+    """One played scenario: Nova's own view of it, and the events of every instance that it touched."""
 
     scenario: str
     played: str
-    """Hash of what was played."""
+    """Hash of the scenario, without its expectation."""
     request_id: str
     server: str
     alone: bool
-    """Only this server counts: the request is a periodic task's, which looks at all."""
+    """Only this server counts: the request is a periodic task's, which works on all servers."""
     status: int
     nova: dict[str, Any] | None
     """The action record, as os-instance-actions shows it to the server's owner."""
@@ -64,27 +64,29 @@ class Recording:
 
 
 def hash_of(one: Scenario) -> str:
-    """Hash what is played of a scenario: all but what is expected of it."""
-    plays = repr((one.name, GIVEN[one.given], one.call, one.faults, one.options, one.before, one.cleanup, one.judged))
-    return hashlib.sha256(plays.encode()).hexdigest()[:12]
+    """Return the hash of a scenario, without its expectation."""
+    played_text = repr(
+        (one.name, GIVEN[one.given], one.call, one.faults, one.options, one.before, one.cleanup, one.judged)
+    )
+    return hashlib.sha256(played_text.encode()).hexdigest()[:12]
 
 
 HASHES = {scenario.name: hash_of(scenario) for scenario in SCENARIOS}
 
 
 def stale(recording: Recording | None) -> list[str]:
-    """Return the names of the scenarios that a recording lacks, or has in an older form."""
+    """Return the names of the scenarios that are not in a recording, or in it in an older version."""
     known = {one.scenario: one.played for one in recording.played} if recording else {}
-    return [name for name, wanted in HASHES.items() if known.get(name) != wanted]
+    return [name for name, expected_hash in HASHES.items() if known.get(name) != expected_hash]
 
 
 def path_of(release: str) -> Path:
-    """Where the recording of a release is kept."""
+    """Return the file of a release's recording."""
     return FOLDER / f"{release}.jsonl.xz"
 
 
 def read(release: str) -> Recording:
-    """Read a recording. Raises FileNotFoundError where none was made."""
+    """Read a recording. Raises FileNotFoundError if there is none."""
     tap, rows = _rows(release)
     played = tuple(
         Played(**{**row, "driver": _filled(row["driver"]), "bridge": _filled(row["bridge"])}) for row in rows
@@ -99,9 +101,9 @@ def _rows(release: str) -> tuple[str, list[dict[str, Any]]]:
 
 
 def write(release: str, tap: str, outbox: Path, notifications: Path, results: Sequence[dict[str, Any]]) -> Path:
-    """Take a run into the recording of its release; `results` are the harness's. Returns its path.
+    """Add a run to the recording of its release; `results` are the harness's. Returns its path.
 
-    What was not played anew stays; what is no longer in the table goes.
+    Scenarios that the run did not play stay; those that are not in the table any more are removed.
     """
     path = path_of(release)
     path.parent.mkdir(exist_ok=True)
@@ -115,8 +117,8 @@ def write(release: str, tap: str, outbox: Path, notifications: Path, results: Se
         rows[result["scenario"]] = {
             **{name: result[name] for name in names},
             "played": HASHES[result["scenario"]],
-            "driver": _kept(driver, result),
-            "bridge": _kept(bridge, result),
+            "driver": _events_of(driver, result),
+            "bridge": _events_of(bridge, result),
         }
     new = path.with_suffix(".new")
     with lzma.open(new, "wt", encoding="utf-8", preset=9 | lzma.PRESET_EXTREME) as out:
@@ -144,24 +146,24 @@ def _by_request(events: Iterable[Event]) -> _Index:
     return index
 
 
-def _kept(index: _Index, result: dict[str, Any]) -> list[Event]:
-    """Return the events of the instances that a scenario touched, and those without an instance of their requests."""
+def _events_of(index: _Index, result: dict[str, Any]) -> list[Event]:
+    """Return the events of the instances that a scenario touched, and the events of their requests without instance."""
     instances = {event["instance_uuid"] for event in index.of_request[result["request_id"]]} | {result["server"]}
-    found = {event["event_id"]: event for one in instances if one for event in index.of_instance[one]}
-    for request_id in {event["request_id"] for event in found.values()} | {result["request_id"]}:
-        lost = (event for event in index.of_request[request_id or ""] if not event["instance_uuid"])
-        found |= {event["event_id"]: event for event in lost}
-    # What a later scenario does to the cloud, a restart of a compute say, is none of this one.
+    events_by_id = {event["event_id"]: event for one in instances if one for event in index.of_instance[one]}
+    for request_id in {event["request_id"] for event in events_by_id.values()} | {result["request_id"]}:
+        without_instance = (event for event in index.of_request[request_id or ""] if not event["instance_uuid"])
+        events_by_id |= {event["event_id"]: event for event in without_instance}
+    # What a later scenario does to the cloud, for example a restart of a compute, is not part of this one.
     ended = result["finished"] * 1_000_000
-    inside = [event for event in found.values() if event["occurred_at"] <= ended]
-    return [_slim(event) for event in sorted(inside, key=lambda one: (one["occurred_at"], one["event_id"]))]
+    before_end = [event for event in events_by_id.values() if event["occurred_at"] <= ended]
+    return [_reduced(event) for event in sorted(before_end, key=lambda one: (one["occurred_at"], one["event_id"]))]
 
 
-def _slim(event: Event) -> Event:
-    slim = {name: value for name, value in event.items() if name not in _LEFT_OUT and value not in (None, {}, [])}
+def _reduced(event: Event) -> Event:
+    reduced = {name: value for name, value in event.items() if name not in _OMITTED and value not in (None, {}, [])}
     if event["failure"] is not None:
-        slim["failure"] = event["failure"] | {"traceback": None}
-    return slim
+        reduced["failure"] = event["failure"] | {"traceback": None}
+    return reduced
 
 
 def _filled(events: Iterable[Event]) -> tuple[Event, ...]:
@@ -171,6 +173,6 @@ def _filled(events: Iterable[Event]) -> tuple[Event, ...]:
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
     with path.open(encoding="utf-8") as lines:
         for line in lines:
-            found = json.loads(line)
-            if found["kind"] == "notification":
-                yield found
+            record = json.loads(line)
+            if record["kind"] == "notification":
+                yield record

@@ -1,4 +1,4 @@
-"""The grades of all recordings, and where they are not as the table says."""
+"""The grades of all recordings, and where they differ from the table."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from novaharness.scenarios import SCENARIOS
 from novaharness.table.beyond import BEYOND
 
 from tests.nova import judge
-from tests.nova.matrix.grade import EFFECT, LESS, RIGHT, grade
+from tests.nova.matrix.grade import EFFECT, INCOMPLETE, RIGHT, grade
 from tests.nova.matrix.recording import Played, Recording, read
 from tests.nova.matrix.ways import TAPPED, WAYS, Way, items_by
 
@@ -25,30 +25,32 @@ def recording_of(release: str) -> Recording:
 
 @lru_cache
 def grades(release: str, way: Way) -> dict[str, tuple[str, list[str]]]:
-    """Return the grade of every scenario, and what differs from the whole truth."""
+    """Return the grade of every scenario, and the differences from the complete expected records."""
     played = recording_of(release).played
     return {one.scenario: grade(EXPECTED[one.scenario], items_by(way, one)) for one in played}
 
 
 def totals(release: str, way: Way) -> Counter[str]:
     """Count grades."""
-    return Counter(found for found, _ in grades(release, way).values())
+    return Counter(one for one, _ in grades(release, way).values())
 
 
 def violations(release: str, way: Way) -> list[str]:
-    """Return where a way is not as it must be: with the tap all is right, without it nothing false.
+    """Return the scenarios with a wrong grade: with the tap all must be right, without it nothing may be wrong.
 
-    What a way can't know, the table says (`BEYOND`), and it says nothing else.
+    `BEYOND` lists exactly the scenarios that a way cannot know.
     """
     wrong = []
-    must_know = way in TAPPED
-    for scenario, (found, why) in grades(release, way).items():
+    must_be_right = way in TAPPED
+    for scenario, (scenario_grade, why) in grades(release, way).items():
         beyond = way.key in BEYOND.get(scenario, ())
-        fine = found == RIGHT or (not must_know and (found == EFFECT or (found == LESS and beyond)))
-        if not fine:
+        allowed = scenario_grade == RIGHT or (
+            not must_be_right and (scenario_grade == EFFECT or (scenario_grade == INCOMPLETE and beyond))
+        )
+        if not allowed:
             wrong.append(f"{scenario}: {'; '.join(why)}")
-        elif found in _KNOWS and beyond:
-            wrong.append(f"{scenario}: it knows what the table says that it can't")
+        elif scenario_grade in _KNOWS and beyond:
+            wrong.append(f"{scenario}: this way knows it, remove it from BEYOND")
     return wrong
 
 
@@ -58,7 +60,7 @@ def all_violations(releases: tuple[str, ...]) -> list[str]:
 
 
 def nova_totals(release: str) -> tuple[int, int, int]:
-    """Return for how many scenarios Nova tells failed from not failed, how many failed, and how many with a reason."""
+    """Return in how many scenarios Nova shows correctly if it failed, how many failed, and how many have a reason."""
     played = recording_of(release).played
     failed = [one for one in played if any(each.outcome == "FAILED" for each in EXPECTED[one.scenario])]
     reasons = sum(1 for one in failed if one.nova_server and one.nova_server["fault"])
@@ -66,5 +68,5 @@ def nova_totals(release: str) -> tuple[int, int, int]:
 
 
 def by_name(release: str) -> dict[str, Played]:
-    """Return what was played by scenario."""
+    """Return the played scenarios by name."""
     return {one.scenario: one for one in recording_of(release).played}

@@ -1,4 +1,4 @@
-"""docs/nova-table.md: what Nova's own API tells an ordinary user beside what stumble tells, from the recordings."""
+"""docs/nova-table.md: what Nova's own API reports to an ordinary user and what stumble reports, from the recordings."""
 
 from __future__ import annotations
 
@@ -11,31 +11,32 @@ from novaharness.table.beyond import BEYOND
 
 from tests.nova import judge
 from tests.nova.matrix import results
-from tests.nova.matrix.grade import EFFECT, FALSE, LESS, RIGHT
+from tests.nova.matrix.grade import EFFECT, INCOMPLETE, RIGHT, WRONG
 from tests.nova.matrix.recording import FOLDER, RELEASES, Played
 from tests.nova.matrix.ways import DEFAULT, WAYS, items_by
 
 FILE = FOLDER.parents[2] / "docs" / "nova-table.md"
 SHOWN = "33.0.2"
-"""The release whose rows are shown; others have a word where Nova tells something else there."""
+"""The release whose rows are shown; other releases have an entry where Nova reports something else there."""
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _LONGEST = 160
 
 _HEAD = """\
-# What Nova tells, what stumble tells
+# What Nova reports and what stumble reports
 
-Written by `make nova-matrix` from recordings of real Nova; no line of it is typed. Every scenario of
-[the table](nova-scenarios.md) is a real API request, run once on each release with everything recorded; the ways into
-stumble follow from the recording by leaving signals out.
+`make nova-matrix` generates this page from recordings of real Nova. Every scenario of [the table](nova-scenarios.md) is
+a real API request, run once on each release; the recording holds all signals. The result of each way into stumble
+(driver or bridge, with its options) is computed from the recording, without the signals that this way does not have.
 
 """
 _GRADES = """
-- **right**: every request of the call with its action, its outcome, the verdict, every failure with its host and class,
-  and what it did to the server;
-- **but the effect**: all of that, but what the failure did to the server is said to be UNKNOWN;
-- **less**: a request or failure that the way can't see is absent, or its outcome stays open (and becomes STALLED);
-- **false**: anything that is not so.
+- **right**: every request of the call has its action, its outcome, its verdict, every failure with host and class, and
+  the effect on the server;
+- **right except the effect**: the same, but the effect of the failure on the server is UNKNOWN;
+- **incomplete**: a request or failure that this way cannot see is absent, or its outcome stays open (and becomes
+  STALLED);
+- **wrong**: a value is not true.
 """
 
 
@@ -48,15 +49,17 @@ def summary() -> list[str]:
     """Return the totals in a few lines for a terminal."""
     lines = []
     for release in RELEASES:
-        told, failed, reasons = results.nova_totals(release)
+        correct, failed, reasons = results.nova_totals(release)
         count = len(results.recording_of(release).played)
-        lines.append(f"{release}: Nova's action record tells failed from not failed in {told} of {count}; ")
-        lines[-1] += f"a reason for the user of {reasons} of {failed} that failed"
+        lines.append(
+            f"{release}: Nova's action record shows correctly whether the request failed in {correct} of {count}; "
+        )
+        lines[-1] += f"it gives the user a reason for {reasons} of {failed} failed requests"
         for way in WAYS:
-            found = results.totals(release, way)
+            totals = results.totals(release, way)
             lines.append(
-                f"{release}: {way.key}: right {found[RIGHT]}, but the effect {found[EFFECT]}, less {found[LESS]}, "
-                f"false {found[FALSE]}"
+                f"{release}: {way.key}: right {totals[RIGHT]}, right except the effect {totals[EFFECT]}, "
+                f"incomplete {totals[INCOMPLETE]}, wrong {totals[WRONG]}"
             )
     return lines
 
@@ -69,49 +72,50 @@ def _totals() -> str:
     for way in WAYS:
         cells = []
         for release in RELEASES:
-            found = results.totals(release, way)
-            parts = [f"{found[RIGHT]} right"]
-            parts += [f"{found[kind]} {word}" for kind, word in _WORDS if found[kind]]
+            totals = results.totals(release, way)
+            parts = [f"{totals[RIGHT]} right"]
+            parts += [f"{totals[kind]} {word}" for kind, word in _WORDS if totals[kind]]
             cells.append(", ".join(parts))
-        lines.append(f"| {way.title} | " + " | ".join(cells) + " |")
+        lines.append(f"| {way.title} (`{way.key}`) | " + " | ".join(cells) + " |")
     cells = []
     for release in RELEASES:
-        told, failed, reasons = results.nova_totals(release)
-        cells.append(f"{told} told failed from not failed; a reason to {reasons} of {failed} that failed")
-    lines.append("| Nova's own API, to the server's owner | " + " | ".join(cells) + " |")
+        correct, failed, reasons = results.nova_totals(release)
+        cells.append(f"{correct} right about failed or not failed; a reason for {reasons} of {failed} failed requests")
+    lines.append("| Nova's own API, as the server's owner sees it | " + " | ".join(cells) + " |")
     return f"{len(SCENARIOS)} scenarios.\n\n" + "\n".join(lines) + "\n"
 
 
-_WORDS = ((EFFECT, "but the effect"), (LESS, "less"), (FALSE, "false"))
+_WORDS = ((EFFECT, "right except the effect"), (INCOMPLETE, "incomplete"), (WRONG, "wrong"))
 
 
 def _nova() -> str:
     taps = "; ".join(f"{release}: {results.recording_of(release).tap}" for release in RELEASES)
     return (
-        f"\nThe tap in these releases: {taps}.\n\n"
-        "Nova's own API, as the server's owner may ask it (`GET /servers/{id}` and `os-instance-actions`, newest\n"
-        "microversion), is counted as telling when its action record has an error exactly where the request failed.\n"
-        "**Bold** marks where it doesn't. It never tells the host, nor more than one failure.\n\n"
-        f"## Every scenario, Nova {SHOWN}\n\n"
+        f"\nState of the tap in these releases: {taps}.\n\n"
+        "Nova's own API, as the server's owner can query it (`GET /servers/{id}` and `os-instance-actions`, newest\n"
+        "microversion), counts as right when its action record has an error exactly where the request failed.\n"
+        "**Bold** marks the records where this is not the case. Nova's API never names the host, and never more than\n"
+        "one failure.\n\n"
+        f"## All scenarios, Nova {SHOWN}\n\n"
     )
 
 
 def _rows() -> str:
-    lines = ["| scenario | Nova tells | stumble tells | knows less |", "|---|---|---|---|"]
+    lines = ["| scenario | Nova reports | stumble reports | incomplete ways |", "|---|---|---|---|"]
     others = [results.by_name(release) for release in RELEASES if release != SHOWN]
     for name, played in results.by_name(SHOWN).items():
-        told = _nova_cell(played)
+        nova = _nova_cell(played)
         for release, other in zip([one for one in RELEASES if one != SHOWN], others, strict=True):
-            if name in other and (elsewhere := _nova_cell(other[name])) != told:
-                told += f"<br>Nova {release}: {elsewhere}"
-        less = ", ".join(way.key for way in WAYS if way.key in BEYOND.get(name, ()))
-        lines.append(f"| {name} | {told} | {_stumble_cell(items_by(DEFAULT, played))} | {less} |")
+            if name in other and (elsewhere := _nova_cell(other[name])) != nova:
+                nova += f"<br>Nova {release}: {elsewhere}"
+        incomplete = ", ".join(way.key for way in WAYS if way.key in BEYOND.get(name, ()))
+        lines.append(f"| {name} | {nova} | {_stumble_cell(items_by(DEFAULT, played))} | {incomplete} |")
     return "\n".join(lines) + "\n"
 
 
 def _nova_cell(played: Played) -> str:
     server, request = played.nova_server, played.nova
-    parts = ["server gone" if server is None else f"server {server['status']}"]
+    parts = ["no server" if server is None else f"server {server['status']}"]
     if server and server["fault"]:
         parts.append(f"fault “{_plain(server['fault'])}”")
     if request is None:

@@ -1,4 +1,4 @@
-"""The ways into stumble, and what each of them leads to: signals that it doesn't have are left out of a recording."""
+"""The ways of signals into stumble, and what each leads to: the recording without the signals that it doesn't have."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.nova.matrix.recording import Event, Played
 
 @dataclass(frozen=True)
 class Way:
-    """One way: who hands the signals on, and which of them there are."""
+    """One way: who sends the signals, and which kinds there are."""
 
     key: str
     title: str
@@ -41,12 +41,12 @@ TAPPED = tuple(way for way in WAYS if "TAP" in way.kinds)
 
 
 def events_by(way: Way, played: Played) -> list[Event]:
-    """Return the events that one way gives of a scenario."""
+    """Return the events of a scenario by one way."""
     return [event for event in getattr(played, way.by) if event["source"]["kind"] in way.kinds]
 
 
 def items_by(way: Way, played: Played) -> list[dict[str, Any]]:
-    """Return what stumble says by one way of a scenario's request, with the fields that the API shows."""
+    """Return stumble's records of a scenario's request by one way, with the fields that the API shows."""
     return items(events_by(way, played), played)
 
 
@@ -54,17 +54,17 @@ def items(events: Iterable[Event], played: Played) -> list[dict[str, Any]]:
     """Return the derived requests of a scenario's request id."""
     facts: dict[str, list[Fact]] = defaultdict(list)
     known: dict[str, set[str]] = defaultdict(set)
-    lost: list[Event] = []
+    without_instance: list[Event] = []
     for event in events:
         if event["instance_uuid"]:
             facts[event["instance_uuid"]].append(fact_of(event))
             known[event["request_id"] or ""].add(event["instance_uuid"])
         elif event["failure"] is not None and event["request_id"]:
-            lost.append(event)
-    for event in lost:  # as the projector does: a sighting fits if one instance alone knows its request id
-        fitting = known[event["request_id"]]
-        if len(fitting) == 1:
-            facts[next(iter(fitting))].append(fact_of(event))
-    wanted = [instance for instance in facts if instance == played.server or not played.alone]
-    found = (record for instance in wanted for record in derive(instance, facts[instance]))
-    return [asdict(record) for record in found if record.request_id == played.request_id]
+            without_instance.append(event)
+    for event in without_instance:  # as the projector does: a sighting fits if one instance alone knows its request id
+        candidates = known[event["request_id"]]
+        if len(candidates) == 1:
+            facts[next(iter(candidates))].append(fact_of(event))
+    instances = [instance for instance in facts if instance == played.server or not played.alone]
+    records = (record for instance in instances for record in derive(instance, facts[instance]))
+    return [asdict(record) for record in records if record.request_id == played.request_id]

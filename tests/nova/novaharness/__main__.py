@@ -29,28 +29,32 @@ def arguments() -> argparse.Namespace:
         action="append",
         default=[],
         metavar="OPTION=VALUE",
-        help="a line of [stumble] in nova.conf; with any, `driver = stumble` is switched on",
+        help="a line of [stumble] in nova.conf; enables `driver = stumble`",
     )
     parser.add_argument("--format", choices=["unversioned", "versioned", "both"], help="notification_format")
     parser.add_argument("--tour", action="store_true", help="only the scenarios of the tour")
     parser.add_argument("--only", action="append", default=[], metavar="TEXT", help="only names that contain TEXT")
     parser.add_argument("--names", type=pathlib.Path, metavar="FILE", help="only those of this JSON list of names")
-    parser.add_argument("--secrets", action="store_true", help="the scenarios whose exceptions tell secrets, instead")
-    parser.add_argument("--notify", action="append", default=[], metavar="DRIVER", help="a notification driver more")
-    parser.add_argument("--transport", metavar="URL", help="transport_url of the notifications alone")
-    parser.add_argument("--record", type=pathlib.Path, help="record notifications and tap calls as JSON lines")
-    parser.add_argument("--results", type=pathlib.Path, help="where results go (default: standard output)")
-    parser.add_argument("--cost", action="store_true", help='at the end a line {"cost": …}: stumble\'s CPU time')
     parser.add_argument(
-        "--compare", type=int, metavar="ROUNDS", help="with and without stumble by turns; one last line"
+        "--secrets", action="store_true", help="play the scenarios whose exceptions contain secrets instead"
     )
-    parser.add_argument("--witness", type=pathlib.Path, help="where the canaries go that Nova handed to its notifiers")
-    parser.add_argument("--log", type=pathlib.Path, help="where Nova's log goes when done")
+    parser.add_argument(
+        "--notify", action="append", default=[], metavar="DRIVER", help="an additional notification driver"
+    )
+    parser.add_argument("--transport", metavar="URL", help="transport_url of the notifications only")
+    parser.add_argument("--record", type=pathlib.Path, help="record notifications and tap calls as JSON lines")
+    parser.add_argument("--results", type=pathlib.Path, help="file for the results (default: standard output)")
+    parser.add_argument("--cost", action="store_true", help='print a last line {"cost": …} with stumble\'s CPU time')
+    parser.add_argument(
+        "--compare", type=int, metavar="ROUNDS", help="play with and without stumble alternately; print one last line"
+    )
+    parser.add_argument("--witness", type=pathlib.Path, help="file for the canaries that Nova passed to its notifiers")
+    parser.add_argument("--log", type=pathlib.Path, help="file for Nova's log, written at the end")
     return parser.parse_args()
 
 
 def chosen(given: argparse.Namespace, scenarios: Sequence[Scenario]) -> list[Scenario]:
-    """Return the scenarios that the command line asks for."""
+    """Return the scenarios that the command line selects."""
     names = set(json.loads(given.names.read_text())) if given.names else None
     return [
         one
@@ -62,7 +66,7 @@ def chosen(given: argparse.Namespace, scenarios: Sequence[Scenario]) -> list[Sce
 
 
 def watching_api() -> Compare:
-    """Return a comparison that will measure nova-api; it loads the driver, which other runs may not want."""
+    """Return a comparison that will measure nova-api; it loads the driver, which other runs may not need."""
     from novaharness import compare
 
     one = compare.Compare()
@@ -82,7 +86,7 @@ def main(given: argparse.Namespace, folder: pathlib.Path) -> int:
     from novaharness import hosts  # isort: skip - first: it patches for eventlet
     from novaharness import canaries, cloud, cost, play, record
     from novaharness.scenarios import SCENARIOS
-    from novaharness.secrets import SCENARIOS as TELLING
+    from novaharness.secrets import SCENARIOS as SECRET_SCENARIOS
     from nova import rpc  # isort: skip - after the patching for eventlet
 
     drivers = (("stumble",) if given.stumble else ()) + (("test",) if given.record else ()) + tuple(given.notify)
@@ -113,7 +117,7 @@ def main(given: argparse.Namespace, folder: pathlib.Path) -> int:
         meter.install()
     broken = 0
     with given.results.open("w") if given.results else os.fdopen(1, "w") as out:
-        for scenario in chosen(given, TELLING if given.secrets else SCENARIOS):
+        for scenario in chosen(given, SECRET_SCENARIOS if given.secrets else SCENARIOS):
             result = player.play(scenario)
             broken += "error" in result
             print(json.dumps(result), file=out, flush=True)
@@ -130,10 +134,10 @@ def main(given: argparse.Namespace, folder: pathlib.Path) -> int:
 if __name__ == "__main__":
     given = arguments()
     with tempfile.TemporaryDirectory(prefix="novaharness-", ignore_cleanup_errors=True) as folder:
-        tempfile.tempdir = folder  # what Nova's fixtures put down goes with it: nothing takes them down
+        tempfile.tempdir = folder  # removed with the files of Nova's fixtures, which nothing cleans up
         try:
             status = main(given, pathlib.Path(folder))
-        except Exception:  # noqa: BLE001 - oslo.log would take the traceback into its log
+        except Exception:  # noqa: BLE001 - oslo.log would write the traceback to its log
             traceback.print_exc()
             status = 2
     sys.stderr.flush()

@@ -1,6 +1,6 @@
-"""Secrets that every scenario carries along, in each place where Nova keeps one: nothing may show them afterwards.
+"""Secrets of every kind that Nova stores; every scenario contains them, and no output may contain them afterwards.
 
-Plain values and functions on plain data, but for :func:`plant`: the tests outside Nova's environment read them too.
+Except :func:`plant` only plain values, and functions on plain data: tests outside Nova's environment import them too.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from novaharness.vocabulary import Call
 
 MARK = "canary-"
-"""Every canary begins with it, and nothing else does."""
-PLACES = ("token", "user_data", "metadata", "system_metadata", "injected_file", "admin_password", "connection_info")
-VALUES = {place: f"{MARK}{place}-3f9c" for place in PLACES}
-"""Place to the secret planted there."""
+"""Every canary begins with it, and no other text does."""
+KINDS = ("token", "user_data", "metadata", "system_metadata", "injected_file", "admin_password", "connection_info")
+VALUES = {kind: f"{MARK}{kind}-3f9c" for kind in KINDS}
+"""Kind → the secret."""
 
 _OLD = "2.56"
-"""The last microversion that takes personality (files to inject)."""
+"""The last microversion with personality (files to inject)."""
 _OLD_CREATE = frozenset(
     ("name", "imageRef", "flavorRef", "networks", "min_count", "max_count", "block_device_mapping_v2")
 )
@@ -36,7 +36,7 @@ def encoded(text: str) -> str:
 
 
 def plant(cloud: Cloud) -> None:
-    """Put canaries into what the cloud's requests, images and volumes carry. Call once, after the cloud started."""
+    """Put canaries into the cloud's requests, images and volumes. Call once, after the cloud started."""
     for api in (cloud.user_api, cloud.admin_api):
         api.api_request = _with_token(api.api_request)
     cloud.glance.image1["properties"]["canary"] = VALUES["system_metadata"]
@@ -45,31 +45,31 @@ def plant(cloud: Cloud) -> None:
     find = cloud.cinder._find_connection_info
 
     def find_connection_info(volume_id: str, attachment_id: str) -> dict[str, Any]:
-        found = find(volume_id, attachment_id)
-        found["data"]["auth_password"] = VALUES["connection_info"]
-        return found
+        info = find(volume_id, attachment_id)
+        info["data"]["auth_password"] = VALUES["connection_info"]
+        return info
 
     cloud.cinder._find_connection_info = find_connection_info
 
 
 def planted(call: Call, given: str) -> tuple[Any, str | None]:
-    """Return the body of a call with canaries in it, and the microversion that this takes (None: the newest)."""
+    """Return the body of a call with canaries, and the microversion that it needs (None: the newest)."""
     body = call.body
     if not isinstance(body, Mapping):
         return body, None
     if call.path == "/servers":
         server = body["server"]
-        more = {
+        added = {
             "user_data": encoded(VALUES["user_data"]),
             "metadata": {**server.get("metadata", {}), "canary": VALUES["metadata"]},
             "adminPass": VALUES["admin_password"],
         }
-        old = set(server) <= _OLD_CREATE
-        return {**body, "server": {**server, **more, **(_file() if old else {})}}, _OLD if old else None
+        with_file = set(server) <= _OLD_CREATE
+        return {**body, "server": {**server, **added, **(_file() if with_file else {})}}, _OLD if with_file else None
     if list(body) == ["rebuild"] and list(body["rebuild"]) == ["imageRef"]:
-        old = given == "active"
-        more = {"adminPass": VALUES["admin_password"], "metadata": {"canary": VALUES["metadata"]}}
-        return {"rebuild": {**body["rebuild"], **more, **(_file() if old else {})}}, _OLD if old else None
+        with_file = given == "active"
+        added = {"adminPass": VALUES["admin_password"], "metadata": {"canary": VALUES["metadata"]}}
+        return {"rebuild": {**body["rebuild"], **added, **(_file() if with_file else {})}}, _OLD if with_file else None
     if body in ({"evacuate": {}}, {"rescue": None}):
         return {next(iter(body)): {"adminPass": VALUES["admin_password"]}}, None
     return body, None
@@ -88,38 +88,38 @@ def _with_token(original: Callable[..., Any]) -> Callable[..., Any]:
     return api_request
 
 
-def seen_in(data: bytes) -> set[str]:
-    """Return the places whose canaries are in `data`, as they are or in base64."""
-    found = {place for place, value in VALUES.items() if value.encode() in data or _core(value) in data}
-    return found | ({"unknown"} if MARK.encode() in data and not found else set())
+def kinds_in(data: bytes) -> set[str]:
+    """Return the kinds of the canaries in `data`, plain or in base64."""
+    kinds = {kind for kind, value in VALUES.items() if value.encode() in data or _core(value) in data}
+    return kinds | ({"unknown"} if MARK.encode() in data and not kinds else set())
 
 
 def _core(value: str) -> bytes:
-    """Return what base64 makes of a value, without its end, which depends on what follows."""
+    """Return a value in base64, without the end, which depends on the bytes after it."""
     whole = encoded(value)
     return whole[: len(value) // 3 * 4].encode()
 
 
 class Witness:
-    """Notes which canaries Nova hands to its notification drivers: what would come out if payloads were copied."""
+    """Records which canaries Nova passes to its notification drivers: those that a copy of the payload would have."""
 
     def __init__(self) -> None:
         self.seen: set[str] = set()
 
     def install(self, notifiers: Iterable[Any]) -> None:
-        """Look at every message that these notifiers' drivers get."""
-        for driver in {id(found.obj): found.obj for one in notifiers for found in one._driver_mgr}.values():
-            driver.notify = self._noting(driver.notify)
+        """Search every message of these notifiers' drivers."""
+        for driver in {id(each.obj): each.obj for one in notifiers for each in one._driver_mgr}.values():
+            driver.notify = self._recording(driver.notify)
 
     def write(self, path: pathlib.Path) -> None:
-        """Write the places seen, as JSON."""
+        """Write the recorded kinds as JSON."""
         path.write_text(json.dumps(sorted(self.seen)))
 
-    def _noting(self, original: Callable[..., Any]) -> Callable[..., Any]:
+    def _recording(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)
         def notify(ctxt: Any, msg: Any, *args: Any, **kwargs: Any) -> Any:
-            if len(self.seen) < len(PLACES):
-                self.seen |= seen_in(repr((ctxt, msg)).encode())
+            if len(self.seen) < len(KINDS):
+                self.seen |= kinds_in(repr((ctxt, msg)).encode())
             return original(ctxt, msg, *args, **kwargs)
 
         return notify

@@ -1,8 +1,8 @@
 """A small cloud of real Nova services: nova-api, conductor, scheduler and two computes (fake virt driver).
 
 Built from Nova's own functional fixtures, with three differences that make it like production: the notifier
-is the real one of oslo.messaging, configured by a nova.conf; `CONF.host` is each service's own; a request's
-context carries the request id that its response header shows.
+is the real one of oslo.messaging, configured by a nova.conf; each service has its own `CONF.host`; a request's
+context has the request id of its response header.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from novaharness import hosts
 
 COMPUTES = ("host1", "host2")
 """The computes; the scheduler prefers the first."""
-FAR = "host3"
-"""A compute in a cell of its own, the last choice; only a move to it by name crosses cells."""
+OTHER_CELL_HOST = "host3"
+"""A compute in a second cell, the scheduler's last choice; only a move to it by name crosses cells."""
 
 _BASE = """[DEFAULT]
 compute_driver = fake.FakeDriver
@@ -53,7 +53,7 @@ def write_conf(
     drivers: tuple[str, ...] = ("stumble",),
     transport: str | None = None,
 ) -> pathlib.Path:
-    """Write the nova.conf of the cloud: what an operator would write, nothing more.
+    """Write the nova.conf of the cloud: only the options that an operator would set.
 
     `stumble` is the section [stumble]; `notification_format` None leaves Nova's default. `transport` is the URL to
     which notifications go; all other messages stay inside the process.
@@ -71,7 +71,7 @@ def write_conf(
 
 
 class _Conf(nova_fixtures.ConfFixture):
-    """Nova's test defaults, but for those that would change what this is about."""
+    """Nova's test defaults, except those that change notifications."""
 
     def setUp(self):
         super().setUp()
@@ -79,7 +79,7 @@ class _Conf(nova_fixtures.ConfFixture):
 
 
 class _Warnings(nova_fixtures.WarningsFixture):
-    """Warnings of libraries newer than the release are none of this harness's business."""
+    """Ignores warnings of libraries that are newer than the release."""
 
     def setUp(self):
         super().setUp()
@@ -88,7 +88,7 @@ class _Warnings(nova_fixtures.WarningsFixture):
 
 
 class _Api(nova_fixtures.OSAPIFixture):
-    """nova-api whose contexts keep the request id of the response header (the stock stub drops it)."""
+    """nova-api whose contexts have the request id of the response header (Nova's stub drops it)."""
 
     def _stub_keystone(self):
         super()._stub_keystone()
@@ -110,11 +110,11 @@ class _Api(nova_fixtures.OSAPIFixture):
 
 
 class Cloud(test.TestCase, integrated_helpers.PlacementInstanceHelperMixin):
-    """The cloud; `start` brings it up, `stop` takes it down."""
+    """The cloud; `start` starts its services, `stop` stops them."""
 
     REQUIRES_LOCKING = True
     NUMBER_OF_CELLS = 2
-    DEEDS: ClassVar = {
+    OPERATIONS: ClassVar = {
         "restart host1": lambda cloud: cloud.restart_compute("host1"),
         "confirm on host2": lambda cloud: cloud.periodic("host2", "_poll_unconfirmed_resizes"),
         "reclaim on host1": lambda cloud: cloud.periodic("host1", "_reclaim_queued_deletes"),
@@ -122,17 +122,17 @@ class Cloud(test.TestCase, integrated_helpers.PlacementInstanceHelperMixin):
         "look at power on host1": lambda cloud: cloud.periodic("host1", "_sync_power_states"),
         "a second goes by": lambda _cloud: time.sleep(1.1),
     }
-    """What scenarios may do to the cloud besides asking its API; they may return a request id."""
+    """What scenarios may do to the cloud besides API requests; each may return a request id."""
 
     def __init__(self, conf_file: pathlib.Path):
         super().__init__("runTest")
         self._conf_file = conf_file
 
     def runTest(self):  # noqa: N802 - unittest's name
-        """Nothing: scenarios drive the cloud."""
+        """Nothing: scenarios use the cloud."""
 
     def start(self) -> Cloud:
-        """Start every service. The notifier loads its drivers here, by nova.conf."""
+        """Start every service. The notifier loads the drivers of nova.conf here."""
         hosts.install()
         self._read_conf_file()
         nova_fixtures.ConfFixture = _Conf
@@ -146,7 +146,7 @@ class Cloud(test.TestCase, integrated_helpers.PlacementInstanceHelperMixin):
             self.computes[host] = self.restart_compute_service(self.computes[host])
 
     def with_accelerators(self) -> str:
-        """Give every compute of the first cell a device; return a flavor that asks for one."""
+        """Give every compute of the first cell a device; return a flavor that requires one."""
         for number, host in enumerate(COMPUTES):
             body = {"name": f"device{number}", "parent_provider_uuid": self._get_provider_uuid_by_host(host)}
             device = self.placement.post("/resource_providers", body=body, version="1.20").body["uuid"]
@@ -156,17 +156,17 @@ class Cloud(test.TestCase, integrated_helpers.PlacementInstanceHelperMixin):
             self._set_provider_traits(device, [self.cyborg.trait])
         return self._create_flavor(extra_spec={"accel:device_profile": self.cyborg.dp_name})
 
-    def forget(self, server: str) -> None:
-        """Take a server out of the database behind Nova's back: all work takes longer the more there are."""
+    def delete_from_database(self, server: str) -> None:
+        """Delete a server directly from the database: with more servers every operation takes longer."""
         admin = context.get_admin_context()
         with contextlib.suppress(exception.InstanceNotFound):
             instance = objects.Instance.get_by_uuid(admin, server)
             for migration in objects.MigrationList.get_by_filters(admin, {"instance_uuid": server}):
-                db.migration_update(admin, migration.id, {"status": "done"})  # for no periodic task to look at
+                db.migration_update(admin, migration.id, {"status": "done"})  # so that periodic tasks skip it
             instance.destroy()
 
     def periodic(self, host: str, task: str) -> str:
-        """Run a periodic task of a compute now; return the request id that it runs under."""
+        """Run a periodic task of a compute now; return its request id."""
         with hosts.playing(host):
             admin = context.get_admin_context()
             getattr(self.computes[host].manager, task)(admin)
@@ -176,11 +176,11 @@ class Cloud(test.TestCase, integrated_helpers.PlacementInstanceHelperMixin):
         """Raise RuntimeError unless oslo.messaging has loaded these notification drivers."""
         loaded = rpc.LEGACY_NOTIFIER._driver_mgr.names() + rpc.NOTIFIER._driver_mgr.names()
         if missing := sorted(set(names) - set(loaded)):
-            said = [line for line in self.stdlog.logger.output.splitlines() if "Could not load" in line]
-            raise RuntimeError(f"oslo.messaging did not load {', '.join(missing)}: {said}")
+            errors = [line for line in self.stdlog.logger.output.splitlines() if "Could not load" in line]
+            raise RuntimeError(f"oslo.messaging did not load {', '.join(missing)}: {errors}")
 
     def stop(self) -> None:
-        """Stop every service and undo what the fixtures patched."""
+        """Stop every service and undo the fixtures' patches."""
         for compute in self.computes.values():
             compute.stop()
         self.doCleanups()
@@ -194,9 +194,9 @@ class Cloud(test.TestCase, integrated_helpers.PlacementInstanceHelperMixin):
         nova.config.parse_args = parse_args
 
     def setUp(self):
-        """Bring up fixtures and services (the base class calls it setUp)."""
+        """Start fixtures and services (the base class calls it setUp)."""
         super().setUp()
-        logging.getLogger().setLevel(logging.INFO)  # the fixture formats every debug line: a third of all time
+        logging.getLogger().setLevel(logging.INFO)  # the fixture formats every debug line: a third of the run time
         rpc.LegacyValidatingNotifier.fatal = False  # as in production: an unknown legacy event is only logged
         self.policy = self.useFixture(nova_fixtures.RealPolicyFixture())
         self.neutron = self.useFixture(nova_fixtures.NeutronFixture(self))
@@ -204,7 +204,7 @@ class Cloud(test.TestCase, integrated_helpers.PlacementInstanceHelperMixin):
         self.glance = self.useFixture(nova_fixtures.GlanceFixture(self))
         self.placement = self.useFixture(func_fixtures.PlacementFixture()).api
         self.useFixture(nova_fixtures.AllServicesCurrent())
-        self.useFixture(nova_fixtures.HostNameWeigherFixture({"host1": 100, "host2": 50, FAR: 1}))
+        self.useFixture(nova_fixtures.HostNameWeigherFixture({"host1": 100, "host2": 50, OTHER_CELL_HOST: 1}))
         self.useFixture(nova_fixtures.ManilaFixture())
         self.cyborg = self.useFixture(nova_fixtures.CyborgFixture())
         self.api_fixture = self.useFixture(_Api(api_version="v2.1"))
@@ -216,7 +216,7 @@ class Cloud(test.TestCase, integrated_helpers.PlacementInstanceHelperMixin):
             self._on(hosts.CONTROLLER, lambda name=name: self.start_service(name, host=hosts.CONTROLLER))
         for host in COMPUTES:
             self._on(host, lambda host=host: self._start_compute(host))
-        self._on(FAR, lambda: self._start_compute(FAR, cell_name="cell2"))
+        self._on(OTHER_CELL_HOST, lambda: self._start_compute(OTHER_CELL_HOST, cell_name="cell2"))
         self.policy.set_rules({servers_policies.CROSS_CELL_RESIZE: base_policies.RULE_ADMIN_API}, overwrite=False)
 
     def _on(self, host, start):

@@ -1,6 +1,6 @@
-"""What stumble adds to API requests and to compute actions, against the same Nova without it, in turns in one process.
+"""What stumble adds to API requests and to compute actions, compared with the same Nova without it, in one process.
 
-All services share a process under eventlet: a green thread's CPU time is told apart at each switch to another one.
+All services share a process under eventlet: the CPU time of each green thread is measured at every switch.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ class Sample(NamedTuple):
     cpu: float
     wall: float
     stumble: float
-    """Of the CPU time, what was spent in driver and tap."""
+    """The part of the CPU time in driver and tap."""
 
 
-def _asked(arguments: Any) -> str:
-    """Name a request by method and resource, whichever server it is about."""
+def _request_name(arguments: Any) -> str:
+    """Return method and resource of a request, without the server's id."""
     environ = arguments[0]
     parts = environ["PATH_INFO"].split("/")
     return " ".join([environ["REQUEST_METHOD"], *(part for part in parts if len(part) < len("server-uuid-and-more"))])
@@ -53,7 +53,7 @@ class GreenClock:
         self._spent: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
 
     def start(self) -> None:
-        """Look at every switch from now on."""
+        """Measure every switch from now on."""
         self._switched = time.thread_time_ns()
         greenlet.settrace(self._trace)
 
@@ -82,14 +82,16 @@ class Compare:
         """Measure the requests of the WSGI application that is loaded from now on, middleware included."""
         self._clock.start()
         load = wsgi.Loader.load_app
-        wsgi.Loader.load_app = lambda loader, name: self._measured("api", load(loader, name), _asked)
+        wsgi.Loader.load_app = lambda loader, name: self._measured("api", load(loader, name), _request_name)
 
     def install(self) -> None:
-        """Measure what is added, and computes, from now on. Nova must be up, with the driver loaded."""
+        """Measure stumble's part, and computes, from now on. Nova must run, with the driver loaded."""
         notifiers = (rpc.LEGACY_NOTIFIER._driver_mgr, rpc.NOTIFIER._driver_mgr)
-        self._extensions = {id(found): (found, list(found.extensions)) for found in notifiers}
-        driver.StumbleDriver.notify = self._ours(driver.StumbleDriver.notify)
-        tap._before, tap._after = self._ours(tap._before), self._ours(tap._after)
+        self._extensions = {
+            id(driver_manager): (driver_manager, list(driver_manager.extensions)) for driver_manager in notifiers
+        }
+        driver.StumbleDriver.notify = self._stumble_time(driver.StumbleDriver.notify)
+        tap._before, tap._after = self._stumble_time(tap._before), self._stumble_time(tap._after)
         self._producer = tap._tap.producer
         build = manager.ComputeManager._do_build_and_run_instance
         manager.ComputeManager._do_build_and_run_instance = self._measured("compute", build, lambda _args: "build")
@@ -104,7 +106,7 @@ class Compare:
         dispatcher.RPCDispatcher._do_dispatch = do_dispatch
 
     def play(self, player: Player, scenarios: list[Scenario], rounds: int) -> None:
-        """Play every scenario with and without stumble by turns; the first round only warms up."""
+        """Play every scenario alternately with and without stumble; the first round is a warm-up."""
         for number in range(rounds + 1):
             for scenario in scenarios:
                 for on in (number % 2 == 0, number % 2 != 0):
@@ -120,13 +122,13 @@ class Compare:
             raise RuntimeError(result["error"])
 
     def result(self) -> dict[str, dict[str, float]]:
-        """Return what was measured, for each side."""
+        """Return the measurements of each side."""
         return {side: dict(self._of(side)) for side in SIDES}
 
     def _of(self, side: str) -> Iterator[tuple[str, float]]:
-        """Methods count as often as they were called with stumble; those without a counterpart don't."""
-        names = sorted({name for found, _, name in self._samples if found == side})
-        spent, alone, with_it, without = 0.0, 0.0, 0.0, 0.0
+        """Methods count as often as they were called with stumble; methods not called without it don't count."""
+        names = sorted({name for each, _, name in self._samples if each == side})
+        spent, cpu_without, wall_with, wall_without = 0.0, 0.0, 0.0, 0.0
         added: list[float] = []
         for name in names:
             on, off = self._samples[side, True, name], self._samples[side, False, name]
@@ -134,23 +136,23 @@ class Compare:
                 continue
             added += [one.stumble for one in on]
             spent += sum(one.stumble for one in on)
-            alone += len(on) * statistics.fmean(one.cpu for one in off)
-            with_it += len(on) * statistics.median(one.wall for one in on)
-            without += len(on) * statistics.median(one.wall for one in off)
-        yield "share", spent / alone
+            cpu_without += len(on) * statistics.fmean(one.cpu for one in off)
+            wall_with += len(on) * statistics.median(one.wall for one in on)
+            wall_without += len(on) * statistics.median(one.wall for one in off)
+        yield "share", spent / cpu_without
         yield "added_us", statistics.median(added)
         yield "added_us_p99", sorted(added)[int(len(added) * 0.99)]
-        yield "cpu_us_without", alone / len(added)
-        yield "latency_ratio", with_it / without
+        yield "cpu_us_without", cpu_without / len(added)
+        yield "latency_ratio", wall_with / wall_without
         yield "calls", float(len(added))
 
     def _switch(self, on: bool) -> None:
-        """Take stumble out of Nova altogether, or put it back."""
+        """Remove stumble completely from Nova, or install it again."""
         if on == self._on:
             return
         self._on = on
-        for found, extensions in self._extensions.values():
-            found.extensions = extensions if on else []
+        for driver_manager, extensions in self._extensions.values():
+            driver_manager.extensions = extensions if on else []
         if on:
             tap.install(self._producer)
         else:
@@ -170,9 +172,9 @@ class Compare:
 
         return measured
 
-    def _ours(self, original: Callable[..., Any]) -> Callable[..., Any]:
+    def _stumble_time(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)
-        def ours(*args: Any, **kwargs: Any) -> Any:
+        def timed(*args: Any, **kwargs: Any) -> Any:
             if getattr(self._local, "inside", False):
                 return original(*args, **kwargs)
             self._local.inside, started = True, self._clock.now()
@@ -182,4 +184,4 @@ class Compare:
                 self._local.inside = False
                 self._local.spent = getattr(self._local, "spent", 0) + self._clock.now() - started
 
-        return ours
+        return timed

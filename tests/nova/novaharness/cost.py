@@ -1,4 +1,4 @@
-"""How much of the CPU time of Nova's work is stumble's: measured inside, so that a busy machine doesn't matter."""
+"""stumble's share of Nova's CPU time: measured inside the process, so that a busy machine has no influence."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Cost:
         self.restart()
 
     def restart(self) -> None:
-        """Begin anew, after a warm-up."""
+        """Start again from zero, after a warm-up."""
         self.calls = self.spent_ns = 0
         self._started_ns = time.process_time_ns()
 

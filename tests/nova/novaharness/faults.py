@@ -1,4 +1,4 @@
-"""Make functions of real Nova fail, on the host and as often as a scenario says."""
+"""Make functions of real Nova fail, on the scenario's host and as often as it says."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def resolve(path: str) -> tuple[Any, str]:
-    """Return the owner and the last name of a dotted path; raises ImportError if there is no such thing."""
+    """Return the owner and the last name of a dotted path; raises ImportError if it does not exist."""
     parts = path.split(".")
     for cut in range(len(parts) - 1, 0, -1):
         try:
@@ -28,30 +28,30 @@ def resolve(path: str) -> tuple[Any, str]:
         for name in parts[cut:-1]:
             owner = getattr(owner, name)
         return owner, parts[-1]
-    raise ImportError(f"no such thing in this Nova: {path}")
+    raise ImportError(f"{path} does not exist in this Nova")
 
 
-def make(fault: Fault) -> BaseException:
+def new_exception(fault: Fault) -> BaseException:
     """Return a new exception of the fault's class."""
     owner, name = resolve(fault.raises)
     return getattr(owner, name)(*fault.arguments, **fault.keywords)
 
 
 def rolled_back(fault: Fault, original: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
-    """Raise what a driver raises that has put everything back: the cause inside InstanceFaultRollback."""
+    """Raise what a driver raises after a complete rollback: the cause inside InstanceFaultRollback."""
     from nova import exception
 
-    raise exception.InstanceFaultRollback(inner_exception=make(fault))
+    raise exception.InstanceFaultRollback(inner_exception=new_exception(fault))
 
 
 def guest_dies(
     fault: Fault, original: Callable[..., Any], driver: Any, context: Any, instance: Any, *args, **kw
 ) -> None:
-    """Raise, and leave the guest shut down."""
+    """Shut the guest down, and raise."""
     from nova.compute import power_state
 
     driver.instances[instance.uuid].state = power_state.SHUTDOWN
-    raise make(fault)
+    raise new_exception(fault)
 
 
 def job_fails(fault: Fault, original, driver, context, instance, dest, post, recover, *more, **kwargs) -> None:
@@ -64,35 +64,35 @@ def nothing(fault: Fault, original: Callable[..., Any], *args: Any, **kwargs: An
 
 
 class Midway:
-    """Asks the API while something else is under way: the player puts its own way of asking here."""
+    """Sends API requests while another request is running; the player sets `send`."""
 
-    make: Callable[[Call], str] = staticmethod(lambda _call: "")
+    send: Callable[[Call], str] = staticmethod(lambda _call: "")
 
 
 def asks_midway(fault: Fault, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Let the API be asked for something else first, then do the work, or raise."""
+    """Send the fault's API requests first, then call the function, or raise."""
     for call in fault.asks:
-        Midway.make(call)
+        Midway.send(call)
     if fault.raises:
-        raise make(fault)
+        raise new_exception(fault)
     return original(*args, **kwargs)
 
 
 def asks_after(fault: Fault, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Do the work, then let the API be asked for something else."""
+    """Call the function, then send the fault's API requests."""
     result = original(*args, **kwargs)
     for call in fault.asks:
-        Midway.make(call)
+        Midway.send(call)
     return result
 
 
 def job_aborted(fault: Fault, original, driver, context, instance, dest, post, recover, *more, **kwargs) -> None:
-    """Run until what is asked midway has reached the driver, then end as the libvirt driver ends an aborted job."""
+    """Run until the fault's API request has reached the driver, then end as the libvirt driver ends an aborted job."""
     reached = threading.Event()
     driver.live_migration_abort = lambda _instance: reached.set()
     try:
         for call in fault.asks:
-            Midway.make(call)
+            Midway.send(call)
         reached.wait(20)
     finally:
         del driver.live_migration_abort
@@ -100,7 +100,7 @@ def job_aborted(fault: Fault, original, driver, context, instance, dest, post, r
 
 
 def job_forced(fault: Fault, original, driver, context, instance, dest, post, recover, *more, **kwargs) -> Any:
-    """Run until what is asked midway has reached the driver, then go on to the end."""
+    """Run until the fault's API request has reached the driver, then continue to the end."""
     reached = threading.Event()
     force = driver.live_migration_force_complete
 
@@ -111,7 +111,7 @@ def job_forced(fault: Fault, original, driver, context, instance, dest, post, re
     driver.live_migration_force_complete = forced
     try:
         for call in fault.asks:
-            Midway.make(call)
+            Midway.send(call)
         reached.wait(20)
     finally:
         del driver.live_migration_force_complete
@@ -143,27 +143,27 @@ BEHAVIOURS: dict[str, Callable[..., Any]] = {
 
 
 def _wrapped(fault: Fault, original: Callable[..., Any]) -> Callable[..., Any]:
-    left, well = [fault.times], [fault.after]
+    remaining, skipped = [fault.times], [fault.after]
 
     @functools.wraps(original)
     def failing(*args: Any, **kwargs: Any) -> Any:
-        if fault.host not in (None, hosts.current()) or left[0] == 0:
+        if fault.host not in (None, hosts.current()) or remaining[0] == 0:
             return original(*args, **kwargs)
-        if well[0]:
-            well[0] -= 1
+        if skipped[0]:
+            skipped[0] -= 1
             return original(*args, **kwargs)
-        if left[0] is not None:
-            left[0] -= 1
+        if remaining[0] is not None:
+            remaining[0] -= 1
         if fault.does:
             return BEHAVIOURS[fault.does](fault, original, *args, **kwargs)
-        raise make(fault)
+        raise new_exception(fault)
 
     return failing
 
 
 @contextlib.contextmanager
 def failing(faults: Sequence[Fault]) -> Iterator[None]:
-    """Let the faults hold; several on one function are asked in turn."""
+    """Apply the faults inside the block; several faults on one function apply one after another."""
     with contextlib.ExitStack() as undo:
         for fault in faults:
             owner, name = resolve(fault.where)

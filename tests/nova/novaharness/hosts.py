@@ -1,8 +1,8 @@
-"""Which host a green thread plays, and whether any of them still works.
+"""The host of each green thread, and whether any thread still works.
 
-One process plays several hosts. Nova asks `CONF.host` all over (publisher ids, action events, faults), so
-that option must answer per serving thread: an RPC server's thread is its server's host, and what it spawns
-inherits it.
+One process plays several hosts. Nova reads `CONF.host` in many functions (publisher ids, action events, faults), so
+the value depends on the thread: an RPC server's thread has its server's host, and the threads that it spawns inherit
+it.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def playing(host: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _at_work() -> Iterator[None]:
+def _counted_as_work() -> Iterator[None]:
     global _working  # noqa: PLW0603 - one process, one count
     _working += 1
     try:
@@ -61,11 +61,11 @@ def _at_work() -> Iterator[None]:
 def wait_idle(timeout: float = 120.0) -> None:
     """Return when no RPC is queued or served and no spawned work runs (TimeoutError after `timeout` s)."""
     deadline = time.monotonic() + timeout
-    calm = 0
-    while calm < 3:  # a message may be between two hands for one turn
+    idle_rounds = 0
+    while idle_rounds < 3:  # for one round a message may be in neither queue
         if time.monotonic() > deadline:
-            raise TimeoutError(f"Nova did not come to rest within {timeout} s ({_working} still at work)")
-        calm = 0 if _working or any(_polled.values()) else calm + 1
+            raise TimeoutError(f"Nova is not idle after {timeout} s ({_working} tasks are still running)")
+        idle_rounds = 0 if _working or any(_polled.values()) else idle_rounds + 1
         time.sleep(0.01)
 
 
@@ -101,10 +101,10 @@ def _poll(original):
                 else self._get_topic_queue(target.topic, pool)
             )
             _polled[id(queue)] = queue
-        found = original(self, target, pool)
-        if found[1] is not None:
+        polled = original(self, target, pool)
+        if polled[1] is not None:
             _working += 1
-        return found
+        return polled
 
     return poll
 
@@ -128,7 +128,7 @@ def _spawn(original):
 def _counted(func):
     """Return `func` for another thread: it plays the caller's host, and counts as work from now until it ends."""
     host = current()
-    counted = _at_work()
+    counted = _counted_as_work()
     counted.__enter__()
 
     @functools.wraps(func)
@@ -143,7 +143,7 @@ def _counted(func):
 
 
 def install() -> None:
-    """Make `CONF.host`, RPC servers and spawned work know their host. Call once, before Nova starts."""
+    """Give `CONF.host`, RPC servers and spawned work their host. Call once, before Nova starts."""
     cfg.ConfigOpts.__getattr__ = _conf_getattr(cfg.ConfigOpts.__getattr__)
     rpc_server.RPCServer._process_incoming = _process_incoming(rpc_server.RPCServer._process_incoming)
     impl_fake.FakeExchange.poll = _poll(impl_fake.FakeExchange.poll)
@@ -151,10 +151,10 @@ def install() -> None:
 
 
 def _install_spawn() -> None:
-    """Wrap what Nova starts its own threads with."""
+    """Wrap the functions with which Nova starts its threads."""
     if hasattr(nova.utils, "spawn_n"):  # up to Nova 31
         nova.utils.spawn, nova.utils.spawn_n = _spawn(nova.utils.spawn), _spawn(nova.utils.spawn_n)
         futurist.GreenThreadPoolExecutor.submit = _spawn_on(futurist.GreenThreadPoolExecutor.submit)
         return
     spawner = importlib.import_module("nova.utils" if hasattr(nova.utils, "spawn_on") else "nova.thread_pool_factory")
-    spawner.spawn_on = _spawn_on(spawner.spawn_on)  # it moved in Nova 34
+    spawner.spawn_on = _spawn_on(spawner.spawn_on)  # in another module since Nova 34

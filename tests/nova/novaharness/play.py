@@ -1,4 +1,4 @@
-"""Play scenarios on the cloud, one after another, and say what Nova made of them."""
+"""Play scenarios on the cloud, one after another, and return Nova's own view of them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ IMAGE_VOLUME = {
 
 
 class Player:
-    """Plays scenarios; `watch` is told the name of each before it begins."""
+    """Plays scenarios; calls `watch` with the name of each before it begins."""
 
     def __init__(self, cloud: Cloud, watch: Callable[[str], None] = lambda _name: None):
         self._cloud = cloud
@@ -44,7 +44,7 @@ class Player:
         self._group = cloud.user_api.api_post("/os-server-groups", {"server_group": group}).body["server_group"]["id"]
 
     def play(self, scenario: Scenario) -> dict[str, Any]:
-        """Prepare, ask, wait until Nova rests; return ids and Nova's own view (`error` if the scenario broke)."""
+        """Prepare, send the request, wait until Nova is idle; return ids and Nova's own view, or `error`."""
         names = self._names()
         result: dict[str, Any] = {"scenario": scenario.name, "server": None, "request_id": None}
         try:
@@ -52,33 +52,33 @@ class Player:
                 self._watch(f"given {scenario.name}")
                 self._given = scenario.given
                 for call in (*GIVEN[scenario.given], *scenario.before):
-                    self._make(call, names)
+                    self._send_and_wait(call, names)
                 self._watch(scenario.name)
                 result["started"] = time.time()
-                with self._midway(names) as asked, faults.failing(scenario.faults):
-                    status, request_id = self._make(scenario.call, names, scenario.call.accept)
-                request_id = asked[0] if scenario.judged == "midway" else request_id
+                with self._requests_midway(names) as midway_ids, faults.failing(scenario.faults):
+                    status, request_id = self._send_and_wait(scenario.call, names, scenario.call.accept)
+                request_id = midway_ids[0] if scenario.judged == "midway" else request_id
                 result |= {"status": status, "request_id": request_id, "server": names["server"]}
-                result["alone"] = scenario.call.method == "DO"  # what a periodic task does to other servers is left out
+                result["alone"] = scenario.call.method == "DO"  # a periodic task's work on other servers does not count
         except Exception:  # noqa: BLE001 - one broken scenario must not hide the others
             result["error"] = traceback.format_exc()
         finally:
             for call in scenario.cleanup:
-                self._make(call, names)
+                self._send_and_wait(call, names)
         if "error" in result:
             return result
         result["finished"] = time.time()
         result["nova"] = view.of_request(self._cloud, names["server"], request_id)
         result["nova_server"] = view.of_server(self._cloud, names["server"])
-        self._cloud.forget(names["server"])
+        self._cloud.delete_from_database(names["server"])
         return result
 
     def _names(self) -> dict[str, str]:
         glance = self._cloud.glance
         return {
             "image": glance.image1["id"],
-            "other_image": self._fresh_image(),  # the fixture lets a backup's rotation delete any image
-            "image_volume": self._fresh_root(),
+            "other_image": self._new_image(),  # the fixture lets a backup's rotation delete any image
+            "image_volume": self._new_root_volume(),
             "huge_flavor": self._huge_flavor,
             "volume": str(uuid.uuid4()),
             "volume2": str(uuid.uuid4()),
@@ -91,7 +91,7 @@ class Player:
             "port": self._cloud.neutron.create_port({"port": {}})["port"]["id"],
         }
 
-    def _fresh_root(self) -> str:
+    def _new_root_volume(self) -> str:
         volume = str(uuid.uuid4())
         self._cloud.cinder.volumes[volume] = IMAGE_VOLUME | {
             "id": volume,
@@ -100,43 +100,43 @@ class Player:
         }
         return volume
 
-    def _fresh_image(self) -> str:
+    def _new_image(self) -> str:
         images = self._cloud.glance.images
         image = copy.deepcopy(self._cloud.glance.image1) | {"id": str(uuid.uuid4())}
         images[image["id"]] = image
         return image["id"]
 
     @contextlib.contextmanager
-    def _midway(self, names: dict[str, str]) -> Iterator[list[str]]:
-        """Let faults ask the API while the request runs; gives the request ids of what they asked."""
-        asked: list[str] = []
+    def _requests_midway(self, names: dict[str, str]) -> Iterator[list[str]]:
+        """Let faults send API requests while the request runs; yields the request ids of these requests."""
+        midway_ids: list[str] = []
 
-        def make(call: Call) -> None:
+        def send_midway(call: Call) -> None:
             with hosts.playing(hosts.CONTROLLER):
-                asked.append(self._ask(call, names, call.accept)[1])
+                midway_ids.append(self._send(call, names, call.accept)[1])
 
-        faults.Midway.make = make
+        faults.Midway.send = send_midway
         try:
-            yield asked
+            yield midway_ids
         finally:
-            faults.Midway.make = lambda _call: ""
+            faults.Midway.send = lambda _call: ""
 
-    def _make(self, call: Call, names: dict[str, str], accept: tuple[int, ...] = ()) -> tuple[int, str]:
-        answer = self._ask(call, names, accept)
+    def _send_and_wait(self, call: Call, names: dict[str, str], accept: tuple[int, ...] = ()) -> tuple[int, str]:
+        answer = self._send(call, names, accept)
         hosts.wait_idle()
         return answer
 
-    def _ask(self, call: Call, names: dict[str, str], accept: tuple[int, ...] = ()) -> tuple[int, str]:
+    def _send(self, call: Call, names: dict[str, str], accept: tuple[int, ...] = ()) -> tuple[int, str]:
         if call.method == "DO":
-            return 0, self._cloud.DEEDS[call.path](self._cloud) or ""
+            return 0, self._cloud.OPERATIONS[call.path](self._cloud) or ""
         if "{migration}" in call.path:
-            found = self._cloud.admin_api.api_get(f"/servers/{names['server']}/migrations").body["migrations"]
-            names["migration"] = found[0]["id"]
+            migrations = self._cloud.admin_api.api_get(f"/servers/{names['server']}/migrations").body["migrations"]
+            names["migration"] = migrations[0]["id"]
         api = self._cloud.admin_api if call.admin else self._cloud.user_api
         send = {"POST": api.api_post, "PUT": api.api_put, "DELETE": api.api_delete}[call.method]
         body, microversion = canaries.planted(call, self._given)
         arguments = [call.path.format(**names)] + ([fill(body, names)] if call.method != "DELETE" else [])
-        with speaking(api, microversion):
+        with using_microversion(api, microversion):
             answer = send(*arguments, check_response_status=[200, 201, 202, 204, 207, *accept])
         if call.path == "/servers":
             names["server"] = answer.body.get("server", {}).get("id", "")
@@ -155,8 +155,8 @@ def fill(body: Any, names: dict[str, str]) -> Any:
 
 
 @contextlib.contextmanager
-def speaking(api: Any, microversion: str | None) -> Iterator[None]:
-    """Let a client use another microversion for a while; None changes nothing."""
+def using_microversion(api: Any, microversion: str | None) -> Iterator[None]:
+    """Let a client use another microversion inside the block; None changes nothing."""
     before = api.microversion
     api.microversion = microversion or before
     try:
@@ -167,7 +167,7 @@ def speaking(api: Any, microversion: str | None) -> Iterator[None]:
 
 @contextlib.contextmanager
 def options(values: dict[str, Any]) -> Iterator[None]:
-    """Override nova.conf options, `group.name` or `name`, for a while."""
+    """Override nova.conf options, `group.name` or `name`, inside the block."""
     split = [(*name.rpartition(".")[::2], value) for name, value in values.items()]
     for group, name, value in split:
         cfg.CONF.set_override(name, value, group or None)

@@ -1,7 +1,7 @@
-"""Record what Nova tells its notification drivers, and the calls that a tap could see, as JSON lines.
+"""Record the messages for Nova's notification drivers, and the calls that a tap can observe, as JSON lines.
 
-Derivation and translation are tested from such recordings; they hold Nova's payloads as they are, live tokens of
-the fake users included, and are not for publication.
+Tests of derivation and translation use such recordings. They contain Nova's payloads unchanged, with tokens of
+the fake users, and must not be published.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ PARAMETERS = {
 
 
 class Recorder:
-    """Writes one JSON object a line; `scenario` names what is going on."""
+    """Writes one JSON object a line; `scenario` is the name of the running scenario."""
 
     def __init__(self, path: pathlib.Path):
         self._file: TextIO = path.open("w", encoding="utf-8")
@@ -58,7 +58,7 @@ class Recorder:
         self._file.flush()
 
     def install(self) -> None:
-        """Listen to oslo.messaging's `test` driver and to what a tap would wrap."""
+        """Replace oslo.messaging's `test` driver, and wrap the functions that a tap wraps."""
         recorder = self
 
         def notify(self: Any, ctxt: dict, msg: dict, priority: str, retry: Any) -> None:
@@ -73,7 +73,7 @@ class Recorder:
         save = migration.Migration.save
 
         @functools.wraps(save)
-        def save_and_tell(self: Any) -> Any:
+        def save_and_record(self: Any) -> Any:
             changed = "status" in self.obj_what_changed()
             result = save(self)
             if changed:
@@ -86,16 +86,16 @@ class Recorder:
                 )
             return result
 
-        save_and_tell.remotable = True
-        save_and_tell.original_fn = getattr(save, "original_fn", save)
-        migration.Migration.save = save_and_tell
+        save_and_record.remotable = True
+        save_and_record.original_fn = getattr(save, "original_fn", save)
+        migration.Migration.save = save_and_record
 
     def _wrap_class(self, owner: type, name: str) -> None:
         setattr(owner, name, staticmethod(self._wrap(getattr(owner, name), name)))
 
     def _wrap(self, original: Callable[..., Any], name: str) -> Callable[..., Any]:
         @functools.wraps(original)
-        def told(*args: Any, **kwargs: Any) -> Any:
+        def recorded(*args: Any, **kwargs: Any) -> Any:
             outermost = not getattr(self._local, "nested", False)
             self._local.nested = True
             try:
@@ -106,13 +106,13 @@ class Recorder:
                 if outermost:
                     self._local.nested = False
 
-        return told
+        return recorded
 
     def _call(self, name: str, given: dict[str, Any]) -> None:
         context = given.pop("context")
         exc = given.pop("exc_val", None) or given.pop("fault", None)
-        for dull in ("exc_tb", "exc_info", "want_result"):
-            given.pop(dull, None)
+        for ignored in ("exc_tb", "exc_info", "want_result"):
+            given.pop(ignored, None)
         instance = given.get("instance")
         if instance is not None:
             given["instance"] = {"uuid": instance.uuid, "vm_state": instance.vm_state, "host": instance.host}

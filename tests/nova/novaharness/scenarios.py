@@ -1,4 +1,4 @@
-"""The table: every way for an action to end that is exercised on real Nova, one entry each."""
+"""The table: every way for an action to end that the tests play on real Nova, one entry each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Failures whose exceptions tell secrets, as those of clients, drivers and command lines do."""
+"""Failures whose exceptions contain secrets, as exceptions of clients, drivers and command lines do."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ TEXT = (
     f"X-Auth-Token: {SECRET}, auth_token={SECRET}, https://admin:{SECRET}@storage:8776/, "
     "token gAAAAABl0123456789_-abcdefghijklmnop"
 )
-"""A message with a secret in each of the forms in which they come."""
+"""A message with a secret in each of the usual forms."""
 PLAIN = "cannot log in"
-"""What must be left of it."""
+"""The part of the message that must remain."""
 
 _SPAWN = "nova.virt.fake.FakeDriver.spawn"
 
@@ -48,4 +48,4 @@ SCENARIOS: tuple[Scenario, ...] = (
         (driver("check_can_live_migrate_destination", "MigrationPreCheckError", HOST2, reason=TEXT),),
     ),
 )
-"""Played beside the table, by `--secrets`."""
+"""Not part of the table; `--secrets` plays them."""

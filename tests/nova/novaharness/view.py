@@ -1,4 +1,4 @@
-"""What Nova itself says of a request afterwards, as the server's owner sees it."""
+"""What Nova's own API shows of a request afterwards, as the server's owner sees it."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ def _get(api: Any, path: str) -> dict[str, Any] | None:
 
 
 def of_server(cloud: Cloud, server: str) -> dict[str, Any] | None:
-    """Return status, task state and fault of the server; None when it is gone."""
+    """Return status, task state and fault of the server; None when it does not exist."""
     body = _get(cloud.user_api, f"/servers/{server}")
     if body is None:
         return None
-    found = body["server"]
+    shown = body["server"]
     return {
-        "status": found["status"],
-        "vm_state": found["OS-EXT-STS:vm_state"],
-        "task_state": found["OS-EXT-STS:task_state"],
-        "fault": (found.get("fault") or {}).get("message"),
+        "status": shown["status"],
+        "vm_state": shown["OS-EXT-STS:vm_state"],
+        "task_state": shown["OS-EXT-STS:task_state"],
+        "fault": (shown.get("fault") or {}).get("message"),
     }
 
 
@@ -36,12 +36,12 @@ def of_request(cloud: Cloud, server: str, request_id: str) -> dict[str, Any] | N
     body = _get(cloud.user_api, f"/servers/{server}/os-instance-actions/{request_id}")
     if body is None:
         return None
-    found = body["instanceAction"]
+    shown = body["instanceAction"]
     return {
-        "action": found["action"],
-        "message": found["message"],
+        "action": shown["action"],
+        "message": shown["message"],
         "events": [
             {"event": event["event"], "result": event["result"], "details": event.get("details")}
-            for event in reversed(found["events"])
+            for event in reversed(shown["events"])
         ],
     }

@@ -1,4 +1,4 @@
-"""The words scenarios are written in: what is prepared, what is asked, what fails, what must be known afterwards.
+"""The types and constants of the scenarios: the preparation, the request, the faults, the expected record.
 
 Plain data, so that the tests outside Nova's environment read the same table.
 """
@@ -15,9 +15,9 @@ HOST3 = "host3"
 
 @dataclass(frozen=True)
 class Call:
-    """One API request, or with method DO something done to the cloud itself, a name in `Cloud.DEEDS`.
+    """One API request, or with method DO an operation on the cloud itself, a name in `Cloud.OPERATIONS`.
 
-    `{server}`, `{image}`, `{volume}`, `{port}` … are filled in when it is made.
+    `{server}`, `{image}`, `{volume}`, `{port}` … are replaced when it is sent.
     """
 
     method: str
@@ -25,16 +25,16 @@ class Call:
     body: Any = None
     admin: bool = False
     accept: tuple[int, ...] = ()
-    """Statuses that are no error of the scenario besides 2xx."""
+    """Statuses besides 2xx that are no error of the scenario."""
 
 
 @dataclass(frozen=True)
 class Fault:
     """A function of Nova that fails, or does something else, while the scenario's request runs.
 
-    `where` is the dotted path of a function or method; `raises` that of an exception class, made with `arguments`
+    `where` is the dotted path of a function or method; `raises` that of an exception class, created with `arguments`
     and `keywords`; `does` instead names a behaviour of `faults`. `host` limits it to one serving host, `times` to
-    its first so many calls there.
+    the first calls there.
     """
 
     where: str
@@ -45,14 +45,14 @@ class Fault:
     host: str | None = None
     times: int | None = None
     after: int = 0
-    """So many calls there go well first."""
+    """Number of successful calls there before the fault applies."""
     asks: tuple[Call, ...] = ()
-    """What is asked of the API midway, where `does` says that something is."""
+    """The API requests that some behaviours of `does` send while the function runs."""
 
 
 @dataclass(frozen=True)
 class Expected:
-    """What stumble must know of one request: design.md's words."""
+    """The expected record of one request, in the terms of design.md."""
 
     action: str
     outcome: str
@@ -60,7 +60,7 @@ class Expected:
     """(host, exception class) of every failure."""
     verdict: str | None = None
     effect: str | None = None
-    """What the failures did to the instance; None where nothing failed."""
+    """Effect of the failures on the instance; None where nothing failed."""
 
 
 @dataclass(frozen=True)
@@ -72,22 +72,22 @@ class Scenario:
     """Name of the preparation, a key of `GIVEN`."""
     call: Call
     expected: tuple[Expected, ...]
-    """Every request that the call's request id holds, in the order they start; empty: no request at all."""
+    """Every request of the call's request id, in the order of their start; empty: no request at all."""
     faults: tuple[Fault, ...] = ()
     options: dict[str, Any] = field(default_factory=dict)
-    """nova.conf options for its duration, `group.name` or `name`."""
+    """nova.conf options while it runs, `group.name` or `name`."""
     tour: bool = False
     """Part of the tour that `make nova` shows."""
     before: tuple[Call, ...] = ()
-    """More preparation, made after `given`."""
+    """More preparation, after `given`."""
     cleanup: tuple[Call, ...] = ()
-    """What must be undone for the scenarios after it."""
+    """Calls that restore the cloud for the next scenarios."""
     judged: str = "call"
-    """Whose request is judged: that of the `call`, or the first that is asked `midway`."""
+    """Which request is compared: that of the `call`, or the first request that a fault sends `midway`."""
 
 
 def ok(action: str) -> tuple[Expected, ...]:
-    """Return the record of a request that just works."""
+    """Return the record of a request that succeeds."""
     return (Expected(action, "SUCCEEDED"),)
 
 
@@ -102,17 +102,17 @@ def failed(
 
 
 def without_bus(where: str) -> tuple[Fault, ...]:
-    """Return the fault of a message bus that is gone when a function hands something on."""
+    """Return the fault of a message bus that is unavailable when a function sends a message."""
     return (Fault(where, "oslo_messaging.exceptions.MessageDeliveryFailure", ("unable to connect to AMQP server",)),)
 
 
-def patient(call: Call) -> Call:
-    """Return a call whose answer may also be HTTP 500."""
+def accepting_500(call: Call) -> Call:
+    """Return a call that may also be answered with HTTP 500."""
     return replace(call, accept=(*call.accept, 500))
 
 
 def action(body: dict[str, Any], *, admin: bool = False, accept: tuple[int, ...] = ()) -> Call:
-    """Return the call of a server action."""
+    """Return the API request of a server action."""
     return Call("POST", "/servers/{server}/action", body, admin=admin, accept=accept)
 
 
@@ -231,10 +231,10 @@ CREATE_WITH_ACCELERATOR = Call(
     "POST", "/servers", {"server": CREATE_BODY["server"] | {"flavorRef": "{accelerated_flavor}"}}
 )
 CREATE_GROUPED = Call("POST", "/servers", {"server": CREATE_BODY["server"], "os:scheduler_hints": {"group": "{group}"}})
-A_SECOND = Call("DO", "a second goes by")
-CONFIRM_BY_ITSELF = Call("DO", "confirm on host2")
-RECLAIM = Call("DO", "reclaim on host1")
-OFFLOAD_BY_ITSELF = Call("DO", "offload on host1")
+WAIT_ONE_SECOND = Call("DO", "a second goes by")
+PERIODIC_CONFIRM = Call("DO", "confirm on host2")
+PERIODIC_RECLAIM = Call("DO", "reclaim on host1")
+PERIODIC_OFFLOAD = Call("DO", "offload on host1")
 SYNC_POWER = Call("DO", "look at power on host1")
 
 ADMIN_STOP = action({"os-stop": None}, admin=True)

@@ -15,7 +15,7 @@ from tests.nova.services.cloud import Services
 
 
 def main() -> int:
-    """Start everything, play, write; 1 if a record was wrong."""
+    """Start everything, play, write the page; 1 if a record was wrong."""
     command = [sys.executable, str(report.ROOT / "scripts" / "nova_env.py"), "--nova", report.VERSION]
     made = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True)
     if made.returncode:
@@ -40,15 +40,15 @@ def main() -> int:
                     pipeline.outbox,
                 ) as cloud,
             ):
-                found = restarts.run(cloud, pipeline, table.RESTARTS)
+                results = restarts.run(cloud, pipeline, table.RESTARTS)
         finally:
             postgres.stop()
             kafka.stop()
-    report.keep(found)
-    wrong = {name: one["wrong"] for name, one in found.items() if one["wrong"]}
-    for name, said in wrong.items():
-        print(f"{name}: {'; '.join(said)}")
-    print(f"{len(found) - len(wrong)} of {len(found)} are right; {report.PAGE} is written")
+    report.write(results)
+    wrong = {name: one["wrong"] for name, one in results.items() if one["wrong"]}
+    for name, differences in wrong.items():
+        print(f"{name}: {'; '.join(differences)}")
+    print(f"{len(results) - len(wrong)} of {len(results)} are right; {report.PAGE} is written")
     return int(bool(wrong))
 
 

@@ -1,7 +1,7 @@
 """A cloud of separate processes on loopback: RabbitMQ, Placement, nova-api, conductor, scheduler, two computes.
 
-Everything is Nova's own and started as in production, but for what :mod:`novaservices` replaces: Keystone, Neutron,
-Cinder and Glance are Nova's functional fixtures in each process, and the hypervisor is its fake one.
+Everything is Nova's own and started as in production, except the parts that :mod:`novaservices` replaces: Keystone,
+Neutron, Cinder and Glance are Nova's functional fixtures in each process, and the hypervisor is its fake one.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ HERE = Path(__file__).resolve().parent
 HOSTS = ("host1", "host2")
 MEMBER, ADMIN = "alice:blue:member,reader", "root:admins:admin,member,reader"
 _POLL = 0.05
-_GREEN = ("nova-conductor", "host1")
+_GREEN_THREADS = ("nova-conductor", "host1")
 
 _CONF = """[DEFAULT]
 host = controller
@@ -87,12 +87,12 @@ outbox_dir = {outbox}
 """
 _HOST = "[DEFAULT]\nhost = {host}\nstate_path = {state}\n\n[oslo_concurrency]\nlock_path = {state}/locks\n"
 _PERIODIC = {"host1": "\n[DEFAULT]\nshelved_offload_time = 1\nshelved_poll_interval = 1\n"}
-"""On one host a periodic task does what the other does at once."""
+"""On this host a periodic task offloads shelved servers; on the other host the request does."""
 _PLACEMENT = "[api]\nauth_strategy = noauth2\n\n[placement_database]\nconnection = {database}\nsync_on_startup = true\n"
 
 
 class Answer:
-    """What the API said."""
+    """An answer of the API."""
 
     def __init__(self, status: int, headers: Mapping[str, str], body: Any) -> None:
         self.status = status
@@ -101,7 +101,7 @@ class Answer:
 
 
 class Services:
-    """The cloud. A context manager; databases, bus and environment are given, the rest is made in `state`."""
+    """The cloud. A context manager; it makes its files in `state`, and its databases with `new_database`."""
 
     def __init__(
         self,
@@ -113,7 +113,7 @@ class Services:
         workers: int = 1,
         max_requests: int = 0,
     ) -> None:
-        """Take the interpreter of Nova's environment; the API has `workers`, each for so many requests (0: any)."""
+        """`python` is Nova's environment's; each of the API's `workers` handles `max_requests` (0: no limit)."""
         self.state = state
         self.outbox = outbox
         self.python = python
@@ -132,7 +132,7 @@ class Services:
         self.bus = LocalRabbit(state / "rabbit")
         self.children: dict[str, ChildProcess] = {}
 
-    # What is running.
+    # Processes.
 
     def __enter__(self) -> Self:
         try:
@@ -144,7 +144,7 @@ class Services:
 
     def __exit__(self, *_exc: object) -> None:
         for child in reversed(self.children.values()):
-            if child.pid is not None:  # with its workers: uWSGI's wait for their last request, even without a master
+            if child.pid is not None:  # with its workers, which otherwise wait for their last request
                 os.killpg(child.pid, signal.SIGKILL)
             child.stop()
         self.bus.stop()
@@ -201,13 +201,13 @@ class Services:
             "STUMBLE_TEST_IMAGES": str(self.state / "images"),
             "STUMBLE_TEST_CONTROL": str(self.state / name if name in HOSTS else self.state),
             # Green threads where the release has them by default; one compute with native threads.
-            "OS_NOVA_DISABLE_EVENTLET_PATCHING": "false" if name in _GREEN else "true",
+            "OS_NOVA_DISABLE_EVENTLET_PATCHING": "false" if name in _GREEN_THREADS else "true",
             "STUMBLE_TEST_THREADS": str(self.state / "threads"),
         }
 
     def _options(self, *hosts: str) -> list[str]:
         conf = self.state / "conf"
-        return [word for name in ("nova", *hosts) for word in ("--config-file", str(conf / f"{name}.conf"))]
+        return [option for name in ("nova", *hosts) for option in ("--config-file", str(conf / f"{name}.conf"))]
 
     def _serve_wsgi(self, name: str, url: str, module: str, *options: str) -> None:
         child = self.children.setdefault(name, ChildProcess(name, self.state))
@@ -228,7 +228,7 @@ class Services:
     def api_workers(self) -> list[int]:
         """Return the pids of the API's worker processes."""
         master = self.children["nova-api"].pid
-        return [int(word) for word in Path(f"/proc/{master}/task/{master}/children").read_text().split()]
+        return [int(pid) for pid in Path(f"/proc/{master}/task/{master}/children").read_text().split()]
 
     def start(self, name: str) -> None:
         """Start a service (again); ``host1`` and ``host2`` are the computes."""
@@ -242,123 +242,123 @@ class Services:
         self.children[name].stop(signal.SIGKILL)
 
     def restart(self, name: str) -> None:
-        """Start a compute again, and wait until it takes work."""
-        begun = time.time()
+        """Start a compute again, and wait until it accepts requests."""
+        started = time.time()
         self.start(name)
-        self.wait_up(name, since=begun)
+        self.wait_up(name, since=started)
 
     def wait_up(self, *hosts: str, since: float = 0.0, timeout: float = 180) -> None:
         """Wait until these computes have reported since `since`."""
 
         def up() -> bool:
             body = self.get("/os-services?binary=nova-compute").body
-            seen = {one["host"]: one["updated_at"] for one in body["services"] if one["state"] == "up"}
-            return all(_epoch(seen.get(host)) > since for host in hosts)
+            updated_at = {one["host"]: one["updated_at"] for one in body["services"] if one["state"] == "up"}
+            return all(_epoch(updated_at.get(host)) > since for host in hosts)
 
         self.wait_for(up, f"{', '.join(hosts)} to come up", timeout)
 
     def wait_for(self, condition: Callable[[], Any], what: str, timeout: float = 180) -> Any:
-        """Return what `condition` gives as soon as it's true; AssertionError after `timeout` seconds."""
+        """Return the value of `condition` as soon as it's true; AssertionError after `timeout` seconds."""
         deadline = time.monotonic() + timeout
         while True:
             for child in self.children.values():
                 if child.exit_status not in (None, -9):
                     child.require_running()
             with contextlib.suppress(OSError, TypeError):
-                found = condition()
-                if found:
-                    return found
+                value = condition()
+                if value:
+                    return value
             if time.monotonic() > deadline:
                 logs = {name: tail(child.log, 8) for name, child in self.children.items()}
                 raise AssertionError(f"waited {timeout:.0f} s for {what}\n" + json.dumps(logs, indent=1))
             time.sleep(_POLL)
 
-    # What the hypervisors do.
+    # Control of the hypervisors.
 
-    def order(self, host: str, function: str, what: str = "block") -> None:
-        """Let a function on a host be held up, or fail, from its next call on."""
+    def set_control(self, host: str, function: str, what: str = "block") -> None:
+        """Let a function on a host block, or fail, from its next call on."""
         (self.state / host / f"{function}.reached").unlink(missing_ok=True)
         (self.state / host / function).write_text(what)
 
-    def release(self, host: str, function: str) -> None:
-        """Let a function work again."""
+    def clear_control(self, host: str, function: str) -> None:
+        """Remove the control file of a function."""
         (self.state / host / function).unlink(missing_ok=True)
 
     def wait_reached(self, host: str, function: str) -> None:
-        """Wait until a function that is under orders was called."""
+        """Wait until a controlled function was called."""
         self.wait_for((self.state / host / f"{function}.reached").exists, f"{function} on {host}")
 
     @contextlib.contextmanager
-    def held(self, host: str, function: str) -> Iterator[None]:
-        """Hold a function up for the duration."""
-        self.order(host, function)
+    def blocked(self, host: str, function: str) -> Iterator[None]:
+        """Let a function block inside the block."""
+        self.set_control(host, function)
         try:
             yield
         finally:
-            self.release(host, function)
+            self.clear_control(host, function)
 
-    # What users do.
+    # Requests of users.
 
     def call(self, method: str, path: str, body: Any = None, *, token: str = ADMIN) -> Answer:
-        """Ask nova-api; an error is an answer too."""
+        """Send a request to nova-api; an error is an answer too."""
         data = None if body is None else json.dumps(body).encode()
-        headers = {
+        request_headers = {
             "X-Auth-Token": token,
             "Content-Type": "application/json",
             "OpenStack-API-Version": "compute latest",
         }
-        request = urllib.request.Request(f"{self.url}/v2.1{path}", data, headers, method=method)
+        request = urllib.request.Request(f"{self.url}/v2.1{path}", data, request_headers, method=method)
         try:
             with urllib.request.urlopen(request, timeout=120) as answer:
-                status, said, text = answer.status, answer.headers, answer.read()
+                status, headers, text = answer.status, answer.headers, answer.read()
         except urllib.error.HTTPError as error:
-            status, said, text = error.code, error.headers, error.read()
-        return Answer(status, said, json.loads(text) if text else None)
+            status, headers, text = error.code, error.headers, error.read()
+        return Answer(status, headers, json.loads(text) if text else None)
 
     def get(self, path: str) -> Answer:
-        """Ask nova-api for something that is there."""
+        """Get a path from nova-api; raises OSError unless the answer is 200."""
         answer = self.call("GET", path)
         if answer.status != 200:
             raise OSError(f"{path}: {answer.status} {answer.body}")
         return answer
 
     def create(self, host: str | None = None, *, token: str = ADMIN, name: str = "a server") -> tuple[str, Answer]:
-        """Ask for a server, on a given host."""
+        """Create a server, optionally on a given host."""
         server = {"name": name, "imageRef": "155d900f-4e14-4e4c-a73d-069cbf4541e6", "flavorRef": "1"}
         server["networks"] = "none"
         if host:
             server["availability_zone"] = f"nova:{host}"
         answer = self.call("POST", "/servers", {"server": server}, token=token)
         if answer.status != 202:
-            raise LocalError(f"no server: {answer.status} {answer.body}")
+            raise LocalError(f"the server was not created: {answer.status} {answer.body}")
         return answer.body["server"]["id"], answer
 
     def act(self, server: str, action: Mapping[str, Any], *, token: str = ADMIN) -> Answer:
-        """Ask for a server action."""
+        """Request a server action."""
         answer = self.call("POST", f"/servers/{server}/action", action, token=token)
         if answer.status not in (200, 202, 204):
             raise LocalError(f"{action}: {answer.status} {answer.body}")
         return answer
 
     def server(self, server: str) -> dict[str, Any] | None:
-        """Return what the API shows of a server, None when it's gone."""
+        """Return the server as the API shows it, None if it does not exist."""
         answer = self.call("GET", f"/servers/{server}")
         return None if answer.status == 404 else answer.body["server"]
 
     def wait_state(self, server: str, *states: str, timeout: float = 180) -> dict[str, Any]:
-        """Wait until a server rests in one of these vm_states."""
+        """Wait until a server has one of these vm_states and no task state."""
 
-        def there() -> Any:
-            found = self.server(server)
-            at_rest = found and found["OS-EXT-STS:task_state"] is None and found["OS-EXT-STS:vm_state"] in states
-            return found if at_rest else None
+        def reached() -> Any:
+            shown = self.server(server)
+            idle = shown and shown["OS-EXT-STS:task_state"] is None and shown["OS-EXT-STS:vm_state"] in states
+            return shown if idle else None
 
-        found: dict[str, Any] = self.wait_for(there, f"{server} in {states}", timeout)
-        return found
+        shown: dict[str, Any] = self.wait_for(reached, f"{server} in {states}", timeout)
+        return shown
 
 
 def dialect(url: str) -> str:
-    """Return a PostgreSQL URL as SQLAlchemy wants it."""
+    """Return a PostgreSQL URL with SQLAlchemy's driver name."""
     return "postgresql+psycopg2://" + url.partition("://")[2]
 
 

@@ -1,4 +1,4 @@
-"""A cloud of separate services, and a whole pipeline behind it, once per run: one worker plays all of it."""
+"""A cloud of separate services, and a whole pipeline behind it, once per run: one worker plays everything."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def pipeline(
     """Relay, projector and API, with an outbox for the cloud."""
     state = tmp_path_factory.mktemp("pipeline")
     prefix = f"services-{uuid.uuid4().hex[:8]}-"
-    made = Pipeline(state, bootstrap_servers=kafka, database_url=new_database(), topic_prefix=prefix)
-    made.environment |= restarts.SETTINGS
-    with made:
-        yield made
+    services_pipeline = Pipeline(state, bootstrap_servers=kafka, database_url=new_database(), topic_prefix=prefix)
+    services_pipeline.environment |= restarts.SETTINGS
+    with services_pipeline:
+        yield services_pipeline
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Play restarts: prepare servers, put everything in flight, kill the host, start it again."""
+"""Play restarts: prepare servers, start all requests, kill the host, start it again."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ RESTING = ("active", "stopped", "paused", "resized", "suspended", "error", "shel
 
 @dataclass
 class Played:
-    """One scenario under way."""
+    """One scenario in progress."""
 
     restart: Restart
     server: str = ""
-    order: str = ""
-    """Name of the control file that holds it up."""
+    control_file: str = ""
+    """Name of the control file that blocks it."""
     answer: Future[Answer] = field(default_factory=Future)
     prepared: tuple[str, ...] = ()
     """Request ids of the preparation."""
@@ -39,18 +39,18 @@ def play(cloud: Services, restarts: Iterable[Restart], host: str) -> tuple[list[
     """Kill `host` in the middle of all `restarts`; return them and the time at which it was started again."""
     played = [Played(one) for one in restarts]
     _prepare(cloud, played)
-    with ThreadPoolExecutor(max(1, len(played))) as asking:  # some calls are answered when all is done
+    with ThreadPoolExecutor(max(1, len(played))) as executor:  # some calls are answered only at the end of the action
         for one in played:
-            _begin(cloud, one, asking)
+            _begin(cloud, one, executor)
         cloud.kill(host)
         for one in played:
             if one.restart.guest is not None:
                 _set_guest(cloud, host, one)
             for name in ("host1", "host2"):
-                cloud.release(name, one.order)
-        begun = time.time()
+                cloud.clear_control(name, one.control_file)
+        started = time.time()
         cloud.restart(host)
-    return played, begun
+    return played, started
 
 
 def _prepare(cloud: Services, played: list[Played]) -> None:
@@ -66,19 +66,19 @@ def _prepare(cloud: Services, played: list[Played]) -> None:
                 cloud.wait_state(one.server, *RESTING)
 
 
-def _begin(cloud: Services, one: Played, asking: ThreadPoolExecutor) -> None:
+def _begin(cloud: Services, one: Played, executor: ThreadPoolExecutor) -> None:
     restart = one.restart
     where = restart.held_on or restart.killed
-    order = one.order = f"{restart.held}-{one.server}" if one.server else restart.held
-    cloud.order(where, order)
+    control_file = one.control_file = f"{restart.held}-{one.server}" if one.server else restart.held
+    cloud.set_control(where, control_file)
     if restart.action is None:
         one.server, answer = cloud.create(restart.on, name=restart.name)
         one.answer.set_result(answer)
     elif restart.action:
-        one.answer = asking.submit(cloud.call, "POST", f"/servers/{one.server}/action", restart.action)
+        one.answer = executor.submit(cloud.call, "POST", f"/servers/{one.server}/action", restart.action)
     else:
-        one.answer = asking.submit(cloud.call, "DELETE", f"/servers/{one.server}")
-    cloud.wait_reached(where, order)
+        one.answer = executor.submit(cloud.call, "DELETE", f"/servers/{one.server}")
+    cloud.wait_reached(where, control_file)
 
 
 def _set_guest(cloud: Services, host: str, one: Played) -> None:

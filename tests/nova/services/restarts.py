@@ -1,4 +1,4 @@
-"""Play restarts into a whole pipeline, and find out how long the right record took after the service's start."""
+"""Play restarts with a whole pipeline, and measure the time from the service's start to the right record."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ if TYPE_CHECKING:
 WITHIN = 60.0
 """Seconds after the service's start in which the record must be right."""
 SETTINGS = {"STUMBLE_CLOCK__LOOK_EVERY": "0.5", "STUMBLE_CLOCK__SETTLE": "1"}
-"""A projector that has just started judges nothing for a minute; here it has."""
+"""By default a projector that has just started marks nothing as stalled for a minute; here for a second."""
 
 
 def run(cloud: Services, pipeline: Pipeline, restarts: Iterable[Restart]) -> dict[str, dict[str, Any]]:
-    """Play all restarts, one kill for each host; return what was seen of each by its name."""
-    found: dict[str, dict[str, Any]] = {}
-    rounds: dict[str, list[Restart]] = {}
+    """Play all restarts, one kill for each host; return the result of each by its name."""
+    results: dict[str, dict[str, Any]] = {}
+    by_host: dict[str, list[Restart]] = {}
     for one in restarts:
-        rounds.setdefault(one.killed, []).append(one)
-    for host, ones in rounds.items():
+        by_host.setdefault(one.killed, []).append(one)
+    for host, ones in by_host.items():
         played, started = player.play(cloud, ones, host)
         seconds = _watch(pipeline, played, started)
         for one in played:
-            found[one.restart.name] = _result(cloud, pipeline, one, seconds[one.restart.name])
-    return found
+            results[one.restart.name] = _result(cloud, pipeline, one, seconds[one.restart.name])
+    return results
 
 
-def _watch(pipeline: Pipeline, played: list[Played], started: float, patience: float = 120) -> dict[str, float | None]:
+def _watch(pipeline: Pipeline, played: list[Played], started: float, timeout: float = 120) -> dict[str, float | None]:
     """Return for each restart the seconds from the service's start until its record was right, None if it never was."""
     seconds: dict[str, float | None] = {one.restart.name: None for one in played}
-    while time.time() < started + patience and None in seconds.values():
+    while time.time() < started + timeout and None in seconds.values():
         pipeline.require_running()
         for one in played:
             if seconds[one.restart.name] is None and not wrong(one, history(pipeline, one.server)):
@@ -81,26 +81,30 @@ def history(pipeline: Pipeline, server: str) -> list[dict[str, Any]]:
 
 
 def wrong(one: Played, items: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Return what is wrong with the record of a server, one sentence each: its requests, and no others."""
+    """Return the differences of a server's record, one sentence each: missing, wrong and additional requests."""
     expected = [one.restart.expected, *one.restart.also]
-    left = [item for item in items if item["request_id"] not in one.prepared]
-    said = []
-    for want in expected:
-        item = next((item for item in left if item["action"] == want.action), None)
+    remaining = [item for item in items if item["request_id"] not in one.prepared]
+    differences = []
+    for expected_request in expected:
+        item = next((item for item in remaining if item["action"] == expected_request.action), None)
         if item is None:
-            said.append(f"no {want.action}")
+            differences.append(f"{expected_request.action} is missing")
         else:
-            left.remove(item)
-            said += _of_one(want, item)
-    said += [f"{item['action']} ({item['outcome']}) is no request" for item in left]
-    return said
+            remaining.remove(item)
+            differences += _of_one(expected_request, item)
+    differences += [f"{item['action']} ({item['outcome']}) is not expected" for item in remaining]
+    return differences
 
 
-def _of_one(want: Expected, item: Mapping[str, Any]) -> list[str]:
+def _of_one(expected_request: Expected, item: Mapping[str, Any]) -> list[str]:
     failures = Counter((failure["host"], failure["exception"]) for failure in item["failures"])
     pairs = (
-        ("outcome", want.outcome, item["outcome"]),
-        ("failures", sorted(Counter(want.failures).elements()), sorted(failures.elements())),
-        ("effect", want.effect, item.get("effect")),
+        ("outcome", expected_request.outcome, item["outcome"]),
+        ("failures", sorted(Counter(expected_request.failures).elements()), sorted(failures.elements())),
+        ("effect", expected_request.effect, item.get("effect")),
     )
-    return [f"{want.action}: {name} {found} instead of {right}" for name, right, found in pairs if right != found]
+    return [
+        f"{expected_request.action}: {name} {actual} instead of {right}"
+        for name, right, actual in pairs
+        if right != actual
+    ]

@@ -1,7 +1,7 @@
-"""THE table of restarts: what a nova-compute was doing when it was killed, and what must be known of it afterwards.
+"""The table of restarts: the request in progress when a nova-compute is killed, and its expected record.
 
-Plain data. `HOST1` runs on green threads, `HOST2` on native ones. All scenarios of one :class:`Round` are in flight
-at once when its host is killed with -9.
+Plain data. `HOST1` runs on green threads, `HOST2` on native ones. All scenarios of one host are in progress at the
+same time when it is killed with -9.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ NEW_IMAGE = "a2459075-d96c-40d5-893e-577ff92e721c"
 
 @dataclass(frozen=True)
 class Expected:
-    """What stumble must know of the request."""
+    """The expected record of the request."""
 
     action: str
     outcome: str
@@ -33,32 +33,32 @@ class Restart:
     action: dict[str, Any] | None
     """Body of the server action; None creates a server, an empty dict deletes it."""
     held: str
-    """Function that is being held up when the host is killed."""
+    """Function that blocks when the host is killed."""
     killed: str
     expected: Expected
     on: str = HOST1
-    """Host that the server is on before."""
+    """Host of the server before the request."""
     before: tuple[dict[str, Any], ...] = ()
-    """Server actions that prepare it, each waited for."""
+    """Server actions that prepare it, one after another."""
     guest: int | None = None
-    """Power state that the hypervisor shows after the kill, where the kill came later than the held call tells."""
+    """Power state that the hypervisor shows after the kill, if the real call would have changed it already."""
     held_on: str = ""
-    """Host of the held function, where it is not the one that is killed."""
+    """Host of the blocked function, where it is not the one that is killed."""
     quick: bool = False
     """Part of every test run."""
     also: tuple[Expected, ...] = ()
-    """Other requests that must be there: of the system, or of the preparation's options."""
+    """Other expected requests: of periodic tasks, or of the preparation's options."""
 
 
-def gives_up(name: str, action: Any, held: str, *, host: str = HOST1, effect: str = "NONE", **more: Any) -> Restart:
-    """Return a scenario whose request nobody takes up again."""
-    expected = Expected(more.pop("called"), "FAILED", ((host, INTERRUPTED),), effect)
+def interrupted(name: str, action: Any, held: str, *, host: str = HOST1, effect: str = "NONE", **more: Any) -> Restart:
+    """Return a scenario whose request does not continue after the restart."""
+    expected = Expected(more.pop("action_name"), "FAILED", ((host, INTERRUPTED),), effect)
     return Restart(name, action, held, host, expected, **more)
 
 
-def resumes(name: str, action: Any, held: str, called: str, *, host: str = HOST1, **more: Any) -> Restart:
+def resumed(name: str, action: Any, held: str, action_name: str, *, host: str = HOST1, **more: Any) -> Restart:
     """Return a scenario whose request the restarted service finishes."""
-    return Restart(name, action, held, host, Expected(called, "SUCCEEDED"), **more)
+    return Restart(name, action, held, host, Expected(action_name, "SUCCEEDED"), **more)
 
 
 STOP, START = {"os-stop": None}, {"os-start": None}
@@ -74,18 +74,18 @@ UNSHELVE = {"unshelve": {"host": HOST2}}
 PASSWORD = {"changePassword": {"adminPass": "secret"}}
 
 SOURCE: tuple[Restart, ...] = (
-    gives_up("create in spawn", None, "spawn", called="create", effect="ERROR", quick=True),
-    gives_up("rebuild, old guest going", REBUILD, "destroy", called="rebuild", effect="ERROR"),
-    gives_up("rebuild, new guest coming", REBUILD, "spawn", called="rebuild", effect="ERROR", quick=True),
-    gives_up("resize, disk on its way", RESIZE, "migrate_disk_and_power_off", called="resize", quick=True),
-    gives_up("migrate, disk on its way", MIGRATE, "migrate_disk_and_power_off", called="migrate"),
-    gives_up("live migration, memory on its way", LIVE, "live_migration", called="live-migration", quick=True),
-    gives_up("soft reboot, guest still up", SOFT, "reboot", called="reboot", quick=True),
-    gives_up("snapshot", IMAGE, "snapshot", called="createImage", quick=True),
-    gives_up("backup", BACKUP, "snapshot", called="createBackup", effect="UNKNOWN"),
-    gives_up("pause, guest still up", PAUSE, "pause", called="pause"),
-    gives_up("suspend", SUSPEND, "suspend", called="suspend", effect="UNKNOWN", quick=True),
-    # The API waits for the answer, and says what it knows: that there was none.
+    interrupted("create in spawn", None, "spawn", action_name="create", effect="ERROR", quick=True),
+    interrupted("rebuild, old guest going", REBUILD, "destroy", action_name="rebuild", effect="ERROR"),
+    interrupted("rebuild, new guest coming", REBUILD, "spawn", action_name="rebuild", effect="ERROR", quick=True),
+    interrupted("resize, disk on its way", RESIZE, "migrate_disk_and_power_off", action_name="resize", quick=True),
+    interrupted("migrate, disk on its way", MIGRATE, "migrate_disk_and_power_off", action_name="migrate"),
+    interrupted("live migration, memory on its way", LIVE, "live_migration", action_name="live-migration", quick=True),
+    interrupted("soft reboot, guest still up", SOFT, "reboot", action_name="reboot", quick=True),
+    interrupted("snapshot", IMAGE, "snapshot", action_name="createImage", quick=True),
+    interrupted("backup", BACKUP, "snapshot", action_name="createBackup", effect="UNKNOWN"),
+    interrupted("pause, guest still up", PAUSE, "pause", action_name="pause"),
+    interrupted("suspend", SUSPEND, "suspend", action_name="suspend", effect="UNKNOWN", quick=True),
+    # The API waits for the compute's answer, and reports that there was none.
     Restart(
         "password",
         PASSWORD,
@@ -93,23 +93,35 @@ SOURCE: tuple[Restart, ...] = (
         HOST1,
         Expected("changePassword", "FAILED", ((CONTROLLER, "MessagingTimeout"),)),
     ),
-    gives_up("shelve", SHELVE, "snapshot", called="shelve", effect="UNKNOWN"),
-    resumes("stop", STOP, "power_off", "stop", quick=True),
-    resumes("start", START, "power_on", "start", before=(STOP,)),
-    resumes("hard reboot, guest down", HARD, "reboot", "reboot", guest=4),
-    resumes("delete", {}, "destroy", "delete"),
+    interrupted("shelve", SHELVE, "snapshot", action_name="shelve", effect="UNKNOWN"),
+    resumed("stop", STOP, "power_off", "stop", quick=True),
+    resumed("start", START, "power_on", "start", before=(STOP,)),
+    resumed("hard reboot, guest down", HARD, "reboot", "reboot", guest=4),
+    resumed("delete", {}, "destroy", "delete"),
 )
 
 DESTINATION: tuple[Restart, ...] = (
-    gives_up("resize, destination claims", RESIZE, "prep_resize", host=HOST2, called="resize", effect="UNKNOWN"),
-    gives_up("resize, guest coming up", RESIZE, "finish_migration", host=HOST2, called="resize", effect="UNKNOWN"),
-    gives_up(
-        "revert, guest going", REVERT, "destroy", host=HOST2, called="revertResize", effect="UNKNOWN", before=(RESIZE,)
+    interrupted(
+        "resize, destination claims", RESIZE, "prep_resize", host=HOST2, action_name="resize", effect="UNKNOWN"
     ),
-    gives_up("unshelve", UNSHELVE, "spawn", host=HOST2, on=HOST2, called="unshelve", effect="ERROR", before=(SHELVE,)),
-    gives_up("create on native threads", None, "spawn", host=HOST2, on=HOST2, called="create", effect="ERROR"),
-    gives_up("snapshot on native threads", IMAGE, "snapshot", host=HOST2, on=HOST2, called="createImage"),
-    resumes("stop on native threads", STOP, "power_off", "stop", host=HOST2, on=HOST2),
+    interrupted(
+        "resize, guest coming up", RESIZE, "finish_migration", host=HOST2, action_name="resize", effect="UNKNOWN"
+    ),
+    interrupted(
+        "revert, guest going",
+        REVERT,
+        "destroy",
+        host=HOST2,
+        action_name="revertResize",
+        effect="UNKNOWN",
+        before=(RESIZE,),
+    ),
+    interrupted(
+        "unshelve", UNSHELVE, "spawn", host=HOST2, on=HOST2, action_name="unshelve", effect="ERROR", before=(SHELVE,)
+    ),
+    interrupted("create on native threads", None, "spawn", host=HOST2, on=HOST2, action_name="create", effect="ERROR"),
+    interrupted("snapshot on native threads", IMAGE, "snapshot", host=HOST2, on=HOST2, action_name="createImage"),
+    resumed("stop on native threads", STOP, "power_off", "stop", host=HOST2, on=HOST2),
     Restart(
         "live migration, destination prepares",
         LIVE,

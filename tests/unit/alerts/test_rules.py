@@ -1,4 +1,4 @@
-"""Rules: every mistake is named with its line; what ships is sound; a rehearsal does what the rules say."""
+"""Alert rules: each mistake is reported with its line, shipped rules are valid, a rehearsal follows the rules."""
 
 import subprocess
 import sys
@@ -21,13 +21,13 @@ def rule(text):
     return parse_rules(f'[[rule]]\nname = "r"\n{text}', "rules").rule[0]
 
 
-def test_rules_that_ship_are_sound_and_quiet_about_users():
-    book = load_rules(None)
-    assert book.rule
-    assert book.warnings(alertmanager=True) == []
-    for item in book.rule:
+def test_shipped_rules_are_valid_and_ignore_mistakes_of_users():
+    rules_file = load_rules(None)
+    assert rules_file.rule
+    assert rules_file.warnings(alertmanager=True) == []
+    for item in rules_file.rule:
         assert not item.match.fits({**PAYLOAD, "blame": "USER"}) or item.on == "stalled"
-    assert any(item.match.fits(PAYLOAD) for item in book.rule)
+    assert any(item.match.fits(PAYLOAD) for item in rules_file.rule)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_rules_that_ship_are_sound_and_quiet_about_users():
         ('availability_zone = "az1"', False),
     ],
 )
-def test_match(match, fits):
+def test_match_accepts_lists_and_patterns(match, fits):
     assert rule(f'on = "failure"\n[rule.match]\n{match}').match.fits(PAYLOAD) is fits
 
 
@@ -57,8 +57,8 @@ ENDED = '[[rule]]\nname = "a"\non = "outcome"\nmatch.outcome = '
         (RULE + '\n[[rule]]\nname = "b c"\non = "problem"\n', "line 6: name:"),
         (RULE + 'window = "5m"\n', "line 4: window: belongs to on = 'spread'"),
         ('[[rule]]\nname = "a"\non = "spread"\n', "line 3: on: 'spread' needs instances or projects"),
-        (RULE + '[rule.match]\ncolour = "red"\n', "line 5: match.colour: nobody reads this"),
-        (RULE + 'match = { hosts = "c1" }\n', "line 4: match.hosts: nobody reads this; did you mean host?"),
+        (RULE + '[rule.match]\ncolour = "red"\n', "line 5: match.colour: unknown key"),
+        (RULE + 'match = { hosts = "c1" }\n', "line 4: match.hosts: unknown key; did you mean host?"),
         (RULE + 'match.blame = "OPERATR"\n', "line 4: match.blame: OPERATR fits none of USER, CAPACITY"),
         (RULE + '[rule.match]\neffect = ["NONE", "BROKEN"]\n', "line 5: match.effect: BROKEN fits none"),
         (RULE + '[rule.match]\noutcome = "FAILED"\n', "line 5: match.outcome: belongs to on = 'outcome'"),
@@ -67,27 +67,27 @@ ENDED = '[[rule]]\nname = "a"\non = "outcome"\nmatch.outcome = '
             ENDED + '"SUCCEEDED"\n',
             "line 4: match.outcome: SUCCEEDED fits none of RECOVERED, FAILED",
         ),
-        (ENDED + '"FAILED"\nmatch.host = "c1"\n', "line 5: match.host: on = 'outcome' speaks of requests"),
+        (ENDED + '"FAILED"\nmatch.host = "c1"\n', "line 5: match.host: on = 'outcome' is about requests"),
         (
             '[[rule]]\nname = "a"\non = "stalled"\n[rule.match]\naction = "stop"\nhost = "c*"\n',
-            "line 6: match.host: on = 'stalled' speaks of requests",
+            "line 6: match.host: on = 'stalled' is about requests",
         ),
         (RULE + '[rule.labels]\nteam = "x"\nseverity = "x"\n', "line 6: labels.severity: stumble sets this"),
         (RULE + '[rule.labels]\n"my-team" = "x"\n', "line 5: labels.my-team: "),
         (RULE + RULE, "line 5: name: two rules are called a"),
         ('[[rule]]\non = "failure"\n', "line 1: name: is missing"),
         ("[[rule]\n", "line 1: Expected"),
-        ("\nrules = 3\n", "line 2: rules: nobody reads this"),
+        ("\nrules = 3\n", "line 2: rules: unknown key"),
         ("rule = 3\n", "line 1: rule: every rule begins with [[rule]]"),
     ],
 )
-def test_mistakes_have_a_line_and_a_reason(text, mistake):
-    with pytest.raises(RulesError, match="can't be used") as caught:
+def test_mistake_is_reported_with_line_and_reason(text, mistake):
+    with pytest.raises(RulesError, match="cannot be used") as caught:
         parse_rules(text, "my.toml")
     assert mistake in str(caught.value)
 
 
-def test_every_mistake_of_a_file_is_told_in_the_order_of_its_lines():
+def test_all_mistakes_of_a_file_are_reported_in_order_of_lines():
     text = f"""version = 1
 {RULE}severity = "bad"
 [rule.match]
@@ -110,12 +110,14 @@ colour = "red"
     assert len(str(caught.value).splitlines()) == 11
 
 
-def test_an_action_that_nova_has_not_is_told_and_taken():
-    book = parse_rules(RULE + '[rule.match]\naction = ["live_migration", "cre*"]\n', "rules")
-    assert book.warnings(alertmanager=False) == ["a: Nova has no action live_migration; did you mean live-migration?"]
+def test_unknown_action_is_accepted_with_a_warning():
+    rules_file = parse_rules(RULE + '[rule.match]\naction = ["live_migration", "cre*"]\n', "rules")
+    assert rules_file.warnings(alertmanager=False) == [
+        "a: Nova has no action live_migration; did you mean live-migration?"
+    ]
 
 
-def test_patterns_mean_the_same_in_the_database():
+def test_patterns_are_translated_to_sql_like_with_the_same_meaning():
     likes = rule('on = "failure"\n[rule.match]\nhost = ["c?[1]_*", "50%"]').match.likes()
     assert likes == {
         "project": None, "host": [r"c_[1]\_%", r"50\%"], "availability_zone": None, "cell": None, "region": None,
@@ -126,12 +128,12 @@ def test_patterns_mean_the_same_in_the_database():
     assert not match.fits({"host": "cx1_rest"})
 
 
-def test_a_rule_for_each_failure_warns_of_alertmanager(tmp_path):
+def test_rule_on_each_failure_warns_when_alertmanager_is_used(tmp_path):
     path = tmp_path / "rules.toml"
     path.write_text('[[rule]]\nname = "each"\non = "failure"\n')
     assert "one alert per problem" in load_rules(path).warnings(alertmanager=True)[0]
     assert load_rules(path).warnings(alertmanager=False) == []
-    with pytest.raises(RulesError, match="can't be read"):
+    with pytest.raises(RulesError, match="cannot be read"):
         load_rules(tmp_path / "none.toml")
 
 
@@ -140,74 +142,78 @@ def failure(minute, problem="v1:a", instance="i1", **more):
     return {**PAYLOAD, "occurred_at": at, "fingerprint": problem, "instance_uuid": instance, **more}
 
 
-def rehearsed(text, failures, known=()):
-    book = parse_rules(f'[[rule]]\nname = "r"\n{text}', "rules")
-    return rehearse(book, failures, known, START + timedelta(days=1))
+def rehearse_rule(text, failures, known=()):
+    rules_file = parse_rules(f'[[rule]]\nname = "r"\n{text}', "rules")
+    return rehearse(rules_file, failures, known, START + timedelta(days=1))
 
 
-def test_rehearsal_of_each_failure_is_one_alert_until_it_is_quiet():
-    found = rehearsed('on = "failure"\nquiet = "15m"', [failure(0), failure(10), failure(24), failure(60)])
-    assert [(item.failures, item.ends_at) for item in found] == [
+def test_rehearsal_of_failure_rule_groups_failures_until_the_quiet_time():
+    alerts = rehearse_rule('on = "failure"\nquiet = "15m"', [failure(0), failure(10), failure(24), failure(60)])
+    assert [(item.failures, item.ends_at) for item in alerts] == [
         (3, START + timedelta(minutes=39)),
         (1, START + timedelta(minutes=75)),
     ]
 
 
-def test_rehearsal_of_new_problems_knows_the_old_ones():
+def test_rehearsal_of_problem_rule_ignores_known_problems():
     failures = [failure(0), failure(1, "v1:b"), failure(2, "v1:b")]
-    assert [(item.problem, item.failures) for item in rehearsed('on = "problem"', failures, ["v1:a"])] == [("v1:b", 2)]
+    assert [(item.problem, item.failures) for item in rehearse_rule('on = "problem"', failures, ["v1:a"])] == [
+        ("v1:b", 2)
+    ]
 
 
-def test_rehearsal_of_a_spread_counts_servers_in_the_window():
+def test_rehearsal_of_spread_rule_counts_servers_in_the_window():
     spread = 'on = "spread"\nwindow = "5m"\nfailures = 3\ninstances = 2'
     slow = [failure(minute, instance=f"i{minute}") for minute in (0, 6, 12, 18)]
     same = [failure(minute) for minute in (0, 1, 2, 3)]
     fast = [failure(0), failure(1), failure(2, instance="i2"), failure(3)]
-    assert rehearsed(spread, slow) == []
-    assert rehearsed(spread, same) == []
-    (alert,) = rehearsed(spread, fast)
+    assert rehearse_rule(spread, slow) == []
+    assert rehearse_rule(spread, same) == []
+    (alert,) = rehearse_rule(spread, fast)
     assert (alert.starts_at, alert.failures, alert.instances) == (START + timedelta(minutes=2), 4, {"i1", "i2"})
 
 
-def test_rehearsal_counts_what_the_rule_matches_only():
+def test_rehearsal_counts_only_failures_that_the_rule_matches():
     spread = 'on = "spread"\nwindow = "5m"\nfailures = 2\ninstances = 2\n[rule.match]\nhost = "compute-2"'
-    here = [failure(0, instance="i1"), failure(1, instance="i2", host="compute-2")]
-    assert rehearsed(spread, here) == []
-    (alert,) = rehearsed(spread, [*here, failure(2, instance="i3", host="compute-2")])
+    failures_of_two_hosts = [failure(0, instance="i1"), failure(1, instance="i2", host="compute-2")]
+    assert rehearse_rule(spread, failures_of_two_hosts) == []
+    (alert,) = rehearse_rule(spread, [*failures_of_two_hosts, failure(2, instance="i3", host="compute-2")])
     assert (alert.failures, alert.instances) == (2, {"i2", "i3"})
 
 
-def test_rehearsal_of_a_resolved_problem_tells_of_its_regression_once():
-    book = parse_rules('[[rule]]\nname = "r"\non = "problem"\nquiet = "1m"', "rules")
+def test_rehearsal_alerts_once_for_the_regression_of_a_resolved_problem():
+    rules_file = parse_rules('[[rule]]\nname = "r"\non = "problem"\nquiet = "1m"', "rules")
     failures = [failure(0), failure(10), failure(20), failure(30)]
-    solved = {"v1:a": START + timedelta(minutes=15)}
-    found = rehearse(book, failures, ["v1:a"], START + timedelta(days=1), resolved=solved)
-    assert [item.starts_at for item in found] == [START + timedelta(minutes=20)]
+    resolved_at = {"v1:a": START + timedelta(minutes=15)}
+    alerts = rehearse(rules_file, failures, ["v1:a"], START + timedelta(days=1), resolved=resolved_at)
+    assert [item.starts_at for item in alerts] == [START + timedelta(minutes=20)]
 
 
-def test_rehearsal_of_stalled_requests_is_one_alert_an_action():
-    book = parse_rules('[[rule]]\nname = "r"\non = "stalled"\n[rule.match]\navailability_zone = "az1"', "rules")
+def test_rehearsal_of_stalled_rule_makes_one_alert_per_action():
+    rules_file = parse_rules('[[rule]]\nname = "r"\non = "stalled"\n[rule.match]\navailability_zone = "az1"', "rules")
     stalled = [
         {"occurred_at": START + timedelta(minutes=minute), "action": action, "availability_zone": zone,
          "instance_uuid": f"i{minute}", "owner_project_id": "p", "outcome": "STALLED"}
         for minute, action, zone in [(0, "resize", "az1"), (1, "resize", "az1"), (2, "stop", "az1"), (3, "stop", "az2")]
     ]  # fmt: skip
-    found = rehearse(book, [], [], START + timedelta(days=1), outcomes=stalled)
-    assert [(item.action, item.failures) for item in found] == [("resize", 2), ("stop", 1)]
+    alerts = rehearse(rules_file, [], [], START + timedelta(days=1), outcomes=stalled)
+    assert [(item.action, item.failures) for item in alerts] == [("resize", 2), ("stop", 1)]
 
 
-def test_rehearsal_of_outcomes_tells_each_outcome_apart():
-    book = parse_rules('[[rule]]\nname = "r"\non = "outcome"\n[rule.match]\noutcome = ["FAILED", "REC*"]', "rules")
+def test_rehearsal_of_outcome_rule_makes_one_alert_per_outcome():
+    rules_file = parse_rules(
+        '[[rule]]\nname = "r"\non = "outcome"\n[rule.match]\noutcome = ["FAILED", "REC*"]', "rules"
+    )
     ended = [
         {"occurred_at": START + timedelta(minutes=minute), "action": "resize", "instance_uuid": f"i{minute}",
          "owner_project_id": "p", "outcome": outcome}
         for minute, outcome in enumerate(["FAILED", "RECOVERED", "STALLED", "FAILED", "SUCCEEDED"])
     ]  # fmt: skip
-    found = rehearse(book, [], [], START + timedelta(days=1), outcomes=ended)
-    assert [(item.problem, item.failures) for item in found] == [("failed:resize", 2), ("recovered:resize", 1)]
+    alerts = rehearse(rules_file, [], [], START + timedelta(days=1), outcomes=ended)
+    assert [(item.problem, item.failures) for item in alerts] == [("failed:resize", 2), ("recovered:resize", 1)]
 
 
-def test_an_alerter_with_wrong_rules_does_not_start_and_names_file_and_line(tmp_path):
+def test_alerter_with_invalid_rules_exits_and_names_file_and_line(tmp_path):
     rules = tmp_path / "rules.toml"
     rules.write_text(RULE + 'quiet = "soon"\n')
     environment = cli_environment(
@@ -218,5 +224,5 @@ def test_an_alerter_with_wrong_rules_does_not_start_and_names_file_and_line(tmp_
     command = [sys.executable, "-m", "stumble.cli", "alerter"]
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
     assert ended.returncode == 1
-    assert ended.stderr.startswith(f"stumble: {rules} can't be used: line 4: quiet: 'soon' is not a valid duration")
+    assert ended.stderr.startswith(f"stumble: {rules} cannot be used: line 4: quiet: 'soon' is not a valid duration")
     assert ended.stderr.count("\n") == 1

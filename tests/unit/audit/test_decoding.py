@@ -1,4 +1,4 @@
-"""Reading a topic again where the schema registry is away."""
+"""Decoding records of a topic while the schema registry is unavailable."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stumble.wire.codec import frame_confluent
 from stumble.wire.errors import RegistryUnavailable
 
 
-def test_a_registry_that_stays_away_is_named_instead_of_waited_for_without_end() -> None:
+def test_registry_that_stays_unavailable_raises_an_error_that_names_it() -> None:
     url = f"http://127.0.0.1:{free_port()}"
     record: dict[str, Any] = {"partition": 0, "offset": 7, "value": frame_confluent(5, b"x"), "headers": None}
     message = SimpleNamespace(**{name: lambda value=value: value for name, value in record.items()})

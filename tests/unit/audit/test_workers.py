@@ -1,4 +1,4 @@
-"""Processes and threads that share work: results, errors, and that none is left behind."""
+"""Worker processes and threads: results, errors, and no worker outlives its parent."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ pytestmark = pytest.mark.timeout(120)
 
 @pytest.fixture(scope="module", params=[1, 2], ids=["threads", "processes"])
 def workers(request: pytest.FixtureRequest) -> Iterator[Workers]:
-    with Workers(request.param) as made:
-        yield made
+    with Workers(request.param) as workers_of_test:
+        yield workers_of_test
 
 
 @given(st.dictionaries(st.integers(0, 30), st.tuples(st.integers(0, 99), st.integers(0, 999))), st.integers(1, 5))
-def test_every_partition_is_in_one_share_and_shares_are_about_equal(sizes, shares):
+def test_each_partition_is_in_one_share_and_shares_are_about_equal(sizes, shares):
     starts = {partition: start for partition, (start, _) in sizes.items()}
     ends = {partition: start + size for partition, (start, size) in sizes.items()}
     parts = OffsetRange("t", "id", starts, ends, starts).shared(shares)
@@ -47,24 +47,24 @@ def test_map_yields_every_item_once_in_order(workers):
         assert list(workers.map(double, range(20, 220))) == [(number, 2 * number) for number in range(20, 220)]
 
 
-def test_stream_yields_all_that_each_item_gives(workers):
+def test_stream_yields_all_results_of_each_item(workers):
     spans = [(0, 10), (1000, 3000), (7, 7)]
     assert sorted(workers.stream(count, spans)) == [*range(10), *range(1000, 3000)]
 
 
 @pytest.mark.parametrize(("number", "words"), [(13, "Thirteen is not doubled."), (14, "1 and 2")])
-def test_what_work_raises_is_raised_by_map_and_the_workers_go_on(workers, number, words):
+def test_exception_of_a_task_is_raised_by_map_and_workers_stay_usable(workers, number, words):
     with pytest.raises(Exception, match=words):
         list(workers.map(double, [number]))
     assert list(workers.map(double, [1])) == [(1, 2)]
 
 
-def test_process_that_dies_is_one_sentence():
+def test_killed_worker_process_raises_one_sentence():
     with Workers(2) as workers, pytest.raises(StumbleError, match=r"^A worker process ended .* --processes 1 "):
         list(workers.map(double, [666]))
 
 
-def test_close_ends_a_stream_that_nobody_takes():
+def test_close_ends_a_stream_that_is_not_consumed():
     began = time.monotonic()
     with Workers(2) as workers:
         assert next(workers.stream(count, [(0, 1_000_000)])) == 0
@@ -72,7 +72,7 @@ def test_close_ends_a_stream_that_nobody_takes():
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
-def test_no_worker_outlives_its_parent(number, tmp_path):
+def test_workers_end_with_their_parent(number, tmp_path):
     errors = tmp_path / "stderr"
     with (
         errors.open("w") as stderr,
@@ -93,7 +93,7 @@ def test_no_worker_outlives_its_parent(number, tmp_path):
             assert time.monotonic() < deadline
             time.sleep(0.05)
         if number == signal.SIGINT:
-            for pid in pids:  # Ctrl-C is the parent's to answer: it waits for the task in work
+            for pid in pids:  # only the parent handles Ctrl-C: it waits for the running task
                 assert _runs(pid)
                 os.kill(pid, signal.SIGKILL)
     assert "Process SpawnProcess" not in errors.read_text(), "a worker printed a traceback"
@@ -106,7 +106,7 @@ def _runs(pid: int) -> bool:
         return False
 
 
-def test_short_topics_need_no_process():
+def test_short_topic_uses_one_process():
     assert processes_for(1000, None) == 1
     assert processes_for(1_000_000, None) == min(2, len(os.sched_getaffinity(0)))
     assert processes_for(1000, 5) == 5

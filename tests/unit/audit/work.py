@@ -1,4 +1,4 @@
-"""Work for worker processes of an audit: they import it."""
+"""Tasks for the worker processes of an audit, in a module that they can import."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from stumble.wire.errors import StumbleError
 
 
 class Unportable(Exception):
-    """Can be pickled and not read again."""
+    """Can be pickled but not unpickled."""
 
     def __init__(self, one: int, two: int) -> None:
         super().__init__(f"{one} and {two}")
 
 
 def double(number: int) -> int:
-    """Return twice a number; 13 is refused, 14 fails, 666 kills the process."""
+    """Return twice a number; 13 raises StumbleError, 14 raises Unportable, 666 kills the process."""
     if number == 13:
         raise StumbleError("Thirteen is not doubled.")
     if number == 14:
@@ -35,8 +35,8 @@ def count(span: tuple[int, int]) -> Iterator[int]:
     yield from range(*span)
 
 
-def say_pid_and_sleep(_: int) -> None:
-    """Print this process's id and sleep."""
+def print_pid_and_sleep(_: int) -> None:
+    """Print the id of this process and sleep."""
     sys.stdout.write(f"{os.getpid()}\n")
     sys.stdout.flush()
     time.sleep(120)
@@ -45,7 +45,7 @@ def say_pid_and_sleep(_: int) -> None:
 def main() -> None:
     """Start two workers that do not end by themselves."""
     with Workers(2) as workers:
-        list(workers.map(say_pid_and_sleep, range(2)))
+        list(workers.map(print_pid_and_sleep, range(2)))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Both layouts of oslo.messaging's context, with and without its outer wrapper, are read alike."""
+"""Both layouts of oslo.messaging's context, with and without the outer wrapper, give the same message."""
 
 import json
 
@@ -19,7 +19,7 @@ NESTED = {**MESSAGE, "_context": CONTEXT}
 @pytest.mark.parametrize("inner", [FLAT, NESTED])
 @pytest.mark.parametrize("wrap", [lambda i: i, lambda i: {"oslo.version": "2.0", "oslo.message": json.dumps(i)},
                                   lambda i: {"oslo.version": "2.0", "oslo.message": i}])  # fmt: skip
-def test_all_layouts_are_one(inner, wrap):
+def test_all_layouts_are_unwrapped_to_the_same_message(inner, wrap):
     message, context = unwrap(json.dumps(wrap(inner)))
     assert context == CONTEXT
     assert {name: message[name] for name in MESSAGE} == MESSAGE
@@ -28,7 +28,7 @@ def test_all_layouts_are_one(inner, wrap):
 @given(
     st.binary(max_size=40) | st.recursive(st.none() | st.text(), st.lists).map(lambda value: json.dumps(value).encode())
 )
-def test_anything_else_is_a_value_error(value):
+def test_other_values_raise_value_error(value):
     try:
         unwrap(value)
     except ValueError:
@@ -36,7 +36,7 @@ def test_anything_else_is_a_value_error(value):
     assert isinstance(json.loads(value), dict)
 
 
-def test_topics_of_kafka_are_oslo_messagings():
+def test_kafka_topics_follow_the_naming_of_oslo_messaging():
     plain = TransportSettings(name="a", url="kafka://h1:9092,h2:9092")
     vhost = TransportSettings(name="a", url="kafka://u:p@h1:9092/nova", topics=["notifications"])
     assert subscription(plain)[1].startswith(r"^versioned_notifications\.(audit|")
@@ -45,7 +45,7 @@ def test_topics_of_kafka_are_oslo_messagings():
     assert consumer_config(vhost)["sasl.password"] == "p"
 
 
-def test_wrong_settings_name_what_is_wrong():
+def test_invalid_settings_are_rejected_with_the_reason():
     with pytest.raises(ValueError, match="must start with rabbit"):
         TransportSettings(name="a", url="http://x")
     with pytest.raises(ValueError, match="give each its own"):

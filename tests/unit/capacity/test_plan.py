@@ -1,4 +1,4 @@
-"""The capacity table is what the code says, and the code says what follows from measured sizes."""
+"""The capacity table in the docs matches the code; the needs follow from measured sizes."""
 
 import json
 import re
@@ -11,30 +11,30 @@ from stumble.cli.root import run
 from tests.support.services import ROOT
 
 
-def test_the_table_in_the_documents_is_current():
+def test_capacity_table_in_docs_is_current():
     text = (ROOT / "docs" / "operations.md").read_text()
-    found = re.search(r"<!-- capacity -->\n(.*?)\n?<!-- /capacity -->", text, re.DOTALL)
-    assert found
-    assert found[1] == markdown(), "put what stumble.capacity.plan.markdown() gives between the marks: make docs"
+    marked = re.search(r"<!-- capacity -->\n(.*?)\n?<!-- /capacity -->", text, re.DOTALL)
+    assert marked
+    assert marked[1] == markdown(), "put what stumble.capacity.plan.markdown() gives between the marks: make docs"
 
 
-def test_what_is_measured_is_plausible():
-    found = measured()
-    assert found["topic_event_caught_up"] < found["topic_event_usual"] < found["topic_event_plain"]
-    assert 2 < found["events_per_request"] < 20
-    assert 0.05 < found["failures_per_request"] < 0.2
+def test_measured_sizes_are_plausible():
+    values = measured()
+    assert values["topic_event_caught_up"] < values["topic_event_usual"] < values["topic_event_plain"]
+    assert 2 < values["events_per_request"] < 20
+    assert 0.05 < values["failures_per_request"] < 0.2
 
 
 def test_needs_grow_with_the_cloud():
-    found = [needs(cloud) for cloud in CLOUDS]
-    for before, after in pairwise(found):
+    plans = [needs(cloud) for cloud in CLOUDS]
+    for before, after in pairwise(plans):
         assert before.kafka_bytes < after.kafka_bytes
         assert before.store_bytes < after.store_bytes
         assert before.partitions <= after.partitions
-    assert all(item.partitions >= 12 and item.partitions % 12 == 0 and item.projectors >= 2 for item in found)
+    assert all(item.partitions >= 12 and item.partitions % 12 == 0 and item.projectors >= 2 for item in plans)
 
 
-def test_needs_follow_from_rates_and_days():
+def test_needs_follow_from_rates_and_retention_days():
     cloud = Cloud(100, 1.0)
     once, short = needs(cloud), needs(Cloud(100, 1.0, events_days=45, requests_days=200))
     assert once.events_per_day == pytest.approx(86_400 * measured()["events_per_request"])
@@ -43,7 +43,7 @@ def test_needs_follow_from_rates_and_days():
     assert needs(Cloud(100, 0)).store_bytes == 0
 
 
-def test_the_command_says_it(capsys):
+def test_command_prints_needs_as_text_and_json(capsys):
     assert run(["capacity", "--hosts", "1000", "--actions-per-second", "3"]) == 0
     text = capsys.readouterr().out
     assert re.search(r"^database +[\d.]+ (GB|TB): ", text, re.MULTILINE)
@@ -51,7 +51,7 @@ def test_the_command_says_it(capsys):
     assert json.loads(capsys.readouterr().out)["partitions"] == needs(Cloud(1000, 3)).partitions
 
 
-def test_numbers_for_people():
+def test_sizes_and_counts_are_printed_with_units():
     assert [size(value) for value in (1_234, 56_789_000, 1.26e9, 3.4e12)] == ["1.2 kB", "57 MB", "1.3 GB", "3.4 TB"]
     assert [count(value) for value in (999, 1_234, 5_600_000, 7e9)] == [
         "999",

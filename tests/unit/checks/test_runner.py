@@ -1,4 +1,4 @@
-"""Checks that hang, fail or lack a library are findings, and no secret gets into one."""
+"""Checks that hang, raise or lack a library give results; secrets are masked."""
 
 import threading
 import time
@@ -33,20 +33,20 @@ def fail(_):
     raise ValueError("out of the blue")
 
 
-def lack(_):
+def import_missing_library(_):
     import a_library_that_is_nowhere  # noqa: F401
 
 
-def depend(_):
+def fail_elsewhere(_):
     raise CheckedElsewhere("base", "no answer", "start it")
 
 
-def tell_all(scope):
+def report_secrets(scope):
     yield wrong(scope.database, "password authentication of s3cret-pw failed", "try s3cret-pw")
 
 
 def check(function, name="one", seconds=5, applies=lambda _: True, without=""):
-    """A check of which only the function is somewhere else."""
+    """Return a check with the given function."""
     return SimpleNamespace(
         load=lambda: function, name=name, seconds=seconds, applies=applies, without=without, extra="relay"
     )
@@ -56,43 +56,43 @@ def scope(**more):
     return CheckContext(Settings(database_url="postgresql://u:s3cret-pw@db/x"), **more)
 
 
-def test_a_check_that_hangs_is_given_up_and_the_others_are_told():
+def test_hanging_check_is_abandoned_after_its_timeout_and_others_are_reported():
     begin = time.monotonic()
-    hanging, well = run([check(hang, seconds=0.3), check(lambda _: [fine("a", "b")], "two")], scope())
+    hanging, other = run([check(hang, seconds=0.3), check(lambda _: [fine("a", "b")], "two")], scope())
     assert hanging.level is CheckLevel.WRONG
     assert "given up" in hanging.findings[0].says
-    assert well.level is CheckLevel.FINE
+    assert other.level is CheckLevel.FINE
     assert time.monotonic() - begin < 60
 
 
-def test_a_check_that_fails_or_lacks_a_library_is_a_finding():
-    failed, lacking = run([check(fail), check(lack, "two")], scope())
+def test_check_that_raises_or_lacks_a_library_gives_a_result():
+    failed, lacking = run([check(fail), check(import_missing_library, "two")], scope())
     assert [item.level for item in failed.findings] == [CheckLevel.FINE, CheckLevel.WRONG]
     assert "out of the blue" in failed.findings[1].says
     assert lacking.findings[0].todo == "pip install 'stumble[relay]'"
     assert lacking.level is CheckLevel.SKIPPED
 
 
-def test_what_another_check_tells_is_told_once():
-    (alone,) = run([check(depend)], scope())
-    assert (alone.level, alone.findings[0].todo) == (CheckLevel.WRONG, "start it")
-    _, beside = run([check(lambda _: [], "base"), check(depend)], scope())
-    assert beside.level is CheckLevel.SKIPPED
+def test_check_is_skipped_if_another_check_reports_the_same_error():
+    (single,) = run([check(fail_elsewhere)], scope())
+    assert (single.level, single.findings[0].todo) == (CheckLevel.WRONG, "start it")
+    _, skipped = run([check(lambda _: [], "base"), check(fail_elsewhere)], scope())
+    assert skipped.level is CheckLevel.SKIPPED
 
 
-def test_what_is_not_configured_is_skipped_unless_it_is_asked_for():
+def test_unconfigured_check_is_skipped_unless_requested():
     absent = check(lambda _: [fine("a", "looked at")], applies=lambda _: False, without="none here")
     assert run([absent], scope())[0].findings[0].says == "none here"
     assert run([absent], scope(asked=frozenset({"one"})))[0].findings[0].says == "looked at"
 
 
-def test_no_secret_gets_into_a_finding():
-    (found,) = run([check(tell_all)], scope())
-    assert "s3cret-pw" not in repr(found.findings)
-    assert "password authentication of *** failed" in found.findings[0].says
+def test_secrets_are_masked_in_results():
+    (result,) = run([check(report_secrets)], scope())
+    assert "s3cret-pw" not in repr(result.findings)
+    assert "password authentication of *** failed" in result.findings[0].says
 
 
-def test_all_kinds_of_secrets_are_known():
+def test_secrets_of_all_settings_are_collected():
     kafka = KafkaSettings(
         schema_registry_url="https://r:in%2Durl@registry",
         schema_registry_password="of-registry",
@@ -106,7 +106,7 @@ def test_all_kinds_of_secrets_are_known():
     assert without_password("https://u:p@host:1/x?y=1") == "https://host:1/x?y=1"
 
 
-def test_names_of_checks():
+def test_check_names_are_unique_and_can_be_chosen():
     assert len({item.name for item in CHECKS}) == len(CHECKS)
     assert [item.name for item in chosen(["topics", "outbox"], CHECKS)] == ["outbox", "topics"]
     with pytest.raises(StumbleError, match="--list"):
@@ -135,29 +135,29 @@ MOUNTS = """\
         ("/runner", ("/", "ext4", False)),
     ],
 )
-def test_the_mount_of_a_path(path, expected):
+def test_mount_of_a_path_is_the_innermost_mount_point(path, expected):
     assert tuple(mount_of(Path(path), MOUNTS)) == expected
 
 
 @pytest.mark.parametrize(
-    ("theirs", "level", "word"),
+    ("remote_time", "level", "word"),
     [(100.2, "fine", "within"), (95.0, "warning", "behind"), (103.5, "warning", "ahead"), (160.0, "wrong", "ahead")],
 )
-def test_clocks_are_judged_with_allowance_for_the_way(theirs, level, word):
-    found = compare_clock("broker", theirs, 100.0, 100.4)
-    assert (found.level, word in found.says) == (level, True)
+def test_clock_difference_allows_for_the_time_of_the_round_trip(remote_time, level, word):
+    result = compare_clock("broker", remote_time, 100.0, 100.4)
+    assert (result.level, word in result.says) == (level, True)
 
 
-def test_nova_conf_names_the_bus(tmp_path):
+def test_transports_are_read_from_nova_conf(tmp_path):
     path = tmp_path / "nova.conf"
     path.write_text(
         "[DEFAULT]\ntransport_url = rabbit://u:p%w@h1:5672/\n[oslo_messaging_notifications]\ndriver = messagingv2\n"
         "driver = stumble\ntopics = notifications,searchlight\n[oslo_messaging_rabbit]\nssl = true\n"
     )
-    (found,) = transports_of(path)
-    assert found.url.get_secret_value() == "rabbit://u:p%w@h1:5672/"
-    assert found.topics == ("notifications", "searchlight", "versioned_notifications")
-    assert found.options == {"ssl": "true"}
+    (result,) = transports_of(path)
+    assert result.url.get_secret_value() == "rabbit://u:p%w@h1:5672/"
+    assert result.topics == ("notifications", "searchlight", "versioned_notifications")
+    assert result.options == {"ssl": "true"}
     path.write_text("[DEFAULT]\ntransport_url = rabbit://h/\n[oslo_messaging_notifications]\ndriver = stumble\n")
     assert list(transports_of(path)) == []
     path.write_text("[oslo_messaging_notifications]\ndriver = messagingv2\n")
@@ -165,7 +165,7 @@ def test_nova_conf_names_the_bus(tmp_path):
         list(transports_of(path))
 
 
-def test_checks_that_import_a_package_and_a_part_of_it_at_once_get_both_whole(tmp_path, monkeypatch):
+def test_concurrent_imports_of_a_package_and_its_module_succeed(tmp_path, monkeypatch):
     package = tmp_path / "imported_by_two"
     package.mkdir()
     (package / "__init__.py").write_text(

@@ -1,4 +1,4 @@
-"""`stumble failures --follow`: a line a failure for people, a line a revision for programs."""
+"""`stumble failures --follow`: one line per failure in tables, one line per revision in JSON."""
 
 from __future__ import annotations
 
@@ -28,32 +28,34 @@ def message(revision: int, status: str = "CURRENT", **changes: object) -> dict:
     return {"subject_id": "f-1", "revision": revision, "status": status, "record": {**RECORD, **changes}}
 
 
-def shown(capsys: pytest.CaptureFixture[str], *messages: dict, format_: OutputFormat = OutputFormat.TABLE) -> list[str]:
+def printed_lines(
+    capsys: pytest.CaptureFixture[str], *messages: dict, format_: OutputFormat = OutputFormat.TABLE
+) -> list[str]:
     printer = _Printer(format_)
     for item in messages:
         printer.streamed(item)
     return capsys.readouterr().out.splitlines()
 
 
-def test_a_revision_that_looks_the_same_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    assert len(shown(capsys, message(1), message(2, effect="NONE"))) == 1
+def test_revision_with_the_same_visible_fields_adds_no_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert len(printed_lines(capsys, message(1), message(2, effect="NONE"))) == 1
 
 
-def test_one_that_looks_different_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    lines = shown(capsys, message(1), message(2, action="migrate"))
+def test_revision_with_changed_visible_fields_is_marked_as_corrected(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = printed_lines(capsys, message(1), message(2, action="migrate"))
     assert len(lines) == 2
     assert lines[1].endswith("(corrected)")
 
 
-def test_one_taken_back_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    lines = shown(capsys, message(1), message(2, status="RETRACTED"))
-    assert lines[1].endswith("(retracted: counted no longer)")
+def test_retracted_failure_is_marked_as_retracted(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = printed_lines(capsys, message(1), message(2, status="RETRACTED"))
+    assert lines[1].endswith("(retracted: no longer counted)")
 
 
-def test_the_same_revision_twice_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    assert len(shown(capsys, message(1), message(1, action="migrate"))) == 1
+def test_repeated_revision_is_printed_once(capsys: pytest.CaptureFixture[str]) -> None:
+    assert len(printed_lines(capsys, message(1), message(1, action="migrate"))) == 1
 
 
-def test_programs_get_every_revision(capsys: pytest.CaptureFixture[str]) -> None:
-    lines = shown(capsys, message(1), message(2, effect="NONE"), format_=OutputFormat.JSON)
+def test_json_output_has_every_revision(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = printed_lines(capsys, message(1), message(2, effect="NONE"), format_=OutputFormat.JSON)
     assert [json.loads(line)["revision"] for line in lines] == [1, 2]

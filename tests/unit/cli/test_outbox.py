@@ -1,4 +1,4 @@
-"""`stumble outbox`: what people and programs get to see, and the exit status."""
+"""`stumble outbox`: its output as text and as JSON, and the exit status."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def outbox(tmp_path: Path) -> Iterator[Path]:
         assert emitter.emit({"phase": "START", "action": "resize", "attributes": {"n": str(n)}})
     (tmp_path / "not ours").mkdir()
     yield tmp_path
-    assert emitter.totals.accepted == 5  # it lived, and held its folder, until here
+    assert emitter.totals.accepted == 5  # a use of the emitter keeps it, and its lock on the folder, until here
 
 
 def stumble(capsys: pytest.CaptureFixture[str], outbox: Path, *words: str) -> tuple[int, str, str]:
@@ -36,31 +36,31 @@ def stumble(capsys: pytest.CaptureFixture[str], outbox: Path, *words: str) -> tu
 
 
 def segment(outbox: Path) -> Path:
-    (place,) = outbox_folders(str(outbox))
-    return next(Path(place.path).glob("*.seg"))
+    (folder,) = outbox_folders(str(outbox))
+    return next(Path(folder.path).glob("*.seg"))
 
 
 def deliver(outbox: Path, count: int) -> None:
-    """Let the relay's cursor stand behind so many events."""
+    """Set the relay's cursor behind the first `count` events."""
     from stumble.outbox import OutboxCursor, OutboxReader
 
-    (place,) = outbox_folders(str(outbox))
-    reader = OutboxReader(place.path)
+    (folder,) = outbox_folders(str(outbox))
+    reader = OutboxReader(folder.path)
     record = reader.read(OutboxCursor(1, 0), live=True).records[count]
     reader.close()
     (outbox / "relay").mkdir()
     cursors = CursorFile(outbox / "relay" / "cursors")
     cursors.load()
-    cursors.save({place.key: Progress(1, record.offset, sent=count)})
+    cursors.save({folder.key: Progress(1, record.offset, sent=count)})
     cursors.close()
 
 
-def test_ls_tells_what_waits(capsys: pytest.CaptureFixture[str], outbox: Path) -> None:
+def test_ls_shows_unsent_events(capsys: pytest.CaptureFixture[str], outbox: Path) -> None:
     deliver(outbox, 2)
     status, out, _ = stumble(capsys, outbox, "ls", "--format", "json")
     (folder,) = json.loads(out)["folders"]
-    told = {name: folder[name] for name in ("service", "user", "alive", "unsent", "sent", "accepted", "refused")}
-    assert (status, told) == (
+    shown = {name: folder[name] for name in ("service", "user", "alive", "unsent", "sent", "accepted", "refused")}
+    assert (status, shown) == (
         0,
         {
             "service": "nova-compute",
@@ -86,7 +86,7 @@ def test_ls_fits_the_terminal(
     assert max(map(len, out.splitlines())) <= int(columns)
 
 
-def test_ls_lists_what_was_set_aside(
+def test_ls_lists_rejected_events(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, outbox: Path
 ) -> None:
     (outbox / "relay").mkdir()
@@ -101,14 +101,14 @@ def test_ls_lists_what_was_set_aside(
     assert json.loads(out)["body"] == "Ym9keQ=="
 
 
-def test_ls_of_nothing_and_of_no_directory(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    assert stumble(capsys, tmp_path, "ls")[:2] == (0, "No process has left anything here.\n")
+def test_ls_of_an_empty_and_of_a_missing_directory(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert stumble(capsys, tmp_path, "ls")[:2] == (0, "No process has written events here.\n")
     status, _, err = stumble(capsys, tmp_path / "none", "ls")
     assert (status, err.count("\n")) == (1, 1)
     assert "--outbox-dir" in err
 
 
-def test_verify_says_sound_and_damaged(capsys: pytest.CaptureFixture[str], outbox: Path) -> None:
+def test_verify_reports_sound_and_damaged_segments(capsys: pytest.CaptureFixture[str], outbox: Path) -> None:
     status, out, _ = stumble(capsys, outbox, "verify", "--format", "json")
     assert (status, json.loads(out)[0]["records"], json.loads(out)[0]["sound"]) == (0, 5, True)
     data = bytearray(segment(outbox).read_bytes())
@@ -125,7 +125,7 @@ def test_verify_says_sound_and_damaged(capsys: pytest.CaptureFixture[str], outbo
         assert (status, err.count("\n"), "upgrade" in err) == (1, 1, True)
 
 
-def test_export_gives_what_was_not_delivered_or_all(capsys: pytest.CaptureFixture[str], outbox: Path) -> None:
+def test_export_prints_unsent_events_or_all(capsys: pytest.CaptureFixture[str], outbox: Path) -> None:
     deliver(outbox, 2)
 
     def exported(*words: str) -> list[Any]:
@@ -135,13 +135,13 @@ def test_export_gives_what_was_not_delivered_or_all(capsys: pytest.CaptureFixtur
 
     assert exported() == ["2", "3", "4"]
     assert exported("--all") == ["0", "1", "2", "3", "4"]
-    (place,) = outbox_folders(str(outbox))
-    assert exported(place.name) == exported(place.key) == ["2", "3", "4"]
+    (folder,) = outbox_folders(str(outbox))
+    assert exported(folder.name) == exported(folder.key) == ["2", "3", "4"]
     status, _, err = stumble(capsys, outbox, "export", "nobody")
     assert (status, "outbox ls" in err) == (1, True)
 
 
-def test_event_of_an_unknown_schema_is_shown_by_its_id(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_export_shows_the_id_of_an_event_of_unknown_schema(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     from stumble.outbox import OutboxWriter, pack
 
     writer = OutboxWriter(tmp_path)

@@ -1,4 +1,4 @@
-"""The query commands need the `cli` extra and nothing more: they are installed where people work."""
+"""The query commands need only the `cli` extra: users install them on their own machines."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ sys.exit(run([{command!r}, "--help"]))
 
 
 @pytest.mark.parametrize("command", ["failures", "request", "instance", "wait", "schema"])
-def test_it_runs_without_the_consuming_side(command: str) -> None:
+def test_query_command_runs_with_the_cli_extra_alone(command: str) -> None:
     program = PROGRAM.format(foreign=set(FOREIGN), command=command)
-    found = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, env=cli_environment(), capture_output=True, text=True, check=False
     )
-    assert found.returncode == 0, found.stderr
-    assert "Examples" in found.stdout
+    assert result.returncode == 0, result.stderr
+    assert "Examples" in result.stdout

@@ -1,4 +1,4 @@
-"""The root of the command line: exit statuses, one sentence for every error, nothing imported that isn't needed."""
+"""The root of the command line: exit statuses, one sentence for each error, no unneeded imports."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ def fail_with(error: BaseException):
     return body
 
 
-def test_success_is_0(call) -> None:
+def test_success_exits_with_0(call) -> None:
     assert call(lambda: None) == 0
 
 
-def test_wrong_usage_is_2(call, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_usage_exits_with_2(call, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(lambda: None, "--no-such-option") == 2
     assert "no-such-option" in capsys.readouterr().err
 
 
-def test_an_exit_status_passes(call) -> None:
+def test_exit_status_of_a_command_is_returned(call) -> None:
     assert call(fail_with(typer.Exit(5))) == 5
 
 
@@ -63,7 +63,9 @@ def test_an_exit_status_passes(call) -> None:
         (ValueError("what\nis this"), "unexpected ValueError: what is this"),
     ],
 )
-def test_an_error_is_one_sentence_and_1(call, capsys: pytest.CaptureFixture[str], error: Exception, words: str) -> None:
+def test_error_prints_one_sentence_and_exits_with_1(
+    call, capsys: pytest.CaptureFixture[str], error: Exception, words: str
+) -> None:
     assert call(fail_with(error)) == 1
     err = capsys.readouterr().err
     assert words in err
@@ -76,11 +78,11 @@ def test_debug_shows_the_traceback(call, capsys: pytest.CaptureFixture[str], mon
     assert "Traceback" in capsys.readouterr().err
 
 
-def test_interrupt_is_130(call) -> None:
+def test_interrupt_exits_with_130(call) -> None:
     assert call(fail_with(KeyboardInterrupt())) == 130
 
 
-def test_unknown_command_suggests(capsys: pytest.CaptureFixture[str]) -> None:
+def test_unknown_command_suggests_a_similar_name(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["falures"]) == 2
     assert "did you mean 'failures'" in capsys.readouterr().err
 
@@ -92,8 +94,8 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
-def test_a_base_install_names_the_extra(command: LazyCommand, tmp_path) -> None:
-    """No typer, nothing: ``-S`` hides all installed packages but the source roots stay."""
+def test_command_on_a_base_install_names_the_missing_extra(command: LazyCommand, tmp_path) -> None:
+    """Without typer: ``-S`` hides all installed packages; the source roots stay importable."""
     done = subprocess.run(
         [sys.executable, "-S", "-m", "stumble.cli", command.name],
         env=cli_environment(), capture_output=True, text=True, check=False,
@@ -104,7 +106,7 @@ def test_a_base_install_names_the_extra(command: LazyCommand, tmp_path) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
-def test_a_terminal_that_lacks_a_letter_shows_a_question_mark(encoding: str) -> None:
+def test_characters_that_the_terminal_lacks_are_printed_as_question_marks(encoding: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "stumble.cli", "run", "--help"],
         env=cli_environment(PYTHONIOENCODING=encoding), capture_output=True, check=False,
@@ -133,7 +135,7 @@ def test_shell_completes_commands_subcommands_and_options(words: str, position: 
     assert complete(words, position) == completed
 
 
-def test_an_error_of_settings_names_the_setting() -> None:
+def test_settings_error_names_the_setting() -> None:
     from pydantic import BaseModel, ValidationError
 
     class Settings(BaseModel):
@@ -146,18 +148,18 @@ def test_an_error_of_settings_names_the_setting() -> None:
 
 
 @pytest.mark.parametrize(
-    ("into", "said"),
+    ("into", "message"),
     [
         ("postgresql://me:canary@127.0.0.1:1/copy", "127.0.0.1:1/copy does not answer"),
-        ("postgresql://me:canary@[/copy", "--into is no address of a PostgreSQL"),
+        ("postgresql://me:canary@[/copy", "--into is not a valid PostgreSQL URL"),
     ],
 )
-def test_a_replay_into_nowhere_names_the_option_that_named_it(
-    into: str, said: str, capsys: pytest.CaptureFixture[str]
+def test_replay_into_an_unusable_database_names_the_option(
+    into: str, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["replay", "--into", into]) == 1
-    told = capsys.readouterr().err
-    assert said in told
-    assert "--into" in told
-    assert "STUMBLE_DATABASE_URL" not in told
-    assert "canary" not in told
+    stderr = capsys.readouterr().err
+    assert message in stderr
+    assert "--into" in stderr
+    assert "STUMBLE_DATABASE_URL" not in stderr
+    assert "canary" not in stderr

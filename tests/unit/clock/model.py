@@ -1,4 +1,4 @@
-"""A pipeline in a few lists, with time that can be set: hosts, relays, broker, store, clock; any may be down."""
+"""A pipeline in memory with a settable time: hosts, relays, broker, store, clock; each part can be down."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _EVERY = 30
 
 @dataclass
 class Request:
-    """Signs of life at these seconds, each told on a host; `ends`: the last of them is its end."""
+    """A request with events at these seconds, each on a host; `ends`: the last event ends the request."""
 
-    signs: list[tuple[int, str]]
+    events: list[tuple[int, str]]
     ends: bool
 
 
 @dataclass
 class Host:
     relay_up: bool = True
-    unsent: list[tuple[int, int, bool]] = field(default_factory=list)  # when, request, end
+    unsent: list[tuple[int, int, bool]] = field(default_factory=list)  # time, request, is end
 
 
 @dataclass
@@ -41,27 +41,27 @@ class Pipeline:
 
     def __post_init__(self) -> None:
         self.at = {name: Host() for name in self.hosts}
-        self.log: list[tuple[int, int, bool, int]] = []  # when, request, end, sent at
-        self.said: list[ProducerReport] = []
-        self.last: dict[int, tuple[int, int]] = {}  # request: last sign, when it was stored
+        self.log: list[tuple[int, int, bool, int]] = []  # time, request, is end, sent at
+        self.reports: list[ProducerReport] = []
+        self.last: dict[int, tuple[int, int]] = {}  # request: time of the last event, time when it was stored
         self.ended: set[int] = set()
         self.stalled: dict[int, tuple[int, str]] = {}
-        self.stored = self.heard = 0
+        self.stored = self.reports_read = 0
         self.fleet = self.watch = None
 
     def is_down(self, part: str, now: int) -> bool:
         return any(part == one and start <= now < end for one, start, end in self.down)
 
     def run(self, seconds: int) -> dict[int, tuple[int, str]]:
-        """Let it run; returns the requests found stalled, with when and why."""
-        signs = sorted(
-            (at, number, host, one.ends and place == len(one.signs) - 1)
+        """Run for `seconds`; returns the stalled requests, with time and reason."""
+        events = sorted(
+            (at, number, host, one.ends and position == len(one.events) - 1)
             for number, one in enumerate(self.requests)
-            for place, (at, host) in enumerate(one.signs)
+            for position, (at, host) in enumerate(one.events)
         )
         for now in range(0, seconds, STEP):
-            while signs and signs[0][0] <= now:
-                at, number, host, end = signs.pop(0)
+            while events and events[0][0] <= now:
+                at, number, host, end = events.pop(0)
                 self.at[host].unsent.append((at, number, end))
             if not self.is_down("broker", now):
                 for name in self.hosts:
@@ -80,17 +80,17 @@ class Pipeline:
         del host.unsent[: self.drain]
         if now % _EVERY == 0:
             oldest = min((one[0] for one in host.unsent), default=None)
-            self.said.append(word(name, now, oldest))
+            self.reports.append(report(name, now, oldest))
 
     def _store(self, now: int) -> None:
         if self.fleet is None or self.watch is None:
-            self.fleet, self.watch, self.heard = (
+            self.fleet, self.watch, self.reports_read = (
                 ProducerReports(SILENT, 45),
                 PartitionWatch(SILENT, SETTLE, 2 * STEP),
                 0,
             )
-        latest = {one.host: one for one in self.said[self.heard :]}
-        self.heard = len(self.said)
+        latest = {one.host: one for one in self.reports[self.reports_read :]}
+        self.reports_read = len(self.reports)
         for at, number, end, _ in self.log[self.stored : self.stored + self.drain * 2]:
             last = max(at, self.last.get(number, (at, 0))[0])
             self.last[number] = (last, now)
@@ -104,9 +104,9 @@ class Pipeline:
             self.fleet.add_reports(list(latest.values()), now)
             self.watch.update(self.fleet, self.stored, now)
             self.watch.mark(len(self.log), now * SECOND, now, self.fleet.relays)
-        self._judge(now)
+        self._find_stalled(now)
 
-    def _judge(self, now: int) -> None:
+    def _find_stalled(self, now: int) -> None:
         until = self.watch.watermark(self.fleet, now)
         dead = self.watch.silent(self.fleet) if self.watch.up_to_date(now) else {}
         for number, (last, stored_at) in self.last.items():
@@ -118,10 +118,10 @@ class Pipeline:
                 self.stalled[number] = (now, "silence")
 
     def _host_of(self, number: int, last: int) -> str:
-        return next(host for at, host in reversed(self.requests[number].signs) if at <= last)
+        return next(host for at, host in reversed(self.requests[number].events) if at <= last)
 
 
-def word(host: str, at: int, oldest: int | None = None, **known: object) -> ProducerReport:
+def report(host: str, at: int, oldest: int | None = None, **known: object) -> ProducerReport:
     fields = {
         "host": host,
         "process": RELAY,

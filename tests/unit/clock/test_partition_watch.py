@@ -1,4 +1,4 @@
-"""The watermark and silence, in a pipeline whose time can be set: nothing stalls because something else is down."""
+"""The watermark and silent hosts, in a pipeline with settable time: an outage elsewhere stalls no request."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from hypothesis import strategies as st
 
 from stumble.clock.partition_watch import PartitionWatch
 from stumble.clock.producers import ProducerReports
-from tests.unit.clock.model import DEADLINE, SECOND, SILENT, Pipeline, Request, word
+from tests.unit.clock.model import DEADLINE, SECOND, SILENT, Pipeline, Request, report
 
 HOUR = 3600
 TEN = [f"h{number}" for number in range(10)]
 
 
 def in_flight(hosts: list[str]) -> list[Request]:
-    """On each host: one request that ends in time, one whose news goes on for hours, one that nobody hears of again."""
-    made = []
+    """Return for each host: a request that ends in time, one with events for hours, one without further events."""
+    requests = []
     for number, host in enumerate(hosts):
         begin = 600 + 13 * number
-        made += [
+        requests += [
             Request([(begin, host), (begin + DEADLINE - 60, host)], ends=True),
             Request([(begin + 1000 * step, host) for step in range(16)], ends=True),
             Request([(begin, host)], ends=False),
         ]
-    return made
+    return requests
 
 
 ENDS = {number for number in range(30) if number % 3 != 2}
@@ -36,55 +36,55 @@ HANGS = set(range(30)) - ENDS
     [["store"], TEN, ["broker"], [*TEN, "broker"], ["store", "broker"], ["store", "broker", *TEN]],
     ids=["projector", "relays", "broker", "whole fleet and broker", "projector and broker", "everything"],
 )
-def test_three_hours_of_anything_down_make_nothing_stall_that_goes_on(parts):
+def test_three_hour_outage_of_any_part_stalls_only_hanging_requests(parts):
     begin = 900
     pipeline = Pipeline(TEN, in_flight(TEN), [(part, begin, begin + 3 * HOUR) for part in parts])
-    ever: set[int] = set()
-    pipeline.stalled = Recording(ever)
+    ever_stalled: set[int] = set()
+    pipeline.stalled = Recording(ever_stalled)
     pipeline.run(7 * HOUR)
-    assert ever & ENDS == set()
-    assert set(pipeline.stalled) == HANGS  # afterwards the clock goes on, and finds what really hangs
+    assert ever_stalled & ENDS == set()
+    assert set(pipeline.stalled) == HANGS  # after the outage the clock finds the requests that really hang
 
 
 class Recording(dict):
-    """Keeps what was ever put into it."""
+    """Records each key that was ever set."""
 
-    def __init__(self, ever):
+    def __init__(self, ever_stalled):
         super().__init__()
-        self.ever = ever
+        self.ever_stalled = ever_stalled
 
     def __setitem__(self, key, value):
-        self.ever.add(key)
+        self.ever_stalled.add(key)
         super().__setitem__(key, value)
 
 
-def test_a_fleet_that_comes_back_host_by_host_makes_nothing_stall():
+def test_hosts_that_return_one_by_one_stall_no_running_request():
     down = [(host, 900, 900 + 3 * HOUR + 90 * number) for number, host in enumerate(TEN)]
     pipeline = Pipeline(TEN, in_flight(TEN), down)
-    ever: set[int] = set()
-    pipeline.stalled = Recording(ever)
+    ever_stalled: set[int] = set()
+    pipeline.stalled = Recording(ever_stalled)
     pipeline.run(7 * HOUR)
-    assert ever & ENDS == set()
+    assert ever_stalled & ENDS == set()
 
 
-def test_of_ten_hosts_one_is_dead_for_good_and_only_its_requests_stall():
+def test_dead_host_stalls_only_its_own_requests():
     requests = [Request([(600 + 300 * step, host) for step in range(40)], ends=False) for host in TEN]
     pipeline = Pipeline(TEN, requests, [("h3", 900, 99 * HOUR)])
     stalled = pipeline.run(3 * HOUR)
     assert set(stalled) == {3}
     at, why = stalled[3]
     assert why == "silence"
-    assert 870 + SILENT <= at <= 870 + SILENT + 60  # its last word was at 870
+    assert 870 + SILENT <= at <= 870 + SILENT + 60  # its last report was at 870
 
 
-def test_a_dead_host_holds_the_others_deadlines_back_only_until_it_counts_as_dead():
+def test_dead_host_delays_deadlines_of_others_only_until_it_counts_as_silent():
     requests = [Request([(600, host)], ends=False) for host in TEN]
     stalled = Pipeline(TEN, requests, [("h3", 700, 99 * HOUR)]).run(2 * HOUR)
     assert set(stalled) == set(range(10))
     assert all(600 + DEADLINE <= stalled[number][0] <= 600 + DEADLINE + 120 for number in range(10) if number != 3)
 
 
-def test_without_any_relay_nothing_is_concluded():
+def test_no_watermark_without_any_relay():
     fleet, watch = ProducerReports(600, 45), PartitionWatch(600, 60, 20)
     for now in range(0, 5000, 10):
         watch.update(fleet, 0, now)
@@ -92,28 +92,28 @@ def test_without_any_relay_nothing_is_concluded():
         assert watch.watermark(fleet, now) is None
 
 
-def test_a_process_that_was_stopped_for_hours_counts_none_of_them():
+def test_time_while_the_process_was_stopped_does_not_count_as_silence():
     fleet, watch = ProducerReports(600, 45), PartitionWatch(600, 60, 20)
     for now in [*range(0, 300, 10), *range(20_000, 20_100, 10)]:
-        fleet.add_reports([word("h1", now)] if now < 300 else [], now)
+        fleet.add_reports([report("h1", now)] if now < 300 else [], now)
         watch.update(fleet, 0, now)
         watch.mark(0, now * SECOND, now, fleet.relays)
         assert watch.silent(fleet) == {}
 
 
-def test_the_watermark_waits_for_what_a_host_holds_back():
+def test_watermark_waits_for_the_oldest_unsent_event():
     fleet, watch = ProducerReports(600, 45), PartitionWatch(600, 60, 20)
     for now in range(0, 600, 10):
-        fleet.add_reports([word("h1", now), word("h2", now, oldest=50)], now)
+        fleet.add_reports([report("h1", now), report("h2", now, oldest=50)], now)
         watch.update(fleet, 7, now)
         watch.mark(7, now * SECOND, now, fleet.relays)
     assert watch.watermark(fleet, 590) == 50 * SECOND
 
 
-def test_a_partition_that_lags_concludes_nothing():
+def test_lagging_partition_has_no_watermark_and_no_silent_hosts():
     fleet, watch = ProducerReports(600, 45), PartitionWatch(600, 60, 20)
     for now in range(0, 3000, 10):
-        fleet.add_reports([word("h1", now)], now)
+        fleet.add_reports([report("h1", now)], now)
         watch.update(fleet, 6, now)
         watch.mark(6 if now < 1000 else 7, now * SECOND, now, fleet.relays)
     assert watch.watermark(fleet, 2990) is None
@@ -128,7 +128,7 @@ outages = st.lists(
     ).map(lambda one: (one[0], one[1], one[1] + one[2])),
     max_size=8,
 )
-lives = st.lists(
+request_histories = st.lists(
     st.tuples(
         st.integers(0, 2 * HOUR),
         st.lists(st.tuples(st.integers(10, DEADLINE - 100), st.sampled_from(["h0", "h1", "h2", "h3"])), max_size=8),
@@ -139,15 +139,15 @@ lives = st.lists(
 
 
 @settings(max_examples=25, deadline=None)
-@given(outages, lives, st.sampled_from([1, 3, 50]))
-def test_whatever_is_down_in_whatever_order_no_deadline_is_told_falsely(down, told, drain):
+@given(outages, request_histories, st.sampled_from([1, 3, 50]))
+def test_no_deadline_is_exceeded_falsely_under_any_outages(down, histories, drain):
     requests = []
-    for begin, gaps in told:
-        at, signs = begin, [(begin, "h0")]
+    for begin, gaps in histories:
+        at, events = begin, [(begin, "h0")]
         for gap, host in gaps:
             at += gap
-            signs.append((at, host))
-        requests.append(Request(signs, ends=True))
+            events.append((at, host))
+        requests.append(Request(events, ends=True))
     pipeline = Pipeline(["h0", "h1", "h2", "h3"], requests, down, drain)
     wrong: list[tuple[int, int, str]] = []
 
@@ -159,8 +159,8 @@ def test_whatever_is_down_in_whatever_order_no_deadline_is_told_falsely(down, to
 
     pipeline.stalled = Checked()
     pipeline.run(9 * HOUR)
-    # A host that is down while others are heard may count as dead; that is no statement about a deadline. A host that
-    # does is no longer waited for, and what it holds back of a request that went on elsewhere can't be known.
+    # A host that is down while others report may count as dead; that says nothing about a deadline. Nothing waits for a
+    # dead host any longer, and its unsent events of a request that continued on other hosts can't be known.
     if not any(part.startswith("h") and until - since >= SILENT - 60 for part, since, until in down):
         assert wrong == []
     assert pipeline.ended == set(range(len(requests)))

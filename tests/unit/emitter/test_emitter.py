@@ -1,4 +1,4 @@
-"""The library: what it fills in, what it survives, what its context managers tell."""
+"""The library: fields that it fills in, errors that it survives, events of its context managers."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ def emitter(path: Path, **options: Any) -> Emitter:
 
 
 def records(path: Path) -> list[OutboxRecord]:
-    found: list[OutboxRecord] = []
-    for place in outbox_folders(str(path)):
-        reader, cursor = OutboxReader(place.path), OutboxCursor()
+    outbox_records: list[OutboxRecord] = []
+    for folder in outbox_folders(str(path)):
+        reader, cursor = OutboxReader(folder.path), OutboxCursor()
         while (chunk := reader.read(cursor, live=True)).end != cursor:
-            found += chunk.records
+            outbox_records += chunk.records
             cursor = chunk.end
         reader.close()
-    return found
+    return outbox_records
 
 
 def events(path: Path) -> list[dict[str, Any]]:
     return [decode(EVENT, record.body) for record in records(path)]
 
 
-def test_what_is_absent_is_filled_in(tmp_path: Path) -> None:
+def test_absent_fields_are_filled_in(tmp_path: Path) -> None:
     before = time.time_ns() // 1000
     given_event = {"instance_uuid": SERVER, "phase": "START", "cell": None}
     assert emitter(tmp_path, cell="c1", region="r", labels={"rack": "7"}).emit(given_event)
@@ -57,7 +57,7 @@ def test_what_is_absent_is_filled_in(tmp_path: Path) -> None:
     assert record.envelope.fingerprint == EVENT.fingerprint
 
 
-def test_what_is_given_stays(tmp_path: Path) -> None:
+def test_given_fields_stay_unchanged(tmp_path: Path) -> None:
     given_event = {
         "event_id": "01890a5d-ac96-774b-bcce-b302099a8057",
         "occurred_at": 17,
@@ -88,7 +88,7 @@ def test_what_is_given_stays(tmp_path: Path) -> None:
         None,
     ],
 )
-def test_wrong_event_is_counted_and_hurts_nobody(
+def test_invalid_event_is_counted_and_logged_once_without_raising(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, wrong: dict[str, Any] | None
 ) -> None:
     sender = emitter(tmp_path)
@@ -126,29 +126,29 @@ def test_long_text_is_cut(tmp_path: Path) -> None:
     assert record.envelope.is_failure
 
 
-def test_action_that_works(tmp_path: Path) -> None:
+def test_successful_action_emits_start_steps_progress_and_end(tmp_path: Path) -> None:
     with emitter(tmp_path).action(SERVER, "resize", request_id="req-1", owner_project_id="p") as action:
         with action.step("compute_prep_resize", attempt=1, host="h2"):
             pass
         action.progress(dest_host="h2")
-    found = events(tmp_path)
-    assert [(e["scope"], e["phase"], e["step"]) for e in found] == [
+    emitted = events(tmp_path)
+    assert [(e["scope"], e["phase"], e["step"]) for e in emitted] == [
         ("REQUEST", "START", None),
         ("STEP", "START", "compute_prep_resize"),
         ("STEP", "END", "compute_prep_resize"),
         ("REQUEST", "PROGRESS", None),
         ("REQUEST", "END", None),
     ]
-    assert {(e["instance_uuid"], e["action"], e["request_id"], e["owner_project_id"]) for e in found} == {
+    assert {(e["instance_uuid"], e["action"], e["request_id"], e["owner_project_id"]) for e in emitted} == {
         (SERVER, "resize", "req-1", "p")
     }
-    assert [e["source"]["signal"] for e in found] == ["request", "step", "step", "request", "request"]
-    assert found[1]["step_id"] == found[2]["step_id"]
-    assert (found[1]["attempt_id"], found[1]["host"], found[0]["host"]) == ("1", "h2", "h1")
-    assert found[3]["dest_host"] == "h2"
+    assert [e["source"]["signal"] for e in emitted] == ["request", "step", "step", "request", "request"]
+    assert emitted[1]["step_id"] == emitted[2]["step_id"]
+    assert (emitted[1]["attempt_id"], emitted[1]["host"], emitted[0]["host"]) == ("1", "h2", "h1")
+    assert emitted[3]["dest_host"] == "h2"
 
 
-def test_exception_goes_on_and_is_one_failure(tmp_path: Path) -> None:
+def test_exception_is_raised_and_recorded_as_one_failure(tmp_path: Path) -> None:
     error = RuntimeError("disk password=hunter2 gone")
     with (
         pytest.raises(RuntimeError) as raised,
@@ -162,12 +162,12 @@ def test_exception_goes_on_and_is_one_failure(tmp_path: Path) -> None:
     assert {e["failure_id"] for e in failed} == {failure_token(error)}
     failure = failed[0]["failure"]
     assert (failure["exception"], failure["reason"], failure["chain"]) == ("RuntimeError", "RuntimeError", ["KeyError"])
-    assert failure["function"] == "test_exception_goes_on_and_is_one_failure"
+    assert failure["function"] == "test_exception_is_raised_and_recorded_as_one_failure"
     assert "hunter2" not in str(failed)
     assert "Traceback" in failure["traceback"]
 
 
-def test_failure_that_is_caught_and_tried_again(tmp_path: Path) -> None:
+def test_caught_failure_is_an_error_of_its_attempt_only(tmp_path: Path) -> None:
     with emitter(tmp_path).action(SERVER, "create") as action:
         for attempt in (1, 2):
             try:
@@ -185,7 +185,7 @@ def test_failure_that_is_caught_and_tried_again(tmp_path: Path) -> None:
     assert events(tmp_path)[-1]["phase"] == "END"
 
 
-def test_cancelled_is_no_failure(tmp_path: Path) -> None:
+def test_cancelled_action_is_not_a_failure(tmp_path: Path) -> None:
     sender = emitter(tmp_path)
     with sender.action(SERVER, "live-migration", attributes={"a": "b"}) as action:
         action.cancel()
@@ -198,7 +198,7 @@ def test_cancelled_is_no_failure(tmp_path: Path) -> None:
     assert ends[0]["attributes"]["a"] == "b"
 
 
-class Nasty(Exception):
+class BrokenException(Exception):
     """Raises from every method that describes it."""
 
     def __str__(self) -> str:
@@ -208,9 +208,9 @@ class Nasty(Exception):
         raise TypeError("no attributes")
 
 
-def test_exception_with_methods_that_raise(tmp_path: Path) -> None:
-    with pytest.raises(Nasty), emitter(tmp_path).action(SERVER, "stop"):
-        raise Nasty
+def test_exception_whose_methods_raise_is_recorded(tmp_path: Path) -> None:
+    with pytest.raises(BrokenException), emitter(tmp_path).action(SERVER, "stop"):
+        raise BrokenException
     (failed,) = [e for e in events(tmp_path) if e["phase"] == "ERROR"]
-    assert failed["failure"]["exception"] == "Nasty"
+    assert failed["failure"]["exception"] == "BrokenException"
     assert describe(ValueError("x"))["message"] == "x"

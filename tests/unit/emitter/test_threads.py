@@ -1,4 +1,4 @@
-"""Green and native threads in one process, and forks out of them, as Nova's services have them."""
+"""Green and native threads in one process, and forks of it, as in Nova's services."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def work(name, count):
 threads = [threading.Thread(target=work, args=(f"thread{n}", 150)) for n in range(4)]
 [thread.start() for thread in threads]
 children = []
-for number in range(6):  # each while the threads are in the middle of whatever they do
+for number in range(6):  # each fork happens while the threads are emitting
     child = os.fork()
     if child == 0:
         work(f"child{number}", 30)
@@ -67,20 +67,20 @@ def _run(script: str, outbox: Path) -> list[str]:
         [sys.executable, "-c", script, str(outbox)], env=env, capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert not any(is_live(place) for place in outbox_folders(str(outbox)))
+    assert not any(is_live(folder) for folder in outbox_folders(str(outbox)))
     return [event["attributes"]["n"] for event in events(outbox)]
 
 
 @pytest.mark.skipif(importlib.util.find_spec("eventlet") is None, reason="eventlet isn't installed")
-def test_green_and_native_threads_and_a_fork(tmp_path: Path) -> None:
-    found = _run(GREEN, tmp_path)
+def test_no_event_is_lost_with_green_and_native_threads_and_a_fork(tmp_path: Path) -> None:
+    emitted = _run(GREEN, tmp_path)
     expected = {
         f"{kind}{n}-{i}" for kind, count in (("green", 5), ("native", 3)) for n in range(count) for i in range(100)
     }
-    assert set(found) == expected | {f"child-{i}" for i in range(50)}
+    assert set(emitted) == expected | {f"child-{i}" for i in range(50)}
 
 
-def test_forks_out_of_native_threads_that_emit(tmp_path: Path) -> None:
-    found = _run(FORKS, tmp_path)
+def test_no_event_is_lost_in_forks_of_emitting_threads(tmp_path: Path) -> None:
+    emitted = _run(FORKS, tmp_path)
     expected = {f"thread{n}-{i}" for n in range(4) for i in range(150)}
-    assert set(found) == expected | {f"child{n}-{i}" for n in range(6) for i in range(30)}
+    assert set(emitted) == expected | {f"child{n}-{i}" for n in range(6) for i in range(30)}

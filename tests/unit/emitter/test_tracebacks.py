@@ -1,4 +1,4 @@
-"""`tracebacks=False`: none leaves the process, not even inside a message."""
+"""`tracebacks=False`: no traceback leaves the process, not even inside a message."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ def failing() -> dict[str, Any]:
         return describe(error)
 
 
-@pytest.mark.parametrize("wanted", [True, False])
-def test_the_switch(wanted: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("enabled", [True, False])
+def test_traceback_is_removed_only_when_switched_off(enabled: bool, tmp_path: Path) -> None:
     given = {"instance_uuid": SERVER, "phase": "ERROR", "failure": failing()}
-    assert emitter(tmp_path, tracebacks=wanted).emit(given)
+    assert emitter(tmp_path, tracebacks=enabled).emit(given)
     (event,) = events(tmp_path)
-    assert (event["failure"]["traceback"] is not None) == wanted
+    assert (event["failure"]["traceback"] is not None) == enabled
     assert (event["failure"]["exception"], event["failure"]["message"]) == ("ValueError", "no disk")
-    assert given["failure"]["traceback"]  # the caller's stays as it is
+    assert given["failure"]["traceback"]  # the caller's event is unchanged
 
 
 @pytest.mark.parametrize(
-    ("message", "left"),
+    ("message", "remaining"),
     [
         ("no disk", "no disk"),
         (None, None),
@@ -42,6 +42,6 @@ def test_the_switch(wanted: bool, tmp_path: Path) -> None:
         (TRACE, None),
     ],
 )
-def test_texts_end_where_a_traceback_begins(message: str | None, left: str | None) -> None:
-    found = without_traceback({"message": message, "reason": message, "traceback": TRACE, "chain": ["OSError"]})
-    assert found == {"message": left, "reason": left, "traceback": None, "chain": ["OSError"]}
+def test_text_is_cut_where_a_traceback_begins(message: str | None, remaining: str | None) -> None:
+    cleaned = without_traceback({"message": message, "reason": message, "traceback": TRACE, "chain": ["OSError"]})
+    assert cleaned == {"message": remaining, "reason": remaining, "traceback": None, "chain": ["OSError"]}

@@ -1,4 +1,4 @@
-"""Batches: what is dropped, cut off and split."""
+"""Batches: dropping a partition, cutting, splitting."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from stumble.testing.events import event, framed
 from stumble.testing.in_memory import InMemoryRecord
 
 
-def batch_of(*places):
+def batch_of(*record_ids):
     batch, decoder, following = Batch(), EventDecoder(), {}
-    for partition, offset in places:
+    for partition, offset in record_ids:
         value = framed(event(request_id=f"req-{partition}-{offset}"))
         record = InMemoryRecord(value, partition, offset)
         if offset % 5 == 4:
@@ -30,11 +30,11 @@ def batch_of(*places):
 @given(st.lists(st.integers(0, 2), min_size=2, max_size=30))
 def test_halves_cover_a_partition_without_a_gap(partitions):
     counts: dict[int, int] = {}
-    places = []
+    record_ids = []
     for partition in partitions:
-        places.append((partition, counts.setdefault(partition, 0)))
+        record_ids.append((partition, counts.setdefault(partition, 0)))
         counts[partition] += 1
-    for part in batch_of(*places).by_partition():
+    for part in batch_of(*record_ids).by_partition():
         ((partition, span),) = part.spans.items()
         if len(part) < 2:
             continue
@@ -48,7 +48,7 @@ def test_halves_cover_a_partition_without_a_gap(partitions):
         assert len(right) < len(part)
 
 
-def test_cut_keeps_what_lies_before():
+def test_cut_keeps_records_before_the_offset():
     batch = batch_of((0, 0), (0, 1), (0, 2), (1, 0))
     batch.cut(0, 1)
     assert (batch.spans[0].start, batch.spans[0].end) == (0, 1)
@@ -57,7 +57,7 @@ def test_cut_keeps_what_lies_before():
     assert set(batch.spans) == {0}
 
 
-def test_drop_forgets_a_partition():
+def test_drop_removes_a_partition():
     batch = batch_of((0, 0), (0, 4), (1, 0))
     batch.drop([0])
     assert set(batch.spans) == {1}
@@ -67,13 +67,13 @@ def test_drop_forgets_a_partition():
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=40))
-def test_a_split_keeps_partitions_whole(partitions):
+def test_split_keeps_partitions_whole(partitions):
     counts: dict[int, int] = {}
-    places = []
+    record_ids = []
     for partition in partitions:
-        places.append((partition, counts.setdefault(partition, 0)))
+        record_ids.append((partition, counts.setdefault(partition, 0)))
         counts[partition] += 1
-    batch = batch_of(*places)
+    batch = batch_of(*record_ids)
     left, right = batch.split()
     assert left.spans | right.spans == batch.spans
     assert not left.spans.keys() & right.spans.keys()

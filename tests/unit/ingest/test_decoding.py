@@ -1,4 +1,4 @@
-"""Records that are no valid events."""
+"""Records that are not valid events."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from stumble.wire.errors import InvalidEvent
         {"occurred_at": 2**62},
     ],
 )
-def test_what_breaks_the_model_is_a_bad_record(fields):
+def test_invalid_field_value_is_a_bad_record_of_stage_model(fields):
     value = framed(event(**fields))
     with pytest.raises(BadRecordError) as caught:
         EventDecoder().decode_event(InMemoryRecord(value, 0, 0), value, 0, 0)

@@ -6,7 +6,7 @@ from stumble.kafka.consumer import consumer_config
 from stumble.settings.kafka import KafkaSettings
 
 
-def test_the_new_protocol_leaves_the_session_to_the_broker():
+def test_new_group_protocol_omits_session_and_assignment_settings():
     classic = consumer_config(KafkaSettings(), "g")
     assert classic["session.timeout.ms"] < 10_000
     assert classic["auto.offset.reset"] == "error"

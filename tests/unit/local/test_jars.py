@@ -1,4 +1,4 @@
-"""Where Kafka's jars come from: mirrors, proxies, credentials; and that only the right bytes are taken."""
+"""Downloads of Kafka's jars: mirrors, proxies, credentials; only jars with the right checksum are used."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ PATH = "org/example/thing/1/thing-1.jar"
 
 @pytest.fixture
 def repository() -> Iterator[HTTPServer]:
-    """A Maven repository with one jar; it notes what it's asked."""
+    """A Maven repository with one jar; it records its requests."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.server.asked.append((self.path, self.headers.get("Authorization")))
+            self.server.requests.append((self.path, self.headers.get("Authorization")))
             good = self.path.endswith(PATH)
             body = BODY if good else b""
             self.send_response(200 if good else 404)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            broken = len(self.server.asked) <= self.server.broken_replies
+            broken = len(self.server.requests) <= self.server.broken_replies
             self.wfile.write(body[:5] if broken else body)
 
         def log_message(self, *args: object) -> None:
             pass
 
     server = HTTPServer(("127.0.0.1", 0), Handler)
-    server.asked = []
+    server.requests = []
     server.broken_replies = 0
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -61,44 +61,42 @@ def lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def use(monkeypatch: pytest.MonkeyPatch, server: HTTPServer) -> str:
+def use_repository(monkeypatch: pytest.MonkeyPatch, server: HTTPServer) -> str:
     url = f"http://127.0.0.1:{server.server_port}/maven"
     monkeypatch.setenv("STUMBLE_MAVEN_REPOSITORY", url + "/")
     return url
 
 
-def test_a_jar_is_fetched_once(repository: HTTPServer, lock: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    use(monkeypatch, repository)
-    seen: list[tuple[int, int]] = []
-    first = jars.ensure_jars(lambda done, total: seen.append((done, total)), lock)
+def test_jar_is_downloaded_once(repository: HTTPServer, lock: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_repository(monkeypatch, repository)
+    progress_calls: list[tuple[int, int]] = []
+    first = jars.ensure_jars(lambda done, total: progress_calls.append((done, total)), lock)
     assert [path.read_bytes() for path in first] == [BODY]
-    assert seen == [(0, len(BODY)), (len(BODY), len(BODY))]
+    assert progress_calls == [(0, len(BODY)), (len(BODY), len(BODY))]
     assert jars.ensure_jars(None, lock) == first
-    assert [path for path, _ in repository.asked] == [f"/maven/{PATH}"]
+    assert [path for path, _ in repository.requests] == [f"/maven/{PATH}"]
 
 
-def test_a_download_that_breaks_off_is_repeated(
-    repository: HTTPServer, lock: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    use(monkeypatch, repository)
+def test_interrupted_download_is_repeated(repository: HTTPServer, lock: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_repository(monkeypatch, repository)
     repository.broken_replies = 2
-    seen: list[int] = []
-    assert [path.read_bytes() for path in jars.ensure_jars(lambda done, _: seen.append(done), lock)] == [BODY]
-    assert seen == [0, 5, 0, 5, 0, len(BODY)]
+    progress_calls: list[int] = []
+    assert [path.read_bytes() for path in jars.ensure_jars(lambda done, _: progress_calls.append(done), lock)] == [BODY]
+    assert progress_calls == [0, 5, 0, 5, 0, len(BODY)]
 
 
-def test_a_cache_that_cannot_be_written_is_named(
+def test_unwritable_cache_is_named_in_the_error(
     repository: HTTPServer, lock: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    use(monkeypatch, repository)
+    use_repository(monkeypatch, repository)
     monkeypatch.setenv("STUMBLE_CACHE_DIR", "/dev/full")
     with pytest.raises(
-        LocalError, match=r"can't be written to /dev/full/jars \(Not a directory\); .*STUMBLE_CACHE_DIR="
+        LocalError, match=r"cannot write Kafka's jars to /dev/full/jars \(Not a directory\); .*STUMBLE_CACHE_DIR="
     ):
         jars.ensure_jars(None, lock)
 
 
-def test_progress_is_a_line_now_and_then_where_there_is_no_terminal(
+def test_progress_without_a_terminal_is_printed_every_few_seconds(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     times = iter((0.0, 1.0, 12.0, 13.0))
@@ -109,31 +107,31 @@ def test_progress_is_a_line_now_and_then_where_there_is_no_terminal(
     assert re.findall(r"([0-9.]+) of 3.0 MB\n", capsys.readouterr().err) == ["0.0", "2.0", "3.0"]
 
 
-def test_other_bytes_are_refused(repository: HTTPServer, lock: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    use(monkeypatch, repository)
+def test_jar_with_wrong_checksum_is_rejected(
+    repository: HTTPServer, lock: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_repository(monkeypatch, repository)
     lock.write_text(f"{'0' * 64} {len(BODY)} {PATH}\n")
     with pytest.raises(LocalError, match="SHA-256 differs"):
         jars.ensure_jars(None, lock)
     assert list((lock.parent / "cache" / "jars").iterdir()) == []
 
 
-def test_a_missing_jar_names_the_address(repository: HTTPServer, lock: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    use(monkeypatch, repository)
+def test_missing_jar_error_names_the_url(repository: HTTPServer, lock: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_repository(monkeypatch, repository)
     lock.write_text(f"{'0' * 64} 5 org/none.jar\n")
     with pytest.raises(LocalError, match=r"org/none\.jar .*404.*STUMBLE_MAVEN_REPOSITORY="):
         jars.ensure_jars(None, lock)
-    assert len(repository.asked) == 1  # asking again can't help
+    assert len(repository.requests) == 1  # a second request can't help
 
 
-def test_an_unreachable_repository_says_what_mends_it(lock: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreachable_repository_error_names_the_settings_to_change(lock: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STUMBLE_MAVEN_REPOSITORY", "http://127.0.0.1:9/maven")
-    with pytest.raises(
-        LocalError, match=r"(?s)can't be fetched.*https_proxy.*STUMBLE_MAVEN_REPOSITORY=.*settings\.xml"
-    ):
+    with pytest.raises(LocalError, match=r"(?s)cannot fetch.*https_proxy.*STUMBLE_MAVEN_REPOSITORY=.*settings\.xml"):
         jars.ensure_jars(None, lock)
 
 
-def test_the_local_maven_repository_is_used(lock: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_local_maven_repository_is_used(lock: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STUMBLE_MAVEN_REPOSITORY", "http://127.0.0.1:9/maven")
     local = local_repository() / PATH
     local.parent.mkdir(parents=True)
@@ -158,7 +156,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("of", ["*", "central", "external:*", "other,central"])
-def test_the_users_mirror_is_used(settings: Path, of: str) -> None:
+def test_mirror_of_maven_settings_is_used(settings: Path, of: str) -> None:
     settings.write_text(SETTINGS.format(url="http://mirror.example/maven/", of=of))
     source = maven_source()
     assert source.url == "http://mirror.example/maven"
@@ -167,21 +165,21 @@ def test_the_users_mirror_is_used(settings: Path, of: str) -> None:
 
 
 @pytest.mark.parametrize("of", ["*,!central", "other"])
-def test_a_mirror_of_something_else_is_not(settings: Path, of: str) -> None:
+def test_mirror_of_another_repository_is_not_used(settings: Path, of: str) -> None:
     settings.write_text(SETTINGS.format(url="http://mirror.example/maven", of=of))
     source = maven_source()
     assert source.url == maven_central()
     assert source.headers == {}
 
 
-def test_the_credentials_are_sent(
+def test_credentials_of_maven_settings_are_sent(
     repository: HTTPServer, lock: Path, settings: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = f"http://127.0.0.1:{repository.server_port}/maven"
     settings.write_text(SETTINGS.format(url=url, of="*").replace("proxy>", "unused>"))
     jars.ensure_jars(None, lock)
-    assert repository.asked[0][1] == "Basic " + base64.b64encode(b"u:p").decode()
+    assert repository.requests[0][1] == "Basic " + base64.b64encode(b"u:p").decode()
 
 
-def test_no_settings_mean_maven_central(settings: Path) -> None:
+def test_maven_central_is_used_without_settings(settings: Path) -> None:
     assert maven_source().url == maven_central()

@@ -7,17 +7,17 @@ from stumble.metrics.process import ProcessMetrics
 from stumble.metrics.store import capped
 
 
-def test_exceptions_are_capped_in_the_order_in_which_they_came():
+def test_exceptions_beyond_the_limit_are_counted_as_other():
     few = {(f"E{number}",): number for number in range(5)}
     assert capped(few) == few
     many = {(f"E{number}",): 1 for number in range(MAX_EXCEPTIONS + 7)}
-    shown = capped(many)
-    assert len(shown) == MAX_EXCEPTIONS + 1
-    assert shown["other",] == 7
-    assert sum(shown.values()) == len(many)
+    result = capped(many)
+    assert len(result) == MAX_EXCEPTIONS + 1
+    assert result["other",] == 7
+    assert sum(result.values()) == len(many)
 
 
-def test_metrics_are_defined_once_and_can_be_made():
+def test_metric_names_are_unique_and_metrics_can_be_created():
     names = [metric.name for metric in ALL]
     assert len(set(names)) == len(names)
     assert not any(name.endswith("_total") for name in names)

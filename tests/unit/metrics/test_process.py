@@ -11,8 +11,8 @@ from stumble.metrics.process import serve
 from stumble.wire.errors import StumbleError
 
 
-def test_a_port_that_is_taken_is_told_in_one_sentence():
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+def test_port_in_use_raises_one_sentence():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
         with pytest.raises(StumbleError, match=rf"127.0.0.1:{port} \(Address already in use\): choose another"):
             serve("127.0.0.1", port, CollectorRegistry(), lambda: (True, ""), lambda: (True, ""))

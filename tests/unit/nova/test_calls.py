@@ -10,7 +10,7 @@ UUID = "178b0921-8f85-4257-88b6-2e743b5a975c"
 
 
 class Loaded:
-    """An object of Nova's: reading a field that is not loaded goes to the database, here it fails."""
+    """Stands in for an object of Nova, which loads a missing field from the database; here that raises KeyError."""
 
     def __init__(self, **fields: object) -> None:
         self._fields = fields
@@ -24,26 +24,26 @@ class Loaded:
         return self._fields[name]
 
 
-def test_only_what_is_loaded_is_read():
-    found = calls.instance(Loaded(uuid=UUID, vm_state="active", power_state=1, flavor=Loaded(name="small")))
-    assert found == {"uuid": UUID, "vm_state": "active", "power_state": "running", "flavor": "small"}
+def test_only_loaded_fields_are_read():
+    fields_read = calls.instance(Loaded(uuid=UUID, vm_state="active", power_state=1, flavor=Loaded(name="small")))
+    assert fields_read == {"uuid": UUID, "vm_state": "active", "power_state": "running", "flavor": "small"}
     assert calls.instance(Loaded(uuid=UUID))["flavor"] is None
     assert calls.instance({"uuid": UUID})["power_state"] is None
     assert "uuid" not in calls.instance(None)
 
 
-def test_another_instance_is_not_taken_for_the_one():
+def test_same_instance_ignores_another_instance():
     assert calls.same_instance(Loaded(uuid="other", vm_state="active"), UUID) == {}
     assert calls.same_instance(None, UUID) == {}
     assert calls.same_instance("text", UUID) == {}
 
 
-def test_context_without_fields():
+def test_missing_context_fields_are_none():
     assert set(calls.context(None).values()) == {None}
     assert calls.context(SimpleNamespace(request_id="req-1"))["request_id"] == "req-1"
 
 
-def test_targets():
+def test_step_target_is_read_from_the_arguments():
     assert calls.step_target("compute_extend_volume", {"extended_volume_id": "v"}) == ("volume", "v")
     assert calls.step_target("compute_attach_volume", {"bdm": Loaded(volume_id="v")}) == ("volume", "v")
     assert calls.step_target("compute_attach_interface", {"port_id": None}) is None
@@ -51,7 +51,7 @@ def test_targets():
     assert calls.step_target("compute_stop_instance", {"volume_id": "v"}) is None
 
 
-def test_the_volume_that_is_extended_is_the_event_that_the_caller_looks_at():
+def test_extended_volume_is_read_from_the_event_in_the_callers_frame():
     event = Loaded(name="volume-extended", tag="v")
     assert event
     assert calls.extended_volume("extend_volume", sys._getframe()) == ("volume", "v")
@@ -61,12 +61,12 @@ def test_the_volume_that_is_extended_is_the_event_that_the_caller_looks_at():
     assert calls.extended_volume("extend_volume", sys._getframe()) is None
 
 
-def test_a_caller_that_is_no_reporter_tells_nothing():
+def test_caller_that_is_not_a_reporter_gives_nothing():
     assert calls.reporter(sys._getframe()) == (None, {})
     assert calls.reporter(None) == (None, {})
 
 
-def test_service_by_binary_by_step_and_by_code():
+def test_service_is_derived_from_program_step_or_caller():
     assert service.of_process(SimpleNamespace(prog="/usr/bin/nova-compute")) == "nova-compute"
     assert service.of_process(SimpleNamespace(prog="nova-api-wsgi")) == "nova-api"
     assert service.of_process(SimpleNamespace(prog="python")) is None
@@ -80,7 +80,7 @@ class Conf(dict):
     __getattr__ = dict.__getitem__
 
 
-def test_hypervisor_type():
+def test_hypervisor_type_is_derived_from_the_compute_driver():
     libvirt = Conf(virt_type="kvm")
     assert service.hypervisor_type(Conf(compute_driver="libvirt.LibvirtDriver", libvirt=libvirt)) == "kvm"
     assert service.hypervisor_type(Conf(compute_driver="ironic.IronicDriver")) == "ironic"
@@ -88,7 +88,7 @@ def test_hypervisor_type():
     assert service.hypervisor_type(Conf()) is None
 
 
-def test_states_are_bounded_and_the_last_one_counts():
+def test_saved_states_are_bounded_and_the_last_one_is_used():
     states = SavedStates(limit=2)
     states.saved("a", "req-1", "active", None)
     states.saved("b", "req-1", "active", None)
@@ -103,7 +103,7 @@ def test_states_are_bounded_and_the_last_one_counts():
     assert states.corrected({"vm_state": "x"}, "a", "req-2") == {"vm_state": "x"}
 
 
-def test_what_is_handed_to_a_step_is_newer_than_what_was_saved_before():
+def test_state_handed_to_a_step_replaces_the_one_saved_before():
     states = SavedStates()
     states.saved("a", "req-1", "active", "resize_prep")
     states.handed("a", "req-1", {"vm_state": "resized", "task_state": None})

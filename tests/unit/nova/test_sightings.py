@@ -27,53 +27,58 @@ class Unhashable(Exception):
     __hash__ = None  # type: ignore[assignment]
 
 
-class Mute(Exception):
+class Unprintable(Exception):
     def __str__(self) -> str:
         raise RuntimeError("no text")
 
 
-def test_an_object_keeps_its_token_and_another_has_another():
+def test_token_is_stable_per_object_and_differs_between_objects():
     for make in (NovaLike, ValueError, Unhashable):
         one, other = make("x"), make("x")
         assert token_of(one) == token_of(one)
         assert token_of(one) != token_of(other)
 
 
-def test_the_token_does_not_show_and_does_not_keep_the_object():
+def test_token_is_not_visible_and_does_not_keep_the_object_alive():
     error = NovaLike()
     before = dict(vars(error))
     token_of(error)
     assert vars(error) == before
-    gone = weakref.ref(error)
+    reference = weakref.ref(error)
     del error
     gc.collect()
-    assert gone() is None
+    assert reference() is None
 
 
-def test_what_is_inside_outermost_first():
+def test_chain_lists_causes_outermost_first():
     error = NovaLike()
     error.__cause__ = OSError("disk")
     assert chain(Rollback(error)) == ["NovaLike", "OSError"]
     assert chain(ValueError()) == []
 
 
-def test_a_chain_that_bites_its_tail_ends():
+def test_circular_chain_ends():
     one, other = ValueError(), KeyError()
     one.__context__, other.__context__ = other, one
     assert chain(one) == ["KeyError"]
 
 
-def test_description():
+def test_description_has_class_message_code_function_and_traceback():
     def fails() -> None:
         raise NovaLike("broken", code=409)
 
     try:
         fails()
     except NovaLike as error:
-        found = describe(error)
-    assert (found["class"], found["message"], found["code"], found["function"]) == ("NovaLike", "broken", 409, "fails")
-    assert found["module"] == __name__
-    assert "in fails" in found["traceback"]
+        described = describe(error)
+    assert (described["class"], described["message"], described["code"], described["function"]) == (
+        "NovaLike",
+        "broken",
+        409,
+        "fails",
+    )
+    assert described["module"] == __name__
+    assert "in fails" in described["traceback"]
 
 
 class ExternalEvent:
@@ -83,7 +88,7 @@ class ExternalEvent:
         return True
 
 
-def test_the_external_event_at_which_a_call_failed():
+def test_failing_event_is_the_external_event_of_the_failed_call():
     def external_instance_event() -> None:
         for event in (None, ExternalEvent()):
             if event is not None:
@@ -95,6 +100,6 @@ def test_the_external_event_at_which_a_call_failed():
     assert failing_event(ValueError()) is None
 
 
-def test_an_exception_that_can_not_be_told_is_still_described():
-    found = describe(Mute())
-    assert (found["class"], found["message"], found["code"]) == ("Mute", "", None)
+def test_exception_whose_text_raises_is_described():
+    described = describe(Unprintable())
+    assert (described["class"], described["message"], described["code"]) == ("Unprintable", "", None)

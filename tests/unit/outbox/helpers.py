@@ -16,12 +16,12 @@ def packed(body: bytes, *, is_failure: bool = False) -> bytes:
 
 
 def only_folder(directory: Path) -> Path:
-    (place,) = outbox_folders(str(directory))
-    return Path(place.path)
+    (folder,) = outbox_folders(str(directory))
+    return Path(folder.path)
 
 
 def read_all(folder: Path, *, live: bool = True, max_bytes: int = 4096) -> tuple[list[OutboxRecord], list[Damage], int]:
-    """Read a folder to its end as the relay does; return records, damages and bytes of torn pieces."""
+    """Read a folder to its end as the relay does; return records, damages and bytes of torn records."""
     reader, cursor = OutboxReader(folder), OutboxCursor()
     records: list[OutboxRecord] = []
     damages: list[Damage] = []

@@ -1,4 +1,4 @@
-"""kill -9 at any moment: whatever was accepted is there."""
+"""kill -9 at any time: each accepted record is stored."""
 
 from __future__ import annotations
 
@@ -32,28 +32,28 @@ threads = [threading.Thread(target=work, args=(n,)) for n in range(int(sys.argv[
 
 
 @pytest.mark.parametrize(("threads", "durability"), [(1, "process"), (4, "process"), (1, "power")])
-def test_what_was_accepted_survives(tmp_path: Path, threads: int, durability: str) -> None:
-    chance = random.Random(threads)
+def test_accepted_records_survive_kill_9(tmp_path: Path, threads: int, durability: str) -> None:
+    rng = random.Random(threads)
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     for run in range(4):
-        outbox, told = tmp_path / str(run), tmp_path / f"{run}.told"
-        with told.open("wb") as file:
+        outbox, accepted_log = tmp_path / str(run), tmp_path / f"{run}.accepted"
+        with accepted_log.open("wb") as file:
             command = [sys.executable, "-c", SCRIPT, str(outbox), str(threads), durability]
             process = subprocess.Popen(command, stdout=file, env=env)
         deadline = time.monotonic() + 90
-        while not told.stat().st_size and time.monotonic() < deadline:
+        while not accepted_log.stat().st_size and time.monotonic() < deadline:
             time.sleep(0.01)
-        time.sleep(chance.random() * 0.3)
-        alive = [is_live(place) for place in outbox_folders(str(outbox))]
+        time.sleep(rng.random() * 0.3)
+        alive = [is_live(folder) for folder in outbox_folders(str(outbox))]
         process.send_signal(signal.SIGKILL)
         process.wait(60)
         assert True in alive
-        found = set()
-        for place in outbox_folders(str(outbox)):
-            assert not is_live(place)
-            records, damages, _ = read_all(Path(place.path), live=False, max_bytes=64 << 10)
+        stored = set()
+        for folder in outbox_folders(str(outbox)):
+            assert not is_live(folder)
+            records, damages, _ = read_all(Path(folder.path), live=False, max_bytes=64 << 10)
             assert not damages
-            found |= {record.body.rstrip(b".") for record in records}
-        accepted = set(told.read_bytes().rpartition(b"\n")[0].split(b"\n"))
+            stored |= {record.body.rstrip(b".") for record in records}
+        accepted = set(accepted_log.read_bytes().rpartition(b"\n")[0].split(b"\n"))
         assert accepted
-        assert accepted <= found
+        assert accepted <= stored

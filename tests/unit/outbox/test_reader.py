@@ -1,4 +1,4 @@
-"""How a reader judges places that hold no sound record."""
+"""Reading of segment parts that hold no sound record."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_torn_tail_is_cut_once_the_segment_is_final(tmp_path: Path, cut: int) ->
     assert ([r.body for r in records], damages, torn) == ([b"one", b"two"], [], cut)
 
 
-def test_record_in_the_making_is_waited_for(tmp_path: Path) -> None:
+def test_incomplete_record_of_a_live_segment_is_waited_for(tmp_path: Path) -> None:
     path = segment(tmp_path, ONE, TWO[:20])
     reader = OutboxReader(tmp_path)
     chunk = reader.read(OutboxCursor(1, 0), live=True)
@@ -51,16 +51,16 @@ def test_record_in_the_making_is_waited_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("cut", [1, 11, 12, 40])
-def test_piece_before_a_sound_record_is_torn_not_damaged(tmp_path: Path, cut: int) -> None:
+def test_partial_record_before_a_sound_record_is_torn_not_damaged(tmp_path: Path, cut: int) -> None:
     segment(tmp_path, ONE[:cut], TWO)
     records, damages, torn = read_all(tmp_path)
     assert [r.body for r in records] == [b"two"]
-    if cut >= 12:  # the piece tells how long it wanted to be
+    if cut >= 12:  # the partial record includes its length
         assert (damages, torn) == ([], cut)
 
 
 @pytest.mark.parametrize("at", range(0, len(ONE), 7))
-def test_damaged_middle_is_handed_out_and_the_rest_read(tmp_path: Path, at: int) -> None:
+def test_damaged_middle_is_returned_as_damage_and_the_rest_is_read(tmp_path: Path, at: int) -> None:
     segment(tmp_path, ONE, flipped(ONE, at), TWO)
     records, damages, torn = read_all(tmp_path)
     assert [r.body for r in records] == [b"one", b"two"]
@@ -74,12 +74,12 @@ def test_damaged_last_record_of_a_final_segment_is_damage(tmp_path: Path) -> Non
     assert (damage.segment, damage.offset, damage.data) == (1, 16 + len(ONE), flipped(TWO, 30))
 
 
-def test_zeros_that_a_power_cut_left_are_torn(tmp_path: Path) -> None:
+def test_zeros_after_a_power_failure_are_torn(tmp_path: Path) -> None:
     segment(tmp_path, ONE, b"\0" * 5000)
     assert read_all(tmp_path, live=False)[1:] == ([], 5000)
 
 
-def test_damaged_header_costs_no_record(tmp_path: Path) -> None:
+def test_damaged_segment_header_loses_no_record(tmp_path: Path) -> None:
     path = segment(tmp_path, ONE, TWO)
     path.write_bytes(b"\0" + path.read_bytes()[1:])
     records, damages, _ = read_all(tmp_path)
@@ -87,20 +87,20 @@ def test_damaged_header_costs_no_record(tmp_path: Path) -> None:
     assert [len(d.data) for d in damages] == [16]
 
 
-def test_length_that_was_damaged_does_not_swallow_what_follows(tmp_path: Path) -> None:
+def test_damaged_length_does_not_hide_the_following_records(tmp_path: Path) -> None:
     huge = ONE[:4] + b"\xff\xff\xff\x00" + ONE[8:]
     segment(tmp_path, huge, TWO, *[packed(b"x" * 1000)] * 300)
     records, _, _ = read_all(tmp_path, max_bytes=256 << 10)
     assert len(records) == 301
 
 
-def test_missing_segment_is_passed_over(tmp_path: Path) -> None:
+def test_missing_segment_is_skipped(tmp_path: Path) -> None:
     segment(tmp_path, ONE, number=3)
     segment(tmp_path, TWO, number=7)
     assert [r.body for r in read_all(tmp_path)[0]] == [b"one", b"two"]
 
 
-def test_newer_format_is_refused(tmp_path: Path) -> None:
+def test_newer_format_is_rejected(tmp_path: Path) -> None:
     path = segment(tmp_path, ONE)
     data = bytearray(path.read_bytes())
     data[8] = 2
@@ -110,7 +110,7 @@ def test_newer_format_is_refused(tmp_path: Path) -> None:
 
 
 def test_envelope_of_a_later_release_is_read(tmp_path: Path) -> None:
-    """A later release may add to the envelope: this one skips what it doesn't know."""
+    """A later release may add fields to the envelope; this release skips unknown fields."""
     import struct
     from zlib import crc32
 
@@ -123,7 +123,7 @@ def test_envelope_of_a_later_release_is_read(tmp_path: Path) -> None:
     assert [r.body for r in read_all(tmp_path)[0]] == [b"one", b"two"]
 
 
-def test_links_and_devices_are_not_followed(tmp_path: Path) -> None:
+def test_symbolic_links_are_not_followed(tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_bytes(segment_header() + ONE)
     folder = tmp_path / "folder"
@@ -133,8 +133,8 @@ def test_links_and_devices_are_not_followed(tmp_path: Path) -> None:
         OutboxReader(folder).read(OutboxCursor(1, 0), live=False)
 
 
-def test_segment_of_the_first_release_is_read_for_ever(tmp_path: Path) -> None:
-    """Relay and driver may be a release apart: these bytes never change their meaning, nor do new ones look other."""
+def test_segment_of_the_first_release_stays_readable(tmp_path: Path) -> None:
+    """Relay and driver may differ by a release: these bytes keep their meaning, and new segments equal them."""
     golden = bytes.fromhex(Path(__file__).with_name("golden-v1.seg.hex").read_text())
     (tmp_path / "00000001.seg").write_bytes(golden)
     (first, second), damages, torn = read_all(tmp_path, live=False)

@@ -1,6 +1,6 @@
-"""An outbox against a model: append, die, tear, damage, refuse, read, in any order.
+"""Compares an outbox with a model: append, kill, torn writes, damage, a full disk and reads, in any order.
 
-What was accepted and not touched by the test comes out once, in order; what the test damaged comes out as damage.
+Each accepted record that the test did not damage is read once, in order; damaged records are read as damage.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from tests.unit.outbox.helpers import packed
 
 
 class _FullDisk:
-    """Stands in for ``os`` in the segment module: takes a part of the next record, then nothing."""
+    """Stands in for ``os`` in the segment module: writes a part of the next record, then raises ENOSPC."""
 
-    def __init__(self, taken: int) -> None:
-        self.taken = taken
+    def __init__(self, written: int) -> None:
+        self.written = written
 
     def __getattr__(self, name: str) -> Any:
         return getattr(os, name)
 
     def write(self, fd: int, data: bytes) -> int:
-        if not self.taken:
+        if not self.written:
             raise OSError(errno.ENOSPC, "No space left on device")
-        taken, self.taken = os.write(fd, data[: min(self.taken, len(data) - 1)]), 0
-        return taken
+        written, self.written = os.write(fd, data[: min(self.written, len(data) - 1)]), 0
+        return written
 
 
 class OutboxMachine(RuleBasedStateMachine):
@@ -47,8 +47,8 @@ class OutboxMachine(RuleBasedStateMachine):
         self.patch.setattr(guard, "SEGMENT_BYTES", 10_000)  # so that a few appends begin a new segment
         self.root = Path(tempfile.mkdtemp(prefix="outbox-"))
         self.folders: dict[str, list[bytes]] = {}  # accepted bodies in order, None where damaged
-        self.places: dict[str, dict[bytes, tuple[int, int, int]]] = {}
-        self.seen: dict[str, list[bytes]] = {}
+        self.positions: dict[str, dict[bytes, tuple[int, int, int]]] = {}
+        self.records_read: dict[str, list[bytes]] = {}
         self.cursors: dict[str, OutboxCursor] = {}
         self.damages: dict[str, int] = {}
         self.damaged: dict[str, set[bytes]] = {}
@@ -63,9 +63,9 @@ class OutboxMachine(RuleBasedStateMachine):
 
     def _body(self, size: int) -> bytes:
         self.count += 1
-        # A marker by chance must not lead a reader astray; a whole record can't be in there, see ``record``.
-        decoy = RECORD_HEADER.pack(MARK, 40, 12345) + b"x" * 40
-        return b"%08d" % self.count + (decoy + b"\0" * size)[:size]
+        # A record marker inside a body must not confuse a reader; a body can't contain a whole record.
+        marker = RECORD_HEADER.pack(MARK, 40, 12345) + b"x" * 40
+        return b"%08d" % self.count + (marker + b"\0" * size)[:size]
 
     def _accepted(self, body: bytes) -> None:
         path = self.writer.path
@@ -86,17 +86,17 @@ class OutboxMachine(RuleBasedStateMachine):
             self.append(1000, False)
 
     @precondition(lambda self: self.writer.path)
-    @rule(taken=st.integers(0, 60))
-    def disk_is_full(self, taken: int) -> None:
+    @rule(written=st.integers(0, 60))
+    def disk_is_full(self, written: int) -> None:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(segment_module, "os", _FullDisk(taken))
+            patch.setattr(segment_module, "os", _FullDisk(written))
             assert not self.writer.append(packed(self._body(100)), is_failure=True)
         self.torn.add(str(self.writer.path))
 
     @precondition(lambda self: self.writer.path)
     @rule(data=st.data())
-    def die(self, data: st.DataObject) -> None:
-        """The process dies; perhaps in the middle of a write that was never acknowledged."""
+    def kill_process(self, data: st.DataObject) -> None:
+        """Kill the process, perhaps during a write that was not acknowledged."""
         path = self.writer.path
         assert path is not None
         number = segments(path)[-1]
@@ -114,7 +114,7 @@ class OutboxMachine(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def damage(self, data: st.DataObject) -> None:
-        """Flip a bit of a record that was not read yet and has a sound one behind it in its segment."""
+        """Flip a bit of an unread record that is followed by a sound one in its segment."""
         choices = []
         for path in self.folders:
             reader, cursor = OutboxReader(path), self.cursors.get(path, OutboxCursor())
@@ -125,12 +125,12 @@ class OutboxMachine(RuleBasedStateMachine):
         if not choices:
             return
         path, number, record = choices[data.draw(st.integers(0, len(choices) - 1))]
-        where = record.offset + data.draw(st.integers(0, record.size - 1))
-        if path in self.torn:  # the next record would begin a new segment
+        if path in self.torn:  # the next record begins a new segment
             return
+        position = record.offset + data.draw(st.integers(0, record.size - 1))
         file = Path(segment_path(path, number))
         content = bytearray(file.read_bytes())
-        content[where] ^= 1 << data.draw(st.integers(0, 7))
+        content[position] ^= 1 << data.draw(st.integers(0, 7))
         file.write_bytes(content)
         self.damaged.setdefault(path, set()).add(record.body)
 
@@ -147,25 +147,25 @@ class OutboxMachine(RuleBasedStateMachine):
             chunk = reader.read(cursor, live=self.alive[path], max_bytes=max_bytes)
             if chunk.end == cursor:
                 break
-            self.seen.setdefault(path, []).extend(record.body for record in chunk.records)
+            self.records_read.setdefault(path, []).extend(record.body for record in chunk.records)
             self.damages[path] = self.damages.get(path, 0) + len(chunk.damages)
             cursor = chunk.end
         reader.close()
         self.cursors[path] = cursor
 
     @invariant()
-    def nothing_is_invented_or_out_of_order(self) -> None:
-        for path, seen in getattr(self, "seen", {}).items():
-            spared = [body for body in self.folders[path] if body not in self.damaged.get(path, set())]
-            assert seen == spared[: len(seen)]
+    def records_are_unchanged_and_in_order(self) -> None:
+        for path, records_read in getattr(self, "records_read", {}).items():
+            undamaged = [body for body in self.folders[path] if body not in self.damaged.get(path, set())]
+            assert records_read == undamaged[: len(records_read)]
 
     @rule()
     def read_to_the_end(self) -> None:
         for path in self.folders:
             self._read(path, 4096, steps=10_000)
             damaged = self.damaged.get(path, set())
-            spared = [body for body in self.folders[path] if body not in damaged]
-            assert self.seen.get(path, []) == spared
+            undamaged = [body for body in self.folders[path] if body not in damaged]
+            assert self.records_read.get(path, []) == undamaged
             assert not self.damages.get(path, 0) or damaged
 
 

@@ -1,4 +1,4 @@
-"""What the writing side promises: it keeps, refuses and counts, and never raises."""
+"""The outbox writer: it stores, refuses and counts events, and never raises on append."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_nothing_is_created_before_the_first_event(tmp_path: Path) -> None:
     assert bodies(only_folder(tmp_path / "outbox")) == [b"one"]
 
 
-def test_folder_tells_who_writes_to_it(tmp_path: Path) -> None:
+def test_folder_name_and_description_identify_its_writer(tmp_path: Path) -> None:
     outbox = OutboxWriter(tmp_path, service="nova-compute", about={"host": "cmp1"}, schemas={"ab.avsc": "{}"})
     outbox.append(packed(b"one"), is_failure=False)
     outbox.describe(tap="on")
@@ -41,32 +41,32 @@ def test_folder_tells_who_writes_to_it(tmp_path: Path) -> None:
     assert next(folder.glob("*.seg")).stat().st_mode & 0o007 == 0
 
 
-def test_a_start_is_announced_before_the_first_event_and_the_folder_stays_the_same(tmp_path: Path) -> None:
+def test_start_is_announced_before_the_first_event_in_the_same_folder(tmp_path: Path) -> None:
     outbox = OutboxWriter(tmp_path / "outbox", service="nova-compute")
     outbox.announce(starting=True)
     folder = only_folder(tmp_path / "outbox")
-    begun = read_about(str(folder))
-    assert begun["starting"] is True
-    assert begun["pid"] == os.getpid()
-    outbox.announce(starting=False, ready_at=begun["started_at"] + 5)
+    starting = read_about(str(folder))
+    assert starting["starting"] is True
+    assert starting["pid"] == os.getpid()
+    outbox.announce(starting=False, ready_at=starting["started_at"] + 5)
     assert outbox.append(packed(b"1"), is_failure=False)
     ready = read_about(str(only_folder(tmp_path / "outbox")))
-    assert (ready["starting"], ready["ready_at"]) == (False, begun["started_at"] + 5)
-    assert (ready["started_at"], ready["pid"]) == (begun["started_at"], begun["pid"])
+    assert (ready["starting"], ready["ready_at"]) == (False, starting["started_at"] + 5)
+    assert (ready["started_at"], ready["pid"]) == (starting["started_at"], starting["pid"])
 
 
-def test_a_start_in_a_place_that_cannot_be_used_is_no_error(tmp_path: Path) -> None:
+def test_announcement_in_an_unusable_directory_raises_nothing(tmp_path: Path) -> None:
     (tmp_path / "outbox").write_text("a file")
     OutboxWriter(tmp_path / "outbox").announce(starting=True)
 
 
-def test_unknown_durability_is_refused_at_once(tmp_path: Path) -> None:
+def test_unknown_durability_raises_value_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="process, power, memory"):
         OutboxWriter(tmp_path, durability="paper")
 
 
 @pytest.mark.parametrize("durability", ["process", "power"])
-def test_segments_roll_and_keep_their_order(tmp_path: Path, durability: str) -> None:
+def test_records_keep_their_order_over_several_segments(tmp_path: Path, durability: str) -> None:
     outbox = OutboxWriter(tmp_path, durability=durability, max_bytes=1 << 20)  # segments of 256 KiB
     expected = [b"%04d" % number * 500 for number in range(400)]
     for body in expected:
@@ -76,7 +76,7 @@ def test_segments_roll_and_keep_their_order(tmp_path: Path, durability: str) -> 
     assert bodies(folder) == expected
 
 
-def test_memory_lies_in_memory_and_is_found(tmp_path: Path) -> None:
+def test_durability_memory_writes_to_dev_shm_where_readers_find_it(tmp_path: Path) -> None:
     outbox = OutboxWriter(tmp_path / "outbox", durability="memory")
     try:
         assert outbox.append(packed(b"one"), is_failure=False)
@@ -87,7 +87,7 @@ def test_memory_lies_in_memory_and_is_found(tmp_path: Path) -> None:
         subprocess.run(["rm", "-rf", str(Path(outbox.path or "/nonexistent").parent)], check=True)
 
 
-def test_full_outbox_keeps_what_it_has_and_refuses_failures_last(
+def test_full_outbox_keeps_its_records_and_refuses_failures_last(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     outbox = OutboxWriter(tmp_path, max_bytes=1 << 20)
@@ -106,14 +106,14 @@ def test_full_outbox_keeps_what_it_has_and_refuses_failures_last(
     assert "outbox is full" in caplog.text
 
 
-def test_bound_holds_over_all_folders_of_the_host(tmp_path: Path) -> None:
+def test_size_limit_applies_to_all_folders_of_the_host_together(tmp_path: Path) -> None:
     first = OutboxWriter(tmp_path, max_bytes=1 << 20)
     while first.append(packed(b"x" * 10_000), is_failure=False):
         pass
     assert not OutboxWriter(tmp_path, max_bytes=1 << 20).append(packed(b"x"), is_failure=False)
 
 
-def test_room_that_comes_back_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_append_succeeds_again_after_a_segment_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [0.0]
     monkeypatch.setattr(writer, "monotonic", lambda: clock[0])
     outbox = OutboxWriter(tmp_path, max_bytes=1 << 20)
@@ -124,13 +124,15 @@ def test_room_that_comes_back_is_used(tmp_path: Path, monkeypatch: pytest.Monkey
     assert outbox.append(packed(b"again"), is_failure=False)
 
 
-def test_nothing_is_written_below_the_free_space(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_append_is_refused_below_the_minimum_free_space(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     outbox = OutboxWriter(tmp_path, min_free=1.0)
     assert not outbox.append(packed(b"x", is_failure=True), is_failure=True)
     assert "short of space" in caplog.text
 
 
-def test_a_disk_that_has_room_again_is_used_within_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_append_succeeds_within_seconds_after_the_disk_has_space_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     clock, free = [0.0], [50]
     monkeypatch.setattr(writer, "monotonic", lambda: clock[0])
     monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_blocks=100, f_bavail=free[0]))
@@ -144,18 +146,16 @@ def test_a_disk_that_has_room_again_is_used_within_seconds(tmp_path: Path, monke
     assert outbox.append(packed(b"three"), is_failure=False)
 
 
-def test_directory_that_cannot_be_used_is_counted_and_said_once(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_unusable_directory_is_counted_and_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "file").write_text("")
     outbox = OutboxWriter(tmp_path / "file" / "outbox")
     assert not any(outbox.append(packed(b"x"), is_failure=True) for _ in range(10))
     assert outbox.totals == Totals(0, 10, 10, 0)
     assert len(caplog.records) == 1
-    assert "can't be written to" in caplog.text
+    assert "cannot be written to" in caplog.text
 
 
-def test_folder_taken_away_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_removed_folder_is_created_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [0.0]
     monkeypatch.setattr(writer, "monotonic", lambda: clock[0])
     outbox = OutboxWriter(tmp_path)
@@ -166,8 +166,10 @@ def test_folder_taken_away_is_made_again(tmp_path: Path, monkeypatch: pytest.Mon
     assert bodies(only_folder(tmp_path)) == [b"kept"]
 
 
-def test_descriptor_closed_by_the_service_hurts_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A service that closes what it doesn't know must not find our records in the file that got the number."""
+def test_descriptor_closed_by_the_service_damages_no_other_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A service may close an unknown descriptor and reuse its number: no record may go into that other file."""
     clock = [0.0]
     monkeypatch.setattr(writer, "monotonic", lambda: clock[0])
     outbox = OutboxWriter(tmp_path / "outbox")
@@ -181,12 +183,12 @@ def test_descriptor_closed_by_the_service_hurts_nobody(tmp_path: Path, monkeypat
     assert outbox.append(packed(b"two"), is_failure=False)
     assert os.fstat(other).st_size == 0
     os.close(other)
-    found = [body for place in outbox_folders(str(tmp_path / "outbox")) for body in bodies(Path(place.path))]
-    assert sorted(found) == [b"one", b"two"]
+    stored = [body for folder in outbox_folders(str(tmp_path / "outbox")) for body in bodies(Path(folder.path))]
+    assert sorted(stored) == [b"one", b"two"]
 
 
 def test_partial_write_is_repaired(tmp_path: Path) -> None:
-    """A limit on the file's size lets the kernel take only a part of a record, as a disk does that runs full."""
+    """A limit on the file size makes the kernel write only a part of a record, as on a disk that becomes full."""
     script = """
 import resource, signal, sys
 from tests.unit.outbox.helpers import packed
@@ -207,7 +209,7 @@ print(sum(outbox.append(packed(b"x" * 999), is_failure=False) for _ in range(20)
     assert torn > 0
 
 
-def test_write_that_fails_is_refused_and_the_next_one_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_write_is_refused_and_the_next_one_is_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     outbox = OutboxWriter(tmp_path)
     outbox.append(packed(b"one"), is_failure=False)
     real = os.write
@@ -233,8 +235,8 @@ def test_write_that_fails_is_refused_and_the_next_one_kept(tmp_path: Path, monke
     assert (outbox.totals.accepted, outbox.totals.refused) == (2, 2)
 
 
-def test_child_of_a_fork_has_a_folder_of_its_own(tmp_path: Path) -> None:
-    """In a process of its own: a child of this one may collect what another test left, and librdkafka aborts then."""
+def test_child_of_a_fork_writes_to_its_own_folder(tmp_path: Path) -> None:
+    """Uses a new process: a fork of this one may destroy Kafka clients of other tests, and librdkafka aborts then."""
     script = """
 import os, sys
 from pathlib import Path
@@ -251,7 +253,7 @@ if pid == 0:
 assert os.waitpid(pid, 0)[1] == 0
 assert outbox.append(packed(b"parent 2"), is_failure=False)
 assert bodies(Path(parent)) == [b"parent 1", b"parent 2"]
-live = {place.path: is_live(place) for place in outbox_folders(sys.argv[1])}
+live = {folder.path: is_live(folder) for folder in outbox_folders(sys.argv[1])}
 assert len(live) == 2
 assert [path for path, held in live.items() if held] == [parent]
 (child,) = set(live) - {parent}
@@ -263,21 +265,21 @@ assert bodies(Path(child)) == [b"child"]
 
 
 def test_lock_survives_readers_in_the_same_process(tmp_path: Path) -> None:
-    """Closing any descriptor of a locked file drops the process's lock: a look must not do that."""
+    """Closing any descriptor of a locked file releases the lock of the process: a reader must not do that."""
     outbox = OutboxWriter(tmp_path)
     outbox.append(packed(b"one"), is_failure=False)
-    (place,) = outbox_folders(str(tmp_path))
-    assert is_live(place)
-    script = f"from stumble.outbox.lock import is_held; print(is_held({place.path + '/lock'!r}))"
+    (folder,) = outbox_folders(str(tmp_path))
+    assert is_live(folder)
+    script = f"from stumble.outbox.lock import is_held; print(is_held({folder.path + '/lock'!r}))"
     for _ in range(2):
         done = subprocess.run(
             [sys.executable, "-c", script], capture_output=True, text=True, check=True, env=_environment()
         )
         assert done.stdout.strip() == "True"
-        assert is_live(place)
+        assert is_live(folder)
 
 
-def test_threads_that_append_at_once_lose_nothing(tmp_path: Path) -> None:
+def test_concurrent_appends_of_threads_lose_nothing(tmp_path: Path) -> None:
     outbox = OutboxWriter(tmp_path, max_bytes=2 << 20, min_free=0)
     accepted: list[bytes] = []
 
@@ -293,9 +295,9 @@ def test_threads_that_append_at_once_lose_nothing(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert len(accepted) == 1600
-    found = [body for place in outbox_folders(str(tmp_path)) for body in bodies(Path(place.path))]
-    assert set(found) == set(accepted)
-    assert sum(len(segments(place.path)) for place in outbox_folders(str(tmp_path))) > 2
+    stored = [body for folder in outbox_folders(str(tmp_path)) for body in bodies(Path(folder.path))]
+    assert set(stored) == set(accepted)
+    assert sum(len(segments(folder.path)) for folder in outbox_folders(str(tmp_path))) > 2
 
 
 def _environment() -> dict[str, str]:

@@ -1,13 +1,13 @@
-"""Events in one line each, as three ways in would tell them.
+"""Events in one line each, as each of the three ways of ingestion reports them.
 
 ``T h1 event_finish compute_stop_instance !InstancePowerOffFailure active/-``
 
-* ways: T tap, V versioned, L legacy; each gives an event of its own
-* host: ``api``, ``con``, ``sch`` are services of those names, anything else a compute
-* signal, with ``.start`` ``.end`` ``.error`` as phase; what has its phase by nature needs none
+* ways: T tap, V versioned notification, L legacy notification; each gives an event of its own
+* host: ``api``, ``con``, ``sch`` are the services of those names, any other host is a compute
+* signal, with ``.start`` ``.end`` ``.error`` as phase; a signal with an implied phase needs none
 * ``!Class`` or ``!Class>Cause>Cause``: a failure with its chain
-* ``vm_state/task_state`` (``-`` is none), ``@req-x`` another request id, ``sys`` nobody asked, ``key=value`` fields
-* any other word: the step, or the action of an ``action_start``
+* ``vm_state/task_state`` (``-`` is none), ``@req-x`` another request id, ``sys`` no user, ``key=value`` fields
+* any other token: the step, or the action of an ``action_start``
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _SECOND = 1_000_000
 
 _SERVICES = {"api": "nova-api", "con": "nova-conductor", "sch": "nova-scheduler"}
 _PHASES = {"start": "START", "end": "END", "error": "ERROR", "progress": "PROGRESS"}
-_BY_NATURE = {
+_IMPLIED_PHASES = {
     "action_start": "START",
     "action_finish": "END",
     "event_start": "START",
@@ -61,8 +61,8 @@ def blank() -> dict[str, Any]:
 
 
 def _failure(text: str) -> dict[str, Any]:
-    told, *chain = text.split(">")
-    name = told.removesuffix("_Remote")
+    raw_class, *chain = text.split(">")
+    name = raw_class.removesuffix("_Remote")
     known = classify(name)
     message = f"{name} on this host"
     return {
@@ -80,9 +80,9 @@ def _failure(text: str) -> dict[str, Any]:
     }
 
 
-def _event(words: list[str], way: str, at: int, number: int) -> dict[str, Any]:
+def _event(tokens: list[str], way: str, at: int, number: int) -> dict[str, Any]:
     event = blank()
-    host, signal, *rest = words
+    host, signal, *rest = tokens
     name, _, phase = signal.rpartition(".")
     if phase in _PHASES:
         signal = name
@@ -99,55 +99,55 @@ def _event(words: list[str], way: str, at: int, number: int) -> dict[str, Any]:
         initiator_project_id="project",
         host=host,
         service=_SERVICES.get(host, "nova-compute"),
-        phase=_PHASES.get(phase) or _BY_NATURE.get(signal, "PROGRESS"),
+        phase=_PHASES.get(phase) or _IMPLIED_PHASES.get(signal, "PROGRESS"),
     )
     event["source"].update(kind=_KINDS[way], signal=signal, event_type=signal)
-    for word in rest:
-        _word(event, word)
+    for token in rest:
+        _apply_token(event, token)
     if event["failure"] is not None:
         event["phase"] = "ERROR"
     return event
 
 
-def _word(event: dict[str, Any], word: str) -> None:
-    if word.startswith("!"):
-        event["failure"] = _failure(word[1:])
-        if word[1:].split(">", maxsplit=1)[0].endswith("_Remote"):
+def _apply_token(event: dict[str, Any], token: str) -> None:
+    if token.startswith("!"):
+        event["failure"] = _failure(token[1:])
+        if token[1:].split(">", maxsplit=1)[0].endswith("_Remote"):
             event["attributes"] = {"remote": "true"}
-    elif word.startswith("@"):
-        event["request_id"] = word[1:]
-    elif word == "sys":
+    elif token.startswith("@"):
+        event["request_id"] = token[1:]
+    elif token == "sys":
         event["initiator_user_id"] = event["initiator_project_id"] = None
-    elif "=" in word:
-        key, _, value = word.partition("=")
+    elif "=" in token:
+        key, _, value = token.partition("=")
         event[key] = value or None
         if key == "migration_status":
             event["phase"] = {"error": "ERROR", "failed": "ERROR", "completed": "END", "cancelled": "END"}.get(
                 value, "PROGRESS"
             )
-    elif "/" in word:
-        vm_state, task_state = (None if part == "-" else part for part in word.split("/"))
+    elif "/" in token:
+        vm_state, task_state = (None if part == "-" else part for part in token.split("/"))
         event["instance"] = json.loads(_snapshot()) | {
             "vm_state": vm_state,
             "task_state": task_state,
             "display_name": "server",
         }
     elif (event["source"]["signal"] or "").startswith("action_"):
-        event["action"] = word
+        event["action"] = token
     else:
-        event["step"] = word
+        event["step"] = token
 
 
 def events(script: str, ways: str = "TVL") -> list[dict[str, Any]]:
-    """Return the events of a script's lines in the ways given; each line is a second later than the one before."""
-    found = []
+    """Return the events of a script's lines for the given ways; each line is a second later than the one before."""
+    script_events = []
     lines = [line.split() for line in script.strip().splitlines() if line.strip()]
-    for number, (told, *words) in enumerate(lines):
+    for number, (line_ways, *tokens) in enumerate(lines):
         at = T0 + number * _SECOND
-        if words[0].startswith("+"):
-            at += int(words.pop(0)) * _SECOND
-        found += [_event(words, way, at + n, number) for n, way in enumerate(told) if way in ways]
-    return found
+        if tokens[0].startswith("+"):
+            at += int(tokens.pop(0)) * _SECOND
+        script_events += [_event(tokens, way, at + n, number) for n, way in enumerate(line_ways) if way in ways]
+    return script_events
 
 
 def facts(script: str, ways: str = "TVL") -> list[Fact]:
@@ -159,13 +159,13 @@ def run(script: str, ways: str = "TVL") -> tuple[RequestRecord, ...]:
 
 
 def summary(records: Iterable[RequestRecord]) -> dict[str, str]:
-    """Return what matters of records in words: ``{action: "OUTCOME host:Class(EFFECT) … verdict=Class"}``."""
-    found = {}
+    """Return the main fields of records as text: ``{action: "OUTCOME host:Class(EFFECT) … verdict=Class"}``."""
+    texts = {}
     for record in records:
-        words = [record.outcome]
-        words += [f"{one.host}:{one.exception or '?'}({one.effect})" for one in record.failures]
+        tokens = [record.outcome]
+        tokens += [f"{one.host}:{one.exception or '?'}({one.effect})" for one in record.failures]
         if record.verdict:
-            words.append(f"verdict={record.verdict}")
+            tokens.append(f"verdict={record.verdict}")
         name = record.action or "?"
-        found[name if name not in found else f"{name}#{len(found)}"] = " ".join(words)
-    return found
+        texts[name if name not in texts else f"{name}#{len(texts)}"] = " ".join(tokens)
+    return texts

@@ -21,7 +21,7 @@ from stumble.store.queries import load
 from stumble.testing.events import decoded
 from stumble.wire.schemas import ACTION_FAILED, ACTION_OUTCOME
 
-#: What the store and the alerter add to a record's own fields.
+#: Columns and fields that the store and the alerter add to a record.
 ADDED_TO_ROW = {"kafka_partition", "updated_at", "failure_count", "version"}
 ADDED_TO_PUBLICATION = {"revision", "status", "replaced_by", "published_at"}
 
@@ -66,6 +66,6 @@ def test_api_model_shows_every_readable_field_and_no_other(model, declared):
     assert set(model.model_fields) - made_by_the_api == readable
 
 
-def test_statements_hold_no_placeholder_that_is_not_filled_in():
+def test_statements_contain_no_placeholder_without_a_value():
     assert [name for name, text in load().items() if re.search(r"\{\w+\.\w+\}", text)] == []
     assert "to_timestamp(n.occurred_at::float8 / 1e6) as occurred_at" in column_lists()["failure.selected"]

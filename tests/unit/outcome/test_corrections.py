@@ -1,4 +1,4 @@
-"""What was published is corrected when more arrives, and a subscriber that keeps the last word is right."""
+"""Published records are corrected when more facts arrive; a subscriber that keeps the last revision is right."""
 
 from __future__ import annotations
 
@@ -10,88 +10,88 @@ from tests.unit.outcome.test_properties import Store
 
 
 def _publish(*batches: list[Fact]) -> tuple[Store, list[list[tuple[str, str, str]]]]:
-    """Return the store after the batches, and of each batch what it published: (kind, status, class or outcome)."""
+    """Return the store after the batches, and the publications of each batch: (kind, status, class or outcome)."""
     store = Store()
-    told = []
+    published = []
     for batch in batches:
-        before = len(store.spoken)
+        before = len(store.publications)
         store.add(batch)
         store.check()
-        told.append([_in_words(store, one) for one in store.spoken[before:]])
-    return store, told
+        published.append([_describe(store, one) for one in store.publications[before:]])
+    return store, published
 
 
-def _in_words(store: Store, one: differ.Publication) -> tuple[str, str, str]:
+def _describe(store: Store, one: differ.Publication) -> tuple[str, str, str]:
     if one.record is None:
         return one.kind, one.status, store.names[one.replaced_by] if one.replaced_by else ""
     name = one.record.outcome if one.kind == "outcome" else f"{one.record.host}:{one.record.exception}"
     return one.kind, one.status, name
 
 
-def test_a_verdict_before_its_cause() -> None:
+def test_verdict_is_superseded_when_its_cause_arrives() -> None:
     facts = dsl.facts("""
         V con compute_task.build_instances !MaxRetriesExceeded error/-
         V h1 instance.create.error building/spawning !libvirtError
     """)
-    store, told = _publish(facts[:1], facts[1:])
-    assert told[0] == [("outcome", "CURRENT", FAILED), ("failure", "CURRENT", "con:MaxRetriesExceeded")]
-    assert ("failure", "CURRENT", "h1:libvirtError") in told[1]
-    assert ("failure", "SUPERSEDED", "h1:libvirtError") in told[1]
-    assert ("outcome", "CURRENT", FAILED) in told[1]
+    store, published = _publish(facts[:1], facts[1:])
+    assert published[0] == [("outcome", "CURRENT", FAILED), ("failure", "CURRENT", "con:MaxRetriesExceeded")]
+    assert ("failure", "CURRENT", "h1:libvirtError") in published[1]
+    assert ("failure", "SUPERSEDED", "h1:libvirtError") in published[1]
+    assert ("outcome", "CURRENT", FAILED) in published[1]
     (record,) = store.rows.values()
     assert record.verdict == "MaxRetriesExceeded"
 
 
-def test_a_wrapper_before_its_cause() -> None:
+def test_wrapper_is_superseded_when_its_cause_arrives() -> None:
     facts = dsl.facts("""
         T h1 fault !BuildAbortException building/spawning
         V h1 instance.create.error building/spawning !FlavorDiskTooSmall
     """)
-    store, told = _publish(facts[:1], facts[1:])
-    assert told[0] == [("failure", "CURRENT", "h1:BuildAbortException")] or told[0][0][0] == "outcome"
-    assert ("failure", "SUPERSEDED", "h1:FlavorDiskTooSmall") in told[1]
+    store, published = _publish(facts[:1], facts[1:])
+    assert published[0] == [("failure", "CURRENT", "h1:BuildAbortException")] or published[0][0][0] == "outcome"
+    assert ("failure", "SUPERSEDED", "h1:FlavorDiskTooSmall") in published[1]
     assert [one.exception for one in store.failures.values()] == ["FlavorDiskTooSmall"]
 
 
-def test_a_resize_before_it_is_a_migrate() -> None:
+def test_resize_is_corrected_to_migrate_and_keeps_its_ids() -> None:
     facts = dsl.facts("""
         V h2 instance.resize_prep.start active/resize_prep
         V h2 exception compute_prep_resize !ResizeError
         T api action_start migrate
     """)
-    store, told = _publish(facts[:2], facts[2:])
-    assert ("failure", "CURRENT", "h2:ResizeError") in told[0]
+    store, published = _publish(facts[:2], facts[2:])
+    assert ("failure", "CURRENT", "h2:ResizeError") in published[0]
     # The key and the failure's id stay: only the action is corrected, in both.
-    assert sorted(told[1]) == [("failure", "CURRENT", "h2:ResizeError"), ("outcome", "CURRENT", FAILED)]
+    assert sorted(published[1]) == [("failure", "CURRENT", "h2:ResizeError"), ("outcome", "CURRENT", FAILED)]
     (record,) = store.rows.values()
     assert record.action == "migrate"
-    assert store.entered["requests", "migrate", FAILED] == store.left["requests", "resize", FAILED] == 1
+    assert store.entered["requests", "migrate", FAILED] == store.withdrawn["requests", "resize", FAILED] == 1
 
 
-def test_an_unknown_action_that_becomes_known() -> None:
+def test_unknown_action_is_superseded_when_it_becomes_known() -> None:
     facts = dsl.facts("""
         V con exception !NoValidHost
         T api action_start live-migration
     """)
-    store, told = _publish(facts[:1], facts[1:])
-    assert told[0] == [("outcome", "CURRENT", FAILED), ("failure", "CURRENT", "con:NoValidHost")]
-    assert ("outcome", "SUPERSEDED", FAILED) in told[1]
-    assert ("failure", "SUPERSEDED", "con:NoValidHost") in told[1]
-    assert store.entered["requests", "other", FAILED] == store.left["requests", "other", FAILED] == 1
+    store, published = _publish(facts[:1], facts[1:])
+    assert published[0] == [("outcome", "CURRENT", FAILED), ("failure", "CURRENT", "con:NoValidHost")]
+    assert ("outcome", "SUPERSEDED", FAILED) in published[1]
+    assert ("failure", "SUPERSEDED", "con:NoValidHost") in published[1]
+    assert store.entered["requests", "other", FAILED] == store.withdrawn["requests", "other", FAILED] == 1
 
 
-def test_a_conductor_that_repeats_before_the_compute_speaks() -> None:
+def test_failure_of_the_conductor_is_superseded_by_that_of_the_compute() -> None:
     facts = dsl.facts("""
         T con event_finish conductor_live_migrate_instance !HypervisorUnavailable
         T h2 event_finish compute_check_can_live_migrate_destination !HypervisorUnavailable
     """)
-    store, told = _publish(facts[:1], facts[1:])
-    assert ("failure", "CURRENT", "con:HypervisorUnavailable") in told[0]
-    assert ("failure", "SUPERSEDED", "h2:HypervisorUnavailable") in told[1]
+    store, published = _publish(facts[:1], facts[1:])
+    assert ("failure", "CURRENT", "con:HypervisorUnavailable") in published[0]
+    assert ("failure", "SUPERSEDED", "h2:HypervisorUnavailable") in published[1]
     assert [one.host for one in store.failures.values()] == ["h2"]
 
 
-def test_a_race_is_retracted_when_it_turns_out_to_be_one() -> None:
+def test_failure_is_retracted_when_a_delete_explains_it() -> None:
     facts = dsl.facts("""
         T api action_start stop
         T h1 event_finish compute_stop_instance !InstanceNotFound
@@ -99,59 +99,59 @@ def test_a_race_is_retracted_when_it_turns_out_to_be_one() -> None:
         T h1 event_finish.end compute_terminate_instance @req-2
     """)
     early = facts[2]._replace(at=facts[0].at)
-    store, told = _publish(facts[:2], [early, facts[3]])
-    assert ("failure", "CURRENT", "h1:InstanceNotFound") in told[0]
-    assert ("failure", "RETRACTED", "") in told[1]
+    store, published = _publish(facts[:2], [early, facts[3]])
+    assert ("failure", "CURRENT", "h1:InstanceNotFound") in published[0]
+    assert ("failure", "RETRACTED", "") in published[1]
     assert store.failures == {}
 
 
-def test_an_outcome_goes_back_to_in_progress() -> None:
+def test_outcome_can_change_back_to_in_progress() -> None:
     facts = dsl.facts("""
         V h1 instance.shelve.start active/shelving
         V h1 instance.shelve.end shelved/-
         T h1 event_start compute_shelve_instance
         T h1 event_finish.end compute_shelve_instance
     """)
-    store, told = _publish(facts[:2], facts[2:3], facts[3:])
-    assert told == [
+    store, published = _publish(facts[:2], facts[2:3], facts[3:])
+    assert published == [
         [("outcome", "CURRENT", SUCCEEDED)],
         [("outcome", "CURRENT", IN_PROGRESS)],
         [("outcome", "CURRENT", SUCCEEDED)],
     ]
     assert store.entered["requests", "shelve", SUCCEEDED] == 2
-    assert store.left["requests", "shelve", SUCCEEDED] == 1
-    assert store.entered["open", "shelve"] == store.left["open", "shelve"]
+    assert store.withdrawn["requests", "shelve", SUCCEEDED] == 1
+    assert store.entered["open", "shelve"] == store.withdrawn["open", "shelve"]
 
 
-def test_what_is_in_progress_is_not_published() -> None:
-    _, told = _publish(dsl.facts("T api action_start stop"))
-    assert told == [[]]
+def test_request_in_progress_is_not_published() -> None:
+    _, published = _publish(dsl.facts("T api action_start stop"))
+    assert published == [[]]
 
 
-def test_another_sighting_of_a_published_failure_says_nothing_new() -> None:
+def test_second_sighting_of_a_failure_publishes_nothing() -> None:
     facts = dsl.facts("""
         V h1 instance.volume_attach.error active/- !VolumeAttachFailed
         L h1 exception !VolumeAttachFailed
     """)
-    store, told = _publish(facts[:1], facts[1:])
-    assert len(told[0]) == 2
-    assert told[1] == []
+    store, published = _publish(facts[:1], facts[1:])
+    assert len(published[0]) == 2
+    assert published[1] == []
     (failure,) = store.failures.values()
     assert len(failure.event_ids) == 2
 
 
-def test_a_subject_that_comes_back_is_announced_again() -> None:
+def test_retracted_records_are_published_again_when_they_return() -> None:
     (record,) = dsl.run("T api action_start stop\nT h1 event_finish compute_stop_instance !HypervisorUnavailable")
     stored = differ.diff((), [record]).stored
-    gone = differ.diff(stored, [])
-    assert [(one.status, one.replaced_by) for one in gone.publications] == [("RETRACTED", None)] * 2
-    again = differ.diff(differ.unpack_stored(differ.pack_stored(gone.stored)), [record])
-    assert [one.status for one in again.publications] == ["CURRENT", "CURRENT"]
-    assert again.delete_requests == []
-    assert again.counter_deltas["requests", "stop", FAILED] == (1, 0)
+    withdrawn = differ.diff(stored, [])
+    assert [(one.status, one.replaced_by) for one in withdrawn.publications] == [("RETRACTED", None)] * 2
+    republished = differ.diff(differ.unpack_stored(differ.pack_stored(withdrawn.stored)), [record])
+    assert [one.status for one in republished.publications] == ["CURRENT", "CURRENT"]
+    assert republished.delete_requests == []
+    assert republished.counter_deltas["requests", "stop", FAILED] == (1, 0)
 
 
-def test_nothing_changes_without_a_change() -> None:
+def test_diff_of_equal_records_is_empty() -> None:
     records = dsl.run("T api action_start stop\nT h1 event_finish compute_stop_instance !HypervisorUnavailable")
     first = differ.diff((), records)
     second = differ.diff(first.stored, records)

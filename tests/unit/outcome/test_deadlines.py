@@ -1,4 +1,4 @@
-"""Deadlines as data: every action has one, longer than Nova's own time-outs; what is configured is checked."""
+"""Deadlines: each action has one, longer than Nova's own time-outs; configured values are checked."""
 
 from __future__ import annotations
 
@@ -18,35 +18,35 @@ def test_every_action_has_a_deadline() -> None:
 
 
 @pytest.mark.parametrize("action", ACTIONS)
-def test_it_is_longer_than_all_that_nova_waits_for(action: str) -> None:
+def test_deadline_is_longer_than_novas_own_timeouts(action: str) -> None:
     assert DEADLINES[action].seconds > DEADLINES[action].allowed() > 0
 
 
-def test_a_live_migration_may_last_hours_and_a_lock_may_not() -> None:
+def test_deadline_is_hours_for_live_migration_but_not_for_lock() -> None:
     assert DEADLINES["live-migration"].seconds >= 12 * 3600
     assert DEADLINES["lock"].seconds < 3600
 
 
-def test_the_document_shows_the_table() -> None:
+def test_deadline_table_in_docs_is_current() -> None:
     text = DOCUMENT.read_text(encoding="utf-8")
     shown = text.partition("outcome.deadlines -->\n")[2].partition("<!-- end of deadlines -->")[0]
     assert shown == table(), "run: python -m stumble.outcome.deadlines"
 
 
 @pytest.mark.parametrize("name", ["live-migration", "LIVE_MIGRATION", "live_migration"])
-def test_configured_in_any_spelling(name: str) -> None:
-    found = deadlines({name: 5})
-    assert found["live-migration"] == 5
-    assert found["stop"] == DEADLINES["stop"].seconds
-    assert found["other"] == UNKNOWN
+def test_deadline_is_configured_in_any_spelling_of_the_action(name: str) -> None:
+    configured = deadlines({name: 5})
+    assert configured["live-migration"] == 5
+    assert configured["stop"] == DEADLINES["stop"].seconds
+    assert configured["other"] == UNKNOWN
 
 
-def test_a_name_that_is_no_action_is_one_clear_sentence() -> None:
-    with pytest.raises(DeadlineError, match=r"^The setting clock\.deadlines names explode, which is no action"):
+def test_unknown_action_in_the_settings_raises_one_sentence() -> None:
+    with pytest.raises(DeadlineError, match=r"^The setting clock\.deadlines names explode, which is not an action"):
         deadlines({"explode": 5})
 
 
-def test_read_from_a_file_and_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_deadlines_are_read_from_file_and_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "c.toml").write_text(
         '[clock]\nsilent_after = "20m"\n[clock.deadlines]\nchangePassword = "5m"\nstop = 90\n'
     )
@@ -54,12 +54,12 @@ def test_read_from_a_file_and_from_the_environment(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("STUMBLE_CLOCK__DEADLINES__STOP", "2h")
     clock = load().clock
     assert clock.silent_after == 1200
-    found = deadlines(clock.deadlines)
-    assert (found["changePassword"], found["stop"]) == (300, 7200)
+    configured = deadlines(clock.deadlines)
+    assert (configured["changePassword"], configured["stop"]) == (300, 7200)
 
 
 @pytest.mark.parametrize("value", ["soon", "-5", "0", "5y"])
-def test_a_length_of_time_that_is_none_is_one_clear_sentence(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_duration_raises_one_sentence(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STUMBLE_CLOCK__DEADLINES__STOP", value)
     with pytest.raises(SettingsError, match=r"^The setting STUMBLE_CLOCK__DEADLINES__STOP is wrong: .*\.$"):
         load()
@@ -69,5 +69,5 @@ def test_a_length_of_time_that_is_none_is_one_clear_sentence(value: str, monkeyp
     ("seconds", "words"),
     [(1, "1 second"), (60, "1 minute"), (1200, "20 minutes"), (5400, "90 minutes"), (86400, "24 hours")],
 )
-def test_spoken(seconds: float, words: str) -> None:
+def test_duration_is_formatted_in_words(seconds: float, words: str) -> None:
     assert format_duration(seconds) == words

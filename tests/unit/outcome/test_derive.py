@@ -1,4 +1,4 @@
-"""Details of the derivation: steps, decisions, orphans, clocks that differ, what the library tells."""
+"""Details of the derivation: steps, decisions, system failures, differing clocks, events of the library."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def _decide(script: str, *decisions: Decision) -> list[str]:
 
 
 def test_signals_of_failure_without_a_class_on_one_host_are_one_failure() -> None:
-    told = {"instance_uuid": dsl.INSTANCE, "request_id": "req-1", "host": "h1", "service": "nova-compute"}
+    common = {"instance_uuid": dsl.INSTANCE, "request_id": "req-1", "host": "h1", "service": "nova-compute"}
     signals = [("request", "START", "create"), ("event_start", "ERROR", None), ("action_start", "ERROR", None)]
     events = [
-        {**told, "event_id": f"e{number}", "phase": phase, "action": action, "source": {"signal": signal}}
+        {**common, "event_id": f"e{number}", "phase": phase, "action": action, "source": {"signal": signal}}
         for number, (signal, phase, action) in enumerate(signals)
     ]
     facts = [fact_of(decode(EVENT, encode(EVENT, event))) for event in events]
@@ -38,7 +38,7 @@ def test_signals_of_failure_without_a_class_on_one_host_are_one_failure() -> Non
     assert [(one.host, one.exception, len(one.event_ids)) for one in record.failures] == [("h1", "UnknownError", 2)]
 
 
-def test_two_attempts_of_a_step_are_two_failures_with_numbers() -> None:
+def test_two_attempts_of_a_step_are_two_failures_with_attempt_numbers() -> None:
     (record,) = dsl.run("""
         T con action_start create
         T h1 event_start compute__do_build_and_run_instance
@@ -55,7 +55,7 @@ def test_two_attempts_of_a_step_are_two_failures_with_numbers() -> None:
     assert [(run.host, run.attempt, run.result) for run in record.steps] == [("h1", 1, "Success"), ("h2", 2, "Success")]
 
 
-def test_both_formats_show_one_run_of_a_step() -> None:
+def test_both_notification_formats_give_one_run_of_a_step() -> None:
     (record,) = dsl.run("""
         VL h1 instance.power_off.start compute_stop_instance active/powering-off
         VL h1 instance.power_off.end compute_stop_instance stopped/-
@@ -63,7 +63,7 @@ def test_both_formats_show_one_run_of_a_step() -> None:
     assert [(run.step, run.attempt, run.result) for run in record.steps] == [("compute_stop_instance", 1, "Success")]
 
 
-def test_success_counts_whatever_the_clock_of_the_failed_host_says() -> None:
+def test_success_on_another_host_recovers_despite_a_wrong_clock() -> None:
     facts = dsl.facts("""
         V h1 instance.create.error building/spawning !ComputeResourcesUnavailable
         V h2 instance.create.end active/-
@@ -73,7 +73,7 @@ def test_success_counts_whatever_the_clock_of_the_failed_host_says() -> None:
     assert record.outcome == "RECOVERED"
 
 
-def test_a_failure_after_success_on_the_same_host_is_one() -> None:
+def test_failure_after_success_on_the_same_host_fails_the_request() -> None:
     (record,) = dsl.run("""
         T api action_start rebuild
         V h1 instance.rebuild.end active/-
@@ -82,7 +82,7 @@ def test_a_failure_after_success_on_the_same_host_is_one() -> None:
     assert record.outcome == "FAILED"
 
 
-def test_a_request_without_news_is_stalled_until_there_is_some() -> None:
+def test_stalled_request_changes_back_when_an_event_arrives() -> None:
     last = dsl.facts(STOP)[-1].at
     stalled = Decision(KEY, "STALLED", last + 10)
     assert _decide(STOP, stalled) == ["STALLED"]
@@ -90,13 +90,13 @@ def test_a_request_without_news_is_stalled_until_there_is_some() -> None:
     assert _decide(STOP + "\nV h1 instance.power_off.start", stalled) == ["IN_PROGRESS"]
 
 
-def test_news_from_before_a_decision_is_news_too() -> None:
+def test_late_fact_from_before_the_decision_also_ends_stalled() -> None:
     last = dsl.facts(STOP)[-1].at
     assert _decide(STOP, Decision(KEY, "STALLED", last + 10, {"facts": "2"})) == ["STALLED"]
     assert _decide(STOP, Decision(KEY, "STALLED", last + 10, {"facts": "1"})) == ["IN_PROGRESS"]
 
 
-def test_a_request_that_a_restart_interrupted_has_failed_once() -> None:
+def test_interrupted_request_has_one_failure_unless_it_succeeds_later() -> None:
     last = dsl.facts(STOP)[-1].at
     (record,) = derive(dsl.INSTANCE, dsl.facts(STOP), [Decision(KEY, "INTERRUPTED", last + 10, {"host": "h1"})])
     assert record.outcome == "FAILED"
@@ -109,7 +109,7 @@ def test_a_request_that_a_restart_interrupted_has_failed_once() -> None:
     assert record.outcome == "SUCCEEDED"
 
 
-def test_a_periodic_failure_without_a_name_is_nobodys_failure() -> None:
+def test_periodic_failure_without_action_or_step_belongs_to_no_request() -> None:
     records = dsl.run("""
         T api action_start stop
         T h1 event_finish.end compute_stop_instance
@@ -118,7 +118,7 @@ def test_a_periodic_failure_without_a_name_is_nobodys_failure() -> None:
     assert dsl.summary(records) == {"stop": "SUCCEEDED"}
 
 
-def test_a_migration_that_is_closed_because_its_server_is_gone_is_no_request() -> None:
+def test_migration_closed_after_the_delete_of_its_server_is_not_a_request() -> None:
     closed = "T h2 migration sys @req-p !InstanceNotFound migration_type=resize migration_status=error"
     assert dsl.run(closed) == ()
     records = dsl.run(f"""
@@ -129,7 +129,7 @@ def test_a_migration_that_is_closed_because_its_server_is_gone_is_no_request() -
     assert [(record.action, record.outcome, record.failures) for record in records] == [("delete", "SUCCEEDED", ())]
 
 
-def test_an_orphan_belongs_to_the_request_before_it() -> None:
+def test_system_failure_belongs_to_the_preceding_request() -> None:
     records = dsl.run("""
         T api action_start rebuild
         T h1 event_start compute_rebuild_instance
@@ -140,7 +140,7 @@ def test_an_orphan_belongs_to_the_request_before_it() -> None:
     assert [record.request_id for record in records] == ["req-1", "req-2"]
 
 
-def test_a_cancelled_request_is_linked_to_what_cancelled_it() -> None:
+def test_cancelled_request_is_linked_to_the_delete_that_cancelled_it() -> None:
     records = dsl.run("""
         T con action_start create
         V h1 instance.create.error building/spawning !InstanceNotFound
@@ -151,7 +151,7 @@ def test_a_cancelled_request_is_linked_to_what_cancelled_it() -> None:
     assert (create.outcome, create.linked_request_key, create.failures) == ("CANCELLED", delete.request_key, ())
 
 
-def test_what_deletes_leave_behind_stays_failed() -> None:
+def test_failed_request_stays_failed_after_a_delete() -> None:
     records = dsl.run("""
         T api action_start stop
         T h1 event_finish compute_stop_instance !HypervisorUnavailable
@@ -161,7 +161,7 @@ def test_what_deletes_leave_behind_stays_failed() -> None:
     assert dsl.summary(records) == {"stop": "FAILED h1:HypervisorUnavailable(UNKNOWN)", "delete": "SUCCEEDED"}
 
 
-def test_a_soft_delete_cuts_nothing_short() -> None:
+def test_soft_delete_cancels_no_other_request() -> None:
     records = dsl.run("""
         T api action_start createImage
         T api action_start delete @req-2
@@ -170,7 +170,7 @@ def test_a_soft_delete_cuts_nothing_short() -> None:
     assert dsl.summary(records) == {"createImage": "IN_PROGRESS", "delete": "SUCCEEDED"}
 
 
-def test_of_two_deletes_one_does_the_work() -> None:
+def test_second_of_two_deletes_is_cancelled() -> None:
     records = dsl.run("""
         T api action_start delete
         T api action_start delete @req-2
@@ -180,7 +180,7 @@ def test_of_two_deletes_one_does_the_work() -> None:
     assert dsl.summary(records) == {"delete": "SUCCEEDED", "delete#1": "CANCELLED"}
 
 
-def test_the_reason_is_never_that_of_a_wrapper() -> None:
+def test_reason_is_that_of_the_cause_inside_a_wrapper() -> None:
     (record,) = dsl.run("""
         T con action_start create
         T h1 fault !BuildAbortException>FlavorDiskTooSmall building/spawning
@@ -190,7 +190,7 @@ def test_the_reason_is_never_that_of_a_wrapper() -> None:
     assert record.reason == "BuildAbortException"
 
 
-def test_who_asked_and_who_owns() -> None:
+def test_record_has_owner_and_initiator() -> None:
     (record,) = dsl.run("T api action_start stop\nV h1 instance.power_off.end stopped/-")
     assert (record.owner_project_id, record.initiator_user_id, record.initiator_project_id) == (
         "owner",
@@ -201,7 +201,7 @@ def test_who_asked_and_who_owns() -> None:
 
 
 class Library:
-    """The library's context managers, with the facts of what they tell."""
+    """The library's context managers, with the facts of the events that they emit."""
 
     def __init__(self) -> None:
         self.facts: list[Fact] = []
@@ -209,8 +209,8 @@ class Library:
 
     def _emit(self, event: Mapping[str, Any]) -> bool:
         at = dsl.T0 + len(self.facts)
-        told = decode(EVENT, encode(EVENT, {**dsl.blank(), **event, "occurred_at": at}))
-        self.facts.append(fact_of(told | {"event_id": ids.new_event_id(at)}))
+        event_fields = decode(EVENT, encode(EVENT, {**dsl.blank(), **event, "occurred_at": at}))
+        self.facts.append(fact_of(event_fields | {"event_id": ids.new_event_id(at)}))
         return True
 
     def record(self) -> RequestRecord:
@@ -219,7 +219,7 @@ class Library:
         return record
 
 
-def test_the_library_states_success() -> None:
+def test_library_action_succeeds_when_it_ends() -> None:
     library = Library()
     with library.action as action:
         assert library.record().outcome == "IN_PROGRESS"
@@ -230,7 +230,7 @@ def test_the_library_states_success() -> None:
     assert library.record().action == "backup-volume"
 
 
-def test_the_library_states_failure_once() -> None:
+def test_library_exception_is_one_failure() -> None:
     library = Library()
     with pytest.raises(RuntimeError), library.action as action, action.step("copy", attempt=1):
         raise RuntimeError("no space")
@@ -239,7 +239,7 @@ def test_the_library_states_failure_once() -> None:
     assert [(one.step, one.exception, len(one.event_ids)) for one in record.failures] == [("copy", "RuntimeError", 2)]
 
 
-def test_the_library_retries() -> None:
+def test_library_retry_recovers() -> None:
     library = Library()
     with library.action as action:
         for attempt in (1, 2):
@@ -253,7 +253,7 @@ def test_the_library_retries() -> None:
     assert [(one.exception, one.attempt) for one in record.failures] == [("RuntimeError", 1), ("RuntimeError", 2)]
 
 
-def test_the_library_cancels() -> None:
+def test_library_action_can_be_cancelled() -> None:
     library = Library()
     with library.action as action:
         with action.step("copy") as step:
@@ -263,15 +263,18 @@ def test_the_library_cancels() -> None:
     assert library.record().outcome == "CANCELLED"
 
 
-def test_a_set_of_facts_is_bounded_and_keeps_what_decides() -> None:
-    (noise,) = dsl.facts("V h1 instance.update active/-")
-    many = [noise._replace(at=noise.at + n, event_id=ids.new_event_id(noise.at + n)) for n in range(2 * MAX_FACTS)]
+def test_fact_set_is_bounded_and_keeps_deciding_facts() -> None:
+    (update_fact,) = dsl.facts("V h1 instance.update active/-")
+    many = [
+        update_fact._replace(at=update_fact.at + n, event_id=ids.new_event_id(update_fact.at + n))
+        for n in range(2 * MAX_FACTS)
+    ]
     deciding = dsl.facts(STOP + "\nT h1 event_finish.end compute_stop_instance")
-    whole = union(many, deciding)
-    assert len(whole) == MAX_FACTS
-    assert set(deciding) <= set(whole)
-    assert union(union((), many[:300]), [*many[300:], *deciding]) == whole
-    assert union(union(many[200:], deciding), many[:200]) == whole
+    merged = union(many, deciding)
+    assert len(merged) == MAX_FACTS
+    assert set(deciding) <= set(merged)
+    assert union(union((), many[:300]), [*many[300:], *deciding]) == merged
+    assert union(union(many[200:], deciding), many[:200]) == merged
 
 
 def test_records_are_frozen() -> None:
@@ -280,7 +283,7 @@ def test_records_are_frozen() -> None:
         record.outcome = "SUCCEEDED"  # type: ignore[misc]
 
 
-def test_an_abort_is_of_one_migration() -> None:
+def test_abort_cancels_only_the_migration_it_belongs_to() -> None:
     records = dsl.run("""
         T api action_start live-migration
         T api action_start live_migration_cancel @req-2
@@ -298,7 +301,7 @@ def test_an_abort_is_of_one_migration() -> None:
     assert records[0].linked_request_key == records[1].request_key
 
 
-def test_a_migration_that_failed_on_its_own_was_not_aborted() -> None:
+def test_migration_with_its_own_failure_is_not_cancelled_by_an_abort() -> None:
     records = dsl.run("""
         T api action_start live-migration
         T api action_start live_migration_cancel @req-2

@@ -1,4 +1,4 @@
-"""Messages that differ only in what differs from case to case are one problem."""
+"""Messages that differ only in ids, addresses or numbers are one problem."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from stumble.outcome.fingerprint import fingerprint, message_hash, normalise
         ("host compute-17 has  3\nerrors", "host compute-* has * errors"),
     ],
 )
-def test_normalise(message: str, normal: str) -> None:
+def test_normalise_replaces_ids_addresses_paths_and_numbers(message: str, normal: str) -> None:
     assert normalise(message) == normal
 
 
-def test_texts_that_nova_cut_at_255_characters_are_one_problem() -> None:
+def test_message_cut_by_nova_at_255_characters_has_the_same_hash() -> None:
     text = "Unexpected error while running command. " * 20
     assert message_hash(text) == message_hash(text[:255])
 
 
-def test_a_fingerprint_tells_action_class_and_message_apart() -> None:
+def test_fingerprint_depends_on_action_class_and_message() -> None:
     one = fingerprint("stop", "libvirtError", message_hash("boom"))
     assert one.startswith("v1:")
     assert one == fingerprint("stop", "libvirtError", message_hash("boom"))
@@ -42,6 +42,6 @@ def test_a_fingerprint_tells_action_class_and_message_apart() -> None:
     )
 
 
-def test_a_hostile_message_takes_no_time() -> None:
+def test_hostile_message_is_normalised_quickly() -> None:
     for text in ("/" * 20_000, "a:" * 20_000, "1." * 20_000, "f" * 20_000, "\ud800" * 100):
         assert len(normalise(text)) <= 200

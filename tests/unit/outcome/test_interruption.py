@@ -1,4 +1,4 @@
-"""Which work a restart interrupts, by what is known of it."""
+"""Which work a restart of a host interrupts, by its facts."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ CREATE = (
 LIVE = "T api action_start live-migration\nT h1 event_start compute_live_migration"
 
 
-def judged(script: str, host: str, before_last: int = 0) -> bool:
-    """Whether a start of `host` interrupts what the script tells; it starts before the last `before_last` facts."""
+def is_interrupted(script: str, host: str, before_last: int = 0) -> bool:
+    """Whether a start of `host` before the last `before_last` facts interrupts the work of the script."""
     facts = dsl.facts(script)
     ((case, _),) = open_cases(dsl.INSTANCE, [facts]).values()
     return interrupted(case, host, facts[-1 - before_last].at + 1)
@@ -30,30 +30,33 @@ def judged(script: str, host: str, before_last: int = 0) -> bool:
     [
         (ATTACH, "h1"),
         (LIVE, "h1"),
-        (LIVE + "\nT h1 event_finish.end compute_live_migration", "h1"),  # queued, and works in the background
+        (LIVE + "\nT h1 event_finish.end compute_live_migration", "h1"),  # queued, works in the background
         (IMAGE + "\nT h1 event_finish.end compute_snapshot_instance", "h1"),
         ("V h1 instance.suspend.start", "h1"),  # no tap
         ("V api instance.update\nL h1 instance.rescue.start\nL h1 instance.update", "h1"),
     ],
 )
-def test_interrupted(script: str, host: str) -> None:
-    assert judged(script, host)
+def test_running_work_on_the_restarted_host_is_interrupted(script: str, host: str) -> None:
+    assert is_interrupted(script, host)
 
 
 @pytest.mark.parametrize(
     ("script", "host"),
     [
         (ATTACH, "h2"),
-        ("T api action_start attach_volume", "h1"),  # it waits in the queue: the compute takes it up when it is back
+        (
+            "T api action_start attach_volume",
+            "h1",
+        ),  # the message waits in the queue: the compute processes it after the restart
         ("T api action_start attach_volume\nT api event_start compute_attach_volume", "api"),
-        (RESIZE + "\nT h2 event_finish.end compute_prep_resize", "h2"),  # handed on to the source
+        (RESIZE + "\nT h2 event_finish.end compute_prep_resize", "h2"),  # the source host has taken over
         (RESIZE + "\nT h2 event_finish.end compute_prep_resize\nT h1 event_start compute_resize_instance", "h2"),
         (CREATE + "\nT h1 event_finish.end compute__do_build_and_run_instance", "h1"),  # Nova tries another host
     ],
 )
-def test_not_interrupted(script: str, host: str) -> None:
-    assert not judged(script, host)
+def test_queued_finished_or_remote_work_is_not_interrupted(script: str, host: str) -> None:
+    assert not is_interrupted(script, host)
 
 
-def test_what_is_taken_up_again_is_not_interrupted() -> None:
-    assert not judged(ATTACH + "\nT h1 event_start compute_attach_volume", "h1", before_last=1)
+def test_work_that_starts_again_after_the_restart_is_not_interrupted() -> None:
+    assert not is_interrupted(ATTACH + "\nT h1 event_start compute_attach_volume", "h1", before_last=1)

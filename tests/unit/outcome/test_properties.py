@@ -1,4 +1,4 @@
-"""Order, duplicates and batching of arrival can't matter; counters and subscribers end with what is derived."""
+"""The final state is independent of order, duplicates and batching; counters and subscribers match it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ALL = {scenario.name: tuple(dsl.facts(scenario.script)) for scenario in SCENARI
 
 
 class Store:
-    """What a projector keeps: fact sets, what differences are taken against, counters; and a subscriber beside it."""
+    """The state of a projector (fact sets, stored records, counters) and of a subscriber."""
 
     def __init__(self) -> None:
         self.sets: dict[str | None, bytes] = {}
@@ -31,9 +31,9 @@ class Store:
         self.rows: dict[str, RequestRecord] = {}
         self.failures: dict[str, Any] = {}
         self.entered: Counter[differ.CounterKey] = Counter()
-        self.left: Counter[differ.CounterKey] = Counter()
-        self.heard: dict[tuple[str, str], differ.Publication] = {}
-        self.spoken: list[differ.Publication] = []
+        self.withdrawn: Counter[differ.CounterKey] = Counter()
+        self.latest: dict[tuple[str, str], differ.Publication] = {}
+        self.publications: list[differ.Publication] = []
         self.names: dict[str, str] = {}
 
     def add(self, batch: list[Fact]) -> None:
@@ -41,17 +41,17 @@ class Store:
         for request_id in touched:
             known = unpack(self.sets[request_id]) if request_id in self.sets else ()
             self.sets[request_id] = pack(union(known, [f for f in batch if f.origin.request_id == request_id]))
-        every = {key: unpack(packed) for key, packed in self.sets.items()}
-        self.context = self.context or any(has_context(facts) for facts in every.values())
-        loaded = set(every) if self.context else touched
+        all_facts = {key: unpack(packed) for key, packed in self.sets.items()}
+        self.context = self.context or any(has_context(facts) for facts in all_facts.values())
+        loaded = set(all_facts) if self.context else touched
         if self.context:
-            self._apply(loaded, every)
+            self._apply(loaded, all_facts)
         else:
             for one in sorted(touched, key=str):
-                self._apply({one}, every)
+                self._apply({one}, all_facts)
 
-    def _apply(self, loaded: set[str | None], every: dict[str | None, tuple[Fact, ...]]) -> None:
-        derived = derive(dsl.INSTANCE, [fact for key in loaded for fact in every[key]])
+    def _apply(self, loaded: set[str | None], all_facts: dict[str | None, tuple[Fact, ...]]) -> None:
+        derived = derive(dsl.INSTANCE, [fact for key in loaded for fact in all_facts[key]])
         stored = [one for key in loaded if key in self.stored for one in differ.unpack_stored(self.stored[key])]
         change = differ.diff(stored, derived)
         for key in loaded:
@@ -62,45 +62,45 @@ class Store:
         for key in change.delete_failures:
             del self.failures[key]
         self.failures |= {failure.failure_id: failure for _, failure in change.upsert_failures}
-        for counter, (entered, left) in change.counter_deltas.items():
+        for counter, (entered, withdrawn) in change.counter_deltas.items():
             self.entered[counter] += entered
-            self.left[counter] += left
+            self.withdrawn[counter] += withdrawn
         for publication in change.publications:
-            self.heard[publication.kind, publication.subject_id] = publication
-            self.spoken.append(publication)
+            self.latest[publication.kind, publication.subject_id] = publication
+            self.publications.append(publication)
             if isinstance(publication.record, FailureRecord):
                 self.names[publication.subject_id] = f"{publication.record.host}:{publication.record.exception}"
             elif publication.record is not None:
                 self.names[publication.subject_id] = publication.record.outcome
 
     def check(self) -> None:
-        """The store holds what one derivation of everything yields."""
-        every = [fact for packed in self.sets.values() for fact in unpack(packed)]
-        derived = {record.request_key: record for record in derive(dsl.INSTANCE, every)}
+        """Check that the store equals one derivation of all facts."""
+        all_facts = [fact for packed in self.sets.values() for fact in unpack(packed)]
+        derived = {record.request_key: record for record in derive(dsl.INSTANCE, all_facts)}
         assert self.rows == derived
         failures = {one.failure_id: one for record in derived.values() for one in record.failures}
         assert self.failures == failures
-        net = {name: self.entered[name] - self.left[name] for name in self.entered | self.left}
+        net = {name: self.entered[name] - self.withdrawn[name] for name in self.entered | self.withdrawn}
         assert {name: value for name, value in net.items() if value} == differ.counters_of(derived.values())
         self._check_subscriber(derived, failures)
 
     def _check_subscriber(self, derived: dict[str, RequestRecord], failures: dict[str, Any]) -> None:
-        standing = {key: one.record for key, one in self.heard.items() if one.status == differ.CURRENT}
-        heard = {key[1]: record for key, record in standing.items() if key[0] == "failure"}
-        assert {key: _published(one) for key, one in heard.items()} == {
-            key: _published(one) for key, one in failures.items()
+        current = {key: one.record for key, one in self.latest.items() if one.status == differ.CURRENT}
+        published = {key[1]: record for key, record in current.items() if key[0] == "failure"}
+        assert {key: _comparable_failure(one) for key, one in published.items()} == {
+            key: _comparable_failure(one) for key, one in failures.items()
         }
-        outcomes = {key[1]: record for key, record in standing.items() if key[0] == "outcome"}
+        outcomes = {key[1]: record for key, record in current.items() if key[0] == "outcome"}
         for key, record in derived.items():
             if key in outcomes or record.outcome != IN_PROGRESS:
-                assert _told(outcomes[key]) == _told(record)
+                assert _comparable_outcome(outcomes[key]) == _comparable_outcome(record)
         assert set(outcomes) <= set(derived)
-        for one in self.heard.values():
+        for one in self.latest.values():
             if one.status == differ.SUPERSEDED:
                 assert one.replaced_by != one.subject_id
 
 
-def _published(failure: Any) -> Any:
+def _comparable_failure(failure: Any) -> Any:
     return dataclasses.replace(
         failure,
         event_ids=(),
@@ -112,14 +112,14 @@ def _published(failure: Any) -> Any:
     )
 
 
-def _told(record: Any) -> Any:
+def _comparable_outcome(record: Any) -> Any:
     return (record.action, record.outcome, record.verdict, record.reason, record.effect, record.finished_at)
 
 
 @pytest.mark.parametrize("name", _ALL)
 @settings(max_examples=8, deadline=None)
 @given(data=st.data())
-def test_any_arrival_ends_in_the_same_state(name: str, data: st.DataObject) -> None:
+def test_facts_of_a_scenario_in_any_order_give_the_same_state(name: str, data: st.DataObject) -> None:
     facts = list(_ALL[name])
     arriving = data.draw(st.permutations(facts + data.draw(st.lists(st.sampled_from(facts), max_size=5))))
     store = Store()
@@ -178,7 +178,7 @@ _FACTS = st.builds(
     event_id=st.uuids().map(str),
     signal=st.sampled_from(_SIGNALS),
     phase=st.sampled_from(["START", "PROGRESS", "END", "ERROR"]),
-    action=st.sampled_from([None, *rules.ACTIONS, "unheard-of"]),
+    action=st.sampled_from([None, *rules.ACTIONS, "unknown-action"]),
     step=st.sampled_from([None, *sorted(signals.STEP_ACTIONS)]),
     state=st.sampled_from([None, ("active", None, None, None), ("error", "deleting", "active", None)]),
     failure=st.one_of(st.none(), _SIGHTINGS),
@@ -189,7 +189,7 @@ _FACTS = st.builds(
 
 @settings(max_examples=100, deadline=None)
 @given(facts=st.lists(_FACTS, max_size=14, unique_by=lambda fact: fact.event_id), data=st.data())
-def test_whatever_arrives_in_any_order_ends_in_the_same_state(facts: list[Fact], data: st.DataObject) -> None:
+def test_random_facts_in_any_order_give_the_same_state(facts: list[Fact], data: st.DataObject) -> None:
     arriving = data.draw(st.permutations(facts))
     store = Store()
     while arriving:
@@ -204,6 +204,6 @@ def test_whatever_arrives_in_any_order_ends_in_the_same_state(facts: list[Fact],
 
 
 @pytest.mark.parametrize("name", _ALL)
-def test_facts_survive_packing(name: str) -> None:
+def test_facts_are_unchanged_after_packing(name: str) -> None:
     facts = union((), _ALL[name])
     assert unpack(pack(facts)) == facts

@@ -1,4 +1,4 @@
-"""The table covers every action that Nova has."""
+"""The table of rules covers every action of Nova."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ NOVA_ACTIONS = """
 """.split()  # noqa: SIM905
 
 
-def test_the_table_has_every_action_of_nova() -> None:
+def test_rules_cover_every_action_of_nova() -> None:
     assert len(NOVA_ACTIONS) == 40
     assert sorted(rules.RULES) == sorted(NOVA_ACTIONS)
 
 
 @pytest.mark.parametrize("action", NOVA_ACTIONS)
-def test_every_marker_of_success_ends_its_action(action: str) -> None:
+def test_each_end_marker_makes_its_action_succeed(action: str) -> None:
     rule = rules.RULES[action]
     phase = {signal: "" if signal in signals.PHASELESS else ".end" for signal in rule.ends}
     markers = [f"V h1 {signal}{phase[signal]}" for signal in sorted(rule.ends)]
@@ -36,7 +36,7 @@ def test_every_marker_of_success_ends_its_action(action: str) -> None:
 
 
 @pytest.mark.parametrize("action", NOVA_ACTIONS)
-def test_the_end_of_another_step_is_no_success(action: str) -> None:
+def test_end_of_another_step_does_not_end_the_action(action: str) -> None:
     rule = rules.RULES[action]
     lines = [f"T h1 event_finish.end {step}" for step in sorted(rule.steps - rule.end_steps)]
     lines += [f"V h1 {signal}.end" for signal in sorted(rule.signals - rule.ends)]
@@ -45,7 +45,7 @@ def test_the_end_of_another_step_is_no_success(action: str) -> None:
 
 
 @pytest.mark.parametrize("action", NOVA_ACTIONS)
-def test_a_step_that_fails_fails_its_action(action: str) -> None:
+def test_failed_step_fails_its_action(action: str) -> None:
     rule = rules.RULES[action]
     for step in sorted(rule.steps - rule.attempt_steps):
         script = f"T api action_start {action}\nT h1 event_finish {step} !HypervisorUnavailable"
@@ -55,7 +55,7 @@ def test_a_step_that_fails_fails_its_action(action: str) -> None:
 
 
 @pytest.mark.parametrize("action", NOVA_ACTIONS)
-def test_an_attempt_that_fails_decides_nothing(action: str) -> None:
+def test_failed_attempt_leaves_its_action_in_progress(action: str) -> None:
     rule = rules.RULES[action]
     lines = [f"T h1 event_finish {step} !DiskNotFound" for step in sorted(rule.attempt_steps)]
     lines += [f"V h1 {signal}.error !DiskNotFound" for signal in sorted(rule.attempt_signals)]
@@ -65,7 +65,7 @@ def test_an_attempt_that_fails_decides_nothing(action: str) -> None:
         }
 
 
-def test_an_action_of_a_later_nova() -> None:
+def test_unknown_action_can_fail_but_not_succeed() -> None:
     assert dsl.summary(dsl.run("T api action_start teleport")) == {"teleport": "IN_PROGRESS"}
     failed = dsl.run("T api action_start teleport\nT h1 event_finish compute_teleport !HypervisorUnavailable")
     assert dsl.summary(failed) == {"teleport": "FAILED h1:HypervisorUnavailable(UNKNOWN)"}
@@ -73,7 +73,7 @@ def test_an_action_of_a_later_nova() -> None:
     assert dsl.summary(ended) == {"teleport": "IN_PROGRESS"}
 
 
-def test_the_documents_table_is_that_of_the_rules() -> None:
+def test_rules_table_in_docs_is_current() -> None:
     text = (Path(__file__).parents[3] / "docs" / "outcomes.md").read_text(encoding="utf-8")
     generated = text.partition("describe -->\n")[2].partition("<!-- end -->")[0]
     assert generated == describe.table(), "run: python -m stumble.outcome.describe"

@@ -1,4 +1,4 @@
-"""Each scenario, derived from what each way in tells of it."""
+"""Each scenario, derived from the events of each way of ingestion."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ _CASES = [pytest.param(one, way, id=f"{one.name} by {way}") for one in SCENARIOS
 
 
 @pytest.mark.parametrize(("scenario", "way"), _CASES)
-def test_scenario(scenario: Scenario, way: str) -> None:
+def test_scenario_is_derived_as_expected(scenario: Scenario, way: str) -> None:
     records = dsl.run(scenario.script, dsl.WAYS[way])
-    assert dsl.summary(records) == scenario.but.get(way, scenario.expected)
+    assert dsl.summary(records) == scenario.expected_by_way.get(way, scenario.expected)

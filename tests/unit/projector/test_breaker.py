@@ -1,4 +1,4 @@
-"""The breaker, whatever is bad: it stops at bad records only, and lets no more through than it says."""
+"""The circuit breaker stops only at bad records, and lets no more of them through than allowed."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from stumble.projector.breaker import CircuitBreaker
 RUN = 5
 
 
-def nobody(_: int) -> int:
+def nothing_let_through(_: int) -> int:
     return 0
 
 
-def through(breaker: CircuitBreaker, marks: list[bool], sizes: list[int]) -> tuple[int, int | None]:
-    """Feed records in batches; returns how far it came, and where it stopped."""
+def check_in_batches(breaker: CircuitBreaker, marks: list[bool], sizes: list[int]) -> tuple[int, int | None]:
+    """Check records in batches; returns the end offset and the offset of the stop, if any."""
     at = 0
     for size in [*sizes, len(marks)]:
         batch = list(enumerate(marks))[at : at + size]
-        stop = breaker.check_records(0, batch, nobody)
+        stop = breaker.check_records(0, batch, nothing_let_through)
         if stop is not None:
             return stop[0], stop[0]
         at += len(batch)
@@ -27,18 +27,18 @@ def through(breaker: CircuitBreaker, marks: list[bool], sizes: list[int]) -> tup
 
 
 @given(st.lists(st.booleans(), max_size=60), st.lists(st.integers(1, 20), max_size=8))
-def test_it_stops_where_a_run_gets_too_long_however_it_is_cut(marks, sizes):
-    came, stopped = through(CircuitBreaker(RUN, 1.0), marks, sizes)
+def test_breaker_stops_after_the_allowed_run_of_bad_records_for_any_batches(marks, sizes):
+    end, stopped = check_in_batches(CircuitBreaker(RUN, 1.0), marks, sizes)
     text = "".join("x" if bad else "." for bad in marks)
     first = text.find("x" * (RUN + 1))
     assert stopped == (first + RUN if first >= 0 else None)
-    assert came == (stopped if stopped is not None else len(marks))
+    assert end == (stopped if stopped is not None else len(marks))
 
 
 @given(st.sampled_from([1, 2, 3, 4, 6, 7, 8, 9]))
-def test_a_share_of_bad_records_is_too_many_but_not_before_there_are_a_hundred(bad_of_ten):
+def test_breaker_stops_at_half_bad_records_but_not_before_a_hundred(bad_of_ten):
     marks = [number % 10 < bad_of_ten for number in range(3000)]
-    _, stopped = through(CircuitBreaker(0, 0.5), marks, [100] * 30)
+    _, stopped = check_in_batches(CircuitBreaker(0, 0.5), marks, [100] * 30)
     if bad_of_ten < 5:
         assert stopped is None
     else:
@@ -47,37 +47,37 @@ def test_a_share_of_bad_records_is_too_many_but_not_before_there_are_a_hundred(b
         assert sum(marks[:stopped]) >= 100
 
 
-def test_what_was_held_back_goes_on_when_it_is_good_or_let_through():
+def test_blocked_records_continue_when_readable_or_let_through():
     breaker = CircuitBreaker(RUN, 1.0)
-    _, stopped = through(breaker, [True] * 20, [])
+    _, stopped = check_in_batches(breaker, [True] * 20, [])
     assert stopped == RUN
-    for _ in range(3):  # read again and again, it is still bad
-        assert breaker.check_records(0, [(RUN, True), (RUN + 1, True)], nobody)[0] == RUN
+    for _ in range(3):  # after each further read the record is still bad
+        assert breaker.check_records(0, [(RUN, True), (RUN + 1, True)], nothing_let_through)[0] == RUN
     assert breaker.check_records(0, [(number, True) for number in range(RUN, 20)], lambda _: 18) is None, (
         "a new run of two"
     )
     assert breaker.check_records(0, [(number, True) for number in range(20, 30)], lambda _: 18)[0] == 23
-    assert breaker.check_records(0, [(23, False), (24, True)], nobody) is None, "it can be read now"
+    assert breaker.check_records(0, [(23, False), (24, True)], nothing_let_through) is None, "it can be read now"
 
 
-def test_what_the_store_refuses_is_counted_by_partition():
+def test_records_rejected_by_the_store_are_counted_per_partition():
     breaker = CircuitBreaker(RUN, 1.0)
     for offset in range(RUN):
-        assert breaker.refused(0, offset, nobody) is None
-        assert breaker.refused(1, offset, nobody) is None
+        assert breaker.refused(0, offset, nothing_let_through) is None
+        assert breaker.refused(1, offset, nothing_let_through) is None
         breaker.stored([1])
-    assert breaker.refused(1, 9, nobody) is None
-    assert "5 records in a row" in breaker.refused(0, 9, nobody)
+    assert breaker.refused(1, 9, nothing_let_through) is None
+    assert "5 records in a row" in breaker.refused(0, 9, nothing_let_through)
     assert breaker.refused(0, 9, lambda _: 10) is None
 
 
-def test_what_others_read_meanwhile_is_not_counted_and_what_is_held_back_stays_so():
+def test_new_start_offset_begins_a_new_run_and_blocked_records_stay_blocked():
     breaker = CircuitBreaker(RUN, 1.0)
-    assert breaker.check_records(0, [(number, True) for number in range(RUN - 1)], nobody) is None
+    assert breaker.check_records(0, [(number, True) for number in range(RUN - 1)], nothing_let_through) is None
     breaker.start_at(0, 1000)
-    assert breaker.check_records(0, [(number, True) for number in range(1000, 1000 + RUN)], nobody) is None, (
-        "a run of its own"
-    )
-    assert breaker.check_records(0, [(1000 + RUN, True)], nobody)[0] == 1000 + RUN
-    breaker.start_at(0, 1000 + RUN)  # the group gave everything out anew, and nobody else had it
-    assert breaker.check_records(0, [(1000 + RUN, True)], nobody)[0] == 1000 + RUN
+    assert (
+        breaker.check_records(0, [(number, True) for number in range(1000, 1000 + RUN)], nothing_let_through) is None
+    ), "a run of its own"
+    assert breaker.check_records(0, [(1000 + RUN, True)], nothing_let_through)[0] == 1000 + RUN
+    breaker.start_at(0, 1000 + RUN)  # the group reassigned all partitions, and no other member had read this one
+    assert breaker.check_records(0, [(1000 + RUN, True)], nothing_let_through)[0] == 1000 + RUN

@@ -34,7 +34,7 @@ class NoClock:
 
 
 class NoSession:
-    """A session that does the work at once."""
+    """A session that runs the work immediately."""
 
     def run(self, work):
         return work(None)
@@ -91,10 +91,10 @@ class Bench:
 
 @pytest.fixture
 def bench():
-    made = Bench()
-    yield made
-    made.write_thread.end()
-    made.write_thread.join(5)
+    bench_of_test = Bench()
+    yield bench_of_test
+    bench_of_test.write_thread.end()
+    bench_of_test.write_thread.join(5)
 
 
 def values(*numbers):
@@ -113,7 +113,7 @@ def test_offset_gap_is_accepted_after_second_read(bench):
     bench.topic.append(0, *values(1, 2), at=5)
     bench.topic.assign(0)
     bench.turn(times=1)
-    assert bench.store.events == [], "a gap is read a second time before it is believed"
+    assert bench.store.events == [], "a gap is read a second time before it is accepted"
     bench.turn()
     assert bench.store.offsets == {0: 7}
 
@@ -149,7 +149,7 @@ def test_too_many_bad_records_block_the_partition(bench):
     bench.turn()
     assert bench.store.offsets == {0: 3}
     is_ready, text = bench.health.ready()
-    assert (is_ready, "stopped at offset 3: 3 records in a row can't be read" in text) == (False, True)
+    assert (is_ready, "stopped at offset 3: 3 records in a row cannot be read" in text) == (False, True)
 
 
 def test_partition_of_a_recreated_topic_waits_for_the_operator(bench):
@@ -182,7 +182,7 @@ def test_fatal_client_error_ends_the_projector_with_one_sentence(bench):
         bench.turn(times=1)
 
 
-def test_projector_that_was_stopped_itself_does_not_read_on_without_the_group(bench):
+def test_projector_that_was_suspended_itself_stops_reading_without_the_group(bench):
     bench.store.offsets[3] = 17
     bench.topic.assign(3)
     assert bench.projector.on_group_lost([3]) == {}

@@ -1,4 +1,4 @@
-"""What `stumble offsets show` says of a partition."""
+"""The description of a partition in `stumble offsets show`."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def report(state, stored, low, high):
         (21, PartitionState.OFFSET_BEYOND_END),
     ],
 )
-def test_stored_offset_must_lie_in_the_topic_or_at_its_end(stored, state):
+def test_stored_offset_must_be_in_the_topic_or_at_its_end(stored, state):
     assert compare_offsets(stored, low=10, high=20) is state
 
 
 @pytest.mark.parametrize(
-    ("shown", "behind", "description"),
+    ("offset_report", "behind", "description"),
     [
         (report(PartitionState.READING, 40, 0, 90), 50, "reading"),
         (report(PartitionState.NEVER_READ, None, 3, 9), 6, "not read yet"),
@@ -38,7 +38,7 @@ def test_stored_offset_must_lie_in_the_topic_or_at_its_end(stored, state):
             report(PartitionState.OFFSET_EXPIRED, 40, 100, 120),
             20,
             (
-                "the broker has deleted offset 40, which is next; lost: offsets 40 to 99, at most 60 records, written "
+                "the broker has deleted the next offset, 40; lost: offsets 40 to 99, at most 60 records, written "
                 "after 2026-01-01 12:00:00 UTC"
             ),
         ),
@@ -46,11 +46,11 @@ def test_stored_offset_must_lie_in_the_topic_or_at_its_end(stored, state):
             report(PartitionState.OFFSET_BEYOND_END, 40, 0, 20),
             20,
             (
-                "the topic ends before offset 40, which is next: it was cut or restored; what was written after "
-                "2026-01-01 12:00:00 UTC is not read yet"
+                "the topic ends before the next offset, 40: it was truncated or restored; records written after "
+                "2026-01-01 12:00:00 UTC are not read yet"
             ),
         ),
     ],
 )
-def test_report_says_what_is_behind_and_what_is_lost(shown, behind, description):
-    assert (shown.behind, shown.description) == (behind, description)
+def test_report_describes_lag_and_lost_records(offset_report, behind, description):
+    assert (offset_report.behind, offset_report.description) == (behind, description)

@@ -30,7 +30,7 @@ def test_blocked_partitions_are_due_after_the_retry_time_of_their_state():
     assert [status.state for status in partitions.unblock_due()] == [PartitionState.BAD_RECORDS]
 
 
-def test_removed_partition_is_forgotten():
+def test_removed_partition_has_no_next_offset():
     partitions = AssignedPartitions()
     partitions.add(reading(0, 5))
     partitions.add(reading(1, 9))

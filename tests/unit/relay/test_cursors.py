@@ -1,4 +1,4 @@
-"""The cursor file: whole or the one before, whatever happens to it."""
+"""The cursor file: after any damage it holds the last or the previous state."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stumble.relay.cursors import CursorFile, Progress, read_cursors
 A, B = {"uid-0/a": Progress(1, 16, 5)}, {"uid-0/a": Progress(2, 99, 7), "uid-0/b": Progress(1, 0, 0, host="h")}
 
 
-def test_last_save_counts_and_nothing_is_a_start(tmp_path: Path) -> None:
+def test_last_save_is_loaded_and_a_missing_file_is_empty(tmp_path: Path) -> None:
     path = tmp_path / "cursors"
     assert read_cursors(path) == {}
     file = CursorFile(path)
@@ -27,7 +27,7 @@ def test_last_save_counts_and_nothing_is_a_start(tmp_path: Path) -> None:
 
 @settings(max_examples=50, deadline=None)
 @given(st.integers(0, 400))
-def test_torn_save_leaves_the_one_before(tmp_path_factory: pytest.TempPathFactory, keep: int) -> None:
+def test_torn_save_leaves_the_previous_state(tmp_path_factory: pytest.TempPathFactory, byte_count: int) -> None:
     path = tmp_path_factory.mktemp("c") / "cursors"
     file = CursorFile(path)
     file.load()
@@ -38,7 +38,7 @@ def test_torn_save_leaves_the_one_before(tmp_path_factory: pytest.TempPathFactor
     after = path.read_bytes()
     changed = [n for n in range(len(after)) if before[n] != after[n]]
     torn = bytearray(before)
-    for n in changed[: min(keep, len(changed) - 1)]:
+    for n in changed[: min(byte_count, len(changed) - 1)]:
         torn[n] = after[n]
     path.write_bytes(torn)
     assert read_cursors(path) == A
@@ -58,7 +58,7 @@ def test_many_folders_grow_the_file(tmp_path: Path) -> None:
     assert CursorFile(path).load() == many
 
 
-def test_rubbish_is_a_start(tmp_path: Path) -> None:
+def test_invalid_file_is_loaded_as_empty(tmp_path: Path) -> None:
     path = tmp_path / "cursors"
     path.write_bytes(os.urandom(300_000))
     assert CursorFile(path).load() == {}

@@ -1,4 +1,4 @@
-"""A relay lives while its loop goes round."""
+"""The liveness of the relay."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from stumble.relay import build_relay
 from stumble.settings.base import Settings
 
 
-def test_a_loop_that_no_longer_goes_round_is_no_life(tmp_path: Path) -> None:
+def test_relay_is_not_live_while_its_loop_makes_no_progress(tmp_path: Path) -> None:
     relay = build_relay(Settings(outbox_dir=tmp_path, kafka={"bootstrap_servers": "127.0.0.1:9"}))  # type: ignore[arg-type]
     relay.run_once()
     assert relay.live()[0]

@@ -1,4 +1,4 @@
-"""What is put aside is kept whole, each once, and within bounds."""
+"""Rejected records are stored completely, once each, within a size limit."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stumble.relay import rejected
 RECORD = OutboxRecord(16, 60, Envelope(b"12345678", 17, bytes(16), b"key"), b"\x00body\xff")
 
 
-def test_row_tells_all_and_keeps_the_bytes(tmp_path: Path) -> None:
+def test_rejected_row_has_all_fields_and_the_original_bytes(tmp_path: Path) -> None:
     assert rejected.write_rejected(tmp_path, "uid-0/a", 3, [(RECORD, "too large")]) == 1
     (row,) = rejected.read_rejected(tmp_path)
     assert (row["folder"], row["segment"], row["offset"], row["reason"]) == ("uid-0/a", 3, 16, "too large")
@@ -22,7 +22,7 @@ def test_row_tells_all_and_keeps_the_bytes(tmp_path: Path) -> None:
     assert base64.b64decode(row["body"]) == RECORD.body
 
 
-def test_torn_line_costs_only_itself_and_a_repeat_counts_once(tmp_path: Path) -> None:
+def test_torn_line_is_skipped_and_a_repeated_record_counts_once(tmp_path: Path) -> None:
     rejected.write_rejected(tmp_path, "a", 1, [(RECORD, "x")])
     path = tmp_path / rejected.FILE
     path.write_bytes(path.read_bytes() + json.dumps({"folder": "torn"}).encode()[:9])
@@ -31,7 +31,7 @@ def test_torn_line_costs_only_itself_and_a_repeat_counts_once(tmp_path: Path) ->
     assert [row["segment"] for row in rejected.read_rejected(tmp_path)] == [1, 2]
 
 
-def test_more_than_the_bound_has_to_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_write_beyond_the_size_limit_raises(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rejected, "MOST_BYTES", 100)
     rejected.write_rejected(tmp_path, "a", 1, [(RECORD, "x")])
     with pytest.raises(OSError, match="is full"):
@@ -46,5 +46,5 @@ def test_quarantine_keeps_the_damaged_bytes(tmp_path: Path) -> None:
     }
 
 
-def test_nothing_aside_is_nothing(tmp_path: Path) -> None:
+def test_missing_file_has_no_rejected_records(tmp_path: Path) -> None:
     assert list(rejected.read_rejected(tmp_path)) == []

@@ -1,4 +1,4 @@
-"""One relay a directory, and a word about where the directory lies."""
+"""One relay per directory, and detection of network file systems."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ MOUNTS = """\
 """
 
 
-def test_second_claim_is_refused_and_the_first_can_be_given_back(tmp_path: Path) -> None:
+def test_second_claim_is_refused_until_the_first_is_closed(tmp_path: Path) -> None:
     first = claim(tmp_path / "relay")
-    with pytest.raises(AlreadyRunning, match="one relay a host is enough"):
+    with pytest.raises(AlreadyRunning, match="run one relay per host"):
         claim(tmp_path / "relay")
     first.close()
     claim(tmp_path / "relay").close()
 
 
-def test_directory_that_is_none_is_said_in_a_sentence(tmp_path: Path) -> None:
+def test_path_that_is_not_a_directory_raises_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutboxUnusable, match="--outbox-dir"):
         claim(tmp_path / "file" / "relay")
@@ -53,5 +53,5 @@ def test_network_file_systems_are_named(path: str, kind: str | None) -> None:
     assert network_file_system(Path(path), MOUNTS) == kind
 
 
-def test_this_machine_is_read_without_ado(tmp_path: Path) -> None:
+def test_mounts_of_this_machine_are_readable(tmp_path: Path) -> None:
     assert network_file_system(tmp_path) is None

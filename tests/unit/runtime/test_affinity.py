@@ -1,4 +1,4 @@
-"""A busy projector keeps to one core, and leaves it to whoever needs it."""
+"""A busy process is pinned to one core, and unpinned when other processes need the core."""
 
 import os
 import threading
@@ -22,37 +22,37 @@ from stumble.runtime.affinity import (
 
 @pytest.fixture
 def machine(monkeypatch):
-    """A machine of two cores whose use is told; moments pass by themselves."""
-    told = CoreTimes(100.0, 0.0, {0: 0.0, 1: 0.0})
-    asked = []
+    """Simulates a machine with two cores: each call advances the time and the usage, then updates the affinity."""
+    times = CoreTimes(100.0, 0.0, {0: 0.0, 1: 0.0})
+    requested = []
 
-    def pass_by(core, seconds, own, cores):
-        nonlocal told
-        told = CoreTimes(
-            told.at + seconds, told.own + own, {key: told.cores[key] + cores.get(key, 0.0) for key in told.cores}
+    def advance(core, seconds, own, cores):
+        nonlocal times
+        times = CoreTimes(
+            times.at + seconds, times.own + own, {key: times.cores[key] + cores.get(key, 0.0) for key in times.cores}
         )
         core.update()
         return core.pinned
 
-    monkeypatch.setattr(module, "read_core_times", lambda: told)
+    monkeypatch.setattr(module, "read_core_times", lambda: times)
     monkeypatch.setattr(module, "current_core", lambda: 1)
-    monkeypatch.setattr(module.os, "sched_setaffinity", lambda _, cores: asked.append(cores))
-    pass_by.asked = asked
-    return pass_by
+    monkeypatch.setattr(module.os, "sched_setaffinity", lambda _, cores: requested.append(cores))
+    advance.requested = requested
+    return advance
 
 
-def test_a_busy_one_keeps_to_the_core_it_runs_on_and_a_calm_one_to_none(machine):
+def test_busy_process_is_pinned_to_its_core_and_idle_process_is_not(machine):
     core = CoreAffinity(allowed=[0, 1])
     assert machine(core, 1, 0.9, {}) is None  # nothing to compare with yet
     assert machine(core, 2, 0.2, {1: 0.2}) is None
     assert machine(core, 2, 1.8, {1: 1.8}) == 1
-    assert machine.asked[-1] == [1]
+    assert machine.requested[-1] == [1]
     assert machine(core, 2, 1.0, {1: 1.4}) == 1
     assert machine(core, 2, 0.1, {1: 0.1}) is None
-    assert machine.asked[-1] == [0, 1]
+    assert machine.requested[-1] == [0, 1]
 
 
-def test_a_core_that_others_need_is_left_to_them_for_a_while(machine):
+def test_core_that_others_need_is_released_for_a_while(machine):
     core = CoreAffinity(allowed=[0, 1])
     machine(core, 1, 0, {})
     assert machine(core, 2, 1.8, {1: 1.8}) == 1
@@ -61,7 +61,7 @@ def test_a_core_that_others_need_is_left_to_them_for_a_while(machine):
     assert machine(core, 12, 12.0, {0: 12.0}) == 1
 
 
-def test_several_have_one_each(machine):
+def test_processes_are_pinned_to_different_cores(machine):
     for number, expected in ((0, 2), (1, 5), (2, 2)):
         core = CoreAffinity(number, allowed=[2, 5])
         machine(core, 2, 0, {})
@@ -71,38 +71,38 @@ def test_several_have_one_each(machine):
 @pytest.mark.parametrize(
     "core", [CoreAffinity(NONE, allowed=[0, 1]), CoreAffinity(allowed=[0]), CoreAffinity(allowed=[])]
 )
-def test_none_is_kept_to_where_that_is_asked_or_there_is_but_one(machine, core):
+def test_process_is_not_pinned_when_disabled_or_with_a_single_core(machine, core):
     machine(core, 2, 0, {})
     assert machine(core, 2, 2.0, {}) is None
-    assert not machine.asked
+    assert not machine.requested
 
 
-def test_a_system_that_tells_nothing_is_left_as_it_is(machine, monkeypatch, tmp_path):
+def test_process_is_not_pinned_without_usage_data(machine, monkeypatch, tmp_path):
     core = CoreAffinity(allowed=[0, 1])
     monkeypatch.setattr(module, "read_core_times", (tmp_path / "proc" / "stat").read_text)
     assert machine(core, 2, 2.0, {}) is None
-    assert (core.allowed, machine.asked) == ([], [])
+    assert (core.allowed, machine.requested) == ([], [])
 
 
-def test_a_system_that_tells_no_more_lets_it_run_anywhere_again(machine, monkeypatch, tmp_path):
+def test_process_is_unpinned_when_usage_data_become_unavailable(machine, monkeypatch, tmp_path):
     core = CoreAffinity(allowed=[0, 1])
     machine(core, 2, 0, {})
     assert machine(core, 2, 2.0, {1: 2.0}) == 1
     monkeypatch.setattr(module, "read_core_times", (tmp_path / "proc" / "stat").read_text)
     assert machine(core, 2, 2.0, {1: 2.0}) is None
-    assert machine.asked[-1] == [0, 1]
+    assert machine.requested[-1] == [0, 1]
 
 
-def test_it_looks_while_something_is_done_and_runs_anywhere_afterwards(machine, monkeypatch):
-    looks = threading.Semaphore(0)
-    monkeypatch.setattr(CoreAffinity, "update", lambda core: (setattr(core, "pinned", 1), looks.release()))
+def test_affinity_is_updated_during_the_work_and_reset_afterwards(machine, monkeypatch):
+    updates = threading.Semaphore(0)
+    monkeypatch.setattr(CoreAffinity, "update", lambda core: (setattr(core, "pinned", 1), updates.release()))
     with pin_to_core(1, every_seconds=0.001):
-        assert looks.acquire(timeout=60)
-        assert looks.acquire(timeout=60)
-    assert machine.asked[-1] == permitted()
+        assert updates.acquire(timeout=60)
+        assert updates.acquire(timeout=60)
+    assert machine.requested[-1] == permitted()
 
 
-def test_what_the_system_tells_and_all_threads_move():
+def test_core_times_are_read_and_all_threads_are_pinned():
     before = read_core_times()
     end = time.process_time() + 0.2
     while time.process_time() < end:
@@ -126,9 +126,9 @@ def test_what_the_system_tells_and_all_threads_move():
 
 
 def _affinities():
-    """What threads may run on; one that was joined may still be listed for a moment."""
-    found = set()
+    """Return the cores that the threads may run on; a thread that was joined may still be listed briefly."""
+    affinities = set()
     for one in Path("/proc/self/task").iterdir():
         with suppress(ProcessLookupError):
-            found.add(tuple(sorted(os.sched_getaffinity(int(one.name)))))
-    return found
+            affinities.add(tuple(sorted(os.sched_getaffinity(int(one.name)))))
+    return affinities

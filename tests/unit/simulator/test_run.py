@@ -1,4 +1,4 @@
-"""Running: truth is written once events are accepted, refusals are waited for, bad records are bad."""
+"""The runner: it writes the truth of accepted events, repeats refused events, and makes bad records."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def stream(events: int = 200) -> Stream:
     return Stream(StreamSettings(instances=20, events=events, failures=0.5))
 
 
-def test_truth_has_a_line_a_request() -> None:
+def test_truth_has_one_line_per_request() -> None:
     sink, truth = Sink(), io.StringIO()
     report = Runner(sink, truth=truth).run(stream())
     lines = [json.loads(line) for line in truth.getvalue().splitlines()]
@@ -45,28 +45,28 @@ def test_truth_has_a_line_a_request() -> None:
     )
 
 
-def test_speed_changes_no_byte() -> None:
+def test_events_are_the_same_at_any_speed() -> None:
     fast, paced = Sink(), Sink()
     Runner(fast).run(stream())
-    naps: list[float] = []
-    Runner(paced, pacer=Pacer(StreamSettings().start_us, naps.append, speed=1e6)).run(stream())
+    pauses: list[float] = []
+    Runner(paced, pacer=Pacer(StreamSettings().start_us, pauses.append, speed=1e6)).run(stream())
     assert fast.events == paced.events
 
 
 def test_pacer_waits_until_due() -> None:
-    naps: list[float] = []
-    Pacer(0, naps.append).until(5_000_000)
-    assert naps == [pytest.approx(5, abs=0.5)]
+    pauses: list[float] = []
+    Pacer(0, pauses.append).until(5_000_000)
+    assert pauses == [pytest.approx(5, abs=0.5)]
 
 
-def test_a_sink_that_refuses_is_asked_again() -> None:
+def test_refused_event_is_sent_again() -> None:
     sink = Sink(refuse=2)
     report = Runner(sink).run(stream())
     assert report.refused == 2
     assert report.accepted == len(sink.events)
 
 
-def test_a_sink_that_never_takes_ends_the_run_with_one_sentence() -> None:
+def test_sink_that_refuses_everything_ends_the_run_with_one_sentence() -> None:
     with pytest.raises(SimulatorError, match="stumble relay"):
         Runner(Sink(refuse=10**9), patience=0.01).run(stream())
 
@@ -77,11 +77,11 @@ def test_stop_ends_the_run() -> None:
     assert Runner(Sink(), stop=stop).run(stream()).accepted == 0
 
 
-def test_poison_is_bad_and_the_same_for_a_seed() -> None:
+def test_poison_cannot_be_decoded_and_is_the_same_for_a_seed() -> None:
     event = next(iter(stream())).event
-    made = [value for value, _ in zip(values(event, 1), range(20), strict=False)]
-    again = [value for value, _ in zip(values(event, 1), range(20), strict=False)]
-    assert made == again
-    for value in made:
+    first = [value for value, _ in zip(values(event, 1), range(20), strict=False)]
+    second = [value for value, _ in zip(values(event, 1), range(20), strict=False)]
+    assert first == second
+    for value in first:
         with pytest.raises(WireError):
             Decoder(EVENT).decode(value)

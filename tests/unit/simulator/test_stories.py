@@ -1,4 +1,4 @@
-"""Stories: their text is understood, and each is consistent in itself."""
+"""Stories: parsing of their text, and consistency of each story."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def test_every_story_is_consistent(story: Story) -> None:
         assert request.verdict is None or any(cause.pool == request.verdict for cause in story.causes)
 
 
-def test_names_are_unique_and_most_actions_are_told() -> None:
+def test_story_names_are_unique_and_most_actions_have_a_story() -> None:
     names = [story.name for story in all_stories()]
     assert len(names) == len(set(names))
     assert len({request.action for story in all_stories() for request in story.requests}) >= 30
 
 
-def test_text_becomes_signals() -> None:
+def test_story_text_is_parsed_into_signals() -> None:
     (story,) = parse(GOOD)
     assert [(signal.role, signal.name, signal.phase) for signal in story.signals] == [
         ("api", "action_start", "START"),
@@ -53,7 +53,7 @@ def test_text_becomes_signals() -> None:
     assert story.place_of("a") == "host"
 
 
-def test_a_plain_line_is_two_stories() -> None:
+def test_plain_line_gives_a_successful_and_a_failing_story() -> None:
     good, bad = parse(
         "plain stop compute_stop_instance instance.power_off power_off weight=1 leaves=stopped effect=NONE"
     )
@@ -63,7 +63,7 @@ def test_a_plain_line_is_two_stories() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("host + step", "line 1: text before the first story"),
         ("story a\n moon action_start", "line 2"),
@@ -74,6 +74,6 @@ def test_a_plain_line_is_two_stories() -> None:
         ("story a\n host", "line 2"),
     ],
 )
-def test_bad_text_is_named_with_its_line(text: str, said: str) -> None:
-    with pytest.raises(StoryError, match=said):
+def test_invalid_text_is_reported_with_its_line(text: str, message: str) -> None:
+    with pytest.raises(StoryError, match=message):
         parse(text)

@@ -1,4 +1,4 @@
-"""The stream: determinism, mixes, disturbances, and the truth beside it."""
+"""The stream: determinism, mixes, disturbances, and its truth."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def play(given: StreamSettings = SMALL) -> list[Item]:
     return list(Stream(given))
 
 
-def test_same_seed_same_bytes() -> None:
+def test_same_seed_gives_the_same_bytes() -> None:
     assert stream_hash(item.event for item in play()) == stream_hash(item.event for item in play())
 
 
 @given(st.integers(0, 2**32))
 @settings(max_examples=10, deadline=None)
-def test_any_seed_plays_and_encodes(seed: int) -> None:
+def test_events_of_any_seed_can_be_encoded(seed: int) -> None:
     for item in Stream(StreamSettings(seed=seed, instances=20, events=300, failures=0.6)):
         event = decode(EVENT, encode(EVENT, item.event))
         assert event["occurred_at"] == item.event["occurred_at"]
@@ -47,24 +47,24 @@ def test_other_seed_and_other_start_give_other_requests() -> None:
     assert ids(SMALL).isdisjoint(ids(StreamSettings(start_us=SMALL.start_us + 1, events=500)))
 
 
-def test_a_restart_keeps_the_fleet() -> None:
+def test_fleet_is_the_same_after_a_restart() -> None:
     def servers(start_us: int) -> set[str | None]:
-        told = play(StreamSettings(instances=20, events=800, failures=0.0, start_us=start_us, weights={"create": 0}))
-        return {item.event["instance_uuid"] for item in told}
+        played = play(StreamSettings(instances=20, events=800, failures=0.0, start_us=start_us, weights={"create": 0}))
+        return {item.event["instance_uuid"] for item in played}
 
     assert servers(1_700_000_000_000_000) & servers(1_800_000_000_000_000)
 
 
-def test_truth_comes_once_after_all_events_of_its_request() -> None:
-    seen: defaultdict[str, set[str]] = defaultdict(set)
-    told = Counter[str]()
+def test_truth_follows_all_events_of_its_request_exactly_once() -> None:
+    event_ids: defaultdict[str, set[str]] = defaultdict(set)
+    truth_count = Counter[str]()
     for item in play():
-        seen[item.event["request_id"]].add(item.event["event_id"])
+        event_ids[item.event["request_id"]].add(item.event["event_id"])
         for truth in item.truths:
-            told[truth.request_key] += 1
-            assert len(seen[truth.request_id]) >= truth.events
+            truth_count[truth.request_key] += 1
+            assert len(event_ids[truth.request_id]) >= truth.events
             assert json.loads(truth.line())["outcome"] == truth.outcome
-    assert set(told.values()) == {1}
+    assert set(truth_count.values()) == {1}
 
 
 def test_truth_names_each_failure_once() -> None:
@@ -73,24 +73,26 @@ def test_truth_names_each_failure_once() -> None:
             assert len({failure.failure_id for failure in truth.failures}) == len(truth.failures)
 
 
-def test_disturbance_repeats_and_reorders() -> None:
-    calm = play(StreamSettings(instances=50, events=2000, skew_ms=0))
-    assert len({item.event["event_id"] for item in calm}) == len(calm)
-    assert [item.event["occurred_at"] for item in calm] == sorted(item.event["occurred_at"] for item in calm)
-    wild = play(StreamSettings(instances=50, events=2000, disturbance=Disturbance(0.2, 0.2)))
-    assert len({item.event["event_id"] for item in wild}) < len(wild) * 0.9
-    times = [item.event["occurred_at"] for item in wild]
+def test_disturbance_repeats_and_reorders_events() -> None:
+    undisturbed = play(StreamSettings(instances=50, events=2000, skew_ms=0))
+    assert len({item.event["event_id"] for item in undisturbed}) == len(undisturbed)
+    assert [item.event["occurred_at"] for item in undisturbed] == sorted(
+        item.event["occurred_at"] for item in undisturbed
+    )
+    disturbed = play(StreamSettings(instances=50, events=2000, disturbance=Disturbance(0.2, 0.2)))
+    assert len({item.event["event_id"] for item in disturbed}) < len(disturbed) * 0.9
+    times = [item.event["occurred_at"] for item in disturbed]
     assert times != sorted(times)
 
 
-def test_storm_has_one_cause() -> None:
-    told = play(StreamSettings(instances=300, events=20000, failures=0.0, storm_every=10.0, rate=2000))
-    failures = Counter(failure.exception for item in told for truth in item.truths for failure in truth.failures)
+def test_failures_of_a_storm_have_at_most_three_classes() -> None:
+    played = play(StreamSettings(instances=300, events=20000, failures=0.0, storm_every=10.0, rate=2000))
+    failures = Counter(failure.exception for item in played for truth in item.truths for failure in truth.failures)
     assert failures
     assert len(failures) <= 3
 
 
-def test_mix_bounds_and_weights() -> None:
+def test_mix_respects_failure_share_and_weights() -> None:
     assert all(not story.fails for story in Mix(0.0).good)
     weights = {story.name: 0 for story in all_stories()} | {"stop.fails": 1}
     only = StreamSettings(instances=20, events=500, failures=1.0, weights=weights)
@@ -100,11 +102,11 @@ def test_mix_bounds_and_weights() -> None:
         Mix(0.1, {"dance": 1})
 
 
-def test_stream_runs_for_ever_without_bounds() -> None:
+def test_stream_without_limit_does_not_end() -> None:
     assert len(list(islice(Stream(StreamSettings(instances=20)), 5000))) == 5000
 
 
-def test_failures_carry_tracebacks_and_exception_has_no_instance() -> None:
+def test_failures_have_tracebacks_and_exception_events_have_no_instance() -> None:
     kinds = Counter[str]()
     for item in play():
         event = item.event
@@ -117,25 +119,25 @@ def test_failures_carry_tracebacks_and_exception_has_no_instance() -> None:
     assert kinds["fault"]
 
 
-#: Of the first 20,000 events of the benchmark streams. A change here changes what figures can be compared with.
+#: Hashes of the first 20,000 events of the benchmark streams. Figures before and after a change are not comparable.
 MIXED = "6929bf587c8c3a880f7483cc18f472fadaeda2f6960460c82bacec04fa238927"
 SUCCESS = "e4902f1b3d6bc3798df8e5f0cdcd89fb04f6386eeba13988dd7743c29da71a44"
 
 
 @pytest.mark.parametrize(("success", "known"), [(False, MIXED), (True, SUCCESS)], ids=["mixed", "success"])
-def test_benchmark_stream_is_the_published_one(success: bool, known: str) -> None:
-    told = list(items(success=success, events=20_000))
-    assert len(told) == 20_000
-    assert stream_hash(item.event for item in told) == known
+def test_benchmark_stream_has_its_published_hash(success: bool, known: str) -> None:
+    played = list(items(success=success, events=20_000))
+    assert len(played) == 20_000
+    assert stream_hash(item.event for item in played) == known
 
 
-def test_benchmark_stream_is_what_it_says() -> None:
-    told = list(items(events=20_000))
-    sizes = sorted(len(encode(EVENT, item.event)) for item in told)
+def test_benchmark_stream_has_the_documented_proportions() -> None:
+    played = list(items(events=20_000))
+    sizes = sorted(len(encode(EVENT, item.event)) for item in played)
     assert 400 <= sizes[len(sizes) // 2] <= 480
-    distinct = len({item.event["event_id"] for item in told})
-    assert 0.01 <= 1 - distinct / len(told) <= 0.03
-    truths = [truth for item in told for truth in item.truths]
+    distinct = len({item.event["event_id"] for item in played})
+    assert 0.01 <= 1 - distinct / len(played) <= 0.03
+    truths = [truth for item in played for truth in item.truths]
     failing = sum(truth.outcome in {"FAILED", "RECOVERED"} for truth in truths)
     assert 0.08 <= failing / len(truths) <= 0.12
     problems = Counter((truth.action, failure.exception) for truth in truths for failure in truth.failures)

@@ -1,4 +1,4 @@
-"""Simulator and derivation know nothing of each other: over the same events they must say the same."""
+"""Simulator and derivation are independent: for the same events they must give the same records."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from stumble.wire.codec import decode, encode
 from stumble.wire.schemas import EVENT
 
 
-def told(settings: StreamSettings) -> tuple[list[Truth], dict[str, RequestRecord]]:
-    """The truths of a stream, and what the derivation makes of its events, by request key."""
+def truths_and_records(settings: StreamSettings) -> tuple[list[Truth], dict[str, RequestRecord]]:
+    """Return the truths of a stream, and the records derived from its events by request key."""
     truths: list[Truth] = []
     facts: defaultdict[str, dict[str, Fact]] = defaultdict(dict)
     for item in Stream(settings):
@@ -32,27 +32,27 @@ def told(settings: StreamSettings) -> tuple[list[Truth], dict[str, RequestRecord
     return truths, derived
 
 
-def brief(truth: Truth) -> tuple[object, ...]:
+def expected_fields(truth: Truth) -> tuple[object, ...]:
     failures = sorted((failure.failure_id, failure.host, failure.exception) for failure in truth.failures)
     return truth.story, truth.action, truth.outcome, truth.verdict, failures
 
 
 @pytest.mark.parametrize("seed", [11, 12, 13])
-def test_derivation_says_what_really_happened(seed: int) -> None:
+def test_derived_records_equal_the_truth(seed: int) -> None:
     disturbed = Disturbance(duplicates=0.05, disorder=0.1)
-    truths, derived = told(
+    truths, derived = truths_and_records(
         StreamSettings(seed=seed, instances=300, events=12_000, failures=0.5, rate=1000, disturbance=disturbed)
     )
     assert {truth.request_key for truth in truths} == set(derived)
     for truth in truths:
         record = derived[truth.request_key]
         failures = sorted((failure.failure_id, failure.host, failure.exception) for failure in record.failures)
-        assert (truth.story, record.action, record.outcome, record.verdict, failures) == brief(truth)
+        assert (truth.story, record.action, record.outcome, record.verdict, failures) == expected_fields(truth)
 
 
 @pytest.mark.parametrize("seed", [21, 22])
-def test_effect_is_never_told_wrong(seed: int) -> None:
-    """It may stay unknown where no signal shows the state afterwards."""
-    truths, derived = told(StreamSettings(seed=seed, instances=300, events=6000, failures=0.5, rate=1000))
+def test_derived_effect_is_right_or_unknown(seed: int) -> None:
+    """The effect stays unknown if no signal shows the state afterwards."""
+    truths, derived = truths_and_records(StreamSettings(seed=seed, instances=300, events=6000, failures=0.5, rate=1000))
     for truth in truths:
         assert derived[truth.request_key].effect in {truth.effect, "UNKNOWN"}, truth

@@ -14,13 +14,13 @@ from stumble.store.queries import load
 from stumble.wire.ids import new_event_id
 
 
-def test_statements_have_names_of_their_own_and_no_semicolon_inside():
+def test_named_statements_contain_no_inner_semicolon():
     statements = load()
     assert len(statements) > 40
     assert all(";" not in text.rstrip().rstrip(";").split("--")[0] for text in statements.values())
 
 
-def test_a_row_is_postgresqls_binary_format():
+def test_event_row_has_the_binary_copy_format_of_postgresql():
     ident = uuid.uuid4()
     row = event_row(ident.bytes, PG_EPOCH_US + 5, 3, 9, b"body")
     assert row[:2] == struct.pack("!h", 5)
@@ -31,7 +31,7 @@ def test_a_row_is_postgresqls_binary_format():
 
 
 @given(st.integers(0, 4_000_000_000_000_000))
-def test_an_id_lies_in_the_range_of_its_day(time_us):
+def test_event_id_is_in_the_id_range_of_its_day(time_us):
     event_id = new_event_id(time_us)
     day = day_of_id(uuid.UUID(event_id).bytes)
     assert day == time_us // 1000 // DAY_MS

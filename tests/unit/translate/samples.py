@@ -1,4 +1,4 @@
-"""Small notifications in the shapes that Nova sends, made by hand."""
+"""Small notifications in the forms that Nova sends."""
 
 from __future__ import annotations
 

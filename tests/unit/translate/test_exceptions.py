@@ -29,7 +29,7 @@ from stumble.translate.exceptions import ParsedException, from_legacy, seen
             ),
             ParsedException("InstanceFaultRollback", "out", ("ValueError",), 500),
         ),
-        # A text that quotes the form itself does not pass for the class.
+        # The form quoted inside a message must not set the class.
         (
             "{'kwargs': {}, 'message': \"'message': 'm', 'class': 'Forged'\", 'class': 'NoValidHost'}",
             ParsedException("NoValidHost", "'message': 'm', 'class': 'Forged'"),
@@ -41,11 +41,11 @@ from stumble.translate.exceptions import ParsedException, from_legacy, seen
         ("{" * 5000, ParsedException(None, None)),
     ],
 )
-def test_forms_of_legacy_exceptions(text: str, expected: ParsedException):
+def test_legacy_exception_text_is_parsed(text: str, expected: ParsedException):
     assert from_legacy(text) == expected
 
 
-def test_an_endless_text_is_read_in_bounded_time():
+def test_very_long_text_is_parsed_in_bounded_time():
     quoted = "'message': '" * 100_000
     assert from_legacy("{" + quoted).exception is None
     text = "{'kwargs': {}, 'message': \"" + quoted + "\", 'class': 'NoValidHost'}"
@@ -56,19 +56,19 @@ def test_attributes_after_the_class_do_not_hide_it():
     assert from_legacy("{'message': 'x', 'class': 'NoValidHost', 'more': 1}") == ParsedException("NoValidHost", "x")
 
 
-def test_a_mapping_and_nothing():
+def test_mapping_is_parsed_and_empty_value_gives_none():
     value = {"class": "PortNotFound", "message": "x", "kwargs": {"code": 404}}
     assert from_legacy(value) == ParsedException("PortNotFound", "x", code=404)
     assert from_legacy(None) is None
     assert from_legacy({}) is None
 
 
-def test_code_in_a_text_is_not_run():
+def test_code_in_a_text_is_not_executed():
     assert from_legacy("ValueError(__import__('os').abort())") == ParsedException(
         "ValueError", "__import__('os').abort()"
     )
 
 
-def test_a_local_exception_keeps_its_text():
+def test_text_of_a_local_exception_is_unchanged():
     text = "x\nTraceback (most recent call last):\n y"
     assert seen("LibvirtError", text) == ParsedException("LibvirtError", text)

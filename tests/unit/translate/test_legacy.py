@@ -24,22 +24,25 @@ def one(message: dict) -> dict:
 
 
 @pytest.mark.parametrize("event_type", sorted(name for name in LEGACY_SIGNALS if name.startswith("compute.instance.")))
-def test_both_forms_of_one_thing_tell_the_same(event_type: str):
+def test_legacy_and_versioned_notification_give_the_same_event(event_type: str):
     signal, phase = LEGACY_SIGNALS[event_type]
     suffix = "" if phase == "PROGRESS" else f".{phase.lower()}"
     publisher = "conductor.host1" if "scheduled" in event_type else "compute.host1"
-    twin = one(versioned(f"{signal}{suffix}", f"nova-{publisher.replace('.', ':')}", fault=fault()))
+    versioned_event = one(versioned(f"{signal}{suffix}", f"nova-{publisher.replace('.', ':')}", fault=fault()))
     event = one(legacy(event_type, publisher))
     assert signal.partition(".")[2] in INSTANCE_SIGNALS
-    assert event["source"]["signal"] == twin["source"]["signal"] == signal
+    assert event["source"]["signal"] == versioned_event["source"]["signal"] == signal
     for name in ("phase", "scope", "instance_uuid", "action", "step", "service", "source_host", "owner_project_id"):
-        assert event[name] == twin[name], name
-    assert event["event_id"] != twin["event_id"] or event["source"]["publisher"] == twin["source"]["publisher"]
+        assert event[name] == versioned_event[name], name
+    assert (
+        event["event_id"] != versioned_event["event_id"]
+        or event["source"]["publisher"] == versioned_event["source"]["publisher"]
+    )
     for name in ("vm_state", "display_name", "flavor", "image"):
-        assert event["instance"][name] == twin["instance"][name], name
+        assert event["instance"][name] == versioned_event["instance"][name], name
 
 
-def test_a_failure_carries_the_sources_code():
+def test_failure_has_the_code_of_its_source():
     exception = (
         "{'kwargs': {'reason': 'z', 'code': 500}, 'message': 'No valid host was found. z', 'class': 'NoValidHost'}"
     )
@@ -51,7 +54,7 @@ def test_a_failure_carries_the_sources_code():
     assert failure["reason"] == "No valid host was found. z"
 
 
-def test_update():
+def test_update_has_old_and_new_state():
     message = legacy(
         "compute.instance.update",
         old_state="building",
@@ -60,11 +63,15 @@ def test_update():
         new_task_state=None,
         state_description="spawning",
     )
-    found = one(message)["instance"]
-    assert (found["old_vm_state"], found["vm_state"], found["task_state"]) == ("building", "active", None)
+    instance_state = one(message)["instance"]
+    assert (instance_state["old_vm_state"], instance_state["vm_state"], instance_state["task_state"]) == (
+        "building",
+        "active",
+        None,
+    )
 
 
-def test_a_failed_method_names_its_instance_and_step():
+def test_failed_method_gives_instance_and_step():
     event = one(wrapped_exception("stop_instance", POWER_OFF_FAILURE, instance=instance(), clean_shutdown=True))
     assert event["source"]["signal"] == "exception"
     assert (event["instance_uuid"], event["request_id"]) == (UUID, REQUEST)
@@ -75,22 +82,22 @@ def test_a_failed_method_names_its_instance_and_step():
     assert failure["message"] == "Failed to power off instance: it's stuck"
 
 
-def test_a_method_of_a_newer_nova_is_a_step_by_its_name():
+def test_unknown_method_is_a_step_of_its_name():
     event = one(wrapped_exception("levitate_instance", "ValueError('x')", instance=instance()))
     assert (event["step"], event["action"]) == ("compute_levitate_instance", None)
 
 
-def test_a_conductors_method():
+def test_failed_conductor_method_gives_service_and_step():
     event = one(wrapped_exception("migrate_server", "ValueError('x')", "conductor.ctl", instance=instance()))
     assert (event["service"], event["step"]) == ("nova-conductor", "conductor_migrate_server")
 
 
-def test_an_attach_names_its_volume():
+def test_failed_attach_gives_its_volume():
     event = one(wrapped_exception("attach_volume", "ValueError('x')", instance=instance(), bdm={"volume_id": "vol-1"}))
     assert (event["target_kind"], event["target_id"], event["action"]) == ("volume", "vol-1", "attach_volume")
 
 
-def test_compute_task():
+def test_compute_task_error_is_an_error_of_the_request():
     payload = {
         "instance_id": UUID,
         "state": "error",
@@ -118,5 +125,5 @@ def test_compute_task():
         (legacy("something.else"), "unknown_event_type"),
     ],
 )
-def test_what_yields_no_event_says_why(message: dict, reason: str):
+def test_ignored_notification_returns_the_reason(message: dict, reason: str):
     assert read_notification(message, CONTEXT) == ([], reason)

@@ -1,4 +1,4 @@
-"""Whatever comes in, nothing is raised, nothing is changed, and what comes out fits the schema."""
+"""For any input: no exception, no change of the input, and the output fits the schema."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ PAYLOADS = (
 )
 
 
-UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+NO_DEADLINE = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def check(events: list[dict], reason: str | None) -> None:
@@ -67,37 +67,37 @@ def check(events: list[dict], reason: str | None) -> None:
         assert decode(EVENT, body)["event_id"] == event["event_id"]
 
 
-@UNHURRIED
+@NO_DEADLINE
 @given(event_type=TYPES | st.text(), payload=PAYLOADS | VALUES, context=VALUES)
-def test_any_payload(event_type: str, payload: object, context: object):
+def test_any_payload_is_translated_without_error_or_change(event_type: str, payload: object, context: object):
     message = samples.envelope(event_type, payload, "nova-compute:host1")
     before = copy.deepcopy(message)
-    found = read_notification(message, context)
+    translation = read_notification(message, context)
     assert repr(message) == repr(before)
-    assert repr(read_notification(before, context)) == repr(found)
-    check(*found)
+    assert repr(read_notification(before, context)) == repr(translation)
+    check(*translation)
 
 
-@UNHURRIED
+@NO_DEADLINE
 @given(event_type=TYPES, changes=DATA, context=VALUES)
-def test_a_sound_payload_with_any_fields_changed(event_type: str, changes: dict, context: object):
+def test_valid_payload_with_any_changed_fields_is_translated(event_type: str, changes: dict, context: object):
     make = samples.versioned if event_type.startswith("instance.") else samples.legacy
     check(*read_notification(make(event_type, **changes), context))
 
 
-@UNHURRIED
+@NO_DEADLINE
 @given(envelope=st.dictionaries(st.sampled_from(list(samples.versioned("x"))), VALUES), context=VALUES)
-def test_any_envelope(envelope: dict, context: object):
+def test_any_envelope_is_translated_without_error(envelope: dict, context: object):
     check(*read_notification(samples.versioned("instance.create.end") | envelope, context))
 
 
-@UNHURRIED
+@NO_DEADLINE
 @given(
     kind=st.sampled_from(["action_start", "event_start", "event_finish", "fault", "migration"]) | VALUES,
     call=DATA,
     context=VALUES,
 )
-def test_any_call(kind: object, call: dict, context: object):
+def test_any_tap_call_is_translated_without_error(kind: object, call: dict, context: object):
     known = {"call_id": "c", "time_us": samples.TIME_US, "instance_uuid": samples.UUID, "kind": kind}
     check(*read_tap(known | call, context))
     check(*read_tap(call | known, context))

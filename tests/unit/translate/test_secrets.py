@@ -1,4 +1,4 @@
-"""Canaries in every place where Nova's payloads hold secrets come out nowhere."""
+"""Secrets in any field of Nova's payloads appear in no event."""
 
 from __future__ import annotations
 
@@ -57,14 +57,14 @@ def messages() -> list[dict]:
 
 
 @pytest.mark.parametrize("message", messages(), ids=lambda message: message["event_type"])
-def test_notifications(message: dict):
+def test_no_secret_of_a_notification_is_in_its_events(message: dict):
     message |= {"_context_auth_token": CANARY, "_context": CONTEXT, "_unique_id": CANARY}
     events = translate_notification(message, CONTEXT)
     assert events
     assert CANARY not in json.dumps(events)
 
 
-def test_calls():
+def test_no_secret_of_a_tap_call_is_in_its_events():
     call = {
         "kind": "fault",
         "call_id": "c",
@@ -90,14 +90,14 @@ def test_calls():
         "token gAAAAABl0123456789_-abcdefghijklmnop",
     ],
 )
-def test_mask(text: str):
-    found = mask(text)
-    assert CANARY not in found
-    assert "gAAAA" not in found
-    assert "***" in found
+def test_mask_replaces_secrets(text: str):
+    masked = mask(text)
+    assert CANARY not in masked
+    assert "gAAAA" not in masked
+    assert "***" in masked
 
 
-def test_mask_leaves_plain_text_alone_and_is_bounded():
+def test_mask_leaves_plain_text_unchanged_and_limits_its_length():
     text = "No valid host was found. There are not enough hosts available for http://host:8774/v2.1"
     assert mask(text) == text
     assert len(mask("x" * 10_000_000)) < 70_000

@@ -28,12 +28,12 @@ EXCEPTION = {
 }
 
 
-def one(found: dict, context: dict | None = CONTEXT) -> dict:
-    (event,) = translate_tap(found, context)
+def one(fields: dict, context: dict | None = CONTEXT) -> dict:
+    (event,) = translate_tap(fields, context)
     return event
 
 
-def test_action_start():
+def test_action_start_is_a_start_of_the_request():
     event = one(
         call("action_start", action="changePassword", service="nova-api", function="InstanceAction.action_start")
     )
@@ -49,18 +49,18 @@ def test_action_start():
     }
 
 
-def test_action_finish():
+def test_action_finish_is_an_end_of_the_request():
     event = one(call("action_finish", action="resetState"))
     assert (event["phase"], event["scope"], event["action"]) == ("END", "REQUEST", "resetState")
 
 
-def test_action_finish_in_failure():
+def test_failed_action_finish_is_an_error_of_the_request():
     event = one(call("action_finish", action="stop", failed=True, exception=EXCEPTION))
     assert (event["phase"], event["scope"], event["action"]) == ("ERROR", "REQUEST", "stop")
     assert event["failure"]["exception"] == "InstancePowerOffFailure"
 
 
-def test_steps():
+def test_step_events_have_phase_action_and_failure():
     assert one(call("event_start", step="compute_stop_instance"))["phase"] == "START"
     event = one(call("event_finish", step="compute_stop_instance"))
     assert (event["phase"], event["step"], event["action"]) == ("END", "compute_stop_instance", None)
@@ -72,14 +72,14 @@ def test_steps():
     assert failure["reason"] == "Failed to power off instance: stuck"
 
 
-def test_a_failed_step_without_its_exception():
+def test_failed_step_without_exception_has_no_failure():
     event = one(call("event_finish", step="compute_stop_instance", failed=True))
     assert (event["phase"], event["failure"]) == ("ERROR", None)
 
 
-def test_a_fault_with_the_instances_state():
-    found = {"vm_state": "active", "project_id": "blue", "flavor": "m1.small", "image_ref": "", "node": "node1"}
-    event = one(call("fault", exception=EXCEPTION, instance=found))
+def test_fault_has_the_state_of_the_instance():
+    fields = {"vm_state": "active", "project_id": "blue", "flavor": "m1.small", "image_ref": "", "node": "node1"}
+    event = one(call("fault", exception=EXCEPTION, instance=fields))
     assert (event["phase"], event["scope"], event["owner_project_id"]) == ("ERROR", "INSTANCE", "blue")
     assert (event["instance"]["vm_state"], event["instance"]["image"]) == ("active", None)
 
@@ -96,8 +96,8 @@ def test_a_fault_with_the_instances_state():
         ("completed", "END", "migrate"),
     ],
 )
-def test_migrations(status: str, phase: str, action: str | None):
-    found = {
+def test_migration_status_gives_phase_and_action(status: str, phase: str, action: str | None):
+    fields = {
         "id": 7,
         "uuid": "33333333-8f85-4257-88b6-2e743b5a975c",
         "migration_type": "migration",
@@ -105,30 +105,30 @@ def test_migrations(status: str, phase: str, action: str | None):
         "source_compute": "host1",
         "dest_compute": "host2",
     }
-    event = one(call("migration", migration=found))
+    event = one(call("migration", migration=fields))
     assert (event["phase"], event["action"], event["migration_status"]) == (phase, action, status)
     assert (event["source_host"], event["dest_host"]) == ("host1", "host2")
     assert event["migration_id"] == "33333333-8f85-4257-88b6-2e743b5a975c"
 
 
-def test_a_saved_instance():
+def test_saved_instance_is_a_state_update():
     event = one(call("instance_save", instance={"vm_state": "error", "task_state": None}))
     assert (event["source"]["signal"], event["phase"], event["scope"]) == ("instance.update", "PROGRESS", "INSTANCE")
     assert event["instance"]["vm_state"] == "error"
 
 
-def test_a_target():
+def test_step_has_the_target_of_its_call():
     event = one(call("event_start", step="compute_extend_volume", target=("volume", "vol-1")))
     assert (event["action"], event["target_kind"], event["target_id"]) == ("extend_volume", "volume", "vol-1")
 
 
-def test_without_a_context():
+def test_missing_context_leaves_request_and_initiator_unknown():
     event = one(call("event_start", step="compute_stop_instance"), None)
     assert (event["request_id"], event["initiator_user_id"]) == (None, None)
 
 
 @pytest.mark.parametrize(
-    ("found", "reason"),
+    ("fields", "reason"),
     [
         (call("other"), "unknown_event_type"),
         (call("fault", instance_uuid=None), "no_instance"),
@@ -136,5 +136,5 @@ def test_without_a_context():
         (None, "unknown_event_type"),
     ],
 )
-def test_what_yields_no_event_says_why(found: object, reason: str):
-    assert read_tap(found, CONTEXT) == ([], reason)
+def test_ignored_call_returns_the_reason(fields: object, reason: str):
+    assert read_tap(fields, CONTEXT) == ([], reason)

@@ -22,7 +22,7 @@ def one(message: dict, context: dict | None = CONTEXT) -> dict:
     return event
 
 
-def test_every_field_that_the_source_has():
+def test_event_has_every_field_of_the_notification():
     event = one(versioned("instance.power_off.start", task_state="powering-off"))
     assert event["occurred_at"] == TIME_US
     assert event["source"] == {
@@ -53,7 +53,7 @@ def test_every_field_that_the_source_has():
     assert event["failure"] is None
 
 
-def test_failure():
+def test_error_notification_gives_failure_and_target():
     event = one(versioned("instance.volume_attach.error", fault=fault(), volume_id="vol-1"))
     assert (event["phase"], event["target_kind"], event["target_id"]) == ("ERROR", "volume", "vol-1")
     assert event["failure"] == {
@@ -71,12 +71,12 @@ def test_failure():
     }
 
 
-def test_an_exception_that_is_not_novas_shows_its_class_only():
+def test_reason_of_a_foreign_exception_is_its_class_only():
     failure = one(versioned("instance.create.error", fault=fault("libvirtError", "/etc/passwd is bad")))["failure"]
     assert (failure["reason"], failure["message"]) == ("libvirtError", "/etc/passwd is bad")
 
 
-def test_a_remote_exception_is_the_class_that_it_was():
+def test_remote_exception_gets_its_original_class():
     text = "Port binding failed\nTraceback (most recent call last):\n  File x\nPortBindingFailed"
     failure = one(versioned("instance.create.error", fault=fault("PortBindingFailed_Remote", text, "")))["failure"]
     assert (failure["exception"], failure["message"]) == ("PortBindingFailed", "Port binding failed")
@@ -86,15 +86,15 @@ def test_a_remote_exception_is_the_class_that_it_was():
 _THEN = "\n\nDuring handling of the above exception, another exception occurred:\n\n"
 
 
-def told_by_nova(message: str) -> str:
-    """Return the traceback of an OSError as Nova tells it: what ``format_exception`` returns, joined by commas."""
+def nova_traceback(message: str) -> str:
+    """Return the traceback of an OSError as Nova sends it: the result of ``format_exception``, joined by commas."""
     with pytest.raises(OSError) as raised:
         _fail(OSError(message), PermissionError("deleting"), KeyError("row\nof two lines"))
     return ",".join(traceback.format_exception(None, raised.value, raised.value.__traceback__))
 
 
 def _fail(exception: Exception, *causes: Exception) -> None:
-    """Raise an exception while the first of its causes is handled, which is raised likewise."""
+    """Raise an exception during the handling of its first cause, which is raised in the same way."""
     try:
         if causes:
             _fail(*causes)
@@ -107,36 +107,38 @@ def _fail(exception: Exception, *causes: Exception) -> None:
     [
         ("moved", ["PermissionError", "KeyError"]),
         ("moved\non two lines", ["PermissionError", "KeyError"]),
-        (f"quotes{_THEN}KeyError: x", []),  # where the text does not end as it must, it tells nothing
+        (f"quotes{_THEN}KeyError: x", []),  # a text with an unexpected end is ignored
     ],
 )
-def test_an_exception_names_those_that_it_was_raised_from(message: str, chain: list[str]):
-    payload = fault("OSError", message, told_by_nova(message))
+def test_chain_of_causes_is_read_from_the_traceback(message: str, chain: list[str]):
+    payload = fault("OSError", message, nova_traceback(message))
     assert one(versioned("instance.create.error", fault=payload))["failure"]["chain"] == chain
 
 
-def test_causes_that_crossed_rpc_are_the_classes_that_they_were():
+def test_causes_that_crossed_rpc_get_their_original_classes():
     frames = "Traceback (most recent call last):\n,  File x\n"
     inner = "nova.exception_Remote.UnexpectedDeletingTaskStateError_Remote: Conflict"
-    told = f"{frames},{inner}\n,{_THEN[1:]},{frames},nova.exception.AllocationMoveFailed: {{}}\n"
-    failure = one(versioned("instance.create.error", fault=fault("AllocationMoveFailed", "{}", told)))["failure"]
+    traceback_text = f"{frames},{inner}\n,{_THEN[1:]},{frames},nova.exception.AllocationMoveFailed: {{}}\n"
+    failure = one(versioned("instance.create.error", fault=fault("AllocationMoveFailed", "{}", traceback_text)))[
+        "failure"
+    ]
     assert failure["chain"] == ["UnexpectedDeletingTaskStateError"]
 
 
-def test_a_remote_error_names_the_class_it_stands_for():
+def test_remote_error_gets_the_class_in_its_text():
     text = "Remote error: ValueError bad disk\n['Traceback (most recent call last):\\n', 'x']."
     failure = one(versioned("instance.create.error", fault=fault("RemoteError", text)))["failure"]
     assert (failure["exception"], failure["message"], failure["reason"]) == ("ValueError", "bad disk", "ValueError")
 
 
-def test_compute_exception_names_no_instance_but_its_traceback_names_the_step():
-    told = (
+def test_step_of_compute_exception_is_read_from_its_traceback():
+    traceback_text = (
         'Traceback (most recent call last):\n  File "/x/nova/exception_wrapper.py", line 63, in wrapped\n'
         '  File "/x/nova/compute/manager.py", line 170, in decorated_function\n'
         '  File "/x/nova/compute/manager.py", line 3606, in stop_instance\n'
         '  File "/x/nova/compute/manager.py", line 2900, in _power_off_instance\nnova.exception.X: y\n'
     )
-    payload = fault("InstancePowerOffFailure", "Failed to power off", told)
+    payload = fault("InstancePowerOffFailure", "Failed to power off", traceback_text)
     event = one(envelope("compute.exception", payload, "nova-compute:host1"))
     assert (event["source"]["signal"], event["phase"]) == ("exception", "ERROR")
     assert (event["instance_uuid"], event["request_id"]) == (None, REQUEST)
@@ -147,7 +149,7 @@ def test_compute_exception_names_no_instance_but_its_traceback_names_the_step():
 _EXTENDING = ("external_instance_event", "extend_volume")
 
 
-def test_an_extended_volume_is_a_step_inside_of_the_external_event():
+def test_extended_volume_is_a_step_inside_the_external_event():
     frames = "".join(f'  File "/x/nova/compute/manager.py", line 1, in {name}\n' for name in _EXTENDING)
     traceback = f"Traceback (most recent call last):\n{frames}"
     event = one(envelope("compute.exception", fault("ValueError", "x", traceback), "nova-compute:host1"))
@@ -162,13 +164,13 @@ def test_an_extended_volume_is_a_step_inside_of_the_external_event():
         ("nova-compute:x", "external_instance_event"),
     ],
 )
-def test_an_exception_of_something_else_is_no_action(publisher: str, frame: str):
+def test_exception_of_another_operation_is_ignored(publisher: str, frame: str):
     traceback = f'Traceback (most recent call last):\n  File "/x/nova/compute/manager.py", line 1, in {frame}\n'
     message = envelope("compute.exception", fault("AggregateNameExists", "x", traceback), publisher)
     assert read_notification(message, CONTEXT) == ([], "not_an_action")
 
 
-def test_compute_task():
+def test_compute_task_error_is_an_error_of_the_request():
     spec = wrapped("RequestSpecPayload", project_id="blue", flavor=wrapped("FlavorPayload", name="m1.small"))
     payload = wrapped(
         "ComputeTaskPayload",
@@ -185,7 +187,7 @@ def test_compute_task():
     assert event["failure"]["reason"] == "No valid host was found."
 
 
-def test_update_tells_old_and_new_state():
+def test_update_has_old_and_new_state():
     update = wrapped(
         "InstanceStateUpdatePayload",
         old_state="building",
@@ -195,12 +197,12 @@ def test_update_tells_old_and_new_state():
     )
     event = one(versioned("instance.update", state="building", task_state="spawning", state_update=update))
     assert (event["phase"], event["scope"]) == ("PROGRESS", "INSTANCE")
-    found = event["instance"]
-    assert (found["old_vm_state"], found["vm_state"]) == ("building", "active")
-    assert (found["old_task_state"], found["task_state"]) == ("spawning", None)
+    instance_state = event["instance"]
+    assert (instance_state["old_vm_state"], instance_state["vm_state"]) == ("building", "active")
+    assert (instance_state["old_task_state"], instance_state["task_state"]) == ("spawning", None)
 
 
-def test_a_periodic_task_has_no_initiator_and_the_request_id_of_its_context():
+def test_periodic_task_has_no_initiator_and_the_request_id_of_its_context():
     message = versioned(
         "instance.shelve_offload.start",
         request_id=None,
@@ -223,23 +225,23 @@ def test_a_periodic_task_has_no_initiator_and_the_request_id_of_its_context():
         ("instance.rebuild_scheduled", "nova-conductor:host2", (None, "host2", "rebuild_server")),
     ],
 )
-def test_hosts_of_a_move(event_type: str, publisher: str, expected: tuple):
+def test_move_has_source_host_destination_host_and_step(event_type: str, publisher: str, expected: tuple):
     event = one(versioned(event_type, publisher))
     assert (event["source_host"], event["dest_host"], event["step"]) == expected
     assert event["host"] == (None if "scheduled" in event_type else publisher.split(":")[1])
 
 
-def test_a_local_delete_is_outside_of_novas_steps():
+def test_local_delete_has_no_step():
     assert one(versioned("instance.delete.end", "nova-api:ctl"))["step"] is None
     assert one(versioned("instance.delete.end"))["step"] == "compute_terminate_instance"
 
 
-def test_resize_prep_tells_both_flavors():
+def test_resize_prep_has_both_flavors():
     event = one(versioned("instance.resize_prep.start", new_flavor=wrapped("FlavorPayload", name="m1.large")))
     assert (event["old_flavor"], event["new_flavor"]) == ("m1.small", "m1.large")
 
 
-def test_a_signal_of_a_newer_nova_is_kept_without_a_meaning():
+def test_unknown_signal_gives_an_event_without_action_and_step():
     event = one(versioned("instance.levitate.end"))
     assert (event["source"]["signal"], event["phase"]) == ("instance.levitate", "END")
     assert (event["action"], event["step"]) == (None, None)
@@ -258,5 +260,5 @@ def test_a_signal_of_a_newer_nova_is_kept_without_a_meaning():
         (None, "no_identity"),
     ],
 )
-def test_what_yields_no_event_says_why(message: object, reason: str):
+def test_ignored_notification_returns_the_reason(message: object, reason: str):
     assert read_notification(message, CONTEXT) == ([], reason)

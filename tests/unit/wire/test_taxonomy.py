@@ -1,4 +1,4 @@
-"""Nova's classes are read from its files, without importing them; what is new is told with the blame it would get."""
+"""Nova's classes are read from its files without importing them; new classes are listed with their blame."""
 
 import pytest
 
@@ -45,28 +45,28 @@ def nova(tmp_path):
 
 
 def test_classes_are_read_from_an_environment_or_a_package(nova):
-    found = scan.classes(scan.nova_package(nova))
-    assert found == {
+    result = scan.classes(scan.nova_package(nova))
+    assert result == {
         "DriverBroke": ("NovaException", 503),
         "Invalid": ("NovaException", 400),
         "PortBindingFailed": ("Invalid", 400),
         "QuantumFlux": ("Invalid", 400),
     }
-    assert scan.classes(scan.nova_package(nova / "lib/python3.12/site-packages/nova")) == found
-    with pytest.raises(scan.NoNovaError, match="There is no Nova"):
+    assert scan.classes(scan.nova_package(nova / "lib/python3.12/site-packages/nova")) == result
+    with pytest.raises(scan.NoNovaError, match="does not contain Nova"):
         scan.nova_package(nova / "lib")
 
 
-def test_unknown_classes_are_told_with_the_blame_that_the_rules_give(nova):
-    found = update.compare(scan.classes(scan.nova_package(nova)))
-    assert found.unknown == {
+def test_unknown_classes_are_listed_with_the_blame_of_the_rules(nova):
+    result = update.compare(scan.classes(scan.nova_package(nova)))
+    assert result.unknown == {
         "DriverBroke": ("NovaException", 503, "OPERATOR"),
         "QuantumFlux": ("Invalid", 400, "USER"),
     }
-    assert found.recoded == {}
+    assert result.recoded == {}
 
 
-def test_writing_adds_and_takes_nothing_out(nova, tmp_path):
+def test_writing_adds_classes_and_removes_none(nova, tmp_path):
     path = tmp_path / "classes.json"
     update.write(scan.classes(scan.nova_package(nova)), path)
     text = path.read_text()

@@ -1,1 +1,1 @@
-"""Where alerts and messages go: Alertmanager, webhooks."""
+"""Receivers of alerts and messages: Alertmanager and webhooks."""

@@ -1,4 +1,4 @@
-"""Alertmanager's API v2: firing alerts told again and again, resolved ones for five minutes, to every replica.
+"""Posts alerts to every replica of Alertmanager (API v2): firing ones repeatedly, resolved ones for five minutes.
 
 Sources: Alertmanager api/v2/openapi.yaml and docs/alerts_api.md.
 """
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
     from stumble.alerts.settings import AlertSettings
 
 _TIMEOUT_S = 5.0
-#: An alert that is not told again ends by itself after so many intervals: fewer would let it flap.
+#: Intervals after which Alertmanager ends an alert that is not posted again: with fewer it would flap.
 _INTERVALS = 4
 
 
 class AlertmanagerError(StumbleError):
-    """No replica took the alerts: they stay due."""
+    """No replica accepted the alerts: they stay due."""
 
 
 class Alertmanager:
-    """Tells every replica what is due."""
+    """Posts due alerts to every replica."""
 
     def __init__(
         self, settings: AlertSettings, metrics: ProcessMetrics | None = None, client: httpx.Client | None = None
@@ -44,9 +44,9 @@ class Alertmanager:
         self._client = client or httpx.Client(timeout=_TIMEOUT_S)
 
     def post_due(self, connection: Connection[Any], rules: RuleBook) -> int:
-        """Tell what is due and mark it; returns how many alerts. Raises ``AlertmanagerError`` when nobody took them.
+        """Post due alerts and mark them; return their number. Raises ``AlertmanagerError`` if no replica accepts them.
 
-        `rules` say which failures of a problem an alert counts: those that its rule matches.
+        `rules` define which failures of a problem an alert counts: those that its rule matches.
         """
         if not self._urls:
             return 0
@@ -71,7 +71,7 @@ class Alertmanager:
         self._client.close()
 
     def _post(self, alerts: list[dict[str, Any]]) -> None:
-        said: list[str] = []
+        errors: list[str] = []
         for url in self._urls:
             try:
                 answer = self._client.post(url, json=alerts)
@@ -80,9 +80,11 @@ class Alertmanager:
                 failed = str(error)
             self._metrics.counter(d.ALERTMANAGER_POSTS).labels("failed" if failed else "accepted").inc()
             if failed:
-                said.append(f"{without_password(url)}: {failed}")
-        if len(said) == len(self._urls):
-            raise AlertmanagerError(f"Alertmanager does not take alerts ({'; '.join(said)}); they are told again.")
+                errors.append(f"{without_password(url)}: {failed}")
+        if len(errors) == len(self._urls):
+            raise AlertmanagerError(
+                f"Alertmanager does not accept alerts ({'; '.join(errors)}); they are posted again."
+            )
 
     def _alert(self, connection: Connection[Any], state: AlertState, at: datetime, match: RuleMatch) -> dict[str, Any]:
         extent = extent_of(connection, state, match)

@@ -1,4 +1,4 @@
-"""Bodies of webhook messages: Standard Webhooks' own, or Alertmanager's webhook version 4 for receivers that know it.
+"""Bodies of webhook messages, as Standard Webhooks specifies or as version 4 of Alertmanager's webhook.
 
 Sources: standard-webhooks.md (payload structure), Alertmanager docs/configuration.md (webhook_config). Text is
 ``reason`` only, never details.
@@ -39,7 +39,7 @@ def body_of(kind: str, about: StoredPublication | dict[str, Any] | None, subscri
 
 
 def data_of(row: StoredPublication) -> dict[str, Any]:
-    """Return a publication's fields with times that people read."""
+    """Return a publication's fields with times in ISO 8601."""
     record = record_of(row)
     return {name: iso(value) if name in _TIMES and value else value for name, value in record.items()}
 
@@ -67,7 +67,7 @@ def _version4_alert(alert: dict[str, Any], subscription_id: str) -> dict[str, An
 
 def _version4(row: StoredPublication | None, subscription_id: str, at: datetime) -> dict[str, Any]:
     data = data_of(row) if row else {"action": "test", "reason": "This is a test of stumble's webhook."}
-    stands = row is None or row.status == "CURRENT"
+    is_current = row is None or row.status == "CURRENT"
     name = "StumbleTest" if row is None else "StumbleActionFailed" if row.kind == "failure" else "StumbleActionOutcome"
     labels = {"alertname": name, **{key: str(data[key]) for key in _LABELS if data.get(key)}}
     annotations = {
@@ -77,11 +77,11 @@ def _version4(row: StoredPublication | None, subscription_id: str, at: datetime)
     }
     started = data.get("occurred_at") or data.get("started_at") or at.isoformat()
     alert = {
-        "status": "firing" if stands else "resolved",
+        "status": "firing" if is_current else "resolved",
         "labels": labels,
         "annotations": annotations,
         "startsAt": started,
-        "endsAt": _NEVER if stands else data.get("published_at", at.isoformat()),
+        "endsAt": _NEVER if is_current else data.get("published_at", at.isoformat()),
         "generatorURL": "",
         "fingerprint": str(data.get("failure_id") or data.get("request_key") or "test").replace("-", "")[:16],
     }

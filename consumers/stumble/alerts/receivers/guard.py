@@ -1,7 +1,7 @@
-"""Where webhooks may go: to public addresses, and to the networks that the operator names.
+"""Restricts webhooks to public addresses and to the networks that the operator allows.
 
-A subscriber's address is looked up once and the connection goes to what was looked at, so that a name can't point
-somewhere else a moment later (server-side request forgery, DNS rebinding).
+A subscriber's host name is resolved once and the connection uses that address, so that the name cannot resolve to
+another address afterwards (server-side request forgery, DNS rebinding).
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from stumble.wire.errors import StumbleError
 
 
 class ForbiddenAddressError(StumbleError):
-    """The address is not one that webhooks may go to."""
+    """Webhooks to this address are not allowed."""
 
 
 def resolve(url: str, allowed: Sequence[IPv4Network | IPv6Network]) -> tuple[str, str]:
-    """Return the URL with its address in the place of its name, and the name.
+    """Return the URL with the address instead of its host name, and the name.
 
-    Raises ``ForbiddenAddressError``, and ``OSError`` where the name leads nowhere.
+    Raises ``ForbiddenAddressError``, and ``OSError`` if the name cannot be resolved.
     """
     parts = urlsplit(url)
     host = parts.hostname or ""
@@ -30,7 +30,9 @@ def resolve(url: str, allowed: Sequence[IPv4Network | IPv6Network]) -> tuple[str
     address = str(result[0][4][0])
     parsed = ip_address(address.partition("%")[0])
     if not parsed.is_global and not any(parsed in network for network in allowed):
-        what = f"{host} is no public address" if host == address else f"{host} is {address}, which is no public address"
-        raise ForbiddenAddressError(f"{what}: name its network in STUMBLE_ALERTS_WEBHOOK_NETWORKS.")
+        shown = host if host == address else f"{host} ({address})"
+        raise ForbiddenAddressError(
+            f"{shown} is not a public address: add its network to STUMBLE_ALERTS_WEBHOOK_NETWORKS to allow it."
+        )
     host = f"[{address}]" if parsed.version == 6 else address
     return urlunsplit((parts.scheme, f"{host}:{port}", parts.path or "/", parts.query, "")), host

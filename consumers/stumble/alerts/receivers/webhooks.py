@@ -1,4 +1,4 @@
-"""Webhooks by the Standard Webhooks specification: signed, tried again by its schedule, one id at every try.
+"""Sends webhooks as Standard Webhooks specifies: signed, retried by its schedule, with the same id at every attempt.
 
 Source: standard-webhooks.md (signature scheme, delivery, retries, status codes).
 """
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
     from stumble.alerts.settings import AlertSettings
     from stumble.metrics.process import ProcessMetrics
 
-#: Seconds until the next try, after each: 75 hours in all.
+#: Seconds from each attempt to the next: 75 hours in total.
 SCHEDULE = (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
 #: Seconds for a connection, and for each read or write.
 TIMEOUT_SECONDS = 20.0
-#: Messages on their way at once: to one subscriber, and to all.
-_EACH = 8
-_AT_ONCE = 64
+#: Messages in flight at the same time: to one subscriber, and to all.
+_MOST_TO_ONE = 8
+_MOST_IN_FLIGHT = 64
 _WAIT_S = 0.05
 _ANSWER_BYTES = 2000
 _ANSWER_CHARACTERS = 500
@@ -47,7 +47,7 @@ _LONGEST_RETRY_AFTER = 86_400.0
 
 
 class DueDelivery(NamedTuple):
-    """One message that is to be sent now."""
+    """One message that is due."""
 
     subscription_id: str
     message_id: str
@@ -56,12 +56,12 @@ class DueDelivery(NamedTuple):
     body: str
     secrets: Sequence[str]
     created_at: datetime
-    #: A publication, or what an alert's change tells; None: a test.
+    #: A publication, or the content of an alert's message; None: a test.
     about: StoredPublication | dict[str, Any] | None
 
 
 class WebhookResponse(NamedTuple):
-    """What became of one try, which took `seconds`."""
+    """The result of one attempt, which took `seconds`."""
 
     status: int | None
     error: str | None = None
@@ -70,7 +70,7 @@ class WebhookResponse(NamedTuple):
 
 
 class Webhooks:
-    """Sends what is due, several at once: a subscriber that is slow or hangs holds up only itself."""
+    """Sends due messages in parallel: a subscriber that is slow or hangs delays only its own messages."""
 
     def __init__(
         self,
@@ -87,42 +87,42 @@ class Webhooks:
         self._client = httpx.Client(
             timeout=timeout_seconds, follow_redirects=False, trust_env=False, transport=transport
         )
-        self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="webhook")
+        self._pool = ThreadPoolExecutor(_MOST_IN_FLIGHT, thread_name_prefix="webhook")
         self._metrics = metrics
-        self._on_the_way: dict[tuple[str, str], tuple[DueDelivery, Future[WebhookResponse]]] = {}
-        #: Subscribers that answered the last time, whatever; one try at once is enough to find out about the others.
+        self._in_flight: dict[tuple[str, str], tuple[DueDelivery, Future[WebhookResponse]]] = {}
+        #: Subscribers that answered the last attempt, with any status; the others get one attempt at a time.
         self._answering: set[str] = set()
 
     def send(self, connection: Connection[Any]) -> int:
-        """Start what is due, note what came back meanwhile; returns how many are on their way or were noted."""
+        """Start due messages and record finished ones; return how many are in flight or were recorded."""
         self._start(connection)
-        if not self._on_the_way:
+        if not self._in_flight:
             return 0
-        wait([future for _, future in self._on_the_way.values()], _WAIT_S, FIRST_COMPLETED)
-        back = [key for key, (_, future) in self._on_the_way.items() if future.done()]
+        wait([future for _, future in self._in_flight.values()], _WAIT_S, FIRST_COMPLETED)
+        finished = [key for key, (_, future) in self._in_flight.items() if future.done()]
         with connection.transaction():
-            # A note that a crash of the database takes costs one more delivery under the same id, a wait for its disk
-            # would cost every message.
+            # If a crash of the database loses a record, the message is sent once more under the same id; a wait for the
+            # disk would delay every message.
             connection.execute("set local synchronous_commit = off")
-            for item, future in map(self._on_the_way.__getitem__, back):
-                self._note(connection, item, future.result())
-        for key in back:  # only now: what could not be noted is no news to the next turn
-            del self._on_the_way[key]
-        return len(back) + len(self._on_the_way)
+            for item, future in map(self._in_flight.__getitem__, finished):
+                self._record(connection, item, future.result())
+        for key in finished:  # after the commit: results that were not recorded are recorded by the next call
+            del self._in_flight[key]
+        return len(finished) + len(self._in_flight)
 
     def _start(self, connection: Connection[Any]) -> None:
-        # Planned each time: a plan from before a storm would read the whole queue.
-        rows = connection.execute(query("load_due_deliveries"), {"each": _EACH}, prepare=False).fetchall()
-        many = Counter(subscription for subscription, _ in self._on_the_way)
+        # Planned at each execution: a plan for a short queue would read the whole of a long one.
+        rows = connection.execute(query("load_due_deliveries"), {"each": _MOST_TO_ONE}, prepare=False).fetchall()
+        counts = Counter(subscription for subscription, _ in self._in_flight)
         for row in rows:
             item = DueDelivery._make(
                 (*row[:7], row[7] or (StoredPublication._make(row[8:]) if row[8] is not None else None))
             )
             key = (item.subscription_id, item.message_id)
-            allowed = _EACH if item.subscription_id in self._answering else 1
-            if key not in self._on_the_way and many[item.subscription_id] < allowed:
-                self._on_the_way[key] = (item, self._pool.submit(self._try, item))
-                many[item.subscription_id] += 1
+            allowed = _MOST_TO_ONE if item.subscription_id in self._answering else 1
+            if key not in self._in_flight and counts[item.subscription_id] < allowed:
+                self._in_flight[key] = (item, self._pool.submit(self._try, item))
+                counts[item.subscription_id] += 1
 
     def close(self) -> None:
         """End the threads and the connections."""
@@ -148,12 +148,12 @@ class Webhooks:
         with self._client.stream(
             "POST", url, content=body, headers=headers, extensions={"sni_hostname": name}
         ) as answer:
-            said = _first_part(answer, self._timeout_seconds)
+            text = _first_part(answer, self._timeout_seconds)
             if answer.is_success:
                 return WebhookResponse(answer.status_code)
-            return WebhookResponse(answer.status_code, said or answer.reason_phrase, retry_after(answer, now))
+            return WebhookResponse(answer.status_code, text or answer.reason_phrase, retry_after(answer, now))
 
-    def _note(self, connection: Connection[Any], item: DueDelivery, answer: WebhookResponse) -> None:
+    def _record(self, connection: Connection[Any], item: DueDelivery, answer: WebhookResponse) -> None:
         (self._answering.discard if answer.status is None else self._answering.add)(item.subscription_id)
         done = answer.status is not None and 200 <= answer.status < 300
         last = item.attempts >= len(self._schedule)
@@ -175,12 +175,12 @@ class Webhooks:
             },
         )
         if answer.status == _GONE:
-            reason = "it answered 410: it wants no more messages"
+            reason = "it answered 410: it accepts no more messages"
             connection.execute(query("disable_subscription"), {"id": item.subscription_id, "reason": reason})
 
 
 def signed(message_id: str, at: datetime, body: bytes, secrets: Sequence[str]) -> dict[str, str]:
-    """Return the headers of a message, signed with every secret that holds."""
+    """Return the headers of a message, signed with every valid secret."""
     return {
         "content-type": "application/json",
         "accept-encoding": "identity",
@@ -192,24 +192,24 @@ def signed(message_id: str, at: datetime, body: bytes, secrets: Sequence[str]) -
 
 
 def retry_after(answer: httpx.Response, now: datetime) -> float:
-    """Return the seconds that a receiver asks for, at most a day; 0 where it doesn't."""
+    """Return the seconds that a receiver asks to wait, at most a day; 0 if it does not ask."""
     text = answer.headers.get("retry-after")
     if answer.status_code not in _SLOW_DOWN or not text:
         return 0.0
     try:
-        seconds = float(text) if text.isdigit() else (_moment(text) - now).total_seconds()
+        seconds = float(text) if text.isdigit() else (_parse_date(text) - now).total_seconds()
     except (ValueError, OverflowError):
         return 0.0
     return min(max(seconds, 0.0), _LONGEST_RETRY_AFTER)
 
 
-def _moment(text: str) -> datetime:
+def _parse_date(text: str) -> datetime:
     result = parsedate_to_datetime(text)
-    return result if result.tzinfo else result.replace(tzinfo=UTC)  # "-0000" and no zone at all give none
+    return result if result.tzinfo else result.replace(tzinfo=UTC)  # dates with "-0000" or without a zone have none
 
 
 def _first_part(answer: httpx.Response, timeout_seconds: float) -> str:
-    """Read the first part of an answer, undecoded, so that a receiver can neither fill memory nor hold a thread."""
+    """Read the first part of an answer, undecoded, so that a receiver can neither fill memory nor block a thread."""
     received, until = b"", time.monotonic() + timeout_seconds
     for part in answer.iter_raw(_ANSWER_BYTES):
         received += part
@@ -219,5 +219,5 @@ def _first_part(answer: httpx.Response, timeout_seconds: float) -> str:
 
 
 def _clean(text: str) -> str:
-    """Return text as PostgreSQL takes it."""
+    """Return text that PostgreSQL accepts, shortened."""
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}").strip()[:_ANSWER_CHARACTERS]

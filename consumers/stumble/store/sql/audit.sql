@@ -92,8 +92,8 @@ with added as (
 )
 select count(distinct event_id) from gone
 
--- Finds the instance of each failure without one: a closed sighting keeps its instance, else the only one that fits.
--- It looks at requests as the projector does; where they are missing, at fact sets that had requests.
+-- The instance of each failure without one: that of its closed sighting, else the only one that fits.
+-- It reads requests as the projector does; where they are missing, fact sets that had requests.
 -- name: join_audit_sightings
 insert into audit_joins (event_id, request_id, fact, instance_uuid, kafka_partition, occurred_at, finding)
 with alone as (

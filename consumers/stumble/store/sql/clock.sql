@@ -8,8 +8,8 @@ from producers
 where updated_at > to_timestamp(%(since)s::float8 / 1e6)
 
 -- Requests in flight without an event for longer than the deadline of their action. watermarks: those of the
--- partitions; the requests started before them, so the index finds them. A row that was just stored counts as an event
--- of now, whatever time its emitter's clock says.
+-- partitions; the requests started before them, so the index finds them. A row that was just stored counts as a new
+-- event, whatever its emitter's clock shows.
 -- name: load_overdue_requests
 select r.request_key::text, r.instance_uuid::text, coalesce(r.request_id, ''), r.kafka_partition, r.action, r.host,
        (extract(epoch from r.last_event_at) * 1000000)::bigint, d.seconds

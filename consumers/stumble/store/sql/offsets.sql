@@ -1,4 +1,4 @@
--- One transaction at a time may write for a partition: its holder of this lock. Taken before anything is
+-- Only the transaction that holds a partition's lock may write for it. The lock is acquired before anything is
 -- written, so that transaction ids rise in the order in which a partition's transactions take effect.
 -- name: lock_partitions
 select pg_advisory_xact_lock(hashtext(%(topic)s), p) from unnest(%(partitions)s::int[]) as t (p)

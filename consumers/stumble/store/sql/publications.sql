@@ -1,9 +1,9 @@
 -- The horizon up to which publications may be read so that none is missed: every statement that starts after this one
 -- sees the publications of transactions below `xid`. A writer takes a partition's lock before it has a transaction id
 -- (lock_partitions). So a transaction below the newest of this statement's snapshot has either ended, or holds such a
--- lock when this statement reads the locks, which is later; long transactions of others delay nothing. For a moment a
--- holder may not show its id yet, and a standby does not show its primary's locks: then the oldest running transaction
--- of the server is the horizon. `newest`: no publication that can be read is from a higher transaction.
+-- lock when this statement reads the locks, which is later; long transactions of others delay nothing. For a short time
+-- a holder may not show its id yet, and a standby does not show its primary's locks: then the oldest running
+-- transaction of the server is the horizon. `newest`: no publication that can be read is from a higher transaction.
 -- name: load_publications_horizon
 with seen as materialized (
     select pg_snapshot_xmin(pg_current_snapshot())::text::bigint as oldest,

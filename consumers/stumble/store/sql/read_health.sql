@@ -1,4 +1,4 @@
--- Whether the store can be read, and how fresh it is.
+-- Whether the store can be read, and how recent its data is.
 
 -- name: check_for_tables
 select to_regclass('stumble_durable.alembic_version') is not null, to_regclass('stumble_derived.events') is not null

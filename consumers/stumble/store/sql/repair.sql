@@ -52,7 +52,7 @@ select instance_uuid::text, max(kafka_partition) from (
     union all select instance_uuid, kafka_partition from failures where instance_uuid = any(%(instances)s::uuid[])
 ) as o group by 1
 
--- Stored requests of some instances, whatever their fact sets say: the counters count these.
+-- Stored requests of some instances, whatever their fact sets contain: the counters count these.
 -- name: load_stored_requests
 select instance_uuid::text, request_key::text, request_id, coalesce(action, ''), outcome, kafka_partition
 from requests where instance_uuid = any(%(instances)s::uuid[])

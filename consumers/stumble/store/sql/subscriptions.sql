@@ -32,15 +32,16 @@ from json_to_recordset(%(rows)s::json)
      as n (subscription_id uuid, message_id uuid, publication_id bigint, request_key uuid, alert jsonb)
 on conflict (subscription_id, message_id) do nothing
 
--- Deliveries that said that an alert fires.
+-- Deliveries of messages that an alert fires.
 -- name: load_alert_deliveries
 select subscription_id::text, message_id::text, alert
 from deliveries
 where alert is not null and message_id = any(%(messages)s::uuid[])
 
--- The next message of each request or alert to each subscriber: a later revision never overtakes an earlier one, nor
--- an alert's end its beginning. Of each subscriber the first few only, so that a long queue does not delay other
--- subscribers. It reads the rows that it returns and those due behind them, never a whole queue: min() is one index lookup.
+-- The next message of each request or alert to each subscriber: a later revision is never sent before an earlier one,
+-- nor an alert's end before its beginning. Each subscriber gets a few messages only, so that a long queue does not
+-- delay other subscribers. The statement reads the rows that it returns and those due behind them, never a whole queue:
+-- min() is one index lookup.
 -- name: load_due_deliveries
 select d.subscription_id::text, d.message_id::text, d.attempts, s.url, s.body, s.secrets, d.created_at, d.alert,
        p.id, p.xid::text, p.kind, p.subject_id::text, p.request_key::text, p.instance_uuid::text, p.revision, p.status,

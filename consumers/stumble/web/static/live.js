@@ -1,4 +1,4 @@
-// What is live: the list of failures grows by itself, pages of a server or a request renew themselves.
+// Live updates: new failures are added to the list, pages of a server or a request are loaded again.
 "use strict";
 
 const MOST_ROWS = 300;
@@ -6,25 +6,25 @@ const AGAIN_MS = 3000;
 const main = document.getElementById("main");
 const status = document.getElementById("live");
 
-function say(text, on) {
+function showStatus(text, on) {
   status.textContent = text;
   status.className = on ? "live on" : "live off";
 }
 
-// Follow the stream from a place; EventSource comes back by itself but for refused answers.
+// Follow the stream from a position; EventSource reconnects by itself, except after an error status.
 function follow(query, onMessage) {
-  let place = main.dataset.after;
+  let position = main.dataset.after;
   function open() {
-    query.set("after", place);
+    query.set("after", position);
     const source = new EventSource("/v1/stream?" + query);
-    source.onopen = () => say("live", true);
+    source.onopen = () => showStatus("live", true);
     source.onerror = () => {
-      say("connection lost, trying again", false);
+      showStatus("connection lost, trying again", false);
       if (source.readyState === EventSource.CLOSED) setTimeout(open, AGAIN_MS);
     };
     for (const kind of query.getAll("kind")) {
       source.addEventListener(kind, (event) => {
-        place = event.lastEventId;
+        position = event.lastEventId;
         onMessage(JSON.parse(event.data));
       });
     }
@@ -84,7 +84,7 @@ function liveList() {
     if (message.status !== "CURRENT") {
       if (known) {
         known.classList.add("gone");
-        known.title = "Corrected: counted no longer";
+        known.title = "Corrected: no longer counted";
       }
       return;
     }
@@ -110,8 +110,8 @@ function liveList() {
     held.hidden = true;
   }
 
-  // Rows must not move under a reader's eyes: while they read further down, what is new waits.
-  function take(message) {
+  // Rows must not move while a user reads further down: new failures wait until the page is scrolled to the top.
+  function receive(message) {
     const isNew = message.status === "CURRENT" && !find(message.subject_id);
     if (scrollY < 80 || (!isNew && !waiting.has(message.subject_id))) return show(message);
     waiting.set(message.subject_id, message);
@@ -130,10 +130,10 @@ function liveList() {
   for (const name of ["action", "blame", "exception", "host", "project", "instance", "request"]) {
     for (const value of asked.getAll(name)) if (value.trim()) query.append(name, value.trim());
   }
-  follow(query, take);
+  follow(query, receive);
 }
 
-// Fetch the page again and swap what it says; opened details stay open.
+// Fetch the page again and replace its content; opened details stay open.
 function livePage() {
   const query = new URLSearchParams([["kind", "failure"], ["kind", "outcome"]]);
   if (main.dataset.instance) query.set("instance", main.dataset.instance);

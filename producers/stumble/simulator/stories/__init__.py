@@ -1,1 +1,1 @@
-"""Stories as text, a file a family of actions."""
+"""Stories as text, one file per family of actions."""

@@ -1,4 +1,4 @@
-"""Failure taxonomy: what an exception class says of code, blame, retrying, and which text of it users may see."""
+"""Failure taxonomy: code, blame and retryability of an exception class, and the text of it that users may see."""
 
 from stumble.wire.taxonomy.classify import (
     Classification,

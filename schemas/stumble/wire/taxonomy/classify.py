@@ -1,7 +1,7 @@
-"""From an exception class to code, blame and reason.
+"""Maps an exception class to code, blame and reason.
 
-The classes and codes are Nova's own (``nova_classes.json``, generated from an installed Nova); whose problem they are
-is told by ``blame.toml``: HTTP-like codes are no guide, FlavorDiskTooSmall is 500 and PortBindingFailed 400.
+The classes and codes are Nova's own (``nova_classes.json``, generated from an installed Nova); the blame comes from
+``blame.toml``, since HTTP-like codes do not show it: FlavorDiskTooSmall is 500 and PortBindingFailed 400.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _REMOTE_ERROR = re.compile(r"^Remote error: (\w+)")
 
 
 class Classification(NamedTuple):
-    """What a class says. ``code`` is HTTP-like, None where Nova does not know the class."""
+    """Classification of an exception class. ``code`` is HTTP-like, None if Nova has no such class."""
 
     code: int | None
     code_source: str
@@ -42,34 +42,34 @@ _UNKNOWN: dict[str, Any] = {"blame": "UNKNOWN"}
 
 
 def is_nova(exception: str) -> bool:
-    """Tell whether a class is one of Nova's own exceptions."""
+    """Return whether a class is one of Nova's own exceptions."""
     return exception in _CLASSES or exception == "NovaException"
 
 
 def is_unknown(exception: str) -> bool:
-    """Tell whether the taxonomy has nothing to say of a class: a newer Nova's, or a library's."""
+    """Return whether the taxonomy lacks a class: one of a newer Nova, or of a library."""
     name = strip_remote(exception)
     return name not in OWN and not is_nova(name) and name not in _RULES["foreign"]
 
 
 def strip_remote(exception: str) -> str:
-    """Return a class name without the suffix that it got when it crossed RPC (oslo.messaging)."""
+    """Return a class name without the suffix that oslo.messaging adds when an exception crosses RPC."""
     return exception.removesuffix(_REMOTE_SUFFIX)
 
 
 def remote_class(message: str | None) -> str | None:
-    """Return the class that a RemoteError's message names ("Remote error: Class ..."), if it names one."""
+    """Return the class in a RemoteError's message ("Remote error: Class ..."), or None."""
     match = _REMOTE_ERROR.match(message or "")
     return strip_remote(match[1]) if match else None
 
 
 def known_classes() -> Mapping[str, tuple[str, int]]:
-    """Return the classes of Nova that ship: name -> (base, code)."""
+    """Return Nova's classes in the shipped taxonomy: name -> (base, code)."""
     return _CLASSES
 
 
 def blame_of(exception: str, classes: Mapping[str, tuple[str, int]]) -> str:
-    """Return the blame that the rules give a class among other classes than those that ship."""
+    """Return the blame that the rules assign to a class; ``classes`` replaces the shipped classes."""
     return str(_rule(exception, classes)["blame"])
 
 
@@ -109,9 +109,9 @@ def classify(exception: str) -> Classification:
 
 
 def safe_reason(exception: str, message: str | None) -> str:
-    """Return the text that the project's users may see: Nova's own rule (CVE-2019-14433).
+    """Return the text that the project's users may see, by Nova's own rule (CVE-2019-14433).
 
-    An exception that is not Nova's shows its class name only; so does a wrapper, whose text is somebody else's.
+    For an exception that is not Nova's, only the class name; also for a wrapper, whose text may come from such a one.
     """
     name = strip_remote(exception)
     if not is_nova(name) or name in WRAPPERS or not message:

@@ -1,6 +1,6 @@
-"""Exception classes that play a part of their own in a request."""
+"""Exception classes with a special role in a request: wrappers, verdicts, races, and stumble's own."""
 
-#: The outer class of a failure on one host: never a failure of its own once the cause is known, its text no reason.
+#: Outer classes of a failure on one host: not a failure of its own once the cause is known; the text is not a reason.
 WRAPPERS = frozenset(
     {
         "BuildAbortException",
@@ -11,11 +11,11 @@ WRAPPERS = frozenset(
     },
 )
 
-#: Names that stumble itself gives to failures that no exception tells.
+#: Names that stumble gives to failures without an exception.
 OWN = frozenset({"InterruptedByRestart", "LiveMigrationRolledBack", "UnknownError"})
 
-#: The summary with which Nova gives up. NoValidHost is one only after a host had failed.
+#: The summary with which Nova gives up. NoValidHost is a verdict only after a host has failed.
 VERDICTS = frozenset({"MaxRetriesExceeded", "NoValidHost"})
 
-#: What a request that a delete of its server cuts short stumbles over: no failures.
+#: Raised in a request whose server is deleted meanwhile; they do not count as failures.
 RACES = frozenset({"UnexpectedDeletingTaskStateError", "InstanceNotFound"})

@@ -1,6 +1,6 @@
-"""Find Nova's exception classes in the files of an installed Nova, without importing any of it.
+"""Finds Nova's exception classes in the source files of an installed Nova, without importing it.
 
-Drivers of hypervisors whose libraries aren't there can't be imported; their classes can be read all the same.
+A hypervisor driver whose libraries are missing cannot be imported, but its source can be parsed.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from typing import NamedTuple
 from stumble.wire.errors import StumbleError
 
 ROOT_CLASS = "NovaException"
-#: NovaException's own (nova/exception.py).
+#: Code of NovaException itself (nova/exception.py).
 _DEFAULT_CODE = 500
 _LEFT_OUT = ("tests",)
 
 
 class NoNovaError(StumbleError):
-    """There is no Nova where it should be."""
+    """The given folder does not contain Nova."""
 
 
 class ScannedClass(NamedTuple):
-    """One class: its base's name and its HTTP-like code, None where the base's holds."""
+    """One class: the name of its base, and its HTTP-like code, None if it inherits the code."""
 
     base: str
     code: int | None
@@ -34,13 +34,13 @@ def nova_package(folder: Path) -> Path:
     for candidate in (folder, *sorted(folder.glob("lib/python3*/site-packages/nova"))):
         if (candidate / "exception.py").is_file():
             return candidate
-    raise NoNovaError(f"There is no Nova in {folder}: name a virtual environment that holds it, or its package folder.")
+    raise NoNovaError(f"{folder} does not contain Nova: name a virtual environment with Nova, or its package folder.")
 
 
 def classes(package: Path) -> dict[str, tuple[str, int]]:
-    """Return all subclasses of NovaException: name -> (base, code), in the order of their names.
+    """Return all subclasses of NovaException, sorted by name: name -> (base, code).
 
-    A name that two modules use counts once, as the one that nova/exception.py has.
+    If two modules use the same name, the class in nova/exception.py counts.
     """
     result: dict[str, ScannedClass] = {}
     for path in sorted(package.rglob("*.py"), key=lambda path: path != package / "exception.py"):

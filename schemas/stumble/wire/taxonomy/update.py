@@ -1,6 +1,6 @@
-"""Compare the taxonomy that ships with an installed Nova, and take in what is new.
+"""Compares the shipped taxonomy with an installed Nova, and adds new classes.
 
-Classes of older releases stay: hosts of a cloud are not upgraded in one night.
+Classes of older releases are not removed: the hosts of a cloud are not all upgraded at the same time.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ Classes = Mapping[str, tuple[str, int]]
 
 @dataclass(frozen=True, slots=True)
 class TaxonomyComparison:
-    """What an installed Nova has beside what ships."""
+    """Differences between the classes of an installed Nova and the shipped ones."""
 
     installed_count: int
-    #: New classes: name -> (base, code, blame that the rules give it).
+    #: New classes: name -> (base, code, blame by the rules).
     unknown: dict[str, tuple[str, int, str]] = field(default_factory=dict)
-    #: Codes that changed: name -> (code that ships, code there).
+    #: Codes that changed: name -> (shipped code, installed code).
     recoded: dict[str, tuple[int, int]] = field(default_factory=dict)
-    #: Classes that ship and are not there, of an older or newer release.
+    #: Shipped classes that are not installed; they belong to an older or newer release.
     absent: tuple[str, ...] = ()
 
 
 def compare(installed: Classes) -> TaxonomyComparison:
-    """Compare what ships with the classes of an installed Nova."""
+    """Compare the shipped classes with those of an installed Nova."""
     known = known_classes()
     merged = {**known, **installed}
     return TaxonomyComparison(
@@ -46,7 +46,7 @@ def compare(installed: Classes) -> TaxonomyComparison:
 
 
 def write(installed: Classes, path: Path = FILE) -> None:
-    """Take in the classes of an installed Nova: new ones are added, codes follow it, nothing is taken out."""
+    """Write the shipped classes merged with those of an installed Nova, whose codes win; no class is removed."""
     merged = sorted({**known_classes(), **installed}.items())
     lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(list(row))}" for name, row in merged)
     path.write_text(f"{{\n{lines}\n}}\n", encoding="utf-8")

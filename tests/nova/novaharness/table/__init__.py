@@ -1,1 +1,1 @@
-"""The scenarios, by what they are about. Plain data."""
+"""The scenarios by subject. Plain data."""

@@ -1,7 +1,7 @@
-"""Which ways into stumble can't know how a scenario ended, and why. What is not named here, every way knows.
+"""Which ways into stumble cannot know how a scenario ended, and why. Every way knows the scenarios not listed here.
 
 The driver with its tap knows all of them. `untapped` is the driver with `tap = false`, the others are the bridge, by
-notification format. What a way can't know it leaves out, or open: it tells no wrong outcome.
+notification format. Where a way has no signal, the record is absent or stays open; its outcome is never wrong.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ BRIDGES = (VERSIONED, LEGACY, BOTH)
 NOTIFICATIONS = (UNTAPPED, *BRIDGES)
 
 BEYOND: dict[str, tuple[str, ...]] = {
-    # Nova sends no notification that tells it: only the tap does.
+    # Nova sends no notification of the end: only the tap reports it.
     "live migration: the driver raises": NOTIFICATIONS,
     "migrate: no valid host": NOTIFICATIONS,
     "extend_volume works": NOTIFICATIONS,
@@ -52,11 +52,11 @@ BEYOND: dict[str, tuple[str, ...]] = {
     "unshelve: the bus is gone": NOTIFICATIONS,
     "create: the bus is gone between conductor and compute": NOTIFICATIONS,
     "resetState while a server is stopped works": NOTIFICATIONS,
-    # Unversioned notifications show the wrapper, not what is inside.
+    # Unversioned notifications contain the wrapper, not the exception inside.
     "create from a volume: Cinder fails": (LEGACY,),
     "create with an accelerator: it is never there": (LEGACY,),
     "rebuild of a server with its root on a volume: Cinder fails": (LEGACY,),
-    # The versioned `compute.exception` names no instance, and no other notification its request.
+    # The versioned `compute.exception` has no instance, and no other notification has its request.
     "revertResize fails on the destination": (VERSIONED,),
     "extend_volume fails": (VERSIONED,),
     "changePassword fails": (VERSIONED,),
@@ -72,4 +72,4 @@ BEYOND: dict[str, tuple[str, ...]] = {
     "detach_share works": (LEGACY,),
     "several requests at once: lock while an image is made": (LEGACY,),
 }
-"""Scenario → the ways that can't know it."""
+"""Scenario → the ways that cannot know it."""

@@ -1,4 +1,4 @@
-"""What happens when the message bus is gone at the moment something is handed on."""
+"""The message bus is unavailable when a service sends a message to another one."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from novaharness.vocabulary import (
     HOST2,
     Call,
     Scenario,
+    accepting_500,
     failed,
-    patient,
     without_bus,
 )
 
 _COMPUTE, _CONDUCTOR = "nova.compute.rpcapi.ComputeAPI", "nova.conductor.rpcapi.ComputeTaskAPI"
-_GONE = "MessageDeliveryFailure"
+_UNAVAILABLE = "MessageDeliveryFailure"
 
 
 def _cast(given: str, call: Call, action: str, where: str, **more: object) -> Scenario:
-    """Return the scenario of nova-api's cast of an action: the API records it, and then answers HTTP 500."""
-    expected = failed(action, (CONTROLLER, _GONE))
-    return Scenario(f"{action}: the bus is gone", given, patient(call), expected, without_bus(where), **more)  # type: ignore[arg-type]
+    """Return the scenario of nova-api's cast of an action: the API records it, and then answers with HTTP 500."""
+    expected = failed(action, (CONTROLLER, _UNAVAILABLE))
+    return Scenario(f"{action}: the bus is gone", given, accepting_500(call), expected, without_bus(where), **more)  # type: ignore[arg-type]
 
 
 _TO_COMPUTE: tuple[tuple[str, Call, str, str], ...] = (
@@ -56,7 +56,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario(
         "create: the bus is gone before anything is recorded",
         "nothing",
-        patient(v.CREATE),
+        accepting_500(v.CREATE),
         (),
         without_bus(f"{_CONDUCTOR}.schedule_and_build_instances"),
     ),
@@ -64,28 +64,28 @@ SCENARIOS: tuple[Scenario, ...] = (
         "create: the bus is gone between conductor and compute",
         "nothing",
         v.CREATE,
-        failed("create", (CONTROLLER, _GONE)),
+        failed("create", (CONTROLLER, _UNAVAILABLE)),
         without_bus(f"{_COMPUTE}.build_and_run_instance"),
     ),
     Scenario(
         "resize: the bus is gone between destination and source",
         "active",
         v.RESIZE,
-        failed("resize", (HOST2, _GONE), effect="ERROR", verdict="MaxRetriesExceeded"),
+        failed("resize", (HOST2, _UNAVAILABLE), effect="ERROR", verdict="MaxRetriesExceeded"),
         without_bus(f"{_COMPUTE}.resize_instance"),
     ),
     Scenario(
         "resize: the bus is gone between source and destination",
         "active",
         v.RESIZE,
-        failed("resize", (HOST1, _GONE), effect="ERROR"),
+        failed("resize", (HOST1, _UNAVAILABLE), effect="ERROR"),
         without_bus(f"{_COMPUTE}.finish_resize"),
     ),
     Scenario(
         "revertResize: the bus is gone between destination and source",
         "resized",
         v.REVERT,
-        failed("revertResize", (HOST2, _GONE), effect="ERROR"),
+        failed("revertResize", (HOST2, _UNAVAILABLE), effect="ERROR"),
         without_bus(f"{_COMPUTE}.finish_revert_resize"),
     ),
 )

@@ -1,4 +1,4 @@
-"""How a create can end."""
+"""The possible ends of a create."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How volumes and interfaces come and go."""
+"""Attaching, detaching, extending volumes and interfaces."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How rebuilds, images, backups and shelving can end."""
+"""The possible ends of rebuilds, images, backups and shelving."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happens when something else is asked for while a request is under way."""
+"""Another request arrives while a request is in progress."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from novaharness.vocabulary import HOST1, Call, Expected, Fault, Scenario, faile
 _DRIVER = "nova.virt.fake.FakeDriver"
 
 
-def asked(where: str, *calls: Call, **more: object) -> tuple[Fault, ...]:
-    """Return the fault that asks for something when a function is about to begin, for the first time."""
+def request_during(where: str, *calls: Call, **more: object) -> tuple[Fault, ...]:
+    """Return the fault that sends API requests before the first call of a function."""
     return (Fault(where, does="asks midway", asks=calls, times=1, **more),)  # type: ignore[arg-type]
 
 
@@ -19,7 +19,7 @@ def _deleted(action: str, call: Call, during: str) -> Scenario:
         "active",
         call,
         (Expected(action, "CANCELLED"),),
-        asked(f"{_DRIVER}.{during}", v.DELETE),
+        request_during(f"{_DRIVER}.{during}", v.DELETE),
     )
 
 
@@ -31,21 +31,21 @@ SCENARIOS: tuple[Scenario, ...] = (
         "nothing",
         v.CREATE,
         (),
-        asked("nova.conductor.manager.ComputeTaskManager._schedule_instances", v.DELETE),
+        request_during("nova.conductor.manager.ComputeTaskManager._schedule_instances", v.DELETE),
     ),
     Scenario(
         "create: the server is deleted while its guest is made",
         "nothing",
         v.CREATE,
         _CANCELLED_CREATE,
-        asked(f"{_DRIVER}.spawn", v.DELETE),
+        request_during(f"{_DRIVER}.spawn", v.DELETE),
     ),
     Scenario(
         "delete of a server while its guest is made",
         "nothing",
         v.CREATE,
         ok("delete"),
-        asked(f"{_DRIVER}.spawn", v.DELETE),
+        request_during(f"{_DRIVER}.spawn", v.DELETE),
         judged="midway",
     ),
     _deleted("resize", v.RESIZE, "migrate_disk_and_power_off"),
@@ -73,21 +73,21 @@ SCENARIOS: tuple[Scenario, ...] = (
         "active",
         v.RESIZE,
         failed("resize", (HOST1, "UnexpectedTaskStateError"), effect="ERROR"),
-        asked(f"{_DRIVER}.migrate_disk_and_power_off", v.RESET_TO_ACTIVE),
+        request_during(f"{_DRIVER}.migrate_disk_and_power_off", v.RESET_TO_ACTIVE),
     ),
     Scenario(
         "stop: its state is reset midway",
         "active",
         v.STOP,
         failed("stop", (HOST1, "UnexpectedTaskStateError"), effect="UNKNOWN"),
-        asked(f"{_DRIVER}.power_off", v.RESET_TO_ACTIVE),
+        request_during(f"{_DRIVER}.power_off", v.RESET_TO_ACTIVE),
     ),
     Scenario(
         "resetState while a server is stopped works",
         "active",
         v.STOP,
         ok("resetState"),
-        asked(f"{_DRIVER}.power_off", v.RESET_TO_ACTIVE),
+        request_during(f"{_DRIVER}.power_off", v.RESET_TO_ACTIVE),
         judged="midway",
     ),
     Scenario(
@@ -125,14 +125,14 @@ SCENARIOS: tuple[Scenario, ...] = (
         "active",
         v.SNAPSHOT,
         ok("createImage"),
-        asked(f"{_DRIVER}.snapshot", v.LOCK),
+        request_during(f"{_DRIVER}.snapshot", v.LOCK),
     ),
     Scenario(
         "several requests at once: lock while an image is made",
         "active",
         v.SNAPSHOT,
         ok("lock"),
-        asked(f"{_DRIVER}.snapshot", v.LOCK),
+        request_during(f"{_DRIVER}.snapshot", v.LOCK),
         judged="midway",
     ),
     Scenario(
@@ -140,7 +140,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         "active",
         v.SNAPSHOT,
         (),
-        asked(f"{_DRIVER}.snapshot", v.action({"os-start": None}, accept=(409,))),
+        request_during(f"{_DRIVER}.snapshot", v.action({"os-start": None}, accept=(409,))),
         judged="midway",
     ),
 )

@@ -1,4 +1,4 @@
-"""How resizes, migrations and live migrations can end."""
+"""The possible ends of resizes, migrations and live migrations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How power actions, reboots and rescues can end."""
+"""The possible ends of power actions, reboots and rescues."""
 
 from __future__ import annotations
 

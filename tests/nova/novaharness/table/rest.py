@@ -1,4 +1,4 @@
-"""Passwords, locks, deletes, and what is refused."""
+"""Passwords, locks, deletes, and refused requests."""
 
 from __future__ import annotations
 

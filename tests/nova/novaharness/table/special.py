@@ -1,4 +1,4 @@
-"""Devices, shares, groups, volumes at the root, and options that change the course of things."""
+"""Devices, shares, groups, root volumes, and options that change the usual course of an action."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from novaharness.vocabulary import (
     Expected,
     Fault,
     Scenario,
+    accepting_500,
     driver,
     failed,
     ok,
-    patient,
     spawn,
 )
 
@@ -121,7 +121,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario(
         "createImage of a server with its root on a volume: Cinder fails",
         "from volume",
-        patient(v.SNAPSHOT),
+        accepting_500(v.SNAPSHOT),
         failed("createImage", (CONTROLLER, "CinderConnectionFailed")),
         (Fault("nova.volume.cinder.API.create_snapshot_force", **_CINDER_DOWN),),
     ),
@@ -207,7 +207,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         v.EXTEND_TWO_VOLUMES,
         (
             Expected("extend_volume", "FAILED", ((HOST1, "ExtendVolumeNotSupported"),), None, "NONE"),
-            Expected("extend_volume", "IN_PROGRESS"),  # Nova gives the call up, and never comes to the second volume
+            Expected("extend_volume", "IN_PROGRESS"),  # Nova stops the call, and never extends the second volume
         ),
         (Fault("nova.virt.fake.FakeDriver.extend_volume", "nova.exception.ExtendVolumeNotSupported", times=1),),
         before=(v.ATTACH_SECOND_VOLUME,),
@@ -243,7 +243,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         "delete: the guest is gone already",
         "active",
         v.DELETE,
-        (Expected("delete", "IN_PROGRESS"),),  # Nova says Success, and leaves the server as it is, for ever "deleting"
+        (Expected("delete", "IN_PROGRESS"),),  # Nova records Success, and the server stays "deleting"
         (driver("destroy", "InstanceNotFound", instance_id="the-server"),),
     ),
     Scenario(

@@ -1,4 +1,4 @@
-"""What Nova starts on its own, and moves between cells."""
+"""Requests of Nova's periodic tasks, and moves between cells."""
 
 from __future__ import annotations
 
@@ -14,62 +14,62 @@ from novaharness.vocabulary import (
     ok,
 )
 
-_CONFIRM_SOON = {"resize_confirm_window": 1}
-_RECLAIM_SOON = {"reclaim_instance_interval": 1}
-_OFFLOAD_SOON = {"shelved_offload_time": 1}
-_FAR = "migrated to the other cell"
+_CONFIRM_WINDOW = {"resize_confirm_window": 1}
+_RECLAIM_INTERVAL = {"reclaim_instance_interval": 1}
+_OFFLOAD_TIME = {"shelved_offload_time": 1}
+_OTHER_CELL = "migrated to the other cell"
 
 SCENARIOS: tuple[Scenario, ...] = (
     Scenario(
         "confirmResize by periodic task works",
         "resized",
-        v.CONFIRM_BY_ITSELF,
+        v.PERIODIC_CONFIRM,
         ok("confirmResize"),
-        options=_CONFIRM_SOON,
-        before=(v.A_SECOND,),
+        options=_CONFIRM_WINDOW,
+        before=(v.WAIT_ONE_SECOND,),
     ),
     Scenario(
         "confirmResize by periodic task fails",
         "resized",
-        v.CONFIRM_BY_ITSELF,
+        v.PERIODIC_CONFIRM,
         failed("confirmResize", (HOST1, "HypervisorUnavailable"), effect="ERROR"),
         (driver("confirm_migration", "HypervisorUnavailable"),),
-        options=_CONFIRM_SOON,
-        before=(v.A_SECOND,),
+        options=_CONFIRM_WINDOW,
+        before=(v.WAIT_ONE_SECOND,),
     ),
     Scenario(
         "delete by periodic task works",
         "active",
-        v.RECLAIM,
+        v.PERIODIC_RECLAIM,
         ok("delete"),
-        options=_RECLAIM_SOON,
-        before=(v.DELETE, v.A_SECOND),
+        options=_RECLAIM_INTERVAL,
+        before=(v.DELETE, v.WAIT_ONE_SECOND),
     ),
     Scenario(
         "delete by periodic task fails",
         "active",
-        v.RECLAIM,
-        (Expected("delete", "IN_PROGRESS"),),  # Nova logs the failure, and tells nobody; it tries again
+        v.PERIODIC_RECLAIM,
+        (Expected("delete", "IN_PROGRESS"),),  # Nova only logs the failure; it tries again
         (driver("destroy", "InstanceTerminationFailure", reason="the guest can't be stopped"),),
-        options=_RECLAIM_SOON,
-        before=(v.DELETE, v.A_SECOND),
+        options=_RECLAIM_INTERVAL,
+        before=(v.DELETE, v.WAIT_ONE_SECOND),
     ),
     Scenario(
         "shelveOffload by periodic task works",
         "active",
-        v.OFFLOAD_BY_ITSELF,
+        v.PERIODIC_OFFLOAD,
         ok("shelveOffload"),
-        options=_OFFLOAD_SOON,
-        before=(v.SHELVE, v.A_SECOND),
+        options=_OFFLOAD_TIME,
+        before=(v.SHELVE, v.WAIT_ONE_SECOND),
     ),
     Scenario(
         "shelveOffload by periodic task fails",
         "active",
-        v.OFFLOAD_BY_ITSELF,
+        v.PERIODIC_OFFLOAD,
         failed("shelveOffload", (HOST1, "HypervisorUnavailable")),
         (driver("destroy", "HypervisorUnavailable"),),
-        options=_OFFLOAD_SOON,
-        before=(v.SHELVE, v.A_SECOND),
+        options=_OFFLOAD_TIME,
+        before=(v.SHELVE, v.WAIT_ONE_SECOND),
     ),
     Scenario("migrate to another cell works", "active", v.MIGRATE_TO_OTHER_CELL, ok("migrate")),
     Scenario(
@@ -100,25 +100,25 @@ SCENARIOS: tuple[Scenario, ...] = (
         failed("migrate", (HOST3, "HypervisorUnavailable"), effect="ERROR"),
         (driver("spawn", "HypervisorUnavailable", HOST3),),
     ),
-    Scenario("confirmResize across cells works", _FAR, v.CONFIRM, ok("confirmResize")),
+    Scenario("confirmResize across cells works", _OTHER_CELL, v.CONFIRM, ok("confirmResize")),
     Scenario(
         "confirmResize across cells fails on the source",
-        _FAR,
+        _OTHER_CELL,
         v.CONFIRM,
         failed("confirmResize", (HOST1, "HypervisorUnavailable"), effect="ERROR"),
         (driver("cleanup", "HypervisorUnavailable", HOST1),),
     ),
-    Scenario("revertResize across cells works", _FAR, v.REVERT, ok("revertResize")),
+    Scenario("revertResize across cells works", _OTHER_CELL, v.REVERT, ok("revertResize")),
     Scenario(
         "revertResize across cells fails on the destination",
-        _FAR,
+        _OTHER_CELL,
         v.REVERT,
         failed("revertResize", (HOST3, "HypervisorUnavailable"), effect="ERROR"),
         (driver("destroy", "HypervisorUnavailable", HOST3),),
     ),
     Scenario(
         "revertResize across cells fails on the source",
-        _FAR,
+        _OTHER_CELL,
         v.REVERT,
         failed("revertResize", (HOST1, "HypervisorUnavailable"), effect="ERROR"),
         (driver("finish_revert_migration", "HypervisorUnavailable", HOST1),),

@@ -1,1 +1,1 @@
-"""Real Nova services as processes of their own: what runs inside Nova's environment."""
+"""Real Nova services as separate processes: the code that runs inside Nova's environment."""

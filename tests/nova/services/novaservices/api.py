@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pathlib
 
-from nova.wsgi.osapi_compute import application  # first: it decides about threads
+from nova.wsgi.osapi_compute import application  # first: it chooses green or native threads
 
 from novaservices import serve, stubs
 

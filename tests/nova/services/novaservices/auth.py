@@ -1,4 +1,4 @@
-"""Stands for keystonemiddleware in api-paste.ini: a token is ``user:project:role,role``."""
+"""Replaces keystonemiddleware in api-paste.ini: a token is ``user:project:role,role``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def filter_factory(_global_conf: dict[str, str], **_local_conf: str) -> Callable[[Any], Any]:
-    """Return the filter, as paste wants it."""
+    """Return paste's filter."""
 
     def wrap(application: Any) -> Any:
         def call(environ: dict[str, Any], start_response: Any) -> Any:

@@ -1,8 +1,8 @@
-"""Functions of Nova that a file can hold up or let fail, so that a process is killed exactly in the middle of one.
+"""Functions of Nova that a file can block or let fail, so that a process can be killed inside one of them.
 
-A controlled function named `spawn` looks, when it is called, for the file ``spawn-SERVER`` or ``spawn`` in its host's
-folder. What it says is done: ``block`` waits until the file is gone, ``raise nova.exception.X`` raises. The call is
-announced first, by a file with the suffix ``.reached`` beside it.
+A controlled function named `spawn` reads, when it is called, the file ``spawn-SERVER`` or ``spawn`` in its host's
+folder: ``block`` waits until the file is removed, ``raise nova.exception.X`` raises. Before that, the call creates a
+file of the same name with the suffix ``.reached``.
 """
 
 from __future__ import annotations
@@ -21,32 +21,32 @@ FOLDER = "STUMBLE_TEST_CONTROL"
 """Environment variable with this process's own folder of control files."""
 
 
-def obey(name: str, *arguments: Any) -> None:
-    """Do what the control file of `name` says, if there is one: for the server among the arguments, or for all."""
+def apply_control(name: str, *arguments: Any) -> None:
+    """Apply the control file of `name`, if there is one: for the server among the arguments, or for all."""
     folder = pathlib.Path(os.environ[FOLDER])
-    servers = [found for one in arguments if isinstance(found := getattr(one, "uuid", None), str)]
+    servers = [server for one in arguments if isinstance(server := getattr(one, "uuid", None), str)]
     file = next((file for one in servers if (file := folder / f"{name}-{one}").exists()), folder / name)
     if not file.exists():
         return
     file.with_name(f"{file.name}.reached").touch()
-    words = file.read_text().split()
-    if words[0] == "raise":
-        module, _, exception = words[1].rpartition(".")
-        raise getattr(importlib.import_module(module), exception)(*words[2:])
+    instruction = file.read_text().split()
+    if instruction[0] == "raise":
+        module, _, exception = instruction[1].rpartition(".")
+        raise getattr(importlib.import_module(module), exception)(*instruction[2:])
     while file.exists():
         time.sleep(0.02)
 
 
 def controlled(name: str, function: Callable[..., Any], *, after: bool = False) -> Callable[..., Any]:
-    """Return `function` under the control of the file `name`, asked before it works, or after."""
+    """Return `function` under the control of the file `name`, read before the call, or after."""
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         if not after:
-            obey(name, *args, *kwargs.values())
+            apply_control(name, *args, *kwargs.values())
         result = function(*args, **kwargs)
         if after:
-            obey(name, *args, *kwargs.values())
+            apply_control(name, *args, *kwargs.values())
         return result
 
     return call

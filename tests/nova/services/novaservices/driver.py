@@ -1,4 +1,4 @@
-"""Nova's fake virt driver, with guests that outlive the process and methods under control."""
+"""Nova's fake virt driver, with guests that survive a restart of the process, and controlled methods."""
 
 from __future__ import annotations
 
@@ -22,32 +22,32 @@ METHODS = (
 
 
 class ControlledDriver(fake.FakeDriver):
-    """One hypervisor: what runs on it is kept in the file `guests.json` of the control folder."""
+    """One hypervisor: its guests are stored in the file `guests.json` of the control folder."""
 
     def __init__(self, virtapi: Any, read_only: bool = False):
         super().__init__(virtapi, read_only)
         self._file = pathlib.Path(os.environ[control.FOLDER]) / "guests.json"
-        self._keeping = threading.Lock()
+        self._save_lock = threading.Lock()
 
     def init_host(self, host: str) -> None:
-        """Find the guests that a process before this one left running."""
+        """Load the guests of the previous process."""
         super().init_host(host)
         if self._file.exists():
             for guest, (name, state) in json.loads(self._file.read_text()).items():
                 self.instances[guest] = fake.FakeInstance(name, state, guest)
 
-    def keep(self) -> None:
-        """Write down what runs; calls that end at the same time do so one after the other."""
-        with self._keeping:
-            guests = {guest: (found.name, found.state) for guest, found in list(self.instances.items())}
-            fresh = self._file.with_suffix(".new")
-            fresh.write_text(json.dumps(guests))
-            fresh.replace(self._file)
+    def save_guests(self) -> None:
+        """Write the guests to the file; calls that end at the same time write one after the other."""
+        with self._save_lock:
+            guests = {guest: (instance.name, instance.state) for guest, instance in list(self.instances.items())}
+            new_file = self._file.with_suffix(".new")
+            new_file.write_text(json.dumps(guests))
+            new_file.replace(self._file)
 
     def get_available_resource(self, nodename: str) -> dict[str, Any]:
         """Give the node the same uuid in every process (the base class makes one up)."""
-        found = super().get_available_resource(nodename)
-        return found and {**found, "uuid": node_uuid(nodename)}
+        resources = super().get_available_resource(nodename)
+        return resources and {**resources, "uuid": node_uuid(nodename)}
 
     def get_nodenames_by_uuid(self, refresh: bool = False) -> dict[str, str]:  # noqa: ARG002
         """See get_available_resource."""
@@ -59,16 +59,16 @@ def node_uuid(name: str) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_DNS, name))
 
 
-def _kept(name: str, method: Any) -> Any:
+def _controlled(name: str, method: Any) -> Any:
     def call(self: ControlledDriver, *args: Any, **kwargs: Any) -> Any:
-        control.obey(name, *args, *kwargs.values())
+        control.apply_control(name, *args, *kwargs.values())
         try:
             return method(self, *args, **kwargs)
         finally:
-            self.keep()
+            self.save_guests()
 
     return call
 
 
 for _name in METHODS:
-    setattr(ControlledDriver, _name, _kept(_name, getattr(fake.FakeDriver, _name)))
+    setattr(ControlledDriver, _name, _controlled(_name, getattr(fake.FakeDriver, _name)))

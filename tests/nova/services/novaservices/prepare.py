@@ -1,7 +1,7 @@
-"""Make the databases of a cloud with one cell: ``python -m novaservices.prepare CELL0_URL HOST… -- OPTIONS``.
+"""Create the databases of a cloud with one cell: ``python -m novaservices.prepare CELL0_URL HOST… -- OPTIONS``.
 
-What nova-manage's ``api_db sync``, ``cell_v2 map_cell0``, ``cell_v2 create_cell``, ``db sync`` and
-``cell_v2 discover_hosts`` do, in one process.
+Does the same as nova-manage's ``api_db sync``, ``cell_v2 map_cell0``, ``cell_v2 create_cell``, ``db sync`` and
+``cell_v2 discover_hosts``, in one process.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from nova.db import migration
 
 
 def main() -> None:
-    """Read nova.conf, make the schemas, map the cells and hosts, add two flavors."""
-    at = sys.argv.index("--")
-    (cell0, *hosts), options = sys.argv[1:at], sys.argv[at + 1 :]
+    """Read nova.conf, create the schemas, map the cells and hosts, add two flavors."""
+    separator = sys.argv.index("--")
+    (cell0, *hosts), options = sys.argv[1:separator], sys.argv[separator + 1 :]
     config.parse_args(["nova-manage", *options])
     objects.register_all()
     migration.db_sync(database="api")
@@ -28,8 +28,8 @@ def main() -> None:
         cell = objects.CellMapping(admin, name=name, uuid=uuid, transport_url=bus, database_connection=database)
         cell.disabled = False
         cell.create()
-        with context.target_cell(admin, cell) as there:
-            migration.db_sync(context=there)
+        with context.target_cell(admin, cell) as cell_context:
+            migration.db_sync(context=cell_context)
     for host in hosts:
         objects.HostMapping(admin, host=host, cell_mapping=cell).create()
     for number in (1, 2):

@@ -16,7 +16,7 @@ IMAGES = "STUMBLE_TEST_IMAGES"
 
 
 def main() -> int | None:
-    """Load the command (which decides about green threads first of all), replace clients, run it."""
+    """Load the command first (it chooses green or native threads), replace clients, run it."""
     binary = sys.argv.pop(1)
     sys.argv[0] = binary
     command = importlib.import_module(f"nova.cmd.{binary.removeprefix('nova-')}")
@@ -33,7 +33,7 @@ def main() -> int | None:
 
 
 def replace(binary: str) -> None:
-    """Put in what stands for other services, and on a compute the hypervisor."""
+    """Replace the other services' clients, and on a compute the hypervisor."""
     from novaservices import control, stubs
 
     stubs.install(pathlib.Path(os.environ[IMAGES]))

@@ -1,4 +1,4 @@
-"""What stands for Keystone, Neutron, Cinder and Glance in each process: Nova's own functional fixtures."""
+"""Replacements of Keystone, Neutron, Cinder and Glance in each process: Nova's own functional fixtures."""
 
 from __future__ import annotations
 
@@ -18,49 +18,49 @@ from oslo_messaging._drivers import amqpdriver
 
 
 class _Test:
-    """The little of a test case that the fixtures ask for."""
+    """The attributes of a test case that the fixtures use."""
 
     def stub_out(self, name: str, replacement: Any) -> None:
-        """Replace a function of Nova for as long as the process lives."""
+        """Replace a function of Nova until the process ends."""
         fixtures.MonkeyPatch(name, replacement).setUp()
 
     def flags(self, *_ignored: Any, **_options: Any) -> None:
-        """Do nothing: options stand in nova.conf."""
+        """Do nothing: options are in nova.conf."""
 
     useFixture = flags  # noqa: N815 - the fixtures' name; it sets options too
 
 
 class SharedGlance(glance.GlanceFixture):
-    """Images that one process made are known in the others: they lie in a folder."""
+    """Images in a folder, so that all processes know the images that one of them has created."""
 
     def __init__(self, test: Any, folder: pathlib.Path):
         super().__init__(test)
         self._folder = folder
 
     def create(self, context: Any, metadata: Any, data: Any = None) -> Any:
-        """Make an image; those that the fixture brings are known everywhere anyway."""
-        made = super().create(context, metadata, data)
+        """Create an image; the fixture's own images are known in every process."""
+        image = super().create(context, metadata, data)
         if context is not None:
-            (self._folder / made["id"]).write_text(json.dumps(made, default=str))
-        return made
+            (self._folder / image["id"]).write_text(json.dumps(image, default=str))
+        return image
 
     def show(self, context: Any, image_id: Any, **kwargs: Any) -> Any:
-        """Return an image, also of another process."""
-        self._fetch(str(image_id))
+        """Return an image, also one of another process."""
+        self._load_shared(str(image_id))
         return super().show(context, image_id, **kwargs)
 
     def update(self, context: Any, image_id: Any, *args: Any, **kwargs: Any) -> Any:
         """Change an image."""
-        self._fetch(str(image_id))
+        self._load_shared(str(image_id))
         return super().update(context, image_id, *args, **kwargs)
 
     def delete(self, context: Any, image_id: Any) -> None:
-        """Delete an image everywhere."""
-        self._fetch(str(image_id))
+        """Delete an image in all processes."""
+        self._load_shared(str(image_id))
         super().delete(context, image_id)
         (self._folder / str(image_id)).unlink(missing_ok=True)
 
-    def _fetch(self, image_id: str) -> None:
+    def _load_shared(self, image_id: str) -> None:
         file = self._folder / image_id
         if image_id not in self.images and file.exists():
             self.images[image_id] = {
@@ -71,7 +71,7 @@ class SharedGlance(glance.GlanceFixture):
 
 
 def _get_reply(self: Any, msg_id: str, timeout: float) -> Any:
-    """Wait for the reply to an RPC call: as oslo.messaging does, which looks twice a second only."""
+    """Wait for the reply to an RPC call, as oslo.messaging does, which polls only twice a second."""
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         try:
@@ -82,7 +82,7 @@ def _get_reply(self: Any, msg_id: str, timeout: float) -> Any:
 
 
 def _watch_threads() -> None:
-    """Write down every thread that stumble starts in a service: there must be none."""
+    """Write the stack of every thread that stumble starts in a service to a file: there must be none."""
     start = threading.Thread.start
 
     def watched(self: threading.Thread) -> None:
@@ -90,7 +90,7 @@ def _watch_threads() -> None:
         own = [
             frame.filename for frame in stack if "/stumble/" in frame.filename or "/site-packages/" in frame.filename
         ]
-        if own and "/stumble/" in own[-1]:  # not Nova at work inside the tap
+        if own and "/stumble/" in own[-1]:  # not a thread of Nova that was started inside the tap
             with pathlib.Path(os.environ["STUMBLE_TEST_THREADS"]).open("a") as file:
                 file.write("".join(traceback.format_list(stack)))
         start(self)

@@ -1,4 +1,4 @@
-"""Scenarios as data: what the signals of each way in say, and what the derivation must make of them."""
+"""Scenarios as data: the signals of each way of ingestion, and the records that the derivation must return."""
 
 from __future__ import annotations
 

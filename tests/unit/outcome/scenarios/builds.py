@@ -1,4 +1,4 @@
-"""What builds a server: create, rebuild, shelve and unshelve, deleted midway or not."""
+"""Actions that build a server: create, rebuild, shelve and unshelve, with and without a delete during them."""
 
 from __future__ import annotations
 
@@ -60,14 +60,14 @@ BUILDS = [
         T h1 event_finish compute__do_build_and_run_instance
         """,
         {"create": "FAILED h1:HypervisorUnavailable(UNKNOWN)"},
-        but={
-            # The same payload, whether Nova tries another host or gives up: it cannot be known.
+        expected_by_way={
+            # Nova sends the same payload when it retries and when it gives up, so the outcome cannot be known.
             way: {"create": "IN_PROGRESS h1:HypervisorUnavailable(UNKNOWN)"}
             for way in ("versioned", "legacy", "both")
         },
     ),
     Scenario(
-        "create deleted midway",
+        "create, server deleted during it",
         """
         T con action_start create
         T h1 event_start compute__do_build_and_run_instance
@@ -147,7 +147,7 @@ BUILDS = [
         L h1 exception compute_rebuild_instance !BuildAbortException active/-
         """,
         {"rebuild": "FAILED h1:ComputeResourcesUnavailable(NONE)"},
-        but={"versioned": {"rebuild": "FAILED h1:ComputeResourcesUnavailable(UNKNOWN)"}},
+        expected_by_way={"versioned": {"rebuild": "FAILED h1:ComputeResourcesUnavailable(UNKNOWN)"}},
     ),
     Scenario(
         "unshelve without a valid host",
@@ -157,10 +157,10 @@ BUILDS = [
         T con event_finish schedule_instances !NoValidHost shelved_offloaded/unshelving
         """,
         {"unshelve": "FAILED con:NoValidHost(NONE)"},
-        but={way: {} for way in ("versioned", "legacy", "both")},
+        expected_by_way={way: {} for way in ("versioned", "legacy", "both")},
     ),
     Scenario(
-        "unshelve whose image is gone",
+        "unshelve whose image does not exist",
         """
         T api action_start unshelve shelved_offloaded/unshelving
         T con event_start get_image_info
@@ -168,7 +168,7 @@ BUILDS = [
         T con event_finish get_image_info !UnshelveException>ImageNotFound
         """,
         {"unshelve": "FAILED con:ImageNotFound(ERROR)"},
-        but={way: {} for way in ("versioned", "legacy", "both")},
+        expected_by_way={way: {} for way in ("versioned", "legacy", "both")},
     ),
     Scenario(
         "unshelve of a server that was not offloaded",
@@ -193,7 +193,7 @@ BUILDS = [
         {"shelve": "SUCCEEDED"},
     ),
     Scenario(
-        "rebuild deleted midway: Nova swallows what it stumbles over",
+        "rebuild, server deleted during it: Nova swallows the exception",
         """
         T api action_start rebuild active/rebuilding
         T h1 event_start compute_rebuild_instance active/rebuilding
@@ -206,7 +206,7 @@ BUILDS = [
         {"rebuild": "CANCELLED", "delete": "SUCCEEDED"},
     ),
     Scenario(
-        "create from a volume that Cinder does not give",
+        "create from a volume that Cinder does not provide",
         """
         T con action_start create building/scheduling
         T h1 event_start compute__do_build_and_run_instance building/scheduling
@@ -218,10 +218,10 @@ BUILDS = [
         T h1 event_finish.end compute__do_build_and_run_instance error/-
         """,
         {"create": "FAILED h1:InvalidBDM(ERROR)"},
-        but={way: {"create": "FAILED h1:InvalidBDM(UNKNOWN)"} for way in ("versioned", "legacy", "both")},
+        expected_by_way={way: {"create": "FAILED h1:InvalidBDM(UNKNOWN)"} for way in ("versioned", "legacy", "both")},
     ),
     Scenario(
-        "a restarted compute gives a rebuild up",
+        "restarted compute gives up a rebuild",
         """
         T api action_start rebuild active/rebuilding
         T h1 event_start compute_rebuild_instance active/rebuilding
@@ -229,6 +229,6 @@ BUILDS = [
         T h1 instance.update error/- @req-init sys
         """,
         {"rebuild": "FAILED h1:InterruptedByRestart(ERROR)"},
-        but={way: {"rebuild": "IN_PROGRESS"} for way in ("versioned", "legacy", "both")},
+        expected_by_way={way: {"rebuild": "IN_PROGRESS"} for way in ("versioned", "legacy", "both")},
     ),
 ]

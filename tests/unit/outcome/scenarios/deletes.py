@@ -1,4 +1,4 @@
-"""Deletes, and what they do to other requests on their server."""
+"""Deletes and their effects on other requests on the server."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from tests.unit.outcome.scenarios.scenario import Scenario
 
 DELETES = [
     Scenario(
-        "stop of a server that is deleted meanwhile",
+        "stop, server deleted during it",
         """
         T api action_start stop
         VL h1 instance.power_off.start active/powering-off
@@ -40,7 +40,7 @@ DELETES = [
         L h1 exception compute_terminate_instance !InstanceTerminationFailure error/-
         """,
         {"delete": "FAILED h1:InstanceTerminationFailure(ERROR)"},
-        but={"versioned": {"delete": "FAILED h1:InstanceTerminationFailure(UNKNOWN)"}},
+        expected_by_way={"versioned": {"delete": "FAILED h1:InstanceTerminationFailure(UNKNOWN)"}},
     ),
     Scenario(
         "soft delete, and a periodic task that fails to reclaim",
@@ -54,13 +54,13 @@ DELETES = [
         T h1 fault !HypervisorUnavailable error/- @req-periodic sys
         """,
         {"delete": "SUCCEEDED", "delete#1": "FAILED h1:HypervisorUnavailable(ERROR)"},
-        but={
+        expected_by_way={
             way: {"delete": "SUCCEEDED", "delete#1": "FAILED h1:HypervisorUnavailable(UNKNOWN)"}
             for way in ("versioned", "legacy", "both")
         },
     ),
     Scenario(
-        "the guest of a deleted server is gone already",
+        "delete of a server whose guest no longer exists",
         """
         T api action_start delete active/deleting
         T h1 event_start compute_terminate_instance active/deleting
@@ -83,7 +83,7 @@ DELETES = [
         VL h1 exception compute_reboot_instance !InstanceNotFound @req-2
         """,
         {"delete": "FAILED h1:HypervisorUnavailable(ERROR)", "reboot": "FAILED h1:InstanceNotFound(UNKNOWN)"},
-        but={
+        expected_by_way={
             "versioned": {
                 "delete": "FAILED h1:HypervisorUnavailable(UNKNOWN)",
                 "reboot": "FAILED h1:InstanceNotFound(UNKNOWN)",
@@ -91,7 +91,7 @@ DELETES = [
         },
     ),
     Scenario(
-        "resize whose server is gone before its allocations are moved back: the cause is told by the versioned twin",
+        "resize, server deleted before its allocations are moved back: only the versioned notification has the cause",
         """
         T api action_start resize
         T h1 event_start compute_resize_instance
@@ -106,7 +106,7 @@ DELETES = [
         {"resize": "CANCELLED", "delete": "SUCCEEDED"},
     ),
     Scenario(
-        "resize that fails while its server is deleted, for a reason of its own",
+        "resize that fails for another reason while its server is deleted",
         """
         T api action_start resize
         T h1 event_start compute_resize_instance
@@ -119,8 +119,8 @@ DELETES = [
         VL h1 instance.delete.end deleted/- @req-2
         """,
         {"resize": "FAILED h1:AllocationMoveFailed(UNKNOWN)", "delete": "SUCCEEDED"},
-        # The unversioned notification names no cause, and the delete that ran is one.
-        but={"legacy": {"resize": "CANCELLED", "delete": "SUCCEEDED"}},
+        # The legacy notification names no cause, so the running delete counts as the cause.
+        expected_by_way={"legacy": {"resize": "CANCELLED", "delete": "SUCCEEDED"}},
     ),
     Scenario(
         "resize whose allocations could not be moved back before its server was deleted",

@@ -1,4 +1,4 @@
-"""What is asked of a server where it is: power, password, volumes, images, locks."""
+"""Actions on a server that stays on its host: power, password, volumes, images, locks."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ GUESTS = [
         L h1 exception compute_stop_instance !InstancePowerOffFailure active/-
         """,
         {"stop": "FAILED h1:InstancePowerOffFailure(NONE)"},
-        but={
+        expected_by_way={
             "versioned": {"stop": "FAILED h1:InstancePowerOffFailure(UNKNOWN)"},
         },
     ),
@@ -55,7 +55,7 @@ GUESTS = [
         T h1 event_finish.end compute_extend_volume target_kind=volume target_id=vol-2
         """,
         {"extend_volume": "FAILED h1:libvirtError(NONE)", "extend_volume#1": "SUCCEEDED"},
-        but={
+        expected_by_way={
             "versioned": {},
             "legacy": {"extend_volume": "FAILED h1:libvirtError(NONE)"},
             "both": {"extend_volume": "FAILED h1:libvirtError(NONE)"},
@@ -74,7 +74,7 @@ GUESTS = [
         L h1 exception compute_extend_volume !libvirtError active/- action=extend_volume target_kind=volume
         """,
         {"extend_volume": "SUCCEEDED", "extend_volume#1": "FAILED h1:libvirtError(NONE)"},
-        but={
+        expected_by_way={
             "versioned": {},
             "legacy": {"extend_volume": "FAILED h1:libvirtError(NONE)"},
             "both": {"extend_volume": "FAILED h1:libvirtError(NONE)"},
@@ -90,7 +90,7 @@ GUESTS = [
         L h1 exception compute_extend_volume !libvirtError active/- action=extend_volume target_kind=volume
         """,
         {"extend_volume": "FAILED h1:libvirtError(NONE)", "extend_volume#1": "IN_PROGRESS"},
-        but={
+        expected_by_way={
             "tap+versioned": {"extend_volume": "FAILED h1:libvirtError(UNKNOWN)", "extend_volume#1": "IN_PROGRESS"},
             "versioned": {},
             "legacy": {"extend_volume": "FAILED h1:libvirtError(NONE)"},
@@ -98,7 +98,7 @@ GUESTS = [
         },
     ),
     Scenario(
-        "two volumes of a server are extended by one call, one fails, its compute tells nothing else",
+        "two volumes of a server are extended by one call, one fails, its compute reports nothing else",
         """
         T api action_start extend_volume target_kind=volume target_id=vol-1
         T api action_start extend_volume target_kind=volume target_id=vol-2
@@ -109,7 +109,7 @@ GUESTS = [
             "extend_volume#1": "IN_PROGRESS",
             "extend_volume#2": "FAILED h1:libvirtError(NONE)",
         },
-        but={
+        expected_by_way={
             "tap+versioned": {"extend_volume": "IN_PROGRESS", "extend_volume#1": "IN_PROGRESS"},
             "versioned": {},
             "legacy": {"extend_volume": "FAILED h1:libvirtError(NONE)"},
@@ -127,10 +127,10 @@ GUESTS = [
         T h1 event_finish compute_extend_volume !libvirtError
         """,
         {"extend_volume": "SUCCEEDED", "extend_volume#1": "FAILED h1:libvirtError(UNKNOWN)"},
-        but={way: {} for way in ("versioned", "legacy", "both")},
+        expected_by_way={way: {} for way in ("versioned", "legacy", "both")},
     ),
     Scenario(
-        "reboot fails while the guest runs on",
+        "reboot fails while the guest keeps running",
         """
         T api action_start reboot
         T h1 event_start compute_reboot_instance
@@ -143,7 +143,7 @@ GUESTS = [
         {"reboot": "FAILED h1:InstanceRebootFailure(NONE)"},
     ),
     Scenario(
-        "a restarted compute finishes the user's stop",
+        "restarted compute finishes the user's stop",
         """
         T api action_start stop
         T h1 event_start compute_stop_instance
@@ -167,7 +167,7 @@ GUESTS = [
         L h1 exception !libvirtError active/-
         """,
         {"createImage": "FAILED h1:libvirtError(NONE)"},
-        but={"versioned": {"createImage": "FAILED h1:libvirtError(UNKNOWN)"}},
+        expected_by_way={"versioned": {"createImage": "FAILED h1:libvirtError(UNKNOWN)"}},
     ),
     Scenario(
         "createBackup whose rotation fails",
@@ -182,7 +182,7 @@ GUESTS = [
         L h1 exception compute_backup_instance !GlanceConnectionFailed active/-
         """,
         {"createBackup": "FAILED h1:GlanceConnectionFailed(NONE)"},
-        but={"versioned": {"createBackup": "FAILED h1:GlanceConnectionFailed(UNKNOWN)"}},
+        expected_by_way={"versioned": {"createBackup": "FAILED h1:GlanceConnectionFailed(UNKNOWN)"}},
     ),
     Scenario(
         "changePassword",
@@ -192,7 +192,7 @@ GUESTS = [
         T h1 event_finish.end compute_set_admin_password
         """,
         {"changePassword": "SUCCEEDED"},
-        but={way: {} for way in ("versioned", "legacy", "both")},
+        expected_by_way={way: {} for way in ("versioned", "legacy", "both")},
     ),
     Scenario(
         "attach of a volume fails",
@@ -215,19 +215,19 @@ GUESTS = [
         T api action_finish resetState
         """,
         {"resetState": "SUCCEEDED"},
-        but={way: {} for way in ("versioned", "legacy", "both")},
+        expected_by_way={way: {} for way in ("versioned", "legacy", "both")},
     ),
     Scenario(
-        "the bus was gone when the API handed it on",
+        "message bus unavailable when the API sent the request",
         """
         T api action_start stop active/powering-off
         T api action_finish stop active/powering-off !MessageDeliveryFailure
         """,
         {"stop": "FAILED api:MessageDeliveryFailure(NONE)"},
-        but={way: {} for way in ("versioned", "legacy", "both")},
+        expected_by_way={way: {} for way in ("versioned", "legacy", "both")},
     ),
     Scenario(
-        "the bus was gone when the API handed it on, and took it all the same",
+        "message bus reported an error when the API sent the request, but delivered it",
         """
         T api action_start stop active/powering-off
         T api action_finish stop active/powering-off !MessageDeliveryFailure
@@ -235,10 +235,10 @@ GUESTS = [
         T h1 event_finish.end compute_stop_instance stopped/-
         """,
         {"stop": "RECOVERED api:MessageDeliveryFailure(NONE)"},
-        but={way: {} for way in ("versioned", "legacy", "both")},
+        expected_by_way={way: {} for way in ("versioned", "legacy", "both")},
     ),
     Scenario(
-        "what a compute raises and the API answers is one failure",
+        "exception of a compute that the API returns is one failure",
         """
         T api action_start changePassword active/updating_password
         T h1 event_start compute_set_admin_password active/updating_password
@@ -247,10 +247,10 @@ GUESTS = [
         T api action_finish changePassword active/updating_password !InstancePasswordSetFailed_Remote
         """,
         {"changePassword": "FAILED h1:InstancePasswordSetFailed(NONE)"},
-        but={way: {} for way in ("versioned", "legacy", "both")},
+        expected_by_way={way: {} for way in ("versioned", "legacy", "both")},
     ),
     Scenario(
-        "the image is deleted while it is made",
+        "image deleted while it is created",
         """
         T api action_start createImage active/image_snapshot_pending
         T h1 event_start compute_snapshot_instance active/image_snapshot
@@ -258,10 +258,10 @@ GUESTS = [
         T h1 instance.update active/- !ImageNotFound
         """,
         {"createImage": "FAILED h1:ImageNotFound(NONE)"},
-        but={way: {} for way in ("versioned", "legacy", "both")},
+        expected_by_way={way: {} for way in ("versioned", "legacy", "both")},
     ),
     Scenario(
-        "the image of a backup is deleted while it is made",
+        "image of a backup deleted while it is created",
         """
         T api action_start createBackup active/image_backup
         T h1 event_start compute_backup_instance active/image_backup
@@ -269,7 +269,7 @@ GUESTS = [
         T h1 event_finish.end compute_backup_instance active/-
         """,
         {"createBackup": "FAILED h1:ImageNotFound(NONE)"},
-        but={way: {} for way in ("versioned", "legacy", "both")},
+        expected_by_way={way: {} for way in ("versioned", "legacy", "both")},
     ),
     Scenario(
         "lock",
@@ -280,10 +280,10 @@ GUESTS = [
         T api event_finish.end api_lock
         """,
         {"lock": "SUCCEEDED"},
-        but={"legacy": {}},
+        expected_by_way={"legacy": {}},
     ),
     Scenario(
-        "nothing but state",
+        "state updates only",
         """
         VL h1 instance.update active/-
         VL h1 instance.exists active/- @req-audit sys
@@ -291,7 +291,7 @@ GUESTS = [
         {},
     ),
     Scenario(
-        "a stop that another change of the server overtakes",
+        "stop that fails because another change of the server was faster",
         """
         T api action_start stop active/powering-off
         VL h1 instance.power_off.start active/powering-off
@@ -300,7 +300,7 @@ GUESTS = [
         V h1 exception compute_stop_instance !UnexpectedTaskStateError
         L h1 exception compute_stop_instance !UnexpectedTaskStateError stopped/-
         """,
-        # The object says stopped, but that could not be saved.
+        # The object has the state stopped, but Nova could not save it.
         {"stop": "FAILED h1:UnexpectedTaskStateError(UNKNOWN)"},
     ),
     Scenario(
@@ -315,7 +315,7 @@ GUESTS = [
         {"createBackup": "SUCCEEDED"},
     ),
     Scenario(
-        "a restarted compute takes a stop up, and the save of its end has a context of its own",
+        "restarted compute repeats a stop, and saves its end with another request id",
         """
         T api action_start stop active/powering-off
         T h1 event_start compute_stop_instance @req-init sys active/powering-off
@@ -326,7 +326,7 @@ GUESTS = [
         {"stop": "SUCCEEDED"},
     ),
     Scenario(
-        "a server that a periodic task looks at between two requests",
+        "periodic task updates a server between two requests",
         """
         T api action_start stop active/powering-off
         VL h1 instance.power_off.end stopped/-
@@ -335,6 +335,6 @@ GUESTS = [
         T api action_start start @req-2 stopped/powering-on
         """,
         {"stop": "SUCCEEDED", "start": "IN_PROGRESS"},
-        but={way: {"stop": "SUCCEEDED"} for way in ("versioned", "legacy", "both")},
+        expected_by_way={way: {"stop": "SUCCEEDED"} for way in ("versioned", "legacy", "both")},
     ),
 ]

@@ -1,4 +1,4 @@
-"""Resizes, migrations, evacuations, live migrations, and what becomes of a server that is resized."""
+"""Resizes, migrations, evacuations, live migrations, and actions on a resized server."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MOVES = [
         {"resize": "FAILED con:NoValidHost(NONE)"},
     ),
     Scenario(
-        "a server in VERIFY_RESIZE is deleted",
+        "delete of a server in VERIFY_RESIZE",
         """
         T api action_start confirmResize
         T api action_start delete
@@ -35,7 +35,7 @@ MOVES = [
         {"confirmResize": "SUCCEEDED", "delete": "SUCCEEDED"},
     ),
     Scenario(
-        "a server in VERIFY_RESIZE is deleted, the confirmation fails",
+        "delete of a server in VERIFY_RESIZE, the confirmation fails",
         """
         T api action_start confirmResize
         T api action_start delete
@@ -87,7 +87,7 @@ MOVES = [
         {"resize": "RECOVERED h2:ComputeResourcesUnavailable(NONE)"},
     ),
     Scenario(
-        "resize fails on its one host, the verdict surfaces there",
+        "resize fails on its only host, the verdict is raised there",
         """
         T api action_start migrate
         T h2 event_start compute_prep_resize
@@ -104,20 +104,20 @@ MOVES = [
         L h2 exception compute_prep_resize !ComputeResourcesUnavailable error/-
         """,
         {"migrate": "FAILED h2:ComputeResourcesUnavailable(ERROR) verdict=NoValidHost"},
-        but={
+        expected_by_way={
             "versioned": {"resize": "FAILED h2:ComputeResourcesUnavailable(UNKNOWN) verdict=NoValidHost"},
             "legacy": {"resize": "FAILED h2:ComputeResourcesUnavailable(ERROR) verdict=NoValidHost"},
             "both": {"resize": "FAILED h2:ComputeResourcesUnavailable(ERROR) verdict=NoValidHost"},
         },
     ),
     Scenario(
-        "migrate told by equal flavors",
+        "migrate recognised by equal flavors",
         """
         VL h2 instance.resize_prep.start active/resize_prep action=resize old_flavor=m1 new_flavor=m1
         VL h2 instance.resize_finish.end resized/- action=resize
         """,
         {"migrate": "SUCCEEDED"},
-        but={"tap": {"migrate": "SUCCEEDED"}},
+        expected_by_way={"tap": {"migrate": "SUCCEEDED"}},
     ),
     Scenario(
         "evacuate of a guest that was stopped",
@@ -137,7 +137,7 @@ MOVES = [
         T h2 event_finish.end compute_rebuild_instance
         """,
         {"evacuate": "SUCCEEDED"},
-        but={"versioned": {"rebuild": "SUCCEEDED"}},
+        expected_by_way={"versioned": {"rebuild": "SUCCEEDED"}},
     ),
     Scenario(
         "live migration succeeds on the second host",
@@ -162,7 +162,7 @@ MOVES = [
         {"live-migration": "RECOVERED h2:MigrationPreCheckError(NONE)"},
     ),
     Scenario(
-        "live migration: the source refuses, the destination says so again",
+        "live migration: the source refuses, the destination repeats the error",
         """
         T api action_start live-migration
         T h1 fault !InvalidSharedStorage active/migrating
@@ -227,7 +227,7 @@ MOVES = [
         {"live-migration": "CANCELLED", "live_migration_cancel": "SUCCEEDED"},
     ),
     Scenario(
-        "a delete in the middle of a resize, and what fails while its race is handled",
+        "delete during a resize, with a further failure while Nova handles the race",
         """
         T api action_start resize active/resize_prep
         T h1 event_start compute_resize_instance active/resize_migrating
@@ -239,10 +239,10 @@ MOVES = [
         T h1 event_finish compute_resize_instance error/- !AllocationMoveFailed>UnexpectedDeletingTaskStateError
         """,
         {"resize": "CANCELLED", "delete": "SUCCEEDED"},
-        but={way: {} for way in ("versioned", "legacy", "both")},
+        expected_by_way={way: {} for way in ("versioned", "legacy", "both")},
     ),
     Scenario(
-        "live migration: the destination fails at the end, the source says so again",
+        "live migration: the destination fails at the end, the source repeats the error",
         """
         T api action_start live-migration active/migrating
         VL h2 instance.live_migration_pre.start active/migrating source_host=h1 dest_host=h2
@@ -258,7 +258,7 @@ MOVES = [
         T h1 migration migration_type=live-migration migration_status=error !HypervisorUnavailable
         """,
         {"live-migration": "FAILED h2:HypervisorUnavailable(ERROR)"},
-        but={"versioned": {"live-migration": "FAILED h2:HypervisorUnavailable(UNKNOWN)"}},
+        expected_by_way={"versioned": {"live-migration": "FAILED h2:HypervisorUnavailable(UNKNOWN)"}},
     ),
     Scenario(
         "live migration without a valid host",
@@ -273,7 +273,7 @@ MOVES = [
         {"live-migration": "FAILED con:NoValidHost(NONE)"},
     ),
     Scenario(
-        "live migration: the destination is silent, the source ends the task and sets the error afterwards",
+        "live migration: the destination does not answer, the source ends the task and sets the error afterwards",
         """
         T api action_start live-migration active/migrating
         T h1 event_start compute_live_migration active/migrating
@@ -285,10 +285,10 @@ MOVES = [
         T h1 instance.update error/-
         """,
         {"live-migration": "FAILED h1:MessagingTimeout(ERROR)"},
-        but={way: {"live-migration": "IN_PROGRESS"} for way in ("versioned", "legacy", "both")},
+        expected_by_way={way: {"live-migration": "IN_PROGRESS"} for way in ("versioned", "legacy", "both")},
     ),
     Scenario(
-        "a restarted source gives a live migration up: its abort is nobody's",
+        "restarted source gives up a live migration: its abort belongs to no user",
         """
         T api action_start live-migration active/migrating
         T h1 event_start compute_live_migration active/migrating
@@ -304,6 +304,6 @@ MOVES = [
         T h1 instance.update active/- @req-init sys
         """,
         {"live-migration": "FAILED h1:InterruptedByRestart(NONE)"},
-        but={way: {"live-migration": "IN_PROGRESS"} for way in ("versioned", "legacy", "both")},
+        expected_by_way={way: {"live-migration": "IN_PROGRESS"} for way in ("versioned", "legacy", "both")},
     ),
 ]

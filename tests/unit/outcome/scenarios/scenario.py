@@ -1,4 +1,4 @@
-"""What a scenario is."""
+"""The type of a scenario."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Scenario:
-    """A script (see :mod:`dsl`), what is expected by every way, and by the ways that know less."""
+    """A script (see :mod:`dsl`), the expected summary, and other summaries for ways that report less."""
 
     name: str
     script: str
     expected: dict[str, str]
-    but: dict[str, dict[str, str]] = field(default_factory=dict)
+    expected_by_way: dict[str, dict[str, str]] = field(default_factory=dict)
