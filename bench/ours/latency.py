@@ -13,7 +13,7 @@ from stumble.emitter import Emitter
 from stumble.simulator import Stream, StreamSettings
 from stumble.simulator.clock import Pacer
 
-_LOOK_EVERY = 0.004
+_POLL_SECONDS = 0.004
 _FOUND = "select request_id from stumble_derived.requests where request_id = any(%s)"
 
 
@@ -48,7 +48,7 @@ class Watch:
                     deadline = deadline or time.monotonic() + 10
                     if len(waiting) == 0 or time.monotonic() > deadline:
                         return
-                time.sleep(_LOOK_EVERY)
+                time.sleep(_POLL_SECONDS)
 
 
 def main(outbox: str, url: str, rate: float, seconds: float) -> None:

@@ -16,7 +16,7 @@ from stumble.alerts import subscriptions
 from stumble.local.kafka import LocalKafka
 from stumble.local.ports import LOOPBACK, free_port, remembered_port
 from stumble.local.postgres import LocalPostgres
-from stumble.local.process import ChildProcess, last_words
+from stumble.local.process import ChildProcess, last_log_line
 from stumble.local.registry import LocalRegistry
 from stumble.store.connect import connect
 from stumble.wire.topics import Topics
@@ -112,7 +112,7 @@ class Deployment:
             "STUMBLE_ALERTS_RULES": str(telling.RULES),
             "STUMBLE_CLOCK__SILENT_AFTER": f"{SILENT_AFTER}s",
             "STUMBLE_CLOCK__SETTLE": "3s",
-            "STUMBLE_CLOCK__LOOK_EVERY": "1s",
+            "STUMBLE_CLOCK__CHECK_INTERVAL": "1s",
         }
         self.env = common | {"STUMBLE_KAFKA__BOOTSTRAP_SERVERS": f"{LOOPBACK}:{roles_proxy}"}
         self.edge_env = common | {"STUMBLE_KAFKA__BOOTSTRAP_SERVERS": f"{LOOPBACK}:{edge_proxy}"}
@@ -239,7 +239,7 @@ class Deployment:
             if role.finite and status == 0:
                 role.done = True
                 continue
-            role.ended.append(f"{name} ended with {status}: {last_words(role.process.log)}")
+            role.ended.append(f"{name} ended with {status}: {last_log_line(role.process.log)}")
             self.print_line(role.ended[-1])
             self._launch(role)
 

@@ -59,7 +59,7 @@ class Clock(Worker):
         self._end_offsets = end_offsets
         self._application = application
         self._wall_clock = wall_clock or WallClock()
-        self._producers = ProducerReports(settings.silent_after, settings.start_takes)
+        self._producers = ProducerReports(settings.silent_after, settings.startup_time)
         self._watches: dict[int, PartitionWatch] = {}
         self._checked: set[tuple[int, ProducerStart]] = set()
         self._refused: dict[tuple[str, int, str], float] = {}
@@ -109,7 +109,7 @@ class Clock(Worker):
     def run_once(self) -> float:
         """Search once; return the seconds until the next search."""
         self.look_once()
-        return self._settings.look_every
+        return self._settings.check_interval
 
     def on_error(self, error: Exception) -> None:
         """Log the error and continue with a new session: if this thread ended, stalls would go undetected."""
@@ -151,7 +151,7 @@ class Clock(Worker):
 
     def _new_watch(self) -> PartitionWatch:
         own = self._settings
-        return PartitionWatch(own.silent_after, own.settle, 2 * own.look_every + 1)
+        return PartitionWatch(own.silent_after, own.settle, 2 * own.check_interval + 1)
 
     def _find(self, connection: Connection[Any], now: float) -> list[ClockFinding]:
         """Return the findings to decide; of a restart and a silence, the restart is the more precise cause."""

@@ -53,9 +53,9 @@ class ProducerStart:
 class ProducerReports:
     """The last report of each producer, and when each relay last sent a new one."""
 
-    def __init__(self, silent_after: float, start_takes: float) -> None:
+    def __init__(self, silent_after: float, startup_time: float) -> None:
         self._reporting_within = silent_after * _REPORTING_PART
-        self._start_takes_us = int(start_takes * _SECOND)
+        self._startup_us = int(startup_time * _SECOND)
         self._reports: dict[tuple[str, str], ProducerReport] = {}
         self._changed_at: dict[str, float] = {}
         self._relays: Mapping[str, ProducerReport] = {}
@@ -122,5 +122,5 @@ class ProducerReports:
             return None
         if any(report is not newest and report.alive and report.reported_at > began for report in reports):
             return None  # the process before it still runs
-        settled = newest.ready_at or began + (_START_US if newest.starting else self._start_takes_us)
+        settled = newest.ready_at or began + (_START_US if newest.starting else self._startup_us)
         return ProducerStart(newest.host, newest.relay_host, began, settled)

@@ -37,7 +37,7 @@ class DeadLetterFilter(BaseModel):
         description="WAITING, REDRIVEN (sent again), PARKED (dead-lettered too often), FOREIGN (not stumble's).",
     )
 
-    def takes(self, dead_letter: DeadLetter) -> bool:
+    def matches(self, dead_letter: DeadLetter) -> bool:
         """Return whether a dead letter matches by its headers; action and state are checked separately."""
         return (
             self._matches_time(dead_letter)

@@ -161,7 +161,7 @@ class DeadLetterService:
         return [_result_of(outcome, failed) if outcome.done == "WOULD_SEND" else outcome for outcome in outcomes]
 
     def _matching(self, dead_letters: list[DeadLetter], selection: DeadLetterFilter) -> list[ListedDeadLetter]:
-        entries = self._entries([dead_letter for dead_letter in dead_letters if selection.takes(dead_letter)])
+        entries = self._entries([dead_letter for dead_letter in dead_letters if selection.matches(dead_letter)])
         if selection.state:
             entries = [entry for entry in entries if entry.state in selection.state]
         if selection.action:

@@ -32,9 +32,9 @@ class StoreUnavailableError(StoreError):
     def __init__(self, url: str, cause: BaseException) -> None:
         lines = str(cause).strip().splitlines()
         #: The first line of the error of the server or its client.
-        self.said = lines[0] if lines else type(cause).__name__
+        self.reason = lines[0] if lines else type(cause).__name__
         super().__init__(
-            f"The database at {database_label(url)} does not answer ({self.said}): start it, or set "
+            f"The database at {database_label(url)} does not answer ({self.reason}): start it, or set "
             "STUMBLE_DATABASE_URL."
         )
 

@@ -55,7 +55,7 @@ def check_database(scope: CheckContext) -> Iterator[CheckResult]:
     try:
         connection = connect(scope.database, application="stumble-check")
     except StoreUnavailableError as error:
-        says = error.said.removeprefix("connection failed: ")
+        says = error.reason.removeprefix("connection failed: ")
         todo = next((todo for text, todo in _HINTS if text in says), "start it, or correct STUMBLE_DATABASE_URL")
         yield wrong(name, f"cannot connect: {says}", todo)
         return

@@ -21,7 +21,7 @@ def check_registry(scope: CheckContext) -> Iterator[CheckResult]:
     registry = Registry(kafka)
     try:
         for topic, schema in written(kafka).items():
-            level, accepted = registry.compatibility(topic), registry.takes(topic, schema)
+            level, accepted = registry.compatibility(topic), registry.accepts(topic, schema)
             if not accepted:
                 says = f"the {schema.name} of this program is not compatible with what is registered"
                 yield wrong(subject(topic), says, "use the release of stumble that registered it, or a newer one")

@@ -86,7 +86,7 @@ def _check_database(into: str) -> None:
         connect(into).close()
     except StoreUnavailableError as error:
         raise StumbleError(
-            f"The database at {database_label(into)} does not answer ({error.said}): start or create it, or "
+            f"The database at {database_label(into)} does not answer ({error.reason}): start or create it, or "
             "change --into."
         ) from error
     except StoreError as error:

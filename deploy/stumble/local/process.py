@@ -16,7 +16,7 @@ from stumble.local.errors import LocalError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["ChildProcess", "last_words", "require_reachable", "start_time", "tail"]
+__all__ = ["ChildProcess", "last_log_line", "require_reachable", "start_time", "tail"]
 
 _GUARD = Path(__file__).with_name("guard.py")
 _POLL = 0.02  # seconds between two checks of a process that should end
@@ -44,7 +44,7 @@ def tail(path: Path, lines: int = 5, begin: int = 0) -> str:
     return "\n".join(text.splitlines()[-lines:]) or "(nothing logged)"
 
 
-def last_words(path: Path, begin: int = 0) -> str:
+def last_log_line(path: Path, begin: int = 0) -> str:
     """Return the error message of a stumble command from its log, else the last line of the log."""
     lines = tail(path, 10, begin).splitlines()
     own = [line.removeprefix("stumble: ") for line in lines if line.startswith("stumble: ")]
@@ -176,7 +176,7 @@ class ChildProcess:
             self.stop()
         if status != 0:
             how = f"took longer than {timeout:.0f} s" if status is None else f"failed with status {status}"
-            said = last_words(self.log, begin)
+            said = last_log_line(self.log, begin)
             raise LocalError(f"{self.name} {how}: {said} (log: {self.log})")
 
     def require_running(self) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from stumble.local.errors import LocalError
-from stumble.local.process import ChildProcess, last_words
+from stumble.local.process import ChildProcess, last_log_line
 
 __all__ = ["Role", "Supervisor"]
 
@@ -150,7 +150,7 @@ class Supervisor:
         how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
         # A role that writes to the terminal has shown the reason there.
         terminal, log = watched.role.terminal, watched.process.log
-        reason = "" if terminal or status < 0 else f": {last_words(log)}"
+        reason = "" if terminal or status < 0 else f": {last_log_line(log)}"
         where = "" if terminal else f" ({log})"
         with contextlib.suppress(BrokenPipeError):
             self._say(f"{watched.role.name} {how}{reason}; starting it again in {wait:.0f} s{where}")

@@ -57,9 +57,9 @@ class Guard:
         # Segments still being written cannot be unlinked, so all of them together stay below a quarter of the limit.
         self.segment_bytes = min(SEGMENT_BYTES, max(_SMALLEST_SEGMENT, self._max_bytes // (4 * writers)))
         if self.level > NOTHING:
-            self.look_at_disk(now)
+            self.check_disk(now)
 
-    def look_at_disk(self, now: float) -> None:
+    def check_disk(self, now: float) -> None:
         """Check only the free space, which other programs can use and release within seconds."""
         status = os.statvfs(self._root)
         if not status.f_blocks or not self._min_free:

@@ -182,7 +182,7 @@ class OutboxWriter:
             process.opened = None
             return None
         counters.save(opened.totals, process.totals)
-        process.guard.look_at_disk(now)
+        process.guard.check_disk(now)
         return opened
 
     def _open(self, process: _Process, now: float) -> _Open:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from confluent_kafka import KafkaError, Message
 
 from stumble.outbox import RecordChunk
-from stumble.relay.sender import is_for_good
+from stumble.relay.sender import is_permanent
 
 
 class InFlightChunk:
@@ -32,14 +32,14 @@ class InFlightChunk:
         if error is None:
             self.acknowledged += 1
             return
-        if is_for_good(error):
+        if is_permanent(error):
             self.refused[message.value() or b""] = error
         else:
             self.problem = error
 
     def refuse(self, value: bytes, error: KafkaError) -> None:
         """Record an error of the client, which did not queue the record."""
-        if is_for_good(error):
+        if is_permanent(error):
             self.refused[value] = error
         else:
             self.problem = error

@@ -16,7 +16,7 @@ from stumble.wire.errors import StumbleError
 Delivered = Callable[[KafkaError | None, Message], None]
 
 #: Errors that concern the record itself, so that a retry cannot succeed.
-FOR_GOOD = frozenset(
+PERMANENT_ERRORS = frozenset(
     {
         KafkaError.MSG_SIZE_TOO_LARGE,
         KafkaError.INVALID_RECORD,
@@ -122,6 +122,6 @@ def explain(error: KafkaError, topic: str) -> str:
     return _REASONS.get(error.code(), error.str()).format(topic=topic)
 
 
-def is_for_good(error: KafkaError) -> bool:
+def is_permanent(error: KafkaError) -> bool:
     """Return whether the record itself is rejected; after any other error it is sent again."""
-    return error.code() in FOR_GOOD
+    return error.code() in PERMANENT_ERRORS

@@ -20,7 +20,7 @@ class ClockSettings(BaseModel):
     settle: Seconds = Field(
         60, description="How long a partition must have been read to its end before the clock decides."
     )
-    look_every: Seconds = Field(2, description="How often the clock checks.")
-    start_takes: Seconds = Field(
+    check_interval: Seconds = Field(2, description="How often the clock checks.")
+    startup_time: Seconds = Field(
         45, description="Time after its start in which a compute resumes old work, if it does not report this."
     )

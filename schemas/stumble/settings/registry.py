@@ -72,7 +72,7 @@ class Registry:
         self._check(answer)
         return str(answer.json().get("compatibilityLevel", "NONE"))
 
-    def takes(self, topic: str, schema: Schema) -> bool:
+    def accepts(self, topic: str, schema: Schema) -> bool:
         """Return whether the registry has the schema or would accept it as next version. Raises as ``register``."""
         body = {"schema": schema.json}
         answer = self._ask("POST", f"/compatibility/subjects/{subject(topic)}/versions/latest", body)

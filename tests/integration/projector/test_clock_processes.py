@@ -22,8 +22,8 @@ QUICK = {
     "STUMBLE_CLOCK__DEADLINES__STOP": "3s",
     "STUMBLE_CLOCK__SILENT_AFTER": "5s",
     "STUMBLE_CLOCK__SETTLE": "1s",
-    "STUMBLE_CLOCK__LOOK_EVERY": "0.3s",
-    "STUMBLE_CLOCK__START_TAKES": "1s",
+    "STUMBLE_CLOCK__CHECK_INTERVAL": "0.3s",
+    "STUMBLE_CLOCK__STARTUP_TIME": "1s",
 }
 END = {"signal": "event_finish", "phase": "END", "step": "compute_stop_instance", "scope": "STEP"}
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 WITHIN = 60.0
 """Seconds after the service's start in which the record must be right."""
-SETTINGS = {"STUMBLE_CLOCK__LOOK_EVERY": "0.5", "STUMBLE_CLOCK__SETTLE": "1"}
+SETTINGS = {"STUMBLE_CLOCK__CHECK_INTERVAL": "0.5", "STUMBLE_CLOCK__SETTLE": "1"}
 """By default a projector that has just started marks nothing as stalled for a minute; here for a second."""
 
 
