@@ -43,6 +43,6 @@ def _cpu(runs: list[dict[str, Any]]) -> list[float]:
 
 def _again(stack: Stack, what: str, url: str, other: str, prefix: str) -> dict[str, Any]:
     before = stack.postgres_cpu()
-    found = jobs.ours("again", what, other, **settings_for(stack, url, prefix))
+    found = jobs.ours("again", what, other, environment=settings_for(stack, url, prefix))
     found["all_cpu"] = found["cpu_seconds"] + stack.postgres_cpu() - before
     return found

@@ -33,7 +33,7 @@ def measure(report: Report, stack: Stack, python: Path, *, count: int, write: bo
     try:
         given = settings_for(stack, url, prefix)
         jobs.command("store", "migrate", **given)
-        samples = jobs.ours("growth", str(count), str(max(1, count // 40)), timeout=3600, **given)["samples"]
+        samples = jobs.ours("growth", str(count), str(max(1, count // 40)), environment=given, timeout=3600)["samples"]
         with psycopg.connect(url, autocommit=True) as session:
             session.execute("vacuum (analyze)")
         sizes = json.loads(jobs.command("store", "stats", "--exact", "--json", **given))

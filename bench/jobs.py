@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,12 @@ def peer(python: Path, name: str, *arguments: str) -> dict[str, Any]:
     return _run([str(python), str(ROOT / "bench" / "peers" / f"{name}.py"), *arguments], {})
 
 
-def ours(name: str, *arguments: str, timeout: float = 900, **environment: str) -> dict[str, Any]:
-    """Run one of stumble's jobs under this Python, for `timeout` seconds at most."""
+def ours(
+    name: str, *arguments: str, environment: Mapping[str, str] | None = None, timeout: float = 900
+) -> dict[str, Any]:
+    """Run one of stumble's jobs under this Python with this environment, for `timeout` seconds at most."""
     command = [sys.executable, "-m", f"bench.ours.{name}", *arguments]
-    return _run(command, {"PYTHONPATH": ROOTS, **environment}, timeout)
+    return _run(command, {"PYTHONPATH": ROOTS, **(environment or {})}, timeout)
 
 
 def nova(python: Path, *arguments: str) -> dict[str, Any]:

@@ -32,9 +32,9 @@ def measure(report: Report, *, runs: int, rounds: int) -> None:
         found = [_share(python, scenarios) for _ in range(runs)]
         report.add(name, [100 * one for one in found], "<= 2")
     for kind, scenarios in (("success", _WORKING), ("failure", _FAILING)):
-        found = [_compared(python, scenarios, rounds) for _ in range(runs)]
+        compared = [_compared(python, scenarios, rounds) for _ in range(runs)]
         for side in ("api", "compute"):
-            of_side = [one[side] for one in found]
+            of_side = [one[side] for one in compared]
             report.add(f"nova_{side}_cpu_percent_{kind}", [100 * one["share"] for one in of_side], "<= 2")
             report.add(f"nova_{side}_added_us_{kind}", [one["added_us"] for one in of_side])
             report.add(f"nova_{side}_added_us_p99_{kind}", [one["added_us_p99"] for one in of_side])

@@ -136,6 +136,6 @@ def project(stack: Stack, url: str, prefix: str, count: int) -> dict[str, Any]:
     settings = settings_for(stack, url, prefix)
     jobs.command("store", "migrate", **settings)
     before = stack.postgres_cpu()
-    found = jobs.ours("projector", str(count), **settings)
+    found = jobs.ours("projector", str(count), environment=settings)
     found["all_cpu"] = found["cpu_seconds"] + stack.postgres_cpu() - before
     return found

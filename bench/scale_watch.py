@@ -52,9 +52,9 @@ class Feed(threading.Thread):
         self._producer.flush(60)
 
     def _send(self, instance: str) -> None:
-        now = time.time_ns() // 1000
+        now, event_id = time.time_ns() // 1000, new_event_id()
         event = {
-            "event_id": new_event_id(),
+            "event_id": event_id,
             "occurred_at": now,
             "emitted_at": now,
             "phase": "START",
@@ -65,7 +65,7 @@ class Feed(threading.Thread):
             "source": {"kind": "LIBRARY", "publisher": "bench", "signal": "request"},
         }
         value = frame_single_object(EVENT, encode(EVENT, event))
-        headers = record_headers(EVENT, "bench", event["event_id"], now)
+        headers = record_headers(EVENT, "bench", event_id, now)
         self._producer.produce(self._topic, value=value, key=instance.encode(), headers=headers)  # type: ignore[arg-type]
         self.sent += 1
 

@@ -49,8 +49,12 @@ def main(count: int) -> None:
 
 def topic(servers: Stack, count: int) -> dict[str, float]:
     """Return bytes per event on the broker's disk."""
-    small = {"compression.type": "zstd", "batch.num.messages": 4, "linger.ms": 5}
-    ways = {"plain": {"compression.type": "none"}, "caught_up": {"compression.type": "zstd"}, "usual": small}
+    small: dict[str, object] = {"compression.type": "zstd", "batch.num.messages": 4, "linger.ms": 5}
+    ways: dict[str, dict[str, object]] = {
+        "plain": {"compression.type": "none"},
+        "caught_up": {"compression.type": "zstd"},
+        "usual": small,
+    }
     found = {}
     for name, settings in ways.items():
         made = servers.topic(f"sizes-{name}")
@@ -81,7 +85,7 @@ def store(servers: Stack, count: int) -> dict[str, float]:
     project(servers, url, "stored-", count)
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("vacuum full analyze")
-        sizes = dict(connection.execute(_SIZES).fetchall())
+        sizes: dict[str, int] = dict(connection.execute(_SIZES).fetchall())
         names = ("events", "requests", "failures")
         rows = {name: _count(connection, f"stumble_derived.{name}") for name in names}
         published = publish(servers, url, _count(connection, "stumble_durable.publications"))

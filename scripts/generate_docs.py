@@ -69,7 +69,9 @@ def metrics() -> str:
 
     relay = CollectorRegistry()
     RelayMetrics(relay)
-    roles = {role: [] for role in ("store", "projector", "alerter")}
+    roles: dict[str, list[tuple[str, str, tuple[str, ...], str]]] = {
+        role: [] for role in ("store", "projector", "alerter")
+    }
     for item in ALL:
         roles[item.role].append((item.name, item.kind, item.labels, item.help))
     roles["api"] = _collected(ApiMetrics().registry)

@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +124,7 @@ def nova_says(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def stumble_says(items: list[dict[str, Any]]) -> str:
+def stumble_says(items: Sequence[Mapping[str, Any]]) -> str:
     """Return a short text: what stumble's API reports about the request."""
     lines = []
     for item in items:
@@ -136,7 +136,7 @@ def stumble_says(items: list[dict[str, Any]]) -> str:
     return "\n".join(lines) or "no request"
 
 
-def _verdict_and_effect(item: dict[str, Any]) -> str:
+def _verdict_and_effect(item: Mapping[str, Any]) -> str:
     parts = [f"verdict {item['verdict']}"] if item["verdict"] else []
     parts += [f"effect on the server: {item['effect']}"] if item["failures"] else []
     return f" ({', '.join(parts)})" if parts else ""
@@ -144,7 +144,7 @@ def _verdict_and_effect(item: dict[str, Any]) -> str:
 
 def ask(
     pipeline: Pipeline, result: dict[str, Any], expected: tuple[Any, ...]
-) -> tuple[list[dict[str, Any]], list[str]]:
+) -> tuple[list[Mapping[str, Any]], list[str]]:
     """Query stumble until its record is right, at most 20 s; return the items and what is wrong with them."""
     deadline = time.monotonic() + (20 if expected else 2)
     while True:

@@ -74,7 +74,7 @@ class Clock:
     """Time from the first record read to the last commit."""
 
     def __init__(self):
-        self.began = None
+        self.began: float | None = None
         self.cpu = 0.0
 
     def start(self):
@@ -83,6 +83,7 @@ class Clock:
 
     def report(self, events):
         """Print what was measured, as one line of JSON."""
+        assert self.began is not None, "no record was read"
         seconds = time.monotonic() - self.began
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         print(

@@ -16,7 +16,7 @@ from quixstreams.sinks.community.postgresql import PostgreSQLSink
 CLOCK = Clock()
 
 
-class Rows(Deserializer):
+class Rows(Deserializer):  # type: ignore[misc]
     """Turns a framed record into a row."""
 
     def __init__(self, schema):

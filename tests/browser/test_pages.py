@@ -97,7 +97,7 @@ def test_empty_list_shows_a_sentence_until_the_first_failure(store: Store, page:
 
 
 def _state(at: datetime, vm_state: str, task_state: str | None) -> Fact:
-    origin = EventOrigin(*[None] * 13, ())
+    origin = EventOrigin(*(None,) * 13, labels=())
     state = (vm_state, task_state, None, None)
     return Fact(micros(at), str(uuid.uuid4()), "instance.update", "PROGRESS", None, None, state, None, None, origin)
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from stumble.alerts.receivers import webhooks
+from functools import partial
+from unittest import mock
+
+from stumble.alerts.receivers.webhooks import Webhooks
 from stumble.cli import main
 
+_SCHEDULE = (1, 2, 3, *[4] * 60)
+
 if __name__ == "__main__":
-    webhooks.SCHEDULE = tuple([1, 2, 3] + [4] * 60)
-    main()
+    with mock.patch("stumble.alerts.build.Webhooks", partial(Webhooks, schedule=_SCHEDULE)):
+        main()

@@ -380,7 +380,7 @@ class Auditor:
 
     def _all(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
         with psycopg.connect(self._url) as connection:
-            return connection.execute(query, parameters or None).fetchall()  # type: ignore[arg-type]
+            return connection.execute(query, parameters or None).fetchall()
 
 
 def lines_of(path: Path) -> Iterator[dict[str, Any]]:

@@ -7,6 +7,7 @@ import itertools
 import signal
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -33,7 +34,7 @@ class FaultInjector:
         self._rng = Random(f"doer:{seed}")
         self._print_line = print_line
         self._log = log
-        self._heap: list[tuple[float, int, Callable[[], None]]] = []
+        self._heap: list[tuple[float, int, Callable[[], object]]] = []
         self._number = itertools.count()
         self._started_at = time.monotonic()
         self.damaged: set[str] = set()
@@ -48,7 +49,7 @@ class FaultInjector:
         self.on_dead_host.begin()
         self.on_live_host.begin()
         for fault in faults:
-            self._schedule(fault.at, lambda fault=fault: self._apply(fault))
+            self._schedule(fault.at, partial(self._apply, fault))
 
     @property
     def finished(self) -> bool:
@@ -62,11 +63,15 @@ class FaultInjector:
     def _now(self) -> float:
         return time.monotonic() - self._started_at
 
-    def _schedule(self, at: float, what: Callable[[], None]) -> None:
+    def _schedule(self, at: float, what: Callable[[], object]) -> None:
         heapq.heappush(self._heap, (at, next(self._number), what))
 
-    def _schedule_later(self, seconds: float, what: Callable[[], None], text: str) -> None:
-        self._schedule(self._now() + seconds, lambda: (what(), self._log_line(text)))  # type: ignore[func-returns-value]
+    def _schedule_later(self, seconds: float, what: Callable[[], object], text: str) -> None:
+        def act() -> None:
+            what()
+            self._log_line(text)
+
+        self._schedule(self._now() + seconds, act)
 
     def _log_line(self, text: str) -> None:
         line = f"{self._now():7.2f} s  {text}"
@@ -145,7 +150,7 @@ class FaultInjector:
             return True
         if not deployment.signal(whom, signal.SIGSTOP):
             return False
-        self._schedule_later(seconds, lambda: deployment.signal(whom, signal.SIGCONT) and None, f"{whom} is resumed")
+        self._schedule_later(seconds, lambda: deployment.signal(whom, signal.SIGCONT), f"{whom} is resumed")
         return True
 
     def _fill(self, seconds: float) -> bool:
@@ -168,9 +173,7 @@ class FaultInjector:
         registry_proxy.set("refuse")
         for name in (f"relay-{self._rng.choice(deployment.cast.hosts)}", self._rng.choice(deployment.cast.projectors)):
             if deployment.kill(name):
-                self._schedule_later(
-                    0.5, lambda name=name: deployment.restart(name), f"{name} is started without a registry"
-                )
+                self._schedule_later(0.5, partial(deployment.restart, name), f"{name} is started without a registry")
         self._schedule_later(1.0, lambda: self._poisoner.send(0), "a record with an unknown schema id is sent")
         self._schedule_later(seconds, lambda: registry_proxy.set("pass"), "the registry is available again")
 

@@ -48,7 +48,7 @@ def line(message: Message) -> dict[str, object]:
     """Return the fields of a published record that are compared."""
     value, headers = message.value(), message.headers()
     assert value is not None
-    assert headers is not None
+    assert isinstance(headers, list)
     is_failure = str(message.topic()).endswith("failures")
     record = DECODERS[is_failure].decode(value, headers)  # type: ignore[arg-type]  # a list, always
     return {

@@ -55,7 +55,7 @@ def plans_of(size: Size, seed: int, cast: Cast) -> dict[str, Plan]:
     start_us = int(time.time() * MICROS)
     plans = {}
     for number, name in enumerate(cast.emitters):
-        shifts = ()
+        shifts: tuple[Shift, ...] = ()
         if number % 3 == 0:
             begin = rng.uniform(0.2, 0.5) * size.seconds
             by = rng.choice((-1, 1)) * rng.uniform(5, 90)
@@ -147,7 +147,7 @@ def _check_faults(injector: FaultInjector, faults: list[Fault], deployment: Depl
 def table(checks: list[Check]) -> str:
     """Return the results as a table."""
     width = max(len(check.name) for check in checks)
-    lines = [f"{'right' if not check.wrong else 'WRONG'}  {check.name:<{width}}  {check.found}" for check in checks]
+    lines = [f"{'right' if not check.wrong else 'WRONG'}  {check.name:<{width}}  {check.summary}" for check in checks]
     return "\n".join(lines)
 
 

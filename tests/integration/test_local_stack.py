@@ -21,6 +21,7 @@ from stumble.local.errors import LocalError
 from stumble.local.kafka import LocalKafka
 from stumble.local.postgres import LocalPostgres
 from stumble.local.process import ChildProcess, start_time
+from tests.support.messages import value_of
 from tests.support.services import cli_environment
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def consume(bootstrap: str, topic: str, count: int) -> set[bytes]:
     while len(values) < count and time.monotonic() < deadline:
         message = consumer.poll(0.5)
         if message is not None and message.error() is None:
-            values.add(message.value())
+            values.add(value_of(message))
     consumer.close()
     return values
 
@@ -252,7 +253,7 @@ def test_two_stacks_that_start_together_choose_different_ports(tmp_path: Path) -
     preferred = ports.free_port()
 
     def choose(name: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-c", _RESERVE, tmp_path / name, str(preferred)]
+        command = [sys.executable, "-c", _RESERVE, str(tmp_path / name), str(preferred)]
         return subprocess.Popen(
             command, env=cli_environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )

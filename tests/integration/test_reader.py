@@ -31,7 +31,7 @@ def test_reader_of_the_docs_accepts_each_revision_once_in_any_framing(
 
     def send(frame: Callable[[bytes], bytes], **fields: Any) -> None:
         body = encode(ACTION_FAILED, {"action": "resize", "exception": "ResizeError", **fields})
-        producer.produce(topic, frame(body), key="k", headers=record_headers(ACTION_FAILED, "s", "i", 0))
+        producer.produce(topic, frame(body), key="k", headers=[*record_headers(ACTION_FAILED, "s", "i", 0)])
 
     def single(body: bytes) -> bytes:
         return frame_single_object(ACTION_FAILED, body)

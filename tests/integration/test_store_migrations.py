@@ -81,7 +81,9 @@ def test_store_of_a_development_version_is_refused_and_works_once_dropped(databa
         for command in (require_current, migrate):
             with pytest.raises(StoreError, match="made by a development version of stumble") as caught:
                 command(database_url)
-        connection.execute(re.search("`(drop schema .*?)`", str(caught.value))[1])
+        advice = re.search("`(drop schema .*?)`", str(caught.value))
+        assert advice is not None
+        connection.execute(advice[1])
     assert migrate(database_url) == (None, HEAD)
     require_current(database_url)
 

@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, cast
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
@@ -173,8 +173,11 @@ def records(settings: KafkaSettings, topic: str) -> Iterator[Record]:
                 if message is None:
                     raise LocalError(f"{topic} cannot be read: offset {offset} of {high} in partition {number}")
                 if message.error() is None:
-                    offset = message.offset() + 1
-                    yield Record(message.key(), message.value(), tuple(message.headers() or ()))
+                    position = message.offset()
+                    assert position is not None
+                    offset = position + 1
+                    headers = cast("list[tuple[str, bytes]]", message.headers() or [])
+                    yield Record(message.key(), message.value(), tuple(headers))
     finally:
         consumer.close()
 

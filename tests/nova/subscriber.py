@@ -25,6 +25,7 @@ def latest_records(records: Iterable[evidence.Record], decoder: Decoder, key: st
     """Return the records of a subscriber that stores the highest revision of each id; the order does not matter."""
     latest_by_id: Rows = {}
     for record in records:
+        assert record.value is not None
         message = decoder.decode(record.value, record.headers)
         if message["revision"] > latest_by_id.get(message[key], {"revision": 0})["revision"]:
             latest_by_id[message[key]] = message

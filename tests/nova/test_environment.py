@@ -44,7 +44,9 @@ def test_installed_versions_equal_the_lock(nova_python: Path) -> None:
 def test_lock_is_complete_on_every_supported_python() -> None:
     """A venv of Python 3.12 or later has no setuptools, which pbr needs; 3.13 has no cgi, which webob needs."""
     for lock in LOCKS.glob("*.txt"):
-        requirements = {canonicalize_name(item.name): item for item in locked_requirements(lock)}
+        requirements: dict[str, Requirement] = {
+            canonicalize_name(item.name): item for item in locked_requirements(lock)
+        }
         assert requirements["setuptools"].marker is None, lock.name
         marker = requirements["legacy-cgi"].marker
         assert marker, lock.name

@@ -16,7 +16,7 @@ import pytest
 
 from stumble.outcome.derive import derive
 from stumble.outcome.facts import fact_of
-from stumble.provision.topics import KafkaSettings
+from stumble.settings.kafka import KafkaSettings
 from stumble.store.connect import connect
 from stumble.store.migrate import migrate
 from tests.nova import evidence, offline, replay

@@ -94,24 +94,24 @@ def _counts(connection: psycopg.Connection[Any], truth: list[dict[str, Any]]) ->
     ):
         counted[metric, *labels] += value
     lines = []
-    expected = Counter((one["action"], one["outcome"]) for one in truth)
+    expected: Counter[tuple[str, ...]] = Counter((one["action"], one["outcome"]) for one in truth)
     net: Counter[tuple[str, ...]] = Counter()
     for (metric, *labels), value in counted.items():
         if metric in {"requests", "requests_withdrawn"}:
             net[tuple(labels)] += value if metric == "requests" else -value
-    lines += [f"counted {labels}: {net[labels]}, not {expected[labels]}" for labels in net | expected
+    lines += [f"counted {labels}: {net[labels]}, not {expected[labels]}" for labels in net.keys() | expected.keys()
               if net[labels] != expected[labels]]  # fmt: skip
     failures = sum(len(one["failures"]) for one in truth)
     entered = sum(value for (metric, *_), value in counted.items() if metric == "failures")
     withdrawn = sum(value for (metric, *_), value in counted.items() if metric == "failures_withdrawn")
-    (events,) = connection.execute("select count(*) from stumble_derived.events").fetchone()
-    for name, actual, expected in (
+    [(events,)] = connection.execute("select count(*) from stumble_derived.events").fetchall()
+    for name, actual, should_be in (
         ("failures counted", entered - withdrawn, failures),
         ("requests open", sum(value for (metric, *_), value in counted.items() if metric == "open"), 0),
         ("events stored", events, sum(one["events"] for one in truth)),
     ):
-        if actual != expected:
-            lines.append(f"{name}: {actual}, not {expected}")
+        if actual != should_be:
+            lines.append(f"{name}: {actual}, not {should_be}")
     return lines
 
 

@@ -99,7 +99,7 @@ class EventWriter:
         return self.store_writer.sweep(self.connection, self.offsets)
 
     def rows(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        return self.connection.execute(statement, parameters).fetchall()  # type: ignore[call-overload]
+        return self.connection.execute(statement, parameters).fetchall()
 
     def close(self) -> None:
         self.connection.close()

@@ -36,11 +36,11 @@ class Store:
     def insert(self, table: str, **values: Any) -> None:
         names = ", ".join(values)
         placeholders = ", ".join(f"%({name})s" for name in values)
-        self.connection.execute(f"insert into {table} ({names}) values ({placeholders})", values)  # type: ignore[arg-type]
+        self.connection.execute(f"insert into {table} ({names}) values ({placeholders})", values)
 
     def empty(self) -> None:
         tables = "requests, failures, events, fact_sets, publications, sightings, offsets, producers, counters"
-        self.connection.execute(f"truncate {tables}")  # type: ignore[arg-type]
+        self.connection.execute(f"truncate {tables}")
 
     def request(self, **given: Any) -> dict[str, Any]:
         values = {

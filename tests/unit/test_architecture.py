@@ -81,7 +81,7 @@ def test_tests_import_helpers_of_their_own_folder_and_of_support_only() -> None:
 
 
 def test_command_prints_the_graph() -> None:
-    command = [sys.executable, ROOT / "scripts" / "import_graph.py"]
+    command: list[str | Path] = [sys.executable, ROOT / "scripts" / "import_graph.py"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert "relay       -> outbox runtime settings wire" in done.stdout

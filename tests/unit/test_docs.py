@@ -26,11 +26,12 @@ def test_functions_on_the_path_of_an_event_exist() -> None:
         number = next(number for number in (3, 2) if _source_of(parts[:number]))
         source = _source_of(parts[:number])
         assert source is not None
-        definition: ast.AST | None = ast.parse(source.read_text())
+        definition: ast.AST = ast.parse(source.read_text())
         for part in parts[number:]:
             children = ast.iter_child_nodes(definition)
-            definition = next((node for node in children if getattr(node, "name", None) == part), None)
-            assert definition is not None, f"docs/architecture.md names {name}, which does not exist"
+            found = next((node for node in children if getattr(node, "name", None) == part), None)
+            assert found is not None, f"docs/architecture.md names {name}, which does not exist"
+            definition = found
 
 
 def _source_of(parts: list[str]) -> Path | None:

@@ -14,8 +14,12 @@ EXTRAS = PROJECT["optional-dependencies"]
 
 
 def pinned() -> dict[str, str]:
-    lines = (ROOT / "constraints.txt").read_text().splitlines()
-    return dict(re.match(r"([^=]+)==([^ ;]+)", line).groups() for line in lines)
+    versions = {}
+    for line in (ROOT / "constraints.txt").read_text().splitlines():
+        match = re.match(r"([^=]+)==([^ ;]+)", line)
+        assert match is not None, line
+        versions[match[1]] = match[2]
+    return versions
 
 
 def plain(requirement: str) -> str:

@@ -286,7 +286,7 @@ class Audit:
         oldest = first_id(horizon.events_us // _DAY_US)
         execute = self.connection.execute
         left = execute(query("count_expired_events"), {"oldest": oldest, "days": self.own.events_days - 1}).fetchone()
-        self.report.leave_out("events older than the store keeps", left[0] if left else 0)
+        self.report.leave_out("events older than the retention time", left[0] if left else 0)
         execute(query("compare_events"), {"oldest": oldest, "days": self.own.events_days - 1})
         if self.scope.instance is not None:
             return

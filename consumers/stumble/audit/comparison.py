@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from stumble.ingest.factsets import SetKey
     from stumble.outcome.diff import StoredRequest
 
-OUTSIDE = "requests that reach outside the range"
-UNKEPT = "requests with events older than the store keeps"
+OUTSIDE_RANGE = "requests with events outside the range"
+OLDER_THAN_RETENTION = "requests with events older than the retention time"
 _DIGEST_DIFFERS = "stored digest differs from the derived one; future corrections would be computed wrongly"
-BROKEN = "requests with events from before the topic was cut back or made anew"
-EXPIRED = "requests older than the store keeps"
+BEFORE_TOPIC_BREAK = "requests with events from before the topic was truncated or recreated"
+EXPIRED = "requests older than the retention time"
 
 
 @dataclass(slots=True)
@@ -145,11 +145,11 @@ class SetComparison:
             position = positions.get(event_id)
             if position is None:
                 if id_time_us(event_id) < self._horizon.events_us:
-                    why = UNKEPT
+                    why = OLDER_THAN_RETENTION
             elif not self._span.holds(*position):
-                return OUTSIDE
+                return OUTSIDE_RANGE
             elif self._span.is_older(position[0], id_time_us(event_id)):
-                return BROKEN
+                return BEFORE_TOPIC_BREAK
         return why
 
     def _stored(self, instances: list[str]) -> dict[SetKey, StoredSet]:
@@ -175,7 +175,7 @@ class SetComparison:
                 "digest",
                 f"{key[0]}/{key[1]}",
                 *key,
-                "stored digest differs from the derived one; future corrections would be computed wrongly",
+                _DIGEST_DIFFERS,
             )
             for key in compared.stored.keys() - compared.left_out
             if have[key] != wanted[key]
@@ -233,4 +233,4 @@ def _describe_difference(expected: Mapping[str, Any], have: Mapping[str, Any]) -
     return f"{missing} facts missing, {extra} extra, {changed} changed"
 
 
-__all__ = ["EXPIRED", "OUTSIDE", "UNKEPT", "ComparedSets", "Horizon", "SetComparison", "StoredSet"]
+__all__ = ["EXPIRED", "OUTSIDE_RANGE", "OLDER_THAN_RETENTION", "ComparedSets", "Horizon", "SetComparison", "StoredSet"]

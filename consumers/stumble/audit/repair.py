@@ -238,7 +238,7 @@ def _drop_unpublished(difference: Difference, published: set[str]) -> None:
     difference.stored = [
         one._replace(failures=()) if not one.outcome else one
         for one in difference.stored
-        if one.outcome or one.announced == "gone"
+        if one.outcome or one.announced == "withdrawn"
     ]
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from stumble.ingest.batch import BadRecord
     from stumble.settings.kafka import KafkaSettings
 
-FORGOTTEN = "records that can't be read, older than the dead letter topic reaches"
+BEFORE_DEAD_LETTERS = "unreadable records older than the dead letter topic"
 _GROUP = "stumble-audit"
 _REASON_CHARACTERS = 300
 #: Later than any record.
@@ -51,7 +51,7 @@ class UnreadableRecords:
         if records > dead_letters:
             reaches_ms = self._mark_dead_letters(records - dead_letters)
             row = self._connection.execute(query("compare_unreadable"), {"reaches_ms": reaches_ms}).fetchone()
-            report.leave_out(FORGOTTEN, row[0] if row else 0)
+            report.leave_out(BEFORE_DEAD_LETTERS, row[0] if row else 0)
         report.unreadable, report.dead_letters = self._counts()
 
     def _counts(self) -> tuple[int, int]:

@@ -196,7 +196,7 @@ def _withdraw_requests(
         announced = one.announced
         if announced:
             replacement = _replacement(one, derived)
-            announced = "gone"
+            announced = "withdrawn"
             result.publications.append(
                 Publication(
                     "outcome",

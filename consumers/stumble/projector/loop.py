@@ -171,7 +171,7 @@ class Projector:
             self._seek(number)
             return False
         if offset > partition.next_offset:
-            gap = (partition.next_offset, offset)
+            gap = (partition.next_offset, offset - 1)
             LOG.warning("Partition %s of %s has no records from offset %s to %s.", number, self._consumer.topic, *gap)
         try:
             self._collector.add_record(message, partition, offset)

@@ -34,8 +34,8 @@ def check_notifications(scope: CheckContext) -> Iterator[CheckResult]:
         try:
             yield from _kafka(scope, transport) if transport.is_kafka else _rabbit(scope, transport)
         except Exception as error:  # noqa: BLE001 - the other buses are checked all the same
-            said = " ".join(str(error).split()) or type(error).__name__
-            yield wrong(transport.name, f"does not answer: {said}", "check its URL, and that it runs")
+            reason = " ".join(str(error).split()) or type(error).__name__
+            yield wrong(transport.name, f"does not answer: {reason}", "check its URL, and that it runs")
 
 
 def _rabbit(scope: CheckContext, transport: TransportSettings) -> Iterator[CheckResult]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from confluent_kafka.admin import AclBinding  # type: ignore[attr-defined]
+from confluent_kafka.admin import AclBinding
 
 from stumble.checks.kafka import connected
 from stumble.checks.model import CheckContext, CheckResult, fine, skipped, warning, wrong

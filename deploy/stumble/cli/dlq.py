@@ -22,7 +22,6 @@ from stumble.deadletters.selection import DeadLetterFilter
 from stumble.deadletters.service import DeadLetterService, RedriveOptions, RedriveResult
 from stumble.deadletters.stats import DeadLetterStats
 from stumble.projector.offsets_tool import OffsetsTool
-from stumble.settings.base import load
 from stumble.store.connect import connect
 from stumble.store.version import require_current
 from stumble.wire.errors import StumbleError
@@ -221,7 +220,10 @@ def _open_service() -> Iterator[DeadLetterService]:
     settings = settings_of()
     url = settings.database_url.get_secret_value()
     require_current(url)
-    with connect(url, application="stumble-dlq") as connection, DeadLetterService(load().kafka, connection) as service:
+    with (
+        connect(url, application="stumble-dlq") as connection,
+        DeadLetterService(settings.kafka, connection) as service,
+    ):
         yield service
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from confluent_kafka.admin import ResourceType  # type: ignore[attr-defined]
+from confluent_kafka.admin import ResourceType
 from rich.console import Console
 from rich.table import Table
 
@@ -53,7 +53,7 @@ def plan(
         rows = [
             {
                 "topic": item.plan.name,
-                "verdict": item.verdict,
+                "state": item.state,
                 "partitions": [item.partitions, item.plan.partitions],
                 "differing": item.differing,
                 "settings": item.plan.settings,
@@ -65,7 +65,7 @@ def plan(
         Console(soft_wrap=True).print_json(data={"topics": rows, "rights": acls, "lacking": lacking})
     else:
         Console().print(_findings(result), _rights(rights))
-    if any(item.verdict != "fine" for item in result) or any(held is False for _, held in rights):
+    if any(item.state != "fine" for item in result) or any(held is False for _, held in rights):
         raise typer.Exit(1)
 
 
@@ -135,9 +135,7 @@ def _findings(result: list[planned.TopicDifference]) -> Table:
         differs = "; ".join(f"{name} {old} → {new}" for name, (old, new) in item.differing.items())
         replicas = str(item.replication or item.plan.replication)
         in_sync, retention = item.plan.settings["min.insync.replicas"], _retention(item.plan.settings)
-        table.add_row(
-            item.plan.name, item.verdict, partitions, replicas, in_sync, retention, differs, item.plan.purpose
-        )
+        table.add_row(item.plan.name, item.state, partitions, replicas, in_sync, retention, differs, item.plan.purpose)
     return table
 
 

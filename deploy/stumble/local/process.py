@@ -176,8 +176,8 @@ class ChildProcess:
             self.stop()
         if status != 0:
             how = f"took longer than {timeout:.0f} s" if status is None else f"failed with status {status}"
-            said = last_log_line(self.log, begin)
-            raise LocalError(f"{self.name} {how}: {said} (log: {self.log})")
+            reason = last_log_line(self.log, begin)
+            raise LocalError(f"{self.name} {how}: {reason} (log: {self.log})")
 
     def require_running(self) -> None:
         """Raise LocalError with the end of the log if the child has ended."""

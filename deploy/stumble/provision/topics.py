@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
-from confluent_kafka.admin import (  # type: ignore[attr-defined]
+from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
     ConfigEntry,
@@ -56,7 +56,7 @@ class TopicDifference:
     described: TopicDescription | None = None
 
     @property
-    def verdict(self) -> str:
+    def state(self) -> str:
         """The difference in one or two words."""
         if self.hidden:
             return f"{self.hidden} not shown"
@@ -141,13 +141,13 @@ def apply(kafka: KafkaSettings, plans: list[TopicPlan], *, alter: bool = False) 
     client = admin(kafka)
     for finding in compare(kafka, plans):
         name = finding.plan.name
-        if finding.verdict == "missing":
+        if finding.state == "missing":
             yield name, _create(client, finding.plan)
         elif finding.differing and alter:
             _alter(client, finding)
             yield name, f"{', '.join(finding.differing)} changed"
         else:
-            yield name, "exists" if finding.verdict == "fine" else f"exists, {finding.verdict}: see `topics plan`"
+            yield name, "exists" if finding.state == "fine" else f"exists, {finding.state}: see `topics plan`"
 
 
 def _finding(item: TopicPlan, there: Any, settings: Any) -> TopicDifference:
@@ -202,5 +202,5 @@ def _alter(client: AdminClient, finding: TopicDifference) -> None:
 
 
 def _unreachable(error: KafkaException) -> StumbleError:
-    said = error.args[0].str()
-    return StumbleError(f"Kafka does not answer ({said}): check STUMBLE_KAFKA__BOOTSTRAP_SERVERS, or start it.")
+    reason = error.args[0].str()
+    return StumbleError(f"Kafka does not answer ({reason}): check STUMBLE_KAFKA__BOOTSTRAP_SERVERS, or start it.")

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import psycopg
 import pytest
 
+from stumble.alerts.lease_worker import LeaseWorker
 from stumble.alerts.pusher import Pusher
 from stumble.alerts.receivers.webhooks import Webhooks
 from stumble.alerts.sender import WebhookSender
@@ -90,7 +91,7 @@ def running_alerter(url, *, webhooks=False, **settings):
     # Alertmanager resolves an alert four intervals after its last update: the test must not miss all of them.
     alert_settings = AlertSettings(**{"resend_seconds": 30, "calm_seconds": 0.5, **settings})
     metrics = ProcessMetrics("alerter")
-    threads = [Pusher(url, alert_settings, metrics, stop, lease_seconds=2)]
+    threads: list[LeaseWorker] = [Pusher(url, alert_settings, metrics, stop, lease_seconds=2)]
     if webhooks:
         options = webhooks if isinstance(webhooks, dict) else {}
         threads.append(WebhookSender(url, Webhooks(alert_settings, metrics, **options), metrics, stop, lease_seconds=2))

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from standardwebhooks import Webhook
@@ -158,18 +159,19 @@ quiet = "1h"
 def test_subscription_selects_alerts_by_rule_severity_and_match(store, connection, rules):
     rules.write_text(TWO_RULES)
     with receiver() as received, running_alerter(store, webhooks=True, rules=rules, webhook_networks=LOOPBACK):
+        subscribers: dict[str, dict[str, Any]] = {
+            "all": {"kinds": ["alert"]},
+            "rule": {"kinds": ["alert"], "rules": ["ea*", "other"]},
+            "severity": {"kinds": ["alert"], "severities": ["critical", "warning"]},
+            "match": {"kinds": ["alert"], "match": {"exception": "Disk*"}},
+            "both": {"kinds": ["failure", "alert"], "severities": ["info"]},
+            "none": {"kinds": ["alert"], "rules": ["each"], "severities": ["critical"]},
+            "default": {},
+            "disabled": {"kinds": ["alert"]},
+        }
         created = {
             name: subscriptions.add(connection, received.url + f"/{name}", **options).id
-            for name, options in {
-                "all": {"kinds": ["alert"]},
-                "rule": {"kinds": ["alert"], "rules": ["ea*", "other"]},
-                "severity": {"kinds": ["alert"], "severities": ["critical", "warning"]},
-                "match": {"kinds": ["alert"], "match": {"exception": "Disk*"}},
-                "both": {"kinds": ["failure", "alert"], "severities": ["info"]},
-                "none": {"kinds": ["alert"], "rules": ["each"], "severities": ["critical"]},
-                "default": {},
-                "disabled": {"kinds": ["alert"]},
-            }.items()
+            for name, options in subscribers.items()
         }
         connection.execute("update subscriptions set disabled_at = now() where id = %s", (created["disabled"],))
         insert_failures(connection, [failure(now_us())])

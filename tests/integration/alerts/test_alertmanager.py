@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 import uuid
+from typing import Any
 
 import pytest
 
@@ -99,7 +100,7 @@ def test_alert_keeps_firing_when_the_alerter_is_killed_and_restarted(manager, st
         STUMBLE_ALERTS_RESEND_SECONDS="15",
     )
     before = len(notified.bodies())
-    updates = []
+    updates: list[dict[str, Any]] = []
     insert_failures(connection, [failure(now_us(), fingerprint="v1:outlives")])
     for _ in range(2):
         with subprocess.Popen(

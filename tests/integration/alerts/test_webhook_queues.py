@@ -21,7 +21,7 @@ from stumble.store.queries import query
 from stumble.store.retention import Retention, expire
 from tests.integration.alerts.conftest import failure, insert_failures, publication, running_alerter
 from tests.integration.alerts.test_alertmanager import eventually, now_us
-from tests.support.receiver import receiver
+from tests.support.receiver import Answer, receiver
 
 LOOPBACK = "127.0.0.0/8"
 
@@ -159,8 +159,12 @@ def test_unexpected_error_is_logged_and_the_thread_continues(store, connection, 
 
 
 def test_slow_subscriber_does_not_delay_another(store, connection):
+    def answer_after_a_second(_number: int) -> Answer:
+        time.sleep(1)
+        return 200, {}
+
     with receiver() as slow, receiver() as quick, running_alerter(store, webhooks=True, webhook_networks=LOOPBACK):
-        slow.answer = lambda _: (time.sleep(1), (200, {}))[1]
+        slow.answer = answer_after_a_second
         subscriptions.add(connection, slow.url)
         subscriptions.add(connection, quick.url)
         insert_failures(connection, [failure(now_us()) for _ in range(5)])
@@ -226,7 +230,8 @@ def next_attempts(connection):
 
 
 def test_unreachable_subscriber_gets_one_message_at_a_time_until_it_answers(store, connection):
-    lock, current, in_flight = threading.Lock(), [0], {"before": [], "down": [], "after": []}
+    lock, current = threading.Lock(), [0]
+    in_flight: dict[str, list[int]] = {"before": [], "down": [], "after": []}
     state = ["before"]
 
     def answer(_request):

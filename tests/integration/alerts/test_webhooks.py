@@ -73,7 +73,7 @@ def test_subscriber_disabled_after_410_and_delivery_given_up_after_last_attempt(
         eventually(lambda: connection.execute(given_up, (other.id,)).fetchone() == (2,))
         assert len(answering_302.posts) == 4
         assert len(answering_410.posts) == 1
-    assert "410" in subscriptions.read(connection, disabled.id).disabled_reason
+    assert "410" in (subscriptions.read(connection, disabled.id).disabled_reason or "")
     rows = connection.execute("select given_up_at is not null from deliveries where subscription_id = %s", (other.id,))
     assert {row[0] for row in rows} == {True}
 

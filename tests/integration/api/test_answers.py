@@ -180,7 +180,7 @@ def test_readyz_reports_progress_and_missing_migrations(store: Store, api: str) 
     progress = get(f"{api}/readyz").json()
     assert progress["partitions"][0]["offset"] == 7
     assert progress["lag_seconds"] > 0
-    [digest] = store.connection.execute("select obj_description('stumble_durable'::regnamespace)").fetchone() or ()
+    [(digest,)] = store.connection.execute("select obj_description('stumble_durable'::regnamespace)").fetchall()
     store.connection.execute("comment on schema stumble_durable is 'another'")
     behind = get(f"{api}/readyz")
     store.connection.execute(f"comment on schema stumble_durable is '{digest}'")

@@ -57,7 +57,7 @@ class BuiltTestbed(ProjectorTestbed):
 class Store:
     """A store of the topic, and the commands that compare both."""
 
-    testbed: BuiltTestbed
+    testbed: ProjectorTestbed
     url: str
 
     def run(self, *words: str) -> CommandResult:
@@ -86,7 +86,7 @@ class Store:
 
     def rows(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
         with connect(self.url) as session:
-            return session.execute(statement, parameters).fetchall()  # type: ignore[call-overload]
+            return session.execute(statement, parameters).fetchall()
 
     def content(self) -> dict[str, list[tuple[Any, ...]]]:
         """Return all derived and counted data, without the times of writing."""
@@ -95,7 +95,7 @@ class Store:
     def corrupt(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """Change rows directly; returns the rows that the statement returns."""
         with connect(self.url) as session:
-            cursor = session.execute(statement, parameters)  # type: ignore[call-overload]
+            cursor = session.execute(statement, parameters)
             assert cursor.rowcount > 0
             return cursor.fetchall() if cursor.description else []
 

@@ -40,11 +40,11 @@ def test_replay_reproduces_every_id_and_every_count(store, replay_database):
     assert "already holds a store" in ended.stderr
 
 
-def test_replay_up_to_a_time_has_only_earlier_events_and_is_read_only(store, replay_database):
-    ended = store.run("replay", "--to", store.testbed.middle.isoformat(), "--into", replay_database, "--json")
+def test_replay_up_to_a_time_has_only_earlier_events_and_is_read_only(store, built, replay_database):
+    ended = store.run("replay", "--to", built.middle.isoformat(), "--into", replay_database, "--json")
     assert json.loads(ended.stdout)["records"] == HALF, ended.stderr
     replayed = replay_store(store, replay_database)
-    assert differences(replayed.url, store.testbed.events[:HALF]) == []
+    assert differences(replayed.url, built.events[:HALF]) == []
     with pytest.raises(Exception, match="read-only transaction"):
         replayed.corrupt("delete from requests")
     with running_api(replayed.url) as api:

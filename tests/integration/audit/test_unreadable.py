@@ -10,7 +10,7 @@ from confluent_kafka.admin import AdminClient
 
 from stumble.audit.offset_range import range_of
 from stumble.audit.topic import DecodingJob, records
-from stumble.audit.unreadable import FORGOTTEN
+from stumble.audit.unreadable import BEFORE_DEAD_LETTERS
 from stumble.deadletters.producer import DeadLetterProducer
 from stumble.store.connect import connect
 from stumble.store.migrate import migrate
@@ -89,7 +89,7 @@ def test_unreadable_record_is_left_out_after_its_dead_letter_expired(store_with_
     admin = AdminClient(settings.client_config())
     assert admin.delete_records([first_remaining])[first_remaining].result(30).low_watermark == 1
     status, report = store.audit()
-    assert (status, report["dead_letters"], report["left_out"]) == (0, 1, {FORGOTTEN: 2})
+    assert (status, report["dead_letters"], report["left_out"]) == (0, 1, {BEFORE_DEAD_LETTERS: 2})
 
 
 def test_audit_of_one_instance_includes_its_unreadable_record(store):

@@ -48,7 +48,7 @@ class RunningBridge:
             STUMBLE_OUTBOX_DIR=str(folder / "outbox"),
             STUMBLE_STATE_DIR=str(folder / "state"),
         )
-        self.process = None
+        self.process: subprocess.Popen[bytes] | None = None
 
     def start(self):
         log = (self.folder / "log").open("ab")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import pytest
 
@@ -104,6 +105,11 @@ def block_redrives(session, marked: int) -> None:
     session.execute("create trigger wait before insert on redrive_counts for each statement execute function wait()")
 
 
+def counts_of_redrives(session) -> tuple[int, int]:
+    """Return how many records were sent again, and how often at most."""
+    return session.execute("select count(*), coalesce(max(redrives), 0) from redrive_counts").fetchone()
+
+
 def unblock_redrives(session) -> None:
     """End the sessions of killed re-drives, and remove the block."""
     session.execute(
@@ -126,15 +132,14 @@ def test_kill_9_during_a_redrive_loses_nothing_and_counts_nothing_twice(testbed)
         unblock_redrives(session)
 
         block_redrives(session, 600)
-        count = "select count(*), coalesce(max(redrives), 0) from redrive_counts"
         process = testbed.start("dlq", "redrive")
-        eventually(lambda: "" if session.execute(count).fetchone()[0] >= 600 else "none is sent")
+        eventually(lambda: "" if counts_of_redrives(session)[0] >= 600 else "none is sent")
         process.kill()
         process.wait()
         unblock_redrives(session)
-        assert session.execute(count).fetchone()[0] < len(events), "it was still at it"
+        assert counts_of_redrives(session)[0] < len(events), "it was still at it"
         rest = run_dlq(testbed, "redrive")
-        assert session.execute(count).fetchone() == (len(events), 1)
+        assert counts_of_redrives(session) == (len(events), 1)
     assert int(rest.split()[0]) <= len(events) - 600, "it went on where it was"
     assert "0 sent again, 3000 skipped" in run_dlq(testbed, "redrive")
     testbed.wait_until_stored(events)
@@ -144,15 +149,15 @@ def test_kill_9_during_a_redrive_loses_nothing_and_counts_nothing_twice(testbed)
 
 
 def test_record_that_fails_repeatedly_is_parked(testbed):
+    def not_back(replay: int) -> str:
+        waiting = list_dead_letters(testbed, "--state", "waiting")
+        return "" if len(waiting) == 1 else f"not back: {replay}"
+
     testbed.start()
     testbed.send(b"junk", KEY)
     testbed.flush()
     for replay in range(3):
-        eventually(
-            lambda replay=replay: (
-                "" if len(list_dead_letters(testbed, "--state", "waiting")) == 1 else f"not back: {replay}"
-            )
-        )
+        eventually(partial(not_back, replay))
         (item,) = list_dead_letters(testbed, "--state", "WAITING")
         assert item["replays"] == replay
         assert "1 sent again" in run_dlq(testbed, "redrive")

@@ -31,7 +31,7 @@ def check(run_command):
     def run(environment, *words):
         status, text = run_command(environment, "check", "--json", *words)
         assert text.startswith("{"), text
-        results = {}
+        results: dict[tuple[str, str], str] = {}
         for one in json.loads(text)["checks"]:
             for item in one["findings"]:
                 key = (item["level"], item["subject"])
@@ -214,7 +214,7 @@ def test_outbox_and_relay_checks_report_relay_rights_space_and_mount(check, publ
     assert "there is no such user" in results["wrong", "no-such-user"]
 
     for free, level in ((4, "wrong"), (8, "warning"), (50, "fine")):
-        monkeypatch.setattr(outbox.os, "statvfs", lambda _, free=free: free_space(free))
+        monkeypatch.setattr(os, "statvfs", lambda _, free=free: free_space(free))
         results = check(environment, "outbox")[1]
         assert any(key[0] == level and f"{free}% free" in says for key, says in results.items())
     for mount, says in (

@@ -5,12 +5,20 @@ import re
 import subprocess
 import sys
 import time
+from typing import cast
 
 import pytest
 from confluent_kafka import Producer
-from confluent_kafka.admin import AclBindingFilter, AclOperation, AclPermissionType, AdminClient, ResourcePatternType
+from confluent_kafka.admin import (
+    AclBindingFilter,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    ResourcePatternType,
+    ResourceType,
+)
 
-from stumble.provision.acls import ResourceType, grants
+from stumble.provision.acls import grants
 from stumble.settings.kafka import KafkaSettings
 from tests.integration.deployment import stack
 from tests.integration.deployment.conftest import ROLES, stumble
@@ -32,7 +40,7 @@ def principals():
 
 
 def findings(text):
-    results = {}
+    results: dict[tuple[str, str, str], str] = {}
     for check in json.loads(text)["checks"]:
         for one in check["findings"]:
             key = (check["name"], one["level"], one["subject"])
@@ -110,8 +118,9 @@ def test_check_reports_rights_of_the_connection_and_missing_rights_of_roles(
 
     plain = AdminClient({"bootstrap.servers": secure_kafka.server.bootstrap_servers})
     topic = "sec.instance-action-outcomes"
+    any_host = cast("str", None)  # the type of the client does not allow None, the client does
     removed_acl = AclBindingFilter(
-        ResourceType.TOPIC, topic, ResourcePatternType.LITERAL, "User:alerter", None, AclOperation.WRITE,
+        ResourceType.TOPIC, topic, ResourcePatternType.LITERAL, "User:alerter", any_host, AclOperation.WRITE,
         AclPermissionType.ALLOW,
     )  # fmt: skip
     for future in plain.delete_acls([removed_acl]).values():

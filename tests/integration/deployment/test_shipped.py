@@ -17,7 +17,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from stumble.local.kafka import LocalKafka
 from stumble.local.ports import LOOPBACK, free_port
+from stumble.local.postgres import LocalPostgres
+from stumble.local.registry import LocalRegistry
 from tests.integration.deployment import stack
 from tests.support.alertmanager import require_alertmanager
 from tests.support.prometheus import require_prometheus
@@ -35,12 +38,13 @@ pytestmark = pytest.mark.xdist_group("shipped")
 def addresses(tmp_path_factory):
     """Kafka, PostgreSQL and the schema registry with the settings of the compose file; yields their addresses."""
     folder = tmp_path_factory.mktemp("shipped")
-    addresses, servers = stack.LocalAddresses(folder), []
+    addresses = stack.LocalAddresses(folder)
+    servers: list[LocalKafka | LocalPostgres | LocalRegistry] = []
     try:
         kafka = stack.broker(folder / "kafka", SERVICES["kafka"]["environment"])
         servers.append(kafka)  # it starts in the background
-        server, address = stack.database(folder / "postgres", SERVICES["postgres"]["environment"])
-        servers.append(server)
+        postgres, address = stack.database(folder / "postgres", SERVICES["postgres"]["environment"])
+        servers.append(postgres)
         servers.append(registry := stack.registry(folder / "registry"))
         kafka.wait()
         addresses.add("kafka:9092", kafka.bootstrap_servers)
@@ -212,9 +216,15 @@ def until(condition, message, seconds=120):
     return value
 
 
+class UnitParser(configparser.RawConfigParser):
+    """Keeps upper case in the names of options."""
+
+    def optionxform(self, optionstr: str) -> str:
+        return optionstr
+
+
 def unit_of(path):
-    parser = configparser.RawConfigParser(strict=False, comment_prefixes=("#",))
-    parser.optionxform = str
+    parser = UnitParser(strict=False, comment_prefixes=("#",))
     parser.read_string(path.read_text())
     return parser["Service"]
 

@@ -55,7 +55,7 @@ def test_topics_are_planned_created_corrected_and_granted(stumble, change):
 
     change("instance-actions", "retention.ms", "1000")
     topic = json.loads(stumble("topics", "plan", "--format", "json")[1])["topics"][0]
-    assert topic["verdict"] == "differs"
+    assert topic["state"] == "differs"
     assert topic["differing"] == {"retention.ms": ["1000", str(90 * 86_400_000)]}
     assert "differs" in stumble("topics", "apply")[1]
     status, text = stumble("check", "topics")

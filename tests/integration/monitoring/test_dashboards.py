@@ -24,6 +24,8 @@ GRAFANA = ROOT / "deploy" / "grafana"
 def test_grafana_files_are_current():
     pytest.importorskip("grafana_foundation_sdk")
     spec = importlib.util.spec_from_file_location("generate", GRAFANA / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     generated = dict(module.files())

@@ -13,6 +13,7 @@ from stumble.alerts.lease import Lease, LeaseLostError
 from stumble.alerts.publications import PublicationCursor
 from stumble.ingest import fold
 from stumble.ingest.rederive import InstanceSelection, rederive
+from stumble.outcome.derive import derive_sets
 from stumble.store.connect import connect
 from stumble.testing.events import event, failure
 from tests.support.projection import eventually
@@ -26,6 +27,11 @@ INSERT = (
 
 #: The first statement of each writer of publications.
 LOCK = "select pg_advisory_xact_lock(7, %s)"
+
+
+def insert_publication(session):
+    """Insert a publication; returns its id."""
+    return session.execute(INSERT).fetchone()[0]
 
 
 def open_cursor(session, seconds=10.0):
@@ -50,8 +56,8 @@ def test_row_that_commits_late_is_not_skipped(store_url):
     ):
         _, cursor = open_cursor(session)
         slow.execute(LOCK, (1,))
-        early = slow.execute(INSERT).fetchone()[0]
-        later = other_session.execute(INSERT).fetchone()[0]
+        early = insert_publication(slow)
+        later = insert_publication(other_session)
         assert early < later
         assert cursor.read(session, 10) == []
         slow.commit()
@@ -68,13 +74,13 @@ def test_late_commit_of_a_lower_transaction_is_read_after_a_higher_one(store_url
         connect(store_url) as other_session,
     ):
         _, cursor = open_cursor(session)
-        before = other_session.execute(INSERT).fetchone()[0]
+        before = insert_publication(other_session)
         (row,) = read(cursor, session, 1)
         cursor.mark(session, row)
         slow.execute(LOCK, (1,))
         slow.execute("select pg_current_xact_id()")
-        after = other_session.execute(INSERT).fetchone()[0]
-        late = slow.execute(INSERT).fetchone()[0]
+        after = insert_publication(other_session)
+        late = insert_publication(slow)
         assert before < after < late
         assert cursor.read(session, 10) == []
         slow.commit()
@@ -91,7 +97,7 @@ def test_long_transactions_without_publications_do_not_delay_reading(store_url, 
         for other in (same_database, other_database):
             other.execute("select pg_current_xact_id()")
         with connect(store_url) as other_session:
-            first = other_session.execute(INSERT).fetchone()[0]
+            first = insert_publication(other_session)
         assert [row.id for row in cursor.read(session, 10)] == [first]
 
 
@@ -105,7 +111,7 @@ def test_no_row_of_concurrent_writers_is_skipped(store_url):
             for turn, pause in enumerate(pauses[number]):
                 connection.execute(LOCK, (number // 2,))  # two of them share each lock
                 time.sleep(pause / 10)
-                row_id = connection.execute(INSERT).fetchone()[0]
+                row_id = insert_publication(connection)
                 time.sleep(pause)
                 if turn % 7 == 6:
                     connection.rollback()
@@ -130,7 +136,7 @@ def test_no_row_of_concurrent_writers_is_skipped(store_url):
 
 def test_lease_has_one_holder_and_marks_of_a_lost_lease_are_rejected(store_url):
     with connect(store_url) as session:
-        session.execute(INSERT)
+        insert_publication(session)
         stale, cursor = open_cursor(session, seconds=3)
         other = Lease("alerter", 10)
         assert not other.held(session)
@@ -198,14 +204,13 @@ def test_rederive_after_a_change_of_rules_publishes_corrections(writer, monkeypa
     writer.write(
         [event(), event(signal="event_finish", phase="ERROR", step="compute_stop_instance", at=1, failure=failure())]
     )
-    real = fold.derive_sets
 
     def stricter(*arguments):
         return tuple(
             dataclasses.replace(
                 record, failures=tuple(dataclasses.replace(one, blame="USER") for one in record.failures)
             )
-            for record in real(*arguments)
+            for record in derive_sets(*arguments)
         )
 
     before = published(writer)

@@ -33,7 +33,9 @@ def test_partition_with_a_run_of_bad_records_stops_until_they_are_let_through(te
     process = testbed.start("projector", "--metrics-port", port, **run)
     eventually(lambda: "" if "5 records in a row cannot be read" in testbed.log_of(process) else "not said")
     assert len(records(testbed, testbed.settings.topics.dlq)) == 5
-    partition = re.search(r"let-through --partition (\d+)", testbed.log_of(process))[1]
+    advice = re.search(r"let-through --partition (\d+)", testbed.log_of(process))
+    assert advice is not None
+    partition = advice[1]
     with connect(testbed.url) as session:
         count = "select count(*) from offsets where next_offset > 0"
         eventually(lambda: "" if session.execute(count).fetchone() == (testbed.partitions,) else "others wait")

@@ -50,7 +50,9 @@ def outcomes(testbed):
 
 def evidence(testbed, request_id):
     with connect(testbed.url) as session:
-        return session.execute("select evidence from requests where request_id = %s", [request_id]).fetchone()[0]
+        row = session.execute("select evidence from requests where request_id = %s", [request_id]).fetchone()
+    assert row is not None
+    return row[0]
 
 
 def ever_published(testbed):

@@ -9,7 +9,7 @@ import threading
 import time
 
 import pytest
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 
 from stumble.deadletters.producer import PREFIX
@@ -19,6 +19,7 @@ from stumble.testing.events import event, failure, framed
 from stumble.wire.codec import Decoder
 from stumble.wire.schemas import ACTION_FAILED, ACTION_OUTCOME, EVENT
 from tests.support.command import stumble
+from tests.support.messages import headers_of, value_of
 from tests.support.projection import ProjectorTestbed, differences, eventually, reject_bad_host, stream
 
 pytestmark = pytest.mark.timeout(600)
@@ -119,7 +120,7 @@ def test_reading_continues_after_a_broker_restart(own_kafka, store_url):
 def dead_letters(testbed, count):
     consumer = Consumer({"bootstrap.servers": testbed.kafka, "group.id": "dead", "auto.offset.reset": "earliest"})
     consumer.assign([TopicPartition(testbed.settings.topics.dlq, 0, 0)])
-    letters = []
+    letters: list[Message] = []
     deadline = time.monotonic() + 90
     while len(letters) < count and time.monotonic() < deadline:
         message = consumer.poll(0.5)
@@ -216,9 +217,9 @@ def test_expired_offset_blocks_with_one_message_until_the_loss_is_accepted(testb
     testbed.flush()
     partition = int(testbed.lag().split()[1].rstrip(":"))
     with connect(testbed.url) as session:
-        (stored,) = session.execute(
-            "select next_offset from offsets where kafka_partition = %s", (partition,)
-        ).fetchone()
+        row = session.execute("select next_offset from offsets where kafka_partition = %s", (partition,)).fetchone()
+    assert row is not None
+    (stored,) = row
     deleted_up_to = TopicPartition(testbed.topic, partition, stored + 3)
     admin = AdminClient({"bootstrap.servers": testbed.kafka})
     admin.delete_records([deleted_up_to])[deleted_up_to].result(30)
@@ -263,7 +264,7 @@ def test_recreated_topic_is_detected_and_read_after_offsets_resume(testbed):
     for words in (["audit"], ["audit", "--repair"]):
         result = stumble(*words, **testbed.environment())
         assert result.returncode == 0, result.stdout
-        assert "from before the topic was cut back or made anew" in result.stdout
+        assert "from before the topic was truncated or recreated" in result.stdout
     testbed.wait_until_stored([*events, *more])
     refused = stumble("store", "rebuild", "--from-nothing", **testbed.environment())
     assert "no longer holds its first records" in refused.stderr
@@ -317,7 +318,7 @@ def delivered(testbed):
             if message.error() is not None:
                 ended += 1
                 continue
-            record = decoder.decode(message.value(), message.headers())
+            record = decoder.decode(value_of(message), headers_of(message))
             published.append((kind, record[name], record["revision"]))
         consumer.close()
     return published

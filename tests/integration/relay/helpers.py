@@ -19,6 +19,7 @@ from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 from stumble.emitter import Emitter
 from stumble.wire.codec import Decoder
 from stumble.wire.schemas import EVENT
+from tests.support.messages import headers_of, value_of
 from tests.support.services import cli_environment
 
 
@@ -102,7 +103,7 @@ def drain(kafka: str, topic: str, until: Callable[[list[Message]], bool], timeou
 
 def numbers(messages: list[Message]) -> list[int]:
     decoder = Decoder(EVENT)
-    return [int(decoder.decode(m.value(), m.headers())["attributes"]["n"]) for m in messages]
+    return [int(decoder.decode(value_of(m), headers_of(m))["attributes"]["n"]) for m in messages]
 
 
 def wait_for(condition: Callable[[], bool], timeout: float = 90) -> None:

@@ -14,8 +14,10 @@ import uuid
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
+from confluent_kafka import Message
 
 from stumble.local.ports import free_port
 from stumble.outbox import Envelope, OutboxWriter, pack
@@ -25,6 +27,7 @@ from stumble.wire.encoder import Encoder
 from stumble.wire.headers import fingerprint_of, record_headers
 from stumble.wire.schemas import EVENT, PRODUCER_STATUS, load
 from tests.integration.relay.helpers import drain, emitter, environment, event, numbers, running_relay, wait_for
+from tests.support.messages import headers_of, key_of, value_of
 
 
 @pytest.fixture
@@ -46,8 +49,8 @@ def test_event_arrives_with_key_headers_and_framing(tmp_path: Path, kafka: str, 
     assert message.key() == sent_event["instance_uuid"].encode()
     expected = record_headers(EVENT, "nova-compute:cmp1", sent_event["event_id"], sent_event["occurred_at"], trace)
     assert message.headers() == expected
-    assert unframe(message.value()).fingerprint == EVENT.fingerprint
-    decoded = Decoder(EVENT).decode(message.value())
+    assert unframe(value_of(message)).fingerprint == EVENT.fingerprint
+    decoded = Decoder(EVENT).decode(value_of(message))
     assert (decoded["cell"], decoded["host"], decoded["occurred_at"]) == ("cell1", "cmp1", sent_event["occurred_at"])
 
 
@@ -74,9 +77,9 @@ def test_order_of_a_folder_is_kept_and_the_folder_of_a_dead_process_is_removed(
     statuses = drain(
         kafka,
         f"{prefix}instance-action-producers",
-        lambda read: any(b"uid-" in m.key() and not _status(m)["alive"] for m in read),
+        lambda read: any(b"uid-" in key_of(m) and not _status(m)["alive"] for m in read),
     )
-    last = [_status(m) for m in statuses if b"uid-" in m.key()][-1]
+    last = [_status(m) for m in statuses if b"uid-" in key_of(m)][-1]
     assert (last["sent_total"], last["backlog_events"], last["alive"]) == (3000, 0, False)
 
 
@@ -100,21 +103,21 @@ def test_status_is_sent_for_each_folder_and_for_the_relay(tmp_path: Path, kafka:
         statuses = drain(
             kafka,
             f"{prefix}instance-action-producers",
-            lambda read: any(_status(m)["sent_total"] == 10 and m.key().startswith(b"cmp1/") for m in read),
+            lambda read: any(_status(m)["sent_total"] == 10 and key_of(m).startswith(b"cmp1/") for m in read),
         )
-    status = next(_status(m) for m in reversed(statuses) if m.key().startswith(b"cmp1/"))
+    status = next(_status(m) for m in reversed(statuses) if key_of(m).startswith(b"cmp1/"))
     assert status["process"].startswith(f"uid-{os.geteuid()}/nova-compute-")
     assert (status["tap"], status["durability"], status["labels"]) == ("on", "process", {"rack": "r1"})
     assert (status["alive"], status["backlog_events"], status["oldest_unsent_at"]) == (True, 0, None)
     assert (status["accepted_total"], status["refused_total"]) == (10, 0)
-    assert any(m.key().endswith(b"/relay") for m in statuses)
+    assert any(key_of(m).endswith(b"/relay") for m in statuses)
 
 
 def test_start_and_end_of_a_process_are_reported_immediately(tmp_path: Path, kafka: str, prefix: str) -> None:
     outbox, topic = tmp_path / "outbox", f"{prefix}instance-action-producers"
 
-    def process_states(read: list) -> list[tuple[bool, bool, bool]]:
-        statuses = [_status(m) for m in read if m.key().startswith(b"cmp1/uid-")]
+    def process_states(read: list[Message]) -> list[tuple[bool, bool, bool]]:
+        statuses = [_status(m) for m in read if key_of(m).startswith(b"cmp1/uid-")]
         return [(one["alive"], one["starting"], one["ready_at"] is not None) for one in statuses]
 
     with running_relay(outbox, kafka, prefix, "--status-interval", "3600"):
@@ -122,17 +125,17 @@ def test_start_and_end_of_a_process_are_reported_immediately(tmp_path: Path, kaf
         compute = emitter(outbox)
         compute.announce(starting=True)
         messages = drain(kafka, topic, lambda read: (True, True, False) in process_states(read))
-        started_at = next(_status(m)["started_at"] for m in messages if m.key().startswith(b"cmp1/uid-"))
+        started_at = next(_status(m)["started_at"] for m in messages if key_of(m).startswith(b"cmp1/uid-"))
         assert started_at is not None
         compute.announce(starting=False, ready_at=time.time_ns() // 1000)
         drain(kafka, topic, lambda read: process_states(read)[-1:] == [(True, False, True)])
         del compute
         messages = drain(kafka, topic, lambda read: process_states(read)[-1:] == [(False, False, True)])
-        assert _status([m for m in messages if m.key().startswith(b"cmp1/uid-")][-1])["started_at"] == started_at
+        assert _status([m for m in messages if key_of(m).startswith(b"cmp1/uid-")][-1])["started_at"] == started_at
 
 
-def _status(message: object) -> dict[str, object]:
-    return Decoder(PRODUCER_STATUS).decode(message.value())  # type: ignore[attr-defined]
+def _status(message: Message) -> dict[str, Any]:
+    return Decoder(PRODUCER_STATUS).decode(value_of(message))
 
 
 def _path() -> str:
@@ -151,9 +154,9 @@ def test_records_of_a_later_release_are_sent_with_their_schema(tmp_path: Path, k
     assert writer.append(pack(envelope, Encoder(json.loads(later.json)).encode(sent_event)), is_failure=False)
     with running_relay(outbox, kafka, prefix):
         (message,) = drain(kafka, f"{prefix}instance-actions", lambda read: len(read) == 1)
-    assert fingerprint_of(message.headers()) == unframe(message.value()).fingerprint == later.fingerprint
-    assert dict(message.headers())["ce_type"] == b"stumble.InstanceActionEvent.v2"
-    body = unframe(message.value()).body
+    assert fingerprint_of(headers_of(message)) == unframe(value_of(message)).fingerprint == later.fingerprint
+    assert dict(headers_of(message))["ce_type"] == b"stumble.InstanceActionEvent.v2"
+    body = unframe(value_of(message)).body
     assert decode(EVENT, body, plain(later.json))["attributes"] == {"n": "7"}
 
 
@@ -186,8 +189,8 @@ def test_unavailable_registry_is_waited_for(tmp_path: Path, kafka: str, prefix: 
             messages = drain(kafka, f"{prefix}instance-actions", lambda read: len(read) == 20)
         server.shutdown()
     assert f"/subjects/{prefix}instance-actions-value/versions" in requests
-    assert {unframe(m.value()).schema_id for m in messages} == {4711}
-    assert {fingerprint_of(m.headers()) for m in messages} == {EVENT.fingerprint}
+    assert {unframe(value_of(m)).schema_id for m in messages} == {4711}
+    assert {fingerprint_of(headers_of(m)) for m in messages} == {EVENT.fingerprint}
     assert sorted(numbers(messages)) == list(range(20))
 
 

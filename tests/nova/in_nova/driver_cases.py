@@ -19,6 +19,7 @@ from oslo_config import cfg
 from oslo_messaging.notify import notifier
 
 from stumble.nova import driver, options, tap
+from stumble.nova.producer import Producer
 from stumble.outbox import OutboxCursor, OutboxReader
 from stumble.outbox.folders import outbox_folders
 from stumble.wire.codec import decode
@@ -82,7 +83,7 @@ class DriverCase(unittest.TestCase):
 
     def test_two_notifiers_share_one_outbox_and_one_tap(self):
         conf = self.conf()
-        with mock.patch.object(driver.tap, "install", wraps=tap.install) as install:
+        with mock.patch.object(tap, "install", wraps=tap.install) as install:
             notifiers = [self.notifier(conf), self.notifier(conf, topics=["versioned_notifications"])]
         self.assertEqual(1, install.call_count)
         for publisher in notifiers:
@@ -151,7 +152,8 @@ class DriverCase(unittest.TestCase):
 
     def test_invalid_messages_raise_nothing(self):
         stumble_driver = driver.StumbleDriver(self.conf(), [], None)
-        for message in (None, 5, {}, {"payload": {}}, {"event_type": []}):
+        messages: tuple[object, ...] = (None, 5, {}, {"payload": {}}, {"event_type": []})
+        for message in messages:
             stumble_driver.notify(None, message, None, None)
             stumble_driver.notify(object(), message, "INFO", -1)
         self.assertEqual([], self.events())
@@ -170,7 +172,7 @@ class DriverCase(unittest.TestCase):
 
     def test_error_of_the_producer_raises_nothing_in_nova(self):
         publisher = self.notifier(self.conf())
-        with mock.patch.object(driver.Producer, "notification", side_effect=RuntimeError("bug")):
+        with mock.patch.object(Producer, "emit_notification", side_effect=RuntimeError("bug")):
             publisher.info({}, "compute.instance.power_off.end", PAYLOAD)
 
     def functions_changed(self, **known):

@@ -87,7 +87,9 @@ class NamesCase(unittest.TestCase):
     def test_every_notifying_method_is_a_step_or_listed_as_no_action(self):
         for service, module in (("nova-compute", manager), ("nova-conductor", conductor_manager)):
             for node in ast.walk(ast.parse(inspect.getsource(module))):
-                decorators = [ast.unparse(item) for item in getattr(node, "decorator_list", ())]
+                if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                    continue
+                decorators = [ast.unparse(item) for item in node.decorator_list]
                 if not any("wrap_exception" in item for item in decorators):
                     continue
                 is_step = any("wrap_instance_event" in item for item in decorators)

@@ -19,7 +19,7 @@ from stumble.nova import tap
 assert nova.tests.unit
 
 
-class Installed(TapCase):
+class Installed(TapCase):  # type: ignore[misc]
     def test_all_functions_of_this_nova_are_wrapped(self):
         self.assertEqual("on", self.state)
 
@@ -46,7 +46,7 @@ class Installed(TapCase):
                 self.assertEqual((getattr(cls, name).remotable, getattr(cls, name).original_fn), tapped)
 
 
-class ReportedCalls(TapCase):
+class ReportedCalls(TapCase):  # type: ignore[misc]
     def test_action_start_is_reported(self):
         action = self.start("changePassword")
         self.assertEqual("changePassword", action.action)
@@ -206,7 +206,7 @@ class ReportedCalls(TapCase):
         self.assertEqual("active", self.instance.vm_state)
 
 
-class FailureIsolation(TapCase):
+class FailureIsolation(TapCase):  # type: ignore[misc]
     def test_error_of_the_sink_does_not_reach_nova(self):
         self.sink.emit_call = mock.Mock(side_effect=ValueError("broken"))
         self.start()

@@ -21,7 +21,7 @@ from stumble.nova import tap
 assert nova.tests.unit
 
 
-class ServiceCalls(TapCase):
+class ServiceCalls(TapCase):  # type: ignore[misc]
     def test_api_exception_after_its_action_was_recorded_fails_the_action(self):
         def controller(req):
             self.start()

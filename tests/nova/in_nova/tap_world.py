@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import types
+from typing import TYPE_CHECKING, cast
 
 import nova.tests.unit  # first: it enables or disables eventlet
 from nova import context, objects, test
@@ -12,6 +13,9 @@ from nova.tests.unit import fake_instance
 
 from stumble.nova import tap
 from stumble.translate import translate_tap
+
+if TYPE_CHECKING:
+    from stumble.nova.producer import Producer
 
 assert nova.tests.unit
 
@@ -35,7 +39,7 @@ class Sink:
         return [event for call, ctxt in self.calls for event in translate_tap(call, ctxt)]
 
 
-class TapCase(test.TestCase):
+class TapCase(test.TestCase):  # type: ignore[misc]
     """A database with one instance, and the installed tap."""
 
     def setUp(self):
@@ -49,7 +53,7 @@ class TapCase(test.TestCase):
         self.sink = Sink()
         locations = [(owner(target), target.name) for target in available_targets()]
         self.before = {location: inspect.getattr_static(*location) for location in locations}
-        self.state = tap.install(self.sink)
+        self.state = tap.install(cast("Producer", self.sink))
         self.addCleanup(tap.uninstall)
 
     def start(self, action="stop"):

@@ -70,7 +70,7 @@ def write_conf(
     return path
 
 
-class _Conf(nova_fixtures.ConfFixture):
+class _Conf(nova_fixtures.ConfFixture):  # type: ignore[misc]
     """Nova's test defaults, except those that change notifications."""
 
     def setUp(self):
@@ -78,7 +78,7 @@ class _Conf(nova_fixtures.ConfFixture):
         self.conf.clear_default("notification_format", group="notifications")
 
 
-class _Warnings(nova_fixtures.WarningsFixture):
+class _Warnings(nova_fixtures.WarningsFixture):  # type: ignore[misc]
     """Ignores warnings of libraries that are newer than the release."""
 
     def setUp(self):
@@ -87,7 +87,7 @@ class _Warnings(nova_fixtures.WarningsFixture):
         warnings.simplefilter("ignore")
 
 
-class _Api(nova_fixtures.OSAPIFixture):
+class _Api(nova_fixtures.OSAPIFixture):  # type: ignore[misc]
     """nova-api whose contexts have the request id of the response header (Nova's stub drops it)."""
 
     def _stub_keystone(self):
@@ -109,7 +109,7 @@ class _Api(nova_fixtures.OSAPIFixture):
         self.useFixture(test.fixtures.MonkeyPatch("nova.api.auth.NovaKeystoneContext._create_context", create))
 
 
-class Cloud(test.TestCase, integrated_helpers.PlacementInstanceHelperMixin):
+class Cloud(test.TestCase, integrated_helpers.PlacementInstanceHelperMixin):  # type: ignore[misc]
     """The cloud; `start` starts its services, `stop` stops them."""
 
     REQUIRES_LOCKING = True

@@ -90,8 +90,9 @@ class Compare:
         self._extensions = {
             id(driver_manager): (driver_manager, list(driver_manager.extensions)) for driver_manager in notifiers
         }
-        driver.StumbleDriver.notify = self._stumble_time(driver.StumbleDriver.notify)
+        driver.StumbleDriver.notify = self._stumble_time(driver.StumbleDriver.notify)  # type: ignore[method-assign]
         tap._before, tap._after = self._stumble_time(tap._before), self._stumble_time(tap._after)
+        assert tap._tap.producer is not None
         self._producer = tap._tap.producer
         build = manager.ComputeManager._do_build_and_run_instance
         manager.ComputeManager._do_build_and_run_instance = self._measured("compute", build, lambda _args: "build")

@@ -21,7 +21,7 @@ class Cost:
         """Measure from now on. The driver must be loaded."""
         from stumble.nova import driver, tap
 
-        driver.StumbleDriver.notify = self._measured(driver.StumbleDriver.notify)
+        driver.StumbleDriver.notify = self._measured(driver.StumbleDriver.notify)  # type: ignore[method-assign]
         tap._before, tap._after = self._measured(tap._before), self._measured(tap._after)
         self.restart()
 

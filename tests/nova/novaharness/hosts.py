@@ -12,7 +12,7 @@ import functools
 import importlib
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import futurist
 import nova.tests.functional
@@ -144,7 +144,7 @@ def _counted(func):
 
 def install() -> None:
     """Give `CONF.host`, RPC servers and spawned work their host. Call once, before Nova starts."""
-    cfg.ConfigOpts.__getattr__ = _conf_getattr(cfg.ConfigOpts.__getattr__)
+    cfg.ConfigOpts.__getattr__ = _conf_getattr(cfg.ConfigOpts.__getattr__)  # type: ignore[method-assign]
     rpc_server.RPCServer._process_incoming = _process_incoming(rpc_server.RPCServer._process_incoming)
     impl_fake.FakeExchange.poll = _poll(impl_fake.FakeExchange.poll)
     _install_spawn()
@@ -154,7 +154,9 @@ def _install_spawn() -> None:
     """Wrap the functions with which Nova starts its threads."""
     if hasattr(nova.utils, "spawn_n"):  # up to Nova 31
         nova.utils.spawn, nova.utils.spawn_n = _spawn(nova.utils.spawn), _spawn(nova.utils.spawn_n)
-        futurist.GreenThreadPoolExecutor.submit = _spawn_on(futurist.GreenThreadPoolExecutor.submit)
+        futurist.GreenThreadPoolExecutor.submit = _spawn_on(futurist.GreenThreadPoolExecutor.submit)  # type: ignore[method-assign]
         return
-    spawner = importlib.import_module("nova.utils" if hasattr(nova.utils, "spawn_on") else "nova.thread_pool_factory")
+    spawner: Any = importlib.import_module(
+        "nova.utils" if hasattr(nova.utils, "spawn_on") else "nova.thread_pool_factory"
+    )
     spawner.spawn_on = _spawn_on(spawner.spawn_on)  # in another module since Nova 34

@@ -72,7 +72,7 @@ class Recorder:
         compute_utils.add_instance_fault_from_exc = self._wrap(original, "add_instance_fault_from_exc")
         save = migration.Migration.save
 
-        @functools.wraps(save)
+        @functools.wraps(save)  # it copies what oslo.versionedobjects reads, too: remotable and original_fn
         def save_and_record(self: Any) -> Any:
             changed = "status" in self.obj_what_changed()
             result = save(self)
@@ -86,8 +86,6 @@ class Recorder:
                 )
             return result
 
-        save_and_record.remotable = True
-        save_and_record.original_fn = getattr(save, "original_fn", save)
         migration.Migration.save = save_and_record
 
     def _wrap_class(self, owner: type, name: str) -> None:

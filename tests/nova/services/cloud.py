@@ -211,7 +211,8 @@ class Services:
 
     def _serve_wsgi(self, name: str, url: str, module: str, *options: str) -> None:
         child = self.children.setdefault(name, ChildProcess(name, self.state))
-        command = [self.python.with_name("uwsgi"), "--http-socket", url.removeprefix("http://"), "--module", module]
+        uwsgi = self.python.with_name("uwsgi")
+        command: list[str | Path] = [uwsgi, "--http-socket", url.removeprefix("http://"), "--module", module]
         flags = ("master", "die-on-term", "need-app", "enable-threads", "no-orphans", "disable-logging")
         command += [f"--{flag}" for flag in flags]
         command += [
@@ -234,7 +235,7 @@ class Services:
         """Start a service (again); ``host1`` and ``host2`` are the computes."""
         child = self.children.setdefault(name, ChildProcess(name, self.state))
         binary, hosts = ("nova-compute", (name,)) if name in HOSTS else (name, ())
-        command = [self.python, "-m", "novaservices.serve", binary, *self._options(*hosts)]
+        command: list[str | Path] = [self.python, "-m", "novaservices.serve", binary, *self._options(*hosts)]
         child.start(command, env=self.environment(name))
 
     def kill(self, name: str) -> None:

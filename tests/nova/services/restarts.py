@@ -27,10 +27,10 @@ def run(cloud: Services, pipeline: Pipeline, restarts: Iterable[Restart]) -> dic
     """Play all restarts, one kill for each host; return the result of each by its name."""
     results: dict[str, dict[str, Any]] = {}
     by_host: dict[str, list[Restart]] = {}
-    for one in restarts:
-        by_host.setdefault(one.killed, []).append(one)
-    for host, ones in by_host.items():
-        played, started = player.play(cloud, ones, host)
+    for restart in restarts:
+        by_host.setdefault(restart.killed, []).append(restart)
+    for host, of_host in by_host.items():
+        played, started = player.play(cloud, of_host, host)
         seconds = _watch(pipeline, played, started)
         for one in played:
             results[one.restart.name] = _result(cloud, pipeline, one, seconds[one.restart.name])

@@ -26,7 +26,7 @@ def call(monkeypatch: pytest.MonkeyPatch):
         app = typer.Typer(add_completion=False)
         app.command()(body)
         module = types.ModuleType("probe_command")
-        module.app = app
+        vars(module)["app"] = app
         monkeypatch.setitem(sys.modules, "probe_command", module)
         return run(["probe", *argv], [LazyCommand("X", "probe", "probe_command:app", "relay", "probe")])
 

@@ -47,7 +47,8 @@ class Pipeline:
         self.ended: set[int] = set()
         self.stalled: dict[int, tuple[int, str]] = {}
         self.stored = self.reports_read = 0
-        self.fleet = self.watch = None
+        self.fleet: ProducerReports | None = None
+        self.watch: PartitionWatch | None = None
 
     def is_down(self, part: str, now: int) -> bool:
         return any(part == one and start <= now < end for one, start, end in self.down)
@@ -107,6 +108,8 @@ class Pipeline:
         self._find_stalled(now)
 
     def _find_stalled(self, now: int) -> None:
+        assert self.fleet is not None
+        assert self.watch is not None
         until = self.watch.watermark(self.fleet, now)
         dead = self.watch.silent(self.fleet) if self.watch.up_to_date(now) else {}
         for number, (last, stored_at) in self.last.items():
@@ -121,17 +124,17 @@ class Pipeline:
         return next(host for at, host in reversed(self.requests[number].events) if at <= last)
 
 
-def report(host: str, at: int, oldest: int | None = None, **known: object) -> ProducerReport:
-    fields = {
-        "host": host,
-        "process": RELAY,
-        "relay_host": host,
-        "service": "stumble-relay",
-        "alive": True,
-        "reported_at": at * SECOND,
-        "oldest_unsent_at": None if oldest is None else oldest * SECOND,
-        "started_at": None,
-        "starting": False,
-        "ready_at": None,
-    }
-    return ProducerReport(**(fields | known))
+def report(host: str, at: int, oldest: int | None = None) -> ProducerReport:
+    """Return a relay's report."""
+    return ProducerReport(
+        host=host,
+        process=RELAY,
+        relay_host=host,
+        service="stumble-relay",
+        alive=True,
+        reported_at=at * SECOND,
+        oldest_unsent_at=None if oldest is None else oldest * SECOND,
+        started_at=None,
+        starting=False,
+        ready_at=None,
+    )

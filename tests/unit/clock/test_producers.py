@@ -5,15 +5,30 @@ from __future__ import annotations
 import pytest
 
 from stumble.clock.partition_watch import PartitionWatch
-from stumble.clock.producers import ProducerReports, ProducerStart
+from stumble.clock.producers import ProducerReport, ProducerReports, ProducerStart
 from tests.unit.clock.model import SECOND, report
 
 DAY = 24 * 3600
 
 
-def compute(process: str, at: int, started: int, *, host: str = "h1", **known: object):
-    return report(
-        host, at, process=process, relay_host="r1", service="nova-compute", started_at=started * SECOND, **known
+def compute(
+    process: str,
+    at: int,
+    started: int,
+    *,
+    host: str = "h1",
+    alive: bool = True,
+    starting: bool = False,
+    ready_at: int | None = None,
+) -> ProducerReport:
+    return report(host, at)._replace(
+        process=process,
+        relay_host="r1",
+        service="nova-compute",
+        alive=alive,
+        started_at=started * SECOND,
+        starting=starting,
+        ready_at=ready_at,
     )
 
 

@@ -23,7 +23,7 @@ def failing() -> dict[str, Any]:
 
 @pytest.mark.parametrize("enabled", [True, False])
 def test_traceback_is_removed_only_when_switched_off(enabled: bool, tmp_path: Path) -> None:
-    given = {"instance_uuid": SERVER, "phase": "ERROR", "failure": failing()}
+    given: dict[str, Any] = {"instance_uuid": SERVER, "phase": "ERROR", "failure": failing()}
     assert emitter(tmp_path, tracebacks=enabled).emit(given)
     (event,) = events(tmp_path)
     assert (event["failure"]["traceback"] is not None) == enabled

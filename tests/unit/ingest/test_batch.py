@@ -13,7 +13,8 @@ from stumble.testing.in_memory import InMemoryRecord
 
 
 def batch_of(*record_ids):
-    batch, decoder, following = Batch(), EventDecoder(), {}
+    batch, decoder = Batch(), EventDecoder()
+    following: dict[int, int] = {}
     for partition, offset in record_ids:
         value = framed(event(request_id=f"req-{partition}-{offset}"))
         record = InMemoryRecord(value, partition, offset)

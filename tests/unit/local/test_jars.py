@@ -21,27 +21,35 @@ BODY = b"a jar's bytes"
 PATH = "org/example/thing/1/thing-1.jar"
 
 
+class Repository(HTTPServer):
+    """A Maven repository with one jar; it records its requests (path, credentials)."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), RepositoryHandler)
+        self.requests: list[tuple[str, str | None]] = []
+        self.broken_replies = 0
+
+
+class RepositoryHandler(BaseHTTPRequestHandler):
+    server: Repository
+
+    def do_GET(self) -> None:
+        self.server.requests.append((self.path, self.headers.get("Authorization")))
+        good = self.path.endswith(PATH)
+        body = BODY if good else b""
+        self.send_response(200 if good else 404)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        broken = len(self.server.requests) <= self.server.broken_replies
+        self.wfile.write(body[:5] if broken else body)
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
 @pytest.fixture
-def repository() -> Iterator[HTTPServer]:
-    """A Maven repository with one jar; it records its requests."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.server.requests.append((self.path, self.headers.get("Authorization")))
-            good = self.path.endswith(PATH)
-            body = BODY if good else b""
-            self.send_response(200 if good else 404)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            broken = len(self.server.requests) <= self.server.broken_replies
-            self.wfile.write(body[:5] if broken else body)
-
-        def log_message(self, *args: object) -> None:
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    server.requests = []
-    server.broken_replies = 0
+def repository() -> Iterator[Repository]:
+    server = Repository()
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield server
@@ -61,13 +69,13 @@ def lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def use_repository(monkeypatch: pytest.MonkeyPatch, server: HTTPServer) -> str:
+def use_repository(monkeypatch: pytest.MonkeyPatch, server: Repository) -> str:
     url = f"http://127.0.0.1:{server.server_port}/maven"
     monkeypatch.setenv("STUMBLE_MAVEN_REPOSITORY", url + "/")
     return url
 
 
-def test_jar_is_downloaded_once(repository: HTTPServer, lock: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_jar_is_downloaded_once(repository: Repository, lock: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     use_repository(monkeypatch, repository)
     progress_calls: list[tuple[int, int]] = []
     first = jars.ensure_jars(lambda done, total: progress_calls.append((done, total)), lock)
@@ -77,7 +85,7 @@ def test_jar_is_downloaded_once(repository: HTTPServer, lock: Path, monkeypatch:
     assert [path for path, _ in repository.requests] == [f"/maven/{PATH}"]
 
 
-def test_interrupted_download_is_repeated(repository: HTTPServer, lock: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupted_download_is_repeated(repository: Repository, lock: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     use_repository(monkeypatch, repository)
     repository.broken_replies = 2
     progress_calls: list[int] = []
@@ -86,7 +94,7 @@ def test_interrupted_download_is_repeated(repository: HTTPServer, lock: Path, mo
 
 
 def test_unwritable_cache_is_named_in_the_error(
-    repository: HTTPServer, lock: Path, monkeypatch: pytest.MonkeyPatch
+    repository: Repository, lock: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use_repository(monkeypatch, repository)
     monkeypatch.setenv("STUMBLE_CACHE_DIR", "/dev/full")
@@ -108,7 +116,7 @@ def test_progress_without_a_terminal_is_printed_every_few_seconds(
 
 
 def test_jar_with_wrong_checksum_is_rejected(
-    repository: HTTPServer, lock: Path, monkeypatch: pytest.MonkeyPatch
+    repository: Repository, lock: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use_repository(monkeypatch, repository)
     lock.write_text(f"{'0' * 64} {len(BODY)} {PATH}\n")
@@ -117,7 +125,7 @@ def test_jar_with_wrong_checksum_is_rejected(
     assert list((lock.parent / "cache" / "jars").iterdir()) == []
 
 
-def test_missing_jar_error_names_the_url(repository: HTTPServer, lock: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_jar_error_names_the_url(repository: Repository, lock: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     use_repository(monkeypatch, repository)
     lock.write_text(f"{'0' * 64} 5 org/none.jar\n")
     with pytest.raises(LocalError, match=r"org/none\.jar .*404.*STUMBLE_MAVEN_REPOSITORY="):
@@ -173,7 +181,7 @@ def test_mirror_of_another_repository_is_not_used(settings: Path, of: str) -> No
 
 
 def test_credentials_of_maven_settings_are_sent(
-    repository: HTTPServer, lock: Path, settings: Path, monkeypatch: pytest.MonkeyPatch
+    repository: Repository, lock: Path, settings: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = f"http://127.0.0.1:{repository.server_port}/maven"
     settings.write_text(SETTINGS.format(url=url, of="*").replace("proxy>", "unused>"))

@@ -8,9 +8,9 @@ from stumble.metrics.store import capped
 
 
 def test_exceptions_beyond_the_limit_are_counted_as_other():
-    few = {(f"E{number}",): number for number in range(5)}
+    few: dict[tuple[str, ...], int] = {(f"E{number}",): number for number in range(5)}
     assert capped(few) == few
-    many = {(f"E{number}",): 1 for number in range(MAX_EXCEPTIONS + 7)}
+    many: dict[tuple[str, ...], int] = {(f"E{number}",): 1 for number in range(MAX_EXCEPTIONS + 7)}
     result = capped(many)
     assert len(result) == MAX_EXCEPTIONS + 1
     assert result["other",] == 7

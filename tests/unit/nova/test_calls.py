@@ -52,7 +52,7 @@ def test_step_target_is_read_from_the_arguments():
 
 
 def test_extended_volume_is_read_from_the_event_in_the_callers_frame():
-    event = Loaded(name="volume-extended", tag="v")
+    event: Loaded | None = Loaded(name="volume-extended", tag="v")
     assert event
     assert calls.extended_volume("extend_volume", sys._getframe()) == ("volume", "v")
     assert calls.extended_volume("stop", sys._getframe()) is None

@@ -160,7 +160,7 @@ def run(script: str, ways: str = "TVL") -> tuple[RequestRecord, ...]:
 
 def summary(records: Iterable[RequestRecord]) -> dict[str, str]:
     """Return the main fields of records as text: ``{action: "OUTCOME host:Class(EFFECT) … verdict=Class"}``."""
-    texts = {}
+    texts: dict[str, str] = {}
     for record in records:
         tokens = [record.outcome]
         tokens += [f"{one.host}:{one.exception or '?'}({one.effect})" for one in record.failures]

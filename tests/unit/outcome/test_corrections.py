@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stumble.outcome import diff as differ
 from stumble.outcome.facts import Fact
-from stumble.outcome.records import FAILED, IN_PROGRESS, SUCCEEDED
+from stumble.outcome.records import FAILED, IN_PROGRESS, SUCCEEDED, RequestRecord
 from tests.unit.outcome import dsl
 from tests.unit.outcome.test_properties import Store
 
@@ -24,8 +24,11 @@ def _publish(*batches: list[Fact]) -> tuple[Store, list[list[tuple[str, str, str
 def _describe(store: Store, one: differ.Publication) -> tuple[str, str, str]:
     if one.record is None:
         return one.kind, one.status, store.names[one.replaced_by] if one.replaced_by else ""
-    name = one.record.outcome if one.kind == "outcome" else f"{one.record.host}:{one.record.exception}"
-    return one.kind, one.status, name
+    if isinstance(one.record, RequestRecord):
+        assert one.kind == "outcome"
+        return one.kind, one.status, one.record.outcome
+    assert one.kind == "failure"
+    return one.kind, one.status, f"{one.record.host}:{one.record.exception}"
 
 
 def test_verdict_is_superseded_when_its_cause_arrives() -> None:

@@ -163,10 +163,29 @@ _EXTRAS = st.builds(
     outcome=st.sampled_from([None, None, "CANCELLED"]),
 )
 _USERS = st.sampled_from([None, "user"])
+
+
+def _origin(request_id: str | None, service: str, host: str | None, user: str | None) -> EventOrigin:
+    return EventOrigin(
+        request_id=request_id,
+        service=service,
+        host=host,
+        node=None,
+        cell=None,
+        region=None,
+        availability_zone=None,
+        cloud=None,
+        global_request_id=None,
+        owner_project_id=None,
+        initiator_user_id=user,
+        initiator_project_id=user,
+        display_name=None,
+        labels=("rack", "r1") if user else (),
+    )
+
+
 _ORIGINS = st.builds(
-    lambda request_id, service, host, user: EventOrigin(
-        request_id, service, host, *([None] * 7), user, user, None, ("rack", "r1") if user else ()
-    ),
+    _origin,
     st.sampled_from([None, "req-1", "req-2", "req-3"]),
     st.sampled_from(["nova-compute", "nova-conductor", "nova-api"]),
     st.sampled_from([None, "h1", "h2"]),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,14 +16,24 @@ def nothing_let_through(_: int) -> int:
     return 0
 
 
+def stop_offset(
+    breaker: CircuitBreaker,
+    records: Iterable[tuple[int, bool]],
+    permit: Callable[[int], int] = nothing_let_through,
+) -> int | None:
+    """Check records of partition 0; returns the offset to stop at, if any."""
+    stop = breaker.check_records(0, records, permit)
+    return None if stop is None else stop[0]
+
+
 def check_in_batches(breaker: CircuitBreaker, marks: list[bool], sizes: list[int]) -> tuple[int, int | None]:
     """Check records in batches; returns the end offset and the offset of the stop, if any."""
     at = 0
     for size in [*sizes, len(marks)]:
         batch = list(enumerate(marks))[at : at + size]
-        stop = breaker.check_records(0, batch, nothing_let_through)
-        if stop is not None:
-            return stop[0], stop[0]
+        stopped = stop_offset(breaker, batch)
+        if stopped is not None:
+            return stopped, stopped
         at += len(batch)
     return at, None
 
@@ -52,11 +64,11 @@ def test_blocked_records_continue_when_readable_or_let_through():
     _, stopped = check_in_batches(breaker, [True] * 20, [])
     assert stopped == RUN
     for _ in range(3):  # after each further read the record is still bad
-        assert breaker.check_records(0, [(RUN, True), (RUN + 1, True)], nothing_let_through)[0] == RUN
+        assert stop_offset(breaker, [(RUN, True), (RUN + 1, True)]) == RUN
     assert breaker.check_records(0, [(number, True) for number in range(RUN, 20)], lambda _: 18) is None, (
         "a new run of two"
     )
-    assert breaker.check_records(0, [(number, True) for number in range(20, 30)], lambda _: 18)[0] == 23
+    assert stop_offset(breaker, [(number, True) for number in range(20, 30)], lambda _: 18) == 23
     assert breaker.check_records(0, [(23, False), (24, True)], nothing_let_through) is None, "it can be read now"
 
 
@@ -67,7 +79,9 @@ def test_records_rejected_by_the_store_are_counted_per_partition():
         assert breaker.refused(1, offset, nothing_let_through) is None
         breaker.stored([1])
     assert breaker.refused(1, 9, nothing_let_through) is None
-    assert "5 records in a row" in breaker.refused(0, 9, nothing_let_through)
+    reason = breaker.refused(0, 9, nothing_let_through)
+    assert reason is not None
+    assert "5 records in a row" in reason
     assert breaker.refused(0, 9, lambda _: 10) is None
 
 
@@ -78,6 +92,6 @@ def test_new_start_offset_begins_a_new_run_and_blocked_records_stay_blocked():
     assert (
         breaker.check_records(0, [(number, True) for number in range(1000, 1000 + RUN)], nothing_let_through) is None
     ), "a run of its own"
-    assert breaker.check_records(0, [(1000 + RUN, True)], nothing_let_through)[0] == 1000 + RUN
+    assert stop_offset(breaker, [(1000 + RUN, True)]) == 1000 + RUN
     breaker.start_at(0, 1000 + RUN)  # the group reassigned all partitions, and no other member had read this one
-    assert breaker.check_records(0, [(1000 + RUN, True)], nothing_let_through)[0] == 1000 + RUN
+    assert stop_offset(breaker, [(1000 + RUN, True)]) == 1000 + RUN

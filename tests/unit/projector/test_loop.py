@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import logging
 import threading
+from typing import cast
 
 import pytest
 from confluent_kafka import KafkaError
 
+from stumble.clock.clock import Clock
+from stumble.deadletters.producer import DeadLetterProducer
 from stumble.ingest.decoding import EventDecoder
+from stumble.ingest.transaction import StoreWriter
 from stumble.kafka.client_errors import ClientErrors
 from stumble.projector.batch_collector import BatchCollector
 from stumble.projector.batch_writer import BatchWriter
@@ -17,6 +21,8 @@ from stumble.projector.health import ProjectorHealth
 from stumble.projector.loop import Projector
 from stumble.projector.partition_state import PartitionState
 from stumble.projector.partitions import AssignedPartitions
+from stumble.projector.start_offsets import StartOffsets
+from stumble.projector.store_session import StoreSession
 from stumble.projector.write_thread import WriteThread
 from stumble.runtime.state_log import StateLog
 from stumble.testing.clock import ManualClock
@@ -66,16 +72,23 @@ class Bench:
         self.dead_letters = AcceptingTopic()
         self.health = ProjectorHealth(stuck_after=60)
         log, breaker = StateLog(logging.getLogger("stumble.test")), CircuitBreaker(3, 0.5)
-        writer = BatchWriter(NoSession(), self.store, self.dead_letters, breaker, self.health, log)
+        writer = BatchWriter(
+            cast("StoreSession", NoSession()),
+            cast("StoreWriter", self.store),
+            cast("DeadLetterProducer", self.dead_letters),
+            breaker,
+            self.health,
+            log,
+        )
         self.write_thread = WriteThread(writer, writer, threading.Event())
         self.projector = Projector(
             consumer=self.topic,
-            start_offsets=self.store,
+            start_offsets=cast("StartOffsets", self.store),
             collector=BatchCollector(EventDecoder(), 100, 1 << 20),
             partitions=AssignedPartitions(now=self.clock.steady),
             writer=self.write_thread,
             breaker=breaker,
-            clock=NoClock(),
+            clock=cast("Clock", NoClock()),
             client_errors=ClientErrors(log, "broker:9092"),
             health=self.health,
             state_log=log,

@@ -10,7 +10,7 @@ from stumble.settings.base import Settings
 
 
 def test_relay_is_not_live_while_its_loop_makes_no_progress(tmp_path: Path) -> None:
-    relay = build_relay(Settings(outbox_dir=tmp_path, kafka={"bootstrap_servers": "127.0.0.1:9"}))  # type: ignore[arg-type]
+    relay = build_relay(Settings(outbox_dir=tmp_path, kafka={"bootstrap_servers": "127.0.0.1:9"}))
     relay.run_once()
     assert relay.live()[0]
     relay.last_loop_at = time.monotonic() - 600

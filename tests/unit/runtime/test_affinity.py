@@ -20,25 +20,28 @@ from stumble.runtime.affinity import (
 )
 
 
-@pytest.fixture
-def machine(monkeypatch):
+class Machine:
     """Simulates a machine with two cores: each call advances the time and the usage, then updates the affinity."""
-    times = CoreTimes(100.0, 0.0, {0: 0.0, 1: 0.0})
-    requested = []
 
-    def advance(core, seconds, own, cores):
-        nonlocal times
-        times = CoreTimes(
-            times.at + seconds, times.own + own, {key: times.cores[key] + cores.get(key, 0.0) for key in times.cores}
-        )
+    def __init__(self) -> None:
+        self.times = CoreTimes(100.0, 0.0, {0: 0.0, 1: 0.0})
+        self.requested: list[list[int]] = []
+
+    def __call__(self, core: CoreAffinity, seconds: float, own: float, cores: dict[int, float]) -> int | None:
+        at, own_before, before = self.times
+        usage = {key: before[key] + cores.get(key, 0.0) for key in before}
+        self.times = CoreTimes(at + seconds, own_before + own, usage)
         core.update()
         return core.pinned
 
-    monkeypatch.setattr(module, "read_core_times", lambda: times)
+
+@pytest.fixture
+def machine(monkeypatch):
+    simulated = Machine()
+    monkeypatch.setattr(module, "read_core_times", lambda: simulated.times)
     monkeypatch.setattr(module, "current_core", lambda: 1)
-    monkeypatch.setattr(module.os, "sched_setaffinity", lambda _, cores: requested.append(cores))
-    advance.requested = requested
-    return advance
+    monkeypatch.setattr(os, "sched_setaffinity", lambda _, cores: simulated.requested.append(cores))
+    return simulated
 
 
 def test_busy_process_is_pinned_to_its_core_and_idle_process_is_not(machine):
@@ -95,7 +98,12 @@ def test_process_is_unpinned_when_usage_data_become_unavailable(machine, monkeyp
 
 def test_affinity_is_updated_during_the_work_and_reset_afterwards(machine, monkeypatch):
     updates = threading.Semaphore(0)
-    monkeypatch.setattr(CoreAffinity, "update", lambda core: (setattr(core, "pinned", 1), updates.release()))
+
+    def update(core: CoreAffinity) -> None:
+        core.pinned = 1
+        updates.release()
+
+    monkeypatch.setattr(CoreAffinity, "update", update)
     with pin_to_core(1, every_seconds=0.001):
         assert updates.acquire(timeout=60)
         assert updates.acquire(timeout=60)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ CONTEXT = samples.CONTEXT | {
     "service_token": CANARY,
     "user_name": CANARY,
 }
-SECRET = {
+SECRET: dict[str, Any] = {
     "user_data": CANARY,
     "key_data": CANARY,
     "system_metadata": {"password_0": CANARY},

@@ -85,12 +85,12 @@ with added as (
     where s.occurred_at > now() - make_interval(days => %(days)s)
     order by s.event_id, s.kafka_offset
     returning 1
-), gone as (
+), deleted as (
     delete from audit_staged s using late_events l
     where l.event_id = s.event_id and s.occurred_at <= now() - make_interval(days => %(days)s)
     returning s.event_id
 )
-select count(distinct event_id) from gone
+select count(distinct event_id) from deleted
 
 -- The instance of each failure without one: that of its closed sighting, else the only one that fits.
 -- It reads requests as the projector does; where they are missing, fact sets that had requests.

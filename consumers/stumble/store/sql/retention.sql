@@ -26,13 +26,13 @@ with old as (
     delete from fact_sets f using old o
     where f.instance_uuid = o.instance_uuid and f.request_id = o.request_id
     returning 1
-), gone as (
+), deleted as (
     delete from requests r using old o
     where r.instance_uuid = o.instance_uuid and coalesce(r.request_id, '') = o.request_id
     returning r.request_key, r.kafka_partition, r.outcome,
               case when r.action = any(%(actions)s::text[]) then r.action else 'other' end as action
 ), failed as (
-    delete from failures f using gone g
+    delete from failures f using deleted g
     where f.request_key = g.request_key
     returning f.kafka_partition, f.blame, coalesce(f.exception, '') as exception,
               case when f.action = any(%(actions)s::text[]) then f.action else 'other' end as action
@@ -42,7 +42,7 @@ with old as (
         select kafka_partition, case outcome when 'IN_PROGRESS' then 'open' else 'requests_expired' end,
                case outcome when 'IN_PROGRESS' then array[action] else array[action, outcome] end,
                count(*) * case outcome when 'IN_PROGRESS' then -1 else 1 end
-        from gone group by kafka_partition, outcome, action
+        from deleted group by kafka_partition, outcome, action
         union all
         select kafka_partition, 'failures_expired', array[action, blame], count(*)
         from failed group by kafka_partition, action, blame
@@ -82,17 +82,17 @@ delete from deliveries where (subscription_id, message_id) in (
 -- A publication that a reader with a cursor has not read yet stays, however old. With the last publication of a subject
 -- that is no longer stored, its revision is deleted too.
 -- name: expire_publications
-with gone as (
+with deleted as (
     delete from publications where id in (
         select p.id from publications p
         where p.created_at < now() - make_interval(days => %(days)s)
           and not exists (select from cursors c where (p.xid, p.id) > (c.xid, c.id))
         limit %(chunk)s)
     returning subject_id, revision
-), forgotten as (
-    delete from revisions r using gone g
+), deleted_revisions as (
+    delete from revisions r using deleted g
     where r.subject_id = g.subject_id and r.revision = g.revision
       and not exists (select from requests q where q.request_key = r.subject_id)
       and not exists (select from failures f where f.failure_id = r.subject_id)
 )
-select count(*) from gone
+select count(*) from deleted

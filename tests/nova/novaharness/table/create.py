@@ -89,7 +89,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         ),
     ),
     Scenario(
-        "create: the image is gone",
+        "create: the image is deleted",
         "nothing",
         v.CREATE,
         failed(

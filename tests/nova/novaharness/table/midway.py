@@ -8,9 +8,9 @@ from novaharness.vocabulary import HOST1, Call, Expected, Fault, Scenario, faile
 _DRIVER = "nova.virt.fake.FakeDriver"
 
 
-def request_during(where: str, *calls: Call, **more: object) -> tuple[Fault, ...]:
+def request_during(where: str, *calls: Call) -> tuple[Fault, ...]:
     """Return the fault that sends API requests before the first call of a function."""
-    return (Fault(where, does="asks midway", asks=calls, times=1, **more),)  # type: ignore[arg-type]
+    return (Fault(where, does="asks midway", asks=calls, times=1),)
 
 
 def _deleted(action: str, call: Call, during: str) -> Scenario:

@@ -21,7 +21,7 @@ METHODS = (
 )
 
 
-class ControlledDriver(fake.FakeDriver):
+class ControlledDriver(fake.FakeDriver):  # type: ignore[misc]
     """One hypervisor: its guests are stored in the file `guests.json` of the control folder."""
 
     def __init__(self, virtapi: Any, read_only: bool = False):

@@ -30,7 +30,7 @@ class _Test:
     useFixture = flags  # noqa: N815 - the fixtures' name; it sets options too
 
 
-class SharedGlance(glance.GlanceFixture):
+class SharedGlance(glance.GlanceFixture):  # type: ignore[misc]
     """Images in a folder, so that all processes know the images that one of them has created."""
 
     def __init__(self, test: Any, folder: pathlib.Path):
@@ -95,7 +95,7 @@ def _watch_threads() -> None:
                 file.write("".join(traceback.format_list(stack)))
         start(self)
 
-    threading.Thread.start = watched
+    threading.Thread.start = watched  # type: ignore[method-assign]
 
 
 def install(images: pathlib.Path) -> None:
