@@ -21,7 +21,9 @@ pytestmark = pytest.mark.timeout(600)
 def partitions_read_by(testbed, process):
     """Return the partitions that a projector has last logged as read."""
     lines = [line for line in testbed.log_of(process).splitlines() if "Reading partitions" in line]
-    return {int(word) for word in lines[-1].partition("[")[2].partition("]")[0].split(",") if word} if lines else set()
+    if not lines:
+        return set()
+    return {int(word) for word in lines[-1].partition("Reading partitions [")[2].partition("]")[0].split(",") if word}
 
 
 def unshared_partitions(testbed, *processes):
