@@ -188,4 +188,4 @@ def test_schema_commands_show_and_check_schemas(tmp_path: Path) -> None:
     assert schema("check", str(file)).returncode == 1
     result = schema("show", "nothing")
     assert result.returncode == 1
-    assert "there are ActionFailed" in result.stderr
+    assert "the schemas are ActionFailed" in result.stderr

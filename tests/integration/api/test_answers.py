@@ -126,14 +126,14 @@ def test_sightings_without_a_server_are_listed_by_state(store: Store, api: str) 
 def test_invalid_request_returns_a_problem_in_one_sentence(store: Store, api: str) -> None:
     for path, status, word in (
         ("/v1/failures?blame=ME", 400, "blame"),
-        ("/v1/failures?since=yesterday", 400, "span"),
+        ("/v1/failures?since=yesterday", 400, "duration"),
         ("/v1/failures?cursor=nonsense", 400, "cursor"),
         ("/v1/failures?acton=stop", 400, "acton"),
         ("/v1/failures?action=%00", 400, "action"),
         ("/v1/failures?instance=no-uuid", 400, "instance"),
         ("/v1/requests", 400, "instance"),
         ("/v1/requests/req-none", 404, "req-none"),
-        (f"/v1/instances/{uuid.uuid4()}", 404, "instance"),
+        (f"/v1/instances/{uuid.uuid4()}", 404, "Instance"),
         (f"/v1/failures/{uuid.uuid4()}", 404, "failure"),
         ("/v1/stream?after=nonsense", 400, "Last-Event-ID"),
         ("/v1/stream?after=999999999999-1", 400, "another store"),

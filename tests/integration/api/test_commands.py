@@ -99,7 +99,7 @@ def test_api_refuses_public_addresses_and_a_port_in_use(store: Store, api: str) 
     port = api.rpartition(":")[2]
     result = stumble("api", "--port", port)
     assert result.returncode == 1
-    assert "taken" in result.stderr
+    assert "is in use" in result.stderr
 
 
 def test_follow_lists_failures_then_prints_new_ones_until_ctrl_c(store: Store, api: str) -> None:

@@ -73,7 +73,7 @@ def test_order_of_a_folder_is_kept_and_the_folder_of_a_dead_process_is_removed(
         assert numbers(messages) == list(range(3000))
         wait_for(lambda: not outbox_folders(str(outbox)))
         assert relay.kill(signal.SIGTERM) == 0
-        assert "stopped" in relay.text()
+        assert "Stopped after" in relay.text()
     statuses = drain(
         kafka,
         f"{prefix}instance-action-producers",
@@ -86,7 +86,7 @@ def test_order_of_a_folder_is_kept_and_the_folder_of_a_dead_process_is_removed(
 def test_second_relay_exits_with_one_sentence(tmp_path: Path, kafka: str, prefix: str) -> None:
     outbox = tmp_path / "outbox"
     with running_relay(outbox, kafka, prefix) as first:
-        wait_for(lambda: "serving" in first.text())
+        wait_for(lambda: "Delivering the outboxes" in first.text())
         with running_relay(outbox, kafka, prefix) as second:
             assert second.process.wait(90) == 1
             (line,) = second.text().splitlines()

@@ -35,7 +35,7 @@ def test_no_accepted_event_is_lost_on_a_full_disk(small_disk: Path, kafka: str, 
     new_topic(f"{prefix}instance-action-producers", partitions=1)
     outbox = small_disk / "outbox"
     with running_relay(outbox, kafka, prefix) as relay:  # it ran before, so its files exist
-        wait_for(lambda: "serving" in relay.text())
+        wait_for(lambda: "Delivering the outboxes" in relay.text())
     sender = emitter(outbox, min_free=0, max_bytes=16 << 20)  # segments of 4 MiB
     large_event = {"phase": "ERROR", "failure": {"exception": "X", "traceback": os.urandom(4000).hex()}}
     accepted = {n for n in range(1500) if sender.emit(event(n, **large_event))}

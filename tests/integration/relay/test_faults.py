@@ -58,7 +58,7 @@ def test_unreachable_broker_loses_nothing_and_is_logged_once(tmp_path: Path, kaf
     wrong_address = f"127.0.0.1:{port}"
     # A server listens, but it isn't a broker.
     with socket.create_server(("127.0.0.1", port)), running_relay(outbox, wrong_address, prefix) as relay:
-        wait_for(lambda: "serving" in relay.text())
+        wait_for(lambda: "Delivering the outboxes" in relay.text())
         time.sleep(3)
         assert relay.kill(signal.SIGTERM) == 0
     with running_relay(outbox, wrong_address, prefix) as relay:  # now no server listens
@@ -289,6 +289,6 @@ os.setgroups([]); os.setgid(65534); os.setuid(65534)  # after the imports: nobod
 state_log = StateLog(logging.getLogger())
 tails = OutboxTails(Path({str(outbox)!r}), {{}}, state_log, None)
 assert tails.current(0.0) == []
-assert "let its user in" in state_log.get({str(outbox / "uid-0")!r})
+assert "add its user to the group" in state_log.get({str(outbox / "uid-0")!r})
 """
     subprocess.run([sys.executable, "-c", script], check=True, env=environment("unused:1", ""))

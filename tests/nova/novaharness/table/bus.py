@@ -21,7 +21,7 @@ _UNAVAILABLE = "MessageDeliveryFailure"
 def _cast(given: str, call: Call, action: str, where: str) -> Scenario:
     """Return the scenario of nova-api's cast of an action: the API records it, and then answers with HTTP 500."""
     expected = failed(action, (CONTROLLER, _UNAVAILABLE))
-    return Scenario(f"{action}: the message bus is down", given, accepting_500(call), expected, without_bus(where))
+    return Scenario(f"{action}: the bus is gone", given, accepting_500(call), expected, without_bus(where))
 
 
 _TO_COMPUTE: tuple[tuple[str, Call, str, str], ...] = (
@@ -54,35 +54,35 @@ SCENARIOS: tuple[Scenario, ...] = (
     *(_cast(given, call, action, f"{_COMPUTE}.{name}") for given, call, action, name in _TO_COMPUTE),
     *(_cast(given, call, action, f"{_CONDUCTOR}.{name}") for given, call, action, name in _TO_CONDUCTOR),
     Scenario(
-        "create: the message bus is down before anything is recorded",
+        "create: the bus is gone before anything is recorded",
         "nothing",
         accepting_500(v.CREATE),
         (),
         without_bus(f"{_CONDUCTOR}.schedule_and_build_instances"),
     ),
     Scenario(
-        "create: the message bus is down between conductor and compute",
+        "create: the bus is gone between conductor and compute",
         "nothing",
         v.CREATE,
         failed("create", (CONTROLLER, _UNAVAILABLE)),
         without_bus(f"{_COMPUTE}.build_and_run_instance"),
     ),
     Scenario(
-        "resize: the message bus is down between destination and source",
+        "resize: the bus is gone between destination and source",
         "active",
         v.RESIZE,
         failed("resize", (HOST2, _UNAVAILABLE), effect="ERROR", verdict="MaxRetriesExceeded"),
         without_bus(f"{_COMPUTE}.resize_instance"),
     ),
     Scenario(
-        "resize: the message bus is down between source and destination",
+        "resize: the bus is gone between source and destination",
         "active",
         v.RESIZE,
         failed("resize", (HOST1, _UNAVAILABLE), effect="ERROR"),
         without_bus(f"{_COMPUTE}.finish_resize"),
     ),
     Scenario(
-        "revertResize: the message bus is down between destination and source",
+        "revertResize: the bus is gone between destination and source",
         "resized",
         v.REVERT,
         failed("revertResize", (HOST2, _UNAVAILABLE), effect="ERROR"),

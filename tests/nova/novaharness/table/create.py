@@ -89,7 +89,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         ),
     ),
     Scenario(
-        "create: the image is deleted",
+        "create: the image is gone",
         "nothing",
         v.CREATE,
         failed(

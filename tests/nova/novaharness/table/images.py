@@ -102,7 +102,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         options={"shelved_offload_time": -1},
     ),
     Scenario(
-        "unshelve: the image is deleted",
+        "unshelve: the image is gone",
         "shelved",
         v.UNSHELVE,
         failed("unshelve", (CONTROLLER, "ImageNotFound"), effect="ERROR"),

@@ -240,7 +240,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         ),
     ),
     Scenario(
-        "delete: the guest is deleted already",
+        "delete: the guest is gone already",
         "active",
         v.DELETE,
         (Expected("delete", "IN_PROGRESS"),),  # Nova records Success, and the server stays "deleting"
