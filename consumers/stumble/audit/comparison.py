@@ -233,4 +233,4 @@ def _describe_difference(expected: Mapping[str, Any], have: Mapping[str, Any]) -
     return f"{missing} facts missing, {extra} extra, {changed} changed"
 
 
-__all__ = ["EXPIRED", "OUTSIDE_RANGE", "OLDER_THAN_RETENTION", "ComparedSets", "Horizon", "SetComparison", "StoredSet"]
+__all__ = ["EXPIRED", "OLDER_THAN_RETENTION", "OUTSIDE_RANGE", "ComparedSets", "Horizon", "SetComparison", "StoredSet"]
