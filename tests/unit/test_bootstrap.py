@@ -98,6 +98,7 @@ def run_bootstrap(checkout: Path, *wrapper: str, **environment: str) -> subproce
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_unreachable_package_index_ends_with_one_sentence(checkout: Path) -> None:
     done = run_bootstrap(checkout)
     assert done.returncode == 1
@@ -118,6 +119,7 @@ def test_root_is_refused_before_downloads_if_postgres_cannot_reach_the_folder(ch
 
 
 @needs_root
+@pytest.mark.slow
 @pytest.mark.parametrize("exempt", [{"STUMBLE_MAKE_TARGET": "lint"}, {"STUMBLE_DATABASE_URL": "postgresql://db/x"}])
 def test_root_is_not_refused_if_no_postgres_is_started(checkout: Path, exempt: dict[str, str]) -> None:
     done = run_bootstrap(checkout, "setpriv", "--bounding-set", "-dac_override", **exempt)
@@ -138,6 +140,7 @@ def test_disk_with_too_little_space_is_refused_before_downloads(checkout: Path, 
     )
 
 
+@pytest.mark.slow
 def test_disk_that_becomes_full_ends_with_one_sentence(checkout: Path) -> None:
     (checkout / ".cache").mkdir()
     (checkout / ".cache" / "bootstrap.log").symlink_to("/dev/full")
@@ -176,6 +179,7 @@ def test_progress_is_printed_during_a_long_download(
     assert progress.megabytes == pytest.approx(35.42)
 
 
+@pytest.mark.slow
 def test_lines_of_a_command_are_complete_and_a_pause_gives_an_empty_line(bootstrap: ModuleType) -> None:
     reading, writing = os.pipe()
     with os.fdopen(reading, "rb") as pipe:

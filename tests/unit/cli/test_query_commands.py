@@ -25,6 +25,7 @@ sys.exit(run([{command!r}, "--help"]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["failures", "request", "instance", "wait", "schema"])
 def test_query_command_runs_with_the_cli_extra_alone(command: str) -> None:
     program = PROGRAM.format(foreign=set(FOREIGN), command=command)

@@ -31,7 +31,14 @@ threads = [threading.Thread(target=work, args=(n,)) for n in range(int(sys.argv[
 """
 
 
-@pytest.mark.parametrize(("threads", "durability"), [(1, "process"), (4, "process"), (1, "power")])
+@pytest.mark.parametrize(
+    ("threads", "durability"),
+    [
+        (1, "process"),
+        pytest.param(4, "process", marks=pytest.mark.slow),
+        pytest.param(1, "power", marks=pytest.mark.slow),
+    ],
+)
 def test_accepted_records_survive_kill_9(tmp_path: Path, threads: int, durability: str) -> None:
     rng = random.Random(threads)
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}

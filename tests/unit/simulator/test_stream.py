@@ -85,6 +85,7 @@ def test_disturbance_repeats_and_reorders_events() -> None:
     assert times != sorted(times)
 
 
+@pytest.mark.slow
 def test_failures_of_a_storm_have_at_most_three_classes() -> None:
     played = play(StreamSettings(instances=300, events=20000, failures=0.0, storm_every=10.0, rate=2000))
     failures = Counter(failure.exception for item in played for truth in item.truths for failure in truth.failures)
@@ -124,13 +125,18 @@ MIXED = "6929bf587c8c3a880f7483cc18f472fadaeda2f6960460c82bacec04fa238927"
 SUCCESS = "e4902f1b3d6bc3798df8e5f0cdcd89fb04f6386eeba13988dd7743c29da71a44"
 
 
-@pytest.mark.parametrize(("success", "known"), [(False, MIXED), (True, SUCCESS)], ids=["mixed", "success"])
+@pytest.mark.parametrize(
+    ("success", "known"),
+    [(False, MIXED), pytest.param(True, SUCCESS, marks=pytest.mark.slow)],
+    ids=["mixed", "success"],
+)
 def test_benchmark_stream_has_its_published_hash(success: bool, known: str) -> None:
     played = list(items(success=success, events=20_000))
     assert len(played) == 20_000
     assert stream_hash(item.event for item in played) == known
 
 
+@pytest.mark.slow
 def test_benchmark_stream_has_the_documented_proportions() -> None:
     played = list(items(events=20_000))
     sizes = sorted(len(encode(EVENT, item.event)) for item in played)

@@ -37,7 +37,7 @@ def expected_fields(truth: Truth) -> tuple[object, ...]:
     return truth.story, truth.action, truth.outcome, truth.verdict, failures
 
 
-@pytest.mark.parametrize("seed", [11, 12, 13])
+@pytest.mark.parametrize("seed", [11, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (12, 13))])
 def test_derived_records_equal_the_truth(seed: int) -> None:
     disturbed = Disturbance(duplicates=0.05, disorder=0.1)
     truths, derived = truths_and_records(
@@ -50,7 +50,7 @@ def test_derived_records_equal_the_truth(seed: int) -> None:
         assert (truth.story, record.action, record.outcome, record.verdict, failures) == expected_fields(truth)
 
 
-@pytest.mark.parametrize("seed", [21, 22])
+@pytest.mark.parametrize("seed", [21, pytest.param(22, marks=pytest.mark.slow)])
 def test_derived_effect_is_right_or_unknown(seed: int) -> None:
     """The effect stays unknown if no signal shows the state afterwards."""
     truths, derived = truths_and_records(StreamSettings(seed=seed, instances=300, events=6000, failures=0.5, rate=1000))
