@@ -12,7 +12,7 @@ from random import Random
 import psycopg
 from confluent_kafka import Producer
 
-from stumble.wire.codec import encode, frame_single_object
+from stumble.wire.codec import encode_record, frame_single_object
 from stumble.wire.headers import record_headers
 from stumble.wire.ids import new_event_id
 from stumble.wire.schemas import EVENT
@@ -64,7 +64,7 @@ class Feed(threading.Thread):
             "request_id": f"req-{uuid.uuid4()}",
             "source": {"kind": "LIBRARY", "publisher": "bench", "signal": "request"},
         }
-        value = frame_single_object(EVENT, encode(EVENT, event))
+        value = frame_single_object(EVENT, encode_record(EVENT, event))
         headers = record_headers(EVENT, "bench", event_id, now)
         self._producer.produce(self._topic, value=value, key=instance.encode(), headers=headers)  # type: ignore[arg-type]
         self.sent += 1

@@ -19,7 +19,7 @@ from bench.projector_figures import project, settings_for, topics
 from bench.roles import role, wait_until
 from bench.stack import Stack, stack
 from bench.stream import events
-from stumble.wire.codec import encode, frame_single_object
+from stumble.wire.codec import encode_record, frame_single_object
 from stumble.wire.headers import record_headers
 from stumble.wire.schemas import EVENT
 from stumble.wire.topics import partition_key
@@ -69,7 +69,7 @@ def write(bootstrap: str, made: str, settings: dict[str, object], count: int) ->
     common = {"bootstrap.servers": bootstrap, "partitioner": "murmur2_random", "enable.idempotence": True}
     producer = Producer({**common, "linger.ms": 20, "queue.buffering.max.messages": 500_000, **settings})
     for number, event in enumerate(events(success=False, count=count)):
-        value = frame_single_object(EVENT, encode(EVENT, event))
+        value = frame_single_object(EVENT, encode_record(EVENT, event))
         headers = record_headers(EVENT, event["source"]["publisher"], event["event_id"], event["occurred_at"])
         producer.produce(made, value=value, key=partition_key(event), headers=headers)  # type: ignore[arg-type]
         if number % 1000 == 0:

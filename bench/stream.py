@@ -9,7 +9,7 @@ from typing import Any
 from confluent_kafka import Producer
 
 from stumble.simulator import Stream, StreamSettings, benchmark
-from stumble.wire.codec import decode, encode, frame_single_object
+from stumble.wire.codec import decode_record, encode_record, frame_single_object
 from stumble.wire.headers import record_headers
 from stumble.wire.schemas import EVENT
 from stumble.wire.topics import partition_key
@@ -17,12 +17,12 @@ from stumble.wire.topics import partition_key
 
 def events(*, success: bool, count: int) -> Iterable[dict[str, Any]]:
     """Yield the first `count` events of a benchmark stream."""
-    return (item.event for item in benchmark.items(success=success, events=count))
+    return (item.event for item in benchmark.benchmark_items(success=success, events=count))
 
 
 def whole(told: Iterable[dict[str, Any]]) -> Iterable[dict[str, Any]]:
     """Yield events with all their fields, as the translation of a notification returns them."""
-    return (decode(EVENT, encode(EVENT, event)) for event in told)
+    return (decode_record(EVENT, encode_record(EVENT, event)) for event in told)
 
 
 def history(count: int) -> Iterable[dict[str, Any]]:
@@ -54,7 +54,7 @@ def load(bootstrap: str, topic: str, told: Iterable[dict[str, Any]]) -> int:
     )
     count = 0
     for event in told:
-        value = frame_single_object(EVENT, encode(EVENT, event))
+        value = frame_single_object(EVENT, encode_record(EVENT, event))
         headers = record_headers(EVENT, event["source"]["publisher"], event["event_id"], event["occurred_at"])
         producer.produce(topic, value=value, key=partition_key(event), headers=headers)  # type: ignore[arg-type]
         count += 1

@@ -23,9 +23,9 @@ os.environ["TERM"] = "dumb"
 def openapi() -> str:
     """Return the OpenAPI document of the HTTP API."""
     from stumble.server.app import create_app  # noqa: PLC0415
-    from stumble.settings.base import load  # noqa: PLC0415
+    from stumble.settings.base import load_settings  # noqa: PLC0415
 
-    return json.dumps(create_app(load()).openapi(), indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(create_app(load_settings()).openapi(), indent=2, ensure_ascii=False) + "\n"
 
 
 def asyncapi() -> str:
@@ -97,9 +97,9 @@ def metrics() -> str:
 
 def operations() -> str:
     """Return docs/operations.md with a new capacity table; the rest of the page is not generated."""
-    from stumble.capacity.plan import markdown  # noqa: PLC0415
+    from stumble.capacity.plan import capacity_table  # noqa: PLC0415
 
-    return _replaced((ROOT / "docs" / "operations.md").read_text("utf-8"), "capacity", markdown() + "\n")
+    return _replaced((ROOT / "docs" / "operations.md").read_text("utf-8"), "capacity", capacity_table() + "\n")
 
 
 def architecture() -> str:

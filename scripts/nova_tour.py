@@ -29,7 +29,7 @@ from rich.table import Table  # noqa: E402
 from stumble.local.errors import LocalError  # noqa: E402
 from stumble.local.kafka import LocalKafka  # noqa: E402
 from stumble.local.postgres import LocalPostgres  # noqa: E402
-from stumble.local.process import tail  # noqa: E402
+from stumble.local.process import read_log_tail  # noqa: E402
 from tests.nova import judge  # noqa: E402
 from tests.nova.pipeline import Pipeline  # noqa: E402
 
@@ -108,7 +108,7 @@ def play(python: Path, outbox: Path, arguments: argparse.Namespace) -> Iterator[
         finally:
             process.terminate()
     if status:
-        raise LocalError(f"the Nova harness failed (status {status}), see {log}: {tail(log)}")
+        raise LocalError(f"the Nova harness failed (status {status}), see {log}: {read_log_tail(log)}")
 
 
 def nova_says(result: dict[str, Any]) -> str:

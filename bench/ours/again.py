@@ -7,7 +7,7 @@ import sys
 from bench.ours.common import Clock, say
 from stumble.audit.audit import Audit, AuditScope
 from stumble.projector.settings import ProjectorSettings
-from stumble.settings.base import load
+from stumble.settings.base import load_settings
 
 
 def main(what: str, place: str) -> None:
@@ -20,9 +20,9 @@ def main(what: str, place: str) -> None:
     if what == "replay":
         from stumble.audit.replay import Replay  # an audit does not need its libraries
 
-        clock.report(Replay(load(), None, None, told).into(place).records)
+        clock.report(Replay(load_settings(), None, None, told).into(place).records)
         return
-    audit = Audit(load(), ProjectorSettings(), AuditScope(), on_progress=told)
+    audit = Audit(load_settings(), ProjectorSettings(), AuditScope(), on_progress=told)
     report = audit.run()
     audit.close()
     if not report.equal:

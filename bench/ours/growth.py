@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from bench.ours.common import say
 from stumble.projector.build import build_projector
 from stumble.projector.settings import ProjectorSettings
-from stumble.settings.base import load
+from stumble.settings.base import load_settings
 
 if TYPE_CHECKING:
     from stumble.ingest.transaction import WriteSummary
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def main(count: int, every: int) -> None:
     """Project `count` records; sample after each `every`: events stored, events/s, CPU µs per event, RSS in MB."""
-    service = build_projector(load(), ProjectorSettings())
+    service = build_projector(load_settings(), ProjectorSettings())
     stop, applied = threading.Event(), service.health.applied
     done, samples, last = 0, [], (0, time.monotonic(), time.process_time())
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from bench.ours.common import Clock
 from stumble.projector.build import build_projector
 from stumble.projector.settings import ProjectorSettings
-from stumble.settings.base import load
+from stumble.settings.base import load_settings
 
 if TYPE_CHECKING:
     from confluent_kafka import Message
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def main(count: int) -> None:
     """Project `count` records of the topic that the environment names."""
-    service = build_projector(load(), ProjectorSettings())
+    service = build_projector(load_settings(), ProjectorSettings())
     stop, clock, done = threading.Event(), Clock(), 0
     poll, applied = service.projector._consumer.poll, service.health.applied
 

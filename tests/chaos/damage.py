@@ -7,7 +7,7 @@ from pathlib import Path
 from random import Random
 from uuid import UUID
 
-from stumble.outbox.folders import outbox_folders, segment_path, segments
+from stumble.outbox.folders import outbox_folders, segment_numbers, segment_path
 from stumble.outbox.reader import OutboxCursor, OutboxReader
 from stumble.outbox.record import OutboxRecord
 
@@ -16,7 +16,7 @@ def sizes(outbox: Path) -> dict[str, int]:
     """Return the bytes of each segment."""
     by_path = {}
     for folder in outbox_folders(str(outbox)):
-        for number in segments(folder.path):
+        for number in segment_numbers(folder.path):
             path = segment_path(folder.path, number)
             by_path[path] = Path(path).stat().st_size
     return by_path

@@ -7,7 +7,7 @@ from itertools import islice
 
 from confluent_kafka import KafkaError, Message, Producer
 
-from stumble.simulator.poison import values
+from stumble.simulator.poison import bad_values
 from stumble.wire.topics import Topics
 from tests.chaos.fleet import Plan, planned_events
 
@@ -23,7 +23,7 @@ class Poisoner:
              "message.timeout.ms": 0, "reconnect.backoff.max.ms": 1000}
         )  # fmt: skip
         event = next(iter(planned_events(Plan(seed, 1_790_000_000_000_000, 5, 5)))).event
-        self._values = values(event, seed)
+        self._values = bad_values(event, seed)
         self._count = 0
         self.sent: dict[tuple[int, int], bytes] = {}
 

@@ -12,7 +12,7 @@ from random import Random
 
 import pytest
 
-from stumble.alerts.receivers.webhooks import signed
+from stumble.alerts.receivers.webhooks import signed_headers
 from stumble.alerts.subscriptions import new_secret
 from stumble.emitter import Emitter
 from stumble.local.ports import free_port
@@ -136,7 +136,7 @@ def post(status: str, begin: datetime = AT, *, answer: int = 204, ends: datetime
     body = json.dumps({"data": {**data, "endsAt": ends.isoformat() if ends else None}})
     micros = (begin - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
     message = alert_event_id("r", "v1:x", micros, status)
-    headers = signed(message, AT, body.encode(), [SECRET])
+    headers = signed_headers(message, AT, body.encode(), [SECRET])
     return {"headers": headers, "body": body, "status": answer}
 
 
@@ -145,7 +145,7 @@ FIRES, RESOLVED = post("firing"), post("resolved", ends=AT + timedelta(seconds=7
 FIRES_AGAIN, RESOLVED_AGAIN = post("firing", LATER), post("resolved", LATER, ends=END)
 REFUSED = post("resolved", ends=AT + timedelta(seconds=7), answer=503)
 FORGED = {**RESOLVED, "headers": {**RESOLVED["headers"], "webhook-signature": "v1,x"}}
-WRONG_ID = {**RESOLVED, "headers": {**signed("another", AT, RESOLVED["body"].encode(), [SECRET])}}
+WRONG_ID = {**RESOLVED, "headers": {**signed_headers("another", AT, RESOLVED["body"].encode(), [SECRET])}}
 
 
 @pytest.mark.parametrize(

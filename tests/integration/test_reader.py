@@ -11,7 +11,7 @@ from typing import Any
 
 from confluent_kafka import Producer
 
-from stumble.wire.codec import encode, frame_confluent, frame_single_object
+from stumble.wire.codec import encode_record, frame_confluent, frame_single_object
 from stumble.wire.headers import record_headers
 from stumble.wire.schemas import ACTION_FAILED
 from tests.support.services import ROOT, cli_environment
@@ -30,7 +30,7 @@ def test_reader_of_the_docs_accepts_each_revision_once_in_any_framing(
     producer = Producer({"bootstrap.servers": kafka})
 
     def send(frame: Callable[[bytes], bytes], **fields: Any) -> None:
-        body = encode(ACTION_FAILED, {"action": "resize", "exception": "ResizeError", **fields})
+        body = encode_record(ACTION_FAILED, {"action": "resize", "exception": "ResizeError", **fields})
         producer.produce(topic, frame(body), key="k", headers=[*record_headers(ACTION_FAILED, "s", "i", 0)])
 
     def single(body: bytes) -> bytes:

@@ -11,9 +11,9 @@ from alembic.script import ScriptDirectory
 from stumble.store import version
 from stumble.store.connect import StoreError, StoreUnavailableError, connect
 from stumble.store.migrate import migrate
-from stumble.store.version import StoreVersion, current, digest_of, newest, require_current
+from stumble.store.version import StoreVersion, current_version, digest_of, newest_version, require_current
 
-HEAD = newest()
+HEAD = newest_version()
 
 
 def test_migration_of_an_empty_database_creates_the_store(database_url):
@@ -63,7 +63,7 @@ def test_store_of_a_newer_program_is_refused(database_url):
 def test_version_is_the_head_of_alembic_and_digest_belongs_to_it(database_url):
     migrate(database_url)
     assert ScriptDirectory(str(Path(version.__file__).with_name("migrations"))).get_current_head() == HEAD
-    assert current(database_url) == StoreVersion(HEAD, digest_of(HEAD), has_tables=True)
+    assert current_version(database_url) == StoreVersion(HEAD, digest_of(HEAD), has_tables=True)
 
 
 @pytest.mark.parametrize(

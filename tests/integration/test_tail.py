@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
-from stumble.wire.codec import encode, frame_confluent, frame_single_object
+from stumble.wire.codec import encode_record, frame_confluent, frame_single_object
 from stumble.wire.headers import record_headers
 from stumble.wire.schemas import ACTION_FAILED, ACTION_OUTCOME, EVENT, PRODUCER_STATUS, Schema
 from tests.support.command import CommandResult, stumble
@@ -39,7 +39,7 @@ class Topic:
 
     def record(self, schema: Schema, **fields: Any) -> None:
         headers = record_headers(schema, "test", "id", NOON)
-        self.send(frame_single_object(schema, encode(schema, fields)), headers=headers)
+        self.send(frame_single_object(schema, encode_record(schema, fields)), headers=headers)
 
     def tail(self, *arguments: str) -> CommandResult:
         environment = {"STUMBLE_KAFKA__BOOTSTRAP_SERVERS": self.kafka, "STUMBLE_KAFKA__TOPIC_PREFIX": self.prefix}
@@ -132,7 +132,7 @@ def registry() -> Iterator[str]:
 
 def test_tail_reads_confluent_framing_with_and_without_a_registry(topic: Callable[[str], Topic], registry: str) -> None:
     actions = topic("instance-actions")
-    actions.send(frame_confluent(99, encode(EVENT, {"event_id": "known by its header"})),
+    actions.send(frame_confluent(99, encode_record(EVENT, {"event_id": "known by its header"})),
                  headers=record_headers(EVENT, "test", "id", NOON))  # fmt: skip
     assert lines(actions.tail(*EVERYTHING))[0]["record"]["event_id"] == "known by its header"
     unknown = topic("instance-actions")

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stumble.outcome.derive import derive
+from stumble.outcome.derive import derive_requests
 from stumble.outcome.facts import Fact, fact_of
 from tests.nova import offline
 
@@ -67,7 +67,7 @@ def _of_instance(instance: str, events: list[Event]) -> list[OutcomeHistory]:
     known: list[Fact] = []
     for event in events:
         known.append(fact_of(event))
-        now = {record.request_key: record for record in derive(instance, known)}
+        now = {record.request_key: record for record in derive_requests(instance, known)}
         for key, record in now.items():
             identity[key] = record.request_id, record.action
         for key in now.keys() | changes_by_request.keys():

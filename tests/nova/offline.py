@@ -10,7 +10,7 @@ from typing import Any
 
 from stumble.outbox import OutboxCursor, OutboxReader
 from stumble.outbox.folders import outbox_folders
-from stumble.outcome.derive import derive
+from stumble.outcome.derive import derive_requests
 from stumble.outcome.facts import fact_of
 from stumble.wire import codec, schemas
 
@@ -22,7 +22,7 @@ def events_of(outbox: Path) -> Iterator[dict[str, Any]]:
         while True:
             chunk = reader.read(cursor, live=False)
             for record in chunk.records:
-                yield codec.decode(schemas.EVENT, record.body)
+                yield codec.decode_record(schemas.EVENT, record.body)
             if chunk.end == cursor:
                 break
             cursor = chunk.end
@@ -36,6 +36,6 @@ def items_of(events: Iterable[dict[str, Any]]) -> dict[str, list[dict[str, Any]]
             facts[event["instance_uuid"]].append(fact_of(event))
     items = defaultdict(list)
     for instance, instance_facts in facts.items():
-        for record in derive(instance, instance_facts):
+        for record in derive_requests(instance, instance_facts):
             items[record.request_id or ""].append(asdict(record))
     return items

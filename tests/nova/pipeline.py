@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from stumble.local.errors import LocalError
 from stumble.local.ports import LOOPBACK, free_port
-from stumble.local.process import ChildProcess, tail
+from stumble.local.process import ChildProcess, read_log_tail
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -112,7 +112,7 @@ class Pipeline:
                 self.get("/readyz")
             except (OSError, json.JSONDecodeError) as error:
                 if time.monotonic() > deadline:
-                    log = tail(self.state / "logs" / "api.log")
+                    log = read_log_tail(self.state / "logs" / "api.log")
                     raise LocalError(f"the API wasn't ready in {timeout:.0f} s ({error}): {log}") from None
                 time.sleep(0.1)
             else:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from stumble.wire.codec import Decoder
-from stumble.wire.schemas import latest
+from stumble.wire.schemas import latest_schema
 from tests.nova import evidence
 
 Rows = dict[str, dict[str, Any]]
@@ -51,8 +51,8 @@ class SentAndStored:
     def __init__(self, topics: Mapping[str, Iterable[evidence.Record]], store: Mapping[str, Any]) -> None:
         [failures] = (records for name, records in topics.items() if name.endswith("-failures"))
         [outcomes] = (records for name, records in topics.items() if name.endswith("-outcomes"))
-        self.sent_failures = latest_records(failures, Decoder(latest("stumble.ActionFailed")), "failure_id")
-        self.sent_outcomes = latest_records(outcomes, Decoder(latest("stumble.ActionOutcome")), "request_key")
+        self.sent_failures = latest_records(failures, Decoder(latest_schema("stumble.ActionFailed")), "failure_id")
+        self.sent_outcomes = latest_records(outcomes, Decoder(latest_schema("stumble.ActionOutcome")), "request_key")
         self.failures: Rows = {row["failure_id"]: row for row in store["failures"]}
         self.requests: Rows = {row["request_key"]: row for row in store["requests"]}
         self.published = {row["subject_id"] for row in store["publications"] if row["kind"] == "outcome"}

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from stumble.outcome.derive import derive
+from stumble.outcome.derive import derive_requests
 from stumble.outcome.facts import fact_of
 from stumble.settings.kafka import KafkaSettings
 from stumble.store.connect import connect
@@ -50,13 +50,13 @@ def test_derivation_is_the_same_for_200_random_orders(events: Events) -> None:
     for event in events:
         if event["instance_uuid"]:
             known[event["instance_uuid"]].append(fact_of(event))
-    expected = {instance: derive(instance, facts) for instance, facts in known.items()}
+    expected = {instance: derive_requests(instance, facts) for instance, facts in known.items()}
     chance = random.Random(7)
     for _ in range(200):
         for instance, facts in known.items():
             shuffled = facts + chance.choices(facts, k=1 + len(facts) // 10)
             chance.shuffle(shuffled)
-            assert derive(instance, shuffled) == expected[instance]
+            assert derive_requests(instance, shuffled) == expected[instance]
 
 
 def test_projector_stores_the_same_for_every_order_and_batch_size(events: Events, writer: EventWriter) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from stumble.local.process import tail
+from stumble.local.process import read_log_tail
 from tests.nova import judge, offline
 from tests.nova.conftest import EXPECTED
 from tests.support.projection import expected
@@ -72,8 +72,8 @@ class Bridge:
             try:
                 deadline = time.monotonic() + 90
                 while b"Reading notifications" not in self.log.read_bytes():
-                    assert process.poll() is None, tail(self.log)
-                    assert time.monotonic() < deadline, tail(self.log)
+                    assert process.poll() is None, read_log_tail(self.log)
+                    assert time.monotonic() < deadline, read_log_tail(self.log)
                     time.sleep(0.1)
                 yield
             finally:

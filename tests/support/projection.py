@@ -21,14 +21,14 @@ from stumble.ingest.batch import Batch, OffsetSpan
 from stumble.ingest.decoding import DecodedEvent, EventDecoder
 from stumble.ingest.difference_writer import WITHDRAWN
 from stumble.ingest.transaction import ALL_SIGHTINGS, StoreWriter, WriteSummary
-from stumble.outcome.derive import derive
+from stumble.outcome.derive import derive_requests
 from stumble.outcome.diff import counters_of
 from stumble.outcome.facts import fact_of
 from stumble.outcome.records import RequestRecord
-from stumble.provision.topics import apply, plan
+from stumble.provision.topics import apply_plans, plan_topics
 from stumble.settings.kafka import KafkaSettings
 from stumble.simulator import Disturbance, Item, Stream, StreamSettings
-from stumble.store.adapters import register
+from stumble.store.adapters import register_adapters
 from stumble.store.connect import connect
 from stumble.store.partitions import EventPartitions
 from stumble.store.queries import query
@@ -57,7 +57,7 @@ class EventWriter:
 
     def __init__(self, url: str, partitions: int = 4, *, topic_id: str = "t1", **options: Any) -> None:
         self.connection = connect(url)
-        register(self.connection)
+        register_adapters(self.connection)
         self.store_writer = StoreWriter("instance-actions", topic_id, EventPartitions(90), **options)
         self.decoder = EventDecoder()
         self.partitions = partitions
@@ -110,7 +110,7 @@ def expected(events: Iterable[Mapping[str, Any]]) -> dict[str, RequestRecord]:
     facts: dict[str, dict[str, Any]] = defaultdict(dict)
     unassigned = []
     for one in events:
-        decoded = codec.decode(EVENT, codec.encode(EVENT, one))
+        decoded = codec.decode_record(EVENT, codec.encode_record(EVENT, one))
         fact = fact_of(decoded)
         if decoded["instance_uuid"]:
             facts[decoded["instance_uuid"]][fact.event_id] = fact
@@ -118,7 +118,7 @@ def expected(events: Iterable[Mapping[str, Any]]) -> dict[str, RequestRecord]:
             unassigned.append(fact)
     known: dict[str | None, set[str]] = defaultdict(set)
     for instance, instance_facts in facts.items():
-        for record in derive(instance, instance_facts.values()):
+        for record in derive_requests(instance, instance_facts.values()):
             known[record.request_id].add(instance)
     for fact in unassigned:
         fitting = known[fact.origin.request_id]
@@ -127,7 +127,7 @@ def expected(events: Iterable[Mapping[str, Any]]) -> dict[str, RequestRecord]:
     return {
         record.request_key: record
         for instance, instance_facts in facts.items()
-        for record in derive(instance, instance_facts.values())
+        for record in derive_requests(instance, instance_facts.values())
     }
 
 
@@ -227,7 +227,7 @@ class ProjectorTestbed:
         self._producer: Producer | None = None
 
     def make_topics(self) -> None:
-        list(apply(self.settings, plan(self.settings, partitions=self.partitions, replication=1)))
+        list(apply_plans(self.settings, plan_topics(self.settings, partitions=self.partitions, replication=1)))
 
     @property
     def topic(self) -> str:

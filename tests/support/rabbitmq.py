@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from stumble.local.ports import LOOPBACK, remembered_port
-from stumble.local.process import ChildProcess, tail
+from stumble.local.process import ChildProcess, read_log_tail
 
 _SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 _CTL = Path("/usr/lib/rabbitmq/bin/rabbitmqctl")
@@ -109,4 +109,4 @@ class LocalRabbit:
                         return
             except OSError:
                 time.sleep(0.1)
-        raise RuntimeError(f"RabbitMQ wasn't ready: {tail(self.process.log, 30)}")
+        raise RuntimeError(f"RabbitMQ wasn't ready: {read_log_tail(self.process.log, 30)}")

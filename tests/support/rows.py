@@ -11,9 +11,9 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Json, Jsonb
 
-from stumble.outcome.facts import Fact, pack
+from stumble.outcome.facts import Fact, pack_facts
 from stumble.store.connect import connect
-from stumble.wire.codec import encode, frame_single_object
+from stumble.wire.codec import encode_record, frame_single_object
 from stumble.wire.schemas import EVENT
 
 START = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
@@ -85,7 +85,7 @@ class Store:
         return values
 
     def event(self, event_id: uuid.UUID, **fields: Any) -> None:
-        body = frame_single_object(EVENT, encode(EVENT, {"event_id": str(event_id), **fields}))
+        body = frame_single_object(EVENT, encode_record(EVENT, {"event_id": str(event_id), **fields}))
         self.insert("events", event_id=event_id, occurred_at=START, kafka_partition=0, kafka_offset=1, body=body)
 
     def facts(self, instance: uuid.UUID, request_id: str, facts: list[Fact]) -> None:
@@ -93,7 +93,7 @@ class Store:
             "fact_sets",
             instance_uuid=instance,
             request_id=request_id,
-            facts=pack(facts),
+            facts=pack_facts(facts),
             stored=b"",
             version=1,
             kafka_partition=0,

@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from stumble.local.process import start_time, tail
+from stumble.local.process import read_log_tail, start_time
 
 ROOT = Path(__file__).parents[2]
 ROOTS = os.pathsep.join(str(ROOT / name) for name in ("schemas", "producers", "consumers", "deploy"))
@@ -60,5 +60,5 @@ def _start(kind: str, folder: Path, owner: int) -> None:
     while not (folder / "address").exists():
         ended = started is None or start_time(pid) != started
         if ended or time.monotonic() > deadline:
-            raise RuntimeError(f"no {kind} for this test run: {tail(log, 30)}")
+            raise RuntimeError(f"no {kind} for this test run: {read_log_tail(log, 30)}")
         time.sleep(0.05)

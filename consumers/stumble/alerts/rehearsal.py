@@ -37,7 +37,7 @@ class Rehearsed:
         self.projects.add(str(failure["owner_project_id"]))
 
 
-def rehearse(
+def rehearse_alerts(
     book: RuleBook,
     failures: Iterable[dict[str, Any]],
     known: Iterable[str],

@@ -79,7 +79,7 @@ class RuleMatch(BaseModel):
     def fits(self, payload: Mapping[str, Any]) -> bool:
         """Return whether the fields of an ``ActionFailed`` or ``ActionOutcome`` match."""
         return all(
-            any(fits(str(payload.get(_FIELDS.get(name, name)) or ""), pattern) for pattern in patterns)
+            any(matches_pattern(str(payload.get(_FIELDS.get(name, name)) or ""), pattern) for pattern in patterns)
             for name, patterns in self
             if patterns
         )
@@ -92,7 +92,7 @@ class RuleMatch(BaseModel):
         }
 
 
-def fits(value: str, pattern: str) -> bool:
+def matches_pattern(value: str, pattern: str) -> bool:
     """Return whether a value fits a pattern of a rule (``*`` and ``?`` are wildcards)."""
     return fnmatchcase(value, pattern.replace("[", "[[]"))
 
@@ -146,7 +146,7 @@ class RuleBook(BaseModel):
             f"{rule.name}: Nova has no action {pattern}" + _suggestion(pattern, RULES)
             for rule in self.rule
             for pattern in rule.match.action
-            if not any(fits(action, pattern) for action in RULES)
+            if not any(matches_pattern(action, pattern) for action in RULES)
         ]
         if alertmanager:
             result += [
@@ -238,7 +238,7 @@ def _inconsistent(rule: AlertRule) -> Iterator[tuple[tuple[str, ...], str]]:
         yield from _of_requests(rule)
     elif rule.match.outcome:
         yield ("match", "outcome"), "match.outcome: belongs to on = 'outcome'; a failure has no outcome of its own"
-    for name, mistake in misfits(rule.match, rule.outcomes or OUTCOMES):
+    for name, mistake in unmatchable_fields(rule.match, rule.outcomes or OUTCOMES):
         yield ("match", name), mistake
 
 
@@ -253,11 +253,11 @@ def _of_requests(rule: AlertRule) -> Iterator[tuple[tuple[str, ...], str]]:
             )
 
 
-def misfits(match: RuleMatch, outcomes: Sequence[str] = OUTCOMES) -> Iterator[tuple[str, str]]:
+def unmatchable_fields(match: RuleMatch, outcomes: Sequence[str] = OUTCOMES) -> Iterator[tuple[str, str]]:
     """Yield the fields of a match with patterns that nothing can fit, and why."""
     for name, known in {"blame": BLAMES, "effect": EFFECTS, "outcome": outcomes}.items():
         for pattern in getattr(match, name):
-            if not any(fits(value, pattern) for value in known):
+            if not any(matches_pattern(value, pattern) for value in known):
                 yield name, f"match.{name}: {pattern} fits none of {', '.join(known)}"
 
 

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
-from stumble.alerts.rules import SEVERITIES, RuleMatch, fits, misfits
+from stumble.alerts.rules import SEVERITIES, RuleMatch, matches_pattern, unmatchable_fields
 from stumble.runtime.explain import first_mistake, sentence_about
 from stumble.store.queries import query
 from stumble.wire.errors import StumbleError
@@ -68,7 +68,7 @@ class Subscription:
             self.disabled_at is None
             and "alert" in self.kinds
             and (not self.severities or alert.severity in self.severities)
-            and (not self.rules or any(fits(alert.rule, pattern) for pattern in self.rules))
+            and (not self.rules or any(matches_pattern(alert.rule, pattern) for pattern in self.rules))
             and self.match.fits(alert.last_payload)
         )
 
@@ -100,7 +100,7 @@ def add(
     except ValidationError as error:
         name, reason = first_mistake(error, RuleMatch.model_fields)
         raise SubscriptionError(sentence_about(f"match.{name}", reason)) from error
-    for _, mistake in misfits(matched):
+    for _, mistake in unmatchable_fields(matched):
         raise SubscriptionError(f"{mistake}.")
     made = str(uuid.uuid4())
     connection.execute(

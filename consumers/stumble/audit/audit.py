@@ -15,7 +15,7 @@ from psycopg import IsolationLevel
 
 from stumble.audit.comparison import EXPIRED, Horizon
 from stumble.audit.counters import differing_counters
-from stumble.audit.instance_chunks import chunks
+from stumble.audit.instance_chunks import read_instance_chunks
 from stumble.audit.offset_range import OffsetRange, range_of
 from stumble.audit.read_job import ReadJob, read_rows
 from stumble.audit.report import AuditReport
@@ -265,7 +265,7 @@ class Audit:
         size, done = total[0] if total else 0, 0
         store = Snapshot(self.url, str(snapshot[0]) if snapshot else "", self.span, self.horizon)
         assert self._workers is not None, "run() starts the workers"
-        for rows, result in self._workers.map(store.compare, chunks(connection)):
+        for rows, result in self._workers.map(store.compare, read_instance_chunks(connection)):
             self.report.add(result)
             if result.differences:
                 connection.execute(query("add_audit_differences"), {"rows": as_json(result.differences)})

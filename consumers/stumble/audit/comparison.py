@@ -12,7 +12,7 @@ from stumble.audit.report import ChunkResult
 from stumble.ingest.difference_writer import publication_digest
 from stumble.ingest.rows import failure_row, request_json
 from stumble.outcome.diff import unpack_stored
-from stumble.outcome.facts import pack, unpack
+from stumble.outcome.facts import pack_facts, unpack_facts
 from stumble.outcome.records import IN_PROGRESS
 from stumble.store.json_rows import as_array, as_json
 from stumble.store.partitions import id_time_us
@@ -99,8 +99,8 @@ class SetComparison:
             stored_set, expected = compared.stored.get(key), chunk.sets.get(key)
             if stored_set is None:
                 self._unstored(compared, key, expected or ())
-            elif expected is None or pack(expected) != stored_set.packed:
-                facts = unpack(stored_set.packed)
+            elif expected is None or pack_facts(expected) != stored_set.packed:
+                facts = unpack_facts(stored_set.packed)
                 if expected is not None or facts:  # a set may have lost its only fact
                     differing[key] = facts
         if differing:

@@ -31,13 +31,13 @@ def by_partition(connection: Connection[Any]) -> dict[Label, dict[int, int]]:
     return {label: {p: n for p, n in counts.items() if n} for label, counts in sorted(result.items())}
 
 
-def surplus(connection: Connection[Any]) -> dict[Label, int]:
+def total_surplus(connection: Connection[Any]) -> dict[Label, int]:
     """Return the same summed over all partitions: an instance moves to another one when partitions are added."""
     result = {label: sum(counts.values()) for label, counts in by_partition(connection).items()}
     return {label: value for label, value in result.items() if value}
 
 
-def absorbed(moved: Mapping[Label, int], left: dict[Label, int]) -> dict[Label, tuple[int, int]]:
+def unexplained_moves(moved: Mapping[Label, int], left: dict[Label, int]) -> dict[Label, tuple[int, int]]:
     """Return (entered, withdrawn) of each label that `moved` by a number of rows, without what a surplus explains.
 
     `left` is the surplus. Rows that return and were never withdrawn, and rows that are withdrawn and were never
@@ -53,7 +53,7 @@ def absorbed(moved: Mapping[Label, int], left: dict[Label, int]) -> dict[Label, 
     return deltas
 
 
-def settle(cursor: Cursor[Any], connection: Connection[Any]) -> int:
+def correct_counters(cursor: Cursor[Any], connection: Connection[Any]) -> int:
     """Correct counters to match the stored rows; return how many. The caller holds the locks of all partitions."""
     rows = []
     for (metric, *labels), counts in by_partition(connection).items():
@@ -80,5 +80,5 @@ def differing_counters(connection: Connection[Any]) -> list[dict[str, Any]]:
             "id": "/".join(label),
             "detail": f"counts {abs(more)} {'more' if more > 0 else 'fewer'} than there are",
         }
-        for label, more in surplus(connection).items()
+        for label, more in total_surplus(connection).items()
     ]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from stumble.outcome.derive import derive_sets
-from stumble.outcome.diff import Difference, StoredRequest, diff
+from stumble.outcome.diff import Difference, StoredRequest, compute_difference
 from stumble.outcome.facts import Fact, has_context
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def derive_groups(
         DerivedGroup(
             keys[0][0],
             keys,
-            diff(
+            compute_difference(
                 stored.get(keys[0][0], ()) if stored else (),
                 derive_sets(keys[0][0], [sets[key] for key in keys], decisions.get(keys[0][0], ())),
             ),
@@ -69,7 +69,7 @@ def derive_groups(
     ]
 
 
-def remember(sets: Sequence[FactSet], stored: Iterable[StoredRequest]) -> list[FactSet]:
+def assign_stored(sets: Sequence[FactSet], stored: Iterable[StoredRequest]) -> list[FactSet]:
     """Assign to each set of an instance what is stored of its requests; return the sets that are empty now."""
     result: dict[str, list[StoredRequest]] = {item.key[1]: [] for item in sets}
     for one in stored:

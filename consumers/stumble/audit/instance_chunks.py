@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from stumble.audit.expected import InstanceChunk
-from stumble.outcome.facts import Fact, union, unpack
+from stumble.outcome.facts import Fact, merge_facts, unpack_facts
 from stumble.outcome.records import Decision
 from stumble.store.queries import query
 
@@ -37,7 +37,9 @@ class InstanceRows:
     rows: list[Row]
 
 
-def chunks(connection: Connection[Any], instances: int = INSTANCES, rows: int = ROWS) -> Iterator[InstanceRows]:
+def read_instance_chunks(
+    connection: Connection[Any], instances: int = INSTANCES, rows: int = ROWS
+) -> Iterator[InstanceRows]:
     """Yield all instances in order, some at a time; needs one transaction for its server-side cursor."""
     with connection.cursor("load_audit_facts", binary=True) as cursor:
         cursor.itersize = _FETCHED
@@ -63,10 +65,10 @@ def chunk_of(instances: Sequence[str], rows: Iterable[Row]) -> InstanceChunk:
     facts: dict[SetKey, list[Fact]] = defaultdict(list)
     chunk = InstanceChunk(list(instances))
     for instance, request_id, partition, packed in rows:
-        facts[instance, request_id].extend(unpack(packed))
+        facts[instance, request_id].extend(unpack_facts(packed))
         if partition is not None:
             chunk.partitions[instance] = max(partition, chunk.partitions.get(instance, 0))
-    chunk.sets = {key: union((), item) for key, item in facts.items()}
+    chunk.sets = {key: merge_facts((), item) for key, item in facts.items()}
     return chunk
 
 

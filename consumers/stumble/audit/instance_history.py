@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from stumble.audit.offset_range import range_of
-from stumble.audit.topic import DecodingJob, records
-from stumble.outcome.derive import derive
+from stumble.audit.topic import DecodingJob, read_records
+from stumble.outcome.derive import derive_requests
 from stumble.wire.codec import Decoder
 from stumble.wire.schemas import EVENT
 
@@ -54,7 +54,7 @@ class InstanceHistory:
     def requests(self) -> list[RequestRecord]:
         """Return the requests that are derived from the events."""
         facts = [reading.fact for reading in self.readings]
-        result = derive(self.instance, facts) if facts else ()
+        result = derive_requests(self.instance, facts) if facts else ()
         return sorted(result, key=lambda record: (record.started_at or 0, record.request_key))
 
     def as_json(self) -> dict[str, Any]:
@@ -80,11 +80,11 @@ class InstanceHistory:
 
     def _readings(self, span: OffsetRange, keys: set[bytes]) -> Iterator[DecodedEvent]:
         size = len(span)
-        for messages in records(self._kafka, span, keys, lambda done: self._on_progress("read", done, size)):
+        for messages in read_records(self._kafka, span, keys, lambda done: self._on_progress("read", done, size)):
             yield from self._decoding.readings(messages)[0]
 
 
-def lines(events: Iterable[dict[str, Any]], requests: Iterable[RequestRecord]) -> Iterator[str]:
+def history_lines(events: Iterable[dict[str, Any]], requests: Iterable[RequestRecord]) -> Iterator[str]:
     """Yield the history as text: one line per event, then one paragraph per request."""
     for event in events:
         yield _line(event)

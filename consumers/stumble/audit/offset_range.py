@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from confluent_kafka import Consumer, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from stumble.kafka.consumer import quiet
+from stumble.kafka.consumer import quiet_config
 from stumble.kafka.errors import kafka_error
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def range_of(
 
     Raises `StumbleError` when the topic does not exist or no broker answers.
     """
-    consumer = Consumer(quiet(kafka.consumer_config("stumble-audit")))
+    consumer = Consumer(quiet_config(kafka.consumer_config("stumble-audit")))
     try:
         topic_id, partitions = _described(kafka, topic)
         marks = {p: consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=_SECONDS) for p in partitions}
@@ -96,7 +96,7 @@ def range_of(
 
 
 def _described(kafka: KafkaSettings, topic: str) -> tuple[str, list[int]]:
-    client = AdminClient(quiet(kafka.client_config()))  # futures complete only while their client exists
+    client = AdminClient(quiet_config(kafka.client_config()))  # futures complete only while their client exists
     answer = client.describe_topics(TopicCollection([topic]), request_timeout=_SECONDS)[topic].result()
     return str(answer.topic_id), sorted(partition.id for partition in answer.partitions)
 

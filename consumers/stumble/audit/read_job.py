@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from stumble.audit.stage import staged
-from stumble.audit.topic import DecodingJob, records
+from stumble.audit.stage import staged_rows
+from stumble.audit.topic import DecodingJob, read_records
 from stumble.audit.unreadable import row_of
 from stumble.store.partitions import days_of_ids
 
@@ -59,9 +59,9 @@ def read_rows(job: ReadJob) -> Iterator[StagedRows]:
         nonlocal done
         done = count
 
-    for messages in records(job.kafka, job.span, job.keys, note):
+    for messages in read_records(job.kafka, job.span, job.keys, note):
         readings, bad = decoding.readings(messages)
-        rows = b"".join(staged(readings, job.alone_before))
+        rows = b"".join(staged_rows(readings, job.alone_before))
         result = StagedRows(done - before, len(readings), rows, [row_of(item) for item in bad])
         if job.events:
             result.events = {reading.event_id: reading.row for reading in reversed(readings)}

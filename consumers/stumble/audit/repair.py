@@ -10,18 +10,18 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from stumble.audit.counters import absorbed, settle, surplus
-from stumble.audit.expected import remember
+from stumble.audit.counters import correct_counters, total_surplus, unexplained_moves
+from stumble.audit.expected import assign_stored
 from stumble.audit.instance_chunks import chunk_of, decisions_of
 from stumble.audit.offset_range import OffsetRange
-from stumble.audit.stored_state import StoredState, before, counted_after
-from stumble.audit.topic import records
+from stumble.audit.stored_state import StoredState, counted_after, load_stored_sets
+from stumble.audit.topic import read_records
 from stumble.ingest import difference_writer, factsets
 from stumble.ingest.errors import RETRY
 from stumble.ingest.factsets import FactSet
 from stumble.ingest.fold import Folded, FoldedChange
 from stumble.outcome.derive import derive_sets
-from stumble.outcome.diff import Difference, diff
+from stumble.outcome.diff import Difference, compute_difference
 from stumble.runtime.gc_pause import gc_paused
 from stumble.store.copying import copy_rows
 from stumble.store.json_rows import as_json
@@ -74,7 +74,7 @@ class Repair:
         """Repair everything; return the numbers of changes. After an interruption, a new run repairs the rest."""
         self._connection.execute(query("create_repair_index"))
         with self._audit.snapshot():
-            self._surplus = surplus(self._connection)
+            self._surplus = total_surplus(self._connection)
         self._fetch_events()
         self._everywhere(self._events_and_sightings)
         after = _FIRST
@@ -121,7 +121,7 @@ class Repair:
         cursor.execute(query("repair_sightings"), {"patience": self._audit.own.sighting_patience})
 
     def _settle(self, cursor: Cursor[Any]) -> None:
-        self._done[COUNTERS] += settle(cursor, self._connection)
+        self._done[COUNTERS] += correct_counters(cursor, self._connection)
 
     def _fetch_events(self) -> None:
         """Copy the missing events from the topic, byte for byte."""
@@ -129,7 +129,7 @@ class Repair:
         for partition, low, high in self._connection.execute(query("load_partitions_to_repair")).fetchall():
             span = self._audit.span
             part = OffsetRange(span.topic, span.topic_id, {partition: low}, {partition: high}, span.lows)
-            for messages in _picked(records(self._audit.kafka, part), self._wanted(partition)):
+            for messages in _picked(read_records(self._audit.kafka, part), self._wanted(partition)):
                 readings, _ = self._audit.decoding.readings(messages)
                 partitions.ensure(self._connection, days_of_ids(reading.event_id for reading in readings))
                 self._transaction(lambda p=partition, r=readings: self._store(p, r))  # type: ignore[misc]
@@ -162,11 +162,11 @@ class Repair:
         chunk = chunk_of(instances, result)
         with self._connection.cursor() as cursor:
             loaded = factsets.load_instances(cursor, owners)
-            state = before(cursor, instances, loaded.sets.values())
+            state = load_stored_sets(cursor, instances, loaded.sets.values())
             self._replace_facts(cursor, loaded, chunk, owners)
             folded, left, count = self._derive(cursor, loaded, state)
             cursor.execute(query("delete_requests_of_instances"), {"instances": instances})
-            difference_writer.write(cursor, folded, Counter())
+            difference_writer.write_difference(cursor, folded, Counter())
         self._surplus = left
         self._done[INSTANCES] += len(instances)
         self._done[PUBLISHED] += count
@@ -209,13 +209,15 @@ class Repair:
         for instance in sorted(instances):
             sets = [item for item in loaded.sets.values() if item.key[0] == instance]
             facts = [item.facts for item in sets if item.facts]
-            difference = diff(state.stored[instance], derive_sets(instance, facts, decisions.get(instance, ())))
+            difference = compute_difference(
+                state.stored[instance], derive_sets(instance, facts, decisions.get(instance, ()))
+            )
             _drop_unpublished(difference, state.published)
             moved = counted_after(difference)
             moved.subtract(state.counted[instance])
-            difference.counter_deltas = absorbed(moved, left)
+            difference.counter_deltas = unexplained_moves(moved, left)
             count += len(difference.publications)
-            empty += remember(sets, difference.stored)
+            empty += assign_stored(sets, difference.stored)
             versions = {item.key[1]: item.version + 1 for item in sets}
             folded.changes.append(FoldedChange(instance, _partition(sets, state, instance), difference, versions))
         if empty:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg import conninfo, sql
 
-from stumble.audit.instance_chunks import chunks, decisions_of
+from stumble.audit.instance_chunks import decisions_of, read_instance_chunks
 from stumble.audit.offset_range import range_of
 from stumble.audit.read_job import ReadJob, StagedRows, read_rows
 from stumble.audit.replay_writer import DecidedRows, derive_statements
@@ -29,7 +29,7 @@ from stumble.store.json_rows import as_json
 from stumble.store.migrate import migrate
 from stumble.store.partitions import EventPartitions
 from stumble.store.queries import query
-from stumble.store.version import current
+from stumble.store.version import current_version
 from stumble.wire.errors import StumbleError
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ class Replay:
         connection.execute(query("repair_sightings"), {"patience": 0})
         row = connection.execute("select count(*) from audit_instances").fetchone()
         size = row[0] if row else 0
-        decided = (self._with_decisions(connection, rows) for rows in chunks(connection))
+        decided = (self._with_decisions(connection, rows) for rows in read_instance_chunks(connection))
         with connection.cursor() as cursor:
             for item, statements in workers.map(derive_statements, decided):
                 execute_statements(cursor, statements)
@@ -203,7 +203,7 @@ def database(store: str, into_database: str) -> str:
 
 
 def _require_empty(url: str) -> None:
-    if not current(url).has_tables:
+    if not current_version(url).has_tables:
         return
     with connect(url) as connection:
         row = connection.execute(query("check_for_data")).fetchone()

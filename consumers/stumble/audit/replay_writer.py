@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from stumble.audit.expected import derive_groups, remember
+from stumble.audit.expected import assign_stored, derive_groups
 from stumble.audit.instance_chunks import chunk_of
 from stumble.ingest.difference_writer import statements_of
 from stumble.ingest.factsets import FactSet, LoadedFacts
@@ -44,7 +44,7 @@ def _folded(decided: DecidedRows) -> Folded:
     result = Folded(loaded)
     for group in derive_groups(chunk.sets, decided.decisions):
         sets = [loaded.sets[key] for key in group.keys]
-        remember(sets, group.difference.stored)
+        assign_stored(sets, group.difference.stored)
         versions = dict.fromkeys((key[1] for key in group.keys), 1)
         result.changes.append(
             FoldedChange(group.instance, chunk.partition_of(group.instance), group.difference, versions)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from psycopg import IsolationLevel, sql
 
 from stumble.audit.comparison import Horizon, SetComparison
-from stumble.store.adapters import register
+from stumble.store.adapters import register_adapters
 from stumble.store.connect import connect
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def open_session(url: str, application: str) -> Connection[Any]:
     """Open a session without time-outs, for work that takes long."""
     connection = connect(url, application=application)
     connection.execute(_SESSION)
-    register(connection)
+    register_adapters(connection)
     return connection
 
 

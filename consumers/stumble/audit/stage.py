@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from stumble.outcome.facts import pack
+from stumble.outcome.facts import pack_facts
 from stumble.store.copying import PG_EPOCH_US, copy_rows
 from stumble.store.queries import query
 
@@ -62,7 +62,7 @@ class StagingTables:
             self.records += records
 
 
-def staged(readings: Iterable[DecodedEvent], alone_before: int = 0) -> list[bytes]:
+def staged_rows(readings: Iterable[DecodedEvent], alone_before: int = 0) -> list[bytes]:
     """Return what was read as rows of `audit_staged`, in PostgreSQL's binary COPY format.
 
     Facts of one set that come from one partition are together in the row of the first record, since most requests have
@@ -110,9 +110,9 @@ def _facts(group: list[DecodedEvent]) -> bytes | None:
     first = group[0]
     if first.instance is None and (first.request_id is None or first.fact.failure is None):
         return None  # stored as an event, and nothing follows from it
-    packed = pack([reading.fact for reading in group])
+    packed = pack_facts([reading.fact for reading in group])
     if _NUL in packed:
         for reading in group:
             reading.clean()
-        packed = pack([reading.fact for reading in group])
+        packed = pack_facts([reading.fact for reading in group])
     return packed

@@ -43,7 +43,7 @@ class StoredState:
     published: set[str] = field(default_factory=set)
 
 
-def before(cursor: Cursor[Any], instances: Sequence[str], sets: Iterable[FactSet]) -> StoredState:
+def load_stored_sets(cursor: Cursor[Any], instances: Sequence[str], sets: Iterable[FactSet]) -> StoredState:
     """Read what is stored of `instances`; `sets` are their fact sets."""
     result = StoredState()
     remembered = {(item.key[0], one.request_key): one for item in sets for one in item.stored}

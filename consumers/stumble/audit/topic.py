@@ -10,7 +10,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from stumble.ingest.batch import BadRecord
 from stumble.ingest.decoding import EventDecoder
 from stumble.ingest.errors import BadRecordError
-from stumble.kafka.consumer import LONG_RUNS, quiet
+from stumble.kafka.consumer import LONG_RUNS, quiet_config
 from stumble.wire.errors import RegistryUnavailable, StumbleError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ _RECORDS_PER_CALL = 1000
 TIMEOUT_SECONDS = 60.0
 
 
-def records(
+def read_records(
     kafka: KafkaSettings,
     span: OffsetRange,
     keys: Collection[bytes] | None = None,
@@ -40,7 +40,7 @@ def records(
     """
     done = 0
     left = {partition: end for partition, end in span.ends.items() if span.starts[partition] < end}
-    consumer = Consumer(quiet(_config(kafka)))
+    consumer = Consumer(quiet_config(_config(kafka)))
     try:
         consumer.assign([TopicPartition(span.topic, partition, span.starts[partition]) for partition in left])
         received_at = time.monotonic()

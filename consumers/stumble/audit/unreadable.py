@@ -92,5 +92,5 @@ def row_of(item: BadRecord) -> dict[str, Any]:
         "kafka_partition": item.partition,
         "kafka_offset": item.offset,
         "written_ms": item.record.timestamp()[1],
-        "reason": text.clean(str(item.error)[:_REASON_CHARACTERS]),
+        "reason": text.clean_text(str(item.error)[:_REASON_CHARACTERS]),
     }

@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
-from stumble.runtime.affinity import permitted
+from stumble.runtime.affinity import permitted_cores
 from stumble.runtime.gc_pause import limit_malloc_arenas
 from stumble.wire.errors import StumbleError
 
@@ -57,7 +57,7 @@ def processes_for(records: int, wanted: int | None) -> int:
     """Return how many processes share the work: `wanted`, or a number that suits the number of records."""
     if wanted is not None:
         return wanted
-    return min(_DEFAULT_PROCESSES, len(permitted()) or os.cpu_count() or 1) if records >= _WORTH_PROCESSES else 1
+    return min(_DEFAULT_PROCESSES, len(permitted_cores()) or os.cpu_count() or 1) if records >= _WORTH_PROCESSES else 1
 
 
 class Workers:

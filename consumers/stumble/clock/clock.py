@@ -17,7 +17,7 @@ from stumble.clock.partition_watch import PartitionWatch
 from stumble.clock.producers import ProducerReport, ProducerReports, ProducerStart
 from stumble.clock.wall_clock import WallClock
 from stumble.ingest.decisions import DecisionJob
-from stumble.outcome.deadlines import deadlines
+from stumble.outcome.deadlines import effective_deadlines
 from stumble.runtime.worker import Worker
 from stumble.store.connect import StoreError, connect
 from stumble.store.queries import query
@@ -55,7 +55,7 @@ class Clock(Worker):
         super().__init__("clock", LOG)
         self._url = url
         self._settings = settings
-        self._deadlines = deadlines(settings.deadlines)
+        self._deadlines = effective_deadlines(settings.deadlines)
         self._end_offsets = end_offsets
         self._application = application
         self._wall_clock = wall_clock or WallClock()

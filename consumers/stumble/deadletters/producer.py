@@ -84,7 +84,7 @@ class DeadLetterProducer:
                 self._topic,
                 value=item.record.value(),
                 key=item.record.key(),
-                headers=list(explained(item, self._group)),
+                headers=list(dead_letter_headers(item, self._group)),
                 on_delivery=delivered,
             )
         except (BufferError, KafkaException) as error:
@@ -116,7 +116,7 @@ class DeadLetterCount:
         return sum(future.result().offset for future in futures.values())
 
 
-def explained(item: BadRecord, group: str) -> list[Header]:
+def dead_letter_headers(item: BadRecord, group: str) -> list[Header]:
     """Return a bad record's own headers, unchanged, and stumble's after them."""
     given: list[Header] = list(item.record.headers() or ())
     earlier = {name: value for name, value in given if name in (FIRST_SEEN, REPLAYS)}

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from stumble.outcome.fingerprint import normalise
+from stumble.outcome.fingerprint import normalise_message
 
 if TYPE_CHECKING:
     from stumble.deadletters.dead_letter import RecordId
@@ -63,7 +63,9 @@ class DeadLetterStats:
     def add(self, entry: ListedDeadLetter) -> None:
         """Count one dead letter."""
         dead_letter = entry.dead_letter
-        reason = Reason(dead_letter.stage or OTHER, dead_letter.short_exception or OTHER, normalise(dead_letter.reason))
+        reason = Reason(
+            dead_letter.stage or OTHER, dead_letter.short_exception or OTHER, normalise_message(dead_letter.reason)
+        )
         if reason not in self.groups and len(self.groups) >= MAX_REASONS:
             reason = Reason(OTHER, OTHER, OTHER)
         self.groups.setdefault(reason, DeadLetterGroup()).add(entry)

@@ -10,7 +10,7 @@ from stumble.ingest import factsets
 from stumble.ingest.fold import Folded, decisions_on, derive_all
 from stumble.outcome import evidence
 from stumble.outcome.derive import open_cases
-from stumble.outcome.interruption import interrupted
+from stumble.outcome.interruption import was_interrupted
 from stumble.outcome.records import IN_PROGRESS, Decision
 from stumble.store.json_rows import as_json
 from stumble.store.queries import query
@@ -53,9 +53,11 @@ class DecisionJob:
     now: int
 
 
-def rule(cursor: Cursor[Any], findings: Sequence[ClockFinding], now: int) -> tuple[Folded, list[ClockFinding]]:
+def decide_findings(
+    cursor: Cursor[Any], findings: Sequence[ClockFinding], now: int
+) -> tuple[Folded, list[ClockFinding]]:
     """Decide the findings that still hold; return the changes that follow, and the findings that were decided."""
-    loaded = factsets.load(cursor, {(one.instance, one.request_id): one.partition for one in findings})
+    loaded = factsets.load_facts(cursor, {(one.instance, one.request_id): one.partition for one in findings})
     made = _made(cursor, loaded, findings, now)
     if made:
         cursor.execute(query("add_decisions"), {"rows": as_json([_row(one, decision) for one, decision in made])})
@@ -99,7 +101,7 @@ def _holds(finding: ClockFinding, case: RequestCase, last_decision: Decision | N
         return False
     if finding.kind != INTERRUPTED:
         return True
-    return interrupted(case, finding.evidence["host"], int(finding.evidence["since"]))
+    return was_interrupted(case, finding.evidence["host"], int(finding.evidence["since"]))
 
 
 def _decision(finding: ClockFinding, case: RequestCase, last_decision: Decision | None, now: int) -> Decision:

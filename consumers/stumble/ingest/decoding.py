@@ -65,7 +65,7 @@ class DecodedEvent:
     def clean(self) -> None:
         """Replace the characters that PostgreSQL's text can't store."""
         self.fact = _cleaned(self.fact)
-        self.request_id = text.clean(self.request_id) if self.request_id else None
+        self.request_id = text.clean_text(self.request_id) if self.request_id else None
 
 
 class EventDecoder:
@@ -88,10 +88,10 @@ class EventDecoder:
 
     def _event(self, record: KafkaRecord, value: bytes) -> tuple[dict[str, Any], bytes]:
         if value[:_FRAME] == _SINGLE_OBJECT:
-            return codec.decode(EVENT, value[_FRAME:]), value
+            return codec.decode_record(EVENT, value[_FRAME:]), value
         event = self._decoder.decode(value, record.headers())
         # The store holds one framing, and only schemas that every reader of this release knows.
-        return event, codec.frame_single_object(EVENT, codec.encode(EVENT, event))
+        return event, codec.frame_single_object(EVENT, codec.encode_record(EVENT, event))
 
 
 def _reading(event: dict[str, Any], framed: bytes, partition: int, offset: int, record: KafkaRecord) -> DecodedEvent:
@@ -105,7 +105,7 @@ def _reading(event: dict[str, Any], framed: bytes, partition: int, offset: int, 
         if len(request_id) > _LONGEST_ID:
             raise InvalidEvent(f"request_id has {len(request_id)} characters, more than {_LONGEST_ID}.")
         if "\x00" in request_id:
-            request_id = text.clean(request_id)
+            request_id = text.clean_text(request_id)
     return DecodedEvent(
         event_id,
         partition,
@@ -141,7 +141,7 @@ def _uuid_bytes(name: str, value: str) -> bytes:
 def _cleaned(value: Any) -> Any:
     """Clean every text inside a fact."""
     if isinstance(value, str):
-        return text.clean(value)
+        return text.clean_text(value)
     if isinstance(value, tuple):
         items = [_cleaned(item) for item in value]
         return type(value)._make(items) if hasattr(value, "_make") else tuple(items)

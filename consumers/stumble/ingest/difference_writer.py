@@ -29,7 +29,7 @@ Counts = Counter[tuple[int, str, tuple[str, ...]]]
 WITHDRAWN = "_withdrawn"
 
 
-def write(cursor: Cursor[Any], folded: Folded, more: Counts) -> None:
+def write_difference(cursor: Cursor[Any], folded: Folded, more: Counts) -> None:
     """Write what a fold changes, and `more` counts; raises `MissedVersionError` when another writer changed a row."""
     execute_statements(cursor, statements_of(folded, more))
 

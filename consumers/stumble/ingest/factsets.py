@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from stumble.ingest.errors import NulTextError
 from stumble.ingest.statements import WriteStatement
 from stumble.outcome.diff import StoredRequest, pack_stored, unpack_stored
-from stumble.outcome.facts import Fact, has_context, pack, union, unpack
+from stumble.outcome.facts import Fact, has_context, merge_facts, pack_facts, unpack_facts
 from stumble.store.adapters import ByteaArray
 from stumble.store.copying import bytea_array
 from stumble.store.json_rows import as_json
@@ -41,7 +41,7 @@ class FactSet:
     def add(self, facts: Iterable[Fact]) -> None:
         """Add facts by set union: a fact that is already in the set changes nothing."""
         known = self.facts
-        self.facts = union(known, facts)
+        self.facts = merge_facts(known, facts)
         if self.facts != known:
             self.changed = True
             self.has_context = self.has_context or has_context(self.facts)
@@ -49,7 +49,7 @@ class FactSet:
     def replace(self, facts: Iterable[Fact]) -> None:
         """Replace the facts by others."""
         before = self.facts
-        self.facts = union((), facts)
+        self.facts = merge_facts((), facts)
         self.changed = self.changed or self.facts != before
         self.has_context = self.has_context or has_context(self.facts)
 
@@ -74,7 +74,7 @@ class LoadedFacts:
         return [(sets[0].key[0], sets) for sets in grouped.values()]
 
 
-def load(cursor: Cursor[Any], touched: Mapping[SetKey, int]) -> LoadedFacts:
+def load_facts(cursor: Cursor[Any], touched: Mapping[SetKey, int]) -> LoadedFacts:
     """Load the touched sets (key to Kafka partition) and all sets of instances that hold context facts."""
     loaded = LoadedFacts({key: FactSet(key, partition) for key, partition in touched.items()})
     keys = as_json([{"instance_uuid": instance, "request_id": request_id} for instance, request_id in touched])
@@ -119,7 +119,7 @@ def save_statements(sets: Iterable[FactSet]) -> Iterator[WriteStatement]:
     changed = [fact_set for fact_set in sets if fact_set.changed]
     if not changed:
         return
-    packed = [pack(item.facts) for item in changed]
+    packed = [pack_facts(item.facts) for item in changed]
     if any(_NUL in item for item in packed):
         raise NulTextError("A fact contains a NUL character, which PostgreSQL's text cannot store.")
     parameters = {
@@ -144,6 +144,6 @@ def _row(item: FactSet) -> dict[str, Any]:
 def _fill(loaded: LoadedFacts, row: tuple[Any, ...]) -> None:
     key = (row[0], row[1])
     fact_set = loaded.sets[key]
-    fact_set.facts = unpack(row[2])
+    fact_set.facts = unpack_facts(row[2])
     fact_set.stored = unpack_stored(row[3])
     fact_set.has_context, fact_set.has_decisions, fact_set.version = row[4], row[5], row[6]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from stumble.ingest import factsets
 from stumble.outcome.derive import derive_sets
-from stumble.outcome.diff import Difference, StoredRequest, diff
+from stumble.outcome.diff import Difference, StoredRequest, compute_difference
 from stumble.outcome.records import Decision
 from stumble.store.copying import copy_rows, copying
 from stumble.store.queries import query
@@ -45,7 +45,7 @@ class Folded:
     changes: list[FoldedChange] = field(default_factory=list)
 
 
-def fold(cursor: Cursor[Any], added: Mapping[SetKey, tuple[int, list[Fact]]], rows: Sequence[bytes]) -> Folded:
+def fold_facts(cursor: Cursor[Any], added: Mapping[SetKey, tuple[int, list[Fact]]], rows: Sequence[bytes]) -> Folded:
     """Add facts to their sets (key to partition and facts), derive the touched sets, return the differences.
 
     The server stores `rows` of `events` meanwhile.
@@ -53,7 +53,7 @@ def fold(cursor: Cursor[Any], added: Mapping[SetKey, tuple[int, list[Fact]]], ro
     if not added:
         copy_rows(cursor, "copy_events", rows)
         return Folded(factsets.LoadedFacts())
-    loaded = factsets.load(cursor, {key: partition for key, (partition, _) in added.items()})
+    loaded = factsets.load_facts(cursor, {key: partition for key, (partition, _) in added.items()})
     for key, (_, facts) in added.items():
         loaded.sets[key].add(facts)
     factsets.load_whole(cursor, loaded, sorted({key[0] for key in added if loaded.sets[key].has_context}))
@@ -81,7 +81,7 @@ def derive_all(
 def _change(instance: str, sets: Sequence[FactSet], decisions: Mapping[str, list[Decision]]) -> FoldedChange:
     stored: Sequence[StoredRequest] = sets[0].stored if len(sets) == 1 else [o for item in sets for o in item.stored]
     ruled = [decision for one in stored for decision in decisions.get(one.request_key, ())] if decisions else ()
-    difference = diff(stored, derive_sets(instance, [item.facts for item in sets], ruled))
+    difference = compute_difference(stored, derive_sets(instance, [item.facts for item in sets], ruled))
     _assign_stored(sets, difference.stored)
     versions = {item.key[1]: item.version + 1 for item in sets}
     return FoldedChange(instance, sets[0].partition, difference, versions)

@@ -112,7 +112,7 @@ def _derive(cursor: Cursor[Any], owners: dict[str, int], *, from_events: bool) -
     if from_events:
         _refresh(cursor, loaded)
     folded = derive_all(cursor, loaded, everything=True)
-    difference_writer.write(cursor, folded, Counter())
+    difference_writer.write_difference(cursor, folded, Counter())
     differences = [change.difference for change in folded.changes]
     return RederiveReport(
         len(owners),

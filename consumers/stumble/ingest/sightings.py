@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from stumble.ingest.errors import MissedVersionError
-from stumble.outcome.facts import Fact, pack, unpack
+from stumble.outcome.facts import Fact, pack_facts, unpack_facts
 from stumble.store.json_rows import as_json
 from stumble.store.queries import query
 
@@ -50,7 +50,7 @@ def store_sightings(cursor: Cursor[Any], readings: Sequence[DecodedEvent], patie
             "occurred_us": reading.occurred_at,
             "host": reading.fact.origin.host,
             "exception": reading.fact.failure.exception if reading.fact.failure else None,
-            "fact": "\\x" + pack([reading.fact]).hex(),
+            "fact": "\\x" + pack_facts([reading.fact]).hex(),
             "kafka_partition": reading.partition,
         }
         for reading in readings
@@ -131,5 +131,5 @@ def settle_joins(cursor: Cursor[Any], owned: Iterable[int]) -> None:
 
 
 def _join(sweep: SweepResult, event_id: str, key: SetKey, partition: int, fact: bytes) -> None:
-    sweep.added.setdefault(key, (partition, []))[1].extend(unpack(fact))
+    sweep.added.setdefault(key, (partition, []))[1].extend(unpack_facts(fact))
     sweep.joins.append((event_id, key[0], partition))

@@ -14,10 +14,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from stumble.ingest import difference_writer, factsets, sightings
-from stumble.ingest.decisions import rule
+from stumble.ingest.decisions import decide_findings
 from stumble.ingest.difference_writer import Counts
 from stumble.ingest.errors import FencedError
-from stumble.ingest.fold import Folded, derive_all, fold
+from stumble.ingest.fold import Folded, derive_all, fold_facts
 from stumble.outcome.diff import REQUESTS
 from stumble.store.adapters import UuidArray
 from stumble.store.copying import copy_rows, uuid_array
@@ -92,7 +92,7 @@ class StoreWriter:
             fresh = self._fresh(cursor, batch, applied, counts)
             folded, joins = self._fold(cursor, fresh)
             sightings.mark_joined(cursor, joins)
-            difference_writer.write(cursor, folded, counts)
+            difference_writer.write_difference(cursor, folded, counts)
         applied.events, applied.joined = len(fresh), len(joins)
         applied.durations = _durations(folded)
         applied.lags = _lags(fresh)
@@ -113,7 +113,7 @@ class StoreWriter:
         with self._fenced(connection, positions) as cursor:
             self._compare(cursor, positions)
             result = sightings.find_joins(cursor, positions, window_seconds)
-            loaded = factsets.load(cursor, _partitions_of(result))
+            loaded = factsets.load_facts(cursor, _partitions_of(result))
             for key, (_, facts) in result.added.items():
                 loaded.sets[key].add(facts)
             for key, (_, event_ids) in result.released.items():
@@ -121,7 +121,7 @@ class StoreWriter:
             folded = derive_all(cursor, loaded)
             sightings.mark_joined(cursor, result.joins)
             sightings.release_sightings(cursor, result.released)
-            difference_writer.write(cursor, folded, Counter())
+            difference_writer.write_difference(cursor, folded, Counter())
             return len(result.joins)
 
     def decide(self, connection: Connection[Any], job: DecisionJob) -> list[ClockFinding]:
@@ -131,8 +131,8 @@ class StoreWriter:
         """
         with self._fenced(connection, job.positions) as cursor:
             self._compare(cursor, job.positions)
-            folded, made = rule(cursor, job.findings, job.now)
-            difference_writer.write(cursor, folded, Counter())
+            folded, made = decide_findings(cursor, job.findings, job.now)
+            difference_writer.write_difference(cursor, folded, Counter())
             return made
 
     @contextmanager
@@ -193,7 +193,7 @@ class StoreWriter:
                 alone.append(reading)
         sightings.store_sightings(cursor, alone, self.sighting_patience_seconds)
         joins = sightings.join_touched(cursor, added)
-        return fold(cursor, added, [reading.row for reading in fresh]), joins
+        return fold_facts(cursor, added, [reading.row for reading in fresh]), joins
 
 
 def end_stopped_writers(connection: Connection[Any], topic: str) -> list[str]:

@@ -50,7 +50,7 @@ class ProcessMetrics:
         return Histogram(metric.name, metric.help, metric.labels, buckets=metric.buckets, registry=self.registry)
 
 
-def serve(host: str, port: int, registry: CollectorRegistry, live: Check, ready: Check) -> int:
+def serve_metrics(host: str, port: int, registry: CollectorRegistry, live: Check, ready: Check) -> int:
     """Serve in a thread of its own until the process ends; return the port (0 selects a free one).
 
     Raises `StumbleError` if the address cannot be bound.

@@ -64,7 +64,7 @@ def store_metrics(
             _gauge(d.REQUESTS_OPEN, counted[diff.OPEN], [(action,) for action in actions]),
             _counter(d.FAILURES, counted[diff.FAILURES], blames, _newest_failures(connection)),
             _counter(d.FAILURES_WITHDRAWN, counted[diff.FAILURES + WITHDRAWN], blames),
-            _counter(d.EXCEPTIONS, capped(exceptions)),
+            _counter(d.EXCEPTIONS, limit_exceptions(exceptions)),
             _gauge(d.EXCEPTIONS_SEEN, {(): len(exceptions)}),
             _gauge(d.EXCEPTIONS_LIMITED, {(): int(len(exceptions) > d.MAX_EXCEPTIONS)}),
             _gauge(d.EXCEPTIONS_UNKNOWN, {(): sum(is_unknown(exception) for (exception,) in exceptions)}),
@@ -76,7 +76,7 @@ def store_metrics(
     )
 
 
-def capped(values: Values) -> Values:
+def limit_exceptions(values: Values) -> Values:
     """Return the first `MAX_EXCEPTIONS` classes, in the order in which they were first counted; the rest is `other`.
 
     A class never leaves its own series, so no series decreases.

@@ -74,7 +74,7 @@ def _extend(runs: list[StepRun], step: str, fact: Fact) -> None:
     run.finished_at, run.result = fact.at, result
 
 
-def numbered(runs: Sequence[StepRun]) -> tuple[StepRecord, ...]:
+def numbered_attempts(runs: Sequence[StepRun]) -> tuple[StepRecord, ...]:
     """Return the runs as records; the runs of one step are its attempts, numbered from 1."""
     counts: dict[str, int] = {}
     records = []

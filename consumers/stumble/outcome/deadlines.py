@@ -138,7 +138,7 @@ class DeadlineError(StumbleError):
     """A configured deadline is invalid."""
 
 
-def deadlines(configured: Mapping[str, float]) -> dict[str, float]:
+def effective_deadlines(configured: Mapping[str, float]) -> dict[str, float]:
     """Return the deadline of each action and of `other`, in seconds: the configured one, else that of this table.
 
     Names are compared without case, `-` and `_`, because environment variables cannot spell Nova's names. Raises
@@ -183,7 +183,7 @@ def _sum(terms: Iterable[tuple[int, tuple[str, ...]]]) -> str:
     return " + ".join(products)
 
 
-def table() -> str:
+def deadline_table() -> str:
     """Return the deadlines as a Markdown table."""
     rows = [_HEADER]
     rows += [
@@ -195,4 +195,4 @@ def table() -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(table())
+    sys.stdout.write(deadline_table())

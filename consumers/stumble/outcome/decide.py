@@ -6,9 +6,17 @@ from collections.abc import Iterable, Sequence
 
 from stumble.outcome import rules, signals
 from stumble.outcome.attempts import StepRun, runs_of
-from stumble.outcome.duplicate_reports import completed
+from stumble.outcome.duplicate_reports import with_known_causes
 from stumble.outcome.facts import Fact
-from stumble.outcome.failures import FailureCluster, FailureSet, ends_request, find, is_collision, is_race, only_deleted
+from stumble.outcome.failures import (
+    FailureCluster,
+    FailureSet,
+    ends_request,
+    find_failures,
+    is_collision,
+    is_race,
+    only_deleted,
+)
 from stumble.outcome.grouping import RequestGroup
 from stumble.outcome.records import CANCELLED, FAILED, IN_PROGRESS, INTERRUPTED, RECOVERED, SUCCEEDED
 
@@ -31,8 +39,8 @@ class RequestCase:
         self.cancelled: Fact | None = None
         self.linked: RequestGroup | None = None
         _read(self)
-        self.failing = completed(self.failing)
-        self.findings = find(self.failing, group.rule, without_races=False) if self.failing else _NOTHING
+        self.failing = with_known_causes(self.failing)
+        self.findings = find_failures(self.failing, group.rule, without_races=False) if self.failing else _NOTHING
         self.outcome, self.decided_at = _outcome(self)
         if self.outcome == CANCELLED and self.decided_at is not None:
             self.cancel(None, self.decided_at)
@@ -51,7 +59,7 @@ class RequestCase:
         self.outcome, self.decided_at, self.linked = CANCELLED, at, by
         silent = self.group.rule.silent_failures
         known = [f for f in self.failing if (f.signal, f.phase) not in silent]
-        self.findings = find(known, self.group.rule, without_races=True)
+        self.findings = find_failures(known, self.group.rule, without_races=True)
 
 
 def _nothing_since(group: RequestGroup, ended: Fact) -> bool:
@@ -146,7 +154,7 @@ def _after_success(successes: Sequence[Fact], final: Iterable[Fact]) -> Fact | N
     return None
 
 
-def settle(cases: Sequence[RequestCase]) -> None:
+def apply_instance_events(cases: Sequence[RequestCase]) -> None:
     """Apply what happened to the whole instance, aborts and deletes, to its requests."""
     deletes = [case for case in cases if case.group.rule.ends_instance]
     for case in cases:

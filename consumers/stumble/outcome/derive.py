@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from stumble.outcome import evidence, signals
-from stumble.outcome.attempts import attempt_of, numbered
-from stumble.outcome.decide import RequestCase, settle
+from stumble.outcome.attempts import attempt_of, numbered_attempts
+from stumble.outcome.decide import RequestCase, apply_instance_events
 from stumble.outcome.effect import effect_of
-from stumble.outcome.facts import EventOrigin, Fact, union
+from stumble.outcome.facts import EventOrigin, Fact, merge_facts
 from stumble.outcome.failures import FailureCluster
-from stumble.outcome.fingerprint import fingerprint
-from stumble.outcome.grouping import RequestGroup, split
+from stumble.outcome.fingerprint import fingerprint_of
+from stumble.outcome.grouping import RequestGroup, split_requests
 from stumble.outcome.records import (
     EFFECT_NONE,
     FAILED,
@@ -42,7 +42,9 @@ _INTERRUPTED_REASON = "The service was interrupted, usually by a restart, and di
 _INTERRUPTED = Classification(code=None, code_source="UNKNOWN", blame="OPERATOR", retryable=True, is_nova=False)
 
 
-def derive(instance_uuid: str, facts: Iterable[Fact], decisions: Iterable[Decision] = ()) -> tuple[RequestRecord, ...]:
+def derive_requests(
+    instance_uuid: str, facts: Iterable[Fact], decisions: Iterable[Decision] = ()
+) -> tuple[RequestRecord, ...]:
     """Return the records of the requests of one instance that ``facts`` show.
 
     ``facts`` are those of any number of its fact sets, each complete. Where one set of the instance has context
@@ -51,13 +53,13 @@ def derive(instance_uuid: str, facts: Iterable[Fact], decisions: Iterable[Decisi
     sets: dict[str | None, list[Fact]] = {}
     for fact in facts:
         sets.setdefault(fact.origin.request_id, []).append(fact)
-    return derive_sets(instance_uuid, [union((), one) for one in sets.values()], decisions)
+    return derive_sets(instance_uuid, [merge_facts((), one) for one in sets.values()], decisions)
 
 
 def derive_sets(
     instance_uuid: str, sets: Iterable[Sequence[Fact]], decisions: Iterable[Decision] = ()
 ) -> tuple[RequestRecord, ...]:
-    """Do what :func:`derive` does, for fact sets: one for each request id, as ``union`` returns them."""
+    """Do what :func:`derive_requests` does, for fact sets: one for each request id, as ``merge_facts`` returns them."""
     cases = _cases(sets)
     latest_decisions = latest(decisions) if decisions else {}
     keys = {id(case.group): _key(instance_uuid, case.group) for case in cases}
@@ -85,9 +87,9 @@ def latest(decisions: Iterable[Decision]) -> dict[str, Decision]:
 
 def _cases(sets: Iterable[Sequence[Fact]]) -> list[RequestCase]:
     fact_sets = sorted([facts for facts in sets if facts], key=_first_fact)
-    cases = [RequestCase(group) for group in attach_system_requests(fact_sets, split)]
+    cases = [RequestCase(group) for group in attach_system_requests(fact_sets, split_requests)]
     if len(cases) > 1:
-        settle(cases)
+        apply_instance_events(cases)
     return cases
 
 
@@ -128,7 +130,7 @@ def _record(
 ) -> RequestRecord:
     group = case.group
     key = keys[id(group)]
-    steps = numbered(case.runs)
+    steps = numbered_attempts(case.runs)
     failures = tuple(_failure(key, case, one, steps) for one in case.findings.clusters)
     outcome, decided_at = case.outcome, case.decided_at
     reason = proof = None
@@ -218,7 +220,7 @@ def _interrupted(key: str, group: RequestGroup, decision: Decision) -> FailureRe
         retryable=True,
         effect=effect_of(at, INTERRUPTED, group.rule, group.facts),
         occurred_at=at,
-        fingerprint=fingerprint(group.action, INTERRUPTED, None),
+        fingerprint=fingerprint_of(group.action, INTERRUPTED, None),
         event_ids=(),
         detail_event_id=None,
         migration_id=None,
@@ -255,7 +257,9 @@ def _failure(key: str, case: RequestCase, one: FailureCluster, steps: Sequence[S
         retryable=next((s.retryable for s in sightings if s.retryable is not None), classified.retryable),
         effect=effect_of(at, one.exception, group.rule, group.facts),
         occurred_at=at,
-        fingerprint=fingerprint(group.action, one.exception, next((s.message for s in sightings if s.message), None)),
+        fingerprint=fingerprint_of(
+            group.action, one.exception, next((s.message for s in sightings if s.message), None)
+        ),
         event_ids=tuple(sorted(f.event_id for f in one.sightings)),
         detail_event_id=detailed[0].event_id if detailed else None,
         migration_id=next((e.migration_id for e in extras if e.migration_id), None),

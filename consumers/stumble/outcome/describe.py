@@ -43,7 +43,7 @@ def _notes(rule: ActionRule) -> str:
     return "; ".join(notes)
 
 
-def table() -> str:
+def rules_table() -> str:
     """Return the rules of all actions as a Markdown table."""
     rows = [
         f"| {rule.action} | {_ends(rule)} | {_listed(rule.end_steps)} | {_failure(rule)} | {_notes(rule)} |\n"
@@ -53,4 +53,4 @@ def table() -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(table())
+    sys.stdout.write(rules_table())

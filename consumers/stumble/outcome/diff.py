@@ -109,7 +109,7 @@ class Difference:
         self.counter_deltas[counter] = entered, left + 1
 
 
-def diff(stored: Sequence[StoredRequest], derived: Sequence[RequestRecord]) -> Difference:
+def compute_difference(stored: Sequence[StoredRequest], derived: Sequence[RequestRecord]) -> Difference:
     """Return the changes from ``stored`` to ``derived``; both hold all requests of the same fact sets."""
     result = Difference()
     before = {one.request_key: one for one in stored}

@@ -9,7 +9,7 @@ from stumble.outcome.facts import Fact
 _ReportKey = tuple[str | None, str, str | None]
 
 
-def completed(failing: list[Fact]) -> list[Fact]:
+def with_known_causes(failing: list[Fact]) -> list[Fact]:
     """Return failing facts, each with the causes that another sighting of the same exception names.
 
     Two sightings show the same exception if host, class and message are equal. Of several chains the longest is used;

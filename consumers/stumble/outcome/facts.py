@@ -215,7 +215,7 @@ def has_context(facts: Sequence[Fact]) -> bool:
     return is_unassigned(facts) and any(fact.signal in signals.MEANINGFUL or ends_task(fact) for fact in facts)
 
 
-def union(known: Iterable[Fact], new: Iterable[Fact]) -> tuple[Fact, ...]:
+def merge_facts(known: Iterable[Fact], new: Iterable[Fact]) -> tuple[Fact, ...]:
     """Return the set union of facts, sorted by time and id, bounded by ``MAX_FACTS``."""
     by_id: dict[str, Fact] = {}
     for facts in (known, new):
@@ -230,7 +230,7 @@ def union(known: Iterable[Fact], new: Iterable[Fact]) -> tuple[Fact, ...]:
     return tuple(sorted(limited))  # ids are unique: facts compare by time and id alone
 
 
-def pack(facts: Iterable[Fact]) -> bytes:
+def pack_facts(facts: Iterable[Fact]) -> bytes:
     """Return the stored form of facts. Facts from one process share one origin there."""
     origins: dict[EventOrigin, int] = {}
     rows = []
@@ -253,8 +253,8 @@ def _unpacked_sighting(row: list[Any]) -> FactSighting:
     return FactSighting._make(row)
 
 
-def unpack(packed: bytes) -> tuple[Fact, ...]:
-    """Return facts from their stored form. Raises ``ValueError`` for bytes that :func:`pack` did not write."""
+def unpack_facts(packed: bytes) -> tuple[Fact, ...]:
+    """Return facts from their stored form. Raises ``ValueError`` for bytes that :func:`pack_facts` did not write."""
     version, origin_rows, rows = orjson.loads(packed)
     if version != _PACK_VERSION:
         raise ValueError(f"Stored facts have format version {version}; this release reads version {_PACK_VERSION}.")

@@ -75,7 +75,7 @@ def _is_race(sighting: FactSighting) -> bool:
     return root_of(sighting) in RACES or only_deleted(sighting)
 
 
-def find(failing: Iterable[Fact], rule: rules.ActionRule, *, without_races: bool) -> FailureSet:
+def find_failures(failing: Iterable[Fact], rule: rules.ActionRule, *, without_races: bool) -> FailureSet:
     """Return the failures that ``failing`` facts, sorted, show."""
     direct: list[Fact] = []
     relayed: list[Fact] = []

@@ -28,7 +28,7 @@ _VARYING = re.compile(
 _SPACE = re.compile(r"\s+")
 
 
-def normalise(message: str) -> str:
+def normalise_message(message: str) -> str:
     """Return a message with uuids, addresses, ports, paths, request ids and numbers replaced by ``*``."""
     return _SPACE.sub(" ", _VARYING.sub("*", message[: _MESSAGE_CHARACTERS * 2])).strip()[:_MESSAGE_CHARACTERS]
 
@@ -37,10 +37,10 @@ def message_hash(message: str | None) -> str | None:
     """Return 16 hexadecimal digits for the normalised message, None without one."""
     if not message:
         return None
-    return blake2b(normalise(message).encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+    return blake2b(normalise_message(message).encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
-def fingerprint(action: str | None, exception: str, hashed_message: str | None) -> str:
+def fingerprint_of(action: str | None, exception: str, hashed_message: str | None) -> str:
     """Return the problem that a failure of this action, class and hashed message belongs to."""
     text = "\x1f".join((action or "", exception, hashed_message or ""))
     return "v1:" + blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

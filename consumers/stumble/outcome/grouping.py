@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from stumble.outcome import rules, signals
 from stumble.outcome.facts import Fact
-from stumble.wire.ids import family as family_of
+from stumble.wire.ids import family_of_action as family_of
 
 #: Slot of a failure of one of several targets, if it is not known which.
 _UNKNOWN_TARGET = ""
@@ -63,7 +63,7 @@ def families_named(signal: str, step: str | None, action: str | None, migration:
     return tuple(dict.fromkeys(family_of(name) for name in actions))
 
 
-def named(fact: Fact) -> tuple[str, ...]:
+def possible_families(fact: Fact) -> tuple[str, ...]:
     """Return the families that a fact's names, and the instance's state and owner in it, allow."""
     signal = fact.signal
     if signal in signals.ACTIONS_BY_OWNER:
@@ -92,7 +92,7 @@ def likely_action(family: str | None, facts: Iterable[Fact]) -> str | None:
     return hint or family
 
 
-def split(facts: Sequence[Fact]) -> list[RequestGroup]:
+def split_requests(facts: Sequence[Fact]) -> list[RequestGroup]:
     """Split the facts of one request id on one instance into requests. ``facts`` are sorted and not empty."""
     declaring: dict[str, Fact] = {}
     for fact in facts:
@@ -125,7 +125,7 @@ def _undeclared(facts: Sequence[Fact], declared: list[str]) -> list[str]:
         same_id_actions = signals.SAME_ID_ACTIONS[one]
         for fact in facts:
             if fact.signal in hints or fact.step in hints or fact.action in hints:
-                names = named(fact)
+                names = possible_families(fact)
                 if len(names) == 1 and names[0] in same_id_actions and names[0] not in declared:
                     result.append(names[0])
     return list(dict.fromkeys(result))
@@ -133,7 +133,7 @@ def _undeclared(facts: Sequence[Fact], declared: list[str]) -> list[str]:
 
 def _certain(facts: Sequence[Fact]) -> list[str]:
     """Return the families that undeclared facts name, in order; ambiguous ones only where nothing certain fits."""
-    candidates = [names for fact in facts if (names := named(fact))]
+    candidates = [names for fact in facts if (names := possible_families(fact))]
     sure = {names[0] for names in candidates if len(names) == 1}
     result: dict[str, None] = {}
     for names in candidates:
@@ -147,7 +147,7 @@ def _distribute(facts: Sequence[Fact], families: list[str]) -> list[RequestGroup
     parts: dict[str, list[Fact]] = {name: [] for name in families}
     unassigned: list[Fact] = []
     for fact in facts:
-        names = named(fact)
+        names = possible_families(fact)
         family = next((name for name in names if name in parts), None) or next(
             (one for one in families for name in names if name in rules.rule_of(one).inside), None
         )

@@ -13,7 +13,7 @@ BACKGROUND: Final = frozenset({"compute_live_migration", "compute_snapshot_insta
 _COMPUTE: Final = "nova-compute"
 
 
-def interrupted(case: RequestCase, host: str, started_at: int) -> bool:
+def was_interrupted(case: RequestCase, host: str, started_at: int) -> bool:
     """Return whether a nova-compute that started at ``started_at`` (UTC microseconds) has interrupted an open request.
 
     It has if it worked on the request before, had not ended its part, and has sent no event of it since.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from stumble.outcome.rules import RULES
-from stumble.wire.ids import family
+from stumble.wire.ids import family_of_action
 
 #: Actions that Nova is known to start under one request id on one server: each is a request of its own.
 SAME_ID_PAIRS: Final = frozenset(
@@ -62,7 +62,7 @@ MIGRATION_ACTIONS: Final[Mapping[str, str]] = {
 }
 
 #: Families of several actions: which of them it is can be corrected.
-CORRECTABLE: Final = frozenset(family(name) for name in RULES if family(name) != name)
+CORRECTABLE: Final = frozenset(family_of_action(name) for name in RULES if family_of_action(name) != name)
 
 #: Signals that state the exact action of their request.
 DECLARING: Final = frozenset({"action_start", "action_finish", "request"})

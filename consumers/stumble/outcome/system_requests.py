@@ -13,7 +13,7 @@ from stumble.outcome import signals
 from stumble.outcome.decide import RequestCase
 from stumble.outcome.facts import Fact, ends_task, is_unassigned
 from stumble.outcome.failures import is_race
-from stumble.outcome.grouping import RequestGroup, named
+from stumble.outcome.grouping import RequestGroup, possible_families
 from stumble.outcome.records import IN_PROGRESS
 
 
@@ -32,7 +32,7 @@ def attach_system_requests(
         latest = _latest_before(groups, facts[0].at)
         if latest is not None and _continues(latest, facts):
             _attach(latest, facts)
-        elif any(named(fact) for fact in facts) and not _only_closes_migration_record(facts):
+        elif any(possible_families(fact) for fact in facts) and not _only_closes_migration_record(facts):
             groups += [group for group in split(facts) if _shows_request(group)]
     return groups
 
@@ -60,14 +60,14 @@ def _gives_up(group: RequestGroup, facts: Iterable[Fact]) -> Fact | None:
 
 def _aborts(group: RequestGroup, facts: Iterable[Fact]) -> bool:
     """Return whether a service aborts work in progress, as a source host does after a restart."""
-    return group.rule.aborted_by is not None and any(group.rule.aborted_by in named(fact) for fact in facts)
+    return group.rule.aborted_by is not None and any(group.rule.aborted_by in possible_families(fact) for fact in facts)
 
 
 def _cleans_up(group: RequestGroup, fact: Fact) -> bool:
     """Return whether a fact belongs to that abort, or closes the migration record."""
     if group.rule.aborted_by is None:
         return False
-    return group.rule.aborted_by in named(fact) or (fact.signal == "migration" and fact.failure is None)
+    return group.rule.aborted_by in possible_families(fact) or (fact.signal == "migration" and fact.failure is None)
 
 
 def _shows_request(group: RequestGroup) -> bool:
@@ -98,7 +98,7 @@ def _continues(group: RequestGroup, facts: Sequence[Fact]) -> bool:
         return False
     inside = group.rule.inside
     for fact in facts:
-        names = () if _cleans_up(group, fact) else named(fact)
+        names = () if _cleans_up(group, fact) else possible_families(fact)
         if names and group.family not in names and not inside.intersection(names):
             return False
     return True

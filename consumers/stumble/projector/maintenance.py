@@ -12,7 +12,7 @@ from stumble.runtime.timers import Timers
 from stumble.runtime.worker import Worker
 from stumble.store.connect import StoreError, StoreUnavailableError, connect
 from stumble.store.partitions import EventPartitions
-from stumble.store.retention import expire
+from stumble.store.retention import delete_expired
 from stumble.store.version import require_current
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Maintenance(Worker):
         try:
             with connect(self._url, application=self._application) as connection:
                 self._partitions.make_ahead(connection)
-                expire(connection, self._partitions, self._settings.retention())
+                delete_expired(connection, self._partitions, self._settings.retention())
         except StoreUnavailableError:
             return  # the writer logs this
         except psycopg.Error as error:

@@ -14,9 +14,9 @@ from confluent_kafka import Consumer, KafkaException, TopicCollection, TopicPart
 from confluent_kafka.admin import AdminClient
 from psycopg.errors import LockNotAvailable
 
-from stumble.kafka.consumer import quiet
+from stumble.kafka.consumer import quiet_config
 from stumble.kafka.errors import kafka_error
-from stumble.projector.partition_state import PartitionState, PartitionStatus, compare_offsets, describe
+from stumble.projector.partition_state import PartitionState, PartitionStatus, compare_offsets, describe_status
 from stumble.store.queries import query
 from stumble.wire.errors import StumbleError
 
@@ -79,7 +79,7 @@ class OffsetReport:
     @property
     def description(self) -> str:
         """The partition's state, what is lost and since when, as a clause."""
-        text = describe(self.status)
+        text = describe_status(self.status)
         if self.lost:
             first, last = self.lost
             text += f"; lost: offsets {first} to {last}, at most {last - first + 1} records{self._written()}"
@@ -101,7 +101,7 @@ class OffsetsTool:
         self._kafka = kafka
         self.topic = kafka.topics.actions
         self._connection = connection
-        self._consumer = Consumer(quiet(kafka.consumer_config("stumble-offsets", enable_partition_eof=True)))
+        self._consumer = Consumer(quiet_config(kafka.consumer_config("stumble-offsets", enable_partition_eof=True)))
         try:
             self.topic_id, self._count = self._describe()
         except BaseException:
@@ -237,7 +237,9 @@ class OffsetsTool:
         return datetime.fromtimestamp(milliseconds / 1000, UTC) if milliseconds > 0 else None
 
     def _describe(self) -> tuple[str, int]:
-        client = AdminClient(quiet(self._kafka.client_config()))  # futures complete only while their client exists
+        client = AdminClient(
+            quiet_config(self._kafka.client_config())
+        )  # futures complete only while their client exists
         answers = client.describe_topics(TopicCollection([self.topic]), request_timeout=_SECONDS)
         try:
             topic = answers[self.topic].result()

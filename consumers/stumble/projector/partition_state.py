@@ -76,14 +76,14 @@ def compare_offsets(stored: int, low: int, high: int) -> PartitionState:
     return PartitionState.OFFSET_BEYOND_END if stored > high else PartitionState.READING
 
 
-def describe(status: PartitionStatus) -> str:
+def describe_status(status: PartitionStatus) -> str:
     """Return the description of a status, as a clause without a full stop."""
     return _DESCRIPTIONS[status.state].format(stored=status.stored, detail=status.detail.rstrip("."))
 
 
 def log_line(status: PartitionStatus) -> str:
     """Return the sentence for the log and /readyz: the partition, its state, the command to run."""
-    text = f"Partition {status.partition} of {status.topic}: {describe(status)}."
+    text = f"Partition {status.partition} of {status.topic}: {describe_status(status)}."
     if status.state.needs_operator:
         text += (
             f" To continue, run `stumble offsets resume --partition {status.partition}` (--dry-run shows from where)."

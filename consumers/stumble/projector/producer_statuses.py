@@ -15,7 +15,7 @@ from stumble.store.queries import query
 from stumble.wire.codec import Decoder
 from stumble.wire.errors import RegistryUnavailable, WireError
 from stumble.wire.schemas import PRODUCER_STATUS
-from stumble.wire.text import clean
+from stumble.wire.text import clean_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -93,7 +93,7 @@ def _row(status: dict[str, Any]) -> dict[str, Any]:
         "refused_total",
         "rejected_total",
     )
-    cleaned = {name: clean(value) if isinstance(value, str) else value for name, value in status.items()}
+    cleaned = {name: clean_text(value) if isinstance(value, str) else value for name, value in status.items()}
     return {
         "host": cleaned["host"],
         "process": cleaned["process"],

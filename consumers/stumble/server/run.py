@@ -55,7 +55,7 @@ def address(listening: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def serve(settings: Settings, announce: Callable[[str], None]) -> None:
+def serve_api(settings: Settings, announce: Callable[[str], None]) -> None:
     """Run the API until SIGINT or SIGTERM; `announce` gets its URL once it listens."""
     # uvicorn raises the signal again after its shutdown: the process then exits with status 0.
     for number in (signal.SIGINT, signal.SIGTERM):

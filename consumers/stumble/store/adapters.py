@@ -42,10 +42,10 @@ class _ByteaArrayDumper(_PackedDumper):
     oid = _BYTEA_ARRAY_OID
 
 
-def register(connection: Connection[Any]) -> None:
+def register_adapters(connection: Connection[Any]) -> None:
     """Register the packed parameters (`%b` placeholders) on `connection`."""
     connection.adapters.register_dumper(UuidArray, _UuidArrayDumper)
     connection.adapters.register_dumper(ByteaArray, _ByteaArrayDumper)
 
 
-__all__ = ["ByteaArray", "UuidArray", "register"]
+__all__ = ["ByteaArray", "UuidArray", "register_adapters"]

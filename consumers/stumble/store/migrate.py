@@ -13,7 +13,7 @@ from alembic import command
 from alembic.config import Config
 
 from stumble.store.connect import StoreError, StoreUnavailableError, database_label, require_database_url
-from stumble.store.version import digest_of, find_fault, newest, read_version
+from stumble.store.version import digest_of, find_fault, newest_version, read_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,8 +42,8 @@ def migrate(url: str) -> tuple[str | None, str]:
             config.set_main_option("script_location", str(_SCRIPTS))
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
-            connection.exec_driver_sql(f"comment on schema stumble_durable is '{digest_of(newest())}'")
-        return before.number, newest()
+            connection.exec_driver_sql(f"comment on schema stumble_durable is '{digest_of(newest_version())}'")
+        return before.number, newest_version()
 
 
 def _session(connection: sqlalchemy.Connection) -> psycopg.Connection[Any]:

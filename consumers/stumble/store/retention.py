@@ -37,7 +37,7 @@ class Retention:
     deliveries: int = 30
 
 
-def expire(connection: Connection[Any], partitions: EventPartitions, days: Retention) -> None:
+def delete_expired(connection: Connection[Any], partitions: EventPartitions, days: Retention) -> None:
     """Delete the rows that are older than their retention.
 
     One process at a time does this; another one that can't get the lock returns without doing anything.

@@ -82,7 +82,7 @@ class StoreStats:
         return result
 
 
-def stats(connection: Connection[Any], *, exact: bool = False) -> StoreStats:
+def load_stats(connection: Connection[Any], *, exact: bool = False) -> StoreStats:
     """Return statistics of the store; with `exact` events, requests and failures are counted, which reads them all."""
     execute = connection.execute
     tables = [TableSize(*row) for row in execute(query("load_table_stats"))]

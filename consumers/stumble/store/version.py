@@ -46,7 +46,7 @@ class VersionFault:
     can_migrate: bool = False
 
 
-def newest() -> str:
+def newest_version() -> str:
     """Return the version that this program needs."""
     return max(_statements())
 
@@ -67,8 +67,8 @@ def find_fault(result: StoreVersion) -> VersionFault | None:
         return VersionFault(f"is at version {result.number}, which a newer stumble made", "upgrade stumble here")
     if result.digest != digest_of(result.number):
         return _development(_DROP)
-    if result.number != newest():
-        problem = f"is at version {result.number}, this program needs {newest()}"
+    if result.number != newest_version():
+        problem = f"is at version {result.number}, this program needs {newest_version()}"
         return VersionFault(problem, _MIGRATE, can_migrate=True)
     return None
 
@@ -80,7 +80,7 @@ def read_version(connection: Connection[Any]) -> StoreVersion:
     return StoreVersion(row[0], row[1], has_tables) if row else StoreVersion(None, has_tables=has_tables)
 
 
-def current(url: str) -> StoreVersion:
+def current_version(url: str) -> StoreVersion:
     """Return the version of the store at `url`.
 
     Raises `StoreUnavailableError` when there is no database, `StoreError` where the role may not read it.
@@ -99,7 +99,7 @@ def current(url: str) -> StoreVersion:
 
 def require_current(url: str) -> None:
     """Raise `StoreError` with what to do unless this program can use the store at `url`."""
-    fault = find_fault(current(url))
+    fault = find_fault(current_version(url))
     if fault is not None:
         raise StoreError(f"The store {database_label(url)} {fault.problem}: {fault.remedy}.")
 

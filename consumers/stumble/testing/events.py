@@ -42,9 +42,9 @@ def failure(exception: str = "InstancePowerOffFailure", message: str = "it broke
 
 def framed(record: Mapping[str, Any]) -> bytes:
     """Return the Kafka value of an event."""
-    return codec.frame_single_object(EVENT, codec.encode(EVENT, record))
+    return codec.frame_single_object(EVENT, codec.encode_record(EVENT, record))
 
 
 def decoded(**fields: Any) -> dict[str, Any]:
     """Return an event as a consumer decodes it: with every field of the schema."""
-    return codec.decode(EVENT, codec.encode(EVENT, event(**fields)))
+    return codec.decode_record(EVENT, codec.encode_record(EVENT, event(**fields)))

@@ -20,12 +20,12 @@ from stumble.api.links import with_cursor
 from stumble.api.params import Cursor, FailureQuery
 from stumble.api.problems import NotFound, sentence
 from stumble.api.publication_hub import head
-from stumble.outcome.facts import unpack
+from stumble.outcome.facts import unpack_facts
 from stumble.outcome.records import BLAMES
 from stumble.outcome.rules import ACTIONS
 from stumble.settings.types import Text
 from stumble.web.rendering import page
-from stumble.web.timeline import StateChange, state_changes, story, timeline_rows
+from stumble.web.timeline import StateChange, state_changes, timeline_of_request, timeline_rows
 
 router = APIRouter(include_in_schema=False)
 ON_A_SERVER = 30
@@ -97,7 +97,7 @@ async def server_page(
         failure=failure,
         state=states[-1] if states and not cursor else None,
         rows=timeline_rows(history, states),
-        story=story,
+        story=timeline_of_request,
         older=with_cursor(request, after) if after else None,
         stream_cursor=None if cursor else stream_cursor.encode(),
     )
@@ -106,7 +106,7 @@ async def server_page(
 def _states(packed: list[bytes]) -> list[StateChange]:
     """Return the states in stored facts; none if another release wrote the facts."""
     try:
-        return state_changes(fact for facts in packed for fact in unpack(facts))
+        return state_changes(fact for facts in packed for fact in unpack_facts(facts))
     except (ValueError, TypeError, IndexError):
         return []
 
@@ -119,7 +119,9 @@ async def request_page(id_: Annotated[Text, Path(alias="id")], request: Request,
         items = await reads.requests_by_id(connection, id_)
     if not items:
         raise NotFound(f"No request is known under {id_}; it may not have arrived yet.")
-    return page(request, "request.html", id=id_, items=items, story=story, stream_cursor=stream_cursor.encode())
+    return page(
+        request, "request.html", id=id_, items=items, story=timeline_of_request, stream_cursor=stream_cursor.encode()
+    )
 
 
 @router.get("/failures/{failure_id}")

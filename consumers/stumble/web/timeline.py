@@ -68,7 +68,7 @@ def timeline_rows(requests: Sequence[Request], states: Sequence[StateChange]) ->
     return rows[::-1]
 
 
-def story(request: Request) -> list[TimelineLine]:
+def timeline_of_request(request: Request) -> list[TimelineLine]:
     """Return the lines of a request in order of time: its steps and their failures, attempt by attempt."""
     lines = [_line(step) for step in request.steps]
     for failure in request.failures:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-__all__ = ["CLOUDS", "Cloud", "Needs", "markdown", "measured", "needs"]
+__all__ = ["CLOUDS", "Cloud", "Needs", "capacity_table", "compute_needs", "measured_sizes"]
 
 _DAY = 86_400
 #: Actions arrive in bursts: at this many times the mean rate the backlog must not grow.
@@ -59,15 +59,15 @@ class Needs:
 
 
 @cache
-def measured() -> dict[str, float]:
+def measured_sizes() -> dict[str, float]:
     """Return the bytes per event, request and failure, measured with the benchmark stream."""
     with (Path(__file__).with_name("measured.toml")).open("rb") as file:
         return {name: float(value) for name, value in tomllib.load(file).items()}
 
 
-def needs(cloud: Cloud) -> Needs:
+def compute_needs(cloud: Cloud) -> Needs:
     """Return what a cloud needs."""
-    cost, a_day = measured(), cloud.actions_per_second * _DAY
+    cost, a_day = measured_sizes(), cloud.actions_per_second * _DAY
     events = a_day * cost["events_per_request"]
     by_request = cost["store_request"] + cost["store_failure"] * cost["failures_per_request"]
     published = cost["topic_published_by_request"] * a_day
@@ -93,23 +93,23 @@ def needs(cloud: Cloud) -> Needs:
 CLOUDS = (Cloud(10, 0.05), Cloud(100, 0.5), Cloud(1_000, 3), Cloud(5_000, 15), Cloud(20_000, 60))
 
 
-def markdown() -> str:
+def capacity_table() -> str:
     """Return the table of docs/operations.md."""
     lines = [
         "| hosts | actions/s | events/day | partitions | projectors | Kafka, 3 replicas | database | outbox a day |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for cloud in CLOUDS:
-        result = needs(cloud)
+        result = compute_needs(cloud)
         lines.append(
-            f"| {cloud.hosts} | {cloud.actions_per_second:g} | {count(result.events_per_day)} | {result.partitions} "
-            f"| {result.projectors} | {size(result.kafka_bytes)} | {size(result.store_bytes)} "
-            f"| {size(result.outbox_bytes)} |"
+            f"| {cloud.hosts} | {cloud.actions_per_second:g} | {format_count(result.events_per_day)} "
+            f"| {result.partitions} | {result.projectors} | {format_size(result.kafka_bytes)} "
+            f"| {format_size(result.store_bytes)} | {format_size(result.outbox_bytes)} |"
         )
     return "\n".join(lines)
 
 
-def size(value: float) -> str:
+def format_size(value: float) -> str:
     """Return bytes as text with a unit, two significant digits."""
     for unit, limit in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
         if value >= limit:
@@ -117,7 +117,7 @@ def size(value: float) -> str:
     return f"{float(f'{value / 1e3:.2g}'):g} kB"
 
 
-def count(value: float) -> str:
+def format_count(value: float) -> str:
     """Return a number as text with two significant digits."""
     for unit, limit in (("billion", 1e9), ("million", 1e6), ("thousand", 1e3)):
         if value >= limit:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from stumble.checks.kafka import SECONDS, Unanswered, explained, reach
+from stumble.checks.kafka import SECONDS, Unanswered, explain_errors, reach_cluster
 from stumble.checks.model import CheckContext, CheckResult, fine, skipped, wrong
 
 __all__ = ["check_brokers", "written"]
@@ -22,7 +22,7 @@ def check_brokers(scope: CheckContext) -> Iterator[CheckResult]:
     """Read the cluster metadata, connect to each broker, write one record without a value."""
     kafka = scope.settings.kafka
     try:
-        _, listed = reach(kafka)
+        _, listed = reach_cluster(kafka)
     except Unanswered as error:
         yield wrong(kafka.bootstrap_servers, str(error), error.todo)
         return
@@ -86,7 +86,7 @@ def written(scope: CheckContext) -> SentProbe:
         producer.flush(SECONDS + 2)
         after = time.time()
     except KafkaException as error:
-        raise explained([*errors, error.args[0].str()]) from None
+        raise explain_errors([*errors, error.args[0].str()]) from None
     failed, message = reports[0] if reports else (None, None)
     if failed is not None and failed.code() in _DENIED:
         raise PermissionError(failed.str())

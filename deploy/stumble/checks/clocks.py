@@ -42,9 +42,9 @@ def _broker(scope: CheckContext) -> Iterator[CheckResult]:
 
 def _database(scope: CheckContext) -> Iterator[CheckResult]:
     with IMPORTING:
-        from stumble.checks.store import session  # noqa: PLC0415 - only where there is a database
+        from stumble.checks.store import open_session  # noqa: PLC0415 - only where there is a database
 
-    with session(scope) as connection:
+    with open_session(scope) as connection:
         before = time.time()
         row = connection.execute("select extract(epoch from clock_timestamp())::float8").fetchone()
         after = time.time()

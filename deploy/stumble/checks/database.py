@@ -9,7 +9,7 @@ import psycopg
 
 from stumble.checks.model import CheckContext, CheckResult, fine, warning, wrong
 from stumble.store.connect import StoreUnavailableError, connect, database_label
-from stumble.store.version import find_fault, newest, read_version
+from stumble.store.version import find_fault, newest_version, read_version
 
 __all__ = ["check_database"]
 
@@ -133,4 +133,4 @@ def _rights(connection: psycopg.Connection[Any], name: str) -> CheckResult:
     if unwritten:
         todo = f"grant select, insert, update, delete on them to {user}"
         return wrong(name, f"{user} may not write {', '.join(unwritten)}", todo)
-    return fine(name, f"store at version {newest()}; {user} may read and write it")
+    return fine(name, f"store at version {newest_version()}; {user} may read and write it")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from stumble.checks.model import CheckContext, CheckResult, fine, warning, wrong
-from stumble.outcome.deadlines import DEADLINES, DeadlineError, deadlines, format_duration
+from stumble.outcome.deadlines import DEADLINES, DeadlineError, effective_deadlines, format_duration
 
 __all__ = ["check_deadlines"]
 
@@ -17,7 +17,7 @@ def check_deadlines(scope: CheckContext) -> Iterator[CheckResult]:
     """Check the settings of the clock."""
     clock = scope.settings.clock
     try:
-        effective = deadlines(clock.deadlines)
+        effective = effective_deadlines(clock.deadlines)
     except DeadlineError as error:
         yield wrong("clock.deadlines", str(error), "correct the name; the projector does not start with it")
         return

@@ -14,7 +14,7 @@ from stumble.checks.model import CheckedElsewhere
 from stumble.settings.kafka import KafkaSettings
 from stumble.wire.errors import StumbleError
 
-__all__ = ["SECONDS", "Unanswered", "WatchedClient", "connected", "reach", "settings_of_broker"]
+__all__ = ["SECONDS", "Unanswered", "WatchedClient", "connected", "reach_cluster", "settings_of_broker"]
 
 T = TypeVar("T")
 #: Time limit of one request to Kafka.
@@ -68,7 +68,7 @@ class WatchedClient:
                 self.client.poll(0.01)
             inner = error.args[0] if error.args else None
             says = inner.str() if isinstance(inner, KafkaError) else str(inner or error)
-            raise explained(self._errors or [says]) from None
+            raise explain_errors(self._errors or [says]) from None
 
     @property
     def hopeless(self) -> bool:
@@ -84,12 +84,12 @@ class WatchedClient:
 def connected(kafka: KafkaSettings) -> WatchedClient:
     """Return a client that has reached a broker. Raises `CheckedElsewhere`: the check `brokers` reports the reason."""
     try:
-        return reach(kafka)[0]
+        return reach_cluster(kafka)[0]
     except Unanswered as error:
         raise CheckedElsewhere("brokers", str(error), error.todo) from None
 
 
-def reach(kafka: KafkaSettings) -> tuple[WatchedClient, ClusterMetadata]:
+def reach_cluster(kafka: KafkaSettings) -> tuple[WatchedClient, ClusterMetadata]:
     """Return a client and the cluster metadata. Raises `Unanswered`, immediately if retrying does not help."""
     watched = WatchedClient(kafka)
     deadline = time.monotonic() + SECONDS
@@ -101,7 +101,7 @@ def reach(kafka: KafkaSettings) -> tuple[WatchedClient, ClusterMetadata]:
                 raise
 
 
-def explained(errors: list[str]) -> Unanswered:
+def explain_errors(errors: list[str]) -> Unanswered:
     """Return the most specific of these texts, with what to do about it."""
     for part, todo in _HINTS:
         text = next((text for text in errors if part.lower() in text.lower()), None)

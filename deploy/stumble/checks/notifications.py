@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from stumble.bridge.kafka import consumer_config, subscription
+from stumble.bridge.kafka import consumer_config, topic_patterns
 from stumble.checks.model import IMPORTING, CheckContext, CheckResult, fine, skipped, warning, wrong
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def _tls(transport: TransportSettings) -> dict[str, Any]:
 def _kafka(scope: CheckContext, transport: TransportSettings) -> Iterator[CheckResult]:
     config = consumer_config(transport)
     client = AdminClient({name: config[name] for name in ("bootstrap.servers", *_security(config))} | {"log_level": 0})
-    patterns = [re.compile(pattern) for pattern in subscription(transport)]
+    patterns = [re.compile(pattern) for pattern in topic_patterns(transport)]
     names = sorted(
         name for name in client.list_topics(timeout=_SECONDS).topics if any(one.match(name) for one in patterns)
     )

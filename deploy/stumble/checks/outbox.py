@@ -12,7 +12,7 @@ from pathlib import Path
 
 from stumble.checks.model import CheckContext, CheckResult, fine, skipped, warning, wrong
 from stumble.checks.mounts import EPHEMERAL, NETWORK, mount_of
-from stumble.outbox.folders import RELAY, outbox_folders, usage
+from stumble.outbox.folders import RELAY, outbox_folders, outbox_usage
 from stumble.outbox.writer import DEFAULT_MAX_BYTES, DEFAULT_MIN_FREE
 
 __all__ = ["check_outbox", "relay"]
@@ -109,7 +109,7 @@ def relay(scope: CheckContext) -> Iterator[CheckResult]:
     if mount and mount.kind in NETWORK:
         yield skipped(str(directory), f"is on {mount.kind}", "see the check `outbox`")
         return
-    size, folders = usage(str(directory)) if directory.exists() else (0, 0)
+    size, folders = outbox_usage(str(directory)) if directory.exists() else (0, 0)
     lock = directory / RELAY / "lock"
     try:
         with lock.open("a", encoding="ascii") as file:

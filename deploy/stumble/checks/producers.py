@@ -102,9 +102,9 @@ def _local(scope: CheckContext) -> list[tuple[str, str, str]]:
 
 def _rows(scope: CheckContext, statement: str) -> list[Any]:
     with IMPORTING:
-        from stumble.checks.store import session  # noqa: PLC0415 - only where there is a database
+        from stumble.checks.store import open_session  # noqa: PLC0415 - only where there is a database
 
-    with session(scope) as connection:
+    with open_session(scope) as connection:
         return connection.execute(statement.encode()).fetchall()
 
 

@@ -11,11 +11,11 @@ import httpx
 import psycopg
 
 from stumble.alerts import subscriptions
-from stumble.alerts.receivers.guard import ForbiddenAddressError, resolve
-from stumble.alerts.rules import RulesError, fits, load_rules
+from stumble.alerts.receivers.guard import ForbiddenAddressError, resolve_address
+from stumble.alerts.rules import RulesError, load_rules, matches_pattern
 from stumble.alerts.settings import AlertSettings
 from stumble.checks.model import CheckContext, CheckResult, fine, skipped, warning, wrong
-from stumble.checks.store import session
+from stumble.checks.store import open_session
 from stumble.settings.urls import without_password
 
 __all__ = ["check_receivers", "rules"]
@@ -46,7 +46,7 @@ def check_receivers(scope: CheckContext) -> Iterator[CheckResult]:
         yield skipped("webhooks", "they are stored in the database, and no database is configured here")
         return
     try:
-        with session(scope) as connection:
+        with open_session(scope) as connection:
             known = subscriptions.read_all(connection)
     except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
         yield skipped("webhooks", "there is no store yet", "stumble store migrate")
@@ -87,7 +87,7 @@ def _webhook(item: subscriptions.Subscription, settings: AlertSettings) -> Check
         todo = f"stumble subscriptions enable {item.id}, or stumble subscriptions rm {item.id}"
         return warning(name, f"disabled since {item.disabled_at:%Y-%m-%d %H:%M}: {item.disabled_reason}", todo)
     try:
-        address, host = resolve(item.url, settings.webhook_networks)
+        address, host = resolve_address(item.url, settings.webhook_networks)
         _connect(address, host)
     except ForbiddenAddressError as error:
         return wrong(name, str(error).partition(":")[0], "add its network to STUMBLE_ALERTS_WEBHOOK_NETWORKS")
@@ -106,7 +106,7 @@ def _unmatched_subscriptions(
     except RulesError:
         return  # the check `alert-rules` reports it
     for item in known:
-        if item.rules and not any(fits(name, pattern) for name in names for pattern in item.rules):
+        if item.rules and not any(matches_pattern(name, pattern) for name in names for pattern in item.rules):
             text = f"the subscription {item.id} waits for alerts of {', '.join(item.rules)}: no such rule is in force"
             yield warning("webhooks", text, f"correct the rules, or stumble subscriptions rm {item.id}")
 

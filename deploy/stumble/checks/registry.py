@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from stumble.checks.model import CheckContext, CheckResult, fine, warning, wrong
-from stumble.provision.topics import written
+from stumble.provision.topics import value_schemas
 from stumble.settings.registry import Registry
 from stumble.wire.errors import RegistryUnavailable
 from stumble.wire.topics import subject
@@ -20,7 +20,7 @@ def check_registry(scope: CheckContext) -> Iterator[CheckResult]:
     kafka = scope.settings.kafka
     registry = Registry(kafka)
     try:
-        for topic, schema in written(kafka).items():
+        for topic, schema in value_schemas(kafka).items():
             level, accepted = registry.compatibility(topic), registry.accepts(topic, schema)
             if not accepted:
                 says = f"the {schema.name} of this program is not compatible with what is registered"

@@ -28,7 +28,7 @@ def check_rights(scope: CheckContext) -> Iterator[CheckResult]:
         yield fine("rights", "no authorizer is on: every client that reaches the brokers may do everything")
         return
     yield _own(kafka)
-    for role in dict.fromkeys(item.role for item in acls.grants(kafka)):
+    for role in dict.fromkeys(item.role for item in acls.required_grants(kafka)):
         yield _of_role(kafka, role, rules)
 
 
@@ -43,7 +43,7 @@ def _own(kafka: KafkaSettings) -> CheckResult:
 
 
 def _of_role(kafka: KafkaSettings, role: str, rules: list[AclBinding]) -> CheckResult:
-    wanted = [item for item in acls.grants(kafka) if item.role == role]
+    wanted = [item for item in acls.required_grants(kafka) if item.role == role]
     principal = kafka.principals.get(role)
     if principal is None:
         others = {rule.principal for rule in rules}

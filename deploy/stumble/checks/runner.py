@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 from stumble.checks.model import Check, CheckContext, CheckedElsewhere, CheckLevel, CheckResult, fine, skipped, wrong
 from stumble.checks.secrecy import Secrets
-from stumble.runtime.explain import explain
+from stumble.runtime.explain import explain_error
 from stumble.wire.errors import StumbleError
 
-__all__ = ["CheckOutcome", "chosen", "run"]
+__all__ = ["CheckOutcome", "run_checks", "select_checks"]
 
 
 class CheckOutcome(NamedTuple):
@@ -29,7 +29,7 @@ class CheckOutcome(NamedTuple):
         return next((level for level in CheckLevel if level in levels), CheckLevel.FINE)
 
 
-def chosen(names: Sequence[str], known: Sequence[Check]) -> list[Check]:
+def select_checks(names: Sequence[str], known: Sequence[Check]) -> list[Check]:
     """Return the checks of these names, all if there are none. Raises ``StumbleError`` for an unknown name."""
     unknown = [name for name in names if name not in {check.name for check in known}]
     if unknown:
@@ -37,7 +37,7 @@ def chosen(names: Sequence[str], known: Sequence[Check]) -> list[Check]:
     return [check for check in known if not names or check.name in names]
 
 
-def run(checks: Sequence[Check], scope: CheckContext) -> list[CheckOutcome]:
+def run_checks(checks: Sequence[Check], scope: CheckContext) -> list[CheckOutcome]:
     """Run all checks in parallel, each with its own time limit; return their results in the given order."""
     secrets = Secrets.of(scope)
     names = {check.name for check in checks}
@@ -75,7 +75,7 @@ class _Job(threading.Thread):
             else:
                 self._findings.append(wrong(check.name, str(error), error.todo))
         except Exception as error:  # noqa: BLE001 - any error of a client library is a finding
-            problem = explain(error).removesuffix(".")
+            problem = explain_error(error).removesuffix(".")
             self._findings.append(wrong(check.name, problem, "fix the problem above and run the check again"))
         self._end = time.monotonic()
 

@@ -9,10 +9,10 @@ import psycopg
 from stumble.checks.model import CheckContext, CheckedElsewhere
 from stumble.store.connect import StoreUnavailableError, connect
 
-__all__ = ["session"]
+__all__ = ["open_session"]
 
 
-def session(scope: CheckContext) -> psycopg.Connection[Any]:
+def open_session(scope: CheckContext) -> psycopg.Connection[Any]:
     """Open a session. Raises `CheckedElsewhere` if that fails: the check `database` reports the reason."""
     try:
         return connect(scope.database, application="stumble-check")

@@ -23,7 +23,7 @@ def check_topics(scope: CheckContext) -> Iterator[CheckResult]:
     """Compare the topics with `stumble topics plan`, and check leaders and replicas."""
     kafka = scope.settings.kafka
     connected(kafka)
-    for item in planned.compare(kafka, planned.plan(kafka)):
+    for item in planned.compare(kafka, planned.plan_topics(kafka)):
         findings = list(_findings(item))
         yield from findings or [fine(item.plan.name, f"{item.partitions} partition(s), as planned")]
 

@@ -8,7 +8,7 @@ from stumble.alerts.build import build_alerter
 from stumble.alerts.settings import AlertSettings
 from stumble.cli.ask import examples
 from stumble.cli.roles import DatabaseOption, MetricsPortOption, settings_of, stopping
-from stumble.metrics.process import serve
+from stumble.metrics.process import serve_metrics
 
 app = typer.Typer(add_completion=False)
 
@@ -28,6 +28,6 @@ def alerter(*, database_url: DatabaseOption = None, metrics_port: MetricsPortOpt
     service = build_alerter(settings, AlertSettings(), stopping())
     if settings.metrics_port is not None:
         registry = service.metrics.registry
-        port = serve(settings.metrics_host, settings.metrics_port, registry, service.live, service.ready)
+        port = serve_metrics(settings.metrics_host, settings.metrics_port, registry, service.live, service.ready)
         typer.echo(f"Metrics and health on http://{settings.metrics_host}:{port}/metrics")
     service.run()

@@ -10,7 +10,7 @@ import typer
 from psycopg.rows import dict_row
 from rich.console import Console
 
-from stumble.alerts.rehearsal import Rehearsed, rehearse
+from stumble.alerts.rehearsal import Rehearsed, rehearse_alerts
 from stumble.alerts.rules import ALERT_OUTCOMES, load_rules
 from stumble.alerts.settings import AlertSettings
 from stumble.cli import tables
@@ -68,7 +68,7 @@ def rehearse_rules(
             history.execute(query("load_failures_in_order"), span)
             outcomes_of_rules = sorted({outcome for rule in book.rule if rule.enabled for outcome in rule.outcomes})
             outcomes.execute(query("load_outcomes_in_order"), {**span, "outcomes": outcomes_of_rules})
-            result = rehearse(book, history, known, last, outcomes=outcomes, resolved=resolved)
+            result = rehearse_alerts(book, history, known, last, outcomes=outcomes, resolved=resolved)
     if format_ is OutputFormat.JSON:
         Console(soft_wrap=True).print_json(data=[_plain(item) for item in result], default=str)
     elif result:

@@ -9,8 +9,8 @@ import typer
 
 from stumble.cli.ask import examples
 from stumble.cli.logs import configure_logging
-from stumble.server.run import serve
-from stumble.settings.base import load
+from stumble.server.run import serve_api
+from stumble.settings.base import load_settings
 
 app = typer.Typer(add_completion=False)
 
@@ -38,8 +38,8 @@ def api(
 
     It starts without the database, and answers as soon as the database is available.
     """
-    settings = load(api_host=host, api_port=port, database_url=database_url)
+    settings = load_settings(api_host=host, api_port=port, database_url=database_url)
     configure_logging(settings)
     # The pool logs each failed attempt to connect; each answer of the API reports the outage already.
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
-    serve(settings, lambda url: typer.echo(f"API and web pages on {url}, documentation on {url}/docs"))
+    serve_api(settings, lambda url: typer.echo(f"API and web pages on {url}, documentation on {url}/docs"))

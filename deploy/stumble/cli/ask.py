@@ -14,7 +14,7 @@ import httpx
 import typer
 
 from stumble.runtime.times import parse_duration, parse_when
-from stumble.settings.base import load
+from stumble.settings.base import load_settings
 from stumble.wire.errors import StumbleError
 
 ApiOption = Annotated[
@@ -59,7 +59,7 @@ class ApiClient:
     """HTTP client of one API."""
 
     def __init__(self, url: str | None = None) -> None:
-        self.url = load(api_url=url).api_url.rstrip("/")
+        self.url = load_settings(api_url=url).api_url.rstrip("/")
         self._client = httpx.Client(timeout=_SECONDS)
 
     def __enter__(self) -> Self:

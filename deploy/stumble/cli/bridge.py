@@ -10,11 +10,11 @@ import typer
 from prometheus_client import REGISTRY
 
 from stumble.bridge.service import Bridge
-from stumble.bridge.settings import load
+from stumble.bridge.settings import load_bridge_settings
 from stumble.cli.ask import examples
 from stumble.cli.logs import configure_logging
 from stumble.cli.roles import MetricsPortOption
-from stumble.metrics.process import serve
+from stumble.metrics.process import serve_metrics
 from stumble.wire.errors import StumbleError
 
 app = typer.Typer(add_completion=False)
@@ -42,7 +42,7 @@ def bridge(
     Nova's hosts need no part of stumble: they send to their transport with driver messagingv2.
     """
     given = [{"name": "default", "url": rabbit, "cell": cell}] if rabbit else None
-    settings, transports = load(given, outbox_dir=outbox_dir, metrics_port=metrics_port)
+    settings, transports = load_bridge_settings(given, outbox_dir=outbox_dir, metrics_port=metrics_port)
     if not transports.transports:
         raise StumbleError(
             "No transport is configured: add [[bridge.transports]] to the file that STUMBLE_CONFIG names."
@@ -56,7 +56,7 @@ def bridge(
         cloud=settings.cloud,
     )
     if settings.metrics_port is not None:
-        serve(settings.metrics_host, settings.metrics_port, REGISTRY, service.live, service.ready)
+        serve_metrics(settings.metrics_host, settings.metrics_port, REGISTRY, service.live, service.ready)
 
     def end(_number: int, _frame: FrameType | None) -> None:
         service.stop()

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from stumble.capacity.plan import Cloud, count, needs, size
+from stumble.capacity.plan import Cloud, compute_needs, format_count, format_size
 from stumble.cli.ask import FormatOption, OutputFormat, examples
 
 app = typer.Typer(add_completion=False)
@@ -38,18 +38,19 @@ def capacity(
     with fewer failures needs less.
     """
     cloud = Cloud(hosts, actions_per_second, topic_days, events_days, requests_days, copies)
-    result = needs(cloud)
+    result = compute_needs(cloud)
     if format_ is OutputFormat.JSON:
         typer.echo(json.dumps(asdict(result) | {"store_bytes": result.store_bytes}, indent=2))
         return
     lines = {
-        "events": f"{result.events_per_second:.1f}/s, {count(result.events_per_day)} per day",
+        "events": f"{result.events_per_second:.1f}/s, {format_count(result.events_per_day)} per day",
         "partitions": str(result.partitions),
         "projectors": f"{result.projectors}, one of them as standby",
-        "Kafka": f"{size(result.kafka_bytes)} in {copies} replicas",
-        "database": f"{size(result.store_bytes)}: {size(result.store_events_bytes)} events of {events_days} days, "
-        f"{size(result.store_requests_bytes)} requests of {requests_days} days",
-        "outbox": f"{size(result.outbox_bytes)} per host and day without Kafka (limit: 256 MiB)",
+        "Kafka": f"{format_size(result.kafka_bytes)} in {copies} replicas",
+        "database": f"{format_size(result.store_bytes)}: "
+        f"{format_size(result.store_events_bytes)} events of {events_days} days, "
+        f"{format_size(result.store_requests_bytes)} requests of {requests_days} days",
+        "outbox": f"{format_size(result.outbox_bytes)} per host and day without Kafka (limit: 256 MiB)",
     }
     for name, text in lines.items():
         typer.echo(f"{name:<12}{text}")

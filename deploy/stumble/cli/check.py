@@ -15,9 +15,9 @@ from stumble.bridge import settings as bridge
 from stumble.checks.catalogue import CHECKS
 from stumble.checks.model import CheckContext, CheckLevel
 from stumble.checks.novaconf import transports_of
-from stumble.checks.runner import CheckOutcome, chosen, run
+from stumble.checks.runner import CheckOutcome, run_checks, select_checks
 from stumble.cli.ask import examples
-from stumble.settings.base import load
+from stumble.settings.base import load_settings
 
 app = typer.Typer(add_completion=False)
 _COLOUR = {
@@ -64,8 +64,8 @@ def check(
         for item in CHECKS:
             typer.echo(f"{item.name:<15}{item.about}")
         return
-    wanted = chosen(names or [], CHECKS)
-    results = run(wanted, _scope(names or [], user, nova_conf or [], transport or []))
+    wanted = select_checks(names or [], CHECKS)
+    results = run_checks(wanted, _scope(names or [], user, nova_conf or [], transport or []))
     if json_:
         Console(soft_wrap=True).print_json(data=_plain(results))
     else:
@@ -76,10 +76,10 @@ def check(
 
 def _scope(names: list[str], user: str | None, nova_conf: list[Path], urls: list[str]) -> CheckContext:
     given = [{"name": f"bus{number}", "url": url} for number, url in enumerate(urls, 1)]
-    bridged = bridge.load()[1].transports
-    others = bridge.load(given)[1].transports if given else ()
+    bridged = bridge.load_bridge_settings()[1].transports
+    others = bridge.load_bridge_settings(given)[1].transports if given else ()
     result = (*bridged, *others, *(item for path in nova_conf for item in transports_of(path)))
-    return CheckContext(load(), user, result, frozenset(item.name for item in bridged), frozenset(names))
+    return CheckContext(load_settings(), user, result, frozenset(item.name for item in bridged), frozenset(names))
 
 
 def _show(results: list[CheckOutcome], *, everything: bool) -> None:

@@ -21,7 +21,7 @@ from stumble.outbox.folders import RELAY
 from stumble.relay import inspection
 from stumble.relay.cursors import Progress
 from stumble.relay.rejected import read_rejected
-from stumble.settings.base import load
+from stumble.settings.base import load_settings
 from stumble.wire.errors import StumbleError
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="List, verify and export the outboxes of this host.")
@@ -44,7 +44,7 @@ Folder = Annotated[str | None, typer.Argument(help="Folder of one process, as `l
 
 
 def _directory(given: Path | None) -> Path:
-    directory = Path(load(outbox_dir=given).outbox_dir)
+    directory = Path(load_settings(outbox_dir=given).outbox_dir)
     if not directory.is_dir():
         raise StumbleError(f"The outbox directory {directory} does not exist; set --outbox-dir.")
     return directory

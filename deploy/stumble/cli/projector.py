@@ -11,7 +11,7 @@ import typer
 from stumble.cli.ask import examples
 from stumble.cli.roles import DatabaseOption, MetricsPortOption, settings_of, stopping
 from stumble.local.supervisor import Role, Supervisor
-from stumble.metrics.process import serve
+from stumble.metrics.process import serve_metrics
 from stumble.projector.build import build_projector
 from stumble.projector.settings import ProjectorSettings
 from stumble.runtime.affinity import NONE
@@ -62,7 +62,9 @@ def projector(
     role = build_projector(settings, own)
     if settings.metrics_port is not None:
         health = role.health
-        port = serve(settings.metrics_host, settings.metrics_port, health.metrics.registry, health.live, health.ready)
+        port = serve_metrics(
+            settings.metrics_host, settings.metrics_port, health.metrics.registry, health.live, health.ready
+        )
         typer.echo(f"Metrics and health on http://{settings.metrics_host}:{port}/metrics")
     role.run(stop)
 

@@ -12,7 +12,7 @@ from stumble.cli.ask import examples
 from stumble.cli.roles import DatabaseOption, settings_of
 from stumble.ingest.rederive import InstanceSelection, RederiveReport
 from stumble.ingest.rederive import rederive as run
-from stumble.store.adapters import register
+from stumble.store.adapters import register_adapters
 from stumble.store.connect import connect
 from stumble.store.version import require_current
 
@@ -54,7 +54,7 @@ def rederive(
     require_current(url)
     selection = InstanceSelection(str(instance) if instance else None, _parse_time(since), _parse_time(until))
     with connect(url, application="stumble-rederive") as connection:
-        register(connection)
+        register_adapters(connection)
         report = run(
             connection,
             settings.kafka.topics.actions,

@@ -11,9 +11,9 @@ import typer
 
 from stumble.cli.ask import examples
 from stumble.cli.logs import configure_logging
-from stumble.metrics.process import serve
+from stumble.metrics.process import serve_metrics
 from stumble.relay import build_relay
-from stumble.settings.base import load
+from stumble.settings.base import load_settings
 
 LOG = logging.getLogger(__name__)
 app = typer.Typer(add_completion=False)
@@ -44,11 +44,11 @@ def relay(
 
     Run one relay per host. You may stop, kill and restart it at any time: the events wait in the outboxes.
     """
-    settings = load(outbox_dir=outbox_dir, metrics_port=metrics_port)
+    settings = load_settings(outbox_dir=outbox_dir, metrics_port=metrics_port)
     configure_logging(settings)
     daemon = build_relay(settings, status_interval=status_interval)
     if settings.metrics_port is not None:
-        serve(settings.metrics_host, settings.metrics_port, daemon.registry, daemon.live, daemon.ready)
+        serve_metrics(settings.metrics_host, settings.metrics_port, daemon.registry, daemon.live, daemon.ready)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: daemon.stop())
     LOG.info("Delivering the outboxes below %s to Kafka at %s.", settings.outbox_dir, settings.kafka.bootstrap_servers)

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import typer
 
-from stumble.audit.instance_history import InstanceHistory, lines
+from stumble.audit.instance_history import InstanceHistory, history_lines
 from stumble.audit.replay import Replay
 from stumble.cli.ask import between, examples
 from stumble.cli.audit import ProcessesOption, progress
@@ -103,5 +103,5 @@ def _print_history(history: InstanceHistory, *, as_json: bool) -> None:
         json.dump(history.as_json(), sys.stdout, indent=2, default=str)
         sys.stdout.write("\n")
         return
-    for line in lines(history.events(), history.requests()):
+    for line in history_lines(history.events(), history.requests()):
         typer.echo(line)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stumble.cli.logs import configure_logging
-from stumble.settings.base import load
+from stumble.settings.base import load_settings
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -33,7 +33,7 @@ MetricsPortOption = Annotated[
 
 def settings_of(database_url: str | None = None, metrics_port: int | None = None) -> Settings:
     """Read the settings, override them with a command's own options, and set up the log."""
-    settings = load(database_url=database_url, metrics_port=metrics_port)
+    settings = load_settings(database_url=database_url, metrics_port=metrics_port)
     configure_logging(settings)
     return settings
 

@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 
 from stumble.cli.commands import COMMANDS, LazyCommand
-from stumble.runtime.explain import explain
+from stumble.runtime.explain import explain_error
 from stumble.wire.errors import StumbleError
 
 __all__ = ["run"]
@@ -50,7 +50,7 @@ def _guarded(argv: Sequence[str], table: Mapping[str, LazyCommand]) -> int:
     except Exception as error:  # noqa: BLE001  # only here: operators get one sentence, no traceback
         if os.environ.get("STUMBLE_DEBUG", "0") not in {"", "0"}:
             traceback.print_exc()
-        return _report_error(explain(error), _FAILED)
+        return _report_error(explain_error(error), _FAILED)
 
 
 def _call(argv: Sequence[str], table: Mapping[str, LazyCommand]) -> int:

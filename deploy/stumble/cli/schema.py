@@ -14,9 +14,8 @@ from stumble.cli import tables
 from stumble.cli.ask import FormatOption, OutputFormat, examples
 from stumble.wire.errors import StumbleError
 from stumble.wire.schemas import ALL, Schema
-from stumble.wire.taxonomy.scan import classes, nova_package
-from stumble.wire.taxonomy.update import compare
-from stumble.wire.taxonomy.update import write as write_classes
+from stumble.wire.taxonomy.scan import nova_package, scan_classes
+from stumble.wire.taxonomy.update import compare_classes, write_classes
 
 app = typer.Typer(add_completion=False)
 _NEEDS = "`stumble schema check` needs avro, which is not installed here; install it with: pip install 'stumble[dev]'"
@@ -136,8 +135,8 @@ def taxonomy(
         return
     if not nova:
         raise StumbleError("Give --nova with a virtual environment that contains Nova, or --unknown.")
-    installed = {name: row for folder in nova for name, row in classes(nova_package(folder)).items()}
-    result = compare(installed)
+    installed = {name: row for folder in nova for name, row in scan_classes(nova_package(folder)).items()}
+    result = compare_classes(installed)
     for name, (base, code, blame) in result.unknown.items():
         sys.stdout.write(f"unknown: {name} ({base}, {code}); the rules give blame {blame}\n")
     for name, (before, after) in result.recoded.items():
@@ -153,12 +152,12 @@ def taxonomy(
 def _list_unknown(database_url: str | None) -> None:
     """List the unknown classes in the store; exit status 1 if there are any."""
     try:
-        from stumble.settings.base import load  # noqa: PLC0415 - needs an extra
+        from stumble.settings.base import load_settings  # noqa: PLC0415 - needs an extra
         from stumble.store.connect import connect  # noqa: PLC0415 - needs an extra
         from stumble.store.unknown_exceptions import unknown_exceptions  # noqa: PLC0415 - needs an extra
     except ModuleNotFoundError as error:
         raise StumbleError(_NEEDS_STORE) from error
-    url = load(database_url=database_url).database_url.get_secret_value()
+    url = load_settings(database_url=database_url).database_url.get_secret_value()
     with connect(url, application="stumble-schema") as connection:
         result = unknown_exceptions(connection)
     for one in result:
@@ -173,10 +172,10 @@ def _list_unknown(database_url: str | None) -> None:
 
 
 def _problems(versions: Sequence[str]) -> list[str]:
-    from stumble.wire.compatibility import problems  # noqa: PLC0415 - needs an extra
+    from stumble.wire.compatibility import compatibility_problems  # noqa: PLC0415 - needs an extra
 
     try:
-        return problems(versions)
+        return compatibility_problems(versions)
     except ModuleNotFoundError as error:
         raise StumbleError(_NEEDS) from error
 

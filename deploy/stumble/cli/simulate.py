@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
-from stumble.settings.base import load
+from stumble.settings.base import load_settings
 from stumble.simulator import (
     Disturbance,
     Item,
@@ -114,7 +114,7 @@ def _run(
     outbox_dir: Path | None,
     poison: tuple[int, int] | None,
 ) -> None:
-    settings = load(outbox_dir=outbox_dir)
+    settings = load_settings(outbox_dir=outbox_dir)
     stop = Event()
     with ExitStack() as stack:
         stack.enter_context(_stopped_by_signal(stop))
@@ -156,7 +156,7 @@ def _list() -> None:
 def _benchmark(kind: str) -> Iterator[Item]:
     if kind not in {"mixed", "success"}:
         raise typer.BadParameter("give mixed or success", param_hint="--benchmark-stream")
-    return benchmark.items(success=kind == "success")
+    return benchmark.benchmark_items(success=kind == "success")
 
 
 def _failures(text: str) -> tuple[float, dict[str, float]]:

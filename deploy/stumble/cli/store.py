@@ -16,7 +16,7 @@ from stumble.cli.stats import stats_lines
 from stumble.projector.settings import ProjectorSettings
 from stumble.store.connect import connect, database_label
 from stumble.store.migrate import migrate as migrate_store
-from stumble.store.stats import stats as load_stats
+from stumble.store.stats import load_stats
 from stumble.store.version import require_current
 
 app = typer.Typer(add_completion=False)

@@ -14,7 +14,7 @@ from stumble.cli import tables
 from stumble.cli.ask import FormatOption, OutputFormat, examples
 from stumble.cli.reading import KINDS, Read, Reader, resolve
 from stumble.runtime.times import from_micros, parse_when, rfc3339
-from stumble.settings.base import load
+from stumble.settings.base import load_settings
 
 app = typer.Typer(add_completion=False)
 _DLQ = "__stumble.errors."
@@ -64,7 +64,7 @@ def tail(
     The command reads without a consumer group, commits nothing and decodes both framings. A record that cannot be
     decoded is shown with the error.
     """
-    kafka = load().kafka
+    kafka = load_settings().kafka
     given = {"bootstrap_servers": bootstrap_servers, "schema_registry_url": registry}
     kafka = kafka.model_copy(update={name: value for name, value in given.items() if value})
     name, schema = resolve(topic, kafka.topics)

@@ -47,7 +47,7 @@ def plan(
 ) -> None:
     """Compare each topic with its plan, and show what each role may do; exit status 1 if they differ."""
     kafka = settings_of().kafka
-    result = planned.compare(kafka, planned.plan(kafka, partitions=partitions, replication=replication))
+    result = planned.compare(kafka, planned.plan_topics(kafka, partitions=partitions, replication=replication))
     rights = _granted(kafka)
     if format_ is OutputFormat.JSON:
         rows = [
@@ -95,10 +95,10 @@ def apply(
     without moving instances to other partitions, so choose it large enough.
     """
     kafka = settings_of().kafka
-    roles = {item.role for item in acls.grants(kafka)}
+    roles = {item.role for item in acls.required_grants(kafka)}
     principals = _principals([*(f"{role}={name}" for role, name in kafka.principals.items()), *(rights or [])], roles)
-    wanted = planned.plan(kafka, partitions=partitions, replication=replication)
-    for name, result in planned.apply(kafka, wanted, alter=alter):
+    wanted = planned.plan_topics(kafka, partitions=partitions, replication=replication)
+    for name, result in planned.apply_plans(kafka, wanted, alter=alter):
         typer.echo(f"{name}: {result}")
     for line in acls.grant(kafka, principals) if principals else ():
         typer.echo(line)
@@ -109,7 +109,7 @@ def apply(
 def _register(kafka: KafkaSettings) -> None:
     """Register this program's schemas, and require that every reader can read each version."""
     registry = Registry(kafka)
-    for topic, schema in planned.written(kafka).items():
+    for topic, schema in planned.value_schemas(kafka).items():
         number = registry.register(topic, schema)
         registry.require_full_transitive(topic)
         typer.echo(f"{topic}: registered {schema.name} as {number}; versions must be FULL_TRANSITIVE")
@@ -148,7 +148,7 @@ def _retention(settings: dict[str, str]) -> str:
 
 def _granted(kafka: KafkaSettings) -> list[tuple[acls.Grant, bool | None]]:
     """Return what each role needs and whether its principal has it; None if that is unknown."""
-    wanted = acls.grants(kafka)
+    wanted = acls.required_grants(kafka)
     try:
         rules = acls.granted(kafka)
     except acls.AclsNotVisible:

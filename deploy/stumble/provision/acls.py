@@ -61,7 +61,7 @@ class AclsNotVisible(StumbleError):
     """The principal may not read the access rules."""
 
 
-def grants(kafka: KafkaSettings) -> list[Grant]:
+def required_grants(kafka: KafkaSettings) -> list[Grant]:
     """Return what each role needs, and no more."""
     topics, write, read = kafka.topics, AclOperation.WRITE, AclOperation.READ
     every = (topics.actions, topics.failures, topics.outcomes, topics.producers, topics.dlq)
@@ -91,8 +91,8 @@ def grants(kafka: KafkaSettings) -> list[Grant]:
 
 def grant(kafka: KafkaSettings, principals: Mapping[str, str]) -> Iterator[str]:
     """Grant each role's principal (``User:…``) what it needs; yields a line for each grant. Raises `StumbleError`."""
-    client = admin(kafka)
-    wanted = [item for item in grants(kafka) if item.role in principals]
+    client = admin_client(kafka)
+    wanted = [item for item in required_grants(kafka) if item.role in principals]
     futures = client.create_acls([item.binding(principals[item.role]) for item in wanted], request_timeout=_SECONDS)
     for item, future in zip(wanted, futures.values(), strict=True):
         try:
@@ -107,14 +107,14 @@ def granted(kafka: KafkaSettings) -> list[AclBinding] | None:
 
     Raises `AclsNotVisible` if this principal may not read them, `StumbleError` if Kafka doesn't answer.
     """
-    client = admin(kafka)
+    client = admin_client(kafka)
     if not _authorizer_is_on(client):
         return None
     cluster = client.describe_cluster(include_authorized_operations=True, request_timeout=_SECONDS)
     if AclOperation.DESCRIBE not in (_operations(cluster) or ()):  # some brokers then answer with an empty list
         raise AclsNotVisible("This principal may not read the access rules (DESCRIBE on the cluster).")
     result: list[AclBinding] = []
-    for kind, name in sorted({(item.kind, item.name) for item in grants(kafka)}, key=str):
+    for kind, name in sorted({(item.kind, item.name) for item in required_grants(kafka)}, key=str):
         anything = AclBindingFilter(
             kind, name, ResourcePatternType.MATCH, _ANY, _ANY, AclOperation.ANY, AclPermissionType.ANY
         )
@@ -137,7 +137,7 @@ def missing_rights(kafka: KafkaSettings) -> dict[str, list[Grant]]:
     Kafka itself decides, so super users and rules by pattern are included. Missing topics count as allowed.
     Raises `StumbleError` if Kafka doesn't answer.
     """
-    client, wanted = admin(kafka), grants(kafka)
+    client, wanted = admin_client(kafka), required_grants(kafka)
     topics = sorted({item.name for item in wanted if item.kind == ResourceType.TOPIC})
     groups = sorted({item.name for item in wanted if item.kind == ResourceType.GROUP})
     answers: dict[tuple[ResourceType, str], Any] = {}
@@ -158,7 +158,7 @@ def missing_rights(kafka: KafkaSettings) -> dict[str, list[Grant]]:
     return missing
 
 
-def admin(kafka: KafkaSettings) -> AdminClient:
+def admin_client(kafka: KafkaSettings) -> AdminClient:
     """Return a client that logs nothing: its requests raise errors."""
     return AdminClient({**kafka.client_config(), "log_level": 0})
 

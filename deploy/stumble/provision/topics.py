@@ -18,7 +18,7 @@ from confluent_kafka.admin import (
 )
 
 from stumble.deadletters.producer import MAX_MESSAGE_BYTES
-from stumble.provision.acls import admin
+from stumble.provision.acls import admin_client
 from stumble.settings.kafka import KafkaSettings
 from stumble.wire.errors import StumbleError
 from stumble.wire.schemas import ACTION_FAILED, ACTION_OUTCOME, EVENT, PRODUCER_STATUS, Schema
@@ -67,7 +67,9 @@ class TopicDifference:
         return "fewer partitions" if self.partitions < self.plan.partitions else "fine"
 
 
-def plan(kafka: KafkaSettings, *, partitions: int | None = None, replication: int | None = None) -> list[TopicPlan]:
+def plan_topics(
+    kafka: KafkaSettings, *, partitions: int | None = None, replication: int | None = None
+) -> list[TopicPlan]:
     """Return the plan of all topics; what isn't given comes from the settings."""
     topics = kafka.topics
     partitions, replication = partitions or kafka.topic_partitions, replication or kafka.topic_replication
@@ -93,7 +95,7 @@ def plan(kafka: KafkaSettings, *, partitions: int | None = None, replication: in
     ]
 
 
-def written(kafka: KafkaSettings) -> dict[str, Schema]:
+def value_schemas(kafka: KafkaSettings) -> dict[str, Schema]:
     """Return which schema each topic's values have."""
     topics = kafka.topics
     return {
@@ -106,7 +108,7 @@ def written(kafka: KafkaSettings) -> dict[str, Schema]:
 
 def compare(kafka: KafkaSettings, plans: list[TopicPlan]) -> list[TopicDifference]:
     """Compare the broker's topics with their plans. Raises `StumbleError` when the broker doesn't answer."""
-    client = admin(kafka)
+    client = admin_client(kafka)
     try:
         wanted = TopicCollection([item.name for item in plans])
         futures = client.describe_topics(wanted, request_timeout=_SECONDS)
@@ -133,12 +135,12 @@ def _seen(result: Any) -> bool:
     return not isinstance(result, KafkaError)
 
 
-def apply(kafka: KafkaSettings, plans: list[TopicPlan], *, alter: bool = False) -> Iterator[tuple[str, str]]:
+def apply_plans(kafka: KafkaSettings, plans: list[TopicPlan], *, alter: bool = False) -> Iterator[tuple[str, str]]:
     """Create the missing topics and, with `alter`, change differing settings; yields each topic's name and the result.
 
     Raises `StumbleError` when the broker refuses or doesn't answer.
     """
-    client = admin(kafka)
+    client = admin_client(kafka)
     for finding in compare(kafka, plans):
         name = finding.plan.name
         if finding.state == "missing":

@@ -11,7 +11,7 @@ _NESTED = "_context"
 _OUTER = "oslo.message"
 
 
-def unwrap(value: bytes | str) -> tuple[dict[str, Any], dict[str, Any]]:
+def unwrap_notification(value: bytes | str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return message and context of one notification. Raises ``ValueError`` if it is not a notification.
 
     The context is nested in Kafka messages and flattened in RabbitMQ messages. The driver ``messaging`` omits the outer

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 
-from stumble.bridge.envelope import unwrap
+from stumble.bridge.envelope import unwrap_notification
 from stumble.bridge.notification_writer import NotificationWriter
 from stumble.bridge.settings import TransportSettings
 
@@ -28,7 +28,7 @@ _SESSION_MS = 8_000
 _STATISTICS_MS = 2_000
 
 
-def subscription(settings: TransportSettings) -> list[str]:
+def topic_patterns(settings: TransportSettings) -> list[str]:
     """Return patterns for oslo.messaging's topic names: ``<topic>.<priority>``, and ``.<vhost>`` if one is used."""
     vhost = urlsplit(settings.url.get_secret_value()).path.strip("/")
     tail = re.escape(f".{vhost}") if vhost else ""
@@ -68,7 +68,7 @@ class KafkaTransport:
         config = consumer_config(self._settings)
         consumer = Consumer({**config, "statistics.interval.ms": _STATISTICS_MS, "stats_cb": self._on_statistics})
         try:
-            consumer.subscribe(subscription(self._settings))
+            consumer.subscribe(topic_patterns(self._settings))
             LOG.info("Reading notifications of transport %s from Kafka.", self._settings.name)
             while not self._stopping.is_set():
                 messages = [item for item in consumer.consume(_BATCH, _POLL_S) if self._usable(item)]
@@ -103,7 +103,7 @@ class KafkaTransport:
 
     def _write(self, message: Message) -> None:
         try:
-            body, context = unwrap(message.value() or b"")
+            body, context = unwrap_notification(message.value() or b"")
         except ValueError:
             body, context = {"event_type": None, "payload": repr(message.value())}, {}
         while not self._writer.write_notification(body, context) and not self._stopping.wait(_PAUSE_S):

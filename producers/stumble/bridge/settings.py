@@ -11,8 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from stumble.runtime.explain import first_mistake, sentence_about
-from stumble.settings.base import CONFIG_VARIABLE, Settings, SettingsError
-from stumble.settings.base import load as load_settings
+from stumble.settings.base import CONFIG_VARIABLE, Settings, SettingsError, load_settings
 
 RABBIT_SCHEMES = ("rabbit", "kombu+amqp")
 KAFKA_SCHEME = "kafka"
@@ -69,7 +68,9 @@ class BridgeSettings(BaseModel):
         return self
 
 
-def load(transports: list[dict[str, Any]] | None = None, **overrides: object) -> tuple[Settings, BridgeSettings]:
+def load_bridge_settings(
+    transports: list[dict[str, Any]] | None = None, **overrides: object
+) -> tuple[Settings, BridgeSettings]:
     """Read the settings of the bridge: the common ones, and ``transports`` or, without them, ``[bridge]`` of the file.
 
     Raises ``SettingsError``, whose text is one sentence.

@@ -6,7 +6,7 @@ Start reading at ``emitter``. Imports ``outbox``, ``translate``, ``wire``.
 """
 
 from stumble.emitter.emitter import Emitter
-from stumble.emitter.failure import describe, failure_token
+from stumble.emitter.failure import describe_failure, failure_token
 from stumble.emitter.scopes import ActionScope, StepScope
 
-__all__ = ["ActionScope", "Emitter", "StepScope", "describe", "failure_token"]
+__all__ = ["ActionScope", "Emitter", "StepScope", "describe_failure", "failure_token"]

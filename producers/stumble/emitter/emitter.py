@@ -13,7 +13,7 @@ from typing import Any
 
 from stumble.emitter.scopes import ActionScope
 from stumble.emitter.tracebacks import without_traceback
-from stumble.outbox import Envelope, OutboxWriter, pack
+from stumble.outbox import Envelope, OutboxWriter, pack_record
 from stumble.outbox.counters import Totals
 from stumble.outbox.writer import DEFAULT_MAX_BYTES, DEFAULT_MIN_FREE
 from stumble.wire.encoder import Encoder
@@ -128,7 +128,7 @@ class Emitter:
         )
         if not self._tracebacks and event.get("failure"):
             added["failure"] = without_traceback(event["failure"])
-        return pack(envelope, self._encode({**event, **added})), is_failure
+        return pack_record(envelope, self._encode({**event, **added})), is_failure
 
     def _invalid(self, error: Exception) -> bool:
         now = time.monotonic()

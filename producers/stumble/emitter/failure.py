@@ -6,9 +6,9 @@ import traceback
 import uuid
 from typing import Any
 
-from stumble.translate.exceptions import seen
-from stumble.translate.failure import failure
-from stumble.translate.mask import mask
+from stumble.translate.exceptions import parse_exception
+from stumble.translate.failure import build_failure
+from stumble.translate.mask import mask_secrets
 
 _TOKEN = "_stumble_failure_id"  # noqa: S105  # the name of an attribute
 _DEPTH = 10
@@ -28,12 +28,12 @@ def failure_token(error: BaseException) -> str:
     return token
 
 
-def describe(error: BaseException) -> dict[str, Any]:
+def describe_failure(error: BaseException) -> dict[str, Any]:
     """Return the ``failure`` of an event for an exception, with secrets masked."""
     last = _last_frame(error)
-    return failure(
-        seen(type(error).__name__, _message(error)),
-        mask,
+    return build_failure(
+        parse_exception(type(error).__name__, _message(error)),
+        mask_secrets,
         module=type(error).__module__,
         function=last,
         traceback="".join(traceback.format_exception(error, limit=_FRAMES)),

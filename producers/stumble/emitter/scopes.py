@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
-from stumble.emitter.failure import describe, failure_token
+from stumble.emitter.failure import describe_failure, failure_token
 
 #: Compared by name: importing asyncio loads ssl, which a service may have to patch first.
 _ASYNCIO_CANCELLED = "CancelledError"
@@ -54,7 +54,7 @@ class _Scope:
     def failed(self, error: BaseException) -> bool:
         """Emit ERROR with an exception; return False if the event was refused."""
         try:
-            result = {"failure": describe(error), "failure_id": failure_token(error)}
+            result = {"failure": describe_failure(error), "failure_id": failure_token(error)}
         except Exception:  # noqa: BLE001  # the exception's own methods may raise; the class is still known
             result = {"failure": {"exception": type(error).__name__}}
         return self.emit_phase("ERROR", **result)

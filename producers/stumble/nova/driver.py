@@ -44,7 +44,7 @@ class StumbleDriver(notifier.Driver):  # type: ignore[misc]
 
 
 def _producer(conf: Any) -> Producer:
-    settings = options.read(conf)
+    settings = options.read_options(conf)
     result = _producers.get(settings)
     if result is None:
         result = _producers[settings] = Producer(settings, conf)

@@ -87,7 +87,7 @@ def _serve(
         _serving.started = outer
         if raised is None:
             return
-        exception = sightings.describe(sightings.inside(raised, _ANSWERS))
+        exception = sightings.describe_exception(sightings.inside(raised, _ANSWERS))
         for begun, context in started:
             if not concerns(raised, begun["instance_uuid"]):
                 continue
@@ -123,7 +123,7 @@ def event_finish(producer: Producer, caller: FrameType, given: Arguments) -> Non
     exc = given.get("exc_val")
     call["failed"] = given.get("exc_tb") is not None
     if call["failed"] and isinstance(exc, BaseException):
-        call["exception"] = sightings.describe(exc)
+        call["exception"] = sightings.describe_exception(exc)
     producer.emit_call(call, context)
 
 
@@ -134,7 +134,7 @@ def fault(producer: Producer, caller: FrameType, given: Arguments) -> None:
     call = _call(producer, caller, "fault", "add_instance_fault_from_exc", known.get("uuid"))
     call["instance"] = _states.corrected(known, known.get("uuid"), context["request_id"])
     if isinstance(exc, BaseException):
-        call["exception"] = sightings.describe(exc)
+        call["exception"] = sightings.describe_exception(exc)
     producer.emit_call(call, context)
 
 
@@ -149,7 +149,7 @@ def migration_save(producer: Producer, caller: FrameType, given: Arguments) -> C
     call["migration"] = known
     exc = sys.exc_info()[1]
     if exc is not None and known.get("status") in _FAILED:
-        call["exception"] = sightings.describe(exc)
+        call["exception"] = sightings.describe_exception(exc)
     return partial(producer.emit_call, call, calls.context(migration._context))  # noqa: SLF001 - Nova itself reads it
 
 
@@ -173,7 +173,7 @@ def instance_save(producer: Producer, caller: FrameType, given: Arguments) -> Ca
             call = _call(producer, caller, "instance_save", "Instance.save", known.get("uuid"))
             call["instance"] = known
             if swallowed is not None:
-                call["exception"] = sightings.describe(swallowed)
+                call["exception"] = sightings.describe_exception(swallowed)
             producer.emit_call(call, context)
 
     return after

@@ -67,7 +67,7 @@ def list_opts() -> list[tuple[str, list[Any]]]:
     return [(GROUP, OPTIONS)]
 
 
-def read(conf: cfg.ConfigOpts) -> NovaOptions:
+def read_options(conf: cfg.ConfigOpts) -> NovaOptions:
     """Register the options and return their values. Raises ``oslo_config.cfg.ConfigFileValueError``."""
     conf.register_opts(OPTIONS, group=GROUP)
     result = conf[GROUP]

@@ -81,7 +81,7 @@ def _with_sighting(events: list[Event], exc: BaseException | None) -> list[Event
     """Add the id of the exception object that is being handled, if the notification shows its class."""
     if exc is None or type(exc).__name__.removesuffix("_Remote") != events[0]["failure"]["exception"]:
         return events
-    token, inside = sightings.token_of(exc), [name.removesuffix("_Remote") for name in sightings.chain(exc)]
+    token, inside = sightings.token_of(exc), [name.removesuffix("_Remote") for name in sightings.cause_names(exc)]
     for event in events:
         event["failure_id"] = token
         event["failure"]["chain"] = inside or event["failure"]["chain"]

@@ -40,7 +40,7 @@ def token_of(exc: BaseException) -> str | None:
     return result
 
 
-def describe(exc: BaseException) -> dict[str, Any]:
+def describe_exception(exc: BaseException) -> dict[str, Any]:
     """Return the fields of an exception object that the translation reads."""
     kwargs = getattr(exc, "kwargs", None)
     last = None
@@ -53,12 +53,12 @@ def describe(exc: BaseException) -> dict[str, Any]:
         "message": _text(exc),
         "traceback": _traceback(exc),
         "code": kwargs.get("code") if isinstance(kwargs, dict) else None,
-        "chain": chain(exc),
+        "chain": cause_names(exc),
         "token": token_of(exc),
     }
 
 
-def chain(exc: BaseException) -> list[str]:
+def cause_names(exc: BaseException) -> list[str]:
     """Return the class names of the exceptions inside an exception, outermost first."""
     return [type(link).__name__ for link in _links(exc)]
 

@@ -16,7 +16,7 @@ Start reading at ``writer``. Imports ``wire``.
 """
 
 from stumble.outbox.reader import Damage, OutboxCursor, OutboxReader, RecordChunk
-from stumble.outbox.record import Envelope, OutboxRecord, pack
+from stumble.outbox.record import Envelope, OutboxRecord, pack_record
 from stumble.outbox.writer import DURABILITIES, OutboxWriter
 
 __all__ = [
@@ -28,5 +28,5 @@ __all__ = [
     "OutboxRecord",
     "OutboxWriter",
     "RecordChunk",
-    "pack",
+    "pack_record",
 ]

@@ -43,7 +43,7 @@ def create_counters(folder: str) -> Descriptor:
     return descriptor
 
 
-def save(descriptor: Descriptor, totals: Totals) -> None:
+def save_totals(descriptor: Descriptor, totals: Totals) -> None:
     """Overwrite the saved totals; ignores an ``OSError``, which affects only the totals."""
     with suppress(OSError):
         os.pwrite(descriptor.fd, totals.line(), 0)

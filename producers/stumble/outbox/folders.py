@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from stumble.outbox.lock import Descriptor, hold, is_held
+from stumble.outbox.lock import Descriptor, hold_lock, is_held
 
 T = TypeVar("T")
 
@@ -67,7 +67,7 @@ def create(
     os.mkdir(hidden, _PRIVATE)
     try:
         _share(hidden)
-        lock = hold(f"{hidden}/{LOCK}")
+        lock = hold_lock(f"{hidden}/{LOCK}")
         filled = fill(hidden)
         os.rename(hidden, f"{user}/{name}")
         if synced:
@@ -150,7 +150,7 @@ def outbox_folders(directory: str) -> list[OutboxFolder]:
     return sorted(result)
 
 
-def segments(path: str) -> list[int]:
+def segment_numbers(path: str) -> list[int]:
     """Return the numbers of a folder's segments in order. Raises ``OSError``."""
     return sorted(int(match[1]) for name in os.listdir(path) if (match := _SEGMENT.match(name)))
 
@@ -160,7 +160,7 @@ def segment_path(path: str, number: int) -> str:
     return f"{path}/{number:08d}{SUFFIX}"
 
 
-def usage(directory: str) -> tuple[int, int]:
+def outbox_usage(directory: str) -> tuple[int, int]:
     """Return bytes in segments and number of folders, as far as this user may list them; about 10 µs per folder."""
     total = folders = 0
     for _, user in user_directories(directory):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 
-from stumble.outbox.folders import usage
+from stumble.outbox.folders import outbox_usage
 
 NOTHING, FAILURES_ONLY, EVERYTHING = 0, 1, 2
 
@@ -46,7 +46,7 @@ class Guard:
 
     def check(self, now: float) -> None:
         """Read the sizes of all folders and the free space, and set the level. ``now``: monotonic seconds."""
-        used, folders = usage(self._directory)
+        used, folders = outbox_usage(self._directory)
         writers = max(folders, 1)
         self._set(self._max_bytes * (1 - _FOR_FAILURES) - used, self._max_bytes - used, "the outbox is full")
         self._share = max(_SMALLEST_SHARE, int((self._max_bytes - used) / (2 * writers)))

@@ -66,7 +66,7 @@ class Descriptor:
             pass
 
 
-def hold(path: str) -> Descriptor:
+def hold_lock(path: str) -> Descriptor:
     """Create the lock file of a new folder and lock it. Raises ``OSError`` if the file system has no locks."""
     fd = create_file(path, os.O_RDWR)
     try:

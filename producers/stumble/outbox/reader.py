@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from stumble.outbox.folders import segment_path, segments
+from stumble.outbox.folders import segment_numbers, segment_path
 from stumble.outbox.record import (
     FORMAT_VERSION,
     MAGIC,
@@ -108,7 +108,7 @@ class OutboxReader:
     def backlog_bytes(self, cursor: OutboxCursor) -> int:
         """Return the number of bytes after ``cursor``."""
         total = 0
-        for number in segments(self.path):
+        for number in segment_numbers(self.path):
             if number >= cursor.segment:
                 with suppress(FileNotFoundError):
                     size = os.stat(segment_path(self.path, number)).st_size
@@ -122,7 +122,7 @@ class OutboxReader:
     def _following(self, number: int) -> int | None:
         if os.path.exists(segment_path(self.path, number + 1)):  # the usual case; avoids a directory listing
             return number + 1
-        return next((other for other in segments(self.path) if other > number), None)
+        return next((other for other in segment_numbers(self.path) if other > number), None)
 
     def _open(self, number: int) -> bool:
         self.close()

@@ -57,7 +57,7 @@ def segment_header() -> bytes:
     return SEGMENT_HEADER.pack(MAGIC, FORMAT_VERSION, SEGMENT_HEADER.size, 0)
 
 
-def pack(envelope: Envelope, body: bytes) -> bytes:
+def pack_record(envelope: Envelope, body: bytes) -> bytes:
     """Return one record: header, envelope, body. Raises ``struct.error`` if a field is too large."""
     fingerprint, occurred_at, event_id, key, source, traceparent, is_failure = envelope
     key_size, source_size, trace_size = len(key), len(source), len(traceparent)

@@ -181,7 +181,7 @@ class OutboxWriter:
             LOG.warning("The outbox folder %s was removed while in use; creating a new one.", opened.path)
             process.opened = None
             return None
-        counters.save(opened.totals, process.totals)
+        counters.save_totals(opened.totals, process.totals)
         process.guard.check_disk(now)
         return opened
 
@@ -242,7 +242,7 @@ class OutboxWriter:
 
     def _save(self, process: _Process) -> None:
         if process.opened is not None:
-            counters.save(process.opened.totals, process.totals)
+            counters.save_totals(process.opened.totals, process.totals)
 
     def _note(self, process: _Process, problem: str) -> None:
         now = monotonic()

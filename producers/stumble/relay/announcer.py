@@ -11,7 +11,7 @@ from stumble.relay import status
 from stumble.relay.cursors import Progress
 from stumble.relay.framing import FramedRecord, Framer
 from stumble.relay.outbox_tail import OutboxTail
-from stumble.relay.sender import KafkaSender, explain
+from stumble.relay.sender import KafkaSender, explain_error
 from stumble.runtime.state_log import StateLog
 from stumble.settings.base import Settings
 from stumble.wire.errors import StumbleError
@@ -92,4 +92,4 @@ class Announcer:
         if error is None:
             self._state_log.over(_SUBJECT, "Statuses are delivered again.")
         else:
-            self._state_log.say(_SUBJECT, f"Kafka did not accept a status: {explain(error, self._topic)}.")
+            self._state_log.say(_SUBJECT, f"Kafka did not accept a status: {explain_error(error, self._topic)}.")

@@ -17,7 +17,7 @@ from stumble.relay.metrics import RelayMetrics
 from stumble.relay.outbox_tails import OutboxTails
 from stumble.relay.relay import LOG, Relay
 from stumble.relay.sender import KafkaSender
-from stumble.relay.singleton import claim, network_file_system
+from stumble.relay.singleton import claim_outbox, network_file_system
 from stumble.runtime.state_log import StateLog
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def build_relay(settings: Settings, *, status_interval: float = 30.0) -> Relay:
     """
     directory = Path(settings.outbox_dir)
     folder = directory / RELAY
-    lock = claim(folder)
+    lock = claim_outbox(folder)
     if kind := network_file_system(directory):
         LOG.warning("The outbox %s is on a network file system (%s): move it to a local disk.", directory, kind)
     state_log, registry = StateLog(LOG), CollectorRegistry()

@@ -15,7 +15,7 @@ from stumble.relay.in_flight import InFlightChunk
 from stumble.relay.metrics import RelayMetrics
 from stumble.relay.outbox_tail import OutboxTail
 from stumble.relay.outbox_tails import OutboxTails
-from stumble.relay.sender import KafkaSender, explain
+from stumble.relay.sender import KafkaSender, explain_error
 from stumble.runtime.state_log import StateLog
 from stumble.wire.errors import StumbleError
 
@@ -116,7 +116,9 @@ class ChunkDelivery:
     def _settle_chunk(self, tail: OutboxTail, sent_chunk: InFlightChunk, now: float) -> bool:
         """Settle a chunk whose delivery reports have arrived; return False if the folder has to wait."""
         if sent_chunk.problem is not None:
-            self._state_log.say("kafka", f"Kafka did not accept events: {explain(sent_chunk.problem, self._topic)}.")
+            self._state_log.say(
+                "kafka", f"Kafka did not accept events: {explain_error(sent_chunk.problem, self._topic)}."
+            )
             if tail.open_deliveries():
                 return False
             tail.rewind(now)

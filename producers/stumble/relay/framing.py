@@ -12,7 +12,7 @@ from stumble.settings.registry import Registry
 from stumble.wire.codec import frame_confluent, frame_single_object
 from stumble.wire.errors import StumbleError
 from stumble.wire.headers import record_headers
-from stumble.wire.schemas import Schema, by_fingerprint, load
+from stumble.wire.schemas import Schema, by_fingerprint, load_schema
 
 _VERSION = re.compile(r"\.v(\d+)\.avsc\Z")
 
@@ -71,7 +71,7 @@ def _from_folder(fingerprint: bytes, folder: str) -> Schema:
     for path in Path(folder).glob(f"{fingerprint.hex()}.v*.avsc"):
         match = _VERSION.search(path.name)
         try:
-            schema = load(path.read_text("utf-8"), int(match[1]) if match else 0)
+            schema = load_schema(path.read_text("utf-8"), int(match[1]) if match else 0)
         except (OSError, ValueError, KeyError) as error:
             raise UnknownWriter(f"{path} is not a readable schema: {error}.") from error
         if schema.fingerprint == fingerprint:

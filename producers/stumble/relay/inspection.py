@@ -11,11 +11,11 @@ from uuid import UUID
 
 from stumble.outbox import OutboxCursor, OutboxReader, OutboxRecord, RecordChunk
 from stumble.outbox.counters import Totals, read_about, read_totals
-from stumble.outbox.folders import RELAY, OutboxFolder, is_live, outbox_folders, segments
+from stumble.outbox.folders import RELAY, OutboxFolder, is_live, outbox_folders, segment_numbers
 from stumble.relay.cursors import Progress, read_cursors
 from stumble.relay.framing import schema_in
 from stumble.relay.status import user_name
-from stumble.wire.codec import decode, plain
+from stumble.wire.codec import decode_record, parse_plain_schema
 from stumble.wire.errors import StumbleError
 from stumble.wire.schemas import EVENT
 
@@ -94,7 +94,7 @@ def report(folder: OutboxFolder, progress: Progress) -> FolderReport:
         service=str(about.get("service") or ""),
         user=user_name(folder.uid),
         alive=is_live(folder),
-        segments=len(segments(folder.path)),
+        segments=len(segment_numbers(folder.path)),
         bytes=size,
         unsent=unsent,
         oldest_unsent_at=oldest,
@@ -139,6 +139,6 @@ def events(folder: OutboxFolder, cursor: OutboxCursor) -> Iterator[dict[str, Any
 def _event(folder: OutboxFolder, record: OutboxRecord) -> dict[str, Any]:
     try:
         schema = schema_in(folder.path, record.envelope.fingerprint)
-        return {"event": decode(EVENT, record.body, plain(schema.json))}
+        return {"event": decode_record(EVENT, record.body, parse_plain_schema(schema.json))}
     except StumbleError as error:
         return {"event": {"event_id": str(UUID(bytes=record.envelope.event_id))}, "error": str(error)}

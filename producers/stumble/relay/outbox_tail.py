@@ -8,7 +8,7 @@ from pathlib import Path
 
 from stumble.outbox import OutboxCursor, OutboxReader, OutboxRecord, RecordChunk
 from stumble.outbox.counters import Totals, read_about, read_totals
-from stumble.outbox.folders import ABOUT, OutboxFolder, is_live, segment_path, segments
+from stumble.outbox.folders import ABOUT, OutboxFolder, is_live, segment_numbers, segment_path
 from stumble.relay.cursors import Progress
 from stumble.relay.in_flight import InFlightChunk
 
@@ -118,7 +118,7 @@ class OutboxTail:
         with suppress(OSError):
             return [
                 segment_path(self.folder.path, number)
-                for number in segments(self.folder.path)
+                for number in segment_numbers(self.folder.path)
                 if number < self.progress.segment
             ]
         return []

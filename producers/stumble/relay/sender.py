@@ -117,7 +117,7 @@ _REASONS = {
 }
 
 
-def explain(error: KafkaError, topic: str) -> str:
+def explain_error(error: KafkaError, topic: str) -> str:
     """Return why a record has to wait and, if known, what to do."""
     return _REASONS.get(error.code(), error.str()).format(topic=topic)
 

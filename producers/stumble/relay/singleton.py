@@ -24,7 +24,7 @@ class OutboxUnusable(StumbleError):
 _OLD_FILE = "set-aside.jsonl"
 
 
-def claim(folder: Path) -> TextIO:
+def claim_outbox(folder: Path) -> TextIO:
     """Create the relay's own folder if it is missing, and hold its lock until the returned file is closed.
 
     The kernel drops the lock when the process ends, so no stale lock can remain.

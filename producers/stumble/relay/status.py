@@ -11,7 +11,7 @@ from stumble.outbox.folders import RELAY
 from stumble.relay.framing import FramedRecord, Framer
 from stumble.relay.outbox_tail import OutboxTail
 from stumble.settings.base import Settings
-from stumble.wire.codec import encode
+from stumble.wire.codec import encode_record
 from stumble.wire.headers import record_headers
 from stumble.wire.ids import new_event_id
 from stumble.wire.schemas import PRODUCER_STATUS
@@ -92,7 +92,7 @@ def framed(status: dict[str, Any], framer: Framer, topic: str) -> FramedRecord:
     """Return a status as a Kafka record. Raises ``RegistryUnavailable`` or ``SchemaRejected``."""
     headers = record_headers(PRODUCER_STATUS, f"relay:{status['host']}", new_event_id(), status["reported_at"])
     return FramedRecord(
-        key_of(status), framer.prefix(topic, PRODUCER_STATUS) + encode(PRODUCER_STATUS, status), headers
+        key_of(status), framer.prefix(topic, PRODUCER_STATUS) + encode_record(PRODUCER_STATUS, status), headers
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from stumble.simulator.disturb import Disturbance
 from stumble.simulator.stream import Item, Stream, StreamSettings
-from stumble.wire.codec import encode
+from stumble.wire.codec import encode_record
 from stumble.wire.schemas import EVENT
 
 #: Number of events of the published stream.
@@ -38,7 +38,7 @@ def settings(*, success: bool = False, events: int = EVENTS) -> StreamSettings:
     )
 
 
-def items(*, success: bool = False, events: int = EVENTS) -> Iterator[Item]:
+def benchmark_items(*, success: bool = False, events: int = EVENTS) -> Iterator[Item]:
     """Yield exactly `events` arrivals; repeats fill the number up after the last request."""
     last: list[Item] = []
     count = 0
@@ -54,6 +54,6 @@ def stream_hash(events: Iterable[dict[str, Any]]) -> str:
     """Return the SHA-256 of the encoded events, each preceded by its length (4 bytes, big-endian)."""
     digest = hashlib.sha256()
     for event in events:
-        body = encode(EVENT, event)
+        body = encode_record(EVENT, event)
         digest.update(len(body).to_bytes(4, "big") + body)
     return digest.hexdigest()

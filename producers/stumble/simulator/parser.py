@@ -37,11 +37,11 @@ def all_stories() -> tuple[Story, ...]:
     stories: list[Story] = []
     for file in sorted(files(f"{__package__}.stories").iterdir(), key=lambda entry: entry.name):
         if file.name.endswith(".story"):
-            stories += parse(file.read_text(encoding="utf-8"), file.name)
+            stories += parse_stories(file.read_text(encoding="utf-8"), file.name)
     return tuple(sorted(stories, key=lambda story: story.name))
 
 
-def parse(text: str, name: str = "text") -> list[Story]:
+def parse_stories(text: str, name: str = "text") -> list[Story]:
     """Parse stories from text; `name` appears in errors.
 
     Raises:

@@ -9,7 +9,7 @@ from typing import Any
 from stumble.simulator import causes
 from stumble.simulator.causes import Raised
 from stumble.simulator.fleet import Project, SimulatedFleet, SimulatedInstance, draw_uuid
-from stumble.simulator.render import Call, Moment, StoryScene, render
+from stumble.simulator.render import Call, Moment, StoryScene, render_signal
 from stumble.simulator.story import RequestTruth, Story, StorySignal
 from stumble.simulator.truth import Truth, key_of, true_failure
 
@@ -54,7 +54,7 @@ class Player:
             shown = raised.get(signal.cause) if signal.cause else None
             host = stage.hosts_by_role[signal.role]
             moment = Moment(now + self._skew(host), draw_uuid(self._rng))
-            event = render(signal, stage, calls[signal.request], shown, moment)
+            event = render_signal(signal, stage, calls[signal.request], shown, moment)
             events.append((now, event))
         if story.leaves != "same":
             instance.vm_state = story.leaves

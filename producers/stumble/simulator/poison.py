@@ -7,7 +7,7 @@ from itertools import cycle
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from stumble.wire.codec import encode, frame_single_object
+from stumble.wire.codec import encode_record, frame_single_object
 from stumble.wire.headers import record_headers
 from stumble.wire.schemas import EVENT
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from stumble.settings.kafka import KafkaSettings
 
 
-def values(event: dict[str, Any], seed: int) -> Iterator[bytes]:
+def bad_values(event: dict[str, Any], seed: int) -> Iterator[bytes]:
     """Yield bad record values without end, cycling through the kinds, made from a valid event."""
     rng = Random(seed)  # noqa: S311 -- simulation, no secret
-    body = encode(EVENT, event)
+    body = encode_record(EVENT, event)
     kinds = cycle(range(5))
     for kind in kinds:
         noise = rng.randbytes(24)
@@ -56,7 +56,7 @@ class Poisoner:
         if self._seen % self._every:
             return
         if self._values is None:
-            self._values = values(event, self._seed)
+            self._values = bad_values(event, self._seed)
         key = str(event.get("instance_uuid") or event["request_id"]).encode()
         headers: list[tuple[str, str | bytes | None]] = [
             *record_headers(EVENT, "simulator", event["event_id"], event["occurred_at"])

@@ -65,7 +65,9 @@ class Moment(NamedTuple):
     message_id: str
 
 
-def render(signal: StorySignal, stage: StoryScene, call: Call, raised: Raised | None, moment: Moment) -> dict[str, Any]:
+def render_signal(
+    signal: StorySignal, stage: StoryScene, call: Call, raised: Raised | None, moment: Moment
+) -> dict[str, Any]:
     """Return the event of one signal."""
     at_us, message_id = moment
     service = _SERVICES.get(signal.role, "nova-compute")

@@ -34,7 +34,7 @@ class SignalId(NamedTuple):
     host: str | None
 
 
-def event(
+def build_event(
     signal: SignalId,
     context: Mapping[str, Any],
     *,
@@ -70,7 +70,7 @@ def event(
     return result
 
 
-def snapshot(**known: str | None) -> Event | None:
+def build_snapshot(**known: str | None) -> Event | None:
     """Return an instance snapshot with the known fields, or None if all are empty."""
     if not any(known.values()):
         return None

@@ -36,7 +36,7 @@ class ParsedException(NamedTuple):
     traceback: str | None = None
 
 
-def seen(exception: str | None, message: str | None) -> ParsedException:
+def parse_exception(exception: str | None, message: str | None) -> ParsedException:
     """Return the exception of a class name and a message, without what RPC adds to them.
 
     A class that crossed RPC ends in ``_Remote`` and its text contains the remote traceback; the text of a RemoteError
@@ -81,7 +81,7 @@ def from_legacy(value: Any) -> ParsedException | None:
 def _from_mapping(value: Mapping[str, Any]) -> ParsedException | None:
     if not value:
         return None
-    result = seen(fields.text(value.get("class")), fields.text(value.get("message")))
+    result = parse_exception(fields.text(value.get("class")), fields.text(value.get("message")))
     return result._replace(code=fields.integer(fields.mapping(value.get("kwargs")).get("code")))
 
 
@@ -95,7 +95,7 @@ def _from_nova_repr(value: str) -> ParsedException:
         names = _CLASS.findall(value)
         name = names[-1] if names else None
     code, inner = _CODE.search(value), _INNER.search(value)
-    result = seen(name, message)
+    result = parse_exception(name, message)
     return result._replace(
         code=int(code[1]) if code else None,
         chain=(strip_remote(inner[1]),) if inner else (),
@@ -122,7 +122,7 @@ def _from_call(value: str) -> ParsedException | None:
     if match is None:
         return None
     inside = match[2]
-    return seen(match[1], _literal(inside) or inside or None)
+    return parse_exception(match[1], _literal(inside) or inside or None)
 
 
 def _literal(value: str) -> str | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from stumble.translate import fields
 from stumble.translate.causes import causes_in
-from stumble.translate.exceptions import ParsedException, from_legacy, seen
+from stumble.translate.exceptions import ParsedException, from_legacy, parse_exception
 from stumble.translate.mask import Mask
 from stumble.translate.names import NO_ACTION_METHODS, STEP_ACTIONS, step_of_method
 from stumble.wire.taxonomy import classify, safe_reason
@@ -23,7 +23,7 @@ _UNKNOWN_CLASS = "Exception"
 EXTERNAL_EVENT = "external_instance_event"
 
 
-def failure(
+def build_failure(
     what: ParsedException,
     mask: Mask,
     *,
@@ -59,8 +59,8 @@ def versioned_failure(payload: Any, mask: Mask) -> Failure | None:
     if name is None:
         return None
     traceback = fields.text(result.get("traceback"))
-    return failure(
-        seen(name, fields.text(result.get("exception_message"))),
+    return build_failure(
+        parse_exception(name, fields.text(result.get("exception_message"))),
         mask,
         module=fields.text(result.get("module_name")),
         function=fields.text(result.get("function_name")),
@@ -78,7 +78,7 @@ def legacy_failure(payload: Mapping[str, Any], mask: Mask, *, key: str = "except
         what = what._replace(message=fields.text(payload.get("message")))
     if what.code is None and what.exception is not None:
         what = what._replace(code=fields.integer(payload.get("code")))
-    return failure(what, mask)
+    return build_failure(what, mask)
 
 
 def method_of(traceback: str | None) -> tuple[str, str] | None:

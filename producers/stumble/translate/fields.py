@@ -34,13 +34,13 @@ def data(value: Any) -> Mapping[str, Any]:
 def text(value: Any) -> str | None:
     """Return a scalar as text, or None if it is empty or not a scalar."""
     if isinstance(value, str):
-        return cut(value) or None
+        return shorten_middle(value) or None
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return str(value) if isinstance(value, float) or abs(value) < 10**30 else None
 
 
-def cut(value: str) -> str:
+def shorten_middle(value: str) -> str:
     """Return text without its middle if it is longer than ``MAX_TEXT``."""
     if len(value) <= MAX_TEXT:
         return value

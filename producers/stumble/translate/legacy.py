@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from stumble.translate import external, fields
-from stumble.translate.build import Event, SignalId, event, move_side, snapshot
+from stumble.translate.build import Event, SignalId, build_event, build_snapshot, move_side
 from stumble.translate.failure import EXTERNAL_EVENT, Failure, legacy_failure
 from stumble.translate.mask import Mask
 from stumble.translate.names import (
@@ -73,7 +73,7 @@ def _instance(signal: SignalId, payload: Data, ctxt: Data, mask: Mask) -> Event:
         meaning = RESIZE_ERROR
     volume = fields.text(payload.get("volume_id"))
     new_flavor = fields.text(payload.get("new_instance_type"))
-    return event(
+    return build_event(
         signal,
         ctxt,
         phase=phase,
@@ -96,7 +96,7 @@ def _instance(signal: SignalId, payload: Data, ctxt: Data, mask: Mask) -> Event:
 
 def _snapshot(payload: Data) -> dict[str, str | None] | None:
     image = fields.text(fields.mapping(payload.get("image_meta")).get("base_image_ref"))
-    return snapshot(
+    return build_snapshot(
         vm_state=fields.text(payload.get("state")),
         task_state=fields.text(payload.get("new_task_state" if "new_task_state" in payload else "state_description")),
         old_vm_state=fields.text(payload.get("old_state")),
@@ -113,7 +113,7 @@ def _compute_task(signal: SignalId, payload: Data, ctxt: Data, mask: Mask) -> Ev
         raise Skipped(NO_INSTANCE)
     properties = fields.data(payload.get("instance_properties"))
     meaning = COMPUTE_TASKS.get(signal.name.partition(".")[2], Meaning())
-    return event(
+    return build_event(
         signal,
         ctxt,
         phase="ERROR",
@@ -124,7 +124,7 @@ def _compute_task(signal: SignalId, payload: Data, ctxt: Data, mask: Mask) -> Ev
         owner_project_id=fields.text(properties.get("project_id")),
         availability_zone=fields.text(properties.get("availability_zone")),
         failure=legacy_failure(payload, mask, key="reason"),
-        instance=snapshot(
+        instance=build_snapshot(
             vm_state=fields.text(payload.get("state")),
             display_name=fields.text(properties.get("display_name")),
         ),
@@ -164,7 +164,7 @@ def _exception(
     **known: Any,
 ) -> Event:
     flavor = fields.data(instance.get("flavor"))
-    return event(
+    return build_event(
         signal,
         ctxt,
         phase="ERROR",
@@ -175,7 +175,7 @@ def _exception(
         availability_zone=fields.text(instance.get("availability_zone")),
         node=fields.text(instance.get("node")),
         failure=failure,
-        instance=snapshot(
+        instance=build_snapshot(
             vm_state=fields.text(instance.get("vm_state")),
             task_state=fields.text(instance.get("task_state")),
             display_name=fields.text(instance.get("display_name")),

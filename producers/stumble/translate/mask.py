@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from stumble.translate.fields import cut
+from stumble.translate.fields import shorten_middle
 
 Mask = Callable[[str], str]
 
@@ -35,9 +35,9 @@ _KEY_VALUE = re.compile(
 )
 
 
-def mask(value: str) -> str:
+def mask_secrets(value: str) -> str:
     """Return ``value`` with secrets replaced, by the rules of oslo.utils, if installed, and of this module."""
-    value = cut(value)
+    value = shorten_middle(value)
     if _oslo is not None:
         value = _oslo(value)
     if "gAAAA" in value:

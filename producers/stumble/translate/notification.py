@@ -9,7 +9,7 @@ from stumble.translate import fields, legacy, versioned
 from stumble.translate.build import Event, SignalId
 from stumble.translate.external import Failing
 from stumble.translate.mask import Mask
-from stumble.translate.mask import mask as default_mask
+from stumble.translate.mask import mask_secrets as default_mask
 from stumble.translate.names import LEGACY_SERVICES
 from stumble.translate.result import Translation
 from stumble.translate.skip import MALFORMED, NO_IDENTITY, Skipped

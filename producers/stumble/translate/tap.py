@@ -21,11 +21,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from stumble.translate import fields
-from stumble.translate.build import Event, SignalId, event, snapshot
-from stumble.translate.exceptions import seen
-from stumble.translate.failure import Failure, failure
+from stumble.translate.build import Event, SignalId, build_event, build_snapshot
+from stumble.translate.exceptions import parse_exception
+from stumble.translate.failure import Failure, build_failure
 from stumble.translate.mask import Mask
-from stumble.translate.mask import mask as default_mask
+from stumble.translate.mask import mask_secrets as default_mask
 from stumble.translate.names import STEP_ACTIONS
 from stumble.translate.result import Translation
 from stumble.translate.skip import MALFORMED, NO_IDENTITY, NO_INSTANCE, UNKNOWN, Skipped
@@ -85,7 +85,7 @@ def _event(call: Data, ctxt: Data, mask: Mask) -> Event:
         raise Skipped(NO_INSTANCE)
     result = _failure(fields.mapping(call.get("exception")), mask)
     step = fields.text(call.get("step"))
-    return event(
+    return build_event(
         _signal(call, kind),
         ctxt,
         phase=_phase(kind, call),
@@ -130,17 +130,17 @@ def _failure(result: Data, mask: Mask) -> Failure | None:
     name = fields.text(result.get("class"))
     if name is None:
         return None
-    what = seen(name, fields.text(result.get("message")))
+    what = parse_exception(name, fields.text(result.get("message")))
     code = fields.integer(result.get("code"))
     chain = result.get("chain")
     names = [str(item) for item in chain[:_MAX_CHAIN]] if isinstance(chain, list | tuple) else []
-    return failure(
+    return build_failure(
         what if code is None or what.exception != name else what._replace(code=code),
         mask,
         module=fields.text(result.get("module")),
         function=fields.text(result.get("function")),
         traceback=fields.text(result.get("traceback")),
-        chain=[seen(item, None).exception or item for item in names],
+        chain=[parse_exception(item, None).exception or item for item in names],
     )
 
 
@@ -151,7 +151,7 @@ def _instance(result: Data) -> Event:
         "owner_project_id": fields.text(result.get("project_id")),
         "availability_zone": fields.text(result.get("availability_zone")),
         "node": fields.text(result.get("node")),
-        "instance": snapshot(
+        "instance": build_snapshot(
             vm_state=fields.text(result.get("vm_state")),
             task_state=fields.text(result.get("task_state")),
             power_state=fields.text(result.get("power_state")),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from stumble.translate import fields
-from stumble.translate.build import Event, SignalId, event, move_side, snapshot
+from stumble.translate.build import Event, SignalId, build_event, build_snapshot, move_side
 from stumble.translate.failure import EXTERNAL_EVENT, method_of, versioned_failure
 from stumble.translate.mask import Mask
 from stumble.translate.names import (
@@ -71,7 +71,7 @@ def _exception(signal: SignalId, result: Data, ctxt: Data, mask: Mask) -> Event:
     if method and (method[1] in NO_ACTION_METHODS or method[1] == EXTERNAL_EVENT):
         raise Skipped(NOT_AN_ACTION)
     step = step_of_method(method[1], method[0]) if method else None
-    return event(signal, ctxt, phase="ERROR", scope="STEP", step=step, failure=failure)
+    return build_event(signal, ctxt, phase="ERROR", scope="STEP", step=step, failure=failure)
 
 
 def _compute_task(signal: SignalId, result: Data, ctxt: Data, mask: Mask) -> Event:
@@ -80,7 +80,7 @@ def _compute_task(signal: SignalId, result: Data, ctxt: Data, mask: Mask) -> Eve
         raise Skipped(NO_INSTANCE)
     spec = fields.data(result.get("request_spec"))
     meaning = COMPUTE_TASKS.get(signal.name.partition(".")[2], Meaning())
-    return event(
+    return build_event(
         signal,
         ctxt,
         phase=_split(signal.event_type or "")[1],
@@ -91,7 +91,7 @@ def _compute_task(signal: SignalId, result: Data, ctxt: Data, mask: Mask) -> Eve
         owner_project_id=fields.text(spec.get("project_id")),
         availability_zone=fields.text(spec.get("availability_zone")),
         failure=versioned_failure(result.get("reason"), mask),
-        instance=snapshot(
+        instance=build_snapshot(
             vm_state=fields.text(result.get("state")),
             flavor=fields.text(fields.data(spec.get("flavor")).get("name")),
             image=fields.text(fields.data(spec.get("image")).get("id")),
@@ -113,7 +113,7 @@ def _instance(signal: SignalId, result: Data, ctxt: Data, mask: Mask) -> Event:
     else:
         chosen = None
     local_delete = signal.service == "nova-api" and name in ("delete", "soft_delete")  # outside of Nova's steps
-    return event(
+    return build_event(
         signal,
         ctxt,
         phase=phase,
@@ -159,7 +159,7 @@ def _target(result: Data) -> Event:
 
 def _snapshot(result: Data) -> dict[str, str | None] | None:
     update = fields.data(result.get("state_update"))
-    return snapshot(
+    return build_snapshot(
         vm_state=fields.text(update.get("state")) or fields.text(result.get("state")),
         task_state=fields.text(update["new_task_state"] if "new_task_state" in update else result.get("task_state")),
         power_state=fields.text(result.get("power_state")),

@@ -63,7 +63,7 @@ def pin_to_core(number: int | None = None, every_seconds: float = 1.0) -> Iterat
         core.unpin()
 
 
-def permitted() -> list[int]:
+def permitted_cores() -> list[int]:
     """Return the cores that this process may run on; empty if the system does not report them."""
     return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
@@ -76,7 +76,7 @@ class CoreAffinity:
     """
 
     number: int | None = None
-    allowed: list[int] = field(default_factory=permitted)
+    allowed: list[int] = field(default_factory=permitted_cores)
     pinned: int | None = None
     _before: CoreTimes | None = None
     _unpinned_until: float = 0.0

@@ -8,7 +8,7 @@ from typing import Any
 
 from stumble.wire.errors import StumbleError
 
-__all__ = ["explain", "first_mistake", "sentence_about"]
+__all__ = ["explain_error", "first_mistake", "sentence_about"]
 
 #: Text by class name of the exception or of a base class; names, so that no library is imported for its errors.
 _KNOWN = {
@@ -25,7 +25,7 @@ _KNOWN = {
 }
 
 
-def explain(error: BaseException) -> str:
+def explain_error(error: BaseException) -> str:
     """Return one sentence that says what happened and, if known, what to do."""
     if isinstance(error, StumbleError):
         return str(error)

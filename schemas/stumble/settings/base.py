@@ -137,7 +137,7 @@ def secrets_folder() -> Path | None:
     return next((Path(os.environ[name]) for name in SECRETS_VARIABLES if os.environ.get(name)), None)
 
 
-def load(**overrides: object) -> Settings:
+def load_settings(**overrides: object) -> Settings:
     """Read the settings; ``overrides`` (a command's own options) win, and None among them means not given.
 
     Raises ``SettingsError``, whose text is one sentence.

@@ -41,18 +41,18 @@ def _without_logical_types(node: Any) -> Any:
     return node
 
 
-def plain(definition: str) -> Any:
+def parse_plain_schema(definition: str) -> Any:
     """Parse a schema (JSON text) without its logical types, so that times stay integers."""
     return parse_schema(_without_logical_types(json.loads(definition)))
 
 
-_PLAIN = {schema.fingerprint: plain(schema.json) for schema in ALL}
+_PLAIN = {schema.fingerprint: parse_plain_schema(schema.json) for schema in ALL}
 
 
 _ENCODERS = {schema.fingerprint: Encoder(json.loads(schema.json)) for schema in ALL}
 
 
-def encode(schema: Schema, record: Mapping[str, Any]) -> bytes:
+def encode_record(schema: Schema, record: Mapping[str, Any]) -> bytes:
     """Return a record's Avro body without framing, text cleaned and cut to the limits in the schema.
 
     Raises ``TypeError``, ``ValueError`` or ``AttributeError`` if a value has another type than its field.
@@ -60,7 +60,7 @@ def encode(schema: Schema, record: Mapping[str, Any]) -> bytes:
     return _ENCODERS[schema.fingerprint].encode(record)
 
 
-def decode(schema: Schema, body: bytes, writer: Any = None) -> dict[str, Any]:
+def decode_record(schema: Schema, body: bytes, writer: Any = None) -> dict[str, Any]:
     """Return the record in ``body``; ``writer`` is the parsed schema that wrote it, if it is not ``schema``.
 
     Raises ``NotAvro`` if the bytes are not exactly one record of the writer's schema.
@@ -121,8 +121,8 @@ class Decoder:
         """
         framed = unframe(value, headers)
         if framed.fingerprint == self._reader.fingerprint:
-            return decode(self._reader, framed.body)
-        return decode(self._reader, framed.body, self._writer(framed))
+            return decode_record(self._reader, framed.body)
+        return decode_record(self._reader, framed.body, self._writer(framed))
 
     def _writer(self, framed: Unframed) -> Any:
         if framed.fingerprint is not None and (known := by_fingerprint(framed.fingerprint)):
@@ -139,7 +139,7 @@ class Decoder:
 
     def _parse(self, text: str, framed: Unframed) -> Any:
         try:
-            parsed = plain(text)
+            parsed = parse_plain_schema(text)
         except Exception as error:  # the registry may return any text
             raise UnknownSchema(f"The registry's schema for {_describe(framed)} cannot be parsed: {error}.") from error
         if not isinstance(parsed, dict) or parsed.get("name") != self._reader.name:
@@ -157,10 +157,10 @@ __all__ = [
     "Decoder",
     "Unframed",
     "WireError",
-    "decode",
-    "encode",
+    "decode_record",
+    "encode_record",
     "frame_confluent",
     "frame_single_object",
-    "plain",
+    "parse_plain_schema",
     "unframe",
 ]

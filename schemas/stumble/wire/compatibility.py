@@ -16,7 +16,7 @@ from typing import Any
 _NOT_COMPARED = {"doc", "maxBytes", "symbols", "name", "namespace"}
 
 
-def problems(versions: Sequence[str]) -> list[str]:
+def compatibility_problems(versions: Sequence[str]) -> list[str]:
     """Return the problems between any two versions of a record (JSON texts), one sentence each; empty if compatible."""
     result = [line for text in versions for line in lint(text)]
     for number, (one, other) in enumerate(permutations(versions, 2)):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from stumble.wire.text import clean, shorten
+from stumble.wire.text import clean_text, shorten_text
 
 #: Returns the bytes of a value; raises ``TypeError``, ``ValueError``, ``AttributeError`` or ``OverflowError``.
 Write = Callable[[Any], bytes]
@@ -55,10 +55,10 @@ def _string(limit: int, prefix: bytes = _BARE) -> Write:
         try:
             raw = value.encode()
         except UnicodeEncodeError:  # lone surrogates
-            raw = shorten(clean(value), limit).encode()
+            raw = shorten_text(clean_text(value), limit).encode()
         else:
             if len(raw) > limit or b"\x00" in raw:
-                raw = shorten(clean(value), limit).encode()
+                raw = shorten_text(clean_text(value), limit).encode()
         size = len(raw)
         result = (lengths[size] if size < _SHORT else prefix + zigzag(size)) + raw
         if len(known) < cached_values and len(value) <= _CACHED_CHARACTERS:

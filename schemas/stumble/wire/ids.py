@@ -41,14 +41,14 @@ def event_time_us(event_id: str) -> int:
     return millis * 1000 + (fraction * 1000 + 4095) // 4096
 
 
-def family(action: str) -> str:
+def family_of_action(action: str) -> str:
     """Return the family of an action: ``resize`` for resize and migrate, else the action itself."""
     return FAMILIES.get(action, action)
 
 
 def request_key(instance_uuid: str | None, request_id: str | None, action: str, target_id: str | None = None) -> str:
     """Return the id of a request: a hash of instance, request id, action family and target, in uuid form."""
-    return _named(instance_uuid or "", request_id or "", family(action), target_id or "")
+    return _named(instance_uuid or "", request_id or "", family_of_action(action), target_id or "")
 
 
 def failure_id(request_key: str, host: str | None, exception: str, attempt_id: str | None = None) -> str:

@@ -32,7 +32,7 @@ def schema_fingerprint(definition: Any) -> bytes:
     return bytes.fromhex(digest)
 
 
-def load(text: str, version: int) -> Schema:
+def load_schema(text: str, version: int) -> Schema:
     """Parse a schema definition (JSON text).
 
     Raises ``fastavro.schema.SchemaParseException`` or ``ValueError`` if the text is not a valid schema.
@@ -53,7 +53,7 @@ def _load_all() -> list[Schema]:
     for item in sorted(folder.iterdir(), key=lambda path: path.name):
         if item.name.endswith(".avsc"):
             version = int(item.name.split(".")[-2].removeprefix("v"))
-            loaded.append(load(item.read_text(encoding="utf-8"), version))
+            loaded.append(load_schema(item.read_text(encoding="utf-8"), version))
     return loaded
 
 
@@ -61,7 +61,7 @@ ALL: tuple[Schema, ...] = tuple(_load_all())
 _BY_FINGERPRINT = {schema.fingerprint: schema for schema in ALL}
 
 
-def latest(name: str) -> Schema:
+def latest_schema(name: str) -> Schema:
     """Return the newest version of a record type by its full name. Raises ``KeyError`` for an unknown name."""
     versions = [schema for schema in ALL if schema.name == name]
     if not versions:
@@ -74,7 +74,7 @@ def by_fingerprint(value: bytes) -> Schema | None:
     return _BY_FINGERPRINT.get(value)
 
 
-EVENT = latest("stumble.InstanceActionEvent")
-ACTION_FAILED = latest("stumble.ActionFailed")
-ACTION_OUTCOME = latest("stumble.ActionOutcome")
-PRODUCER_STATUS = latest("stumble.ProducerStatus")
+EVENT = latest_schema("stumble.InstanceActionEvent")
+ACTION_FAILED = latest_schema("stumble.ActionFailed")
+ACTION_OUTCOME = latest_schema("stumble.ActionOutcome")
+PRODUCER_STATUS = latest_schema("stumble.ProducerStatus")

@@ -7,7 +7,7 @@ _CUT_BYTES = len(_CUT.encode())
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
-def clean(text: str) -> str:
+def clean_text(text: str) -> str:
     """Replace NUL, which PostgreSQL cannot store, and lone surrogates, which UTF-8 cannot encode."""
     if text.isascii():
         return text.replace("\x00", _REPLACEMENT) if "\x00" in text else text
@@ -15,7 +15,7 @@ def clean(text: str) -> str:
     return fixed.replace("\x00", _REPLACEMENT)
 
 
-def shorten(text: str, max_bytes: int) -> str:
+def shorten_text(text: str, max_bytes: int) -> str:
     """Remove the middle of ``text`` so that it has at most ``max_bytes`` of UTF-8, and mark the cut.
 
     Both ends stay, because a message is most specific at its start and a traceback at its end. A short limit belongs to

@@ -18,7 +18,7 @@ from stumble.alerts.settings import AlertSettings
 from stumble.metrics.process import ProcessMetrics
 from stumble.store.partitions import EventPartitions
 from stumble.store.queries import query
-from stumble.store.retention import Retention, expire
+from stumble.store.retention import Retention, delete_expired
 from tests.integration.alerts.conftest import failure, insert_failures, publication, running_alerter
 from tests.integration.alerts.test_alertmanager import eventually, now_us
 from tests.support.receiver import Answer, receiver
@@ -274,7 +274,7 @@ def test_old_deliveries_are_deleted_except_those_of_firing_alerts(store, connect
     connection.execute("update subscriptions set disabled_at = now() - interval '31 days' where id = %s", (removed.id,))
     connection.execute("update deliveries set created_at = now() - interval '31 days'")
     subscriptions.queue_test(connection, subscriptions.add(connection, "https://y.example").id)
-    expire(connection, EventPartitions(90), Retention())
+    delete_expired(connection, EventPartitions(90), Retention())
     remaining = connection.execute(
         "select alert ->> 'status', delivered_at is null from deliveries order by sequence"
     ).fetchall()

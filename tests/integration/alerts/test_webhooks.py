@@ -7,7 +7,7 @@ import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from stumble.alerts import subscriptions
-from stumble.alerts.receivers.guard import ForbiddenAddressError, resolve
+from stumble.alerts.receivers.guard import ForbiddenAddressError, resolve_address
 from stumble.wire.ids import publication_event_id
 from tests.integration.alerts.conftest import failure, insert_failures, publication, running_alerter
 from tests.integration.alerts.test_alertmanager import eventually, now_us
@@ -130,7 +130,7 @@ def test_webhook_to_a_forbidden_network_is_not_sent(store, connection):
 )
 def test_addresses_that_are_not_public_are_refused(url):
     with pytest.raises(ForbiddenAddressError):
-        resolve(url, ())
+        resolve_address(url, ())
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from stumble.audit.offset_range import range_of
-from stumble.audit.topic import DecodingJob, records
+from stumble.audit.topic import DecodingJob, read_records
 from stumble.audit.unreadable import BEFORE_DEAD_LETTERS
 from stumble.deadletters.producer import DeadLetterProducer
 from stumble.store.connect import connect
@@ -34,7 +34,7 @@ def store_with_unreadable_records(kafka, new_database):
         parameters = {"topic": testbed.topic, "topic_id": span.topic_id, "partitions": [0], "offsets": [3]}
         session.execute(query("create_offsets"), parameters)
     decoding = DecodingJob(testbed.settings)
-    bad = [item for messages in records(testbed.settings, span) for item in decoding.readings(messages)[1]]
+    bad = [item for messages in read_records(testbed.settings, span) for item in decoding.readings(messages)[1]]
     testbed.forget_producer()  # it would log errors when the broker stops at the end of the run
     yield Store(testbed, testbed.url), bad
     testbed.stop()

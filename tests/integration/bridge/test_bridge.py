@@ -80,7 +80,7 @@ class RunningBridge:
             reader, cursor = OutboxReader(folder.path), OutboxCursor()
             while (chunk := reader.read(cursor, live=True)).end != cursor:
                 cursor = chunk.end
-                events += [codec.decode(schemas.EVENT, record.body) for record in chunk.records]
+                events += [codec.decode_record(schemas.EVENT, record.body) for record in chunk.records]
             reader.close()
         return events
 

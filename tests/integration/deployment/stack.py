@@ -13,7 +13,7 @@ import psycopg
 from stumble.local.kafka import LocalKafka
 from stumble.local.ports import LOOPBACK, free_port, remembered_port
 from stumble.local.postgres import LocalPostgres
-from stumble.local.process import ChildProcess, tail
+from stumble.local.process import ChildProcess, read_log_tail
 from stumble.local.registry import LocalRegistry
 from tests.support.services import cli_environment
 
@@ -88,7 +88,7 @@ class Service:
             done = subprocess.run(test, capture_output=True, text=True, check=False, timeout=30)
             if done.returncode == 0:
                 return
-            message = f"{shlex.join(test)}: {done.stderr[-500:]}\n{tail(self.process.log, 20)}"
+            message = f"{shlex.join(test)}: {done.stderr[-500:]}\n{read_log_tail(self.process.log, 20)}"
             assert time.monotonic() < deadline, message
             time.sleep(0.5)
 

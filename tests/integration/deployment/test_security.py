@@ -18,7 +18,7 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from stumble.provision.acls import grants
+from stumble.provision.acls import required_grants
 from stumble.settings.kafka import KafkaSettings
 from tests.integration.deployment import stack
 from tests.integration.deployment.conftest import ROLES, stumble
@@ -239,7 +239,7 @@ def start(words, environment, log):
 
 
 def test_relay_subscriber_and_auditor_get_only_the_rights_they_need():
-    expected_grants = {(item.role, item.text) for item in grants(KafkaSettings())}
+    expected_grants = {(item.role, item.text) for item in required_grants(KafkaSettings())}
     assert {text for role, text in expected_grants if role == "relay"} == {
         "WRITE TOPIC instance-actions",
         "WRITE TOPIC instance-action-producers",

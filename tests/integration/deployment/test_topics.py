@@ -80,8 +80,10 @@ def test_topics_are_planned_created_corrected_and_granted(stumble, change):
 
 def test_replication_of_three_sets_min_insync_replicas_to_two():
     kafka = KafkaSettings(topic_prefix="x.")
-    assert {item.settings["min.insync.replicas"] for item in topics.plan(kafka, partitions=1, replication=3)} == {"2"}
-    assert all(item.name.startswith("x.") for item in topics.plan(kafka, partitions=1, replication=1))
+    assert {
+        item.settings["min.insync.replicas"] for item in topics.plan_topics(kafka, partitions=1, replication=3)
+    } == {"2"}
+    assert all(item.name.startswith("x.") for item in topics.plan_topics(kafka, partitions=1, replication=1))
 
 
 def test_unknown_role_is_rejected_with_the_list_of_roles(stumble):

@@ -52,5 +52,5 @@ class Relays:
 
     def _send(self, host: str, process: str, **fields: Any) -> None:
         status = {"host": host, "process": process, "reported_at": now_us(), **fields}
-        value = codec.frame_single_object(PRODUCER_STATUS, codec.encode(PRODUCER_STATUS, status))
+        value = codec.frame_single_object(PRODUCER_STATUS, codec.encode_record(PRODUCER_STATUS, status))
         self._producer.produce(self._topic, value=value, key=f"{host}/{process}".encode())

@@ -11,7 +11,7 @@ from stumble.clock.producers import ProducerStart
 from stumble.ingest.decisions import DecisionJob
 from stumble.ingest.errors import FencedError
 from stumble.ingest.rederive import InstanceSelection, rederive
-from stumble.outcome.deadlines import deadlines
+from stumble.outcome.deadlines import effective_deadlines
 from stumble.store.queries import query
 from stumble.testing.events import NOW_US, event
 from tests.support.projection import differences
@@ -27,7 +27,9 @@ def age_requests(writer):
 
 def overdue(writer, until=NOW_US, partitions=None):
     return find.overdue(
-        writer.connection, dict.fromkeys(writer.offsets if partitions is None else partitions, until), deadlines({})
+        writer.connection,
+        dict.fromkeys(writer.offsets if partitions is None else partitions, until),
+        effective_deadlines({}),
     )
 
 
@@ -226,7 +228,7 @@ def test_work_that_continues_after_a_restart_is_not_interrupted(writer, later_ev
 
 
 def find_resumed(writer, host="host-1"):
-    return find.received_again(writer.connection, [(writer.partition_of(event()), host)], deadlines({}))
+    return find.received_again(writer.connection, [(writer.partition_of(event()), host)], effective_deadlines({}))
 
 
 def test_request_stalled_by_a_silent_host_resumes_when_the_host_reports(writer):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from stumble.audit.counters import surplus
+from stumble.audit.counters import total_surplus
 from stumble.store.connect import connect
 from stumble.store.partitions import EventPartitions
-from stumble.store.retention import Retention, expire
+from stumble.store.retention import Retention, delete_expired
 from stumble.testing.events import NOW_US
 from tests.support.projection import stream
 
@@ -37,19 +37,19 @@ def old_events(writer):
 def test_events_are_dropped_with_their_partition_and_failures_stay(writer, old_events, store_url):
     before, failures = durable_rows(writer), writer.rows("select count(*) from failures")
     with connect(store_url) as session:
-        expire(session, EventPartitions(5), Retention(events=5, requests=50))
+        delete_expired(session, EventPartitions(5), Retention(events=5, requests=50))
     assert writer.rows("select count(*) from events") == [(0,)]
     assert writer.rows("select count(*) from failures") == failures
     assert failures > [(10,)]
     writer.write(old_events)
     assert durable_rows(writer) == before
-    assert surplus(writer.connection) == {}
+    assert total_surplus(writer.connection) == {}
 
 
 def test_expired_requests_are_deleted_with_their_failures_and_counters_stay(writer, old_events, store_url):
     before = durable_rows(writer)
     with connect(store_url) as session:
-        expire(session, EventPartitions(5), Retention(events=5, requests=8))
+        delete_expired(session, EventPartitions(5), Retention(events=5, requests=8))
     for table in ("events", "requests", "failures", "fact_sets"):
         assert writer.rows(f"select count(*) from {table}") == [(0,)], table
     after = durable_rows(writer)
@@ -57,7 +57,7 @@ def test_expired_requests_are_deleted_with_their_failures_and_counters_stay(writ
     assert open_now == [], "what was in flight is no more"
     without_open = [row for row in after["counters"] if row[1] != "open"]
     assert without_open == [row for row in before["counters"] if row[1] != "open"]
-    assert surplus(writer.connection) == {}
+    assert total_surplus(writer.connection) == {}
     writer.store_writer.requests_days = 8
     result = writer.write(old_events)
     assert result.events == 0
@@ -70,7 +70,7 @@ def test_request_with_recent_events_keeps_its_facts(writer, old_events, store_ur
     (key,) = writer.rows("select request_key from requests order by 1 limit 1")
     writer.connection.execute("update requests set updated_at = now() where request_key = %s", key)
     with connect(store_url) as session:
-        expire(session, EventPartitions(5), Retention(events=5, requests=8))
+        delete_expired(session, EventPartitions(5), Retention(events=5, requests=8))
     assert writer.rows("select request_key from requests") == [key]
     assert writer.rows("select count(*) from fact_sets") == [(1,)]
 
@@ -79,16 +79,16 @@ def test_partition_that_is_being_read_is_dropped_by_the_next_run(writer, old_eve
     with connect(store_url) as reader, connect(store_url) as session:
         with reader.transaction():
             reader.execute("select count(*) from events")
-            expire(session, EventPartitions(5), Retention(events=5))
+            delete_expired(session, EventPartitions(5), Retention(events=5))
             assert writer.write(old_events[:1]).duplicates == 1, "nobody waits for the reader"
-        expire(session, EventPartitions(5), Retention(events=5))
+        delete_expired(session, EventPartitions(5), Retention(events=5))
     assert writer.rows("select count(*) from events") == [(0,)]
 
 
 def test_old_publications_are_deleted_and_revisions_stay(writer, old_events, store_url):
     with connect(store_url) as session:
         session.execute("update publications set created_at = now() - interval '10 days'")
-        expire(session, EventPartitions(5), Retention(publications=8))
+        delete_expired(session, EventPartitions(5), Retention(publications=8))
         assert writer.rows("select count(*) from publications") == [(0,)]
         assert writer.rows("select count(*) from revisions") > [(100,)], "their subjects still stand"
 

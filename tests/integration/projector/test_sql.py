@@ -11,13 +11,13 @@ from psycopg.pq import ExecStatus
 
 from stumble.audit.stage import StagingTables
 from stumble.store.connect import connect
-from stumble.store.queries import load
+from stumble.store.queries import load_queries
 
 NAMES = re.compile(r"%\((\w+)\)[sb]")
 
 
 #: COPY can't be prepared; the tests of the transaction run it.
-PREPARED = sorted(name for name, text in load().items() if not text.startswith("copy "))
+PREPARED = sorted(name for name, text in load_queries().items() if not text.startswith("copy "))
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def session(template_database, new_database):
 
 @pytest.mark.parametrize("name", PREPARED)
 def test_named_statement_can_be_prepared(session, name):
-    text = load()[name]
+    text = load_queries()[name]
     query = PostgresQuery(Transformer(session))
     query.convert(text, dict.fromkeys(NAMES.findall(text)))
     result = session.pgconn.prepare(b"", query.query)

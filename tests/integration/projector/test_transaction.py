@@ -91,7 +91,7 @@ def test_another_topic_id_fences_all_partitions(new_writer):
 
 def test_concurrent_change_of_a_row_rolls_the_batch_back(writer, store_url, monkeypatch):
     writer.write([event()])
-    real = factsets.load
+    real = factsets.load_facts
 
     def load_and_modify(cursor, touched):
         loaded = real(cursor, touched)
@@ -114,7 +114,7 @@ def test_revisions_rise_with_transaction_ids_when_an_instance_changes_its_partit
     ]
     before, after = new_writer(), new_writer(partitions=7)
     assert before.partition_of(events[0]) != after.partition_of(events[0])
-    real = factsets.load
+    real = factsets.load_facts
     pending = [events[:2]]
 
     def load_after_newer_transaction(cursor, touched):

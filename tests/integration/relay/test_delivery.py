@@ -20,12 +20,12 @@ import pytest
 from confluent_kafka import Message
 
 from stumble.local.ports import free_port
-from stumble.outbox import Envelope, OutboxWriter, pack
+from stumble.outbox import Envelope, OutboxWriter, pack_record
 from stumble.outbox.folders import outbox_folders
-from stumble.wire.codec import Decoder, decode, plain, unframe
+from stumble.wire.codec import Decoder, decode_record, parse_plain_schema, unframe
 from stumble.wire.encoder import Encoder
 from stumble.wire.headers import fingerprint_of, record_headers
-from stumble.wire.schemas import EVENT, PRODUCER_STATUS, load
+from stumble.wire.schemas import EVENT, PRODUCER_STATUS, load_schema
 from tests.integration.relay.helpers import drain, emitter, environment, event, numbers, running_relay, wait_for
 from tests.support.messages import headers_of, key_of, value_of
 
@@ -146,18 +146,18 @@ def test_records_of_a_later_release_are_sent_with_their_schema(tmp_path: Path, k
     """A driver may be newer than the relay: it writes its schema into the folder."""
     definition = json.loads(EVENT.json)
     definition["fields"].append({"name": "later", "type": ["null", "string"], "default": None, "maxBytes": 10})
-    later = load(json.dumps(definition), EVENT.version + 1)
+    later = load_schema(json.dumps(definition), EVENT.version + 1)
     outbox = tmp_path / "outbox"
     writer = OutboxWriter(outbox, schemas={f"{later.fingerprint.hex()}.v{later.version}.avsc": later.json})
     sent_event = event(7, event_id="01890a5d-ac96-774b-bcce-b302099a8057", later="yes")
     envelope = Envelope(later.fingerprint, 1, uuid.UUID(str(sent_event["event_id"])).bytes, b"key", b"svc:h")
-    assert writer.append(pack(envelope, Encoder(json.loads(later.json)).encode(sent_event)), is_failure=False)
+    assert writer.append(pack_record(envelope, Encoder(json.loads(later.json)).encode(sent_event)), is_failure=False)
     with running_relay(outbox, kafka, prefix):
         (message,) = drain(kafka, f"{prefix}instance-actions", lambda read: len(read) == 1)
     assert fingerprint_of(headers_of(message)) == unframe(value_of(message)).fingerprint == later.fingerprint
     assert dict(headers_of(message))["ce_type"] == b"stumble.InstanceActionEvent.v2"
     body = unframe(value_of(message)).body
-    assert decode(EVENT, body, plain(later.json))["attributes"] == {"n": "7"}
+    assert decode_record(EVENT, body, parse_plain_schema(later.json))["attributes"] == {"n": "7"}
 
 
 def test_unavailable_registry_is_waited_for(tmp_path: Path, kafka: str, prefix: str) -> None:

@@ -30,7 +30,7 @@ from stumble.local.ports import free_port
 from stumble.outbox.folders import outbox_folders
 from stumble.relay import build_relay
 from stumble.relay.rejected import read_rejected
-from stumble.settings.base import load
+from stumble.settings.base import load_settings
 from tests.integration.relay.helpers import (
     drain,
     emitter,
@@ -256,7 +256,7 @@ def test_producer_with_a_fatal_error_is_replaced(tmp_path: Path, kafka: str, pre
     outbox = tmp_path / "outbox"
     sender = emitter(outbox)
     assert all(sender.emit(event(n)) for n in range(4000))
-    relay = build_relay(load(outbox_dir=outbox, kafka={"bootstrap_servers": kafka, "topic_prefix": prefix}))
+    relay = build_relay(load_settings(outbox_dir=outbox, kafka={"bootstrap_servers": kafka, "topic_prefix": prefix}))
     for _ in range(3):
         relay.run_once()
     relay.sender.broken = True

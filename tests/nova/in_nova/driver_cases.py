@@ -22,7 +22,7 @@ from stumble.nova import driver, options, tap
 from stumble.nova.producer import Producer
 from stumble.outbox import OutboxCursor, OutboxReader
 from stumble.outbox.folders import outbox_folders
-from stumble.wire.codec import decode
+from stumble.wire.codec import decode_record
 from stumble.wire.schemas import EVENT
 
 UUID = "178b0921-8f85-4257-88b6-2e743b5a975c"
@@ -69,7 +69,7 @@ class DriverCase(unittest.TestCase):
             reader, cursor, before = OutboxReader(folder.path), OutboxCursor(), None
             while cursor != before:
                 chunk = reader.read(cursor, live=True)
-                events += [decode(EVENT, record.body) for record in chunk.records]
+                events += [decode_record(EVENT, record.body) for record in chunk.records]
                 before, cursor = cursor, chunk.end
         return events
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from novaharness.vocabulary import Expected
 
-from stumble.wire.ids import family
+from stumble.wire.ids import family_of_action
 from stumble.wire.taxonomy import WRAPPERS
 from tests.nova import judge
 
@@ -53,7 +53,11 @@ def _errors(expected: Expected, item: Mapping[str, Any]) -> list[str]:
 
 
 def _may_be_action(derived: str | None, action: str) -> bool:
-    return derived is None or family(derived) == family(action) or _SAME_NOTIFICATIONS.get(action) == derived
+    return (
+        derived is None
+        or family_of_action(derived) == family_of_action(action)
+        or _SAME_NOTIFICATIONS.get(action) == derived
+    )
 
 
 def _wrong_values(expected: Expected, item: Mapping[str, Any]) -> list[str]:

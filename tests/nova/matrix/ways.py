@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from stumble.outcome.derive import derive
+from stumble.outcome.derive import derive_requests
 from stumble.outcome.facts import Fact, fact_of
 from tests.nova.matrix.recording import Event, Played
 
@@ -66,5 +66,5 @@ def items(events: Iterable[Event], played: Played) -> list[dict[str, Any]]:
         if len(candidates) == 1:
             facts[next(iter(candidates))].append(fact_of(event))
     instances = [instance for instance in facts if instance == played.server or not played.alone]
-    records = (record for instance in instances for record in derive(instance, facts[instance]))
+    records = (record for instance in instances for record in derive_requests(instance, facts[instance]))
     return [asdict(record) for record in records if record.request_id == played.request_id]

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from stumble.local.errors import LocalError
 from stumble.local.ports import LOOPBACK, free_port
-from stumble.local.process import ChildProcess, tail
+from stumble.local.process import ChildProcess, read_log_tail
 from tests.support.rabbitmq import LocalRabbit
 
 if TYPE_CHECKING:
@@ -270,7 +270,7 @@ class Services:
                 if value:
                     return value
             if time.monotonic() > deadline:
-                logs = {name: tail(child.log, 8) for name, child in self.children.items()}
+                logs = {name: read_log_tail(child.log, 8) for name, child in self.children.items()}
                 raise AssertionError(f"waited {timeout:.0f} s for {what}\n" + json.dumps(logs, indent=1))
             time.sleep(_POLL)
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from stumble.alerts.rehearsal import rehearse
+from stumble.alerts.rehearsal import rehearse_alerts
 from stumble.alerts.rules import RulesError, load_rules, parse_rules
 from tests.support.services import cli_environment
 
@@ -144,7 +144,7 @@ def failure(minute, problem="v1:a", instance="i1", **more):
 
 def rehearse_rule(text, failures, known=()):
     rules_file = parse_rules(f'[[rule]]\nname = "r"\n{text}', "rules")
-    return rehearse(rules_file, failures, known, START + timedelta(days=1))
+    return rehearse_alerts(rules_file, failures, known, START + timedelta(days=1))
 
 
 def test_rehearsal_of_failure_rule_groups_failures_until_the_quiet_time():
@@ -185,7 +185,7 @@ def test_rehearsal_alerts_once_for_the_regression_of_a_resolved_problem():
     rules_file = parse_rules('[[rule]]\nname = "r"\non = "problem"\nquiet = "1m"', "rules")
     failures = [failure(0), failure(10), failure(20), failure(30)]
     resolved_at = {"v1:a": START + timedelta(minutes=15)}
-    alerts = rehearse(rules_file, failures, ["v1:a"], START + timedelta(days=1), resolved=resolved_at)
+    alerts = rehearse_alerts(rules_file, failures, ["v1:a"], START + timedelta(days=1), resolved=resolved_at)
     assert [item.starts_at for item in alerts] == [START + timedelta(minutes=20)]
 
 
@@ -196,7 +196,7 @@ def test_rehearsal_of_stalled_rule_makes_one_alert_per_action():
          "instance_uuid": f"i{minute}", "owner_project_id": "p", "outcome": "STALLED"}
         for minute, action, zone in [(0, "resize", "az1"), (1, "resize", "az1"), (2, "stop", "az1"), (3, "stop", "az2")]
     ]  # fmt: skip
-    alerts = rehearse(rules_file, [], [], START + timedelta(days=1), outcomes=stalled)
+    alerts = rehearse_alerts(rules_file, [], [], START + timedelta(days=1), outcomes=stalled)
     assert [(item.action, item.failures) for item in alerts] == [("resize", 2), ("stop", 1)]
 
 
@@ -209,7 +209,7 @@ def test_rehearsal_of_outcome_rule_makes_one_alert_per_outcome():
          "owner_project_id": "p", "outcome": outcome}
         for minute, outcome in enumerate(["FAILED", "RECOVERED", "STALLED", "FAILED", "SUCCEEDED"])
     ]  # fmt: skip
-    alerts = rehearse(rules_file, [], [], START + timedelta(days=1), outcomes=ended)
+    alerts = rehearse_alerts(rules_file, [], [], START + timedelta(days=1), outcomes=ended)
     assert [(item.problem, item.failures) for item in alerts] == [("failed:resize", 2), ("recovered:resize", 1)]
 
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stumble.bridge.envelope import unwrap
-from stumble.bridge.kafka import consumer_config, subscription
+from stumble.bridge.envelope import unwrap_notification
+from stumble.bridge.kafka import consumer_config, topic_patterns
 from stumble.bridge.settings import BridgeSettings, TransportSettings
 
 MESSAGE = {"event_type": "instance.delete.end", "payload": {"a": 1}, "message_id": "m"}
@@ -20,7 +20,7 @@ NESTED = {**MESSAGE, "_context": CONTEXT}
 @pytest.mark.parametrize("wrap", [lambda i: i, lambda i: {"oslo.version": "2.0", "oslo.message": json.dumps(i)},
                                   lambda i: {"oslo.version": "2.0", "oslo.message": i}])  # fmt: skip
 def test_all_layouts_are_unwrapped_to_the_same_message(inner, wrap):
-    message, context = unwrap(json.dumps(wrap(inner)))
+    message, context = unwrap_notification(json.dumps(wrap(inner)))
     assert context == CONTEXT
     assert {name: message[name] for name in MESSAGE} == MESSAGE
 
@@ -30,7 +30,7 @@ def test_all_layouts_are_unwrapped_to_the_same_message(inner, wrap):
 )
 def test_other_values_raise_value_error(value):
     try:
-        unwrap(value)
+        unwrap_notification(value)
     except ValueError:
         return
     assert isinstance(json.loads(value), dict)
@@ -39,8 +39,8 @@ def test_other_values_raise_value_error(value):
 def test_kafka_topics_follow_the_naming_of_oslo_messaging():
     plain = TransportSettings(name="a", url="kafka://h1:9092,h2:9092")
     vhost = TransportSettings(name="a", url="kafka://u:p@h1:9092/nova", topics=["notifications"])
-    assert subscription(plain)[1].startswith(r"^versioned_notifications\.(audit|")
-    assert subscription(vhost)[0].endswith(r")\.nova$")
+    assert topic_patterns(plain)[1].startswith(r"^versioned_notifications\.(audit|")
+    assert topic_patterns(vhost)[0].endswith(r")\.nova$")
     assert consumer_config(plain)["bootstrap.servers"] == "h1:9092,h2:9092"
     assert consumer_config(vhost)["sasl.password"] == "p"
 

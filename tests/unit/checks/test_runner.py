@@ -14,7 +14,7 @@ from stumble.checks.clocks import compare_clock
 from stumble.checks.model import Check, CheckContext, CheckedElsewhere, CheckLevel, fine, wrong
 from stumble.checks.mounts import mount_of
 from stumble.checks.novaconf import transports_of
-from stumble.checks.runner import chosen, run
+from stumble.checks.runner import run_checks, select_checks
 from stumble.checks.secrecy import Secrets
 from stumble.settings.base import Settings
 from stumble.settings.kafka import KafkaSettings
@@ -59,7 +59,7 @@ def scope(**more):
 
 def test_hanging_check_is_abandoned_after_its_timeout_and_others_are_reported():
     begin = time.monotonic()
-    hanging, other = run([check(hang, seconds=0.3), check(lambda _: [fine("a", "b")], "two")], scope())
+    hanging, other = run_checks([check(hang, seconds=0.3), check(lambda _: [fine("a", "b")], "two")], scope())
     assert hanging.level is CheckLevel.WRONG
     assert "given up" in hanging.findings[0].says
     assert other.level is CheckLevel.FINE
@@ -67,7 +67,7 @@ def test_hanging_check_is_abandoned_after_its_timeout_and_others_are_reported():
 
 
 def test_check_that_raises_or_lacks_a_library_gives_a_result():
-    failed, lacking = run([check(fail), check(import_missing_library, "two")], scope())
+    failed, lacking = run_checks([check(fail), check(import_missing_library, "two")], scope())
     assert [item.level for item in failed.findings] == [CheckLevel.FINE, CheckLevel.WRONG]
     assert "out of the blue" in failed.findings[1].says
     assert lacking.findings[0].todo == "pip install 'stumble[relay]'"
@@ -75,20 +75,20 @@ def test_check_that_raises_or_lacks_a_library_gives_a_result():
 
 
 def test_check_is_skipped_if_another_check_reports_the_same_error():
-    (single,) = run([check(fail_elsewhere)], scope())
+    (single,) = run_checks([check(fail_elsewhere)], scope())
     assert (single.level, single.findings[0].todo) == (CheckLevel.WRONG, "start it")
-    _, skipped = run([check(lambda _: [], "base"), check(fail_elsewhere)], scope())
+    _, skipped = run_checks([check(lambda _: [], "base"), check(fail_elsewhere)], scope())
     assert skipped.level is CheckLevel.SKIPPED
 
 
 def test_unconfigured_check_is_skipped_unless_requested():
     absent = check(lambda _: [fine("a", "looked at")], applies=lambda _: False, without="none here")
-    assert run([absent], scope())[0].findings[0].says == "none here"
-    assert run([absent], scope(asked=frozenset({"one"})))[0].findings[0].says == "looked at"
+    assert run_checks([absent], scope())[0].findings[0].says == "none here"
+    assert run_checks([absent], scope(asked=frozenset({"one"})))[0].findings[0].says == "looked at"
 
 
 def test_secrets_are_masked_in_results():
-    (result,) = run([check(report_secrets)], scope())
+    (result,) = run_checks([check(report_secrets)], scope())
     assert "s3cret-pw" not in repr(result.findings)
     assert "password authentication of *** failed" in result.findings[0].says
 
@@ -109,9 +109,9 @@ def test_secrets_of_all_settings_are_collected():
 
 def test_check_names_are_unique_and_can_be_chosen():
     assert len({item.name for item in CHECKS}) == len(CHECKS)
-    assert [item.name for item in chosen(["topics", "outbox"], CHECKS)] == ["outbox", "topics"]
+    assert [item.name for item in select_checks(["topics", "outbox"], CHECKS)] == ["outbox", "topics"]
     with pytest.raises(StumbleError, match="--list"):
-        chosen(["cook"], CHECKS)
+        select_checks(["cook"], CHECKS)
     for item in CHECKS:
         assert callable(item.load())
 
@@ -179,5 +179,5 @@ def test_concurrent_imports_of_a_package_and_its_module_succeed(tmp_path, monkey
     )
     monkeypatch.syspath_prepend(tmp_path)
     targets = ("imported_by_two:look_too", "imported_by_two.part:look") * 3
-    results = run([Check(str(number), "", target, "cli") for number, target in enumerate(targets)], scope())
+    results = run_checks([Check(str(number), "", target, "cli") for number, target in enumerate(targets)], scope())
     assert [one.level for one in results] == [CheckLevel.FINE] * 6, [one.findings for one in results]

@@ -142,10 +142,10 @@ def test_export_prints_unsent_events_or_all(capsys: pytest.CaptureFixture[str], 
 
 
 def test_export_shows_the_id_of_an_event_of_unknown_schema(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    from stumble.outbox import OutboxWriter, pack
+    from stumble.outbox import OutboxWriter, pack_record
 
     writer = OutboxWriter(tmp_path)
-    assert writer.append(pack(Envelope(b"unknown!", 1, bytes(15) + b"\7", b"k"), b"body"), is_failure=False)
+    assert writer.append(pack_record(Envelope(b"unknown!", 1, bytes(15) + b"\7", b"k"), b"body"), is_failure=False)
     _, out, _ = stumble(capsys, tmp_path, "export")
     row = json.loads(out)
     assert row["event"] == {"event_id": "00000000-0000-0000-0000-000000000007"}

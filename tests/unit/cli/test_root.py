@@ -13,7 +13,7 @@ import typer
 
 from stumble.cli.commands import COMMANDS, LazyCommand
 from stumble.cli.root import run
-from stumble.runtime.explain import explain
+from stumble.runtime.explain import explain_error
 from stumble.wire.errors import StumbleError
 from tests.support.services import cli_environment
 
@@ -143,8 +143,8 @@ def test_settings_error_names_the_setting() -> None:
 
     with pytest.raises(ValidationError) as caught:
         Settings(api_port="eighty")
-    assert "api_port" in explain(caught.value)
-    assert "\n" not in explain(caught.value)
+    assert "api_port" in explain_error(caught.value)
+    assert "\n" not in explain_error(caught.value)
 
 
 @pytest.mark.parametrize(

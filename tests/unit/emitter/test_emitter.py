@@ -13,10 +13,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stumble.emitter import Emitter, describe, failure_token
+from stumble.emitter import Emitter, describe_failure, failure_token
 from stumble.outbox import OutboxCursor, OutboxReader, OutboxRecord
 from stumble.outbox.folders import outbox_folders
-from stumble.wire.codec import decode
+from stumble.wire.codec import decode_record
 from stumble.wire.schemas import EVENT
 
 SERVER = "0d7ae9f4-6b3c-4b07-b9d5-bd2b3a8a3c58"
@@ -38,7 +38,7 @@ def records(path: Path) -> list[OutboxRecord]:
 
 
 def events(path: Path) -> list[dict[str, Any]]:
-    return [decode(EVENT, record.body) for record in records(path)]
+    return [decode_record(EVENT, record.body) for record in records(path)]
 
 
 def test_absent_fields_are_filled_in(tmp_path: Path) -> None:
@@ -213,4 +213,4 @@ def test_exception_whose_methods_raise_is_recorded(tmp_path: Path) -> None:
         raise BrokenException
     (failed,) = [e for e in events(tmp_path) if e["phase"] == "ERROR"]
     assert failed["failure"]["exception"] == "BrokenException"
-    assert describe(ValueError("x"))["message"] == "x"
+    assert describe_failure(ValueError("x"))["message"] == "x"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from stumble.emitter import describe
+from stumble.emitter import describe_failure
 from stumble.emitter.tracebacks import without_traceback
 from tests.unit.emitter.test_emitter import SERVER, emitter, events
 
@@ -18,7 +18,7 @@ def failing() -> dict[str, Any]:
     try:
         raise ValueError("no disk")  # noqa: TRY301
     except ValueError as error:
-        return describe(error)
+        return describe_failure(error)
 
 
 @pytest.mark.parametrize("enabled", [True, False])

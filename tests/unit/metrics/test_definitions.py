@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from stumble.metrics.definitions import ALL, MAX_EXCEPTIONS
 from stumble.metrics.process import ProcessMetrics
-from stumble.metrics.store import capped
+from stumble.metrics.store import limit_exceptions
 
 
 def test_exceptions_beyond_the_limit_are_counted_as_other():
     few: dict[tuple[str, ...], int] = {(f"E{number}",): number for number in range(5)}
-    assert capped(few) == few
+    assert limit_exceptions(few) == few
     many: dict[tuple[str, ...], int] = {(f"E{number}",): 1 for number in range(MAX_EXCEPTIONS + 7)}
-    result = capped(many)
+    result = limit_exceptions(many)
     assert len(result) == MAX_EXCEPTIONS + 1
     assert result["other",] == 7
     assert sum(result.values()) == len(many)

@@ -5,7 +5,7 @@ import weakref
 
 import pytest
 
-from stumble.nova.sightings import chain, describe, failing_event, token_of
+from stumble.nova.sightings import cause_names, describe_exception, failing_event, token_of
 
 
 class NovaLike(Exception):
@@ -53,14 +53,14 @@ def test_token_is_not_visible_and_does_not_keep_the_object_alive():
 def test_chain_lists_causes_outermost_first():
     error = NovaLike()
     error.__cause__ = OSError("disk")
-    assert chain(Rollback(error)) == ["NovaLike", "OSError"]
-    assert chain(ValueError()) == []
+    assert cause_names(Rollback(error)) == ["NovaLike", "OSError"]
+    assert cause_names(ValueError()) == []
 
 
 def test_circular_chain_ends():
     one, other = ValueError(), KeyError()
     one.__context__, other.__context__ = other, one
-    assert chain(one) == ["KeyError"]
+    assert cause_names(one) == ["KeyError"]
 
 
 def test_description_has_class_message_code_function_and_traceback():
@@ -70,7 +70,7 @@ def test_description_has_class_message_code_function_and_traceback():
     try:
         fails()
     except NovaLike as error:
-        described = describe(error)
+        described = describe_exception(error)
     assert (described["class"], described["message"], described["code"], described["function"]) == (
         "NovaLike",
         "broken",
@@ -101,5 +101,5 @@ def test_failing_event_is_the_external_event_of_the_failed_call():
 
 
 def test_exception_whose_text_raises_is_described():
-    described = describe(Unprintable())
+    described = describe_exception(Unprintable())
     assert (described["class"], described["message"], described["code"]) == ("Unprintable", "", None)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import uuid
 from pathlib import Path
 
-from stumble.outbox import Damage, Envelope, OutboxCursor, OutboxReader, OutboxRecord, pack
+from stumble.outbox import Damage, Envelope, OutboxCursor, OutboxReader, OutboxRecord, pack_record
 from stumble.outbox.folders import outbox_folders
 
 FINGERPRINT = b"12345678"
 
 
 def packed(body: bytes, *, is_failure: bool = False) -> bytes:
-    return pack(Envelope(FINGERPRINT, 1_700_000_000_000_000, uuid.uuid4().bytes, b"key", is_failure=is_failure), body)
+    return pack_record(
+        Envelope(FINGERPRINT, 1_700_000_000_000_000, uuid.uuid4().bytes, b"key", is_failure=is_failure), body
+    )
 
 
 def only_folder(directory: Path) -> Path:

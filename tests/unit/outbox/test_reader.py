@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stumble.outbox import Envelope, OutboxCursor, OutboxReader, pack
+from stumble.outbox import Envelope, OutboxCursor, OutboxReader, pack_record
 from stumble.outbox.reader import NewerFormat
 from stumble.outbox.record import segment_header
 from tests.unit.outbox.helpers import packed, read_all
@@ -149,4 +149,4 @@ def test_segment_of_the_first_release_stays_readable(tmp_path: Path) -> None:
         is_failure=True,
     )
     assert (first.body, second.body, second.envelope.occurred_at) == (b"body of a failure", b"", -1)
-    assert segment_header() + b"".join(pack(r.envelope, r.body) for r in (first, second)) == golden
+    assert segment_header() + b"".join(pack_record(r.envelope, r.body) for r in (first, second)) == golden

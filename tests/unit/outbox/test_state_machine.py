@@ -19,7 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from stumble.outbox import OutboxCursor, OutboxReader, OutboxWriter, guard
 from stumble.outbox import segment as segment_module
-from stumble.outbox.folders import segment_path, segments
+from stumble.outbox.folders import segment_numbers, segment_path
 from stumble.outbox.record import MARK, RECORD_HEADER
 from tests.unit.outbox.helpers import packed
 
@@ -99,7 +99,7 @@ class OutboxMachine(RuleBasedStateMachine):
         """Kill the process, perhaps during a write that was not acknowledged."""
         path = self.writer.path
         assert path is not None
-        number = segments(path)[-1]
+        number = segment_numbers(path)[-1]
         self.writer = OutboxWriter(self.root, max_bytes=256 << 20, min_free=0)
         self.alive[path] = False
         if path in self.torn:  # the next record would begin a new segment

@@ -15,7 +15,7 @@ import pytest
 
 from stumble.outbox import OutboxWriter, writer
 from stumble.outbox.counters import Totals, read_about, read_totals
-from stumble.outbox.folders import is_live, outbox_folders, segments
+from stumble.outbox.folders import is_live, outbox_folders, segment_numbers
 from tests.unit.outbox.helpers import bodies, only_folder, packed, read_all
 
 
@@ -72,7 +72,7 @@ def test_records_keep_their_order_over_several_segments(tmp_path: Path, durabili
     for body in expected:
         assert outbox.append(packed(body), is_failure=False)
     folder = only_folder(tmp_path)
-    assert len(segments(str(folder))) > 2
+    assert len(segment_numbers(str(folder))) > 2
     assert bodies(folder) == expected
 
 
@@ -202,7 +202,7 @@ print(sum(outbox.append(packed(b"x" * 999), is_failure=False) for _ in range(20)
     )
     assert done.stdout.strip() == "20"
     folder = only_folder(tmp_path)
-    assert len(segments(str(folder))) > 3
+    assert len(segment_numbers(str(folder))) > 3
     records, damages, torn = read_all(folder, live=False)
     assert len(records) == 20
     assert not damages
@@ -297,7 +297,7 @@ def test_concurrent_appends_of_threads_lose_nothing(tmp_path: Path) -> None:
     assert len(accepted) == 1600
     stored = [body for folder in outbox_folders(str(tmp_path)) for body in bodies(Path(folder.path))]
     assert set(stored) == set(accepted)
-    assert sum(len(segments(folder.path)) for folder in outbox_folders(str(tmp_path))) > 2
+    assert sum(len(segment_numbers(folder.path)) for folder in outbox_folders(str(tmp_path))) > 2
 
 
 def _environment() -> dict[str, str]:

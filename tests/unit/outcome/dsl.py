@@ -17,7 +17,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from stumble.outcome.derive import derive
+from stumble.outcome.derive import derive_requests
 from stumble.outcome.facts import Fact, fact_of
 from stumble.outcome.records import RequestRecord
 from stumble.wire.ids import derived_event_id
@@ -155,7 +155,7 @@ def facts(script: str, ways: str = "TVL") -> list[Fact]:
 
 
 def run(script: str, ways: str = "TVL") -> tuple[RequestRecord, ...]:
-    return derive(INSTANCE, facts(script, ways))
+    return derive_requests(INSTANCE, facts(script, ways))
 
 
 def summary(records: Iterable[RequestRecord]) -> dict[str, str]:

@@ -12,12 +12,12 @@ from stumble.api import models
 from stumble.ingest.payload import failure_payload, outcome_payload
 from stumble.ingest.rows import failure_row
 from stumble.outcome.columns import Readers, fields_of
-from stumble.outcome.derive import derive
+from stumble.outcome.derive import derive_requests
 from stumble.outcome.facts import fact_of
 from stumble.outcome.records import FAILURE_ROW, RequestRecord
 from stumble.store import migrate
 from stumble.store.columns import column_lists
-from stumble.store.queries import load
+from stumble.store.queries import load_queries
 from stumble.testing.events import decoded
 from stumble.wire.schemas import ACTION_FAILED, ACTION_OUTCOME
 
@@ -30,7 +30,7 @@ ADDED_TO_PUBLICATION = {"revision", "status", "replaced_by", "published_at"}
 def request_record() -> RequestRecord:
     failed = {"exception": "NoValidHost", "message": "no host", "reason": "no host", "blame": "CAPACITY"}
     events = [decoded(), decoded(at=1, phase="ERROR", signal="action_finish", failure=failed)]
-    (record,) = derive(events[0]["instance_uuid"], [fact_of(one) for one in events])
+    (record,) = derive_requests(events[0]["instance_uuid"], [fact_of(one) for one in events])
     assert len(record.failures) == 1
     return record
 
@@ -67,5 +67,5 @@ def test_api_model_shows_every_readable_field_and_no_other(model, declared):
 
 
 def test_statements_contain_no_placeholder_without_a_value():
-    assert [name for name, text in load().items() if re.search(r"\{\w+\.\w+\}", text)] == []
+    assert [name for name, text in load_queries().items() if re.search(r"\{\w+\.\w+\}", text)] == []
     assert "to_timestamp(n.occurred_at::float8 / 1e6) as occurred_at" in column_lists()["failure.selected"]

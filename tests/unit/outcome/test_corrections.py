@@ -145,10 +145,10 @@ def test_second_sighting_of_a_failure_publishes_nothing() -> None:
 
 def test_retracted_records_are_published_again_when_they_return() -> None:
     (record,) = dsl.run("T api action_start stop\nT h1 event_finish compute_stop_instance !HypervisorUnavailable")
-    stored = differ.diff((), [record]).stored
-    withdrawn = differ.diff(stored, [])
+    stored = differ.compute_difference((), [record]).stored
+    withdrawn = differ.compute_difference(stored, [])
     assert [(one.status, one.replaced_by) for one in withdrawn.publications] == [("RETRACTED", None)] * 2
-    republished = differ.diff(differ.unpack_stored(differ.pack_stored(withdrawn.stored)), [record])
+    republished = differ.compute_difference(differ.unpack_stored(differ.pack_stored(withdrawn.stored)), [record])
     assert [one.status for one in republished.publications] == ["CURRENT", "CURRENT"]
     assert republished.delete_requests == []
     assert republished.counter_deltas["requests", "stop", FAILED] == (1, 0)
@@ -156,7 +156,7 @@ def test_retracted_records_are_published_again_when_they_return() -> None:
 
 def test_diff_of_equal_records_is_empty() -> None:
     records = dsl.run("T api action_start stop\nT h1 event_finish compute_stop_instance !HypervisorUnavailable")
-    first = differ.diff((), records)
-    second = differ.diff(first.stored, records)
+    first = differ.compute_difference((), records)
+    second = differ.compute_difference(first.stored, records)
     assert second.stored == first.stored
     assert not any((second.upsert_requests, second.upsert_failures, second.counter_deltas, second.publications))

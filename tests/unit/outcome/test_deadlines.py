@@ -6,9 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from stumble.outcome.deadlines import DEADLINES, UNKNOWN, DeadlineError, deadlines, format_duration, table
+from stumble.outcome.deadlines import (
+    DEADLINES,
+    UNKNOWN,
+    DeadlineError,
+    deadline_table,
+    effective_deadlines,
+    format_duration,
+)
 from stumble.outcome.rules import ACTIONS
-from stumble.settings.base import SettingsError, load
+from stumble.settings.base import SettingsError, load_settings
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "outcomes.md"
 
@@ -30,12 +37,12 @@ def test_deadline_is_hours_for_live_migration_but_not_for_lock() -> None:
 def test_deadline_table_in_docs_is_current() -> None:
     text = DOCUMENT.read_text(encoding="utf-8")
     shown = text.partition("outcome.deadlines -->\n")[2].partition("<!-- end of deadlines -->")[0]
-    assert shown == table(), "run: python -m stumble.outcome.deadlines"
+    assert shown == deadline_table(), "run: python -m stumble.outcome.deadlines"
 
 
 @pytest.mark.parametrize("name", ["live-migration", "LIVE_MIGRATION", "live_migration"])
 def test_deadline_is_configured_in_any_spelling_of_the_action(name: str) -> None:
-    configured = deadlines({name: 5})
+    configured = effective_deadlines({name: 5})
     assert configured["live-migration"] == 5
     assert configured["stop"] == DEADLINES["stop"].seconds
     assert configured["other"] == UNKNOWN
@@ -43,7 +50,7 @@ def test_deadline_is_configured_in_any_spelling_of_the_action(name: str) -> None
 
 def test_unknown_action_in_the_settings_raises_one_sentence() -> None:
     with pytest.raises(DeadlineError, match=r"^The setting clock\.deadlines names explode, which is not an action"):
-        deadlines({"explode": 5})
+        effective_deadlines({"explode": 5})
 
 
 def test_deadlines_are_read_from_file_and_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,9 +59,9 @@ def test_deadlines_are_read_from_file_and_environment(tmp_path: Path, monkeypatc
     )
     monkeypatch.setenv("STUMBLE_CONFIG", str(tmp_path / "c.toml"))
     monkeypatch.setenv("STUMBLE_CLOCK__DEADLINES__STOP", "2h")
-    clock = load().clock
+    clock = load_settings().clock
     assert clock.silent_after == 1200
-    configured = deadlines(clock.deadlines)
+    configured = effective_deadlines(clock.deadlines)
     assert (configured["changePassword"], configured["stop"]) == (300, 7200)
 
 
@@ -62,7 +69,7 @@ def test_deadlines_are_read_from_file_and_environment(tmp_path: Path, monkeypatc
 def test_invalid_duration_raises_one_sentence(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STUMBLE_CLOCK__DEADLINES__STOP", value)
     with pytest.raises(SettingsError, match=r"^The setting STUMBLE_CLOCK__DEADLINES__STOP is wrong: .*\.$"):
-        load()
+        load_settings()
 
 
 @pytest.mark.parametrize(

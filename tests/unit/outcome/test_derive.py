@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from stumble.emitter.scopes import ActionScope
-from stumble.outcome.derive import derive
-from stumble.outcome.facts import MAX_FACTS, Fact, fact_of, union
+from stumble.outcome.derive import derive_requests
+from stumble.outcome.facts import MAX_FACTS, Fact, fact_of, merge_facts
 from stumble.outcome.records import INTERRUPTED, Decision, RequestRecord
 from stumble.wire import ids
-from stumble.wire.codec import decode, encode
+from stumble.wire.codec import decode_record, encode_record
 from stumble.wire.schemas import EVENT
 from tests.unit.outcome import dsl
 
@@ -23,7 +23,7 @@ STOP = "T api action_start stop\nT h1 event_start compute_stop_instance"
 
 
 def _decide(script: str, *decisions: Decision) -> list[str]:
-    return [record.outcome for record in derive(dsl.INSTANCE, dsl.facts(script), decisions)]
+    return [record.outcome for record in derive_requests(dsl.INSTANCE, dsl.facts(script), decisions)]
 
 
 def test_signals_of_failure_without_a_class_on_one_host_are_one_failure() -> None:
@@ -33,8 +33,8 @@ def test_signals_of_failure_without_a_class_on_one_host_are_one_failure() -> Non
         {**common, "event_id": f"e{number}", "phase": phase, "action": action, "source": {"signal": signal}}
         for number, (signal, phase, action) in enumerate(signals)
     ]
-    facts = [fact_of(decode(EVENT, encode(EVENT, event))) for event in events]
-    (record,) = derive(dsl.INSTANCE, facts)
+    facts = [fact_of(decode_record(EVENT, encode_record(EVENT, event))) for event in events]
+    (record,) = derive_requests(dsl.INSTANCE, facts)
     assert [(one.host, one.exception, len(one.event_ids)) for one in record.failures] == [("h1", "UnknownError", 2)]
 
 
@@ -69,7 +69,7 @@ def test_success_on_another_host_recovers_despite_a_wrong_clock() -> None:
         V h2 instance.create.end active/-
     """)
     late = facts[0]._replace(at=facts[0].at + 3_600_000_000)
-    (record,) = derive(dsl.INSTANCE, [late, facts[1]])
+    (record,) = derive_requests(dsl.INSTANCE, [late, facts[1]])
     assert record.outcome == "RECOVERED"
 
 
@@ -98,10 +98,12 @@ def test_late_fact_from_before_the_decision_also_ends_stalled() -> None:
 
 def test_interrupted_request_has_one_failure_unless_it_succeeds_later() -> None:
     last = dsl.facts(STOP)[-1].at
-    (record,) = derive(dsl.INSTANCE, dsl.facts(STOP), [Decision(KEY, "INTERRUPTED", last + 10, {"host": "h1"})])
+    (record,) = derive_requests(
+        dsl.INSTANCE, dsl.facts(STOP), [Decision(KEY, "INTERRUPTED", last + 10, {"host": "h1"})]
+    )
     assert record.outcome == "FAILED"
     assert [(one.host, one.exception, one.blame) for one in record.failures] == [("h1", INTERRUPTED, "OPERATOR")]
-    (record,) = derive(
+    (record,) = derive_requests(
         dsl.INSTANCE,
         dsl.facts(STOP + "\nV h1 instance.power_off.end stopped/- @req-init sys"),
         [Decision(KEY, "INTERRUPTED", last + 10, {"host": "h1"})],
@@ -209,13 +211,13 @@ class Library:
 
     def _emit(self, event: Mapping[str, Any]) -> bool:
         at = dsl.T0 + len(self.facts)
-        event_fields = decode(EVENT, encode(EVENT, {**dsl.blank(), **event, "occurred_at": at}))
+        event_fields = decode_record(EVENT, encode_record(EVENT, {**dsl.blank(), **event, "occurred_at": at}))
         self.facts.append(fact_of(event_fields | {"event_id": ids.new_event_id(at)}))
         return True
 
     def record(self) -> RequestRecord:
-        (record,) = derive(dsl.INSTANCE, self.facts)
-        assert (record,) == derive(dsl.INSTANCE, self.facts[::-1])
+        (record,) = derive_requests(dsl.INSTANCE, self.facts)
+        assert (record,) == derive_requests(dsl.INSTANCE, self.facts[::-1])
         return record
 
 
@@ -270,11 +272,11 @@ def test_fact_set_is_bounded_and_keeps_deciding_facts() -> None:
         for n in range(2 * MAX_FACTS)
     ]
     deciding = dsl.facts(STOP + "\nT h1 event_finish.end compute_stop_instance")
-    merged = union(many, deciding)
+    merged = merge_facts(many, deciding)
     assert len(merged) == MAX_FACTS
     assert set(deciding) <= set(merged)
-    assert union(union((), many[:300]), [*many[300:], *deciding]) == merged
-    assert union(union(many[200:], deciding), many[:200]) == merged
+    assert merge_facts(merge_facts((), many[:300]), [*many[300:], *deciding]) == merged
+    assert merge_facts(merge_facts(many[200:], deciding), many[:200]) == merged
 
 
 def test_records_are_frozen() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stumble.outcome.fingerprint import fingerprint, message_hash, normalise
+from stumble.outcome.fingerprint import fingerprint_of, message_hash, normalise_message
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ from stumble.outcome.fingerprint import fingerprint, message_hash, normalise
     ],
 )
 def test_normalise_replaces_ids_addresses_paths_and_numbers(message: str, normal: str) -> None:
-    assert normalise(message) == normal
+    assert normalise_message(message) == normal
 
 
 def test_message_cut_by_nova_at_255_characters_has_the_same_hash() -> None:
@@ -31,12 +31,16 @@ def test_message_cut_by_nova_at_255_characters_has_the_same_hash() -> None:
 
 
 def test_fingerprint_depends_on_action_class_and_message() -> None:
-    one = fingerprint("stop", "libvirtError", message_hash("boom"))
+    one = fingerprint_of("stop", "libvirtError", message_hash("boom"))
     assert one.startswith("v1:")
-    assert one == fingerprint("stop", "libvirtError", message_hash("boom"))
+    assert one == fingerprint_of("stop", "libvirtError", message_hash("boom"))
     assert (
         len(
-            {one, fingerprint("start", "libvirtError", message_hash("boom")), fingerprint("stop", "libvirtError", None)}
+            {
+                one,
+                fingerprint_of("start", "libvirtError", message_hash("boom")),
+                fingerprint_of("stop", "libvirtError", None),
+            }
         )
         == 3
     )
@@ -44,4 +48,4 @@ def test_fingerprint_depends_on_action_class_and_message() -> None:
 
 def test_hostile_message_is_normalised_quickly() -> None:
     for text in ("/" * 20_000, "a:" * 20_000, "1." * 20_000, "f" * 20_000, "\ud800" * 100):
-        assert len(normalise(text)) <= 200
+        assert len(normalise_message(text)) <= 200

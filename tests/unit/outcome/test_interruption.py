@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from stumble.outcome.derive import open_cases
-from stumble.outcome.interruption import interrupted
+from stumble.outcome.interruption import was_interrupted
 from tests.unit.outcome import dsl
 
 ATTACH = "T api action_start attach_volume\nT h1 event_start compute_attach_volume"
@@ -22,7 +22,7 @@ def is_interrupted(script: str, host: str, before_last: int = 0) -> bool:
     """Whether a start of `host` before the last `before_last` facts interrupts the work of the script."""
     facts = dsl.facts(script)
     ((case, _),) = open_cases(dsl.INSTANCE, [facts]).values()
-    return interrupted(case, host, facts[-1 - before_last].at + 1)
+    return was_interrupted(case, host, facts[-1 - before_last].at + 1)
 
 
 @pytest.mark.parametrize(

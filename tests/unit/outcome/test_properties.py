@@ -12,8 +12,17 @@ from hypothesis import strategies as st
 
 from stumble.outcome import diff as differ
 from stumble.outcome import rules, signals
-from stumble.outcome.derive import derive
-from stumble.outcome.facts import EventOrigin, Fact, FactExtra, FactSighting, has_context, pack, union, unpack
+from stumble.outcome.derive import derive_requests
+from stumble.outcome.facts import (
+    EventOrigin,
+    Fact,
+    FactExtra,
+    FactSighting,
+    has_context,
+    merge_facts,
+    pack_facts,
+    unpack_facts,
+)
 from stumble.outcome.records import IN_PROGRESS, FailureRecord, RequestRecord
 from tests.unit.outcome import dsl
 from tests.unit.outcome.scenarios import SCENARIOS
@@ -39,9 +48,11 @@ class Store:
     def add(self, batch: list[Fact]) -> None:
         touched = {fact.origin.request_id for fact in batch}
         for request_id in touched:
-            known = unpack(self.sets[request_id]) if request_id in self.sets else ()
-            self.sets[request_id] = pack(union(known, [f for f in batch if f.origin.request_id == request_id]))
-        all_facts = {key: unpack(packed) for key, packed in self.sets.items()}
+            known = unpack_facts(self.sets[request_id]) if request_id in self.sets else ()
+            self.sets[request_id] = pack_facts(
+                merge_facts(known, [f for f in batch if f.origin.request_id == request_id])
+            )
+        all_facts = {key: unpack_facts(packed) for key, packed in self.sets.items()}
         self.context = self.context or any(has_context(facts) for facts in all_facts.values())
         loaded = set(all_facts) if self.context else touched
         if self.context:
@@ -51,9 +62,9 @@ class Store:
                 self._apply({one}, all_facts)
 
     def _apply(self, loaded: set[str | None], all_facts: dict[str | None, tuple[Fact, ...]]) -> None:
-        derived = derive(dsl.INSTANCE, [fact for key in loaded for fact in all_facts[key]])
+        derived = derive_requests(dsl.INSTANCE, [fact for key in loaded for fact in all_facts[key]])
         stored = [one for key in loaded if key in self.stored for one in differ.unpack_stored(self.stored[key])]
-        change = differ.diff(stored, derived)
+        change = differ.compute_difference(stored, derived)
         for key in loaded:
             self.stored[key] = differ.pack_stored([one for one in change.stored if one.request_id == key])
         for key in change.delete_requests:
@@ -75,8 +86,8 @@ class Store:
 
     def check(self) -> None:
         """Check that the store equals one derivation of all facts."""
-        all_facts = [fact for packed in self.sets.values() for fact in unpack(packed)]
-        derived = {record.request_key: record for record in derive(dsl.INSTANCE, all_facts)}
+        all_facts = [fact for packed in self.sets.values() for fact in unpack_facts(packed)]
+        derived = {record.request_key: record for record in derive_requests(dsl.INSTANCE, all_facts)}
         assert self.rows == derived
         failures = {one.failure_id: one for record in derived.values() for one in record.failures}
         assert self.failures == failures
@@ -128,7 +139,7 @@ def test_facts_of_a_scenario_in_any_order_give_the_same_state(name: str, data: s
         store.add(arriving[:size])
         arriving = arriving[size:]
     store.check()
-    assert derive(dsl.INSTANCE, facts) == derive(dsl.INSTANCE, facts[::-1] + facts)
+    assert derive_requests(dsl.INSTANCE, facts) == derive_requests(dsl.INSTANCE, facts[::-1] + facts)
 
 
 _SIGNALS = ["action_start", "event_start", "event_finish", "fault", "exception", "migration", "request", "step"]
@@ -216,13 +227,13 @@ def test_random_facts_in_any_order_give_the_same_state(facts: list[Fact], data: 
         store.add(arriving[:size])
         arriving = arriving[size:]
     store.check()
-    keys = [record.request_key for record in derive(dsl.INSTANCE, facts)]
+    keys = [record.request_key for record in derive_requests(dsl.INSTANCE, facts)]
     assert len(keys) == len(set(keys))
-    failures = [one.failure_id for record in derive(dsl.INSTANCE, facts) for one in record.failures]
+    failures = [one.failure_id for record in derive_requests(dsl.INSTANCE, facts) for one in record.failures]
     assert len(failures) == len(set(failures))
 
 
 @pytest.mark.parametrize("name", _ALL)
 def test_facts_are_unchanged_after_packing(name: str) -> None:
-    facts = union((), _ALL[name])
-    assert unpack(pack(facts)) == facts
+    facts = merge_facts((), _ALL[name])
+    assert unpack_facts(pack_facts(facts)) == facts

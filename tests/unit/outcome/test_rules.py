@@ -76,4 +76,4 @@ def test_unknown_action_can_fail_but_not_succeed() -> None:
 def test_rules_table_in_docs_is_current() -> None:
     text = (Path(__file__).parents[3] / "docs" / "outcomes.md").read_text(encoding="utf-8")
     generated = text.partition("describe -->\n")[2].partition("<!-- end -->")[0]
-    assert generated == describe.table(), "run: python -m stumble.outcome.describe"
+    assert generated == describe.rules_table(), "run: python -m stumble.outcome.describe"

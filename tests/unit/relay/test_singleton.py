@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stumble.relay.singleton import AlreadyRunning, OutboxUnusable, claim, network_file_system
+from stumble.relay.singleton import AlreadyRunning, OutboxUnusable, claim_outbox, network_file_system
 
 MOUNTS = """\
 22 1 8:1 / / rw,relatime - ext4 /dev/sda1 rw
@@ -17,17 +17,17 @@ MOUNTS = """\
 
 
 def test_second_claim_is_refused_until_the_first_is_closed(tmp_path: Path) -> None:
-    first = claim(tmp_path / "relay")
+    first = claim_outbox(tmp_path / "relay")
     with pytest.raises(AlreadyRunning, match="run one relay per host"):
-        claim(tmp_path / "relay")
+        claim_outbox(tmp_path / "relay")
     first.close()
-    claim(tmp_path / "relay").close()
+    claim_outbox(tmp_path / "relay").close()
 
 
 def test_path_that_is_not_a_directory_raises_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutboxUnusable, match="--outbox-dir"):
-        claim(tmp_path / "file" / "relay")
+        claim_outbox(tmp_path / "file" / "relay")
 
 
 def test_directory_of_an_older_release_is_refused_until_its_file_is_moved(tmp_path: Path) -> None:
@@ -35,9 +35,9 @@ def test_directory_of_an_older_release_is_refused_until_its_file_is_moved(tmp_pa
     old.parent.mkdir()
     old.write_text("{}\n")
     with pytest.raises(OutboxUnusable, match=r"set-aside\.jsonl.*move the file away"):
-        claim(tmp_path / "relay")
+        claim_outbox(tmp_path / "relay")
     old.rename(tmp_path / "moved.jsonl")
-    claim(tmp_path / "relay").close()
+    claim_outbox(tmp_path / "relay").close()
 
 
 @pytest.mark.parametrize(

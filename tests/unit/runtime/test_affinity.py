@@ -14,7 +14,7 @@ from stumble.runtime.affinity import (
     CoreAffinity,
     CoreTimes,
     current_core,
-    permitted,
+    permitted_cores,
     pin_to_core,
     read_core_times,
 )
@@ -107,7 +107,7 @@ def test_affinity_is_updated_during_the_work_and_reset_afterwards(machine, monke
     with pin_to_core(1, every_seconds=0.001):
         assert updates.acquire(timeout=60)
         assert updates.acquire(timeout=60)
-    assert machine.requested[-1] == permitted()
+    assert machine.requested[-1] == permitted_cores()
 
 
 def test_core_times_are_read_and_all_threads_are_pinned():
@@ -124,8 +124,8 @@ def test_core_times_are_read_and_all_threads_are_pinned():
     other.start()
     core = CoreAffinity(0)
     try:
-        core.pin(permitted()[0])
-        assert _affinities() == {(permitted()[0],)}
+        core.pin(permitted_cores()[0])
+        assert _affinities() == {(permitted_cores()[0],)}
     finally:
         core.unpin()
         stop.set()

@@ -11,7 +11,7 @@ import pytest
 
 from stumble.simulator import Runner, SimulatorError, Stream, StreamSettings
 from stumble.simulator.clock import Pacer
-from stumble.simulator.poison import values
+from stumble.simulator.poison import bad_values
 from stumble.wire.codec import Decoder
 from stumble.wire.errors import WireError
 from stumble.wire.schemas import EVENT
@@ -79,8 +79,8 @@ def test_stop_ends_the_run() -> None:
 
 def test_poison_cannot_be_decoded_and_is_the_same_for_a_seed() -> None:
     event = next(iter(stream())).event
-    first = [value for value, _ in zip(values(event, 1), range(20), strict=False)]
-    second = [value for value, _ in zip(values(event, 1), range(20), strict=False)]
+    first = [value for value, _ in zip(bad_values(event, 1), range(20), strict=False)]
+    second = [value for value, _ in zip(bad_values(event, 1), range(20), strict=False)]
     assert first == second
     for value in first:
         with pytest.raises(WireError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from stumble.simulator.causes import POOLS
-from stumble.simulator.parser import all_stories, parse
+from stumble.simulator.parser import all_stories, parse_stories
 from stumble.simulator.story import Story, StoryError
 
 GOOD = """
@@ -40,7 +40,7 @@ def test_story_names_are_unique_and_most_actions_have_a_story() -> None:
 
 
 def test_story_text_is_parsed_into_signals() -> None:
-    (story,) = parse(GOOD)
+    (story,) = parse_stories(GOOD)
     assert [(signal.role, signal.name, signal.phase) for signal in story.signals] == [
         ("api", "action_start", "START"),
         ("host", "event_start", "START"),
@@ -54,7 +54,7 @@ def test_story_text_is_parsed_into_signals() -> None:
 
 
 def test_plain_line_gives_a_successful_and_a_failing_story() -> None:
-    good, bad = parse(
+    good, bad = parse_stories(
         "plain stop compute_stop_instance instance.power_off power_off weight=1 leaves=stopped effect=NONE"
     )
     assert (good.name, bad.name) == ("stop", "stop.fails")
@@ -76,4 +76,4 @@ def test_plain_line_gives_a_successful_and_a_failing_story() -> None:
 )
 def test_invalid_text_is_reported_with_its_line(text: str, message: str) -> None:
     with pytest.raises(StoryError, match=message):
-        parse(text)
+        parse_stories(text)

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stumble.simulator import Disturbance, Item, Stream, StreamSettings
-from stumble.simulator.benchmark import items, stream_hash
+from stumble.simulator.benchmark import benchmark_items, stream_hash
 from stumble.simulator.mix import Mix
 from stumble.simulator.parser import all_stories
 from stumble.simulator.story import StoryError
-from stumble.wire.codec import decode, encode
+from stumble.wire.codec import decode_record, encode_record
 from stumble.wire.ids import event_time_us
 from stumble.wire.schemas import EVENT
 
@@ -34,7 +34,7 @@ def test_same_seed_gives_the_same_bytes() -> None:
 @settings(max_examples=10, deadline=None)
 def test_events_of_any_seed_can_be_encoded(seed: int) -> None:
     for item in Stream(StreamSettings(seed=seed, instances=20, events=300, failures=0.6)):
-        event = decode(EVENT, encode(EVENT, item.event))
+        event = decode_record(EVENT, encode_record(EVENT, item.event))
         assert event["occurred_at"] == item.event["occurred_at"]
         assert abs(event_time_us(event["event_id"]) - event["occurred_at"]) <= 1
 
@@ -131,15 +131,15 @@ SUCCESS = "e4902f1b3d6bc3798df8e5f0cdcd89fb04f6386eeba13988dd7743c29da71a44"
     ids=["mixed", "success"],
 )
 def test_benchmark_stream_has_its_published_hash(success: bool, known: str) -> None:
-    played = list(items(success=success, events=20_000))
+    played = list(benchmark_items(success=success, events=20_000))
     assert len(played) == 20_000
     assert stream_hash(item.event for item in played) == known
 
 
 @pytest.mark.slow
 def test_benchmark_stream_has_the_documented_proportions() -> None:
-    played = list(items(events=20_000))
-    sizes = sorted(len(encode(EVENT, item.event)) for item in played)
+    played = list(benchmark_items(events=20_000))
+    sizes = sorted(len(encode_record(EVENT, item.event)) for item in played)
     assert 400 <= sizes[len(sizes) // 2] <= 480
     distinct = len({item.event["event_id"] for item in played})
     assert 0.01 <= 1 - distinct / len(played) <= 0.03

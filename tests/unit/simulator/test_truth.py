@@ -6,11 +6,11 @@ from collections import defaultdict
 
 import pytest
 
-from stumble.outcome.derive import derive
+from stumble.outcome.derive import derive_requests
 from stumble.outcome.facts import Fact, fact_of
 from stumble.outcome.records import RequestRecord
 from stumble.simulator import Disturbance, Stream, StreamSettings, Truth
-from stumble.wire.codec import decode, encode
+from stumble.wire.codec import decode_record, encode_record
 from stumble.wire.schemas import EVENT
 
 
@@ -20,7 +20,7 @@ def truths_and_records(settings: StreamSettings) -> tuple[list[Truth], dict[str,
     facts: defaultdict[str, dict[str, Fact]] = defaultdict(dict)
     for item in Stream(settings):
         truths += item.truths
-        event = decode(EVENT, encode(EVENT, item.event))
+        event = decode_record(EVENT, encode_record(EVENT, item.event))
         facts[event["request_id"]][event["event_id"]] = fact_of(event)
     instances: defaultdict[str, set[str]] = defaultdict(set)
     for truth in truths:
@@ -28,7 +28,7 @@ def truths_and_records(settings: StreamSettings) -> tuple[list[Truth], dict[str,
     derived = {}
     for uuid, request_ids in instances.items():
         known = [fact for request_id in request_ids for fact in facts[request_id].values()]
-        derived.update({record.request_key: record for record in derive(uuid, known)})
+        derived.update({record.request_key: record for record in derive_requests(uuid, known)})
     return truths, derived
 
 

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from stumble.store.copying import PG_EPOCH_US, event_row, uuid_array
 from stumble.store.partitions import DAY_MS, day_of_id, days_of_ids, first_id, partition_name
-from stumble.store.queries import load
+from stumble.store.queries import load_queries
 from stumble.wire.ids import new_event_id
 
 
 def test_named_statements_contain_no_inner_semicolon():
-    statements = load()
+    statements = load_queries()
     assert len(statements) > 40
     assert all(";" not in text.rstrip().rstrip(";").split("--")[0] for text in statements.values())
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from stumble.translate.exceptions import ParsedException, from_legacy, seen
+from stumble.translate.exceptions import ParsedException, from_legacy, parse_exception
 
 
 @pytest.mark.parametrize(
@@ -77,4 +77,4 @@ def test_code_in_a_text_is_not_executed():
 
 def test_text_of_a_local_exception_is_unchanged():
     text = "x\nTraceback (most recent call last):\n y"
-    assert seen("LibvirtError", text) == ParsedException("LibvirtError", text)
+    assert parse_exception("LibvirtError", text) == ParsedException("LibvirtError", text)

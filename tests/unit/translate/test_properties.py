@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from stumble.translate import read_notification, read_tap
 from stumble.translate.names import INSTANCE_SIGNALS, LEGACY_SIGNALS
 from stumble.translate.skip import ALL
-from stumble.wire.codec import decode, encode
+from stumble.wire.codec import decode_record, encode_record
 from stumble.wire.schemas import EVENT
 from tests.unit.translate import samples
 
@@ -63,8 +63,8 @@ def check(events: list[dict], reason: str | None) -> None:
     assert bool(events) == (reason is None)
     assert reason is None or reason in ALL
     for event in events:
-        body = encode(EVENT, event)
-        assert decode(EVENT, body)["event_id"] == event["event_id"]
+        body = encode_record(EVENT, event)
+        assert decode_record(EVENT, body)["event_id"] == event["event_id"]
 
 
 @NO_DEADLINE

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from stumble.translate import translate_notification, translate_tap
-from stumble.translate.mask import mask
+from stumble.translate.mask import mask_secrets
 from tests.unit.translate import samples
 
 CANARY = "canary-0123456789"
@@ -92,7 +92,7 @@ def test_no_secret_of_a_tap_call_is_in_its_events():
     ],
 )
 def test_mask_replaces_secrets(text: str):
-    masked = mask(text)
+    masked = mask_secrets(text)
     assert CANARY not in masked
     assert "gAAAA" not in masked
     assert "***" in masked
@@ -100,5 +100,5 @@ def test_mask_replaces_secrets(text: str):
 
 def test_mask_leaves_plain_text_unchanged_and_limits_its_length():
     text = "No valid host was found. There are not enough hosts available for http://host:8774/v2.1"
-    assert mask(text) == text
-    assert len(mask("x" * 10_000_000)) < 70_000
+    assert mask_secrets(text) == text
+    assert len(mask_secrets("x" * 10_000_000)) < 70_000

@@ -45,20 +45,20 @@ def nova(tmp_path):
 
 
 def test_classes_are_read_from_an_environment_or_a_package(nova):
-    result = scan.classes(scan.nova_package(nova))
+    result = scan.scan_classes(scan.nova_package(nova))
     assert result == {
         "DriverBroke": ("NovaException", 503),
         "Invalid": ("NovaException", 400),
         "PortBindingFailed": ("Invalid", 400),
         "QuantumFlux": ("Invalid", 400),
     }
-    assert scan.classes(scan.nova_package(nova / "lib/python3.12/site-packages/nova")) == result
+    assert scan.scan_classes(scan.nova_package(nova / "lib/python3.12/site-packages/nova")) == result
     with pytest.raises(scan.NoNovaError, match="does not contain Nova"):
         scan.nova_package(nova / "lib")
 
 
 def test_unknown_classes_are_listed_with_the_blame_of_the_rules(nova):
-    result = update.compare(scan.classes(scan.nova_package(nova)))
+    result = update.compare_classes(scan.scan_classes(scan.nova_package(nova)))
     assert result.unknown == {
         "DriverBroke": ("NovaException", 503, "OPERATOR"),
         "QuantumFlux": ("Invalid", 400, "USER"),
@@ -68,7 +68,7 @@ def test_unknown_classes_are_listed_with_the_blame_of_the_rules(nova):
 
 def test_writing_adds_classes_and_removes_none(nova, tmp_path):
     path = tmp_path / "classes.json"
-    update.write(scan.classes(scan.nova_package(nova)), path)
+    update.write_classes(scan.scan_classes(scan.nova_package(nova)), path)
     text = path.read_text()
     assert '"QuantumFlux": ["Invalid", 400]' in text
     assert '"NoValidHost"' in text

@@ -18,7 +18,7 @@ class ForbiddenAddressError(StumbleError):
     """Webhooks to this address are not allowed."""
 
 
-def resolve(url: str, allowed: Sequence[IPv4Network | IPv6Network]) -> tuple[str, str]:
+def resolve_address(url: str, allowed: Sequence[IPv4Network | IPv6Network]) -> tuple[str, str]:
     """Return the URL with the address instead of its host name, and the name.
 
     Raises ``ForbiddenAddressError``, and ``OSError`` if the name cannot be resolved.

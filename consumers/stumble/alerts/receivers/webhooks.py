@@ -20,7 +20,7 @@ from standardwebhooks import Webhook
 
 from stumble.alerts.publications import StoredPublication
 from stumble.alerts.receivers.body import body_of
-from stumble.alerts.receivers.guard import resolve
+from stumble.alerts.receivers.guard import resolve_address
 from stumble.metrics import definitions as d
 from stumble.store.queries import query
 from stumble.wire.errors import StumbleError
@@ -142,8 +142,8 @@ class Webhooks:
     def _post(self, item: DueDelivery) -> WebhookResponse:
         now = datetime.now(UTC)
         body = body_of(item.body, item.about, item.subscription_id, item.created_at)
-        headers = signed(item.message_id, now, body, item.secrets)
-        url, name = resolve(item.url, self._networks)
+        headers = signed_headers(item.message_id, now, body, item.secrets)
+        url, name = resolve_address(item.url, self._networks)
         headers["host"] = urlsplit(item.url).netloc
         with self._client.stream(
             "POST", url, content=body, headers=headers, extensions={"sni_hostname": name}
@@ -179,7 +179,7 @@ class Webhooks:
             connection.execute(query("disable_subscription"), {"id": item.subscription_id, "reason": reason})
 
 
-def signed(message_id: str, at: datetime, body: bytes, secrets: Sequence[str]) -> dict[str, str]:
+def signed_headers(message_id: str, at: datetime, body: bytes, secrets: Sequence[str]) -> dict[str, str]:
     """Return the headers of a message, signed with every valid secret."""
     return {
         "content-type": "application/json",

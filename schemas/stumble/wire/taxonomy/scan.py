@@ -37,7 +37,7 @@ def nova_package(folder: Path) -> Path:
     raise NoNovaError(f"{folder} does not contain Nova: name a virtual environment with Nova, or its package folder.")
 
 
-def classes(package: Path) -> dict[str, tuple[str, int]]:
+def scan_classes(package: Path) -> dict[str, tuple[str, int]]:
     """Return all subclasses of NovaException, sorted by name: name -> (base, code).
 
     If two modules use the same name, the class in nova/exception.py counts.

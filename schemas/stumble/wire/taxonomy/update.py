@@ -29,7 +29,7 @@ class TaxonomyComparison:
     absent: tuple[str, ...] = ()
 
 
-def compare(installed: Classes) -> TaxonomyComparison:
+def compare_classes(installed: Classes) -> TaxonomyComparison:
     """Compare the shipped classes with those of an installed Nova."""
     known = known_classes()
     merged = {**known, **installed}
@@ -45,7 +45,7 @@ def compare(installed: Classes) -> TaxonomyComparison:
     )
 
 
-def write(installed: Classes, path: Path = FILE) -> None:
+def write_classes(installed: Classes, path: Path = FILE) -> None:
     """Write the shipped classes merged with those of an installed Nova, whose codes win; no class is removed."""
     merged = sorted({**known_classes(), **installed}.items())
     lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(list(row))}" for name, row in merged)
