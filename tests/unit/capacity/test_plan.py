@@ -23,7 +23,7 @@ def test_capacity_table_in_docs_is_current():
     text = (ROOT / "docs" / "operations.md").read_text()
     marked = re.search(r"<!-- capacity -->\n(.*?)\n?<!-- /capacity -->", text, re.DOTALL)
     assert marked
-    assert marked[1] == capacity_table(), "put what stumble.capacity.plan.capacity_table() gives between the marks: make docs"
+    assert marked[1] == capacity_table(), "the table differs from the code: run make docs"
 
 
 def test_measured_sizes_are_plausible():
