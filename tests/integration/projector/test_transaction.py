@@ -99,7 +99,7 @@ def test_concurrent_change_of_a_row_rolls_the_batch_back(writer, store_url, monk
             other.execute("update fact_sets set version = version + 1")
         return loaded
 
-    monkeypatch.setattr(factsets, "load", load_and_modify)
+    monkeypatch.setattr(factsets, "load_facts", load_and_modify)
     with pytest.raises(MissedVersionError):
         writer.write([event(phase="END", signal="event_finish", step="compute_stop_instance", at=1)])
     assert writer.rows("select count(*) from events") == [(1,)]
@@ -122,7 +122,7 @@ def test_revisions_rise_with_transaction_ids_when_an_instance_changes_its_partit
             before.write(pending.pop())
         return real(cursor, touched)
 
-    monkeypatch.setattr(factsets, "load", load_after_newer_transaction)
+    monkeypatch.setattr(factsets, "load_facts", load_after_newer_transaction)
     with pytest.raises(SerializationFailure, match="a newer transaction wrote revision 1"):
         after.write(events[2:])
     after.write(events[2:])
