@@ -29,11 +29,6 @@ class Report:
         print(f"{name} {_number(median)}", flush=True)
         return median
 
-    def value(self, name: str) -> float | None:
-        """Return the median of a figure, None if it was not measured."""
-        found = self.figures.get(name)
-        return found["value"] if found else None
-
     def missed(self) -> list[str]:
         """Return a line for each figure that misses its goal."""
         lines = []

@@ -28,7 +28,7 @@ CONTAINS = {"local": ("local", "dev"), "dev": ("dev",)}
 FETCHED = {"local": 90, "dev": 210}
 DISK_SPACE = {"local": 600, "dev": 1200}
 #: Targets of make that start no PostgreSQL.
-WITHOUT_POSTGRES = {"docs", "format", "lint", "wheel"}
+WITHOUT_POSTGRES = {"docs", "format", "lint", "test-unit", "wheel"}
 GUARD = ROOT / "deploy" / "stumble" / "local" / "guard.py"
 REPORT_EVERY = 15.0  # seconds between two lines about one download where the output is no terminal
 UNREACHABLE = re.compile(

@@ -139,7 +139,7 @@ def _examples(text: str) -> str:
     out: list[str] = []
     for block in text.split("\n\n"):
         inside = bool(out) and (out[-1] == "**Examples**:" or out[-1].startswith("    "))
-        is_sentence = block.startswith("#") or (block[:1].isupper() and "=" not in block.split(maxsplit=1)[0])
+        is_sentence = block.startswith(("#", "**")) or (block[:1].isupper() and "=" not in block.split(maxsplit=1)[0])
         if block.strip() == "Examples:":
             out.append("**Examples**:")
         elif inside and block.strip() and not is_sentence:

@@ -1,8 +1,8 @@
 """`make nova-matrix`: play and record every scenario on every release of Nova, and write the table.
 
 Scenarios whose recording is current are not played again, so it can be stopped at any time; after a change of driver,
-tap or translation, --again plays all. It writes only files: tests/nova/recordings/, which tests and docs/nova-table.md
-use.
+tap or translation, --again plays all. It writes only files: tests/nova/recordings/, which tests use, and
+docs/nova-table.md.
 """
 
 from __future__ import annotations

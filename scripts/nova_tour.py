@@ -179,7 +179,7 @@ def tour(arguments: argparse.Namespace) -> int:
             verdict = "[green]right[/]" if not wrong else "[red]wrong[/]: " + "; ".join(wrong)
             table.add_row(result["scenario"], nova_says(result), stumble_says(items), verdict)
             bad, count = bad + bool(wrong), count + 1
-            known += judge.nova_tells(result["nova"], expected[result["scenario"]])
+            known += judge.nova_record_agrees(result["nova"], expected[result["scenario"]])
     console.print(table)
     console.print(f"stumble: {count - bad} of {count} records are right.")
     console.print(f"Nova's own action record shows whether the request failed in {known} of {count}.")

@@ -79,7 +79,7 @@ def stored_ids(url: str) -> set[str]:
 
 
 def until_steady(find_differences: Callable[[], list[str]], seconds: float, poll: Callable[[], None]) -> list[str]:
-    """Call ``ask`` until it returns no differences; returns those that remain after ``seconds``."""
+    """Call ``find_differences`` until it returns no differences; returns those that remain after ``seconds``."""
     deadline = time.monotonic() + seconds
     while True:
         try:
@@ -180,7 +180,7 @@ class Auditor:
         return f"{event_id} " + " ".join(f"{name}={event.get(name)}" for name in names)
 
     def _destroyed(self) -> Check:
-        """Some damaged events may have been delivered; no other event may be missing."""
+        """Count the damaged events and those left on the dead host; `_events` checks that no other is missing."""
         stored = stored_ids(self._url)
         missing, unsent = self._damaged - stored, self._unsent_on_dead_host - stored
         quarantined = sum(

@@ -21,6 +21,7 @@ from stumble.local.errors import LocalError
 from stumble.local.kafka import LocalKafka
 from stumble.local.postgres import LocalPostgres
 from stumble.local.process import ChildProcess, start_time
+from tests.support.command import running
 from tests.support.messages import value_of
 from tests.support.services import cli_environment
 
@@ -201,9 +202,7 @@ time.sleep(600)
 
 
 def test_servers_end_with_a_killed_parent(tmp_path: Path) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", _PARENT, tmp_path], env=cli_environment(), stdout=subprocess.PIPE, text=True
-    ) as parent:
+    with running([sys.executable, "-c", _PARENT, tmp_path], env=cli_environment(), stdout=subprocess.PIPE) as parent:
         assert parent.stdout
         pids = [int(word) for word in parent.stdout.readline().split()]
         assert all(start_time(pid) for pid in pids)

@@ -14,6 +14,7 @@ from confluent_kafka import Producer
 from stumble.wire.codec import encode_record, frame_confluent, frame_single_object
 from stumble.wire.headers import record_headers
 from stumble.wire.schemas import ACTION_FAILED
+from tests.support.command import running
 from tests.support.services import ROOT, cli_environment
 
 
@@ -44,16 +45,13 @@ def test_reader_of_the_docs_accepts_each_revision_once_in_any_framing(
     assert producer.flush(60) == 0
     file = tmp_path / "reader.py"
     file.write_text(snippet())
-    with subprocess.Popen(
-        [sys.executable, str(file), kafka, topic], env=cli_environment(), stdout=subprocess.PIPE, text=True
-    ) as process:
+    with running([sys.executable, file, kafka, topic], env=cli_environment(), stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         lines = []
         for line in process.stdout:
             lines.append(line.strip())
             if "the end" in line:
                 break
-        process.kill()
     assert lines == [
         "CURRENT resize ResizeError no ssh",
         "SUPERSEDED resize ResizeError None",

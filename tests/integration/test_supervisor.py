@@ -14,6 +14,7 @@ import pytest
 from stumble.local.errors import LocalError
 from stumble.local.process import start_time
 from stumble.local.supervisor import Role, Supervisor
+from tests.support.command import running
 from tests.support.services import cli_environment
 
 SHELL = ("/bin/sh", "-c")
@@ -73,10 +74,12 @@ def test_stages_stop_in_order(tmp_path: Path, messages: list[str]) -> None:
     lines_file, ready = tmp_path / "marks", tmp_path / "ready"
     supervisor = Supervisor(tmp_path, {}, messages.append, SHELL)
     body = "trap 'echo $NAME >> {0}; exit 0' TERM; echo r >> {1}; while :; do sleep 0.05; done"
-    for name, stage in (("reader", 2), ("maker", 0), ("sender", 1)):
-        supervisor.start(Role(name, (body.format(lines_file, ready),), stage, {"NAME": name}))
-    until(supervisor, lambda: len(lines(ready)) == 3)
-    supervisor.stop()
+    try:
+        for name, stage in (("reader", 2), ("maker", 0), ("sender", 1)):
+            supervisor.start(Role(name, (body.format(lines_file, ready),), stage, {"NAME": name}))
+        until(supervisor, lambda: len(lines(ready)) == 3)
+    finally:
+        supervisor.stop()
     assert lines(lines_file) == ["maker", "sender", "reader"]
     assert messages == []
 
@@ -84,10 +87,12 @@ def test_stages_stop_in_order(tmp_path: Path, messages: list[str]) -> None:
 def test_role_that_ignores_sigterm_is_killed(tmp_path: Path, messages: list[str]) -> None:
     supervisor = Supervisor(tmp_path, {}, messages.append, SHELL, stop_seconds=0.3)
     ready = tmp_path / "ready"
-    supervisor.start(Role("deaf", (f"trap '' TERM; echo r > {ready}; while :; do sleep 0.05; done",), 0))
-    until(supervisor, ready.exists)
-    (pid,) = supervisor.pids()
-    supervisor.stop()
+    try:
+        supervisor.start(Role("deaf", (f"trap '' TERM; echo r > {ready}; while :; do sleep 0.05; done",), 0))
+        until(supervisor, ready.exists)
+        (pid,) = supervisor.pids()
+    finally:
+        supervisor.stop()
     assert start_time(pid) is None
     assert "deaf did not stop" in messages[0]
 
@@ -110,9 +115,7 @@ for _ in supervisor.watch():
 
 
 def test_roles_end_with_a_killed_supervisor(tmp_path: Path) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", _PARENT, tmp_path], env=cli_environment(), stdout=subprocess.PIPE, text=True
-    ) as parent:
+    with running([sys.executable, "-c", _PARENT, tmp_path], env=cli_environment(), stdout=subprocess.PIPE) as parent:
         assert parent.stdout
         pid = int(parent.stdout.readline())
         assert start_time(pid)

@@ -128,7 +128,9 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, default=Path("/var/tmp"), help="where to clone")
     parser.add_argument("--parallel", type=int, default=2, help="parallel rows (2)")
     parser.add_argument("--keep", action="store_true", help="keep clones and outputs")
-    parser.add_argument("--no-skip", action="store_true", help="a row that is skipped, unless optional, is an error")
+    parser.add_argument(
+        "--no-skip", action="store_true", help="an error if a required row, or each optional one, is skipped"
+    )
     options = parser.parse_args()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # shells start background jobs with SIGINT ignored
     rows = [row for row in ROWS if row.name in (options.only or names)]
@@ -153,7 +155,12 @@ def main() -> int:
     green = sum(result == "green" for result in results)
     skipped = [row for row, result in zip(rows, results, strict=True) if result.startswith("skipped")]
     missing = [row.name for row in skipped if options.no_skip and not row.optional]
+    optional = [row for row in rows if row.optional]
+    if options.no_skip and all(row in skipped for row in optional):  # one of these versions is required
+        missing += [row.name for row in optional]
     print_line(f"{green} of {len(rows)} rows are green, {len(skipped)} skipped")
+    if missing:
+        print_line("skipped, but required by --no-skip: " + ", ".join(missing))
     return 0 if green + len(skipped) == len(rows) and not missing else 1
 
 

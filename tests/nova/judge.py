@@ -34,7 +34,7 @@ def differences(expected: Sequence[Expected], items: Sequence[Mapping[str, Any]]
     return wrong
 
 
-def nova_tells(nova: Mapping[str, Any] | None, expected: Sequence[Expected]) -> bool:
+def nova_record_agrees(nova: Mapping[str, Any] | None, expected: Sequence[Expected]) -> bool:
     """Whether Nova's own action record has an error exactly when a request failed."""
     has_error = nova is not None and (
         nova["message"] is not None or any(event["result"] == "Error" for event in nova["events"])

@@ -21,8 +21,6 @@ from tests.nova import offline
 Event = dict[str, Any]
 
 OPEN = ("IN_PROGRESS", "STALLED")
-CONTINUED: dict[str, tuple[str, tuple[str, ...], str]] = {}
-"""Scenario → (action, outcomes one after another, why Nova continued after the first)."""
 
 
 @dataclass(frozen=True)

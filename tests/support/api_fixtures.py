@@ -1,4 +1,4 @@
-"""A migrated store for each test, and the API for it as a process of its own."""
+"""A migrated store for each module, emptied before each test, and the API for it as a process of its own."""
 
 from __future__ import annotations
 

@@ -73,7 +73,8 @@ class WholePath:
 
     def finish(self, name: str, timeout: float = 120) -> None:
         """Wait until a role ends by itself, successfully."""
-        status = self.running.pop(name).wait(timeout)
+        status = self.running[name].wait(timeout)
+        del self.running[name]
         assert status == 0, f"{name} ended with {status}\n{self.logs()}"
 
     def close(self) -> None:

@@ -16,6 +16,7 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
+from tests.support.command import running
 from tests.support.services import ROOT
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
@@ -153,12 +154,9 @@ def test_second_make_waits_for_the_first_with_a_message(checkout: Path) -> None:
     (checkout / ".cache").mkdir()
     with (checkout / ".cache" / "bootstrap.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with subprocess.Popen(
-            [sys.executable, "scripts/bootstrap.py"], cwd=checkout, stdout=subprocess.PIPE, text=True
-        ) as second:
+        with running([sys.executable, "scripts/bootstrap.py"], cwd=checkout, stdout=subprocess.PIPE) as second:
             assert second.stdout
             assert second.stdout.readline().startswith("Another make installs the libraries in this checkout; waiting")
-            second.kill()
 
 
 def test_progress_is_printed_during_a_long_download(
@@ -203,7 +201,7 @@ def test_interrupted_command_can_remove_its_temporary_files(tmp_path: Path) -> N
         "bootstrap.ROOT = Path.cwd()\n"
         f"bootstrap.run_with_progress([sys.executable, '-c', {pip!r}], Path('log'), sys.stdout)"
     )
-    with subprocess.Popen(
+    with running(
         [sys.executable, "-c", start],
         cwd=tmp_path,
         stdout=subprocess.DEVNULL,

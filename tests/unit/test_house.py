@@ -62,7 +62,7 @@ def test_source_files_have_at_most_500_lines() -> None:
 
 
 def test_links_between_documents_have_existing_targets() -> None:
-    pages = [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")]
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
     broken = [
         f"{page.name}: {target}"
         for page in pages
@@ -74,7 +74,7 @@ def test_links_between_documents_have_existing_targets() -> None:
 
 def test_commands_in_documents_exist() -> None:
     names = {command.name for command in COMMANDS}
-    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "deploy/systemd").glob("*.service")]
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "deploy/systemd").glob("*.service")]
     shown = {
         (page.name, word)
         for page in pages

@@ -63,12 +63,13 @@ class RuleEngine:
         problems = _save_problems(connection, groups)
         rules = [rule for rule in self.rules.rule if rule.enabled]
         changed = _changed_outcomes(connection, [rule for rule in rules if rule.outcomes], rows)
+        firing = _load_firing(connection, groups)
         hits: list[RuleHit] = []
         for rule in rules:
             hits += (
                 _hits_of_outcomes(rule, changed)
                 if rule.outcomes
-                else self._hits_of_failures(connection, rule, groups, problems)
+                else self._hits_of_failures(connection, rule, groups, problems, firing)
             )
         return _fire(connection, hits)
 
@@ -82,6 +83,7 @@ class RuleEngine:
         rule: AlertRule,
         groups: dict[str, list[StoredPublication]],
         problems: dict[str, ProblemState],
+        firing: set[tuple[str, str]],
     ) -> list[RuleHit]:
         fitting = {
             problem: matched
@@ -90,13 +92,12 @@ class RuleEngine:
         }
         if not fitting:
             return []
-        # A firing alert continues while failures match, even without a new trigger.
-        firing = _firing(connection, rule, fitting)
         starting = _starting(connection, rule, fitting, problems)
+        # A firing alert continues while failures match, even without a new trigger.
         return [
-            RuleHit(rule, problem, rows, None if problem in firing else starting[problem])
+            RuleHit(rule, problem, rows, None if (rule.name, problem) in firing else starting[problem])
             for problem, rows in fitting.items()
-            if problem in firing or problem in starting
+            if (rule.name, problem) in firing or problem in starting
         ]
 
 
@@ -123,9 +124,10 @@ def _save_problems(connection: Connection[Any], groups: dict[str, list[StoredPub
     return {answer[0]: ProblemState(*answer[1:]) for answer in answers}
 
 
-def _firing(connection: Connection[Any], rule: AlertRule, problems: Iterable[str]) -> set[str]:
-    rows = connection.execute(query("load_firing_alerts"), {"problems": list(problems)})
-    return {problem for name, problem in rows if name == rule.name}
+def _load_firing(connection: Connection[Any], problems: Iterable[str]) -> set[tuple[str, str]]:
+    """Return rule and problem of the alerts that fire for these problems."""
+    known = list(problems)
+    return set(connection.execute(query("load_firing_alerts"), {"problems": known}).fetchall()) if known else set()
 
 
 def _starting(

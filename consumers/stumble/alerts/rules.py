@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from stumble.alerts.toml_lines import TomlLines
-from stumble.outcome.records import BLAMES, EFFECTS, OUTCOMES, STALLED
+from stumble.outcome.records import BLAMES, EFFECTS, OUTCOMES, STALLED, SUCCEEDED
 from stumble.outcome.rules import RULES
 from stumble.settings.types import Duration
 from stumble.wire.errors import StumbleError
@@ -35,7 +35,7 @@ _FIELDS = {"project": "owner_project_id"}
 #: Fields that an outcome does not have.
 _OF_FAILURES = ("exception", "blame", "host")
 #: Outcomes that can fire an alert.
-ALERT_OUTCOMES = tuple(outcome for outcome in OUTCOMES if outcome not in ("IN_PROGRESS", "SUCCEEDED"))
+ALERT_OUTCOMES = tuple(outcome for outcome in OUTCOMES if outcome != SUCCEEDED)
 
 
 class RuleTrigger(StrEnum):

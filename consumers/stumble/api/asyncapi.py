@@ -29,7 +29,6 @@ _KEYS = {
     "failures": "The instance's uuid.",
     "outcomes": "The instance's uuid.",
     "producers": "Host and process: the topic is compacted, the last record of a key counts.",
-    "dlq": "The key of the original record.",
 }
 _CHANNELS: tuple[tuple[str, Schema, str, str], ...] = (
     ("actions", EVENT, "send", "Events of the compute services, each one phase of a request or step."),

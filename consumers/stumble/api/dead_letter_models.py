@@ -39,7 +39,7 @@ class DeadLetterItem(ApiModel):
     first_seen: str | None = Field(None, description="When it was dead-lettered for the first time.")
     redriven_at: Moment | None = None
     outlook: Outlook = Field(
-        description="Expected result of a re-drive: NEW: it will be stored; KNOWN: nothing changes; AGAIN: it can be "
+        description="Expected result of a redrive: NEW: it will be stored; KNOWN: nothing changes; AGAIN: it can be "
         "decoded but was rejected before; UNREADABLE: it will be dead-lettered again; UNSURE: the schema registry "
         "does not answer."
     )
@@ -116,7 +116,7 @@ class RedriveOutcome(DeadLetterItem):
 
 
 class RedriveResponse(ApiModel):
-    """What a re-drive did, or would do."""
+    """What a redrive did, or would do."""
 
     items: list[RedriveOutcome]
     dry_run: bool

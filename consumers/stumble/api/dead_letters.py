@@ -72,7 +72,7 @@ class RedriveOrder(DeadLetterQuery):
 
     @property
     def orders(self) -> RedriveOptions:
-        """Return how to re-drive."""
+        """Return how to redrive."""
         return RedriveOptions(self.dry_run, self.force, self.again, self.readable)
 
 

@@ -125,7 +125,7 @@ class Request(ApiModel):
     owner_project_id: str | None = None
     initiator_user_id: str | None = Field(None, description="Null: the system itself acted.")
     initiator_project_id: str | None = None
-    outcome: Outcome | Literal["UNKNOWN"]
+    outcome: Outcome
     final: bool = Field(description="Whether it has an outcome, so that a wait ends.")
     verdict: str | None = Field(None, description="Class with which Nova gave up, beside the causes.")
     reason: str | None = None

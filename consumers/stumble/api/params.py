@@ -64,6 +64,6 @@ class RequestQuery(Paged):
 
     instance: UUID = Field(description="Of this server.")
     action: list[Text] | None = Field(None, max_length=50, description="In Nova's spelling.")
-    outcome: list[Outcome] | None = Field(None, max_length=7)
+    outcome: list[Outcome] | None = Field(None, max_length=6)
     since: When | None = Field(None, description="Started since: a duration back from now, or an ISO 8601 time.")
     until: When | None = Field(None, description="Started before.")

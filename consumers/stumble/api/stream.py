@@ -88,7 +88,7 @@ async def stream(
 
 
 async def _start(running: ApiContext, text: str | None) -> tuple[StreamCursor, datetime | None]:
-    """Return the position to continue from and, if later publications may be deleted, the time of the oldest left."""
+    """Return the position to continue from, and the time of the oldest publication if later ones may be missing."""
     async with running.database.read() as connection:
         result = await horizon(connection)
         oldest = await fetch(connection, statement("load_oldest_publication")) if text else []
@@ -114,7 +114,8 @@ async def _events(
     yield ServerSentEvent(comment="stream open", id=cursor.encode(), retry=RETRY_MILLISECONDS)
     if gap:
         detail = (
-            f"Publications between this position and {rfc3339(gap)} may be deleted; read failures from /v1/failures."
+            f"Publications between this position and {rfc3339(gap)} may have been deleted; "
+            "read failures from /v1/failures."
         )
         yield ServerSentEvent(json.dumps({"detail": detail, "oldest": rfc3339(gap)}), event="gap", sep="\n")
     async with running.feed.following():

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg import IsolationLevel
 
-from stumble.audit.comparison import EXPIRED, Horizon
+from stumble.audit.comparison import Horizon
 from stumble.audit.counters import differing_counters
 from stumble.audit.instance_chunks import read_instance_chunks
 from stumble.audit.offset_range import OffsetRange, range_of
@@ -315,4 +315,4 @@ def _late(partition: int, offset: int, end: int) -> dict[str, Any]:
     return {"kind": "late", "what": "partition", "id": str(partition), "detail": detail}
 
 
-__all__ = ["EXPIRED", "Audit", "AuditScope"]
+__all__ = ["Audit", "AuditScope"]

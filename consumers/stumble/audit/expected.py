@@ -45,25 +45,20 @@ def derive_groups(
     sets: Mapping[SetKey, Facts],
     decisions: Mapping[str, Sequence[Decision]],
     context: Iterable[SetKey] = (),
-    stored: Mapping[str, Sequence[StoredRequest]] | None = None,
 ) -> list[DerivedGroup]:
     """Derive sets as the projector groups them: all sets of an instance with context together, else each alone.
 
-    `context` names sets that once had context; `stored` is what to compute the difference from, by instance: then all
-    sets of an instance are derived together.
+    `context` names sets that once had context.
     """
     whole = {key[0] for key, facts in sets.items() if has_context(facts)} | {key[0] for key in context}
     grouped: dict[SetKey, list[SetKey]] = defaultdict(list)
     for key in sets:
-        grouped[(key[0], "") if stored is not None or key[0] in whole else key].append(key)
+        grouped[(key[0], "") if key[0] in whole else key].append(key)
     return [
         DerivedGroup(
             keys[0][0],
             keys,
-            compute_difference(
-                stored.get(keys[0][0], ()) if stored else (),
-                derive_sets(keys[0][0], [sets[key] for key in keys], decisions.get(keys[0][0], ())),
-            ),
+            compute_difference((), derive_sets(keys[0][0], [sets[key] for key in keys], decisions.get(keys[0][0], ()))),
         )
         for keys in grouped.values()
     ]

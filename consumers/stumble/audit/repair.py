@@ -48,10 +48,10 @@ _TRIES = 10
 _FIRST = "00000000-0000-0000-0000-000000000000"
 EVENTS, EXTRA, INSTANCES, PUBLISHED, COUNTERS = (
     "events fetched again",
-    "events taken out",
-    "instances derived anew",
+    "extra events deleted",
+    "instances derived again",
     "corrections published",
-    "counters moved",
+    "counters corrected",
 )
 
 

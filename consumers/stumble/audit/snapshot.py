@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -43,12 +44,26 @@ class Snapshot:
     horizon: Horizon
 
     def compare(self, rows: InstanceRows) -> ChunkResult:
-        """Compare some instances in a session of its own, in the calling thread or process."""
-        connection = open_session(self.url, "stumble-audit")
-        connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
-        try:
-            with connection.transaction():
-                connection.execute(sql.SQL("set transaction snapshot {}").format(sql.Literal(self.name)))
-                return SetComparison(connection, self.span, self.horizon).compare(rows)
-        finally:
+        """Compare some instances, in the session that the calling thread or process has in this snapshot."""
+        session = getattr(_thread, "session", None)
+        if session is None or session.snapshot != (self.url, self.name):
+            session = _thread.session = _SnapshotSession(self.url, self.name)
+        return SetComparison(session.connection, self.span, self.horizon).compare(rows)
+
+
+class _SnapshotSession:
+    """One thread's session in a snapshot. It closes with the thread, or when the thread compares another snapshot."""
+
+    def __init__(self, url: str, name: str) -> None:
+        self.snapshot = url, name
+        self.connection = open_session(url, "stumble-audit")
+        self.connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
+        self.connection.set_autocommit(False)  # psycopg's signature: one transaction for all chunks
+        self.connection.execute(sql.SQL("set transaction snapshot {}").format(sql.Literal(name)))
+
+    def __del__(self) -> None:
+        if connection := getattr(self, "connection", None):
             connection.close()
+
+
+_thread = threading.local()

@@ -7,7 +7,7 @@ remains when the audit is killed.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +47,6 @@ class StagingTables:
 
     connection: Connection[Any]
     records: int = 0
-    partitions: set[int] = field(default_factory=set)
 
     def create(self) -> None:
         """Create the tables; those of an earlier use in the same session are dropped first."""

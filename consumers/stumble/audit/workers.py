@@ -110,12 +110,12 @@ class Workers:
             running = [self._submit(self._stream, work, item) for item in items]
             left = len(running)
             while left:
+                for future in running:  # an error of one ends the stream, also while others still have results
+                    if future.done():
+                        future.result()
                 try:
                     result = self._results.get(timeout=_POLL_SECONDS)
                 except queue.Empty:
-                    for future in running:
-                        if future.done():
-                            future.result()
                     continue
                 if isinstance(result, _End):
                     left -= 1
@@ -123,7 +123,7 @@ class Workers:
                     yield result
 
     def close(self) -> None:
-        """End all workers; their current work is abandoned."""
+        """Stop streams, cancel work that waits, and wait until running work has ended."""
         self._stopping.set()
         self._executor.shutdown(cancel_futures=True)
 

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from stumble.settings.clock import ClockSettings
 
 LOG = logging.getLogger("stumble.projector")
-_PAUSE = 2.0
 #: Seconds for which a finding that was checked and not decided is not submitted again.
 _REFUSED_SECONDS = 60.0
 #: Rows of one transaction may appear later than those of another that began after it.
@@ -78,14 +77,13 @@ class Clock(Worker):
         """Set the store's offsets (partition to next offset) of the partitions that are read."""
         self._positions = positions
 
-    def job(self, reading: Callable[[], Mapping[int, int]]) -> DecisionJob | None:
+    def job(self, stored: Mapping[int, int]) -> DecisionJob | None:
         """Return each set of findings to decide once, None if there are none; `decided` must follow.
 
-        ``reading`` returns the assigned partitions (to next offset): for others this process may no longer decide.
+        ``stored``: the assigned partitions (to next offset); for others this process may no longer decide.
         """
         if not self._waiting_findings:
             return None
-        stored = reading()
         self._deciding = [finding for finding in self._waiting_findings if finding.partition in stored]
         self._waiting_findings = []
         if not self._deciding:
@@ -107,26 +105,10 @@ class Clock(Worker):
     # Called by the clock's own thread ----------------------------------------------------------------
 
     def run_once(self) -> float:
-        """Search once; return the seconds until the next search."""
-        self.look_once()
-        return self._settings.check_interval
+        """Search once; return the seconds until the next search.
 
-    def on_error(self, error: Exception) -> None:
-        """Log the error and continue with a new session: if this thread ended, stalls would go undetected."""
-        if isinstance(error, psycopg.Error) and not isinstance(error, psycopg.OperationalError):
-            LOG.warning("The clock cannot read the store and tries again: %s", error)
-        elif not isinstance(error, (StoreError, psycopg.Error)):  # an outage is logged by the writer
-            super().on_error(error)
-        self.close()
-
-    def close(self) -> None:
-        """Close the session with the store."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-    def look_once(self) -> None:
-        """Search once; raises psycopg's errors and `StoreError` when the store is unavailable."""
+        Raises psycopg's errors and `StoreError` when the store is unavailable.
+        """
         now, positions = self._wall_clock.steady(), dict(self._positions)
         connection = self._session()
         self._load_reports(connection, now)
@@ -144,6 +126,21 @@ class Clock(Worker):
             self._refused = refused
             if result := self._find(connection, now):
                 self._waiting, self._waiting_findings = True, result
+        return self._settings.check_interval
+
+    def on_error(self, error: Exception) -> None:
+        """Log the error and continue with a new session: if this thread ended, stalls would go undetected."""
+        if isinstance(error, psycopg.Error) and not isinstance(error, psycopg.OperationalError):
+            LOG.warning("The clock cannot read the store and tries again: %s", error)
+        elif not isinstance(error, (StoreError, psycopg.Error)):  # an outage is logged by the writer
+            super().on_error(error)
+        self.close()
+
+    def close(self) -> None:
+        """Close the session with the store."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
     def _find_watermarks(self, now: float) -> dict[int, int]:
         marks = {partition: watch.watermark(self._producers, now) for partition, watch in self._watches.items()}

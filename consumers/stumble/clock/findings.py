@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from stumble.clock.producers import ProducerStart
-from stumble.ingest.decisions import INTERRUPTED, ClockFinding
+from stumble.ingest.decisions import ClockFinding
 from stumble.outcome import evidence
 from stumble.outcome.deadlines import OTHER
-from stumble.outcome.records import IN_PROGRESS, STALLED
+from stumble.outcome.records import IN_PROGRESS, INTERRUPTION, STALLED
 from stumble.outcome.rules import ACTIONS
 from stumble.store.json_rows import as_json
 from stumble.store.queries import query
@@ -92,7 +92,7 @@ def on_restarted_hosts(connection: Connection[Any], starts: Sequence[tuple[int, 
     """Return requests that may have been interrupted: in flight on a host (by partition) that has since restarted."""
     begun = {(partition, start.host): start.started_at for partition, start in starts}
     return [
-        row.finding(INTERRUPTED, evidence.RESTART, since=begun[row.location], at=max(begun[row.location], row.last))
+        row.finding(INTERRUPTION, evidence.RESTART, since=begun[row.location], at=max(begun[row.location], row.last))
         for row in _in_flight(connection, begun)
     ]
 

@@ -73,7 +73,7 @@ class DeadLetter:
         return self.exception.rpartition(".")[2]
 
     def headers_again(self) -> list[Header]:
-        """Return the headers to send it with: its own, the number of re-drives and the time of the first failure."""
+        """Return the headers to send it with: its own, the number of redrives and the time of the first failure."""
         again = [(REPLAYS, str(self.replays + 1).encode())]
         if self.first_seen:
             again.insert(0, (FIRST_SEEN, self.first_seen.encode()))
@@ -102,7 +102,7 @@ def dead_letter_of(message: Message) -> DeadLetter:
         schema=errors.get("schema", ""),
         group=errors.get("group", ""),
         first_seen=errors.get("first.seen", ""),
-        # stumble writes numbers only; another program's value is replaced at the next re-drive.
+        # stumble writes numbers only; another program's value is replaced at the next redrive.
         replays=int(replays) if _is_number(replays) else 0,
     )
 

@@ -1,4 +1,4 @@
-"""Dead letters and results of re-drives as JSON, the same over HTTP and on the command line."""
+"""Dead letters and results of redrives as JSON, the same over HTTP and on the command line."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def raw(dead_letter: DeadLetter) -> dict[str, Any]:
 
 
 def outcome(item: RedriveResult) -> dict[str, Any]:
-    """Return what a re-drive did, or would do, with a dead letter."""
+    """Return what a redrive did, or would do, with a dead letter."""
     return {"done": item.done, "why": item.why, **brief(item.entry)}
 
 

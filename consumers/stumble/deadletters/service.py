@@ -40,7 +40,7 @@ class ListedDeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class RedriveResult:
-    """What a re-drive did, or would do, with one dead letter."""
+    """What a redrive did, or would do, with one dead letter."""
 
     entry: ListedDeadLetter
     done: Done
@@ -49,7 +49,7 @@ class RedriveResult:
 
 @dataclass(frozen=True, slots=True)
 class RedriveOptions:
-    """How to re-drive."""
+    """How to redrive."""
 
     dry_run: bool = False
     #: Send parked ones, too.
@@ -61,7 +61,7 @@ class RedriveOptions:
 
 
 class DeadLetterService:
-    """Lists and re-drives dead letters; use it in a ``with`` block.
+    """Lists and redrives dead letters; use it in a ``with`` block.
 
     Memory holds one chunk of dead letters, for a topic of any size. Raises `KafkaUnavailableError` and psycopg's
     errors.
@@ -118,7 +118,7 @@ class DeadLetterService:
         """Send matching dead letters to their original topic; yield the results, chunk by chunk.
 
         Each dead letter is marked as soon as the broker has its record, so an interrupted run can be repeated. Raises
-        `BusyError` while another re-drive runs.
+        `BusyError` while another redrive runs.
         """
         if orders.dry_run:
             yield from self._redrive(selection, orders, None, start, limit)
@@ -192,7 +192,7 @@ def _intended(entry: ListedDeadLetter, orders: RedriveOptions) -> RedriveResult:
         return RedriveResult(
             entry,
             "SKIPPED",
-            f"it was dead-lettered again after {dead_letter.replays} re-drives and is parked (--force sends it)",
+            f"it was dead-lettered again after {dead_letter.replays} redrives and is parked (--force sends it)",
         )
     if orders.readable and not entry.seen.readable:
         return RedriveResult(entry, "SKIPPED", entry.seen.why)

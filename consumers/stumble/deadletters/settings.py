@@ -13,4 +13,4 @@ class DeadLetterSettings(TableSettings):
 
     model_config = SettingsConfigDict(env_prefix="STUMBLE_DLQ_")
 
-    max_replays: int = Field(3, ge=1, le=1000, description="Number of re-drives after which a record is parked.")
+    max_replays: int = Field(3, ge=1, le=1000, description="Number of redrives after which a record is parked.")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class BusyError(StumbleError):
-    """Another re-drive is running."""
+    """Another redrive is running."""
 
 
 class RedriveCount(NamedTuple):
@@ -90,9 +90,9 @@ class RedriveCounts:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Exclude other re-drives while the context is open; raises `BusyError`."""
+        """Exclude other redrives while the context is open; raises `BusyError`."""
         if not self._lock("try_lock_redrive"):
-            raise BusyError("Another re-drive of dead letters is running: wait until it has ended.")
+            raise BusyError("Another redrive of dead letters is running: wait until it has ended.")
         try:
             yield
         finally:

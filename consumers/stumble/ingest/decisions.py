@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from stumble.ingest import factsets
 from stumble.ingest.fold import Folded, decisions_on, derive_all
 from stumble.outcome import evidence
 from stumble.outcome.derive import open_cases
 from stumble.outcome.interruption import was_interrupted
-from stumble.outcome.records import IN_PROGRESS, Decision
+from stumble.outcome.records import IN_PROGRESS, INTERRUPTION, Decision
 from stumble.store.json_rows import as_json
 from stumble.store.queries import query
 
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from stumble.ingest.factsets import FactSet, LoadedFacts
     from stumble.outcome.decide import RequestCase
-
-INTERRUPTED: Final = "INTERRUPTED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +97,7 @@ def _holds(finding: ClockFinding, case: RequestCase, last_decision: Decision | N
         return last_decision is not None and last_decision.evidence.get("cause") == evidence.SILENCE
     if last_decision is not None and last_decision.kind != IN_PROGRESS:
         return False
-    if finding.kind != INTERRUPTED:
+    if finding.kind != INTERRUPTION:
         return True
     return was_interrupted(case, finding.evidence["host"], int(finding.evidence["since"]))
 

@@ -50,8 +50,6 @@ class WriteSummary:
     events: int = 0
     duplicates: int = 0
     late: int = 0
-    bad: int = 0
-    joined: int = 0
     #: Partition to the next offset in the store.
     offsets: dict[int, int] = field(default_factory=dict)
     #: Action, outcome, seconds and request id of requests that ended.
@@ -61,7 +59,7 @@ class WriteSummary:
 
     def add(self, other: WriteSummary) -> None:
         """Add what another transaction of the same batch did."""
-        for name in ("events", "duplicates", "late", "bad", "joined"):
+        for name in ("events", "duplicates", "late"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.offsets.update(other.offsets)
         self.durations += other.durations
@@ -85,7 +83,7 @@ class StoreWriter:
         psycopg's errors; then nothing is changed.
         """
         self.partitions.ensure(connection, days_of_ids(reading.event_id for reading in batch.readings))
-        applied = WriteSummary(bad=len(batch.bad), offsets={p: span.end for p, span in batch.spans.items()})
+        applied = WriteSummary(offsets={p: span.end for p, span in batch.spans.items()})
         with self._fenced(connection, batch.spans) as cursor:
             self._move(cursor, batch.spans)
             counts: Counts = Counter()
@@ -93,7 +91,7 @@ class StoreWriter:
             folded, joins = self._fold(cursor, fresh)
             sightings.mark_joined(cursor, joins)
             difference_writer.write_difference(cursor, folded, counts)
-        applied.events, applied.joined = len(fresh), len(joins)
+        applied.events = len(fresh)
         applied.durations = _durations(folded)
         applied.lags = _lags(fresh)
         return applied

@@ -23,7 +23,7 @@ from stumble.outcome.records import CANCELLED, FAILED, IN_PROGRESS, INTERRUPTED,
 #: By how much a race's time may precede that of its delete: clocks of hosts differ.
 _SKEW_US = 5_000_000
 
-_NOTHING = FailureSet([], None, [])
+_NOTHING = FailureSet([], None)
 
 
 class RequestCase:
@@ -52,7 +52,7 @@ class RequestCase:
         self.outcome, self.decided_at = FAILED, fact.at
         one = FailureCluster(fact.origin.host, INTERRUPTED, None)
         one.sightings = [fact]
-        self.findings = FailureSet([*self.findings.clusters, one], self.findings.verdict, self.findings.verdicts)
+        self.findings = FailureSet([*self.findings.clusters, one], self.findings.verdict)
 
     def cancel(self, by: RequestGroup | None, at: int) -> None:
         """Mark the request as cancelled by another one; errors that the cancellation caused are not failures."""

@@ -21,6 +21,7 @@ from stumble.outcome.records import (
     FAILED,
     IN_PROGRESS,
     INTERRUPTED,
+    INTERRUPTION,
     Decision,
     FailureRecord,
     RequestRecord,
@@ -137,7 +138,7 @@ def _record(
     decision = latest_decisions.get(key)
     if decision is not None and decision.kind != IN_PROGRESS and outcome == IN_PROGRESS and stands(decision, group):
         outcome, decided_at, proof = decision.kind, decision.decided_at, evidence.proof(decision)
-        if outcome == "INTERRUPTED":
+        if outcome == INTERRUPTION:
             decided_at = _happened_at(decision)
             outcome, failures = FAILED, (*failures, _interrupted(key, group, decision))
         else:

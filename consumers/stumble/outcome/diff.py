@@ -319,7 +319,7 @@ def unpack_stored(packed: bytes) -> tuple[StoredRequest, ...]:
 
 
 def counters_of(derived: Iterable[RequestRecord]) -> Mapping[CounterKey, int]:
-    """Return what every counter's entered minus left must be for these records: for audits and tests."""
+    """Return what every counter's entered minus left must be for these records; tests compare the store with it."""
     result = Difference()
     for record in derived:
         _count(result, _counted_action(record.action), record.outcome, "enter")

@@ -41,12 +41,11 @@ class FailureCluster:
 class FailureSet:
     """The failures of a request, and its verdict: the class with which Nova gave up."""
 
-    __slots__ = ("clusters", "verdict", "verdicts")
+    __slots__ = ("clusters", "verdict")
 
-    def __init__(self, clusters: list[FailureCluster], verdict: str | None, verdicts: list[Fact]) -> None:
+    def __init__(self, clusters: list[FailureCluster], verdict: str | None) -> None:
         self.clusters = clusters
         self.verdict = verdict
-        self.verdicts = verdicts
 
 
 def root_of(sighting: FactSighting) -> str:
@@ -252,15 +251,15 @@ def _with_verdict(
         _assign_silent(clusters, silent, rule)
     clusters.sort(key=lambda one: (one.at, one.host or "", one.exception))
     if not verdicts:
-        return FailureSet(clusters, None, verdicts)
+        return FailureSet(clusters, None)
     given = _original_verdict(verdicts)
     assert given.failure is not None
     root = root_of(given.failure)
     if any(one.exception not in RACES for one in clusters):
-        return FailureSet(clusters, root, verdicts)
+        return FailureSet(clusters, root)
     alone = FailureCluster(given.origin.host, root, _attempt_id(given))
     alone.sightings = verdicts
-    return FailureSet([*clusters, alone], None, verdicts)
+    return FailureSet([*clusters, alone], None)
 
 
 def _original_verdict(verdicts: Sequence[Fact]) -> Fact:

@@ -70,9 +70,9 @@ def possible_families(fact: Fact) -> tuple[str, ...]:
         return (family_of(signals.ACTIONS_BY_OWNER[signal][fact.origin.owner_project_id is not None]),)
     if signal in signals.ACTIONS_BY_STATE and fact.state is not None:
         by_state = signals.ACTIONS_BY_STATE[signal]
-        actions = by_state.get(fact.state[0] or "") or by_state.get(fact.state[1] or "")
-        if actions is not None:
-            return (family_of(actions),)
+        action = by_state.get(fact.state[0] or "") or by_state.get(fact.state[1] or "")
+        if action is not None:
+            return (family_of(action),)
     extra = fact.extra
     return families_named(signal, fact.step, fact.action, None if extra is None else extra.migration_type)
 
@@ -84,11 +84,11 @@ def likely_action(family: str | None, facts: Iterable[Fact]) -> str | None:
     hint: str | None = None
     for fact in facts:
         if hint is None or hint == family:
-            actions = fact.action
+            action = fact.action
             if fact.extra is not None and fact.signal == "migration":
-                actions = signals.MIGRATION_ACTIONS.get(fact.extra.migration_type or "")
-            if actions and family_of(actions) == family:
-                hint = actions
+                action = signals.MIGRATION_ACTIONS.get(fact.extra.migration_type or "")
+            if action and family_of(action) == family:
+                hint = action
     return hint or family
 
 

@@ -30,9 +30,9 @@ EFFECT_NONE: Final = "NONE"
 EFFECT_ERROR: Final = "ERROR"
 EFFECT_OTHER: Final = "OTHER"
 EFFECT_UNKNOWN: Final = "UNKNOWN"
-EFFECTS: Final = (EFFECT_NONE, EFFECT_ERROR, EFFECT_OTHER, EFFECT_UNKNOWN)
 Outcome = Literal["IN_PROGRESS", "SUCCEEDED", "RECOVERED", "FAILED", "CANCELLED", "STALLED"]
 Effect = Literal["NONE", "ERROR", "OTHER", "UNKNOWN"]
+EFFECTS: Final = get_args(Effect)
 #: Who can fix a failure.
 Blame = Literal["USER", "CAPACITY", "OPERATOR", "DEPENDENCY", "RACE", "UNKNOWN"]
 BLAMES: Final = get_args(Blame)
@@ -40,6 +40,8 @@ BLAMES: Final = get_args(Blame)
 SightingState = Literal["UNJOINED", "JOINED", "AMBIGUOUS", "EXPIRED"]
 SIGHTING_STATES: Final = get_args(SightingState)
 
+#: Kind of the clock's decision about a request that a restart of its service interrupted.
+INTERRUPTION: Final = "INTERRUPTED"
 #: Class of the one failure of a request that a restart of its service interrupted: no exception was raised.
 INTERRUPTED: Final = "InterruptedByRestart"
 

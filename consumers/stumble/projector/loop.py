@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from stumble.projector.write_thread import Job, WriteThread
     from stumble.runtime.state_log import StateLog
 
-LOG = logging.getLogger(__name__)
+LOG = logging.getLogger("stumble.projector")
 _IDLE_POLL_SECONDS = 0.1
 _BUSY_POLL_SECONDS = 0.01
 #: Longer backpressure pauses the consumer, which then discards its prefetched records.
@@ -156,7 +156,7 @@ class Projector:
                 self._handle_error(error, message.partition())
             elif message.partition() not in rewound and not self._collect_one(message):
                 rewound.add(message.partition())
-        if messages:
+        if any(message.error() is None for message in messages):
             self._client_errors.on_answer()
 
     def _collect_one(self, message: Message) -> bool:
@@ -193,7 +193,7 @@ class Projector:
 
     def _submit_next(self) -> None:
         reading = self._partitions.stored_offsets()
-        job: Job | None = self._clock.job(self._partitions.stored_offsets)
+        job: Job | None = self._clock.job(reading)
         if job is None and self._collector:
             job = self._collector.take_batch()
         elif job is None and reading and self._timers.due("sweep", _SWEEP_SECONDS):

@@ -136,8 +136,8 @@ class OffsetsTool:
         )
         if not isinstance(wanted, int) or not report.low <= wanted <= report.high:
             raise OffsetError(
-                f"Partition {report.partition} holds offsets {report.low} to {report.high}, not {target}: give one of "
-                "these."
+                f"Partition {report.partition} can be read from offset {report.low} to {report.high}, not from "
+                f"{target}: give an offset in this range."
             )
         return wanted
 

@@ -45,8 +45,8 @@ class PartitionState(Enum):
 class PartitionStatus:
     """A partition's state and its explanation.
 
-    ``stored`` is the store's next offset, or the offset of the bad record. ``detail`` is the error text of another
-    system, such as the schema registry or the broker.
+    ``stored`` is the store's next offset; for a partition that stopped while it was read, the offset of the stop.
+    ``detail`` is the reason as text: an error of the registry or of the dead letter topic, or the circuit breaker's.
     """
 
     topic: str

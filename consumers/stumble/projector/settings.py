@@ -41,7 +41,10 @@ class ProjectorSettings(TableSettings):
         50, ge=0, description="Bad records in a row after which a partition stops for an operator; 0: never."
     )
     breaker_share: float = Field(
-        0.5, gt=0, le=1, description="Share of bad records in the last thousand above which it stops; 1: never."
+        0.5,
+        gt=0,
+        le=1,
+        description="Share of bad records in the last thousand that stops a partition; 1: never.",
     )
     stuck_after: float = Field(
         120, gt=0, description="Seconds without progress, although records wait, until /healthz fails."

@@ -58,7 +58,7 @@ class StartOffsets:
             self._state_log.say("start offsets", text)
             return self._unknown(partitions)
         except (StoreError, psycopg.Error) as error:
-            self._state_log.say("start offsets", f"{str(error).strip()} Reading waits.")
+            self._state_log.say("start offsets", f"{str(error).strip().rstrip('.')}. Reading waits.")
             return self._unknown(partitions)
         self._state_log.over("start offsets", f"Start offsets of {self._topic.topic} are available; reading continues.")
         return statuses

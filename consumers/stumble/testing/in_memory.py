@@ -129,7 +129,7 @@ class InMemoryConsumer:
         self._positions[partition] = positions[partition]
 
     def cached_end_offset(self, partition: int) -> int:
-        return max(self.records.get(partition, {}), default=-1) + 1
+        return max(self.records.get(partition, {}), default=self.low_watermark(partition) - 1) + 1
 
     def end_offsets(self, partitions: Iterable[int]) -> dict[int, int]:
         return {partition: self.cached_end_offset(partition) for partition in partitions}
@@ -141,14 +141,22 @@ class InMemoryConsumer:
 
 @dataclass(slots=True)
 class InMemoryStore:
-    """Offsets and event ids, moved as the store's transaction moves them: `StoreWriter` and `StartOffsets` in one."""
+    """Offsets and event ids, moved as the store's transaction moves them.
 
-    topic: InMemoryConsumer
+    It stands in for `StartOffsets` and, without decisions, for `StoreWriter`.
+    """
+
+    consumer: InMemoryConsumer
     topic_id: str = "topic-1"
     offsets: dict[int, int] = field(default_factory=dict)
     events: list[bytes] = field(default_factory=list)
     #: Raised by the next `apply`, once each: conflicts, outages, faults of records.
     failures: list[Exception] = field(default_factory=list)
+
+    @property
+    def topic(self) -> str:
+        """The topic's name."""
+        return self.consumer.topic
 
     def apply(self, _: object, batch: Batch) -> WriteSummary:
         """Compare and move the offsets, store the event ids."""
@@ -167,16 +175,16 @@ class InMemoryStore:
 
     def load(self, partitions: Sequence[int]) -> list[PartitionStatus]:
         """Return the start offsets, as `StartOffsets` does."""
-        recreated = self.topic.topic_id() != self.topic_id
+        recreated = self.consumer.topic_id() != self.topic_id
         state = PartitionState.TOPIC_RECREATED if recreated else PartitionState.READING
-        return [PartitionStatus(self.topic.topic, p, state, self.offsets.get(p, 0)) for p in partitions]
+        return [PartitionStatus(self.topic, p, state, self.offsets.get(p, 0)) for p in partitions]
 
     def explain_out_of_range(self, partition: int, offset: int) -> PartitionStatus:
         """Return why the broker refuses an offset."""
-        end = self.topic.cached_end_offset(partition)
-        state = compare_offsets(offset, self.topic.low_watermark(partition), end)
-        return PartitionStatus(self.topic.topic, partition, state, offset)
+        end = self.consumer.cached_end_offset(partition)
+        state = compare_offsets(offset, self.consumer.low_watermark(partition), end)
+        return PartitionStatus(self.topic, partition, state, offset)
 
     def topic_was_recreated(self) -> bool:
         """Whether the topic's id is not that of the stored offsets."""
-        return self.topic.topic_id() != self.topic_id
+        return self.consumer.topic_id() != self.topic_id

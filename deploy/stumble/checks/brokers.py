@@ -12,7 +12,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from stumble.checks.kafka import SECONDS, Unanswered, explain_errors, reach_cluster
 from stumble.checks.model import CheckContext, CheckResult, fine, skipped, wrong
 
-__all__ = ["check_brokers", "written"]
+__all__ = ["check_brokers", "write_probe"]
 
 _CONNECT_SECONDS = 3.0
 _DENIED = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED)
@@ -49,7 +49,7 @@ def _connected(host: str, port: int) -> Iterator[CheckResult]:
 def _writable(scope: CheckContext) -> CheckResult:
     topic = scope.settings.kafka.topics.producers
     try:
-        written(scope)
+        write_probe(scope)
     except Unanswered as error:
         return wrong(topic, f"cannot write a record: {error}", error.todo)
     except PermissionError:
@@ -65,7 +65,7 @@ class SentProbe(NamedTuple):
     after: float
 
 
-def written(scope: CheckContext) -> SentProbe:
+def write_probe(scope: CheckContext) -> SentProbe:
     """Write a record without a value, with a key that no producer has.
 
     Compaction removes it; readers skip records without a value.

@@ -42,7 +42,7 @@ CHECKS: tuple[Check, ...] = (
         "cli",
     ),
     _about_outbox("outbox", "file system, free space and rights of this host's outbox", "outbox:check_outbox"),
-    _about_outbox("relay", "a relay serves this host's outbox", "outbox:relay"),
+    _about_outbox("relay", "a relay serves this host's outbox", "outbox:check_relay"),
     _about_kafka("brokers", "every broker answers, and Kafka acknowledges a record", "brokers:check_brokers"),
     _about_kafka("topics", "the topics and their settings are as planned", "topics:check_topics"),
     _about_kafka("rights", "the access rules allow each role what it needs", "rights:check_rights"),
@@ -65,10 +65,10 @@ CHECKS: tuple[Check, ...] = (
     _about_database(
         "producers", "hosts that are silent, or whose events wait or are refused", "producers:check_producers"
     ),
-    Check("tap", "Nova functions that the tap could not wrap", f"{_HERE}.producers:tap", "relay"),
+    Check("tap", "Nova functions that the tap could not wrap", f"{_HERE}.producers:check_tap", "relay"),
     _about_kafka("clocks", "this host's clock, compared with the broker's and the database's", "clocks:check_clocks"),
     Check("deadlines", "time after which a request is stalled", f"{_HERE}.deadlines:check_deadlines", "consumers"),
-    Check("alert-rules", "the alert rules are valid", f"{_HERE}.receivers:rules", "consumers"),
+    Check("alert-rules", "the alert rules are valid", f"{_HERE}.receivers:check_rules", "consumers"),
     Check(
         "receivers",
         "Alertmanager and webhooks can be reached",

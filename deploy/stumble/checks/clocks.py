@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME
 
-from stumble.checks.brokers import written
+from stumble.checks.brokers import write_probe
 from stumble.checks.kafka import Unanswered
 from stumble.checks.model import IMPORTING, CheckContext, CheckResult, fine, skipped, warning, wrong
 
@@ -26,7 +26,7 @@ def check_clocks(scope: CheckContext) -> Iterator[CheckResult]:
 
 def _broker(scope: CheckContext) -> Iterator[CheckResult]:
     try:
-        message, before, after = written(scope)
+        message, before, after = write_probe(scope)
     except (Unanswered, PermissionError) as error:
         yield skipped("broker", f"its time is unknown: {error}", "see the check `brokers`")
         return

@@ -34,7 +34,7 @@ from pg_class c join pg_namespace n on n.oid = c.relnamespace
 where n.nspname = any(%s) and c.relkind in ('r', 'p') and not c.relispartition and c.relname <> 'alembic_version'
 order by 1
 """
-#: Publications are read up to the oldest transaction that holds a partition's lock (publications_horizon).
+#: Publications are read up to the oldest transaction that holds a partition's lock (load_publications_horizon).
 _BLOCKING_TRANSACTIONS = """
 select a.pid, a.datname, a.usename, extract(epoch from now() - min(p.created_at))::int
 from pg_stat_activity a

@@ -14,7 +14,7 @@ from stumble.checks.model import CheckedElsewhere
 from stumble.settings.kafka import KafkaSettings
 from stumble.wire.errors import StumbleError
 
-__all__ = ["SECONDS", "Unanswered", "WatchedClient", "connected", "reach_cluster", "settings_of_broker"]
+__all__ = ["SECONDS", "Unanswered", "WatchedClient", "connect_cluster", "reach_cluster", "settings_of_broker"]
 
 T = TypeVar("T")
 #: Time limit of one request to Kafka.
@@ -81,7 +81,7 @@ class WatchedClient:
             self._errors.append(error.str())
 
 
-def connected(kafka: KafkaSettings) -> WatchedClient:
+def connect_cluster(kafka: KafkaSettings) -> WatchedClient:
     """Return a client that has reached a broker. Raises `CheckedElsewhere`: the check `brokers` reports the reason."""
     try:
         return reach_cluster(kafka)[0]

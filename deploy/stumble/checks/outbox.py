@@ -15,7 +15,7 @@ from stumble.checks.mounts import EPHEMERAL, NETWORK, mount_of
 from stumble.outbox.folders import RELAY, outbox_folders, outbox_usage
 from stumble.outbox.writer import DEFAULT_MAX_BYTES, DEFAULT_MIN_FREE
 
-__all__ = ["check_outbox", "relay"]
+__all__ = ["check_outbox", "check_relay"]
 
 _LITTLE_FREE = 0.10
 _SECONDS = 5.0
@@ -102,7 +102,7 @@ def _writable(path: Path, entry: pwd.struct_passwd) -> CheckResult:
     return wrong(str(path), f"{entry.pw_name} cannot write: {reason}", todo)
 
 
-def relay(scope: CheckContext) -> Iterator[CheckResult]:
+def check_relay(scope: CheckContext) -> Iterator[CheckResult]:
     """Report whether a relay serves the outbox, and how much waits in it if none does."""
     directory = Path(scope.settings.outbox_dir)
     mount = mount_of(directory)

@@ -7,10 +7,8 @@ from typing import Any
 
 from stumble.checks.model import IMPORTING, CheckContext, CheckResult, fine, skipped, warning, wrong
 
-__all__ = ["check_producers", "tap"]
+__all__ = ["check_producers", "check_tap"]
 
-#: The clock, which decides what stalls, ignores a producer after this time without a report.
-_SILENT_SECONDS = 600
 _WAITING_SECONDS = 300
 _SHOWN = 20
 _HOSTS = """
@@ -34,18 +32,26 @@ def check_producers(scope: CheckContext) -> Iterator[CheckResult]:
     if not rows:
         yield warning("producers", "no relay has reported yet", "start `stumble relay` on the hosts of Nova")
         return
-    findings = [finding for row in rows for finding in _of_host(*row)]
+    silent_after = scope.settings.clock.silent_after
+    findings = [finding for row in rows for finding in _of_host(silent_after, *row)]
     yield from findings[:_SHOWN]
     if len(findings) > _SHOWN:
         yield warning("producers", f"{len(findings) - _SHOWN} more findings like these", "fix these first")
-    silent = sum(row[1] > _SILENT_SECONDS for row in rows)
+    silent = sum(row[1] > silent_after for row in rows)
     yield fine("producers", f"{len(rows) - silent} of {len(rows)} hosts report")
 
 
 def _of_host(
-    host: str, silence: float, waiting: float | None, backlog: int, refused: int, rejected: int, damaged: int
+    silent_after: float,
+    host: str,
+    silence: float,
+    waiting: float | None,
+    backlog: int,
+    refused: int,
+    rejected: int,
+    damaged: int,
 ) -> Iterator[CheckResult]:
-    if silence > _SILENT_SECONDS:
+    if silence > silent_after:
         todo = "start its stumble-relay and check its connection to Kafka; the store deletes removed hosts by itself"
         yield wrong(host, f"silent for {_span(silence)}: failures there are unknown", todo)
     elif waiting is not None and waiting > _WAITING_SECONDS:
@@ -64,17 +70,15 @@ def _of_host(
         yield warning(host, f"{damaged} damaged records are in quarantine", "check the disk of that host")
 
 
-def tap(scope: CheckContext) -> Iterator[CheckResult]:
+def check_tap(scope: CheckContext) -> Iterator[CheckResult]:
     """Report where the tap could not wrap all Nova functions, from the store and from this host's outbox."""
     states: dict[str, set[str]] = {}
     for host, service, state in _local(scope) + (_rows(scope, _TAPS) if scope.names_database else []):
         states.setdefault(state, set()).add(f"{service} on {host}")
     if not states:
         yield skipped("tap", "no service has reported the state of its tap")
-    for state, outbox_folders in sorted(states.items()):
-        where = ", ".join(sorted(outbox_folders)[:5]) + (
-            f" and {len(outbox_folders) - 5} more" if len(outbox_folders) > 5 else ""
-        )
+    for state, services in sorted(states.items()):
+        where = ", ".join(sorted(services)[:5]) + (f" and {len(services) - 5} more" if len(services) > 5 else "")
         if state.startswith("partial"):
             todo = "some failures may be missed, none is wrong: use a release of stumble made for that Nova"
             yield warning(where, f"the tap could wrap only part of Nova: {state}", todo)

@@ -18,12 +18,12 @@ from stumble.checks.model import CheckContext, CheckResult, fine, skipped, warni
 from stumble.checks.store import open_session
 from stumble.settings.urls import without_password
 
-__all__ = ["check_receivers", "rules"]
+__all__ = ["check_receivers", "check_rules"]
 
 _SECONDS = 4.0
 
 
-def rules(scope: CheckContext) -> Iterator[CheckResult]:
+def check_rules(scope: CheckContext) -> Iterator[CheckResult]:
     """Report every error in the rules in force."""
     del scope
     settings = AlertSettings()
@@ -90,7 +90,7 @@ def _webhook(item: subscriptions.Subscription, settings: AlertSettings) -> Check
         address, host = resolve_address(item.url, settings.webhook_networks)
         _connect(address, host)
     except ForbiddenAddressError as error:
-        return wrong(name, str(error).partition(":")[0], "add its network to STUMBLE_ALERTS_WEBHOOK_NETWORKS")
+        return wrong(name, str(error).partition(": ")[0], "add its network to STUMBLE_ALERTS_WEBHOOK_NETWORKS")
     except OSError as error:
         todo = f"stumble subscriptions log {item.id}; the alerter sends its messages again for days"
         return wrong(name, f"cannot connect: {error}", todo)

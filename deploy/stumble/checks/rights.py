@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from confluent_kafka.admin import AclBinding
 
-from stumble.checks.kafka import connected
+from stumble.checks.kafka import connect_cluster
 from stumble.checks.model import CheckContext, CheckResult, fine, skipped, warning, wrong
 from stumble.provision import acls
 from stumble.settings.kafka import KafkaSettings
@@ -17,7 +17,7 @@ __all__ = ["check_rights"]
 def check_rights(scope: CheckContext) -> Iterator[CheckResult]:
     """Check the rights of this connection, and compare the access rules with what each role needs."""
     kafka = scope.settings.kafka
-    connected(kafka)
+    connect_cluster(kafka)
     try:
         rules = acls.granted(kafka)
     except acls.AclsNotVisible as error:

@@ -8,7 +8,7 @@ from typing import Any
 from confluent_kafka import ConsumerGroupType
 
 from stumble.alerts.lease import SECONDS as LEASE_SECONDS
-from stumble.checks.kafka import SECONDS, Unanswered, WatchedClient, connected, settings_of_broker
+from stumble.checks.kafka import SECONDS, Unanswered, WatchedClient, connect_cluster, settings_of_broker
 from stumble.checks.model import CheckContext, CheckResult, fine, skipped, warning, wrong
 from stumble.kafka.consumer import consumer_config
 from stumble.projector.settings import ProjectorSettings
@@ -24,7 +24,7 @@ def check_takeover(scope: CheckContext) -> Iterator[CheckResult]:
     """Compare the client's protocol and session time-out with what the broker allows."""
     kafka, group = scope.settings.kafka, ProjectorSettings().group
     config = consumer_config(kafka, group)
-    watched = connected(kafka)
+    watched = connect_cluster(kafka)
     broker: dict[str, str] = {}
     try:
         broker = settings_of_broker(watched)

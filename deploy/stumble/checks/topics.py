@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from stumble.checks.kafka import connected
+from stumble.checks.kafka import connect_cluster
 from stumble.checks.model import CheckContext, CheckResult, fine, skipped, warning, wrong
 from stumble.provision import topics as planned
 
@@ -22,7 +22,7 @@ _MUST = {
 def check_topics(scope: CheckContext) -> Iterator[CheckResult]:
     """Compare the topics with `stumble topics plan`, and check leaders and replicas."""
     kafka = scope.settings.kafka
-    connected(kafka)
+    connect_cluster(kafka)
     for item in planned.compare(kafka, planned.plan_topics(kafka)):
         findings = list(_findings(item))
         yield from findings or [fine(item.plan.name, f"{item.partitions} partition(s), as planned")]

@@ -8,13 +8,12 @@ from typing import Annotated, Any
 
 import typer
 from psycopg.rows import dict_row
-from rich.console import Console
 
 from stumble.alerts.rehearsal import Rehearsed, rehearse_alerts
 from stumble.alerts.rules import ALERT_OUTCOMES, load_rules
 from stumble.alerts.settings import AlertSettings
 from stumble.cli import tables
-from stumble.cli.ask import ApiOption, FormatOption, OutputFormat, ask, examples, since
+from stumble.cli.ask import ApiOption, FormatOption, OutputFormat, ask, examples, parse_time
 from stumble.cli.roles import DatabaseOption, settings_of
 from stumble.store.connect import connect
 from stumble.store.queries import query
@@ -54,7 +53,8 @@ def rehearse_rules(
     """Show which alerts the rules would have fired for the stored failures and outcomes. Nothing is sent."""
     settings = settings_of(database_url)
     book = load_rules(rules or AlertSettings().rules)
-    first, last = since(begin) or datetime.now(UTC) - timedelta(days=1), since(until) or datetime.now(UTC)
+    first = parse_time(begin) or datetime.now(UTC) - timedelta(days=1)
+    last = parse_time(until) or datetime.now(UTC)
     if first >= last:
         raise typer.BadParameter("--until must be later than --since")
     with connect(settings.database_url.get_secret_value(), application="stumble-alerts-test", autocommit=False) as link:
@@ -70,7 +70,7 @@ def rehearse_rules(
             outcomes.execute(query("load_outcomes_in_order"), {**span, "outcomes": outcomes_of_rules})
             result = rehearse_alerts(book, history, known, last, outcomes=outcomes, resolved=resolved)
     if format_ is OutputFormat.JSON:
-        Console(soft_wrap=True).print_json(data=[_plain(item) for item in result], default=str)
+        tables.print_json([_plain(item) for item in result])
     elif result:
         tables.console().print(tables.rows(_WOULD_FIRE, map(_rehearsed, result)))
     else:
@@ -87,7 +87,7 @@ def list_(
     """List the firing alerts."""
     items = ask(api, "/v1/alerts", {"all": all_})["items"]
     if format_ is OutputFormat.JSON:
-        Console(soft_wrap=True).print_json(data=items)
+        tables.print_json(items)
     elif not items:
         typer.echo("No alert is firing.")
     else:

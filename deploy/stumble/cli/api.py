@@ -9,6 +9,7 @@ import typer
 
 from stumble.cli.ask import examples
 from stumble.cli.logs import configure_logging
+from stumble.cli.roles import DatabaseOption
 from stumble.server.run import serve_api
 from stumble.settings.base import load_settings
 
@@ -30,9 +31,7 @@ def api(
     port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="Port; 0 uses any free port.", envvar="STUMBLE_API_PORT")
     ] = None,
-    database_url: Annotated[
-        str | None, typer.Option(help="PostgreSQL URL of the store.", envvar="STUMBLE_DATABASE_URL")
-    ] = None,
+    database_url: DatabaseOption = None,
 ) -> None:
     """Serve the HTTP API, the web pages and the store's metrics on loopback.
 

@@ -162,7 +162,7 @@ def examples(*lines: str) -> str:
     return "\n\n".join(["Examples:", *lines])
 
 
-def since(text: str | None) -> datetime | None:
+def parse_time(text: str | None) -> datetime | None:
     """Parse a time option; raises `typer.BadParameter`."""
     try:
         return parse_when(text) if text else None
@@ -180,7 +180,7 @@ def uuid(text: str | None) -> str | None:
 
 def between(begin: str | None, end: str | None, names: str) -> tuple[datetime | None, datetime | None]:
     """Parse two options, called `names` in messages, as a time range; raises `typer.BadParameter` if it is empty."""
-    first, last = since(begin), since(end)
+    first, last = parse_time(begin), parse_time(end)
     if first is not None and last is not None and first >= last:
         raise typer.BadParameter(f"{names}: the range ends at {last:%Y-%m-%d %H:%M:%S}, which is not after its begin")
     return first, last

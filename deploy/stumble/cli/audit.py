@@ -28,8 +28,8 @@ ProcessesOption = Annotated[
     typer.Option(
         min=1,
         max=32,
-        help="Processes that share the work, about 100 MB each. By default two for a long topic if the machine has two "
-        "cores, else one.",
+        help="Worker processes besides the command itself, about 100 MB each; 1: threads of the command. "
+        "By default two for a long topic if the machine has two cores, else 1.",
         show_default=False,
     ),
 ]

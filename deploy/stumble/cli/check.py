@@ -16,6 +16,7 @@ from stumble.checks.catalogue import CHECKS
 from stumble.checks.model import CheckContext, CheckLevel
 from stumble.checks.novaconf import transports_of
 from stumble.checks.runner import CheckOutcome, run_checks, select_checks
+from stumble.cli import tables
 from stumble.cli.ask import examples
 from stumble.settings.base import load_settings
 
@@ -67,7 +68,7 @@ def check(
     wanted = select_checks(names or [], CHECKS)
     results = run_checks(wanted, _scope(names or [], user, nova_conf or [], transport or []))
     if json_:
-        Console(soft_wrap=True).print_json(data=_plain(results))
+        tables.print_json(_plain(results))
     else:
         _show(results, everything=all_ or bool(names))
     if any(result.level is CheckLevel.WRONG for result in results):

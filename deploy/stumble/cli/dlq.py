@@ -201,9 +201,10 @@ def let_through(
 ) -> None:
     """Allow any number of bad records of a partition to go to the dead letter topic, up to an offset.
 
-    The projector stops a partition that has too many bad records in a row (STUMBLE_PROJECTOR_BREAKER_…): nothing is
-    dropped, and the partition resumes when its next record can be processed. If the records will not become readable,
-    allow them with this command; the limit applies again from the offset on. The projector continues within seconds.
+    The projector stops a partition with too many bad records, in a row or among its last thousand
+    (STUMBLE_PROJECTOR_BREAKER_…): nothing is dropped, and the partition resumes when its next record can be processed.
+    If the records will not become readable, allow them with this command; the limit applies again from the offset on.
+    The projector continues within seconds.
     """
     settings = settings_of()
     url = settings.database_url.get_secret_value()
@@ -291,7 +292,7 @@ def _line(item: RedriveResult) -> Text:
     return Text.assemble(f"{item.entry.dead_letter.record_id}  ", (verb + to, style), "  ", tables.plain(item.why))
 
 
-def _summary(done: Counter[str], outlooks: Counter[str], total: int, *, dry_run: bool) -> str:
+def _summary(done: Counter[str], outlooks: Counter[str], looked_at: int, *, dry_run: bool) -> str:
     sent = f"{done['WOULD_SEND']} would be sent" if dry_run else f"{done['SENT']} sent again"
     parts = [sent, f"{done['SKIPPED']} skipped"]
     if done["REFUSED"]:
@@ -299,7 +300,7 @@ def _summary(done: Counter[str], outlooks: Counter[str], total: int, *, dry_run:
     seen = ", ".join(f"{count} {name.lower()}" for name, count in outlooks.most_common())
     outlook = f" Outlook: {seen}." if seen else ""
     hint = " (--dry-run shows why)" if done["SKIPPED"] and not dry_run else ""
-    return f"{', '.join(parts)}, of {total} dead letters{hint}.{outlook}"
+    return f"{', '.join(parts)}, of {looked_at} dead letters read{hint}.{outlook}"
 
 
 def _state(state: str) -> Text:

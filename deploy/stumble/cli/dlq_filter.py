@@ -10,7 +10,7 @@ from uuid import UUID
 import typer
 from pydantic import ValidationError
 
-from stumble.cli.ask import since
+from stumble.cli.ask import parse_time
 from stumble.deadletters.selection import DeadLetterFilter
 from stumble.runtime.explain import first_mistake
 
@@ -89,7 +89,11 @@ def _selection(
     }
     try:
         return DeadLetterFilter.model_validate(
-            {"since": since(begin), "until": since(until), **{name: value or None for name, value in values.items()}}
+            {
+                "since": parse_time(begin),
+                "until": parse_time(until),
+                **{name: value or None for name, value in values.items()},
+            }
         )
     except ValidationError as error:
         name, reason = first_mistake(error)

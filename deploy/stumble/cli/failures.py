@@ -8,8 +8,16 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from stumble.cli import tables
-from stumble.cli.ask import ApiClient, ApiOption, ApiUnreachableError, FormatOption, OutputFormat, examples, uuid
-from stumble.cli.ask import since as parse_time
+from stumble.cli.ask import (
+    ApiClient,
+    ApiOption,
+    ApiUnreachableError,
+    FormatOption,
+    OutputFormat,
+    examples,
+    parse_time,
+    uuid,
+)
 from stumble.outcome.records import BLAMES
 
 app = typer.Typer(add_completion=False)

@@ -42,7 +42,7 @@ def show(*, database_url: DatabaseOption = None, format_: FormatOption = OutputF
     if format_ is OutputFormat.JSON:
         tables.print_json([_plain(report) for report in reports])
         return
-    table = tables.empty("Partition", "Store offset", "Topic offsets", "Behind", "Last stored (UTC)", "State")
+    table = tables.empty("Partition", "Store offset", "Topic offsets", "Behind", "Last stored (UTC)", "Description")
     for report in reports:
         cells = [
             str(report.partition),

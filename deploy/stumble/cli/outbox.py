@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from dataclasses import asdict
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +14,7 @@ from rich.filesize import decimal
 from rich.table import Table
 
 from stumble.cli import tables
-from stumble.cli.ask import examples
+from stumble.cli.ask import FormatOption, OutputFormat, examples
 from stumble.outbox import OutboxCursor
 from stumble.outbox.folders import RELAY
 from stumble.relay import inspection
@@ -31,15 +30,7 @@ _WIDE = 120
 _LONG = {"Folder", "Reason"}
 
 
-class OutboxFormat(StrEnum):
-    """Output formats of `stumble outbox`."""
-
-    table = "table"
-    json = "json"
-
-
 Directory = Annotated[Path | None, typer.Option("--outbox-dir", help="Outbox directory.", envvar="STUMBLE_OUTBOX_DIR")]
-As = Annotated[OutboxFormat, typer.Option("--format", help="Output format; json is for programs.")]
 Folder = Annotated[str | None, typer.Argument(help="Folder of one process, as `ls` shows it; by default all folders.")]
 
 
@@ -54,7 +45,7 @@ def _directory(given: Path | None) -> Path:
     "ls",
     epilog=examples("stumble outbox ls", "stumble outbox ls --format json | jq '.folders[] | select(.unsent > 0)'"),
 )
-def list_(*, outbox_dir: Directory = None, output: As = OutboxFormat.table) -> None:
+def list_(*, outbox_dir: Directory = None, format_: FormatOption = OutputFormat.TABLE) -> None:
     """List the folders, their unsent events, and the events that the broker rejected."""
     directory = _directory(outbox_dir)
     known = inspection.cursors(directory)
@@ -63,7 +54,7 @@ def list_(*, outbox_dir: Directory = None, output: As = OutboxFormat.table) -> N
         with suppress(FileNotFoundError):  # the relay removes finished folders
             reports.append(inspection.report(folder, known.get(folder.key, Progress())))
     rejected = [{name: row[name] for name in row if name != "body"} for row in read_rejected(directory / RELAY)]
-    if output is OutboxFormat.json:
+    if format_ is OutputFormat.JSON:
         tables.print_json({"folders": [asdict(report) for report in reports], "rejected": rejected})
         return
     out = tables.console()
@@ -97,14 +88,14 @@ def _rejected(rows: list[dict[str, Any]], *, wide: bool) -> Table:
 
 
 @app.command(epilog=examples("stumble outbox verify", "stumble outbox verify uid-0/nova-compute-812-3fa1b2c4"))
-def verify(folder: Folder = None, *, outbox_dir: Directory = None, output: As = OutboxFormat.table) -> None:
+def verify(folder: Folder = None, *, outbox_dir: Directory = None, format_: FormatOption = OutputFormat.TABLE) -> None:
     """Check every record on disk; exit status 1 if an accepted record is damaged.
 
     No manual repair is necessary: the relay cuts torn records, moves damaged ones into quarantine and continues.
     """
     directory = _directory(outbox_dir)
     states = [inspection.verify(folder) for folder in inspection.find(directory, folder)]
-    if output is OutboxFormat.json:
+    if format_ is OutputFormat.JSON:
         tables.print_json([asdict(state) | {"sound": state.is_sound} for state in states])
     else:
         table = _grid("Folder", "", "Records", "Damaged", "Bytes", "Torn bytes")

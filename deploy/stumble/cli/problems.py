@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from stumble.cli import tables
@@ -36,7 +35,7 @@ def list_(
     parameters = {"state": state.upper() if state else None, "muted": muted, "limit": limit}
     items = ask(api, "/v1/problems", parameters)["items"]
     if format_ is OutputFormat.JSON:
-        Console(soft_wrap=True).print_json(data=items)
+        tables.print_json(items)
     elif not items:
         typer.echo("No problems match.")
     else:
@@ -87,7 +86,7 @@ def unmute(problem: Fingerprint, *, api: ApiOption = None) -> None:
 
 def _print(item: dict[str, Any], format_: OutputFormat) -> None:
     if format_ is OutputFormat.JSON:
-        Console(soft_wrap=True).print_json(data=item)
+        tables.print_json(item)
         return
     table = Table(box=None, show_header=False, pad_edge=False)
     for name, value in item.items():

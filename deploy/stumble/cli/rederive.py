@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
 import typer
 
-from stumble.cli.ask import examples
+from stumble.cli.ask import examples, parse_time
 from stumble.cli.roles import DatabaseOption, settings_of
 from stumble.ingest.rederive import InstanceSelection, RederiveReport
 from stumble.ingest.rederive import rederive as run
@@ -32,11 +31,14 @@ def rederive(
     instance: Annotated[UUID | None, typer.Option(help="Only this instance.", show_default=False)] = None,
     since: Annotated[
         str | None,
-        typer.Option(help="Only instances whose facts last changed since then (ISO 8601).", show_default=False),
+        typer.Option(
+            help="Only instances whose facts last changed since then: 15m, 2h, 3d or an ISO 8601 time.",
+            show_default=False,
+        ),
     ] = None,
     until: Annotated[
         str | None,
-        typer.Option(help="Only instances whose facts last changed before then (ISO 8601).", show_default=False),
+        typer.Option(help="Only instances whose facts last changed before then.", show_default=False),
     ] = None,
     from_events: Annotated[
         bool, typer.Option("--from-events", help="Rebuild the facts from the stored events first.")
@@ -52,7 +54,7 @@ def rederive(
     settings = settings_of(database_url)
     url = settings.database_url.get_secret_value()
     require_current(url)
-    selection = InstanceSelection(str(instance) if instance else None, _parse_time(since), _parse_time(until))
+    selection = InstanceSelection(str(instance) if instance else None, parse_time(since), parse_time(until))
     with connect(url, application="stumble-rederive") as connection:
         register_adapters(connection)
         report = run(
@@ -64,16 +66,6 @@ def rederive(
             on_progress=lambda so_far: typer.echo(f"{so_far.instances} instances …", err=True),
         )
     typer.echo(_summary(report, dry_run=dry_run))
-
-
-def _parse_time(text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        result = datetime.fromisoformat(text)
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is not a valid ISO 8601 time, such as 2026-01-31T12:00:00+00:00") from None
-    return result if result.tzinfo else result.astimezone()
 
 
 def _summary(report: RederiveReport, *, dry_run: bool) -> str:

@@ -11,6 +11,7 @@ import typer
 
 from stumble.cli.ask import examples
 from stumble.cli.logs import configure_logging
+from stumble.cli.roles import MetricsPortOption
 from stumble.metrics.process import serve_metrics
 from stumble.relay import build_relay
 from stumble.settings.base import load_settings
@@ -32,10 +33,7 @@ def relay(
         Path | None,
         typer.Option(help="Directory in which this host's services write events.", envvar="STUMBLE_OUTBOX_DIR"),
     ] = None,
-    metrics_port: Annotated[
-        int | None,
-        typer.Option(min=0, max=65535, help="Serve metrics on this port.", envvar="STUMBLE_METRICS_PORT"),
-    ] = None,
+    metrics_port: MetricsPortOption = None,
     status_interval: Annotated[
         float, typer.Option(min=1, help="Seconds between two status records of each folder.")
     ] = 30.0,

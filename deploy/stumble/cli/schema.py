@@ -18,8 +18,6 @@ from stumble.wire.taxonomy.scan import nova_package, scan_classes
 from stumble.wire.taxonomy.update import compare_classes, write_classes
 
 app = typer.Typer(add_completion=False)
-_NEEDS = "`stumble schema check` needs avro, which is not installed here; install it with: pip install 'stumble[dev]'"
-
 _NEEDS_STORE = "`--unknown` reads the store and needs packages that are not installed: pip install 'stumble[consumers]'"
 
 
@@ -174,10 +172,7 @@ def _list_unknown(database_url: str | None) -> None:
 def _problems(versions: Sequence[str]) -> list[str]:
     from stumble.wire.compatibility import compatibility_problems  # noqa: PLC0415 - needs an extra
 
-    try:
-        return compatibility_problems(versions)
-    except ModuleNotFoundError as error:
-        raise StumbleError(_NEEDS) from error
+    return compatibility_problems(versions)
 
 
 def _name(path: Path) -> str:

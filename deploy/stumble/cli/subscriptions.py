@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from stumble.cli import tables
 from stumble.cli.ask import ApiOption, FormatOption, OutputFormat, ask, change, drop, examples
@@ -35,7 +34,7 @@ def list_(*, api: ApiOption = None, format_: FormatOption = OutputFormat.TABLE) 
 @app.command(
     epilog=examples(
         "stumble subscriptions add https://hooks.example.org/nova",
-        "stumble subscriptions add https://hooks.example.org/nova --kind outcome --match blame=OPERATOR",
+        "stumble subscriptions add https://hooks.example.org/nova --kind outcome --match outcome=FAILED",
         "stumble subscriptions add https://hooks.example.org/nova --kind alert --rule 'spread*' --severity critical",
     )
 )
@@ -138,7 +137,7 @@ def resend(
 
 def _show(titles: tuple[str, ...], rows: list[list[str]], items: list[Any], format_: OutputFormat) -> None:
     if format_ is OutputFormat.JSON:
-        Console(soft_wrap=True).print_json(data=items)
+        tables.print_json(items)
         return
     tables.console().print(tables.rows(titles, rows))
 

@@ -156,12 +156,12 @@ def _revision(record: Mapping[str, Any]) -> Text:
 
 
 def _bad(item: Read, reason: str | None) -> Text:
-    start_at = f"partition {item.partition} offset {item.offset}"
+    position = f"partition {item.partition} offset {item.offset}"
     if origin := item.headers.get(f"{_DLQ}topic"):
-        start_at += f", from {origin} partition {item.headers.get(f'{_DLQ}partition')} offset "
-        start_at += str(item.headers.get(f"{_DLQ}offset"))
+        position += f", from {origin} partition {item.headers.get(f'{_DLQ}partition')} offset "
+        position += str(item.headers.get(f"{_DLQ}offset"))
     return Text.assemble(
-        (f"{start_at}: ", "dim"), tables.plain(reason or item.error, "red"), (f" ({len(item.value)} bytes)", "dim")
+        (f"{position}: ", "dim"), tables.plain(reason or item.error, "red"), (f" ({len(item.value)} bytes)", "dim")
     )
 
 

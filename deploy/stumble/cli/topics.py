@@ -9,6 +9,7 @@ from confluent_kafka.admin import ResourceType
 from rich.console import Console
 from rich.table import Table
 
+from stumble.cli import tables
 from stumble.cli.ask import FormatOption, OutputFormat, examples
 from stumble.cli.roles import settings_of
 from stumble.provision import acls
@@ -62,7 +63,7 @@ def plan(
         ]
         acls = [[item.role, item.operation.name, item.kind.name, item.name] for item, _ in rights]
         lacking = [[item.role, item.text] for item, held in rights if held is False]
-        Console(soft_wrap=True).print_json(data={"topics": rows, "rights": acls, "lacking": lacking})
+        tables.print_json({"topics": rows, "rights": acls, "lacking": lacking})
     else:
         Console().print(_findings(result), _rights(rights))
     if any(item.state != "fine" for item in result) or any(held is False for _, held in rights):

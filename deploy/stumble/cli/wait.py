@@ -22,10 +22,10 @@ from stumble.cli.ask import (
     NotFoundError,
     OutputFormat,
     examples,
+    parse_time,
     span,
     uuid,
 )
-from stumble.cli.ask import since as parse_time
 
 app = typer.Typer(add_completion=False)
 

@@ -7,6 +7,7 @@ the cache, and each run after it uses the cache. Java itself ignores a cache tha
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import time
@@ -58,5 +59,6 @@ class ClassCache:
 def _remove_unused(folder: Path) -> None:
     """Remove what no run has used for two weeks."""
     for path in folder.glob("classes-*"):
-        if time.time() - path.stat().st_mtime > _UNUSED_SECONDS:
-            path.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):  # another local stack may have replaced or removed it
+            if time.time() - path.stat().st_mtime > _UNUSED_SECONDS:
+                path.unlink()

@@ -44,7 +44,7 @@ def drop_root(user: str) -> None:
     """Become `user`, and retain CAP_DAC_OVERRIDE across the next exec where the system allows it."""
     entry = pwd.getpwnam(user)
     libc.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0)
-    # initdb searches `postgres` with access(2), which ignores the capabilities of a process whose real user is not
+    # initdb searches for `postgres` with access(2), which ignores the capabilities of a process whose real user is not
     # root unless this bit is set (access_override_creds in Linux' fs/open.c). It survives exec, see capabilities(7).
     libc.prctl(PR_SET_SECUREBITS, libc.prctl(PR_GET_SECUREBITS) | SECBIT_NO_SETUID_FIXUP, 0, 0, 0)
     os.setgroups([])

@@ -84,4 +84,4 @@ def load_bridge_settings(
         return settings, BridgeSettings.model_validate(table)
     except ValidationError as error:
         name, reason = first_mistake(error)
-        raise SettingsError(sentence_about(f"The setting bridge.{name}", reason)) from None
+        raise SettingsError(sentence_about(f"The setting {'.'.join(filter(None, ('bridge', name)))}", reason)) from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 import uuid
+from contextlib import suppress
 from typing import Any
 
 from stumble.translate.exceptions import parse_exception
@@ -21,10 +22,8 @@ def failure_token(error: BaseException) -> str:
     if isinstance(result, str):
         return result
     token = str(uuid.uuid4())
-    try:
+    with suppress(Exception):  # if the exception forbids attributes, each sighting gets its own id
         setattr(error, _TOKEN, token)
-    except Exception:  # noqa: BLE001  # if the exception forbids attributes, each sighting gets its own id
-        return token
     return token
 
 

@@ -54,7 +54,7 @@ class Announcer:
         all_due, changed = now >= self._next_at, self._changed(tails)
         if not all_due and not changed:
             return
-        result = {tail.folder.key: status.of_feed(tail, self._settings.host) for tail in tails}
+        result = {tail.folder.key: status.of_folder(tail, self._settings.host) for tail in tails}
         for key, item in result.items():
             if all_due or key in changed:
                 self._send(item)
@@ -71,7 +71,7 @@ class Announcer:
 
     def report_ended(self, tail: OutboxTail) -> None:
         """Send the final status of a folder whose process is dead and whose events are delivered."""
-        self._send(status.of_feed(tail, self._settings.host) | {"alive": False})
+        self._send(status.of_folder(tail, self._settings.host) | {"alive": False})
 
     def report_forgotten(self, process: str, progress: Progress) -> None:
         """Send a tombstone for a process whose folder was removed long ago."""

@@ -35,6 +35,11 @@ class Progress:
     host: str = ""
     """Host name in the producer's ``about.json``."""
 
+    @property
+    def done(self) -> int:
+        """Events that need no delivery any more: sent, rejected or in quarantine."""
+        return self.sent + self.rejected + self.quarantined
+
 
 class CursorFile:
     """The relay's cursors on disk."""

@@ -105,7 +105,7 @@ class ChunkDelivery:
             sent_chunk.refuse(framed.value or b"", error)
 
     def _report(self, tail: OutboxTail, fault: str) -> None:
-        self._state_log.say(tail.folder.key, f"Folder {tail.folder.key} waits: {fault}.")
+        self._state_log.say(tail.folder.key, f"Folder {tail.folder.key} waits: {str(fault).rstrip('.')}.")
 
     def settle(self, now: float) -> None:
         """Settle every chunk whose delivery reports have all arrived."""

@@ -31,14 +31,11 @@ class InFlightChunk:
         self.open -= 1
         if error is None:
             self.acknowledged += 1
-            return
-        if is_permanent(error):
-            self.refused[message.value() or b""] = error
         else:
-            self.problem = error
+            self.refuse(message.value() or b"", error)
 
     def refuse(self, value: bytes, error: KafkaError) -> None:
-        """Record an error of the client, which did not queue the record."""
+        """Record the error of a record that the broker or the client did not accept."""
         if is_permanent(error):
             self.refused[value] = error
         else:

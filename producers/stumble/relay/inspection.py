@@ -88,7 +88,6 @@ def report(folder: OutboxFolder, progress: Progress) -> FolderReport:
         oldest = min((at for at in (oldest, first) if at is not None), default=None)
     with closing(OutboxReader(folder.path)) as reader:
         size = reader.backlog_bytes(cursor)
-    done = progress.sent + progress.rejected
     return FolderReport(
         folder=folder.key,
         service=str(about.get("service") or ""),
@@ -98,7 +97,7 @@ def report(folder: OutboxFolder, progress: Progress) -> FolderReport:
         bytes=size,
         unsent=unsent,
         oldest_unsent_at=oldest,
-        accepted=max(totals.accepted, done + unsent),
+        accepted=max(totals.accepted, progress.done + unsent),
         sent=progress.sent,
         refused=totals.refused,
         invalid=totals.invalid,

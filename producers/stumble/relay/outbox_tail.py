@@ -131,8 +131,7 @@ class OutboxTail:
             size = self.reader.backlog_bytes(self.cursor)
         if not size:
             return 0, 0
-        done = self.progress.sent + self.progress.rejected + self.progress.quarantined
-        return max(self.totals.accepted - done, self.open_deliveries(), 1), size
+        return max(self.totals.accepted - self.progress.done, self.open_deliveries(), 1), size
 
     def open_deliveries(self) -> int:
         """Return the number of open deliveries."""

@@ -119,7 +119,9 @@ class OutboxTails:
             pass
         except OSError as error:
             text = f"Delivered segments of {tail.folder.key} cannot be removed ({error.strerror})"
-            self._state_log.say(tail.folder.key, f"{text}: give the relay's user write permission.")
+            self._state_log.say(_removal(tail), f"{text}: give the relay's user write permission.")
+        else:
+            self._state_log.over(_removal(tail), f"The relay can remove segments of {tail.folder.key} again.")
 
     def _retire(self, tail: OutboxTail, now: float) -> None:
         try:
@@ -127,7 +129,7 @@ class OutboxTails:
         except OSError as error:
             self._retry_removal_at[tail.folder.key] = now + _RETRY_S
             self._state_log.say(
-                tail.folder.key, f"The finished folder {tail.folder.key} cannot be removed ({error.strerror})."
+                _removal(tail), f"The finished folder {tail.folder.key} cannot be removed ({error.strerror})."
             )
             return
         LOG.info(
@@ -141,7 +143,8 @@ class OutboxTails:
     def _forget(self, tail: OutboxTail) -> None:
         tail.reader.close()
         tail.progress.gone_at = time.time()
-        self._state_log.over(tail.folder.key, f"Folder {tail.folder.key} no longer exists.")
+        for subject in (tail.folder.key, _removal(tail)):
+            self._state_log.over(subject, f"Folder {tail.folder.key} no longer exists.")
         self._tails.pop(tail.folder.key, None)
         self._retry_removal_at.pop(tail.folder.key, None)
 
@@ -156,3 +159,8 @@ class OutboxTails:
                 with suppress(OSError):
                     if now - hidden.stat().st_mtime > _STALE_S and not is_held(str(hidden / LOCK)):
                         shutil.rmtree(hidden)
+
+
+def _removal(tail: OutboxTail) -> str:
+    """Return the subject of the log about removing files; delivery has the folder's key."""
+    return f"{tail.folder.key} removal"

@@ -119,7 +119,8 @@ _REASONS = {
 
 def explain_error(error: KafkaError, topic: str) -> str:
     """Return why a record has to wait and, if known, what to do."""
-    return _REASONS.get(error.code(), error.str()).format(topic=topic)
+    reason = _REASONS.get(error.code())
+    return reason.format(topic=topic) if reason else str(error.str())
 
 
 def is_permanent(error: KafkaError) -> bool:

@@ -62,7 +62,7 @@ def claim_outbox(folder: Path) -> TextIO:
 
 #: On these file systems, record locks are not reliable, or not visible to other hosts.
 _NETWORK = frozenset(
-    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "ceph", "glusterfs", "lustre", "gpfs", "9p", "afs", "beegfs"}
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "ceph", "glusterfs", "lustre", "gpfs", "9p", "afs", "beegfs", "sshfs"}
 )
 
 
@@ -80,4 +80,4 @@ def network_file_system(path: Path, mounts: str | None = None) -> str | None:
         if point and path.resolve().is_relative_to(point) and len(point) >= best:
             best, result = len(point), after.split()[0]
     kind = (result or "").removeprefix("fuse.")
-    return kind if kind in _NETWORK or kind == "sshfs" else None
+    return kind if kind in _NETWORK else None

@@ -19,14 +19,13 @@ from stumble.wire.schemas import PRODUCER_STATUS
 _ABOUT_FIELDS = ("service", "version", "tap", "durability", "cell", "region", "cloud")
 
 
-def of_feed(tail: OutboxTail, host: str) -> dict[str, Any]:
+def of_folder(tail: OutboxTail, host: str) -> dict[str, Any]:
     """Return the status of one folder and the process that writes to it."""
     tail.about = read_about(tail.folder.path) or tail.about
     about, progress = tail.about, tail.progress
     labels = about.get("labels")
     events, size = tail.backlog()
     totals = tail.totals
-    done = progress.sent + progress.rejected + progress.quarantined
     attributes = {"relay_host": host, "refused_failures": str(totals.refused_failures)}
     if totals.invalid:
         attributes["invalid"] = str(totals.invalid)
@@ -37,7 +36,7 @@ def of_feed(tail: OutboxTail, host: str) -> dict[str, Any]:
         "user": user_name(tail.folder.uid),
         **{name: str(about[name]) for name in _ABOUT_FIELDS if about.get(name) is not None},
         "labels": {str(key): str(value) for key, value in labels.items()} if isinstance(labels, dict) else {},
-        "accepted_total": max(totals.accepted, done + events),
+        "accepted_total": max(totals.accepted, progress.done + events),
         "sent_total": progress.sent,
         "refused_total": totals.refused,
         "rejected_total": progress.rejected,

@@ -59,10 +59,8 @@ class SimulatedFleet:
     def __post_init__(self) -> None:
         rng = self.rng
         count = max(3, min(200, self.size // 10))
-        self.projects = tuple(
-            Project(f"{rng.getrandbits(128):032x}", f"{rng.getrandbits(128):032x}") for _ in range(count)
-        )
-        self.admin = Project(f"{rng.getrandbits(128):032x}", f"{rng.getrandbits(128):032x}")
+        self.projects = tuple(self._project() for _ in range(count))
+        self.admin = self._project()
         self.images = tuple(draw_uuid(rng) for _ in range(8))
         for _ in range(self.size):
             instance = self.new_instance()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 
 class StoryError(ValueError):
-    """A story's text cannot be parsed; the message names file, line and reason."""
+    """A story cannot be parsed, or a weight fits no story; the message says which."""
 
 
 @dataclass(frozen=True, slots=True)

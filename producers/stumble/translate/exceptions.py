@@ -10,9 +10,6 @@ from typing import Any, NamedTuple
 from stumble.translate import fields
 from stumble.wire.taxonomy import strip_remote
 
-#: Characters; of a longer representation only the end is parsed.
-MAX_REPR = 65_536
-
 _LITERAL = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
 _MESSAGE = "'message': "
 _MAX_TRIES = 64
@@ -74,7 +71,7 @@ def from_legacy(value: Any) -> ParsedException | None:
     if result is None:
         return None
     if result.startswith("{"):
-        return _from_nova_repr(result[-MAX_REPR:])
+        return _from_nova_repr(result)
     return _from_call(result) or ParsedException(None, result)
 
 
@@ -128,7 +125,7 @@ def _from_call(value: str) -> ParsedException | None:
 def _literal(value: str) -> str | None:
     """Return the text of one string literal (with or without the comma of a one-tuple), None for anything else."""
     trimmed = value.rstrip(", ")
-    if len(trimmed) > MAX_REPR or not re.fullmatch(_LITERAL, trimmed, re.DOTALL):
+    if not re.fullmatch(_LITERAL, trimmed, re.DOTALL):
         return None
     try:
         result = ast.literal_eval(trimmed)

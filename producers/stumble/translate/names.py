@@ -12,8 +12,8 @@ from typing import Final, NamedTuple
 class Meaning(NamedTuple):
     """What a signal's name alone shows.
 
-    ``action`` and ``step`` are None if several actions or steps send the same signal (evacuate sends ``power_off``
-    too, but no other step does; rebuild and evacuate send ``rebuild``). ``side`` is the role of the sending
+    ``action`` and ``step`` are None if several actions or steps send the same signal (rebuild and evacuate send
+    ``rebuild``). ``side`` is the role of the sending
     host in a move: ``source`` or ``dest``.
     """
 

@@ -1,4 +1,4 @@
-"""Helpers that every process uses: log of states, timers, core affinity, times, one-sentence error texts.
+"""Shared helpers of the roles: log of states, timers, workers, core affinity, garbage collection, times, error texts.
 
 Start reading at ``state_log``. Imports ``wire``.
 """

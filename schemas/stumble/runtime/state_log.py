@@ -28,13 +28,6 @@ class StateLog:
         if self._texts and self._texts.pop(subject, None) is not None:
             self._log.warning(text)
 
-    def __bool__(self) -> bool:
-        return bool(self._texts)
-
-    def current(self) -> list[str]:
-        """Return the current texts of all subjects."""
-        return list(self._texts.values())
-
     def get(self, subject: str) -> str:
         """Return the current text of `subject`; empty if it has none."""
         return self._texts.get(subject, "")

@@ -20,7 +20,10 @@ def parse_duration(text: str) -> timedelta:
         value += "s"
     if not _SPANS.fullmatch(value):
         raise ValueError(f"{text!r} is not a valid duration: give one such as 30s, 15m, 2h or 3d")
-    return sum((timedelta(**{_UNITS[unit]: float(number)}) for number, unit in _SPAN.findall(value)), timedelta())
+    try:
+        return sum((timedelta(**{_UNITS[unit]: float(number)}) for number, unit in _SPAN.findall(value)), timedelta())
+    except OverflowError as error:
+        raise ValueError(f"{text!r} is too long for a duration") from error
 
 
 def parse_when(text: str, now: datetime | None = None) -> datetime:
@@ -29,7 +32,7 @@ def parse_when(text: str, now: datetime | None = None) -> datetime:
     if _SPANS.fullmatch(value.lower()):
         try:
             return max(EPOCH, (now or datetime.now(UTC)) - parse_duration(value))
-        except OverflowError:
+        except (OverflowError, ValueError):  # longer ago than a datetime can be
             return EPOCH
     try:
         result = datetime.fromisoformat(value)

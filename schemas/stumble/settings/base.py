@@ -51,7 +51,9 @@ class Settings(BaseSettings):
     outbox_dir: Path = Field(
         Path("/var/lib/stumble/outbox"), description="Directory for the events of this host's producers."
     )
-    state_dir: Path = Field(Path("/var/lib/stumble"), description="State of the relay and of the local stack.")
+    state_dir: Path = Field(
+        Path("/var/lib/stumble"), description="Directory for the bridge's record of untranslated notifications."
+    )
     api_host: str = Field("127.0.0.1", description="Address that the API binds to.")
     api_port: int = Field(8686, ge=0, le=65535, description="Port of the API.")
     api_url: str = Field("http://127.0.0.1:8686", description="URL of the API for the command line.")
@@ -62,7 +64,9 @@ class Settings(BaseSettings):
     region: str | None = Field(None, description="Keystone region of this host.")
     cloud: str | None = Field(None, description="Name of the cloud.")
     host: str = Field(default_factory=lambda: os.uname().nodename, description="Name of this host.")
-    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
+    log_level: str = Field(
+        "INFO", pattern="^(?i:debug|info|warning|error)$", description="DEBUG, INFO, WARNING or ERROR."
+    )
     log_format: str = Field("console", pattern="^(console|json)$", description="console (readable text) or json.")
 
     @classmethod
@@ -104,7 +108,7 @@ class TableSettings(BaseSettings):
             super().__init__(**given)
         except ValidationError as error:
             name, reason = first_mistake(error, type(self).model_fields)
-            variable = f"{self.model_config['env_prefix']}{name.upper()}"
+            variable = f"{self.model_config['env_prefix']}{name.partition('.')[0].upper()}"
             subject = f"The setting {variable} ({name} in [{self.table()}])"
             raise SettingsError(sentence_about(subject, reason)) from None
         except (ValueError, OSError) as error:

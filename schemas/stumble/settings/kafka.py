@@ -67,7 +67,7 @@ class KafkaSettings(BaseModel):
     def _fixed_stay_fixed(cls, value: dict[str, Any]) -> dict[str, Any]:
         refused = sorted(value.keys() & (FIXED_PRODUCER.keys() | FIXED_CONSUMER.keys() | _ALIASES))
         if refused:
-            raise ValueError(f"{', '.join(refused)} cannot be set: the contract fixes it; remove it")
+            raise ValueError(f"{', '.join(refused)} cannot be set here: stumble sets it; remove it")
         return value
 
     @property

@@ -15,11 +15,14 @@ def _parse(value: Any) -> Any:
 
 
 def _parse_duration(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError(f"{value} is not a valid duration: give one such as 30s, 15m, 2h or 3d")  # noqa: TRY004
     return parse_duration(value) if isinstance(value, str) else value
 
 
 def _parse_seconds(value: Any) -> Any:
-    return parse_duration(value).total_seconds() if isinstance(value, str) else value
+    duration = _parse_duration(value)
+    return duration.total_seconds() if isinstance(duration, timedelta) else duration
 
 
 #: A time: a duration back from now (`15m`, `3d`) or an ISO 8601 time.
@@ -36,9 +39,11 @@ When = Annotated[
         },
     ),
 ]
-#: A duration (`15m`, `1h30m`, `3d`; a bare number is seconds), greater than zero.
-Duration = Annotated[timedelta, BeforeValidator(_parse_duration), Field(gt=timedelta(0))]
-#: The same as a number of seconds.
+#: A duration (`15m`, `1h30m`, `3d`; a bare number is seconds), from a second to ten years.
+Duration = Annotated[
+    timedelta, BeforeValidator(_parse_duration), Field(ge=timedelta(seconds=1), le=timedelta(days=3650))
+]
+#: A duration as a number of seconds, greater than zero.
 Seconds = Annotated[float, BeforeValidator(_parse_seconds), Field(gt=0)]
 #: One to 255 characters that PostgreSQL can store: no NUL among them.
 Text = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00]+$")]

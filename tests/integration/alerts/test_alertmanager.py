@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import threading
 import time
 import uuid
 from typing import Any
@@ -271,9 +270,7 @@ def test_changed_rules_are_loaded_and_invalid_rules_are_ignored(store, connectio
 
 
 def test_failure_is_counted_once_with_two_alerters(store, connection):
-    started = threading.Event()
     with running_alerter(store), running_alerter(store):
-        started.set()
         insert_failures(connection, [failure(now_us()) for _ in range(50)])
         eventually(lambda: (connection.execute("select sum(failures) from alerts").fetchone()[0] or 0) >= 50)
         time.sleep(0.5)

@@ -21,7 +21,7 @@ from stumble.store.queries import query
 from stumble.store.retention import Retention, delete_expired
 from tests.integration.alerts.conftest import failure, insert_failures, publication, running_alerter
 from tests.integration.alerts.test_alertmanager import eventually, now_us
-from tests.support.receiver import Answer, receiver
+from tests.support.receiver import receiver
 
 LOOPBACK = "127.0.0.0/8"
 
@@ -156,19 +156,6 @@ def test_unexpected_error_is_logged_and_the_thread_continues(store, connection, 
         eventually(lambda: received.posts)
     assert "Unexpected error; alerts retries" in caplog.text
     assert len(received.posts) == 1
-
-
-def test_slow_subscriber_does_not_delay_another(store, connection):
-    def answer_after_a_second(_number: int) -> Answer:
-        time.sleep(1)
-        return 200, {}
-
-    with receiver() as slow, receiver() as quick, running_alerter(store, webhooks=True, webhook_networks=LOOPBACK):
-        slow.answer = answer_after_a_second
-        subscriptions.add(connection, slow.url)
-        subscriptions.add(connection, quick.url)
-        insert_failures(connection, [failure(now_us()) for _ in range(5)])
-        eventually(lambda: len(quick.posts) == 5)
 
 
 def walk(plan):

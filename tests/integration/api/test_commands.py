@@ -105,8 +105,8 @@ def test_api_refuses_public_addresses_and_a_port_in_use(store: Store, api: str) 
 def test_follow_lists_failures_then_prints_new_ones_until_ctrl_c(store: Store, api: str) -> None:
     known = store.failure(store.request(display_name="known"))
     command_line = [sys.executable, "-u", "-m", "stumble.cli", "failures", "--follow", "--api", api]
-    with subprocess.Popen(
-        command_line, cwd=ROOT, env=cli_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    with command.running(
+        command_line, cwd=ROOT, env=cli_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
         assert process.stdout is not None
         assert process.stderr is not None

@@ -99,7 +99,7 @@ def test_event_id_older_than_the_retention_gives_a_gap_event(store: Store, api: 
     listener = Listener(api, 3, "1-0")
     listener.join(90)
     assert [event.kind for event in listener.events] == ["gap", "failure", "failure"]
-    assert "may be deleted" in listener.events[0].data["detail"]
+    assert "may have been deleted" in listener.events[0].data["detail"]
 
 
 def test_stream_can_be_filtered_by_each_field(store: Store, api: str) -> None:

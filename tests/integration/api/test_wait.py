@@ -176,12 +176,12 @@ def test_ctrl_c_ends_wait_with_130_and_no_output(store: Store, wait: Waiter) -> 
     assert (process.returncode, out, err.strip()) == (130, "", "")
 
 
-def test_wait_continues_after_a_restart_of_the_api(store: Store, unused_port: Callable[[], int]) -> None:
+def test_wait_continues_after_a_restart_of_the_api(store: Store, wait: Waiter, unused_port: Callable[[], int]) -> None:
     request = store.request(outcome="IN_PROGRESS")
     port = unused_port()
-    with running_api(store.url, "--port", str(port)) as api:
-        process = Waiter(api).start(request["request_id"], "--settle", "0.2s")
-        wait_for_waiting_requests(api)
+    with running_api(store.url, "--port", str(port)) as wait.api:
+        process = wait.start(request["request_id"], "--settle", "0.2s")
+        wait_for_waiting_requests(wait.api)
     time.sleep(1)
     assert process.poll() is None
     store.finish_request(request, "CANCELLED")

@@ -162,13 +162,15 @@ def test_repair_succeeds_after_earlier_repairs_were_killed(store):
         session.execute("truncate fact_sets, failures, requests, events")
     for seconds_to_kill in (0.4, 0.8, 1.2):
         process = store.start("audit", "--repair")
-        deadline = time.monotonic() + 60
-        while process.poll() is None and not store.rows("select 1 from events limit 1"):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        time.sleep(seconds_to_kill / 2)
-        process.kill()
-        process.wait()
+        try:
+            deadline = time.monotonic() + 60
+            while process.poll() is None and not store.rows("select 1 from events limit 1"):
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            time.sleep(seconds_to_kill / 2)
+        finally:
+            process.kill()
+            process.wait()
     assert store.run("audit", "--repair").returncode == 0
     assert store.content() == expected
 

@@ -55,13 +55,15 @@ def test_replay_up_to_a_time_has_only_earlier_events_and_is_read_only(store, bui
 def test_replay_succeeds_after_earlier_replays_were_killed(store, replay_database):
     for seconds in (0.2, 0.6):
         process = store.start("replay", "--into", replay_database, "--processes", "2")
-        deadline = time.monotonic() + 60
-        while process.poll() is None and not _exists(store, replay_database):
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        time.sleep(seconds)
-        process.kill()
-        process.wait()
+        try:
+            deadline = time.monotonic() + 60
+            while process.poll() is None and not _exists(store, replay_database):
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            time.sleep(seconds)
+        finally:
+            process.kill()
+            process.wait()
     repeated = store.run("replay", "--into", replay_database)
     assert repeated.returncode == 0 or "already holds a store" in repeated.stderr, repeated.stderr
     assert replay_store(store, replay_database).content()["requests"] == store.content()["requests"]

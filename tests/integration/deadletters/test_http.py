@@ -95,7 +95,7 @@ def test_foreign_origin_second_redrive_and_missing_broker_are_refused(testbed, a
         with RedriveCounts(session, topic.topic_id, testbed.topic, 3).alone():
             busy = api.post("/v1/dead-letters/redrive", json={})
             assert busy.status_code == 409
-            assert "Another re-drive" in busy.json()["detail"]
+            assert "Another redrive" in busy.json()["detail"]
         assert api.post("/v1/dead-letters/redrive", json={}).status_code == 200
     with running_api(testbed.url, STUMBLE_KAFKA__BOOTSTRAP_SERVERS="127.0.0.1:1") as address:
         unavailable = httpx.get(f"{address}/v1/dead-letters", timeout=90)

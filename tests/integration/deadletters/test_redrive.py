@@ -1,4 +1,4 @@
-"""Re-drive of dead letters with the commands: each is sent again unchanged, once, and none is lost."""
+"""Redrive of dead letters with the commands: each is sent again unchanged, once, and none is lost."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def from_topic(testbed: ProjectorTestbed, value: bytes, offset: int) -> InMemory
 
 
 def write_dead_letters(testbed: ProjectorTestbed, values: list[bytes], stage: str = "store") -> None:
-    """Write records to the dead-letter topic that were never in the topic: only a re-drive sends them there."""
+    """Write records to the dead-letter topic that were never in the topic: only a redrive sends them there."""
     records = [from_topic(testbed, value, offset) for offset, value in enumerate(values)]
     bad = [
         BadRecord(one, one.partition(), one.offset(), BadRecordError(stage, ValueError("refused then")))
@@ -97,7 +97,7 @@ def test_redriven_records_are_unchanged_and_stored_when_the_store_accepts_them(t
 
 
 def block_redrives(session, marked: int) -> None:
-    """Block re-drives after `marked` marked letters, when the next chunk is sent but not yet marked."""
+    """Block redrives after `marked` marked letters, when the next chunk is sent but not yet marked."""
     session.execute(
         "create function wait() returns trigger language plpgsql as $$ begin"
         f" if (select count(*) from redrive_counts) >= {marked} then perform pg_sleep(120); end if; return null; end $$"
@@ -111,7 +111,7 @@ def counts_of_redrives(session) -> tuple[int, int]:
 
 
 def unblock_redrives(session) -> None:
-    """End the sessions of killed re-drives, and remove the block."""
+    """End the sessions of killed redrives, and remove the block."""
     session.execute(
         "select pg_terminate_backend(pid, 60000) from pg_stat_activity"
         " where application_name = 'stumble-dlq' and datname = current_database()"  # other tests use the server, too

@@ -328,7 +328,14 @@ def compose_clients():
             yield words
 
 
-def test_compose_accepts_the_file():
+def test_compose_references_exist_and_installed_clients_accept_the_file():
+    for name, service in SERVICES.items():
+        for other, start in service.get("depends_on", {}).items():
+            assert other in SERVICES, name
+            assert start["condition"] != "service_healthy" or "healthcheck" in SERVICES[other], name
+        mode, _, other = service.get("network_mode", "").partition(":")
+        assert mode != "service" or other in SERVICES, name
+        assert set(service.get("networks", ())) <= set(COMPOSE["networks"]), name
     for words in compose_clients():
         done = subprocess.run(
             [*words, "-f", DEPLOY / "compose" / "compose.yml", "--profile", "*", "config", "--quiet"],

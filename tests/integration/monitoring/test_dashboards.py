@@ -10,6 +10,7 @@ import sys
 import time
 import uuid
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import yaml
@@ -81,7 +82,12 @@ def fleet(tmp_path_factory, kafka):
             yield process, wait_for_ports(state, process)
         finally:
             process.send_signal(signal.SIGINT)
-            process.wait(120)
+            try:
+                process.wait(120)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+                raise
     finally:
         database.stop()
 
@@ -113,15 +119,17 @@ def with_short_windows(expression):
 @contextmanager
 def stopped(process):
     """Stop a process and its children with SIGSTOP, the parent first because it would restart the children."""
-    os.kill(process.pid, signal.SIGSTOP)
-    children = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True).stdout
+    children: list[int] = []
     try:
-        for child in children.split():
-            os.kill(int(child), signal.SIGSTOP)
+        os.kill(process.pid, signal.SIGSTOP)
+        children += map(int, Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split())
+        assert children
+        for child in children:
+            os.kill(child, signal.SIGSTOP)
         yield
     finally:
-        for child in [*children.split(), process.pid]:
-            os.kill(int(child), signal.SIGCONT)
+        for pid in [*children, process.pid]:
+            os.kill(pid, signal.SIGCONT)
 
 
 @pytest.mark.xdist_group("run")  # two that start at the same time could choose the same ports

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
-import urllib.error
-import urllib.request
 
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
@@ -16,6 +13,7 @@ from stumble.metrics.store import store_metrics
 from stumble.outcome.rules import RULES
 from stumble.store.unknown_exceptions import unknown_exceptions
 from stumble.testing.events import event, failure
+from tests.support.asking import get
 from tests.support.command import stumble
 from tests.support.projection import eventually, stream
 
@@ -111,25 +109,17 @@ def test_process_exports_its_own_metrics_and_health(testbed):
     eventually(testbed.lag)
     base = f"http://127.0.0.1:{port}"
 
-    def get(path):
-        try:
-            with urllib.request.urlopen(base + path, timeout=5) as reply:
-                return reply.status, reply.read().decode()
-        except urllib.error.HTTPError as error:
-            return error.code, error.read().decode()
-
-    eventually(lambda: "" if "stumble_projector_events_total 2.0" in get("/metrics")[1] else "not counted")
-    text = get("/metrics")[1]
+    eventually(lambda: "" if "stumble_projector_events_total 2.0" in get(f"{base}/metrics").text else "not counted")
+    text = get(f"{base}/metrics").text
     assert re.search(r"stumble_projector_assigned_partitions 4.0", text)
-    request = urllib.request.Request(base + "/metrics", headers={"Accept": "application/openmetrics-text"})
-    with urllib.request.urlopen(request, timeout=5) as reply:
-        families = {one.name: one for one in text_string_to_metric_families(reply.read().decode())}
+    openmetrics = get(f"{base}/metrics", headers={"Accept": "application/openmetrics-text"}).text
+    families = {one.name: one for one in text_string_to_metric_families(openmetrics)}
     buckets = families["stumble_action_request_duration_seconds"].samples
     assert any(one.exemplar and one.exemplar.labels["request_id"] for one in buckets)
     assert re.search(r"stumble_pipeline_lag_seconds_count [1-9]", text)
-    assert get("/healthz")[0] == 200
-    assert json.loads(get("/readyz")[1])["detail"] == "partitions read: 4"
-    assert get("/else")[0] == 404
+    assert get(f"{base}/healthz").status_code == 200
+    assert get(f"{base}/readyz").json()["detail"] == "partitions read: 4"
+    assert get(f"{base}/else").status_code == 404
     assert process.poll() is None
 
 

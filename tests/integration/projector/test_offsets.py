@@ -62,7 +62,7 @@ def test_skipping_records_needs_the_option_skip(testbed):
     refused = run_offsets(testbed, "set", "--partition", str(partition), "--to", "15", status=1)
     assert "skips 15 records" in refused
     assert "needs --skip" in run_offsets(testbed, "set", "--partition", str(partition), "--to", "15", "--dry-run")
-    assert "offsets 0 to 20, not 21" in run_offsets(
+    assert "from offset 0 to 20, not from 21" in run_offsets(
         testbed, "set", "--partition", str(partition), "--to", "21", status=1
     )
     assert "continues at 15" in run_offsets(testbed, "set", "--partition", str(partition), "--to", "15", "--skip")

@@ -44,10 +44,10 @@ def test_outcomes_in_the_store_equal_the_truth_of_the_fleet(writer, store_url):
     items = stream(1500, disturbance=Disturbance())
     writer.write([item.event for item in items])
     writer.sweep()
-    read_truths = [truth for item in items for truth in item.truths]
+    truths = [truth for item in items for truth in item.truths]
     rows = {row[0]: row[1] for row in writer.rows("select request_key::text, outcome from requests")}
-    assert {truth.request_key: truth.outcome for truth in read_truths} == {
-        t.request_key: rows[t.request_key] for t in read_truths
+    assert {truth.request_key: truth.outcome for truth in truths} == {
+        t.request_key: rows[t.request_key] for t in truths
     }
 
 

@@ -64,7 +64,7 @@ def nova_totals(release: str) -> tuple[int, int, int]:
     played = recording_of(release).played
     failed = [one for one in played if any(each.outcome == "FAILED" for each in EXPECTED[one.scenario])]
     reasons = sum(1 for one in failed if one.nova_server and one.nova_server["fault"])
-    return sum(judge.nova_tells(one.nova, EXPECTED[one.scenario]) for one in played), len(failed), reasons
+    return sum(judge.nova_record_agrees(one.nova, EXPECTED[one.scenario]) for one in played), len(failed), reasons
 
 
 def by_name(release: str) -> dict[str, Played]:

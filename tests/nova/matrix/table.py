@@ -126,7 +126,7 @@ def _nova_cell(played: Played) -> str:
             f"`{request['action']}`: message {request['message'] or 'none'}" + (f", {events}" if events else "")
         )
     text = "; ".join(parts)
-    return text if judge.nova_tells(request, results.EXPECTED[played.scenario]) else f"**{text}**"
+    return text if judge.nova_record_agrees(request, results.EXPECTED[played.scenario]) else f"**{text}**"
 
 
 def _stumble_cell(items: Sequence[dict[str, Any]]) -> str:

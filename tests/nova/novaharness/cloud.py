@@ -119,7 +119,6 @@ class Cloud(test.TestCase, integrated_helpers.PlacementInstanceHelperMixin):  # 
         "confirm on host2": lambda cloud: cloud.periodic("host2", "_poll_unconfirmed_resizes"),
         "reclaim on host1": lambda cloud: cloud.periodic("host1", "_reclaim_queued_deletes"),
         "offload on host1": lambda cloud: cloud.periodic("host1", "_poll_shelved_instances"),
-        "look at power on host1": lambda cloud: cloud.periodic("host1", "_sync_power_states"),
         "a second goes by": lambda _cloud: time.sleep(1.1),
     }
     """What scenarios may do to the cloud besides API requests; each may return a request id."""

@@ -235,7 +235,6 @@ WAIT_ONE_SECOND = Call("DO", "a second goes by")
 PERIODIC_CONFIRM = Call("DO", "confirm on host2")
 PERIODIC_RECLAIM = Call("DO", "reclaim on host1")
 PERIODIC_OFFLOAD = Call("DO", "offload on host1")
-SYNC_POWER = Call("DO", "look at power on host1")
 
 ADMIN_STOP = action({"os-stop": None}, admin=True)
 ATTACH_VOLUME_FAILING = Call(ATTACH_VOLUME.method, ATTACH_VOLUME.path, ATTACH_VOLUME.body, accept=(500,))

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from tests.nova.services.player import Played
     from tests.nova.services.table import Expected, Restart
 
-WITHIN = 60.0
-"""Seconds after the service's start in which the record must be right."""
 SETTINGS = {"STUMBLE_CLOCK__CHECK_INTERVAL": "0.5", "STUMBLE_CLOCK__SETTLE": "1"}
 """By default a projector that has just started marks nothing as stalled for a minute; here for a second."""
 

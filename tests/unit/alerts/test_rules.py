@@ -54,6 +54,11 @@ ENDED = '[[rule]]\nname = "a"\non = "outcome"\nmatch.outcome = '
     [
         ('[[rule]]\nname = "a"\non = "sometimes"\n', "line 3: on: Input should be"),
         (RULE + 'quiet = "soon"\n', "line 4: quiet: 'soon' is not a valid duration"),
+        (RULE + 'quiet = "999999999w"\n', "line 4: quiet: '999999999w' is too long for a duration"),
+        (RULE + "quiet = true\n", "line 4: quiet: True is not a valid duration"),
+        (RULE + "quiet = -5\n", "line 4: quiet: Input should be greater than or equal to"),
+        (RULE + 'quiet = "0.5s"\n', "line 4: quiet: Input should be greater than or equal to"),
+        (RULE + 'quiet = "9999d"\n', "line 4: quiet: Input should be less than or equal to"),
         (RULE + '\n[[rule]]\nname = "b c"\non = "problem"\n', "line 6: name:"),
         (RULE + 'window = "5m"\n', "line 4: window: belongs to on = 'spread'"),
         ('[[rule]]\nname = "a"\non = "spread"\n', "line 3: on: 'spread' needs instances or projects"),

@@ -44,6 +44,7 @@ def print_pid_and_sleep(_: int) -> None:
 
 def main() -> None:
     """Start two workers that do not end by themselves."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # shells start background jobs with SIGINT ignored
     with Workers(2) as workers:
         list(workers.map(print_pid_and_sleep, range(2)))
 

@@ -2,7 +2,6 @@
 
 import importlib
 import threading
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -58,12 +57,10 @@ def scope(**more):
 
 
 def test_hanging_check_is_abandoned_after_its_timeout_and_others_are_reported():
-    begin = time.monotonic()
     hanging, other = run_checks([check(hang, seconds=0.3), check(lambda _: [fine("a", "b")], "two")], scope())
     assert hanging.level is CheckLevel.WRONG
     assert "given up" in hanging.findings[0].says
     assert other.level is CheckLevel.FINE
-    assert time.monotonic() - begin < 60
 
 
 def test_check_that_raises_or_lacks_a_library_gives_a_result():

@@ -26,7 +26,6 @@ class Request:
 
 @dataclass
 class Host:
-    relay_up: bool = True
     unsent: list[tuple[int, int, bool]] = field(default_factory=list)  # time, request, is end
 
 

@@ -46,8 +46,7 @@ class OutboxMachine(RuleBasedStateMachine):
         self.patch = pytest.MonkeyPatch()
         self.patch.setattr(guard, "SEGMENT_BYTES", 10_000)  # so that a few appends begin a new segment
         self.root = Path(tempfile.mkdtemp(prefix="outbox-"))
-        self.folders: dict[str, list[bytes]] = {}  # accepted bodies in order, None where damaged
-        self.positions: dict[str, dict[bytes, tuple[int, int, int]]] = {}
+        self.folders: dict[str, list[bytes]] = {}  # accepted bodies in order
         self.records_read: dict[str, list[bytes]] = {}
         self.cursors: dict[str, OutboxCursor] = {}
         self.damages: dict[str, int] = {}

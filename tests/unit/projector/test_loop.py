@@ -162,7 +162,8 @@ def test_too_many_bad_records_block_the_partition(bench):
     bench.turn()
     assert bench.store.offsets == {0: 3}
     is_ready, text = bench.health.ready()
-    assert (is_ready, "stopped at offset 3: 3 records in a row cannot be read" in text) == (False, True)
+    assert not is_ready
+    assert f"Partition 0 of {bench.topic.topic}: stopped at offset 3: 3 records in a row cannot be read" in text
 
 
 def test_partition_of_a_recreated_topic_waits_for_the_operator(bench):

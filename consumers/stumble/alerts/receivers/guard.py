@@ -34,5 +34,5 @@ def resolve_address(url: str, allowed: Sequence[IPv4Network | IPv6Network]) -> t
         raise ForbiddenAddressError(
             f"{shown} is not a public address: add its network to STUMBLE_ALERTS_WEBHOOK_NETWORKS to allow it."
         )
-    host = f"[{address}]" if parsed.version == 6 else address
-    return urlunsplit((parts.scheme, f"{host}:{port}", parts.path or "/", parts.query, "")), host
+    authority = f"[{address}]" if parsed.version == 6 else address
+    return urlunsplit((parts.scheme, f"{authority}:{port}", parts.path or "/", parts.query, "")), host

@@ -314,7 +314,7 @@ where case when r.subject_id is null then n.must
 -- name: compare_extra_publications
 insert into audit_differences (kind, what, id, instance_uuid, request_id, detail)
 select 'extra', 'publication', p.subject_id::text, p.instance_uuid, p.payload ->> 'request_id',
-       'a ' || p.kind || ' stands published as revision ' || p.revision || ' and is not in the store'
+       'current publication of ' || p.kind || ', revision ' || p.revision || ', has no row in the store'
 from publications p
 join revisions r on r.subject_id = p.subject_id and r.revision = p.revision and r.status = 'CURRENT'
 where p.created_at > now() - make_interval(days => %(days)s)

@@ -73,7 +73,7 @@ story create.no_second_host weight=2 needs=new leaves=error
   conductor compute_task.build_instances.error !v vm=error wait=0.3
   conductor fault !v
 
-# Buried in cell0: no compute ever saw it, so the summary is the cause.
+# The instance is in cell0: no compute processed it, so NoValidHost itself is the failure.
 story create.no_valid_host weight=6 needs=new leaves=error
   request create FAILED effect=ERROR failures=a
   cause a NoValidHost

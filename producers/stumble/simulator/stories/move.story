@@ -259,7 +259,7 @@ story unshelve weight=1 needs=shelved_offloaded
   host instance.unshelve.end vm=active wait=2
   host - compute_unshelve_instance
 
-# Nova tells nobody: the step is the only sign.
+# Nova sends no notification; only the step shows the failure.
 story unshelve.no_valid_host weight=1 needs=shelved_offloaded leaves=same
   request unshelve FAILED effect=NONE failures=a
   cause a NoValidHost

@@ -219,7 +219,7 @@ create table stumble_durable.counters (
 ) with (fillfactor = 50);
 
 -- The last revision of each published subject, so that revisions only rise. digest: BLAKE2b of status,
--- replacement and payload as JSON; the payload's fields stand in the order that stumble.outcome.columns declares.
+-- replacement and payload as JSON; the payload's fields stand in the order that stumble.outcome.records declares.
 create table stumble_durable.revisions (
     subject_id      uuid        primary key,
     revision        int         not null,
