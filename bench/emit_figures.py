@@ -65,6 +65,7 @@ def _relay(stack: Stack, outbox: Path, folder: Path) -> AbstractContextManager[R
         "relay",
         folder / "relay.log",
         STUMBLE_OUTBOX_DIR=str(outbox),
+        STUMBLE_RELAY_HOSTS="*",
         STUMBLE_STATE_DIR=str(folder / "relay"),
         STUMBLE_KAFKA__BOOTSTRAP_SERVERS=stack.kafka.bootstrap_servers,
         STUMBLE_KAFKA__TOPIC_PREFIX="emit-",

@@ -66,6 +66,7 @@ def role_settings(stack: Stack, prefix: str, outbox: Path, folder: Path) -> dict
     """Return the environment of a role over topics with this prefix."""
     return {
         "STUMBLE_OUTBOX_DIR": str(outbox),
+        "STUMBLE_RELAY_HOSTS": "*",
         "STUMBLE_STATE_DIR": str(folder / "state"),
         "STUMBLE_KAFKA__BOOTSTRAP_SERVERS": stack.kafka.bootstrap_servers,
         "STUMBLE_KAFKA__TOPIC_PREFIX": prefix,

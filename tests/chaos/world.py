@@ -173,7 +173,7 @@ class Deployment:
         for host in self.cast.hosts:
             outbox = self.outbox(host)
             outbox.mkdir(parents=True, exist_ok=True)
-            env = self.edge_env | {"STUMBLE_HOST": host, "STUMBLE_OUTBOX_DIR": str(outbox)}
+            env = self.edge_env | {"STUMBLE_HOST": host, "STUMBLE_OUTBOX_DIR": str(outbox), "STUMBLE_RELAY_HOSTS": "*"}
             self.add(f"relay-{host}", *STUMBLE, "relay", "--status-interval", "2", env=env)
 
     def start_emitters(self, plans: dict[str, Plan]) -> None:

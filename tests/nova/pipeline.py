@@ -48,6 +48,7 @@ class Pipeline:
             "STUMBLE_PROJECTOR_GROUP": f"{topic_prefix}projector",
             "STUMBLE_DATABASE_URL": database_url,
             "STUMBLE_OUTBOX_DIR": str(self.outbox),
+            "STUMBLE_RELAY_HOSTS": "*",  # one process runs the services of several hosts
             "STUMBLE_STATE_DIR": str(state),
             "STUMBLE_API_PORT": self.url.rpartition(":")[2],
             "STUMBLE_API_URL": self.url,

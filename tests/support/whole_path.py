@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -27,6 +28,7 @@ class WholePath:
             STUMBLE_KAFKA__TOPIC_PREFIX=self.prefix,
             STUMBLE_DATABASE_URL=database_url,
             STUMBLE_OUTBOX_DIR=str(folder / "outbox"),
+            STUMBLE_RELAY_BRIDGE_USERS=str(os.geteuid()),  # the simulator's events name the hosts of a whole fleet
             STUMBLE_STATE_DIR=str(folder / "state"),
             STUMBLE_PROJECTOR_GROUP=f"{self.prefix}projector",
         )

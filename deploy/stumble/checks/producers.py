@@ -63,9 +63,7 @@ def _of_host(
             "stumble outbox ls on that host",
         )
     if rejected:
-        yield warning(
-            host, f"the broker rejected {rejected} events", "run `stumble outbox export --rejected` on that host"
-        )
+        yield warning(host, f"{rejected} events were rejected", "run `stumble outbox export --rejected` on that host")
     if damaged:
         yield warning(host, f"{damaged} damaged records are in quarantine", "check the disk of that host")
 

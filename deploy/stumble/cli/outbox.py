@@ -18,8 +18,10 @@ from stumble.cli.ask import FormatOption, OutputFormat, examples
 from stumble.outbox import OutboxCursor
 from stumble.outbox.folders import RELAY
 from stumble.relay import inspection
+from stumble.relay.authority import load_authority
 from stumble.relay.cursors import Progress
 from stumble.relay.rejected import read_rejected
+from stumble.relay.settings import RelaySettings
 from stumble.settings.base import load_settings
 from stumble.wire.errors import StumbleError
 
@@ -34,11 +36,13 @@ Directory = Annotated[Path | None, typer.Option("--outbox-dir", help="Outbox dir
 Folder = Annotated[str | None, typer.Argument(help="Folder of one process, as `ls` shows it; by default all folders.")]
 
 
-def _directory(given: Path | None) -> Path:
-    directory = Path(load_settings(outbox_dir=given).outbox_dir)
+def _directory(given: Path | None) -> tuple[Path, frozenset[int]]:
+    """Return the outbox directory, and the users whose folders the relay serves."""
+    settings = load_settings(outbox_dir=given)
+    directory = Path(settings.outbox_dir)
     if not directory.is_dir():
         raise StumbleError(f"The outbox directory {directory} does not exist; set --outbox-dir.")
-    return directory
+    return directory, load_authority(settings, RelaySettings()).users
 
 
 @app.command(
@@ -46,11 +50,11 @@ def _directory(given: Path | None) -> Path:
     epilog=examples("stumble outbox ls", "stumble outbox ls --format json | jq '.folders[] | select(.unsent > 0)'"),
 )
 def list_(*, outbox_dir: Directory = None, format_: FormatOption = OutputFormat.TABLE) -> None:
-    """List the folders, their unsent events, and the events that the broker rejected."""
-    directory = _directory(outbox_dir)
+    """List the folders, their unsent events, and the events that the broker or the relay rejected."""
+    directory, users = _directory(outbox_dir)
     known = inspection.cursors(directory)
     reports = []
-    for folder in inspection.find(directory, None):
+    for folder in inspection.find(directory, users, None):
         with suppress(FileNotFoundError):  # the relay removes finished folders
             reports.append(inspection.report(folder, known.get(folder.key, Progress())))
     rejected = [{name: row[name] for name in row if name != "body"} for row in read_rejected(directory / RELAY)]
@@ -60,7 +64,7 @@ def list_(*, outbox_dir: Directory = None, format_: FormatOption = OutputFormat.
     out = tables.console()
     out.print(_folders(reports, wide=out.width >= _WIDE) if reports else "No process has written events here.")
     if rejected:
-        out.print(f"\n{len(rejected)} events that the broker rejected (stumble outbox export --rejected):")
+        out.print(f"\n{len(rejected)} rejected events (stumble outbox export --rejected):")
         out.print(_rejected(rejected, wide=out.width >= _WIDE))
 
 
@@ -93,8 +97,8 @@ def verify(folder: Folder = None, *, outbox_dir: Directory = None, format_: Form
 
     No manual repair is necessary: the relay cuts torn records, moves damaged ones into quarantine and continues.
     """
-    directory = _directory(outbox_dir)
-    states = [inspection.verify(folder) for folder in inspection.find(directory, folder)]
+    directory, users = _directory(outbox_dir)
+    states = [inspection.verify(folder) for folder in inspection.find(directory, users, folder)]
     if format_ is OutputFormat.JSON:
         tables.print_json([asdict(state) | {"sound": state.is_sound} for state in states])
     else:
@@ -118,19 +122,17 @@ def export(
     folder: Folder = None,
     *,
     everything: Annotated[bool, typer.Option("--all", help="Include delivered events that are still on disk.")] = False,
-    rejected: Annotated[
-        bool, typer.Option("--rejected", help="Only events that the broker rejected, bytes as base64.")
-    ] = False,
+    rejected: Annotated[bool, typer.Option("--rejected", help="Only rejected events, bytes as base64.")] = False,
     outbox_dir: Directory = None,
 ) -> None:
     """Write the events that are not delivered yet as JSON lines; nothing is removed."""
-    directory = _directory(outbox_dir)
+    directory, users = _directory(outbox_dir)
     if rejected:
         for row in read_rejected(directory / RELAY):
             tables.print_line(row)
         return
     known = inspection.cursors(directory)
-    for outbox_folder in inspection.find(directory, folder):
+    for outbox_folder in inspection.find(directory, users, folder):
         progress = Progress() if everything else known.get(outbox_folder.key, Progress())
         for event in inspection.events(outbox_folder, OutboxCursor(progress.segment, progress.offset)):
             tables.print_line(event)

@@ -119,6 +119,8 @@ class LocalStack:
             _DATABASE: given.get(_DATABASE) or self._start_postgres(),
             "STUMBLE_STATE_DIR": str(self._state),
             "STUMBLE_OUTBOX_DIR": given.get("STUMBLE_OUTBOX_DIR") or str(self._state / "outbox"),
+            # The simulator's events name the hosts of a whole fleet.
+            "STUMBLE_RELAY_BRIDGE_USERS": given.get("STUMBLE_RELAY_BRIDGE_USERS") or str(os.geteuid()),
         }
         ports = {name: remembered_port(self._state, name, wanted=port) for name, port in _PORTS.items()}
         self._metrics = {name: {"STUMBLE_METRICS_PORT": str(ports[name])} for name in _PORTS if name != "api"}

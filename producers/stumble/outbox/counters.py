@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from typing import Any
 from zlib import crc32
 
+from stumble.outbox.access import FolderFiles
 from stumble.outbox.folders import ABOUT, COUNTERS
 from stumble.outbox.lock import Descriptor, create_file
 
 _BLOCK = 256
 _ABOUT_LIMIT = 256 << 10
+_MOST_EVENTS = 1 << 48
 
 
 @dataclass(slots=True)
@@ -49,17 +51,17 @@ def save_totals(descriptor: Descriptor, totals: Totals) -> None:
         os.pwrite(descriptor.fd, totals.line(), 0)
 
 
-def read_totals(folder: str) -> Totals | None:
-    """Return a folder's totals, or None if they are missing or are just being written."""
-    data = _read(f"{folder}/{COUNTERS}", _BLOCK)
+def read_totals(folder: str | FolderFiles) -> Totals | None:
+    """Return a folder's totals, or None if they are missing, just being written, or more than a process can count."""
+    data = _read(folder, COUNTERS, _BLOCK)
     checksum, _, text = data.strip().partition(b" ")
     try:
         if int(checksum, 16) != crc32(text):
             return None
-        accepted, refused, refused_failures, invalid = (int(part) for part in text.split()[:4])
+        numbers = [int(part) for part in text.split()[:4]]
+        return Totals(*numbers) if len(numbers) == 4 and all(0 <= one <= _MOST_EVENTS for one in numbers) else None
     except ValueError:
         return None
-    return Totals(accepted, refused, refused_failures, invalid)
 
 
 def write_about(folder: str, about: dict[str, Any]) -> None:
@@ -78,23 +80,17 @@ def write_text(path: str, text: str) -> None:
         os.close(fd)
 
 
-def read_about(folder: str) -> dict[str, Any]:
+def read_about(folder: str | FolderFiles) -> dict[str, Any]:
     """Return the content of ``about.json``; empty if it cannot be read."""
     try:
-        result = json.loads(_read(f"{folder}/{ABOUT}", _ABOUT_LIMIT) or b"{}")
-    except ValueError:
+        result = json.loads(_read(folder, ABOUT, _ABOUT_LIMIT) or b"{}")
+    except (ValueError, RecursionError):  # the second: thousands of brackets
         return {}
     return result if isinstance(result, dict) else {}
 
 
-def _read(path: str, limit: int) -> bytes:
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError:
-        return b""
-    try:
-        return os.read(fd, limit)
-    except OSError:
-        return b""
-    finally:
-        os.close(fd)
+def _read(folder: str | FolderFiles, name: str, limit: int) -> bytes:
+    if isinstance(folder, FolderFiles):
+        return folder.read(name, limit)
+    with FolderFiles(folder) as files:
+        return files.read(name, limit)

@@ -7,20 +7,23 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from stumble.outbox.lock import Descriptor, hold_lock, is_held
+from stumble.outbox.access import FolderFiles, names_in, open_directory
+from stumble.outbox.lock import Descriptor, hold_lock
 
 T = TypeVar("T")
 
 LOCK, ABOUT, COUNTERS, RELAY = "lock", "about.json", "counters", "relay"
 SUFFIX = ".seg"
 _HIDDEN = ".new-"
-_USER = re.compile(r"uid-(\d+)\Z")
-_SEGMENT = re.compile(r"(\d{8,})\.seg\Z")
+_USER = re.compile(r"uid-([0-9]{1,10})\Z")
+_SEGMENT = re.compile(r"([0-9]{8,12})\.seg\Z")
+#: The names that `create` gives.
+_FOLDER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _MEMORY = "/dev/shm"  # noqa: S108  # the directories in it are per user and their owner is checked
 _PRIVATE = 0o770
@@ -37,6 +40,10 @@ class OutboxFolder(NamedTuple):
     def key(self) -> str:
         """Unique key of a folder on its host: user and name."""
         return f"uid-{self.uid}/{self.name}"
+
+    def files(self) -> FolderFiles:
+        """Return the folder's files, which must belong to its user."""
+        return FolderFiles(self.path, self.uid)
 
 
 def memory_root(directory: str, uid: int) -> str:
@@ -120,61 +127,106 @@ def _share(path: str) -> None:
     os.chmod(path, _PRIVATE | inherited)
 
 
-def user_directories(directory: str) -> Iterator[tuple[int, str]]:
-    """Yield uid and path of each user's directory, on disk and in memory."""
-    with suppress(FileNotFoundError), os.scandir(directory) as entries:
-        for entry in entries:
-            match = _USER.match(entry.name)
-            if match and entry.is_dir(follow_symlinks=False):
-                yield int(match[1]), entry.path
-    prefix = os.path.basename(memory_root(directory, 0))[:-1]
+def default_users(directory: str) -> frozenset[int]:
+    """Return root, this process's user and the owner of the outbox directory: each may replace any folder in it."""
+    users = {0, os.geteuid()}
     with suppress(OSError):
-        for name in os.listdir(_MEMORY):
-            # Any user may create entries in /dev/shm: a directory counts only if the user in its name owns it.
-            if name.startswith(prefix) and (match := _USER.search(name)):
-                status = os.lstat(f"{_MEMORY}/{name}")
-                if stat.S_ISDIR(status.st_mode) and status.st_uid == int(match[1]):
-                    yield int(match[1]), f"{_MEMORY}/{name}"
+        users.add(os.stat(directory).st_uid)
+    return frozenset(users)
 
 
-def outbox_folders(directory: str) -> list[OutboxFolder]:
-    """Return all folders below ``directory`` that can be listed, sorted by user and name."""
-    result = []
-    for uid, path in user_directories(directory):
-        with suppress(PermissionError, FileNotFoundError), os.scandir(path) as entries:
-            result += [
-                OutboxFolder(uid, entry.name, entry.path)
-                for entry in entries
-                if not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False)
-            ]
+def user_directories(directory: str, uids: Iterable[int]) -> list[tuple[int, str]]:
+    """Return uid and path of each existing directory of these users, on disk and in memory."""
+    paths = [(uid, path) for uid in sorted(uids) for path in (f"{directory}/uid-{uid}", memory_root(directory, uid))]
+    return [(uid, path) for uid, path in paths if os.path.lexists(path)]
+
+
+def other_users(directory: str, uids: Collection[int]) -> list[int]:
+    """Return the users with a directory on disk that are not among ``uids``."""
+    with suppress(OSError):
+        existing = {int(match[1]) for name in os.listdir(directory) if (match := _USER.match(name))}
+        return sorted(existing.difference(uids))
+    return []
+
+
+def folders_of(uid: int, path: str) -> list[OutboxFolder]:
+    """Return the folders in a user's directory, sorted by name. Raises ``OSError``, also ``UnsafeEntry``."""
+    fd = open_directory(path, uid)
+    try:
+        names = [name for name in names_in(fd) if _FOLDER.match(name)]
+    finally:
+        os.close(fd)
+    return [OutboxFolder(uid, name, f"{path}/{name}") for name in sorted(names)]
+
+
+def outbox_folders(directory: str, uids: Iterable[int] | None = None) -> list[OutboxFolder]:
+    """Return all folders of these users (by default `default_users`) that can be listed, sorted by user and name."""
+    result: list[OutboxFolder] = []
+    for uid, path in user_directories(directory, default_users(directory) if uids is None else uids):
+        with suppress(OSError):
+            result += folders_of(uid, path)
     return sorted(result)
 
 
-def segment_numbers(path: str) -> list[int]:
+def remove_unfinished(uid: int, path: str, older_than: float) -> None:
+    """Remove folders that a process did not finish creating before it died. ``older_than``: Unix seconds.
+
+    Raises ``OSError``, also ``UnsafeEntry``.
+    """
+    fd = open_directory(path, uid)
+    try:
+        for name in names_in(fd):
+            if name.startswith(_HIDDEN) and os.stat(name, dir_fd=fd, follow_symlinks=False).st_mtime < older_than:
+                with suppress(OSError), FolderFiles(f"{path}/{name}", uid) as files:
+                    if not files.is_locked(LOCK):
+                        shutil.rmtree(name, dir_fd=fd)
+    finally:
+        os.close(fd)
+
+
+def segment_numbers(folder: str | FolderFiles) -> list[int]:
     """Return the numbers of a folder's segments in order. Raises ``OSError``."""
-    return sorted(int(match[1]) for name in os.listdir(path) if (match := _SEGMENT.match(name)))
+    names = folder.names() if isinstance(folder, FolderFiles) else os.listdir(folder)
+    numbers = [int(match[1]) for name in names if (match := _SEGMENT.match(name))]
+    return sorted(number for number in numbers if segment_name(number) in names)
+
+
+def segment_name(number: int) -> str:
+    """Return the name of a segment."""
+    return f"{number:08d}{SUFFIX}"
 
 
 def segment_path(path: str, number: int) -> str:
     """Return the path of a folder's segment."""
-    return f"{path}/{number:08d}{SUFFIX}"
+    return f"{path}/{segment_name(number)}"
 
 
 def outbox_usage(directory: str) -> tuple[int, int]:
-    """Return bytes in segments and number of folders, as far as this user may list them; about 10 µs per folder."""
+    """Return bytes in segments and number of folders, as far as this user may list them; about 10 µs per folder.
+
+    In memory only this user's directory counts: any user may create directories there.
+    """
     total = folders = 0
-    for _, user in user_directories(directory):
-        with suppress(OSError):
-            for name in os.listdir(user):
-                folder = f"{user}/{name}"
-                with suppress(OSError):  # not a folder, not readable for this user, or removed meanwhile
-                    total += sum(
-                        os.lstat(f"{folder}/{file}").st_size for file in os.listdir(folder) if file.endswith(SUFFIX)
-                    )
-                    folders += 1
+    users = [f"{directory}/{name}" for name in _list(directory) if _USER.match(name)]
+    for user in (*users, memory_root(directory, os.geteuid())):
+        for name in _list(user):
+            folder = f"{user}/{name}"
+            with suppress(OSError):  # not a folder, not readable for this user, or removed meanwhile
+                total += sum(
+                    os.lstat(f"{folder}/{file}").st_size for file in os.listdir(folder) if file.endswith(SUFFIX)
+                )
+                folders += 1
     return total, folders
 
 
+def _list(path: str) -> list[str]:
+    try:
+        return os.listdir(path)
+    except OSError:
+        return []
+
+
 def is_live(folder: OutboxFolder) -> bool:
-    """Return whether a live process holds the folder's lock. Raises ``PermissionError``."""
-    return is_held(f"{folder.path}/{LOCK}")
+    """Return whether a live process holds the folder's lock. Raises ``OSError``, also ``UnsafeEntry``."""
+    with folder.files() as files:
+        return files.is_locked(LOCK)

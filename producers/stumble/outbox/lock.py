@@ -77,23 +77,15 @@ def hold_lock(path: str) -> Descriptor:
     return Descriptor(fd, is_lock=True)
 
 
-def is_held(path: str) -> bool:
-    """Return whether a live process holds the lock file; False if the file is missing.
+def is_own(status: os.stat_result) -> bool:
+    """Return whether this process holds the lock file with this status, which it must not open a second time."""
+    return _held.get((status.st_dev, status.st_ino)) == os.getpid()
 
-    Raises ``PermissionError`` if it cannot be read.
-    """
-    try:
-        status = os.stat(path, follow_symlinks=False)
-        if _held.get((status.st_dev, status.st_ino)) == os.getpid():
-            return True
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-    except FileNotFoundError:
-        return False
+
+def is_locked(fd: int) -> bool:
+    """Return whether another process holds a lock on the open file."""
     try:
         fcntl.lockf(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):
         return True
-    else:
-        return False
-    finally:
-        os.close(fd)
+    return False

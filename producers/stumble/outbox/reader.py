@@ -9,11 +9,11 @@ are cut; damage is returned to the caller, which stores and counts it.
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from stumble.outbox.folders import segment_numbers, segment_path
+from stumble.outbox.access import FolderFiles
+from stumble.outbox.folders import segment_name, segment_numbers
 from stumble.outbox.record import (
     FORMAT_VERSION,
     MAGIC,
@@ -61,10 +61,13 @@ class RecordChunk(NamedTuple):
 
 
 class OutboxReader:
-    """Reads one folder. The current segment stays open, so a read without new bytes costs one system call."""
+    """Reads one folder, given as its files or its path.
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = str(path)
+    Folder and current segment stay open until ``close``, so a read without new bytes costs one system call.
+    """
+
+    def __init__(self, folder: FolderFiles | str | Path) -> None:
+        self._files = folder if isinstance(folder, FolderFiles) else FolderFiles(folder)
         self._number = -1
         self._fd = -1
         self._no_record_in = (-1, -1)
@@ -99,7 +102,11 @@ class OutboxReader:
         return size > cursor.offset and self._no_record_in != (max(cursor.offset, _HEADER), size)
 
     def close(self) -> None:
-        """Close the segment."""
+        """Close the segment and the folder; the next read opens them again."""
+        self._close_segment()
+        self._files.close()
+
+    def _close_segment(self) -> None:
         if self._fd >= 0:
             os.close(self._fd)
         self._fd = self._number = -1
@@ -108,27 +115,24 @@ class OutboxReader:
     def backlog_bytes(self, cursor: OutboxCursor) -> int:
         """Return the number of bytes after ``cursor``."""
         total = 0
-        for number in segment_numbers(self.path):
-            if number >= cursor.segment:
-                with suppress(FileNotFoundError):
-                    size = os.stat(segment_path(self.path, number)).st_size
-                    done = max(cursor.offset, _HEADER) if number == cursor.segment else _HEADER
-                    total += max(size - done, 0)
+        for number in segment_numbers(self._files):
+            if number >= cursor.segment and (status := self._files.status(segment_name(number))):
+                done = max(cursor.offset, _HEADER) if number == cursor.segment else _HEADER
+                total += max(status.st_size - done, 0)
         return total
 
     def _moved(self, start: OutboxCursor, end: OutboxCursor) -> RecordChunk:
         return RecordChunk(start, end, [], [], 0)
 
     def _following(self, number: int) -> int | None:
-        if os.path.exists(segment_path(self.path, number + 1)):  # the usual case; avoids a directory listing
+        if self._files.status(segment_name(number + 1)):  # the usual case; avoids a directory listing
             return number + 1
-        return next((other for other in segment_numbers(self.path) if other > number), None)
+        return next((other for other in segment_numbers(self._files) if other > number), None)
 
     def _open(self, number: int) -> bool:
-        self.close()
-        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        self._close_segment()
         try:
-            self._fd = os.open(segment_path(self.path, number), flags)
+            self._fd = self._files.open(segment_name(number))
         except FileNotFoundError:
             return False
         self._number = number
@@ -183,6 +187,8 @@ class OutboxReader:
             else:
                 damages.append(Damage(start.segment, offset + position, data[position:following]))
             position = following
+            if record_at(data, position, offset) is None:  # too many invalid marks: the next read continues here
+                break
         return RecordChunk(start, OutboxCursor(start.segment, offset + position), records, damages, torn)
 
     def _tail(self, start: OutboxCursor, offset: int, data: bytes) -> RecordChunk:

@@ -17,10 +17,11 @@ MAGIC = b"STUMBLE\n"
 SEGMENT_HEADER = struct.Struct("<8sHHI")  # magic, format version, size of this header, zero
 MARK = b"\xf5ST\x01"
 RECORD_HEADER = struct.Struct("<4sII")  # marker, payload length, CRC-32 of the payload seeded with its length
-MAX_PAYLOAD = 16 << 20  # a greater length means damage
+MAX_PAYLOAD = 256 << 10  # several times the largest event; a greater length means damage
 
 _ENVELOPE = struct.Struct("<HBB8sq16sHHH")  # its size, flags, zero, fingerprint, time, event id, three text lengths
 _FAILURE = 1
+_MOST_MARKS = 64
 _SHORTEST = RECORD_HEADER.size + _ENVELOPE.size
 
 
@@ -123,10 +124,15 @@ def record_at(data: bytes, position: int, base: int) -> OutboxRecord | None:
 
 
 def next_record(data: bytes, position: int) -> int:
-    """Return the position of the next valid record after ``position``, or -1."""
-    position = data.find(MARK, position + 1)
-    while position >= 0 and record_at(data, position, 0) is None:
+    """Return the position of the next valid record after ``position``, or -1.
+
+    After 64 marks without a valid record, return the position of the last one: each costs a checksum of up to
+    ``MAX_PAYLOAD`` bytes, and a file may consist of marks.
+    """
+    for _ in range(_MOST_MARKS):
         position = data.find(MARK, position + 1)
+        if position < 0 or record_at(data, position, 0) is not None:
+            break
     return position
 
 

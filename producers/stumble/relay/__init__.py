@@ -1,7 +1,7 @@
 """The relay: one daemon per host, which delivers the events in the outboxes to Kafka.
 
 In the folders of processes it only reads, and unlinks whole segments. It writes to ``relay/`` in the outbox directory:
-its lock, its cursors, events that the broker rejected, and damaged bytes.
+its lock, its cursors, rejected events, and damaged bytes.
 
 Start reading at ``build``. Imports ``outbox``, ``runtime``, ``settings``, ``wire``.
 """

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
 from confluent_kafka import KafkaError, Message
 
 from stumble.relay import status
+from stumble.relay.authority import Authority
 from stumble.relay.cursors import Progress
 from stumble.relay.framing import FramedRecord, Framer
 from stumble.relay.outbox_tail import OutboxTail
+from stumble.relay.outbox_tails import OutboxTails
 from stumble.relay.sender import KafkaSender, explain_error
 from stumble.runtime.state_log import StateLog
 from stumble.settings.base import Settings
 from stumble.wire.errors import StumbleError
+from stumble.wire.headers import relay_headers
 
 _SUBJECT = "producer status"
+_FAULT = "status of a folder"
 _CHECK_S = 0.5
 
 
@@ -26,6 +31,7 @@ class Announcer:
     def __init__(
         self,
         settings: Settings,
+        authority: Authority,
         framer: Framer,
         sender: KafkaSender,
         state_log: StateLog,
@@ -33,6 +39,8 @@ class Announcer:
         interval: float,
     ) -> None:
         self._settings = settings
+        self._authority = authority
+        self._marks = relay_headers(authority.host, is_bridge=False)
         self._framer = framer
         self._sender = sender
         self._state_log = state_log
@@ -41,9 +49,9 @@ class Announcer:
         self._topic = settings.kafka.topics.producers
         self._next_at = self._check_at = 0.0
         self._open = 0
-        self._reported: dict[str, tuple[bool, float]] = {}
+        self._reported: dict[str, tuple[bool, dict[str, Any]]] = {}
 
-    def run_once(self, now: float, tails: list[OutboxTail], sent: int) -> None:
+    def run_once(self, now: float, tails: OutboxTails, sent: int) -> None:
         """Send every status that is due, unless earlier ones are not acknowledged yet.
 
         ``sent``: events delivered since the relay started.
@@ -51,36 +59,47 @@ class Announcer:
         if self._open or (now < self._next_at and now < self._check_at):
             return
         self._check_at = now + _CHECK_S
-        all_due, changed = now >= self._next_at, self._changed(tails)
-        if not all_due and not changed:
-            return
-        result = {tail.folder.key: status.of_folder(tail, self._settings.host) for tail in tails}
-        for key, item in result.items():
-            if all_due or key in changed:
-                self._send(item)
-        self._send(status.of_relay(self._settings, list(result.values()), sent, self._version))
+        all_due = now >= self._next_at
+        changed = [tail for key in tails.unreported if (tail := tails.find(key)) and self._has_news(tail)]
+        tails.unreported.clear()
+        for tail in tails.all() if all_due else changed:
+            self._report(tail, alive=tail.alive)
+        if all_due or changed:
+            self._send(status.of_relay(self._settings, tails.all(), sent, self._version), self._marks)
         if all_due:
             self._next_at = now + self._interval
 
-    def _changed(self, tails: list[OutboxTail]) -> set[str]:
-        """Return the folders whose process started, ended or changed ``about.json`` since the last call."""
-        current = {tail.folder.key: (tail.alive, tail.reported_at()) for tail in tails}
-        changed = {key for key, state in current.items() if self._reported.get(key) != state}
-        self._reported = current
-        return changed
+    def _has_news(self, tail: OutboxTail) -> bool:
+        """Return whether the process started, ended or changed ``about.json`` since its last status."""
+        return self._reported.get(tail.folder.key) != (tail.alive, tail.about)
 
     def report_ended(self, tail: OutboxTail) -> None:
         """Send the final status of a folder whose process is dead and whose events are delivered."""
-        self._send(status.of_folder(tail, self._settings.host) | {"alive": False})
+        self._report(tail, alive=False)
+        self._reported.pop(tail.folder.key, None)
 
     def report_forgotten(self, process: str, progress: Progress) -> None:
         """Send a tombstone for a process whose folder was removed long ago."""
-        key = status.key(progress.host or self._settings.host, process)
-        self._queue(FramedRecord(key, None, []))
+        key = status.key(progress.host or self._authority.host, process)
+        self._queue(FramedRecord(key, None, self._marks))
+        self._reported.pop(process, None)
 
-    def _send(self, item: dict[str, Any]) -> None:
+    def _report(self, tail: OutboxTail, *, alive: bool) -> None:
+        """Send the status of one folder; a fault of its files stops no other status."""
+        try:
+            item = status.of_folder(tail, self._authority) | {"alive": alive}
+            self._send(item, tail.headers)
+        except Exception as error:  # noqa: BLE001  # a folder may contain anything
+            self._state_log.say(
+                _FAULT, f"The status of {tail.folder.key} cannot be sent: {error or type(error).__name__}."
+            )
+            return
+        self._reported[tail.folder.key] = (tail.alive, tail.about)
+        tail.progress.host = item["host"]
+
+    def _send(self, item: dict[str, Any], marks: Sequence[tuple[str, bytes]]) -> None:
         with suppress(StumbleError):  # registry unavailable: the next status replaces this one
-            self._queue(status.framed(item, self._framer, self._topic))
+            self._queue(status.framed(item, self._framer, self._topic, marks))
 
     def _queue(self, framed: FramedRecord) -> None:
         with suppress(BufferError):

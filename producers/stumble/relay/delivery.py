@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import errno
-import logging
 from pathlib import Path
 
 from confluent_kafka import KafkaError
 
 from stumble.outbox import OutboxCursor, OutboxRecord, RecordChunk
 from stumble.relay import rejected
+from stumble.relay.folder_faults import FolderFaults
 from stumble.relay.framing import FramedRecord, Framer
 from stumble.relay.in_flight import InFlightChunk
 from stumble.relay.metrics import RelayMetrics
 from stumble.relay.outbox_tail import OutboxTail
 from stumble.relay.outbox_tails import OutboxTails
+from stumble.relay.record_check import RecordCheck
 from stumble.relay.sender import KafkaSender, explain_error
 from stumble.runtime.state_log import StateLog
 from stumble.wire.errors import StumbleError
-
-LOG = logging.getLogger(__name__)
 
 _MOST_IN_FLIGHT = 16 << 20
 _FULL_POLL_S = 0.02
@@ -38,6 +37,8 @@ class ChunkDelivery:
         tails: OutboxTails,
         sender: KafkaSender,
         framer: Framer,
+        check: RecordCheck,
+        faults: FolderFaults,
         metrics: RelayMetrics,
         state_log: StateLog,
     ) -> None:
@@ -46,6 +47,8 @@ class ChunkDelivery:
         self._tails = tails
         self._sender = sender
         self._framer = framer
+        self._check = check
+        self._faults = faults
         self._metrics = metrics
         self._state_log = state_log
         self.sent = 0
@@ -53,44 +56,60 @@ class ChunkDelivery:
         self.moved = False
         """Whether a cursor moved since this was last set to False."""
 
-    def send_next_chunk(self, tail: OutboxTail, now: float) -> bool:
-        """Send one folder's next chunk, and return whether one was sent; an error stops only this folder."""
-        if self._tails.in_flight >= _MOST_IN_FLIGHT:
-            return False
-        try:
-            chunk = tail.read_chunk(now)
-        except Exception as error:  # noqa: BLE001  # a folder may contain anything; the others continue
-            self._report(tail, str(error) or type(error).__name__)
-            tail.wait(now)
-            return False
+    def send_chunks(self, tails: list[OutboxTail], now: float) -> int:
+        """Send the next chunk of each folder, and return their number; an error stops only its folder."""
+        room, sent = _MOST_IN_FLIGHT - self._tails.in_flight, 0
+        for tail in tails:
+            try:
+                if tail.inspect(now):
+                    self._tails.changed(tail)
+                if room > 0 and (size := self._send_next_chunk(tail, now)):
+                    room, sent = room - size, sent + 1
+            except Exception as error:  # noqa: BLE001  # a folder may contain anything; the others continue
+                self._wait(tail, error, now)
+            self._tails.visited(tail)
+        return sent
+
+    def _send_next_chunk(self, tail: OutboxTail, now: float) -> int:
+        """Send one folder's next chunk, and return its size. Raises ``OSError`` and ``NewerFormat``."""
+        chunk = tail.read_chunk(now)
         if chunk is None:
-            return False
-        chunk, framed, problem = self._frame(tail, chunk)
-        if problem:
-            self._report(tail, problem)
-            if not framed:
-                tail.wait(now)
-                return False
+            return 0
+        faults = self._check.faults(tail.folder, tail.files, chunk.records) if chunk.records else {}
+        chunk, framed, problem = self._frame(tail, chunk, faults)
+        if problem is None:
+            self._faults.clear(tail.folder.key)
+        elif chunk.end == chunk.start:
+            self._wait(tail, problem, now)
+            return 0
         else:
-            self._state_log.over(tail.folder.key, f"Folder {tail.folder.key}: delivery continues.")
-        sent_chunk = InFlightChunk(chunk)
+            self._faults.report(tail.folder.key, problem)
+        sent_chunk = InFlightChunk(chunk, {at: text for at, text in faults.items() if at < chunk.end.offset})
         tail.add_in_flight(sent_chunk)
         for ready in framed:
             self._send(sent_chunk, ready)
-        return True
+        return max(sent_chunk.size, 1)
 
-    def _frame(self, tail: OutboxTail, chunk: RecordChunk) -> tuple[RecordChunk, list[FramedRecord], str]:
-        """Frame a chunk's records; end the chunk before the first record that cannot be framed now."""
+    def _frame(
+        self, tail: OutboxTail, chunk: RecordChunk, faults: dict[int, str]
+    ) -> tuple[RecordChunk, list[FramedRecord], StumbleError | None]:
+        """Frame a chunk's accepted records; end the chunk before the first record that cannot be framed now."""
         framed: list[FramedRecord] = []
-        for record in chunk.records:
+        for number, record in enumerate(chunk.records):
+            if record.offset in faults:
+                continue
             try:
-                framed.append(self._framer.frame(self._topic, tail.folder.path, record))
+                framed.append(self._framer.frame(self._topic, tail.files, record, tail.headers))
             except StumbleError as error:
                 end = OutboxCursor(chunk.start.segment, record.offset)
                 damages = [damage for damage in chunk.damages if damage.offset < record.offset]
-                cut = chunk._replace(end=end, records=chunk.records[: len(framed)], damages=damages)
-                return cut, framed, str(error)
-        return chunk, framed, ""
+                cut = chunk._replace(end=end, records=chunk.records[:number], damages=damages)
+                return (cut if number or damages else cut._replace(end=chunk.start)), framed, error
+        return chunk, framed, None
+
+    def _wait(self, tail: OutboxTail, fault: Exception, now: float) -> None:
+        self._faults.report(tail.folder.key, fault)
+        tail.wait(now)
 
     def _send(self, sent_chunk: InFlightChunk, framed: FramedRecord, *, alone: bool = False) -> None:
         while True:
@@ -104,42 +123,41 @@ class ChunkDelivery:
         else:
             sent_chunk.refuse(framed.value or b"", error)
 
-    def _report(self, tail: OutboxTail, fault: str) -> None:
-        self._state_log.say(tail.folder.key, f"Folder {tail.folder.key} waits: {str(fault).rstrip('.')}.")
-
     def settle(self, now: float) -> None:
         """Settle every chunk whose delivery reports have all arrived."""
-        for tail in self._tails.all():
-            while (sent_chunk := tail.oldest_settled(now)) is not None and self._settle_chunk(tail, sent_chunk, now):
-                pass
+        for tail in self._tails.busy():
+            try:
+                while (sent_chunk := tail.oldest_settled(now)) and self._settle_chunk(tail, sent_chunk, now):
+                    pass
+            except Exception as error:  # noqa: BLE001  # a folder may contain anything; the others continue
+                self._wait(tail, StumbleError(f"rejected or damaged records cannot be stored: {error}"), now)
 
     def _settle_chunk(self, tail: OutboxTail, sent_chunk: InFlightChunk, now: float) -> bool:
-        """Settle a chunk whose delivery reports have arrived; return False if the folder has to wait."""
+        """Settle a chunk whose delivery reports have arrived; return False if the folder has to wait.
+
+        Raises ``OSError`` and ``StumbleError`` if rejected or damaged records cannot be stored.
+        """
         if sent_chunk.problem is not None:
             self._state_log.say(
                 "kafka", f"Kafka did not accept events: {explain_error(sent_chunk.problem, self._topic)}."
             )
             if tail.open_deliveries():
                 return False
-            tail.rewind(now)
+            self._rewind(tail, now)
             return False
-        try:
-            if sent_chunk.refused and not sent_chunk.alone:
-                self._send_alone(tail, sent_chunk)
-                return False
-            refused = self._store_rejected(tail, sent_chunk)
-            quarantined = self._quarantine(tail, sent_chunk)
-        except (OSError, StumbleError) as error:
-            self._report(tail, f"rejected or damaged records cannot be stored: {error}")
-            tail.wait(now)
+        if sent_chunk.refused and not sent_chunk.alone:
+            self._send_alone(tail, sent_chunk)
             return False
+        refused = self._store_rejected(tail, sent_chunk)
+        quarantined = self._quarantine(tail, sent_chunk)
         sent = sent_chunk.acknowledged
         if sent + refused != sent_chunk.count:  # for any reason: the cursor must not pass an unreported event
             missing = sent_chunk.count - sent - refused
             self._state_log.say("kafka", f"Kafka did not acknowledge {missing} events; they are sent again.")
-            tail.rewind(now)
+            self._rewind(tail, now)
             return False
         tail.complete(rejected=refused, quarantined=quarantined, sent=sent)
+        self._tails.settled(tail)
         self.moved = True
         self._metrics.sent.inc(sent)
         if sent:
@@ -147,6 +165,15 @@ class ChunkDelivery:
             self._metrics.progressed()
             self._state_log.over("kafka", "Kafka accepts events again; delivery continues.")
         return True
+
+    def _rewind(self, tail: OutboxTail, now: float) -> None:
+        tail.rewind(now)
+        self._tails.settled(tail)
+
+    def rewind_all(self, now: float) -> None:
+        """Return to the cursors, after the producer has lost what was queued."""
+        for tail in self._tails.busy():
+            self._rewind(tail, now)
 
     def _send_alone(self, tail: OutboxTail, sent_chunk: InFlightChunk) -> None:
         """Send each refused record in its own batch: a broker rejects a batch as a whole."""
@@ -161,7 +188,9 @@ class ChunkDelivery:
         """Return the records of a chunk that were refused. Raises ``OSError`` if a segment lacks one."""
         result = []
         for record in tail.records_of(sent_chunk):
-            framed = self._framer.frame(self._topic, tail.folder.path, record)
+            if record.offset in sent_chunk.faults:
+                continue
+            framed = self._framer.frame(self._topic, tail.files, record, tail.headers)
             if framed.value in sent_chunk.refused:
                 result.append((record, framed, sent_chunk.refused[framed.value]))
         if {framed.value for _, framed, _ in result} != sent_chunk.refused.keys():
@@ -169,29 +198,34 @@ class ChunkDelivery:
         return result
 
     def _store_rejected(self, tail: OutboxTail, sent_chunk: InFlightChunk) -> int:
-        if not sent_chunk.refused:
-            return 0
-        refused = [(record, error.str()) for record, _, error in self._refused(tail, sent_chunk)]
-        rejected.write_rejected(self._folder, tail.folder.key, sent_chunk.chunk.start.segment, refused)
-        self._metrics.rejected.inc(len(refused))
-        LOG.warning(
-            "Kafka rejected %d events of folder %s: %s. They are stored; `stumble outbox ls` lists them.",
-            len(refused),
-            tail.folder.key,
-            refused[0][1],
-        )
-        return len(refused)
+        """Store the records that the relay or the broker rejected; return their number. Raises ``OSError``."""
+        folder, segment, faults = tail.folder, sent_chunk.chunk.start.segment, sent_chunk.faults
+        if faults:
+            records = [record for record in tail.records_of(sent_chunk) if record.offset in faults]
+            reasons = [(record, f"the relay: {faults[record.offset]}") for record in records]
+            rejected.write_rejected(self._folder, folder.key, segment, reasons, rejected.MOST_BYTES // 2)
+            self._log_rejected(tail, "The relay", len(faults), next(iter(faults.values())))
+        if sent_chunk.refused:
+            refused = [(record, error.str()) for record, _, error in self._refused(tail, sent_chunk)]
+            rejected.write_rejected(self._folder, folder.key, segment, refused)
+            self._log_rejected(tail, "Kafka", len(refused), refused[0][1])
+            return len(faults) + len(refused)
+        return len(faults)
+
+    def _log_rejected(self, tail: OutboxTail, who: str, count: int, reason: str) -> None:
+        self._metrics.rejected.inc(count)
+        text = f"{who} rejected {count} events of folder {tail.folder.key}: {reason}. They are stored"
+        self._state_log.repeat(f"{who} rejected {tail.folder.uid}", f"{text}; `stumble outbox ls` lists them.")
 
     def _quarantine(self, tail: OutboxTail, sent_chunk: InFlightChunk) -> int:
         damages = sent_chunk.chunk.damages
         if damages:
-            rejected.quarantine(self._folder, tail.folder.key, damages)
+            stored = rejected.quarantine(self._folder, tail.folder.key, damages)
             self._metrics.quarantined.inc(len(damages))
-            LOG.warning(
-                "Folder %s has %d damaged records (%d bytes), which were moved to %s.",
-                tail.folder.key,
-                len(damages),
-                sum(len(damage.data) for damage in damages),
-                self._folder / rejected.QUARANTINE,
-            )
+            size = sum(len(damage.data) for damage in damages)
+            text = f"Folder {tail.folder.key} has {len(damages)} damaged records ({size} bytes)"
+            end = f"the relay moved them to {rejected.QUARANTINE}/ beside its cursors"
+            if stored < len(damages):
+                end = f"the relay drops {len(damages) - stored} of them, since {rejected.QUARANTINE}/ is full"
+            self._state_log.repeat(f"damaged {tail.folder.uid}", f"{text}; {end}.")
         return len(damages)

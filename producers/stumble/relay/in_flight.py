@@ -11,9 +11,9 @@ from stumble.relay.sender import is_permanent
 class InFlightChunk:
     """One chunk between outbox and broker. It does not hold the records, which can be read again."""
 
-    __slots__ = ("acknowledged", "alone", "chunk", "count", "oldest", "open", "problem", "refused", "size")
+    __slots__ = ("acknowledged", "alone", "chunk", "count", "faults", "oldest", "open", "problem", "refused", "size")
 
-    def __init__(self, chunk: RecordChunk) -> None:
+    def __init__(self, chunk: RecordChunk, faults: dict[int, str]) -> None:
         self.chunk = chunk._replace(records=[])
         self.size = max(chunk.end.offset - chunk.start.offset, 0)
         self.count = len(chunk.records)
@@ -21,6 +21,8 @@ class InFlightChunk:
         self.open = self.acknowledged = 0
         self.alone = False
         """Whether refused records were sent again, each in its own batch."""
+        self.faults = faults
+        """Why the relay itself rejects records, by their offset."""
         self.refused: dict[bytes, KafkaError] = {}
         """Values that the broker rejected, with their error; a delivery report has the value, but not the headers."""
         self.problem: KafkaError | None = None

@@ -64,9 +64,10 @@ class FolderState:
         return not self.damaged
 
 
-def find(directory: Path, name: str | None) -> list[OutboxFolder]:
-    """Return all folders, or the one with the given name or key. Raises ``NoSuchFolder``."""
-    result = [folder for folder in outbox_folders(str(directory)) if name is None or name in {folder.name, folder.key}]
+def find(directory: Path, users: frozenset[int], name: str | None) -> list[OutboxFolder]:
+    """Return all folders of these users, or the one with the given name or key. Raises ``NoSuchFolder``."""
+    folders = outbox_folders(str(directory), users)
+    result = [folder for folder in folders if name is None or name in {folder.name, folder.key}]
     if name is not None and not result:
         raise NoSuchFolder(f"There is no folder {name} in {directory}; list them with: stumble outbox ls")
     return result
@@ -79,21 +80,22 @@ def cursors(directory: Path) -> dict[str, Progress]:
 
 def report(folder: OutboxFolder, progress: Progress) -> FolderReport:
     """Return the state of a folder, with its undelivered events. Raises ``OSError``."""
-    about, totals = read_about(folder.path), read_totals(folder.path) or Totals()
+    with folder.files() as files:
+        about, totals, segments = read_about(files), read_totals(files) or Totals(), len(segment_numbers(files))
     cursor = OutboxCursor(progress.segment, progress.offset)
     unsent, oldest = 0, None
     for chunk in chunks(folder, cursor):
         unsent += len(chunk.records)
         first = min((record.envelope.occurred_at for record in chunk.records), default=None)
         oldest = min((at for at in (oldest, first) if at is not None), default=None)
-    with closing(OutboxReader(folder.path)) as reader:
+    with closing(OutboxReader(folder.files())) as reader:
         size = reader.backlog_bytes(cursor)
     return FolderReport(
         folder=folder.key,
         service=str(about.get("service") or ""),
         user=user_name(folder.uid),
         alive=is_live(folder),
-        segments=len(segment_numbers(folder.path)),
+        segments=segments,
         bytes=size,
         unsent=unsent,
         oldest_unsent_at=oldest,
@@ -120,7 +122,7 @@ def verify(folder: OutboxFolder) -> FolderState:
 def chunks(folder: OutboxFolder, cursor: OutboxCursor) -> Iterator[RecordChunk]:
     """Yield the chunks of a folder from a cursor on. Raises ``OSError`` and ``NewerFormat``."""
     alive = is_live(folder)
-    with closing(OutboxReader(folder.path)) as reader:
+    with closing(OutboxReader(folder.files())) as reader:
         while (chunk := reader.read(cursor, live=alive)).end != cursor:
             yield chunk
             cursor = chunk.end
@@ -137,7 +139,8 @@ def events(folder: OutboxFolder, cursor: OutboxCursor) -> Iterator[dict[str, Any
 
 def _event(folder: OutboxFolder, record: OutboxRecord) -> dict[str, Any]:
     try:
-        schema = schema_in(folder.path, record.envelope.fingerprint)
+        with folder.files() as files:
+            schema = schema_in(files, record.envelope.fingerprint)
         return {"event": decode_record(EVENT, record.body, parse_plain_schema(schema.json))}
     except StumbleError as error:
         return {"event": {"event_id": str(UUID(bytes=record.envelope.event_id))}, "error": str(error)}

@@ -8,8 +8,10 @@ from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client import Counter as PrometheusCounter
 
 from stumble.relay.outbox_tail import OutboxTail
+from stumble.relay.outbox_tails import OutboxTails
 
 _FOLDER = ("folder", "service")
+_LABEL = 64
 
 
 class RelayMetrics:
@@ -32,34 +34,43 @@ class RelayMetrics:
         )
         self._folders = gauge("outbox_folders", "Process folders of this host.")
         self.sent = counter("relay_sent_events", "Events that the broker acknowledged.")
-        self.rejected = counter("relay_rejected_events", "Events that the broker rejected.")
-        self.quarantined = counter("relay_quarantined_records", "Damaged records moved to quarantine.")
+        self.rejected = counter("relay_rejected_events", "Events that the relay or the broker rejected.")
+        self.quarantined = counter("relay_quarantined_records", "Damaged records, moved to quarantine or dropped.")
         self._progress = gauge("relay_last_progress_timestamp_seconds", "When the broker last acknowledged something.")
         self._waiting = gauge(
             "relay_delivery_paused",
             "1 while the broker is unreachable or accepts nothing, so that events wait.",
         )
-        self._known: set[tuple[str, str]] = set()
+        self._labels: dict[str, tuple[str, str]] = {}
+        self._with_backlog: set[str] = set()
 
     def progressed(self) -> None:
         """Set the time of the last progress to now."""
         self._progress.set_to_current_time()
 
-    def show(self, tails: list[OutboxTail], *, waiting: bool) -> None:
-        """Set the backlog metrics of every folder; remove those of folders that no longer exist."""
-        self._folders.set(len(tails))
+    def show(self, tails: OutboxTails, *, waiting: bool) -> None:
+        """Set the backlog metrics of the folders that changed or have a backlog; remove those of removed folders."""
+        self._folders.set(len(tails.all()))
         self._waiting.set(waiting)
-        known = set()
-        for tail in tails:
-            labels = (tail.folder.key, str(tail.about.get("service") or ""))
-            known.add(labels)
-            events, size = tail.backlog()
-            oldest = tail.oldest() if size else None
-            self._events.labels(*labels).set(events)
-            self._bytes.labels(*labels).set(size)
-            self._oldest.labels(*labels).set(max(0.0, time.time() - oldest / 1e6) if oldest else 0)
-            self._refused.labels(*labels).set(tail.totals.refused)
-        for labels in self._known - known:
-            for metric in (self._events, self._bytes, self._oldest, self._refused):
-                metric.remove(*labels)
-        self._known = known
+        for key in tails.unshown | self._with_backlog:
+            tail = tails.find(key)
+            labels = (key, str(tail.about.get("service") or "")[:_LABEL]) if tail else None
+            if (known := self._labels.get(key)) and known != labels:
+                for metric in (self._events, self._bytes, self._oldest, self._refused):
+                    metric.remove(*known)
+                del self._labels[key]
+            self._with_backlog.discard(key)
+            if tail and labels:
+                self._labels[key] = labels
+                self._show_folder(tail, labels)
+        tails.unshown.clear()
+
+    def _show_folder(self, tail: OutboxTail, labels: tuple[str, str]) -> None:
+        events, size = tail.backlog
+        oldest = tail.oldest() if size else None
+        self._events.labels(*labels).set(events)
+        self._bytes.labels(*labels).set(size)
+        self._oldest.labels(*labels).set(max(0.0, time.time() - oldest / 1e6) if oldest else 0)
+        self._refused.labels(*labels).set(tail.totals.refused)
+        if size:
+            self._with_backlog.add(tail.folder.key)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from contextlib import suppress
-from pathlib import Path
+from collections.abc import Sequence
+from typing import Any
 
 from stumble.outbox import OutboxCursor, OutboxReader, OutboxRecord, RecordChunk
 from stumble.outbox.counters import Totals, read_about, read_totals
-from stumble.outbox.folders import ABOUT, OutboxFolder, is_live, segment_numbers, segment_path
+from stumble.outbox.folders import ABOUT, LOCK, OutboxFolder, segment_name, segment_numbers
 from stumble.relay.cursors import Progress
 from stumble.relay.in_flight import InFlightChunk
 
@@ -16,33 +16,59 @@ _CHECK_S = 0.5
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 30.0
 _FINISHED_AFTER_S = 2.0
 _WINDOW = 2 << 20
+_MOST_BACKLOG = 1 << 40  # a file with holes may seem to have more bytes than any disk
 
 
 class OutboxTail:
     """Reads a folder ahead of the acknowledgements, and moves its cursor when a whole chunk is acknowledged."""
 
-    def __init__(self, folder: OutboxFolder, progress: Progress) -> None:
+    def __init__(self, folder: OutboxFolder, progress: Progress, headers: Sequence[tuple[str, bytes]] = ()) -> None:
         self.folder = folder
         self.progress = progress
-        self.reader = OutboxReader(folder.path)
-        self.about = read_about(folder.path)
-        self.totals = read_totals(folder.path) or Totals()
-        progress.host = str(self.about.get("host") or "")
+        self.headers = headers
+        """Headers of every record of this folder, which name the relay."""
+        self.files = folder.files()
+        self.about: dict[str, Any] = {}
+        self.totals = Totals()
+        self.backlog = (0, 0)
+        """Undelivered events (estimated, if some are not read yet) and bytes, at the last `inspect`."""
         self.chunks: deque[InFlightChunk] = deque()
         self.in_flight = 0
         """Bytes that were sent and are not acknowledged."""
         self.alive = True
         self.exhausted = False
+        self._reader = OutboxReader(self.files)
         self._ahead = OutboxCursor(progress.segment, progress.offset)
+        self._about_at = -1
         self._check_at = 0.0
         self._wait_until = 0.0
         self._wait = _FIRST_WAIT_S
         self._idle_since = 0.0
+        self._removable_at = 0.0
 
     @property
     def cursor(self) -> OutboxCursor:
         """Everything before it was delivered, rejected or moved to quarantine."""
         return OutboxCursor(self.progress.segment, self.progress.offset)
+
+    def inspect(self, now: float) -> bool:
+        """Look at the process and its files, unless that was done lately; return whether anything changed.
+
+        Raises ``OSError``, also ``UnsafeEntry``.
+        """
+        if now < self._check_at or now < self._wait_until:
+            return False
+        self._check_at = now + _CHECK_S
+        before = (self.alive, self._about_at, self.backlog, self.totals)
+        self.alive = self.files.is_locked(LOCK)
+        self.exhausted = self.exhausted and self.alive is before[0]  # the end of a process makes its last bytes final
+        status = self.files.status(ABOUT)
+        if status and status.st_mtime_ns != self._about_at:
+            self._about_at = status.st_mtime_ns
+            self.about = read_about(self.files) or self.about
+        self.totals = read_totals(self.files) or self.totals
+        self.backlog = self._measure_backlog()
+        return before != (self.alive, self._about_at, self.backlog, self.totals)
 
     def read_chunk(self, now: float) -> RecordChunk | None:
         """Return the next chunk, or None if there is none now or the folder waits.
@@ -51,12 +77,9 @@ class OutboxTail:
         """
         if now < self._wait_until or self.in_flight >= _WINDOW:
             return None
-        if now < self._check_at and self.exhausted and not self.reader.has_more(self._ahead):
+        if self.exhausted and not (self.alive and self._reader.has_more(self._ahead)):
             return None
-        if now >= self._check_at:
-            self._check_at = now + _CHECK_S
-            self.alive = is_live(self.folder)
-        chunk = self.reader.read(self._ahead, live=self.alive)
+        chunk = self._reader.read(self._ahead, live=self.alive)
         self.exhausted = chunk.end == chunk.start
         if self.exhausted:
             if chunk.start != self.cursor or self.chunks:
@@ -85,6 +108,8 @@ class OutboxTail:
         progress.quarantined += quarantined
         progress.sent += sent
         progress.torn += sent_chunk.chunk.torn
+        events, size = self.backlog
+        self.backlog = (max(events - sent_chunk.count, 0), max(size - sent_chunk.size, 0))
         self._wait = _FIRST_WAIT_S
 
     def wait(self, now: float) -> None:
@@ -102,33 +127,31 @@ class OutboxTail:
 
     def records_of(self, sent_chunk: InFlightChunk) -> list[OutboxRecord]:
         """Read a chunk's records again: its segment exists until the cursor has passed it."""
-        reader = OutboxReader(self.folder.path)
+        reader = OutboxReader(self.folder.files())
         try:
             return reader.read(sent_chunk.chunk.start, live=True, max_bytes=max(sent_chunk.size, 1)).records
         finally:
             reader.close()
 
-    def is_finished(self, now: float) -> bool:
-        """Return whether the process is dead and all events have been delivered for more than 2 s."""
-        done = self.exhausted and not self.alive and not self.chunks and self._ahead == self.cursor
-        return done and now - self._idle_since > _FINISHED_AFTER_S
+    def is_drained(self) -> bool:
+        """Return whether the process is dead and all events are delivered, so that nothing can change any more."""
+        return self.exhausted and not self.alive and not self.chunks and self._ahead == self.cursor
+
+    def is_removable(self, now: float) -> bool:
+        """Return whether the folder has been drained for more than 2 s, and its removal did not fail lately."""
+        return self.is_drained() and now >= max(self._idle_since + _FINISHED_AFTER_S, self._removable_at)
+
+    def retry_removal(self, at: float) -> None:
+        """Do not remove the folder before a time."""
+        self._removable_at = at
 
     def delivered_segments(self) -> list[str]:
-        """Return the paths of the segments before the cursor's segment."""
-        with suppress(OSError):
-            return [
-                segment_path(self.folder.path, number)
-                for number in segment_numbers(self.folder.path)
-                if number < self.progress.segment
-            ]
-        return []
+        """Return the names of the segments before the cursor's segment. Raises ``OSError``."""
+        numbers = segment_numbers(self.files)
+        return [segment_name(number) for number in numbers if number < self.progress.segment]
 
-    def backlog(self) -> tuple[int, int]:
-        """Return the undelivered events (estimated, if some are not read yet) and bytes."""
-        self.totals = read_totals(self.folder.path) or self.totals
-        size = 0
-        with suppress(OSError):
-            size = self.reader.backlog_bytes(self.cursor)
+    def _measure_backlog(self) -> tuple[int, int]:
+        size = min(self._reader.backlog_bytes(self.cursor), _MOST_BACKLOG)
         if not size:
             return 0, 0
         return max(self.totals.accepted - self.progress.done, self.open_deliveries(), 1), size
@@ -141,7 +164,7 @@ class OutboxTail:
         """Return the time (UTC microseconds) of the oldest undelivered event, or None."""
         if self.chunks:
             return min((sent_chunk.oldest for sent_chunk in self.chunks if sent_chunk.oldest), default=None)
-        reader = OutboxReader(self.folder.path)
+        reader = OutboxReader(self.folder.files())
         try:
             chunk = reader.read(self.cursor, live=True)
             while chunk.end != chunk.start and not chunk.records:
@@ -152,17 +175,6 @@ class OutboxTail:
             reader.close()
         return min((record.envelope.occurred_at for record in chunk.records), default=None)
 
-    def reported_at(self) -> float:
-        """Return when the process last wrote ``about.json`` (Unix seconds), or 0 if unknown."""
-        try:
-            return Path(self.folder.path, ABOUT).stat().st_mtime
-        except OSError:
-            return 0.0
-
-    def remove(self) -> None:
-        """Delete the folder of a dead process. Raises ``OSError``."""
-        self.reader.close()
-        path = Path(self.folder.path)
-        for entry in list(path.iterdir()):
-            entry.unlink()
-        path.rmdir()
+    def close(self) -> None:
+        """Close the files, which the next use opens again."""
+        self._reader.close()

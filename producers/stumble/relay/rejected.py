@@ -1,4 +1,4 @@
-"""Stores what the relay cannot deliver and must not lose: events that the broker rejected, and damaged bytes."""
+"""Stores what the relay cannot deliver: events that the broker or the relay rejected, and damaged bytes."""
 
 from __future__ import annotations
 
@@ -18,14 +18,20 @@ from stumble.outbox import Damage, OutboxRecord
 FILE = "rejected.jsonl"
 QUARANTINE = "quarantine"
 MOST_BYTES = 64 << 20
+_QUARANTINE_BYTES, _QUARANTINE_FILES = 16 << 20, 1000
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
-def write_rejected(folder: Path, key: str, segment: int, refused: Iterable[tuple[OutboxRecord, str]]) -> int:
-    """Append rejected events with their reasons and sync the file; return their number. Raises ``OSError``."""
+def write_rejected(
+    folder: Path, key: str, segment: int, refused: Iterable[tuple[OutboxRecord, str]], most_bytes: int | None = None
+) -> int:
+    """Append rejected events with their reasons and sync the file; return their number.
+
+    ``most_bytes``: size from which on the file is full, by default ``MOST_BYTES``. Raises ``OSError``.
+    """
     lines = [_line(key, segment, record, reason) for record, reason in refused]
     with (folder / FILE).open("ab") as file:
-        if file.tell() > MOST_BYTES:
+        if file.tell() > (MOST_BYTES if most_bytes is None else most_bytes):
             raise OSError(
                 errno.EFBIG, f"{file.name} is full; find out why so many events are rejected, then move the file away"
             )
@@ -73,14 +79,22 @@ def read_rejected(folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def quarantine(folder: Path, key: str, damages: Iterable[Damage]) -> int:
-    """Store each damage in its own file and sync it; return their number. Raises ``OSError``."""
+    """Store each damage in its own file and sync it, while all files together are small; return their number.
+
+    Raises ``OSError``.
+    """
     target = folder / QUARANTINE
     target.mkdir(mode=0o750, exist_ok=True)
-    count = 0
-    for count, damage in enumerate(damages, 1):  # noqa: B007
+    sizes = [path.stat().st_size for path in target.iterdir()]
+    used, files, count = sum(sizes), len(sizes), 0
+    for damage in damages:
+        used, files = used + len(damage.data), files + 1
+        if used > _QUARANTINE_BYTES or files > _QUARANTINE_FILES:
+            break
         name = f"{_UNSAFE.sub('.', key)}.{damage.segment:08d}.{damage.offset}.bin"
         with (target / name).open("wb") as file:
             file.write(damage.data)
             file.flush()
             os.fsync(file.fileno())
+        count += 1
     return count

@@ -8,8 +8,6 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from typing import TextIO
-
     from prometheus_client import CollectorRegistry
 
     from stumble.relay.announcer import Announcer
@@ -18,11 +16,13 @@ if TYPE_CHECKING:
     from stumble.relay.metrics import RelayMetrics
     from stumble.relay.outbox_tails import OutboxTails
     from stumble.relay.sender import KafkaSender
+    from stumble.relay.singleton import OutboxClaim
     from stumble.runtime.state_log import StateLog
 
 LOG = logging.getLogger(__name__)
 
 _SAVE_S = 1.0
+_LOOK_S = 0.1
 _SHOW_S = 2.0
 _BUSY_POLL_S, _IDLE_POLL_S = 0.005, 0.02
 _STOP_S = 5.0
@@ -38,7 +38,7 @@ class Relay:
     def __init__(
         self,
         *,
-        lock: TextIO,
+        claim: OutboxClaim,
         cursors: CursorFile,
         tails: OutboxTails,
         delivery: ChunkDelivery,
@@ -49,7 +49,7 @@ class Relay:
         state_log: StateLog,
         bootstrap_servers: str,
     ) -> None:
-        self._lock = lock
+        self._claim = claim
         self._cursors = cursors
         self.tails = tails
         self._delivery = delivery
@@ -87,8 +87,7 @@ class Relay:
     def run_once(self) -> None:
         """Run one loop: discover, read, send, settle, save."""
         now = self.last_loop_at = time.monotonic()
-        tails = self.tails.current(now)
-        read = sum([self._delivery.send_next_chunk(tail, now) for tail in tails])
+        read = self._delivery.send_chunks(self.tails.due(now), now)
         if read:
             self._busy_until = now + 1.0
         served = self.sender.poll(0 if read else _BUSY_POLL_S if now < self._busy_until else _IDLE_POLL_S)
@@ -96,20 +95,25 @@ class Relay:
             self._delivery.settle(now)
         if self.sender.broken:
             self._renew(now)
-        if now >= self._save_at and (self._delivery.moved or self.tails.removable(now)):
-            self._save(now)
+        if now >= self._save_at:
+            self._save_if_needed(now)
         if now >= self._show_at:
             self._show_at = now + _SHOW_S
             self._delivery.settle(now)
             self._watch(now)
-            self._metrics.show(tails, waiting=bool(self._state_log.get("kafka")))
-        self._announcer.run_once(now, tails, self._delivery.sent)
+            self._metrics.show(self.tails, waiting=bool(self._state_log.get("kafka")))
+        self._announcer.run_once(now, self.tails, self._delivery.sent)
 
     def _renew(self, now: float) -> None:
         LOG.warning("The Kafka producer failed; a new one is started and sends again what was not acknowledged.")
         self.sender.renew()
-        for tail in self.tails.all():
-            tail.rewind(now)
+        self._delivery.rewind_all(now)
+
+    def _save_if_needed(self, now: float) -> None:
+        if self._delivery.moved or self.tails.has_removable(now):
+            self._save(now)
+        else:
+            self._save_at = now + _LOOK_S
 
     def _save(self, now: float) -> None:
         """Sync the cursors, then remove delivered segments and finished folders."""
@@ -148,4 +152,4 @@ class Relay:
         left = self.tails.open_deliveries()
         LOG.info("Stopped after %d events; %d were not acknowledged and are sent again.", self._delivery.sent, left)
         self._cursors.close()
-        self._lock.close()
+        self._claim.close()

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
+from stumble.outbox.access import UnsafeEntry, open_directory
 from stumble.outbox.folders import make_root
 from stumble.wire.errors import StumbleError
 
@@ -24,21 +25,59 @@ class OutboxUnusable(StumbleError):
 _OLD_FILE = "set-aside.jsonl"
 
 
-def claim_outbox(folder: Path) -> TextIO:
-    """Create the relay's own folder if it is missing, and hold its lock until the returned file is closed.
+class OutboxClaim:
+    """The relay's own folder, locked until ``close``. The kernel drops the lock when the process ends.
 
-    The kernel drops the lock when the process ends, so no stale lock can remain.
-    Raises ``AlreadyRunning`` and ``OutboxUnusable``.
+    ``folder`` leads to the folder through its descriptor, so it stays the same folder: other users may write to the
+    outbox directory, and could replace the folder by a link.
     """
+
+    def __init__(self, lock: TextIO, directory: int) -> None:
+        self._lock = lock
+        self._directory = directory
+        self.folder = _through(directory)
+
+    def close(self) -> None:
+        """Close the folder and drop the lock."""
+        self._lock.close()
+        os.close(self._directory)
+
+
+def _through(directory: int) -> Path:
+    return Path(f"/proc/self/fd/{directory}")
+
+
+def claim_outbox(folder: Path) -> OutboxClaim:
+    """Create the relay's own folder if it is missing, and lock it. Raises ``AlreadyRunning`` and ``OutboxUnusable``."""
     try:
         make_root(str(folder.parent))
         folder.mkdir(mode=0o750, exist_ok=True)
-        file = (folder / "lock").open("a+", encoding="ascii")
+        directory = open_directory(str(folder), os.geteuid())
+    except UnsafeEntry as error:
+        reason, advice = error.strerror, "run the relay as the folder's owner, or remove the folder"
+        raise OutboxUnusable(f"The relay does not use {folder}, since {reason}: {advice}.") from error
     except OSError as error:
-        raise OutboxUnusable(
-            f"The relay cannot write to {folder} ({error.strerror}): run it as a user with write permission, or name "
-            "another directory with --outbox-dir."
-        ) from error
+        raise _unwritable(folder, error) from error
+    try:
+        return OutboxClaim(_lock(folder, _through(directory)), directory)
+    except StumbleError:
+        os.close(directory)
+        raise
+
+
+def _unwritable(folder: Path, error: OSError) -> OutboxUnusable:
+    return OutboxUnusable(
+        f"The relay cannot write to {folder} ({error.strerror}): run it as a user with write permission, or name "
+        "another directory with --outbox-dir."
+    )
+
+
+def _lock(folder: Path, opened: Path) -> TextIO:
+    """Return the locked file in the open folder; ``folder`` is its name for messages."""
+    try:
+        file = (opened / "lock").open("a+", encoding="ascii")
+    except OSError as error:
+        raise _unwritable(folder, error) from error
     if (folder / _OLD_FILE).exists():
         file.close()
         raise OutboxUnusable(

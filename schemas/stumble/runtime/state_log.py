@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import time
+
+_REPEAT_S = 60.0
 
 
 class StateLog:
@@ -11,6 +14,7 @@ class StateLog:
     def __init__(self, log: logging.Logger) -> None:
         self._log = log
         self._texts: dict[str, str] = {}
+        self._repeat_at: dict[str, float] = {}
 
     def say(self, subject: str, text: str) -> None:
         """Log `text` unless it is the last text logged for `subject`."""
@@ -22,6 +26,13 @@ class StateLog:
         """Log `text` unless `subject` already has a state: each retry may describe the same fault differently."""
         if subject not in self._texts:
             self.say(subject, text)
+
+    def repeat(self, subject: str, text: str) -> None:
+        """Log `text`, unless a text of `subject` was logged in the last minute: for events that may be many."""
+        now = time.monotonic()
+        if now >= self._repeat_at.get(subject, now):
+            self._repeat_at[subject] = now + _REPEAT_S
+            self._log.warning(text)
 
     def over(self, subject: str, text: str) -> None:
         """End the state of `subject`, if it has one, and log `text`."""

@@ -51,6 +51,7 @@ def findings(text):
 def test_every_role_works_with_its_own_principal(granted, environment_of, secure_database, secure_kafka, tmp_path):
     outbox = tmp_path / "outbox"
     common = {"STUMBLE_OUTBOX_DIR": str(outbox), "STUMBLE_LOG_LEVEL": "DEBUG", "STUMBLE_STATE_DIR": str(tmp_path)}
+    common["STUMBLE_RELAY_HOSTS"] = "*"  # the simulator's events name the hosts of a whole fleet
     stack.once([*stack.CLI, "simulate", "--events", "400", "--failures", "0.5", "--rate", "1000"], common)
     services = []
     relay = {**secure_kafka.options("relay"), "sasl.password": secure_kafka.passwords["relay"]}

@@ -27,8 +27,7 @@ def environment(kafka: str, prefix: str, **extra: str) -> dict[str, str]:
     return cli_environment(
         STUMBLE_KAFKA__BOOTSTRAP_SERVERS=kafka,
         STUMBLE_KAFKA__TOPIC_PREFIX=prefix,
-        STUMBLE_LOG_FORMAT="json",
-        **extra,
+        **{"STUMBLE_LOG_FORMAT": "json", "STUMBLE_RELAY_HOSTS": "cmp1"} | extra,
     )
 
 

@@ -48,7 +48,7 @@ def test_event_arrives_with_key_headers_and_framing(tmp_path: Path, kafka: str, 
         (message,) = drain(kafka, f"{prefix}instance-actions", lambda read: len(read) == 1)
     assert message.key() == sent_event["instance_uuid"].encode()
     expected = record_headers(EVENT, "nova-compute:cmp1", sent_event["event_id"], sent_event["occurred_at"], trace)
-    assert message.headers() == expected
+    assert message.headers() == [*expected, ("stumble_relay", os.uname().nodename.encode())]
     assert unframe(value_of(message)).fingerprint == EVENT.fingerprint
     decoded = Decoder(EVENT).decode(value_of(message))
     assert (decoded["cell"], decoded["host"], decoded["occurred_at"]) == ("cell1", "cmp1", sent_event["occurred_at"])
@@ -149,7 +149,7 @@ def test_records_of_a_later_release_are_sent_with_their_schema(tmp_path: Path, k
     later = load_schema(json.dumps(definition), EVENT.version + 1)
     outbox = tmp_path / "outbox"
     writer = OutboxWriter(outbox, schemas={f"{later.fingerprint.hex()}.v{later.version}.avsc": later.json})
-    sent_event = event(7, event_id="01890a5d-ac96-774b-bcce-b302099a8057", later="yes")
+    sent_event = event(7, event_id="01890a5d-ac96-774b-bcce-b302099a8057", later="yes", host="cmp1")
     envelope = Envelope(later.fingerprint, 1, uuid.UUID(str(sent_event["event_id"])).bytes, b"key", b"svc:h")
     assert writer.append(pack_record(envelope, Encoder(json.loads(later.json)).encode(sent_event)), is_failure=False)
     with running_relay(outbox, kafka, prefix):

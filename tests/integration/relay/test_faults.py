@@ -251,8 +251,11 @@ def test_delivery_waits_until_the_right_is_granted(tmp_path: Path) -> None:
         broker.stop()
 
 
-def test_producer_with_a_fatal_error_is_replaced(tmp_path: Path, kafka: str, prefix: str) -> None:
+def test_producer_with_a_fatal_error_is_replaced(
+    tmp_path: Path, kafka: str, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """librdkafka reports some errors of an idempotent producer as fatal: only a new producer helps."""
+    monkeypatch.setenv("STUMBLE_RELAY_HOSTS", "cmp1")
     outbox = tmp_path / "outbox"
     sender = emitter(outbox)
     assert all(sender.emit(event(n)) for n in range(4000))
@@ -261,7 +264,7 @@ def test_producer_with_a_fatal_error_is_replaced(tmp_path: Path, kafka: str, pre
         relay.run_once()
     relay.sender.broken = True
     deadline = time.monotonic() + 90
-    while any(folder.backlog()[0] for folder in relay.tails.all()) and time.monotonic() < deadline:
+    while any(tail.backlog[0] for tail in relay.tails.all()) and time.monotonic() < deadline:
         relay.run_once()
     relay.stop()
     relay.run()
@@ -280,15 +283,15 @@ def test_directory_without_access_for_the_relay_is_reported(tmp_path: Path) -> N
             path.chmod(path.stat().st_mode | 0o011)
     outbox.chmod(0o777)
     script = f"""
-import logging
 import os
-from pathlib import Path
-from stumble.relay.outbox_tails import OutboxTails
-from stumble.runtime.state_log import StateLog
+from stumble.relay import build_relay
+from stumble.settings.base import load_settings
+relay = build_relay(load_settings(outbox_dir={str(outbox)!r}, kafka={{"bootstrap_servers": "127.0.0.1:9"}}))
 os.setgroups([]); os.setgid(65534); os.setuid(65534)  # after the imports: nobody may lack access to the modules
-state_log = StateLog(logging.getLogger())
-tails = OutboxTails(Path({str(outbox)!r}), {{}}, state_log, None)
-assert tails.current(0.0) == []
-assert "add its user to the group" in state_log.get({str(outbox / "uid-0")!r})
+relay.run_once()
+assert not relay.tails.all()
 """
-    subprocess.run([sys.executable, "-c", script], check=True, env=environment("unused:1", ""))
+    env = environment("unused:1", "")
+    done = subprocess.run([sys.executable, "-c", script], check=True, env=env, capture_output=True, text=True)
+    assert f"cannot read {outbox / 'uid-0'}" in done.stderr
+    assert "add its user to the group" in done.stderr

@@ -270,7 +270,7 @@ def test_lock_survives_readers_in_the_same_process(tmp_path: Path) -> None:
     outbox.append(packed(b"one"), is_failure=False)
     (folder,) = outbox_folders(str(tmp_path))
     assert is_live(folder)
-    script = f"from stumble.outbox.lock import is_held; print(is_held({folder.path + '/lock'!r}))"
+    script = f"from stumble.outbox.access import FolderFiles; print(FolderFiles({folder.path!r}).is_locked('lock'))"
     for _ in range(2):
         done = subprocess.run(
             [sys.executable, "-c", script], capture_output=True, text=True, check=True, env=_environment()

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from confluent_kafka import KafkaError
 
+from stumble.outbox.access import FolderFiles
 from stumble.relay.framing import UnknownWriter, schema_in
 from stumble.relay.sender import explain_error
 
@@ -16,7 +17,7 @@ def test_invalid_schema_file_of_a_producer_is_reported_as_unknown(tmp_path: Path
     fingerprint = bytes(8)
     (tmp_path / f"{fingerprint.hex()}.v9.avsc").write_text(text)
     with pytest.raises(UnknownWriter, match="is not a readable schema"):
-        schema_in(str(tmp_path), fingerprint)
+        schema_in(FolderFiles(tmp_path), fingerprint)
 
 
 def test_error_text_with_braces_is_explained_unchanged() -> None:

@@ -121,8 +121,8 @@ def test_failures_have_tracebacks_and_exception_events_have_no_instance() -> Non
 
 
 #: Hashes of the first 20,000 events of the benchmark streams. Figures before and after a change are not comparable.
-MIXED = "6929bf587c8c3a880f7483cc18f472fadaeda2f6960460c82bacec04fa238927"
-SUCCESS = "e4902f1b3d6bc3798df8e5f0cdcd89fb04f6386eeba13988dd7743c29da71a44"
+MIXED = "8c91939960ef2c6a05411f31dd640452961c97048596a9729e596f827393bfca"
+SUCCESS = "845b42ce015320d424e296864ce591ded2c27b03056c5a9c504ba5ea07c7fe63"
 
 
 @pytest.mark.parametrize(
