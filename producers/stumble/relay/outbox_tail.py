@@ -41,6 +41,7 @@ class OutboxTail:
         self._ahead = OutboxCursor(progress.segment, progress.offset)
         self._about_at = -1
         self._check_at = 0.0
+        self._look_again = False
         self._wait_until = 0.0
         self._wait = _FIRST_WAIT_S
         self._idle_since = 0.0
@@ -59,6 +60,7 @@ class OutboxTail:
         if now < self._check_at or now < self._wait_until:
             return False
         self._check_at = now + _CHECK_S
+        self._look_again = self.alive  # for the next segment, which the size of this one does not show
         before = (self.alive, self._about_at, self.backlog, self.totals)
         self.alive = self.files.is_locked(LOCK)
         self.exhausted = self.exhausted and self.alive is before[0]  # the end of a process makes its last bytes final
@@ -77,7 +79,8 @@ class OutboxTail:
         """
         if now < self._wait_until or self.in_flight >= _WINDOW:
             return None
-        if self.exhausted and not (self.alive and self._reader.has_more(self._ahead)):
+        look_again, self._look_again = self._look_again, False
+        if self.exhausted and not look_again and not (self.alive and self._reader.has_more(self._ahead)):
             return None
         chunk = self._reader.read(self._ahead, live=self.alive)
         self.exhausted = chunk.end == chunk.start
@@ -109,7 +112,8 @@ class OutboxTail:
         progress.sent += sent
         progress.torn += sent_chunk.chunk.torn
         events, size = self.backlog
-        self.backlog = (max(events - sent_chunk.count, 0), max(size - sent_chunk.size, 0))
+        size = max(size - sent_chunk.size, 0)
+        self.backlog = (max(events - sent_chunk.count, 1) if size else 0, size)
         self._wait = _FIRST_WAIT_S
 
     def wait(self, now: float) -> None:
