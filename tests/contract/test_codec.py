@@ -217,3 +217,19 @@ def test_request_and_failure_ids_depend_on_family_target_and_attempt():
     assert key != ids.request_key("i", "r", "resize", "volume")
     assert ids.failure_id(key, "h", "NoValidHost_Remote") == ids.failure_id(key, "h", "NoValidHost")
     assert ids.failure_id(key, "h", "NoValidHost", "2") != ids.failure_id(key, "h", "NoValidHost")
+
+
+@pytest.mark.parametrize("host", [None, "", "cmp1", "h" * 63, "h" * 64, "h" * 255, "häst"])
+def test_host_is_read_without_decoding_the_event(host):
+    assert codec.read_host(codec.encode_record(EVENT, {"host": host})) == host
+
+
+@given(st.binary(max_size=20))
+def test_host_that_is_read_from_any_bytes_is_the_host_that_is_decoded(start):
+    body = start + codec.encode_record(EVENT, {"host": "cmp1"})
+    try:
+        host = codec.read_host(body)
+        decoded = codec.decode_record(EVENT, body)
+    except NotAvro:
+        return
+    assert host == decoded["host"]

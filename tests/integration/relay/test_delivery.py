@@ -22,9 +22,10 @@ from confluent_kafka import Message
 from stumble.local.ports import free_port
 from stumble.outbox import Envelope, OutboxWriter, pack_record
 from stumble.outbox.folders import outbox_folders
+from stumble.relay.rejected import read_rejected
 from stumble.wire.codec import Decoder, decode_record, parse_plain_schema, unframe
 from stumble.wire.encoder import Encoder
-from stumble.wire.headers import fingerprint_of, record_headers
+from stumble.wire.headers import fingerprint_of, is_from_bridge, record_headers, relay_of
 from stumble.wire.schemas import EVENT, PRODUCER_STATUS, load_schema
 from tests.integration.relay.helpers import drain, emitter, environment, event, numbers, running_relay, wait_for
 from tests.support.messages import headers_of, key_of, value_of
@@ -227,3 +228,33 @@ def test_metrics_export_backlog_and_progress(tmp_path: Path, kafka: str, prefix:
         wait_for(lambda: metrics().get("stumble_outbox_backlog_events") == 0)
         assert metrics()["stumble_relay_last_progress_timestamp_seconds"] > 1e9
         wait_for(lambda: metrics().get("stumble_relay_delivery_paused") == 0)
+
+
+def test_events_of_any_host_arrive_marked_from_the_folder_of_a_bridge(tmp_path: Path, kafka: str, prefix: str) -> None:
+    """A cloud whose Nova hosts have no part of stumble: one machine reports for all."""
+    outbox = tmp_path / "outbox"
+    sender = emitter(outbox, service="stumble-bridge", host="bridge1")
+    assert all(sender.emit(event(n, host=f"cmp{n}")) for n in range(50))
+    as_bridge = {"STUMBLE_RELAY_HOSTS": "bridge1", "STUMBLE_RELAY_BRIDGE_USERS": str(os.geteuid())}
+    with running_relay(outbox, kafka, prefix, "--status-interval", "1", STUMBLE_HOST="bridge1", **as_bridge):
+        messages = drain(kafka, f"{prefix}instance-actions", lambda read: len(read) == 50)
+        statuses = drain(kafka, f"{prefix}instance-action-producers", lambda read: len({key_of(m) for m in read}) == 2)
+    assert sorted(numbers(messages)) == list(range(50))
+    assert {(relay_of(headers_of(m)), is_from_bridge(headers_of(m))) for m in messages} == {("bridge1", True)}
+    marked = {_status(m)["process"] == "relay": is_from_bridge(headers_of(m)) for m in statuses}
+    assert marked == {True: False, False: True}
+
+
+def test_event_of_a_foreign_host_is_rejected_counted_and_listed(tmp_path: Path, kafka: str, prefix: str) -> None:
+    outbox = tmp_path / "outbox"
+    sender = emitter(outbox, host="cmp2")
+    assert all(sender.emit(event(n, host="cmp1" if n % 2 else "cmp2")) for n in range(50))
+    topic = f"{prefix}instance-action-producers"
+    with running_relay(outbox, kafka, prefix, "--status-interval", "1", STUMBLE_HOST="relay-host") as relay:
+        messages = drain(kafka, f"{prefix}instance-actions", lambda read: len(read) == 25)
+        statuses = drain(kafka, topic, lambda read: any(_status(m)["rejected_total"] == 25 for m in read))
+        assert "`hosts` in [relay] does not allow" in relay.text()
+    assert sorted(numbers(messages)) == list(range(1, 50, 2))
+    status = next(_status(m) for m in statuses if _status(m)["rejected_total"] == 25)
+    assert (status["host"], status["attributes"]["claimed_host"]) == ("relay-host", "cmp2")
+    assert len(list(read_rejected(outbox / "relay"))) == 25
