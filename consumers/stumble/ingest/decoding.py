@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
-from stumble.ingest.errors import BadRecordError
+from stumble.ingest.errors import SIGNATURE, BadRecordError
 from stumble.outcome.facts import Fact, fact_of
+from stumble.signatures.record_signature import SignatureRejected
 from stumble.store.copying import event_row
 from stumble.wire import codec, text
 from stumble.wire.errors import InvalidEvent, NotAvro, RegistryUnavailable, UnknownSchema
@@ -16,6 +17,7 @@ from stumble.wire.schemas import EVENT
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from stumble.signatures.verification import RecordVerifier
 
 #: Valid times of events, UTC microseconds, from 1970 to 9999-01-01: PostgreSQL and Python can represent them, and
 #: others are not plausible.
@@ -69,18 +71,28 @@ class DecodedEvent:
 
 
 class EventDecoder:
-    """Decodes records. Raises `BadRecordError` for an invalid event, `RegistryUnavailable` if the caller must wait."""
+    """Decodes records, and verifies their signatures if there is a `verifier`.
 
-    def __init__(self, resolve_id: Callable[[int], str] | None = None) -> None:
+    Raises `BadRecordError` for an invalid event, `RegistryUnavailable` if the caller must wait.
+    """
+
+    def __init__(self, resolve_id: Callable[[int], str] | None = None, verifier: RecordVerifier | None = None) -> None:
         self._decoder = codec.Decoder(EVENT, resolve_id)
+        self._verifier = verifier
 
     def decode_event(self, record: KafkaRecord, value: bytes, partition: int, offset: int) -> DecodedEvent:
         """Return what the store needs of one record's event."""
         try:
+            # First the signature: a forged record must not cost a request to the registry.
+            key = self._verifier.verify(record) if self._verifier else None
             event, framed = self._event(record, value)
+            if key is not None:
+                key.check_host(event["host"])
             return _reading(event, framed, partition, offset, record)
         except (NotAvro, UnknownSchema) as error:
             raise BadRecordError("decode", error) from error
+        except SignatureRejected as error:
+            raise BadRecordError(SIGNATURE, error) from error
         except RegistryUnavailable:
             raise
         except Exception as error:

@@ -186,7 +186,15 @@ PROJECTOR_BAD_RECORDS = Metric(
     "counter",
     "Records sent to the dead letter topic, by the stage that rejected them.",
     ("stage",),
-    values=("decode", "model", "derive", "store"),
+    values=("signature", "decode", "model", "derive", "store"),
+)
+PROJECTOR_SIGNATURE_REJECTED = Metric(
+    "projector",
+    "stumble_projector_signature_rejected",
+    "counter",
+    "Events and statuses rejected for their signature, by reason; the dead letter topic gets a sample of the events.",
+    ("reason",),
+    values=("unsigned", "damaged", "unknown_key", "expired_key", "invalid", "foreign_host"),
 )
 DEAD_LETTERS = Metric(
     "projector",

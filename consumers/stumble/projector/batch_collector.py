@@ -12,13 +12,15 @@ if TYPE_CHECKING:
 
     from stumble.ingest.decoding import EventDecoder, KafkaRecord
     from stumble.projector.partitions import Partition
+    from stumble.projector.signature_rejections import SignatureRejections
 
 
 class BatchCollector:
     """Collects the batch that the writer gets next."""
 
-    def __init__(self, decoder: EventDecoder, max_events: int, max_bytes: int) -> None:
+    def __init__(self, decoder: EventDecoder, max_events: int, max_bytes: int, rejections: SignatureRejections) -> None:
         self._decoder = decoder
+        self._rejections = rejections
         self._max_events = max_events
         self._max_bytes = max_bytes
         self._batch = Batch()
@@ -43,7 +45,9 @@ class BatchCollector:
         try:
             self._batch.readings.append(self._decoder.decode_event(record, value, partition.number, offset))
         except BadRecordError as error:
-            self._batch.bad.append(BadRecord(record, partition.number, offset, error))
+            bad = BadRecord(record, partition.number, offset, error)
+            if not error.is_unsigned or self._rejections.add_bad_record(bad):
+                self._batch.bad.append(bad)
         partition.last_record_ms = record.timestamp()[1]
         self._batch.extend(partition.number, partition.next_offset, offset, partition.last_record_ms)
         self._bytes += len(value)

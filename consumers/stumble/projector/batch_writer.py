@@ -182,7 +182,8 @@ class BatchWriter:
 
     def _stop_at_bad_records(self, batch: Batch, result: WriteResult) -> None:
         """Cut a batch where so many records are bad that something else must be wrong."""
-        bad = {(item.partition, item.offset): item.error for item in batch.bad}
+        # Unsigned records do not count: otherwise anybody who may write to the topic could stop its partitions.
+        bad = {(item.partition, item.offset): item.error for item in batch.bad if not item.error.is_unsigned}
         watched = {partition for partition in batch.spans if self._breaker.watches(partition)}
         for partition in {partition for partition, _ in bad} | watched:
             good = ((event.offset, False) for event in batch.readings if event.partition == partition)
@@ -212,7 +213,7 @@ class BatchWriter:
             if refusal is None:
                 self._health.dead_lettered(item.error.stage)
                 sent.setdefault(item.partition, []).append(item)
-            elif item.partition not in result.blocked:
+            elif item.partition not in result.blocked and not item.error.is_unsigned:
                 detail = f"the dead letter topic does not accept a record: {refusal}"
                 result.blocked[item.partition] = self._blocked(item.partition, item.offset, detail)
                 batch.cut(item.partition, item.offset)

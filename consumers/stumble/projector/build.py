@@ -25,6 +25,7 @@ from stumble.projector.loop import LOG, Projector
 from stumble.projector.maintenance import Maintenance
 from stumble.projector.partitions import AssignedPartitions
 from stumble.projector.producer_statuses import ProducerStatusReader
+from stumble.projector.signature_rejections import SignatureRejections
 from stumble.projector.start_offsets import StartOffsets
 from stumble.projector.store_session import StoreSession
 from stumble.projector.write_thread import WriteThread
@@ -32,6 +33,7 @@ from stumble.runtime.affinity import pin_to_core
 from stumble.runtime.gc_pause import gc_paused, limit_malloc_arenas
 from stumble.runtime.state_log import StateLog
 from stumble.settings.registry import Registry
+from stumble.signatures.optional import verifier_of
 from stumble.store.connect import connect, require_database_url
 from stumble.store.partitions import EventPartitions
 
@@ -70,7 +72,10 @@ class ProjectorService:
 def build_projector(
     settings: Settings, own: ProjectorSettings, wall_clock: WallClock | None = None
 ) -> ProjectorService:
-    """Return a projector of `settings`; raises `StoreError` for an invalid database URL."""
+    """Return a projector of `settings`.
+
+    Raises `StoreError` for an invalid database URL, `PublicKeysUnusable` for a wrong file of public keys.
+    """
     limit_malloc_arenas()
     url = settings.database_url.get_secret_value()
     require_database_url(url)
@@ -104,7 +109,12 @@ def build_projector(
     projector = Projector(
         consumer=consumer,
         start_offsets=StartOffsets(url, application, consumer, store_writer, state_log),
-        collector=BatchCollector(EventDecoder(resolve), own.max_batch, own.max_batch_bytes),
+        collector=BatchCollector(
+            EventDecoder(resolve, verifier_of(kafka.public_keys_file)),
+            own.max_batch,
+            own.max_batch_bytes,
+            SignatureRejections(health, LOG),
+        ),
         partitions=AssignedPartitions(),
         writer=WriteThread(first, second, writer_stop),
         breaker=breaker,
@@ -113,5 +123,5 @@ def build_projector(
         health=health,
         state_log=state_log,
     )
-    status_reader = ProducerStatusReader(settings, own.group, resolve)
+    status_reader = ProducerStatusReader(settings, own.group, resolve, SignatureRejections(health, LOG))
     return ProjectorService(projector, maintenance, (maintenance, status_reader, clock), health, own.core)

@@ -9,6 +9,8 @@ import psycopg
 
 from stumble.kafka.consumer import ReadFromBeginning, TopicConsumer
 from stumble.runtime.worker import Worker
+from stumble.signatures.optional import verifier_of
+from stumble.signatures.record_signature import SignatureRejected
 from stumble.store.connect import StoreError, connect
 from stumble.store.json_rows import as_json
 from stumble.store.queries import query
@@ -22,7 +24,9 @@ if TYPE_CHECKING:
 
     from confluent_kafka import Message
 
+    from stumble.projector.signature_rejections import SignatureRejections
     from stumble.settings.base import Settings
+    from stumble.signatures.verification import TrustedKey
 
 LOG = logging.getLogger("stumble.projector")
 _LIMIT = 1000
@@ -33,10 +37,18 @@ _PAUSE = 2.0
 class ProducerStatusReader(Worker):
     """Reads `ProducerStatus`; one projector of the group has the topic's partition."""
 
-    def __init__(self, settings: Settings, group: str, resolve_id: Callable[[int], str] | None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        group: str,
+        resolve_id: Callable[[int], str] | None,
+        rejections: SignatureRejections,
+    ) -> None:
         super().__init__("statuses", LOG)
         self._url = settings.database_url.get_secret_value()
         self._decoder = Decoder(PRODUCER_STATUS, resolve_id)
+        self._verifier = verifier_of(settings.kafka.public_keys_file)
+        self._rejections = rejections
         self._consumer = TopicConsumer(settings.kafka, settings.kafka.topics.producers, f"{group}-producers")
         self._unsaved: dict[tuple[str, str], dict[str, Any]] = {}
 
@@ -56,17 +68,34 @@ class ProducerStatusReader(Worker):
 
     def _add_statuses(self, messages: Iterable[Message]) -> None:
         for message in messages:
-            value = message.value()
-            if message.error() is not None or value is None:
+            if message.error() is not None:
                 continue
             try:
+                key = self._verify(message)
+                if (value := message.value()) is None:
+                    continue
                 status = self._decoder.decode(value, message.headers())  # type: ignore[arg-type]  # a list, always
+                if key is not None:
+                    key.check_host(status["host"])
+                    key.check_host(status["attributes"].get("relay_host"))
+            except SignatureRejected as error:
+                self._rejections.add(message.topic(), message.partition(), message.offset(), error)
+                continue
             except RegistryUnavailable:
                 continue  # the next status comes within half a minute
             except WireError as error:
                 LOG.warning("A producer's status at offset %s cannot be read: %s", message.offset(), error)
                 continue
             self._unsaved[status["host"], status["process"]] = _row(status)
+
+    def _verify(self, message: Message) -> TrustedKey | None:
+        """Verify a record, also a tombstone, and that it replaces a status of a host for which its key is valid."""
+        if self._verifier is None or (key := self._verifier.verify(message)) is None:
+            return None
+        raw = message.key() or b""
+        text = raw if isinstance(raw, str) else raw.decode("utf-8", "replace")
+        key.check_host(text.partition("/")[0])
+        return key
 
     def _save(self) -> bool:
         try:

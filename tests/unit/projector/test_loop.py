@@ -21,6 +21,7 @@ from stumble.projector.health import ProjectorHealth
 from stumble.projector.loop import Projector
 from stumble.projector.partition_state import PartitionState
 from stumble.projector.partitions import AssignedPartitions
+from stumble.projector.signature_rejections import SignatureRejections
 from stumble.projector.start_offsets import StartOffsets
 from stumble.projector.store_session import StoreSession
 from stumble.projector.write_thread import WriteThread
@@ -80,11 +81,12 @@ class Bench:
             self.health,
             log,
         )
+        self.rejections = SignatureRejections(self.health, logging.getLogger("stumble.test"))
         self.write_thread = WriteThread(writer, writer, threading.Event())
         self.projector = Projector(
             consumer=self.topic,
             start_offsets=cast("StartOffsets", self.store),
-            collector=BatchCollector(EventDecoder(), 100, 1 << 20),
+            collector=BatchCollector(EventDecoder(), 100, 1 << 20, self.rejections),
             partitions=AssignedPartitions(now=self.clock.steady),
             writer=self.write_thread,
             breaker=breaker,
