@@ -47,7 +47,7 @@ class Batch:
     def __bool__(self) -> bool:
         return bool(self.spans)
 
-    def extend(self, partition: int, start: int, offset: int, read_at_ms: int) -> None:
+    def extend(self, partition: int, start: int, offset: int, read_at_ms: int | None) -> None:
         """Extend a partition's span by one record; the span begins at `start` if this is its first record."""
         span = self.spans.get(partition)
         if span is None:

@@ -42,13 +42,15 @@ class BatchCollector:
     def add_record(self, record: KafkaRecord, partition: Partition, offset: int) -> None:
         """Add the next record of a partition, also a bad one; on `RegistryUnavailable` nothing is added."""
         value = record.value() or b""
+        is_unsigned = False
         try:
             self._batch.readings.append(self._decoder.decode_event(record, value, partition.number, offset))
         except BadRecordError as error:
-            bad = BadRecord(record, partition.number, offset, error)
-            if not error.is_unsigned or self._rejections.add_bad_record(bad):
+            bad, is_unsigned = BadRecord(record, partition.number, offset, error), error.is_unsigned
+            if not is_unsigned or self._rejections.add_bad_record(bad):
                 self._batch.bad.append(bad)
-        partition.last_record_ms = record.timestamp()[1]
+        if not is_unsigned:  # its writer may have chosen its time
+            partition.last_record_ms = record.timestamp()[1]
         self._batch.extend(partition.number, partition.next_offset, offset, partition.last_record_ms)
         self._bytes += len(value)
         partition.next_offset = offset + 1

@@ -19,7 +19,10 @@ import pytest
 from stumble.checks import outbox
 from stumble.checks.mounts import Mount
 from stumble.checks.takeover import check_consumer_protocol
+from stumble.provision.topics import TopicPlan, apply_plans
+from stumble.settings.kafka import KafkaSettings
 from stumble.store.migrate import migrate
+from tests.support.signing import new_key, write_public_keys
 
 NOBODY = pwd.getpwnam("nobody")
 
@@ -273,6 +276,24 @@ def test_rights_check_is_fine_without_an_authorizer(check, kafka):
     status, results = check({"STUMBLE_KAFKA__BOOTSTRAP_SERVERS": kafka}, "rights")
     assert (status, list(results)) == (0, [("fine", "rights")])
     assert "no authorizer is on" in results["fine", "rights"]
+
+
+def test_signatures_check_reports_a_topic_whose_writers_set_the_times(check, kafka, tmp_path):
+    prefix = f"t{uuid.uuid4().hex[:8]}."
+    settings = KafkaSettings(bootstrap_servers=kafka, topic_prefix=prefix)
+    times = {settings.topics.actions: "CreateTime", settings.topics.producers: "LogAppendTime"}
+    plans = [TopicPlan(name, 1, 1, {"message.timestamp.type": kind}, "") for name, kind in times.items()]
+    list(apply_plans(settings, plans))
+    keys = write_public_keys(tmp_path / "keys.toml", new_key(tmp_path, "cmp1"), unsigned_until="2026-01-01T00:00:00Z")
+    environment = {
+        "STUMBLE_KAFKA__BOOTSTRAP_SERVERS": kafka,
+        "STUMBLE_KAFKA__TOPIC_PREFIX": prefix,
+        "STUMBLE_KAFKA__PUBLIC_KEYS_FILE": str(keys),
+    }
+    status, results = check(environment, "signatures")
+    assert status == 1
+    assert "message.timestamp.type=LogAppendTime" in results["wrong", settings.topics.actions]
+    assert ("fine", settings.topics.producers) in results
 
 
 def test_consumer_protocol_check_uses_the_settings_of_the_broker():
