@@ -8,7 +8,6 @@ from pathlib import Path
 
 from stumble.signatures.signing import CreatedKey, RecordSigner, create_signing_key
 from stumble.signatures.verification import key_file_line
-from stumble.wire.headers import Header
 
 
 @dataclass(frozen=True)
@@ -23,7 +22,9 @@ class RelayKey:
     def line(self) -> str:
         return key_file_line(self.created.key_id, self.created.public_key, self.hosts)
 
-    def sign(self, topic: str, key: bytes | None, value: bytes | None, headers: Iterable[Header] = ()) -> list[Header]:
+    def sign(
+        self, topic: str, key: bytes | None, value: bytes | None, headers: Iterable[tuple[str, bytes]] = ()
+    ) -> list[tuple[str, bytes]]:
         """Return the headers of a record with the signature after them."""
         given = list(headers)
         return [*given, self.signer.header(topic, key, value, given)]

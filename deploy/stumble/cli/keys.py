@@ -39,7 +39,7 @@ def generate(
 ) -> None:
     """Create a key pair: write the private key, print the line for the consumers' file of public keys.
 
-    Run it on the relay's host, as the user of the relay: then the private key never leaves the host.
+    Run it on the relay's host, so that the private key never leaves the host. The relay's user must own the file.
     """
     for name in host:
         if not name or '"' in name or "\\" in name or not name.isprintable():

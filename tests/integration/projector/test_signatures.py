@@ -193,3 +193,23 @@ def test_role_without_a_usable_key_ends_with_one_sentence(testbed, tmp_path, key
         assert process.wait(60) == 1
         assert text in testbed.log_of(process)
         assert "Traceback" not in testbed.log_of(process)
+
+
+def test_audit_reports_and_removes_what_a_key_signed_that_is_no_longer_valid(
+    testbed, key_a, key_b, public_keys, verified
+):
+    trusted, stolen = event_of("host-a"), event_of("host-b")
+    send(testbed, key_a, trusted)
+    send(testbed, key_b, stolen)
+    testbed.flush()
+    process = testbed.start(**verified)
+    eventually(lambda: {trusted["event_id"], stolen["event_id"]} - stored_ids(testbed))
+    process.terminate()
+    process.wait(60)
+    write_public_keys(public_keys, key_a)
+    audited = stumble("audit", "--json", **testbed.environment(**verified))
+    assert audited.returncode == 1
+    assert json.loads(audited.stdout)["differences"]["extra"]["event"] == 1
+    repaired = stumble("audit", "--repair", **testbed.environment(**verified))
+    assert repaired.returncode == 0, repaired.stdout + repaired.stderr
+    assert stored_ids(testbed) == {trusted["event_id"]}
