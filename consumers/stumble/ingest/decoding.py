@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from stumble.ingest.errors import SIGNATURE, BadRecordError
 from stumble.outcome.facts import Fact, fact_of
-from stumble.signatures.record_signature import SignatureRejected
+from stumble.signatures.errors import SignatureRejected
 from stumble.store.copying import event_row
 from stumble.wire import codec, text
 from stumble.wire.errors import InvalidEvent, NotAvro, RegistryUnavailable, UnknownSchema

@@ -9,8 +9,8 @@ import psycopg
 
 from stumble.kafka.consumer import ReadFromBeginning, TopicConsumer
 from stumble.runtime.worker import Worker
+from stumble.signatures.errors import SignatureRejected
 from stumble.signatures.optional import verifier_of
-from stumble.signatures.record_signature import SignatureRejected
 from stumble.store.connect import StoreError, connect
 from stumble.store.json_rows import as_json
 from stumble.store.queries import query

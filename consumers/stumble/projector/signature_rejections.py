@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from stumble.signatures.record_signature import SignatureRejected
+from stumble.signatures.errors import SignatureRejected
 
 if TYPE_CHECKING:
     import logging

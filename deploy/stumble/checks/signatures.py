@@ -9,8 +9,9 @@ from pathlib import Path
 from stumble.checks.kafka import connect_cluster
 from stumble.checks.model import CheckContext, CheckResult, fine, skipped, warning, wrong
 from stumble.provision.topics import TopicPlan, compare
-from stumble.signatures.signing import RecordSigner, SigningKeyUnusable
-from stumble.signatures.verification import PublicKeys, PublicKeysUnusable, load_public_keys
+from stumble.signatures.errors import PublicKeysUnusable, SigningKeyUnusable
+from stumble.signatures.signing import RecordSigner
+from stumble.signatures.verification import PublicKeys, load_public_keys
 
 __all__ = ["check_signatures"]
 

@@ -10,9 +10,7 @@ import binascii
 import hashlib
 import struct
 from collections.abc import Iterable
-from typing import Literal
 
-from stumble.wire.errors import StumbleError
 from stumble.wire.headers import Header
 
 SIGNATURE = "stumble_signature"
@@ -24,17 +22,6 @@ _PURPOSE = b"stumble record 1"
 _ABSENT = 0xFFFFFFFF
 _KEY_ID_CHARACTERS = 16
 SIGNATURE_BYTES = 64
-#: Why a record is rejected. `damaged`: the signature's header or the record's headers cannot be read. `foreign_host`:
-#: the signature is valid, but its key may not name this host.
-RejectionReason = Literal["unsigned", "damaged", "unknown_key", "expired_key", "invalid", "foreign_host"]
-
-
-class SignatureRejected(StumbleError):
-    """A record has no valid signature, or names a host for which its key is not valid."""
-
-    def __init__(self, reason: RejectionReason, text: str) -> None:
-        super().__init__(text)
-        self.reason = reason
 
 
 def signed_bytes(topic: str, key: bytes | None, value: bytes | None, headers: Iterable[Header]) -> bytes:

@@ -13,15 +13,11 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
+from stumble.signatures.errors import SigningKeyUnusable
 from stumble.signatures.record_signature import key_id_of, signature_header, signed_bytes
-from stumble.wire.errors import StumbleError
 from stumble.wire.headers import Header
 
 _OTHERS_MAY = stat.S_IRWXO | stat.S_IWGRP
-
-
-class SigningKeyUnusable(StumbleError):
-    """The file of the private key is missing, readable by every user, or not an Ed25519 key."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,8 +30,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from stumble.runtime.explain import first_mistake
-from stumble.signatures.record_signature import SignatureRejected, key_id_of, read_signature, signed_bytes
-from stumble.wire.errors import StumbleError
+from stumble.signatures.errors import PublicKeysUnusable, SignatureRejected
+from stumble.signatures.record_signature import key_id_of, read_signature, signed_bytes
 from stumble.wire.headers import Header, relay_of
 
 LOG = logging.getLogger("stumble.signatures")
@@ -41,10 +41,6 @@ ANY_HOST = "*"
 _LOG_APPEND_TIME = 2
 _CHECK_FILE_SECONDS = 1.0
 _SHOWN_CHARACTERS = 64
-
-
-class PublicKeysUnusable(StumbleError):
-    """The file of public keys is missing, writable by every user, or has a mistake."""
 
 
 class SignedRecord(Protocol):

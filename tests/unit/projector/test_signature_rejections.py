@@ -13,7 +13,7 @@ from stumble.projector.batch_collector import BatchCollector
 from stumble.projector.health import ProjectorHealth
 from stumble.projector.partitions import Partition
 from stumble.projector.signature_rejections import SignatureRejections
-from stumble.signatures.record_signature import SignatureRejected
+from stumble.signatures.errors import SignatureRejected
 from stumble.signatures.verification import RecordVerifier
 from stumble.testing.events import event, framed
 from stumble.testing.in_memory import InMemoryRecord

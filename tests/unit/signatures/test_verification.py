@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from stumble.signatures.record_signature import SignatureRejected
-from stumble.signatures.signing import RecordSigner, SigningKeyUnusable
-from stumble.signatures.verification import PublicKeysUnusable, RecordVerifier, load_public_keys
+from stumble.signatures.errors import PublicKeysUnusable, SignatureRejected, SigningKeyUnusable
+from stumble.signatures.signing import RecordSigner
+from stumble.signatures.verification import RecordVerifier, load_public_keys
 from stumble.testing.in_memory import InMemoryRecord
 from stumble.wire.headers import RELAY
 from tests.support.projection import eventually
