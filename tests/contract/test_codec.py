@@ -188,6 +188,19 @@ def test_headers_are_cloudevents_and_name_the_schema():
     assert headers.fingerprint_of([("stumble_fingerprint", b"zz")]) is None
 
 
+@pytest.mark.parametrize("is_bridge", [False, True])
+def test_headers_name_the_relay_and_whether_the_record_is_of_a_bridge(is_bridge):
+    sent = headers.relay_headers("cmp-ä", is_bridge=is_bridge)
+    assert headers.relay_of(sent) == "cmp-ä"
+    assert headers.is_from_bridge(sent) is is_bridge
+
+
+def test_a_relay_header_that_is_missing_or_not_utf8_names_no_relay():
+    for sent in (None, [], [("stumble_relay", None)], [("stumble_relay", b"\xff")]):
+        assert headers.relay_of(sent) is None
+        assert not headers.is_from_bridge(sent)
+
+
 @given(st.integers(0, 2**47 * 1000), st.text(max_size=9), st.text(max_size=9), st.integers(0, 9))
 def test_derived_event_id_depends_only_on_its_source_and_contains_its_time(time_us, publisher, message, position):
     event_id = ids.derived_event_id(time_us, publisher, message, position)

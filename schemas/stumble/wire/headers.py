@@ -1,4 +1,4 @@
-"""Headers of every record: the writer's schema, CloudEvents in binary mode, W3C trace context.
+"""Headers of every record: the writer's schema, CloudEvents in binary mode, W3C trace context, the sending relay.
 
 Sources: CloudEvents Kafka protocol binding 1.0.2 (binary content mode), W3C Trace Context.
 """
@@ -18,6 +18,10 @@ Header = tuple[str, "bytes | None"]
 
 SCHEMA = "stumble_schema"
 FINGERPRINT = "stumble_fingerprint"
+#: Name of the host whose relay sent the record, UTF-8.
+RELAY = "stumble_relay"
+#: ``1`` if the record is from an outbox that the relay's configuration gives to a bridge, so it may name any host.
+BRIDGE = "stumble_bridge"
 
 
 def record_headers(
@@ -88,3 +92,28 @@ def fingerprint_of(headers: Iterable[Header] | None) -> bytes | None:
                 return None
             return result if len(result) == 8 else None
     return None
+
+
+def relay_headers(relay_host: str, *, is_bridge: bool) -> list[tuple[str, bytes]]:
+    """Return the headers that name a record's relay, and mark a record of a bridge."""
+    headers = [(RELAY, relay_host.encode("utf-8", "replace"))]
+    return [*headers, (BRIDGE, b"1")] if is_bridge else headers
+
+
+def relay_of(headers: Iterable[Header] | None) -> str | None:
+    """Return the host of the relay that sent a record, or None if the header is missing or not UTF-8."""
+    value = _last(headers, RELAY)
+    try:
+        return value.decode() if value else None
+    except UnicodeDecodeError:
+        return None
+
+
+def is_from_bridge(headers: Iterable[Header] | None) -> bool:
+    """Return whether a relay marked a record as one of a bridge."""
+    return _last(headers, BRIDGE) == b"1"
+
+
+def _last(headers: Iterable[Header] | None, name: str) -> bytes | None:
+    """Return the value of the last header of this name, which is the one that counts where a name is repeated."""
+    return next((value for key, value in reversed(list(headers or ())) if key == name), None)
