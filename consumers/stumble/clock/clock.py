@@ -58,7 +58,7 @@ class Clock(Worker):
         self._end_offsets = end_offsets
         self._application = application
         self._wall_clock = wall_clock or WallClock()
-        self._producers = ProducerReports(settings.silent_after, settings.startup_time)
+        self._producers = ProducerReports(settings.silent_after, settings.startup_time, settings.restart_confirmation)
         self._watches: dict[int, PartitionWatch] = {}
         self._checked: set[tuple[int, ProducerStart]] = set()
         self._refused: dict[tuple[str, int, str], float] = {}
@@ -148,7 +148,7 @@ class Clock(Worker):
 
     def _new_watch(self) -> PartitionWatch:
         own = self._settings
-        return PartitionWatch(own.silent_after, own.settle, 2 * own.check_interval + 1)
+        return PartitionWatch(own.silent_after, own.settle, own.longest_hold, 2 * own.check_interval + 1)
 
     def _find(self, connection: Connection[Any], now: float) -> list[ClockFinding]:
         """Return the findings to decide; of a restart and a silence, the restart is the more precise cause."""
@@ -157,7 +157,7 @@ class Clock(Worker):
             *self._restarted(connection),
             *self._returned(connection),
             *find.on_dead_hosts(connection, self._dead(now)),
-            *find.overdue(connection, self.watermarks, self._deadlines),
+            *find.overdue(connection, self.watermarks, self._deadlines, self._held()),
         ]:
             if finding.identity not in self._refused:
                 result.setdefault(finding.request_key, finding)
@@ -203,12 +203,20 @@ class Clock(Worker):
             for host in self._producers.hosts_of(relay_host)
         }
 
+    def _held(self) -> dict[tuple[int, str], int]:
+        return {
+            (partition, host): until
+            for partition, watch in self._watches.items()
+            for relay_host, until in watch.held(self._producers).items()
+            for host in self._producers.hosts_of(relay_host)
+        }
+
     def _load_reports(self, connection: Connection[Any], now: float) -> None:
         rows = connection.execute(
             query("load_changed_producers"), {"since": max(0, self._since - _OVERLAP_US)}
         ).fetchall()
-        self._producers.add_reports([ProducerReport(*row[:10]) for row in rows], now)
-        self._since = max([self._since, *(row[10] for row in rows)])
+        self._producers.add_reports([ProducerReport(*row[:-1]) for row in rows], now)
+        self._since = max([self._since, *(row[-1] for row in rows)])
 
     def _mark(self, now: float) -> None:
         waiting = [partition for partition, watch in self._watches.items() if watch.pending is None]

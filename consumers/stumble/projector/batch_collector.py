@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from stumble.ingest.batch import BadRecord, Batch
 from stumble.ingest.errors import BadRecordError
+from stumble.ingest.record_times import appended_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -44,8 +45,8 @@ class BatchCollector:
             self._batch.readings.append(self._decoder.decode_event(record, value, partition.number, offset))
         except BadRecordError as error:
             self._batch.bad.append(BadRecord(record, partition.number, offset, error))
-        partition.last_record_ms = record.timestamp()[1]
-        self._batch.extend(partition.number, partition.next_offset, offset, partition.last_record_ms)
+        partition.last_record_at = appended_at(record)
+        self._batch.extend(partition.number, partition.next_offset, offset, partition.last_record_at)
         self._bytes += len(value)
         partition.next_offset = offset + 1
 

@@ -21,6 +21,7 @@ from stumble.projector.batch_collector import BatchCollector
 from stumble.projector.batch_writer import BatchWriter
 from stumble.projector.breaker import CircuitBreaker
 from stumble.projector.health import ProjectorHealth
+from stumble.projector.host_notices import HostNotices
 from stumble.projector.loop import LOG, Projector
 from stumble.projector.maintenance import Maintenance
 from stumble.projector.partitions import AssignedPartitions
@@ -77,7 +78,7 @@ def build_projector(
     kafka, topic = settings.kafka, settings.kafka.topics.actions
     application = f"stumble-projector@{socket.gethostname()}:{os.getpid()}"
     resolve = Registry(kafka).resolve if kafka.schema_registry_url else None
-    health, state_log = ProjectorHealth(own.stuck_after), StateLog(LOG)
+    health, state_log, notices = ProjectorHealth(own.stuck_after), StateLog(LOG), HostNotices(LOG)
 
     consumer = TopicConsumer(kafka, topic, own.group)
     partitions = EventPartitions(own.events_days)
@@ -96,6 +97,7 @@ def build_projector(
             breaker,
             health,
             state_log,
+            notices,
         )
         for _ in range(2)
     )
@@ -113,5 +115,5 @@ def build_projector(
         health=health,
         state_log=state_log,
     )
-    status_reader = ProducerStatusReader(settings, own.group, resolve)
+    status_reader = ProducerStatusReader(settings, own.group, resolve, notices)
     return ProjectorService(projector, maintenance, (maintenance, status_reader, clock), health, own.core)
