@@ -96,8 +96,9 @@ class ProducerReports:
         self._hosts: dict[str, set[str]] = {}
 
     def add_reports(self, reports: Sequence[ProducerReport], now: float) -> None:
-        """Add reports as the store has them now; ``now`` in steady seconds. A relay counts as reporting from its second
-        report on.
+        """Add reports as the store has them now; ``now`` in steady seconds.
+
+        A relay counts as reporting from its second report on.
         """
         for report in reports:
             key = (report.host, report.process)

@@ -43,7 +43,7 @@ _POLL = 0.5
 _PAUSE = 2.0
 _NAMES_SECONDS = 60.0
 _TOPIC_SECONDS = 15.0
-#: A clock that is wrong by more is logged. One that seems to be behind may belong to a status that waited for the broker.
+#: A clock that is wrong by more is logged. One that seems to be behind may be right: the status waited for the broker.
 _NOTICED_US: Final = 60_000_000
 #: Times that PostgreSQL and Python can represent: 1970-01-01 to 9999-01-01, UTC microseconds.
 _LATEST_US: Final = 253_370_764_800_000_000
@@ -107,10 +107,10 @@ class ProducerStatusReader(Worker):
 
     def _add(self, message: Message) -> None:
         value, name = message.value(), _name_of(message.key())
-        place = {"topic_id": self._topic_id, "record_offset": message.offset() or 0}
+        position = {"topic_id": self._topic_id, "record_offset": message.offset() or 0}
         if value is None:
             self._unsaved.pop(name, None)
-            self._removed[name] = {"host": name[0], "process": name[1], **place}
+            self._removed[name] = {"host": name[0], "process": name[1], **position}
             return
         headers: Any = message.headers()
         status = _bounded(self._decoder.decode(value, headers))
@@ -124,7 +124,7 @@ class ProducerStatusReader(Worker):
             "status": status,
             "relay_host": clean_text(relay or status["attributes"].get("relay_host") or status["host"]),
             "relay_named": relay is not None,
-            **place,
+            **position,
             "received_at": received,
             "started_seen_at": _started_seen_at(before, status, received),
             "last_alive_at": received if status["alive"] else before and before["last_alive_at"],

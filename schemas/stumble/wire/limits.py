@@ -39,10 +39,7 @@ def limit_check(definition: Mapping[str, Any]) -> Exceeds:
             text = record[name]
             if text is not None and (len(text) > limit or (not text.isascii() and len(text.encode()) > limit)):
                 return True
-        for name, exceeds_part in others:
-            if (part := record[name]) and exceeds_part(part):
-                return True
-        return False
+        return any((part := record[name]) and exceeds_part(part) for name, exceeds_part in others)
 
     return exceeds
 

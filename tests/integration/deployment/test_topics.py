@@ -60,6 +60,9 @@ def test_topics_are_planned_created_corrected_and_granted(stumble, change):
     assert "differs" in stumble("topics", "apply")[1]
     status, text = stumble("check", "topics")
     assert (status, "retention.ms is 1000" in text) == (0, True), "a warning"
+    change("instance-actions", "message.timestamp.type", "CreateTime")
+    status, text = stumble("check", "topics")
+    assert (status, "message.timestamp.type is CreateTime, planned is LogAppendTime" in text) == (0, True)
     change("instance-action-producers", "cleanup.policy", "delete")
     change("instance-action-outcomes", "min.insync.replicas", "2")
     status, text = stumble("check", "topics")

@@ -125,7 +125,7 @@ class Pipeline:
 
 
 def report(host: str, at: int, oldest: int | None = None, *, clock: int = 0, delay: int = 0) -> ProducerReport:
-    """Return a relay's report: made at ``at`` (seconds) by a clock that is ``clock`` ahead, received ``delay`` later."""
+    """Return a relay's report: made at ``at`` (seconds), received ``delay`` later; its clock is ``clock`` ahead."""
     return ProducerReport(
         host=host,
         process=RELAY,

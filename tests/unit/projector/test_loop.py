@@ -18,6 +18,7 @@ from stumble.projector.batch_collector import BatchCollector
 from stumble.projector.batch_writer import BatchWriter
 from stumble.projector.breaker import CircuitBreaker
 from stumble.projector.health import ProjectorHealth
+from stumble.projector.host_notices import HostNotices
 from stumble.projector.loop import Projector
 from stumble.projector.partition_state import PartitionState
 from stumble.projector.partitions import AssignedPartitions
@@ -79,6 +80,7 @@ class Bench:
             breaker,
             self.health,
             log,
+            HostNotices(logging.getLogger("stumble.test")),
         )
         self.write_thread = WriteThread(writer, writer, threading.Event())
         self.projector = Projector(
