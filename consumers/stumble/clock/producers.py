@@ -7,7 +7,7 @@ the sender's own clock count for what happened on that host only.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -94,6 +94,14 @@ class ProducerReports:
         self._changed_at: dict[str, float] = {}
         self._relays: Mapping[str, ProducerReport] = {}
         self._hosts: dict[str, set[str]] = {}
+        #: Host without a relay of its own to the hosts of its bridges' relays.
+        self._bridges: dict[str, set[str]] = {}
+
+    def set_bridged(self, pairs: Iterable[tuple[str, str]]) -> None:
+        """Set which hosts bridges report for: pairs of a host and the host of the bridge's relay."""
+        self._bridges = defaultdict(set)
+        for host, relay_host in pairs:
+            self._bridges[host].add(relay_host)
 
     def add_reports(self, reports: Sequence[ProducerReport], now: float) -> None:
         """Add reports as the store has them now; ``now`` in steady seconds.
@@ -146,9 +154,17 @@ class ProducerReports:
         )
         return reporting * 2 >= len(self._relays)
 
-    def hosts_of(self, relay_host: str) -> set[str]:
-        """Return Nova's names of the hosts that a relay reports for."""
-        return {relay_host} | self._hosts.get(relay_host, set())
+    def hosts_of(self, relay_hosts: Collection[str]) -> dict[str, str]:
+        """Return Nova's names of the hosts for which only these relays report, each with one of the relays.
+
+        A host with a relay of its own is that relay's; another one is that of all bridges that name it.
+        """
+        result = {host: relay for relay in relay_hosts for host in (relay, *self._hosts.get(relay, ()))}
+        reported = {host for hosts in self._hosts.values() for host in hosts} if self._bridges else set()
+        for host, bridges in self._bridges.items():
+            if host not in reported and bridges.issubset(relay_hosts):
+                result[host] = min(bridges)
+        return result
 
     def starts(self) -> list[ProducerStart]:
         """Return the last start of each host's compute service, if enough is known to evaluate it."""

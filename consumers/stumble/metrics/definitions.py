@@ -173,7 +173,14 @@ HOST_CLOCK_OFFSET = Metric(
     "By how much a host's clock was ahead of Kafka's at its last report; negative also if the report was delayed.",
     ("host",),
 )
-HOSTS = Metric("store", "stumble_hosts", "gauge", "Hosts whose relay has reported and is not forgotten.")
+HOSTS = Metric(
+    "store",
+    "stumble_hosts",
+    "gauge",
+    "Hosts that are known: from the reports of their relay, or from the events of a bridge.",
+    ("source",),
+    values=("relay", "bridge"),
+)
 HOSTS_LIMITED = Metric(
     "store",
     "stumble_hosts_limited",

@@ -119,7 +119,8 @@ def _outboxes(connection: Connection[Any], *, hosts: bool, max_hosts: int) -> It
     rows = [_HostState(*row) for row in connection.execute(query("load_host_backlogs"))]
     silent = sum(_SILENT[0] < time.time() - row.received < _SILENT[1] for row in rows)
     yield _gauge(d.SILENT_HOSTS, {(): silent})
-    yield _gauge(d.HOSTS, {(): len(rows)})
+    ((bridged,),) = connection.execute(query("count_bridged_hosts")).fetchall()
+    yield _gauge(d.HOSTS, {("relay",): len(rows), ("bridge",): bridged})
     yield _gauge(d.HOSTS_LIMITED, {(): int(len(rows) > max_hosts)})
     rows = [*rows[:max_hosts], *_as_one(d.OTHER, rows[max_hosts:])] if hosts else _as_one(d.ALL_HOSTS, rows)
     yield _gauge(d.HOST_BACKLOG_EVENTS, {(row.host,): row.backlog for row in rows})

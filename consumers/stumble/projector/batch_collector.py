@@ -12,14 +12,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from stumble.ingest.decoding import EventDecoder, KafkaRecord
+    from stumble.projector.bridged_hosts import BridgedHosts
     from stumble.projector.partitions import Partition
 
 
 class BatchCollector:
     """Collects the batch that the writer gets next."""
 
-    def __init__(self, decoder: EventDecoder, max_events: int, max_bytes: int) -> None:
+    def __init__(self, decoder: EventDecoder, hosts: BridgedHosts, max_events: int, max_bytes: int) -> None:
         self._decoder = decoder
+        self._hosts = hosts
         self._max_events = max_events
         self._max_bytes = max_bytes
         self._batch = Batch()
@@ -42,9 +44,12 @@ class BatchCollector:
         """Add the next record of a partition, also a bad one; on `RegistryUnavailable` nothing is added."""
         value = record.value() or b""
         try:
-            self._batch.readings.append(self._decoder.decode_event(record, value, partition.number, offset))
+            event = self._decoder.decode_event(record, value, partition.number, offset)
         except BadRecordError as error:
             self._batch.bad.append(BadRecord(record, partition.number, offset, error))
+        else:
+            self._batch.readings.append(event)
+            self._hosts.add_event(event)
         partition.last_record_at = appended_at(record)
         self._batch.extend(partition.number, partition.next_offset, offset, partition.last_record_at)
         self._bytes += len(value)

@@ -20,6 +20,7 @@ from stumble.kafka.consumer import TopicConsumer
 from stumble.projector.batch_collector import BatchCollector
 from stumble.projector.batch_writer import BatchWriter
 from stumble.projector.breaker import CircuitBreaker
+from stumble.projector.bridged_hosts import BridgedHosts
 from stumble.projector.health import ProjectorHealth
 from stumble.projector.host_notices import HostNotices
 from stumble.projector.loop import LOG, Projector
@@ -102,11 +103,12 @@ def build_projector(
         for _ in range(2)
     )
     clock = Clock(url, settings.clock, consumer.end_offsets, application, wall_clock)
-    maintenance = Maintenance(url, own, application, DeadLetterCount(kafka), health, state_log)
+    bridged_hosts = BridgedHosts()
+    maintenance = Maintenance(url, own, application, DeadLetterCount(kafka), health, state_log, bridged_hosts)
     projector = Projector(
         consumer=consumer,
         start_offsets=StartOffsets(url, application, consumer, store_writer, state_log),
-        collector=BatchCollector(EventDecoder(resolve), own.max_batch, own.max_batch_bytes),
+        collector=BatchCollector(EventDecoder(resolve), bridged_hosts, own.max_batch, own.max_batch_bytes),
         partitions=AssignedPartitions(),
         writer=WriteThread(first, second, writer_stop),
         breaker=breaker,

@@ -97,16 +97,16 @@ def test_hosts_can_be_exported_as_one(writer):
         return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines}
 
     per_host, combined = host_metrics(), host_metrics(hosts=False)
-    assert len(per_host) == 5 * 20 + 3
-    assert len(combined) == 5 + 3
+    assert len(per_host) == 5 * 20 + 4
+    assert len(combined) == 5 + 4
     assert combined['stumble_host_outbox_backlog_events{host="all"}'] == sum(range(21))
     assert combined['stumble_host_outbox_oldest_unsent_timestamp_seconds{host="all"}'] == 1767225660
     assert combined["stumble_silent_hosts"] == per_host["stumble_silent_hosts"] == 11
     assert combined['stumble_host_clock_offset_seconds{host="all"}'] == -20
-    assert (per_host["stumble_hosts"], per_host["stumble_hosts_limited"]) == (20, 0)
+    assert (per_host['stumble_hosts{source="relay"}'], per_host["stumble_hosts_limited"]) == (20, 0)
     limited = host_metrics(max_hosts=3)
-    assert len(limited) == 5 * 4 + 3
-    assert (limited["stumble_hosts"], limited["stumble_hosts_limited"]) == (20, 1)
+    assert len(limited) == 5 * 4 + 4
+    assert (limited['stumble_hosts{source="relay"}'], limited["stumble_hosts_limited"]) == (20, 1)
     assert limited['stumble_host_outbox_backlog_events{host="cmp-3"}'] == 3
     assert limited['stumble_host_outbox_backlog_events{host="other"}'] == sum(range(4, 21))
 

@@ -111,10 +111,10 @@ def test_starts_of_other_services_do_not_count() -> None:
 def test_reports_of_dead_processes_expire_and_removed_ones_are_dropped() -> None:
     fleet = ProducerReports(600, 45)
     fleet.add_reports([report("r1", DAY * 3), compute("a", DAY * 3, 10, alive=False), compute("b", DAY * 3, 9)], 0)
-    assert fleet.hosts_of("r1") == {"r1", "h1"}
+    assert set(fleet.hosts_of({"r1"})) == {"r1", "h1"}
     fleet.add_reports([compute("b", DAY * 3, 9)._replace(removed=True)], 0)
     fleet.add_reports([report("r1", DAY * 5)], 0)
-    assert fleet.hosts_of("r1") == {"r1"}
+    assert set(fleet.hosts_of({"r1"})) == {"r1"}
     fleet.add_reports([report("r1", DAY * 5)._replace(removed=True)], 0)
     assert fleet.relays == {}
 
@@ -155,3 +155,12 @@ def test_host_is_returned_once_after_its_silence() -> None:
         returns += [(now, name) for name in sorted(watch.returned)]
         watch.returned.clear()
     assert returns == [(10, "r1"), (10, "r2"), (400, "r2")]
+
+
+def test_bridged_host_belongs_to_all_bridges_that_name_it_unless_it_has_a_relay() -> None:
+    fleet = ProducerReports(600, 45)
+    fleet.add_reports([report("b1", 10), report("b2", 10), report("r1", 10), compute("a", 10, 5)], 0)
+    fleet.set_bridged([("n1", "b1"), ("n1", "b2"), ("n2", "b1"), ("h1", "b1")])
+    assert fleet.hosts_of({"b1"}) == {"b1": "b1", "n2": "b1"}
+    assert fleet.hosts_of({"b1", "b2"}) == {"b1": "b1", "b2": "b2", "n1": "b1", "n2": "b1"}
+    assert fleet.hosts_of({"r1"}) == {"r1": "r1", "h1": "r1"}

@@ -17,6 +17,7 @@ from stumble.kafka.client_errors import ClientErrors
 from stumble.projector.batch_collector import BatchCollector
 from stumble.projector.batch_writer import BatchWriter
 from stumble.projector.breaker import CircuitBreaker
+from stumble.projector.bridged_hosts import BridgedHosts
 from stumble.projector.health import ProjectorHealth
 from stumble.projector.host_notices import HostNotices
 from stumble.projector.loop import Projector
@@ -86,7 +87,7 @@ class Bench:
         self.projector = Projector(
             consumer=self.topic,
             start_offsets=cast("StartOffsets", self.store),
-            collector=BatchCollector(EventDecoder(), 100, 1 << 20),
+            collector=BatchCollector(EventDecoder(), BridgedHosts(), 100, 1 << 20),
             partitions=AssignedPartitions(now=self.clock.steady),
             writer=self.write_thread,
             breaker=breaker,

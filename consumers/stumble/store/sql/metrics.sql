@@ -11,6 +11,9 @@ where removed_at is null
 group by host
 order by min(first_at), host
 
+-- name: count_bridged_hosts
+select count(distinct host) from bridged_hosts
+
 -- name: load_last_record_times
 select kafka_partition, extract(epoch from last_record_at)::float8
 from offsets

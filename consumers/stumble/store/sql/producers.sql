@@ -49,3 +49,20 @@ delete from producers where (host, process) in (
     select host, process from producers
     where received_at < now() - make_interval(days => %(days)s) or removed_at < now() - interval '1 day'
     limit %(chunk)s)
+
+-- name: save_bridged_hosts
+insert into bridged_hosts as b (host, relay_host)
+select n.host, n.relay_host
+from json_to_recordset(%(rows)s::json) as n (host text, relay_host text)
+where (select count(*) from bridged_hosts) < %(most)s
+   or exists (select from bridged_hosts k where k.host = n.host and k.relay_host = n.relay_host)
+order by n.host, n.relay_host
+limit %(most)s
+on conflict (host, relay_host) do update set last_at = now()
+
+-- name: load_bridged_hosts
+select host, relay_host from bridged_hosts
+
+-- name: expire_bridged_hosts
+delete from bridged_hosts where (host, relay_host) in (
+    select host, relay_host from bridged_hosts where last_at < now() - make_interval(days => %(days)s) limit %(chunk)s)

@@ -311,6 +311,13 @@ create table stumble_durable.producers (
     updated_at      timestamptz not null default now(),
     primary key (host, process)
 ) with (fillfactor = 70);
+-- Hosts of Nova whose events a bridge sent, with the host of that bridge's relay.
+create table stumble_durable.bridged_hosts (
+    host            text        not null,
+    relay_host      text        not null,
+    last_at         timestamptz not null default now(),
+    primary key (host, relay_host)
+);
 create index producers_changed on stumble_durable.producers (updated_at);
 
 -- Problems, alerts, subscriptions --------------------------------------------------------------------
