@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 #: Most pairs of a host and the relay of its bridge that are stored; further ones are ignored.
 MAX_BRIDGED: Final = 10_000
-#: A host's events are examined again after this, so that the store knows which hosts are still reported.
+#: After this everything is noted again, so that the store knows which hosts are still reported.
 _AGAIN_SECONDS: Final = 3600.0
 
 
@@ -29,21 +29,25 @@ class BridgedHosts:
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
         self._lock = threading.Lock()
-        self._examined: set[str] = set()
-        self._examined_since = now()
+        #: Hosts whose events no bridge sends, and pairs of a host and a bridge's relay that were noted, in this hour.
+        self._others: set[str] = set()
+        self._noted: set[tuple[str, str]] = set()
+        self._since = now()
         self._unsaved: set[tuple[str, str]] = set()
 
     def add_event(self, event: DecodedEvent) -> None:
-        """Note the host of an event if a bridge sent it; each host is examined once an hour."""
+        """Note the host of an event if a bridge sent it. A host that has no bridge is examined once an hour."""
         host = event.fact.origin.host
-        if host is None or host in self._examined:
+        if self._now() - self._since > _AGAIN_SECONDS or len(self._others) + len(self._noted) > 2 * MAX_BRIDGED:
+            self._others, self._noted, self._since = set(), set(), self._now()
+        if host is None or host in self._others:
             return
-        if len(self._examined) >= MAX_BRIDGED or self._now() - self._examined_since > _AGAIN_SECONDS:
-            self._examined, self._examined_since = set(), self._now()
-        self._examined.add(host)
         headers = event.record.headers()
         relay = relay_of(headers)
-        if relay is not None and "\x00" not in host + relay and is_from_bridge(headers):
+        if relay is None or "\x00" in host + relay or not is_from_bridge(headers):
+            self._others.add(host)
+        elif (host, relay) not in self._noted:
+            self._noted.add((host, relay))
             with self._lock:
                 if len(self._unsaved) < MAX_BRIDGED:
                     self._unsaved.add((host, relay))

@@ -69,7 +69,7 @@ def test_topics_are_planned_created_corrected_and_granted(stumble, change):
     assert status == 1
     assert "cleanup.policy is delete, planned is compact" in text
     assert "min.insync.replicas is 2, planned is 1, and there are fewer replicas" in text
-    assert "retention.ms changed" in stumble("topics", "apply", "--alter")[1]
+    assert "retention.ms, message.timestamp.type changed" in stumble("topics", "apply", "--alter")[1]
     eventually(lambda: stumble("topics", "plan")[0] == 0)
 
     status, text = stumble("topics", "plan", STUMBLE_KAFKA__TOPIC_PARTITIONS="5")

@@ -1,7 +1,11 @@
--- The relay's own row is the sum of those of its folders, so it is left out. In the order in which hosts became known.
--- The clock offset is that of the host's last report.
+-- The relay's own row is the sum of those of its folders, so it counts only where it reports no folder. In the order in
+-- which hosts became known. The clock offset is that of the host's last report.
 -- name: load_host_backlogs
-select host, coalesce(sum(backlog_events) filter (where process <> 'relay'), 0)::bigint,
+select host,
+       coalesce(sum(backlog_events) filter (where process <> 'relay'
+                                            or host not in (select coalesce(relay_host, host) from producers
+                                                            where process <> 'relay' and removed_at is null)),
+                0)::bigint,
        min(extract(epoch from oldest_unsent_at))::float8,
        coalesce(sum(refused_total) filter (where process <> 'relay'), 0)::bigint,
        max(extract(epoch from received_at))::float8,

@@ -60,8 +60,9 @@ order by n.host, n.relay_host
 limit %(most)s
 on conflict (host, relay_host) do update set last_at = now()
 
+-- Without the bridges that report for a host no longer.
 -- name: load_bridged_hosts
-select host, relay_host from bridged_hosts
+select host, relay_host from bridged_hosts where last_at > now() - interval '1 day'
 
 -- name: expire_bridged_hosts
 delete from bridged_hosts where (host, relay_host) in (
