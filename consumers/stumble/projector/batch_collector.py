@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 from stumble.ingest.batch import BadRecord, Batch
 from stumble.ingest.errors import BadRecordError
+from stumble.ingest.record_times import appended_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from stumble.ingest.decoding import EventDecoder, KafkaRecord
+    from stumble.projector.bridged_hosts import BridgedHosts
     from stumble.projector.partitions import Partition
     from stumble.projector.signature_rejections import SignatureRejections
 
@@ -18,8 +20,16 @@ if TYPE_CHECKING:
 class BatchCollector:
     """Collects the batch that the writer gets next."""
 
-    def __init__(self, decoder: EventDecoder, max_events: int, max_bytes: int, rejections: SignatureRejections) -> None:
+    def __init__(
+        self,
+        decoder: EventDecoder,
+        hosts: BridgedHosts,
+        max_events: int,
+        max_bytes: int,
+        rejections: SignatureRejections,
+    ) -> None:
         self._decoder = decoder
+        self._hosts = hosts
         self._rejections = rejections
         self._max_events = max_events
         self._max_bytes = max_bytes
@@ -42,16 +52,17 @@ class BatchCollector:
     def add_record(self, record: KafkaRecord, partition: Partition, offset: int) -> None:
         """Add the next record of a partition, also a bad one; on `RegistryUnavailable` nothing is added."""
         value = record.value() or b""
-        is_unsigned = False
         try:
-            self._batch.readings.append(self._decoder.decode_event(record, value, partition.number, offset))
+            event = self._decoder.decode_event(record, value, partition.number, offset)
         except BadRecordError as error:
-            bad, is_unsigned = BadRecord(record, partition.number, offset, error), error.is_unsigned
-            if not is_unsigned or self._rejections.add_bad_record(bad):
+            bad = BadRecord(record, partition.number, offset, error)
+            if not error.is_unsigned or self._rejections.add_bad_record(bad):
                 self._batch.bad.append(bad)
-        if not is_unsigned:  # its writer may have chosen its time
-            partition.last_record_ms = record.timestamp()[1]
-        self._batch.extend(partition.number, partition.next_offset, offset, partition.last_record_ms)
+        else:
+            self._batch.readings.append(event)
+            self._hosts.add_event(event)
+        partition.last_record_at = appended_at(record)
+        self._batch.extend(partition.number, partition.next_offset, offset, partition.last_record_at)
         self._bytes += len(value)
         partition.next_offset = offset + 1
 

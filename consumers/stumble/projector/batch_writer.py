@@ -13,6 +13,7 @@ import psycopg
 
 from stumble.ingest.batch import BadRecord, Batch
 from stumble.ingest.errors import BadRecordError, FencedError, NulTextError
+from stumble.projector.host_notices import distance
 from stumble.projector.partition_state import PartitionState, PartitionStatus
 from stumble.projector.store_session import StoppedError, StoreSession, first_line
 from stumble.store.queries import query
@@ -24,9 +25,11 @@ if TYPE_CHECKING:
 
     from stumble.deadletters.producer import DeadLetterProducer
     from stumble.ingest.decisions import ClockFinding, DecisionJob
+    from stumble.ingest.decoding import DecodedEvent
     from stumble.ingest.transaction import StoreWriter, WriteSummary
     from stumble.projector.breaker import CircuitBreaker
     from stumble.projector.health import ProjectorHealth
+    from stumble.projector.host_notices import HostNotices
     from stumble.runtime.state_log import StateLog
 
 
@@ -70,6 +73,7 @@ class BatchWriter:
         breaker: CircuitBreaker,
         health: ProjectorHealth,
         state_log: StateLog,
+        notices: HostNotices,
     ) -> None:
         self._session = session
         self._store_writer = store_writer
@@ -77,6 +81,7 @@ class BatchWriter:
         self._breaker = breaker
         self._health = health
         self._state_log = state_log
+        self._notices = notices
 
     def write(self, batch: Batch) -> WriteResult:
         """Write a batch and dead-letter its bad records."""
@@ -139,6 +144,8 @@ class BatchWriter:
         summary = self._session.run(lambda store: self._store_writer.apply(store, batch))
         if summary.events:
             self._breaker.stored(batch.spans)
+        for event in summary.misdated:
+            self._log_misdated(event)
         result.merge(WriteResult(summary))
 
     def _isolate(self, part: Batch, error: Exception, result: WriteResult) -> None:
@@ -226,6 +233,21 @@ class BatchWriter:
         more = f" and {len(items) - 1} more" if len(items) > 1 else ""
         text = f"Sent record {partition}:{first.offset}{more} to the dead letter topic ({first.error.stage})"
         self._state_log.say(f"bad-{partition}", f"{text}: {first.error}")
+
+    def _log_misdated(self, event: DecodedEvent) -> None:
+        host = event.fact.origin.host or ""
+        if event.claimed_at is None:
+            text = (
+                "An event of {host} is older than requests are stored, so nothing is derived from it: check the clock "
+                "of that host, and when its relay last worked."
+            )
+        else:
+            away = distance(event.claimed_at - event.occurred_at)
+            text = (
+                f"An event of {{host}} claims a time {away} the time at which Kafka received it, which replaces it: "
+                "set the clock of that host."
+            )
+        self._notices.add("event", host, text)
 
     def _blocked(self, partition: int, offset: int, detail: str) -> PartitionStatus:
         state = PartitionState.BAD_RECORDS

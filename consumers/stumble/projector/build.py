@@ -20,7 +20,9 @@ from stumble.kafka.consumer import TopicConsumer
 from stumble.projector.batch_collector import BatchCollector
 from stumble.projector.batch_writer import BatchWriter
 from stumble.projector.breaker import CircuitBreaker
+from stumble.projector.bridged_hosts import BridgedHosts
 from stumble.projector.health import ProjectorHealth
+from stumble.projector.host_notices import HostNotices
 from stumble.projector.loop import LOG, Projector
 from stumble.projector.maintenance import Maintenance
 from stumble.projector.partitions import AssignedPartitions
@@ -82,7 +84,7 @@ def build_projector(
     kafka, topic = settings.kafka, settings.kafka.topics.actions
     application = f"stumble-projector@{socket.gethostname()}:{os.getpid()}"
     resolve = Registry(kafka).resolve if kafka.schema_registry_url else None
-    health, state_log = ProjectorHealth(own.stuck_after), StateLog(LOG)
+    health, state_log, notices = ProjectorHealth(own.stuck_after), StateLog(LOG), HostNotices(LOG)
 
     consumer = TopicConsumer(kafka, topic, own.group)
     partitions = EventPartitions(own.events_days)
@@ -101,16 +103,19 @@ def build_projector(
             breaker,
             health,
             state_log,
+            notices,
         )
         for _ in range(2)
     )
     clock = Clock(url, settings.clock, consumer.end_offsets, application, wall_clock)
-    maintenance = Maintenance(url, own, application, DeadLetterCount(kafka), health, state_log)
+    bridged_hosts = BridgedHosts()
+    maintenance = Maintenance(url, own, application, DeadLetterCount(kafka), health, state_log, bridged_hosts)
     projector = Projector(
         consumer=consumer,
         start_offsets=StartOffsets(url, application, consumer, store_writer, state_log),
         collector=BatchCollector(
             EventDecoder(resolve, verifier_of(kafka.public_keys_file)),
+            bridged_hosts,
             own.max_batch,
             own.max_batch_bytes,
             SignatureRejections(health, LOG),
@@ -123,5 +128,6 @@ def build_projector(
         health=health,
         state_log=state_log,
     )
-    status_reader = ProducerStatusReader(settings, own.group, resolve, SignatureRejections(health, LOG))
+    rejections = SignatureRejections(health, LOG)
+    status_reader = ProducerStatusReader(settings, own.group, resolve, notices, rejections)
     return ProjectorService(projector, maintenance, (maintenance, status_reader, clock), health, own.core)

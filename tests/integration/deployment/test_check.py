@@ -124,12 +124,15 @@ def test_producers_check_reports_silent_lagging_and_refusing_hosts_and_the_tap(c
             ("gone", 7200, None, 0, "on"),
             ("slow", 10, 900, 0, "partial: not Migration.save"),
             ("full", 10, None, 12, "off"),
+            ("early", 10, None, 0, "on"),
         ):
             status = {"tap": tap, "service": "nova-compute", "quarantined_total": 0}
             connection.execute(
-                "insert into stumble_durable.producers values (%s, 'uid-1/nova-compute-1-a',"
+                "insert into stumble_durable.producers (host, process, reported_at, received_at, alive,"
+                " oldest_unsent_at, backlog_events, backlog_bytes, accepted_total, sent_total, refused_total,"
+                " rejected_total, status) values (%s, 'uid-1/nova-compute-1-a', now() + make_interval(secs => %s),"
                 " now() - make_interval(secs => %s), true, now() - make_interval(secs => %s), 7, 0, 0, 0, %s, 0, %s)",
-                (host, silent, waiting, refused, json.dumps(status)),
+                (host, 7200 - silent if host == "early" else -silent, silent, waiting, refused, json.dumps(status)),
             )
     status, results = check(store, "producers", "tap")
     assert status == 1
@@ -138,7 +141,8 @@ def test_producers_check_reports_silent_lagging_and_refusing_hosts_and_the_tap(c
     assert "12 events were refused" in results["warning", "full"]
     assert "not Migration.save" in results["warning", "nova-compute on slow"]
     assert "the tap is off" in results["warning", "nova-compute on full"]
-    assert results["fine", "producers"].startswith("3 of 4 hosts report")
+    assert "its clock is 2 hours ahead of Kafka's" in results["wrong", "early"]
+    assert results["fine", "producers"].startswith("4 of 5 hosts report")
 
 
 def test_unreachable_receivers_and_invalid_rules_are_reported(check, store, tmp_path):

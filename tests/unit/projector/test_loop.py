@@ -17,7 +17,9 @@ from stumble.kafka.client_errors import ClientErrors
 from stumble.projector.batch_collector import BatchCollector
 from stumble.projector.batch_writer import BatchWriter
 from stumble.projector.breaker import CircuitBreaker
+from stumble.projector.bridged_hosts import BridgedHosts
 from stumble.projector.health import ProjectorHealth
+from stumble.projector.host_notices import HostNotices
 from stumble.projector.loop import Projector
 from stumble.projector.partition_state import PartitionState
 from stumble.projector.partitions import AssignedPartitions
@@ -80,13 +82,14 @@ class Bench:
             breaker,
             self.health,
             log,
+            HostNotices(logging.getLogger("stumble.test")),
         )
         self.rejections = SignatureRejections(self.health, logging.getLogger("stumble.test"))
         self.write_thread = WriteThread(writer, writer, threading.Event())
         self.projector = Projector(
             consumer=self.topic,
             start_offsets=cast("StartOffsets", self.store),
-            collector=BatchCollector(EventDecoder(), 100, 1 << 20, self.rejections),
+            collector=BatchCollector(EventDecoder(), BridgedHosts(), 100, 1 << 20, self.rejections),
             partitions=AssignedPartitions(now=self.clock.steady),
             writer=self.write_thread,
             breaker=breaker,

@@ -7,17 +7,11 @@ import logging
 import pytest
 
 from stumble.ingest.batch import BadRecord
-from stumble.ingest.decoding import EventDecoder
 from stumble.ingest.errors import SIGNATURE, BadRecordError
-from stumble.projector.batch_collector import BatchCollector
 from stumble.projector.health import ProjectorHealth
-from stumble.projector.partitions import Partition
 from stumble.projector.signature_rejections import SignatureRejections
 from stumble.signatures.errors import SignatureRejected
-from stumble.signatures.verification import RecordVerifier
-from stumble.testing.events import event, framed
 from stumble.testing.in_memory import InMemoryRecord
-from tests.support.signing import new_key, write_public_keys
 
 LOG = logging.getLogger("stumble.test")
 
@@ -51,15 +45,3 @@ def test_record_larger_than_any_event_is_not_stored(health):
     rejections = SignatureRejections(health, LOG)
     assert not rejections.add_bad_record(bad_record(value=bytes((64 << 10) + 1)))
     assert rejections.add_bad_record(bad_record(value=bytes(64 << 10)))
-
-
-def test_rejected_record_moves_the_offset_but_not_the_time_up_to_which_records_were_read(health, tmp_path):
-    key, value = new_key(tmp_path, "cmp1"), framed(event(host="cmp1"))
-    decoder = EventDecoder(verifier=RecordVerifier(write_public_keys(tmp_path / "keys.toml", key)))
-    collector, partition = BatchCollector(decoder, 100, 1 << 20, SignatureRejections(health, LOG)), Partition(0, 5, 5)
-    signed = InMemoryRecord(value, 0, 5, header_list=key.sign("instance-actions", None, value), timestamp_ms=1000)
-    collector.add_record(signed, partition, 5)
-    collector.add_record(InMemoryRecord(value, 0, 6, timestamp_ms=1 << 60), partition, 6)
-    assert (partition.next_offset, partition.last_record_ms) == (7, 1000)
-    batch = collector.take_batch()
-    assert (len(batch.readings), len(batch.bad), batch.spans[0].end, batch.spans[0].last_record_ms) == (1, 1, 7, 1000)
