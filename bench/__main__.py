@@ -24,6 +24,7 @@ from bench import (
     projector_figures,
     relay_figures,
     scale_figures,
+    signature_figures,
 )
 from bench.environment import peers_python, versions
 from bench.report import Report
@@ -31,7 +32,7 @@ from bench.stack import Stack, stack
 
 _PARTS = (
     *("projector", "success", "emit", "relay", "latency", "full", "audit", "growth"),
-    *("scale", "metrics", "alert", "nova"),
+    *("scale", "metrics", "alert", "signatures", "nova"),
 )
 _ROOT = Path(__file__).parents[1]
 
@@ -85,6 +86,7 @@ def _run(report: Report, running: Stack, python: Path, parts: list[str], *, runs
         "scale": lambda: scale_figures.measure(report, running, count=count),
         "alert": lambda: alert_figures.measure(report, running, runs=runs, count=10 if quick else 100),
         "metrics": lambda: metrics_figures.measure(report, running, runs=runs),
+        "signatures": lambda: signature_figures.measure(report, running, runs=runs, count=count),
         "nova": lambda: nova_figures.measure(report, runs=runs, rounds=2 if quick else 10),
     }
     for name in parts:

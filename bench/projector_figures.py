@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -131,9 +132,9 @@ def settings_for(stack: Stack, url: str, prefix: str) -> dict[str, str]:
     }
 
 
-def project(stack: Stack, url: str, prefix: str, count: int) -> dict[str, Any]:
-    """Project a topic into a database, migrating it first."""
-    settings = settings_for(stack, url, prefix)
+def project(stack: Stack, url: str, prefix: str, count: int, more: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Project a topic into a database with these further settings, migrating it first."""
+    settings = settings_for(stack, url, prefix) | dict(more or {})
     jobs.command("store", "migrate", **settings)
     before = stack.postgres_cpu()
     found = jobs.ours("projector", str(count), environment=settings)

@@ -275,6 +275,13 @@ def _passing_on() -> list[Panel]:
             "Events that wait in outboxes.",
         ),
         lines(
+            "Clocks of hosts",
+            "abs(stumble_host_clock_offset_seconds) > 5",
+            "{{host}}",
+            "s",
+            "By how much clocks differ from Kafka's, where it is more than 5 s.",
+        ),
+        lines(
             "Events sent by relays",
             "sum(rate(stumble_relay_sent_events_total[$__rate_interval]))",
             "events",

@@ -261,9 +261,12 @@ class ProjectorTestbed:
         self.flush()
 
     def send(self, value: bytes | None, key: bytes | None = None, **options: Any) -> None:
+        self.send_to(self.topic, value, key, **options)
+
+    def send_to(self, topic: str, value: bytes | None, key: bytes | None = None, **options: Any) -> None:
         if self._producer is None:
             self._producer = Producer(self.settings.producer_config(linger_ms=5))
-        self._producer.produce(self.topic, value=value, key=key, **options)
+        self._producer.produce(topic, value=value, key=key, **options)
         self._producer.poll(0)
 
     def forget_producer(self) -> None:

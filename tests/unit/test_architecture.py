@@ -84,7 +84,7 @@ def test_command_prints_the_graph() -> None:
     command: list[str | Path] = [sys.executable, ROOT / "scripts" / "import_graph.py"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "relay       -> outbox runtime settings wire" in done.stdout
+    assert "relay       -> outbox runtime settings signatures wire" in done.stdout
 
 
 @pytest.fixture

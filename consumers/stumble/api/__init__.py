@@ -1,5 +1,5 @@
 """The HTTP API over the failure store: routes and their models.
 
 Start reading at ``failures``. Imports ``alerts``, ``deadletters``, ``metrics``, ``outcome``, ``runtime``, ``settings``,
-``store``, ``wire``.
+``signatures``, ``store``, ``wire``.
 """

@@ -32,7 +32,7 @@ class DeadLetterItem(ApiModel):
     offset: int = Field(description="In the dead letter topic.")
     at: Moment | None = Field(None, description="When it was written there.")
     state: State = Field(description="WAITING, REDRIVEN (sent again), PARKED (dead-lettered too often), FOREIGN.")
-    stage: str = Field(description="Stage that rejected it: decode, model, derive, store.")
+    stage: str = Field(description="Stage that rejected it: signature, decode, model, derive, store.")
     exception: str
     reason: str = Field(description="The exception's message.")
     replays: int = Field(description="How often it had been sent again before.")

@@ -32,6 +32,7 @@ from stumble.deadletters.selection import DeadLetterFilter
 from stumble.deadletters.service import DeadLetterService, RedriveOptions
 from stumble.deadletters.stats import DeadLetterStats
 from stumble.deadletters.status import BusyError
+from stumble.signatures.errors import PublicKeysUnusable
 
 T = TypeVar("T")
 #: Limits of one response: dead letters to read, and seconds.
@@ -156,7 +157,7 @@ def _service(request: Request, session: Connection[Any]) -> Iterator[DeadLetterS
     try:
         with DeadLetterService(request.app.state.settings.kafka, session, seconds=_KAFKA_SECONDS) as service:
             yield service
-    except KafkaUnavailableError as error:
+    except (KafkaUnavailableError, PublicKeysUnusable) as error:
         raise Unavailable(str(error)) from error
     except BusyError as error:
         raise Conflict(str(error)) from error

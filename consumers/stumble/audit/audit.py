@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 _DAY_US = DAY_MS * 1000
 _LATE_EVENTS = "events that came too late"
+_UNSIGNED = "records without a valid signature"
 #: How far an event's own time may differ from Kafka's time of its record.
 _SLACK_DAYS = 1
 _CATCH_UP_PAUSE = 0.5
@@ -92,6 +93,7 @@ class Audit:
         self.report = _report(self.topic, scope)
         self._processes = processes
         self._workers: Workers | None = None
+        self._unsigned = 0
         now = time.time_ns() // 1000
         self.horizon = Horizon(now - (own.events_days - 1) * _DAY_US, now - own.requests_days * _DAY_US)
 
@@ -187,6 +189,7 @@ class Audit:
         for rows in self._workers.stream(read_rows, job.shared(self._workers.processes)):
             self.stage.add(rows.staged, rows.events_read)
             self._unreadable.add(rows.unreadable)
+            self._unsigned += rows.unsigned
             done += rows.read
             self.on_progress("read", done, size)
 
@@ -233,10 +236,10 @@ class Audit:
             query("delete_audit_staged_from"), {"partitions": list(starts), "offsets": list(starts.values())}
         )
         if across:
-            span, counted = self.span, self.stage.records
+            span, counted, unsigned = self.span, self.stage.records, self._unsigned
             ends = {partition: offsets[partition] for partition in across}
             self._read(OffsetRange(span.topic, span.topic_id, across, ends, span.lows, span.breaks))
-            self.stage.records = counted
+            self.stage.records, self._unsigned = counted, unsigned
 
     def _compare(self) -> None:
         own = self.own
@@ -244,6 +247,7 @@ class Audit:
         execute(query("analyze_audit_staged"))
         late = execute(query("compare_late_events"), {"days": own.requests_days}).fetchone()
         self.report.leave_out(_LATE_EVENTS, late[0] if late else 0)
+        self.report.leave_out(_UNSIGNED, self._unsigned)
         execute(query("join_audit_sightings"))
         execute(query("compare_sightings"))
         self._choose_instances()

@@ -28,6 +28,8 @@ class StagedRows:
     #: Rows of `audit_staged`, in PostgreSQL's binary COPY format.
     staged: bytes
     unreadable: list[dict[str, Any]]
+    #: How many of them have no valid signature: they are no part of the history that the store holds.
+    unsigned: int
     #: Rows of `events` by id, and the days of those ids; empty unless the job requests them.
     events: dict[bytes, bytes] = field(default_factory=dict)
     days: set[int] = field(default_factory=set)
@@ -62,7 +64,8 @@ def read_rows(job: ReadJob) -> Iterator[StagedRows]:
     for messages in read_records(job.kafka, job.span, job.keys, note):
         readings, bad = decoding.readings(messages)
         rows = b"".join(staged_rows(readings, job.alone_before))
-        result = StagedRows(done - before, len(readings), rows, [row_of(item) for item in bad])
+        unreadable = [row_of(item) for item in bad if not item.error.is_unsigned]
+        result = StagedRows(done - before, len(readings), rows, unreadable, len(bad) - len(unreadable))
         if job.events:
             result.events = {reading.event_id: reading.row for reading in reversed(readings)}
             result.days = days_of_ids(result.events)

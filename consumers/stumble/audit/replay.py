@@ -54,6 +54,8 @@ class Replayed:
     records: int = 0
     events: int = 0
     unreadable: int = 0
+    #: Records without a valid signature.
+    unsigned: int = 0
     instances: int = 0
     decisions: int = 0
     seconds: float = 0.0
@@ -125,6 +127,7 @@ class Replay:
         job = ReadJob(self._settings.kafka, self._span, events=True)
         for rows in workers.stream(read_rows, job.shared(workers.processes)):
             self._done.unreadable += len(rows.unreadable)
+            self._done.unsigned += rows.unsigned
             self._insert(connection, stage, rows)
             done += rows.read
             self._on_progress("read", done, size)

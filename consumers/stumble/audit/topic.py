@@ -11,6 +11,7 @@ from stumble.ingest.batch import BadRecord
 from stumble.ingest.decoding import EventDecoder
 from stumble.ingest.errors import BadRecordError
 from stumble.kafka.consumer import LONG_RUNS, quiet_config
+from stumble.signatures.optional import verifier_of
 from stumble.wire.errors import RegistryUnavailable, StumbleError
 
 if TYPE_CHECKING:
@@ -107,12 +108,13 @@ class DecodingJob:
             from stumble.settings.registry import Registry  # noqa: PLC0415  # 10 MB in every process
 
             resolve = Registry(kafka).resolve
-        self._decoder = EventDecoder(resolve)
+        self._decoder = EventDecoder(resolve, verifier_of(kafka.public_keys_file))
 
     def readings(self, messages: list[Message]) -> tuple[list[DecodedEvent], list[BadRecord]]:
-        """Return the decoded events of records, and the bad records, which the projector must dead-letter.
+        """Return the decoded events of records, and the bad records.
 
-        Raises `RegistryUnavailable` when the registry has not answered for `registry_timeout` seconds.
+        The projector must dead-letter the bad ones that have a valid signature. Raises `RegistryUnavailable` when the
+        registry has not answered for `registry_timeout` seconds.
         """
         result, bad = [], []
         for message in messages:

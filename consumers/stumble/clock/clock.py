@@ -18,6 +18,7 @@ from stumble.clock.producers import ProducerReport, ProducerReports, ProducerSta
 from stumble.clock.wall_clock import WallClock
 from stumble.ingest.decisions import DecisionJob
 from stumble.outcome.deadlines import effective_deadlines
+from stumble.runtime.timers import Timers
 from stumble.runtime.worker import Worker
 from stumble.store.connect import StoreError, connect
 from stumble.store.queries import query
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("stumble.projector")
 #: Seconds for which a finding that was checked and not decided is not submitted again.
 _REFUSED_SECONDS = 60.0
+#: How often the clock asks which hosts bridges report for.
+_BRIDGED_SECONDS = 30.0
 #: Rows of one transaction may appear later than those of another that began after it.
 _OVERLAP_US = 10_000_000
 
@@ -58,7 +61,8 @@ class Clock(Worker):
         self._end_offsets = end_offsets
         self._application = application
         self._wall_clock = wall_clock or WallClock()
-        self._producers = ProducerReports(settings.silent_after, settings.startup_time)
+        self._producers = ProducerReports(settings.silent_after, settings.startup_time, settings.restart_confirmation)
+        self._timers = Timers()
         self._watches: dict[int, PartitionWatch] = {}
         self._checked: set[tuple[int, ProducerStart]] = set()
         self._refused: dict[tuple[str, int, str], float] = {}
@@ -148,7 +152,7 @@ class Clock(Worker):
 
     def _new_watch(self) -> PartitionWatch:
         own = self._settings
-        return PartitionWatch(own.silent_after, own.settle, 2 * own.check_interval + 1)
+        return PartitionWatch(own.silent_after, own.settle, own.longest_hold, 2 * own.check_interval + 1)
 
     def _find(self, connection: Connection[Any], now: float) -> list[ClockFinding]:
         """Return the findings to decide; of a restart and a silence, the restart is the more precise cause."""
@@ -157,7 +161,7 @@ class Clock(Worker):
             *self._restarted(connection),
             *self._returned(connection),
             *find.on_dead_hosts(connection, self._dead(now)),
-            *find.overdue(connection, self.watermarks, self._deadlines),
+            *find.overdue(connection, self.watermarks, self._deadlines, self._held()),
         ]:
             if finding.identity not in self._refused:
                 result.setdefault(finding.request_key, finding)
@@ -184,8 +188,7 @@ class Clock(Worker):
         asked = {
             (partition, host): (watch, relay_host)
             for partition, watch in self._watches.items()
-            for relay_host in watch.returned
-            for host in self._producers.hosts_of(relay_host)
+            for host, relay_host in self._producers.hosts_of(watch.returned).items()
         }
         again = find.received_again(connection, asked, self._deadlines)
         result = [one for one in again if one.identity not in self._refused]
@@ -196,19 +199,29 @@ class Clock(Worker):
 
     def _dead(self, now: float) -> dict[tuple[int, str], int]:
         return {
-            (partition, host): since
+            (partition, host): silent[relay_host]
             for partition, watch in self._watches.items()
             if watch.up_to_date(now) and watch.counted >= self._settings.settle
-            for relay_host, since in watch.silent(self._producers).items()
-            for host in self._producers.hosts_of(relay_host)
+            for silent in (watch.silent(self._producers),)
+            for host, relay_host in self._producers.hosts_of(silent).items()
+        }
+
+    def _held(self) -> dict[tuple[int, str], int]:
+        return {
+            (partition, host): held[relay_host]
+            for partition, watch in self._watches.items()
+            for held in (watch.held(self._producers),)
+            for host, relay_host in self._producers.hosts_of(held).items()
         }
 
     def _load_reports(self, connection: Connection[Any], now: float) -> None:
         rows = connection.execute(
             query("load_changed_producers"), {"since": max(0, self._since - _OVERLAP_US)}
         ).fetchall()
-        self._producers.add_reports([ProducerReport(*row[:10]) for row in rows], now)
-        self._since = max([self._since, *(row[10] for row in rows)])
+        self._producers.add_reports([ProducerReport(*row[:-1]) for row in rows], now)
+        self._since = max([self._since, *(row[-1] for row in rows)])
+        if self._timers.due("bridged", _BRIDGED_SECONDS):
+            self._producers.set_bridged(connection.execute(query("load_bridged_hosts")).fetchall())
 
     def _mark(self, now: float) -> None:
         waiting = [partition for partition, watch in self._watches.items() if watch.pending is None]

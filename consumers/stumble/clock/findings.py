@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from stumble.clock.producers import ProducerStart
@@ -45,13 +46,20 @@ class _OnHost(NamedTuple):
 
 
 def overdue(
-    connection: Connection[Any], watermarks: Mapping[int, int], deadlines: Mapping[str, float]
+    connection: Connection[Any],
+    watermarks: Mapping[int, int],
+    deadlines: Mapping[str, float],
+    held: Mapping[tuple[int, str], int] = MappingProxyType({}),
 ) -> list[ClockFinding]:
-    """Return requests without an event for their deadline, in partitions with a watermark (UTC microseconds)."""
+    """Return requests without an event for their deadline, in partitions with a watermark (UTC microseconds).
+
+    ``held``: up to when all events of a (partition, host) are known, where that is earlier for its own requests.
+    """
     if not watermarks:
         return []
     parameters = {
         "watermarks": as_json([{"kafka_partition": p, "watermark": until} for p, until in watermarks.items()]),
+        "held": as_json([{"kafka_partition": p, "host": host, "until": until} for (p, host), until in held.items()]),
         "shortest": min(deadlines.values()),
         **_deadlines(deadlines),
     }

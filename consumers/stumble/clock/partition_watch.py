@@ -16,6 +16,8 @@ from stumble.clock.producers import ProducerReport, ProducerReports
 
 #: The partition counts as read to its end for this long after a mark was reached.
 _FRESH_SECONDS: Final = 30.0
+#: A relay that sends each event within this time holds nothing back, microseconds.
+_PROMPT_US: Final = 60_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,8 @@ class PartitionWatch:
 
     silent_after: float
     settle: float
+    #: Of how many counted seconds at most a host with unsent events delays what is concluded about other hosts.
+    longest_hold: float
     #: Of the time between two updates, at most this many seconds count: the process itself may have been stopped.
     longest_step: float
     pending: LogEnd | None = None
@@ -44,8 +48,10 @@ class PartitionWatch:
     returned: set[str] = field(default_factory=set)
     _updated_at: float | None = None
     _present: set[str] = field(default_factory=set)
-    #: Relay host to its last report and what had been counted then.
+    #: Relay host to the offset of its last report and what had been counted then.
     _since: dict[str, tuple[int, float]] = field(default_factory=dict)
+    #: Relay host to what had been counted when it began to hold back the watermark.
+    _holding: dict[str, float] = field(default_factory=dict)
 
     def update(self, producers: ProducerReports, stored: int, now: float) -> None:
         """Update with the store's next offset, at a time in steady seconds."""
@@ -57,14 +63,18 @@ class PartitionWatch:
             self.counted += step
         for host, report in producers.relays.items():
             known = self._since.get(host)
-            if known is None or known[0] != report.reported_at:
-                self._since[host] = (report.reported_at, self.counted)
+            if known is None or known[0] != report.record_offset:
+                self._since[host] = (report.record_offset, self.counted)
                 if known is not None and host not in self._present:
                     self._present.add(host)
                     self.returned.add(host)
             elif self._is_silent(host):
                 self._present.discard(host)
                 self.returned.discard(host)
+            if report.received_at - report.known_until > _PROMPT_US:
+                self._holding.setdefault(host, self.counted)
+            else:
+                self._holding.pop(host, None)
 
     def mark(self, end: int, at: int, now: float, relays: Mapping[str, ProducerReport]) -> None:
         """Set the next mark; ``relays`` was read before ``end``."""
@@ -76,19 +86,27 @@ class PartitionWatch:
         return self.reached is not None and now - self.reached.steady < _FRESH_SECONDS
 
     def silent(self, producers: ProducerReports) -> dict[str, int]:
-        """Return the relay hosts that count as dead, with the time of their last report."""
-        return {host: report.reported_at for host, report in producers.relays.items() if self._is_silent(host)}
+        """Return the relay hosts that count as dead, with the time at which the broker got their last report."""
+        return {host: report.received_at for host, report in producers.relays.items() if self._is_silent(host)}
 
     def _is_silent(self, host: str) -> bool:
         return self.counted - self._since.get(host, (0, self.counted))[1] >= self.silent_after
+
+    def held(self, producers: ProducerReports) -> dict[str, int]:
+        """Return the relay hosts for which others no longer wait, and up to when all of their own events are known."""
+        return {
+            host: report.known_until
+            for host, report in producers.relays.items()
+            if self.counted - self._holding.get(host, self.counted) >= self.longest_hold
+        }
 
     def watermark(self, producers: ProducerReports, now: float) -> int | None:
         """Return the watermark, UTC microseconds; None where nothing may be concluded (yet)."""
         mark = self.reached
         if mark is None or not mark.relays or self.counted < self.settle or not self.up_to_date(now):
             return None
-        dead = self.silent(producers)
-        waited_for = [report.known_until for host, report in mark.relays.items() if host not in dead]
+        ignored = self.silent(producers).keys() | self.held(producers).keys()
+        waited_for = [report.known_until for host, report in mark.relays.items() if host not in ignored]
         return min([mark.at, *waited_for]) if waited_for else None
 
     def covers(self, relay_host: str, at: int) -> bool:

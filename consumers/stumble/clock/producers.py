@@ -1,11 +1,17 @@
-"""The producers' last reports: which relays report, up to when their events were sent, which services restarted."""
+"""The producers' last reports: which relays report, up to when their events were sent, which services restarted.
+
+A report is a claim of one host about itself. Its age is measured by the time at which the broker appended it; times by
+the sender's own clock count for what happened on that host only.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
+
+from stumble.ingest.record_times import FUTURE_US
 
 #: The process name of the relay; its row holds the totals of its host.
 RELAY: Final = "relay"
@@ -21,23 +27,50 @@ _START_US: Final = 600 * _SECOND
 
 
 class ProducerReport(NamedTuple):
-    """A row of `producers`; times are UTC microseconds by the host's clock."""
+    """A row of `producers`; times are UTC microseconds.
+
+    ``received_at``, ``started_seen_at`` and ``last_alive_at`` are times of the broker; the others are by the clock of
+    the sender.
+    """
 
     host: str
     process: str
     relay_host: str
+    #: Whether the record's header names the relay that sent it.
+    relay_named: bool
     service: str | None
     alive: bool
+    #: Position in the topic: another one is another report.
+    record_offset: int
+    received_at: int
     reported_at: int
     oldest_unsent_at: int | None
     started_at: int | None
+    started_seen_at: int | None
     starting: bool
     ready_at: int | None
+    last_alive_at: int | None
+    removed: bool = False
+    #: By how much the sender's clock is ahead of the broker's, as far as this report and the one before it show.
+    ahead: int = 0
 
     @property
     def known_until(self) -> int:
-        """The time up to which all events of this producer are in the topic."""
-        return self.reported_at if self.oldest_unsent_at is None else min(self.oldest_unsent_at, self.reported_at)
+        """The time up to which all events of this producer are in the topic, by the broker's clock where they differ.
+
+        A report may wait in the relay while the broker is down, so it never counts for a time after it was made; a
+        clock that is behind cannot be distinguished from that.
+        """
+        until = self.reported_at - self.ahead
+        if self.oldest_unsent_at is not None:
+            until = min(until, self.oldest_unsent_at - self.ahead)
+        return min(until, self.received_at)
+
+    @property
+    def began_at(self) -> int:
+        """When its process started, in the time in which the events of its host are stored."""
+        started, seen = self.started_at or 0, self.started_seen_at or 0
+        return started if started <= seen + FUTURE_US else seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,33 +84,51 @@ class ProducerStart:
 
 
 class ProducerReports:
-    """The last report of each producer, and when each relay last sent a new one."""
+    """The last report of each producer, and when each relay last sent a new one. Durations are seconds."""
 
-    def __init__(self, silent_after: float, startup_time: float) -> None:
+    def __init__(self, silent_after: float, startup_time: float, restart_confirmation: float = 0.0) -> None:
         self._reporting_within = silent_after * _REPORTING_PART
         self._startup_us = int(startup_time * _SECOND)
+        self._confirmation_us = int(restart_confirmation * _SECOND)
         self._reports: dict[tuple[str, str], ProducerReport] = {}
         self._changed_at: dict[str, float] = {}
         self._relays: Mapping[str, ProducerReport] = {}
         self._hosts: dict[str, set[str]] = {}
+        #: Host without a relay of its own to the hosts of its bridges' relays.
+        self._bridges: dict[str, set[str]] = {}
+
+    def set_bridged(self, pairs: Iterable[tuple[str, str]]) -> None:
+        """Set which hosts bridges report for: pairs of a host and the host of the bridge's relay."""
+        self._bridges = defaultdict(set)
+        for host, relay_host in pairs:
+            self._bridges[host].add(relay_host)
 
     def add_reports(self, reports: Sequence[ProducerReport], now: float) -> None:
-        """Add reports; ``now`` in steady seconds. A relay counts as reporting when its report is newer."""
+        """Add reports as the store has them now; ``now`` in steady seconds.
+
+        A relay counts as reporting from its second report on.
+        """
         for report in reports:
             key = (report.host, report.process)
             before = self._reports.get(key)
-            if before is not None and before.reported_at >= report.reported_at:
+            if report.removed:
+                self._reports.pop(key, None)
                 continue
-            self._reports[key] = report
-            if report.process == RELAY and before is not None:
-                self._changed_at[report.host] = now
+            ahead = max(0, report.reported_at - report.received_at)
+            if before is not None:
+                if before.record_offset == report.record_offset and before.received_at == report.received_at:
+                    continue
+                ahead = max(ahead, before.reported_at - before.received_at)
+                if report.process == RELAY:
+                    self._changed_at[report.host] = now
+            self._reports[key] = report._replace(ahead=ahead)
         if not reports:
             return
-        newest = max((report.reported_at for report in self._reports.values() if report.process == RELAY), default=0)
+        newest = max((report.received_at for report in self._reports.values() if report.process == RELAY), default=0)
         self._relays = {
             report.host: report
             for report in self._reports.values()
-            if report.process == RELAY and report.reported_at > newest - _LEFT_US
+            if report.process == RELAY and report.received_at > newest - _LEFT_US
         }
         for key in [key for key, report in self._reports.items() if self._is_stale(report, newest)]:
             del self._reports[key]
@@ -87,7 +138,7 @@ class ProducerReports:
 
     @staticmethod
     def _is_stale(report: ProducerReport, newest: int) -> bool:
-        return not report.alive and report.reported_at <= newest - _LEFT_US
+        return not report.alive and report.received_at <= newest - _LEFT_US
 
     @property
     def relays(self) -> Mapping[str, ProducerReport]:
@@ -103,9 +154,17 @@ class ProducerReports:
         )
         return reporting * 2 >= len(self._relays)
 
-    def hosts_of(self, relay_host: str) -> set[str]:
-        """Return Nova's names of the hosts that a relay reports for."""
-        return {relay_host} | self._hosts.get(relay_host, set())
+    def hosts_of(self, relay_hosts: Collection[str]) -> dict[str, str]:
+        """Return Nova's names of the hosts for which only these relays report, each with one of the relays.
+
+        A host with a relay of its own is that relay's; another one is that of all bridges that name it.
+        """
+        result = {host: relay for relay in relay_hosts for host in (relay, *self._hosts.get(relay, ()))}
+        reported = {host for hosts in self._hosts.values() for host in hosts} if self._bridges else set()
+        for host, bridges in self._bridges.items():
+            if host not in reported and bridges.issubset(relay_hosts):
+                result[host] = min(bridges)
+        return result
 
     def starts(self) -> list[ProducerStart]:
         """Return the last start of each host's compute service, if enough is known to evaluate it."""
@@ -116,11 +175,24 @@ class ProducerReports:
         return [start for reports in by_host.values() if (start := self._start(reports)) is not None]
 
     def _start(self, reports: list[ProducerReport]) -> ProducerStart | None:
-        newest = max(reports, key=lambda report: (report.started_at or 0, report.process))
-        began = newest.started_at or 0
-        if not newest.alive or (newest.starting and newest.reported_at < began + _START_US):
+        """Return the last start, if the reports of all processes of its host agree on it.
+
+        A status alone proves no restart: the same relay must have reported an earlier process, no other relay may
+        report this host, and no earlier process may be reported alive after the first report of the start.
+        """
+        newest = max(reports, key=lambda report: (report.began_at, report.process))
+        seen, others = newest.started_seen_at or 0, [report for report in reports if report is not newest]
+        if not newest.alive or (newest.starting and newest.received_at < seen + _START_US):
             return None
-        if any(report is not newest and report.alive and report.reported_at > began for report in reports):
-            return None  # the process before it still runs
-        settled = newest.ready_at or began + (_START_US if newest.starting else self._startup_us)
-        return ProducerStart(newest.host, newest.relay_host, began, settled)
+        if not others or not newest.relay_named:
+            return None
+        for report in others:
+            if report.relay_host != newest.relay_host or not report.relay_named:
+                return None
+            if report.last_alive_at is not None and report.last_alive_at > seen:
+                return None
+        ready = min(newest.ready_at - newest.ahead, newest.received_at) if newest.ready_at is not None else None
+        settled = ready or seen + (_START_US if newest.starting else self._startup_us)
+        return ProducerStart(
+            newest.host, newest.relay_host, newest.began_at, max(settled, seen + self._confirmation_us)
+        )

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import base64
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from stumble.runtime.times import from_micros, rfc3339
+from stumble.runtime.times import from_micros, from_millis, rfc3339
 
 if TYPE_CHECKING:
     from stumble.deadletters.dead_letter import DeadLetter
@@ -97,12 +96,8 @@ def _group(group: DeadLetterGroup) -> dict[str, Any]:
 
 def moment(milliseconds: int | None) -> str | None:
     """Return Kafka's time as ISO 8601; None if there is none."""
-    if milliseconds is None or milliseconds < 0:
-        return None
-    try:
-        return rfc3339(datetime.fromtimestamp(milliseconds / 1000, UTC))
-    except (ValueError, OverflowError, OSError):
-        return None
+    time = from_millis(milliseconds)
+    return rfc3339(time) if time else None
 
 
 def text(value: bytes | None) -> str | None:
@@ -115,16 +110,9 @@ def readable(value: Any, name: str = "") -> Any:
     if isinstance(value, dict):
         return {key: readable(each, key) for key, each in value.items()}
     if name.endswith("_at") and isinstance(value, int):
-        return _time_of_event(value)
+        time = from_micros(value)
+        return rfc3339(time) if time else value
     return value
-
-
-def _time_of_event(micros: int) -> str | int:
-    try:
-        result = from_micros(micros)
-    except OverflowError:
-        return micros
-    return rfc3339(result) if result else micros
 
 
 def _base64(value: bytes | str | None) -> str | None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
+from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME
+
 from stumble.ingest.decoding import DecodedEvent, EventDecoder
 from stumble.ingest.errors import BadRecordError
 from stumble.settings.registry import Registry
+from stumble.signatures.optional import verifier_of
 from stumble.store.queries import query
 from stumble.wire.codec import Decoder
 from stumble.wire.errors import RegistryUnavailable, WireError
@@ -54,7 +58,7 @@ class RedrivePredictor:
         registry = Registry(kafka) if kafka.schema_registry_url else None
         resolve = registry.resolve if registry else None
         self._avro_decoder = Decoder(EVENT, resolve)
-        self._event_decoder = EventDecoder(resolve)
+        self._event_decoder = EventDecoder(resolve, verifier_of(kafka.public_keys_file))
         self._connection = connection
 
     def predict(self, dead_letters: Sequence[DeadLetter]) -> list[Prediction]:
@@ -79,7 +83,8 @@ class RedrivePredictor:
         if isinstance(item, RegistryUnavailable):
             return Prediction("UNSURE", str(item), event)
         if isinstance(item, BadRecordError):
-            return Prediction("UNREADABLE", f"still cannot be decoded ({item.stage}): {item}", event)
+            still = "has no valid signature" if item.is_unsigned else f"cannot be decoded ({item.stage})"
+            return Prediction("UNREADABLE", f"still {still}: {item}", event)
         event_id = UUID(bytes=item.event_id)
         if event_id in known:
             return Prediction("KNOWN", f"the store has event {event_id}: nothing changes", event)
@@ -103,7 +108,7 @@ class RedrivePredictor:
 
 
 class _RedrivenRecord:
-    """A dead letter with the methods of a Kafka record, which the event decoder needs."""
+    """The record that a redrive would append now, with the methods that the event decoder needs."""
 
     def __init__(self, dead_letter: DeadLetter) -> None:
         self._dead_letter = dead_letter
@@ -127,4 +132,4 @@ class _RedrivenRecord:
         return list(self._dead_letter.headers)
 
     def timestamp(self) -> tuple[int, int]:
-        return (1, self._dead_letter.at)
+        return TIMESTAMP_LOG_APPEND_TIME, time.time_ns() // 1_000_000

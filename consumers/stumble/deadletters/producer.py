@@ -118,7 +118,7 @@ class DeadLetterCount:
 
 def dead_letter_headers(item: BadRecord, group: str) -> list[Header]:
     """Return a bad record's own headers, unchanged, and stumble's after them."""
-    given: list[Header] = list(item.record.headers() or ())
+    given = _headers_of(item)
     earlier = {name: value for name, value in given if name in (FIRST_SEEN, REPLAYS)}
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     cause = item.error.cause
@@ -136,6 +136,14 @@ def dead_letter_headers(item: BadRecord, group: str) -> list[Header]:
         (REPLAYS, earlier.get(REPLAYS) or b"0"),
     ]
     return [header for header in given if not header[0].startswith(PREFIX)] + added
+
+
+def _headers_of(item: BadRecord) -> list[Header]:
+    """Return a record's headers; none if the client cannot read the name of one, which is not UTF-8."""
+    try:
+        return list(item.record.headers() or ())
+    except ValueError:
+        return []
 
 
 def _schema(value: bytes | None, headers: list[Header]) -> str:

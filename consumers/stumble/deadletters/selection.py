@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from stumble.deadletters.dead_letter import DeadLetter
 
 State = Literal["WAITING", "REDRIVEN", "PARKED", "FOREIGN"]
-Stage = Literal["decode", "model", "derive", "store"]
+Stage = Literal["signature", "decode", "model", "derive", "store"]
 
 
 class DeadLetterFilter(BaseModel):
@@ -24,7 +24,7 @@ class DeadLetterFilter(BaseModel):
     since: When | None = Field(None, description="Dead-lettered since: a duration back from now, or an ISO 8601 time.")
     until: When | None = Field(None, description="Dead-lettered before.")
     stage: list[Stage] | None = Field(
-        None, max_length=4, description="Stage that rejected it: decode, model, derive, store."
+        None, max_length=5, description="Stage that rejected it: signature, decode, model, derive, store."
     )
     exception: list[Text] | None = Field(None, max_length=50, description="Exception class, with or without module.")
     reason: Text | None = Field(None, description="The exception's message contains this, in upper or lower case.")

@@ -19,8 +19,8 @@ class OffsetSpan:
 
     start: int
     end: int
-    #: Kafka's time of the last record in the span, milliseconds; None if there is none.
-    last_record_ms: int | None = None
+    #: When the broker appended the last record in the span, UTC microseconds; None if there is none.
+    last_record_at: int | None = None
 
 
 @dataclass(slots=True, frozen=True)
@@ -47,13 +47,13 @@ class Batch:
     def __bool__(self) -> bool:
         return bool(self.spans)
 
-    def extend(self, partition: int, start: int, offset: int, read_at_ms: int) -> None:
+    def extend(self, partition: int, start: int, offset: int, appended: int) -> None:
         """Extend a partition's span by one record; the span begins at `start` if this is its first record."""
         span = self.spans.get(partition)
         if span is None:
-            self.spans[partition] = OffsetSpan(start, offset + 1, read_at_ms)
+            self.spans[partition] = OffsetSpan(start, offset + 1, appended)
         else:
-            span.end, span.last_record_ms = offset + 1, read_at_ms
+            span.end, span.last_record_at = offset + 1, appended
 
     def drop(self, partitions: Iterable[int]) -> None:
         """Remove all that was read from these partitions."""

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
-from stumble.ingest.errors import BadRecordError
+from stumble.ingest.errors import SIGNATURE, BadRecordError
+from stumble.ingest.record_times import appended_at, is_plausible, replacement_time
 from stumble.outcome.facts import Fact, fact_of
+from stumble.signatures.errors import SignatureRejected
 from stumble.store.copying import event_row
 from stumble.wire import codec, text
 from stumble.wire.errors import InvalidEvent, NotAvro, RegistryUnavailable, UnknownSchema
@@ -16,11 +18,10 @@ from stumble.wire.schemas import EVENT
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from stumble.signatures.verification import RecordVerifier
 
-#: Valid times of events, UTC microseconds, from 1970 to 9999-01-01: PostgreSQL and Python can represent them, and
-#: others are not plausible.
-_EARLIEST_US = 0
-_LATEST_US = 253_370_764_800_000_000
+#: Attribute of a stored event whose time was replaced: the time that the event claims, UTC microseconds.
+CLAIMED_TIME = "claimed_occurred_at"
 _SINGLE_OBJECT = codec.SINGLE_OBJECT_MAGIC + EVENT.fingerprint
 _FRAME = len(_SINGLE_OBJECT)
 _UUID_LENGTH = 36
@@ -44,6 +45,7 @@ class DecodedEvent:
     """One decoded event. `instance` and `request_id` are the key of the fact set that its fact belongs to.
 
     `framed` is the event as it is stored. Mostly it is the record's own value, not a copy: thousands wait in memory.
+    `claimed_at` is the time that the event claims, if it is implausible and `occurred_at` replaces it.
     """
 
     event_id: bytes
@@ -56,6 +58,7 @@ class DecodedEvent:
     fact: Fact
     framed: bytes
     record: KafkaRecord
+    claimed_at: int | None = None
 
     @property
     def row(self) -> bytes:
@@ -69,55 +72,93 @@ class DecodedEvent:
 
 
 class EventDecoder:
-    """Decodes records. Raises `BadRecordError` for an invalid event, `RegistryUnavailable` if the caller must wait."""
+    """Decodes records, and verifies their signatures if there is a `verifier`.
 
-    def __init__(self, resolve_id: Callable[[int], str] | None = None) -> None:
+    Raises `BadRecordError` for an invalid event, `RegistryUnavailable` if the caller must wait.
+    """
+
+    def __init__(self, resolve_id: Callable[[int], str] | None = None, verifier: RecordVerifier | None = None) -> None:
         self._decoder = codec.Decoder(EVENT, resolve_id)
+        self._verifier = verifier
 
     def decode_event(self, record: KafkaRecord, value: bytes, partition: int, offset: int) -> DecodedEvent:
         """Return what the store needs of one record's event."""
         try:
-            event, framed = self._event(record, value)
-            return _reading(event, framed, partition, offset, record)
+            # First the signature: a forged record must not cost a request to the registry.
+            key = self._verifier.verify(record) if self._verifier else None
+            event, as_stored = self._read(record, value)
+            if key is not None:
+                key.check_host(event["host"])
+            return _decoded(event, value if as_stored else None, partition, offset, record)
         except (NotAvro, UnknownSchema) as error:
             raise BadRecordError("decode", error) from error
+        except SignatureRejected as error:
+            raise BadRecordError(SIGNATURE, error) from error
         except RegistryUnavailable:
             raise
         except Exception as error:
             raise BadRecordError("model", error) from error
 
-    def _event(self, record: KafkaRecord, value: bytes) -> tuple[dict[str, Any], bytes]:
+    def _read(self, record: KafkaRecord, value: bytes) -> tuple[dict[str, Any], bool]:
+        """Return the event, and whether its value has the store's framing and a schema that every reader knows."""
         if value[:_FRAME] == _SINGLE_OBJECT:
-            return codec.decode_record(EVENT, value[_FRAME:]), value
-        event = self._decoder.decode(value, record.headers())
-        # The store holds one framing, and only schemas that every reader of this release knows.
-        return event, codec.frame_single_object(EVENT, codec.encode_record(EVENT, event))
+            return codec.read_record(EVENT, value[_FRAME:]), True
+        return self._decoder.read(value, record.headers()), False
 
 
-def _reading(event: dict[str, Any], framed: bytes, partition: int, offset: int, record: KafkaRecord) -> DecodedEvent:
-    event_id, occurred_at = _uuid_bytes("event_id", event["event_id"]), event["occurred_at"]
-    instance, request_id = event["instance_uuid"], event["request_id"]
-    if not _EARLIEST_US <= occurred_at <= _LATEST_US:
-        raise InvalidEvent(f"occurred_at is {occurred_at}, which is not a valid time in microseconds.")
-    if instance is not None:
-        instance = _instance(instance)
-    if request_id is not None:
-        if len(request_id) > _LONGEST_ID:
-            raise InvalidEvent(f"request_id has {len(request_id)} characters, more than {_LONGEST_ID}.")
-        if "\x00" in request_id:
-            request_id = text.clean_text(request_id)
+def _decoded(
+    event: dict[str, Any], value: bytes | None, partition: int, offset: int, record: KafkaRecord
+) -> DecodedEvent:
+    """Return what the store needs of an event; `value` is None if the store has to hold other bytes than the record."""
+    event_id, instance, request_id = _ids(event)
+    bounded = codec.bound_texts(EVENT, event)
+    claimed_at = _bound_times(bounded, appended_at(record), offset)
+    if value is None or bounded is not event or claimed_at is not None:
+        body = codec.encode_record(EVENT, bounded)
+        bounded, value = codec.read_record(EVENT, body), codec.frame_single_object(EVENT, body)
     return DecodedEvent(
         event_id,
         partition,
         offset,
-        occurred_at,
-        event["emitted_at"],
+        bounded["occurred_at"],
+        bounded["emitted_at"],
         instance,
-        request_id or None,
-        fact_of(event),
-        framed,
+        request_id,
+        fact_of(bounded),
+        value,
         record,
+        claimed_at,
     )
+
+
+def _bound_times(event: dict[str, Any], appended: int, offset: int) -> int | None:
+    """Replace the times of an event that are implausible; return the claimed `occurred_at` if it is one of them."""
+    claimed_at: int | None = event["occurred_at"]
+    if is_plausible(event["occurred_at"], appended):
+        claimed_at = None
+    else:
+        event["occurred_at"] = replacement_time(appended, offset)
+        event["attributes"] = {CLAIMED_TIME: str(claimed_at), **event["attributes"]}
+    if not is_plausible(event["emitted_at"], appended):  # it only measures delays
+        event["emitted_at"] = event["occurred_at"]
+    return claimed_at
+
+
+def _ids(event: dict[str, Any]) -> tuple[bytes, str | None, str | None]:
+    """Return the ids of an event and of its fact set. Raises `InvalidEvent`: a cut would make two ids one."""
+    event_id, instance, request_id = (
+        _uuid_bytes("event_id", event["event_id"]),
+        event["instance_uuid"],
+        event["request_id"],
+    )
+    if instance is not None:
+        instance = _instance(instance)
+    if request_id is not None:
+        if (size := len(request_id.encode())) > _LONGEST_ID:
+            raise InvalidEvent(f"request_id has {size} bytes, more than {_LONGEST_ID}.")
+        if "\x00" in request_id:
+            request_id = text.clean_text(request_id)
+    return event_id, instance, request_id or None
 
 
 @lru_cache(maxsize=8192)
@@ -148,4 +189,4 @@ def _cleaned(value: Any) -> Any:
     return value
 
 
-__all__ = ["DecodedEvent", "EventDecoder", "KafkaRecord"]
+__all__ = ["CLAIMED_TIME", "DecodedEvent", "EventDecoder", "KafkaRecord"]

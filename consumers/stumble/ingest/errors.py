@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
+#: The stage that rejects records without a valid signature.
+SIGNATURE = "signature"
+
+
 class BadRecordError(StumbleError):
     """A record can't be stored, however often it is tried: it goes to the dead letter topic."""
 
@@ -20,6 +24,11 @@ class BadRecordError(StumbleError):
         super().__init__(f"{type(cause).__name__}: {cause}")
         self.stage = stage
         self.cause = cause
+
+    @property
+    def is_unsigned(self) -> bool:
+        """Whether no known relay vouches for the record: then it is not evidence of a fault of the pipeline."""
+        return self.stage == SIGNATURE
 
 
 class FencedError(StumbleError):

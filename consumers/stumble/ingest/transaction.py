@@ -35,8 +35,9 @@ if TYPE_CHECKING:
     from stumble.ingest.sightings import Added
 
 _DAY_US = 86_400_000_000
-#: Counter of the store that no difference changes.
+#: Counters of the store that no difference changes.
 LATE_EVENTS = "late_events"
+REPLACED_TIMES = "replaced_times"
 #: A writer that sends nothing for this long in a transaction that others wait for is stopped or dead.
 _STOPPED_SECONDS = 3.0
 #: Window of a sweep that checks all sightings, seconds: a century.
@@ -56,6 +57,8 @@ class WriteSummary:
     durations: list[tuple[str, str, float, str | None]] = field(default_factory=list)
     #: Seconds from emitting to storing, of the last event of each partition.
     lags: list[float] = field(default_factory=list)
+    #: New events whose time was replaced, and new late events.
+    misdated: list[DecodedEvent] = field(default_factory=list)
 
     def add(self, other: WriteSummary) -> None:
         """Add what another transaction of the same batch did."""
@@ -64,6 +67,7 @@ class WriteSummary:
         self.offsets.update(other.offsets)
         self.durations += other.durations
         self.lags += other.lags
+        self.misdated += other.misdated
 
 
 @dataclass(slots=True)
@@ -150,7 +154,7 @@ class StoreWriter:
                 "partitions": order,
                 "expected": [spans[partition].start for partition in order],
                 "offsets": [spans[partition].end for partition in order],
-                "last_record_at": [_time(spans[partition].last_record_ms) for partition in order],
+                "last_record_at": [_time(spans[partition].last_record_at) for partition in order],
             },
         ).fetchall()
         if len(moved) != len(order):
@@ -168,6 +172,9 @@ class StoreWriter:
         known = _known(cursor, "load_known_events", unique)
         fresh = [reading for event_id, reading in reversed(unique.items()) if event_id not in known]
         applied.duplicates = len(batch.readings) - len(fresh)
+        applied.misdated = [reading for reading in fresh if reading.claimed_at is not None]
+        for reading in applied.misdated:
+            counts[reading.partition, REPLACED_TIMES, ()] += 1
         cutoff = time.time_ns() // 1000 - self.requests_days * _DAY_US
         late = {reading.event_id: reading for reading in fresh if reading.occurred_at < cutoff}
         if not late:
@@ -176,6 +183,7 @@ class StoreWriter:
         new = [reading for event_id, reading in late.items() if event_id not in seen]
         copy_rows(cursor, "copy_late_events", [reading.row for reading in new])
         applied.late = len(new)
+        applied.misdated += new
         for reading in new:
             counts[reading.partition, LATE_EVENTS, ()] += 1
         return [reading for reading in fresh if reading.event_id not in late]
@@ -232,5 +240,5 @@ def _lags(fresh: list[DecodedEvent]) -> list[float]:
     return [max(0.0, (now - emitted_at) / 1e6) for emitted_at in last.values()]
 
 
-def _time(milliseconds: int | None) -> datetime | None:
-    return None if milliseconds is None else datetime.fromtimestamp(milliseconds / 1000, UTC)
+def _time(micros: int | None) -> datetime | None:
+    return None if micros is None else datetime.fromtimestamp(micros / 1e6, UTC)

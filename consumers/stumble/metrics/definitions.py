@@ -15,6 +15,8 @@ Role = Literal["store", "projector", "alerter"]
 #: Values of `exception` beyond these are counted as `other`.
 MAX_EXCEPTIONS = 200
 OTHER = "other"
+#: Hosts beyond these, in the order in which they became known, are exported together as `other`.
+MAX_HOSTS = 1_000
 #: The value of `host` where hosts are not distinguished.
 ALL_HOSTS = "all"
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -123,6 +125,12 @@ LATE_EVENTS = Metric(
     "counter",
     "Events older than the retention of requests: stored, but nothing is derived from them.",
 )
+REPLACED_TIMES = Metric(
+    "store",
+    "stumble_replaced_event_times",
+    "counter",
+    "Events whose time cannot be true; the time at which Kafka received them replaces it.",
+)
 SIGHTINGS = Metric(
     "store",
     "stumble_sightings",
@@ -155,8 +163,29 @@ HOST_REPORTED = Metric(
     "store",
     "stumble_host_outbox_reported_timestamp_seconds",
     "gauge",
-    "When a host's relay last reported the state of its outboxes.",
+    "When a host's relay last reported the state of its outboxes, by Kafka's clock.",
     ("host",),
+)
+HOST_CLOCK_OFFSET = Metric(
+    "store",
+    "stumble_host_clock_offset_seconds",
+    "gauge",
+    "By how much a host's clock was ahead of Kafka's at its last report; negative also if the report was delayed.",
+    ("host",),
+)
+HOSTS = Metric(
+    "store",
+    "stumble_hosts",
+    "gauge",
+    "Hosts that are known: from the reports of their relay, or from the events of a bridge.",
+    ("source",),
+    values=("relay", "bridge"),
+)
+HOSTS_LIMITED = Metric(
+    "store",
+    "stumble_hosts_limited",
+    "gauge",
+    f"1 when there are more than {MAX_HOSTS} hosts and some are exported as `{OTHER}`.",
 )
 SILENT_HOSTS = Metric(
     "store",
@@ -186,7 +215,15 @@ PROJECTOR_BAD_RECORDS = Metric(
     "counter",
     "Records sent to the dead letter topic, by the stage that rejected them.",
     ("stage",),
-    values=("decode", "model", "derive", "store"),
+    values=("signature", "decode", "model", "derive", "store"),
+)
+PROJECTOR_SIGNATURE_REJECTED = Metric(
+    "projector",
+    "stumble_projector_signature_rejected",
+    "counter",
+    "Events and statuses rejected for their signature, by reason; the dead letter topic gets a sample of the events.",
+    ("reason",),
+    values=("unsigned", "damaged", "unknown_key", "expired_key", "invalid", "foreign_host"),
 )
 DEAD_LETTERS = Metric(
     "projector",

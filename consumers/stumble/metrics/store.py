@@ -10,12 +10,12 @@ import time
 from collections import defaultdict
 from itertools import product
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from prometheus_client.core import CounterMetricFamily, Exemplar, GaugeMetricFamily
 
 from stumble.ingest.difference_writer import WITHDRAWN
-from stumble.ingest.transaction import LATE_EVENTS
+from stumble.ingest.transaction import LATE_EVENTS, REPLACED_TIMES
 from stumble.metrics import definitions as d
 from stumble.metrics.exposition import exemplar
 from stumble.outcome import diff
@@ -35,6 +35,17 @@ _SILENT = (600.0, 86_400.0)
 Values = dict[tuple[str, ...], int]
 
 
+class _HostState(NamedTuple):
+    """A host as its relay last reported it; times are seconds since 1970."""
+
+    host: str
+    backlog: int
+    oldest: float | None
+    refused: int
+    received: float
+    clock_offset: float
+
+
 class StoreCollector:
     """A Prometheus collector of metrics that were read from the store in one snapshot."""
 
@@ -47,9 +58,12 @@ class StoreCollector:
 
 
 def store_metrics(
-    connection: Connection[Any], topic: str = "instance-actions", *, hosts: bool = True
+    connection: Connection[Any], topic: str = "instance-actions", *, hosts: bool = True, max_hosts: int = d.MAX_HOSTS
 ) -> StoreCollector:
-    """Read the store's counters; raises psycopg's errors if it is unavailable. Without `hosts` all hosts are one."""
+    """Read the store's counters; raises psycopg's errors if it is unavailable.
+
+    Without `hosts` all hosts are one; with them, those beyond `max_hosts` are one.
+    """
     counted: dict[str, Values] = defaultdict(dict)
     for metric, labels, value in connection.execute(query("load_counters")):
         counted[metric][tuple(labels)] = value
@@ -69,8 +83,9 @@ def store_metrics(
             _gauge(d.EXCEPTIONS_LIMITED, {(): int(len(exceptions) > d.MAX_EXCEPTIONS)}),
             _gauge(d.EXCEPTIONS_UNKNOWN, {(): sum(is_unknown(exception) for (exception,) in exceptions)}),
             _counter(d.LATE_EVENTS, counted[LATE_EVENTS], [()]),
+            _counter(d.REPLACED_TIMES, counted[REPLACED_TIMES], [()]),
             *_sightings(connection),
-            *_outboxes(connection, hosts=hosts),
+            *_outboxes(connection, hosts=hosts, max_hosts=max_hosts),
             *_last_record_times(connection, topic),
         ]
     )
@@ -100,27 +115,36 @@ def _sightings(connection: Connection[Any]) -> Iterable[Family]:
     yield _gauge(d.SIGHTINGS, {(state,): count for state, count in rows}, states)
 
 
-def _outboxes(connection: Connection[Any], *, hosts: bool) -> Iterable[Family]:
-    rows: list[tuple[str, int, float | None, int, float]] = connection.execute(query("load_host_backlogs")).fetchall()
-    silent = sum(_SILENT[0] < time.time() - reported < _SILENT[1] for *_, reported in rows)
+def _outboxes(connection: Connection[Any], *, hosts: bool, max_hosts: int) -> Iterable[Family]:
+    rows = [_HostState(*row) for row in connection.execute(query("load_host_backlogs"))]
+    silent = sum(_SILENT[0] < time.time() - row.received < _SILENT[1] for row in rows)
     yield _gauge(d.SILENT_HOSTS, {(): silent})
-    rows = rows if hosts else _as_one(rows)
-    yield _gauge(d.HOST_BACKLOG_EVENTS, {(host,): events for host, events, *_ in rows})
-    yield _gauge(d.HOST_OLDEST_UNSENT, {(host,): oldest for host, _, oldest, *_ in rows if oldest is not None})
-    yield _gauge(d.HOST_REFUSED_EVENTS, {(host,): refused for host, _, _, refused, _ in rows})
-    yield _gauge(d.HOST_REPORTED, {(host,): reported for host, *_, reported in rows})
+    ((bridged,),) = connection.execute(query("count_bridged_hosts")).fetchall()
+    yield _gauge(d.HOSTS, {("relay",): len(rows), ("bridge",): bridged})
+    yield _gauge(d.HOSTS_LIMITED, {(): int(len(rows) > max_hosts)})
+    rows = [*rows[:max_hosts], *_as_one(d.OTHER, rows[max_hosts:])] if hosts else _as_one(d.ALL_HOSTS, rows)
+    yield _gauge(d.HOST_BACKLOG_EVENTS, {(row.host,): row.backlog for row in rows})
+    yield _gauge(d.HOST_OLDEST_UNSENT, {(row.host,): row.oldest for row in rows if row.oldest is not None})
+    yield _gauge(d.HOST_REFUSED_EVENTS, {(row.host,): row.refused for row in rows})
+    yield _gauge(d.HOST_REPORTED, {(row.host,): row.received for row in rows})
+    yield _gauge(d.HOST_CLOCK_OFFSET, {(row.host,): row.clock_offset for row in rows})
 
 
-def _as_one(
-    rows: Sequence[tuple[str, int, float | None, int, float]],
-) -> list[tuple[str, int, float | None, int, float]]:
-    """Return all hosts that reported within a day as one: sums, the oldest event, the oldest report."""
-    recent = [row for row in rows if time.time() - row[4] < _SILENT[1]]
+def _as_one(name: str, rows: Sequence[_HostState]) -> list[_HostState]:
+    """Return hosts that reported within a day as one: sums, the oldest event and report, the worst clock."""
+    recent = [row for row in rows if time.time() - row.received < _SILENT[1]]
     if not recent:
         return []
-    waiting = [row[2] for row in recent if row[2] is not None]
-    events, refused = sum(row[1] for row in recent), sum(row[3] for row in recent)
-    return [(d.ALL_HOSTS, events, min(waiting, default=None), refused, min(row[4] for row in recent))]
+    return [
+        _HostState(
+            name,
+            sum(row.backlog for row in recent),
+            min((row.oldest for row in recent if row.oldest is not None), default=None),
+            sum(row.refused for row in recent),
+            min(row.received for row in recent),
+            max((row.clock_offset for row in recent), key=abs),
+        )
+    ]
 
 
 def _last_record_times(connection: Connection[Any], topic: str) -> Iterable[Family]:

@@ -6,19 +6,31 @@ from typing import TYPE_CHECKING
 
 from stumble.ingest.batch import BadRecord, Batch
 from stumble.ingest.errors import BadRecordError
+from stumble.ingest.record_times import appended_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from stumble.ingest.decoding import EventDecoder, KafkaRecord
+    from stumble.projector.bridged_hosts import BridgedHosts
     from stumble.projector.partitions import Partition
+    from stumble.projector.signature_rejections import SignatureRejections
 
 
 class BatchCollector:
     """Collects the batch that the writer gets next."""
 
-    def __init__(self, decoder: EventDecoder, max_events: int, max_bytes: int) -> None:
+    def __init__(
+        self,
+        decoder: EventDecoder,
+        hosts: BridgedHosts,
+        max_events: int,
+        max_bytes: int,
+        rejections: SignatureRejections,
+    ) -> None:
         self._decoder = decoder
+        self._hosts = hosts
+        self._rejections = rejections
         self._max_events = max_events
         self._max_bytes = max_bytes
         self._batch = Batch()
@@ -41,11 +53,16 @@ class BatchCollector:
         """Add the next record of a partition, also a bad one; on `RegistryUnavailable` nothing is added."""
         value = record.value() or b""
         try:
-            self._batch.readings.append(self._decoder.decode_event(record, value, partition.number, offset))
+            event = self._decoder.decode_event(record, value, partition.number, offset)
         except BadRecordError as error:
-            self._batch.bad.append(BadRecord(record, partition.number, offset, error))
-        partition.last_record_ms = record.timestamp()[1]
-        self._batch.extend(partition.number, partition.next_offset, offset, partition.last_record_ms)
+            bad = BadRecord(record, partition.number, offset, error)
+            if not error.is_unsigned or self._rejections.add_bad_record(bad):
+                self._batch.bad.append(bad)
+        else:
+            self._batch.readings.append(event)
+            self._hosts.add_event(event)
+        partition.last_record_at = appended_at(record)
+        self._batch.extend(partition.number, partition.next_offset, offset, partition.last_record_at)
         self._bytes += len(value)
         partition.next_offset = offset + 1
 

@@ -13,6 +13,7 @@ import psycopg
 
 from stumble.ingest.batch import BadRecord, Batch
 from stumble.ingest.errors import BadRecordError, FencedError, NulTextError
+from stumble.projector.host_notices import distance
 from stumble.projector.partition_state import PartitionState, PartitionStatus
 from stumble.projector.store_session import StoppedError, StoreSession, first_line
 from stumble.store.queries import query
@@ -24,9 +25,11 @@ if TYPE_CHECKING:
 
     from stumble.deadletters.producer import DeadLetterProducer
     from stumble.ingest.decisions import ClockFinding, DecisionJob
+    from stumble.ingest.decoding import DecodedEvent
     from stumble.ingest.transaction import StoreWriter, WriteSummary
     from stumble.projector.breaker import CircuitBreaker
     from stumble.projector.health import ProjectorHealth
+    from stumble.projector.host_notices import HostNotices
     from stumble.runtime.state_log import StateLog
 
 
@@ -70,6 +73,7 @@ class BatchWriter:
         breaker: CircuitBreaker,
         health: ProjectorHealth,
         state_log: StateLog,
+        notices: HostNotices,
     ) -> None:
         self._session = session
         self._store_writer = store_writer
@@ -77,6 +81,7 @@ class BatchWriter:
         self._breaker = breaker
         self._health = health
         self._state_log = state_log
+        self._notices = notices
 
     def write(self, batch: Batch) -> WriteResult:
         """Write a batch and dead-letter its bad records."""
@@ -139,6 +144,8 @@ class BatchWriter:
         summary = self._session.run(lambda store: self._store_writer.apply(store, batch))
         if summary.events:
             self._breaker.stored(batch.spans)
+        for event in summary.misdated:
+            self._log_misdated(event)
         result.merge(WriteResult(summary))
 
     def _isolate(self, part: Batch, error: Exception, result: WriteResult) -> None:
@@ -182,7 +189,8 @@ class BatchWriter:
 
     def _stop_at_bad_records(self, batch: Batch, result: WriteResult) -> None:
         """Cut a batch where so many records are bad that something else must be wrong."""
-        bad = {(item.partition, item.offset): item.error for item in batch.bad}
+        # Unsigned records do not count: otherwise anybody who may write to the topic could stop its partitions.
+        bad = {(item.partition, item.offset): item.error for item in batch.bad if not item.error.is_unsigned}
         watched = {partition for partition in batch.spans if self._breaker.watches(partition)}
         for partition in {partition for partition, _ in bad} | watched:
             good = ((event.offset, False) for event in batch.readings if event.partition == partition)
@@ -212,7 +220,7 @@ class BatchWriter:
             if refusal is None:
                 self._health.dead_lettered(item.error.stage)
                 sent.setdefault(item.partition, []).append(item)
-            elif item.partition not in result.blocked:
+            elif item.partition not in result.blocked and not item.error.is_unsigned:
                 detail = f"the dead letter topic does not accept a record: {refusal}"
                 result.blocked[item.partition] = self._blocked(item.partition, item.offset, detail)
                 batch.cut(item.partition, item.offset)
@@ -225,6 +233,21 @@ class BatchWriter:
         more = f" and {len(items) - 1} more" if len(items) > 1 else ""
         text = f"Sent record {partition}:{first.offset}{more} to the dead letter topic ({first.error.stage})"
         self._state_log.say(f"bad-{partition}", f"{text}: {first.error}")
+
+    def _log_misdated(self, event: DecodedEvent) -> None:
+        host = event.fact.origin.host or ""
+        if event.claimed_at is None:
+            text = (
+                "An event of {host} is older than requests are stored, so nothing is derived from it: check the clock "
+                "of that host, and when its relay last worked."
+            )
+        else:
+            away = distance(event.claimed_at - event.occurred_at)
+            text = (
+                f"An event of {{host}} claims a time {away} the time at which Kafka received it, which replaces it: "
+                "set the clock of that host."
+            )
+        self._notices.add("event", host, text)
 
     def _blocked(self, partition: int, offset: int, detail: str) -> PartitionStatus:
         state = PartitionState.BAD_RECORDS

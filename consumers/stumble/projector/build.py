@@ -20,11 +20,14 @@ from stumble.kafka.consumer import TopicConsumer
 from stumble.projector.batch_collector import BatchCollector
 from stumble.projector.batch_writer import BatchWriter
 from stumble.projector.breaker import CircuitBreaker
+from stumble.projector.bridged_hosts import BridgedHosts
 from stumble.projector.health import ProjectorHealth
+from stumble.projector.host_notices import HostNotices
 from stumble.projector.loop import LOG, Projector
 from stumble.projector.maintenance import Maintenance
 from stumble.projector.partitions import AssignedPartitions
 from stumble.projector.producer_statuses import ProducerStatusReader
+from stumble.projector.signature_rejections import SignatureRejections
 from stumble.projector.start_offsets import StartOffsets
 from stumble.projector.store_session import StoreSession
 from stumble.projector.write_thread import WriteThread
@@ -32,6 +35,7 @@ from stumble.runtime.affinity import pin_to_core
 from stumble.runtime.gc_pause import gc_paused, limit_malloc_arenas
 from stumble.runtime.state_log import StateLog
 from stumble.settings.registry import Registry
+from stumble.signatures.optional import verifier_of
 from stumble.store.connect import connect, require_database_url
 from stumble.store.partitions import EventPartitions
 
@@ -70,14 +74,17 @@ class ProjectorService:
 def build_projector(
     settings: Settings, own: ProjectorSettings, wall_clock: WallClock | None = None
 ) -> ProjectorService:
-    """Return a projector of `settings`; raises `StoreError` for an invalid database URL."""
+    """Return a projector of `settings`.
+
+    Raises `StoreError` for an invalid database URL, `PublicKeysUnusable` for a wrong file of public keys.
+    """
     limit_malloc_arenas()
     url = settings.database_url.get_secret_value()
     require_database_url(url)
     kafka, topic = settings.kafka, settings.kafka.topics.actions
     application = f"stumble-projector@{socket.gethostname()}:{os.getpid()}"
     resolve = Registry(kafka).resolve if kafka.schema_registry_url else None
-    health, state_log = ProjectorHealth(own.stuck_after), StateLog(LOG)
+    health, state_log, notices = ProjectorHealth(own.stuck_after), StateLog(LOG), HostNotices(LOG)
 
     consumer = TopicConsumer(kafka, topic, own.group)
     partitions = EventPartitions(own.events_days)
@@ -96,15 +103,23 @@ def build_projector(
             breaker,
             health,
             state_log,
+            notices,
         )
         for _ in range(2)
     )
     clock = Clock(url, settings.clock, consumer.end_offsets, application, wall_clock)
-    maintenance = Maintenance(url, own, application, DeadLetterCount(kafka), health, state_log)
+    bridged_hosts = BridgedHosts()
+    maintenance = Maintenance(url, own, application, DeadLetterCount(kafka), health, state_log, bridged_hosts)
     projector = Projector(
         consumer=consumer,
         start_offsets=StartOffsets(url, application, consumer, store_writer, state_log),
-        collector=BatchCollector(EventDecoder(resolve), own.max_batch, own.max_batch_bytes),
+        collector=BatchCollector(
+            EventDecoder(resolve, verifier_of(kafka.public_keys_file)),
+            bridged_hosts,
+            own.max_batch,
+            own.max_batch_bytes,
+            SignatureRejections(health, LOG),
+        ),
         partitions=AssignedPartitions(),
         writer=WriteThread(first, second, writer_stop),
         breaker=breaker,
@@ -113,5 +128,6 @@ def build_projector(
         health=health,
         state_log=state_log,
     )
-    status_reader = ProducerStatusReader(settings, own.group, resolve)
+    rejections = SignatureRejections(health, LOG)
+    status_reader = ProducerStatusReader(settings, own.group, resolve, notices, rejections)
     return ProjectorService(projector, maintenance, (maintenance, status_reader, clock), health, own.core)

@@ -79,6 +79,10 @@ class ProjectorHealth:
         """Note a record that went to the dead letter topic."""
         self.metrics.counter(d.PROJECTOR_BAD_RECORDS).labels(stage).inc()
 
+    def signature_rejected(self, reason: str) -> None:
+        """Note a record that was rejected for its signature."""
+        self.metrics.counter(d.PROJECTOR_SIGNATURE_REJECTED).labels(reason).inc()
+
     def retried(self, cause: str) -> None:
         """Note a transaction that is tried again."""
         self.metrics.counter(d.PROJECTOR_RETRIES).labels(cause).inc()

@@ -335,8 +335,8 @@ class Projector:
         for partition in self._partitions:
             end = self._consumer.cached_end_offset(partition.number)
             waiting = 0 if end is None else max(0, end - partition.stored_offset)
-            last = partition.last_record_ms
-            seconds = max(0.0, now - last / 1000) if waiting and last else 0.0
+            last = partition.last_record_at
+            seconds = max(0.0, now - last / 1e6) if waiting and last else 0.0
             self._health.lag(partition.number, seconds, waiting)
 
     def _close(self) -> None:

@@ -17,6 +17,7 @@ from stumble.store.version import require_current
 
 if TYPE_CHECKING:
     from stumble.deadletters.producer import DeadLetterCount
+    from stumble.projector.bridged_hosts import BridgedHosts
     from stumble.projector.health import ProjectorHealth
     from stumble.projector.settings import ProjectorSettings
     from stumble.runtime.state_log import StateLog
@@ -38,6 +39,7 @@ class Maintenance(Worker):
         dead_letter_count: DeadLetterCount,
         health: ProjectorHealth,
         state_log: StateLog,
+        bridged_hosts: BridgedHosts,
     ) -> None:
         super().__init__("maintenance", LOG)
         self._url = url
@@ -46,6 +48,7 @@ class Maintenance(Worker):
         self._dead_letter_count = dead_letter_count
         self._health = health
         self._state_log = state_log
+        self._bridged_hosts = bridged_hosts
         self._partitions = EventPartitions(settings.events_days)
         self._timers = Timers()
         self._timers.put_off("maintain", _MAINTENANCE_SECONDS)
@@ -68,11 +71,23 @@ class Maintenance(Worker):
                 return True
 
     def run_once(self) -> float:
-        """Count dead letters; maintain the store if it is due."""
+        """Count dead letters and save bridged hosts; maintain the store if it is due."""
         self._health.dead_letters(self._dead_letter_count.records())
+        self._save_hosts()
         if self._timers.due("maintain", _MAINTENANCE_SECONDS):
             self._maintain()
         return _COUNT_SECONDS
+
+    def _save_hosts(self) -> None:
+        if not self._bridged_hosts.has_unsaved:
+            return
+        try:
+            with connect(self._url, application=self._application) as connection:
+                self._bridged_hosts.save(connection)
+        except StoreUnavailableError:
+            return  # the writer logs this
+        except psycopg.Error as error:
+            LOG.warning("The hosts that bridges report for cannot be stored: %s", error)
 
     def _maintain(self) -> None:
         try:

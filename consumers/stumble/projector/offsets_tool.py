@@ -17,6 +17,7 @@ from psycopg.errors import LockNotAvailable
 from stumble.kafka.consumer import quiet_config
 from stumble.kafka.errors import kafka_error
 from stumble.projector.partition_state import PartitionState, PartitionStatus, compare_offsets, describe_status
+from stumble.runtime.times import from_millis
 from stumble.store.queries import query
 from stumble.wire.errors import StumbleError
 
@@ -233,8 +234,7 @@ class OffsetsTool:
         self._consumer.unassign()
         if record is None or record.error() is not None:
             return None
-        milliseconds = record.timestamp()[1]
-        return datetime.fromtimestamp(milliseconds / 1000, UTC) if milliseconds > 0 else None
+        return from_millis(record.timestamp()[1])
 
     def _describe(self) -> tuple[str, int]:
         client = AdminClient(

@@ -55,6 +55,7 @@ def delete_expired(connection: Connection[Any], partitions: EventPartitions, day
             ("expire_publications", days.publications),
             ("expire_decisions", days.requests),
             ("expire_producers", days.producers),
+            ("expire_bridged_hosts", days.producers),
         ):
             for _ in range(_MOST_CHUNKS):
                 if _delete(connection, name, {"days": days_of_table, "chunk": _CHUNK}) < _CHUNK:

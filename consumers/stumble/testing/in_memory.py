@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from confluent_kafka import KafkaError
 
 from stumble.ingest.errors import FencedError
+from stumble.ingest.record_times import LOG_APPEND_TIME
 from stumble.ingest.transaction import WriteSummary
 from stumble.projector.partition_state import PartitionState, PartitionStatus, compare_offsets
 
@@ -30,6 +31,8 @@ class InMemoryRecord:
     key_data: bytes | None = None
     #: Kafka's time of the record, milliseconds since 1970.
     timestamp_ms: int = field(default_factory=lambda: time.time_ns() // 1_000_000)
+    #: The kind of that time, by default the broker's (`LOG_APPEND_TIME`).
+    timestamp_kind: int = LOG_APPEND_TIME
 
     def topic(self) -> str:
         return self.topic_name
@@ -50,7 +53,7 @@ class InMemoryRecord:
         return self.header_list
 
     def timestamp(self) -> tuple[int, int]:
-        return 1, self.timestamp_ms
+        return self.timestamp_kind, self.timestamp_ms
 
     def error(self) -> KafkaError | None:
         return None

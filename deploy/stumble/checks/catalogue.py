@@ -34,6 +34,10 @@ def _registry(scope: CheckContext) -> bool:
     return scope.settings.kafka.schema_registry_url is not None
 
 
+def _signatures(scope: CheckContext) -> bool:
+    return bool(scope.settings.kafka.signing_key_file or scope.settings.kafka.public_keys_file)
+
+
 CHECKS: tuple[Check, ...] = (
     Check(
         "configuration",
@@ -46,6 +50,15 @@ CHECKS: tuple[Check, ...] = (
     _about_kafka("brokers", "every broker answers, and Kafka acknowledges a record", "brokers:check_brokers"),
     _about_kafka("topics", "the topics and their settings are as planned", "topics:check_topics"),
     _about_kafka("rights", "the access rules allow each role what it needs", "rights:check_rights"),
+    Check(
+        "signatures",
+        "the keys that sign and verify records can be used",
+        f"{_HERE}.signatures:check_signatures",
+        "relay",
+        _LONG,
+        _signatures,
+        "records are neither signed nor verified (STUMBLE_KAFKA__SIGNING_KEY_FILE, STUMBLE_KAFKA__PUBLIC_KEYS_FILE)",
+    ),
     Check(
         "registry",
         "the schema registry answers and accepts only compatible versions",

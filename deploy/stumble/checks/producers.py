@@ -11,18 +11,25 @@ __all__ = ["check_producers", "check_tap"]
 
 _WAITING_SECONDS = 300
 _SHOWN = 20
+#: A status may wait for the broker, so a clock that is behind is reported only if it is wrong by much.
+_AHEAD_SECONDS, _BEHIND_SECONDS = 60, 300
 _HOSTS = """
-select host, extract(epoch from now() - max(reported_at))::float8,
+select host, extract(epoch from now() - max(received_at))::float8,
        extract(epoch from now() - min(oldest_unsent_at) filter (where process <> 'relay'))::float8,
        coalesce(sum(backlog_events) filter (where process <> 'relay'), 0)::bigint,
        coalesce(sum(refused_total) filter (where process <> 'relay'), 0)::bigint,
        coalesce(sum(rejected_total) filter (where process <> 'relay'), 0)::bigint,
-       coalesce(sum((status->>'quarantined_total')::bigint) filter (where process <> 'relay'), 0)::bigint
-from stumble_durable.producers group by host order by host
+       coalesce(sum((status->>'quarantined_total')::bigint) filter (where process <> 'relay'), 0)::bigint,
+       (array_agg(extract(epoch from reported_at - received_at)::float8 order by received_at desc, process))[1]
+from stumble_durable.producers where removed_at is null group by host order by host
+"""
+_LATE = """
+select count(*), max(occurred_at)::text from stumble_derived.late_events where stored_at > now() - interval '1 day'
 """
 _TAPS = """
 select host, coalesce(status->>'service', process), status->>'tap'
-from stumble_durable.producers where alive and process <> 'relay' and status->>'tap' is not null order by 1, 2
+from stumble_durable.producers
+where alive and process <> 'relay' and removed_at is null and status->>'tap' is not null order by 1, 2
 """
 
 
@@ -38,7 +45,19 @@ def check_producers(scope: CheckContext) -> Iterator[CheckResult]:
     if len(findings) > _SHOWN:
         yield warning("producers", f"{len(findings) - _SHOWN} more findings like these", "fix these first")
     silent = sum(row[1] > silent_after for row in rows)
+    yield from _late(scope)
     yield fine("producers", f"{len(rows) - silent} of {len(rows)} hosts report")
+
+
+def _late(scope: CheckContext) -> Iterator[CheckResult]:
+    ((count, last),) = _rows(scope, _LATE)
+    if count:
+        says = f"{count} events that came in the last day are older than stored requests (the last: {last})"
+        yield warning(
+            "producers",
+            f"{says}: nothing is derived from them",
+            "the projector's log names the hosts: check their clocks and relays",
+        )
 
 
 def _of_host(
@@ -50,12 +69,17 @@ def _of_host(
     refused: int,
     rejected: int,
     damaged: int,
+    clock: float,
 ) -> Iterator[CheckResult]:
     if silence > silent_after:
         todo = "start its stumble-relay and check its connection to Kafka; the store deletes removed hosts by itself"
         yield wrong(host, f"silent for {_span(silence)}: failures there are unknown", todo)
     elif waiting is not None and waiting > _WAITING_SECONDS:
         yield wrong(host, f"{backlog} events wait for up to {_span(waiting)}", "read the log of its relay")
+    if clock > _AHEAD_SECONDS or clock < -_BEHIND_SECONDS:
+        way = "ahead of" if clock > 0 else "behind"
+        says = f"its clock is {_span(abs(clock))} {way} Kafka's: the times of its events are wrong"
+        yield wrong(host, says, "synchronize it with a time server (check with: chronyc tracking)")
     if refused:
         yield warning(
             host,

@@ -17,6 +17,8 @@ _MUST = {
     "unclean.leader.election.enable": "acknowledged events can be lost when a broker dies",
     "max.message.bytes": "Kafka refuses large records",
 }
+#: Settings that should not differ, and what happens where they do.
+_MAY = {"message.timestamp.type": "the times of its writers bound nothing, so the time of reading bounds their claims"}
 
 
 def check_topics(scope: CheckContext) -> Iterator[CheckResult]:
@@ -54,7 +56,7 @@ def _setting(item: planned.TopicDifference, setting: str) -> CheckResult:
         return wrong(name, f"{says}: {_MUST[setting]}", todo)
     if setting == "min.insync.replicas" and int(value or 1) > (item.replication or 1):
         return wrong(name, f"{says}, and there are fewer replicas: Kafka before 4.0 accepts no record", todo)
-    return warning(name, says, todo)
+    return warning(name, f"{says}: {_MAY[setting]}" if setting in _MAY else says, todo)
 
 
 def _partitions(item: planned.TopicDifference) -> Iterator[CheckResult]:

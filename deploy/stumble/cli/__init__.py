@@ -2,7 +2,8 @@
 
 Start reading at ``commands``. Imports ``alerts``, ``audit``, ``bridge``, ``capacity``, ``checks``, ``deadletters``,
 ``emitter``, ``ingest``, ``kafka``, ``local``, ``metrics``, ``outbox``, ``outcome``, ``projector``, ``provision``,
-``relay``, ``runtime``, ``server``, ``settings``, ``simulator``, ``store``, ``wire``.
+``relay``, ``runtime``, ``server``, ``settings``, ``signatures``, ``simulator``, ``store``,
+``wire``.
 """
 
 from __future__ import annotations

@@ -22,7 +22,8 @@ SinceOption = Annotated[
 ]
 UntilOption = Annotated[str | None, typer.Option("--until", help="Dead-lettered before then.")]
 StageOption = Annotated[
-    list[str] | None, typer.Option("--stage", help="Stage that failed: decode, model, derive or store; repeatable.")
+    list[str] | None,
+    typer.Option("--stage", help="Stage that failed: signature, decode, model, derive or store; repeatable."),
 ]
 ExceptionOption = Annotated[
     list[str] | None,

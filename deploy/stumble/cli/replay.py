@@ -66,13 +66,15 @@ def replay(
     done = Replay(settings, begin, end, progress(), processes=processes).into(into or "", alerts=alerts)
     rate = done.records / done.seconds if done.seconds else 0
     if as_json:
-        figures = {name: getattr(done, name) for name in ("records", "events", "unreadable", "instances", "decisions")}
+        names = ("records", "events", "unreadable", "unsigned", "instances", "decisions")
+        figures = {name: getattr(done, name) for name in names}
         json.dump({**figures, "seconds": done.seconds, "records_per_second": rate}, sys.stdout)
         sys.stdout.write("\n")
         return
     typer.echo(
         f"{done.records:,} records, {done.events:,} events of {done.instances:,} instances in {done.seconds:.1f} s "
-        f"({rate:,.0f} records/s); {done.unreadable:,} cannot be read, {done.decisions:,} decisions copied."
+        f"({rate:,.0f} records/s); {done.unreadable:,} cannot be read, "
+        f"{done.unsigned:,} have no valid signature, {done.decisions:,} decisions copied."
     )
     kind = "It is writable: an alerter can send from it." if alerts else "It is read-only."
     typer.echo(f"The store is in the database {database_label(done.url)}. {kind}")

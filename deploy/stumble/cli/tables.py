@@ -59,8 +59,8 @@ def plain(value: Any, style: str = "") -> Text:
 
 
 def clock(time: str | None) -> str:
-    """Show an API time to the second, UTC."""
-    return f"{time[:10]} {time[11:19]}" if time else ""
+    """Show an API time to the second, UTC; a number that no time can be stays as it is."""
+    return f"{time[:10]} {time[11:19]}" if time and "T" in time else time or ""
 
 
 def took(record: Record) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
@@ -13,7 +13,7 @@ from rich.text import Text
 from stumble.cli import tables
 from stumble.cli.ask import FormatOption, OutputFormat, examples
 from stumble.cli.reading import KINDS, Read, Reader, resolve
-from stumble.runtime.times import from_micros, parse_when, rfc3339
+from stumble.runtime.times import from_micros, from_millis, parse_when, rfc3339
 from stumble.settings.base import load_settings
 
 app = typer.Typer(add_completion=False)
@@ -97,7 +97,7 @@ def as_json(topic: str, item: Read) -> dict[str, Any]:
         "topic": topic,
         "partition": item.partition,
         "offset": item.offset,
-        "timestamp": rfc3339(datetime.fromtimestamp(item.timestamp / 1000, UTC)),
+        "timestamp": rfc3339(written) if (written := from_millis(item.timestamp)) else None,
         "key": item.key,
         "headers": item.headers,
         "record": _readable(item.record) if item.record is not None else None,
@@ -171,5 +171,5 @@ def _readable(value: Any, name: str = "") -> Any:
         return {key: _readable(each, key) for key, each in value.items()}
     if name.endswith("_at") and isinstance(value, int):
         time = from_micros(value)
-        return rfc3339(time) if time else None
+        return rfc3339(time) if time else str(value)
     return value

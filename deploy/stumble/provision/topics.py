@@ -76,14 +76,10 @@ def plan_topics(
     in_sync = "2" if replication >= _COPIES_FOR_TWO_IN_SYNC else "1"
     always = {"min.insync.replicas": in_sync, "unclean.leader.election.enable": "false"}
     month = {**always, "cleanup.policy": "delete", "retention.ms": str(30 * _DAY_MS)}
-    truth = {**month, "retention.ms": str(kafka.topic_days * _DAY_MS)}
-    # The broker's own time on the producers' reports shows whose clock is wrong.
-    compacted = {
-        **always,
-        "cleanup.policy": "compact",
-        "min.cleanable.dirty.ratio": "0.1",
-        "message.timestamp.type": "LogAppendTime",
-    }
+    # The broker's own time bounds the times that events and reports claim, and shows whose clock is wrong.
+    append_time = {"message.timestamp.type": "LogAppendTime"}
+    truth = {**month, **append_time, "retention.ms": str(kafka.topic_days * _DAY_MS)}
+    compacted = {**always, **append_time, "cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.1"}
     # A bad record and the headers that explain it are larger than the record was.
     dead_letters = {**month, "retention.ms": str(90 * _DAY_MS), "max.message.bytes": str(MAX_MESSAGE_BYTES)}
     return [

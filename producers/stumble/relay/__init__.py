@@ -3,7 +3,7 @@
 In the folders of processes it only reads, and unlinks whole segments. It writes to ``relay/`` in the outbox directory:
 its lock, its cursors, rejected events, and damaged bytes.
 
-Start reading at ``build``. Imports ``outbox``, ``runtime``, ``settings``, ``wire``.
+Start reading at ``build``. Imports ``outbox``, ``runtime``, ``settings``, ``signatures``, ``wire``.
 """
 
 from stumble.relay.build import build_relay

@@ -11,6 +11,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from stumble.relay.framing import FramedRecord
 from stumble.runtime.state_log import StateLog
 from stumble.settings.kafka import KafkaSettings
+from stumble.signatures.optional import signer_of
 from stumble.wire.errors import StumbleError
 
 Delivered = Callable[[KafkaError | None, Message], None]
@@ -30,13 +31,17 @@ _CLIENT_LOG.setLevel(logging.CRITICAL)  # it repeats each line every second; `er
 
 
 class KafkaSender:
-    """An idempotent producer without delivery timeout: a queued record is never dropped because of its age."""
+    """An idempotent producer without delivery timeout: a queued record is never dropped because of its age.
+
+    It signs every record if the settings name a key; raises ``SigningKeyUnusable``.
+    """
 
     def __init__(self, settings: KafkaSettings, state_log: StateLog) -> None:
         self._settings = settings
         self._state_log = state_log
         self._producer = self._make()
         self._single_record_producer: Producer | None = None
+        self._signer = signer_of(settings.signing_key_file)
         self.broken = False
 
     def _make(self, **more: Any) -> Producer:
@@ -63,9 +68,12 @@ class KafkaSender:
         ``alone``: in a batch of its own, since a broker rejects a batch as a whole. Raises ``BufferError`` if the queue
         is full.
         """
+        headers = record.headers
+        if self._signer is not None:
+            headers = [*headers, self._signer.header(topic, record.key, record.value, headers)]
         try:
             producer = self._alone() if alone else self._producer
-            producer.produce(topic, record.value, record.key, on_delivery=delivered, headers=record.headers)  # type: ignore[arg-type]
+            producer.produce(topic, record.value, record.key, on_delivery=delivered, headers=headers)  # type: ignore[arg-type]
         except KafkaException as error:
             result: KafkaError = error.args[0]
             self._check(result)

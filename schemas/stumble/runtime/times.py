@@ -47,7 +47,18 @@ def rfc3339(time: datetime) -> str:
 
 
 def from_micros(value: int | str | None) -> datetime | None:
-    """Return a time from microseconds since 1970 or from ISO 8601 text; None for None or empty text."""
+    """Return a time from microseconds since 1970 or from ISO 8601 text.
+
+    None for None, for empty text and for a number outside of the years 1 to 9999, which a record may claim.
+    """
     if value is None or isinstance(value, str):
         return parse_when(value) if value else None
-    return EPOCH + timedelta(microseconds=value)
+    try:
+        return EPOCH + timedelta(microseconds=value)
+    except OverflowError:
+        return None
+
+
+def from_millis(value: int | None) -> datetime | None:
+    """Return a time from Kafka's milliseconds since 1970; None for None, -1 (no time) and what no time can be."""
+    return None if value is None or value < 0 else from_micros(value * 1000)

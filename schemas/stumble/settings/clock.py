@@ -24,3 +24,12 @@ class ClockSettings(BaseModel):
     startup_time: Seconds = Field(
         45, description="Time after its start in which a compute resumes old work, if it does not report this."
     )
+    restart_confirmation: Seconds = Field(
+        45,
+        description="How long the reports of a host must agree that its compute has restarted before work fails by it; "
+        "longer than the 30 s between two reports of a relay.",
+    )
+    longest_hold: Seconds = Field(
+        3600,
+        description="How long a host with unsent events delays the decision that requests on other hosts are stalled.",
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
@@ -49,6 +50,14 @@ class KafkaSettings(BaseModel):
     principals: dict[str, str] = Field(
         default_factory=dict,
         description='Kafka principal of each role: {"relay": "User:stumble-relay", "projector": "User:stumble"}.',
+    )
+    signing_key_file: Path | None = Field(
+        None,
+        description="File with the private key with which the relay signs every record; none: records are not signed.",
+    )
+    public_keys_file: Path | None = Field(
+        None,
+        description="File with the public keys with which consumers verify every record; none: they accept all.",
     )
     options: dict[str, Any] = Field(
         default_factory=dict,

@@ -18,10 +18,13 @@ from fastavro.schema import parse_schema
 from stumble.wire.encoder import Encoder
 from stumble.wire.errors import NotAvro, UnknownSchema, WireError
 from stumble.wire.headers import Header, fingerprint_of
+from stumble.wire.limits import limit_check
 from stumble.wire.schemas import ALL, Schema, by_fingerprint
 
 CONFLUENT_MAGIC = b"\x00"
 SINGLE_OBJECT_MAGIC = b"\xc3\x01"
+#: Most bytes of a record's body: five times what all texts of an event have together when each has its maximum.
+MAX_BODY_BYTES = 256 << 10
 _CONFLUENT = struct.Struct(">bI")
 
 
@@ -50,6 +53,7 @@ _PLAIN = {schema.fingerprint: parse_plain_schema(schema.json) for schema in ALL}
 
 
 _ENCODERS = {schema.fingerprint: Encoder(json.loads(schema.json)) for schema in ALL}
+_EXCEEDS = {schema.fingerprint: limit_check(json.loads(schema.json)) for schema in ALL}
 
 
 def encode_record(schema: Schema, record: Mapping[str, Any]) -> bytes:
@@ -61,10 +65,25 @@ def encode_record(schema: Schema, record: Mapping[str, Any]) -> bytes:
 
 
 def decode_record(schema: Schema, body: bytes, writer: Any = None) -> dict[str, Any]:
-    """Return the record in ``body``; ``writer`` is the parsed schema that wrote it, if it is not ``schema``.
+    """Return the record in ``body`` with its texts cut to the limits in the schema.
 
-    Raises ``NotAvro`` if the bytes are not exactly one record of the writer's schema.
+    ``writer`` is the parsed schema that wrote it, if it is not ``schema``. Raises ``NotAvro`` if the bytes are not
+    exactly one record of the writer's schema, or more than ``MAX_BODY_BYTES``.
     """
+    return bound_texts(schema, read_record(schema, body, writer))
+
+
+def bound_texts(schema: Schema, record: dict[str, Any]) -> dict[str, Any]:
+    """Return ``record`` itself if its texts are within the limits in the schema, else a copy with its texts cut."""
+    if not _EXCEEDS[schema.fingerprint](record):
+        return record
+    return read_record(schema, encode_record(schema, record))
+
+
+def read_record(schema: Schema, body: bytes, writer: Any = None) -> dict[str, Any]:
+    """Do what ``decode_record`` does, but leave texts as the writer wrote them, however long."""
+    if len(body) > MAX_BODY_BYTES:
+        raise NotAvro(f"The record has {len(body)} bytes, more than the {MAX_BODY_BYTES} that one may have.")
     reader = _PLAIN[schema.fingerprint]
     source = io.BytesIO(body)
     try:
@@ -136,14 +155,18 @@ class Decoder:
         self._by_id: dict[int, Any] = {}
 
     def decode(self, value: bytes, headers: Iterable[Header] | None = None) -> dict[str, Any]:
-        """Return the record in a Kafka record's value.
+        """Return the record in a Kafka record's value, its texts cut to the limits in the schema.
 
         Raises ``NotAvro``, ``UnknownSchema`` (bad records) or ``RegistryUnavailable`` (wait).
         """
+        return bound_texts(self._reader, self.read(value, headers))
+
+    def read(self, value: bytes, headers: Iterable[Header] | None = None) -> dict[str, Any]:
+        """Do what `decode` does, but leave texts as the writer wrote them, however long."""
         framed = unframe(value, headers)
         if framed.fingerprint == self._reader.fingerprint:
-            return decode_record(self._reader, framed.body)
-        return decode_record(self._reader, framed.body, self._writer(framed))
+            return read_record(self._reader, framed.body)
+        return read_record(self._reader, framed.body, self._writer(framed))
 
     def _writer(self, framed: Unframed) -> Any:
         if framed.fingerprint is not None and (known := by_fingerprint(framed.fingerprint)):
@@ -175,14 +198,17 @@ def _describe(framed: Unframed) -> str:
 
 
 __all__ = [
+    "MAX_BODY_BYTES",
     "Decoder",
     "Unframed",
     "WireError",
+    "bound_texts",
     "decode_record",
     "encode_record",
     "frame_confluent",
     "frame_single_object",
     "parse_plain_schema",
     "read_host",
+    "read_record",
     "unframe",
 ]

@@ -20,12 +20,16 @@ from tests.support.api_fixtures import running_api
 pytestmark = pytest.mark.timeout(600)
 
 
+def kafka_settings(testbed):
+    return {name: value for name, value in testbed.environment().items() if name.startswith("STUMBLE_KAFKA__")}
+
+
 @pytest.fixture
 def api(testbed):
-    kafka_settings = {
-        name: value for name, value in testbed.environment().items() if name.startswith("STUMBLE_KAFKA__")
-    }
-    with running_api(testbed.url, **kafka_settings) as address, httpx.Client(base_url=address, timeout=90) as client:
+    with (
+        running_api(testbed.url, **kafka_settings(testbed)) as address,
+        httpx.Client(base_url=address, timeout=90) as client,
+    ):
         yield client
 
 
@@ -101,3 +105,8 @@ def test_foreign_origin_second_redrive_and_missing_broker_are_refused(testbed, a
         unavailable = httpx.get(f"{address}/v1/dead-letters", timeout=90)
         assert unavailable.status_code == 503
         assert "127.0.0.1:1 does not answer" in unavailable.json()["detail"]
+    # The list predicts with the public keys of the configuration: without them it would predict what is not true.
+    with running_api(testbed.url, **kafka_settings(testbed), STUMBLE_KAFKA__PUBLIC_KEYS_FILE="/missing") as address:
+        unavailable = httpx.get(f"{address}/v1/dead-letters", timeout=90)
+        assert unavailable.status_code == 503
+        assert "/missing cannot be read" in unavailable.json()["detail"]

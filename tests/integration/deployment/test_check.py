@@ -19,7 +19,10 @@ import pytest
 from stumble.checks import outbox
 from stumble.checks.mounts import Mount
 from stumble.checks.takeover import check_consumer_protocol
+from stumble.provision.topics import TopicPlan, apply_plans
+from stumble.settings.kafka import KafkaSettings
 from stumble.store.migrate import migrate
+from tests.support.signing import new_key, write_public_keys
 
 NOBODY = pwd.getpwnam("nobody")
 
@@ -121,12 +124,15 @@ def test_producers_check_reports_silent_lagging_and_refusing_hosts_and_the_tap(c
             ("gone", 7200, None, 0, "on"),
             ("slow", 10, 900, 0, "partial: not Migration.save"),
             ("full", 10, None, 12, "off"),
+            ("early", 10, None, 0, "on"),
         ):
             status = {"tap": tap, "service": "nova-compute", "quarantined_total": 0}
             connection.execute(
-                "insert into stumble_durable.producers values (%s, 'uid-1/nova-compute-1-a',"
+                "insert into stumble_durable.producers (host, process, reported_at, received_at, alive,"
+                " oldest_unsent_at, backlog_events, backlog_bytes, accepted_total, sent_total, refused_total,"
+                " rejected_total, status) values (%s, 'uid-1/nova-compute-1-a', now() + make_interval(secs => %s),"
                 " now() - make_interval(secs => %s), true, now() - make_interval(secs => %s), 7, 0, 0, 0, %s, 0, %s)",
-                (host, silent, waiting, refused, json.dumps(status)),
+                (host, 7200 - silent if host == "early" else -silent, silent, waiting, refused, json.dumps(status)),
             )
     status, results = check(store, "producers", "tap")
     assert status == 1
@@ -135,7 +141,8 @@ def test_producers_check_reports_silent_lagging_and_refusing_hosts_and_the_tap(c
     assert "12 events were refused" in results["warning", "full"]
     assert "not Migration.save" in results["warning", "nova-compute on slow"]
     assert "the tap is off" in results["warning", "nova-compute on full"]
-    assert results["fine", "producers"].startswith("3 of 4 hosts report")
+    assert "its clock is 2 hours ahead of Kafka's" in results["wrong", "early"]
+    assert results["fine", "producers"].startswith("4 of 5 hosts report")
 
 
 def test_unreachable_receivers_and_invalid_rules_are_reported(check, store, tmp_path):
@@ -273,6 +280,24 @@ def test_rights_check_is_fine_without_an_authorizer(check, kafka):
     status, results = check({"STUMBLE_KAFKA__BOOTSTRAP_SERVERS": kafka}, "rights")
     assert (status, list(results)) == (0, [("fine", "rights")])
     assert "no authorizer is on" in results["fine", "rights"]
+
+
+def test_signatures_check_reports_a_topic_whose_writers_set_the_times(check, kafka, tmp_path):
+    prefix = f"t{uuid.uuid4().hex[:8]}."
+    settings = KafkaSettings(bootstrap_servers=kafka, topic_prefix=prefix)
+    times = {settings.topics.actions: "CreateTime", settings.topics.producers: "LogAppendTime"}
+    plans = [TopicPlan(name, 1, 1, {"message.timestamp.type": kind}, "") for name, kind in times.items()]
+    list(apply_plans(settings, plans))
+    keys = write_public_keys(tmp_path / "keys.toml", new_key(tmp_path, "cmp1"), unsigned_until="2026-01-01T00:00:00Z")
+    environment = {
+        "STUMBLE_KAFKA__BOOTSTRAP_SERVERS": kafka,
+        "STUMBLE_KAFKA__TOPIC_PREFIX": prefix,
+        "STUMBLE_KAFKA__PUBLIC_KEYS_FILE": str(keys),
+    }
+    status, results = check(environment, "signatures")
+    assert status == 1
+    assert "message.timestamp.type=LogAppendTime" in results["wrong", settings.topics.actions]
+    assert ("fine", settings.topics.producers) in results
 
 
 def test_consumer_protocol_check_uses_the_settings_of_the_broker():

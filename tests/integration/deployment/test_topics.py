@@ -60,13 +60,16 @@ def test_topics_are_planned_created_corrected_and_granted(stumble, change):
     assert "differs" in stumble("topics", "apply")[1]
     status, text = stumble("check", "topics")
     assert (status, "retention.ms is 1000" in text) == (0, True), "a warning"
+    change("instance-actions", "message.timestamp.type", "CreateTime")
+    status, text = stumble("check", "topics")
+    assert (status, "message.timestamp.type is CreateTime, planned is LogAppendTime" in text) == (0, True)
     change("instance-action-producers", "cleanup.policy", "delete")
     change("instance-action-outcomes", "min.insync.replicas", "2")
     status, text = stumble("check", "topics")
     assert status == 1
     assert "cleanup.policy is delete, planned is compact" in text
     assert "min.insync.replicas is 2, planned is 1, and there are fewer replicas" in text
-    assert "retention.ms changed" in stumble("topics", "apply", "--alter")[1]
+    assert "retention.ms, message.timestamp.type changed" in stumble("topics", "apply", "--alter")[1]
     eventually(lambda: stumble("topics", "plan")[0] == 0)
 
     status, text = stumble("topics", "plan", STUMBLE_KAFKA__TOPIC_PARTITIONS="5")

@@ -9,6 +9,7 @@ from typing import Any
 from confluent_kafka import Producer
 
 from stumble.wire import codec
+from stumble.wire.headers import relay_headers
 from stumble.wire.schemas import PRODUCER_STATUS
 from tests.support.projection import ProjectorTestbed
 
@@ -20,12 +21,16 @@ def now_us() -> int:
 
 
 class Relays:
-    """`reporting`: hosts whose relays send statuses; `processes`: further statuses that they send."""
+    """`reporting`: hosts whose relays send statuses; `processes`: further statuses that they send.
+
+    `clock_ahead`: microseconds by which the clock of a host is ahead.
+    """
 
     def __init__(self, testbed: ProjectorTestbed, *hosts: str) -> None:
         self.reporting = set(hosts)
         self.processes: dict[tuple[str, str], dict[str, Any]] = {}
         self.oldest: dict[str, int] = {}
+        self.clock_ahead: dict[str, int] = {}
         self._topic = testbed.settings.topics.producers
         self._producer = Producer(testbed.settings.producer_config(linger_ms=5))
         self._ending = threading.Event()
@@ -51,6 +56,7 @@ class Relays:
         self._producer.flush(5)
 
     def _send(self, host: str, process: str, **fields: Any) -> None:
-        status = {"host": host, "process": process, "reported_at": now_us(), **fields}
+        status = {"host": host, "process": process, "reported_at": now_us() + self.clock_ahead.get(host, 0), **fields}
         value = codec.frame_single_object(PRODUCER_STATUS, codec.encode_record(PRODUCER_STATUS, status))
-        self._producer.produce(self._topic, value=value, key=f"{host}/{process}".encode())
+        headers: list[tuple[str, str | bytes | None]] = [*relay_headers(host, is_bridge=False)]
+        self._producer.produce(self._topic, value=value, key=f"{host}/{process}".encode(), headers=headers)

@@ -24,6 +24,7 @@ QUICK = {
     "STUMBLE_CLOCK__SETTLE": "1s",
     "STUMBLE_CLOCK__CHECK_INTERVAL": "0.3s",
     "STUMBLE_CLOCK__STARTUP_TIME": "1s",
+    "STUMBLE_CLOCK__RESTART_CONFIRMATION": "1s",
 }
 END = {"signal": "event_finish", "phase": "END", "step": "compute_stop_instance", "scope": "STEP"}
 

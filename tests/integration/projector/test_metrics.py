@@ -82,24 +82,33 @@ def test_unknown_action_is_counted_as_other(writer):
 
 def test_hosts_can_be_exported_as_one(writer):
     writer.connection.execute(
-        """insert into producers (host, process, reported_at, alive, backlog_events, backlog_bytes, accepted_total,
-                                  sent_total, refused_total, rejected_total, status, oldest_unsent_at)
-           select 'cmp-' || n, 'api', now() - make_interval(mins => n), true, n, 0, 0, 0, n, 0, '{}',
-                  '2026-01-01 00:00:00+00'::timestamptz + make_interval(mins => n)
+        """insert into producers (host, process, reported_at, received_at, alive, backlog_events, backlog_bytes,
+                                  accepted_total, sent_total, refused_total, rejected_total, status, oldest_unsent_at,
+                                  first_at)
+           select 'cmp-' || n, 'api', now() - make_interval(mins => n, secs => n), now() - make_interval(mins => n),
+                  true, n, 0, 0, 0, n, 0, '{}', '2026-01-01 00:00:00+00'::timestamptz + make_interval(mins => n),
+                  now() + make_interval(secs => n)
            from generate_series(1, 20) as n"""
     )
 
     def host_metrics(**options):
         text = exposition(None, store_metrics(writer.connection, **options))[0].decode()
-        lines = [line for line in text.splitlines() if line.startswith(("stumble_host_outbox", "stumble_silent"))]
+        lines = [line for line in text.splitlines() if line.startswith(("stumble_host", "stumble_silent"))]
         return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines}
 
     per_host, combined = host_metrics(), host_metrics(hosts=False)
-    assert len(per_host) == 4 * 20 + 1
-    assert len(combined) == 4 + 1
+    assert len(per_host) == 5 * 20 + 4
+    assert len(combined) == 5 + 4
     assert combined['stumble_host_outbox_backlog_events{host="all"}'] == sum(range(21))
     assert combined['stumble_host_outbox_oldest_unsent_timestamp_seconds{host="all"}'] == 1767225660
     assert combined["stumble_silent_hosts"] == per_host["stumble_silent_hosts"] == 11
+    assert combined['stumble_host_clock_offset_seconds{host="all"}'] == -20
+    assert (per_host['stumble_hosts{source="relay"}'], per_host["stumble_hosts_limited"]) == (20, 0)
+    limited = host_metrics(max_hosts=3)
+    assert len(limited) == 5 * 4 + 4
+    assert (limited['stumble_hosts{source="relay"}'], limited["stumble_hosts_limited"]) == (20, 1)
+    assert limited['stumble_host_outbox_backlog_events{host="cmp-3"}'] == 3
+    assert limited['stumble_host_outbox_backlog_events{host="other"}'] == sum(range(4, 21))
 
 
 def test_process_exports_its_own_metrics_and_health(testbed):

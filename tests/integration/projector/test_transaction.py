@@ -12,6 +12,7 @@ from psycopg.errors import SerializationFailure
 from stumble.ingest import factsets
 from stumble.ingest.batch import Batch, OffsetSpan
 from stumble.ingest.errors import FencedError, MissedVersionError, NulTextError
+from stumble.ingest.rederive import InstanceSelection, rederive
 from stumble.ingest.transaction import end_stopped_writers
 from stumble.simulator import Disturbance
 from stumble.store import partitions
@@ -203,13 +204,28 @@ def test_partitions_are_created_ahead_and_old_ones_are_dropped(writer):
 
 
 def test_event_older_than_the_retention_of_requests_is_only_counted_as_late(writer):
-    old = event(event_id=new_event_id(NOW_US - 500 * DAY_US), occurred_at=NOW_US - 500 * DAY_US)
+    writer.store_writer.requests_days = 300
+    old = event(event_id=new_event_id(NOW_US - 390 * DAY_US), occurred_at=NOW_US - 390 * DAY_US)
     summary = writer.write([old, event(request_id="r2", at=1)])
     assert (summary.events, summary.late) == (1, 1)
     assert writer.write([old]).late == 0
     assert writer.rows("select count(*) from late_events") == [(1,)]
     assert writer.rows("select count(*) from requests") == [(1,)]
     assert writer.rows("select sum(value) from counters where metric = 'late_events'") == [(1,)]
+
+
+@pytest.mark.parametrize("claimed", [0, NOW_US - 500 * DAY_US, NOW_US + 2 * DAY_US, 253_369_000_000_000_000, 2**63 - 1])
+def test_event_of_a_host_with_a_wrong_clock_is_stored_at_the_time_when_kafka_received_it(writer, store_url, claimed):
+    wrong = event(event_id=new_event_id(claimed), occurred_at=claimed, phase="ERROR", failure=failure())
+    right = event(request_id="r2", at=1, phase="ERROR", failure=failure())
+    summary = writer.write([wrong, right])
+    assert (summary.events, summary.late, [one.claimed_at for one in summary.misdated]) == (2, 0, [claimed])
+    ages = writer.rows("select max(now() - occurred_at) < interval '1 hour', count(*) from failures")
+    assert ages == [(True, 2)]
+    assert writer.rows("select sum(value) from counters where metric = 'replaced_times'") == [(1,)]
+    report = rederive(writer.connection, "instance-actions", InstanceSelection(), from_events=True)
+    assert (report.requests, report.publications) == (0, 0)
+    assert writer.write([wrong]).events == 0
 
 
 def test_repeated_event_of_a_dropped_partition_changes_nothing(writer):

@@ -13,6 +13,7 @@ SECOND = 1_000_000
 DEADLINE = 1200
 SILENT = 600
 SETTLE = 60
+HOLD = 3600
 _EVERY = 30
 
 
@@ -86,7 +87,7 @@ class Pipeline:
         if self.fleet is None or self.watch is None:
             self.fleet, self.watch, self.reports_read = (
                 ProducerReports(SILENT, 45),
-                PartitionWatch(SILENT, SETTLE, 2 * STEP),
+                PartitionWatch(SILENT, SETTLE, HOLD, 2 * STEP),
                 0,
             )
         latest = {one.host: one for one in self.reports[self.reports_read :]}
@@ -123,17 +124,22 @@ class Pipeline:
         return next(host for at, host in reversed(self.requests[number].events) if at <= last)
 
 
-def report(host: str, at: int, oldest: int | None = None) -> ProducerReport:
-    """Return a relay's report."""
+def report(host: str, at: int, oldest: int | None = None, *, clock: int = 0, delay: int = 0) -> ProducerReport:
+    """Return a relay's report: made at ``at`` (seconds), received ``delay`` later; its clock is ``clock`` ahead."""
     return ProducerReport(
         host=host,
         process=RELAY,
         relay_host=host,
+        relay_named=True,
         service="stumble-relay",
         alive=True,
-        reported_at=at * SECOND,
-        oldest_unsent_at=None if oldest is None else oldest * SECOND,
+        record_offset=at + delay,
+        received_at=(at + delay) * SECOND,
+        reported_at=(at + clock) * SECOND,
+        oldest_unsent_at=None if oldest is None else (oldest + clock) * SECOND,
         started_at=None,
+        started_seen_at=None,
         starting=False,
         ready_at=None,
+        last_alive_at=(at + delay) * SECOND,
     )

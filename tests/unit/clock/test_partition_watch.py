@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from stumble.clock.partition_watch import PartitionWatch
 from stumble.clock.producers import ProducerReports
-from tests.unit.clock.model import DEADLINE, SECOND, SILENT, Pipeline, Request, report
+from tests.unit.clock.model import DEADLINE, HOLD, SECOND, SILENT, Pipeline, Request, report
 
 HOUR = 3600
 TEN = [f"h{number}" for number in range(10)]
@@ -85,7 +85,7 @@ def test_dead_host_delays_deadlines_of_others_only_until_it_counts_as_silent():
 
 
 def test_no_watermark_without_any_relay():
-    fleet, watch = ProducerReports(600, 45), PartitionWatch(600, 60, 20)
+    fleet, watch = ProducerReports(600, 45), PartitionWatch(600, 60, HOLD, 20)
     for now in range(0, 5000, 10):
         watch.update(fleet, 0, now)
         watch.mark(0, now * SECOND, now, fleet.relays)
@@ -93,7 +93,7 @@ def test_no_watermark_without_any_relay():
 
 
 def test_time_while_the_process_was_stopped_does_not_count_as_silence():
-    fleet, watch = ProducerReports(600, 45), PartitionWatch(600, 60, 20)
+    fleet, watch = ProducerReports(600, 45), PartitionWatch(600, 60, HOLD, 20)
     for now in [*range(0, 300, 10), *range(20_000, 20_100, 10)]:
         fleet.add_reports([report("h1", now)] if now < 300 else [], now)
         watch.update(fleet, 0, now)
@@ -102,7 +102,7 @@ def test_time_while_the_process_was_stopped_does_not_count_as_silence():
 
 
 def test_watermark_waits_for_the_oldest_unsent_event():
-    fleet, watch = ProducerReports(600, 45), PartitionWatch(600, 60, 20)
+    fleet, watch = ProducerReports(600, 45), PartitionWatch(600, 60, HOLD, 20)
     for now in range(0, 600, 10):
         fleet.add_reports([report("h1", now), report("h2", now, oldest=50)], now)
         watch.update(fleet, 7, now)
@@ -111,13 +111,70 @@ def test_watermark_waits_for_the_oldest_unsent_event():
 
 
 def test_lagging_partition_has_no_watermark_and_no_silent_hosts():
-    fleet, watch = ProducerReports(600, 45), PartitionWatch(600, 60, 20)
+    fleet, watch = ProducerReports(600, 45), PartitionWatch(600, 60, HOLD, 20)
     for now in range(0, 3000, 10):
         fleet.add_reports([report("h1", now)], now)
         watch.update(fleet, 6, now)
         watch.mark(6 if now < 1000 else 7, now * SECOND, now, fleet.relays)
     assert watch.watermark(fleet, 2990) is None
     assert watch.silent(fleet) == {}
+
+
+def watch_fleet(reports_at, seconds=600, stored=7):
+    """Return the reports and the watch after ``seconds``, with the reports that ``reports_at`` gives for each time."""
+    fleet, watch = ProducerReports(SILENT, 45), PartitionWatch(SILENT, 60, HOLD, 20)
+    for now in range(0, seconds, 10):
+        fleet.add_reports(reports_at(now), now)
+        watch.update(fleet, stored, now)
+        watch.mark(stored, now * SECOND, now, fleet.relays)
+    return fleet, watch
+
+
+@pytest.mark.parametrize("clock", [2 * 86_400, 10 * 365 * 86_400, 90, 0])
+def test_clock_that_is_ahead_moves_no_watermark_and_hides_no_host(clock):
+    fleet, watch = watch_fleet(lambda now: [report("h1", now, clock=clock), report("h2", now, oldest=50)])
+    assert watch.watermark(fleet, 590) == 50 * SECOND
+    fleet, watch = watch_fleet(lambda now: [report("h1", now, clock=clock), report("h2", now)])
+    assert 570 * SECOND <= (watch.watermark(fleet, 590) or 0) <= 590 * SECOND
+    assert set(fleet.relays) == {"h1", "h2"}
+
+
+def test_host_is_heard_at_once_when_its_clock_is_set_right():
+    fleet, _ = watch_fleet(lambda now: [report("h1", now, clock=2 * 86_400 if now < 300 else 0), report("h2", now)])
+    assert fleet.relays["h1"].reported_at == 590 * SECOND
+    assert fleet.relays["h1"].known_until == 590 * SECOND
+
+
+def test_report_that_waited_for_the_broker_counts_for_the_time_when_it_was_made():
+    delayed = [report("h1", 600, delay=3 * HOUR), report("h2", 600, delay=3 * HOUR, clock=2 * 86_400)]
+    fleet, _ = watch_fleet(lambda now: [report("h1", now), report("h2", now, clock=2 * 86_400)])
+    fleet.add_reports(delayed, 600)
+    assert {host: one.known_until for host, one in fleet.relays.items()} == {"h1": 600 * SECOND, "h2": 600 * SECOND}
+
+
+@pytest.mark.parametrize("oldest", [-50 * 365 * 86_400, 50])
+def test_hold_of_one_host_delays_others_for_a_limited_time(oldest):
+    def reports_at(now):
+        return [report("h1", now, oldest=oldest), report("h2", now)]
+
+    fleet, watch = watch_fleet(reports_at, HOLD)
+    assert watch.watermark(fleet, HOLD - 10) == oldest * SECOND
+    assert watch.held(fleet) == {}
+    fleet, watch = watch_fleet(reports_at, HOLD + 200)
+    assert (watch.watermark(fleet, HOLD + 190) or 0) > HOLD * SECOND
+    assert watch.held(fleet) == {"h1": oldest * SECOND}
+
+
+def test_host_that_has_sent_its_events_is_waited_for_again():
+    def reports_at(now):
+        return [
+            report("h1", now, oldest=50 if now < HOLD + 200 else None if now < HOLD + 300 else HOLD),
+            report("h2", now),
+        ]
+
+    fleet, watch = watch_fleet(reports_at, HOLD + 400)
+    assert watch.held(fleet) == {}
+    assert watch.watermark(fleet, HOLD + 390) == HOLD * SECOND
 
 
 outages = st.lists(

@@ -17,10 +17,13 @@ from stumble.kafka.client_errors import ClientErrors
 from stumble.projector.batch_collector import BatchCollector
 from stumble.projector.batch_writer import BatchWriter
 from stumble.projector.breaker import CircuitBreaker
+from stumble.projector.bridged_hosts import BridgedHosts
 from stumble.projector.health import ProjectorHealth
+from stumble.projector.host_notices import HostNotices
 from stumble.projector.loop import Projector
 from stumble.projector.partition_state import PartitionState
 from stumble.projector.partitions import AssignedPartitions
+from stumble.projector.signature_rejections import SignatureRejections
 from stumble.projector.start_offsets import StartOffsets
 from stumble.projector.store_session import StoreSession
 from stumble.projector.write_thread import WriteThread
@@ -79,12 +82,14 @@ class Bench:
             breaker,
             self.health,
             log,
+            HostNotices(logging.getLogger("stumble.test")),
         )
+        self.rejections = SignatureRejections(self.health, logging.getLogger("stumble.test"))
         self.write_thread = WriteThread(writer, writer, threading.Event())
         self.projector = Projector(
             consumer=self.topic,
             start_offsets=cast("StartOffsets", self.store),
-            collector=BatchCollector(EventDecoder(), 100, 1 << 20),
+            collector=BatchCollector(EventDecoder(), BridgedHosts(), 100, 1 << 20, self.rejections),
             partitions=AssignedPartitions(now=self.clock.steady),
             writer=self.write_thread,
             breaker=breaker,

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from stumble.runtime.times import EPOCH, parse_duration, parse_when
+from stumble.runtime.times import EPOCH, from_micros, from_millis, parse_duration, parse_when
 from stumble.settings.base import SettingsError, load_settings
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -44,3 +44,14 @@ def test_log_level_is_accepted_in_lower_case_and_another_word_is_not(monkeypatch
     monkeypatch.setenv("STUMBLE_LOG_LEVEL", "loud")
     with pytest.raises(SettingsError, match="STUMBLE_LOG_LEVEL is wrong"):
         load_settings()
+
+
+@pytest.mark.parametrize("micros", [2**63 - 1, -(2**63), 300_000_000_000_000_000])
+def test_number_that_no_time_can_be_gives_none(micros: int) -> None:
+    assert from_micros(micros) is None
+    assert from_millis(micros) is None
+
+
+def test_kafka_time_is_read_in_milliseconds_and_its_absence_is_none() -> None:
+    assert from_millis(1_500) == EPOCH + timedelta(seconds=1.5)
+    assert from_millis(-1) is None

@@ -1,15 +1,18 @@
--- Producers whose status changed since a time.
+-- Producers whose status changed since a time; times are UTC microseconds.
 -- name: load_changed_producers
-select host, process, coalesce(relay_host, host), service, alive,
-       (extract(epoch from reported_at) * 1000000)::bigint, (extract(epoch from oldest_unsent_at) * 1000000)::bigint,
-       (extract(epoch from started_at) * 1000000)::bigint, starting,
-       (extract(epoch from ready_at) * 1000000)::bigint, (extract(epoch from updated_at) * 1000000)::bigint
+select host, process, coalesce(relay_host, host), relay_named, service, alive, record_offset,
+       (extract(epoch from received_at) * 1000000)::bigint, (extract(epoch from reported_at) * 1000000)::bigint,
+       (extract(epoch from oldest_unsent_at) * 1000000)::bigint, (extract(epoch from started_at) * 1000000)::bigint,
+       (extract(epoch from started_seen_at) * 1000000)::bigint, starting,
+       (extract(epoch from ready_at) * 1000000)::bigint, (extract(epoch from last_alive_at) * 1000000)::bigint,
+       removed_at is not null, (extract(epoch from updated_at) * 1000000)::bigint
 from producers
 where updated_at > to_timestamp(%(since)s::float8 / 1e6)
 
 -- Requests in flight without an event for longer than the deadline of their action. watermarks: those of the
 -- partitions; the requests started before them, so the index finds them. A row that was just stored counts as a new
--- event, whatever its emitter's clock shows.
+-- event, whatever its emitter's clock shows. held: hosts whose own unsent events are waited for, and up to when all of
+-- their events are known; that counts for requests on these hosts only.
 -- name: load_overdue_requests
 select r.request_key::text, r.instance_uuid::text, coalesce(r.request_id, ''), r.kafka_partition, r.action, r.host,
        (extract(epoch from r.last_event_at) * 1000000)::bigint, d.seconds
@@ -20,6 +23,10 @@ join json_to_recordset(%(deadlines)s::json) as d (action text, seconds float8)
   on d.action = case when r.action = any(%(actions)s::text[]) then r.action else %(other)s end
 where r.last_event_at + make_interval(secs => d.seconds) <= to_timestamp(w.watermark::float8 / 1e6)
   and r.updated_at + make_interval(secs => d.seconds) <= now()
+  and not exists (
+      select from json_to_recordset(%(held)s::json) as h (kafka_partition int, host text, until bigint)
+      where h.kafka_partition = r.kafka_partition and h.host = r.host
+        and r.last_event_at + make_interval(secs => d.seconds) > to_timestamp(h.until::float8 / 1e6))
 order by r.last_event_at
 limit %(limit)s
 

@@ -1,12 +1,22 @@
--- The relay's own row is the sum of those of its folders, so it is left out.
+-- The relay's own row is the sum of those of its folders, so it counts only where it reports no folder. In the order in
+-- which hosts became known. The clock offset is that of the host's last report.
 -- name: load_host_backlogs
-select host, coalesce(sum(backlog_events) filter (where process <> 'relay'), 0)::bigint,
+select host,
+       coalesce(sum(backlog_events) filter (where process <> 'relay'
+                                            or host not in (select coalesce(relay_host, host) from producers
+                                                            where process <> 'relay' and removed_at is null)),
+                0)::bigint,
        min(extract(epoch from oldest_unsent_at))::float8,
        coalesce(sum(refused_total) filter (where process <> 'relay'), 0)::bigint,
-       max(extract(epoch from reported_at))::float8
+       max(extract(epoch from received_at))::float8,
+       (array_agg(extract(epoch from reported_at - received_at)::float8 order by received_at desc, process))[1]
 from producers
+where removed_at is null
 group by host
-order by host
+order by min(first_at), host
+
+-- name: count_bridged_hosts
+select count(distinct host) from bridged_hosts
 
 -- name: load_last_record_times
 select kafka_partition, extract(epoch from last_record_at)::float8

@@ -10,6 +10,6 @@ from stumble_durable.alembic_version v
 -- name: load_partition_progress
 select topic, kafka_partition as partition, next_offset, last_record_at,
        extract(epoch from now() - greatest((select max(last_record_at) from offsets),
-                                           (select max(reported_at) from producers)))::float8 as lag_seconds
+                                           (select max(received_at) from producers)))::float8 as lag_seconds
   from offsets
  order by topic, kafka_partition;

@@ -278,7 +278,10 @@ create table stumble_durable.leases (
     expires_at      timestamptz not null
 );
 
--- The last status of every producer process.
+-- The last status of every producer process, by its offset in the topic of this id. reported_at, oldest_unsent_at,
+-- started_at, ready_at: by the clock of the sender; received_at, started_seen_at, last_alive_at: when the broker appended
+-- the status, the first one with this started_at, the last one that said alive. relay_host: the host of the relay that
+-- sent it; relay_named: the record's header names that relay. removed_at: a tombstone followed.
 create table stumble_durable.producers (
     host            text        not null,
     process         text        not null,
@@ -294,12 +297,27 @@ create table stumble_durable.producers (
     status          jsonb       not null,
     service         text,
     relay_host      text,
+    relay_named     boolean     not null default false,
     started_at      timestamptz,
     starting        boolean     not null default false,
     ready_at        timestamptz,
+    topic_id        text        not null default '',
+    record_offset   bigint      not null default 0,
+    received_at     timestamptz not null default now(),
+    started_seen_at timestamptz,
+    last_alive_at   timestamptz,
+    removed_at      timestamptz,
+    first_at        timestamptz not null default now(),
     updated_at      timestamptz not null default now(),
     primary key (host, process)
 ) with (fillfactor = 70);
+-- Hosts of Nova whose events a bridge sent, with the host of that bridge's relay.
+create table stumble_durable.bridged_hosts (
+    host            text        not null,
+    relay_host      text        not null,
+    last_at         timestamptz not null default now(),
+    primary key (host, relay_host)
+);
 create index producers_changed on stumble_durable.producers (updated_at);
 
 -- Problems, alerts, subscriptions --------------------------------------------------------------------
