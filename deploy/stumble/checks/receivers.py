@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from urllib.parse import urlsplit
 
 import httpx
@@ -16,11 +17,13 @@ from stumble.alerts.rules import RulesError, load_rules, matches_pattern
 from stumble.alerts.settings import AlertSettings
 from stumble.checks.model import CheckContext, CheckResult, fine, skipped, warning, wrong
 from stumble.checks.store import open_session
+from stumble.runtime.http_client import HttpClient
 from stumble.settings.urls import without_password
 
 __all__ = ["check_receivers", "check_rules"]
 
 _SECONDS = 4.0
+_ANSWER_BYTES = 1 << 20
 
 
 def check_rules(scope: CheckContext) -> Iterator[CheckResult]:
@@ -72,7 +75,8 @@ def _alertmanagers(settings: AlertSettings) -> Iterator[CheckResult]:
 
 def _problem_of(url: str) -> str | None:
     try:
-        answer = httpx.get(f"{url.rstrip('/')}/api/v2/status", timeout=_SECONDS)
+        with closing(HttpClient(seconds=_SECONDS, max_bytes=_ANSWER_BYTES)) as client:
+            answer = client.request("GET", f"{url.rstrip('/')}/api/v2/status")
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         return f"does not answer: {error or type(error).__name__}"
     if answer.is_error:

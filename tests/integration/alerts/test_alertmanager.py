@@ -13,6 +13,7 @@ from tests.integration.alerts.conftest import failure, insert_failures, publicat
 from tests.support.alertmanager import LocalAlertmanager, require_alertmanager
 from tests.support.receiver import receiver
 from tests.support.services import ROOT, cli_environment
+from tests.support.slow_server import IN_HEADERS, slow_server
 
 QUIET = """
 [[rule]]
@@ -85,6 +86,15 @@ def test_alert_fires_is_updated_and_resolves_after_the_quiet_time(manager, store
         assert "3 failures on 3 servers of 2 projects since" in resolved["commonAnnotations"]["summary"]
         assert ", resolved at 20" in resolved["commonAnnotations"]["summary"]
         assert connection.execute("select state from alerts").fetchone() == ("RESOLVED",)
+
+
+def test_replica_that_answers_byte_by_byte_does_not_silence_the_other(store, connection):
+    with slow_server(IN_HEADERS) as slow, receiver() as quick:
+        urls = f"{slow},{quick.url.removesuffix('/hook')}"
+        with running_alerter(store, alertmanagers=urls):
+            for number in range(3):
+                insert_failures(connection, [failure(now_us(), fingerprint=f"v1:slow-{number}")])
+                eventually(lambda number=number: f"v1:slow-{number}" in str(quick.posts))
 
 
 def test_alert_keeps_firing_when_the_alerter_is_killed_and_restarted(manager, store, connection, tmp_path):

@@ -22,6 +22,7 @@ from stumble.store.retention import Retention, delete_expired
 from tests.integration.alerts.conftest import failure, insert_failures, publication, running_alerter
 from tests.integration.alerts.test_alertmanager import eventually, now_us
 from tests.support.receiver import receiver
+from tests.support.slow_server import IN_BODY, IN_HEADERS, slow_server
 
 LOOPBACK = "127.0.0.0/8"
 
@@ -62,6 +63,27 @@ def test_many_hanging_subscribers_do_not_delay_another(store, connection):
         eventually(lambda: len(slow.posts) == 10)
         assert_receives_all(connection, quick)
         assert len(slow.posts) == 10
+
+
+@pytest.mark.parametrize("first", [IN_HEADERS, IN_BODY], ids=["headers", "body"])
+def test_many_subscribers_that_answer_byte_by_byte_do_not_delay_another(store, connection, first):
+    webhooks = {"timeout_seconds": 4}
+    with (
+        slow_server(first) as slow,
+        receiver() as quick,
+        running_alerter(store, webhooks=webhooks, webhook_networks=LOOPBACK),
+    ):
+        for _ in range(100):
+            subscriptions.add(connection, slow)
+        insert_failures(connection, [failure(now_us()) for _ in range(5)])
+        attempted = "select last_status, last_error from deliveries where attempts > 0 limit 1"
+        status, error = eventually(lambda: connection.execute(attempted).fetchone())
+        if first == IN_HEADERS:
+            assert status is None
+            assert "no complete answer within 4 s" in error
+        else:
+            assert status == 200, "the status is enough"
+        assert_receives_all(connection, quick)
 
 
 HEAD = b"HTTP/1.1 503 No\r\nContent-Type: text/plain; charset=no-such\r\n"
@@ -188,7 +210,7 @@ def test_statements_read_few_rows_of_a_long_queue(store, connection, analyzed):
     message, request = connection.execute(
         "select message_id::text, request_key::text from deliveries where delivered_at is null limit 1"
     ).fetchone()
-    assert most_rows(connection, "load_due_deliveries", each=8) < 100
+    assert most_rows(connection, "load_due_deliveries", each=8, busy=[]) < 100
     rows = [{"subscription_id": created.id, "message_id": str(uuid.uuid4()), "request_key": request}]
     assert most_rows(connection, "add_deliveries", rows=json.dumps(rows)) < 100
     attempt = {"status": 500, "error": "no", "done": False, "give_up": False, "wait": 900}
