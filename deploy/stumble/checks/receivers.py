@@ -14,6 +14,7 @@ import psycopg
 from stumble.alerts import subscriptions
 from stumble.alerts.receivers.guard import ForbiddenAddressError, resolve_address
 from stumble.alerts.rules import RulesError, load_rules, matches_pattern
+from stumble.alerts.secret_cipher import SECRET_PREFIX, SecretCipher, SecretCipherError
 from stumble.alerts.settings import AlertSettings
 from stumble.checks.model import CheckContext, CheckResult, fine, skipped, warning, wrong
 from stumble.checks.store import open_session
@@ -54,6 +55,8 @@ def check_receivers(scope: CheckContext) -> Iterator[CheckResult]:
     except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
         yield skipped("webhooks", "there is no store yet", "stumble store migrate")
         return
+    if known:
+        yield from _secrets(known, SecretCipher.of(scope.settings.subscription_keys))
     for subscription in known:
         yield _webhook(subscription, settings)
     yield from _unmatched_subscriptions(known, settings)
@@ -99,6 +102,32 @@ def _webhook(item: subscriptions.Subscription, settings: AlertSettings) -> Check
         todo = f"stumble subscriptions log {item.id}; the alerter sends its messages again for days"
         return wrong(name, f"cannot connect: {error}", todo)
     return fine(name, "accepts connections")
+
+
+def _secrets(known: Sequence[subscriptions.Subscription], cipher: SecretCipher) -> Iterator[CheckResult]:
+    """Report subscriptions whose secrets are in plain text, cannot be decrypted, or have an old key."""
+    name = "subscription secrets"
+    stored = [(item.id, text) for item in known for text in item.encrypted_secrets]
+    plain = {owner for owner, text in stored if text.startswith(SECRET_PREFIX)}
+    try:
+        cipher.require_key()
+    except SecretCipherError:
+        todo = "set STUMBLE_SUBSCRIPTION_KEYS, or add the file subscription_keys to the secrets directory"
+        yield wrong(name, "no key that decrypts them is configured here", todo)
+        return
+    unreadable = {owner for owner, text in stored if not cipher.is_readable(owner, text)} - plain
+    old = {owner for owner, text in stored if not cipher.is_current(owner, text)} - plain - unreadable
+    if plain:
+        todo = "stumble subscriptions encrypt-again"
+        yield wrong(name, f"{len(plain)} subscriptions have secrets in plain text in the database", todo)
+    if unreadable:
+        todo = "add the key that encrypted them to STUMBLE_SUBSCRIPTION_KEYS, or run stumble subscriptions rotate ID"
+        yield wrong(name, f"the configured keys decrypt none of {', '.join(sorted(unreadable))}", todo)
+    if old:
+        todo = "stumble subscriptions encrypt-again"
+        yield warning(name, f"{len(old)} subscriptions have secrets that an old key encrypts", todo)
+    if not plain | unreadable | old:
+        yield fine(name, "encrypted with the newest key")
 
 
 def _unmatched_subscriptions(

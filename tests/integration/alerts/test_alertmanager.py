@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from stumble.alerts import subscriptions
 from tests.integration.alerts.conftest import failure, insert_failures, publication, replace_file, running_alerter
 from tests.support.alertmanager import LocalAlertmanager, require_alertmanager
 from tests.support.receiver import receiver
 from tests.support.services import ROOT, cli_environment
 from tests.support.slow_server import IN_HEADERS, slow_server
+from tests.support.subscribers import subscribe
 
 QUIET = """
 [[rule]]
@@ -296,7 +296,7 @@ def test_outcome_rule_makes_one_alert_per_outcome_and_counts_a_request_once(stor
         for number, outcome in enumerate(["FAILED", "FAILED", "RECOVERED", "SUCCEEDED", "STALLED", "CANCELLED"])
     ]  # fmt: skip
     with receiver() as received, running_alerter(store, webhooks=True, rules=rules, webhook_networks="127.0.0.0/8"):
-        subscriptions.add(connection, received.url, kinds=["alert"])
+        subscribe(connection, received.url, kinds=["alert"])
         insert_failures(connection, [], [publication(item, kind="outcome") for item in requests])
         eventually(lambda: len(received.posts) == 2)
         insert_failures(

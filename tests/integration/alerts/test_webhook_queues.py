@@ -23,6 +23,7 @@ from tests.integration.alerts.conftest import failure, insert_failures, publicat
 from tests.integration.alerts.test_alertmanager import eventually, now_us
 from tests.support.receiver import receiver
 from tests.support.slow_server import IN_BODY, IN_HEADERS, slow_server
+from tests.support.subscribers import CIPHER, subscribe
 
 LOOPBACK = "127.0.0.0/8"
 
@@ -41,14 +42,14 @@ def hanging(store, *, answered):
 
 def assert_receives_all(connection, other):
     """Add another subscriber and wait until it has received all new messages."""
-    subscriptions.add(connection, other.url)
+    subscribe(connection, other.url)
     insert_failures(connection, [failure(now_us()) for _ in range(20)])
     eventually(lambda: len(other.posts) == 20)
 
 
 def test_hanging_subscriber_with_a_long_queue_does_not_delay_another(store, connection):
     with hanging(store, answered=1) as (slow, quick):
-        subscriptions.add(connection, slow.url)
+        subscribe(connection, slow.url)
         insert_failures(connection, [failure(now_us()) for _ in range(200)])
         eventually(lambda: len(slow.posts) == 9)  # one answered message, then the maximum number in flight
         assert_receives_all(connection, quick)
@@ -58,7 +59,7 @@ def test_hanging_subscriber_with_a_long_queue_does_not_delay_another(store, conn
 def test_many_hanging_subscribers_do_not_delay_another(store, connection):
     with hanging(store, answered=0) as (slow, quick):
         for _ in range(10):  # eight messages in flight for each would exceed the total limit
-            subscriptions.add(connection, slow.url)
+            subscribe(connection, slow.url)
         insert_failures(connection, [failure(now_us()) for _ in range(20)])
         eventually(lambda: len(slow.posts) == 10)
         assert_receives_all(connection, quick)
@@ -74,7 +75,7 @@ def test_many_subscribers_that_answer_byte_by_byte_do_not_delay_another(store, c
         running_alerter(store, webhooks=webhooks, webhook_networks=LOOPBACK),
     ):
         for _ in range(100):
-            subscriptions.add(connection, slow)
+            subscribe(connection, slow)
         insert_failures(connection, [failure(now_us()) for _ in range(5)])
         attempted = "select last_status, last_error from deliveries where attempts > 0 limit 1"
         status, error = eventually(lambda: connection.execute(attempted).fetchone())
@@ -114,7 +115,7 @@ def test_invalid_response_is_retried_later_and_does_not_delay_others(store, conn
         running_alerter(store, webhooks=True, webhook_networks=LOOPBACK),
     ):
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        subscriptions.add(connection, f"http://127.0.0.1:{server.server_address[1]}/")
+        subscribe(connection, f"http://127.0.0.1:{server.server_address[1]}/")
         insert_failures(connection, [failure(now_us())])
         row = eventually(
             lambda: connection.execute(
@@ -124,7 +125,7 @@ def test_invalid_response_is_retried_later_and_does_not_delay_others(store, conn
         assert row[2], "it is tried again later"
         assert "\0" not in row[0]
         assert len(row[0]) <= 500
-        subscriptions.add(connection, received.url)
+        subscribe(connection, received.url)
         insert_failures(connection, [failure(now_us())])
         eventually(lambda: received.posts)
         server.shutdown()
@@ -139,11 +140,13 @@ def test_alerter_exports_webhook_metrics_and_is_live(store, connection):
     assert value("stumble_webhook_attempts_total", result="given_up") == 0, "there from the start"
     stop = threading.Event()
     settings = AlertSettings(webhook_networks=LOOPBACK)
-    sender = WebhookSender(store, Webhooks(settings, metrics, schedule=(3600,)), metrics, stop, count_seconds=0.2)
+    sender = WebhookSender(
+        store, Webhooks(settings, metrics, CIPHER, schedule=(3600,)), metrics, stop, count_seconds=0.2
+    )
     pusher = Pusher(store, settings, metrics, stop)
     with receiver() as received:
         received.answer = lambda number: (500, {}) if number == 1 else (200, {})
-        subscriptions.add(connection, received.url)
+        subscribe(connection, received.url)
         for thread in (sender, pusher):
             thread.start()
         try:
@@ -173,7 +176,7 @@ def test_unexpected_error_is_logged_and_the_thread_continues(store, connection, 
     queue = subscriptions.queue
     monkeypatch.setattr(subscriptions, "queue", fail_once)
     with receiver() as received, running_alerter(store, webhooks=True, webhook_networks=LOOPBACK):
-        subscriptions.add(connection, received.url)
+        subscribe(connection, received.url)
         insert_failures(connection, [failure(now_us())])
         eventually(lambda: received.posts)
     assert "Unexpected error; alerts retries" in caplog.text
@@ -195,7 +198,7 @@ def most_rows(connection, name, **given):
 
 @pytest.mark.parametrize("analyzed", [True, False], ids=["analyzed", "not analyzed"])
 def test_statements_read_few_rows_of_a_long_queue(store, connection, analyzed):
-    created, _ = (subscriptions.add(connection, "https://x.example") for _ in range(2))
+    created, _ = (subscribe(connection, "https://x.example") for _ in range(2))
     waiting = (
         "insert into deliveries (subscription_id, message_id, publication_id, request_key, next_at) select"
         " %s, gen_random_uuid(), 1, gen_random_uuid(), now() + n * interval '1 s' from generate_series({}) n"
@@ -222,7 +225,7 @@ def test_statements_read_few_rows_of_a_long_queue(store, connection, analyzed):
 def test_messages_behind_a_postponed_message_of_a_request_wait_for_it(store, connection):
     with receiver() as received, running_alerter(store, webhooks={"schedule": (3600,)}, webhook_networks=LOOPBACK):
         received.answer = lambda number: (500, {}) if number == 1 else (200, {})
-        created = subscriptions.add(connection, received.url)
+        created = subscribe(connection, received.url)
         item = failure(now_us())
         insert_failures(connection, [item], [publication(item)])
         eventually(lambda: connection.execute("select 1 from deliveries where attempts = 1").fetchone())
@@ -256,7 +259,7 @@ def test_unreachable_subscriber_gets_one_message_at_a_time_until_it_answers(stor
 
     webhooks = {"transport": httpx.MockTransport(answer)}
     with running_alerter(store, webhooks=webhooks, webhook_networks=LOOPBACK):
-        subscriptions.add(connection, "http://127.0.0.1:9/")
+        subscribe(connection, "http://127.0.0.1:9/")
         insert_failures(connection, [failure(now_us()) for _ in range(40)])
         done = "select count(*) from deliveries where delivered_at is not null"
         eventually(lambda: connection.execute(done).fetchone()[0] == 40)
@@ -273,16 +276,16 @@ def test_unreachable_subscriber_gets_one_message_at_a_time_until_it_answers(stor
 
 def test_old_deliveries_are_deleted_except_those_of_firing_alerts(store, connection):
     with receiver() as received, running_alerter(store, webhooks=True, webhook_networks=LOOPBACK):
-        subscriptions.add(connection, received.url, kinds=["failure", "alert"])
+        subscribe(connection, received.url, kinds=["failure", "alert"])
         insert_failures(connection, [failure(now_us())])
         eventually(
             lambda: connection.execute("select count(*) from deliveries where delivered_at < now()").fetchone()[0] == 2
         )
-    removed = subscriptions.add(connection, "https://x.example")
+    removed = subscribe(connection, "https://x.example")
     subscriptions.queue_test(connection, removed.id)
     connection.execute("update subscriptions set disabled_at = now() - interval '31 days' where id = %s", (removed.id,))
     connection.execute("update deliveries set created_at = now() - interval '31 days'")
-    subscriptions.queue_test(connection, subscriptions.add(connection, "https://y.example").id)
+    subscriptions.queue_test(connection, subscribe(connection, "https://y.example").id)
     delete_expired(connection, EventPartitions(90), Retention())
     remaining = connection.execute(
         "select alert ->> 'status', delivered_at is null from deliveries order by sequence"

@@ -21,6 +21,7 @@ from standardwebhooks import Webhook
 from stumble.alerts.publications import StoredPublication
 from stumble.alerts.receivers.body import body_of
 from stumble.alerts.receivers.guard import resolve_address
+from stumble.alerts.secret_cipher import SecretCipher
 from stumble.metrics import definitions as d
 from stumble.runtime.http_client import HttpClient
 from stumble.store.queries import query
@@ -59,7 +60,7 @@ class DueDelivery(NamedTuple):
     attempts: int
     url: str
     body: str
-    secrets: Sequence[str]
+    encrypted_secrets: Sequence[str]
     created_at: datetime
     #: A publication, or the content of an alert's message; None: a test.
     about: StoredPublication | dict[str, Any] | None
@@ -81,6 +82,7 @@ class Webhooks:
         self,
         settings: AlertSettings,
         metrics: ProcessMetrics,
+        cipher: SecretCipher,
         *,
         schedule: Sequence[float] = SCHEDULE,
         timeout_seconds: float = TIMEOUT_SECONDS,
@@ -94,6 +96,7 @@ class Webhooks:
         )
         self._pool = ThreadPoolExecutor(_MOST_THREADS, thread_name_prefix="webhook")
         self._metrics = metrics
+        self._cipher = cipher
         self._in_flight: dict[tuple[str, str], tuple[DueDelivery, Future[WebhookResponse]]] = {}
         #: Subscribers that answered the last attempt, with any status; the others get one attempt at a time.
         self._answering: set[str] = set()
@@ -155,7 +158,8 @@ class Webhooks:
     def _post(self, item: DueDelivery) -> WebhookResponse:
         now = datetime.now(UTC)
         body = body_of(item.body, item.about, item.subscription_id, item.created_at)
-        headers = signed_headers(item.message_id, now, body, item.secrets)
+        secrets = [self._cipher.decrypt(item.subscription_id, stored) for stored in item.encrypted_secrets]
+        headers = signed_headers(item.message_id, now, body, secrets)
         began = time.monotonic()
         url, name = resolve_address(item.url, self._networks)
         headers["host"] = urlsplit(item.url).netloc

@@ -11,8 +11,8 @@ order by created_at, id
 -- name: remove_subscription
 delete from subscriptions where id = %(id)s returning id
 
--- name: set_subscription_secrets
-update subscriptions set secrets = %(secrets)s where id = %(id)s returning id
+-- name: replace_subscription_secrets
+update subscriptions set secrets = %(secrets)s where id = %(id)s and secrets = %(stored)s returning id
 
 -- name: disable_subscription
 update subscriptions set disabled_at = now(), disabled_reason = %(reason)s where id = %(id)s and disabled_at is null
