@@ -5,7 +5,9 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from itertools import repeat
 from urllib.parse import urlsplit
 
 import httpx
@@ -25,6 +27,7 @@ __all__ = ["check_receivers", "check_rules"]
 
 _SECONDS = 4.0
 _ANSWER_BYTES = 1 << 20
+_MOST_CONNECTIONS = 32
 
 
 def check_rules(scope: CheckContext) -> Iterator[CheckResult]:
@@ -57,8 +60,8 @@ def check_receivers(scope: CheckContext) -> Iterator[CheckResult]:
         return
     if known:
         yield from _secrets(known, SecretCipher.of(scope.settings.subscription_keys))
-    for subscription in known:
-        yield _webhook(subscription, settings)
+    with ThreadPoolExecutor(_MOST_CONNECTIONS) as pool:
+        yield from pool.map(_webhook, known, repeat(settings))
     yield from _unmatched_subscriptions(known, settings)
 
 

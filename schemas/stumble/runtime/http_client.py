@@ -9,14 +9,15 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from contextvars import ContextVar
+from dataclasses import dataclass
 from ssl import SSLContext
 from typing import Any
 
 import httpcore
 import httpx
 
-#: When the request of this thread ends, on the monotonic clock.
-_ends_at: ContextVar[float] = ContextVar("_ends_at")
+#: Bytes of an answer beside its body: headers, and interim answers (status 1xx), of which a server may send any number.
+_HEADER_BYTES = 256 << 10
 _WRITE_BYTES = 16_384
 #: Headers that describe the bytes on the connection; an answer is returned undecoded.
 _FRAMING_HEADERS = frozenset({b"content-encoding", b"content-length", b"transfer-encoding"})
@@ -47,13 +48,13 @@ class HttpClient:
         ``httpx.HTTPError``, a ``TimeoutException`` at the deadline, and ``httpx.InvalidURL``.
         """
         seconds = seconds or self._seconds
-        token = _ends_at.set(time.monotonic() + seconds)
+        token = _current.set(_Limits(time.monotonic() + seconds, self._max_bytes + _HEADER_BYTES))
         try:
             return self._answer(method, url, whole, content)
         except httpx.TimeoutException:
             raise httpx.TimeoutException(f"no complete answer within {round(seconds, 1):g} s") from None
         finally:
-            _ends_at.reset(token)
+            _current.reset(token)
 
     def close(self) -> None:
         """Close the connections."""
@@ -81,6 +82,25 @@ class HttpClient:
         )
 
 
+@dataclass(slots=True)
+class _Limits:
+    """What a request may still use. `ends_at` is on the monotonic clock."""
+
+    ends_at: float
+    bytes_left: int
+
+    def seconds(self) -> float:
+        """Return the seconds until the deadline. Raises ``httpcore.ReadTimeout`` after it."""
+        result = self.ends_at - time.monotonic()
+        if result <= 0:
+            raise httpcore.ReadTimeout
+        return result
+
+
+#: The limits of the request that this thread sends.
+_current: ContextVar[_Limits] = ContextVar("_current")
+
+
 class _DeadlineStream(httpcore.NetworkStream):
     """A connection of which each operation ends at the deadline; httpcore's own timeouts do not apply."""
 
@@ -88,11 +108,16 @@ class _DeadlineStream(httpcore.NetworkStream):
         self._stream = stream
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002
-        return self._stream.read(max_bytes, _remaining())
+        limits = _current.get()
+        result = self._stream.read(max_bytes, limits.seconds())
+        limits.bytes_left -= len(result)
+        if limits.bytes_left < 0:
+            raise httpcore.ReadError("the answer is too long")
+        return result
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002
         for begin in range(0, len(buffer), _WRITE_BYTES):
-            self._stream.write(buffer[begin : begin + _WRITE_BYTES], _remaining())
+            self._stream.write(buffer[begin : begin + _WRITE_BYTES], _current.get().seconds())
 
     def close(self) -> None:
         self._stream.close()
@@ -103,7 +128,7 @@ class _DeadlineStream(httpcore.NetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,  # noqa: ARG002
     ) -> httpcore.NetworkStream:
-        return _DeadlineStream(self._stream.start_tls(ssl_context, server_hostname, _remaining()))
+        return _DeadlineStream(self._stream.start_tls(ssl_context, server_hostname, _current.get().seconds()))
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
@@ -118,11 +143,4 @@ class _DeadlineBackend(httpcore.SyncBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
-        return _DeadlineStream(super().connect_tcp(host, port, _remaining(), local_address, socket_options))
-
-
-def _remaining() -> float:
-    seconds = _ends_at.get() - time.monotonic()
-    if seconds <= 0:
-        raise httpcore.ReadTimeout
-    return seconds
+        return _DeadlineStream(super().connect_tcp(host, port, _current.get().seconds(), local_address, socket_options))

@@ -10,9 +10,9 @@ import pytest
 
 from tests.integration.alerts.conftest import failure, insert_failures, publication, replace_file, running_alerter
 from tests.support.alertmanager import LocalAlertmanager, require_alertmanager
+from tests.support.endless_server import IN_HEADERS, endless_server
 from tests.support.receiver import receiver
 from tests.support.services import ROOT, cli_environment
-from tests.support.slow_server import IN_HEADERS, slow_server
 from tests.support.subscribers import subscribe
 
 QUIET = """
@@ -89,7 +89,7 @@ def test_alert_fires_is_updated_and_resolves_after_the_quiet_time(manager, store
 
 
 def test_replica_that_answers_byte_by_byte_does_not_silence_the_other(store, connection):
-    with slow_server(IN_HEADERS) as slow, receiver() as quick:
+    with endless_server(IN_HEADERS) as slow, receiver() as quick:
         urls = f"{slow},{quick.url.removesuffix('/hook')}"
         with running_alerter(store, alertmanagers=urls):
             for number in range(3):

@@ -21,8 +21,8 @@ from stumble.store.queries import query
 from stumble.store.retention import Retention, delete_expired
 from tests.integration.alerts.conftest import failure, insert_failures, publication, running_alerter
 from tests.integration.alerts.test_alertmanager import eventually, now_us
+from tests.support.endless_server import IN_BODY, IN_HEADERS, endless_server
 from tests.support.receiver import receiver
-from tests.support.slow_server import IN_BODY, IN_HEADERS, slow_server
 from tests.support.subscribers import CIPHER, subscribe
 
 LOOPBACK = "127.0.0.0/8"
@@ -70,7 +70,7 @@ def test_many_hanging_subscribers_do_not_delay_another(store, connection):
 def test_many_subscribers_that_answer_byte_by_byte_do_not_delay_another(store, connection, first):
     webhooks = {"timeout_seconds": 4}
     with (
-        slow_server(first) as slow,
+        endless_server(first) as slow,
         receiver() as quick,
         running_alerter(store, webhooks=webhooks, webhook_networks=LOOPBACK),
     ):

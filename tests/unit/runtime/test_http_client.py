@@ -13,8 +13,8 @@ import httpx
 import pytest
 
 from stumble.runtime.http_client import HttpClient
+from tests.support.endless_server import IN_BODY, IN_HEADERS, endless_server
 from tests.support.receiver import receiver
-from tests.support.slow_server import IN_BODY, IN_HEADERS, slow_server
 
 LIMIT = 1000
 #: Generous: it only separates a request that ends from one that does not.
@@ -34,7 +34,7 @@ def mocked(answer: httpx.Response) -> HttpClient:
 @pytest.mark.parametrize("first", [b"", b"H", IN_HEADERS, IN_BODY], ids=["silent", "status", "headers", "body"])
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_request_to_a_server_that_answers_byte_by_byte_ends_at_the_deadline(client, first, scheme):
-    with slow_server(first) as url:
+    with endless_server(first) as url:
         began = time.monotonic()
         with pytest.raises(httpx.HTTPError):
             client.request("GET", url.replace("http:", f"{scheme}:"))
@@ -43,21 +43,21 @@ def test_request_to_a_server_that_answers_byte_by_byte_ends_at_the_deadline(clie
 
 def test_error_at_the_deadline_names_the_deadline(client):
     with (
-        slow_server(IN_HEADERS) as url,
+        endless_server(IN_HEADERS) as url,
         pytest.raises(httpx.TimeoutException, match=r"^no complete answer within 0.5 s$"),
     ):
         client.request("GET", url)
 
 
 def test_answer_that_starts_in_time_is_returned_without_the_rest_of_its_body(client):
-    with slow_server(IN_BODY) as url:
+    with endless_server(IN_BODY) as url:
         answer = client.request("POST", url, whole=False)
     assert answer.is_success
     assert set(answer.text) <= {"x"}
 
 
-def test_slow_servers_do_not_delay_a_request_to_another_server(client):
-    with slow_server(IN_HEADERS) as url, receiver() as quick, ThreadPoolExecutor(150) as pool:
+def test_endless_servers_do_not_delay_a_request_to_another_server(client):
+    with endless_server(IN_HEADERS) as url, receiver() as quick, ThreadPoolExecutor(150) as pool:
         waiting = [pool.submit(client.request, "POST", url, seconds=5) for _ in range(150)]
         assert client.request("POST", quick.url, content=b"1", seconds=MOST_SECONDS).status_code == 204
         assert not any(future.done() for future in waiting)
@@ -95,10 +95,20 @@ def test_request_whose_body_the_server_does_not_read_ends_at_the_deadline(client
 
 
 def test_proxy_of_the_environment_has_the_same_deadline(monkeypatch):
-    with slow_server(IN_HEADERS) as proxy:
+    with endless_server(IN_HEADERS) as proxy:
         monkeypatch.setenv("http_proxy", proxy)
         with (
             closing(HttpClient(seconds=0.5, max_bytes=LIMIT)) as client,
             pytest.raises(httpx.TimeoutException, match=r"0.5 s"),
         ):
             client.request("GET", "http://elsewhere.example/")
+
+
+def test_interim_answers_without_end_are_an_error():
+    interim = b"HTTP/1.1 103 Early Hints\r\n\r\n" * 100
+    with (
+        endless_server(interim, interim, every_seconds=0) as url,
+        closing(HttpClient(seconds=60, max_bytes=LIMIT)) as client,
+        pytest.raises(httpx.ReadError, match="too long"),
+    ):
+        client.request("GET", url, whole=False)

@@ -1,4 +1,4 @@
-"""A server that answers one byte at a time and never ends, so that timeouts per read do not apply."""
+"""A server whose answer never ends: a byte now and then, so that timeouts per read do not apply, or a flood."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from contextlib import contextmanager
 #: First bytes of an answer: in the middle of the headers, and in the middle of the body.
 IN_HEADERS = b"HTTP/1.1 200 OK\r\nX-Slow: "
 IN_BODY = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"
-_BYTE_SECONDS = 0.1
 
 
 @contextmanager
-def slow_server(first: bytes) -> Iterator[str]:
-    """Run a server that sends `first` and then a byte every tenth of a second; yield its URL."""
+def endless_server(first: bytes, then: bytes = b"x", every_seconds: float = 0.1) -> Iterator[str]:
+    """Run a server that sends `first`, and then `then` again and again; yield its URL."""
     ended = threading.Event()
 
     class Handler(socketserver.BaseRequestHandler):
@@ -24,8 +23,8 @@ def slow_server(first: bytes) -> Iterator[str]:
             with contextlib.suppress(OSError):  # the client closes the connection
                 self.request.recv(65_536)
                 self.request.sendall(first)
-                while not ended.wait(_BYTE_SECONDS):
-                    self.request.sendall(b"x")
+                while not ended.wait(every_seconds):
+                    self.request.sendall(then)
 
     class Server(socketserver.ThreadingTCPServer):
         daemon_threads = True
