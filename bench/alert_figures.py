@@ -13,6 +13,7 @@ from bench.report import Report
 from bench.roles import role
 from bench.stack import PARTITIONS, Stack
 from stumble.alerts import subscriptions
+from stumble.alerts.secret_cipher import SecretCipher, new_key
 from stumble.local.ports import free_port
 from stumble.store.connect import connect
 
@@ -47,14 +48,17 @@ def measure(report: Report, stack: Stack, *, runs: int, count: int) -> None:
 
 def _alerts(stack: Stack, prefix: str, url: str, place: Path, count: int) -> dict[str, list[float]]:
     port = free_port()
+    key = new_key()
     settings = role_settings(stack, prefix, place / "outbox", place) | {
         "STUMBLE_DATABASE_URL": url,
         "STUMBLE_ALERTS_ALERTMANAGERS": f"http://127.0.0.1:{port}",
+        "STUMBLE_SUBSCRIPTION_KEYS": key,
         "STUMBLE_ALERTS_WEBHOOK_NETWORKS": "127.0.0.0/8",
     }
     jobs.command("store", "migrate", **settings)
     with connect(url) as session:
-        subscriptions.add(session, f"http://127.0.0.1:{port}/hook")
+        cipher, secret = SecretCipher([key]), subscriptions.new_secret()
+        subscriptions.add(session, cipher, f"http://127.0.0.1:{port}/hook", secret=secret)
     with (
         role("relay", place / "relay.log", **settings),
         role("projector", place / "projector.log", **settings),

@@ -12,7 +12,6 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from stumble.alerts import subscriptions
 from stumble.local.kafka import LocalKafka
 from stumble.local.ports import LOOPBACK, free_port, remembered_port
 from stumble.local.postgres import LocalPostgres
@@ -26,6 +25,7 @@ from tests.chaos.fleet import Plan
 from tests.chaos.proxy import Proxies
 from tests.chaos.schedule import Cast, host_of
 from tests.support.services import ROOT, ROOTS
+from tests.support.subscribers import KEY, subscribe
 
 PARTITIONS = 12
 STUMBLE = (sys.executable, "-m", "stumble.cli")
@@ -108,6 +108,7 @@ class Deployment:
             "STUMBLE_DATABASE_URL": proxied_url,
             "STUMBLE_LOG_FORMAT": "json",
             "STUMBLE_KAFKA__SCHEMA_REGISTRY_URL": self.registry.url.replace(f":{registry_port}", f":{registry}"),
+            "STUMBLE_SUBSCRIPTION_KEYS": KEY,
             "STUMBLE_ALERTS_WEBHOOK_NETWORKS": "127.0.0.0/8",
             "STUMBLE_ALERTS_RULES": str(telling.RULES),
             "STUMBLE_CLOCK__SILENT_AFTER": f"{SILENT_AFTER}s",
@@ -158,8 +159,8 @@ class Deployment:
         webhook_port = free_port()
         with connect(self.database_url) as connection:
             for path, kind in ((telling.FAILURES, "failure"), (telling.ALERTS, "alert")):
-                subscription = subscriptions.add(connection, f"http://{LOOPBACK}:{webhook_port}{path}", kinds=[kind])
-                self.secrets[path] = subscription.secrets[0]
+                url = f"http://{LOOPBACK}:{webhook_port}{path}"
+                self.secrets[path] = subscribe(connection, url, kinds=[kind]).secret
         module = (sys.executable, "-m")
         self.add("receiver", *module, "tests.chaos.receiving", str(webhook_port), str(self.folder / "webhooks.jsonl"))
         for name in self.cast.projectors:

@@ -17,6 +17,7 @@ from stumble.store.migrate import migrate
 from stumble.wire.topics import Topics
 from tests.support.rows import Store
 from tests.support.services import ROOT, cli_environment
+from tests.support.subscribers import KEY
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +35,7 @@ def running_api(url: str, *options: str, **environment: str) -> Iterator[str]:
     with subprocess.Popen(
         command,
         cwd=ROOT,
-        env=cli_environment(STUMBLE_DATABASE_URL=url, **environment),
+        env=cli_environment(STUMBLE_DATABASE_URL=url, **{"STUMBLE_SUBSCRIPTION_KEYS": KEY, **environment}),
         stdout=subprocess.PIPE,
         text=True,
     ) as process:

@@ -11,6 +11,7 @@ from stumble.alerts.alerter import Alerter
 from stumble.alerts.delivery import TopicPublisher
 from stumble.alerts.pusher import Pusher
 from stumble.alerts.receivers.webhooks import Webhooks
+from stumble.alerts.secret_cipher import SecretCipher
 from stumble.alerts.sender import WebhookSender
 from stumble.metrics.process import ProcessMetrics
 from stumble.store.connect import require_database_url
@@ -58,5 +59,6 @@ def build_alerter(settings: Settings, own: AlertSettings, stopping: threading.Ev
     require_database_url(url)
     metrics = ProcessMetrics("alerter")
     alerter = Alerter(url, TopicPublisher(settings.kafka), metrics, stopping)
-    others = [Pusher(url, own, metrics, stopping), WebhookSender(url, Webhooks(own, metrics), metrics, stopping)]
+    webhooks = Webhooks(own, metrics, SecretCipher.of(settings.subscription_keys))
+    others = [Pusher(url, own, metrics, stopping), WebhookSender(url, webhooks, metrics, stopping)]
     return AlerterService(alerter, others, metrics, stopping)

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from pydantic import ValidationError
 
 from stumble.alerts.rules import SEVERITIES, RuleMatch, matches_pattern, unmatchable_fields
+from stumble.alerts.secret_cipher import SECRET_PREFIX, SecretCipher, SecretCipherError
 from stumble.runtime.explain import first_mistake, sentence_about
 from stumble.store.queries import query
 from stumble.wire.errors import StumbleError
@@ -32,7 +33,6 @@ BODIES = ("standard", "alertmanager")
 #: Fields that all failures of one problem share, so that an alert can be matched by them.
 _OF_ALERTS = ("action", "exception", "blame")
 _RULE = re.compile(r"[A-Za-z0-9_*?-]{1,64}")
-_PREFIX = "whsec_"
 _SECRET_BYTES = 32
 #: While a secret is replaced, messages are signed with both.
 _MOST_SECRETS = 2
@@ -53,7 +53,7 @@ class Subscription:
     match: RuleMatch
     rules: tuple[str, ...]
     severities: tuple[str, ...]
-    secrets: tuple[str, ...]
+    encrypted_secrets: tuple[str, ...]
     created_at: datetime
     disabled_at: datetime | None = None
     disabled_reason: str | None = None
@@ -75,21 +75,22 @@ class Subscription:
 
 def new_secret() -> str:
     """Return a new secret in the format of Standard Webhooks."""
-    return _PREFIX + base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()
+    return SECRET_PREFIX + base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()
 
 
 def add(
     connection: Connection[Any],
+    cipher: SecretCipher,
     url: str,
     *,
+    secret: str,
     body: str = "standard",
     kinds: Sequence[str] = ("failure",),
     match: dict[str, Any] | None = None,
     rules: Sequence[str] = (),
     severities: Sequence[str] = (),
-    secret: str | None = None,
 ) -> Subscription:
-    """Add a subscriber and return it, with its secret. Raises ``SubscriptionError``.
+    """Add a subscriber and return it. Raises ``SubscriptionError``, and ``SecretCipherError`` without a key.
 
     `rules` (patterns) and `severities` select alerts; empty: all.
     """
@@ -113,7 +114,7 @@ def add(
             "match": matched.model_dump_json(exclude_defaults=True),
             "rules": list(rules),
             "severities": list(severities),
-            "secrets": [secret or new_secret()],
+            "secrets": [cipher.encrypt(made, secret)],
         },
     )
     return read(connection, made)
@@ -158,12 +159,44 @@ def enable(connection: Connection[Any], subscription_id: str) -> None:
         raise SubscriptionError(f"There is no subscription {subscription_id}.")
 
 
-def rotate(connection: Connection[Any], subscription_id: str) -> str:
-    """Return a new secret; until the next rotation messages are signed with the old one too."""
+def rotate(connection: Connection[Any], cipher: SecretCipher, subscription_id: str) -> str:
+    """Return a new secret; until the next rotation messages are signed with the old one too, if it can be decrypted.
+
+    Raises ``SubscriptionError``, and ``SecretCipherError`` without a key.
+    """
     secret = new_secret()
-    secrets = [secret, *read(connection, subscription_id).secrets][:_MOST_SECRETS]
-    connection.execute(query("set_subscription_secrets"), {"id": subscription_id, "secrets": secrets})
-    return secret
+    while True:
+        known = read(connection, subscription_id)
+        old = [stored for stored in known.encrypted_secrets if cipher.is_readable(known.id, stored)]
+        if _replace_secrets(connection, known, [cipher.encrypt(known.id, secret), *old][:_MOST_SECRETS]):
+            return secret
+
+
+def encrypt_again(connection: Connection[Any], cipher: SecretCipher) -> tuple[int, list[str]]:
+    """Encrypt all secrets with the newest key, also those in plain text.
+
+    Returns the number of changed subscriptions, and the ids of those whose secrets cannot be decrypted. Raises
+    ``SecretCipherError`` without a key.
+    """
+    cipher.require_key()
+    changed, unreadable = 0, []
+    for known in read_all(connection):
+        if all(cipher.is_current(known.id, stored) for stored in known.encrypted_secrets):
+            continue
+        try:
+            secrets = [cipher.encrypt_again(known.id, stored) for stored in known.encrypted_secrets]
+        except SecretCipherError:
+            unreadable.append(known.id)
+        else:
+            # If the API changes the secrets meanwhile, it encrypts them with its own newest key.
+            changed += _replace_secrets(connection, known, secrets)
+    return changed, unreadable
+
+
+def _replace_secrets(connection: Connection[Any], known: Subscription, secrets: list[str]) -> bool:
+    """Replace the secrets unless they have changed since they were read; return whether they were replaced."""
+    given = {"id": known.id, "stored": list(known.encrypted_secrets), "secrets": secrets}
+    return connection.execute(query("replace_subscription_secrets"), given).fetchone() is not None
 
 
 def queue(connection: Connection[Any], subscribers: Sequence[Subscription], rows: Sequence[StoredPublication]) -> int:
@@ -199,7 +232,7 @@ def resend(connection: Connection[Any], subscription_id: str, message_id: str) -
         raise SubscriptionError(f"The subscription {subscription_id} has no message {message_id}.")
 
 
-def _check(url: str, body: str, kinds: Sequence[str], secret: str | None) -> None:
+def _check(url: str, body: str, kinds: Sequence[str], secret: str) -> None:
     parts = urlsplit(url)
     try:
         _ = parts.port, (parts.hostname or "").encode("idna")
@@ -215,7 +248,7 @@ def _check(url: str, body: str, kinds: Sequence[str], secret: str | None) -> Non
         raise SubscriptionError(f"The body must be one of {', '.join(BODIES)}.")
     if not kinds or set(kinds) - set(KINDS):
         raise SubscriptionError(f"Kinds must be some of {', '.join(KINDS)}.")
-    if secret is not None and not _is_secret(secret):
+    if not _is_secret(secret):
         raise SubscriptionError(
             "A secret must be whsec_ and the base64 of 24 to 64 random bytes; leave it out to get one."
         )
@@ -239,9 +272,9 @@ def _check_alerts(kinds: Sequence[str], match: dict[str, Any], rules: Sequence[s
 
 def _is_secret(text: str) -> bool:
     """Return whether text is a secret in the format of Standard Webhooks (symmetric: 24 to 64 bytes)."""
-    if not text.startswith(_PREFIX):
+    if not text.startswith(SECRET_PREFIX):
         return False
     try:
-        return 24 <= len(base64.b64decode(text.removeprefix(_PREFIX), validate=True)) <= 64
+        return 24 <= len(base64.b64decode(text.removeprefix(SECRET_PREFIX), validate=True)) <= 64
     except ValueError:
         return False

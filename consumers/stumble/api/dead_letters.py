@@ -69,12 +69,12 @@ class RedriveOrder(DeadLetterQuery):
     dry_run: bool = Field(False, description="Only report what would happen to each dead letter.")
     force: bool = Field(False, description="Send parked dead letters, too.")
     again: bool = Field(False, description="Send dead letters that were sent before, too.")
-    readable: bool = Field(False, description="Send only those that this version can decode.")
+    unreadable: bool = Field(False, description="Send those that this version cannot decode, too.")
 
     @property
     def orders(self) -> RedriveOptions:
         """Return how to redrive."""
-        return RedriveOptions(self.dry_run, self.force, self.again, self.readable)
+        return RedriveOptions(self.dry_run, self.force, self.again, self.unreadable)
 
 
 router = APIRouter(tags=["dead letters"], responses=documented(400, 503), dependencies=[Depends(from_here)])

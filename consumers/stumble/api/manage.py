@@ -15,8 +15,9 @@ from psycopg.rows import dict_row
 from pydantic import BaseModel, ConfigDict, Field
 
 from stumble.alerts import subscriptions
+from stumble.alerts.secret_cipher import SecretCipher, SecretCipherError
 from stumble.api.host_guard import is_loopback
-from stumble.api.problems import BadRequest, NotFound, documented
+from stumble.api.problems import BadRequest, NotFound, Unavailable, documented
 from stumble.settings.types import Duration, When
 from stumble.store.queries import query
 
@@ -140,22 +141,26 @@ def get_subscriptions(session: Session) -> dict[str, Any]:
 
 
 @router.post("/v1/subscriptions", tags=["subscriptions"], summary="Subscribe", status_code=201)
-def add_subscription(session: Session, new: NewSubscription) -> dict[str, Any]:
+def add_subscription(request: Request, session: Session, new: NewSubscription) -> dict[str, Any]:
     """Add a subscription; only this response contains its secret."""
     try:
+        secret = subscriptions.new_secret() if new.secret is None else new.secret
         made = subscriptions.add(
             session,
+            _cipher(request),
             new.url,
             body=new.body,
             kinds=new.kinds,
             match=dict(new.match),
             rules=new.rules,
             severities=new.severities,
-            secret=new.secret,
+            secret=secret,
         )
     except subscriptions.SubscriptionError as error:
         raise BadRequest(str(error)) from error
-    return {**_public_fields(made), "secret": made.secrets[0]}
+    except SecretCipherError as error:
+        raise Unavailable(str(error)) from error
+    return {**_public_fields(made), "secret": secret}
 
 
 @router.delete("/v1/subscriptions/{id}", tags=["subscriptions"], summary="Unsubscribe", responses=documented(404))
@@ -174,10 +179,10 @@ def send_test(session: Session, id: UUID) -> dict[str, Any]:  # noqa: A002
 
 
 @router.post("/v1/subscriptions/{id}/rotate", tags=["subscriptions"], summary="Rotate", responses=documented(404))
-def rotate_secret(session: Session, id: UUID) -> dict[str, Any]:  # noqa: A002
+def rotate_secret(request: Request, session: Session, id: UUID) -> dict[str, Any]:  # noqa: A002
     """Create a new secret; until the next rotation messages are signed with the old one too."""
     with _not_found_errors():
-        return {"secret": subscriptions.rotate(session, str(id))}
+        return {"secret": subscriptions.rotate(session, _cipher(request), str(id))}
 
 
 @router.post("/v1/subscriptions/{id}/enable", tags=["subscriptions"], summary="Enable", responses=documented(404))
@@ -220,6 +225,12 @@ def _not_found_errors() -> Iterator[None]:
         yield
     except subscriptions.SubscriptionError as error:
         raise NotFound(str(error)) from error
+    except SecretCipherError as error:
+        raise Unavailable(str(error)) from error
+
+
+def _cipher(request: Request) -> SecretCipher:
+    return SecretCipher.of(request.app.state.settings.subscription_keys)
 
 
 def _set_state(session: Session, fingerprint: str, state: str, note: ProblemNote | None) -> dict[str, Any]:
@@ -247,7 +258,7 @@ def _public_fields(item: subscriptions.Subscription) -> dict[str, Any]:
         "match": item.match.model_dump(exclude_defaults=True),
         "rules": item.rules,
         "severities": item.severities,
-        "secrets": len(item.secrets),
+        "secrets": len(item.encrypted_secrets),
         "created_at": item.created_at,
         "disabled_at": item.disabled_at,
         "disabled_reason": item.disabled_reason,

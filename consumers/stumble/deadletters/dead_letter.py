@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from confluent_kafka import Message
 
+    from stumble.ingest.decoding import KafkaRecord
     from stumble.wire.headers import Header
 
 _MOST_DIGITS = 18
@@ -78,6 +79,11 @@ class DeadLetter:
         if self.first_seen:
             again.insert(0, (FIRST_SEEN, self.first_seen.encode()))
         return [*self.headers, *again]
+
+
+def was_redriven(record: KafkaRecord) -> bool:
+    """Return whether a record is a dead letter that was sent again."""
+    return any(name == REPLAYS for name, _ in record.headers() or ())
 
 
 def dead_letter_of(message: Message) -> DeadLetter:

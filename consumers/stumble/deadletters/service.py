@@ -56,8 +56,8 @@ class RedriveOptions:
     force: bool = False
     #: Send those that were sent before, too.
     again: bool = False
-    #: Send only what the projector of this version can decode.
-    readable: bool = False
+    #: Send those that the projector of this version cannot decode, too.
+    unreadable: bool = False
 
 
 class DeadLetterService:
@@ -194,8 +194,8 @@ def _intended(entry: ListedDeadLetter, orders: RedriveOptions) -> RedriveResult:
             "SKIPPED",
             f"it was dead-lettered again after {dead_letter.replays} redrives and is parked (--force sends it)",
         )
-    if orders.readable and not entry.seen.readable:
-        return RedriveResult(entry, "SKIPPED", entry.seen.why)
+    if not (orders.unreadable or entry.seen.readable):
+        return RedriveResult(entry, "SKIPPED", f"{entry.seen.why} (--unreadable sends it)")
     return RedriveResult(entry, "WOULD_SEND", entry.seen.why)
 
 

@@ -1,16 +1,19 @@
 """Writes one batch at a time and separates faults of records from faults of the store.
 
 The writer halves a batch until it has isolated a record that the store or the rules refuse. Only this record goes to
-the dead letter topic. If too many records are bad, the circuit breaker blocks the partition instead.
+the dead letter topic. If too many records are bad, the circuit breaker blocks the partition instead; it does not count
+redriven dead letters, which were bad before.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 
+from stumble.deadletters.dead_letter import was_redriven
 from stumble.ingest.batch import BadRecord, Batch
 from stumble.ingest.errors import BadRecordError, FencedError, NulTextError
 from stumble.projector.host_notices import distance
@@ -174,7 +177,8 @@ class BatchWriter:
         if not part.readings:
             raise error
         (event,) = part.readings
-        why = self._breaker.refused(event.partition, event.offset, self._permitted_until)
+        is_counted = not was_redriven(event.record)
+        why = self._breaker.refused(event.partition, event.offset, self._permitted_until, is_counted=is_counted)
         if why is not None:
             detail = _breaker_message(event.partition, why, first_line(error))
             result.blocked[event.partition] = self._blocked(event.partition, event.offset, detail)
@@ -193,8 +197,15 @@ class BatchWriter:
         bad = {(item.partition, item.offset): item.error for item in batch.bad if not item.error.is_unsigned}
         watched = {partition for partition in batch.spans if self._breaker.watches(partition)}
         for partition in {partition for partition, _ in bad} | watched:
-            good = ((event.offset, False) for event in batch.readings if event.partition == partition)
-            records = sorted([*good, *((offset, True) for number, offset in bad if number == partition)])
+            records: list[tuple[int, bool | None]] = [
+                (event.offset, False) for event in batch.readings if event.partition == partition
+            ]
+            records += [
+                (item.offset, None if was_redriven(item.record) else True)
+                for item in batch.bad
+                if item.partition == partition
+            ]
+            records.sort(key=itemgetter(0))
             stop = self._breaker.check_records(partition, records, self._permitted_until)
             if stop is not None:
                 offset, why = stop

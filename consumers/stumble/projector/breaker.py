@@ -1,7 +1,8 @@
 """Separates single bad records from a fault that affects all records; then the partition stops instead.
 
 Records of a stopped partition are neither dropped nor dead-lettered. The partition resumes by itself when its next
-record is accepted, or when an operator permits bad records up to an offset.
+record is accepted, or when an operator permits bad records up to an offset. A record that is not counted, such as a
+redriven dead letter, changes no count and never stops a partition.
 """
 
 from __future__ import annotations
@@ -68,11 +69,17 @@ class CircuitBreaker:
         return partition in self._recent
 
     def check_records(
-        self, partition: int, records: Iterable[tuple[int, bool]], permit: Permit
+        self, partition: int, records: Iterable[tuple[int, bool | None]], permit: Permit
     ) -> tuple[int, str] | None:
-        """Count records (offset, whether it can't be read), in order; return the offset to stop at and why, or None."""
+        """Count records in order; return the offset to stop at and why, or None.
+
+        A record is an offset and whether the record can't be read; None: it is not counted.
+        """
         recent = self._recent.setdefault(partition, _Recent())
         for offset, is_bad in records:
+            if is_bad is None:
+                recent.counted_until = max(recent.counted_until, offset + 1)
+                continue
             if recent.open_at is not None and is_bad and not self._let_through(recent, partition, offset, permit):
                 return offset, self._why(recent)
             if recent.open_at is not None:
@@ -93,9 +100,12 @@ class CircuitBreaker:
             self._recent.pop(partition, None)
         return None
 
-    def refused(self, partition: int, offset: int, permit: Permit) -> str | None:
+    def refused(self, partition: int, offset: int, permit: Permit, *, is_counted: bool = True) -> str | None:
         """Count one record that the store or the rules refuse; return why the partition must stop there, or None."""
         recent = self._recent.setdefault(partition, _Recent())
+        if not is_counted:
+            recent.counted_until = max(recent.counted_until, offset + 1)
+            return None
         if not self._run or recent.refused_in_a_row < self._run or offset < recent.let_through:
             recent.refused_in_a_row += 1
             recent.counted_until = max(recent.counted_until, offset + 1)

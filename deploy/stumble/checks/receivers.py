@@ -5,6 +5,9 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from itertools import repeat
 from urllib.parse import urlsplit
 
 import httpx
@@ -13,14 +16,18 @@ import psycopg
 from stumble.alerts import subscriptions
 from stumble.alerts.receivers.guard import ForbiddenAddressError, resolve_address
 from stumble.alerts.rules import RulesError, load_rules, matches_pattern
+from stumble.alerts.secret_cipher import SECRET_PREFIX, SecretCipher, SecretCipherError
 from stumble.alerts.settings import AlertSettings
 from stumble.checks.model import CheckContext, CheckResult, fine, skipped, warning, wrong
 from stumble.checks.store import open_session
+from stumble.runtime.http_client import HttpClient
 from stumble.settings.urls import without_password
 
 __all__ = ["check_receivers", "check_rules"]
 
 _SECONDS = 4.0
+_ANSWER_BYTES = 1 << 20
+_MOST_CONNECTIONS = 32
 
 
 def check_rules(scope: CheckContext) -> Iterator[CheckResult]:
@@ -51,8 +58,10 @@ def check_receivers(scope: CheckContext) -> Iterator[CheckResult]:
     except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
         yield skipped("webhooks", "there is no store yet", "stumble store migrate")
         return
-    for subscription in known:
-        yield _webhook(subscription, settings)
+    if known:
+        yield from _secrets(known, SecretCipher.of(scope.settings.subscription_keys))
+    with ThreadPoolExecutor(_MOST_CONNECTIONS) as pool:
+        yield from pool.map(_webhook, known, repeat(settings))
     yield from _unmatched_subscriptions(known, settings)
 
 
@@ -72,7 +81,8 @@ def _alertmanagers(settings: AlertSettings) -> Iterator[CheckResult]:
 
 def _problem_of(url: str) -> str | None:
     try:
-        answer = httpx.get(f"{url.rstrip('/')}/api/v2/status", timeout=_SECONDS)
+        with closing(HttpClient(seconds=_SECONDS, max_bytes=_ANSWER_BYTES)) as client:
+            answer = client.request("GET", f"{url.rstrip('/')}/api/v2/status")
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         return f"does not answer: {error or type(error).__name__}"
     if answer.is_error:
@@ -95,6 +105,32 @@ def _webhook(item: subscriptions.Subscription, settings: AlertSettings) -> Check
         todo = f"stumble subscriptions log {item.id}; the alerter sends its messages again for days"
         return wrong(name, f"cannot connect: {error}", todo)
     return fine(name, "accepts connections")
+
+
+def _secrets(known: Sequence[subscriptions.Subscription], cipher: SecretCipher) -> Iterator[CheckResult]:
+    """Report subscriptions whose secrets are in plain text, cannot be decrypted, or have an old key."""
+    name = "subscription secrets"
+    stored = [(item.id, text) for item in known for text in item.encrypted_secrets]
+    plain = {owner for owner, text in stored if text.startswith(SECRET_PREFIX)}
+    try:
+        cipher.require_key()
+    except SecretCipherError:
+        todo = "set STUMBLE_SUBSCRIPTION_KEYS, or add the file subscription_keys to the secrets directory"
+        yield wrong(name, "no key that decrypts them is configured here", todo)
+        return
+    unreadable = {owner for owner, text in stored if not cipher.is_readable(owner, text)} - plain
+    old = {owner for owner, text in stored if not cipher.is_current(owner, text)} - plain - unreadable
+    if plain:
+        todo = "stumble subscriptions encrypt-again"
+        yield wrong(name, f"{len(plain)} subscriptions have secrets in plain text in the database", todo)
+    if unreadable:
+        todo = "add the key that encrypted them to STUMBLE_SUBSCRIPTION_KEYS, or run stumble subscriptions rotate ID"
+        yield wrong(name, f"the configured keys decrypt none of {', '.join(sorted(unreadable))}", todo)
+    if old:
+        todo = "stumble subscriptions encrypt-again"
+        yield warning(name, f"{len(old)} subscriptions have secrets that an old key encrypts", todo)
+    if not plain | unreadable | old:
+        yield fine(name, "encrypted with the newest key")
 
 
 def _unmatched_subscriptions(

@@ -32,6 +32,8 @@ class Secrets:
             result.update(_of_options(options))
         if kafka.schema_registry_password:
             result.add(kafka.schema_registry_password.get_secret_value())
+        if scope.settings.subscription_keys:
+            result.update(scope.settings.subscription_keys.get_secret_value().split())
         for transport in scope.transports:
             result.update([*_of_url(transport.url.get_secret_value()), *_of_options(transport.options)])
         return cls(tuple(sorted((value for value in result if len(value) >= _SHORTEST), key=len, reverse=True)))

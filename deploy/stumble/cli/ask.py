@@ -13,6 +13,7 @@ from uuid import UUID
 import httpx
 import typer
 
+from stumble.runtime.http_client import HttpClient
 from stumble.runtime.times import parse_duration, parse_when
 from stumble.settings.base import load_settings
 from stumble.wire.errors import StumbleError
@@ -22,6 +23,7 @@ ApiOption = Annotated[
 ]
 Parameters = Mapping[str, Any]
 _SECONDS = 20.0
+_ANSWER_BYTES = 256 << 20
 
 
 class OutputFormat(StrEnum):
@@ -60,7 +62,7 @@ class ApiClient:
 
     def __init__(self, url: str | None = None) -> None:
         self.url = load_settings(api_url=url).api_url.rstrip("/")
-        self._client = httpx.Client(timeout=_SECONDS)
+        self._client = HttpClient(seconds=_SECONDS, max_bytes=_ANSWER_BYTES)
 
     def __enter__(self) -> Self:
         return self
@@ -74,7 +76,9 @@ class ApiClient:
         Raises `ApiUnreachableError`, `NotFoundError` or `ApiRefusedError`, each with a message of one sentence.
         """
         try:
-            answer = self._client.get(self.url + path, params=_given(parameters), timeout=_SECONDS + patience)
+            answer = self._client.request(
+                "GET", self.url + path, params=_given(parameters), seconds=_SECONDS + patience
+            )
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise self._unreachable(error) from error
         return self._json(answer)
@@ -108,7 +112,8 @@ class ApiClient:
         """Yield events as they arrive; the first, of kind `open`, has only an id. Ends with the connection."""
         headers = {"Last-Event-ID": event_id} if event_id else {}
         try:
-            with self._client.stream(
+            # A stream has no end, hence no deadline: the user ends it.
+            with httpx.stream(
                 "GET",
                 f"{self.url}/v1/stream",
                 params=_given(parameters),

@@ -138,7 +138,7 @@ def export(
 @app.command(
     epilog=examples(
         "stumble dlq redrive --dry-run",
-        "stumble dlq redrive --readable",
+        "stumble dlq redrive",
         "stumble dlq redrive --stage store --since 2h",
         "stumble dlq redrive --state PARKED --force --limit 10",
     )
@@ -152,21 +152,23 @@ def redrive(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show for each dead letter what would happen, send nothing.")
     ] = False,
-    readable: Annotated[bool, typer.Option("--readable", help="Send only records that this version can read.")] = False,
+    unreadable: Annotated[
+        bool, typer.Option("--unreadable", help="Send records that this version cannot read, too.")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Send parked dead letters, too.")] = False,
     again: Annotated[bool, typer.Option("--again", help="Send dead letters that were sent before, too.")] = False,
     format_: FormatOption = OutputFormat.TABLE,
 ) -> None:
     """Send records again to the topic and partition they came from, with unchanged bytes, key, headers and time.
 
-    The command sends the dead letters that are in the topic when it starts, each once; if it is interrupted, run it
-    again to continue. A record that becomes a dead letter again has its replays counted and is parked after the third
-    (STUMBLE_DLQ_MAX_REPLAYS). Exit status 1 if the broker refused records.
+    The command sends the dead letters that are in the topic when it starts and that this version can read, each once;
+    if it is interrupted, run it again to continue. A record that becomes a dead letter again has its replays counted
+    and is parked after the third (STUMBLE_DLQ_MAX_REPLAYS). Exit status 1 if the broker refused records.
     """
     done: Counter[str] = Counter()
     outlooks: Counter[str] = Counter()
     with _open_service() as service:
-        options = RedriveOptions(dry_run, force, again, readable)
+        options = RedriveOptions(dry_run, force, again, unreadable)
         for chunk in _with_progress(
             service, service.redrive(selection, options, start=_record_id(start), limit=limit), done
         ):

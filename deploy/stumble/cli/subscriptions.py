@@ -6,8 +6,13 @@ from typing import Annotated, Any
 
 import typer
 
+from stumble.alerts.secret_cipher import SecretCipher, new_key
+from stumble.alerts.subscriptions import encrypt_again as encrypt_all
 from stumble.cli import tables
 from stumble.cli.ask import ApiOption, FormatOption, OutputFormat, ask, change, drop, examples
+from stumble.cli.roles import DatabaseOption, settings_of
+from stumble.store.connect import connect
+from stumble.store.version import require_current
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 Id = Annotated[str, typer.Argument(metavar="ID", help="Id of the subscription.")]
@@ -87,6 +92,33 @@ def send_test(subscription: Id, *, api: ApiOption = None) -> None:
 def rotate(subscription: Id, *, api: ApiOption = None) -> None:
     """Generate a new secret; until the next rotation, messages are signed with the old one, too."""
     typer.echo(change(api, f"/v1/subscriptions/{subscription}/rotate", {})["secret"])
+
+
+@app.command("new-key", epilog=examples("stumble subscriptions new-key > subscription_keys"))
+def print_new_key() -> None:
+    """Print a new key for STUMBLE_SUBSCRIPTION_KEYS, with which the API encrypts the secrets of subscriptions."""
+    typer.echo(new_key())
+
+
+@app.command("encrypt-again", epilog=examples("stumble subscriptions encrypt-again"))
+def encrypt_again(*, database_url: DatabaseOption = None) -> None:
+    """Encrypt the secrets of all subscriptions with the first key of STUMBLE_SUBSCRIPTION_KEYS.
+
+    The command uses the database and the keys directly, not the API. Exit status 1 if secrets cannot be decrypted with
+    any of the keys: replace such a secret with `stumble subscriptions rotate ID`.
+    """
+    settings = settings_of(database_url)
+    url = settings.database_url.get_secret_value()
+    require_current(url)
+    with connect(url, application="stumble-subscriptions") as connection:
+        changed, unreadable = encrypt_all(connection, SecretCipher.of(settings.subscription_keys))
+    typer.echo(f"{changed} subscriptions encrypted again.")
+    for identity in unreadable:
+        typer.echo(
+            f"{identity}: its secret cannot be decrypted; run `stumble subscriptions rotate {identity}`", err=True
+        )
+    if unreadable:
+        raise typer.Exit(1)
 
 
 @app.command(epilog=examples("stumble subscriptions enable ID"))

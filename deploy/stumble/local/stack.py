@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import fcntl
 import os
 import secrets
@@ -26,6 +27,7 @@ from stumble.local.supervisor import Role, Supervisor
 __all__ = ["LocalStack", "RunOptions"]
 
 _KAFKA, _DATABASE = "STUMBLE_KAFKA__BOOTSTRAP_SERVERS", "STUMBLE_DATABASE_URL"
+_KEYS = "STUMBLE_SUBSCRIPTION_KEYS"
 #: Default ports of the roles' HTTP endpoints; a role uses another port if its default is not free.
 _PORTS = {"api": 8686, "projector": 8687, "alerter": 8688, "relay": 8689}
 _DISK_SPACE = 300  # megabytes; empty, Kafka and PostgreSQL use a third of it
@@ -122,11 +124,23 @@ class LocalStack:
             # The simulator's events name the hosts of a whole fleet.
             "STUMBLE_RELAY_BRIDGE_USERS": given.get("STUMBLE_RELAY_BRIDGE_USERS") or str(os.geteuid()),
         }
+        secrets_folder = given.get("STUMBLE_SECRETS_DIR")
+        if not (secrets_folder and (Path(secrets_folder) / "subscription_keys").is_file()):
+            env[_KEYS] = given.get(_KEYS) or self._subscription_key()
         ports = {name: remembered_port(self._state, name, wanted=port) for name, port in _PORTS.items()}
         self._metrics = {name: {"STUMBLE_METRICS_PORT": str(ports[name])} for name in _PORTS if name != "api"}
         env["STUMBLE_API_PORT"] = given.get("STUMBLE_API_PORT") or str(ports["api"])
         env["STUMBLE_API_URL"] = f"http://{LOOPBACK}:{env['STUMBLE_API_PORT']}"
         return env
+
+    def _subscription_key(self) -> str:
+        """Return this stack's key for the secrets of subscriptions; the first call creates it."""
+        path = self._state / "subscription_keys"
+        if not path.exists():
+            key = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+                file.write(f"{key}\n")
+        return path.read_text().strip()
 
     def _launch_kafka(self) -> LocalKafka | None:
         """Start Kafka without waiting, unless one is given: its start takes longest, so the rest happens meanwhile."""

@@ -1,4 +1,4 @@
-"""Shared helpers of the roles: log of states, timers, workers, core affinity, garbage collection, times, error texts.
+"""Shared helpers of the roles: log of states, timers, workers, HTTP client, core affinity, times, error texts.
 
 Start reading at ``state_log``. Imports ``wire``.
 """

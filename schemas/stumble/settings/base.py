@@ -6,12 +6,13 @@ The secrets directory holds one file per secret, named like the setting without 
 
 from __future__ import annotations
 
+import base64
 import os
 import tomllib
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -29,6 +30,7 @@ from stumble.wire.errors import StumbleError
 CONFIG_VARIABLE = "STUMBLE_CONFIG"
 #: The first that is set names the secrets directory; systemd sets the second for units with ``LoadCredential``.
 SECRETS_VARIABLES = ("STUMBLE_SECRETS_DIR", "CREDENTIALS_DIRECTORY")
+_KEY_BYTES = 32
 
 
 class SettingsError(StumbleError):
@@ -47,6 +49,11 @@ class Settings(BaseSettings):
     database_url: SecretStr = Field(
         SecretStr("postgresql://127.0.0.1:5432/stumble"),
         description="URL of PostgreSQL, in libpq's format.",
+    )
+    subscription_keys: SecretStr | None = Field(
+        None,
+        description="Keys that encrypt the secrets of webhook subscriptions, the newest first, separated by white "
+        "space; `stumble subscriptions new-key` prints one.",
     )
     outbox_dir: Path = Field(
         Path("/var/lib/stumble/outbox"), description="Directory for the events of this host's producers."
@@ -68,6 +75,18 @@ class Settings(BaseSettings):
         "INFO", pattern="^(?i:debug|info|warning|error)$", description="DEBUG, INFO, WARNING or ERROR."
     )
     log_format: str = Field("console", pattern="^(console|json)$", description="console (readable text) or json.")
+
+    @field_validator("subscription_keys")
+    @classmethod
+    def _are_keys(cls, value: SecretStr | None) -> SecretStr | None:
+        for number, key in enumerate(value.get_secret_value().split() if value else (), start=1):
+            try:
+                is_key = len(base64.b64decode(key, altchars=b"-_", validate=True)) == _KEY_BYTES
+            except ValueError:
+                is_key = False
+            if not is_key:
+                raise ValueError(f"key {number} is not a key as `stumble subscriptions new-key` prints it")
+        return value
 
     @classmethod
     def settings_customise_sources(

@@ -6,13 +6,16 @@ from urllib.parse import unquote, urlsplit
 
 import httpx
 
+from stumble.runtime.http_client import HttpClient
 from stumble.settings.kafka import KafkaSettings
 from stumble.settings.urls import without_password
 from stumble.wire.errors import RegistryUnavailable, StumbleError, UnknownSchema
 from stumble.wire.schemas import Schema
 from stumble.wire.topics import subject
 
-_TIMEOUT_S = 10.0
+#: Seconds for one request and its answer.
+_SECONDS = 10.0
+_ANSWER_BYTES = 4 << 20
 _NOT_FOUND = 404
 _CONFLICT = 409
 _CONTENT = {"Content-Type": "application/vnd.schemaregistry.v1+json"}
@@ -25,7 +28,7 @@ class SchemaRejected(StumbleError):
 class Registry:
     """Client of one registry; caches answers without limit of time, since an id never changes its schema."""
 
-    def __init__(self, settings: KafkaSettings, client: httpx.Client | None = None) -> None:
+    def __init__(self, settings: KafkaSettings, transport: httpx.BaseTransport | None = None) -> None:
         if settings.schema_registry_url is None:
             raise StumbleError("No schema registry is configured: set STUMBLE_KAFKA__SCHEMA_REGISTRY_URL.")
         password = settings.schema_registry_password
@@ -35,7 +38,7 @@ class Registry:
             auth = (unquote(parts.username), unquote(parts.password or ""))
         # Without user and password, so that no error text or log line contains them.
         self._url = without_password(settings.schema_registry_url).rstrip("/")
-        self._client = client or httpx.Client(timeout=_TIMEOUT_S, auth=auth)
+        self._client = HttpClient(seconds=_SECONDS, max_bytes=_ANSWER_BYTES, auth=auth, transport=transport)
         self._texts: dict[int, str] = {}
         self._ids: dict[tuple[str, bytes], int] = {}
 

@@ -18,6 +18,7 @@ from stumble.alerts.settings import AlertSettings
 from stumble.metrics.process import ProcessMetrics
 from stumble.store.connect import connect
 from stumble.store.migrate import migrate
+from tests.support.subscribers import CIPHER
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +94,7 @@ def running_alerter(url, *, webhooks=False, **settings):
     metrics = ProcessMetrics("alerter")
     threads: list[LeaseWorker] = [Pusher(url, alert_settings, metrics, stop, lease_seconds=2)]
     if webhooks:
-        options = webhooks if isinstance(webhooks, dict) else {}
+        options = {"cipher": CIPHER, **(webhooks if isinstance(webhooks, dict) else {})}
         threads.append(WebhookSender(url, Webhooks(alert_settings, metrics, **options), metrics, stop, lease_seconds=2))
     for thread in threads:
         thread.start()

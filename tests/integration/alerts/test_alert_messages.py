@@ -17,6 +17,7 @@ from tests.integration.alerts.conftest import failure, insert_failures, replace_
 from tests.integration.alerts.test_alertmanager import eventually, now_us
 from tests.support.receiver import receiver
 from tests.support.services import ROOT, cli_environment
+from tests.support.subscribers import KEY, subscribe
 
 LOOPBACK = "127.0.0.0/8"
 RULES = """
@@ -46,7 +47,7 @@ def resolve(connection, fingerprint="v1:binding"):
 
 def test_failures_of_one_cause_send_one_firing_and_one_resolved_message(store, connection, rules):
     with receiver() as received, running_alerter(store, webhooks=True, rules=rules, webhook_networks=LOOPBACK):
-        created = subscriptions.add(connection, received.url, kinds=["alert"])
+        created = subscribe(connection, received.url, kinds=["alert"])
         now = now_us()
         insert_failures(connection, [failure(now, owner_project_id=f"p{n % 7}") for n in range(10_000)])
         eventually(lambda: connection.execute("select sum(failures) from alerts").fetchone() == (10_000,))
@@ -54,7 +55,7 @@ def test_failures_of_one_cause_send_one_firing_and_one_resolved_message(store, c
         resolve(connection)
         eventually(lambda: len(received.posts) == 2)
         eventually(lambda: connection.execute("select count(delivered_at) from deliveries").fetchone() == (2,))
-    firing, resolved = (Webhook(created.secrets[0]).verify(body, headers) for headers, body in received.posts)
+    firing, resolved = (Webhook(created.secret).verify(body, headers) for headers, body in received.posts)
     assert len({headers["webhook-id"] for headers, _ in received.posts}) == 2
     assert (firing["type"], resolved["type"]) == ("alert.firing", "alert.resolved")
     assert firing["timestamp"] == firing["data"]["startsAt"] == resolved["data"]["startsAt"]
@@ -79,6 +80,7 @@ def alerter(store, rules):
     environment = cli_environment(
         STUMBLE_DATABASE_URL=store,
         STUMBLE_KAFKA__BOOTSTRAP_SERVERS="127.0.0.1:9",  # publishing to topics waits, alerts don't
+        STUMBLE_SUBSCRIPTION_KEYS=KEY,
         STUMBLE_ALERTS_RULES=str(rules),
         STUMBLE_ALERTS_WEBHOOK_NETWORKS=LOOPBACK,
     )
@@ -94,7 +96,7 @@ def test_unanswered_message_is_sent_again_with_its_id_after_the_alerter_is_kille
     release = threading.Event()
     with receiver() as received:
         received.answer = lambda _: (release.wait(90), (200, {}))[1]
-        subscriptions.add(connection, received.url, kinds=["alert"])
+        subscribe(connection, received.url, kinds=["alert"])
         insert_failures(connection, [failure(now_us()), failure(now_us())])
         with alerter(store, rules):
             eventually(lambda: received.posts)  # received, not yet answered
@@ -122,7 +124,7 @@ def test_alert_and_its_message_are_stored_in_one_transaction(store, connection, 
 
     monkeypatch.setattr(PublicationCursor, "mark", fail_once)
     with receiver() as received, running_alerter(store, webhooks=True, rules=rules, webhook_networks=LOOPBACK):
-        subscriptions.add(connection, received.url, kinds=["alert"])
+        subscribe(connection, received.url, kinds=["alert"])
         insert_failures(connection, [failure(now_us())])
         eventually(lambda: len(counts) == 1)
         assert connection.execute(
@@ -170,13 +172,13 @@ def test_subscription_selects_alerts_by_rule_severity_and_match(store, connectio
             "disabled": {"kinds": ["alert"]},
         }
         created = {
-            name: subscriptions.add(connection, received.url + f"/{name}", **options).id
+            name: subscribe(connection, received.url + f"/{name}", **options).id
             for name, options in subscribers.items()
         }
         connection.execute("update subscriptions set disabled_at = now() where id = %s", (created["disabled"],))
         insert_failures(connection, [failure(now_us())])
         eventually(lambda: connection.execute("select count(*) from alerts where state = 'FIRING'").fetchone() == (2,))
-        late = subscriptions.add(connection, received.url, kinds=["alert"]).id
+        late = subscribe(connection, received.url, kinds=["alert"]).id
         insert_failures(connection, [failure(now_us(), fingerprint="v1:disk", exception="DiskNotFound")])
         eventually(lambda: connection.execute("select count(*) from alerts where state = 'FIRING'").fetchone() == (4,))
         resolve(connection)
@@ -214,13 +216,13 @@ def delivered_alerts(connection):
 def test_alertmanager_body_has_status_firing_then_resolved(store, connection, rules):
     rules.write_text(RULES.replace('"1h"', '"1s"'))
     with receiver() as received, running_alerter(store, webhooks=True, rules=rules, webhook_networks=LOOPBACK):
-        created = subscriptions.add(connection, received.url, kinds=["alert"], body="alertmanager")
+        created = subscribe(connection, received.url, kinds=["alert"], body="alertmanager")
         insert_failures(connection, [failure(now_us())])
         eventually(lambda: connection.execute("select count(delivered_at) from deliveries").fetchone() == (2,))
         subscriptions.resend(connection, created.id, received.posts[0][0]["webhook-id"])
         eventually(lambda: len(received.posts) == 3)
     for headers, body in received.posts:
-        Webhook(created.secrets[0]).verify(body, headers)
+        Webhook(created.secret).verify(body, headers)
     assert received.posts[2][1] == received.posts[0][1], "sent again as it was"
     firing, resolved, _ = received.bodies()
     assert [body["version"] for body in (firing, resolved)] == ["4", "4"]
@@ -239,7 +241,7 @@ def test_alertmanager_body_has_status_firing_then_resolved(store, connection, ru
 
 def test_subscriber_of_a_firing_alert_gets_resolved_after_the_rule_changed(store, connection, rules):
     with receiver() as received, running_alerter(store, webhooks=True, rules=rules, webhook_networks=LOOPBACK):
-        subscriptions.add(connection, received.url, kinds=["alert"], severities=["critical"])
+        subscribe(connection, received.url, kinds=["alert"], severities=["critical"])
         insert_failures(connection, [failure(now_us())])
         eventually(lambda: received.posts)
         replace_file(rules, RULES.replace("critical", "info"))

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from stumble.alerts import subscriptions
 from tests.integration.alerts.conftest import failure, insert_failures, publication, replace_file, running_alerter
 from tests.support.alertmanager import LocalAlertmanager, require_alertmanager
+from tests.support.endless_server import IN_HEADERS, endless_server
 from tests.support.receiver import receiver
 from tests.support.services import ROOT, cli_environment
+from tests.support.subscribers import subscribe
 
 QUIET = """
 [[rule]]
@@ -85,6 +86,15 @@ def test_alert_fires_is_updated_and_resolves_after_the_quiet_time(manager, store
         assert "3 failures on 3 servers of 2 projects since" in resolved["commonAnnotations"]["summary"]
         assert ", resolved at 20" in resolved["commonAnnotations"]["summary"]
         assert connection.execute("select state from alerts").fetchone() == ("RESOLVED",)
+
+
+def test_replica_that_answers_byte_by_byte_does_not_silence_the_other(store, connection):
+    with endless_server(IN_HEADERS) as slow, receiver() as quick:
+        urls = f"{slow},{quick.url.removesuffix('/hook')}"
+        with running_alerter(store, alertmanagers=urls):
+            for number in range(3):
+                insert_failures(connection, [failure(now_us(), fingerprint=f"v1:slow-{number}")])
+                eventually(lambda number=number: f"v1:slow-{number}" in str(quick.posts))
 
 
 def test_alert_keeps_firing_when_the_alerter_is_killed_and_restarted(manager, store, connection, tmp_path):
@@ -286,7 +296,7 @@ def test_outcome_rule_makes_one_alert_per_outcome_and_counts_a_request_once(stor
         for number, outcome in enumerate(["FAILED", "FAILED", "RECOVERED", "SUCCEEDED", "STALLED", "CANCELLED"])
     ]  # fmt: skip
     with receiver() as received, running_alerter(store, webhooks=True, rules=rules, webhook_networks="127.0.0.0/8"):
-        subscriptions.add(connection, received.url, kinds=["alert"])
+        subscribe(connection, received.url, kinds=["alert"])
         insert_failures(connection, [], [publication(item, kind="outcome") for item in requests])
         eventually(lambda: len(received.posts) == 2)
         insert_failures(

@@ -21,7 +21,9 @@ from stumble.store.queries import query
 from stumble.store.retention import Retention, delete_expired
 from tests.integration.alerts.conftest import failure, insert_failures, publication, running_alerter
 from tests.integration.alerts.test_alertmanager import eventually, now_us
+from tests.support.endless_server import IN_BODY, IN_HEADERS, endless_server
 from tests.support.receiver import receiver
+from tests.support.subscribers import CIPHER, subscribe
 
 LOOPBACK = "127.0.0.0/8"
 
@@ -40,14 +42,14 @@ def hanging(store, *, answered):
 
 def assert_receives_all(connection, other):
     """Add another subscriber and wait until it has received all new messages."""
-    subscriptions.add(connection, other.url)
+    subscribe(connection, other.url)
     insert_failures(connection, [failure(now_us()) for _ in range(20)])
     eventually(lambda: len(other.posts) == 20)
 
 
 def test_hanging_subscriber_with_a_long_queue_does_not_delay_another(store, connection):
     with hanging(store, answered=1) as (slow, quick):
-        subscriptions.add(connection, slow.url)
+        subscribe(connection, slow.url)
         insert_failures(connection, [failure(now_us()) for _ in range(200)])
         eventually(lambda: len(slow.posts) == 9)  # one answered message, then the maximum number in flight
         assert_receives_all(connection, quick)
@@ -57,11 +59,32 @@ def test_hanging_subscriber_with_a_long_queue_does_not_delay_another(store, conn
 def test_many_hanging_subscribers_do_not_delay_another(store, connection):
     with hanging(store, answered=0) as (slow, quick):
         for _ in range(10):  # eight messages in flight for each would exceed the total limit
-            subscriptions.add(connection, slow.url)
+            subscribe(connection, slow.url)
         insert_failures(connection, [failure(now_us()) for _ in range(20)])
         eventually(lambda: len(slow.posts) == 10)
         assert_receives_all(connection, quick)
         assert len(slow.posts) == 10
+
+
+@pytest.mark.parametrize("first", [IN_HEADERS, IN_BODY], ids=["headers", "body"])
+def test_many_subscribers_that_answer_byte_by_byte_do_not_delay_another(store, connection, first):
+    webhooks = {"timeout_seconds": 4}
+    with (
+        endless_server(first) as slow,
+        receiver() as quick,
+        running_alerter(store, webhooks=webhooks, webhook_networks=LOOPBACK),
+    ):
+        for _ in range(100):
+            subscribe(connection, slow)
+        insert_failures(connection, [failure(now_us()) for _ in range(5)])
+        attempted = "select last_status, last_error from deliveries where attempts > 0 limit 1"
+        status, error = eventually(lambda: connection.execute(attempted).fetchone())
+        if first == IN_HEADERS:
+            assert status is None
+            assert "no complete answer within 4 s" in error
+        else:
+            assert status == 200, "the status is enough"
+        assert_receives_all(connection, quick)
 
 
 HEAD = b"HTTP/1.1 503 No\r\nContent-Type: text/plain; charset=no-such\r\n"
@@ -92,7 +115,7 @@ def test_invalid_response_is_retried_later_and_does_not_delay_others(store, conn
         running_alerter(store, webhooks=True, webhook_networks=LOOPBACK),
     ):
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        subscriptions.add(connection, f"http://127.0.0.1:{server.server_address[1]}/")
+        subscribe(connection, f"http://127.0.0.1:{server.server_address[1]}/")
         insert_failures(connection, [failure(now_us())])
         row = eventually(
             lambda: connection.execute(
@@ -102,7 +125,7 @@ def test_invalid_response_is_retried_later_and_does_not_delay_others(store, conn
         assert row[2], "it is tried again later"
         assert "\0" not in row[0]
         assert len(row[0]) <= 500
-        subscriptions.add(connection, received.url)
+        subscribe(connection, received.url)
         insert_failures(connection, [failure(now_us())])
         eventually(lambda: received.posts)
         server.shutdown()
@@ -117,11 +140,13 @@ def test_alerter_exports_webhook_metrics_and_is_live(store, connection):
     assert value("stumble_webhook_attempts_total", result="given_up") == 0, "there from the start"
     stop = threading.Event()
     settings = AlertSettings(webhook_networks=LOOPBACK)
-    sender = WebhookSender(store, Webhooks(settings, metrics, schedule=(3600,)), metrics, stop, count_seconds=0.2)
+    sender = WebhookSender(
+        store, Webhooks(settings, metrics, CIPHER, schedule=(3600,)), metrics, stop, count_seconds=0.2
+    )
     pusher = Pusher(store, settings, metrics, stop)
     with receiver() as received:
         received.answer = lambda number: (500, {}) if number == 1 else (200, {})
-        subscriptions.add(connection, received.url)
+        subscribe(connection, received.url)
         for thread in (sender, pusher):
             thread.start()
         try:
@@ -151,7 +176,7 @@ def test_unexpected_error_is_logged_and_the_thread_continues(store, connection, 
     queue = subscriptions.queue
     monkeypatch.setattr(subscriptions, "queue", fail_once)
     with receiver() as received, running_alerter(store, webhooks=True, webhook_networks=LOOPBACK):
-        subscriptions.add(connection, received.url)
+        subscribe(connection, received.url)
         insert_failures(connection, [failure(now_us())])
         eventually(lambda: received.posts)
     assert "Unexpected error; alerts retries" in caplog.text
@@ -173,7 +198,7 @@ def most_rows(connection, name, **given):
 
 @pytest.mark.parametrize("analyzed", [True, False], ids=["analyzed", "not analyzed"])
 def test_statements_read_few_rows_of_a_long_queue(store, connection, analyzed):
-    created, _ = (subscriptions.add(connection, "https://x.example") for _ in range(2))
+    created, _ = (subscribe(connection, "https://x.example") for _ in range(2))
     waiting = (
         "insert into deliveries (subscription_id, message_id, publication_id, request_key, next_at) select"
         " %s, gen_random_uuid(), 1, gen_random_uuid(), now() + n * interval '1 s' from generate_series({}) n"
@@ -188,7 +213,7 @@ def test_statements_read_few_rows_of_a_long_queue(store, connection, analyzed):
     message, request = connection.execute(
         "select message_id::text, request_key::text from deliveries where delivered_at is null limit 1"
     ).fetchone()
-    assert most_rows(connection, "load_due_deliveries", each=8) < 100
+    assert most_rows(connection, "load_due_deliveries", each=8, busy=[]) < 100
     rows = [{"subscription_id": created.id, "message_id": str(uuid.uuid4()), "request_key": request}]
     assert most_rows(connection, "add_deliveries", rows=json.dumps(rows)) < 100
     attempt = {"status": 500, "error": "no", "done": False, "give_up": False, "wait": 900}
@@ -200,7 +225,7 @@ def test_statements_read_few_rows_of_a_long_queue(store, connection, analyzed):
 def test_messages_behind_a_postponed_message_of_a_request_wait_for_it(store, connection):
     with receiver() as received, running_alerter(store, webhooks={"schedule": (3600,)}, webhook_networks=LOOPBACK):
         received.answer = lambda number: (500, {}) if number == 1 else (200, {})
-        created = subscriptions.add(connection, received.url)
+        created = subscribe(connection, received.url)
         item = failure(now_us())
         insert_failures(connection, [item], [publication(item)])
         eventually(lambda: connection.execute("select 1 from deliveries where attempts = 1").fetchone())
@@ -234,7 +259,7 @@ def test_unreachable_subscriber_gets_one_message_at_a_time_until_it_answers(stor
 
     webhooks = {"transport": httpx.MockTransport(answer)}
     with running_alerter(store, webhooks=webhooks, webhook_networks=LOOPBACK):
-        subscriptions.add(connection, "http://127.0.0.1:9/")
+        subscribe(connection, "http://127.0.0.1:9/")
         insert_failures(connection, [failure(now_us()) for _ in range(40)])
         done = "select count(*) from deliveries where delivered_at is not null"
         eventually(lambda: connection.execute(done).fetchone()[0] == 40)
@@ -251,16 +276,16 @@ def test_unreachable_subscriber_gets_one_message_at_a_time_until_it_answers(stor
 
 def test_old_deliveries_are_deleted_except_those_of_firing_alerts(store, connection):
     with receiver() as received, running_alerter(store, webhooks=True, webhook_networks=LOOPBACK):
-        subscriptions.add(connection, received.url, kinds=["failure", "alert"])
+        subscribe(connection, received.url, kinds=["failure", "alert"])
         insert_failures(connection, [failure(now_us())])
         eventually(
             lambda: connection.execute("select count(*) from deliveries where delivered_at < now()").fetchone()[0] == 2
         )
-    removed = subscriptions.add(connection, "https://x.example")
+    removed = subscribe(connection, "https://x.example")
     subscriptions.queue_test(connection, removed.id)
     connection.execute("update subscriptions set disabled_at = now() - interval '31 days' where id = %s", (removed.id,))
     connection.execute("update deliveries set created_at = now() - interval '31 days'")
-    subscriptions.queue_test(connection, subscriptions.add(connection, "https://y.example").id)
+    subscriptions.queue_test(connection, subscribe(connection, "https://y.example").id)
     delete_expired(connection, EventPartitions(90), Retention())
     remaining = connection.execute(
         "select alert ->> 'status', delivered_at is null from deliveries order by sequence"

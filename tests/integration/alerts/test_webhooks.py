@@ -12,21 +12,20 @@ from stumble.wire.ids import publication_event_id
 from tests.integration.alerts.conftest import failure, insert_failures, publication, running_alerter
 from tests.integration.alerts.test_alertmanager import eventually, now_us
 from tests.support.receiver import receiver
+from tests.support.subscribers import CIPHER, subscribe
 
 LOOPBACK = "127.0.0.0/8"
 
 
 def test_messages_are_signed_and_ordered_and_have_stable_ids(store, connection):
     with receiver() as received, running_alerter(store, webhooks=True, webhook_networks=LOOPBACK):
-        created = subscriptions.add(
-            connection, received.url, kinds=["failure", "outcome"], match={"blame": ["OPERATOR"]}
-        )
+        created = subscribe(connection, received.url, kinds=["failure", "outcome"], match={"blame": ["OPERATOR"]})
         item = failure(now_us(), blame="OPERATOR")
         insert_failures(connection, [item], [publication(item), publication(item, revision=2, status="RETRACTED")])
         insert_failures(connection, [failure(now_us(), blame="USER")])
         eventually(lambda: len(received.posts) == 2)
     for number, (headers, body) in enumerate(received.posts, start=1):
-        message = Webhook(created.secrets[0]).verify(body, headers)
+        message = Webhook(created.secret).verify(body, headers)
         assert message["type"] == "action.failed"
         assert message["data"]["revision"] == number
         assert message["data"]["occurred_at"].endswith("Z")
@@ -42,7 +41,7 @@ def test_refused_message_is_retried_and_later_revisions_wait_for_it(store, conne
         running_alerter(store, webhooks={"schedule": (0.2, 0.2, 0.2)}, webhook_networks=LOOPBACK),
     ):
         received.answer = lambda number: (500, {}) if number <= 2 else (200, {})
-        created = subscriptions.add(connection, received.url)
+        created = subscribe(connection, received.url)
         item = failure(now_us())
         insert_failures(connection, [item], [publication(item), publication(item, revision=2)])
         eventually(lambda: connection.execute("select count(delivered_at) from deliveries").fetchone() == (2,))
@@ -63,8 +62,8 @@ def test_subscriber_disabled_after_410_and_delivery_given_up_after_last_attempt(
     ):
         answering_410.answer = lambda _: (410, {})
         answering_302.answer = lambda _: (302, {"location": "http://127.0.0.1:9/"})
-        disabled = subscriptions.add(connection, answering_410.url)
-        other = subscriptions.add(connection, answering_302.url)
+        disabled = subscribe(connection, answering_410.url)
+        other = subscribe(connection, answering_302.url)
         insert_failures(connection, [failure(now_us())])
         eventually(lambda: subscriptions.read(connection, disabled.id).disabled_at)
         eventually(lambda: len(answering_302.posts) == 2)
@@ -81,7 +80,7 @@ def test_subscriber_disabled_after_410_and_delivery_given_up_after_last_attempt(
 def test_retry_after_is_honoured(store, connection):
     with receiver() as received, running_alerter(store, webhooks=True, webhook_networks=LOOPBACK):
         received.answer = lambda _: (429, {"retry-after": "3600"})
-        subscriptions.add(connection, received.url)
+        subscribe(connection, received.url)
         insert_failures(connection, [failure(now_us())])
         eventually(lambda: connection.execute("select 1 from deliveries where attempts = 1").fetchone())
     wait = connection.execute("select extract(epoch from next_at - now()) from deliveries").fetchone()[0]
@@ -90,8 +89,8 @@ def test_retry_after_is_honoured(store, connection):
 
 def test_rotated_secrets_both_sign_and_a_resent_message_keeps_its_id(store, connection):
     with receiver() as received, running_alerter(store, webhooks=True, webhook_networks=LOOPBACK):
-        created = subscriptions.add(connection, received.url)
-        new_secret = subscriptions.rotate(connection, created.id)
+        created = subscribe(connection, received.url)
+        new_secret = subscriptions.rotate(connection, CIPHER, created.id)
         message = subscriptions.queue_test(connection, created.id)
         eventually(lambda: len(received.posts) == 1)
         eventually(lambda: connection.execute("select delivered_at from deliveries").fetchone()[0])
@@ -99,12 +98,12 @@ def test_rotated_secrets_both_sign_and_a_resent_message_keeps_its_id(store, conn
         eventually(lambda: len(received.posts) == 2)
     for headers, body in received.posts:
         assert headers["webhook-id"] == message
-        assert Webhook(created.secrets[0]).verify(body, headers) == Webhook(new_secret).verify(body, headers)
+        assert Webhook(created.secret).verify(body, headers) == Webhook(new_secret).verify(body, headers)
 
 
 def test_body_alertmanager_has_the_format_of_alertmanager(store, connection):
     with receiver() as received, running_alerter(store, webhooks=True, webhook_networks=LOOPBACK):
-        subscriptions.add(connection, received.url, body="alertmanager")
+        subscribe(connection, received.url, body="alertmanager")
         item = failure(now_us())
         insert_failures(connection, [item], [publication(item), publication(item, revision=2, status="RETRACTED")])
         eventually(lambda: len(received.posts) == 2)
@@ -117,7 +116,7 @@ def test_body_alertmanager_has_the_format_of_alertmanager(store, connection):
 
 def test_webhook_to_a_forbidden_network_is_not_sent(store, connection):
     with receiver() as received, running_alerter(store, webhooks=True):
-        subscriptions.add(connection, received.url)
+        subscribe(connection, received.url)
         insert_failures(connection, [failure(now_us())])
         eventually(lambda: connection.execute("select 1 from deliveries where attempts = 1").fetchone())
         assert received.posts == []
@@ -156,7 +155,7 @@ def test_addresses_that_are_not_public_are_refused(url):
 )
 def test_invalid_subscription_is_rejected_with_the_reason(connection, more, word):
     with pytest.raises(subscriptions.SubscriptionError, match=word):
-        subscriptions.add(connection, **{"url": "https://x.example", **more})
+        subscribe(connection, **{"url": "https://x.example", **more})
 
 
 def test_unknown_subscription_raises(connection):

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.support import command
+from tests.support.api_fixtures import running_api
 from tests.support.asking import get
 from tests.support.command import CommandResult
 from tests.support.rows import Store
@@ -94,6 +95,14 @@ def test_subscription_can_be_added_tested_rotated_and_removed(store: Store, api:
     assert get(f"{api}/v1/subscriptions").json()["items"] == []
     wrong = stumble("subscriptions", "add", "ftp://example.org", api=api)
     assert (wrong.returncode != 0, wrong.stderr.count("\n")) == (True, 1)
+
+
+def test_subscription_without_a_key_is_rejected_with_one_sentence(store: Store) -> None:
+    with running_api(store.url, STUMBLE_SUBSCRIPTION_KEYS="") as api:
+        refused = stumble("subscriptions", "add", "https://hooks.example.org/nova", api=api)
+        assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+        assert "STUMBLE_SUBSCRIPTION_KEYS" in refused.stderr
+        assert get(f"{api}/v1/subscriptions").json()["items"] == []
 
 
 def test_subscription_to_alerts_has_rules_and_severities(store: Store, api: str) -> None:

@@ -72,7 +72,7 @@ def test_http_api_lists_exports_and_redrives_dead_letters(testbed, api):
 
 def redrive_by_pages(testbed, api, events):
     testbed.start()
-    options = {"limit": 3, "readable": True}
+    options = {"limit": 3}
     dry = api.post("/v1/dead-letters/redrive", json={**options, "dry_run": True}).json()
     assert [item["done"] for item in dry["items"]] == ["WOULD_SEND"] * 3
     assert records(testbed, testbed.topic) == []
@@ -85,7 +85,7 @@ def redrive_by_pages(testbed, api, events):
         options |= {"cursor": answer["next"], "until": answer["until"]}
     assert done == ["SENT"] * 7 + ["SKIPPED"] * 3
     testbed.wait_until_stored(events)
-    repeated = api.post("/v1/dead-letters/redrive", json={"readable": True}).json()
+    repeated = api.post("/v1/dead-letters/redrive", json={}).json()
     assert {item["done"] for item in repeated["items"]} == {"SKIPPED"}
 
 

@@ -66,13 +66,13 @@ def test_redriven_records_are_unchanged_and_stored_when_the_store_accepts_them(t
     assert list_dead_letters(testbed, "--until", "1h") == []
     assert list_dead_letters(testbed, "--partition", str(by_action[0]["origin"]["partition"] + 1)) == []
 
-    dry = run_dlq(testbed, "redrive", "--dry-run", "--readable")
+    dry = run_dlq(testbed, "redrive", "--dry-run")
     assert dry.count("would send to") == 2
     assert "still cannot be decoded" in dry
     assert "Outlook: 2 again." in dry
     assert len(records(testbed, testbed.topic)) == len(before), "a dry run sends nothing"
 
-    assert "2 sent again, 1 skipped" in run_dlq(testbed, "redrive", "--readable")
+    assert "2 sent again, 1 skipped" in run_dlq(testbed, "redrive")
     testbed.wait_until_stored([*good, *rejected])
     after = records(testbed, testbed.topic)
     redriven = [one for one in after if REPLAYS in dict(one.headers())]
@@ -89,7 +89,7 @@ def test_redriven_records_are_unchanged_and_stored_when_the_store_accepts_them(t
         assert [name for name, _ in one.headers()[4:]] == [FIRST_SEEN, REPLAYS]
         assert dict(one.headers())[REPLAYS] == b"1"
 
-    assert "0 sent again, 3 skipped" in run_dlq(testbed, "redrive", "--readable"), "what was sent is remembered"
+    assert "0 sent again, 3 skipped" in run_dlq(testbed, "redrive"), "what was sent is remembered"
     assert {item["state"] for item in list_dead_letters(testbed, "--stage", "store")} == {"REDRIVEN"}
     assert {item["outlook"] for item in list_dead_letters(testbed, "--stage", "store")} == {"KNOWN"}
     assert "2 sent again" in run_dlq(testbed, "redrive", "--stage", "store", "--again")
@@ -160,14 +160,15 @@ def test_record_that_fails_repeatedly_is_parked(testbed):
         eventually(partial(not_back, replay))
         (item,) = list_dead_letters(testbed, "--state", "WAITING")
         assert item["replays"] == replay
-        assert "1 sent again" in run_dlq(testbed, "redrive")
+        assert "0 sent again" in run_dlq(testbed, "redrive"), "it cannot be read"
+        assert "1 sent again" in run_dlq(testbed, "redrive", "--unreadable")
     eventually(lambda: "" if list_dead_letters(testbed, "--state", "PARKED") else "not parked")
     (parked,) = list_dead_letters(testbed, "--state", "PARKED")
     assert parked["replays"] == 3
     assert parked["first_seen"] == list_dead_letters(testbed)[0]["first_seen"]
     assert "0 sent again" in run_dlq(testbed, "redrive")
     assert "is parked" in run_dlq(testbed, "redrive", "--dry-run", "--state", "PARKED")
-    assert "1 sent again" in run_dlq(testbed, "redrive", "--state", "PARKED", "--force")
+    assert "1 sent again" in run_dlq(testbed, "redrive", "--state", "PARKED", "--force", "--unreadable")
     eventually(lambda: "" if len(list_dead_letters(testbed)) == 5 else "not back")
     stats = json.loads(run_dlq(testbed, "stats", "--format", "json"))
     assert stats["total"]["states"] == {"REDRIVEN": 4, "PARKED": 1}

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from stumble.alerts.secret_cipher import new_key
 from stumble.local.kafka import LocalKafka
 from stumble.local.ports import LOOPBACK, free_port
 from stumble.local.postgres import LocalPostgres
@@ -249,6 +250,7 @@ def test_systemd_units_run_with_the_shipped_settings(addresses, tmp_path):
         addresses.localize(SERVICES["api"]["environment"]["STUMBLE_DATABASE_URL"]) + "\n"
     )
     (secrets / "database_url").chmod(0o600)
+    (secrets / "subscription_keys").write_text(new_key())
     running = []
     try:
         for path in UNITS:
@@ -259,9 +261,9 @@ def test_systemd_units_run_with_the_shipped_settings(addresses, tmp_path):
             config = tmp_path / f"{path.stem}.toml"
             config.write_text(shipped_settings(addresses, DEPLOY / "systemd" / Path(file).name, tmp_path))
             environment = {variable: str(config)}
-            if "LoadCredential" in unit:
-                name, _, source = unit["LoadCredential"].partition(":")
-                assert (name, source) == ("database_url", "/etc/stumble/secrets/database_url")
+            if credentials := re.findall(r"^LoadCredential=(\w+):(.*)$", path.read_text(), re.MULTILINE):
+                assert {name for name, _ in credentials} <= {file.name for file in secrets.iterdir()}
+                assert all(source == f"/etc/stumble/secrets/{name}" for name, source in credentials)
                 environment["CREDENTIALS_DIRECTORY"] = str(secrets)  # systemd sets this variable
             if words == ["api"]:
                 environment["STUMBLE_API_PORT"] = "0"

@@ -59,6 +59,23 @@ def test_partition_with_a_run_of_bad_records_stops_until_they_are_let_through(te
     assert "is read again" in testbed.log_of(restarted)
 
 
+def test_redriven_unreadable_records_stop_no_partition(testbed):
+    dead_letters = testbed.settings.topics.dlq
+    for number in range(12):
+        testbed.send(b"junk %d" % number, KEY)
+        if number % 4 == 3:
+            testbed.send(framed(event(request_id=f"req-{number}")), KEY)
+    process = testbed.start(STUMBLE_PROJECTOR_BREAKER_RUN="5")
+    eventually(lambda: "" if len(records(testbed, dead_letters)) == 12 else "not all are dead")
+    assert "12 sent again" in run_dlq(testbed, "redrive", "--unreadable")
+    eventually(lambda: "" if len(records(testbed, dead_letters)) == 24 else "not all came back")
+    last = event(request_id="req-last")
+    testbed.send(framed(last), KEY)
+    testbed.flush()
+    eventually(testbed.lag)
+    assert "in a row" not in testbed.log_of(process)
+
+
 def test_partition_resumes_by_itself_when_the_store_accepts_its_records(testbed):
     with connect(testbed.url) as session:
         reject_bad_host(session)

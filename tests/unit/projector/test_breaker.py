@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +18,7 @@ def nothing_let_through(_: int) -> int:
 
 def stop_offset(
     breaker: CircuitBreaker,
-    records: Iterable[tuple[int, bool]],
+    records: Iterable[tuple[int, bool | None]],
     permit: Callable[[int], int] = nothing_let_through,
 ) -> int | None:
     """Check records of partition 0; returns the offset to stop at, if any."""
@@ -26,7 +26,7 @@ def stop_offset(
     return None if stop is None else stop[0]
 
 
-def check_in_batches(breaker: CircuitBreaker, marks: list[bool], sizes: list[int]) -> tuple[int, int | None]:
+def check_in_batches(breaker: CircuitBreaker, marks: Sequence[bool | None], sizes: list[int]) -> tuple[int, int | None]:
     """Check records in batches; returns the end offset and the offset of the stop, if any."""
     at = 0
     for size in [*sizes, len(marks)]:
@@ -83,6 +83,29 @@ def test_records_rejected_by_the_store_are_counted_per_partition():
     assert reason is not None
     assert "5 records in a row" in reason
     assert breaker.refused(0, 9, lambda _: 10) is None
+
+
+@given(st.lists(st.sampled_from([True, False, None]), max_size=60), st.lists(st.integers(1, 20), max_size=8))
+def test_records_that_are_not_counted_change_no_stop(marks, sizes):
+    counted = [mark for mark in marks if mark is not None]
+    _, expected = check_in_batches(CircuitBreaker(RUN, 1.0), counted, [])
+    _, stopped = check_in_batches(CircuitBreaker(RUN, 1.0), marks, sizes)
+    offsets = [offset for offset, mark in enumerate(marks) if mark is not None]
+    assert stopped == (None if expected is None else offsets[expected])
+
+
+def test_partition_stays_stopped_behind_records_that_are_not_counted():
+    breaker = CircuitBreaker(RUN, 1.0)
+    marks = [True] * RUN + [None] * 3 + [True] * 9
+    stop = RUN + 3
+    assert stop_offset(breaker, enumerate(marks)) == stop
+    breaker.start_at(0, stop)
+    assert stop_offset(breaker, [(stop, True)]) == stop
+    for offset in range(RUN):
+        assert breaker.refused(1, offset, nothing_let_through) is None
+    assert breaker.refused(1, RUN, nothing_let_through, is_counted=False) is None
+    breaker.start_at(1, RUN + 1)
+    assert breaker.refused(1, RUN + 1, nothing_let_through) is not None
 
 
 def test_new_start_offset_begins_a_new_run_and_blocked_records_stay_blocked():

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import httpx
 import pytest
 
@@ -10,18 +13,22 @@ from stumble.settings.registry import Registry, SchemaRejected
 from stumble.wire.schemas import EVENT
 
 
+def answer(status: int, body: dict[str, Any]) -> httpx.Response:
+    return httpx.Response(status, stream=httpx.ByteStream(json.dumps(body).encode()))
+
+
 def registry(*answers: httpx.Response) -> Registry:
     remaining = list(answers)
-    client = httpx.Client(transport=httpx.MockTransport(lambda _: remaining.pop(0)))
-    return Registry(KafkaSettings(schema_registry_url="http://registry.example"), client)
+    transport = httpx.MockTransport(lambda _: remaining.pop(0))
+    return Registry(KafkaSettings(schema_registry_url="http://registry.example"), transport)
 
 
 def test_concurrent_registration_is_retried_and_returns_the_id() -> None:
-    conflict = httpx.Response(409, json={"message": "An artifact with ID 'x-value' already exists."})
-    assert registry(conflict, httpx.Response(200, json={"id": 7})).register("x", EVENT) == 7
+    conflict = answer(409, {"message": "An artifact with ID 'x-value' already exists."})
+    assert registry(conflict, answer(200, {"id": 7})).register("x", EVENT) == 7
 
 
 def test_incompatible_schema_is_rejected() -> None:
-    refused = [httpx.Response(409, json={"message": "Incompatible"}) for _ in range(2)]
+    refused = [answer(409, {"message": "Incompatible"}) for _ in range(2)]
     with pytest.raises(SchemaRejected, match="Incompatible"):
         registry(*refused).register("x", EVENT)

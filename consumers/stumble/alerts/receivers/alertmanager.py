@@ -5,7 +5,9 @@ Sources: Alertmanager api/v2/openapi.yaml and docs/alerts_api.md.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -14,6 +16,8 @@ from stumble.alerts.rules import RuleBook, RuleMatch
 from stumble.alerts.state import AlertState, annotations_of, extent_of, labels_of, link_of
 from stumble.metrics import definitions as d
 from stumble.metrics.process import ProcessMetrics
+from stumble.runtime.http_client import HttpClient
+from stumble.runtime.timers import Timers
 from stumble.settings.urls import without_password
 from stumble.store.queries import query
 from stumble.wire.errors import StumbleError
@@ -23,7 +27,11 @@ if TYPE_CHECKING:
 
     from stumble.alerts.settings import AlertSettings
 
-_TIMEOUT_S = 5.0
+#: Seconds for one post: connection, TLS, request and answer.
+_SECONDS = 5.0
+#: Seconds without posts to a replica that failed while another accepted.
+_PAUSE_SECONDS = 30.0
+_ANSWER_BYTES = 2000
 #: Intervals after which Alertmanager ends an alert that is not posted again: with fewer it would flap.
 _INTERVALS = 4
 
@@ -35,13 +43,13 @@ class AlertmanagerError(StumbleError):
 class Alertmanager:
     """Posts due alerts to every replica."""
 
-    def __init__(
-        self, settings: AlertSettings, metrics: ProcessMetrics | None = None, client: httpx.Client | None = None
-    ) -> None:
+    def __init__(self, settings: AlertSettings, metrics: ProcessMetrics | None = None) -> None:
         self._settings = settings
         self._metrics = metrics or ProcessMetrics("alerter")
         self._urls = [f"{url.rstrip('/')}/api/v2/alerts" for url in settings.alertmanagers]
-        self._client = client or httpx.Client(timeout=_TIMEOUT_S)
+        self._client = HttpClient(seconds=_SECONDS, max_bytes=_ANSWER_BYTES)
+        self._pool = ThreadPoolExecutor(max(1, len(self._urls)), thread_name_prefix="alertmanager")
+        self._timers = Timers()
 
     def post_due(self, connection: Connection[Any], rules: RuleBook) -> int:
         """Post due alerts and mark them; return their number. Raises ``AlertmanagerError`` if no replica accepts them.
@@ -67,24 +75,31 @@ class Alertmanager:
         return len(due)
 
     def close(self) -> None:
-        """Close the connections."""
+        """End the threads and the connections."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
         self._client.close()
 
     def _post(self, alerts: list[dict[str, Any]]) -> None:
-        errors: list[str] = []
-        for url in self._urls:
-            try:
-                answer = self._client.post(url, json=alerts)
-                failed = f"{answer.status_code} {answer.text[:200].strip()}" if answer.is_error else None
-            except (httpx.HTTPError, httpx.InvalidURL) as error:
-                failed = str(error)
-            self._metrics.counter(d.ALERTMANAGER_POSTS).labels("failed" if failed else "accepted").inc()
-            if failed:
-                errors.append(f"{without_password(url)}: {failed}")
-        if len(errors) == len(self._urls):
-            raise AlertmanagerError(
-                f"Alertmanager does not accept alerts ({'; '.join(errors)}); they are posted again."
-            )
+        """Post to all replicas at the same time, so that each is as late as the slowest, not as the sum of all."""
+        urls = [url for url in self._urls if self._timers.past(url)] or self._urls
+        results = zip(urls, self._pool.map(self._try, urls, repeat(alerts)), strict=True)
+        errors = {url: error for url, error in results if error is not None}
+        self._metrics.counter(d.ALERTMANAGER_POSTS).labels("failed").inc(len(errors))
+        self._metrics.counter(d.ALERTMANAGER_POSTS).labels("accepted").inc(len(urls) - len(errors))
+        is_accepted = len(errors) < len(urls)
+        for url in errors if is_accepted else self._urls:
+            self._timers.put_off(url, _PAUSE_SECONDS if is_accepted else 0)
+        if not is_accepted:
+            reasons = "; ".join(f"{without_password(url)}: {error}" for url, error in errors.items())
+            raise AlertmanagerError(f"Alertmanager does not accept alerts ({reasons}); they are posted again.")
+
+    def _try(self, url: str, alerts: list[dict[str, Any]]) -> str | None:
+        """Post to one replica; return why it failed, None if the replica accepted the alerts."""
+        try:
+            answer = self._client.request("POST", url, whole=False, json=alerts)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            return str(error) or type(error).__name__
+        return None if answer.is_success else f"{answer.status_code} {answer.text[:200].strip()}"
 
     def _alert(self, connection: Connection[Any], state: AlertState, at: datetime, match: RuleMatch) -> dict[str, Any]:
         extent = extent_of(connection, state, match)

@@ -21,7 +21,9 @@ from standardwebhooks import Webhook
 from stumble.alerts.publications import StoredPublication
 from stumble.alerts.receivers.body import body_of
 from stumble.alerts.receivers.guard import resolve_address
+from stumble.alerts.secret_cipher import SecretCipher
 from stumble.metrics import definitions as d
+from stumble.runtime.http_client import HttpClient
 from stumble.store.queries import query
 from stumble.wire.errors import StumbleError
 
@@ -33,11 +35,15 @@ if TYPE_CHECKING:
 
 #: Seconds from each attempt to the next: 75 hours in total.
 SCHEDULE = (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
-#: Seconds for a connection, and for each read or write.
+#: Seconds for one attempt: name resolution, connection, TLS, request and answer.
 TIMEOUT_SECONDS = 20.0
-#: Messages in flight at the same time: to one subscriber, and to all.
+_LEAST_SECONDS = 1.0
+#: Messages in flight at the same time to one subscriber. From _MANY_IN_FLIGHT to all subscribers on, each gets one at a
+#: time, so that no number of slow subscribers delays another.
 _MOST_TO_ONE = 8
-_MOST_IN_FLIGHT = 64
+_MANY_IN_FLIGHT = 64
+#: Threads are made as needed: one for each slow subscriber, and those for the others.
+_MOST_THREADS = 2000
 _WAIT_S = 0.05
 _ANSWER_BYTES = 2000
 _ANSWER_CHARACTERS = 500
@@ -54,7 +60,7 @@ class DueDelivery(NamedTuple):
     attempts: int
     url: str
     body: str
-    secrets: Sequence[str]
+    encrypted_secrets: Sequence[str]
     created_at: datetime
     #: A publication, or the content of an alert's message; None: a test.
     about: StoredPublication | dict[str, Any] | None
@@ -76,6 +82,7 @@ class Webhooks:
         self,
         settings: AlertSettings,
         metrics: ProcessMetrics,
+        cipher: SecretCipher,
         *,
         schedule: Sequence[float] = SCHEDULE,
         timeout_seconds: float = TIMEOUT_SECONDS,
@@ -84,11 +91,12 @@ class Webhooks:
         self._networks = settings.webhook_networks
         self._schedule = schedule
         self._timeout_seconds = timeout_seconds
-        self._client = httpx.Client(
-            timeout=timeout_seconds, follow_redirects=False, trust_env=False, transport=transport
+        self._client = HttpClient(
+            seconds=timeout_seconds, max_bytes=_ANSWER_BYTES, trust_env=False, transport=transport
         )
-        self._pool = ThreadPoolExecutor(_MOST_IN_FLIGHT, thread_name_prefix="webhook")
+        self._pool = ThreadPoolExecutor(_MOST_THREADS, thread_name_prefix="webhook")
         self._metrics = metrics
+        self._cipher = cipher
         self._in_flight: dict[tuple[str, str], tuple[DueDelivery, Future[WebhookResponse]]] = {}
         #: Subscribers that answered the last attempt, with any status; the others get one attempt at a time.
         self._answering: set[str] = set()
@@ -111,18 +119,26 @@ class Webhooks:
         return len(finished) + len(self._in_flight)
 
     def _start(self, connection: Connection[Any]) -> None:
-        # Planned at each execution: a plan for a short queue would read the whole of a long one.
-        rows = connection.execute(query("load_due_deliveries"), {"each": _MOST_TO_ONE}, prepare=False).fetchall()
         counts = Counter(subscription for subscription, _ in self._in_flight)
+        wanted = {
+            "each": _MOST_TO_ONE,
+            "busy": [subscription for subscription, count in counts.items() if count >= self._most_to(subscription)],
+        }
+        # Planned at each execution: a plan for a short queue would read the whole of a long one.
+        rows = connection.execute(query("load_due_deliveries"), wanted, prepare=False).fetchall()
         for row in rows:
             item = DueDelivery._make(
                 (*row[:7], row[7] or (StoredPublication._make(row[8:]) if row[8] is not None else None))
             )
             key = (item.subscription_id, item.message_id)
-            allowed = _MOST_TO_ONE if item.subscription_id in self._answering else 1
-            if key not in self._in_flight and counts[item.subscription_id] < allowed:
+            if key not in self._in_flight and counts[item.subscription_id] < self._most_to(item.subscription_id):
                 self._in_flight[key] = (item, self._pool.submit(self._try, item))
                 counts[item.subscription_id] += 1
+
+    def _most_to(self, subscription_id: str) -> int:
+        """Return how many messages to a subscriber may be in flight."""
+        several = subscription_id in self._answering and len(self._in_flight) < _MANY_IN_FLIGHT
+        return _MOST_TO_ONE if several else 1
 
     def close(self) -> None:
         """End the threads and the connections."""
@@ -142,16 +158,24 @@ class Webhooks:
     def _post(self, item: DueDelivery) -> WebhookResponse:
         now = datetime.now(UTC)
         body = body_of(item.body, item.about, item.subscription_id, item.created_at)
-        headers = signed_headers(item.message_id, now, body, item.secrets)
+        secrets = [self._cipher.decrypt(item.subscription_id, stored) for stored in item.encrypted_secrets]
+        headers = signed_headers(item.message_id, now, body, secrets)
+        began = time.monotonic()
         url, name = resolve_address(item.url, self._networks)
         headers["host"] = urlsplit(item.url).netloc
-        with self._client.stream(
-            "POST", url, content=body, headers=headers, extensions={"sni_hostname": name}
-        ) as answer:
-            text = _first_part(answer, self._timeout_seconds)
-            if answer.is_success:
-                return WebhookResponse(answer.status_code)
-            return WebhookResponse(answer.status_code, text or answer.reason_phrase, retry_after(answer, now))
+        answer = self._client.request(
+            "POST",
+            url,
+            seconds=max(_LEAST_SECONDS, self._timeout_seconds - (time.monotonic() - began)),
+            whole=False,  # the status is the answer; the body only explains it
+            content=body,
+            headers=headers,
+            extensions={"sni_hostname": name},
+        )
+        if answer.is_success:
+            return WebhookResponse(answer.status_code)
+        text = _clean(answer.content.decode(errors="replace"))
+        return WebhookResponse(answer.status_code, text or answer.reason_phrase, retry_after(answer, now))
 
     def _record(self, connection: Connection[Any], item: DueDelivery, answer: WebhookResponse) -> None:
         (self._answering.discard if answer.status is None else self._answering.add)(item.subscription_id)
@@ -206,16 +230,6 @@ def retry_after(answer: httpx.Response, now: datetime) -> float:
 def _parse_date(text: str) -> datetime:
     result = parsedate_to_datetime(text)
     return result if result.tzinfo else result.replace(tzinfo=UTC)  # dates with "-0000" or without a zone have none
-
-
-def _first_part(answer: httpx.Response, timeout_seconds: float) -> str:
-    """Read the first part of an answer, undecoded, so that a receiver can neither fill memory nor block a thread."""
-    received, until = b"", time.monotonic() + timeout_seconds
-    for part in answer.iter_raw(_ANSWER_BYTES):
-        received += part
-        if len(received) >= _ANSWER_BYTES or time.monotonic() > until:
-            break
-    return _clean(received.decode(errors="replace"))
 
 
 def _clean(text: str) -> str:

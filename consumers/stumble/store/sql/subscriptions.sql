@@ -11,8 +11,8 @@ order by created_at, id
 -- name: remove_subscription
 delete from subscriptions where id = %(id)s returning id
 
--- name: set_subscription_secrets
-update subscriptions set secrets = %(secrets)s where id = %(id)s returning id
+-- name: replace_subscription_secrets
+update subscriptions set secrets = %(secrets)s where id = %(id)s and secrets = %(stored)s returning id
 
 -- name: disable_subscription
 update subscriptions set disabled_at = now(), disabled_reason = %(reason)s where id = %(id)s and disabled_at is null
@@ -39,8 +39,8 @@ from deliveries
 where alert is not null and message_id = any(%(messages)s::uuid[])
 
 -- The next message of each request or alert to each subscriber: a later revision is never sent before an earlier one,
--- nor an alert's end before its beginning. Each subscriber gets a few messages only, so that a long queue does not
--- delay other subscribers. The statement reads the rows that it returns and those due behind them, never a whole queue:
+-- nor an alert's end before its beginning. Each subscriber gets a few messages only, and the busy ones none, so that a
+-- long queue does not delay other subscribers. The statement reads the rows that it returns and those due behind them, never a whole queue:
 -- min() is one index lookup.
 -- name: load_due_deliveries
 select d.subscription_id::text, d.message_id::text, d.attempts, s.url, s.body, s.secrets, d.created_at, d.alert,
@@ -59,7 +59,7 @@ cross join lateral (
     limit %(each)s
 ) d
 left join publications p on p.id = d.publication_id
-where s.disabled_at is null
+where s.disabled_at is null and s.id <> all (%(busy)s::uuid[])
 order by d.next_at, d.sequence
 
 -- Messages not delivered yet, and the age of the oldest in seconds.

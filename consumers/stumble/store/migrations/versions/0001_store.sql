@@ -363,6 +363,7 @@ create table stumble_durable.alerts (
 create index alerts_live on stumble_durable.alerts (state, last_at);
 
 -- Receivers of failures, outcomes and alerts over HTTP. rules and severities (patterns): of which alerts; empty is all.
+-- secrets: encrypted with a key that the database does not have.
 create table stumble_durable.subscriptions (
     id              uuid        primary key,
     url             text        not null,
