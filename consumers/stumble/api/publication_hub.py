@@ -32,6 +32,8 @@ POLL_SECONDS = 0.2
 OUTAGE_SECONDS = 2.0
 BATCH = 500
 REMEMBERED = 5_000
+#: How many followers read the store at the same time; the others wait, and other routes find a connection.
+_READERS = 3
 #: A waiting request reads the store this often, even without a message: not every change is published.
 LOOK_SECONDS = 2.0
 
@@ -79,6 +81,7 @@ class PublicationHub:
         self._floor: StreamCursor | None = None  # everything after it and up to the head is in `recent`
         self._head: StreamCursor | None = None
         self._followers = 0
+        self._readers = asyncio.Semaphore(_READERS)
         self._wanted = asyncio.Event()
         self._moved = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -143,7 +146,7 @@ class PublicationHub:
             if cursor >= self._head:
                 return ()
             return [message for message in self._recent if message.cursor > cursor]
-        async with self._database.read() as connection:
+        async with self._readers, self._database.read() as connection:
             return await read_after(connection, cursor)
 
     async def _run(self) -> None:
