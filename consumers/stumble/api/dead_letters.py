@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Annotated, TypeVar
 
@@ -19,6 +20,7 @@ from stumble.api.dead_letter_models import (
     DeadLetterStatsResponse,
     RedriveResponse,
 )
+from stumble.api.limits import ConcurrencyLimit
 from stumble.api.params import Limit
 from stumble.api.problems import NotFound, documented
 from stumble.deadletters import json_views
@@ -73,55 +75,52 @@ class RedriveOrder(DeadLetterQuery):
         return RedriveOptions(self.dry_run, self.force, self.again, self.readable)
 
 
-def _service(request: Request) -> Iterator[DeadLetterService]:
-    with request.app.state.limits.dead_letters.slot():
-        yield from _open_service(request)
-
-
-def _export_service(request: Request) -> Iterator[DeadLetterService]:
-    with request.app.state.limits.exports.slot():
-        yield from _open_service(request)
-
-
-def _open_service(request: Request) -> Iterator[DeadLetterService]:
+@contextmanager
+def _service(request: Request, limit: ConcurrencyLimit) -> Iterator[DeadLetterService]:
+    """Open sessions with store and Kafka; raises `Unavailable` where the limit's slots are taken."""
     settings = request.app.state.settings
     with (
+        limit.slot(),
         connect(settings.database_url.get_secret_value(), application="stumble-api-dead-letters") as session,
         DeadLetterService(settings.kafka, session, seconds=_KAFKA_SECONDS) as service,
     ):
         yield service
 
 
-#: Closed before the response is sent.
-Service = Annotated[DeadLetterService, Depends(_service, scope="function")]
-#: Closed after the response was sent or its client is gone.
-ExportService = Annotated[DeadLetterService, Depends(_export_service, scope="request")]
+def _lines(request: Request, which: Annotated[DeadLetterQuery, Query()]) -> Iterator[Iterator[str]]:
+    """Yield the lines of an export; the sessions end after the response was sent or its client is gone."""
+    with _service(request, request.app.state.limits.exports) as service:
+        yield _exported(service, which)
+
+
 router = APIRouter(tags=["dead letters"], responses=documented(400, 503))
 
 
 @router.get("/v1/dead-letters", summary="Dead letters, oldest first")
-def get_dead_letters(service: Service, page: Annotated[DeadLetterPageQuery, Query()]) -> DeadLetterPage:
+def get_dead_letters(request: Request, page: Annotated[DeadLetterPageQuery, Query()]) -> DeadLetterPage:
     """List dead letters with their reason, their state and the result to expect if they are sent again.
 
     `next` is set as long as there may be more; a response can be empty and still have it.
     """
     items: list[DeadLetterItem] = []
-    for chunk in _bounded(service, service.chunks(page, page.start())):
-        for entry in chunk:
-            if len(items) == page.limit:
-                return DeadLetterPage(items=items, next=str(entry.dead_letter.record_id))
-            items.append(DeadLetterItem.model_validate(json_views.brief(entry)))
-    return DeadLetterPage(items=items, next=_next(service))
+    with _service(request, request.app.state.limits.dead_letters) as service:
+        for chunk in _bounded(service, service.chunks(page, page.start())):
+            for entry in chunk:
+                if len(items) == page.limit:
+                    return DeadLetterPage(items=items, next=str(entry.dead_letter.record_id))
+                items.append(DeadLetterItem.model_validate(json_views.brief(entry)))
+        return DeadLetterPage(items=items, next=_next(service))
 
 
 @router.get("/v1/dead-letters/stats", summary="Numbers of dead letters by reason")
-def get_statistics(service: Service, which: Annotated[DeadLetterQuery, Query()]) -> DeadLetterStatsResponse:
+def get_statistics(request: Request, which: Annotated[DeadLetterQuery, Query()]) -> DeadLetterStatsResponse:
     """Count dead letters by stage, exception and message. `next` is set if a response does not reach the end."""
     result = DeadLetterStats()
-    for chunk in _bounded(service, service.chunks(which, which.start())):
-        for entry in chunk:
-            result.add(entry)
-    body = {**json_views.statistics(result), "looked_at": service.looked_at, "next": _next(service)}
+    with _service(request, request.app.state.limits.dead_letters) as service:
+        for chunk in _bounded(service, service.chunks(which, which.start())):
+            for entry in chunk:
+                result.add(entry)
+        body = {**json_views.statistics(result), "looked_at": service.looked_at, "next": _next(service)}
     return DeadLetterStatsResponse.model_validate(body)
 
 
@@ -131,25 +130,27 @@ def get_statistics(service: Service, which: Annotated[DeadLetterQuery, Query()])
     response_class=StreamingResponse,
     responses={200: {"content": {"application/x-ndjson": {"schema": {"type": "string"}}}}},
 )
-def export(service: ExportService, which: Annotated[DeadLetterQuery, Query()]) -> StreamingResponse:
+def export(lines: Annotated[Iterator[str], Depends(_lines, scope="request")]) -> StreamingResponse:
     """Return one JSON line per dead letter, with key, value and headers in base64.
 
-    A response that is not complete after 15 minutes is cut off; continue with the last line's `id` as `cursor`.
+    A response that is not complete after 15 minutes is cut off; continue with `partition:offset` of the last line as
+    `cursor`.
     """
-    return StreamingResponse(_lines(service, which), media_type="application/x-ndjson")
+    return StreamingResponse(lines, media_type="application/x-ndjson")
 
 
 @router.get("/v1/dead-letters/{partition}/{offset}", summary="One dead letter", responses=documented(404))
-def get_dead_letter(service: Service, partition: Partition, offset: Offset) -> DeadLetterDetail:
+def get_dead_letter(request: Request, partition: Partition, offset: Offset) -> DeadLetterDetail:
     """Return one dead letter with its event, if it can be decoded, and its original bytes."""
-    entry = service.one(RecordId(partition, offset))
+    with _service(request, request.app.state.limits.dead_letters) as service:
+        entry = service.one(RecordId(partition, offset))
     if entry is None:
         raise NotFound(f"The dead letter topic has no record at {partition}:{offset}.")
     return DeadLetterDetail.model_validate(json_views.whole(entry))
 
 
 @router.post("/v1/dead-letters/redrive", summary="Send again", responses=documented(409))
-def redrive(service: Service, order: RedriveOrder) -> RedriveResponse:
+def redrive(request: Request, order: RedriveOrder) -> RedriveResponse:
     """Send records again to their original topic and partition, byte for byte, and return the result of each.
 
     Repeat with `next` as `cursor`, and with `until`, as long as there is a `next`. The store knows what was sent: the
@@ -158,9 +159,10 @@ def redrive(service: Service, order: RedriveOrder) -> RedriveResponse:
     until = order.until or datetime.now(UTC)  # records that come back meanwhile are not sent again
     which = order.model_copy(update={"until": until})
     result = []
-    for chunk in _bounded(service, service.redrive(which, order.orders, start=order.start(), limit=order.limit)):
-        result += [json_views.outcome(item) for item in chunk]
-    body = {"items": result, "dry_run": order.dry_run, "looked_at": service.looked_at, "next": _next(service)}
+    with _service(request, request.app.state.limits.dead_letters) as service:
+        for chunk in _bounded(service, service.redrive(which, order.orders, start=order.start(), limit=order.limit)):
+            result += [json_views.outcome(item) for item in chunk]
+        body = {"items": result, "dry_run": order.dry_run, "looked_at": service.looked_at, "next": _next(service)}
     return RedriveResponse.model_validate({**body, "until": until})
 
 
@@ -180,7 +182,7 @@ def _next(service: DeadLetterService) -> str | None:
     return str(service.next) if service.next else None
 
 
-def _lines(service: DeadLetterService, which: DeadLetterQuery) -> Iterator[str]:
+def _exported(service: DeadLetterService, which: DeadLetterQuery) -> Iterator[str]:
     end = time.monotonic() + _MOST_EXPORT_SECONDS
     for entry in service.entries(which, which.start()):
         yield json.dumps(json_views.whole(entry), ensure_ascii=False, separators=(",", ":")) + "\n"

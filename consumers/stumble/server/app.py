@@ -67,6 +67,7 @@ def create_app(settings: Settings) -> FastAPI:
     metrics = ApiMetrics()
     app.state.metrics = metrics
     app.state.settings = settings
+    app.state.store_reading = scrape.StoreReading(settings)
     app.state.limits = ApiLimits()
     app.add_middleware(BodyLimit)
     app.add_middleware(LocalCallers)

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from psycopg import errors, sql
+
+from stumble.store.queries import query
+
+if TYPE_CHECKING:
+    from psycopg import Connection
 
 Process = Literal["api", "alerter", "projector"]
 
@@ -38,6 +43,12 @@ WRITTEN_TABLES: Mapping[Process, frozenset[str]] = {
     ),
 }
 _TABLE = re.compile(r"for table (\w+)")
+
+
+def is_owner(connection: Connection[Any]) -> bool:
+    """Return whether this session's role owns the store, or is a member of the role that does."""
+    row = connection.execute(query("check_ownership")).fetchone()
+    return bool(row and row[0])
 
 
 def grant_statements(process: Process, role: str) -> Iterator[sql.Composed]:

@@ -17,7 +17,7 @@ from stumble.cli.stats import stats_lines
 from stumble.projector.settings import ProjectorSettings
 from stumble.store.connect import StoreError, connect, database_label
 from stumble.store.migrate import migrate as migrate_store
-from stumble.store.rights import Process, grant_statements
+from stumble.store.rights import Process, grant_statements, is_owner
 from stumble.store.stats import load_stats
 from stumble.store.version import require_current
 
@@ -38,7 +38,7 @@ def migrate(*, database_url: DatabaseOption = None) -> None:
     typer.echo(f"The store {database_label(url)} {change}.")
 
 
-@app.command(epilog=examples("stumble store grant projector stumble_projector", "stumble store grant api stumble_api"))
+@app.command(epilog=examples("stumble store grant projector projector_role", "stumble store grant api api_role"))
 def grant(
     process: Annotated[Process, typer.Argument(help="What the role runs: api, alerter or projector.")],
     role: Annotated[str, typer.Argument(metavar="ROLE", help="The role in the database that gets the rights.")],
@@ -49,16 +49,16 @@ def grant(
     url = settings_of(database_url).database_url.get_secret_value()
     require_current(url)
     with connect(url, application="stumble-grant") as connection, connection.transaction():
-        for statement in grant_statements(process, role):
-            try:
+        if not is_owner(connection):  # PostgreSQL would only warn that it grants nothing
+            raise StoreError(
+                f"{connection.info.user} may not grant rights on the store: set STUMBLE_DATABASE_URL to its owner, the "
+                "role that ran `stumble store migrate`."
+            )
+        try:
+            for statement in grant_statements(process, role):
                 connection.execute(statement)
-            except psycopg.errors.InsufficientPrivilege as error:
-                raise StoreError(
-                    f"{connection.info.user} may not grant rights on the store: set STUMBLE_DATABASE_URL to its owner, "
-                    "the role that ran `stumble store migrate`."
-                ) from error
-            except psycopg.errors.UndefinedObject as error:
-                raise StoreError(f"There is no role {role} in the database: create it (createuser).") from error
+        except psycopg.errors.UndefinedObject as error:
+            raise StoreError(f"There is no role {role} in the database: create it (createuser).") from error
     typer.echo(f"{role} may do in the store {database_label(url)} what the {process} does.")
 
 
