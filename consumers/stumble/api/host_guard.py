@@ -11,13 +11,14 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers
 from starlette.requests import Request
 
 from stumble.api.problems import problem
 from stumble.wire.errors import StumbleError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 #: A `Host` header (RFC 9110, 7.2): an IPv6 address in brackets, or a name or IPv4 address, and a port.
@@ -60,7 +61,7 @@ class LocalCallers:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
         if scope["type"] == "http":
-            headers = Headers(scope=scope)
+            headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
             reason = None if _names_loopback(headers.get("host", "")) else _NOT_LOOPBACK
             reason = reason or (_FOREIGN_PAGE if _is_of_foreign_page(scope["method"], headers) else None)
             if reason:
@@ -74,7 +75,7 @@ def _names_loopback(header: str) -> bool:
     return parts is not None and is_loopback(parts[1] or parts[2])
 
 
-def _is_of_foreign_page(method: str, headers: Headers) -> bool:
+def _is_of_foreign_page(method: str, headers: Mapping[str, str]) -> bool:
     """Return whether a page of another origin sent the request, by the headers that a browser adds.
 
     Sources: https://fetch.spec.whatwg.org/#origin-header, https://www.w3.org/TR/fetch-metadata/. A link to a page of

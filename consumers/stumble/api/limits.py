@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from fastapi import HTTPException
-from starlette.datastructures import Headers
 from starlette.requests import Request
 
 from stumble.api.problems import Unavailable, problem
@@ -74,8 +73,9 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        if int(Headers(scope=scope).get("content-length", "0")) > MAX_BODY_BYTES:  # the server accepts only digits
-            if b"expect" not in dict(scope["headers"]):  # such a client sends the body only after a 100
+        headers = dict(scope["headers"])
+        if int(headers.get(b"content-length", b"0")) > MAX_BODY_BYTES:  # the server accepts only digits
+            if b"expect" not in headers:  # such a client sends the body only after a 100
                 await _discard(receive)
             await problem(Request(scope), 413, _TOO_LARGE)(scope, receive, send)
             return

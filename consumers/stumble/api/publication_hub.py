@@ -22,6 +22,7 @@ from stumble.api.database import Database, Reader, Row, fetch
 from stumble.api.models import StreamItem
 from stumble.runtime.times import from_micros, rfc3339
 from stumble.store.queries import query as statement
+from stumble.store.rights import describe_store_error
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -157,7 +158,7 @@ class PublicationHub:
             try:
                 full = await self._read()
             except OUTAGES as error:
-                _log.warning("the stream waits for the store: %s", type(error).__name__)
+                _log.warning("the stream waits for the store: %s", describe_store_error(error, "api"))
                 self._forget()
                 await asyncio.sleep(OUTAGE_SECONDS)
                 continue

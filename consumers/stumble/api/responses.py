@@ -6,7 +6,6 @@ import logging
 from typing import TYPE_CHECKING
 
 import psycopg
-from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 
 from stumble.api.problems import problem
@@ -17,12 +16,13 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 #: Pages set a policy of their own. Text from a cloud in any other response is never executed or shown as a page.
-_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "same-origin",
-    "X-Content-Type-Options": "nosniff",
-}
+_HEADERS = (
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'; base-uri 'none'"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"referrer-policy", b"same-origin"),
+    (b"x-content-type-options", b"nosniff"),
+)
+_DATA_HEADERS = (*_HEADERS, (b"cache-control", b"no-store"))
 #: Errors that end a response after its start: store or Kafka became unavailable, or the response took too long.
 _INTERRUPTIONS = (psycopg.Error, StumbleError, TimeoutError)
 _UNEXPECTED = "The API failed to answer because of an error in stumble; its log has the details."
@@ -45,11 +45,9 @@ class SafeResponses:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                headers = MutableHeaders(scope=message)
-                for name, value in _HEADERS.items():
-                    headers.setdefault(name, value)
-                if scope["path"].startswith("/v1/"):
-                    headers.setdefault("Cache-Control", "no-store")
+                given = {name for name, _ in message["headers"]}
+                wanted = _DATA_HEADERS if scope["path"].startswith("/v1/") else _HEADERS
+                message["headers"] = [*message["headers"], *(pair for pair in wanted if pair[0] not in given)]
             await send(message)
 
         try:
