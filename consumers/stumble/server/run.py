@@ -12,7 +12,7 @@ import uvicorn
 
 from stumble.api.host_guard import require_loopback
 from stumble.server.app import create_app
-from stumble.server.connection import LimitedConnection
+from stumble.server.connection import LimitedConnection, end_overdue
 from stumble.wire.errors import StumbleError
 
 if TYPE_CHECKING:
@@ -88,10 +88,7 @@ class _Server(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         if counter % _TICKS_PER_SECOND == 0:
-            now = asyncio.get_running_loop().time()
-            for connection in list(self.server_state.connections):
-                if isinstance(connection, LimitedConnection):
-                    connection.end_if_overdue(now)
+            end_overdue(list(self.server_state.connections), asyncio.get_running_loop().time())
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

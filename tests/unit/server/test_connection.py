@@ -26,6 +26,8 @@ async def app(scope: Any, receive: Callable[[], Awaitable[Any]], send: Callable[
         message = await receive()
         length, more = length + len(message.get("body", b"")), message.get("more_body", False)
     await send({"type": "http.response.start", "status": 200, "headers": []})
+    if scope["path"] == "/whole":
+        await send({"type": "http.response.body", "body": CHUNK * _CHUNKS, "more_body": True})
     for _ in range(_CHUNKS if scope["path"] == "/large" else 0):
         await send({"type": "http.response.body", "body": CHUNK, "more_body": True})
     await send({"type": "http.response.body", "body": str(length).encode()})
@@ -53,9 +55,7 @@ class RunningServer:
         """Do what the server does every second: now, and after as many seconds."""
         now = asyncio.get_running_loop().time()
         for at in (now, now + seconds):
-            for one in list(self._server.server_state.connections):
-                assert isinstance(one, LimitedConnection)
-                one.end_if_overdue(at)
+            connection.end_overdue(list(self._server.server_state.connections), at)
         await asyncio.sleep(0.1)
 
     @property
@@ -161,3 +161,25 @@ def test_new_connection_above_the_limit_ends_the_one_that_waits_longest(monkeypa
             return number, answer[9:12], oldest
 
     assert asyncio.run(scenario()) == (3, b"200", b"")
+
+
+def test_slowest_reader_is_ended_when_too_much_is_unread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "MAX_UNREAD_BYTES", 2 * len(CHUNK) * _CHUNKS)
+
+    async def scenario() -> tuple[int, int, bytes]:
+        async with running() as server:
+            clients = [await server.connect(b"GET /whole HTTP/1.1\r\nHost: a\r\n\r\n") for _ in range(2)]
+            await server.pass_time(1)
+            before = server.open
+            clients += [await server.connect(b"GET /whole HTTP/1.1\r\nHost: a\r\n\r\n") for _ in range(2)]
+            await server.pass_time(1)
+            after = server.open
+            answer = await clients[-1][0].read(12)
+            for _, writer in clients:
+                writer.close()
+            return before, after, answer
+
+    before, after, answer = asyncio.run(scenario())
+    assert before == 2
+    assert 2 <= after < 4
+    assert answer == b"HTTP/1.1 200"
