@@ -14,6 +14,7 @@ from stumble.alerts.lease import Lease, LeaseLostError
 from stumble.runtime.state_log import StateLog
 from stumble.runtime.worker import Worker
 from stumble.store.connect import StoreError, connect
+from stumble.store.rights import describe_store_error
 from stumble.store.version import require_current
 
 if TYPE_CHECKING:
@@ -92,9 +93,8 @@ class LeaseWorker(Worker):
             self.lease.lose()
             self._deactivate()
             return
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        self._fault = lines[0]
-        self.state_log.say("fault", f"{lines[0]} The worker {self.name} tries again; nothing is lost.")
+        self._fault = describe_store_error(error, "alerter")
+        self.state_log.say("fault", f"{self._fault} The worker {self.name} tries again; nothing is lost.")
         if isinstance(error, self.receiver_errors):
             return
         if not isinstance(error, (StoreError, psycopg.Error)):

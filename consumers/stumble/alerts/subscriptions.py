@@ -233,8 +233,8 @@ def resend(connection: Connection[Any], subscription_id: str, message_id: str) -
 
 
 def _check(url: str, body: str, kinds: Sequence[str], secret: str) -> None:
-    parts = urlsplit(url)
     try:
+        parts = urlsplit(url)
         _ = parts.port, (parts.hostname or "").encode("idna")
     except ValueError as error:
         raise SubscriptionError(f"{url} is not a valid http or https URL: {error}.") from error

@@ -1,21 +1,31 @@
-"""Restricts the API to clients on this machine, and therefore refuses a foreign `Host`, too.
+"""Restricts the API to programs of this machine and to its own pages.
 
-Otherwise a web page elsewhere could read the API through a visitor's browser, with a name that resolves to loopback.
+A web page elsewhere could otherwise use the API through a visitor's browser: with a name that resolves to loopback, or
+by requests to another origin, for which another port of this machine is enough.
 """
 
 from __future__ import annotations
 
 import ipaddress
+import re
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers
 from starlette.requests import Request
 
 from stumble.api.problems import problem
 from stumble.wire.errors import StumbleError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from starlette.types import ASGIApp, Receive, Scope, Send
+
+#: A `Host` header (RFC 9110, 7.2): an IPv6 address in brackets, or a name or IPv4 address, and a port.
+_HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\[\]:/@\s]+))(?::[0-9]{1,5})?")
+_SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
+_NOT_LOOPBACK = "This API answers on loopback only; call it as http://127.0.0.1 or http://localhost."
+_FOREIGN_PAGE = "This API accepts requests only from its own pages and from programs of this machine."
 
 
 class NotLoopback(StumbleError):
@@ -42,23 +52,49 @@ def require_loopback(host: str) -> None:
         )
 
 
-class LoopbackHost:
-    """ASGI middleware that refuses requests whose `Host` is not loopback."""
+class LocalCallers:
+    """ASGI middleware that refuses requests whose `Host` is not loopback, and requests of pages of another origin."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
-        if scope["type"] == "http" and not is_loopback(_host(Headers(scope=scope).get("host", ""))):
-            detail = "This API answers on loopback only; call it as http://127.0.0.1 or http://localhost."
-            await problem(Request(scope), 400, detail)(scope, receive, send)
-            return
+        if scope["type"] == "http":
+            headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+            reason = None if _names_loopback(headers.get("host", "")) else _NOT_LOOPBACK
+            reason = reason or (_FOREIGN_PAGE if _is_of_foreign_page(scope["method"], headers) else None)
+            if reason:
+                await problem(Request(scope), 400, reason)(scope, receive, send)
+                return
         await self._app(scope, receive, send)
 
 
-def _host(header: str) -> str:
-    """Return the `Host` header without its port."""
-    if header.startswith("["):
-        return header.partition("]")[0]
-    return header.partition(":")[0]
+def _names_loopback(header: str) -> bool:
+    parts = _HOST.fullmatch(header)
+    return parts is not None and is_loopback(parts[1] or parts[2])
+
+
+def _is_of_foreign_page(method: str, headers: Mapping[str, str]) -> bool:
+    """Return whether a page of another origin sent the request, by the headers that a browser adds.
+
+    Sources: https://fetch.spec.whatwg.org/#origin-header, https://www.w3.org/TR/fetch-metadata/. A link to a page of
+    the API may be followed from anywhere. Programs send none of these headers.
+    """
+    own = f"http://{headers['host']}".lower()
+    origin, site = headers.get("origin"), headers.get("sec-fetch-site", "none")
+    if origin is not None and origin.lower() != own:
+        return True
+    is_navigation = method in _SAFE_METHODS and headers.get("sec-fetch-mode") == "navigate"
+    if site not in {"same-origin", "none"} and not is_navigation:
+        return True
+    referrer = headers.get("referer")
+    return method not in _SAFE_METHODS and origin is None and referrer is not None and _origin_of(referrer) != own
+
+
+def _origin_of(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ""
+    return f"{parts.scheme}://{parts.netloc}".lower()

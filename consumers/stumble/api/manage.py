@@ -6,39 +6,31 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Path, Query, Request
 from psycopg import Connection
 from psycopg.rows import dict_row
 from pydantic import BaseModel, ConfigDict, Field
 
 from stumble.alerts import subscriptions
-from stumble.alerts.secret_cipher import SecretCipher, SecretCipherError
-from stumble.api.host_guard import is_loopback
-from stumble.api.problems import BadRequest, NotFound, Unavailable, documented
-from stumble.settings.types import Duration, When
+from stumble.alerts.secret_cipher import SecretCipher
+from stumble.api.problems import BadRequest, NotFound, documented
+from stumble.settings.types import Duration, StorableText, Text, When
 from stumble.store.queries import query
 
 _FAR = datetime(9999, 1, 1, tzinfo=UTC)
 
 
-def from_here(request: Request) -> None:
-    """Refuse requests that a page of another site sends through a visitor's browser."""
-    origin = request.headers.get("origin")
-    if origin and not is_loopback(urlsplit(origin).hostname or ""):
-        raise BadRequest("This API accepts changes only from pages and programs of this machine.")
-
-
 def _session(request: Request) -> Iterator[Connection[Any]]:
-    """Yield a writing connection for a request from this machine."""
-    from_here(request)
+    """Yield a writing connection."""
     with request.app.state.writers.connection() as connection:
         yield connection
 
 
-Session = Annotated[Connection[Any], Depends(_session)]
+#: Returned before the response is sent: a client that reads slowly holds no connection.
+Session = Annotated[Connection[Any], Depends(_session, scope="function")]
+Fingerprint = Annotated[Text, Path()]
 router = APIRouter(responses=documented(400, 503))
 
 
@@ -47,7 +39,7 @@ class ProblemNote(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    note: str | None = Field(None, max_length=1000)
+    note: StorableText | None = Field(None, max_length=1000)
 
 
 class ProblemMute(ProblemNote):
@@ -61,17 +53,19 @@ class NewSubscription(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    url: str = Field(max_length=2000)
-    body: str = Field("standard", description="standard (Standard Webhooks) or alertmanager (webhook version 4).")
-    kinds: list[str] = Field(
+    url: StorableText = Field(max_length=2000)
+    body: StorableText = Field(
+        "standard", description="standard (Standard Webhooks) or alertmanager (webhook version 4)."
+    )
+    kinds: list[StorableText] = Field(
         ["failure"], description="failure, outcome; alert: a message when an alert fires and when it resolves."
     )
-    match: dict[str, list[str] | str] = Field(
+    match: dict[StorableText, list[StorableText] | StorableText] = Field(
         default_factory=dict, description="As in a rule's match; with the kind alert only action, exception, blame."
     )
-    rules: list[str] = Field([], description="Alerts of these rules only; wildcards: * and ?.", max_length=100)
-    severities: list[str] = Field([], description="Alerts of these severities only: info, warning, critical.")
-    secret: str | None = Field(
+    rules: list[StorableText] = Field([], description="Alerts of these rules only; wildcards: * and ?.", max_length=100)
+    severities: list[StorableText] = Field([], description="Alerts of these severities only: info, warning, critical.")
+    secret: StorableText | None = Field(
         None, max_length=200, description="whsec_…; if left out, the API creates one and shows it once."
     )
 
@@ -91,7 +85,7 @@ def get_problems(
 
 
 @router.get("/v1/problems/{fingerprint}", tags=["problems"], summary="One problem", responses=documented(404))
-def get_problem(session: Session, fingerprint: str) -> dict[str, Any]:
+def get_problem(session: Session, fingerprint: Fingerprint) -> dict[str, Any]:
     """Return one problem, with the number of its failures in each of the last 24 hours."""
     wanted = {"state": None, "fingerprint": fingerprint, "muted": True, "limit": 1, "before_at": _FAR, "before": "~"}
     row = session.cursor(row_factory=dict_row).execute(query("load_problems"), wanted).fetchone()
@@ -102,25 +96,25 @@ def get_problem(session: Session, fingerprint: str) -> dict[str, Any]:
 
 
 @router.post("/v1/problems/{fingerprint}/resolve", tags=["problems"], summary="Resolve", responses=documented(404))
-def resolve_problem(session: Session, fingerprint: str, note: ProblemNote | None = None) -> dict[str, Any]:
+def resolve_problem(session: Session, fingerprint: Fingerprint, note: ProblemNote | None = None) -> dict[str, Any]:
     """Mark a problem as resolved; a failure that happens later makes it regressed."""
     return _set_state(session, fingerprint, "RESOLVED", note)
 
 
 @router.post("/v1/problems/{fingerprint}/reopen", tags=["problems"], summary="Reopen", responses=documented(404))
-def reopen_problem(session: Session, fingerprint: str, note: ProblemNote | None = None) -> dict[str, Any]:
+def reopen_problem(session: Session, fingerprint: Fingerprint, note: ProblemNote | None = None) -> dict[str, Any]:
     """Mark a problem as not resolved."""
     return _set_state(session, fingerprint, "OPEN", note)
 
 
 @router.post("/v1/problems/{fingerprint}/mute", tags=["problems"], summary="Mute", responses=documented(404))
-def mute_problem(session: Session, fingerprint: str, mute: ProblemMute) -> dict[str, Any]:
+def mute_problem(session: Session, fingerprint: Fingerprint, mute: ProblemMute) -> dict[str, Any]:
     """Fire no alert about a problem for some time; its failures are still recorded and counted."""
     return _mute(session, fingerprint, datetime.now(UTC) + mute.duration, mute.note)
 
 
 @router.post("/v1/problems/{fingerprint}/unmute", tags=["problems"], summary="Unmute", responses=documented(404))
-def unmute_problem(session: Session, fingerprint: str) -> dict[str, Any]:
+def unmute_problem(session: Session, fingerprint: Fingerprint) -> dict[str, Any]:
     """Allow alerts about a problem again."""
     return _mute(session, fingerprint, None, None)
 
@@ -158,8 +152,6 @@ def add_subscription(request: Request, session: Session, new: NewSubscription) -
         )
     except subscriptions.SubscriptionError as error:
         raise BadRequest(str(error)) from error
-    except SecretCipherError as error:
-        raise Unavailable(str(error)) from error
     return {**_public_fields(made), "secret": secret}
 
 
@@ -225,8 +217,6 @@ def _not_found_errors() -> Iterator[None]:
         yield
     except subscriptions.SubscriptionError as error:
         raise NotFound(str(error)) from error
-    except SecretCipherError as error:
-        raise Unavailable(str(error)) from error
 
 
 def _cipher(request: Request) -> SecretCipher:

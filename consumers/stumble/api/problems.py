@@ -11,7 +11,14 @@ from fastapi.responses import JSONResponse
 from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
 from starlette.exceptions import HTTPException
 
+from stumble.alerts.secret_cipher import SecretCipherError
 from stumble.api.models import Problem
+from stumble.deadletters.reader import KafkaUnavailableError
+from stumble.deadletters.status import BusyError
+from stumble.signatures.errors import PublicKeysUnusable
+from stumble.store.connect import StoreUnavailableError
+from stumble.store.rights import explain_missing_right
+from stumble.wire.text import clean_text
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -21,7 +28,15 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 5
-_TITLES = {400: "Bad request", 404: "Not found", 405: "Method not allowed", 409: "Conflict", 503: "Service unavailable"}
+_TITLES = {
+    400: "Bad request",
+    404: "Not found",
+    405: "Method not allowed",
+    409: "Conflict",
+    413: "Content too large",
+    500: "Internal server error",
+    503: "Service unavailable",
+}
 
 
 class NotFound(Exception):
@@ -34,10 +49,6 @@ class BadRequest(Exception):
 
 class Unavailable(Exception):
     """A service that the response needs does not answer."""
-
-
-class Conflict(Exception):
-    """Another process does the same work."""
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -60,13 +71,18 @@ class ErrorRenderer(Protocol):
 
 def problem(request: Request, status: int, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:
     """Answer with a problem."""
-    body = Problem(title=_TITLES.get(status, "Error"), status=status, detail=detail, instance=request.url.path)
+    # The path is taken from the scope: starlette's `request.url` raises ValueError for some `Host` headers.
+    body = Problem(
+        title=_TITLES.get(status, "Error"), status=status, detail=clean_text(detail), instance=request.scope["path"]
+    )
     return JSONResponse(body.model_dump(), status, media_type=MEDIA_TYPE, headers=headers)
 
 
 def explain(error: Exception) -> str:
     """Return a sentence about a database error."""
     match error:
+        case psycopg.errors.InsufficientPrivilege():
+            return explain_missing_right(error, "api")
         case psycopg.errors.UndefinedTable() | psycopg.errors.UndefinedColumn() | psycopg.errors.InvalidSchemaName():
             return "The store's tables are not those of this version; run `stumble store migrate`."
         case psycopg.errors.QueryCanceled():
@@ -84,6 +100,10 @@ def install(app: FastAPI, render: ErrorRenderer = problem) -> None:
         _log.warning("store unavailable: %s: %s", type(error).__name__, str(error).strip())
         return render(request, 503, explain(error), {"Retry-After": str(RETRY_SECONDS)})
 
+    async def unusable(request: Request, error: Exception) -> Response:
+        _log.warning("the store does not accept a value: %s: %s", type(error).__name__, str(error).strip())
+        return render(request, 400, "A value in the request is not one that the store can hold or compare.")
+
     async def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
         return render(request, 400, sentence(error.errors()))
@@ -92,15 +112,24 @@ def install(app: FastAPI, render: ErrorRenderer = problem) -> None:
         assert isinstance(error, HTTPException)
         detail = str(error.detail)
         if error.status_code == 404:
-            detail = f"There is no {request.url.path}; see /docs for all paths."
+            detail = f"There is no {request.scope['path']}; see /docs for all paths."
         headers = dict(error.headers) if error.headers else None
         return render(request, error.status_code, detail, headers)
 
     for kind in (psycopg.OperationalError, psycopg.InterfaceError, psycopg.ProgrammingError):
         app.add_exception_handler(kind, unavailable)
-    for outage in (PoolTimeout, PoolClosed, TooManyRequests):
+    app.add_exception_handler(psycopg.DataError, unusable)
+    for outage in (PoolTimeout, PoolClosed, TooManyRequests, StoreUnavailableError):
         app.add_exception_handler(outage, unavailable)
-    for status, exception in ((404, NotFound), (400, BadRequest), (409, Conflict), (503, Unavailable)):
+    for status, exception in (
+        (404, NotFound),
+        (400, BadRequest),
+        (409, BusyError),
+        (503, Unavailable),
+        (503, KafkaUnavailableError),
+        (503, PublicKeysUnusable),
+        (503, SecretCipherError),
+    ):
         app.add_exception_handler(exception, _answering(render, status))
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, http)

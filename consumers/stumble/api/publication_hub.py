@@ -22,6 +22,7 @@ from stumble.api.database import Database, Reader, Row, fetch
 from stumble.api.models import StreamItem
 from stumble.runtime.times import from_micros, rfc3339
 from stumble.store.queries import query as statement
+from stumble.store.rights import describe_store_error
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -32,6 +33,8 @@ POLL_SECONDS = 0.2
 OUTAGE_SECONDS = 2.0
 BATCH = 500
 REMEMBERED = 5_000
+#: How many followers read the store at the same time; the others wait, and other routes find a connection.
+_READERS = 3
 #: A waiting request reads the store this often, even without a message: not every change is published.
 LOOK_SECONDS = 2.0
 
@@ -79,6 +82,7 @@ class PublicationHub:
         self._floor: StreamCursor | None = None  # everything after it and up to the head is in `recent`
         self._head: StreamCursor | None = None
         self._followers = 0
+        self._readers = asyncio.Semaphore(_READERS)
         self._wanted = asyncio.Event()
         self._moved = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -143,7 +147,7 @@ class PublicationHub:
             if cursor >= self._head:
                 return ()
             return [message for message in self._recent if message.cursor > cursor]
-        async with self._database.read() as connection:
+        async with self._readers, self._database.read() as connection:
             return await read_after(connection, cursor)
 
     async def _run(self) -> None:
@@ -154,7 +158,7 @@ class PublicationHub:
             try:
                 full = await self._read()
             except OUTAGES as error:
-                _log.warning("the stream waits for the store: %s", type(error).__name__)
+                _log.warning("the stream waits for the store: %s", describe_store_error(error, "api"))
                 self._forget()
                 await asyncio.sleep(OUTAGE_SECONDS)
                 continue

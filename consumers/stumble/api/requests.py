@@ -57,7 +57,7 @@ async def get_requests(
         if done or left <= 0 or running.feed.closed:
             break
         async with running.feed.following():
-            with request.app.state.metrics.waiting.track_inprogress():
+            with request.app.state.limits.waiting.slot(), request.app.state.metrics.waiting.track_inprogress():
                 await running.feed.wait_for(cursor, _about(page, id_), min(left, LOOK_SECONDS))
     if not page.items:
         raise NotFound(f"No request is known under {id_}; it may not have arrived yet.")

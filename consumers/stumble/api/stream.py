@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Depends, Header, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
@@ -62,8 +62,15 @@ class StreamFilter(BaseModel):
         )
 
 
+async def _one_of_few(request: Request) -> AsyncIterator[None]:
+    """Count the stream until its response ends; raises `Unavailable` when there are too many."""
+    with request.app.state.limits.streams.slot():
+        yield
+
+
 @router.get(
     "",
+    dependencies=[Depends(_one_of_few, scope="request")],
     summary="Failures and outcomes when they are published",
     response_class=EventSourceResponse,
     responses={200: {"description": "Events `failure` and `outcome`.", "content": {"text/event-stream": {}}}},

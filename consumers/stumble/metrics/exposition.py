@@ -27,7 +27,10 @@ def exposition(accept: str | None, *collectors: Collector) -> tuple[bytes, str]:
     registry = CollectorRegistry()
     for collector in collectors:
         registry.register(collector)
-    encode, content_type = choose_encoder(accept or "")
+    try:
+        encode, content_type = choose_encoder(accept or "")
+    except (TypeError, ValueError):  # a version in the header that is none
+        encode, content_type = choose_encoder("")
     return encode(registry), content_type
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
+import time
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +21,11 @@ if TYPE_CHECKING:
 
     #: Returns whether the process is healthy, and a sentence.
     Check = Callable[[], tuple[bool, str]]
+
+
+#: Seconds that a client has for its request and the response, and connections at the same time, each with a thread.
+_CONNECTION_SECONDS = 10.0
+_MAX_CONNECTIONS = 32
 
 
 class ProcessMetrics:
@@ -79,12 +87,46 @@ def serve_metrics(host: str, port: int, registry: CollectorRegistry, live: Check
             return
 
     try:
-        server = ThreadingHTTPServer((host, port), Handler)
+        server = _MetricsServer((host, port), Handler)
     except OSError as error:
         raise StumbleError(
             f"Metrics cannot be served on {host}:{port} ({error.strerror}): choose another --metrics-port, or another "
             "address by STUMBLE_METRICS_HOST."
         ) from error
-    server.daemon_threads = True
     threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
     return int(server.server_address[1])
+
+
+class _MetricsServer(ThreadingHTTPServer):
+    """Ends a connection after its time, and the oldest one where there are too many: its thread ends with it."""
+
+    daemon_threads = True
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        self._open: dict[Any, float] = {}
+        super().__init__(address, handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if len(self._open) >= _MAX_CONNECTIONS:
+            self._end(next(iter(self._open), None))
+        self._open[request] = time.monotonic()
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        self._open.pop(request, None)
+        super().shutdown_request(request)
+
+    def service_actions(self) -> None:
+        """End what is overdue; `serve_forever` calls it twice a second."""
+        too_old = time.monotonic() - _CONNECTION_SECONDS
+        for request, since in list(self._open.items()):
+            if since < too_old:
+                self._end(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Ignore a client that went away; http.server would write a traceback."""
+
+    def _end(self, request: Any) -> None:
+        self._open.pop(request, None)
+        with suppress(OSError, AttributeError):  # its thread has closed it
+            request.shutdown(socket.SHUT_RDWR)

@@ -13,6 +13,7 @@ from stumble.runtime.worker import Worker
 from stumble.store.connect import StoreError, StoreUnavailableError, connect
 from stumble.store.partitions import EventPartitions
 from stumble.store.retention import delete_expired
+from stumble.store.rights import describe_store_error
 from stumble.store.version import require_current
 
 if TYPE_CHECKING:
@@ -61,8 +62,9 @@ class Maintenance(Worker):
                 with connect(self._url, application=self._application) as connection:
                     self._partitions.make_ahead(connection)
             except (StoreError, psycopg.Error) as error:
-                self._health.store_down(str(error))
-                self._state_log.say("store", str(error))
+                text = describe_store_error(error, "projector")
+                self._health.store_down(text)
+                self._state_log.say("store", text)
                 if stop.wait(_WAIT_SECONDS):
                     return False
             else:
@@ -97,4 +99,7 @@ class Maintenance(Worker):
         except StoreUnavailableError:
             return  # the writer logs this
         except psycopg.Error as error:
-            LOG.warning("Maintenance of the store failed and is tried again in five minutes: %s", error)
+            LOG.warning(
+                "Maintenance of the store failed and is tried again in five minutes: %s",
+                describe_store_error(error, "projector"),
+            )

@@ -10,6 +10,7 @@ from confluent_kafka import KafkaException
 from stumble.projector.partition_state import PartitionState, PartitionStatus
 from stumble.store.connect import StoreError, connect
 from stumble.store.queries import query
+from stumble.store.rights import describe_store_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -58,7 +59,9 @@ class StartOffsets:
             self._state_log.say("start offsets", text)
             return self._unknown(partitions)
         except (StoreError, psycopg.Error) as error:
-            self._state_log.say("start offsets", f"{str(error).strip().rstrip('.')}. Reading waits.")
+            self._state_log.say(
+                "start offsets", f"{describe_store_error(error, 'projector').rstrip('.')}. Reading waits."
+            )
             return self._unknown(partitions)
         self._state_log.over("start offsets", f"Start offsets of {self._topic.topic} are available; reading continues.")
         return statuses

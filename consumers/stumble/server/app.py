@@ -11,9 +11,11 @@ from fastapi_offline import FastAPIOffline
 from stumble.api import dead_letters, failures, health, instances, manage, problems, requests, scrape, sightings, stream
 from stumble.api.context import ApiContext
 from stumble.api.database import Database
-from stumble.api.host_guard import LoopbackHost
+from stumble.api.host_guard import LocalCallers
+from stumble.api.limits import ApiLimits, BodyLimit
 from stumble.api.metrics import ApiMetrics, RequestMeasure
 from stumble.api.publication_hub import PublicationHub
+from stumble.api.responses import SafeResponses
 from stumble.server import openapi
 from stumble.store.connect import pool
 from stumble.web import pages
@@ -58,13 +60,18 @@ def create_app(settings: Settings) -> FastAPI:
         summary="Failures of Nova instance actions.",
         description=DESCRIPTION,
         lifespan=lifespan,
+        docs_url=None,
         redoc_url=None,
     )
     _add_routes(app)
     metrics = ApiMetrics()
     app.state.metrics = metrics
     app.state.settings = settings
-    app.add_middleware(LoopbackHost)
+    app.state.store_reading = scrape.StoreReading(settings)
+    app.state.limits = ApiLimits()
+    app.add_middleware(BodyLimit)
+    app.add_middleware(LocalCallers)
+    app.add_middleware(SafeResponses)
     app.add_middleware(RequestMeasure, metrics=metrics)
     problems.install(app, render=render_error)
     openapi.install(app)

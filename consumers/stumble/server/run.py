@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import signal
 import socket
@@ -11,6 +12,7 @@ import uvicorn
 
 from stumble.api.host_guard import require_loopback
 from stumble.server.app import create_app
+from stumble.server.connection import LimitedConnection, end_overdue
 from stumble.wire.errors import StumbleError
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 GRACE_SECONDS = 3
 _BACKLOG = 512
+_TICKS_PER_SECOND = 10
 
 
 class CannotListen(StumbleError):
@@ -64,6 +67,8 @@ def serve_api(settings: Settings, announce: Callable[[str], None]) -> None:
     with listening:
         config = uvicorn.Config(
             create_app(settings),
+            http=LimitedConnection,
+            ws="none",
             log_config=None,
             access_log=False,
             server_header=False,
@@ -79,7 +84,12 @@ def _ended(number: int, frame: FrameType | None) -> NoReturn:
 
 
 class _Server(uvicorn.Server):
-    """Ends waiting requests and streams before it waits for connections to close."""
+    """Ends overdue connections; ends waiting requests and streams before it waits for connections to close."""
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % _TICKS_PER_SECOND == 0:
+            end_overdue(list(self.server_state.connections), asyncio.get_running_loop().time())
+        return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         app: Any = self.config.app

@@ -1,7 +1,8 @@
 """Partitions of `events`: one per day of event ids, created ahead; ids of no plausible day stay in the default one.
 
 An id is a UUIDv7, whose first 48 bits are milliseconds: a day of ids is a range of ids. PostgreSQL attaches no
-partition for a day while the default partition holds rows of it, so these rows are moved first.
+partition for a day while the default partition holds rows of it, so these rows are moved first. Two functions in the
+database create and drop partitions as their owner, so that a projector's role needs to own no table.
 """
 
 from __future__ import annotations
@@ -29,14 +30,6 @@ DAYS_AHEAD = 2
 PATIENCE_MS = 300
 #: Seconds until a partition that could not be created is tried again.
 RETRY_SECONDS = 60.0
-_CREATE = "create table {table} (like stumble_derived.events including all)"
-_MOVE_ROWS = """
-    with moved as (
-        delete from stumble_derived.events_default where event_id >= {low} and event_id < {high} returning *
-    )
-    insert into {table} select * from moved
-"""
-_ATTACH = "alter table stumble_derived.events attach partition {table} for values from ({low}) to ({high})"
 _SHORT_LOCK_TIMEOUT = sql.SQL("set local lock_timeout = {}").format(sql.Literal(PATIENCE_MS))
 _NAME = re.compile(r"^events_(\d{4})(\d{2})(\d{2})$")
 
@@ -71,7 +64,7 @@ def id_time_us(event_id: str) -> int:
 
 def partition_name(day: int) -> str:
     """Return the table that holds a day's events."""
-    return f"events_{date(1970, 1, 1) + timedelta(days=day):%Y%m%d}"
+    return f"events_{_date_of(day):%Y%m%d}"
 
 
 @dataclass(slots=True)
@@ -112,8 +105,8 @@ class EventPartitions:
         A partition that another session reads is left for the next call: waiting for it would block every writer.
         """
         oldest = _today() - self.retention_days
-        old = [partition_name(day) for day in sorted(_existing(connection)) if day < oldest]
-        dropped = [name for name in old if _drop(connection, name)]
+        old = [day for day in sorted(_existing(connection)) if day < oldest]
+        dropped = [partition_name(day) for day in old if _drop(connection, day)]
         self._known = {day for day in self._known if day >= oldest}
         return dropped
 
@@ -130,12 +123,15 @@ def _existing(connection: Connection[Any]) -> set[int]:
     return days
 
 
-def _drop(connection: Connection[Any], name: str) -> bool:
-    table = sql.Identifier("stumble_derived", name)
+def _date_of(day: int) -> date:
+    return date(1970, 1, 1) + timedelta(days=day)
+
+
+def _drop(connection: Connection[Any], day: int) -> bool:
     try:
         with connection.transaction():
             connection.execute(_SHORT_LOCK_TIMEOUT)
-            connection.execute(sql.SQL("drop table if exists {}").format(table))
+            connection.execute(query("drop_events_partition"), {"day": _date_of(day)})
     except LockNotAvailable:
         return False
     return True
@@ -146,18 +142,7 @@ def create_partition(connection: Connection[Any], day: int) -> None:
 
     Raises psycopg's `LockNotAvailable` while another session reads all events.
     """
-    names = {
-        "table": sql.Identifier("stumble_derived", partition_name(day)),
-        "low": sql.Literal(first_id(day)),
-        "high": sql.Literal(first_id(day + 1)),
-        "exists": sql.Literal(f"stumble_derived.{partition_name(day)}"),
-    }
     with connection.transaction():
         connection.execute(query("lock_maintenance"))
         connection.execute(_SHORT_LOCK_TIMEOUT)
-        existing = connection.execute(sql.SQL("select to_regclass({exists})").format(**names)).fetchone()
-        if existing and existing[0] is not None:
-            return
-        connection.execute("lock table events_default in share row exclusive mode")
-        for statement in (_CREATE, _MOVE_ROWS, _ATTACH):
-            connection.execute(sql.SQL(statement).format(**names))
+        connection.execute(query("create_events_partition"), {"day": _date_of(day)})

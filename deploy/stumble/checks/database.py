@@ -9,13 +9,13 @@ import psycopg
 
 from stumble.checks.model import CheckContext, CheckResult, fine, warning, wrong
 from stumble.store.connect import StoreUnavailableError, connect, database_label
+from stumble.store.rights import SCHEMAS, WRITTEN_TABLES
 from stumble.store.version import find_fault, newest_version, read_version
 
 __all__ = ["check_database"]
 
 _OLDEST = 130000  # PostgreSQL 13: pg_current_xact_id
 _SPARE_SESSIONS = 20
-_SCHEMAS = ("stumble_derived", "stumble_durable")
 _HINTS = (
     ("does not exist", "create it (createdb), or correct STUMBLE_DATABASE_URL"),
     ("authentication failed", "correct user or password in STUMBLE_DATABASE_URL"),
@@ -31,7 +31,8 @@ select c.relname,
        has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'insert')
            and has_table_privilege(c.oid, 'update') and has_table_privilege(c.oid, 'delete') as writes
 from pg_class c join pg_namespace n on n.oid = c.relnamespace
-where n.nspname = any(%s) and c.relkind in ('r', 'p') and not c.relispartition and c.relname <> 'alembic_version'
+where n.nspname = any(%s) and c.relkind in ('r', 'p') and (not c.relispartition or c.relname = 'events_default')
+  and c.relname <> 'alembic_version'
 order by 1
 """
 #: Publications are read up to the oldest transaction that holds a partition's lock (load_publications_horizon).
@@ -97,7 +98,7 @@ def _store(connection: psycopg.Connection[Any], name: str) -> Iterator[CheckResu
     try:
         fault = find_fault(read_version(connection))
     except psycopg.errors.InsufficientPrivilege:
-        todo = "grant it usage on the schemas stumble_durable and stumble_derived, and rights on their tables"
+        todo = f"run `stumble store grant PROCESS {connection.info.user}` as the owner of the store"
         yield wrong(name, f"{connection.info.user} may not use the store", todo)
         return
     if fault is not None:
@@ -118,19 +119,27 @@ def _blocking_transactions(connection: psycopg.Connection[Any], name: str) -> It
 
 
 def _rights(connection: psycopg.Connection[Any], name: str) -> CheckResult:
-    rows = connection.execute(_RIGHTS, (list(_SCHEMAS),)).fetchall()
+    rows = connection.execute(_RIGHTS, (list(SCHEMAS),)).fetchall()
     unread = [table for table, reads, _ in rows if not reads]
-    unwritten = [table for table, _, writes in rows if not writes]
+    unwritten = {table for table, _, writes in rows if not writes}
     user = connection.info.user
     if unread:
-        return wrong(name, f"{user} may not read {', '.join(unread)}", f"grant select on them to {user}")
+        todo = f"run `stumble store grant PROCESS {user}` as the owner of the store"
+        return wrong(name, f"{user} may not read {', '.join(unread)}", todo)
     if len(unwritten) == len(rows):
         return warning(
             name,
-            f"{user} may only read: enough for the API alone",
+            f"{user} may only read: enough for an API that changes nothing",
             "run projector and alerter as a user that may write",
         )
-    if unwritten:
-        todo = f"grant select, insert, update, delete on them to {user}"
-        return wrong(name, f"{user} may not write {', '.join(unwritten)}", todo)
-    return fine(name, f"store at version {newest_version()}; {user} may read and write it")
+    lacking = {process: sorted(tables & unwritten) for process, tables in WRITTEN_TABLES.items() if tables & unwritten}
+    if not lacking:
+        return fine(name, f"store at version {newest_version()}; {user} may read and write it")
+    process, tables = next(iter(lacking.items()))
+    says = f"the rights of {user} are not enough for the {process}: it may not write {', '.join(tables)}"
+    enough = [process for process in WRITTEN_TABLES if process not in lacking]
+    todo = f"run `stumble store grant {process} {user}` as the owner of the store"
+    if not enough:
+        return wrong(name, says, todo)
+    says = f"the rights of {user} are enough for {', '.join(enough)}, not for {', '.join(lacking)}"
+    return warning(name, says, f"{todo}, or run the {process} as another user")

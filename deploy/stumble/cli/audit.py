@@ -15,6 +15,7 @@ from stumble.audit.repair import repair_store
 from stumble.cli.ask import between, examples
 from stumble.cli.roles import DatabaseOption, settings_of
 from stumble.projector.settings import ProjectorSettings
+from stumble.wire.text import printable_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -120,7 +121,8 @@ def _print_json(first: AuditReport, last: AuditReport, named: list[dict[str, Any
 def _print_text(first: AuditReport, last: AuditReport, named: list[dict[str, Any]]) -> None:
     for one in named:
         owner = f" of {one['instance_uuid']} {one['request_id'] or ''}".rstrip() if one["instance_uuid"] else ""
-        typer.echo(f"{one['kind']:<9} {one['what']} {one['id']}{owner}: {one['detail']}")
+        text = f"{one['kind']:<9} {one['what']} {one['id']}{owner}: {one['detail']}"
+        typer.echo(printable_text(text).replace("\n", " "))
     total = first.total
     if total > len(named):
         typer.echo(f"… and {total - len(named):,} more (raise --limit to list them)")

@@ -94,7 +94,7 @@ def _show(results: list[CheckOutcome], *, everything: bool) -> None:
                 hidden += 1
                 continue
             text = f"{item.subject}: {item.says}" + (f"\n→ {item.todo}" if item.todo else "")
-            table.add_row(result.check.name, Text(item.level, _COLOUR[item.level]), Text(text))
+            table.add_row(result.check.name, Text(item.level, _COLOUR[item.level]), tables.plain(text))
     if table.row_count:
         Console().print(table)
     levels = [item.level for result in results for item in result.findings]

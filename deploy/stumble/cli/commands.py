@@ -38,7 +38,13 @@ COMMANDS = (
     LazyCommand(
         _CONSUME, "topics", f"{_CLI}.topics:app", "consumers", "Compare the Kafka topics with the plan, create them"
     ),
-    LazyCommand(_CONSUME, "store", f"{_CLI}.store:app", "consumers", "Migrate and rebuild the database, show its size"),
+    LazyCommand(
+        _CONSUME,
+        "store",
+        f"{_CLI}.store:app",
+        "consumers",
+        "Migrate the database, grant rights on it, rebuild it, show its size",
+    ),
     LazyCommand(_CONSUME, "projector", f"{_CLI}.projector:app", "consumers", "Build the failure store from the topic"),
     LazyCommand(
         _CONSUME, "offsets", f"{_CLI}.offsets:app", "consumers", "Show and set the store's offsets in the topic"

@@ -291,7 +291,8 @@ def _line(item: RedriveResult) -> Text:
     style = {"WOULD_SEND": "green", "REFUSED": "red"}.get(item.done, "dim")
     origin = item.entry.dead_letter.origin
     to = f" to {origin.topic} partition {origin.partition}" if origin and item.done == "WOULD_SEND" else ""
-    return Text.assemble(f"{item.entry.dead_letter.record_id}  ", (verb + to, style), "  ", tables.plain(item.why))
+    line = Text.assemble(f"{item.entry.dead_letter.record_id}  ", tables.plain(verb + to, style), "  ")
+    return tables.single_line(line.append_text(tables.plain(item.why)))
 
 
 def _summary(done: Counter[str], outlooks: Counter[str], looked_at: int, *, dry_run: bool) -> str:

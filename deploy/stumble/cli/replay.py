@@ -16,6 +16,7 @@ from stumble.cli.audit import ProcessesOption, progress
 from stumble.cli.roles import DatabaseOption, settings_of
 from stumble.store.connect import StoreError, StoreUnavailableError, connect, database_label
 from stumble.wire.errors import StumbleError
+from stumble.wire.text import printable_text
 
 app = typer.Typer(add_completion=False)
 
@@ -106,4 +107,4 @@ def _print_history(history: InstanceHistory, *, as_json: bool) -> None:
         sys.stdout.write("\n")
         return
     for line in history_lines(history.events(), history.requests()):
-        typer.echo(line)
+        typer.echo(printable_text(line))

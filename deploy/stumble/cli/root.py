@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from stumble.cli.commands import COMMANDS, LazyCommand
 from stumble.runtime.explain import explain_error
 from stumble.wire.errors import StumbleError
+from stumble.wire.text import printable_text
 
 __all__ = ["run"]
 
@@ -87,7 +88,7 @@ def _hint(name: str, known: list[str]) -> str:
 
 
 def _report_error(sentence: str, status: int) -> int:
-    sys.stderr.write(f"stumble: {sentence}\n")
+    sys.stderr.write(f"stumble: {printable_text(sentence)}\n")
     return status
 
 

@@ -16,6 +16,7 @@ from stumble.wire.errors import StumbleError
 from stumble.wire.schemas import ALL, Schema
 from stumble.wire.taxonomy.scan import nova_package, scan_classes
 from stumble.wire.taxonomy.update import compare_classes, write_classes
+from stumble.wire.text import printable_text
 
 app = typer.Typer(add_completion=False)
 _NEEDS_STORE = "`--unknown` reads the store and needs packages that are not installed: pip install 'stumble[consumers]'"
@@ -160,10 +161,11 @@ def _list_unknown(database_url: str | None) -> None:
         result = unknown_exceptions(connection)
     for one in result:
         source = "of a Nova release that stumble does not know" if one.is_nova else "of a library, or of unknown origin"
-        sys.stdout.write(
+        line = (
             f"unknown: {one.exception} ({source}); failures: {one.failures}, the last at {one.last_at.isoformat()}, "
-            f"in {', '.join(one.actions)}\n"
+            f"in {', '.join(one.actions)}"
         )
+        sys.stdout.write(printable_text(line).replace("\n", " ") + "\n")
     sys.stdout.write(f"{len(result)} classes in the store are unknown\n")
     if result:
         raise typer.Exit(1)

@@ -1,10 +1,11 @@
-"""`stumble store`: migrate and rebuild the database, show its size."""
+"""`stumble store`: migrate and rebuild the database, grant rights on it, show its size."""
 
 from __future__ import annotations
 
 import json
 from typing import Annotated
 
+import psycopg
 import typer
 
 from stumble.audit.audit import Audit, AuditScope
@@ -14,8 +15,9 @@ from stumble.cli.audit import progress
 from stumble.cli.roles import DatabaseOption, settings_of
 from stumble.cli.stats import stats_lines
 from stumble.projector.settings import ProjectorSettings
-from stumble.store.connect import connect, database_label
+from stumble.store.connect import StoreError, connect, database_label
 from stumble.store.migrate import migrate as migrate_store
+from stumble.store.rights import Process, grant_statements, is_owner
 from stumble.store.stats import load_stats
 from stumble.store.version import require_current
 
@@ -24,7 +26,7 @@ app = typer.Typer(add_completion=False)
 
 @app.callback()
 def store() -> None:
-    """Migrate and rebuild the database, show its size."""
+    """Migrate and rebuild the database, grant rights on it, show its size."""
 
 
 @app.command(epilog=examples("stumble store migrate"))
@@ -34,6 +36,30 @@ def migrate(*, database_url: DatabaseOption = None) -> None:
     before, after = migrate_store(url)
     change = f"is at version {after}" if before == after else f"was migrated from version {before or 'none'} to {after}"
     typer.echo(f"The store {database_label(url)} {change}.")
+
+
+@app.command(epilog=examples("stumble store grant projector projector_role", "stumble store grant api api_role"))
+def grant(
+    process: Annotated[Process, typer.Argument(help="What the role runs: api, alerter or projector.")],
+    role: Annotated[str, typer.Argument(metavar="ROLE", help="The role in the database that gets the rights.")],
+    *,
+    database_url: DatabaseOption = None,
+) -> None:
+    """Grant a role the rights that a process needs, and no others; run it as the owner of the store."""
+    url = settings_of(database_url).database_url.get_secret_value()
+    require_current(url)
+    with connect(url, application="stumble-grant") as connection, connection.transaction():
+        if not is_owner(connection):  # PostgreSQL would only warn that it grants nothing
+            raise StoreError(
+                f"{connection.info.user} may not grant rights on the store: set STUMBLE_DATABASE_URL to its owner, the "
+                "role that ran `stumble store migrate`."
+            )
+        try:
+            for statement in grant_statements(process, role):
+                connection.execute(statement)
+        except psycopg.errors.UndefinedObject as error:
+            raise StoreError(f"There is no role {role} in the database: create it (createuser).") from error
+    typer.echo(f"{role} may do in the store {database_label(url)} what the {process} does.")
 
 
 @app.command(epilog=examples("stumble store rebuild", "stumble store rebuild --from-nothing"))

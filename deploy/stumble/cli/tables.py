@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -15,8 +14,9 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from stumble.wire.text import CONTROL_CHARACTERS, printable_text
+
 Record = Mapping[str, Any]
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _WIDE = 150
 #: Columns of ids, times and single values: never folded.
 _WHOLE = frozenset(
@@ -44,18 +44,31 @@ def console(*, stderr: bool = False) -> Console:
 
 def print_json(value: Any) -> None:
     """Write one JSON document."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    sys.stdout.write(_json(value, indent=2) + "\n")
 
 
 def print_line(value: Any) -> None:
     """Write one JSON line and flush it."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n")
+    sys.stdout.write(_json(value, separators=(",", ":")) + "\n")
     sys.stdout.flush()
+
+
+def _json(value: Any, **layout: Any) -> str:
+    """Return JSON in which the control characters of a cloud's texts are escaped."""
+    escape = "\\u{:04x}".format
+    text = json.dumps(value, ensure_ascii=False, **layout)
+    return CONTROL_CHARACTERS.sub(lambda match: escape(ord(match[0])), text)
 
 
 def plain(value: Any, style: str = "") -> Text:
     """Return a value as text, with control characters replaced."""
-    return Text(_CONTROL.sub("\N{REPLACEMENT CHARACTER}", "" if value is None else str(value)), style=style)
+    return Text("" if value is None else printable_text(str(value)), style=style)
+
+
+def single_line(text: Text) -> Text:
+    """Return a text without line breaks: one in a cloud's text would look like a line of the command."""
+    text.plain = text.plain.translate({ord("\n"): " ", ord("\t"): " "})
+    return text
 
 
 def clock(time: str | None) -> str:
@@ -217,7 +230,7 @@ def line(record: Record) -> Text:
         plain(record.get("blame"), "yellow"),
         plain(record.get("request_id"), "dim"),
     ]
-    return Text("  ").join(part for part in parts if part.plain)
+    return single_line(Text("  ").join(part for part in parts if part.plain))
 
 
 def verdict(record: Record) -> Text:
@@ -226,4 +239,4 @@ def verdict(record: Record) -> Text:
     text.append_text(outcome(record))
     if record["outcome"] != "SUCCEEDED" and record.get("reason"):
         text.append_text(plain(f": {record['reason']}"))
-    return text
+    return single_line(text)

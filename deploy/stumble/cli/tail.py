@@ -136,7 +136,7 @@ def _event(record: Mapping[str, Any]) -> Text:
         tables.plain(source.get("signal"), "dim"),
         tables.plain(record.get("request_id"), "dim"),
     ]
-    return Text("  ").join(part for part in parts if part.plain)
+    return tables.single_line(Text("  ").join(part for part in parts if part.plain))
 
 
 def _status(record: Mapping[str, Any]) -> Text:
@@ -144,7 +144,7 @@ def _status(record: Mapping[str, Any]) -> Text:
     text.append_text(tables.plain(f"{record['host']} {record['process']}", "bold"))
     text.append(f"  sent {record['sent_total']} of {record['accepted_total']}, {record['backlog_events']} waiting")
     text.append(f", {record['refused_total']} refused, {record['rejected_total']} rejected")
-    return text if record["alive"] else text.append("  (process ended)", style="dim")
+    return tables.single_line(text if record["alive"] else text.append("  (process ended)", style="dim"))
 
 
 def _revision(record: Mapping[str, Any]) -> Text:
@@ -160,9 +160,12 @@ def _bad(item: Read, reason: str | None) -> Text:
     if origin := item.headers.get(f"{_DLQ}topic"):
         position += f", from {origin} partition {item.headers.get(f'{_DLQ}partition')} offset "
         position += str(item.headers.get(f"{_DLQ}offset"))
-    return Text.assemble(
-        (f"{position}: ", "dim"), tables.plain(reason or item.error, "red"), (f" ({len(item.value)} bytes)", "dim")
+    line = Text.assemble(
+        tables.plain(f"{position}: ", "dim"),
+        tables.plain(reason or item.error, "red"),
+        (f" ({len(item.value)} bytes)", "dim"),
     )
+    return tables.single_line(line)
 
 
 def _readable(value: Any, name: str = "") -> Any:

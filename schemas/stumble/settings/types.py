@@ -45,5 +45,7 @@ Duration = Annotated[
 ]
 #: A duration as a number of seconds, greater than zero.
 Seconds = Annotated[float, BeforeValidator(_parse_seconds), Field(gt=0)]
+#: Characters that PostgreSQL can store: no NUL among them, and no lone surrogate, which pydantic refuses here.
+StorableText = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
 #: One to 255 characters that PostgreSQL can store: no NUL among them.
 Text = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00]+$")]

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+import re
+
 _CUT = "…[cut]"
 _CUT_BYTES = len(_CUT.encode())
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+
+
+#: What a terminal acts upon (C0 and C1 without tab and line feed), what changes order or place of the text around it
+#: (Unicode TR 9 and 36), and lone surrogates.
+CONTROL_CHARACTERS = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
+)
+
+
+def printable_text(text: str) -> str:
+    """Replace characters with which a text could control the terminal that shows it."""
+    return CONTROL_CHARACTERS.sub(_REPLACEMENT, text)
 
 
 def clean_text(text: str) -> str:

@@ -22,6 +22,7 @@ from stumble.checks.takeover import check_consumer_protocol
 from stumble.provision.topics import TopicPlan, apply_plans
 from stumble.settings.kafka import KafkaSettings
 from stumble.store.migrate import migrate
+from tests.support.command import stumble
 from tests.support.signing import new_key, write_public_keys
 
 NOBODY = pwd.getpwnam("nobody")
@@ -77,6 +78,13 @@ def test_database_check_reports_migration_rights_and_version(check, database_url
                 connection.execute(f"grant select on all tables in schema {schema} to {role}")
             _, results = check({"STUMBLE_DATABASE_URL": as_role}, "database")
             assert "may only read" in results["warning", name]
+            assert stumble("store", "grant", "api", role, STUMBLE_DATABASE_URL=database_url).returncode == 0
+            _, results = check({"STUMBLE_DATABASE_URL": as_role}, "database")
+            assert f"the rights of {role} are enough for api, not for alerter, projector" in results["warning", name]
+            assert f"run `stumble store grant alerter {role}`" in results["warning", name]
+            connection.execute(f"revoke update on stumble_durable.problems from {role}")
+            _, results = check({"STUMBLE_DATABASE_URL": as_role}, "database")
+            assert "are not enough for the api: it may not write problems" in results["wrong", name]
             connection.execute(f"revoke select on stumble_derived.requests from {role}")
             _, results = check({"STUMBLE_DATABASE_URL": as_role}, "database")
             assert f"{role} may not read requests" in results["wrong", name]

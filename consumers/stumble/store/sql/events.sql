@@ -21,3 +21,8 @@ order by c.relname
 -- name: lock_maintenance
 select pg_advisory_xact_lock(hashtext('stumble.maintenance'))
 
+-- name: create_events_partition
+select stumble_derived.create_events_partition(%(day)s)
+
+-- name: drop_events_partition
+select stumble_derived.drop_events_partition(%(day)s)

@@ -13,3 +13,6 @@ select topic, kafka_partition as partition, next_offset, last_record_at,
                                            (select max(received_at) from producers)))::float8 as lag_seconds
   from offsets
  order by topic, kafka_partition;
+
+-- name: check_ownership
+select pg_has_role(relowner, 'usage') from pg_class where oid = 'stumble_derived.events'::regclass

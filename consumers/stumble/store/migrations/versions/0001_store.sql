@@ -19,6 +19,39 @@ create table stumble_derived.events (
 -- Ids whose time is implausible are stored here; a new partition takes over its own rows (store/partitions.py).
 create table stumble_derived.events_default partition of stumble_derived.events default;
 
+-- The partition of a day of ids. Only an owner of `events` may attach or drop one, so these functions run as the owner:
+-- whoever may insert into and delete from `events` may use them, and needs no other right. They refuse all other callers.
+create function stumble_derived.create_events_partition(day date) returns void
+    language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    partition text := 'stumble_derived.events_' || to_char(day, 'YYYYMMDD');
+    low text := lpad(to_hex((extract(epoch from day) * 1000)::bigint), 12, '0') || repeat('0', 20);
+    high text := lpad(to_hex((extract(epoch from day + 1) * 1000)::bigint), 12, '0') || repeat('0', 20);
+begin
+    if not has_table_privilege(session_user, 'stumble_derived.events', 'insert') then
+        raise insufficient_privilege using message = 'permission denied for table events';
+    end if;
+    if to_regclass(partition) is not null then
+        return;
+    end if;
+    lock table stumble_derived.events_default in share row exclusive mode;
+    execute 'create table ' || partition || ' (like stumble_derived.events including all)';
+    execute 'with moved as (delete from stumble_derived.events_default where event_id >= $1 and event_id < $2 returning *)'
+            ' insert into ' || partition || ' select * from moved' using low::uuid, high::uuid;
+    execute 'alter table stumble_derived.events attach partition ' || partition ||
+            ' for values from (' || quote_literal(low) || ') to (' || quote_literal(high) || ')';
+end
+$$;
+create function stumble_derived.drop_events_partition(day date) returns void
+    language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    if not has_table_privilege(session_user, 'stumble_derived.events', 'delete') then
+        raise insufficient_privilege using message = 'permission denied for table events';
+    end if;
+    execute 'drop table if exists stumble_derived.events_' || to_char(day, 'YYYYMMDD');
+end
+$$;
+
 -- Events older than the retention of requests: stored and counted, nothing is derived from them.
 create table stumble_derived.late_events (
     event_id        uuid        primary key,
