@@ -65,6 +65,5 @@ docs:  ## Write the documents that are generated from the code
 wheel:  ## Build the wheel into dist/
 	@$(BOOTSTRAP) dev && exec $(VENV_BIN)/python -m build --no-isolation --wheel --outdir dist .
 
-lock:  ## Lock the newest versions of all libraries (needs uv)
-	uv pip compile --quiet --universal --python-version 3.11 --all-extras --upgrade --strip-extras \
-		--no-emit-index-url --no-header --no-annotate --output-file constraints.txt pyproject.toml
+lock:  ## Lock the newest versions of all libraries, with hashes (needs uv)
+	@$(NEED_PYTHON); exec $(PYTHON) scripts/lock.py --upgrade
