@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import tarfile
 import time
@@ -55,11 +56,10 @@ class LocalRegistry:
     def _unpacked(self, progress: Progress | None) -> Path:
         archive = ensure_jars(progress, _LOCK)[0]
         folder = self._state / "registry"
-        if not folder.exists():
-            partial = folder.with_suffix(".new")
-            with tarfile.open(archive) as tar:
-                tar.extractall(partial, filter="data")
-            partial.rename(folder)
+        # Only the archive is compared with the lock, so nothing runs that was unpacked at another time.
+        shutil.rmtree(folder, ignore_errors=True)
+        with tarfile.open(archive) as tar:
+            tar.extractall(folder, filter="data")
         return folder
 
     def _wait(self, timeout: float) -> None:
