@@ -238,8 +238,9 @@ class Progress:
 
 def reason(output, name):
     """Return one sentence that explains a failure of pip or venv."""
-    if WRONG_HASH.search(output):
-        return explain_wrong_hash(output)
+    wrong_hash = WRONG_HASH.search(output)
+    if wrong_hash:
+        return explain_wrong_hash(wrong_hash)
     if "CERTIFICATE_VERIFY_FAILED" in output:
         return "the package index's certificate is not trusted here; name your CA file: PIP_CERT=/path/ca.pem make run"
     if "No space left on device" in output:
@@ -257,9 +258,9 @@ def reason(output, name):
     return "{} failed: {} (whole output: {})".format(name, last.strip(), LOG)
 
 
-def explain_wrong_hash(output):
-    """Return one sentence about the file whose hash is not the locked one; `output` is pip's."""
-    requirement, address = WRONG_HASH.search(output).groups()
+def explain_wrong_hash(match):
+    """Return one sentence about the file that a match of WRONG_HASH names."""
+    requirement, address = match.groups()
     return (
         "the SHA-256 of {} is not in the lock file, so it was not installed; if a mirror or a proxy is in use, "
         "try again without it; if not, do not change the lock file but report this as SECURITY.md describes".format(

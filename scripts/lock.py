@@ -20,6 +20,7 @@ PROJECT = ROOT / "pyproject.toml"
 STUMBLE = {
     "constraints.txt": ["--all-extras"],
     "requirements/driver.txt": [],
+    "requirements/cli.txt": ["--extra", "cli"],
     "requirements/relay.txt": ["--extra", "relay"],
     "requirements/bridge.txt": ["--extra", "bridge"],
     "requirements/consumers.txt": ["--extra", "consumers"],

@@ -58,8 +58,8 @@ def run(command: list[str], log: Path) -> None:
 
 def explain(command: list[str], output: str) -> str:
     """One sentence for a failed pip or venv command."""
-    if WRONG_HASH.search(output):
-        return f"{explain_wrong_hash(output)}."
+    if wrong_hash := WRONG_HASH.search(output):
+        return f"{explain_wrong_hash(wrong_hash)}."
     if UNREACHABLE.search(output) or "(from versions: none)" in output:
         return (
             "Cannot reach the Python package index: set HTTPS_PROXY, or PIP_INDEX_URL to a mirror, "
