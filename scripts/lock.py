@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
@@ -41,6 +42,14 @@ def comments(lock: Path) -> str:
     return "".join(line for line in lock.read_text().splitlines(keepends=True) if line.startswith("#"))
 
 
+def uv(*arguments: str) -> str:
+    """Run uv and return its output; end with uv's own message if it fails."""
+    done = subprocess.run(["uv", *arguments], check=False, stdout=subprocess.PIPE, text=True)  # noqa: S607
+    if done.returncode:
+        raise SystemExit("lock: uv failed, as it says above")
+    return done.stdout
+
+
 def write(project: str, locked: list[str], exports: dict[str, list[str]]) -> None:
     """Resolve a pyproject.toml with these `locked` requirements, and write one lock file for each export."""
     with tempfile.TemporaryDirectory() as folder:
@@ -48,13 +57,12 @@ def write(project: str, locked: list[str], exports: dict[str, list[str]]) -> Non
             f"[tool.uv]\nenvironments = [\"sys_platform == 'linux'\"]\nconstraint-dependencies = {json.dumps(locked)}\n"
         )
         (Path(folder) / "pyproject.toml").write_text(f"{project}\n{limits}")
-        subprocess.run(["uv", "lock", "--quiet", "--directory", folder], check=True)  # noqa: S607
+        uv("lock", "--quiet", "--directory", folder)
+        plain = ("--quiet", "--frozen", "--no-emit-project", "--no-default-groups", "--no-header", "--no-annotate")
         for name, options in exports.items():
-            command = ["uv", "export", "--quiet", "--frozen", "--directory", folder, "--no-emit-project"]
-            command += ["--no-default-groups", "--no-header", "--no-annotate", *options]
-            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+            text = uv("export", "--directory", folder, *plain, *options)
             # Every requirement has this condition. With it, pip would install nothing elsewhere and report success.
-            text = re.sub(r" (;|and) sys_platform == 'linux'", "", done.stdout)
+            text = re.sub(r" (;|and) sys_platform == 'linux'", "", text)
             lock = ROOT / name
             lock.parent.mkdir(exist_ok=True)
             lock.write_text((comments(lock) if lock.exists() else "") + text)
@@ -67,6 +75,8 @@ def main() -> None:
     parser.add_argument("file", nargs="*", choices=[[], "stumble", *OTHERS], help="stumble, or " + ", ".join(OTHERS))
     parser.add_argument("--upgrade", action="store_true", help="stumble's lock files: take the newest versions")
     arguments = parser.parse_args()
+    if shutil.which("uv") is None:
+        raise SystemExit("lock: uv is not installed here; install it, for example with: pipx install uv")
     for name in arguments.file or ["stumble", *OTHERS]:
         if name == "stumble":
             write(PROJECT.read_text(), [] if arguments.upgrade else pins(ROOT / "constraints.txt"), STUMBLE)
