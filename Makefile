@@ -62,9 +62,8 @@ nova-functional:  ## Run Nova's functional tests without and with stumble, write
 docs:  ## Write the documents that are generated from the code
 	@$(BOOTSTRAP) dev && exec $(VENV_BIN)/python scripts/generate_docs.py
 
-wheel:  ## Build the wheel into dist/
-	@$(BOOTSTRAP) dev && exec $(VENV_BIN)/python -m build --no-isolation --wheel --outdir dist .
+wheel:  ## Write the wheel, its bill of materials and its requirement files into dist/
+	@$(BOOTSTRAP) dev && exec $(VENV_BIN)/python scripts/build_wheel.py
 
-lock:  ## Lock the newest versions of all libraries (needs uv)
-	uv pip compile --quiet --universal --python-version 3.11 --all-extras --upgrade --strip-extras \
-		--no-emit-index-url --no-header --no-annotate --output-file constraints.txt pyproject.toml
+lock:  ## Lock the newest versions of all libraries, with hashes (needs uv)
+	@$(NEED_PYTHON); exec $(PYTHON) scripts/lock.py --upgrade

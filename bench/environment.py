@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 import subprocess
 import sys
@@ -29,11 +30,14 @@ def peers_python(state: Path) -> Path:
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     print(f"# installing the peers into {folder}", file=sys.stderr)
     done = subprocess.run(
-        [python, "-m", "pip", "install", "-q", "--disable-pip-version-check", "-r", _LOCK],
+        [
+            python, "-m", "pip", "install", "-q", "--disable-pip-version-check",
+            "--require-hashes", "--only-binary=:all:", "-r", _LOCK,
+        ],
         check=False,
         capture_output=True,
         text=True,
-    )
+    )  # fmt: skip
     if done.returncode:
         raise RuntimeError(f"The peers cannot be installed; check the network and pip's index.\n{done.stderr[-1500:]}")
     stamp.write_text(wanted)
@@ -42,6 +46,6 @@ def peers_python(state: Path) -> Path:
 
 def versions() -> dict[str, str]:
     """Return the locked versions of the peers that the figures name."""
-    lines = [line.split("==") for line in _LOCK.read_text().splitlines() if "==" in line and not line.startswith("#")]
     named = {"aiokafka", "asyncpg", "quixstreams", "oslo-messaging", "uvloop", "confluent-kafka", "fastavro"}
-    return {name: version.strip() for name, version in lines if name in named}
+    pins = re.findall(r"^([\w-]+)==([^ ]+)", _LOCK.read_text(), re.MULTILINE)
+    return {name: version for name, version in pins if name in named}

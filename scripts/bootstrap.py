@@ -2,7 +2,8 @@
 
 It does nothing if .venv is current. Standard library only, and compatible with Python 3.6: its first task is to report
 what is wrong with the Python that runs it.
-pip's own settings (PIP_* variables, pip.conf, proxies, certificates) apply.
+pip's own settings (PIP_* variables, pip.conf, proxies, certificates) apply. pip installs only files whose SHA-256 is in
+the lock files, and only wheels: a build of a source distribution would fetch build tools that are not locked.
 """
 
 import errno
@@ -20,10 +21,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 LOG = ROOT / ".cache" / "bootstrap.log"
-CONSTRAINTS = ROOT / "constraints.txt"
 SUPPORTED = ((3, 13), (3, 12), (3, 11))
 #: The targets that contain each target: a .venv for `dev` is also one for `local`.
 CONTAINS = {"local": ("local", "dev"), "dev": ("dev",)}
+#: The lock files of each target.
+LOCKS = {"local": ("requirements/local.txt", "requirements/build.txt"), "dev": ("constraints.txt",)}
+#: Options of pip with which it installs nothing but the files that are named in a lock file.
+LOCKED_FILES_ONLY = ("--require-hashes", "--only-binary=:all:")
 #: Megabytes for each target: what pip fetches, and the free disk space that .venv and pip's temporary files need.
 FETCHED = {"local": 90, "dev": 210}
 DISK_SPACE = {"local": 600, "dev": 1200}
@@ -35,6 +39,8 @@ UNREACHABLE = re.compile(
     r"NewConnectionError|ConnectTimeout|NameResolutionError|name resolution|ProxyError|Connection refused"
     r"|Read timed out|ReadTimeoutError|No route to host|Network is unreachable|Tunnel connection failed"
 )
+#: What pip writes about a file whose hash is not in the lock file; the next line names it.
+WRONG_HASH = re.compile(r"DO NOT MATCH THE HASHES.*\n\s*(\S+)(?: from (\S+?))?(?::\n| \()")
 
 
 class Unable(Exception):
@@ -75,7 +81,9 @@ def find_python():
 
 def wanted(target):
     """Return the stamp of a current .venv: the target and a hash of the files that .venv is made from."""
-    digest = hashlib.sha256(CONSTRAINTS.read_bytes() + (ROOT / "pyproject.toml").read_bytes())
+    digest = hashlib.sha256()
+    for name in ("pyproject.toml", *LOCKS[target]):
+        digest.update((ROOT / name).read_bytes())
     return "{} {}".format(target, digest.hexdigest())
 
 
@@ -126,36 +134,9 @@ def install(target):
             FETCHED[target], LOG.relative_to(ROOT)
         )
     )
-    locked = ["--constraint", str(CONSTRAINTS)]
-    requirements = requirements_of(target)
-    run([*pip, *locked, "hatchling", "editables", *requirements], "pip install")
-    run([*pip, "--no-deps", "--no-build-isolation", "--editable", str(ROOT)], "pip install --editable")
-
-
-def requirements_of(target):
-    """Return the libraries of extra `target` from pyproject.toml, the extras it names included."""
-    # .venv's Python has tomllib; the Python that runs this script may not have it.
-    ask = (
-        "import json, tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; "
-        "print(json.dumps([project['dependencies'], project['optional-dependencies']]))"
-    )
-    answer = subprocess.run(
-        [str(VENV / "bin" / "python"), "-c", ask], cwd=str(ROOT), stdout=subprocess.PIPE, check=True
-    )
-    import json
-
-    base, extras = json.loads(answer.stdout)
-
-    def expand(names):
-        for name in names:
-            own = re.match(r"stumble\[(.*)\]$", name)
-            if own:
-                for extra in own.group(1).split(","):
-                    yield from expand(extras[extra])
-            else:
-                yield name
-
-    return sorted(set(base) | set(expand(extras[target])))
+    locks = [part for name in LOCKS[target] for part in ("--requirement", str(ROOT / name))]
+    run([*pip, *LOCKED_FILES_ONLY, *locks], "pip install")
+    run([*pip, "--no-index", "--no-deps", "--no-build-isolation", "--editable", str(ROOT)], "pip install --editable")
 
 
 def run(command, name):
@@ -257,6 +238,9 @@ class Progress:
 
 def reason(output, name):
     """Return one sentence that explains a failure of pip or venv."""
+    wrong_hash = WRONG_HASH.search(output)
+    if wrong_hash:
+        return explain_wrong_hash(wrong_hash)
     if "CERTIFICATE_VERIFY_FAILED" in output:
         return "the package index's certificate is not trusted here; name your CA file: PIP_CERT=/path/ca.pem make run"
     if "No space left on device" in output:
@@ -272,6 +256,17 @@ def reason(output, name):
     errors = [line for line in output.splitlines() if line.startswith(("ERROR", "Error", "error"))]
     last = (errors or output.splitlines() or ["no output"])[0 if errors else -1]
     return "{} failed: {} (whole output: {})".format(name, last.strip(), LOG)
+
+
+def explain_wrong_hash(match):
+    """Return one sentence about the file that a match of WRONG_HASH names."""
+    requirement, address = match.groups()
+    return (
+        "the SHA-256 of {} is not in the lock file, so it was not installed; if a mirror or a proxy is in use, "
+        "try again without it; if not, do not change the lock file but report this as SECURITY.md describes".format(
+            "{} from {}".format(requirement, address) if address else requirement
+        )
+    )
 
 
 def main():

@@ -1,8 +1,8 @@
 """Make Nova's own virtual environment, `.venv-nova-<version>`, with stumble's base install in it.
 
-Standard library only: it runs before anything is installed. Nova and its libraries come from the lock file
-tests/nova/locks/nova-<version>.txt; stumble comes from a wheel of this checkout, without extras, and is
-installed again when the checkout has changed. At the end `pip check` must succeed.
+It runs in stumble's own environment, which has the build tools. Nova and its libraries come from the lock file
+tests/nova/locks/nova-<version>.txt, each checked against its hashes there; stumble comes from a wheel of this checkout,
+without extras, and is installed again when the checkout has changed. At the end `pip check` must succeed.
 """
 
 from __future__ import annotations
@@ -12,15 +12,19 @@ import fcntl
 import hashlib
 import importlib.util
 import os
+import re
 import sys
+import tempfile
 import time
 from pathlib import Path
 
-from bootstrap import UNREACHABLE, run_with_progress
+from bootstrap import LOCKED_FILES_ONLY, UNREACHABLE, WRONG_HASH, explain_wrong_hash, run_with_progress
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCKS = ROOT / "tests" / "nova" / "locks"
 ROOTS = ("schemas", "producers", "consumers", "deploy")
+#: Libraries that no index has as a wheel. Locked ones build them: setuptools and pbr.
+SOURCE_ONLY = ("ovs", "pyperclip", "testresources")
 OLDEST, NEWEST = (3, 11), (3, 13)
 
 
@@ -54,6 +58,8 @@ def run(command: list[str], log: Path) -> None:
 
 def explain(command: list[str], output: str) -> str:
     """One sentence for a failed pip or venv command."""
+    if wrong_hash := WRONG_HASH.search(output):
+        return f"{explain_wrong_hash(wrong_hash)}."
     if UNREACHABLE.search(output) or "(from versions: none)" in output:
         return (
             "Cannot reach the Python package index: set HTTPS_PROXY, or PIP_INDEX_URL to a mirror, "
@@ -70,9 +76,13 @@ def check_python() -> None:
             f"Python {sys.version_info[0]}.{sys.version_info[1]} is not supported: "
             "run make nova PYTHON=python3.11 (3.11, 3.12 or 3.13)."
         )
-    for module, package in (("venv", "python3-venv"), ("ensurepip", "python3-venv")):
+    for module, remedy in (
+        ("venv", "install it with `apt-get install python3-venv`"),
+        ("ensurepip", "install it with `apt-get install python3-venv`"),
+        ("hatchling", "run this with .venv/bin/python, which `make nova` creates"),
+    ):
         if importlib.util.find_spec(module) is None:
-            raise EnvError(f"This Python has no {module}: install it with `apt-get install {package}`.")
+            raise EnvError(f"This Python has no {module}: {remedy}.")
 
 
 def install_nova(version: str, folder: Path) -> None:
@@ -87,9 +97,17 @@ def install_nova(version: str, folder: Path) -> None:
     log = new_log(folder)
     say(f"making {folder.name} with Python {sys.version.split()[0]}")
     run([sys.executable, "-m", "venv", "--clear", str(folder)], log)
-    wanted = sum(1 for line in lock.read_text().splitlines() if "==" in line)
-    say(f"fetching Nova {version} and its libraries, {wanted} packages as locked, about 70 MB (one or two minutes)")
-    pip(folder, log, "install", "--no-deps", "--requirement", str(lock))
+    requirements = re.split(r"^(?=\w)", lock.read_text(), flags=re.MULTILINE)
+    wheels = [item for item in requirements if item.partition("==")[0] not in SOURCE_ONLY]
+    say(
+        f"fetching Nova {version} and its libraries, {len(requirements) - 1} packages as locked, about 70 MB "
+        "(one or two minutes)"
+    )
+    only_wheels = folder / "wheels.txt"
+    only_wheels.write_text("".join(wheels))
+    pip(folder, log, "install", *LOCKED_FILES_ONLY, "--no-deps", "--requirement", str(only_wheels))
+    locked = ("--require-hashes", "--no-deps", "--requirement", str(lock))
+    pip(folder, log, "install", "--no-build-isolation", *locked)
     stamp.write_bytes(lock.read_bytes())
     log.unlink()
 
@@ -103,7 +121,19 @@ def install_stumble(folder: Path) -> None:
     stamp.unlink(missing_ok=True)
     log = new_log(folder)
     say("installing stumble's base (the driver)")
-    pip(folder, log, "install", "--no-deps", "--force-reinstall", str(ROOT))
+    with tempfile.TemporaryDirectory() as wheels:
+        build = [
+            sys.executable,
+            "-m",
+            "pip",
+            "--disable-pip-version-check",
+            "wheel",
+            "--no-deps",
+            "--no-build-isolation",
+        ]
+        run([*build, "--no-index", "--wheel-dir", wheels, str(ROOT)], log)
+        wheel = next(Path(wheels).glob("*.whl"))
+        pip(folder, log, "install", "--no-index", "--no-deps", "--force-reinstall", str(wheel))
     pip(folder, log, "check")
     log.unlink()
     stamp.write_text(now)

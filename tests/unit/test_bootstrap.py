@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import importlib.util
+import io
 import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
+import tarfile
+import threading
 import time
+import zipfile
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -70,6 +77,10 @@ def test_python_without_ensurepip_names_the_package_to_install(bootstrap: Module
         ("NewConnectionError: [Errno -3] Temporary failure in name resolution", "PIP_INDEX_URL="),
         ("SSLError(SSLCertVerificationError(1, '[SSL: CERTIFICATE_VERIFY_FAILED]", "PIP_CERT="),
         ("OSError: [Errno 28] No space left on device", "free about 1 GB"),
+        (
+            "ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM …\n    six==1.16.0 from https://mirror/six.whl:\n Got",
+            "the SHA-256 of six==1.16.0 from https://mirror/six.whl is not in the lock file",
+        ),
         ("Collecting x\nERROR: something of its own\nhint: y", "something of its own"),
     ],
 )
@@ -83,7 +94,10 @@ def test_pip_failure_is_explained_in_one_sentence(bootstrap: ModuleType, output:
 def checkout(tmp_path: Path) -> Path:
     """A folder with those files of a clone that bootstrap.py needs."""
     folder = tmp_path / "clone"
-    for name in ("pyproject.toml", "constraints.txt", "scripts/bootstrap.py", "deploy/stumble/local/guard.py"):
+    for name in (
+        "pyproject.toml", "constraints.txt", "requirements/local.txt", "requirements/build.txt",
+        "scripts/bootstrap.py", "deploy/stumble/local/guard.py",
+    ):  # fmt: skip
         (folder / name).parent.mkdir(exist_ok=True, parents=True)
         shutil.copy(ROOT / name, folder / name)
     return folder
@@ -106,6 +120,98 @@ def test_unreachable_package_index_ends_with_one_sentence(checkout: Path) -> Non
     assert done.stderr.startswith("stumble: cannot reach the package index; ")
     assert done.stderr.count("\n") == 1
     assert not (checkout / ".venv" / "stumble.stamp").exists()
+
+
+class PackageIndex(ThreadingHTTPServer):
+    """A package index with two files of `thing` 1.0 on loopback: a wheel, and a source distribution."""
+
+    def __init__(self, built: Path) -> None:
+        """The build of the source distribution creates the file `built`."""
+        super().__init__(("127.0.0.1", 0), PackageIndexHandler)
+        wheel, source = io.BytesIO(), io.BytesIO()
+        with zipfile.ZipFile(wheel, "w") as archive:
+            info = "thing-1.0.dist-info"
+            archive.writestr("thing.py", "")
+            archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: thing\nVersion: 1.0\n")
+            archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+            archive.writestr(f"{info}/RECORD", f"thing.py,,\n{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n")
+        with tarfile.open(fileobj=source, mode="w:gz") as archive:
+            for name, text in {
+                "pyproject.toml": '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n',
+                "backend.py": f"open({str(built)!r}, 'w').close()\n",
+            }.items():
+                header = tarfile.TarInfo(f"thing-1.0/{name}")
+                header.size = len(text)
+                archive.addfile(header, io.BytesIO(text.encode()))
+        self.files = {"thing-1.0-py3-none-any.whl": wheel.getvalue(), "thing-1.0.tar.gz": source.getvalue()}
+
+    def sha256(self, suffix: str) -> str:
+        return hashlib.sha256(next(data for name, data in self.files.items() if name.endswith(suffix))).hexdigest()
+
+
+class PackageIndexHandler(BaseHTTPRequestHandler):
+    server: PackageIndex
+
+    def do_GET(self) -> None:
+        name = self.path.rpartition("/")[2]
+        page = "".join(f'<a href="/files/{file}">{file}</a>' for file in self.server.files).encode()
+        body = self.server.files.get(name, page)
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html" if body is page else "application/octet-stream")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def package_index(tmp_path: Path) -> Iterator[PackageIndex]:
+    with PackageIndex(tmp_path / "built") as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def bootstrap_with_lock(checkout: Path, index: PackageIndex, digest: str) -> subprocess.CompletedProcess[str]:
+    """Run bootstrap.py with a lock file that has `thing` 1.0 with this SHA-256 only."""
+    (checkout / "requirements" / "local.txt").write_text(f"thing==1.0 --hash=sha256:{digest}\n")
+    (checkout / "requirements" / "build.txt").write_text("")
+    url = f"http://127.0.0.1:{index.server_port}/simple"
+    return run_bootstrap(checkout, PIP_INDEX_URL=url, PIP_NO_CACHE_DIR="1", STUMBLE_MAKE_TARGET="wheel")
+
+
+@pytest.mark.slow
+def test_file_with_another_hash_is_refused_in_one_sentence(checkout: Path, package_index: PackageIndex) -> None:
+    done = bootstrap_with_lock(checkout, package_index, "0" * 64)
+    assert done.returncode == 1
+    assert done.stderr.startswith("stumble: the SHA-256 of thing==1.0 from http://127.0.0.1:")
+    assert "is not in the lock file, so it was not installed; " in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert list((checkout / ".venv").rglob("thing.py")) == []
+
+
+@pytest.mark.slow
+def test_source_distribution_is_not_built_even_with_the_locked_hash(
+    checkout: Path, package_index: PackageIndex, tmp_path: Path
+) -> None:
+    digest = package_index.sha256(".tar.gz")
+    del package_index.files["thing-1.0-py3-none-any.whl"]
+    done = bootstrap_with_lock(checkout, package_index, digest)
+    assert done.returncode == 1
+    assert "thing==1.0" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "built").exists()
+
+
+@pytest.mark.slow
+def test_file_with_the_locked_hash_is_installed(checkout: Path, package_index: PackageIndex) -> None:
+    done = bootstrap_with_lock(checkout, package_index, package_index.sha256(".whl"))
+    assert [path.name for path in (checkout / ".venv").rglob("thing.py")] == ["thing.py"]
+    assert "pip install --editable failed" in done.stderr  # this lock has no build tools
 
 
 @needs_root

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 import tomllib
+from pathlib import Path
+
+import pytest
 
 from stumble.cli.commands import COMMANDS
 from stumble.local.jars import locked_jars
@@ -13,26 +16,56 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 
 
-def pinned() -> dict[str, str]:
-    versions = {}
-    for line in (ROOT / "constraints.txt").read_text().splitlines():
-        match = re.match(r"([^=]+)==([^ ;]+)", line)
-        assert match is not None, line
-        versions[match[1]] = match[2]
-    return versions
+LOCKS = [
+    *(path.relative_to(ROOT) for path in (ROOT / "requirements").glob("*.txt")),
+    *(path.relative_to(ROOT) for path in (ROOT / "tests/nova/locks").glob("*.txt")),
+    Path("bench/peers/requirements.lock"),
+    Path("constraints.txt"),
+]
+
+
+def locked(lock: Path) -> dict[str, list[str]]:
+    """Return the hashes of each `name==version` of a lock file, which must contain nothing else."""
+    hashes: dict[str, list[str]] = {}
+    text = (ROOT / lock).read_text().replace("\\\n", "")
+    for line in text.splitlines():
+        if line.startswith("#"):
+            continue
+        match = re.fullmatch(r"([a-z0-9-]+==\S+)( ; [^#:/]+?)?((?: +--hash=sha256:[0-9a-f]{64})+) *", line)
+        assert match is not None, f"{lock}: {line[:200]}"
+        hashes[match[1]] = re.findall(r"[0-9a-f]{64}", match[3])
+    return hashes
+
+
+def names(lock: str) -> set[str]:
+    return {pin.partition("==")[0] for pin in locked(Path(lock))}
 
 
 def plain(requirement: str) -> str:
     return re.split(r"[\[<>=!~; ]", requirement)[0].lower().replace("_", "-").replace(".", "-")
 
 
-def test_every_library_is_locked() -> None:
+@pytest.mark.parametrize("lock", LOCKS, ids=str)
+def test_every_locked_library_has_a_version_and_hashes(lock: Path) -> None:
+    assert locked(lock)
+
+
+@pytest.mark.parametrize("extra", ["relay", "bridge", "consumers", "local"])
+def test_lock_of_an_extra_has_the_libraries_that_the_extra_names(extra: str) -> None:
+    named = {plain(line) for line in [*PROJECT["dependencies"], *EXTRAS[extra]]} - {"stumble"}
+    assert named - names(f"requirements/{extra}.txt") == set(), "run: make lock"
+
+
+def test_lock_of_development_has_every_library() -> None:
     named = {plain(line) for lines in [PROJECT["dependencies"], *EXTRAS.values()] for line in lines} - {"stumble"}
-    assert named - pinned().keys() == set(), "run: make lock"
+    assert named - names("constraints.txt") == set(), "run: make lock"
+    everything = locked(Path("constraints.txt"))
+    for lock in (ROOT / "requirements").glob("*.txt"):
+        assert locked(lock).items() <= everything.items(), f"{lock.name}: run: make lock"
 
 
-def test_lock_has_no_url_and_no_option() -> None:
-    assert not re.search(r"https?:|--", (ROOT / "constraints.txt").read_text())
+def test_driver_lock_is_fastavro_alone() -> None:
+    assert names("requirements/driver.txt") == {"fastavro"}
 
 
 def test_base_install_is_fastavro_alone() -> None:

@@ -67,7 +67,9 @@ class _Job(threading.Thread):
                 for finding in check.load()(scope):
                     self._findings.append(finding)
         except ModuleNotFoundError as error:
-            todo = f"pip install 'stumble[{check.extra}]'"
+            todo = (
+                f"install what {check.extra}.txt names, a file beside stumble's wheel: pip install -r {check.extra}.txt"
+            )
             self._findings.append(skipped(check.name, f"{error.name} is not installed here", todo))
         except CheckedElsewhere as error:
             if error.check in self._names:

@@ -69,8 +69,8 @@ def _call(argv: Sequence[str], table: Mapping[str, LazyCommand]) -> int:
             raise
         command = table[argv[0]]
         raise StumbleError(
-            f"`stumble {command.name}` needs {missing}, which is not installed here; "
-            f"install it with: pip install 'stumble[{command.extra}]'"
+            f"`stumble {command.name}` needs {missing}, which is not installed here; install what {command.extra}.txt "
+            f"names, a file beside stumble's wheel: pip install -r {command.extra}.txt"
         ) from error
     return 0
 

@@ -19,7 +19,10 @@ from stumble.wire.taxonomy.update import compare_classes, write_classes
 from stumble.wire.text import printable_text
 
 app = typer.Typer(add_completion=False)
-_NEEDS_STORE = "`--unknown` reads the store and needs packages that are not installed: pip install 'stumble[consumers]'"
+_NEEDS_STORE = (
+    "`--unknown` reads the store and needs libraries that are not installed here; install what consumers.txt names, "
+    "a file beside stumble's wheel: pip install -r consumers.txt"
+)
 
 
 @app.callback(epilog=examples("stumble schema list", "stumble schema show ActionFailed", "stumble schema check"))

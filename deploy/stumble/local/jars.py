@@ -1,4 +1,7 @@
-"""The jars of Kafka and of the registry: a lock file names each with its SHA-256; fetched once into a cache."""
+"""The jars of Kafka and of the registry: a lock file names each with its SHA-256; fetched once into a cache.
+
+The content of a jar in the cache is compared with the lock at every start, not only when it is fetched.
+"""
 
 from __future__ import annotations
 
@@ -79,16 +82,16 @@ class DownloadProgress:
 
 
 def ensure_jars(progress: Progress | None = None, lock: Path = KAFKA) -> list[Path]:
-    """Return the paths of all jars of a lock file, fetching what's missing; each is checked against its SHA-256.
+    """Return the paths of all jars of a lock file, each with the locked SHA-256; fetch what's missing or different.
 
     Several processes may do so at the same time: a jar gets its name only when it's complete. Raises LocalError
     when the repository can't be reached or serves another file, and when the cache can't be written.
     """
     folder = cache_folder()
     jars = locked_jars(lock)
-    missing = [jar for jar in jars if not _is_cached(folder / jar.name, jar)]
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        missing = [jar for jar in jars if not _is_cached(folder / jar.name, jar)]
         if missing:
             _fetch_all(missing, folder, _FetchedBytes(progress, sum(jar.size for jar in missing)))
     except OSError as error:
@@ -116,7 +119,11 @@ class _FetchedBytes:
 
 
 def _is_cached(path: Path, jar: Jar) -> bool:
-    return path.exists() and path.stat().st_size == jar.size
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == jar.sha256
+    except FileNotFoundError:
+        return False
 
 
 def _fetch_all(missing: list[Jar], folder: Path, fetched: _FetchedBytes) -> None:
@@ -160,8 +167,9 @@ def _download(jar: Jar, source: MavenSource, fetched: _FetchedBytes) -> bytes:
     for attempt in range(1, _ATTEMPTS + 1):
         data = bytearray()
         try:
-            with source.opener().open(address, timeout=_TIMEOUT) as reply:
-                while block := reply.read(_BLOCK):
+            with source.open(jar.path, timeout=_TIMEOUT) as reply:
+                # One byte more than the jar has is enough to know that it is another file.
+                while len(data) <= jar.size and (block := reply.read(_BLOCK)):
                     data += block
                     fetched.add(len(block))
             if len(data) < jar.size:

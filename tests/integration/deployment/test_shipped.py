@@ -6,6 +6,7 @@ and folders are replaced by local ones. What cannot run here (Dockerfile, sandbo
 
 import configparser
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -28,7 +29,10 @@ from tests.support.prometheus import require_prometheus
 from tests.support.services import ROOT
 
 DEPLOY = ROOT / "deploy"
-COMPOSE = yaml.safe_load((DEPLOY / "compose" / "compose.yml").read_text())
+#: Variables that the user must set, from the file .env or the environment.
+VARIABLES = {"POSTGRES_PASSWORD": "a-password-of-this-test"}
+SHIPPED_COMPOSE = (DEPLOY / "compose" / "compose.yml").read_text()
+COMPOSE = yaml.safe_load(re.sub(r"\$\{(\w+):\?[^}]+\}", lambda match: VARIABLES[match[1]], SHIPPED_COMPOSE))
 SERVICES = COMPOSE["services"]
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
 ROLES = ("relay", "projector", "alerter", "bridge")
@@ -102,7 +106,7 @@ def test_compose_file_has_only_known_services():
     assert set(SERVICES) == stumble_services | others
     long_running = set(SERVICES) - {"migrate", "topics", "simulator"}
     assert {name for name in long_running if "healthcheck" not in SERVICES[name]} == set()
-    assert all(":" in SERVICES[name]["image"] for name in others), "versions of images are named"
+    assert "$" not in str(COMPOSE), "every variable has a sentence that says what to do"
     named = {volume.partition(":")[0] for service in SERVICES.values() for volume in service.get("volumes", ())}
     assert {name for name in named if "/" not in name} == set(COMPOSE["volumes"])
     for path in (name for name in named if "/" in name):
@@ -110,6 +114,29 @@ def test_compose_file_has_only_known_services():
     for service in SERVICES.values():
         for address in service.get("ports", ()):
             assert address.startswith("127.0.0.1:")
+
+
+def base_images(dockerfile):
+    """Return the images that a Dockerfile fetches: those of FROM lines that do not name an earlier stage."""
+    stages = re.findall(r"^FROM +(\S+)(?: +AS +(\S+))?$", dockerfile, re.MULTILINE | re.IGNORECASE)
+    copied = re.findall(r"--from=(\S+)", dockerfile)
+    return {image for image in [*(image for image, _ in stages), *copied] if image not in {name for _, name in stages}}
+
+
+def test_every_image_is_named_by_version_and_digest():
+    images = {service["image"] for service in SERVICES.values() if "build" not in service}
+    images |= base_images((DEPLOY / "Dockerfile").read_text())
+    assert len(images) == 7
+    assert [image for image in images if not re.fullmatch(r"[\w./-]+:[\w.-]+@sha256:[0-9a-f]{64}", image)] == []
+
+
+def test_compose_file_contains_no_password():
+    shipped = yaml.safe_load(SHIPPED_COMPOSE)["services"].values()
+    values = [item for service in shipped for item in service.get("environment", {}).items()]
+    passwords = {value for name, value in values if "PASSWORD" in name}
+    assert len(passwords) == 1
+    assert passwords.pop().startswith("${POSTGRES_PASSWORD:?")
+    assert [value for _, value in values if re.search(r"://[^/@]*:[^/@]*@", value)] == []
 
 
 def test_compose_services_work_together(addresses):
@@ -341,6 +368,7 @@ def test_compose_references_exist_and_installed_clients_accept_the_file():
     for words in compose_clients():
         done = subprocess.run(
             [*words, "-f", DEPLOY / "compose" / "compose.yml", "--profile", "*", "config", "--quiet"],
+            env=os.environ | VARIABLES,
             capture_output=True,
             text=True,
             check=False,

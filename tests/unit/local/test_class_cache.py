@@ -66,3 +66,21 @@ def test_unused_caches_are_removed(new_run, tmp_path: Path) -> None:
     os.utime(old, (0, 0))
     write_cache(new_run)
     assert not old.exists()
+
+
+@pytest.mark.parametrize("mode", [0o620, 0o602])
+def test_cache_that_another_user_may_write_is_not_used_but_written_again(new_run, tmp_path: Path, mode: int) -> None:
+    write_cache(new_run)
+    (cache,) = tmp_path.glob("classes-*.aot")
+    cache.chmod(mode)
+    assert new_run().writes_cache
+    write_cache(new_run)
+    assert value_of(new_run().java_options(), "AOTCache") == cache
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")
+def test_cache_of_another_user_is_not_used(new_run, tmp_path: Path) -> None:
+    write_cache(new_run)
+    (cache,) = tmp_path.glob("classes-*.aot")
+    os.chown(cache, 65534, 65534)
+    assert new_run().writes_cache

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
+import os
 import re
 import threading
 from collections.abc import Iterator
@@ -28,6 +30,8 @@ class Repository(HTTPServer):
         super().__init__(("127.0.0.1", 0), RepositoryHandler)
         self.requests: list[tuple[str, str | None]] = []
         self.broken_replies = 0
+        self.body = BODY
+        self.redirect_to = ""
 
 
 class RepositoryHandler(BaseHTTPRequestHandler):
@@ -36,26 +40,34 @@ class RepositoryHandler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.server.requests.append((self.path, self.headers.get("Authorization")))
         good = self.path.endswith(PATH)
-        body = BODY if good else b""
-        self.send_response(200 if good else 404)
+        body = self.server.body if good else b""
+        self.send_response(307 if self.server.redirect_to else 200 if good else 404)
+        if self.server.redirect_to:
+            self.send_header("Location", self.server.redirect_to + self.path)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         broken = len(self.server.requests) <= self.server.broken_replies
-        self.wfile.write(body[:5] if broken else body)
+        with contextlib.suppress(ConnectionError):  # the client has seen enough
+            self.wfile.write(body[:5] if broken else body)
 
     def log_message(self, *args: object) -> None:
         pass
 
 
+@contextlib.contextmanager
+def serving() -> Iterator[Repository]:
+    with Repository() as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
 @pytest.fixture
 def repository() -> Iterator[Repository]:
-    server = Repository()
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serving() as server:
+        yield server
 
 
 @pytest.fixture
@@ -83,6 +95,29 @@ def test_jar_is_downloaded_once(repository: Repository, lock: Path, monkeypatch:
     assert progress_calls == [(0, len(BODY)), (len(BODY), len(BODY))]
     assert jars.ensure_jars(None, lock) == first
     assert [path for path, _ in repository.requests] == [f"/maven/{PATH}"]
+
+
+def test_cached_jar_whose_content_changed_is_fetched_again(
+    repository: Repository, lock: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_repository(monkeypatch, repository)
+    (jar,) = jars.ensure_jars(None, lock)
+    times = jar.stat().st_atime_ns, jar.stat().st_mtime_ns
+    jar.write_bytes(BODY[::-1])
+    os.utime(jar, ns=times)
+    assert [path.read_bytes() for path in jars.ensure_jars(None, lock)] == [BODY]
+    assert len(repository.requests) == 2
+
+
+def test_changed_jar_is_an_error_if_no_other_can_be_fetched(
+    repository: Repository, lock: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_repository(monkeypatch, repository)
+    (jar,) = jars.ensure_jars(None, lock)
+    jar.write_bytes(BODY[::-1])
+    monkeypatch.setenv("STUMBLE_MAVEN_REPOSITORY", "http://127.0.0.1:9/maven")
+    with pytest.raises(LocalError, match=r"cannot fetch thing-1\.jar"):
+        jars.ensure_jars(None, lock)
 
 
 def test_interrupted_download_is_repeated(repository: Repository, lock: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,6 +158,17 @@ def test_jar_with_wrong_checksum_is_rejected(
     with pytest.raises(LocalError, match="SHA-256 differs"):
         jars.ensure_jars(None, lock)
     assert list((lock.parent / "cache" / "jars").iterdir()) == []
+
+
+def test_download_ends_after_more_bytes_than_the_jar_has(
+    repository: Repository, lock: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_repository(monkeypatch, repository)
+    repository.body = bytes(10_000_000)
+    fetched: list[int] = []
+    with pytest.raises(LocalError, match="SHA-256 differs"):
+        jars.ensure_jars(lambda done, _: fetched.append(done), lock)
+    assert max(fetched) < 1_000_000
 
 
 def test_missing_jar_error_names_the_url(repository: Repository, lock: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,6 +233,18 @@ def test_credentials_of_maven_settings_are_sent(
     settings.write_text(SETTINGS.format(url=url, of="*").replace("proxy>", "unused>"))
     jars.ensure_jars(None, lock)
     assert repository.requests[0][1] == "Basic " + base64.b64encode(b"u:p").decode()
+
+
+def test_credentials_are_not_sent_to_the_target_of_a_redirection(
+    repository: Repository, lock: Path, settings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"http://127.0.0.1:{repository.server_port}/maven"
+    settings.write_text(SETTINGS.format(url=url, of="*").replace("proxy>", "unused>"))
+    with serving() as other:
+        repository.redirect_to = f"http://localhost:{other.server_port}"
+        jars.ensure_jars(None, lock)
+        assert repository.requests[0][1] is not None
+        assert other.requests == [(f"/maven/{PATH}", None)]
 
 
 def test_maven_central_is_used_without_settings(settings: Path) -> None:
