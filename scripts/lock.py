@@ -28,6 +28,12 @@ STUMBLE = {
     "requirements/local.txt": ["--extra", "local"],
     "requirements/build.txt": ["--only-group", "build"],
 }
+#: Where stumble runs. Libraries declare the implementation of Python by either name.
+ENVIRONMENT = (
+    "sys_platform == 'linux'",
+    "implementation_name == 'cpython'",
+    "platform_python_implementation == 'CPython'",
+)
 PEERS = "bench/peers/requirements.lock"
 OTHERS = [PEERS, *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests/nova/locks").glob("*.txt"))]
 
@@ -54,7 +60,8 @@ def write(project: str, locked: list[str], exports: dict[str, list[str]]) -> Non
     """Resolve a pyproject.toml with these `locked` requirements, and write one lock file for each export."""
     with tempfile.TemporaryDirectory() as folder:
         limits = (
-            f"[tool.uv]\nenvironments = [\"sys_platform == 'linux'\"]\nconstraint-dependencies = {json.dumps(locked)}\n"
+            f"[tool.uv]\nenvironments = {json.dumps([' and '.join(ENVIRONMENT)])}\n"
+            f"constraint-dependencies = {json.dumps(locked)}\n"
         )
         (Path(folder) / "pyproject.toml").write_text(f"{project}\n{limits}")
         uv("lock", "--quiet", "--directory", folder)
@@ -62,7 +69,9 @@ def write(project: str, locked: list[str], exports: dict[str, list[str]]) -> Non
         for name, options in exports.items():
             text = uv("export", "--directory", folder, *plain, *options)
             # Every requirement has this condition. With it, pip would install nothing elsewhere and report success.
-            text = re.sub(r" (;|and) sys_platform == 'linux'", "", text)
+            for condition in ENVIRONMENT:
+                text = text.replace(f" and {condition}", "").replace(f"; {condition} and ", "; ")
+                text = text.replace(f" ; {condition}", "")
             lock = ROOT / name
             lock.parent.mkdir(exist_ok=True)
             lock.write_text((comments(lock) if lock.exists() else "") + text)
