@@ -62,7 +62,7 @@ class Redriver:
         if origin is None:
             return
         try:
-            # To its original partition, unless the topic was created again with fewer, and with its original time.
+            # To its original partition, unless the topic was created again with fewer. The broker gives it a new time.
             self._producer.produce(
                 origin.topic,
                 value=dead_letter.value,
@@ -70,7 +70,6 @@ class Redriver:
                 headers=list(dead_letter.headers_again()),
                 on_delivery=delivered,
                 partition=origin.partition if origin.partition < self._partitions else -1,
-                timestamp=origin.timestamp or 0,
             )
         except KafkaException as error:
             undelivered[dead_letter.record_id] = error.args[0]

@@ -214,7 +214,11 @@ def test_event_older_than_the_retention_of_requests_is_only_counted_as_late(writ
     assert writer.rows("select sum(value) from counters where metric = 'late_events'") == [(1,)]
 
 
-@pytest.mark.parametrize("claimed", [0, NOW_US - 500 * DAY_US, NOW_US + 2 * DAY_US, 253_369_000_000_000_000, 2**63 - 1])
+@pytest.mark.parametrize(
+    "claimed",
+    [0, NOW_US - 500 * DAY_US, NOW_US + 2 * DAY_US, 253_369_000_000_000_000, 2**63 - 1],
+    ids=["1970", "too old", "two days ahead", "9998", "largest"],
+)
 def test_event_of_a_host_with_a_wrong_clock_is_stored_at_the_time_when_kafka_received_it(writer, store_url, claimed):
     wrong = event(event_id=new_event_id(claimed), occurred_at=claimed, phase="ERROR", failure=failure())
     right = event(request_id="r2", at=1, phase="ERROR", failure=failure())

@@ -17,7 +17,11 @@ if TYPE_CHECKING:
     from tests.nova.services.player import Played
     from tests.nova.services.table import Expected, Restart
 
-SETTINGS = {"STUMBLE_CLOCK__CHECK_INTERVAL": "0.5", "STUMBLE_CLOCK__SETTLE": "1"}
+SETTINGS = {
+    "STUMBLE_CLOCK__CHECK_INTERVAL": "0.5",
+    "STUMBLE_CLOCK__SETTLE": "1",
+    "STUMBLE_CLOCK__RESTART_CONFIRMATION": "1",
+}
 """By default a projector that has just started marks nothing as stalled for a minute; here for a second."""
 
 

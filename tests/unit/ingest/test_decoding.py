@@ -74,6 +74,7 @@ def test_invalid_field_value_is_a_bad_record_of_stage_model(fields):
         -(2**63),
         253_369_000_000_000_000,
     ],
+    ids=["just too late", "just too early", "1970", "before 1970", "no time", "largest", "smallest", "9998"],
 )
 def test_implausible_time_is_replaced_by_the_append_time_and_stays_in_an_attribute(claimed):
     decoded = decode(framed(event(occurred_at=claimed, emitted_at=claimed, attributes={"a": "b"})))
@@ -84,7 +85,9 @@ def test_implausible_time_is_replaced_by_the_append_time_and_stays_in_an_attribu
     assert kept["attributes"] == {"claimed_occurred_at": str(claimed), "a": "b"}
 
 
-@pytest.mark.parametrize("claimed", [APPENDED_US + FUTURE_US, APPENDED_US - PAST_US, APPENDED_US])
+@pytest.mark.parametrize(
+    "claimed", [APPENDED_US + FUTURE_US, APPENDED_US - PAST_US, APPENDED_US], ids=["latest", "earliest", "now"]
+)
 def test_plausible_time_is_not_changed(claimed):
     value = framed(event(occurred_at=claimed, emitted_at=claimed))
     decoded = decode(value)
