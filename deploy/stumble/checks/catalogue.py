@@ -84,7 +84,7 @@ CHECKS: tuple[Check, ...] = (
     Check("alert-rules", "the alert rules are valid", f"{_HERE}.receivers:check_rules", "consumers"),
     Check(
         "receivers",
-        "Alertmanager and webhooks can be reached",
+        "Alertmanager and webhooks can be reached, and the secrets of subscriptions decrypted",
         f"{_HERE}.receivers:check_receivers",
         "consumers",
         _LONG,
