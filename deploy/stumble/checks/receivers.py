@@ -16,7 +16,7 @@ from stumble.alerts.rules import RulesError, load_rules, matches_pattern
 from stumble.alerts.settings import AlertSettings
 from stumble.checks.model import CheckContext, CheckResult, fine, skipped, warning, wrong
 from stumble.checks.store import open_session
-from stumble.settings.urls import without_password
+from stumble.settings.urls import split_user
 
 __all__ = ["check_receivers", "check_rules"]
 
@@ -61,7 +61,7 @@ def _alertmanagers(settings: AlertSettings) -> Iterator[CheckResult]:
         yield skipped("Alertmanager", "none is configured", "STUMBLE_ALERTS_ALERTMANAGERS names all replicas")
     problems = {url: _problem_of(url) for url in settings.alertmanagers}
     for url, problem in problems.items():
-        name = without_password(url)
+        name, _ = split_user(url)
         if problem is None:
             yield fine(name, "ready")
         elif all(problems.values()):
@@ -72,7 +72,8 @@ def _alertmanagers(settings: AlertSettings) -> Iterator[CheckResult]:
 
 def _problem_of(url: str) -> str | None:
     try:
-        answer = httpx.get(f"{url.rstrip('/')}/api/v2/status", timeout=_SECONDS)
+        address, user = split_user(url.rstrip("/"))
+        answer = httpx.get(f"{address}/api/v2/status", auth=user, timeout=_SECONDS)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         return f"does not answer: {error or type(error).__name__}"
     if answer.is_error:

@@ -15,6 +15,7 @@ import typer
 
 from stumble.runtime.times import parse_duration, parse_when
 from stumble.settings.base import load_settings
+from stumble.settings.urls import split_user
 from stumble.wire.errors import StumbleError
 
 ApiOption = Annotated[
@@ -59,8 +60,8 @@ class ApiClient:
     """HTTP client of one API."""
 
     def __init__(self, url: str | None = None) -> None:
-        self.url = load_settings(api_url=url).api_url.rstrip("/")
-        self._client = httpx.Client(timeout=_SECONDS)
+        self.url, user = split_user(load_settings(api_url=url).api_url.rstrip("/"))
+        self._client = httpx.Client(timeout=_SECONDS, auth=user)
 
     def __enter__(self) -> Self:
         return self

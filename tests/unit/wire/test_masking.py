@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from stumble.wire.masking import MASK, MAX_TEXT, mask_secrets, mask_url
+from stumble.wire.masking import MASK, MAX_TEXT, mask_secrets
 from tests.unit.wire.secret_forms import FORMS, PLAIN
 
 _PART = 6
@@ -139,20 +139,3 @@ def test_usual_texts_are_masked_in_microseconds():
 
     usual = "Build of instance 3f5c1a9e-8a51-4d0c-b5f4-0c9d2f1f6c11 aborted: Failed to allocate the network(s)"
     assert min(seconds_for(usual) for _ in range(5)) < 50e-6
-
-
-@pytest.mark.parametrize(
-    ("url", "shown"),
-    [
-        ("postgresql://st:one/two@db/x", "postgresql://st:***@db/x"),
-        ("postgresql://st:one two@x@db/x?sslmode=disable", "postgresql://st:***@db/x?sslmode=disable"),
-        ("postgresql://st@db/x?password=one", "postgresql://st@db/x?password=***"),
-        ("http://:one@registry:8081/apis", "http://:***@registry:8081/apis"),
-        ("rabbit://n:a@r1:5672,n:b@r2:5672/", "rabbit://n:***@r1:5672,n:***@r2:5672/"),
-        ("st:one@db/x", "st:***@db/x"),
-        ("host=db password='one two' user=st", "host=db password='***' user=st"),
-        ("http://127.0.0.1:8686", "http://127.0.0.1:8686"),
-    ],
-)
-def test_url_is_shown_without_its_password(url: str, shown: str):
-    assert mask_url(url) == shown

@@ -14,7 +14,7 @@ from stumble.alerts.rules import RuleBook, RuleMatch
 from stumble.alerts.state import AlertState, annotations_of, extent_of, labels_of, link_of
 from stumble.metrics import definitions as d
 from stumble.metrics.process import ProcessMetrics
-from stumble.settings.urls import without_password
+from stumble.settings.urls import split_user
 from stumble.store.queries import query
 from stumble.wire.errors import StumbleError
 
@@ -40,7 +40,7 @@ class Alertmanager:
     ) -> None:
         self._settings = settings
         self._metrics = metrics or ProcessMetrics("alerter")
-        self._urls = [f"{url.rstrip('/')}/api/v2/alerts" for url in settings.alertmanagers]
+        self._urls = [split_user(f"{url.rstrip('/')}/api/v2/alerts") for url in settings.alertmanagers]
         self._client = client or httpx.Client(timeout=_TIMEOUT_S)
 
     def post_due(self, connection: Connection[Any], rules: RuleBook) -> int:
@@ -72,15 +72,15 @@ class Alertmanager:
 
     def _post(self, alerts: list[dict[str, Any]]) -> None:
         errors: list[str] = []
-        for url in self._urls:
+        for url, user in self._urls:
             try:
-                answer = self._client.post(url, json=alerts)
+                answer = self._client.post(url, json=alerts, auth=user or httpx.USE_CLIENT_DEFAULT)
                 failed = f"{answer.status_code} {answer.text[:200].strip()}" if answer.is_error else None
             except (httpx.HTTPError, httpx.InvalidURL) as error:
                 failed = str(error)
             self._metrics.counter(d.ALERTMANAGER_POSTS).labels("failed" if failed else "accepted").inc()
             if failed:
-                errors.append(f"{without_password(url)}: {failed}")
+                errors.append(f"{url}: {failed}")
         if len(errors) == len(self._urls):
             raise AlertmanagerError(
                 f"Alertmanager does not accept alerts ({'; '.join(errors)}); they are posted again."

@@ -41,15 +41,6 @@ def mask_secrets(text: str) -> MaskedText:
     return MaskedText(f"{start}{_CUT}{end}")
 
 
-def mask_url(url: str) -> str:
-    """Return a URL, or the settings of a connection, without password.
-
-    A user and the hosts stay. ``mask_secrets`` cannot know where a URL with a wrong password ends; here it is the
-    whole text.
-    """
-    return mask_secrets(urls.mask_password(url))
-
-
 def _masked(text: str) -> str:
     lower = text.lower()
     if not (

@@ -52,16 +52,6 @@ def mask_bare_users(text: str) -> str:
     return _BARE_USER.sub(rf"\1{MASK}@", text) if "@" in text else text
 
 
-def mask_password(url: str) -> str:
-    """Return a URL, which is the whole text, without its password.
-
-    Everything up to the last ``@`` counts as user and password, since a password may contain ``/`` and spaces.
-    """
-    scheme, separator, rest = url.partition("://") if "://" in url else ("", "", url)
-    userinfo, at, host = rest.rpartition("@")
-    return f"{scheme}{separator}{_mask_userinfo(userinfo)}{at}{host}"
-
-
 def _mask_authority(text: str) -> str:
     """Mask the authority with which ``text`` begins, up to the next separator of the whole text."""
     run = _RUN.match(text)
