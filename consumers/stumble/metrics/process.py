@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from stumble.metrics.definitions import ALL, Metric, Role
 from stumble.metrics.exposition import exposition
 from stumble.wire.errors import StumbleError
+from stumble.wire.masking import mask_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,7 +72,7 @@ def serve_metrics(host: str, port: int, registry: CollectorRegistry, live: Check
                 self._answer(200, kind, body)
             elif self.path in ("/healthz", "/readyz"):
                 healthy, text = (live if self.path == "/healthz" else ready)()
-                body = json.dumps({"status": "ok" if healthy else "failing", "detail": text}).encode()
+                body = json.dumps({"status": "ok" if healthy else "failing", "detail": mask_secrets(text)}).encode()
                 self._answer(200 if healthy else 503, "application/json", body)
             else:
                 self._answer(404, "text/plain", b"not found; try /metrics, /healthz or /readyz\n")

@@ -73,11 +73,23 @@ def database_label(url: str) -> str:
 
 def _parsed(url: str) -> dict[str, Any]:
     try:
-        return dict(conninfo.conninfo_to_dict(url))
+        result = dict(conninfo.conninfo_to_dict(url))
     except psycopg.ProgrammingError:  # its text may hold parts of the password
-        raise StoreError(
-            "STUMBLE_DATABASE_URL is not a valid PostgreSQL URL: write postgresql://user@host:5432/database."
-        ) from None
+        result = None
+    if result is not None and _is_split_well(result):
+        return result
+    raise StoreError(
+        "STUMBLE_DATABASE_URL is not a valid PostgreSQL URL: write postgresql://user@host:5432/database, and in a "
+        "password %2F for a slash, %40 for an at sign, %25 for a percent sign."
+    )
+
+
+def _is_split_well(parts: dict[str, Any]) -> bool:
+    """Return False where libpq takes parts of a password that is not encoded for host, port or database."""
+    ports = str(parts.get("port") or 5432).split(",")
+    return all(port.isdecimal() for port in ports) and not any(
+        "@" in str(parts.get(name)) for name in ("host", "dbname")
+    )
 
 
 def _conninfo(url: str, application: str) -> str:

@@ -24,6 +24,7 @@ WRITTEN_TABLES: Mapping[Process, frozenset[str]] = {
     "projector": frozenset(
         (
             "bad_record_limits",
+            "bridged_hosts",
             "counters",
             "decisions",
             "deliveries",

@@ -21,7 +21,7 @@ from stumble.alerts.settings import AlertSettings
 from stumble.checks.model import CheckContext, CheckResult, fine, skipped, warning, wrong
 from stumble.checks.store import open_session
 from stumble.runtime.http_client import HttpClient
-from stumble.settings.urls import without_password
+from stumble.settings.urls import split_user
 
 __all__ = ["check_receivers", "check_rules"]
 
@@ -70,7 +70,7 @@ def _alertmanagers(settings: AlertSettings) -> Iterator[CheckResult]:
         yield skipped("Alertmanager", "none is configured", "STUMBLE_ALERTS_ALERTMANAGERS names all replicas")
     problems = {url: _problem_of(url) for url in settings.alertmanagers}
     for url, problem in problems.items():
-        name = without_password(url)
+        name, _ = split_user(url)
         if problem is None:
             yield fine(name, "ready")
         elif all(problems.values()):
@@ -81,8 +81,9 @@ def _alertmanagers(settings: AlertSettings) -> Iterator[CheckResult]:
 
 def _problem_of(url: str) -> str | None:
     try:
-        with closing(HttpClient(seconds=_SECONDS, max_bytes=_ANSWER_BYTES)) as client:
-            answer = client.request("GET", f"{url.rstrip('/')}/api/v2/status")
+        address, user = split_user(url.rstrip("/"))
+        with closing(HttpClient(seconds=_SECONDS, max_bytes=_ANSWER_BYTES, auth=user)) as client:
+            answer = client.request("GET", f"{address}/api/v2/status")
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         return f"does not answer: {error or type(error).__name__}"
     if answer.is_error:

@@ -9,12 +9,12 @@ from typing import Any
 from urllib.parse import unquote
 
 from stumble.checks.model import CheckContext, CheckResult
+from stumble.wire.masking import MASK, mask_secrets
 
 __all__ = ["Secrets"]
 
 _SECRET_OPTION = re.compile(r"password|secret|key\.pem|jaas|token|oauthbearer\.config|key\.password", re.IGNORECASE)
 _SHORTEST = 4  # anything shorter occurs in ordinary words
-_MASK = "***"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,8 @@ class Secrets:
     def of(cls, scope: CheckContext) -> Secrets:
         """Collect the secrets of the settings and of the transports."""
         kafka = scope.settings.kafka
-        result = {*_of_url(scope.database), *_of_url(kafka.schema_registry_url or "")}
+        urls = (scope.database, kafka.schema_registry_url or "", kafka.bootstrap_servers, scope.settings.api_url)
+        result = {value for url in urls for value in _of_url(url)}
         for options in (kafka.options, kafka.producer_options, kafka.consumer_options):
             result.update(_of_options(options))
         if kafka.schema_registry_password:
@@ -45,8 +46,8 @@ class Secrets:
 
     def _mask(self, text: str) -> str:
         for value in self.values:
-            text = text.replace(value, _MASK)
-        return text
+            text = text.replace(value, MASK)
+        return mask_secrets(text)
 
 
 def _of_options(options: Mapping[str, Any]) -> Iterator[str]:
@@ -54,6 +55,9 @@ def _of_options(options: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _of_url(url: str) -> Iterator[str]:
+    # A password may contain "/" and "@", though a URL may not.
+    password = url.partition("://")[2].rpartition("@")[0].partition(":")[2]
+    yield from (password, unquote(password))
     # A URL of oslo.messaging may name several hosts, each with a user and a password.
     for match in re.finditer(r"//?[^:/@\s]*:([^@/\s]+)@|,[^:/@,\s]*:([^@/,\s]+)@", url):
         raw = match[1] or match[2]

@@ -16,6 +16,7 @@ import typer
 from stumble.runtime.http_client import HttpClient
 from stumble.runtime.times import parse_duration, parse_when
 from stumble.settings.base import load_settings
+from stumble.settings.urls import split_user
 from stumble.wire.errors import StumbleError
 
 ApiOption = Annotated[
@@ -61,8 +62,8 @@ class ApiClient:
     """HTTP client of one API."""
 
     def __init__(self, url: str | None = None) -> None:
-        self.url = load_settings(api_url=url).api_url.rstrip("/")
-        self._client = HttpClient(seconds=_SECONDS, max_bytes=_ANSWER_BYTES)
+        self.url, user = split_user(load_settings(api_url=url).api_url.rstrip("/"))
+        self._client = HttpClient(seconds=_SECONDS, max_bytes=_ANSWER_BYTES, auth=user)
 
     def __enter__(self) -> Self:
         return self

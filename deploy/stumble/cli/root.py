@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from stumble.cli.commands import COMMANDS, LazyCommand
 from stumble.runtime.explain import explain_error
 from stumble.wire.errors import StumbleError
+from stumble.wire.masking import mask_secrets
 from stumble.wire.text import printable_text
 
 __all__ = ["run"]
@@ -50,7 +51,7 @@ def _guarded(argv: Sequence[str], table: Mapping[str, LazyCommand]) -> int:
         return _FAILED
     except Exception as error:  # noqa: BLE001  # only here: operators get one sentence, no traceback
         if os.environ.get("STUMBLE_DEBUG", "0") not in {"", "0"}:
-            traceback.print_exc()
+            sys.stderr.write(mask_secrets(traceback.format_exc()))
         return _report_error(explain_error(error), _FAILED)
 
 
@@ -62,7 +63,7 @@ def _call(argv: Sequence[str], table: Mapping[str, LazyCommand]) -> int:
     except SystemExit as stop:
         if stop.code is None or isinstance(stop.code, int):
             return stop.code or 0
-        return _report_error(str(stop.code), _FAILED)
+        return _report_error(mask_secrets(str(stop.code)), _FAILED)
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         if missing == "stumble" or not argv:

@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from stumble.emitter.failure import mask_attributes, mask_failure
 from stumble.emitter.scopes import ActionScope
 from stumble.emitter.tracebacks import without_traceback
 from stumble.outbox import Envelope, OutboxWriter, pack_record
@@ -70,7 +71,8 @@ class Emitter:
     def emit(self, event: Mapping[str, Any], *, traceparent: str | None = None) -> bool:
         """Append an ``InstanceActionEvent`` (times are integers of UTC microseconds); return False if it was refused.
 
-        Missing id and times are filled in, and text is bounded; the caller's mapping is not changed.
+        Missing id and times are filled in, text is bounded, and secrets in the texts of a failure and in attributes are
+        masked; the caller's mapping is not changed.
         """
         try:
             record, is_failure = self._record(event, traceparent)
@@ -126,8 +128,11 @@ class Emitter:
             traceparent.encode("ascii", "replace")[:_NAME_BYTES] if traceparent else b"",
             is_failure,
         )
-        if not self._tracebacks and event.get("failure"):
-            added["failure"] = without_traceback(event["failure"])
+        if failure := event.get("failure"):
+            masked = mask_failure(failure)
+            added["failure"] = masked if self._tracebacks else without_traceback(masked)
+        if attributes := event.get("attributes"):
+            added["attributes"] = mask_attributes(attributes)
         return pack_record(envelope, self._encode({**event, **added})), is_failure
 
     def _invalid(self, error: Exception) -> bool:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import traceback
 import uuid
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
 from stumble.translate.exceptions import parse_exception
 from stumble.translate.failure import build_failure
-from stumble.translate.mask import mask_secrets
+from stumble.wire.masking import mask_secrets
 
 _TOKEN = "_stumble_failure_id"  # noqa: S105  # the name of an attribute
+_TEXTS = ("message", "reason", "traceback")
 _DEPTH = 10
 _FRAMES = 100
 
@@ -32,12 +34,28 @@ def describe_failure(error: BaseException) -> dict[str, Any]:
     last = _last_frame(error)
     return build_failure(
         parse_exception(type(error).__name__, _message(error)),
-        mask_secrets,
         module=type(error).__module__,
         function=last,
         traceback="".join(traceback.format_exception(error, limit=_FRAMES)),
         chain=_causes(error),
     )
+
+
+def mask_failure(failure: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a ``failure`` of any origin with the secrets in its texts masked; masked texts cost nothing."""
+    result = dict(failure)
+    for name in _TEXTS:
+        if isinstance(value := result.get(name), str):
+            result[name] = mask_secrets(value)
+    return result
+
+
+def mask_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an event's attributes with secrets masked, also those that only their key shows."""
+    return {
+        key: mask_secrets(f"{key}={value}")[len(key) + 1 :] if isinstance(value, str) else value
+        for key, value in attributes.items()
+    }
 
 
 def _message(error: BaseException) -> str:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from stumble.translate import fields
 from stumble.translate.skip import NO_INSTANCE, NOT_AN_ACTION, Skipped
+from stumble.wire.masking import MAX_TEXT
 
 Data = Mapping[str, Any]
 Known = dict[str, Any]
@@ -144,5 +145,5 @@ def field(result: Data, name: str) -> Any:
 def _object(item: Any) -> Data:
     """Return an object's fields; of a ``repr`` only those of ``_REPR_FIELD`` (the last value of a name counts)."""
     if isinstance(item, str):
-        return {entry[1]: entry[2] for entry in _REPR_FIELD.finditer(item[: fields.MAX_TEXT])}
+        return {entry[1]: entry[2] for entry in _REPR_FIELD.finditer(item[:MAX_TEXT])}
     return fields.data(item)

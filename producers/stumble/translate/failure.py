@@ -9,8 +9,8 @@ from typing import Any
 from stumble.translate import fields
 from stumble.translate.causes import causes_in
 from stumble.translate.exceptions import ParsedException, from_legacy, parse_exception
-from stumble.translate.mask import Mask
 from stumble.translate.names import NO_ACTION_METHODS, STEP_ACTIONS, step_of_method
+from stumble.wire.masking import mask_secrets
 from stumble.wire.taxonomy import classify, safe_reason
 
 Failure = dict[str, Any]
@@ -25,7 +25,6 @@ EXTERNAL_EVENT = "external_instance_event"
 
 def build_failure(
     what: ParsedException,
-    mask: Mask,
     *,
     module: str | None = None,
     function: str | None = None,
@@ -35,7 +34,7 @@ def build_failure(
     """Return the ``failure`` record of one exception as one signal showed it, with secrets masked."""
     name = what.exception or _UNKNOWN_CLASS
     known = classify(name)
-    message = mask(what.message) if what.message else None
+    message = mask_secrets(what.message) if what.message else None
     trace = traceback or what.traceback
     return {
         "exception": name,
@@ -46,13 +45,13 @@ def build_failure(
         "code_source": known.code_source if what.code is None else "SOURCE",
         "reason": safe_reason(name, message),
         "message": message,
-        "traceback": mask(trace) if trace else None,
+        "traceback": mask_secrets(trace) if trace else None,
         "blame": known.blame,
         "retryable": known.retryable,
     }
 
 
-def versioned_failure(payload: Any, mask: Mask) -> Failure | None:
+def versioned_failure(payload: Any) -> Failure | None:
     """Return the failure in a versioned ExceptionPayload, or None."""
     result = fields.data(payload)
     name = fields.text(result.get("exception"))
@@ -61,7 +60,6 @@ def versioned_failure(payload: Any, mask: Mask) -> Failure | None:
     traceback = fields.text(result.get("traceback"))
     return build_failure(
         parse_exception(name, fields.text(result.get("exception_message"))),
-        mask,
         module=fields.text(result.get("module_name")),
         function=fields.text(result.get("function_name")),
         traceback=traceback,
@@ -69,7 +67,7 @@ def versioned_failure(payload: Any, mask: Mask) -> Failure | None:
     )
 
 
-def legacy_failure(payload: Mapping[str, Any], mask: Mask, *, key: str = "exception") -> Failure | None:
+def legacy_failure(payload: Mapping[str, Any], *, key: str = "exception") -> Failure | None:
     """Return the failure that a legacy payload shows under ``key``, or None."""
     what = from_legacy(payload.get(key))
     if what is None:
@@ -78,7 +76,7 @@ def legacy_failure(payload: Mapping[str, Any], mask: Mask, *, key: str = "except
         what = what._replace(message=fields.text(payload.get("message")))
     if what.code is None and what.exception is not None:
         what = what._replace(code=fields.integer(payload.get("code")))
-    return build_failure(what, mask)
+    return build_failure(what)
 
 
 def method_of(traceback: str | None) -> tuple[str, str] | None:

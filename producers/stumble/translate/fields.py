@@ -11,8 +11,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-#: Characters that are read of one value; the emitter then cuts to the limit of each field.
-MAX_TEXT = 32_768
+from stumble.wire.masking import MAX_TEXT, mask_secrets
 
 _UUID = re.compile(r"([0-9a-f]{8})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{12})", re.IGNORECASE)
 _EMPTY: Mapping[str, Any] = {}
@@ -32,20 +31,16 @@ def data(value: Any) -> Mapping[str, Any]:
 
 
 def text(value: Any) -> str | None:
-    """Return a scalar as text, or None if it is empty or not a scalar."""
+    """Return a scalar as text, or None if it is empty or not a scalar.
+
+    A text that is too long loses its middle. Its secrets are masked before that, because a part of a secret is not
+    recognisable.
+    """
     if isinstance(value, str):
-        return shorten_middle(value) or None
+        return (value if len(value) <= MAX_TEXT else mask_secrets(value)) or None
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return str(value) if isinstance(value, float) or abs(value) < 10**30 else None
-
-
-def shorten_middle(value: str) -> str:
-    """Return text without its middle if it is longer than ``MAX_TEXT``."""
-    if len(value) <= MAX_TEXT:
-        return value
-    half = MAX_TEXT // 2
-    return f"{value[:half]}…[cut]…{value[-half:]}"
 
 
 def integer(value: Any) -> int | None:

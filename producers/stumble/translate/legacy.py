@@ -8,7 +8,6 @@ from typing import Any
 from stumble.translate import external, fields
 from stumble.translate.build import Event, SignalId, build_event, build_snapshot, move_side
 from stumble.translate.failure import EXTERNAL_EVENT, Failure, legacy_failure
-from stumble.translate.mask import Mask
 from stumble.translate.names import (
     COMPUTE_TASKS,
     DROPPED,
@@ -48,21 +47,19 @@ def name_of(event_type: str, payload: Data) -> str:
     raise Skipped(UNKNOWN)
 
 
-def events(
-    signal: SignalId, payload: Data, ctxt: Data, mask: Mask, failing: external.Failing | None = None
-) -> list[Event]:
+def events(signal: SignalId, payload: Data, ctxt: Data, failing: external.Failing | None = None) -> list[Event]:
     """Return the events of a legacy notification: one, or one per instance of a failed call. Raises ``Skipped``.
 
     ``failing``: the external event at which a call for several events failed, if known.
     """
     if signal.name == "exception":
-        return _exceptions(signal, payload, ctxt, mask, failing)
+        return _exceptions(signal, payload, ctxt, failing)
     if signal.name.startswith("compute_task."):
-        return [_compute_task(signal, payload, ctxt, mask)]
-    return [_instance(signal, payload, ctxt, mask)]
+        return [_compute_task(signal, payload, ctxt)]
+    return [_instance(signal, payload, ctxt)]
 
 
-def _instance(signal: SignalId, payload: Data, ctxt: Data, mask: Mask) -> Event:
+def _instance(signal: SignalId, payload: Data, ctxt: Data) -> Event:
     uuid = fields.uuid(payload.get("instance_id"))
     if uuid is None:
         raise Skipped(NO_INSTANCE)
@@ -87,7 +84,7 @@ def _instance(signal: SignalId, payload: Data, ctxt: Data, mask: Mask) -> Event:
         target_kind="volume" if volume else None,
         target_id=volume,
         instance=_snapshot(payload),
-        failure=legacy_failure(payload, mask) if phase == "ERROR" else None,
+        failure=legacy_failure(payload) if phase == "ERROR" else None,
         old_flavor=fields.text(payload.get("instance_type")) if name == "resize_prep" else None,
         new_flavor=new_flavor,
         **move_side(meaning.side, signal.host, fields.text(payload.get("host"))),
@@ -107,7 +104,7 @@ def _snapshot(payload: Data) -> dict[str, str | None] | None:
     )
 
 
-def _compute_task(signal: SignalId, payload: Data, ctxt: Data, mask: Mask) -> Event:
+def _compute_task(signal: SignalId, payload: Data, ctxt: Data) -> Event:
     uuid = fields.uuid(payload.get("instance_id"))
     if uuid is None:
         raise Skipped(NO_INSTANCE)
@@ -123,7 +120,7 @@ def _compute_task(signal: SignalId, payload: Data, ctxt: Data, mask: Mask) -> Ev
         step=meaning.step,
         owner_project_id=fields.text(properties.get("project_id")),
         availability_zone=fields.text(properties.get("availability_zone")),
-        failure=legacy_failure(payload, mask, key="reason"),
+        failure=legacy_failure(payload, key="reason"),
         instance=build_snapshot(
             vm_state=fields.text(payload.get("state")),
             display_name=fields.text(properties.get("display_name")),
@@ -131,13 +128,11 @@ def _compute_task(signal: SignalId, payload: Data, ctxt: Data, mask: Mask) -> Ev
     )
 
 
-def _exceptions(
-    signal: SignalId, payload: Data, ctxt: Data, mask: Mask, failing: external.Failing | None
-) -> list[Event]:
+def _exceptions(signal: SignalId, payload: Data, ctxt: Data, failing: external.Failing | None) -> list[Event]:
     """Translate a notification of ``wrap_exception``: a manager's method failed, for one instance or several."""
     method = signal.event_type or ""
     args = fields.mapping(payload.get("args"))
-    failure = legacy_failure(payload, mask)
+    failure = legacy_failure(payload)
     if method == EXTERNAL_EVENT:
         message = None if failure is None else failure["message"]
         position, instance, known = external.failed_at(args, message, failing)

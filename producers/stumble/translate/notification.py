@@ -8,8 +8,6 @@ from typing import Any
 from stumble.translate import fields, legacy, versioned
 from stumble.translate.build import Event, SignalId
 from stumble.translate.external import Failing
-from stumble.translate.mask import Mask
-from stumble.translate.mask import mask_secrets as default_mask
 from stumble.translate.names import LEGACY_SERVICES
 from stumble.translate.result import Translation
 from stumble.translate.skip import MALFORMED, NO_IDENTITY, Skipped
@@ -19,17 +17,15 @@ def translate_notification(
     msg: Mapping[str, Any],
     ctxt: Mapping[str, Any] | None,
     priority: str | None = None,
-    mask: Mask = default_mask,
 ) -> list[Event]:
     """Return the events of one notification; none if it does not concern an action of an instance. Never raises."""
-    return read_notification(msg, ctxt, priority, mask).events
+    return read_notification(msg, ctxt, priority).events
 
 
 def read_notification(
     msg: Any,
     ctxt: Any,
     priority: str | None = None,
-    mask: Mask = default_mask,
     failing: Failing | None = None,
 ) -> Translation:
     """Translate one notification (oslo.messaging's envelope and context; neither is changed).
@@ -40,14 +36,14 @@ def read_notification(
     """
     del priority
     try:
-        return Translation(_events(fields.mapping(msg), fields.mapping(ctxt), mask, failing))
+        return Translation(_events(fields.mapping(msg), fields.mapping(ctxt), failing))
     except Skipped as skipped:
         return Translation([], str(skipped))
     except Exception:  # noqa: BLE001 - a message may have any shape, and the caller runs inside Nova
         return Translation([], MALFORMED)
 
 
-def _events(msg: Mapping[str, Any], ctxt: Mapping[str, Any], mask: Mask, failing: Failing | None) -> list[Event]:
+def _events(msg: Mapping[str, Any], ctxt: Mapping[str, Any], failing: Failing | None) -> list[Event]:
     event_type = fields.text(msg.get("event_type"))
     publisher = fields.text(msg.get("publisher_id"))
     message_id = fields.text(msg.get("message_id"))
@@ -61,10 +57,10 @@ def _events(msg: Mapping[str, Any], ctxt: Mapping[str, Any], mask: Mask, failing
     if "nova_object.data" in payload:
         name = versioned.name_of(event_type, payload)
         signal = SignalId("VERSIONED", event_type, name, message_id, publisher, occurred_at, service, host)
-        return versioned.events(signal, payload, ctxt, mask)
+        return versioned.events(signal, payload, ctxt)
     name = legacy.name_of(event_type, payload)
     signal = SignalId("LEGACY", event_type, name, message_id, publisher, occurred_at, service, host)
-    return legacy.events(signal, payload, ctxt, mask, failing)
+    return legacy.events(signal, payload, ctxt, failing)
 
 
 def _sender(publisher: str) -> tuple[str | None, str | None]:

@@ -24,8 +24,6 @@ from stumble.translate import fields
 from stumble.translate.build import Event, SignalId, build_event, build_snapshot
 from stumble.translate.exceptions import parse_exception
 from stumble.translate.failure import Failure, build_failure
-from stumble.translate.mask import Mask
-from stumble.translate.mask import mask_secrets as default_mask
 from stumble.translate.names import STEP_ACTIONS
 from stumble.translate.result import Translation
 from stumble.translate.skip import MALFORMED, NO_IDENTITY, NO_INSTANCE, UNKNOWN, Skipped
@@ -61,29 +59,29 @@ _OWN_STATES = frozenset(
 _MAX_CHAIN = 16
 
 
-def translate_tap(call: Mapping[str, Any], ctxt: Mapping[str, Any] | None, mask: Mask = default_mask) -> list[Event]:
+def translate_tap(call: Mapping[str, Any], ctxt: Mapping[str, Any] | None) -> list[Event]:
     """Return the event of one call; none if it cannot be translated. Never raises."""
-    return read_tap(call, ctxt, mask).events
+    return read_tap(call, ctxt).events
 
 
-def read_tap(call: Any, ctxt: Any, mask: Mask = default_mask) -> Translation:
+def read_tap(call: Any, ctxt: Any) -> Translation:
     """Translate one call; ``ctxt`` is Nova's request context as a mapping. Never raises."""
     try:
-        return Translation([_event(fields.mapping(call), fields.mapping(ctxt), mask)])
+        return Translation([_event(fields.mapping(call), fields.mapping(ctxt))])
     except Skipped as skipped:
         return Translation([], str(skipped))
     except Exception:  # noqa: BLE001 - a recording may have any shape, and the caller runs inside Nova
         return Translation([], MALFORMED)
 
 
-def _event(call: Data, ctxt: Data, mask: Mask) -> Event:
+def _event(call: Data, ctxt: Data) -> Event:
     kind = fields.text(call.get("kind"))
     if kind not in _SCOPES:
         raise Skipped(UNKNOWN)
     uuid = fields.uuid(call.get("instance_uuid"))
     if uuid is None:
         raise Skipped(NO_INSTANCE)
-    result = _failure(fields.mapping(call.get("exception")), mask)
+    result = _failure(fields.mapping(call.get("exception")))
     step = fields.text(call.get("step"))
     return build_event(
         _signal(call, kind),
@@ -126,7 +124,7 @@ def _phase(kind: str, call: Data) -> str:
     return "START"
 
 
-def _failure(result: Data, mask: Mask) -> Failure | None:
+def _failure(result: Data) -> Failure | None:
     name = fields.text(result.get("class"))
     if name is None:
         return None
@@ -136,7 +134,6 @@ def _failure(result: Data, mask: Mask) -> Failure | None:
     names = [str(item) for item in chain[:_MAX_CHAIN]] if isinstance(chain, list | tuple) else []
     return build_failure(
         what if code is None or what.exception != name else what._replace(code=code),
-        mask,
         module=fields.text(result.get("module")),
         function=fields.text(result.get("function")),
         traceback=fields.text(result.get("traceback")),

@@ -8,7 +8,6 @@ from typing import Any
 from stumble.translate import fields
 from stumble.translate.build import Event, SignalId, build_event, build_snapshot, move_side
 from stumble.translate.failure import EXTERNAL_EVENT, method_of, versioned_failure
-from stumble.translate.mask import Mask
 from stumble.translate.names import (
     COMPUTE_TASKS,
     DROPPED,
@@ -48,23 +47,23 @@ def _split(event_type: str) -> tuple[str, str]:
     return event_type, "PROGRESS"
 
 
-def events(signal: SignalId, payload: Data, ctxt: Data, mask: Mask) -> list[Event]:
+def events(signal: SignalId, payload: Data, ctxt: Data) -> list[Event]:
     """Return the one event of a versioned notification. Raises ``Skipped``."""
     result = payload.get("nova_object.data")
     if not isinstance(result, Mapping):
         raise Skipped(MALFORMED)
     if signal.name == "exception":
-        return [_exception(signal, result, ctxt, mask)]
+        return [_exception(signal, result, ctxt)]
     if signal.name.startswith("compute_task."):
-        return [_compute_task(signal, result, ctxt, mask)]
-    return [_instance(signal, result, ctxt, mask)]
+        return [_compute_task(signal, result, ctxt)]
+    return [_instance(signal, result, ctxt)]
 
 
-def _exception(signal: SignalId, result: Data, ctxt: Data, mask: Mask) -> Event:
+def _exception(signal: SignalId, result: Data, ctxt: Data) -> Event:
     """Translate ``compute.exception``, which names no instance; consumers assign it by request id."""
     if signal.service == "nova-api":  # for aggregates, key pairs and hosts, never for an instance
         raise Skipped(NOT_AN_ACTION)
-    failure = versioned_failure(result, mask)
+    failure = versioned_failure(result)
     if failure is None:
         raise Skipped(MALFORMED)
     method = method_of(fields.text(result.get("traceback")))
@@ -74,7 +73,7 @@ def _exception(signal: SignalId, result: Data, ctxt: Data, mask: Mask) -> Event:
     return build_event(signal, ctxt, phase="ERROR", scope="STEP", step=step, failure=failure)
 
 
-def _compute_task(signal: SignalId, result: Data, ctxt: Data, mask: Mask) -> Event:
+def _compute_task(signal: SignalId, result: Data, ctxt: Data) -> Event:
     uuid = fields.uuid(result.get("instance_uuid"))
     if uuid is None:
         raise Skipped(NO_INSTANCE)
@@ -90,7 +89,7 @@ def _compute_task(signal: SignalId, result: Data, ctxt: Data, mask: Mask) -> Eve
         step=meaning.step,
         owner_project_id=fields.text(spec.get("project_id")),
         availability_zone=fields.text(spec.get("availability_zone")),
-        failure=versioned_failure(result.get("reason"), mask),
+        failure=versioned_failure(result.get("reason")),
         instance=build_snapshot(
             vm_state=fields.text(result.get("state")),
             flavor=fields.text(fields.data(spec.get("flavor")).get("name")),
@@ -99,7 +98,7 @@ def _compute_task(signal: SignalId, result: Data, ctxt: Data, mask: Mask) -> Eve
     )
 
 
-def _instance(signal: SignalId, result: Data, ctxt: Data, mask: Mask) -> Event:
+def _instance(signal: SignalId, result: Data, ctxt: Data) -> Event:
     uuid = fields.uuid(result.get("uuid"))
     if uuid is None:
         raise Skipped(NO_INSTANCE)
@@ -125,7 +124,7 @@ def _instance(signal: SignalId, result: Data, ctxt: Data, mask: Mask) -> Event:
         **_where(result, meaning, signal.host, chosen),
         **_target(result),
         instance=_snapshot(result),
-        failure=versioned_failure(result.get("fault"), mask),
+        failure=versioned_failure(result.get("fault")),
         old_flavor=fields.text(fields.data(result.get("flavor")).get("name")) if name == "resize_prep" else None,
         new_flavor=fields.text(fields.data(result.get("new_flavor")).get("name")),
         attributes=_attributes(result),

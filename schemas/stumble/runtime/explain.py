@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from stumble.wire.errors import StumbleError
+from stumble.wire.masking import mask_secrets
 
 __all__ = ["explain_error", "first_mistake", "sentence_about"]
 
@@ -26,14 +27,14 @@ _KNOWN = {
 
 
 def explain_error(error: BaseException) -> str:
-    """Return one sentence that says what happened and, if known, what to do."""
+    """Return one sentence, with secrets masked, that says what happened and, if known, what to do."""
     if isinstance(error, StumbleError):
         return str(error)
     for kind in type(error).__mro__:
         sentence = _KNOWN.get(f"{kind.__module__}.{kind.__qualname__}")
         if sentence:
-            return sentence.format(_short(error))
-    return f"unexpected {type(error).__name__}: {_short(error)} (STUMBLE_DEBUG=1 shows where)"
+            return mask_secrets(sentence.format(_short(error)))
+    return mask_secrets(f"unexpected {type(error).__name__}: {_short(error)} (STUMBLE_DEBUG=1 shows where)")
 
 
 def first_mistake(error: Any, known: Iterable[str] = ()) -> tuple[str, str]:

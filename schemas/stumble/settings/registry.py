@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from urllib.parse import unquote, urlsplit
-
 import httpx
 
 from stumble.runtime.http_client import HttpClient
 from stumble.settings.kafka import KafkaSettings
-from stumble.settings.urls import without_password
+from stumble.settings.urls import split_user
 from stumble.wire.errors import RegistryUnavailable, StumbleError, UnknownSchema
 from stumble.wire.schemas import Schema
 from stumble.wire.topics import subject
@@ -32,12 +30,9 @@ class Registry:
         if settings.schema_registry_url is None:
             raise StumbleError("No schema registry is configured: set STUMBLE_KAFKA__SCHEMA_REGISTRY_URL.")
         password = settings.schema_registry_password
-        parts = urlsplit(settings.schema_registry_url)
-        auth = (settings.schema_registry_user or "", password.get_secret_value()) if password else None
-        if auth is None and parts.username:
-            auth = (unquote(parts.username), unquote(parts.password or ""))
         # Without user and password, so that no error text or log line contains them.
-        self._url = without_password(settings.schema_registry_url).rstrip("/")
+        self._url, user = split_user(settings.schema_registry_url.rstrip("/"))
+        auth = (settings.schema_registry_user or "", password.get_secret_value()) if password else user
         self._client = HttpClient(seconds=_SECONDS, max_bytes=_ANSWER_BYTES, auth=auth, transport=transport)
         self._texts: dict[int, str] = {}
         self._ids: dict[tuple[str, bytes], int] = {}

@@ -1,8 +1,17 @@
 """Errors whose text is one sentence that an operator can act on."""
 
+from stumble.wire.masking import mask_secrets
+
 
 class StumbleError(Exception):
-    """Base of all errors that are shown to an operator: ``str()`` is one sentence."""
+    """Base of all errors that are shown to an operator: ``str()`` is one sentence, with secrets masked.
+
+    The sentence often quotes a server, a client library or a setting.
+    """
+
+    def __str__(self) -> str:
+        """Return the sentence."""
+        return mask_secrets(super().__str__())
 
 
 class WireError(StumbleError):

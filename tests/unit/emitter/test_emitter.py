@@ -57,6 +57,20 @@ def test_absent_fields_are_filled_in(tmp_path: Path) -> None:
     assert record.envelope.fingerprint == EVENT.fingerprint
 
 
+def test_secrets_are_masked_wherever_the_caller_puts_a_text(tmp_path: Path) -> None:
+    secret = "Qv7 abc"
+    text = f"{{'auth_password': '{secret}'}}"
+    failure = {"exception": "ValueError", "message": text, "reason": text, "traceback": text}
+    attributes = {"admin_pass": secret, "note": text, "volume": "vol-1"}
+    given_event = {"instance_uuid": SERVER, "phase": "ERROR", "failure": failure, "attributes": attributes}
+    assert emitter(tmp_path).emit(given_event)
+    event = events(tmp_path)[0]
+    assert b"Qv7" not in records(tmp_path)[0].body
+    assert event["failure"]["message"] == "{'auth_password': '***'}"
+    assert event["attributes"] == {"admin_pass": "***", "note": "{'auth_password': '***'}", "volume": "vol-1"}
+    assert failure["message"] == text
+
+
 def test_given_fields_stay_unchanged(tmp_path: Path) -> None:
     given_event = {
         "event_id": "01890a5d-ac96-774b-bcce-b302099a8057",

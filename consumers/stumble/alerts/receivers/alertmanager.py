@@ -18,7 +18,7 @@ from stumble.metrics import definitions as d
 from stumble.metrics.process import ProcessMetrics
 from stumble.runtime.http_client import HttpClient
 from stumble.runtime.timers import Timers
-from stumble.settings.urls import without_password
+from stumble.settings.urls import split_user
 from stumble.store.queries import query
 from stumble.wire.errors import StumbleError
 
@@ -46,9 +46,10 @@ class Alertmanager:
     def __init__(self, settings: AlertSettings, metrics: ProcessMetrics | None = None) -> None:
         self._settings = settings
         self._metrics = metrics or ProcessMetrics("alerter")
-        self._urls = [f"{url.rstrip('/')}/api/v2/alerts" for url in settings.alertmanagers]
+        addresses = (split_user(f"{url.rstrip('/')}/api/v2/alerts") for url in settings.alertmanagers)
+        self._users = dict(addresses)  # by URL without user and password
         self._client = HttpClient(seconds=_SECONDS, max_bytes=_ANSWER_BYTES)
-        self._pool = ThreadPoolExecutor(max(1, len(self._urls)), thread_name_prefix="alertmanager")
+        self._pool = ThreadPoolExecutor(max(1, len(self._users)), thread_name_prefix="alertmanager")
         self._timers = Timers()
 
     def post_due(self, connection: Connection[Any], rules: RuleBook) -> int:
@@ -56,7 +57,7 @@ class Alertmanager:
 
         `rules` define which failures of a problem an alert counts: those that its rule matches.
         """
-        if not self._urls:
+        if not self._users:
             return 0
         settings = self._settings
         due = [
@@ -81,22 +82,23 @@ class Alertmanager:
 
     def _post(self, alerts: list[dict[str, Any]]) -> None:
         """Post to all replicas at the same time, so that each is as late as the slowest, not as the sum of all."""
-        urls = [url for url in self._urls if self._timers.past(url)] or self._urls
+        urls = [url for url in self._users if self._timers.past(url)] or list(self._users)
         results = zip(urls, self._pool.map(self._try, urls, repeat(alerts)), strict=True)
         errors = {url: error for url, error in results if error is not None}
         self._metrics.counter(d.ALERTMANAGER_POSTS).labels("failed").inc(len(errors))
         self._metrics.counter(d.ALERTMANAGER_POSTS).labels("accepted").inc(len(urls) - len(errors))
         is_accepted = len(errors) < len(urls)
-        for url in errors if is_accepted else self._urls:
+        for url in errors if is_accepted else self._users:
             self._timers.put_off(url, _PAUSE_SECONDS if is_accepted else 0)
         if not is_accepted:
-            reasons = "; ".join(f"{without_password(url)}: {error}" for url, error in errors.items())
+            reasons = "; ".join(f"{url}: {error}" for url, error in errors.items())
             raise AlertmanagerError(f"Alertmanager does not accept alerts ({reasons}); they are posted again.")
 
     def _try(self, url: str, alerts: list[dict[str, Any]]) -> str | None:
         """Post to one replica; return why it failed, None if the replica accepted the alerts."""
         try:
-            answer = self._client.request("POST", url, whole=False, json=alerts)
+            auth = self._users[url] or httpx.USE_CLIENT_DEFAULT
+            answer = self._client.request("POST", url, whole=False, json=alerts, auth=auth)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             return str(error) or type(error).__name__
         return None if answer.is_success else f"{answer.status_code} {answer.text[:200].strip()}"
