@@ -22,8 +22,8 @@ from typing import Any
 
 from stumble.emitter import Emitter
 from stumble.outbox.folders import ABOUT, COUNTERS, LOCK, SUFFIX, memory_root
-from stumble.outbox.record import Envelope, pack, segment_header
-from stumble.wire.codec import encode
+from stumble.outbox.record import Envelope, pack_record, segment_header
+from stumble.wire.codec import encode_record
 from stumble.wire.ids import new_event_id
 from stumble.wire.schemas import EVENT
 
@@ -48,7 +48,8 @@ def forged_event(host: str) -> dict[str, Any]:
         "action": "delete",
         "instance_uuid": str(uuid.uuid4()),
         "request_id": f"req-{uuid.uuid4()}",
-        "origin": {"service": "nova-compute", "host": host},
+        "service": "nova-compute",
+        "host": host,
         "source": {"kind": "LIBRARY", "signal": "request", "publisher": f"nova-compute:{host}"},
     }
 
@@ -70,7 +71,7 @@ def _put_folder(parent: Path, number: int) -> None:
                 EVENT.fingerprint, event["occurred_at"], uuid.UUID(event["event_id"]).bytes,
                 event["instance_uuid"].encode(), event["source"]["publisher"].encode(), b"", True,
             )  # fmt: skip
-            segment.write_bytes(segment_header() + pack(envelope, encode(EVENT, event)))
+            segment.write_bytes(segment_header() + pack_record(envelope, encode_record(EVENT, event)))
             now = time.time_ns() // 1000
             about = {"host": VICTIM, "service": "nova-compute", "started_at": now, "ready_at": now}
             (folder / ABOUT).write_text(json.dumps(about))
@@ -92,7 +93,7 @@ def _put_folder(parent: Path, number: int) -> None:
 
 def attack_as_local_user(outbox: Path) -> Iterator[None]:
     """Put folders into /dev/shm, ten in each step; at most FOLDERS at a time."""
-    encode(EVENT, forged_event(VICTIM))  # loads what can't be read as another user
+    encode_record(EVENT, forged_event(VICTIM))  # loads what can't be read as another user
     os.setgroups([])
     os.setgid(LOCAL_USER)
     os.setuid(LOCAL_USER)

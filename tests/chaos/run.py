@@ -59,8 +59,8 @@ def plans_of(size: Size, seed: int, cast: Cast) -> dict[str, Plan]:
     plans = {}
     for number, name in enumerate(cast.emitters):
         shifts: tuple[Shift, ...] = ()
-        if by := always_wrong.get(host_of(name)):
-            shifts = (Shift(0.0, size.seconds * 100, by),)
+        if host_of(name) in always_wrong:
+            shifts = (Shift(0.0, size.seconds * 100, always_wrong[host_of(name)]),)
         elif number % 3 == 0:
             begin = rng.uniform(0.2, 0.5) * size.seconds
             by = rng.choice((-1, 1)) * rng.uniform(5, 90)
