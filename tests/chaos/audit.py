@@ -244,7 +244,8 @@ class Auditor:
     def _emit_again(self) -> Check:
         """Emit destroyed and refused events again: then the store must equal the truth exactly."""
         missing = self._emitted.events.keys() - stored_ids(self._url)
-        emitter = Emitter(self._deployment.outbox(self._deployment.cast.hosts[0]), service="repair", host="repair")
+        host = self._deployment.cast.hosts[0]
+        emitter = Emitter(self._deployment.outbox(host), service="repair", host=host)
         self._on_live_host.end()
         self._expect(self._on_live_host.events)
         self._emitted.truths += [*self._on_live_host.truths("SUCCEEDED"), *self._on_dead_host.truths("STALLED")]

@@ -1,8 +1,9 @@
 """An emitting process: ``python -m tests.chaos.emitting FOLDER OUTBOX HOST BEGAN``.
 
-It emits the stream of FOLDER/plan.json at its times (BEGAN: the wall clock time in seconds at which the stream began)
-and writes a journal: one record per emit, after it. After a kill and a restart it continues a little earlier, so that
-some events are emitted twice. A refused event is not tried again, as in a real service.
+It emits the stream of FOLDER/plan.json at its times and writes a journal: one record per emit, after it. BEGAN is the
+monotonic time in seconds at which the stream began, which a wrong wall clock does not change. After a kill and a
+restart it continues a little earlier, so that some events are emitted twice. A refused event is not tried again, as in
+a real service.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def main(folder: Path, outbox: Path, host: str, began: float) -> None:
         for number, planned in enumerate(planned_events(Plan.load(folder / PLAN))):
             if number <= done - OVERLAP:
                 continue
-            wait = began + planned.at - time.time()
+            wait = began + planned.at - time.monotonic()
             if wait > 0:
                 time.sleep(wait)
             file.write(ENTRY.pack(number, emitter.emit(planned.event)))

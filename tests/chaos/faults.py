@@ -141,12 +141,11 @@ class FaultInjector:
 
     def _pause(self, whom: str, seconds: float) -> bool:
         deployment = self._deployment
-        if whom == "broker":
-            process = deployment.kafka.process
-            if process.pid is None:
+        if whom in {"broker", "database"}:
+            resume = deployment.suspend_server(whom)
+            if resume is None:
                 return False
-            process.ask_to_stop(signal.SIGSTOP)
-            self._schedule_later(seconds, lambda: process.ask_to_stop(signal.SIGCONT), f"{whom} is resumed")
+            self._schedule_later(seconds, resume, f"{whom} is resumed")
             return True
         if not deployment.signal(whom, signal.SIGSTOP):
             return False

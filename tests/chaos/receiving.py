@@ -1,6 +1,7 @@
 """A webhook receiver: ``python -m tests.chaos.receiving PORT FILE``; it writes a post to the file, then answers.
 
-One post in ten is refused with 503 after it was written: the sender must repeat it with the same id.
+One post in ten is refused with 503 after it was written: the sender must repeat it with the same id. A post to DRIP is
+answered with one byte per second that never becomes an answer.
 """
 
 from __future__ import annotations
@@ -8,10 +9,13 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 REFUSE_EVERY = 10
+DRIP = "/drip"
 
 
 def main(port: int, path: Path) -> None:
@@ -21,6 +25,9 @@ def main(port: int, path: Path) -> None:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             nonlocal count
+            if self.path.startswith(DRIP):
+                self._drip()
+                return
             body = self.rfile.read(int(self.headers["content-length"]))
             headers = {name.lower(): value for name, value in self.headers.items() if name.lower()[:7] == "webhook"}
             count += 1
@@ -30,6 +37,13 @@ def main(port: int, path: Path) -> None:
             self.send_response(status)
             self.send_header("content-length", "0")
             self.end_headers()
+
+        def _drip(self) -> None:
+            with suppress(OSError):
+                self.wfile.write(b"HTTP/1.1 200 OK\r\nx: ")
+                while True:
+                    self.wfile.write(b"x")
+                    time.sleep(1)
 
         def log_message(self, *_: object) -> None:
             pass

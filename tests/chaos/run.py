@@ -17,10 +17,12 @@ from tests.chaos.emitting import ENTRY, JOURNAL
 from tests.chaos.faults import FaultInjector
 from tests.chaos.fleet import MICROS, Plan, Shift
 from tests.chaos.poison import Poisoner
-from tests.chaos.schedule import Cast, Fault
+from tests.chaos.schedule import Cast, Fault, host_of
 from tests.chaos.world import Deployment
 
 PrintLine = Callable[[str], None]
+DAY = 86_400
+TEN_YEARS = 3_652 * DAY
 _PROGRESS_EVERY = 5.0
 _LOOP_PAUSE = 0.05
 
@@ -38,7 +40,7 @@ class Size:
     timeout: float = 120.0
 
 
-SHORT = Size(seconds=60.0, hosts=4, projectors=2, requests_per_second=3.0, every=2.5)
+SHORT = Size(seconds=60.0, hosts=5, projectors=2, requests_per_second=3.0, every=2.5)
 
 
 def cast_of(size: Size) -> Cast:
@@ -50,18 +52,26 @@ def cast_of(size: Size) -> Cast:
 
 
 def plans_of(size: Size, seed: int, cast: Cast) -> dict[str, Plan]:
-    """Return the stream of each emitter; the clock of one in three is wrong for some time."""
+    """Return the stream of each emitter; the clock of one in three is wrong for some time, two are always wrong."""
     rng = Random(f"plans:{seed}")
     start_us = int(time.time() * MICROS)
+    always_wrong = wrong_clocks(cast, start_us // MICROS)
     plans = {}
     for number, name in enumerate(cast.emitters):
         shifts: tuple[Shift, ...] = ()
-        if number % 3 == 0:
+        if host_of(name) in always_wrong:
+            shifts = (Shift(0.0, size.seconds * 100, always_wrong[host_of(name)]),)
+        elif number % 3 == 0:
             begin = rng.uniform(0.2, 0.5) * size.seconds
             by = rng.choice((-1, 1)) * rng.uniform(5, 90)
             shifts = (Shift(begin, begin + 0.2 * size.seconds, by),)
         plans[name] = Plan(seed * 1000 + number, start_us, size.seconds, size.requests_per_second, shifts)
     return plans
+
+
+def wrong_clocks(cast: Cast, now: int) -> dict[str, int]:
+    """Return the error of the clocks that are wrong during the whole run, in seconds, by host."""
+    return {cast.clock_ahead: TEN_YEARS, cast.clock_of_1970: DAY - now}
 
 
 def run(folder: Path, size: Size, seed: int, print_line: PrintLine, faults: list[Fault] | None = None) -> list[Check]:
@@ -77,8 +87,9 @@ def run(folder: Path, size: Size, seed: int, print_line: PrintLine, faults: list
             f"the outbox of {cast.hosts[0]} is on {disk or 'no disk of its own (mount is not allowed): not filled'}"
         )
         deployment.start_servers()
-        deployment.start_roles()
         plans = plans_of(size, seed, cast)
+        clock_errors = wrong_clocks(cast, int(time.time()))
+        deployment.start_roles(clock_errors)
         for name, plan in plans.items():
             for shift in plan.shifts:
                 print_line(
@@ -86,7 +97,7 @@ def run(folder: Path, size: Size, seed: int, print_line: PrintLine, faults: list
                 )
         poisoner = Poisoner(deployment.kafka.bootstrap_servers, seed)
         injector = FaultInjector(deployment, poisoner, seed, folder / "done.log", print_line)
-        deployment.start_emitters(plans)
+        deployment.start_emitters(plans, clock_errors)
         injector.begin(faults)
         _run_until_done(deployment, injector, poisoner, size, print_line)
         poisoner.flush()

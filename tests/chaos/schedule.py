@@ -40,6 +40,21 @@ class Cast:
         """The host that dies permanently; it has no other fault."""
         return self.hosts[-1]
 
+    @property
+    def attacked(self) -> str:
+        """The host with a hostile local user and a compromised service."""
+        return self.hosts[1]
+
+    @property
+    def clock_ahead(self) -> str:
+        """The host whose clock is ten years ahead."""
+        return self.hosts[2]
+
+    @property
+    def clock_of_1970(self) -> str:
+        """The host whose clock began in 1970."""
+        return self.hosts[3]
+
     def of_host(self, host: str) -> tuple[str, ...]:
         """Return the emitters of a host."""
         return tuple(name for name in self.emitters if host_of(name) == host)
@@ -88,6 +103,7 @@ def _kinds(cast: Cast, rng: Random):
         fault_for("alerter")("pause", LEASE + 2, LEASE + 4),
         fault_for("reader")("pause", SESSION + 2, SESSION + 4),
         fault_for("broker")("pause", 3, 8),
+        fault_for("database")("pause", 3, 8),
         fault_for(cast.hosts[0])("fill the disk of", 4, 8),
         fault_for(*live_hosts)("damage the outbox of"),
         fault_for(*live_hosts)("truncate the outbox of"),

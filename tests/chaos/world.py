@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import platform
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from stumble.local.kafka import LocalKafka
@@ -19,10 +21,11 @@ from stumble.local.process import ChildProcess, last_log_line
 from stumble.local.registry import LocalRegistry
 from stumble.store.connect import connect
 from stumble.wire.topics import Topics
-from tests.chaos import telling
+from tests.chaos import hostile, telling
 from tests.chaos.emitting import PLAN
 from tests.chaos.fleet import Plan
 from tests.chaos.proxy import Proxies
+from tests.chaos.receiving import DRIP
 from tests.chaos.schedule import Cast, host_of
 from tests.support.services import ROOT, ROOTS
 from tests.support.subscribers import KEY, subscribe
@@ -33,6 +36,27 @@ STUMBLE = (sys.executable, "-m", "stumble.cli")
 SILENT_AFTER = 25
 #: Space for a live segment of up to 8 MiB of each emitter of the host, and some more.
 DISK_MIB = 40
+#: The hosts of the simulated fleet: each relay sends events of all of them, and of its own host.
+FLEET_HOSTS = "compute-*,conductor-*,api-*"
+#: Webhook receivers that never finish an answer: more than the alerter has workers.
+DRIPPING_RECEIVERS = 12
+FAKETIME = Path(f"/usr/lib/{platform.machine()}-linux-gnu/faketime/libfaketime.so.1")
+
+
+def _children(pid: int) -> list[int]:
+    """Return the child processes of a process: each server process of PostgreSQL leads a session of its own."""
+    pids = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            if int(stat.read_text().rpartition(")")[2].split()[1]) == pid:
+                pids.append(int(stat.parent.name))
+    return pids
+
+
+def _signal_all(pids: list[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 @dataclass
@@ -62,6 +86,7 @@ class Deployment:
         self.secrets: dict[str, str] = {}
         self.started_at = 0.0
         self.disk: Path | None = None
+        self._resume: dict[str, Callable[[], None]] = {}
 
     def outbox(self, host: str) -> Path:
         return self.folder / "hosts" / host / "outbox"
@@ -155,9 +180,13 @@ class Deployment:
         role.should_run = True
         role.process.start(role.command, env=role.env)
 
-    def start_roles(self) -> None:
+    def start_roles(self, wrong_clocks: Mapping[str, int]) -> None:
+        """Start all roles but the emitters. `wrong_clocks`: the error of a host's clock in seconds."""
         webhook_port = free_port()
+        dripping = f"http://{LOOPBACK}:{webhook_port}{DRIP}"
         with connect(self.database_url) as connection:
+            for number in range(DRIPPING_RECEIVERS):
+                subscribe(connection, f"{dripping}/{number}", kinds=["failure", "alert"])
             for path, kind in ((telling.FAILURES, "failure"), (telling.ALERTS, "alert")):
                 url = f"http://{LOOPBACK}:{webhook_port}{path}"
                 self.secrets[path] = subscribe(connection, url, kinds=[kind]).secret
@@ -165,7 +194,8 @@ class Deployment:
         self.add("receiver", *module, "tests.chaos.receiving", str(webhook_port), str(self.folder / "webhooks.jsonl"))
         for name in self.cast.projectors:
             self.add(name, *STUMBLE, "projector")
-        self.add("alerter", *module, "tests.chaos.alerting", "alerter")
+        alerter_env = self.env | {"STUMBLE_ALERTS_ALERTMANAGERS": dripping}
+        self.add("alerter", *module, "tests.chaos.alerting", "alerter", env=alerter_env)
         topics = Topics("")
         self.add(
             "reader", *module, "tests.chaos.reading", self.env["STUMBLE_KAFKA__BOOTSTRAP_SERVERS"], "downstream",
@@ -174,19 +204,43 @@ class Deployment:
         for host in self.cast.hosts:
             outbox = self.outbox(host)
             outbox.mkdir(parents=True, exist_ok=True)
-            env = self.edge_env | {"STUMBLE_HOST": host, "STUMBLE_OUTBOX_DIR": str(outbox), "STUMBLE_RELAY_HOSTS": "*"}
-            self.add(f"relay-{host}", *STUMBLE, "relay", "--status-interval", "2", env=env)
+            env = self.edge_env | {"STUMBLE_HOST": host, "STUMBLE_OUTBOX_DIR": str(outbox)}
+            env["STUMBLE_RELAY_HOSTS"] = f"{host},{FLEET_HOSTS}"
+            error = wrong_clocks.get(host)
+            command = STUMBLE if error is None else (*module, "tests.chaos.wrong_clock", str(error))
+            self.add(f"relay-{host}", *command, "relay", "--status-interval", "2", env=env)
+        self._start_attackers(self.cast.attacked)
 
-    def start_emitters(self, plans: dict[str, Plan]) -> None:
-        self.started_at = time.time()
+    def _start_attackers(self, host: str) -> None:
+        outbox = self.outbox(host)
+        attackers = ["service"]
+        if os.geteuid() == 0:
+            attackers.append("user")
+            self.exit_stack.callback(hostile.remove_folders_of_local_user, outbox)
+        else:
+            self.print_line("no hostile local user: only root can run a process as another user")
+        for attacker in attackers:
+            command = (sys.executable, "-m", "tests.chaos.hostile", attacker, str(outbox), host)
+            self.add(f"hostile-{attacker}", *command)
+
+    def start_emitters(self, plans: dict[str, Plan], wrong_clocks: Mapping[str, int]) -> None:
+        """Start the emitters. `wrong_clocks`: the error of a host's clock in seconds."""
+        self.started_at = time.monotonic()
+        if not FAKETIME.exists():
+            self.print_line("the outboxes have right clocks, only their events have wrong times: "
+                            "libfaketime is not installed; install it: sudo apt-get install libfaketime")  # fmt: skip
+            wrong_clocks = {}
         for name, plan in plans.items():
             folder = self.emitter(name)
             folder.mkdir(parents=True)
             plan.save(folder / PLAN)
             host = host_of(name)
+            env = dict(self.env)
+            if error := wrong_clocks.get(host):
+                env |= {"LD_PRELOAD": str(FAKETIME), "FAKETIME": f"{error:+d}", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
             self.add(
                 name, sys.executable, "-m", "tests.chaos.emitting", str(folder), str(self.outbox(host)), host,
-                str(self.started_at), finite=True,
+                str(self.started_at), env=env, finite=True,
             )  # fmt: skip
 
     def kill(self, name: str) -> bool:
@@ -218,8 +272,20 @@ class Deployment:
             os.kill(pid, number)
         return True
 
+    def suspend_server(self, name: str) -> Callable[[], None] | None:
+        """Stop all processes of a server with SIGSTOP; returns how to resume it, or None if it does not run."""
+        server = self.kafka if name == "broker" else self.postgres
+        if (pid := server.process.pid) is None:
+            return None
+        pids = [pid, *_children(pid)]
+        _signal_all(pids, signal.SIGSTOP)
+        self._resume[name] = partial(_signal_all, pids, signal.SIGCONT)
+        return self._resume[name]
+
     def kill_server(self, name: str) -> None:
         server = self.kafka if name == "broker" else self.postgres
+        # A suspended child of a killed postmaster would hold the shared memory for ever.
+        self._resume.pop(name, lambda: None)()
         server.process.stop(signal.SIGKILL)
 
     def start_server(self, name: str) -> None:
@@ -249,6 +315,8 @@ class Deployment:
 
     def close(self) -> None:
         """Stop everything."""
+        for resume in self._resume.values():
+            resume()
         for role in self.roles.values():
             role.should_run = False
             if (pid := role.process.pid) is not None:
