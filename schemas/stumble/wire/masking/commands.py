@@ -54,7 +54,15 @@ _OPTIONS: Final = dict(_compiled())
 _MAX_ARGUMENTS: Final = 1024
 
 _CHPASSWD: Final = "chpasswd"
+#: A text with more accounts is no message, and would take long: its rest is replaced.
+_MAX_ACCOUNTS: Final = 100
 _ACCOUNT = re.compile(r"(?<![\w:/.])[A-Za-z_][\w-]{0,31}:(?![:/\s*])(?=[^\s'\"|])")
+#: A secret that a shell gives to a command's standard input.
+_PIPED = re.compile(
+    r"(\b(?:echo|printf)[ \t]{1,4}(?:-\w{1,4}[ \t]{1,4})?)[^|\n]{1,256}"
+    r"(?=\|[ \t]{0,4}(?:sudo|passwd|cryptsetup|docker|podman|helm|su|openssl|gpg|kinit)\b)"
+)
+_HERE = re.compile(r"(<<<[ \t]{0,4})(?:'[^'\n]{1,256}'|\"[^\"\n]{1,256}\"|[^\s'\"]{1,256})")
 _CLOUD_CONFIG: Final = "#cloud-config"
 
 
@@ -75,6 +83,7 @@ def mask_commands(text: str) -> str:
     if _CHPASSWD in text:
         text = _replace(text, _account_spans(text))
     if any(map(text.__contains__, TRIGGERS)):
+        text = _HERE.sub(rf"\1{MASK}", _PIPED.sub(rf"\1{MASK} ", text))
         text = _replace(text, _argument_spans(text))
     return text
 
@@ -109,13 +118,15 @@ def _argument_spans(text: str) -> Iterator[Span]:
 
 def _account_spans(text: str) -> Iterator[Span]:
     """Yield the passwords in ``user:password``, the input of ``chpasswd``, near its name."""
-    position = done = 0
+    position = done = number = 0
     while (position := text.find(_CHPASSWD, position)) >= 0:
         start = max(text.rfind("\n", 0, position) + 1, position - _MAX_ARGUMENTS // 4)
         end = position + _MAX_ARGUMENTS
         for account in _ACCOUNT.finditer(text, start, end):
             value = find_value(text, account.end()) if account.start() >= done else None
-            if value is not None:
-                done = value[1]
-                yield value
+            if value is None:
+                continue
+            number += 1
+            done = value[1] if number < _MAX_ACCOUNTS else len(text)
+            yield value[0], done
         position = end

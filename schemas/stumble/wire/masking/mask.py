@@ -16,7 +16,7 @@ _MARGIN: Final = 4096
 _TRIGGERS: Final = (
     *names.TRIGGERS,
     *commands.TRIGGERS,
-    *("@", "$", "-----", "%2", "bearer", "basic", "#cloud-config", "negotiate", "private-lines"),
+    *("@", "$", "-----", "%", "bearer", "basic", "#cloud-config", "negotiate", "private-lines"),
 )
 
 

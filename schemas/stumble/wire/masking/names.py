@@ -11,7 +11,8 @@ from stumble.wire.masking.values import MASK, QUOTE, Span, bracketed, find_value
 #: Parts of the names of secrets, in lower case. Each alternative begins with a letter, which makes the search fast.
 _NAME = re.compile(
     r"""(?P<stem>pass(?:w(?:or)?d|wrd|phrase|code|w?(?![a-z]))|pswd|pwd?(?![a-z])|psk(?![a-z])|personality
-        |secret|sig(?:nature|(?![a-z]))|sess(?:ion)?_?id|token|authorization|otp(?![a-z])|credential|cookie|community
+        |secret|identified[ ]by|bindpw(?![a-z])|rootpw(?![a-z])
+        |sig(?:nature|(?![a-z]))|sess(?:ion)?_?id|token|authorization|otp(?![a-z])|credential|cookie|community
         |key(?:ring)?|user[_-]?data|injected[_-]?files)(?P<rest>[\w-]{0,40})""",
     re.VERBOSE,
 )
@@ -21,11 +22,26 @@ _BEFORE_PASS = re.compile(
 )
 _BEFORE_KEY = re.compile(
     r"(?:private|secret|access|encryption|decryption|api|auth|client|shared|account|storage|master|signing|service"
-    r"|session|preshared|hmac|wrapping|encrypt|luks|ssl|tls|kek|dek)[_. -]?$"
+    r"|session|preshared|hmac|wrapping|encrypt|luks|dmcrypt|ssl|tls|kek|dek)[_. -]?$"
+    r"|[^\s:]:$"  # in the name of an image: "rbd:pool/volume:id=nova:key=…"
 )
 #: One of these is in every text in which ``_NAME`` can match.
 TRIGGERS: Final = (
-    *("pass", "pswd", "pwd", "pw", "secret", "token", "authorization", "sig", "key", "credential", "psk", "otp"),
+    *(
+        "pass",
+        "pswd",
+        "pwd",
+        "pw",
+        "secret",
+        "token",
+        "authorization",
+        "sig",
+        "key",
+        "credential",
+        "psk",
+        "otp",
+        "identified by",
+    ),
     *("user_data", "user-data", "userdata", "injected", "personality", "cookie", "community", "sess"),
 )
 #: Ends of names that tell of a secret but do not hold it.
@@ -43,8 +59,10 @@ _UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 
 #: What stands between a name and its value.
 _SEPARATOR = re.compile(
-    rf"""(?P<object>(?<=secret)\\*["']?,[^{{}}\n]{{0,200}}?\bdata\\*["']?[ ]?[:=][ ]?)
-    |(?P<named>\\*["'][\s,]{{0,4}}\\*["']?(?:value|val|content)\\*["']?\s{{0,4}}[:=][ \t]{{0,4}}|\.?[ ]Value:[ ])
+    rf"""(?P<object>(?<=secret)\\*["']?,[^{{}}\n]{{0,200}}?\bdata\\*["']?[ ]?[:=][ ]?
+        |(?<=secret)[ ][^<>\n]{{0,200}}?[ ]value=)
+    |(?P<named>\\*["'][\s,]{{0,4}}\\*["']?(?:value|val|content|data)\\*["']?\s{{0,4}}[:=][ \t]{{0,4}}|\.?[ ]Value:[ ]
+        |</\w{{1,16}}>\s{{0,16}}<value>)
     |(?P<encoded>{QUOTE}?%(?:25)?3[aAdD](?:%(?:25)?20)?)
     |(?P<assigned>{QUOTE}?\]?[ \t]{{0,8}}(?:=>|:=|={{1,2}}|:(?![:/]))[ \t]{{0,64}})
     |(?P<set>\\*["']?,?[ \t]{{1,4}}\\*["']?(?:-v|--value)\\*["']?,?[= \t]{{1,4}}[ub]?)
@@ -65,9 +83,26 @@ _LINE_START = re.compile(r"^[ \t]*(?:export |set |[-<>*+] )?[\w.-]*$")
 _SCHEME = re.compile(r"(?:basic|bearer|negotiate|token|apikey|ntlm)[ \t]+", re.IGNORECASE)
 _LONG_SCHEME = re.compile(r"(?:digest|aws4|oauth|hawk|signature)\b", re.IGNORECASE)
 _HEADER_LINE = re.compile(r"[^\r\n]+")
-_VERB = re.compile(r"(?:(?:is|was|are|to|as|now|value|set|of)[ \t]{1,4}){0,3}")
+_VERB = re.compile(
+    r"(?:for[ \t]{1,4}(?:\w{1,32}[ \t]{1,4})?[^\s:]{1,64}?(?:[ \t]{1,4}(?:to|is|was)|:)[ \t]{1,4})?"
+    r"(?:(?:is|was|are|to|as|now|value|set|of|password)(?:[ \t]{1,4}|:[ \t]{1,4})){0,3}"
+)
 #: Stems after which a secret may follow without a separator ("the new password is …").
-_IN_SENTENCES: Final = frozenset({"password", "passwd", "passphrase", "passcode", "secret", "token", "pwd", "key"})
+_IN_SENTENCES: Final = frozenset(
+    (
+        "password",
+        "passwd",
+        "passphrase",
+        "passcode",
+        "secret",
+        "token",
+        "pwd",
+        "key",
+        "identified by",
+        "bindpw",
+        "rootpw",
+    )
+)
 _SENTENCE_VALUE = re.compile(r"(?!\w+=)(?:(?=[^\s'\"]*\d)(?=[^\s'\"]*[A-Za-z])|(?=[^\s'\"]*[!@#$%^&*+~]))")
 #: A value of these short or ordinary names counts from this length.
 _LONG_ONLY: Final = {"sig": 8, "sessionid": 8, "sessid": 8, "session_id": 8, "community": 2, "otp": 4}

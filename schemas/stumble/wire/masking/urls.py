@@ -18,12 +18,18 @@ _UNFINISHED = re.compile(r"[^\s:/@\[?#'\"]{0,128}:(?!\d{1,5}[/?#])[^\s@]+")
 _NEXT_HOST = re.compile(r"(@(?:[\w.-]+:\d{1,5}|[\w-]+(?:\.[\w-]+)*|\[[0-9a-fA-F:.]+\](?::\d{1,5})?),)")
 _ENCODED_USER = re.compile(r"((?:^|%40)[^\s&'\"%]{0,64}%(?:25)?3[aA])[^\s&'\"]{1,256}?(?=%(?:25)?40)")
 _OPAQUE = re.compile(r"(?=[^@]*\d)(?=[^@]*[A-Za-z])[^\s/?#@:]{16,}")
+#: What GitHub documents as password where the user is a token.
+_NO_PASSWORD: Final = "x-oauth-basic"  # noqa: S105
 #: How far a password with spaces is followed.
 _MAX_PASSWORD: Final = 256
 #: ``user:password@host`` without a scheme; the password contains a character that a name or a tag rarely has.
 _BARE_USER = re.compile(
     r"(?<![\w.:/@%+-])([\w.%+-]{1,64}:)(?!/)(?=[^\s@]{0,64}[\d!#$%^&*/+=?])[^\s@:'\"]{4,128}"
     r"@(?!sha\d|[\w.-]{1,64}\#)(?=[\w\[])"
+)
+
+_PERCENT_USER = re.compile(
+    r"((?<![\w-])(?:-U[ \t]{0,4}|user(?:name)?=(?=[^\s%]{1,64}%(?![0-9A-Fa-f]{2})))['\"]?[\w.\\/-]{1,64}%)[^\s'\",]+"
 )
 
 
@@ -48,7 +54,9 @@ def mask_urls(text: str) -> str:
 
 
 def mask_bare_users(text: str) -> str:
-    """Return ``text`` with the password of each ``user:password@host`` replaced."""
+    """Return ``text`` with the password of each ``user:password@host`` and ``user=name%password`` replaced."""
+    if "%" in text:
+        text = _PERCENT_USER.sub(rf"\1{MASK}", text)
     return _BARE_USER.sub(rf"\1{MASK}@", text) if "@" in text else text
 
 
@@ -86,6 +94,8 @@ def _mask_userinfo(userinfo: str) -> str:
     parts = _NEXT_HOST.split(userinfo)
     for number in range(0, len(parts), 2):
         user, colon, password = parts[number].partition(":")
+        if _OPAQUE.fullmatch(user) or password == _NO_PASSWORD:  # a token in place of the user
+            user = MASK
         if colon and password:
             parts[number] = f"{user}:{MASK}"
     return "".join(parts)
