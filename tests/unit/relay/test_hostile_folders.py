@@ -46,11 +46,9 @@ def start_relay(outbox: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Build
         return relays[-1]
 
     yield start
-    for relay in relays:
-        relay.stop()
-        relay.run()  # closes its files
-    del relay
-    relays.clear()
+    while relays:
+        relays[-1].stop()
+        relays.pop().run()  # closes its files
     gc.collect()  # the threads of Kafka's client end with their producer
 
 
