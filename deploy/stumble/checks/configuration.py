@@ -14,6 +14,7 @@ from stumble.alerts.settings import AlertSettings
 from stumble.checks.model import CheckContext, CheckResult, fine, warning, wrong
 from stumble.deadletters.settings import DeadLetterSettings
 from stumble.projector.settings import ProjectorSettings
+from stumble.relay.settings import RelaySettings
 from stumble.settings.base import CONFIG_VARIABLE, Settings, TableSettings, secrets_folder
 
 __all__ = ["check_configuration"]
@@ -24,7 +25,7 @@ _OTHERS = {
     "STUMBLE_TRANSPORTS", "STUMBLE_PROMETHEUS_URL", "STUMBLE_DASHBOARDS", "STUMBLE_ALERT_WEBHOOK",
 }  # fmt: skip
 
-_TABLES: tuple[type[TableSettings], ...] = (AlertSettings, DeadLetterSettings, ProjectorSettings)
+_TABLES: tuple[type[TableSettings], ...] = (AlertSettings, DeadLetterSettings, ProjectorSettings, RelaySettings)
 _SECRET = re.compile(r"password|secret|://[^/\s:@]*:[^/\s@]+@", re.IGNORECASE)
 
 

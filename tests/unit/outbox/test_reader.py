@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from stumble.outbox import Envelope, OutboxCursor, OutboxReader, pack_record
+from stumble.outbox.access import UnsafeEntry
 from stumble.outbox.reader import NewerFormat
-from stumble.outbox.record import segment_header
+from stumble.outbox.record import MARK, segment_header
 from tests.unit.outbox.helpers import packed, read_all
 
 ONE, TWO = packed(b"one"), packed(b"two")
@@ -150,3 +151,25 @@ def test_segment_of_the_first_release_stays_readable(tmp_path: Path) -> None:
     )
     assert (first.body, second.body, second.envelope.occurred_at) == (b"body of a failure", b"", -1)
     assert segment_header() + b"".join(pack_record(r.envelope, r.body) for r in (first, second)) == golden
+
+
+def test_file_of_marks_is_read_in_bounded_steps_and_the_record_after_it_is_found(tmp_path: Path) -> None:
+    """Each mark claims a long payload, whose checksum the reader computes: one read tries a few marks only."""
+    marks = (MARK + (100_000).to_bytes(4, "little") + bytes(4)) * 20_000
+    segment(tmp_path, marks, ONE)
+    reader, cursor = OutboxReader(tmp_path), OutboxCursor(1, 0)
+    damages = []
+    while (chunk := reader.read(cursor, live=False)).end != cursor:
+        cursor = chunk.end
+        damages.append(sum(damage.data.count(MARK) for damage in chunk.damages))
+        records = chunk.records
+    reader.close()
+    assert [record.body for record in records] == [b"one"]
+    assert max(damages) <= 64
+
+
+@pytest.mark.parametrize("mode", [0o666, 0o602])
+def test_segment_that_every_user_may_write_to_is_refused(tmp_path: Path, mode: int) -> None:
+    segment(tmp_path, ONE).chmod(mode)
+    with pytest.raises(UnsafeEntry, match="every user may write"):
+        OutboxReader(tmp_path).read(OutboxCursor(1, 0), live=False)

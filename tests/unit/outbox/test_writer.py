@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -15,7 +16,7 @@ import pytest
 
 from stumble.outbox import OutboxWriter, writer
 from stumble.outbox.counters import Totals, read_about, read_totals
-from stumble.outbox.folders import is_live, outbox_folders, segment_numbers
+from stumble.outbox.folders import is_live, memory_root, outbox_folders, outbox_usage, segment_numbers
 from tests.unit.outbox.helpers import bodies, only_folder, packed, read_all
 
 
@@ -302,3 +303,16 @@ def test_concurrent_appends_of_threads_lose_nothing(tmp_path: Path) -> None:
 
 def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+
+
+def test_directories_of_others_in_memory_do_not_fill_the_outbox(tmp_path: Path) -> None:
+    """Any user may create a directory in /dev/shm that is named like one of this outbox."""
+    foreign = Path(memory_root(str(tmp_path / "outbox"), os.geteuid() + 1))
+    (foreign / "svc-1-aa").mkdir(parents=True)
+    try:
+        with (foreign / "svc-1-aa" / "00000001.seg").open("wb") as file:
+            file.truncate(1 << 40)
+        assert outbox_usage(str(tmp_path / "outbox")) == (0, 0)
+        assert OutboxWriter(tmp_path / "outbox").append(packed(b"one"), is_failure=False)
+    finally:
+        shutil.rmtree(foreign)
