@@ -52,7 +52,7 @@ def test_process_of_a_bridge_may_name_another_host(tmp_path: Path) -> None:
     assert of(tmp_path, {"host": "cmp2"}, bridges=frozenset({0}))["host"] == "cmp2"
 
 
-@pytest.mark.parametrize("moment", [0, -1, 10**15, 10**40, 1.5, "1", True, None, [], time.time_ns() // 1000 + 10**9])
+@pytest.mark.parametrize("moment", [0, -1, 10**15, 10**40, 1.5, "1", True, None, [], 4 * 10**15])
 def test_time_that_is_none_or_out_of_bounds_is_absent(tmp_path: Path, moment: object) -> None:
     result = of(tmp_path, {"host": "cmp1", "started_at": moment, "ready_at": moment})
     assert (result["started_at"], result["ready_at"]) == (None, None)
