@@ -79,6 +79,8 @@ _TUPLE = re.compile(r"[(\[]\s{0,8}[ub]{0,2}\\{0,8}['\"]$")
 _ELEMENT_STARTS: Final = ("<", 'name="', "name='", 'name=\\"', "name=\\'")
 #: The class of an exception in a traceback: "cryptography.fernet.InvalidToken: …".
 _CLASS = re.compile(r"[a-z_]\w{0,40}\.[A-Z]\w{0,60}$")
+#: What follows "Failed to set the password: " is a reason, not a password.
+_REASON = re.compile(r"\b(?:fail\w*|unable|cannot|could not|error|check)\b[^:,;=\n'\"{]{0,60}$", re.IGNORECASE)
 _LINE_START = re.compile(r"^[ \t]*(?:export |set |[-<>*+] )?[\w.-]*$")
 _SCHEME = re.compile(r"(?:basic|bearer|negotiate|token|apikey|ntlm)[ \t]+", re.IGNORECASE)
 _LONG_SCHEME = re.compile(r"(?:digest|aws4|oauth|hawk|signature)\b", re.IGNORECASE)
@@ -175,6 +177,8 @@ def _assigned(text: str, name: re.Match[str], separator: re.Match[str], before: 
         return None
     if stem in ("authorization", "cookie") and not quoted:
         return _header(text, start, stem)
+    if not quoted and ": " in separator[0] and _REASON.search(before):
+        return _in_sentence(text, start)
     line = before.rpartition("\n")[2].rpartition("\\n")[2]
     whole_line = (line != before or len(before) < _BEFORE) and _LINE_START.match(line) is not None
     return find_value(text, start, whole_line=whole_line)
@@ -266,13 +270,17 @@ def _spaced(text: str, name: re.Match[str], separator: re.Match[str], before: st
         return None
     verb = _VERB.match(text, start)
     start = verb.end() if verb else start
-    span = find_value(text, start)
-    if span is None:
-        return None
-    value = text[span[0] : min(span[1], span[0] + 128)]
-    if span[0] == start and (len(value) < _SENTENCE_LENGTH or not _SENTENCE_VALUE.match(value) or value[0] in "/<"):
-        return None
-    return span
+    span = _in_sentence(text, start)
+    return None if span and name["stem"] == "identified by" and span[0] == start else span
+
+
+def _in_sentence(text: str, start: int) -> Span | None:
+    """Return the span of a value in a sentence: one in quotes, or a word that is no ordinary word."""
+    span = None if text.startswith(("(", "[", "{", "/", "<"), start) else find_value(text, start)
+    if span is None or span[0] > start:
+        return span
+    value = text[start : min(span[1], start + 128)]
+    return span if len(value) >= _SENTENCE_LENGTH and _SENTENCE_VALUE.match(value) else None
 
 
 _FINDERS: Final[dict[str, Callable[[str, re.Match[str], re.Match[str], str], Span | None]]] = {
