@@ -48,7 +48,7 @@ TRIGGERS: Final = (
 _NO_SECRET = re.compile(
     r"(?:uuid|type|names?|file|files|path|length|size|count|expir\w*|expires_at|issued_at|ttl|timeout|bits|algorithm"
     r"|method|required|policy|ur[li]|ref|href|manager|format|driver|version|enabled|provider|backend"
-    r"|failed|failure|error|notfound|exception|expired|invalid|mismatch|fault|warning|denied|exists|unavailable)$"
+    r"|failed|failure|rejected|error|notfound|exception|expired|invalid|mismatch|fault|warning|denied|exists|unavailable)$"
 )
 _KEY_NO_SECRET = re.compile(r"(?:id|ids|pair|pairs|s|error)$")
 _PLAIN = re.compile(
