@@ -100,7 +100,7 @@ def _not_a_record(schema: Schema) -> dict[str, Any]:
 
 
 def read_host(body: bytes) -> str | None:
-    """Return the host of an event with this release's schema, in a fiftieth of the time that decoding takes.
+    """Return the host of an event with this release's schema, which takes a small part of the time of decoding.
 
     ``host`` is the schema's first field, nullable. Raises ``NotAvro`` if the first bytes are no such field; the others
     are not read.

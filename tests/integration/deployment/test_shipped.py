@@ -78,6 +78,9 @@ def settings(addresses, name):
     environment = {
         key: addresses.localize(value) for key, value in shipped.items() if not key.startswith("STUMBLE_METRICS")
     }
+    if users := environment.get("STUMBLE_RELAY_BRIDGE_USERS"):
+        assert f"USER {users}\n" in (DEPLOY / "Dockerfile").read_text()
+        environment["STUMBLE_RELAY_BRIDGE_USERS"] = str(os.geteuid())  # the processes of this test run as its user
     if name in ROLES:
         environment |= {"STUMBLE_METRICS_HOST": LOOPBACK, "STUMBLE_METRICS_PORT": metrics_port(addresses, name)}
     return environment
