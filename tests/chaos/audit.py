@@ -14,14 +14,16 @@ import psycopg
 from confluent_kafka import Consumer, Message, TopicPartition
 
 from stumble.emitter import Emitter
+from stumble.outbox.folders import RELAY
+from stumble.relay.rejected import read_rejected
 from stumble.wire.codec import Decoder
 from stumble.wire.ids import publication_event_id
 from stumble.wire.schemas import EVENT
 from stumble.wire.topics import Topics
-from tests.chaos import damage, reading, telling
+from tests.chaos import damage, hostile, reading, telling
 from tests.chaos.emitting import journal
 from tests.chaos.faults import FaultInjector
-from tests.chaos.fleet import Plan, clock_jumped, planned_events
+from tests.chaos.fleet import Plan, planned_events, with_uncertain_effect
 from tests.chaos.world import SILENT_AFTER, Deployment
 from tests.support.comparing import ANY, differences
 
@@ -57,12 +59,12 @@ def emitted(deployment: Deployment, plans: dict[str, Plan]) -> Emitted:
     result = Emitted()
     for name, plan in plans.items():
         order = []
-        jumped = clock_jumped(plan)
+        uncertain = with_uncertain_effect(plan)
         for planned in planned_events(plan):
             order.append(planned.event["event_id"])
             result.events[planned.event["event_id"]] = planned.event
             for truth in planned.truths:
-                effect = {"effect": ANY} if truth.request_id in jumped else {}
+                effect = {"effect": ANY} if truth.request_id in uncertain else {}
                 result.truths.append(json.loads(truth.line()) | effect)
         for number, accepted in journal(deployment.emitter(name)):
             result.tried.add(order[number])
@@ -150,7 +152,7 @@ class Auditor:
         """Run all checks; in between, destroyed and refused events are emitted again."""
         for step in (
             self._events, self._destroyed, self._refusals, self._dead_host, self._emit_again, self._own_audit,
-            self._topic, self._dead_letters, self._publications, self._downstream, self._webhooks, self._alerts,
+            self._attackers, self._topic, self._dead_letters, self._publications, self._downstream, self._webhooks, self._alerts,
             self._roles,
         ):  # fmt: skip
             check = step()
@@ -266,6 +268,17 @@ class Auditor:
         lines = (done.stderr + done.stdout).splitlines()
         wrong = [] if done.returncode == 0 else [f"status {done.returncode}", *lines]
         return Check("stumble audit finds no difference", lines[-1] if lines else "no output", wrong)
+
+    def _attackers(self) -> Check:
+        """The relay rejected the forged events of the compromised service, and nothing of the attackers was stored."""
+        cast = self._deployment.cast
+        folder = self._deployment.outbox(cast.attacked) / RELAY
+        rejected = [row for row in read_rejected(folder) if hostile.VICTIM in row["reason"]]
+        wrong = [] if rejected else ["no forged event was rejected"]
+        for table in ("stumble_durable.producers", "stumble_derived.failures", "stumble_derived.requests"):
+            (rows,) = self._one(f"select count(*) from {table} t where t::text like '%%{hostile.VICTIM}%%'")
+            wrong += [f"{rows} rows of {table} name {hostile.VICTIM}"] if rows else []
+        return Check(f"attackers on {cast.attacked} change nothing", f"{len(rejected)} forged events rejected", wrong)
 
     def _topic(self) -> Check:
         """The topic holds exactly the events of the store; repeated records are allowed (at least once)."""

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from stumble.ingest.record_times import FUTURE_US, PAST_US
 from stumble.simulator import Disturbance, Stream, StreamSettings
 from stumble.simulator.mix import Mix
 from stumble.simulator.truth import Truth
@@ -92,16 +93,21 @@ def _clock_error(plan: Plan, at: float) -> float:
     return next((shift.by for shift in plan.shifts if shift.begin <= at < shift.end), 0.0)
 
 
-def clock_jumped(plan: Plan) -> set[str]:
-    """Return the ids of requests during which the clock was changed.
+def with_uncertain_effect(plan: Plan) -> set[str]:
+    """Return the ids of requests during which the clock was changed, or was wrong by more than the store accepts.
 
     Only times show which state was before a failure and which after it, so the effect can be wrong; outcome and
-    failures can't.
+    failures can't. Where the store replaces implausible times, events that were emitted late have the time of their
+    arrival.
     """
     errors: dict[str, set[float]] = {}
     for planned in planned_events(plan):
         errors.setdefault(planned.event["request_id"], set()).add(_clock_error(plan, planned.at))
-    return {request_id for request_id, offsets in errors.items() if len(offsets) > 1}
+    return {
+        request_id
+        for request_id, seconds in errors.items()
+        if len(seconds) > 1 or any(not -PAST_US <= one * MICROS <= FUTURE_US for one in seconds)
+    }
 
 
 def truths(plan: Plan) -> list[dict[str, Any]]:
