@@ -152,8 +152,8 @@ class Auditor:
         """Run all checks; in between, destroyed and refused events are emitted again."""
         for step in (
             self._events, self._destroyed, self._refusals, self._dead_host, self._emit_again, self._own_audit,
-            self._attackers, self._topic, self._dead_letters, self._publications, self._downstream, self._webhooks, self._alerts,
-            self._roles,
+            self._attackers, self._topic, self._dead_letters, self._publications, self._downstream, self._webhooks,
+            self._alerts, self._roles,
         ):  # fmt: skip
             check = step()
             self.checks.append(check)
