@@ -159,7 +159,11 @@ class ProducerReports:
 
         A host with a relay of its own is that relay's; another one is that of all bridges that name it.
         """
-        result = {host: relay for relay in relay_hosts for host in (relay, *self._hosts.get(relay, ()))}
+        result = {
+            host: relay
+            for relay in relay_hosts
+            for host in (relay, *(one for one in self._hosts.get(relay, ()) if one not in self._relays))
+        }
         reported = {host for hosts in self._hosts.values() for host in hosts} if self._bridges else set()
         for host, bridges in self._bridges.items():
             if host not in reported and bridges.issubset(relay_hosts):

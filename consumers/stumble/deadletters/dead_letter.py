@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from stumble.deadletters.producer import FIRST_SEEN, PREFIX, REPLAYS
+from stumble.wire.headers import headers_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -83,12 +84,12 @@ class DeadLetter:
 
 def was_redriven(record: KafkaRecord) -> bool:
     """Return whether a record is a dead letter that was sent again."""
-    return any(name == REPLAYS for name, _ in record.headers() or ())
+    return any(name == REPLAYS for name, _ in headers_of(record) or ())
 
 
 def dead_letter_of(message: Message) -> DeadLetter:
     """Read a record of the dead letter topic."""
-    given: list[Header] = [(str(name), _bytes(value)) for name, value in list(message.headers() or ())]
+    given: list[Header] = [(str(name), _bytes(value)) for name, value in headers_of(message) or ()]
     errors = {
         name.removeprefix(PREFIX): (value or b"").decode("utf-8", "replace")
         for name, value in given

@@ -131,5 +131,8 @@ class _RedrivenRecord:
     def headers(self) -> Any:
         return list(self._dead_letter.headers)
 
+    def set_headers(self, value: Any, /) -> None:
+        """Do nothing: the headers can be read."""
+
     def timestamp(self) -> tuple[int, int]:
         return TIMESTAMP_LOG_APPEND_TIME, time.time_ns() // 1_000_000

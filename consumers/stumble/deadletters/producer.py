@@ -15,6 +15,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from stumble.wire import codec
 from stumble.wire.errors import NotAvro
+from stumble.wire.headers import headers_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -118,7 +119,7 @@ class DeadLetterCount:
 
 def dead_letter_headers(item: BadRecord, group: str) -> list[Header]:
     """Return a bad record's own headers, unchanged, and stumble's after them."""
-    given = _headers_of(item)
+    given = headers_of(item.record) or []
     earlier = {name: value for name, value in given if name in (FIRST_SEEN, REPLAYS)}
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     cause = item.error.cause
@@ -136,14 +137,6 @@ def dead_letter_headers(item: BadRecord, group: str) -> list[Header]:
         (REPLAYS, earlier.get(REPLAYS) or b"0"),
     ]
     return [header for header in given if not header[0].startswith(PREFIX)] + added
-
-
-def _headers_of(item: BadRecord) -> list[Header]:
-    """Return a record's headers; none if the client cannot read the name of one, which is not UTF-8."""
-    try:
-        return list(item.record.headers() or ())
-    except ValueError:
-        return []
 
 
 def _schema(value: bytes | None, headers: list[Header]) -> str:

@@ -13,6 +13,7 @@ from stumble.signatures.errors import SignatureRejected
 from stumble.store.copying import event_row
 from stumble.wire import codec, text
 from stumble.wire.errors import InvalidEvent, NotAvro, RegistryUnavailable, UnknownSchema
+from stumble.wire.headers import headers_of
 from stumble.wire.schemas import EVENT
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class KafkaRecord(Protocol):
     def key(self) -> bytes | None: ...  # noqa: D102
     def value(self) -> bytes | None: ...  # noqa: D102
     def headers(self) -> Any: ...  # noqa: D102
+    def set_headers(self, value: Any, /) -> None: ...  # noqa: D102
     def timestamp(self) -> tuple[int, int]: ...  # noqa: D102
 
 
@@ -103,7 +105,7 @@ class EventDecoder:
         """Return the event, and whether its value has the store's framing and a schema that every reader knows."""
         if value[:_FRAME] == _SINGLE_OBJECT:
             return codec.read_record(EVENT, value[_FRAME:]), True
-        return self._decoder.read(value, record.headers()), False
+        return self._decoder.read(value, headers_of(record)), False
 
 
 def _decoded(
@@ -112,6 +114,9 @@ def _decoded(
     """Return what the store needs of an event; `value` is None if the store has to hold other bytes than the record."""
     event_id, instance, request_id = _ids(event)
     bounded = codec.bound_texts(EVENT, event)
+    if CLAIMED_TIME in bounded["attributes"]:  # only the store may say that a time was replaced
+        others = {name: text for name, text in bounded["attributes"].items() if name != CLAIMED_TIME}
+        bounded = {**bounded, "attributes": others}
     claimed_at = _bound_times(bounded, appended_at(record), offset)
     if value is None or bounded is not event or claimed_at is not None:
         body = codec.encode_record(EVENT, bounded)

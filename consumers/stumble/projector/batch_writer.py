@@ -201,7 +201,7 @@ class BatchWriter:
                 (event.offset, False) for event in batch.readings if event.partition == partition
             ]
             records += [
-                (item.offset, None if was_redriven(item.record) else True)
+                (item.offset, None if item.error.is_unsigned or was_redriven(item.record) else True)
                 for item in batch.bad
                 if item.partition == partition
             ]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stumble.store.json_rows import as_json
 from stumble.store.queries import query
-from stumble.wire.headers import is_from_bridge, relay_of
+from stumble.wire.headers import headers_of, is_from_bridge, relay_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +42,7 @@ class BridgedHosts:
             self._others, self._noted, self._since = set(), set(), self._now()
         if host is None or host in self._others:
             return
-        headers = event.record.headers()
+        headers = headers_of(event.record)
         relay = relay_of(headers)
         if relay is None or "\x00" in host + relay or not is_from_bridge(headers):
             self._others.add(host)

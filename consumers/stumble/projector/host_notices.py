@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -21,9 +22,14 @@ class HostNotices:
         self._log = log
         self._now = now
         self._logged: dict[tuple[str, str], float] = {}
+        self._lock = threading.Lock()  # writers and readers of the projector share one object
 
     def add(self, kind: str, host: str, text: str) -> None:
         """Log ``text``, whose ``{host}`` is replaced, unless a notice of this kind was logged for the host."""
+        with self._lock:
+            self._add(kind, host, text)
+
+    def _add(self, kind: str, host: str, text: str) -> None:
         now, subject = self._now(), (kind, host)
         if subject in self._logged and now - self._logged[subject] < _AGAIN_SECONDS:
             return

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
 
+from stumble.clock.producers import RELAY
 from stumble.ingest.record_times import appended_at
 from stumble.kafka.consumer import ReadFromBeginning, TopicConsumer
 from stumble.projector.host_notices import distance
@@ -23,7 +24,7 @@ from stumble.store.json_rows import as_json
 from stumble.store.queries import query
 from stumble.wire.codec import Decoder
 from stumble.wire.errors import InvalidEvent, RegistryUnavailable, WireError
-from stumble.wire.headers import relay_of
+from stumble.wire.headers import headers_of, relay_of
 from stumble.wire.schemas import PRODUCER_STATUS
 from stumble.wire.text import clean_text
 
@@ -46,6 +47,8 @@ _POLL = 0.5
 _PAUSE = 2.0
 _NAMES_SECONDS = 60.0
 _TOPIC_SECONDS = 15.0
+#: Most statuses that wait for a store that is down: somebody can write statuses of any number of processes.
+_MOST_UNSAVED: Final = 100_000
 #: A clock that is wrong by more is logged. One that seems to be behind may be right: the status waited for the broker.
 _NOTICED_US: Final = 60_000_000
 #: Times that PostgreSQL and Python can represent: 1970-01-01 to 9999-01-01, UTC microseconds.
@@ -123,11 +126,15 @@ class ProducerStatusReader(Worker):
         if key is not None:
             key.check_host(name[0])
         position = {"topic_id": self._topic_id, "record_offset": message.offset() or 0}
+        if len(self._unsaved) + len(self._removed) >= _MOST_UNSAVED and name not in self._unsaved:
+            return  # the store is down; the process reports again
         if value is None:
+            if name[1] == RELAY:
+                return  # a relay removes processes, never itself: its silence is what tells that a host died
             self._unsaved.pop(name, None)
             self._removed[name] = {"host": name[0], "process": name[1], **position}
             return
-        headers: Any = message.headers()
+        headers: Any = headers_of(message)
         status = _bounded(self._decoder.decode(value, headers))
         if (status["host"], status["process"]) != name or not status["host"]:
             raise InvalidEvent("its key is not its host and its process.")

@@ -45,8 +45,12 @@ class LimitedConnection(H11Protocol):
         self._reading: Any = None
         self._reading_since = self._drained_at = self.loop.time()
         if len(self.connections) > MAX_CONNECTIONS:
-            idle = [one for one in self.connections if isinstance(one, LimitedConnection) and one.awaits_head]
-            min(idle, key=lambda one: one.reading_since).transport.abort()
+            # An aborted connection is in the set until the next turn of the loop.
+            own = (one for one in self.connections if isinstance(one, LimitedConnection))
+            open_ones = [one for one in own if not one.transport.is_closing()]
+            idle = [one for one in open_ones if one.awaits_head]
+            if idle and len(open_ones) > MAX_CONNECTIONS:
+                min(idle, key=lambda one: one.reading_since).transport.abort()
 
     @property
     def awaits_head(self) -> bool:

@@ -87,7 +87,7 @@ def _parsed(url: str) -> dict[str, Any]:
 def _is_split_well(parts: dict[str, Any]) -> bool:
     """Return False where libpq takes parts of a password that is not encoded for host, port or database."""
     ports = str(parts.get("port") or 5432).split(",")
-    return all(port.isdecimal() for port in ports) and not any(
+    return all(not port or port.isdecimal() for port in ports) and not any(
         "@" in str(parts.get(name)) for name in ("host", "dbname")
     )
 

@@ -52,6 +52,9 @@ class InMemoryRecord:
     def headers(self) -> list[tuple[str, bytes]]:
         return self.header_list
 
+    def set_headers(self, value: list[tuple[str, bytes]], /) -> None:
+        self.header_list = value
+
     def timestamp(self) -> tuple[int, int]:
         return self.timestamp_kind, self.timestamp_ms
 

@@ -38,8 +38,15 @@ def check_signatures(scope: CheckContext) -> Iterator[CheckResult]:
     if signer is not None and signer.key_id not in public.keys:
         says = f"it lacks key {signer.key_id}, with which the relay of this host signs"
         yield wrong(str(kafka.public_keys_file), says, "add the line that `stumble keys generate` printed")
+    elif signer is not None and _is_expired(public.keys[signer.key_id].valid_until_ms):
+        says = f"key {signer.key_id} is no longer valid: consumers reject the records of this host's relay"
+        yield wrong(str(kafka.public_keys_file), says, "give the relay another key: stumble keys generate")
     if public.uses_times:
         yield from _times_of_topics(scope)
+
+
+def _is_expired(valid_until_ms: int | None) -> bool:
+    return valid_until_ms is not None and valid_until_ms <= time.time_ns() // 1_000_000
 
 
 def _keys(path: Path, public: PublicKeys) -> Iterator[CheckResult]:

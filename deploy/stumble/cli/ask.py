@@ -62,8 +62,8 @@ class ApiClient:
     """HTTP client of one API."""
 
     def __init__(self, url: str | None = None) -> None:
-        self.url, user = split_user(load_settings(api_url=url).api_url.rstrip("/"))
-        self._client = HttpClient(seconds=_SECONDS, max_bytes=_ANSWER_BYTES, auth=user)
+        self.url, self._user = split_user(load_settings(api_url=url).api_url.rstrip("/"))
+        self._client = HttpClient(seconds=_SECONDS, max_bytes=_ANSWER_BYTES, auth=self._user)
 
     def __enter__(self) -> Self:
         return self
@@ -119,6 +119,7 @@ class ApiClient:
                 f"{self.url}/v1/stream",
                 params=_given(parameters),
                 headers=headers,
+                auth=self._user,
                 timeout=httpx.Timeout(_SECONDS, read=60.0),
             ) as answer:
                 if answer.is_error:

@@ -16,6 +16,7 @@ from stumble.settings.kafka import KafkaSettings
 from stumble.settings.registry import Registry
 from stumble.wire.codec import Decoder
 from stumble.wire.errors import RegistryUnavailable, StumbleError, WireError
+from stumble.wire.headers import headers_of
 from stumble.wire.schemas import ACTION_FAILED, ACTION_OUTCOME, EVENT, PRODUCER_STATUS, Schema
 from stumble.wire.topics import Topics
 
@@ -110,7 +111,7 @@ class Reader:
         self._consumer.close()
 
     def _decoded(self, message: Message) -> Read:
-        headers = [(name, _bytes(value)) for name, value in dict(message.headers() or ()).items()]
+        headers = [(name, _bytes(value)) for name, value in dict(headers_of(message) or ()).items()]
         value = message.value() or b""
         record, error = None, None
         while True:

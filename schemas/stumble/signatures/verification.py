@@ -32,7 +32,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from stumble.runtime.explain import first_mistake
 from stumble.signatures.errors import PublicKeysUnusable, SignatureRejected
 from stumble.signatures.record_signature import key_id_of, read_signature, signed_bytes
-from stumble.wire.headers import Header, relay_of
+from stumble.wire.headers import Header, headers_of, relay_of
 
 LOG = logging.getLogger("stumble.signatures")
 
@@ -50,6 +50,7 @@ class SignedRecord(Protocol):
     def key(self) -> bytes | None: ...  # noqa: D102
     def value(self) -> bytes | None: ...  # noqa: D102
     def headers(self) -> Any: ...  # noqa: D102
+    def set_headers(self, value: Any, /) -> None: ...  # noqa: D102
     def timestamp(self) -> tuple[int, int]: ...  # noqa: D102
 
 
@@ -153,10 +154,12 @@ def _expired(key_id: str, kind: int) -> str:
 
 
 def _signature_of(record: SignedRecord) -> tuple[list[Header], tuple[str, bytes] | None]:
+    headers = headers_of(record)
+    if headers is None:
+        raise SignatureRejected("damaged", "The name of a header is not UTF-8.")
     try:
-        headers: list[Header] = list(record.headers() or ())
         return headers, read_signature(headers)
-    except ValueError as error:  # also the client's error for a header's name that is not UTF-8
+    except ValueError as error:
         raise SignatureRejected("damaged", f"The header with the signature cannot be read: {error}.") from None
 
 

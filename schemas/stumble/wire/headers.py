@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
 if TYPE_CHECKING:
@@ -80,6 +80,26 @@ def _of_second(seconds: int) -> bytes:
         return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S").encode()
     except (ValueError, OverflowError, OSError):  # an out-of-range time must not stop the relay; the body has it
         return b"1970-01-01T00:00:00"
+
+
+class RecordWithHeaders(Protocol):
+    """The methods of `confluent_kafka.Message` that `headers_of` uses."""
+
+    def headers(self) -> Any: ...  # noqa: D102
+    def set_headers(self, value: Any, /) -> None: ...  # noqa: D102
+
+
+def headers_of(record: RecordWithHeaders) -> list[Header] | None:
+    """Return the headers of a Kafka record, or None if the name of one is not UTF-8: the client cannot read those.
+
+    Every reader of records must use this function: the client raises ``SystemError`` the first time, and its second
+    answer has names that end the process when they are used.
+    """
+    try:
+        return list(record.headers() or ())
+    except (SystemError, ValueError):
+        record.set_headers([])
+        return None
 
 
 def fingerprint_of(headers: Iterable[Header] | None) -> bytes | None:

@@ -90,6 +90,13 @@ def test_tombstone_removes_a_process_until_it_reports_again(testbed, send):
     wait_for(testbed, {"h1/relay": 0, "h1/uid-1/nova-compute-1": 7})
 
 
+def test_tombstone_of_a_relay_removes_nothing(testbed, send):
+    send(relay("h1"))
+    wait_for(testbed, {"h1/relay": 0})
+    send({"host": "h1", "process": "relay", "tombstone": True}, relay("h2"))
+    wait_for(testbed, {"h1/relay": 0, "h2/relay": 0})
+
+
 def test_status_under_the_key_of_another_producer_is_ignored(testbed, send):
     send(relay("h1", key="h2/relay"), relay("a/b"), relay(""), relay("h3"))
     wait_for(testbed, {"h3/relay": 0})

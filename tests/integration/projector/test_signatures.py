@@ -104,6 +104,9 @@ def test_flood_of_unsigned_records_stops_no_partition_and_does_not_delay_signed_
     port = str(free_port())
     process = testbed.start("projector", "--metrics-port", port, STUMBLE_PROJECTOR_BREAKER_RUN="3", **verified)
     honest = [event_of("host-a") for _ in range(40)]
+    for partition in range(testbed.partitions):  # a damaged record with a valid signature does count
+        damaged, key = b"junk", str(uuid.uuid4()).encode()
+        testbed.send(damaged, key, headers=key_a.sign(testbed.topic, key, damaged), partition=partition)
     for number in range(500):
         if number % 2:
             send(testbed, None, event_of("host-a"), partition=number % testbed.partitions)
@@ -116,7 +119,7 @@ def test_flood_of_unsigned_records_stops_no_partition_and_does_not_delay_signed_
     metrics = get(f"http://127.0.0.1:{port}/metrics").text
     assert 'stumble_projector_signature_rejected_total{reason="unsigned"} 500.0' in metrics
     assert "stumble_projector_blocked_partitions 0.0" in metrics
-    assert len(records(testbed, testbed.settings.topics.dlq)) == 20
+    assert len(records(testbed, testbed.settings.topics.dlq)) == 20 + testbed.partitions
     assert "Rejected" in testbed.log_of(process)
 
 

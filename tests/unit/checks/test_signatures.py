@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -42,6 +43,17 @@ def test_files_that_other_users_can_use_are_wrong(tmp_path, relay_key):
     relay_key.created.path.chmod(0o644)
     public.chmod(0o666)
     assert {level for level, _ in results(relay_key.created.path, public)} == {CheckLevel.WRONG}
+
+
+def test_expired_key_of_this_host_is_wrong(tmp_path, relay_key):
+    past = (datetime.now(UTC) - timedelta(days=1)).isoformat()
+    line = relay_key.line.replace(" }", f", valid_until = {past} }}")
+    kafka = KafkaSettings(
+        signing_key_file=relay_key.created.path, public_keys_file=write_public_keys(tmp_path / "k.toml", more=line)
+    )
+    checked = check_signatures(CheckContext(Settings(kafka=kafka)))
+    (wrong,) = [one for one in itertools.islice(checked, 3) if one.level is CheckLevel.WRONG]
+    assert "no longer valid" in wrong.says
 
 
 def test_key_that_expires_soon_is_a_warning(tmp_path, relay_key):

@@ -157,6 +157,13 @@ def test_host_is_returned_once_after_its_silence() -> None:
     assert returns == [(10, "r1"), (10, "r2"), (400, "r2")]
 
 
+def test_host_with_a_relay_does_not_belong_to_another_relay_that_names_it() -> None:
+    fleet = ProducerReports(600, 45)
+    fleet.add_reports([report("cmp2", 10), report("evil", 10), compute("x", 10, 5, host="cmp2", relay="evil")], 0)
+    assert fleet.hosts_of({"evil"}) == {"evil": "evil"}
+    assert fleet.hosts_of({"cmp2"}) == {"cmp2": "cmp2"}
+
+
 def test_bridged_host_belongs_to_all_bridges_that_name_it_unless_it_has_a_relay() -> None:
     fleet = ProducerReports(600, 45)
     fleet.add_reports([report("b1", 10), report("b2", 10), report("r1", 10), compute("a", 10, 5)], 0)

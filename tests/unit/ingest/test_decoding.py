@@ -37,6 +37,13 @@ def stored(decoded: DecodedEvent) -> dict[str, Any]:
     return codec.Decoder(EVENT).decode(decoded.framed)
 
 
+def test_event_cannot_claim_that_the_store_replaced_its_time() -> None:
+    forged = {"claimed_occurred_at": "1", "other": "x"}
+    assert stored(decode(framed(event(attributes=forged))))["attributes"] == {"other": "x"}
+    replaced = stored(decode(framed(event(occurred_at=7, attributes=forged))))
+    assert replaced["attributes"] == {"claimed_occurred_at": "7", "other": "x"}
+
+
 def unbounded(**fields: Any) -> bytes:
     """Return the Kafka value of an event as a writer without stumble's encoder writes it."""
     complete = codec.decode_record(EVENT, codec.encode_record(EVENT, event()))

@@ -163,6 +163,20 @@ def test_new_connection_above_the_limit_ends_the_one_that_waits_longest(monkeypa
     assert asyncio.run(scenario()) == (3, b"200", b"")
 
 
+def test_limit_applies_to_connections_that_arrive_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "MAX_CONNECTIONS", 3)
+
+    async def scenario() -> int:
+        async with running() as server:
+            clients = await asyncio.gather(*(server.connect(b"") for _ in range(20)))
+            number = server.open
+            for _, one in clients:
+                one.close()
+            return number
+
+    assert asyncio.run(scenario()) == 3
+
+
 def test_slowest_reader_is_ended_when_too_much_is_unread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "MAX_UNREAD_BYTES", 2 * len(CHUNK) * _CHUNKS)
 
