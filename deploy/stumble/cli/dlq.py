@@ -162,9 +162,9 @@ def redrive(
     """Send records again, with unchanged bytes, key and headers, to the topic and partition that they came from.
 
     Kafka gives them a new time. The command sends the dead letters that are in the topic when it starts and that this
-    version can read, each once; if it is interrupted, run it again to continue. A record that becomes a dead letter again
-    has its replays counted and is parked after the third (STUMBLE_DLQ_MAX_REPLAYS). Exit status 1 if the broker refused
-    records.
+    version can read, each once; if it is interrupted, run it again to continue. A record that becomes a dead letter
+    again has its replays counted and is parked after the third (STUMBLE_DLQ_MAX_REPLAYS). Exit status 1 if the broker
+    refused records.
     """
     done: Counter[str] = Counter()
     outlooks: Counter[str] = Counter()
