@@ -159,6 +159,13 @@ HOST_REFUSED_EVENTS = Metric(
     "Events that a host's full outboxes refused, as last reported.",
     ("host",),
 )
+HOST_REJECTED_EVENTS = Metric(
+    "store",
+    "stumble_host_relay_rejected_events",
+    "counter",
+    "Events that a host's relay or the broker rejected since that relay started, as last reported.",
+    ("host",),
+)
 HOST_REPORTED = Metric(
     "store",
     "stumble_host_outbox_reported_timestamp_seconds",

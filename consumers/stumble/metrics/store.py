@@ -42,6 +42,8 @@ class _HostState(NamedTuple):
     backlog: int
     oldest: float | None
     refused: int
+    rejected: int | None
+    """Since the host's relay started; None if only relays of other hosts report it."""
     received: float
     clock_offset: float
 
@@ -126,6 +128,7 @@ def _outboxes(connection: Connection[Any], *, hosts: bool, max_hosts: int) -> It
     yield _gauge(d.HOST_BACKLOG_EVENTS, {(row.host,): row.backlog for row in rows})
     yield _gauge(d.HOST_OLDEST_UNSENT, {(row.host,): row.oldest for row in rows if row.oldest is not None})
     yield _gauge(d.HOST_REFUSED_EVENTS, {(row.host,): row.refused for row in rows})
+    yield _counter(d.HOST_REJECTED_EVENTS, {(row.host,): row.rejected for row in rows if row.rejected is not None})
     yield _gauge(d.HOST_REPORTED, {(row.host,): row.received for row in rows})
     yield _gauge(d.HOST_CLOCK_OFFSET, {(row.host,): row.clock_offset for row in rows})
 
@@ -141,6 +144,7 @@ def _as_one(name: str, rows: Sequence[_HostState]) -> list[_HostState]:
             sum(row.backlog for row in recent),
             min((row.oldest for row in recent if row.oldest is not None), default=None),
             sum(row.refused for row in recent),
+            sum(row.rejected or 0 for row in recent),
             min(row.received for row in recent),
             max((row.clock_offset for row in recent), key=abs),
         )

@@ -45,7 +45,11 @@ CHECKS: tuple[Check, ...] = (
         f"{_HERE}.configuration:check_configuration",
         "cli",
     ),
-    _about_outbox("outbox", "file system, free space and rights of this host's outbox", "outbox:check_outbox"),
+    _about_outbox(
+        "outbox",
+        "file system, free space and rights of this host's outbox, and what its relay rejects",
+        "outbox:check_outbox",
+    ),
     _about_outbox("relay", "a relay serves this host's outbox", "outbox:check_relay"),
     _about_kafka("brokers", "every broker answers, and Kafka acknowledges a record", "brokers:check_brokers"),
     _about_kafka("topics", "the topics and their settings are as planned", "topics:check_topics"),

@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+from stumble.checks.admission import check_admission
 from stumble.checks.model import CheckContext, CheckResult, fine, skipped, warning, wrong
 from stumble.checks.mounts import EPHEMERAL, NETWORK, mount_of
 from stumble.outbox.folders import RELAY, outbox_folders, outbox_usage
@@ -44,6 +45,7 @@ def check_outbox(scope: CheckContext) -> Iterator[CheckResult]:
     above = next(path for path in (directory, *directory.parents) if path.exists())
     yield from _space(above)
     yield from _rights(scope, directory, above)
+    yield from check_admission(scope)
 
 
 def _space(path: Path) -> Iterator[CheckResult]:

@@ -1,4 +1,4 @@
-"""`stumble outbox`: list, verify and export the outboxes of this host."""
+"""`stumble outbox`: list, verify and export the outboxes of this host, and send rejected events again."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from stumble.cli.ask import FormatOption, OutputFormat, examples
 from stumble.outbox import OutboxCursor
 from stumble.outbox.folders import RELAY
 from stumble.relay import inspection
-from stumble.relay.authority import load_authority
+from stumble.relay.authority import Authority, load_authority
 from stumble.relay.cursors import Progress
 from stumble.relay.rejected import read_rejected
+from stumble.relay.resend import resend_rejected
 from stumble.relay.settings import RelaySettings
 from stumble.settings.base import load_settings
 from stumble.wire.errors import StumbleError
@@ -38,11 +39,17 @@ Folder = Annotated[str | None, typer.Argument(help="Folder of one process, as `l
 
 def _directory(given: Path | None) -> tuple[Path, frozenset[int]]:
     """Return the outbox directory, and the users whose folders the relay serves."""
+    directory, authority = _authority(given)
+    return directory, authority.users
+
+
+def _authority(given: Path | None) -> tuple[Path, Authority]:
+    """Return the outbox directory, and what the relay accepts from whom."""
     settings = load_settings(outbox_dir=given)
     directory = Path(settings.outbox_dir)
     if not directory.is_dir():
         raise StumbleError(f"The outbox directory {directory} does not exist; set --outbox-dir.")
-    return directory, load_authority(settings, RelaySettings()).users
+    return directory, load_authority(settings, RelaySettings())
 
 
 @app.command(
@@ -136,6 +143,28 @@ def export(
         progress = Progress() if everything else known.get(outbox_folder.key, Progress())
         for event in inspection.events(outbox_folder, OutboxCursor(progress.segment, progress.offset)):
             tables.print_line(event)
+
+
+@app.command(epilog=examples("STUMBLE_CONFIG=/etc/stumble/relay.toml stumble outbox resend"))
+def resend(*, outbox_dir: Directory = None) -> None:
+    """Write rejected events to the outbox again, after `hosts` in [relay] or the broker's limit was corrected.
+
+    Run it as root with the relay's configuration, after a restart of the relay. It writes the events that the
+    configuration allows now; ids stay the same, so an event that is sent twice counts once. Exit status 1 if some
+    events are still not allowed. Rejected events stay in relay/rejected.jsonl: then move this file away.
+    """
+    directory, authority = _authority(outbox_dir)
+    try:
+        result = resend_rejected(directory, authority)
+    except PermissionError as error:
+        raise StumbleError(
+            f"{error.filename}: this user may not read it; run the command as root or as the relay's user."
+        ) from None
+    out = tables.console()
+    out.print(f"{result.written} events are in the outbox again.")
+    for reason, count in result.skipped.most_common():
+        out.print(tables.plain(f"{count} events are not: {reason}."))
+    raise typer.Exit(1 if result.skipped else 0)
 
 
 def _grid(*columns: str) -> Table:

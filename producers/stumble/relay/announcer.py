@@ -51,10 +51,10 @@ class Announcer:
         self._open = 0
         self._reported: dict[str, tuple[bool, dict[str, Any]]] = {}
 
-    def run_once(self, now: float, tails: OutboxTails, sent: int) -> None:
+    def run_once(self, now: float, tails: OutboxTails, sent: int, rejected: int) -> None:
         """Send every status that is due, unless earlier ones are not acknowledged yet.
 
-        ``sent``: events delivered since the relay started.
+        ``sent``, ``rejected``: events delivered and rejected since the relay started.
         """
         if self._open or (now < self._next_at and now < self._check_at):
             return
@@ -65,7 +65,8 @@ class Announcer:
         for tail in tails.all() if all_due else changed:
             self._report(tail, alive=tail.alive)
         if all_due or changed:
-            self._send(status.of_relay(self._settings, tails.all(), sent, self._version), self._marks)
+            item = status.of_relay(self._settings, tails.all(), sent, rejected, self._version)
+            self._send(item, self._marks)
         if all_due:
             self._next_at = now + self._interval
 

@@ -53,6 +53,8 @@ class ChunkDelivery:
         self._state_log = state_log
         self.sent = 0
         """Events delivered since the relay started."""
+        self.rejected = 0
+        """Events that the relay or the broker rejected since the relay started."""
         self.moved = False
         """Whether a cursor moved since this was last set to False."""
 
@@ -214,6 +216,7 @@ class ChunkDelivery:
 
     def _log_rejected(self, tail: OutboxTail, who: str, count: int, reason: str) -> None:
         self._metrics.rejected.inc(count)
+        self.rejected += count
         text = f"{who} rejected {count} events of folder {tail.folder.key}: {reason}. They are stored"
         self._state_log.repeat(f"{who} rejected {tail.folder.uid}", f"{text}; `stumble outbox ls` lists them.")
 

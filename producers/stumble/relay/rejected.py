@@ -52,6 +52,8 @@ def _line(key: str, segment: int, record: OutboxRecord, reason: str) -> bytes:
         "event_id": str(UUID(bytes=envelope.event_id)),
         "occurred_at": envelope.occurred_at,
         "key": envelope.key.decode("utf-8", "replace"),
+        "source": envelope.source.decode("utf-8", "replace"),
+        "traceparent": envelope.traceparent.decode("ascii", "replace"),
         "fingerprint": envelope.fingerprint.hex(),
         "size": len(record.body),
         "body": base64.b64encode(record.body).decode(),
@@ -71,6 +73,8 @@ def read_rejected(folder: Path) -> Iterator[dict[str, Any]]:
             try:
                 row = json.loads(line)
             except ValueError:
+                continue
+            if not isinstance(row, dict):
                 continue
             position = (row.get("folder"), row.get("segment"), row.get("offset"))
             if position not in seen:

@@ -70,8 +70,10 @@ def _time(value: object) -> int | None:
     return value if type(value) is int and _FIRST_US <= value <= now_us() + _AHEAD_US else None
 
 
-def of_relay(settings: Settings, tails: Collection[OutboxTail], sent: int, version: str) -> dict[str, Any]:
-    """Return the status of the relay: events sent since it started, and the backlog of all folders."""
+def of_relay(
+    settings: Settings, tails: Collection[OutboxTail], sent: int, rejected: int, version: str
+) -> dict[str, Any]:
+    """Return the status of the relay: events sent and rejected since it started, and the backlog of all folders."""
     waiting = [tail for tail in tails if tail.backlog[1]]
     oldest = [at for tail in waiting if (at := _oldest(tail)) is not None]
     return {
@@ -81,6 +83,7 @@ def of_relay(settings: Settings, tails: Collection[OutboxTail], sent: int, versi
         "service": "stumble-relay",
         "version": version,
         "sent_total": sent,
+        "rejected_total": rejected,
         "backlog_events": sum(tail.backlog[0] for tail in waiting),
         "backlog_bytes": sum(tail.backlog[1] for tail in waiting),
         "oldest_unsent_at": min(oldest, default=None),

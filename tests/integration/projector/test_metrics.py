@@ -90,6 +90,12 @@ def test_hosts_can_be_exported_as_one(writer):
                   now() + make_interval(secs => n)
            from generate_series(1, 20) as n"""
     )
+    writer.connection.execute(
+        """insert into producers (host, process, reported_at, received_at, alive, backlog_events, backlog_bytes,
+                                  accepted_total, sent_total, refused_total, rejected_total, status, first_at)
+           select host, 'relay', reported_at, received_at, true, 0, 0, 0, 0, 0, backlog_events + 6, '{}', first_at
+           from producers where host in ('cmp-1', 'cmp-4')"""
+    )
 
     def host_metrics(**options):
         text = exposition(None, store_metrics(writer.connection, **options))[0].decode()
@@ -97,15 +103,18 @@ def test_hosts_can_be_exported_as_one(writer):
         return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines}
 
     per_host, combined = host_metrics(), host_metrics(hosts=False)
-    assert len(per_host) == 5 * 20 + 4
-    assert len(combined) == 5 + 4
+    assert len(per_host) == 5 * 20 + 4 + 2
+    assert len(combined) == 5 + 4 + 1
     assert combined['stumble_host_outbox_backlog_events{host="all"}'] == sum(range(21))
     assert combined['stumble_host_outbox_oldest_unsent_timestamp_seconds{host="all"}'] == 1767225660
+    rejected = "stumble_host_relay_rejected_events_total"
+    assert (per_host[f'{rejected}{{host="cmp-1"}}'], per_host[f'{rejected}{{host="cmp-4"}}']) == (7, 10)
+    assert combined[f'{rejected}{{host="all"}}'] == 17
     assert combined["stumble_silent_hosts"] == per_host["stumble_silent_hosts"] == 11
     assert combined['stumble_host_clock_offset_seconds{host="all"}'] == -20
     assert (per_host['stumble_hosts{source="relay"}'], per_host["stumble_hosts_limited"]) == (20, 0)
     limited = host_metrics(max_hosts=3)
-    assert len(limited) == 5 * 4 + 4
+    assert len(limited) == 5 * 4 + 4 + 2
     assert (limited['stumble_hosts{source="relay"}'], limited["stumble_hosts_limited"]) == (20, 1)
     assert limited['stumble_host_outbox_backlog_events{host="cmp-3"}'] == 3
     assert limited['stumble_host_outbox_backlog_events{host="other"}'] == sum(range(4, 21))

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Message
 
+from stumble.cli.root import run
 from stumble.local.ports import free_port
 from stumble.outbox import Envelope, OutboxWriter, pack_record
 from stumble.outbox.folders import outbox_folders
@@ -252,9 +253,29 @@ def test_event_of_a_foreign_host_is_rejected_counted_and_listed(tmp_path: Path, 
     topic = f"{prefix}instance-action-producers"
     with running_relay(outbox, kafka, prefix, "--status-interval", "1", STUMBLE_HOST="relay-host") as relay:
         messages = drain(kafka, f"{prefix}instance-actions", lambda read: len(read) == 25)
-        statuses = drain(kafka, topic, lambda read: any(_status(m)["rejected_total"] == 25 for m in read))
+        statuses = drain(
+            kafka, topic, lambda read: len({m.key() for m in read if _status(m)["rejected_total"] == 25}) == 2
+        )
         assert "`hosts` in [relay] does not allow" in relay.text()
     assert sorted(numbers(messages)) == list(range(1, 50, 2))
-    status = next(_status(m) for m in statuses if _status(m)["rejected_total"] == 25)
+    counted = {one["process"]: one for one in map(_status, statuses) if one["rejected_total"] == 25}
+    assert counted.pop("relay")["host"] == "relay-host"
+    (status,) = counted.values()
     assert (status["host"], status["attributes"]["claimed_host"]) == ("relay-host", "cmp2")
     assert len(list(read_rejected(outbox / "relay"))) == 25
+
+
+def test_rejected_events_are_sent_again_after_hosts_was_corrected(
+    tmp_path: Path, kafka: str, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outbox = tmp_path / "outbox"
+    sender = emitter(outbox, host="cmp1")
+    assert all(sender.emit(event(n, host="cmp1")) for n in range(50))
+    with running_relay(outbox, kafka, prefix, STUMBLE_RELAY_HOSTS="cmp1.example.org") as relay:
+        wait_for(lambda: len(list(read_rejected(outbox / "relay"))) == 50)
+        assert relay.kill(signal.SIGTERM) == 0
+    monkeypatch.setenv("STUMBLE_RELAY_HOSTS", "cmp1")
+    assert run(["outbox", "resend", "--outbox-dir", str(outbox)]) == 0
+    with running_relay(outbox, kafka, prefix, STUMBLE_RELAY_HOSTS="cmp1"):
+        messages = drain(kafka, f"{prefix}instance-actions", lambda read: len(read) == 50)
+    assert sorted(numbers(messages)) == list(range(50))

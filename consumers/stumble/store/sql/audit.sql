@@ -367,6 +367,7 @@ limit %(limit)s
 -- name: count_refused_events
 select host, sum(refused_total)::bigint, sum(rejected_total)::bigint
 from producers
+where process <> 'relay'
 group by host
 having sum(refused_total + rejected_total) > 0
 order by host
