@@ -94,7 +94,7 @@ def test_foreign_and_unsigned_events_are_dead_letters_until_the_key_may_name_the
     testbed.start(**verified)
     line = key_a.line.replace('"host-a"', '"host-a", "host-b"')
     write_public_keys(public_keys, key_b, more=line)
-    outlook = stumble("dlq", "redrive", "--readable", **testbed.environment(**verified))
+    outlook = stumble("dlq", "redrive", **testbed.environment(**verified))
     assert "1 sent again" in outlook.stdout, outlook.stdout + outlook.stderr
     eventually(lambda: {foreign["event_id"]} - stored_ids(testbed))
     assert unsigned["event_id"] not in stored_ids(testbed)
