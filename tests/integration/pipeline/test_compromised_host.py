@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from confluent_kafka.admin import (
@@ -109,7 +110,12 @@ def test_kafka_credentials_of_a_relay_permit_events_of_any_host_and_nothing_but_
 
 def test_forged_restart_of_a_host_interrupts_its_requests_only_while_its_own_relay_is_silent(cloud: TwoHosts) -> None:
     attacker, emitter = Attacker(cloud), cloud.emitter("cmp2")
-    step = {"signal": "event_start", "scope": "STEP", "action": "suspend", "step": "compute_suspend_instance"}
+    step: dict[str, Any] = {
+        "signal": "event_start",
+        "scope": "STEP",
+        "action": "suspend",
+        "step": "compute_suspend_instance",
+    }
     working = event_of("cmp2", **step)
     assert emitter.emit(working)
     relay = cloud.start_relay("cmp2")
