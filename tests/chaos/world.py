@@ -207,7 +207,7 @@ class Deployment:
             env = self.edge_env | {"STUMBLE_HOST": host, "STUMBLE_OUTBOX_DIR": str(outbox)}
             env["STUMBLE_RELAY_HOSTS"] = f"{host},{FLEET_HOSTS}"
             error = wrong_clocks.get(host)
-            command = STUMBLE if error is None else (*module, "tests.chaos.wrong_clock", str(error))
+            command = STUMBLE if error is None else (*module, "tests.support.wrong_clock", str(error))
             self.add(f"relay-{host}", *command, "relay", "--status-interval", "2", env=env)
         self._start_attackers(self.cast.attacked)
 

@@ -242,9 +242,9 @@ class ProjectorTestbed:
         }
         return cli_environment(**(own | extra))
 
-    def start(self, *command: str, **environment: str) -> subprocess.Popen[str]:
+    def start(self, *command: str, module: str = "stumble.cli", **environment: str) -> subprocess.Popen[str]:
         """Start a role, by default `projector`."""
-        argv = [sys.executable, "-u", "-m", "stumble.cli", *(command or ("projector",))]
+        argv = [sys.executable, "-u", "-m", module, *(command or ("projector",))]
         with tempfile.NamedTemporaryFile("w", suffix=".log", delete=False) as log:
             process = subprocess.Popen(argv, cwd=ROOT, env=self.environment(**environment), stderr=log, text=True)
         self.running.append(process)

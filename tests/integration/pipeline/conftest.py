@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.projector_fixtures import store_url, template_database
 from tests.support.whole_path import WholePath
+
+__all__ = ["store_url", "template_database", "whole_path"]
 
 
 @pytest.fixture

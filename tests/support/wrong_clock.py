@@ -1,4 +1,4 @@
-"""``python -m tests.chaos.wrong_clock SECONDS COMMAND…``: run a command of stumble on a host whose clock is wrong.
+"""``python -m tests.support.wrong_clock SECONDS COMMAND…``: run a command of stumble on a host whose clock is wrong.
 
 Only Python's wall clock is changed: with libfaketime, librdkafka's own comparisons of times would fail.
 """
