@@ -19,6 +19,7 @@ from bench import (
     audit_figures,
     emit_figures,
     growth_figures,
+    hostile_figures,
     metrics_figures,
     nova_figures,
     projector_figures,
@@ -32,7 +33,7 @@ from bench.stack import Stack, stack
 
 _PARTS = (
     *("projector", "success", "emit", "relay", "latency", "full", "audit", "growth"),
-    *("scale", "metrics", "alert", "signatures", "nova"),
+    *("scale", "metrics", "alert", "signatures", "hostile", "nova"),
 )
 _ROOT = Path(__file__).parents[1]
 
@@ -87,6 +88,7 @@ def _run(report: Report, running: Stack, python: Path, parts: list[str], *, runs
         "alert": lambda: alert_figures.measure(report, running, runs=runs, count=10 if quick else 100),
         "metrics": lambda: metrics_figures.measure(report, running, runs=runs),
         "signatures": lambda: signature_figures.measure(report, running, runs=runs, count=count),
+        "hostile": lambda: hostile_figures.measure(report, running, runs=runs, count=count),
         "nova": lambda: nova_figures.measure(report, runs=runs, rounds=2 if quick else 10),
     }
     for name in parts:

@@ -43,7 +43,7 @@ def deliver(stack: Stack, prefix: str, count: int, settings: dict[str, str]) -> 
         jobs.ours("fill", str(outbox), str(count))
         more = role_settings(stack, prefix, outbox, Path(folder)) | settings
         with role("relay", Path(folder) / "log", **more) as relay:
-            rate = _delivered(stack, f"{prefix}instance-actions", count)
+            rate = wait_for_delivery(stack, f"{prefix}instance-actions", count)
             return Delivery(rate, 1e6 * relay.cpu_seconds() / count, relay.peak_mb())
 
 
@@ -86,8 +86,8 @@ def role_settings(stack: Stack, prefix: str, outbox: Path, folder: Path) -> dict
     }
 
 
-def _delivered(stack: Stack, topic: str, count: int) -> float:
-    """Watch the topic until it contains `count` events; return events per second, without the first ones seen."""
+def wait_for_delivery(stack: Stack, topic: str, count: int) -> float:
+    """Wait until the topic contains `count` events; return events per second, without the first ones seen."""
     consumer = Consumer({"bootstrap.servers": stack.kafka.bootstrap_servers, "group.id": "bench-watch"})
 
     def total() -> int:
