@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import shutil
 import stat
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
@@ -27,6 +26,8 @@ _FOLDER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _MEMORY = "/dev/shm"  # noqa: S108  # the directories in it are per user and their owner is checked
 _PRIVATE = 0o770
+#: Unfinished folders are rare; each may contain ``MOST_FILES`` entries, so that removing one takes a part of a second.
+_MOST_REMOVALS = 50
 
 
 class OutboxFolder(NamedTuple):
@@ -81,7 +82,8 @@ def create(
             for path in (user, directory, str(Path(directory).parent)):
                 sync_directory(path)
     except OSError:
-        shutil.rmtree(hidden, ignore_errors=True)
+        with suppress(OSError):
+            FolderFiles(hidden).remove()
         raise
     return f"{user}/{name}", lock, filled
 
@@ -169,19 +171,19 @@ def outbox_folders(directory: str, uids: Iterable[int] | None = None) -> list[Ou
 
 
 def remove_unfinished(uid: int, path: str, older_than: float) -> None:
-    """Remove folders that a process did not finish creating before it died. ``older_than``: Unix seconds.
+    """Remove folders that a process did not finish creating before it died, up to 50. ``older_than``: Unix seconds.
 
-    Raises ``OSError``, also ``UnsafeEntry``.
+    A folder that contains a directory stays: no process creates one. Raises ``OSError``, also ``UnsafeEntry``.
     """
     fd = open_directory(path, uid)
     try:
-        for name in names_in(fd):
-            if name.startswith(_HIDDEN) and os.stat(name, dir_fd=fd, follow_symlinks=False).st_mtime < older_than:
-                with suppress(OSError), FolderFiles(f"{path}/{name}", uid) as files:
-                    if not files.is_locked(LOCK):
-                        shutil.rmtree(name, dir_fd=fd)
+        hidden = [name for name in names_in(fd) if name.startswith(_HIDDEN)]
     finally:
         os.close(fd)
+    for name in hidden[:_MOST_REMOVALS]:
+        with suppress(OSError), FolderFiles(f"{path}/{name}", uid) as files:
+            if os.fstat(files.directory()).st_mtime < older_than and not files.is_locked(LOCK):
+                files.remove()
 
 
 def segment_numbers(folder: str | FolderFiles) -> list[int]:

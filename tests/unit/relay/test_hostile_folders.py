@@ -267,6 +267,33 @@ def test_files_with_hostile_content_stop_neither_the_folder_nor_the_relay(
     assert waiting(relay) == {"svc-1-aa": 1}
 
 
+def test_unfinished_folder_with_deep_directories_does_not_end_the_relay(outbox: Path, start_relay: BuildRelay) -> None:
+    write_segment(folder(outbox), record({"phase": "START", "host": "cmp1"}))
+    user = outbox / f"uid-{os.geteuid()}"
+    for name in (".new-deep", ".new-flat"):
+        (user / name).mkdir(mode=0o770)
+    (user / ".new-flat" / "lock").touch()
+    for _ in range(1200):  # from the inside to the outside: the whole path is too long for a system call
+        (user / ".new-d").mkdir()
+        (user / ".new-deep").rename(user / ".new-d" / "d")
+        (user / ".new-d").rename(user / ".new-deep")
+    for name in (".new-deep", ".new-flat"):
+        os.utime(user / name, (0, 0))
+    relay = start_relay()
+    turn(relay)
+    assert waiting(relay) == {"svc-1-aa": 1}
+    assert not (user / ".new-flat").exists()
+    deep = user / ".new-deep"
+    while deep.exists():  # `shutil.rmtree`, also that of pytest, cannot remove it
+        inner = deep / "d"
+        if inner.exists():
+            inner.rename(user / ".new-d")
+            deep.rmdir()
+            (user / ".new-d").rename(deep)
+        else:
+            deep.rmdir()
+
+
 def test_names_that_no_writer_gives_are_ignored(outbox: Path, start_relay: BuildRelay) -> None:
     path = folder(outbox)
     write_segment(path, record({"phase": "START", "host": "cmp1"}))
