@@ -15,7 +15,7 @@ from stumble.wire.errors import NotAvro, StumbleError
 from stumble.wire.headers import record_headers
 from stumble.wire.schemas import EVENT, Schema, by_fingerprint, load_schema
 
-_SCHEMA_BYTES = 1 << 20
+_SCHEMA_BYTES = 64 << 10
 _MOST_SCHEMAS = 64
 _VERSION = re.compile(r"\.v([0-9]{1,4})\.avsc\Z")
 

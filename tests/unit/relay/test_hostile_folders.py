@@ -16,9 +16,11 @@ import pytest
 
 from stumble.emitter import Emitter
 from stumble.outbox import Envelope, pack_record
+from stumble.outbox.access import FolderFiles
 from stumble.outbox.folders import memory_root
 from stumble.outbox.record import segment_header
 from stumble.relay import Relay, build_relay
+from stumble.relay import rejected as rejected_events
 from stumble.relay.rejected import read_rejected
 from stumble.settings.base import Settings
 from stumble.wire.codec import encode_record
@@ -292,6 +294,41 @@ def test_unfinished_folder_with_deep_directories_does_not_end_the_relay(outbox: 
             (user / ".new-d").rename(deep)
         else:
             deep.rmdir()
+
+
+def test_folders_whose_rejected_events_cannot_be_stored_delay_no_other_folder(
+    outbox: Path, start_relay: BuildRelay, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(rejected_events, "MOST_BYTES", 1000)
+    forbidden = record(b"\x02\x08cmp2" + bytes(200_000))
+    for number in range(10):
+        write_segment(folder(outbox, f"svc-{number}-aa"), *[forbidden] * 12)
+    relay = start_relay()
+    turn(relay, 40)
+    write_segment(folder(outbox, "svc-good-bb"), record({"phase": "START", "host": "cmp1"}))
+    time.sleep(0.3)
+    turn(relay)
+    assert waiting(relay) == {"svc-good-bb": 1}
+    assert relay.tails.in_flight < 1 << 20
+    assert any("relay/rejected.jsonl in the outbox directory is full; find out" in text for text in caplog.messages)
+    assert "Errno" not in caplog.text
+    assert ".." not in caplog.text
+
+
+def test_records_of_an_unknown_schema_cost_one_listing_for_a_chunk(
+    outbox: Path, start_relay: BuildRelay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = folder(outbox)
+    good, body = record({"phase": "START", "host": "cmp1"}), encode_record(EVENT, {"phase": "START", "host": "cmp1"})
+    envelope = Envelope(b"unknown!", 1, uuid.uuid4().bytes, b"key", b"nova-compute:cmp1")
+    write_segment(path, good, *[pack_record(envelope, body)] * 500, good)
+    listings = []
+    names = FolderFiles.names
+    monkeypatch.setattr(FolderFiles, "names", lambda files: listings.append(1) or names(files))
+    relay = start_relay()
+    turn(relay)
+    assert waiting(relay) == {"svc-1-aa": 1}
+    assert len(listings) < 30
 
 
 def test_names_that_no_writer_gives_are_ignored(outbox: Path, start_relay: BuildRelay) -> None:
