@@ -206,19 +206,25 @@ def segment_path(path: str, number: int) -> str:
 def outbox_usage(directory: str) -> tuple[int, int]:
     """Return bytes in segments and number of folders, as far as this user may list them; about 10 µs per folder.
 
-    In memory only this user's directory counts: any user may create directories there.
+    Only what a user's own regular files use on disk counts, not their holes: a file with holes would else make every
+    service refuse events. In memory only this user's directory counts: any user may create directories there.
     """
     total = folders = 0
-    users = [f"{directory}/{name}" for name in _list(directory) if _USER.match(name)]
-    for user in (*users, memory_root(directory, os.geteuid())):
+    users = [(int(match[1]), f"{directory}/{match[0]}") for name in _list(directory) if (match := _USER.match(name))]
+    for uid, user in (*users, (os.geteuid(), memory_root(directory, os.geteuid()))):
         for name in _list(user):
             folder = f"{user}/{name}"
             with suppress(OSError):  # not a folder, not readable for this user, or removed meanwhile
-                total += sum(
-                    os.lstat(f"{folder}/{file}").st_size for file in os.listdir(folder) if file.endswith(SUFFIX)
-                )
+                total += sum(_used(f"{folder}/{file}", uid) for file in os.listdir(folder) if file.endswith(SUFFIX))
                 folders += 1
     return total, folders
+
+
+def _used(path: str, uid: int) -> int:
+    """Return the bytes that a user's regular file uses on disk; 0 for anything else. Raises ``OSError``."""
+    status = os.lstat(path)
+    is_own = stat.S_ISREG(status.st_mode) and status.st_uid == uid
+    return min(status.st_size, status.st_blocks * 512) if is_own else 0
 
 
 def _list(path: str) -> list[str]:

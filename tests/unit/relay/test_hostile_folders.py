@@ -13,6 +13,7 @@ from typing import Any
 from zlib import crc32
 
 import pytest
+from prometheus_client import generate_latest
 
 from stumble.emitter import Emitter
 from stumble.outbox import Envelope, pack_record
@@ -329,6 +330,31 @@ def test_records_of_an_unknown_schema_cost_one_listing_for_a_chunk(
     turn(relay)
     assert waiting(relay) == {"svc-1-aa": 1}
     assert len(listings) < 30
+
+
+def test_segment_with_holes_does_not_delay_the_age_of_the_oldest_event(outbox: Path, start_relay: BuildRelay) -> None:
+    path = folder(outbox)
+    write_segment(path)
+    with (path / "00000001.seg").open("ab") as file:
+        file.truncate(4 << 30)
+    (path / "00000002.seg").touch()  # the first segment is final now
+    relay = start_relay()
+    turn(relay)
+    (tail,) = relay.tails.all()
+    tail.rewind(0.0)
+    started = time.monotonic()
+    assert tail.oldest() is None
+    assert time.monotonic() - started < 5
+
+
+def test_name_of_a_service_that_utf8_cannot_encode_stops_no_scrape(outbox: Path, start_relay: BuildRelay) -> None:
+    path = folder(outbox)
+    write_segment(path, record({"phase": "START", "host": "cmp1"}))
+    (path / "about.json").write_text('{"service": "a\\ud800"}')
+    relay = start_relay()
+    turn(relay)
+    text = generate_latest(relay.registry).decode()
+    assert 'service="a\ufffd"' in text
 
 
 def test_names_that_no_writer_gives_are_ignored(outbox: Path, start_relay: BuildRelay) -> None:
