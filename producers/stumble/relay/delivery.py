@@ -75,11 +75,11 @@ class ChunkDelivery:
         chunk = tail.read_chunk(now)
         if chunk is None:
             return 0
-        checked = self._check.check(tail.folder, tail.files, chunk.records)
-        faults = checked.faults
+        result = self._check.check(tail.folder, tail.files, chunk.records)
+        faults = result.faults
         if faults:  # a chunk in flight that cannot be settled would use up the bytes that all folders share
             rejected.check_space(self._folder, rejected.MOST_BYTES // 2)
-        chunk, framed, problem = self._frame(tail, chunk, checked)
+        chunk, framed, problem = self._frame(tail, chunk, result)
         if problem is None:
             self._faults.clear(tail.folder.key)
         elif chunk.end == chunk.start:
@@ -94,18 +94,18 @@ class ChunkDelivery:
         return max(sent_chunk.size, 1)
 
     def _frame(
-        self, tail: OutboxTail, chunk: RecordChunk, checked: CheckedRecords
+        self, tail: OutboxTail, chunk: RecordChunk, result: CheckedRecords
     ) -> tuple[RecordChunk, list[FramedRecord], StumbleError | None]:
         """Frame a chunk's accepted records; end the chunk before the first record that cannot be sent now."""
         framed: list[FramedRecord] = []
-        for number, record in enumerate(chunk.records[: checked.count]):
-            if record.offset in checked.faults:
+        for number, record in enumerate(chunk.records[: result.checked]):
+            if record.offset in result.faults:
                 continue
             try:
                 framed.append(self._framer.frame(self._topic, tail.files, record, tail.headers))
             except StumbleError as error:
                 return _cut(chunk, number), framed, error
-        return _cut(chunk, checked.count), framed, checked.problem
+        return _cut(chunk, result.checked), framed, result.problem
 
     def _wait(self, tail: OutboxTail, fault: Exception, now: float) -> None:
         self._faults.report(tail.folder.key, fault)

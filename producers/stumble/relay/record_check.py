@@ -27,11 +27,11 @@ _SHOWN = 100
 
 
 class CheckedRecords(NamedTuple):
-    """Result of a check: of the first ``count`` records, those that the relay rejects."""
+    """Result of a check: of the first ``checked`` records, those that the relay rejects."""
 
     faults: dict[int, str]
     """Why the relay rejects records, by their offset. Those that it accepts are absent."""
-    count: int
+    checked: int
     """Number of checked records: the others must not be sent before another check."""
     problem: StumbleError | None = None
     """Why the next record cannot be checked now."""
@@ -51,7 +51,7 @@ class RecordCheck:
         To find a schema of another release costs a listing of the folder, so the check also ends before the second one.
         """
         hosts = self._check_hosts(folder, files, records)
-        checked = records[: hosts.count]
+        checked = records[: hosts.checked]
         count = len(checked) if len(checked) <= _SMALL_CHUNK else len(checked) // _DECODED_PART
         unreadable = self._unreadable(self._random.sample(checked, count))
         if unreadable and count < len(checked):
