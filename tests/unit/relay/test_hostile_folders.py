@@ -323,9 +323,14 @@ def test_records_of_an_unknown_schema_cost_one_listing_for_a_chunk(
     good, body = record({"phase": "START", "host": "cmp1"}), encode_record(EVENT, {"phase": "START", "host": "cmp1"})
     envelope = Envelope(b"unknown!", 1, uuid.uuid4().bytes, b"key", b"nova-compute:cmp1")
     write_segment(path, good, *[pack_record(envelope, body)] * 500, good)
-    listings = []
+    listings: list[str] = []
     names = FolderFiles.names
-    monkeypatch.setattr(FolderFiles, "names", lambda files: listings.append(1) or names(files))
+
+    def count(files: FolderFiles) -> list[str]:
+        listings.append(files.path)
+        return names(files)
+
+    monkeypatch.setattr(FolderFiles, "names", count)
     relay = start_relay()
     turn(relay)
     assert waiting(relay) == {"svc-1-aa": 1}
