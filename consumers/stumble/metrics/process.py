@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import socket
 import threading
 import time
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     #: Returns whether the process is healthy, and a sentence.
     Check = Callable[[], tuple[bool, str]]
 
+
+LOG = logging.getLogger(__name__)
 
 #: Seconds that a client has for its request and the response, and connections at the same time, each with a thread.
 _CONNECTION_SECONDS = 10.0
@@ -68,7 +71,13 @@ def serve_metrics(host: str, port: int, registry: CollectorRegistry, live: Check
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             if self.path == "/metrics":
-                body, kind = exposition(self.headers.get("Accept"), registry)
+                try:
+                    body, kind = exposition(self.headers.get("Accept"), registry)
+                except Exception as error:
+                    LOG.exception("The metrics cannot be written.")
+                    text = f"The metrics cannot be written ({type(error).__name__}); the log of the process says why.\n"
+                    self._answer(500, "text/plain", text.encode())
+                    return
                 self._answer(200, kind, body)
             elif self.path in ("/healthz", "/readyz"):
                 healthy, text = (live if self.path == "/healthz" else ready)()

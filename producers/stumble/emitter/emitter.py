@@ -16,6 +16,7 @@ from stumble.emitter.scopes import ActionScope
 from stumble.emitter.tracebacks import without_traceback
 from stumble.outbox import Envelope, OutboxWriter, pack_record
 from stumble.outbox.counters import Totals
+from stumble.outbox.record import MAX_TEXT
 from stumble.outbox.writer import DEFAULT_MAX_BYTES, DEFAULT_MIN_FREE
 from stumble.wire.encoder import Encoder
 from stumble.wire.ids import new_event_id
@@ -24,7 +25,6 @@ from stumble.wire.topics import partition_key
 
 LOG = logging.getLogger("stumble.emitter")
 _LOG_INTERVAL_S = 60.0
-_NAME_BYTES = 1024
 
 
 class Emitter:
@@ -123,9 +123,9 @@ class Emitter:
             EVENT.fingerprint,
             occurred_at,
             bytes.fromhex(event_id.replace("-", "")),
-            (partition_key(event) or self._publisher.encode("utf-8", "replace"))[:_NAME_BYTES],
-            publisher.encode("utf-8", "replace")[:_NAME_BYTES],
-            traceparent.encode("ascii", "replace")[:_NAME_BYTES] if traceparent else b"",
+            (partition_key(event) or self._publisher.encode("utf-8", "replace"))[:MAX_TEXT],
+            publisher.encode("utf-8", "replace")[:MAX_TEXT],
+            traceparent.encode("ascii", "replace")[:MAX_TEXT] if traceparent else b"",
             is_failure,
         )
         if failure := event.get("failure"):

@@ -10,6 +10,7 @@ import json
 import os
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 from zlib import crc32
 
@@ -18,7 +19,13 @@ from stumble.outbox.folders import ABOUT, COUNTERS
 from stumble.outbox.lock import Descriptor, create_file
 
 _BLOCK = 256
-_ABOUT_LIMIT = 256 << 10
+_ABOUT_LIMIT = 16 << 10
+#: The fields of `about.json` that readers use; the relay keeps them in memory for each folder.
+_ABOUT_FIELDS = {
+    *("format", "service", "durability", "host", "cell", "region", "cloud", "version", "tap"),
+    *("pid", "started_at", "starting", "ready_at"),
+}
+_MOST_LABELS = 64
 _MOST_EVENTS = 1 << 48
 
 
@@ -81,12 +88,26 @@ def write_text(path: str, text: str) -> None:
 
 
 def read_about(folder: str | FolderFiles) -> dict[str, Any]:
-    """Return the content of ``about.json``; empty if it cannot be read."""
+    """Return the known fields of ``about.json`` and up to 64 labels; empty if it cannot be read or has over 16 KiB.
+
+    Values are texts, numbers, booleans or None, those of ``labels`` too.
+    """
     try:
         result = json.loads(_read(folder, ABOUT, _ABOUT_LIMIT) or b"{}")
     except (ValueError, RecursionError):  # the second: thousands of brackets
         return {}
-    return result if isinstance(result, dict) else {}
+    if not isinstance(result, dict):
+        return {}
+    about = {name: value for name, value in result.items() if name in _ABOUT_FIELDS and _is_plain(value)}
+    labels = result.get("labels")
+    if isinstance(labels, dict):
+        plain = ((name, value) for name, value in labels.items() if _is_plain(value))
+        about["labels"] = dict(islice(plain, _MOST_LABELS))
+    return about
+
+
+def _is_plain(value: object) -> bool:
+    return value is None or isinstance(value, str | int | float)
 
 
 def _read(folder: str | FolderFiles, name: str, limit: int) -> bytes:

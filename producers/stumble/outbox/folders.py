@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import shutil
 import stat
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
@@ -27,6 +26,8 @@ _FOLDER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _MEMORY = "/dev/shm"  # noqa: S108  # the directories in it are per user and their owner is checked
 _PRIVATE = 0o770
+#: Unfinished folders are rare; each may contain ``MOST_FILES`` entries, so that removing one takes a part of a second.
+_MOST_REMOVALS = 50
 
 
 class OutboxFolder(NamedTuple):
@@ -81,7 +82,8 @@ def create(
             for path in (user, directory, str(Path(directory).parent)):
                 sync_directory(path)
     except OSError:
-        shutil.rmtree(hidden, ignore_errors=True)
+        with suppress(OSError):
+            FolderFiles(hidden).remove()
         raise
     return f"{user}/{name}", lock, filled
 
@@ -169,19 +171,19 @@ def outbox_folders(directory: str, uids: Iterable[int] | None = None) -> list[Ou
 
 
 def remove_unfinished(uid: int, path: str, older_than: float) -> None:
-    """Remove folders that a process did not finish creating before it died. ``older_than``: Unix seconds.
+    """Remove folders that a process did not finish creating before it died, up to 50. ``older_than``: Unix seconds.
 
-    Raises ``OSError``, also ``UnsafeEntry``.
+    A folder that contains a directory stays: no process creates one. Raises ``OSError``, also ``UnsafeEntry``.
     """
     fd = open_directory(path, uid)
     try:
-        for name in names_in(fd):
-            if name.startswith(_HIDDEN) and os.stat(name, dir_fd=fd, follow_symlinks=False).st_mtime < older_than:
-                with suppress(OSError), FolderFiles(f"{path}/{name}", uid) as files:
-                    if not files.is_locked(LOCK):
-                        shutil.rmtree(name, dir_fd=fd)
+        hidden = [name for name in names_in(fd) if name.startswith(_HIDDEN)]
     finally:
         os.close(fd)
+    for name in hidden[:_MOST_REMOVALS]:
+        with suppress(OSError), FolderFiles(f"{path}/{name}", uid) as files:
+            if os.fstat(files.directory()).st_mtime < older_than and not files.is_locked(LOCK):
+                files.remove()
 
 
 def segment_numbers(folder: str | FolderFiles) -> list[int]:
@@ -204,19 +206,25 @@ def segment_path(path: str, number: int) -> str:
 def outbox_usage(directory: str) -> tuple[int, int]:
     """Return bytes in segments and number of folders, as far as this user may list them; about 10 µs per folder.
 
-    In memory only this user's directory counts: any user may create directories there.
+    Only what a user's own regular files use on disk counts, not their holes: a file with holes would else make every
+    service refuse events. In memory only this user's directory counts: any user may create directories there.
     """
     total = folders = 0
-    users = [f"{directory}/{name}" for name in _list(directory) if _USER.match(name)]
-    for user in (*users, memory_root(directory, os.geteuid())):
+    users = [(int(match[1]), f"{directory}/{match[0]}") for name in _list(directory) if (match := _USER.match(name))]
+    for uid, user in (*users, (os.geteuid(), memory_root(directory, os.geteuid()))):
         for name in _list(user):
             folder = f"{user}/{name}"
             with suppress(OSError):  # not a folder, not readable for this user, or removed meanwhile
-                total += sum(
-                    os.lstat(f"{folder}/{file}").st_size for file in os.listdir(folder) if file.endswith(SUFFIX)
-                )
+                total += sum(_used(f"{folder}/{file}", uid) for file in os.listdir(folder) if file.endswith(SUFFIX))
                 folders += 1
     return total, folders
+
+
+def _used(path: str, uid: int) -> int:
+    """Return the bytes that a user's regular file uses on disk; 0 for anything else. Raises ``OSError``."""
+    status = os.lstat(path)
+    is_own = stat.S_ISREG(status.st_mode) and status.st_uid == uid
+    return min(status.st_size, status.st_blocks * 512) if is_own else 0
 
 
 def _list(path: str) -> list[str]:

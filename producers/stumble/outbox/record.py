@@ -18,6 +18,8 @@ SEGMENT_HEADER = struct.Struct("<8sHHI")  # magic, format version, size of this 
 MARK = b"\xf5ST\x01"
 RECORD_HEADER = struct.Struct("<4sII")  # marker, payload length, CRC-32 of the payload seeded with its length
 MAX_PAYLOAD = 256 << 10  # several times the largest event; a greater length means damage
+#: Most bytes of each text of an envelope: the emitter cuts them when it writes, the relay when it reads.
+MAX_TEXT = 1024
 
 _ENVELOPE = struct.Struct("<HBB8sq16sHHH")  # its size, flags, zero, fingerprint, time, event id, three text lengths
 _FAILURE = 1

@@ -15,7 +15,7 @@ from stumble.relay.in_flight import InFlightChunk
 from stumble.relay.metrics import RelayMetrics
 from stumble.relay.outbox_tail import OutboxTail
 from stumble.relay.outbox_tails import OutboxTails
-from stumble.relay.record_check import RecordCheck
+from stumble.relay.record_check import CheckedRecords, RecordCheck
 from stumble.relay.sender import KafkaSender, explain_error
 from stumble.runtime.state_log import StateLog
 from stumble.wire.errors import StumbleError
@@ -77,8 +77,11 @@ class ChunkDelivery:
         chunk = tail.read_chunk(now)
         if chunk is None:
             return 0
-        faults = self._check.faults(tail.folder, tail.files, chunk.records) if chunk.records else {}
-        chunk, framed, problem = self._frame(tail, chunk, faults)
+        result = self._check.check(tail.folder, tail.files, chunk.records)
+        faults = result.faults
+        if faults:  # a chunk in flight that cannot be settled would use up the bytes that all folders share
+            rejected.check_space(self._folder, rejected.MOST_BYTES // 2)
+        chunk, framed, problem = self._frame(tail, chunk, result)
         if problem is None:
             self._faults.clear(tail.folder.key)
         elif chunk.end == chunk.start:
@@ -93,21 +96,18 @@ class ChunkDelivery:
         return max(sent_chunk.size, 1)
 
     def _frame(
-        self, tail: OutboxTail, chunk: RecordChunk, faults: dict[int, str]
+        self, tail: OutboxTail, chunk: RecordChunk, result: CheckedRecords
     ) -> tuple[RecordChunk, list[FramedRecord], StumbleError | None]:
-        """Frame a chunk's accepted records; end the chunk before the first record that cannot be framed now."""
+        """Frame a chunk's accepted records; end the chunk before the first record that cannot be sent now."""
         framed: list[FramedRecord] = []
-        for number, record in enumerate(chunk.records):
-            if record.offset in faults:
+        for number, record in enumerate(chunk.records[: result.checked]):
+            if record.offset in result.faults:
                 continue
             try:
                 framed.append(self._framer.frame(self._topic, tail.files, record, tail.headers))
             except StumbleError as error:
-                end = OutboxCursor(chunk.start.segment, record.offset)
-                damages = [damage for damage in chunk.damages if damage.offset < record.offset]
-                cut = chunk._replace(end=end, records=chunk.records[:number], damages=damages)
-                return (cut if number or damages else cut._replace(end=chunk.start)), framed, error
-        return chunk, framed, None
+                return _cut(chunk, number), framed, error
+        return _cut(chunk, result.checked), framed, result.problem
 
     def _wait(self, tail: OutboxTail, fault: Exception, now: float) -> None:
         self._faults.report(tail.folder.key, fault)
@@ -132,7 +132,13 @@ class ChunkDelivery:
                 while (sent_chunk := tail.oldest_settled(now)) and self._settle_chunk(tail, sent_chunk, now):
                     pass
             except Exception as error:  # noqa: BLE001  # a folder may contain anything; the others continue
-                self._wait(tail, StumbleError(f"rejected or damaged records cannot be stored: {error}"), now)
+                text = error.strerror if isinstance(error, OSError) else None
+                fault = StumbleError(f"rejected or damaged records cannot be stored: {text or error}")
+                self._faults.report(tail.folder.key, fault)
+                if tail.open_deliveries():
+                    tail.wait(now)
+                else:  # release the bytes in flight, which all folders share
+                    self._rewind(tail, now)
 
     def _settle_chunk(self, tail: OutboxTail, sent_chunk: InFlightChunk, now: float) -> bool:
         """Settle a chunk whose delivery reports have arrived; return False if the folder has to wait.
@@ -217,7 +223,7 @@ class ChunkDelivery:
     def _log_rejected(self, tail: OutboxTail, who: str, count: int, reason: str) -> None:
         self._metrics.rejected.inc(count)
         self.rejected += count
-        text = f"{who} rejected {count} events of folder {tail.folder.key}: {reason}. They are stored"
+        text = f"{who} rejected {count} events of folder {tail.folder.key}: {reason.rstrip('.')}. They are stored"
         self._state_log.repeat(f"{who} rejected {tail.folder.uid}", f"{text}; `stumble outbox ls` lists them.")
 
     def _quarantine(self, tail: OutboxTail, sent_chunk: InFlightChunk) -> int:
@@ -232,3 +238,13 @@ class ChunkDelivery:
                 end = f"the relay drops {len(damages) - stored} of them, since {rejected.QUARANTINE}/ is full"
             self._state_log.repeat(f"damaged {tail.folder.uid}", f"{text}; {end}.")
         return len(damages)
+
+
+def _cut(chunk: RecordChunk, count: int) -> RecordChunk:
+    """Return a chunk with its first ``count`` records, and with the damages before the next one."""
+    if count == len(chunk.records):
+        return chunk
+    offset = chunk.records[count].offset
+    damages = [damage for damage in chunk.damages if damage.offset < offset]
+    end = OutboxCursor(chunk.start.segment, offset) if count or damages else chunk.start
+    return chunk._replace(end=end, records=chunk.records[:count], damages=damages)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from stumble.runtime.state_log import StateLog
 
@@ -37,6 +39,14 @@ class FolderFaults:
         if not folders:
             del self._folders[text]
             self._state_log.over(text, f"No folder waits any more for the reason: {text}.")
+
+    @contextmanager
+    def contained(self, folder: str) -> Iterator[None]:
+        """Report an exception of the block as a fault of the folder: none of its contents may end the relay."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001  # a folder may contain anything
+            self.report(folder, error)
 
     def count(self) -> int:
         """Return the number of folders that wait."""

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from stumble.outbox import OutboxRecord
 from stumble.outbox.access import FolderFiles
+from stumble.outbox.record import MAX_TEXT
 from stumble.settings.kafka import KafkaSettings
 from stumble.settings.registry import Registry
 from stumble.wire.codec import decode_record, frame_confluent, frame_single_object, parse_plain_schema
@@ -15,7 +16,7 @@ from stumble.wire.errors import NotAvro, StumbleError
 from stumble.wire.headers import record_headers
 from stumble.wire.schemas import EVENT, Schema, by_fingerprint, load_schema
 
-_SCHEMA_BYTES = 1 << 20
+_SCHEMA_BYTES = 64 << 10
 _MOST_SCHEMAS = 64
 _VERSION = re.compile(r"\.v([0-9]{1,4})\.avsc\Z")
 
@@ -75,13 +76,13 @@ class Framer:
         text = event_id.hex()
         headers = record_headers(
             schema,
-            source.decode("utf-8", "replace"),
+            source[:MAX_TEXT].decode("utf-8", "replace"),
             f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}",
             occurred_at,
-            traceparent.decode("ascii", "replace") or None,
+            traceparent[:MAX_TEXT].decode("ascii", "replace") or None,
         )
         headers.extend(marks)
-        return FramedRecord(key, prefix + record.body, headers)
+        return FramedRecord(key[:MAX_TEXT], prefix + record.body, headers)
 
 
 def schema_in(folder: FolderFiles, fingerprint: bytes) -> Schema:

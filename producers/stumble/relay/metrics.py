@@ -9,6 +9,7 @@ from prometheus_client import Counter as PrometheusCounter
 
 from stumble.relay.outbox_tail import OutboxTail
 from stumble.relay.outbox_tails import OutboxTails
+from stumble.wire.text import clean_text
 
 _FOLDER = ("folder", "service")
 _LABEL = 64
@@ -54,7 +55,7 @@ class RelayMetrics:
         self._waiting.set(waiting)
         for key in tails.unshown | self._with_backlog:
             tail = tails.find(key)
-            labels = (key, str(tail.about.get("service") or "")[:_LABEL]) if tail else None
+            labels = (key, clean_text(str(tail.about.get("service") or ""))[:_LABEL]) if tail else None
             if (known := self._labels.get(key)) and known != labels:
                 for metric in (self._events, self._bytes, self._oldest, self._refused):
                     metric.remove(*known)

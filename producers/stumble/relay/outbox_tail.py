@@ -16,6 +16,7 @@ _CHECK_S = 0.5
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 30.0
 _FINISHED_AFTER_S = 2.0
 _WINDOW = 2 << 20
+_MOST_READS = 4
 _MOST_BACKLOG = 1 << 40  # a file with holes may seem to have more bytes than any disk
 
 
@@ -46,6 +47,8 @@ class OutboxTail:
         self._wait = _FIRST_WAIT_S
         self._idle_since = 0.0
         self._removable_at = 0.0
+        self._oldest: int | None = None
+        self._oldest_at: tuple[OutboxCursor, tuple[int, int]] | None = None
 
     @property
     def cursor(self) -> OutboxCursor:
@@ -168,16 +171,25 @@ class OutboxTail:
         """Return the time (UTC microseconds) of the oldest undelivered event, or None."""
         if self.chunks:
             return min((sent_chunk.oldest for sent_chunk in self.chunks if sent_chunk.oldest), default=None)
-        reader = OutboxReader(self.folder.files())
+        position = self.cursor, self.backlog
+        if self._oldest_at != position:
+            self._oldest_at, self._oldest = position, self._read_oldest()
+        return self._oldest
+
+    def _read_oldest(self) -> int | None:
+        """Read a limited number of chunks: a file with holes may have no record in many gigabytes."""
+        reader, end = OutboxReader(self.folder.files()), self.cursor
         try:
-            chunk = reader.read(self.cursor, live=True)
-            while chunk.end != chunk.start and not chunk.records:
-                chunk = reader.read(chunk.end, live=True)
+            for _ in range(_MOST_READS):
+                chunk = reader.read(end, live=True)
+                if chunk.records or chunk.end == end:
+                    return min((record.envelope.occurred_at for record in chunk.records), default=None)
+                end = chunk.end
         except Exception:  # noqa: BLE001  # `ChunkDelivery` reports errors of reading
             return None
         finally:
             reader.close()
-        return min((record.envelope.occurred_at for record in chunk.records), default=None)
+        return None
 
     def close(self) -> None:
         """Close the files, which the next use opens again."""

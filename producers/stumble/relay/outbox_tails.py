@@ -164,10 +164,12 @@ class OutboxTails:
         """Unlink delivered segments and remove finished folders; the cursors must be synced before."""
         moved, self._moved = self._moved, {}
         for tail in moved.values():
-            self._unlink_delivered(tail)
+            with self._faults.contained(tail.folder.key):
+                self._unlink_delivered(tail)
         removable = (tail for tail in list(self._drained.values()) if tail.is_removable(now))
         for tail in islice(removable, _MOST_REMOVALS):
-            self._retire(tail, now)
+            with self._faults.contained(tail.folder.key):
+                self._retire(tail, now)
 
     def _discover(self, now: float) -> None:
         """Compare the folders on disk with those that are served, if a directory has changed."""
@@ -278,7 +280,7 @@ class OutboxTails:
             if now - gone_at > _REMEMBER_S or len(gone) - number > _MOST_REMEMBERED:
                 self._listener.report_forgotten(key, self._progress.pop(key))
         for uid, path in user_directories(self._directory, self._authority.users):
-            with suppress(OSError):
+            with self._faults.contained(f"uid-{uid}"), suppress(OSError):
                 remove_unfinished(uid, path, now - _STALE_S)
         if others := other_users(self._directory, self._authority.users):
             names = ", ".join(f"uid-{uid}" for uid in others[:5]) + (" and more" if len(others) > 5 else "")

@@ -8,12 +8,14 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from stumble.outbox import Damage, OutboxRecord
+from stumble.outbox.folders import RELAY
 
 FILE = "rejected.jsonl"
 QUARANTINE = "quarantine"
@@ -30,15 +32,20 @@ def write_rejected(
     ``most_bytes``: size from which on the file is full, by default ``MOST_BYTES``. Raises ``OSError``.
     """
     lines = [_line(key, segment, record, reason) for record, reason in refused]
+    check_space(folder, most_bytes)
     with (folder / FILE).open("ab") as file:
-        if file.tell() > (MOST_BYTES if most_bytes is None else most_bytes):
-            raise OSError(
-                errno.EFBIG, f"{file.name} is full; find out why so many events are rejected, then move the file away"
-            )
         file.write(b"\n" + b"".join(lines))  # after a crash, the previous line may be incomplete
         file.flush()
         os.fsync(file.fileno())
     return len(lines)
+
+
+def check_space(folder: Path, most_bytes: int | None = None) -> None:
+    """Raise ``OSError`` if the file has more than ``most_bytes``, by default ``MOST_BYTES``, or cannot be read."""
+    with suppress(FileNotFoundError):
+        if (folder / FILE).stat().st_size > (MOST_BYTES if most_bytes is None else most_bytes):
+            text = f"{RELAY}/{FILE} in the outbox directory is full"
+            raise OSError(errno.EFBIG, f"{text}; find out why so many events are rejected, then move the file away")
 
 
 def _line(key: str, segment: int, record: OutboxRecord, reason: str) -> bytes:

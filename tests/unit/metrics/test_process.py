@@ -5,10 +5,11 @@ from __future__ import annotations
 import socket
 import threading
 import time
+import urllib.error
 import urllib.request
 
 import pytest
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Gauge
 
 from stumble.metrics.process import serve_metrics
 from stumble.wire.errors import StumbleError
@@ -23,6 +24,16 @@ def test_port_in_use_raises_one_sentence():
 
 def healthy() -> tuple[bool, str]:
     return True, "works"
+
+
+def test_metrics_that_cannot_be_written_are_answered_with_500_and_a_sentence():
+    registry = CollectorRegistry()
+    Gauge("name", "text", ("label",), registry=registry).labels("\ud800").set(1)
+    port = serve_metrics("127.0.0.1", 0, registry, healthy, healthy)
+    with pytest.raises(urllib.error.HTTPError, match="500") as caught:
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30)
+    with caught.value as answer:
+        assert answer.read().startswith(b"The metrics cannot be written (UnicodeEncodeError)")
 
 
 def health_of(port: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import logging
 import os
 import shutil
@@ -303,6 +304,41 @@ def test_concurrent_appends_of_threads_lose_nothing(tmp_path: Path) -> None:
 
 def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+
+
+def test_file_with_holes_does_not_fill_the_outbox(tmp_path: Path) -> None:
+    folder = tmp_path / f"uid-{os.geteuid()}" / "svc-1-aa"
+    folder.mkdir(parents=True)
+    with (folder / "00000001.seg").open("wb") as file:
+        file.write(bytes(10_000))
+        file.truncate(1 << 40)
+    used, folders = outbox_usage(str(tmp_path))
+    assert folders == 1
+    assert 10_000 <= used < 1 << 20
+    assert OutboxWriter(tmp_path).append(packed(b"one"), is_failure=False)
+
+
+def test_files_of_another_user_do_not_count(tmp_path: Path) -> None:
+    foreign = tmp_path / f"uid-{os.geteuid() + 1}" / "svc-1-aa"
+    foreign.mkdir(parents=True)
+    (foreign / "00000001.seg").write_bytes(bytes(10_000))
+    assert outbox_usage(str(tmp_path)) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("about", "read"),
+    [
+        ({"service": "a", "x": "y", "host": ["h"]}, {"service": "a"}),
+        ({"labels": {"a": "b", "c": [1], "d": 1}}, {"labels": {"a": "b", "d": 1}}),
+        ({"labels": {str(number): "" for number in range(100)}}, {"labels": {str(number): "" for number in range(64)}}),
+        ({"service": "a" * 20_000}, {}),
+    ],
+)
+def test_only_known_fields_of_a_small_description_are_read(
+    tmp_path: Path, about: dict[str, object], read: dict[str, object]
+) -> None:
+    (tmp_path / "about.json").write_text(json.dumps(about))
+    assert read_about(str(tmp_path)) == read
 
 
 def test_directories_of_others_in_memory_do_not_fill_the_outbox(tmp_path: Path) -> None:

@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 from confluent_kafka import KafkaError
 
+from stumble.outbox import Envelope, OutboxRecord
 from stumble.outbox.access import FolderFiles
-from stumble.relay.framing import UnknownWriter, schema_in
+from stumble.relay.framing import Framer, UnknownWriter, schema_in
 from stumble.relay.sender import explain_error
+from stumble.settings.kafka import KafkaSettings
+from stumble.wire.schemas import EVENT
 
 
 @pytest.mark.parametrize("text", ["[]", "{", '{"type": "record"}', '{"type": "nothing", "name": "a.B"}'])
@@ -18,6 +21,14 @@ def test_invalid_schema_file_of_a_producer_is_reported_as_unknown(tmp_path: Path
     (tmp_path / f"{fingerprint.hex()}.v9.avsc").write_text(text)
     with pytest.raises(UnknownWriter, match="is not a readable schema"):
         schema_in(FolderFiles(tmp_path), fingerprint)
+
+
+def test_texts_of_an_envelope_are_cut(tmp_path: Path) -> None:
+    text = b"\xff" * 65_000
+    record = OutboxRecord(16, 200_000, Envelope(EVENT.fingerprint, 1, bytes(16), text, text, text), b"body")
+    framed = Framer(KafkaSettings(bootstrap_servers="127.0.0.1:9")).frame("actions", FolderFiles(tmp_path), record)
+    assert len(framed.key) == 1024
+    assert max(len(value) for _, value in framed.headers) < 10_000
 
 
 def test_error_text_with_braces_is_explained_unchanged() -> None:

@@ -13,12 +13,15 @@ from typing import Any
 from zlib import crc32
 
 import pytest
+from prometheus_client import generate_latest
 
 from stumble.emitter import Emitter
 from stumble.outbox import Envelope, pack_record
+from stumble.outbox.access import FolderFiles
 from stumble.outbox.folders import memory_root
 from stumble.outbox.record import segment_header
 from stumble.relay import Relay, build_relay
+from stumble.relay import rejected as rejected_events
 from stumble.relay.rejected import read_rejected
 from stumble.settings.base import Settings
 from stumble.wire.codec import encode_record
@@ -265,6 +268,98 @@ def test_files_with_hostile_content_stop_neither_the_folder_nor_the_relay(
     relay = start_relay()
     turn(relay)
     assert waiting(relay) == {"svc-1-aa": 1}
+
+
+def test_unfinished_folder_with_deep_directories_does_not_end_the_relay(outbox: Path, start_relay: BuildRelay) -> None:
+    write_segment(folder(outbox), record({"phase": "START", "host": "cmp1"}))
+    user = outbox / f"uid-{os.geteuid()}"
+    for name in (".new-deep", ".new-flat"):
+        (user / name).mkdir(mode=0o770)
+    (user / ".new-flat" / "lock").touch()
+    for _ in range(1200):  # from the inside to the outside: the whole path is too long for a system call
+        (user / ".new-d").mkdir()
+        (user / ".new-deep").rename(user / ".new-d" / "d")
+        (user / ".new-d").rename(user / ".new-deep")
+    for name in (".new-deep", ".new-flat"):
+        os.utime(user / name, (0, 0))
+    relay = start_relay()
+    turn(relay)
+    assert waiting(relay) == {"svc-1-aa": 1}
+    assert not (user / ".new-flat").exists()
+    deep = user / ".new-deep"
+    while deep.exists():  # `shutil.rmtree`, also that of pytest, cannot remove it
+        inner = deep / "d"
+        if inner.exists():
+            inner.rename(user / ".new-d")
+            deep.rmdir()
+            (user / ".new-d").rename(deep)
+        else:
+            deep.rmdir()
+
+
+def test_folders_whose_rejected_events_cannot_be_stored_delay_no_other_folder(
+    outbox: Path, start_relay: BuildRelay, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(rejected_events, "MOST_BYTES", 1000)
+    forbidden = record(b"\x02\x08cmp2" + bytes(200_000))
+    for number in range(10):
+        write_segment(folder(outbox, f"svc-{number}-aa"), *[forbidden] * 12)
+    relay = start_relay()
+    turn(relay, 40)
+    write_segment(folder(outbox, "svc-good-bb"), record({"phase": "START", "host": "cmp1"}))
+    time.sleep(0.3)
+    turn(relay)
+    assert waiting(relay) == {"svc-good-bb": 1}
+    assert relay.tails.in_flight < 1 << 20
+    assert any("relay/rejected.jsonl in the outbox directory is full; find out" in text for text in caplog.messages)
+    assert "Errno" not in caplog.text
+    assert ".." not in caplog.text
+
+
+def test_records_of_an_unknown_schema_cost_one_listing_for_a_chunk(
+    outbox: Path, start_relay: BuildRelay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = folder(outbox)
+    good, body = record({"phase": "START", "host": "cmp1"}), encode_record(EVENT, {"phase": "START", "host": "cmp1"})
+    envelope = Envelope(b"unknown!", 1, uuid.uuid4().bytes, b"key", b"nova-compute:cmp1")
+    write_segment(path, good, *[pack_record(envelope, body)] * 500, good)
+    listings: list[str] = []
+    names = FolderFiles.names
+
+    def count(files: FolderFiles) -> list[str]:
+        listings.append(files.path)
+        return names(files)
+
+    monkeypatch.setattr(FolderFiles, "names", count)
+    relay = start_relay()
+    turn(relay)
+    assert waiting(relay) == {"svc-1-aa": 1}
+    assert len(listings) < 30
+
+
+def test_segment_with_holes_does_not_delay_the_age_of_the_oldest_event(outbox: Path, start_relay: BuildRelay) -> None:
+    path = folder(outbox)
+    write_segment(path)
+    with (path / "00000001.seg").open("ab") as file:
+        file.truncate(4 << 30)
+    (path / "00000002.seg").touch()  # the first segment is final now
+    relay = start_relay()
+    turn(relay)
+    (tail,) = relay.tails.all()
+    tail.rewind(0.0)
+    started = time.monotonic()
+    assert tail.oldest() is None
+    assert time.monotonic() - started < 5
+
+
+def test_name_of_a_service_that_utf8_cannot_encode_stops_no_scrape(outbox: Path, start_relay: BuildRelay) -> None:
+    path = folder(outbox)
+    write_segment(path, record({"phase": "START", "host": "cmp1"}))
+    (path / "about.json").write_text('{"service": "a\\ud800"}')
+    relay = start_relay()
+    turn(relay)
+    text = generate_latest(relay.registry).decode()
+    assert 'service="a\ufffd"' in text
 
 
 def test_names_that_no_writer_gives_are_ignored(outbox: Path, start_relay: BuildRelay) -> None:
