@@ -19,7 +19,7 @@ from stumble.wire.errors import UnsupportedSchema
 #: most 18,000 characters, 173 types and depth 5.
 MAX_SCHEMA_LENGTH = 64 << 10
 _MAX_TYPES = 2000
-_MAX_DEPTH = 16
+_MAX_DEPTH = 8
 _PRIMITIVES = frozenset({"boolean", "int", "long", "float", "double", "bytes", "string"})
 
 
