@@ -233,3 +233,48 @@ def test_host_that_is_read_from_any_bytes_is_the_host_that_is_decoded(start):
     except NotAvro:
         return
     assert host == decoded["host"]
+
+
+def with_field(kind):
+    """Return the text of the event's schema with one field more."""
+    definition = json.loads(EVENT.json)
+    definition["fields"].append({"name": "more", "type": ["null", kind], "default": None})
+    return json.dumps(definition)
+
+
+def nested(depth):
+    return {"type": "array", "items": nested(depth - 1)} if depth else "int"
+
+
+def record_of(*kinds, name="Z"):
+    return {"type": "record", "name": name, "fields": [{"name": f"f{n}", "type": kind} for n, kind in enumerate(kinds)]}
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(record_of(["null", "Z"]), id="recursive"),
+        pytest.param(record_of({"type": "map", "values": "stumble.Z"}), id="recursive by the full name"),
+        pytest.param({"type": "array", "items": "null"}, id="array of null"),
+        pytest.param({"type": "map", "values": {"type": "null"}}, id="map of null"),
+        pytest.param({"type": "array", "items": record_of()}, id="array of empty records"),
+        pytest.param({"type": "array", "items": record_of("null", "null")}, id="array of records of null"),
+        pytest.param({"type": "array", "items": record_of("int", *["null"] * 1000)}, id="array of slow records"),
+        pytest.param({"type": "array", "items": {"type": "fixed", "name": "Z", "size": 0}}, id="array of empty fixed"),
+        pytest.param({"type": "array", "items": {"type": "fixed", "name": "Z", "size": -1}}, id="negative size"),
+        pytest.param(nested(20), id="deep"),
+        pytest.param(nested(900), id="very deep"),
+        pytest.param(record_of(*["int"] * 2000), id="many types"),
+        pytest.param({"type": "string", "doc": "x" * 70_000}, id="long"),
+    ],
+)
+def test_schema_with_which_a_reader_might_not_end_is_unknown(kind):
+    value = codec.frame_confluent(7, codec.encode_record(EVENT, {"event_id": "x"}) + b"\x00")
+    with pytest.raises(UnknownSchema, match="cannot be parsed: it has"):
+        codec.Decoder(EVENT, {7: with_field(kind)}.__getitem__).decode(value)
+
+
+@pytest.mark.parametrize("kind", ["double", nested(5), record_of("int", ["null", "string"], nested(3))])
+def test_record_of_a_later_schema_is_read(kind):
+    value = codec.frame_confluent(7, codec.encode_record(EVENT, {"event_id": "x"}) + b"\x00")
+    assert codec.Decoder(EVENT, {7: with_field(kind)}.__getitem__).decode(value)["event_id"] == "x"

@@ -144,6 +144,11 @@ class FolderFiles:
         finally:
             os.close(directory)
 
+    def owner(self) -> int:
+        """Return the user id of the folder's owner."""
+        self.directory()
+        return self._owner
+
     def directory(self) -> int:
         """Return the folder's descriptor."""
         if self._fd < 0:

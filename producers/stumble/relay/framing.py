@@ -12,12 +12,12 @@ from stumble.outbox.record import MAX_TEXT
 from stumble.settings.kafka import KafkaSettings
 from stumble.settings.registry import Registry
 from stumble.wire.codec import decode_record, frame_confluent, frame_single_object, parse_plain_schema
-from stumble.wire.errors import NotAvro, StumbleError
+from stumble.wire.errors import NotAvro, StumbleError, UnsupportedSchema
 from stumble.wire.headers import record_headers
-from stumble.wire.schemas import EVENT, Schema, by_fingerprint, load_schema
+from stumble.wire.schemas import EVENT, MAX_SCHEMA_LENGTH, Schema, by_fingerprint, load_schema
 
-_SCHEMA_BYTES = 64 << 10
-_MOST_SCHEMAS = 64
+#: Schemas of other releases for each user: usually none, and one after an upgrade.
+_MOST_SCHEMAS = 16
 _VERSION = re.compile(r"\.v([0-9]{1,4})\.avsc\Z")
 
 
@@ -38,8 +38,7 @@ class Framer:
 
     def __init__(self, kafka: KafkaSettings) -> None:
         self._registry = Registry(kafka) if kafka.schema_registry_url else None
-        self._known: dict[tuple[str, bytes], tuple[Schema, bytes]] = {}
-        self._writers: dict[bytes, Any] = {}
+        self._schemas: dict[int, ForeignSchemas] = {}
 
     def prefix(self, topic: str, schema: Schema) -> bytes:
         """Return the framing bytes before a body. Raises ``RegistryUnavailable`` or ``SchemaRejected``."""
@@ -49,30 +48,21 @@ class Framer:
 
     def decode(self, folder: FolderFiles, record: OutboxRecord) -> dict[str, Any]:
         """Return the event of a record of another release's schema. Raises ``NotAvro`` and ``UnknownWriter``."""
-        fingerprint = record.envelope.fingerprint
-        if fingerprint not in self._writers:
-            schema = schema_in(folder, fingerprint)
-            if schema.name != EVENT.name:
-                raise NotAvro(f"it is a {schema.name}, not an event")
-            self._writers[fingerprint] = parse_plain_schema(schema.json)
-        return decode_record(EVENT, record.body, self._writers[fingerprint])
+        return decode_record(EVENT, record.body, self._schemas_of(folder).load(folder, record.envelope.fingerprint))
 
     def frame(
         self, topic: str, folder: FolderFiles, record: OutboxRecord, marks: Sequence[tuple[str, bytes]] = ()
     ) -> FramedRecord:
         """Frame an outbox record; ``marks``: headers to add.
 
+        If its schema is not ``EVENT``, `decode` must have read a record of the same schema before.
         Raises ``UnknownWriter``, ``RegistryUnavailable`` or ``SchemaRejected``.
         """
         fingerprint, occurred_at, event_id, key, source, traceparent, _ = record.envelope
-        known = self._known.get((topic, fingerprint))
-        if known is None:
-            if len(self._known) >= _MOST_SCHEMAS:
-                self._known.clear()
-                self._writers.clear()
-            schema = schema_in(folder, fingerprint)
-            known = self._known[topic, fingerprint] = schema, self.prefix(topic, schema)
-        schema, prefix = known
+        schema = EVENT
+        if fingerprint != EVENT.fingerprint:
+            schema = self._schemas_of(folder).loaded(folder, fingerprint)
+        prefix = self.prefix(topic, schema)
         text = event_id.hex()
         headers = record_headers(
             schema,
@@ -84,9 +74,63 @@ class Framer:
         headers.extend(marks)
         return FramedRecord(key[:MAX_TEXT], prefix + record.body, headers)
 
+    def _schemas_of(self, folder: FolderFiles) -> ForeignSchemas:
+        return self._schemas.setdefault(folder.owner(), ForeignSchemas())
+
+
+class ForeignSchemas:
+    """The schemas of other releases in the folders of one user. Each is read once.
+
+    The fingerprint alone does not identify a schema, since CRC-64 is linear: its writer can make two schemas that have
+    the same fingerprint and the fields in another order. Therefore the relay checks and sends a record with the same
+    schema, which stays in memory while the relay runs.
+    """
+
+    def __init__(self) -> None:
+        self._read: dict[bytes, tuple[Schema, Any] | NotAvro] = {}
+
+    def load(self, folder: FolderFiles, fingerprint: bytes) -> Any:
+        """Return the parsed schema for decoding. Raises ``NotAvro`` if it is no event's, and ``UnknownWriter``."""
+        if fingerprint not in self._read:
+            if len(self._read) >= _MOST_SCHEMAS:
+                raise _too_many(folder)
+            try:
+                schema = _event_schema_in(folder, fingerprint)
+                self._read[fingerprint] = schema, parse_plain_schema(schema.json)
+            except NotAvro as error:
+                self._read[fingerprint] = error
+        entry = self._read[fingerprint]
+        if isinstance(entry, NotAvro):
+            raise entry.with_traceback(None)
+        return entry[1]
+
+    def loaded(self, folder: FolderFiles, fingerprint: bytes) -> Schema:
+        """Return a schema that `load` has read. Raises ``UnknownWriter`` if it has not."""
+        entry = self._read.get(fingerprint)
+        if not isinstance(entry, tuple):
+            raise (
+                _too_many(folder)
+                if len(self._read) >= _MOST_SCHEMAS
+                else UnknownWriter(f"{folder.path} has records whose schema was not checked.")
+            )
+        return entry[0]
+
+
+def _event_schema_in(folder: FolderFiles, fingerprint: bytes) -> Schema:
+    schema = schema_in(folder, fingerprint)
+    if schema.name != EVENT.name:
+        raise NotAvro(f"it is a {schema.name}, not an event")
+    return schema
+
+
+def _too_many(folder: FolderFiles) -> UnknownWriter:
+    return UnknownWriter(
+        f"{folder.path} has records of an unknown schema, and its user has {_MOST_SCHEMAS} others: restart the relay."
+    )
+
 
 def schema_in(folder: FolderFiles, fingerprint: bytes) -> Schema:
-    """Return a schema from this release, else from the folder. Raises ``UnknownWriter``."""
+    """Return a schema from this release, else from the folder. Raises ``UnknownWriter`` and ``NotAvro``."""
     return by_fingerprint(fingerprint) or _from_folder(fingerprint, folder)
 
 
@@ -97,7 +141,9 @@ def _from_folder(fingerprint: bytes, folder: FolderFiles) -> Schema:
         if not match or not name.startswith(f"{fingerprint.hex()}."):
             continue
         try:
-            schema = load_schema(folder.read(name, _SCHEMA_BYTES).decode(), int(match[1]))
+            schema = load_schema(folder.read(name, MAX_SCHEMA_LENGTH + 1).decode(), int(match[1]))
+        except UnsupportedSchema as error:
+            raise NotAvro(f"the relay does not support the schema {name}: {error}") from error
         except Exception as error:  # a producer's folder may contain anything
             raise UnknownWriter(f"{folder.path}/{name} is not a readable schema: {error}.") from error
         if schema.fingerprint == fingerprint:

@@ -6,6 +6,7 @@ request, and its thread, for ever. Here, connection, TLS, request and answer sha
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Iterable
 from contextvars import ContextVar
@@ -135,6 +136,8 @@ class _DeadlineStream(httpcore.NetworkStream):
 
 
 class _DeadlineBackend(httpcore.SyncBackend):
+    """Connects to one address of a name after the other; each has an equal part of the time that is left."""
+
     def connect_tcp(
         self,
         host: str,
@@ -143,4 +146,23 @@ class _DeadlineBackend(httpcore.SyncBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
-        return _DeadlineStream(super().connect_tcp(host, port, _current.get().seconds(), local_address, socket_options))
+        addresses = _addresses_of(host, port)
+        for left in range(len(addresses), 0, -1):
+            seconds = _current.get().seconds() / left
+            try:
+                stream = super().connect_tcp(addresses[-left], port, seconds, local_address, socket_options)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout):
+                if left == 1:
+                    raise
+            else:
+                return _DeadlineStream(stream)
+        raise httpcore.ConnectError(f"{host} has no address")
+
+
+def _addresses_of(host: str, port: int) -> list[str]:
+    numeric = socket.NI_NUMERICHOST | socket.NI_NUMERICSERV
+    try:
+        rows = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        return [socket.getnameinfo(address, numeric)[0] for *_, address in rows]
+    except (OSError, UnicodeError) as error:  # no label of a name may be empty or longer than 63 characters
+        raise httpcore.ConnectError(str(error)) from error

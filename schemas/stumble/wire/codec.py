@@ -19,13 +19,14 @@ from stumble.wire.encoder import Encoder
 from stumble.wire.errors import NotAvro, UnknownSchema, WireError
 from stumble.wire.headers import Header, fingerprint_of
 from stumble.wire.limits import limit_check
-from stumble.wire.schemas import ALL, Schema, by_fingerprint
+from stumble.wire.schemas import ALL, Schema, by_fingerprint, read_definition
 
 CONFLUENT_MAGIC = b"\x00"
 SINGLE_OBJECT_MAGIC = b"\xc3\x01"
 #: Most bytes of a record's body: five times what all texts of an event have together when each has its maximum.
 MAX_BODY_BYTES = 256 << 10
 _CONFLUENT = struct.Struct(">bI")
+_SHOWN = 300
 
 
 class Unframed(NamedTuple):
@@ -45,8 +46,8 @@ def _without_logical_types(node: Any) -> Any:
 
 
 def parse_plain_schema(definition: str) -> Any:
-    """Parse a schema (JSON text) without its logical types, so that times stay integers."""
-    return parse_schema(_without_logical_types(json.loads(definition)))
+    """Parse a schema (JSON text) without its logical types, so that times stay integers. Raises as ``load_schema``."""
+    return parse_schema(_without_logical_types(read_definition(definition)))
 
 
 _PLAIN = {schema.fingerprint: parse_plain_schema(schema.json) for schema in ALL}
@@ -89,7 +90,8 @@ def read_record(schema: Schema, body: bytes, writer: Any = None) -> dict[str, An
     try:
         record = schemaless_reader(source, reader if writer is None else writer, None if writer is None else reader)
     except Exception as error:  # fastavro raises many types, depending on the bytes: EOF, Unicode, index, overflow ...
-        raise NotAvro(f"{len(body)} bytes do not decode as {schema.name}: {type(error).__name__}: {error}") from error
+        text = str(error)[:_SHOWN]  # it may contain a whole schema
+        raise NotAvro(f"{len(body)} bytes do not decode as {schema.name}: {type(error).__name__}: {text}") from error
     if source.tell() != len(body):
         raise NotAvro(f"{len(body) - source.tell()} bytes follow after a complete {schema.name}.")
     return record if isinstance(record, dict) else _not_a_record(schema)

@@ -26,6 +26,10 @@ class UnknownSchema(WireError):
     """The writer's schema is in neither this release nor the registry: a bad record."""
 
 
+class UnsupportedSchema(WireError):
+    """A reader might not end with a foreign schema: its records are bad records. The text is the rest of a sentence."""
+
+
 class RegistryUnavailable(WireError):
     """A schema id cannot be resolved now; the reader must wait, since the record may be valid."""
 

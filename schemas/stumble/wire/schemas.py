@@ -13,6 +13,15 @@ from typing import Any
 
 from fastavro.schema import fingerprint, parse_schema, to_parsing_canonical_form
 
+from stumble.wire.errors import UnsupportedSchema
+
+#: Most characters of a definition (JSON text), most types in it, and how deep they nest. Those of this release have at
+#: most 18,000 characters, 173 types and depth 5.
+MAX_SCHEMA_LENGTH = 64 << 10
+_MAX_TYPES = 2000
+_MAX_DEPTH = 8
+_PRIMITIVES = frozenset({"boolean", "int", "long", "float", "double", "bytes", "string"})
+
 
 @dataclass(frozen=True, slots=True)
 class Schema:
@@ -32,12 +41,54 @@ def schema_fingerprint(definition: Any) -> bytes:
     return bytes.fromhex(digest)
 
 
+def read_definition(text: str) -> Any:
+    """Return a schema's definition (JSON text) after a check that any bytes are read with it in bounded time.
+
+    fastavro reads nested types by recursion in C without a limit, and as many items of an array as the array claims to
+    have. Therefore types are defined where they are used, never by a reference to a name, their depth and number are
+    limited, and each type takes at least one byte, with the index of its union included.
+
+    Raises ``UnsupportedSchema`` if a type is outside of these limits, and ``ValueError`` if the text is not JSON.
+    """
+    if len(text) > MAX_SCHEMA_LENGTH:
+        raise UnsupportedSchema(f"it has {len(text)} characters, more than the {MAX_SCHEMA_LENGTH} that it may have")
+    definition = json.loads(text)
+    _check_types(definition)
+    return definition
+
+
+def _check_types(definition: Any) -> None:
+    waiting = [(definition, 1)]
+    for node, depth in waiting:  # grows meanwhile
+        parts: list[Any] = []
+        match node:
+            case list():
+                parts = [member for member in node if member not in ("null", {"type": "null"})]
+            case {"type": "record" | "error", "fields": [_, *_] as fields}:
+                parts = [field.get("type") if isinstance(field, dict) else field for field in fields]
+            case {"type": "array", "items": part} | {"type": "map", "values": part}:
+                parts = [part]
+            case {"type": "fixed", "size": int(size)} if size > 0:
+                pass
+            case {"type": "enum"}:
+                pass
+            case {"type": str(name)} | str(name) if name in _PRIMITIVES:
+                pass
+            case _:
+                text = f"it has the type {str(node)[:60]}, which is a reference, takes no bytes or is unknown"
+                raise UnsupportedSchema(text)
+        waiting += [(part, depth + 1) for part in parts]
+        if depth > _MAX_DEPTH or len(waiting) > _MAX_TYPES:
+            raise UnsupportedSchema(f"it has more than {_MAX_TYPES} types, or types deeper than {_MAX_DEPTH}")
+
+
 def load_schema(text: str, version: int) -> Schema:
     """Parse a schema definition (JSON text).
 
-    Raises ``fastavro.schema.SchemaParseException`` or ``ValueError`` if the text is not a valid schema.
+    Raises as ``read_definition``, and ``fastavro.schema.SchemaParseException`` or ``ValueError`` if the text is not a
+    valid schema.
     """
-    definition = json.loads(text)
+    definition = read_definition(text)
     return Schema(
         name=f"{definition['namespace']}.{definition['name']}",
         version=version,

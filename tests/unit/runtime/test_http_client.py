@@ -7,7 +7,8 @@ import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
+from typing import Any
 
 import httpx
 import pytest
@@ -112,3 +113,41 @@ def test_interim_answers_without_end_are_an_error():
         pytest.raises(httpx.ReadError, match="too long"),
     ):
         client.request("GET", url, whole=False)
+
+
+def has_addresses(monkeypatch: pytest.MonkeyPatch, *addresses: tuple[str, int]) -> None:
+    """Let each name have these addresses, each with a port of its own."""
+    rows = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in addresses]
+    real = socket.getaddrinfo
+
+    def getaddrinfo(host: str, *args: Any, **options: Any) -> list[Any]:
+        return rows if host == "several.example" else real(host, *args, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+
+
+def test_deadline_is_that_of_the_request_if_no_address_of_a_name_answers(client, monkeypatch):
+    with ExitStack() as opened:
+        server = opened.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        port = server.getsockname()[1]
+        for _ in range(4):  # once the queue of the server is full, further connections wait
+            waiting = opened.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(("127.0.0.1", port))
+        has_addresses(monkeypatch, *[("127.0.0.1", port)] * 100)
+        began = time.monotonic()
+        with pytest.raises(httpx.TimeoutException):
+            client.request("GET", f"http://several.example:{port}/")
+        assert time.monotonic() - began < MOST_SECONDS
+
+
+def test_next_address_of_a_name_is_used_if_the_first_refuses(monkeypatch):
+    with receiver() as server, closing(HttpClient(seconds=MOST_SECONDS, max_bytes=LIMIT)) as client:
+        port = httpx.URL(server.url).port or 0
+        has_addresses(monkeypatch, ("127.0.0.2", port), ("127.0.0.1", port))
+        assert client.request("POST", f"http://several.example:{port}/", content=b"1").status_code == 204
+
+
+def test_name_that_cannot_be_resolved_is_an_error_of_the_connection(client):
+    with pytest.raises(httpx.ConnectError):
+        client.request("GET", f"http://{'a' * 70}.example/")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -32,3 +33,9 @@ def test_incompatible_schema_is_rejected() -> None:
     refused = [answer(409, {"message": "Incompatible"}) for _ in range(2)]
     with pytest.raises(SchemaRejected, match="Incompatible"):
         registry(*refused).register("x", EVENT)
+
+
+def test_schemas_of_one_fingerprint_and_two_texts_have_two_ids() -> None:
+    client = registry(answer(200, {"id": 7}), answer(200, {"id": 8}))
+    other = replace(EVENT, json=EVENT.json + " ")
+    assert [client.register("x", schema) for schema in (EVENT, other, EVENT)] == [7, 8, 7]

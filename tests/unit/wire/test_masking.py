@@ -121,7 +121,16 @@ _FRAGMENTS = (
 
 @pytest.mark.parametrize("fragment", [*_FRAGMENTS, *(text.format("x") + "\n" for _, text, _ in FORMS)])
 def test_longest_text_is_masked_in_bounded_time(fragment: str):
-    text = (fragment * MAX_TEXT)[:MAX_TEXT]
+    assert_is_masked_fast((fragment * MAX_TEXT)[:MAX_TEXT])
+
+
+@pytest.mark.parametrize("start", ["-----", "-----END PRIVATE KEY-----"])
+def test_long_text_after_a_mark_is_masked_in_bounded_time(start: str):
+    for fragment in ("a", "a ", "a\\", "\\"):
+        assert_is_masked_fast(start + (fragment * MAX_TEXT)[: MAX_TEXT - len(start)])
+
+
+def assert_is_masked_fast(text: str) -> None:
     times = []
     for _ in range(3):
         start = time.process_time()

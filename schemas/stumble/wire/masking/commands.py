@@ -60,14 +60,14 @@ _ACCOUNT = re.compile(r"(?<![\w:/.])[A-Za-z_][\w-]{0,31}:(?![:/\s*])(?=[^\s'\"|]
 #: A secret that a shell gives to a command's standard input.
 _PIPED = re.compile(
     r"(\b(?:echo|printf)[ \t]{1,4}(?:-\w{1,4}[ \t]{1,4})?)[^|\n]{1,256}"
-    r"(?=\|[ \t]{0,4}(?:sudo|passwd|cryptsetup|docker|podman|helm|su|openssl|gpg|kinit)\b)"
+    r"(?=\|[ \t]{0,4}(?:/[\w./-]{0,64}/)?(?:sudo|\w{0,8}passwd|cryptsetup|docker|podman|helm|su|openssl|gpg|kinit)\b)"
 )
 _HERE = re.compile(r"(<<<[ \t]{0,4})(?:'[^'\n]{1,256}'|\"[^\"\n]{1,256}\"|[^\s'\"]{1,256})")
 _CLOUD_CONFIG: Final = "#cloud-config"
 
 
 #: One of these is in every command line with a secret.
-TRIGGERS: Final = (" -", "'-", '"-', "/p:", "pass:", "rabbitmqctl", "virsh", "user=", "username=")
+TRIGGERS: Final = (" -", "'-", '"-', "/p:", "pass:", "rabbitmqctl", "virsh", "user=", "username=", "<<<", "|")
 
 
 @lru_cache(maxsize=64)

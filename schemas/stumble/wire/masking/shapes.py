@@ -14,7 +14,7 @@ from typing import Final
 from stumble.wire.masking.values import MASK
 
 _PEM = re.compile(r"(-----BEGIN [^-\n]{0,40}PRIVATE KEY[^-\n]{0,10}-----)(?:(?!-----END).)*", re.DOTALL)
-_PEM_END = re.compile(r"[A-Za-z0-9+/=]{1,80}(?=(?:\s|\\+[nr]){0,4}-----END [^-\n]{0,40}PRIVATE KEY)")
+_PEM_END = re.compile(r"(?<![A-Za-z0-9+/=])[A-Za-z0-9+/=]+(?=(?:\s|\\+[nr]){0,4}-----END [^-\n]{0,40}PRIVATE KEY)")
 _PUTTY = re.compile(r"(Private-Lines: \d+\s{1,2})(?:[A-Za-z0-9+/=]{1,80}\s{0,2}){1,200}")
 _CRYPT = re.compile(
     r"\$(?:1|2[abxy]?|5|6|7|y|gy|apr1|md5|sha1|scrypt|argon2\w{1,2}|pbkdf2[\w-]{0,10}|bcrypt[\w-]{0,10})"
