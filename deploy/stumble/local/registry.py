@@ -20,6 +20,7 @@ __all__ = ["LocalRegistry"]
 
 _LOCK = Path(__file__).with_name("registry.lock")
 _CONFLUENT_API = "/apis/ccompat/v7"
+_MAIN = "io.quarkus.runner.GeneratedMain"
 
 
 class LocalRegistry:
@@ -42,7 +43,8 @@ class LocalRegistry:
         port = remembered_port(self._state, "registry")
         options = [f"-Xmx{self._heap}", "-XX:+UseSerialGC", f"-Dquarkus.http.host={LOOPBACK}"]
         options += [f"-Dquarkus.http.port={port}", "-Dquarkus.log.level=WARN"]
-        self.process.start([java_runtime(), *options, "-jar", folder / "quarkus-run.jar"])
+        runner = next(folder.glob("*-runner.jar"))
+        self.process.start([java_runtime(), *options, "-cp", f"{runner}:{folder}/lib/*", _MAIN])
         self.url = f"http://{LOOPBACK}:{port}{_CONFLUENT_API}"
         self._wait(timeout)
         return self.url
