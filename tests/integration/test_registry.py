@@ -55,7 +55,7 @@ def test_full_transitive_accepts_a_new_field_and_rejects_a_changed_one(registry)
     extended = json.loads(schemas.EVENT.json)
     extended["fields"].append({"name": "more", "doc": "x", "type": ["null", "string"], "default": None, "maxBytes": 9})
     registry.register("gate", load_schema(json.dumps(extended), 2))
-    extended["fields"][0] = {"name": "event_id", "doc": "x", "type": "long", "default": 0}
+    extended["fields"][0] = {"name": "host", "doc": "x", "type": "long", "default": 0}
     with pytest.raises(SchemaRejected, match="rejects"):
         registry.register("gate", load_schema(json.dumps(extended), 3))
 
