@@ -276,7 +276,7 @@ def _passing_on() -> list[Panel]:
         ),
         lines(
             "Clocks of hosts",
-            "abs(stumble_host_clock_offset_seconds) > 5",
+            "topk(10, abs(stumble_host_clock_offset_seconds))",
             "{{host}}",
             "s",
             "By how much clocks differ from Kafka's, where it is more than 5 s.",

@@ -11,6 +11,8 @@ from stumble.runtime.times import parse_duration, parse_when
 
 
 def _parse(value: Any) -> Any:
+    if isinstance(value, int | float):  # pydantic would take a number for seconds or milliseconds since 1970
+        raise ValueError(f"{value} is not a valid time: give one such as 15m, 3d or 2026-01-31T12:00:00Z")  # noqa: TRY004
     return parse_when(value) if isinstance(value, str) else value
 
 

@@ -137,7 +137,7 @@ def test_bad_records_go_to_the_dead_letter_topic_and_reading_continues(testbed):
         b"\xc3\x01" + b"\x00" * 8 + b"body",
         framed(good[0])[:-5],
         framed(event(event_id="not-a-uuid")),
-        framed(event(occurred_at=-1)),
+        framed(event(instance_uuid="not-a-uuid")),
         None,
     ]
     testbed.start()
