@@ -38,8 +38,8 @@ def test_metrics_count_stalled_requests_and_silent_hosts(store: Store, api: str)
         store.insert("counters", kafka_partition=0, metric=metric, labels=labels, value=value)
     for host, ago in (("cmp-1", "10 seconds"), ("cmp-2", "11 minutes"), ("cmp-3", "2 days")):
         store.connection.execute(
-            "insert into producers (host, process, reported_at, received_at, alive, backlog_events, backlog_bytes, accepted_total, "
-            "sent_total, refused_total, rejected_total, status) "
+            "insert into producers (host, process, reported_at, received_at, alive, backlog_events, backlog_bytes, "
+            "accepted_total, sent_total, refused_total, rejected_total, status) "
             "values (%s, 'relay', now() - %s::interval, now() - %s::interval, true, 0, 0, 0, 0, 0, 0, '{}')",
             (host, ago, ago),
         )
