@@ -275,9 +275,13 @@ class Auditor:
         folder = self._deployment.outbox(cast.attacked) / RELAY
         rejected = [row for row in read_rejected(folder) if hostile.VICTIM in row["reason"]]
         wrong = [] if rejected else ["no forged event was rejected"]
-        for table in ("stumble_durable.producers", "stumble_derived.failures", "stumble_derived.requests"):
-            (rows,) = self._one(f"select count(*) from {table} t where t::text like '%%{hostile.VICTIM}%%'")
-            wrong += [f"{rows} rows of {table} name {hostile.VICTIM}"] if rows else []
+        for query, rows_of in (
+            ("select count(*) from stumble_durable.producers where host = %s", "processes"),
+            ("select count(*) from stumble_durable.bridged_hosts where host = %s", "hosts of bridges"),
+            ("select count(*) from stumble_derived.failures where host = %s", "failures"),
+        ):
+            (rows,) = self._all(query, hostile.VICTIM)[0]
+            wrong += [f"{rows} {rows_of} of {hostile.VICTIM} are stored"] if rows else []
         return Check(f"attackers on {cast.attacked} change nothing", f"{len(rejected)} forged events rejected", wrong)
 
     def _topic(self) -> Check:
