@@ -75,7 +75,7 @@ def test_full_outbox_changes_no_result_of_nova(
     full_folder = tmp_path / f"uid-{os.getuid()}" / "nova-compute-1-00000000"
     full_folder.mkdir(parents=True, mode=0o700)
     with (full_folder / "00000001.seg").open("wb") as segment:
-        segment.truncate(writer.DEFAULT_MAX_BYTES)  # no relay, no broker for days
+        os.posix_fallocate(segment.fileno(), 0, writer.DEFAULT_MAX_BYTES)  # no relay, no broker for days
     assert nova_view(harness(*FEW_SCENARIOS, "--stumble", f"outbox_dir={tmp_path}")) == results_without_stumble
     folder_totals = [
         counters.read_totals(folder.path) for folder in outbox_folders(str(tmp_path)) if folder.path != str(full_folder)
