@@ -279,7 +279,7 @@ def _passing_on() -> list[Panel]:
             "topk(10, abs(stumble_host_clock_offset_seconds))",
             "{{host}}",
             "s",
-            "By how much clocks differ from Kafka's, where it is more than 5 s.",
+            "By how much the clocks of the ten worst hosts differ from Kafka's.",
         ),
         lines(
             "Events sent by relays",

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from stumble.emitter import Emitter
-from stumble.outbox.folders import ABOUT, COUNTERS, LOCK, SUFFIX, memory_root
+from stumble.outbox.folders import ABOUT, COUNTERS, LOCK, memory_root, segment_path
 from stumble.outbox.record import Envelope, pack_record, segment_header
 from stumble.wire.codec import encode_record
 from stumble.wire.ids import new_event_id
@@ -63,7 +63,7 @@ def _put_folder(parent: Path, number: int) -> None:
     """Put one folder there; its kind follows from its number."""
     folder = parent / f"nova-compute-{number}-aa"
     folder.mkdir(parents=True, exist_ok=True)
-    segment = folder / f"{1:08d}{SUFFIX}"
+    segment = Path(segment_path(str(folder), 1))
     match number % 5:
         case 0:
             event = forged_event(VICTIM)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from stumble.wire.codec import encode_record, frame_confluent, frame_single_obje
 from stumble.wire.headers import record_headers
 from stumble.wire.schemas import ACTION_FAILED, ACTION_OUTCOME, EVENT, PRODUCER_STATUS, Schema
 from tests.support.command import CommandResult, stumble
+from tests.support.serving import serving
 
 NOON = 1_769_860_800_000_000
 SERVER = "5f0e3c1a-6d3e-4a53-9c67-1f6f1f1b7b11"
@@ -122,12 +122,8 @@ def registry() -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with serving(HTTPServer(("127.0.0.1", 0), Handler)) as url:
+        yield url
 
 
 def test_tail_reads_confluent_framing_with_and_without_a_registry(topic: Callable[[str], Topic], registry: str) -> None:

@@ -8,6 +8,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from tests.support.serving import serving
+
 #: First bytes of an answer: in the middle of the headers, and in the middle of the body.
 IN_HEADERS = b"HTTP/1.1 200 OK\r\nX-Slow: "
 IN_BODY = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"
@@ -30,12 +32,8 @@ def endless_server(first: bytes, then: bytes = b"x", every_seconds: float = 0.1)
         daemon_threads = True
         request_queue_size = 256
 
-    with Server(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
+    with serving(Server(("127.0.0.1", 0), Handler)) as url:
         try:
-            yield f"http://127.0.0.1:{server.server_address[1]}/"
+            yield f"{url}/"
         finally:
             ended.set()
-            server.shutdown()
-            thread.join()

@@ -13,7 +13,6 @@ import signal
 import subprocess
 import sys
 import tarfile
-import threading
 import time
 import zipfile
 from collections.abc import Iterator
@@ -25,6 +24,7 @@ import pytest
 
 from tests.support.command import running
 from tests.support.services import ROOT
+from tests.support.serving import serving
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 
@@ -168,12 +168,9 @@ class PackageIndexHandler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def package_index(tmp_path: Path) -> Iterator[PackageIndex]:
-    with PackageIndex(tmp_path / "built") as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
+    server = PackageIndex(tmp_path / "built")
+    with serving(server):
         yield server
-        server.shutdown()
-        thread.join()
 
 
 def bootstrap_with_lock(checkout: Path, index: PackageIndex, digest: str) -> subprocess.CompletedProcess[str]:

@@ -13,13 +13,14 @@ from urllib.parse import urlsplit
 
 from starlette.requests import Request
 
+from stumble.api.middleware import HttpMiddleware
 from stumble.api.problems import problem
 from stumble.wire.errors import StumbleError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from starlette.types import ASGIApp, Receive, Scope, Send
+    from starlette.types import Receive, Scope, Send
 
 #: A `Host` header (RFC 9110, 7.2): an IPv6 address in brackets, or a name or IPv4 address, and a port.
 _HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\[\]:/@\s]+))(?::[0-9]{1,5})?")
@@ -52,22 +53,15 @@ def require_loopback(host: str) -> None:
         )
 
 
-class LocalCallers:
+class LocalCallers(HttpMiddleware):
     """ASGI middleware that refuses requests whose `Host` is not loopback, and requests of pages of another origin."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
-        if scope["type"] == "http":
-            headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-            reason = None if _names_loopback(headers.get("host", "")) else _NOT_LOOPBACK
-            reason = reason or (_FOREIGN_PAGE if _is_of_foreign_page(scope["method"], headers) else None)
-            if reason:
-                await problem(Request(scope), 400, reason)(scope, receive, send)
-                return
-        await self._app(scope, receive, send)
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        reason = None if _names_loopback(headers.get("host", "")) else _NOT_LOOPBACK
+        reason = reason or (_FOREIGN_PAGE if _is_of_foreign_page(scope["method"], headers) else None)
+        await (problem(Request(scope), 400, reason) if reason else self._app)(scope, receive, send)
 
 
 def _names_loopback(header: str) -> bool:

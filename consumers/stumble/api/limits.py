@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 from fastapi import HTTPException
 from starlette.requests import Request
 
+from stumble.api.middleware import HttpMiddleware
 from stumble.api.problems import Unavailable, problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+    from starlette.types import Message, Receive, Scope, Send
 
 #: Largest body of a request, bytes. The largest valid one, a subscription with all its filters, has some kilobytes.
 MAX_BODY_BYTES = 1 << 20
@@ -62,17 +63,11 @@ async def _discard(receive: Receive) -> None:
             return
 
 
-class BodyLimit:
+class BodyLimit(HttpMiddleware):
     """ASGI middleware that answers 413 to a request with a larger body, before that body is in memory."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
         headers = dict(scope["headers"])
         if int(headers.get(b"content-length", b"0")) > MAX_BODY_BYTES:  # the server accepts only digits
             if b"expect" not in headers:  # such a client sends the body only after a 100

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from stumble.api.middleware import HttpMiddleware
+
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -42,18 +44,15 @@ class ApiMetrics:
         self.streams = Gauge("stumble_api_streams", "Open streams.", registry=self.registry)
 
 
-class RequestMeasure:
+class RequestMeasure(HttpMiddleware):
     """ASGI middleware that counts requests and measures their time."""
 
     def __init__(self, app: ASGIApp, metrics: ApiMetrics) -> None:
-        self._app = app
+        super().__init__(app)
         self._metrics = metrics
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request to the app and measure it."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
         status = 500
         started = time.perf_counter()
 

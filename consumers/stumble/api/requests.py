@@ -50,15 +50,17 @@ async def get_requests(
 ) -> RequestPage:
     """Return the requests of an id, in the order of their start; they can have several servers and actions."""
     deadline = asyncio.get_running_loop().time() + wait
-    while True:
-        page, cursor = await _read_page(running, id_)
-        left = deadline - asyncio.get_running_loop().time()
-        done = bool(page.items) and all(item.final for item in page.items)
-        if done or left <= 0 or running.feed.closed:
-            break
-        async with running.feed.following():
-            with request.app.state.limits.waiting.slot(), request.app.state.metrics.waiting.track_inprogress():
-                await running.feed.wait_for(cursor, _about(page, id_), min(left, LOOK_SECONDS))
+    page, cursor = await _read_page(running, id_)
+    if wait and not _is_final(page):
+        # One slot for the whole wait: a later request must not end one that waits already.
+        with request.app.state.limits.waiting.slot(), request.app.state.metrics.waiting.track_inprogress():
+            while not _is_final(page) and not running.feed.closed:
+                left = deadline - asyncio.get_running_loop().time()
+                if left <= 0:
+                    break
+                async with running.feed.following():
+                    await running.feed.wait_for(cursor, _about(page, id_), min(left, LOOK_SECONDS))
+                page, cursor = await _read_page(running, id_)
     if not page.items:
         raise NotFound(f"No request is known under {id_}; it may not have arrived yet.")
     return page
@@ -70,6 +72,10 @@ async def _read_page(running: ApiContext, id_: str) -> tuple[RequestPage, Stream
         cursor = await head(connection)
         as_of = await reads.clock(connection)
         return RequestPage(items=await reads.requests_by_id(connection, id_), as_of=as_of), cursor
+
+
+def _is_final(page: RequestPage) -> bool:
+    return bool(page.items) and all(item.final for item in page.items)
 
 
 def _about(page: RequestPage, id_: str) -> Callable[[StreamMessage], bool]:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import psycopg
 from starlette.requests import Request
 
+from stumble.api.middleware import HttpMiddleware
 from stumble.api.problems import problem
 from stumble.wire.errors import StumbleError
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+    from starlette.types import Message, Receive, Scope, Send
 
 _log = logging.getLogger(__name__)
 #: Pages set a policy of their own. Text from a cloud in any other response is never executed or shown as a page.
@@ -28,17 +29,11 @@ _INTERRUPTIONS = (psycopg.Error, StumbleError, TimeoutError)
 _UNEXPECTED = "The API failed to answer because of an error in stumble; its log has the details."
 
 
-class SafeResponses:
+class SafeResponses(HttpMiddleware):
     """ASGI middleware that adds the headers, and answers 500 where the app fails."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
         started = False
 
         async def complete(message: Message) -> None:

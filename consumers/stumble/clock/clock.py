@@ -186,32 +186,32 @@ class Clock(Worker):
     def _returned(self, connection: Connection[Any]) -> list[ClockFinding]:
         """Return stalled requests whose host reports again; each return is checked until none is left."""
         asked = {
-            (partition, host): (watch, relay_host)
+            (partition, host): (watch, relay_hosts)
             for partition, watch in self._watches.items()
-            for host, relay_host in self._producers.hosts_of(watch.returned).items()
+            for host, relay_hosts in self._producers.hosts_of(watch.returned, partly=True).items()
         }
         again = find.received_again(connection, asked, self._deadlines)
         result = [one for one in again if one.identity not in self._refused]
         if not result:
-            for watch, relay_host in asked.values():
-                watch.returned.discard(relay_host)
+            for watch, relay_hosts in asked.values():
+                watch.returned.difference_update(relay_hosts)
         return result
 
     def _dead(self, now: float) -> dict[tuple[int, str], int]:
         return {
-            (partition, host): silent[relay_host]
+            (partition, host): max(silent[relay_host] for relay_host in relay_hosts)
             for partition, watch in self._watches.items()
             if watch.up_to_date(now) and watch.counted >= self._settings.settle
             for silent in (watch.silent(self._producers),)
-            for host, relay_host in self._producers.hosts_of(silent).items()
+            for host, relay_hosts in self._producers.hosts_of(silent).items()
         }
 
     def _held(self) -> dict[tuple[int, str], int]:
         return {
-            (partition, host): held[relay_host]
+            (partition, host): min(held[relay_host] for relay_host in relay_hosts)
             for partition, watch in self._watches.items()
             for held in (watch.held(self._producers),)
-            for host, relay_host in self._producers.hosts_of(held).items()
+            for host, relay_hosts in self._producers.hosts_of(held).items()
         }
 
     def _load_reports(self, connection: Connection[Any], now: float) -> None:

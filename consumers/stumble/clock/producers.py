@@ -93,8 +93,9 @@ class ProducerReports:
         self._reports: dict[tuple[str, str], ProducerReport] = {}
         self._changed_at: dict[str, float] = {}
         self._relays: Mapping[str, ProducerReport] = {}
+        #: Host without a relay of its own to the hosts of the relays that report its processes.
         self._hosts: dict[str, set[str]] = {}
-        #: Host without a relay of its own to the hosts of its bridges' relays.
+        #: The same for hosts that only the events of bridges name.
         self._bridges: dict[str, set[str]] = {}
 
     def set_bridged(self, pairs: Iterable[tuple[str, str]]) -> None:
@@ -134,7 +135,8 @@ class ProducerReports:
             del self._reports[key]
         self._hosts = defaultdict(set)
         for report in self._reports.values():
-            self._hosts[report.relay_host].add(report.host)
+            if report.host not in self._relays and report.relay_host in self._relays:
+                self._hosts[report.host].add(report.relay_host)
 
     @staticmethod
     def _is_stale(report: ProducerReport, newest: int) -> bool:
@@ -154,20 +156,18 @@ class ProducerReports:
         )
         return reporting * 2 >= len(self._relays)
 
-    def hosts_of(self, relay_hosts: Collection[str]) -> dict[str, str]:
-        """Return Nova's names of the hosts for which only these relays report, each with one of the relays.
+    def hosts_of(self, relay_hosts: Collection[str], *, partly: bool = False) -> dict[str, set[str]]:
+        """Return Nova's names of the hosts for which only these relays report, each with its relays.
 
-        A host with a relay of its own is that relay's; another one is that of all bridges that name it.
+        A host with a relay of its own is that relay's; another one is that of all relays that name it. With `partly`,
+        other relays may report for it, too, and are left out.
         """
-        result = {
-            host: relay
-            for relay in relay_hosts
-            for host in (relay, *(one for one in self._hosts.get(relay, ()) if one not in self._relays))
-        }
-        reported = {host for hosts in self._hosts.values() for host in hosts} if self._bridges else set()
-        for host, bridges in self._bridges.items():
-            if host not in reported and bridges.issubset(relay_hosts):
-                result[host] = min(bridges)
+        asked = set(relay_hosts)
+        result = {relay: {relay} for relay in asked}
+        for host, relays in {**self._bridges, **self._hosts}.items():
+            reporting = relays & asked
+            if host not in self._relays and reporting and (partly or reporting == relays):
+                result[host] = reporting
         return result
 
     def starts(self) -> list[ProducerStart]:

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from stumble.deadletters.producer import FIRST_SEEN, PREFIX, REPLAYS
-from stumble.wire.headers import headers_of
+from stumble.wire.kafka_record import headers_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from confluent_kafka import Message
 
-    from stumble.ingest.decoding import KafkaRecord
     from stumble.wire.headers import Header
+    from stumble.wire.kafka_record import KafkaRecord
 
 _MOST_DIGITS = 18
 

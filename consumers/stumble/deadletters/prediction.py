@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
-from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME
-
 from stumble.ingest.decoding import DecodedEvent, EventDecoder
 from stumble.ingest.errors import BadRecordError
 from stumble.settings.registry import Registry
@@ -16,6 +14,7 @@ from stumble.signatures.optional import verifier_of
 from stumble.store.queries import query
 from stumble.wire.codec import Decoder
 from stumble.wire.errors import RegistryUnavailable, WireError
+from stumble.wire.kafka_record import LOG_APPEND_TIME
 from stumble.wire.schemas import EVENT
 
 if TYPE_CHECKING:
@@ -135,4 +134,4 @@ class _RedrivenRecord:
         """Do nothing: the headers can be read."""
 
     def timestamp(self) -> tuple[int, int]:
-        return TIMESTAMP_LOG_APPEND_TIME, time.time_ns() // 1_000_000
+        return LOG_APPEND_TIME, time.time_ns() // 1_000_000

@@ -15,7 +15,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from stumble.wire import codec
 from stumble.wire.errors import NotAvro
-from stumble.wire.headers import headers_of
+from stumble.wire.kafka_record import headers_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

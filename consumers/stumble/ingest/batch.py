@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from stumble.ingest.decoding import DecodedEvent, KafkaRecord
+    from stumble.ingest.decoding import DecodedEvent
     from stumble.ingest.errors import BadRecordError
+    from stumble.wire.kafka_record import KafkaRecord
 
 
 @dataclass(slots=True)

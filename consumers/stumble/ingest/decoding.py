@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from stumble.ingest.errors import SIGNATURE, BadRecordError
 from stumble.ingest.record_times import appended_at, is_plausible, replacement_time
@@ -13,7 +13,7 @@ from stumble.signatures.errors import SignatureRejected
 from stumble.store.copying import event_row
 from stumble.wire import codec, text
 from stumble.wire.errors import InvalidEvent, NotAvro, RegistryUnavailable, UnknownSchema
-from stumble.wire.headers import headers_of
+from stumble.wire.kafka_record import KafkaRecord, headers_of
 from stumble.wire.schemas import EVENT
 
 if TYPE_CHECKING:
@@ -27,19 +27,6 @@ _SINGLE_OBJECT = codec.SINGLE_OBJECT_MAGIC + EVENT.fingerprint
 _FRAME = len(_SINGLE_OBJECT)
 _UUID_LENGTH = 36
 _LONGEST_ID = 255
-
-
-class KafkaRecord(Protocol):
-    """The methods of `confluent_kafka.Message` that are used."""
-
-    def topic(self) -> str | None: ...  # noqa: D102
-    def partition(self) -> int | None: ...  # noqa: D102
-    def offset(self) -> int | None: ...  # noqa: D102
-    def key(self) -> bytes | None: ...  # noqa: D102
-    def value(self) -> bytes | None: ...  # noqa: D102
-    def headers(self) -> Any: ...  # noqa: D102
-    def set_headers(self, value: Any, /) -> None: ...  # noqa: D102
-    def timestamp(self) -> tuple[int, int]: ...  # noqa: D102
 
 
 @dataclass(slots=True)
@@ -194,4 +181,4 @@ def _cleaned(value: Any) -> Any:
     return value
 
 
-__all__ = ["CLAIMED_TIME", "DecodedEvent", "EventDecoder", "KafkaRecord"]
+__all__ = ["CLAIMED_TIME", "DecodedEvent", "EventDecoder"]

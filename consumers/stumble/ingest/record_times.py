@@ -8,10 +8,10 @@ writers' times (``message.timestamp.type=CreateTime``) the time of reading bound
 from __future__ import annotations
 
 import time
-from typing import Final, Protocol
+from typing import Final
 
-#: Kinds of times in a Kafka record (org.apache.kafka.common.record.TimestampType).
-LOG_APPEND_TIME: Final = 2
+from stumble.wire.kafka_record import LOG_APPEND_TIME, KafkaRecord
+
 #: How far a claimed time may be after the append time: more than the clocks of synchronized hosts differ.
 FUTURE_US: Final = 300 * 1_000_000
 #: How far it may be before: more than the longest time for which an outbox or a topic is expected to hold an event,
@@ -19,20 +19,14 @@ FUTURE_US: Final = 300 * 1_000_000
 PAST_US: Final = 400 * 86_400 * 1_000_000
 #: Append times outside of these (2020-01-01, 9999-01-01) are those of a broker without a clock, or of no broker.
 _EARLIEST_US: Final = 1_577_836_800_000_000
-_LATEST_US: Final = 253_370_764_800_000_000
+LATEST_US: Final = 253_370_764_800_000_000
 
 
-class TimedRecord(Protocol):
-    """The method of `confluent_kafka.Message` that is used: the kind of the record's time, and its milliseconds."""
-
-    def timestamp(self) -> tuple[int, int]: ...  # noqa: D102
-
-
-def appended_at(record: TimedRecord, read_at: int | None = None) -> int:
+def appended_at(record: KafkaRecord, read_at: int | None = None) -> int:
     """Return when the broker appended a record, UTC microseconds; where it does not say that, `read_at`, else now."""
     kind, milliseconds = record.timestamp()
     at = milliseconds * 1000
-    if kind == LOG_APPEND_TIME and _EARLIEST_US <= at <= _LATEST_US:
+    if kind == LOG_APPEND_TIME and _EARLIEST_US <= at <= LATEST_US:
         return at
     return time.time_ns() // 1000 if read_at is None else read_at
 

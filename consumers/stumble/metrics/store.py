@@ -123,7 +123,7 @@ def _outboxes(connection: Connection[Any], *, hosts: bool, max_hosts: int) -> It
     yield _gauge(d.SILENT_HOSTS, {(): silent})
     ((bridged,),) = connection.execute(query("count_bridged_hosts")).fetchall()
     yield _gauge(d.HOSTS, {("relay",): len(rows), ("bridge",): bridged})
-    yield _gauge(d.HOSTS_LIMITED, {(): int(len(rows) > max_hosts)})
+    yield _gauge(d.HOSTS_LIMITED, {(): int(hosts and len(rows) > max_hosts)})
     rows = [*rows[:max_hosts], *_as_one(d.OTHER, rows[max_hosts:])] if hosts else _as_one(d.ALL_HOSTS, rows)
     yield _gauge(d.HOST_BACKLOG_EVENTS, {(row.host,): row.backlog for row in rows})
     yield _gauge(d.HOST_OLDEST_UNSENT, {(row.host,): row.oldest for row in rows if row.oldest is not None})

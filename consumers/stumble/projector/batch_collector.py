@@ -11,10 +11,11 @@ from stumble.ingest.record_times import appended_at
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from stumble.ingest.decoding import EventDecoder, KafkaRecord
+    from stumble.ingest.decoding import EventDecoder
     from stumble.projector.bridged_hosts import BridgedHosts
     from stumble.projector.partitions import Partition
     from stumble.projector.signature_rejections import SignatureRejections
+    from stumble.wire.kafka_record import KafkaRecord
 
 
 class BatchCollector:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stumble.store.json_rows import as_json
 from stumble.store.queries import query
-from stumble.wire.headers import headers_of, is_from_bridge, relay_of
+from stumble.wire.headers import is_from_bridge, relay_of
+from stumble.wire.kafka_record import headers_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,7 +45,7 @@ class BridgedHosts:
             return
         headers = headers_of(event.record)
         relay = relay_of(headers)
-        if relay is None or "\x00" in host + relay or not is_from_bridge(headers):
+        if relay is None or "\x00" in relay or not is_from_bridge(headers):
             self._others.add(host)
         elif (host, relay) not in self._noted:
             self._noted.add((host, relay))

@@ -89,7 +89,9 @@ class Maintenance(Worker):
         except StoreUnavailableError:
             return  # the writer logs this
         except psycopg.Error as error:
-            LOG.warning("The hosts that bridges report for cannot be stored: %s", error)
+            LOG.warning(
+                "The hosts that bridges report for cannot be stored: %s", describe_store_error(error, "projector")
+            )
 
     def _maintain(self) -> None:
         try:

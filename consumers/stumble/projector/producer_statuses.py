@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import psycopg
 
 from stumble.clock.producers import RELAY
-from stumble.ingest.record_times import appended_at
+from stumble.ingest.record_times import LATEST_US, appended_at
 from stumble.kafka.consumer import ReadFromBeginning, TopicConsumer
 from stumble.projector.host_notices import distance
 from stumble.runtime.timers import Timers
@@ -22,9 +22,11 @@ from stumble.signatures.optional import verifier_of
 from stumble.store.connect import StoreError, connect
 from stumble.store.json_rows import as_json
 from stumble.store.queries import query
+from stumble.store.rights import describe_store_error
 from stumble.wire.codec import Decoder
 from stumble.wire.errors import InvalidEvent, RegistryUnavailable, WireError
-from stumble.wire.headers import headers_of, relay_of
+from stumble.wire.headers import relay_of
+from stumble.wire.kafka_record import headers_of
 from stumble.wire.schemas import PRODUCER_STATUS
 from stumble.wire.text import clean_text
 
@@ -51,8 +53,8 @@ _TOPIC_SECONDS = 15.0
 _MOST_UNSAVED: Final = 100_000
 #: A clock that is wrong by more is logged. One that seems to be behind may be right: the status waited for the broker.
 _NOTICED_US: Final = 60_000_000
-#: Times that PostgreSQL and Python can represent: 1970-01-01 to 9999-01-01, UTC microseconds.
-_LATEST_US: Final = 253_370_764_800_000_000
+#: Errors that are not those of one row.
+_ERRORS_OF_ALL_ROWS = (psycopg.OperationalError, psycopg.errors.InsufficientPrivilege)
 #: Numbers of events and bytes are cut to this, so that no sum of them exceeds 64 bits.
 _LARGEST_NUMBER: Final = 10**15
 _COLUMNS = (
@@ -153,7 +155,8 @@ class ProducerStatusReader(Worker):
             "started_seen_at": _started_seen_at(before, status, received),
             "last_alive_at": received if status["alive"] else before and before["last_alive_at"],
         }
-        self._compare_clocks(status, received)
+        if name[1] == RELAY:
+            self._compare_clocks(status, received)
 
     def _compare_clocks(self, status: dict[str, Any], received: int) -> None:
         """Log that a host's clock is wrong."""
@@ -183,7 +186,7 @@ class ProducerStatusReader(Worker):
         except (StoreError, psycopg.OperationalError):
             return False  # the writer logs this; newer statuses replace unsaved ones
         except psycopg.Error as error:
-            LOG.warning("Producers' statuses cannot be stored: %s", error)
+            LOG.warning("Producers' statuses cannot be stored: %s", describe_store_error(error, "projector"))
         self._unsaved.clear()
         self._removed.clear()
         return True
@@ -215,13 +218,13 @@ def _store_each(connection: Connection[Any], statement: str, rows: list[dict[str
         return
     try:
         connection.execute(query(statement), {"rows": as_json(rows)})
-    except psycopg.OperationalError:
+    except _ERRORS_OF_ALL_ROWS:
         raise
     except psycopg.Error:
         for row in rows:
             try:
                 connection.execute(query(statement), {"rows": as_json([row])})
-            except psycopg.OperationalError:
+            except _ERRORS_OF_ALL_ROWS:
                 raise
             except psycopg.Error as error:
                 LOG.warning("The status of %r cannot be stored: %s", (row["host"], row["process"]), error)
@@ -252,5 +255,5 @@ def _bounded_value(name: str, value: Any) -> Any:
     if isinstance(value, dict):
         return {clean_text(key): clean_text(text) for key, text in value.items()}
     if isinstance(value, int) and not isinstance(value, bool):
-        return min(max(value, 0), _LATEST_US if name.endswith("_at") else _LARGEST_NUMBER)
+        return min(max(value, 0), LATEST_US if name.endswith("_at") else _LARGEST_NUMBER)
     return value

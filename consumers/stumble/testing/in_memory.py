@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from confluent_kafka import KafkaError
 
 from stumble.ingest.errors import FencedError
-from stumble.ingest.record_times import LOG_APPEND_TIME
 from stumble.ingest.transaction import WriteSummary
 from stumble.projector.partition_state import PartitionState, PartitionStatus, compare_offsets
+from stumble.wire.kafka_record import LOG_APPEND_TIME
 
 if TYPE_CHECKING:
     from stumble.ingest.batch import Batch

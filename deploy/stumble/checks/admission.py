@@ -13,7 +13,7 @@ from stumble.checks.model import CheckContext, CheckResult, fine, skipped, warni
 from stumble.outbox.counters import read_about
 from stumble.outbox.folders import RELAY, other_users, outbox_folders
 from stumble.relay.authority import Authority, load_authority
-from stumble.relay.rejected import FILE, MOST_BYTES, read_rejected
+from stumble.relay.rejected import FILE, MOST_BYTES_OF_RELAY, read_rejected
 from stumble.relay.settings import RelaySettings
 from stumble.relay.status import user_name
 
@@ -87,7 +87,7 @@ def _rejected(folder: Path) -> Iterator[CheckResult]:
     try:
         for row in read_rejected(folder):
             count, last = count + 1, row
-        is_full = bool(count) and path.stat().st_size > MOST_BYTES // 2
+        is_full = bool(count) and path.stat().st_size > MOST_BYTES_OF_RELAY
     except PermissionError:
         yield skipped(str(path), "this user may not read it", "run it as root or as the relay's user")
         return

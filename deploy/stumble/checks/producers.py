@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from stumble.checks.model import IMPORTING, CheckContext, CheckResult, fine, skipped, warning, wrong
@@ -118,7 +119,10 @@ def _local(scope: CheckContext) -> list[tuple[str, str, str]]:
 
     if not scope.names_outbox:
         return []
-    abouts = [read_about(folder.path) for folder in outbox_folders(str(scope.settings.outbox_dir)) if is_live(folder)]
+    abouts = []
+    for folder in outbox_folders(str(scope.settings.outbox_dir)):
+        with suppress(OSError):  # the check `outbox` reports a folder that the relay cannot read
+            abouts += [read_about(folder.path)] if is_live(folder) else []
     return [
         (str(about.get("host")), str(about.get("service")), str(about["tap"]))
         for about in abouts

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from stumble.checks.model import Check, CheckContext, CheckedElsewhere, CheckLevel, CheckResult, fine, skipped, wrong
 from stumble.checks.secrecy import Secrets
-from stumble.runtime.explain import explain_error
+from stumble.runtime.explain import explain_error, install_hint
 from stumble.wire.errors import StumbleError
 
 __all__ = ["CheckOutcome", "run_checks", "select_checks"]
@@ -67,10 +67,8 @@ class _Job(threading.Thread):
                 for finding in check.load()(scope):
                     self._findings.append(finding)
         except ModuleNotFoundError as error:
-            todo = (
-                f"install what {check.extra}.txt names, a file beside stumble's wheel: pip install -r {check.extra}.txt"
-            )
-            self._findings.append(skipped(check.name, f"{error.name} is not installed here", todo))
+            says = f"{error.name} is not installed here"
+            self._findings.append(skipped(check.name, says, install_hint(check.extra)))
         except CheckedElsewhere as error:
             if error.check in self._names:
                 self._findings.append(skipped(check.name, f"see the check `{error.check}`"))

@@ -32,7 +32,13 @@ COMMANDS = (
     LazyCommand(_QUERY, "schema", f"{_CLI}.schema:app", "cli", "Show the Avro schemas, check their compatibility"),
     LazyCommand(_PRODUCE, "relay", f"{_CLI}.relay:app", "relay", "Send the events in this host's outboxes to Kafka"),
     LazyCommand(_PRODUCE, "keys", f"{_CLI}.keys:app", "relay", "Create keys with which relays sign their records"),
-    LazyCommand(_PRODUCE, "outbox", f"{_CLI}.outbox:app", "relay", "List, verify and export outboxes"),
+    LazyCommand(
+        _PRODUCE,
+        "outbox",
+        f"{_CLI}.outbox:app",
+        "relay",
+        "List, verify and export outboxes, send rejected events again",
+    ),
     LazyCommand(_PRODUCE, "bridge", f"{_CLI}.bridge:app", "bridge", "Translate Nova's notifications into events"),
     LazyCommand(_PRODUCE, "simulate", f"{_CLI}.simulate:app", "relay", "Generate events of a simulated fleet"),
     LazyCommand(

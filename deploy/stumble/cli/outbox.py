@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,17 +17,23 @@ from rich.table import Table
 from stumble.cli import tables
 from stumble.cli.ask import FormatOption, OutputFormat, examples
 from stumble.outbox import OutboxCursor
-from stumble.outbox.folders import RELAY
+from stumble.outbox.folders import RELAY, OutboxFolder
 from stumble.relay import inspection
 from stumble.relay.authority import Authority, load_authority
 from stumble.relay.cursors import Progress
 from stumble.relay.rejected import read_rejected
 from stumble.relay.resend import resend_rejected
 from stumble.relay.settings import RelaySettings
+from stumble.runtime.explain import explain_error
 from stumble.settings.base import load_settings
 from stumble.wire.errors import StumbleError
+from stumble.wire.text import printable_text
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="List, verify and export the outboxes of this host.")
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    help="List, verify and export the outboxes of this host, and send rejected events again.",
+)
 
 
 _WIDE = 120
@@ -52,6 +59,18 @@ def _authority(given: Path | None) -> tuple[Path, Authority]:
     return directory, load_authority(settings, RelaySettings())
 
 
+@contextmanager
+def _reporting(folder: OutboxFolder, unreadable: list[str]) -> Iterator[None]:
+    """Report on standard error that a folder cannot be read, and add its key to a list; other folders are not lost."""
+    try:
+        yield
+    except FileNotFoundError:
+        pass  # the relay removes finished folders
+    except (OSError, StumbleError) as error:
+        unreadable.append(folder.key)
+        typer.echo(f"Folder {printable_text(folder.key)} cannot be read: {explain_error(error)}", err=True)
+
+
 @app.command(
     "ls",
     epilog=examples("stumble outbox ls", "stumble outbox ls --format json | jq '.folders[] | select(.unsent > 0)'"),
@@ -60,19 +79,23 @@ def list_(*, outbox_dir: Directory = None, format_: FormatOption = OutputFormat.
     """List the folders, their unsent events, and the events that the broker or the relay rejected."""
     directory, users = _directory(outbox_dir)
     known = inspection.cursors(directory)
-    reports = []
+    reports: list[inspection.FolderReport] = []
+    unreadable: list[str] = []
     for folder in inspection.find(directory, users, None):
-        with suppress(FileNotFoundError):  # the relay removes finished folders
+        with _reporting(folder, unreadable):
             reports.append(inspection.report(folder, known.get(folder.key, Progress())))
     rejected = [{name: row[name] for name in row if name != "body"} for row in read_rejected(directory / RELAY)]
     if format_ is OutputFormat.JSON:
         tables.print_json({"folders": [asdict(report) for report in reports], "rejected": rejected})
-        return
-    out = tables.console()
-    out.print(_folders(reports, wide=out.width >= _WIDE) if reports else "No process has written events here.")
-    if rejected:
-        out.print(f"\n{len(rejected)} rejected events (stumble outbox export --rejected):")
-        out.print(_rejected(rejected, wide=out.width >= _WIDE))
+    else:
+        out = tables.console()
+        if reports or not unreadable:
+            out.print(_folders(reports, wide=out.width >= _WIDE) if reports else "No process has written events here.")
+        if rejected:
+            out.print(f"\n{len(rejected)} rejected events (stumble outbox export --rejected):")
+            out.print(_rejected(rejected, wide=out.width >= _WIDE))
+    if unreadable:
+        raise typer.Exit(1)
 
 
 def _folders(reports: list[inspection.FolderReport], *, wide: bool) -> Table:
@@ -105,7 +128,11 @@ def verify(folder: Folder = None, *, outbox_dir: Directory = None, format_: Form
     No manual repair is necessary: the relay cuts torn records, moves damaged ones into quarantine and continues.
     """
     directory, users = _directory(outbox_dir)
-    states = [inspection.verify(folder) for folder in inspection.find(directory, users, folder)]
+    states: list[inspection.FolderState] = []
+    unreadable: list[str] = []
+    for outbox_folder in inspection.find(directory, users, folder):
+        with _reporting(outbox_folder, unreadable):
+            states.append(inspection.verify(outbox_folder))
     if format_ is OutputFormat.JSON:
         tables.print_json([asdict(state) | {"sound": state.is_sound} for state in states])
     else:
@@ -115,7 +142,7 @@ def verify(folder: Folder = None, *, outbox_dir: Directory = None, format_: Form
             counts = [state.records, state.damaged, state.damaged_bytes, state.torn_bytes]
             table.add_row(*(tables.plain(cell) for cell in [state.folder, result, *counts]))
         tables.console().print(table)
-    raise typer.Exit(0 if all(state.is_sound for state in states) else 1)
+    raise typer.Exit(0 if all(state.is_sound for state in states) and not unreadable else 1)
 
 
 @app.command(
@@ -139,10 +166,14 @@ def export(
             tables.print_line(row)
         return
     known = inspection.cursors(directory)
+    unreadable: list[str] = []
     for outbox_folder in inspection.find(directory, users, folder):
         progress = Progress() if everything else known.get(outbox_folder.key, Progress())
-        for event in inspection.events(outbox_folder, OutboxCursor(progress.segment, progress.offset)):
-            tables.print_line(event)
+        with _reporting(outbox_folder, unreadable):
+            for event in inspection.events(outbox_folder, OutboxCursor(progress.segment, progress.offset)):
+                tables.print_line(event)
+    if unreadable:
+        raise typer.Exit(1)
 
 
 @app.command(epilog=examples("STUMBLE_CONFIG=/etc/stumble/relay.toml stumble outbox resend"))

@@ -16,7 +16,7 @@ from stumble.settings.kafka import KafkaSettings
 from stumble.settings.registry import Registry
 from stumble.wire.codec import Decoder
 from stumble.wire.errors import RegistryUnavailable, StumbleError, WireError
-from stumble.wire.headers import headers_of
+from stumble.wire.kafka_record import headers_of
 from stumble.wire.schemas import ACTION_FAILED, ACTION_OUTCOME, EVENT, PRODUCER_STATUS, Schema
 from stumble.wire.topics import Topics
 

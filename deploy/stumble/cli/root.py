@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 
 from stumble.cli.commands import COMMANDS, LazyCommand
-from stumble.runtime.explain import explain_error
+from stumble.runtime.explain import explain_error, install_hint
 from stumble.wire.errors import StumbleError
 from stumble.wire.masking import mask_secrets
 from stumble.wire.text import printable_text
@@ -70,8 +70,7 @@ def _call(argv: Sequence[str], table: Mapping[str, LazyCommand]) -> int:
             raise
         command = table[argv[0]]
         raise StumbleError(
-            f"`stumble {command.name}` needs {missing}, which is not installed here; install what {command.extra}.txt "
-            f"names, a file beside stumble's wheel: pip install -r {command.extra}.txt"
+            f"`stumble {command.name}` needs {missing}, which is not installed here; {install_hint(command.extra)}"
         ) from error
     return 0
 

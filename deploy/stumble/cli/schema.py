@@ -12,6 +12,7 @@ import typer
 
 from stumble.cli import tables
 from stumble.cli.ask import FormatOption, OutputFormat, examples
+from stumble.runtime.explain import install_hint
 from stumble.wire.errors import StumbleError
 from stumble.wire.schemas import ALL, Schema
 from stumble.wire.taxonomy.scan import nova_package, scan_classes
@@ -20,8 +21,7 @@ from stumble.wire.text import printable_text
 
 app = typer.Typer(add_completion=False)
 _NEEDS_STORE = (
-    "`--unknown` reads the store and needs libraries that are not installed here; install what consumers.txt names, "
-    "a file beside stumble's wheel: pip install -r consumers.txt"
+    f"`--unknown` reads the store and needs libraries that are not installed here; {install_hint('consumers')}"
 )
 
 

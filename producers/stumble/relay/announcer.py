@@ -95,6 +95,8 @@ class Announcer:
                 _FAULT, f"The status of {tail.folder.key} cannot be sent: {error or type(error).__name__}."
             )
             return
+        if tail.progress.host and tail.progress.host != item["host"]:  # after a change of `hosts`
+            self.report_forgotten(tail.folder.key, tail.progress)
         self._reported[tail.folder.key] = (tail.alive, tail.about)
         tail.progress.host = item["host"]
 

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from stumble.outbox.folders import RELAY
 from stumble.relay.announcer import Announcer
 from stumble.relay.authority import load_authority
-from stumble.relay.cursors import CursorFile
+from stumble.relay.cursors import CURSORS, CursorFile
 from stumble.relay.delivery import ChunkDelivery
 from stumble.relay.folder_faults import FolderFaults
 from stumble.relay.framing import Framer
@@ -45,7 +45,7 @@ def build_relay(settings: Settings, *, status_interval: float = 30.0) -> Relay:
     if kind := network_file_system(directory):
         LOG.warning("The outbox %s is on a network file system (%s): move it to a local disk.", directory, kind)
     state_log, registry = StateLog(LOG), CollectorRegistry()
-    cursors, metrics = CursorFile(folder / "cursors"), RelayMetrics(registry)
+    cursors, metrics = CursorFile(folder / CURSORS), RelayMetrics(registry)
     sender, framer = KafkaSender(settings.kafka, state_log), Framer(settings.kafka)
     announcer = Announcer(settings, authority, framer, sender, state_log, version(), status_interval)
     faults = FolderFaults(state_log)

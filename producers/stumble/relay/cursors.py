@@ -16,6 +16,8 @@ from operator import attrgetter
 from pathlib import Path
 from zlib import crc32
 
+#: Name of the file in the relay's folder.
+CURSORS = "cursors"
 _SLOT = 128 << 10
 _HEADER = struct.Struct("<8sQII")  # magic, sequence, length, CRC-32 of the text
 _MAGIC = b"STBLCUR1"

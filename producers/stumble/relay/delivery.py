@@ -76,14 +76,17 @@ class ChunkDelivery:
         """Send one folder's next chunk, and return its size. Raises ``OSError`` and ``NewerFormat``."""
         chunk = tail.read_chunk(now)
         if chunk is None:
+            if tail.exhausted and not tail.unstored and not tail.is_waiting(now):
+                self._faults.clear(tail.folder.key)
             return 0
         result = self._check.check(tail.folder, tail.files, chunk.records)
         faults = result.faults
         if faults:  # a chunk in flight that cannot be settled would use up the bytes that all folders share
-            rejected.check_space(self._folder, rejected.MOST_BYTES // 2)
+            rejected.check_space(self._folder, rejected.MOST_BYTES_OF_RELAY)
         chunk, framed, problem = self._frame(tail, chunk, result)
         if problem is None:
-            self._faults.clear(tail.folder.key)
+            if not tail.unstored:
+                self._faults.clear(tail.folder.key)
         elif chunk.end == chunk.start:
             self._wait(tail, problem, now)
             return 0
@@ -135,8 +138,9 @@ class ChunkDelivery:
                 text = error.strerror if isinstance(error, OSError) else None
                 fault = StumbleError(f"rejected or damaged records cannot be stored: {text or error}")
                 self._faults.report(tail.folder.key, fault)
+                tail.unstored = True
                 if tail.open_deliveries():
-                    tail.wait(now)
+                    tail.wait_to_settle(now)
                 else:  # release the bytes in flight, which all folders share
                     self._rewind(tail, now)
 
@@ -165,6 +169,9 @@ class ChunkDelivery:
             self._rewind(tail, now)
             return False
         tail.complete(rejected=refused, quarantined=quarantined, sent=sent)
+        if tail.unstored:
+            tail.unstored = False
+            self._faults.clear(tail.folder.key)
         self._tails.settled(tail)
         self.moved = True
         self._metrics.sent.inc(sent)
@@ -211,7 +218,7 @@ class ChunkDelivery:
         if faults:
             records = [record for record in tail.records_of(sent_chunk) if record.offset in faults]
             reasons = [(record, f"the relay: {faults[record.offset]}") for record in records]
-            rejected.write_rejected(self._folder, folder.key, segment, reasons, rejected.MOST_BYTES // 2)
+            rejected.write_rejected(self._folder, folder.key, segment, reasons, rejected.MOST_BYTES_OF_RELAY)
             self._log_rejected(tail, "The relay", len(faults), next(iter(faults.values())))
         if sent_chunk.refused:
             refused = [(record, error.str()) for record, _, error in self._refused(tail, sent_chunk)]

@@ -48,10 +48,6 @@ class FolderFaults:
         except Exception as error:  # noqa: BLE001  # a folder may contain anything
             self.report(folder, error)
 
-    def count(self) -> int:
-        """Return the number of folders that wait."""
-        return len(self._fault_of)
-
 
 def _text_of(fault: object) -> tuple[str, str]:
     """Return the text of a fault, without the name of a file, and the file in parentheses."""

@@ -1,4 +1,4 @@
-"""Converts an outbox record to a Kafka record: framing, key and headers, without decoding Avro."""
+"""Converts an outbox record to a Kafka record (framing, key and headers), and reads the schemas of other releases."""
 
 from __future__ import annotations
 

@@ -12,14 +12,12 @@ from uuid import UUID
 from stumble.outbox import OutboxCursor, OutboxReader, OutboxRecord, RecordChunk
 from stumble.outbox.counters import Totals, read_about, read_totals
 from stumble.outbox.folders import RELAY, OutboxFolder, is_live, outbox_folders, segment_numbers
-from stumble.relay.cursors import Progress, read_cursors
+from stumble.relay.cursors import CURSORS, Progress, read_cursors
 from stumble.relay.framing import schema_in
 from stumble.relay.status import user_name
 from stumble.wire.codec import decode_record, parse_plain_schema
 from stumble.wire.errors import StumbleError
 from stumble.wire.schemas import EVENT
-
-CURSORS = "cursors"
 
 
 class NoSuchFolder(StumbleError):

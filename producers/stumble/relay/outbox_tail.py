@@ -45,6 +45,9 @@ class OutboxTail:
         self._look_again = False
         self._wait_until = 0.0
         self._wait = _FIRST_WAIT_S
+        self._settle_at = 0.0
+        self.unstored = False
+        """Whether rejected or damaged records of a delivered chunk could not be stored yet."""
         self._idle_since = 0.0
         self._removable_at = 0.0
         self._oldest: int | None = None
@@ -60,7 +63,7 @@ class OutboxTail:
 
         Raises ``OSError``, also ``UnsafeEntry``.
         """
-        if now < self._check_at or now < self._wait_until:
+        if now < self._check_at or self.is_waiting(now):
             return False
         self._check_at = now + _CHECK_S
         self._look_again = self.alive  # for the next segment, which the size of this one does not show
@@ -80,7 +83,7 @@ class OutboxTail:
 
         Raises ``OSError`` and ``NewerFormat``.
         """
-        if now < self._wait_until or self.in_flight >= _WINDOW:
+        if self.is_waiting(now) or self.in_flight >= _WINDOW:
             return None
         look_again, self._look_again = self._look_again, False
         if self.exhausted and not look_again and not (self.alive and self._reader.has_more(self._ahead)):
@@ -101,8 +104,8 @@ class OutboxTail:
         self._ahead = sent_chunk.chunk.end
 
     def oldest_settled(self, now: float) -> InFlightChunk | None:
-        """Return the oldest chunk if all of its deliveries are settled and the folder does not wait."""
-        return self.chunks[0] if self.chunks and not self.chunks[0].open and now >= self._wait_until else None
+        """Return the oldest chunk if all its deliveries are settled and storing its records did not fail lately."""
+        return self.chunks[0] if self.chunks and not self.chunks[0].open and now >= self._settle_at else None
 
     def complete(self, rejected: int, quarantined: int, sent: int) -> None:
         """Move the cursor past the oldest chunk, and add its counts to the progress."""
@@ -123,6 +126,15 @@ class OutboxTail:
         """Read nothing for some time, doubled with each call, up to 30 s."""
         self._wait_until = now + self._wait
         self._wait = min(self._wait * 2, _LONGEST_WAIT_S)
+
+    def wait_to_settle(self, now: float) -> None:
+        """Settle and read nothing for some time, as `wait`."""
+        self.wait(now)
+        self._settle_at = self._wait_until
+
+    def is_waiting(self, now: float) -> bool:
+        """Return whether the folder is not read now because of an earlier error."""
+        return now < self._wait_until
 
     def rewind(self, now: float) -> None:
         """Return to the cursor, and wait before reading again."""

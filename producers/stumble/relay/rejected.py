@@ -20,6 +20,8 @@ from stumble.outbox.folders import RELAY
 FILE = "rejected.jsonl"
 QUARANTINE = "quarantine"
 MOST_BYTES = 64 << 20
+#: The relay's own rejections leave the other half to those of the broker.
+MOST_BYTES_OF_RELAY = MOST_BYTES // 2
 _QUARANTINE_BYTES, _QUARANTINE_FILES = 16 << 20, 1000
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
@@ -62,6 +64,7 @@ def _line(key: str, segment: int, record: OutboxRecord, reason: str) -> bytes:
         "source": envelope.source.decode("utf-8", "replace"),
         "traceparent": envelope.traceparent.decode("ascii", "replace"),
         "fingerprint": envelope.fingerprint.hex(),
+        "is_failure": envelope.is_failure,
         "size": len(record.body),
         "body": base64.b64encode(record.body).decode(),
     }

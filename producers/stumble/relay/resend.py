@@ -46,7 +46,7 @@ def resend_rejected(directory: Path, authority: Authority) -> ResendResult:
     outbox = OutboxWriter(
         directory,
         service="stumble-resend",
-        about={"host": authority.host},
+        about={},
         schemas={f"{EVENT.fingerprint.hex()}.v{EVENT.version}.avsc": EVENT.json},
     )
     result = ResendResult()
@@ -56,7 +56,7 @@ def resend_rejected(directory: Path, authority: Authority) -> ResendResult:
             if fault := _fault(authority, uid, int(row["folder"].partition("/")[0].removeprefix("uid-")), event):
                 result.skipped[fault] += 1
                 continue
-            envelope = _envelope(row, event)
+            envelope = _envelope(row)
             record = pack_record(envelope, body)
         except (KeyError, TypeError, ValueError, AttributeError, struct.error, StumbleError):
             result.skipped["this release cannot read the event"] += 1
@@ -89,7 +89,7 @@ def _fault(authority: Authority, uid: int, writer: int, event: dict[str, Any]) -
     return ""
 
 
-def _envelope(row: dict[str, Any], event: dict[str, Any]) -> Envelope:
+def _envelope(row: dict[str, Any]) -> Envelope:
     return Envelope(
         EVENT.fingerprint,
         int(row["occurred_at"]),
@@ -97,5 +97,5 @@ def _envelope(row: dict[str, Any], event: dict[str, Any]) -> Envelope:
         row["key"].encode(),
         row["source"].encode(),
         row["traceparent"].encode(),
-        event.get("failure") is not None or event.get("phase") == "ERROR",
+        bool(row["is_failure"]),
     )

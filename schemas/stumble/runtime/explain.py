@@ -9,7 +9,7 @@ from typing import Any
 from stumble.wire.errors import StumbleError
 from stumble.wire.masking import mask_secrets
 
-__all__ = ["explain_error", "first_mistake", "sentence_about"]
+__all__ = ["explain_error", "first_mistake", "install_hint", "sentence_about"]
 
 #: Text by class name of the exception or of a base class; names, so that no library is imported for its errors.
 _KNOWN = {
@@ -50,6 +50,11 @@ def first_mistake(error: Any, known: Iterable[str] = ()) -> tuple[str, str]:
         close = difflib.get_close_matches(path, list(known), 1)
         reason = "there is no such setting" + (f", did you mean {close[0]}?" if close else "")
     return path, reason
+
+
+def install_hint(extra: str) -> str:
+    """Return what to do where the libraries of an extra are missing, in the imperative and without a full stop."""
+    return f"install what {extra}.txt names, a file beside stumble's wheel: pip install -r {extra}.txt"
 
 
 def sentence_about(subject: str, reason: str) -> str:

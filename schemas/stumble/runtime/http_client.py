@@ -1,7 +1,8 @@
-"""HTTP requests that end: each has one deadline for all of its parts, and a limit of the bytes that are read.
+"""HTTP requests that end: each has one deadline, and a limit of the bytes that are read.
 
 Timeouts of httpx and of sockets begin again at every byte, so a server that sends a byte now and then would hold a
-request, and its thread, for ever. Here, connection, TLS, request and answer share one deadline.
+request, and its thread, for ever. Here, connection, TLS, request and answer share one deadline. Only the
+resolution of a name can last longer: the timeouts of resolv.conf end it.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import hashlib
 import struct
 from collections.abc import Iterable
 
-from stumble.wire.headers import Header
+from stumble.wire.headers import Header, last_header
 
 SIGNATURE = "stumble_signature"
 #: Headers that consumers act upon: those of stumble by prefix, and the id of the event.
@@ -56,7 +56,7 @@ def read_signature(headers: Iterable[Header]) -> tuple[str, bytes] | None:
 
     Where the header is repeated, the last one counts.
     """
-    value = next((content for name, content in reversed(list(headers)) if name == SIGNATURE), None)
+    value = last_header(headers, SIGNATURE)
     if value is None:
         return None
     key_id, colon, encoded = value.partition(b":")

@@ -23,7 +23,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -32,26 +32,14 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from stumble.runtime.explain import first_mistake
 from stumble.signatures.errors import PublicKeysUnusable, SignatureRejected
 from stumble.signatures.record_signature import key_id_of, read_signature, signed_bytes
-from stumble.wire.headers import Header, headers_of, relay_of
+from stumble.wire.headers import Header, relay_of
+from stumble.wire.kafka_record import LOG_APPEND_TIME, KafkaRecord, headers_of
 
 LOG = logging.getLogger("stumble.signatures")
 
 ANY_HOST = "*"
-#: The kind of a record's time that the broker sets: `confluent_kafka.TIMESTAMP_LOG_APPEND_TIME`.
-_LOG_APPEND_TIME = 2
 _CHECK_FILE_SECONDS = 1.0
 _SHOWN_CHARACTERS = 64
-
-
-class SignedRecord(Protocol):
-    """The methods of `confluent_kafka.Message` that the verification uses."""
-
-    def topic(self) -> str | None: ...  # noqa: D102
-    def key(self) -> bytes | None: ...  # noqa: D102
-    def value(self) -> bytes | None: ...  # noqa: D102
-    def headers(self) -> Any: ...  # noqa: D102
-    def set_headers(self, value: Any, /) -> None: ...  # noqa: D102
-    def timestamp(self) -> tuple[int, int]: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +84,7 @@ class RecordVerifier:
         self._keys = load_public_keys(path)
         self._check_at = time.monotonic() + _CHECK_FILE_SECONDS
 
-    def verify(self, record: SignedRecord) -> TrustedKey | None:
+    def verify(self, record: KafkaRecord) -> TrustedKey | None:
         """Return the key that signed a record, None for one that needs no signature. Raises `SignatureRejected`.
 
         The caller must pass the host that the record names to the key's `check_host`.
@@ -107,7 +95,7 @@ class RecordVerifier:
         headers, signature = _signature_of(record)
         kind, time_ms = record.timestamp()
         if signature is None:
-            if unsigned_until_ms is not None and kind == _LOG_APPEND_TIME and time_ms < unsigned_until_ms:
+            if unsigned_until_ms is not None and kind == LOG_APPEND_TIME and time_ms < unsigned_until_ms:
                 return None
             raise SignatureRejected(
                 "unsigned",
@@ -120,7 +108,7 @@ class RecordVerifier:
                 "unknown_key",
                 f"The record is signed with key {key_id[:_SHOWN_CHARACTERS]!r}, which {self._path} lacks.",
             )
-        if key.valid_until_ms is not None and (kind != _LOG_APPEND_TIME or time_ms >= key.valid_until_ms):
+        if key.valid_until_ms is not None and (kind != LOG_APPEND_TIME or time_ms >= key.valid_until_ms):
             raise SignatureRejected("expired_key", _expired(key_id, kind))
         try:
             key.public_key.verify(
@@ -148,12 +136,12 @@ class RecordVerifier:
 
 
 def _expired(key_id: str, kind: int) -> str:
-    if kind != _LOG_APPEND_TIME:
+    if kind != LOG_APPEND_TIME:
         return f"Key {key_id} has a valid_until, which needs message.timestamp.type=LogAppendTime on the topic."
     return f"Key {key_id} was no longer valid when Kafka appended the record."
 
 
-def _signature_of(record: SignedRecord) -> tuple[list[Header], tuple[str, bytes] | None]:
+def _signature_of(record: KafkaRecord) -> tuple[list[Header], tuple[str, bytes] | None]:
     headers = headers_of(record)
     if headers is None:
         raise SignatureRejected("damaged", "The name of a header is not UTF-8.")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 if TYPE_CHECKING:
@@ -82,26 +82,6 @@ def _of_second(seconds: int) -> bytes:
         return b"1970-01-01T00:00:00"
 
 
-class RecordWithHeaders(Protocol):
-    """The methods of `confluent_kafka.Message` that `headers_of` uses."""
-
-    def headers(self) -> Any: ...  # noqa: D102
-    def set_headers(self, value: Any, /) -> None: ...  # noqa: D102
-
-
-def headers_of(record: RecordWithHeaders) -> list[Header] | None:
-    """Return the headers of a Kafka record, or None if the name of one is not UTF-8: the client cannot read those.
-
-    Every reader of records must use this function: the client raises ``SystemError`` the first time, and its second
-    answer has names that end the process when they are used.
-    """
-    try:
-        return list(record.headers() or ())
-    except (SystemError, ValueError):
-        record.set_headers([])
-        return None
-
-
 def fingerprint_of(headers: Iterable[Header] | None) -> bytes | None:
     """Return the schema fingerprint from a record's headers, or None if no valid one is there."""
     for name, value in headers or ():
@@ -122,7 +102,7 @@ def relay_headers(relay_host: str, *, is_bridge: bool) -> list[tuple[str, bytes]
 
 def relay_of(headers: Iterable[Header] | None) -> str | None:
     """Return the host of the relay that sent a record, or None if the header is missing or not UTF-8."""
-    value = _last(headers, RELAY)
+    value = last_header(headers, RELAY)
     try:
         return value.decode() if value else None
     except UnicodeDecodeError:
@@ -131,9 +111,9 @@ def relay_of(headers: Iterable[Header] | None) -> str | None:
 
 def is_from_bridge(headers: Iterable[Header] | None) -> bool:
     """Return whether a relay marked a record as one of a bridge."""
-    return _last(headers, BRIDGE) == b"1"
+    return last_header(headers, BRIDGE) == b"1"
 
 
-def _last(headers: Iterable[Header] | None, name: str) -> bytes | None:
+def last_header(headers: Iterable[Header] | None, name: str) -> bytes | None:
     """Return the value of the last header of this name, which is the one that counts where a name is repeated."""
     return next((value for key, value in reversed(list(headers or ())) if key == name), None)

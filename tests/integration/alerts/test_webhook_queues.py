@@ -23,6 +23,7 @@ from tests.integration.alerts.conftest import failure, insert_failures, publicat
 from tests.integration.alerts.test_alertmanager import eventually, now_us
 from tests.support.endless_server import IN_BODY, IN_HEADERS, endless_server
 from tests.support.receiver import receiver
+from tests.support.serving import serving
 from tests.support.subscribers import CIPHER, subscribe
 
 LOOPBACK = "127.0.0.0/8"
@@ -110,12 +111,11 @@ def test_invalid_response_is_retried_later_and_does_not_delay_others(store, conn
                 self.request.sendall(answer)
 
     with (
-        socketserver.ThreadingTCPServer(("127.0.0.1", 0), InvalidResponse) as server,
+        serving(socketserver.ThreadingTCPServer(("127.0.0.1", 0), InvalidResponse)) as invalid,
         receiver() as received,
         running_alerter(store, webhooks=True, webhook_networks=LOOPBACK),
     ):
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        subscribe(connection, f"http://127.0.0.1:{server.server_address[1]}/")
+        subscribe(connection, f"{invalid}/")
         insert_failures(connection, [failure(now_us())])
         row = eventually(
             lambda: connection.execute(
@@ -128,7 +128,6 @@ def test_invalid_response_is_retried_later_and_does_not_delay_others(store, conn
         subscribe(connection, received.url)
         insert_failures(connection, [failure(now_us())])
         eventually(lambda: received.posts)
-        server.shutdown()
 
 
 def test_alerter_exports_webhook_metrics_and_is_live(store, connection):

@@ -6,7 +6,6 @@ import os
 import pwd
 import socket
 import tempfile
-import threading
 import uuid
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -23,6 +22,7 @@ from stumble.provision.topics import TopicPlan, apply_plans
 from stumble.settings.kafka import KafkaSettings
 from stumble.store.migrate import migrate
 from tests.support.command import stumble
+from tests.support.serving import serving
 from tests.support.signing import new_key, write_public_keys
 
 NOBODY = pwd.getpwnam("nobody")
@@ -365,13 +365,5 @@ def json_server(answers):
         def log_message(self, *_):
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as url:
+        yield url

@@ -30,6 +30,7 @@ from stumble.wire.headers import fingerprint_of, is_from_bridge, record_headers,
 from stumble.wire.schemas import EVENT, PRODUCER_STATUS, load_schema
 from tests.integration.relay.helpers import drain, emitter, environment, event, numbers, running_relay, wait_for
 from tests.support.messages import headers_of, key_of, value_of
+from tests.support.serving import serving
 
 
 @pytest.fixture
@@ -182,14 +183,13 @@ def test_unavailable_registry_is_waited_for(tmp_path: Path, kafka: str, prefix: 
 
     outbox = tmp_path / "outbox"
     assert all(emitter(outbox).emit(event(n)) for n in range(20))
-    with ThreadingHTTPServer(("127.0.0.1", 0), Registry) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        url = f"http://127.0.0.1:{server.server_port}"
-        with running_relay(outbox, kafka, prefix, STUMBLE_KAFKA__SCHEMA_REGISTRY_URL=url) as relay:
-            wait_for(lambda: "schema registry" in relay.text())
-            unavailable.clear()
-            messages = drain(kafka, f"{prefix}instance-actions", lambda read: len(read) == 20)
-        server.shutdown()
+    with (
+        serving(ThreadingHTTPServer(("127.0.0.1", 0), Registry)) as url,
+        running_relay(outbox, kafka, prefix, STUMBLE_KAFKA__SCHEMA_REGISTRY_URL=url) as relay,
+    ):
+        wait_for(lambda: "schema registry" in relay.text())
+        unavailable.clear()
+        messages = drain(kafka, f"{prefix}instance-actions", lambda read: len(read) == 20)
     assert f"/subjects/{prefix}instance-actions-value/versions" in requests
     assert {unframe(value_of(m)).schema_id for m in messages} == {4711}
     assert {fingerprint_of(headers_of(m)) for m in messages} == {EVENT.fingerprint}

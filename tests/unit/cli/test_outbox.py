@@ -125,6 +125,19 @@ def test_verify_reports_sound_and_damaged_segments(capsys: pytest.CaptureFixture
         assert (status, err.count("\n"), "upgrade" in err) == (1, 1, True)
 
 
+def test_folder_that_cannot_be_read_does_not_hide_the_others(capsys: pytest.CaptureFixture[str], outbox: Path) -> None:
+    unsafe = segment(outbox).parent.parent / "other-1-aa"
+    unsafe.mkdir()
+    unsafe.chmod(0o777)
+    for command, results in (("ls", "folders"), ("verify", None)):
+        status, out, err = stumble(capsys, outbox, command, "--format", "json")
+        shown = json.loads(out)
+        assert len(shown[results] if results else shown) == 1
+        assert (status, err.count("\n"), "other-1-aa cannot be read" in err) == (1, 1, True)
+    status, out, err = stumble(capsys, outbox, "export")
+    assert (status, out.count("\n"), err.count("\n")) == (1, 5, 1)
+
+
 def test_export_prints_unsent_events_or_all(capsys: pytest.CaptureFixture[str], outbox: Path) -> None:
     deliver(outbox, 2)
 

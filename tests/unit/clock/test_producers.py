@@ -160,14 +160,23 @@ def test_host_is_returned_once_after_its_silence() -> None:
 def test_host_with_a_relay_does_not_belong_to_another_relay_that_names_it() -> None:
     fleet = ProducerReports(600, 45)
     fleet.add_reports([report("cmp2", 10), report("evil", 10), compute("x", 10, 5, host="cmp2", relay="evil")], 0)
-    assert fleet.hosts_of({"evil"}) == {"evil": "evil"}
-    assert fleet.hosts_of({"cmp2"}) == {"cmp2": "cmp2"}
+    assert fleet.hosts_of({"evil"}) == {"evil": {"evil"}}
+    assert fleet.hosts_of({"cmp2"}) == {"cmp2": {"cmp2"}}
 
 
 def test_bridged_host_belongs_to_all_bridges_that_name_it_unless_it_has_a_relay() -> None:
     fleet = ProducerReports(600, 45)
     fleet.add_reports([report("b1", 10), report("b2", 10), report("r1", 10), compute("a", 10, 5)], 0)
     fleet.set_bridged([("n1", "b1"), ("n1", "b2"), ("n2", "b1"), ("h1", "b1")])
-    assert fleet.hosts_of({"b1"}) == {"b1": "b1", "n2": "b1"}
-    assert fleet.hosts_of({"b1", "b2"}) == {"b1": "b1", "b2": "b2", "n1": "b1", "n2": "b1"}
-    assert fleet.hosts_of({"r1"}) == {"r1": "r1", "h1": "r1"}
+    assert fleet.hosts_of({"b1"}) == {"b1": {"b1"}, "n2": {"b1"}}
+    assert fleet.hosts_of({"b1"}, partly=True) == {"b1": {"b1"}, "n1": {"b1"}, "n2": {"b1"}}
+    assert fleet.hosts_of({"b1", "b2"}) == {"b1": {"b1"}, "b2": {"b2"}, "n1": {"b1", "b2"}, "n2": {"b1"}}
+    assert fleet.hosts_of({"r1"}) == {"r1": {"r1"}, "h1": {"r1"}}
+
+
+def test_host_without_a_relay_belongs_to_all_relays_that_name_it() -> None:
+    fleet = ProducerReports(600, 45)
+    processes = compute("a", 10, 5, relay="r1"), compute("b", 10, 5, relay="evil")
+    fleet.add_reports([report("r1", 10), report("evil", 10), *processes], 0)
+    assert fleet.hosts_of({"evil"}) == {"evil": {"evil"}}
+    assert fleet.hosts_of({"evil", "r1"})["h1"] == {"evil", "r1"}

@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 
 from stumble.ingest.decoding import DecodedEvent, EventDecoder
 from stumble.ingest.errors import BadRecordError
-from stumble.ingest.record_times import FUTURE_US, LOG_APPEND_TIME, PAST_US
+from stumble.ingest.record_times import FUTURE_US, PAST_US
 from stumble.signatures.verification import RecordVerifier
 from stumble.testing.events import NOW_US, event, failure, framed
 from stumble.testing.in_memory import InMemoryRecord
 from stumble.wire import codec
 from stumble.wire.errors import InvalidEvent, NotAvro
+from stumble.wire.kafka_record import LOG_APPEND_TIME
 from stumble.wire.schemas import EVENT
 from tests.support.signing import new_key, write_public_keys
 

@@ -7,7 +7,6 @@ import contextlib
 import hashlib
 import os
 import re
-import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -18,6 +17,7 @@ import pytest
 from stumble.local import jars
 from stumble.local.errors import LocalError
 from stumble.local.maven import local_repository, maven_central, maven_source
+from tests.support.serving import serving
 
 BODY = b"a jar's bytes"
 PATH = "org/example/thing/1/thing-1.jar"
@@ -54,19 +54,10 @@ class RepositoryHandler(BaseHTTPRequestHandler):
         pass
 
 
-@contextlib.contextmanager
-def serving() -> Iterator[Repository]:
-    with Repository() as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
-
-
 @pytest.fixture
 def repository() -> Iterator[Repository]:
-    with serving() as server:
+    server = Repository()
+    with serving(server):
         yield server
 
 
@@ -240,7 +231,8 @@ def test_credentials_are_not_sent_to_the_target_of_a_redirection(
 ) -> None:
     url = f"http://127.0.0.1:{repository.server_port}/maven"
     settings.write_text(SETTINGS.format(url=url, of="*").replace("proxy>", "unused>"))
-    with serving() as other:
+    other = Repository()
+    with serving(other):
         repository.redirect_to = f"http://localhost:{other.server_port}"
         jars.ensure_jars(None, lock)
         assert repository.requests[0][1] is not None

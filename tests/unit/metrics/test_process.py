@@ -76,7 +76,9 @@ def test_client_that_does_not_read_is_ended():
         client.connect(("127.0.0.1", port))
         client.sendall(b"GET /healthz HTTP/1.1\r\n\r\n")
         deadline = time.monotonic() + 60
-        time.sleep(0.5)
+        while not serving_threads():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
         while serving_threads():
             assert time.monotonic() < deadline
             time.sleep(0.1)

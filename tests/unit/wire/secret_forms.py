@@ -74,6 +74,13 @@ FORMS: tuple[tuple[str, str, str], ...] = (
     ("user data, base64", "'user_data': '{}'", "I2Nsb3VkLWNvbmZpZwpwYXNzd29yZDogWGsyOWZMcTg="),
     ("cut within the value", "could not log in with {{'password': '{}", "Xk29 fLq8"),
     ("cut within an escaped value", r'"data": "{{\"auth_password\": \"{}', "Xk29 fLq8"),
+    # Tokens with a known prefix and without a long run of letters and digits
+    ("google api key", "{}", "AIzaSyA1b2-C3d4_E5f6g7-H8i9_J0k1L2m3-N4"),
+    ("docker token", "docker {}", "dckr_pat_aB3d-eFg7_hIj1-kLm9"),
+    ("gitlab deploy token", "{}", "gldt-aB3d_eFg7-hIj1_kLm9"),
+    ("vault batch token", "{}", "hvb.aB3d_eFg7hI-j1_kLm9aaaa1"),
+    ("github token", "{}", "gho_aB3d_eFg7hIj1_kLm9x"),
+    ("payment key", "{}", "sk_live_abcdefghij12"),
     # XML
     ("xml element", "<password>{}</password>", "Xk29 fLq8"),
     ("xml element with a namespace", '<ns1:adminPass type="x">{}</ns1:adminPass>', "Xk29 fLq8"),

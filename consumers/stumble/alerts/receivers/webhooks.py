@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 #: Seconds from each attempt to the next: 75 hours in total.
 SCHEDULE = (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
-#: Seconds for one attempt: name resolution, connection, TLS, request and answer.
+#: Seconds for one attempt: connection, TLS, request and answer, less what name resolution took.
 TIMEOUT_SECONDS = 20.0
 _LEAST_SECONDS = 1.0
 #: Messages in flight at the same time to one subscriber. From _MANY_IN_FLIGHT to all subscribers on, each gets one at a

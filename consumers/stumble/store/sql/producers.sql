@@ -53,11 +53,14 @@ delete from producers where (host, process) in (
 -- name: save_bridged_hosts
 insert into bridged_hosts as b (host, relay_host)
 select n.host, n.relay_host
-from json_to_recordset(%(rows)s::json) as n (host text, relay_host text)
-where (select count(*) from bridged_hosts) < %(most)s
-   or exists (select from bridged_hosts k where k.host = n.host and k.relay_host = n.relay_host)
+from (
+    select n.host, n.relay_host, k.host is not null as known,
+           row_number() over (partition by k.host is null order by n.host, n.relay_host) as number
+    from json_to_recordset(%(rows)s::json) as n (host text, relay_host text)
+    left join bridged_hosts k on k.host = n.host and k.relay_host = n.relay_host
+) n
+where n.known or n.number <= %(most)s - (select count(*) from bridged_hosts)
 order by n.host, n.relay_host
-limit %(most)s
 on conflict (host, relay_host) do update set last_at = now()
 
 -- Without the bridges that report for a host no longer.

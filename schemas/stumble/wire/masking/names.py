@@ -30,7 +30,6 @@ TRIGGERS: Final = (
     *(
         "pass",
         "pswd",
-        "pwd",
         "pw",
         "secret",
         "token",

@@ -41,14 +41,12 @@ _PREFIXED = re.compile(
     r"|AQ[A-Za-z0-9+/]{20,120}={1,2}"  # cephx
     r")"
 )
-_PREFIXES: Final = (
-    *("gAAAA", "eyJ", "gh", "gl", "xox", "xapp-", "AKIA", "ASIA", "ABIA", "ACCA", "hv", "whsec_", "sk_", "rk_", "pk_"),
-    *("sk-", "AIza", "ya29.", "SG.", "npm_", "pypi-", "dckr_", "dop_", "hf_", "shp", "AGE-", "AQ"),
-)
-
-#: Prefixes of words that need not have a long run of letters and digits.
+#: One of these is in every text in which ``_PREFIXED`` can match.
 TRIGGERS: Final = (
-    *("gAAAA", "eyJ", "glpat-", "xox", "xapp-", "hvs.", "ya29.", "SG.", "sk-", "pypi-", "AKIA", "ASIA", "AQ"),
+    *("gAAAA", "eyJ", "gho_", "ghp_", "ghs_", "ghu_", "ghr_", "github_pat_", "xox", "xapp-", "AKIA", "ASIA", "ABIA"),
+    *("glpat-", "gloas-", "gldt-", "glrt-", "glrtr-", "glcbt-", "glptt-", "glft-", "glimt-", "glagent-", "glsoat-"),
+    *("glffct-", "ACCA", "hvs.", "hvb.", "hvr.", "whsec_", "_live_", "_test_", "sk-", "AIza", "ya29.", "SG.", "npm_"),
+    *("pypi-", "dckr_pat_", "dop_v1_", "hf_", "shp", "AGE-SECRET-KEY-", "AQ"),
 )
 
 #: A run of at least this many letters and digits is compared with the randomness of base64.
@@ -76,7 +74,7 @@ def mask_shapes(text: str) -> str:
         text = _PUTTY.sub(rf"\1{MASK}", text)
     if "$" in text:
         text = _CRYPT.sub(MASK, _SCRAM.sub(MASK, text))
-    if any(prefix in text for prefix in _PREFIXES):
+    if any(prefix in text for prefix in TRIGGERS):
         text = _PREFIXED.sub(MASK, text)
     lower = text.lower()
     if "bearer" in lower or "basic" in lower or "negotiate" in lower:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stumble.testing.in_memory import InMemoryRecord
-from stumble.wire.headers import headers_of
+from stumble.wire.kafka_record import headers_of
 
 
 class RecordWithUnreadableHeaderName(InMemoryRecord):
