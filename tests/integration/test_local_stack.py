@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -93,6 +94,23 @@ def test_postgres_keeps_committed_data_after_kill_9(own_postgres: LocalPostgres,
             assert connection.execute("SELECT x FROM t").fetchone() == (42,)
     finally:
         restarted.stop()
+
+
+def test_postgres_starts_once_the_sessions_of_a_killed_server_have_ended(own_postgres: LocalPostgres) -> None:
+    with psycopg.connect(own_postgres.url()) as connection:
+        session = connection.info.backend_pid
+        os.kill(session, signal.SIGSTOP)  # a session that cannot end yet, as on a busy machine
+        timer = threading.Timer(2, os.kill, (session, signal.SIGCONT))
+        timer.start()
+        try:
+            assert own_postgres.process.pid
+            os.kill(own_postgres.process.pid, signal.SIGKILL)
+            own_postgres.process.stop()
+            own_postgres.start()
+        finally:
+            timer.join()
+    with psycopg.connect(own_postgres.url()) as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
 @needs_root

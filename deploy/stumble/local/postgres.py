@@ -31,6 +31,9 @@ _INITDB = (
     "--builtin-locale=C.UTF-8",
 )
 
+#: PostgreSQL's words when sessions of a killed server have not ended yet.
+_OLD_SESSIONS = "pre-existing shared memory block"
+
 
 def _binaries() -> Path:
     """Return the folder of PostgreSQL's programs, without importing the package (slow)."""
@@ -71,7 +74,8 @@ class LocalPostgres:
         """Start the server, creating its data folder the first time; return the URL of database `postgres`.
 
         A killed server recovers by itself. Its stale postmaster.pid is removed: the start time shows that the old
-        process has ended. Raises LocalError if it isn't ready within `timeout` seconds.
+        process has ended. While its sessions still end, the new server refuses to start and is started again.
+        Raises LocalError if it isn't ready within `timeout` seconds.
         """
         self._state.mkdir(parents=True, exist_ok=True)
         self.require_access()
@@ -87,9 +91,17 @@ class LocalPostgres:
             "shared_buffers": "128MB",
         } | self._options
         arguments = [argument for key, value in settings.items() for argument in ("-c", f"{key}={value}")]
-        self.process.start([_binaries() / "postgres", "-D", self._data, *arguments], user=self._user)
-        self._wait(timeout)
-        return self.url()
+        deadline = time.monotonic() + timeout
+        while True:
+            self.process.start([_binaries() / "postgres", "-D", self._data, *arguments], user=self._user)
+            try:
+                self._wait(deadline, timeout)
+            except LocalError as error:
+                if _OLD_SESSIONS not in str(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.2)
+            else:
+                return self.url()
 
     def require_access(self) -> None:
         """Raise LocalError if the server can't reach its programs or the state folder, which must exist."""
@@ -129,8 +141,7 @@ class LocalPostgres:
         ChildProcess("initdb", self._state).run([_binaries() / "initdb", *arguments], user=self._user)
         fresh.rename(self._data)
 
-    def _wait(self, timeout: float) -> None:
-        deadline = time.monotonic() + timeout
+    def _wait(self, deadline: float, timeout: float) -> None:
         while True:
             self.process.require_running()
             try:
