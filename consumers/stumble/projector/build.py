@@ -30,6 +30,7 @@ from stumble.projector.producer_statuses import ProducerStatusReader
 from stumble.projector.signature_rejections import SignatureRejections
 from stumble.projector.start_offsets import StartOffsets
 from stumble.projector.store_session import StoreSession
+from stumble.projector.topic_retention import TopicRetention
 from stumble.projector.write_thread import WriteThread
 from stumble.runtime.affinity import pin_to_core
 from stumble.runtime.gc_pause import gc_paused, limit_malloc_arenas
@@ -109,7 +110,16 @@ def build_projector(
     )
     clock = Clock(url, settings.clock, consumer.end_offsets, application, wall_clock)
     bridged_hosts = BridgedHosts()
-    maintenance = Maintenance(url, own, application, DeadLetterCount(kafka), health, state_log, bridged_hosts)
+    maintenance = Maintenance(
+        url,
+        own,
+        application,
+        DeadLetterCount(kafka),
+        health,
+        state_log,
+        bridged_hosts,
+        TopicRetention(kafka, topic),
+    )
     projector = Projector(
         consumer=consumer,
         start_offsets=StartOffsets(url, application, consumer, store_writer, state_log),

@@ -75,6 +75,11 @@ class ProjectorHealth:
         if count is not None:
             self.metrics.gauge(d.DEAD_LETTERS).set(count)
 
+    def topic_retention(self, seconds: float | None) -> None:
+        """Note how long Kafka keeps a record; None leaves the last number."""
+        if seconds is not None:
+            self.metrics.gauge(d.TOPIC_RETENTION).set(seconds)
+
     def dead_lettered(self, stage: str) -> None:
         """Note a record that went to the dead letter topic."""
         self.metrics.counter(d.PROJECTOR_BAD_RECORDS).labels(stage).inc()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from stumble.bridge.kafka import KafkaTransport
-from stumble.bridge.notification_writer import NotificationWriter, Untranslated
+from stumble.bridge.notification_writer import CONNECTED, NotificationWriter, Untranslated
 from stumble.bridge.rabbit import RabbitTransport
 from stumble.bridge.settings import BridgeSettings, TransportSettings
 from stumble.emitter import Emitter
@@ -49,6 +50,8 @@ class Bridge:
         self._running: dict[str, Transport] = {}
         self._writers: dict[str, NotificationWriter] = {}
         self._threads: list[threading.Thread] = []
+        for transport in settings.transports:
+            CONNECTED.labels(transport.name).set_function(partial(self._is_connected, transport.name))
 
     def live(self) -> tuple[bool, str]:
         """Return whether every transport has its thread, and a text; an unavailable server does not end the thread."""
@@ -59,12 +62,16 @@ class Bridge:
         """Return whether every transport is connected and the outbox accepts its events, and a text."""
         problems = []
         for name in (settings.name for settings in self._settings.transports):
-            transport, writer = self._running.get(name), self._writers.get(name)
-            if transport is None or not transport.connected():
+            writer = self._writers.get(name)
+            if not self._is_connected(name):
                 problems.append(f"{name} is not connected to its server")
             elif writer is not None and writer.refused:
                 problems.append(f"{name} waits: outbox full")
         return not problems, "; ".join(problems) or "all transports connected"
+
+    def _is_connected(self, name: str) -> bool:
+        transport = self._running.get(name)
+        return transport is not None and transport.connected()
 
     def run(self) -> None:
         """Read all transports until ``stop``."""

@@ -11,6 +11,7 @@ from confluent_kafka import KafkaError, Message
 from stumble.relay import status
 from stumble.relay.authority import Authority
 from stumble.relay.cursors import Progress
+from stumble.relay.delivery import DeliveryTotals
 from stumble.relay.framing import FramedRecord, Framer
 from stumble.relay.outbox_tail import OutboxTail
 from stumble.relay.outbox_tails import OutboxTails
@@ -51,11 +52,8 @@ class Announcer:
         self._open = 0
         self._reported: dict[str, tuple[bool, dict[str, Any]]] = {}
 
-    def run_once(self, now: float, tails: OutboxTails, sent: int, rejected: int) -> None:
-        """Send every status that is due, unless earlier ones are not acknowledged yet.
-
-        ``sent``, ``rejected``: events delivered and rejected since the relay started.
-        """
+    def run_once(self, now: float, tails: OutboxTails, totals: DeliveryTotals) -> None:
+        """Send every status that is due, unless earlier ones are not acknowledged yet."""
         if self._open or (now < self._next_at and now < self._check_at):
             return
         self._check_at = now + _CHECK_S
@@ -65,7 +63,7 @@ class Announcer:
         for tail in tails.all() if all_due else changed:
             self._report(tail, alive=tail.alive)
         if all_due or changed:
-            item = status.of_relay(self._settings, tails.all(), sent, rejected, self._version)
+            item = status.of_relay(self._settings, tails.all(), totals, self._version)
             self._send(item, self._marks)
         if all_due:
             self._next_at = now + self._interval

@@ -102,7 +102,7 @@ class Relay:
             self._delivery.settle(now)
             self._watch(now)
             self._metrics.show(self.tails, waiting=bool(self._state_log.get("kafka")))
-        self._announcer.run_once(now, self.tails, self._delivery.sent, self._delivery.rejected)
+        self._announcer.run_once(now, self.tails, self._delivery.totals())
 
     def _renew(self, now: float) -> None:
         LOG.warning("The Kafka producer failed; a new one is started and sends again what was not acknowledged.")
