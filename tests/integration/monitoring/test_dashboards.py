@@ -1,4 +1,4 @@
-"""Each dashboard query returns data for a running fleet, and an alert fires and clears."""
+"""Each dashboard query returns data for a running fleet, and alerts fire and clear."""
 
 import importlib.util
 import json
@@ -60,7 +60,7 @@ def test_grafana_alerts_use_existing_contact_points():
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory, kafka):
-    """A complete stumble with a simulated fleet; yields its process and its metrics addresses.
+    """A complete stumble with a simulated fleet; yields its process, its metrics addresses and its database server.
 
     It has its own database server: a process that is stopped in a transaction delays all alerters of the server.
     """
@@ -79,7 +79,7 @@ def fleet(tmp_path_factory, kafka):
         with (state / "out").open("wb") as out:
             process = subprocess.Popen(command, env=environment, stdout=out, stderr=out)
         try:
-            yield process, wait_for_ports(state, process)
+            yield process, wait_for_ports(state, process), database
         finally:
             process.send_signal(signal.SIGINT)
             try:
@@ -133,8 +133,8 @@ def stopped(process):
 
 
 @pytest.mark.xdist_group("run")  # two that start at the same time could choose the same ports
-def test_every_query_returns_data_and_an_alert_fires_and_clears(fleet, tmp_path):
-    process, targets = fleet
+def test_every_query_returns_data_and_alerts_fire_and_clear(fleet, tmp_path):
+    process, targets, database = fleet
     rules = tmp_path / "rules.yml"
     text = (ROOT / "deploy" / "prometheus" / "stumble.rules.yml").read_text()
     # Windows and waits of seconds instead of minutes; the rest of the rules is unchanged.
@@ -151,5 +151,10 @@ def test_every_query_returns_data_and_an_alert_fires_and_clears(fleet, tmp_path)
         with stopped(process):
             until(lambda: "StumbleMetricsMissing" in server.firing())
         until(lambda: "StumbleMetricsMissing" not in server.firing())
+        database.stop()
+        until(lambda: {"StumbleStoreUnavailable", "StumbleApiStoreUnavailable"} <= server.firing())
+        assert "StumbleMetricsMissing" not in server.firing()
+        database.start()
+        until(lambda: "StumbleStoreUnavailable" not in server.firing())
     finally:
         server.stop()
