@@ -266,6 +266,14 @@ PROJECTOR_BLOCKED = Metric(
 PROJECTOR_PAUSED = Metric(
     "projector", "stumble_projector_paused", "gauge", "1 while reading is paused because the store does not answer."
 )
+PROJECTOR_DEPENDENCY = Metric(
+    "projector",
+    "stumble_projector_dependency_up",
+    "gauge",
+    "1 while a service that the projector needs answers, 0 while it does not.",
+    ("dependency",),
+    values=("kafka", "store", "registry", "dead_letter_topic"),
+)
 PROJECTOR_DECISIONS = Metric(
     "projector",
     "stumble_projector_decisions",

@@ -31,8 +31,9 @@ if TYPE_CHECKING:
     from stumble.projector.batch_writer import WriteResult
     from stumble.projector.breaker import CircuitBreaker
     from stumble.projector.health import ProjectorHealth
-    from stumble.projector.partitions import AssignedPartitions
+    from stumble.projector.partitions import AssignedPartitions, Partition
     from stumble.projector.start_offsets import StartOffsets
+    from stumble.projector.topic_ends import TopicEnds
     from stumble.projector.write_thread import Job, WriteThread
     from stumble.runtime.state_log import StateLog
 
@@ -65,6 +66,7 @@ class Projector:
         writer: WriteThread,
         breaker: CircuitBreaker,
         clock: Clock,
+        ends: TopicEnds,
         client_errors: ClientErrors,
         health: ProjectorHealth,
         state_log: StateLog,
@@ -76,6 +78,7 @@ class Projector:
         self._writer = writer
         self._breaker = breaker
         self._clock = clock
+        self._ends = ends
         self._client_errors = client_errors
         self._health = health
         self._state_log = state_log
@@ -146,6 +149,8 @@ class Projector:
     def on_client_error(self, error: KafkaError) -> None:
         """Log an error that concerns the client as a whole."""
         self._client_errors.on_error(error)
+        if self._client_errors.text:
+            self._health.kafka_failed(self._client_errors.text)
 
     # From Kafka to the collector ---------------------------------------------------------------------
 
@@ -156,8 +161,6 @@ class Projector:
                 self._handle_error(error, message.partition())
             elif message.partition() not in rewound and not self._collect_one(message):
                 rewound.add(message.partition())
-        if any(message.error() is None for message in messages):
-            self._client_errors.on_answer()
 
     def _collect_one(self, message: Message) -> bool:
         """Collect one record; False if its partition was rewound, so its other records of this poll must be skipped."""
@@ -184,10 +187,11 @@ class Projector:
             if number is not None and number in self._partitions:
                 self._block(self._start_offsets.explain_out_of_range(number, self._partitions[number].next_offset))
         elif error.code() in _NO_TOPIC:
+            self._client_errors.on_answer()
             text = f"Topic {self._consumer.topic} does not exist: create it with `stumble topics apply`."
             self._state_log.say("topic", text)
         else:
-            self._client_errors.on_error(error)
+            self.on_client_error(error)
 
     # From the collector to the writer, and back ------------------------------------------------------
 
@@ -215,9 +219,7 @@ class Projector:
         if result.decided is not None:
             self._clock.decided(result.decided, fenced=bool(result.fenced))
         if result.summary is not None:
-            for number, offset in result.summary.offsets.items():
-                if number in self._partitions:
-                    self._partitions[number].stored_offset = offset
+            self._move_stored_offsets(result.summary.offsets)
             self._health.applied(result.summary, time.monotonic() - self._submitted_at)
         if result.fenced:
             self._health.fenced(len(result.fenced))
@@ -226,6 +228,14 @@ class Projector:
         for status in result.blocked.values():
             if status.partition in self._partitions:
                 self._block(status)
+
+    def _move_stored_offsets(self, offsets: Mapping[int, int]) -> None:
+        for number, offset in offsets.items():
+            if number in self._partitions:
+                partition = self._partitions[number]
+                partition.stored_offset = offset
+                if partition.passed_its_block():
+                    self._end_retry(partition)
 
     def _apply_backpressure(self) -> None:
         """Wait for a writer that is behind; if it takes long, keep polling without fetching to stay in the group."""
@@ -246,7 +256,8 @@ class Projector:
 
     def _block(self, status: PartitionStatus) -> None:
         """Stop reading a partition until its state's retry time; none of its records is skipped."""
-        self._collector.drop([status.partition])
+        if status.state is not PartitionState.REGISTRY_UNAVAILABLE:  # the records before that one can be stored
+            self._collector.drop([status.partition])
         self._consumer.pause([status.partition])
         self._partitions.block(status)
         self._log_block(status)
@@ -260,23 +271,36 @@ class Projector:
             if status.state is PartitionState.READING and status.stored is not None:
                 self._partitions[status.partition].restart(status.stored)
                 self._seek(status.partition)
-            else:
-                self._block(status)
+            else:  # a partition that is retried while the store is down stays blocked for the reason that it had
+                retried = self._partitions[status.partition].retried
+                self._block(retried if retried and status.state is PartitionState.NO_START_OFFSET else status)
 
     def _retry_blocked(self) -> None:
+        """Read partitions again whose retry time is over; they count as blocked until something of them was stored."""
         unblocked = self._partitions.unblock_due()
         if not unblocked:
             return
-        self._restart(status.partition for status in unblocked)
+        before = self._partitions.stored_offsets()
+        waited = [one.partition for one in unblocked if one.state is PartitionState.REGISTRY_UNAVAILABLE]
+        self._restart(one.partition for one in unblocked if one.partition not in waited)
+        for number in waited:  # their records before the one that blocks them may still be on the way to the store
+            self._seek(number)
         for status in unblocked:
-            if self._partitions[status.partition].block is not None:
+            partition = self._partitions[status.partition]
+            if partition.block is not None:
                 continue
             if self._still_applies(status):
                 self._block(status)
                 continue
             self._consumer.resume([status.partition])
-            text = f"Partition {status.partition} of {status.topic} is read again."
-            self._state_log.over(f"partition-{status.partition}", text)
+            is_moved = partition.stored_offset != before[status.partition]
+            if is_moved or status.state is PartitionState.NO_START_OFFSET:
+                self._end_retry(partition)
+
+    def _end_retry(self, partition: Partition) -> None:
+        partition.retried = None
+        text = f"Partition {partition.number} of {self._consumer.topic} is read again."
+        self._state_log.over(f"partition-{partition.number}", text)
         self._report_partitions()
 
     def _still_applies(self, status: PartitionStatus) -> bool:
@@ -316,7 +340,7 @@ class Projector:
             self._commit()
             self._clock.at(self._partitions.stored_offsets())
         if self._timers.due("lag", _LAG_SECONDS):
-            self._report_lag()
+            self.report_lag()
             self._health.report_watermarks(self._clock.watermarks)
         if self._timers.due("topic", _TOPIC_SECONDS) and self._start_offsets.topic_was_recreated():
             self._consumer.reopen()
@@ -328,23 +352,30 @@ class Projector:
         self._consumer.commit(self._partitions.stored_offsets())
 
     def _report_partitions(self) -> None:
-        self._health.partitions(self._partitions.next_offsets(), self._partitions.blocks)
+        self._health.partitions(self._partitions.next_offsets(), self._partitions.faults)
+        self._ends.watch(self._partitions.next_offsets())
 
-    def _report_lag(self) -> None:
-        now = time.time()
+    def report_lag(self) -> None:
+        """Report how far behind each partition is, unless Kafka does not tell where the partitions end."""
+        now, ends = time.time(), self._ends.known()
+        if ends:
+            self._client_errors.on_answer()
         for partition in self._partitions:
-            end = self._consumer.cached_end_offset(partition.number)
-            waiting = 0 if end is None else max(0, end - partition.stored_offset)
+            end = ends.get(partition.number)
+            if end is None:
+                self._health.lag(partition.number, 0.0, None)
+                continue
+            end = max(end, self._consumer.cached_end_offset(partition.number) or 0)
+            waiting = max(0, end - partition.stored_offset)
             last = partition.last_record_at
-            seconds = max(0.0, now - last / 1e6) if waiting and last else 0.0
-            self._health.lag(partition.number, seconds, waiting)
+            self._health.lag(partition.number, max(0.0, now - last / 1e6) if waiting and last else 0.0, waiting)
+            if partition.retried is not None and not waiting:
+                self._end_retry(partition)
 
     def _close(self) -> None:
         self._writer.end()
         self._writer.join(_CLOSE_SECONDS)
         for result in self._writer.take_results():
-            for number, offset in (result.summary.offsets if result.summary else {}).items():
-                if number in self._partitions:
-                    self._partitions[number].stored_offset = offset
+            self._move_stored_offsets(result.summary.offsets if result.summary else {})
         self._commit()
         self._consumer.close()

@@ -33,6 +33,8 @@ class InMemoryRecord:
     timestamp_ms: int = field(default_factory=lambda: time.time_ns() // 1_000_000)
     #: The kind of that time, by default the broker's (`LOG_APPEND_TIME`).
     timestamp_kind: int = LOG_APPEND_TIME
+    #: Set for an error that the client hands out in the place of a record.
+    fault: KafkaError | None = None
 
     def topic(self) -> str:
         return self.topic_name
@@ -59,7 +61,7 @@ class InMemoryRecord:
         return self.timestamp_kind, self.timestamp_ms
 
     def error(self) -> KafkaError | None:
-        return None
+        return self.fault
 
 
 class InMemoryConsumer:
@@ -72,6 +74,8 @@ class InMemoryConsumer:
         self.records: dict[int, dict[int, InMemoryRecord]] = {}
         self.committed: dict[int, int] = {}
         self.paused: set[int] = set()
+        #: The client's error about the topic, which `poll` returns.
+        self.fault: KafkaError | None = None
         self._listener: PartitionListener | None = None
         self._positions: dict[int, int] = {}
 
@@ -98,7 +102,7 @@ class InMemoryConsumer:
 
     def poll(self, limit: int, timeout: float) -> list[Any]:  # noqa: ARG002
         """Return the next records of the partitions that are not paused, without waiting."""
-        result: list[Any] = []
+        result: list[Any] = [InMemoryRecord(None, 0, 0, self.topic, fault=self.fault)] if self.fault else []
         for partition, position in self._positions.items():
             if partition not in self.paused:
                 wanted = sorted(offset for offset in self.records.get(partition, {}) if offset >= position)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from typing import Any
 
 from stumble.wire.errors import StumbleError
 from stumble.wire.masking import mask_secrets
 
-__all__ = ["explain_error", "first_mistake", "install_hint", "sentence_about"]
+__all__ = ["connection_reason", "explain_error", "first_mistake", "install_hint", "sentence_about"]
 
 #: Text by class name of the exception or of a base class; names, so that no library is imported for its errors.
 _KNOWN = {
@@ -35,6 +36,15 @@ def explain_error(error: BaseException) -> str:
         if sentence:
             return mask_secrets(sentence.format(_short(error)))
     return mask_secrets(f"unexpected {type(error).__name__}: {_short(error)} (STUMBLE_DEBUG=1 shows where)")
+
+
+def connection_reason(text: str) -> str:
+    """Return what librdkafka's text says about a connection, without the broker's name and without times and counts.
+
+    The broker's name comes first (``host:port/bootstrap: ``); the end tells how long and how often it was tried.
+    """
+    reason = re.sub(r"^\S+/(bootstrap|\d+): ", "", " ".join(text.split()))
+    return mask_secrets(re.sub(r" ?\(after \d.*\)$", "", reason).rstrip(". "))
 
 
 def first_mistake(error: Any, known: Iterable[str] = ()) -> tuple[str, str]:

@@ -198,6 +198,17 @@ create table stumble_durable.offsets (
     primary key (topic, kafka_partition)
 ) with (fillfactor = 50);
 
+-- What the projector says of each partition: whether it reads it, why not, and since when.
+create table stumble_durable.partition_states (
+    topic           text        not null,
+    kafka_partition int         not null,
+    state           text        not null,
+    detail          text        not null,
+    since           timestamptz not null,
+    reported_at     timestamptz not null,
+    primary key (topic, kafka_partition)
+) with (fillfactor = 50);
+
 -- Up to where a topic was read that was then cut back or created again.
 create table stumble_durable.topic_breaks (
     topic           text        not null,
@@ -448,3 +459,5 @@ alter table stumble_derived.failures set (autovacuum_vacuum_scale_factor = 0.05)
 alter table stumble_durable.revisions set (autovacuum_vacuum_scale_factor = 0.05);
 alter table stumble_durable.counters set (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
 alter table stumble_durable.offsets set (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
+alter table stumble_durable.partition_states
+    set (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
