@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from confluent_kafka import KafkaError
 
 from stumble.ingest.transaction import ALL_SIGHTINGS
+from stumble.kafka.errors import DAMAGED_BATCH, OUT_OF_RANGE, client_text
 from stumble.projector.partition_state import PartitionState, PartitionStatus, log_line
 from stumble.projector.write_thread import SweepJob
 from stumble.runtime.timers import Timers
@@ -49,8 +50,9 @@ _TOPIC_SECONDS = 15.0
 _GARBAGE_SECONDS = 30.0
 _REVOKE_SECONDS = 3.0
 _CLOSE_SECONDS = 8.0
-_OUT_OF_RANGE = (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE)
 _NO_TOPIC = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC)  # noqa: SLF001
+_END = KafkaError._PARTITION_EOF
+_OF_PARTITION = (_END, *OUT_OF_RANGE, *DAMAGED_BATCH)
 
 
 class Projector:
@@ -144,7 +146,12 @@ class Projector:
         if not self._client_errors.broker_was_unreachable:
             return {}
         LOG.warning("Lost contact with the consumer group; continuing to read the same partitions until it answers.")
+        self._expect_gaps()
         return {p.number: p.next_offset for p in self._partitions if p.number in partitions and p.block is None}
+
+    def leader_epoch(self, partition: int) -> int | None:
+        """Return Kafka's leader epoch of the record before a partition's next offset, None if it is not known."""
+        return self._partitions[partition].leader_epoch if partition in self._partitions else None
 
     def on_client_error(self, error: KafkaError) -> None:
         """Log an error that concerns the client as a whole."""
@@ -155,38 +162,65 @@ class Projector:
     # From Kafka to the collector ---------------------------------------------------------------------
 
     def _collect(self, messages: Sequence[Message]) -> None:
-        rewound: set[int | None] = set()
+        rewound: set[int] = set()
         for message in messages:
-            if (error := message.error()) is not None:
-                self._handle_error(error, message.partition())
-            elif message.partition() not in rewound and not self._collect_one(message):
-                rewound.add(message.partition())
+            error, number = message.error(), message.partition()
+            if error is not None and error.code() not in _OF_PARTITION:
+                self._handle_error(error)
+            elif number is not None and number in self._partitions and number not in rewound:
+                partition = self._partitions[number]
+                if partition.block is None and not self._collect_one(message, partition):
+                    rewound.add(number)
 
-    def _collect_one(self, message: Message) -> bool:
-        """Collect one record; False if its partition was rewound, so its other records of this poll must be skipped."""
-        number, offset = message.partition(), message.offset()
-        if number is None or offset is None or number not in self._partitions:
-            return True
-        partition = self._partitions[number]
-        if partition.block is not None or offset < partition.next_offset:
+    def _collect_one(self, message: Message, partition: Partition) -> bool:
+        """Collect a record or the end of a partition, or handle an error about the partition.
+
+        False if the partition was rewound or blocked, so its other messages of this poll must be skipped.
+        """
+        error, offset, number = message.error(), message.offset(), partition.number
+        if error is not None and error.code() != _END:
+            self._handle_partition_error(error, partition)
+            return False
+        if offset is None or offset < partition.next_offset:
             return True
         if partition.is_unconfirmed_gap(offset):
             self._seek(number)
             return False
         if offset > partition.next_offset:
             gap = (partition.next_offset, offset - 1)
-            LOG.warning("Partition %s of %s has no records from offset %s to %s.", number, self._consumer.topic, *gap)
+            LOG.debug("Partition %s of %s has no records from offset %s to %s.", number, self._consumer.topic, *gap)
+        if error is not None:
+            partition.end_offset = offset
+            return True
         try:
-            self._collector.add_record(message, partition, offset)
-        except RegistryUnavailable as error:
-            self._block(self._status(number, PartitionState.REGISTRY_UNAVAILABLE, detail=str(error)))
+            self._collector.add_record(message, partition, offset, message.leader_epoch())
+        except RegistryUnavailable as unavailable:
+            self._block(self._status(number, PartitionState.REGISTRY_UNAVAILABLE, detail=str(unavailable)))
         return True
 
-    def _handle_error(self, error: KafkaError, number: int | None) -> None:
-        if error.code() in _OUT_OF_RANGE:
-            if number is not None and number in self._partitions:
-                self._block(self._start_offsets.explain_out_of_range(number, self._partitions[number].next_offset))
-        elif error.code() in _NO_TOPIC:
+    def _handle_partition_error(self, error: KafkaError, partition: Partition) -> None:
+        number = partition.number
+        if error.code() in DAMAGED_BATCH:
+            self._block(self._status(number, PartitionState.DAMAGED_BATCH, detail=client_text(error)))
+        elif partition.next_offset != partition.stored_offset:
+            self._restart([number])  # records that were read but not stored: only the store's offset counts
+        else:
+            self._block(self._start_offsets.explain_out_of_range(number, partition.stored_offset, error))
+
+    def _expect_gaps(self) -> None:
+        """Read a gap again if the next record of a partition follows one: the client was positioned anew."""
+        for partition in self._partitions:
+            partition.is_in_sequence = False
+
+    def _collect_ends(self) -> None:
+        """Collect the offsets without records at the ends of partitions, which end a transaction."""
+        for partition in self._partitions:
+            end = partition.end_offset
+            if partition.block is None and end is not None and end > partition.next_offset:
+                self._collector.add_end(partition, end)
+
+    def _handle_error(self, error: KafkaError) -> None:
+        if error.code() in _NO_TOPIC:
             self._client_errors.on_answer()
             text = f"Topic {self._consumer.topic} does not exist: create it with `stumble topics apply`."
             self._state_log.say("topic", text)
@@ -251,12 +285,13 @@ class Projector:
         if self._paused:
             self._consumer.resume(self._partitions.stored_offsets())
             self._paused = False
+            self._expect_gaps()
 
     # Blocked partitions ------------------------------------------------------------------------------
 
     def _block(self, status: PartitionStatus) -> None:
         """Stop reading a partition until its state's retry time; none of its records is skipped."""
-        if status.state is not PartitionState.REGISTRY_UNAVAILABLE:  # the records before that one can be stored
+        if not status.state.is_of_next_record:
             self._collector.drop([status.partition])
         self._consumer.pause([status.partition])
         self._partitions.block(status)
@@ -269,7 +304,7 @@ class Projector:
         self._collector.drop(numbers)
         for status in self._load_start_offsets(numbers):
             if status.state is PartitionState.READING and status.stored is not None:
-                self._partitions[status.partition].restart(status.stored)
+                self._partitions[status.partition].restart(status.stored, status.leader_epoch)
                 self._seek(status.partition)
             else:  # a partition that is retried while the store is down stays blocked for the reason that it had
                 retried = self._partitions[status.partition].retried
@@ -281,16 +316,10 @@ class Projector:
         if not unblocked:
             return
         before = self._partitions.stored_offsets()
-        waited = [one.partition for one in unblocked if one.state is PartitionState.REGISTRY_UNAVAILABLE]
-        self._restart(one.partition for one in unblocked if one.partition not in waited)
-        for number in waited:  # their records before the one that blocks them may still be on the way to the store
-            self._seek(number)
+        self._restart(status.partition for status in unblocked)
         for status in unblocked:
             partition = self._partitions[status.partition]
             if partition.block is not None:
-                continue
-            if self._still_applies(status):
-                self._block(status)
                 continue
             self._consumer.resume([status.partition])
             is_moved = partition.stored_offset != before[status.partition]
@@ -302,16 +331,6 @@ class Projector:
         text = f"Partition {partition.number} of {self._consumer.topic} is read again."
         self._state_log.over(f"partition-{partition.number}", text)
         self._report_partitions()
-
-    def _still_applies(self, status: PartitionStatus) -> bool:
-        """Whether an offset that the broker refused is still the next one, and still refused."""
-        stored = self._partitions[status.partition].stored_offset
-        if stored != status.stored:
-            return False
-        if status.state is PartitionState.OFFSET_EXPIRED:  # the client's error may be about an earlier offset
-            return not self._consumer.has_offset(status.partition, stored)
-        # A topic that has since grown past the offset holds other records there than the projector expects.
-        return status.state is PartitionState.OFFSET_BEYOND_END
 
     def _load_start_offsets(self, partitions: Sequence[int]) -> list[PartitionStatus]:
         if not partitions:
@@ -339,7 +358,9 @@ class Projector:
         if self._timers.due("commit", _COMMIT_SECONDS):
             self._commit()
             self._clock.at(self._partitions.stored_offsets())
+            self._collect_ends()
         if self._timers.due("lag", _LAG_SECONDS):
+            self._report_open_transactions()
             self.report_lag()
             self._health.report_watermarks(self._clock.watermarks)
         if self._timers.due("topic", _TOPIC_SECONDS) and self._start_offsets.topic_was_recreated():
@@ -371,6 +392,17 @@ class Projector:
             self._health.lag(partition.number, max(0.0, now - last / 1e6) if waiting and last else 0.0, waiting)
             if partition.retried is not None and not waiting:
                 self._end_retry(partition)
+
+    def _report_open_transactions(self) -> None:
+        topic = self._consumer.topic
+        for partition in self._partitions:
+            subject, high = f"transaction-{partition.number}", self._consumer.cached_end_offset(partition.number)
+            if partition.waits_for_transaction(high, time.monotonic()):
+                state = PartitionState.OPEN_TRANSACTION
+                self._state_log.say(subject, log_line(self._status(partition.number, state, detail="")))
+            else:
+                text = f"Partition {partition.number} of {topic}: the transaction has ended; reading continues."
+                self._state_log.over(subject, text)
 
     def _close(self) -> None:
         self._writer.end()

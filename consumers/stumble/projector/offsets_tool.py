@@ -7,16 +7,17 @@ that runs meanwhile writes nothing of what it had read, and continues from the n
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from confluent_kafka import Consumer, KafkaException, TopicCollection, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, OffsetSpec
 from psycopg.errors import LockNotAvailable
 
 from stumble.kafka.consumer import quiet_config
-from stumble.kafka.errors import kafka_error
+from stumble.kafka.errors import DAMAGED_BATCH, client_text, is_log_truncation, kafka_error
 from stumble.projector.partition_state import PartitionState, PartitionStatus, compare_offsets, describe_status
+from stumble.projector.start_offsets import stored_state
 from stumble.runtime.times import from_millis
 from stumble.store.queries import query
 from stumble.wire.errors import StumbleError
@@ -24,12 +25,17 @@ from stumble.wire.errors import StumbleError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from confluent_kafka import Message
     from psycopg import Connection
 
     from stumble.settings.kafka import KafkaSettings
 
 _SECONDS = 15.0
+#: How long to wait for the next record of a partition that has one.
+_RECORD_SECONDS = 5.0
 _LOCK_TRIES = 5
+#: A transaction that is open for longer is reported.
+_OPEN_TRANSACTION = timedelta(seconds=60)
 #: `oldest` or `newest` record of the topic, an offset, or a time.
 Target = Literal["oldest", "newest"] | int | datetime
 
@@ -40,7 +46,10 @@ class OffsetError(StumbleError):
 
 @dataclass(frozen=True, slots=True)
 class OffsetReport:
-    """One partition: its status, its offsets in the topic (`low` up to `high`), and when lost records were written."""
+    """One partition: its status, its offsets in the topic (`low` up to `high`), and when lost records were written.
+
+    Kafka returns no records from `high` on while a transaction is open there, although it has some.
+    """
 
     status: PartitionStatus
     low: int
@@ -48,6 +57,9 @@ class OffsetReport:
     #: Kafka's time of the last record in the store, and of the oldest that the topic holds (where some are lost).
     last_record_at: datetime | None = None
     oldest_at: datetime | None = None
+    #: The end of all records, also of those that wait for a transaction's end, and when the transaction began.
+    high_watermark: int | None = None
+    transaction_at: datetime | None = None
 
     @property
     def partition(self) -> int:
@@ -68,7 +80,7 @@ class OffsetReport:
     def behind(self) -> int:
         """How many records wait."""
         start = self.low if self.stored is None or self.state.needs_operator else self.stored
-        return max(0, self.high - start)
+        return max(0, (self.high_watermark or self.high) - start)
 
     @property
     def lost(self) -> tuple[int, int] | None:
@@ -88,6 +100,10 @@ class OffsetReport:
             text += self._written()
         elif self.state is PartitionState.OFFSET_BEYOND_END and self.last_record_at:
             text += f"; records written after {_utc(self.last_record_at)} are not read yet"
+        elif self.state is PartitionState.OPEN_TRANSACTION and self.transaction_at:
+            text += f" since {_utc(self.transaction_at)}"
+        if self.status.since:
+            text += f"; stopped since {_utc(self.status.since)}"
         return text
 
     def _written(self) -> str:
@@ -102,7 +118,10 @@ class OffsetsTool:
         self._kafka = kafka
         self.topic = kafka.topics.actions
         self._connection = connection
-        self._consumer = Consumer(quiet_config(kafka.consumer_config("stumble-offsets", enable_partition_eof=True)))
+        self._admin = AdminClient(quiet_config(kafka.client_config()))
+        self._consumer = self._new_consumer()
+        #: Reads records of open transactions, too; created when it is needed.
+        self._uncommitted: Consumer | None = None
         try:
             self.topic_id, self._count = self._describe()
         except BaseException:
@@ -114,6 +133,8 @@ class OffsetsTool:
 
     def __exit__(self, *_: object) -> None:
         self._consumer.close()
+        if self._uncommitted is not None:
+            self._uncommitted.close()
 
     def all(self) -> Iterator[OffsetReport]:
         """Yield a report of each partition, also of those that were never read or no longer exist."""
@@ -197,7 +218,7 @@ class OffsetsTool:
     @staticmethod
     def skipped(report: OffsetReport, offset: int) -> int:
         """Return how many records that can still be read an offset skips."""
-        next_offset = report.stored if report.state is PartitionState.READING else None
+        next_offset = None if report.state.needs_operator else report.stored
         return max(0, offset - (report.low if next_offset is None else next_offset))
 
     def _rows(self) -> dict[int, tuple[Any, ...]]:
@@ -205,20 +226,58 @@ class OffsetsTool:
         return {row[0]: row[1:] for row in rows}
 
     def _report(self, partition: int, row: tuple[Any, ...] | None, *, ask_time: bool = True) -> OffsetReport:
-        topic_id, stored, last_record_at = row or ("", None, None)
+        topic_id, stored, last_record_at, leader_epoch, stopped_state, since, reason = row or ("", *[None] * 6)
         if partition >= self._count:
             status = PartitionStatus(self.topic, partition, PartitionState.PARTITION_MISSING, stored)
             return OffsetReport(status, 0, 0, last_record_at)
         low, high = self._bounds(partition)
         if stored is None:
-            state = PartitionState.NEVER_READ
-        elif topic_id != self.topic_id:
-            state = PartitionState.TOPIC_RECREATED
-        else:
-            state = compare_offsets(stored, low, high)
+            status = PartitionStatus(self.topic, partition, PartitionState.NEVER_READ)
+            return OffsetReport(status, low, high, last_record_at)
+        state = stored_state(topic_id, self.topic_id, stopped_state)
+        if state is PartitionState.READING:
+            state, reason = compare_offsets(stored, low, high), ""
+        if state is PartitionState.READING and stored < high:
+            state, reason = self._judge_next(partition, stored, leader_epoch)
+        transaction = self._open_transaction(partition, high) if state is PartitionState.READING else None
+        if transaction is not None and stored == high:
+            state = PartitionState.OPEN_TRANSACTION
         lost = state in (PartitionState.TOPIC_RECREATED, PartitionState.OFFSET_EXPIRED)
         oldest_at = self._time_of(partition, low) if ask_time and lost and low < high else None
-        return OffsetReport(PartitionStatus(self.topic, partition, state, stored), low, high, last_record_at, oldest_at)
+        status = PartitionStatus(self.topic, partition, state, stored, reason or "", leader_epoch, since)
+        end, began_at = transaction or (None, None)
+        return OffsetReport(status, low, high, last_record_at, oldest_at, end, began_at)
+
+    def _judge_next(self, partition: int, offset: int, leader_epoch: int | None) -> tuple[PartitionState, str]:
+        """Read the record at an offset that the topic has; return the partition's state, and the client's reason."""
+        record = self._read(self._consumer, partition, offset, leader_epoch)
+        error = record.error() if record is not None else None
+        if error is not None and error.code() in DAMAGED_BATCH:
+            return PartitionState.DAMAGED_BATCH, client_text(error)
+        if error is not None and is_log_truncation(error):
+            return PartitionState.OFFSET_BEYOND_END, error.str()
+        return PartitionState.READING, ""
+
+    def _open_transaction(self, partition: int, end: int) -> tuple[int, datetime] | None:
+        """Return the high watermark and the begin of a transaction that has held a partition for more than a minute."""
+        asked = TopicPartition(self.topic, partition)
+        latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        try:
+            answer = self._admin.list_offsets({asked: latest}, request_timeout=_SECONDS)[asked].result()
+        except KafkaException as error:
+            raise self._no_answer(error) from error
+        if answer.offset <= end:
+            return None
+        if self._uncommitted is None:
+            self._uncommitted = self._new_consumer(**{"isolation.level": "read_uncommitted"})
+        began_at = _time_of(self._read(self._uncommitted, partition, end))
+        if began_at is None or datetime.now(UTC) - began_at < _OPEN_TRANSACTION:
+            return None
+        return int(answer.offset), began_at
+
+    def _new_consumer(self, **options: Any) -> Consumer:
+        own = self._kafka.consumer_config("stumble-offsets", enable_partition_eof=True, check_crcs=True)
+        return Consumer(quiet_config(own) | options)
 
     def _bounds(self, partition: int) -> tuple[int, int]:
         try:
@@ -229,18 +288,20 @@ class OffsetsTool:
 
     def _time_of(self, partition: int, offset: int) -> datetime | None:
         """Return Kafka's time of the first record from `offset` on, None if there is none."""
-        self._consumer.assign([TopicPartition(self.topic, partition, offset)])
-        record = self._consumer.poll(_SECONDS)
-        self._consumer.unassign()
-        if record is None or record.error() is not None:
-            return None
-        return from_millis(record.timestamp()[1])
+        return _time_of(self._read(self._consumer, partition, offset))
+
+    def _read(self, consumer: Consumer, partition: int, offset: int, leader_epoch: int | None = None) -> Message | None:
+        """Return the first record or error from `offset` on, None without one in time."""
+        position = TopicPartition(self.topic, partition, offset, leader_epoch=leader_epoch)
+        consumer.assign([position])
+        if leader_epoch is not None:
+            consumer.seek(position)  # the client validates the epoch at a seek only
+        record = consumer.poll(_RECORD_SECONDS)
+        consumer.unassign()
+        return record
 
     def _describe(self) -> tuple[str, int]:
-        client = AdminClient(
-            quiet_config(self._kafka.client_config())
-        )  # futures complete only while their client exists
-        answers = client.describe_topics(TopicCollection([self.topic]), request_timeout=_SECONDS)
+        answers = self._admin.describe_topics(TopicCollection([self.topic]), request_timeout=_SECONDS)
         try:
             topic = answers[self.topic].result()
         except KafkaException as error:
@@ -249,6 +310,12 @@ class OffsetsTool:
 
     def _no_answer(self, error: KafkaException) -> StumbleError:
         return kafka_error(self._kafka, self.topic, error)
+
+
+def _time_of(record: Message | None) -> datetime | None:
+    if record is None or record.error() is not None:
+        return None
+    return from_millis(record.timestamp()[1])
 
 
 def _utc(time: datetime) -> str:

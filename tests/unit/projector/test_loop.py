@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from typing import cast
 
 import pytest
@@ -143,6 +144,14 @@ class Bench:
     def gauge(self, name, **labels):
         return self.health.metrics.registry.get_sample_value(name, labels)
 
+    def wait_for_offsets(self, offsets):
+        for _ in range(500):
+            self.turn(times=1)
+            if self.store.offsets == offsets:
+                return
+            time.sleep(0.01)
+        assert self.store.offsets == offsets
+
 
 @pytest.fixture
 def bench():
@@ -180,6 +189,79 @@ def test_records_that_appear_in_a_suspected_gap_are_stored(bench):
     bench.topic.append(0, *values(0, 1, 2, 3, 4), at=0)
     bench.turn()
     assert (len(bench.store.events), bench.store.offsets) == (6, {0: 6})
+
+
+def test_store_follows_to_an_end_that_offsets_without_records_precede(bench):
+    bench.topic.append(0, *values(1, 2))
+    bench.topic.append_control_record(0)
+    bench.topic.assign(0)
+    bench.turn()
+    assert (len(bench.store.events), bench.store.offsets) == (2, {0: 3})
+    bench.topic.append(0, *values(3))
+    bench.turn()
+    assert (len(bench.store.events), bench.store.offsets) == (3, {0: 4})
+
+
+def test_partition_without_any_record_is_read_to_its_end(bench):
+    bench.topic.append_control_record(0)
+    bench.topic.assign(0)
+    bench.turn(times=2)
+    bench.wait_for_offsets({0: 1})
+
+
+def test_transactions_in_sequence_cost_no_seek(bench):
+    seeks = []
+    seek = bench.topic.seek
+    bench.topic.seek = lambda *given: (seeks.append(given), seek(*given))
+    for number in range(1000):
+        bench.topic.append(0, *values(number))
+        bench.topic.append_control_record(0)
+    bench.topic.assign(0)
+    bench.turn(times=30)
+    bench.wait_for_offsets({0: 2000})
+    assert (len(bench.store.events), seeks) == (1000, [])
+
+
+def test_damaged_batch_stops_its_partition_with_the_words_of_the_client(bench):
+    bench.topic.append(0, *values(1, 2))
+    bench.topic.assign(0)
+    bench.turn()
+    bench.topic.report(0, KafkaError(KafkaError.INVALID_MSG, "MessageSet at offset 2 failed CRC32C check"), 2)
+    bench.topic.append(0, *values(4), at=3)
+    bench.turn(times=1)
+    assert bench.health.ready()[1] == (
+        "Partition 0 of instance-actions: the broker holds a damaged batch at offset 2 (INVALID_MSG: MessageSet at "
+        "offset 2 failed CRC32C check). Restore the batch from another replica, or skip it: `kafka-dump-log.sh` shows "
+        "its last offset, and `stumble offsets set --partition 0 --to N --skip` continues at the offset N after it."
+    )
+    assert bench.store.offsets == {0: 2}, "the batch after it is not read"
+
+
+def test_truncated_partition_stays_stopped_until_the_operator_moves_its_offset(bench):
+    bench.topic.append(0, *values(1, 2))
+    bench.topic.assign(0)
+    bench.turn()
+    text = "Partition log truncation detected at offset 2: Local: Partition log truncation detected"
+    bench.topic.report(0, KafkaError(KafkaError._AUTO_OFFSET_RESET, text), 2)
+    bench.turn(times=1)
+    assert "the topic ended before the next offset, 2" in bench.health.ready()[1]
+    bench.topic.append(0, *values(3))
+    bench.clock.advance(PartitionState.OFFSET_BEYOND_END.retry_seconds)
+    bench.turn()
+    assert bench.store.offsets == {0: 2}, "the topic has grown again, with other records"
+    bench.store.stops.clear()  # what `stumble offsets resume` does
+    bench.clock.advance(PartitionState.OFFSET_BEYOND_END.retry_seconds)
+    bench.turn()
+    assert bench.store.offsets == {0: 3}
+
+
+def test_offset_that_the_store_has_not_reached_yet_is_judged_after_a_restart_at_the_stored_offset(bench):
+    bench.topic.append(0, *values(1, 2, 3))
+    bench.topic.assign(0)
+    bench.projector.run_once()
+    bench.topic.report(0, KafkaError(KafkaError._AUTO_OFFSET_RESET, "offset 3 is out of range"), 3)
+    bench.turn()
+    assert (bench.store.stops, bench.store.offsets) == ({}, {0: 3})
 
 
 def test_fenced_partition_is_read_again_from_the_store(bench):
@@ -294,7 +376,7 @@ def test_lag_and_backlog_are_absent_while_kafka_does_not_answer(bench):
 
 def test_missing_topic_is_an_answer_of_kafka(bench, caplog):
     bench.projector.on_client_error(KafkaError(KafkaError._ALL_BROKERS_DOWN))
-    bench.topic.fault = KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART)
+    bench.topic.report(0, KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART), 0)
     bench.turn(times=1)
     assert caplog.messages[-2:] == [
         "Kafka answers again.",

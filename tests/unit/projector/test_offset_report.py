@@ -46,7 +46,7 @@ def test_stored_offset_must_be_in_the_topic_or_at_its_end(stored, state):
             report(PartitionState.OFFSET_BEYOND_END, 40, 0, 20),
             20,
             (
-                "the topic ends before the next offset, 40: it was truncated or restored; records written after "
+                "the topic ended before the next offset, 40: it was truncated or restored; records written after "
                 "2026-01-01 12:00:00 UTC are not read yet"
             ),
         ),

@@ -188,12 +188,18 @@ create index failures_project on stumble_derived.failures (owner_project_id, occ
 
 -- Durable --------------------------------------------------------------------------------------------
 -- Up to where each partition was read: moved by compare and swap in the transaction that stores the events.
+-- leader_epoch: Kafka's leader epoch of the record before next_offset, null if there is none or none is known.
+-- stopped_state, stopped_at, stop_reason: why the partition is not read until an operator moves the offset.
 create table stumble_durable.offsets (
     topic           text        not null,
     kafka_partition int         not null,
     topic_id        text        not null,
     next_offset     bigint      not null,
     last_record_at  timestamptz,
+    leader_epoch    int,
+    stopped_state   text,
+    stopped_at      timestamptz,
+    stop_reason     text,
     updated_at      timestamptz not null default now(),
     primary key (topic, kafka_partition)
 ) with (fillfactor = 50);
