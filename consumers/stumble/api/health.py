@@ -16,10 +16,14 @@ from stumble.store.queries import query as statement
 from stumble.store.version import StoreVersion, find_fault
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from stumble.api.database import Row
 
 router = APIRouter(tags=["health"])
 UNAVAILABLE = 503
+#: The state of a partition that the projector reads.
+_READING = "READING"
 
 
 @router.get("/healthz", summary="Whether the process answers")
@@ -36,7 +40,7 @@ async def healthz() -> Alive:
 async def readyz(running: Running, response: Response) -> Ready:
     """Check the database, its version and the projector's progress."""
     result = await _check(running)
-    if result.status != "ready":
+    if result.status == "unavailable":  # not for data that is stale: no other API process would have newer data
         response.status_code = UNAVAILABLE
     return result
 
@@ -52,9 +56,10 @@ async def _check(running: ApiContext) -> Ready:
         reason = f"The store {fault.problem}: {fault.remedy}."
         return Ready(status="unavailable", reasons=[reason], database=True, migrations=False)
     partitions = [_progress(row) for row in rows]
-    reasons = [] if partitions else ["No projector has stored anything yet."]
+    blocks = list(_blocks(partitions))
+    reasons = blocks if partitions else ["No projector has stored anything yet."]
     return Ready(
-        status="ready",
+        status="stale" if blocks else "ready",
         reasons=reasons,
         database=True,
         migrations=True,
@@ -71,7 +76,21 @@ async def _read(running: ApiContext) -> tuple[StoreVersion, list[Row]]:
         return StoreVersion(**versions[0]), await fetch(connection, statement("load_partition_progress"))
 
 
+def _blocks(partitions: Sequence[PartitionProgress]) -> Iterator[str]:
+    """Yield why the projectors do not store everything, a sentence for each reason."""
+    if partitions and all(one.state is None for one in partitions):
+        yield "No projector has reported for a minute: start `stumble projector`, or read its log."
+    for one in partitions:
+        if one.state not in (None, _READING):
+            yield f"Partition {one.partition} of {one.topic}: {one.description}."
+
+
 def _progress(row: Row) -> PartitionProgress:
+    reported = {name: row[name] for name in ("state", "description", "since") if row["is_reported"]}
     return PartitionProgress(
-        topic=row["topic"], partition=row["partition"], offset=row["next_offset"], last_record_at=row["last_record_at"]
+        topic=row["topic"],
+        partition=row["partition"],
+        offset=row["next_offset"],
+        last_record_at=row["last_record_at"],
+        **reported,
     )

@@ -6,7 +6,7 @@ that runs meanwhile writes nothing of what it had read, and continues from the n
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -60,6 +60,10 @@ class OffsetReport:
     #: The end of all records, also of those that wait for a transaction's end, and when the transaction began.
     high_watermark: int | None = None
     transaction_at: datetime | None = None
+    #: The projector's own description of the partition, where it is the one that blocks it.
+    reported: str = ""
+    #: When a projector reported last, if that is too long ago.
+    silent_since: datetime | None = None
 
     @property
     def partition(self) -> int:
@@ -92,7 +96,7 @@ class OffsetReport:
     @property
     def description(self) -> str:
         """The partition's state, what is lost and since when, as a clause."""
-        text = describe_status(self.status)
+        text = self.reported or describe_status(self.status)
         if self.lost:
             first, last = self.lost
             text += f"; lost: offsets {first} to {last}, at most {last - first + 1} records{self._written()}"
@@ -104,6 +108,8 @@ class OffsetReport:
             text += f" since {_utc(self.transaction_at)}"
         if self.status.since:
             text += f"; stopped since {_utc(self.status.since)}"
+        if self.silent_since:
+            text += f"; no projector has reported since {_utc(self.silent_since)}"
         return text
 
     def _written(self) -> str:
@@ -138,9 +144,9 @@ class OffsetsTool:
 
     def all(self) -> Iterator[OffsetReport]:
         """Yield a report of each partition, also of those that were never read or no longer exist."""
-        rows = self._rows()
+        rows, states = self._rows(), self._states()
         for partition in sorted({*rows, *range(self._count)}):
-            yield self._report(partition, rows.get(partition))
+            yield _with_state(self._report(partition, rows.get(partition)), states.get(partition))
 
     def resolve(self, report: OffsetReport, target: Target) -> int:
         """Return the offset that a target means; raises `OffsetError` for one that the topic does not hold."""
@@ -223,6 +229,10 @@ class OffsetsTool:
 
     def _rows(self) -> dict[int, tuple[Any, ...]]:
         rows = self._connection.execute(query("load_offset_states"), {"topic": self.topic})
+        return {row[0]: row[1:] for row in rows}
+
+    def _states(self) -> dict[int, tuple[Any, ...]]:
+        rows = self._connection.execute(query("load_partition_states"), {"topic": self.topic})
         return {row[0]: row[1:] for row in rows}
 
     def _report(self, partition: int, row: tuple[Any, ...] | None, *, ask_time: bool = True) -> OffsetReport:
@@ -310,6 +320,19 @@ class OffsetsTool:
 
     def _no_answer(self, error: KafkaException) -> StumbleError:
         return kafka_error(self._kafka, self.topic, error)
+
+
+def _with_state(report: OffsetReport, row: tuple[Any, ...] | None) -> OffsetReport:
+    """Add what the projector says of a partition whose offsets show no reason to stop."""
+    if row is None or report.state is not PartitionState.READING:
+        return report
+    state, description, since, reported_at, is_recent = row
+    if not is_recent:
+        return replace(report, silent_since=reported_at)
+    if state == PartitionState.READING.value:
+        return report
+    status = replace(report.status, state=PartitionState(state), since=since)
+    return replace(report, status=status, reported=description)
 
 
 def _time_of(record: Message | None) -> datetime | None:

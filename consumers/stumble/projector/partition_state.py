@@ -21,6 +21,8 @@ class PartitionState(Enum):
     NEVER_READ = "NEVER_READ"
     #: The store or the broker has not returned the start offset yet.
     NO_START_OFFSET = "NO_START_OFFSET"
+    #: Kafka does not answer.
+    KAFKA_UNAVAILABLE = "KAFKA_UNAVAILABLE"
     #: A record's schema can't be looked up.
     REGISTRY_UNAVAILABLE = "REGISTRY_UNAVAILABLE"
     #: So many records are bad that something else must be wrong, or the dead letter topic does not accept one.
@@ -77,6 +79,7 @@ _DESCRIPTIONS = {
     PartitionState.READING: "reading",
     PartitionState.NEVER_READ: "not read yet",
     PartitionState.NO_START_OFFSET: "waiting for its start offset (store or broker unavailable)",
+    PartitionState.KAFKA_UNAVAILABLE: "waiting for Kafka, which does not answer",
     PartitionState.REGISTRY_UNAVAILABLE: "waiting for the schema registry: {detail}",
     PartitionState.BAD_RECORDS: "stopped at offset {stored}: {detail}",
     PartitionState.DAMAGED_BATCH: "the broker holds a damaged batch at offset {stored} ({detail})",
@@ -85,6 +88,14 @@ _DESCRIPTIONS = {
     PartitionState.OFFSET_BEYOND_END: "the topic ended before the next offset, {stored}: it was truncated or restored",
     PartitionState.TOPIC_RECREATED: "the topic was deleted and created again: records from offset {stored} on are lost",
     PartitionState.PARTITION_MISSING: "the topic has no such partition",
+}
+
+
+#: What to do where the projector then continues by itself.
+_REPAIR = {
+    PartitionState.KAFKA_UNAVAILABLE: "Compare the projector's settings of Kafka with those of this command.",
+    PartitionState.REGISTRY_UNAVAILABLE: "Start the schema registry, or correct its address: then reading continues.",
+    PartitionState.BAD_RECORDS: "Repair the cause: the projector tries the record again every few seconds.",
 }
 
 
@@ -122,4 +133,4 @@ def what_to_do(status: PartitionStatus) -> str:
             f"`kafka-transactions.sh describe-producers --topic {status.topic} --partition {number}` shows the "
             "producer's id, `kafka-transactions.sh find-hanging` whether nobody will end it."
         )
-    return ""
+    return _REPAIR.get(status.state, "")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from stumble.projector.partition_state import describe_status
+from stumble.projector.partition_state import PartitionState, describe_status
 from stumble.runtime.timers import Timers
 from stumble.runtime.worker import Worker
 from stumble.store.connect import StoreError
@@ -50,7 +50,8 @@ class StoreWatch(Worker):
         self._topic = topic
         self._health = health
         self._connection: Connection[Any] | None = None
-        self._saved: Mapping[int, ReportedState] = {}
+        #: The saved states, and whether Kafka answered then.
+        self._saved: tuple[Mapping[int, ReportedState], bool] = ({}, True)
         self._timers = Timers()
 
     def run_once(self) -> float:
@@ -79,20 +80,20 @@ class StoreWatch(Worker):
         return _STANDBY if row is not None and row[0] else None
 
     def _save(self, connection: Connection[Any]) -> None:
-        states = self._health.states()
-        if not states or (states == self._saved and not self._timers.past("save")):
+        states, kafka = self._health.states(), self._health.kafka_fault()
+        if not states or ((states, kafka is None) == self._saved and not self._timers.past("save")):
             return
         numbers = sorted(states)
-        blocks = [states[number].block for number in numbers]
+        reported = [_as_reported(states[number], kafka) for number in numbers]
         parameters = {
             "topic": self._topic,
             "partitions": numbers,
-            "states": [states[number].state.value for number in numbers],
-            "details": ["" if block is None else describe_status(block) for block in blocks],
+            "states": [state.value for state, _ in reported],
+            "descriptions": [text for _, text in reported],
             "since": [states[number].since for number in numbers],
         }
         connection.execute(query("save_partition_states"), parameters)
-        self._saved = states
+        self._saved = (states, kafka is None)
         self._timers.put_off("save", _SAVE_SECONDS)
 
     def _session(self) -> Connection[Any]:
@@ -100,3 +101,12 @@ class StoreWatch(Worker):
             self._connection = self._open_store()
             self._connection.execute("set synchronous_commit to off")
         return self._connection
+
+
+def _as_reported(reported: ReportedState, kafka_fault: str | None) -> tuple[PartitionState, str]:
+    """Return a partition's state and its description; nothing is read of any while Kafka does not answer."""
+    if reported.block is not None:
+        return reported.state, describe_status(reported.block)
+    if kafka_fault is not None:
+        return PartitionState.KAFKA_UNAVAILABLE, f"waiting: {kafka_fault.rstrip('.')}"
+    return PartitionState.READING, "reading"

@@ -184,7 +184,7 @@ def _plain(report: OffsetReport) -> dict[str, Any]:
     return {
         "partition": report.partition,
         "state": report.state.value,
-        "stopped": report.state.needs_operator,
+        "stopped": bool(what_to_do(report.status)),
         "stopped_since": _text(report.status.since),
         "stored": report.stored,
         "low": report.low,

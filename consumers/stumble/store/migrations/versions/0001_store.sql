@@ -209,7 +209,7 @@ create table stumble_durable.partition_states (
     topic           text        not null,
     kafka_partition int         not null,
     state           text        not null,
-    detail          text        not null,
+    description     text        not null,
     since           timestamptz not null,
     reported_at     timestamptz not null,
     primary key (topic, kafka_partition)
