@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 router = APIRouter(tags=["health"])
 UNAVAILABLE = 503
+#: How long /readyz waits for the database; its pool reports one that refuses connections sooner.
+PATIENCE_SECONDS = 8.0
 #: The state of a partition that the projector reads.
 _READING = "READING"
 
@@ -46,8 +49,15 @@ async def readyz(running: Running, response: Response) -> Ready:
 
 
 async def _check(running: ApiContext) -> Ready:
+    # Not `wait_for`: it cancels the statement, and psycopg then waits for the database to confirm that.
+    reading = asyncio.ensure_future(_read(running))
+    reading.add_done_callback(lambda done: done.cancelled() or done.exception())
+    await asyncio.wait({reading}, timeout=PATIENCE_SECONDS)
+    if not reading.done():
+        reason = f"The database has not answered for {PATIENCE_SECONDS:.0f} s."
+        return Ready(status="unavailable", reasons=[reason], database=False, migrations=False)
     try:
-        version, rows = await _read(running)
+        version, rows = reading.result()
     except OUTAGES as error:
         reached = isinstance(error, psycopg.ProgrammingError)
         return Ready(status="unavailable", reasons=[explain(error)], database=reached, migrations=False)

@@ -12,6 +12,7 @@ from stumble.wire.masking import mask_secrets
 
 __all__ = ["connection_reason", "explain_error", "first_mistake", "install_hint", "sentence_about"]
 
+_NO_ANSWER = re.compile(r"Disconnected|Connect to \S+ failed: Connection refused|Connection setup timed out.*")
 #: Text by class name of the exception or of a base class; names, so that no library is imported for its errors.
 _KNOWN = {
     "psycopg.OperationalError": "the database cannot be reached ({}); check STUMBLE_DATABASE_URL",
@@ -39,12 +40,14 @@ def explain_error(error: BaseException) -> str:
 
 
 def connection_reason(text: str) -> str:
-    """Return what librdkafka's text says about a connection, without the broker's name and without times and counts.
+    """Return the reason in librdkafka's text about a connection, without the broker's name, times and counts.
 
-    The broker's name comes first (``host:port/bootstrap: ``); the end tells how long and how often it was tried.
+    Empty if the text says only that nothing answers. The broker's name comes first (``host:port/bootstrap: ``); the end
+    tells how long and how often it was tried.
     """
     reason = re.sub(r"^\S+/(bootstrap|\d+): ", "", " ".join(text.split()))
-    return mask_secrets(re.sub(r" ?\(after \d.*\)$", "", reason).rstrip(". "))
+    reason = re.sub(r" ?\(after \d.*\)$", "", reason).rstrip(". ")
+    return "" if _NO_ANSWER.fullmatch(reason) else mask_secrets(reason)
 
 
 def first_mistake(error: Any, known: Iterable[str] = ()) -> tuple[str, str]:

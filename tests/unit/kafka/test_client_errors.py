@@ -40,7 +40,7 @@ def test_one_broker_of_several_that_is_down_is_not_reported(errors, caplog):
 
 def test_each_reason_is_logged_once_until_kafka_answers(errors, caplog):
     for _ in range(3):
-        for number, why in enumerate(("Connection refused", "No route to host")):
+        for number, why in enumerate(("Network is unreachable", "No route to host")):
             errors.on_error(transport(f"a:909{number}/{number}: Connect failed: {why} (after 0ms in state CONNECT)"))
             errors.on_error(ALL_DOWN)
     assert len(caplog.messages) == 2
@@ -55,13 +55,15 @@ def test_each_reason_is_logged_once_until_kafka_answers(errors, caplog):
     ("text", "reason"),
     [
         (
-            "kafka:9/bootstrap: Connect failed: Connection refused (after 0ms in state CONNECT, 3 identical error(s))",
-            "Connect failed: Connection refused",
+            "kafka:9/bootstrap: Connect failed: No route to host (after 0ms in state CONNECT, 3 identical error(s))",
+            "Connect failed: No route to host",
         ),
         (
             "sasl_ssl://kafka:9093/2: SASL authentication error: password=hunter2",
             "SASL authentication error: password=***",
         ),
+        ("kafka:9/1: Connect to ipv4#10.0.0.1:9 failed: Connection refused (after 0ms in state CONNECT)", ""),
+        ("kafka:9/1: Disconnected (after 6000ms in state UP)", ""),
         ("Failed to resolve 'kafka:9092'", "Failed to resolve 'kafka:9092'"),
     ],
 )
