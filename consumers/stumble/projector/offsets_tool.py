@@ -238,7 +238,7 @@ class OffsetsTool:
         if state is PartitionState.READING:
             state, reason = compare_offsets(stored, low, high), ""
         if state is PartitionState.READING and stored < high:
-            state, reason = self._judge_next(partition, stored, leader_epoch)
+            state, reason = self._examine_next(partition, stored, leader_epoch)
         transaction = self._open_transaction(partition, high) if state is PartitionState.READING else None
         if transaction is not None and stored == high:
             state = PartitionState.OPEN_TRANSACTION
@@ -248,7 +248,7 @@ class OffsetsTool:
         end, began_at = transaction or (None, None)
         return OffsetReport(status, low, high, last_record_at, oldest_at, end, began_at)
 
-    def _judge_next(self, partition: int, offset: int, leader_epoch: int | None) -> tuple[PartitionState, str]:
+    def _examine_next(self, partition: int, offset: int, leader_epoch: int | None) -> tuple[PartitionState, str]:
         """Read the record at an offset that the topic has; return the partition's state, and the client's reason."""
         record = self._read(self._consumer, partition, offset, leader_epoch)
         error = record.error() if record is not None else None
