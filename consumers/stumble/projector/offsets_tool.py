@@ -6,6 +6,7 @@ that runs meanwhile writes nothing of what it had read, and continues from the n
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -14,7 +15,7 @@ from confluent_kafka import Consumer, KafkaException, TopicCollection, TopicPart
 from confluent_kafka.admin import AdminClient, OffsetSpec
 from psycopg.errors import LockNotAvailable
 
-from stumble.kafka.consumer import quiet_config
+from stumble.kafka.consumer import position_of, quiet_config
 from stumble.kafka.errors import DAMAGED_BATCH, client_text, is_log_truncation, kafka_error
 from stumble.projector.partition_state import PartitionState, PartitionStatus, compare_offsets, describe_status
 from stumble.projector.start_offsets import stored_state
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 _SECONDS = 15.0
 #: How long to wait for the next record of a partition that has one.
 _RECORD_SECONDS = 5.0
+_SEEK_TRIES, _SEEK_PAUSE = 40, 0.05
 _LOCK_TRIES = 5
 #: A transaction that is open for longer is reported.
 _OPEN_TRANSACTION = timedelta(seconds=60)
@@ -292,10 +294,10 @@ class OffsetsTool:
 
     def _read(self, consumer: Consumer, partition: int, offset: int, leader_epoch: int | None = None) -> Message | None:
         """Return the first record or error from `offset` on, None without one in time."""
-        position = TopicPartition(self.topic, partition, offset, leader_epoch=leader_epoch)
+        position = position_of(self.topic, partition, offset, leader_epoch)
         consumer.assign([position])
         if leader_epoch is not None:
-            consumer.seek(position)  # the client validates the epoch at a seek only
+            _validate(consumer, position)
         record = consumer.poll(_RECORD_SECONDS)
         consumer.unassign()
         return record
@@ -310,6 +312,17 @@ class OffsetsTool:
 
     def _no_answer(self, error: KafkaException) -> StumbleError:
         return kafka_error(self._kafka, self.topic, error)
+
+
+def _validate(consumer: Consumer, position: TopicPartition) -> None:
+    """Let the client compare an assigned position's leader epoch with the topic, once the assignment took effect."""
+    for _ in range(_SEEK_TRIES):
+        try:
+            consumer.seek(position)
+        except KafkaException:
+            time.sleep(_SEEK_PAUSE)
+        else:
+            return
 
 
 def _time_of(record: Message | None) -> datetime | None:
