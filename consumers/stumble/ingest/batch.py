@@ -61,7 +61,10 @@ class Batch:
         span.end, span.leader_epoch = end, None
 
     def _span(self, partition: int, start: int) -> OffsetSpan:
-        return self.spans.setdefault(partition, OffsetSpan(start, start))
+        span = self.spans.get(partition)
+        if span is None:
+            span = self.spans[partition] = OffsetSpan(start, start)
+        return span
 
     def drop(self, partitions: Iterable[int]) -> None:
         """Remove all that was read from these partitions."""

@@ -179,7 +179,7 @@ class Projector:
         """
         error, offset, number = message.error(), message.offset(), partition.number
         if error is not None and error.code() != _END:
-            self._handle_partition_error(error, partition)
+            self._handle_partition_error(error, offset, partition)
             return False
         if offset is None or offset < partition.next_offset:
             return True
@@ -198,14 +198,14 @@ class Projector:
             self._block(self._status(number, PartitionState.REGISTRY_UNAVAILABLE, detail=str(unavailable)))
         return True
 
-    def _handle_partition_error(self, error: KafkaError, partition: Partition) -> None:
+    def _handle_partition_error(self, error: KafkaError, refused: int | None, partition: Partition) -> None:
         number = partition.number
         if error.code() in DAMAGED_BATCH:
             self._block(self._status(number, PartitionState.DAMAGED_BATCH, detail=client_text(error)))
         elif partition.next_offset != partition.stored_offset:
             self._restart([number])  # records that were read but not stored: only the store's offset counts
         else:
-            self._block(self._start_offsets.explain_out_of_range(number, partition.stored_offset, error))
+            self._block(self._start_offsets.explain_out_of_range(number, partition.stored_offset, error, refused))
 
     def _expect_gaps(self) -> None:
         """Read a gap again if the next record of a partition follows one: the client was positioned anew."""

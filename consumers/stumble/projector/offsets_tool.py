@@ -6,6 +6,7 @@ that runs meanwhile writes nothing of what it had read, and continues from the n
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -14,7 +15,7 @@ from confluent_kafka import Consumer, KafkaException, TopicCollection, TopicPart
 from confluent_kafka.admin import AdminClient, OffsetSpec
 from psycopg.errors import LockNotAvailable
 
-from stumble.kafka.consumer import quiet_config
+from stumble.kafka.consumer import position_of, quiet_config
 from stumble.kafka.errors import DAMAGED_BATCH, client_text, is_log_truncation, kafka_error
 from stumble.projector.partition_state import PartitionState, PartitionStatus, compare_offsets, describe_status
 from stumble.projector.start_offsets import stored_state
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 _SECONDS = 15.0
 #: How long to wait for the next record of a partition that has one.
 _RECORD_SECONDS = 5.0
+_SEEK_TRIES, _SEEK_PAUSE = 40, 0.05
 _LOCK_TRIES = 5
 #: A transaction that is open for longer is reported.
 _OPEN_TRANSACTION = timedelta(seconds=60)
@@ -248,7 +250,7 @@ class OffsetsTool:
         if state is PartitionState.READING:
             state, reason = compare_offsets(stored, low, high), ""
         if state is PartitionState.READING and stored < high:
-            state, reason = self._judge_next(partition, stored, leader_epoch)
+            state, reason = self._examine_next(partition, stored, leader_epoch)
         transaction = self._open_transaction(partition, high) if state is PartitionState.READING else None
         if transaction is not None and stored == high:
             state = PartitionState.OPEN_TRANSACTION
@@ -258,7 +260,7 @@ class OffsetsTool:
         end, began_at = transaction or (None, None)
         return OffsetReport(status, low, high, last_record_at, oldest_at, end, began_at)
 
-    def _judge_next(self, partition: int, offset: int, leader_epoch: int | None) -> tuple[PartitionState, str]:
+    def _examine_next(self, partition: int, offset: int, leader_epoch: int | None) -> tuple[PartitionState, str]:
         """Read the record at an offset that the topic has; return the partition's state, and the client's reason."""
         record = self._read(self._consumer, partition, offset, leader_epoch)
         error = record.error() if record is not None else None
@@ -302,10 +304,10 @@ class OffsetsTool:
 
     def _read(self, consumer: Consumer, partition: int, offset: int, leader_epoch: int | None = None) -> Message | None:
         """Return the first record or error from `offset` on, None without one in time."""
-        position = TopicPartition(self.topic, partition, offset, leader_epoch=leader_epoch)
+        position = position_of(self.topic, partition, offset, leader_epoch)
         consumer.assign([position])
         if leader_epoch is not None:
-            consumer.seek(position)  # the client validates the epoch at a seek only
+            _validate(consumer, position)
         record = consumer.poll(_RECORD_SECONDS)
         consumer.unassign()
         return record
@@ -333,6 +335,17 @@ def _with_state(report: OffsetReport, row: tuple[Any, ...] | None) -> OffsetRepo
         return report
     status = replace(report.status, state=PartitionState(state), since=since)
     return replace(report, status=status, reported=description)
+
+
+def _validate(consumer: Consumer, position: TopicPartition) -> None:
+    """Let the client compare an assigned position's leader epoch with the topic, once the assignment took effect."""
+    for _ in range(_SEEK_TRIES):
+        try:
+            consumer.seek(position)
+        except KafkaException:
+            time.sleep(_SEEK_PAUSE)
+        else:
+            return
 
 
 def _time_of(record: Message | None) -> datetime | None:

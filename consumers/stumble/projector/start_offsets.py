@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 import psycopg
@@ -74,24 +75,27 @@ class StartOffsets:
         self._state_log.over("start offsets", f"Start offsets of {self._topic.topic} are available; reading continues.")
         return statuses
 
-    def explain_out_of_range(self, partition: int, offset: int, error: KafkaError) -> PartitionStatus:
-        """Return why the client refuses the store's next offset. Raises nothing.
+    def explain_out_of_range(
+        self, partition: int, offset: int, error: KafkaError, refused: int | None
+    ) -> PartitionStatus:
+        """Return why the client cannot read from the store's next offset. Raises nothing.
 
-        A state that needs an operator is stored, since the topic may hold other records at the offset soon. The state
-        is NO_START_OFFSET if the broker does not answer, or has the offset now.
+        `refused` is the offset of the error, None if the client gives none. A state that needs an operator is stored,
+        since the topic may hold other records at the offset soon. The state is NO_START_OFFSET if the broker does not
+        answer, or if the error is about another offset.
         """
-        state = self._state_of(partition, offset, error)
+        state = self._state_of(partition, offset, error, refused)
         status = PartitionStatus(self._topic.topic, partition, state, offset, detail=error.str())
         if state.needs_operator:
             self._unstored[partition] = status
-            try:
-                with connect(self._url, application=self._application) as connection:
-                    self._store_stops(connection)
-            except (StoreError, psycopg.Error):
-                pass  # `load` stores it: the partition stays blocked until then
+            with (  # if the store is unavailable, `load` stores it: the partition stays blocked until then
+                suppress(StoreError, psycopg.Error),
+                connect(self._url, application=self._application) as connection,
+            ):
+                self._store_stops(connection)
         return status
 
-    def _state_of(self, partition: int, offset: int, error: KafkaError) -> PartitionState:
+    def _state_of(self, partition: int, offset: int, error: KafkaError, refused: int | None) -> PartitionState:
         if is_log_truncation(error):
             return PartitionState.OFFSET_BEYOND_END
         try:
@@ -101,7 +105,10 @@ class StartOffsets:
         if ends is None:
             return PartitionState.NO_START_OFFSET
         state = compare_offsets(offset, low, ends[partition])
-        return state if state.needs_operator else PartitionState.NO_START_OFFSET
+        if state.needs_operator:
+            return state
+        # The topic has the offset now: when the broker refused it, the topic was shorter.
+        return PartitionState.OFFSET_BEYOND_END if refused == offset else PartitionState.NO_START_OFFSET
 
     def _store_stops(self, connection: Connection[Any]) -> None:
         for status in self._unstored.values():

@@ -218,7 +218,13 @@ class InMemoryStore:
         state = PartitionState.TOPIC_RECREATED if recreated else PartitionState.READING
         return [PartitionStatus(self.topic, p, self.stops.get(p, state), self.offsets.get(p, 0)) for p in partitions]
 
-    def explain_out_of_range(self, partition: int, offset: int, error: KafkaError) -> PartitionStatus:
+    def explain_out_of_range(
+        self,
+        partition: int,
+        offset: int,
+        error: KafkaError,
+        refused: int | None,  # noqa: ARG002
+    ) -> PartitionStatus:
         """Return why the client refuses an offset, and keep a state that needs an operator."""
         end = self.consumer.cached_end_offset(partition)
         state = compare_offsets(offset, self.consumer.low_watermark(partition), end)

@@ -83,5 +83,9 @@ do update set topic_id = excluded.topic_id, next_offset = excluded.next_offset, 
 -- name: load_topic_breaks
 select kafka_partition, (extract(epoch from broken_at) * 1000000)::bigint from topic_breaks where topic = %(topic)s
 
+-- Partitions whose topic was truncated below the store's offset, until an operator moves it.
+-- name: load_truncated_partitions
+select kafka_partition from offsets where topic = %(topic)s and stopped_state = 'OFFSET_BEYOND_END'
+
 -- name: load_all_offsets
 select kafka_partition, topic_id, next_offset from offsets where topic = %(topic)s order by kafka_partition
