@@ -47,6 +47,7 @@ def connection_reason(text: str) -> str:
     """
     reason = re.sub(r"^\S+/(bootstrap|\d+): ", "", " ".join(text.split()))
     reason = re.sub(r" ?\(after \d.*\)$", "", reason).rstrip(". ")
+    reason = reason.removeprefix("SSL handshake failed: ")  # the client gives one fault with and without these words
     return "" if _NO_ANSWER.fullmatch(reason) else mask_secrets(reason)
 
 

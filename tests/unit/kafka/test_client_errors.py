@@ -25,8 +25,8 @@ def errors():
 
 
 def test_words_of_the_client_follow_the_sentence(errors, caplog):
-    reason = "SSL handshake failed: connecting to a PLAINTEXT broker listener?"
-    text = f"ssl://a:9092/bootstrap: {reason} (after 3ms in state SSL_HANDSHAKE)"
+    reason = "connecting to a PLAINTEXT broker listener?"
+    text = f"ssl://a:9092/bootstrap: SSL handshake failed: {reason} (after 3ms in state SSL_HANDSHAKE)"
     errors.on_error(KafkaError(KafkaError._SSL, text))
     errors.on_error(ALL_DOWN)
     assert caplog.messages == [f"Kafka at a:9092,b:9092 does not answer ({reason}); {PAUSED}"]
