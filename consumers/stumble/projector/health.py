@@ -92,7 +92,8 @@ class ProjectorHealth:
             return
         self._progressed = self._turned
         is_known = self.ends_are_known and self._store_error is None
-        if is_known and any(one.block is None for one in self._states.values()):
+        is_reading = not self._states or any(one.block is None for one in self._states.values())
+        if is_known and is_reading:
             self.metrics.gauge(d.PROJECTOR_PROGRESS).set_to_current_time()
 
     def applied(self, applied: WriteSummary, seconds: float) -> None:
@@ -154,7 +155,7 @@ class ProjectorHealth:
         self._kafka_answered_at, self._kafka_error = self._now(), ""
 
     def kafka_failed(self, text: str) -> None:
-        """Note that Kafka's client has no connection, with the sentence for the operator."""
+        """Note that Kafka's client has no connection or no topic, with the sentence for the operator."""
         self._kafka_error = text
 
     @property

@@ -224,6 +224,7 @@ class Projector:
             self._client_errors.on_answer()
             text = f"Topic {self._consumer.topic} does not exist: create it with `stumble topics apply`."
             self._state_log.say("topic", text)
+            self._health.kafka_failed(text)
         else:
             self.on_client_error(error)
 

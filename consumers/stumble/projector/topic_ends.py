@@ -30,11 +30,12 @@ class TopicEnds(Worker):
         super().__init__("topic ends", log)
         self._ask = ask
         self._health = health
-        self._partitions: frozenset[int] = frozenset()
+        #: Without a partition, the topic's first one shows whether Kafka answers.
+        self._partitions = frozenset([0])
         self._ends: Mapping[int, int] = {}
 
     def watch(self, partitions: Iterable[int]) -> None:
-        """Set the assigned partitions. Without any, those before are still asked for: Kafka has to answer again."""
+        """Set the assigned partitions; without any, those before show whether Kafka answers."""
         self._partitions = frozenset(partitions) or self._partitions
 
     def known(self) -> Mapping[int, int]:
@@ -43,9 +44,8 @@ class TopicEnds(Worker):
 
     def run_once(self) -> float:
         """Ask once."""
-        if self._partitions:
-            ends = self._ask(self._partitions)
-            if ends is not None:
-                self._ends = ends
-                self._health.kafka_answered()
+        ends = self._ask(self._partitions)
+        if ends is not None:
+            self._ends = ends
+            self._health.kafka_answered()
         return _INTERVAL_SECONDS
