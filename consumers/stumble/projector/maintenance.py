@@ -33,6 +33,9 @@ _WAIT_SECONDS = 1.0
 class Maintenance(Worker):
     """Maintains the store every five minutes, in a session of its own, and counts dead letters every 15 seconds."""
 
+    #: Deleting what is older than its retention may take long in a large store.
+    longest_call_seconds = 3600.0
+
     def __init__(
         self,
         url: str,

@@ -95,6 +95,26 @@ class Bridge:
         self._stopping.set()
 
     def _run_transport(self, settings: TransportSettings) -> None:
+        while not self._stopping.is_set():
+            try:
+                if settings.name not in self._writers:
+                    self._writers[settings.name] = self._new_writer(settings)
+                kind = KafkaTransport if settings.is_kafka else RabbitTransport
+                transport: Transport = kind(settings, self._writers[settings.name])
+                self._running[settings.name] = transport
+                transport.run()
+            except Exception as error:  # noqa: BLE001 - client libraries raise many types; the others continue
+                self._running.pop(settings.name, None)
+                LOG.error(  # noqa: TRY400 - one sentence, no traceback
+                    "Transport %s failed (%s: %s); retrying in %.0f s. The others continue.",
+                    settings.name,
+                    type(error).__name__,
+                    error,
+                    _RETRY_S,
+                )
+                self._stopping.wait(_RETRY_S)
+
+    def _new_writer(self, settings: TransportSettings) -> NotificationWriter:
         emitter = Emitter(
             self._outbox_dir,
             service=SERVICE,
@@ -104,20 +124,4 @@ class Bridge:
             cloud=self._cloud,
             tracebacks=self._settings.tracebacks,
         )
-        writer = self._writers[settings.name] = NotificationWriter(settings.name, emitter, self._untranslated)
-        while not self._stopping.is_set():
-            kind = KafkaTransport if settings.is_kafka else RabbitTransport
-            transport: Transport = kind(settings, writer)
-            self._running[settings.name] = transport
-            try:
-                transport.run()
-            except Exception as error:  # noqa: BLE001 - client libraries raise many types; the others continue
-                del self._running[settings.name]
-                LOG.error(  # noqa: TRY400 - one sentence, no traceback
-                    "Transport %s failed (%s: %s); retrying in %.0f s. The others continue.",
-                    settings.name,
-                    type(error).__name__,
-                    error,
-                    _RETRY_S,
-                )
-                self._stopping.wait(_RETRY_S)
+        return NotificationWriter(settings.name, emitter, self._untranslated)

@@ -57,7 +57,8 @@ class Announcer:
         if self._open or (now < self._next_at and now < self._check_at):
             return
         self._check_at = now + _CHECK_S
-        all_due = now >= self._next_at
+        # During an outage one status waits in the client: its delivery shows that the outage is over.
+        all_due = now >= self._next_at or self._sender.unreachable
         changed = [tail for key in tails.unreported if (tail := tails.find(key)) and self._has_news(tail)]
         tails.unreported.clear()
         for tail in tails.all() if all_due else changed:
@@ -71,6 +72,11 @@ class Announcer:
     def _has_news(self, tail: OutboxTail) -> bool:
         """Return whether the process started, ended or changed ``about.json`` since its last status."""
         return self._reported.get(tail.folder.key) != (tail.alive, tail.about)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a status was sent that Kafka has not acknowledged."""
+        return self._open > 0
 
     def report_ended(self, tail: OutboxTail) -> None:
         """Send the final status of a folder whose process is dead and whose events are delivered."""
@@ -110,6 +116,7 @@ class Announcer:
     def _delivered(self, error: KafkaError | None, message: Message) -> None:  # noqa: ARG002  # librdkafka's signature
         self._open -= 1
         if error is None:
+            self._sender.note_answer()
             self._state_log.over(_SUBJECT, "Statuses are delivered again.")
         else:
             self._state_log.say(_SUBJECT, f"Kafka did not accept a status: {explain_error(error, self._topic)}.")

@@ -193,6 +193,7 @@ class ChunkDelivery:
         if sent:
             self.sent += sent
             self._metrics.progressed()
+            self._sender.note_answer()
             self._state_log.over("kafka", "Kafka accepts events again; delivery continues.")
         return True
 
