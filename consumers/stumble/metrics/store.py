@@ -131,7 +131,7 @@ def _outboxes(connection: Connection[Any], *, hosts: bool, max_hosts: int) -> It
     yield _gauge(d.HOST_OLDEST_UNSENT, {(row.host,): row.oldest for row in rows if row.oldest is not None})
     yield _gauge(d.HOST_REFUSED_EVENTS, {(row.host,): row.refused for row in rows})
     yield _counter(d.HOST_REJECTED_EVENTS, {(row.host,): row.rejected for row in rows if row.rejected is not None})
-    quarantined = {(row.host,): row.quarantined for row in rows if row.quarantined is not None}
+    quarantined: Values = {(row.host,): row.quarantined for row in rows if row.quarantined is not None}
     yield _counter(d.HOST_QUARANTINED_RECORDS, quarantined)
     yield _gauge(d.HOST_REPORTED, {(row.host,): row.received for row in rows})
     yield _gauge(d.HOST_CLOCK_OFFSET, {(row.host,): row.clock_offset for row in rows})
