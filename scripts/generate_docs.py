@@ -64,17 +64,17 @@ def metrics() -> str:
 
     from stumble.api.metrics import ApiMetrics  # noqa: PLC0415
     from stumble.bridge import notification_writer  # noqa: PLC0415
-    from stumble.metrics.definitions import ALL, unit_of  # noqa: PLC0415
+    from stumble.metrics.definitions import ALL, BUILD_INFO, unit_of  # noqa: PLC0415
     from stumble.relay.metrics import RelayMetrics  # noqa: PLC0415
 
     relay = CollectorRegistry()
     RelayMetrics(relay)
     roles: dict[str, list[tuple[str, str, tuple[str, ...], str]]] = {
-        role: [] for role in ("store", "projector", "alerter")
+        role: [] for role in ("every process", "store", "projector", "alerter")
     }
     for item in ALL:
         roles[item.role].append((item.name, item.kind, item.labels, item.help))
-    roles["api"] = _collected(ApiMetrics().registry)
+    roles["api"] = [row for row in _collected(ApiMetrics().registry) if row[0] != BUILD_INFO.name]
     roles["relay"] = _collected(relay)
     roles["bridge"] = [row for row in _collected(REGISTRY) if row[0].startswith("stumble_bridge")]
     assert notification_writer

@@ -219,7 +219,8 @@ def problem() -> dashboard.Dashboard:
 
 def pipeline() -> dashboard.Dashboard:
     """Show the health of stumble itself: use, saturation and errors of each part."""
-    return board("stumble-pipeline", "stumble: Pipeline", [*_storing(), *_passing_on(), *_answering()])
+    panels = [*_storing(), *_passing_on(), *_bridging(), *_answering()]
+    return board("stumble-pipeline", "stumble: Pipeline", panels)
 
 
 def _storing() -> list[Panel]:
@@ -252,6 +253,42 @@ def _storing() -> list[Panel]:
             "{{stage}}",
             "ops",
             "Records sent to the dead letter topic, by the stage that rejected them.",
+        ),
+        lines(
+            "Services that answer projectors",
+            "min by (dependency) (stumble_projector_dependency_up)",
+            "{{dependency}}",
+            "none",
+            "1: every projector gets answers.",
+        ),
+        lines(
+            "Stopped partitions",
+            "sum(stumble_projector_blocked_partitions)",
+            "partitions",
+            "none",
+            "Their records wait; `stumble offsets show` has the reason.",
+        ),
+        lines(
+            "Used share of the topic's retention",
+            "max(stumble_projector_lag_seconds) / (max(stumble_projector_topic_retention_seconds) > 0)",
+            "share",
+            "percentunit",
+            "At 100 % Kafka deletes records that are not stored.",
+        ),
+        lines(
+            "Sightings",
+            "sum by (state) (stumble_sightings)",
+            "{{state}}",
+            "none",
+            "Failures seen without their server; EXPIRED: no event named the server in time.",
+        ),
+        lines(
+            "Events with a wrong time, or too late",
+            "sum(rate(stumble_replaced_event_times_total[$__rate_interval]))"
+            " + sum(rate(stumble_late_events_total[$__rate_interval]))",
+            "events",
+            "ops",
+            "Their time cannot be true, or is before the retention of requests.",
         ),
         lines(
             "Retried transactions",
@@ -289,6 +326,21 @@ def _passing_on() -> list[Panel]:
             "Events that Kafka acknowledged; only of relays that Prometheus scrapes.",
         ),
         lines(
+            "Rejected events and damaged records of hosts in an hour",
+            "sum(increase(stumble_host_relay_rejected_events_total[1h]))"
+            " + sum(increase(stumble_host_relay_quarantined_records_total[1h]))",
+            "events",
+            "none",
+            "They are missing in the store.",
+        ),
+        lines(
+            "Relays that wait for Kafka",
+            "sum(stumble_relay_delivery_paused)",
+            "relays",
+            "none",
+            "Only of relays that Prometheus scrapes.",
+        ),
+        lines(
             "Delay of deliveries",
             '{__name__=~"stumble_(alerter|webhook)_lag_seconds"}',
             "{{__name__}}",
@@ -313,8 +365,42 @@ def _passing_on() -> list[Panel]:
     ]
 
 
+def _bridging() -> list[Panel]:
+    """Return the panels of the bridge; without a bridge they show 0."""
+    return [
+        lines(
+            "Bridge: notifications read",
+            "sum by (transport) (rate(stumble_bridge_notifications_total[$__rate_interval])) or vector(0)",
+            "{{transport}}",
+            "ops",
+            "By transport.",
+        ),
+        lines(
+            "Bridge: transports without a connection",
+            "count(stumble_bridge_transport_connected == 0) or vector(0)",
+            "transports",
+            "none",
+            "Their notifications wait in the queue of the bridge.",
+        ),
+        lines(
+            "Bridge: notifications without an event",
+            "sum by (reason) (rate(stumble_bridge_skipped_notifications_total[$__rate_interval])) or vector(0)",
+            "{{reason}}",
+            "ops",
+            "not_an_action is usual; malformed, no_identity and no_instance mean that events are missing.",
+        ),
+        lines(
+            "Bridge: notifications that the outbox refused",
+            "sum(rate(stumble_bridge_requeued_notifications_total[$__rate_interval])) or vector(0)",
+            "notifications",
+            "ops",
+            "The outbox is full; they wait in the queue of the bridge.",
+        ),
+    ]
+
+
 def _answering() -> list[Panel]:
-    """Return the panels of API and web pages."""
+    """Return the panels of API and web pages, and the versions of all processes."""
     answer = "histogram_quantile(0.95, sum by (le) (rate(stumble_api_request_seconds_bucket[5m])))"
     return [
         lines(
@@ -325,6 +411,18 @@ def _answering() -> list[Panel]:
             "To API and web pages.",
         ),
         lines("Time of an answer, 95th percentile", answer, "", "s", "Of API and web pages, without streams."),
+        lines(
+            "API reads the store",
+            "min by (instance) (stumble_api_store_up)",
+            "{{instance}}",
+            "none",
+            "0: the store's counters are missing in Prometheus.",
+        ),
+        rows(
+            "Versions",
+            "count by (instance, role, version, python) (stumble_build_info)",
+            "Which version of stumble and of Python each process runs.",
+        ),
     ]
 
 
@@ -366,12 +464,14 @@ def _rule(rule: dict[str, Any]) -> dict[str, Any]:
         "noDataState": "OK",
         "execErrState": "Alerting" if name == "StumbleMetricsMissing" else "OK",
         "for": rule.get("for", "0s"),
+        "keepFiringFor": rule.get("keep_firing_for", "0s"),
         # Without this the contact point below would receive no alerts.
         "notification_settings": {"receiver": "stumble"},
         "annotations": {
             key: text.replace("{{ $value", "{{ $values.B.Value") for key, text in rule["annotations"].items()
         },
-        "labels": rule["labels"],
+        # Grafana reads $name in a label as a variable of the environment, and $$ as a dollar sign.
+        "labels": {key: text.replace("$", "$$") for key, text in rule["labels"].items()},
     }
 
 

@@ -8,6 +8,7 @@ import signal
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +25,17 @@ def require_alertmanager() -> None:
 
 
 class LocalAlertmanager:
-    """One server that sends every alert to `webhook` (a URL) without delay."""
+    """One server that sends every alert to `webhook` (a URL) without delay, or one with its own `config` (YAML)."""
 
-    def __init__(self, state: Path, webhook: str) -> None:
+    def __init__(self, state: Path, webhook: str = "", *, config: str | None = None) -> None:
         state.mkdir(parents=True, exist_ok=True)
         self.process = ChildProcess("alertmanager", state, death_signal=signal.SIGTERM)
         self._state = state
         self.url = f"http://{LOOPBACK}:{remembered_port(state, 'alertmanager')}"
         route = {"receiver": "hook", "group_by": ["..."], "group_wait": "0s", "group_interval": "1s"}
         hook = {"url": webhook, "send_resolved": True}
-        config = {"route": route, "receivers": [{"name": "hook", "webhook_configs": [hook]}]}
-        (state / "alertmanager.yml").write_text(json.dumps(config))
+        hooks = {"route": route, "receivers": [{"name": "hook", "webhook_configs": [hook]}]}
+        (state / "alertmanager.yml").write_text(config or json.dumps(hooks))
 
     def start(self) -> str:
         """Start the server and wait until it answers; return its URL."""
@@ -67,3 +68,10 @@ class LocalAlertmanager:
         with urllib.request.urlopen(f"{self.url}/api/v2/alerts", timeout=60) as answer:
             alerts: list[dict[str, Any]] = json.load(answer)
         return alerts
+
+    def post(self, alerts: Sequence[Mapping[str, str]]) -> None:
+        """Post firing alerts with these labels, as Prometheus does."""
+        body = json.dumps([{"labels": dict(labels)} for labels in alerts]).encode()
+        headers = {"Content-Type": "application/json"}
+        with urllib.request.urlopen(urllib.request.Request(f"{self.url}/api/v2/alerts", body, headers), timeout=60):
+            return

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _BATCH = 500
 _IDLE_SECONDS = 0.1
 _MEASURE_SECONDS = 5.0
+_KAFKA_SECONDS = 4.0
 
 
 class Alerter(LeaseWorker):
@@ -52,7 +53,10 @@ class Alerter(LeaseWorker):
         self.log.info("This alerter is active.")
 
     def work(self, connection: Connection[Any]) -> float:
-        """Publish one batch."""
+        """Publish one batch. Kafka is asked every few seconds, so that an outage is noticed without publications."""
+        if self._timers.past("kafka"):
+            self._publisher.require_topics()
+            self._timers.put_off("kafka", _KAFKA_SECONDS)
         rows = self._cursor.read(connection, _BATCH)
         if rows:
             self._publisher.send(rows)
@@ -66,8 +70,7 @@ class Alerter(LeaseWorker):
         return 0.0 if len(rows) == _BATCH else _IDLE_SECONDS
 
     def note_progress(self) -> None:
-        """Note the progress in the metrics, too."""
-        super().note_progress()
+        """Note the progress in the metrics."""
         self._metrics.gauge(d.ALERTER_PROGRESS).set_to_current_time()
 
     def stand_by(self) -> None:

@@ -49,8 +49,10 @@ class AlerterService:
         )
 
     def ready(self) -> tuple[bool, str]:
-        """Return whether the store and the broker answer."""
-        return self.alerter.ready()
+        """Return whether the store, the broker and the receivers answer; else the first worker that waits."""
+        return next(
+            (answer for answer in (worker.ready() for worker in self.others) if not answer[0]), self.alerter.ready()
+        )
 
 
 def build_alerter(settings: Settings, own: AlertSettings, stopping: threading.Event) -> AlerterService:

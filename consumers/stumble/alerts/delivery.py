@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicCollection
+from confluent_kafka.admin import AdminClient
 
 from stumble.settings.registry import Registry
 from stumble.wire.codec import frame_confluent, frame_single_object
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 SOURCE = "stumble-alerter"
 _SECONDS = 30.0
+_TOPIC_SECONDS = 3.0
 
 
 class UndeliveredError(StumbleError):
@@ -45,6 +47,8 @@ class TopicPublisher:
         }
         config = kafka.producer_config(linger_ms=5, message_timeout_ms=int(_SECONDS * 1000), compression_type="lz4")
         self._producer = Producer({"log_level": 2, **config})
+        self._topics = TopicCollection([topics.failures, topics.outcomes])
+        self._admin = AdminClient({"log_level": 2, **kafka.client_config()})
 
     def send(self, rows: Sequence[StoredPublication]) -> None:
         """Send rows in their order and wait for the broker; raises `UndeliveredError` or `RegistryUnavailable`."""
@@ -65,6 +69,17 @@ class TopicPublisher:
             raise UndeliveredError(
                 f"Kafka did not accept {len(failed) + left} records: {(failed or ['no answer'])[0]}."
             )
+
+    def require_topics(self) -> None:
+        """Raise `UndeliveredError` unless Kafka answers within a few seconds and has both topics."""
+        for name, answer in self._admin.describe_topics(self._topics, request_timeout=_TOPIC_SECONDS).items():
+            try:
+                answer.result()
+            except KafkaException as error:
+                reason = error.args[0].str().rstrip(".")
+                raise UndeliveredError(
+                    f"Kafka does not describe {name} ({reason}): `stumble check brokers topics` shows why."
+                ) from error
 
     def _produce(self, row: StoredPublication, delivered: Any) -> None:
         topic, schema, encoder = self._kinds[row.kind]

@@ -12,7 +12,7 @@ import psycopg
 
 from stumble.alerts.lease import Lease, LeaseLostError
 from stumble.runtime.state_log import StateLog
-from stumble.runtime.worker import Worker
+from stumble.runtime.worker import Worker, find_stuck_thread
 from stumble.store.connect import StoreError, connect
 from stumble.store.rights import describe_store_error
 from stumble.store.version import require_current
@@ -21,12 +21,16 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
 _STANDBY_SECONDS = 1.0
-_STUCK_SECONDS = 120.0
+#: A call that takes longer waits for the store or a receiver that is silent.
+_SILENT_SECONDS = 20.0
+#: After this time a restart may help, since new connections are opened.
+_STUCK_SECONDS = 900.0
 
 
 class LeaseWorker(Worker):
     """Calls `work` again and again while it holds the lease `name`: one at a time over all alerters."""
 
+    longest_call_seconds = _STUCK_SECONDS
     #: Errors of its receivers, not of the store: it reports them and retries with the same connection and lease.
     receiver_errors: tuple[type[Exception], ...] = ()
 
@@ -38,7 +42,6 @@ class LeaseWorker(Worker):
         self._connection: Connection[Any] | None = None
         self._is_active = False
         self._fault = ""
-        self._progressed_at = time.monotonic()
 
     @abstractmethod
     def begin(self, connection: Connection[Any]) -> None:
@@ -52,21 +55,22 @@ class LeaseWorker(Worker):
         """Reset what only the active worker may report: another one holds the lease."""
 
     def note_progress(self) -> None:
-        """Note that the worker is not stuck."""
-        self._progressed_at = time.monotonic()
+        """Note that the worker did its work, in the metrics of the worker that has some."""
 
     def live(self) -> tuple[bool, str]:
-        """Return whether the thread makes progress; an unavailable store or receiver needs no restart."""
-        if self._fault:
-            return True, self._fault
-        seconds = time.monotonic() - self._progressed_at
-        if self.ident is not None and (not self.is_alive() or seconds > _STUCK_SECONDS):
-            return False, f"{self.name}: no progress for {seconds:.0f} s"
-        return True, "active" if self._is_active else "standby"
+        """Return whether the thread runs; a store or receiver that does not answer needs no restart."""
+        if stuck := find_stuck_thread([self]):
+            return False, stuck
+        return True, self.ready()[1]
 
     def ready(self) -> tuple[bool, str]:
         """Return whether the store and the receivers answer."""
-        return not self._fault, self._fault or ("active" if self._is_active else "standby")
+        if self._fault:
+            return False, self._fault
+        seconds = time.monotonic() - self.called_at
+        if self.is_alive() and seconds > _SILENT_SECONDS:
+            return False, f"The worker {self.name} has waited {seconds:.0f} s for the store or a receiver."
+        return True, "active" if self._is_active else "standby"
 
     def run_once(self) -> float:
         """Acquire or renew the lease, then work."""

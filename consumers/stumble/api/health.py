@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -16,10 +17,16 @@ from stumble.store.queries import query as statement
 from stumble.store.version import StoreVersion, find_fault
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from stumble.api.database import Row
 
 router = APIRouter(tags=["health"])
 UNAVAILABLE = 503
+#: How long /readyz waits for the database; its pool reports one that refuses connections sooner.
+PATIENCE_SECONDS = 8.0
+#: The state of a partition that the projector reads.
+_READING = "READING"
 
 
 @router.get("/healthz", summary="Whether the process answers")
@@ -36,14 +43,21 @@ async def healthz() -> Alive:
 async def readyz(running: Running, response: Response) -> Ready:
     """Check the database, its version and the projector's progress."""
     result = await _check(running)
-    if result.status != "ready":
+    if result.status == "unavailable":  # not for data that is stale: no other API process would have newer data
         response.status_code = UNAVAILABLE
     return result
 
 
 async def _check(running: ApiContext) -> Ready:
+    # Not `wait_for`: it cancels the statement, and psycopg then waits for the database to confirm that.
+    reading = asyncio.ensure_future(_read(running))
+    reading.add_done_callback(lambda done: done.cancelled() or done.exception())
+    await asyncio.wait({reading}, timeout=PATIENCE_SECONDS)
+    if not reading.done():
+        reason = f"The database has not answered for {PATIENCE_SECONDS:.0f} s."
+        return Ready(status="unavailable", reasons=[reason], database=False, migrations=False)
     try:
-        version, rows = await _read(running)
+        version, rows = reading.result()
     except OUTAGES as error:
         reached = isinstance(error, psycopg.ProgrammingError)
         return Ready(status="unavailable", reasons=[explain(error)], database=reached, migrations=False)
@@ -52,9 +66,10 @@ async def _check(running: ApiContext) -> Ready:
         reason = f"The store {fault.problem}: {fault.remedy}."
         return Ready(status="unavailable", reasons=[reason], database=True, migrations=False)
     partitions = [_progress(row) for row in rows]
-    reasons = [] if partitions else ["No projector has stored anything yet."]
+    blocks = list(_blocks(partitions))
+    reasons = blocks if partitions else ["No projector has stored anything yet."]
     return Ready(
-        status="ready",
+        status="stale" if blocks else "ready",
         reasons=reasons,
         database=True,
         migrations=True,
@@ -71,7 +86,21 @@ async def _read(running: ApiContext) -> tuple[StoreVersion, list[Row]]:
         return StoreVersion(**versions[0]), await fetch(connection, statement("load_partition_progress"))
 
 
+def _blocks(partitions: Sequence[PartitionProgress]) -> Iterator[str]:
+    """Yield why the projectors do not store everything, a sentence for each reason."""
+    if partitions and all(one.state is None for one in partitions):
+        yield "No projector has reported for a minute: start `stumble projector`, or read its log."
+    for one in partitions:
+        if one.state not in (None, _READING):
+            yield f"Partition {one.partition} of {one.topic}: {one.description}."
+
+
 def _progress(row: Row) -> PartitionProgress:
+    reported = {name: row[name] for name in ("state", "description", "since") if row["is_reported"]}
     return PartitionProgress(
-        topic=row["topic"], partition=row["partition"], offset=row["next_offset"], last_record_at=row["last_record_at"]
+        topic=row["topic"],
+        partition=row["partition"],
+        offset=row["next_offset"],
+        last_record_at=row["last_record_at"],
+        **reported,
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from stumble.api.middleware import HttpMiddleware
+from stumble.metrics.build_info import add_build_info
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -20,6 +21,7 @@ class ApiMetrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        add_build_info(self.registry, "api")
         self.requests = Counter(
             "stumble_api_requests_total",
             "HTTP requests answered.",

@@ -209,12 +209,20 @@ class PartitionProgress(ApiModel):
     partition: int
     offset: int | None = None
     last_record_at: Moment | None = Field(None, description="Kafka's time of the newest record stored.")
+    state: str | None = Field(
+        None,
+        description="What the projector says of it: READING, or why it is blocked. Null: no projector says it now.",
+    )
+    description: str | None = Field(None, description="The state as a clause.")
+    since: Moment | None = Field(None, description="Since when it has this state.")
 
 
 class Ready(ApiModel):
     """Whether responses are reliable, and how fresh they are."""
 
-    status: Literal["ready", "unavailable"]
+    status: Literal["ready", "stale", "unavailable"] = Field(
+        description="stale: the API answers, but the projector does not store everything; `reasons` says why."
+    )
     reasons: list[str] = Field(default=[], description="What is missing, one sentence each.")
     database: bool = Field(description="The database answers.")
     migrations: bool = Field(description="Its tables are those of this version.")

@@ -162,6 +162,11 @@ class PublicationHub:
                 self._forget()
                 await asyncio.sleep(OUTAGE_SECONDS)
                 continue
+            except Exception:  # noqa: BLE001  # nothing would notice a task that has ended
+                _log.exception("Unexpected error; the stream reads the store again.")
+                self._forget()
+                await asyncio.sleep(OUTAGE_SECONDS)
+                continue
             if not full:
                 await asyncio.sleep(self._poll)
 

@@ -201,6 +201,8 @@ class Audit:
                 f"The store was built from another topic {self.topic}: the topic was deleted and created again. "
                 "`stumble offsets show` shows what was lost, `stumble offsets resume` continues."
             )
+        for (partition,) in self.connection.execute(query("load_truncated_partitions"), {"topic": self.topic}):
+            raise _truncated(self.topic, partition)
         known = {partition: offset for partition, _, offset in rows}
         return {partition: known.get(partition, 0) for partition in self.span.ends}
 
@@ -216,6 +218,10 @@ class Audit:
         """Read what the store has read since, and leave out what it has not read yet."""
         offsets = self._offsets()
         if self.scope.until is None and (rest := self.span.rest(offsets)):
+            ends = range_of(self.kafka, self.topic).ends
+            for partition, offset in offsets.items():
+                if offset > ends[partition]:
+                    raise _truncated(self.topic, partition)
             self._read(rest)
             self.span.ends = rest.ends
         behind = {p: offset for p, offset in offsets.items() if offset < self.span.ends[p]}
@@ -312,6 +318,14 @@ class Audit:
 def _report(topic: str, scope: AuditScope) -> AuditReport:
     since, until = (at.isoformat() if at else None for at in (scope.since, scope.until))
     return AuditReport(topic, since, until, scope.instance)
+
+
+def _truncated(topic: str, partition: int) -> StumbleError:
+    return StumbleError(
+        f"Partition {partition} of {topic} was truncated before the store's offset, so the store has records that the "
+        "topic lacks: `stumble offsets show` shows what was lost, `stumble offsets resume` continues. Then run the "
+        "audit again."
+    )
 
 
 def _late(partition: int, offset: int, end: int) -> dict[str, Any]:

@@ -5,19 +5,20 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from stumble.ingest.batch import BadRecord
 from stumble.ingest.decoding import EventDecoder
 from stumble.ingest.errors import BadRecordError
 from stumble.kafka.consumer import LONG_RUNS, quiet_config
+from stumble.kafka.errors import DAMAGED_BATCH, OUT_OF_RANGE, client_text
 from stumble.signatures.optional import verifier_of
 from stumble.wire.errors import RegistryUnavailable, StumbleError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
-    from confluent_kafka import Message
+    from confluent_kafka import KafkaError, Message
 
     from stumble.audit.offset_range import OffsetRange
     from stumble.ingest.decoding import DecodedEvent
@@ -76,7 +77,7 @@ def _inside(message: Message, left: dict[int, int], topic: str) -> bool:
     """Return whether a record is in the range; remove partitions from `left` whose end is reached."""
     partition, offset, error = message.partition(), message.offset(), message.error()
     if error is not None:
-        _raise_if_final(error, topic, partition)
+        _raise_if_final(error, topic, partition, offset)
     if partition is None or offset is None or partition not in left:
         return False
     end = left[partition]
@@ -85,15 +86,25 @@ def _inside(message: Message, left: dict[int, int], topic: str) -> bool:
     return error is None and offset < end
 
 
-def _raise_if_final(error: KafkaError, topic: str, partition: int | None) -> None:
+def _raise_if_final(error: KafkaError, topic: str, partition: int | None, offset: int | None) -> None:
     code = error.code()
-    if code in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
+    if code in DAMAGED_BATCH:
+        raise StumbleError(_damaged_batch(topic, partition, offset, error))
+    if code in OUT_OF_RANGE:
         raise StumbleError(
             f"Kafka's retention has deleted records of partition {partition} of {topic} before they were read: "
             "run the command again; it starts at the oldest record that is left."
         )
     if error.fatal():
         raise StumbleError(f"Kafka client failed: {error.str()}; run the command again.")
+
+
+def _damaged_batch(topic: str, partition: int | None, offset: int | None, error: KafkaError) -> str:
+    return (
+        f"The broker holds a damaged batch at offset {offset} of partition {partition} of {topic} "
+        f"({client_text(error)}): its records are lost unless another replica has them. `kafka-dump-log.sh` shows "
+        "which they are; audit the time after them with --since."
+    )
 
 
 class DecodingJob:

@@ -7,6 +7,7 @@ after a crash it may be there twice, but it is never lost.
 from __future__ import annotations
 
 import threading
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from stumble.wire.errors import NotAvro
 from stumble.wire.kafka_record import headers_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from confluent_kafka import Message
 
@@ -32,15 +33,28 @@ REPLAYS = PREFIX + "replays"
 #: A record and its headers are larger than the record was.
 MAX_MESSAGE_BYTES = 16 << 20
 _DELIVERY_SECONDS = 10.0
+#: A caller waits this long for the broker.
+_PATIENCE_SECONDS = 5.0
 _MESSAGE_CHARACTERS = 1024
+#: Most records of which it is remembered that they were delivered.
+_MOST_DELIVERED = 10_000
+_FAULTS_OF_RECORDS = (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD, KafkaError.RECORD_LIST_TOO_LARGE)
+#: Partition, offset and value: a topic that was created again has other records at the same offsets.
+RecordKey = tuple[int, int, bytes | None]
 
 
 class DeadLetterProducer:
-    """Sends bad records to the dead letter topic and waits until the broker has them."""
+    """Sends bad records to the dead letter topic and waits until the broker has them.
 
-    def __init__(self, kafka: KafkaSettings, group: str) -> None:
+    While the topic does not accept records, callers do not wait: they get the last reason, and the record is sent in a
+    thread of its own. A later call for the same record finds it delivered. ``note`` gets whether the topic accepts
+    records.
+    """
+
+    def __init__(self, kafka: KafkaSettings, group: str, note: Callable[[bool], None] = lambda _: None) -> None:
         self._topic = kafka.topics.dlq
         self._group = group
+        self._note = note
         self._config = {
             "log_level": 2,
             **kafka.producer_config(
@@ -48,37 +62,85 @@ class DeadLetterProducer:
             ),
         }
         self._producer: Producer | None = None
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="dead-letters")
         self._lock = threading.Lock()
+        self._attempt: Future[None] | None = None
+        #: Records that the broker has accepted, until their caller knows.
+        self._delivered: set[RecordKey] = set()
+        #: Why records of the last attempt were not accepted.
+        self._refusals: dict[RecordKey, str] = {}
+        #: Why the topic accepts no record now; empty while it does.
+        self._fault = ""
 
     def send(self, bad: Iterable[BadRecord]) -> dict[tuple[int, int], str]:
-        """Send records; return the reason, by partition and offset, for each that the broker did not accept."""
-        undelivered: dict[tuple[int, int], str] = {}
-        sent = list(bad)
-        if not sent:
-            return undelivered
+        """Send records; return the reason, by partition and offset, for each that the broker has not accepted."""
+        items = {_key(item): item for item in bad}
         with self._lock:
-            producer = self._producer = self._producer or Producer(self._config)
-        for item in sent:
-            record_id = (item.partition, item.offset)
-            undelivered[record_id] = "no answer from the broker"
-            self._produce(producer, item, undelivered)
+            wanted = {key: item for key, item in items.items() if key not in self._delivered}
+            attempt = self._attempt
+            if wanted and (attempt is None or attempt.done() or not self._fault):
+                attempt = self._attempt = self._executor.submit(self._deliver, wanted)
+            patience = 0.0 if self._fault else _PATIENCE_SECONDS
+        if wanted and attempt is not None:
+            wait([attempt], patience)
+        with self._lock:
+            if wanted and attempt is not None:
+                if attempt.done():
+                    attempt.result()  # raises for a setting that the client refuses
+                else:
+                    self._set_fault(self._fault or "no answer from the broker")
+            accepted = self._delivered & items.keys()
+            self._delivered -= accepted
+            missing = [key for key in items if key not in accepted]
+            return {key[:2]: self._refusals.get(key) or self._fault or "no answer from the broker" for key in missing}
+
+    def close(self) -> None:
+        """Give up what was not delivered; it is sent again after a start."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
+        if (producer := self._producer) is not None:
+            producer.purge()
+
+    def _deliver(self, items: Mapping[RecordKey, BadRecord]) -> None:
+        producer = self._producer = self._producer or Producer(self._config)
+        undelivered = dict.fromkeys(items, "no answer from the broker")
+        of_records: set[RecordKey] = set()
+        for key, item in items.items():
+            self._produce(producer, key, item, undelivered, of_records)
         producer.flush(_DELIVERY_SECONDS + 2)
-        failed = dict(undelivered)
-        if failed:
+        if undelivered:
             # The next attempt uses a new producer, because the topic may have been created again.
             producer.purge()
             producer.flush(1)
             self._producer = None
-        return failed
+        with self._lock:
+            if len(self._delivered) > _MOST_DELIVERED:
+                self._delivered.clear()
+            self._delivered.update(items.keys() - undelivered.keys())
+            self._refusals = dict(undelivered)
+            self._set_fault(next((text for key, text in undelivered.items() if key not in of_records), ""))
 
-    def _produce(self, producer: Producer, item: BadRecord, undelivered: dict[tuple[int, int], str]) -> None:
-        record_id = (item.partition, item.offset)
+    def _set_fault(self, text: str) -> None:
+        if bool(text) != bool(self._fault):
+            self._note(not text)
+        self._fault = text
+
+    def _produce(
+        self,
+        producer: Producer,
+        key: RecordKey,
+        item: BadRecord,
+        undelivered: dict[RecordKey, str],
+        of_records: set[RecordKey],
+    ) -> None:
+        """Queue one record; its key stays in `undelivered`, and in `of_records` if the record itself is refused."""
 
         def delivered(error: KafkaError | None, _: Message) -> None:
             if error is None:
-                undelivered.pop(record_id, None)
-            else:
-                undelivered[record_id] = error.str()
+                undelivered.pop(key, None)
+                return
+            undelivered[key] = error.str()
+            if error.code() in _FAULTS_OF_RECORDS:
+                of_records.add(key)
 
         try:
             producer.produce(
@@ -88,8 +150,16 @@ class DeadLetterProducer:
                 headers=list(dead_letter_headers(item, self._group)),
                 on_delivery=delivered,
             )
-        except (BufferError, KafkaException) as error:
-            undelivered[record_id] = str(error)
+        except KafkaException as error:
+            undelivered[key] = error.args[0].str()
+            if error.args[0].code() in _FAULTS_OF_RECORDS:
+                of_records.add(key)
+        except BufferError as error:
+            undelivered[key] = str(error)
+
+
+def _key(item: BadRecord) -> RecordKey:
+    return item.partition, item.offset, item.record.value()
 
 
 class DeadLetterCount:

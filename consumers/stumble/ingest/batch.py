@@ -22,6 +22,8 @@ class OffsetSpan:
     end: int
     #: When the broker appended the last record in the span, UTC microseconds; None if there is none.
     last_record_at: int | None = None
+    #: Kafka's leader epoch of the record before `end`; None if there is no record or no epoch.
+    leader_epoch: int | None = None
 
 
 @dataclass(slots=True, frozen=True)
@@ -48,13 +50,21 @@ class Batch:
     def __bool__(self) -> bool:
         return bool(self.spans)
 
-    def extend(self, partition: int, start: int, offset: int, appended: int) -> None:
-        """Extend a partition's span by one record; the span begins at `start` if this is its first record."""
+    def extend(self, partition: int, start: int, offset: int, appended: int, leader_epoch: int | None = None) -> None:
+        """Extend a partition's span by one record; the span begins at `start` if it is new."""
+        span = self._span(partition, start)
+        span.end, span.last_record_at, span.leader_epoch = offset + 1, appended, leader_epoch
+
+    def extend_to_end(self, partition: int, start: int, end: int) -> None:
+        """Extend a partition's span by offsets without records, up to `end`; it begins at `start` if it is new."""
+        span = self._span(partition, start)
+        span.end, span.leader_epoch = end, None
+
+    def _span(self, partition: int, start: int) -> OffsetSpan:
         span = self.spans.get(partition)
         if span is None:
-            self.spans[partition] = OffsetSpan(start, offset + 1, appended)
-        else:
-            span.end, span.last_record_at = offset + 1, appended
+            span = self.spans[partition] = OffsetSpan(start, start)
+        return span
 
     def drop(self, partitions: Iterable[int]) -> None:
         """Remove all that was read from these partitions."""

@@ -155,6 +155,7 @@ class StoreWriter:
                 "expected": [spans[partition].start for partition in order],
                 "offsets": [spans[partition].end for partition in order],
                 "last_record_at": [_time(spans[partition].last_record_at) for partition in order],
+                "leader_epochs": [spans[partition].leader_epoch for partition in order],
             },
         ).fetchall()
         if len(moved) != len(order):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Kind = Literal["counter", "gauge", "histogram"]
-Role = Literal["store", "projector", "alerter"]
+Role = Literal["every process", "store", "projector", "alerter"]
 
 #: Values of `exception` beyond these are counted as `other`.
 MAX_EXCEPTIONS = 200
@@ -51,6 +51,14 @@ def unit_of(name: str) -> str:
         return "seconds since 1970"
     return next((unit for unit in ("seconds", "bytes") if name.endswith(f"_{unit}")), "")
 
+
+BUILD_INFO = Metric(
+    "every process",
+    "stumble_build_info",
+    "gauge",
+    "Always 1; the labels name the version of stumble and of Python, and the role of the process.",
+    ("version", "python", "role"),
+)
 
 REQUESTS = Metric(
     "store",
@@ -166,6 +174,13 @@ HOST_REJECTED_EVENTS = Metric(
     "Events that a host's relay or the broker rejected since that relay started, as last reported.",
     ("host",),
 )
+HOST_QUARANTINED_RECORDS = Metric(
+    "store",
+    "stumble_host_relay_quarantined_records",
+    "counter",
+    "Damaged records that a host's relay moved to quarantine or dropped since it started, as last reported.",
+    ("host",),
+)
 HOST_REPORTED = Metric(
     "store",
     "stumble_host_outbox_reported_timestamp_seconds",
@@ -266,6 +281,14 @@ PROJECTOR_BLOCKED = Metric(
 PROJECTOR_PAUSED = Metric(
     "projector", "stumble_projector_paused", "gauge", "1 while reading is paused because the store does not answer."
 )
+PROJECTOR_DEPENDENCY = Metric(
+    "projector",
+    "stumble_projector_dependency_up",
+    "gauge",
+    "1 while a service that the projector needs answers, 0 while it does not.",
+    ("dependency",),
+    values=("kafka", "store", "registry", "dead_letter_topic"),
+)
 PROJECTOR_DECISIONS = Metric(
     "projector",
     "stumble_projector_decisions",
@@ -280,6 +303,12 @@ PROJECTOR_WATERMARK = Metric(
     "gauge",
     "All events before this time are stored, by partition, except those of silent hosts; 0: unknown.",
     ("partition",),
+)
+TOPIC_RETENTION = Metric(
+    "projector",
+    "stumble_projector_topic_retention_seconds",
+    "gauge",
+    "How long Kafka keeps a record (retention.ms of the topic); 0 while it is not known.",
 )
 PROJECTOR_PROGRESS = Metric(
     "projector",

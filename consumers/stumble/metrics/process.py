@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from stumble.metrics.build_info import add_build_info
 from stumble.metrics.definitions import ALL, Metric, Role
 from stumble.metrics.exposition import exposition
 from stumble.wire.errors import StumbleError
@@ -37,6 +38,7 @@ class ProcessMetrics:
 
     def __init__(self, role: Role) -> None:
         self.registry = CollectorRegistry()
+        add_build_info(self.registry, role)
         self._families = {metric.name: self._family(metric) for metric in ALL if metric.role == role}
         for metric in ALL:
             for value in metric.values if metric.role == role else ():

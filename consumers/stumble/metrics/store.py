@@ -44,6 +44,8 @@ class _HostState(NamedTuple):
     refused: int
     rejected: int | None
     """Since the host's relay started; None if only relays of other hosts report it."""
+    quarantined: int | None
+    """The same."""
     received: float
     clock_offset: float
 
@@ -129,6 +131,8 @@ def _outboxes(connection: Connection[Any], *, hosts: bool, max_hosts: int) -> It
     yield _gauge(d.HOST_OLDEST_UNSENT, {(row.host,): row.oldest for row in rows if row.oldest is not None})
     yield _gauge(d.HOST_REFUSED_EVENTS, {(row.host,): row.refused for row in rows})
     yield _counter(d.HOST_REJECTED_EVENTS, {(row.host,): row.rejected for row in rows if row.rejected is not None})
+    quarantined: Values = {(row.host,): row.quarantined for row in rows if row.quarantined is not None}
+    yield _counter(d.HOST_QUARANTINED_RECORDS, quarantined)
     yield _gauge(d.HOST_REPORTED, {(row.host,): row.received for row in rows})
     yield _gauge(d.HOST_CLOCK_OFFSET, {(row.host,): row.clock_offset for row in rows})
 
@@ -145,6 +149,7 @@ def _as_one(name: str, rows: Sequence[_HostState]) -> list[_HostState]:
             min((row.oldest for row in recent if row.oldest is not None), default=None),
             sum(row.refused for row in recent),
             sum(row.rejected or 0 for row in recent),
+            sum(row.quarantined or 0 for row in recent),
             min(row.received for row in recent),
             max((row.clock_offset for row in recent), key=abs),
         )

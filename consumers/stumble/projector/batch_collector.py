@@ -50,7 +50,9 @@ class BatchCollector:
         """How many records to ask Kafka for: at least one, or its client makes no progress."""
         return max(1, self._max_events - len(self._batch))
 
-    def add_record(self, record: KafkaRecord, partition: Partition, offset: int) -> None:
+    def add_record(
+        self, record: KafkaRecord, partition: Partition, offset: int, leader_epoch: int | None = None
+    ) -> None:
         """Add the next record of a partition, also a bad one; on `RegistryUnavailable` nothing is added."""
         value = record.value() or b""
         try:
@@ -63,9 +65,14 @@ class BatchCollector:
             self._batch.readings.append(event)
             self._hosts.add_event(event)
         partition.last_record_at = appended_at(record)
-        self._batch.extend(partition.number, partition.next_offset, offset, partition.last_record_at)
+        self._batch.extend(partition.number, partition.next_offset, offset, partition.last_record_at, leader_epoch)
         self._bytes += len(value)
-        partition.next_offset = offset + 1
+        partition.next_offset, partition.leader_epoch = offset + 1, leader_epoch
+
+    def add_end(self, partition: Partition, end: int) -> None:
+        """Add the offsets without records that precede the end of a partition."""
+        self._batch.extend_to_end(partition.number, partition.next_offset, end)
+        partition.next_offset, partition.leader_epoch = end, None
 
     def drop(self, partitions: Iterable[int]) -> None:
         """Drop the records of partitions that are read again, or by another projector."""

@@ -122,8 +122,9 @@ class BatchWriter:
         return result
 
     def close(self) -> None:
-        """Close the session."""
+        """Close the session and the producer of dead letters."""
         self._session.close()
+        self._dead_letters.close()
 
     def _write(self, batch: Batch, result: WriteResult) -> None:
         while batch:

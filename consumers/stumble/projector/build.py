@@ -27,9 +27,13 @@ from stumble.projector.loop import LOG, Projector
 from stumble.projector.maintenance import Maintenance
 from stumble.projector.partitions import AssignedPartitions
 from stumble.projector.producer_statuses import ProducerStatusReader
+from stumble.projector.schema_resolver import SchemaResolver
 from stumble.projector.signature_rejections import SignatureRejections
 from stumble.projector.start_offsets import StartOffsets
 from stumble.projector.store_session import StoreSession
+from stumble.projector.store_watch import StoreWatch
+from stumble.projector.topic_ends import TopicEnds
+from stumble.projector.topic_retention import TopicRetention
 from stumble.projector.write_thread import WriteThread
 from stumble.runtime.affinity import pin_to_core
 from stumble.runtime.gc_pause import gc_paused, limit_malloc_arenas
@@ -83,8 +87,11 @@ def build_projector(
     require_database_url(url)
     kafka, topic = settings.kafka, settings.kafka.topics.actions
     application = f"stumble-projector@{socket.gethostname()}:{os.getpid()}"
-    resolve = Registry(kafka).resolve if kafka.schema_registry_url else None
     health, state_log, notices = ProjectorHealth(own.stuck_after), StateLog(LOG), HostNotices(LOG)
+    resolver = None
+    if kafka.schema_registry_url:
+        resolver = SchemaResolver(Registry(kafka).resolve, partial(health.dependency, "registry"), LOG)
+    resolve = resolver.resolve if resolver else None
 
     consumer = TopicConsumer(kafka, topic, own.group)
     partitions = EventPartitions(own.events_days)
@@ -94,7 +101,7 @@ def build_projector(
     open_store = partial(connect, url, application=application)
     writer_stop = threading.Event()
     breaker = CircuitBreaker(own.breaker_run, own.breaker_share)
-    dead_letters = DeadLetterProducer(kafka, own.group)
+    dead_letters = DeadLetterProducer(kafka, own.group, partial(health.dependency, "dead_letter_topic"))
     first, second = (
         BatchWriter(
             StoreSession(open_store, topic, writer_stop, health, state_log),
@@ -109,7 +116,17 @@ def build_projector(
     )
     clock = Clock(url, settings.clock, consumer.end_offsets, application, wall_clock)
     bridged_hosts = BridgedHosts()
-    maintenance = Maintenance(url, own, application, DeadLetterCount(kafka), health, state_log, bridged_hosts)
+    maintenance = Maintenance(
+        url,
+        own,
+        application,
+        DeadLetterCount(kafka),
+        health,
+        state_log,
+        bridged_hosts,
+        TopicRetention(kafka, topic),
+    )
+    ends = TopicEnds(consumer.end_offsets, health, LOG)
     projector = Projector(
         consumer=consumer,
         start_offsets=StartOffsets(url, application, consumer, store_writer, state_log),
@@ -124,10 +141,14 @@ def build_projector(
         writer=WriteThread(first, second, writer_stop),
         breaker=breaker,
         clock=clock,
+        ends=ends,
         client_errors=ClientErrors(state_log, kafka.bootstrap_servers),
         health=health,
         state_log=state_log,
     )
     rejections = SignatureRejections(health, LOG)
     status_reader = ProducerStatusReader(settings, own.group, resolve, notices, rejections)
-    return ProjectorService(projector, maintenance, (maintenance, status_reader, clock), health, own.core)
+    watch = StoreWatch(open_store, application, topic, health, LOG)
+    background = [maintenance, status_reader, clock, ends, watch, *([resolver] if resolver else [])]
+    health.watch_threads(background)
+    return ProjectorService(projector, maintenance, background, health, own.core)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from confluent_kafka import KafkaError
 
 from stumble.ingest.transaction import ALL_SIGHTINGS
+from stumble.kafka.errors import DAMAGED_BATCH, OUT_OF_RANGE, client_text
 from stumble.projector.partition_state import PartitionState, PartitionStatus, log_line
 from stumble.projector.write_thread import SweepJob
 from stumble.runtime.timers import Timers
@@ -31,8 +32,9 @@ if TYPE_CHECKING:
     from stumble.projector.batch_writer import WriteResult
     from stumble.projector.breaker import CircuitBreaker
     from stumble.projector.health import ProjectorHealth
-    from stumble.projector.partitions import AssignedPartitions
+    from stumble.projector.partitions import AssignedPartitions, Partition
     from stumble.projector.start_offsets import StartOffsets
+    from stumble.projector.topic_ends import TopicEnds
     from stumble.projector.write_thread import Job, WriteThread
     from stumble.runtime.state_log import StateLog
 
@@ -48,8 +50,9 @@ _TOPIC_SECONDS = 15.0
 _GARBAGE_SECONDS = 30.0
 _REVOKE_SECONDS = 3.0
 _CLOSE_SECONDS = 8.0
-_OUT_OF_RANGE = (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE)
 _NO_TOPIC = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC)  # noqa: SLF001
+_END = KafkaError._PARTITION_EOF
+_OF_PARTITION = (_END, *OUT_OF_RANGE, *DAMAGED_BATCH)
 
 
 class Projector:
@@ -65,6 +68,7 @@ class Projector:
         writer: WriteThread,
         breaker: CircuitBreaker,
         clock: Clock,
+        ends: TopicEnds,
         client_errors: ClientErrors,
         health: ProjectorHealth,
         state_log: StateLog,
@@ -76,6 +80,7 @@ class Projector:
         self._writer = writer
         self._breaker = breaker
         self._clock = clock
+        self._ends = ends
         self._client_errors = client_errors
         self._health = health
         self._state_log = state_log
@@ -141,53 +146,87 @@ class Projector:
         if not self._client_errors.broker_was_unreachable:
             return {}
         LOG.warning("Lost contact with the consumer group; continuing to read the same partitions until it answers.")
+        self._expect_gaps()
         return {p.number: p.next_offset for p in self._partitions if p.number in partitions and p.block is None}
+
+    def leader_epoch(self, partition: int) -> int | None:
+        """Return Kafka's leader epoch of the record before a partition's next offset, None if it is not known."""
+        return self._partitions[partition].leader_epoch if partition in self._partitions else None
 
     def on_client_error(self, error: KafkaError) -> None:
         """Log an error that concerns the client as a whole."""
         self._client_errors.on_error(error)
+        if self._client_errors.text:
+            self._health.kafka_failed(self._client_errors.text)
 
     # From Kafka to the collector ---------------------------------------------------------------------
 
     def _collect(self, messages: Sequence[Message]) -> None:
-        rewound: set[int | None] = set()
+        rewound: set[int] = set()
         for message in messages:
-            if (error := message.error()) is not None:
-                self._handle_error(error, message.partition())
-            elif message.partition() not in rewound and not self._collect_one(message):
-                rewound.add(message.partition())
-        if any(message.error() is None for message in messages):
-            self._client_errors.on_answer()
+            error, number = message.error(), message.partition()
+            if error is not None and error.code() not in _OF_PARTITION:
+                self._handle_error(error)
+            elif number is not None and number in self._partitions and number not in rewound:
+                partition = self._partitions[number]
+                if partition.block is None and not self._collect_one(message, partition):
+                    rewound.add(number)
 
-    def _collect_one(self, message: Message) -> bool:
-        """Collect one record; False if its partition was rewound, so its other records of this poll must be skipped."""
-        number, offset = message.partition(), message.offset()
-        if number is None or offset is None or number not in self._partitions:
-            return True
-        partition = self._partitions[number]
-        if partition.block is not None or offset < partition.next_offset:
+    def _collect_one(self, message: Message, partition: Partition) -> bool:
+        """Collect a record or the end of a partition, or handle an error about the partition.
+
+        False if the partition was rewound or blocked, so its other messages of this poll must be skipped.
+        """
+        error, offset, number = message.error(), message.offset(), partition.number
+        if error is not None and error.code() != _END:
+            self._handle_partition_error(error, offset, partition)
+            return False
+        if offset is None or offset < partition.next_offset:
             return True
         if partition.is_unconfirmed_gap(offset):
             self._seek(number)
             return False
         if offset > partition.next_offset:
             gap = (partition.next_offset, offset - 1)
-            LOG.warning("Partition %s of %s has no records from offset %s to %s.", number, self._consumer.topic, *gap)
+            LOG.debug("Partition %s of %s has no records from offset %s to %s.", number, self._consumer.topic, *gap)
+        if error is not None:
+            partition.end_offset = offset
+            return True
         try:
-            self._collector.add_record(message, partition, offset)
-        except RegistryUnavailable as error:
-            self._block(self._status(number, PartitionState.REGISTRY_UNAVAILABLE, detail=str(error)))
+            self._collector.add_record(message, partition, offset, message.leader_epoch())
+        except RegistryUnavailable as unavailable:
+            self._block(self._status(number, PartitionState.REGISTRY_UNAVAILABLE, detail=str(unavailable)))
         return True
 
-    def _handle_error(self, error: KafkaError, number: int | None) -> None:
-        if error.code() in _OUT_OF_RANGE:
-            if number is not None and number in self._partitions:
-                self._block(self._start_offsets.explain_out_of_range(number, self._partitions[number].next_offset))
-        elif error.code() in _NO_TOPIC:
+    def _handle_partition_error(self, error: KafkaError, refused: int | None, partition: Partition) -> None:
+        number = partition.number
+        if error.code() in DAMAGED_BATCH:
+            self._block(self._status(number, PartitionState.DAMAGED_BATCH, detail=client_text(error)))
+        elif partition.next_offset != partition.stored_offset:
+            self._restart([number])  # records that were read but not stored: only the store's offset counts
+        else:
+            self._block(self._start_offsets.explain_out_of_range(number, partition.stored_offset, error, refused))
+
+    def _expect_gaps(self) -> None:
+        """Read a gap again if the next record of a partition follows one: the client was positioned anew."""
+        for partition in self._partitions:
+            partition.is_in_sequence = False
+
+    def _collect_ends(self) -> None:
+        """Collect the offsets without records at the ends of partitions, which end a transaction."""
+        for partition in self._partitions:
+            end = partition.end_offset
+            if partition.block is None and end is not None and end > partition.next_offset:
+                self._collector.add_end(partition, end)
+
+    def _handle_error(self, error: KafkaError) -> None:
+        if error.code() in _NO_TOPIC:
+            self._client_errors.on_answer()
             text = f"Topic {self._consumer.topic} does not exist: create it with `stumble topics apply`."
             self._state_log.say("topic", text)
+            self._health.kafka_failed(text)
         else:
-            self._client_errors.on_error(error)
+            self.on_client_error(error)
 
     # From the collector to the writer, and back ------------------------------------------------------
 
@@ -215,9 +254,7 @@ class Projector:
         if result.decided is not None:
             self._clock.decided(result.decided, fenced=bool(result.fenced))
         if result.summary is not None:
-            for number, offset in result.summary.offsets.items():
-                if number in self._partitions:
-                    self._partitions[number].stored_offset = offset
+            self._move_stored_offsets(result.summary.offsets)
             self._health.applied(result.summary, time.monotonic() - self._submitted_at)
         if result.fenced:
             self._health.fenced(len(result.fenced))
@@ -226,6 +263,14 @@ class Projector:
         for status in result.blocked.values():
             if status.partition in self._partitions:
                 self._block(status)
+
+    def _move_stored_offsets(self, offsets: Mapping[int, int]) -> None:
+        for number, offset in offsets.items():
+            if number in self._partitions:
+                partition = self._partitions[number]
+                partition.stored_offset = offset
+                if partition.passed_its_block():
+                    self._end_retry(partition)
 
     def _apply_backpressure(self) -> None:
         """Wait for a writer that is behind; if it takes long, keep polling without fetching to stay in the group."""
@@ -241,12 +286,14 @@ class Projector:
         if self._paused:
             self._consumer.resume(self._partitions.stored_offsets())
             self._paused = False
+            self._expect_gaps()
 
     # Blocked partitions ------------------------------------------------------------------------------
 
     def _block(self, status: PartitionStatus) -> None:
         """Stop reading a partition until its state's retry time; none of its records is skipped."""
-        self._collector.drop([status.partition])
+        if not status.state.is_of_next_record:
+            self._collector.drop([status.partition])
         self._consumer.pause([status.partition])
         self._partitions.block(status)
         self._log_block(status)
@@ -258,36 +305,33 @@ class Projector:
         self._collector.drop(numbers)
         for status in self._load_start_offsets(numbers):
             if status.state is PartitionState.READING and status.stored is not None:
-                self._partitions[status.partition].restart(status.stored)
+                self._partitions[status.partition].restart(status.stored, status.leader_epoch)
                 self._seek(status.partition)
-            else:
-                self._block(status)
+            else:  # a partition that is retried while the store is down stays blocked for the reason that it had
+                retried = self._partitions[status.partition].retried
+                self._block(retried if retried and status.state is PartitionState.NO_START_OFFSET else status)
 
     def _retry_blocked(self) -> None:
+        """Read partitions again whose retry time is over; they count as blocked until something of them was stored."""
         unblocked = self._partitions.unblock_due()
         if not unblocked:
             return
+        before = self._partitions.stored_offsets()
         self._restart(status.partition for status in unblocked)
         for status in unblocked:
-            if self._partitions[status.partition].block is not None:
-                continue
-            if self._still_applies(status):
-                self._block(status)
+            partition = self._partitions[status.partition]
+            if partition.block is not None:
                 continue
             self._consumer.resume([status.partition])
-            text = f"Partition {status.partition} of {status.topic} is read again."
-            self._state_log.over(f"partition-{status.partition}", text)
-        self._report_partitions()
+            is_moved = partition.stored_offset != before[status.partition]
+            if is_moved or status.state is PartitionState.NO_START_OFFSET:
+                self._end_retry(partition)
 
-    def _still_applies(self, status: PartitionStatus) -> bool:
-        """Whether an offset that the broker refused is still the next one, and still refused."""
-        stored = self._partitions[status.partition].stored_offset
-        if stored != status.stored:
-            return False
-        if status.state is PartitionState.OFFSET_EXPIRED:  # the client's error may be about an earlier offset
-            return not self._consumer.has_offset(status.partition, stored)
-        # A topic that has since grown past the offset holds other records there than the projector expects.
-        return status.state is PartitionState.OFFSET_BEYOND_END
+    def _end_retry(self, partition: Partition) -> None:
+        partition.retried = None
+        text = f"Partition {partition.number} of {self._consumer.topic} is read again."
+        self._state_log.over(f"partition-{partition.number}", text)
+        self._report_partitions()
 
     def _load_start_offsets(self, partitions: Sequence[int]) -> list[PartitionStatus]:
         if not partitions:
@@ -315,8 +359,10 @@ class Projector:
         if self._timers.due("commit", _COMMIT_SECONDS):
             self._commit()
             self._clock.at(self._partitions.stored_offsets())
+            self._collect_ends()
         if self._timers.due("lag", _LAG_SECONDS):
-            self._report_lag()
+            self._report_open_transactions()
+            self.report_lag()
             self._health.report_watermarks(self._clock.watermarks)
         if self._timers.due("topic", _TOPIC_SECONDS) and self._start_offsets.topic_was_recreated():
             self._consumer.reopen()
@@ -328,23 +374,41 @@ class Projector:
         self._consumer.commit(self._partitions.stored_offsets())
 
     def _report_partitions(self) -> None:
-        self._health.partitions(self._partitions.next_offsets(), self._partitions.blocks)
+        self._health.partitions(self._partitions.next_offsets(), self._partitions.faults)
+        self._ends.watch(self._partitions.next_offsets())
 
-    def _report_lag(self) -> None:
-        now = time.time()
+    def report_lag(self) -> None:
+        """Report how far behind each partition is, unless Kafka does not tell where the partitions end."""
+        now, ends = time.time(), self._ends.known()
+        if ends:
+            self._client_errors.on_answer()
         for partition in self._partitions:
-            end = self._consumer.cached_end_offset(partition.number)
-            waiting = 0 if end is None else max(0, end - partition.stored_offset)
+            end = ends.get(partition.number)
+            if end is None:
+                self._health.lag(partition.number, 0.0, None)
+                continue
+            end = max(end, self._consumer.cached_end_offset(partition.number) or 0)
+            waiting = max(0, end - partition.stored_offset)
             last = partition.last_record_at
-            seconds = max(0.0, now - last / 1e6) if waiting and last else 0.0
-            self._health.lag(partition.number, seconds, waiting)
+            self._health.lag(partition.number, max(0.0, now - last / 1e6) if waiting and last else 0.0, waiting)
+            if partition.retried is not None and not waiting:
+                self._end_retry(partition)
+
+    def _report_open_transactions(self) -> None:
+        topic = self._consumer.topic
+        for partition in self._partitions:
+            subject, high = f"transaction-{partition.number}", self._consumer.cached_end_offset(partition.number)
+            if partition.waits_for_transaction(high, time.monotonic()):
+                state = PartitionState.OPEN_TRANSACTION
+                self._state_log.say(subject, log_line(self._status(partition.number, state, detail="")))
+            else:
+                text = f"Partition {partition.number} of {topic}: the transaction has ended; reading continues."
+                self._state_log.over(subject, text)
 
     def _close(self) -> None:
         self._writer.end()
         self._writer.join(_CLOSE_SECONDS)
         for result in self._writer.take_results():
-            for number, offset in (result.summary.offsets if result.summary else {}).items():
-                if number in self._partitions:
-                    self._partitions[number].stored_offset = offset
+            self._move_stored_offsets(result.summary.offsets if result.summary else {})
         self._commit()
         self._consumer.close()

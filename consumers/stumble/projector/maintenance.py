@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from stumble.projector.bridged_hosts import BridgedHosts
     from stumble.projector.health import ProjectorHealth
     from stumble.projector.settings import ProjectorSettings
+    from stumble.projector.topic_retention import TopicRetention
     from stumble.runtime.state_log import StateLog
 
 LOG = logging.getLogger("stumble.projector")
@@ -32,6 +33,9 @@ _WAIT_SECONDS = 1.0
 class Maintenance(Worker):
     """Maintains the store every five minutes, in a session of its own, and counts dead letters every 15 seconds."""
 
+    #: Deleting what is older than its retention may take long in a large store.
+    longest_call_seconds = 3600.0
+
     def __init__(
         self,
         url: str,
@@ -41,6 +45,7 @@ class Maintenance(Worker):
         health: ProjectorHealth,
         state_log: StateLog,
         bridged_hosts: BridgedHosts,
+        topic_retention: TopicRetention,
     ) -> None:
         super().__init__("maintenance", LOG)
         self._url = url
@@ -50,6 +55,7 @@ class Maintenance(Worker):
         self._health = health
         self._state_log = state_log
         self._bridged_hosts = bridged_hosts
+        self._topic_retention = topic_retention
         self._partitions = EventPartitions(settings.events_days)
         self._timers = Timers()
         self._timers.put_off("maintain", _MAINTENANCE_SECONDS)
@@ -76,6 +82,8 @@ class Maintenance(Worker):
         """Count dead letters and save bridged hosts; maintain the store if it is due."""
         self._health.dead_letters(self._dead_letter_count.records())
         self._save_hosts()
+        if self._timers.due("retention", _MAINTENANCE_SECONDS):
+            self._health.topic_retention(self._topic_retention.seconds())
         if self._timers.due("maintain", _MAINTENANCE_SECONDS):
             self._maintain()
         return _COUNT_SECONDS

@@ -6,17 +6,19 @@ that runs meanwhile writes nothing of what it had read, and continues from the n
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import UTC, datetime
+import time
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from confluent_kafka import Consumer, KafkaException, TopicCollection, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, OffsetSpec
 from psycopg.errors import LockNotAvailable
 
-from stumble.kafka.consumer import quiet_config
-from stumble.kafka.errors import kafka_error
+from stumble.kafka.consumer import position_of, quiet_config
+from stumble.kafka.errors import DAMAGED_BATCH, client_text, is_log_truncation, kafka_error
 from stumble.projector.partition_state import PartitionState, PartitionStatus, compare_offsets, describe_status
+from stumble.projector.start_offsets import stored_state
 from stumble.runtime.times import from_millis
 from stumble.store.queries import query
 from stumble.wire.errors import StumbleError
@@ -24,12 +26,18 @@ from stumble.wire.errors import StumbleError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from confluent_kafka import Message
     from psycopg import Connection
 
     from stumble.settings.kafka import KafkaSettings
 
 _SECONDS = 15.0
+#: How long to wait for the next record of a partition that has one.
+_RECORD_SECONDS = 5.0
+_SEEK_TRIES, _SEEK_PAUSE = 40, 0.05
 _LOCK_TRIES = 5
+#: A transaction that is open for longer is reported.
+_OPEN_TRANSACTION = timedelta(seconds=60)
 #: `oldest` or `newest` record of the topic, an offset, or a time.
 Target = Literal["oldest", "newest"] | int | datetime
 
@@ -40,7 +48,10 @@ class OffsetError(StumbleError):
 
 @dataclass(frozen=True, slots=True)
 class OffsetReport:
-    """One partition: its status, its offsets in the topic (`low` up to `high`), and when lost records were written."""
+    """One partition: its status, its offsets in the topic (`low` up to `high`), and when lost records were written.
+
+    Kafka returns no records from `high` on while a transaction is open there, although it has some.
+    """
 
     status: PartitionStatus
     low: int
@@ -48,6 +59,13 @@ class OffsetReport:
     #: Kafka's time of the last record in the store, and of the oldest that the topic holds (where some are lost).
     last_record_at: datetime | None = None
     oldest_at: datetime | None = None
+    #: The end of all records, also of those that wait for a transaction's end, and when the transaction began.
+    high_watermark: int | None = None
+    transaction_at: datetime | None = None
+    #: The projector's own description of the partition, where it is the one that blocks it.
+    reported: str = ""
+    #: When a projector reported last, if that is too long ago.
+    silent_since: datetime | None = None
 
     @property
     def partition(self) -> int:
@@ -68,7 +86,7 @@ class OffsetReport:
     def behind(self) -> int:
         """How many records wait."""
         start = self.low if self.stored is None or self.state.needs_operator else self.stored
-        return max(0, self.high - start)
+        return max(0, (self.high_watermark or self.high) - start)
 
     @property
     def lost(self) -> tuple[int, int] | None:
@@ -80,7 +98,7 @@ class OffsetReport:
     @property
     def description(self) -> str:
         """The partition's state, what is lost and since when, as a clause."""
-        text = describe_status(self.status)
+        text = self.reported or describe_status(self.status)
         if self.lost:
             first, last = self.lost
             text += f"; lost: offsets {first} to {last}, at most {last - first + 1} records{self._written()}"
@@ -88,6 +106,12 @@ class OffsetReport:
             text += self._written()
         elif self.state is PartitionState.OFFSET_BEYOND_END and self.last_record_at:
             text += f"; records written after {_utc(self.last_record_at)} are not read yet"
+        elif self.state is PartitionState.OPEN_TRANSACTION and self.transaction_at:
+            text += f" since {_utc(self.transaction_at)}"
+        if self.status.since:
+            text += f"; stopped since {_utc(self.status.since)}"
+        if self.silent_since:
+            text += f"; no projector has reported since {_utc(self.silent_since)}"
         return text
 
     def _written(self) -> str:
@@ -102,7 +126,10 @@ class OffsetsTool:
         self._kafka = kafka
         self.topic = kafka.topics.actions
         self._connection = connection
-        self._consumer = Consumer(quiet_config(kafka.consumer_config("stumble-offsets", enable_partition_eof=True)))
+        self._admin = AdminClient(quiet_config(kafka.client_config()))
+        self._consumer = self._new_consumer()
+        #: Reads records of open transactions, too; created when it is needed.
+        self._uncommitted: Consumer | None = None
         try:
             self.topic_id, self._count = self._describe()
         except BaseException:
@@ -114,12 +141,14 @@ class OffsetsTool:
 
     def __exit__(self, *_: object) -> None:
         self._consumer.close()
+        if self._uncommitted is not None:
+            self._uncommitted.close()
 
     def all(self) -> Iterator[OffsetReport]:
         """Yield a report of each partition, also of those that were never read or no longer exist."""
-        rows = self._rows()
+        rows, states = self._rows(), self._states()
         for partition in sorted({*rows, *range(self._count)}):
-            yield self._report(partition, rows.get(partition))
+            yield _with_state(self._report(partition, rows.get(partition)), states.get(partition))
 
     def resolve(self, report: OffsetReport, target: Target) -> int:
         """Return the offset that a target means; raises `OffsetError` for one that the topic does not hold."""
@@ -197,28 +226,70 @@ class OffsetsTool:
     @staticmethod
     def skipped(report: OffsetReport, offset: int) -> int:
         """Return how many records that can still be read an offset skips."""
-        next_offset = report.stored if report.state is PartitionState.READING else None
+        next_offset = None if report.state.needs_operator else report.stored
         return max(0, offset - (report.low if next_offset is None else next_offset))
 
     def _rows(self) -> dict[int, tuple[Any, ...]]:
         rows = self._connection.execute(query("load_offset_states"), {"topic": self.topic})
         return {row[0]: row[1:] for row in rows}
 
+    def _states(self) -> dict[int, tuple[Any, ...]]:
+        rows = self._connection.execute(query("load_partition_states"), {"topic": self.topic})
+        return {row[0]: row[1:] for row in rows}
+
     def _report(self, partition: int, row: tuple[Any, ...] | None, *, ask_time: bool = True) -> OffsetReport:
-        topic_id, stored, last_record_at = row or ("", None, None)
+        topic_id, stored, last_record_at, leader_epoch, stopped_state, since, reason = row or ("", *[None] * 6)
         if partition >= self._count:
             status = PartitionStatus(self.topic, partition, PartitionState.PARTITION_MISSING, stored)
             return OffsetReport(status, 0, 0, last_record_at)
         low, high = self._bounds(partition)
         if stored is None:
-            state = PartitionState.NEVER_READ
-        elif topic_id != self.topic_id:
-            state = PartitionState.TOPIC_RECREATED
-        else:
-            state = compare_offsets(stored, low, high)
+            status = PartitionStatus(self.topic, partition, PartitionState.NEVER_READ)
+            return OffsetReport(status, low, high, last_record_at)
+        state = stored_state(topic_id, self.topic_id, stopped_state)
+        if state is PartitionState.READING:
+            state, reason = compare_offsets(stored, low, high), ""
+        if state is PartitionState.READING and stored < high:
+            state, reason = self._examine_next(partition, stored, leader_epoch)
+        transaction = self._open_transaction(partition, high) if state is PartitionState.READING else None
+        if transaction is not None and stored == high:
+            state = PartitionState.OPEN_TRANSACTION
         lost = state in (PartitionState.TOPIC_RECREATED, PartitionState.OFFSET_EXPIRED)
         oldest_at = self._time_of(partition, low) if ask_time and lost and low < high else None
-        return OffsetReport(PartitionStatus(self.topic, partition, state, stored), low, high, last_record_at, oldest_at)
+        status = PartitionStatus(self.topic, partition, state, stored, reason or "", leader_epoch, since)
+        end, began_at = transaction or (None, None)
+        return OffsetReport(status, low, high, last_record_at, oldest_at, end, began_at)
+
+    def _examine_next(self, partition: int, offset: int, leader_epoch: int | None) -> tuple[PartitionState, str]:
+        """Read the record at an offset that the topic has; return the partition's state, and the client's reason."""
+        record = self._read(self._consumer, partition, offset, leader_epoch)
+        error = record.error() if record is not None else None
+        if error is not None and error.code() in DAMAGED_BATCH:
+            return PartitionState.DAMAGED_BATCH, client_text(error)
+        if error is not None and is_log_truncation(error):
+            return PartitionState.OFFSET_BEYOND_END, error.str()
+        return PartitionState.READING, ""
+
+    def _open_transaction(self, partition: int, end: int) -> tuple[int, datetime] | None:
+        """Return the high watermark and the begin of a transaction that has held a partition for more than a minute."""
+        asked = TopicPartition(self.topic, partition)
+        latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        try:
+            answer = self._admin.list_offsets({asked: latest}, request_timeout=_SECONDS)[asked].result()
+        except KafkaException as error:
+            raise self._no_answer(error) from error
+        if answer.offset <= end:
+            return None
+        if self._uncommitted is None:
+            self._uncommitted = self._new_consumer(**{"isolation.level": "read_uncommitted"})
+        began_at = _time_of(self._read(self._uncommitted, partition, end))
+        if began_at is None or datetime.now(UTC) - began_at < _OPEN_TRANSACTION:
+            return None
+        return int(answer.offset), began_at
+
+    def _new_consumer(self, **options: Any) -> Consumer:
+        own = self._kafka.consumer_config("stumble-offsets", enable_partition_eof=True, check_crcs=True)
+        return Consumer(quiet_config(own) | options)
 
     def _bounds(self, partition: int) -> tuple[int, int]:
         try:
@@ -229,18 +300,20 @@ class OffsetsTool:
 
     def _time_of(self, partition: int, offset: int) -> datetime | None:
         """Return Kafka's time of the first record from `offset` on, None if there is none."""
-        self._consumer.assign([TopicPartition(self.topic, partition, offset)])
-        record = self._consumer.poll(_SECONDS)
-        self._consumer.unassign()
-        if record is None or record.error() is not None:
-            return None
-        return from_millis(record.timestamp()[1])
+        return _time_of(self._read(self._consumer, partition, offset))
+
+    def _read(self, consumer: Consumer, partition: int, offset: int, leader_epoch: int | None = None) -> Message | None:
+        """Return the first record or error from `offset` on, None without one in time."""
+        position = position_of(self.topic, partition, offset, leader_epoch)
+        consumer.assign([position])
+        if leader_epoch is not None:
+            _validate(consumer, position)
+        record = consumer.poll(_RECORD_SECONDS)
+        consumer.unassign()
+        return record
 
     def _describe(self) -> tuple[str, int]:
-        client = AdminClient(
-            quiet_config(self._kafka.client_config())
-        )  # futures complete only while their client exists
-        answers = client.describe_topics(TopicCollection([self.topic]), request_timeout=_SECONDS)
+        answers = self._admin.describe_topics(TopicCollection([self.topic]), request_timeout=_SECONDS)
         try:
             topic = answers[self.topic].result()
         except KafkaException as error:
@@ -249,6 +322,36 @@ class OffsetsTool:
 
     def _no_answer(self, error: KafkaException) -> StumbleError:
         return kafka_error(self._kafka, self.topic, error)
+
+
+def _with_state(report: OffsetReport, row: tuple[Any, ...] | None) -> OffsetReport:
+    """Add what the projector says of a partition whose offsets show no reason to stop."""
+    if row is None or report.state is not PartitionState.READING:
+        return report
+    state, description, since, reported_at, is_recent = row
+    if not is_recent:
+        return replace(report, silent_since=reported_at)
+    if state == PartitionState.READING.value:
+        return report
+    status = replace(report.status, state=PartitionState(state), since=since)
+    return replace(report, status=status, reported=description)
+
+
+def _validate(consumer: Consumer, position: TopicPartition) -> None:
+    """Let the client compare an assigned position's leader epoch with the topic, once the assignment took effect."""
+    for _ in range(_SEEK_TRIES):
+        try:
+            consumer.seek(position)
+        except KafkaException:
+            time.sleep(_SEEK_PAUSE)
+        else:
+            return
+
+
+def _time_of(record: Message | None) -> datetime | None:
+    if record is None or record.error() is not None:
+        return None
+    return from_millis(record.timestamp()[1])
 
 
 def _utc(time: datetime) -> str:

@@ -84,6 +84,7 @@ class ProducerStatusReader(Worker):
         self._consumer = TopicConsumer(settings.kafka, settings.kafka.topics.producers, f"{group}-producers")
         self._notices = notices
         self._timers = Timers()
+        self._is_subscribed = False
         self._topic_id = ""
         self._unsaved: dict[Name, dict[str, Any]] = {}
         self._removed: dict[Name, dict[str, Any]] = {}
@@ -91,13 +92,11 @@ class ProducerStatusReader(Worker):
         #: By how much the last status of each relay was before its append time, UTC microseconds.
         self._behind: dict[str, int] = {}
 
-    def run(self) -> None:
-        """Join the group, then read until `end` is called."""
-        self._consumer.subscribe(ReadFromBeginning())
-        super().run()
-
     def run_once(self) -> float:
-        """Read some statuses and store them."""
+        """Read some statuses and store them; the first call joins the group."""
+        if not self._is_subscribed:
+            self._consumer.subscribe(ReadFromBeginning())
+            self._is_subscribed = True
         messages = self._consumer.poll(_LIMIT, _POLL)
         if messages and self._timers.due("topic", _TOPIC_SECONDS):
             self._topic_id = self._consumer.topic_id() or self._topic_id

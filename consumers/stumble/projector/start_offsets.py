@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 import psycopg
 from confluent_kafka import KafkaException
 
-from stumble.projector.partition_state import PartitionState, PartitionStatus
+from stumble.kafka.errors import is_log_truncation
+from stumble.projector.partition_state import PartitionState, PartitionStatus, compare_offsets
 from stumble.store.connect import StoreError, connect
 from stumble.store.queries import query
 from stumble.store.rights import describe_store_error
@@ -15,6 +17,7 @@ from stumble.store.rights import describe_store_error
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from confluent_kafka import KafkaError
     from psycopg import Connection
 
     from stumble.ingest.transaction import StoreWriter
@@ -42,15 +45,21 @@ class StartOffsets:
         self._topic = topic
         self._store_writer = store_writer
         self._state_log = state_log
+        #: Partition to a state that needs an operator and that the store does not have yet.
+        self._unstored: dict[int, PartitionStatus] = {}
 
     def load(self, partitions: Sequence[int]) -> list[PartitionStatus]:
-        """Return each partition's status: READING with its offset, or why it can't be read. Raises nothing."""
+        """Return each partition's status: READING with its offset, or why it can't be read. Raises nothing.
+
+        The states that `explain_out_of_range` found are stored before, if the store was unavailable then.
+        """
         try:
             topic_id = self._topic.topic_id()
             if topic_id is None:
                 return self._unknown(partitions)
             self._store_writer.topic_id = topic_id
             with connect(self._url, application=self._application) as connection:
+                self._store_stops(connection)
                 name, low = self._topic.topic, self._topic.low_watermark
                 statuses = list(load_start_offsets(connection, name, topic_id, partitions, low).values())
         except KafkaException as error:
@@ -66,12 +75,45 @@ class StartOffsets:
         self._state_log.over("start offsets", f"Start offsets of {self._topic.topic} are available; reading continues.")
         return statuses
 
-    def explain_out_of_range(self, partition: int, offset: int) -> PartitionStatus:
-        """Return why the broker refuses an offset."""
-        ends = self._topic.end_offsets([partition])
-        is_beyond = ends is not None and offset > ends[partition]
-        state = PartitionState.OFFSET_BEYOND_END if is_beyond else PartitionState.OFFSET_EXPIRED
-        return PartitionStatus(self._topic.topic, partition, state, offset)
+    def explain_out_of_range(
+        self, partition: int, offset: int, error: KafkaError, refused: int | None
+    ) -> PartitionStatus:
+        """Return why the client cannot read from the store's next offset. Raises nothing.
+
+        `refused` is the offset of the error, None if the client gives none. A state that needs an operator is stored,
+        since the topic may hold other records at the offset soon. The state is NO_START_OFFSET if the broker does not
+        answer, or if the error is about another offset.
+        """
+        state = self._state_of(partition, offset, error, refused)
+        status = PartitionStatus(self._topic.topic, partition, state, offset, detail=error.str())
+        if state.needs_operator:
+            self._unstored[partition] = status
+            with (  # if the store is unavailable, `load` stores it: the partition stays blocked until then
+                suppress(StoreError, psycopg.Error),
+                connect(self._url, application=self._application) as connection,
+            ):
+                self._store_stops(connection)
+        return status
+
+    def _state_of(self, partition: int, offset: int, error: KafkaError, refused: int | None) -> PartitionState:
+        if is_log_truncation(error):
+            return PartitionState.OFFSET_BEYOND_END
+        try:
+            low, ends = self._topic.low_watermark(partition), self._topic.end_offsets([partition])
+        except KafkaException:
+            return PartitionState.NO_START_OFFSET
+        if ends is None:
+            return PartitionState.NO_START_OFFSET
+        state = compare_offsets(offset, low, ends[partition])
+        if state.needs_operator:
+            return state
+        # The topic has the offset now: when the broker refused it, the topic was shorter.
+        return PartitionState.OFFSET_BEYOND_END if refused == offset else PartitionState.NO_START_OFFSET
+
+    def _store_stops(self, connection: Connection[Any]) -> None:
+        for status in self._unstored.values():
+            store_stop(connection, status)
+        self._unstored.clear()
 
     def topic_was_recreated(self) -> bool:
         """Whether the topic was deleted and created again since its offsets were loaded."""
@@ -89,7 +131,10 @@ def load_start_offsets(
     partitions: Iterable[int],
     low_watermark: Callable[[int], int],
 ) -> dict[int, PartitionStatus]:
-    """Return each partition's next offset (`stored`); one that was never read starts at the topic's first offset."""
+    """Return each partition's next offset (`stored`), or why it is stopped.
+
+    One that was never read starts at the topic's first offset.
+    """
     wanted = list(partitions)
     rows = _read(connection, topic, wanted)
     new = [partition for partition in wanted if partition not in rows]
@@ -100,12 +145,34 @@ def load_start_offsets(
         rows = _read(connection, topic, wanted)
     statuses = {}
     for partition in wanted:
-        stored_topic_id, stored = rows[partition]
-        state = PartitionState.READING if stored_topic_id == topic_id else PartitionState.TOPIC_RECREATED
-        statuses[partition] = PartitionStatus(topic, partition, state, stored)
+        stored_topic_id, stored, leader_epoch, stopped_state, since, reason = rows[partition]
+        state = stored_state(stored_topic_id, topic_id, stopped_state)
+        status = PartitionStatus(topic, partition, state, stored, reason or "", leader_epoch, since)
+        if state.needs_operator and stopped_state is None:
+            store_stop(connection, status)
+        statuses[partition] = status
     return statuses
 
 
-def _read(connection: Connection[Any], topic: str, partitions: list[int]) -> Mapping[int, tuple[str, int]]:
-    rows = connection.execute(query("load_offsets"), {"topic": topic, "partitions": partitions})
-    return {partition: (topic_id, offset) for partition, topic_id, offset in rows}
+def stored_state(stored_topic_id: str, topic_id: str, stopped_state: str | None) -> PartitionState:
+    """Return the state of a partition as its row has it; `topic_id` is Kafka's id of the topic as it is now."""
+    if stored_topic_id != topic_id:
+        return PartitionState.TOPIC_RECREATED
+    return PartitionState.READING if stopped_state is None else PartitionState(stopped_state)
+
+
+def store_stop(connection: Connection[Any], status: PartitionStatus) -> None:
+    """Store that a partition is stopped at the store's offset, unless this was stored or the offset was moved."""
+    parameters = {
+        "topic": status.topic,
+        "partition": status.partition,
+        "offset": status.stored,
+        "state": status.state.value,
+        "reason": status.detail,
+    }
+    connection.execute(query("stop_partition"), parameters)
+
+
+def _read(connection: Connection[Any], topic: str, partitions: list[int]) -> Mapping[int, tuple[Any, ...]]:
+    rows = connection.execute(query("load_start_offsets"), {"topic": topic, "partitions": partitions})
+    return {row[0]: row[1:] for row in rows}

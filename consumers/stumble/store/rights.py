@@ -34,6 +34,7 @@ WRITTEN_TABLES: Mapping[Process, frozenset[str]] = {
             "failures",
             "late_events",
             "offsets",
+            "partition_states",
             "producers",
             "publications",
             "requests",

@@ -11,6 +11,7 @@ from confluent_kafka import KafkaError
 
 from stumble.ingest.errors import FencedError
 from stumble.ingest.transaction import WriteSummary
+from stumble.kafka.errors import is_log_truncation
 from stumble.projector.partition_state import PartitionState, PartitionStatus, compare_offsets
 from stumble.wire.kafka_record import LOG_APPEND_TIME
 
@@ -33,6 +34,9 @@ class InMemoryRecord:
     timestamp_ms: int = field(default_factory=lambda: time.time_ns() // 1_000_000)
     #: The kind of that time, by default the broker's (`LOG_APPEND_TIME`).
     timestamp_kind: int = LOG_APPEND_TIME
+    #: The client's error, for a message that is no record.
+    client_error: KafkaError | None = None
+    epoch: int | None = 0
 
     def topic(self) -> str:
         return self.topic_name
@@ -59,7 +63,10 @@ class InMemoryRecord:
         return self.timestamp_kind, self.timestamp_ms
 
     def error(self) -> KafkaError | None:
-        return None
+        return self.client_error
+
+    def leader_epoch(self) -> int | None:
+        return self.epoch
 
 
 class InMemoryConsumer:
@@ -74,19 +81,33 @@ class InMemoryConsumer:
         self.paused: set[int] = set()
         self._listener: PartitionListener | None = None
         self._positions: dict[int, int] = {}
+        #: Partition to an end that offsets without a record precede.
+        self._ends: dict[int, int] = {}
+        #: Partition to the end that was reported since it was positioned.
+        self._reported: dict[int, int] = {}
+        self._errors: list[InMemoryRecord] = []
 
     def append(self, partition: int, *values: bytes, at: int | None = None) -> None:
         """Append records, the first at offset `at` if given: what is skipped does not exist."""
         log = self.records.setdefault(partition, {})
-        offset = at if at is not None else max(log, default=self.lows.get(partition, 0) - 1) + 1
+        offset = at if at is not None else self.cached_end_offset(partition)
         for number, value in enumerate(values, start=offset):
             log[number] = InMemoryRecord(value, partition, number, self.topic)
+
+    def append_control_record(self, partition: int) -> None:
+        """Append an offset that no reader gets a record for, as the end of a transaction does."""
+        self._ends[partition] = self.cached_end_offset(partition) + 1
+
+    def report(self, partition: int, error: KafkaError, offset: int) -> None:
+        """Let the next poll return an error about a partition."""
+        self._errors.append(InMemoryRecord(None, partition, offset, self.topic, client_error=error))
 
     def assign(self, *partitions: int) -> None:
         """Assign partitions to the listener, as a rebalance does."""
         assert self._listener is not None
         for partition, offset in self._listener.on_assigned(partitions).items():
             self._positions[partition] = 0 if offset is None else offset
+            self._reported.pop(partition, None)
             self.paused.discard(partition) if offset is not None else self.paused.add(partition)
 
     def revoke(self, *partitions: int) -> None:
@@ -97,15 +118,27 @@ class InMemoryConsumer:
             self._positions.pop(partition, None)
 
     def poll(self, limit: int, timeout: float) -> list[Any]:  # noqa: ARG002
-        """Return the next records of the partitions that are not paused, without waiting."""
-        result: list[Any] = []
+        """Return errors, then the next records and the ends of the partitions that are not paused, without waiting."""
+        result: list[Any] = list(self._errors)
+        self._errors.clear()
         for partition, position in self._positions.items():
             if partition not in self.paused:
                 wanted = sorted(offset for offset in self.records.get(partition, {}) if offset >= position)
                 for offset in wanted[: limit - len(result)]:
                     result.append(self.records[partition][offset])
                     self._positions[partition] = offset + 1
+                if (end := self._unreported_end(partition)) is not None:
+                    result.append(end)
         return result
+
+    def _unreported_end(self, partition: int) -> InMemoryRecord | None:
+        end, position = self.cached_end_offset(partition), self._positions[partition]
+        has_more = position > end or any(offset >= position for offset in self.records.get(partition, {}))
+        if has_more or self._reported.get(partition) == end:
+            return None
+        self._positions[partition] = self._reported[partition] = end
+        eof = KafkaError(KafkaError._PARTITION_EOF)
+        return InMemoryRecord(None, partition, end, self.topic, client_error=eof)
 
     def subscribe(self, listener: PartitionListener) -> None:
         self._listener = listener
@@ -133,16 +166,14 @@ class InMemoryConsumer:
 
     def seek(self, partition: int, positions: Mapping[int, int], paused: Iterable[int]) -> None:  # noqa: ARG002
         self._positions[partition] = positions[partition]
+        self._reported.pop(partition, None)
 
     def cached_end_offset(self, partition: int) -> int:
-        return max(self.records.get(partition, {}), default=self.low_watermark(partition) - 1) + 1
+        after_last = max(self.records.get(partition, {}), default=self.low_watermark(partition) - 1) + 1
+        return max(after_last, self._ends.get(partition, 0))
 
     def end_offsets(self, partitions: Iterable[int]) -> dict[int, int]:
         return {partition: self.cached_end_offset(partition) for partition in partitions}
-
-    def has_offset(self, partition: int, offset: int) -> bool:
-        low, high = self.low_watermark(partition), self.cached_end_offset(partition)
-        return compare_offsets(offset, low, high) is PartitionState.READING
 
 
 @dataclass(slots=True)
@@ -158,6 +189,8 @@ class InMemoryStore:
     events: list[bytes] = field(default_factory=list)
     #: Raised by the next `apply`, once each: conflicts, outages, faults of records.
     failures: list[Exception] = field(default_factory=list)
+    #: Partition to the state that needs an operator, until a test removes it.
+    stops: dict[int, PartitionState] = field(default_factory=dict)
 
     @property
     def topic(self) -> str:
@@ -183,12 +216,22 @@ class InMemoryStore:
         """Return the start offsets, as `StartOffsets` does."""
         recreated = self.consumer.topic_id() != self.topic_id
         state = PartitionState.TOPIC_RECREATED if recreated else PartitionState.READING
-        return [PartitionStatus(self.topic, p, state, self.offsets.get(p, 0)) for p in partitions]
+        return [PartitionStatus(self.topic, p, self.stops.get(p, state), self.offsets.get(p, 0)) for p in partitions]
 
-    def explain_out_of_range(self, partition: int, offset: int) -> PartitionStatus:
-        """Return why the broker refuses an offset."""
+    def explain_out_of_range(
+        self,
+        partition: int,
+        offset: int,
+        error: KafkaError,
+        refused: int | None,  # noqa: ARG002
+    ) -> PartitionStatus:
+        """Return why the client refuses an offset, and keep a state that needs an operator."""
         end = self.consumer.cached_end_offset(partition)
         state = compare_offsets(offset, self.consumer.low_watermark(partition), end)
+        if is_log_truncation(error):
+            state = PartitionState.OFFSET_BEYOND_END
+        if state.needs_operator:
+            self.stops[partition] = state
         return PartitionStatus(self.topic, partition, state, offset)
 
     def topic_was_recreated(self) -> bool:

@@ -11,12 +11,12 @@ _HERE = "stumble.checks"
 _LONG, _LONGER = 25.0, 40.0
 
 
-def _about_database(name: str, about: str, target: str) -> Check:
+def _about_database(name: str, about: str, target: str, seconds: float = 15.0) -> Check:
     def applies(scope: CheckContext) -> bool:
         return scope.names_database
 
     without = "no database is configured here (STUMBLE_DATABASE_URL)"
-    return Check(name, about, f"{_HERE}.{target}", "consumers", applies=applies, without=without)
+    return Check(name, about, f"{_HERE}.{target}", "consumers", seconds, applies, without)
 
 
 def _about_outbox(name: str, about: str, target: str) -> Check:
@@ -73,6 +73,9 @@ CHECKS: tuple[Check, ...] = (
         "no schema registry is configured (STUMBLE_KAFKA__SCHEMA_REGISTRY_URL)",
     ),
     _about_database("database", "the store answers, is migrated, and this user may use it", "database:check_database"),
+    _about_database(
+        "offsets", "partitions that are stopped, damaged or held by a transaction", "offsets:check_offsets", _LONGER
+    ),
     _about_kafka(
         "take-over",
         "how soon the failure of a projector or alerter is detected",

@@ -48,6 +48,13 @@ where p.created_at < now() - make_interval(secs => %s)
 group by 1, 2, 3
 """
 _BLOCKING_SECONDS = 60
+#: A role that may not see a standby's state counts it as fitting.
+_STANDBYS = """
+select current_setting('synchronous_standby_names'), current_setting('synchronous_commit'),
+       (select count(*) from pg_stat_replication where coalesce(sync_state, 'sync') in ('sync', 'quorum')),
+       (select count(*) from pg_stat_activity
+        where wait_event = 'SyncRep' and state_change < clock_timestamp() - interval '5 seconds')
+"""
 
 
 def check_database(scope: CheckContext) -> Iterator[CheckResult]:
@@ -68,6 +75,7 @@ def check_database(scope: CheckContext) -> Iterator[CheckResult]:
         else:
             yield fine(name, f"PostgreSQL {version // 10000}, {how}")
         yield from _server(connection, name)
+        yield from _standbys(connection, name)
         yield from _store(connection, name)
 
 
@@ -92,6 +100,19 @@ def _server(connection: psycopg.Connection[Any], name: str) -> Iterator[CheckRes
         yield warning(name, says, "do nothing, or set synchronous_commit = on")
     if spare < _SPARE_SESSIONS:
         yield warning(name, f"{spare} of max_connections are free", "raise max_connections, or use a connection pool")
+
+
+def _standbys(connection: psycopg.Connection[Any], name: str) -> Iterator[CheckResult]:
+    """Report commits that wait for a synchronous standby, and a server without the standby that its commits need."""
+    row = connection.execute(_STANDBYS).fetchone()
+    assert row is not None, "a select without a table gives a row"
+    names, commit, fitting, waiting = row
+    todo = "start the standby, or change synchronous_standby_names"
+    if waiting:
+        yield wrong(name, f"{waiting} commits wait for a synchronous standby", todo)
+    elif names and commit not in ("off", "local") and not fitting:
+        says = f"no standby of synchronous_standby_names ({names}) is connected, so every commit waits"
+        yield wrong(name, says, todo)
 
 
 def _store(connection: psycopg.Connection[Any], name: str) -> Iterator[CheckResult]:

@@ -14,6 +14,7 @@ from stumble.bridge.settings import load_bridge_settings
 from stumble.cli.ask import examples
 from stumble.cli.logs import configure_logging
 from stumble.cli.roles import MetricsPortOption
+from stumble.metrics.build_info import add_build_info
 from stumble.metrics.process import serve_metrics
 from stumble.wire.errors import StumbleError
 
@@ -56,6 +57,7 @@ def bridge(
         cloud=settings.cloud,
     )
     if settings.metrics_port is not None:
+        add_build_info(REGISTRY, "bridge")
         serve_metrics(settings.metrics_host, settings.metrics_port, REGISTRY, service.live, service.ready)
 
     def end(_number: int, _frame: FrameType | None) -> None:

@@ -14,7 +14,7 @@ from stumble.cli import tables
 from stumble.cli.ask import FormatOption, OutputFormat, examples
 from stumble.cli.roles import DatabaseOption, settings_of
 from stumble.projector.offsets_tool import OffsetError, OffsetReport, OffsetsTool, Target
-from stumble.projector.partition_state import PartitionState
+from stumble.projector.partition_state import PartitionState, what_to_do
 from stumble.runtime.times import parse_when, rfc3339
 from stumble.store.connect import connect
 from stumble.store.version import require_current
@@ -56,6 +56,9 @@ def show(*, database_url: DatabaseOption = None, format_: FormatOption = OutputF
         tables.console().print(
             "Stopped partitions continue after `stumble offsets resume` (--dry-run shows the offset)."
         )
+    for report in reports:
+        if not report.state.needs_operator and (todo := what_to_do(report.status)):
+            tables.console().print(Text(f"Partition {report.partition}: {todo}"))
 
 
 @app.command(epilog=examples("stumble offsets resume --dry-run", "stumble offsets resume --partition 3"))
@@ -68,12 +71,14 @@ def resume(
     or created again. This command confirms the loss and shows it. It does not change partitions that are read.
     """
     with _open_tool(database_url) as tool:
-        stopped = [
-            one for one in tool.all() if one.state.needs_operator and (not partition or one.partition in partition)
-        ]
-        if not stopped:
+        chosen = [one for one in tool.all() if not partition or one.partition in partition]
+        waiting = [one for one in chosen if what_to_do(one.status)]
+        if not waiting:
             typer.echo("No partition is stopped; nothing to do.")
-        for report in stopped:
+        for report in waiting:
+            if not report.state.needs_operator:
+                typer.echo(f"partition {report.partition}: {report.description}. {what_to_do(report.status)}")
+                continue
             offset: int | None = report.low
             if not dry_run:
                 _, offset = tool.move(report.partition, "oldest", may_skip=True, only_stopped=True)
@@ -169,7 +174,7 @@ def _range(report: OffsetReport) -> str:
 
 
 def _state(report: OffsetReport) -> Text:
-    if report.state.needs_operator:
+    if what_to_do(report.status):
         return Text(f"{report.state.value}: {report.description}", style="bold red")
     return Text(report.description)
 
@@ -179,15 +184,18 @@ def _plain(report: OffsetReport) -> dict[str, Any]:
     return {
         "partition": report.partition,
         "state": report.state.value,
-        "stopped": report.state.needs_operator,
+        "stopped": bool(what_to_do(report.status)),
+        "stopped_since": _text(report.status.since),
         "stored": report.stored,
         "low": report.low,
         "high": report.high,
+        "high_watermark": report.high if report.high_watermark is None else report.high_watermark,
         "behind": report.behind,
         "lost_from": lost[0] if lost else None,
         "lost_to": lost[1] if lost else None,
         "last_record_at": _text(report.last_record_at),
         "oldest_at": _text(report.oldest_at),
+        "transaction_at": _text(report.transaction_at),
         "description": report.description,
     }
 

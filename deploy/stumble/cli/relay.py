@@ -12,6 +12,7 @@ import typer
 from stumble.cli.ask import examples
 from stumble.cli.logs import configure_logging
 from stumble.cli.roles import MetricsPortOption
+from stumble.metrics.build_info import add_build_info
 from stumble.metrics.process import serve_metrics
 from stumble.relay import build_relay
 from stumble.settings.base import load_settings
@@ -46,6 +47,7 @@ def relay(
     configure_logging(settings)
     daemon = build_relay(settings, status_interval=status_interval)
     if settings.metrics_port is not None:
+        add_build_info(daemon.registry, "relay")
         serve_metrics(settings.metrics_host, settings.metrics_port, daemon.registry, daemon.live, daemon.ready)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: daemon.stop())

@@ -68,7 +68,12 @@ def required_grants(kafka: KafkaSettings) -> list[Grant]:
     group = ProjectorSettings().group
     wanted: dict[str, list[tuple[AclOperation, str]]] = {
         "relay": [(write, topics.actions), (write, topics.producers)],
-        "projector": [(read, topics.actions), (read, topics.producers), (write, topics.dlq)],
+        "projector": [
+            (read, topics.actions),
+            (AclOperation.DESCRIBE_CONFIGS, topics.actions),  # its retention
+            (read, topics.producers),
+            (write, topics.dlq),
+        ],
         "alerter": [(write, topics.failures), (write, topics.outcomes)],
         "subscriber": [(read, topics.failures), (read, topics.outcomes)],
         "auditor": [(read, name) for name in (topics.actions, topics.failures, topics.outcomes, topics.dlq)],

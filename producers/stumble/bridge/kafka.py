@@ -26,6 +26,8 @@ _METADATA_AGE_MS = 10_000
 #: A killed bridge holds its partitions for at most this time.
 _SESSION_MS = 8_000
 _STATISTICS_MS = 2_000
+#: A broker answers heartbeats and fetches every second or two; one that is silent for longer is away, microseconds.
+_SILENT_US = 20_000_000
 
 
 def topic_patterns(settings: TransportSettings) -> list[str]:
@@ -83,7 +85,7 @@ class KafkaTransport:
             consumer.close()
 
     def connected(self) -> bool:
-        """Return whether a broker was connected in the last statistics (every 2 s)."""
+        """Return whether a broker was connected and had answered lately in the last statistics (every 2 s)."""
         return self._connected
 
     def stop(self) -> None:
@@ -91,7 +93,8 @@ class KafkaTransport:
         self._stopping.set()
 
     def _on_statistics(self, statistics: str) -> None:
-        self._connected = any(one["state"] == "UP" for one in json.loads(statistics)["brokers"].values())
+        brokers = json.loads(statistics)["brokers"].values()
+        self._connected = any(one["state"] == "UP" and one["rxidle"] < _SILENT_US for one in brokers)
 
     def _usable(self, message: Message) -> bool:
         error = message.error()

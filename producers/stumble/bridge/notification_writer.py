@@ -30,6 +30,9 @@ REFUSED = Counter(
 LAST = Gauge(
     "stumble_bridge_last_notification_timestamp_seconds", "When the last notification was read.", ["transport"]
 )
+CONNECTED = Gauge(
+    "stumble_bridge_transport_connected", "1 while the transport is connected to its server.", ["transport"]
+)
 
 _FILE_BYTES = 4 << 20
 

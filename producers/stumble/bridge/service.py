@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from stumble.bridge.kafka import KafkaTransport
-from stumble.bridge.notification_writer import NotificationWriter, Untranslated
+from stumble.bridge.notification_writer import CONNECTED, NotificationWriter, Untranslated
 from stumble.bridge.rabbit import RabbitTransport
 from stumble.bridge.settings import BridgeSettings, TransportSettings
 from stumble.emitter import Emitter
@@ -49,6 +50,8 @@ class Bridge:
         self._running: dict[str, Transport] = {}
         self._writers: dict[str, NotificationWriter] = {}
         self._threads: list[threading.Thread] = []
+        for transport in settings.transports:
+            CONNECTED.labels(transport.name).set_function(partial(self._is_connected, transport.name))
 
     def live(self) -> tuple[bool, str]:
         """Return whether every transport has its thread, and a text; an unavailable server does not end the thread."""
@@ -59,12 +62,16 @@ class Bridge:
         """Return whether every transport is connected and the outbox accepts its events, and a text."""
         problems = []
         for name in (settings.name for settings in self._settings.transports):
-            transport, writer = self._running.get(name), self._writers.get(name)
-            if transport is None or not transport.connected():
+            writer = self._writers.get(name)
+            if not self._is_connected(name):
                 problems.append(f"{name} is not connected to its server")
             elif writer is not None and writer.refused:
                 problems.append(f"{name} waits: outbox full")
         return not problems, "; ".join(problems) or "all transports connected"
+
+    def _is_connected(self, name: str) -> bool:
+        transport = self._running.get(name)
+        return transport is not None and transport.connected()
 
     def run(self) -> None:
         """Read all transports until ``stop``."""
@@ -88,6 +95,26 @@ class Bridge:
         self._stopping.set()
 
     def _run_transport(self, settings: TransportSettings) -> None:
+        while not self._stopping.is_set():
+            try:
+                if settings.name not in self._writers:
+                    self._writers[settings.name] = self._new_writer(settings)
+                kind = KafkaTransport if settings.is_kafka else RabbitTransport
+                transport: Transport = kind(settings, self._writers[settings.name])
+                self._running[settings.name] = transport
+                transport.run()
+            except Exception as error:  # noqa: BLE001 - client libraries raise many types; the others continue
+                self._running.pop(settings.name, None)
+                LOG.error(  # noqa: TRY400 - one sentence, no traceback
+                    "Transport %s failed (%s: %s); retrying in %.0f s. The others continue.",
+                    settings.name,
+                    type(error).__name__,
+                    error,
+                    _RETRY_S,
+                )
+                self._stopping.wait(_RETRY_S)
+
+    def _new_writer(self, settings: TransportSettings) -> NotificationWriter:
         emitter = Emitter(
             self._outbox_dir,
             service=SERVICE,
@@ -97,20 +124,4 @@ class Bridge:
             cloud=self._cloud,
             tracebacks=self._settings.tracebacks,
         )
-        writer = self._writers[settings.name] = NotificationWriter(settings.name, emitter, self._untranslated)
-        while not self._stopping.is_set():
-            kind = KafkaTransport if settings.is_kafka else RabbitTransport
-            transport: Transport = kind(settings, writer)
-            self._running[settings.name] = transport
-            try:
-                transport.run()
-            except Exception as error:  # noqa: BLE001 - client libraries raise many types; the others continue
-                del self._running[settings.name]
-                LOG.error(  # noqa: TRY400 - one sentence, no traceback
-                    "Transport %s failed (%s: %s); retrying in %.0f s. The others continue.",
-                    settings.name,
-                    type(error).__name__,
-                    error,
-                    _RETRY_S,
-                )
-                self._stopping.wait(_RETRY_S)
+        return NotificationWriter(settings.name, emitter, self._untranslated)

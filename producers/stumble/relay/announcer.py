@@ -11,6 +11,7 @@ from confluent_kafka import KafkaError, Message
 from stumble.relay import status
 from stumble.relay.authority import Authority
 from stumble.relay.cursors import Progress
+from stumble.relay.delivery import DeliveryTotals
 from stumble.relay.framing import FramedRecord, Framer
 from stumble.relay.outbox_tail import OutboxTail
 from stumble.relay.outbox_tails import OutboxTails
@@ -51,21 +52,19 @@ class Announcer:
         self._open = 0
         self._reported: dict[str, tuple[bool, dict[str, Any]]] = {}
 
-    def run_once(self, now: float, tails: OutboxTails, sent: int, rejected: int) -> None:
-        """Send every status that is due, unless earlier ones are not acknowledged yet.
-
-        ``sent``, ``rejected``: events delivered and rejected since the relay started.
-        """
+    def run_once(self, now: float, tails: OutboxTails, totals: DeliveryTotals) -> None:
+        """Send every status that is due, unless earlier ones are not acknowledged yet."""
         if self._open or (now < self._next_at and now < self._check_at):
             return
         self._check_at = now + _CHECK_S
-        all_due = now >= self._next_at
+        # During an outage one status waits in the client: its delivery shows that the outage is over.
+        all_due = now >= self._next_at or self._sender.unreachable
         changed = [tail for key in tails.unreported if (tail := tails.find(key)) and self._has_news(tail)]
         tails.unreported.clear()
         for tail in tails.all() if all_due else changed:
             self._report(tail, alive=tail.alive)
         if all_due or changed:
-            item = status.of_relay(self._settings, tails.all(), sent, rejected, self._version)
+            item = status.of_relay(self._settings, tails.all(), totals, self._version)
             self._send(item, self._marks)
         if all_due:
             self._next_at = now + self._interval
@@ -73,6 +72,11 @@ class Announcer:
     def _has_news(self, tail: OutboxTail) -> bool:
         """Return whether the process started, ended or changed ``about.json`` since its last status."""
         return self._reported.get(tail.folder.key) != (tail.alive, tail.about)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a status was sent that Kafka has not acknowledged."""
+        return self._open > 0
 
     def report_ended(self, tail: OutboxTail) -> None:
         """Send the final status of a folder whose process is dead and whose events are delivered."""
@@ -112,6 +116,7 @@ class Announcer:
     def _delivered(self, error: KafkaError | None, message: Message) -> None:  # noqa: ARG002  # librdkafka's signature
         self._open -= 1
         if error is None:
+            self._sender.note_answer()
             self._state_log.over(_SUBJECT, "Statuses are delivered again.")
         else:
             self._state_log.say(_SUBJECT, f"Kafka did not accept a status: {explain_error(error, self._topic)}.")

@@ -63,7 +63,6 @@ def build_relay(settings: Settings, *, status_interval: float = 30.0) -> Relay:
         metrics=metrics,
         registry=registry,
         state_log=state_log,
-        bootstrap_servers=settings.kafka.bootstrap_servers,
     )
 
 

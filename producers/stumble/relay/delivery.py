@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from pathlib import Path
+from typing import NamedTuple
 
 from confluent_kafka import KafkaError
 
@@ -22,6 +23,14 @@ from stumble.wire.errors import StumbleError
 
 _MOST_IN_FLIGHT = 16 << 20
 _FULL_POLL_S = 0.02
+
+
+class DeliveryTotals(NamedTuple):
+    """Events delivered, events rejected by the relay or the broker, damaged records; since the relay started."""
+
+    sent: int
+    rejected: int
+    quarantined: int
 
 
 class ChunkDelivery:
@@ -55,8 +64,14 @@ class ChunkDelivery:
         """Events delivered since the relay started."""
         self.rejected = 0
         """Events that the relay or the broker rejected since the relay started."""
+        self.quarantined = 0
+        """Damaged records since the relay started."""
         self.moved = False
         """Whether a cursor moved since this was last set to False."""
+
+    def totals(self) -> DeliveryTotals:
+        """Return the totals since the relay started."""
+        return DeliveryTotals(self.sent, self.rejected, self.quarantined)
 
     def send_chunks(self, tails: list[OutboxTail], now: float) -> int:
         """Send the next chunk of each folder, and return their number; an error stops only its folder."""
@@ -178,6 +193,7 @@ class ChunkDelivery:
         if sent:
             self.sent += sent
             self._metrics.progressed()
+            self._sender.note_answer()
             self._state_log.over("kafka", "Kafka accepts events again; delivery continues.")
         return True
 
@@ -238,6 +254,7 @@ class ChunkDelivery:
         if damages:
             stored = rejected.quarantine(self._folder, tail.folder.key, damages)
             self._metrics.quarantined.inc(len(damages))
+            self.quarantined += len(damages)
             size = sum(len(damage.data) for damage in damages)
             text = f"Folder {tail.folder.key} has {len(damages)} damaged records ({size} bytes)"
             end = f"the relay moved them to {rejected.QUARANTINE}/ beside its cursors"

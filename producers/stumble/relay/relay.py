@@ -47,7 +47,6 @@ class Relay:
         metrics: RelayMetrics,
         registry: CollectorRegistry,
         state_log: StateLog,
-        bootstrap_servers: str,
     ) -> None:
         self._claim = claim
         self._cursors = cursors
@@ -58,8 +57,7 @@ class Relay:
         self._metrics = metrics
         self.registry = registry
         self._state_log = state_log
-        self._bootstrap_servers = bootstrap_servers
-        self._seen_sent, self._answered_at = 0, 0.0
+        self._seen_sent, self._answered_at = 0, time.monotonic()
         self._stopping = False
         self.last_loop_at = time.monotonic()
         self._save_at = self._show_at = self._busy_until = 0.0
@@ -102,7 +100,7 @@ class Relay:
             self._delivery.settle(now)
             self._watch(now)
             self._metrics.show(self.tails, waiting=bool(self._state_log.get("kafka")))
-        self._announcer.run_once(now, self.tails, self._delivery.sent, self._delivery.rejected)
+        self._announcer.run_once(now, self.tails, self._delivery.totals())
 
     def _renew(self, now: float) -> None:
         LOG.warning("The Kafka producer failed; a new one is started and sends again what was not acknowledged.")
@@ -131,13 +129,11 @@ class Relay:
 
     def _watch(self, now: float) -> None:
         """Report a broker that does not acknowledge anything for too long."""
-        open_deliveries = self.tails.open_deliveries()
-        if not open_deliveries or self._delivery.sent != self._seen_sent:
+        is_waiting = self.tails.open_deliveries() or self._announcer.is_waiting
+        if not is_waiting or self._delivery.sent != self._seen_sent:
             self._seen_sent, self._answered_at = self._delivery.sent, now
         elif now - self._answered_at > _ANSWER_TIMEOUT_S and not self._state_log.get("kafka"):
-            self._state_log.say(
-                "kafka", f"Kafka at {self._bootstrap_servers} has not answered for {_ANSWER_TIMEOUT_S:.0f} seconds."
-            )
+            self.sender.report_unreachable(f"has not answered for {_ANSWER_TIMEOUT_S:.0f} seconds")
 
     def _finish(self) -> None:
         deadline = time.monotonic() + _STOP_S

@@ -9,6 +9,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from stumble.relay.framing import FramedRecord
+from stumble.runtime.explain import connection_reason
 from stumble.runtime.state_log import StateLog
 from stumble.settings.kafka import KafkaSettings
 from stumble.signatures.optional import signer_of
@@ -25,7 +26,8 @@ PERMANENT_ERRORS = frozenset(
     }
 )
 _UNREACHABLE = frozenset({KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE})
-_CONNECTION_REFUSED = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL})
+#: Errors of one connection, whose texts say why it failed; other brokers may answer.
+_OF_ONE_CONNECTION = frozenset({KafkaError._TRANSPORT, KafkaError._AUTHENTICATION, KafkaError._SSL})  # noqa: SLF001
 _CLIENT_LOG = logging.getLogger("stumble.relay.librdkafka")
 _CLIENT_LOG.setLevel(logging.CRITICAL)  # it repeats each line every second; `error_cb` gets the errors
 
@@ -39,6 +41,11 @@ class KafkaSender:
     def __init__(self, settings: KafkaSettings, state_log: StateLog) -> None:
         self._settings = settings
         self._state_log = state_log
+        #: Why the last connection failed, and what was logged since Kafka acknowledged something.
+        self._reason = ""
+        self._logged: set[str] = set()
+        self.unreachable = False
+        """Whether Kafka has acknowledged nothing since it did not answer."""
         self._producer = self._make()
         self._single_record_producer: Producer | None = None
         self._signer = signer_of(settings.signing_key_file)
@@ -107,14 +114,28 @@ class KafkaSender:
     def _error(self, error: KafkaError) -> None:
         self._check(error)
         code = error.code()
-        if code in _UNREACHABLE:
-            self._report("cannot be reached")
-        elif code in _CONNECTION_REFUSED:
-            self._report(f"refuses the connection: {error.str()}")
+        if code in _OF_ONE_CONNECTION:
+            self._reason = connection_reason(error.str())
+            if not self.unreachable:
+                return  # it counts once the client reports that no broker is left
+        elif code not in _UNREACHABLE:
+            return
+        self.report_unreachable("cannot be reached" + (f" ({self._reason})" if self._reason else ""))
 
-    def _report(self, fault: str) -> None:
+    def report_unreachable(self, fault: str) -> None:
+        """Log that Kafka does not answer, unless the same fault was logged since it answered last."""
+        self.unreachable = True
         text = f"Kafka at {self._settings.bootstrap_servers} {fault}; events wait in the outboxes."
-        self._state_log.say("kafka", text)
+        if text not in self._logged:  # several brokers may fail for different reasons, in turn
+            self._logged.add(text)
+            self._state_log.say("kafka", text)
+
+    def note_answer(self) -> None:
+        """End the outage, if there is one: Kafka has acknowledged a record."""
+        if self.unreachable:
+            self.unreachable, self._reason = False, ""
+            self._logged.clear()
+            self._state_log.over("kafka", "Kafka accepts events again; delivery continues.")
 
 
 _REASONS = {

@@ -9,6 +9,7 @@ from typing import Any
 
 from stumble.outbox.folders import RELAY
 from stumble.relay.authority import Authority
+from stumble.relay.delivery import DeliveryTotals
 from stumble.relay.framing import FramedRecord, Framer
 from stumble.relay.outbox_tail import OutboxTail
 from stumble.settings.base import Settings
@@ -70,10 +71,8 @@ def _time(value: object) -> int | None:
     return value if type(value) is int and _FIRST_US <= value <= now_us() + _AHEAD_US else None
 
 
-def of_relay(
-    settings: Settings, tails: Collection[OutboxTail], sent: int, rejected: int, version: str
-) -> dict[str, Any]:
-    """Return the status of the relay: events sent and rejected since it started, and the backlog of all folders."""
+def of_relay(settings: Settings, tails: Collection[OutboxTail], totals: DeliveryTotals, version: str) -> dict[str, Any]:
+    """Return the status of the relay: its totals since it started, and the backlog of all folders."""
     waiting = [tail for tail in tails if tail.backlog[1]]
     oldest = [at for tail in waiting if (at := _oldest(tail)) is not None]
     return {
@@ -82,8 +81,9 @@ def of_relay(
         "reported_at": now_us(),
         "service": "stumble-relay",
         "version": version,
-        "sent_total": sent,
-        "rejected_total": rejected,
+        "sent_total": totals.sent,
+        "rejected_total": totals.rejected,
+        "quarantined_total": totals.quarantined,
         "backlog_events": sum(tail.backlog[0] for tail in waiting),
         "backlog_bytes": sum(tail.backlog[1] for tail in waiting),
         "oldest_unsent_at": min(oldest, default=None),

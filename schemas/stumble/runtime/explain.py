@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from typing import Any
 
 from stumble.wire.errors import StumbleError
 from stumble.wire.masking import mask_secrets
 
-__all__ = ["explain_error", "first_mistake", "install_hint", "sentence_about"]
+__all__ = ["connection_reason", "explain_error", "first_mistake", "install_hint", "sentence_about"]
 
+_NO_ANSWER = re.compile(r"Disconnected|Connect to \S+ failed: Connection refused|Connection setup timed out.*")
 #: Text by class name of the exception or of a base class; names, so that no library is imported for its errors.
 _KNOWN = {
     "psycopg.OperationalError": "the database cannot be reached ({}); check STUMBLE_DATABASE_URL",
@@ -35,6 +37,18 @@ def explain_error(error: BaseException) -> str:
         if sentence:
             return mask_secrets(sentence.format(_short(error)))
     return mask_secrets(f"unexpected {type(error).__name__}: {_short(error)} (STUMBLE_DEBUG=1 shows where)")
+
+
+def connection_reason(text: str) -> str:
+    """Return the reason in librdkafka's text about a connection, without the broker's name, times and counts.
+
+    Empty if the text says only that nothing answers. The broker's name comes first (``host:port/bootstrap: ``); the end
+    tells how long and how often it was tried.
+    """
+    reason = re.sub(r"^\S+/(bootstrap|\d+): ", "", " ".join(text.split()))
+    reason = re.sub(r" ?\(after \d.*\)$", "", reason).rstrip(". ")
+    reason = reason.removeprefix("SSL handshake failed: ")  # the client gives one fault with and without these words
+    return "" if _NO_ANSWER.fullmatch(reason) else mask_secrets(reason)
 
 
 def first_mistake(error: Any, known: Iterable[str] = ()) -> tuple[str, str]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 
 FIRST_PAUSE_SECONDS = 0.4
 LONGEST_PAUSE_SECONDS = 5.0
@@ -18,10 +20,15 @@ def pause_after(failures: int) -> float:
 class Worker(threading.Thread, ABC):
     """A thread that calls `run_once` until `stopping` is set; an error does not end it."""
 
+    #: A call of `run_once` that takes longer is stuck, unless it waits for a service that does not answer.
+    longest_call_seconds = 120.0
+
     def __init__(self, name: str, log: logging.Logger, stopping: threading.Event | None = None) -> None:
         super().__init__(name=name, daemon=True)
         self.log = log
         self.stopping = stopping or threading.Event()
+        #: When `run_once` was called last, seconds on the monotonic clock.
+        self.called_at = time.monotonic()
 
     @abstractmethod
     def run_once(self) -> float:
@@ -42,6 +49,7 @@ class Worker(threading.Thread, ABC):
         """Call `run_once` until `stopping` is set."""
         failures = 0
         while not self.stopping.is_set():
+            self.called_at = time.monotonic()
             try:
                 pause = self.run_once()
                 failures = 0
@@ -51,3 +59,19 @@ class Worker(threading.Thread, ABC):
                 self.on_error(error)
             self.stopping.wait(pause)
         self.close()
+
+
+def find_stuck_thread(workers: Iterable[Worker], excused_until: float = float("-inf")) -> str | None:
+    """Return a sentence about a thread that ended or is stuck in one call, so that a restart helps; None: all work.
+
+    ``excused_until``: until then (monotonic seconds) a service did not answer, so threads may have waited for it.
+    """
+    now = time.monotonic()
+    for worker in workers:
+        if worker.ident is None or worker.stopping.is_set():
+            continue
+        if not worker.is_alive():
+            return f"The thread {worker.name} has ended: restart this process."
+        if (seconds := now - max(worker.called_at, excused_until)) > worker.longest_call_seconds:
+            return f"The thread {worker.name} has not finished its work for {seconds:.0f} s: restart this process."
+    return None

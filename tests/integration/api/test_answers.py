@@ -180,6 +180,21 @@ def test_readyz_reports_progress_and_missing_migrations(store: Store, api: str) 
     progress = get(f"{api}/readyz").json()
     assert progress["partitions"][0]["offset"] == 7
     assert progress["lag_seconds"] > 0
+    assert (progress["status"], progress["reasons"][0].partition(":")[0]) == (
+        "stale",
+        "No projector has reported for a minute",
+    )
+    reported = {"topic": "instance-actions", "kafka_partition": 0, "since": START}
+    store.insert(
+        "partition_states", **reported, state="BAD_RECORDS", description="stopped at offset 7", reported_at="now"
+    )
+    blocked = get(f"{api}/readyz")
+    assert (blocked.status_code, blocked.json()["reasons"]) == (
+        200,
+        ["Partition 0 of instance-actions: stopped at offset 7."],
+    )
+    store.connection.execute("update partition_states set state = 'READING'")
+    assert get(f"{api}/readyz").json()["status"] == "ready"
     [(digest,)] = store.connection.execute("select obj_description('stumble_durable'::regnamespace)").fetchall()
     store.connection.execute("comment on schema stumble_durable is 'another'")
     behind = get(f"{api}/readyz")

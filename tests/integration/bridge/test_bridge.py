@@ -74,6 +74,11 @@ class RunningBridge:
             assert time.monotonic() < deadline, current
             time.sleep(0.2)
 
+    def connected(self, name):
+        """Return whether the metrics show a transport as connected."""
+        text = httpx.get(f"http://{LOOPBACK}:{self.port}/metrics", timeout=60).text
+        return f'stumble_bridge_transport_connected{{transport="{name}"}} 1.0' in text
+
     def events(self):
         events = []
         for folder in outbox_folders(str(self.folder / "outbox")):
@@ -180,6 +185,7 @@ def test_unreachable_transport_does_not_stop_another_one(rabbit, start_bridge):
     send(rabbit, 20)
     check(bridge.wait_for(20), "cell1")
     assert bridge.health() == (503, "dead is not connected to its server")
+    assert (bridge.connected("cell1"), bridge.connected("dead")) == (True, False)
     assert bridge.stop() == 0
     send(rabbit, 5)  # RabbitMQ stores them in the bridge's queue
     bridge.start()

@@ -245,6 +245,10 @@ def test_relay_subscriber_and_auditor_get_only_the_rights_they_need():
         "WRITE TOPIC instance-actions",
         "WRITE TOPIC instance-action-producers",
     }
+    assert {text for role, text in expected_grants if role == "projector" and not text.startswith("READ")} == {
+        "WRITE TOPIC instance-actions.dlq",
+        "DESCRIBE_CONFIGS TOPIC instance-actions",
+    }
     assert not [
         text for role, text in expected_grants if role in {"subscriber", "auditor"} and not text.startswith("READ")
     ]

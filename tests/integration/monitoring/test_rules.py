@@ -1,13 +1,11 @@
-"""The alert rules pass their unit tests, use only existing metrics, and each has a runbook entry."""
+"""The alert rules pass their unit tests, and each has a runbook entry."""
 
-import re
 import shutil
 import subprocess
 
 import pytest
 import yaml
 
-from stumble.metrics.definitions import ALL
 from tests.support.services import ROOT
 
 FOLDER = ROOT / "deploy" / "prometheus"
@@ -39,9 +37,3 @@ def test_every_alert_has_a_firing_and_a_quiet_case_and_a_runbook_entry(alert):
     assert f"\n## {name}\n" in (ROOT / "docs" / "runbooks.md").read_text()
     assert alert["annotations"]["runbook_url"] == f"docs/runbooks.md#{name.lower()}"
     assert alert["labels"]["severity"] in {"warning", "critical"}
-
-
-def test_rules_use_only_exported_metrics():
-    exported = {metric.name + ("_total" if metric.kind == "counter" else "") for metric in ALL}
-    named = set(re.findall(r"\bstumble_[a-z_]+", (FOLDER / "stumble.rules.yml").read_text()))
-    assert named - exported == set()

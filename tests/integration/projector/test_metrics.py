@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 
@@ -11,6 +12,8 @@ from stumble.local.ports import free_port
 from stumble.metrics.exposition import exemplar, exposition
 from stumble.metrics.store import store_metrics
 from stumble.outcome.rules import RULES
+from stumble.projector.topic_retention import TopicRetention
+from stumble.settings.kafka import KafkaSettings
 from stumble.store.unknown_exceptions import unknown_exceptions
 from stumble.testing.events import event, failure
 from tests.support.asking import get
@@ -93,7 +96,8 @@ def test_hosts_can_be_exported_as_one(writer):
     writer.connection.execute(
         """insert into producers (host, process, reported_at, received_at, alive, backlog_events, backlog_bytes,
                                   accepted_total, sent_total, refused_total, rejected_total, status, first_at)
-           select host, 'relay', reported_at, received_at, true, 0, 0, 0, 0, 0, backlog_events + 6, '{}', first_at
+           select host, 'relay', reported_at, received_at, true, 0, 0, 0, 0, 0, backlog_events + 6,
+                  jsonb_build_object('quarantined_total', backlog_events + 1), first_at
            from producers where host in ('cmp-1', 'cmp-4')"""
     )
 
@@ -103,18 +107,21 @@ def test_hosts_can_be_exported_as_one(writer):
         return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines}
 
     per_host, combined = host_metrics(), host_metrics(hosts=False)
-    assert len(per_host) == 5 * 20 + 4 + 2
-    assert len(combined) == 5 + 4 + 1
+    assert len(per_host) == 5 * 20 + 4 + 4
+    assert len(combined) == 5 + 4 + 2
     assert combined['stumble_host_outbox_backlog_events{host="all"}'] == sum(range(21))
     assert combined['stumble_host_outbox_oldest_unsent_timestamp_seconds{host="all"}'] == 1767225660
     rejected = "stumble_host_relay_rejected_events_total"
     assert (per_host[f'{rejected}{{host="cmp-1"}}'], per_host[f'{rejected}{{host="cmp-4"}}']) == (7, 10)
     assert combined[f'{rejected}{{host="all"}}'] == 17
+    quarantined = "stumble_host_relay_quarantined_records_total"
+    assert (per_host[f'{quarantined}{{host="cmp-1"}}'], per_host[f'{quarantined}{{host="cmp-4"}}']) == (2, 5)
+    assert combined[f'{quarantined}{{host="all"}}'] == 7
     assert combined["stumble_silent_hosts"] == per_host["stumble_silent_hosts"] == 11
     assert combined['stumble_host_clock_offset_seconds{host="all"}'] == -20
     assert (per_host['stumble_hosts{source="relay"}'], per_host["stumble_hosts_limited"]) == (20, 0)
     limited = host_metrics(max_hosts=3)
-    assert len(limited) == 5 * 4 + 4 + 2
+    assert len(limited) == 5 * 4 + 4 + 4
     assert (limited['stumble_hosts{source="relay"}'], limited["stumble_hosts_limited"]) == (20, 1)
     assert limited['stumble_host_outbox_backlog_events{host="cmp-3"}'] == 3
     assert limited['stumble_host_outbox_backlog_events{host="other"}'] == sum(range(4, 21))
@@ -135,6 +142,7 @@ def test_process_exports_its_own_metrics_and_health(testbed):
     buckets = families["stumble_action_request_duration_seconds"].samples
     assert any(one.exemplar and one.exemplar.labels["request_id"] for one in buckets)
     assert re.search(r"stumble_pipeline_lag_seconds_count [1-9]", text)
+    assert re.search(r'stumble_build_info{python="[^"]+",role="projector",version="[^"]+"} 1.0', text)
     assert get(f"{base}/healthz").status_code == 200
     assert get(f"{base}/readyz").json()["detail"] == "partitions read: 4"
     assert get(f"{base}/else").status_code == 404
@@ -155,3 +163,10 @@ def test_class_missing_in_the_taxonomy_is_counted_and_listed(writer, store_url):
     result = stumble("schema", "taxonomy", "--unknown", "--database-url", store_url)
     assert result.returncode == 1
     assert "unknown: QuantumLinkLost (of a Nova release that stumble does not know); failures: 1" in result.stdout
+
+
+def test_retention_is_that_of_the_topic(kafka, new_topic):
+    settings = KafkaSettings(bootstrap_servers=kafka)
+    assert TopicRetention(settings, new_topic(**{"retention.ms": "604800000"})).seconds() == 604800
+    assert TopicRetention(settings, new_topic(**{"retention.ms": "-1"})).seconds() == math.inf
+    assert TopicRetention(settings, "no-such-topic").seconds() is None

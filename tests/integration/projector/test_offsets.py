@@ -78,7 +78,7 @@ def test_offset_beyond_the_end_blocks_the_partition_also_when_the_topic_grows(te
     with connect(testbed.url) as session:  # as if the topic had been restored from a copy without its last records
         session.execute("update offsets set next_offset = 7 where kafka_partition = %s", (partition,))
     restarted = testbed.start()
-    eventually(lambda: "" if "ends before the next offset, 7" in testbed.log_of(restarted) else "not said")
+    eventually(lambda: "" if "ended before the next offset, 7" in testbed.log_of(restarted) else "not said")
     assert shown_partitions(testbed)[partition]["state"] == "OFFSET_BEYOND_END"
     testbed.produce(events[4:])  # now offset 7 exists, but it isn't the record that was expected
     with connect(testbed.url) as session:

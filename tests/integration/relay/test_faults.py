@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Message
 from confluent_kafka.admin import (
     AclBinding,
     AclBindingFilter,
@@ -31,6 +32,8 @@ from stumble.outbox.folders import outbox_folders
 from stumble.relay import build_relay
 from stumble.relay.rejected import read_rejected
 from stumble.settings.base import load_settings
+from stumble.wire.codec import Decoder
+from stumble.wire.schemas import PRODUCER_STATUS
 from tests.integration.relay.helpers import (
     drain,
     emitter,
@@ -176,9 +179,13 @@ def test_damaged_bytes_are_quarantined_and_the_rest_is_delivered(tmp_path: Path,
     data = bytearray(segment.read_bytes())
     data[len(data) // 2] ^= 0xFF
     segment.write_bytes(data)
-    with running_relay(outbox, kafka, prefix) as relay:
+    with running_relay(outbox, kafka, prefix, "--status-interval", "1") as relay:
         messages = drain(kafka, f"{prefix}instance-actions", lambda read: len(read) == 99)
         wait_for(lambda: "quarantine" in relay.text())
+        of_relay = drain(
+            kafka, f"{prefix}instance-action-producers", lambda read: any(_quarantined(m) == 1 for m in read)
+        )
+    assert {_quarantined(message) for message in of_relay} <= {None, 0, 1}
     assert len(set(numbers(messages))) == 99
     (quarantined,) = (outbox / "relay" / "quarantine").iterdir()
     assert quarantined.read_bytes() in bytes(data)
@@ -199,6 +206,12 @@ def test_folder_of_a_newer_format_does_not_stop_other_folders(tmp_path: Path, ka
         assert numbers(messages) == [2]
         wait_for(lambda: "upgrade the relay" in relay.text())
         assert relay.text().count("upgrade the relay") == 1
+
+
+def _quarantined(message: Message) -> int | None:
+    """Return how many damaged records a relay's own status counts; None if it is the status of a folder."""
+    status = Decoder(PRODUCER_STATUS).decode(message.value() or b"")
+    return int(status["quarantined_total"]) if status["process"] == "relay" else None
 
 
 def _create(kafka: str, *topics: str) -> None:

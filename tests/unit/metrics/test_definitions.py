@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import platform
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from stumble.api.metrics import ApiMetrics
 from stumble.metrics.definitions import ALL, MAX_EXCEPTIONS
 from stumble.metrics.process import ProcessMetrics
 from stumble.metrics.store import limit_exceptions
@@ -23,3 +29,18 @@ def test_metric_names_are_unique_and_metrics_can_be_created():
     assert not any(name.endswith("_total") for name in names)
     for role in ("projector", "alerter"):
         ProcessMetrics(role)
+
+
+@pytest.mark.parametrize(
+    ("role", "registry"),
+    [
+        ("projector", ProcessMetrics("projector").registry),
+        ("alerter", ProcessMetrics("alerter").registry),
+        ("api", ApiMetrics().registry),
+    ],
+)
+def test_every_role_names_its_version(role: str, registry: CollectorRegistry):
+    (sample,) = next(family for family in registry.collect() if family.name == "stumble_build_info").samples
+    assert (sample.labels["role"], sample.labels["python"]) == (role, platform.python_version())
+    assert sample.labels["version"]
+    assert sample.value == 1

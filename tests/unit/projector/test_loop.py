@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from typing import cast
 
 import pytest
@@ -26,12 +27,15 @@ from stumble.projector.partitions import AssignedPartitions
 from stumble.projector.signature_rejections import SignatureRejections
 from stumble.projector.start_offsets import StartOffsets
 from stumble.projector.store_session import StoreSession
+from stumble.projector.topic_ends import TopicEnds
 from stumble.projector.write_thread import WriteThread
 from stumble.runtime.state_log import StateLog
 from stumble.testing.clock import ManualClock
 from stumble.testing.events import event, framed
 from stumble.testing.in_memory import InMemoryConsumer, InMemoryStore
-from stumble.wire.errors import StumbleError
+from stumble.wire.codec import frame_confluent
+from stumble.wire.errors import RegistryUnavailable, StumbleError
+from stumble.wire.schemas import EVENT
 
 
 class NoClock:
@@ -60,9 +64,28 @@ class AcceptingTopic:
     def __init__(self):
         self.records = []
 
+        #: Why it accepts nothing; None: it accepts records.
+        self.refusal = None
+
     def send(self, bad):
+        if self.refusal is not None:
+            return {(item.partition, item.offset): self.refusal for item in bad}
         self.records += bad
         return {}
+
+    def close(self): ...
+
+
+class Registry:
+    """A schema registry that knows the event's schema under every id, or does not answer."""
+
+    def __init__(self):
+        self.fault = None
+
+    def resolve(self, _):
+        if self.fault is not None:
+            raise RegistryUnavailable(self.fault)
+        return EVENT.json
 
 
 class Bench:
@@ -73,7 +96,9 @@ class Bench:
         self.topic = InMemoryConsumer()
         self.store = InMemoryStore(self.topic)
         self.dead_letters = AcceptingTopic()
-        self.health = ProjectorHealth(stuck_after=60)
+        self.health = ProjectorHealth(stuck_after=60, now=self.clock.steady)
+        self.ends = TopicEnds(self.topic.end_offsets, self.health, logging.getLogger("stumble.test"))
+        self.registry = Registry()
         log, breaker = StateLog(logging.getLogger("stumble.test")), CircuitBreaker(3, 0.5)
         writer = BatchWriter(
             cast("StoreSession", NoSession()),
@@ -89,11 +114,14 @@ class Bench:
         self.projector = Projector(
             consumer=self.topic,
             start_offsets=cast("StartOffsets", self.store),
-            collector=BatchCollector(EventDecoder(), BridgedHosts(), 100, 1 << 20, self.rejections),
+            collector=BatchCollector(
+                EventDecoder(self.registry.resolve), BridgedHosts(), 100, 1 << 20, self.rejections
+            ),
             partitions=AssignedPartitions(now=self.clock.steady),
             writer=self.write_thread,
             breaker=breaker,
             clock=cast("Clock", NoClock()),
+            ends=self.ends,
             client_errors=ClientErrors(log, "broker:9092"),
             health=self.health,
             state_log=log,
@@ -105,6 +133,24 @@ class Bench:
         for _ in range(times):
             self.projector.run_once()
             assert self.write_thread.wait(5)
+
+    def seconds(self, count):
+        """Let seconds pass: the loop runs, and the broker tells the ends of the partitions."""
+        for _ in range(count):
+            self.clock.advance(1)
+            self.ends.run_once()
+            self.turn(times=2)
+
+    def gauge(self, name, **labels):
+        return self.health.metrics.registry.get_sample_value(name, labels)
+
+    def wait_for_offsets(self, offsets):
+        for _ in range(500):
+            self.turn(times=1)
+            if self.store.offsets == offsets:
+                return
+            time.sleep(0.01)
+        assert self.store.offsets == offsets
 
 
 @pytest.fixture
@@ -143,6 +189,79 @@ def test_records_that_appear_in_a_suspected_gap_are_stored(bench):
     bench.topic.append(0, *values(0, 1, 2, 3, 4), at=0)
     bench.turn()
     assert (len(bench.store.events), bench.store.offsets) == (6, {0: 6})
+
+
+def test_store_follows_to_an_end_that_offsets_without_records_precede(bench):
+    bench.topic.append(0, *values(1, 2))
+    bench.topic.append_control_record(0)
+    bench.topic.assign(0)
+    bench.turn()
+    assert (len(bench.store.events), bench.store.offsets) == (2, {0: 3})
+    bench.topic.append(0, *values(3))
+    bench.turn()
+    assert (len(bench.store.events), bench.store.offsets) == (3, {0: 4})
+
+
+def test_partition_without_any_record_is_read_to_its_end(bench):
+    bench.topic.append_control_record(0)
+    bench.topic.assign(0)
+    bench.turn(times=2)
+    bench.wait_for_offsets({0: 1})
+
+
+def test_transactions_in_sequence_cost_no_seek(bench):
+    seeks = []
+    seek = bench.topic.seek
+    bench.topic.seek = lambda *given: (seeks.append(given), seek(*given))
+    for number in range(1000):
+        bench.topic.append(0, *values(number))
+        bench.topic.append_control_record(0)
+    bench.topic.assign(0)
+    bench.turn(times=30)
+    bench.wait_for_offsets({0: 2000})
+    assert (len(bench.store.events), seeks) == (1000, [])
+
+
+def test_damaged_batch_stops_its_partition_with_the_words_of_the_client(bench):
+    bench.topic.append(0, *values(1, 2))
+    bench.topic.assign(0)
+    bench.turn()
+    bench.topic.report(0, KafkaError(KafkaError.INVALID_MSG, "MessageSet at offset 2 failed CRC32C check"), 2)
+    bench.topic.append(0, *values(4), at=3)
+    bench.turn(times=1)
+    assert bench.health.ready()[1] == (
+        "Partition 0 of instance-actions: the broker holds a damaged batch at offset 2 (INVALID_MSG: MessageSet at "
+        "offset 2 failed CRC32C check). Restore the batch from another replica, or skip it: `kafka-dump-log.sh` shows "
+        "its last offset, and `stumble offsets set --partition 0 --to N --skip` continues at the offset N after it."
+    )
+    assert bench.store.offsets == {0: 2}, "the batch after it is not read"
+
+
+def test_truncated_partition_stays_stopped_until_the_operator_moves_its_offset(bench):
+    bench.topic.append(0, *values(1, 2))
+    bench.topic.assign(0)
+    bench.turn()
+    text = "Partition log truncation detected at offset 2: Local: Partition log truncation detected"
+    bench.topic.report(0, KafkaError(KafkaError._AUTO_OFFSET_RESET, text), 2)
+    bench.turn(times=1)
+    assert "the topic ended before the next offset, 2" in bench.health.ready()[1]
+    bench.topic.append(0, *values(3))
+    bench.clock.advance(PartitionState.OFFSET_BEYOND_END.retry_seconds)
+    bench.turn()
+    assert bench.store.offsets == {0: 2}, "the topic has grown again, with other records"
+    bench.store.stops.clear()  # what `stumble offsets resume` does
+    bench.clock.advance(PartitionState.OFFSET_BEYOND_END.retry_seconds)
+    bench.turn()
+    assert bench.store.offsets == {0: 3}
+
+
+def test_offset_that_the_store_has_not_reached_yet_is_judged_after_a_restart_at_the_stored_offset(bench):
+    bench.topic.append(0, *values(1, 2, 3))
+    bench.topic.assign(0)
+    bench.projector.run_once()
+    bench.topic.report(0, KafkaError(KafkaError._AUTO_OFFSET_RESET, "offset 3 is out of range"), 3)
+    bench.turn()
+    assert (bench.store.stops, bench.store.offsets) == ({}, {0: 3})
 
 
 def test_fenced_partition_is_read_again_from_the_store(bench):
@@ -185,6 +304,84 @@ def test_partition_of_a_recreated_topic_waits_for_the_operator(bench):
     bench.clock.advance(PartitionState.TOPIC_RECREATED.retry_seconds)
     bench.turn()
     assert bench.store.offsets == {0: 1}
+
+
+BLOCKED = "stumble_projector_blocked_partitions"
+#: The shipped alert fires after this time.
+FIVE_MINUTES = 300
+
+
+def test_partition_that_is_retried_without_success_stays_blocked_everywhere(bench, caplog):
+    bench.dead_letters.refusal = "no such topic"
+    bench.topic.append(0, *values(0), b"no event")
+    bench.topic.assign(0)
+    bench.turn()
+    caplog.clear()
+    since = bench.health.states()[0].since
+    for _ in range(FIVE_MINUTES):
+        bench.seconds(1)
+        assert (bench.gauge(BLOCKED), bench.health.ready()[0]) == (1, False)
+    assert bench.store.offsets == {0: 1}
+    assert bench.health.states()[0].since == since
+    assert caplog.messages == [], "nothing has changed"
+    bench.dead_letters.refusal = None
+    bench.seconds(6)
+    assert bench.store.offsets == {0: 2}
+    assert (bench.gauge(BLOCKED), bench.health.ready()[0]) == (0, True)
+    assert "Partition 0 of instance-actions is read again." in caplog.messages
+
+
+def test_partition_that_waits_for_the_registry_stores_what_was_read_before(bench, caplog):
+    bench.registry.fault = "The registry does not answer."
+    needs_registry = frame_confluent(7, framed(event(request_id="req-1"))[10:])
+    bench.topic.append(0, *values(0), needs_registry, *values(2))
+    bench.topic.append(1, *values(3))
+    bench.topic.assign(0, 1)
+    bench.seconds(30)
+    assert bench.store.offsets == {0: 1, 1: 1}
+    assert (bench.gauge(BLOCKED), bench.health.ready()[0]) == (1, False)
+    assert len([text for text in caplog.messages if "registry" in text]) == 1
+    bench.topic.append(1, *values(4))
+    bench.turn()
+    assert bench.store.offsets[1] == 2, "another partition does not wait"
+    bench.registry.fault = None
+    bench.seconds(6)
+    assert bench.store.offsets == {0: 3, 1: 2}
+    assert bench.health.ready()[0]
+
+
+def test_lag_and_backlog_are_absent_while_kafka_does_not_answer(bench):
+    bench.topic.append(0, *values(0))
+    bench.topic.assign(0)
+    bench.turn()
+    bench.ends.run_once()
+    bench.projector.report_lag()
+    backlog = "stumble_projector_backlog_records"
+    assert bench.gauge(backlog, partition="0") == 0
+    progressed_at = bench.gauge("stumble_projector_last_progress_timestamp_seconds")
+    bench.projector.on_client_error(KafkaError(KafkaError._ALL_BROKERS_DOWN))
+    bench.clock.advance(10)
+    bench.turn()
+    bench.projector.report_lag()
+    assert bench.gauge(backlog, partition="0") is None
+    assert bench.gauge("stumble_projector_lag_seconds", partition="0") is None
+    assert bench.gauge("stumble_projector_last_progress_timestamp_seconds") == progressed_at
+    assert bench.gauge("stumble_projector_dependency_up", dependency="kafka") == 0
+    assert bench.health.ready() == (False, "Kafka at broker:9092 does not answer; reading is paused, nothing is lost.")
+    assert bench.health.live()[0], "a restart does not help"
+    bench.ends.run_once()
+    bench.projector.report_lag()
+    assert (bench.gauge(backlog, partition="0"), bench.health.ready()[0]) == (0, True)
+
+
+def test_missing_topic_is_an_answer_of_kafka(bench, caplog):
+    bench.projector.on_client_error(KafkaError(KafkaError._ALL_BROKERS_DOWN))
+    bench.topic.report(0, KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART), 0)
+    bench.turn(times=1)
+    assert caplog.messages[-2:] == [
+        "Kafka answers again.",
+        "Topic instance-actions does not exist: create it with `stumble topics apply`.",
+    ]
 
 
 def test_revoked_partition_is_forgotten(bench):

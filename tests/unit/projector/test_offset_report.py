@@ -46,7 +46,7 @@ def test_stored_offset_must_be_in_the_topic_or_at_its_end(stored, state):
             report(PartitionState.OFFSET_BEYOND_END, 40, 0, 20),
             20,
             (
-                "the topic ends before the next offset, 40: it was truncated or restored; records written after "
+                "the topic ended before the next offset, 40: it was truncated or restored; records written after "
                 "2026-01-01 12:00:00 UTC are not read yet"
             ),
         ),
@@ -54,3 +54,12 @@ def test_stored_offset_must_be_in_the_topic_or_at_its_end(stored, state):
 )
 def test_report_describes_lag_and_lost_records(offset_report, behind, description):
     assert (offset_report.behind, offset_report.description) == (behind, description)
+
+
+def test_report_has_the_projectors_own_description_and_how_long_it_is_silent():
+    status = PartitionStatus("instance-actions", 3, PartitionState.BAD_RECORDS, 40, since=LAST_RECORD_AT)
+    blocked = OffsetReport(status, 0, 90, reported="stopped at offset 40: no event")
+    assert blocked.description == "stopped at offset 40: no event; stopped since 2026-01-01 12:00:00 UTC"
+    reading = PartitionStatus("instance-actions", 3, PartitionState.READING, 40)
+    silent = OffsetReport(reading, 0, 90, silent_since=LAST_RECORD_AT)
+    assert silent.description == "reading; no projector has reported since 2026-01-01 12:00:00 UTC"

@@ -9,6 +9,7 @@ select host,
        min(extract(epoch from oldest_unsent_at))::float8,
        coalesce(sum(refused_total) filter (where process <> 'relay'), 0)::bigint,
        max(rejected_total) filter (where process = 'relay')::bigint,
+       max((status->>'quarantined_total')::bigint) filter (where process = 'relay'),
        max(extract(epoch from received_at))::float8,
        (array_agg(extract(epoch from reported_at - received_at)::float8 order by received_at desc, process))[1]
 from producers

@@ -27,29 +27,48 @@ select %(topic)s, n.kafka_partition, %(topic_id)s, n.next_offset
 from unnest(%(partitions)s::int[], %(offsets)s::bigint[]) as n (kafka_partition, next_offset)
 on conflict (topic, kafka_partition) do nothing
 
--- Compare and swap: a partition whose stored offset is not the expected one is missing from the result.
+-- name: load_start_offsets
+select kafka_partition, topic_id, next_offset, leader_epoch, stopped_state, stopped_at, stop_reason
+from offsets
+where topic = %(topic)s and kafka_partition = any(%(partitions)s)
+
+-- A projector that has to stop at an offset; the first reason stays.
+-- name: stop_partition
+update offsets
+set stopped_state = %(state)s, stopped_at = now(), stop_reason = %(reason)s, updated_at = now()
+where topic = %(topic)s and kafka_partition = %(partition)s and next_offset = %(offset)s and stopped_state is null
+
+-- Compare and swap: a partition whose stored offset is not the expected one, or that is stopped, is missing from the
+-- result.
 -- name: advance_offsets
 update offsets o
 set next_offset = n.next_offset,
+    leader_epoch = n.leader_epoch,
     last_record_at = coalesce(greatest(o.last_record_at, n.last_record_at), o.last_record_at),
     updated_at = now()
-from unnest(%(partitions)s::int[], %(expected)s::bigint[], %(offsets)s::bigint[], %(last_record_at)s::timestamptz[])
-     as n (kafka_partition, expected, next_offset, last_record_at)
+from unnest(%(partitions)s::int[], %(expected)s::bigint[], %(offsets)s::bigint[], %(last_record_at)s::timestamptz[],
+            %(leader_epochs)s::int[])
+     as n (kafka_partition, expected, next_offset, last_record_at, leader_epoch)
 where o.topic = %(topic)s
   and o.kafka_partition = n.kafka_partition
   and o.topic_id = %(topic_id)s
   and o.next_offset = n.expected
+  and o.stopped_state is null
 returning o.kafka_partition
 
 -- name: load_offset_states
-select kafka_partition, topic_id, next_offset, last_record_at from offsets where topic = %(topic)s
+select kafka_partition, topic_id, next_offset, last_record_at, leader_epoch, stopped_state, stopped_at, stop_reason
+from offsets
+where topic = %(topic)s
 
--- The caller holds the partition's lock. The next compare of a projector fails, and it reads from this offset.
+-- The caller holds the partition's lock. The next compare of a projector fails, and it reads from this offset, also if
+-- the partition was stopped.
 -- name: set_offset
 insert into offsets (topic, kafka_partition, topic_id, next_offset)
 values (%(topic)s, %(partition)s, %(topic_id)s, %(offset)s)
 on conflict (topic, kafka_partition)
-do update set topic_id = excluded.topic_id, next_offset = excluded.next_offset, updated_at = now()
+do update set topic_id = excluded.topic_id, next_offset = excluded.next_offset, updated_at = now(),
+              leader_epoch = null, stopped_state = null, stopped_at = null, stop_reason = null
 
 -- Records up to where a topic was read before it was truncated or created again.
 -- name: add_topic_break
@@ -63,6 +82,10 @@ do update set topic_id = excluded.topic_id, next_offset = excluded.next_offset, 
 -- The last break of each partition, UTC microseconds.
 -- name: load_topic_breaks
 select kafka_partition, (extract(epoch from broken_at) * 1000000)::bigint from topic_breaks where topic = %(topic)s
+
+-- Partitions whose topic was truncated below the store's offset, until an operator moves it.
+-- name: load_truncated_partitions
+select kafka_partition from offsets where topic = %(topic)s and stopped_state = 'OFFSET_BEYOND_END'
 
 -- name: load_all_offsets
 select kafka_partition, topic_id, next_offset from offsets where topic = %(topic)s order by kafka_partition

@@ -188,13 +188,30 @@ create index failures_project on stumble_derived.failures (owner_project_id, occ
 
 -- Durable --------------------------------------------------------------------------------------------
 -- Up to where each partition was read: moved by compare and swap in the transaction that stores the events.
+-- leader_epoch: Kafka's leader epoch of the record before next_offset, null if there is none or none is known.
+-- stopped_state, stopped_at, stop_reason: why the partition is not read until an operator moves the offset.
 create table stumble_durable.offsets (
     topic           text        not null,
     kafka_partition int         not null,
     topic_id        text        not null,
     next_offset     bigint      not null,
     last_record_at  timestamptz,
+    leader_epoch    int,
+    stopped_state   text,
+    stopped_at      timestamptz,
+    stop_reason     text,
     updated_at      timestamptz not null default now(),
+    primary key (topic, kafka_partition)
+) with (fillfactor = 50);
+
+-- What the projector says of each partition: whether it reads it, why not, and since when.
+create table stumble_durable.partition_states (
+    topic           text        not null,
+    kafka_partition int         not null,
+    state           text        not null,
+    description     text        not null,
+    since           timestamptz not null,
+    reported_at     timestamptz not null,
     primary key (topic, kafka_partition)
 ) with (fillfactor = 50);
 
@@ -448,3 +465,5 @@ alter table stumble_derived.failures set (autovacuum_vacuum_scale_factor = 0.05)
 alter table stumble_durable.revisions set (autovacuum_vacuum_scale_factor = 0.05);
 alter table stumble_durable.counters set (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
 alter table stumble_durable.offsets set (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
+alter table stumble_durable.partition_states
+    set (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);

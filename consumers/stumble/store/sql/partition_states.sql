@@ -1,0 +1,26 @@
+-- The projector's own view of each partition. `reported_at` shows whether a projector still reports.
+
+-- name: save_partition_states
+insert into partition_states (topic, kafka_partition, state, description, since, reported_at)
+select %(topic)s, n.kafka_partition, n.state, n.description, n.since, now()
+from unnest(%(partitions)s::int[], %(states)s::text[], %(descriptions)s::text[], %(since)s::timestamptz[])
+     as n (kafka_partition, state, description, since)
+on conflict (topic, kafka_partition)
+do update set state = excluded.state, description = excluded.description, reported_at = excluded.reported_at,
+              since = case when partition_states.state = excluded.state then partition_states.since
+                           else excluded.since end
+
+-- Without a report for a minute, no projector reads the partition.
+-- name: load_partition_states
+select kafka_partition, state, description, since, reported_at, reported_at > now() - interval '1 minute'
+from partition_states
+where topic = %(topic)s
+order by kafka_partition
+
+-- Sessions of one process whose commit has waited for a synchronous standby for some seconds.
+-- name: count_standby_waits
+select count(*)
+from pg_stat_activity
+where application_name = %(application)s
+  and wait_event = 'SyncRep'
+  and state_change < clock_timestamp() - make_interval(secs => %(seconds)s)
