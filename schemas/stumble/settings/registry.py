@@ -22,9 +22,9 @@ from stumble.wire.schemas import Schema
 from stumble.wire.topics import subject
 
 LOG = logging.getLogger("stumble.registry")
-#: Seconds for one request and its answer: where the answer is needed, and where it confirms a known one.
+#: Seconds for one request and its answer: where the answer is needed, and where it confirms a known id.
 _SECONDS, _CONFIRM_SECONDS = 10.0, 2.0
-#: Seconds after which a known answer is confirmed, and after which that is tried again if the registry is unavailable.
+#: Seconds after which a known id is confirmed, and after which that is tried again if the registry is unavailable.
 _CONFIRM_AFTER, _TRY_AGAIN_AFTER = 600.0, 60.0
 _ANSWER_BYTES = 4 << 20
 #: Most characters of an answer in an error's text.
@@ -45,18 +45,18 @@ class SchemaRejected(StumbleError):
     """The registry rejects the schema as incompatible with an earlier version of its subject."""
 
 
-class _Known(NamedTuple):
-    """An answer of the registry, and when to confirm it (monotonic seconds)."""
+class _KnownId(NamedTuple):
+    """The id of a schema, and when to confirm it (monotonic seconds)."""
 
-    value: Any
+    schema_id: int
     confirm_at: float
 
 
 class Registry:
-    """Client of one registry. It keeps answers, and confirms each ten minutes later: a registry can lose its schemas.
+    """Client of one registry. It keeps the ids of registered schemas, and confirms each ten minutes later.
 
-    While the registry is unavailable, known answers stay in use. ``on_lost_schema`` is called when the registry no
-    longer has a schema that it had registered.
+    ``on_lost_schema`` is called when the registry no longer has a schema that it had registered. While it is
+    unavailable, known ids stay in use.
     """
 
     def __init__(
@@ -77,8 +77,7 @@ class Registry:
         self._events = settings.topics.actions
         self._on_lost_schema = on_lost_schema
         self._clock = clock
-        self._texts: dict[int, _Known] = {}
-        self._ids: dict[tuple[str, str], _Known] = {}
+        self._ids: dict[tuple[str, str], _KnownId] = {}
 
     def close(self) -> None:
         """Close the connections."""
@@ -94,8 +93,8 @@ class Registry:
         if known is None:
             known = self._ids[key] = self._confirmed(self._register(topic, schema))
         elif self._clock() >= known.confirm_at:
-            known = self._ids[key] = self._confirm_id(topic, schema, known.value)
-        return int(known.value)
+            known = self._ids[key] = self._confirm(topic, schema, known.schema_id)
+        return known.schema_id
 
     def id_of(self, topic: str, schema: Schema, *, seconds: float = _SECONDS) -> int | None:
         """Return the id of a schema under a topic's subject; None if the registry does not have it there.
@@ -144,18 +143,22 @@ class Registry:
         An id is unknown only if the registry says so and has versions of the events' subject: one that lost its schemas
         is unavailable.
         """
-        known = self._texts.get(schema_id)
-        if known is None:
-            known = self._texts[schema_id] = self._confirmed(self._text_of(schema_id, _SECONDS))
-        elif self._clock() >= known.confirm_at:
-            known = self._texts[schema_id] = self._confirm_text(schema_id, known.value)
-        return str(known.value)
+        answer = self._ask("GET", f"/schemas/ids/{schema_id}")
+        if not _says_unknown(answer):
+            return self._value(answer, "schema", str)
+        if not self.versions(self._events):
+            raise RegistryUnavailable(
+                f"The schema registry at {self._url} knows neither schema id {schema_id} nor any version of "
+                f"{subject(self._events)}: it lost its schemas, or is another registry; restore it, or run `stumble "
+                "topics apply`."
+            )
+        raise UnknownSchema(f"The registry at {self._url} does not know schema id {schema_id}.")
 
-    def _confirmed(self, value: Any) -> _Known:
-        return _Known(value, self._clock() + _CONFIRM_AFTER)
+    def _confirmed(self, schema_id: int) -> _KnownId:
+        return _KnownId(schema_id, self._clock() + _CONFIRM_AFTER)
 
-    def _unconfirmed(self, value: Any) -> _Known:
-        return _Known(value, self._clock() + _TRY_AGAIN_AFTER)
+    def _unconfirmed(self, schema_id: int) -> _KnownId:
+        return _KnownId(schema_id, self._clock() + _TRY_AGAIN_AFTER)
 
     def _register(self, topic: str, schema: Schema) -> int:
         path, body = f"/subjects/{subject(topic)}/versions", {"schema": schema.json}
@@ -166,7 +169,7 @@ class Registry:
             raise SchemaRejected(f"The registry rejects {schema.name} for {subject(topic)}: {_message(answer)}.")
         return self._id_in(answer)
 
-    def _confirm_id(self, topic: str, schema: Schema, schema_id: int) -> _Known:
+    def _confirm(self, topic: str, schema: Schema, schema_id: int) -> _KnownId:
         try:
             now = self.id_of(topic, schema, seconds=_CONFIRM_SECONDS)
         except RegistryUnavailable:
@@ -183,24 +186,6 @@ class Registry:
                 return self._unconfirmed(schema_id)
         LOG.warning("%s; it has id %d now. Run `stumble check registry`.", text, now)
         return self._confirmed(now)
-
-    def _confirm_text(self, schema_id: int, text: str) -> _Known:
-        try:
-            return self._confirmed(self._text_of(schema_id, _CONFIRM_SECONDS))
-        except (RegistryUnavailable, UnknownSchema):
-            return self._unconfirmed(text)
-
-    def _text_of(self, schema_id: int, seconds: float) -> str:
-        answer = self._ask("GET", f"/schemas/ids/{schema_id}", seconds=seconds)
-        if not _says_unknown(answer):
-            return self._value(answer, "schema", str)
-        if not self.versions(self._events):
-            raise RegistryUnavailable(
-                f"The schema registry at {self._url} knows neither schema id {schema_id} nor any version of "
-                f"{subject(self._events)}: it lost its schemas, or is another registry; restore it, or run `stumble "
-                "topics apply`."
-            )
-        raise UnknownSchema(f"The registry at {self._url} does not know schema id {schema_id}.")
 
     def _ask(
         self, method: str, path: str, body: dict[str, str] | None = None, *, seconds: float = _SECONDS

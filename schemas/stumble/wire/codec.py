@@ -9,13 +9,14 @@ from __future__ import annotations
 import io
 import json
 import struct
+import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from fastavro import schemaless_reader
 
 from stumble.wire.encoder import Encoder
-from stumble.wire.errors import NotAvro, UnknownSchema, UnsupportedSchema, WireError
+from stumble.wire.errors import NotAvro, RegistryUnavailable, UnknownSchema, UnsupportedSchema, WireError
 from stumble.wire.headers import Header, fingerprint_of
 from stumble.wire.limits import limit_check
 from stumble.wire.schemas import ALL, Schema, by_fingerprint
@@ -27,6 +28,9 @@ SINGLE_OBJECT_MAGIC = b"\xc3\x01"
 MAX_BODY_BYTES = 256 << 10
 _CONFLUENT = struct.Struct(">bI")
 _SHOWN = 300
+#: Seconds after which a schema id is asked for again, since a registry that lost its schemas gives ids to others; and
+#: after which that is tried again.
+_ASK_AGAIN_SECONDS, _TRY_AGAIN_SECONDS = 600.0, 60.0
 
 
 class Unframed(NamedTuple):
@@ -131,6 +135,13 @@ def unframe(value: bytes, headers: Iterable[Header] | None = None) -> Unframed:
     raise NotAvro(f"The value starts with {value[:2].hex() or 'nothing'}: neither Confluent nor single-object framing.")
 
 
+class _Resolved(NamedTuple):
+    """What is known of a schema id, and when to ask for it again (monotonic seconds)."""
+
+    writer: WriterSchema | UnknownSchema
+    ask_again_at: float
+
+
 class Decoder:
     """Decodes framed records of one type, in any version and either framing.
 
@@ -139,11 +150,17 @@ class Decoder:
     ``UnknownSchema`` or ``RegistryUnavailable``. Without it, only records with a schema of this release can be read.
     """
 
-    def __init__(self, reader: Schema, resolve_id: Callable[[int], str] | None = None) -> None:
+    def __init__(
+        self,
+        reader: Schema,
+        resolve_id: Callable[[int], str] | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._reader = reader
         self._resolve_id = resolve_id
-        #: By text and not by id: a registry that lost its schemas gives an id again, to another schema.
-        self._by_text: dict[str, WriterSchema | UnknownSchema] = {}
+        self._clock = clock
+        self._by_id: dict[int, _Resolved] = {}
 
     def decode(self, value: bytes, headers: Iterable[Header] | None = None) -> dict[str, Any]:
         """Return the record in a Kafka record's value, its texts cut to the limits in the schema.
@@ -168,21 +185,30 @@ class Decoder:
             raise UnknownSchema(
                 f"The schema of {_describe(framed)} is unknown: configure the registry or upgrade stumble."
             )
-        text = self._resolve_id(framed.schema_id)
-        if text not in self._by_text:
-            self._by_text[text] = self._parse(text, framed)
-        writer = self._by_text[text]
-        if isinstance(writer, UnknownSchema):
-            raise writer.with_traceback(None)
-        return writer
+        resolved = self._by_id.get(framed.schema_id)
+        if resolved is None or self._clock() >= resolved.ask_again_at:
+            resolved = self._by_id[framed.schema_id] = self._resolve(self._resolve_id, framed.schema_id, resolved)
+        if isinstance(resolved.writer, UnknownSchema):
+            raise resolved.writer.with_traceback(None)
+        return resolved.writer
 
-    def _parse(self, text: str, framed: Unframed) -> WriterSchema | UnknownSchema:
+    def _resolve(self, resolve_id: Callable[[int], str], schema_id: int, known: _Resolved | None) -> _Resolved:
+        """Ask for a schema; the known one stays in use while the registry does not have it, or is unavailable."""
+        try:
+            text = resolve_id(schema_id)
+        except (UnknownSchema, RegistryUnavailable):
+            if known is None:
+                raise
+            return _Resolved(known.writer, self._clock() + _TRY_AGAIN_SECONDS)
+        return _Resolved(self._parse(text, schema_id), self._clock() + _ASK_AGAIN_SECONDS)
+
+    def _parse(self, text: str, schema_id: int) -> WriterSchema | UnknownSchema:
         try:
             return parse_writer_schema(text, self._reader)
         except UnsupportedSchema as error:
-            return UnknownSchema(f"The registry's schema for {_describe(framed)} is not supported: {error}.")
+            return UnknownSchema(f"The registry's schema for schema id {schema_id} is not supported: {error}.")
         except Exception as error:  # noqa: BLE001  # the registry may return any text
-            return UnknownSchema(f"The registry's schema for {_describe(framed)} cannot be parsed: {error}.")
+            return UnknownSchema(f"The registry's schema for schema id {schema_id} cannot be parsed: {error}.")
 
 
 def _describe(framed: Unframed) -> str:

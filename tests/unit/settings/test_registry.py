@@ -184,19 +184,11 @@ def test_schema_that_the_registry_lost_and_rejects_keeps_its_id(caplog: pytest.L
     assert "does not register it again" in caplog.text
 
 
-def test_known_answers_stay_in_use_while_the_registry_is_unavailable() -> None:
-    talk = Conversation(answer(200, {"id": 7}), answer(200, {"schema": "text"}))
+def test_known_id_stays_in_use_while_the_registry_is_unavailable() -> None:
+    talk = Conversation(answer(200, {"id": 7}))
     for talk.now in (0.0, CONFIRMED_LATER, CONFIRMED_LATER + 1):
-        assert (talk.client.register("x", EVENT), talk.client.resolve(7)) == (7, "text")
-    assert len(talk.asked) == 4  # two answers, and one attempt to confirm each
+        assert talk.client.register("x", EVENT) == 7
+    assert len(talk.asked) == 2  # the registration, and one attempt to confirm its id
     talk.now = CONFIRMED_LATER + 61
     talk.client.register("x", EVENT)
-    assert len(talk.asked) == 5
-    assert talk.lost == 0
-
-
-def test_id_that_a_registry_gave_again_has_its_new_schema_after_ten_minutes() -> None:
-    talk = Conversation(answer(200, {"schema": "old"}), answer(200, {"schema": "new"}))
-    assert talk.client.resolve(7) == "old"
-    talk.now = CONFIRMED_LATER
-    assert talk.client.resolve(7) == "new"
+    assert (len(talk.asked), talk.lost) == (3, 0)

@@ -10,7 +10,7 @@ import pytest
 from fastavro import schemaless_writer
 
 from stumble.wire import codec
-from stumble.wire.errors import UnknownSchema
+from stumble.wire.errors import RegistryUnavailable, UnknownSchema
 from stumble.wire.headers import record_headers
 from stumble.wire.schemas import EVENT, PRODUCER_STATUS, Schema
 
@@ -129,8 +129,37 @@ def test_fingerprint_of_this_release_is_used_without_a_registry() -> None:
         )
 
 
-def test_id_that_a_registry_gives_to_another_schema_is_read_with_that_schema() -> None:
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_schema_id_is_asked_for_again_after_ten_minutes_since_a_registry_may_give_it_to_another_schema() -> None:
     texts = [with_type(EVENT, "occurred_at", time_of(unit)) for unit in ("millis", "micros")]
-    remaining = iter(texts)
-    decoder = codec.Decoder(EVENT, lambda _: next(remaining))
-    assert [decoder.decode(framed(text, {"occurred_at": 5}))["occurred_at"] for text in texts] == [5000, 5]
+    remaining, clock = list(texts), Clock()
+    decoder = codec.Decoder(EVENT, lambda _: remaining.pop(0), clock=clock)
+    value = framed(texts[0], {"occurred_at": 5})
+    read = []
+    for clock.now in (0.0, 599.0, 601.0, 602.0):
+        read.append(decoder.decode(value)["occurred_at"])
+    assert (read, remaining) == ([5000, 5000, 5, 5], [])
+
+
+@pytest.mark.parametrize("error", [RegistryUnavailable("gone"), UnknownSchema("lost")])
+def test_known_schema_stays_in_use_while_the_registry_does_not_have_it(error: Exception) -> None:
+    answers: list[str | Exception] = [EVENT.json, error, error]
+    clock = Clock()
+
+    def resolve(_: int) -> str:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    decoder = codec.Decoder(EVENT, resolve, clock=clock)
+    for clock.now, left in ((0.0, 2), (601.0, 1), (660.0, 1), (662.0, 0)):
+        assert decoder.decode(framed(EVENT.json, {"host": "cmp1"}))["host"] == "cmp1"
+        assert len(answers) == left
