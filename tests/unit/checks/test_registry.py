@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -15,10 +11,10 @@ from stumble.checks.registry import check_registry
 from stumble.settings.base import Settings
 from stumble.settings.kafka import KafkaSettings
 from stumble.wire.schemas import EVENT
-from tests.support.serving import serving
+from tests.support.registry import NOT_FOUND, registry_with
 
 NAME = "instance-actions-value"
-#: Path to answer; a subject that is not named has one version, this program's.
+#: Path to answer.
 Answers = dict[str, Any]
 GOOD: Answers = {
     f"/subjects/{NAME}/versions": [1],
@@ -26,33 +22,6 @@ GOOD: Answers = {
     f"/compatibility/subjects/{NAME}/versions/latest": {"is_compatible": True},
     f"/config/{NAME}?defaultToGlobal=true": {"compatibilityLevel": "FULL_TRANSITIVE"},
 }
-NOT_FOUND = {"error_code": 40401, "message": "Subject not found"}
-
-
-@contextmanager
-def registry_with(answers: Answers) -> Iterator[str]:
-    """Serve these answers; other paths are not found. A text is an HTML page."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            answer = answers.get(self.path, NOT_FOUND)
-            is_page = isinstance(answer, str)
-            body = answer.encode() if is_page else json.dumps(answer).encode()
-            self.send_response(404 if answer is NOT_FOUND else 200)
-            self.send_header("Content-Type", "text/html" if is_page else "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def do_POST(self) -> None:
-            self.do_GET()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with serving(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as url:
-        yield url
 
 
 def check(answers: Answers) -> list[CheckResult]:
