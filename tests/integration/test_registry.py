@@ -72,12 +72,28 @@ def test_record_of_a_newer_schema_is_read_with_the_registry(registry):
     assert codec.Decoder(schemas.EVENT, registry.resolve).decode(value)["event_id"] == "x"
 
 
-def test_unknown_id_is_a_bad_record_and_unavailable_registry_is_not(registry):
+def test_unknown_id_is_a_bad_record_and_a_registry_without_the_events_or_that_is_down_is_not(url, registry):
+    with pytest.raises(RegistryUnavailable, match="lost its schemas"):
+        registry.resolve(123_456)
+    registry.register("instance-actions", schemas.EVENT)
     with pytest.raises(UnknownSchema):
         registry.resolve(123_456)
-    unavailable = KafkaSettings(schema_registry_url="http://127.0.0.1:9")
-    with (
-        closing(Registry(unavailable)) as unreachable_registry,
-        pytest.raises(RegistryUnavailable, match="does not answer"),
+    for settings, text in (
+        (KafkaSettings(schema_registry_url="http://127.0.0.1:9"), "does not answer"),
+        (KafkaSettings(schema_registry_url=url.removesuffix("/v7") + "/no-such-path"), "127.0.0.1"),
     ):
-        unreachable_registry.resolve(1)
+        with closing(Registry(settings)) as other, pytest.raises(RegistryUnavailable, match=text):
+            other.resolve(1)
+
+
+def test_subject_is_described_before_and_after_its_first_version(registry):
+    assert (registry.versions("described"), registry.id_of("described", schemas.EVENT)) == ([], None)
+    assert registry.accepts("described", schemas.EVENT)
+    registry.compatibility("described")
+    schema_id = registry.register("described", schemas.EVENT)
+    registry.require_full_transitive("described")
+    assert registry.compatibility("described") == "FULL_TRANSITIVE"
+    assert registry.id_of("described", schemas.EVENT) == schema_id
+    (number,) = registry.versions("described")
+    assert json.loads(registry.version("described", number)) == json.loads(schemas.EVENT.json)
+    assert registry.id_of("described", schemas.PRODUCER_STATUS) is None

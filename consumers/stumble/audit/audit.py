@@ -26,10 +26,12 @@ from stumble.audit.unreadable import UnreadableRecords
 from stumble.audit.workers import Workers, processes_for
 from stumble.runtime.gc_pause import gc_paused, limit_malloc_arenas
 from stumble.store.json_rows import as_json
-from stumble.store.partitions import DAY_MS, first_id, first_id_at
+from stumble.store.partitions import DAY_MS, first_id
 from stumble.store.queries import query
 from stumble.store.version import require_current
+from stumble.wire.codec import frame_single_object
 from stumble.wire.errors import StumbleError
+from stumble.wire.schemas import EVENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
 _DAY_US = DAY_MS * 1000
 _LATE_EVENTS = "events that came too late"
 _UNSIGNED = "records without a valid signature"
+_OTHER_SCHEMA = "events whose stored bytes have the schema of another release"
 #: How far an event's own time may differ from Kafka's time of its record.
 _SLACK_DAYS = 1
 _CATCH_UP_PAUSE = 0.5
@@ -94,6 +97,7 @@ class Audit:
         self._processes = processes
         self._workers: Workers | None = None
         self._unsigned = 0
+        self._unverified = self._empties = False
         now = time.time_ns() // 1000
         self.horizon = Horizon(now - (own.events_days - 1) * _DAY_US, now - own.requests_days * _DAY_US)
 
@@ -105,6 +109,8 @@ class Audit:
         self.stage.create()
         with gc_paused():
             self._read(self.span)
+            if self._empties:
+                self._empty()
             self._wait_for_store()
             self._compare_snapshot()
         self.report.records = self.stage.records
@@ -121,17 +127,29 @@ class Audit:
         self._compare_snapshot()
         return result
 
-    def empty(self, *, accept_loss: bool) -> None:
-        """Empty the derived tables. Raises `StumbleError` if the topic lost its first records, unless `accept_loss`."""
+    def empty_first(self, *, accept_loss: bool) -> None:
+        """Let `run` empty the derived tables before it compares, if it can read all that they hold.
+
+        Raises `StumbleError` if the topic lost its first records, unless `accept_loss`.
+        """
         incomplete = sorted({p for p, low in self.span.lows.items() if low > 0} | self.span.breaks.keys())
         if incomplete and not accept_loss:
             raise StumbleError(
                 f"{self.topic} no longer holds its first records (partitions {', '.join(map(str, incomplete))}): what "
                 "was derived from them would be lost. Omit --from-nothing, or accept the loss with --accept-loss."
             )
+        self._empties = True
+
+    def _empty(self) -> None:
+        report = _report(self.topic, self.scope)
+        report.unverified = self._unverified
         with self.connection.transaction():
             order = {"topic": self.topic, "partitions": sorted(self.span.ends)}
             self.connection.execute(query("lock_partitions"), order)
+            self._unreadable.unjudged_events(self.span, report)
+            self._unreadable.account_for(report)
+            report.require_judged()
+            self.connection.execute(query("clear_audit_results"))
             self.connection.execute(query("truncate_derived_tables"))
 
     def _compare_snapshot(self) -> None:
@@ -190,6 +208,7 @@ class Audit:
             self.stage.add(rows.staged, rows.events_read)
             self._unreadable.add(rows.unreadable)
             self._unsigned += rows.unsigned
+            self._unverified |= rows.unverified
             done += rows.read
             self.on_progress("read", done, size)
 
@@ -254,12 +273,13 @@ class Audit:
         late = execute(query("compare_late_events"), {"days": own.requests_days}).fetchone()
         self.report.leave_out(_LATE_EVENTS, late[0] if late else 0)
         self.report.leave_out(_UNSIGNED, self._unsigned)
+        self.report.unverified = self._unverified
         execute(query("join_audit_sightings"))
         execute(query("compare_sightings"))
         self._choose_instances()
         self._events(self.horizon)
         self._unreadable.account_for(self.report)
-        self._compare_instances()
+        self._compare_instances(self._unreadable.unjudged_events(self.span, self.report))
         if self.scope.everything:
             if result := differing_counters(self.connection):
                 execute(query("add_audit_differences"), {"rows": as_json(result)})
@@ -267,13 +287,13 @@ class Audit:
         for host, refused, rejected in execute(query("count_refused_events")):
             self.report.refused[host] = {"refused": refused, "rejected": rejected}
 
-    def _compare_instances(self) -> None:
+    def _compare_instances(self, unjudged: frozenset[str]) -> None:
         """Compare all instances in sessions that share this session's snapshot: one derives while another waits."""
         connection = self.connection
         snapshot = connection.execute("select pg_export_snapshot()").fetchone()
         total = connection.execute("select count(*) from audit_instances").fetchone()
         size, done = total[0] if total else 0, 0
-        store = Snapshot(self.url, str(snapshot[0]) if snapshot else "", self.span, self.horizon)
+        store = Snapshot(self.url, str(snapshot[0]) if snapshot else "", self.span, self.horizon, unjudged)
         assert self._workers is not None, "run() starts the workers"
         for rows, result in self._workers.map(store.compare, read_instance_chunks(connection)):
             self.report.add(result)
@@ -297,7 +317,9 @@ class Audit:
         execute = self.connection.execute
         left = execute(query("count_expired_events"), {"oldest": oldest, "days": self.own.events_days - 1}).fetchone()
         self.report.leave_out("events older than the retention time", left[0] if left else 0)
-        execute(query("compare_events"), {"oldest": oldest, "days": self.own.events_days - 1})
+        where = {"oldest": oldest, "days": self.own.events_days - 1, "frame": frame_single_object(EVENT, b"")}
+        other = execute(query("compare_events"), where).fetchone()
+        self.report.leave_out(_OTHER_SCHEMA, other[0] if other else 0)
         if self.scope.instance is not None:
             return
         low, high = "00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff"
@@ -305,14 +327,7 @@ class Audit:
             low = first_id(int(self.scope.since.timestamp() * 1000) // DAY_MS - _SLACK_DAYS)
         if self.scope.until:
             high = first_id(int(self.scope.until.timestamp() * 1000) // DAY_MS + 1 + _SLACK_DAYS)
-        order = sorted(self.span.ends)
-        where = {
-            "partitions": order,
-            "starts": [self.span.starts[p] for p in order],
-            "ends": [self.span.ends[p] for p in order],
-            "firsts": [first_id_at(self.span.breaks.get(p, 0) // 1000) for p in order],
-        }
-        execute(query("compare_extra_events"), {"low": low, "high": high, **where})
+        execute(query("compare_extra_events"), {"low": low, "high": high, **self.span.as_parameters()})
 
 
 def _report(topic: str, scope: AuditScope) -> AuditReport:

@@ -33,6 +33,7 @@ OUTSIDE_RANGE = "requests with events outside the range"
 OLDER_THAN_RETENTION = "requests with events older than the retention time"
 _DIGEST_DIFFERS = "stored digest differs from the derived one; future corrections would be computed wrongly"
 BEFORE_TOPIC_BREAK = "requests with events from before the topic was truncated or recreated"
+UNREADABLE = "requests with events whose records cannot be read"
 EXPIRED = "requests older than the retention time"
 
 
@@ -65,12 +66,18 @@ class ComparedSets:
 
 
 class SetComparison:
-    """Compares chunks in one session, which reads one snapshot of the store."""
+    """Compares chunks in one session, which reads one snapshot of the store.
 
-    def __init__(self, connection: Connection[Any], span: OffsetRange, horizon: Horizon) -> None:
+    `unjudged` are the ids of stored events whose records can't be read.
+    """
+
+    def __init__(
+        self, connection: Connection[Any], span: OffsetRange, horizon: Horizon, unjudged: frozenset[str]
+    ) -> None:
         self._connection = connection
         self._span = span
         self._horizon = horizon
+        self._unjudged = unjudged
         self._result = ChunkResult()
 
     def compare(self, rows: InstanceRows) -> ChunkResult:
@@ -143,6 +150,8 @@ class SetComparison:
         why = None
         for event_id in more:
             position = positions.get(event_id)
+            if event_id in self._unjudged:
+                return UNREADABLE
             if position is None:
                 if id_time_us(event_id) < self._horizon.events_us:
                     why = OLDER_THAN_RETENTION

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from stumble.audit.offset_range import OffsetRange
     from stumble.ingest.decoding import DecodedEvent
+    from stumble.ingest.errors import BadRecordError
     from stumble.outcome.records import RequestRecord
     from stumble.settings.base import Settings
 
@@ -38,6 +39,8 @@ class InstanceHistory:
         self._kafka = settings.kafka
         self._on_progress = on_progress
         self._decoding = DecodingJob(settings.kafka)
+        self.unreadable: dict[tuple[int, int], BadRecordError] = {}
+        """Records with a key of this instance or of its requests that can't be read, by partition and offset."""
         span = range_of(settings.kafka, settings.kafka.topics.actions, since, until)
         result = self._of_instance(span)
         requests = {reading.request_id for reading in result.values() if reading.request_id}
@@ -81,7 +84,9 @@ class InstanceHistory:
     def _readings(self, span: OffsetRange, keys: set[bytes]) -> Iterator[DecodedEvent]:
         size = len(span)
         for messages in read_records(self._kafka, span, keys, lambda done: self._on_progress("read", done, size)):
-            yield from self._decoding.readings(messages)[0]
+            readings, bad = self._decoding.readings(messages)
+            self.unreadable |= {(item.partition, item.offset): item.error for item in bad}
+            yield from readings
 
 
 def history_lines(events: Iterable[dict[str, Any]], requests: Iterable[RequestRecord]) -> Iterator[str]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import Consumer, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from stumble.kafka.consumer import quiet_config
 from stumble.kafka.errors import kafka_error
+from stumble.store.partitions import first_id_at
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -43,6 +44,16 @@ class OffsetRange:
     def is_older(self, partition: int, event_us: int) -> bool:
         """Return whether an event is from before its partition's topic was truncated or created again."""
         return event_us < self.breaks.get(partition, 0)
+
+    def as_parameters(self) -> dict[str, list[Any]]:
+        """Return the range as parameters of statements; ``firsts``: the first event id since a partition's break."""
+        order = sorted(self.ends)
+        return {
+            "partitions": order,
+            "starts": [self.starts[p] for p in order],
+            "ends": [self.ends[p] for p in order],
+            "firsts": [first_id_at(self.breaks.get(p, 0) // 1000) for p in order],
+        }
 
     def shared(self, shares: int) -> list[OffsetRange]:
         """Divide the partitions into `shares` ranges of about equal length; some are empty if there are too few."""

@@ -8,13 +8,19 @@ from typing import TYPE_CHECKING, Any
 from stumble.audit.stage import staged_rows
 from stumble.audit.topic import DecodingJob, read_records
 from stumble.audit.unreadable import row_of
+from stumble.signatures.record_signature import is_signed
 from stumble.store.partitions import days_of_ids
+from stumble.wire.kafka_record import headers_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from stumble.audit.offset_range import OffsetRange
     from stumble.settings.kafka import KafkaSettings
+
+
+#: Records of which the headers are read to learn whether records are signed.
+_SAMPLE = 10
 
 
 @dataclass(slots=True)
@@ -27,9 +33,12 @@ class StagedRows:
     events_read: int
     #: Rows of `audit_staged`, in PostgreSQL's binary COPY format.
     staged: bytes
+    #: Rows of `audit_unreadable`.
     unreadable: list[dict[str, Any]]
-    #: How many of them have no valid signature: they are no part of the history that the store holds.
+    #: How many records have no valid signature: they are no part of the history that the store holds.
     unsigned: int
+    #: Whether one of the first records is signed, but not verified, since there are no public keys.
+    unverified: bool
     #: Rows of `events` by id, and the days of those ids; empty unless the job requests them.
     events: dict[bytes, bytes] = field(default_factory=dict)
     days: set[int] = field(default_factory=set)
@@ -64,8 +73,10 @@ def read_rows(job: ReadJob) -> Iterator[StagedRows]:
     for messages in read_records(job.kafka, job.span, job.keys, note):
         readings, bad = decoding.readings(messages)
         rows = b"".join(staged_rows(readings, job.alone_before))
-        unreadable = [row_of(item) for item in bad if not item.error.is_unsigned]
-        result = StagedRows(done - before, len(readings), rows, unreadable, len(bad) - len(unreadable))
+        unsigned = sum(item.error.is_unsigned for item in bad)
+        unreadable = [row_of(item) for item in bad if not item.error.is_unsigned or item.error.depends_on_reader]
+        unverified = not decoding.verifies and any(is_signed(headers_of(one)) for one in messages[:_SAMPLE])
+        result = StagedRows(done - before, len(readings), rows, unreadable, unsigned, unverified)
         if job.events:
             result.events = {reading.event_id: reading.row for reading in reversed(readings)}
             result.days = days_of_ids(result.events)

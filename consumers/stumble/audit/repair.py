@@ -56,7 +56,11 @@ EVENTS, EXTRA, INSTANCES, PUBLISHED, COUNTERS = (
 
 
 def repair_store(audit: Audit) -> AuditReport:
-    """Repair what `audit`, which has run, found; return a report of what was done and what still differs."""
+    """Repair what `audit`, which has run, found; return a report of what was done and what still differs.
+
+    Raises `RepairRefusedError` if the audit could not judge everything that the store holds.
+    """
+    audit.report.require_judged()
     with gc_paused():
         return audit.compare_again(Repair(audit).run())
 

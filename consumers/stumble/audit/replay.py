@@ -126,7 +126,7 @@ class Replay:
         size, done = len(self._span), 0
         job = ReadJob(self._settings.kafka, self._span, events=True)
         for rows in workers.stream(read_rows, job.shared(workers.processes)):
-            self._done.unreadable += len(rows.unreadable)
+            self._done.unreadable += sum(not row["unsigned"] for row in rows.unreadable)
             self._done.unsigned += rows.unsigned
             self._insert(connection, stage, rows)
             done += rows.read

@@ -6,6 +6,15 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+from stumble.wire.errors import StumbleError
+
+#: What to do where records can't be read.
+WAY_OUT = "Run it with the release, the schema registry and the public keys of the projectors."
+
+
+class RepairRefusedError(StumbleError):
+    """A repair could delete what it can't read, or store what the projector rejects: nothing was changed."""
+
 
 @dataclass(slots=True)
 class ChunkResult:
@@ -44,6 +53,11 @@ class AuditReport:
     #: Host to the numbers of events that its outboxes refused and its broker rejected: they never were in the topic.
     refused: dict[str, dict[str, int]] = field(default_factory=dict)
     repaired: dict[str, int] = field(default_factory=dict)
+    #: How many events and records could not be judged, and why the first one could not.
+    unjudged: int = 0
+    unjudged_reason: str = ""
+    #: Whether records are signed, but were not verified.
+    unverified: bool = False
 
     @property
     def equal(self) -> bool:
@@ -70,6 +84,25 @@ class AuditReport:
         if count:
             self.left_out[why] = self.left_out.get(why, 0) + count
 
+    def leave_unjudged(self, what: str, count: int, reason: str | None) -> None:
+        """Count what can't be judged, since this program can't read it; `reason`: of one of them."""
+        self.leave_out(what, count)
+        self.unjudged += count
+        self.unjudged_reason = self.unjudged_reason or (reason or "").rstrip(".")
+
+    def require_judged(self) -> None:
+        """Raise `RepairRefusedError` if a repair could be wrong, because records can't be read or were not verified."""
+        if self.unjudged:
+            raise RepairRefusedError(
+                f"Nothing was changed, because {self.unjudged:,} events or records cannot be read here (one of them: "
+                f"{self.unjudged_reason}). {WAY_OUT}"
+            )
+        if self.unverified:
+            raise RepairRefusedError(
+                "Nothing was changed, because the records are signed and this host has no public keys, so forged "
+                "events would be added: set STUMBLE_KAFKA__PUBLIC_KEYS_FILE as on the hosts of the projectors."
+            )
+
     def add_difference(self, kind: str, what: str, count: int = 1) -> None:
         """Count differences."""
         kinds = self.differences.setdefault(kind, {})
@@ -85,6 +118,7 @@ class AuditReport:
             "equal": self.equal,
             "records": self.records,
             "unreadable": self.unreadable,
+            "unjudged": self.unjudged,
             "dead_letters": self.dead_letters,
             "instances": self.instances,
             "requests": self.requests,

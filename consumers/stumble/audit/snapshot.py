@@ -42,13 +42,14 @@ class Snapshot:
     name: str
     span: OffsetRange
     horizon: Horizon
+    unjudged: frozenset[str]
 
     def compare(self, rows: InstanceRows) -> ChunkResult:
         """Compare some instances, in the session that the calling thread or process has in this snapshot."""
         session = getattr(_thread, "session", None)
         if session is None or session.snapshot != (self.url, self.name):
             session = _thread.session = _SnapshotSession(self.url, self.name)
-        return SetComparison(session.connection, self.span, self.horizon).compare(rows)
+        return SetComparison(session.connection, self.span, self.horizon, self.unjudged).compare(rows)
 
 
 class _SnapshotSession:

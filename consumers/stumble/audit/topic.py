@@ -119,7 +119,10 @@ class DecodingJob:
             from stumble.settings.registry import Registry  # noqa: PLC0415  # 10 MB in every process
 
             resolve = Registry(kafka).resolve
-        self._decoder = EventDecoder(resolve, verifier_of(kafka.public_keys_file))
+        verifier = verifier_of(kafka.public_keys_file)
+        self.verifies = verifier is not None
+        """Whether the signatures of records are verified."""
+        self._decoder = EventDecoder(resolve, verifier)
 
     def readings(self, messages: list[Message]) -> tuple[list[DecodedEvent], list[BadRecord]]:
         """Return the decoded events of records, and the bad records.

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import psycopg
 from psycopg import errors
 
-from stumble.wire.errors import StumbleError
+from stumble.signatures.errors import SignatureRejected
+from stumble.wire.errors import StumbleError, UnknownSchema
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,6 +30,13 @@ class BadRecordError(StumbleError):
     def is_unsigned(self) -> bool:
         """Whether no known relay vouches for the record: then it is not evidence of a fault of the pipeline."""
         return self.stage == SIGNATURE
+
+    @property
+    def depends_on_reader(self) -> bool:
+        """Whether a reader of another release, with a registry or with other public keys might accept the record."""
+        if isinstance(self.cause, SignatureRejected):
+            return not self.cause.is_final
+        return isinstance(self.cause, UnknownSchema)
 
 
 class FencedError(StumbleError):

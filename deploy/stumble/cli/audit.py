@@ -12,6 +12,7 @@ import typer
 
 from stumble.audit.audit import Audit, AuditScope
 from stumble.audit.repair import repair_store
+from stumble.audit.report import WAY_OUT, RepairRefusedError
 from stumble.cli.ask import between, examples
 from stumble.cli.roles import DatabaseOption, settings_of
 from stumble.projector.settings import ProjectorSettings
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False)
 _EVERY = 2.0
+#: Exit status if there is no difference, but not everything could be judged.
+_NOT_JUDGED = 3
 ProcessesOption = Annotated[
     int | None,
     typer.Option(
@@ -65,7 +68,10 @@ def audit(
     processes: ProcessesOption = None,
     database_url: DatabaseOption = None,
 ) -> None:
-    """Compare the store with the topic and list the differences; exit status 0 if there are none.
+    """Compare the store with the topic and list the differences; exit status 0 if there are none, otherwise 1.
+
+    Exit status 3: there are none, but some records could not be read here, so their events were not judged. A repair
+    refuses then: use the release, the schema registry and the public keys of the projectors.
 
     The audit reads the topic again and derives what the store must hold. Projectors may run at the same time. The audit
     compares only requests that are completely inside the time range and inside the retention of both topic and store;
@@ -76,18 +82,42 @@ def audit(
     scope = AuditScope(*between(since_, until, "--since and --until"), str(instance) if instance else None)
     result = Audit(settings, ProjectorSettings(), scope, patience=wait, processes=processes, on_progress=progress())
     try:
-        report = result.run()
+        report = first = result.run()
         named = list(result.differences(limit))
-        first = report
-        if repair and not report.equal:
-            report = repair_store(result)
+        refusal = None
+        if repair and (report.unjudged or not report.equal):
+            try:
+                report = repair_store(result)
+            except RepairRefusedError as error:
+                refusal = error
         if as_json:
             _print_json(first, report, named)
         else:
             _print_text(first, report, named)
     finally:
         result.close()
-    raise typer.Exit(0 if report.equal else 1)
+    if refusal:
+        raise refusal
+    raise typer.Exit(exit_status(report))
+
+
+def exit_status(report: AuditReport) -> int:
+    """Return the exit status of a comparison."""
+    if not report.equal:
+        return 1
+    return _NOT_JUDGED if report.unjudged else 0
+
+
+def verdict(report: AuditReport) -> str:
+    """Return the result of a comparison as a sentence."""
+    if not report.equal:
+        return f"{report.total:,} differences."
+    if report.unjudged:
+        return (
+            f"The rest agrees with the topic, but {report.unjudged:,} events or records could not be judged (one of "
+            f"them: {report.unjudged_reason}). {WAY_OUT}"
+        )
+    return "The store agrees with the topic."
 
 
 def progress() -> Callable[[str, int, int], None]:
@@ -130,7 +160,7 @@ def _print_text(first: AuditReport, last: AuditReport, named: list[dict[str, Any
         typer.echo(line)
     if last is not first:
         typer.echo(f"Found {total:,} differences and repaired: " + _counted(last.repaired))
-    typer.echo("The store agrees with the topic." if last.equal else f"{last.total:,} differences.")
+    typer.echo(verdict(last))
 
 
 def _counted(done: dict[str, int]) -> str:

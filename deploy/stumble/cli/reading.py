@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import typer
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from stumble.kafka.errors import kafka_error
@@ -113,11 +114,14 @@ class Reader:
     def _decoded(self, message: Message) -> Read:
         headers = [(name, _bytes(value)) for name, value in dict(headers_of(message) or ()).items()]
         value = message.value() or b""
-        record, error = None, None
+        record, error, is_waiting = None, None, False
         while True:
             try:
                 record = self._decoder.decode(value, headers)
-            except RegistryUnavailable:
+            except RegistryUnavailable as cause:
+                if not is_waiting:
+                    typer.echo(f"{cause} The command waits for the registry.", err=True)
+                is_waiting = True
                 time.sleep(1)  # the record may be good: retry until the registry answers
                 continue
             except WireError as cause:

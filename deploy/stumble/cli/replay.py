@@ -99,8 +99,13 @@ def _check_database(into: str) -> None:
 
 
 def _print_history(history: InstanceHistory, *, as_json: bool) -> None:
+    if history.unreadable:
+        ((partition, offset), error), *_ = history.unreadable.items()
+        count = f"{len(history.unreadable):,} of its records cannot be read"
+        typer.echo(f"{count} and are not shown, the first one at {partition}:{offset}: {error}", err=True)
     if not history.readings:
-        typer.echo(f"The topic has no records of {history.instance} in that time range.", err=True)
+        which = "other " if history.unreadable else ""
+        typer.echo(f"The topic has no {which}records of {history.instance} in that time range.", err=True)
         raise typer.Exit(1)
     if as_json:
         json.dump(history.as_json(), sys.stdout, indent=2, default=str)

@@ -11,7 +11,7 @@ import typer
 from stumble.audit.audit import Audit, AuditScope
 from stumble.audit.repair import repair_store
 from stumble.cli.ask import examples
-from stumble.cli.audit import progress
+from stumble.cli.audit import exit_status, progress, verdict
 from stumble.cli.roles import DatabaseOption, settings_of
 from stumble.cli.stats import stats_lines
 from stumble.projector.settings import ProjectorSettings
@@ -82,15 +82,15 @@ def rebuild(
     audit = Audit(settings, ProjectorSettings(), AuditScope(), on_progress=progress())
     try:
         if from_nothing:
-            audit.empty(accept_loss=accept)
+            audit.empty_first(accept_loss=accept)
         report = audit.run()
         if not report.equal:
             report = repair_store(audit)
     finally:
         audit.close()
     typer.echo(", ".join(f"{count:,} {what}" for what, count in report.repaired.items()) or "There was nothing to do.")
-    typer.echo("The store agrees with the topic." if report.equal else f"{report.total:,} differences remain.")
-    raise typer.Exit(0 if report.equal else 1)
+    typer.echo(verdict(report))
+    raise typer.Exit(exit_status(report))
 
 
 @app.command(epilog=examples("stumble store stats", "stumble store stats --exact --json"))

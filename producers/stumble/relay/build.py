@@ -46,7 +46,7 @@ def build_relay(settings: Settings, *, status_interval: float = 30.0) -> Relay:
         LOG.warning("The outbox %s is on a network file system (%s): move it to a local disk.", directory, kind)
     state_log, registry = StateLog(LOG), CollectorRegistry()
     cursors, metrics = CursorFile(folder / CURSORS), RelayMetrics(registry)
-    sender, framer = KafkaSender(settings.kafka, state_log), Framer(settings.kafka)
+    sender, framer = KafkaSender(settings.kafka, state_log), Framer(settings.kafka, metrics.lost_schemas.inc)
     announcer = Announcer(settings, authority, framer, sender, state_log, version(), status_interval)
     faults = FolderFaults(state_log)
     tails = OutboxTails(directory, authority, cursors.load(), state_log, faults, announcer)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from stumble.outbox import OutboxRecord
@@ -11,10 +11,11 @@ from stumble.outbox.access import FolderFiles
 from stumble.outbox.record import MAX_TEXT
 from stumble.settings.kafka import KafkaSettings
 from stumble.settings.registry import Registry
-from stumble.wire.codec import decode_record, frame_confluent, frame_single_object, parse_plain_schema
+from stumble.wire.codec import decode_record, frame_confluent, frame_single_object
 from stumble.wire.errors import NotAvro, StumbleError, UnsupportedSchema
 from stumble.wire.headers import record_headers
 from stumble.wire.schemas import EVENT, MAX_SCHEMA_LENGTH, Schema, by_fingerprint, load_schema
+from stumble.wire.writer_schema import WriterSchema, parse_writer_schema
 
 #: Schemas of other releases for each user: usually none, and one after an upgrade.
 _MOST_SCHEMAS = 16
@@ -34,10 +35,13 @@ class FramedRecord(NamedTuple):
 
 
 class Framer:
-    """Frames with Confluent's framing if a registry is configured, else as Avro single-object encoding."""
+    """Frames with Confluent's framing if a registry is configured, else as Avro single-object encoding.
 
-    def __init__(self, kafka: KafkaSettings) -> None:
-        self._registry = Registry(kafka) if kafka.schema_registry_url else None
+    ``on_lost_schema`` is called when the registry no longer has a schema of records that were sent.
+    """
+
+    def __init__(self, kafka: KafkaSettings, on_lost_schema: Callable[[], None] = lambda: None) -> None:
+        self._registry = Registry(kafka, on_lost_schema=on_lost_schema) if kafka.schema_registry_url else None
         self._schemas: dict[int, ForeignSchemas] = {}
 
     def prefix(self, topic: str, schema: Schema) -> bytes:
@@ -87,18 +91,20 @@ class ForeignSchemas:
     """
 
     def __init__(self) -> None:
-        self._read: dict[bytes, tuple[Schema, Any] | NotAvro] = {}
+        self._read: dict[bytes, tuple[Schema, WriterSchema] | NotAvro] = {}
 
-    def load(self, folder: FolderFiles, fingerprint: bytes) -> Any:
+    def load(self, folder: FolderFiles, fingerprint: bytes) -> WriterSchema:
         """Return the parsed schema for decoding. Raises ``NotAvro`` if it is no event's, and ``UnknownWriter``."""
         if fingerprint not in self._read:
             if len(self._read) >= _MOST_SCHEMAS:
                 raise _too_many(folder)
             try:
                 schema = _event_schema_in(folder, fingerprint)
-                self._read[fingerprint] = schema, parse_plain_schema(schema.json)
+                self._read[fingerprint] = schema, parse_writer_schema(schema.json, EVENT)
             except NotAvro as error:
                 self._read[fingerprint] = error
+            except UnsupportedSchema as error:
+                self._read[fingerprint] = NotAvro(f"the relay does not support its schema: {error}")
         entry = self._read[fingerprint]
         if isinstance(entry, NotAvro):
             raise entry.with_traceback(None)

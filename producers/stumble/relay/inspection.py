@@ -15,9 +15,10 @@ from stumble.outbox.folders import RELAY, OutboxFolder, is_live, outbox_folders,
 from stumble.relay.cursors import CURSORS, Progress, read_cursors
 from stumble.relay.framing import schema_in
 from stumble.relay.status import user_name
-from stumble.wire.codec import decode_record, parse_plain_schema
+from stumble.wire.codec import decode_record
 from stumble.wire.errors import StumbleError
 from stumble.wire.schemas import EVENT
+from stumble.wire.writer_schema import parse_writer_schema
 
 
 class NoSuchFolder(StumbleError):
@@ -139,6 +140,6 @@ def _event(folder: OutboxFolder, record: OutboxRecord) -> dict[str, Any]:
     try:
         with folder.files() as files:
             schema = schema_in(files, record.envelope.fingerprint)
-        return {"event": decode_record(EVENT, record.body, parse_plain_schema(schema.json))}
+        return {"event": decode_record(EVENT, record.body, parse_writer_schema(schema.json, EVENT))}
     except StumbleError as error:
         return {"event": {"event_id": str(UUID(bytes=record.envelope.event_id))}, "error": str(error)}

@@ -37,6 +37,10 @@ class RelayMetrics:
         self.sent = counter("relay_sent_events", "Events that the broker acknowledged.")
         self.rejected = counter("relay_rejected_events", "Events that the relay or the broker rejected.")
         self.quarantined = counter("relay_quarantined_records", "Damaged records, moved to quarantine or dropped.")
+        self.lost_schemas = counter(
+            "relay_registry_lost_schemas",
+            "Times that the schema registry no longer had a schema which the relay had registered there.",
+        )
         self._progress = gauge("relay_last_progress_timestamp_seconds", "When the broker last acknowledged something.")
         self._waiting = gauge(
             "relay_delivery_paused",

@@ -20,8 +20,12 @@ class PublicKeysUnusable(StumbleError):
 
 
 class SignatureRejected(StumbleError):
-    """A record has no valid signature, or names a host for which its key is not valid."""
+    """A record has no valid signature, or names a host for which its key is not valid.
 
-    def __init__(self, reason: RejectionReason, text: str) -> None:
+    `is_final`: the file of public keys says so; otherwise a file with one line more might accept the record.
+    """
+
+    def __init__(self, reason: RejectionReason, text: str, *, is_final: bool = False) -> None:
         super().__init__(text)
         self.reason = reason
+        self.is_final = is_final

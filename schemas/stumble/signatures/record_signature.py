@@ -51,6 +51,11 @@ def signature_header(key_id: str, signature: bytes) -> tuple[str, bytes]:
     return SIGNATURE, key_id.encode() + b":" + base64.b64encode(signature)
 
 
+def is_signed(headers: Iterable[Header] | None) -> bool:
+    """Return whether a record has the header of a signature, valid or not."""
+    return last_header(headers, SIGNATURE) is not None
+
+
 def read_signature(headers: Iterable[Header]) -> tuple[str, bytes] | None:
     """Return key id and signature of a record, or None without such a header. Raises ``ValueError`` if it is damaged.
 

@@ -100,6 +100,7 @@ class RecordVerifier:
             raise SignatureRejected(
                 "unsigned",
                 "The record has no signature: set STUMBLE_KAFKA__SIGNING_KEY_FILE for the relay of its host.",
+                is_final=unsigned_until_ms is not None and kind == LOG_APPEND_TIME,
             )
         key_id, signature_bytes = signature
         key = keys.get(key_id)
@@ -109,14 +110,16 @@ class RecordVerifier:
                 f"The record is signed with key {key_id[:_SHOWN_CHARACTERS]!r}, which {self._path} lacks.",
             )
         if key.valid_until_ms is not None and (kind != LOG_APPEND_TIME or time_ms >= key.valid_until_ms):
-            raise SignatureRejected("expired_key", _expired(key_id, kind))
+            raise SignatureRejected("expired_key", _expired(key_id, kind), is_final=kind == LOG_APPEND_TIME)
         try:
             key.public_key.verify(
                 signature_bytes, signed_bytes(record.topic() or "", record.key(), record.value(), headers)
             )
         except InvalidSignature:
             raise SignatureRejected(
-                "invalid", f"The signature of key {key_id} does not fit the record: it was changed, or copied."
+                "invalid",
+                f"The signature of key {key_id} does not fit the record: it was changed, or copied.",
+                is_final=True,
             ) from None
         key.check_host(relay_of(headers))
         return key
@@ -144,11 +147,12 @@ def _expired(key_id: str, kind: int) -> str:
 def _signature_of(record: KafkaRecord) -> tuple[list[Header], tuple[str, bytes] | None]:
     headers = headers_of(record)
     if headers is None:
-        raise SignatureRejected("damaged", "The name of a header is not UTF-8.")
+        raise SignatureRejected("damaged", "The name of a header is not UTF-8.", is_final=True)
     try:
         return headers, read_signature(headers)
     except ValueError as error:
-        raise SignatureRejected("damaged", f"The header with the signature cannot be read: {error}.") from None
+        text = f"The header with the signature cannot be read: {error}."
+        raise SignatureRejected("damaged", text, is_final=True) from None
 
 
 def load_public_keys(path: Path) -> PublicKeys:

@@ -9,17 +9,18 @@ from __future__ import annotations
 import io
 import json
 import struct
+import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from fastavro import schemaless_reader
-from fastavro.schema import parse_schema
 
 from stumble.wire.encoder import Encoder
-from stumble.wire.errors import NotAvro, UnknownSchema, WireError
+from stumble.wire.errors import NotAvro, RegistryUnavailable, UnknownSchema, UnsupportedSchema, WireError
 from stumble.wire.headers import Header, fingerprint_of
 from stumble.wire.limits import limit_check
-from stumble.wire.schemas import ALL, Schema, by_fingerprint, read_definition
+from stumble.wire.schemas import ALL, Schema, by_fingerprint
+from stumble.wire.writer_schema import WriterSchema, parse_plain_schema, parse_writer_schema
 
 CONFLUENT_MAGIC = b"\x00"
 SINGLE_OBJECT_MAGIC = b"\xc3\x01"
@@ -27,6 +28,9 @@ SINGLE_OBJECT_MAGIC = b"\xc3\x01"
 MAX_BODY_BYTES = 256 << 10
 _CONFLUENT = struct.Struct(">bI")
 _SHOWN = 300
+#: Seconds after which a schema id is asked for again, since a registry that lost its schemas gives ids to others; and
+#: after which that is tried again.
+_ASK_AGAIN_SECONDS, _TRY_AGAIN_SECONDS = 600.0, 60.0
 
 
 class Unframed(NamedTuple):
@@ -35,19 +39,6 @@ class Unframed(NamedTuple):
     fingerprint: bytes | None
     schema_id: int | None
     body: bytes
-
-
-def _without_logical_types(node: Any) -> Any:
-    if isinstance(node, dict):
-        return {key: _without_logical_types(value) for key, value in node.items() if key != "logicalType"}
-    if isinstance(node, list):
-        return [_without_logical_types(value) for value in node]
-    return node
-
-
-def parse_plain_schema(definition: str) -> Any:
-    """Parse a schema (JSON text) without its logical types, so that times stay integers. Raises as ``load_schema``."""
-    return parse_schema(_without_logical_types(read_definition(definition)))
 
 
 _PLAIN = {schema.fingerprint: parse_plain_schema(schema.json) for schema in ALL}
@@ -65,10 +56,10 @@ def encode_record(schema: Schema, record: Mapping[str, Any]) -> bytes:
     return _ENCODERS[schema.fingerprint].encode(record)
 
 
-def decode_record(schema: Schema, body: bytes, writer: Any = None) -> dict[str, Any]:
+def decode_record(schema: Schema, body: bytes, writer: WriterSchema | None = None) -> dict[str, Any]:
     """Return the record in ``body`` with its texts cut to the limits in the schema.
 
-    ``writer`` is the parsed schema that wrote it, if it is not ``schema``. Raises ``NotAvro`` if the bytes are not
+    ``writer`` is the schema that wrote it, if it is not ``schema``. Raises ``NotAvro`` if the bytes are not
     exactly one record of the writer's schema, or more than ``MAX_BODY_BYTES``.
     """
     return bound_texts(schema, read_record(schema, body, writer))
@@ -81,24 +72,24 @@ def bound_texts(schema: Schema, record: dict[str, Any]) -> dict[str, Any]:
     return read_record(schema, encode_record(schema, record))
 
 
-def read_record(schema: Schema, body: bytes, writer: Any = None) -> dict[str, Any]:
+def read_record(schema: Schema, body: bytes, writer: WriterSchema | None = None) -> dict[str, Any]:
     """Do what ``decode_record`` does, but leave texts as the writer wrote them, however long."""
     if len(body) > MAX_BODY_BYTES:
         raise NotAvro(f"The record has {len(body)} bytes, more than the {MAX_BODY_BYTES} that one may have.")
     reader = _PLAIN[schema.fingerprint]
     source = io.BytesIO(body)
     try:
-        record = schemaless_reader(source, reader if writer is None else writer, None if writer is None else reader)
+        record = schemaless_reader(source, *((reader, None) if writer is None else (writer.parsed, reader)))
     except Exception as error:  # fastavro raises many types, depending on the bytes: EOF, Unicode, index, overflow ...
         text = str(error)[:_SHOWN]  # it may contain a whole schema
         raise NotAvro(f"{len(body)} bytes do not decode as {schema.name}: {type(error).__name__}: {text}") from error
     if source.tell() != len(body):
         raise NotAvro(f"{len(body) - source.tell()} bytes follow after a complete {schema.name}.")
-    return record if isinstance(record, dict) else _not_a_record(schema)
-
-
-def _not_a_record(schema: Schema) -> dict[str, Any]:
-    raise NotAvro(f"The bytes do not decode to a valid {schema.name}.")
+    if not isinstance(record, dict):
+        raise NotAvro(f"The bytes do not decode to a valid {schema.name}.")
+    for conversion in writer.conversions if writer else ():
+        conversion.apply(record)
+    return record
 
 
 def read_host(body: bytes) -> str | None:
@@ -144,17 +135,32 @@ def unframe(value: bytes, headers: Iterable[Header] | None = None) -> Unframed:
     raise NotAvro(f"The value starts with {value[:2].hex() or 'nothing'}: neither Confluent nor single-object framing.")
 
 
+class _Resolved(NamedTuple):
+    """What is known of a schema id, and when to ask for it again (monotonic seconds)."""
+
+    writer: WriterSchema | UnknownSchema
+    ask_again_at: float
+
+
 class Decoder:
     """Decodes framed records of one type, in any version and either framing.
 
-    ``resolve_id`` turns a registry's schema id into a schema's JSON text; it may raise ``UnknownSchema`` or
-    ``RegistryUnavailable``. Without it, only records with a schema of this release can be read.
+    Where a record names the fingerprint of a schema of this release, in its framing or in its headers, that schema is
+    used and no registry is asked. ``resolve_id`` turns a registry's schema id into a schema's JSON text; it may raise
+    ``UnknownSchema`` or ``RegistryUnavailable``. Without it, only records with a schema of this release can be read.
     """
 
-    def __init__(self, reader: Schema, resolve_id: Callable[[int], str] | None = None) -> None:
+    def __init__(
+        self,
+        reader: Schema,
+        resolve_id: Callable[[int], str] | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._reader = reader
         self._resolve_id = resolve_id
-        self._by_id: dict[int, Any] = {}
+        self._clock = clock
+        self._by_id: dict[int, _Resolved] = {}
 
     def decode(self, value: bytes, headers: Iterable[Header] | None = None) -> dict[str, Any]:
         """Return the record in a Kafka record's value, its texts cut to the limits in the schema.
@@ -170,27 +176,39 @@ class Decoder:
             return read_record(self._reader, framed.body)
         return read_record(self._reader, framed.body, self._writer(framed))
 
-    def _writer(self, framed: Unframed) -> Any:
+    def _writer(self, framed: Unframed) -> WriterSchema:
         if framed.fingerprint is not None and (known := by_fingerprint(framed.fingerprint)):
             if known.name != self._reader.name:
                 raise UnknownSchema(f"The record is a {known.name}, not a {self._reader.name}.")
-            return _PLAIN[known.fingerprint]
+            return WriterSchema(_PLAIN[known.fingerprint])
         if framed.schema_id is None or self._resolve_id is None:
             raise UnknownSchema(
                 f"The schema of {_describe(framed)} is unknown: configure the registry or upgrade stumble."
             )
-        if framed.schema_id not in self._by_id:
-            self._by_id[framed.schema_id] = self._parse(self._resolve_id(framed.schema_id), framed)
-        return self._by_id[framed.schema_id]
+        resolved = self._by_id.get(framed.schema_id)
+        if resolved is None or self._clock() >= resolved.ask_again_at:
+            resolved = self._by_id[framed.schema_id] = self._resolve(self._resolve_id, framed.schema_id, resolved)
+        if isinstance(resolved.writer, UnknownSchema):
+            raise resolved.writer.with_traceback(None)
+        return resolved.writer
 
-    def _parse(self, text: str, framed: Unframed) -> Any:
+    def _resolve(self, resolve_id: Callable[[int], str], schema_id: int, known: _Resolved | None) -> _Resolved:
+        """Ask for a schema; the known one stays in use while the registry does not have it, or is unavailable."""
         try:
-            parsed = parse_plain_schema(text)
-        except Exception as error:  # the registry may return any text
-            raise UnknownSchema(f"The registry's schema for {_describe(framed)} cannot be parsed: {error}.") from error
-        if not isinstance(parsed, dict) or parsed.get("name") != self._reader.name:
-            raise UnknownSchema(f"The registry's schema for {_describe(framed)} is not a {self._reader.name}.")
-        return parsed
+            text = resolve_id(schema_id)
+        except (UnknownSchema, RegistryUnavailable):
+            if known is None:
+                raise
+            return _Resolved(known.writer, self._clock() + _TRY_AGAIN_SECONDS)
+        return _Resolved(self._parse(text, schema_id), self._clock() + _ASK_AGAIN_SECONDS)
+
+    def _parse(self, text: str, schema_id: int) -> WriterSchema | UnknownSchema:
+        try:
+            return parse_writer_schema(text, self._reader)
+        except UnsupportedSchema as error:
+            return UnknownSchema(f"The registry's schema for schema id {schema_id} is not supported: {error}.")
+        except Exception as error:  # noqa: BLE001  # the registry may return any text
+            return UnknownSchema(f"The registry's schema for schema id {schema_id} cannot be parsed: {error}.")
 
 
 def _describe(framed: Unframed) -> str:

@@ -184,22 +184,6 @@ def test_unreachable_receivers_and_invalid_rules_are_reported(check, store, tmp_
         assert "waits for alerts of no-such: no such rule is in force" in results["warning", "webhooks"]
 
 
-@pytest.mark.parametrize(
-    ("level", "compatible", "finding"),
-    [("FULL_TRANSITIVE", True, "fine"), ("BACKWARD", True, "warning"), ("FULL_TRANSITIVE", False, "wrong")],
-)
-def test_registry_check_reports_low_compatibility_and_incompatible_schema(check, level, compatible, finding):
-    name = "instance-actions-value"
-    answers = {
-        f"/config/{name}?defaultToGlobal=true": {"compatibilityLevel": level},
-        f"/compatibility/subjects/{name}/versions/latest": {"is_compatible": compatible},
-        "*": {"compatibilityLevel": level, "is_compatible": compatible},
-    }
-    with json_server(answers) as url:
-        status, results = check({"STUMBLE_KAFKA__SCHEMA_REGISTRY_URL": url}, "registry")
-    assert (status, (finding, name) in results) == (int(finding == "wrong"), True)
-
-
 @pytest.fixture
 def public_folder():
     """A folder that the user nobody can enter; pytest's own may be below one that only its owner may enter."""

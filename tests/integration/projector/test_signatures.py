@@ -209,10 +209,45 @@ def test_audit_reports_and_removes_what_a_key_signed_that_is_no_longer_valid(
     eventually(lambda: {trusted["event_id"], stolen["event_id"]} - stored_ids(testbed))
     process.terminate()
     process.wait(60)
-    write_public_keys(public_keys, key_a)
+    write_public_keys(public_keys, key_a, more=key_b.line.replace(" }", ", valid_until = 2020-01-01T00:00:00Z }"))
     audited = stumble("audit", "--json", **testbed.environment(**verified))
     assert audited.returncode == 1
     assert json.loads(audited.stdout)["differences"]["extra"]["event"] == 1
     repaired = stumble("audit", "--repair", **testbed.environment(**verified))
     assert repaired.returncode == 0, repaired.stdout + repaired.stderr
     assert stored_ids(testbed) == {trusted["event_id"]}
+
+
+def test_audit_does_not_judge_what_a_key_signed_that_its_host_lacks(testbed, key_a, key_b, public_keys, verified):
+    honest = [event_of("host-a"), event_of("host-b")]
+    for key, one in zip((key_a, key_b), honest, strict=True):
+        send(testbed, key, one)
+    testbed.flush()
+    process = testbed.start(**verified)
+    eventually(lambda: {one["event_id"] for one in honest} - stored_ids(testbed))
+    process.terminate()
+    process.wait(60)
+    write_public_keys(public_keys, key_a)
+    audited = stumble("audit", "--json", **testbed.environment(**verified))
+    document = json.loads(audited.stdout)
+    assert (audited.returncode, document["differences"], document["unjudged"]) == (3, {}, 1)
+    for command in (("audit", "--repair"), ("store", "rebuild", "--from-nothing")):
+        refused = stumble(*command, **testbed.environment(**verified))
+        assert refused.returncode == 1
+        assert "Nothing was changed" in refused.stderr
+    assert stored_ids(testbed) == {one["event_id"] for one in honest}
+
+
+def test_repair_without_public_keys_adds_no_unsigned_event(testbed, key_a, verified):
+    honest, forged = event_of("host-a"), event_of("host-a")
+    send(testbed, key_a, honest)
+    send(testbed, None, forged)
+    testbed.flush()
+    process = testbed.start(**verified)
+    eventually(testbed.lag)
+    process.terminate()
+    process.wait(60)
+    refused = stumble("audit", "--repair", **testbed.environment())
+    assert refused.returncode == 1
+    assert "this host has no public keys" in refused.stderr
+    assert stored_ids(testbed) == {honest["event_id"]}

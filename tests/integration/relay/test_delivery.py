@@ -24,10 +24,11 @@ from stumble.local.ports import free_port
 from stumble.outbox import Envelope, OutboxWriter, pack_record
 from stumble.outbox.folders import outbox_folders
 from stumble.relay.rejected import read_rejected
-from stumble.wire.codec import Decoder, decode_record, parse_plain_schema, unframe
+from stumble.wire.codec import Decoder, decode_record, unframe
 from stumble.wire.encoder import Encoder
 from stumble.wire.headers import fingerprint_of, is_from_bridge, record_headers, relay_of
 from stumble.wire.schemas import EVENT, PRODUCER_STATUS, load_schema
+from stumble.wire.writer_schema import parse_writer_schema
 from tests.integration.relay.helpers import drain, emitter, environment, event, numbers, running_relay, wait_for
 from tests.support.messages import headers_of, key_of, value_of
 from tests.support.serving import serving
@@ -160,7 +161,7 @@ def test_records_of_a_later_release_are_sent_with_their_schema(tmp_path: Path, k
     assert fingerprint_of(headers_of(message)) == unframe(value_of(message)).fingerprint == later.fingerprint
     assert dict(headers_of(message))["ce_type"] == b"stumble.InstanceActionEvent.v2"
     body = unframe(value_of(message)).body
-    assert decode_record(EVENT, body, parse_plain_schema(later.json))["attributes"] == {"n": "7"}
+    assert decode_record(EVENT, body, parse_writer_schema(later.json, EVENT))["attributes"] == {"n": "7"}
 
 
 def test_unavailable_registry_is_waited_for(tmp_path: Path, kafka: str, prefix: str) -> None:

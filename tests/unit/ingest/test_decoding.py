@@ -199,3 +199,41 @@ def test_forged_record_with_an_unknown_schema_id_does_not_ask_the_registry(tmp_p
     with pytest.raises(BadRecordError) as caught:
         EventDecoder(resolve, verifier).decode_event(InMemoryRecord(value, 0, 0), value, 0, 0)
     assert caught.value.stage == "signature"
+
+
+PAST = "2020-01-01T00:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("case", "depends"),
+    [
+        ("unknown key", True),
+        ("no signature", True),
+        ("no signature after unsigned_until", False),
+        ("no signature, writer's time", True),
+        ("expired key", False),
+        ("expired key, writer's time", True),
+        ("changed record", False),
+    ],
+)
+def test_another_file_of_public_keys_might_accept_a_record_that_this_one_does_not_rule_out(tmp_path, case, depends):
+    key, value = new_key(tmp_path, "cmp1"), framed(event(host="cmp1"))
+    keys = () if case == "unknown key" or case.startswith("expired") else (key,)
+    expired = key.line.replace(" }", f", valid_until = {PAST} }}") if case.startswith("expired") else ""
+    unsigned_until = PAST if case in ("no signature after unsigned_until", "no signature, writer's time") else ""
+    path = write_public_keys(tmp_path / "keys.toml", *keys, more=expired, unsigned_until=unsigned_until)
+    signed_value = b"other" if case == "changed record" else value
+    signature = [] if case.startswith("no signature") else key.sign("instance-actions", None, signed_value)
+    kind = 1 if case.endswith("writer's time") else LOG_APPEND_TIME
+    record = InMemoryRecord(value, 0, 0, header_list=signature, timestamp_ms=APPENDED_MS, timestamp_kind=kind)
+    with pytest.raises(BadRecordError) as caught:
+        EventDecoder(verifier=RecordVerifier(path)).decode_event(record, value, 0, 0)
+    assert (caught.value.is_unsigned, caught.value.depends_on_reader) == (True, depends)
+
+
+def test_another_reader_might_know_an_unknown_schema_but_reads_no_damaged_bytes():
+    with pytest.raises(BadRecordError) as unknown:
+        decode(codec.frame_confluent(7, b"body"))
+    with pytest.raises(BadRecordError) as damaged:
+        decode(codec.frame_single_object(EVENT, b"body"))
+    assert (unknown.value.depends_on_reader, damaged.value.depends_on_reader) == (True, False)

@@ -23,6 +23,8 @@ create temp table audit_unreadable (
     kafka_offset    bigint  not null,
     written_ms      bigint  not null,
     reason          text    not null,
+    unsigned        boolean not null,
+    depends_on_reader boolean not null,
     dead_letter     boolean not null default false,
     primary key (kafka_partition, kafka_offset)
 )
@@ -187,27 +189,33 @@ where instance_uuid = any(%(instances)s::uuid[]) and decided_at <= coalesce(%(un
 select event_id::text, kafka_partition, kafka_offset from events where event_id = any(%(ids)s::uuid[])
 
 -- Events of the topic that the store does not have, or has with other bytes; of an id that came with several contents,
--- the store may have any. `oldest`: the first id that the store still has to have.
+-- the store may have any. `oldest`: the first id that the store still has to have. `frame`: the first bytes of events
+-- with this release's schema. Bytes of another schema are not comparable; returns the number of such events.
 -- name: compare_events
 with unlike as materialized (
-    select s.event_id, s.instance_uuid, s.request_id, s.kafka_partition, s.kafka_offset, e.event_id is not null as there
+    select s.event_id, s.instance_uuid, s.request_id, s.kafka_partition, s.kafka_offset, e.event_id is not null as there,
+           coalesce(substr(e.body, 1, 2) = substr(%(frame)s, 1, 2) and substr(e.body, 1, 10) <> %(frame)s, false)
+               as has_other_schema
     from audit_staged s
     left join events e on e.event_id = s.event_id
     where s.event_id >= %(oldest)s::uuid and s.occurred_at > now() - make_interval(days => %(days)s)
       and not coalesce(substr(sha256(e.body), 1, 8) = s.digest, false)
+), added as (
+    insert into audit_differences (kind, what, id, instance_uuid, request_id, detail, kafka_partition, kafka_offset)
+    select case when bool_or(there) then 'different' else 'missing' end, 'event', u.event_id::text,
+           min(u.instance_uuid::text)::uuid, min(u.request_id),
+           case when bool_or(there) then 'its bytes are not those of the topic' else 'the store does not have it' end,
+           (array_agg(u.kafka_partition order by u.kafka_offset))[1], min(u.kafka_offset)
+    from unlike u
+    where not has_other_schema
+      and not exists (select from late_events l where l.event_id = u.event_id)
+      and not exists (
+          select from audit_staged s
+          join events e on e.event_id = s.event_id
+          where s.event_id = u.event_id and substr(sha256(e.body), 1, 8) = s.digest)
+    group by u.event_id
 )
-insert into audit_differences (kind, what, id, instance_uuid, request_id, detail, kafka_partition, kafka_offset)
-select case when bool_or(there) then 'different' else 'missing' end, 'event', u.event_id::text,
-       min(u.instance_uuid::text)::uuid, min(u.request_id),
-       case when bool_or(there) then 'its bytes are not those of the topic' else 'the store does not have it' end,
-       (array_agg(u.kafka_partition order by u.kafka_offset))[1], min(u.kafka_offset)
-from unlike u
-where not exists (select from late_events l where l.event_id = u.event_id)
-  and not exists (
-      select from audit_staged s
-      join events e on e.event_id = s.event_id
-      where s.event_id = u.event_id and substr(sha256(e.body), 1, 8) = s.digest)
-group by u.event_id
+select count(distinct event_id) from unlike where has_other_schema
 
 -- name: count_expired_events
 select count(distinct event_id) from audit_staged s
@@ -223,27 +231,44 @@ join unnest(%(partitions)s::int[], %(starts)s::bigint[], %(ends)s::bigint[], %(f
   on n.p = e.kafka_partition and e.kafka_offset >= n.low and e.kafka_offset < n.high and e.event_id >= n.first
 where e.event_id >= %(low)s::uuid and e.event_id <= %(high)s::uuid
   and not exists (select from audit_staged s where s.event_id = e.event_id)
+  and not exists (
+      select from audit_unreadable u
+      where u.kafka_partition = e.kafka_partition and u.kafka_offset = e.kafka_offset)
+
+-- Events of the store whose records can't be read, of the topic that exists now.
+-- name: load_unjudged_events
+select e.event_id::text, u.reason
+from audit_unreadable u
+join events e on e.kafka_partition = u.kafka_partition and e.kafka_offset = u.kafka_offset
+join unnest(%(partitions)s::int[], %(starts)s::bigint[], %(ends)s::bigint[], %(firsts)s::uuid[])
+     as n (p, low, high, first)
+  on n.p = e.kafka_partition and e.kafka_offset >= n.low and e.kafka_offset < n.high and e.event_id >= n.first
+where not exists (select from audit_staged s where s.event_id = e.event_id)
+order by u.kafka_partition, u.kafka_offset
+limit %(limit)s
 
 -- name: add_audit_unreadable
-insert into audit_unreadable (kafka_partition, kafka_offset, written_ms, reason)
-select kafka_partition, kafka_offset, written_ms, reason
+insert into audit_unreadable (kafka_partition, kafka_offset, written_ms, reason, unsigned, depends_on_reader)
+select kafka_partition, kafka_offset, written_ms, reason, unsigned, depends_on_reader
 from json_to_recordset(%(rows)s::json)
-     as n (kafka_partition int, kafka_offset bigint, written_ms bigint, reason text)
+     as n (kafka_partition int, kafka_offset bigint, written_ms bigint, reason text, unsigned boolean,
+           depends_on_reader boolean)
 
 -- name: count_audit_unreadable
-select count(*), count(*) filter (where dead_letter) from audit_unreadable
+select count(*), count(*) filter (where dead_letter) from audit_unreadable where not unsigned
 
 -- name: mark_audit_dead_letters
 update audit_unreadable u set dead_letter = true
 from unnest(%(partitions)s::int[], %(offsets)s::bigint[], %(times)s::bigint[]) as n (p, o, written_ms)
 where u.kafka_partition = n.p and u.kafka_offset = n.o and u.written_ms = coalesce(n.written_ms, u.written_ms)
-  and not u.dead_letter
+  and not u.dead_letter and not u.unsigned
 
--- Records that are neither stored nor dead letters; dead letters of older ones may have expired in their topic.
+-- Records that are neither stored nor dead letters; dead letters of older ones may have expired in their topic. Returns
+-- how many are older, how many of the others only another reader can read, and why one of these can't be read.
 -- name: compare_unreadable
 with lost as (
     select * from audit_unreadable u
-    where not dead_letter
+    where not dead_letter and not unsigned
       and not exists (
           select from events e where e.kafka_partition = u.kafka_partition and e.kafka_offset = u.kafka_offset)
       and not exists (
@@ -253,10 +278,13 @@ with lost as (
     select 'missing', 'record', kafka_partition || ':' || kafka_offset,
            'it can''t be read (' || reason || '), and neither store nor dead letter topic has it',
            kafka_partition, kafka_offset
-    from lost where written_ms >= %(reaches_ms)s
+    from lost where written_ms >= %(reaches_ms)s and not depends_on_reader
     order by kafka_partition, kafka_offset
 )
-select count(*) from lost where written_ms < %(reaches_ms)s
+select count(*) filter (where written_ms < %(reaches_ms)s),
+       count(*) filter (where written_ms >= %(reaches_ms)s and depends_on_reader),
+       min(reason) filter (where written_ms >= %(reaches_ms)s and depends_on_reader)
+from lost
 
 -- Compares derived requests with the stored ones, of whole instances without the fact sets that are left out.
 -- name: compare_requests
