@@ -95,9 +95,9 @@ def list_(
 
 
 def _cause(problem: str, action: str | None, exception: str | None) -> str:
-    """Return the action with the exception, or with the outcome of the requests."""
+    """Return the exception of a problem, or the action and the outcome of requests."""
     outcome = problem.partition(":")[0].upper()
-    return f"{action or ''} {exception or (outcome if outcome in ALERT_OUTCOMES else '')}".strip()
+    return f"{action or ''} {outcome}".strip() if outcome in ALERT_OUTCOMES else exception or ""
 
 
 def _firing(item: dict[str, Any]) -> tuple[object, ...]:
