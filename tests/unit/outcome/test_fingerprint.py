@@ -226,6 +226,20 @@ def test_one_dead_hypervisor_is_one_problem_whatever_was_requested() -> None:
     assert len({one.fingerprint for one in failures}) == 1
 
 
+@pytest.mark.parametrize("without_text", [{"message": None}, {"message": "PortBindingFailed"}])
+def test_failure_whose_first_sighting_has_no_text_belongs_to_the_problem_of_its_text(
+    without_text: dict[str, str],
+) -> None:
+    full = decoded(at=1, phase="ERROR", failure=failure("PortBindingFailed", "Binding failed for port 7"))
+    first = decoded(phase="ERROR", failure={**failure("PortBindingFailed", "PortBindingFailed"), **without_text})
+    problems = []
+    for events in ([full], [first, full]):
+        (record,) = derive_requests(full["instance_uuid"], map(fact_of, events))
+        (only,) = record.failures
+        problems.append(only.fingerprint)
+    assert problems[0] == problems[1] != fingerprint_of("PortBindingFailed", None)
+
+
 def test_hostile_message_is_normalised_quickly() -> None:
     parts = [
         "/", "a:", "1.", "f", "\ud800", "*", "*,", "*a", "a*,", "1 ", "host '", "http_", "status:  ", "aaaa:",
