@@ -95,14 +95,15 @@ def list_(
 
 
 def _cause(problem: str, action: str | None, exception: str | None) -> str:
-    """Return the exception of a problem, or the action and the outcome of requests."""
+    """Return the action with the exception, or with the outcome of the requests."""
     outcome = problem.partition(":")[0].upper()
-    return f"{action or ''} {outcome}".strip() if outcome in ALERT_OUTCOMES else exception or ""
+    return f"{action or ''} {exception or (outcome if outcome in ALERT_OUTCOMES else '')}".strip()
 
 
 def _firing(item: dict[str, Any]) -> tuple[object, ...]:
     last = item["last_payload"]
-    cause = _cause(item["problem"], last.get("action"), last.get("exception"))
+    exception = last.get("exception")
+    cause = _cause(item["problem"], None if exception else last.get("action"), exception)  # a problem has many actions
     since = tables.clock(item["first_occurred_at"])
     return item["rule"], item["state"], item["severity"], since, item["failures"], cause
 
