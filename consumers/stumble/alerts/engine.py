@@ -58,9 +58,11 @@ class RuleEngine:
 
     def apply_rules(self, connection: Connection[Any], rows: Sequence[StoredPublication]) -> list[AlertState]:
         """Apply the rules to publications, in the caller's transaction; return the alerts that start to fire."""
-        failures = [row for row in rows if row.kind == "failure" and row.status == "CURRENT" and row.revision == 1]
-        groups = _grouped(row for row in failures if row.payload.get("fingerprint"))
-        problems = _save_problems(connection, groups)
+        failures = [row for row in rows if row.kind == "failure" and row.status == "CURRENT"]
+        known = [row for row in failures if row.payload.get("fingerprint")]
+        # A correction may move a failure to another problem: that one is stored, too, but fires no alert by it.
+        problems = _save_problems(connection, _grouped(known))
+        groups = _grouped(row for row in known if row.revision == 1)
         rules = [rule for rule in self.rules.rule if rule.enabled]
         changed = _changed_outcomes(connection, [rule for rule in rules if rule.outcomes], rows)
         firing = _load_firing(connection, groups)
@@ -114,7 +116,7 @@ def _save_problems(connection: Connection[Any], groups: dict[str, list[StoredPub
     rows = [
         {
             "fingerprint": problem,
-            **{name: item[-1].payload.get(name) for name in ("action", "exception", "blame", "reason")},
+            **{name: item[-1].payload.get(name) for name in ("exception", "blame", "reason")},
             "first_us": min(row.payload["occurred_at"] for row in item),
             "last_us": max(row.payload["occurred_at"] for row in item),
         }

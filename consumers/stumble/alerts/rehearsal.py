@@ -15,7 +15,7 @@ from stumble.alerts.state import problem_of
 
 @dataclass(slots=True)
 class Rehearsed:
-    """One alert that would have fired; `ends_at` None: it would still fire."""
+    """One alert that would have fired; `ends_at` None: it would still fire; `action` None: it is about several."""
 
     rule: str
     severity: str
@@ -32,6 +32,8 @@ class Rehearsed:
     def add(self, failure: dict[str, Any]) -> None:
         """Add one failure."""
         self.failures += 1
+        if failure["action"] != self.action:
+            self.action = None
         self.last_at = failure["occurred_at"]
         self.instances.add(str(failure["instance_uuid"]))
         self.projects.add(str(failure["owner_project_id"]))

@@ -88,7 +88,7 @@ class RuleMatch(BaseModel):
         """Return fields that can differ within one problem, as patterns of SQL's ``like``; None where all fit."""
         return {
             name: [_like(pattern) for pattern in getattr(self, name)] or None
-            for name in ("project", "host", "availability_zone", "cell", "region", "blame", "effect")
+            for name in ("action", "project", "host", "availability_zone", "cell", "region", "blame", "effect")
         }
 
 

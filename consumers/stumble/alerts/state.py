@@ -49,12 +49,17 @@ class AlertState(NamedTuple):
 
 
 class AlertExtent(NamedTuple):
-    """The extent of a problem since an alert began; `examples` are request id and instance of the newest failures."""
+    """The extent of a problem since an alert began.
+
+    `action_names` and `host_names`: at most ten of each. `examples`: request id and instance of the newest failures.
+    """
 
     failures: int
     instances: int
     projects: int
     hosts: int
+    action_names: Sequence[str]
+    host_names: Sequence[str]
     examples: Sequence[tuple[str, str]]
 
 
@@ -62,36 +67,48 @@ def extent_of(connection: Connection[Any], state: AlertState, match: RuleMatch) 
     """Count the failures of a problem that a rule matches, since the alert's first one."""
     if _outcome_verbs(state):
         example = (str(state.last_payload.get("request_id") or ""), str(state.last_payload.get("instance_uuid") or ""))
-        return AlertExtent(state.failures, state.failures, 0, 0, [example])
+        actions = [str(state.last_payload.get("action") or "")]
+        return AlertExtent(state.failures, state.failures, 0, 0, actions, (), [example])
     row = connection.execute(
         query("count_problem_extent"), {"fingerprint": state.problem, "since": state.first_occurred_at, **match.likes()}
     ).fetchone()
     assert row is not None, "an aggregate gives a row"
-    return AlertExtent(row[0], row[1], row[2], row[3], [(item[0], item[1]) for item in row[4] or ()])
+    failures, instances, projects, hosts, actions, host_names, examples = row
+    return AlertExtent(
+        failures,
+        instances,
+        projects,
+        hosts,
+        actions or (),
+        host_names or (),
+        [(one[0], one[1]) for one in examples or ()],
+    )
 
 
 def labels_of(state: AlertState) -> dict[str, str]:
-    """Return an alert's identity: bounded values only."""
+    """Return an alert's identity: bounded values only, and none that can differ from one failure to the next."""
     parts, last = re.split(r"[-_]", state.rule), state.last_payload
+    shared = ("action",) if _outcome_verbs(state) else ("exception", "blame")
     name = "Stumble" + "".join(part[:1].upper() + part[1:] for part in parts)
     own = {
         "alertname": name,
         "rule": state.rule,
         "problem": state.problem,
         "severity": state.severity,
-        **{key: str(last[key]) for key in ("action", "exception", "blame") if last.get(key)},
+        **{key: str(last[key]) for key in shared if last.get(key)},
     }
     return {**state.labels, **own}
 
 
 def annotations_of(state: AlertState, extent: AlertExtent, public_url: str) -> dict[str, str]:
-    """Return an alert's annotations: summary, reason, counts, start, three examples, links; never details."""
+    """Return an alert's annotations: summary, reason, counts, names, start, three examples, links; never details."""
     last, action = state.last_payload, state.last_payload.get("action") or "an action"
     if verbs := _outcome_verbs(state):
         summary = f"{counted(extent.failures, f'{action} request')} {verbs[extent.failures != 1]}"
     else:
+        only = f"{extent.action_names[0]}: " if len(extent.action_names) == 1 else ""
         summary = (
-            f"{action}: {last.get('exception')}: {counted(extent.failures, 'failure')} "
+            f"{only}{last.get('exception')}: {counted(extent.failures, 'failure')} "
             f"on {counted(extent.instances, 'server')} of {counted(extent.projects, 'project')}"
         )
     resolved = f", resolved at {state.ends_at:%Y-%m-%d %H:%M:%S} UTC" if state.ends_at else ""
@@ -103,6 +120,8 @@ def annotations_of(state: AlertState, extent: AlertExtent, public_url: str) -> d
         "servers": str(extent.instances),
         "projects": str(extent.projects),
         "hosts": str(extent.hosts),
+        "host_names": ", ".join(extent.host_names),
+        "actions": ", ".join(extent.action_names),
         "since": state.first_occurred_at.isoformat(),
         "examples": ", ".join(f"{request} (server {instance})" for request, instance in extent.examples),
         "example_urls": " ".join(f"{public_url.rstrip('/')}/requests/{request}" for request, _ in extent.examples),
@@ -120,6 +139,7 @@ def counted(number: int, noun: str) -> str:
 
 
 def link_of(state: AlertState, public_url: str) -> str:
-    """Return the URL of the page that lists the problem's failures."""
-    wanted = {name: state.last_payload[name] for name in ("action", "exception") if state.last_payload.get(name)}
+    """Return the URL of the page that lists the problem's failures, or those of the action that the requests have."""
+    action = state.last_payload.get("action")
+    wanted = ({"action": action} if action else {}) if _outcome_verbs(state) else {"problem": state.problem}
     return f"{public_url.rstrip('/')}/?{urlencode(wanted)}"

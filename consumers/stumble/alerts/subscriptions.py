@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 KINDS = ("failure", "outcome", "alert")
 BODIES = ("standard", "alertmanager")
 #: Fields that all failures of one problem share, so that an alert can be matched by them.
-_OF_ALERTS = ("action", "exception", "blame")
+_OF_ALERTS = ("exception", "blame")
 _RULE = re.compile(r"[A-Za-z0-9_*?-]{1,64}")
 _SECRET_BYTES = 32
 #: While a secret is replaced, messages are signed with both.

@@ -20,6 +20,8 @@ from stumble.settings.types import Duration, StorableText, Text, When
 from stumble.store.queries import query
 
 _FAR = datetime(9999, 1, 1, tzinfo=UTC)
+#: How many actions, hosts and projects of a problem are named, each with the number of its failures.
+_MOST_NAMED = 10
 
 
 def _session(request: Request) -> Iterator[Connection[Any]]:
@@ -61,7 +63,7 @@ class NewSubscription(BaseModel):
         ["failure"], description="failure, outcome; alert: a message when an alert fires and when it resolves."
     )
     match: dict[StorableText, list[StorableText] | StorableText] = Field(
-        default_factory=dict, description="As in a rule's match; with the kind alert only action, exception, blame."
+        default_factory=dict, description="As in a rule's match; with the kind alert only exception, blame."
     )
     rules: list[StorableText] = Field([], description="Alerts of these rules only; wildcards: * and ?.", max_length=100)
     severities: list[StorableText] = Field([], description="Alerts of these severities only: info, warning, critical.")
@@ -78,7 +80,7 @@ def get_problems(
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
     before: Annotated[When | None, Query(description="Last seen before this time.")] = None,
 ) -> dict[str, Any]:
-    """List problems with their counts of failures, servers, projects and hosts."""
+    """List problems with their counts of failures, servers, projects, hosts and actions."""
     wanted = {"state": state, "fingerprint": None, "muted": muted, "limit": limit, "before": "~"}
     cursor = session.cursor(row_factory=dict_row)
     return {"items": cursor.execute(query("load_problems"), {**wanted, "before_at": before or _FAR}).fetchall()}
@@ -86,13 +88,20 @@ def get_problems(
 
 @router.get("/v1/problems/{fingerprint}", tags=["problems"], summary="One problem", responses=documented(404))
 def get_problem(session: Session, fingerprint: Fingerprint) -> dict[str, Any]:
-    """Return one problem, with the number of its failures in each of the last 24 hours."""
+    """Return one problem, and how its failures are distributed.
+
+    `hours`: their number in each of the last 24 hours; `by_action`, `by_host`, `by_project`: the ten most frequent.
+    """
     wanted = {"state": None, "fingerprint": fingerprint, "muted": True, "limit": 1, "before_at": _FAR, "before": "~"}
     row = session.cursor(row_factory=dict_row).execute(query("load_problems"), wanted).fetchone()
     if row is None:
         raise NotFound(f"There is no problem {fingerprint}.")
     counted = session.execute(query("count_problem_failures_by_hour"), {"fingerprint": fingerprint})
-    return {**row, "hours": [item[0] for item in counted]}
+    by: dict[str, list[dict[str, Any]]] = {"by_action": [], "by_host": [], "by_project": []}
+    parameters = {"fingerprint": fingerprint, "most": _MOST_NAMED}
+    for attribute, value, failures in session.execute(query("count_problem_failures_by_attribute"), parameters):
+        by[f"by_{attribute}"].append({"value": value, "failures": failures})
+    return {**row, **by, "hours": [item[0] for item in counted]}
 
 
 @router.post("/v1/problems/{fingerprint}/resolve", tags=["problems"], summary="Resolve", responses=documented(404))

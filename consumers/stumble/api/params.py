@@ -52,6 +52,7 @@ class FailureFilter(BaseModel):
     blame: list[Blame] | None = Field(None, max_length=6, description="Who can fix it.")
     exception: list[Text] | None = Field(None, max_length=50, description="Root exception class.")
     host: list[Text] | None = Field(None, max_length=50, description="Host on which it happened.")
+    problem: Text | None = Field(None, description="Of the problem with this fingerprint.")
     request: Text | None = Field(None, description="Of this request id or global request id.")
 
 

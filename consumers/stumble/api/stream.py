@@ -41,13 +41,18 @@ class StreamFilter(BaseModel):
     blame: list[Blame] | None = Field(None, max_length=6, description="Failures only.")
     exception: list[Text] | None = Field(None, max_length=50, description="Failures only.")
     host: list[Text] | None = Field(None, max_length=50, description="Failures only.")
+    problem: Text | None = Field(None, description="Failures only: fingerprint of their problem.")
     request: Text | None = Field(None, description="Request id, global request id or request key.")
     after: Text | None = Field(None, description="Position to continue from, where `Last-Event-ID` cannot be sent.")
 
     def matches(self, message: StreamMessage) -> bool:
         """Return whether a message passes the filter."""
         record = message.item.record
-        singles = (("instance_uuid", self.instance), ("owner_project_id", self.project))
+        singles = (
+            ("instance_uuid", self.instance),
+            ("owner_project_id", self.project),
+            ("fingerprint", self.problem),
+        )
         lists = (
             ("action", self.action),
             ("blame", self.blame),

@@ -7,7 +7,7 @@ length of a chunk, then continues. Only changes are written.
 from __future__ import annotations
 
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from psycopg import Connection, Cursor
 
-    from stumble.ingest.factsets import FactSet, LoadedFacts
+    from stumble.ingest.factsets import LoadedFacts
 
 _CHUNK = 200
 _FIRST = "00000000-0000-0000-0000-000000000000"
@@ -69,7 +69,8 @@ def rederive(
 ) -> RederiveReport:
     """Derive the selected instances again; `on_progress` is called with the report so far after each chunk.
 
-    With `from_events` their facts are first made again from the stored events; facts whose event is no longer stored
+    The facts of failing events are first made again from the stored events, because a fact has only a hash of its
+    message, made by the release that stored it; with `from_events` all facts are. Facts whose event is no longer stored
     stay as they are. With `dry_run` nothing is written. Raises psycopg's errors when the store is unavailable.
     """
     report, after = RederiveReport(), _FIRST
@@ -109,8 +110,7 @@ def _chunk(
 
 def _derive(cursor: Cursor[Any], owners: dict[str, int], *, from_events: bool) -> RederiveReport:
     loaded = factsets.load_instances(cursor, owners)
-    if from_events:
-        _refresh(cursor, loaded)
+    _refresh(cursor, loaded, everything=from_events)
     folded = derive_all(cursor, loaded, everything=True)
     difference_writer.write_difference(cursor, folded, Counter())
     differences = [change.difference for change in folded.changes]
@@ -122,16 +122,16 @@ def _derive(cursor: Cursor[Any], owners: dict[str, int], *, from_events: bool) -
     )
 
 
-def _refresh(cursor: Cursor[Any], loaded: LoadedFacts) -> None:
-    """Make facts again from the events that are still stored."""
-    holders: dict[str, list[FactSet]] = defaultdict(list)
-    for fact_set in loaded.sets.values():
-        for fact in fact_set.facts:
-            holders[fact.event_id].append(fact_set)
+def _refresh(cursor: Cursor[Any], loaded: LoadedFacts, *, everything: bool) -> None:
+    """Make facts again from the events that are still stored: those of failures, or all."""
+    facts = [fact for fact_set in loaded.sets.values() for fact in fact_set.facts]
+    ids = [fact.event_id for fact in facts if everything or fact.failure is not None]
+    if not ids:
+        return
     decoder = Decoder(EVENT)
     fresh: dict[str, Fact] = {
         event_id: fact_of(decoder.decode(body))
-        for event_id, body in cursor.execute(query("load_event_bodies"), {"ids": list(holders)})
+        for event_id, body in cursor.execute(query("load_event_bodies"), {"ids": ids})
     }
     for fact_set in loaded.sets.values():
         fact_set.replace([fresh.get(fact.event_id, fact) for fact in fact_set.facts])

@@ -221,7 +221,7 @@ def _interrupted(key: str, group: RequestGroup, decision: Decision) -> FailureRe
         retryable=True,
         effect=effect_of(at, INTERRUPTED, group.rule, group.facts),
         occurred_at=at,
-        fingerprint=fingerprint_of(group.action, INTERRUPTED, None),
+        fingerprint=fingerprint_of(INTERRUPTED, None),
         event_ids=(),
         detail_event_id=None,
         migration_id=None,
@@ -258,9 +258,7 @@ def _failure(key: str, case: RequestCase, one: FailureCluster, steps: Sequence[S
         retryable=next((s.retryable for s in sightings if s.retryable is not None), classified.retryable),
         effect=effect_of(at, one.exception, group.rule, group.facts),
         occurred_at=at,
-        fingerprint=fingerprint_of(
-            group.action, one.exception, next((s.message for s in sightings if s.message), None)
-        ),
+        fingerprint=fingerprint_of(one.exception, next((s.message for s in sightings if s.message), None)),
         event_ids=tuple(sorted(f.event_id for f in one.sightings)),
         detail_event_id=detailed[0].event_id if detailed else None,
         migration_id=next((e.migration_id for e in extras if e.migration_id), None),

@@ -131,6 +131,7 @@ def sighting(failure: Mapping[str, Any], token: str | None, attributes: Mapping[
     raw_class = failure["exception"] or ""
     exception = strip_remote(raw_class)
     message = failure["message"]
+    text = message or failure["reason"]
     return FactSighting(
         exception,
         _chain(exception, failure["chain"], message),
@@ -138,7 +139,7 @@ def sighting(failure: Mapping[str, Any], token: str | None, attributes: Mapping[
         None if exception in WRAPPERS else failure["reason"],
         failure["blame"],
         failure["retryable"],
-        message_hash(message or failure["reason"]),
+        None if text in {raw_class, exception} else message_hash(text),  # the class alone stands for a missing text
         token,
         raw_class != exception or exception == "RemoteError" or attributes.get("remote") == "true",
         bool(message or failure["traceback"]),

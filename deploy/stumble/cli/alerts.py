@@ -102,7 +102,8 @@ def _cause(problem: str, action: str | None, exception: str | None) -> str:
 
 def _firing(item: dict[str, Any]) -> tuple[object, ...]:
     last = item["last_payload"]
-    cause = _cause(item["problem"], last.get("action"), last.get("exception"))
+    exception = last.get("exception")
+    cause = _cause(item["problem"], None if exception else last.get("action"), exception)  # a problem has many actions
     since = tables.clock(item["first_occurred_at"])
     return item["rule"], item["state"], item["severity"], since, item["failures"], cause
 

@@ -58,6 +58,9 @@ def failures(
     ] = None,
     exception: Annotated[list[str] | None, typer.Option(help="Exception class; repeatable.")] = None,
     host: Annotated[list[str] | None, typer.Option(help="Host on which the failure happened; repeatable.")] = None,
+    problem: Annotated[
+        str | None, typer.Option(metavar="FINGERPRINT", help="Only failures of this problem, v1:…", show_default=False)
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="Maximum number of failures.")] = 50,
     follow: Annotated[bool, typer.Option("--follow", "-F", help="Continue with new failures as they arrive.")] = False,
     format_: FormatOption = OutputFormat.TABLE,
@@ -71,6 +74,7 @@ def failures(
         "blame": blame,
         "exception": exception,
         "host": host,
+        "problem": problem,
     }
     window = {"since": parse_time(since), "until": parse_time(until)}
     with ApiClient(api) as client:

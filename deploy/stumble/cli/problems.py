@@ -13,7 +13,18 @@ from stumble.cli.ask import ApiOption, FormatOption, OutputFormat, ask, change, 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 Fingerprint = Annotated[str, typer.Argument(metavar="PROBLEM", help="Fingerprint of the problem, v1:…")]
 NoteOption = Annotated[str | None, typer.Option(help="Note for other operators.")]
-_COLUMNS = ("Problem", "State", "Last seen (UTC)", "Cause", "Blame", "Failures", "Servers", "Projects", "Hosts")
+_COLUMNS = (
+    "Problem",
+    "State",
+    "Last seen (UTC)",
+    "Cause",
+    "Blame",
+    "Failures",
+    "Servers",
+    "Projects",
+    "Hosts",
+    "Actions",
+)
 _BARS = " ▁▂▃▄▅▆▇█"
 
 
@@ -43,14 +54,14 @@ def list_(
 
 
 def _row(item: dict[str, Any]) -> tuple[object, ...]:
-    cause = f"{item['action']}: {item['exception']}"
-    counts = (item[name] for name in ("failures", "instances", "projects", "hosts"))
+    counts = (item[name] for name in ("failures", "instances", "projects", "hosts", "actions"))
+    cause = tables.single_line(tables.what(item))
     return item["fingerprint"], item["state"], tables.clock(item["last_at"]), cause, item["blame"], *counts
 
 
 @app.command(epilog=examples("stumble problems show v1:a7bf83194a6acce82d172c7e14315698"))
 def show(problem: Fingerprint, *, api: ApiOption = None, format_: FormatOption = OutputFormat.TABLE) -> None:
-    """Show one problem."""
+    """Show one problem, with the actions, hosts and projects that have the most of its failures."""
     _print(ask(api, f"/v1/problems/{problem}"), format_)
 
 
@@ -92,6 +103,9 @@ def _print(item: dict[str, Any], format_: OutputFormat) -> None:
     for name, value in item.items():
         if name == "hours":
             table.add_row("last 24 hours", tables.plain(sparkline(value)))
+        elif name.startswith("by_"):
+            named = ", ".join(f"{one['value'] or 'unknown'} ({one['failures']})" for one in value)
+            table.add_row(name.replace("_", " "), tables.plain(named))
         elif value is not None and name.endswith(("_at", "_until")):
             table.add_row(name.replace("_", " "), f"{tables.clock(value)} UTC")
         elif value is not None:

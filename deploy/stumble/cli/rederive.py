@@ -41,14 +41,16 @@ def rederive(
         typer.Option(help="Only instances whose facts last changed before then.", show_default=False),
     ] = None,
     from_events: Annotated[
-        bool, typer.Option("--from-events", help="Rebuild the facts from the stored events first.")
+        bool,
+        typer.Option("--from-events", help="Rebuild all facts from the stored events first, not only failing ones."),
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, change nothing.")] = False,
     database_url: DatabaseOption = None,
 ) -> None:
     """Apply this program's rules to all stored facts, and publish the corrections.
 
-    Projectors may run at the same time. Each corrected record gets its next revision on the topics, and the counters
+    Problems are made again, too: from the messages in the events that are still stored. Projectors may run at the same
+    time. Each corrected record gets its next revision on the topics, and the counters
     change by the difference.
     """
     settings = settings_of(database_url)

@@ -66,7 +66,7 @@ def test_failures_of_one_cause_send_one_firing_and_one_resolved_message(store, c
         assert (data["rule"], data["problem"], data["severity"]) == ("storm", "v1:binding", "critical")
         assert data["labels"] == {
             "alertname": "StumbleStorm", "rule": "storm", "problem": "v1:binding", "team": "net",
-            "severity": "critical", "action": "create", "exception": "PortBindingFailed", "blame": "DEPENDENCY",
+            "severity": "critical", "exception": "PortBindingFailed", "blame": "DEPENDENCY",
         }  # fmt: skip
         assert "10000 failures on 10000 servers of 7 projects since" in data["annotations"]["summary"]
         assert data["annotations"]["examples"].count("req-") == 3

@@ -68,7 +68,7 @@ def test_alert_fires_is_updated_and_resolves_after_the_quiet_time(manager, store
         (alert,) = eventually(lambda: of_rule(server, "binding-fails"))
         assert alert["labels"] == {
             "alertname": "StumbleBindingFails", "rule": "binding-fails", "problem": "v1:binding", "team": "net",
-            "severity": "warning", "action": "create", "exception": "PortBindingFailed", "blame": "DEPENDENCY",
+            "severity": "warning", "exception": "PortBindingFailed", "blame": "DEPENDENCY",
         }  # fmt: skip
         assert "2 failures on 2 servers of 2 projects" in alert["annotations"]["summary"]
         assert alert["annotations"]["description"] == "Look at Neutron."
@@ -179,6 +179,8 @@ def test_user_mistakes_muted_problems_and_corrections_send_no_alert(manager, sto
         insert_failures(connection, [failure(now_us(), fingerprint="v1:last", blame="OPERATOR")])
         eventually(lambda: connection.execute("select count(*) from alerts").fetchone()[0] == 1)
     assert connection.execute("select problem from alerts").fetchall() == [("v1:last",)]
+    stored = connection.execute("select fingerprint from problems").fetchall()
+    assert ("v1:corrected",) in stored, "a correction moves a failure to another problem"
 
 
 def test_muting_or_resolving_a_problem_ends_its_alerts_immediately(store, connection):
@@ -210,6 +212,42 @@ def test_alert_counts_only_failures_that_its_rule_matches(manager, store, connec
         (alert,) = eventually(lambda: of_rule(server, "rack"))
     assert "2 failures on 2 servers of 1 project since" in alert["annotations"]["summary"]
     assert alert["annotations"]["hosts"] == "2"
+
+
+def test_one_dead_hypervisor_is_one_alert_that_names_the_actions_and_the_host(manager, store, connection, tmp_path):
+    server, notified = manager
+    rules = tmp_path / "rules.toml"
+    rules.write_text('[[rule]]\nname = "dead"\non = "spread"\nfailures = 10\ninstances = 10\n')
+    actions = ["stop", "start", "reboot", "pause", "suspend", "resume", "rescue", "rebuild", "resize", "create"]
+    dead = {"fingerprint": "v1:dead", "exception": "HypervisorUnavailable", "host": "cmp-7"}
+    before = len(notified.posts)
+    with running_alerter(store, rules=rules, alertmanagers=server.url):
+        for action in actions:
+            insert_failures(connection, [failure(now_us(), action=action, **dead)])
+        (alert,) = eventually(lambda: of_rule(server, "dead"))
+        insert_failures(connection, [failure(now_us(), action="delete", **dead)])
+        eventually(lambda: [one for one in of_rule(server, "dead") if one["annotations"]["failures"] == "11"])
+        assert [one["labels"] for one in of_rule(server, "dead")] == [alert["labels"]]
+    assert "action" not in alert["labels"], "a label that changes would end the alert and fire another"
+    assert alert["annotations"]["summary"].startswith("HypervisorUnavailable: 10 failures on 10 servers of 1 project")
+    assert alert["annotations"]["actions"].split(", ") == sorted(actions)
+    assert alert["annotations"]["host_names"] == "cmp-7"
+    assert alert["generatorURL"].endswith("/?problem=v1%3Adead")
+    assert {body["groupLabels"]["problem"] for body in notified.bodies()[before:]} == {"v1:dead"}
+
+
+def test_rule_about_one_action_counts_only_its_failures(store, connection, tmp_path):
+    rules = tmp_path / "rules.toml"
+    rules.write_text(
+        '[[rule]]\nname = "stops"\non = "spread"\nfailures = 2\ninstances = 2\n[rule.match]\naction = "stop"\n'
+    )
+    with running_alerter(store, rules=rules):
+        insert_failures(connection, [failure(now_us(), action=action) for action in ("stop", "start", "start")])
+        insert_failures(connection, [failure(now_us(), fingerprint="v1:mark")])
+        eventually(lambda: connection.execute("select count(*) from problems").fetchone() == (2,))
+        assert connection.execute("select count(*) from alerts").fetchone() == (0,)
+        insert_failures(connection, [failure(now_us(), action="stop")])
+        eventually(lambda: connection.execute("select rule, failures from alerts").fetchall() == [("stops", 2)])
 
 
 def test_default_rules_alert_on_stalled_requests_with_the_evidence(manager, store, connection):

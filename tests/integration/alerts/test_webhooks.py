@@ -151,6 +151,7 @@ def test_addresses_that_are_not_public_are_refused(url):
         ({"kinds": ["alert"], "severities": ["loud"]}, "loud is not a valid severity: use info, warning, critical"),
         ({"kinds": ["alert"], "rules": ["a\0"]}, "is not a valid rule name"),
         ({"kinds": ["failure", "alert"], "match": {"project": "p1"}}, "match.project cannot select alerts"),
+        ({"kinds": ["alert"], "match": {"action": "stop"}}, "match.action cannot select alerts"),
     ],
 )
 def test_invalid_subscription_is_rejected_with_the_reason(connection, more, word):

@@ -86,6 +86,7 @@ def test_failures_can_be_filtered_by_each_field(store: Store, api: str) -> None:
     two = store.failure(
         store.request(action="resize", owner_project_id="b", global_request_id="req-g"),
         exception="X",
+        fingerprint="v1:x",
         host="h2",
         occurred_at=START + timedelta(hours=1),
     )
@@ -97,7 +98,13 @@ def test_failures_can_be_filtered_by_each_field(store: Store, api: str) -> None:
     assert ids("") == [second, first]
     assert ids("action=create") == ids("blame=CAPACITY") == ids("project=a") == ids("host=h1") == [first]
     assert ids("action=create&action=resize") == [second, first]
-    assert ids("exception=X") == ids("request=req-g") == ids(f"request={two['request_id']}") == [second]
+    assert (
+        ids("exception=X")
+        == ids("problem=v1:x")
+        == ids("request=req-g")
+        == ids(f"request={two['request_id']}")
+        == [second]
+    )
     assert ids(f"instance={one['instance_uuid']}") == [first]
     assert ids("since=2026-01-31T12:30:00Z") == [second]
     assert ids("until=2026-01-31T12:30:00Z") == [first]

@@ -21,7 +21,7 @@ def stumble(*arguments: str, api: str) -> CommandResult:
 
 
 def problem(store: Store, fingerprint: str, **given: object) -> None:
-    values = {"action": "create", "exception": "PortBindingFailed", "blame": "DEPENDENCY", "reason": "no port"}
+    values = {"exception": "PortBindingFailed", "blame": "DEPENDENCY", "reason": "no port"}
     store.insert("problems", fingerprint=fingerprint, **{"first_at": NOW, "last_at": NOW, **values, **given})
 
 
@@ -39,6 +39,8 @@ def states(api: str, *arguments: str) -> dict[str, str]:
 def test_problem_is_new_ongoing_regressed_resolved_or_muted(store: Store, api: str) -> None:
     problem(store, "v1:new")
     problem(store, "v1:old", first_at=NOW - timedelta(days=2))
+    for fingerprint in ("v1:new", "v1:old"):
+        store.failure(store.request(), fingerprint=fingerprint)
     problem(store, "v1:back", first_at=NOW - timedelta(days=2), state="REGRESSED")
     assert states(api) == {"v1:new": "NEW", "v1:old": "ONGOING", "v1:back": "REGRESSED"}
     assert states(api, "--state", "ongoing") == {"v1:old": "ONGOING"}
@@ -58,17 +60,39 @@ def test_problem_has_counts_and_failures_by_hour(store: Store, api: str) -> None
     now = datetime.now(UTC)
     for number in range(3):
         store.failure(
-            store.request(owner_project_id=f"p{number % 2}"),
+            store.request(owner_project_id=f"p{number % 2}", action="reboot" if number else "stop"),
             fingerprint="v1:wide",
             host=f"host-{number}",
             occurred_at=now - timedelta(hours=number),
         )
     (item,) = get(f"{api}/v1/problems").json()["items"]
-    assert [item[name] for name in ("failures", "instances", "projects", "hosts")] == [3, 3, 2, 3]
-    hours = get(f"{api}/v1/problems/v1:wide").json()["hours"]
+    counts = [item[name] for name in ("failures", "instances", "projects", "hosts", "actions")]
+    assert counts == [3, 3, 2, 3, 2]
+    detail = get(f"{api}/v1/problems/v1:wide").json()
+    assert detail["by_action"] == [{"value": "reboot", "failures": 2}, {"value": "stop", "failures": 1}]
+    assert detail["by_project"] == [{"value": "p0", "failures": 2}, {"value": "p1", "failures": 1}]
+    assert [one["value"] for one in detail["by_host"]] == ["host-0", "host-1", "host-2"]
+    hours = detail["hours"]
     assert (len(hours), sum(hours)) == (24, 3)
     assert [1, 1, 1] in (hours[-3:], hours[-4:-1]), "the second if a new hour has begun"
-    assert "█" in stumble("problems", "show", "v1:wide", api=api).stdout
+    shown = stumble("problems", "show", "v1:wide", api=api).stdout
+    assert "█" in shown
+    assert "reboot (2), stop (1)" in shown
+    assert "PortBindingFailed: no port" in stumble("problems", "ls", api=api).stdout
+    listed = get(f"{api}/v1/failures?problem=v1:wide").json()["items"]
+    assert len(listed) == 3
+    assert get(f"{api}/v1/failures?problem=v1:none").json()["items"] == []
+    assert len(json.loads(stumble("failures", "--problem", "v1:wide", "--format", "json", api=api).stdout)) == 3
+
+
+def test_problem_whose_failures_are_gone_is_listed_only_while_an_operator_has_set_its_state(
+    store: Store, api: str
+) -> None:
+    problem(store, "v1:gone")
+    problem(store, "v1:resolved", state="RESOLVED")
+    assert states(api) == {"v1:resolved": "RESOLVED"}
+    assert stumble("problems", "mute", "v1:gone", api=api).returncode == 0
+    assert states(api, "--muted") == {"v1:gone": "MUTED", "v1:resolved": "RESOLVED"}
 
 
 def test_unknown_problem_is_one_sentence(store: Store, api: str) -> None:

@@ -104,7 +104,7 @@ def test_event_id_older_than_the_retention_gives_a_gap_event(store: Store, api: 
 
 def test_stream_can_be_filtered_by_each_field(store: Store, api: str) -> None:
     request = store.request(action="resize", owner_project_id="b")
-    matching = store.failure(request, blame="CAPACITY")
+    matching = store.failure(request, blame="CAPACITY", fingerprint="v1:full")
     listeners = [
         Listener(api, 1, **filters)
         for filters in (
@@ -112,6 +112,7 @@ def test_stream_can_be_filtered_by_each_field(store: Store, api: str) -> None:
             {"blame": ["CAPACITY", "USER"]},
             {"instance": str(request["instance_uuid"])},
             {"project": "b"},
+            {"problem": "v1:full"},
             {"request": request["request_id"]},
         )
     ]

@@ -13,6 +13,7 @@ from stumble.alerts.lease import Lease, LeaseLostError
 from stumble.alerts.publications import PublicationCursor
 from stumble.ingest import fold
 from stumble.ingest.rederive import InstanceSelection, rederive
+from stumble.outcome import fingerprint
 from stumble.outcome.derive import derive_sets
 from stumble.store.connect import connect
 from stumble.testing.events import event, failure
@@ -224,6 +225,26 @@ def test_rederive_after_a_change_of_rules_publishes_corrections(writer, monkeypa
     counted = dict(writer.rows("select metric || labels::text, sum(value) from counters group by 1"))
     assert counted["failures{stop,USER}"] == 1
     assert sum(value for name, value in counted.items() if name.startswith("failures_withdrawn")) == 1
+
+
+def test_rederive_after_a_change_of_normalisation_moves_failures_to_their_problem(writer, monkeypatch):
+    def failing(number, message):
+        return event(request_id=f"r{number}", phase="ERROR", at=number, failure=failure(message=message))
+
+    with monkeypatch.context() as before:
+        before.setattr(fingerprint, "normalise_message", str.upper)
+        writer.write([failing(1, "vdb is busy"), failing(2, "vdc is busy"), failing(3, "no memory")])
+        assert len(set(writer.rows("select fingerprint from failures"))) == 3
+    writer.write([failing(4, "vdd is busy")])
+    assert len(set(writer.rows("select fingerprint from failures"))) == 4
+    count = len(published(writer))
+    assert rederive(writer.connection, "instance-actions", InstanceSelection()).publications == 3
+    assert [(row[0], row[3]) for row in published(writer)[count:]] == [("failure", "CURRENT")] * 3
+    problems = dict(writer.rows("select request_id, fingerprint from failures"))
+    assert problems["r1"] == problems["r2"] == problems["r4"] != problems["r3"]
+    writer.connection.execute("truncate events")
+    assert rederive(writer.connection, "instance-actions", InstanceSelection()).publications == 0
+    assert dict(writer.rows("select request_id, fingerprint from failures")) == problems
 
 
 def test_revisions_continue_after_a_rebuild(writer, store_url):

@@ -125,8 +125,8 @@ def test_unknown_action_is_accepted_with_a_warning():
 def test_patterns_are_translated_to_sql_like_with_the_same_meaning():
     likes = rule('on = "failure"\n[rule.match]\nhost = ["c?[1]_*", "50%"]').match.likes()
     assert likes == {
-        "project": None, "host": [r"c_[1]\_%", r"50\%"], "availability_zone": None, "cell": None, "region": None,
-        "blame": None, "effect": None,
+        "action": None, "project": None, "host": [r"c_[1]\_%", r"50\%"], "availability_zone": None, "cell": None,
+        "region": None, "blame": None, "effect": None,
     }  # fmt: skip
     match = rule('on = "failure"\n[rule.match]\nhost = "c?[1]_*"').match
     assert match.fits({"host": "cx[1]_rest"})
@@ -184,6 +184,15 @@ def test_rehearsal_counts_only_failures_that_the_rule_matches():
     assert rehearse_rule(spread, failures_of_two_hosts) == []
     (alert,) = rehearse_rule(spread, [*failures_of_two_hosts, failure(2, instance="i3", host="compute-2")])
     assert (alert.failures, alert.instances) == (2, {"i2", "i3"})
+
+
+def test_rehearsed_alert_names_its_action_only_if_all_failures_share_it():
+    spread = 'on = "spread"\nfailures = 2\ninstances = 2'
+    actions = [failure(0, instance="i1"), failure(1, instance="i2", action="reboot"), failure(2, instance="i3")]
+    (alert,) = rehearse_rule(spread, actions)
+    assert (alert.action, alert.failures) == (None, 3)
+    (alert,) = rehearse_rule(spread + '\n[rule.match]\naction = "create"', actions)
+    assert (alert.action, alert.failures) == ("create", 2)
 
 
 def test_rehearsal_alerts_once_for_the_regression_of_a_resolved_problem():

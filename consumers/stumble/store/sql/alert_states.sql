@@ -57,12 +57,16 @@ limit 200
 update alerts set posted_at = %(at)s
 where (rule, problem) in (select * from unnest(%(rules)s::text[], %(problems)s::text[]))
 
--- Counts the failures of a problem that a rule matches. All failures of a problem have the same action and exception.
+-- Counts the failures of a problem that a rule matches, and names some of their actions and hosts. All failures of a
+-- problem have the same exception.
 -- name: count_problem_extent
 select count(*), count(distinct instance_uuid), count(distinct owner_project_id), count(distinct host),
+       (array_agg(distinct action) filter (where action is not null))[1:10],
+       (array_agg(distinct host) filter (where host is not null))[1:10],
        (array_agg(array[coalesce(request_id, ''), instance_uuid::text] order by occurred_at desc))[1:3]
 from failures
 where fingerprint = %(fingerprint)s and occurred_at >= %(since)s
+  and (%(action)s::text[] is null or coalesce(action, '') like any(%(action)s::text[]))
   and (%(project)s::text[] is null or coalesce(owner_project_id, '') like any(%(project)s::text[]))
   and (%(host)s::text[] is null or coalesce(host, '') like any(%(host)s::text[]))
   and (%(availability_zone)s::text[] is null or coalesce(availability_zone, '') like any(%(availability_zone)s::text[]))

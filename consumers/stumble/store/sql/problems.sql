@@ -3,12 +3,12 @@
 -- name: save_problems
 with n as (
     select * from json_to_recordset(%(rows)s::json) as r (
-        fingerprint text, action text, exception text, blame text, reason text, first_us bigint, last_us bigint)
+        fingerprint text, exception text, blame text, reason text, first_us bigint, last_us bigint)
 ), before as (
     select p.fingerprint, p.state, p.resolved_at from problems p join n using (fingerprint)
 )
-insert into problems as p (fingerprint, action, exception, blame, reason, first_at, last_at)
-select n.fingerprint, n.action, n.exception, n.blame, n.reason,
+insert into problems as p (fingerprint, exception, blame, reason, first_at, last_at)
+select n.fingerprint, n.exception, n.blame, n.reason,
        to_timestamp(n.first_us / 1e6), to_timestamp(n.last_us / 1e6)
 from n order by n.fingerprint
 on conflict (fingerprint) do update
@@ -38,7 +38,8 @@ set muted_until = %(until)s, note = coalesce(%(note)s, note), updated_at = now()
 where fingerprint = %(fingerprint)s
 returning fingerprint
 
--- An OPEN problem is shown as NEW for a day from its first failure, then as ONGOING.
+-- An OPEN problem is shown as NEW for a day from its first failure, then as ONGOING, and no longer when it has no
+-- failures: they expired, or belong to another problem since they were corrected.
 -- name: load_problems
 with shown as (
     select p.*, case when p.muted_until > now() then 'MUTED'
@@ -47,20 +48,37 @@ with shown as (
                      else 'ONGOING' end as shown
     from problems p
 )
-select s.fingerprint, s.shown as state, s.muted_until, s.action, s.exception, s.blame, s.reason, s.first_at, s.last_at,
-       s.resolved_at, s.regressed_at, s.note, c.failures, c.instances, c.projects, c.hosts
+select s.fingerprint, s.shown as state, s.muted_until, s.exception, s.blame, s.reason, s.first_at, s.last_at,
+       s.resolved_at, s.regressed_at, s.note, c.failures, c.instances, c.projects, c.hosts, c.actions
 from shown s
 cross join lateral (
     select count(*) as failures, count(distinct f.instance_uuid) as instances,
-           count(distinct f.owner_project_id) as projects, count(distinct f.host) as hosts
+           count(distinct f.owner_project_id) as projects, count(distinct f.host) as hosts,
+           count(distinct f.action) as actions
     from failures f where f.fingerprint = s.fingerprint
 ) c
 where (%(state)s::text is null or s.shown = %(state)s)
   and (%(fingerprint)s::text is null or s.fingerprint = %(fingerprint)s)
   and (%(muted)s or s.shown <> 'MUTED' or %(state)s = 'MUTED')
+  and (c.failures > 0 or s.shown not in ('NEW', 'ONGOING') or s.fingerprint = %(fingerprint)s)
   and (s.last_at, s.fingerprint) < (%(before_at)s::timestamptz, %(before)s)
 order by s.last_at desc, s.fingerprint desc
 limit %(limit)s
+
+-- The most frequent actions, hosts and projects of a problem's failures.
+-- name: count_problem_failures_by_attribute
+select attribute, value, failures
+from (
+    select a.attribute, a.value, count(*) as failures,
+           row_number() over (partition by a.attribute order by count(*) desc, a.value) as place
+    from failures f
+    cross join lateral (values ('action', f.action), ('host', f.host), ('project', f.owner_project_id))
+        as a (attribute, value)
+    where f.fingerprint = %(fingerprint)s
+    group by a.attribute, a.value
+) counted
+where place <= %(most)s
+order by attribute, place
 
 -- Failures of a problem in each of the last 24 hours, oldest first.
 -- name: count_problem_failures_by_hour
@@ -76,6 +94,7 @@ select fingerprint, count(*), count(distinct instance_uuid), count(distinct owne
        (extract(epoch from min(occurred_at)) * 1000000)::bigint
 from failures
 where fingerprint = any(%(fingerprints)s) and occurred_at > now() - make_interval(secs => %(window)s)
+  and (%(action)s::text[] is null or coalesce(action, '') like any(%(action)s::text[]))
   and (%(project)s::text[] is null or coalesce(owner_project_id, '') like any(%(project)s::text[]))
   and (%(host)s::text[] is null or coalesce(host, '') like any(%(host)s::text[]))
   and (%(availability_zone)s::text[] is null or coalesce(availability_zone, '') like any(%(availability_zone)s::text[]))

@@ -12,6 +12,7 @@ select {failure.api}
    and (%(host)s::text[] is null or host = any(%(host)s))
    and (%(instance)s::uuid is null or instance_uuid = %(instance)s)
    and (%(project)s::text is null or owner_project_id = %(project)s)
+   and (%(problem)s::text is null or fingerprint = %(problem)s)
    and (%(request)s::text is null
         or request_key = any(array(select r.request_key from requests r
                                     where r.request_id = %(request)s

@@ -10,6 +10,6 @@ group by instance_uuid
 order by instance_uuid
 limit %(limit)s
 
--- The events of an instance's facts, for facts that have to be made again from the emitted events.
+-- The events of facts that are made again.
 -- name: load_event_bodies
 select event_id::text, body from events where event_id = any(%(ids)s::uuid[])

@@ -127,7 +127,7 @@ function liveList() {
 
   const query = new URLSearchParams([["kind", "failure"]]);
   const asked = new URLSearchParams(location.search);
-  for (const name of ["action", "blame", "exception", "host", "project", "instance", "request"]) {
+  for (const name of ["action", "blame", "exception", "host", "project", "instance", "problem", "request"]) {
     for (const value of asked.getAll(name)) if (value.trim()) query.append(name, value.trim());
   }
   follow(query, receive);

@@ -371,12 +371,11 @@ create table stumble_durable.bridged_hosts (
 create index producers_changed on stumble_durable.producers (updated_at);
 
 -- Problems, alerts, subscriptions --------------------------------------------------------------------
--- Counts of a problem are not stored: queries take them from the failures.
+-- Counts of a problem, and its actions, hosts and projects, are not stored: queries take them from the failures.
 
 create table stumble_durable.problems (
     fingerprint     text        primary key,
     state           text        not null default 'OPEN' check (state in ('OPEN', 'RESOLVED', 'REGRESSED')),
-    action          text,
     exception       text,
     blame           text,
     reason          text,
