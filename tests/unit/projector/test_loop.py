@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from pathlib import Path
 from typing import cast
 
 import pytest
@@ -18,6 +19,7 @@ from stumble.projector.batch_collector import BatchCollector
 from stumble.projector.batch_writer import BatchWriter
 from stumble.projector.breaker import CircuitBreaker
 from stumble.projector.bridged_hosts import BridgedHosts
+from stumble.projector.decoding_mark import DecodingMark
 from stumble.projector.health import ProjectorHealth
 from stumble.projector.host_notices import HostNotices
 from stumble.projector.loop import Projector
@@ -68,7 +70,7 @@ class AcceptingTopic:
 class Bench:
     """A projector that reads a topic in memory into a store in memory."""
 
-    def __init__(self):
+    def __init__(self, folder: Path):
         self.clock = ManualClock()
         self.topic = InMemoryConsumer()
         self.store = InMemoryStore(self.topic)
@@ -89,7 +91,14 @@ class Bench:
         self.projector = Projector(
             consumer=self.topic,
             start_offsets=cast("StartOffsets", self.store),
-            collector=BatchCollector(EventDecoder(), BridgedHosts(), 100, 1 << 20, self.rejections),
+            collector=BatchCollector(
+                EventDecoder(),
+                BridgedHosts(),
+                100,
+                1 << 20,
+                self.rejections,
+                DecodingMark(folder, self.topic.topic, logging.getLogger("stumble.test")),
+            ),
             partitions=AssignedPartitions(now=self.clock.steady),
             writer=self.write_thread,
             breaker=breaker,
@@ -108,8 +117,8 @@ class Bench:
 
 
 @pytest.fixture
-def bench():
-    bench_of_test = Bench()
+def bench(tmp_path: Path):
+    bench_of_test = Bench(tmp_path)
     yield bench_of_test
     bench_of_test.write_thread.end()
     bench_of_test.write_thread.join(5)
