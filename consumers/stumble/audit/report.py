@@ -31,6 +31,8 @@ class AuditReport:
     #: Records that can't be read, and those of them that the dead letter topic has.
     unreadable: int = 0
     dead_letters: int = 0
+    #: Records of the topics of failures and outcomes.
+    published: int = 0
     instances: int = 0
     requests: int = 0
     failures: int = 0
@@ -86,6 +88,7 @@ class AuditReport:
             "records": self.records,
             "unreadable": self.unreadable,
             "dead_letters": self.dead_letters,
+            "published": self.published,
             "instances": self.instances,
             "requests": self.requests,
             "failures": self.failures,
