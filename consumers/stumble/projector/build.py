@@ -121,7 +121,7 @@ def build_projector(
             own.max_batch,
             own.max_batch_bytes,
             SignatureRejections(health, LOG),
-            DecodingMark(settings.state_dir, topic, LOG),
+            DecodingMark(settings.state_dir, topic, state_log),
         ),
         partitions=AssignedPartitions(),
         writer=WriteThread(first, second, writer_stop),
@@ -132,5 +132,6 @@ def build_projector(
         state_log=state_log,
     )
     rejections = SignatureRejections(health, LOG)
-    status_reader = ProducerStatusReader(settings, own.group, resolve, notices, rejections)
+    mark = DecodingMark(settings.state_dir, kafka.topics.producers, state_log)
+    status_reader = ProducerStatusReader(settings, own.group, resolve, notices, rejections, mark)
     return ProjectorService(projector, maintenance, (maintenance, status_reader, clock), health, own.core)

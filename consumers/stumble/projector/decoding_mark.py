@@ -16,9 +16,9 @@ from stumble.ingest.errors import CRASH, BadRecordError
 from stumble.wire.errors import StumbleError
 
 if TYPE_CHECKING:
-    from logging import Logger
     from pathlib import Path
 
+    from stumble.runtime.state_log import StateLog
     from stumble.wire.kafka_record import KafkaRecord
 
 #: Whether a record is being decoded, and which: its partition, offset and Kafka's time.
@@ -40,22 +40,26 @@ class ProcessEnded(StumbleError):
 class DecodingMark:
     """The mark of one process for one topic. Without a usable directory it remembers nothing, and logs that once."""
 
-    def __init__(self, folder: Path, topic: str, log: Logger) -> None:
-        self._topic, self._log = topic, log
+    def __init__(self, folder: Path, topic: str, state_log: StateLog) -> None:
         self._map: mmap.mmap | None = None
         self._suspect, self._ends = (-1, -1, -1), 0
         try:
             with _lock_file(folder, topic) as file:
                 self._map = mmap.mmap(file.fileno(), _SIZE)  # it duplicates the descriptor, which keeps the lock
         except OSError as error:
-            log.warning(
-                "The directory %s cannot be used (%s): a record that ends the projector while it is decoded will end "
-                "it again. Set STUMBLE_STATE_DIR to a directory that the projector may write to.",
-                folder,
-                error.strerror,
+            state_log.say(
+                "state directory",
+                f"The directory {folder} cannot be used ({error.strerror}): a record that ends the projector while it "
+                "is decoded will end it again. Set STUMBLE_STATE_DIR to a directory that the projector may write to.",
             )
             return
-        self._load()
+        if ended_at := self._load():
+            partition, offset = ended_at
+            state_log.say(
+                f"decoding {topic}",
+                f"An earlier process ended while it decoded the record at offset {offset} of partition {partition} of "
+                f"{topic}.",
+            )
 
     def begin(self, record: KafkaRecord, partition: int, offset: int) -> None:
         """Mark the record that is decoded now. Raises `BadRecordError` if it has ended the process twice."""
@@ -72,19 +76,18 @@ class DecodingMark:
         if self._map is not None:
             self._map[0] = 0
 
-    def _load(self) -> None:
-        """Read which record was being decoded when the last process with this file ended."""
+    def _load(self) -> tuple[int, int] | None:
+        """Return partition and offset of the record that the last process with this file was decoding at its end."""
         assert self._map is not None
         is_marked, *position = _CURRENT.unpack_from(self._map)
         self._ends, *suspect = _SUSPECT.unpack_from(self._map, _SUSPECT_AT)
         if is_marked:
             self._ends = self._ends + 1 if position == suspect else 1
             suspect = position
-            text = "An earlier process ended while it decoded the record at offset %s of partition %s of %s."
-            self._log.warning(text, suspect[1], suspect[0], self._topic)
             _SUSPECT.pack_into(self._map, _SUSPECT_AT, self._ends, *suspect)
             self._map[0] = 0
         self._suspect = (suspect[0], suspect[1], suspect[2])
+        return (suspect[0], suspect[1]) if is_marked else None
 
 
 def _lock_file(folder: Path, topic: str) -> BinaryIO:

@@ -21,6 +21,7 @@ from stumble.projector.decoding_mark import DecodingMark
 from stumble.projector.health import ProjectorHealth
 from stumble.projector.partitions import Partition
 from stumble.projector.signature_rejections import SignatureRejections
+from stumble.runtime.state_log import StateLog
 from stumble.testing.events import event, framed
 from stumble.testing.in_memory import InMemoryRecord
 
@@ -32,7 +33,7 @@ class Deadly(EventDecoder):
 
 log = logging.getLogger("test")
 rejections = SignatureRejections(ProjectorHealth(60), log)
-mark = DecodingMark(Path(sys.argv[1]), "instance-actions", log)
+mark = DecodingMark(Path(sys.argv[1]), "instance-actions", StateLog(log))
 collector = BatchCollector(Deadly(), BridgedHosts(), 100, 1 << 20, rejections, mark)
 partition = Partition(5, 0, 0)
 for offset in range(3):

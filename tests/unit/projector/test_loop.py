@@ -97,7 +97,7 @@ class Bench:
                 100,
                 1 << 20,
                 self.rejections,
-                DecodingMark(folder, self.topic.topic, logging.getLogger("stumble.test")),
+                DecodingMark(folder, self.topic.topic, log),
             ),
             partitions=AssignedPartitions(now=self.clock.steady),
             writer=self.write_thread,
