@@ -21,6 +21,8 @@ from tests.support.raw_headers import produce_with_header
 
 #: A header whose name is not UTF-8.
 HEADER = (b"\xff\xfeA", b"hi")
+#: Bad records with headers that can be read; fewer than stop a partition.
+COMMON = 40
 #: Runs the projector with a decoder that the value `deadly` kills, as a fault of a native library would.
 _DEADLY_PROJECTOR = """
 import os, signal, sys
@@ -48,6 +50,9 @@ def test_records_with_a_header_name_that_is_not_utf8_are_stored_or_dead_lettered
     events = [event(request_id=f"req-{number}", at=number) for number in range(3)]
     confluent = b"\0\0\0\0\7" + framed(events[0])[10:]  # its schema id needs a header or a registry
     process = testbed.start()
+    for number in range(COMMON):  # the interpreter calls a method otherwise when it has called it often
+        testbed.send(b"bad %d" % number, b"key", partition=3, headers=[("name", b"value")])
+    testbed.flush()
     write_with_header(testbed, 0, framed(events[0]))
     write_with_header(testbed, 1, b"no avro")
     write_with_header(testbed, 2, confluent)
@@ -55,14 +60,17 @@ def test_records_with_a_header_name_that_is_not_utf8_are_stored_or_dead_lettered
     testbed.wait_until_stored(events)
     assert process.poll() is None
     letters = records(testbed, testbed.settings.topics.dlq)
-    assert sorted(letter.value() for letter in letters) == [confluent, b"no avro"]
-    assert all(UNREADABLE_HEADERS in dict(letter.headers()) for letter in letters)
+    without_headers = [letter for letter in letters if UNREADABLE_HEADERS in dict(letter.headers())]
+    assert sorted(letter.value() for letter in without_headers) == [confluent, b"no avro"]
+    assert len(letters) == COMMON + 2
+    position = f"0:{without_headers[0].offset()}"
     shown = stumble("tail", "actions", "--from", "beginning", "--to-end", **testbed.environment())
-    assert (shown.returncode, shown.stdout.count("\n")) == (0, 5)
-    assert "headers unreadable" in run_dlq(testbed, "show", "0:0")
+    assert (shown.returncode, shown.stdout.count("\n")) == (0, COMMON + 5)
+    assert "headers unreadable" in run_dlq(testbed, "show", position)
     write_with_header(testbed, 0, b"x")
     produce_with_header(testbed.kafka, testbed.settings.topics.dlq, 0, b"no dead letter of stumble", HEADER)
-    eventually(lambda: "" if "4 dead letters" in run_dlq(testbed, "redrive", "--dry-run") else "not all are there")
+    read = f"of {COMMON + 4} dead letters read"
+    eventually(lambda: "" if read in run_dlq(testbed, "redrive", "--dry-run") else testbed.log_of(process))
     audited = stumble("audit", **testbed.environment())
     assert audited.returncode == 0, audited.stdout + audited.stderr
 

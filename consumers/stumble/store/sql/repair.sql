@@ -81,15 +81,15 @@ with subjects as (
     order by p.subject_id, p.revision desc
 )
 select json_build_object(
-    'ordinal', row_number() over (order by subject_id), 'kind', coalesce(p.kind, t.kind),
-    'subject_id', subject_id, 'request_key', coalesce(p.request_key, t.request_key),
+    'ordinal', row_number() over (order by subjects.subject_id), 'kind', coalesce(p.kind, t.kind),
+    'subject_id', subjects.subject_id, 'request_key', coalesce(p.request_key, t.request_key),
     'instance_uuid', coalesce(p.instance_uuid, t.instance_uuid), 'status', coalesce(p.status, 'RETRACTED'),
     'replaced_by', p.replaced_by, 'digest', coalesce(encode(r.digest, 'hex'), ''), 'payload', p.payload,
     'kafka_partition', coalesce(p.kafka_partition, 0))
 from subjects
-left join topic t using (subject_id)
-left join revisions r using (subject_id)
-left join publications p using (subject_id, revision)
+left join topic t on t.subject_id = subjects.subject_id
+left join revisions r on r.subject_id = subjects.subject_id
+left join publications p on p.subject_id = r.subject_id and p.revision = r.revision
 where (p.subject_id is not null or r.subject_id is null)
   and coalesce(t.revision, 0) < 4611686018427387904  -- somebody else's, so high that the store can give no higher one
   and not coalesce(r.revision > coalesce(t.revision, 0) and (p.xid, p.id) > (select xid, id from audit_cursor), false)
