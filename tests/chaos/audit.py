@@ -18,6 +18,7 @@ from stumble.outbox.folders import RELAY
 from stumble.relay.rejected import read_rejected
 from stumble.wire.codec import Decoder
 from stumble.wire.ids import publication_event_id
+from stumble.wire.kafka_record import headers_of
 from stumble.wire.schemas import EVENT
 from stumble.wire.topics import Topics
 from tests.chaos import damage, hostile, reading, telling
@@ -290,7 +291,7 @@ class Auditor:
         counts: Counter[str] = Counter()
         for message in records(self._kafka, [Topics("").actions]):
             if (message.partition(), message.offset()) not in self._poison:
-                event = decoder.decode(message.value() or b"", message.headers())  # type: ignore[arg-type]
+                event = decoder.decode(message.value() or b"", headers_of(message))
                 counts[event["event_id"]] += 1
         stored = stored_ids(self._url)
         wrong = [f"in the topic only: {one}" for one in sorted(counts.keys() - stored)]
@@ -302,7 +303,7 @@ class Auditor:
         letters: dict[tuple[int, int], bytes] = {}
         copies = 0
         for message in records(self._kafka, [Topics("").dlq]):
-            headers = dict(message.headers() or [])
+            headers = dict(headers_of(message) or [])
             origin = tuple(int(headers[f"__stumble.errors.{name}"] or b"") for name in ("partition", "offset"))
             letters[origin[0], origin[1]] = message.value() or b""
             copies += 1

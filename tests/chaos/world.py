@@ -193,7 +193,7 @@ class Deployment:
         module = (sys.executable, "-m")
         self.add("receiver", *module, "tests.chaos.receiving", str(webhook_port), str(self.folder / "webhooks.jsonl"))
         for name in self.cast.projectors:
-            self.add(name, *STUMBLE, "projector")
+            self.add(name, *STUMBLE, "projector", env=self.env | {"STUMBLE_STATE_DIR": str(self.folder)})
         alerter_env = self.env | {"STUMBLE_ALERTS_ALERTMANAGERS": dripping}
         self.add("alerter", *module, "tests.chaos.alerting", "alerter", env=alerter_env)
         topics = Topics("")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -220,6 +221,7 @@ class ProjectorTestbed:
     prefix: str = field(default_factory=lambda: f"w{uuid.uuid4().hex[:8]}.")
     running: list[subprocess.Popen[str]] = field(default_factory=list)
     logs: dict[int, Path] = field(default_factory=dict)
+    state_dir: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="projector-")))
 
     def __post_init__(self) -> None:
         self.settings = KafkaSettings(bootstrap_servers=self.kafka, topic_prefix=self.prefix)
@@ -239,6 +241,7 @@ class ProjectorTestbed:
             "STUMBLE_KAFKA__TOPIC_PREFIX": self.prefix,
             "STUMBLE_DATABASE_URL": self.url,
             "STUMBLE_PROJECTOR_GROUP": f"{self.prefix}projector",
+            "STUMBLE_STATE_DIR": str(self.state_dir),
         }
         return cli_environment(**(own | extra))
 
@@ -345,3 +348,4 @@ class ProjectorTestbed:
                 process.wait()
         for log in self.logs.values():
             log.unlink(missing_ok=True)
+        shutil.rmtree(self.state_dir, ignore_errors=True)

@@ -32,7 +32,7 @@ class DeadLetterItem(ApiModel):
     offset: int = Field(description="In the dead letter topic.")
     at: Moment | None = Field(None, description="When it was written there.")
     state: State = Field(description="WAITING, REDRIVEN (sent again), PARKED (dead-lettered too often), FOREIGN.")
-    stage: str = Field(description="Stage that rejected it: signature, decode, model, derive, store.")
+    stage: str = Field(description="Stage that rejected it: signature, decode, model, derive, store, crash.")
     exception: str
     reason: str = Field(description="The exception's message.")
     replays: int = Field(description="How often it had been sent again before.")
@@ -69,6 +69,9 @@ class DeadLetterDetail(DeadLetterItem):
     key_base64: str | None = None
     value_base64: str | None = None
     headers: list[RawHeader]
+    headers_unreadable: bool = Field(
+        False, description="The record had headers that cannot be read: they are missing here, and in a redrive."
+    )
 
 
 class DeadLetterPage(ApiModel):

@@ -17,6 +17,7 @@ from stumble.audit.comparison import Horizon
 from stumble.audit.counters import differing_counters
 from stumble.audit.instance_chunks import read_instance_chunks
 from stumble.audit.offset_range import OffsetRange, range_of
+from stumble.audit.published import PublishedRecords
 from stumble.audit.read_job import ReadJob, read_rows
 from stumble.audit.report import AuditReport
 from stumble.audit.snapshot import Snapshot, open_session
@@ -91,6 +92,7 @@ class Audit:
         self.stage = StagingTables(self.connection)
         self.decoding = DecodingJob(settings.kafka)
         self._unreadable = UnreadableRecords(self.connection, settings.kafka, on_progress)
+        self._published = PublishedRecords(self.connection, settings.kafka, on_progress)
         self.span: OffsetRange = range_of(settings.kafka, self.topic, scope.since, scope.until)
         self.span.breaks = dict(self.connection.execute(query("load_topic_breaks"), {"topic": self.topic}).fetchall())
         self.report = _report(self.topic, scope)
@@ -108,6 +110,8 @@ class Audit:
         self._workers = Workers(processes_for(len(self.span), self._processes))
         self.stage.create()
         with gc_paused():
+            if self.scope.everything:
+                self._published.read()
             self._read(self.span)
             if self._empties:
                 self._empty()
@@ -284,6 +288,7 @@ class Audit:
             if result := differing_counters(self.connection):
                 execute(query("add_audit_differences"), {"rows": as_json(result)})
             execute(query("compare_extra_publications"), {"days": own.requests_days})
+            self._published.compare(self.report, own.requests_days)
         for host, refused, rejected in execute(query("count_refused_events")):
             self.report.refused[host] = {"refused": refused, "rejected": rejected}
 

@@ -46,11 +46,12 @@ _INSTANCES_PER_TRANSACTION = 50
 _OFFSETS_PER_QUERY = 5000
 _TRIES = 10
 _FIRST = "00000000-0000-0000-0000-000000000000"
-EVENTS, EXTRA, INSTANCES, PUBLISHED, COUNTERS = (
+EVENTS, EXTRA, INSTANCES, PUBLISHED, PUBLISHED_AGAIN, COUNTERS = (
     "events fetched again",
     "extra events deleted",
     "instances derived again",
     "corrections published",
+    "records published again",
     "counters corrected",
 )
 
@@ -125,7 +126,16 @@ class Repair:
         cursor.execute(query("repair_sightings"), {"patience": self._audit.own.sighting_patience})
 
     def _settle(self, cursor: Cursor[Any]) -> None:
+        self._publish_again(cursor)
         self._done[COUNTERS] += correct_counters(cursor, self._connection)
+
+    def _publish_again(self, cursor: Cursor[Any]) -> None:
+        """Publish the current content of the subjects on which topic and store disagree, with a higher revision."""
+        rows = [row[0] for row in cursor.execute(query("load_records_to_publish"))]
+        if rows:
+            cursor.execute(query("raise_revisions_to_published"), {"ids": [row["subject_id"] for row in rows]})
+            cursor.execute(query("add_publications"), {"rows": as_json(rows)})
+        self._done[PUBLISHED_AGAIN] += len(rows)
 
     def _fetch_events(self) -> None:
         """Copy the missing events from the topic, byte for byte."""

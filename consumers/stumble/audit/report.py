@@ -40,6 +40,8 @@ class AuditReport:
     #: Records that can't be read, and those of them that the dead letter topic has.
     unreadable: int = 0
     dead_letters: int = 0
+    #: Records of the topics of failures and outcomes.
+    published: int = 0
     instances: int = 0
     requests: int = 0
     failures: int = 0
@@ -120,6 +122,7 @@ class AuditReport:
             "unreadable": self.unreadable,
             "unjudged": self.unjudged,
             "dead_letters": self.dead_letters,
+            "published": self.published,
             "instances": self.instances,
             "requests": self.requests,
             "failures": self.failures,

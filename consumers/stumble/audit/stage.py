@@ -36,6 +36,8 @@ TABLES = (
     "create_audit_joins",
     "create_audit_instances",
     "create_audit_differences",
+    "create_audit_cursor",
+    "create_audit_published",
 )
 #: Bytes of a body's SHA-256 that are compared.
 DIGEST_BYTES = 8

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 _RECORDS_PER_CALL = 1000
 #: Seconds without an answer of the brokers, or of the registry, after which a read fails.
 TIMEOUT_SECONDS = 60.0
+PAUSE_SECONDS = 2.0
+T = TypeVar("T")
 
 
 def read_records(
@@ -107,11 +109,27 @@ def _damaged_batch(topic: str, partition: int | None, offset: int | None, error:
     )
 
 
+def wait_for_registry(decode: Callable[[], T], timeout: float = TIMEOUT_SECONDS, pause: float = PAUSE_SECONDS) -> T:
+    """Return the result of `decode`; raises `RegistryUnavailable` when the registry has not answered for `timeout`."""
+    begun = time.monotonic()
+    while True:
+        try:
+            return decode()
+        except RegistryUnavailable:
+            if time.monotonic() - begun > timeout:
+                raise
+            time.sleep(pause)
+
+
 class DecodingJob:
     """Decodes records, and waits while the registry does not answer."""
 
     def __init__(
-        self, kafka: KafkaSettings, *, registry_timeout: float = TIMEOUT_SECONDS, registry_pause: float = 2.0
+        self,
+        kafka: KafkaSettings,
+        *,
+        registry_timeout: float = TIMEOUT_SECONDS,
+        registry_pause: float = PAUSE_SECONDS,
     ) -> None:
         self._registry_timeout, self._registry_pause = registry_timeout, registry_pause
         resolve = None
@@ -140,11 +158,8 @@ class DecodingJob:
         return result, bad
 
     def _read(self, message: Message, partition: int, offset: int) -> DecodedEvent:
-        begun = time.monotonic()
-        while True:
-            try:
-                return self._decoder.decode_event(message, message.value() or b"", partition, offset)
-            except RegistryUnavailable:
-                if time.monotonic() - begun > self._registry_timeout:
-                    raise
-                time.sleep(self._registry_pause)
+        return wait_for_registry(
+            lambda: self._decoder.decode_event(message, message.value() or b"", partition, offset),
+            self._registry_timeout,
+            self._registry_pause,
+        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from stumble.deadletters.producer import FIRST_SEEN, PREFIX, REPLAYS
+from stumble.deadletters.producer import FIRST_SEEN, PREFIX, REPLAYS, UNREADABLE_HEADERS
 from stumble.wire.kafka_record import headers_of
 
 if TYPE_CHECKING:
@@ -68,6 +68,8 @@ class DeadLetter:
     group: str
     first_seen: str
     replays: int
+    #: Whether the original record's headers could not be read, so that they are not among `headers`.
+    headers_unreadable: bool = False
 
     @property
     def short_exception(self) -> str:
@@ -111,6 +113,7 @@ def dead_letter_of(message: Message) -> DeadLetter:
         first_seen=errors.get("first.seen", ""),
         # stumble writes numbers only; another program's value is replaced at the next redrive.
         replays=int(replays) if _is_number(replays) else 0,
+        headers_unreadable=any(name == UNREADABLE_HEADERS for name, _ in given),
     )
 
 

@@ -64,6 +64,7 @@ def raw(dead_letter: DeadLetter) -> dict[str, Any]:
             {"name": name, "text": text(value if isinstance(value, bytes) else None), "base64": _base64(value)}
             for name, value in dead_letter.headers
         ],
+        "headers_unreadable": dead_letter.headers_unreadable,
     }
 
 

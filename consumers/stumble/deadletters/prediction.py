@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
 from stumble.ingest.decoding import DecodedEvent, EventDecoder
-from stumble.ingest.errors import BadRecordError
+from stumble.ingest.errors import CRASH, BadRecordError
 from stumble.settings.registry import Registry
 from stumble.signatures.optional import verifier_of
 from stumble.store.queries import query
 from stumble.wire.codec import Decoder
-from stumble.wire.errors import RegistryUnavailable, WireError
+from stumble.wire.errors import RegistryUnavailable, StumbleError, WireError
 from stumble.wire.kafka_record import LOG_APPEND_TIME
 from stumble.wire.schemas import EVENT
 
@@ -69,6 +69,8 @@ class RedrivePredictor:
         ]
 
     def _decode(self, dead_letter: DeadLetter) -> DecodedEvent | BadRecordError | RegistryUnavailable:
+        if dead_letter.stage == CRASH:  # it would end this process, too
+            return BadRecordError(CRASH, StumbleError(dead_letter.reason))
         record = _RedrivenRecord(dead_letter)
         try:
             return self._event_decoder.decode_event(record, dead_letter.value or b"", *dead_letter.record_id)
@@ -94,6 +96,8 @@ class RedrivePredictor:
         return Prediction("NEW", f"can be decoded: event {event_id} will be stored", event)
 
     def _event(self, dead_letter: DeadLetter) -> Mapping[str, Any] | None:
+        if dead_letter.stage == CRASH:
+            return None
         try:
             return self._avro_decoder.decode(dead_letter.value or b"", dead_letter.headers)
         except WireError:  # also if the registry does not answer

@@ -1,7 +1,7 @@
 """Writes records that cannot be stored to the dead letter topic, byte for byte, with headers that give the reason.
 
-The headers have Kafka Connect's suffixes and stumble's own prefix. A record is dead-lettered before its offset moves:
-after a crash it may be there twice, but it is never lost.
+The headers have Kafka Connect's suffixes and stumble's own prefix. A record is dead-lettered before its offset moves,
+so it is never lost; `UniqueDeadLetterProducer` does not write it again after a crash.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 PREFIX = "__stumble.errors."
 FIRST_SEEN = PREFIX + "first.seen"
 REPLAYS = PREFIX + "replays"
+#: In a dead letter without the headers of its original record: why they are missing.
+UNREADABLE_HEADERS = PREFIX + "headers.unreadable"
 #: A record and its headers are larger than the record was.
 MAX_MESSAGE_BYTES = 16 << 20
 _DELIVERY_SECONDS = 10.0
@@ -188,8 +190,9 @@ class DeadLetterCount:
 
 
 def dead_letter_headers(item: BadRecord, group: str) -> list[Header]:
-    """Return a bad record's own headers, unchanged, and stumble's after them."""
-    given = headers_of(item.record) or []
+    """Return a bad record's own headers, unchanged, and stumble's after them; without its own if none can be read."""
+    own = headers_of(item.record)
+    given = own or []
     earlier = {name: value for name, value in given if name in (FIRST_SEEN, REPLAYS)}
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     cause = item.error.cause
@@ -206,6 +209,8 @@ def dead_letter_headers(item: BadRecord, group: str) -> list[Header]:
         (FIRST_SEEN, earlier.get(FIRST_SEEN) or now.encode()),
         (REPLAYS, earlier.get(REPLAYS) or b"0"),
     ]
+    if own is None:
+        added.append((UNREADABLE_HEADERS, b"the name of a header is not UTF-8"))
     return [header for header in given if not header[0].startswith(PREFIX)] + added
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import TYPE_CHECKING, Self
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
@@ -98,12 +99,26 @@ class DeadLetterTopic:
         except KafkaException as error:
             raise self._unavailable(self.name, error) from error
 
+    def newest(self, count: int) -> Iterator[list[DeadLetter]]:
+        """Yield the last `count` dead letters of each partition, one partition after the other, in order."""
+        try:
+            for partition, (low, high) in sorted(self.bounds.items()):
+                if low < high:
+                    yield from self._partition(partition, max(low, high - count), high)
+        except KafkaException as error:
+            raise self._unavailable(self.name, error) from error
+
     def _partition(self, partition: int, first: int, high: int) -> Iterator[list[DeadLetter]]:
         self._consumer.assign([TopicPartition(self.name, partition, first)])
-        ended = False
+        ended, answered_at = False, time.monotonic()
         while not ended:
             chunk: list[DeadLetter] = []
-            for message in self._consumer.consume(_CHUNK, _POLL_SECONDS):
+            messages = self._consumer.consume(_CHUNK, _POLL_SECONDS)
+            if messages:
+                answered_at = time.monotonic()
+            elif time.monotonic() - answered_at > self._seconds:
+                raise KafkaException(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001
+            for message in messages:
                 if message.error() is not None:
                     ended = ended or self._ends(message, partition)
                 elif (message.offset() or 0) < high:

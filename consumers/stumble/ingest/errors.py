@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 #: The stage that rejects records without a valid signature.
 SIGNATURE = "signature"
+#: The stage of a record that ended the process while it was decoded.
+CRASH = "crash"
 
 
 class BadRecordError(StumbleError):

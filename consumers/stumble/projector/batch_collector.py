@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from stumble.ingest.decoding import EventDecoder
     from stumble.projector.bridged_hosts import BridgedHosts
+    from stumble.projector.decoding_mark import DecodingMark
     from stumble.projector.partitions import Partition
     from stumble.projector.signature_rejections import SignatureRejections
     from stumble.wire.kafka_record import KafkaRecord
@@ -28,10 +29,12 @@ class BatchCollector:
         max_events: int,
         max_bytes: int,
         rejections: SignatureRejections,
+        mark: DecodingMark,
     ) -> None:
         self._decoder = decoder
         self._hosts = hosts
         self._rejections = rejections
+        self._mark = mark
         self._max_events = max_events
         self._max_bytes = max_bytes
         self._batch = Batch()
@@ -56,6 +59,7 @@ class BatchCollector:
         """Add the next record of a partition, also a bad one; on `RegistryUnavailable` nothing is added."""
         value = record.value() or b""
         try:
+            self._mark.begin(record, partition.number, offset)
             event = self._decoder.decode_event(record, value, partition.number, offset)
         except BadRecordError as error:
             bad = BadRecord(record, partition.number, offset, error)
@@ -64,6 +68,8 @@ class BatchCollector:
         else:
             self._batch.readings.append(event)
             self._hosts.add_event(event)
+        finally:
+            self._mark.end()
         partition.last_record_at = appended_at(record)
         self._batch.extend(partition.number, partition.next_offset, offset, partition.last_record_at, leader_epoch)
         self._bytes += len(value)

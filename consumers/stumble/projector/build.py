@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from stumble.clock.clock import Clock
 from stumble.clock.wall_clock import WallClock
-from stumble.deadletters.producer import DeadLetterCount, DeadLetterProducer
+from stumble.deadletters.producer import DeadLetterCount
+from stumble.deadletters.unique_producer import UniqueDeadLetterProducer
 from stumble.ingest.decoding import EventDecoder
 from stumble.ingest.transaction import StoreWriter
 from stumble.kafka.client_errors import ClientErrors
@@ -21,6 +22,7 @@ from stumble.projector.batch_collector import BatchCollector
 from stumble.projector.batch_writer import BatchWriter
 from stumble.projector.breaker import CircuitBreaker
 from stumble.projector.bridged_hosts import BridgedHosts
+from stumble.projector.decoding_mark import DecodingMark
 from stumble.projector.health import ProjectorHealth
 from stumble.projector.host_notices import HostNotices
 from stumble.projector.loop import LOG, Projector
@@ -101,7 +103,7 @@ def build_projector(
     open_store = partial(connect, url, application=application)
     writer_stop = threading.Event()
     breaker = CircuitBreaker(own.breaker_run, own.breaker_share)
-    dead_letters = DeadLetterProducer(kafka, own.group, partial(health.dependency, "dead_letter_topic"))
+    dead_letters = UniqueDeadLetterProducer(kafka, own.group, partial(health.dependency, "dead_letter_topic"))
     first, second = (
         BatchWriter(
             StoreSession(open_store, topic, writer_stop, health, state_log),
@@ -136,6 +138,7 @@ def build_projector(
             own.max_batch,
             own.max_batch_bytes,
             SignatureRejections(health, LOG),
+            DecodingMark(settings.state_dir, topic, state_log),
         ),
         partitions=AssignedPartitions(),
         writer=WriteThread(first, second, writer_stop),
@@ -147,7 +150,8 @@ def build_projector(
         state_log=state_log,
     )
     rejections = SignatureRejections(health, LOG)
-    status_reader = ProducerStatusReader(settings, own.group, resolve, notices, rejections)
+    mark = DecodingMark(settings.state_dir, kafka.topics.producers, state_log)
+    status_reader = ProducerStatusReader(settings, own.group, resolve, notices, rejections, mark)
     watch = StoreWatch(open_store, application, topic, health, LOG)
     background = [maintenance, status_reader, clock, ends, watch, *([resolver] if resolver else [])]
     health.watch_threads(background)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import psycopg
 
 from stumble.clock.producers import RELAY
+from stumble.ingest.errors import BadRecordError
 from stumble.ingest.record_times import LATEST_US, appended_at
 from stumble.kafka.consumer import ReadFromBeginning, TopicConsumer
 from stumble.projector.host_notices import distance
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from confluent_kafka import Message
     from psycopg import Connection
 
+    from stumble.projector.decoding_mark import DecodingMark
     from stumble.projector.host_notices import HostNotices
     from stumble.projector.signature_rejections import SignatureRejections
     from stumble.settings.base import Settings
@@ -75,12 +77,14 @@ class ProducerStatusReader(Worker):
         resolve_id: Callable[[int], str] | None,
         notices: HostNotices,
         rejections: SignatureRejections,
+        mark: DecodingMark,
     ) -> None:
         super().__init__("statuses", LOG)
         self._url = settings.database_url.get_secret_value()
         self._decoder = Decoder(PRODUCER_STATUS, resolve_id)
         self._verifier = verifier_of(settings.kafka.public_keys_file)
         self._rejections = rejections
+        self._mark = mark
         self._consumer = TopicConsumer(settings.kafka, settings.kafka.topics.producers, f"{group}-producers")
         self._notices = notices
         self._timers = Timers()
@@ -112,14 +116,17 @@ class ProducerStatusReader(Worker):
             if message.error() is not None:
                 continue
             try:
+                self._mark.begin(message, message.partition() or 0, message.offset() or 0)
                 self._add(message)
             except SignatureRejected as error:
                 self._rejections.add(message.topic(), message.partition(), message.offset(), error)
             except RegistryUnavailable:
                 continue  # the next status comes within half a minute
-            except WireError as error:
+            except (WireError, BadRecordError) as error:
                 text = f"A producer's status at offset {message.offset()} cannot be read: {error}"
                 self._notices.add("unreadable status", _name_of(message.key())[0], text)
+            finally:
+                self._mark.end()
 
     def _add(self, message: Message) -> None:
         value, name = message.value(), _name_of(message.key())

@@ -76,7 +76,8 @@ def audit(
     The audit reads the topic again and derives what the store must hold. Projectors may run at the same time. The audit
     compares only requests that are completely inside the time range and inside the retention of both topic and store;
     it counts the others. It accepts the decisions that the clock made. A record that cannot be read must be in the dead
-    letter topic.
+    letter topic. Without a range or an instance, the audit also compares what was published with the topics of failures
+    and outcomes.
     """
     settings = settings_of(database_url)
     scope = AuditScope(*between(since_, until, "--since and --until"), str(instance) if instance else None)
@@ -173,6 +174,8 @@ def _summary(report: AuditReport) -> list[str]:
     lines = [f"{report.records:,} records, {result} in {report.seconds:.1f} s ({rate:,.0f} records/s)"]
     lines += [f"left out: {count:,} {why}" for why, count in report.left_out.items()]
     lines += [f"accepted decisions: {count:,} {kind}" for kind, count in sorted(report.decisions.items())]
+    if report.published:
+        lines.append(f"{report.published:,} published records compared with the store")
     if report.unreadable:
         lines.append(f"{report.unreadable:,} records cannot be read, {report.dead_letters:,} of them are dead letters")
     lines += [

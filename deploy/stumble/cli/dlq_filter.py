@@ -23,7 +23,7 @@ SinceOption = Annotated[
 UntilOption = Annotated[str | None, typer.Option("--until", help="Dead-lettered before then.")]
 StageOption = Annotated[
     list[str] | None,
-    typer.Option("--stage", help="Stage that failed: signature, decode, model, derive or store; repeatable."),
+    typer.Option("--stage", help="Stage that failed: signature, decode, model, derive, store or crash; repeatable."),
 ]
 ExceptionOption = Annotated[
     list[str] | None,

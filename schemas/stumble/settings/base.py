@@ -59,7 +59,9 @@ class Settings(BaseSettings):
         Path("/var/lib/stumble/outbox"), description="Directory for the events of this host's producers."
     )
     state_dir: Path = Field(
-        Path("/var/lib/stumble"), description="Directory for the bridge's record of untranslated notifications."
+        Path("/var/lib/stumble"),
+        description="Directory for what a process must remember: the bridge's untranslated notifications, the record "
+        "that the projector decodes.",
     )
     api_host: str = Field("127.0.0.1", description="Address that the API binds to.")
     api_port: int = Field(8686, ge=0, le=65535, description="Port of the API.")

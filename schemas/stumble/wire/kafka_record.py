@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import methodcaller
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
@@ -9,6 +10,11 @@ if TYPE_CHECKING:
 
 #: The kind of a record's time that the broker sets (org.apache.kafka.common.record.TimestampType).
 LOG_APPEND_TIME: Final = 2
+#: Asks a record for its headers, and raises what the client reports. A call in Python's own syntax does not always: the
+#: interpreter replaces frequent calls of C functions by a faster way that does not examine whether they failed.
+_ask_headers = methodcaller("headers")
+#: Stands in a record for headers that the client cannot read.
+_UNREADABLE: Final[list[Header]] = [("stumble_unreadable_headers", b"1")]
 
 
 class KafkaRecord(Protocol):
@@ -28,10 +34,11 @@ def headers_of(record: KafkaRecord) -> list[Header] | None:
     """Return the headers of a Kafka record, or None if the name of one is not UTF-8: the client cannot read those.
 
     Every reader of records must use this function: the client raises ``SystemError`` the first time, and its second
-    answer has names that end the process when they are used.
+    answer has names that end the process when they are used. So the first call replaces such headers by a mark.
     """
     try:
-        return list(record.headers() or ())
+        headers = list(_ask_headers(record) or ())
     except (SystemError, ValueError):
-        record.set_headers([])
+        record.set_headers(list(_UNREADABLE))
         return None
+    return None if headers == _UNREADABLE else headers

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from stumble.deadletters.producer import FIRST_SEEN, PREFIX, REPLAYS, dead_letter_headers
+from stumble.deadletters.dead_letter import dead_letter_of
+from stumble.deadletters.producer import FIRST_SEEN, PREFIX, REPLAYS, UNREADABLE_HEADERS, dead_letter_headers
 from stumble.ingest.batch import BadRecord
 from stumble.ingest.errors import BadRecordError
 from stumble.testing.in_memory import InMemoryRecord
@@ -21,3 +22,19 @@ def test_dead_letter_keeps_its_headers_first_seen_time_and_replay_count():
     assert (by_name[PREFIX + "partition"], by_name[PREFIX + "offset"]) == (b"3", b"14")
     assert by_name[PREFIX + "exception.class.name"] == b"builtins.ValueError"
     assert by_name[PREFIX + "schema"] == b"none"
+
+
+class RecordWithUnreadableHeaderName(InMemoryRecord):
+    """Its headers cannot be read, as those of confluent-kafka's records with a name that is not UTF-8."""
+
+    def headers(self):
+        raise SystemError("returned a result with an exception set")
+
+
+def test_dead_letter_of_a_record_with_unreadable_headers_says_so():
+    record = RecordWithUnreadableHeaderName(b"junk", 3, 14, header_list=[("a", b"1")])
+    headers = dict(dead_letter_headers(BadRecord(record, 3, 14, BadRecordError("decode", ValueError("no"))), "group"))
+    assert headers[UNREADABLE_HEADERS] == b"the name of a header is not UTF-8"
+    assert all(name.startswith(PREFIX) for name in headers)
+    letter = dead_letter_of(InMemoryRecord(b"junk", 0, 7, header_list=list(headers.items())))
+    assert (letter.headers, letter.headers_unreadable) == ((), True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from pathlib import Path
 from typing import cast
 
 import pytest
@@ -19,6 +20,7 @@ from stumble.projector.batch_collector import BatchCollector
 from stumble.projector.batch_writer import BatchWriter
 from stumble.projector.breaker import CircuitBreaker
 from stumble.projector.bridged_hosts import BridgedHosts
+from stumble.projector.decoding_mark import DecodingMark
 from stumble.projector.health import ProjectorHealth
 from stumble.projector.host_notices import HostNotices
 from stumble.projector.loop import Projector
@@ -91,7 +93,7 @@ class Registry:
 class Bench:
     """A projector that reads a topic in memory into a store in memory."""
 
-    def __init__(self):
+    def __init__(self, folder: Path):
         self.clock = ManualClock()
         self.topic = InMemoryConsumer()
         self.store = InMemoryStore(self.topic)
@@ -115,7 +117,12 @@ class Bench:
             consumer=self.topic,
             start_offsets=cast("StartOffsets", self.store),
             collector=BatchCollector(
-                EventDecoder(self.registry.resolve), BridgedHosts(), 100, 1 << 20, self.rejections
+                EventDecoder(self.registry.resolve),
+                BridgedHosts(),
+                100,
+                1 << 20,
+                self.rejections,
+                DecodingMark(folder, self.topic.topic, log),
             ),
             partitions=AssignedPartitions(now=self.clock.steady),
             writer=self.write_thread,
@@ -154,8 +161,8 @@ class Bench:
 
 
 @pytest.fixture
-def bench():
-    bench_of_test = Bench()
+def bench(tmp_path: Path):
+    bench_of_test = Bench(tmp_path)
     yield bench_of_test
     bench_of_test.write_thread.end()
     bench_of_test.write_thread.join(5)

@@ -1,7 +1,7 @@
 -- The records read from the topic and what is derived from them, in temporary tables of the audit's own session.
 -- name: drop_audit_tables
 drop table if exists pg_temp.audit_staged, pg_temp.audit_unreadable, pg_temp.audit_joins, pg_temp.audit_instances,
-    pg_temp.audit_differences
+    pg_temp.audit_differences, pg_temp.audit_cursor, pg_temp.audit_published
 
 -- `facts` are those of all records of one fact set up to `until_offset` that were read together; the others have none.
 -- name: create_audit_staged
@@ -49,6 +49,24 @@ create temp table audit_differences (
     detail          text        not null,
     kafka_partition int,
     kafka_offset    bigint
+)
+
+-- Up to where the alerter had published before the audit asked for the ends of the two topics.
+-- name: create_audit_cursor
+create temp table audit_cursor as select * from cursors where name = 'alerter'
+
+-- The records of the topics of failures and outcomes. digest: of the record's body.
+-- name: create_audit_published
+create temp table audit_published (
+    kind          text        not null,
+    subject_id    uuid        not null,
+    request_key   uuid        not null,
+    instance_uuid uuid        not null,
+    request_id    text,
+    revision      bigint      not null,
+    status        text        not null,
+    published_at  bigint      not null,
+    digest        bytea       not null
 )
 
 -- name: copy_audit_staged
@@ -399,3 +417,60 @@ where process <> 'relay'
 group by host
 having sum(refused_total + rejected_total) > 0
 order by host
+
+-- name: add_audit_published
+insert into audit_published
+select kind, subject_id, request_key, instance_uuid, request_id, revision, status, published_at, decode(digest, 'hex')
+from json_to_recordset(%(rows)s::json)
+     as n (kind text, subject_id uuid, request_key uuid, instance_uuid uuid, request_id text, revision bigint,
+           status text, published_at bigint, digest text)
+
+-- Subjects whose record with the highest revision is higher than the store's, or lower although the alerter has passed
+-- the store's publication and the topic holds everything since then. Returns how many are too old for the topic.
+-- name: compare_published
+with topic as (
+    select distinct on (subject_id) * from audit_published order by subject_id, revision desc
+), stored as (
+    select p.kind, p.subject_id, p.instance_uuid, p.payload ->> 'request_id' as request_id, p.revision,
+           extract(epoch from p.created_at) * 1000 >= case p.kind when 'failure' then %(held_failures_ms)s::bigint
+                                                                  else %(held_outcomes_ms)s::bigint end as is_held
+    from publications p
+    join revisions using (subject_id, revision)
+    where (p.xid, p.id) <= (select xid, id from audit_cursor)
+), higher as (
+    insert into audit_differences (kind, what, id, instance_uuid, request_id, detail)
+    select 'extra', 'published record', t.subject_id::text, t.instance_uuid, t.request_id,
+           'the topic has revision ' || t.revision || ' of this ' || t.kind
+           || coalesce(', the store only ' || r.revision, ', which the store does not have')
+    from topic t
+    left join revisions r using (subject_id)
+    where t.revision > r.revision
+       or (r.subject_id is null and t.status = 'CURRENT'
+           and t.published_at > extract(epoch from now() - make_interval(days => %(days)s)) * 1000000)
+    order by t.subject_id
+), lacking as (
+    insert into audit_differences (kind, what, id, instance_uuid, request_id, detail)
+    select 'missing', 'published record', s.subject_id::text, s.instance_uuid, s.request_id,
+           'the topic does not have revision ' || s.revision || ' of this ' || s.kind
+    from stored s
+    left join topic t using (subject_id)
+    where s.is_held and coalesce(t.revision < s.revision, true)
+    order by s.subject_id
+)
+select count(*) from stored s where not s.is_held and not exists (select from topic where subject_id = s.subject_id)
+
+-- What the topic has with the store's revision: the publication, and the digest of each record with other content.
+-- name: load_published_pairs
+select p.*, (extract(epoch from p.created_at) * 1000000)::bigint as created_us, t.digest
+from (select distinct subject_id, revision, digest from audit_published) t
+join revisions r using (subject_id, revision)
+join publications p using (subject_id, revision)
+
+-- name: add_different_published
+insert into audit_differences (kind, what, id, instance_uuid, request_id, detail)
+select 'different', 'published record', p.subject_id::text, p.instance_uuid, p.payload ->> 'request_id',
+       'the topic has revision ' || p.revision || ' of this ' || p.kind || ' with other content'
+from publications p
+join revisions r using (subject_id, revision)
+where p.subject_id = any(%(ids)s::uuid[])
+order by p.subject_id

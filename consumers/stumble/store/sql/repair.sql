@@ -4,7 +4,7 @@ create index if not exists audit_staged_instance on audit_staged (instance_uuid)
 -- Instances with differences.
 -- name: load_instances_to_repair
 select distinct instance_uuid::text from audit_differences
-where instance_uuid is not null and instance_uuid > %(after)s::uuid
+where instance_uuid is not null and instance_uuid > %(after)s::uuid and what <> 'published record'
 order by 1 limit %(limit)s
 
 -- Records whose events have to be fetched again from the topic.
@@ -70,6 +70,38 @@ join revisions r on r.subject_id = p.subject_id and r.status = 'CURRENT'
 where p.subject_id in (
     select id::uuid from audit_differences
     where what in ('publication', 'request', 'failure') and instance_uuid = any(%(instances)s::uuid[]))
+
+-- The current publication of each subject on which topic and store disagree, unless a later one waits for the alerter; a
+-- retraction of those that the store does not have.
+-- name: load_records_to_publish
+with subjects as (
+    select id::uuid as subject_id from audit_differences where what = 'published record'
+), topic as (
+    select distinct on (p.subject_id) p.* from audit_published p join subjects using (subject_id)
+    order by p.subject_id, p.revision desc
+)
+select json_build_object(
+    'ordinal', row_number() over (order by subjects.subject_id), 'kind', coalesce(p.kind, t.kind),
+    'subject_id', subjects.subject_id, 'request_key', coalesce(p.request_key, t.request_key),
+    'instance_uuid', coalesce(p.instance_uuid, t.instance_uuid), 'status', coalesce(p.status, 'RETRACTED'),
+    'replaced_by', p.replaced_by, 'digest', coalesce(encode(r.digest, 'hex'), ''), 'payload', p.payload,
+    'kafka_partition', coalesce(p.kafka_partition, 0))
+from subjects
+left join topic t on t.subject_id = subjects.subject_id
+left join revisions r on r.subject_id = subjects.subject_id
+left join publications p on p.subject_id = r.subject_id and p.revision = r.revision
+where (p.subject_id is not null or r.subject_id is null)
+  and coalesce(t.revision, 0) < 4611686018427387904  -- somebody else's, so high that the store can give no higher one
+  and not coalesce(r.revision > coalesce(t.revision, 0) and (p.xid, p.id) > (select xid, id from audit_cursor), false)
+
+-- The next revision of these subjects is higher than any that the topic has, whatever their content is.
+-- name: raise_revisions_to_published
+insert into revisions as r (subject_id, revision, status, digest)
+select subject_id, coalesce(max(p.revision), 0), '', ''
+from unnest(%(ids)s::uuid[]) as n (subject_id)
+left join audit_published p using (subject_id)
+group by subject_id
+on conflict (subject_id) do update set revision = greatest(r.revision, excluded.revision), digest = ''
 
 -- name: load_known_revisions
 select subject_id::text from revisions where subject_id = any(%(ids)s::uuid[]) and status = 'CURRENT'
