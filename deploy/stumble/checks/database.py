@@ -77,7 +77,8 @@ def check_database(scope: CheckContext) -> Iterator[CheckResult]:
         if version < _OLDEST:
             yield wrong(name, f"PostgreSQL {version // 10000} is too old", "upgrade it to 13 or later")
         else:
-            yield fine(name, f"PostgreSQL {version // 10000}, {how}")
+            encoding = connection.info.parameter_status("server_encoding")
+            yield fine(name, f"PostgreSQL {version // 10000}, encoding {encoding}, {how}")
         yield from _server(connection, name)
         yield from _store(connection, name)
 
