@@ -7,13 +7,13 @@ has changed.
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from stumble.alerts.state import AlertState, annotations_of, extent_of, labels_of, link_of
+from stumble.store.json_rows import as_json
 from stumble.store.queries import query
 from stumble.wire.ids import alert_event_id, alert_key
 
@@ -96,5 +96,5 @@ def _delivery(subscription_id: str, alert: AlertState, status: str, content: dic
 
 def _add(connection: Connection[Any], rows: list[dict[str, Any]]) -> int:
     if rows:
-        connection.execute(query("add_deliveries"), {"rows": json.dumps(rows)})
+        connection.execute(query("add_deliveries"), {"rows": as_json(rows)})
     return len(rows)

@@ -5,13 +5,13 @@ An alert is a state of one rule and one problem: ten thousand failures of one ca
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stumble.alerts.rules import AlertRule, RuleBook, RuleTrigger
 from stumble.alerts.state import AlertState, problem_of
+from stumble.store.json_rows import as_json
 from stumble.store.queries import query
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def _save_problems(connection: Connection[Any], groups: dict[str, list[StoredPub
         }
         for problem, item in groups.items()
     ]
-    answers = connection.execute(query("save_problems"), {"rows": json.dumps(rows)})
+    answers = connection.execute(query("save_problems"), {"rows": as_json(rows)})
     return {answer[0]: ProblemState(*answer[1:]) for answer in answers}
 
 
@@ -197,7 +197,7 @@ def _fire(connection: Connection[Any], hits: Sequence[RuleHit]) -> list[AlertSta
     ]
     if not rows:
         return []
-    return [AlertState(*row) for row in connection.execute(query("fire_alerts"), {"rows": json.dumps(rows)})]
+    return [AlertState(*row) for row in connection.execute(query("fire_alerts"), {"rows": as_json(rows)})]
 
 
 def _time(row: StoredPublication) -> int:

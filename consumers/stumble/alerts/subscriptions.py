@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import re
 import secrets
 import uuid
@@ -18,6 +17,7 @@ from pydantic import ValidationError
 from stumble.alerts.rules import SEVERITIES, RuleMatch, matches_pattern, unmatchable_fields
 from stumble.alerts.secret_cipher import SECRET_PREFIX, SecretCipher, SecretCipherError
 from stumble.runtime.explain import first_mistake, sentence_about
+from stumble.store.json_rows import as_json
 from stumble.store.queries import query
 from stumble.wire.errors import StumbleError
 from stumble.wire.ids import publication_event_id
@@ -213,7 +213,7 @@ def queue(connection: Connection[Any], subscribers: Sequence[Subscription], rows
         if subscriber.wants(row)
     ]
     if wanted:
-        connection.execute(query("add_deliveries"), {"rows": json.dumps(wanted)})
+        connection.execute(query("add_deliveries"), {"rows": as_json(wanted)})
     return len(wanted)
 
 
@@ -221,7 +221,7 @@ def queue_test(connection: Connection[Any], subscription_id: str) -> str:
     """Queue a test message for one subscriber and return its id. Raises ``SubscriptionError``."""
     message = str(uuid.uuid4())
     row = {"subscription_id": read(connection, subscription_id).id, "message_id": message}
-    connection.execute(query("add_deliveries"), {"rows": json.dumps([row])})
+    connection.execute(query("add_deliveries"), {"rows": as_json([row])})
     return message
 
 

@@ -1,13 +1,14 @@
-"""Read-only connections to the store, with time-outs; they reconnect automatically after an outage."""
+"""Read-only sessions with the store, with time-outs; they reconnect automatically after an outage."""
 
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from psycopg import AsyncConnection, IsolationLevel
-from psycopg.rows import DictRow, dict_row
-from psycopg_pool import AsyncConnectionPool
+from psycopg import AsyncConnection
+from psycopg.rows import DictRow
+
+from stumble.store.connect import ReaderPool
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -18,35 +19,18 @@ Reader = AsyncConnection[DictRow]
 #: How long a request waits for a connection before it reports that the database is unavailable.
 PATIENCE_SECONDS = 3.0
 STATEMENT_TIMEOUT = "15s"
-_OPTIONS = (
-    "-c search_path=stumble_derived,stumble_durable,public -c timezone=UTC"
-    f" -c default_transaction_read_only=on -c statement_timeout={STATEMENT_TIMEOUT}"
-)
 
 
 class Database:
     """A pool of read-only connections."""
 
     def __init__(self, url: str, *, size: int = 8) -> None:
-        self._pool = AsyncConnectionPool(
+        self._pool = ReaderPool(
             url,
-            connection_class=AsyncConnection[DictRow],
-            # Unnamed statements only: PostgreSQL plans each one with its values, so absent filters cost nothing.
-            kwargs={
-                "row_factory": dict_row,
-                "prepare_threshold": None,
-                "options": _OPTIONS,
-                "application_name": "stumble-api",
-                "connect_timeout": 3,
-            },
-            configure=_configure,
-            check=AsyncConnectionPool.check_connection,
-            min_size=1,
+            application="stumble-api",
             max_size=size,
-            timeout=PATIENCE_SECONDS,
-            reconnect_timeout=10.0,
-            open=False,
-            name="stumble-api",
+            patience=PATIENCE_SECONDS,
+            statement_timeout=STATEMENT_TIMEOUT,
         )
 
     async def open(self) -> None:
@@ -59,14 +43,12 @@ class Database:
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[Reader]:
-        """Yield a connection on which all statements see the same snapshot."""
+        """Yield a connection on which all statements see the same snapshot.
+
+        Raises `PoolTimeout` while the database is away, `StoreUnavailableError` where its sessions cannot be used.
+        """
         async with self._pool.connection() as connection:
             yield connection
-
-
-async def _configure(connection: Reader) -> None:
-    await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
-    await connection.set_read_only(True)
 
 
 async def fetch(connection: Reader, statement: str, parameters: Row | None = None) -> list[Row]:

@@ -13,6 +13,7 @@ from stumble.api.database import fetch
 from stumble.api.models import Alive, PartitionProgress, Ready
 from stumble.api.problems import explain
 from stumble.api.publication_hub import OUTAGES
+from stumble.store.connect import StoreUnavailableError
 from stumble.store.queries import query as statement
 from stumble.store.version import StoreVersion, find_fault
 
@@ -59,20 +60,23 @@ async def _check(running: ApiContext) -> Ready:
     try:
         version, rows = reading.result()
     except OUTAGES as error:
-        reached = isinstance(error, psycopg.ProgrammingError)
+        reached = isinstance(error, (psycopg.ProgrammingError, StoreUnavailableError))
         return Ready(status="unavailable", reasons=[explain(error)], database=reached, migrations=False)
     fault = find_fault(version)
+    reasons = [] if rows else ["No projector has stored anything yet."]
     if fault is not None:
-        reason = f"The store {fault.problem}: {fault.remedy}."
-        return Ready(status="unavailable", reasons=[reason], database=True, migrations=False)
+        reasons = [f"The store {fault.problem}: {fault.remedy}."]
+        # The columns that a release reads stay in the next one's store, so that APIs can be upgraded after projectors.
+        if not fault.is_newer:
+            return Ready(status="unavailable", reasons=reasons, database=True, migrations=False)
     partitions = [_progress(row) for row in rows]
     blocks = list(_blocks(partitions))
-    reasons = blocks if partitions else ["No projector has stored anything yet."]
+    reasons += blocks
     return Ready(
         status="stale" if blocks else "ready",
         reasons=reasons,
         database=True,
-        migrations=True,
+        migrations=fault is None,
         lag_seconds=rows[0]["lag_seconds"] if rows else None,
         partitions=partitions,
     )

@@ -17,7 +17,7 @@ from stumble.deadletters.reader import KafkaUnavailableError
 from stumble.deadletters.status import BusyError
 from stumble.signatures.errors import PublicKeysUnusable
 from stumble.store.connect import StoreUnavailableError
-from stumble.store.rights import explain_missing_right
+from stumble.store.rights import describe_store_error
 from stumble.wire.text import clean_text
 
 if TYPE_CHECKING:
@@ -81,10 +81,15 @@ def problem(request: Request, status: int, detail: str, headers: dict[str, str] 
 def explain(error: Exception) -> str:
     """Return a sentence about a database error."""
     match error:
-        case psycopg.errors.InsufficientPrivilege():
-            return explain_missing_right(error, "api")
+        case psycopg.errors.InsufficientPrivilege() | psycopg.errors.ReadOnlySqlTransaction():
+            return describe_store_error(error, "api")
+        case StoreUnavailableError() if error.remedy:
+            return str(error)
         case psycopg.errors.UndefinedTable() | psycopg.errors.UndefinedColumn() | psycopg.errors.InvalidSchemaName():
-            return "The store's tables are not those of this version; run `stumble store migrate`."
+            return (
+                "The store's tables are not those of this version; run `stumble store migrate`, or upgrade stumble "
+                "here if a newer one made them: /readyz and `stumble check database` say which."
+            )
         case psycopg.errors.QueryCanceled():
             return "The store took too long to answer; ask for a shorter time range or fewer filters."
         case TooManyRequests():
@@ -119,7 +124,13 @@ def install(app: FastAPI, render: ErrorRenderer = problem) -> None:
     for kind in (psycopg.OperationalError, psycopg.InterfaceError, psycopg.ProgrammingError):
         app.add_exception_handler(kind, unavailable)
     app.add_exception_handler(psycopg.DataError, unusable)
-    for outage in (PoolTimeout, PoolClosed, TooManyRequests, StoreUnavailableError):
+    for outage in (
+        PoolTimeout,
+        PoolClosed,
+        TooManyRequests,
+        StoreUnavailableError,
+        psycopg.errors.ReadOnlySqlTransaction,
+    ):
         app.add_exception_handler(outage, unavailable)
     for status, exception in (
         (404, NotFound),

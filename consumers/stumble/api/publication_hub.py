@@ -21,6 +21,7 @@ from stumble.api.cursors import StreamCursor
 from stumble.api.database import Database, Reader, Row, fetch
 from stumble.api.models import StreamItem
 from stumble.runtime.times import from_micros, rfc3339
+from stumble.store.connect import StoreUnavailableError
 from stumble.store.queries import query as statement
 from stumble.store.rights import describe_store_error
 
@@ -28,7 +29,14 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
 _log = logging.getLogger(__name__)
-OUTAGES = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.ProgrammingError, PoolTimeout, TooManyRequests)
+OUTAGES = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    psycopg.ProgrammingError,
+    PoolTimeout,
+    TooManyRequests,
+    StoreUnavailableError,
+)
 POLL_SECONDS = 0.2
 OUTAGE_SECONDS = 2.0
 BATCH = 500

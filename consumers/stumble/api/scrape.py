@@ -66,7 +66,8 @@ async def metrics(request: Request) -> Response:
 
 def _stored(settings: Settings) -> StoreCollector:
     """Read the store's counters in one snapshot."""
-    with connect(settings.database_url.get_secret_value(), application="stumble-metrics", autocommit=False) as session:
+    url = settings.database_url.get_secret_value()
+    with connect(url, application="stumble-metrics", autocommit=False, writes=False) as session:
         session.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         session.read_only = True
         return store_metrics(session, settings.kafka.topics.actions, hosts=settings.metrics_hosts)

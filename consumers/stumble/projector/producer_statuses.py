@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import psycopg
 
 from stumble.clock.producers import RELAY
-from stumble.ingest.errors import BadRecordError
+from stumble.ingest.errors import RECORD_FAULT, BadRecordError
 from stumble.ingest.record_times import LATEST_US, appended_at
 from stumble.kafka.consumer import ReadFromBeginning, TopicConsumer
 from stumble.projector.host_notices import distance
@@ -55,8 +55,8 @@ _TOPIC_SECONDS = 15.0
 _MOST_UNSAVED: Final = 100_000
 #: A clock that is wrong by more is logged. One that seems to be behind may be right: the status waited for the broker.
 _NOTICED_US: Final = 60_000_000
-#: Errors that are not those of one row.
-_ERRORS_OF_ALL_ROWS = (psycopg.OperationalError, psycopg.errors.InsufficientPrivilege)
+#: Errors of one row; with every other error the store accepts no row, and statuses wait until it does.
+_ERRORS_OF_ONE_ROW = (psycopg.DataError, psycopg.IntegrityError, *RECORD_FAULT)
 #: Numbers of events and bytes are cut to this, so that no sum of them exceeds 64 bits.
 _LARGEST_NUMBER: Final = 10**15
 _COLUMNS = (
@@ -192,7 +192,10 @@ class ProducerStatusReader(Worker):
         except (StoreError, psycopg.OperationalError):
             return False  # the writer logs this; newer statuses replace unsaved ones
         except psycopg.Error as error:
-            LOG.warning("Producers' statuses cannot be stored: %s", describe_store_error(error, "projector"))
+            if self._timers.due("unsaved", _NAMES_SECONDS):
+                text = describe_store_error(error, "projector")
+                LOG.warning("Producers' statuses wait until the store accepts them: %s", text)
+            return False
         self._unsaved.clear()
         self._removed.clear()
         return True
@@ -224,15 +227,11 @@ def _store_each(connection: Connection[Any], statement: str, rows: list[dict[str
         return
     try:
         connection.execute(query(statement), {"rows": as_json(rows)})
-    except _ERRORS_OF_ALL_ROWS:
-        raise
-    except psycopg.Error:
+    except _ERRORS_OF_ONE_ROW:
         for row in rows:
             try:
                 connection.execute(query(statement), {"rows": as_json([row])})
-            except _ERRORS_OF_ALL_ROWS:
-                raise
-            except psycopg.Error as error:
+            except _ERRORS_OF_ONE_ROW as error:
                 LOG.warning("The status of %r cannot be stored: %s", (row["host"], row["process"]), error)
 
 

@@ -17,7 +17,7 @@ from stumble.api.metrics import ApiMetrics, RequestMeasure
 from stumble.api.publication_hub import PublicationHub
 from stumble.api.responses import SafeResponses
 from stumble.server import openapi
-from stumble.store.connect import pool
+from stumble.store.connect import WriterPool
 from stumble.web import pages
 from stumble.web.rendering import STATIC, render_error
 
@@ -44,7 +44,7 @@ def create_app(settings: Settings) -> FastAPI:
         await database.open()
         feed.start()
         app.state.context = ApiContext(database, feed)
-        app.state.writers = pool(
+        app.state.writers = WriterPool(
             settings.database_url.get_secret_value(), application="stumble-api-changes", patience=3
         )
         try:

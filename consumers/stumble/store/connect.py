@@ -1,24 +1,24 @@
-"""Connections to the store, with time-outs that prevent a stuck session from blocking the others."""
+"""The one place that opens sessions with the store, set up so that nothing depends on defaults of role or database."""
 
 from __future__ import annotations
 
+import os
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import psycopg
-from psycopg import conninfo
-from psycopg_pool import ConnectionPool
+from psycopg import AsyncConnection, IsolationLevel, conninfo
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolTimeout
 
+from stumble.store.session import NO_TIME_LIMITS, TIME_LIMITS, SessionRefusedError, SessionSetup, settings_for
 from stumble.wire.errors import StumbleError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from psycopg.rows import TupleRow
 
-#: Both schemas; names in the SQL files stay short.
-SEARCH_PATH = "stumble_derived,stumble_durable"
-#: A stopped process must not hold its partition's lock for longer, milliseconds.
-IDLE_IN_TRANSACTION_MS = 30_000
-STATEMENT_MS = 60_000
-LOCK_MS = 3_000
 CONNECT_SECONDS = 5
 
 
@@ -27,37 +27,148 @@ class StoreError(StumbleError):
 
 
 class StoreUnavailableError(StoreError):
-    """No session with the database could be opened."""
+    """No session with the database could be opened, or none that can be used."""
 
     def __init__(self, url: str, cause: BaseException) -> None:
         lines = str(cause).strip().splitlines()
         #: The first line of the error of the server or its client.
         self.reason = lines[0] if lines else type(cause).__name__
-        super().__init__(
+        #: What to do, where that is known.
+        self.remedy: str | None = None
+        text = (
             f"The database at {database_label(url)} does not answer ({self.reason}): start it, or set "
             "STUMBLE_DATABASE_URL."
         )
+        if isinstance(cause, SessionRefusedError):
+            self.reason, self.remedy = cause.reason, cause.remedy
+            text = f"The database at {database_label(url)} cannot be used: {self.reason}; {self.remedy}."
+        super().__init__(text)
 
 
-def connect(url: str, *, application: str = "stumble", autocommit: bool = True) -> psycopg.Connection[TupleRow]:
-    """Open one session with the store; raises `StoreUnavailableError`."""
+def connect(
+    url: str,
+    *,
+    application: str = "stumble",
+    autocommit: bool = True,
+    writes: bool = True,
+    limits: Mapping[str, str] = TIME_LIMITS,
+) -> psycopg.Connection[TupleRow]:
+    """Open one session with the store; raises `StoreUnavailableError`.
+
+    Where the URL names several servers and does not say which of them to use, a session that writes uses the primary.
+    """
+    info = _conninfo(url, application, writes=writes)
+    session = None
     try:
-        return psycopg.connect(_conninfo(url, application), autocommit=autocommit, prepare_threshold=2)
-    except psycopg.OperationalError as error:
+        session = psycopg.connect(info, autocommit=True, prepare_threshold=2)
+        _setup(info, limits, read_only=not writes).apply(session)
+    except (psycopg.Error, SessionRefusedError) as error:
+        if session is not None:
+            session.close()
         raise StoreUnavailableError(url, error) from error
+    session.autocommit = autocommit
+    return session
 
 
-def pool(url: str, *, application: str = "stumble", max_size: int = 4, patience: float = 30) -> ConnectionPool[Any]:
-    """Open a pool that checks each session before it returns it; `patience` is the longest wait for one, seconds."""
-    return ConnectionPool(
-        _conninfo(url, application),
-        min_size=0,
-        max_size=max_size,
-        timeout=patience,
-        kwargs={"autocommit": True, "prepare_threshold": 2},
-        check=ConnectionPool.check_connection,
-        open=True,
-    )
+def connect_without_limits(url: str, application: str) -> psycopg.Connection[TupleRow]:
+    """Open a session, not in autocommit mode, whose statements may take any time."""
+    return connect(url, application=application, autocommit=False, limits=NO_TIME_LIMITS)
+
+
+class WriterPool(ConnectionPool[psycopg.Connection[Any]]):
+    """A pool that checks each session before it returns it; `patience` is the longest wait for one, seconds.
+
+    While no session can be opened it raises psycopg's `PoolTimeout`; `StoreUnavailableError` where none can be used.
+    """
+
+    def __init__(self, url: str, *, application: str = "stumble", max_size: int = 4, patience: float = 30) -> None:
+        info = _conninfo(url, application, writes=True)
+        self._refusal = _Refusal(url)
+        self._session_setup = _setup(info, TIME_LIMITS, read_only=False)
+        super().__init__(
+            info,
+            min_size=0,
+            max_size=max_size,
+            timeout=patience,
+            kwargs={"autocommit": True, "prepare_threshold": 2},
+            configure=self._set_up_session,
+            check=ConnectionPool.check_connection,
+            open=True,
+        )
+
+    def getconn(self, timeout: float | None = None) -> psycopg.Connection[Any]:
+        """Return a session."""
+        with self._refusal.explained():
+            return super().getconn(timeout)
+
+    def _set_up_session(self, session: psycopg.Connection[Any]) -> None:
+        with self._refusal.noted():
+            self._session_setup.apply(session)
+
+
+class ReaderPool(AsyncConnectionPool[AsyncConnection[DictRow]]):
+    """A pool, not opened yet, of read-only sessions; all statements of a transaction see one snapshot.
+
+    It raises what `WriterPool` raises. `statement_timeout` is in PostgreSQL's notation.
+    """
+
+    def __init__(self, url: str, *, application: str, max_size: int, patience: float, statement_timeout: str) -> None:
+        info = _conninfo(url, application, writes=False)
+        limits = {**NO_TIME_LIMITS, "statement_timeout": statement_timeout}
+        self._refusal = _Refusal(url)
+        self._session_setup = _setup(info, limits, read_only=True)
+        super().__init__(
+            info,
+            connection_class=AsyncConnection[DictRow],
+            # Unnamed statements only: PostgreSQL plans each one with its values, so absent filters cost nothing.
+            kwargs={"autocommit": True, "row_factory": dict_row, "prepare_threshold": None},
+            configure=self._set_up_session,
+            check=AsyncConnectionPool.check_connection,
+            min_size=1,
+            max_size=max_size,
+            timeout=patience,
+            reconnect_timeout=10.0,
+            open=False,
+            name=application,
+        )
+
+    async def getconn(self, timeout: float | None = None) -> AsyncConnection[DictRow]:  # noqa: ASYNC109 - psycopg's
+        """Return a session."""
+        with self._refusal.explained():
+            return await super().getconn(timeout)
+
+    async def _set_up_session(self, session: AsyncConnection[DictRow]) -> None:
+        with self._refusal.noted():
+            await self._session_setup.apply_async(session)
+        await session.set_autocommit(False)
+        await session.set_isolation_level(IsolationLevel.REPEATABLE_READ)
+        await session.set_read_only(True)
+
+
+class _Refusal:
+    """Why the last session of a pool cannot be used: the pool itself only reports that it has none."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._error: StoreUnavailableError | None = None
+
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        """Note whether the session that is set up in this block is refused."""
+        try:
+            yield
+        except SessionRefusedError as error:
+            self._error = StoreUnavailableError(self._url, error)
+            raise self._error from error
+        self._error = None
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Raise the noted error instead of `PoolTimeout`."""
+        try:
+            yield
+        except PoolTimeout as error:
+            raise self._error or error from None
 
 
 def require_database_url(url: str) -> None:
@@ -92,25 +203,24 @@ def _is_split_well(parts: dict[str, Any]) -> bool:
     )
 
 
-def _conninfo(url: str, application: str) -> str:
-    settings = {
-        "search_path": SEARCH_PATH,
-        "idle_in_transaction_session_timeout": IDLE_IN_TRANSACTION_MS,
-        "statement_timeout": STATEMENT_MS,
-        "lock_timeout": LOCK_MS,
-        "timezone": "UTC",
-        "jit": "off",
-    }
+def _setup(info: str, limits: Mapping[str, str], *, read_only: bool) -> SessionSetup:
+    options = conninfo.conninfo_to_dict(info).get("options")
+    return SessionSetup(info, settings_for(str(options or ""), limits, read_only=read_only))
+
+
+def _conninfo(url: str, application: str, *, writes: bool) -> str:
     given = _parsed(url)
-    options = " ".join(f"-c {name}={value}" for name, value in settings.items())
-    if given.get("options"):
-        options = f"{options} {given['options']}"
-    return conninfo.make_conninfo(
-        url,
-        options=options,
-        application_name=application,
-        connect_timeout=given.get("connect_timeout") or CONNECT_SECONDS,
-        keepalives_idle=given.get("keepalives_idle") or 10,
-        keepalives_interval=given.get("keepalives_interval") or 3,
-        keepalives_count=given.get("keepalives_count") or 3,
-    )
+    changed: dict[str, Any] = {
+        "application_name": application,
+        "client_encoding": "UTF8",
+        "connect_timeout": given.get("connect_timeout") or CONNECT_SECONDS,
+        "keepalives_idle": given.get("keepalives_idle") or 10,
+        "keepalives_interval": given.get("keepalives_interval") or 3,
+        "keepalives_count": given.get("keepalives_count") or 3,
+    }
+    servers = str(given.get("host") or given.get("hostaddr") or "")
+    says_which = given.get("target_session_attrs") or os.environ.get("PGTARGETSESSIONATTRS")
+    if writes and "," in servers and not says_which:
+        # Not `read-write`: libpq would take a default of the role for the state of the server.
+        changed["target_session_attrs"] = "primary"
+    return conninfo.make_conninfo(url, **changed)

@@ -12,7 +12,7 @@ import sqlalchemy
 from alembic import command
 from alembic.config import Config
 
-from stumble.store.connect import StoreError, StoreUnavailableError, database_label, require_database_url
+from stumble.store.connect import StoreError, StoreUnavailableError, connect_without_limits, database_label
 from stumble.store.version import digest_of, find_fault, newest_version, read_version
 
 if TYPE_CHECKING:
@@ -54,9 +54,10 @@ def _session(connection: sqlalchemy.Connection) -> psycopg.Connection[Any]:
 
 @contextmanager
 def _connected(url: str) -> Iterator[sqlalchemy.Connection]:
-    require_database_url(url)
     engine = sqlalchemy.create_engine(
-        "postgresql+psycopg://", creator=lambda: psycopg.connect(url), poolclass=sqlalchemy.NullPool
+        "postgresql+psycopg://",
+        creator=lambda: connect_without_limits(url, "stumble-migrate"),
+        poolclass=sqlalchemy.NullPool,
     )
     try:
         with engine.begin() as connection:

@@ -13,11 +13,12 @@ from stumble.store.queries import query
 if TYPE_CHECKING:
     from psycopg import Connection
 
-Process = Literal["api", "alerter", "projector"]
+Process = Literal["api", "alerter", "projector", "auditor"]
 
 SCHEMAS = ("stumble_derived", "stumble_durable")
 _WRITE = ("insert", "update", "delete")
 #: The tables whose rows a process writes. Every process reads all tables; migrations and repairs need their owner.
+#: The auditor is `stumble audit` without --repair, and whoever reads the store with SQL.
 WRITTEN_TABLES: Mapping[Process, frozenset[str]] = {
     "api": frozenset(("deliveries", "problems", "redrive_counts", "subscriptions")),
     "alerter": frozenset(("alerts", "cursors", "deliveries", "leases", "problems", "subscriptions")),
@@ -43,8 +44,12 @@ WRITTEN_TABLES: Mapping[Process, frozenset[str]] = {
             "topic_breaks",
         )
     ),
+    "auditor": frozenset(),
 }
 _TABLE = re.compile(r"for table (\w+)")
+#: What a session reports that was opened on a server which follows another one.
+STANDBY = "this is a standby, which accepts no writes"
+STANDBY_REMEDY = "name the primary in STUMBLE_DATABASE_URL, or all servers (host1,host2): then the primary is used"
 
 
 def is_owner(connection: Connection[Any]) -> bool:
@@ -63,11 +68,14 @@ def grant_statements(process: Process, role: str) -> Iterator[sql.Composed]:
     }
     yield sql.SQL("grant usage on schema {schemas} to {role}").format(**names)
     yield sql.SQL("grant select on all tables in schema {schemas} to {role}").format(**names)
-    yield sql.SQL("grant {rights} on {tables} to {role}").format(**names)
+    if WRITTEN_TABLES[process]:
+        yield sql.SQL("grant {rights} on {tables} to {role}").format(**names)
 
 
 def describe_store_error(error: Exception, process: Process) -> str:
-    """Return the first line of an error of the store; for a missing right, the sentence that says what to do."""
+    """Return the first line of an error of the store; for a missing right or a standby, a sentence with what to do."""
+    if isinstance(error, errors.ReadOnlySqlTransaction):
+        return f"The database does not accept writes: {STANDBY}; {STANDBY_REMEDY}."
     if isinstance(error, errors.InsufficientPrivilege):
         return explain_missing_right(error, process)
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

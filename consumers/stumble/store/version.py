@@ -44,6 +44,8 @@ class VersionFault:
     remedy: str
     #: Whether `migrate` can correct it.
     can_migrate: bool = False
+    #: Whether a newer program made the store.
+    is_newer: bool = False
 
 
 def newest_version() -> str:
@@ -64,7 +66,9 @@ def find_fault(result: StoreVersion) -> VersionFault | None:
             return _development(_DROP_OLDER)
         return VersionFault("has no tables yet", _MIGRATE, can_migrate=True)
     if result.number not in _statements():
-        return VersionFault(f"is at version {result.number}, which a newer stumble made", "upgrade stumble here")
+        return VersionFault(
+            f"is at version {result.number}, which a newer stumble made", "upgrade stumble here", is_newer=True
+        )
     if result.digest != digest_of(result.number):
         return _development(_DROP)
     if result.number != newest_version():

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import difflib
+import json
 import os
-import re
 import stat
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from stumble.alerts.settings import AlertSettings
 from stumble.checks.model import CheckContext, CheckResult, fine, warning, wrong
 from stumble.deadletters.settings import DeadLetterSettings
 from stumble.projector.settings import ProjectorSettings
 from stumble.relay.settings import RelaySettings
-from stumble.settings.base import CONFIG_VARIABLE, Settings, TableSettings, secrets_folder
+from stumble.settings.base import (
+    CONFIG_VARIABLE,
+    Settings,
+    TableSettings,
+    secrets_folder,
+    unreadable_secrets_folder,
+)
+from stumble.wire.masking import mask_secrets
 
 __all__ = ["check_configuration"]
 
@@ -26,19 +34,23 @@ _OTHERS = {
 }  # fmt: skip
 
 _TABLES: tuple[type[TableSettings], ...] = (AlertSettings, DeadLetterSettings, ProjectorSettings, RelaySettings)
-_SECRET = re.compile(r"password|secret|://[^/\s:@]*:[^/\s@]+@", re.IGNORECASE)
+#: Settings whose names alone do not say whether their values are secrets.
+_SECRET_SETTINGS, _PUBLIC_SETTINGS = ("subscription_keys",), ("secrets_dir",)
 
 
 def check_configuration(scope: CheckContext) -> Iterator[CheckResult]:
     """Check the configuration file and the folder of secrets."""
     path = os.environ.get(CONFIG_VARIABLE)
     if path:
-        holds = bool(_SECRET.search(Path(path).read_text(encoding="utf-8", errors="replace")))
-        yield _readable(Path(path)) if holds else fine(path, "contains no secrets")
+        yield _file(Path(path))
     folder = secrets_folder()
     for secret in sorted(folder.iterdir()) if folder else ():
         if secret.is_file():
-            yield _readable(secret)
+            todo = f"give it to the user that reads it, and to no other: chown USER {secret} && chmod 600 {secret}"
+            yield _readable(secret, "every user of this host can read this secret", todo)
+    if missing := unreadable_secrets_folder():
+        says = "this user may not read secrets_dir, or it does not exist: settings in it are not checked"
+        yield warning(str(missing), says, f"run the command as root, or correct secrets_dir in {path}")
     if not path and not folder:
         yield fine("environment", "all settings come from the environment")
     yield from _unknown(Path(path) if path else None, folder)
@@ -73,8 +85,34 @@ def _variables() -> set[str]:
     return result
 
 
-def _readable(path: Path) -> CheckResult:
+def _file(path: Path) -> CheckResult:
+    """Check the file of settings: services of several users may have to read it, so secrets belong elsewhere."""
+    secrets = sorted(_secrets_of(tomllib.loads(path.read_text(encoding="utf-8"))))
+    if not secrets:
+        return fine(str(path), "contains no secrets")
+    todo = (
+        "move it to a file of its own in the secrets directory (docs/operations.md, Secrets); or, if only services of "
+        f"one user read {path}: chown USER {path} && chmod 600 {path}"
+    )
+    return _readable(path, f"every user of this host can read {', '.join(secrets)} in it", todo)
+
+
+def _secrets_of(table: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """Yield the dotted names of the settings in a table whose values are secrets, or contain a password."""
+    for name, value in table.items():
+        path = f"{prefix}{name}"
+        for item in value if isinstance(value, list) else [value]:
+            if isinstance(item, Mapping):
+                yield from _secrets_of(item, f"{path}.")
+            elif path in _SECRET_SETTINGS or (path not in _PUBLIC_SETTINGS and _is_secret(name, item)):
+                yield path
+
+
+def _is_secret(name: str, value: object) -> bool:
+    text = json.dumps({name: value}, default=str)
+    return bool(value) and mask_secrets(text) != text
+
+
+def _readable(path: Path, says: str, todo: str) -> CheckResult:
     mode = stat.S_IMODE(path.stat().st_mode)
-    if mode & stat.S_IROTH:
-        return wrong(str(path), "every user of this host can read the secrets in it", f"chmod o-rwx {path}")
-    return fine(str(path), f"mode {mode:04o}")
+    return wrong(str(path), says, todo) if mode & stat.S_IROTH else fine(str(path), f"mode {mode:04o}")

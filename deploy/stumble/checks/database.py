@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import psycopg
+from psycopg import errors, sql
 
 from stumble.checks.model import CheckContext, CheckResult, fine, warning, wrong
 from stumble.store.connect import StoreUnavailableError, connect, database_label
-from stumble.store.rights import SCHEMAS, WRITTEN_TABLES
+from stumble.store.rights import SCHEMAS, STANDBY, STANDBY_REMEDY, WRITTEN_TABLES
 from stumble.store.version import find_fault, newest_version, read_version
 
 __all__ = ["check_database"]
@@ -23,18 +24,28 @@ _HINTS = (
     ("pg_hba.conf", "allow this host in pg_hba.conf of the server, or connect with TLS (sslmode)"),
     ("certificate", "set sslrootcert to the authority that signed the server's certificate, and check sslmode"),
     ("SSL", "compare sslmode in STUMBLE_DATABASE_URL with what the server offers"),
-    ("too many clients", "raise max_connections, or use a connection pool"),
+    ("too many clients", "raise max_connections"),
+    ("unsupported startup parameter", "remove `options` from STUMBLE_DATABASE_URL: the pooler does not accept it"),
+    ("query_wait_timeout", "raise default_pool_size of the pooler: each session needs a connection of its own"),
+    ("hot standby", "name the primary in STUMBLE_DATABASE_URL: every server that it names is a standby"),
 )
-_RIGHTS = """
-select c.relname,
-       has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select') as reads,
-       has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'insert')
-           and has_table_privilege(c.oid, 'update') and has_table_privilege(c.oid, 'delete') as writes
+#: Tables with a column that an insert may name.
+_TABLES = """
+select n.nspname, c.relname, (
+    select a.attname from pg_attribute a
+    where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and a.attgenerated = '' and a.attidentity <> 'a'
+    order by a.attnum limit 1)
 from pg_class c join pg_namespace n on n.oid = c.relnamespace
 where n.nspname = any(%s) and c.relkind in ('r', 'p') and (not c.relispartition or c.relname = 'events_default')
   and c.relname <> 'alembic_version'
-order by 1
+order by 2
 """
+#: They concern no row, but PostgreSQL checks the rights for them as for any others.
+_READ = sql.SQL("select from {table} limit 0")
+_WRITE = sql.SQL(
+    "insert into {table} ({column}) select {column} from {table} where false;"
+    " update {table} set {column} = {column} where false; delete from {table} where false"
+)
 #: Publications are read up to the oldest transaction that holds a partition's lock (load_publications_horizon).
 _BLOCKING_TRANSACTIONS = """
 select a.pid, a.datname, a.usename, extract(epoch from now() - min(p.created_at))::int
@@ -65,7 +76,7 @@ def check_database(scope: CheckContext) -> Iterator[CheckResult]:
     except StoreUnavailableError as error:
         says = error.reason.removeprefix("connection failed: ")
         todo = next((todo for text, todo in _HINTS if text in says), "start it, or correct STUMBLE_DATABASE_URL")
-        yield wrong(name, f"cannot connect: {says}", todo)
+        yield wrong(name, says if error.remedy else f"cannot connect: {says}", error.remedy or todo)
         return
     with connection:
         version = connection.info.server_version
@@ -73,7 +84,8 @@ def check_database(scope: CheckContext) -> Iterator[CheckResult]:
         if version < _OLDEST:
             yield wrong(name, f"PostgreSQL {version // 10000} is too old", "upgrade it to 13 or later")
         else:
-            yield fine(name, f"PostgreSQL {version // 10000}, {how}")
+            encoding = connection.info.parameter_status("server_encoding")
+            yield fine(name, f"PostgreSQL {version // 10000}, encoding {encoding}, {how}")
         yield from _server(connection, name)
         yield from _standbys(connection, name)
         yield from _store(connection, name)
@@ -88,9 +100,7 @@ def _server(connection: psycopg.Connection[Any], name: str) -> Iterator[CheckRes
     assert row is not None, "a select without a table gives a row"
     standby, fsync, synchronous, spare = row
     if standby:
-        yield wrong(
-            name, "this is a standby, which accepts no writes", "name the primary, or target_session_attrs=read-write"
-        )
+        yield wrong(name, STANDBY, STANDBY_REMEDY)
     if fsync == "off":
         yield wrong(
             name, "fsync is off: a crash of its host can destroy the store", "set fsync = on in postgresql.conf"
@@ -99,7 +109,7 @@ def _server(connection: psycopg.Connection[Any], name: str) -> Iterator[CheckRes
         says = "synchronous_commit is off: the last transactions can be lost in a crash; stumble reads them again"
         yield warning(name, says, "do nothing, or set synchronous_commit = on")
     if spare < _SPARE_SESSIONS:
-        yield warning(name, f"{spare} of max_connections are free", "raise max_connections, or use a connection pool")
+        yield warning(name, f"{spare} of max_connections are free", "raise max_connections")
 
 
 def _standbys(connection: psycopg.Connection[Any], name: str) -> Iterator[CheckResult]:
@@ -140,27 +150,40 @@ def _blocking_transactions(connection: psycopg.Connection[Any], name: str) -> It
 
 
 def _rights(connection: psycopg.Connection[Any], name: str) -> CheckResult:
-    rows = connection.execute(_RIGHTS, (list(SCHEMAS),)).fetchall()
-    unread = [table for table, reads, _ in rows if not reads]
-    unwritten = {table for table, _, writes in rows if not writes}
+    tables = connection.execute(_TABLES, (list(SCHEMAS),)).fetchall()
+    unread = [table for schema, table, column in tables if not _may(connection, _READ, schema, table, column)]
     user = connection.info.user
     if unread:
         todo = f"run `stumble store grant PROCESS {user}` as the owner of the store"
         return wrong(name, f"{user} may not read {', '.join(unread)}", todo)
-    if len(unwritten) == len(rows):
+    unwritten = {table for schema, table, column in tables if not _may(connection, _WRITE, schema, table, column)}
+    if len(unwritten) == len(tables):
         return warning(
             name,
-            f"{user} may only read: enough for an API that changes nothing",
+            f"{user} may only read: enough for the auditor, and for an API that changes nothing",
             "run projector and alerter as a user that may write",
         )
     lacking = {process: sorted(tables & unwritten) for process, tables in WRITTEN_TABLES.items() if tables & unwritten}
     if not lacking:
         return fine(name, f"store at version {newest_version()}; {user} may read and write it")
-    process, tables = next(iter(lacking.items()))
-    says = f"the rights of {user} are not enough for the {process}: it may not write {', '.join(tables)}"
-    enough = [process for process in WRITTEN_TABLES if process not in lacking]
+    process, needed = next(iter(lacking.items()))
+    says = f"the rights of {user} are not enough for the {process}: it may not write {', '.join(needed)}"
+    enough = [process for process, written in WRITTEN_TABLES.items() if written and process not in lacking]
     todo = f"run `stumble store grant {process} {user}` as the owner of the store"
     if not enough:
         return wrong(name, says, todo)
     says = f"the rights of {user} are enough for {', '.join(enough)}, not for {', '.join(lacking)}"
     return warning(name, says, f"{todo}, or run the {process} as another user")
+
+
+def _may(connection: psycopg.Connection[Any], statement: sql.SQL, schema: str, table: str, column: str) -> bool:
+    """Return whether PostgreSQL permits a statement, by running it in a transaction that is rolled back."""
+    names = {"table": sql.Identifier(schema, table), "column": sql.Identifier(column)}
+    try:
+        with connection.transaction(force_rollback=True):
+            connection.execute(statement.format(**names))
+    except errors.InsufficientPrivilege:
+        return False
+    except (errors.ReadOnlySqlTransaction, errors.LockNotAvailable):
+        return True  # `_server` reports a standby; a lock is no matter of rights
+    return True

@@ -18,5 +18,5 @@ def open_session(scope: CheckContext) -> psycopg.Connection[Any]:
         return connect(scope.database, application="stumble-check")
     except StoreUnavailableError as error:
         raise CheckedElsewhere(
-            "database", str(error).removesuffix("."), "start it, or correct STUMBLE_DATABASE_URL"
+            "database", str(error).removesuffix("."), error.remedy or "start it, or correct STUMBLE_DATABASE_URL"
         ) from None

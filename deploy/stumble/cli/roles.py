@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from typing import TYPE_CHECKING, Annotated
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stumble.cli.logs import configure_logging
-from stumble.settings.base import load_settings
+from stumble.settings.base import CONFIG_VARIABLE, SettingsError, load_settings, unreadable_secrets_folder
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -31,9 +32,20 @@ MetricsPortOption = Annotated[
 ]
 
 
-def settings_of(database_url: str | None = None, metrics_port: int | None = None) -> Settings:
-    """Read the settings, override them with a command's own options, and set up the log."""
+def settings_of(
+    database_url: str | None = None, metrics_port: int | None = None, *, needs_database: bool = True
+) -> Settings:
+    """Read the settings, override them with a command's own options, and set up the log.
+
+    Raises `SettingsError` where the URL of the database may be in a directory that this user may not read.
+    """
     settings = load_settings(database_url=database_url, metrics_port=metrics_port)
+    folder = unreadable_secrets_folder() if needs_database else None
+    if folder is not None and "database_url" not in settings.model_fields_set:
+        raise SettingsError(
+            f"The secrets directory {folder} (secrets_dir in {os.environ[CONFIG_VARIABLE]}) cannot be read by this "
+            "user: run the command as root, or set STUMBLE_DATABASE_URL."
+        )
     configure_logging(settings)
     return settings
 

@@ -5,8 +5,10 @@ Only the standard library is imported here: the base install, which Nova's hosts
 
 from __future__ import annotations
 
+import codecs
 import difflib
 import importlib.metadata
+import io
 import os
 import sys
 import traceback
@@ -21,12 +23,16 @@ from stumble.wire.text import printable_text
 __all__ = ["run"]
 
 _FAILED, _USAGE, _INTERRUPTED = 1, 2, 130
+_ASCII_CODEC = "stumble_ascii"
+#: What stumble's own texts contain, for an output that is not UTF-8; other characters are escaped.
+_ASCII = {"→": "->", "…": "...", **dict(zip("▁▂▃▄▅▆▇█", "12345678", strict=True))}
 #: Set by the shell when it asks for completions (typer's convention).
 _COMPLETE = "_STUMBLE_COMPLETE"
 
 
 def run(argv: Sequence[str], commands: Sequence[LazyCommand] = COMMANDS) -> int:
     """Run ``stumble ARGV`` and return its exit status."""
+    _accept_any_encoding()
     table = {command.name: command for command in commands}
     if os.environ.get(_COMPLETE):
         return _guarded([], table)
@@ -39,6 +45,40 @@ def run(argv: Sequence[str], commands: Sequence[LazyCommand] = COMMANDS) -> int:
             f"there is no command {argv[0]!r}{_hint(argv[0], list(table))}; see: stumble --help", _USAGE
         )
     return _guarded(argv, table)
+
+
+def _accept_any_encoding() -> None:
+    """Replace what the encoding of the output lacks: a locale such as C must not end a command."""
+    codecs.register_error("stumble", _replace_characters)
+    codecs.register(_find_codec)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            is_ascii = codecs.lookup(stream.encoding).name == "ascii"
+            stream.reconfigure(encoding=_ASCII_CODEC if is_ascii else None, errors="stumble")
+
+
+def _find_codec(name: str) -> codecs.CodecInfo | None:
+    """Return the ASCII codec under another name: click ignores an encoding of that name, and writes UTF-8."""
+    if name != _ASCII_CODEC:
+        return None
+    known = codecs.lookup("ascii")
+    return codecs.CodecInfo(
+        known.encode,
+        known.decode,
+        known.streamreader,
+        known.streamwriter,
+        known.incrementalencoder,
+        known.incrementaldecoder,
+        name=_ASCII_CODEC,
+    )
+
+
+def _replace_characters(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    characters = error.object[error.start : error.end]
+    escape = "".join(_ASCII.get(item) or item.encode("ascii", "backslashreplace").decode() for item in characters)
+    return escape, error.end
 
 
 def _guarded(argv: Sequence[str], table: Mapping[str, LazyCommand]) -> int:

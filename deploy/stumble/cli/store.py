@@ -38,14 +38,28 @@ def migrate(*, database_url: DatabaseOption = None) -> None:
     typer.echo(f"The store {database_label(url)} {change}.")
 
 
-@app.command(epilog=examples("stumble store grant projector projector_role", "stumble store grant api api_role"))
+@app.command(
+    epilog=examples(
+        "stumble store grant projector projector_role",
+        "stumble store grant auditor auditor_role",
+        "stumble store grant api api_role --dry-run",
+    )
+)
 def grant(
-    process: Annotated[Process, typer.Argument(help="What the role runs: api, alerter or projector.")],
+    process: Annotated[Process, typer.Argument(help="What the role runs.")],
     role: Annotated[str, typer.Argument(metavar="ROLE", help="The role in the database that gets the rights.")],
     *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the statements; change nothing.")] = False,
     database_url: DatabaseOption = None,
 ) -> None:
-    """Grant a role the rights that a process needs, and no others; run it as the owner of the store."""
+    """Grant a role the rights that a process needs, and no others; run it as the owner of the store.
+
+    The auditor is `stumble audit` without --repair, and whoever reads the store with SQL: it may only read.
+    """
+    if dry_run:
+        for statement in grant_statements(process, role):
+            typer.echo(f"{statement.as_string(None)};")
+        return
     url = settings_of(database_url).database_url.get_secret_value()
     require_current(url)
     with connect(url, application="stumble-grant") as connection, connection.transaction():

@@ -47,7 +47,7 @@ def plan(
     format_: FormatOption = OutputFormat.TABLE,
 ) -> None:
     """Compare each topic with its plan, and show what each role may do; exit status 1 if they differ."""
-    kafka = settings_of().kafka
+    kafka = settings_of(needs_database=False).kafka
     result = planned.compare(kafka, planned.plan_topics(kafka, partitions=partitions, replication=replication))
     rights = _granted(kafka)
     if format_ is OutputFormat.JSON:
@@ -95,7 +95,7 @@ def apply(
     At most as many projectors as partitions can share the work. The number of partitions cannot be changed later
     without moving instances to other partitions, so choose it large enough.
     """
-    kafka = settings_of().kafka
+    kafka = settings_of(needs_database=False).kafka
     roles = {item.role for item in acls.required_grants(kafka)}
     principals = _principals([*(f"{role}={name}" for role, name in kafka.principals.items()), *(rights or [])], roles)
     wanted = planned.plan_topics(kafka, partitions=partitions, replication=replication)

@@ -28,7 +28,8 @@ from stumble.settings.kafka import KafkaSettings
 from stumble.wire.errors import StumbleError
 
 CONFIG_VARIABLE = "STUMBLE_CONFIG"
-#: The first that is set names the secrets directory; systemd sets the second for units with ``LoadCredential``.
+#: The first that is set names the secrets directory, before ``secrets_dir`` in the file; systemd sets the second for
+#: units with ``LoadCredential``.
 SECRETS_VARIABLES = ("STUMBLE_SECRETS_DIR", "CREDENTIALS_DIRECTORY")
 _KEY_BYTES = 32
 
@@ -54,6 +55,11 @@ class Settings(BaseSettings):
         None,
         description="Keys that encrypt the secrets of webhook subscriptions, the newest first, separated by white "
         "space; `stumble subscriptions new-key` prints one.",
+    )
+    secrets_dir: Path | None = Field(
+        None,
+        description="Directory with one file per secret. The units of systemd get these files as credentials instead; "
+        "in the file, it makes commands at a shell find the secrets of the units.",
     )
     outbox_dir: Path = Field(
         Path("/var/lib/stumble/outbox"), description="Directory for the events of this host's producers."
@@ -158,8 +164,29 @@ class TableSettings(BaseSettings):
 
 
 def secrets_folder() -> Path | None:
-    """Return the secrets directory (one file per secret), or None if none is configured."""
-    return next((Path(os.environ[name]) for name in SECRETS_VARIABLES if os.environ.get(name)), None)
+    """Return the secrets directory (one file per secret), or None if none is configured.
+
+    One that only the file names is left out where this user may not read it: the file is for all users of the host.
+    """
+    named = next((os.environ[name] for name in SECRETS_VARIABLES if os.environ.get(name)), None)
+    if named:
+        return Path(named)
+    folder = _folder_in_file()
+    return folder if folder is not None and os.access(folder, os.R_OK | os.X_OK) else None
+
+
+def unreadable_secrets_folder() -> Path | None:
+    """Return the secrets directory that the file names, if this user may not read it or it does not exist."""
+    folder = _folder_in_file()
+    return folder if folder is not None and secrets_folder() is None else None
+
+
+def _folder_in_file() -> Path | None:
+    path = os.environ.get(CONFIG_VARIABLE)
+    if not path:
+        return None
+    folder = tomllib.loads(Path(path).read_text(encoding="utf-8")).get("secrets_dir")
+    return Path(folder) if isinstance(folder, str) and folder else None
 
 
 def load_settings(**overrides: object) -> Settings:

@@ -210,6 +210,19 @@ def test_readyz_reports_progress_and_missing_migrations(store: Store, api: str) 
     assert "stumble store migrate" in behind.json()["reasons"][0]
 
 
+def test_store_of_a_newer_release_is_served_and_readyz_asks_for_the_upgrade(store: Store, api: str) -> None:
+    [(number,)] = store.connection.execute("select version_num from alembic_version").fetchall()
+    store.connection.execute("update alembic_version set version_num = '0099'")
+    try:
+        ready = get(f"{api}/readyz")
+        assert ready.status_code == 200, ready.text
+        assert "upgrade stumble here" in ready.json()["reasons"][0]
+        assert ready.json()["migrations"] is False
+        assert get(f"{api}/v1/failures").status_code == 200
+    finally:
+        store.connection.execute("update alembic_version set version_num = %s", (number,))
+
+
 def test_unmigrated_database_returns_503_with_the_command_to_run(database_url: str) -> None:
     from tests.support.api_fixtures import running_api
 

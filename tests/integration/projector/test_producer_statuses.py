@@ -43,6 +43,20 @@ def send(testbed):
     return flush
 
 
+def test_statuses_that_the_store_does_not_accept_yet_are_stored_later(testbed, send) -> None:
+    send(relay("first"))
+    wait_for(testbed, {"first/relay": 0})
+    with connect(testbed.url) as session:
+        session.execute("alter table producers rename to unavailable")
+        try:
+            send(relay("second"))
+            text = "statuses wait until the store accepts"
+            eventually(lambda: "" if text in testbed.log_of(testbed.running[0]) else "not logged")
+        finally:
+            session.execute("alter table unavailable rename to producers")
+    wait_for(testbed, {"first/relay": 0, "second/relay": 0})
+
+
 def wait_for(testbed, expected: dict[str, Any], columns: str = "backlog_events") -> None:
     """Wait until the store has exactly these processes of relays and hosts, with these values."""
 

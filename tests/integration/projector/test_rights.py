@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from psycopg.errors import InsufficientPrivilege
 
 from stumble.store.connect import connect
 from stumble.store.partitions import EventPartitions, create_partition
@@ -86,6 +87,54 @@ def test_each_process_works_with_the_rights_that_the_command_grants(
             assert client.post(f"/v1/subscriptions/{made.json()['id']}/{word}").status_code == 200
         assert client.delete(f"/v1/subscriptions/{made.json()['id']}").status_code == 200
         assert client.post("/v1/dead-letters/redrive", json={}).status_code == 200
+
+
+def test_roles_of_the_plan_need_no_superuser_and_the_auditor_may_only_read(
+    testbed: ProjectorTestbed, new_role: Callable[..., str], database_url: str
+) -> None:
+    owner, database = new_role(), urlsplit(database_url)
+
+    def as_role(url: str) -> str:
+        return f"{url.rpartition('/')[0]}{database.path}"
+
+    with connect(database_url) as session:
+        session.execute(f"grant create on database {database.path[1:]} to {urlsplit(owner).username}")
+    environment = {
+        "STUMBLE_DATABASE_URL": as_role(owner),
+        "STUMBLE_KAFKA__BOOTSTRAP_SERVERS": testbed.kafka,
+        "STUMBLE_KAFKA__TOPIC_PREFIX": testbed.prefix,
+    }
+    assert stumble("store", "migrate", **environment).returncode == 0
+    projector, auditor = new_role(), new_role()
+    for process, url in (("projector", projector), ("auditor", auditor)):
+        granted = stumble("store", "grant", process, str(urlsplit(url).username), **environment)
+        assert granted.returncode == 0, granted.stderr
+    events = [item.event for item in stream(events=300)]
+    testbed.start("projector", STUMBLE_DATABASE_URL=as_role(projector))
+    testbed.produce(events)
+    different = len({event["event_id"] for event in events})
+    eventually(lambda: different - count(as_role(owner), "select count(*) from events"))
+    environment["STUMBLE_DATABASE_URL"] = as_role(auditor)
+    result = stumble("audit", **environment)
+    assert result.returncode == 0, result.stdout + result.stderr
+    result = stumble("check", "database", "--all", **environment)
+    assert "may only read: enough for the auditor" in result.stdout
+    with connect(as_role(auditor)) as session:
+        for schema, table in session.execute(
+            "select schemaname, tablename from pg_tables where schemaname like 'stumble%'"
+        ).fetchall():
+            with pytest.raises(InsufficientPrivilege):
+                session.execute(f"delete from {schema}.{table}".encode())
+
+
+def test_dry_run_of_grant_prints_the_statements_and_needs_no_database() -> None:
+    unreachable = "postgresql://127.0.0.1:1/x"
+    result = stumble("store", "grant", "alerter", "a role", "--dry-run", STUMBLE_DATABASE_URL=unreachable)
+    assert result.returncode == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert lines[0] == 'grant usage on schema "stumble_derived", "stumble_durable" to "a role";'
+    assert '"leases"' in lines[2]
+    assert all(line.endswith(";") for line in lines)
 
 
 def test_projector_role_drops_partitions_and_owns_no_table(store_url: str, new_role: Callable[..., str]) -> None:

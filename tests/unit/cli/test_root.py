@@ -163,3 +163,21 @@ def test_replay_into_an_unusable_database_names_the_option(
     assert "--into" in stderr
     assert "STUMBLE_DATABASE_URL" not in stderr
     assert "canary" not in stderr
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_output_in_any_encoding_has_every_character_or_its_replacement(encoding: str) -> None:
+    environment = cli_environment() | {"PYTHONIOENCODING": encoding}
+    command = "import typer; typer.echo('→ … é 日'); typer.echo('→', err=True)"
+    program = (
+        "import sys, types, typer; from stumble.cli.commands import LazyCommand; from stumble.cli.root import run;"
+        "app = typer.Typer(add_completion=False); module = types.ModuleType('probe_command'); module.app = app;"
+        f"sys.modules['probe_command'] = module; app.command()(lambda: exec({command!r}));"
+        "sys.exit(run(['probe'], [LazyCommand('X', 'probe', 'probe_command:app', 'relay', 'probe')]))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, check=False, timeout=60
+    )
+    assert result.returncode == 0, result.stderr
+    expected = {"ascii": "-> ... \\xe9 \\u65e5", "latin-1": "-> ... é \\u65e5", "utf-8": "→ … é 日"}[encoding]
+    assert result.stdout.decode(encoding).rstrip() == expected

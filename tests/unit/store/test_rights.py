@@ -7,7 +7,7 @@ import re
 import pytest
 
 from stumble.store.queries import load_queries
-from stumble.store.rights import WRITTEN_TABLES, Process
+from stumble.store.rights import WRITTEN_TABLES, Process, grant_statements
 from tests.support.services import ROOT
 
 #: Packages with the statements of each process. Commands of an operator run as the owner.
@@ -29,7 +29,7 @@ def written(package: str) -> set[str]:
     return {table for text in used for table in _WRITE.findall(text.lower())} - _NO_TABLE
 
 
-@pytest.mark.parametrize("process", WRITTEN_TABLES)
+@pytest.mark.parametrize("process", PACKAGES)
 def test_every_table_that_a_process_writes_is_in_its_list(process: Process) -> None:
     tables = set().union(*map(written, PACKAGES[process]))
     assert tables - WRITTEN_TABLES[process] == set()
@@ -41,3 +41,9 @@ def test_no_list_has_a_table_that_the_process_does_not_write() -> None:
     assert WRITTEN_TABLES["alerter"] <= written("alerts")
     tables = set().union(*map(written, PACKAGES["projector"]))
     assert WRITTEN_TABLES["projector"] - tables == set()
+
+
+def test_auditor_may_only_read() -> None:
+    statements = [statement.as_string(None) for statement in grant_statements("auditor", "reader")]
+    assert [text.split()[1] for text in statements] == ["usage", "select"]
+    assert all(text.endswith('to "reader"') for text in statements)
