@@ -281,7 +281,8 @@ class Projector:
 
     def _block(self, status: PartitionStatus) -> None:
         """Stop reading a partition until its state's retry time; none of its records is skipped."""
-        self._collector.drop([status.partition])
+        if not status.state.is_of_next_record:
+            self._collector.drop([status.partition])
         self._consumer.pause([status.partition])
         self._partitions.block(status)
         self._log_block(status)

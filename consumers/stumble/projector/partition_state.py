@@ -44,6 +44,11 @@ class PartitionState(Enum):
         return self in (self.OFFSET_EXPIRED, self.OFFSET_BEYOND_END, self.TOPIC_RECREATED)
 
     @property
+    def is_of_next_record(self) -> bool:
+        """Whether the next record is the reason, so that the records before it can still be stored."""
+        return self in (self.REGISTRY_UNAVAILABLE, self.DAMAGED_BATCH)
+
+    @property
     def retry_seconds(self) -> float:
         """Seconds until the projector checks the partition again."""
         return 1.0 if self is self.NO_START_OFFSET else 5.0
