@@ -15,6 +15,7 @@ from stumble.clock.producers import RELAY
 from stumble.ingest.errors import RECORD_FAULT, BadRecordError
 from stumble.ingest.record_times import LATEST_US, appended_at
 from stumble.kafka.consumer import ReadFromBeginning, TopicConsumer
+from stumble.kafka.errors import DAMAGED_BATCH, client_text
 from stumble.projector.host_notices import distance
 from stumble.runtime.timers import Timers
 from stumble.runtime.worker import Worker
@@ -34,7 +35,7 @@ from stumble.wire.text import clean_text
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from confluent_kafka import Message
+    from confluent_kafka import KafkaError, Message
     from psycopg import Connection
 
     from stumble.projector.decoding_mark import DecodingMark
@@ -113,7 +114,8 @@ class ProducerStatusReader(Worker):
 
     def _add_statuses(self, messages: Iterable[Message]) -> None:
         for message in messages:
-            if message.error() is not None:
+            if (client_error := message.error()) is not None:
+                self._log_damaged_batch(message, client_error)
                 continue
             try:
                 self._mark.begin(message, message.partition() or 0, message.offset() or 0)
@@ -127,6 +129,15 @@ class ProducerStatusReader(Worker):
                 self._notices.add("unreadable status", _name_of(message.key())[0], text)
             finally:
                 self._mark.end()
+
+    def _log_damaged_batch(self, message: Message, error: KafkaError) -> None:
+        if error.code() in DAMAGED_BATCH:
+            text = (
+                f"The broker holds a damaged batch at offset {message.offset()} of partition {message.partition()} of "
+                f"{message.topic()} ({client_text(error)}): reports after it are not read, so their hosts count as "
+                "silent. Delete the records up to it with kafka-delete-records.sh and restart the projectors."
+            )
+            self._notices.add("damaged batch", f"partition {message.partition()}", text)
 
     def _add(self, message: Message) -> None:
         value, name = message.value(), _name_of(message.key())

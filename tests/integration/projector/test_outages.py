@@ -259,9 +259,10 @@ def test_commits_that_wait_for_a_standby_are_named(roles):
         session.execute("alter system set synchronous_standby_names = 'elsewhere'")
         session.execute("select pg_reload_conf()")
     try:
+        roles.send(framed(event(request_id="req-standby")), 0)
         outage(roles, ("projector",), at, SILENT_SECONDS)
         assert "commits wait for a synchronous standby" in roles.probes["projector"].answers[-1][3]
-        result = stumble("check", "database", **roles.testbed.environment())
+        result = stumble("check", "database", "--json", **roles.testbed.environment())
         assert (result.returncode, "wait for a synchronous standby" in result.stdout) == (1, True)
     finally:
         with connect(roles.testbed.url) as session:
@@ -274,7 +275,8 @@ def test_commits_that_wait_for_a_standby_are_named(roles):
 def test_dead_letter_topic_that_is_missing_blocks_one_partition(roles):
     roles.wait_until_ready()
     dead_letters = roles.testbed.settings.topics.dlq
-    AdminClient({"bootstrap.servers": roles.testbed.kafka}).delete_topics([dead_letters])[dead_letters].result(30)
+    client = AdminClient({"bootstrap.servers": roles.testbed.kafka})
+    client.delete_topics([dead_letters])[dead_letters].result(30)
     at = time.monotonic()
     roles.send(b"no event at all", 0)
     outage(roles, ("projector",), at, SILENT_SECONDS)
