@@ -13,6 +13,7 @@ from psycopg.types.json import Json, Jsonb
 
 from stumble.outcome.facts import Fact, pack_facts
 from stumble.store.connect import connect
+from stumble.store.incarnation import ensure_incarnation
 from stumble.wire.codec import encode_record, frame_single_object
 from stumble.wire.schemas import EVENT
 
@@ -111,6 +112,8 @@ class Store:
             request_key=row["request_key"],
             instance_uuid=row["instance_uuid"],
             revision=revision,
+            correction=revision > 1,
+            incarnation=ensure_incarnation(self.connection).number,
             status=given.get("status", "CURRENT"),
             payload=Json(payload),
             kafka_partition=0,

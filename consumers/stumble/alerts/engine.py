@@ -58,7 +58,7 @@ class RuleEngine:
 
     def apply_rules(self, connection: Connection[Any], rows: Sequence[StoredPublication]) -> list[AlertState]:
         """Apply the rules to publications, in the caller's transaction; return the alerts that start to fire."""
-        failures = [row for row in rows if row.kind == "failure" and row.status == "CURRENT" and row.revision == 1]
+        failures = [row for row in rows if row.kind == "failure" and row.status == "CURRENT" and not row.correction]
         groups = _grouped(row for row in failures if row.payload.get("fingerprint"))
         problems = _save_problems(connection, groups)
         rules = [rule for rule in self.rules.rule if rule.enabled]

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import psycopg
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
 from stumble.api.context import ApiContext, Running
 from stumble.api.database import fetch
 from stumble.api.models import Alive, PartitionProgress, Ready
 from stumble.api.problems import explain
 from stumble.api.publication_hub import OUTAGES
+from stumble.store.incarnation import Incarnation, explain_catch_up
 from stumble.store.queries import query as statement
 from stumble.store.version import StoreVersion, find_fault
 
@@ -33,17 +34,17 @@ async def healthz() -> Alive:
     summary="Whether responses are reliable, and how fresh they are",
     responses={UNAVAILABLE: {"model": Ready, "description": "The store cannot be read."}},
 )
-async def readyz(running: Running, response: Response) -> Ready:
+async def readyz(running: Running, request: Request, response: Response) -> Ready:
     """Check the database, its version and the projector's progress."""
-    result = await _check(running)
+    result = await _check(running, request.app.state.settings.kafka.topics.actions)
     if result.status != "ready":
         response.status_code = UNAVAILABLE
     return result
 
 
-async def _check(running: ApiContext) -> Ready:
+async def _check(running: ApiContext, topic: str) -> Ready:
     try:
-        version, rows = await _read(running)
+        version, rows, catch_up = await _read(running, topic)
     except OUTAGES as error:
         reached = isinstance(error, psycopg.ProgrammingError)
         return Ready(status="unavailable", reasons=[explain(error)], database=reached, migrations=False)
@@ -52,10 +53,9 @@ async def _check(running: ApiContext) -> Ready:
         reason = f"The store {fault.problem}: {fault.remedy}."
         return Ready(status="unavailable", reasons=[reason], database=True, migrations=False)
     partitions = [_progress(row) for row in rows]
-    reasons = [] if partitions else ["No projector has stored anything yet."]
     return Ready(
         status="ready",
-        reasons=reasons,
+        reasons=[catch_up] if catch_up else [],
         database=True,
         migrations=True,
         lag_seconds=rows[0]["lag_seconds"] if rows else None,
@@ -63,12 +63,18 @@ async def _check(running: ApiContext) -> Ready:
     )
 
 
-async def _read(running: ApiContext) -> tuple[StoreVersion, list[Row]]:
+async def _read(running: ApiContext, topic: str) -> tuple[StoreVersion, list[Row], str | None]:
+    """Return the store's version, the progress of its partitions, and why its counters may be lower than they were."""
     async with running.database.read() as connection:
         versions = await fetch(connection, statement("load_store_version"))
-        if not versions:
-            return StoreVersion(None), []
-        return StoreVersion(**versions[0]), await fetch(connection, statement("load_partition_progress"))
+        version = StoreVersion(**versions[0]) if versions else StoreVersion(None)
+        if find_fault(version) is not None:
+            return version, [], None
+        rows = await fetch(connection, statement("load_partition_progress"))
+        (incarnation,) = await fetch(connection, statement("load_incarnation"))
+        (counts,) = await fetch(connection, statement("count_partitions_to_catch_up"), {"topics": [topic]})
+        known = Incarnation(**incarnation) if incarnation["number"] is not None else None
+        return version, rows, explain_catch_up(known, counts["waiting"], counts["partitions"])
 
 
 def _progress(row: Row) -> PartitionProgress:

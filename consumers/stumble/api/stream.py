@@ -100,17 +100,18 @@ async def _start(running: ApiContext, text: str | None) -> tuple[StreamCursor, d
         result = await horizon(connection)
         oldest = await fetch(connection, statement("load_oldest_publication")) if text else []
     if not text:
-        return StreamCursor(result["xid"], 0), None
+        return StreamCursor(result["incarnation"], result["xid"], 0), None
     try:
         cursor = StreamCursor.decode(text)
     except ValueError as error:
         raise BadRequest(str(error)) from None
-    if cursor.xid > result["newest"]:
+    if (cursor.incarnation, cursor.xid) > (result["incarnation"], result["newest"]):
         raise BadRequest(
-            "The Last-Event-ID belongs to another store: this one was created again; leave it out to start now."
+            "The Last-Event-ID belongs to another store: this one was created again or restored; leave it out to start "
+            "now."
         )
     # The very first row has id 1: while it exists, no publication has been deleted.
-    is_gap = any(row["id"] > 1 and cursor < StreamCursor(row["xid"], row["id"]) for row in oldest)
+    is_gap = any(row["id"] > 1 and cursor < StreamCursor(row["incarnation"], row["xid"], row["id"]) for row in oldest)
     return cursor, oldest[0]["created_at"] if is_gap else None
 
 

@@ -140,6 +140,9 @@ class InMemoryConsumer:
     def end_offsets(self, partitions: Iterable[int]) -> dict[int, int]:
         return {partition: self.cached_end_offset(partition) for partition in partitions}
 
+    def committed_offsets(self, partitions: Iterable[int]) -> dict[int, int]:
+        return {partition: self.committed[partition] for partition in partitions if partition in self.committed}
+
     def has_offset(self, partition: int, offset: int) -> bool:
         low, high = self.low_watermark(partition), self.cached_end_offset(partition)
         return compare_offsets(offset, low, high) is PartitionState.READING

@@ -96,7 +96,7 @@ def test_event_id_older_than_the_retention_gives_a_gap_event(store: Store, api: 
     for row in rows:
         store.publish("failure", row)
     store.connection.execute("delete from publications where subject_id = %s", [rows[0]["failure_id"]])
-    listener = Listener(api, 3, "1-0")
+    listener = Listener(api, 3, "1-1-0")
     listener.join(90)
     assert [event.kind for event in listener.events] == ["gap", "failure", "failure"]
     assert "may have been deleted" in listener.events[0].data["detail"]
