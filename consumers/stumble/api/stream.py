@@ -18,6 +18,7 @@ from stumble.api.publication_hub import OUTAGES, StreamMessage, horizon
 from stumble.outcome.records import Blame
 from stumble.runtime.times import rfc3339
 from stumble.settings.types import Text
+from stumble.store.incarnation import Incarnation
 from stumble.store.queries import query as statement
 
 if TYPE_CHECKING:
@@ -99,13 +100,16 @@ async def _start(running: ApiContext, text: str | None) -> tuple[StreamCursor, d
     async with running.database.read() as connection:
         result = await horizon(connection)
         oldest = await fetch(connection, statement("load_oldest_publication")) if text else []
+        known = [Incarnation(**row) for row in await fetch(connection, statement("load_incarnation"))]
     if not text:
         return StreamCursor(result["incarnation"], result["xid"], 0), None
     try:
         cursor = StreamCursor.decode(text)
     except ValueError as error:
         raise BadRequest(str(error)) from None
-    if (cursor.incarnation, cursor.xid) > (result["incarnation"], result["newest"]):
+    # Of a database that was just restored, the next incarnation comes after all positions; a projector begins it.
+    is_ahead = (cursor.incarnation, cursor.xid) > (result["incarnation"], result["newest"])
+    if is_ahead and all(one.is_current for one in known):
         raise BadRequest(
             "The Last-Event-ID belongs to another store: this one was created again or restored; leave it out to start "
             "now."

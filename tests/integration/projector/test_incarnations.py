@@ -81,10 +81,12 @@ def test_copy_of_a_database_begins_one_incarnation_whatever_the_number_of_sessio
     before = read_incarnation(writer.connection)
     url = restored()
     numbers = []
-    threads = [
-        threading.Thread(target=lambda: numbers.append(read_incarnation(connect_writer(url, "stumble-test")).number))
-        for _ in range(4)
-    ]
+
+    def open_session():
+        with connect_writer(url, "stumble-test") as connection:
+            numbers.append(read_incarnation(connection).number)
+
+    threads = [threading.Thread(target=open_session) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -200,7 +202,7 @@ def advance(writer, count):
         "offsets": [moved[partition] for partition in order],
         "last_record_at": [None] * len(order),
     }
-    assert len(writer.rows(query("advance_offsets"), parameters)) == len(order)
+    assert len(writer.connection.execute(query("advance_offsets"), parameters).fetchall()) == len(order)
     writer.offsets = moved
 
 
