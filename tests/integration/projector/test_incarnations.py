@@ -52,6 +52,12 @@ def read_all(connection, name="alerter"):
     return [(row.subject_id, row.revision) for row in rows]
 
 
+def last_incarnation(connection):
+    incarnation = read_incarnation(connection)
+    assert incarnation is not None
+    return incarnation
+
+
 def published(connection):
     return connection.execute("select subject_id::text, revision from publications order by id").fetchall()
 
@@ -78,13 +84,13 @@ def topic_of(writer):
 
 
 def test_copy_of_a_database_begins_one_incarnation_whatever_the_number_of_sessions(writer, restored):
-    before = read_incarnation(writer.connection)
+    before = last_incarnation(writer.connection)
     url = restored()
     numbers = []
 
     def open_session():
         with connect_writer(url, "stumble-test") as connection:
-            numbers.append(read_incarnation(connection).number)
+            numbers.append(last_incarnation(connection).number)
 
     threads = [threading.Thread(target=open_session) for _ in range(4)]
     for thread in threads:
@@ -94,7 +100,7 @@ def test_copy_of_a_database_begins_one_incarnation_whatever_the_number_of_sessio
     assert len(set(numbers)) == 1
     assert numbers[0] > before.number
     with connect(url) as connection:
-        assert ensure_incarnation(connection) == read_incarnation(connection)
+        assert ensure_incarnation(connection) == last_incarnation(connection)
         assert (
             connection.execute("select count(*) from store_incarnations").fetchone()[0] == 3
         )  # template, writer, copy
@@ -212,26 +218,26 @@ def test_store_that_is_behind_its_consumer_group_begins_an_incarnation(writer):
     consumer = topic_of(writer)
     consumer.commit(writer.offsets)
     start_offsets(writer, consumer).load([0, 1, 2, 3])
-    before = read_incarnation(writer.connection)
+    before = last_incarnation(writer.connection)
     writer.connection.execute("update offsets set next_offset = 1, highest_offset = 1 where kafka_partition = 0")
     start_offsets(writer, consumer).load([0, 1, 2, 3])
-    after = read_incarnation(writer.connection)
+    after = last_incarnation(writer.connection)
     assert after.number > before.number
     assert "older offsets than the consumer group" in after.reason
     assert exported(writer.connection)[1] == 1
     start_offsets(writer, consumer).load([0, 1, 2, 3])
-    assert read_incarnation(writer.connection) == after
+    assert last_incarnation(writer.connection) == after
 
 
 def test_offset_that_an_operator_set_back_begins_no_incarnation(writer):
     writer.write([item.event for item in stream(100)])
     consumer = topic_of(writer)
     consumer.commit(writer.offsets)
-    before = read_incarnation(writer.connection)
+    before = last_incarnation(writer.connection)
     for partition in writer.offsets:
         writer.connection.execute(
             query("set_offset"), {"topic": "instance-actions", "topic_id": "t1", "partition": partition, "offset": 0}
         )
     start_offsets(writer, consumer).load(list(writer.offsets))
-    assert read_incarnation(writer.connection) == before
+    assert last_incarnation(writer.connection) == before
     assert exported(writer.connection)[1] == 0

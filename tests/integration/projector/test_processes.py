@@ -294,7 +294,8 @@ def test_alerter_resumes_after_kill_9_without_loss(testbed):
     with connect(testbed.url) as session:
         rows = session.execute("select kind, subject_id::text, revision from publications order by revision").fetchall()
     eventually(lambda: set(rows) - set(delivered(testbed)))
-    published, order = defaultdict(list), defaultdict(list)
+    published: dict[str, list[int]] = defaultdict(list)
+    order: dict[str, list[int]] = defaultdict(list)
     for _, subject, revision in rows:
         published[subject].append(revision)
     for _, subject, revision in delivered(testbed):

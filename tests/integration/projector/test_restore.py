@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
@@ -28,31 +29,27 @@ FAILS = {"signal": "event_finish", "phase": "ERROR", "failure": failure()}
 
 @pytest.fixture
 def servers(tmp_path):
-    """Return a function that starts a PostgreSQL server in a folder of its own: ``(folder, server)``."""
-    started = []
-
-    def start(name):
-        folder = tmp_path / name
-        started.append(LocalPostgres(folder, fsync=False))
-        started[-1].start()
-        return folder, started[-1]
-
-    start.started = started
-    yield start
-    for server in started:
+    """PostgreSQL servers of this test, by name: each in a folder of this name."""
+    started: dict[str, LocalPostgres] = {}
+    yield started
+    for server in started.values():
         server.stop()
 
 
+def start_server(servers, folder):
+    server = servers[folder.name] = LocalPostgres(folder, fsync=False)
+    server.start()
+    return server
+
+
 @pytest.fixture
-def testbed(kafka, servers):
-    """A testbed on a server of its own, whose transactions have higher ids than those of a new server."""
-    folder, server = servers("first")
-    url = server.create_database("stumble")
+def testbed(kafka, servers, tmp_path):
+    """A testbed on the server `first`, whose transactions have higher ids than those of a new server."""
+    url = start_server(servers, tmp_path / "first").create_database("stumble")
     migrate(url)
     with connect(url) as connection:
         connection.execute("do $$ begin for i in 1..20000 loop perform pg_current_xact_id(); commit; end loop; end $$")
     result = ProjectorTestbed(kafka, url, partitions=2)
-    result.server, result.folder = server, folder
     yield result
     result.stop()
 
@@ -61,6 +58,12 @@ def fail(testbed, request, *steps):
     """Let steps of a request fail."""
     for at, step in enumerate(steps, start=1):
         testbed.produce([event(request_id=request, at=at, step=step, **FAILS)])
+
+
+def last_incarnation(connection):
+    incarnation = read_incarnation(connection)
+    assert incarnation is not None
+    return incarnation
 
 
 def start_roles(testbed):
@@ -92,7 +95,9 @@ def delivered(testbed):
             if message.error():
                 ended += 1
                 continue
-            record = decoder.decode(message.value(), message.headers())
+            value = message.value()
+            assert value is not None
+            record = decoder.decode(value)
             rows.append((record[name], record["revision"], record["status"], record))
         consumer.close()
     return rows
@@ -100,7 +105,9 @@ def delivered(testbed):
 
 def wrong_at_the_subscriber(testbed):
     """Return where a subscriber that keeps the highest revision of each subject differs from the store."""
-    kept, contents, wrong = {}, {}, []
+    kept: dict[str, tuple[int, str, dict[str, Any]]] = {}
+    contents: dict[tuple[str, int], str] = {}
+    wrong = []
     for subject, revision, status, record in delivered(testbed):
         content = json.dumps({name: value for name, value in record.items() if name != "published_at"}, default=str)
         if contents.setdefault((subject, revision), content) != content:
@@ -108,16 +115,18 @@ def wrong_at_the_subscriber(testbed):
         kept[subject] = max(kept.get(subject, (0, "", {})), (revision, status, record), key=lambda one: one[0])
     with connect(testbed.url) as connection:
         failures = {row[0] for row in connection.execute("select failure_id::text from failures")}
-        outcomes = dict(
-            connection.execute("select request_key::text, outcome from requests where outcome <> 'IN_PROGRESS'")
-        )
-        last = dict(connection.execute("select subject_id::text, max(revision) from publications group by 1"))
+        rows = connection.execute("select request_key::text, outcome from requests where outcome <> 'IN_PROGRESS'")
+        outcomes = dict(rows.fetchall())
+        rows = connection.execute("select subject_id::text, max(revision) from publications group by 1")
+        last = dict(rows.fetchall())
     current = {subject: record for subject, (_, status, record) in kept.items() if status == "CURRENT"}
     if {subject for subject, record in current.items() if "failure_id" in record} != failures:
         wrong.append("the current failures are not those of the store")
     if {key: one["outcome"] for key, one in current.items() if "failure_id" not in one} != outcomes:
         wrong.append("the current outcomes are not those of the store")
-    wrong += [f"{subject}: {kept.get(subject)}" for subject in last if kept.get(subject, (0,))[0] != last[subject]]
+    wrong += [
+        f"{subject}: {kept.get(subject)}" for subject in last if kept.get(subject, (0, "", {}))[0] != last[subject]
+    ]
     return wrong
 
 
@@ -144,8 +153,8 @@ def test_delivery_goes_on_after_a_restore(testbed, servers, tmp_path, target):
     stop_roles(testbed)
     assert all(process.returncode == 0 for process in roles)
     if target == "a new server":
-        testbed.server.stop()
-        testbed.url = servers("second")[1].url("stumble")
+        servers["first"].stop()
+        testbed.url = start_server(servers, tmp_path / "second").url("stumble")
     restore(tmp_path / "backup", testbed.url)
     done = stumble("store", "migrate", "--restored", **testbed.environment())
     assert done.returncode == 0, done.stderr
@@ -157,7 +166,7 @@ def test_delivery_goes_on_after_a_restore(testbed, servers, tmp_path, target):
     wait_until_right(testbed)
     new = {(subject, revision) for subject, revision, _, _ in delivered(testbed)} - before
     with connect(testbed.url) as connection:
-        number = read_incarnation(connection).number
+        number = last_incarnation(connection).number
         rows = connection.execute(
             "select subject_id::text, revision from publications where incarnation = %s", (number,)
         ).fetchall()
@@ -170,15 +179,14 @@ def test_failover_to_a_standby_that_lacks_commits_begins_an_incarnation(testbed,
     start_roles(testbed)
     fail(testbed, "req-early", "step-1")
     wait_until_right(testbed)
-    standby = new_standby(testbed.server, testbed.folder, tmp_path / "standby")
-    servers.started.append(standby)
+    standby = servers["standby"] = new_standby(servers["first"], tmp_path / "first", tmp_path / "standby")
     stop_replication(standby)
     fail(testbed, "req-early", "step-1", "step-2")
     wait_until_right(testbed)
     with connect(testbed.url) as connection:
-        before = read_incarnation(connection)
+        before = last_incarnation(connection)
     stop_roles(testbed)
-    testbed.server.stop()
+    servers["first"].stop()
     promote(standby)
     testbed.url = standby.url("stumble")
     start_roles(testbed)
@@ -186,18 +194,18 @@ def test_failover_to_a_standby_that_lacks_commits_begins_an_incarnation(testbed,
     fail(testbed, "req-early", "step-3")
     wait_until_right(testbed)
     with connect(testbed.url) as connection:
-        after = read_incarnation(connection)
+        after = last_incarnation(connection)
     assert after.number > before.number
     assert "another server took over" in after.reason
 
 
-def test_partial_restore_is_refused(testbed, tmp_path):
+def test_partial_restore_is_refused(testbed, servers):
     with connect(testbed.url) as connection:
         connection.execute("drop index stumble_derived.failures_problem")
     refused = stumble("store", "migrate", "--restored", **testbed.environment())
     assert refused.returncode == 1
     assert "the restore did not succeed. Repeat it into an empty database" in refused.stderr
-    testbed.url = testbed.server.create_database("empty")
+    testbed.url = servers["first"].create_database("empty")
     refused = stumble("store", "migrate", "--restored", **testbed.environment())
     assert refused.returncode == 1
     assert "has no tables of a store: the restore did not succeed" in refused.stderr
