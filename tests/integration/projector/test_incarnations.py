@@ -101,8 +101,8 @@ def test_copy_of_a_database_begins_one_incarnation_whatever_the_number_of_sessio
     assert numbers[0] > before.number
     with connect(url) as connection:
         assert ensure_incarnation(connection) == last_incarnation(connection)
-        assert (
-            connection.execute("select count(*) from store_incarnations").fetchone()[0] == 3
+        assert connection.execute("select count(*) from store_incarnations").fetchone() == (
+            3,
         )  # template, writer, copy
 
 

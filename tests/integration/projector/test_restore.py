@@ -116,9 +116,9 @@ def wrong_at_the_subscriber(testbed):
     with connect(testbed.url) as connection:
         failures = {row[0] for row in connection.execute("select failure_id::text from failures")}
         rows = connection.execute("select request_key::text, outcome from requests where outcome <> 'IN_PROGRESS'")
-        outcomes = dict(rows.fetchall())
+        outcomes: dict[str, str] = dict(rows.fetchall())
         rows = connection.execute("select subject_id::text, max(revision) from publications group by 1")
-        last = dict(rows.fetchall())
+        last: dict[str, int] = dict(rows.fetchall())
     current = {subject: record for subject, (_, status, record) in kept.items() if status == "CURRENT"}
     if {subject for subject, record in current.items() if "failure_id" in record} != failures:
         wrong.append("the current failures are not those of the store")
