@@ -84,7 +84,8 @@ def metrics() -> str:
         "metrics; scrape one API only. Every other role serves its own metrics on its metrics port. A scraper that",
         "accepts OpenMetrics gets exemplars too: the request id (and instance) of the newest failures and durations.",
         "Prometheus stores them with `--enable-feature=exemplar-storage`. The bridge also serves the `process_…` and",
-        "`python_…` metrics of Prometheus' Python client.\n",
+        "`python_…` metrics of Prometheus' Python client. Sum over `incarnation`: it changes when the store is",
+        "restored or fails over.\n",
     ]
     for role, rows in roles.items():
         parts += [f"## {role}\n", "| metric | kind | unit | labels | meaning |", "|---|---|---|---|---|"]

@@ -366,7 +366,7 @@ class Auditor:
         """The alerts that must have fired follow from the publications, not from the alerter's own rows."""
         causes = (
             "select kind, payload from stumble_durable.publications where status = 'CURRENT'"
-            " and (kind = 'outcome' or revision = 1)"
+            " and (kind = 'outcome' or not correction)"
         )
         stored = "select rule, problem, state, starts_at, ends_at from stumble_durable.alerts"
 

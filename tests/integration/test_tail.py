@@ -91,11 +91,12 @@ def test_tail_applies_filter_limit_and_start(topic: Callable[[str], Topic]) -> N
 
 def test_tail_prints_failures_outcomes_and_producers(topic: Callable[[str], Topic]) -> None:
     failures = topic("instance-action-failures")
-    failures.record(ACTION_FAILED, failure_id="f", revision=2, status="SUPERSEDED", replaced_by="g", occurred_at=NOON,
+    failures.record(ACTION_FAILED, failure_id="f", revision=2, correction=True, status="SUPERSEDED",
+                    replaced_by="g", occurred_at=NOON,
                     action="resize", exception="ResizeError", host="cmp1")  # fmt: skip
     output = failures.tail("failures", "--from", "beginning", "--to-end").stdout
     assert "resize  cmp1  ResizeError" in output
-    assert "r2  superseded by g" in output
+    assert "corrected  superseded by g" in output
     outcomes = topic("instance-action-outcomes")
     outcomes.record(ACTION_OUTCOME, action="resize", outcome="FAILED", reason="no room", revision=1, status="CURRENT",
                     display_name="web-1")  # fmt: skip

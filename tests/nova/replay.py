@@ -84,20 +84,12 @@ def empty(writer: EventWriter) -> None:
         for row in writer.rows(
             "select format('%%I.%%I', table_schema, table_name) from information_schema.tables"
             " where table_schema like 'stumble%%' and table_type = 'BASE TABLE' and table_name not like 'events_%%'"
-            " and table_name not like 'alembic%%'"
+            " and table_name not like 'alembic%%' and table_name <> 'store_incarnations'"
         )
     ]
     writer.connection.execute("truncate " + ", ".join(names))
     writer.offsets = dict.fromkeys(writer.offsets, 0)
-    writer.connection.execute(
-        query("create_offsets"),
-        {
-            "topic": writer.store_writer.topic,
-            "topic_id": writer.store_writer.topic_id,
-            "partitions": list(writer.offsets),
-            "offsets": [0] * len(writer.offsets),
-        },
-    )
+    writer.create_offsets()
 
 
 def state(store: Connection[Any]) -> State:
@@ -125,7 +117,9 @@ def _last_published(store: Connection[Any]) -> dict[str, Any]:
     A withdrawn record is the same as one that was never sent, and so is a request that is in progress again.
     """
     last: dict[str, tuple[int, str, Any]] = {}
-    rows = store.execute("select subject_id::text, revision, status, payload from publications order by xid, id")
+    rows = store.execute(
+        "select subject_id::text, revision, status, payload from publications order by incarnation, xid, id"
+    )
     for subject, revision, status, payload in rows:
         assert revision > last.get(subject, (0,))[0], f"{subject}: revision {revision} is not higher than the last"
         last[subject] = (revision, status, payload)

@@ -31,6 +31,7 @@ from stumble.settings.kafka import KafkaSettings
 from stumble.simulator import Disturbance, Item, Stream, StreamSettings
 from stumble.store.adapters import register_adapters
 from stumble.store.connect import connect
+from stumble.store.incarnation import connect_writer
 from stumble.store.partitions import EventPartitions
 from stumble.store.queries import query
 from stumble.testing.events import NOW_US, framed
@@ -57,21 +58,24 @@ class EventWriter:
     """Writes events in transactions of its own: a store writer, a session and the offsets that it expects."""
 
     def __init__(self, url: str, partitions: int = 4, *, topic_id: str = "t1", **options: Any) -> None:
-        self.connection = connect(url)
+        self.url = url
+        self.connection = connect_writer(url, "stumble-test")
         register_adapters(self.connection)
         self.store_writer = StoreWriter("instance-actions", topic_id, EventPartitions(90), **options)
         self.decoder = EventDecoder()
         self.partitions = partitions
         self.offsets = dict.fromkeys(range(partitions), 0)
-        self.connection.execute(
-            query("create_offsets"),
-            {
-                "topic": "instance-actions",
-                "topic_id": topic_id,
-                "partitions": list(self.offsets),
-                "offsets": [0] * partitions,
-            },
-        )
+        self.create_offsets()
+
+    def create_offsets(self) -> None:
+        """Store that nothing was read of each partition, and that it is empty."""
+        writer = self.store_writer
+        given = {"topic": writer.topic, "topic_id": writer.topic_id, "partitions": list(self.offsets)}
+        zeros = [0] * len(self.offsets)
+        self.connection.execute(query("create_offsets"), {**given, "offsets": zeros})
+        self.connection.execute(query("note_catch_up_offsets"), {**given, "ends": zeros, "committed": zeros})
+        rows = self.connection.execute(query("load_offsets"), given)
+        self.offsets = {partition: offset for partition, _, offset, _ in rows}
 
     def partition_of(self, one: Mapping[str, Any]) -> int:
         return sum(partition_key(one)) % self.partitions
@@ -172,9 +176,12 @@ def _counters(session: Any, expected_records: Iterable[RequestRecord]) -> list[s
 def _publications(session: Any, expected_records: Mapping[str, RequestRecord]) -> list[str]:
     lines = []
     last: dict[str, tuple[int, str, str, dict[str, Any]]] = {}
-    order = "select subject_id::text, revision, status, kind, payload from publications order by xid, id"
-    for subject, revision, status, kind, payload in session.execute(order):
-        if revision != last.get(subject, (0,))[0] + 1:
+    order = (
+        "select subject_id::text, revision, correction, status, kind, payload from publications"
+        " order by incarnation, xid, id"
+    )
+    for subject, revision, correction, status, kind, payload in session.execute(order):
+        if revision <= last.get(subject, (0,))[0] or correction != (subject in last):
             lines.append(f"{kind} {subject}: revision {revision} follows {last.get(subject, (0,))[0]}")
         last[subject] = (revision, status, kind, payload)
     current = {subject for subject, (_, status, _, _) in last.items() if status == "CURRENT"}

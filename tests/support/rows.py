@@ -12,7 +12,7 @@ import psycopg
 from psycopg.types.json import Json, Jsonb
 
 from stumble.outcome.facts import Fact, pack_facts
-from stumble.store.connect import connect
+from stumble.store.incarnation import connect_writer, ensure_incarnation
 from stumble.wire.codec import encode_record, frame_single_object
 from stumble.wire.schemas import EVENT
 
@@ -29,9 +29,15 @@ class Store:
 
     url: str
     connection: psycopg.Connection[Any] = field(init=False)
+    incarnation: int = field(init=False)
 
     def __post_init__(self) -> None:
-        self.connection = connect(self.url)
+        self.connection = connect_writer(self.url, "stumble-test")
+        self.begin_incarnation()
+
+    def begin_incarnation(self) -> None:
+        """Begin an incarnation if the database needs one, as a projector does; later publications belong to it."""
+        self.incarnation = ensure_incarnation(self.connection).number
 
     def insert(self, table: str, **values: Any) -> None:
         names = ", ".join(values)
@@ -111,6 +117,8 @@ class Store:
             request_key=row["request_key"],
             instance_uuid=row["instance_uuid"],
             revision=revision,
+            correction=revision > 1,
+            incarnation=self.incarnation,
             status=given.get("status", "CURRENT"),
             payload=Json(payload),
             kafka_partition=0,

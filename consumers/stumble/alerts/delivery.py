@@ -109,6 +109,7 @@ def record_of(row: StoredPublication) -> dict[str, Any]:
         subject: row.subject_id,
         "instance_uuid": row.instance_uuid,
         "revision": row.revision,
+        "correction": row.correction,
         "status": row.status,
         "replaced_by": row.replaced_by,
         "published_at": row.created_us,

@@ -62,7 +62,7 @@ class RuleEngine:
         known = [row for row in failures if row.payload.get("fingerprint")]
         # A correction may move a failure to another problem: that one is stored, too, but fires no alert by it.
         problems = _save_problems(connection, _grouped(known))
-        groups = _grouped(row for row in known if row.revision == 1)
+        groups = _grouped(row for row in known if not row.correction)
         rules = [rule for rule in self.rules.rule if rule.enabled]
         changed = _changed_outcomes(connection, [rule for rule in rules if rule.outcomes], rows)
         firing = _load_firing(connection, groups)

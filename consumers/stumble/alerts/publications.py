@@ -12,15 +12,17 @@ if TYPE_CHECKING:
 
 
 class StoredPublication(NamedTuple):
-    """One publication as the projector stored it; `xid` and `id` are its position."""
+    """One publication as the projector stored it; `incarnation`, `xid` and `id` are its position."""
 
     id: int
+    incarnation: int
     xid: str
     kind: str
     subject_id: str
     request_key: str
     instance_uuid: str
     revision: int
+    correction: bool
     status: str
     replaced_by: str | None
     payload: dict[str, Any]
@@ -31,27 +33,27 @@ class PublicationCursor:
     """A cursor over `publications`.
 
     A projector's transactions get their ids under its partition's lock, so the order (xid, id) is the order of each
-    subject's revisions.
+    subject's revisions, within an incarnation of the store.
     """
 
     def __init__(self, lease: Lease) -> None:
         self._lease = lease
-        self._position = ("0", 0)
+        self._position = (0, "0", 0)
 
     def open(self, connection: Connection[Any]) -> None:
         """Load the position of the lease's last holder."""
         connection.execute(query("create_cursor"), {"name": self._lease.name})
         row = connection.execute(query("load_cursor"), {"name": self._lease.name}).fetchone()
         if row is not None:
-            self._position = (row[0], row[1])
+            self._position = (row[0], row[1], row[2])
 
     def read(self, connection: Connection[Any], limit: int) -> list[StoredPublication]:
         """Return the next rows, oldest first; the same ones again until they are marked.
 
         `connection` commits each statement by itself: the horizon must be read before the rows.
         """
-        horizon = connection.execute(query("load_publications_horizon")).fetchone()
-        given = {**self._parameters(), "horizon": str(horizon[0]) if horizon else "0", "limit": limit}
+        until, _, current = connection.execute(query("load_publications_horizon")).fetchone() or (0, 0, None)
+        given = {**self._parameters(), "current": current, "horizon": str(until), "limit": limit}
         rows = connection.execute(query("load_publications_after"), given)
         return [StoredPublication(*row) for row in rows]
 
@@ -63,13 +65,14 @@ class PublicationCursor:
                 "name": self._lease.name,
                 "holder": self._lease.holder,
                 "token": self._lease.token,
+                "incarnation": last.incarnation,
                 "xid": last.xid,
                 "id": last.id,
             },
         ).rowcount
         if moved != 1:
             raise LeaseLostError("Lost the lease to another alerter; this progress was not saved.")
-        self._position = (last.xid, last.id)
+        self._position = (last.incarnation, last.xid, last.id)
 
     def waiting(self, connection: Connection[Any]) -> tuple[int, float | None]:
         """Return how many publications wait, and the time of the oldest (seconds since 1970)."""
@@ -77,4 +80,4 @@ class PublicationCursor:
         return (row[0], row[1]) if row else (0, None)
 
     def _parameters(self) -> dict[str, Any]:
-        return {"xid": self._position[0], "id": self._position[1]}
+        return dict(zip(("incarnation", "xid", "id"), self._position, strict=True))

@@ -14,7 +14,7 @@ from uuid import UUID
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_STREAM = re.compile(r"(\d{1,19})-(\d{1,19})")
+_STREAM = re.compile(r"(\d{1,19})-(\d{1,19})-(\d{1,19})")
 _BIGINT = 2**63 - 1
 
 
@@ -44,23 +44,25 @@ class PageCursor:
 
 @dataclass(frozen=True, slots=True, order=True)
 class StreamCursor:
-    """Position in the publications: transaction, then row.
+    """Position in the publications: incarnation of the store, transaction, then row.
 
     Rows of one transaction appear together and only after every older transaction has ended, so a client that has
     read up to this position has missed no row, even one that was committed late.
     """
 
+    incarnation: int
     xid: int
     id: int
 
     def encode(self) -> str:
         """Return the text for `Last-Event-ID`."""
-        return f"{self.xid}-{self.id}"
+        return f"{self.incarnation}-{self.xid}-{self.id}"
 
     @classmethod
     def decode(cls, text: str) -> StreamCursor:
         """Return the cursor of a `Last-Event-ID`; raises ValueError for text that `encode` did not return."""
         match = _STREAM.fullmatch(text.strip())
-        if not match or int(match[1]) > _BIGINT or int(match[2]) > _BIGINT:
+        numbers = [int(group) for group in match.groups()] if match else []
+        if not numbers or max(numbers) > _BIGINT:
             raise ValueError("The Last-Event-ID is not valid; leave it out to start now.")
-        return cls(int(match[1]), int(match[2]))
+        return cls(*numbers)

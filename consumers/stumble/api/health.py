@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import psycopg
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
 from stumble.api.context import ApiContext, Running
 from stumble.api.database import fetch
@@ -14,6 +14,7 @@ from stumble.api.models import Alive, PartitionProgress, Ready
 from stumble.api.problems import explain
 from stumble.api.publication_hub import OUTAGES
 from stumble.store.connect import StoreUnavailableError
+from stumble.store.incarnation import Incarnation, explain_catch_up
 from stumble.store.queries import query as statement
 from stumble.store.version import StoreVersion, find_fault
 
@@ -41,24 +42,24 @@ async def healthz() -> Alive:
     summary="Whether responses are reliable, and how fresh they are",
     responses={UNAVAILABLE: {"model": Ready, "description": "The store cannot be read."}},
 )
-async def readyz(running: Running, response: Response) -> Ready:
+async def readyz(running: Running, request: Request, response: Response) -> Ready:
     """Check the database, its version and the projector's progress."""
-    result = await _check(running)
+    result = await _check(running, request.app.state.settings.kafka.topics.actions)
     if result.status == "unavailable":  # not for data that is stale: no other API process would have newer data
         response.status_code = UNAVAILABLE
     return result
 
 
-async def _check(running: ApiContext) -> Ready:
+async def _check(running: ApiContext, topic: str) -> Ready:
     # Not `wait_for`: it cancels the statement, and psycopg then waits for the database to confirm that.
-    reading = asyncio.ensure_future(_read(running))
+    reading = asyncio.ensure_future(_read(running, topic))
     reading.add_done_callback(lambda done: done.cancelled() or done.exception())
     await asyncio.wait({reading}, timeout=PATIENCE_SECONDS)
     if not reading.done():
         reason = f"The database has not answered for {PATIENCE_SECONDS:.0f} s."
         return Ready(status="unavailable", reasons=[reason], database=False, migrations=False)
     try:
-        version, rows = reading.result()
+        version, rows, catch_up = reading.result()
     except OUTAGES as error:
         reached = isinstance(error, (psycopg.ProgrammingError, StoreUnavailableError))
         return Ready(status="unavailable", reasons=[explain(error)], database=reached, migrations=False)
@@ -71,7 +72,7 @@ async def _check(running: ApiContext) -> Ready:
             return Ready(status="unavailable", reasons=reasons, database=True, migrations=False)
     partitions = [_progress(row) for row in rows]
     blocks = list(_blocks(partitions))
-    reasons += blocks
+    reasons += [*blocks, *([catch_up] if catch_up else [])]
     return Ready(
         status="stale" if blocks else "ready",
         reasons=reasons,
@@ -82,12 +83,19 @@ async def _check(running: ApiContext) -> Ready:
     )
 
 
-async def _read(running: ApiContext) -> tuple[StoreVersion, list[Row]]:
+async def _read(running: ApiContext, topic: str) -> tuple[StoreVersion, list[Row], str | None]:
+    """Return the store's version, the progress of its partitions, and why its counters may be lower than they were."""
     async with running.database.read() as connection:
         versions = await fetch(connection, statement("load_store_version"))
-        if not versions:
-            return StoreVersion(None), []
-        return StoreVersion(**versions[0]), await fetch(connection, statement("load_partition_progress"))
+        version = StoreVersion(**versions[0]) if versions else StoreVersion(None)
+        fault = find_fault(version)
+        if fault is not None and not fault.is_newer:
+            return version, [], None
+        rows = await fetch(connection, statement("load_partition_progress"))
+        (incarnation,) = await fetch(connection, statement("load_incarnation"))
+        (counts,) = await fetch(connection, statement("count_partitions_to_catch_up"), {"topics": [topic]})
+        known = Incarnation(**incarnation) if incarnation["number"] is not None else None
+        return version, rows, explain_catch_up(known, counts["waiting"], counts["partitions"])
 
 
 def _blocks(partitions: Sequence[PartitionProgress]) -> Iterator[str]:

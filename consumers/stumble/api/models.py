@@ -180,7 +180,10 @@ class StreamItem(ApiModel):
 
     kind: Literal["failure", "outcome"]
     subject_id: UUID = Field(description="failure_id or request_key.")
-    revision: int = Field(description="Increases; the highest of a subject is valid.")
+    revision: int = Field(
+        json_schema_extra={"format": "int64"}, description="Increases, not by one; the highest of a subject is valid."
+    )
+    correction: bool = Field(description="An earlier revision of the subject was published.")
     status: Literal["CURRENT", "SUPERSEDED", "RETRACTED", "UNKNOWN"]
     replaced_by: UUID | None = None
     record: dict[str, Any] = Field(description="Fields as in the topics, times as elsewhere in this API.")

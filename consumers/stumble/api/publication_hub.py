@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections import deque
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -63,11 +63,12 @@ class StreamMessage:
 
 async def head(connection: Reader) -> StreamCursor:
     """Return the position before everything that is not visible yet; call it before anything else is read."""
-    return StreamCursor((await horizon(connection))["xid"], 0)
+    until = await horizon(connection)
+    return StreamCursor(until["incarnation"], until["xid"], 0)
 
 
 async def horizon(connection: Reader) -> Row:
-    """Return up to where the next statement may read publications (`xid`), and the `newest` transaction."""
+    """Return up to where the next statement may read (`xid`), the `newest` transaction, and their `incarnation`."""
     (result,) = await fetch(connection, statement("load_publications_horizon"))
     await connection.commit()  # the next statement needs a later snapshot
     return result
@@ -75,8 +76,13 @@ async def horizon(connection: Reader) -> Row:
 
 async def read_after(connection: Reader, cursor: StreamCursor, limit: int = BATCH) -> list[StreamMessage]:
     """Return publications after a position, oldest first."""
-    until = (await horizon(connection))["xid"]
-    parameters = {"xid": cursor.xid, "id": cursor.id, "horizon": until, "limit": limit}
+    until = await horizon(connection)
+    parameters = {
+        **asdict(cursor),
+        "current": until["incarnation"],
+        "horizon": until["xid"],
+        "limit": limit,
+    }
     return [_message_of(row) for row in await fetch(connection, statement("load_publications_after"), parameters)]
 
 
@@ -212,11 +218,12 @@ def _message_of(row: Row) -> StreamMessage:
         kind=row["kind"],
         subject_id=UUID(row["subject_id"]),
         revision=row["revision"],
+        correction=row["correction"],
         status=row["status"],
         replaced_by=UUID(row["replaced_by"]) if row["replaced_by"] else None,
         record=record,
     )
-    return StreamMessage(StreamCursor(int(row["xid"]), row["id"]), item)
+    return StreamMessage(StreamCursor(row["incarnation"], int(row["xid"]), row["id"]), item)
 
 
 def _text(name: str, value: Any) -> Any:

@@ -18,6 +18,7 @@ from stumble.api.publication_hub import OUTAGES, StreamMessage, horizon
 from stumble.outcome.records import Blame
 from stumble.runtime.times import rfc3339
 from stumble.settings.types import Text
+from stumble.store.incarnation import Incarnation
 from stumble.store.queries import query as statement
 
 if TYPE_CHECKING:
@@ -104,18 +105,22 @@ async def _start(running: ApiContext, text: str | None) -> tuple[StreamCursor, d
     async with running.database.read() as connection:
         result = await horizon(connection)
         oldest = await fetch(connection, statement("load_oldest_publication")) if text else []
+        known = [Incarnation(**row) for row in await fetch(connection, statement("load_incarnation"))]
     if not text:
-        return StreamCursor(result["xid"], 0), None
+        return StreamCursor(result["incarnation"], result["xid"], 0), None
     try:
         cursor = StreamCursor.decode(text)
     except ValueError as error:
         raise BadRequest(str(error)) from None
-    if cursor.xid > result["newest"]:
+    # Of a database that was just restored, the next incarnation comes after all positions; a projector begins it.
+    is_ahead = (cursor.incarnation, cursor.xid) > (result["incarnation"], result["newest"])
+    if is_ahead and all(one.is_current for one in known):
         raise BadRequest(
-            "The Last-Event-ID belongs to another store: this one was created again; leave it out to start now."
+            "The Last-Event-ID belongs to another store: this one was created again or restored; leave it out to start "
+            "now."
         )
     # The very first row has id 1: while it exists, no publication has been deleted.
-    is_gap = any(row["id"] > 1 and cursor < StreamCursor(row["xid"], row["id"]) for row in oldest)
+    is_gap = any(row["id"] > 1 and cursor < StreamCursor(row["incarnation"], row["xid"], row["id"]) for row in oldest)
     return cursor, oldest[0]["created_at"] if is_gap else None
 
 

@@ -24,6 +24,7 @@ from stumble.outcome.derive import derive_sets
 from stumble.outcome.diff import Difference, compute_difference
 from stumble.runtime.gc_pause import gc_paused
 from stumble.store.copying import copy_rows
+from stumble.store.incarnation import ensure_incarnation
 from stumble.store.json_rows import as_json
 from stumble.store.partitions import EventPartitions, days_of_ids, id_time_us
 from stumble.store.queries import query
@@ -77,6 +78,7 @@ class Repair:
 
     def run(self) -> Counter[str]:
         """Repair everything; return the numbers of changes. After an interruption, a new run repairs the rest."""
+        ensure_incarnation(self._connection)
         self._connection.execute(query("create_repair_index"))
         with self._audit.snapshot():
             self._surplus = total_surplus(self._connection)

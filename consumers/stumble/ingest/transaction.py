@@ -163,7 +163,7 @@ class StoreWriter:
 
     def _compare(self, cursor: Cursor[Any], positions: Mapping[int, int]) -> None:
         rows = cursor.execute(query("load_offsets"), {"topic": self.topic, "partitions": list(positions)}).fetchall()
-        result = {partition: offset for partition, topic_id, offset in rows if topic_id == self.topic_id}
+        result = {p: offset for p, topic_id, offset, is_noted in rows if topic_id == self.topic_id and is_noted}
         if result != positions:
             raise FencedError(p for p, offset in positions.items() if result.get(p) != offset)
 

@@ -17,6 +17,9 @@ MAX_EXCEPTIONS = 200
 OTHER = "other"
 #: Hosts beyond these, in the order in which they became known, are exported together as `other`.
 MAX_HOSTS = 1_000
+#: Counters that may fall when the store is restored have the number of the store's incarnation as their last label, so
+#: that Prometheus takes a fall for new series, not for a restart from zero.
+INCARNATION = "incarnation"
 #: The value of `host` where hosts are not distinguished.
 ALL_HOSTS = "all"
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -65,14 +68,14 @@ REQUESTS = Metric(
     "stumble_action_requests",
     "counter",
     "Requests that reached an outcome; one that changes its outcome is counted twice and withdrawn once.",
-    ("action", "outcome"),
+    ("action", "outcome", INCARNATION),
 )
 REQUESTS_WITHDRAWN = Metric(
     "store",
     "stumble_action_requests_withdrawn",
     "counter",
     "Requests that left an outcome because later events corrected it.",
-    ("action", "outcome"),
+    ("action", "outcome", INCARNATION),
 )
 REQUESTS_OPEN = Metric(
     "store",
@@ -93,21 +96,21 @@ FAILURES = Metric(
     "stumble_action_failures",
     "counter",
     "Failures that became known.",
-    ("action", "blame"),
+    ("action", "blame", INCARNATION),
 )
 FAILURES_WITHDRAWN = Metric(
     "store",
     "stumble_action_failures_withdrawn",
     "counter",
     "Failures that later events merged with others or retracted.",
-    ("action", "blame"),
+    ("action", "blame", INCARNATION),
 )
 EXCEPTIONS = Metric(
     "store",
     "stumble_action_failure_exceptions",
     "counter",
     f"Failures that became known, by exception class: the first {MAX_EXCEPTIONS} classes, then `{OTHER}`.",
-    ("exception",),
+    ("exception", INCARNATION),
 )
 EXCEPTIONS_SEEN = Metric(
     "store",
@@ -127,17 +130,26 @@ EXCEPTIONS_UNKNOWN = Metric(
     "gauge",
     "Exception classes seen that the taxonomy does not hold: `stumble schema taxonomy --unknown` lists them.",
 )
+CATCHING_UP = Metric(
+    "store",
+    "stumble_store_catching_up",
+    "gauge",
+    "1 while the store's counters are left out: after a restore or failover, until the topic was read again up to the "
+    "end that it had then.",
+)
 LATE_EVENTS = Metric(
     "store",
     "stumble_late_events",
     "counter",
     "Events older than the retention of requests: stored, but nothing is derived from them.",
+    (INCARNATION,),
 )
 REPLACED_TIMES = Metric(
     "store",
     "stumble_replaced_event_times",
     "counter",
     "Events whose time cannot be true; the time at which Kafka received them replaces it.",
+    (INCARNATION,),
 )
 SIGHTINGS = Metric(
     "store",

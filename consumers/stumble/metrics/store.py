@@ -1,13 +1,15 @@
 """The store's counters as Prometheus families, summed over partitions.
 
 Counters never decrease: a correction counts as a new entry and as one withdrawn. Known series exist from the start, at
-zero, so that rates and alerts work from the first failure on.
+zero, so that rates and alerts work from the first failure on. After a restore they are left out until everything that
+the topic then held was read again: a gap is no increase.
 """
 
 from __future__ import annotations
 
 import time
 from collections import defaultdict
+from functools import partial
 from itertools import product
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -21,6 +23,7 @@ from stumble.metrics.exposition import exemplar
 from stumble.outcome import diff
 from stumble.outcome.records import BLAMES, OUTCOMES, SIGHTING_STATES, STALLED
 from stumble.outcome.rules import RULES
+from stumble.store.incarnation import explain_catch_up, read_incarnation
 from stumble.store.queries import query
 from stumble.wire.taxonomy import is_unknown
 
@@ -71,28 +74,35 @@ def store_metrics(
     counted: dict[str, Values] = defaultdict(dict)
     for metric, labels, value in connection.execute(query("load_counters")):
         counted[metric][tuple(labels)] = value
+    incarnation = read_incarnation(connection)
+    waiting, partitions = connection.execute(query("count_partitions_to_catch_up"), {"topics": [topic]}).fetchone() or (
+        0,
+        0,
+    )
+    catching_up = explain_catch_up(incarnation, waiting, partitions) is not None
+    counter = partial(_counter, incarnation=str(incarnation.number) if incarnation else "")
     actions = sorted({*RULES, d.OTHER})
     outcomes, blames = list(product(actions, OUTCOMES)), list(product(actions, BLAMES))
     exceptions = counted[diff.EXCEPTIONS]
-    return StoreCollector(
-        [
-            _counter(d.REQUESTS, counted[diff.REQUESTS], outcomes),
-            _counter(d.REQUESTS_WITHDRAWN, counted[diff.REQUESTS + WITHDRAWN], outcomes),
-            _gauge(d.REQUESTS_STALLED, _stalled(counted), [(action,) for action in actions]),
-            _gauge(d.REQUESTS_OPEN, counted[diff.OPEN], [(action,) for action in actions]),
-            _counter(d.FAILURES, counted[diff.FAILURES], blames, _newest_failures(connection)),
-            _counter(d.FAILURES_WITHDRAWN, counted[diff.FAILURES + WITHDRAWN], blames),
-            _counter(d.EXCEPTIONS, limit_exceptions(exceptions)),
-            _gauge(d.EXCEPTIONS_SEEN, {(): len(exceptions)}),
-            _gauge(d.EXCEPTIONS_LIMITED, {(): int(len(exceptions) > d.MAX_EXCEPTIONS)}),
-            _gauge(d.EXCEPTIONS_UNKNOWN, {(): sum(is_unknown(exception) for (exception,) in exceptions)}),
-            _counter(d.LATE_EVENTS, counted[LATE_EVENTS], [()]),
-            _counter(d.REPLACED_TIMES, counted[REPLACED_TIMES], [()]),
-            *_sightings(connection),
-            *_outboxes(connection, hosts=hosts, max_hosts=max_hosts),
-            *_last_record_times(connection, topic),
-        ]
-    )
+    families = [
+        _gauge(d.CATCHING_UP, {(): int(catching_up)}),
+        counter(d.REQUESTS, counted[diff.REQUESTS], outcomes),
+        counter(d.REQUESTS_WITHDRAWN, counted[diff.REQUESTS + WITHDRAWN], outcomes),
+        _gauge(d.REQUESTS_STALLED, _stalled(counted), [(action,) for action in actions]),
+        _gauge(d.REQUESTS_OPEN, counted[diff.OPEN], [(action,) for action in actions]),
+        counter(d.FAILURES, counted[diff.FAILURES], blames, _newest_failures(connection)),
+        counter(d.FAILURES_WITHDRAWN, counted[diff.FAILURES + WITHDRAWN], blames),
+        counter(d.EXCEPTIONS, limit_exceptions(exceptions)),
+        _gauge(d.EXCEPTIONS_SEEN, {(): len(exceptions)}),
+        _gauge(d.EXCEPTIONS_LIMITED, {(): int(len(exceptions) > d.MAX_EXCEPTIONS)}),
+        _gauge(d.EXCEPTIONS_UNKNOWN, {(): sum(is_unknown(exception) for (exception,) in exceptions)}),
+        counter(d.LATE_EVENTS, counted[LATE_EVENTS], [()]),
+        counter(d.REPLACED_TIMES, counted[REPLACED_TIMES], [()]),
+        *_sightings(connection),
+        *_outboxes(connection, hosts=hosts, max_hosts=max_hosts),
+        *_last_record_times(connection, topic),
+    ]
+    return StoreCollector([family for family in families if not catching_up or family.type != "counter"])
 
 
 def limit_exceptions(values: Values) -> Values:
@@ -176,10 +186,12 @@ def _counter(
     values: Values,
     zeros: Iterable[tuple[str, ...]] = (),
     exemplars: Mapping[tuple[str, ...], Exemplar] = MappingProxyType({}),
+    incarnation: str = "",
 ) -> Family:
+    own = [incarnation] if d.INCARNATION in metric.labels else []
     family = CounterMetricFamily(metric.name, metric.help, labels=metric.labels)
     for labels, value in _filled(values, zeros).items():
-        family.add_metric(list(labels), value, exemplar=exemplars.get(labels) if value else None)
+        family.add_metric([*labels, *own], value, exemplar=exemplars.get(labels) if value else None)
     return family
 
 

@@ -42,7 +42,8 @@ from stumble.runtime.gc_pause import gc_paused, limit_malloc_arenas
 from stumble.runtime.state_log import StateLog
 from stumble.settings.registry import Registry
 from stumble.signatures.optional import verifier_of
-from stumble.store.connect import connect, require_database_url
+from stumble.store.connect import require_database_url
+from stumble.store.incarnation import connect_writer
 from stumble.store.partitions import EventPartitions
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def build_projector(
     store_writer = StoreWriter(
         topic, "", partitions, requests_days=own.requests_days, sighting_patience_seconds=own.sighting_patience
     )
-    open_store = partial(connect, url, application=application)
+    open_store = partial(connect_writer, url, application)
     writer_stop = threading.Event()
     breaker = CircuitBreaker(own.breaker_run, own.breaker_share)
     dead_letters = UniqueDeadLetterProducer(kafka, own.group, partial(health.dependency, "dead_letter_topic"))

@@ -258,7 +258,8 @@ class Projector:
             self._health.applied(result.summary, time.monotonic() - self._submitted_at)
         if result.fenced:
             self._health.fenced(len(result.fenced))
-            LOG.warning("Another projector writes partitions %s; reading them again.", sorted(result.fenced))
+            text = "Another projector writes partitions %s, or the store was restored; reading them again."
+            LOG.warning(text, sorted(result.fenced))
             self._restart(result.fenced)
         for status in result.blocked.values():
             if status.partition in self._partitions:

@@ -10,7 +10,8 @@ from confluent_kafka import KafkaException
 
 from stumble.kafka.errors import is_log_truncation
 from stumble.projector.partition_state import PartitionState, PartitionStatus, compare_offsets
-from stumble.store.connect import StoreError, connect
+from stumble.store.connect import StoreError
+from stumble.store.incarnation import begin_incarnation, connect_writer
 from stumble.store.queries import query
 from stumble.store.rights import describe_store_error
 
@@ -32,6 +33,7 @@ class TopicInfo(Protocol):
     def topic_id(self) -> str | None: ...  # noqa: D102
     def low_watermark(self, partition: int) -> int: ...  # noqa: D102
     def end_offsets(self, partitions: Iterable[int]) -> dict[int, int] | None: ...  # noqa: D102
+    def committed_offsets(self, partitions: Iterable[int]) -> dict[int, int]: ...  # noqa: D102
 
 
 class StartOffsets:
@@ -58,10 +60,13 @@ class StartOffsets:
             if topic_id is None:
                 return self._unknown(partitions)
             self._store_writer.topic_id = topic_id
-            with connect(self._url, application=self._application) as connection:
+            with connect_writer(self._url, self._application) as connection:
                 self._store_stops(connection)
+                committed = self._compare_with_group(connection, topic_id, partitions)
                 name, low = self._topic.topic, self._topic.low_watermark
                 statuses = list(load_start_offsets(connection, name, topic_id, partitions, low).values())
+                if not self._note_ends(connection, topic_id, partitions, committed):
+                    return self._unknown(partitions)
         except KafkaException as error:
             reason = error.args[0].str()
             text = f"Kafka did not return the first offsets of {self._topic.topic}: {reason}; reading waits."
@@ -90,7 +95,7 @@ class StartOffsets:
             self._unstored[partition] = status
             with (  # if the store is unavailable, `load` stores it: the partition stays blocked until then
                 suppress(StoreError, psycopg.Error),
-                connect(self._url, application=self._application) as connection,
+                connect_writer(self._url, self._application) as connection,
             ):
                 self._store_stops(connection)
         return status
@@ -119,6 +124,40 @@ class StartOffsets:
         """Whether the topic was deleted and created again since its offsets were loaded."""
         topic_id = self._topic.topic_id()
         return topic_id is not None and self._store_writer.topic_id not in ("", topic_id)
+
+    def _compare_with_group(
+        self, connection: Connection[Any], topic_id: str, partitions: Sequence[int]
+    ) -> Mapping[int, int]:
+        """Begin an incarnation if the group committed more than the store holds: it went back, as by a disk's snapshot.
+
+        Return what the group committed. An offset that an operator set back does not count, since the store keeps the
+        highest one.
+        """
+        committed = self._topic.committed_offsets(partitions)
+        parameters = {"topic": self._topic.topic, "topic_id": topic_id, "partitions": list(partitions)}
+        highest = connection.execute(query("load_highest_offsets"), parameters).fetchall()
+        if any(committed.get(partition, 0) > offset for partition, offset in highest):
+            begin_incarnation(connection, "the store has older offsets than the consumer group")
+        return committed
+
+    def _note_ends(
+        self, connection: Connection[Any], topic_id: str, partitions: Sequence[int], committed: Mapping[int, int]
+    ) -> bool:
+        """Note the ends of partitions that the incarnation has not noted; return whether the broker told them."""
+        topic = self._topic.topic
+        rows = connection.execute(query("load_offsets"), {"topic": topic, "partitions": list(partitions)})
+        wanted = [partition for partition, _, _, is_noted in rows if not is_noted]
+        ends = self._topic.end_offsets(wanted) if wanted else {}
+        if ends:
+            parameters = {
+                "topic": topic,
+                "topic_id": topic_id,
+                "partitions": list(ends),
+                "ends": list(ends.values()),
+                "committed": [committed.get(partition, 0) for partition in ends],
+            }
+            connection.execute(query("note_catch_up_offsets"), parameters)
+        return ends is not None
 
     def _unknown(self, partitions: Sequence[int]) -> list[PartitionStatus]:
         return [PartitionStatus(self._topic.topic, p, PartitionState.NO_START_OFFSET) for p in partitions]

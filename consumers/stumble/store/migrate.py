@@ -13,6 +13,8 @@ from alembic import command
 from alembic.config import Config
 
 from stumble.store.connect import StoreError, StoreUnavailableError, connect_without_limits, database_label
+from stumble.store.incarnation import ensure_incarnation
+from stumble.store.queries import query
 from stumble.store.version import digest_of, find_fault, newest_version, read_version
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ _SCRIPTS = Path(__file__).with_name("migrations")
 
 
 def migrate(url: str) -> tuple[str | None, str]:
-    """Upgrade the store at `url`; returns the versions before and after.
+    """Upgrade the store at `url`; returns the versions before and after. A new store begins its first incarnation.
 
     Several processes may call it at the same time. Raises `StoreUnavailableError` when there is no database,
     `StoreError` for a store that a newer program or a development version made.
@@ -43,6 +45,9 @@ def migrate(url: str) -> tuple[str | None, str]:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
             connection.exec_driver_sql(f"comment on schema stumble_durable is '{digest_of(newest_version())}'")
+            count = connection.exec_driver_sql(query("count_store_objects")).scalar_one()
+            connection.exec_driver_sql(f"comment on schema stumble_derived is '{count}'")
+            ensure_incarnation(_session(connection))
         return before.number, newest_version()
 
 

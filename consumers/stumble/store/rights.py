@@ -41,6 +41,7 @@ WRITTEN_TABLES: Mapping[Process, frozenset[str]] = {
             "requests",
             "revisions",
             "sightings",
+            "store_incarnations",
             "topic_breaks",
         )
     ),

@@ -175,6 +175,9 @@ class InMemoryConsumer:
     def end_offsets(self, partitions: Iterable[int]) -> dict[int, int]:
         return {partition: self.cached_end_offset(partition) for partition in partitions}
 
+    def committed_offsets(self, partitions: Iterable[int]) -> dict[int, int]:
+        return {partition: self.committed[partition] for partition in partitions if partition in self.committed}
+
 
 @dataclass(slots=True)
 class InMemoryStore:

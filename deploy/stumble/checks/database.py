@@ -10,6 +10,7 @@ from psycopg import errors, sql
 
 from stumble.checks.model import CheckContext, CheckResult, fine, warning, wrong
 from stumble.store.connect import StoreUnavailableError, connect, database_label
+from stumble.store.incarnation import read_incarnation
 from stumble.store.rights import SCHEMAS, STANDBY, STANDBY_REMEDY, WRITTEN_TABLES
 from stumble.store.version import find_fault, newest_version, read_version
 
@@ -51,7 +52,8 @@ _BLOCKING_TRANSACTIONS = """
 select a.pid, a.datname, a.usename, extract(epoch from now() - min(p.created_at))::int
 from pg_stat_activity a
 join stumble_durable.publications p on age(p.xid::xid) < age(a.backend_xid)
-where p.created_at < now() - make_interval(secs => %s)
+where p.incarnation = (select max(number) from stumble_durable.store_incarnations)
+  and p.created_at < now() - make_interval(secs => %s)
   and a.pid in (
       select l.pid from pg_locks l
       where l.granted and l.locktype = 'advisory' and l.objsubid = 2
@@ -65,6 +67,13 @@ select current_setting('synchronous_standby_names'), current_setting('synchronou
        (select count(*) from pg_stat_replication where coalesce(sync_state, 'sync') in ('sync', 'quorum')),
        (select count(*) from pg_stat_activity
         where wait_event = 'SyncRep' and state_change < clock_timestamp() - interval '5 seconds')
+"""
+#: Readers whose position lies in the future of the server: its transaction ids began anew without a new incarnation.
+_CURSORS_AHEAD = """
+select name from stumble_durable.cursors
+where incarnation = (select max(number) from stumble_durable.store_incarnations)
+  and xid >= pg_snapshot_xmax(pg_current_snapshot())
+order by name
 """
 
 
@@ -136,7 +145,25 @@ def _store(connection: psycopg.Connection[Any], name: str) -> Iterator[CheckResu
         yield wrong(name, f"the store {fault.problem}", fault.remedy)
         return
     yield _rights(connection, name)
+    yield from _incarnation(connection, name)
     yield from _blocking_transactions(connection, name)
+
+
+def _incarnation(connection: psycopg.Connection[Any], name: str) -> Iterator[CheckResult]:
+    try:
+        known = read_incarnation(connection)
+        ahead = connection.execute(_CURSORS_AHEAD).fetchall()
+    except psycopg.errors.InsufficientPrivilege:
+        return  # `_rights` reports it
+    todo = "run `stumble store migrate`, or start a projector"
+    if known is None or not known.is_current:
+        says = "the database was restored, or another server took over: the store has not begun a new incarnation yet"
+        yield warning(name, says, todo)
+    elif ahead:
+        says = f"{', '.join(cursor for (cursor,) in ahead)} would deliver nothing: read ahead of all transactions"
+        yield wrong(name, says, "stop all roles and run `stumble store migrate --restored`")
+    else:
+        yield fine(name, f"incarnation since {known.started_at:%Y-%m-%d %H:%M:%S} UTC: {known.reason}")
 
 
 def _blocking_transactions(connection: psycopg.Connection[Any], name: str) -> Iterator[CheckResult]:

@@ -133,7 +133,7 @@ class _Printer:
         """Print an event of the stream unless that revision was printed already."""
         subject, revision = data["subject_id"], data["revision"]
         known = self._seen.get(subject)
-        if known is not None and (known >= revision or (known == 0 and revision == 1)):
+        if known is not None and (known >= revision or (known == 0 and not data["correction"])):
             return
         self._seen[subject] = revision
         if len(self._seen) > _REMEMBERED:

@@ -13,6 +13,7 @@ from stumble.ingest.rederive import InstanceSelection, RederiveReport
 from stumble.ingest.rederive import rederive as run
 from stumble.store.adapters import register_adapters
 from stumble.store.connect import connect
+from stumble.store.incarnation import connect_writer
 from stumble.store.version import require_current
 
 app = typer.Typer(add_completion=False)
@@ -57,7 +58,7 @@ def rederive(
     url = settings.database_url.get_secret_value()
     require_current(url)
     selection = InstanceSelection(str(instance) if instance else None, parse_time(since), parse_time(until))
-    with connect(url, application="stumble-rederive") as connection:
+    with (connect if dry_run else connect_writer)(url, application="stumble-rederive") as connection:
         register_adapters(connection)
         report = run(
             connection,

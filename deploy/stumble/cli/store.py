@@ -16,6 +16,12 @@ from stumble.cli.roles import DatabaseOption, settings_of
 from stumble.cli.stats import stats_lines
 from stumble.projector.settings import ProjectorSettings
 from stumble.store.connect import StoreError, connect, database_label
+from stumble.store.incarnation import (
+    begin_incarnation,
+    ensure_incarnation,
+    read_incarnation,
+    require_restored,
+)
 from stumble.store.migrate import migrate as migrate_store
 from stumble.store.rights import Process, grant_statements, is_owner
 from stumble.store.stats import load_stats
@@ -29,13 +35,35 @@ def store() -> None:
     """Migrate and rebuild the database, grant rights on it, show its size."""
 
 
-@app.command(epilog=examples("stumble store migrate"))
-def migrate(*, database_url: DatabaseOption = None) -> None:
+@app.command(epilog=examples("stumble store migrate", "stumble store migrate --restored"))
+def migrate(
+    *,
+    restored: Annotated[
+        bool,
+        typer.Option(
+            "--restored",
+            help="The database was just restored from a backup: check that it is complete and unused, and begin a new "
+            "incarnation of the store.",
+        ),
+    ] = False,
+    database_url: DatabaseOption = None,
+) -> None:
     """Migrate the store to this program's version; safe to repeat, and on several hosts at the same time."""
     url = settings_of(database_url).database_url.get_secret_value()
+    if restored:
+        with connect(url, application="stumble-migrate") as connection:
+            require_restored(connection, url)
     before, after = migrate_store(url)
     change = f"is at version {after}" if before == after else f"was migrated from version {before or 'none'} to {after}"
     typer.echo(f"The store {database_label(url)} {change}.")
+    with connect(url, application="stumble-migrate") as connection:
+        known = read_incarnation(connection)
+        now = begin_incarnation(connection, "a backup was restored") if restored else ensure_incarnation(connection)
+    if known != now:
+        typer.echo(
+            f"It begins a new incarnation: {now.reason}. Projectors read the topic again from the offsets in it; until "
+            "they have read what it holds now, /metrics has no counters of the store."
+        )
 
 
 @app.command(

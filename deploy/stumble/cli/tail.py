@@ -148,7 +148,7 @@ def _status(record: Mapping[str, Any]) -> Text:
 
 
 def _revision(record: Mapping[str, Any]) -> Text:
-    text = f"  r{record['revision']}" if record["revision"] > 1 else ""
+    text = "  corrected" if record["correction"] else ""
     if record["status"] != "CURRENT":
         text += f"  {record['status'].lower()}"
         text += f" by {record['replaced_by']}" if record.get("replaced_by") else ""

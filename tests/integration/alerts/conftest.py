@@ -46,9 +46,10 @@ FAILURE = """insert into failures (failure_id, request_key, instance_uuid, reque
  from json_to_recordset(%s::json) as r (failure_id uuid, request_key uuid, instance_uuid uuid, request_id text,
  action text, host text, exception text, reason text, blame text, effect text, occurred_at bigint,
  fingerprint text, owner_project_id text)"""
-PUBLICATION = """insert into publications (kind, subject_id, request_key, instance_uuid, revision, status, payload,
- kafka_partition)
- select kind, subject_id, request_key, instance_uuid, revision, status, payload, 0
+PUBLICATION = """insert into publications (kind, subject_id, request_key, instance_uuid, revision, correction, status,
+ payload, kafka_partition, incarnation)
+ select kind, subject_id, request_key, instance_uuid, revision, revision > 1, status, payload, 0,
+ (select max(number) from store_incarnations)
  from json_to_recordset(%s::json) as r (kind text, subject_id uuid, request_key uuid, instance_uuid uuid, revision int,
  status text, payload json)"""
 

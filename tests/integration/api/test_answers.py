@@ -243,7 +243,7 @@ def test_metrics_of_the_store_and_of_the_api_are_exported(api: str) -> None:
     get(f"{api}/v1/failures")
     text = get(f"{api}/metrics").raise_for_status().text
     assert "stumble_api_store_up 1.0" in text
-    assert 'stumble_action_requests_total{action="resize",outcome="FAILED"} 0.0' in text
+    assert 'stumble_action_requests_open{action="resize"} 0.0' in text
     assert 'stumble_api_requests_total{method="GET",route="/v1/failures",status="200"}' in text
 
 

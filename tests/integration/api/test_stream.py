@@ -96,10 +96,25 @@ def test_event_id_older_than_the_retention_gives_a_gap_event(store: Store, api: 
     for row in rows:
         store.publish("failure", row)
     store.connection.execute("delete from publications where subject_id = %s", [rows[0]["failure_id"]])
-    listener = Listener(api, 3, "1-0")
+    listener = Listener(api, 3, "1-1-0")
     listener.join(90)
     assert [event.kind for event in listener.events] == ["gap", "failure", "failure"]
     assert "may have been deleted" in listener.events[0].data["detail"]
+
+
+def test_position_that_the_store_never_reached_is_refused_unless_the_database_was_restored(
+    store: Store, api: str
+) -> None:
+    lost = f"{store.incarnation}-{2**62}-7"
+    refused = get(f"{api}/v1/stream", headers={"Last-Event-ID": lost})
+    assert refused.status_code == 400
+    assert "created again or restored" in refused.json()["detail"]
+    store.connection.execute("update store_incarnations set identity = 'another server'")
+    listener = Listener(api, 1, lost)
+    store.begin_incarnation()
+    row = store.failure(store.request())
+    store.publish("failure", row)
+    assert listener.subjects() == [str(row["failure_id"])]
 
 
 def test_stream_can_be_filtered_by_each_field(store: Store, api: str) -> None:

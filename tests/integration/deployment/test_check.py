@@ -99,6 +99,26 @@ def test_database_check_reports_migration_rights_and_version(check, database_url
     assert "createdb" in results["wrong", f"{name}none"]
 
 
+def test_database_check_reports_a_restored_store_and_readers_that_are_ahead_of_the_server(check, store, database_url):
+    name = subject(database_url)
+    assert "incarnation since 20" in check(store, "database")[1]["fine", name]
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(
+            "insert into stumble_durable.cursors select 'alerter', number, '99999999', 1, 1, now()"
+            " from stumble_durable.store_incarnations"
+        )
+        status, results = check(store, "database")
+        assert status == 1
+        assert "alerter would deliver nothing" in results["wrong", name]
+        connection.execute("update stumble_durable.store_incarnations set identity = 'another server'")
+        status, results = check(store, "database")
+        assert "has not begun a new incarnation yet → run `stumble store migrate`" in results["warning", name]
+    assert stumble("store", "migrate", STUMBLE_DATABASE_URL=database_url).returncode == 0
+    _, results = check(store, "database")
+    assert "another server took over" in results["fine", name]
+    assert "deliver nothing" not in results.get(("wrong", name), "")
+
+
 def test_database_check_names_only_the_writer_that_delays_alerts(check, own_postgres):
     url, other = own_postgres.create_database("stumble"), own_postgres.create_database("other")
     migrate(url)
@@ -111,9 +131,10 @@ def test_database_check_names_only_the_writer_that_delays_alerts(check, own_post
         other_session.execute("select pg_current_xact_id()")
         slow.execute("select pg_current_xact_id()")
         connection.execute(
-            "insert into stumble_durable.publications (kind, subject_id, request_key, instance_uuid, revision, status,"
-            " payload, kafka_partition, created_at) values ('failure', gen_random_uuid(), gen_random_uuid(),"
-            " gen_random_uuid(), 1, 'CURRENT', '{}', 0, now() - interval '5 minutes')"
+            "insert into stumble_durable.publications (kind, subject_id, request_key, instance_uuid, revision,"
+            " correction, status, payload, kafka_partition, created_at, incarnation) select 'failure',"
+            " gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 1, false, 'CURRENT', '{}', 0,"
+            " now() - interval '5 minutes', max(number) from stumble_durable.store_incarnations"
         )
         assert "pg_terminate_backend" not in check(store, "database")[1].get(("wrong", name), "")
         slow.execute("select pg_advisory_xact_lock(7, 1)")

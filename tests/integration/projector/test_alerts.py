@@ -20,9 +20,9 @@ from stumble.testing.events import event, failure
 from tests.support.projection import eventually
 
 INSERT = (
-    "insert into publications (kind, subject_id, request_key, instance_uuid, revision, status, payload, "
-    "kafka_partition) values ('failure', gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), "
-    "1, 'CURRENT', '{}', 0) returning id"
+    "insert into publications (kind, subject_id, request_key, instance_uuid, revision, correction, status, payload, "
+    "kafka_partition, incarnation) values ('failure', gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), "
+    "1, false, 'CURRENT', '{}', 0, (select max(number) from store_incarnations)) returning id"
 )
 
 
@@ -161,7 +161,8 @@ def test_released_lease_can_be_acquired_immediately(store_url):
 
 def published(writer):
     return writer.rows(
-        "select kind, subject_id::text, revision, status, replaced_by::text from publications order by id"
+        "select kind, subject_id::text, row_number() over (partition by subject_id order by revision), status,"
+        " replaced_by::text from publications order by id"
     )
 
 

@@ -43,7 +43,10 @@ def outcomes(writer):
 
 
 def published(writer):
-    return writer.rows("select revision, payload->>'outcome' from publications where kind = 'outcome' order by id")
+    return writer.rows(
+        "select row_number() over (order by id), payload->>'outcome' from publications where kind = 'outcome'"
+        " order by id"
+    )
 
 
 def counted(writer):

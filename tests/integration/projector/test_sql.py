@@ -46,7 +46,10 @@ def test_named_statement_can_be_prepared(session, name):
         ),
         ("select * from failures order by occurred_at desc, failure_id limit 50", "failures_recent"),
         ("select * from failures where fingerprint = 'v1:x' and occurred_at > now()", "failures_problem"),
-        ("select * from publications where (xid, id) > ('5', 5) order by xid, id limit 5", "publications_cursor"),
+        (
+            "select * from publications where (incarnation, xid, id) > (1, '5', 5) order by 13, 14, 1 limit 5",
+            "publications_cursor",
+        ),
         ("select * from sightings where not closed and request_id = 'r'", "sightings_request"),
     ],
 )

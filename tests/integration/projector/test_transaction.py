@@ -124,11 +124,13 @@ def test_revisions_rise_with_transaction_ids_when_an_instance_changes_its_partit
         return real(cursor, touched)
 
     monkeypatch.setattr(factsets, "load_facts", load_after_newer_transaction)
-    with pytest.raises(SerializationFailure, match="a newer transaction wrote revision 1"):
+    with pytest.raises(SerializationFailure, match="a newer transaction wrote an earlier revision"):
         after.write(events[2:])
     after.write(events[2:])
-    revisions = after.rows("select subject_id, revision from publications where kind = 'outcome' order by xid, id")
-    assert [revision for _, revision in revisions] == [1, 2]
+    statement = "select revision, correction from publications where kind = 'outcome' order by xid, id"
+    (first, corrected), (second, again) = after.rows(statement)
+    assert first < second
+    assert (corrected, again) == (False, True)
     assert differences(store_url, events) == []
 
 

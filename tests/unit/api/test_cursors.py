@@ -30,11 +30,13 @@ def test_page_cursor_of_any_text_is_a_time_that_postgresql_has_or_refused(text: 
     assert PageCursor.decode(cursor.encode()) == cursor
 
 
-@given(st.text() | st.from_regex(r"-?\d{1,25}-+\d{1,25}", fullmatch=True))
+@given(st.text() | st.from_regex(r"-?\d{1,25}-+\d{1,25}-\d{1,25}", fullmatch=True))
 def test_stream_cursor_of_any_text_fits_a_bigint_or_is_refused(text: str) -> None:
     try:
         cursor = StreamCursor.decode(text)
     except ValueError:
         return
+    assert StreamCursor.decode(cursor.encode()) == cursor
+    assert 0 <= cursor.incarnation < 2**63
     assert 0 <= cursor.xid < 2**63
     assert 0 <= cursor.id < 2**63

@@ -25,7 +25,13 @@ RECORD = {
 
 
 def message(revision: int, status: str = "CURRENT", **changes: object) -> dict:
-    return {"subject_id": "f-1", "revision": revision, "status": status, "record": {**RECORD, **changes}}
+    return {
+        "subject_id": "f-1",
+        "revision": revision,
+        "correction": revision > 1,
+        "status": status,
+        "record": {**RECORD, **changes},
+    }
 
 
 def printed_lines(

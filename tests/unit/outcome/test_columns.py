@@ -23,7 +23,7 @@ from stumble.wire.schemas import ACTION_FAILED, ACTION_OUTCOME
 
 #: Columns and fields that the store and the alerter add to a record.
 ADDED_TO_ROW = {"kafka_partition", "updated_at", "failure_count", "version"}
-ADDED_TO_PUBLICATION = {"revision", "status", "replaced_by", "published_at"}
+ADDED_TO_PUBLICATION = {"revision", "correction", "status", "replaced_by", "published_at"}
 
 
 @pytest.fixture

@@ -13,35 +13,37 @@ returning token
 update leases set expires_at = clock_timestamp() where name = %(name)s and holder = %(holder)s
 
 -- name: create_cursor
-insert into cursors (name, xid, id, token) values (%(name)s, '0', 0, 0) on conflict (name) do nothing
+insert into cursors (name, incarnation, xid, id, token) values (%(name)s, 0, '0', 0, 0) on conflict (name) do nothing
 
 -- name: load_cursor
-select xid::text, id from cursors where name = %(name)s
+select incarnation, xid::text, id from cursors where name = %(name)s
 
 -- A process that lost the lease can't move the cursor: the caller checks whether a row was changed.
 -- name: move_cursor
 update cursors c
-set xid = %(xid)s::text::xid8, id = %(id)s, token = %(token)s, updated_at = now()
+set incarnation = %(incarnation)s, xid = %(xid)s::text::xid8, id = %(id)s, token = %(token)s, updated_at = now()
 where c.name = %(name)s
   and c.token <= %(token)s
   and exists (select from leases l where l.name = %(name)s and l.token = %(token)s and l.holder = %(holder)s)
 
--- A transaction that is still open may commit a lower (xid, id), so readers stop at the horizon, which they read first.
+-- A transaction that is still open may commit a lower (xid, id), so readers stop at the horizon, which they read first;
+-- it belongs to the incarnation that they read with it. All transactions of earlier incarnations have ended.
 -- The order names the table: `xid` alone would be the text that is selected, and '1003' comes before '998'.
 -- name: load_publications_after
-select id, xid::text as xid, kind, subject_id::text as subject_id, request_key::text as request_key,
-       instance_uuid::text as instance_uuid, revision, status, replaced_by::text as replaced_by, payload,
+select id, incarnation, xid::text as xid, kind, subject_id::text as subject_id, request_key::text as request_key,
+       instance_uuid::text as instance_uuid, revision, correction, status, replaced_by::text as replaced_by, payload,
        (extract(epoch from created_at) * 1000000)::bigint as created_us
 from publications
-where (xid, id) > (%(xid)s::text::xid8, %(id)s)
-  and xid < %(horizon)s::text::xid8
-order by publications.xid, publications.id
+where (incarnation, xid, id) > (%(incarnation)s::bigint, %(xid)s::text::xid8, %(id)s)
+  and (incarnation, xid) < (%(current)s::bigint, %(horizon)s::text::xid8)
+order by publications.incarnation, publications.xid, publications.id
 limit %(limit)s
 
 -- name: load_oldest_publication
-select xid::text::bigint as xid, id, created_at from publications order by publications.xid, publications.id limit 1
+select incarnation, xid::text::bigint as xid, id, created_at
+from publications order by publications.incarnation, publications.xid, publications.id limit 1
 
 -- name: count_waiting_publications
 select count(*), extract(epoch from min(created_at))::float8
 from publications
-where (xid, id) > (%(xid)s::text::xid8, %(id)s)
+where (incarnation, xid, id) > (%(incarnation)s::bigint, %(xid)s::text::xid8, %(id)s)

@@ -16,14 +16,16 @@ where l.locktype = 'advisory' and l.granted and l.objsubid = 2
   and a.wait_event = 'ClientRead'
   and a.state_change < clock_timestamp() - make_interval(secs => %(seconds)s)
 
+-- is_noted: the current incarnation noted the partition's end; without that nobody may write for it.
 -- name: load_offsets
-select kafka_partition, topic_id, next_offset
+select kafka_partition, topic_id, next_offset,
+       incarnation is not distinct from (select max(number) from store_incarnations) as is_noted
 from offsets
 where topic = %(topic)s and kafka_partition = any(%(partitions)s)
 
 -- name: create_offsets
-insert into offsets (topic, kafka_partition, topic_id, next_offset)
-select %(topic)s, n.kafka_partition, %(topic_id)s, n.next_offset
+insert into offsets (topic, kafka_partition, topic_id, next_offset, highest_offset)
+select %(topic)s, n.kafka_partition, %(topic_id)s, n.next_offset, n.next_offset
 from unnest(%(partitions)s::int[], %(offsets)s::bigint[]) as n (kafka_partition, next_offset)
 on conflict (topic, kafka_partition) do nothing
 
@@ -38,12 +40,14 @@ update offsets
 set stopped_state = %(state)s, stopped_at = now(), stop_reason = %(reason)s, updated_at = now()
 where topic = %(topic)s and kafka_partition = %(partition)s and next_offset = %(offset)s and stopped_state is null
 
--- Compare and swap: a partition whose stored offset is not the expected one, or that is stopped, is missing from the
--- result.
+-- Compare and swap: a partition whose stored offset is not the expected one, that is stopped, or whose end was not noted
+-- since the last restore, is missing from the result.
 -- name: advance_offsets
 update offsets o
 set next_offset = n.next_offset,
     leader_epoch = n.leader_epoch,
+    highest_offset = greatest(o.highest_offset, n.next_offset),
+    catch_up_offset = case when o.catch_up_offset > n.next_offset then o.catch_up_offset end,
     last_record_at = coalesce(greatest(o.last_record_at, n.last_record_at), o.last_record_at),
     updated_at = now()
 from unnest(%(partitions)s::int[], %(expected)s::bigint[], %(offsets)s::bigint[], %(last_record_at)s::timestamptz[],
@@ -54,6 +58,7 @@ where o.topic = %(topic)s
   and o.topic_id = %(topic_id)s
   and o.next_offset = n.expected
   and o.stopped_state is null
+  and o.incarnation = (select max(number) from store_incarnations)
 returning o.kafka_partition
 
 -- name: load_offset_states
@@ -64,11 +69,16 @@ where topic = %(topic)s
 -- The caller holds the partition's lock. The next compare of a projector fails, and it reads from this offset, also if
 -- the partition was stopped.
 -- name: set_offset
-insert into offsets (topic, kafka_partition, topic_id, next_offset)
-values (%(topic)s, %(partition)s, %(topic_id)s, %(offset)s)
+insert into offsets as o (topic, kafka_partition, topic_id, next_offset, highest_offset)
+values (%(topic)s, %(partition)s, %(topic_id)s, %(offset)s, %(offset)s)
 on conflict (topic, kafka_partition)
 do update set topic_id = excluded.topic_id, next_offset = excluded.next_offset, updated_at = now(),
-              leader_epoch = null, stopped_state = null, stopped_at = null, stop_reason = null
+              leader_epoch = null, stopped_state = null, stopped_at = null, stop_reason = null,
+              highest_offset = case when o.topic_id = excluded.topic_id
+                                    then greatest(o.highest_offset, excluded.next_offset)
+                                    else excluded.next_offset end,
+              catch_up_offset = case when o.topic_id = excluded.topic_id and o.catch_up_offset > excluded.next_offset
+                                     then o.catch_up_offset end
 
 -- Records up to where a topic was read before it was truncated or created again.
 -- name: add_topic_break
@@ -89,3 +99,24 @@ select kafka_partition from offsets where topic = %(topic)s and stopped_state = 
 
 -- name: load_all_offsets
 select kafka_partition, topic_id, next_offset from offsets where topic = %(topic)s order by kafka_partition
+
+-- The highest offset that was ever stored of each partition that the current incarnation has noted.
+-- name: load_highest_offsets
+select kafka_partition, highest_offset
+from offsets
+where topic = %(topic)s and topic_id = %(topic_id)s and kafka_partition = any(%(partitions)s)
+  and incarnation = (select max(number) from store_incarnations)
+
+-- Notes where partitions end after the begin of an incarnation, and what the consumer group has committed of them. Of
+-- partitions of a topic that no longer exists nothing can be read again.
+-- name: note_catch_up_offsets
+update offsets o
+set incarnation = (select max(number) from store_incarnations),
+    highest_offset = greatest(o.highest_offset, n.committed),
+    catch_up_offset = case when n.end_offset > o.next_offset then n.end_offset end
+from offsets p
+left join unnest(%(partitions)s::int[], %(ends)s::bigint[], %(committed)s::bigint[])
+          as n (kafka_partition, end_offset, committed)
+    on n.kafka_partition = p.kafka_partition and p.topic_id = %(topic_id)s
+where p.topic = %(topic)s and (n.kafka_partition is not null or p.topic_id <> %(topic_id)s)
+  and o.topic = p.topic and o.kafka_partition = p.kafka_partition

@@ -4,6 +4,7 @@
 -- lock when this statement reads the locks, which is later; long transactions of others delay nothing. For a short time
 -- a holder may not show its id yet, and a standby does not show its primary's locks: then the oldest running
 -- transaction of the server is the horizon. `newest`: no publication that can be read is from a higher transaction.
+-- Both are transactions of the current `incarnation`; all publications of earlier ones may be read.
 -- name: load_publications_horizon
 with seen as materialized (
     select pg_snapshot_xmin(pg_current_snapshot())::text::bigint as oldest,
@@ -23,7 +24,7 @@ with seen as materialized (
 )
 select case when pg_is_in_recovery() or (select bool_or(xid is null) from began) then oldest
             else least(newest, (select min(xid) from began)) end as xid,
-       newest
+       newest, (select max(number) from store_incarnations) as incarnation
 from seen
 
 -- A subject whose content equals its last publication gets no new revision: a rebuild publishes nothing twice.
@@ -35,18 +36,20 @@ with n as (
         replaced_by uuid, digest text, payload json, kafka_partition int)
 ), risen as (
     insert into revisions as r (subject_id, revision, status, digest)
-    select subject_id, 1, status, decode(digest, 'hex') from n order by subject_id
+    select subject_id, (extract(epoch from clock_timestamp()) * 1000000)::bigint, status, decode(digest, 'hex')
+    from n order by subject_id
     on conflict (subject_id) do update
-    set revision = r.revision + 1, status = excluded.status, digest = excluded.digest
+    set revision = greatest(r.revision + 1, excluded.revision), status = excluded.status, digest = excluded.digest
     where r.status <> excluded.status or r.digest <> excluded.digest
-    returning subject_id, revision
+    returning subject_id, revision, xmax <> '0' as correction  -- xmax is 0 in an inserted row, not in an updated one
 )
-insert into publications (kind, subject_id, request_key, instance_uuid, revision, status, replaced_by, payload,
-                          kafka_partition)
-select n.kind, n.subject_id, n.request_key, n.instance_uuid, risen.revision, n.status, n.replaced_by,
-       coalesce(n.payload, last.payload, '{}'), n.kafka_partition
+insert into publications (kind, subject_id, request_key, instance_uuid, revision, correction, status, replaced_by,
+                          payload, kafka_partition, incarnation)
+select n.kind, n.subject_id, n.request_key, n.instance_uuid, risen.revision, risen.correction, n.status, n.replaced_by,
+       coalesce(n.payload, last.payload, '{}'), n.kafka_partition, (select max(number) from store_incarnations)
 from n
 join risen using (subject_id)
-left join publications last on n.payload is null and last.subject_id = n.subject_id
-                            and last.revision = risen.revision - 1
+left join lateral (
+    select p.payload from publications p
+    where n.payload is null and p.subject_id = n.subject_id order by p.revision desc limit 1) last on true
 order by n.ordinal

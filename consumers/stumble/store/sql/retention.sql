@@ -86,7 +86,7 @@ with deleted as (
     delete from publications where id in (
         select p.id from publications p
         where p.created_at < now() - make_interval(days => %(days)s)
-          and not exists (select from cursors c where (p.xid, p.id) > (c.xid, c.id))
+          and not exists (select from cursors c where (p.incarnation, p.xid, p.id) > (c.incarnation, c.xid, c.id))
         limit %(chunk)s)
     returning subject_id, revision
 ), deleted_revisions as (

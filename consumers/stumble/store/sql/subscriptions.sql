@@ -44,8 +44,8 @@ where alert is not null and message_id = any(%(messages)s::uuid[])
 -- min() is one index lookup.
 -- name: load_due_deliveries
 select d.subscription_id::text, d.message_id::text, d.attempts, s.url, s.body, s.secrets, d.created_at, d.alert,
-       p.id, p.xid::text, p.kind, p.subject_id::text, p.request_key::text, p.instance_uuid::text, p.revision, p.status,
-       p.replaced_by::text, p.payload, (extract(epoch from p.created_at) * 1000000)::bigint
+       p.id, p.incarnation, p.xid::text, p.kind, p.subject_id::text, p.request_key::text, p.instance_uuid::text,
+       p.revision, p.correction, p.status, p.replaced_by::text, p.payload, (extract(epoch from p.created_at) * 1000000)::bigint
 from subscriptions s
 cross join lateral (
     select *

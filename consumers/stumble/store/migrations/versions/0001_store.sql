@@ -187,19 +187,55 @@ create index failures_problem on stumble_derived.failures (fingerprint, occurred
 create index failures_project on stumble_derived.failures (owner_project_id, occurred_at desc);
 
 -- Durable --------------------------------------------------------------------------------------------
+-- The lives of the store: one ends when the database is restored or fails over to another server. The highest number is
+-- the current one; it is the microsecond of its begin, so that no restore gives a number out again.
+create table stumble_durable.store_incarnations (
+    number          bigint      primary key,
+    started_at      timestamptz not null default now(),
+    identity        text        not null,
+    reason          text        not null
+);
+
+-- It changes with a new cluster (system identifier), a promoted standby or a recovery to a point in time (timeline), a
+-- new database, and a restored table. A standby has no timeline of its own: null.
+-- All roles must see the same, so it runs as the owner. Servers that do not show their cluster are known by the last two.
+create function stumble_durable.database_identity() returns text
+    language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    cluster text := '';
+begin
+    if pg_is_in_recovery() then
+        return null;
+    end if;
+    begin
+        cluster := (select system_identifier from pg_control_system())::text || '/'
+                   || left(pg_walfile_name(pg_current_wal_lsn()), 8);
+    exception when insufficient_privilege or feature_not_supported then
+        null;
+    end;
+    return cluster || '/' || (select oid from pg_database where datname = current_database())
+           || '/' || 'stumble_durable.store_incarnations'::regclass::oid;
+end
+$$;
+
 -- Up to where each partition was read: moved by compare and swap in the transaction that stores the events.
 -- leader_epoch: Kafka's leader epoch of the record before next_offset, null if there is none or none is known.
 -- stopped_state, stopped_at, stop_reason: why the partition is not read until an operator moves the offset.
+-- highest_offset: the highest next_offset of this topic id. incarnation: the last one that noted the partition's end;
+-- catch_up_offset: that end, null once the partition was read up to it.
 create table stumble_durable.offsets (
     topic           text        not null,
     kafka_partition int         not null,
     topic_id        text        not null,
     next_offset     bigint      not null,
+    highest_offset  bigint      not null default 0,
     last_record_at  timestamptz,
     leader_epoch    int,
     stopped_state   text,
     stopped_at      timestamptz,
     stop_reason     text,
+    incarnation     bigint,
+    catch_up_offset bigint,
     updated_at      timestamptz not null default now(),
     primary key (topic, kafka_partition)
 ) with (fillfactor = 50);
@@ -268,53 +304,61 @@ create table stumble_durable.counters (
     primary key (kafka_partition, metric, labels)
 ) with (fillfactor = 50);
 
--- The last revision of each published subject, so that revisions only rise. digest: BLAKE2b of status,
--- replacement and payload as JSON; the payload's fields stand in the order that stumble.outcome.records declares.
+-- The last revision of each published subject, so that revisions only rise: at least to the current microsecond, so that
+-- a restored store gives none out again. digest: BLAKE2b of status, replacement and payload as JSON; the payload's
+-- fields stand in the order that stumble.outcome.records declares.
 create table stumble_durable.revisions (
     subject_id      uuid        primary key,
-    revision        int         not null,
+    revision        bigint      not null,
     status          text        not null,
     digest          bytea       not null
 ) with (fillfactor = 80);
 
+-- correction: an earlier revision of the subject was published. incarnation: of the store when this was written; ids of
+-- transactions can only be compared within one.
 create table stumble_durable.publications (
     id              bigint      generated always as identity primary key,
     kind            text        not null check (kind in ('failure', 'outcome')),
     subject_id      uuid        not null,
     request_key     uuid        not null,
     instance_uuid   uuid        not null,
-    revision        int         not null,
+    revision        bigint      not null,
+    correction      boolean     not null,
     status          text        not null,
     replaced_by     uuid,
     payload         json        not null,
     kafka_partition int         not null,
     created_at      timestamptz not null default now(),
+    incarnation     bigint      not null,
     xid             xid8        not null default pg_current_xact_id(),
     unique (subject_id, revision)
 );
-create index publications_cursor on stumble_durable.publications (xid, id);
+create index publications_cursor on stumble_durable.publications (incarnation, xid, id);
 create index publications_age on stumble_durable.publications using brin (created_at) with (autosummarize = on);
 
--- Readers follow (xid, id), so the revisions of a subject must rise with the transactions that write them. A partition's
--- lock orders its writers; when partitions are added, an instance moves to another partition, and the writers of both
--- may meet. The one whose transaction is older then rolls back (serialization_failure) and tries again with a newer one.
+-- Readers follow (incarnation, xid, id), so the revisions of a subject must rise with the transactions that write them.
+-- A partition's lock orders its writers; when partitions are added, an instance moves to another partition, and the
+-- writers of both may meet. The one whose transaction is older then rolls back (serialization_failure) and tries again
+-- with a newer one.
 create function stumble_durable.check_publication_order() returns trigger language plpgsql as $$
 begin
     if exists (select from stumble_durable.publications p
-               where p.subject_id = new.subject_id and p.revision = new.revision - 1 and p.xid > new.xid) then
+               where p.subject_id = new.subject_id and p.revision < new.revision
+                 and p.incarnation = new.incarnation and p.xid > new.xid) then
         raise exception using
             errcode = 'serialization_failure',
-            message = 'a newer transaction wrote revision ' || new.revision - 1 || ' of ' || new.subject_id;
+            message = 'a newer transaction wrote an earlier revision of ' || new.subject_id;
     end if;
     return new;
 end
 $$;
 create trigger publications_order before insert on stumble_durable.publications
-    for each row when (new.revision > 1) execute function stumble_durable.check_publication_order();
+    for each row when (new.correction) execute function stumble_durable.check_publication_order();
 
 -- How far a reader of publications has read, and the token of the lease under which it read.
 create table stumble_durable.cursors (
     name            text        primary key,
+    incarnation     bigint      not null,
     xid             xid8        not null,
     id              bigint      not null,
     token           bigint      not null,
