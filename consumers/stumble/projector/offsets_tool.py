@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _SECONDS = 15.0
 #: How long to wait for the next record of a partition that has one.
-_RECORD_SECONDS = 5.0
+_RECORD_SECONDS = 10.0
 _SEEK_TRIES, _SEEK_PAUSE = 40, 0.05
 _LOCK_TRIES = 5
 #: A transaction that is open for longer is reported.
@@ -262,12 +262,14 @@ class OffsetsTool:
 
     def _examine_next(self, partition: int, offset: int, leader_epoch: int | None) -> tuple[PartitionState, str]:
         """Read the record at an offset that the topic has; return the partition's state, and the client's reason."""
-        record = self._read(self._consumer, partition, offset, leader_epoch)
-        error = record.error() if record is not None else None
-        if error is not None and error.code() in DAMAGED_BATCH:
-            return PartitionState.DAMAGED_BATCH, client_text(error)
-        if error is not None and is_log_truncation(error):
-            return PartitionState.OFFSET_BEYOND_END, error.str()
+        # With an epoch the client seeks, and discards what it has fetched before, the error of a damaged batch included.
+        for epoch in (None,) if leader_epoch is None else (None, leader_epoch):
+            record = self._read(self._consumer, partition, offset, epoch)
+            error = record.error() if record is not None else None
+            if error is not None and error.code() in DAMAGED_BATCH:
+                return PartitionState.DAMAGED_BATCH, client_text(error)
+            if error is not None and is_log_truncation(error):
+                return PartitionState.OFFSET_BEYOND_END, error.str()
         return PartitionState.READING, ""
 
     def _open_transaction(self, partition: int, end: int) -> tuple[int, datetime] | None:
@@ -308,7 +310,12 @@ class OffsetsTool:
         consumer.assign([position])
         if leader_epoch is not None:
             _validate(consumer, position)
-        record = consumer.poll(_RECORD_SECONDS)
+        deadline = time.monotonic() + _RECORD_SECONDS
+        record = None
+        while record is None and (left := deadline - time.monotonic()) > 0:
+            record = consumer.poll(left)
+            if record is not None and record.partition() != partition:
+                record = None  # an error of a partition that was read before
         consumer.unassign()
         return record
 

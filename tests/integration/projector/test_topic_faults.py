@@ -198,6 +198,8 @@ def test_log_that_was_cut_and_has_grown_again_stops_its_partition(own_testbed, o
     assert (shown["state"], shown["stored"], shown["high"]) == ("OFFSET_BEYOND_END", 5, 7)
     assert shown["stopped_since"]
     assert check_offsets(testbed)[0] == 1
+    audit = stumble("audit", **testbed.environment())
+    assert (audit.returncode, "was truncated before the store's offset" in audit.stderr) == (1, True), audit.stderr
     time.sleep(6)  # longer than the retry time
     assert stored_events(testbed) == 5, "records that replaced others are not passed over"
     resumed = stumble("offsets", "resume", "--partition", str(PARTITION), **testbed.environment())
