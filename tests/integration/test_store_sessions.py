@@ -42,7 +42,6 @@ DEFAULTS = {
     "quote_all_identifiers": "on",
     "transform_null_equals": "on",
     "default_transaction_isolation": "'serializable'",
-    "default_transaction_read_only": "on",
     "search_path": "'pg_catalog'",
     "idle_session_timeout": "'1min'",
 }
@@ -91,7 +90,7 @@ def test_defaults_of_the_database_change_nothing(database_url: str) -> None:
     name = database_url.rpartition("/")[2]
     with psycopg.connect(database_url, autocommit=True) as session:
         for setting, value in DEFAULTS.items():
-            session.execute(f"set default_transaction_read_only = off; alter database {name} set {setting} = {value}")
+            session.execute(f"alter database {name} set {setting} = {value}")
     use_store(database_url)
     with connect(database_url) as session:
         for setting, value in DEFAULTS.items():
@@ -226,6 +225,17 @@ def test_servers_that_are_all_standbys_are_reported(servers: tuple[LocalPostgres
     result = stumble("check", "database", STUMBLE_DATABASE_URL=url)
     assert result.returncode == 1
     assert "every server that it names is a standby" in result.stdout
+
+
+def test_database_that_is_set_to_be_read_only_is_not_written_and_reported(database_url: str) -> None:
+    migrate(database_url)
+    with connect(database_url) as session:
+        session.execute(f"alter database {database_url.rpartition('/')[2]} set default_transaction_read_only = on")
+    with connect(database_url) as session, pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+        session.execute("delete from problems")
+    assert "is set to be read-only" in " ".join(
+        stumble("check", "database", STUMBLE_DATABASE_URL=database_url).stdout.split()
+    )
 
 
 def test_every_session_is_opened_by_one_module() -> None:

@@ -76,7 +76,8 @@ def grant_statements(process: Process, role: str) -> Iterator[sql.Composed]:
 def describe_store_error(error: Exception, process: Process) -> str:
     """Return the first line of an error of the store; for a missing right or a standby, a sentence with what to do."""
     if isinstance(error, errors.ReadOnlySqlTransaction):
-        return f"The database does not accept writes: {STANDBY}; {STANDBY_REMEDY}."
+        cause = f"{STANDBY}, or it is set to be read-only, as a store that `stumble replay` made is"
+        return f"The database does not accept writes: {cause}; {STANDBY_REMEDY}."
     if isinstance(error, errors.InsufficientPrivilege):
         return explain_missing_right(error, process)
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -37,7 +37,6 @@ _REQUIRED: Final[Mapping[str, str]] = {
     "quote_all_identifiers": "off",
     "transform_null_equals": "off",
     "default_transaction_isolation": "read committed",
-    "default_transaction_read_only": "off",
     "default_transaction_deferrable": "off",
     "jit": "off",
 }
@@ -78,7 +77,8 @@ def settings_for(options: str, limits: Mapping[str, str], *, read_only: bool) ->
     """Return the settings of a session; `options` of its URL win over the time limits, and over nothing else."""
     own = {name.lower().replace("-", "_") for name in _OPTION.findall(options)}
     wanted = {name: value for name, value in limits.items() if name not in own}
-    return {**wanted, **_REQUIRED, "default_transaction_read_only": "on" if read_only else "off"}
+    # Not "off": a database may be set to be read-only, as a store that `stumble replay` makes is.
+    return {**wanted, **_REQUIRED, **({"default_transaction_read_only": "on"} if read_only else {})}
 
 
 class SessionSetup:

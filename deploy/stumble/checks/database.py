@@ -102,14 +102,20 @@ def check_database(scope: CheckContext) -> Iterator[CheckResult]:
 
 def _server(connection: psycopg.Connection[Any], name: str) -> Iterator[CheckResult]:
     row = connection.execute(
-        "select pg_is_in_recovery(), current_setting('fsync'), current_setting('synchronous_commit'),"
+        "select pg_is_in_recovery(), current_setting('default_transaction_read_only'), current_setting('fsync'),"
+        " current_setting('synchronous_commit'),"
         " current_setting('max_connections')::int - (select count(*) from pg_stat_activity"
         " where backend_type = 'client backend')"
     ).fetchone()
     assert row is not None, "a select without a table gives a row"
-    standby, fsync, synchronous, spare = row
+    standby, read_only, fsync, synchronous, spare = row
     if standby:
         yield wrong(name, STANDBY, STANDBY_REMEDY)
+    elif read_only == "on":
+        says = "the database or the role is set to be read-only, as a store that `stumble replay` made is"
+        yield warning(
+            name, says, "name another database for projector and alerter, or reset default_transaction_read_only"
+        )
     if fsync == "off":
         yield wrong(
             name, "fsync is off: a crash of its host can destroy the store", "set fsync = on in postgresql.conf"

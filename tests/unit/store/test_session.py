@@ -22,4 +22,4 @@ def test_options_of_the_url_change_nothing_that_statements_rely_on() -> None:
 
 def test_sessions_that_only_read_are_read_only() -> None:
     assert settings_for("", TIME_LIMITS, read_only=True)["default_transaction_read_only"] == "on"
-    assert settings_for("", TIME_LIMITS, read_only=False)["default_transaction_read_only"] == "off"
+    assert "default_transaction_read_only" not in settings_for("", TIME_LIMITS, read_only=False)
