@@ -262,7 +262,7 @@ class OffsetsTool:
 
     def _examine_next(self, partition: int, offset: int, leader_epoch: int | None) -> tuple[PartitionState, str]:
         """Read the record at an offset that the topic has; return the partition's state, and the client's reason."""
-        # With an epoch the client seeks, and discards what it has fetched before, the error of a damaged batch included.
+        # With an epoch the client seeks, and discards what it has fetched before, also the error of a damaged batch.
         for epoch in (None,) if leader_epoch is None else (None, leader_epoch):
             record = self._read(self._consumer, partition, offset, epoch)
             error = record.error() if record is not None else None
