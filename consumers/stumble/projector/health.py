@@ -204,18 +204,22 @@ class ProjectorHealth:
 
     def store_fault(self) -> str | None:
         """Return why nothing can be stored; None while the store works."""
+        fault = self._store_error or self.store_silence()
+        if fault is not None:
+            self._service_failed_at = self._now()
+        return fault
+
+    def store_silence(self) -> str | None:
+        """Return since when a call of the store has not returned, if that is too long; no error reports it."""
         now = self._now()
         with self._lock:
             longest = now - min(self._store_calls.values(), default=now)
         has_shown = now - self._store_works_at <= _STORE_WORKS_SECONDS
         waits = self._store_waits if has_shown else None
-        if self._store_error is None and waits is None:
+        if waits is None:
             if longest <= (_STORE_CALL_SECONDS if has_shown else _STORE_SILENT_SECONDS):
                 return None
             waits = "it does not answer"
-        self._service_failed_at = now
-        if self._store_error is not None:
-            return self._store_error
         return f"The store has done nothing for {longest:.0f} s: {waits}. Reading is paused, nothing is lost."
 
     def dependency(self, name: str, is_up: bool) -> None:  # a callback of one argument

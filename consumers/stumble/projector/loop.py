@@ -364,6 +364,7 @@ class Projector:
         if self._timers.due("lag", _LAG_SECONDS):
             self._report_open_transactions()
             self.report_lag()
+            self._log_silence()
             self._health.report_watermarks(self._clock.watermarks)
         if self._timers.due("topic", _TOPIC_SECONDS) and self._start_offsets.topic_was_recreated():
             self._consumer.reopen()
@@ -394,6 +395,12 @@ class Projector:
             self._health.lag(partition.number, max(0.0, now - last / 1e6) if waiting and last else 0.0, waiting)
             if partition.retried is not None and not waiting:
                 self._end_retry(partition)
+
+    def _log_silence(self) -> None:
+        """Log once that a service is silent: its client raises no error."""
+        for subject, text in (("kafka", self._health.kafka_fault()), ("store", self._health.store_silence())):
+            if text is not None:
+                self._state_log.begin(subject, text)
 
     def _report_open_transactions(self) -> None:
         topic = self._consumer.topic

@@ -380,6 +380,15 @@ def test_lag_and_backlog_are_absent_while_kafka_does_not_answer(bench):
     assert (bench.gauge(backlog, partition="0"), bench.health.ready()[0]) == (0, True)
 
 
+def test_store_that_is_silent_is_logged_once(bench, caplog):
+    with bench.health.store_call():
+        bench.clock.advance(25)
+        bench.health.kafka_answered()
+        bench.turn()
+    text = "The store has done nothing for 25 s: it does not answer. Reading is paused, nothing is lost."
+    assert caplog.messages == [text]
+
+
 def test_missing_topic_is_an_answer_of_kafka(bench, caplog):
     bench.projector.on_client_error(KafkaError(KafkaError._ALL_BROKERS_DOWN))
     bench.topic.report(0, KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART), 0)
