@@ -29,6 +29,7 @@ FOLLOWING = {
         "StumbleHostSilent",
         "StumbleRelayPaused",
         "StumbleOutboxBacklogOld",
+        "StumbleStoreCatchingUp",
     },
     "StumbleStoreUnavailable": {
         "StumbleMostHostsSilent",
@@ -41,15 +42,22 @@ FOLLOWING = {
         "StumbleWebhookLagHigh",
         "StumbleHostSilent",
         "StumbleOutboxBacklogOld",
+        "StumbleStoreCatchingUp",
     },
     "StumbleMetricsMissing": {
         "StumbleMostHostsSilent",
         "StumbleProjectorLagHigh",
         "StumbleHostSilent",
         "StumbleOutboxBacklogOld",
+        "StumbleStoreCatchingUp",
     },
-    "StumblePartitionBlocked": {"StumbleProjectorLagHigh", "StumbleProgressStopped"},
-    "StumbleDependencyUnavailable": {"StumblePartitionBlocked", "StumbleProjectorLagHigh", "StumbleProgressStopped"},
+    "StumblePartitionBlocked": {"StumbleProjectorLagHigh", "StumbleProgressStopped", "StumbleStoreCatchingUp"},
+    "StumbleDependencyUnavailable": {
+        "StumblePartitionBlocked",
+        "StumbleProjectorLagHigh",
+        "StumbleProgressStopped",
+        "StumbleStoreCatchingUp",
+    },
     "StumbleMostHostsSilent": {"StumbleHostSilent", "StumbleOutboxBacklogOld"},
     "StumbleHostSilent": {"StumbleOutboxBacklogOld"},
 }
