@@ -92,9 +92,7 @@ def fleet() -> dashboard.Dashboard:
             number("Failed share, 1 h", "stumble:failed_ratio:rate1h", "percentunit", "Of the requests that ended."),
             number("In flight", "sum(stumble_action_requests_open)", "none", "Requests without an outcome yet."),
             number("Stalled", "sum(stumble_action_requests_stalled)", "none", "Requests whose outcome is STALLED."),
-            number(
-                "Silent hosts", "max(stumble_silent_hosts)", "none", "Hosts whose relay has not reported for 10 min."
-            ),
+            number("Silent hosts", "max(stumble_silent_hosts)", "none", "Hosts whose relay sent no report for 10 min."),
             number("Alerts", "sum(stumble_alerts_firing)", "none", "Firing alerts of stumble's own rules."),
             lines(
                 "Requests by outcome",
@@ -444,12 +442,8 @@ def alert_rules() -> dict[str, Any]:
 
 
 def _rule(rule: dict[str, Any]) -> dict[str, Any]:
-    model = {
-        "refId": "A",
-        "expr": rule["expr"],
-        "instant": True,
-        "datasource": {"type": "prometheus", "uid": "stumble"},
-    }
+    source = {"type": "prometheus", "uid": "stumble"}
+    model = {"refId": "A", "expr": rule["expr"], "instant": True, "datasource": source}
     data = {"refId": "A", "relativeTimeRange": {"from": 600, "to": 0}, "datasourceUid": "stumble", "model": model}
     last = {"refId": "B", "type": "reduce", "expression": "A", "reducer": "last"}
     # Prometheus' expressions give series only where the alert holds: every value fires.

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, cast
+
 from stumble.deadletters.dead_letter import dead_letter_of
 from stumble.deadletters.producer import FIRST_SEEN, PREFIX, REPLAYS, UNREADABLE_HEADERS, dead_letter_headers
 from stumble.ingest.batch import BadRecord
 from stumble.ingest.errors import BadRecordError
 from stumble.testing.in_memory import InMemoryRecord
+
+if TYPE_CHECKING:
+    from confluent_kafka import Message
 
 
 def test_dead_letter_keeps_its_headers_first_seen_time_and_replay_count():
@@ -33,8 +38,9 @@ class RecordWithUnreadableHeaderName(InMemoryRecord):
 
 def test_dead_letter_of_a_record_with_unreadable_headers_says_so():
     record = RecordWithUnreadableHeaderName(b"junk", 3, 14, header_list=[("a", b"1")])
-    headers = dict(dead_letter_headers(BadRecord(record, 3, 14, BadRecordError("decode", ValueError("no"))), "group"))
+    made = dead_letter_headers(BadRecord(record, 3, 14, BadRecordError("decode", ValueError("no"))), "group")
+    headers = {name: value or b"" for name, value in made}
     assert headers[UNREADABLE_HEADERS] == b"the name of a header is not UTF-8"
     assert all(name.startswith(PREFIX) for name in headers)
-    letter = dead_letter_of(InMemoryRecord(b"junk", 0, 7, header_list=list(headers.items())))
+    letter = dead_letter_of(cast("Message", InMemoryRecord(b"junk", 0, 7, header_list=list(headers.items()))))
     assert (letter.headers, letter.headers_unreadable) == ((), True)

@@ -436,7 +436,7 @@ with topic as (
                                                                   else %(held_outcomes_ms)s::bigint end as is_held
     from publications p
     join revisions using (subject_id, revision)
-    where (p.xid, p.id) <= (select xid, id from audit_cursor)
+    where (p.incarnation, p.xid, p.id) <= (select incarnation, xid, id from audit_cursor)
 ), higher as (
     insert into audit_differences (kind, what, id, instance_uuid, request_id, detail)
     select 'extra', 'published record', t.subject_id::text, t.instance_uuid, t.request_id,
