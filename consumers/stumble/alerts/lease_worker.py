@@ -55,7 +55,7 @@ class LeaseWorker(Worker):
         """Reset what only the active worker may report: another one holds the lease."""
 
     def note_progress(self) -> None:
-        """Note that the worker did its work, in the metrics of the worker that has some."""
+        """Set the worker's metric of progress; by default it has none."""
 
     def live(self) -> tuple[bool, str]:
         """Return whether the thread runs; a store or receiver that does not answer needs no restart."""

@@ -86,7 +86,7 @@ def extent_of(connection: Connection[Any], state: AlertState, match: RuleMatch) 
 
 
 def labels_of(state: AlertState) -> dict[str, str]:
-    """Return an alert's identity: bounded values only, and none that can differ from one failure to the next."""
+    """Return an alert's identity: bounded values only; blame differs within a problem only between releases."""
     parts, last = re.split(r"[-_]", state.rule), state.last_payload
     shared = ("action",) if _outcome_verbs(state) else ("exception", "blame")
     name = "Stumble" + "".join(part[:1].upper() + part[1:] for part in parts)

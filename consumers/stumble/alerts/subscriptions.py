@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 KINDS = ("failure", "outcome", "alert")
 BODIES = ("standard", "alertmanager")
-#: Fields that all failures of one problem share, so that an alert can be matched by them.
+#: Fields that failures of one problem share (blame: unless producers of different releases run), to match alerts by.
 _OF_ALERTS = ("exception", "blame")
 _RULE = re.compile(r"[A-Za-z0-9_*?-]{1,64}")
 _SECRET_BYTES = 32

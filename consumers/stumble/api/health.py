@@ -16,7 +16,7 @@ from stumble.api.publication_hub import OUTAGES
 from stumble.store.connect import StoreUnavailableError
 from stumble.store.incarnation import Incarnation, explain_catch_up
 from stumble.store.queries import query as statement
-from stumble.store.version import StoreVersion, find_fault
+from stumble.store.version import StoreVersion, VersionFault, find_fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 router = APIRouter(tags=["health"])
 UNAVAILABLE = 503
 #: How long /readyz waits for the database; its pool reports one that refuses connections sooner.
-PATIENCE_SECONDS = 8.0
+_ANSWER_SECONDS = 8.0
 #: The state of a partition that the projector reads.
 _READING = "READING"
 
@@ -54,16 +54,15 @@ async def _check(running: ApiContext, topic: str) -> Ready:
     # Not `wait_for`: it cancels the statement, and psycopg then waits for the database to confirm that.
     reading = asyncio.ensure_future(_read(running, topic))
     reading.add_done_callback(lambda done: done.cancelled() or done.exception())
-    await asyncio.wait({reading}, timeout=PATIENCE_SECONDS)
+    await asyncio.wait({reading}, timeout=_ANSWER_SECONDS)
     if not reading.done():
-        reason = f"The database has not answered for {PATIENCE_SECONDS:.0f} s."
+        reason = f"The database has not answered for {_ANSWER_SECONDS:.0f} s."
         return Ready(status="unavailable", reasons=[reason], database=False, migrations=False)
     try:
-        version, rows, catch_up = reading.result()
+        fault, rows, catch_up = reading.result()
     except OUTAGES as error:
         reached = isinstance(error, (psycopg.ProgrammingError, StoreUnavailableError))
         return Ready(status="unavailable", reasons=[explain(error)], database=reached, migrations=False)
-    fault = find_fault(version)
     reasons = [] if rows else ["No projector has stored anything yet."]
     if fault is not None:
         reasons = [f"The store {fault.problem}: {fault.remedy}."]
@@ -83,19 +82,19 @@ async def _check(running: ApiContext, topic: str) -> Ready:
     )
 
 
-async def _read(running: ApiContext, topic: str) -> tuple[StoreVersion, list[Row], str | None]:
-    """Return the store's version, the progress of its partitions, and why its counters may be lower than they were."""
+async def _read(running: ApiContext, topic: str) -> tuple[VersionFault | None, list[Row], str | None]:
+    """Return the fault of the store's version, the partitions' progress, and why counters may be lower than before."""
     async with running.database.read() as connection:
         versions = await fetch(connection, statement("load_store_version"))
         version = StoreVersion(**versions[0]) if versions else StoreVersion(None)
         fault = find_fault(version)
         if fault is not None and not fault.is_newer:
-            return version, [], None
+            return fault, [], None
         rows = await fetch(connection, statement("load_partition_progress"))
         (incarnation,) = await fetch(connection, statement("load_incarnation"))
         (counts,) = await fetch(connection, statement("count_partitions_to_catch_up"), {"topics": [topic]})
         known = Incarnation(**incarnation) if incarnation["number"] is not None else None
-        return version, rows, explain_catch_up(known, counts["waiting"], counts["partitions"])
+        return fault, rows, explain_catch_up(known, counts["waiting"], counts["partitions"])
 
 
 def _blocks(partitions: Sequence[PartitionProgress]) -> Iterator[str]:

@@ -116,8 +116,8 @@ async def _start(running: ApiContext, text: str | None) -> tuple[StreamCursor, d
     is_ahead = (cursor.incarnation, cursor.xid) > (result["incarnation"], result["newest"])
     if is_ahead and all(one.is_current for one in known):
         raise BadRequest(
-            "The Last-Event-ID belongs to another store: this one was created again or restored; leave it out to start "
-            "now."
+            "The Last-Event-ID is ahead of this store: it belongs to another store, or to a later state of this one; "
+            "leave it out to start now."
         )
     # The very first row has id 1: while it exists, no publication has been deleted.
     is_gap = any(row["id"] > 1 and cursor < StreamCursor(row["incarnation"], row["xid"], row["id"]) for row in oldest)

@@ -41,7 +41,7 @@ OLDER_THAN_TOPIC = "publications older than the topic that they were sent to"
 _UNREADABLE = "records that cannot be read in a topic of publications"
 _SUBJECTS = {"failure": "failure_id", "outcome": "request_key"}
 _ROWS_PER_STATEMENT = 1000
-#: Kafka's time of a record before which nothing is missed, if the topic holds nothing, milliseconds.
+#: Later than any record, milliseconds.
 _EVER_MS = 1 << 62
 
 

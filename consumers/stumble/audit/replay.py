@@ -188,6 +188,8 @@ class Replay:
             "offsets": [self._span.ends[partition] for partition in order],
         }
         connection.execute(query("create_offsets"), where)
+        caught_up = {"ends": where["offsets"], "committed": where["offsets"]}
+        connection.execute(query("note_catch_up_offsets"), where | caught_up)
 
 
 def database(store: str, into_database: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from stumble.wire.errors import StumbleError
 
 #: What to do where records can't be read.
-WAY_OUT = "Run it with the release, the schema registry and the public keys of the projectors."
+READING_REMEDY = "Run it with the release, the schema registry and the public keys of the projectors."
 
 
 class RepairRefusedError(StumbleError):
@@ -97,7 +97,7 @@ class AuditReport:
         if self.unjudged:
             raise RepairRefusedError(
                 f"Nothing was changed, because {self.unjudged:,} events or records cannot be read here (one of them: "
-                f"{self.unjudged_reason}). {WAY_OUT}"
+                f"{self.unjudged_reason}). {READING_REMEDY}"
             )
         if self.unverified:
             raise RepairRefusedError(

@@ -11,6 +11,7 @@ from psycopg import IsolationLevel, sql
 from stumble.audit.comparison import Horizon, SetComparison
 from stumble.store.adapters import register_adapters
 from stumble.store.connect import connect
+from stumble.store.session import NO_TIME_LIMITS
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -19,16 +20,15 @@ if TYPE_CHECKING:
     from stumble.audit.offset_range import OffsetRange
     from stumble.audit.report import ChunkResult
 
-#: No time-out ends a long audit; PostgreSQL sorts with more memory, and samples a fifth of the usual rows of tables.
+#: PostgreSQL sorts with more memory, and samples a fifth of the usual rows of tables.
 _SESSION = """
-set statement_timeout = 0; set idle_in_transaction_session_timeout = 0; set lock_timeout = 0;
 set work_mem = '64MB'; set temp_buffers = '32MB'; set synchronous_commit = off; set default_statistics_target = 20
 """
 
 
 def open_session(url: str, application: str) -> Connection[Any]:
     """Open a session without time-outs, for work that takes long."""
-    connection = connect(url, application=application)
+    connection = connect(url, application=application, limits=NO_TIME_LIMITS)
     connection.execute(_SESSION)
     register_adapters(connection)
     return connection

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from stumble.audit.report import WAY_OUT
+from stumble.audit.report import READING_REMEDY
 from stumble.deadletters.reader import DeadLetterTopic
 from stumble.store.json_rows import as_json
 from stumble.store.queries import query
@@ -81,7 +81,7 @@ class UnreadableRecords:
         if len(rows) > _MOST_UNJUDGED:
             raise StumbleError(
                 f"The store has more than {_MOST_UNJUDGED:,} events whose records cannot be read here, so it cannot be "
-                f"judged (the first one: {rows[0][1].rstrip('.')}). {WAY_OUT}"
+                f"judged (the first one: {rows[0][1].rstrip('.')}). {READING_REMEDY}"
             )
         report.leave_unjudged(UNJUDGED_EVENTS, len(rows), rows[0][1] if rows else None)
         return frozenset(row[0] for row in rows)

@@ -33,8 +33,7 @@ class UniqueDeadLetterProducer(DeadLetterProducer):
         known = self._known(items)
         with self._lock:
             self._delivered |= known
-        if missing := {key: item for key, item in items.items() if key not in known}:
-            super()._deliver(missing)
+        super()._deliver({key: item for key, item in items.items() if key not in known})
 
     def _known(self, items: Mapping[RecordKey, BadRecord]) -> set[RecordKey]:
         """Return the records that have a dead letter; none if the dead letter topic cannot be read."""
@@ -42,7 +41,7 @@ class UniqueDeadLetterProducer(DeadLetterProducer):
         if not fresh:
             return set()
         try:
-            with DeadLetterTopic(self._kafka, seconds=_SECONDS) as topic:
+            with DeadLetterTopic(self._kafka, seconds=_SECONDS, group=self._group) as topic:
                 origins = {dead_letter.origin for chunk in topic.newest(_NEWEST) for dead_letter in chunk}
         except KafkaUnavailableError:
             return set()

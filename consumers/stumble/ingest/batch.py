@@ -79,7 +79,9 @@ class Batch:
         self.bad = [b for b in self.bad if b.partition != partition or b.offset < offset]
         span = self.spans.pop(partition)
         if span.start < offset:
-            self.spans[partition] = replace(span, end=offset)
+            self.spans[partition] = replace(
+                span, end=offset, leader_epoch=None
+            )  # that of an earlier record is not known
 
     def clean(self) -> None:
         """Replace the characters that PostgreSQL's text can't store, in all readings."""
@@ -109,12 +111,12 @@ class Batch:
         ((partition, span),) = self.spans.items()
         middle = self.readings[len(self.readings) // 2].offset
         parts = []
-        for start, end in ((span.start, middle), (middle, span.end)):
+        for start, end, epoch in ((span.start, middle, None), (middle, span.end, span.leader_epoch)):
             parts.append(
                 Batch(
                     [reading for reading in self.readings if start <= reading.offset < end],
                     [bad for bad in self.bad if start <= bad.offset < end],
-                    {partition: replace(span, start=start, end=end)},
+                    {partition: replace(span, start=start, end=end, leader_epoch=epoch)},
                 )
             )
         return parts[0], parts[1]

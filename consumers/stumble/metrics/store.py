@@ -75,11 +75,8 @@ def store_metrics(
     for metric, labels, value in connection.execute(query("load_counters")):
         counted[metric][tuple(labels)] = value
     incarnation = read_incarnation(connection)
-    waiting, partitions = connection.execute(query("count_partitions_to_catch_up"), {"topics": [topic]}).fetchone() or (
-        0,
-        0,
-    )
-    catching_up = explain_catch_up(incarnation, waiting, partitions) is not None
+    counts = connection.execute(query("count_partitions_to_catch_up"), {"topics": [topic]}).fetchone()
+    catching_up = explain_catch_up(incarnation, *(counts or (0, 0))) is not None
     counter = partial(_counter, incarnation=str(incarnation.number) if incarnation else "")
     actions = sorted({*RULES, d.OTHER})
     outcomes, blames = list(product(actions, OUTCOMES)), list(product(actions, BLAMES))

@@ -42,7 +42,7 @@ from stumble.runtime.gc_pause import gc_paused, limit_malloc_arenas
 from stumble.runtime.state_log import StateLog
 from stumble.settings.registry import Registry
 from stumble.signatures.optional import verifier_of
-from stumble.store.connect import require_database_url
+from stumble.store.connect import connect, require_database_url
 from stumble.store.incarnation import connect_writer
 from stumble.store.partitions import EventPartitions
 
@@ -58,23 +58,28 @@ class ProjectorService:
 
     projector: Projector
     maintenance: Maintenance
+    #: It starts first: whether Kafka answers is known while the projector waits for the store.
+    ends: TopicEnds
     background: Sequence[Worker]
     health: ProjectorHealth
     core: int | None
 
     def run(self, stop: threading.Event) -> None:
         """Wait for the store, then read until `stop` is set."""
-        if not self.maintenance.wait_for_store(stop):
-            return
-        for thread in self.background:
-            thread.start()
+        started: list[Worker] = [self.ends]
+        self.ends.start()
         try:
+            if not self.maintenance.wait_for_store(stop):
+                return
+            for thread in self.background:
+                thread.start()
+                started.append(thread)
             with gc_paused(), pin_to_core(self.core):
                 self.projector.run(stop)
         finally:
-            for thread in self.background:
+            for thread in started:
                 thread.end()
-            for thread in self.background:
+            for thread in started:
                 thread.join(3.0)
 
 
@@ -153,7 +158,7 @@ def build_projector(
     rejections = SignatureRejections(health, LOG)
     mark = DecodingMark(settings.state_dir, kafka.topics.producers, state_log)
     status_reader = ProducerStatusReader(settings, own.group, resolve, notices, rejections, mark)
-    watch = StoreWatch(open_store, application, topic, health, LOG)
-    background = [maintenance, status_reader, clock, ends, watch, *([resolver] if resolver else [])]
-    health.watch_threads(background)
-    return ProjectorService(projector, maintenance, background, health, own.core)
+    watch = StoreWatch(partial(connect, url, application=application), topic, health, LOG)
+    background = [maintenance, status_reader, clock, watch, *([resolver] if resolver else [])]
+    health.watch_threads([ends, *background])
+    return ProjectorService(projector, maintenance, ends, background, health, own.core)

@@ -100,6 +100,8 @@ def _lock_file(folder: Path, topic: str) -> BinaryIO:
             file.close()
             continue
         if os.fstat(file.fileno()).st_size < _SIZE:
-            file.truncate(_SIZE)
+            os.posix_fallocate(
+                file.fileno(), 0, _SIZE
+            )  # a write to a hole in a file ends the process if the disk is full
         return file
     raise OSError(0, "other processes have locked all files")

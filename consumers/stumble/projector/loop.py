@@ -385,8 +385,8 @@ class Projector:
         if ends:
             self._client_errors.on_answer()
         for partition in self._partitions:
-            end = ends.get(partition.number)
-            if end is None:
+            end, block = ends.get(partition.number), partition.block
+            if end is None or (block is not None and block.state is PartitionState.NO_START_OFFSET):
                 self._health.lag(partition.number, 0.0, None)
                 continue
             end = max(end, self._consumer.cached_end_offset(partition.number) or 0)

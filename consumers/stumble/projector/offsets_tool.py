@@ -17,7 +17,13 @@ from psycopg.errors import LockNotAvailable
 
 from stumble.kafka.consumer import position_of, quiet_config
 from stumble.kafka.errors import DAMAGED_BATCH, client_text, is_log_truncation, kafka_error
-from stumble.projector.partition_state import PartitionState, PartitionStatus, compare_offsets, describe_status
+from stumble.projector.partition_state import (
+    OPEN_TRANSACTION_SECONDS,
+    PartitionState,
+    PartitionStatus,
+    compare_offsets,
+    describe_status,
+)
 from stumble.projector.start_offsets import stored_state
 from stumble.runtime.times import from_millis
 from stumble.store.queries import query
@@ -36,8 +42,6 @@ _SECONDS = 15.0
 _RECORD_SECONDS = 10.0
 _SEEK_TRIES, _SEEK_PAUSE = 40, 0.05
 _LOCK_TRIES = 5
-#: A transaction that is open for longer is reported.
-_OPEN_TRANSACTION = timedelta(seconds=60)
 #: `oldest` or `newest` record of the topic, an offset, or a time.
 Target = Literal["oldest", "newest"] | int | datetime
 
@@ -285,7 +289,7 @@ class OffsetsTool:
         if self._uncommitted is None:
             self._uncommitted = self._new_consumer(**{"isolation.level": "read_uncommitted"})
         began_at = _time_of(self._read(self._uncommitted, partition, end))
-        if began_at is None or datetime.now(UTC) - began_at < _OPEN_TRANSACTION:
+        if began_at is None or datetime.now(UTC) - began_at < timedelta(seconds=OPEN_TRANSACTION_SECONDS):
             return None
         return int(answer.offset), began_at
 

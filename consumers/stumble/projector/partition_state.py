@@ -12,9 +12,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datetime import datetime
 
+#: A transaction that is open for longer is reported, seconds: Kafka's default time-out of a transaction.
+OPEN_TRANSACTION_SECONDS = 60.0
+
 
 class PartitionState(Enum):
-    """A partition's state. The value is what `offsets show --format json` prints."""
+    """A partition's state.
+
+    The value is what the store has in `offsets.stopped_state` and `partition_states.state`, and what
+    `offsets show --format json` prints.
+    """
 
     READING = "READING"
     #: The store has no offset of the partition.

@@ -39,14 +39,12 @@ class StoreWatch(Worker):
     def __init__(
         self,
         open_store: Callable[[], Connection[Any]],
-        application: str,
         topic: str,
         health: ProjectorHealth,
         log: logging.Logger,
     ) -> None:
         super().__init__("store watch", log)
         self._open_store = open_store
-        self._application = application
         self._topic = topic
         self._health = health
         self._connection: Connection[Any] | None = None
@@ -75,7 +73,7 @@ class StoreWatch(Worker):
             self._connection = None
 
     def _waits(self, connection: Connection[Any]) -> str | None:
-        parameters = {"application": self._application, "seconds": _WAIT_SECONDS}
+        parameters = {"seconds": _WAIT_SECONDS}
         row = connection.execute(query("count_standby_waits"), parameters).fetchone()
         return _STANDBY if row is not None and row[0] else None
 

@@ -71,7 +71,7 @@ def connect(
 
 
 def connect_without_limits(url: str, application: str) -> psycopg.Connection[TupleRow]:
-    """Open a session, not in autocommit mode, whose statements may take any time."""
+    """Open a session, not in autocommit mode, without time limits except those in the URL's `options`."""
     return connect(url, application=application, autocommit=False, limits=NO_TIME_LIMITS)
 
 
@@ -168,7 +168,7 @@ class _Refusal:
         try:
             yield
         except PoolTimeout as error:
-            raise self._error or error from None
+            raise (self._error.with_traceback(None) if self._error else error) from None  # else each raise adds frames
 
 
 def require_database_url(url: str) -> None:

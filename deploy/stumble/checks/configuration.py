@@ -46,7 +46,8 @@ def check_configuration(scope: CheckContext) -> Iterator[CheckResult]:
     folder = secrets_folder()
     for secret in sorted(folder.iterdir()) if folder else ():
         if secret.is_file():
-            todo = f"give it to the user that reads it, and to no other: chown USER {secret} && chmod 600 {secret}"
+            command = f"chown USER {secret} && chmod 600 {secret}"
+            todo = f"give it to the user that reads it (root, if a unit has LoadCredential): {command}"
             yield _readable(secret, "every user of this host can read this secret", todo)
     if missing := unreadable_secrets_folder():
         says = "this user may not read secrets_dir, or it does not exist: settings in it are not checked"
@@ -115,4 +116,6 @@ def _is_secret(name: str, value: object) -> bool:
 
 def _readable(path: Path, says: str, todo: str) -> CheckResult:
     mode = stat.S_IMODE(path.stat().st_mode)
-    return wrong(str(path), says, todo) if mode & stat.S_IROTH else fine(str(path), f"mode {mode:04o}")
+    # Within a directory that others may not enter, they may not read a file of any mode.
+    is_reached = path.parent.stat().st_mode & stat.S_IXOTH
+    return wrong(str(path), says, todo) if is_reached and mode & stat.S_IROTH else fine(str(path), f"mode {mode:04o}")

@@ -218,5 +218,5 @@ def _may(connection: psycopg.Connection[Any], statement: sql.SQL, schema: str, t
     except errors.InsufficientPrivilege:
         return False
     except (errors.ReadOnlySqlTransaction, errors.LockNotAvailable):
-        return True  # `_server` reports a standby; a lock is no matter of rights
+        pass  # `_server` reports a standby; a lock is no matter of rights
     return True

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from stumble.checks.model import CheckContext, CheckResult, fine, warning, wrong
 from stumble.provision.topics import value_schemas
-from stumble.settings.registry import Registry
+from stumble.settings.registry import REQUIRED_LEVEL, Registry
 from stumble.wire.errors import RegistryUnavailable, UnsupportedSchema
 from stumble.wire.schemas import Schema
 from stumble.wire.topics import subject
@@ -14,7 +14,6 @@ from stumble.wire.writer_schema import parse_writer_schema
 
 __all__ = ["check_registry"]
 
-_LEVEL = "FULL_TRANSITIVE"
 #: Most versions of a subject that are read, the newest ones.
 _MOST_VERSIONS = 20
 
@@ -45,7 +44,7 @@ def _check_subject(registry: Registry, topic: str, schema: Schema) -> CheckResul
         says = f"the {schema.name} of this program is not compatible with what is registered"
         return wrong(subject(topic), says, "use the release of stumble that registered it, or a newer one")
     level = registry.compatibility(topic)
-    if level != _LEVEL:
+    if level != REQUIRED_LEVEL:
         says = f"compatibility is {level}, so a version that some readers cannot read may be registered"
         return warning(subject(topic), says, "stumble topics apply")
     return fine(subject(topic), f"{level}; accepts this program's {schema.name}")

@@ -12,7 +12,7 @@ import typer
 
 from stumble.audit.audit import Audit, AuditScope
 from stumble.audit.repair import repair_store
-from stumble.audit.report import WAY_OUT, RepairRefusedError
+from stumble.audit.report import READING_REMEDY, RepairRefusedError
 from stumble.cli.ask import between, examples
 from stumble.cli.roles import DatabaseOption, settings_of
 from stumble.projector.settings import ProjectorSettings
@@ -116,7 +116,7 @@ def verdict(report: AuditReport) -> str:
     if report.unjudged:
         return (
             f"The rest agrees with the topic, but {report.unjudged:,} events or records could not be judged (one of "
-            f"them: {report.unjudged_reason}). {WAY_OUT}"
+            f"them: {report.unjudged_reason}). {READING_REMEDY}"
         )
     return "The store agrees with the topic."
 

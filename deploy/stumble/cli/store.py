@@ -24,6 +24,7 @@ from stumble.store.incarnation import (
 )
 from stumble.store.migrate import migrate as migrate_store
 from stumble.store.rights import Process, grant_statements, is_owner
+from stumble.store.session import NO_TIME_LIMITS
 from stumble.store.stats import load_stats
 from stumble.store.version import require_current
 
@@ -115,8 +116,9 @@ def rebuild(
     ] = False,
     database_url: DatabaseOption = None,
 ) -> None:
-    """Rebuild the derived tables from the topic; exit status 0 if the store then agrees with the topic.
+    """Rebuild the derived tables from the topic.
 
+    The exit status is 0 if the store then agrees with the topic, 3 if some records cannot be read here, otherwise 1.
     Nothing is published or counted twice: only changes are published, as corrections. Records that are older than the
     topic stay unchanged. Without --from-nothing, projectors may run at the same time.
     """
@@ -147,8 +149,7 @@ def stats(
     """Show the size of the store by table and index, and whether vacuum keeps up."""
     url = settings_of(database_url).database_url.get_secret_value()
     require_current(url)
-    with connect(url, application="stumble-stats") as connection:
-        connection.execute("set statement_timeout = 0")
+    with connect(url, application="stumble-stats", limits=NO_TIME_LIMITS) as connection:
         result = load_stats(connection, exact=exact)
     if as_json:
         typer.echo(json.dumps(result.as_json(), indent=2, default=str))

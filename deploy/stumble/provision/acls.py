@@ -73,6 +73,7 @@ def required_grants(kafka: KafkaSettings) -> list[Grant]:
             (AclOperation.DESCRIBE_CONFIGS, topics.actions),  # its retention
             (read, topics.producers),
             (write, topics.dlq),
+            (read, topics.dlq),  # its newest records, after a start
         ],
         "alerter": [(write, topics.failures), (write, topics.outcomes)],
         "subscriber": [(read, topics.failures), (read, topics.outcomes)],

@@ -133,7 +133,13 @@ class Relay:
         if not is_waiting or self._delivery.sent != self._seen_sent:
             self._seen_sent, self._answered_at = self._delivery.sent, now
         elif now - self._answered_at > _ANSWER_TIMEOUT_S and not self._state_log.get("kafka"):
-            self.sender.report_unreachable(f"has not answered for {_ANSWER_TIMEOUT_S:.0f} seconds")
+            if self.tails.open_deliveries():  # an acknowledged status does not end this, an acknowledged event does
+                self._state_log.say(
+                    "kafka",
+                    f"Kafka has acknowledged no event for {_ANSWER_TIMEOUT_S:.0f} s; events wait in the outboxes.",
+                )
+            else:
+                self.sender.report_unreachable(f"has not answered for {_ANSWER_TIMEOUT_S:.0f} seconds")
 
     def _finish(self) -> None:
         deadline = time.monotonic() + _STOP_S

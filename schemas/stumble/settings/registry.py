@@ -36,7 +36,8 @@ _UNKNOWN: Final = frozenset({40401, 40402, 40403})
 _NO_LEVEL = 40408
 #: Ids have four bytes in Confluent's framing.
 _IDS = range(1 << 32)
-_LEVEL = "FULL_TRANSITIVE"
+#: The compatibility level of each subject.
+REQUIRED_LEVEL = "FULL_TRANSITIVE"
 _Value = TypeVar("_Value", int, str, bool)
 _CONTENT = {"Content-Type": "application/vnd.schemaregistry.v1+json"}
 
@@ -106,8 +107,8 @@ class Registry:
 
     def require_full_transitive(self, topic: str) -> None:
         """Set a subject's compatibility to FULL_TRANSITIVE: any version reads any other. Raises as ``register``."""
-        answer = self._ask("PUT", f"/config/{subject(topic)}", {"compatibility": _LEVEL})
-        if _LEVEL not in self._object(answer).values():  # registries differ in the name of the field
+        answer = self._ask("PUT", f"/config/{subject(topic)}", {"compatibility": REQUIRED_LEVEL})
+        if REQUIRED_LEVEL not in self._object(answer).values():  # registries differ in the name of the field
             raise self._unavailable(answer)
 
     def compatibility(self, topic: str) -> str:

@@ -108,7 +108,7 @@ def test_position_that_the_store_never_reached_is_refused_unless_the_database_wa
     lost = f"{store.incarnation}-{2**62}-7"
     refused = get(f"{api}/v1/stream", headers={"Last-Event-ID": lost})
     assert refused.status_code == 400
-    assert "created again or restored" in refused.json()["detail"]
+    assert "another store" in refused.json()["detail"]
     store.connection.execute("update store_incarnations set identity = 'another server'")
     listener = Listener(api, 1, lost)
     store.begin_incarnation()

@@ -50,6 +50,7 @@ def test_replay_up_to_a_time_has_only_earlier_events_and_is_read_only(store, bui
     with running_api(replayed.url) as api:
         response = get(f"{api}/v1/failures", params={"limit": 5}).raise_for_status()
         assert len(response.json()["items"]) == 5
+        assert "stumble_store_catching_up 0.0" in get(f"{api}/metrics").text
 
 
 def test_replay_succeeds_after_earlier_replays_were_killed(store, replay_database):

@@ -207,6 +207,7 @@ def advance(writer, count):
         "expected": [writer.offsets[partition] for partition in order],
         "offsets": [moved[partition] for partition in order],
         "last_record_at": [None] * len(order),
+        "leader_epochs": [None] * len(order),
     }
     assert len(writer.connection.execute(query("advance_offsets"), parameters).fetchall()) == len(order)
     writer.offsets = moved

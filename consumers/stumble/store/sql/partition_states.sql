@@ -17,10 +17,10 @@ from partition_states
 where topic = %(topic)s
 order by kafka_partition
 
--- Sessions of one process whose commit has waited for a synchronous standby for some seconds.
+-- Sessions of this process whose commit has waited for a synchronous standby for some seconds.
 -- name: count_standby_waits
 select count(*)
 from pg_stat_activity
-where application_name = %(application)s
+where application_name = current_setting('application_name')  -- PostgreSQL has cut both to 63 bytes
   and wait_event = 'SyncRep'
   and state_change < clock_timestamp() - make_interval(secs => %(seconds)s)

@@ -92,7 +92,9 @@ left join revisions r on r.subject_id = subjects.subject_id
 left join publications p on p.subject_id = r.subject_id and p.revision = r.revision
 where (p.subject_id is not null or r.subject_id is null)
   and coalesce(t.revision, 0) < 4611686018427387904  -- somebody else's, so high that the store can give no higher one
-  and not coalesce(r.revision > coalesce(t.revision, 0) and (p.incarnation, p.xid, p.id) > (select incarnation, xid, id from audit_cursor), false)
+  and not coalesce(  -- a later publication that the alerter has not sent yet
+      r.revision > coalesce(t.revision, 0)
+      and (p.incarnation, p.xid, p.id) > (select incarnation, xid, id from audit_cursor), false)
 
 -- The next revision of these subjects is higher than any that the topic has, whatever their content is.
 -- name: raise_revisions_to_published

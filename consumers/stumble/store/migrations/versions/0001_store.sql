@@ -187,7 +187,7 @@ create index failures_problem on stumble_derived.failures (fingerprint, occurred
 create index failures_project on stumble_derived.failures (owner_project_id, occurred_at desc);
 
 -- Durable --------------------------------------------------------------------------------------------
--- The lives of the store: one ends when the database is restored or fails over to another server. The highest number is
+-- The incarnations of the store: one ends when the database is restored or fails over to another server. The highest number is
 -- the current one; it is the microsecond of its begin, so that no restore gives a number out again.
 create table stumble_durable.store_incarnations (
     number          bigint      primary key,
