@@ -15,6 +15,7 @@ from tests.support.services import ROOT
 @pytest.fixture
 def check(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """Return a function that checks a file with the given text, readable for everybody, by (level, subject)."""
+    tmp_path.chmod(0o755)
 
     def run(text: str) -> dict[tuple[CheckLevel, str], CheckResult]:
         path = tmp_path / "stumble.toml"
@@ -50,6 +51,17 @@ def test_secret_in_a_file_that_every_user_may_read_is_named_without_its_value(ch
     assert result.says == f"every user of this host can read {setting} in it"
     assert result.todo.startswith("move it to a file of its own in the secrets directory")
     assert "pw4711" not in f"{result}"
+
+
+def test_secret_in_a_directory_that_others_may_not_enter_is_fine(check, tmp_path: Path) -> None:
+    folder = tmp_path / "secrets"
+    folder.mkdir(mode=0o700)
+    (folder / "database_url").write_text("postgresql://stumble:pw4711@db/stumble")
+    (folder / "database_url").chmod(0o644)
+    text = f'secrets_dir = "{folder}"'
+    assert (CheckLevel.FINE, "./secrets/database_url") in check(text)
+    folder.chmod(0o755)
+    assert "chmod 600" in check(text)[CheckLevel.WRONG, "./secrets/database_url"].todo
 
 
 def test_words_of_secrets_without_a_secret_are_no_fault(check, tmp_path: Path) -> None:
