@@ -94,7 +94,8 @@ async def _read(running: ApiContext, topic: str) -> tuple[VersionFault | None, l
         (incarnation,) = await fetch(connection, statement("load_incarnation"))
         (counts,) = await fetch(connection, statement("count_partitions_to_catch_up"), {"topics": [topic]})
         known = Incarnation(**incarnation) if incarnation["number"] is not None else None
-        return fault, rows, explain_catch_up(known, counts["waiting"], counts["partitions"])
+        catch_up = explain_catch_up(known, counts["waiting"], counts["partitions"]) if counts["partitions"] else None
+        return fault, rows, catch_up
 
 
 def _blocks(partitions: Sequence[PartitionProgress]) -> Iterator[str]:

@@ -161,7 +161,7 @@ def test_alerter_exports_webhook_metrics_and_is_live(store, connection):
             stop.set()
             for thread in (sender, pusher):
                 thread.join(60)
-    assert not sender.live()[0]
+    assert not sender.is_alive()
 
 
 def test_unexpected_error_is_logged_and_the_thread_continues(store, connection, monkeypatch, caplog):

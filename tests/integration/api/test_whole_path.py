@@ -82,7 +82,7 @@ def assert_stream(api: str, truths: list[dict[str, Any]]) -> None:
     failures = {failure["failure_id"] for one in truths for failure in one["failures"]}
     last: dict[str, Any] = {}
     with ApiClient(api) as client:
-        stream = client.stream({"after": "1-0"})
+        stream = client.stream({"after": "0-0-0"})
         for event in stream:
             if event.kind == "open":
                 continue

@@ -287,10 +287,15 @@ def test_systemd_units_run_with_the_shipped_settings(addresses, tmp_path):
             unit = unit_of(path)
             program, *words = unit["ExecStart"].split()
             assert program == "/opt/stumble/bin/stumble"
-            variable, _, file = unit["Environment"].partition("=")
+            environment = dict(re.findall(r"^Environment=(\w+)=(.*)$", path.read_text(), re.MULTILINE))
             config = tmp_path / f"{path.stem}.toml"
-            config.write_text(shipped_settings(addresses, DEPLOY / "systemd" / Path(file).name, tmp_path))
-            environment = {variable: str(config)}
+            for name, value in environment.items():
+                if value.endswith(".toml"):
+                    config.write_text(shipped_settings(addresses, DEPLOY / "systemd" / Path(value).name, tmp_path))
+                    environment[name] = str(config)
+                else:
+                    assert value == f"/var/lib/{unit['StateDirectory']}"
+                    environment[name] = str(tmp_path)
             if credentials := re.findall(r"^LoadCredential=(\w+):(.*)$", path.read_text(), re.MULTILINE):
                 assert {name for name, _ in credentials} <= {file.name for file in secrets.iterdir()}
                 assert all(source == f"/etc/stumble/secrets/{name}" for name, source in credentials)
