@@ -8,7 +8,9 @@ from __future__ import annotations
 import json
 import os
 import sys
+from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 
 from confluent_kafka import Consumer, KafkaException, Message
 
@@ -59,8 +61,15 @@ def line(message: Message) -> dict[str, object]:
         "replaced_by": record["replaced_by"],
         "outcome": record.get("outcome"),
         "exception": record.get("exception"),
+        "content": content_of(record),
         "ce_id": next(text.decode() for name, text in headers if name == "ce_id" and isinstance(text, bytes)),
     }
+
+
+def content_of(record: dict[str, Any]) -> str:
+    """Return a digest of a published record without the time at which it was published."""
+    content = {name: value for name, value in record.items() if name != "published_at"}
+    return blake2b(json.dumps(content, default=str, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
 if __name__ == "__main__":
