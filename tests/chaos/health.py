@@ -77,6 +77,22 @@ class HealthReader:
                     self.answers.append(Answer(at, role, path, *_ask(f"http://127.0.0.1:{port}{path}")))
 
 
+def wait_until_ready(ports: dict[str, int], seconds: float) -> None:
+    """Wait until all roles are ready; raises `TimeoutError` with the words of one that is not."""
+    deadline = time.monotonic() + seconds
+    for role, port in ports.items():
+        while True:
+            try:
+                is_healthy, text = _ask(f"http://127.0.0.1:{port}/readyz")
+            except OSError as error:
+                is_healthy, text = False, str(error)
+            if is_healthy:
+                break
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{role} is not ready after {seconds:.0f} s: {text}")
+            time.sleep(0.2)
+
+
 def _ask(url: str) -> tuple[bool, str]:
     """Return whether a role says that it is healthy, and its words; raises `OSError` if it does not answer."""
     try:

@@ -16,7 +16,7 @@ from tests.chaos.audit import Auditor, Check, print_check
 from tests.chaos.emitting import ENTRY, JOURNAL
 from tests.chaos.faults import FaultInjector
 from tests.chaos.fleet import MICROS, Plan, Shift
-from tests.chaos.health import HealthReader, judge
+from tests.chaos.health import HealthReader, judge, wait_until_ready
 from tests.chaos.poison import Poisoner
 from tests.chaos.schedule import Cast, Fault, host_of
 from tests.chaos.world import Deployment
@@ -97,9 +97,12 @@ def run(folder: Path, size: Size, seed: int, print_line: PrintLine, faults: list
             f"the outbox of {cast.hosts[0]} is on {disk or 'no disk of its own (mount is not allowed): not filled'}"
         )
         deployment.start_servers()
-        plans = plans_of(size, seed, cast)
         clock_errors = wrong_clocks(cast, int(time.time()))
         deployment.start_roles(clock_errors)
+        # The emitters begin when everything runs, or the first faults would find nothing to disturb.
+        wait_until_ready({name: deployment.health_ports[name] for name in cast.projectors}, 90)
+        plans = plans_of(size, seed, cast)
+        transactional = transactional_plan(size, seed, int(time.time() * MICROS))
         for name, plan in plans.items():
             for shift in plan.shifts:
                 print_line(
@@ -107,7 +110,6 @@ def run(folder: Path, size: Size, seed: int, print_line: PrintLine, faults: list
                 )
         poisoner = Poisoner(deployment.kafka.bootstrap_servers, seed)
         injector = FaultInjector(deployment, poisoner, seed, folder / "done.log", print_line)
-        transactional = transactional_plan(size, seed, int(time.time() * MICROS))
         deployment.start_emitters(plans, transactional, clock_errors)
         health = HealthReader(deployment.health_ports)
         injector.begin(faults)
