@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from stumble.emitter import Emitter
 from stumble.outbox.folders import RELAY
@@ -114,29 +113,6 @@ def until_steady(find_differences: Callable[[], list[str]], seconds: float, poll
         while time.monotonic() < pause:
             poll()
             time.sleep(0.05)
-
-
-def records(bootstrap: str, topics: list[str]) -> Iterator[Message]:
-    """Yield all records of the topics up to their current ends."""
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "auditor", "enable.auto.commit": False,
-                         "enable.partition.eof": True})  # fmt: skip
-    try:
-        partitions = [
-            TopicPartition(topic, number, 0)
-            for topic in topics
-            for number in consumer.list_topics(topic, 20).topics[topic].partitions
-        ]
-        consumer.assign(partitions)
-        ended: set[tuple[str | None, int | None]] = set()
-        while len(ended) < len(partitions):
-            for message in consumer.consume(1000, 1.0):
-                error = message.error()
-                if error is None:
-                    yield message
-                elif error.code() == KafkaError._PARTITION_EOF:  # the client's public constant
-                    ended.add((message.topic(), message.partition()))
-    finally:
-        consumer.close()
 
 
 class Auditor:
@@ -314,7 +290,7 @@ class Auditor:
         """The topic holds exactly the events of the store; repeated records are allowed (at least once)."""
         decoder = Decoder(EVENT)
         counts: Counter[str] = Counter()
-        for message in records(self._kafka, [Topics("").actions]):
+        for message in reading.read_topics(self._kafka, [Topics("").actions]):
             if (message.partition(), message.offset()) not in self._poison:
                 event = decoder.decode(message.value() or b"", headers_of(message))
                 counts[event["event_id"]] += 1
@@ -327,7 +303,7 @@ class Auditor:
         wrong: list[str] = []
         letters: dict[tuple[int, int], bytes] = {}
         copies = 0
-        for message in records(self._kafka, [Topics("").dlq]):
+        for message in reading.read_topics(self._kafka, [Topics("").dlq]):
             headers = dict(headers_of(message) or [])
             origin = tuple(int(headers[f"__stumble.errors.{name}"] or b"") for name in ("partition", "offset"))
             letters[origin[0], origin[1]] = message.value() or b""
@@ -349,7 +325,7 @@ class Auditor:
         return Check("topics of failures and outcomes = store", summary, wrong)
 
     def _published(self) -> Iterator[dict[str, Any]]:
-        for one in records(self._kafka, [Topics("").failures, Topics("").outcomes]):
+        for one in reading.read_topics(self._kafka, [Topics("").failures, Topics("").outcomes]):
             yield reading.line(one)
 
     def _downstream(self) -> Check:

@@ -22,6 +22,8 @@ _TOLERANCE = 3.0
 _RECOVERY = 30.0
 _HEALTHY = ("ok", "ready")
 _TIMEOUT = 9.0
+#: The words of an alerter that waits for the lease of another one, and moves no data.
+_STANDBY = "standby"
 
 
 @dataclass(frozen=True)
@@ -65,10 +67,6 @@ class HealthReader:
         for thread in self._threads:
             thread.join(_TIMEOUT + 1)
 
-    def save(self, path: Path) -> None:
-        """Write each answer as a line of JSON."""
-        path.write_text("".join(json.dumps(asdict(one)) + "\n" for one in self.answers))
-
     def _read(self, role: str, port: int) -> None:
         while not self._stopped.wait(1.0):
             for path in ("/healthz", "/readyz"):
@@ -104,6 +102,12 @@ def _ask(url: str) -> tuple[bool, str]:
     return answer["status"] in _HEALTHY, str(answer.get("detail") or answer.get("reasons") or "")
 
 
+def save(path: Path, answers: Iterable[Answer], interruptions: Iterable[Interruption]) -> None:
+    """Write each answer and each interruption as a line of JSON."""
+    rows = [*map(asdict, answers), *map(asdict, interruptions)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
 @dataclass(frozen=True)
 class Judgement:
     """How many answers had to be bad and how many good, and the wrong ones."""
@@ -135,7 +139,7 @@ def judge(answers: Iterable[Answer], interruptions: list[Interruption]) -> Judge
 
 def _must_be_bad(one: Answer, interruptions: list[Interruption]) -> bool:
     """Return whether a server that the role needs has been away for longer than health may take to show it."""
-    return any(
+    return one.text != _STANDBY and any(
         max(each.begin, _begin_of(one, interruptions)) + bound + _TOLERANCE < one.at < each.end
         for each in interruptions
         if (bound := _bound(each)) and each.whom in _servers_of(one.role)
@@ -165,9 +169,7 @@ def _bound(each: Interruption) -> float:
 
 def _servers_of(role: str) -> set[str]:
     """Return the servers without which no data moves through a role, as it can tell."""
-    if role.startswith("relay"):
-        return {"broker"}
-    return {"broker", "database"} if role == "api" or role.startswith("projector") else set()
+    return {"broker"} if role.startswith("relay") else {"broker", "database"}
 
 
 def _concerns(whom: str, role: str) -> bool:
@@ -177,7 +179,7 @@ def _concerns(whom: str, role: str) -> bool:
     if role.startswith("relay"):
         return whom in {"broker", "edge", "registry", role.removeprefix("relay-")}
     if role == "alerter":
-        return True  # webhook receivers that never finish an answer are part of the whole run
+        return whom in {"broker", "database", "roles", "registry", "receiver"}
     needed = {"broker", "database", "roles", "registry", "topic", "transactions"}
     return whom in needed or whom.startswith("projector")
 

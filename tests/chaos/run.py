@@ -11,12 +11,11 @@ from random import Random
 
 import psycopg
 
-from tests.chaos import schedule
+from tests.chaos import health, schedule
 from tests.chaos.audit import Auditor, Check, print_check
 from tests.chaos.emitting import ENTRY, JOURNAL
 from tests.chaos.faults import FaultInjector
 from tests.chaos.fleet import MICROS, Plan, Shift
-from tests.chaos.health import HealthReader, judge, wait_until_ready
 from tests.chaos.poison import Poisoner
 from tests.chaos.schedule import Cast, Fault, host_of
 from tests.chaos.world import Deployment
@@ -100,7 +99,7 @@ def run(folder: Path, size: Size, seed: int, print_line: PrintLine, faults: list
         clock_errors = wrong_clocks(cast, int(time.time()))
         deployment.start_roles(clock_errors)
         # The emitters begin when everything runs, or the first faults would find nothing to disturb.
-        wait_until_ready({name: deployment.health_ports[name] for name in cast.projectors}, 90)
+        health.wait_until_ready({name: deployment.health_ports[name] for name in cast.projectors}, 90)
         plans = plans_of(size, seed, cast)
         transactional = transactional_plan(size, seed, int(time.time() * MICROS))
         for name, plan in plans.items():
@@ -109,11 +108,12 @@ def run(folder: Path, size: Size, seed: int, print_line: PrintLine, faults: list
                     f"the clock of {name} is wrong by {shift.by:+.0f} s from {shift.begin:.0f} to {shift.end:.0f} s"
                 )
         poisoner = Poisoner(deployment.kafka.bootstrap_servers, seed)
+        poisoner.send_unreadable_header()
         injector = FaultInjector(deployment, poisoner, seed, folder / "done.log", print_line)
         deployment.start_emitters(plans, transactional, clock_errors)
-        health = HealthReader(deployment.health_ports)
+        reader = health.HealthReader(deployment.health_ports)
         injector.begin(faults)
-        health.start()
+        reader.start()
         _run_until_done(deployment, injector, poisoner, size, print_line)
         poisoner.flush()
         print_line("all faults are done; store and topics are compared with the truth")
@@ -121,9 +121,9 @@ def run(folder: Path, size: Size, seed: int, print_line: PrintLine, faults: list
             deployment, plans, transactional, injector, poisoner.sent, deployment.restart_ended, size.timeout
         )
         checks = auditor.check_all(print_line)
-        health.stop()
-        health.save(folder / "health.jsonl")
-        for check in (_check_health(health, injector), _check_faults(injector, faults, deployment)):
+        reader.stop()
+        health.save(folder / "health.jsonl", reader.answers, injector.interruptions)
+        for check in (_check_health(reader, injector), _check_faults(injector, faults, deployment)):
             print_check(check, print_line)
             checks.append(check)
         return checks
@@ -178,9 +178,9 @@ def _check_faults(injector: FaultInjector, faults: list[Fault], deployment: Depl
     return Check(f"{len(faults)} faults done", text, [f"never done: {kind}" for kind in never_done])
 
 
-def _check_health(health: HealthReader, injector: FaultInjector) -> Check:
-    result = judge(health.answers, injector.interruptions)
-    summary = f"{len(health.answers)} answers, {result.bad} had to be bad, {result.good} had to be good"
+def _check_health(reader: health.HealthReader, injector: FaultInjector) -> Check:
+    result = health.judge(reader.answers, injector.interruptions)
+    summary = f"{len(reader.answers)} answers, {result.bad} had to be bad, {result.good} had to be good"
     return Check("health, read each second, is right", summary, result.wrong)
 
 
