@@ -7,8 +7,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import groupby
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +16,14 @@ from stumble.emitter import Emitter
 from stumble.outbox.folders import RELAY
 from stumble.relay.rejected import read_rejected
 from stumble.wire.codec import Decoder
-from stumble.wire.ids import publication_event_id
 from stumble.wire.kafka_record import headers_of
 from stumble.wire.schemas import EVENT
 from stumble.wire.topics import Topics
 from tests.chaos import damage, hostile, reading, telling
 from tests.chaos.emitting import journal
 from tests.chaos.faults import FaultInjector
-from tests.chaos.fleet import MICROS, Plan, planned_events, with_uncertain_effect
+from tests.chaos.fleet import Plan, planned_events, with_uncertain_effect
+from tests.chaos.subscribing import check_published
 from tests.chaos.world import SILENT_AFTER, Deployment
 from tests.support.comparing import ANY, differences
 
@@ -337,45 +335,8 @@ class Auditor:
         return Check("records of the downstream system = store", f"{read} records read", wrong)
 
     def _compare_with_store(self, lines: Iterable[dict[str, Any]]) -> list[str]:
-        """Each revision at least once under its one id, the highest is the store's, current records = truth."""
-        wrong = []
-        ids: dict[tuple[str, int], set[str]] = {}
-        contents: dict[tuple[str, int], set[str]] = {}
-        newest: dict[str, dict[str, Any]] = {}
-        for line in lines:
-            ids.setdefault((line["subject"], line["revision"]), set()).add(line["ce_id"])
-            contents.setdefault((line["subject"], line["revision"]), set()).add(line["content"])
-            if line["revision"] >= newest.get(line["subject"], line)["revision"]:
-                newest[line["subject"]] = line
-        expected = {
-            (subject, revision): publication_event_id(subject, revision)
-            for subject, revision in self._all("select subject_id::text, revision from stumble_durable.publications")
-        }
-        wrong += [f"never published: {one}" for one in sorted(expected.keys() - ids.keys())]
-        wrong += [f"not in the store: {one}" for one in sorted(ids.keys() - expected.keys()) if not self._is_lost(one)]
-        wrong += [f"several contents of {one}" for one, each in contents.items() if len(each) > 1]
-        last = {
-            subject: max(revision for _, revision in group)
-            for subject, group in groupby(sorted(expected), itemgetter(0))
-        }
-        wrong += [
-            f"the highest revision of {subject} is {one['revision']}, not {last.get(subject)}"
-            for subject, one in newest.items()
-            if one["revision"] != last.get(subject)
-        ]
-        wrong += [f"{one} has ids {ids[one]}" for one in ids.keys() & expected.keys() if ids[one] != {expected[one]}]
-        current = {one["subject"]: one for one in newest.values() if one["status"] == "CURRENT"}
-        outcomes = {one["request_key"]: one["outcome"] for one in self._emitted.truths}
-        failures = {each["failure_id"]: each["exception"] for one in self._emitted.truths for each in one["failures"]}
-        if {key: one["outcome"] for key, one in current.items() if one["kind"] == "outcome"} != outcomes:
-            wrong.append("the current outcomes are not those of the truth")
-        if {key: one["exception"] for key, one in current.items() if one["kind"] == "failure"} != failures:
-            wrong.append("the current failures are not those of the truth")
-        return wrong
-
-    def _is_lost(self, published: tuple[str, int]) -> bool:
-        """Return whether the store may have lost a revision, which is the microsecond of its transaction's begin."""
-        return any(loss.has_begun(published[1] / MICROS) for loss in self._losses)
+        stored = set(self._all("select subject_id::text, revision from stumble_durable.publications"))
+        return check_published(lines, stored, self._emitted.truths, self._losses)
 
     def _webhooks(self) -> Check:
         published = "select subject_id::text, revision from stumble_durable.publications where kind = 'failure'"

@@ -15,6 +15,7 @@ from stumble.alerts.rules import RuleTrigger, load_rules
 from stumble.alerts.state import problem_of
 from stumble.wire.ids import alert_event_id, publication_event_id
 from tests.chaos.database import Loss
+from tests.chaos.subscribing import is_lost
 
 RULES = Path(__file__).with_name("rules.toml")
 #: The path of each kind of message.
@@ -76,7 +77,7 @@ def check_failures(
             if not any(loss.has_committed(post["at"]) for loss in losses):
                 recorded.add((data["failure_id"], data["revision"]))
     wrong += [f"never delivered: {one}" for one in sorted(published - recorded)]
-    lost = {one for one in accepted - published if any(loss.has_begun(one[1] / 1e6) for loss in losses)}
+    lost = {one for one in accepted - published if is_lost(one, losses)}
     return wrong + [f"never published: {one}" for one in sorted(accepted - published - lost)]
 
 

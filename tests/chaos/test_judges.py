@@ -14,6 +14,7 @@ from tests.chaos import schedule, telling
 from tests.chaos.database import Loss
 from tests.chaos.health import Answer, Interruption, judge
 from tests.chaos.run import SHORT, Size, cast_of
+from tests.chaos.subscribing import check_published
 
 SECRET = new_secret()
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -51,6 +52,36 @@ def test_only_lost_revisions_may_be_received_that_the_store_has_not(
     posts = [failure_post(revision_at, at) for at in received]
     stored = published(revision_at) if is_stored else set()
     wrong = telling.check_failures(posts, SECRET, stored, [LOSS])
+    assert (error in "\n".join(wrong)) if error else not wrong, wrong
+
+
+def record(revision_at: float, outcome: str = "FAILED", **changed: object) -> dict:
+    """Return a record of the request's outcome, as the downstream system notes it."""
+    revision = int(revision_at * 1e6)
+    ids = {"subject": SUBJECT, "revision": revision, "ce_id": publication_event_id(SUBJECT, revision)}
+    return {"kind": "outcome", "status": "CURRENT", "outcome": outcome, "content": outcome, **ids, **changed}
+
+
+OLD, LOST, NEW = LOSS.begin - 40, LOSS.begin + 10, LOSS.end + 10
+
+
+@pytest.mark.parametrize(
+    ("records", "stored", "error"),
+    [
+        ([record(OLD, "STALLED"), record(LOST, "SUCCEEDED"), record(NEW)], [OLD, NEW], ""),
+        ([record(OLD, "STALLED"), record(LOST, "FAILED")], [OLD], "the highest revision of"),  # no correction followed
+        ([record(OLD, "STALLED"), record(NEW)], [OLD, LOST, NEW], "never published"),
+        ([record(OLD, "STALLED"), record(NEW)], [NEW], "not in the store"),
+        ([record(LOST, "STALLED"), record(LOST), record(NEW)], [NEW], "several contents"),
+        ([record(NEW, "STALLED")], [NEW], "not those of the truth"),
+        ([record(NEW, ce_id="x")], [NEW], "has ids"),
+    ],
+)
+def test_subscriber_must_end_with_the_revisions_of_the_store(
+    records: list[dict], stored: list[float], error: str
+) -> None:
+    truths = [{"request_key": SUBJECT, "outcome": "FAILED", "failures": []}]
+    wrong = check_published(records, {(SUBJECT, int(at * 1e6)) for at in stored}, truths, [LOSS])
     assert (error in "\n".join(wrong)) if error else not wrong, wrong
 
 
