@@ -259,7 +259,8 @@ class Auditor:
         done = self._deployment.ask("audit", "--wait", "30", "--repair") if self._losses else None
         lines = (done.stderr + done.stdout).splitlines() if done else []
         wrong = [f"status {done.returncode}", *lines] if done and done.returncode else []
-        summary = f"{len(self._losses)} restores and failovers, commits of {lost:.0f} s; {lines[-1] if lines else ''}"
+        repaired = next((line for line in lines if "repaired" in line), "Nothing had to be repaired.")
+        summary = f"{len(self._losses)} restores and failovers, commits of {lost:.0f} s lost. {repaired}"
         return Check("stumble audit --repair after the losses", summary, wrong)
 
     def _own_audit(self) -> Check:
